@@ -1,6 +1,6 @@
-# make up      a playground cluster of three hosts on this machine, with an example service
-# make test    everything that a clean machine can prove
-# make help    the rest
+# make up      start a local cluster of three hosts (playground) with an example service
+# make test    run all tests that need no virtual machine
+# make help    list all targets
 
 SHELL := /bin/sh
 PYTHON ?= /usr/bin/python3
@@ -15,13 +15,13 @@ SOURCES := shoal manager agent cli tests
 
 help:
 	@sed -n 's/^# //p' Makefile
-	@echo "make down    stop the playground; nothing is left"
-	@echo "make test-vm what needs a kernel of its own, in a virtual machine: cgroup 2, encryption, systemd (minutes)"
-	@echo "make test-debian13  make check test in a Debian 13 of its own"
-	@echo "make fuzz    every parser of outside input, coverage-guided, for an hour (SECONDS=3600)"
-	@echo "make check   format, lint, types, layers, generated code"
-	@echo "make bench   the figures (takes minutes; the machine should be idle)"
-	@echo "make fmt     format and mend what ruff can"
+	@echo "make down    stop the playground and remove everything it created"
+	@echo "make test-vm run the tests that need their own kernel in a virtual machine: cgroup v2, encryption, systemd"
+	@echo "make test-debian13  run make check test in a Debian 13 environment"
+	@echo "make fuzz    fuzz all parsers of untrusted input for an hour (SECONDS=3600)"
+	@echo "make check   check format, lint, types, layers, generated code and vocabulary"
+	@echo "make bench   run the benchmarks (takes minutes; the machine should be idle)"
+	@echo "make fmt     format the code and apply automatic fixes"
 	@echo "make protos  generate the typed stubs of proto/"
 
 install: $(VENV)/.installed
@@ -48,7 +48,7 @@ up: install images
 	@$(BIN)/shoal playground hints
 
 down:
-	@if test -x $(BIN)/shoal; then $(BIN)/shoal playground down; else echo "nothing is installed, so nothing runs"; fi
+	@if test -x $(BIN)/shoal; then $(BIN)/shoal playground down; else echo "not installed; nothing to stop"; fi
 
 # Unit tests share nothing with each other; all others have the kernel's tables, the cgroups and the network of one host.
 test: install images
@@ -84,7 +84,7 @@ check-protos: install
 	@rm -rf build/protos && mkdir -p build/protos
 	@PYTHON=$(CURDIR)/$(BIN)/python sh deploy/protos.sh build/protos 2>build/protos.log || { cat build/protos.log; exit 1; }
 	@cd build/protos && for made in */*/v1/*; do \
-	  cmp -s "$$made" "$(CURDIR)/$$made" || { echo "$$made is not what proto/ says: run make protos"; exit 1; }; done
+	  cmp -s "$$made" "$(CURDIR)/$$made" || { echo "$$made is out of date: run make protos"; exit 1; }; done
 
 fmt: install
 	$(BIN)/ruff format $(SOURCES)

@@ -14,55 +14,55 @@ from typing import TypeVar
 
 from grpc import aio
 
-from agent import host
-from agent.csi.controller import Controller
-from agent.csi.drivers import Drivers
-from agent.csi.sockets import parse_socket
-from agent.device_names import DeviceNames
-from agent.disk_full import lacks_room
-from agent.files.contents import FileContents
-from agent.health.probes import Prober
-from agent.host_description import HostDescription
-from agent.images.store import ImageStore
+from agent.csi.controller_service import ControllerService
+from agent.csi.driver_registry import DriverRegistry
+from agent.csi.driver_sockets import parse_socket
+from agent.disk_full import lacks_space
+from agent.files.file_contents import FileContents
+from agent.health.probes import HealthProber
+from agent.host import inspection
+from agent.host.device_scanner import DeviceScanner
+from agent.host.host_reporter import HostReporter
+from agent.images.image_store import ImageStore
 from agent.journal.journal import Journal
 from agent.membership import Membership, join_if_new
-from agent.network.life import node_network
+from agent.network.network_lifecycle import run_node_network
+from agent.network.network_settings import NetworkSettings
 from agent.network.node_network import NodeNetwork
-from agent.network.settings import NetworkSettings
-from agent.news import News
-from agent.notify import notify
-from agent.patience import patiently
+from agent.retry import until_success
 from agent.runtime.confinement.apparmor import AppArmor
-from agent.runtime.host_needs import require_host
-from agent.runtime.runtime import OciRuntime
+from agent.runtime.host_requirements import require_host
+from agent.runtime.oci_runtime import OciRuntime
 from agent.session.backoff import delays
-from agent.session.managers import ManagerList
-from agent.session.outbox import Outbox
-from agent.session.session import AgentSession
+from agent.session.manager_list import ManagerList
+from agent.session.manager_session import ManagerSession
+from agent.session.status_queue import StatusQueue
 from agent.settings import AgentSettings
-from agent.streams.service import AgentStreams
-from agent.volume_moves.service import VolumeData
-from agent.volume_moves.source import VolumeSource
-from agent.volume_moves.target import VolumeTarget
-from agent.volumes.attachments import Attachments
-from agent.volumes.driver_mounts import DriverMounts
+from agent.streams.agent_streams import AgentStreamsService
+from agent.volume_moves.move_source import MoveSource
+from agent.volume_moves.move_target import MoveTarget
+from agent.volume_moves.volume_data import VolumeDataService
+from agent.volumes.csi_mounter import CsiMounter
+from agent.volumes.csi_volumes import CsiVolumes
 from agent.volumes.host_volumes import HostVolumes
-from agent.volumes.sizes import VolumeSizes
-from agent.volumes.store import VolumeStore
-from agent.worker.seams import Exit
+from agent.volumes.local_volume_sizes import LocalVolumeSizes
+from agent.volumes.local_volumes import LocalVolumes
+from agent.worker.interfaces import Exit
 from agent.worker.worker import Worker
 from shoal.api.v1.streams_pb2_grpc import add_AgentStreamsServicer_to_server
 from shoal.api.v1.volume_data_pb2_grpc import add_VolumeDataServicer_to_server
 from shoal.distribution.manifests import host_platform
 from shoal.distribution.registries import read_registries
-from shoal.heap import keep_heap_small
-from shoal.rpc import limits
+from shoal.heap_trimming import trim_heap_forever
+from shoal.notifier import Notifier
+from shoal.rpc import server_limits
 from shoal.rpc.access import AGENT_STREAMS
-from shoal.rpc.addresses import HostPort
 from shoal.rpc.channel import MAX_STREAM_BYTES, connect_aio
-from shoal.rpc.server import listen, make_server
+from shoal.rpc.grpc_server import listen, make_server
+from shoal.rpc.host_port import HostPort
+from shoal.sd_notify import sd_notify
+from shoal.spec_templates import NodeValues
 from shoal.task_group import TaskGroup
-from shoal.templates import Node
 
 SERVER_GRACE_SECONDS = 1.0
 
@@ -82,55 +82,55 @@ def cgroup_parent(node_id: str) -> str:
 
 
 async def run(settings: AgentSettings) -> None:
-    """Join if need be, then work until cancelled. Containers live on.
+    """Join the cluster if necessary, then run until cancelled. Containers keep running.
 
     Raises:
         ShoalError: the host, the identity or the settings do not let it work; the text says what to do. A manager that
             is not there, or a name that does not resolve, is none: it is waited for.
     """
     require_host()
-    initial = await _patiently(partial(join_if_new, settings, host.hostname(settings)))
+    initial = await _retry(partial(join_if_new, settings, inspection.hostname(settings)))
     membership = Membership(directory=settings.identity_directory, now=lambda: datetime.now(UTC))
     managers = ManagerList(
         settings.managers_file, node_id=membership.node_id, initial=initial, join_address=settings.join
     )
     if not managers.addresses:
-        managers.learn(await _patiently(partial(membership.find, managers)))
+        managers.update(await _retry(partial(membership.find, managers)))
     first = managers.first()
-    address = await _patiently(partial(asyncio.to_thread, host.underlay_address, settings, first))
+    address = await _retry(partial(asyncio.to_thread, inspection.underlay_address, settings, first))
     async with AsyncExitStack() as stack:
         network = await stack.enter_async_context(
-            node_network(underlay_address=address, node_id=membership.node_id, settings=_network_settings(settings))
+            run_node_network(underlay_address=address, node_id=membership.node_id, settings=_network_settings(settings))
         )
-        outbox = Outbox()
+        outbox = StatusQueue()
         drivers = await stack.enter_async_context(_drivers(settings))
-        devices = DeviceNames()
-        await devices.look()
+        devices = DeviceScanner()
+        await devices.scan()
         contents = FileContents()
-        local = VolumeStore(settings.volumes_directory, now_ms, news := News())
+        local = LocalVolumes(settings.volumes_directory, now_ms, news := Notifier())
         volumes, sizes = _volumes(settings, local, news, drivers, contents)
         apparmor = AppArmor()
-        await asyncio.to_thread(apparmor.prepare)
+        await asyncio.to_thread(apparmor.load_default)
         worker, runtime = await _worker(
             stack, settings, membership.node_id, address, network, outbox, contents, volumes, apparmor
         )
         await stack.enter_async_context(
             _streams(str(HostPort(address, settings.stream_port)), membership, runtime, network, drivers, local, sizes)
         )
-        session = AgentSession(
+        session = ManagerSession(
             managers=managers,
             connect=lambda manager: connect_aio([manager], membership.current(), max_receive_bytes=MAX_STREAM_BYTES),
-            host=HostDescription(
-                host.describe(settings, network.description(), without_apparmor=apparmor.why_not),
+            host=HostReporter(
+                inspection.describe(settings, network.description(), without_apparmor=apparmor.unsupported_reason),
                 devices,
                 drivers,
-                network.encryption,
+                network.key_rollover,
             ),
             outbox=outbox,
-            work=worker,
+            worker=worker,
             volumes=volumes,
             condition=network.condition,
-            ask_again=partial(membership.find, managers),
+            find_managers=partial(membership.find, managers),
         )
         # Before the first session: a manager is told the last state of everything that is here.
         await worker.recover()
@@ -139,16 +139,18 @@ async def run(settings: AgentSettings) -> None:
             group.create_task(drivers.run(), name="drivers")
             group.create_task(devices.run(), name="devices")
             group.create_task(session.run(), name="session")
-            group.create_task(membership.keep(managers), name="certificate")
-            group.create_task(keep_heap_small(), name="heap")
-            _log.info("agent of node %s at %s runs", membership.node_id, address)
-            notify(f"READY=1\nSTATUS=node {membership.node_id} at {address}", os.environ)
+            group.create_task(membership.renew_certificate(managers), name="certificate")
+            group.create_task(trim_heap_forever(), name="heap")
+            _log.info("node %s is running at %s", membership.node_id, address)
+            sd_notify(f"READY=1\nSTATUS=node {membership.node_id} at {address}", os.environ)
 
 
-async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Systemd is told what is waited for: no failed start, which would end after a while and hold up others."""
-    return await patiently(
-        attempt, pauses=delays(random.random), tell=lambda why: notify(f"READY=1\nSTATUS=waiting: {why}", os.environ)
+async def _retry(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Retry until it succeeds and report the reason to systemd, so that the unit does not count as failed meanwhile."""
+    return await until_success(
+        attempt,
+        delays=delays(random.random),
+        on_failure=lambda why: sd_notify(f"READY=1\nSTATUS=waiting: {why}", os.environ),
     )
 
 
@@ -170,7 +172,7 @@ async def _worker(
     node_id: str,
     address: str,
     network: NodeNetwork,
-    outbox: Outbox,
+    outbox: StatusQueue,
     contents: FileContents,
     volumes: HostVolumes,
     apparmor: AppArmor,
@@ -188,17 +190,17 @@ async def _worker(
             exited,
             now_ms,
             apparmor=apparmor,
-            host_only=settings.attached_directory,
+            hidden_mount=settings.attached_directory,
             cdi_directories=settings.cdi_directory,
-            hostname=host.hostname(settings),
+            hostname=inspection.hostname(settings),
         )
     )
     kind = host_platform()
     images = ImageStore(settings.images_directory, read_registries(settings.registries_file), kind)
     stack.push_async_callback(images.aclose)
     worker = Worker(
-        node=Node(node_id, host.hostname(settings), kind.os, kind.architecture, address),
-        prober=Prober(containers=runtime),
+        node=NodeValues(node_id, inspection.hostname(settings), kind.os, kind.architecture, address),
+        prober=HealthProber(containers=runtime),
         runtime=runtime,
         images=images,
         networks=network,
@@ -207,41 +209,41 @@ async def _worker(
         volumes=volumes,
         report=outbox.put,
         now_ms=now_ms,
-        host_resolv_conf=host.resolv_conf,
-        tell_disk=network.condition.note_disk,
-        tell_images_disk=partial(network.condition.note_disk, of="images"),
-        tell_containers_disk=partial(network.condition.note_disk, of="containers"),
-        lacks_room=partial(lacks_room, settings.runtime_directory),
+        host_resolv_conf=inspection.resolv_conf,
+        set_journal_problem=network.condition.set_disk_problem,
+        set_images_problem=partial(network.condition.set_disk_problem, disk="images"),
+        set_containers_problem=partial(network.condition.set_disk_problem, disk="containers"),
+        lacks_space=partial(lacks_space, settings.runtime_directory),
         parallel_starts=settings.parallel_starts,
     )
     return worker, runtime
 
 
 @asynccontextmanager
-async def _drivers(settings: AgentSettings) -> AsyncGenerator[Drivers]:
+async def _drivers(settings: AgentSettings) -> AsyncGenerator[DriverRegistry]:
     """Those that are here now have been asked what they are."""
-    drivers = Drivers(
+    drivers = DriverRegistry(
         directory=settings.csi_directory,
-        told=[parse_socket(text) for text in settings.csi],
+        configured=[parse_socket(text) for text in settings.csi],
         call_seconds=settings.csi_timeout_seconds,
     )
     try:
-        await drivers.look()
+        await drivers.refresh()
         yield drivers
     finally:
         await drivers.close()
 
 
 def _volumes(
-    settings: AgentSettings, local: VolumeStore, news: News, drivers: Drivers, contents: FileContents
-) -> tuple[HostVolumes, VolumeSizes]:
-    mounts = DriverMounts(settings.attached_directory, drivers, contents)
+    settings: AgentSettings, local: LocalVolumes, notifier: Notifier, drivers: DriverRegistry, contents: FileContents
+) -> tuple[HostVolumes, LocalVolumeSizes]:
+    mounts = CsiMounter(settings.attached_directory, drivers, contents)
     volumes = HostVolumes(
         local=local,
-        attached=Attachments(mounts, contents, news),
-        news=news,
+        csi=CsiVolumes(mounts, contents, notifier),
+        notifier=notifier,
     )
-    return volumes, VolumeSizes(local, settings.volumes_directory)
+    return volumes, LocalVolumeSizes(local, settings.volumes_directory)
 
 
 @asynccontextmanager
@@ -250,26 +252,26 @@ async def _streams(
     membership: Membership,
     runtime: OciRuntime,
     network: NodeNetwork,
-    drivers: Drivers,
-    volumes: VolumeStore,
-    sizes: VolumeSizes,
+    drivers: DriverRegistry,
+    volumes: LocalVolumes,
+    sizes: LocalVolumeSizes,
 ) -> AsyncGenerator[aio.Server]:
     """The agent's own server, for managers, and for other agents that a manager lets read a volume."""
-    server = make_server(AGENT_STREAMS, limits=limits.AGENT_STREAMS)
-    source = VolumeSource(volumes)
-    streams = AgentStreams(
+    server = make_server(AGENT_STREAMS, limits=server_limits.AGENT_STREAMS)
+    source = MoveSource(volumes)
+    streams = AgentStreamsService(
         logs=runtime,
-        prober=network.probing,
-        meters=runtime,
-        controller=Controller(drivers),
+        prober=network.prober,
+        stats=runtime,
+        controller=ControllerService(drivers),
         sizes=sizes,
-        programs=runtime,
+        exec_runtime=runtime,
         source=source,
-        target=VolumeTarget(volumes, membership.current),
+        target=MoveTarget(volumes, membership.current),
         now_ns=time.monotonic_ns,
     )
     add_AgentStreamsServicer_to_server(streams, server)
-    add_VolumeDataServicer_to_server(VolumeData(source), server)
+    add_VolumeDataServicer_to_server(VolumeDataService(source), server)
     listen(server, address, membership.current)
     await server.start()
     try:

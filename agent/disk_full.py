@@ -8,10 +8,10 @@ from pathlib import Path
 from shoal.errors import Exhausted
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_SAID = re.compile("no space left on device|disk quota exceeded", re.IGNORECASE)
-_OF_KERNEL = re.compile(r"cgroup|cpuset|/sys/|/proc/|inotify")
+_DISK_FULL_TEXT = re.compile("no space left on device|disk quota exceeded", re.IGNORECASE)
+_KERNEL_TEXT = re.compile(r"cgroup|cpuset|/sys/|/proc/|inotify")
 """Where the kernel says so of what is no disk: a cpuset without processors, its own tables."""
-_LEFT = 16
+_MIN_FREE = 16
 """Blocks, and inodes: with fewer no container can be made."""
 
 
@@ -26,16 +26,16 @@ def is_disk_full(error: OSError) -> bool:
 
 def says_disk_full(message: str) -> bool:
     """Whether a program says that it met a full disk."""
-    return bool(_SAID.search(message)) and not _OF_KERNEL.search(message)
+    return bool(_DISK_FULL_TEXT.search(message)) and not _KERNEL_TEXT.search(message)
 
 
-def lacks_room(directory: Path) -> bool:
+def lacks_space(directory: Path) -> bool:
     """Whether the file system of the directory is full: of bytes or of inodes. One that cannot be asked is not."""
     try:
         disk = os.statvfs(directory)
     except OSError:
         return False
-    return disk.f_bavail < _LEFT or bool(disk.f_files and disk.f_favail < _LEFT)
+    return disk.f_bavail < _MIN_FREE or bool(disk.f_files and disk.f_favail < _MIN_FREE)
 
 
 def disk_full(what: str, directory: Path) -> DiskFull:

@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from agent.allocator import keep_memory_small
-from agent.cdi import DIRECTORIES
+from agent.cdi.cdi_registry import DIRECTORIES
+from agent.malloc_tuning import limit_malloc
 from agent.settings import (
     CLOSED_PORTS,
     REGISTRIES_FILE,
@@ -25,8 +25,8 @@ from agent.settings import (
     AgentSettings,
 )
 from shoal.errors import Refused, ShoalError, Unavailable
-from shoal.overlay_encryption import AUTO, CHOICES
-from shoal.telemetry import logs
+from shoal.networks.overlay_encryption import AUTO, BACKENDS
+from shoal.telemetry import log_formatters
 
 Command = Callable[..., Any]
 
@@ -47,11 +47,29 @@ def _option(name: str, *, help: str, **more: Any) -> Callable[[Command], Command
 _PATH = click.Path(path_type=Path)
 
 
-def _places(command: Command) -> Command:
+def _directory_options(command: Command) -> Command:
     for option in (
-        _option("--log-level", default="info", type=click.Choice(logs.LEVELS), show_default=True, help="Least level."),
-        _option("--run-directory", default=RUN_DIRECTORY, type=_PATH, show_default=True, help="For a tmpfs of ours."),
-        _option("--state-directory", default=STATE_DIRECTORY, type=_PATH, show_default=True, help="Kept on disk."),
+        _option(
+            "--log-level",
+            default="info",
+            type=click.Choice(log_formatters.LEVELS),
+            show_default=True,
+            help="Least level.",
+        ),
+        _option(
+            "--run-directory",
+            default=RUN_DIRECTORY,
+            type=_PATH,
+            show_default=True,
+            help="Directory for runtime state; a tmpfs is mounted on it.",
+        ),
+        _option(
+            "--state-directory",
+            default=STATE_DIRECTORY,
+            type=_PATH,
+            show_default=True,
+            help="Directory for persistent state.",
+        ),
     ):
         command = option(command)
     return command
@@ -71,39 +89,68 @@ def main() -> None:
 
 
 @main.command()
-@_places
-@_option("--join", default="", metavar="HOST:PORT", help="Where a manager lets nodes join; for the first start.")
-@_option("--token", default="", metavar="TOKEN", help="Join token; --token-file keeps it out of the process list.")
-@_option("--token-file", default=None, type=_PATH, help="File with the join token.")
+@_directory_options
+@_option("--join", default="", metavar="HOST:PORT", help="Manager to join, host:port; needed on the first start.")
 @_option(
-    "--hostname", default="", help="Name of the node, the host's own by default; after joining, a user accepts changes."
+    "--token", default="", metavar="TOKEN", help="Join token; use --token-file to keep it out of the process list."
 )
-@_option("--advertise-address", default="", metavar="ADDRESS", help="Where others reach this node, by IPv4 or IPv6.")
-@_option("--advertise-interface", default="", metavar="NAME", help="Interface whose address is advertised.")
-@_option("--stream-port", default=STREAM_PORT, show_default=True, help="TCP port for managers that read logs.")
-@_option("--local-pool", default="", metavar="CIDR", help="For containers without a network; chosen by default.")
-@_option("--vxlan-port", default=VXLAN_PORT, show_default=True, help="UDP port of the tunnels, the same on all nodes.")
-@_option("--closed-ports", default=CLOSED_PORTS, show_default=True, help="TCP ports of hosts, closed to containers.")
+@_option("--token-file", default=None, type=_PATH, help="File that contains the join token.")
+@_option(
+    "--hostname",
+    default="",
+    help=("Node name; defaults to the host name. Changes after joining must be accepted with `shoal node update`."),
+)
+@_option("--advertise-address", default="", metavar="ADDRESS", help="Address advertised to other nodes, IPv4 or IPv6.")
+@_option("--advertise-interface", default="", metavar="NAME", help="Network interface whose address is advertised.")
+@_option(
+    "--stream-port",
+    default=STREAM_PORT,
+    show_default=True,
+    help="TCP port of the agent's API for managers (logs, exec, stats).",
+)
+@_option(
+    "--local-pool",
+    default="",
+    metavar="CIDR",
+    help="IPv4 subnet for containers without a network; chosen automatically by default.",
+)
+@_option("--vxlan-port", default=VXLAN_PORT, show_default=True, help="VXLAN UDP port; must be the same on all nodes.")
+@_option(
+    "--closed-ports",
+    default=CLOSED_PORTS,
+    show_default=True,
+    help="Comma-separated TCP ports of hosts that containers cannot connect to.",
+)
 @_option("--registries-file", default=REGISTRIES_FILE, type=_PATH, show_default=True, help="Registries, TOML.")
 @_option(
     "--overlay-encryption",
     default=AUTO,
-    type=click.Choice(CHOICES),
+    type=click.Choice(BACKENDS),
     show_default=True,
-    help="For encrypted networks: what the kernel has, or one of them alone.",
+    help="Encryption of encrypted networks: wireguard, esp, or auto (whatever the kernel supports).",
 )
-@_option("--parallel-starts", default=4, show_default=True, help="Containers started at once.")
-@_option("--resource", multiple=True, metavar="KIND=…", help="Generic resource: gpu=2 or gpu=GPU-1,GPU-2.")
+@_option("--parallel-starts", default=4, show_default=True, help="Maximum number of containers started concurrently.")
+@_option(
+    "--resource",
+    multiple=True,
+    metavar="KIND=…",
+    help="Generic resource, such as gpu=2 or gpu=GPU-1,GPU-2; can be repeated.",
+)
 @_option(
     "--label",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Label of this host, engine.labels.NAME in constraints; after joining, a user accepts changes.",
+    help=(
+        "Engine label, engine.labels.NAME in constraints; can be repeated. "
+        "Changes after joining must be accepted with `shoal node update`."
+    ),
 )
 @_option("--cdi-directory", multiple=True, default=DIRECTORIES, type=_PATH, show_default=True, help="CDI specs.")
-@_option("--csi", multiple=True, metavar="NAME=unix:///PATH", help="Socket of a CSI driver for volumes.")
-@_option("--csi-timeout-seconds", default=30.0, show_default=True, help="How long a call of a CSI driver may take.")
-@_option("--log-json", is_flag=True, help="One JSON object a line.")
+@_option("--csi", multiple=True, metavar="NAME=unix:///PATH", help="Socket of a CSI driver; can be repeated.")
+@_option(
+    "--csi-timeout-seconds", default=30.0, show_default=True, help="Timeout of one call to a CSI driver, in seconds."
+)
+@_option("--log-json", is_flag=True, help="Write logs as JSON, one object per line.")
 def run(**options: Any) -> None:
     """Run the agent, joining first when this host is no node yet.
 
@@ -114,17 +161,17 @@ def run(**options: Any) -> None:
       shoal-agent run --join manager1:7442 --token-file /etc/shoal/join-token
       shoal-agent run --advertise-interface eth1 --hostname worker-3
     """
-    with _failures():
+    with _error_messages():
         settings = AgentSettings(**options)
-        logs.configure(settings.log_level, json=settings.log_json)
-        with _only_agent(settings.state_directory):
-            asyncio.run(_until_told(partial(_run, settings)))
+        log_formatters.configure(settings.log_level, json=settings.log_json)
+        with _state_directory_lock(settings.state_directory):
+            asyncio.run(_until_stopped(partial(_run, settings)))
 
 
 @main.command()
-@_places
-@click.option("--all", "images", is_flag=True, help="Remove images, and the data of volumes, too.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@_directory_options
+@click.option("--all", "images", is_flag=True, help="Also remove images and the data of volumes.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def reset(images: bool, yes: bool, **options: Any) -> None:
     """Stop every container of this agent and undo all that it made on this host. The agent must not run.
 
@@ -137,17 +184,17 @@ def reset(images: bool, yes: bool, **options: Any) -> None:
       shoal-agent reset
       shoal-agent reset --all --yes
     """
-    with _failures():
+    with _error_messages():
         settings = AgentSettings(**options)
-        logs.configure(settings.log_level, json=False)
+        log_formatters.configure(settings.log_level, json=False)
         if not yes:
-            click.confirm("This stops every container of this node. Go on?", abort=True)
-        with _only_agent(settings.state_directory):
-            asyncio.run(_until_told(partial(_reset, settings, images=images)))
+            click.confirm("This stops all containers on this node. Continue?", abort=True)
+        with _state_directory_lock(settings.state_directory):
+            asyncio.run(_until_stopped(partial(_reset, settings, images=images)))
 
 
 async def _run(settings: AgentSettings) -> None:
-    keep_memory_small()
+    limit_malloc()
     from agent import app  # after the options are known to be right: it loads gRPC
 
     await app.run(settings)
@@ -159,8 +206,8 @@ async def _reset(settings: AgentSettings, *, images: bool) -> None:
     await work.reset(settings, images=images)
 
 
-async def _until_told(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Until it is done, or a signal ends it in good order."""
+async def _until_stopped(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run until completion or until SIGTERM or SIGINT."""
     loop, doing = asyncio.get_running_loop(), asyncio.current_task()
     assert doing is not None
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -170,28 +217,28 @@ async def _until_told(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
+def _error_messages() -> Iterator[None]:
     """A `ShoalError` is one line and exit code 1; anything else is a fault of ours and keeps its trace."""
     try:
         yield
     except (ShoalError, BaseExceptionGroup) as error:
-        known = _known(error)
+        known = _single_error(error)
         if known is None:
             raise
-        click.echo(f"shoal-agent: {logs.without_secrets(str(known))}", err=True)
+        click.echo(f"shoal-agent: {log_formatters.without_secrets(str(known))}", err=True)
         sys.exit(1)
 
 
-def _known(error: BaseException) -> ShoalError | None:
+def _single_error(error: BaseException) -> ShoalError | None:
     """The error of ours in a tree of exception groups, when it holds no other."""
     if isinstance(error, BaseExceptionGroup):
-        return _known(error.exceptions[0]) if len(error.exceptions) == 1 else None
+        return _single_error(error.exceptions[0]) if len(error.exceptions) == 1 else None
     return error if isinstance(error, ShoalError) else None
 
 
 @contextmanager
-def _only_agent(directory: Path) -> Iterator[None]:
-    """Hold the state directory: two agents on one would spoil each other's work. It is let go with the process.
+def _state_directory_lock(directory: Path) -> Iterator[None]:
+    """Lock the state directory against a second agent. It is let go with the process.
 
     Raises:
         Refused: another agent holds it. Unavailable: it cannot be made.
@@ -200,11 +247,11 @@ def _only_agent(directory: Path) -> Iterator[None]:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise Unavailable(f"cannot use {directory}: {error.strerror}; run as root") from error
+        raise Unavailable(f"cannot use {directory}: {error.strerror}; run the agent as root") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise Refused(f"an agent runs with {directory} already; stop it first") from None
+        raise Refused(f"an agent is already running with {directory}; stop it first") from None
     finally:
         os.close(handle)

@@ -1,4 +1,4 @@
-"""How this host became a node, and how it stays one: joining, and the renewal of its certificate."""
+"""Joining the cluster, and renewing the node certificate."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from agent.session.managers import ManagerList
+from agent.session.manager_list import ManagerList
 from agent.settings import AgentSettings
 from shoal.api.v1.cluster_pb2 import ManagerAddress
 from shoal.errors import InvalidInput, ShoalError, Unavailable
@@ -33,7 +33,7 @@ class Membership:
 
     @property
     def node_id(self) -> str:
-        return certificates.caller_of(self._identity.certificate).id
+        return certificates.subject_of(self._identity.certificate).id
 
     def current(self) -> Identity:
         """The newest certificate, with its key and authority."""
@@ -46,19 +46,19 @@ class Membership:
             Unavailable, Timeout: nobody answers there, or nobody ever told where that is.
         """
         if not managers.join_address:
-            raise Unavailable("start the agent with --join HOST:PORT of a manager")
+            raise Unavailable("no manager is known; start the agent with --join HOST:PORT")
         return await find_managers(managers.join_address, self._identity.ca)
 
-    async def keep(self, managers: ManagerList) -> None:
+    async def renew_certificate(self, managers: ManagerList) -> None:
         """Renew the certificate at half of its life; until cancelled. What fails is tried again in an hour."""
         while True:
             if certificates.needs_renewal(self._identity.certificate, self._now()):
                 try:
                     self._identity = await renew(managers.addresses, self._identity)
                     self._identity.save(self._directory)
-                    _log.info("this node's certificate was renewed")
+                    _log.info("renewed the node certificate")
                 except ShoalError as error:
-                    _log.error("this node's certificate was not renewed: %s", error)
+                    _log.error("could not renew the node certificate: %s", error)
             await asyncio.sleep(CHECK_SECONDS)
 
 
@@ -69,13 +69,13 @@ async def join_if_new(settings: AgentSettings, hostname: str) -> tuple[ManagerAd
         InvalidInput: it is not a node and was not told how to become one.
         Unauthenticated, Unavailable, Timeout: see `shoal.rpc.join.join`.
     """
-    if identity.exists(settings.identity_directory):
+    if identity.is_complete(settings.identity_directory):
         return ()
     token = _token(settings)
     if not settings.join or not token:
         raise InvalidInput(
-            "this host is not a node of a cluster yet: give --join HOST:PORT and --token "
-            "(`shoal cluster join-token` on a manager prints both)"
+            "this node has not joined a cluster; start the agent with --join "
+            "HOST:PORT and --token (`shoal cluster join-token` prints both)"
         )
     joined = await join(settings.join, token, hostname, key=_joining_key(settings))
     joined.identity.save(settings.identity_directory)

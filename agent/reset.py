@@ -1,19 +1,19 @@
-"""Undoing everything that an agent made on its host, from what is found there."""
+"""Removes everything that an agent created on its host."""
 
 import logging
 from contextlib import suppress
 
 from agent.app import cgroup_parent, now_ms
+from agent.network.network_settings import NetworkSettings
 from agent.network.node_network import NodeNetwork
-from agent.network.settings import NetworkSettings
-from agent.runtime.runtime import OciRuntime
+from agent.runtime.oci_runtime import OciRuntime
 from agent.settings import AgentSettings
-from agent.volumes.mount_table import let_go
-from agent.worker.seams import Exit
+from agent.volumes.mount_table import unmount_all
+from agent.worker.interfaces import Exit
 from shoal.errors import ShoalError
 from shoal.identity import certificates, identity
 from shoal.identity.identity import Identity
-from shoal.trees import delete_trees
+from shoal.tree_removal import delete_trees
 
 LOOPBACK = "127.0.0.1"
 """Removing needs no underlay, and the host may have lost the address that it had."""
@@ -31,11 +31,11 @@ async def reset(settings: AgentSettings, *, images: bool) -> None:
     Raises:
         ShoalError: the first thing that could not be removed; what else could be is gone.
     """
-    if identity.exists(settings.identity_directory):
+    if identity.is_complete(settings.identity_directory):
         certificate = Identity.load(settings.identity_directory).certificate
-        await _reset_host(settings, certificates.caller_of(certificate).id)
+        await _reset_host(settings, certificates.subject_of(certificate).id)
     # What drivers have mounted is let go of, lest the data be deleted with the directory in which it shows.
-    let_go(settings.attached_directory)
+    unmount_all(settings.attached_directory)
     kept = {settings.csi_directory} | (set() if images else {settings.images_directory, settings.volumes_directory})
     kept.add(settings.identity_directory)
     delete_trees(*(path for path in settings.state_directory.glob("*") if path not in kept))
@@ -57,10 +57,10 @@ async def _reset_host(settings: AgentSettings, node_id: str) -> None:
 
 
 async def _remove_containers(settings: AgentSettings, node_id: str) -> None:
-    def note(task_id: str, end: Exit) -> None:
+    def on_exit(task_id: str, end: Exit) -> None:
         _log.debug("container %s ended with code %d", task_id, end.code)
 
-    runtime = OciRuntime(settings.runtime_directory, settings.run_directory, cgroup_parent(node_id), note, now_ms)
+    runtime = OciRuntime(settings.runtime_directory, settings.run_directory, cgroup_parent(node_id), on_exit, now_ms)
     async with runtime:
         await runtime.recover()
         await runtime.reset()

@@ -4,15 +4,15 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
-from agent.cdi import DIRECTORIES
-from agent.csi.sockets import socket_faults
-from agent.labels import label_faults
-from agent.resources import resource_faults
+from agent.cdi.cdi_registry import DIRECTORIES
+from agent.csi.driver_sockets import socket_faults
+from agent.options.declared_resources import resource_faults
+from agent.options.engine_labels import label_faults
 from shoal.errors import Fault, InvalidInput
-from shoal.network_modes import pool_fault
-from shoal.overlay_encryption import AUTO, CHOICES
-from shoal.rpc import addresses
-from shoal.telemetry.logs import LEVELS
+from shoal.networks.network_modes import pool_error
+from shoal.networks.overlay_encryption import AUTO, BACKENDS
+from shoal.rpc import host_port
+from shoal.telemetry.log_formatters import LEVELS
 
 STATE_DIRECTORY = Path("/var/lib/shoal/agent")
 RUN_DIRECTORY = Path("/run/shoal")
@@ -23,12 +23,12 @@ CLOSED_PORTS = "7440,7441,7442"
 
 MAX_RUN_DIRECTORY = 60
 """Characters: paths of sockets below it have at most 108 (unix(7))."""
-_AN_ADDRESS = "must be an IPv4 or IPv6 address of this host, and none that is link-local"
+_AN_ADDRESS = "must be an IPv4 or IPv6 address of this host, not a link-local one"
 
 
 @dataclass(frozen=True)
 class AgentSettings:
-    """What one agent is told.
+    """Settings of one agent.
 
     Attributes:
         state_directory: identity, journal, images, what containers write. On disk.
@@ -89,26 +89,26 @@ class AgentSettings:
             (
                 "--run-directory",
                 len(str(self.run_directory)) <= MAX_RUN_DIRECTORY,
-                f"must have at most {MAX_RUN_DIRECTORY} characters, since paths of sockets are short",
+                f"must not be longer than {MAX_RUN_DIRECTORY} characters (socket paths are limited to 108 bytes)",
             ),
-            ("--token", not (self.token and self.token_file), "give --token or --token-file, not both"),
-            ("--hostname", len(self.hostname) <= 253 and self.hostname.isprintable(), "must be a host name"),
+            ("--token", not (self.token and self.token_file), "use --token or --token-file, not both"),
+            ("--hostname", len(self.hostname) <= 253 and self.hostname.isprintable(), "must be a valid host name"),
             ("--advertise-address", _is_address(self.advertise_address), _AN_ADDRESS),
-            ("--stream-port", 0 < self.stream_port < 1 << 16, "must be 1 to 65535"),
-            ("--vxlan-port", 0 < self.vxlan_port < 1 << 16, "must be 1 to 65535"),
+            ("--stream-port", 0 < self.stream_port < 1 << 16, "must be from 1 to 65535"),
+            ("--vxlan-port", 0 < self.vxlan_port < 1 << 16, "must be from 1 to 65535"),
             (
                 "--closed-ports",
                 _are_ports(self.closed_ports),
-                "must be TCP ports, 1 to 65535, with commas between them",
+                "must be comma-separated TCP ports from 1 to 65535",
             ),
-            ("--parallel-starts", 0 < self.parallel_starts <= 64, "must be 1 to 64"),
-            ("--overlay-encryption", self.overlay_encryption in CHOICES, f"must be one of {', '.join(CHOICES)}"),
-            ("--csi-timeout-seconds", 1 <= self.csi_timeout_seconds <= 300, "must be 1 to 300"),
+            ("--parallel-starts", 0 < self.parallel_starts <= 64, "must be from 1 to 64"),
+            ("--overlay-encryption", self.overlay_encryption in BACKENDS, f"must be one of {', '.join(BACKENDS)}"),
+            ("--csi-timeout-seconds", 1 <= self.csi_timeout_seconds <= 300, "must be from 1 to 300"),
             ("--log-level", self.log_level in LEVELS, f"must be one of {', '.join(LEVELS)}"),
         )
         faults = [Fault(name, text) for name, holds, text in checks if not holds]
         faults += _address_faults(self.join)
-        if self.local_pool and (why := pool_fault(self.local_pool)):
+        if self.local_pool and (why := pool_error(self.local_pool)):
             faults.append(Fault("--local-pool", why))
         faults += resource_faults(self.resource)
         faults += label_faults(self.label)
@@ -173,7 +173,7 @@ def _address_faults(join: str) -> list[Fault]:
     if not join:
         return []
     try:
-        addresses.parse(join)
+        host_port.parse(join)
     except InvalidInput as error:
         return [Fault("--join", str(error))]
     return []

@@ -1,4 +1,4 @@
-"""The connection to a cluster: a context's channel, calls with deadlines, errors in the user's words."""
+"""The connection to a cluster: the channel of a context, calls with deadlines, gRPC errors as `ShoalError`."""
 
 import os
 from collections.abc import Generator, Iterator, Sequence
@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
-from cli.contexts.context import Context
-from cli.interrupts import after_the_wait
+from cli.contexts.context_file import Context
+from cli.interrupts import deferred_interrupt
 
 Q = TypeVar("Q", contravariant=True)
 A = TypeVar("A")
@@ -16,18 +16,18 @@ G = TypeVar("G", covariant=True)
 
 CALL_SECONDS = 30.0
 """No call that is not a stream takes longer; pulling a manifest at submission is the slowest part."""
-MAX_ANSWER_BYTES = 256 << 20
+MAX_RESPONSE_BYTES = 256 << 20
 """A list of a million tasks."""
 
 
 class Unary(Protocol[Q, G]):
-    """A call with one answer, as the stub has it."""
+    """A unary call of a stub."""
 
     def __call__(self, request: Q, timeout: float | None = None) -> G: ...
 
 
-class Answers(Protocol[G]):
-    """The answers of a call, as they come."""
+class ResponseIterator(Protocol[G]):
+    """The responses of a streaming call."""
 
     def __iter__(self) -> Iterator[G]: ...
 
@@ -35,13 +35,13 @@ class Answers(Protocol[G]):
 
 
 class Streaming(Protocol[Q, G]):
-    """A call with many answers. The request is a message, or an iterator of messages where the call takes many."""
+    """A streaming call of a stub. The request is a message, or an iterator of messages."""
 
-    def __call__(self, request: Q, /, timeout: float | None = None) -> Answers[G]: ...
+    def __call__(self, request: Q, /, timeout: float | None = None) -> ResponseIterator[G]: ...
 
 
 class Client:
-    """Calls to the managers of one context. A context manager; closing it cancels what is under way."""
+    """Calls to the managers of one context. A context manager; closing it cancels pending calls."""
 
     def __init__(self, context: Context) -> None:
         # Here, not above: gRPC takes 40 ms to import, and help, completion and bad input need none of it.
@@ -52,7 +52,7 @@ class Client:
         self.context = context
         self._address = ", ".join(context.all_addresses)
         self._channel = connect(
-            context.all_addresses, Identity.load(context.directory), max_receive_bytes=MAX_ANSWER_BYTES
+            context.all_addresses, Identity.load(context.directory), max_receive_bytes=MAX_RESPONSE_BYTES
         )
         self.control = ControlStub(self._channel)
 
@@ -63,15 +63,15 @@ class Client:
         Raises:
             NotFound: there is none.
         """
-        from cli.contexts import learned
-        from cli.contexts.expiry import keep_valid
-        from cli.render.failure import warn
+        from cli.contexts import manager_addresses as learned
+        from cli.contexts.certificate_renewal import renew_if_due
+        from cli.render.error_lines import warn
 
-        context, now = chosen_context(name), datetime.now(UTC)
-        if warning := keep_valid(context, now):
+        context, now = resolve_context(name), datetime.now(UTC)
+        if warning := renew_if_due(context, now):
             warn(warning)
         client = cls(context)
-        if learned.is_due(context, now):
+        if learned.refresh_due(context, now):
             learned.refresh(context, client.manager_addresses)
         return client
 
@@ -81,10 +81,10 @@ class Client:
         Raises:
             ShoalError: no manager answers soon.
         """
-        from cli.contexts.learned import ANSWER_SECONDS
+        from cli.contexts.manager_addresses import TIMEOUT_SECONDS
         from shoal.api.v1.control_pb2 import GetClusterRequest
 
-        return self.call(self.control.GetCluster, GetClusterRequest(), seconds=ANSWER_SECONDS).api_addresses
+        return self.call(self.control.GetCluster, GetClusterRequest(), seconds=TIMEOUT_SECONDS).api_addresses
 
     def __enter__(self) -> Self:
         return self
@@ -100,7 +100,7 @@ class Client:
         Raises:
             ShoalError: what the manager answered, or why it could not be asked.
         """
-        with self._in_words():
+        with self._translated_errors():
             return method(request, timeout=seconds)
 
     def stream(self, method: Streaming[Q, A], request: Q, *, seconds: float | None) -> Generator[A]:
@@ -109,13 +109,13 @@ class Client:
         Raises:
             Timeout: `seconds` have passed; ShoalError as for `call`.
         """
-        with after_the_wait(lambda: None):
+        with deferred_interrupt(lambda: None):
             answers = method(request, timeout=seconds)
         try:
-            with self._in_words():
+            with self._translated_errors():
                 coming = iter(answers)
                 while True:
-                    with after_the_wait(answers.cancel):
+                    with deferred_interrupt(answers.cancel):
                         answer = next(coming, None)
                     if answer is None:
                         return
@@ -124,10 +124,10 @@ class Client:
             answers.cancel()
 
     @contextmanager
-    def _in_words(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         import grpc
 
-        from shoal.rpc.errors import raise_for
+        from shoal.rpc.status_mapping import raise_for
 
         try:
             yield
@@ -135,8 +135,8 @@ class Client:
             raise_for(error, address=self._address)
 
 
-def chosen_context(name: str | None) -> Context:
+def resolve_context(name: str | None) -> Context:
     """The context named, else that of SHOAL_CONTEXT, else the current one."""
-    from cli.contexts.contexts import Contexts, default_directory
+    from cli.contexts.context_store import ContextStore, default_directory
 
-    return Contexts(default_directory(os.environ)).resolve(name, os.environ)
+    return ContextStore(default_directory(os.environ)).resolve(name, os.environ)

@@ -1,4 +1,4 @@
-"""Ctrl-C while a call waits for an answer.
+"""Ctrl-C while a gRPC call is pending.
 
 Python raises KeyboardInterrupt between any two steps of the main thread. In the middle of gRPC's waiting
 (`threading.Condition.wait`) that leaves locks taken, or given back twice: a hang, or an error of another kind. So an
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def after_the_wait(cancel: Callable[[], object]) -> Generator[None]:
+def deferred_interrupt(cancel: Callable[[], object]) -> Generator[None]:
     """Raise an interrupt that comes inside this block at its end.
 
     Args:

@@ -1,4 +1,4 @@
-"""The `shoal` command: finds the command asked for, runs it, and tells its errors."""
+"""The `shoal` command: finds the requested command, runs it and prints its errors."""
 
 import os
 import sys
@@ -7,29 +7,29 @@ from typing import Any, NoReturn
 
 import click
 
-from cli.lazy import LazyGroup
-from cli.render.failure import Failed, explain, in_order
-from cli.render.terminal import colored
+from cli.lazy_group import LazyGroup
+from cli.render.error_lines import CommandFailed, print_errors, sort_faults
+from cli.render.output_terminal import colored
 from shoal.errors import InvalidInput, ShoalError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "cluster": ("cli.commands.cluster", "Show the cluster and its join token"),
-    "completion": ("cli.commands.completion", "Print the completion script of a shell"),
+    "cluster": ("cli.commands.cluster", "Manage the cluster"),
+    "completion": ("cli.commands.completion", "Print a shell completion script"),
     "config": ("cli.commands.config", "Manage configs"),
-    "context": ("cli.commands.context", "Choose which cluster to talk to, and as whom"),
-    "events": ("cli.commands.events", "Show what happens in the cluster"),
-    "exec": ("cli.commands.exec", "Run a program in a task's container"),
-    "attach": ("cli.commands.attach", "Be at the other end of a task's own program"),
-    "image": ("cli.commands.image", "Push and inspect images in a registry"),
+    "context": ("cli.commands.context", "Manage contexts"),
+    "events": ("cli.commands.events", "Stream events from the cluster"),
+    "exec": ("cli.commands.exec", "Run a command in a task's container"),
+    "attach": ("cli.commands.attach", "Attach to a task's main process"),
+    "image": ("cli.commands.image", "Push images to a registry and inspect them"),
     "manager": ("cli.commands.manager", "List and remove managers"),
     "network": ("cli.commands.network", "Manage networks"),
     "node": ("cli.commands.node", "Manage nodes"),
-    "playground": ("cli.commands.playground", "Run a whole cluster on this machine"),
+    "playground": ("cli.commands.playground", "Run a local test cluster"),
     "secret": ("cli.commands.secret", "Manage secrets"),
     "service": ("cli.commands.service", "Manage services"),
-    "stack": ("cli.commands.stack", "Deploy Compose files"),
-    "stats": ("cli.commands.stats", "Show what tasks use"),
-    "task": ("cli.commands.task", "Look at single tasks"),
+    "stack": ("cli.commands.stack", "Manage stacks"),
+    "stats": ("cli.commands.stats", "Display resource usage of tasks"),
+    "task": ("cli.commands.task", "List and inspect tasks"),
     "volume": ("cli.commands.volume", "Manage volumes"),
 }
 """Name: module (with a click command `command`), one line of help."""
@@ -39,8 +39,8 @@ EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
 
-class Program(LazyGroup):
-    """The whole command; a reader that has had enough (`head`, a pager) is no failure."""
+class ShoalCommand(LazyGroup):
+    """The root command. A closed pipe (`head`, a pager) is not an error."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -48,9 +48,9 @@ class Program(LazyGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if command is None or not any("=" in word for word in rest):
             return name, command, rest
-        from cli.switches import plain_switches
+        from cli.boolean_flags import normalize_switches
 
-        return name, command, plain_switches(command, rest, ctx)
+        return name, command, normalize_switches(command, rest, ctx)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -68,23 +68,23 @@ Examples:
   shoal stack deploy -c web.yaml shop
   shoal exec -it web.1 sh
 
-Exit codes: 0 done, 1 failed, 2 bad input, 3 not converged in time, 130 interrupted; of `exec` and
-`attach` the program's.
+Exit codes: 0 success, 1 failure, 2 invalid input, 3 not converged before the timeout, 130 interrupted.
+`exec` and `attach` return the exit code of the container's process.
 """
 
 
-@click.group(cls=Program, parts=COMMANDS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=ShoalCommand, parts=COMMANDS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--context", "context_name", envvar="SHOAL_CONTEXT", help="Context to use instead of the current one.")
 @click.version_option(package_name="shoal", message="shoal %(version)s")
 @click.pass_context
 def shoal(ctx: click.Context, context_name: str | None) -> None:
-    """Run containers on many hosts."""
+    """Run containers on a cluster of hosts."""
     ctx.obj = context_name
     ctx.color = colored()
 
 
-def misused(error: click.ClickException) -> str:
-    """One line: what is wrong with the words of a command, and whose help says how it is called."""
+def usage_error(error: click.ClickException) -> str:
+    """A usage error in one line, with the command whose `--help` explains it."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     help_text = f"; see `{context.command_path} --help`" if context else ""
     return " ".join(error.format_message().split()).rstrip(".") + help_text
@@ -100,17 +100,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         error.show()
         code = error.exit_code
     except click.ClickException as error:
-        explain(misused(error))
+        print_errors(usage_error(error))
         code = error.exit_code
-    except Failed as error:
-        explain(str(error))
+    except CommandFailed as error:
+        print_errors(str(error))
         code = error.code
     except ShoalError as error:
-        explain(*in_order(error.faults) if isinstance(error, InvalidInput) else [str(error)])
+        print_errors(*sort_faults(error.faults) if isinstance(error, InvalidInput) else [str(error)])
         code = EXIT_BAD_INPUT if isinstance(error, InvalidInput) else EXIT_FAILED
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     except OSError as error:  # what the command writes, or a file that it was given
-        explain(": ".join(filter(None, (str(error.filename or ""), error.strerror or str(error)))))
+        print_errors(": ".join(filter(None, (str(error.filename or ""), error.strerror or str(error)))))
         code = EXIT_FAILED
     sys.exit(code if isinstance(code, int) else 0)

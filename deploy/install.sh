@@ -1,20 +1,20 @@
 #!/bin/sh
-# Install Shoal on a VM or on bare metal (Debian 12 or later), from a checkout of this repository, as root.
-# Running it again upgrades: containers live on.
+# Install or upgrade Shoal on a host (Debian 12 or later) from a checkout of this repository. Run it as root.
+# Containers keep running during an upgrade.
 #
 #   deploy/install.sh manager [--advertise ADDRESS]
 #   deploy/install.sh agent --join HOST:7442 --token TOKEN [--advertise ADDRESS]
 #   deploy/install.sh registry [--address ADDRESS:5000]
 #   deploy/install.sh remove [--purge]
 #
-# `remove` stops every container of this host and takes the programs away. The data of volumes, the cluster's state and the
-# registry's images stay; --purge deletes them too.
+# `remove` stops all containers of this host and uninstalls Shoal. Volumes, the cluster's state and the registry's images
+# are kept, unless you add --purge.
 #
 # Ports to open:
-#   manager   7440/tcp from users and agents (API, mutual TLS), 7442/tcp from agents (joining)
-#   agent     7441/tcp from managers (logs, mutual TLS), 4789/udp from the other agents (VXLAN), and with encrypted
+#   manager   7440/tcp from users, agents and managers (API, mutual TLS), 7442/tcp from agents (join)
+#   agent     7441/tcp from managers and agents (logs, exec, volume moves; mutual TLS), 4789/udp from agents (VXLAN); with encrypted
 #             networks 51830/udp and 51831/udp from them (WireGuard), or IP protocol 50 with 51832/udp and 51833/udp (ESP)
-#   registry  5000/tcp from managers, agents and those who push
+#   registry  5000/tcp from managers, agents and clients that push images
 set -eu
 
 prefix=/opt/shoal
@@ -65,12 +65,12 @@ install_manager() {
   test -z "$advertise" || setting SHOAL_MANAGER_ADVERTISE_ADDRESS "$advertise" /etc/shoal/manager.env
   enable shoal-manager
   shoal context create --admin /var/lib/shoal/manager/admin default || true
-  echo "The manager runs. To add a host, see: shoal cluster join-token"
+  echo "The manager is running. To add a host, run: shoal cluster join-token"
 }
 
 install_agent() {
-  test -n "$join" || fail "--join HOST:7442 is missing; \`shoal cluster join-token\` on a manager prints it"
-  test -n "$token" || fail "--token is missing; \`shoal cluster join-token\` on a manager prints it"
+  test -n "$join" || fail "--join HOST:7442 is required; get it with \`shoal cluster join-token\` on a manager"
+  test -n "$token" || fail "--token is required; create one with \`shoal cluster join-token\` on a manager"
   install_packages agent
   install_venv
   mkdir -p /etc/shoal
@@ -80,8 +80,8 @@ install_agent() {
   test -z "$advertise" || setting SHOAL_AGENT_ADVERTISE_ADDRESS "$advertise" /etc/shoal/agent.env
   enable shoal-agent
   case $(systemctl show --property StatusText --value shoal-agent) in
-    waiting:*) echo "The agent runs, and is no node yet: $(systemctl show --property StatusText --value shoal-agent)" ;;
-    *) echo "The agent runs. On a machine with a context: shoal node ls" ;;
+    waiting:*) echo "The agent is running but has not joined the cluster yet: $(systemctl show --property StatusText --value shoal-agent)" ;;
+    *) echo "The agent is running. To list nodes, run where you have a context: shoal node ls" ;;
   esac
 }
 
@@ -94,7 +94,7 @@ install_registry() {
   systemctl daemon-reload
   systemctl enable shoal-registry
   systemctl restart shoal-registry
-  echo "The registry listens on $address, without TLS and logins: see deploy/registry/README.md for both."
+  echo "The registry is running on $address without TLS and authentication; see deploy/registry/README.md."
 }
 
 remove() {
@@ -108,7 +108,7 @@ remove() {
   rm -f /usr/local/bin/shoal /usr/local/bin/shoal-manager /usr/local/bin/shoal-agent
   rm -rf "$prefix" /etc/shoal/agent.env /etc/shoal/join-token /var/lib/shoal/agent/images
   test -z "$purge" || purge
-  echo "Shoal is gone. $(kept)"
+  echo "Shoal was removed. $(kept)"
 }
 
 purge() { # Any of these may be a disk of its own, which is emptied and stays mounted. /var/lib/private is DynamicUser's.
@@ -122,11 +122,11 @@ purge() { # Any of these may be a disk of its own, which is emptied and stays mo
 kept() {
   found=""
   keep() { if test -n "$(ls -A "$1" 2>/dev/null)"; then found="$found$(printf '\n  %s  %s' "$1" "$2")"; fi; }
-  keep /var/lib/shoal/agent/volumes "the data of volumes: a directory each, the files below _data"
-  keep /var/lib/shoal/manager "the cluster's state and keys"
-  keep /var/lib/shoal-registry "the registry's images"
+  keep /var/lib/shoal/agent/volumes "volume data, in the directory _data of each volume"
+  keep /var/lib/shoal/manager "cluster state and keys"
+  keep /var/lib/shoal-registry "registry images"
   keep /etc/shoal "settings"
-  if test -n "$found"; then echo "Kept, until 'deploy/install.sh remove --purge':$found"; else echo "Nothing is kept."; fi
+  if test -n "$found"; then echo "Kept (delete with 'deploy/install.sh remove --purge'):$found"; else echo "No data was kept."; fi
 }
 
 role=${1:-}
@@ -134,7 +134,7 @@ test $# -eq 0 || shift
 advertise="" join="" token="" purge="" address="127.0.0.1:5000"
 while test $# -gt 0; do
   if test "$role $1" = "remove --purge"; then purge=yes; shift; continue; fi
-  test $# -ge 2 || fail "$1 needs a value"
+  test $# -ge 2 || fail "option $1 requires a value"
   case $1 in
     --advertise) advertise=$2 ;;
     --join) join=$2 ;;
@@ -146,7 +146,7 @@ while test $# -gt 0; do
 done
 case $role in
   -h|--help|help) usage; exit 0 ;;
-  manager|agent|registry|remove) test "$(id -u)" = 0 || fail "only root can install"; ;;
+  manager|agent|registry|remove) test "$(id -u)" = 0 || fail "must be run as root"; ;;
   *) usage; exit 2 ;;
 esac
 case $role in

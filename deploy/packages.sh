@@ -1,13 +1,12 @@
 #!/bin/sh
-# Install the packages that the file named lists, those that are missing only, without starting their services:
-# Shoal starts its own etcd and registry, and a second one on the default ports would be in the way.
-# PACKAGES=installed in the environment says that they are there, whatever they are called here.
+# Install the missing packages of a list (a file) without starting their services: Shoal runs its own etcd and registry,
+# and a second one would occupy the default ports. Set PACKAGES=installed to skip this where packages have other names.
 set -eu
 list=$1
 test "${PACKAGES:-}" != installed || exit 0
 command -v dpkg-query >/dev/null && command -v apt-get >/dev/null || {
-  echo "packages are installed with apt-get, which this system does not have." >&2
-  echo "Install by hand what $list lists, then run this again with PACKAGES=installed." >&2
+  echo "apt-get not found; packages cannot be installed automatically." >&2
+  echo "Install the packages listed in $list manually, then run this again with PACKAGES=installed." >&2
   exit 1
 }
 missing=""
@@ -15,7 +14,7 @@ for package in $(sed 's/#.*//' "$list"); do
   dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
-[ "$(id -u)" = 0 ] || { echo "these packages are missing, and only root can install them: apt-get install$missing" >&2; exit 1; }
+[ "$(id -u)" = 0 ] || { echo "missing packages; install them as root: apt-get install$missing" >&2; exit 1; }
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
   trap 'rm -f "$policy"' EXIT INT TERM

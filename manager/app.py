@@ -1,4 +1,4 @@
-"""The manager put together: the only place that constructs its parts."""
+"""Assembles the manager: the only place that constructs its components."""
 
 import asyncio
 import logging
@@ -12,54 +12,54 @@ from importlib.metadata import version
 from grpc import aio
 
 from manager import readiness
-from manager.addressing import advertised_host, ip_of, with_port
-from manager.autoscaler.autoscaler import Autoscaler
-from manager.certificate_authority.authority import CertificateAuthority
-from manager.certificate_authority.guesses import GuessLimit, IssueLimit
-from manager.certificate_authority.service import MAX_JOIN_BYTES, CertificateAuthorityService
-from manager.control_api.agent_channels import AgentChannels
-from manager.control_api.cluster import ClusterCalls, Upkeep
-from manager.control_api.collector import Collector
-from manager.control_api.event_writer import EventWriter
-from manager.control_api.events import Events
-from manager.control_api.exec import Exec
-from manager.control_api.files import Files
-from manager.control_api.logs import Logs
-from manager.control_api.managers import Managers
-from manager.control_api.network_check import NetworkCheck
-from manager.control_api.network_keys import NetworkKeys
-from manager.control_api.network_nodes import NetworkNodes
-from manager.control_api.networks import Networks
-from manager.control_api.nodes import Nodes
-from manager.control_api.other_managers import ManagerChannels, OtherMemories
-from manager.control_api.progress import Progress
-from manager.control_api.rebalancing import Rebalancing
-from manager.control_api.servicer import ControlService, Nouns
-from manager.control_api.services import Services
-from manager.control_api.stacks import Stacks
-from manager.control_api.stats import Stats
-from manager.control_api.tasks import Tasks
-from manager.control_api.updates import Updates
-from manager.control_api.volume_moves import VolumeMoves
-from manager.control_api.volumes import Volumes
+from manager.advertised_address import advertised_host, ip_of, with_port
+from manager.agents.agent_channels import AgentChannels
+from manager.certificate_authority.ca_service import MAX_JOIN_BYTES, CertificateAuthorityService
+from manager.certificate_authority.cluster_authority import CertificateAuthority
+from manager.certificate_authority.join_limits import FailedTokenLimit, IssuanceLimit
+from manager.cluster.cluster_handler import ClusterHandler, StoreMaintenance
+from manager.cluster.manager_handler import ManagerHandler
+from manager.cluster.peer_managers import PeerEvents, PeerManagerClient
+from manager.control_api.servicer import ControlService, Handlers
+from manager.controllers.autoscaler.autoscaler import Autoscaler
+from manager.controllers.cluster_key_rotation import ClusterKeyRotation
+from manager.controllers.csi_volumes.reconciler import CsiVolumeReconciler
+from manager.controllers.garbage_collector import GarbageCollector
+from manager.controllers.overlay_key_timer import OverlayKeyTimer
+from manager.controllers.volume_mover.volume_mover import VolumeMover
 from manager.dispatcher.dispatcher import Dispatcher
-from manager.dispatcher.liveness.monitor import NodeMonitor
-from manager.dispatcher.peer_service import PeerService
-from manager.etcd_access import etcd_of
-from manager.files.contents import PlainContents, SealedContents
-from manager.files.nouns import CONFIGS, SECRETS
-from manager.files.volume_secrets import VolumeSecrets
-from manager.key_rotation import KeyRotation
+from manager.dispatcher.liveness.abandoned_nodes import AbandonedNodeMonitor
+from manager.dispatcher.manager_peers import ManagerPeersService
+from manager.etcd.client import Etcd
+from manager.etcd.connect import open_etcd
+from manager.events.event_archiver import EventArchiver
+from manager.events.event_log import EventLog
+from manager.file_contents.content_codec import EncryptedCodec, PlainCodec
+from manager.file_contents.driver_secrets import DriverSecrets
+from manager.file_contents.file_kinds import CONFIGS, SECRETS
+from manager.files.file_handler import FileHandler
 from manager.leadership.leadership import Lead, Leadership
-from manager.overlay_key_timer import OverlayKeyTimer
-from manager.own_identity import OwnIdentity, keep_admin_valid, write_admin
+from manager.logs.log_handler import LogHandler
+from manager.manager_identity import ManagerIdentity, keep_admin_valid, write_admin
+from manager.networks.network_check_handler import NetworkCheckHandler
+from manager.networks.network_handler import NetworkHandler
+from manager.networks.network_nodes import NetworkNodes
+from manager.networks.overlay_key_rotation import OverlayKeyRotation
+from manager.nodes.node_handler import NodeHandler
 from manager.planner.loop import Planner
+from manager.services.progress_handler import ProgressHandler
+from manager.services.rebalance_handler import RebalanceHandler
+from manager.services.service_handler import ServiceHandler
+from manager.services.update_handler import UpdateHandler
 from manager.settings import Settings
-from manager.store.etcd import Etcd
+from manager.stacks.stack_handler import StackHandler
 from manager.store.event_archive import EventArchive
 from manager.store.store import Store
-from manager.volume_keeper.keeper import VolumeKeeper
-from manager.volume_mover.mover import VolumeMover
+from manager.tasks.exec_handler import ExecHandler
+from manager.tasks.stats_handler import StatsHandler
+from manager.tasks.task_handler import TaskHandler
+from manager.volumes.volume_handler import VolumeHandler
+from manager.volumes.volume_move_handler import VolumeMoveHandler
 from shoal import ids
 from shoal.api.v1.certificate_authority_pb2_grpc import add_CertificateAuthorityServicer_to_server
 from shoal.api.v1.cluster_pb2 import Manager
@@ -68,13 +68,13 @@ from shoal.api.v1.dispatcher_pb2_grpc import add_DispatcherServicer_to_server, a
 from shoal.distribution.registries import read_registries
 from shoal.distribution.resolve import RegistryImageResolver
 from shoal.errors import Refused, Unavailable
-from shoal.heap import keep_heap_small
+from shoal.heap_trimming import trim_heap_forever
 from shoal.identity import identity
 from shoal.identity.keyring import Keyring, load_keyring
 from shoal.identity.private_files import make_private_directory
-from shoal.rpc import access, limits
+from shoal.rpc import access, server_limits
+from shoal.rpc.grpc_server import listen, make_server
 from shoal.rpc.request_limits import MAX_REQUEST_BYTES
-from shoal.rpc.server import listen, make_server
 from shoal.task_group import TaskGroup
 
 _log = logging.getLogger(__name__)
@@ -97,130 +97,136 @@ async def run(settings: Settings) -> None:
         Unavailable, Refused: a port, a file or etcd cannot be had.
     """
     _make_state_directory(settings)
-    async with etcd_of(settings) as backend:
+    async with open_etcd(settings) as backend:
         store = Store(backend=backend)
         async with TaskGroup() as group:
             group.create_task(store.run(), name="store")
             await store.ready()
-            await _manage(settings, store, backend)
+            await _run_components(settings, store, backend)
 
 
-async def _manage(settings: Settings, store: Store, backend: Etcd) -> None:
+async def _run_components(settings: Settings, store: Store, backend: Etcd) -> None:
     """Everything that stands on a loaded store."""
     directory = settings.state_directory / "identity"
-    if store.tables.cluster is None and identity.exists(directory):
+    if store.tables.cluster is None and identity.is_complete(directory):
         raise Refused(
-            f"etcd holds no cluster, though this manager belongs to one: restore a snapshot of it with `shoal-manager "
-            f"restore FILE`, or remove {directory} to found another cluster"
+            "etcd is empty, but this manager belongs to a cluster: restore a snapshot with "
+            f"`shoal-manager restore FILE`, or delete {directory} to create a new cluster"
         )
     # Only a cluster's first manager makes the key: any other has to be given it.
     keyring = load_keyring(settings.key_file, make=store.tables.cluster is None)
     authority = await _authority(store, keyring)
-    own = OwnIdentity(authority=authority, directory=directory, clock=time.time, new_id=ids.new_id)
+    own = ManagerIdentity(authority=authority, directory=directory, clock=time.time, new_id=ids.new_id)
     dispatcher = Dispatcher(
         store=store,
         manager_id=own.manager_id,
         now_ms=now_ms,
-        secrets=SealedContents(keyring),
+        secrets=EncryptedCodec(keyring),
         heartbeat_seconds=settings.heartbeat_seconds,
     )
     agents = AgentChannels(lambda: own.current)
     images = RegistryImageResolver(read_registries(settings.registries_file))
     archive = EventArchive(backend)
-    events = Events(store=store, now_ms=now_ms, archive=archive)
-    others = ManagerChannels(lambda: own.current)
-    nodes = NetworkNodes(applied=dispatcher.applied, others=others)
-    control = _control(store, authority, agents, images, keyring, events, nodes, backend.upkeep)
+    events = EventLog(store=store, now_ms=now_ms, archive=archive)
+    others = PeerManagerClient(lambda: own.current)
+    nodes = NetworkNodes(applied=dispatcher.applied, peers=others)
+    control = _control_service(store, authority, agents, images, keyring, events, nodes, backend.maintenance)
     joining = CertificateAuthorityService(
         authority=authority,
         managers=store.tables.registered_managers,
-        guesses=GuessLimit(clock=time.monotonic),
-        issues=IssueLimit(clock=time.monotonic),
+        failed_tokens=FailedTokenLimit(clock=time.monotonic),
+        issuance=IssuanceLimit(clock=time.monotonic),
     )
-    api_server = make_server(access.MANAGER_API, max_receive_bytes=MAX_REQUEST_BYTES, limits=limits.MANAGER_API)
+    api_server = make_server(access.MANAGER_API, max_receive_bytes=MAX_REQUEST_BYTES, limits=server_limits.MANAGER_API)
     add_ControlServicer_to_server(control, api_server)
     add_DispatcherServicer_to_server(dispatcher, api_server)
-    add_ManagerPeersServicer_to_server(PeerService(applied=dispatcher.applied, events=events.between), api_server)
+    add_ManagerPeersServicer_to_server(
+        ManagerPeersService(applied=dispatcher.applied, events=events.between), api_server
+    )
     add_CertificateAuthorityServicer_to_server(joining, api_server)
-    join_server = make_server(access.JOIN, max_receive_bytes=MAX_JOIN_BYTES, limits=limits.JOIN)
+    join_server = make_server(access.JOIN, max_receive_bytes=MAX_JOIN_BYTES, limits=server_limits.JOIN)
     add_CertificateAuthorityServicer_to_server(joining, join_server)
     manager = _listen(settings, api_server, join_server, own, keyring.key_id)
-    memories = OtherMemories(store.tables, own.manager_id, others)
-    writer = EventWriter(events=events, archive=archive, ask_others=memories.read, now_ms=now_ms)
+    memories = PeerEvents(store.tables, own.manager_id, others)
+    writer = EventArchiver(events=events, archive=archive, read_from_peers=memories.read, now_ms=now_ms)
     leadership = Leadership(store, backend, own.manager_id)
     async with TaskGroup() as group:
         group.create_task(dispatcher.run(), name="dispatcher")
         group.create_task(events.run(), name="events")
         group.create_task(leadership.register(manager), name="registration")
         group.create_task(
-            leadership.run(_term(settings, store, own.manager_id, keyring, agents, writer)), name="leadership"
+            leadership.run(_leader_work(settings, store, own.manager_id, keyring, agents, writer)), name="leadership"
         )
         group.create_task(own.keep_valid(), name="certificate renewal")
-        group.create_task(keep_heap_small(), name="heap")
+        group.create_task(trim_heap_forever(), name="heap")
         admin = keep_admin_valid(authority, settings.admin_directory, manager.api_address, time.time)
         group.create_task(admin, name="renewal of the admin's certificate")
-        async with _started(api_server), _started(join_server), _closing(agents), images:
+        async with _started(api_server), _started(join_server), _closed_at_exit(agents), images:
             write_admin(authority, settings.admin_directory, manager.api_address, datetime.now(UTC))
-            _log.info("ready: API on %s, nodes join on %s", manager.api_address, manager.join_address)
+            _log.info("ready; serving the API on %s and joins on %s", manager.api_address, manager.join_address)
             readiness.notify("READY=1", os.environ)
             await asyncio.Event().wait()
 
 
-def _control(
+def _control_service(
     store: Store,
     authority: CertificateAuthority,
     agents: AgentChannels,
     images: RegistryImageResolver,
     keyring: Keyring,
-    events: Events,
+    events: EventLog,
     nodes: NetworkNodes,
-    upkeep: Upkeep,
+    upkeep: StoreMaintenance,
 ) -> ControlService:
-    sealed, plain = SealedContents(keyring), PlainContents()
+    sealed, plain = EncryptedCodec(keyring), PlainCodec()
     return ControlService(
-        Nouns(
-            services=Services(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),
-            updates=Updates(store=store, now_ms=now_ms),
-            rebalancing=Rebalancing(store=store, now_ms=now_ms),
-            stacks=Stacks(
+        Handlers(
+            services=ServiceHandler(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),
+            updates=UpdateHandler(store=store, now_ms=now_ms),
+            rebalancing=RebalanceHandler(store=store, now_ms=now_ms),
+            stacks=StackHandler(
                 store=store,
                 images=images,
                 contents={SECRETS.name: sealed, CONFIGS.name: plain},
                 now_ms=now_ms,
                 new_id=ids.new_id,
             ),
-            tasks=Tasks(store=store, now_ms=now_ms),
-            nodes=Nodes(store=store, now_ms=now_ms),
-            networks=Networks(store=store, now_ms=now_ms, new_id=ids.new_id, nodes=nodes),
-            network_check=NetworkCheck(store=store, prober=agents),
-            secrets=Files(noun=SECRETS, contents=sealed, readable=False, store=store, now_ms=now_ms, new_id=ids.new_id),
-            configs=Files(noun=CONFIGS, contents=plain, readable=True, store=store, now_ms=now_ms, new_id=ids.new_id),
-            volumes=Volumes(store=store, sizes=agents, now_ms=now_ms, new_id=ids.new_id),
-            volume_moves=VolumeMoves(store=store, now_ms=now_ms),
-            managers=Managers(store=store),
-            cluster=ClusterCalls(
+            tasks=TaskHandler(store=store, now_ms=now_ms),
+            nodes=NodeHandler(store=store, now_ms=now_ms),
+            networks=NetworkHandler(store=store, now_ms=now_ms, new_id=ids.new_id, nodes=nodes),
+            network_check=NetworkCheckHandler(store=store, prober=agents),
+            secrets=FileHandler(
+                kind=SECRETS, contents=sealed, readable=False, store=store, now_ms=now_ms, new_id=ids.new_id
+            ),
+            configs=FileHandler(
+                kind=CONFIGS, contents=plain, readable=True, store=store, now_ms=now_ms, new_id=ids.new_id
+            ),
+            volumes=VolumeHandler(store=store, sizes=agents, now_ms=now_ms, new_id=ids.new_id),
+            volume_moves=VolumeMoveHandler(store=store, now_ms=now_ms),
+            managers=ManagerHandler(store=store),
+            cluster=ClusterHandler(
                 store=store,
                 tokens=authority.tokens,
-                rotate_keys=NetworkKeys(store=store, now_ms=now_ms).rotate,
-                upkeep=upkeep,
+                rotate_keys=OverlayKeyRotation(store=store, now_ms=now_ms).rotate,
+                maintenance=upkeep,
                 version=VERSION,
             ),
-            logs=Logs(store=store, reader=agents),
-            exec=Exec(store=store, runner=agents),
-            stats=Stats(store=store, meters=agents),
-            progress=Progress(store=store, seconds=time.monotonic, now_ms=now_ms),
+            logs=LogHandler(store=store, reader=agents),
+            exec=ExecHandler(store=store, streams=agents),
+            stats=StatsHandler(store=store, meters=agents),
+            progress=ProgressHandler(store=store, seconds=time.monotonic, now_ms=now_ms),
             events=events,
         )
     )
 
 
-def _term(
-    settings: Settings, store: Store, manager_id: str, keyring: Keyring, agents: AgentChannels, writer: EventWriter
+def _leader_work(
+    settings: Settings, store: Store, manager_id: str, keyring: Keyring, agents: AgentChannels, writer: EventArchiver
 ) -> Lead:
-    """What this manager does while it leads."""
+    """What this manager runs while it is the leader."""
 
     async def lead(fence: int) -> None:
-        monitor = NodeMonitor(
+        monitor = AbandonedNodeMonitor(
             store=store, manager_id=manager_id, now_ms=now_ms, heartbeat_seconds=settings.heartbeat_seconds
         )
         async with TaskGroup() as term:
@@ -228,13 +234,13 @@ def _term(
             term.create_task(monitor.run(fence), name="node monitor")
             autoscaler = Autoscaler(store=store, meters=agents, now_ms=now_ms)
             term.create_task(autoscaler.run(fence), name="autoscaler")
-            term.create_task(Collector(store=store).run(fence), name="collector")
-            keeper = VolumeKeeper(store=store, agents=agents, secrets=VolumeSecrets(SealedContents(keyring)))
+            term.create_task(GarbageCollector(store=store).run(fence), name="collector")
+            keeper = CsiVolumeReconciler(store=store, agents=agents, secrets=DriverSecrets(EncryptedCodec(keyring)))
             term.create_task(keeper.run(fence), name="volume keeper")
             mover = VolumeMover(store=store, agents=agents, now_ms=now_ms)
             term.create_task(mover.run(fence), name="volume mover")
-            term.create_task(KeyRotation(store=store, keyring=keyring).run(fence), name="key rotation")
-            timer = OverlayKeyTimer(store=store, keys=NetworkKeys(store=store, now_ms=now_ms), now_ms=now_ms)
+            term.create_task(ClusterKeyRotation(store=store, keyring=keyring).run(fence), name="key rotation")
+            timer = OverlayKeyTimer(store=store, keys=OverlayKeyRotation(store=store, now_ms=now_ms), now_ms=now_ms)
             term.create_task(timer.run(fence), name="overlay keys")
             term.create_task(writer.run(fence), name="event writer")
 
@@ -248,9 +254,9 @@ async def _authority(store: Store, keyring: Keyring) -> CertificateAuthority:
 
 
 def _listen(
-    settings: Settings, api_server: aio.Server, join_server: aio.Server, own: OwnIdentity, key_id: str
+    settings: Settings, api_server: aio.Server, join_server: aio.Server, own: ManagerIdentity, key_id: str
 ) -> Manager:
-    """Bind both ports; what others are told of this manager."""
+    """Listen on both ports; returns this manager's record."""
     host = advertised_host(settings.advertise_address, settings.api_address)
     api_port = listen(api_server, settings.api_address, lambda: own.current)
     join_port = listen(join_server, settings.join_address, lambda: own.current, require_client_certificate=False)
@@ -275,7 +281,7 @@ async def _started(server: aio.Server) -> AsyncGenerator[None]:
 
 
 @asynccontextmanager
-async def _closing(agents: AgentChannels) -> AsyncGenerator[None]:
+async def _closed_at_exit(agents: AgentChannels) -> AsyncGenerator[None]:
     try:
         yield
     finally:
@@ -286,4 +292,6 @@ def _make_state_directory(settings: Settings) -> None:
     try:
         make_private_directory(settings.state_directory)
     except OSError as error:
-        raise Unavailable(f"cannot make {settings.state_directory}: {error.strerror}; run as root?") from error
+        raise Unavailable(
+            f"cannot create {settings.state_directory}: {error.strerror}; run the manager as root"
+        ) from error

@@ -12,7 +12,7 @@ import click
 
 from manager.settings import LOG_FORMATS, Settings
 from shoal.errors import InvalidInput, ShoalError
-from shoal.telemetry import logs
+from shoal.telemetry import log_formatters
 
 _log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ Command = Callable[..., None]
 T = TypeVar("T")
 
 FAILURE = 1
-BAD_SETTINGS = 2
+INVALID_SETTINGS = 2
 
 _DEFAULT = Settings()
 _EXAMPLES = """\b
@@ -46,65 +46,94 @@ def _path(name: str, default: Path | None, text: str) -> Callable[[Command], Com
 @click.group(invoke_without_command=True, epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.pass_context
 def main(context: click.Context) -> None:
-    """The manager of a Shoal cluster: API, planner, agents' sessions, certificate authority. Without a command: run."""
+    """Run and maintain a manager of a Shoal cluster. Runs the manager if no command is given."""
     if context.invoked_subcommand is None:
         context.invoke(run)
 
 
 @main.command(epilog=_EXAMPLES)
-@_path("--state-directory", _DEFAULT.state_directory, "Identity, cluster key, admin's files, etcd's data.")
-@option("--api-address", default=_DEFAULT.api_address, help="HOST:PORT for users and agents, mutual TLS.")
-@option("--join-address", default=_DEFAULT.join_address, help="HOST:PORT where nodes join.")
-@option("--advertise-address", default="", help="Host by which others reach this manager.  [default: found out]")
-@option("--etcd-endpoint", multiple=True, help="HOST:PORT of an etcd cluster of your own; may be repeated.")
-@_path("--etcd-ca", None, "PEM file of the authority that signed etcd's certificate.")
-@_path("--etcd-cert", None, "PEM file of our certificate for etcd.")
-@_path("--etcd-key", None, "PEM file of its key.")
-@option("--etcd-server-name", default="", help="What its certificates are for.  [default: each endpoint's own host]")
-@_path("--cluster-key-file", None, "Opens the authority's key; the same on every manager.  [default: in the state]")
-@option("--heartbeat-seconds", type=float, default=_DEFAULT.heartbeat_seconds, help="Three missed: a node is DOWN.")
-@_path("--registries-file", _DEFAULT.registries_file, "Settings of registries; need not exist.")
-@option("--log-level", type=click.Choice(logs.LEVELS), default=_DEFAULT.log_level)
-@option("--log-format", type=click.Choice(LOG_FORMATS), default=_DEFAULT.log_format)
+@_path(
+    "--state-directory",
+    _DEFAULT.state_directory,
+    "Directory for the identity, cluster key, admin credentials and etcd data.",
+)
+@option("--api-address", default=_DEFAULT.api_address, help="HOST:PORT to serve the API on (mutual TLS).")
+@option("--join-address", default=_DEFAULT.join_address, help="HOST:PORT to accept joining nodes on.")
+@option(
+    "--advertise-address",
+    default="",
+    help="Host name or address at which others reach this manager.  [default: detected]",
+)
+@option(
+    "--etcd-endpoint", multiple=True, help="HOST:PORT of a member of an external etcd cluster; repeat for more members."
+)
+@_path("--etcd-ca", None, "CA certificate of etcd (PEM).")
+@_path("--etcd-cert", None, "Client certificate for etcd (PEM).")
+@_path("--etcd-key", None, "Client key for etcd (PEM).")
+@option(
+    "--etcd-server-name",
+    default="",
+    help="Host name to verify in etcd's certificates.  [default: host of each endpoint]",
+)
+@_path(
+    "--cluster-key-file",
+    None,
+    "File with the cluster key, the same on every manager.  [default: in the state directory]",
+)
+@option(
+    "--heartbeat-seconds",
+    type=float,
+    default=_DEFAULT.heartbeat_seconds,
+    help="Seconds between heartbeats; a node that misses three is down.",
+)
+@_path("--registries-file", _DEFAULT.registries_file, "Registry settings (TOML); may be missing.")
+@option("--log-level", type=click.Choice(log_formatters.LEVELS), default=_DEFAULT.log_level, help="Minimum log level.")
+@option("--log-format", type=click.Choice(LOG_FORMATS), default=_DEFAULT.log_format, help="Log format.")
 def run(etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, **values: Any) -> None:
-    """Run the manager until SIGTERM or SIGINT. Exit code 2: the settings are wrong; 1: it failed."""
+    """Run the manager. Exits with 2 if a setting is invalid, and with 1 on any other failure."""
     try:
         settings = Settings(etcd_endpoints=etcd_endpoint, etcd_certificate=etcd_cert, **values)
     except ShoalError as error:
-        fail(str(error), BAD_SETTINGS)
-    logs.configure(settings.log_level, json=settings.log_format == "json")
+        fail(str(error), INVALID_SETTINGS)
+    log_formatters.configure(settings.log_level, json=settings.log_format == "json")
     try:
         asyncio.run(_until_stopped(settings))
     except Exception as error:
-        told = told_to_user(error)
-        if told is None:
+        shown = user_error(error)
+        if shown is None:
             _log.exception("the manager failed")
             sys.exit(FAILURE)
-        fail(str(told), FAILURE)
+        fail(str(shown), FAILURE)
 
 
 @main.command()
-@_path("--state-directory", _DEFAULT.state_directory, "Of a manager on this machine.")
-@click.option("--hours", type=float, default=24.0, show_default=True, help="For how long it is good.")
-@click.option("--uses", type=click.IntRange(min=1), default=100, show_default=True, help="For how many hosts.")
+@_path("--state-directory", _DEFAULT.state_directory, "State directory of a manager on this host.")
+@click.option("--hours", type=float, default=24.0, show_default=True, help="Hours until the token expires.")
+@click.option(
+    "--uses",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Number of hosts that can join with the token.",
+)
 def token(state_directory: Path, hours: float, uses: int) -> None:
-    """Make a token that hosts join with, and print it. The manager must run.
+    """Create a join token and print it. The manager must be running.
 
-    `shoal cluster join-token ls` lists the tokens of the cluster, and `rm` ends one.
+    List join tokens with `shoal cluster join-token ls`, and revoke one with `shoal cluster join-token rm`.
     """
-    from manager.join_token import new_token  # not needed, and not paid for, by `run`
+    from manager.create_join_token import create_join_token  # not needed, and not paid for, by `run`
 
     try:
-        click.echo(new_token(state_directory, hours=hours, uses=uses))
+        click.echo(create_join_token(state_directory, hours=hours, uses=uses))
     except ShoalError as error:
         fail(str(error), FAILURE)
 
 
 @main.command("rotate-key")
-@_path("--state-directory", _DEFAULT.state_directory, "Of a manager on this machine.")
-@_path("--cluster-key-file", None, "The cluster key.  [default: in the state]")
+@_path("--state-directory", _DEFAULT.state_directory, "State directory of a manager on this host.")
+@_path("--cluster-key-file", None, "File with the cluster key.  [default: in the state directory]")
 def rotate_key(state_directory: Path, cluster_key_file: Path | None) -> None:
-    """Make another cluster key; everything sealed in etcd is sealed with it once all managers have it."""
+    """Create a new cluster key. The leader re-encrypts the data in etcd once every manager has the key."""
     from shoal.identity import keyring
 
     path = Settings(state_directory=state_directory, cluster_key_file=cluster_key_file).key_file
@@ -112,23 +141,29 @@ def rotate_key(state_directory: Path, cluster_key_file: Path | None) -> None:
         keyring.rotate(path)
     except ShoalError as error:
         fail(str(error), FAILURE)
-    older = keyring.older_path(path)
-    click.echo(f"{path} is a new cluster key; the one before is {older}. Next:")
-    click.echo(
-        "1. copy both files to every other manager of the cluster, and restart the managers one after the other;"
-    )
-    click.echo('2. when the leader has logged "everything is sealed with the new cluster key", delete the older file.')
+    older = keyring.previous_path(path)
+    click.echo(f"Created a new cluster key in {path}; the previous key is in {older}. Next:")
+    click.echo("1. Copy both files to every other manager, and restart the managers one at a time.")
+    click.echo('2. When the leader logs "all data is encrypted with the new cluster key", delete the previous key.')
 
 
 def etcd_options(command: Command) -> Command:
     """Where the records are, as for `run`."""
     for add in (
-        _path("--state-directory", _DEFAULT.state_directory, "Of a manager on this machine, for its own etcd."),
-        option("--etcd-endpoint", multiple=True, help="HOST:PORT of an etcd cluster of your own; may be repeated."),
-        _path("--etcd-ca", None, "PEM file of the authority that signed etcd's certificate."),
-        _path("--etcd-cert", None, "PEM file of our certificate for etcd."),
-        _path("--etcd-key", None, "PEM file of its key."),
-        option("--etcd-server-name", default="", help="What its certificates are for."),
+        _path(
+            "--state-directory",
+            _DEFAULT.state_directory,
+            "State directory of a manager on this host that runs its own etcd.",
+        ),
+        option(
+            "--etcd-endpoint",
+            multiple=True,
+            help="HOST:PORT of a member of an external etcd cluster; repeat for more members.",
+        ),
+        _path("--etcd-ca", None, "CA certificate of etcd (PEM)."),
+        _path("--etcd-cert", None, "Client certificate for etcd (PEM)."),
+        _path("--etcd-key", None, "Client key for etcd (PEM)."),
+        option("--etcd-server-name", default="", help="Host name to verify in etcd's certificates."),
     ):
         command = add(command)
     return command
@@ -138,43 +173,43 @@ def etcd_options(command: Command) -> Command:
 @etcd_options
 @click.argument("file", type=click.Path(path_type=Path))
 def snapshot(file: Path, etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, **values: Any) -> None:
-    """Write all records of the cluster to FILE, as they are at one moment. The manager must run, and goes on.
+    """Save all records of the cluster to FILE, as of one point in time. The manager must be running.
 
-    What it cannot do without is not in it: the cluster key, `cluster.key` in the state directory. Keep both.
+    The snapshot does not contain the cluster key (`cluster.key` in the state directory). Back up both.
     """
-    from manager.snapshots import take  # not needed, and not paid for, by `run`
+    from manager.snapshot_commands import save_snapshot  # not needed, and not paid for, by `run`
 
-    about = _done(lambda: take(_settings(etcd_endpoint, etcd_cert, values), file))
-    click.echo(f"{file}: {about.records} records of cluster {about.cluster}")
+    about = _or_fail(lambda: save_snapshot(_settings(etcd_endpoint, etcd_cert, values), file))
+    click.echo(f"Saved {about.records} records of cluster {about.cluster} to {file}")
 
 
 @main.command(epilog="\b\nExamples:\n  shoal-manager restore /backup/shoal.snapshot\n")
 @etcd_options
 @click.argument("file", type=click.Path(path_type=Path))
 def restore(file: Path, etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, **values: Any) -> None:
-    """Bring the records in FILE into an etcd that has none. No manager may run on it.
+    """Restore the records in FILE to an empty etcd. Stop all managers first.
 
-    Then put the cluster key into the state directory and start the manager. Containers run on meanwhile; tasks that are
-    newer than the snapshot are replaced, and nodes that joined after it have to join anew.
+    Then copy the cluster key to the state directory and start the manager. Containers keep running; tasks that are
+    newer than the snapshot are replaced, and nodes that joined after it must join again.
     """
-    from manager.snapshots import bring_back  # not needed, and not paid for, by `run`
+    from manager.snapshot_commands import restore_snapshot  # not needed, and not paid for, by `run`
 
-    about = _done(lambda: bring_back(_settings(etcd_endpoint, etcd_cert, values), file))
-    click.echo(f"{about.records} records of cluster {about.cluster} are back; start the manager with its cluster key")
+    about = _or_fail(lambda: restore_snapshot(_settings(etcd_endpoint, etcd_cert, values), file))
+    click.echo(f"Restored {about.records} records of cluster {about.cluster}; start the manager with its cluster key")
 
 
 def _settings(etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, values: dict[str, Any]) -> Settings:
     return Settings(etcd_endpoints=etcd_endpoint, etcd_certificate=etcd_cert, **values)
 
 
-def _done(work: Callable[[], T]) -> T:
+def _or_fail(work: Callable[[], T]) -> T:
     try:
         return work()
     except Exception as error:
-        told = told_to_user(error)
-        if told is None:
+        shown = user_error(error)
+        if shown is None:
             raise
-        fail(str(told), BAD_SETTINGS if isinstance(told, InvalidInput) else FAILURE)
+        fail(str(shown), INVALID_SETTINGS if isinstance(shown, InvalidInput) else FAILURE)
 
 
 def fail(line: str, code: int) -> NoReturn:
@@ -196,11 +231,11 @@ async def _until_stopped(settings: Settings) -> None:
         _log.info("stopped")
 
 
-def told_to_user(error: BaseException) -> ShoalError | None:
-    """The error that one line can tell; None when any part of a group is not one of ours, and so a fault of ours."""
+def user_error(error: BaseException) -> ShoalError | None:
+    """The error to show to the user; None if any part of a group is not a `ShoalError`, which is a bug."""
     if not isinstance(error, BaseExceptionGroup):
         return error if isinstance(error, ShoalError) else None
-    parts = [told_to_user(each) for each in error.exceptions]
+    parts = [user_error(each) for each in error.exceptions]
     return None if None in parts else parts[0]
 
 

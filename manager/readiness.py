@@ -1,4 +1,4 @@
-"""Telling the service manager that we are ready (sd_notify(3), systemd's protocol), without its library."""
+"""Notifies systemd of the program's state (sd_notify(3))."""
 
 import socket
 from collections.abc import Mapping

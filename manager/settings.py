@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shoal.errors import Fault, InvalidInput
-from shoal.rpc import addresses
-from shoal.telemetry.logs import LEVELS
+from shoal.rpc import host_port
+from shoal.telemetry.log_formatters import LEVELS
 
 API_PORT = 7440
 JOIN_PORT = 7442
@@ -15,7 +15,7 @@ LOG_FORMATS = ("text", "json")
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that an operator can choose.
+    """All settings of a manager.
 
     Attributes:
         state_directory: absolute; identity, cluster key, admin's files and, by default, etcd's data. Mode 0700.
@@ -30,7 +30,7 @@ class Settings:
             state directory.
         heartbeat_seconds: between the agents' heartbeats; a node is DOWN after three missed.
         registries_file: settings of registries; need not exist.
-        log_level: one of `shoal.telemetry.logs.LEVELS`.
+        log_level: one of `shoal.telemetry.log_formatters.LEVELS`.
         log_format: "text" or "json".
     """
 
@@ -72,11 +72,11 @@ def _faults(settings: Settings) -> Iterator[Fault]:
     for name, text in (("api-address", settings.api_address), ("join-address", settings.join_address)):
         yield from _listening_faults(name, text)
     if settings.api_address == settings.join_address and not settings.api_address.endswith(":0"):
-        yield Fault("join-address", "must not be the API's own address")
+        yield Fault("join-address", "must differ from the API address")
     yield from _advertise_faults(settings.advertise_address)
     yield from _etcd_faults(settings)
     if not 0.1 <= settings.heartbeat_seconds <= 60:
-        yield Fault("heartbeat-seconds", f"{settings.heartbeat_seconds:g} is out of range; 0.1 to 60 are allowed")
+        yield Fault("heartbeat-seconds", f"{settings.heartbeat_seconds:g} is out of range; must be between 0.1 and 60")
     if settings.log_level not in LEVELS:
         yield Fault("log-level", f'"{settings.log_level}" is not one of {", ".join(LEVELS)}')
     if settings.log_format not in LOG_FORMATS:
@@ -86,7 +86,7 @@ def _faults(settings: Settings) -> Iterator[Fault]:
 def _listening_faults(name: str, text: str) -> Iterator[Fault]:
     host, _, port = text.rpartition(":")
     try:
-        addresses.parse(f"{host}:1" if port == "0" else text)
+        host_port.parse(f"{host}:1" if port == "0" else text)
     except InvalidInput as error:
         yield Fault(name, str(error))
 
@@ -96,9 +96,9 @@ def _advertise_faults(host: str) -> Iterator[Fault]:
     if not host:
         return
     try:
-        addresses.parse(f"[{host}]:1" if ":" in host else f"{host}:1")
+        host_port.parse(f"[{host}]:1" if ":" in host else f"{host}:1")
     except InvalidInput:
-        yield Fault("advertise-address", f'"{host}" must be a host name or an address, without a port')
+        yield Fault("advertise-address", f'"{host}" must be a host name or IP address, without a port')
 
 
 def _etcd_faults(settings: Settings) -> Iterator[Fault]:
@@ -109,17 +109,17 @@ def _etcd_faults(settings: Settings) -> Iterator[Fault]:
     }
     given = [name for name, path in files.items() if path is not None]
     if given and not settings.etcd_endpoints:
-        yield Fault(given[0], "is of use only with --etcd-endpoint")
+        yield Fault(given[0], "requires --etcd-endpoint")
     missing = [name for name in files if name not in given]
     if settings.etcd_server_name and not given:
-        yield Fault("etcd-server-name", "is of use only with --etcd-ca, --etcd-cert and --etcd-key")
+        yield Fault("etcd-server-name", "requires --etcd-ca, --etcd-cert and --etcd-key")
     if given and missing:
-        yield Fault(missing[0], f"is needed beside {' and '.join(given)}")
+        yield Fault(missing[0], f"is required with {' and '.join(given)}")
     for name, path in files.items():
         if path is not None and not path.is_file():
             yield Fault(name, f"{path} is not a file")
     for endpoint in settings.etcd_endpoints:
         try:
-            addresses.parse(endpoint)
+            host_port.parse(endpoint)
         except InvalidInput as error:
             yield Fault("etcd-endpoint", str(error))

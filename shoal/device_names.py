@@ -1,4 +1,4 @@
-"""Names of devices on nodes: which of them agents tell of, so that tasks go where they are.
+"""Device paths: which of them agents report, so that tasks are placed where they exist.
 
 The others are taken to be on every node: what the kernel always has, and families that come in hundreds.
 """
@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from shoal.api.v1.node_pb2 import HostDevices
 
-MOST = 512
+MAX_DEVICES = 512
 """That an agent tells of."""
-LONGEST = 200
+MAX_PATH_LENGTH = 200
 """Characters of a path."""
-DEEPEST = 6
+MAX_DEPTH = 6
 """Parts of a path below /dev."""
 
 _FAMILIES = re.compile(
@@ -25,33 +25,33 @@ _FAMILIES = re.compile(
 )
 
 
-def told_name(path: str) -> str:
+def reported_name(path: str) -> str:
     """The path as agents tell of it; empty when they do not: it is of a family, not below /dev, or an odd name."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     plain = "/" + "/".join(parts)
-    is_below = 1 < len(parts) <= DEEPEST + 1 and parts[0] == "dev" and ".." not in parts
-    if not is_below or len(plain) > LONGEST or not (plain.isascii() and plain.isprintable()):
+    is_below = 1 < len(parts) <= MAX_DEPTH + 1 and parts[0] == "dev" and ".." not in parts
+    if not is_below or len(plain) > MAX_PATH_LENGTH or not (plain.isascii() and plain.isprintable()):
         return ""
     return "" if _FAMILIES.fullmatch(parts[1]) else plain
 
 
-def in_order(path: str) -> tuple[int, str]:
+def report_order(path: str) -> tuple[int, str]:
     """Sorts what is told: names that people use come before the many links to them."""
     return path.count("/"), path
 
 
-class ToldDevices:
-    """What one agent tells of, to be asked often."""
+class ReportedDevices:
+    """The devices that one agent reports, indexed for frequent queries."""
 
-    def __init__(self, told: HostDevices | None) -> None:
+    def __init__(self, reported: HostDevices | None) -> None:
         """None: it does not tell."""
-        self._paths = frozenset(told.paths) if told is not None else frozenset()
-        self._all = told is not None and not told.partial
-        self._last = max(map(in_order, self._paths), default=(0, "")) if told is not None else (0, "")
+        self._paths = frozenset(reported.paths) if reported is not None else frozenset()
+        self._all = reported is not None and not reported.truncated
+        self._last = max(map(report_order, self._paths), default=(0, "")) if reported is not None else (0, "")
 
     def lacks(self, names: Sequence[str]) -> str:
-        """The first of these names (`told_name`) that the node is known not to have; empty when there is none."""
+        """The first of these names (`reported_name`) that the node is known not to have; empty when there is none."""
         return next((name for name in names if name not in self._paths and self._is_known(name)), "")
 
     def _is_known(self, name: str) -> bool:
-        return self._all or in_order(name) < self._last
+        return self._all or report_order(name) < self._last

@@ -1,6 +1,6 @@
-"""The one tree of exceptions. Every error that a user can meet is one of these, with a text that says what to do.
+"""The exception hierarchy. Every error that users see is one of these, with a text that says what to do.
 
-`shoal.rpc.errors` has the table to and from gRPC status codes.
+`shoal.rpc.status_mapping` has the table to and from gRPC status codes.
 """
 
 from collections.abc import Sequence
@@ -99,5 +99,5 @@ class Timeout(ShoalError):
     """It was not done in the time given; whether it will be is not known. gRPC DEADLINE_EXCEEDED."""
 
 
-class Deposed(ShoalError):
-    """This manager no longer leads: the write was not made. Ends the term; never reaches a user."""
+class LeadershipLost(ShoalError):
+    """This manager is no longer the leader: the write was not made. Ends the term; never reaches a user."""

@@ -13,7 +13,7 @@ DEFAULT_DOMAIN = "docker.io"
 DEFAULT_TAG = "latest"
 _SHOWN = 100
 """Characters of a text that is no reference."""
-LONGEST_NAME = 255
+MAX_NAME_LENGTH = 255
 
 _LEGACY_DOMAIN = "index.docker.io"
 _OFFICIAL = "library/"
@@ -63,7 +63,7 @@ class ImageReference:
             return self.name + self._ending()
         return (self.path if "/" in path else path) + self._ending()
 
-    def tagged(self) -> "ImageReference":
+    def with_default_tag(self) -> "ImageReference":
         """The same with the tag "latest" where it has neither tag nor digest."""
         return self if self.tag or self.digest else replace(self, tag=DEFAULT_TAG)
 
@@ -90,16 +90,16 @@ def parse(text: str) -> ImageReference:
         InvalidInput: one line that says which rule it breaks.
     """
     if _IDENTIFIER.fullmatch(text):
-        raise _invalid(text, "64 hexadecimal digits name no repository; write name@sha256:…")
+        raise _invalid(text, "64 hexadecimal digits are not a repository name; use name@sha256:…")
     domain, remainder = _split_domain(text)
     repository = remainder.partition(":")[0]
     if repository != repository.lower():
-        raise _invalid(text, "the repository name must be in lower case")
+        raise _invalid(text, "the repository name must be lowercase")
     found = _REFERENCE.fullmatch(f"{domain}/{remainder}")
     if found is None:
-        raise _invalid(text, "it must look like [registry[:port]/]name[:tag][@sha256:…]")
-    if len(found["path"]) > LONGEST_NAME:
-        raise _invalid(text[:40] + "…", f"the repository name must not be longer than {LONGEST_NAME} characters")
+        raise _invalid(text, "it must be in the form [registry[:port]/]name[:tag][@sha256:…]")
+    if len(found["path"]) > MAX_NAME_LENGTH:
+        raise _invalid(text[:40] + "…", f"the repository name is too long; the maximum is {MAX_NAME_LENGTH} characters")
     if found["digest"]:
         _check_digest(text, found["digest"])
     return ImageReference(found["domain"], found["path"], found["tag"] or "", found["digest"] or "")
@@ -122,9 +122,9 @@ def _check_digest(text: str, digest: str) -> None:
     if algorithm != "sha256":
         raise _invalid(text, f'digest algorithm "{algorithm}" is not supported; use sha256')
     if not _SHA256.fullmatch(digest):
-        raise _invalid(text, "a sha256 digest has 64 lower-case hexadecimal digits")
+        raise _invalid(text, "a sha256 digest must have 64 lowercase hexadecimal digits")
 
 
 def _invalid(text: str, rule: str) -> InvalidInput:
     text = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-    return InvalidInput(f'"{text}" is not an image reference: {rule}')
+    return InvalidInput(f'"{text}" is not a valid image reference: {rule}')

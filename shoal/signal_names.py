@@ -9,7 +9,7 @@ _BY_NAME = {name.removeprefix("SIG"): int(each) for name, each in signal.Signals
 _FROM_REALTIME = re.compile(r"(RTMIN\+|RTMAX-)([0-9]{1,2})")
 
 
-def number_of(name: str) -> int | None:
+def signal_number(name: str) -> int | None:
     """The number of a signal; None for what is none. With `SIG` or without, in letters of any case, or a number."""
     if name.isascii() and name.isdecimal():
         return int(name) if 1 <= int(name[:4]) <= _LAST else None

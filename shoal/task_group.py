@@ -22,7 +22,7 @@ class TaskGroup:
         self._parent: asyncio.Task[Any] | None = None
         self._cancelled_before = 0
         self._leaving = False
-        self._ending = False
+        self._cancelling = False
         self._interrupted = False
         self._all_ended = asyncio.Event()
 
@@ -38,12 +38,12 @@ class TaskGroup:
         Raises:
             RuntimeError: the group is ending, or has not begun.
         """
-        if self._parent is None or self._ending or (self._leaving and not self._tasks):
+        if self._parent is None or self._cancelling or (self._leaving and not self._tasks):
             work.close()
             raise RuntimeError("this group of tasks takes no more")
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_done)
         return task
 
     async def __aexit__(
@@ -54,8 +54,8 @@ class TaskGroup:
         if self._interrupted:
             self._parent.uncancel()
         if error is not None:
-            self._end()
-        cancelled = await self._until_all_ended()
+            self._cancel_all()
+        cancelled = await self._wait_for_all()
         outside = self._parent.cancelling() > self._cancelled_before
         if error is not None and not isinstance(error, asyncio.CancelledError):
             if not isinstance(error, Exception):
@@ -69,7 +69,7 @@ class TaskGroup:
         if cancelled is not None:
             raise cancelled
 
-    async def _until_all_ended(self) -> asyncio.CancelledError | None:
+    async def _wait_for_all(self) -> asyncio.CancelledError | None:
         """Wait for every task; a cancellation of the caller ends them, and is told."""
         cancelled = None
         while self._tasks:
@@ -78,16 +78,16 @@ class TaskGroup:
                 await self._all_ended.wait()
             except asyncio.CancelledError as told:
                 cancelled = told
-                self._end()
+                self._cancel_all()
         return cancelled
 
-    def _end(self) -> None:
-        self._ending = True
+    def _cancel_all(self) -> None:
+        self._cancelling = True
         for task in self._tasks:
             if not task.done():
                 task.cancel()
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _on_done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not self._tasks:
             self._all_ended.set()
@@ -95,8 +95,8 @@ class TaskGroup:
             return
         if isinstance(error, Exception):  # others have ended the event loop already
             self._errors.append(error)
-        if not self._ending:
-            self._end()
+        if not self._cancelling:
+            self._cancel_all()
             if not self._leaving and self._parent is not None:
                 self._interrupted = True
                 self._parent.cancel()

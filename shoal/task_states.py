@@ -1,4 +1,4 @@
-"""What the task states mean. Shared, since planner, dispatcher, agent and command line must agree on it."""
+"""Semantics of task states, shared by planner, dispatcher, agent and command line."""
 
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 
@@ -16,42 +16,42 @@ def is_terminal(state: int) -> bool:
     return state in TERMINAL
 
 
-def observed(task: Task, status: TaskStatus | None) -> int:
+def observed_state(task: Task, status: TaskStatus | None) -> int:
     """The state of a task (a TaskState value): the greater of the planner's own and the agent's observation."""
     return max(task.state, status.state) if status is not None else task.state
 
 
-def is_wanted(task: Task) -> bool:
+def should_run(task: Task) -> bool:
     """The planner wants it to run."""
     return task.desired_state <= _RUNNING
 
 
 def is_live(task: Task, status: TaskStatus | None) -> bool:
     """It holds its node's resources, addresses and ports: it has not ended yet, whatever is wanted of it."""
-    return not is_terminal(observed(task, status))
+    return not is_terminal(observed_state(task, status))
 
 
 def is_ready(task: Task, status: TaskStatus | None) -> bool:
     """It serves: it runs, listens on the ports that lead to it, and its health check, if it has one, says so."""
-    if status is None or observed(task, status) != _RUNNING:
+    if status is None or observed_state(task, status) != _RUNNING:
         return False
-    return not status.opening and status.health in _READY_HEALTH
+    return not status.not_listening and status.health in _READY_HEALTH
 
 
-def goal(task: Task, state: int) -> int:
+def shown_desired_state(task: Task, state: int) -> int:
     """What is wanted of a task as users are told: a job's is to complete, and what has ended is not to run any more.
 
     Args:
         state: observed.
     """
-    if not is_wanted(task):
+    if not should_run(task):
         return task.desired_state
-    if task.run:
+    if task.job_run:
         return S.COMPLETE
     return S.SHUTDOWN if is_terminal(state) else task.desired_state
 
 
-def forward(old: TaskStatus | None, new: TaskStatus) -> bool:
+def is_forward(old: TaskStatus | None, new: TaskStatus) -> bool:
     """Whether `new` may follow `old`: a later state, or news of the same one."""
     if old is None:
         return True

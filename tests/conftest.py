@@ -1,7 +1,7 @@
 """Property tests look at the same examples in each run, so that a run says something of the change that was made.
 
 What a random run finds becomes an `@example`. `HYPOTHESIS_PROFILE=deep` looks elsewhere each time; so do `make fuzz`
-and `python -m tests.unit.planner.model_run`. No example has a deadline: on a busy machine it would say nothing.
+and `python -m tests.unit.planner.model.model_run`. No example has a deadline: on a busy machine it would say nothing.
 """
 
 import os

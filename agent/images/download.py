@@ -7,31 +7,31 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from agent.images.disk import disk_error
-from agent.images.disk_room import Claim, DiskRoom
-from agent.images.pace import Pace
-from agent.images.threads import in_thread
-from shoal.distribution.client import Repository
+from agent.images.disk_guard import disk_error
+from agent.images.disk_reservations import DiskReservations, Reservation
+from agent.images.threaded_call import in_thread
+from agent.images.transfer_rate import TransferRate
 from shoal.distribution.digests import DigestCheck
 from shoal.distribution.manifests import Descriptor
-from shoal.distribution.retrying import RetryPolicy
+from shoal.distribution.registry_client import Repository
+from shoal.distribution.retry_policy import RetryPolicy
 from shoal.errors import Exhausted, InvalidInput, Unavailable
 
 _log = logging.getLogger(__name__)
 _WRITE_BYTES = 1 << 20
-_SHORT_BYTES = 64 << 10
+_INLINE_WRITE_BYTES = 64 << 10
 """Written and hashed in less time than a thread takes to be asked."""
 
 _PROGRESS_BYTES = 64 << 10
 """A try that brings less is one that failed: a registry that breaks off after each byte would be asked for ever."""
 
 
-class Download:
+class LayerDownload:
     """One layer on its way to a file, which may hold a beginning of it.
 
     Args:
-        room: of the file's disk.
-        add: called with the number of bytes that came in; negative where some were lost.
+        reservations: of the file's disk.
+        on_bytes: called with the number of bytes that came in; negative where some were lost.
     """
 
     def __init__(
@@ -40,8 +40,8 @@ class Download:
         descriptor: Descriptor,
         path: Path,
         *,
-        room: DiskRoom,
-        add: Callable[[int], None],
+        reservations: DiskReservations,
+        on_bytes: Callable[[int], None],
         policy: RetryPolicy,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -49,8 +49,8 @@ class Download:
         self._repository = repository
         self._descriptor = descriptor
         self._path = path
-        self._room = room
-        self._add = add
+        self._reservations = reservations
+        self._on_bytes = on_bytes
         self._policy = policy
         self._sleep = sleep
         self._clock = clock
@@ -67,9 +67,9 @@ class Download:
         try:
             with self._path.open("a+b", buffering=0) as file:
                 if file.tell():
-                    await in_thread(lambda: self._take_beginning(file))
-                self._add(self._check.seen)
-                with self._room.claim(self._descriptor.size - self._check.seen) as claim:
+                    await in_thread(lambda: self._resume(file))
+                self._on_bytes(self._check.seen)
+                with self._reservations.reserve(self._descriptor.size - self._check.seen) as claim:
                     await self._fetch_in_time(file, claim)
             self._check.finish()
         except Exhausted:
@@ -82,7 +82,7 @@ class Download:
             self._path.unlink(missing_ok=True)
             raise disk_error(error, self._path) from error
 
-    def _take_beginning(self, file: BinaryIO) -> None:
+    def _resume(self, file: BinaryIO) -> None:
         """Hash what an earlier run left; start anew where it cannot be a beginning."""
         file.seek(0, 2)
         if file.tell() > self._descriptor.size:
@@ -91,69 +91,69 @@ class Download:
         while chunk := file.read(_WRITE_BYTES):
             self._check.update(chunk)
 
-    async def _fetch_in_time(self, file: BinaryIO, claim: Claim) -> None:
+    async def _fetch_in_time(self, file: BinaryIO, reservation: Reservation) -> None:
         seconds = self._policy.layer_deadline(self._descriptor.size)
         try:
             async with asyncio.timeout(seconds):
-                await self._fetch_rest(file, claim)
+                await self._fetch_rest(file, reservation)
         except TimeoutError:
             raise Unavailable(
-                f"{self._name} did not come within {seconds:.0f} s; {self._check.seen} bytes of it are kept for the "
-                "next try"
+                f"download of {self._name} timed out after {seconds:.0f} "
+                f"s; {self._check.seen} bytes are kept for the next attempt"
             ) from None
 
-    async def _fetch_rest(self, file: BinaryIO, claim: Claim) -> None:
+    async def _fetch_rest(self, file: BinaryIO, reservation: Reservation) -> None:
         failures = 0
         while self._check.seen < self._descriptor.size:
             before = self._check.seen
             try:
-                await self._fetch(file, claim)
+                await self._fetch(file, reservation)
                 if self._check.seen < self._descriptor.size:
-                    raise Unavailable(f"the registry ended {self._name} too early")
+                    raise Unavailable(f"the registry closed the connection before all of {self._name} was received")
             except Unavailable as error:
                 failures = 1 if self._check.seen >= before + _PROGRESS_BYTES else failures + 1
                 if failures >= self._policy.attempts:
                     raise
-                _log.info("%s; going on at byte %d", error, self._check.seen)
+                _log.info("%s; resuming at byte %d", error, self._check.seen)
                 await self._sleep(self._policy.delay(failures))
 
-    async def _fetch(self, file: BinaryIO, claim: Claim) -> None:
+    async def _fetch(self, file: BinaryIO, reservation: Reservation) -> None:
         async with self._repository.blob_stream(self._descriptor, self._check.seen) as stream:
             if stream.offset != self._check.seen:
-                self._start_anew(file)
-            waiting, pace = bytearray(), Pace(self._policy, self._clock)
+                self._restart(file)
+            waiting, pace = bytearray(), TransferRate(self._policy, self._clock)
             try:
                 async for chunk in stream.chunks:
                     waiting += chunk
-                    if not pace.keeps_up(len(chunk)):
+                    if not pace.is_fast_enough(len(chunk)):
                         raise self._too_slow()
                     if len(waiting) >= _WRITE_BYTES:
-                        await self._append(file, waiting, claim)
-                    pace.wait()
+                        await self._append(file, waiting, reservation)
+                    pace.start_waiting()
             finally:
-                await self._append(file, waiting, claim)
+                await self._append(file, waiting, reservation)
 
     def _too_slow(self) -> Unavailable:
-        least = self._policy.least_bytes_per_second
-        return Unavailable(f"the registry sends {self._name} too slowly; the minimum is {least} bytes a second")
+        least = self._policy.min_bytes_per_second
+        return Unavailable(f"download of {self._name} is too slow; the minimum is {least} bytes per second")
 
-    def _start_anew(self, file: BinaryIO) -> None:
+    def _restart(self, file: BinaryIO) -> None:
         file.truncate(0)
-        self._add(-self._check.seen)
+        self._on_bytes(-self._check.seen)
         self._check = DigestCheck(self._descriptor.digest, self._descriptor.size)
 
-    async def _append(self, file: BinaryIO, waiting: bytearray, claim: Claim) -> None:
+    async def _append(self, file: BinaryIO, waiting: bytearray, reservation: Reservation) -> None:
         """Write and hash in a thread, where both take long enough to be felt by the loop."""
         chunk = bytes(waiting)
         waiting.clear()
         if chunk:
             check = self._check
-            if len(chunk) <= _SHORT_BYTES:
+            if len(chunk) <= _INLINE_WRITE_BYTES:
                 _write_and_hash(file, check, chunk)
             else:
                 await in_thread(lambda: _write_and_hash(file, check, chunk))
-            self._add(len(chunk))
-            claim.used(len(chunk))
+            self._on_bytes(len(chunk))
+            reservation.record_written(len(chunk))
 
     @property
     def _name(self) -> str:

@@ -8,19 +8,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from agent.images.catalogue import Entry, make_entry
-from agent.images.content import Content
-from agent.images.disk_room import DiskRoom
-from agent.images.download import Download
-from agent.images.progress import Progress
-from agent.images.sharing import SharedWork
-from agent.images.slots import FairSlots, KeyedLocks
-from agent.images.unpack import Unpacker
-from shoal.distribution.client import Distribution, RawManifest, Repository
+from agent.images.content_store import ContentStore
+from agent.images.disk_reservations import DiskReservations
+from agent.images.download import LayerDownload
+from agent.images.fair_slots import FairSlots, KeyedLocks
+from agent.images.image_index import LocalImage, local_image
+from agent.images.pull_progress import PullProgress
+from agent.images.single_flight import SingleFlight
+from agent.images.unpacker import Unpacker
 from shoal.distribution.image_config import layers_by_diff_id
-from shoal.distribution.manifests import Descriptor, Index, Manifest, Platform, choose, parse_manifest
+from shoal.distribution.manifests import Descriptor, Index, Manifest, Platform, choose_manifest, parse_manifest
 from shoal.distribution.registries import Registries
-from shoal.distribution.retrying import RetryPolicy
+from shoal.distribution.registry_client import Distribution, RawManifest, Repository
+from shoal.distribution.retry_policy import RetryPolicy
 from shoal.errors import Exhausted, InvalidInput, NotFound, ShoalError
 from shoal.image_reference import parse
 from shoal.task_group import TaskGroup
@@ -42,7 +42,7 @@ class Puller:
 
     def __init__(
         self,
-        content: Content,
+        content: ContentStore,
         registries: Registries,
         platform: Platform,
         *,
@@ -60,16 +60,16 @@ class Puller:
         self._clock = clock
         self._distribution = Distribution(registries, policy=policy)
         self._downloads = FairSlots(total=downloads, each=parallel)
-        self._unpacking = asyncio.Semaphore(parallel)
-        self._unpacked = KeyedLocks()
-        self._room = DiskRoom(content.directory, reserve_bytes, clock=clock)
-        self._begun: Counter[Path] = Counter()
-        self._layers: SharedWork[tuple[str, str, str], None] = SharedWork()
+        self._unpack_slots = asyncio.Semaphore(parallel)
+        self._layer_locks = KeyedLocks()
+        self._reservations = DiskReservations(content.directory, reserve_bytes, clock=clock)
+        self._active_downloads: Counter[Path] = Counter()
+        self._layer_pulls: SingleFlight[tuple[str, str, str], None] = SingleFlight()
 
     @property
-    def lacks_room(self) -> bool:
+    def lacks_space(self) -> bool:
         """Whether a pull ended of late for want of room on the disk, and would again."""
-        return self._room.lacking
+        return self._reservations.lacks_space
 
     async def aclose(self) -> None:
         """Close the connections to registries."""
@@ -80,7 +80,7 @@ class Puller:
         wanted = parse(reference)
         return await self._distribution.repository(wanted, attempts=1).manifest_digest(wanted.target)
 
-    async def pull(self, reference: str, report: Report) -> Entry:
+    async def pull(self, reference: str, report: Report) -> LocalImage:
         """The image, with all its parts in place. Raises as `Images.ensure` does."""
         wanted = parse(reference)
         repository = self._distribution.repository(wanted)
@@ -89,91 +89,99 @@ class Puller:
             top = await repository.manifest(wanted.target)
             raw, manifest = await self._for_platform(repository, top)
             config = await repository.blob(manifest.config)
-            entry = make_entry(self._content, reference, top.digest, raw.digest, manifest.config.digest, config)
+            entry = local_image(self._content, reference, top.digest, raw.digest, manifest.config.digest, config)
             await self._pull_layers(repository, layers_by_diff_id(manifest, entry.diff_ids), report)
         except (InvalidInput, NotFound) as error:
             raise type(error)(_with_name(wanted.familiar, str(error))) from error
-        self._content.put_blob(raw.digest, raw.content)
-        self._content.put_blob(manifest.config.digest, config)
+        self._content.write_blob(raw.digest, raw.content)
+        self._content.write_blob(manifest.config.digest, config)
         return entry
 
     async def _for_platform(self, repository: Repository, top: RawManifest) -> tuple[RawManifest, Manifest]:
         raw, parsed = top, parse_manifest(top.content, top.media_type)
         if isinstance(parsed, Index):
-            raw = await repository.manifest(choose(parsed, self._platform).digest)
+            raw = await repository.manifest(choose_manifest(parsed, self._platform).digest)
             parsed = parse_manifest(raw.content, raw.media_type)
         if isinstance(parsed, Index):
-            raise InvalidInput("an index of indexes is not an image")
+            raise InvalidInput("nested image indexes are not supported")
         return raw, parsed
 
     async def _pull_layers(self, repository: Repository, layers: Mapping[str, Descriptor], report: Report) -> None:
         missing = {diff_id: layer for diff_id, layer in layers.items() if not self._content.has_layer(diff_id)}
-        self._need_room(repository, missing)
-        progress = Progress([layer.size for layer in missing.values()], report, clock=self._clock)
+        self._require_space(repository, missing)
+        progress = PullProgress([layer.size for layer in missing.values()], report, clock=self._clock)
         try:
             async with TaskGroup() as group:
                 for diff_id, layer in missing.items():
-                    group.create_task(self._layer(repository, layer, diff_id, progress))
+                    group.create_task(self._pull_layer(repository, layer, diff_id, progress))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
 
-    def _need_room(self, repository: Repository, missing: Mapping[str, Descriptor]) -> None:
+    def _require_space(self, repository: Repository, missing: Mapping[str, Descriptor]) -> None:
         """Room for these layers; downloads that nobody goes on with give way. Raises Exhausted."""
-        size = sum(self._left_of(repository, layer, diff_id) for diff_id, layer in missing.items())
+        size = sum(self._remaining_bytes(repository, layer, diff_id) for diff_id, layer in missing.items())
         try:
-            self._room.need(size)
+            self._reservations.require(size)
         except Exhausted:
             own = {self._partial(repository, layer, diff_id) for diff_id, layer in missing.items()}
-            self._content.forget_partials(math.inf, own | self._begun.keys())
-            self._room.need(size)
+            self._content.delete_partials(math.inf, own | self._active_downloads.keys())
+            self._reservations.require(size)
 
-    async def _layer(self, repository: Repository, layer: Descriptor, diff_id: str, progress: Progress) -> None:
+    async def _pull_layer(
+        self, repository: Repository, layer: Descriptor, diff_id: str, progress: PullProgress
+    ) -> None:
         """One layer in its place. Pulls that want it from one registry share the work; another repository's failure is
         no reason for this one's."""
         key = (_registry(repository), layer.digest, diff_id)
-        ours = False
+        started = False
 
         async def work(_: Report) -> None:
-            nonlocal ours
-            ours = True
+            nonlocal started
+            started = True
             if not self._content.has_layer(diff_id):
                 await self._fetch_and_unpack(repository, layer, diff_id, progress)
 
-        while not ours:
+        while not started:
             try:
-                await self._layers.run(key, _ignore, work)
+                await self._layer_pulls.run(key, _ignore, work)
                 break
             except ShoalError:
-                if ours:
+                if started:
                     raise
         progress.layer_done()
 
     async def _fetch_and_unpack(
-        self, repository: Repository, layer: Descriptor, diff_id: str, progress: Progress
+        self, repository: Repository, layer: Descriptor, diff_id: str, progress: PullProgress
     ) -> None:
         path = self._partial(repository, layer, diff_id)
-        download = Download(
-            repository, layer, path, room=self._room, add=progress.add, policy=self._policy, clock=self._clock
+        download = LayerDownload(
+            repository,
+            layer,
+            path,
+            reservations=self._reservations,
+            on_bytes=progress.add_bytes,
+            policy=self._policy,
+            clock=self._clock,
         )
-        self._begun[path] += 1
+        self._active_downloads[path] += 1
         try:
             async with self._downloads.hold(_registry(repository)):
                 await download.run()
             # Another registry may bring a layer of the same content: the first one stays.
-            async with self._unpacked.hold(diff_id), self._unpacking:
+            async with self._layer_locks.hold(diff_id), self._unpack_slots:
                 await self._unpacker.unpack(path, diff_id)
         except Exhausted:
-            if not self._room.lacking:
-                self._room.note_full()
+            if not self._reservations.lacks_space:
+                self._reservations.mark_full()
             raise
         finally:
-            self._begun[path] -= 1
-            self._begun += Counter()  # drops what is at zero
+            self._active_downloads[path] -= 1
+            self._active_downloads += Counter()  # drops what is at zero
 
     def _partial(self, repository: Repository, layer: Descriptor, diff_id: str) -> Path:
         return self._content.partial(_registry(repository), layer.digest, diff_id)
 
-    def _left_of(self, repository: Repository, layer: Descriptor, diff_id: str) -> int:
+    def _remaining_bytes(self, repository: Repository, layer: Descriptor, diff_id: str) -> int:
         path = self._partial(repository, layer, diff_id)
         return layer.size - (min(path.stat().st_size, layer.size) if path.exists() else 0)
 

@@ -18,9 +18,9 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from agent.assignments.assigned_state import AssignedState, revision_key
+from agent.assignments.cluster_diff import ClusterDiff
 from agent.journal.record_log import RecordLog
-from agent.worker.assigned import Assigned, revision_key
-from agent.worker.table_change import TableChange
 from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.journal_pb2 import JournalEntry
 from shoal.api.v1.service_pb2 import ServiceRevision
@@ -31,11 +31,11 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Kept:
+class RecoveredState:
     """What the journal holds: the entries by task id, and the assignments as the last process knew them."""
 
     entries: Mapping[str, JournalEntry]
-    assigned: Assigned
+    assigned: AssignedState
 
 
 class Journal:
@@ -49,7 +49,7 @@ class Journal:
         self._records = RecordLog(directory / "records")
         self._revisions: set[str] = set()
 
-    def load(self) -> Kept:
+    def load(self) -> RecoveredState:
         """Read everything. A record that cannot be read as what it should be is dropped and told in the log."""
         records = self._records.load()
         entries = {entry.task.id: entry for entry in _read(records, "task", JournalEntry)}
@@ -63,9 +63,9 @@ class Journal:
             services=_read(records, "service", ServiceEndpoint),
         )
         self._revisions = {f"{revision.service_id}/{revision.number}" for revision in known.revisions}
-        assigned = Assigned()
-        assigned.take(known)
-        return Kept(entries, assigned)
+        assigned = AssignedState()
+        assigned.apply(known)
+        return RecoveredState(entries, assigned)
 
     def write(self, entry: JournalEntry, revision: ServiceRevision | None) -> None:
         """Keep an entry, and the revision that its task runs."""
@@ -81,7 +81,7 @@ class Journal:
         """Forget a task; no error when it is not there."""
         self._records.write({f"task/{task_id}": None})
 
-    def write_datapath(self, change: TableChange) -> None:
+    def write_cluster(self, change: ClusterDiff) -> None:
         """Keep what differs of networks, endpoints, peers and services."""
         self._records.write(dict(_records(change)))
 
@@ -92,7 +92,7 @@ class Journal:
         self._revisions -= unused
 
 
-def _records(change: TableChange) -> Iterator[tuple[str, bytes | None]]:
+def _records(change: ClusterDiff) -> Iterator[tuple[str, bytes | None]]:
     """By the names of the records; None for one that goes."""
     kinds: Mapping[str, Mapping[str, Message | None]] = {
         "network": change.networks,
@@ -111,4 +111,4 @@ def _read(records: Mapping[str, bytes], name: str, kind: type[M]) -> Iterator[M]
             try:
                 yield kind.FromString(data)
             except DecodeError:
-                _log.warning("the journal's record %s is damaged, as a loss of power may do; it is dropped", key)
+                _log.warning("journal record %s is corrupt (possibly after a power loss); ignoring it", key)

@@ -1,4 +1,4 @@
-"""A file of named records that is only ever appended to: what was written last under a name counts.
+"""Append-only log of named records; the last record of a name wins.
 
 A frame is a checksum (CRC-32 of all that follows), the value's length, the name's length, the name, the value; a
 value's length of 2^32 - 1 says that the record is removed. All frames of a call are one write(2), and a change costs no
@@ -18,7 +18,7 @@ from shoal.errors import Exhausted, Unavailable
 REWRITE_BYTES = 1 << 20
 """A file below this size is not worth rewriting."""
 
-REWRITE_TIMES = 4
+REWRITE_FACTOR = 4
 """A file is rewritten once it is so many times as large as what counts in it."""
 
 _CHECKSUM = struct.Struct(">I")
@@ -72,10 +72,10 @@ class RecordLog:
             found: dict[str, bytes | None] = {}
             self._size, self._live, self._sizes = 0, 0, {}
             for name, value, end in frames(data):
-                self._note(name, value, end - self._size)
+                self._account(name, value, end - self._size)
                 found[name] = value
             if self._size < len(data):
-                _log.warning("the journal %s is damaged, as a loss of power may do; its end is dropped", self._path)
+                _log.warning("journal %s is corrupt (possibly after a power loss); truncating it", self._path)
                 os.truncate(self._path, self._size)
         except OSError as error:
             raise Unavailable(f"cannot read the journal {self._path}: {error.strerror}") from error
@@ -89,14 +89,14 @@ class RecordLog:
         try:
             self._append(b"".join(pieces.values()))
             for name, piece in pieces.items():
-                self._note(name, changes[name], len(piece))
+                self._account(name, changes[name], len(piece))
         except OSError as error:
             kind = Exhausted if error.errno in (errno.ENOSPC, errno.EDQUOT) else Unavailable
             raise kind(f"cannot write the journal {self._path}: {error.strerror}") from error
-        if self._size > max(REWRITE_BYTES, REWRITE_TIMES * self._live):
-            self._rewrite()
+        if self._size > max(REWRITE_BYTES, REWRITE_FACTOR * self._live):
+            self._compact()
 
-    def _note(self, name: str, value: bytes | None, size: int) -> None:
+    def _account(self, name: str, value: bytes | None, size: int) -> None:
         self._size += size
         self._live -= self._sizes.pop(name, 0)
         if value is not None:
@@ -113,7 +113,7 @@ class RecordLog:
         finally:
             os.close(descriptor)
 
-    def _rewrite(self) -> None:
+    def _compact(self) -> None:
         """Only what counts, in a new file that takes the old one's place. Should it fail, the old one goes on."""
         draft = self._path.with_name(self._path.name + ".new")
         try:
@@ -128,7 +128,7 @@ class RecordLog:
             self._size = len(data)
         except OSError as error:
             draft.unlink(missing_ok=True)
-            _log.warning("the journal %s cannot be rewritten, and grows on: %s", self._path, error.strerror)
+            _log.warning("could not compact journal %s: %s", self._path, error.strerror)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

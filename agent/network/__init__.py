@@ -1,1 +1,1 @@
-"""The node's datapath and names."""
+"""Container networking of a node: overlay, published ports, DNS."""

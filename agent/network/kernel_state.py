@@ -1,37 +1,37 @@
-"""What the kernel's routing, neighbour and forwarding tables should hold, and the way there from what they hold."""
+"""The desired routes, neighbors, FDB entries and rules, and the plan from the actual to the desired state."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TypeVar
 
-from agent.network.attachment import Attachment, host_neighbours, host_routes
-from agent.network.names import LOCAL_POOL6
-from agent.network.netlink.messages import (
+from agent.network.attachments.attachment import Attachment, host_neighbours, host_routes
+from agent.network.cluster_state.overlay_tables import OverlayTables
+from agent.network.host.underlay import next_hop
+from agent.network.netlink.rtnetlink import (
     AF_INET,
     AF_INET6,
-    ENTRY_MARK,
-    ENTRY_MASK,
-    Forwarding,
+    INGRESS_MARK,
+    INGRESS_MASK,
+    FdbEntry,
     Message,
     Neighbour,
     Network,
     Route,
-    Rule,
-    add_forwarding,
+    RoutingRule,
+    add_fdb_entry,
     add_neighbour,
     add_route,
     add_rule,
-    delete_forwarding,
+    delete_fdb_entry,
     delete_neighbour,
     delete_route,
     delete_rule,
 )
-from agent.network.tables import Tables
-from agent.network.underlay import next_hop
+from agent.network.well_known import NODE_POOL6
 
 _ANYWHERE, _ANYWHERE6 = IPv4Network("0.0.0.0/0"), IPv6Network("::/0")
-_RULES = 21_352
+_FIRST_RULE_PRIORITY = 21_352
 """Priority of our first routing rule: after the table of local addresses, before the main one."""
 
 
@@ -41,12 +41,12 @@ class KernelState:
 
     routes: frozenset[Route] = frozenset()
     neighbours: frozenset[Neighbour] = frozenset()
-    forwarding: frozenset[Forwarding] = frozenset()
-    rules: frozenset[Rule] = frozenset()
+    fdb: frozenset[FdbEntry] = frozenset()
+    rules: frozenset[RoutingRule] = frozenset()
 
 
-def kernel_state(
-    tables: Tables, attachments: Collection[Attachment], overlay: int, local_pool: IPv4Network, *, ipv6: bool
+def desired_state(
+    tables: OverlayTables, attachments: Collection[Attachment], overlay: int, local_pool: IPv4Network, *, ipv6: bool
 ) -> KernelState:
     """What follows from the planner's word and the node's own tasks.
 
@@ -62,7 +62,7 @@ def kernel_state(
         Route(ip_network(address), overlay, next_hop(via, address.version)) for address, via in tables.routes.items()
     }
     routes |= {Route(prefix, 0) for subnet in tables.subnets.values() for prefix in subnet.prefixes}
-    routes.update(Route(prefix, 0) for prefix in ((local_pool, LOCAL_POOL6) if ipv6 else (local_pool,)))
+    routes.update(Route(prefix, 0) for prefix in ((local_pool, NODE_POOL6) if ipv6 else (local_pool,)))
     neighbours = {
         Neighbour(overlay, hop, mac)
         for address, mac in tables.peers.items()
@@ -71,13 +71,13 @@ def kernel_state(
     for attachment in attachments:
         routes.update(host_routes(attachment))
         neighbours.update(host_neighbours(attachment))
-    forwarding = {Forwarding(overlay, mac, address) for address, mac in tables.peers.items()}
-    for peer, mark in tables.entries.items():
+    forwarding = {FdbEntry(overlay, mac, address) for address, mac in tables.peers.items()}
+    for peer, mark in tables.ingress_marks.items():
         routes.add(Route(_ANYWHERE, overlay, next_hop(peer, 4), table=mark))
         if ipv6:
             routes.add(Route(_ANYWHERE6, overlay, next_hop(peer, 6), table=mark))
     rules = frozenset(
-        rule for family in ((AF_INET, AF_INET6) if ipv6 else (AF_INET,)) for rule in _entry_rules(tables, family)
+        rule for family in ((AF_INET, AF_INET6) if ipv6 else (AF_INET,)) for rule in _ingress_rules(tables, family)
     )
     state = KernelState(frozenset(routes), frozenset(neighbours), frozenset(forwarding), rules)
     return state if ipv6 else only_ipv4(state)
@@ -93,64 +93,64 @@ def only_ipv4(state: KernelState) -> KernelState:
     )
 
 
-def _entry_rules(tables: Tables, family: int) -> Iterator[Rule]:
+def _ingress_rules(tables: OverlayTables, family: int) -> Iterator[RoutingRule]:
     """Packets without such a mark, which are nearly all, pass one rule, however many nodes there are."""
-    if not tables.has_entries:  # any rule at all makes the kernel look up each packet's route the long way
+    if not tables.has_ingress:  # any rule at all makes the kernel look up each packet's route the long way
         return
-    yield Rule(_RULES, ENTRY_MARK, ENTRY_MASK, skip_to=_RULES + 2, family=family)
-    for mark in tables.entries.values():
-        yield Rule(_RULES + 1, mark, 0xFFFFFFFF, table=mark, family=family)
-    yield Rule(_RULES + 2, family=family)
+    yield RoutingRule(_FIRST_RULE_PRIORITY, INGRESS_MARK, INGRESS_MASK, skip_to=_FIRST_RULE_PRIORITY + 2, family=family)
+    for mark in tables.ingress_marks.values():
+        yield RoutingRule(_FIRST_RULE_PRIORITY + 1, mark, 0xFFFFFFFF, table=mark, family=family)
+    yield RoutingRule(_FIRST_RULE_PRIORITY + 2, family=family)
 
 
-def plan(present: KernelState, wanted: KernelState) -> list[Message]:
+def plan(actual: KernelState, desired: KernelState) -> list[Message]:
     """The requests between two states: what others need is added first and removed last. Empty when nothing differs."""
-    return [*additions(present, wanted), *removals(present, wanted)]
+    return [*additions(actual, desired), *removals(actual, desired)]
 
 
-def additions(present: KernelState, wanted: KernelState) -> list[Message]:
+def additions(actual: KernelState, desired: KernelState) -> list[Message]:
     """The first part of the plan: afterwards both what is present and what is wanted is reached."""
     return [
-        *_added(present.forwarding, wanted.forwarding, add_forwarding),
-        *_added(present.neighbours, wanted.neighbours, add_neighbour),
-        *_added(present.routes, wanted.routes, add_route),
-        *_added(present.rules, wanted.rules, add_rule),
+        *_added(actual.fdb, desired.fdb, add_fdb_entry),
+        *_added(actual.neighbours, desired.neighbours, add_neighbour),
+        *_added(actual.routes, desired.routes, add_route),
+        *_added(actual.rules, desired.rules, add_rule),
     ]
 
 
-def removals(present: KernelState, wanted: KernelState) -> list[Message]:
+def removals(actual: KernelState, desired: KernelState) -> list[Message]:
     """The rest of it."""
     return [
-        *_removed(present.rules, wanted.rules, delete_rule, lambda rule: rule),
-        *_removed(present.routes, wanted.routes, delete_route, _place),
-        *_removed(present.neighbours, wanted.neighbours, delete_neighbour, lambda entry: (entry.link, entry.address)),
-        *_removed(present.forwarding, wanted.forwarding, delete_forwarding, lambda entry: (entry.link, entry.mac)),
+        *_removed(actual.rules, desired.rules, delete_rule, lambda rule: rule),
+        *_removed(actual.routes, desired.routes, delete_route, _route_key),
+        *_removed(actual.neighbours, desired.neighbours, delete_neighbour, lambda entry: (entry.link, entry.address)),
+        *_removed(actual.fdb, desired.fdb, delete_fdb_entry, lambda entry: (entry.link, entry.mac)),
     ]
 
 
-def _place(route: Route) -> tuple[int, Network, int]:
+def _route_key(route: Route) -> tuple[int, Network, int]:
     """Of a route among the others: of one to a link, of an unreachable and of a silent one each has its own."""
     return route.table, route.destination, min(route.link, 1)
 
 
-Entry = TypeVar("Entry", Route, Rule, Neighbour, Forwarding)
+Entry = TypeVar("Entry", Route, RoutingRule, Neighbour, FdbEntry)
 
 
 def _added(
-    present: frozenset[Entry], wanted: frozenset[Entry], message: Callable[[Entry], Message]
+    actual: frozenset[Entry], desired: frozenset[Entry], message: Callable[[Entry], Message]
 ) -> Iterator[Message]:
-    return map(message, wanted - present)
+    return map(message, desired - actual)
 
 
 def _removed(
-    present: frozenset[Entry],
-    wanted: frozenset[Entry],
+    actual: frozenset[Entry],
+    desired: frozenset[Entry],
     message: Callable[[Entry], Message],
     key: Callable[[Entry], object],
 ) -> Iterable[Message]:
     """An entry whose place another one takes is not removed: the kernel replaced it when that one was added."""
-    surplus = present - wanted
+    surplus = actual - desired
     if not surplus:
         return []
-    taken = {key(entry) for entry in wanted - present}
-    return [message(entry) for entry in surplus if key(entry) not in taken]
+    replaced = {key(entry) for entry in desired - actual}
+    return [message(entry) for entry in surplus if key(entry) not in replaced]

@@ -6,11 +6,11 @@ import resource
 import shutil
 from pathlib import Path
 
-from agent.runtime.capabilities import capabilities_of
-from agent.runtime.cgroup_layout import CgroupLayout
 from agent.runtime.confinement.seccomp import load_profile
-from agent.runtime.linux import has_mount_setattr
-from agent.runtime.oci_spec import HostFacts
+from agent.runtime.kernel.cgroup_layout import CgroupLayout
+from agent.runtime.kernel.linux import has_mount_setattr
+from agent.runtime.spec.capability_sets import capabilities_of
+from agent.runtime.spec.oci_spec import HostFacts
 
 
 def read_host_facts(layout: CgroupLayout, *, has_apparmor: bool) -> HostFacts:
@@ -24,7 +24,7 @@ def read_host_facts(layout: CgroupLayout, *, has_apparmor: bool) -> HostFacts:
         kernel=os.uname().release,
         agent_pid=os.getpid(),
         swap_accounting=memory is None or (memory / "memory.memsw.limit_in_bytes").exists(),
-        most_open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        max_open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         capabilities=capabilities_of(int(bounding[1], 16)),
         profile=load_profile(),
         cgroup_version=layout.version,

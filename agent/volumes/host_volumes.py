@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 
-from agent.news import News
-from agent.volumes.attachments import Attachments
-from agent.volumes.store import VolumeStore, is_driven
-from agent.worker.seams import Part, Report, VolumeSource
+from agent.volumes.csi_volumes import CsiVolumes
+from agent.volumes.local_volumes import LocalVolumes, is_csi
+from agent.worker.interfaces import MountSource, Report, VolumePart
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.dispatcher_pb2 import Assignments, VolumeReport
+from shoal.notifier import Notifier
 from shoal.task_group import TaskGroup
 
 
@@ -15,35 +15,35 @@ class HostVolumes:
     """Hands each mount to those who know its kind.
 
     Args:
-        news: rung by both when there is something else to tell.
+        notifier: rung by both when there is something else to tell.
     """
 
-    def __init__(self, *, local: VolumeStore, attached: Attachments, news: News) -> None:
+    def __init__(self, *, local: LocalVolumes, csi: CsiVolumes, notifier: Notifier) -> None:
         self._local = local
-        self._attached = attached
-        self._news = news
+        self._csi = csi
+        self._notifier = notifier
 
-    async def ready(self, container: ContainerSpec, slot: int, report: Report) -> Mapping[str, VolumeSource]:
-        """As `agent.worker.seams.Volumes`."""
-        driven = [mount for mount in container.mounts if is_driven(mount)]
-        found: dict[str, VolumeSource] = {}
-        while not all(mount.target in found and self._attached.is_usable(mount.source) for mount in driven):
-            found = {mount.target: await self._attached.ready(mount, report) for mount in driven}
+    async def prepare(self, container: ContainerSpec, slot: int, report: Report) -> Mapping[str, MountSource]:
+        """As `agent.worker.interfaces.Volumes`."""
+        driven = [mount for mount in container.mounts if is_csi(mount)]
+        found: dict[str, MountSource] = {}
+        while not all(mount.target in found and self._csi.is_usable(mount.source) for mount in driven):
+            found = {mount.target: await self._csi.prepare(mount, report) for mount in driven}
         # Nothing waits from here on, so none of those found is taken away before the task says that it has them.
         return {**found, **self._local.ensure(container, slot)}
 
-    def take(self, news: Assignments) -> None:
-        """As `agent.worker.seams.Volumes`."""
-        self._local.remove(news.removing_volumes)
-        self._attached.take(news)
+    def apply(self, message: Assignments) -> None:
+        """As `agent.worker.interfaces.Volumes`."""
+        self._local.schedule_removal(message.volumes_to_delete)
+        self._csi.apply(message)
 
-    async def run(self, in_use: Callable[[], Collection[Part]], held: Callable[[], Collection[str]]) -> None:
-        """As `agent.worker.seams.Volumes`."""
+    async def run(self, in_use: Callable[[], Collection[VolumePart]], mounted: Callable[[], Collection[str]]) -> None:
+        """As `agent.worker.interfaces.Volumes`."""
         async with TaskGroup() as group:
             group.create_task(self._local.run(in_use), name="local volumes")
-            group.create_task(self._attached.run(held), name="volumes of drivers")
+            group.create_task(self._csi.run(mounted), name="volumes of drivers")
 
     async def reports(self) -> AsyncGenerator[VolumeReport]:
         """What is here now, and again after each change."""
-        async for _ in self._news.rounds():
-            yield VolumeReport(volumes=self._local.held(), publications=self._attached.held())
+        async for _ in self._notifier.wakeups():
+            yield VolumeReport(volumes=self._local.volumes(), publications=self._csi.publications())

@@ -1,4 +1,4 @@
-"""What is mounted on this host, and the mount that volumes of drivers come to lie below."""
+"""The host's mount table, and the shared mount for CSI volumes."""
 
 import subprocess
 from pathlib import Path
@@ -20,7 +20,7 @@ def mounted_below(directory: Path) -> list[Path]:
     return [point for point in points if point == directory or directory in point.parents]
 
 
-def hold_shared(directory: Path) -> None:
+def bind_shared(directory: Path) -> None:
     """Make the directory a mount of its own whose mounts are shared.
 
     A driver in a container of its own mounts volumes below it, and this host has to see them; and it can be taken away
@@ -32,14 +32,14 @@ def hold_shared(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
     except OSError as error:
-        raise Unavailable(f"cannot make {directory}: {error.strerror}") from error
+        raise Unavailable(f"cannot create {directory}: {error.strerror}") from error
     if directory not in mounted_below(directory):
         _run("mount", "--bind", str(directory), str(directory))
         _run("mount", "--make-shared", str(directory))
 
 
-def let_go(directory: Path) -> None:
-    """Undo `hold_shared`, with whatever is mounted below it still.
+def unmount_all(directory: Path) -> None:
+    """Undo `bind_shared`, with whatever is mounted below it still.
 
     Raises:
         Unavailable: something is in use.

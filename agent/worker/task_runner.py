@@ -1,4 +1,4 @@
-"""One task of this node, from acceptance to oblivion: carries out what `task_step` decides.
+"""Runs one task from acceptance to removal: executes what `task_step` decides.
 
 One asyncio task runs it. Whatever others tell it (a new assignment, an exit) only changes facts and wakes it.
 """
@@ -7,25 +7,25 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
+from agent.assignments.assigned_state import required_revision
 from agent.disk_full import DiskFull
-from agent.worker import killing
-from agent.worker.assigned import required
-from agent.worker.attaching import NetworkEnded, attach, close
-from agent.worker.disk_room import refusal_is_final
-from agent.worker.draining import Drain, either
-from agent.worker.endings import final_state, why
-from agent.worker.faults import attempt, line_of
-from agent.worker.hooks import Hooks
-from agent.worker.progress import is_for_journal, next_status
+from agent.worker.error_handling import describe_error, try_or_pause
+from agent.worker.exit_status import failure_reason, final_state
+from agent.worker.interfaces import Exit, Image, Running
+from agent.worker.lifecycle_hooks import LifecycleHooks
+from agent.worker.monitoring.container_monitor import ContainerMonitor, StatusChange, add_warning
 from agent.worker.sandbox import Sandbox
-from agent.worker.seams import Exit, Image, Running
-from agent.worker.sharing import Turn
-from agent.worker.starting import start
-from agent.worker.stop_terms import drain_terms, grace_seconds, odd_stop_signal, stop_signal
-from agent.worker.supplies import SPENT, Supplies, gather, volumes_of
-from agent.worker.task_step import Action, Container, Facts, Goal, goal_of, next_action
-from agent.worker.tools import Tools
-from agent.worker.watches import Change, Watches, add_notice
+from agent.worker.shared.disk_space_waiter import rejection_is_final
+from agent.worker.shared.network_sharers import StopOrder
+from agent.worker.shared.runner_dependencies import RunnerDependencies
+from agent.worker.shutdown import termination
+from agent.worker.shutdown.connection_drain import ConnectionDrain, race
+from agent.worker.shutdown.stop_policy import drain_policy, grace_seconds, invalid_stop_signal_warning, stop_signal
+from agent.worker.startup.container_start import start_container
+from agent.worker.startup.network_attachment import SharedNetworkGone, attach_network, close_sandbox
+from agent.worker.startup.task_inputs import NO_INPUTS, TaskInputs, gather_inputs, volumes_of
+from agent.worker.status_update import is_for_journal, next_status
+from agent.worker.task_step import Container, Goal, TaskAction, TaskFacts, goal_of, next_action
 from shoal import task_states
 from shoal.api.v1.journal_pb2 import JournalEntry
 from shoal.api.v1.service_pb2 import ServiceRevision
@@ -39,13 +39,13 @@ class TaskRunner:
     def __init__(
         self,
         *,
-        tools: Tools,
+        deps: RunnerDependencies,
         task: Task,
         revision: ServiceRevision | None,
         entry: JournalEntry | None = None,
-        found: Running | Exit | None = None,
+        observed: Running | Exit | None = None,
     ) -> None:
-        self._tools = tools
+        self._deps = deps
         self._task = task
         self._revision = revision
         self._assigned = True
@@ -55,24 +55,30 @@ class TaskRunner:
         elif task_states.is_terminal(task.state):
             self._status.state = task.state
         self._image_stop_signal = entry.image_stop_signal if entry is not None else ""
-        self._found = found
+        self._observed = observed
         known = entry.healthcheck if entry is not None and entry.HasField("healthcheck") else None
-        look = tools.networks.sockets
-        self._watches = Watches(prober=tools.prober, look=look, now_ms=tools.now_ms, tell=self._tell_news, check=known)
+        read_sockets = deps.networks.sockets
+        self._monitor = ContainerMonitor(
+            prober=deps.prober,
+            read_sockets=read_sockets,
+            now_ms=deps.now_ms,
+            on_change=self._change_status,
+            check=known,
+        )
         self._image: Image | None = None
         self._sandbox: Sandbox | None = None
-        self._supplies: Supplies | None = None
+        self._inputs: TaskInputs | None = None
         self._signalled_at: float | None = None
         self._grace_began = 0.0
-        self._overdue = False
+        self._grace_expired = False
         self._detached = False
         self._released = False
-        self._cut_off = ""
+        self._disconnected = ""
         self._forgotten = False
         self._wake = asyncio.Event()
-        self._drain = Drain(tools.networks, self._wake)
-        self._hooks = Hooks(tools.runtime, task.id)
-        self._turn = Turn(tools.sharing)
+        self._drain = ConnectionDrain(deps.networks, self._wake)
+        self._hooks = LifecycleHooks(deps.runtime, task.id)
+        self._stop_order = StopOrder(deps.sharing)
 
     @property
     def task(self) -> Task:
@@ -83,9 +89,9 @@ class TaskRunner:
         """The last one reported; its state is 0 before acceptance. Not to be changed."""
         return self._status
 
-    def held_volumes(self) -> frozenset[str]:
+    def mounted_volumes(self) -> frozenset[str]:
         """Ids of the volumes that its container has, or is about to be given."""
-        holds = not self._released and (self._supplies is not None or self._found is not None)
+        holds = not self._released and (self._inputs is not None or self._observed is not None)
         return volumes_of(self._revision) if holds else frozenset()
 
     def assign(self, task: Task, revision: ServiceRevision | None) -> None:
@@ -102,15 +108,15 @@ class TaskRunner:
         self._assigned = False
         self._wake.set()
 
-    def cut_off(self, why: str) -> None:
+    def stop_disconnected(self, reason: str) -> None:
         """Stop it for good, whatever managers wanted last: none of them is in reach. Once is enough."""
-        if not self._cut_off and self._goal() is Goal.RUN and not task_states.is_terminal(self._status.state):
-            self._cut_off = why
+        if not self._disconnected and self._goal() is Goal.RUN and not task_states.is_terminal(self._status.state):
+            self._disconnected = reason
             self._wake.set()
 
     def exited(self, end: Exit) -> None:
         """Its container has ended."""
-        self._found = end
+        self._observed = end
         self._wake.set()
 
     async def run(self) -> None:
@@ -120,37 +126,39 @@ class TaskRunner:
                 while not self._forgotten:
                     self._wake.clear()
                     await self._act(next_action(self._facts()), group)
-                self._watches.stop()
+                self._monitor.stop()
         finally:
             self._close_sandbox()
 
-    def _facts(self) -> Facts:
-        return Facts(
+    def _facts(self) -> TaskFacts:
+        return TaskFacts(
             goal=self._goal(),
             state=self._status.state,
             container=self._container(),
             prepared=self._image is not None and self._sandbox is not None,
             signalled=self._signalled_at is not None,
-            overdue=self._overdue,
+            grace_expired=self._grace_expired,
             released=self._released,
-            unchecked=self._watches.is_due(self._status),
+            monitoring_due=self._monitor.is_due(self._status),
             unhealthy=self._status.health == TaskStatus.UNHEALTHY,
             post_start_due=self._hooks.post_start_due(self._revision),
             hook_failed=bool(self._hooks.failure),
             pre_stop_due=self._hooks.pre_stop_due(self._revision),
-            led_to=self.is_led_to,
+            needs_drain=self.needs_drain,
             # With no manager in reach, nobody would tell the others to stop.
-            after_others=not self._cut_off and self._is_unwanted() and self._turn.is_awaited(self._task),
+            must_wait_for_others=not self._disconnected
+            and self._should_stop()
+            and self._stop_order.must_wait(self._task),
         )
 
     @property
     def has_container(self) -> bool:
-        return isinstance(self._found, Running)
+        return isinstance(self._observed, Running)
 
     @property
-    def is_led_to(self) -> bool:
-        """As `Partner.is_led_to`. With no manager in reach, no other node would tell that it leads nobody to it."""
-        to_stop = not self._cut_off and self._goal() is Goal.STOP and self.has_container
+    def needs_drain(self) -> bool:
+        """As `SharingTask.needs_drain`. With no manager in reach, no other node would tell that it leads nobody to it."""
+        to_stop = not self._disconnected and self._goal() is Goal.STOP and self.has_container
         return to_stop and self._drain.is_due(self._task, self._status.state)
 
     @property
@@ -159,169 +167,178 @@ class TaskRunner:
 
     def _goal(self) -> Goal:
         goal = goal_of(self._task if self._assigned else None)
-        return Goal.STOP if self._cut_off and goal is Goal.RUN else goal
+        return Goal.STOP if self._disconnected and goal is Goal.RUN else goal
 
     def _container(self) -> Container:
-        if isinstance(self._found, Exit):
+        if isinstance(self._observed, Exit):
             return Container.EXITED
-        return Container.ABSENT if self._found is None else Container.RUNNING
+        return Container.ABSENT if self._observed is None else Container.RUNNING
 
-    async def _act(self, action: Action, group: TaskGroup) -> None:
+    async def _act(self, action: TaskAction, group: TaskGroup) -> None:
         match action:
-            case Action.ACCEPT:
+            case TaskAction.ACCEPT:
                 self._report(TaskState.ACCEPTED)
-            case Action.PREPARE:
-                await either(self._prepare(), self._until(self._is_unwanted))
-            case Action.START:
+            case TaskAction.PREPARE:
+                await race(self._prepare(), self._wait_until(self._should_stop))
+            case TaskAction.START:
                 await self._start()
-            case Action.POST_START:
+            case TaskAction.POST_START:
                 await self._post_start()
-            case Action.REPORT_RUNNING:
+            case TaskAction.REPORT_RUNNING:
                 self._report_running()
-            case Action.CHECK:
-                assert isinstance(self._found, Running)
-                self._watches.start(group, self._task, self._found, self._status)
-            case Action.DRAIN:
-                terms = drain_terms(self._revision)
-                await self._drain.run(terms, self._status.pid, lambda: self._task, lambda: self._found)
-            case Action.LET_OTHERS_STOP:
-                await self._turn.wait(self._task, lambda: not self.has_container)
-            case Action.PRE_STOP:
+            case TaskAction.MONITOR:
+                assert isinstance(self._observed, Running)
+                self._monitor.start(group, self._task, self._observed, self._status)
+            case TaskAction.DRAIN:
+                terms = drain_policy(self._revision)
+                await self._drain.run(terms, self._status.pid, lambda: self._task, lambda: self._observed)
+            case TaskAction.WAIT_FOR_OTHERS:
+                await self._stop_order.wait(self._task, lambda: not self.has_container)
+            case TaskAction.PRE_STOP:
                 await self._pre_stop()
-            case Action.SIGNAL:
+            case TaskAction.SIGNAL:
                 await self._signal()
-            case Action.KILL:
-                await killing.kill(self._tools.runtime, self._task.id, self._wake)
-            case Action.REPORT_EXIT:
+            case TaskAction.KILL:
+                await termination.kill(self._deps.runtime, self._task.id, self._wake)
+            case TaskAction.REPORT_EXIT:
                 await self._report_exit()
-            case Action.REPORT_LOST:
-                await self._end(TaskState.FAILED, "the container was lost: the host restarted, or someone removed it")
-            case Action.REPORT_STOPPED:
-                await self._end(TaskState.SHUTDOWN, self._cut_off or "stopped before it had started")
-            case Action.RELEASE:
-                await attempt(self._task.id, "removed", self._remove(keep_logs=True))
-            case Action.FORGET:
-                await attempt(self._task.id, "forgotten", self._erase())
-            case Action.WAIT:
+            case TaskAction.REPORT_LOST:
+                await self._end(
+                    TaskState.FAILED, "container lost: the host was restarted, or the container was removed"
+                )
+            case TaskAction.REPORT_STOPPED:
+                await self._end(TaskState.SHUTDOWN, self._disconnected or "stopped before it started")
+            case TaskAction.RELEASE:
+                await try_or_pause(self._task.id, "removed", self._remove(keep_logs=True))
+            case TaskAction.FORGET:
+                await try_or_pause(self._task.id, "forgotten", self._erase())
+            case TaskAction.WAIT:
                 await self._wait()
 
     async def _wait(self) -> None:
         """For anything to change, or for the grace to end."""
-        if self._signalled_at is None or self._overdue or self._container() is not Container.RUNNING:
+        if self._signalled_at is None or self._grace_expired or self._container() is not Container.RUNNING:
             await self._wake.wait()
             return
         try:
             async with asyncio.timeout_at(self._signalled_at + grace_seconds(self._revision)):
                 await self._wake.wait()
         except TimeoutError:
-            self._overdue = True
+            self._grace_expired = True
 
-    async def _until(self, condition: Callable[[], bool]) -> None:
+    async def _wait_until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             self._wake.clear()
             await self._wake.wait()
 
     async def _prepare(self) -> None:
         try:
-            revision = required(self._revision, self._task)
+            revision = required_revision(self._revision, self._task)
             container, report = revision.spec.task.container, partial(self._report, TaskState.PREPARING)
-            report("getting the image")
-            is_final = refusal_is_final(revision.spec.task.restart)
-            self._image = await self._tools.images.ensure(container.image, report, is_final=is_final)
+            report("pulling the image")
+            is_final = rejection_is_final(revision.spec.task.restart)
+            self._image = await self._deps.images.ensure(container.image, report, is_final=is_final)
             self._image_stop_signal = self._image.config.stop_signal
-            self._status.notice = odd_stop_signal(self._image_stop_signal)
-            self._watches.choose(revision, self._task, self._image.config)
+            self._status.warning = invalid_stop_signal_warning(self._image_stop_signal)
+            self._monitor.configure(revision, self._task, self._image.config)
             self._status.image_digest = self._image.digest
-            self._supplies = await gather(self._tools, self._task, container, report, is_final=is_final)
-            await self._tools.datapath.applied()
-            async with self._tools.attachments:
-                self._sandbox = await attach(self._tools, self._task, revision.spec.task)
-        except NetworkEnded as error:
+            self._inputs = await gather_inputs(self._deps, self._task, container, report, is_final=is_final)
+            await self._deps.datapath.wait_applied()
+            async with self._deps.attach_slots:
+                self._sandbox = await attach_network(self._deps, self._task, revision.spec.task)
+        except SharedNetworkGone as error:
             await self._end(TaskState.SHUTDOWN, str(error))
         except Exception as error:
-            await self._end(TaskState.REJECTED, line_of(f"task {self._task.id}", error))
+            await self._end(TaskState.REJECTED, describe_error(f"task {self._task.id}", error))
 
     async def _start(self) -> None:
-        assert self._image is not None and self._sandbox is not None and self._supplies is not None
-        made_ready, report = (self._image, self._sandbox, self._supplies), partial(self._report, TaskState.STARTING)
+        assert self._image is not None and self._sandbox is not None and self._inputs is not None
+        prepared, report = (self._image, self._sandbox, self._inputs), partial(self._report, TaskState.STARTING)
         try:
-            stopped = partial(self._until, self._is_unwanted)
-            revision = required(self._revision, self._task)
-            running = await start(self._tools, self._task, revision, made_ready, report=report, stopped=stopped)
+            cancelled = partial(self._wait_until, self._should_stop)
+            revision = required_revision(self._revision, self._task)
+            running = await start_container(
+                self._deps, self._task, revision, prepared, report=report, cancelled=cancelled
+            )
             # An exit may have been told before the start returned.
-            self._found = self._found or running
+            self._observed = self._observed or running
             self._status.pid = running.pid
         except Exception as error:
-            if not (isinstance(error, DiskFull) and self._is_unwanted()):
-                await self._end(TaskState.REJECTED, line_of(f"task {self._task.id}", error))
+            if not (isinstance(error, DiskFull) and self._should_stop()):
+                await self._end(TaskState.REJECTED, describe_error(f"task {self._task.id}", error))
         finally:
             self._close_sandbox()
-            self._supplies = SPENT
+            self._inputs = NO_INPUTS
 
-    def _is_unwanted(self) -> bool:
+    def _should_stop(self) -> bool:
         return self._goal() is not Goal.RUN
 
     async def _post_start(self) -> None:
         hooks = self._hooks.post_start(self._revision, partial(self._report, TaskState.STARTING))
-        await either(hooks, self._until(lambda: self._is_unwanted() or not isinstance(self._found, Running)))
+        await race(hooks, self._wait_until(lambda: self._should_stop() or not isinstance(self._observed, Running)))
         if self._hooks.post_start_due(self._revision) and self._goal() is Goal.RUN:
             await self._wake.wait()  # the container has ended, which is told in a moment
 
     async def _pre_stop(self) -> None:
         """Within the grace, of which the rest is for the signal."""
         self._grace_began = asyncio.get_running_loop().time()
-        grace, tell = grace_seconds(self._revision), partial(self._report, TaskState.RUNNING)
-        hooks = self._hooks.pre_stop(self._revision, grace, tell)
-        await either(hooks, self._until(lambda: not isinstance(self._found, Running)))
-        if self._hooks.notice:
-            self._tell_news(partial(add_notice, notice=self._hooks.notice))
+        grace, report = grace_seconds(self._revision), partial(self._report, TaskState.RUNNING)
+        hooks = self._hooks.pre_stop(self._revision, grace, report)
+        await race(hooks, self._wait_until(lambda: not isinstance(self._observed, Running)))
+        if self._hooks.warning:
+            self._change_status(partial(add_warning, warning=self._hooks.warning))
 
     def _report_running(self) -> None:
-        if isinstance(self._found, Running):
-            self._status.pid = self._found.pid
-            self._status.running_at_ms = self._found.started_ms
-        self._watches.begin(self._status)
+        if isinstance(self._observed, Running):
+            self._status.pid = self._observed.pid
+            self._status.running_at_ms = self._observed.started_ms
+        self._monitor.mark_started(self._status)
         self._report(TaskState.RUNNING)
 
     async def _signal(self) -> None:
-        self._watches.stop()
+        self._monitor.stop()
         self._signalled_at = self._grace_began or asyncio.get_running_loop().time()
-        await killing.ask(self._tools.runtime, self._task.id, stop_signal(self._revision, self._image_stop_signal))
+        await termination.send_stop_signal(
+            self._deps.runtime, self._task.id, stop_signal(self._revision, self._image_stop_signal)
+        )
 
     async def _report_exit(self) -> None:
-        assert isinstance(self._found, Exit)
+        assert isinstance(self._observed, Exit)
         is_unhealthy = self._status.health == TaskStatus.UNHEALTHY
         failed = self._hooks.failure or (f"unhealthy: {self._status.health_output}" if is_unhealthy else "")
-        state = final_state(self._found, self._goal() is not Goal.RUN, bool(failed))
+        state = final_state(self._observed, self._goal() is not Goal.RUN, bool(failed))
         limit = self._revision.spec.task.limits.memory_bytes if self._revision is not None else 0
-        self._status.exit_code = self._found.code
-        self._status.oom_killed = self._found.oom_killed
-        await self._end(state, self._cut_off if state == TaskState.SHUTDOWN else failed or why(self._found, limit))
+        self._status.exit_code = self._observed.code
+        self._status.oom_killed = self._observed.oom_killed
+        await self._end(
+            state,
+            self._disconnected if state == TaskState.SHUTDOWN else failed or failure_reason(self._observed, limit),
+        )
 
     async def _end(self, state: TaskState.ValueType, message: str) -> None:
         """Tell that it is over, once its addresses and ports are free: a successor may get them at once."""
-        self._watches.stop()
+        self._monitor.stop()
         self._close_sandbox()
         while not self._detached:
-            await attempt(self._task.id, "detached from its networks", self._detach())
+            await try_or_pause(self._task.id, "detached from its networks", self._detach())
         self._report(state, message)
 
     async def _detach(self) -> None:
-        await self._tools.networks.detach(self._task.id)
+        await self._deps.networks.detach(self._task.id)
         self._detached = True
 
     async def _remove(self, *, keep_logs: bool) -> None:
         if not self._detached:
             await self._detach()
-        await self._tools.runtime.remove(self._task.id, keep_logs=keep_logs)
-        self._released, self._found = True, None
+        await self._deps.runtime.remove(self._task.id, keep_logs=keep_logs)
+        self._released, self._observed = True, None
 
     async def _erase(self) -> None:
         await self._remove(keep_logs=False)
-        self._tools.journal.remove(self._task.id)
+        self._deps.journal.remove(self._task.id)
         self._forgotten = True
 
-    def _tell_news(self, change: Change) -> None:
+    def _change_status(self, change: StatusChange) -> None:
         if self._status.state != TaskState.RUNNING:
             return
         new = TaskStatus()  # those that were told are on their way
@@ -336,16 +353,16 @@ class TaskRunner:
         """Journal first, then tell. A state that is behind the one reported is not told: repairs repeat steps."""
         if state < self._status.state:
             return
-        before, self._status = self._status, next_status(self._status, state, message, self._tools.now_ms())
+        before, self._status = self._status, next_status(self._status, state, message, self._deps.now_ms())
         if state != before.state and is_for_journal(state):
             self._write_journal()
-        self._tools.report(self._status)
+        self._deps.report(self._status)
 
     def _write_journal(self) -> None:
-        signal, check = self._image_stop_signal, self._watches.check
+        signal, check = self._image_stop_signal, self._monitor.check
         entry = JournalEntry(task=self._task, status=self._status, image_stop_signal=signal, healthcheck=check)
-        self._tools.journal.write(entry, self._revision)
+        self._deps.journal.write(entry, self._revision)
 
     def _close_sandbox(self) -> None:
-        close(self._sandbox)
+        close_sandbox(self._sandbox)
         self._sandbox = None

@@ -19,7 +19,7 @@ class Goal(Enum):
     RUN = auto()
     STOP = auto()
     """Stopped, and its log kept: it is still assigned."""
-    GONE = auto()
+    REMOVED = auto()
     """No longer assigned: nothing of it stays."""
 
 
@@ -32,7 +32,7 @@ class Container(Enum):
 
 
 @dataclass(frozen=True)
-class Facts:
+class TaskFacts:
     """All that the decision rests on.
 
     Attributes:
@@ -40,9 +40,9 @@ class Facts:
         prepared: image and sandbox are at hand in this process.
         signalled: the stop signal was sent. overdue: and the grace is over.
         released: an ended task's container, root file system and network are removed.
-        led_to: it is to stop, and clients may still be led to it.
-        after_others: it is to stop, and tasks that it shares a network with come first.
-        unchecked: it has a health check, and nobody makes it.
+        needs_drain: it is to stop, and clients may still be led to it.
+        must_wait_for_others: it is to stop, and tasks that it shares a network with come first.
+        monitoring_due: it has a health check, and nobody makes it.
         unhealthy: its health check says that it does not serve any more.
         post_start_due, pre_stop_due: it has hooks for then, and they have not been run. hook_failed: one after the
             start has failed, so the task is to fail.
@@ -53,18 +53,18 @@ class Facts:
     container: Container
     prepared: bool = False
     signalled: bool = False
-    overdue: bool = False
+    grace_expired: bool = False
     released: bool = False
-    unchecked: bool = False
+    monitoring_due: bool = False
     unhealthy: bool = False
-    led_to: bool = False
-    after_others: bool = False
+    needs_drain: bool = False
+    must_wait_for_others: bool = False
     post_start_due: bool = False
     hook_failed: bool = False
     pre_stop_due: bool = False
 
 
-class Action(Enum):
+class TaskAction(Enum):
     """The next step; each is one method of `TaskRunner`."""
 
     ACCEPT = auto()
@@ -75,11 +75,11 @@ class Action(Enum):
     POST_START = auto()
     """Run its hooks after the start."""
     REPORT_RUNNING = auto()
-    CHECK = auto()
+    MONITOR = auto()
     """Begin to make its health check."""
     DRAIN = auto()
     """Wait until no client is led to it any more."""
-    LET_OTHERS_STOP = auto()
+    WAIT_FOR_OTHERS = auto()
     """Wait until those that share its network have ended, or until nobody is led to the one whose network it shares."""
     PRE_STOP = auto()
     """Run its hooks before the stop signal."""
@@ -101,55 +101,55 @@ class Action(Enum):
 def goal_of(task: Task | None) -> Goal:
     """What is wanted of a task as it is assigned; None is one that is not assigned any more."""
     if task is None:
-        return Goal.GONE
-    if task_states.is_wanted(task) and not task_states.is_terminal(task.state):
+        return Goal.REMOVED
+    if task_states.should_run(task) and not task_states.is_terminal(task.state):
         return Goal.RUN
     return Goal.STOP
 
 
-def next_action(facts: Facts) -> Action:
+def next_action(facts: TaskFacts) -> TaskAction:
     """The next step for a task."""
     if task_states.is_terminal(facts.state):
-        return _ended(facts)
+        return _after_end(facts)
     if facts.container is Container.EXITED:
-        return Action.REPORT_EXIT if facts.state else Action.ACCEPT
+        return TaskAction.REPORT_EXIT if facts.state else TaskAction.ACCEPT
     if facts.container is Container.RUNNING:
         return _running(facts)
     return _absent(facts)
 
 
-def _ended(facts: Facts) -> Action:
+def _after_end(facts: TaskFacts) -> TaskAction:
     if not facts.released:
-        return Action.RELEASE
-    return Action.FORGET if facts.goal is Goal.GONE else Action.WAIT
+        return TaskAction.RELEASE
+    return TaskAction.FORGET if facts.goal is Goal.REMOVED else TaskAction.WAIT
 
 
-def _running(facts: Facts) -> Action:
+def _running(facts: TaskFacts) -> TaskAction:
     if facts.goal is not Goal.RUN or facts.unhealthy or facts.hook_failed:
         return _stopping(facts)
     if not facts.state:
-        return Action.ACCEPT
+        return TaskAction.ACCEPT
     if facts.state < TaskState.RUNNING:
-        return Action.POST_START if facts.post_start_due else Action.REPORT_RUNNING
-    return Action.CHECK if facts.unchecked else Action.WAIT
+        return TaskAction.POST_START if facts.post_start_due else TaskAction.REPORT_RUNNING
+    return TaskAction.MONITOR if facts.monitoring_due else TaskAction.WAIT
 
 
-def _stopping(facts: Facts) -> Action:
+def _stopping(facts: TaskFacts) -> TaskAction:
     if facts.signalled:
-        return Action.KILL if facts.overdue else Action.WAIT
-    if facts.led_to:
-        return Action.DRAIN
-    if facts.after_others:
-        return Action.LET_OTHERS_STOP
+        return TaskAction.KILL if facts.grace_expired else TaskAction.WAIT
+    if facts.needs_drain:
+        return TaskAction.DRAIN
+    if facts.must_wait_for_others:
+        return TaskAction.WAIT_FOR_OTHERS
     # What never ran has nothing to prepare for its stop.
-    return Action.PRE_STOP if facts.pre_stop_due and facts.state == TaskState.RUNNING else Action.SIGNAL
+    return TaskAction.PRE_STOP if facts.pre_stop_due and facts.state == TaskState.RUNNING else TaskAction.SIGNAL
 
 
-def _absent(facts: Facts) -> Action:
+def _absent(facts: TaskFacts) -> TaskAction:
     if facts.state >= TaskState.RUNNING:
-        return Action.REPORT_LOST
+        return TaskAction.REPORT_LOST
     if facts.goal is not Goal.RUN:
-        return Action.REPORT_STOPPED
+        return TaskAction.REPORT_STOPPED
     if not facts.state:
-        return Action.ACCEPT
-    return Action.START if facts.prepared else Action.PREPARE
+        return TaskAction.ACCEPT
+    return TaskAction.START if facts.prepared else TaskAction.PREPARE

@@ -5,10 +5,10 @@ import sys
 import click
 
 from cli.client import Client
-from cli.commands.arguments import examples, pass_client
-from cli.commands.complete import names_of
-from cli.exec.keys import DEFAULT, parse_keys
-from cli.exec.session import attach, local_size
+from cli.commands.common.common_options import examples, pass_client
+from cli.commands.common.name_completion import names_of
+from cli.exec.detach_keys import DEFAULT, parse_keys
+from cli.exec.exec_session import attach, local_size
 from shoal.api.v1.streams_pb2 import AttachStart
 
 
@@ -20,24 +20,24 @@ from shoal.api.v1.streams_pb2 import AttachStart
         "shoal attach --detach-keys ctrl-x game",
     ),
 )
-@click.option("--no-stdin", is_flag=True, help="Do not lead standard input to the program.")
+@click.option("--no-stdin", is_flag=True, help="Do not attach STDIN.")
 @click.option(
     "--sig-proxy",
     type=click.BOOL,
     default=True,
     metavar="BOOL",
-    help="Lead signals to the program, where it has no terminal (true).",
+    help="Forward signals if the process has no terminal (default true).",
 )
-@click.option("--detach-keys", default=DEFAULT, metavar="KEYS", help=f"Leave when they are typed ({DEFAULT}).")
+@click.option("--detach-keys", default=DEFAULT, metavar="KEYS", help=f"Key sequence for detaching (default {DEFAULT}).")
 @click.argument("task", metavar="TASK", shell_complete=names_of("running task", "service"))
 @pass_client
 def command(client: Client, no_stdin: bool, sig_proxy: bool, detach_keys: str, task: str) -> None:
-    """Be at the other end of the program of TASK (named as for `exec`): what it writes from now on, and what it reads
-    if its service has `--interactive`, in a terminal if it has `--tty`.
+    """Attach to the main process of TASK (named as for `shoal exec`).
 
-    The exit code is the program's. It goes on when this command ends, and never waits for it: who takes too little of
-    its output is left behind; `shoal service logs` has all of it.
+    Displays its output from now on and, if its service was created with `--interactive`, sends it your input.
+    The command exits with the exit code of the process. Detaching does not stop the process. The process never waits
+    for attached clients: a slow client misses output, which `shoal service logs` still has.
     """
     keys = parse_keys(detach_keys) if detach_keys else b""
     start = AttachStart(task=task, terminal=local_size() if sys.stdout is not None and sys.stdout.isatty() else None)
-    sys.exit(attach(client, start, reads=not no_stdin, forwards=sig_proxy, keys=keys))
+    sys.exit(attach(client, start, forwards_stdin=not no_stdin, forwards_signals=sig_proxy, detach_keys=keys))

@@ -6,42 +6,42 @@ from typing import Any
 import click
 
 from cli.client import Client
-from cli.commands.arguments import examples, format_option, pass_client, quiet_option
-from cli.flags.gathered import Gathered
-from cli.render.structure import show_document
-from cli.render.table import show
-from cli.render.tasks import timestamp
-from cli.render.units import parse_duration_ms
-from shoal.amounts import size
+from cli.commands.common.common_options import examples, format_option, pass_client, quiet_option
+from cli.flags.fault_collector import FaultCollector
+from cli.render.documents import print_documents
+from cli.render.table import print_listing
+from cli.render.task_rows import timestamp
 from shoal.api.v1.control_pb2 import (
+    CompactStoreRequest,
     CreateJoinTokenRequest,
     CreateJoinTokenResponse,
     GetClusterRequest,
     GetStoreRequest,
     JoinTokenView,
     ListJoinTokensRequest,
-    MakeSpaceRequest,
     RemoveJoinTokensRequest,
     RotateNetworkKeysRequest,
     StoreMember,
 )
 from shoal.errors import InvalidInput, ShoalError
+from shoal.spec_parsers.units import parse_duration_ms
+from shoal.unit_formats import size
 
 TOKEN_COLUMNS = ("id", "role", "created", "expires", "uses_left", "uses")
-SPACE_SECONDS = 1800.0
+COMPACT_SECONDS = 1800.0
 """Gigabytes are written anew, one member of the store after the other."""
 
 
 @click.group("cluster")
 def command() -> None:
-    """Show the cluster, make and end join tokens, change its keys, make space where its records lie."""
+    """Manage the cluster: join tokens, network keys and the store."""
 
 
 @command.command("info", epilog=examples("shoal cluster info", "shoal cluster info --format json"))
 @format_option
 @pass_client
 def info(client: Client, *, form: str) -> None:
-    """Show what the cluster is."""
+    """Display information about the cluster."""
     view = client.call(client.control.GetCluster, GetClusterRequest())
     about = {
         "id": view.id,
@@ -55,7 +55,7 @@ def info(client: Client, *, form: str) -> None:
         "store": _store(client),
         "ca_certificate": view.ca_certificate.decode(),
     }
-    show_document([about], form=form)
+    print_documents([about], form=form)
 
 
 def _store(client: Client) -> list[dict[str, Any]]:
@@ -67,17 +67,19 @@ def _store(client: Client) -> list[dict[str, Any]]:
 
 
 def _member(member: StoreMember) -> dict[str, Any]:
-    told: dict[str, Any] = {"endpoint": member.endpoint, "etcd_version": member.version, "problem": member.problem}
+    fields: dict[str, Any] = {"endpoint": member.endpoint, "etcd_version": member.version, "problem": member.problem}
     if member.version:
-        told |= {"database_bytes": member.database_bytes, "used_bytes": member.used_bytes}
-    return {name: value for name, value in told.items() if value != ""}
+        fields |= {"database_bytes": member.database_bytes, "used_bytes": member.used_bytes}
+    return {name: value for name, value in fields.items() if value != ""}
 
 
 def _token_options(function: Callable[..., None]) -> Callable[..., None]:
     for option in (
-        click.option("-q", "--quiet", is_flag=True, help="Print the token alone."),
-        click.option("--uses", default=100, show_default=True, metavar="N", help="How many hosts may join by it."),
-        click.option("--ttl", default="24h", show_default=True, metavar="TIME", help="For how long it is good."),
+        click.option("-q", "--quiet", is_flag=True, help="Only display the token."),
+        click.option(
+            "--uses", default=100, show_default=True, metavar="N", help="Number of hosts that can join with the token."
+        ),
+        click.option("--ttl", default="24h", show_default=True, metavar="TIME", help="Time until the token expires."),
     ):
         function = option(function)
     return function
@@ -96,9 +98,9 @@ def _token_options(function: Callable[..., None]) -> Callable[..., None]:
 @_token_options
 @click.pass_context
 def join_token(context: click.Context, *, ttl: str, uses: int, quiet: bool) -> None:
-    """Make a token by which hosts join the cluster, and show how.
+    """Create a join token and display the command that joins a host.
 
-    A token ends by itself, by time and by use, and cannot be shown again: make another one instead.
+    A token expires after its TTL or its last use. It cannot be displayed again: create another one instead.
     """
     if context.invoked_subcommand is None:
         context.invoke(_create_token, ttl=ttl, uses=uses, quiet=quiet)
@@ -108,15 +110,15 @@ def join_token(context: click.Context, *, ttl: str, uses: int, quiet: bool) -> N
 @_token_options
 @pass_client
 def _create_token(client: Client, *, ttl: str, uses: int, quiet: bool) -> None:
-    _tell_token(client.call(client.control.CreateJoinToken, _token_request(ttl, uses)), quiet=quiet)
+    _print_token(client.call(client.control.CreateJoinToken, _token_request(ttl, uses)), quiet=quiet)
 
 
 @join_token.command("rotate", epilog=examples("shoal cluster join-token rotate", "shoal cluster join-token rotate -q"))
 @_token_options
 @pass_client
 def rotate_tokens(client: Client, *, ttl: str, uses: int, quiet: bool) -> None:
-    """Remove all join tokens, and make a new one. Nodes that have joined do not notice."""
-    _tell_token(client.call(client.control.RotateJoinTokens, _token_request(ttl, uses)), quiet=quiet)
+    """Revoke all join tokens and create a new one. Nodes that have already joined are not affected."""
+    _print_token(client.call(client.control.RotateJoinTokens, _token_request(ttl, uses)), quiet=quiet)
 
 
 @join_token.command("ls", epilog=examples("shoal cluster join-token ls", "shoal cluster join-token ls --format json"))
@@ -124,12 +126,12 @@ def rotate_tokens(client: Client, *, ttl: str, uses: int, quiet: bool) -> None:
 @quiet_option
 @pass_client
 def list_tokens(client: Client, *, form: str, quiet: bool) -> None:
-    """List the join tokens that have not ended."""
+    """List join tokens that have not expired."""
     tokens = client.call(client.control.ListJoinTokens, ListJoinTokensRequest()).tokens
-    show([_row(each) for each in tokens], TOKEN_COLUMNS, form=form, quiet="id" if quiet else None)
+    print_listing([_token_row(each) for each in tokens], TOKEN_COLUMNS, form=form, quiet="id" if quiet else None)
 
 
-def _row(token: JoinTokenView) -> dict[str, object]:
+def _token_row(token: JoinTokenView) -> dict[str, object]:
     return {
         "id": token.id,
         "role": token.role,
@@ -144,59 +146,59 @@ def _row(token: JoinTokenView) -> dict[str, object]:
 @click.argument("tokens", nargs=-1, required=True, metavar="ID...")
 @pass_client
 def remove_tokens(client: Client, *, tokens: tuple[str, ...]) -> None:
-    """Remove join tokens by their ids: they admit no more hosts. Nodes that have joined do not notice."""
+    """Revoke one or more join tokens. Nodes that have already joined are not affected."""
     client.call(client.control.RemoveJoinTokens, RemoveJoinTokensRequest(ids=tokens))
     for each in tokens:
         click.echo(each)
 
 
 def _token_request(ttl: str, uses: int) -> CreateJoinTokenRequest:
-    gathered, request = Gathered(), CreateJoinTokenRequest()
+    gathered, request = FaultCollector(), CreateJoinTokenRequest()
     with gathered:
         request.ttl_ms = parse_duration_ms(ttl)
         if request.ttl_ms <= 0:
-            raise InvalidInput("--ttl: must be more than 0; every token has an end")
+            raise InvalidInput("--ttl: must be greater than 0")
     with gathered:
         if not 0 < uses < 1 << 31:
-            raise InvalidInput("--uses: must be 1 or more")
+            raise InvalidInput("--uses: must be at least 1")
         request.uses = uses
-    gathered.settle()
+    gathered.raise_faults()
     return request
 
 
-def _tell_token(made: CreateJoinTokenResponse, *, quiet: bool) -> None:
+def _print_token(made: CreateJoinTokenResponse, *, quiet: bool) -> None:
     if quiet:
         click.echo(made.token)
         return
     token = made.view
     hosts = "one host" if token.uses == 1 else f"up to {token.uses} hosts"
-    click.echo("To add a host to the cluster, run there:\n")
+    click.echo("To add a host to this cluster, run the following command on it:\n")
     click.echo(f"    shoal-agent run --join {made.join_addresses[0]} --token {made.token}\n")
-    click.echo(f"The token is for {hosts}, until {timestamp(token.expires_at_ms)}.")
-    click.echo(f"To end it before, run: shoal cluster join-token rm {token.id}")
+    click.echo(f"The token is valid for {hosts} and expires at {timestamp(token.expires_at_ms)}.")
+    click.echo(f"To revoke it, run: shoal cluster join-token rm {token.id}")
 
 
 @command.command("rotate-network-keys", epilog=examples("shoal cluster rotate-network-keys"))
 @pass_client
 def rotate_network_keys(client: Client) -> None:
-    """Have every node make new keys for encrypted networks.
+    """Rotate the keys of encrypted networks on every node.
 
-    No packet is lost: a node is spoken to with new keys once it has answered by them. Keys change by themselves every
-    twelve hours.
+    No packets are lost: a node is sent traffic under new keys only after it has used them itself. Keys are also rotated
+    automatically every 12 hours.
     """
     view = client.call(client.control.RotateNetworkKeys, RotateNetworkKeysRequest())
-    click.echo(f"nodes change to keys of generation {view.network_key_generation}")
+    click.echo(f"rotating network keys to generation {view.network_key_generation}")
 
 
-@command.command("make-space", epilog=examples("shoal cluster make-space"))
+@command.command("compact", epilog=examples("shoal cluster compact"))
 @pass_client
-def make_space(client: Client) -> None:
-    """Forget the history of records in etcd and give its space back.
+def compact(client: Client) -> None:
+    """Compact and defragment etcd.
 
-    For a store whose quota is used up: writes are refused until this was done. Each member of it is blocked for a
-    moment; nothing that is there now is lost.
+    Use it when etcd has exceeded its space quota and refuses writes. Each etcd member is blocked briefly. Only the
+    history of records is deleted; current records are kept.
     """
-    view = client.call(client.control.MakeSpace, MakeSpaceRequest(), seconds=SPACE_SECONDS)
+    view = client.call(client.control.CompactStore, CompactStoreRequest(), seconds=COMPACT_SECONDS)
     for member in view.members:
         click.echo(
             f"{member.endpoint}: {size(member.database_bytes)}" + (f"; {member.problem}" if member.problem else "")

@@ -3,7 +3,7 @@
 import click
 from click.shell_completion import get_completion_class
 
-from cli.commands.arguments import examples
+from cli.commands.common.common_options import examples
 from shoal.errors import NotFound
 
 
@@ -18,8 +18,8 @@ from shoal.errors import NotFound
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
-    """Print the completion script of SHELL."""
+    """Print the completion script for SHELL."""
     made = get_completion_class(shell)
     if made is None:
-        raise NotFound(f"there is no completion for {shell}")
+        raise NotFound(f"completion is not available for {shell}")
     click.echo(made(ctx.find_root().command, {}, "shoal", "_SHOAL_COMPLETE").source())

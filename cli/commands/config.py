@@ -1,11 +1,11 @@
 """`shoal config …`."""
 
 from cli.client import Client
-from cli.commands.files import Calls, group
+from cli.commands.common.file_commands import FileCalls, file_commands
 
 
-def _calls(client: Client) -> Calls:
-    return Calls(
+def _calls(client: Client) -> FileCalls:
+    return FileCalls(
         create=client.control.CreateConfig,
         update=client.control.UpdateConfig,
         get=client.control.GetConfig,
@@ -14,4 +14,4 @@ def _calls(client: Client) -> Calls:
     )
 
 
-command = group("config", _calls)
+command = file_commands("config", _calls)

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import click
 
-from cli.commands.arguments import examples, format_option, inspect_format_option
-from cli.commands.each import for_each
-from cli.contexts.contexts import Contexts, default_directory
-from cli.fields.rows import CONTEXTS as NAMES
-from cli.render.failure import warn
-from cli.render.structure import show_document
-from cli.render.table import show
+from cli.commands.common.common_options import examples, format_option, inspect_format_option
+from cli.commands.common.for_each import for_each
+from cli.contexts.context_store import ContextStore, default_directory
+from cli.fields.row_fields import CONTEXTS as NAMES
+from cli.render.documents import print_documents
+from cli.render.error_lines import warn
+from cli.render.table import print_listing
 from shoal.errors import InvalidInput
 
 
-def contexts() -> Contexts:
+def contexts() -> ContextStore:
     """Those of the user who runs the program."""
-    return Contexts(default_directory(os.environ))
+    return ContextStore(default_directory(os.environ))
 
 
 def context_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
@@ -28,26 +28,26 @@ def context_names(_: click.Context, __: click.Parameter, incomplete: str) -> lis
 
 @click.group("context")
 def command() -> None:
-    """Choose which cluster to talk to, and as whom."""
+    """Manage contexts."""
 
 
 @command.command("ls", epilog=examples("shoal context ls"))
 @format_option
-@click.option("-q", "--quiet", is_flag=True, help="Print names only.")
+@click.option("-q", "--quiet", is_flag=True, help="Only display names.")
 def list_contexts(*, form: str, quiet: bool) -> None:
-    """List contexts; the current one has a star."""
+    """List contexts. The current context is marked with an asterisk."""
     current = contexts().current_name()
     rows = [
         {"current": "*" if each.name == current else "", "name": each.name, "addresses": ", ".join(each.addresses)}
         for each in contexts().list()
     ]
-    show(rows, ("current", "name", "addresses"), form=form, quiet="name" if quiet else None, names=NAMES)
+    print_listing(rows, ("current", "name", "addresses"), form=form, quiet="name" if quiet else None, names=NAMES)
 
 
 @command.command("use", epilog=examples("shoal context use prod"))
 @click.argument("name", shell_complete=context_names)
 def use(*, name: str) -> None:
-    """Make NAME the current context."""
+    """Set the current context."""
     contexts().use(name)
     click.echo(name)
 
@@ -55,7 +55,7 @@ def use(*, name: str) -> None:
 @command.command("show", epilog=examples("shoal context show"))
 @click.pass_context
 def show_current(ctx: click.Context) -> None:
-    """Print the name of the context in use."""
+    """Print the name of the current context."""
     click.echo(contexts().resolve(ctx.find_root().obj, os.environ).name)
 
 
@@ -66,12 +66,16 @@ def show_current(ctx: click.Context) -> None:
         "shoal context create --address m1:7440 --ca ca.pem --cert cert.pem --key key.pem prod",
     ),
 )
-@click.option("--admin", "admin", type=click.Path(path_type=Path), metavar="DIRECTORY", help="As a manager wrote it.")
-@click.option("--address", "addresses", multiple=True, metavar="HOST:PORT", help="A manager's API.")
-@click.option("--ca", type=click.Path(path_type=Path), help="The cluster's CA certificate.")
-@click.option("--cert", type=click.Path(path_type=Path), help="Your certificate.")
-@click.option("--key", type=click.Path(path_type=Path), help="Your private key.")
-@click.option("--registries", type=click.Path(path_type=Path), help="Settings and credentials of registries.")
+@click.option(
+    "--admin", "admin", type=click.Path(path_type=Path), metavar="DIRECTORY", help="Directory with admin credentials."
+)
+@click.option(
+    "--address", "addresses", multiple=True, metavar="HOST:PORT", help="API address of a manager (repeatable)."
+)
+@click.option("--ca", type=click.Path(path_type=Path), help="CA certificate of the cluster.")
+@click.option("--cert", type=click.Path(path_type=Path), help="Client certificate.")
+@click.option("--key", type=click.Path(path_type=Path), help="Client private key.")
+@click.option("--registries", type=click.Path(path_type=Path), help="File with registry settings and credentials.")
 @click.argument("name")
 def create(
     *,
@@ -83,8 +87,8 @@ def create(
     key: Path | None,
     registries: Path | None,
 ) -> None:
-    """Make the context NAME of an identity and the addresses of managers."""
-    from cli.contexts.contexts import load_files
+    """Create a context from credentials and the API addresses of managers."""
+    from cli.contexts.context_store import identity_from_files
     from shoal.identity.identity import Identity
 
     if admin is not None:
@@ -93,9 +97,9 @@ def create(
         if not addresses and known.is_file():
             addresses = tuple(known.read_text().split())
     elif ca and cert and key:
-        identity = load_files(ca, cert, key)
+        identity = identity_from_files(ca, cert, key)
     else:
-        raise InvalidInput("give --admin DIRECTORY, or all of --ca, --cert, --key and --address")
+        raise InvalidInput("specify --admin DIRECTORY, or --ca, --cert, --key and --address")
     made = contexts().create(name, identity, addresses, registries=registries.resolve() if registries else None)
     click.echo(made.name)
 
@@ -105,42 +109,42 @@ def create(
 @click.argument("name", required=False, shell_complete=context_names)
 @click.pass_context
 def inspect(ctx: click.Context, *, name: str | None, form: str) -> None:
-    """Show the context NAME, or the one in use."""
-    from cli.contexts.expiry import expiry_warning
+    """Display detailed information on a context (default: the current one)."""
+    from cli.contexts.certificate_renewal import expiry_warning
     from shoal.identity.identity import Identity
 
     chosen = contexts().resolve(name or ctx.find_root().obj, os.environ)
     about = {
         "name": chosen.name,
         "addresses": list(chosen.addresses),
-        "learned_addresses": list(chosen.learned),
+        "discovered_addresses": list(chosen.discovered),
         "directory": str(chosen.directory),
         "registries": str(chosen.registries) if chosen.registries else None,
     }
-    show_document([about], form=form)
+    print_documents([about], form=form)
     if warning := expiry_warning(Identity.load(chosen.directory), datetime.now(UTC)):
         warn(warning)
 
 
 @command.command("rm", epilog=examples("shoal context rm prod", "shoal context rm --force prod test"))
-@click.option("-f", "--force", is_flag=True, help="Even the current one.")
+@click.option("-f", "--force", is_flag=True, help="Remove the context even if it is the current one.")
 @click.argument("names", nargs=-1, required=True, shell_complete=context_names)
 def remove(*, names: tuple[str, ...], force: bool) -> None:
-    """Remove the contexts NAMES and their keys."""
+    """Remove one or more contexts, including their keys."""
 
     def remove_one(name: str) -> None:
         contexts().remove(name, force=force)
         click.echo(name)
 
-    for_each(names, remove_one).settle()
+    for_each(names, remove_one).exit_if_failed()
 
 
 @command.command("export", epilog=examples("shoal context export prod prod.tar"))
 @click.argument("name", shell_complete=context_names)
 @click.argument("file", type=click.Path(path_type=Path))
 def export(*, name: str, file: Path) -> None:
-    """Write the context NAME, its key included, to FILE."""
-    from cli.contexts.transfer import export_context
+    """Export a context, including its private key, to FILE."""
+    from cli.contexts.context_archive import export_context
 
     export_context(contexts().get(name), file)
     click.echo(str(file))
@@ -150,7 +154,7 @@ def export(*, name: str, file: Path) -> None:
 @click.argument("name")
 @click.argument("file", type=click.Path(path_type=Path))
 def import_(*, name: str, file: Path) -> None:
-    """Make the context NAME from a file that `export` wrote."""
-    from cli.contexts.transfer import import_context
+    """Create a context from a file written by `shoal context export`."""
+    from cli.contexts.context_archive import import_context
 
     click.echo(import_context(contexts(), name, file).name)

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import click
 
 from cli.client import Client
-from cli.commands.arguments import pass_client
-from cli.commands.formats import filtered, formatted
-from cli.commands.service.logs import parse_since_ns
-from cli.fields.rows import EVENTS as NAMES
-from cli.render.failure import warn
-from cli.render.tasks import timestamp
+from cli.commands.common.common_options import pass_client
+from cli.commands.common.listing_options import filter_option, make_format_option
+from cli.commands.service.service_logs import parse_since_ns
+from cli.fields.row_fields import EVENTS as NAMES
+from cli.render.error_lines import warn
+from cli.render.task_rows import timestamp
 from shoal.api.v1.control_pb2 import WatchEventsRequest
 from shoal.api.v1.event_pb2 import Event
 from shoal.errors import InvalidInput
-from shoal.filters.events import EVENTS
+from shoal.filters.event_filters import EVENTS
 
 BY_MANAGER = {
     "type": "types",
@@ -37,13 +37,15 @@ Examples:
 
 
 @click.command("events", epilog=EXAMPLES)
-@click.option("--since", default="", metavar="TIME", help="From then on: an age like 10m, or a time.")
-@click.option("--until", default="", metavar="TIME", help="End then: an age like 0s, or a time; else go on for ever.")
-@filtered(EVENTS)
-@formatted(plain="text")
+@click.option(
+    "--since", default="", metavar="TIME", help="Show events since a timestamp or a relative time such as 10m."
+)
+@click.option("--until", default="", metavar="TIME", help="Stop at a timestamp or a relative time such as 0s.")
+@filter_option(EVENTS)
+@make_format_option(plain="text")
 @pass_client
 def command(client: Client, *, since: str, until: str, filters: Sequence[str], form: str) -> None:
-    """Show what happens in the cluster, as it happens."""
+    """Stream events from the cluster."""
     request = request_of(filters, since=since, until=until, now_ns=time.time_ns())
     keeps = EVENTS.parse(text for text in filters if text.partition("=")[0] not in BY_MANAGER)
     for response in client.stream(client.control.WatchEvents, request, seconds=None):
@@ -57,9 +59,9 @@ def _show(event: Event, form: str) -> None:
     if form in ("text", "json"):
         click.echo(json.dumps(fields(event)) if form == "json" else line(event))
         return
-    from cli.render.template import record, show_template
+    from cli.render.format_template import print_template, row_record
 
-    show_template(form, [record(fields(event), NAMES)])
+    print_template(form, [row_record(fields(event), NAMES)])
 
 
 def request_of(filters: Sequence[str], *, since: str, until: str, now_ns: int) -> WatchEventsRequest:
@@ -68,10 +70,10 @@ def request_of(filters: Sequence[str], *, since: str, until: str, now_ns: int) -
     Raises:
         InvalidInput: a filter or a time that is none.
     """
-    since_ms = parse_since_ns(since, now_ns) // 1_000_000
-    request = WatchEventsRequest(since_ms=since_ms, until_ms=parse_since_ns(until, now_ns) // 1_000_000)
+    since_ms = parse_since_ns("--since", since, now_ns) // 1_000_000
+    request = WatchEventsRequest(since_ms=since_ms, until_ms=parse_since_ns("--until", until, now_ns) // 1_000_000)
     if empty := [text for text in filters if text.endswith("=")]:
-        raise InvalidInput(f"--filter: {empty[0]!r} has no value")
+        raise InvalidInput(f"--filter: {empty[0]!r} must be in the form KEY=VALUE")
     EVENTS.parse(filters)
     for text in filters:
         key, _, value = text.partition("=")
@@ -92,7 +94,7 @@ def fields(event: Event) -> dict[str, object]:
         "node": event.node,
         "stack": event.stack,
         "message": event.message,
-        "number": event.number,
+        "number": event.sequence,
     }
 
 

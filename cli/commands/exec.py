@@ -7,14 +7,14 @@ from typing import Any
 import click
 
 from cli.client import Client
-from cli.commands.arguments import examples, pass_client
-from cli.commands.complete import names_of
-from cli.exec.request import Flags, in_flags, start_of
-from cli.exec.session import local_size, run
+from cli.commands.common.common_options import examples, pass_client
+from cli.commands.common.name_completion import names_of
+from cli.exec.exec_request import ExecOptions, exec_start, faults_by_option
+from cli.exec.exec_session import local_size, run
 from shoal.errors import InvalidInput
 
 
-def without_dashes(ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
+def strip_double_dash(ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
     """`TASK -- COMMAND`, as users of other orchestrators type it."""
     words = words[1:] if words[:1] == ("--",) else words
     if not words and not ctx.resilient_parsing:
@@ -33,32 +33,35 @@ def without_dashes(ctx: click.Context, parameter: click.Parameter, words: tuple[
         "shoal exec -d -w /srv web.2 ./reindex --all",
     ),
 )
-@click.option("-i", "--interactive", is_flag=True, help="The program reads standard input.")
-@click.option("-t", "--tty", is_flag=True, help="The program has a terminal.")
-@click.option("-d", "--detach", is_flag=True, help="Let it run, and do not wait for it.")
+@click.option("-i", "--interactive", is_flag=True, help="Keep STDIN open.")
+@click.option("-t", "--tty", is_flag=True, help="Allocate a pseudo-TTY.")
+@click.option("-d", "--detach", is_flag=True, help="Detached mode: run the command in the background.")
 @click.option(
-    "-e", "--env", multiple=True, metavar="NAME[=VALUE]", help="Set a variable; without a value as it is here."
+    "-e", "--env", multiple=True, metavar="NAME[=VALUE]", help="Set an environment variable; without a value, copy it."
 )
-@click.option("--env-file", multiple=True, metavar="FILE", help="Set variables from a file.")
-@click.option("-u", "--user", default="", metavar="USER[:GROUP]", help="Run as this user.")
-@click.option("-w", "--workdir", default="", metavar="PATH", help="Run in this directory.")
-@click.option("--privileged", is_flag=True, help="With all capabilities.")
+@click.option("--env-file", multiple=True, metavar="FILE", help="Read in a file of environment variables.")
+@click.option("-u", "--user", default="", metavar="USER[:GROUP]", help="Username or UID.")
+@click.option("-w", "--workdir", default="", metavar="PATH", help="Working directory inside the container.")
+@click.option("--privileged", is_flag=True, help="Give extended privileges to the command.")
 @click.argument("task", metavar="TASK", shell_complete=names_of("running task", "service"))
 @click.argument(
-    "program", metavar="COMMAND [ARG]...", nargs=-1, required=True, type=click.UNPROCESSED, callback=without_dashes
+    "program", metavar="COMMAND [ARG]...", nargs=-1, required=True, type=click.UNPROCESSED, callback=strip_double_dash
 )
 @pass_client
 def command(client: Client, **given: Any) -> None:
-    """Run a program in the container of TASK (a name like `web.1`, the beginning of an id, or a service, of which the
-    running task with the lowest slot is meant).
+    """Run a command in the container of TASK.
 
-    The exit code is the program's; 126 if it could not be run, 127 if it is not there. A program without a terminal is
-    sent the signals that this command gets; a second Ctrl-C ends the command. When the command ends before the program,
-    that is hung up on.
+    TASK is a task name (`web.1`), an ID or ID prefix, or a service: then its running task with the lowest slot is used.
+
+    Exits with the exit code of the command; 126 if it cannot be run, 127 if it is not found. Without `--tty`, signals
+    are forwarded to the command; a second Ctrl-C ends `shoal exec`. If `shoal exec` ends first, the command receives
+    SIGHUP.
     """
-    flags = Flags(**given)
-    start = start_of(flags, here=os.environ, size=local_size(), typed=sys.stdin is not None and sys.stdin.isatty())
+    flags = ExecOptions(**given)
+    start = exec_start(
+        flags, environment=os.environ, size=local_size(), stdin_is_terminal=sys.stdin is not None and sys.stdin.isatty()
+    )
     try:
         sys.exit(run(client, start))
     except InvalidInput as error:
-        raise InvalidInput(in_flags(error.faults)) from error
+        raise InvalidInput(faults_by_option(error.faults)) from error

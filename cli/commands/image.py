@@ -7,10 +7,10 @@ from typing import Literal, get_args
 
 import click
 
-from cli.commands.arguments import examples, format_option
-from cli.render.structure import show_document
-from cli.render.tasks import short_image
-from cli.render.terminal import draw, is_live
+from cli.commands.common.common_options import examples, format_option
+from cli.render.documents import print_documents
+from cli.render.output_terminal import draw, is_interactive
+from cli.render.task_rows import short_image
 from shoal.distribution.registries import Registries, read_registries
 from shoal.errors import NotFound
 
@@ -25,25 +25,25 @@ Examples:
 registries_option = click.option(
     "--registries",
     type=click.Path(path_type=Path),
-    help="Settings and credentials of registries; the context's if not given.",
+    help="File with registry settings and credentials (default: the context's).",
 )
 
 
 @click.group("image")
 def command() -> None:
-    """Push and inspect images in a registry."""
+    """Push images to a registry and inspect them."""
 
 
 def settings_of(ctx: click.Context, path: Path | None) -> Registries:
     """The file given, else the context's, else none: then a registry is reached by its name over HTTPS."""
     if path is not None:
         if not path.is_file():
-            raise NotFound(f"--registries: there is no file {path}")
+            raise NotFound(f"--registries: {path} not found")
         return read_registries(path)
-    from cli.client import chosen_context
+    from cli.client import resolve_context
 
     try:
-        chosen = chosen_context(ctx.find_root().obj)
+        chosen = resolve_context(ctx.find_root().obj)
     except NotFound:
         return Registries()
     return read_registries(chosen.registries) if chosen.registries else Registries()
@@ -56,30 +56,30 @@ def settings_of(ctx: click.Context, path: Path | None) -> Registries:
     type=click.Choice(get_args(Compression)),
     default="gzip",
     show_default=True,
-    help="Of layers that SOURCE has uncompressed.",
+    help="Compression of layers that are uncompressed in SOURCE.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Print the digest only.")
+@click.option("-q", "--quiet", is_flag=True, help="Only display the digest.")
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.argument("reference")
 @click.pass_context
 def push(
     ctx: click.Context, *, source: Path, reference: str, registries: Path | None, compression: Compression, quiet: bool
 ) -> None:
-    """Push SOURCE (an OCI layout or archive, or what `docker save` wrote) as REFERENCE.
+    """Push an image to a registry. SOURCE is an OCI layout, an OCI archive or a `docker save` archive.
 
-    Layers that are not compressed in SOURCE are compressed on the way. The image then has another digest than SOURCE
-    says, and the same content.
+    Layers that are uncompressed in SOURCE are compressed during the push. The image then has the same content, but a
+    different digest.
     """
     from cli.images.push import push as run
 
     def say(line: str) -> None:
-        if not quiet and is_live(sys.stderr):
+        if not quiet and is_interactive(sys.stderr):
             draw(f"\r\x1b[2K{line}", err=True)
         elif not quiet:
             click.echo(line, err=True)
 
     pushed = asyncio.run(run(source, reference, settings_of(ctx, registries), say, compression=compression))
-    if not quiet and is_live(sys.stderr):
+    if not quiet and is_interactive(sys.stderr):
         draw("\r\x1b[2K", err=True)
     click.echo(pushed.digest if quiet else f"{short_image(pushed.reference)}: {pushed.digest}")
 
@@ -90,7 +90,7 @@ def push(
 @click.argument("reference")
 @click.pass_context
 def inspect(ctx: click.Context, *, reference: str, registries: Path | None, form: str) -> None:
-    """Show what a registry has as REFERENCE."""
+    """Display detailed information on an image in a registry."""
     from cli.images.inspect import inspect as run
 
     found = asyncio.run(run(reference, settings_of(ctx, registries)))
@@ -104,4 +104,4 @@ def inspect(ctx: click.Context, *, reference: str, registries: Path | None, form
         "layers": [layer.digest for layer in found.manifest.layers],
         "config": dict(config.settings),
     }
-    show_document([about], form=form)
+    print_documents([about], form=form)

@@ -3,10 +3,10 @@
 import click
 
 from cli.client import Client
-from cli.commands.arguments import examples, format_option, pass_client, quiet_option
-from cli.commands.each import for_each
-from cli.render.table import show
-from cli.render.tasks import timestamp
+from cli.commands.common.common_options import examples, format_option, pass_client, quiet_option
+from cli.commands.common.for_each import for_each
+from cli.render.table import print_listing
+from cli.render.task_rows import timestamp
 from shoal.api.v1.control_pb2 import ListManagersRequest, ManagerView, RemoveManagerRequest
 
 COLUMNS = ("id", "status", "leader", "address", "nodes", "version")
@@ -14,7 +14,7 @@ COLUMNS = ("id", "status", "leader", "address", "nodes", "version")
 
 @click.group("manager")
 def command() -> None:
-    """Manage managers."""
+    """List and remove managers."""
 
 
 @command.command("ls", epilog=examples("shoal manager ls", "shoal manager ls --format json"))
@@ -27,7 +27,7 @@ def list_managers(client: Client, *, form: str, quiet: bool) -> None:
     A manager that is not running is listed as down until you remove it.
     """
     views = client.call(client.control.ListManagers, ListManagersRequest()).managers
-    show([row(view) for view in views], COLUMNS, form=form, quiet="id" if quiet else None)
+    print_listing([row(view) for view in views], COLUMNS, form=form, quiet="id" if quiet else None)
 
 
 def row(view: ManagerView) -> dict[str, object]:
@@ -35,7 +35,7 @@ def row(view: ManagerView) -> dict[str, object]:
     return {
         "id": view.manager.id,
         "status": "ready" if view.alive else "down",
-        "leader": "leader" if view.leads else "",
+        "leader": "leader" if view.leader else "",
         "address": view.manager.api_address,
         "join_address": view.manager.join_address,
         "nodes": view.nodes,
@@ -48,13 +48,13 @@ def row(view: ManagerView) -> dict[str, object]:
 @click.argument("managers", nargs=-1, required=True, metavar="MANAGER...")
 @pass_client
 def remove(client: Client, *, managers: tuple[str, ...]) -> None:
-    """Remove managers that are down.
+    """Remove one or more managers that are down.
 
-    Nodes and contexts forget their addresses. A manager that is started again is listed again.
+    Their addresses are removed from nodes and contexts. A manager that starts again is listed again.
     """
 
     def remove_one(manager: str) -> None:
         removed = client.call(client.control.RemoveManager, RemoveManagerRequest(manager=manager))
         click.echo(removed.id)
 
-    for_each(managers, remove_one).settle()
+    for_each(managers, remove_one).exit_if_failed()

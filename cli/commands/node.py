@@ -7,21 +7,18 @@ from ipaddress import ip_address
 import click
 
 from cli.client import Client
-from cli.commands.arguments import examples, format_option, inspect_format_option, pass_client, quiet_option
-from cli.commands.complete import names_of
-from cli.commands.each import for_each
-from cli.commands.formats import filtered, uncut_option
-from cli.commands.inspect import inspect_each
-from cli.commands.task_listing import TaskListing, lists_tasks
-from cli.fields.rows import NODES as NAMES
-from cli.flags.gathered import Gathered
-from cli.flags.scalars import choice
-from cli.go_template.values import Record
-from cli.render import tasks as task_rows
-from cli.render.structure import to_document
-from cli.render.table import show
-from cli.render.units import parse_duration_ms
-from shoal.amounts import cpus, size
+from cli.commands.common.common_options import examples, format_option, inspect_format_option, pass_client, quiet_option
+from cli.commands.common.for_each import for_each
+from cli.commands.common.inspect_objects import inspect_each
+from cli.commands.common.listing_options import filter_option, ignored_no_trunc_option
+from cli.commands.common.name_completion import names_of
+from cli.commands.common.task_listing import TaskListing, task_listing_options
+from cli.fields.row_fields import NODES as NAMES
+from cli.flags.fault_collector import FaultCollector
+from cli.go_template.template_values import FieldRecord
+from cli.render import task_rows
+from cli.render.documents import to_document
+from cli.render.table import print_listing
 from shoal.api.v1.control_pb2 import (
     GetNodeRequest,
     ListNodesRequest,
@@ -32,10 +29,13 @@ from shoal.api.v1.control_pb2 import (
 )
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.errors import InvalidInput, Refused
-from shoal.filters.nodes import NODES
+from shoal.filters.node_filters import NODES
+from shoal.spec_parsers.choices import parse_choice
+from shoal.spec_parsers.units import parse_duration_ms
+from shoal.unit_formats import cpus, size
 
 AVAILABILITIES = {"active": NodeSpec.ACTIVE, "pause": NodeSpec.PAUSE, "drain": NodeSpec.DRAIN}
-_SOMETIMES = ("manager", "warnings")
+_OPTIONAL_COLUMNS = ("manager", "warnings")
 """Columns that are there when any node has something in them."""
 COLUMNS = ("id", "hostname", "status", "availability", "address", "tasks", "cpus", "memory", "version")
 
@@ -46,18 +46,18 @@ def command() -> None:
 
 
 @command.command("ls", epilog=examples("shoal node ls", "shoal node ls --filter node.label=disk=ssd --format json"))
-@filtered(NODES)
+@filter_option(NODES)
 @format_option
 @quiet_option
-@uncut_option
+@ignored_no_trunc_option
 @pass_client
 def list_nodes(client: Client, *, filters: tuple[str, ...], form: str, quiet: bool) -> None:
     """List nodes."""
     keeps = NODES.parse(filters)
     views = client.call(client.control.ListNodes, ListNodesRequest()).nodes
     rows = sorted(map(row, filter(keeps, views)), key=lambda node: str(node["hostname"]))
-    columns = (*COLUMNS, *(name for name in _SOMETIMES if any(node[name] for node in rows)))
-    show(rows, columns, form=form, quiet="id" if quiet else None, names=NAMES)
+    columns = (*COLUMNS, *(name for name in _OPTIONAL_COLUMNS if any(node[name] for node in rows)))
+    print_listing(rows, columns, form=form, quiet="id" if quiet else None, names=NAMES)
 
 
 def row(view: NodeView) -> dict[str, object]:
@@ -79,7 +79,7 @@ def row(view: NodeView) -> dict[str, object]:
         "cpus": f"{cpus(reserved.nano_cpus)}/{cpus(about.resources.nano_cpus)}",
         "memory": f"{size(reserved.memory_bytes)}/{size(about.resources.memory_bytes)}",
         "version": about.agent_version,
-        "manager": view.status.beside_manager,
+        "manager": view.status.colocated_manager_id,
         "security_options": list(about.security_options),
         "warnings": "; ".join(view.warnings),
         "labels": dict(view.node.spec.labels),
@@ -88,8 +88,8 @@ def row(view: NodeView) -> dict[str, object]:
 
 
 @command.command("ps", epilog=examples("shoal node ps h1", "shoal node ps --all --format json h1"))
-@lists_tasks
-@click.option("--all", "everything", is_flag=True, help="Ended tasks too.")
+@task_listing_options
+@click.option("--all", "everything", is_flag=True, help="Include tasks that have ended.")
 @click.argument("node", shell_complete=names_of("node"))
 @pass_client
 def tasks(
@@ -99,9 +99,9 @@ def tasks(
     everything: bool,
     listing: TaskListing,
 ) -> None:
-    """List the tasks on NODE."""
-    keeps = listing.keeps(client)
-    views = client.call(client.control.ListTasks, ListTasksRequest(node=node, all=everything)).tasks
+    """List the tasks on a node."""
+    keeps = listing.predicate(client)
+    views = client.call(client.control.ListTasks, ListTasksRequest(node=node, include_ended=everything)).tasks
     listing.show(filter(keeps, views))
 
 
@@ -111,7 +111,7 @@ def tasks(
 @click.argument("nodes", nargs=-1, required=True, shell_complete=names_of("node"))
 @pass_client
 def inspect(client: Client, *, nodes: tuple[str, ...], form: str) -> None:
-    """Show everything about NODES: what they have, what is reserved, and what runs."""
+    """Display detailed information on one or more nodes: resources, reservations and running tasks."""
 
     def get(node: str) -> NodeView:
         return client.call(client.control.GetNode, GetNodeRequest(node=node))
@@ -122,8 +122,8 @@ def inspect(client: Client, *, nodes: tuple[str, ...], form: str) -> None:
         running = [{key: row[key] for key in ("id", "name", "image", "state", "since", "ports")} for row in rows]
         return {**to_document(view), "running": running}
 
-    def fields(view: NodeView) -> Record:
-        from cli.fields.node import node_fields
+    def fields(view: NodeView) -> FieldRecord:
+        from cli.fields.node_fields import node_fields
 
         return node_fields(view)
 
@@ -138,14 +138,18 @@ def inspect(client: Client, *, nodes: tuple[str, ...], form: str) -> None:
         "shoal node update --address 10.0.0.9 h1",
     ),
 )
-@click.option("--availability", metavar="HOW", help=f"One of {', '.join(AVAILABILITIES)}.")
-@click.option("--drain-deadline", metavar="TIME", help="Stop what a drain has not moved by then (with drain).")
-@click.option("--label-add", multiple=True, metavar="NAME=VALUE", help="Label the node.")
-@click.option("--label-rm", multiple=True, metavar="NAME", help="Take a label away.")
-@click.option("--hostname", metavar="NAME", help="Rename the node.")
-@click.option("--address", metavar="ADDRESS", help="Where others reach it, after its host was given another address.")
-@click.option("--engine-label-add", multiple=True, metavar="NAME=VALUE", help="Accept a label of its agent.")
-@click.option("--engine-label-rm", multiple=True, metavar="NAME", help="Accept that its agent has a label no more.")
+@click.option("--availability", metavar="HOW", help=f"Availability of the node: {', '.join(AVAILABILITIES)}.")
+@click.option("--drain-deadline", metavar="TIME", help="Stop tasks that a drain has not moved by then.")
+@click.option("--label-add", multiple=True, metavar="NAME=VALUE", help="Add or update a node label.")
+@click.option("--label-rm", multiple=True, metavar="NAME", help="Remove a node label.")
+@click.option("--hostname", metavar="NAME", help="Change the hostname of the node.")
+@click.option("--address", metavar="ADDRESS", help="Change the address at which other nodes reach this node.")
+@click.option(
+    "--engine-label-add", multiple=True, metavar="NAME=VALUE", help="Accept an engine label that the agent reports."
+)
+@click.option(
+    "--engine-label-rm", multiple=True, metavar="NAME", help="Accept that the agent no longer reports a label."
+)
 @click.argument("node", shell_complete=names_of("node"))
 @pass_client
 def update(
@@ -161,44 +165,44 @@ def update(
     label_add: tuple[str, ...],
     label_rm: tuple[str, ...],
 ) -> None:
-    """Change what NODE is used for, or what it is to others.
+    """Update a node.
 
-    A node's hostname, address and engine labels are settled when it joins. `shoal node ls` warns when its agent says
-    otherwise, and tells the command that accepts it.
+    The hostname, address and engine labels of a node are fixed when it joins. If its agent reports different values,
+    `shoal node ls` shows a warning with the command that accepts them.
     """
     current = client.call(client.control.GetNode, GetNodeRequest(node=node)).node
     spec = current.spec
-    gathered = Gathered()
+    gathered = FaultCollector()
     if availability is not None:
         with gathered:
-            value = choice("--availability", availability, AVAILABILITIES)
+            value = parse_choice("--availability", availability, AVAILABILITIES)
             spec.availability = NodeSpec.Availability.ValueType(value)
-            spec.drain_by_ms = 0
+            spec.drain_deadline_ms = 0
     if drain_deadline is not None:
         with gathered:
-            _drain_by(spec, drain_deadline)
-    _change_labels(gathered, "--label", spec.labels, label_add, label_rm)
+            _set_drain_deadline(spec, drain_deadline)
+    _update_labels(gathered, "--label", spec.labels, label_add, label_rm)
     if engine_label_add or engine_label_rm:
-        _change_labels(gathered, "--engine-label", spec.identity.engine_labels, engine_label_add, engine_label_rm)
+        _update_labels(gathered, "--engine-label", spec.identity.engine_labels, engine_label_add, engine_label_rm)
     if hostname is not None:
         spec.identity.hostname = hostname
     if address is not None:
         with gathered:
             spec.identity.address = _address(address)
-    gathered.settle()
+    gathered.raise_faults()
     request = UpdateNodeRequest(node=current.meta.id, version=current.meta.version, spec=spec)
     client.call(client.control.UpdateNode, request)
     click.echo(node)
 
 
-def _drain_by(spec: NodeSpec, text: str) -> None:
+def _set_drain_deadline(spec: NodeSpec, text: str) -> None:
     if spec.availability != NodeSpec.DRAIN:
-        raise InvalidInput("--drain-deadline: the node is not drained; add --availability drain")
-    spec.drain_by_ms = int(time.time() * 1000) + parse_duration_ms(text)
+        raise InvalidInput("--drain-deadline: requires --availability drain")
+    spec.drain_deadline_ms = int(time.time() * 1000) + parse_duration_ms(text)
 
 
-def _change_labels(
-    gathered: Gathered, flag: str, labels: MutableMapping[str, str], added: Iterable[str], removed: Iterable[str]
+def _update_labels(
+    gathered: FaultCollector, flag: str, labels: MutableMapping[str, str], added: Iterable[str], removed: Iterable[str]
 ) -> None:
     for name in removed:
         with gathered:
@@ -209,7 +213,7 @@ def _change_labels(
         with gathered:
             name, sign, label = text.partition("=")
             if not (name and sign):
-                raise InvalidInput(f"{flag}-add: {text!r} is not of the form name=value")
+                raise InvalidInput(f"{flag}-add: {text!r} must be in the form NAME=VALUE")
             labels[name] = label
 
 
@@ -221,37 +225,37 @@ def _address(text: str) -> str:
 
 
 @command.command("rm", epilog=examples("shoal node rm h3", "shoal node rm --force h2 h3"))
-@click.option("-f", "--force", is_flag=True, help="Even while its agent answers.")
+@click.option("-f", "--force", is_flag=True, help="Remove the node even if its agent is connected.")
 @click.argument("nodes", nargs=-1, required=True, shell_complete=names_of("node"))
 @pass_client
 def remove(client: Client, *, nodes: tuple[str, ...], force: bool) -> None:
-    """Remove NODES from the cluster; their tasks run elsewhere."""
+    """Remove one or more nodes from the cluster. Their tasks are rescheduled."""
 
     def remove_one(node: str) -> None:
         client.call(client.control.RemoveNode, RemoveNodeRequest(node=node, force=force))
         click.echo(node)
 
-    for_each(nodes, remove_one).settle()
+    for_each(nodes, remove_one).exit_if_failed()
 
 
 @command.command("down", epilog=examples("shoal node down h7", "shoal node down h7 h8 h9"))
 @click.argument("nodes", nargs=-1, required=True, shell_complete=names_of("node"))
 @pass_client
-def declare_down(client: Client, *, nodes: tuple[str, ...]) -> None:
-    """Give up NODES that are UNKNOWN: their tasks run elsewhere.
+def mark_down(client: Client, *, nodes: tuple[str, ...]) -> None:
+    """Mark one or more unknown nodes as down, so that their tasks are rescheduled.
 
-    Nodes become UNKNOWN when many of them stop answering at the same time. Their containers may still run.
+    Nodes become UNKNOWN if many of them stop responding at the same time. Their containers may still be running.
     """
 
     def declare_one(reference: str) -> None:
         view = client.call(client.control.GetNode, GetNodeRequest(node=reference))
         if view.status.state != NodeStatus.UNKNOWN:
             state = NodeStatus.State.Name(view.status.state).lower()
-            raise Refused(f'node "{reference}" is {state}; only a node that is unknown can be declared down')
+            raise Refused(f'node "{reference}" is {state}; only an unknown node can be marked as down')
         node = view.node
-        node.spec.declared_down_ms = view.status.since_ms
+        node.spec.marked_down_ms = view.status.since_ms
         request = UpdateNodeRequest(node=node.meta.id, version=node.meta.version, spec=node.spec)
         client.call(client.control.UpdateNode, request)
         click.echo(reference)
 
-    for_each(nodes, declare_one).settle()
+    for_each(nodes, declare_one).exit_if_failed()

@@ -1,11 +1,11 @@
 """`shoal secret …`."""
 
 from cli.client import Client
-from cli.commands.files import Calls, group
+from cli.commands.common.file_commands import FileCalls, file_commands
 
 
-def _calls(client: Client) -> Calls:
-    return Calls(
+def _calls(client: Client) -> FileCalls:
+    return FileCalls(
         create=client.control.CreateSecret,
         update=client.control.UpdateSecret,
         get=client.control.GetSecret,
@@ -14,4 +14,4 @@ def _calls(client: Client) -> Calls:
     )
 
 
-command = group("secret", _calls)
+command = file_commands("secret", _calls)

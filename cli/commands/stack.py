@@ -6,18 +6,25 @@ from collections.abc import Iterable, Sequence
 import click
 
 from cli.client import Client
-from cli.commands import stack_files, stack_logs
-from cli.commands.arguments import detach_option, examples, format_option, pass_client, quiet_option, wait_option
-from cli.commands.complete import names_of
-from cli.commands.each import for_each
-from cli.commands.formats import filtered, no_trunc_option
-from cli.commands.service.look import COLUMNS as SERVICE_COLUMNS
-from cli.commands.service.look import service_row
-from cli.commands.task_listing import TaskListing, lists_tasks
-from cli.converge import NOT_CONVERGED, wait
-from cli.fields.rows import STACKS as NAMES
-from cli.render.failure import Failed
-from cli.render.table import show
+from cli.commands import stack_deploy, stack_logs
+from cli.commands.common.common_options import (
+    detach_option,
+    examples,
+    format_option,
+    pass_client,
+    quiet_option,
+    wait_option,
+)
+from cli.commands.common.for_each import for_each
+from cli.commands.common.listing_options import filter_option, no_trunc_option
+from cli.commands.common.name_completion import names_of
+from cli.commands.common.task_listing import TaskListing, task_listing_options
+from cli.commands.service.service_listing import COLUMNS as SERVICE_COLUMNS
+from cli.commands.service.service_listing import service_row
+from cli.convergence import NOT_CONVERGED, wait
+from cli.fields.row_fields import STACKS as NAMES
+from cli.render.error_lines import CommandFailed
+from cli.render.table import print_listing
 from shoal.api.v1.control_pb2 import (
     ListNetworksRequest,
     ListServicesRequest,
@@ -26,30 +33,32 @@ from shoal.api.v1.control_pb2 import (
     ServiceView,
 )
 from shoal.errors import NotFound
-from shoal.filters.services import SERVICES
+from shoal.filters.service_filters import SERVICES
 
-LOOK_AGAIN_SECONDS = 0.05
+POLL_SECONDS = 0.05
 
 
 @click.group("stack")
 def command() -> None:
-    """Deploy Compose files."""
+    """Manage stacks."""
 
 
-command.add_command(stack_files.deploy)
-command.add_command(stack_files.diff)
-command.add_command(stack_files.config)
+command.add_command(stack_deploy.deploy)
+command.add_command(stack_deploy.diff)
+command.add_command(stack_deploy.config)
 command.add_command(stack_logs.logs)
 
 
 @command.command("ls", epilog=examples("shoal stack ls", "shoal stack ls --format '{{.Name}}'"))
 @format_option
-@click.option("-q", "--quiet", is_flag=True, help="Print names only.")
+@click.option("-q", "--quiet", is_flag=True, help="Only display names.")
 @pass_client
 def list_stacks(client: Client, *, form: str, quiet: bool) -> None:
     """List stacks."""
     views = client.call(client.control.ListServices, ListServicesRequest()).services
-    show(stack_rows(views), ("name", "services", "tasks"), form=form, quiet="name" if quiet else None, names=NAMES)
+    print_listing(
+        stack_rows(views), ("name", "services", "tasks"), form=form, quiet="name" if quiet else None, names=NAMES
+    )
 
 
 def stack_rows(views: Iterable[ServiceView]) -> list[dict[str, object]]:
@@ -68,25 +77,27 @@ def stack_rows(views: Iterable[ServiceView]) -> list[dict[str, object]]:
 
 
 @command.command("services", epilog=examples("shoal stack services shop"))
-@filtered(SERVICES)
+@filter_option(SERVICES)
 @format_option
 @quiet_option
 @no_trunc_option
 @click.argument("stack", shell_complete=names_of("stack"))
 @pass_client
 def services(client: Client, *, stack: str, filters: tuple[str, ...], form: str, quiet: bool, no_trunc: bool) -> None:
-    """List the services of STACK."""
+    """List the services in a stack."""
     keeps = SERVICES.parse(filters)
     views = client.call(client.control.ListServices, ListServicesRequest(stack=stack)).services
     if not views:
-        raise NotFound(f"no stack {stack!r}; `shoal stack ls` lists them")
+        raise NotFound(f"stack {stack!r} not found; list stacks with `shoal stack ls`")
     rows = [service_row(view, no_trunc=no_trunc) for view in views if keeps(view)]
-    show(rows, SERVICE_COLUMNS, form=form, quiet="id" if quiet else None)
+    print_listing(rows, SERVICE_COLUMNS, form=form, quiet="id" if quiet else None)
 
 
 @command.command("ps", epilog=examples("shoal stack ps shop", "shoal stack ps --running --format json shop"))
-@click.option("--all/--running", "everything", default=True, help="Ended tasks too (default), or only live ones.")
-@lists_tasks
+@click.option(
+    "--all/--running", "everything", default=True, help="Show all tasks (default) or only tasks that have not ended."
+)
+@task_listing_options
 @click.argument("stack", shell_complete=names_of("stack"))
 @pass_client
 def tasks(
@@ -96,11 +107,11 @@ def tasks(
     everything: bool,
     listing: TaskListing,
 ) -> None:
-    """List the tasks of STACK."""
-    keeps = listing.keeps(client)
-    views = client.call(client.control.ListTasks, ListTasksRequest(stack=stack, all=everything)).tasks
+    """List the tasks in a stack."""
+    keeps = listing.predicate(client)
+    views = client.call(client.control.ListTasks, ListTasksRequest(stack=stack, include_ended=everything)).tasks
     if not views and not client.call(client.control.ListServices, ListServicesRequest(stack=stack)).services:
-        raise NotFound(f"no stack {stack!r}; `shoal stack ls` lists them")
+        raise NotFound(f"stack {stack!r} not found; list stacks with `shoal stack ls`")
     listing.show(filter(keeps, views))
 
 
@@ -110,7 +121,7 @@ def tasks(
 @click.argument("stacks", nargs=-1, required=True, shell_complete=names_of("stack"))
 @pass_client
 def remove(client: Client, *, stacks: tuple[str, ...], detach: bool, timeout: float) -> None:
-    """Remove STACKS: their services, then their networks."""
+    """Remove one or more stacks. Their volumes are kept."""
     services: list[str] = []
     networks: list[str] = []
     names: dict[str, str] = {}
@@ -129,7 +140,7 @@ def remove(client: Client, *, stacks: tuple[str, ...], detach: bool, timeout: fl
         wait(client, services, seconds=timeout, until_removed=True, names=names)
     if not detach:
         _wait_for_networks(client, networks, until=begun + timeout)
-    outcome.settle()
+    outcome.exit_if_failed()
 
 
 def _wait_for_networks(client: Client, identifiers: Sequence[str], *, until: float) -> None:
@@ -140,5 +151,8 @@ def _wait_for_networks(client: Client, identifiers: Sequence[str], *, until: flo
         if not left:
             return
         if time.monotonic() > until:
-            raise Failed(f"not removed in time: network {', '.join(left)}; the cluster goes on", NOT_CONVERGED)
-        time.sleep(LOOK_AGAIN_SECONDS)
+            raise CommandFailed(
+                f"timed out waiting for removal of network {', '.join(left)}; it continues in the background",
+                NOT_CONVERGED,
+            )
+        time.sleep(POLL_SECONDS)

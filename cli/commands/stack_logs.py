@@ -2,9 +2,9 @@
 
 import click
 
-from cli.commands.arguments import examples
-from cli.commands.complete import names_of
-from cli.commands.service.logs import logs as service_logs
+from cli.commands.common.common_options import examples
+from cli.commands.common.name_completion import names_of
+from cli.commands.service.service_logs import logs as service_logs
 
 
 def _show(*, stack: str, **options: object) -> None:
@@ -15,7 +15,7 @@ def _show(*, stack: str, **options: object) -> None:
 logs = click.Command(
     "logs",
     callback=_show,
-    help="Show what the containers of all services of STACK have written.",
+    help="Fetch the logs of all services in a stack.",
     epilog=examples("shoal stack logs --tail 20 shop", "shoal stack logs -f shop"),
     params=[
         *(parameter for parameter in service_logs.params if isinstance(parameter, click.Option)),

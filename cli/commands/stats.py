@@ -1,4 +1,4 @@
-"""`shoal stats`: what tasks use, as `top` shows processes."""
+"""`shoal stats`: resource usage of tasks, refreshed like `top`."""
 
 import json
 import shutil
@@ -7,17 +7,17 @@ import sys
 import click
 
 from cli.client import Client
-from cli.commands.arguments import pass_client
-from cli.commands.complete import names_of
-from cli.commands.formats import formatted, no_trunc_option
-from cli.fields.rows import STATS as NAMES
-from cli.render.failure import warn
-from cli.render.table import show, table
-from cli.render.terminal import draw, is_live
-from shoal.amounts import size
+from cli.commands.common.common_options import pass_client
+from cli.commands.common.listing_options import make_format_option, no_trunc_option
+from cli.commands.common.name_completion import names_of
+from cli.fields.row_fields import STATS as NAMES
+from cli.render.error_lines import warn
+from cli.render.output_terminal import draw, is_interactive
+from cli.render.table import print_listing, table
 from shoal.api.v1.control_pb2 import StatsRequest, StatsResponse, TaskStats
+from shoal.unit_formats import size
 
-COLUMNS = ("name", "node", "cpu", "memory", "of", "share", "pids")
+COLUMNS = ("name", "node", "cpu", "memory", "limit", "percent", "pids")
 EXAMPLES = """\b
 Examples:
   shoal stats
@@ -27,13 +27,17 @@ Examples:
 
 
 @click.command("stats", epilog=EXAMPLES)
-@click.option("--no-stream", is_flag=True, help="Measure once and end.")
-@click.option("--interval", type=click.FloatRange(0.2, 60), default=1.0, metavar="SECONDS", help="Between two (1).")
-@click.option("--node", default="", help="Only tasks on this node.", shell_complete=names_of("node"))
-@click.option("--stack", default="", help="Only tasks of this stack.", shell_complete=names_of("stack"))
-@formatted()
+@click.option("--no-stream", is_flag=True, help="Print the first result and exit.")
+@click.option(
+    "--interval", type=click.FloatRange(0.2, 60), default=1.0, metavar="SECONDS", help="Refresh interval (default 1)."
+)
+@click.option("--node", default="", help="Show only tasks on this node.", shell_complete=names_of("node"))
+@click.option("--stack", default="", help="Show only tasks of this stack.", shell_complete=names_of("stack"))
+@make_format_option()
 @no_trunc_option
-@click.option("-a", "--all", is_flag=True, hidden=True, expose_value=False, help="Only running tasks use anything.")
+@click.option(
+    "-a", "--all", is_flag=True, hidden=True, expose_value=False, help="No effect: only running tasks are shown."
+)
 @click.argument("targets", nargs=-1, metavar="[SERVICE|TASK]…", shell_complete=names_of("service", "task"))
 @pass_client
 def command(
@@ -47,12 +51,12 @@ def command(
     form: str,
     no_trunc: bool,
 ) -> None:
-    """Show what the running tasks use: CPU, memory, processes."""
+    """Display resource usage of running tasks: CPU, memory and processes."""
     request = StatsRequest(targets=targets, node=node, stack=stack, interval_ms=round(interval * 1000))
-    live = is_live(sys.stdout) and not no_stream and form == "table"
+    live = is_interactive(sys.stdout) and not no_stream and form == "table"
     for response in client.stream(client.control.Stats, request, seconds=None):
         if form not in ("table", "json"):
-            show(rows(response, no_trunc=no_trunc), COLUMNS, form=form, names=NAMES)
+            print_listing(rows(response, no_trunc=no_trunc), COLUMNS, form=form, names=NAMES)
         else:
             text = _json(response) if form == "json" else table(rows(response, no_trunc=no_trunc), COLUMNS)
             if live:
@@ -81,8 +85,8 @@ def _row(task: TaskStats, no_trunc: bool) -> dict[str, object]:
         "node": task.node_hostname,
         "cpu": f"{task.nano_cpus / 1e7:.1f}%",
         "memory": size(task.memory_bytes),
-        "of": size(limit) if limit else "",
-        "share": f"{100 * task.memory_bytes / limit:.1f}%" if limit else "",
+        "limit": size(limit) if limit else "",
+        "percent": f"{100 * task.memory_bytes / limit:.1f}%" if limit else "",
         "pids": task.pids,
     }
 

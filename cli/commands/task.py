@@ -3,25 +3,25 @@
 import click
 
 from cli.client import Client
-from cli.commands.arguments import examples, inspect_format_option, pass_client
-from cli.commands.complete import names_of
-from cli.commands.inspect import inspect_each
-from cli.commands.task_listing import TaskListing, lists_tasks
-from cli.go_template.values import Record
-from cli.render.structure import to_document
-from cli.render.task_path import path_of
+from cli.commands.common.common_options import examples, inspect_format_option, pass_client
+from cli.commands.common.inspect_objects import inspect_each
+from cli.commands.common.name_completion import names_of
+from cli.commands.common.task_listing import TaskListing, task_listing_options
+from cli.go_template.template_values import FieldRecord
+from cli.render.documents import to_document
+from cli.render.task_history import state_history
 from shoal.api.v1.control_pb2 import ListTasksRequest, TaskView
 from shoal.errors import NotFound
 
 
 @click.group("task")
 def command() -> None:
-    """Look at single tasks."""
+    """List and inspect tasks."""
 
 
 @command.command("ls", epilog=examples("shoal task ls", "shoal task ls --all --filter node=h1 --format json"))
-@click.option("--all", "everything", is_flag=True, help="Ended tasks too.")
-@lists_tasks
+@click.option("--all", "everything", is_flag=True, help="Include tasks that have ended.")
+@task_listing_options
 @pass_client
 def list_tasks(
     client: Client,
@@ -30,8 +30,8 @@ def list_tasks(
     listing: TaskListing,
 ) -> None:
     """List the tasks of all services."""
-    keeps = listing.keeps(client)
-    views = client.call(client.control.ListTasks, ListTasksRequest(all=everything)).tasks
+    keeps = listing.predicate(client)
+    views = client.call(client.control.ListTasks, ListTasksRequest(include_ended=everything)).tasks
     listing.show(filter(keeps, views))
 
 
@@ -40,20 +40,20 @@ def list_tasks(
 @click.argument("tasks", nargs=-1, required=True, shell_complete=names_of("task"))
 @pass_client
 def inspect(client: Client, *, tasks: tuple[str, ...], form: str) -> None:
-    """Show everything about TASKS (ids, or their beginnings)."""
-    views = client.call(client.control.ListTasks, ListTasksRequest(all=True)).tasks
+    """Display detailed information on one or more tasks (IDs or ID prefixes)."""
+    views = client.call(client.control.ListTasks, ListTasksRequest(include_ended=True)).tasks
 
     def get(task: str) -> TaskView:
         found = [view for view in views if view.task.id.startswith(task)]
         if len(found) != 1:
-            raise NotFound(f"{'no' if not found else 'more than one'} task has an id that begins with {task!r}")
+            raise NotFound(f"{'no' if not found else 'more than one'} task has an ID that starts with {task!r}")
         return found[0]
 
     def document(view: TaskView) -> dict[str, object]:
-        return {**to_document(view), "path": path_of(view)}
+        return {**to_document(view), "path": state_history(view)}
 
-    def fields(view: TaskView) -> Record:
-        from cli.fields.task import task_fields
+    def fields(view: TaskView) -> FieldRecord:
+        from cli.fields.task_fields import task_fields
 
         return task_fields(view)
 

@@ -5,42 +5,42 @@ from collections.abc import Iterator
 
 import click
 
+from cli.boolean_flags import GO_BOOLEANS
 from cli.client import Client
-from cli.commands.arguments import examples, format_option, inspect_format_option, pass_client, quiet_option
-from cli.commands.complete import names_of
-from cli.commands.each import for_each
-from cli.commands.files import labels
-from cli.commands.formats import filtered, uncut_option
-from cli.commands.inspect import inspect_each
+from cli.commands.common.common_options import examples, format_option, inspect_format_option, pass_client, quiet_option
+from cli.commands.common.file_commands import parse_labels
+from cli.commands.common.for_each import for_each
+from cli.commands.common.inspect_objects import inspect_each
+from cli.commands.common.listing_options import filter_option, ignored_no_trunc_option
+from cli.commands.common.name_completion import names_of
 from cli.commands.volume_move import move
-from cli.fields.rows import VOLUMES as NAMES
-from cli.flags.gathered import Gathered
-from cli.flags.volumes import ACCESS_MODES, parse_secret, refuse_what_docker_has
-from cli.go_template.values import Record
-from cli.render.failure import warn
-from cli.render.move import move_fields, move_line
-from cli.render.structure import to_document
-from cli.render.table import show
-from cli.render.units import parse_bytes
-from cli.switches import BOOLEANS
-from shoal.amounts import size
+from cli.fields.row_fields import VOLUMES as NAMES
+from cli.flags.fault_collector import FaultCollector
+from cli.go_template.template_values import FieldRecord
+from cli.render.documents import to_document
+from cli.render.error_lines import warn
+from cli.render.move_progress import move_fields, move_line
+from cli.render.table import print_listing
 from shoal.api.v1.control_pb2 import (
     CreateVolumeRequest,
     GetVolumeRequest,
     ListVolumesRequest,
     PruneVolumesRequest,
     RemoveVolumeRequest,
-    VolumePlace,
+    VolumeLocation,
     VolumeView,
 )
 from shoal.api.v1.volume_pb2 import ACCESS_MODE_UNSPECIFIED, VolumePublication, VolumeSpec
 from shoal.errors import InvalidInput, Timeout, Unavailable
-from shoal.filters.volumes import VOLUMES
+from shoal.filters.volume_filters import VOLUMES
+from shoal.spec_parsers.units import parse_bytes
+from shoal.spec_parsers.volume_parser import ACCESS_MODES, parse_secret, reject_unsupported_options
+from shoal.unit_formats import size
 
 COLUMNS = ("id", "name", "driver", "state", "home", "nodes", "services", "problem")
 SIZE_SECONDS = 40.0
 """For nodes to count what is on their disks."""
-MADE_SECONDS = 60.0
+CREATE_SECONDS = 60.0
 """How long `create` waits for a driver."""
 
 POLL_SECONDS = 0.1
@@ -68,20 +68,18 @@ command.add_command(move)
     "--driver",
     default="local",
     shell_complete=names_of("driver"),
-    help="local (default), or a CSI driver that a node has.",
+    help="Volume driver: local (default) or a CSI driver of a node.",
 )
 @click.option(
-    *("-o", "--opt"), multiple=True, metavar="NAME=VALUE", help="Of local: type, o, device, as mount(8); else its own."
+    *("-o", "--opt"), multiple=True, metavar="NAME=VALUE", help="Driver-specific options (local: type, o, device)."
 )
-@click.option("--label", multiple=True, metavar="NAME=VALUE", help="Label the volume.")
-@click.option("--size", "--required-bytes", metavar="BYTES", help="At least so large (20G); for a CSI driver.")
-@click.option("--limit-bytes", metavar="BYTES", help="At most so large; for a CSI driver.")
-@click.option("--access-mode", type=click.Choice(list(ACCESS_MODES)), help="For a CSI driver.")
-@click.option(
-    "--secret", multiple=True, metavar="KEY=SECRET", help="Give the CSI driver the secret under this key, at each call."
-)
-@click.option("--detach", is_flag=True, help="Do not wait until the driver has made it.")
-@refuse_what_docker_has
+@click.option("--label", multiple=True, metavar="NAME=VALUE", help="Set a label on the volume.")
+@click.option("--size", "--required-bytes", metavar="BYTES", help="Minimum size, such as 20G (CSI only).")
+@click.option("--limit-bytes", metavar="BYTES", help="Maximum size (CSI only).")
+@click.option("--access-mode", type=click.Choice(list(ACCESS_MODES)), help="Access mode (CSI only).")
+@click.option("--secret", multiple=True, metavar="KEY=SECRET", help="Pass a secret to the CSI driver under KEY.")
+@click.option("--detach", is_flag=True, help="Exit immediately instead of waiting for the driver.")
+@reject_unsupported_options
 @click.argument("name")
 @pass_client
 def create(
@@ -97,17 +95,17 @@ def create(
     secret: tuple[str, ...],
     detach: bool,
 ) -> None:
-    """Make the volume NAME.
+    """Create a volume.
 
-    A local one is a directory that each node makes when a task needs it. One of a CSI driver is made at once, and what
-    the driver says against it is told; it is asked again until the volume is removed.
+    A local volume is a directory that each node creates when a task first uses it. A CSI volume is created immediately;
+    if its driver fails, the error is displayed and creation is retried until you remove the volume.
     """
-    spec, gathered = VolumeSpec(name=name, driver=driver), Gathered()
+    spec, gathered = VolumeSpec(name=name, driver=driver), FaultCollector()
     spec.access_mode = ACCESS_MODES[access_mode] if access_mode else ACCESS_MODE_UNSPECIFIED
     with gathered:
-        spec.options.update(labels("--opt", opt))
+        spec.options.update(parse_labels("--opt", opt))
     with gathered:
-        spec.labels.update(labels("--label", label))
+        spec.labels.update(parse_labels("--label", label))
     with gathered:
         spec.size_bytes = parse_bytes(size) if size else 0
     with gathered:
@@ -115,54 +113,54 @@ def create(
     for text in secret:
         with gathered:
             spec.secrets.append(parse_secret(text))
-    gathered.settle()
+    gathered.raise_faults()
     view = client.call(client.control.CreateVolume, CreateVolumeRequest(spec=spec))
     if view.volume.spec.driver != "local" and not detach:
-        _await_driver(client, view.volume.meta.id, name)
+        _wait_for_driver(client, view.volume.meta.id, name)
     click.echo(view.volume.meta.id)
 
 
-def _await_driver(client: Client, volume: str, name: str) -> None:
+def _wait_for_driver(client: Client, volume: str, name: str) -> None:
     """Until the driver has made it.
 
     Raises:
         Unavailable: the driver says why not. Timeout: it says nothing.
     """
-    deadline = time.monotonic() + MADE_SECONDS
+    deadline = time.monotonic() + CREATE_SECONDS
     while time.monotonic() < deadline:
         status = client.call(client.control.GetVolume, GetVolumeRequest(volume=volume)).status
         if status.driver_volume_id:
             return
         if status.problem:
-            raise Unavailable(f'volume "{name}" is not made yet: {status.problem}; the driver is asked again')
+            raise Unavailable(f'volume "{name}" is not created yet: {status.problem}; retrying in the background')
         time.sleep(POLL_SECONDS)
-    raise Timeout(f'volume "{name}" is not made yet after {MADE_SECONDS:.0f} s; see `shoal volume inspect {name}`')
+    raise Timeout(f'volume "{name}" was not created within {CREATE_SECONDS:.0f} s; check `shoal volume inspect {name}`')
 
 
 @command.command(
     "ls",
     epilog=examples("shoal volume ls", "shoal volume ls --size", "shoal volume ls --filter dangling=true -q"),
 )
-@click.option("-s", "--size", "sizes", is_flag=True, help="Ask the nodes how much each volume takes on their disks.")
-@filtered(VOLUMES)
+@click.option("-s", "--size", "sizes", is_flag=True, help="Display the disk usage of each volume (queries all nodes).")
+@filter_option(VOLUMES)
 @format_option
 @quiet_option
-@uncut_option
+@ignored_no_trunc_option
 @pass_client
 def list_volumes(client: Client, *, filters: tuple[str, ...], form: str, quiet: bool, sizes: bool) -> None:
     """List volumes.
 
-    HOME is the node where a local volume keeps its task: of a volume per slot, each slot's. NODES have data of it: that
-    of another node than the home was left behind there, or is of a service with several replicas. While volumes are
-    moved, MOVE says from where to where, and how far.
+    HOME is the node that a local volume binds its task to; a per-slot volume has one for each slot. NODES are all nodes
+    that hold data of the volume: data on other nodes than HOME was left behind, or belongs to a service with several
+    replicas. MOVE is the progress of a volume that is being moved.
     """
     keeps = VOLUMES.parse(filters)
-    answer = client.call(client.control.ListVolumes, ListVolumesRequest(sizes=sizes), seconds=SIZE_SECONDS)
+    answer = client.call(client.control.ListVolumes, ListVolumesRequest(include_sizes=sizes), seconds=SIZE_SECONDS)
     rows = [row(view) for view in answer.volumes if keeps(view)]
     columns = [*COLUMNS[:6], *(["size"] if sizes else []), *COLUMNS[6:]]
     if any(each["moves"] for each in rows):
         columns.insert(columns.index("home") + 1, "move")
-    show(rows, columns, form=form, quiet="id" if quiet else None, names=NAMES)
+    print_listing(rows, columns, form=form, quiet="id" if quiet else None, names=NAMES)
     warn(*answer.warnings)
 
 
@@ -174,39 +172,39 @@ def row(view: VolumeView) -> dict[str, object]:
         "driver": view.volume.spec.driver,
         "state": state(view),
         "home": ", ".join(_homes(view)),
-        "move": ", ".join(map(move_line, view.moving)),
-        "nodes": ", ".join(map(place, view.places)),
+        "move": ", ".join(map(move_line, view.moves)),
+        "nodes": ", ".join(map(location_text, view.locations)),
         "size": _size(view),
         "services": ", ".join(view.services),
-        "problem": view.status.problem or next((each.problem for each in view.places if each.problem), ""),
+        "problem": view.status.problem or next((each.problem for each in view.locations if each.problem), ""),
         "labels": dict(view.volume.spec.labels),
-        "places": [_bare(each) for each in view.places],
-        "moves": [move_fields(each) for each in view.moving],
+        "places": [_location_fields(each) for each in view.locations],
+        "moves": [move_fields(each) for each in view.moves],
     }
 
 
 def _homes(view: VolumeView) -> Iterator[str]:
     """ "h1", of a volume per slot "2: h1"."""
-    for each in view.places:
+    for each in view.locations:
         if each.home:
             yield f"{each.slot}: {each.hostname}" if each.slot else each.hostname
 
 
 def _size(view: VolumeView) -> str:
     """On all nodes together; empty when it is not known of any."""
-    known = [each.bytes for each in view.places if each.HasField("bytes")]
+    known = [each.used_bytes for each in view.locations if each.HasField("used_bytes")]
     return size(sum(known)) if known else ""
 
 
-def _bare(where: VolumePlace) -> dict[str, object]:
+def _location_fields(where: VolumeLocation) -> dict[str, object]:
     """A place for programs."""
     return {
         "node": where.hostname,
         "slot": where.slot,
         "home": where.home,
-        "state": _progress(where),
+        "state": _publication_state(where),
         "down": where.down,
-        "bytes": where.bytes if where.HasField("bytes") else None,
+        "used_bytes": where.used_bytes if where.HasField("used_bytes") else None,
     }
 
 
@@ -214,32 +212,32 @@ def state(view: VolumeView) -> str:
     """ "present"; "moving" to another node; "creating" until its driver has made it; "removing"."""
     if view.volume.removing:
         return "removing"
-    if view.moving:
+    if view.moves:
         return "moving"
     is_made = view.volume.spec.driver in ("", "local") or view.status.driver_volume_id
     return "present" if is_made else "creating"
 
 
-def place(where: VolumePlace) -> str:
+def location_text(where: VolumeLocation) -> str:
     """ "h1", "h1 (slot 3)", "h1 (down)", or how far a driver's volume is there: "h1 (mounting)"."""
     about = [f"slot {where.slot}"] if where.slot else []
     about += ["down"] if where.down else []
-    about += [_progress(where)] if _progress(where) not in ("", "mounted") else []
+    about += [_publication_state(where)] if _publication_state(where) not in ("", "mounted") else []
     return f"{where.hostname} ({', '.join(about)})" if about else where.hostname
 
 
-def _progress(where: VolumePlace) -> str:
+def _publication_state(where: VolumeLocation) -> str:
     """How far a volume of a driver is there; empty for a local one."""
-    if where.publication == VolumePublication.READY and where.mounted:
+    if where.publication_state == VolumePublication.READY and where.mounted:
         return "mounted"
-    return _WORDS.get(where.publication, "unknown") if where.publication else ""
+    return _PUBLICATION_STATES.get(where.publication_state, "unknown") if where.publication_state else ""
 
 
-_WORDS: dict[int, str] = {
+_PUBLICATION_STATES: dict[int, str] = {
     VolumePublication.WAITING: "waiting",
     VolumePublication.ATTACHING: "attaching",
     VolumePublication.READY: "mounting",
-    VolumePublication.WITHDRAWN: "leaving",
+    VolumePublication.RELEASING: "releasing",
 }
 
 
@@ -248,13 +246,13 @@ _WORDS: dict[int, str] = {
 @click.argument("volumes", nargs=-1, required=True, shell_complete=names_of("volume"))
 @pass_client
 def inspect(client: Client, *, volumes: tuple[str, ...], form: str) -> None:
-    """Show everything about VOLUMES."""
+    """Display detailed information on one or more volumes."""
 
     def get(volume: str) -> VolumeView:
         return client.call(client.control.GetVolume, GetVolumeRequest(volume=volume))
 
-    def fields(view: VolumeView) -> Record:
-        from cli.fields.others import volume_fields
+    def fields(view: VolumeView) -> FieldRecord:
+        from cli.fields.resource_fields import volume_fields
 
         return volume_fields(view)
 
@@ -262,21 +260,21 @@ def inspect(client: Client, *, volumes: tuple[str, ...], form: str) -> None:
 
 
 @command.command("rm", epilog=examples("shoal volume rm data", "shoal volume rm --force data"))
-@click.option("-f", "--force", is_flag=True, help="Remove a CSI driver's volume though the driver has not deleted it.")
+@click.option("-f", "--force", is_flag=True, help="Remove a CSI volume even if its driver has not deleted it.")
 @click.argument("volumes", nargs=-1, required=True, shell_complete=names_of("volume"))
 @pass_client
 def remove(client: Client, *, volumes: tuple[str, ...], force: bool) -> None:
-    """Remove VOLUMES that no service uses, with their data on every node."""
+    """Remove one or more volumes and their data on all nodes. A volume in use cannot be removed."""
 
     def remove_one(volume: str) -> None:
         answer = client.call(client.control.RemoveVolume, RemoveVolumeRequest(volume=volume, force=force))
         click.echo(volume)
         warn(*answer.warnings)
 
-    for_each(volumes, remove_one).settle()
+    for_each(volumes, remove_one).exit_if_failed()
 
 
-def _labels(_: click.Context, __: click.Parameter, filters: tuple[str, ...]) -> tuple[str, ...]:
+def _label_filters(_: click.Context, __: click.Parameter, filters: tuple[str, ...]) -> tuple[str, ...]:
     """The labels that `--filter` asks for. Docker's `all=false` would spare volumes with a name: none is pruned by it.
 
     Raises:
@@ -285,29 +283,34 @@ def _labels(_: click.Context, __: click.Parameter, filters: tuple[str, ...]) -> 
     labels = []
     for text in filters:
         key, sign, value = text.partition("=")
-        if key == "all" and not BOOLEANS.get(value):
-            raise InvalidInput(f"--filter: {text!r} is not supported: what is pruned are volumes with a name")
+        if key == "all" and not GO_BOOLEANS.get(value):
+            raise InvalidInput(f"--filter: {text!r} is not supported: only named volumes can be pruned")
         if key not in ("label", "all") or not sign:
-            raise InvalidInput(f"--filter: {text!r} is not label=NAME or label=NAME=VALUE")
+            raise InvalidInput(f"--filter: {text!r} must be in the form label=NAME[=VALUE]")
         labels += [value] if key == "label" else []
     return tuple(labels)
 
 
 @command.command("prune", epilog=examples("shoal volume prune", "shoal volume prune --force --label tier=test"))
-@click.option("-f", "--force", is_flag=True, help="Do not ask.")
-@click.option("--label", default="", metavar="NAME[=VALUE]", help="Only volumes with this label.")
+@click.option("-f", "--force", is_flag=True, help="Do not prompt for confirmation.")
+@click.option("--label", default="", metavar="NAME[=VALUE]", help="Only prune volumes with this label.")
 @click.option(
-    "--filter", "filters", multiple=True, metavar="KEY=VALUE", callback=_labels, help="label=NAME[=VALUE], as --label."
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=_label_filters,
+    help="Filter: label=NAME[=VALUE].",
 )
 @click.option("-a", "--all", is_flag=True, hidden=True, expose_value=False, help="The default.")
 @pass_client
 def prune(client: Client, *, force: bool, label: str, filters: tuple[str, ...]) -> None:
-    """Remove every volume that no service uses, with their data on every node."""
+    """Remove all unused volumes and their data on all nodes."""
     labels = {label, *filters} - {""}
     if len(labels) > 1:
-        raise InvalidInput("--filter: one label can be given")
+        raise InvalidInput("--filter: only one label is supported")
     if not force:
-        click.confirm("Delete the data of all volumes that no service uses?", abort=True)
+        click.confirm("This will remove all unused volumes and their data. Continue?", abort=True)
     answer = client.call(client.control.PruneVolumes, PruneVolumesRequest(label="".join(labels)))
     for name in answer.names:
         click.echo(name)

@@ -1,1 +1,1 @@
-"""Contexts: which cluster the command line speaks with, and as whom."""
+"""Contexts: which cluster the command line talks to, and with which credentials."""

@@ -1,1 +1,1 @@
-"""`shoal exec`: a program in a task's container, and this process as its pipes or its terminal."""
+"""`shoal exec` and `shoal attach`: connect this process's standard streams to a process in a container."""

@@ -1,1 +1,1 @@
-"""What Docker calls the fields of listings and of inspected objects, for `--format` with a template."""
+"""Docker's field names of listings and inspected objects, for `--format` with a template."""

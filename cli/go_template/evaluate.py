@@ -4,30 +4,30 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cli.go_template.functions import FUNCTIONS
-from cli.go_template.limits import ARGUMENT_CHARACTERS, NESTING, Budget
 from cli.go_template.nodes import (
-    Action,
+    ActionNode,
     Block,
-    Call,
     Chain,
     Command,
     Dot,
     Field,
     Function,
-    Leave,
     Literal,
+    LoopExit,
     Nodes,
     Operand,
     Pipeline,
+    TemplateCall,
     Text,
     Variable,
 )
 from cli.go_template.parser import parse
 from cli.go_template.printing import text_of
-from cli.go_template.values import Method, field, is_true, kind
+from cli.go_template.template_limits import ARGUMENT_CHARACTERS, NESTING, Budget
+from cli.go_template.template_values import TemplateMethod, field, is_true, kind
 from shoal.errors import InvalidInput
 
-_LAZY = ("and", "or")
+_SHORT_CIRCUIT = ("and", "or")
 _NOTHING: Any = object()
 
 
@@ -42,7 +42,7 @@ class Template:
 
     def __init__(self, text: str, functions: Mapping[str, Callable[..., Any]] = FUNCTIONS) -> None:
         self._functions = functions
-        self._parsed = parse(text, (*functions, *_LAZY))
+        self._parsed = parse(text, (*functions, *_SHORT_CIRCUIT))
 
     def run(self, data: Any, *, functions: Mapping[str, Callable[..., Any]] | None = None) -> str:
         """The text that it makes of a value.
@@ -55,7 +55,7 @@ class Template:
         return "".join(run.made)
 
 
-class _Left(Exception):
+class _LoopInterrupted(Exception):
     """`break` or `continue` was met."""
 
     def __init__(self, kind: str) -> None:
@@ -81,12 +81,12 @@ class _Run:
             self._budget.step()
             if isinstance(node, Text):
                 self._write(node.text)
-            elif isinstance(node, Action):
+            elif isinstance(node, ActionNode):
                 value = self._pipeline(node.pipeline, dot)
                 if not node.pipeline.variables:
                     self._write(text_of(value, "<no value>"))
-            elif isinstance(node, Leave):
-                raise _Left(node.kind)
+            elif isinstance(node, LoopExit):
+                raise _LoopInterrupted(node.kind)
             else:
                 self._inner(node, dot)
         del self._variables[known:]
@@ -95,7 +95,7 @@ class _Run:
         self._budget.produce(len(text))
         self.made.append(text)
 
-    def _inner(self, node: Block | Call, dot: Any) -> None:
+    def _inner(self, node: Block | TemplateCall, dot: Any) -> None:
         """Templates that call themselves end somewhere."""
         self._depth += 1
         if self._depth > NESTING:
@@ -108,7 +108,7 @@ class _Run:
         finally:
             self._depth -= 1
 
-    def _template(self, call: Call, dot: Any) -> None:
+    def _template(self, call: TemplateCall, dot: Any) -> None:
         value = None if call.pipeline is None else self._pipeline(call.pipeline, dot)
         if call.name not in self._named:
             raise InvalidInput(f"template {call.name!r} is not defined")
@@ -139,7 +139,7 @@ class _Run:
                 self._set(name, each, declares=pipeline.declares)
             try:
                 self.nodes(block.body, element)
-            except _Left as left:
+            except _LoopInterrupted as left:
                 if left.kind == "break":
                     break
             finally:
@@ -165,16 +165,16 @@ class _Run:
     def _command(self, command: Command, dot: Any, last: Any) -> Any:
         self._budget.step()
         first, *rest = command.operands
-        if isinstance(first, Function) and first.name in _LAZY:
+        if isinstance(first, Function) and first.name in _SHORT_CIRCUIT:
             return self._lazy(first.name, rest, dot, last)
         arguments = [self._operand(each, dot) for each in rest] + ([] if last is _NOTHING else [last])
         if isinstance(first, Function):
             return self._call(first.name, self._functions[first.name], arguments)
         value = self._operand(first, dot, called=True)
-        if isinstance(value, Method):
-            return self._call(_told(first), value.call, arguments)
+        if isinstance(value, TemplateMethod):
+            return self._call(_source_text(first), value.call, arguments)
         if arguments:
-            raise InvalidInput(f"{_told(first)}: {kind(value)} takes no arguments")
+            raise InvalidInput(f"{_source_text(first)}: {kind(value)} takes no arguments")
         return value
 
     def _lazy(self, name: str, operands: list[Operand], dot: Any, last: Any) -> Any:
@@ -186,7 +186,7 @@ class _Run:
                 return value
         value = value if last is _NOTHING else last
         if value is _NOTHING:
-            raise InvalidInput(f"{name}: takes an argument")
+            raise InvalidInput(f"{name}: requires an argument")
         return value
 
     def _call(self, name: str, function: Callable[..., Any], arguments: list[Any]) -> Any:
@@ -195,7 +195,7 @@ class _Run:
         try:
             value = function(*arguments)
         except TypeError:
-            raise InvalidInput(f"{name}: does not take {len(arguments)} such arguments") from None
+            raise InvalidInput(f"{name}: invalid arguments ({len(arguments)} given)") from None
         if isinstance(value, str):
             self._budget.produce(len(value))
         return value
@@ -209,7 +209,7 @@ class _Run:
         if isinstance(operand, Function):
             return self._command(Command((operand,)), dot, _NOTHING)
         value = self._fields(operand, dot)
-        return value.call() if isinstance(value, Method) and not called else value
+        return value.call() if isinstance(value, TemplateMethod) and not called else value
 
     def _fields(self, operand: Field | Variable | Chain, dot: Any) -> Any:
         if isinstance(operand, Field):
@@ -219,14 +219,14 @@ class _Run:
         else:
             value = next(value for name, value in reversed(self._variables) if name == operand.name)
         for name in operand.names:
-            value = field(value, name, _told(operand))
+            value = field(value, name, _source_text(operand))
         return value
 
 
 def _elements(value: Any) -> Iterator[tuple[Any, Any]]:
     """Keys and elements, as `range` goes over them: maps by key, a number n from 0 to n - 1."""
     if isinstance(value, dict):
-        named = ((name, each) for name, each in value.items() if not isinstance(each, Method))
+        named = ((name, each) for name, each in value.items() if not isinstance(each, TemplateMethod))
         yield from sorted(named, key=lambda entry: str(entry[0]))
     elif isinstance(value, int) and not isinstance(value, bool):
         yield from ((number, number) for number in range(value))
@@ -236,7 +236,7 @@ def _elements(value: Any) -> Iterator[tuple[Any, Any]]:
         raise InvalidInput(f"range: {kind(value)} has no elements")
 
 
-def _told(operand: Operand) -> str:
+def _source_text(operand: Operand) -> str:
     """As the template has it."""
     if isinstance(operand, Field):
         return "." + ".".join(operand.names)

@@ -5,10 +5,10 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cli.go_template.comparing import COMPARISONS
-from cli.go_template.limits import ARGUMENT_CHARACTERS, WIDTH
-from cli.go_template.printing import formatted, json_of, spaced, text_of
-from cli.go_template.values import Method, is_true, kind
+from cli.go_template.comparisons import COMPARISONS
+from cli.go_template.printing import json_of, sprint, sprintf, text_of
+from cli.go_template.template_limits import ARGUMENT_CHARACTERS, WIDTH
+from cli.go_template.template_values import TemplateMethod, is_true, kind
 from shoal.errors import InvalidInput
 
 Function = Callable[..., Any]
@@ -23,7 +23,7 @@ def _index(value: Any, *keys: Any) -> Any:
             raise InvalidInput(f"index: {kind(value)} cannot be indexed")
         place = _integer("index", key)
         if not 0 <= place < len(value):
-            raise InvalidInput(f"index: there is no element {place}; there are {len(value)}")
+            raise InvalidInput(f"index: {place} is out of range; the length is {len(value)}")
         value = value[place] if not isinstance(value, str) else ord(value[place])
     return value
 
@@ -44,8 +44,8 @@ def _len(value: Any) -> int:
 
 
 def _call(method: Any, *arguments: Any) -> Any:
-    if not isinstance(method, Method):
-        raise InvalidInput(f"call: {kind(method)} is no function")
+    if not isinstance(method, TemplateMethod):
+        raise InvalidInput(f"call: {kind(method)} is not a function")
     return method.call(*arguments)
 
 
@@ -90,7 +90,7 @@ def _string(name: str, value: Any) -> str:
 
 def _integer(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise InvalidInput(f"{name}: {kind(value)} is not a whole number")
+        raise InvalidInput(f"{name}: {kind(value)} is not an integer")
     return value
 
 
@@ -101,12 +101,12 @@ GO: Mapping[str, Function] = {
     "slice": _slice,
     "len": _len,
     "call": _call,
-    "print": lambda *values: spaced(values),
+    "print": lambda *values: sprint(values),
     "println": lambda *values: " ".join(map(text_of, values)) + "\n",
-    "printf": lambda form, *values: formatted(_string("printf", form), values),
-    "html": lambda *values: html.escape(spaced(values)).replace("&quot;", "&#34;").replace("&#x27;", "&#39;"),
-    "urlquery": lambda *values: urllib.parse.quote_plus(spaced(values)),
-    "js": lambda *values: json_of(spaced(values))[1:-1],
+    "printf": lambda form, *values: sprintf(_string("printf", form), values),
+    "html": lambda *values: html.escape(sprint(values)).replace("&quot;", "&#34;").replace("&#x27;", "&#39;"),
+    "urlquery": lambda *values: urllib.parse.quote_plus(sprint(values)),
+    "js": lambda *values: json_of(sprint(values))[1:-1],
 }
 """But for `and` and `or`, which do not evaluate all of their arguments."""
 
@@ -123,7 +123,7 @@ DOCKER: Mapping[str, Function] = {
 
 FUNCTIONS: Mapping[str, Function] = {**GO, **DOCKER}
 
-OF_HEADINGS: Mapping[str, Function] = {
+HEADING_FUNCTIONS: Mapping[str, Function] = {
     **GO,
     **{name: lambda value, *_: text_of(value) for name in DOCKER},
     "split": lambda value, *_: [text_of(value)],

@@ -4,7 +4,7 @@ import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
-from cli.go_template.limits import TEMPLATE_CHARACTERS
+from cli.go_template.template_limits import TEMPLATE_CHARACTERS
 from shoal.errors import InvalidInput
 
 _TOKEN = re.compile(
@@ -27,7 +27,7 @@ _COMMENT = re.compile(r"[ \t\r\n]*/\*.*?\*/", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Token:
+class TemplateToken:
     """A piece of a template.
 
     Attributes:
@@ -42,7 +42,7 @@ class Token:
     glued: bool = False
 
 
-def tokens(template: str) -> Iterator[Token]:
+def tokens(template: str) -> Iterator[TemplateToken]:
     """The tokens, in order; texts are trimmed already where an action says so (`{{-`, `-}}`).
 
     Raises:
@@ -57,20 +57,20 @@ def tokens(template: str) -> Iterator[Token]:
         text = text.lstrip(" \t\r\n") if trim else text
         text = text.rstrip(" \t\r\n") if opening and opening[1] else text
         if text:
-            yield Token("text", text, at)
+            yield TemplateToken("text", text, at)
         if opening is None:
             return
         at, trim = yield from _action(template, opening.start(), opening.end())
 
 
-def _action(template: str, start: int, at: int) -> Generator[Token, None, tuple[int, bool]]:
+def _action(template: str, start: int, at: int) -> Generator[TemplateToken, None, tuple[int, bool]]:
     """One action's tokens. Returns where it ends, and whether the text after it is trimmed."""
     if comment := _COMMENT.match(template, at):
         at = comment.end()
         if not (closing := _CLOSE.match(template, at)):
-            raise InvalidInput(f"a comment at character {start + 1} does not end with */}}}}")
+            raise InvalidInput(f"unclosed comment at character {start + 1}")
         return closing.end(), bool(closing["trim"])
-    yield Token("open", "{{", start)
+    yield TemplateToken("open", "{{", start)
     glued = False
     while not (closing := _CLOSE.match(template, at)):
         if space := _SPACE.match(template, at):
@@ -78,16 +78,16 @@ def _action(template: str, start: int, at: int) -> Generator[Token, None, tuple[
             continue
         token = _TOKEN.match(template, at)
         if token is None:
-            raise InvalidInput(_unknown(template, start, at))
-        yield Token(token.lastgroup or "", token[0], at, glued)
+            raise InvalidInput(_lex_error(template, start, at))
+        yield TemplateToken(token.lastgroup or "", token[0], at, glued)
         at, glued = token.end(), True
-    yield Token("close", "}}", at)
+    yield TemplateToken("close", "}}", at)
     return closing.end(), bool(closing["trim"])
 
 
-def _unknown(template: str, start: int, at: int) -> str:
+def _lex_error(template: str, start: int, at: int) -> str:
     if at >= len(template):
-        return f"the action at character {start + 1} is not closed: add }}}}"
+        return f"unclosed action at character {start + 1}; add }}}}"
     if template[at] in "\"'`":
-        return f"the quotation mark at character {at + 1} is not closed"
+        return f"unterminated quote at character {at + 1}"
     return f"unexpected {template[at]!r} at character {at + 1}"

@@ -78,7 +78,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Action:
+class ActionNode:
     """A pipeline whose value is written, unless it is given to a variable."""
 
     pipeline: Pipeline
@@ -95,19 +95,19 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Leave:
+class LoopExit:
     """`break` or `continue`."""
 
     kind: str
 
 
 @dataclass(frozen=True)
-class Call:
+class TemplateCall:
     """`template` or `block`: another template, run on the pipeline's value; on nil where there is none."""
 
     name: str
     pipeline: Pipeline | None
 
 
-Node: TypeAlias = Text | Action | Block | Leave | Call
+Node: TypeAlias = Text | ActionNode | Block | LoopExit | TemplateCall
 Nodes: TypeAlias = tuple[Node, ...]

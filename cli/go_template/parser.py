@@ -4,32 +4,32 @@ import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from cli.go_template.lexer import Token, tokens
-from cli.go_template.limits import ARGUMENTS, NESTING
+from cli.go_template.lexer import TemplateToken, tokens
 from cli.go_template.nodes import (
-    Action,
+    ActionNode,
     Block,
-    Call,
     Chain,
     Command,
     Dot,
     Field,
     Function,
-    Leave,
     Literal,
+    LoopExit,
     Node,
     Nodes,
     Operand,
     Pipeline,
+    TemplateCall,
     Text,
     Variable,
 )
+from cli.go_template.template_limits import ARGUMENTS, NESTING
 from shoal.errors import InvalidInput
 
 _BLOCKS = ("if", "with", "range")
-_LEAVES = ("break", "continue")
+_LOOP_EXITS = ("break", "continue")
 _CONSTANTS = {"true": True, "false": False, "nil": None}
-_END = Token("end", "", -1)
+_END = TemplateToken("end", "", -1)
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,14 @@ def parse(template: str, functions: Iterable[str]) -> Parsed:
     Raises:
         InvalidInput: it is no template; the text says where.
     """
-    parser = _Parser(template, frozenset(functions))
+    parser = _TemplateParser(template, frozenset(functions))
     nodes = parser.nodes(())
     if (rest := parser.keyword) is not None:
-        raise InvalidInput(f"unexpected {{{{{rest}}}}}: there is nothing that it belongs to")
+        raise InvalidInput(f"unexpected {{{{{rest}}}}}")
     return Parsed(nodes, parser.named)
 
 
-class _Parser:
+class _TemplateParser:
     """Attributes:
     keyword: `end` or `else` that ended the list of nodes read last; None at the template's end.
     named: templates defined so far.
@@ -91,41 +91,41 @@ class _Parser:
                 continue
             found.append(self._node(word))
         if until:
-            raise InvalidInput("unexpected end of the template: an {{end}} is missing")
+            raise InvalidInput("unexpected end of template: missing {{end}}")
         return tuple(found)
 
-    def _node(self, word: Token) -> Node:
+    def _node(self, word: TemplateToken) -> Node:
         if word.kind == "word" and word.text in _BLOCKS:
             self._next()
             return self._block(word.text)
-        if word.kind == "word" and word.text in _LEAVES:
+        if word.kind == "word" and word.text in _LOOP_EXITS:
             self._next()
             if not self._ranges:
                 raise InvalidInput(f"{{{{{word.text}}}}} outside {{{{range}}}}")
             self._expect("close")
-            return Leave(word.text)
+            return LoopExit(word.text)
         if word.kind == "word" and word.text in ("template", "block"):
             return self._call(self._next().text)
         pipeline = self._pipeline()
         self._expect("close")
-        return Action(pipeline)
+        return ActionNode(pipeline)
 
     def _define(self, *, at_top: bool) -> None:
         self._next()
         if not at_top:
-            raise InvalidInput("unexpected {{define}}: it cannot be inside anything")
+            raise InvalidInput("{{define}} is only allowed at the top level")
         name = self._name("define")
         self._expect("close")
         self._template(name)
 
-    def _call(self, keyword: str) -> Call:
+    def _call(self, keyword: str) -> TemplateCall:
         """Of a template; `block` defines it, too."""
         name = self._name(keyword)
         pipeline = None if keyword == "template" and self._peek().kind == "close" else self._pipeline()
         self._expect("close")
         if keyword == "block":
             self._template(name)
-        return Call(name, pipeline)
+        return TemplateCall(name, pipeline)
 
     def _name(self, keyword: str) -> str:
         token = self._next()
@@ -137,18 +137,18 @@ class _Parser:
         """Up to its `end`. It knows no variables, and no `range`, of what is around it."""
         if name in self.named:
             raise InvalidInput(f"template {name!r} is defined twice")
-        self._deeper()
+        self._enter()
         outer, self._variables = self._variables, ["$"]
         ranges, self._ranges = self._ranges, 0
         self.named[name] = self.nodes(("end",))
         if self.keyword == "else":
-            raise InvalidInput("unexpected {{else}}: there is nothing that it belongs to")
+            raise InvalidInput("unexpected {{else}}")
         self._expect("close")
         self.keyword, self._variables, self._ranges = None, outer, ranges
         self._depth -= 1
 
     def _block(self, kind: str) -> Block:
-        self._deeper()
+        self._enter()
         known, is_range = len(self._variables), kind == "range"
         pipeline = self._pipeline(is_range=is_range)
         self._expect("close")
@@ -176,7 +176,7 @@ class _Parser:
         return nodes
 
     def _pipeline(self, *, is_range: bool = False) -> Pipeline:
-        self._deeper()
+        self._enter()
         variables, declares = self._assignment(most=2 if is_range else 1)
         commands = [self._command()]
         while self._peek().text == "|" and self._peek().kind == "sign":
@@ -199,7 +199,7 @@ class _Parser:
             sign = self._next()
             if sign.text in (":=", "=") and sign.kind == "sign":
                 for name in names if sign.text == "=" else ():
-                    self._known(name)
+                    self._check_variable(name)
                 return tuple(names), sign.text == ":="
             if sign.text != ",":
                 break
@@ -213,16 +213,16 @@ class _Parser:
         if len(operands) > ARGUMENTS:
             raise InvalidInput(f"too many arguments; the maximum is {ARGUMENTS}")
         if not operands:
-            raise InvalidInput(f"missing value for {{{{ }}}} at character {max(token.at, 0) + 1}")
+            raise InvalidInput(f"missing value at character {max(token.at, 0) + 1}")
         if len(operands) > 1 and isinstance(operands[0], Literal | Dot):
-            raise InvalidInput("arguments are given to what is no function")
+            raise InvalidInput("cannot give arguments to a non-function")
         return Command(tuple(operands))
 
-    def _operand(self, token: Token) -> Operand:
+    def _operand(self, token: TemplateToken) -> Operand:
         if token.kind == "field":
             return Field((token.text[1:], *self._fields()))
         if token.kind == "variable":
-            self._known(token.text)
+            self._check_variable(token.text)
             return Variable(token.text, self._fields())
         if token.kind == "word":
             return self._word(token)
@@ -231,18 +231,18 @@ class _Parser:
         if token.text == "(":
             pipeline = self._pipeline()
             if self._next().text != ")":
-                raise InvalidInput(f"the parenthesis at character {token.at + 1} is not closed")
+                raise InvalidInput(f"unclosed parenthesis at character {token.at + 1}")
             return Chain(pipeline, self._fields())
         if token.text == ".":
             return Dot()
         raise InvalidInput(f"unexpected {token.text!r} at character {token.at + 1}" if token.text else "unexpected end")
 
-    def _word(self, token: Token) -> Operand:
+    def _word(self, token: TemplateToken) -> Operand:
         if token.text in _CONSTANTS:
             return Literal(_CONSTANTS[token.text])
         if token.text not in self._functions:
             raise InvalidInput(
-                f"function {token.text!r} is not defined; there are {', '.join(sorted(self._functions))}"
+                f"function {token.text!r} is not defined; available functions: {', '.join(sorted(self._functions))}"
             )
         return Function(token.text)
 
@@ -252,19 +252,19 @@ class _Parser:
             names.append(self._next().text[1:])
         return tuple(names)
 
-    def _known(self, name: str) -> None:
+    def _check_variable(self, name: str) -> None:
         if name not in self._variables:
             raise InvalidInput(f"undefined variable {name}")
 
-    def _deeper(self) -> None:
+    def _enter(self) -> None:
         self._depth += 1
         if self._depth > NESTING:
             raise InvalidInput(f"nested too deeply; the maximum is {NESTING}")
 
-    def _peek(self) -> Token:
+    def _peek(self) -> TemplateToken:
         return self._tokens[self._at] if self._at < len(self._tokens) else _END
 
-    def _next(self) -> Token:
+    def _next(self) -> TemplateToken:
         token = self._peek()
         self._at += 1
         return token
@@ -275,7 +275,7 @@ class _Parser:
             raise InvalidInput(f"unexpected {token.text!r} at character {token.at + 1}")
 
 
-def _literal(token: Token) -> str | int | float:
+def _literal(token: TemplateToken) -> str | int | float:
     """The value of a literal; a character is its number, as in Go."""
     text = token.text
     try:

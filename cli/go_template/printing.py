@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cli.go_template.limits import WIDTH
-from cli.go_template.values import Method, plain
+from cli.go_template.template_limits import WIDTH
+from cli.go_template.template_values import TemplateMethod, plain
 from shoal.errors import InvalidInput
 
 _VERB = re.compile(r"%([-+# 0]*)(\d*)(?:\.(\d*))?(.)", re.DOTALL)
@@ -26,11 +26,13 @@ def text_of(value: Any, nothing: str = "<nil>") -> str:
     if isinstance(value, float):
         return _float(value)
     if isinstance(value, dict):
-        entries = (f"{name}:{text_of(each)}" for name, each in sorted(value.items()) if not isinstance(each, Method))
+        entries = (
+            f"{name}:{text_of(each)}" for name, each in sorted(value.items()) if not isinstance(each, TemplateMethod)
+        )
         return f"map[{' '.join(entries)}]"
     if isinstance(value, list | tuple):
         return f"[{' '.join(map(text_of, value))}]"
-    return "<function>" if isinstance(value, Method) else str(value)
+    return "<function>" if isinstance(value, TemplateMethod) else str(value)
 
 
 def json_of(value: Any) -> str:
@@ -38,7 +40,7 @@ def json_of(value: Any) -> str:
     return json.dumps(plain(value), separators=(",", ":"), ensure_ascii=False, default=str)
 
 
-def spaced(values: Sequence[Any]) -> str:
+def sprint(values: Sequence[Any]) -> str:
     """As Print: a space between two values neither of which is a string."""
     made = ""
     for index, value in enumerate(values):
@@ -47,7 +49,7 @@ def spaced(values: Sequence[Any]) -> str:
     return made
 
 
-def formatted(form: str, values: Sequence[Any]) -> str:
+def sprintf(form: str, values: Sequence[Any]) -> str:
     """As Printf; what does not fit is said in the text, as there.
 
     Raises:

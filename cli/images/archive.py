@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from cli.images.documents import digest_of_stream, to_bytes
+from cli.images.json_bytes import digest_of_stream, to_bytes
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import (
     MAX_MANIFEST_BYTES,
@@ -28,7 +28,7 @@ from shoal.distribution.manifests import (
 from shoal.errors import InvalidInput, NotFound
 
 
-class Files(ABC):
+class ArchiveFiles(ABC):
     """Named files of a directory or an archive."""
 
     def __init__(self, source: Path) -> None:
@@ -47,15 +47,15 @@ class Files(ABC):
         with self.open(name) as file:
             content = file.read(MAX_MANIFEST_BYTES + 1)
         if len(content) > MAX_MANIFEST_BYTES:
-            raise InvalidInput(f"{self.source}: {name} has more than {MAX_MANIFEST_BYTES} bytes")
+            raise InvalidInput(f"{self.source}: {name} is too large; the maximum is {MAX_MANIFEST_BYTES} bytes")
         return content
 
     def missing(self, name: str) -> NotFound:
         """The error for a file that is not there."""
-        return NotFound(f"{self.source}: {name} is missing; the archive is not whole, write it again")
+        return NotFound(f"{self.source}: {name} is missing; the archive is incomplete")
 
 
-class DirectoryFiles(Files):
+class DirectoryFiles(ArchiveFiles):
     """Files of a directory."""
 
     def has(self, name: str) -> bool:
@@ -68,7 +68,7 @@ class DirectoryFiles(Files):
             raise self.missing(name) from error
 
 
-class TarFiles(Files):
+class TarFiles(ArchiveFiles):
     """Files of a tar archive, which may be compressed; symbolic links inside it are followed."""
 
     def __init__(self, source: Path, archive: tarfile.TarFile) -> None:
@@ -97,12 +97,12 @@ class ImageSource:
     """
 
     def __init__(
-        self, files: Files, images: tuple[Descriptor, ...], names: Mapping[str, str], made: Mapping[str, bytes]
+        self, files: ArchiveFiles, images: tuple[Descriptor, ...], names: Mapping[str, str], made: Mapping[str, bytes]
     ) -> None:
         self.images = images
         self._files = files
         self._names = names
-        self._made = made
+        self._generated = made
 
     @property
     def source(self) -> Path:
@@ -111,9 +111,9 @@ class ImageSource:
 
     def manifest(self, digest: str) -> bytes:
         """A manifest or an index. Raises NotFound; InvalidInput where it is not what its digest names."""
-        content = self._made.get(digest) or self._files.read(self._name(digest))
+        content = self._generated.get(digest) or self._files.read(self._name(digest))
         if digest_of(content) != digest:
-            raise InvalidInput(f"{self.source}: the content of {digest} is corrupt; write the archive again")
+            raise InvalidInput(f"{self.source}: the content of {digest} is corrupt; recreate the archive")
         return content
 
     def open_blob(self, digest: str) -> BinaryIO:
@@ -132,7 +132,7 @@ class ImageSource:
         if len(named) == 1:
             return named[0]
         names = ", ".join(sorted(each.name or each.digest for each in self.images)) or "none"
-        raise NotFound(f"{self.source}: no single image for tag {tag}; it holds: {names}")
+        raise NotFound(f"{self.source}: no unique image for tag {tag}; found: {names}")
 
     def _name(self, digest: str) -> str:
         return self._names.get(digest) or "blobs/" + digest.replace(":", "/", 1)
@@ -149,7 +149,7 @@ def open_source(path: Path) -> Iterator[ImageSource]:
         yield _source(_files(path, stack))
 
 
-def _files(path: Path, stack: ExitStack) -> Files:
+def _files(path: Path, stack: ExitStack) -> ArchiveFiles:
     if path.is_dir():
         return DirectoryFiles(path)
     try:
@@ -158,11 +158,11 @@ def _files(path: Path, stack: ExitStack) -> Files:
         raise NotFound(f"{path}: no such file or directory") from error
     except (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError) as error:
         # What tarfile says is a line for each compression that it tried.
-        why = error.strerror if isinstance(error, OSError) else "no form of tar that is known"
+        why = error.strerror if isinstance(error, OSError) else "unknown archive format"
         raise InvalidInput(f"{path}: neither an OCI layout directory nor a tar archive of an image: {why}") from error
 
 
-def _source(files: Files) -> ImageSource:
+def _source(files: ArchiveFiles) -> ImageSource:
     if files.has("index.json"):
         index = parse_manifest(files.read("index.json"))
         if not isinstance(index, Index):
@@ -173,7 +173,7 @@ def _source(files: Files) -> ImageSource:
     raise InvalidInput(f"{files.source}: has neither index.json (OCI layout) nor manifest.json (docker save)")
 
 
-def _docker_source(files: Files) -> ImageSource:
+def _docker_source(files: ArchiveFiles) -> ImageSource:
     """Gives a docker archive the manifests that it does not have."""
     images: list[Descriptor] = []
     names: dict[str, str] = {}
@@ -196,11 +196,11 @@ def _docker_source(files: Files) -> ImageSource:
             tags = [str(tag) for tag in image.get("RepoTags") or [""]]
             images += [Descriptor(OCI_MANIFEST, digest, len(content), name=tag) for tag in tags]
     except (ValueError, KeyError, TypeError) as error:
-        raise InvalidInput(f"{files.source}: manifest.json is broken: {error!r}") from error
+        raise InvalidInput(f"{files.source}: manifest.json is invalid: {error!r}") from error
     return ImageSource(files, tuple(images), names, made)
 
 
-def _describe(files: Files, name: str, names: dict[str, str], media_type: str = "") -> Descriptor:
+def _describe(files: ArchiveFiles, name: str, names: dict[str, str], media_type: str = "") -> Descriptor:
     with files.open(name) as file:
         compressed = file.read(2) == b"\x1f\x8b"
         file.seek(0)

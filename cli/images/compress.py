@@ -1,4 +1,4 @@
-"""Layers of an archive that are not compressed, made smaller before they go over the network.
+"""Compression of uncompressed layers before they are pushed.
 
 `docker save` writes layers as plain tars. What unpacks to the same keeps its diff id, so an image's configuration stays
 as it is; its manifest names other blobs then. OCI image-spec, layer.md, "+gzip" and "+zstd" media types.
@@ -38,7 +38,7 @@ _READ = 1 << 20
 _GZIP_LEVEL = 6
 _GZIP_BITS = 31
 _ZSTD_LEVEL = 3
-_MOST_THREADS = 4
+_MAX_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Compressor:
         self._directory = directory
         self._compression = compression
         self._progress = progress
-        self._slots = asyncio.Semaphore(min(_MOST_THREADS, os.cpu_count() or 1))
+        self._slots = asyncio.Semaphore(min(_MAX_THREADS, os.cpu_count() or 1))
         self._reading = threading.Lock()
         self._done: dict[str, CompressedLayer] = {}
 
@@ -108,7 +108,7 @@ class Compressor:
                 digest, size = await asyncio.to_thread(self._compress, layer, path, stop)
             except OSError as error:
                 raise Exhausted(
-                    f"{path}: {error.strerror}; set TMPDIR to a directory with more room, or use --compression none"
+                    f"{path}: {error.strerror}; set TMPDIR to a directory with more space, or use --compression none"
                 ) from error
             media_type = _COMPRESSED_TYPES[layer.media_type, self._compression]
             changed = replace(layer, media_type=media_type, digest=digest, size=size)
@@ -116,7 +116,7 @@ class Compressor:
 
     def _compress(self, layer: Descriptor, path: Path, stop: threading.Event) -> tuple[str, int]:
         """Blocking. The same layer gives the same bytes: no time and no name go into them."""
-        packer = _packer(self._compression)
+        packer = _stream_compressor(self._compression)
         found, packed, size = hashlib.sha256(), hashlib.sha256(), 0
         with path.open("xb") as file, self._images.open_blob(layer.digest) as source:
             while not stop.is_set():
@@ -128,7 +128,7 @@ class Compressor:
                 if not chunk:
                     break
         if not stop.is_set() and f"sha256:{found.hexdigest()}" != layer.digest:
-            raise InvalidInput(f"{self._images.source}: the content of {layer.digest} is corrupt; write it again")
+            raise InvalidInput(f"{self._images.source}: the content of {layer.digest} is corrupt; recreate it")
         return f"sha256:{packed.hexdigest()}", size
 
     def _read(self, source: BinaryIO) -> bytes:
@@ -136,7 +136,7 @@ class Compressor:
             return source.read(_READ)
 
 
-class _Packer(Protocol):
+class _StreamCompressor(Protocol):
     """What `zlib` and `zstd` have in common."""
 
     def compress(self, data: bytes, /) -> bytes:
@@ -148,7 +148,7 @@ class _Packer(Protocol):
         ...
 
 
-def _packer(compression: Compression) -> _Packer:
+def _stream_compressor(compression: Compression) -> _StreamCompressor:
     if compression == "zstd":
         return zstd.ZstdCompressor(level=_ZSTD_LEVEL)
     return zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_BITS)

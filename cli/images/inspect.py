@@ -1,11 +1,19 @@
-"""What a registry has under a reference."""
+"""Inspect an image in a registry."""
 
 from dataclasses import dataclass
 
 from shoal.distribution.image_config import ParsedConfig, parse_config
-from shoal.distribution.manifests import Index, Manifest, Platform, choose, host_platform, parse_manifest, platforms_of
+from shoal.distribution.manifests import (
+    Index,
+    Manifest,
+    Platform,
+    choose_manifest,
+    host_platform,
+    parse_manifest,
+    platforms_of,
+)
 from shoal.distribution.registries import Registries
-from shoal.distribution.retrying import RetryPolicy
+from shoal.distribution.retry_policy import RetryPolicy
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
 
@@ -42,7 +50,7 @@ async def inspect(
     Raises:
         NotFound, InvalidInput, Unauthenticated, PermissionDenied, Unavailable: as the registry answers.
     """
-    from shoal.distribution.client import Distribution  # httpx costs 86 ms: only for who looks
+    from shoal.distribution.registry_client import Distribution  # httpx costs 86 ms: only for who looks
 
     wanted = parse(reference)
     async with Distribution(registries, policy=policy) as distribution:
@@ -51,11 +59,11 @@ async def inspect(
         parsed, platforms = parse_manifest(top.content, top.media_type), tuple[Platform, ...]()
         if isinstance(parsed, Index):
             platforms = platforms_of(parsed)
-            raw = await repository.manifest(choose(parsed, platform or host_platform()).digest)
+            raw = await repository.manifest(choose_manifest(parsed, platform or host_platform()).digest)
             parsed = parse_manifest(raw.content, raw.media_type)
         if isinstance(parsed, Index):
-            raise InvalidInput(f"{wanted.familiar}: an index of indexes is not an image")
+            raise InvalidInput(f"{wanted.familiar}: nested image indexes are not supported")
         config = parse_config(await repository.blob(parsed.config))
-    pinned = str(wanted.tagged().with_digest(top.digest))
+    pinned = str(wanted.with_default_tag().with_digest(top.digest))
     size = parsed.config.size + sum(layer.size for layer in parsed.layers)
     return Inspection(pinned, top.digest, platforms or (config.platform,), raw.digest, parsed, config, size)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.images.documents import to_bytes
+from cli.images.json_bytes import to_bytes
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import (
     OCI_CONFIG,

@@ -1,4 +1,4 @@
-"""An image out of files into a registry."""
+"""Push an image from files to a registry."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from cli.images.archive import open_source
 from cli.images.compress import Compression, Compressor
 from shoal.distribution.registries import Registries
-from shoal.distribution.retrying import RetryPolicy
+from shoal.distribution.retry_policy import RetryPolicy
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
 
@@ -16,13 +16,13 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Pushed:
+class PushResult:
     """What a push did: `reference` is pinned to the digest that it has now."""
 
     reference: str
     digest: str
     blobs_sent: int
-    blobs_there: int
+    blobs_existing: int
 
 
 async def push(
@@ -33,7 +33,7 @@ async def push(
     *,
     compression: Compression = "gzip",
     policy: RetryPolicy | None = None,
-) -> Pushed:
+) -> PushResult:
     """Push the image in an OCI layout (a directory or a tar of it) or a docker archive under a reference's tag.
 
     Blobs go first, then manifests, the tag last: a push that breaks off leaves the tag as it was.
@@ -48,15 +48,15 @@ async def push(
         Unauthenticated, PermissionDenied, Unavailable: as the registry answers.
     """
     from cli.images.upload import Upload  # httpx costs 86 ms: only for who pushes
-    from shoal.distribution.client import Distribution
+    from shoal.distribution.registry_client import Distribution
 
     wanted = parse(reference)
     if wanted.digest:
-        raise InvalidInput(f"{reference}: push to a tag; the digest follows from the content")
+        raise InvalidInput(f"{reference}: specify a tag, not a digest")
     with open_source(source) as images, TemporaryDirectory(prefix="shoal-push-") as scratch:
         top = images.choose(wanted.target)
         compressor = Compressor(images, Path(scratch), compression, progress)
         async with Distribution(registries, policy=policy) as distribution:
             run = Upload(images, distribution.repository(wanted), compressor, progress)
             digest = (await run.manifest(top, wanted.target)).digest
-    return Pushed(str(wanted.tagged().with_digest(digest)), digest, run.sent, run.there)
+    return PushResult(str(wanted.with_default_tag().with_digest(digest)), digest, run.sent, run.existing)

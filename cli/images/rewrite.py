@@ -1,9 +1,9 @@
-"""Manifests and indexes with other content in the place of some. All else in them stays. Pure."""
+"""Replace descriptors in manifests and indexes; everything else is kept. Pure."""
 
 import json
 from collections.abc import Mapping
 
-from cli.images.documents import to_bytes
+from cli.images.json_bytes import to_bytes
 from shoal.distribution.manifests import Descriptor
 
 _REFERENCE = "vnd.docker.reference.digest"

@@ -1,4 +1,4 @@
-"""One push under way. Imports the client, and with it httpx: import this at first use."""
+"""The upload of one push. Imports the client, and with it httpx: import this at first use."""
 
 import asyncio
 import json
@@ -8,9 +8,9 @@ from dataclasses import replace
 from cli.images.archive import ImageSource
 from cli.images.compress import Compressor
 from cli.images.rewrite import with_replaced
-from shoal.distribution.client import RawManifest, Repository
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Descriptor, Index, Manifest, parse_manifest
+from shoal.distribution.registry_client import RawManifest, Repository
 from shoal.distribution.uploads import Uploader
 from shoal.task_group import TaskGroup
 
@@ -19,12 +19,12 @@ _PARALLEL = 3
 
 
 class Upload:
-    """Takes manifests with their blobs from files to a repository; `sent` and `there` count blobs."""
+    """Takes manifests with their blobs from files to a repository; `sent` and `existing` count blobs."""
 
     def __init__(
         self, images: ImageSource, repository: Repository, compressor: Compressor, progress: Callable[[str], None]
     ) -> None:
-        self.sent = self.there = 0
+        self.sent = self.existing = 0
         self._images = images
         self._uploader = Uploader(repository)
         self._compressor = compressor
@@ -69,8 +69,8 @@ class Upload:
                 self.sent += 1
                 self._progress(f"pushed {blob.digest[:19]} ({blob.size / 1e6:.1f} MB)")
             else:
-                self.there += 1
-                self._progress(f"{blob.digest[:19]} is there already")
+                self.existing += 1
+                self._progress(f"{blob.digest[:19]} already exists")
 
     async def _read(self, digest: str, offset: int) -> AsyncIterator[bytes]:
         path = self._compressor.file(digest)

@@ -1,4 +1,4 @@
-"""Starting and ending the playground's programs, each in its host's network namespace.
+"""Start and stop the programs of a playground, each in the network namespace of its host.
 
 `nsenter` rather than `ip netns exec`: that one mounts a /sys of its own, which hides the machine's cgroups.
 """
@@ -52,13 +52,13 @@ def run(namespace: str, command: Sequence[str | Path], *, seconds: float) -> Non
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise Timeout(f"{command[0]} did not end within {seconds:.0f} s") from None
+        raise Timeout(f"{command[0]} did not finish within {seconds:.0f} s") from None
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise Unavailable(f"{Path(command[0]).name}: {said[-1] if said else f'exit code {done.returncode}'}")
 
 
-def alive(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     """Whether the process runs; one that has ended and waits for its parent does not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
@@ -92,7 +92,7 @@ def _reap(pids: Iterable[int]) -> list[int]:
     for pid in pids:
         with suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
-        if alive(pid):
+        if is_running(pid):
             left.append(pid)
     return left
 

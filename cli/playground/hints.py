@@ -1,4 +1,4 @@
-"""What to try next in a playground, as its cluster is: no command that would fail. Pure."""
+"""Example commands for a playground in its current state. Pure."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ EXAMPLE_IMAGE = "hello"
 
 
 @dataclass(frozen=True)
-class Found:
-    """How a playground is now.
+class PlaygroundState:
+    """The current state of a playground.
 
     Attributes:
         name: of the playground, and of its context.
@@ -34,32 +34,32 @@ class Found:
     ports: Collection[int]
 
 
-def hints(found: Found) -> str:
+def hints(state: PlaygroundState) -> str:
     """The text."""
-    path = "" if found.has_shoal else f'Put `shoal` on the PATH:\n\n    export PATH="{found.programs}:$PATH"\n\n'
-    lines = "\n".join(f"    {line}" for line in _commands(found))
-    hosts = "1 host" if found.hosts == 1 else f"{found.hosts} hosts"
-    return f"\nA cluster of {hosts} is up. {path}Try:\n\n{lines}\n"
+    path = "" if state.has_shoal else f'Add `shoal` to your PATH:\n\n    export PATH="{state.programs}:$PATH"\n\n'
+    lines = "\n".join(f"    {line}" for line in _commands(state))
+    hosts = "1 host" if state.hosts == 1 else f"{state.hosts} hosts"
+    return f"\nA cluster of {hosts} is running. {path}Try:\n\n{lines}\n"
 
 
-def _commands(found: Found) -> list[str]:
-    own_name = "" if found.name == "shoal" else f" --name {found.name}"
-    lines = [] if found.is_current else [f"shoal context use {found.name}"]
+def _commands(state: PlaygroundState) -> list[str]:
+    own_name = "" if state.name == "shoal" else f" --name {state.name}"
+    lines = [] if state.is_current else [f"shoal context use {state.name}"]
     lines += ["shoal node ls"]
-    if EXAMPLE_IMAGE in found.images:
-        lines += _with_images(found)
+    if EXAMPLE_IMAGE in state.images:
+        lines += _with_images(state)
     else:
         lines += ["shoal image push IMAGE.tar registry:5000/NAME:TAG", "shoal image inspect registry:5000/NAME:TAG"]
-    if EXAMPLE_PORT in found.ports:
-        lines.append(f"curl http://{found.host}:{EXAMPLE_PORT}          # the example service, on any host")
-    lines.append(f"shoal playground down{own_name}          # nothing is left")
+    if EXAMPLE_PORT in state.ports:
+        lines.append(f"curl http://{state.host}:{EXAMPLE_PORT}          # the example service, on any host")
+    lines.append(f"shoal playground down{own_name}          # removes everything")
     return lines
 
 
-def _with_images(found: Found) -> list[str]:
+def _with_images(state: PlaygroundState) -> list[str]:
     made = []
-    if "web" not in found.services:
-        if "front" not in found.networks:
+    if "web" not in state.services:
+        if "front" not in state.networks:
             made.append("shoal network create front")
         made.append(
             "shoal service create --name web --replicas 3 --network front --publish mode=host,target=80 "

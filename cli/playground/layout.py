@@ -1,11 +1,11 @@
-"""Where everything of a playground is: names, addresses, directories. Pure values; nothing here touches the machine."""
+"""The layout of a playground: names, addresses, directories. Pure."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from shoal.errors import Fault, InvalidInput
-from shoal.rpc.addresses import HostPort
+from shoal.rpc.host_port import HostPort
 
 MAX_HOSTS = 32
 SUBNET = IPv4Network("198.18.0.0/24")
@@ -21,7 +21,7 @@ _PREFIX6 = int(IPv6Address("fd70:6c61::"))
 
 
 @dataclass(frozen=True)
-class Host:
+class PlaygroundHost:
     """A pretended machine: a network namespace with an agent.
 
     Attributes:
@@ -66,11 +66,11 @@ class Layout:
     def __post_init__(self) -> None:
         faults = []
         if not (self.name.isascii() and self.name.isalnum() and len(self.name) <= NAME_CHARACTERS):
-            faults.append(Fault("name", f"{self.name!r} is not 1 to {NAME_CHARACTERS} letters and digits"))
+            faults.append(Fault("name", f"{self.name!r} must be 1 to {NAME_CHARACTERS} letters and digits"))
         if not 1 <= self.hosts <= MAX_HOSTS:
-            faults.append(Fault("hosts", f"{self.hosts} is not between 1 and {MAX_HOSTS}"))
+            faults.append(Fault("hosts", f"{self.hosts} must be between 1 and {MAX_HOSTS}"))
         if self.subnet.prefixlen != 24:
-            faults.append(Fault("subnet", f"{self.subnet} is not a /24"))
+            faults.append(Fault("subnet", f"{self.subnet} must be a /24"))
         if faults:
             raise InvalidInput(faults)
 
@@ -101,7 +101,7 @@ class Layout:
         """The IPv6 address beside one of the underlay's others."""
         return self.subnet6[int(address) - int(self.subnet.network_address)]
 
-    def reached_at(self, address: IPv4Address) -> str:
+    def advertised_address(self, address: IPv4Address) -> str:
         """By which one of its addresses others reach a machine."""
         return str(self.address6(address) if self.ipv6 else address)
 
@@ -128,16 +128,16 @@ class Layout:
 
     @property
     def api(self) -> str:
-        return str(HostPort(self.reached_at(self.manager_address), API_PORT))
+        return str(HostPort(self.advertised_address(self.manager_address), API_PORT))
 
     @property
     def join(self) -> str:
-        return str(HostPort(self.reached_at(self.manager_address), JOIN_PORT))
+        return str(HostPort(self.advertised_address(self.manager_address), JOIN_PORT))
 
-    def host(self, number: int) -> Host:
+    def host(self, number: int) -> PlaygroundHost:
         """The host of this number, from 1."""
         name = f"h{number}"
-        return Host(
+        return PlaygroundHost(
             name=name,
             namespace=f"{self.name}-{name}",
             link=f"{self.name}-{name}",
@@ -147,7 +147,7 @@ class Layout:
             log=self.state / "logs" / f"{name}.log",
         )
 
-    def all_hosts(self) -> tuple[Host, ...]:
+    def all_hosts(self) -> tuple[PlaygroundHost, ...]:
         return tuple(self.host(number) for number in range(1, self.hosts + 1))
 
     def registries(self) -> str:

@@ -1,4 +1,4 @@
-"""Which underlay a playground gets: several are beside each other on one machine, each with a subnet of its own."""
+"""Choose the subnet of a playground; several playgrounds can run on one machine."""
 
 import fcntl
 import json
@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from ipaddress import IPv4Network
 from typing import Any
 
-from cli.playground.fabric import NAMESPACES
 from cli.playground.layout import SUBNET
+from cli.playground.virtual_network import NAMESPACES
 from shoal.errors import Refused
 
 RANGE = IPv4Network("198.18.0.0/15")
@@ -18,7 +18,7 @@ RANGE = IPv4Network("198.18.0.0/15")
 
 
 @contextmanager
-def choosing() -> Iterator[None]:
+def subnet_lock() -> Iterator[None]:
     """One process of this machine at a time: what it has chosen is in use when the next one looks."""
     # Not the directory of namespaces, which `ip netns add` locks itself.
     directory = os.open(NAMESPACES.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -38,17 +38,17 @@ def first_free(used: Collection[IPv4Network], *, first: IPv4Network = SUBNET) ->
     for subnet in RANGE.subnets(new_prefix=24):
         if subnet >= first and not any(subnet.overlaps(each) for each in used):
             return subnet
-    raise Refused(f"every /24 of {RANGE} is in use or routed on this machine: choose one with --subnet")
+    raise Refused(f"no free /24 left in {RANGE} on this machine; choose a subnet with --subnet")
 
 
 def in_use() -> list[IPv4Network]:
     """The subnets of this machine's addresses and routes, but for the default route."""
     found = [
         IPv4Network((each["local"], each["prefixlen"]), strict=False)
-        for link in _listed("address")
+        for link in _ip_json("address")
         for each in link.get("addr_info", ())
     ]
-    for route in _listed("route"):
+    for route in _ip_json("route"):
         with suppress(ValueError):  # "default"
             found.append(IPv4Network(route["dst"]))
     return found
@@ -56,13 +56,13 @@ def in_use() -> list[IPv4Network]:
 
 def subnet_of(uplink: str) -> IPv4Network | None:
     """The underlay of the playground that has this uplink; None when there is none."""
-    for link in _listed("address"):
+    for link in _ip_json("address"):
         for each in link.get("addr_info", ()):
             if link["ifname"] == uplink:
                 return IPv4Network((each["local"], each["prefixlen"]), strict=False)
     return None
 
 
-def _listed(what: str) -> list[dict[str, Any]]:
+def _ip_json(what: str) -> list[dict[str, Any]]:
     done = subprocess.run(["ip", "-json", "-4", what], capture_output=True, check=True, text=True)
     return list(json.loads(done.stdout or "[]"))

@@ -1,4 +1,4 @@
-"""Tables, and the same rows as JSON: the two forms in which every listing can be had."""
+"""Listings: rows as a table, as JSON or through a template."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-Name = str | Callable[[Mapping[str, Any]], Any]
+FieldSource = str | Callable[[Mapping[str, Any]], Any]
 """Where the value of a template's field comes from: a key of the row, or a function of it."""
 
 
@@ -31,13 +31,13 @@ def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
     return ["   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)).rstrip() for line in lines]
 
 
-def show(
+def print_listing(
     rows: Sequence[Mapping[str, object]],
     columns: Sequence[str],
     *,
     form: str,
     quiet: str | None = None,
-    names: Mapping[str, Name] | None = None,
+    names: Mapping[str, FieldSource] | None = None,
 ) -> None:
     """Print a listing.
 
@@ -52,9 +52,9 @@ def show(
     elif form == "json":
         click.echo(json.dumps(list(rows), indent=2, default=str))
     elif form != "table":
-        from cli.render.template import record, show_template
+        from cli.render.format_template import print_template, row_record
 
-        show_template(form, (record(row, names or {}) for row in rows))
+        print_template(form, (row_record(row, names or {}) for row in rows))
     else:
         click.echo(table(rows, columns))
 

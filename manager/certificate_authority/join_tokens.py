@@ -1,4 +1,4 @@
-"""Join tokens as records: each has an end and a number of uses, exact over all managers.
+"""Join tokens, stored as records: each expires by time and by uses, counted exactly across managers.
 
 A record has the secret's message authentication code under a key that is sealed in the cluster's record: who reads etcd
 learns no token, and who writes there makes none. A use is taken in the transaction that makes the node.
@@ -7,25 +7,25 @@ learns no token, and who writes there makes none. A use is taken in the transact
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
-from manager.certificate_authority import records
+from manager.certificate_authority import cluster_record
 from manager.certificate_authority.seams import Records
 from manager.store.changes import ABSENT, Expect, Write, delete, expect, put
 from manager.store.kinds import JOIN_TOKEN
-from shoal.amounts import duration
 from shoal.api.v1.cluster_pb2 import Cluster, JoinToken
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.errors import Exhausted, InvalidInput, NotFound, Unauthenticated
 from shoal.identity import join_token
 from shoal.identity.keyring import Keyring
+from shoal.unit_formats import duration
 
 DEFAULT_TTL_MS = 24 * 3600 * 1000
 DEFAULT_USES = 100
-LONGEST_MS = 366 * 24 * 3600 * 1000
-MOST_USES = 100_000
-MOST_TOKENS = 1_000
-_AT_ONCE = 100
+MAX_TTL_MS = 366 * 24 * 3600 * 1000
+MAX_USES = 100_000
+MAX_TOKENS = 1_000
+_BATCH = 100
 """Removals in one transaction."""
-KEPT_MS = 24 * 3600 * 1000
+RETENTION_MS = 24 * 3600 * 1000
 """After its end, a token's record stays for so long: a host whose answer was lost joins again by it."""
 
 
@@ -56,9 +56,11 @@ class JoinTokens:
         """
         ttl_ms, uses = ttl_ms or DEFAULT_TTL_MS, uses or DEFAULT_USES
         check(ttl_ms, uses)
-        gone = list(islice(self._long_ended(), _AT_ONCE))
-        if len(self._all()) - len(gone) >= MOST_TOKENS:
-            raise Exhausted(f"there are {MOST_TOKENS} join tokens; remove some with `shoal cluster join-token rm`")
+        gone = list(islice(self._expired(), _BATCH))
+        if len(self._all()) - len(gone) >= MAX_TOKENS:
+            raise Exhausted(
+                f"too many join tokens (maximum {MAX_TOKENS}); remove some with `shoal cluster join-token rm`"
+            )
         secret = join_token.new_secret()
         record = self._record(secret, ttl_ms, uses)
         await self._store.commit(
@@ -76,9 +78,9 @@ class JoinTokens:
         """End tokens now. Raises NotFound: there is none of that id; then none is removed."""
         for each in identifiers:
             if each not in self._all():
-                raise NotFound(f'no join token "{each}"; `shoal cluster join-token ls` lists them')
-        for first in range(0, len(identifiers), _AT_ONCE):
-            await self._store.commit([delete(JOIN_TOKEN, each) for each in identifiers[first : first + _AT_ONCE]])
+                raise NotFound(f"no such join token: {each}; list them with `shoal cluster join-token ls`")
+        for first in range(0, len(identifiers), _BATCH):
+            await self._store.commit([delete(JOIN_TOKEN, each) for each in identifiers[first : first + _BATCH]])
 
     def list(self) -> Sequence[JoinToken]:
         """Those that admit a host now, or would if they had uses left; the next to end first."""
@@ -100,13 +102,12 @@ class JoinTokens:
             raise Unauthenticated(str(error)) from None
         cluster = self._cluster()
         if given.ca_hash != join_token.hash_of_ca(cluster.ca_certificate):
-            raise Unauthenticated("the join token is of another cluster; get this cluster's")
+            raise Unauthenticated("the join token belongs to another cluster")
         record = self._all().get(join_token.token_id(given.secret))
-        mac = join_token.mac(records.token_key(cluster, self._keyring), given.secret)
+        mac = join_token.mac(cluster_record.token_key(cluster, self._keyring), given.secret)
         if record is None or not join_token.same_mac(record.secret_mac, mac):
             raise Unauthenticated(
-                "the join token is not valid: it is wrong, ended long ago, or was removed; "
-                "`shoal cluster join-token` makes a new one"
+                "invalid join token: it is wrong, expired or removed; create a new one with `shoal cluster join-token`"
             )
         return record
 
@@ -116,12 +117,12 @@ class JoinTokens:
         Raises:
             Unauthenticated: the token has ended, or has no uses left.
         """
-        new = "`shoal cluster join-token` makes a new one"
+        new = "create a new one with `shoal cluster join-token`"
         if record.expires_at_ms <= (now_ms := self._now_ms()):
             ago = duration((now_ms - record.expires_at_ms) // 1000 * 1000)
-            raise Unauthenticated(f"the join token ended {ago} ago; {new}")
+            raise Unauthenticated(f"the join token expired {ago} ago; {new}")
         if record.uses_left <= 0:
-            raise Unauthenticated(f"the join token was for {record.uses} hosts, which have joined; {new}")
+            raise Unauthenticated(f"the join token has been used by all {record.uses} hosts that it allows; {new}")
         less = JoinToken()
         less.CopyFrom(record)
         less.uses_left -= 1
@@ -133,7 +134,7 @@ class JoinTokens:
         return JoinToken(
             meta=Meta(id=join_token.token_id(secret), created_at_ms=now_ms, updated_at_ms=now_ms),
             role=JoinToken.AGENT,
-            secret_mac=join_token.mac(records.token_key(self._cluster(), self._keyring), secret),
+            secret_mac=join_token.mac(cluster_record.token_key(self._cluster(), self._keyring), secret),
             expires_at_ms=now_ms + ttl_ms,
             uses=uses,
             uses_left=uses,
@@ -142,14 +143,16 @@ class JoinTokens:
     def _all(self) -> "dict[str, JoinToken]":
         return dict(self._store.tables.join_tokens)
 
-    def _long_ended(self) -> Iterator[Write]:
-        latest = self._now_ms() - KEPT_MS
+    def _expired(self) -> Iterator[Write]:
+        latest = self._now_ms() - RETENTION_MS
         return (delete(JOIN_TOKEN, each) for each, token in self._all().items() if token.expires_at_ms < latest)
 
 
 def check(ttl_ms: int, uses: int) -> None:
     """Raises InvalidInput: a token cannot be good for so long, or so often."""
-    if not 0 < ttl_ms <= LONGEST_MS:
-        raise InvalidInput(f"a join token lasts for up to {duration(LONGEST_MS)}, not for {duration(ttl_ms)}")
-    if not 0 < uses <= MOST_USES:
-        raise InvalidInput(f"a join token is for 1 to {MOST_USES:,} hosts, not {uses:,}")
+    if not 0 < ttl_ms <= MAX_TTL_MS:
+        raise InvalidInput(
+            f"the lifetime of a join token must be at most {duration(MAX_TTL_MS)}, not {duration(ttl_ms)}"
+        )
+    if not 0 < uses <= MAX_USES:
+        raise InvalidInput(f"the number of uses must be between 1 and {MAX_USES:,}, not {uses:,}")

@@ -1,56 +1,56 @@
-"""The Control service: each call handed to the noun that it is about."""
+"""The Control gRPC service: passes each call to its handler."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from manager.control_api.cluster import ClusterCalls
-from manager.control_api.events import Events
-from manager.control_api.exec import Exec
-from manager.control_api.files import Files
-from manager.control_api.logs import Logs
-from manager.control_api.managers import Managers
-from manager.control_api.network_check import NetworkCheck
-from manager.control_api.networks import Networks
-from manager.control_api.nodes import Nodes
-from manager.control_api.progress import Progress
-from manager.control_api.rebalancing import Rebalancing
-from manager.control_api.services import Services
-from manager.control_api.stacks import Stacks
-from manager.control_api.stats import Stats
-from manager.control_api.tasks import Tasks
-from manager.control_api.updates import Updates
-from manager.control_api.volume_moves import VolumeMoves
-from manager.control_api.volumes import Volumes
-from shoal.api.v1 import control_pb2 as api
+from manager.cluster.cluster_handler import ClusterHandler
+from manager.cluster.manager_handler import ManagerHandler
+from manager.events.event_log import EventLog
+from manager.files.file_handler import FileHandler
+from manager.logs.log_handler import LogHandler
+from manager.networks.network_check_handler import NetworkCheckHandler
+from manager.networks.network_handler import NetworkHandler
+from manager.nodes.node_handler import NodeHandler
+from manager.services.progress_handler import ProgressHandler
+from manager.services.rebalance_handler import RebalanceHandler
+from manager.services.service_handler import ServiceHandler
+from manager.services.update_handler import UpdateHandler
+from manager.stacks.stack_handler import StackHandler
+from manager.tasks.exec_handler import ExecHandler
+from manager.tasks.stats_handler import StatsHandler
+from manager.tasks.task_handler import TaskHandler
+from manager.volumes.volume_handler import VolumeHandler
+from manager.volumes.volume_move_handler import VolumeMoveHandler
+from shoal.api.v1 import control_pb2
 from shoal.api.v1.control_pb2_grpc import ControlServicer
 from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput
-from shoal.rpc.guard import Context
+from shoal.rpc.caller import Context, caller_of
 
 
 @dataclass(frozen=True)
-class Nouns:
-    """What the calls are about, one object each."""
+class Handlers:
+    """The handlers, one for each kind of object."""
 
-    services: Services
-    updates: Updates
-    rebalancing: Rebalancing
-    stacks: Stacks
-    tasks: Tasks
-    nodes: Nodes
-    networks: Networks
-    network_check: NetworkCheck
-    secrets: Files
-    configs: Files
-    volumes: Volumes
-    volume_moves: VolumeMoves
-    managers: Managers
-    cluster: ClusterCalls
-    logs: Logs
-    exec: Exec
-    stats: Stats
-    progress: Progress
-    events: Events
+    services: ServiceHandler
+    updates: UpdateHandler
+    rebalancing: RebalanceHandler
+    stacks: StackHandler
+    tasks: TaskHandler
+    nodes: NodeHandler
+    networks: NetworkHandler
+    network_check: NetworkCheckHandler
+    secrets: FileHandler
+    configs: FileHandler
+    volumes: VolumeHandler
+    volume_moves: VolumeMoveHandler
+    managers: ManagerHandler
+    cluster: ClusterHandler
+    logs: LogHandler
+    exec: ExecHandler
+    stats: StatsHandler
+    progress: ProgressHandler
+    events: EventLog
 
 
 class ControlService(ControlServicer):
@@ -58,194 +58,256 @@ class ControlService(ControlServicer):
 
     # ruff: noqa: N802  # the methods are named by the protocol
 
-    def __init__(self, nouns: Nouns) -> None:
-        self._nouns = nouns
+    def __init__(self, handlers: Handlers) -> None:
+        self._handlers = handlers
 
-    async def CreateService(self, request: api.CreateServiceRequest, context: Context) -> api.CreateServiceResponse:
-        return await self._nouns.services.create(request)
+    async def CreateService(
+        self, request: control_pb2.CreateServiceRequest, context: Context
+    ) -> control_pb2.CreateServiceResponse:
+        return await self._handlers.services.create(request, caller_of(context))
 
-    async def UpdateService(self, request: api.UpdateServiceRequest, context: Context) -> api.UpdateServiceResponse:
-        return await self._nouns.services.update(request)
+    async def UpdateService(
+        self, request: control_pb2.UpdateServiceRequest, context: Context
+    ) -> control_pb2.UpdateServiceResponse:
+        return await self._handlers.services.update(request, caller_of(context))
 
-    async def ScaleServices(self, request: api.ScaleServicesRequest, context: Context) -> api.ScaleServicesResponse:
-        return await self._nouns.services.scale(request)
+    async def ScaleServices(
+        self, request: control_pb2.ScaleServicesRequest, context: Context
+    ) -> control_pb2.ScaleServicesResponse:
+        return await self._handlers.services.scale(request, caller_of(context))
 
-    async def SteerUpdate(self, request: api.SteerUpdateRequest, context: Context) -> api.UpdateServiceResponse:
-        return await self._nouns.updates.steer(request)
+    async def ManageUpdate(
+        self, request: control_pb2.ManageUpdateRequest, context: Context
+    ) -> control_pb2.UpdateServiceResponse:
+        return await self._handlers.updates.manage(request, caller_of(context))
 
     async def RebalanceService(
-        self, request: api.RebalanceServiceRequest, context: Context
-    ) -> api.RebalanceServiceResponse:
-        return await self._nouns.rebalancing.rebalance(request)
+        self, request: control_pb2.RebalanceServiceRequest, context: Context
+    ) -> control_pb2.RebalanceServiceResponse:
+        return await self._handlers.rebalancing.rebalance(request, caller_of(context))
 
-    async def ListRevisions(self, request: api.ListRevisionsRequest, context: Context) -> api.ListRevisionsResponse:
-        return await self._nouns.updates.revisions(request)
+    async def ListRevisions(
+        self, request: control_pb2.ListRevisionsRequest, context: Context
+    ) -> control_pb2.ListRevisionsResponse:
+        return await self._handlers.updates.revisions(request, caller_of(context))
 
-    async def RollbackService(self, request: api.RollbackServiceRequest, context: Context) -> api.UpdateServiceResponse:
-        return await self._nouns.services.rollback(request)
+    async def RollbackService(
+        self, request: control_pb2.RollbackServiceRequest, context: Context
+    ) -> control_pb2.UpdateServiceResponse:
+        return await self._handlers.services.rollback(request, caller_of(context))
 
-    async def RemoveService(self, request: api.RemoveServiceRequest, context: Context) -> api.RemoveServiceResponse:
-        return await self._nouns.services.remove(request)
+    async def RemoveService(
+        self, request: control_pb2.RemoveServiceRequest, context: Context
+    ) -> control_pb2.RemoveServiceResponse:
+        return await self._handlers.services.remove(request, caller_of(context))
 
-    async def GetService(self, request: api.GetServiceRequest, context: Context) -> api.ServiceView:
-        return await self._nouns.services.get(request)
+    async def GetService(self, request: control_pb2.GetServiceRequest, context: Context) -> control_pb2.ServiceView:
+        return await self._handlers.services.get(request, caller_of(context))
 
-    async def ListServices(self, request: api.ListServicesRequest, context: Context) -> api.ListServicesResponse:
-        return await self._nouns.services.list(request)
+    async def ListServices(
+        self, request: control_pb2.ListServicesRequest, context: Context
+    ) -> control_pb2.ListServicesResponse:
+        return await self._handlers.services.list(request, caller_of(context))
 
     async def WatchServices(
-        self, request: api.WatchServicesRequest, context: Context
-    ) -> AsyncGenerator[api.ServicesProgress]:
-        async with aclosing(self._nouns.progress.watch(request)) as updates:
+        self, request: control_pb2.WatchServicesRequest, context: Context
+    ) -> AsyncGenerator[control_pb2.ServicesProgress]:
+        async with aclosing(self._handlers.progress.watch(request, caller_of(context))) as updates:
             async for update in updates:
                 yield update
 
-    async def DeployStack(self, request: api.DeployStackRequest, context: Context) -> api.DeployStackResponse:
-        return await self._nouns.stacks.deploy(request)
+    async def DeployStack(
+        self, request: control_pb2.DeployStackRequest, context: Context
+    ) -> control_pb2.DeployStackResponse:
+        return await self._handlers.stacks.deploy(request, caller_of(context))
 
-    async def RemoveStack(self, request: api.RemoveStackRequest, context: Context) -> api.RemoveStackResponse:
-        return await self._nouns.stacks.remove(request)
+    async def RemoveStack(
+        self, request: control_pb2.RemoveStackRequest, context: Context
+    ) -> control_pb2.RemoveStackResponse:
+        return await self._handlers.stacks.remove(request, caller_of(context))
 
     async def WatchEvents(
-        self, request: api.WatchEventsRequest, context: Context
-    ) -> AsyncGenerator[api.WatchEventsResponse]:
-        async with aclosing(self._nouns.events.watch(request)) as responses:
+        self, request: control_pb2.WatchEventsRequest, context: Context
+    ) -> AsyncGenerator[control_pb2.WatchEventsResponse]:
+        async with aclosing(self._handlers.events.watch(request, caller_of(context))) as responses:
             async for response in responses:
                 yield response
 
-    async def ListTasks(self, request: api.ListTasksRequest, context: Context) -> api.ListTasksResponse:
-        return await self._nouns.tasks.list(request)
+    async def ListTasks(self, request: control_pb2.ListTasksRequest, context: Context) -> control_pb2.ListTasksResponse:
+        return await self._handlers.tasks.list(request, caller_of(context))
 
-    async def GetNode(self, request: api.GetNodeRequest, context: Context) -> api.NodeView:
-        return await self._nouns.nodes.get(request)
+    async def GetNode(self, request: control_pb2.GetNodeRequest, context: Context) -> control_pb2.NodeView:
+        return await self._handlers.nodes.get(request, caller_of(context))
 
-    async def ListNodes(self, request: api.ListNodesRequest, context: Context) -> api.ListNodesResponse:
-        return await self._nouns.nodes.list(request)
+    async def ListNodes(self, request: control_pb2.ListNodesRequest, context: Context) -> control_pb2.ListNodesResponse:
+        return await self._handlers.nodes.list(request, caller_of(context))
 
-    async def UpdateNode(self, request: api.UpdateNodeRequest, context: Context) -> api.NodeView:
-        return await self._nouns.nodes.update(request)
+    async def UpdateNode(self, request: control_pb2.UpdateNodeRequest, context: Context) -> control_pb2.NodeView:
+        return await self._handlers.nodes.update(request, caller_of(context))
 
-    async def RemoveNode(self, request: api.RemoveNodeRequest, context: Context) -> api.RemoveNodeResponse:
-        return await self._nouns.nodes.remove(request)
+    async def RemoveNode(
+        self, request: control_pb2.RemoveNodeRequest, context: Context
+    ) -> control_pb2.RemoveNodeResponse:
+        return await self._handlers.nodes.remove(request, caller_of(context))
 
-    async def CreateNetwork(self, request: api.CreateNetworkRequest, context: Context) -> api.CreateNetworkResponse:
-        return await self._nouns.networks.create(request)
+    async def CreateNetwork(
+        self, request: control_pb2.CreateNetworkRequest, context: Context
+    ) -> control_pb2.CreateNetworkResponse:
+        return await self._handlers.networks.create(request, caller_of(context))
 
-    async def GetNetwork(self, request: api.GetNetworkRequest, context: Context) -> api.NetworkView:
-        return await self._nouns.networks.get(request)
+    async def GetNetwork(self, request: control_pb2.GetNetworkRequest, context: Context) -> control_pb2.NetworkView:
+        return await self._handlers.networks.get(request, caller_of(context))
 
-    async def ListNetworks(self, request: api.ListNetworksRequest, context: Context) -> api.ListNetworksResponse:
-        return await self._nouns.networks.list(request)
+    async def ListNetworks(
+        self, request: control_pb2.ListNetworksRequest, context: Context
+    ) -> control_pb2.ListNetworksResponse:
+        return await self._handlers.networks.list(request, caller_of(context))
 
-    async def RemoveNetwork(self, request: api.RemoveNetworkRequest, context: Context) -> api.RemoveNetworkResponse:
-        return await self._nouns.networks.remove(request)
+    async def RemoveNetwork(
+        self, request: control_pb2.RemoveNetworkRequest, context: Context
+    ) -> control_pb2.RemoveNetworkResponse:
+        return await self._handlers.networks.remove(request, caller_of(context))
 
-    async def CreateSecret(self, request: api.CreateFileRequest, context: Context) -> api.FileView:
-        return await self._nouns.secrets.create(request)
+    async def CreateSecret(self, request: control_pb2.CreateFileRequest, context: Context) -> control_pb2.FileView:
+        return await self._handlers.secrets.create(request, caller_of(context))
 
-    async def UpdateSecret(self, request: api.UpdateFileRequest, context: Context) -> api.UpdateFileResponse:
-        return await self._nouns.secrets.update(request)
+    async def UpdateSecret(
+        self, request: control_pb2.UpdateFileRequest, context: Context
+    ) -> control_pb2.UpdateFileResponse:
+        return await self._handlers.secrets.update(request, caller_of(context))
 
-    async def GetSecret(self, request: api.GetFileRequest, context: Context) -> api.FileView:
-        return await self._nouns.secrets.get(request)
+    async def GetSecret(self, request: control_pb2.GetFileRequest, context: Context) -> control_pb2.FileView:
+        return await self._handlers.secrets.get(request, caller_of(context))
 
-    async def ListSecrets(self, request: api.ListFilesRequest, context: Context) -> api.ListFilesResponse:
-        return await self._nouns.secrets.list(request)
+    async def ListSecrets(
+        self, request: control_pb2.ListFilesRequest, context: Context
+    ) -> control_pb2.ListFilesResponse:
+        return await self._handlers.secrets.list(request, caller_of(context))
 
-    async def RemoveSecret(self, request: api.RemoveFileRequest, context: Context) -> api.RemoveFileResponse:
-        return await self._nouns.secrets.remove(request)
+    async def RemoveSecret(
+        self, request: control_pb2.RemoveFileRequest, context: Context
+    ) -> control_pb2.RemoveFileResponse:
+        return await self._handlers.secrets.remove(request, caller_of(context))
 
-    async def CreateConfig(self, request: api.CreateFileRequest, context: Context) -> api.FileView:
-        return await self._nouns.configs.create(request)
+    async def CreateConfig(self, request: control_pb2.CreateFileRequest, context: Context) -> control_pb2.FileView:
+        return await self._handlers.configs.create(request, caller_of(context))
 
-    async def UpdateConfig(self, request: api.UpdateFileRequest, context: Context) -> api.UpdateFileResponse:
-        return await self._nouns.configs.update(request)
+    async def UpdateConfig(
+        self, request: control_pb2.UpdateFileRequest, context: Context
+    ) -> control_pb2.UpdateFileResponse:
+        return await self._handlers.configs.update(request, caller_of(context))
 
-    async def GetConfig(self, request: api.GetFileRequest, context: Context) -> api.FileView:
-        return await self._nouns.configs.get(request)
+    async def GetConfig(self, request: control_pb2.GetFileRequest, context: Context) -> control_pb2.FileView:
+        return await self._handlers.configs.get(request, caller_of(context))
 
-    async def ListConfigs(self, request: api.ListFilesRequest, context: Context) -> api.ListFilesResponse:
-        return await self._nouns.configs.list(request)
+    async def ListConfigs(
+        self, request: control_pb2.ListFilesRequest, context: Context
+    ) -> control_pb2.ListFilesResponse:
+        return await self._handlers.configs.list(request, caller_of(context))
 
-    async def RemoveConfig(self, request: api.RemoveFileRequest, context: Context) -> api.RemoveFileResponse:
-        return await self._nouns.configs.remove(request)
+    async def RemoveConfig(
+        self, request: control_pb2.RemoveFileRequest, context: Context
+    ) -> control_pb2.RemoveFileResponse:
+        return await self._handlers.configs.remove(request, caller_of(context))
 
-    async def CheckNetwork(self, request: api.CheckNetworkRequest, context: Context) -> api.CheckNetworkResponse:
-        return await self._nouns.network_check.check(request)
+    async def CheckNetwork(
+        self, request: control_pb2.CheckNetworkRequest, context: Context
+    ) -> control_pb2.CheckNetworkResponse:
+        return await self._handlers.network_check.check(request, caller_of(context))
 
-    async def CreateVolume(self, request: api.CreateVolumeRequest, context: Context) -> api.VolumeView:
-        return await self._nouns.volumes.create(request)
+    async def CreateVolume(self, request: control_pb2.CreateVolumeRequest, context: Context) -> control_pb2.VolumeView:
+        return await self._handlers.volumes.create(request, caller_of(context))
 
-    async def GetVolume(self, request: api.GetVolumeRequest, context: Context) -> api.VolumeView:
-        return await self._nouns.volumes.get(request)
+    async def GetVolume(self, request: control_pb2.GetVolumeRequest, context: Context) -> control_pb2.VolumeView:
+        return await self._handlers.volumes.get(request, caller_of(context))
 
-    async def ListVolumes(self, request: api.ListVolumesRequest, context: Context) -> api.ListVolumesResponse:
-        return await self._nouns.volumes.list(request)
+    async def ListVolumes(
+        self, request: control_pb2.ListVolumesRequest, context: Context
+    ) -> control_pb2.ListVolumesResponse:
+        return await self._handlers.volumes.list(request, caller_of(context))
 
-    async def RemoveVolume(self, request: api.RemoveVolumeRequest, context: Context) -> api.RemoveVolumesResponse:
-        return await self._nouns.volumes.remove(request)
+    async def RemoveVolume(
+        self, request: control_pb2.RemoveVolumeRequest, context: Context
+    ) -> control_pb2.RemoveVolumesResponse:
+        return await self._handlers.volumes.remove(request, caller_of(context))
 
-    async def PruneVolumes(self, request: api.PruneVolumesRequest, context: Context) -> api.RemoveVolumesResponse:
-        return await self._nouns.volumes.prune(request)
+    async def PruneVolumes(
+        self, request: control_pb2.PruneVolumesRequest, context: Context
+    ) -> control_pb2.RemoveVolumesResponse:
+        return await self._handlers.volumes.prune(request, caller_of(context))
 
-    async def MoveVolume(self, request: api.MoveVolumeRequest, context: Context) -> api.VolumeView:
-        return await self._nouns.volume_moves.move(request)
+    async def MoveVolume(self, request: control_pb2.MoveVolumeRequest, context: Context) -> control_pb2.VolumeView:
+        return await self._handlers.volume_moves.move(request, caller_of(context))
 
-    async def CancelVolumeMove(self, request: api.CancelVolumeMoveRequest, context: Context) -> api.VolumeView:
-        return await self._nouns.volume_moves.cancel(request)
+    async def CancelVolumeMove(
+        self, request: control_pb2.CancelVolumeMoveRequest, context: Context
+    ) -> control_pb2.VolumeView:
+        return await self._handlers.volume_moves.cancel(request, caller_of(context))
 
-    async def ListManagers(self, request: api.ListManagersRequest, context: Context) -> api.ListManagersResponse:
-        return await self._nouns.managers.list(request)
+    async def ListManagers(
+        self, request: control_pb2.ListManagersRequest, context: Context
+    ) -> control_pb2.ListManagersResponse:
+        return await self._handlers.managers.list(request, caller_of(context))
 
-    async def RemoveManager(self, request: api.RemoveManagerRequest, context: Context) -> api.RemoveManagerResponse:
-        return await self._nouns.managers.remove(request)
+    async def RemoveManager(
+        self, request: control_pb2.RemoveManagerRequest, context: Context
+    ) -> control_pb2.RemoveManagerResponse:
+        return await self._handlers.managers.remove(request, caller_of(context))
 
-    async def GetCluster(self, request: api.GetClusterRequest, context: Context) -> api.ClusterView:
-        return await self._nouns.cluster.get(request)
+    async def GetCluster(self, request: control_pb2.GetClusterRequest, context: Context) -> control_pb2.ClusterView:
+        return await self._handlers.cluster.get(request, caller_of(context))
 
     async def CreateJoinToken(
-        self, request: api.CreateJoinTokenRequest, context: Context
-    ) -> api.CreateJoinTokenResponse:
-        return await self._nouns.cluster.create_token(request)
+        self, request: control_pb2.CreateJoinTokenRequest, context: Context
+    ) -> control_pb2.CreateJoinTokenResponse:
+        return await self._handlers.cluster.create_token(request, caller_of(context))
 
     async def RotateJoinTokens(
-        self, request: api.CreateJoinTokenRequest, context: Context
-    ) -> api.CreateJoinTokenResponse:
-        return await self._nouns.cluster.rotate_tokens(request)
+        self, request: control_pb2.CreateJoinTokenRequest, context: Context
+    ) -> control_pb2.CreateJoinTokenResponse:
+        return await self._handlers.cluster.rotate_tokens(request, caller_of(context))
 
-    async def ListJoinTokens(self, request: api.ListJoinTokensRequest, context: Context) -> api.ListJoinTokensResponse:
-        return await self._nouns.cluster.list_tokens(request)
+    async def ListJoinTokens(
+        self, request: control_pb2.ListJoinTokensRequest, context: Context
+    ) -> control_pb2.ListJoinTokensResponse:
+        return await self._handlers.cluster.list_tokens(request, caller_of(context))
 
     async def RemoveJoinTokens(
-        self, request: api.RemoveJoinTokensRequest, context: Context
-    ) -> api.RemoveJoinTokensResponse:
-        return await self._nouns.cluster.remove_tokens(request)
+        self, request: control_pb2.RemoveJoinTokensRequest, context: Context
+    ) -> control_pb2.RemoveJoinTokensResponse:
+        return await self._handlers.cluster.remove_tokens(request, caller_of(context))
 
-    async def GetStore(self, request: api.GetStoreRequest, context: Context) -> api.StoreView:
-        return await self._nouns.cluster.store(request)
+    async def GetStore(self, request: control_pb2.GetStoreRequest, context: Context) -> control_pb2.StoreView:
+        return await self._handlers.cluster.get_store(request, caller_of(context))
 
-    async def MakeSpace(self, request: api.MakeSpaceRequest, context: Context) -> api.StoreView:
-        return await self._nouns.cluster.make_space(request)
+    async def CompactStore(self, request: control_pb2.CompactStoreRequest, context: Context) -> control_pb2.StoreView:
+        return await self._handlers.cluster.compact_store(request, caller_of(context))
 
-    async def RotateNetworkKeys(self, request: api.RotateNetworkKeysRequest, context: Context) -> api.ClusterView:
-        return await self._nouns.cluster.rotate_network_keys(request)
+    async def RotateNetworkKeys(
+        self, request: control_pb2.RotateNetworkKeysRequest, context: Context
+    ) -> control_pb2.ClusterView:
+        return await self._handlers.cluster.rotate_network_keys(request, caller_of(context))
 
-    async def Stats(self, request: api.StatsRequest, context: Context) -> AsyncGenerator[api.StatsResponse]:
-        async with aclosing(self._nouns.stats.watch(request)) as responses:
+    async def Stats(
+        self, request: control_pb2.StatsRequest, context: Context
+    ) -> AsyncGenerator[control_pb2.StatsResponse]:
+        async with aclosing(self._handlers.stats.watch(request, caller_of(context))) as responses:
             async for response in responses:
                 yield response
 
-    async def Logs(self, request: api.LogsRequest, context: Context) -> AsyncGenerator[api.LogsResponse]:
-        async with aclosing(self._nouns.logs.read(request)) as responses:
+    async def Logs(
+        self, request: control_pb2.LogsRequest, context: Context
+    ) -> AsyncGenerator[control_pb2.LogsResponse]:
+        async with aclosing(self._handlers.logs.read(request, caller_of(context))) as responses:
             async for response in responses:
                 yield response
 
     async def Exec(self, request_iterator: AsyncIterator[ExecInput], context: Context) -> AsyncGenerator[ExecOutput]:
-        async with aclosing(self._nouns.exec.run(request_iterator)) as outputs:
+        async with aclosing(self._handlers.exec.run(request_iterator, caller_of(context))) as outputs:
             async for output in outputs:
                 yield output
 
     async def Attach(self, request_iterator: AsyncIterator[ExecInput], context: Context) -> AsyncGenerator[ExecOutput]:
-        async with aclosing(self._nouns.exec.attach(request_iterator)) as outputs:
+        async with aclosing(self._handlers.exec.attach(request_iterator, caller_of(context))) as outputs:
             async for output in outputs:
                 yield output

@@ -1,4 +1,4 @@
-"""The servicer of agents' sessions, and the background work of a manager for its agents."""
+"""Serves agents' sessions, and runs the background work for them."""
 
 import asyncio
 import logging
@@ -9,26 +9,26 @@ from itertools import count
 
 from grpc import aio
 
-from manager.dispatcher import admission
-from manager.dispatcher.catalogue import Catalogue
-from manager.dispatcher.drain_keeper import DrainKeeper
-from manager.dispatcher.file_contents import FileContents
-from manager.dispatcher.handshakes import Handshakes
+from manager.dispatcher.assignments.assignment_index import AssignmentIndex
+from manager.dispatcher.assignments.dirty_records import RecordRef
+from manager.dispatcher.assignments.file_delivery import FileDelivery
+from manager.dispatcher.assignments.node_assignments import AssignmentChanges, is_empty
+from manager.dispatcher.liveness.heartbeat_monitor import HeartbeatMonitor
 from manager.dispatcher.liveness.heartbeats import HEARTBEAT_SECONDS, reconnect_seconds
-from manager.dispatcher.liveness.watch import HeartbeatWatch
-from manager.dispatcher.manager_set import as_messages, manager_addresses
-from manager.dispatcher.marks import Mark
-from manager.dispatcher.meter import Meter
-from manager.dispatcher.needs import News, is_empty
-from manager.dispatcher.node_admission import NodeAdmission, removed
-from manager.dispatcher.node_records import NodeRecords, NowMs
-from manager.dispatcher.ready_keeper import ReadyKeeper
 from manager.dispatcher.records import Records
-from manager.dispatcher.session import AgentSession
-from manager.dispatcher.session_spread import SessionSpread
-from manager.dispatcher.statuses import Batch, StatusCommitter
-from manager.dispatcher.volume_records import VolumeRecords
-from manager.files.contents import Contents
+from manager.dispatcher.sessions import agent_input
+from manager.dispatcher.sessions.agent_session import AgentSession
+from manager.dispatcher.sessions.manager_set import as_messages, manager_addresses
+from manager.dispatcher.sessions.node_admission import NodeAdmission, node_removed
+from manager.dispatcher.sessions.node_status_sync import NodeStatusSync
+from manager.dispatcher.sessions.session_openings import SessionOpenings
+from manager.dispatcher.sessions.session_rate_limiter import SessionRateLimiter
+from manager.dispatcher.sessions.session_rebalancer import SessionRebalancer
+from manager.dispatcher.statuses.node_status_updates import NodeStatusUpdates, NowMs
+from manager.dispatcher.statuses.node_volumes_writer import NodeVolumesWriter
+from manager.dispatcher.statuses.task_status_writer import Batch, TaskStatusWriter
+from manager.dispatcher.withdrawals.withdrawal_coordinator import WithdrawalCoordinator
+from manager.file_contents.content_codec import ContentCodec
 from manager.store import kinds
 from manager.store.changes import Change
 from shoal.api.v1.dispatcher_pb2 import (
@@ -44,9 +44,9 @@ from shoal.api.v1.dispatcher_pb2 import (
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherServicer
 from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription
 from shoal.errors import Busy, Conflict, Exhausted, InvalidInput, PermissionDenied, ShoalError, Timeout, Unavailable
-from shoal.identity.roles import Caller, Role
-from shoal.rpc.addresses import peer_address
-from shoal.rpc.guard import caller
+from shoal.identity.roles import Role
+from shoal.rpc.caller import Caller, caller_of
+from shoal.rpc.host_port import peer_address
 from shoal.task_group import TaskGroup
 
 _log = logging.getLogger(__name__)
@@ -54,9 +54,9 @@ _log = logging.getLogger(__name__)
 HELLO_SECONDS = 30.0
 """After which a session that has said nothing ends. Agents speak at once; a busy manager may be late to listen."""
 
-_OF_MANAGERS = frozenset({kinds.MANAGER.name, kinds.REGISTERED_MANAGER.name})
+_MANAGER_KINDS = frozenset({kinds.MANAGER.name, kinds.REGISTERED_MANAGER.name})
 """Kinds of records that say which managers there are."""
-_OF_OTHERS = frozenset({kinds.NODE_STATUS.name, kinds.APPLIED.name})
+_PEER_KINDS = frozenset({kinds.NODE_STATUS.name, kinds.APPLIED.name})
 """Kinds of records that say which nodes are there, and what those of other managers have applied."""
 
 Context = aio.ServicerContext[AgentMessage, ManagerMessage]
@@ -78,43 +78,43 @@ class Dispatcher(DispatcherServicer):
         store: Records,
         manager_id: str,
         now_ms: NowMs,
-        secrets: Contents,
+        secrets: ContentCodec,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
-        identify: Callable[[Context], Caller] = caller,
+        identify: Callable[[Context], Caller] = caller_of,
     ) -> None:
         self._store = store
         self._manager_id = manager_id
         self._now_ms = now_ms
         self._heartbeat_seconds = heartbeat_seconds
         self._identify = identify
-        self._catalogue = Catalogue(store.tables)
-        self._files = FileContents(view=store.tables, secrets=secrets)
-        self._records = NodeRecords(store=store, manager_id=manager_id, now_ms=now_ms)
-        self._admission = NodeAdmission(store=store, records=self._records, now_ms=now_ms)
-        self._volumes = VolumeRecords(store=store)
-        self._committer = StatusCommitter(store=store)
-        self._watch = HeartbeatWatch(
+        self._index = AssignmentIndex(store.tables)
+        self._file_delivery = FileDelivery(view=store.tables, secrets=secrets)
+        self._node_statuses = NodeStatusUpdates(store=store, manager_id=manager_id, now_ms=now_ms)
+        self._admission = NodeAdmission(store=store, records=self._node_statuses, now_ms=now_ms)
+        self._node_volumes = NodeVolumesWriter(store=store)
+        self._task_statuses = TaskStatusWriter(store=store)
+        self._heartbeats = HeartbeatMonitor(
             store=store,
-            records=self._records,
+            records=self._node_statuses,
             manager_id=manager_id,
             heartbeat_seconds=heartbeat_seconds,
-            lost=self._lose,
+            lost=self._end_lost,
         )
         self._sessions: dict[str, AgentSession] = {}
-        self._meter = Meter(view=store.tables, heard=self._watch.heard)
-        self._handshakes = Handshakes()
-        self._ready = ReadyKeeper(
+        self._rate_limiter = SessionRateLimiter(view=store.tables, heard=self._heartbeats.heard)
+        self._openings = SessionOpenings()
+        self._status_sync = NodeStatusSync(
             store=store,
-            records=self._records,
+            records=self._node_statuses,
             admission=self._admission,
             manager_id=manager_id,
             sessions=self._sessions,
-            is_fresh=self._watch.is_fresh,
+            is_fresh=self._heartbeats.is_fresh,
         )
         # Of the time, so that a number of an earlier manager's session is never one of ours.
         self._sequences = count(now_ms() << 20)
-        self._drains = DrainKeeper(store=store, manager_id=manager_id, sessions=self._sessions)
-        self._spread = SessionSpread(view=store.tables, manager_id=manager_id, sessions=self._sessions)
+        self._withdrawals = WithdrawalCoordinator(store=store, manager_id=manager_id, sessions=self._sessions)
+        self._rebalancer = SessionRebalancer(view=store.tables, manager_id=manager_id, sessions=self._sessions)
         self._managers = manager_addresses(store.tables)
         self._running = asyncio.Event()
 
@@ -122,24 +122,24 @@ class Dispatcher(DispatcherServicer):
         """Serve until cancelled: follow the store, commit statuses, watch heartbeats."""
         await self._store.ready()
         with self._store.follow() as batches:
-            self._catalogue = Catalogue(self._store.tables)
-            self._drains.begin(self._catalogue)
-            self._admission.begin()
-            self._watch.expect_back()
+            self._index = AssignmentIndex(self._store.tables)
+            self._withdrawals.start(self._index)
+            self._admission.load()
+            self._heartbeats.start_grace()
             self._running.set()
             async with TaskGroup() as group:
                 group.create_task(self._follow(batches), name="assignments")
-                group.create_task(self._committer.run(), name="statuses")
-                group.create_task(self._watch.run(), name="heartbeats")
-                group.create_task(self._ready.run(), name="states of nodes")
-                group.create_task(self._drains.run(), name="drains")
-                group.create_task(self._spread.run(), name="spread of sessions")
+                group.create_task(self._task_statuses.run(), name="statuses")
+                group.create_task(self._heartbeats.run(), name="heartbeats")
+                group.create_task(self._status_sync.run(), name="states of nodes")
+                group.create_task(self._withdrawals.run(), name="drains")
+                group.create_task(self._rebalancer.run(), name="spread of sessions")
 
     def applied(self, node_ids: Iterable[str]) -> list[NodeApplied]:
         """How far the datapaths of those of these nodes are that have their session here."""
         newest = self._store.tables.revision
         held = [session for each in node_ids if (session := self._sessions.get(each)) is not None]
-        revisions = {session.node_id: session.revision(newest) for session in held}
+        revisions = {session.node_id: session.applied_revision(newest) for session in held}
         return [NodeApplied(node_id=each, revision=at, up_to_date=at == newest) for each, at in revisions.items()]
 
     async def Session(  # noqa: N802  # named by the protocol
@@ -155,52 +155,54 @@ class Dispatcher(DispatcherServicer):
         """
         await self._running.wait()
         node_id = self._node(self._identify(context))
-        self._meter.opening(node_id)
+        self._rate_limiter.check_open(node_id)
         about = (await _hello(requests)).description
-        self._begin(node_id)
+        self._begin_opening(node_id)
         try:
             session = await self._open(node_id, about, peer_address(context.peer()))
         except BaseException:
-            self._handshakes.end(node_id)
+            self._openings.end(node_id)
             raise
         # A generator cannot hold a task group over its yields: the reader is ended in `finally`.
         reader = asyncio.create_task(self._read(session, requests), name=f"session of {node_id}")
         try:
             yield ManagerMessage(welcome=self._welcome())
-            async with aclosing(session.messages(self._news, self._files)) as messages:
+            async with aclosing(session.messages(self._changes, self._file_delivery)) as messages:
                 async for message in messages:
-                    self._handshakes.end(node_id)
+                    self._openings.end(node_id)
                     yield message
         finally:
-            self._handshakes.end(node_id)
+            self._openings.end(node_id)
             reader.cancel()
             self._close(session)
             with suppress(asyncio.CancelledError):
                 await reader
 
-    def _node(self, who: Caller) -> str:
-        if who.role is not Role.AGENT:
-            raise PermissionDenied(f"a session is for agents; this certificate is of {who.role} {who.id}")
-        if who.id not in self._store.tables.nodes:
-            raise PermissionDenied(removed(who.id))
-        return who.id
+    def _node(self, caller: Caller) -> str:
+        if caller.role is not Role.AGENT:
+            raise PermissionDenied(
+                f"only agents can open a session; this certificate belongs to {caller.role} {caller.name}"
+            )
+        if caller.name not in self._store.tables.nodes:
+            raise PermissionDenied(node_removed(caller.name))
+        return caller.name
 
-    def _begin(self, node_id: str) -> None:
+    def _begin_opening(self, node_id: str) -> None:
         try:
-            self._handshakes.begin(node_id, asyncio.get_running_loop().time())
+            self._openings.begin(node_id, asyncio.get_running_loop().time())
         except Busy as busy:
-            self._watch.sent_away(node_id, busy.retry_after_seconds)
+            self._heartbeats.deferred(node_id, busy.retry_after_seconds)
             raise
 
     async def _open(self, node_id: str, about: NodeDescription, peer: str) -> AgentSession:
-        self._meter.opened(node_id, about.ByteSize())
-        told = await self._admission.admit(node_id, about, peer)
-        await self._records.ready(node_id, told)
+        self._rate_limiter.count_open(node_id, about.ByteSize())
+        report = await self._admission.admit(node_id, about, peer)
+        await self._node_statuses.mark_ready(node_id, report)
         if older := self._sessions.get(node_id):
-            older.end(Conflict(f"node {node_id} has opened a newer session"))
-        session = self._sessions[node_id] = AgentSession(node_id, self._sequences, told)
-        self._committer.discard(node_id)
-        self._watch.opened(node_id)
+            older.end(Conflict(f"node {node_id} opened a new session"))
+        session = self._sessions[node_id] = AgentSession(node_id, self._sequences, report)
+        self._task_statuses.discard(node_id)
+        self._heartbeats.opened(node_id)
         return session
 
     def _close(self, session: AgentSession) -> None:
@@ -208,62 +210,64 @@ class Dispatcher(DispatcherServicer):
         session.end(None)
         if self._sessions.get(session.node_id) is session:
             del self._sessions[session.node_id]
-            self._watch.closed(session.node_id)
-            self._committer.discard(session.node_id)
+            self._heartbeats.closed(session.node_id)
+            self._task_statuses.discard(session.node_id)
             # Its node may have been written DOWN before its session was at an end.
-            self._drains.look(at_all=True)
+            self._withdrawals.evaluate(all_tasks=True)
 
     async def _read(self, session: AgentSession, requests: AsyncIterator[AgentMessage]) -> None:
         try:
-            async for message in self._meter.messages(session, requests):
+            async for message in self._rate_limiter.messages(session, requests):
                 if message.WhichOneof("kind") == "volumes":
-                    await self._note_volumes(session, message.volumes)
+                    await self._write_volumes(session, message.volumes)
                 if message.WhichOneof("kind") == "network":
-                    await self._note_condition(session, message.network)
+                    await self._write_condition(session, message.network)
                 if message.WhichOneof("kind") == "description":
-                    await self._describe(session, message.description)
+                    await self._update_description(session, message.description)
                 if message.WhichOneof("kind") == "statuses":
-                    self._take(session, message.statuses)
+                    self._submit_statuses(session, message.statuses)
                 if message.WhichOneof("kind") == "applied":
                     session.applied(message.applied.sequence)
-                    self._drains.hear(session.node_id)
+                    self._withdrawals.node_applied(session.node_id)
         except aio.UsageError:
             # gRPC's word for a stream that broke while we were reading it.
-            _log.info("the stream of node %s broke", session.node_id)
+            _log.info("lost the connection to node %s", session.node_id)
         except ShoalError as error:
             if isinstance(error, Exhausted):
-                await self._admission.refuse(session.node_id, str(error))
+                await self._admission.record_error(session.node_id, str(error))
             session.end(error)
         finally:
             session.end(None)
 
-    async def _note_volumes(self, session: AgentSession, report: VolumeReport) -> None:
+    async def _write_volumes(self, session: AgentSession, report: VolumeReport) -> None:
         try:
-            await self._volumes.note(session.node_id, admission.volumes(report, self._now_ms()))
+            await self._node_volumes.write(session.node_id, agent_input.sanitize_volumes(report, self._now_ms()))
         except (Conflict, Unavailable, Timeout) as error:
             # The agent begins again, and tells it again.
-            session.end(Unavailable(f"the node's volumes could not be written: {error}"))
+            session.end(Unavailable(f"cannot write the node's volumes: {error}"))
 
-    async def _note_condition(self, session: AgentSession, condition: NetworkCondition) -> None:
+    async def _write_condition(self, session: AgentSession, condition: NetworkCondition) -> None:
         try:
-            await self._records.note(session.node_id, admission.condition(condition, self._now_ms()))
+            await self._node_statuses.set_condition(
+                session.node_id, agent_input.sanitize_condition(condition, self._now_ms())
+            )
         except (Conflict, Unavailable, Timeout) as error:
-            session.end(Unavailable(f"the condition of the node's network could not be written: {error}"))
+            session.end(Unavailable(f"cannot write the node's network condition: {error}"))
 
-    async def _describe(self, session: AgentSession, about: NodeDescription) -> None:
+    async def _update_description(self, session: AgentSession, about: NodeDescription) -> None:
         if self._sessions.get(session.node_id) is session:  # else a newer one has told it anew
-            await self._ready.describe(session, about)
+            await self._status_sync.update_description(session, about)
 
-    def _take(self, session: AgentSession, batch: StatusBatch) -> None:
-        sequence, statuses = batch.sequence, admission.statuses(batch, self._now_ms())
+    def _submit_statuses(self, session: AgentSession, batch: StatusBatch) -> None:
+        sequence, statuses = batch.sequence, agent_input.sanitize_statuses(batch, self._now_ms())
         done = partial(session.acknowledge, sequence)
-        self._committer.submit(Batch(session.node_id, statuses, done, session.end))
+        self._task_statuses.submit(Batch(session.node_id, statuses, done, session.end))
 
-    def _news(self, node_id: str, marks: Collection[Mark] | None) -> News:
-        news = self._catalogue.news(node_id, marks)
-        if is_empty(news.assignments):  # so that no answer will come
-            asyncio.get_running_loop().call_soon(self._drains.hear, node_id)
-        return news
+    def _changes(self, node_id: str, dirty: Collection[RecordRef] | None) -> AssignmentChanges:
+        changes = self._index.changes(node_id, dirty)
+        if is_empty(changes.assignments):  # so that no answer will come
+            asyncio.get_running_loop().call_soon(self._withdrawals.node_applied, node_id)
+        return changes
 
     def _welcome(self) -> Welcome:
         return Welcome(
@@ -274,28 +278,28 @@ class Dispatcher(DispatcherServicer):
 
     async def _follow(self, batches: AsyncIterator[tuple[Change, ...]]) -> None:
         async for batch in batches:
-            generation = self._drains.advance()
-            for node_id, marks in self._catalogue.update(batch).items():
+            generation = self._withdrawals.next_generation()
+            for node_id, dirty in self._index.update(batch).items():
                 if session := self._sessions.get(node_id):
-                    session.touch(generation, marks)
-            self._drains.look(at_all=any(change.kind.name in _OF_OTHERS for change in batch))
-            self._ready.look(batch)
-            if any(change.kind.name in _OF_MANAGERS for change in batch):
-                self._tell_managers()
+                    session.mark_dirty(generation, dirty)
+            self._withdrawals.evaluate(all_tasks=any(change.kind.name in _PEER_KINDS for change in batch))
+            self._status_sync.handle_changes(batch)
+            if any(change.kind.name in _MANAGER_KINDS for change in batch):
+                self._send_managers()
 
-    def _tell_managers(self) -> None:
+    def _send_managers(self) -> None:
         """Agents keep the list for the day on which this manager is away."""
-        self._spread.managers_changed()
+        self._rebalancer.managers_changed()
         managers = manager_addresses(self._store.tables)
         if managers != self._managers:
             self._managers = managers
-            told = ManagerMessage(managers=ManagerSet(managers=as_messages(managers)))
+            message = ManagerMessage(managers=ManagerSet(managers=as_messages(managers)))
             for session in self._sessions.values():
-                session.send(told)
+                session.send(message)
 
-    def _lose(self, node_id: str, message: str) -> None:
+    def _end_lost(self, node_id: str, message: str) -> None:
         if session := self._sessions.get(node_id):
-            session.end(Unavailable(f"{message}; open the session again"))
+            session.end(Unavailable(f"{message}; reconnect"))
 
 
 async def _hello(requests: AsyncIterator[AgentMessage]) -> Hello:
@@ -306,5 +310,5 @@ async def _hello(requests: AsyncIterator[AgentMessage]) -> Hello:
                     return message.hello
                 break
     except TimeoutError:
-        raise Timeout(f"the session had no Hello within {HELLO_SECONDS:g} s") from None
-    raise InvalidInput("a session begins with Hello")
+        raise Timeout(f"no Hello received within {HELLO_SECONDS:g} s") from None
+    raise InvalidInput("the first message of a session must be Hello")

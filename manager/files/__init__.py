@@ -1,1 +1,0 @@
-"""Secrets and configs as the managers keep them."""

@@ -9,12 +9,12 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from manager.leadership.lease import TTL_SECONDS, LeaseLost, held_lease
-from manager.store.backend import NO_LEASE, Backend, Compare, Compared, OutcomeUnknown, Put
+from manager.store.backend import NO_LEASE, Backend, Compare, CompareTarget, OutcomeUnknown, Put
 from manager.store.changes import put as put_record
 from manager.store.kinds import LEADER, MANAGER, REGISTERED_MANAGER
 from manager.store.store import Store
 from shoal.api.v1.cluster_pb2 import Leader, Manager, RegisteredManager
-from shoal.errors import Deposed, Timeout, Unavailable
+from shoal.errors import LeadershipLost, Timeout, Unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ RETRY_SECONDS = 0.5
 
 
 class Leadership:
-    """This manager's candidature and its entry in the list of managers.
+    """Runs for leader, and registers this manager in the list of managers.
 
     Args:
         store: running.
@@ -48,8 +48,8 @@ class Leadership:
         while True:
             try:
                 await self._term(lead)
-            except* (LeaseLost, Deposed, Unavailable, Timeout, OutcomeUnknown) as ended:
-                _log.warning("not leading: %s", _reasons(ended))
+            except* (LeaseLost, LeadershipLost, Unavailable, Timeout, OutcomeUnknown) as ended:
+                _log.warning("lost the leadership: %s", _reasons(ended))
             await asyncio.sleep(RETRY_SECONDS)
 
     async def register(self, manager: Manager) -> None:
@@ -62,7 +62,7 @@ class Leadership:
                     await self._store.transact((), (put._replace(lease=lease),))
                     await asyncio.Event().wait()
             except* (LeaseLost, Unavailable, Timeout, OutcomeUnknown) as ended:
-                _log.warning("not registered: %s", _reasons(ended))
+                _log.warning("cannot register this manager: %s", _reasons(ended))
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _register_address(self, manager: Manager) -> None:
@@ -79,19 +79,21 @@ class Leadership:
 
     async def _term(self, lead: Lead) -> None:
         async with held_lease(self._backend, ttl_seconds=self._ttl) as lease:
-            fence = await self._elected(lease)
+            fence = await self._campaign(lease)
             await self._store.reached(fence)
-            _log.info("leading since revision %d", fence)
+            _log.info("elected leader at revision %d", fence)
             await lead(fence)
 
-    async def _elected(self, lease: int) -> int:
+    async def _campaign(self, lease: int) -> int:
         """Wait until the leader's key is ours; its create revision."""
         with self._store.follow() as changes:
             while True:
                 key = LEADER.key("")
                 value = Leader(manager_id=self._id).SerializeToString()
-                outcome = await self._store.transact((Compare(key, Compared.CREATED_AT, 0),), (Put(key, value, lease),))
-                if outcome.done:
+                outcome = await self._store.transact(
+                    (Compare(key, CompareTarget.CREATED_AT, 0),), (Put(key, value, lease),)
+                )
+                if outcome.succeeded:
                     return outcome.revision
                 holder = outcome.found[key]
                 if Leader.FromString(holder.value).manager_id == self._id and holder.lease != NO_LEASE:

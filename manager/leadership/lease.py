@@ -34,7 +34,7 @@ async def held_lease(backend: Backend, *, ttl_seconds: int = TTL_SECONDS) -> Asy
     lease = await backend.grant(ttl_seconds)
     try:
         async with TaskGroup() as group:
-            keeper = group.create_task(_keep(backend, lease, ttl_seconds, asked, clock), name=f"lease {lease:x}")
+            keeper = group.create_task(_keep_alive(backend, lease, ttl_seconds, asked, clock), name=f"lease {lease:x}")
             try:
                 yield lease
             finally:
@@ -43,7 +43,7 @@ async def held_lease(backend: Backend, *, ttl_seconds: int = TTL_SECONDS) -> Asy
         await _revoke(backend, lease)
 
 
-async def _keep(backend: Backend, lease: int, ttl: int, asked: float, clock: Clock) -> None:
+async def _keep_alive(backend: Backend, lease: int, ttl: int, asked: float, clock: Clock) -> None:
     """Extend the lease for ever. It counts as lost when the TTL has passed since the last extension was asked for."""
     expires = asked + ttl
     while True:
@@ -52,11 +52,11 @@ async def _keep(backend: Backend, lease: int, ttl: int, asked: float, clock: Clo
         try:
             async with asyncio.timeout_at(expires):
                 if await backend.keep_alive(lease) <= 0:
-                    raise LeaseLost(f"etcd does not know lease {lease:x} any more")
+                    raise LeaseLost(f"lease {lease:x} has expired")
         except TimeoutError as error:
-            raise LeaseLost(f"lease {lease:x} was not extended for {ttl} s: etcd is away") from error
+            raise LeaseLost(f"lease {lease:x} was not renewed for {ttl} s: etcd is unavailable") from error
         except Unavailable as error:
-            _log.warning("lease %x was not extended, trying again: %s", lease, error)
+            _log.warning("cannot renew lease %x; retrying: %s", lease, error)
             continue
         expires = asked + ttl
 
@@ -67,4 +67,4 @@ async def _revoke(backend: Backend, lease: int) -> None:
         async with asyncio.timeout(2.0):
             await backend.revoke(lease)
     except (TimeoutError, Unavailable) as error:
-        _log.info("lease %x is left to expire: %r", lease, error)
+        _log.info("cannot revoke lease %x; it will expire: %r", lease, error)

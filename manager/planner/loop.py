@@ -1,4 +1,4 @@
-"""The planner's life while this manager leads: follow the store, plan, commit with the term's fence."""
+"""The planner's loop while this manager leads: follow the store, plan, commit with the term's fence."""
 
 import asyncio
 import logging
@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from manager.planner.agenda import Agenda
-from manager.planner.collector import uncollected
-from manager.planner.pacing import Pacing, is_patient
+from manager.planner.gc_pause import gc_paused
+from manager.planner.incremental_planner import IncrementalPlanner
+from manager.planner.pass_pacing import PassPacing, only_task_statuses
 from manager.store.backend import NoSpace
 from manager.store.changes import Expect, Write
-from manager.store.plan_sequence import Sequenced, SequencedCommits
+from manager.store.plan_sequence import CommitSequence, SequencedCommits
 from manager.store.subscription import Subscription
 from manager.store.tables import View
 from shoal import ids
@@ -27,7 +27,7 @@ _NO_SPACE_RETRY_MS = 5_000
 """Somebody has to make space first."""
 
 
-class Records(Protocol):
+class BatchStore(Protocol):
     """The part of the store that the planner needs."""
 
     @property
@@ -37,7 +37,7 @@ class Records(Protocol):
         self, writes: Sequence[Write], *, expects: Sequence[Expect] = (), fence: int | None = None
     ) -> int: ...
     async def commit_in_batches(
-        self, writes: Sequence[Write], *, fence: int | None = None, sequence: Sequenced | None = None
+        self, writes: Sequence[Write], *, fence: int | None = None, sequence: CommitSequence | None = None
     ) -> int: ...
     async def reached(self, revision: int) -> None: ...
 
@@ -51,11 +51,11 @@ class Planner:
         new_id: ids of new tasks.
     """
 
-    def __init__(self, *, store: Records, clock: Callable[[], int], new_id: NewId = ids.new_id) -> None:
+    def __init__(self, *, store: BatchStore, clock: Callable[[], int], new_id: NewId = ids.new_id) -> None:
         self._store = store
         self._clock = clock
         self._new_id = new_id
-        self._pacing = Pacing()
+        self._pacing = PassPacing()
 
     async def run(self, fence: int) -> None:
         """Plan at each change, whenever something is due, and everything at the beginning and every minute.
@@ -67,74 +67,74 @@ class Planner:
             Deposed: the term is over.
         """
         with self._store.follow() as changes:
-            agenda = Agenda(self._store.tables)
+            planner = IncrementalPlanner(self._store.tables)
             commits = SequencedCommits(store=self._store, fence=fence)
             full_at = self._clock() + FULL_PASS_MS
             while True:
-                retry_at = await self._pass(agenda, commits, changes)
-                times = [at_ms for at_ms in (full_at, agenda.wake_at_ms(), retry_at) if at_ms is not None]
-                await self._wait(changes, agenda, min(times))
+                retry_at = await self._pass(planner, commits, changes)
+                times = [at_ms for at_ms in (full_at, planner.next_due_ms(), retry_at) if at_ms is not None]
+                await self._wait(changes, planner, min(times))
                 if self._clock() >= full_at:
-                    await self._audit(changes, agenda)
+                    await self._audit(changes, planner)
                     full_at = self._clock() + FULL_PASS_MS
 
-    async def _pass(self, agenda: Agenda, commits: SequencedCommits, changes: Subscription) -> int | None:
+    async def _pass(self, planner: IncrementalPlanner, commits: SequencedCommits, changes: Subscription) -> int | None:
         """Plan and commit once; when to try again if the store was away."""
         try:
-            await commits.settle()
+            await commits.barrier()
         except (Unavailable, Timeout) as doubt:
-            _log.warning("nothing is planned until what was committed last is known: %s", doubt)
+            _log.warning("planning is paused until the result of the last commit is known: %s", doubt)
             return self._retry_at(doubt)
-        agenda.note(changes.so_far())
+        planner.observe(changes.pending_changes())
         began = _seconds()
-        with uncollected():
-            outcome = agenda.plan(now_ms=self._clock(), new_id=self._new_id)
-        self._pacing.passed(began, _seconds())
-        for service_id, error in outcome.aside.items():
+        with gc_paused():
+            result = planner.plan(now_ms=self._clock(), new_id=self._new_id)
+        self._pacing.record_pass(began, _seconds())
+        for service_id, error in result.quarantined.items():
             service = self._store.tables.services.get(service_id)
             name = service.spec.name if service is not None else service_id
-            _log.error("service %s cannot be planned and is left as it is", name, exc_info=error)
-        if not outcome.writes:
+            _log.error("planning of service %s failed; the service was left unchanged", name, exc_info=error)
+        if not result.writes:
             return None
         try:
-            await commits.commit(outcome.writes)
+            await commits.commit(result.writes)
         except (Unavailable, Timeout) as broken:
-            _log.warning("a plan of %d writes was not or only partly committed: %s", len(outcome.writes), broken)
-            agenda.plan_everything()
+            _log.warning("a plan of %d writes was not fully committed: %s", len(result.writes), broken)
+            planner.request_full_pass()
             return self._retry_at(broken)
-        _log.debug("committed a plan of %d writes", len(outcome.writes))
+        _log.debug("committed a plan of %d writes", len(result.writes))
         return None
 
     def _retry_at(self, error: Unavailable | Timeout) -> int:
         return self._clock() + (_NO_SPACE_RETRY_MS if isinstance(error, NoSpace) else _RETRY_MS)
 
-    async def _wait(self, changes: Subscription, agenda: Agenda, until_ms: int) -> None:
+    async def _wait(self, changes: Subscription, planner: IncrementalPlanner, until_ms: int) -> None:
         # Our own writes are already in the subscription, so they are noted before the next pass, late or not.
         try:
             async with asyncio.timeout(max(0, until_ms - self._clock()) / 1000):
                 batch = await anext(changes)
-                agenda.note(batch)
-                if is_patient(batch) and (rest := self._pacing.rest(_seconds())):
-                    await self._gather(changes, agenda, rest)
+                planner.observe(batch)
+                if only_task_statuses(batch) and (rest := self._pacing.remaining(_seconds())):
+                    await self._collect_statuses(changes, planner, rest)
         except TimeoutError:
             # Something may have come in the very moment in which the time was over.
-            agenda.note(changes.so_far())
+            planner.observe(changes.pending_changes())
 
-    async def _gather(self, changes: Subscription, agenda: Agenda, seconds: float) -> None:
+    async def _collect_statuses(self, changes: Subscription, planner: IncrementalPlanner, seconds: float) -> None:
         """Take statuses in for so long, or until something else comes."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 async for batch in changes:
-                    agenda.note(batch)
-                    if not is_patient(batch):
+                    planner.observe(batch)
+                    if not only_task_statuses(batch):
                         return
 
-    async def _audit(self, changes: Subscription, agenda: Agenda) -> None:
+    async def _audit(self, changes: Subscription, planner: IncrementalPlanner) -> None:
         """Others get their turn between two portions; a million tasks take 0.6 s in all."""
-        for _ in agenda.audit():
+        for _ in planner.audit():
             await asyncio.sleep(0)
-        agenda.note(changes.so_far())
-        agenda.correct()
+        planner.observe(changes.pending_changes())
+        planner.repair()
 
 
 def _seconds() -> float:

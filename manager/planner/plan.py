@@ -1,22 +1,22 @@
-"""The planner as one pure function: from a view of the store to what is to be written, and when to look again."""
+"""The planner as one pure function: from a view of the store to writes, and the time of the next pass."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from manager.planner.aside import Aside, tell
+from manager.planner.allocator.network_subnets import plan_subnets
 from manager.planner.draft import Draft
-from manager.planner.jobs import plan_job
-from manager.planner.ledger import Ledger
-from manager.planner.modes import is_job
-from manager.planner.networks import plan_subnets
-from manager.planner.reconcile import plan_service
-from manager.planner.remove import plan_removal, plan_strays
-from manager.planner.rolls import Rolls
+from manager.planner.index.resource_index import ResourceIndex
+from manager.planner.index.slot_index import SlotIndex
+from manager.planner.orchestrator.job_pass import plan_job
+from manager.planner.orchestrator.service_pass import plan_service
+from manager.planner.orchestrator.service_removal import delete_stale_statuses, plan_removal
+from manager.planner.quarantine import Quarantined, write_quarantine
+from manager.planner.spec.service_modes import is_job
 from manager.store.changes import Write
 from manager.store.tables import View
 from shoal.ids import NewId
-from shoal.network_modes import provider_of
+from shoal.networks.network_modes import network_provider
 
 
 @dataclass(frozen=True)
@@ -25,29 +25,29 @@ class Plan:
 
     Attributes:
         writes: in a safe order: after any beginning of them, planning again leads to the same end.
-        wake_at_ms: milliseconds since the Unix epoch; None when nothing is due.
+        next_due_ms: milliseconds since the Unix epoch; None when nothing is due.
     """
 
     writes: tuple[Write, ...]
-    wake_at_ms: int | None
+    next_due_ms: int | None
 
 
 @dataclass(frozen=True)
-class Scope:
+class PlanScope:
     """What a pass looks at.
 
     Attributes:
         services: ids, also of services that are gone.
-        statuses: ids of tasks whose statuses may be left over.
+        stale_statuses: ids of tasks whose statuses may be left over.
     """
 
     services: Iterable[str]
-    statuses: Iterable[str]
+    stale_statuses: Iterable[str]
 
     @staticmethod
-    def full(view: View) -> "Scope":
+    def full(view: View) -> "PlanScope":
         """Everything in the view."""
-        return Scope(services_of(view), strays(view))
+        return PlanScope(services_of(view), stale_statuses(view))
 
 
 def services_of(view: View) -> set[str]:
@@ -57,65 +57,67 @@ def services_of(view: View) -> set[str]:
     return services
 
 
-def strays(view: View) -> Iterable[str]:
-    """Ids of tasks that are gone but for their statuses."""
-    told, known = view.task_status.keys(), view.tasks.keys()
-    return () if told <= known else told - known
+def stale_statuses(view: View) -> Iterable[str]:
+    """Ids of removed tasks that have left a status."""
+    reported, known = view.task_status.keys(), view.tasks.keys()
+    return () if reported <= known else reported - known
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PassResult:
     """A plan with what an incremental pass has to remember.
 
     Attributes:
         timers: when each service of the scope is due again, milliseconds since the Unix epoch.
-        unplaced: services of the scope with tasks that found no node, and those that are being evened out.
-        aside: services of the scope that could not be planned, and why. Nothing but that is written of them.
+        blocked: services of the scope with tasks that found no node, and those that are being evened out.
+        quarantined: services of the scope that could not be planned, and why. Nothing but that is written of them.
     """
 
     writes: tuple[Write, ...]
     timers: Mapping[str, int]
-    unplaced: frozenset[str]
-    aside: Aside = field(default_factory=dict)
+    blocked: frozenset[str]
+    quarantined: Quarantined = field(default_factory=dict)
 
 
 def plan(view: View, *, now_ms: int, new_id: NewId) -> Plan:
     """Plan everything. Pure: the same view, time and ids give the same plan."""
-    scope = Scope.full(view)
-    rolls = Rolls.of(view, scope.services)
-    outcome = plan_scope(view, Ledger.of(view), rolls, scope, now_ms=now_ms, new_id=new_id)
-    return Plan(outcome.writes, min(outcome.timers.values(), default=None))
+    scope = PlanScope.full(view)
+    slot_index = SlotIndex.of(view, scope.services)
+    result = plan_scope(view, ResourceIndex.of(view), slot_index, scope, now_ms=now_ms, new_id=new_id)
+    return Plan(result.writes, min(result.timers.values(), default=None))
 
 
-def plan_scope(view: View, ledger: Ledger, rolls: Rolls, scope: Scope, *, now_ms: int, new_id: NewId) -> Outcome:
+def plan_scope(
+    view: View, resources: ResourceIndex, slot_index: SlotIndex, scope: PlanScope, *, now_ms: int, new_id: NewId
+) -> PassResult:
     """Plan some services only. Ledger and rolls are those of the view, and are so again afterwards.
 
     A service whose planning raises is set aside: what was planned with it is thrown away, and planned again without it.
     """
-    aside: dict[str, Exception] = {}
+    quarantined: dict[str, Exception] = {}
     while True:
-        with ledger.trial():
-            draft = Draft(view=view, ledger=ledger, rolls=rolls, now_ms=now_ms, new_id=new_id)
-            failed = _plan_services(draft, scope, aside)
+        with resources.tentative():
+            draft = Draft(view=view, resources=resources, slot_index=slot_index, now_ms=now_ms, new_id=new_id)
+            failed = _plan_services(draft, scope, quarantined)
             if not failed:
-                tell(draft, aside)
-                return replace(_outcome(draft), aside=aside)
-        aside |= failed
+                write_quarantine(draft, quarantined)
+                return replace(_result(draft), quarantined=quarantined)
+        quarantined |= failed
         for service_id in scope.services:  # what looked as if it had no effect may have some now
-            rolls.roll(service_id).wake_all()
+            slot_index.of_service(service_id).mark_all_dirty()
 
 
-def _plan_services(draft: Draft, scope: Scope, aside: Aside) -> dict[str, Exception]:
+def _plan_services(draft: Draft, scope: PlanScope, quarantined: Quarantined) -> dict[str, Exception]:
     """Plan all but those that are set aside already; those that fail, and how."""
     plan_subnets(draft)
     failed: dict[str, Exception] = {}
-    gone = []
-    for identifier in sorted(scope.services, key=lambda identifier: _urgency(draft.view, identifier)):
+    removed = []
+    for identifier in sorted(scope.services, key=lambda identifier: _by_priority(draft.view, identifier)):
         service = draft.view.services.get(identifier)
-        if identifier in aside:
+        if identifier in quarantined:
             continue
         if service is None:
-            gone.append(identifier)
+            removed.append(identifier)
             continue
         try:
             (plan_job if is_job(service.spec) else plan_service)(draft, service)
@@ -123,25 +125,25 @@ def _plan_services(draft: Draft, scope: Scope, aside: Aside) -> dict[str, Except
             raise
         except Exception as error:
             failed[identifier] = error
-    failed |= _plan_gone(draft, gone)
-    plan_strays(draft, sorted(scope.statuses))
+    failed |= _plan_removed(draft, removed)
+    delete_stale_statuses(draft, sorted(scope.stale_statuses))
     return failed
 
 
-def _outcome(draft: Draft) -> Outcome:
-    return Outcome(draft.writes(), draft.timers, frozenset(draft.unplaced))
+def _result(draft: Draft) -> PassResult:
+    return PassResult(draft.writes(), draft.timers, frozenset(draft.blocked))
 
 
-def _urgency(view: View, service_id: str) -> tuple[int, bool, str]:
+def _by_priority(view: View, service_id: str) -> tuple[int, bool, str]:
     """Sorts services: the highest priority first, so that it takes what there is; who shares a network after whose it
     is."""
     service = view.services.get(service_id)
     if service is None:
         return 0, False, service_id
-    return -service.spec.priority, bool(provider_of(service.spec.task)), service_id
+    return -service.spec.priority, bool(network_provider(service.spec.task)), service_id
 
 
-def _plan_gone(draft: Draft, services: list[str]) -> dict[str, Exception]:
+def _plan_removed(draft: Draft, services: list[str]) -> dict[str, Exception]:
     """Clear up after services that are gone; those for which that fails, and how."""
     failed: dict[str, Exception] = {}
     if not services:

@@ -1,6 +1,6 @@
 """What the store needs of etcd, and no more: pages at a pinned revision, transactions, a watch, leases.
 
-`manager.store.etcd` implements it over gRPC and `tests/fakes` in memory; one contract suite runs on both. All methods
+`manager.etcd.client` implements it over gRPC and `tests/fakes` in memory; one contract suite runs on both. All methods
 raise `Unavailable` when etcd is away and the call surely did nothing, `NoSpace` when etcd's quota is used up, and
 `HistoryReplaced` when another cluster of etcd answers than the first time.
 """
@@ -15,7 +15,7 @@ from shoal.errors import Exhausted, Unavailable
 NO_LEASE = 0
 
 
-class Record(NamedTuple):
+class KeyValue(NamedTuple):
     """A key as it lies in etcd."""
 
     key: bytes
@@ -26,14 +26,14 @@ class Record(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Part of a range.
+    """One page of a range.
 
     Attributes:
         revision: at which it was read; ask for the next page at the same one.
         next_key: where the next page starts; None when this was the last.
     """
 
-    records: Sequence[Record]
+    records: Sequence[KeyValue]
     revision: int
     next_key: bytes | None
 
@@ -41,11 +41,11 @@ class Page(NamedTuple):
 class Reading(NamedTuple):
     """Keys as they were at one revision, without the absent ones."""
 
-    records: Mapping[bytes, Record]
+    records: Mapping[bytes, KeyValue]
     revision: int
 
 
-class Event(NamedTuple):
+class KeyEvent(NamedTuple):
     """One key's change; a deletion has no value."""
 
     key: bytes
@@ -54,10 +54,10 @@ class Event(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Events in order, whole revisions only; everything up to `revision` has now been told."""
+    """Events in order, whole revisions only; all events up to `revision` have been delivered."""
 
     revision: int
-    events: Sequence[Event]
+    events: Sequence[KeyEvent]
 
 
 class Put(NamedTuple):
@@ -70,7 +70,7 @@ class Delete(NamedTuple):
     key: bytes
 
 
-class Compared(Enum):
+class CompareTarget(Enum):
     """Which of a key's revisions is compared, and how. An absent key's revisions are 0."""
 
     MODIFIED_AT = "mod revision equals"
@@ -80,30 +80,30 @@ class Compared(Enum):
 
 class Compare(NamedTuple):
     key: bytes
-    what: Compared
+    what: CompareTarget
     revision: int
 
-    def holds(self, record: Record | None) -> bool:
+    def holds(self, found: KeyValue | None) -> bool:
         """Whether the condition is met by a key as it was read; None stands for an absent key."""
-        if self.what is Compared.CREATED_AT:
-            return self.revision == (record.create_revision if record else 0)
-        modified = record.mod_revision if record else 0
-        return modified == self.revision if self.what is Compared.MODIFIED_AT else modified > self.revision
+        if self.what is CompareTarget.CREATED_AT:
+            return self.revision == (found.create_revision if found else 0)
+        modified = found.mod_revision if found else 0
+        return modified == self.revision if self.what is CompareTarget.MODIFIED_AT else modified > self.revision
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of a transaction.
+class TxnResult:
+    """The result of a transaction.
 
     Attributes:
-        done: whether all conditions held, so that all operations were made.
+        succeeded: whether all conditions held, so that all operations were made.
         revision: etcd's after the transaction; the written keys' mod revision when it was done.
         found: the compared keys as they were when a condition failed, without the absent ones; else empty.
     """
 
-    done: bool
+    succeeded: bool
     revision: int
-    found: Mapping[bytes, Record] = field(default_factory=dict)
+    found: Mapping[bytes, KeyValue] = field(default_factory=dict)
 
 
 class Compacted(Exception):
@@ -129,7 +129,7 @@ class RequestTooLarge(Unavailable):
 
 
 class NoSpace(Exhausted, Unavailable):
-    """etcd's quota is used up: it answers reads and refuses writes until somebody makes space.
+    """etcd's quota is exceeded: it answers reads and rejects writes until it is compacted and defragmented.
 
     The transaction that uses up the last of it is made although etcd answers with this
     (https://github.com/etcd-io/etcd/issues/16659), so after this, too, only a read tells what was written.
@@ -163,7 +163,7 @@ class Backend(Protocol):
         """Some keys at one revision, linearizable."""
         ...
 
-    async def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> Outcome:
+    async def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> TxnResult:
         """One transaction. Not retried.
 
         Raises:

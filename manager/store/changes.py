@@ -1,4 +1,4 @@
-"""What is asked of the store and what it tells: writes with their conditions, and the changes that came of them."""
+"""Writes, their preconditions, and the changes that result from them."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

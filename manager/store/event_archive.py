@@ -1,4 +1,4 @@
-"""Events of the last day in etcd, beside the records: no store watches them, and no snapshot has them.
+"""Keeps the events of the last day in etcd, apart from the records: not watched, and not part of snapshots.
 
 They lie in chunks of some hundred, compressed, whose keys are in the order of time. The newest chunk is written again
 as it grows, so that their number is bounded as their size is. One writer: a chunk is written in a transaction that
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
-from manager.store.backend import Backend, Compare, Compared, Delete, Put, Record, prefix_end
+from manager.store.backend import Backend, Compare, CompareTarget, Delete, KeyValue, Put, prefix_end
 from manager.store.kinds import LEADER
 from shoal.api.v1.event_pb2 import Event, EventChunk
-from shoal.errors import Deposed
+from shoal.errors import LeadershipLost
 
 PREFIX = "/shoal/events/"
-KEPT_MS = 24 * 3_600_000
-MOST_BYTES = 16 << 20
+RETENTION_MS = 24 * 3_600_000
+MAX_BYTES = 16 << 20
 """Of all chunks as they lie in etcd."""
 CHUNK_BYTES = 64 << 10
 """Of events, before they are compressed, after which another chunk begins."""
@@ -26,7 +26,7 @@ CHUNK_MS = 600_000
 """After which another chunk begins."""
 
 _PAGE = 16
-_MOST_DELETED = 64
+_MAX_DELETED = 64
 
 
 @dataclass
@@ -38,33 +38,33 @@ class _Chunk:
 
 
 class EventArchive:
-    """Reads by anybody at any time. For writing, `begin` a term and then `append`.
+    """Reads by anybody at any time. For writing, `load` a term and then `append`.
 
     Args:
-        most_bytes: kept in etcd; the oldest chunks go first.
+        max_bytes: kept in etcd; the oldest chunks go first.
     """
 
-    def __init__(self, backend: Backend, *, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, backend: Backend, *, max_bytes: int = MAX_BYTES) -> None:
         self._backend = backend
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._chunks: list[_Chunk] = []
         self._current = EventChunk()
         self._current_bytes = 0
-        self._begins_ms = 0
+        self._complete_since_ms = 0
 
-    async def begin(self) -> int:
+    async def load(self) -> int:
         """Learn what there is; when the last event that was kept happened, milliseconds since the Unix epoch, 0: none.
 
         Raises:
             Unavailable: etcd is away.
         """
         self._chunks, self._current = [], EventChunk()
-        newest: Record | None = None
+        newest: KeyValue | None = None
         async for record in self._records(0):
             self._chunks.append(_Chunk(record.key, len(record.value)))
             newest = record
         last = _decoded(newest) if newest is not None else EventChunk()
-        self._begins_ms = last.begins_ms
+        self._complete_since_ms = last.complete_since_ms
         return last.last_ms
 
     async def append(self, events: Sequence[Event], missing: int, *, fence: int, now_ms: int) -> None:
@@ -78,24 +78,24 @@ class EventArchive:
         Raises:
             Deposed: the term is over. Unavailable, OutcomeUnknown, Exhausted: etcd is away or full.
         """
-        begins = not self._chunks or not self._current.events or self._is_full(events)
+        is_new = not self._chunks or not self._current.events or self._is_full(events)
         chunk = EventChunk()
-        if not begins:
+        if not is_new:
             chunk.CopyFrom(self._current)
         chunk.events.extend(events)
-        chunk.missing += missing
+        chunk.dropped += missing
         chunk.last_ms = events[-1].at_ms
-        kept = self._chunks if begins else self._chunks[:-1]
-        going = self._going(kept, now_ms)
-        chunk.begins_ms = self._begins_ms
+        kept = self._chunks if is_new else self._chunks[:-1]
+        expired = self._expired(kept, now_ms)
+        chunk.complete_since_ms = self._complete_since_ms
         value = _encoded(chunk)
-        new = _Chunk(_key(chunk.events[0].at_ms, fence) if begins else self._chunks[-1].key, len(value))
-        term = Compare(LEADER.key(""), Compared.CREATED_AT, fence)
-        outcome = await self._backend.txn([term], [Put(new.key, value), *(Delete(each.key) for each in going)])
-        if not outcome.done:
-            raise Deposed(f"the term that began at revision {fence} is over; no events were kept")
-        self._chunks = [*kept[len(going) :], new]
-        self._current_bytes = (0 if begins else self._current_bytes) + sum(each.ByteSize() for each in events)
+        new = _Chunk(_key(chunk.events[0].at_ms, fence) if is_new else self._chunks[-1].key, len(value))
+        term = Compare(LEADER.key(""), CompareTarget.CREATED_AT, fence)
+        outcome = await self._backend.txn([term], [Put(new.key, value), *(Delete(each.key) for each in expired)])
+        if not outcome.succeeded:
+            raise LeadershipLost(f"the term that began at revision {fence} has ended; no events were saved")
+        self._chunks = [*kept[len(expired) :], new]
+        self._current_bytes = (0 if is_new else self._current_bytes) + sum(each.ByteSize() for each in events)
         self._current = chunk
 
     async def read(self, since_ms: int) -> AsyncGenerator[EventChunk, None]:
@@ -108,22 +108,22 @@ class EventArchive:
     def _is_full(self, events: Sequence[Event]) -> bool:
         return self._current_bytes >= CHUNK_BYTES or events[-1].at_ms >= self._current.events[0].at_ms + CHUNK_MS
 
-    def _going(self, kept: Sequence[_Chunk], now_ms: int) -> list[_Chunk]:
+    def _expired(self, kept: Sequence[_Chunk], now_ms: int) -> list[_Chunk]:
         """The oldest, as far as they are too old or too many; of the latter, notes since when all are there."""
-        old = _key(now_ms - KEPT_MS - CHUNK_MS, 0)
+        old = _key(now_ms - RETENTION_MS - CHUNK_MS, 0)
         left = sum(chunk.size for chunk in kept) + CHUNK_BYTES
-        going: list[_Chunk] = []
+        expired: list[_Chunk] = []
         for place, chunk in enumerate(kept):
             too_old = chunk.key < old
-            if len(going) == _MOST_DELETED or not (too_old or left > self._most_bytes):
+            if len(expired) == _MAX_DELETED or not (too_old or left > self._max_bytes):
                 break
             if not too_old:
-                self._begins_ms = _ms_of(kept[place + 1].key) if place + 1 < len(kept) else now_ms
-            going.append(chunk)
+                self._complete_since_ms = _ms_of(kept[place + 1].key) if place + 1 < len(kept) else now_ms
+            expired.append(chunk)
             left -= chunk.size
-        return going
+        return expired
 
-    async def _records(self, since_ms: int) -> AsyncGenerator[Record, None]:
+    async def _records(self, since_ms: int) -> AsyncGenerator[KeyValue, None]:
         key: bytes | None = _key(since_ms, 0)
         while key is not None:
             page = await self._backend.range(key, prefix_end(PREFIX.encode()), limit=_PAGE)
@@ -145,9 +145,9 @@ def _encoded(chunk: EventChunk) -> bytes:
     return zlib.compress(chunk.SerializeToString(), 3)
 
 
-def _decoded(record: Record) -> EventChunk:
+def _decoded(record: KeyValue) -> EventChunk:
     """What cannot be read, as that of another version, is a chunk of which something is missing: a leader goes on."""
     try:
         return EventChunk.FromString(zlib.decompress(record.value))
     except (zlib.error, DecodeError):
-        return EventChunk(missing=1, last_ms=_ms_of(record.key))
+        return EventChunk(dropped=1, last_ms=_ms_of(record.key))

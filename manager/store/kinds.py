@@ -54,7 +54,7 @@ AUTOSCALE = Kind("autoscale", service_pb2.AutoscaleStatus, "autoscale/", "", "au
 TASK = Kind("task", task_pb2.Task, "tasks/", "", "planner")
 # A status is deleted by the planner together with its task, so that none is left behind.
 TASK_STATUS = Kind("task status", task_pb2.TaskStatus, "status/", "", "dispatcher")
-# Its identity is added by the dispatcher, once.
+# Created by the certificate authority when the node joins; the dispatcher adds its identity once.
 NODE = Kind("node", node_pb2.Node, "nodes/", "/spec", "control API")
 NODE_STATUS = Kind("node status", node_pb2.NodeStatus, "nodes/", "/status", "dispatcher")
 NETWORK = Kind("network", network_pb2.Network, "networks/", "/spec", "control API")
@@ -65,13 +65,15 @@ SECRET_VERSION = Kind("secret version", file_pb2.FileVersion, "secret-versions/"
 CONFIG = Kind("config", file_pb2.File, "configs/", "", "control API")
 CONFIG_VERSION = Kind("config version", file_pb2.FileVersion, "config-versions/", "", "control API")
 VOLUME = Kind("volume", volume_pb2.Volume, "volumes/", "", "control API")
-# Of a volume of a CSI driver; deleted by the control API together with the volume.
-VOLUME_STATUS = Kind("volume status", volume_pb2.VolumeStatus, "volume-status/", "", "volume keeper")
+# Written by the leader: of CSI volumes by their reconciler, of local ones by the volume mover; deleted with the volume.
+VOLUME_STATUS = Kind(
+    "volume status", volume_pb2.VolumeStatus, "volume-status/", "", "CSI volume reconciler, volume mover"
+)
 # Identifier: "<volume id>/<slot>".
-VOLUME_SLOT = Kind("volume slot", volume_pb2.VolumeSlot, "volume-slots/", "", "planner")
+VOLUME_HOME = Kind("volume slot", volume_pb2.VolumeHome, "volume-slots/", "", "planner")
 NODE_VOLUMES = Kind("node volumes", volume_pb2.NodeVolumes, "node-volumes/", "", "dispatcher")
 # Identifier: "service/<name>", "network/<name>", "node/<hostname>", "node-address/<address>" and the like.
-# Names are unique because a creation compares that its own is absent.
+# Unique, since creating one requires that it is absent.
 NAME = Kind("name", meta_pb2.Name, "names/", "", "control API")
 MANAGER = Kind("manager", cluster_pb2.Manager, "managers/", "", "that manager")
 # Lasts while the manager is away.
@@ -82,12 +84,12 @@ REGISTERED_MANAGER = Kind(
     "",
     "that manager; control API removes it",
 )
-# Written while a task that is to stop waits for other managers' nodes. Identifier: the manager's.
+# Written while a stopping task waits for nodes of other managers. Identifier: the manager's.
 APPLIED = Kind("applied", cluster_pb2.ManagerApplied, "applied/", "", "that manager")
 # Singletons: the identifier is empty.
 CLUSTER = Kind("cluster", cluster_pb2.Cluster, "cluster", "", "certificate authority")
 JOIN_TOKEN = Kind("join token", cluster_pb2.JoinToken, "join-tokens/", "", "certificate authority")
-# Nodes' keys for encrypted networks: their generation. The keys themselves are in no record.
+# A singleton: the generation of nodes' keys for encrypted networks. The keys themselves are in no record.
 # One record, made with the cluster's own and anew by each restoration. Identifier: the epoch's.
 EPOCH = Kind("epoch", cluster_pb2.Epoch, "epochs/", "", "certificate authority, restoration")
 OVERLAY_KEYS = Kind("overlay keys", cluster_pb2.OverlayKeys, "overlay-keys", "", "control API")
@@ -111,7 +113,7 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     CONFIG_VERSION,
     VOLUME,
     VOLUME_STATUS,
-    VOLUME_SLOT,
+    VOLUME_HOME,
     NODE_VOLUMES,
     NAME,
     MANAGER,
@@ -130,7 +132,7 @@ _BY_PREFIX: dict[str, tuple[Kind[Message], ...]] = {
 }
 
 
-def locate(key: bytes) -> tuple[Kind[Message], str] | None:
+def parse_key(key: bytes) -> tuple[Kind[Message], str] | None:
     """The kind and identifier of a key, or None when it is of no kind that this version knows."""
     below = key[len(ROOT) :].decode()
     folder, slash, _ = below.partition("/")

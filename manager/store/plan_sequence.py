@@ -1,4 +1,4 @@
-"""The order of one term's planner transactions: each demands the one before, so that none is made late.
+"""Orders the planner's transactions of a term: each requires the previous one, so that none is applied late.
 
 A transaction whose answer was lost may still be on its way through etcd, and its fence holds as long as the term does.
 Made after the planner has planned anew, it would fill slots twice and bring deleted tasks back. So each transaction
@@ -22,13 +22,13 @@ class Commits(Protocol):
         self, writes: Sequence[Write], *, expects: Sequence[Expect] = (), fence: int | None = None
     ) -> int: ...
     async def commit_in_batches(
-        self, writes: Sequence[Write], *, fence: int | None = None, sequence: "Sequenced | None" = None
+        self, writes: Sequence[Write], *, fence: int | None = None, sequence: "CommitSequence | None" = None
     ) -> int: ...
     async def reached(self, revision: int) -> None: ...
 
 
-class Sequenced(Protocol):
-    """Where a transaction stands among those of its term."""
+class CommitSequence(Protocol):
+    """The position of a transaction in its term's sequence."""
 
     def following(self) -> tuple[Write, Expect]:
         """The write that the next transaction has to make besides its own, and its condition."""
@@ -40,7 +40,7 @@ class Sequenced(Protocol):
 
 
 class SequencedCommits:
-    """Commits of one term, one after the other. Implements `Sequenced`; not for several tasks at once.
+    """Commits of one term, one after the other. Implements `CommitSequence`; not for several tasks at once.
 
     Args:
         fence: the term's number.
@@ -52,8 +52,8 @@ class SequencedCommits:
         self._number = 0
         self._version: int | None = None
 
-    async def settle(self) -> None:
-        """Make sure that no transaction is under way and that the tables have all there were. Quick when that is known.
+    async def barrier(self) -> None:
+        """Wait until no transaction is in flight and the tables have all earlier ones. Quick if that is known.
 
         To be called before what is committed next is decided.
 
@@ -66,19 +66,19 @@ class SequencedCommits:
             self._version = revision
 
     async def commit(self, writes: Sequence[Write]) -> int:
-        """Make the writes in order, in as many transactions as their bounds demand. `settle` comes first.
+        """Make the writes in order, in as many transactions as their bounds demand. `barrier` comes first.
 
         Returns:
             The last transaction's revision.
 
         Raises:
-            As `Store.commit_in_batches`; what was decided is void then, and `settle` is due.
+            As `Store.commit_in_batches`; what was decided is void then, and `barrier` is due.
         """
         try:
             return await self._store.commit_in_batches(writes, fence=self._fence, sequence=self)
         except Conflict as error:
             self._version = None
-            raise Unavailable(f"a transaction that was in doubt has been made meanwhile: {error}") from error
+            raise Unavailable(f"a transaction with an unknown outcome was applied meanwhile: {error}") from error
         except ShoalError:
             self._version = None
             raise

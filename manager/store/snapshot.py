@@ -1,6 +1,6 @@
 """All records of a cluster in one file: written at one revision while managers go on, read into an empty etcd.
 
-A gzip stream, which tells by itself when it is cut or damaged: a line that names the form, a line of JSON (`About`),
+A gzip stream, which tells by itself when it is cut or damaged: a line that names the form, a line of JSON (`SnapshotInfo`),
 then of each record the lengths of key and value, 4 bytes each in network order, and their bytes.
 """
 
@@ -22,7 +22,7 @@ from manager.store.kinds import (
     PLAN_SEQUENCE,
     REGISTERED_MANAGER,
     ROOT,
-    locate,
+    parse_key,
 )
 from manager.store.transaction import MAX_BYTES, size
 from shoal import ids
@@ -31,15 +31,15 @@ from shoal.errors import InvalidInput, NotFound, Refused, Unavailable
 from shoal.identity.private_files import write_atomically
 from shoal.ids import NewId
 
-_FORM = b"shoal snapshot 1\n"
+_FORMAT = b"shoal snapshot 1\n"
 _LENGTHS = struct.Struct("!II")
 _PAGE = 2000
-_OF_LIVES = frozenset(kind.name for kind in (LEADER, MANAGER, REGISTERED_MANAGER, APPLIED, EPOCH, PLAN_SEQUENCE))
+_NOT_RESTORED = frozenset(kind.name for kind in (LEADER, MANAGER, REGISTERED_MANAGER, APPLIED, EPOCH, PLAN_SEQUENCE))
 """What says which managers live and how far they are: nothing of it holds after a restoration."""
 
 
 @dataclass(frozen=True)
-class About:
+class SnapshotInfo:
     """What a snapshot is of.
 
     Attributes:
@@ -54,7 +54,7 @@ class About:
     records: int
 
 
-async def save(backend: Backend, file: Path, now_ms: Callable[[], int]) -> About:
+async def save(backend: Backend, file: Path, now_ms: Callable[[], int]) -> SnapshotInfo:
     """Write all records as they are at one revision. The file is for its owner alone, whole or not there.
 
     Raises:
@@ -64,17 +64,19 @@ async def save(backend: Backend, file: Path, now_ms: Callable[[], int]) -> About
     puts, revision = await _read_all(backend)
     cluster = next((put for put in puts if put.key == CLUSTER.key("")), None)
     if cluster is None:
-        raise NotFound("there is no cluster in this etcd; nothing was written")
-    about = About(Cluster.FromString(cluster.value).meta.id, revision, now_ms(), len(puts))
-    content = gzip.compress(b"".join(_content(about, puts)), compresslevel=6)
+        raise NotFound("etcd contains no cluster; nothing was written")
+    info = SnapshotInfo(Cluster.FromString(cluster.value).meta.id, revision, now_ms(), len(puts))
+    content = gzip.compress(b"".join(_content(info, puts)), compresslevel=6)
     try:
         write_atomically(file, content)
     except OSError as error:
         raise Unavailable(f"cannot write {file}: {error.strerror}") from error
-    return about
+    return info
 
 
-async def restore(backend: Backend, file: Path, *, now_ms: Callable[[], int], new_id: NewId = ids.new_id) -> About:
+async def restore(
+    backend: Backend, file: Path, *, now_ms: Callable[[], int], new_id: NewId = ids.new_id
+) -> SnapshotInfo:
     """Write the records of a snapshot into an etcd that has none, and begin another epoch: managers that still have
     what was there before write nothing any more.
 
@@ -83,21 +85,21 @@ async def restore(backend: Backend, file: Path, *, now_ms: Callable[[], int], ne
         Refused: there are records already.
         Unavailable: etcd is away, or the file cannot be read.
     """
-    about, puts = read(file)
+    info, puts = read(file)
     start = ROOT.encode()
     if (await backend.range(start, prefix_end(start), limit=1)).records:
-        raise Refused("this etcd has records of a cluster already; a snapshot is restored into an empty one only")
+        raise Refused("etcd already contains a cluster; restore a snapshot to an empty etcd")
     epoch = Epoch(id=new_id(), started_at_ms=now_ms())
-    puts = [put for put in puts if _outlives(put.key)]
+    puts = [put for put in puts if _is_restored(put.key)]
     puts.append(Put(EPOCH.key(epoch.id), epoch.SerializeToString()))
     # What makes it a cluster comes last: no manager takes a part for the whole.
     puts.sort(key=lambda put: put.key == CLUSTER.key(""))
     for batch in _batches(puts, backend.max_operations):
         await backend.txn((), batch)
-    return about
+    return info
 
 
-def read(file: Path) -> tuple[About, list[Put]]:
+def read(file: Path) -> tuple[SnapshotInfo, list[Put]]:
     """What is in a file.
 
     Raises:
@@ -105,19 +107,19 @@ def read(file: Path) -> tuple[About, list[Put]]:
     """
     try:
         with gzip.open(file, "rb") as stream:
-            if stream.readline() != _FORM:
-                raise ValueError("another form")
-            about = About(**json.loads(stream.readline()))
+            if stream.readline() != _FORMAT:
+                raise ValueError("unknown format")
+            info = SnapshotInfo(**json.loads(stream.readline()))
             puts = list(_records(stream))
     except FileNotFoundError:
         raise NotFound(f"{file} does not exist") from None
     except (gzip.BadGzipFile, EOFError, zlib.error, ValueError, TypeError, struct.error) as error:
-        raise InvalidInput(f"{file} is not a whole snapshot: {error}") from error
+        raise InvalidInput(f"{file} is not a valid snapshot: {error}") from error
     except OSError as error:
         raise Unavailable(f"cannot read {file}: {error.strerror}") from error
-    if len(puts) != about.records:
-        raise InvalidInput(f"{file} is not a whole snapshot: {len(puts)} of {about.records} records")
-    return about, puts
+    if len(puts) != info.records:
+        raise InvalidInput(f"{file} is incomplete: it contains {len(puts)} of {info.records} records")
+    return info, puts
 
 
 async def _read_all(backend: Backend) -> tuple[list[Put], int]:
@@ -126,20 +128,20 @@ async def _read_all(backend: Backend) -> tuple[list[Put], int]:
     while True:
         page = await backend.range(key, end, revision=revision, limit=_PAGE)
         revision = page.revision
-        puts += [Put(each.key, each.value) for each in page.records if _outlives(each.key)]
+        puts += [Put(each.key, each.value) for each in page.records if _is_restored(each.key)]
         if page.next_key is None:
             return puts, revision
         key = page.next_key
 
 
-def _outlives(key: bytes) -> bool:
-    place = locate(key)
-    return place is None or place[0].name not in _OF_LIVES
+def _is_restored(key: bytes) -> bool:
+    place = parse_key(key)
+    return place is None or place[0].name not in _NOT_RESTORED
 
 
-def _content(about: About, puts: list[Put]) -> Iterator[bytes]:
-    yield _FORM
-    yield json.dumps(asdict(about)).encode() + b"\n"
+def _content(info: SnapshotInfo, puts: list[Put]) -> Iterator[bytes]:
+    yield _FORMAT
+    yield json.dumps(asdict(info)).encode() + b"\n"
     for put in puts:
         yield _LENGTHS.pack(len(put.key), len(put.value))
         yield put.key
@@ -151,15 +153,15 @@ def _records(stream: gzip.GzipFile) -> Iterator[Put]:
         of_key, of_value = _LENGTHS.unpack(head)
         put = Put(stream.read(of_key), stream.read(of_value))
         if (len(put.key), len(put.value)) != (of_key, of_value):
-            raise ValueError("it ends in the midst of a record")
+            raise ValueError("truncated record")
         yield put
 
 
-def _batches(puts: list[Put], most: int) -> Iterator[list[Put]]:
+def _batches(puts: list[Put], max_operations: int) -> Iterator[list[Put]]:
     batch: list[Put] = []
     room = MAX_BYTES
     for put in puts:
-        if batch and (len(batch) >= most or size(put) > room):
+        if batch and (len(batch) >= max_operations or size(put) > room):
             yield batch
             batch, room = [], MAX_BYTES
         batch.append(put)

@@ -15,28 +15,28 @@ from manager.store.backend import (
     Compacted,
     Compare,
     Delete,
-    Event,
     HistoryReplaced,
+    KeyEvent,
     NoSpace,
-    Outcome,
     OutcomeUnknown,
     Put,
     RequestTooLarge,
+    TxnResult,
     prefix_end,
 )
 from manager.store.changes import Change, Expect, Write
-from manager.store.history import History
+from manager.store.etcd_history import History
 from manager.store.kinds import EPOCH, ROOT, Kind, M
-from manager.store.ledger import Ledger
-from manager.store.plan_sequence import Sequenced
+from manager.store.plan_sequence import CommitSequence
 from manager.store.subscription import Subscription
 from manager.store.tables import Tables
-from manager.store.transaction import Transaction, build, made_at, next_batch, refusal
+from manager.store.transaction import Transaction, build, committed_at, next_batch, refusal
+from manager.store.versioned_tables import VersionedTables
 from shoal.errors import Exhausted, Timeout, Unavailable
 
 _log = logging.getLogger(__name__)
 
-PAGE = 2000
+LIST_PAGE_RECORDS = 2000
 """Records read at once while listing: about 10 ms of the event loop."""
 RESERVED_OPERATIONS = 2
 """Of each transaction, for the epoch's condition and the place in a sequence."""
@@ -56,14 +56,14 @@ class Store:
         self.tables = Tables()
         self._backend = backend
         self._jitter = jitter
-        self._ledger = Ledger(self.tables)
+        self._versioned = VersionedTables(self.tables)
         self._start = ROOT.encode()
         self._end = prefix_end(self._start)
         self._subscribers: set[Subscription] = set()
         self._loaded = asyncio.Event()
         self._watched = 0
         self._progress = asyncio.Condition()
-        self._history = History(self._ledger)
+        self._history = History(self._versioned)
         self._replaced: asyncio.Queue[HistoryReplaced] = asyncio.Queue()
 
     async def run(self) -> None:
@@ -96,12 +96,12 @@ class Store:
                     listed = True
                 await self._watch()
             except Compacted as gap:
-                _log.warning("the watch of etcd has a gap, listing again: %s", gap)
+                _log.warning("the etcd watch has a gap; listing all records again: %s", gap)
                 listed = False
             except HistoryReplaced:
                 raise
             except Unavailable as broken:
-                _log.warning("etcd is away since revision %d, trying again: %s", self._watched, broken)
+                _log.warning("etcd is unavailable since revision %d; retrying: %s", self._watched, broken)
             delay = FIRST_DELAY_SECONDS if self._watched > seen else min(2 * delay, LAST_DELAY_SECONDS)
             await asyncio.sleep(delay * (0.5 + self._jitter() / 2))
 
@@ -129,7 +129,7 @@ class Store:
 
     def version_of(self, kind: Kind[M], identifier: str) -> int:
         """The record's version for an `Expect`, ABSENT when it is not there."""
-        return self._ledger.version_of(kind, identifier)
+        return self._versioned.version_of(kind, identifier)
 
     def follow(self) -> Subscription:
         """Every change of the tables from now on; use it as a context manager, iterate over batches."""
@@ -161,7 +161,7 @@ class Store:
         except RequestTooLarge as error:
             raise Exhausted(str(error)) from error
 
-    async def transact(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> Outcome:
+    async def transact(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> TxnResult:
         """One transaction as it is, for what has a lease, in the history that the tables are of.
 
         Raises:
@@ -170,10 +170,10 @@ class Store:
         transaction = Transaction((), tuple(compares), operations).in_epoch(self._history.epoch)
         return await self._send(transaction)
 
-    async def _send(self, transaction: Transaction) -> Outcome:
+    async def _send(self, transaction: Transaction) -> TxnResult:
         try:
             outcome = await self._backend.txn(transaction.compares, transaction.operations)
-            if not outcome.done and isinstance(refused := refusal(transaction, outcome), HistoryReplaced):
+            if not outcome.succeeded and isinstance(refused := refusal(transaction, outcome), HistoryReplaced):
                 raise refused
         except HistoryReplaced as replaced:
             self._replaced.put_nowait(replaced)
@@ -191,17 +191,17 @@ class Store:
         }
         try:
             outcome = await self._send(transaction)
-        except (OutcomeUnknown, NoSpace) as doubt:
-            revision = await self._find_out(transaction, known, doubt)
+        except (OutcomeUnknown, NoSpace) as failure:
+            revision = await self._resolve_outcome(transaction, known, failure)
         else:
-            if not outcome.done:
+            if not outcome.succeeded:
                 raise refusal(transaction, outcome)
             revision = outcome.revision
-        self._tell(self._ledger.absorb_writes(writes, operations, revision))
+        self._publish(self._versioned.apply_writes(writes, operations, revision))
         return revision
 
     async def commit_in_batches(
-        self, writes: Sequence[Write], *, fence: int | None = None, sequence: Sequenced | None = None
+        self, writes: Sequence[Write], *, fence: int | None = None, sequence: CommitSequence | None = None
     ) -> int:
         """Make the writes in order, in as many consecutive transactions as their bounds demand.
 
@@ -216,7 +216,7 @@ class Store:
         """
         revision, done = self.tables.revision, 0
         while done < len(writes):
-            batch = next_batch(writes, done, fence=fence, most=self.max_operations, max_bytes=self.max_bytes)
+            batch = next_batch(writes, done, fence=fence, max_operations=self.max_operations, max_bytes=self.max_bytes)
             count = len(batch.writes)
             try:
                 revision = await self._commit(batch if sequence is None else batch.followed_by(*sequence.following()))
@@ -229,44 +229,46 @@ class Store:
             done += count
         return revision
 
-    async def _find_out(
-        self, transaction: Transaction, known: dict[bytes, int], doubt: OutcomeUnknown | NoSpace
+    async def _resolve_outcome(
+        self, transaction: Transaction, known: dict[bytes, int], failure: OutcomeUnknown | NoSpace
     ) -> int:
-        """The revision of a transaction of which it is not known whether it was made."""
+        """The revision of a transaction whose outcome is unknown, found by reading its keys."""
         keys = [operation.key for operation in transaction.operations]
         try:
             reading = await self._backend.read(keys)
         except Unavailable as error:
-            raise Timeout(f"etcd went away in the midst of a write, which may have been made: {error}") from error
-        revision = made_at(transaction, reading.records, known, reading.revision) if keys else None
-        if revision is None and isinstance(doubt, NoSpace):
-            raise doubt
+            raise Timeout(
+                f"etcd became unavailable during a write; the write may have been applied: {error}"
+            ) from error
+        revision = committed_at(transaction, reading.records, known, reading.revision) if keys else None
+        if revision is None and isinstance(failure, NoSpace):
+            raise failure
         if revision is None:
-            raise Timeout(f"the write was not made so far, though it may yet be: {doubt}; look, then try again")
+            raise Timeout(f"the write has not been applied, but still may be: {failure}; check, then try again")
         return revision
 
     async def _list(self) -> None:
         """Read every record at one revision and take over what is new."""
         listed: set[bytes] = set()
-        news: list[Event] = []
+        changed: list[KeyEvent] = []
         first = not self._loaded.is_set()
         revision, key = 0, self._start
         while True:
-            page = await self._backend.range(key, self._end, revision=revision, limit=PAGE)
+            page = await self._backend.range(key, self._end, revision=revision, limit=LIST_PAGE_RECORDS)
             revision = page.revision
-            events = [Event(record.key, record.value, record.mod_revision) for record in page.records]
+            events = [KeyEvent(record.key, record.value, record.mod_revision) for record in page.records]
             if not first:
                 self._history.check_listing(events, revision)
             listed.update(record.key for record in page.records)
             if first:  # Nobody reads yet, so there is no consistent cut to keep and a million records need not wait.
-                self._tell(self._ledger.absorb_events(events, 0))
+                self._publish(self._versioned.apply_events(events, 0))
             else:
-                news.extend(events)
+                changed.extend(events)
             if page.next_key is None:
                 break
             key = page.next_key
-        news.extend(self._ledger.missing(listed, revision))
-        await self._advance(Batch(revision, news))
+        changed.extend(self._versioned.deletions(listed, revision))
+        await self._apply(Batch(revision, changed))
         self._loaded.set()
 
     async def _watch(self) -> None:
@@ -275,19 +277,19 @@ class Store:
         stream = self._backend.watch(self._start, self._end, revision=self._watched + 1)
         try:
             async for batch in stream:
-                await self._advance(batch)
+                await self._apply(batch)
         finally:
             await stream.aclose()
 
-    async def _advance(self, batch: Batch) -> None:
-        self._tell(self._ledger.absorb_events(batch.events, batch.revision))
+    async def _apply(self, batch: Batch) -> None:
+        self._publish(self._versioned.apply_events(batch.events, batch.revision))
         self._history.check_epoch()
-        self._ledger.pass_revision(batch.revision)
+        self._versioned.mark_watched(batch.revision)
         async with self._progress:
             self._watched = max(self._watched, batch.revision)
             self._progress.notify_all()
 
-    def _tell(self, changes: Sequence[Change]) -> None:
+    def _publish(self, changes: Sequence[Change]) -> None:
         if changes:
             for subscriber in self._subscribers:
-                subscriber.tell(changes)
+                subscriber.publish(changes)

@@ -1,4 +1,4 @@
-"""Telling readers of the tables' changes: each change once, in order, from the moment of following on."""
+"""Delivers the tables' changes to readers: each change once, in order, from the time of subscribing."""
 
 import asyncio
 from collections.abc import Sequence
@@ -36,15 +36,15 @@ class Subscription:
         while not self._pending:
             self._wake.clear()
             await self._wake.wait()
-        return self.so_far()
+        return self.pending_changes()
 
-    def so_far(self) -> tuple[Change, ...]:
-        """What has come and was not taken yet, without waiting."""
+    def pending_changes(self) -> tuple[Change, ...]:
+        """The changes that are pending, without waiting; they are removed."""
         batch = tuple(self._pending)
         self._pending.clear()
         return batch
 
-    def tell(self, changes: Sequence[Change]) -> None:
+    def publish(self, changes: Sequence[Change]) -> None:
         """For the store alone."""
         self._pending.extend(changes)
         self._wake.set()

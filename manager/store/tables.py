@@ -20,7 +20,7 @@ from shoal.api.v1.network_pb2 import Network, NetworkAllocation
 from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.service_pb2 import AutoscaleStatus, Service, ServiceRevision, ServiceStatus
 from shoal.api.v1.task_pb2 import Task, TaskStatus
-from shoal.api.v1.volume_pb2 import NodeVolumes, Volume, VolumeSlot, VolumeStatus
+from shoal.api.v1.volume_pb2 import NodeVolumes, Volume, VolumeHome, VolumeStatus
 
 _NONE: Mapping[str, Task] = MappingProxyType({})
 
@@ -77,7 +77,7 @@ class View(Protocol):
     @property
     def volume_status(self) -> Mapping[str, VolumeStatus]: ...
     @property
-    def volume_slots(self) -> Mapping[str, VolumeSlot]: ...
+    def volume_homes(self) -> Mapping[str, VolumeHome]: ...
     @property
     def node_volumes(self) -> Mapping[str, NodeVolumes]: ...
     def service_named(self, name: str) -> Service | None: ...
@@ -116,7 +116,7 @@ class Tables:
         self.config_versions: Mapping[str, FileVersion] = self._read(kinds.CONFIG_VERSION)
         self.volumes: Mapping[str, Volume] = self._read(kinds.VOLUME)
         self.volume_status: Mapping[str, VolumeStatus] = self._read(kinds.VOLUME_STATUS)
-        self.volume_slots: Mapping[str, VolumeSlot] = self._read(kinds.VOLUME_SLOT)
+        self.volume_homes: Mapping[str, VolumeHome] = self._read(kinds.VOLUME_HOME)
         self.node_volumes: Mapping[str, NodeVolumes] = self._read(kinds.NODE_VOLUMES)
         self._service_names: dict[str, str] = {}
         self._network_names: dict[str, str] = {}
@@ -188,9 +188,9 @@ class Tables:
             _drop(self._by_service, old.service_id, identifier)
             _drop(self._by_node, old.node_id, identifier)
         elif isinstance(old, Service):
-            _unname(self._service_names, old.spec.name, identifier)
+            _remove_name(self._service_names, old.spec.name, identifier)
         elif isinstance(old, Network):
-            _unname(self._network_names, old.spec.name, identifier)
+            _remove_name(self._network_names, old.spec.name, identifier)
         if isinstance(new, Task):
             _add(self._by_service, new.service_id, identifier, new)
             if node_id := new.node_id:
@@ -201,7 +201,7 @@ class Tables:
             self._network_names[new.spec.name] = identifier
 
 
-def _unname(names: dict[str, str], name: str, identifier: str) -> None:
+def _remove_name(names: dict[str, str], name: str, identifier: str) -> None:
     """Free a name, unless another object has taken it already."""
     if names.get(name) == identifier:
         del names[name]

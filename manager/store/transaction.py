@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from manager.store.backend import Compare, Compared, Delete, HistoryReplaced, Outcome, Put, Record
+from manager.store.backend import Compare, CompareTarget, Delete, HistoryReplaced, KeyValue, Put, TxnResult
 from manager.store.changes import ABSENT, PRESENT, Expect, Write
 from manager.store.kinds import EPOCH, LEADER
-from manager.store.ledger import encode
-from shoal.errors import Conflict, Deposed, Exhausted, InvalidInput, ShoalError
+from manager.store.versioned_tables import encode
+from shoal.errors import Conflict, Exhausted, InvalidInput, LeadershipLost, ShoalError
 
 MAX_OPERATIONS = 1000
 """Below etcd's --max-txn-ops where we set it, to 1024. An etcd of someone else may take fewer: `Backend` knows."""
@@ -58,18 +58,18 @@ def size(operation: Put | Delete) -> int:
 
 
 def build(
-    writes: Sequence[Write], expects: Sequence[Expect], fence: int | None, most: int = MAX_OPERATIONS
+    writes: Sequence[Write], expects: Sequence[Expect], fence: int | None, max_operations: int = MAX_OPERATIONS
 ) -> Transaction:
     """One transaction of all writes.
 
     Args:
-        most: operations, or conditions, that etcd takes in one.
+        max_operations: operations, or conditions, that etcd takes in one.
 
     Raises:
         InvalidInput: more than that, or a record named twice.
         Exhausted: more than MAX_BYTES.
     """
-    return _built(writes, [operation(write) for write in writes], expects, fence, most)
+    return _built(writes, [operation(write) for write in writes], expects, fence, max_operations)
 
 
 def _built(
@@ -77,73 +77,72 @@ def _built(
     operations: Sequence[Put | Delete],
     expects: Sequence[Expect],
     fence: int | None,
-    most: int,
+    max_operations: int,
 ) -> Transaction:
-    check_bounds(operations, len(expects) + (fence is not None), most)
+    check_limits(operations, len(expects) + (fence is not None), max_operations)
     compares = [compare(expected) for expected in expects]
     if fence is not None:
-        compares.append(Compare(LEADER.key(""), Compared.CREATED_AT, fence))
+        compares.append(Compare(LEADER.key(""), CompareTarget.CREATED_AT, fence))
     return Transaction(writes, tuple(compares), operations, tuple(expects), fence)
 
 
-def check_bounds(operations: Sequence[Put | Delete], compares: int, most: int) -> None:
+def check_limits(operations: Sequence[Put | Delete], compares: int, max_operations: int) -> None:
     """Raise what `build` says when a transaction is beyond its bounds."""
-    if max(len(operations), compares) > most:
-        way_out = "start etcd with --max-txn-ops=1024" if most < MAX_OPERATIONS else "split it"
+    if max(len(operations), compares) > max_operations:
+        way_out = "start etcd with --max-txn-ops=1024" if max_operations < MAX_OPERATIONS else "split it"
         raise InvalidInput(
-            f"a transaction of {len(operations)} writes and {compares} conditions is too large: "
-            f"{most} of each is the most; {way_out}"
+            f"transaction too large ({len(operations)} writes, {compares} "
+            f"conditions); the maximum is {max_operations} of each; {way_out}"
         )
     if len({each.key for each in operations}) != len(operations):
-        raise InvalidInput("a transaction writes the same record twice; keep the last write only")
+        raise InvalidInput("a transaction writes the same record twice")
     total = sum(map(size, operations))
     if total > MAX_BYTES:
-        raise Exhausted(f"a transaction of {total} bytes is too large: {MAX_BYTES} is the most; make it smaller")
+        raise Exhausted(f"transaction too large ({total} bytes); the maximum is {MAX_BYTES} bytes")
 
 
 def epoch_compare(epoch: str) -> Compare:
     """The condition that etcd's history is still of this epoch: a restoration writes another one's record."""
-    return Compare(EPOCH.key(epoch), Compared.MODIFIED_AFTER, 0)
+    return Compare(EPOCH.key(epoch), CompareTarget.MODIFIED_AFTER, 0)
 
 
 def compare(expected: Expect) -> Compare:
     """The etcd condition of an expectation."""
     key = expected.kind.key(expected.identifier)
     if expected.version == PRESENT:
-        return Compare(key, Compared.MODIFIED_AFTER, 0)
-    return Compare(key, Compared.MODIFIED_AT, expected.version)
+        return Compare(key, CompareTarget.MODIFIED_AFTER, 0)
+    return Compare(key, CompareTarget.MODIFIED_AT, expected.version)
 
 
-def refusal(transaction: Transaction, outcome: Outcome) -> ShoalError:
+def refusal(transaction: Transaction, outcome: TxnResult) -> ShoalError:
     """Why a transaction was not made: its epoch comes first, then its fence, then its expectations."""
     if transaction.epoch and EPOCH.key(transaction.epoch) not in outcome.found:
-        return HistoryReplaced(
-            "etcd was restored or wiped, so what this manager had loaded holds no longer; nothing was written"
-        )
+        return HistoryReplaced("etcd was restored or wiped since this manager loaded it; nothing was written")
     if transaction.fence is not None:
         leader = outcome.found.get(LEADER.key(""))
         if leader is None or leader.create_revision != transaction.fence:
-            return Deposed(f"the term that began at revision {transaction.fence} is over; nothing was written")
+            return LeadershipLost(f"the term that began at revision {transaction.fence} is over; nothing was written")
     failed = (each for each in transaction.expects if not compare(each).holds(outcome.found.get(compare(each).key)))
-    return next((conflict(each, outcome.found) for each in failed), Conflict("a record changed meanwhile; read again"))
+    return next(
+        (conflict(each, outcome.found) for each in failed), Conflict("a record was changed concurrently; try again")
+    )
 
 
-def conflict(expected: Expect, found: Mapping[bytes, Record]) -> Conflict:
+def conflict(expected: Expect, found: Mapping[bytes, KeyValue]) -> Conflict:
     """The error that names the record whose expectation failed."""
     name = f"{expected.kind.name} {expected.identifier}".strip()
     record = found.get(expected.kind.key(expected.identifier))
     if expected.version == ABSENT:
-        return Conflict(f"{name} exists already")
+        return Conflict(f"{name} already exists")
     if record is None:
-        return Conflict(f"{name} is not there any more; read the list again")
+        return Conflict(f"{name} no longer exists")
     return Conflict(
-        f"{name} was changed since it was read (version {expected.version}, now {record.mod_revision}); "
-        "read it again and repeat the change"
+        f"{name} was changed concurrently (expected version {expected.version}, found {record.mod_revision}); try again"
     )
 
 
-def made_at(
-    transaction: Transaction, found: Mapping[bytes, Record], known: Mapping[bytes, int], now: int
+def committed_at(
+    transaction: Transaction, found: Mapping[bytes, KeyValue], known: Mapping[bytes, int], now: int
 ) -> int | None:
     """Whether a transaction of unknown outcome was made, from its keys as they are now: its revision, or None.
 
@@ -174,7 +173,7 @@ def next_batch(
     start: int = 0,
     *,
     fence: int | None = None,
-    most: int = MAX_OPERATIONS,
+    max_operations: int = MAX_OPERATIONS,
     max_bytes: int = MAX_BYTES,
 ) -> Transaction:
     """One transaction of as many of the writes from `start` on as its bounds allow, at least of one.
@@ -185,18 +184,22 @@ def next_batch(
     operations: list[Put | Delete] = []
     keys: set[bytes] = set()
     room = max_bytes
-    for at in range(start, min(start + most, len(writes))):
+    for at in range(start, min(start + max_operations, len(writes))):
         made = operation(writes[at])
         room -= size(made)
         if operations and (room < 0 or made.key in keys):
             break
         operations.append(made)
         keys.add(made.key)
-    return _built(writes[start : start + len(operations)], operations, (), fence, most)
+    return _built(writes[start : start + len(operations)], operations, (), fence, max_operations)
 
 
 def batches(
-    writes: Iterable[Write], *, fence: int | None = None, most: int = MAX_OPERATIONS, max_bytes: int = MAX_BYTES
+    writes: Iterable[Write],
+    *,
+    fence: int | None = None,
+    max_operations: int = MAX_OPERATIONS,
+    max_bytes: int = MAX_BYTES,
 ) -> Iterator[Transaction]:
     """Transactions of consecutive writes, in order, as few as their bounds allow.
 
@@ -206,6 +209,6 @@ def batches(
     listed = list(writes)
     done = 0
     while done < len(listed):
-        batch = next_batch(listed, done, fence=fence, most=most, max_bytes=max_bytes)
+        batch = next_batch(listed, done, fence=fence, max_operations=max_operations, max_bytes=max_bytes)
         yield batch
         done += len(batch.writes)

@@ -1,4 +1,4 @@
-"""Who we are to a registry: challenges (RFC 9110 section 11), basic credentials (RFC 7617), passwords kept in files."""
+"""Registry credentials: challenges (RFC 9110 section 11), basic authentication (RFC 7617), password files."""
 
 import base64
 import re
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shoal.distribution.registries import Registry
+from shoal.distribution.registries import RegistrySettings
 from shoal.errors import InvalidInput
 
 _MAX_HEADER = 8 << 10
@@ -61,7 +61,7 @@ def basic(username: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
 
-def basic_for(registry: Registry) -> str | None:
+def basic_for(registry: RegistrySettings) -> str | None:
     """The registry's basic credentials; None where it has none.
 
     Raises:
@@ -82,9 +82,9 @@ def read_password(path: Path) -> str:
         mode = stat.S_IMODE(path.stat().st_mode)
         text = path.read_text(encoding="utf-8").strip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"password file {path} cannot be read: {error}") from error
+        raise InvalidInput(f"cannot read password file {path}: {error}") from error
     if mode & 0o077:
-        raise InvalidInput(f"password file {path} is open to others (mode {mode:04o}); do: chmod 600 {path}")
+        raise InvalidInput(f"password file {path} is readable by others (mode {mode:04o}); run `chmod 600 {path}`")
     if not text:
         raise InvalidInput(f"password file {path} is empty")
     return text

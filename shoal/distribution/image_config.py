@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shoal.distribution.digests import is_digest
-from shoal.distribution.documents import object_of, parse_object, text_of, texts_of
 from shoal.distribution.manifests import Descriptor, Manifest, Platform
+from shoal.distribution.untrusted_json import object_of, parse_object, text_of, texts_of
 from shoal.errors import InvalidInput
 
 CONFIGURATION = "the image's configuration"
@@ -49,12 +49,12 @@ def layers_by_diff_id(manifest: Manifest, diff_ids: Sequence[str]) -> dict[str, 
     """
     if len(diff_ids) != len(manifest.layers):
         raise InvalidInput(
-            f"the image has {len(manifest.layers)} layers, but its configuration has {len(diff_ids)} diff ids"
+            f"the image has {len(manifest.layers)} layers, but its configuration has {len(diff_ids)} diff IDs"
         )
     claims: dict[str, str] = {}
     for layer, diff_id in zip(manifest.layers, diff_ids, strict=True):
         if claims.setdefault(layer.digest, diff_id) != diff_id:
-            raise InvalidInput(f"the image's configuration has two different diff ids for layer {layer.digest}")
+            raise InvalidInput(f"the image's configuration has two different diff IDs for layer {layer.digest}")
     return dict(zip(diff_ids, manifest.layers, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""What one endpoint of a registry asks us for, and what it is given: a password, or tokens of the server it names.
+"""Authentication at one endpoint of a registry: by password, or by tokens of the server that it names.
 
 Both are for that endpoint's origin alone. The token server may be another host, as with Docker Hub's `auth.docker.io`:
 whoever answers for the endpoint's own origin says which (Docker's client reads it from the endpoint's `/v2/`).
@@ -9,22 +9,22 @@ from collections.abc import Callable, Mapping
 
 import httpx
 
-from shoal.distribution.addresses import Reach, literal_reach
-from shoal.distribution.answers import foreign_refusal, refusal
-from shoal.distribution.bodies import read_body, said
-from shoal.distribution.connections import Broken, Connections
+from shoal.distribution.bounded_bodies import read_body, read_error_body
+from shoal.distribution.bounded_connections import ConnectionBroken, Connections
+from shoal.distribution.bounded_network import ForbiddenHost
 from shoal.distribution.credentials import basic_for, parse_challenge
-from shoal.distribution.network import Forbidden
 from shoal.distribution.origins import Origin, named_url, origin_of
-from shoal.distribution.registries import Registry
-from shoal.distribution.retrying import RetryPolicy
-from shoal.distribution.tokens import Scopes, Token, TokenCache, parse_token, token_query
+from shoal.distribution.reachability import Reach, literal_reach
+from shoal.distribution.refusals import foreign_refusal, refusal
+from shoal.distribution.registries import RegistrySettings
+from shoal.distribution.retry_policy import RetryPolicy
+from shoal.distribution.tokens import BearerToken, Scopes, TokenCache, parse_token, token_query
 from shoal.errors import InvalidInput, Unauthenticated, Unavailable
 
 _MAX_TOKEN_BYTES = 128 << 10
 
 
-class Login:
+class RegistryLogin:
     """Answers the challenges of one origin.
 
     Args:
@@ -33,7 +33,7 @@ class Login:
 
     def __init__(
         self,
-        registry: Registry,
+        registry: RegistrySettings,
         origin: Origin,
         *,
         connections: Connections,
@@ -49,14 +49,14 @@ class Login:
         self._basic = False
         self._lock = asyncio.Lock()
 
-    def known(self, scopes: Scopes) -> str | None:
+    def cached_header(self, scopes: Scopes) -> str | None:
         """What the origin will ask for, so that the first try has it: an `Authorization` header."""
         if self._basic:
             return basic_for(self._registry)
         token = self._tokens.get(scopes, self._clock())
         return f"Bearer {token}" if token else None
 
-    async def answer(self, header: str, scopes: Scopes, sent: str | None, what: str) -> str | None:
+    async def answer_challenge(self, header: str, scopes: Scopes, sent: str | None, what: str) -> str | None:
         """The `Authorization` header for a challenge; None where there is nothing new to answer with.
 
         Args:
@@ -82,17 +82,17 @@ class Login:
         query = httpx.QueryParams(tuple(token_query(parameters, scopes)))
         try:
             token = await self._fetch(realm.copy_merge_params(query), what)
-        except Forbidden as error:
+        except ForbiddenHost as error:
             raise Unauthenticated(
-                f"registry {self._origin} names token server {origin_of(realm)}, which is inside a network that the "
-                "registry is not in; if that is right, add it to allowed_hosts of the registry in registries.toml"
+                f"registry {self._origin} names token server {origin_of(realm)}, which is in a more private network; "
+                "to allow it, add it to allowed_hosts of the registry in registries.toml"
             ) from error
-        except (Broken, ValueError) as error:
-            raise Unavailable(f"{self._server(realm)} cannot be reached: {error}") from error
+        except (ConnectionBroken, ValueError) as error:
+            raise Unavailable(f"{self._server(realm)} is unreachable: {error}") from error
         self._tokens.put(scopes, token)
         return token.text
 
-    async def _fetch(self, url: httpx.URL, what: str) -> Token:
+    async def _fetch(self, url: httpx.URL, what: str) -> BearerToken:
         authorization = basic_for(self._registry)
         response = await self._connections.send(
             "GET", url, {"Authorization": authorization} if authorization else {}, None
@@ -100,7 +100,7 @@ class Login:
         try:
             if response.status_code != 200:
                 raise await self._refused(response, url, what)
-            seconds, name = self._policy.answer_seconds, f"a token for {what}"
+            seconds, name = self._policy.response_seconds, f"a token for {what}"
             content = await read_body(response, limit=_MAX_TOKEN_BYTES, seconds=seconds, what=name)
         finally:
             await response.aclose()
@@ -110,7 +110,7 @@ class Login:
         """Its text is shown where it is the registry's own."""
         status, host, own = response.status_code, str(origin_of(url)), origin_of(url) == self._origin
         if own or status in (401, 403):
-            body = await said(response, seconds=self._policy.answer_seconds, what=what) if own else b""
+            body = await read_error_body(response, seconds=self._policy.response_seconds, what=what) if own else b""
             return refusal(status, body, what=what, host=str(self._origin))
         return foreign_refusal(status, what=f"a token for {what}", host=host, registry=str(self._origin))
 
@@ -118,12 +118,10 @@ class Login:
         try:
             realm = named_url(text)
         except InvalidInput as error:
-            raise Unauthenticated(
-                f"registry {self._origin} names a token server that cannot be used: {error}"
-            ) from error
+            raise Unauthenticated(f"registry {self._origin} names an invalid token server: {error}") from error
         if realm.scheme != "https" and not self._may_be_plain(realm):
             raise Unauthenticated(
-                f"registry {self._origin} names a token server without HTTPS, {_shown(realm)}; refusing to use it"
+                f"registry {self._origin} names a token server without HTTPS, {_shown(realm)}, which is not allowed"
             )
         return realm
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shoal.distribution.digests import is_digest
-from shoal.distribution.documents import object_of, parse_object, text_of
+from shoal.distribution.untrusted_json import object_of, parse_object, text_of
 from shoal.errors import InvalidInput, NotFound
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -98,16 +98,16 @@ def parse_manifest(content: bytes, media_type: str = "") -> Manifest | Index:
     if kind in INDEX_TYPES or (kind not in MANIFEST_TYPES and "manifests" in document):
         return Index(_descriptors(document.get("manifests"), "manifests"))
     if document.get("schemaVersion") == 1:
-        raise InvalidInput("the image has a manifest of Docker schema 1, which is obsolete; push it again")
+        raise InvalidInput("Docker schema 1 manifests are not supported; push the image again")
     if "config" not in document:
-        raise InvalidInput(f"media type {kind or 'unknown'} is neither an image manifest nor an index of them")
+        raise InvalidInput(f"media type {kind or 'unknown'} is neither an image manifest nor an image index")
     layers = _descriptors(document.get("layers"), "layers")
     if not layers or len(layers) > MAX_LAYERS:
-        raise InvalidInput(f"the manifest has {len(layers)} layers; between 1 and {MAX_LAYERS} can be used")
+        raise InvalidInput(f"the manifest has {len(layers)} layers; 1 to {MAX_LAYERS} are supported")
     return Manifest(_descriptor(document["config"], "config"), layers)
 
 
-def choose(index: Index, wanted: Platform) -> Descriptor:
+def choose_manifest(index: Index, wanted: Platform) -> Descriptor:
     """The manifest that fits a platform best: its own variant first, then the nearest older one, then one without.
 
     Raises:
@@ -116,7 +116,7 @@ def choose(index: Index, wanted: Platform) -> Descriptor:
     fitting = [each for each in index.manifests if each.platform and _fits(each.platform, wanted)]
     if not fitting:
         offered = ", ".join(sorted({str(each.platform) for each in index.manifests if _is_real(each)}))
-        raise NotFound(f"no manifest for platform {wanted}; there are: {offered or 'none'}")
+        raise NotFound(f"no manifest for platform {wanted}; available: {offered or 'none'}")
     return max(fitting, key=lambda each: _variant(each.platform))
 
 
@@ -145,7 +145,7 @@ def _variant(platform: Platform | None) -> int:
 
 def _object(content: bytes) -> Mapping[str, object]:
     if len(content) > MAX_MANIFEST_BYTES:
-        raise InvalidInput(f"the manifest has {len(content)} bytes; at most {MAX_MANIFEST_BYTES} are taken")
+        raise InvalidInput(f"the manifest has {len(content)} bytes; the maximum is {MAX_MANIFEST_BYTES}")
     return parse_object(content, "the manifest")
 
 

@@ -1,4 +1,4 @@
-"""URLs that a registry names: whose they are, and what of them may be shown. Pure."""
+"""URLs that a registry names: their origins, and validation. Pure."""
 
 from typing import NamedTuple
 
@@ -32,13 +32,13 @@ def named_url(text: str, base: httpx.URL | None = None) -> httpx.URL:
     try:
         url = base.join(text) if base else httpx.URL(text)
     except (httpx.InvalidURL, ValueError, TypeError) as error:
-        raise InvalidInput(f"a URL is not valid: {' '.join(ascii(str(error)).split())[:200]}") from error
+        raise InvalidInput(f"invalid URL: {' '.join(ascii(str(error)).split())[:200]}") from error
     if url.scheme not in _PORTS or not url.raw_host:
-        raise InvalidInput("a URL has no host or is not of http or https")
+        raise InvalidInput("a URL must have a host and use http or https")
     if url.port is not None and not 0 < url.port < 1 << 16:
-        raise InvalidInput("a URL has a port that there is not; ports go from 1 to 65535")
+        raise InvalidInput("a URL has an invalid port; ports range from 1 to 65535")
     if url.userinfo:
-        raise InvalidInput("a URL holds a user name or a password")
+        raise InvalidInput("a URL must not contain a username or password")
     _check_length(str(url))
     return url
 

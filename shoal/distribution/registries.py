@@ -1,4 +1,4 @@
-"""The settings of registries: where each answers, whom to trust, who we are. Written by hand in `registries.toml`.
+"""Registry settings from `registries.toml`: endpoints, trusted CAs, credentials.
 
 [registry."registry:5000"]
 endpoint = "http://10.0.0.1:5000"      # or a list of mirrors, tried in this order
@@ -25,7 +25,7 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[0-9a-z][0-9a-z._-]*)(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True)
-class Registry:
+class RegistrySettings:
     """How one registry is reached.
 
     Attributes:
@@ -50,11 +50,11 @@ class Registry:
 class Registries:
     """All registries that have settings of their own; any other is reached by its domain over HTTPS."""
 
-    by_domain: Mapping[str, Registry] = field(default_factory=dict)
+    by_domain: Mapping[str, RegistrySettings] = field(default_factory=dict)
 
-    def find(self, domain: str) -> Registry:
+    def find(self, domain: str) -> RegistrySettings:
         """The registry of a reference's domain. Plain HTTP without being told so is for loopback addresses only."""
-        return self.by_domain.get(domain) or Registry(domain, (_default_endpoint(domain),))
+        return self.by_domain.get(domain) or RegistrySettings(domain, (_default_endpoint(domain),))
 
 
 def read_registries(path: Path) -> Registries:
@@ -68,7 +68,7 @@ def read_registries(path: Path) -> Registries:
     except FileNotFoundError:
         return Registries()
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path}: cannot be read: {error}") from error
+        raise InvalidInput(f"cannot read {path}: {error}") from error
     return parse_registries(text, source=str(path))
 
 
@@ -81,12 +81,13 @@ def parse_registries(text: str, *, source: str = "registries.toml") -> Registrie
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InvalidInput([Fault(source, f"not valid TOML: {error}")]) from error
+        raise InvalidInput([Fault(source, f"invalid TOML: {error}")]) from error
     faults = [
-        Fault(f"{source}: {key}", 'unknown; only [registry."…"] is allowed') for key in document.keys() - {"registry"}
+        Fault(f"{source}: {key}", 'unknown key; only [registry."…"] is allowed')
+        for key in document.keys() - {"registry"}
     ]
     tables = document.get("registry", {})
-    found: dict[str, Registry] = {}
+    found: dict[str, RegistrySettings] = {}
     if not isinstance(tables, dict):
         faults.append(Fault(f"{source}: registry", 'must be tables: [registry."host:port"]'))
         tables = {}
@@ -108,7 +109,7 @@ class _TableReader:
         self._table = table
         self._faults = faults
         for key in sorted(table.keys() - _KEYS):
-            self.fault(key, f"unknown; known are {', '.join(sorted(_KEYS))}")
+            self.fault(key, f"unknown key; allowed keys are {', '.join(sorted(_KEYS))}")
 
     def fault(self, key: str, message: str) -> None:
         self._faults.append(Fault(f"{self.where}.{key}", message))
@@ -142,7 +143,7 @@ class _TableReader:
         return Path(value) if value else None
 
 
-def _registry(domain: str, reader: _TableReader) -> Registry:
+def _registry(domain: str, reader: _TableReader) -> RegistrySettings:
     plain = reader.flag("plain_http")
     endpoints = tuple(endpoint.rstrip("/") for endpoint in reader.texts("endpoint", "URL"))
     for endpoint in endpoints:
@@ -151,18 +152,18 @@ def _registry(domain: str, reader: _TableReader) -> Registry:
             reader.fault("endpoint", message)
     ca_file, username, password_file = reader.path("ca_file"), reader.text("username"), reader.path("password_file")
     if bool(username) != bool(password_file):
-        reader.fault("username", "username and password_file go together")
+        reader.fault("username", "username and password_file must be set together")
     if plain and ca_file:
-        reader.fault("plain_http", "a ca_file has no use with plain HTTP; remove one of the two")
+        reader.fault("plain_http", "cannot be combined with ca_file")
     if plain and any(endpoint.startswith("https:") for endpoint in endpoints):
-        reader.fault("plain_http", "contradicts the https:// endpoint; remove one of the two")
+        reader.fault("plain_http", "cannot be combined with an https:// endpoint")
     if not endpoints:
         scheme = "http" if plain else "https" if ca_file else ""
         endpoints = (f"{scheme}://{domain}" if scheme and domain != DOCKER_HUB else _default_endpoint(domain),)
     allowed = frozenset(host.lower() for host in reader.texts("allowed_hosts", "host"))
     if faulty := sorted(host for host in allowed if not _HOST.fullmatch(host)):
         reader.fault("allowed_hosts", f"{faulty[0]!r} must be host or host:port")
-    return Registry(domain, endpoints, ca_file, username, password_file, allowed)
+    return RegistrySettings(domain, endpoints, ca_file, username, password_file, allowed)
 
 
 def _endpoint_fault(endpoint: str) -> str:
@@ -170,7 +171,7 @@ def _endpoint_fault(endpoint: str) -> str:
         parts = urlsplit(endpoint)
         _ = parts.port
     except ValueError as error:
-        return f"{endpoint!r} is not a URL: {error}"
+        return f"{endpoint!r} is not a valid URL: {error}"
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return f"{endpoint!r} must be http://host[:port] or https://host[:port]"
     if parts.path or parts.query or parts.fragment or parts.username:

@@ -1,14 +1,14 @@
-"""A tag to the digest that it names now, so that all tasks of a service run the same image."""
+"""Resolve a tag to its current digest, so that all tasks of a service run the same image."""
 
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from shoal.distribution.client import Distribution
 from shoal.distribution.image_config import platform_in_config
 from shoal.distribution.manifests import Index, Manifest, Platform, parse_manifest, platforms_of
 from shoal.distribution.registries import Registries
-from shoal.distribution.retrying import RetryPolicy
+from shoal.distribution.registry_client import Distribution
+from shoal.distribution.retry_policy import RetryPolicy
 from shoal.errors import InvalidInput
 from shoal.image_reference import ImageReference, parse
 
@@ -58,7 +58,7 @@ class RegistryImageResolver:
             platforms = platforms_of(manifest)
         else:
             platforms = (platform_in_config(await repository.blob(manifest.config)),)
-        return ResolvedImage(str(wanted.tagged().with_digest(raw.digest)), platforms)
+        return ResolvedImage(str(wanted.with_default_tag().with_digest(raw.digest)), platforms)
 
 
 def _parse(content: bytes, media_type: str, wanted: ImageReference) -> Manifest | Index:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shoal.distribution.documents import parse_object
+from shoal.distribution.untrusted_json import parse_object
 from shoal.errors import InvalidInput, Unauthenticated
 
 Scopes = tuple[str, ...]
@@ -16,7 +16,7 @@ Scopes = tuple[str, ...]
 DEFAULT_LIFETIME_SECONDS = 60.0
 """Where the answer has no `expires_in`, and the least that is believed; the specification's value."""
 
-LONGEST_LIFETIME_SECONDS = 3600.0
+MAX_LIFETIME_SECONDS = 3600.0
 """No token is kept for longer, whatever its server says."""
 
 MAX_TOKEN_LENGTH = 32 << 10
@@ -27,7 +27,7 @@ _MAX_TOKENS = 256
 
 
 @dataclass(frozen=True)
-class Token:
+class BearerToken:
     """A token and the monotonic time in seconds after which it is not used any more."""
 
     text: str
@@ -38,14 +38,14 @@ class TokenCache:
     """The tokens that one origin has asked for, by scopes. Bounded: the oldest go first."""
 
     def __init__(self) -> None:
-        self._tokens: dict[Scopes, Token] = {}
+        self._tokens: dict[Scopes, BearerToken] = {}
 
     def get(self, scopes: Scopes, now: float) -> str | None:
         """A token that is still good."""
         token = self._tokens.get(scopes)
         return token.text if token and now < token.expires else None
 
-    def put(self, scopes: Scopes, token: Token) -> None:
+    def put(self, scopes: Scopes, token: BearerToken) -> None:
         """Keep a token in place of an older one."""
         self._tokens.pop(scopes, None)
         while len(self._tokens) >= _MAX_TOKENS:
@@ -70,7 +70,7 @@ def token_query(parameters: Mapping[str, str], scopes: Scopes) -> list[tuple[str
     return service + [("scope", scope) for scope in wanted]
 
 
-def parse_token(content: bytes, now: float, *, realm: str) -> Token:
+def parse_token(content: bytes, now: float, *, realm: str) -> BearerToken:
     """The token in a realm's answer.
 
     Raises:
@@ -83,12 +83,14 @@ def parse_token(content: bytes, now: float, *, realm: str) -> Token:
         if math.isnan(lifetime):
             raise InvalidInput("expires_in is not a number")
     except (InvalidInput, ValueError) as error:
-        raise Unauthenticated(f"token server {realm} gave an answer that makes no sense; check its address") from error
+        raise Unauthenticated(f"token server {realm} returned an invalid response; check its address") from error
     if not isinstance(text, str) or not text or not (text.isascii() and text.isprintable()):
-        raise Unauthenticated(f"token server {realm} gave no token; check username and password in registries.toml")
+        raise Unauthenticated(
+            f"token server {realm} returned no token; check username and password_file in registries.toml"
+        )
     if len(text) > MAX_TOKEN_LENGTH:
         raise Unauthenticated(
-            f"token server {realm} gave a token of {len(text)} characters; the maximum is {MAX_TOKEN_LENGTH}"
+            f"token server {realm} returned a token of {len(text)} characters; the maximum is {MAX_TOKEN_LENGTH}"
         )
-    kept = min(max(lifetime, DEFAULT_LIFETIME_SECONDS), LONGEST_LIFETIME_SECONDS)
-    return Token(text, now + kept * _MARGIN)
+    kept = min(max(lifetime, DEFAULT_LIFETIME_SECONDS), MAX_LIFETIME_SECONDS)
+    return BearerToken(text, now + kept * _MARGIN)

@@ -11,13 +11,13 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from shoal.distribution.bodies import MAX_SAID_BYTES, read_body
-from shoal.distribution.calls import Call
-from shoal.distribution.connections import Broken
+from shoal.distribution.bounded_bodies import MAX_ERROR_BYTES, read_body
+from shoal.distribution.bounded_connections import ConnectionBroken
 from shoal.distribution.endpoint import Endpoint
-from shoal.distribution.registries import Registry
-from shoal.distribution.retrying import RETRIED_STATUSES, RetryPolicy
-from shoal.distribution.trust import Trust, own_trust, system_trust
+from shoal.distribution.registries import RegistrySettings
+from shoal.distribution.registry_request import RegistryRequest
+from shoal.distribution.retry_policy import RETRIED_STATUSES, RetryPolicy
+from shoal.distribution.trust import TlsTrust, system_trust, trust_of_file
 from shoal.errors import Unavailable
 
 _log = logging.getLogger(__name__)
@@ -33,17 +33,17 @@ class Transport:
 
     def __init__(
         self,
-        registry: Registry,
+        registry: RegistrySettings,
         *,
         policy: RetryPolicy,
-        trust: Trust | None = None,
+        trust: TlsTrust | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.registry = registry
         self._policy = policy
         self._sleep = sleep
-        believed = own_trust(registry.domain, registry.ca_file) if registry.ca_file else trust or system_trust()
+        believed = trust_of_file(registry.domain, registry.ca_file) if registry.ca_file else trust or system_trust()
         self._endpoints = {
             url: Endpoint(registry, url, trust=believed, policy=policy, clock=clock) for url in registry.endpoints
         }
@@ -67,7 +67,7 @@ class Transport:
             await self.aclose()
 
     @asynccontextmanager
-    async def stream(self, call: Call) -> AsyncGenerator[httpx.Response]:
+    async def stream(self, call: RegistryRequest) -> AsyncGenerator[httpx.Response]:
         """The answer, its body still to be read.
 
         Raises:
@@ -80,9 +80,9 @@ class Transport:
             response = await self._answer(call)
             try:
                 yield response
-            except Broken as error:
+            except ConnectionBroken as error:
                 endpoint = self._endpoint_of(response)
-                raise Unavailable(endpoint.broken(call, response.request.url, error)) from error
+                raise Unavailable(endpoint.connection_error(call, response.request.url, error)) from error
             finally:
                 await response.aclose()
         finally:
@@ -90,45 +90,45 @@ class Transport:
             if self._retired:
                 await self.retire()
 
-    async def send(self, call: Call, *, limit: int = MAX_SAID_BYTES) -> tuple[httpx.Response, bytes]:
+    async def send(self, call: RegistryRequest, *, limit: int = MAX_ERROR_BYTES) -> tuple[httpx.Response, bytes]:
         """The answer with its body of at most `limit` bytes. Raises as `stream` does."""
         async with self.stream(call) as response:
-            seconds = self._policy.answer_seconds
+            seconds = self._policy.response_seconds
             return response, await read_body(response, limit=limit, seconds=seconds, what=call.what)
 
-    def located(self, response: httpx.Response) -> tuple[str, str]:
+    def upload_location(self, response: httpx.Response) -> tuple[str, str]:
         """Where an answer says that a request goes on: target and endpoint of the `Call` that does.
 
         Raises:
             InvalidInput: it says nothing, or nothing that can be followed.
         """
         endpoint = self._endpoint_of(response)
-        return endpoint.located(response), endpoint.url
+        return endpoint.upload_location(response), endpoint.url
 
-    async def _answer(self, call: Call) -> httpx.Response:
+    async def _answer(self, call: RegistryRequest) -> httpx.Response:
         """Try each endpoint in turn until one answers; what a registry decides (no such image) is not asked again."""
         endpoints = [self._endpoints[call.endpoint]] if call.endpoint else list(self._endpoints.values())
         for endpoint in endpoints[:-1]:
             try:
-                return await self._patiently(call, endpoint)
+                return await self._with_retries(call, endpoint)
             except Unavailable as error:
                 _log.warning("%s; trying the next endpoint", error)
-        return await self._patiently(call, endpoints[-1])
+        return await self._with_retries(call, endpoints[-1])
 
-    async def _patiently(self, call: Call, endpoint: Endpoint) -> httpx.Response:
+    async def _with_retries(self, call: RegistryRequest, endpoint: Endpoint) -> httpx.Response:
         for failures in range(1, self._policy.attempts + 1):
             retry_after = ""
             try:
                 response = await endpoint.attempt(call)
-            except Broken as error:
+            except ConnectionBroken as error:
                 if failures == self._policy.attempts:
                     raise Unavailable(str(error)) from error
             else:
-                if response.status_code in call.expect:
+                if response.status_code in call.expected_statuses:
                     response.extensions[_ENDPOINT] = endpoint.url
                     return response
                 if response.status_code not in RETRIED_STATUSES or failures == self._policy.attempts:
-                    raise await endpoint.refused(call, response)
+                    raise await endpoint.refusal_error(call, response)
                 retry_after = response.headers.get("Retry-After", "")
                 await response.aclose()
             await self._sleep(self._policy.delay(failures, retry_after))

@@ -1,4 +1,4 @@
-"""Whom to believe over TLS: a registry's own authorities, else the system's."""
+"""Trusted CAs for TLS: a registry's own, else the system's."""
 
 import ssl
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from shoal.errors import InvalidInput
 
 
-class Trust:
+class TlsTrust:
     """Authorities to verify servers with.
 
     Args:
@@ -18,19 +18,19 @@ class Trust:
         self.context = context
         self._missing = system
 
-    def ready(self) -> None:
+    def load_system_roots(self) -> None:
         """Before a connection over TLS."""
         if self._missing:
             self.context.load_default_certs()
             self._missing = False
 
 
-def system_trust() -> Trust:
+def system_trust() -> TlsTrust:
     """The system's authorities; one serves all registries."""
-    return Trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), system=True)
+    return TlsTrust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), system=True)
 
 
-def own_trust(domain: str, ca_file: Path) -> Trust:
+def trust_of_file(domain: str, ca_file: Path) -> TlsTrust:
     """The authorities of a PEM file, and no others.
 
     Raises:
@@ -41,4 +41,4 @@ def own_trust(domain: str, ca_file: Path) -> Trust:
         context.load_verify_locations(cafile=str(ca_file))
     except (OSError, ssl.SSLError) as error:
         raise InvalidInput(f"ca_file {ca_file} of registry {domain} cannot be used: {error}") from error
-    return Trust(context, system=False)
+    return TlsTrust(context, system=False)

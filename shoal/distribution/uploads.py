@@ -5,11 +5,11 @@ from urllib.parse import urlencode
 
 import httpx
 
-from shoal.distribution.calls import Body, Call
-from shoal.distribution.client import RawManifest, Repository
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Descriptor
 from shoal.distribution.origins import with_query
+from shoal.distribution.registry_client import RawManifest, Repository
+from shoal.distribution.registry_request import Body, RegistryRequest
 from shoal.distribution.tokens import Scopes
 from shoal.errors import InvalidInput
 
@@ -18,7 +18,7 @@ OpenBlob = Callable[[int], AsyncIterator[bytes]]
 
 _LOCATION = frozenset({202})
 
-_Place = tuple[str, str]
+_UploadLocation = tuple[str, str]
 """URL of an upload session, which may be elsewhere, and the endpoint that named it."""
 
 
@@ -62,7 +62,7 @@ class Uploader:
             InvalidInput: the registry misses blobs that it names, or stored something else.
         """
         path, name = self._repository.path, self._repository.name
-        call = Call(
+        call = RegistryRequest(
             "PUT",
             f"/v2/{path}/manifests/{target}",
             f"{name}:{target}",
@@ -77,23 +77,25 @@ class Uploader:
         _check_stored(response, f"{name}:{target}", manifest.digest)
         return manifest.digest
 
-    async def _start(self, descriptor: Descriptor, mount_from: str) -> _Place | None:
+    async def _start(self, descriptor: Descriptor, mount_from: str) -> _UploadLocation | None:
         """A new upload session; None where the blob was mounted in place of one."""
         scopes, query = self._scopes, ""
         if mount_from:
             scopes = (*scopes, f"repository:{mount_from}:pull")
             query = "?" + urlencode({"mount": descriptor.digest, "from": mount_from})
         target = f"/v2/{self._repository.path}/blobs/uploads/{query}"
-        call = Call("POST", target, self._what(descriptor), scopes, expect=frozenset({201, 202}))
+        call = RegistryRequest("POST", target, self._what(descriptor), scopes, expected_statuses=frozenset({201, 202}))
         response, _ = await self._transport.send(call)
         if response.status_code != 201:
-            return self._transport.located(response)
+            return self._transport.upload_location(response)
         if not mount_from:
-            raise InvalidInput(f"the registry says that {self._what(descriptor)} is there before it was sent")
+            raise InvalidInput(f"the registry reports {self._what(descriptor)} as stored before it was sent")
         _check_stored(response, self._what(descriptor), descriptor.digest)
         return None
 
-    async def _patch(self, place: _Place, descriptor: Descriptor, open_blob: OpenBlob, offset: int) -> _Place:
+    async def _patch(
+        self, place: _UploadLocation, descriptor: Descriptor, open_blob: OpenBlob, offset: int
+    ) -> _UploadLocation:
         size = self._chunk_bytes
         headers = {
             "Content-Type": "application/octet-stream",
@@ -102,11 +104,11 @@ class Uploader:
         }
         body = _piece(open_blob, offset, size)
         url, endpoint = place
-        call = Call("PATCH", url, self._what(descriptor), self._scopes, headers, body, _LOCATION, endpoint)
+        call = RegistryRequest("PATCH", url, self._what(descriptor), self._scopes, headers, body, _LOCATION, endpoint)
         response, _ = await self._transport.send(call)
-        return self._transport.located(response)
+        return self._transport.upload_location(response)
 
-    async def _finish(self, place: _Place, descriptor: Descriptor, open_blob: OpenBlob, offset: int) -> None:
+    async def _finish(self, place: _UploadLocation, descriptor: Descriptor, open_blob: OpenBlob, offset: int) -> None:
         size = descriptor.size - offset
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
         if offset:
@@ -114,7 +116,9 @@ class Uploader:
         body = _piece(open_blob, offset, size) if size else b""
         url, endpoint = place
         target = with_query(url, "digest", descriptor.digest)
-        call = Call("PUT", target, self._what(descriptor), self._scopes, headers, body, frozenset({201}), endpoint)
+        call = RegistryRequest(
+            "PUT", target, self._what(descriptor), self._scopes, headers, body, frozenset({201}), endpoint
+        )
         response, _ = await self._transport.send(call)
         _check_stored(response, self._what(descriptor), descriptor.digest)
 

@@ -1,1 +1,1 @@
-"""Who is who in a cluster: certificates, roles, join tokens."""
+"""Identities in a cluster: certificates, roles, join tokens."""

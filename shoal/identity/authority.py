@@ -1,4 +1,4 @@
-"""The certificate authority as a value: a key that signs, and the certificate that everybody believes."""
+"""The certificate authority as a value: its signing key and its certificate."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,12 +10,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from shoal.identity import certificates
 from shoal.identity.identity import Identity
-from shoal.identity.roles import Caller, Role, server_names
+from shoal.identity.roles import CertificateSubject, Role, server_names
 
 CA_LIFETIME = timedelta(days=20 * 365)
 NODE_LIFETIME = timedelta(days=90)
 ADMIN_LIFETIME = timedelta(days=365)
-BACKDATED = timedelta(hours=1)
+CLOCK_SKEW = timedelta(hours=1)
 """Certificates begin this long ago, for hosts whose clocks are slow."""
 
 
@@ -46,7 +46,7 @@ class Authority:
         )
         return cls(certificate.public_bytes(serialization.Encoding.PEM), pem)
 
-    def sign(self, csr: bytes, caller: Caller, now: datetime) -> bytes:
+    def sign(self, csr: bytes, caller: CertificateSubject, now: datetime) -> bytes:
         """A certificate (PEM) that names the caller, for the key of the request (PKCS #10, PEM).
 
         Raises:
@@ -60,7 +60,7 @@ class Authority:
             builder = builder.add_extension(extension, critical=critical)
         return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, caller: Caller, now: datetime) -> Identity:
+    def issue(self, caller: CertificateSubject, now: datetime) -> Identity:
         """A new identity, key and all, for a party on this machine."""
         key = certificates.new_key()
         return Identity(certificate=self.sign(certificates.request(key), caller, now), key=key, ca=self.certificate)
@@ -75,13 +75,13 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACKDATED)
+        .not_valid_before(now - CLOCK_SKEW)
         .not_valid_after(now + lifetime)
     )
 
 
 def _leaf_extensions(
-    caller: Caller, key: ec.EllipticCurvePublicKey, issuer_key: ec.EllipticCurvePublicKey
+    caller: CertificateSubject, key: ec.EllipticCurvePublicKey, issuer_key: ec.EllipticCurvePublicKey
 ) -> list[tuple[x509.ExtensionType, bool]]:
     names = server_names(caller)
     uses = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if names else [])]
@@ -97,7 +97,7 @@ def _leaf_extensions(
     return extensions
 
 
-def _subject(caller: Caller) -> x509.Name:
+def _subject(caller: CertificateSubject) -> x509.Name:
     role = x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, caller.role.value)
     return x509.Name([*_name(caller.id, caller.cluster), role])
 

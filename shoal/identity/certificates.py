@@ -4,6 +4,7 @@ Subject: CN is the party's id, OU its role, O the cluster's id. Keys are on P-25
 with SHA-256.
 """
 
+import functools
 import hashlib
 from datetime import datetime
 
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from shoal.errors import InvalidInput, Unauthenticated
-from shoal.identity.roles import Caller, Role
+from shoal.identity.roles import CertificateSubject, Role
 
 
 def new_key() -> bytes:
@@ -35,7 +36,7 @@ def load_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
     except (ValueError, TypeError):
         raise InvalidInput("the private key is not an unencrypted PEM key") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise InvalidInput("the private key is not on the curve P-256")
+        raise InvalidInput("the private key does not use the curve P-256")
     return key
 
 
@@ -80,7 +81,7 @@ def requested_key(csr: bytes) -> ec.EllipticCurvePublicKey:
     if not proven:
         raise InvalidInput("the certificate request is not signed by its own key")
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise InvalidInput("the certificate request's key is not on the curve P-256")
+        raise InvalidInput("the key of the certificate request does not use the curve P-256")
     return key
 
 
@@ -104,11 +105,14 @@ def load_certificate(pem: bytes) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(pem)
     except ValueError:
-        raise InvalidInput("this is not a certificate in PEM") from None
+        raise InvalidInput("not a PEM certificate") from None
 
 
-def caller_of(certificate: bytes) -> Caller:
+@functools.lru_cache(maxsize=4096)
+def subject_of(certificate: bytes) -> CertificateSubject:
     """Whom a certificate (PEM) names. It does not check who signed it: TLS has.
+
+    Kept for the certificates asked for last: every call of a connection shows the same one.
 
     Raises:
         Unauthenticated: it is not of the form that Shoal's authority gives.
@@ -119,9 +123,9 @@ def caller_of(certificate: bytes) -> Caller:
             _only(subject, oid)
             for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME, NameOID.ORGANIZATION_NAME)
         )
-        return Caller(id=identifier, role=Role(role), cluster=cluster)
+        return CertificateSubject(id=identifier, role=Role(role), cluster=cluster)
     except (InvalidInput, ValueError):
-        raise Unauthenticated("the certificate is not one that a Shoal cluster gives out") from None
+        raise Unauthenticated("the certificate was not issued by a Shoal cluster") from None
 
 
 def expires_at(certificate: bytes) -> datetime:
@@ -145,7 +149,7 @@ def is_signed_by(certificate: bytes, ca: bytes) -> bool:
     return True
 
 
-def fits(certificate: bytes, key: bytes) -> bool:
+def key_matches(certificate: bytes, key: bytes) -> bool:
     """Whether the certificate (PEM) is of this private key (PEM)."""
     try:
         return load_certificate(certificate).public_key() == load_key(key).public_key()

@@ -1,4 +1,4 @@
-"""An identity as it lies on disk: a certificate, its key, and the authority that both sides trust.
+"""An identity on disk: a certificate, its key, and the CA certificate.
 
 Imports nothing heavy: the command line loads an identity on every start. What is inside a certificate is told by
 `shoal.identity.certificates`.
@@ -17,7 +17,7 @@ KEY_FILE = "key.pem"
 
 @dataclass(frozen=True)
 class Identity:
-    """What one party shows and what it believes. All PEM.
+    """The credentials of one party and the CA that it trusts. All PEM.
 
     Attributes:
         certificate: of this party, signed by the authority.
@@ -61,7 +61,7 @@ class Identity:
             raise Unavailable(f"cannot write the identity to {directory}: {error.strerror}") from error
 
 
-def exists(directory: Path) -> bool:
+def is_complete(directory: Path) -> bool:
     """Whether an identity was saved here whole."""
     return (directory / KEY_FILE).is_file()
 
@@ -70,6 +70,6 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise NotFound(f"no identity: {path} does not exist; join a cluster or name another directory") from None
+        raise NotFound(f"credentials not found: {path}; join a cluster or specify another directory") from None
     except OSError as error:
         raise Unavailable(f"cannot read {path}: {error.strerror}") from error

@@ -36,7 +36,7 @@ class JoinToken:
     def __str__(self) -> str:
         return f"SHOAL-1-{self.ca_hash}-{self.secret}"
 
-    def pins(self, ca: bytes) -> bool:
+    def matches_ca(self, ca: bytes) -> bool:
         """Whether this authority's certificate (PEM) is the one that the token is of."""
         return hmac.compare_digest(self.ca_hash, hash_of_ca(ca))
 
@@ -50,9 +50,7 @@ def parse(text: str) -> JoinToken:
     text = text.strip()
     match = _FORM.fullmatch(text)
     if match is None:
-        raise InvalidInput(
-            f"this is not a join token: {_why_not(text)}; `shoal cluster join-token` prints the right one"
-        )
+        raise InvalidInput(f"invalid join token: {_parse_error(text)}; create one with `shoal cluster join-token`")
     return JoinToken(*match.groups())
 
 
@@ -85,22 +83,22 @@ def hash_of_ca(ca: bytes) -> str:
     """
     found = _PEM.findall(ca)
     if len(found) != 1:
-        raise InvalidInput(f"the authority's file must hold one PEM certificate, not {len(found)}")
+        raise InvalidInput(f"the CA file must contain exactly one PEM certificate, found {len(found)}")
     try:
         der = base64.b64decode(b"".join(found[0].split()), validate=True)
     except ValueError:
-        raise InvalidInput("the authority's certificate is not valid PEM") from None
+        raise InvalidInput("the CA certificate is not valid PEM") from None
     return base64.b32encode(hashlib.sha256(der).digest()).decode().rstrip("=").lower()
 
 
-def _why_not(text: str) -> str:
+def _parse_error(text: str) -> str:
     parts = text.split("-")
     if parts[0] != "SHOAL":
-        return "it does not begin with SHOAL-1-"
+        return "it does not start with SHOAL-1-"
     if parts[1:2] != ["1"]:
-        return "its version is not 1; this release is too old or too new for the cluster"
+        return "its version is not 1; this release does not match the cluster's"
     if len(parts) != 4:
-        return f"it has {len(parts)} parts, not 4; was it cut when copied?"
+        return f"it has {len(parts)} parts instead of 4; it may be incomplete"
     if len(parts[2]) != 52 or len(parts[3]) != SECRET_LENGTH:
-        return "a part has the wrong length; was it cut when copied?"
-    return "it has characters that no token has"
+        return "a part has the wrong length; it may be incomplete"
+    return "it contains invalid characters"

@@ -1,4 +1,4 @@
-"""The keys that open what is sealed in etcd: the cluster key, and while it is being rotated the one before it.
+"""The keys for data that is encrypted in etcd: the cluster key, and during a rotation the previous one.
 
 A rotation never stops anything. While there is an older key, every manager opens with both and seals with the older
 one, which all of them have; the leader seals everything anew with the current key as soon as each manager tells that
@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shoal.errors import InvalidInput, NotFound, Refused, Unavailable
-from shoal.identity import sealing
+from shoal.identity import encryption
 from shoal.identity.private_files import write_atomically
 
 _ID_BYTES = 8
-OLDER = ".old"
+PREVIOUS_SUFFIX = ".old"
 """What the older key's file is called beyond the current one's."""
 
 
@@ -25,35 +25,35 @@ class Keyring:
     """One or two keys of 32 bytes each, never shown."""
 
     current: bytes = field(repr=False)
-    older: bytes | None = field(default=None, repr=False)
+    previous: bytes | None = field(default=None, repr=False)
 
-    def seal(self, plain: bytes, *, purpose: str) -> bytes:
+    def encrypt(self, plain: bytes, *, purpose: str) -> bytes:
         """Seal so that every manager can open it."""
-        return sealing.seal(self.older or self.current, plain, purpose=purpose)
+        return encryption.encrypt(self.previous or self.current, plain, purpose=purpose)
 
-    def unseal(self, sealed: bytes, *, purpose: str) -> bytes:
+    def decrypt(self, sealed: bytes, *, purpose: str) -> bytes:
         """Open with whichever key fits.
 
         Raises:
             InvalidInput: none does, or it was changed.
         """
-        if self.older is not None:
+        if self.previous is not None:
             try:
-                return sealing.unseal(self.older, sealed, purpose=purpose)
+                return encryption.decrypt(self.previous, sealed, purpose=purpose)
             except InvalidInput:
                 pass  # sealed with the current key already
-        return sealing.unseal(self.current, sealed, purpose=purpose)
+        return encryption.decrypt(self.current, sealed, purpose=purpose)
 
-    def resealed(self, sealed: bytes, *, purpose: str) -> bytes | None:
+    def reencrypted(self, sealed: bytes, *, purpose: str) -> bytes | None:
         """The same under the current key; None when it is so already.
 
         Raises:
             InvalidInput: no key opens it.
         """
         try:
-            sealing.unseal(self.current, sealed, purpose=purpose)
+            encryption.decrypt(self.current, sealed, purpose=purpose)
         except InvalidInput:
-            return sealing.seal(self.current, self.unseal(sealed, purpose=purpose), purpose=purpose)
+            return encryption.encrypt(self.current, self.decrypt(sealed, purpose=purpose), purpose=purpose)
         return None
 
     @property
@@ -70,17 +70,17 @@ def load_keyring(path: Path, *, make: bool = False) -> Keyring:
     Raises:
         NotFound, InvalidInput, Unavailable: as `sealing.load_key`.
     """
-    current = sealing.load_or_make_key(path) if make else sealing.load_key(path)
+    current = encryption.load_or_create_key(path) if make else encryption.load_key(path)
     try:
-        older = sealing.load_key(older_path(path))
+        older = encryption.load_key(previous_path(path))
     except NotFound:
         older = None
     return Keyring(current, older)
 
 
-def older_path(path: Path) -> Path:
+def previous_path(path: Path) -> Path:
     """Where the key before this one is kept during a rotation."""
-    return path.with_name(path.name + OLDER)
+    return path.with_name(path.name + PREVIOUS_SUFFIX)
 
 
 def rotate(path: Path) -> None:
@@ -90,16 +90,16 @@ def rotate(path: Path) -> None:
         Refused: a rotation is under way.
         NotFound, InvalidInput, Unavailable: as `sealing.load_key`, or it cannot be written.
     """
-    current = sealing.load_key(path)
-    older = older_path(path)
+    current = encryption.load_key(path)
+    older = previous_path(path)
     try:
-        if sealing.load_key(older) != current:  # equal: an earlier call was interrupted between its two files
+        if encryption.load_key(older) != current:  # equal: an earlier call was interrupted between its two files
             raise Refused(
-                f"a rotation is under way: {older} is there; delete it on every manager when it is not needed"
+                f"a key rotation is in progress: {older} exists; delete it on every manager once it is complete"
             )
     except NotFound:
         _write(older, current)
-    _write(path, secrets.token_bytes(sealing.KEY_BYTES))
+    _write(path, secrets.token_bytes(encryption.KEY_BYTES))
 
 
 def _write(path: Path, key: bytes) -> None:

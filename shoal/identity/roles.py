@@ -16,7 +16,7 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True)
-class Caller:
+class CertificateSubject:
     """Whom a certificate names.
 
     Attributes:
@@ -34,7 +34,7 @@ def agent_server_name(node_id: str) -> str:
     return f"{node_id}.{AGENT_SERVER_NAME}"
 
 
-def server_names(caller: Caller) -> tuple[str, ...]:
+def server_names(caller: CertificateSubject) -> tuple[str, ...]:
     """The names that this party may serve under. An admin serves nothing."""
     match caller.role:
         case Role.MANAGER:

@@ -1,4 +1,4 @@
-"""From when to when a certificate holds, read without `cryptography`, which costs 50 ms to import.
+"""The validity period of a certificate, read without `cryptography`, which costs 50 ms to import.
 
 The command line asks this at each start. X.509, RFC 5280 section 4.1; DER, X.690 section 8.1.
 """
@@ -12,7 +12,7 @@ _INTEGER, _SEQUENCE, _UTC_TIME, _GENERALIZED_TIME, _VERSION = 0x02, 0x30, 0x17, 
 _BEGIN, _END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
 
 
-def validity(pem: bytes) -> tuple[datetime, datetime]:
+def validity_period(pem: bytes) -> tuple[datetime, datetime]:
     """Beginning and end of the first certificate in these bytes, in UTC.
 
     Raises:
@@ -36,7 +36,7 @@ def validity(pem: bytes) -> tuple[datetime, datetime]:
         end_tag, end, _ = _element(rest)
         return _time(begin_tag, begin), _time(end_tag, end)
     except (ValueError, IndexError):
-        raise InvalidInput("this is not a certificate in PEM") from None
+        raise InvalidInput("not a PEM certificate") from None
 
 
 def _element(data: bytes) -> tuple[int, bytes, bytes]:

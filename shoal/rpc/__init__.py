@@ -1,1 +1,1 @@
-"""How the programs speak with each other: gRPC over mutual TLS."""
+"""Communication between the programs: gRPC over mutual TLS."""

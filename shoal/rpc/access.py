@@ -1,4 +1,4 @@
-"""Who may call what: the one table. A method that is not in a server's table is refused to everyone."""
+"""The access table: which roles may call which method. A method that is not in it is denied to everyone."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ None admits those without a certificate too.
 _AUTHORITY = "/shoal.api.v1.CertificateAuthority"
 
 
-def _every(methods: list[str], *roles: Role) -> dict[str, frozenset[Role] | None]:
+def _allow(methods: list[str], *roles: Role) -> dict[str, frozenset[Role] | None]:
     return dict.fromkeys(methods, frozenset(roles))
 
 
@@ -24,10 +24,10 @@ def _methods(file: object, service: str) -> list[str]:
 
 
 MANAGER_API: Access = {
-    **_every(_methods(control_pb2.DESCRIPTOR, "Control"), Role.ADMIN),
-    **_every(_methods(dispatcher_pb2.DESCRIPTOR, "Dispatcher"), Role.AGENT),
-    **_every(_methods(dispatcher_pb2.DESCRIPTOR, "ManagerPeers"), Role.MANAGER),
-    **_every([f"{_AUTHORITY}/GetRoot", f"{_AUTHORITY}/Renew"], *Role),
+    **_allow(_methods(control_pb2.DESCRIPTOR, "Control"), Role.ADMIN),
+    **_allow(_methods(dispatcher_pb2.DESCRIPTOR, "Dispatcher"), Role.AGENT),
+    **_allow(_methods(dispatcher_pb2.DESCRIPTOR, "ManagerPeers"), Role.MANAGER),
+    **_allow([f"{_AUTHORITY}/GetRoot", f"{_AUTHORITY}/Renew"], *Role),
 }
 """On a manager's API port, with mutual TLS."""
 
@@ -35,8 +35,8 @@ JOIN: Access = {f"{_AUTHORITY}/{name}": None for name in ("GetRoot", "FindManage
 """On a manager's join port, without certificates of clients."""
 
 AGENT_STREAMS: Access = {
-    **_every(_methods(streams_pb2.DESCRIPTOR, "AgentStreams"), Role.MANAGER),
-    **_every(_methods(volume_data_pb2.DESCRIPTOR, "VolumeData"), Role.AGENT),
+    **_allow(_methods(streams_pb2.DESCRIPTOR, "AgentStreams"), Role.MANAGER),
+    **_allow(_methods(volume_data_pb2.DESCRIPTOR, "VolumeData"), Role.AGENT),
 }
 """On an agent's stream port, with mutual TLS. Another agent has to have a manager's grant besides."""
 

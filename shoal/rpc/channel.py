@@ -10,7 +10,7 @@ from grpc import aio
 
 from shoal.identity.identity import Identity
 from shoal.identity.roles import MANAGER_SERVER_NAME
-from shoal.rpc.addresses import target
+from shoal.rpc.host_port import target
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """A spec has at most 1 MiB; lists are longer."""

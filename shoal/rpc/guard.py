@@ -1,4 +1,4 @@
-"""The interceptor before every method: who calls, may they, how much at once, and what an exception becomes.
+"""The interceptor of every method: authentication, authorization, call limits, and errors to status codes.
 
 Every method is served as one that takes a stream of requests, which is the same on the wire: so the caller is known and
 admitted before a byte of the request is read.
@@ -6,54 +6,42 @@ admitted before a byte of the request is read.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
 from grpc import aio
 
-from shoal.errors import PermissionDenied, ShoalError, Timeout, Unauthenticated
-from shoal.identity.certificates import caller_of
-from shoal.identity.roles import Caller, Role
+from shoal.errors import PermissionDenied, ShoalError, Timeout
+from shoal.identity.roles import Role
 from shoal.rpc.access import Access
-from shoal.rpc.errors import ORIGIN_KEY, code_of, details_of, trailer_of
-from shoal.rpc.request_limits import REQUEST_SECONDS, CallLimit, counted, each_admitted, only
+from shoal.rpc.caller import Caller, Context, caller_of
+from shoal.rpc.request_limits import REQUEST_SECONDS, CallLimiter, check_each, request_deserializer, single_request
+from shoal.rpc.status_mapping import ORIGIN_KEY, code_of, details_of, trailer_of
 
 _log = logging.getLogger(__name__)
 
-# Of any request and response: the guard looks into neither. Quoted: these are generic for type checkers only.
-Context: TypeAlias = "aio.ServicerContext[Any, Any]"
+# Quoted: generic for type checkers only.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
-def caller(context: Context) -> Caller:
-    """Whom the certificate on this connection names; TLS has verified it.
-
-    Raises:
-        Unauthenticated: there is none, or it is not one of ours.
-    """
-    shown = list(context.auth_context().get("x509_pem_cert", ()))
-    if not shown:
-        raise Unauthenticated("this call needs a certificate of the cluster")
-    return caller_of(shown[0])
-
-
-def check(access: Access, method: str, context: Context) -> Caller | None:
-    """Let the caller pass, or say why not. None where the method asks for no certificate.
+def authorize(access: Access, method: str, context: Context) -> Caller | None:
+    """The caller, who may call the method. None where the method asks for no certificate.
 
     Raises:
         Unauthenticated, PermissionDenied
     """
     if method not in access:
-        raise PermissionDenied(f"{method} may be called by nobody here")
+        raise PermissionDenied(f"{method} is not allowed on this port")
     admitted = access[method]
     if admitted is None:
         return None
-    who = caller(context)
-    if who.role not in admitted:
-        raise PermissionDenied(f"{_named(who)} may not call {method}; it is for {', '.join(sorted(admitted))}")
-    return who
+    caller = caller_of(context)
+    if caller.role not in admitted:
+        required = ", ".join(sorted(admitted))
+        raise PermissionDenied(f"{_describe(caller)} cannot call {method}; required role: {required}")
+    return caller
 
 
 class Guard(aio.ServerInterceptor):
@@ -61,7 +49,7 @@ class Guard(aio.ServerInterceptor):
 
     def __init__(self, access: Access) -> None:
         self._access = access
-        self._calls = CallLimit()
+        self._calls = CallLimiter()
 
     async def intercept_service(
         self,
@@ -71,30 +59,30 @@ class Guard(aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        guarded = _Guarded(self._access, handler_call_details.method, self._calls)
+        guarded = _GuardedMethod(self._access, handler_call_details.method, self._calls)
         return _wrap(handler, guarded)
 
 
 Requests = AsyncIterator[Any]
 
 
-class _Guarded:
+class _GuardedMethod:
     """One method's calls. The two shapes are those of gRPC: one response, or a stream of them."""
 
-    def __init__(self, access: Access, method: str, calls: CallLimit) -> None:
+    def __init__(self, access: Access, method: str, calls: CallLimiter) -> None:
         self._access = access
         self.method = method
         self._calls = calls
 
-    def single(
+    def unary(
         self, behave: Callable[[Any, Context], Awaitable[Any]], *, streaming: bool
     ) -> Callable[[Requests, Context], Awaitable[Any]]:
         async def run(requests: Requests, context: Context) -> Any:
             try:
-                with self._calls.hold(check(self._access, self.method, context)):
-                    return await behave(await self._taken(requests, streaming=streaming), context)
+                with self._admit(context):
+                    return await behave(await self._read_request(requests, streaming=streaming), context)
             except Exception as error:
-                await self._answer(error, context)
+                await self._abort(error, context)
 
         return run
 
@@ -103,40 +91,46 @@ class _Guarded:
     ) -> Callable[[Requests, Context], AsyncIterator[Any]]:
         async def run(requests: Requests, context: Context) -> AsyncIterator[Any]:
             try:
-                with self._calls.hold(check(self._access, self.method, context)):
-                    taken = await self._taken(requests, streaming=streaming)
+                with self._admit(context):
+                    taken = await self._read_request(requests, streaming=streaming)
                     async with aclosing(behave(taken, context)) as responses:  # type: ignore[type-var]
                         async for response in responses:
                             yield response
             except Exception as error:
-                await self._answer(error, context)
+                await self._abort(error, context)
 
         return run
 
-    async def _taken(self, requests: Requests, *, streaming: bool) -> Any:
+    @contextmanager
+    def _admit(self, context: Context) -> Iterator[None]:
+        caller = authorize(self._access, self.method, context)
+        with self._calls.hold(caller.subject if caller else None):
+            yield
+
+    async def _read_request(self, requests: Requests, *, streaming: bool) -> Any:
         if streaming:
-            return each_admitted(requests)
+            return check_each(requests)
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
-                return await only(requests)
+                return await single_request(requests)
         except TimeoutError:
             raise Timeout(f"the request did not arrive within {REQUEST_SECONDS:g} s") from None
 
-    async def _answer(self, error: Exception, context: Context) -> NoReturn:
+    async def _abort(self, error: Exception, context: Context) -> NoReturn:
         error = _cause(error)
         if isinstance(error, aio.AbortError):
             raise error
         if isinstance(error, ShoalError):
             await context.abort(code_of(error), details_of(error), trailer_of(error))
         _log.error("%s failed", self.method, exc_info=error)
-        text = "the call failed inside; the log of the server says why"
+        text = "internal error; check the logs of the server"
         await context.abort(grpc.StatusCode.INTERNAL, text, ((ORIGIN_KEY, b"1"),))
 
 
-def _wrap(handler: Any, guarded: _Guarded) -> Handler:
+def _wrap(handler: Any, guarded: _GuardedMethod) -> Handler:
     """The same method, guarded. (The types of gRPC know only blocking handlers.)"""
     coders = {
-        "request_deserializer": counted(guarded.method, handler.request_deserializer),
+        "request_deserializer": request_deserializer(guarded.method, handler.request_deserializer),
         "response_serializer": handler.response_serializer,
     }
     streaming = bool(handler.request_streaming)
@@ -144,7 +138,7 @@ def _wrap(handler: Any, guarded: _Guarded) -> Handler:
         behave = handler.stream_stream if streaming else handler.unary_stream
         return grpc.stream_stream_rpc_method_handler(guarded.stream(behave, streaming=streaming), **coders)
     behave = handler.stream_unary if streaming else handler.unary_unary
-    return grpc.stream_unary_rpc_method_handler(guarded.single(behave, streaming=streaming), **coders)
+    return grpc.stream_unary_rpc_method_handler(guarded.unary(behave, streaming=streaming), **coders)
 
 
 def _cause(error: Exception) -> Exception:
@@ -160,5 +154,5 @@ def _cause(error: Exception) -> Exception:
     return first
 
 
-def _named(who: Caller) -> str:
-    return "an admin" if who.role is Role.ADMIN else f"the {who.role} {who.id}"
+def _describe(caller: Caller) -> str:
+    return "an admin" if caller.role is Role.ADMIN else f"the {caller.role} {caller.name}"

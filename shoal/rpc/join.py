@@ -1,8 +1,8 @@
-"""How a new node comes to its identity.
+"""How a new node gets its identity.
 
 It knows a token and an address, and must not tell the token's secret to anyone but the cluster that the token is of:
 
-1. Take the certificate that the server shows, believing nothing.
+1. Fetch the certificate that the server presents, without trusting it.
 2. Speak TLS with that certificate as the only root, and ask for the authority's certificate.
 3. The token's hash says whether that is the right authority, and the authority whether the server is its own.
 4. Speak TLS anew, with the authority as the root, and only there send the token.
@@ -26,9 +26,9 @@ from shoal.errors import InvalidInput, Timeout, Unauthenticated, Unavailable
 from shoal.identity import certificates, join_token
 from shoal.identity.identity import Identity
 from shoal.identity.join_token import JoinToken
-from shoal.rpc import addresses
+from shoal.rpc import host_port
 from shoal.rpc.channel import connect_without_identity
-from shoal.rpc.errors import to_error
+from shoal.rpc.status_mapping import to_shoal_error
 
 TIMEOUT_SECONDS = 15.0
 """For each of the steps. Joining writes to etcd, which a new cluster may still be starting."""
@@ -73,7 +73,7 @@ async def join(
         try:
             response = await CertificateAuthorityStub(channel).Join(request, timeout=timeout_seconds)
         except grpc.RpcError as error:
-            raise to_error(error, address=address) from error
+            raise to_shoal_error(error, address=address) from error
     return _joined(response, key, root)
 
 
@@ -94,7 +94,7 @@ async def find_managers(
                 FindManagersRequest(), timeout=timeout_seconds
             )
         except grpc.RpcError as error:
-            raise to_error(error, address=address) from error
+            raise to_shoal_error(error, address=address) from error
     return tuple(response.managers)
 
 
@@ -105,35 +105,35 @@ async def verified_root(address: str, token: JoinToken, *, timeout_seconds: floa
         Unauthenticated: the server is not of the token's cluster.
         Unavailable, Timeout: nobody answers, or it is not a Shoal manager's join address.
     """
-    shown = await _shown_certificate(address, timeout_seconds)
+    shown = await _presented_certificate(address, timeout_seconds)
     async with connect_without_identity(address, shown) as channel:
         try:
             response = await CertificateAuthorityStub(channel).GetRoot(GetRootRequest(), timeout=timeout_seconds)
         except grpc.RpcError as error:
             raise Unavailable(
-                f"{address} is not where nodes join a Shoal cluster ({to_error(error, address=address)}); "
-                "`shoal cluster info` prints the join address"
+                f"{address} is not the join address of a Shoal cluster ({to_shoal_error(error, address=address)}); "
+                "find it with `shoal cluster info`"
             ) from error
     root = response.ca_certificate
-    if not _pins(token, root):
-        raise Unauthenticated(f"{address} is of another cluster than the token; check the address, or get a new token")
-    if not certificates.is_signed_by(shown, root):
+    if not _matches(token, root):
         raise Unauthenticated(
-            f"{address} shows a certificate that its cluster's authority did not sign; do not trust it"
+            f"{address} belongs to another cluster than the token; check the address, or get a new token"
         )
+    if not certificates.is_signed_by(shown, root):
+        raise Unauthenticated(f"{address} presented a certificate that its cluster's CA did not sign; do not trust it")
     return root
 
 
-def _pins(token: JoinToken, root: bytes) -> bool:
+def _matches(token: JoinToken, root: bytes) -> bool:
     try:
-        return token.pins(root)
+        return token.matches_ca(root)
     except InvalidInput:
         return False
 
 
 def _joined(response: JoinResponse, key: bytes, root: bytes) -> JoinedIdentity:
     if not certificates.is_signed_by(response.certificate, root):
-        raise Unauthenticated("the manager answered with a certificate that the cluster's authority did not sign")
+        raise Unauthenticated("the manager returned a certificate that the cluster's CA did not sign")
     return JoinedIdentity(
         identity=Identity(certificate=response.certificate, key=key, ca=root),
         node_id=response.node_id,
@@ -142,25 +142,25 @@ def _joined(response: JoinResponse, key: bytes, root: bytes) -> JoinedIdentity:
     )
 
 
-async def _shown_certificate(address: str, timeout_seconds: float) -> bytes:
+async def _presented_certificate(address: str, timeout_seconds: float) -> bytes:
     """The server's certificate (PEM), believed in nothing.
 
     Raises:
         Unavailable, Timeout
     """
-    where = addresses.parse(address)
+    where = host_port.parse(address)
     try:
         async with asyncio.timeout(timeout_seconds):
-            _, writer = await asyncio.open_connection(where.host, where.port, ssl=_believing_nothing())
+            _, writer = await asyncio.open_connection(where.host, where.port, ssl=_unverified_tls())
     except TimeoutError:
-        raise Timeout(f"no answer from {address}; check the address, the network and the firewall") from None
+        raise Timeout(f"no response from {address}; check the address, the network and the firewall") from None
     except ssl.SSLError as error:
         raise Unavailable(
-            f"{address} does not speak TLS; is this a manager's join address? ({error.reason})"
+            f"{address} does not speak TLS; check that this is a manager's join address ({error.reason})"
         ) from error
     except OSError as error:
         raise Unavailable(
-            f"cannot reach {address}: {error.strerror or error}; is the manager running there?"
+            f"cannot reach {address}: {error.strerror or error}; check that the manager is running"
         ) from error
     try:
         der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
@@ -169,7 +169,7 @@ async def _shown_certificate(address: str, timeout_seconds: float) -> bytes:
     return ssl.DER_cert_to_PEM_cert(der).encode()
 
 
-def _believing_nothing() -> ssl.SSLContext:
+def _unverified_tls() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = False

@@ -10,7 +10,7 @@ from shoal.errors import Unauthenticated
 from shoal.identity import certificates
 from shoal.identity.identity import Identity
 from shoal.rpc.channel import connect_aio
-from shoal.rpc.errors import to_error
+from shoal.rpc.status_mapping import to_shoal_error
 
 TIMEOUT_SECONDS = 15.0
 
@@ -29,7 +29,7 @@ async def renew(managers: Sequence[str], identity: Identity, *, timeout_seconds:
         try:
             response = await CertificateAuthorityStub(channel).Renew(request, timeout=timeout_seconds)
         except grpc.RpcError as error:
-            raise to_error(error, address=", ".join(managers)) from error
+            raise to_shoal_error(error, address=", ".join(managers)) from error
     if not certificates.is_signed_by(response.certificate, identity.ca):
-        raise Unauthenticated("the manager answered with a certificate that the cluster's authority did not sign")
+        raise Unauthenticated("the manager returned a certificate that the cluster's CA did not sign")
     return Identity(certificate=response.certificate, key=identity.key, ca=identity.ca)

@@ -1,4 +1,4 @@
-"""What one call and one caller may take of a server: bytes of a request by method, and calls at the same time.
+"""Request limits: size of a request by method, and concurrent calls of a node.
 
 gRPC reads a message whole before anybody looks at it, and parsing multiplies it: two bytes on the wire are an object of
 a hundred. So a request is read only after its caller was admitted, its entries are counted before it is parsed, and a
@@ -13,9 +13,9 @@ from typing import Any
 
 from shoal.api.v1.dispatcher_pb2 import AgentMessage
 from shoal.errors import Exhausted, InvalidInput
-from shoal.identity.roles import Caller, Role
+from shoal.identity.roles import CertificateSubject, Role
 from shoal.rpc.channel import MAX_MESSAGE_BYTES
-from shoal.rpc.wire import Parts
+from shoal.rpc.message_counting import EntryCounter
 
 MAX_REQUEST_BYTES = 8 << 20
 """Of the largest request of all: a stack with the contents of its configs and secrets."""
@@ -36,10 +36,10 @@ REQUEST_BYTES: Mapping[str, int] = {
 }
 """By method; of any other, `MAX_MESSAGE_BYTES`."""
 
-SESSION_PARTS = 60_000
+MAX_SESSION_ENTRIES = 60_000
 """Entries of an agent's message, and of its entries: an empty one is two bytes on the wire, and 150 when parsed."""
-_PARTS: Mapping[str, tuple[Parts, int]] = {
-    "/shoal.api.v1.Dispatcher/Session": (Parts(AgentMessage.DESCRIPTOR), SESSION_PARTS)
+_PARTS: Mapping[str, tuple[EntryCounter, int]] = {
+    "/shoal.api.v1.Dispatcher/Session": (EntryCounter(AgentMessage.DESCRIPTOR), MAX_SESSION_ENTRIES)
 }
 _SMALL_BYTES = 64 << 10
 """Smaller messages are not worth counting."""
@@ -48,55 +48,55 @@ Deserializer = Callable[[bytes], Any]
 
 
 @dataclass(frozen=True)
-class Oversized:
+class OversizedMessage:
     """Stands for a message that was not parsed; `reason` is one line for the caller."""
 
     reason: str
 
 
-def counted(method: str, parse: Deserializer) -> Deserializer:
-    """Parses requests within the method's bounds, and lets `Oversized` stand for others."""
-    return within(parse, REQUEST_BYTES.get(method, MAX_MESSAGE_BYTES), *_PARTS.get(method, (None, 0)))
+def request_deserializer(method: str, parse: Deserializer) -> Deserializer:
+    """Parses requests within the method's bounds, and lets `OversizedMessage` stand for others."""
+    return bounded(parse, REQUEST_BYTES.get(method, MAX_MESSAGE_BYTES), *_PARTS.get(method, (None, 0)))
 
 
-def within(parse: Deserializer, most_bytes: int, parts: Parts | None, most_parts: int) -> Deserializer:
-    """Parses messages of so many bytes and entries, and lets `Oversized` stand for others."""
+def bounded(parse: Deserializer, most_bytes: int, parts: EntryCounter | None, most_parts: int) -> Deserializer:
+    """Parses messages of so many bytes and entries, and lets `OversizedMessage` stand for others."""
 
     def read(raw: bytes) -> Any:
         if len(raw) > most_bytes:
-            return Oversized(f"the message is too large: {len(raw):,} bytes; the maximum is {most_bytes:,}")
+            return OversizedMessage(f"the message is too large: {len(raw):,} bytes; the maximum is {most_bytes:,}")
         if parts is not None and len(raw) > _SMALL_BYTES and parts.count(raw, most_parts) > most_parts:
-            return Oversized(f"the message has too many entries; the maximum is {most_parts:,}")
+            return OversizedMessage(f"the message has too many entries; the maximum is {most_parts:,}")
         return parse(raw)
 
     return read
 
 
-def admitted(request: Any) -> Any:
+def check_size(request: Any) -> Any:
     """The request itself.
 
     Raises:
         Exhausted: it is larger than its method's bound.
     """
-    if isinstance(request, Oversized):
+    if isinstance(request, OversizedMessage):
         raise Exhausted(request.reason)
     return request
 
 
-async def each_admitted(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+async def check_each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
     """The requests of a stream. Raises Exhausted at one that is too large."""
     async for request in requests:
-        yield admitted(request)
+        yield check_size(request)
 
 
-async def only(requests: AsyncIterator[Any]) -> Any:
+async def single_request(requests: AsyncIterator[Any]) -> Any:
     """The request of a call that has one. Raises Exhausted: it is too large; InvalidInput: it did not come."""
     async for request in requests:
-        return admitted(request)
-    raise InvalidInput("the call ended before its request was there")
+        return check_size(request)
+    raise InvalidInput("the call ended before its request arrived")
 
 
-class CallLimit:
+class CallLimiter:
     """Counts the calls that each node has under way. Managers and admins are not counted."""
 
     def __init__(self, most: int = AGENT_CALLS) -> None:
@@ -104,7 +104,7 @@ class CallLimit:
         self._running: Counter[str] = Counter()
 
     @contextmanager
-    def hold(self, who: Caller | None) -> Iterator[None]:
+    def hold(self, who: CertificateSubject | None) -> Iterator[None]:
         """One call more, for as long as the context lasts.
 
         Raises:
@@ -114,7 +114,7 @@ class CallLimit:
             yield
             return
         if self._running[who.id] >= self._most:
-            raise Exhausted(f"node {who.id} has {self._most} calls under way; end one of them, or try again later")
+            raise Exhausted(f"node {who.id} has reached its limit of {self._most} concurrent calls; try again later")
         self._running[who.id] += 1
         try:
             yield

@@ -1,1 +1,1 @@
-"""What the daemons tell of themselves."""
+"""Observability of the daemons."""

@@ -14,9 +14,9 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from cli.client import Client
-from cli.contexts.contexts import Contexts
+from cli.contexts.context_store import ContextStore
 from cli.playground.layout import Layout
-from cli.playground.playground import Playground
+from cli.playground.lifecycle import Playground
 
 SHOAL = Path(sys.executable).parent / "shoal"
 ROOT = Path(__file__).parents[2]
@@ -77,7 +77,7 @@ def cluster(hosts: int, *, warm: bool = True) -> Iterator[Bed]:
             state_root=root / "state",
             run_root=root / "run",
         )
-        playground = Playground(layout, contexts=Contexts(root / "config"))
+        playground = Playground(layout, contexts=ContextStore(root / "config"))
         playground.up()
         try:
             bed = Bed(playground, root / "config")

@@ -16,11 +16,11 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
+from manager.etcd.client import Etcd
+from manager.etcd.members import own_member
+from manager.etcd.server import EtcdServer
 from manager.store.changes import put
-from manager.store.etcd import Etcd
-from manager.store.etcd_channel import own_member
 from manager.store.kinds import NODE, NODE_STATUS, TASK_STATUS
-from manager.store.server import EtcdServer
 from manager.store.store import Store
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.node_pb2 import Node, NodeSpec, NodeStatus
@@ -155,7 +155,9 @@ async def _programmed(bed: Bed, tasks: Sequence[Task]) -> None:
 
 def _status(task: Task, *, opening: bool = False) -> TaskStatus:
     now_ms = time.time_ns() // 1_000_000
-    return TaskStatus(task_id=task.id, state=TaskState.RUNNING, at_ms=now_ms, running_at_ms=now_ms, opening=opening)
+    return TaskStatus(
+        task_id=task.id, state=TaskState.RUNNING, at_ms=now_ms, running_at_ms=now_ms, not_listening=opening
+    )
 
 
 async def _change(store: Store, seen: Sequence[Kernel], task: Task, *, serves: bool) -> list[float]:

@@ -18,11 +18,11 @@ from multiprocessing.connection import Connection
 
 import dns.message
 
-from agent.network.dns.askers import Asker
-from agent.network.dns.listening import listening
-from agent.network.dns.server import DnsServer
-from agent.network.dns.upstream import Upstream
-from agent.network.dns.zone import zone
+from agent.network.dns.dns_clients import DnsClient
+from agent.network.dns.dns_server import DnsServer
+from agent.network.dns.resolver_sockets import open_resolver_sockets
+from agent.network.dns.upstream import UpstreamResolvers
+from agent.network.dns.zone import build_zone
 from tests.bench.figures import Figure, table
 from tests.integration.network.netns_hosts import Host, endpoint, network
 
@@ -38,14 +38,14 @@ def serve(ready: Connection) -> None:
         host = Host(2, -1)
         tasks = [endpoint(number, host, 1, service=f"s{number // 10}") for number in range(1, 251)]
         server = DnsServer(
-            find_asker=lambda _: Asker(("net1",), may_leave=False),
-            upstream=Upstream(resolvers=lambda: (), timeout_seconds=1),
+            find_client=lambda _: DnsClient(("net1",), has_egress=False),
+            upstream=UpstreamResolvers(resolvers=lambda: (), timeout_seconds=1),
             ttl_seconds=5,
             shuffle=random.Random(1),
-            questions_per_second=1_000_000,  # no bound of one asker's
+            queries_per_second=1_000_000,  # no bound of one asker's
         )
-        server.zone = zone([network(1)], tasks, [])
-        at = listening(IPv4Address("127.0.0.1"))
+        server.zone = build_zone([network(1)], tasks, [])
+        at = open_resolver_sockets(IPv4Address("127.0.0.1"))
         await server.start(at)
         before = processor_seconds()
         ready.send(at.ports[socket.IPPROTO_UDP])

@@ -19,25 +19,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from agent.runtime.logs import Logs as LogFiles
-from agent.streams.service import AgentStreams
-from cli.commands.service.logs import logs as logs_command
-from cli.contexts.context import Context
-from manager.control_api.agent_channels import AgentChannels
-from manager.control_api.log_merge import merged
-from manager.control_api.log_sources import Place
-from manager.control_api.seams import AgentAddress
+from agent.runtime.logs.container_logs import ContainerLogs as LogFiles
+from agent.streams.agent_streams import AgentStreamsService
+from cli.commands.service.service_logs import logs as logs_command
+from cli.contexts.context_file import Context
+from manager.agents.agent_channels import AgentChannels
+from manager.interfaces import AgentAddress
+from manager.logs.log_sources import NodeLogs
+from manager.logs.merged_logs import merged_logs
 from shoal.api.v1.control_pb2 import LogSource, LogsRequest, LogsResponse
 from shoal.api.v1.control_pb2_grpc import ControlServicer, add_ControlServicer_to_server
 from shoal.api.v1.streams_pb2 import ReadLogsRequest
 from shoal.api.v1.streams_pb2_grpc import add_AgentStreamsServicer_to_server
 from shoal.identity.authority import Authority
 from shoal.identity.identity import Identity
-from shoal.identity.roles import Caller, Role
-from shoal.log_lines import stamp_of
+from shoal.identity.roles import CertificateSubject, Role
+from shoal.logs.log_lines import timestamp_bytes
 from shoal.rpc import access
-from shoal.rpc.guard import Context as Call
-from shoal.rpc.server import listen, make_server
+from shoal.rpc.caller import Context as Call
+from shoal.rpc.grpc_server import listen, make_server
 
 CLUSTER = "cluster"
 MB = 1_000_000
@@ -55,33 +55,33 @@ def write_logs(directory: Path, *, megabytes: int, tasks: int, line: int, interl
         while left > 0:
             with (place / f"log-{number}").open("wb") as file:
                 while file.tell() < PIECE:
-                    file.write((stamp_of(BEGIN_NS + at * 1000) + text) * interleave)
+                    file.write((timestamp_bytes(BEGIN_NS + at * 1000) + text) * interleave)
                     at += tasks
                 left -= file.tell()
             number += 1
 
 
 class Control(ControlServicer):
-    """The logs' call alone, as `manager.control_api.logs` answers it."""
+    """The logs' call alone, as `manager.logs.log_handler` answers it."""
 
-    def __init__(self, channels: AgentChannels, place: Place) -> None:
+    def __init__(self, channels: AgentChannels, place: NodeLogs) -> None:
         self._channels = channels
         self._place = place
 
     async def Logs(self, request: LogsRequest, context: Call) -> AsyncGenerator[LogsResponse]:  # noqa: N802
         for number, task_id in enumerate(self._place.tasks):
             yield LogsResponse(source=LogSource(task_id=task_id, task_name=f"web.{number}", node_hostname="h1"))
-        async for item in merged([self._place], self._channels, ReadLogsRequest(tail=None)):
+        async for item in merged_logs([self._place], self._channels, ReadLogsRequest(tail=None)):
             assert not isinstance(item, str), item
             yield LogsResponse(batch=item)
 
 
 async def serve_agent(directory: Path) -> None:
     nothing: Any = None
-    files = LogFiles(directory=lambda task_id: directory / "logs" / task_id, running=lambda _: False)
-    streams = AgentStreams(
-        logs=cast(Any, _Reads(files)), prober=nothing, meters=nothing, controller=nothing, sizes=nothing,
-        programs=nothing, source=nothing, target=nothing, now_ns=time.monotonic_ns,
+    files = LogFiles(directory=lambda task_id: directory / "logs" / task_id, is_running=lambda _: False)
+    streams = AgentStreamsService(
+        logs=cast(Any, _Reads(files)), prober=nothing, stats=nothing, controller=nothing, sizes=nothing,
+        exec_runtime=nothing, source=nothing, target=nothing, now_ns=time.monotonic_ns,
     )  # fmt: skip
     server = make_server(access.AGENT_STREAMS)
     add_AgentStreamsServicer_to_server(streams, server)
@@ -90,7 +90,9 @@ async def serve_agent(directory: Path) -> None:
 
 async def serve_manager(directory: Path, port: int, tasks: int) -> None:
     identity = Identity.load(directory / "manager")
-    place = Place("node", "h1", AgentAddress("node", f"127.0.0.1:{port}"), "", tuple(f"task{n}" for n in range(tasks)))
+    place = NodeLogs(
+        "node", "h1", AgentAddress("node", f"127.0.0.1:{port}"), "", tuple(f"task{n}" for n in range(tasks))
+    )
     server = make_server(access.MANAGER_API)
     control: Any = Control
     control.__abstractmethods__ = frozenset()
@@ -126,7 +128,7 @@ def process(*words: object, **more: Any) -> subprocess.Popen[str]:
 def measure(arguments: argparse.Namespace, directory: Path) -> None:
     authority, now = Authority.create(CLUSTER, datetime.now(UTC)), datetime.now(UTC)
     for name, caller in (("agent", "node"), ("manager", "manager"), ("admin", "admin")):
-        authority.issue(Caller(caller, Role(name), CLUSTER), now).save(directory / name)
+        authority.issue(CertificateSubject(caller, Role(name), CLUSTER), now).save(directory / name)
     (directory / "logs").mkdir()
     write_logs(directory / "logs", megabytes=arguments.megabytes, tasks=arguments.tasks, line=arguments.line,
                interleave=arguments.interleave)  # fmt: skip

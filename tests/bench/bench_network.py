@@ -16,12 +16,12 @@ from ipaddress import IPv4Address
 
 import dns.message
 
-from agent.network.dns.address_records import PreparedAddresses
+from agent.network.dns.address_records import AddressAnswer
 from agent.network.dns.answer import decide
-from agent.network.dns.askers import Asker
-from agent.network.dns.zone import zone
+from agent.network.dns.dns_clients import DnsClient
+from agent.network.dns.zone import build_zone
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.messages import VethEnd, add_veth
+from agent.network.netlink.rtnetlink import VethEnd, add_veth
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.service_pb2 import VirtualAddress
 from shoal.api.v1.task_pb2 import TaskAddress, TaskPort
@@ -192,19 +192,19 @@ def programming(host: Host, peers: Sequence[Peer], count: int = 5000) -> Program
     fill, one_less, empty = seconds(many), seconds(many[1:]), seconds([])
     seconds(many)
     begin = time.perf_counter()
-    host.call(host.network.verify())
+    host.call(host.network.reconcile())
     return Programming(fill, one_less, empty, time.perf_counter() - begin)
 
 
 def bench_dns(hosts: Hosts, count: int = 3000) -> None:
     """Queries a second that are decided on one core, none of them kept: a service of 10 tasks on a network of 250."""
     tasks = [endpoint(number, hosts.two, 1, service=f"s{number // 10}") for number in range(1, 251)]
-    names = zone([network(1)], tasks)
-    asker = Asker(("net1",), may_leave=True)
+    names = build_zone([network(1)], tasks)
+    asker = DnsClient(("net1",), has_egress=True)
     wire = dns.message.make_query("s7", "A", use_edns=0).to_wire()
     begin = time.perf_counter()
     for _ in range(count):
-        assert isinstance(decide(wire, asker, names, ttl=5, tcp=False), PreparedAddresses)
+        assert isinstance(decide(wire, asker, names, ttl=5, tcp=False), AddressAnswer)
     report("dns_answers", per_second=round(count / (time.perf_counter() - begin)))
     assert IPv4Address("10.99.1.1")
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TypeVar
 
-from manager.planner.agenda import Agenda
-from manager.planner.collector import uncollected
-from manager.planner.plan import Outcome, plan
+from manager.planner.gc_pause import gc_paused
+from manager.planner.incremental_planner import IncrementalPlanner
+from manager.planner.plan import PassResult, plan
 from manager.store import kinds
 from manager.store.changes import Change, Write
 from manager.store.tables import Tables
@@ -80,11 +80,11 @@ class Clock:
         return result
 
 
-def commit(tables: Tables, agenda: Agenda | None, writes: list[Write] | tuple[Write, ...]) -> None:
+def commit(tables: Tables, agenda: IncrementalPlanner | None, writes: list[Write] | tuple[Write, ...]) -> None:
     changes = [Change(w.kind, w.identifier, tables.rows(w.kind).get(w.identifier), w.value) for w in writes]
     tables.apply(changes, tables.revision + 1)
     if agenda is not None:
-        agenda.note(changes)
+        agenda.observe(changes)
 
 
 def cluster(size: Size) -> Tables:
@@ -140,7 +140,7 @@ def measure(size: Size) -> dict[str, float]:
     return {**clock.seconds, "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0}
 
 
-def _schedule(clock: Clock, size: Size) -> tuple[Tables, Agenda, Callable[..., Outcome]]:
+def _schedule(clock: Clock, size: Size) -> tuple[Tables, IncrementalPlanner, Callable[..., PassResult]]:
     """Plan everything over empty nodes, and commit it."""
     tables = cluster(size)
     numbers = count()
@@ -148,10 +148,10 @@ def _schedule(clock: Clock, size: Size) -> tuple[Tables, Agenda, Callable[..., O
     def new_id() -> str:
         return f"t{next(numbers):012d}"
 
-    agenda = clock.timed("the agenda of a new term", size.tasks, lambda: Agenda(tables))
+    agenda = clock.timed("the agenda of a new term", size.tasks, lambda: IncrementalPlanner(tables))
 
-    def step(later_ms: int = 0) -> Outcome:
-        with uncollected():  # as the loop does
+    def step(later_ms: int = 0) -> PassResult:
+        with gc_paused():  # as the loop does
             return agenda.plan(now_ms=NOW_MS + later_ms, new_id=new_id)
 
     outcome = clock.timed("schedule all", size.tasks, step)
@@ -159,7 +159,9 @@ def _schedule(clock: Clock, size: Size) -> tuple[Tables, Agenda, Callable[..., O
     return tables, agenda, step
 
 
-def update(clock: Clock, tables: Tables, agenda: Agenda, tasks: int, step: Callable[[], Outcome]) -> None:
+def update(
+    clock: Clock, tables: Tables, agenda: IncrementalPlanner, tasks: int, step: Callable[[], PassResult]
+) -> None:
     """One of the services gets another image: its first pass, and one after some of its tasks have been replaced."""
     service = Service()
     service.CopyFrom(tables.services["service000000"])
@@ -217,17 +219,17 @@ def in_child(size: Size) -> Mapping[str, float]:
     return seconds
 
 
-def full(agenda: Agenda, step: Callable[[], Outcome]) -> Outcome:
+def full(agenda: IncrementalPlanner, step: Callable[[], PassResult]) -> PassResult:
     """As the loop makes it each minute, without the pauses."""
     for _ in agenda.audit():
         pass
-    agenda.correct()
+    agenda.repair()
     return step()
 
 
-def plan_all(tables: Tables) -> Outcome:
+def plan_all(tables: Tables) -> PassResult:
     found = plan(tables, now_ms=NOW_MS, new_id=lambda: "none")
-    return Outcome(found.writes, {}, frozenset())
+    return PassResult(found.writes, {}, frozenset())
 
 
 def main() -> None:

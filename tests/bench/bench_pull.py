@@ -17,12 +17,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from agent.images.store import ImageStore
+from agent.images.image_store import ImageStore
 from cli.images.pack import Layer, write_archive
 from cli.images.push import push
 from shoal.distribution.digests import digest_of
 from shoal.distribution.registries import Registries
-from shoal.trees import delete_trees
+from shoal.tree_removal import delete_trees
 from tests.bench.figures import Figure, table
 from tests.integration.images.rig import AMD64, Entry, directory, entry, image_of, layer_of, tar_of
 from tests.integration.registry_fixture import running_registry

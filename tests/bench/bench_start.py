@@ -21,19 +21,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent.runtime.cgroup_layout import parse_layout
-from agent.runtime.cgroups import Cgroups
+from agent.runtime.container_paths import read_record
 from agent.runtime.host_facts import read_host_facts
-from agent.runtime.linux import CLONE_FS, unshare
-from agent.runtime.oci_spec import oci_spec
-from agent.runtime.places import read_record
-from agent.runtime.root_file_system import mount_overlay, private_mounts
-from agent.runtime.runtime import OciRuntime
-from agent.runtime.users import User
-from agent.worker.seams import ContainerRequest, Image
+from agent.runtime.kernel.cgroup_layout import parse_layout
+from agent.runtime.kernel.cgroups import Cgroups
+from agent.runtime.kernel.linux import CLONE_FS, unshare
+from agent.runtime.oci_runtime import OciRuntime
+from agent.runtime.rootfs.overlay_mount import mount_overlay, private_mounts
+from agent.runtime.spec.oci_spec import oci_spec
+from agent.runtime.spec.user_lookup import User
+from agent.worker.interfaces import ContainerRequest, Image
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.task_group import TaskGroup
-from shoal.trees import delete_trees
+from shoal.tree_removal import delete_trees
 from tests.bench.figures import Figure
 from tests.fakes.containers import Ends, build_image, container_request, new_cgroup, wall_clock_ms
 
@@ -86,7 +86,7 @@ class Floor:
             mount_overlay(request.image.layers, upper, bundle / "rootfs")
             cgroup = self._cgroups.name(request.task_id)
             user = User(0, 0, (), "/root")
-            spec = oci_spec(request, user=user, rootfs=bundle / "rootfs", cgroup=cgroup, files={}, host=self._host)
+            spec = oci_spec(request, user=user, rootfs=bundle / "rootfs", cgroup=cgroup, etc_files={}, host=self._host)
             spec["annotations"] = {"run.oci.seccomp_bpf_data": self._filter}
             spec["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ERRNO"}
             (bundle / "config.json").write_text(json.dumps(spec))

@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from manager.etcd.client import Etcd
+from manager.etcd.members import own_member
+from manager.etcd.server import EtcdServer, etcd_server
 from manager.store.changes import Write, put
-from manager.store.etcd import Etcd
-from manager.store.etcd_channel import own_member
 from manager.store.kinds import TASK
-from manager.store.server import EtcdServer, etcd_server
 from manager.store.store import Store
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskState
 from shoal.ids import new_id

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from manager.dispatcher.catalogue import Catalogue
+from manager.dispatcher.assignments.assignment_index import AssignmentIndex
 from manager.store.changes import Change
 from manager.store.kinds import ALLOCATION, NETWORK, NODE_STATUS, SERVICE, SERVICE_STATUS, TASK, TASK_STATUS, Kind, M
 from manager.store.tables import Tables
@@ -107,7 +107,7 @@ def change_on_a_node() -> list[float]:
 def change_in_a_manager() -> list[float]:
     """Milliseconds from the store's word to the messages for three nodes."""
     tables = _records()
-    catalogue = Catalogue(tables)
+    catalogue = AssignmentIndex(tables)
     spent = []
     for number in range(CHANGES):
         begin = time.perf_counter()
@@ -116,7 +116,7 @@ def change_in_a_manager() -> list[float]:
         new.desired_state = TaskState.SHUTDOWN
         change = _put(tables, TASK, new.id, new)
         for node_id, marks in catalogue.update([change]).items():
-            catalogue.news(node_id, marks).assignments.SerializeToString()
+            catalogue.changes(node_id, marks).assignments.SerializeToString()
         spent.append((time.perf_counter() - begin) * 1000)
     return spent
 

@@ -14,11 +14,11 @@ from collections.abc import AsyncGenerator, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agent.session.outbox import Outbox
-from agent.session.session import AgentSession
+from agent.session.manager_session import ManagerSession
+from agent.session.status_queue import StatusQueue
 from shoal.api.v1.dispatcher_pb2 import Assignments, VolumeReport
 from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription
-from shoal.api.v1.task_pb2 import StateTime, TaskState, TaskStatus
+from shoal.api.v1.task_pb2 import StateChange, TaskState, TaskStatus
 from shoal.identity.identity import Identity
 from shoal.rpc.channel import MAX_STREAM_BYTES, connect_aio
 from shoal.task_group import TaskGroup
@@ -62,7 +62,7 @@ class HollowHost:
         about.resources.nano_cpus, about.resources.memory_bytes = 64_000_000_000, 1 << 36
         self._about = about
 
-    def now(self) -> NodeDescription:
+    def current(self) -> NodeDescription:
         """As it is."""
         return self._about
 
@@ -93,30 +93,30 @@ class NoCondition:
 class HollowWork:
     """Takes tasks over and says what would have become of them."""
 
-    def __init__(self, counts: Counts, outbox: Outbox) -> None:
+    def __init__(self, counts: Counts, outbox: StatusQueue) -> None:
         self._counts = counts
         self._outbox = outbox
         self._known: dict[str, TaskStatus] = {}
         self._applied: asyncio.Queue[int] = asyncio.Queue()
         self._reached = False
 
-    def in_touch(self, reached: bool) -> None:
+    def set_connected(self, connected: bool) -> None:
         """Count it."""
-        self._counts.connected += reached - self._reached
-        self._counts.sessions += reached
-        self._counts.failures += not reached
-        self._reached = reached
+        self._counts.connected += connected - self._reached
+        self._counts.sessions += connected
+        self._counts.failures += not connected
+        self._reached = connected
 
     def statuses(self) -> list[TaskStatus]:
         """Of all tasks."""
         return list(self._known.values())
 
-    async def applications(self) -> AsyncGenerator[int]:
+    async def applied_sequences(self) -> AsyncGenerator[int]:
         """Each message, at once."""
         while True:
             yield await self._applied.get()
 
-    def take(self, assignments: Assignments) -> None:
+    def receive(self, assignments: Assignments) -> None:
         """Run what is to run, end what is to end, forget the rest."""
         self._counts.messages += 1
         self._counts.kilobytes += assignments.ByteSize() / 1e3
@@ -140,21 +140,21 @@ class HollowWork:
         if known is not None and known.state >= state:
             return
         status = TaskStatus(task_id=task_id, state=state, at_ms=now_ms, running_at_ms=now_ms, image_digest=DIGEST)
-        status.path.extend(StateTime(state=each, at_ms=now_ms) for each in PATH)
+        status.state_history.extend(StateChange(state=each, at_ms=now_ms) for each in PATH)
         self._known[task_id] = status
         self._outbox.put(status)
         self._counts.started += runs
 
 
-def session(number: int, node_id: str, identity: Identity, address: str, counts: Counts, home: Path) -> AgentSession:
+def session(number: int, node_id: str, identity: Identity, address: str, counts: Counts, home: Path) -> ManagerSession:
     """One agent's."""
-    outbox = Outbox()
-    return AgentSession(
+    outbox = StatusQueue()
+    return ManagerSession(
         managers=manager_list(home / node_id, [address], node_id),
         connect=lambda to: connect_aio([to], identity, max_receive_bytes=MAX_STREAM_BYTES),
         host=HollowHost(number, node_id),
         outbox=outbox,
-        work=HollowWork(counts, outbox),
+        worker=HollowWork(counts, outbox),
         volumes=NoVolumes(),
         condition=NoCondition(),
     )

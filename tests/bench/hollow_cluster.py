@@ -19,18 +19,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from manager.certificate_authority import records
+from manager.certificate_authority import cluster_record
+from manager.etcd.client import Etcd
+from manager.etcd.members import own_member
 from manager.store import kinds
 from manager.store.backend import Put, prefix_end
-from manager.store.etcd import Etcd
-from manager.store.etcd_channel import own_member
 from shoal.api.v1.cluster_pb2 import Cluster
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.node_pb2 import Node, NodeSpec, NodeStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.identity.identity import Identity
 from shoal.identity.keyring import load_keyring
-from shoal.identity.roles import Caller, Role
+from shoal.identity.roles import CertificateSubject, Role
 from tests.bench.hollow_agents import Counts
 from tests.integration.manager.manager_process import ManagerProcess
 
@@ -155,12 +155,12 @@ async def _make_nodes(state: Path, number: int) -> list[tuple[str, Identity]]:
     async with own_member(state / "etcd" / "client:0") as members:
         etcd, key = Etcd(members=members), kinds.CLUSTER.key("")
         cluster = Cluster.FromString((await etcd.read([key])).records[key].value)
-        authority = records.open_authority(cluster, load_keyring(state / "cluster.key"))
+        authority = cluster_record.decrypt_authority(cluster, load_keyring(state / "cluster.key"))
         now = datetime.now(UTC)
         names = [f"n{each:05}" for each in range(number)]
         for first in range(0, number, AT_ONCE):
             await etcd.txn((), [Put(kinds.NODE.key(each), _node(each, now)) for each in names[first : first + AT_ONCE]])
-        return [(each, authority.issue(Caller(each, Role.AGENT, cluster.meta.id), now)) for each in names]
+        return [(each, authority.issue(CertificateSubject(each, Role.AGENT, cluster.meta.id), now)) for each in names]
 
 
 def _node(node_id: str, now: datetime) -> bytes:

@@ -17,20 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from manager.dispatcher.dispatcher import Dispatcher
-from manager.files.contents import SealedContents
+from manager.etcd.server import EtcdServer, etcd_server
+from manager.file_contents.content_codec import EncryptedCodec
 from manager.store.changes import put
 from manager.store.kinds import MANAGER
-from manager.store.server import EtcdServer, etcd_server
 from manager.store.store import Store
 from shoal.api.v1.cluster_pb2 import Manager
 from shoal.api.v1.dispatcher_pb2_grpc import add_DispatcherServicer_to_server
 from shoal.identity.authority import Authority
 from shoal.identity.identity import Identity
 from shoal.identity.keyring import Keyring
-from shoal.identity.roles import Caller, Role
+from shoal.identity.roles import CertificateSubject, Role
 from shoal.rpc.access import MANAGER_API
 from shoal.rpc.channel import MAX_STREAM_BYTES
-from shoal.rpc.server import listen, make_server
+from shoal.rpc.grpc_server import listen, make_server
 from shoal.task_group import TaskGroup
 
 CLUSTER = "c"
@@ -60,7 +60,7 @@ class ManagerAlone:
 
     def identity(self, node_id: str) -> Identity:
         """A node's."""
-        return self._authority.issue(Caller(node_id, Role.AGENT, CLUSTER), datetime.now(UTC))
+        return self._authority.issue(CertificateSubject(node_id, Role.AGENT, CLUSTER), datetime.now(UTC))
 
     def begin(self, work: Work, *args: object) -> None:
         """Have it done; `result` says what came of it."""
@@ -86,7 +86,7 @@ class ManagerAlone:
 def manager_alone(directory: Path, heartbeat_seconds: float = 2.0) -> Iterator[ManagerAlone]:
     """Run it while the block lasts."""
     authority = Authority.create(CLUSTER, datetime.now(UTC))
-    identity = authority.issue(Caller("m1", Role.MANAGER, CLUSTER), datetime.now(UTC))
+    identity = authority.issue(CertificateSubject("m1", Role.MANAGER, CLUSTER), datetime.now(UTC))
     here, there = get_context("spawn").Pipe()
     process = get_context("spawn").Process(target=_live, args=(there, directory, identity, heartbeat_seconds))
     process.start()
@@ -109,7 +109,7 @@ async def _serve(link: Connection, directory: Path, identity: Identity, heartbea
             store=store,
             manager_id="m1",
             now_ms=lambda: time.time_ns() // 1_000_000,
-            secrets=SealedContents(Keyring(bytes(32))),
+            secrets=EncryptedCodec(Keyring(bytes(32))),
             heartbeat_seconds=heartbeat_seconds,
         )
         running = [group.create_task(store.run()), group.create_task(dispatcher.run())]

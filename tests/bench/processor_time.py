@@ -10,7 +10,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.runtime.cgroup_layout import parse_layout
+from agent.runtime.kernel.cgroup_layout import parse_layout
 
 CLOSE_SECONDS = 10.0
 

@@ -18,7 +18,7 @@ from typing import Any
 from google.protobuf.wrappers_pb2 import BoolValue
 from grpc import StatusCode, aio
 
-from agent.csi.v1 import csi_pb2 as csi
+from agent.csi.v1 import csi_pb2
 from agent.csi.v1.csi_pb2_grpc import (
     ControllerServicer,
     IdentityServicer,
@@ -35,7 +35,10 @@ from tests.csi_driver.pool import Pool
 DRIVER = "dirs.test.example"
 PARAMETERS = {"tier", "name"}
 LARGEST = 1 << 30
-ONE_NODE = (csi.VolumeCapability.AccessMode.SINGLE_NODE_WRITER, csi.VolumeCapability.AccessMode.SINGLE_NODE_READER_ONLY)
+ONE_NODE = (
+    csi_pb2.VolumeCapability.AccessMode.SINGLE_NODE_WRITER,
+    csi_pb2.VolumeCapability.AccessMode.SINGLE_NODE_READER_ONLY,
+)
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -48,51 +51,55 @@ class Driver(IdentityServicer, ControllerServicer, NodeServicer):
         self._node: str = options.node
         self._pool = Pool(options.pool)
 
-    async def GetPluginInfo(self, request: csi.GetPluginInfoRequest, context: Context) -> csi.GetPluginInfoResponse:
-        return csi.GetPluginInfoResponse(name=self._options.driver, vendor_version="1.0-test")
+    async def GetPluginInfo(
+        self, request: csi_pb2.GetPluginInfoRequest, context: Context
+    ) -> csi_pb2.GetPluginInfoResponse:
+        return csi_pb2.GetPluginInfoResponse(name=self._options.driver, vendor_version="1.0-test")
 
     async def GetPluginCapabilities(
-        self, request: csi.GetPluginCapabilitiesRequest, context: Context
-    ) -> csi.GetPluginCapabilitiesResponse:
-        service = csi.PluginCapability.Service
+        self, request: csi_pb2.GetPluginCapabilitiesRequest, context: Context
+    ) -> csi_pb2.GetPluginCapabilitiesResponse:
+        service = csi_pb2.PluginCapability.Service
         kinds = [] if self._options.no_controller else [service.CONTROLLER_SERVICE]
         kinds += [service.VOLUME_ACCESSIBILITY_CONSTRAINTS] if self._options.zone else []
-        return csi.GetPluginCapabilitiesResponse(
-            capabilities=[csi.PluginCapability(service=service(type=kind)) for kind in kinds]
+        return csi_pb2.GetPluginCapabilitiesResponse(
+            capabilities=[csi_pb2.PluginCapability(service=service(type=kind)) for kind in kinds]
         )
 
-    async def Probe(self, request: csi.ProbeRequest, context: Context) -> csi.ProbeResponse:
-        return csi.ProbeResponse(ready=BoolValue(value=self._pool.next_fault(self._node, "Probe") is None))
+    async def Probe(self, request: csi_pb2.ProbeRequest, context: Context) -> csi_pb2.ProbeResponse:
+        return csi_pb2.ProbeResponse(ready=BoolValue(value=self._pool.next_fault(self._node, "Probe") is None))
 
     async def ControllerGetCapabilities(
-        self, request: csi.ControllerGetCapabilitiesRequest, context: Context
-    ) -> csi.ControllerGetCapabilitiesResponse:
-        rpc = csi.ControllerServiceCapability.RPC
+        self, request: csi_pb2.ControllerGetCapabilitiesRequest, context: Context
+    ) -> csi_pb2.ControllerGetCapabilitiesResponse:
+        rpc = csi_pb2.ControllerServiceCapability.RPC
         kinds = [rpc.CREATE_DELETE_VOLUME] + ([] if self._options.no_attach else [rpc.PUBLISH_UNPUBLISH_VOLUME])
-        return csi.ControllerGetCapabilitiesResponse(
-            capabilities=[csi.ControllerServiceCapability(rpc=rpc(type=kind)) for kind in kinds]
+        return csi_pb2.ControllerGetCapabilitiesResponse(
+            capabilities=[csi_pb2.ControllerServiceCapability(rpc=rpc(type=kind)) for kind in kinds]
         )
 
     async def NodeGetCapabilities(
-        self, request: csi.NodeGetCapabilitiesRequest, context: Context
-    ) -> csi.NodeGetCapabilitiesResponse:
-        rpc = csi.NodeServiceCapability.RPC
+        self, request: csi_pb2.NodeGetCapabilitiesRequest, context: Context
+    ) -> csi_pb2.NodeGetCapabilitiesResponse:
+        rpc = csi_pb2.NodeServiceCapability.RPC
         kinds = [] if self._options.no_stage else [rpc.STAGE_UNSTAGE_VOLUME]
-        return csi.NodeGetCapabilitiesResponse(
-            capabilities=[csi.NodeServiceCapability(rpc=rpc(type=kind)) for kind in kinds]
+        return csi_pb2.NodeGetCapabilitiesResponse(
+            capabilities=[csi_pb2.NodeServiceCapability(rpc=rpc(type=kind)) for kind in kinds]
         )
 
-    async def NodeGetInfo(self, request: csi.NodeGetInfoRequest, context: Context) -> csi.NodeGetInfoResponse:
+    async def NodeGetInfo(self, request: csi_pb2.NodeGetInfoRequest, context: Context) -> csi_pb2.NodeGetInfoResponse:
         if self._options.no_node_info:
             await context.abort(StatusCode.UNIMPLEMENTED, "nodes have no names here")
         zone = {"zone": self._options.zone} if self._options.zone else {}
-        return csi.NodeGetInfoResponse(
+        return csi_pb2.NodeGetInfoResponse(
             node_id=f"node-{self._node}",
             max_volumes_per_node=self._options.max_volumes,
-            accessible_topology=csi.Topology(segments=zone),
+            accessible_topology=csi_pb2.Topology(segments=zone),
         )
 
-    async def CreateVolume(self, request: csi.CreateVolumeRequest, context: Context) -> csi.CreateVolumeResponse:
+    async def CreateVolume(
+        self, request: csi_pb2.CreateVolumeRequest, context: Context
+    ) -> csi_pb2.CreateVolumeResponse:
         await self._begin(context, "CreateVolume", request.name, request.secrets)
         if unknown := sorted(set(request.parameters) - PARAMETERS):
             await context.abort(StatusCode.INVALID_ARGUMENT, f"parameter {unknown[0]!r} is not known")
@@ -108,16 +115,18 @@ class Driver(IdentityServicer, ControllerServicer, NodeServicer):
         if known is not None and (known["size"], known["mode"]) != (about["size"], about["mode"]):
             await context.abort(StatusCode.ALREADY_EXISTS, "a volume of this name is another one")
         zone = (known or about)["zone"]
-        return csi.CreateVolumeResponse(
-            volume=csi.Volume(
+        return csi_pb2.CreateVolumeResponse(
+            volume=csi_pb2.Volume(
                 volume_id=volume_id,
                 capacity_bytes=size,
                 volume_context={"pool": "shared"},
-                accessible_topology=[csi.Topology(segments={"zone": zone})] if zone else [],
+                accessible_topology=[csi_pb2.Topology(segments={"zone": zone})] if zone else [],
             )
         )
 
-    async def DeleteVolume(self, request: csi.DeleteVolumeRequest, context: Context) -> csi.DeleteVolumeResponse:
+    async def DeleteVolume(
+        self, request: csi_pb2.DeleteVolumeRequest, context: Context
+    ) -> csi_pb2.DeleteVolumeResponse:
         await self._begin(context, "DeleteVolume", request.volume_id, request.secrets)
         with self._pool.locked():
             nodes = self._pool.nodes(request.volume_id)
@@ -125,11 +134,11 @@ class Driver(IdentityServicer, ControllerServicer, NodeServicer):
                 self._pool.delete(request.volume_id)
         if nodes:
             await context.abort(StatusCode.FAILED_PRECONDITION, f"it is attached to {nodes[0]}")
-        return csi.DeleteVolumeResponse()
+        return csi_pb2.DeleteVolumeResponse()
 
     async def ControllerPublishVolume(
-        self, request: csi.ControllerPublishVolumeRequest, context: Context
-    ) -> csi.ControllerPublishVolumeResponse:
+        self, request: csi_pb2.ControllerPublishVolumeRequest, context: Context
+    ) -> csi_pb2.ControllerPublishVolumeResponse:
         await self._begin(context, "ControllerPublishVolume", f"{request.volume_id} {request.node_id}", request.secrets)
         with self._pool.locked():
             about = self._pool.volume(request.volume_id)
@@ -142,21 +151,21 @@ class Driver(IdentityServicer, ControllerServicer, NodeServicer):
         if taken:
             self._pool.note(self._node, "VIOLATION", f"{request.volume_id} {request.node_id}")
             await context.abort(StatusCode.FAILED_PRECONDITION, f"it is attached to {others.pop()}")
-        return csi.ControllerPublishVolumeResponse(publish_context={"attached": request.node_id})
+        return csi_pb2.ControllerPublishVolumeResponse(publish_context={"attached": request.node_id})
 
     async def ControllerUnpublishVolume(
-        self, request: csi.ControllerUnpublishVolumeRequest, context: Context
-    ) -> csi.ControllerUnpublishVolumeResponse:
+        self, request: csi_pb2.ControllerUnpublishVolumeRequest, context: Context
+    ) -> csi_pb2.ControllerUnpublishVolumeResponse:
         await self._begin(
             context, "ControllerUnpublishVolume", f"{request.volume_id} {request.node_id}", request.secrets
         )
         with self._pool.locked():
             self._pool.detach(request.volume_id, request.node_id)
-        return csi.ControllerUnpublishVolumeResponse()
+        return csi_pb2.ControllerUnpublishVolumeResponse()
 
     async def NodeStageVolume(
-        self, request: csi.NodeStageVolumeRequest, context: Context
-    ) -> csi.NodeStageVolumeResponse:
+        self, request: csi_pb2.NodeStageVolumeRequest, context: Context
+    ) -> csi_pb2.NodeStageVolumeResponse:
         await self._begin(context, "NodeStageVolume", request.volume_id, request.secrets)
         own = f"node-{self._node}"
         attached = self._options.no_attach or (
@@ -167,18 +176,18 @@ class Driver(IdentityServicer, ControllerServicer, NodeServicer):
         if not self._pool.data(request.volume_id).is_dir():
             await context.abort(StatusCode.NOT_FOUND, "there is no such volume")
         await _bind(self._pool.data(request.volume_id), Path(request.staging_target_path))
-        return csi.NodeStageVolumeResponse()
+        return csi_pb2.NodeStageVolumeResponse()
 
     async def NodeUnstageVolume(
-        self, request: csi.NodeUnstageVolumeRequest, context: Context
-    ) -> csi.NodeUnstageVolumeResponse:
+        self, request: csi_pb2.NodeUnstageVolumeRequest, context: Context
+    ) -> csi_pb2.NodeUnstageVolumeResponse:
         await self._begin(context, "NodeUnstageVolume", request.volume_id)
         await _unmount(Path(request.staging_target_path))
-        return csi.NodeUnstageVolumeResponse()
+        return csi_pb2.NodeUnstageVolumeResponse()
 
     async def NodePublishVolume(
-        self, request: csi.NodePublishVolumeRequest, context: Context
-    ) -> csi.NodePublishVolumeResponse:
+        self, request: csi_pb2.NodePublishVolumeRequest, context: Context
+    ) -> csi_pb2.NodePublishVolumeResponse:
         await self._begin(context, "NodePublishVolume", request.volume_id, request.secrets)
         staging, target = Path(request.staging_target_path), Path(request.target_path)
         if self._options.no_stage:
@@ -189,17 +198,17 @@ class Driver(IdentityServicer, ControllerServicer, NodeServicer):
             await context.abort(StatusCode.FAILED_PRECONDITION, "it is not staged on this node")
         target.mkdir(exist_ok=True)
         await _bind(staging, target, *(["-o", "ro"] if request.readonly else []))
-        return csi.NodePublishVolumeResponse()
+        return csi_pb2.NodePublishVolumeResponse()
 
     async def NodeUnpublishVolume(
-        self, request: csi.NodeUnpublishVolumeRequest, context: Context
-    ) -> csi.NodeUnpublishVolumeResponse:
+        self, request: csi_pb2.NodeUnpublishVolumeRequest, context: Context
+    ) -> csi_pb2.NodeUnpublishVolumeResponse:
         await self._begin(context, "NodeUnpublishVolume", request.volume_id)
         target = Path(request.target_path)
         await _unmount(target)
         if target.exists():
             target.rmdir()
-        return csi.NodeUnpublishVolumeResponse()
+        return csi_pb2.NodeUnpublishVolumeResponse()
 
     async def _begin(self, context: Context, method: str, what: str, secrets: Mapping[str, str] | None = None) -> None:
         """Note the call, want its secrets where the interface has any, and let it suffer what it is to."""

@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.runtime.runtime import OciRuntime
-from agent.worker.seams import ContainerRequest, Exit, Image, ImageConfig
+from agent.runtime.oci_runtime import OciRuntime
+from agent.worker.interfaces import ContainerRequest, Exit, Image, ImageConfig
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import LogConfig
 from shoal.ids import new_id
-from shoal.log_lines import LogLine, parse_line
+from shoal.logs.log_lines import LogLine, parse_line
 
 _BUSYBOX = Path("/usr/bin/busybox")
 _APPLETS = (
@@ -77,7 +77,7 @@ def container_request(
         log=log or LogConfig(),
         image=image,
         netns_fd=netns_fd,
-        files=files or {},
+        etc_files=files or {},
     )
 
 
@@ -95,18 +95,18 @@ class Ends:
     """An `OnExit` that remembers."""
 
     def __init__(self) -> None:
-        self.told: dict[str, list[Exit]] = {}
+        self.reported: dict[str, list[Exit]] = {}
         self._events: dict[str, asyncio.Event] = {}
 
     def __call__(self, task_id: str, end: Exit) -> None:
-        self.told.setdefault(task_id, []).append(end)
+        self.reported.setdefault(task_id, []).append(end)
         self._event(task_id).set()
 
     async def of(self, task_id: str) -> Exit:
         """The end of a task, awaited for 20 seconds at most."""
         async with asyncio.timeout(20):
             await self._event(task_id).wait()
-        return self.told[task_id][0]
+        return self.reported[task_id][0]
 
     def _event(self, task_id: str) -> asyncio.Event:
         return self._events.setdefault(task_id, asyncio.Event())

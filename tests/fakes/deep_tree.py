@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shoal.trees import delete_trees
+from shoal.tree_removal import delete_trees
 
 DEPTH = 3000
 """Python stops at a thousand calls in each other, and the kernel takes no path of more than 4,096 bytes."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Literal
 
-from manager.store.backend import Backend, Batch, Compare, Delete, Outcome, OutcomeUnknown, Page, Put, Reading
+from manager.store.backend import Backend, Batch, Compare, Delete, OutcomeUnknown, Page, Put, Reading, TxnResult
 from shoal.errors import Unavailable
 
 
@@ -61,7 +61,7 @@ class FaultyBackend:
     async def deliver(self) -> list[bool]:
         """Let etcd look at the transactions that are under way; whether each was made."""
         held, self._held = self._held, []
-        return [(await self._inner.txn(*each)).done for each in held]
+        return [(await self._inner.txn(*each)).succeeded for each in held]
 
     async def range(self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0) -> Page:
         self.listed_pages += 1
@@ -70,7 +70,7 @@ class FaultyBackend:
     async def read(self, keys: Sequence[bytes]) -> Reading:
         return await self._inner.read(keys)
 
-    async def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> Outcome:
+    async def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> TxnResult:
         if self._to_hold is not None and self._to_hold(operations):
             self._to_hold = None
             self._held.append((compares, operations))

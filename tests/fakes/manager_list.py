@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.session.managers import ManagerList
+from agent.session.manager_list import ManagerList
 from shoal.api.v1.cluster_pb2 import ManagerAddress
 
 

@@ -11,11 +11,11 @@ from shoal.errors import Unavailable
 class FakeManagers:
     """Tells what it was given, by the manager's address; of any other address that it does not answer."""
 
-    told: dict[str, list[NodeApplied]] = field(default_factory=dict)
-    asked: list[tuple[str, list[str]]] = field(default_factory=list)
+    responses: dict[str, list[NodeApplied]] = field(default_factory=dict)
+    requests: list[tuple[str, list[str]]] = field(default_factory=list)
 
     async def applied(self, address: str, node_ids: Sequence[str]) -> Sequence[NodeApplied]:
-        self.asked.append((address, list(node_ids)))
-        if address not in self.told:
+        self.requests.append((address, list(node_ids)))
+        if address not in self.responses:
             raise Unavailable(f"{address} does not answer")
-        return self.told[address]
+        return self.responses[address]

@@ -11,12 +11,12 @@ from manager.store.backend import (
     Compacted,
     Compare,
     Delete,
-    Event,
-    Outcome,
+    KeyEvent,
+    KeyValue,
     Page,
     Put,
     Reading,
-    Record,
+    TxnResult,
 )
 from manager.store.transaction import MAX_BYTES, MAX_OPERATIONS
 from shoal.errors import Unavailable
@@ -52,8 +52,8 @@ class MemoryEtcd:
         self.held = 0
         self._let_go = asyncio.Event()
         self._clock = clock
-        self._records: dict[bytes, Record] = {}
-        self._history: list[Event] = []
+        self._records: dict[bytes, KeyValue] = {}
+        self._history: list[KeyEvent] = []
         self._leases: dict[int, _Lease] = {}
         self._ids = itertools.count(1)
         self._changed = asyncio.Event()
@@ -72,18 +72,18 @@ class MemoryEtcd:
         await self._enter()
         return Reading(self._found(keys), self.revision)
 
-    async def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> Outcome:
+    async def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> TxnResult:
         self.transactions += 1
         if self.slow and any(each.key.startswith(self.slow) for each in operations):
             self.held += 1
             await self._let_go.wait()
         await self._enter()
         if not all(compare.holds(self._records.get(compare.key)) for compare in compares):
-            return Outcome(False, self.revision, self._found([compare.key for compare in compares]))
+            return TxnResult(False, self.revision, self._found([compare.key for compare in compares]))
         if not {each.lease for each in operations if isinstance(each, Put)} <= {NO_LEASE, *self._leases}:
             raise Unavailable("etcd does not know the lease any more")
         self._write(operations)
-        return Outcome(True, self.revision)
+        return TxnResult(True, self.revision)
 
     async def watch(self, start: bytes, end: bytes, *, revision: int) -> AsyncGenerator[Batch, None]:
         await self._enter()
@@ -149,12 +149,12 @@ class MemoryEtcd:
         if held is not None and held.keys:
             self._write([Delete(key) for key in sorted(held.keys)])
 
-    def _found(self, keys: Sequence[bytes]) -> dict[bytes, Record]:
+    def _found(self, keys: Sequence[bytes]) -> dict[bytes, KeyValue]:
         return {key: self._records[key] for key in keys if key in self._records}
 
-    def _at(self, revision: int) -> dict[bytes, Record]:
+    def _at(self, revision: int) -> dict[bytes, KeyValue]:
         """The records as they were at a revision, made anew from the history."""
-        records: dict[bytes, Record] = {}
+        records: dict[bytes, KeyValue] = {}
         for event in self._history:
             if event.mod_revision > revision:
                 break
@@ -168,7 +168,7 @@ class MemoryEtcd:
         self.revision += 1
         for each in effective:
             lease = each.lease if isinstance(each, Put) else NO_LEASE
-            event = Event(each.key, each.value if isinstance(each, Put) else None, self.revision)
+            event = KeyEvent(each.key, each.value if isinstance(each, Put) else None, self.revision)
             self._move_lease(each.key, lease)
             _replay(self._records, event, lease)
             self._history.append(event)
@@ -186,10 +186,10 @@ class MemoryEtcd:
         self._changed = asyncio.Event()
 
 
-def _replay(records: dict[bytes, Record], event: Event, lease: int) -> None:
+def _replay(records: dict[bytes, KeyValue], event: KeyEvent, lease: int) -> None:
     if event.value is None:
         records.pop(event.key, None)
         return
     before = records.get(event.key)
     created = before.create_revision if before else event.mod_revision
-    records[event.key] = Record(event.key, event.value, event.mod_revision, created, lease)
+    records[event.key] = KeyValue(event.key, event.value, event.mod_revision, created, lease)

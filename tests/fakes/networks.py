@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from agent.assignments.cluster_diff import ClusterDiff
+from agent.worker.interfaces import Sockets
 from agent.worker.sandbox import Sandbox
-from agent.worker.seams import Sockets
-from agent.worker.table_change import TableChange
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import ShoalError
@@ -21,21 +21,21 @@ class FakeNetworks:
         self.attached: dict[str, Task] = {}
         self.internal_only: dict[str, bool] = {}
         self.resolvers: dict[str, list[str]] = {}
-        self.told = TableChange()
+        self.cluster = ClusterDiff()
         self.applied: list[tuple[list[NetworkAssignment], list[TaskEndpoint], list[Peer]]] = []
         self.recovered: list[str] = []
         self.errors: dict[str, ShoalError] = {}
         self.apply_error: ShoalError | None = None
         self.open: Sockets = Sockets()
         self.withdrawn: list[str] = []
-        self.names_last_seconds = 5.0
+        self.dns_ttl_seconds = 5.0
 
-    async def apply(self, change: TableChange) -> None:
+    async def apply(self, change: ClusterDiff) -> None:
         """As `Networks.apply`."""
         if self.apply_error is not None:
             raise self.apply_error
-        self.told = self.told.then(change)
-        networks, endpoints, peers = self.told.networks, self.told.endpoints, self.told.peers
+        self.cluster = self.cluster.merge(change)
+        networks, endpoints, peers = self.cluster.networks, self.cluster.endpoints, self.cluster.peers
         self.applied.append((_present(networks), _present(endpoints), _present(peers)))
 
     async def attach(self, task: Task, internal_only: bool = False, resolvers: Sequence[str] = ()) -> Sandbox:

@@ -7,25 +7,25 @@ from zlib import crc32
 
 from google.protobuf.message import Message
 
-from manager.control_api.updates import steered
-from manager.planner.agenda import Agenda
-from manager.planner.effective import current_update, spec_in_force
-from manager.planner.ledger import Ledger
-from manager.planner.plan import Outcome, Scope, plan, plan_scope
-from manager.planner.rolls import Rolls
-from manager.planner.template import work
+from manager.planner.incremental_planner import IncrementalPlanner
+from manager.planner.index.resource_index import ResourceIndex
+from manager.planner.index.slot_index import SlotIndex
+from manager.planner.plan import PassResult, PlanScope, plan, plan_scope
+from manager.planner.spec.effective_spec import current_update, spec_in_force
+from manager.planner.spec.running_template import running_part
+from manager.services.update_handler import apply_action
 from manager.store import kinds
 from manager.store.changes import Change, Write
 from manager.store.kinds import Kind, M
 from manager.store.tables import Tables
-from shoal.api.v1.control_pb2 import SteerUpdateRequest
+from shoal.api.v1.control_pb2 import ManageUpdateRequest
 from shoal.api.v1.meta_pb2 import GenericResource, Meta, Platform, Resources
 from shoal.api.v1.network_pb2 import Network, NetworkSpec
 from shoal.api.v1.node_pb2 import HostDevices, HostListener, Node, NodeDescription, NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import PublishedPort, Service, ServiceRevision, ServiceSpec
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.errors import Refused
-from shoal.task_states import forward, is_live, is_terminal, is_wanted, observed
+from shoal.task_states import is_forward, is_live, is_terminal, observed_state, should_run
 
 START_MS = 1_800_000_000_000
 GIB = 1 << 30
@@ -37,7 +37,7 @@ class World:
 
     def __init__(self) -> None:
         self.tables = Tables()
-        self.agenda = Agenda(self.tables)
+        self.planner = IncrementalPlanner(self.tables)
         self.now_ms = START_MS
         self._next_id = 0
         self.plans = 0
@@ -59,7 +59,7 @@ class World:
                 continue
             change = Change(write.kind, write.identifier, old, write.value)
             self.tables.apply([change], self.tables.revision + 1)
-            self.agenda.note([change])
+            self.planner.observe([change])
 
     def node(
         self,
@@ -75,12 +75,12 @@ class World:
         """A node that is ready; `beside` names a manager on the same host."""
         spec = NodeSpec(availability=availability, labels=dict(labels or {}))
         self.put(kinds.NODE, name, Node(meta=Meta(id=name), spec=spec))
-        resources = Resources(nano_cpus=4 * 10**9, memory_bytes=memory, generic=generic)
+        resources = Resources(nano_cpus=4 * 10**9, memory_bytes=memory, generic_resources=generic)
         system, _, architecture = platform.partition("/")
         kind = Platform(os=system, architecture=architecture)
         description = NodeDescription(hostname=name, resources=resources, platform=kind)
         status = NodeStatus(node_id=name, state=NodeStatus.READY, since_ms=self.now_ms, description=description)
-        status.beside_manager = beside
+        status.colocated_manager_id = beside
         self.put(kinds.NODE_STATUS, name, status)
 
     def set_state(self, name: str, state: NodeStatus.State.ValueType) -> None:
@@ -109,21 +109,23 @@ class World:
         status = NodeStatus()
         status.CopyFrom(self.tables.node_status[name])
         tcp = PublishedPort.TCP
-        status.network.listeners.append(HostListener(protocol=tcp, port=port, program=program, address=address))
+        status.network_condition.listeners.append(
+            HostListener(protocol=tcp, port=port, program=program, address=address)
+        )
         self.put(kinds.NODE_STATUS, name, status)
 
-    def plug(self, name: str, *devices: str) -> None:
+    def set_devices(self, name: str, *devices: str) -> None:
         """The agent tells that its host has these devices, and no others."""
         status = NodeStatus()
         status.CopyFrom(self.tables.node_status[name])
         status.description.devices.CopyFrom(HostDevices(paths=devices))
         self.put(kinds.NODE_STATUS, name, status)
 
-    def hush(self, name: str) -> None:
+    def stop_listeners(self, name: str) -> None:
         """No program of the host has a port any more."""
         status = NodeStatus()
         status.CopyFrom(self.tables.node_status[name])
-        status.ClearField("network")
+        status.ClearField("network_condition")
         self.put(kinds.NODE_STATUS, name, status)
 
     def network(self, name: str, subnet: str = "") -> None:
@@ -138,30 +140,32 @@ class World:
         task_revision = number
         spec = ServiceSpec.FromString(spec.SerializeToString())
         spec.name = name
-        if old is not None and work(old.spec) == work(spec_in_force(self.tables, old)) == work(spec):
+        if old is not None and running_part(old.spec) == running_part(spec_in_force(self.tables, old)) == running_part(
+            spec
+        ):
             task_revision = old.task_revision
         self.put(kinds.REVISION, f"{name}/{number}", ServiceRevision(service_id=name, number=number, spec=spec))
         service = Service(meta=Meta(id=name), spec=spec, revision=number, task_revision=task_revision)
         if old is not None and old.task_revision == task_revision:
-            service.steering.CopyFrom(old.steering)
+            service.update_control.CopyFrom(old.update_control)
         elif rollback:
-            service.steering.task_revision, service.steering.rollback = number, True
+            service.update_control.task_revision, service.update_control.rollback = number, True
         self.put(kinds.SERVICE, name, service)
 
     def put_service(self, service: Service) -> None:
         """The record of a service as it was before."""
         self.put(kinds.SERVICE, service.meta.id, service)
 
-    def put_away(self, name: str) -> None:
+    def remove_service(self, name: str) -> None:
         """Remove a service."""
         self.put(kinds.SERVICE, name, None)
 
-    def steer(self, name: str, action: SteerUpdateRequest.Action.ValueType) -> bool:
+    def steer(self, name: str, action: ManageUpdateRequest.Action.ValueType) -> bool:
         """The user pauses, resumes or promotes, as the control API does; whether that was admitted."""
         service = Service()
         service.CopyFrom(self.tables.services[name])
         try:
-            service.steering.CopyFrom(steered(service, current_update(self.tables, service), action))
+            service.update_control.CopyFrom(apply_action(service, current_update(self.tables, service), action))
         except Refused:
             return False
         self.put(kinds.SERVICE, name, service)
@@ -171,19 +175,19 @@ class World:
         """The user wants the service evened out."""
         service = Service()
         service.CopyFrom(self.tables.services[name])
-        service.rebalance_at_ms = self.now_ms
+        service.rebalance_requested_at_ms = self.now_ms
         self.put(kinds.SERVICE, name, service)
 
     # Plans.
 
-    def plan(self, *, cut: int | None = None) -> Outcome:
+    def plan(self, *, cut: int | None = None) -> PassResult:
         """Plan and commit, or commit a beginning of the plan only, after which another leader plans."""
         self._observe()
-        scope = Scope.full(self.tables)
-        rolls = Rolls.of(self.tables, scope.services)
-        ledger = self.agenda.ledger
+        scope = PlanScope.full(self.tables)
+        rolls = SlotIndex.of(self.tables, scope.services)
+        ledger = self.planner.resources
         full = plan_scope(self.tables, ledger, rolls, scope, now_ms=self.now_ms, new_id=self._ids())
-        outcome = self.agenda.plan(now_ms=self.now_ms, new_id=self._ids())
+        outcome = self.planner.plan(now_ms=self.now_ms, new_id=self._ids())
         only = [write for write in full.writes if write not in outcome.writes]
         assert outcome.writes == full.writes, f"an incremental pass differs from a full one, which has {only}"
         pure = [plan(self.tables, now_ms=self.now_ms, new_id=self._ids()) for _ in range(2)]
@@ -193,8 +197,8 @@ class World:
         self.plans += 1
         self.apply(outcome.writes if cut is None else outcome.writes[:cut])
         if cut is not None:
-            self.agenda = Agenda(self.tables)
-        self.check_ledger()
+            self.planner = IncrementalPlanner(self.tables)
+        self.check_resources()
         self._observe()
         return outcome
 
@@ -205,15 +209,15 @@ class World:
     def _ids(self) -> "IdSource":
         return IdSource(self._next_id)
 
-    def check_ledger(self) -> None:
+    def check_resources(self) -> None:
         """What is followed is what would be counted anew."""
-        followed, counted = self.agenda.ledger, Ledger.of(self.tables)
+        followed, counted = self.planner.resources, ResourceIndex.of(self.tables)
         for name, host in counted.hosts.items():
             other = followed.hosts[name]
             assert (host.tasks, host.used_cpus, host.used_memory) == (other.tasks, other.used_cpus, other.used_memory)
             assert host.ports == other.ports
             assert host.services == other.services
-            assert host.stock.holdings() == other.stock.holdings()
+            assert host.generic.claimed_by_kind() == other.generic.claimed_by_kind()
         assert followed.hosts.keys() == counted.hosts.keys()
         for network, pool in followed.pools.items():
             assert pool.used == (counted.pools[network].used if network in counted.pools else set())
@@ -222,7 +226,7 @@ class World:
 
     def state(self, task: Task) -> int:
         """The observed state."""
-        return observed(task, self.tables.task_status.get(task.id))
+        return observed_state(task, self.tables.task_status.get(task.id))
 
     def report(
         self,
@@ -241,7 +245,7 @@ class World:
             running_at = at_ms
         new = TaskStatus(task_id=task.id, state=state, at_ms=at_ms, message=message, running_at_ms=running_at)
         new.health = health
-        if task.id in self.tables.tasks and forward(old, new):
+        if task.id in self.tables.tasks and is_forward(old, new):
             self.put(kinds.TASK_STATUS, task.id, new)
 
     def obey(self, *, at_once: int | None = None) -> bool:
@@ -260,13 +264,13 @@ class World:
             status = self.tables.node_status.get(task.node_id)
             if status is None or status.state != NodeStatus.READY or is_terminal(self.state(task)):
                 continue
-            if is_wanted(task) and self.state(task) < TaskState.RUNNING:
+            if should_run(task) and self.state(task) < TaskState.RUNNING:
                 self.report(task, TaskState.RUNNING, health=self._first_health(task))
                 busy += 1
-            elif is_wanted(task) and (health := self.tables.task_status[task.id].health) in _UNDECIDED:
+            elif should_run(task) and (health := self.tables.task_status[task.id].health) in _UNDECIDED:
                 self._check_health(task, health)
                 busy += 1
-            elif not is_wanted(task):
+            elif not should_run(task):
                 self.report(task, TaskState.SHUTDOWN)
                 busy += 1
         self._observe()
@@ -298,7 +302,7 @@ class World:
             outcome = self.plan()
             if self.obey(at_once=at_once) or outcome.writes:
                 continue
-            due = self.agenda.wake_at_ms()
+            due = self.planner.next_due_ms()
             if due is None or due > self.now_ms + 600_000:
                 return
             self.now_ms = due
@@ -317,7 +321,7 @@ class World:
 
     def wanted(self, service: str) -> list[Task]:
         """Those that are to run and have not ended."""
-        return [task for task in self.live(service) if is_wanted(task)]
+        return [task for task in self.live(service) if should_run(task)]
 
     def running(self, service: str) -> list[Task]:
         """Those that are to run and do."""

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from agent.worker.seams import Image, ImageConfig, Report
+from agent.worker.interfaces import Image, ImageConfig, Report
 
 
 class PulledImages:
@@ -15,7 +15,7 @@ class PulledImages:
         self.held.set()
         self.config = ImageConfig(command=("/serve",))
         self.collected: list[frozenset[str]] = []
-        self.lacks_room = False
+        self.lacks_space = False
         self.asked = 0
 
     async def ensure(self, reference: str, report: Report) -> Image:
@@ -27,6 +27,6 @@ class PulledImages:
             raise self.errors[reference]
         return Image(reference, f"sha256:{reference}", self.config, (Path("/layer"),))
 
-    async def collect(self, used: frozenset[str]) -> None:
-        """As `Images.collect`."""
+    async def collect_garbage(self, used: frozenset[str]) -> None:
+        """As `Images.collect_garbage`."""
         self.collected.append(used)

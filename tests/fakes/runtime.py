@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
-from agent.health.executions import Execution
+from agent.health.exec_pool import ExecResult
+from agent.worker.interfaces import ContainerRequest, Exit, OnExit, Running
 from agent.worker.sandbox import Sandbox, SharedNames
-from agent.worker.seams import ContainerRequest, Exit, OnExit, Running
 from shoal.api.v1.container_pb2 import Hook
 from shoal.errors import AlreadyExists, Fault, InvalidInput, NotFound
-from shoal.signal_names import number_of
+from shoal.signal_names import signal_number
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ class FakeRuntime:
         self.hooks_hang = True
         self.hooks: list[tuple[str, tuple[str, ...]]] = []
         self.logs_kept: set[str] = set()
-        self.in_sight = 0
+        self.expected_starts = 0
         self.start_error: Exception | None = None
         self.starts_tried = 0
         self.remove_error: Exception | None = None
 
-    def soon(self) -> None:
-        """As `Runtime.soon`."""
-        self.in_sight += 1
+    def expect_start(self) -> None:
+        """As `Runtime.expect_start`."""
+        self.expected_starts += 1
 
     async def start(self, request: ContainerRequest) -> Running:
         """As `Runtime.start`."""
@@ -77,24 +77,24 @@ class FakeRuntime:
 
     async def signal(self, task_id: str, signal: str) -> None:
         """As `Runtime.signal`."""
-        if number_of(signal) is None:
+        if signal_number(signal) is None:
             raise InvalidInput(f"{signal!r} is no signal; write it like SIGTERM")
         self.signals.append((task_id, signal))
         if isinstance(self.containers.get(task_id), Running):
             codes = {**self._behaviour(self.requests[task_id]).on_signal, "SIGKILL": 137}
-            code = next((code for name, code in codes.items() if number_of(name) == number_of(signal)), None)
+            code = next((code for name, code in codes.items() if signal_number(name) == signal_number(signal)), None)
             if code is not None:
                 self.end(task_id, code)
 
-    async def join(self, task_id: str) -> Sandbox:
-        """As `Runtime.join`; the descriptor is of /dev/null."""
+    async def join_network(self, task_id: str) -> Sandbox:
+        """As `Runtime.join_network`; the descriptor is of /dev/null."""
         if not isinstance(self.containers.get(task_id), Running):
             raise NotFound(f"task {task_id} does not run")
         request = self.requests[task_id]
-        names = SharedNames(request.spec.hostname, request.spec.domainname, request.files)
+        names = SharedNames(request.spec.hostname, request.spec.domainname, request.etc_files)
         return Sandbox(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), {}, "", shared=names)
 
-    async def run_hook(self, task_id: str, hook: Hook) -> Execution:
+    async def run_hook(self, task_id: str, hook: Hook) -> ExecResult:
         """As `Runtime.run_hook`: `exit N` ends with that code, `hang` never."""
         if not isinstance(self.containers.get(task_id), Running):
             raise NotFound(f"task {task_id} does not run")
@@ -102,8 +102,8 @@ class FakeRuntime:
         if hook.command[0] == "hang" and self.hooks_hang:
             await asyncio.Event().wait()
         if hook.command[0] == "exit":
-            return Execution(int(hook.command[1]), b"one line\nits last words\n")
-        return Execution(0, b"")
+            return ExecResult(int(hook.command[1]), b"one line\nits last words\n")
+        return ExecResult(0, b"")
 
     async def remove(self, task_id: str, *, keep_logs: bool) -> None:
         """As `Runtime.remove`."""

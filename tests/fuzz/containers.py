@@ -7,16 +7,16 @@ from pathlib import Path
 
 import yaml
 
-from agent.cdi_document import parse as parse_device_spec
+from agent.cdi.spec_document import parse as parse_device_spec
 from agent.journal.record_log import frame, frames
 from agent.runtime.confinement.seccomp_custom import custom_section
-from agent.runtime.users import resolve_user
-from shoal.api.v1.streams_pb2 import LogBatch, LogRun
+from agent.runtime.spec.user_lookup import resolve_user
+from shoal.api.v1.streams_pb2 import LogBatch, LogChunk
 from shoal.errors import InvalidInput, NotFound, ShoalError
 from shoal.image_reference import parse as parse_reference
-from shoal.log_lines import in_utc, last_stamp, parse_line
-from shoal.log_merge import in_time_order
-from shoal.templates import expand, fault
+from shoal.logs.log_lines import last_timestamp, parse_line, to_utc
+from shoal.logs.ordered_logs import in_time_order
+from shoal.spec_templates import fill_in, template_fault
 
 EXAMPLES = (
     b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:\n",
@@ -49,8 +49,8 @@ def fuzz_log_lines(data: bytes) -> None:
     for line in data.split(b"\n"):
         parse_line(line)
         parse_line(line + b"\n")
-    in_utc(data)
-    last_stamp(data)
+    to_utc(data)
+    last_timestamp(data)
 
 
 def fuzz_merged_logs(data: bytes) -> None:
@@ -58,7 +58,7 @@ def fuzz_merged_logs(data: bytes) -> None:
     logs = [log + b"\n" for log in data.split(b"\xff")]
 
     async def source(name: int, log: bytes) -> AsyncGenerator[LogBatch]:
-        yield LogBatch(runs=[LogRun(task_id=str(name), lines=log)])
+        yield LogBatch(chunks=[LogChunk(task_id=str(name), lines=log)])
 
     async def merged() -> list[LogBatch]:
         sources = [source(name, log) for name, log in enumerate(logs)]
@@ -66,7 +66,7 @@ def fuzz_merged_logs(data: bytes) -> None:
 
     found = dict.fromkeys(map(str, range(len(logs))), b"")
     for batch in asyncio.run(merged()):
-        for run in batch.runs:
+        for run in batch.chunks:
             found[run.task_id] += run.lines
     assert list(found.values()) == logs
 
@@ -110,10 +110,10 @@ def fuzz_image_reference(data: bytes) -> None:
 def fuzz_template(data: bytes) -> None:
     """A value with placeholders: expanded, or a fault that is told before anything runs."""
     text = data.decode("utf-8", "replace")
-    if fault(text):
+    if template_fault(text):
         return
     try:
-        expand(text, {})
+        fill_in(text, {})
     except (NotFound, InvalidInput, KeyError) as error:
         assert str(error)
 

@@ -7,13 +7,13 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from agent.images.catalogue import image_config
-from agent.images.disk import DiskGuard
-from agent.images.layers.budget import LayerBudget, Meter
+from agent.images.disk_guard import DiskGuard
+from agent.images.image_index import image_config
+from agent.images.layers.budget import BudgetMeter, LayerBudget
 from agent.images.layers.inflate import PIECE, inflated
+from agent.images.layers.layer_unpack import extract_layer
 from agent.images.layers.tar_header import BLOCK, parse_header, parse_records
 from agent.images.layers.tar_reader import TarReader
-from agent.images.layers.unpack import unpack
 from shoal.distribution.image_config import parse_config
 from shoal.distribution.manifests import Index, parse_manifest, platforms_of
 from shoal.errors import Exhausted, InvalidInput
@@ -41,7 +41,7 @@ def fuzz_pax_records(data: bytes) -> None:
 def fuzz_tar(data: bytes) -> None:
     """An archive with right checksums: what its entries say is bounded by what was read."""
     content = with_checksums(data)
-    reader = TarReader(io.BytesIO(content).read, Meter(BUDGET))
+    reader = TarReader(io.BytesIO(content).read, BudgetMeter(BUDGET))
     with suppress(InvalidInput):
         for entry in reader.entries():
             assert len(entry.header.name) + sum(map(len, entry.xattrs.values())) <= len(content)
@@ -73,7 +73,7 @@ def fuzz_layer(data: bytes) -> None:
             disk = DiskGuard(root_fd, reserve_bytes=0)
             with suppress(InvalidInput, Exhausted):
                 blob = io.BytesIO(with_checksums(data))
-                unpack(blob, root_fd, discarded_fd, diff_id=_ANY, budget=BUDGET, disk=disk)
+                extract_layer(blob, root_fd, discarded_fd, diff_id=_ANY, budget=BUDGET, disk=disk)
         finally:
             os.close(root_fd)
             os.close(discarded_fd)

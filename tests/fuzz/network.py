@@ -6,25 +6,25 @@ from ipaddress import IPv4Address
 import dns.message
 from google.protobuf.message import DecodeError
 
-from agent.network.attachment import read_alias
-from agent.network.dns.answer import LARGEST_UDP_BYTES, Forward
-from agent.network.dns.askers import Asker
-from agent.network.dns.kept import KeptAnswers
-from agent.network.dns.upstream import matches, resolvers
-from agent.network.dns.wire import HEADER_BYTES, failure, question_end, without_options
-from agent.network.dns.zone import zone
-from agent.network.names import GATEWAY
-from agent.network.netlink.connection import explanation, messages_of
-from agent.network.netlink.inventory import attributes
-from agent.network.netlink.messages import attribute, number, text
-from agent.network.tables import tables
+from agent.network.attachments.attachment import parse_alias
+from agent.network.cluster_state.overlay_tables import overlay_tables
+from agent.network.dns.answer import MAX_UDP_BYTES, Forward
+from agent.network.dns.answer_cache import AnswerCache
+from agent.network.dns.dns_clients import DnsClient
+from agent.network.dns.upstream import matches, parse_resolv_conf
+from agent.network.dns.wire_format import HEADER_BYTES, question_end, servfail, without_options
+from agent.network.dns.zone import build_zone
+from agent.network.netlink.connection import extended_error, parse_messages
+from agent.network.netlink.rtnetlink import attribute, string, u32
+from agent.network.netlink.rtnetlink_dump import parse_attributes
+from agent.network.well_known import GATEWAY
 from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, Peer, TaskEndpoint
 from shoal.api.v1.task_pb2 import TaskAddress
 from shoal.errors import InvalidInput, Unavailable
 
-_LINK = bytes(16) + text(3, "eth0") + number(4, 1450) + attribute(1, b"\2\0\0\0\0\1")
+_LINK = bytes(16) + string(3, "eth0") + u32(4, 1450) + attribute(1, b"\2\0\0\0\0\1")
 _TOLD = Assignments(
-    networks=[NetworkAssignment(network_id="a", subnet="10.0.0.0/24", block="10.0.0.0/22", subnet6="fd00::/64")],
+    networks=[NetworkAssignment(network_id="a", subnet="10.0.0.0/24", supernet="10.0.0.0/22", subnet6="fd00::/64")],
     peers=[Peer(node_id="n2", address="192.0.2.2", vtep_mac="02:56:c0:00:02:02")],
     endpoints=[TaskEndpoint(task_id="t", node_id="n2", addresses=[TaskAddress(network_id="a", address="10.0.0.7")])],
 )
@@ -62,9 +62,9 @@ _TASKS = [
     )
     for slot in range(1, 200)
 ]
-_ASKERS = (Asker(("front",), may_leave=True), Asker(("front",), may_leave=False), None)
-_ANSWERS = KeptAnswers(ttl_seconds=5, shuffle=random.Random(1))
-_ANSWERS.zone = zone(_NETWORKS, _TASKS, [])
+_ASKERS = (DnsClient(("front",), has_egress=True), DnsClient(("front",), has_egress=False), None)
+_ANSWERS = AnswerCache(ttl_seconds=5, shuffle=random.Random(1))
+_ANSWERS.zone = build_zone(_NETWORKS, _TASKS, [])
 
 
 def fuzz_dns_query(data: bytes) -> None:
@@ -75,11 +75,11 @@ def fuzz_dns_query(data: bytes) -> None:
             again = _ANSWERS.answer(data, asker, tcp=tcp)
             if answer is None or isinstance(answer, Forward):
                 assert again == answer
-                assert answer is None or (asker is not None and asker.may_leave)
+                assert answer is None or (asker is not None and asker.has_egress)
                 continue
             assert isinstance(again, bytes) and len(again) == len(answer)
             assert answer[:2] == data[:2] and answer[2] & 0x80
-            assert len(answer) <= (65535 if tcp else LARGEST_UDP_BYTES)
+            assert len(answer) <= (65535 if tcp else MAX_UDP_BYTES)
 
 
 def fuzz_dns_bytes(data: bytes) -> None:
@@ -87,7 +87,7 @@ def fuzz_dns_bytes(data: bytes) -> None:
     assert question_end(data) >= HEADER_BYTES
     bare = without_options(data)
     assert without_options(bare) == bare and data.startswith(bare[:-2] or bare)
-    failed = failure(data)
+    failed = servfail(data)
     assert failed is None or (failed[:2] == data[:2] and failed[2] & 0x80 and len(failed) <= len(data))
 
 
@@ -100,24 +100,24 @@ def fuzz_dns_answer_of_others(data: bytes) -> None:
 
 def fuzz_resolv_conf(data: bytes) -> None:
     """The host's list of resolvers, in which we are not."""
-    assert GATEWAY not in resolvers(data.decode(errors="replace"))
+    assert GATEWAY not in parse_resolv_conf(data.decode(errors="replace"))
 
 
 def fuzz_netlink(data: bytes) -> None:
     """A datagram of netlink ends, in an error or with messages that are parts of it."""
     try:
-        found = list(messages_of(data))
+        found = list(parse_messages(data))
     except Unavailable:
         return
     assert sum(16 + len(reply.body) for reply, _ in found) <= len(data)
     for reply, _ in found:
-        assert sum(map(len, attributes(reply.body, 0).values())) <= len(reply.body)
-        assert explanation(reply.body).isprintable() or "\ufffd" in explanation(reply.body) or reply.body
+        assert sum(map(len, parse_attributes(reply.body, 0).values())) <= len(reply.body)
+        assert extended_error(reply.body).isprintable() or "\ufffd" in extended_error(reply.body) or reply.body
 
 
 def fuzz_link_alias(data: bytes) -> None:
     """The text on a link, which any program of the host may write."""
-    if (alias := read_alias(data.decode(errors="replace"))) is not None:
+    if (alias := parse_alias(data.decode(errors="replace"))) is not None:
         assert alias.local is None or isinstance(alias.local, IPv4Address)
 
 
@@ -128,6 +128,6 @@ def fuzz_assignments(data: bytes) -> None:
     except DecodeError:
         return
     try:
-        tables(told.networks, told.endpoints, told.peers, "node7")
+        overlay_tables(told.networks, told.endpoints, told.peers, "node7")
     except InvalidInput as error:
         assert error.faults

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from google.protobuf.message import DecodeError, Message
 
-from manager.dispatcher import admission
+from manager.dispatcher.sessions import agent_input
 from shoal.api.v1.dispatcher_pb2 import AgentMessage, StatusBatch, VolumeReport
 from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription
 from shoal.errors import Exhausted, InvalidInput
 from shoal.identity import certificates, join_token
-from shoal.rpc.addresses import parse as parse_address
+from shoal.rpc.host_port import parse as parse_address
 
 NOW_MS = 1_900_000_000_000
 _KEY = certificates.new_key()
@@ -31,16 +31,16 @@ EXAMPLES = (
 
 def fuzz_messages(data: bytes) -> None:
     """Whatever a session's message holds, what is kept of it is bounded and can be stored."""
-    _admit(NodeDescription, admission.description, data)
-    _admit(NetworkCondition, admission.condition, data)
-    _admit(VolumeReport, admission.volumes, data)
+    _admit(NodeDescription, agent_input.sanitize_description, data)
+    _admit(NetworkCondition, agent_input.sanitize_condition, data)
+    _admit(VolumeReport, agent_input.sanitize_volumes, data)
     try:
         batch = StatusBatch.FromString(data)
         AgentMessage.FromString(data)
     except DecodeError:
         return
     try:
-        kept = admission.statuses(batch, NOW_MS)
+        kept = agent_input.sanitize_statuses(batch, NOW_MS)
     except Exhausted:
         return
     assert all(each.message.isprintable() and each.running_at_ms <= NOW_MS * 2 for each in kept)

@@ -4,13 +4,13 @@ import math
 
 import httpx
 
-from shoal.distribution.addresses import Reach, literal_reach, may_lead, reach_of
-from shoal.distribution.answers import foreign_refusal, refusal
+from shoal.distribution.content_range import range_start
 from shoal.distribution.credentials import parse_challenge, parse_challenges
 from shoal.distribution.origins import named_url, origin_of, with_query
-from shoal.distribution.ranges import range_start
-from shoal.distribution.retrying import RetryPolicy
-from shoal.distribution.tokens import LONGEST_LIFETIME_SECONDS, MAX_TOKEN_LENGTH, parse_token, token_query
+from shoal.distribution.reachability import Reach, literal_reach, may_redirect, reach_of
+from shoal.distribution.refusals import foreign_refusal, refusal
+from shoal.distribution.retry_policy import RetryPolicy
+from shoal.distribution.tokens import MAX_LIFETIME_SECONDS, MAX_TOKEN_LENGTH, parse_token, token_query
 from shoal.errors import InvalidInput, Unauthenticated
 
 EXAMPLES = (
@@ -66,7 +66,7 @@ def fuzz_location(data: bytes) -> None:
 def fuzz_address(data: bytes) -> None:
     """Hosts and addresses: an IPv4 address is the same however it is wrapped, and none leads inward."""
     reach = literal_reach(data.decode("latin-1"))
-    assert reach is None or not may_lead(Reach.PUBLIC, reach) or reach is Reach.PUBLIC
+    assert reach is None or not may_redirect(Reach.PUBLIC, reach) or reach is Reach.PUBLIC
     padded = data[:16].ljust(16, b"\0")
     plain = reach_of(".".join(map(str, padded[:4])))
     assert reach_of("::ffff:" + ".".join(map(str, padded[:4]))) is plain
@@ -91,7 +91,7 @@ def fuzz_token(data: bytes) -> None:
         assert str(error).isprintable()
         return
     assert token.text.isascii() and token.text.isprintable() and 0 < len(token.text) <= MAX_TOKEN_LENGTH
-    assert math.isfinite(token.expires) and 0 < token.expires <= LONGEST_LIFETIME_SECONDS
+    assert math.isfinite(token.expires) and 0 < token.expires <= MAX_LIFETIME_SECONDS
 
 
 def fuzz_refusal(data: bytes) -> None:
@@ -104,5 +104,5 @@ def fuzz_refusal(data: bytes) -> None:
 
 def fuzz_retry_after(data: bytes) -> None:
     """`Retry-After`: never longer than the policy's longest."""
-    policy = RetryPolicy(longest_seconds=7.0)
+    policy = RetryPolicy(max_seconds=7.0)
     assert 0 <= policy.delay(3, data.decode("latin-1")) <= 7.0 * 1.25

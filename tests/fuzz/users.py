@@ -5,22 +5,22 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
-from cli.compose.document import read
-from cli.compose.env_file import env_file
-from cli.compose.interpolate import substitute
-from cli.compose.load import load
-from cli.exec.keys import parse_keys
-from cli.flags.mounts import parse_mount
-from cli.flags.ports import parse_publish
+from cli.exec.detach_keys import parse_keys
 from cli.images.archive import open_source
-from cli.render.units import parse_bytes, parse_duration_ms, parse_nano_cpus
-from manager.control_api.validate_service import check_service
-from manager.planner.constraints import parse as parse_constraint
-from manager.planner.patterns import Pattern
+from manager.planner.spec.constraints import parse as parse_constraint
+from manager.planner.spec.linear_regex import Pattern
 from manager.store import snapshot
+from manager.validation.service_rules import check_service
 from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.compose.load import load_documents
+from shoal.compose.reading.env_file import read_env_file
+from shoal.compose.reading.interpolation import substitute
+from shoal.compose.reading.yaml_document import read_document
 from shoal.distribution.registries import parse_registries
 from shoal.errors import InvalidInput, ShoalError
+from shoal.spec_parsers.mount_parser import parse_mount
+from shoal.spec_parsers.port_parser import parse_publish
+from shoal.spec_parsers.units import parse_bytes, parse_duration_ms, parse_nano_cpus
 
 EXAMPLES = (
     b"services:\n  web:\n    image: a:${TAG:-1}\n    ports: ['80:80/udp']\n    deploy: {replicas: 3}\n",
@@ -45,8 +45,8 @@ EXAMPLES = (
 def fuzz_compose_file(data: bytes) -> None:
     """A project, or faults of one line each."""
     try:
-        document = read(Path("/nowhere/a.yaml"), data.decode("utf-8", "replace"))
-        load("shop", [document], {"A": "1"}, Path("/nowhere"), profiles=["a"])
+        document = read_document(Path("/nowhere/a.yaml"), data.decode("utf-8", "replace"))
+        load_documents("shop", [document], {"A": "1"}, Path("/nowhere"), profiles=["a"])
     except InvalidInput as error:
         assert error.faults and all(each.message for each in error.faults)
 
@@ -95,7 +95,7 @@ def fuzz_variables(data: bytes) -> None:
         file.write(data)
         file.flush()
         try:
-            env_file(Path(file.name), {"A": "1"})
+            read_env_file(Path(file.name), {"A": "1"})
         except InvalidInput as error:
             assert str(error)
 

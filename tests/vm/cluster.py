@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 from click.testing import CliRunner
 
-from cli.contexts.contexts import Contexts
+from cli.contexts.context_store import ContextStore
 from cli.main import shoal as command
-from cli.playground.layout import Host, Layout
-from cli.playground.playground import Playground
+from cli.playground.layout import Layout, PlaygroundHost
+from cli.playground.lifecycle import Playground
 from tests.integration.network.netns_hosts import inside
 
 SHOAL = str(Path(sys.executable).parent / "shoal")
@@ -28,7 +28,7 @@ LOGS = LAYOUT.state / "logs"
 CONFIG = Path("/run/shoal-config")
 """SHOAL_CONFIG."""
 PLAYGROUND = Playground(
-    LAYOUT, contexts=Contexts(CONFIG), ready_seconds=300, manager_options=("--heartbeat-seconds", "15")
+    LAYOUT, contexts=ContextStore(CONFIG), ready_seconds=300, manager_options=("--heartbeat-seconds", "15")
 )
 """A node is DOWN after three of them: an emulated machine may take half a minute to start an agent."""
 
@@ -64,7 +64,7 @@ def until(condition: Callable[[], T], what: str, seconds: float = 120) -> T:
     return value
 
 
-def restart_agent(host: Host, *, kill: bool = False, **environment: str) -> None:
+def restart_agent(host: PlaygroundHost, *, kill: bool = False, **environment: str) -> None:
     """End it and start it anew with these variables; until it has a session again."""
 
     def sessions() -> int:

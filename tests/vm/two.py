@@ -13,9 +13,9 @@ import urllib.request
 from functools import partial
 from pathlib import Path
 
-from cli.contexts.contexts import Contexts
+from cli.contexts.context_store import ContextStore
 from cli.playground.layout import Layout
-from cli.playground.playground import Playground
+from cli.playground.lifecycle import Playground
 from tests.vm.checking import Check
 from tests.vm.cluster import (
     CONFIG,
@@ -35,7 +35,7 @@ from tests.vm.encryption import BODY, captured
 from tests.vm.second import ADDRESS, FIRST, LOG, PORT
 
 LAYOUT = Layout(hosts=1)
-PLAYGROUND = Playground(LAYOUT, contexts=Contexts(CONFIG), ready_seconds=300)
+PLAYGROUND = Playground(LAYOUT, contexts=ContextStore(CONFIG), ready_seconds=300)
 TOLD = Path("/run/told")
 """What the second machine is told."""
 CABLE = Path("/tmp/cable")

@@ -54,7 +54,7 @@ def budget_for(blob_bytes: int) -> LayerBudget:
     return LayerBudget(entries=min(MAX_ENTRIES, _FREE_ENTRIES + blob_bytes // _COMPRESSED_BYTES_PER_ENTRY))
 
 
-class Meter:
+class BudgetMeter:
     """Counts what one layer has taken of its budget."""
 
     def __init__(self, budget: LayerBudget) -> None:
@@ -63,7 +63,7 @@ class Meter:
         self._steps_left = budget.steps
         self._ignored = 0
 
-    def entry(self) -> None:
+    def add_entry(self) -> None:
         """One more header, or directory without one.
 
         Raises:
@@ -72,11 +72,9 @@ class Meter:
         self.entries += 1
         self._steps_left += self.budget.steps_per_entry
         if self.entries > self.budget.entries:
-            raise InvalidInput(
-                f"the layer has more than {self.budget.entries} entries, the most that one of its size may have"
-            )
+            raise InvalidInput(f"the layer has too many entries; the maximum for its size is {self.budget.entries}")
 
-    def steps(self, count: int) -> None:
+    def add_steps(self, count: int) -> None:
         """So many components of a path were looked at.
 
         Raises:
@@ -84,9 +82,9 @@ class Meter:
         """
         self._steps_left -= count
         if self._steps_left < 0:
-            raise InvalidInput("the layer's paths lead through too many symbolic links or missing directories")
+            raise InvalidInput("the layer's paths contain too many symbolic links or missing directories")
 
-    def ignore(self, count: int) -> None:
+    def add_ignored(self, count: int) -> None:
         """So many bytes were inflated and hashed for nothing.
 
         Raises:
@@ -95,5 +93,5 @@ class Meter:
         self._ignored += count
         if self._ignored > self.budget.ignored_bytes:
             raise InvalidInput(
-                f"the layer has more than {self.budget.ignored_bytes >> 20} MiB that belong to none of its files"
+                f"the layer has more than {self.budget.ignored_bytes >> 20} MiB of data outside of its files"
             )

@@ -13,12 +13,12 @@ from shoal.errors import InvalidInput
 PIECE = 1 << 20
 """No piece has more bytes, however well they were compressed."""
 
-LEAST_READ, MOST_READ = 4 << 10, 256 << 10
+MIN_READ, MAX_READ = 4 << 10, 256 << 10
 """What is given to the decompressor at once. It copies what follows the end of a member or frame: the first pieces are
 small, so that many tiny ones cost no more than their bytes.
 """
 
-TOO_EARLY = "the layer's compression is broken: it ends too early"
+TOO_EARLY = "the layer is truncated"
 _GZIP = b"\x1f\x8b"
 _ZSTD = (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + number]) + b"\x2a\x4d\x18" for number in range(16)))
 """A frame, and one that is to be skipped."""
@@ -54,22 +54,22 @@ def _magic(blob: BufferedIOBase) -> bytes:
 def _gzip(blob: BufferedIOBase) -> Iterator[bytes]:
     try:
         while _skip_zeros(blob):
-            member, size = zlib.decompressobj(wbits=31), LEAST_READ
+            member, size = zlib.decompressobj(wbits=31), MIN_READ
             while not member.eof:
                 compressed = member.unconsumed_tail or blob.read(size)
-                size = min(2 * size, MOST_READ)
+                size = min(2 * size, MAX_READ)
                 piece = member.decompress(compressed, PIECE)
                 if not compressed and not piece and not member.eof:
                     raise InvalidInput(TOO_EARLY)
                 yield piece
             blob.seek(-len(member.unused_data), os.SEEK_CUR)
     except zlib.error as error:
-        raise InvalidInput(f"the layer's compression is broken: {error}") from error
+        raise InvalidInput(f"the layer's compressed data is corrupt: {error}") from error
 
 
 def _skip_zeros(blob: BufferedIOBase) -> bool:
     """Members may have zeros behind them, as padding; whether there is another one."""
-    while chunk := blob.read(LEAST_READ):
+    while chunk := blob.read(MIN_READ):
         if rest := chunk.lstrip(b"\0"):
             blob.seek(-len(rest), os.SEEK_CUR)
             return True

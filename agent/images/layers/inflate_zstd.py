@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from io import BufferedIOBase
 
-from agent.images.layers.inflate import LEAST_READ, MOST_READ, PIECE, TOO_EARLY
+from agent.images.layers.inflate import MAX_READ, MIN_READ, PIECE, TOO_EARLY
 from shoal.errors import InvalidInput
 
 if sys.version_info >= (3, 14):
@@ -13,7 +13,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-MOST_WINDOW_BITS = 26
+MAX_WINDOW_BITS = 26
 """64 MiB of memory, which is as far as a frame may look back. What builds images uses up to 32 MiB."""
 
 
@@ -22,17 +22,17 @@ def inflated_zstd(blob: BufferedIOBase) -> Iterator[bytes]:
     try:
         while blob.read(1):
             blob.seek(-1, os.SEEK_CUR)
-            frame, size = _new_frame(), LEAST_READ
+            frame, size = _new_frame(), MIN_READ
             while not frame.eof:
                 compressed = blob.read(size) if frame.needs_input else b""
                 if frame.needs_input and not compressed:
                     raise InvalidInput(TOO_EARLY)
-                size = min(2 * size, MOST_READ)
+                size = min(2 * size, MAX_READ)
                 yield frame.decompress(compressed, PIECE)
             blob.seek(-len(frame.unused_data), os.SEEK_CUR)
     except zstd.ZstdError as error:
-        raise InvalidInput(f"the layer's compression is broken: {error}") from error
+        raise InvalidInput(f"the layer's compressed data is corrupt: {error}") from error
 
 
 def _new_frame() -> zstd.ZstdDecompressor:
-    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: MOST_WINDOW_BITS})
+    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: MAX_WINDOW_BITS})

@@ -1,4 +1,4 @@
-"""What a process gives up before it unpacks a stranger's layer. Linux only; nothing here can be taken back.
+"""Drops privileges before an untrusted layer is unpacked. Linux only; nothing here can be taken back.
 
 prctl(2), capabilities(7), seccomp(2), setrlimit(2), mount_namespaces(7), proc_pid_oom_score_adj(5).
 """
@@ -8,7 +8,7 @@ import os
 import resource
 
 from agent.images.layers.budget import LayerBudget
-from agent.images.layers.system_calls import DENIED
+from agent.images.layers.denied_system_calls import DENIED
 
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
 _SECCOMP_MODE_FILTER = 2
@@ -51,13 +51,13 @@ class _CapabilityHeader(ctypes.Structure):
     _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
 
 
-def be_first_to_die() -> None:
+def prefer_oom_kill() -> None:
     """When the host is short of memory, the kernel ends this process and its children before any other."""
     with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123  # pathlib is a quarter of the program's imports
         file.write(str(_OOM_FIRST))
 
 
-def see_only(directory: str) -> None:
+def change_root(directory: str) -> None:
     """Take leave of the host's file systems: a directory becomes the root, on a mount of its own where devices cannot
     be opened and nothing can be executed. What was not imported before cannot be any more."""
     name = os.fsencode(directory)
@@ -81,7 +81,7 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def confine(directory: str, budget: LayerBudget) -> None:
+def drop_privileges(directory: str, budget: LayerBudget) -> None:
     """Make a directory the root of this process, bound what it takes, and take from it all that it does not need."""
     os.chdir(directory)
     os.chroot(".")
@@ -97,7 +97,7 @@ def confine(directory: str, budget: LayerBudget) -> None:
     _refuse_system_calls()
 
 
-def more_processor_time(seconds: int) -> None:
+def extend_cpu_limit(seconds: int) -> None:
     """It got something done: it may go on for longer."""
     soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (soft + seconds, hard))

@@ -66,10 +66,10 @@ def parse_header(block: bytes) -> Header | None:
     if block == _EMPTY:
         return None
     if len(block) != BLOCK:
-        raise InvalidInput("the layer is not a tar archive: it ends inside of a header")
+        raise InvalidInput("the layer is not a valid tar archive: truncated header")
     name, mode, uid, gid, size, mtime, checksum, kind, link, magic, _, _, major, minor, prefix = _FIELDS.unpack(block)
     if not _checks(block, _number(checksum, "checksum")):
-        raise InvalidInput("the layer is not a tar archive: a header has a wrong checksum")
+        raise InvalidInput("the layer is not a valid tar archive: wrong header checksum")
     return Header(
         _with_prefix(_text(name), magic, prefix),
         kind,
@@ -96,7 +96,7 @@ def parse_records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         after = position + int(length) if length.isdigit() else 0
         equals = content.find(b"=", blank, after)
         if after > end or equals < 0 or content[after - 1 : after] != b"\n":
-            raise InvalidInput("the layer is not a tar archive: an extended header is broken")
+            raise InvalidInput("the layer is not a valid tar archive: corrupt extended header")
         yield content[blank + 1 : equals], content[equals + 1 : after - 1]
         position = after
 
@@ -108,7 +108,7 @@ def parse_decimal(value: bytes, what: str) -> int:
         InvalidInput: it is none.
     """
     if not value.removeprefix(b"-").isdigit() or len(value) > _MAX_DIGITS:
-        raise InvalidInput(f"the layer is not a tar archive: an extended header has no number as its {what}")
+        raise InvalidInput(f"the layer is not a valid tar archive: the {what} in an extended header is not a number")
     return int(value)
 
 
@@ -145,7 +145,7 @@ def _text(field: bytes) -> bytes:
 
 def _size(size: int) -> int:
     if not 0 <= size <= MAX_SIZE:
-        raise InvalidInput(f"the layer has an entry of {size} bytes, which no file system takes")
+        raise InvalidInput(f"the layer has an entry of invalid size ({size} bytes)")
     return size
 
 
@@ -157,5 +157,5 @@ def _number(field: bytes, what: str) -> int:
     if not digits:
         return 0
     if digits.strip(b"01234567"):
-        raise InvalidInput(f"the layer is not a tar archive: a header has no number as its {what}")
+        raise InvalidInput(f"the layer is not a valid tar archive: the {what} in a header is not a number")
     return int(digits, 8)

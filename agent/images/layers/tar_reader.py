@@ -6,7 +6,7 @@ Kept from one entry to the next: what global headers set, and nothing else.
 from collections.abc import Callable, Iterator, Mapping
 
 from agent.images.layers import tar_header
-from agent.images.layers.budget import Meter
+from agent.images.layers.budget import BudgetMeter
 from agent.images.layers.tar_header import (
     BLOCK,
     Header,
@@ -40,7 +40,7 @@ class TarReader:
         read: the next so many bytes of the archive, fewer only at its end.
     """
 
-    def __init__(self, read: Callable[[int], bytes], meter: Meter) -> None:
+    def __init__(self, read: Callable[[int], bytes], meter: BudgetMeter) -> None:
         self._read = read
         self._meter = meter
         self._defaults: dict[bytes, bytes] = {}
@@ -60,13 +60,12 @@ class TarReader:
                 taken += header.size
                 if taken > self._meter.budget.header_bytes:
                     raise InvalidInput(
-                        f"the layer has an extended header of {taken} bytes or more;"
-                        f" the maximum is {self._meter.budget.header_bytes}"
+                        f"extended header too large ({taken} bytes); the maximum is {self._meter.budget.header_bytes}"
                     )
                 self._extend(extended, header)
                 header = self._next_header()
                 if header is None:
-                    raise InvalidInput("the layer is not a tar archive: an extended header is the last thing in it")
+                    raise InvalidInput("the layer is not a valid tar archive: an extended header without an entry")
             entry = _applied(header, {**self._defaults, **extended} if self._defaults else extended)
             with_content = header.kind in tar_header.WITH_CONTENT
             self._left = entry.header.size if with_content else 0
@@ -78,7 +77,7 @@ class TarReader:
         while self._left:
             piece = self._read(min(self._left, _PIECE))
             if not piece:
-                raise InvalidInput("the layer is not a tar archive: it ends inside of a file")
+                raise InvalidInput("the layer is not a valid tar archive: truncated file")
             self._left -= len(piece)
             yield piece
 
@@ -87,12 +86,12 @@ class TarReader:
         block = self._read(BLOCK)
         header = parse_header(block) if block else None
         if header is not None:
-            self._meter.entry()
+            self._meter.add_entry()
         return header
 
     def _skip_rest(self) -> None:
         for piece in self.content():
-            self._meter.ignore(len(piece))
+            self._meter.add_ignored(len(piece))
         if self._padding:
             self._read(self._padding)
             self._padding = 0
@@ -109,8 +108,8 @@ class TarReader:
             self._default_bytes += _apply(self._defaults, content)
             if self._default_bytes > self._meter.budget.default_bytes:
                 raise InvalidInput(
-                    "the layer has global extended headers that set more than"
-                    f" {self._meter.budget.default_bytes} bytes of attributes"
+                    "global extended headers too large; the maximum is "
+                    f"{self._meter.budget.default_bytes} bytes of attributes"
                 )
         else:
             _apply(extended, content)
@@ -126,17 +125,17 @@ def _apply(records: dict[bytes, bytes], content: bytes) -> int:
     return taken
 
 
-def _applied(header: Header, said: Mapping[bytes, bytes]) -> TarEntry:
-    if not said:
+def _applied(header: Header, records: Mapping[bytes, bytes]) -> TarEntry:
+    if not records:
         return TarEntry(_as_directory(header), {}, header.kind == tar_header.GNU_SPARSE)
-    header.name = said.get(b"path") or header.name
-    header.link = said.get(b"linkpath") or header.link
-    header.size = parse_size(said[b"size"]) if said.get(b"size") else header.size
-    header.uid = parse_decimal(said[b"uid"], "owner") if said.get(b"uid") else header.uid
-    header.gid = parse_decimal(said[b"gid"], "group") if said.get(b"gid") else header.gid
-    header.mtime_ns = parse_time(said[b"mtime"]) if said.get(b"mtime") else header.mtime_ns
-    xattrs = {key.removeprefix(_XATTR): value for key, value in said.items() if key.startswith(_XATTR)}
-    sparse = header.kind == tar_header.GNU_SPARSE or any(key.startswith(_SPARSE) for key in said)
+    header.name = records.get(b"path") or header.name
+    header.link = records.get(b"linkpath") or header.link
+    header.size = parse_size(records[b"size"]) if records.get(b"size") else header.size
+    header.uid = parse_decimal(records[b"uid"], "owner") if records.get(b"uid") else header.uid
+    header.gid = parse_decimal(records[b"gid"], "group") if records.get(b"gid") else header.gid
+    header.mtime_ns = parse_time(records[b"mtime"]) if records.get(b"mtime") else header.mtime_ns
+    xattrs = {key.removeprefix(_XATTR): value for key, value in records.items() if key.startswith(_XATTR)}
+    sparse = header.kind == tar_header.GNU_SPARSE or any(key.startswith(_SPARSE) for key in records)
     return TarEntry(_as_directory(header), xattrs, sparse)
 
 

@@ -4,7 +4,7 @@ import errno
 import os
 from collections.abc import Mapping
 
-from agent.images.layers.paths import Parts, shown
+from agent.images.layers.layer_paths import Parts, quoted
 from shoal.errors import InvalidInput
 
 OPAQUE = "trusted.overlay.opaque"
@@ -14,7 +14,7 @@ _REFUSED = (errno.E2BIG, errno.ERANGE, errno.EINVAL, errno.ENOSPC)
 _ROOM_FOR_ANY = 1 << 20
 
 
-def wanted_attributes(found: Mapping[bytes, bytes]) -> dict[str, bytes]:
+def allowed_attributes(found: Mapping[bytes, bytes]) -> dict[str, bytes]:
     """Users' attributes and file capabilities; those of overlayfs itself would let a layer redirect others."""
     names = {os.fsdecode(name): value for name, value in found.items()}
     return {
@@ -39,9 +39,9 @@ def set_attributes(fd: int, attributes: Mapping[str, bytes], path: Parts) -> Non
                 continue
             if isinstance(error, OSError) and not _is_refused(fd, error):
                 raise
-            why = error.strerror if isinstance(error, OSError) else "its name is broken"
+            why = error.strerror if isinstance(error, OSError) else "invalid name"
             raise InvalidInput(
-                f"layer entry {shown('/'.join(path))} has an attribute {shown(name)} of {len(value)} bytes,"
+                f"layer entry {quoted('/'.join(path))} has an attribute {quoted(name)} of {len(value)} bytes,"
                 f" which the disk of the images does not take: {why}"
             ) from error
 

@@ -1,1 +1,1 @@
-"""Connections spread over the tasks of a service: virtual addresses, and ports of every node."""
+"""Load balancing of virtual addresses and the routing mesh over the tasks of a service."""

@@ -1,1 +1,1 @@
-"""Names for containers: a zone made from the planner's tables, and the server that answers from it."""
+"""DNS for containers: the zone, and the server that answers from it."""

@@ -10,7 +10,7 @@ import dns.message
 import dns.rdataclass
 import dns.rdatatype
 
-from agent.network.netlink.messages import Address
+from agent.network.netlink.rtnetlink import Address
 
 _HEADER_BYTES = 12
 ADDRESS_TYPES = {4: dns.rdatatype.A, 6: dns.rdatatype.AAAA}
@@ -18,7 +18,7 @@ ADDRESS_TYPES = {4: dns.rdatatype.A, 6: dns.rdatatype.AAAA}
 
 
 @dataclass(frozen=True)
-class PreparedAddresses:
+class AddressAnswer:
     """An answer but for the query's number, and the choice and order of records.
 
     Attributes:
@@ -33,7 +33,7 @@ class PreparedAddresses:
     sent: int
     tail: bytes
 
-    def wire(self, number: bytes, shuffle: random.Random) -> bytes:
+    def wire(self, query_id: bytes, shuffle: random.Random) -> bytes:
         """The answer to the query of this number (two bytes).
 
         Args:
@@ -42,12 +42,10 @@ class PreparedAddresses:
         records = self.records
         if len(records) > 1:
             records = shuffle.sample(records, self.sent)
-        return b"".join((number, self.head, *records, self.tail))
+        return b"".join((query_id, self.head, *records, self.tail))
 
 
-def prepare_addresses(
-    response: dns.message.Message, addresses: Sequence[Address], ttl: int, limit: int
-) -> PreparedAddresses:
+def address_answer(response: dns.message.Message, addresses: Sequence[Address], ttl: int, limit: int) -> AddressAnswer:
     """Put as many of the addresses as the limit takes, bytes, between question and OPT of an empty answer."""
     bare = response.to_wire()
     starts = {version: _record_start(version, ttl) for version in ADDRESS_TYPES}
@@ -59,7 +57,7 @@ def prepare_addresses(
         bare = response.to_wire()
     end = _HEADER_BYTES + len(response.question[0].name.to_wire() or b"") + 4
     head = bare[2:6] + struct.pack(">H", sent) + bare[8:end]
-    return PreparedAddresses(head, records, sent, bare[end:])
+    return AddressAnswer(head, records, sent, bare[end:])
 
 
 def _record_start(version: int, ttl: int) -> bytes:

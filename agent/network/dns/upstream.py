@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
-from agent.network.dns.wire import HEADER_BYTES, question_end
-from agent.network.names import GATEWAY
+from agent.network.dns.wire_format import HEADER_BYTES, question_end
+from agent.network.well_known import GATEWAY
 
 log = logging.getLogger(__name__)
 
 Resolver = IPv4Address | IPv6Address
 Resolvers = Callable[[], Sequence[Resolver]]
 
-_MOST_RESOLVERS = 6
+_MAX_RESOLVERS = 6
 """That are asked in turn for one query, which has a place among those under way until the last one is silent."""
 
 
@@ -26,21 +26,24 @@ class HostResolvers:
 
     def __init__(self, path: Path = Path("/etc/resolv.conf")) -> None:
         self._path = path
-        self._seen: os.stat_result | None = None
-        self._found: tuple[Resolver, ...] = ()
+        self._file_status: os.stat_result | None = None
+        self._resolvers: tuple[Resolver, ...] = ()
 
     def __call__(self) -> Sequence[Resolver]:
         try:
             now = self._path.stat()
-            if self._seen is None or (now.st_mtime_ns, now.st_ino) != (self._seen.st_mtime_ns, self._seen.st_ino):
-                self._found = resolvers(self._path.read_text(errors="replace"))
-                self._seen = now
+            if self._file_status is None or (now.st_mtime_ns, now.st_ino) != (
+                self._file_status.st_mtime_ns,
+                self._file_status.st_ino,
+            ):
+                self._resolvers = parse_resolv_conf(self._path.read_text(errors="replace"))
+                self._file_status = now
         except OSError as error:
-            log.warning("Cannot read the host's resolvers from %s: %s", self._path, error)
-        return self._found
+            log.warning("Cannot read the upstream resolvers from %s: %s", self._path, error)
+        return self._resolvers
 
 
-def resolvers(text: str) -> tuple[Resolver, ...]:
+def parse_resolv_conf(text: str) -> tuple[Resolver, ...]:
     """The resolvers of a resolv.conf, but for ourselves."""
     found = []
     for line in text.splitlines():
@@ -49,7 +52,7 @@ def resolvers(text: str) -> tuple[Resolver, ...]:
             try:
                 found.append(ip_address(words[1]))
             except ValueError:
-                log.debug("Passed over the resolver %s: no address", words[1])
+                log.debug("Ignoring the nameserver %s: not an IP address", words[1])
     return tuple(address for address in found if address != GATEWAY)
 
 
@@ -61,7 +64,7 @@ def matches(query: bytes, response: bytes) -> bool:
     return response[HEADER_BYTES:end].lower() == query[HEADER_BYTES:end].lower() or response[4:6] == b"\0\0"
 
 
-class Upstream:
+class UpstreamResolvers:
     """Asks the resolvers in turn, over the transport that the asker used, under a number and a port of our own."""
 
     def __init__(self, *, resolvers: Resolvers, timeout_seconds: float, port: int = 53) -> None:
@@ -69,24 +72,24 @@ class Upstream:
         self._timeout_seconds = timeout_seconds
         self._port = port
 
-    async def ask(self, query: bytes, *, tcp: bool, resolvers: Sequence[Resolver] = ()) -> bytes | None:
+    async def query(self, query: bytes, *, tcp: bool, resolvers: Sequence[Resolver] = ()) -> bytes | None:
         """The first answer, under the query's own number; None when no resolver answered in time.
 
         Args:
             resolvers: those of the asker; none means the node's.
         """
         renumbered = secrets.token_bytes(2) + query[2:]
-        for resolver in (resolvers or self._resolvers())[:_MOST_RESOLVERS]:
+        for resolver in (resolvers or self._resolvers())[:_MAX_RESOLVERS]:
             try:
                 async with asyncio.timeout(self._timeout_seconds):
-                    ask = self._ask_tcp if tcp else self._ask_udp
+                    ask = self._query_tcp if tcp else self._query_udp
                     response = await ask(renumbered, str(resolver))
                     return query[:2] + response[2:]
             except (OSError, EOFError) as error:  # a timeout is an OSError too
-                log.debug("The resolver %s did not answer: %s", resolver, error)
+                log.debug("Upstream resolver %s did not answer: %s", resolver, error)
         return None
 
-    async def _ask_udp(self, query: bytes, resolver: str) -> bytes:
+    async def _query_udp(self, query: bytes, resolver: str) -> bytes:
         loop = asyncio.get_running_loop()
         exchange = _Exchange(query, loop.create_future())
         transport, _ = await loop.create_datagram_endpoint(lambda: exchange, remote_addr=(resolver, self._port))
@@ -96,7 +99,7 @@ class Upstream:
         finally:
             transport.close()
 
-    async def _ask_tcp(self, query: bytes, resolver: str) -> bytes:
+    async def _query_tcp(self, query: bytes, resolver: str) -> bytes:
         reader, writer = await asyncio.open_connection(resolver, self._port)
         try:
             writer.write(struct.pack(">H", len(query)) + query)
@@ -104,7 +107,7 @@ class Upstream:
         finally:
             writer.close()
         if not matches(query, response):
-            raise EOFError("an answer to another question")
+            raise EOFError("response does not match the query")
         return response
 
 

@@ -1,12 +1,12 @@
-"""Which names lead where, on each network: a value made from the planner's tables, and how it follows their changes."""
+"""The zone: addresses by name and network, updated incrementally."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 
-from agent.network.dns.claims import Claims, Owner, claims
-from agent.network.netlink.messages import Address, Network
+from agent.network.cluster_state.name_entries import AddressOwner, NameEntries, name_entries
+from agent.network.netlink.rtnetlink import Address, Network
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, ServiceEndpoint, TaskEndpoint
 
 Addresses = Sequence[Address]
@@ -21,56 +21,56 @@ class Zone:
         names: addresses by lower-case name, by network id.
         owners: the task that has an address.
         subnets: prefixes of all networks: reverse names in them are nobody else's to answer.
-        spares: addresses of names that have none, in the same form: a name that services share leads to those of them
+        fallbacks: addresses of names that have none, in the same form: a name that services share leads to those of them
             that have a ready task, where there are any.
     """
 
     names: Mapping[str, Mapping[str, Collection[Address]]] = field(default_factory=dict)
-    owners: Mapping[Address, Owner] = field(default_factory=dict)
+    owners: Mapping[Address, AddressOwner] = field(default_factory=dict)
     subnets: Sequence[Network] = ()
-    spares: Mapping[str, Mapping[str, Collection[Address]]] = field(default_factory=dict)
+    fallbacks: Mapping[str, Mapping[str, Collection[Address]]] = field(default_factory=dict)
 
     def find(self, name: str, networks: Iterable[str]) -> Addresses | None:
         """Addresses of a name on the first of the networks that knows it; None when none does."""
         known = [network for network in networks if name in self.names.get(network, ())]
         if not known:
             return None
-        return tuple(self.names[known[0]][name]) or self._elsewhere(name, known)
+        return tuple(self.names[known[0]][name]) or self._fallback(name, known)
 
-    def _elsewhere(self, name: str, networks: Sequence[str]) -> Addresses:
+    def _fallback(self, name: str, networks: Sequence[str]) -> Addresses:
         """Where nobody is ready on the first network: the same service on another one, else what leads nowhere yet.
 
         So a service that comes to a network, or leaves it, task by task is reached meanwhile by who is on both.
         """
-        spares = tuple(self.spares.get(networks[0], {}).get(name, ()))
-        waiting = {self.owners[address].name for address in spares}
+        fallbacks = tuple(self.fallbacks.get(networks[0], {}).get(name, ()))
+        waiting = {self.owners[address].name for address in fallbacks}
         for network in networks[1:]:
             found = tuple(self.names[network][name])
             if any(address in self.owners and self.owners[address].name in waiting for address in found):
                 return found
-        return spares
+        return fallbacks
 
-    def tasks(self, name: str, networks: Iterable[str]) -> Addresses | None:
+    def task_addresses(self, name: str, networks: Iterable[str]) -> Addresses | None:
         """The same, but always those of tasks, where the plain name may lead to a virtual address."""
         places = tuple(networks)
         found = self.find(f"tasks.{name}", places)
         return found if found is not None else self.find(name, places)
 
-    def owner(self, address: Address, networks: Collection[str]) -> str | None:
+    def owner_name(self, address: Address, networks: Collection[str]) -> str | None:
         """The name of the task that has the address, when it is on one of the networks."""
         owner = self.owners.get(address)
         return owner.name if owner is not None and owner.network in networks else None
 
-    def lasts(self, addresses: Iterable[Address], ttl: int) -> int:
+    def ttl_for(self, addresses: Iterable[Address], ttl: int) -> int:
         """For how long these may be kept, seconds: `ttl`, or no time where one of them is told for the moment."""
         owners = (self.owners.get(address) for address in addresses)
-        return 0 if any(owner is not None and owner.brief for owner in owners) else ttl
+        return 0 if any(owner is not None and owner.zero_ttl for owner in owners) else ttl
 
     def covers(self, address: Address) -> bool:
         return any(address in subnet for subnet in self.subnets)
 
 
-class NameTable:
+class ZoneState:
     """A zone that follows changes, each by work in proportion to it. `zone` is always the current one.
 
     What several claim stays until the last of them has withdrawn it.
@@ -78,64 +78,64 @@ class NameTable:
 
     def __init__(self, *, ipv6: bool) -> None:
         self._ipv6 = ipv6
-        self._names, self._spares = _Claimed(), _Claimed()
-        self._owners: dict[Address, Owner] = {}
-        self._owned: Counter[Address] = Counter()
+        self._names, self._fallbacks = _NameCounts(), _NameCounts()
+        self._owners: dict[Address, AddressOwner] = {}
+        self._owner_counts: Counter[Address] = Counter()
         self.zone = self._zone(())
 
-    def reach(self, networks: Iterable[NetworkAssignment]) -> None:
+    def set_networks(self, networks: Iterable[NetworkAssignment]) -> None:
         """The networks are these."""
         both = (text for each in networks for text in (each.subnet, each.subnet6 if self._ipv6 else "") if text)
         self.zone = self._zone(tuple(map(ip_network, both)))
 
     def _zone(self, subnets: Sequence[Network]) -> Zone:
-        return Zone(self._names.by_network, self._owners, subnets, self._spares.by_network)
+        return Zone(self._names.by_network, self._owners, subnets, self._fallbacks.by_network)
 
-    def withdraw(self, gone: Claims) -> None:
+    def remove(self, entries: NameEntries) -> None:
         """Some do not claim this any more."""
-        self._names.withdraw(gone.names)
-        self._spares.withdraw(gone.spares)
-        for address, _ in gone.owners:
-            self._owned[address] -= 1
-            if not self._owned[address]:
-                del self._owned[address], self._owners[address]
+        self._names.remove(entries.names)
+        self._fallbacks.remove(entries.fallbacks)
+        for address, _ in entries.owners:
+            self._owner_counts[address] -= 1
+            if not self._owner_counts[address]:
+                del self._owner_counts[address], self._owners[address]
 
-    def add(self, come: Claims) -> None:
+    def add(self, entries: NameEntries) -> None:
         """Some claim this."""
-        self._names.add(come.names)
-        self._spares.add(come.spares)
-        for address, owner in come.owners:
-            self._owned[address] += 1
+        self._names.add(entries.names)
+        self._fallbacks.add(entries.fallbacks)
+        for address, owner in entries.owners:
+            self._owner_counts[address] += 1
             self._owners[address] = owner
 
 
-class _Claimed:
+class _NameCounts:
     """Names that somebody claims, with their addresses."""
 
     def __init__(self) -> None:
         self.by_network: defaultdict[str, dict[str, dict[Address, int]]] = defaultdict(dict)
-        self._holders: Counter[tuple[str, str]] = Counter()
+        self._references: Counter[tuple[str, str]] = Counter()
 
-    def withdraw(self, gone: Iterable[tuple[str, str, Iterable[Address]]]) -> None:
-        for network_id, name, addresses in gone:
+    def remove(self, entries: Iterable[tuple[str, str, Iterable[Address]]]) -> None:
+        for network_id, name, addresses in entries:
             known = self.by_network[network_id][name]
             for address in addresses:
                 known[address] -= 1
                 if not known[address]:
                     del known[address]
-            self._holders[network_id, name] -= 1
-            if not self._holders[network_id, name]:
-                del self._holders[network_id, name], self.by_network[network_id][name]
+            self._references[network_id, name] -= 1
+            if not self._references[network_id, name]:
+                del self._references[network_id, name], self.by_network[network_id][name]
 
-    def add(self, come: Iterable[tuple[str, str, Iterable[Address]]]) -> None:
-        for network_id, name, addresses in come:
+    def add(self, entries: Iterable[tuple[str, str, Iterable[Address]]]) -> None:
+        for network_id, name, addresses in entries:
             known = self.by_network[network_id].setdefault(name, {})
             for address in addresses:
                 known[address] = known.get(address, 0) + 1
-            self._holders[network_id, name] += 1
+            self._references[network_id, name] += 1
 
 
-def zone(
+def build_zone(
     networks: Sequence[NetworkAssignment],
     endpoints: Sequence[TaskEndpoint],
     services: Sequence[ServiceEndpoint] = (),
@@ -143,12 +143,12 @@ def zone(
     ipv6: bool = True,
 ) -> Zone:
     """The names of these endpoints and services. Addresses must be valid, as `tables` found them."""
-    table, known = NameTable(ipv6=ipv6), {network.network_id: network for network in networks}
+    table, known = ZoneState(ipv6=ipv6), {network.network_id: network for network in networks}
     own: defaultdict[str, list[TaskEndpoint]] = defaultdict(list)
     for endpoint in endpoints:
         own[endpoint.service_id].append(endpoint)
     records = {service.service_id: service for service in services}
     for service_id in dict.fromkeys((*records, *own)):
-        table.add(claims(records.get(service_id), own.get(service_id, ()), known, ipv6=ipv6))
-    table.reach(networks)
+        table.add(name_entries(records.get(service_id), own.get(service_id, ()), known, ipv6=ipv6))
+    table.set_networks(networks)
     return table.zone

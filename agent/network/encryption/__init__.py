@@ -1,1 +1,1 @@
-"""Encrypted networks: WireGuard tunnels between nodes."""
+"""Encrypted networks: WireGuard or IPsec ESP tunnels between nodes. (stale: ESP is missing)"""

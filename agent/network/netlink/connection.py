@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from agent.network.netlink.messages import ACK, DUMP, GONE, REQUEST, Message
+from agent.network.netlink.rtnetlink import ACK, DUMP, NOT_FOUND, REQUEST, Message
 from shoal.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ _BATCH = 256
 class Reply(NamedTuple):
     """One message from the kernel, without its header."""
 
-    kind: int
+    type: int
     sequence: int
     body: bytes
 
@@ -37,7 +37,7 @@ class Refusal(NamedTuple):
     """A request that was not done, and why, in words that go on from "the kernel refused to"."""
 
     message: Message
-    text: str
+    reason: str
 
 
 class Connection:
@@ -64,7 +64,7 @@ class Connection:
         Raises:
             Unavailable: the kernel refused some; the text names the first, and how many more.
         """
-        if failures := [refusal.text for refusal in self.attempt(messages)]:
+        if failures := [refusal.reason for refusal in self.attempt(messages)]:
             more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
             raise Unavailable(f"The kernel refused to {failures[0]}{more}")
 
@@ -89,10 +89,10 @@ class Connection:
         for reply in self._replies(first, self._sequence):
             number = -struct.unpack_from("=i", reply.body)[0]
             message = batch[reply.sequence - first]
-            if number and number not in message.harmless:
-                yield Refusal(message, f"{message.what}: {os.strerror(number)}{explanation(reply.body)}")
+            if number and number not in message.ignored_errors:
+                yield Refusal(message, f"{message.description}: {os.strerror(number)}{extended_error(reply.body)}")
 
-    def ask(self, kind: int, body: bytes) -> list[Reply]:
+    def request(self, kind: int, body: bytes) -> list[Reply]:
         """What the kernel answers to one request; nothing when there is no such thing.
 
         Raises:
@@ -102,7 +102,7 @@ class Connection:
         self._socket.send(_HEADER.pack(16 + len(body), kind, REQUEST | ACK, self._sequence, 0) + body)
         *answers, verdict = self._replies(self._sequence, self._sequence)
         error = -struct.unpack_from("=i", verdict.body)[0]
-        if error and error not in GONE:
+        if error and error not in NOT_FOUND:
             raise Unavailable(f"The kernel refused a question: {os.strerror(error)}")
         return [] if error else answers
 
@@ -116,12 +116,12 @@ class Connection:
             header = _HEADER.pack(16 + len(body), kind, REQUEST | DUMP, self._sequence, 0)
             self._socket.send(header + body)
             replies = list(self._replies(self._sequence, self._sequence))
-            if replies and replies[-1].kind == _ERROR:
+            if replies and replies[-1].type == _ERROR:
                 number = -struct.unpack_from("=i", replies[-1].body)[0]
                 raise Unavailable(f"The kernel refused a list: {os.strerror(number)}")
             if not self._interrupted:
                 return replies
-        raise Unavailable("The kernel's tables change faster than they can be read")
+        raise Unavailable("the kernel's tables change faster than they can be listed")
 
     def _replies(self, first: int, last: int) -> Iterator[Reply]:
         """Replies up to the one which ends the request `last`. Those of requests before `first` are skipped."""
@@ -130,17 +130,17 @@ class Connection:
             data, (sender, _) = self._socket.recvfrom(1 << 18)
             if sender != _KERNEL:  # in a container's namespace, who has CAP_NET_ADMIN there may send to our socket too
                 continue
-            for reply, flags in messages_of(data):
+            for reply, flags in parse_messages(data):
                 self._interrupted |= bool(flags & _INTERRUPTED)
                 if reply.sequence < first:
                     continue
-                if reply.kind != _DONE:
+                if reply.type != _DONE:
                     yield reply
-                if reply.kind in (_DONE, _ERROR) and reply.sequence == last:
+                if reply.type in (_DONE, _ERROR) and reply.sequence == last:
                     return
 
 
-def messages_of(data: bytes) -> Iterator[tuple[Reply, int]]:
+def parse_messages(data: bytes) -> Iterator[tuple[Reply, int]]:
     """The messages of one datagram, with their flags (netlink(7)). Pure.
 
     Raises:
@@ -149,15 +149,15 @@ def messages_of(data: bytes) -> Iterator[tuple[Reply, int]]:
     offset = 0
     while offset < len(data):
         if len(data) - offset < _HEADER.size:
-            raise Unavailable("The kernel's answer is cut off")
+            raise Unavailable("truncated netlink message")
         length, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
         if not _HEADER.size <= length <= len(data) - offset:
-            raise Unavailable("The kernel's answer has a length that it cannot have")
+            raise Unavailable("netlink message with an invalid length")
         yield Reply(kind, sequence, data[offset + _HEADER.size : offset + length]), flags
         offset += (length + 3) & ~3
 
 
-def explanation(body: bytes) -> str:
+def extended_error(body: bytes) -> str:
     """The kernel's own words, where it has any (NLMSGERR_ATTR_MSG)."""
     offset = 20
     while offset + 4 <= len(body):

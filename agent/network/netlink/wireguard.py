@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.inventory import attributes
-from agent.network.netlink.messages import (
+from agent.network.netlink.rtnetlink import (
     AF_INET,
     AF_INET6,
     CREATE,
     EXCLUSIVE,
-    GONE,
     NEWLINK,
+    NOT_FOUND,
     Address,
     Message,
     Network,
@@ -24,8 +23,9 @@ from agent.network.netlink.messages import (
     mtu_of_link,
     named_link,
     nest,
-    number,
+    u32,
 )
+from agent.network.netlink.rtnetlink_dump import parse_attributes
 
 GENERIC = 16
 """NETLINK_GENERIC: the family of a `Connection` for the calls here that take one."""
@@ -34,23 +34,23 @@ KEY_BYTES = 32
 _CONTROL, _GET_FAMILY = 16, 3
 _GET_DEVICE, _SET_DEVICE = 0, 1
 _REMOVE_PEER = 1
-_MOST_ALLOWED = 1000
+_MAX_ALLOWED_IPS = 1000
 """Addresses in one message: an attribute has at most 65,535 bytes, and each address takes up to 40."""
 
 
 @dataclass(frozen=True)
-class Peer:
+class TunnelPeer:
     """What a device is told of another node.
 
     Attributes:
         endpoint: address and UDP port.
-        allowed: what may come from it and is led to it.
+        allowed_ips: what may come from it and is led to it.
         keepalive_seconds: between empty packets; 0: none.
     """
 
     key: bytes
     endpoint: tuple[Address, int] | None
-    allowed: frozenset[Network]
+    allowed_ips: frozenset[Network]
     keepalive_seconds: int = 0
 
 
@@ -63,7 +63,7 @@ class PeerState:
         received: bytes.
     """
 
-    peer: Peer
+    peer: TunnelPeer
     handshake: int
     received: int
 
@@ -80,8 +80,8 @@ class Device:
 def family(connection: Connection) -> int | None:
     """The number of WireGuard's messages; the kernel loads the module for it. None when it has none."""
     request = struct.pack("=BBH", _GET_FAMILY, 1, 0) + attribute(2, b"wireguard\0")
-    for reply in connection.ask(_CONTROL, request):
-        return int(struct.unpack_from("=H", attributes(reply.body, 4)[1])[0])
+    for reply in connection.request(_CONTROL, request):
+        return int(struct.unpack_from("=H", parse_attributes(reply.body, 4)[1])[0])
     return None
 
 
@@ -93,24 +93,26 @@ def add_device(name: str, mtu: int) -> Message:
 
 def set_device(number_of_family: int, link: int, private_key: bytes, port: int) -> Message:
     """Give a device its key and its UDP port."""
-    body = number(1, link) + attribute(3, private_key) + attribute(6, struct.pack("=H", port))
-    return _set(number_of_family, body, "give a tunnel its key")
+    body = u32(1, link) + attribute(3, private_key) + attribute(6, struct.pack("=H", port))
+    return _set_message(number_of_family, body, "give a tunnel its key")
 
 
-def add_peer(number_of_family: int, link: int, peer: Peer) -> Iterator[Message]:
+def add_peer(number_of_family: int, link: int, peer: TunnelPeer) -> Iterator[Message]:
     """Add a peer, or add to what it is. Addresses that another peer has change over to this one in one step."""
-    addresses = sorted(map(_allowed, peer.allowed))
+    addresses = sorted(map(_allowed, peer.allowed_ips))
     head = attribute(1, peer.key) + attribute(5, struct.pack("=H", peer.keepalive_seconds))
     if peer.endpoint is not None:
         head += attribute(4, _endpoint(*peer.endpoint))
-    for start in range(0, max(len(addresses), 1), _MOST_ALLOWED):
-        body = head + nest(9, *addresses[start : start + _MOST_ALLOWED])
-        yield _set(number_of_family, number(1, link) + nest(8, nest(0, body)), "set a peer of a tunnel")
+    for start in range(0, max(len(addresses), 1), _MAX_ALLOWED_IPS):
+        body = head + nest(9, *addresses[start : start + _MAX_ALLOWED_IPS])
+        yield _set_message(number_of_family, u32(1, link) + nest(8, nest(0, body)), "set a peer of a tunnel")
 
 
 def remove_peer(number_of_family: int, link: int, key: bytes) -> Message:
-    body = nest(8, nest(0, attribute(1, key), number(3, _REMOVE_PEER)))
-    return _set(number_of_family, number(1, link) + body, "remove a peer of a tunnel")._replace(harmless=GONE)
+    body = nest(8, nest(0, attribute(1, key), u32(3, _REMOVE_PEER)))
+    return _set_message(number_of_family, u32(1, link) + body, "remove a peer of a tunnel")._replace(
+        ignored_errors=NOT_FOUND
+    )
 
 
 def device(connection: Connection, number_of_family: int, link: int) -> Device:
@@ -121,29 +123,29 @@ def device(connection: Connection, number_of_family: int, link: int) -> Device:
     """
     key, port = b"", 0
     peers: dict[bytes, PeerState] = {}
-    for reply in connection.dump(number_of_family, struct.pack("=BBH", _GET_DEVICE, 1, 0) + number(1, link)):
-        value = attributes(reply.body, 4)
+    for reply in connection.dump(number_of_family, struct.pack("=BBH", _GET_DEVICE, 1, 0) + u32(1, link)):
+        value = parse_attributes(reply.body, 4)
         key = value.get(4, key)
         port = struct.unpack_from("=H", value[6])[0] if 6 in value else port
         for body in _items(value.get(8, b"")):
-            _take_peer(attributes(body, 0), peers)
+            _read_peer(parse_attributes(body, 0), peers)
     return Device(key, port, peers)
 
 
-def _take_peer(value: Mapping[int, bytes], peers: dict[bytes, PeerState]) -> None:
-    allowed = frozenset(_read_allowed(attributes(body, 0)) for body in _items(value.get(9, b"")))
+def _read_peer(value: Mapping[int, bytes], peers: dict[bytes, PeerState]) -> None:
+    allowed = frozenset(_read_allowed(parse_attributes(body, 0)) for body in _items(value.get(9, b"")))
     key = value[1]
     if (known := peers.get(key)) is not None:
-        whole = Peer(key, known.peer.endpoint, known.peer.allowed | allowed, known.peer.keepalive_seconds)
+        whole = TunnelPeer(key, known.peer.endpoint, known.peer.allowed_ips | allowed, known.peer.keepalive_seconds)
         peers[key] = PeerState(whole, known.handshake, known.received)
         return
     keepalive = struct.unpack_from("=H", value[5])[0] if 5 in value else 0
     handshake = struct.unpack_from("=q", value[6])[0] if 6 in value else 0
     received = struct.unpack_from("=Q", value[7])[0] if 7 in value else 0
-    peers[key] = PeerState(Peer(key, _read_endpoint(value.get(4)), allowed, keepalive), handshake, received)
+    peers[key] = PeerState(TunnelPeer(key, _read_endpoint(value.get(4)), allowed, keepalive), handshake, received)
 
 
-def _set(number_of_family: int, body: bytes, what: str) -> Message:
+def _set_message(number_of_family: int, body: bytes, what: str) -> Message:
     return Message(number_of_family, 0, struct.pack("=BBH", _SET_DEVICE, 1, 0) + body, what)
 
 

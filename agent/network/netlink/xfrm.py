@@ -8,24 +8,24 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.inventory import attributes
-from agent.network.netlink.messages import (
+from agent.network.netlink.rtnetlink import (
     AF_INET,
     AF_INET6,
     CREATE,
     EXCLUSIVE,
-    GONE,
+    NOT_FOUND,
     Address,
     Message,
     attribute,
     family_of,
 )
+from agent.network.netlink.rtnetlink_dump import parse_attributes
 
 XFRM = 6
 """NETLINK_XFRM: the family of a `Connection` for the calls here that take one."""
 KEY_BYTES = 36
 """Of AES-256, and four of salt (RFC 4106, 8.1)."""
-LEAST_SPI = 256
+MIN_SPI = 256
 """Smaller ones are reserved (RFC 4303, 2.1)."""
 IN, OUT = 0, 1
 """Directions of policies."""
@@ -40,13 +40,13 @@ _ALGORITHM = b"rfc4106(gcm(aes))"
 _TAG_BITS = 128
 _WINDOW = 1024
 """Packets that may come late."""
-_FOR_EVER = (1 << 64) - 1
+_INFINITE = (1 << 64) - 1
 _ANY = 0xFFFFFFFF
 _FIRST = 1
 """Priority of our policies: others' come after it."""
 
 _SELECTOR = struct.Struct("=16s16s2s2s2s2sHBBB3xiI")
-_LIFETIME = struct.pack("=QQQQQQQQ", *(_FOR_EVER,) * 4, 0, 0, 0, 0)
+_LIFETIME = struct.pack("=QQQQQQQQ", *(_INFINITE,) * 4, 0, 0, 0, 0)
 _USED = struct.Struct("=QQQQ")
 _ID = struct.Struct("=16s4sB3x")
 _STATE_BYTES, _POLICY_BYTES = 224, 168
@@ -54,27 +54,27 @@ _USED_AT, _REQID_AT = 160, 208
 
 
 @dataclass(frozen=True)
-class State:
+class SecurityAssociation:
     """A security association: packets from one address to another, which have this number.
 
     Attributes:
         spi: 32 bits, chosen once for both sides (RFC 4303, 2.1).
         key: of AES-256 with its salt.
-        mark: which ones belong together ("reqid"): policies name it.
+        reqid: which ones belong together ("reqid"): policies name it.
     """
 
     source: Address
     destination: Address
     spi: int
     key: bytes = field(repr=False)
-    mark: int
+    reqid: int
 
 
 @dataclass(frozen=True)
-class StateNow:
+class StateUsage:
     """An association as the kernel has it; what has gone by it, in bytes and packets."""
 
-    state: State
+    state: SecurityAssociation
     bytes: int
     packets: int
 
@@ -86,13 +86,13 @@ class Policy:
     direction: int
     family: int
     port: int
-    mark: int
+    reqid: int
 
 
-def add_state(state: State) -> Message:
+def add_state(state: SecurityAssociation) -> Message:
     """Refused where the number is taken: an association is never changed."""
     body = _selector(family_of(state.source), 0) + _id(state) + _packed(state.source) + _LIFETIME
-    body += _USED.pack(0, 0, 0, 0) + struct.pack("=III", 0, 0, 0) + struct.pack("=II", 0, state.mark)
+    body += _USED.pack(0, 0, 0, 0) + struct.pack("=III", 0, 0, 0) + struct.pack("=II", 0, state.reqid)
     body += struct.pack("=HBBB7x", family_of(state.source), _TRANSPORT, 0, _ESN)
     algorithm = _ALGORITHM.ljust(64, b"\0") + struct.pack("=II", len(state.key) * 8, _TAG_BITS) + state.key
     words = _WINDOW // 32
@@ -102,11 +102,11 @@ def add_state(state: State) -> Message:
     return Message(_NEW_STATE, CREATE | EXCLUSIVE, body, what)
 
 
-def delete_state(state: State) -> Message:
+def delete_state(state: SecurityAssociation) -> Message:
     body = _packed(state.destination) + state.spi.to_bytes(4, "big")
     body += struct.pack("=HBx", family_of(state.destination), _ESP)
     what = f"delete the association with {state.destination} ({state.spi:#010x})"
-    return Message(_DELETE_STATE, 0, body, what, GONE)
+    return Message(_DELETE_STATE, 0, body, what, NOT_FOUND)
 
 
 def add_policy(policy: Policy) -> Message:
@@ -114,29 +114,29 @@ def add_policy(policy: Policy) -> Message:
     body = _selector(policy.family, policy.port) + _LIFETIME + _USED.pack(0, 0, 0, 0)
     body += struct.pack("=IIBBBB4x", _FIRST, 0, policy.direction, 0, 0, 0)
     template = _ID.pack(bytes(16), bytes(4), _ESP) + struct.pack("=H2x16s", policy.family, bytes(16))
-    template += struct.pack("=IBBBx", policy.mark, _TRANSPORT, 0, 0) + struct.pack("=III", _ANY, _ANY, _ANY)
-    return Message(_UPDATE_POLICY, CREATE, body + attribute(_TEMPLATE, template), _named("set", policy))
+    template += struct.pack("=IBBBx", policy.reqid, _TRANSPORT, 0, 0) + struct.pack("=III", _ANY, _ANY, _ANY)
+    return Message(_UPDATE_POLICY, CREATE, body + attribute(_TEMPLATE, template), _policy_text("set", policy))
 
 
 def delete_policy(policy: Policy) -> Message:
     body = _selector(policy.family, policy.port) + struct.pack("=IB3x", 0, policy.direction)
-    return Message(_DELETE_POLICY, 0, body, _named("delete", policy), GONE)
+    return Message(_DELETE_POLICY, 0, body, _policy_text("delete", policy), NOT_FOUND)
 
 
-def states(connection: Connection) -> list[StateNow]:
+def states(connection: Connection) -> list[StateUsage]:
     """Every association of ESP in transport mode with AES-GCM."""
     found = []
     for reply in connection.dump(_GET_STATE, b""):
         kind, mode = struct.unpack_from("=HB", reply.body, 212)
-        algorithm = attributes(reply.body, _STATE_BYTES).get(_AEAD, b"")
+        algorithm = parse_attributes(reply.body, _STATE_BYTES).get(_AEAD, b"")
         if reply.body[76] != _ESP or mode != _TRANSPORT or algorithm[:64].rstrip(b"\0") != _ALGORITHM:
             continue
         size = struct.unpack_from("=I", algorithm, 64)[0] // 8
         destination, source = _address(reply.body[56:72], kind), _address(reply.body[80:96], kind)
         spi, (mark,) = int.from_bytes(reply.body[72:76], "big"), struct.unpack_from("=I", reply.body, _REQID_AT)
         used, packets = struct.unpack_from("=QQ", reply.body, _USED_AT)
-        state = State(source, destination, spi, algorithm[72 : 72 + size], mark)
-        found.append(StateNow(state, used, packets))
+        state = SecurityAssociation(source, destination, spi, algorithm[72 : 72 + size], mark)
+        found.append(StateUsage(state, used, packets))
     return found
 
 
@@ -144,7 +144,7 @@ def policies(connection: Connection) -> list[Policy]:
     """Every policy that sends datagrams to a port by ESP, whoever they are from and to."""
     found = []
     for reply in connection.dump(_GET_POLICY, b""):
-        template = attributes(reply.body, _POLICY_BYTES).get(_TEMPLATE, b"")
+        template = parse_attributes(reply.body, _POLICY_BYTES).get(_TEMPLATE, b"")
         selector = _SELECTOR.unpack_from(reply.body)
         port, mask, kind, protocol = selector[2], selector[3], selector[6], selector[9]
         wide = selector[7:9] == (0, 0) and protocol == _UDP and mask == b"\xff\xff"
@@ -164,7 +164,7 @@ def _selector(family: int, port: int) -> bytes:
     )
 
 
-def _id(state: State) -> bytes:
+def _id(state: SecurityAssociation) -> bytes:
     return _ID.pack(_packed(state.destination), state.spi.to_bytes(4, "big"), _ESP)
 
 
@@ -176,16 +176,16 @@ def _address(packed: bytes, family: int) -> Address:
     return IPv4Address(packed[:4]) if family == AF_INET else IPv6Address(packed)
 
 
-def _named(verb: str, policy: Policy) -> str:
+def _policy_text(verb: str, policy: Policy) -> str:
     return f"{verb} the policy for UDP port {policy.port} ({'out' if policy.direction == OUT else 'in'})"
 
 
-_PROBED = {AF_INET: ("192.0.2.1", "192.0.2.2"), AF_INET6: ("2001:db8::1", "2001:db8::2")}
+_PROBE_ADDRESSES = {AF_INET: ("192.0.2.1", "192.0.2.2"), AF_INET6: ("2001:db8::1", "2001:db8::2")}
 """Addresses that nobody has (RFC 5737, RFC 3849)."""
 
 
 def probe(family: int, key: bytes, spi: int) -> tuple[Message, Message]:
     """Requests that only a kernel with ESP and AES-GCM does: the second undoes the first."""
-    source, destination = map(ip_address, _PROBED[family])
-    state = State(source, destination, spi, key, 0)
+    source, destination = map(ip_address, _PROBE_ADDRESSES[family])
+    state = SecurityAssociation(source, destination, spi, key, 0)
     return add_state(state), delete_state(state)

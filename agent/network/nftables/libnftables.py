@@ -30,7 +30,7 @@ def _load() -> ctypes.CDLL:
         library.nft_ctx_get_output_buffer.restype = ctypes.c_char_p
         library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
         return library
-    raise Unavailable("libnftables.so.1 is not on this host: install the package libnftables1 (or nftables)")
+    raise Unavailable("libnftables.so.1 not found: install the package libnftables1 (or nftables)")
 
 
 class Nftables:
@@ -44,7 +44,7 @@ class Nftables:
         self._lock = threading.Lock()
         context = self._library.nft_ctx_new(ctypes.c_uint32(0))
         if not context:
-            raise Unavailable("libnftables has no context: does this kernel have nf_tables?")
+            raise Unavailable("cannot initialize libnftables: check that the kernel has nf_tables (CONFIG_NF_TABLES)")
         self._context = ctypes.c_void_p(context)
         self._library.nft_ctx_buffer_output(self._context)
         self._library.nft_ctx_buffer_error(self._context)

@@ -6,9 +6,14 @@ host, and other programs' tunnels on the same port, keep what is theirs.
 
 from collections.abc import Callable, Iterator
 
-from agent.network.balancing.elements import BALANCE_MAPS, BALANCE_SETS, balance_rules
-from agent.network.balancing.frontends import Kind
-from agent.network.names import (
+from agent.network.balancing.bucket_elements import BALANCE_MAPS, BALANCE_SETS, balance_rules
+from agent.network.cluster_state.service_map import FrontendKind
+from agent.network.host.underlay import overlay_address, overlay_address6
+from agent.network.netlink.rtnetlink import INGRESS_MARK, INGRESS_MASK, Address
+from agent.network.nftables.ipv6_rules import ipv6_name, ipv6_text
+from agent.network.nftables.rule_ports import RulePorts
+from agent.network.well_known import (
+    ENCRYPTED_GROUP,
     FAMILY,
     GATEWAY,
     GATEWAY6,
@@ -18,15 +23,10 @@ from agent.network.names import (
     OUR_GROUPS,
     OUR_GROUPS_MASK,
     OVERLAY_GROUP,
-    SEALED_GROUP,
     TABLE,
 )
-from agent.network.netlink.messages import ENTRY_MARK, ENTRY_MASK, Address
-from agent.network.nftables.families import name6, text6
-from agent.network.nftables.overlay_ports import OverlayPorts
-from agent.network.underlay import node_address, node_address6
 
-FLOODS = "dns_floods"
+QUERY_FLOODS = "dns_floods"
 """Of links of containers, by what was dropped of their questions; each for a minute after the last one."""
 _SETS = {
     "subnets": "type ipv4_addr; flags interval;",  # every subnet of containers that this node knows
@@ -47,28 +47,28 @@ _MAPS = {
     "published_at": "type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service;",
     **BALANCE_MAPS,
 }
-_NAMES6 = {name: name6(name) for name in (*_SETS, *_MAPS)}
+_NAMES6 = {name: ipv6_name(name) for name in (*_SETS, *_MAPS)}
 _DYNAMIC = "type iface_index; size 65535; flags dynamic,timeout; timeout 1m;"
-COUNTERS = dict.fromkeys(("dns_askers", "dns_callers", FLOODS), _DYNAMIC)
+DYNAMIC_SETS = dict.fromkeys(("dns_askers", "dns_callers", QUERY_FLOODS), _DYNAMIC)
 """Sets that packets fill: the links of containers that ask the resolver, over UDP and by connections, and too much."""
 SETS = {
     "resolver_at": "type inet_proto . inet_service;",  # where the node's resolver listens
     **_SETS,
-    **{_NAMES6[name]: text6(body, {}) for name, body in _SETS.items()},
+    **{_NAMES6[name]: ipv6_text(body, {}) for name, body in _SETS.items()},
 }
 MAPS = {
     "entries": "type ether_addr : mark;",  # by VTEP: the mark of what came in by that node
     "entry_zones": "typeof ether saddr : ct zone;",  # the same: its zone of connection tracking
     **_MAPS,
-    **{_NAMES6[name]: text6(body, {}) for name, body in _MAPS.items()},
+    **{_NAMES6[name]: ipv6_text(body, {}) for name, body in _MAPS.items()},
 }
 
-_OF_ONE_FAMILY = ("to_virtual", "to_published")
+_SINGLE_FAMILY_CHAINS = ("to_virtual", "to_published")
 """Chains that packets of one family alone come to."""
 _CONTAINER = f"& {LINK_GROUPS_MASK:#x} == {LINK_GROUPS:#x}"
-_NO_CONTAINER = f"& {LINK_GROUPS_MASK:#x} != {LINK_GROUPS:#x}"
-_OVERLAY, _SEALED = OVERLAY_GROUP, SEALED_GROUP
-_TUNNELS = f"{{ {_OVERLAY}, {_SEALED} }}"
+_NOT_CONTAINER = f"& {LINK_GROUPS_MASK:#x} != {LINK_GROUPS:#x}"
+_OVERLAY, _ENCRYPTED = OVERLAY_GROUP, ENCRYPTED_GROUP
+_TUNNELS = f"{{ {_OVERLAY}, {_ENCRYPTED} }}"
 _OUTSIDE = f"oifgroup & {OUR_GROUPS_MASK:#x} != {OUR_GROUPS:#x}"
 _PROTOCOLS = "{ icmp, tcp, udp, dccp, 58, sctp, udplite }"  # 58: ICMPv6, whose name only /etc/protocols has
 """What containers may send to others than each other: no tunnels (GRE, IPIP, ESP, AH...), no routers' protocols."""
@@ -77,7 +77,7 @@ _NO_TUNNEL_PORT = "33000-51000"
 _SYN = "tcp flags & (syn|ack) == syn"
 
 
-def chains(ports: OverlayPorts, underlay: Address) -> dict[str, tuple[str, ...]]:
+def chains(ports: RulePorts, underlay: Address) -> dict[str, tuple[str, ...]]:
     """Every chain with its rules; a base chain's first line is its hook.
 
     Args:
@@ -85,43 +85,43 @@ def chains(ports: OverlayPorts, underlay: Address) -> dict[str, tuple[str, ...]]
     """
     names = {
         **{f"@{name}": f"@{_NAMES6[name]}" for name in _NAMES6},
-        **{name: name6(name) for name in _OF_ONE_FAMILY},
+        **{name: ipv6_name(name) for name in _SINGLE_FAMILY_CHAINS},
         "127.0.0.0/8": "::1",
         str(GATEWAY): str(GATEWAY6),
-        str(node_address(underlay)): str(node_address6(underlay)),
+        str(overlay_address(underlay)): str(overlay_address6(underlay)),
     }
 
     def both(*rules: str) -> Iterator[str]:
         """Each rule, and the same for IPv6."""
         for rule in rules:
-            yield from (rule, text6(rule, names))
+            yield from (rule, ipv6_text(rule, names))
 
-    found = _chains(ports, str(node_address(underlay)), both)
-    for name in _OF_ONE_FAMILY:
-        found[name6(name)] = tuple(text6(rule, names) for rule in found[name])
+    found = _chains(ports, str(overlay_address(underlay)), both)
+    for name in _SINGLE_FAMILY_CHAINS:
+        found[ipv6_name(name)] = tuple(ipv6_text(rule, names) for rule in found[name])
     return found
 
 
-def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) -> dict[str, tuple[str, ...]]:
+def _chains(ports: RulePorts, node: str, both: Callable[..., Iterator[str]]) -> dict[str, tuple[str, ...]]:
     """Those of both families, and of those of one the IPv4 ones.
 
     Args:
         node: the node's own address in the overlay.
     """
-    tunnel = ports.of_ours(ports.all)
-    sealed = [ports.of_ours(str(port)) for port in ports.sealed]
+    tunnel = ports.match_overlay(ports.vxlan_ports)
+    esp_only = [ports.match_overlay(str(port)) for port in ports.esp]
     published = f"ip daddr != {GATEWAY} fib daddr type local goto to_published"
     # The kernel leads nothing from ::1 elsewhere: our relay comes from there to an address that only it may use.
     published6, published_here6 = (
         f"ip6 daddr != {{ {GATEWAY6}, {other} }} fib daddr type local goto to_published6"
         for other in (LOOPBACK6, "::1")
     )
-    egress = f"ip saddr @egress ip daddr != @subnets oifgroup {_NO_CONTAINER} oifgroup != {_OVERLAY}"
-    questions, connections = (
+    egress = f"ip saddr @egress ip daddr != @subnets oifgroup {_NOT_CONTAINER} oifgroup != {_OVERLAY}"
+    query_limit, connection_limit = (
         f"update @{name} {{ iif limit rate over {number}/second burst {number} packets }} goto too_many_questions"
-        for name, number in (("dns_askers", ports.questions), ("dns_callers", ports.questions // 20))
+        for name, number in (("dns_askers", ports.queries), ("dns_callers", ports.queries // 20))
     )
-    closed = [f"tcp dport {ports.control} reject with tcp reset"] if ports.closed else []
+    closed = [f"tcp dport {ports.closed_ports} reject with tcp reset"] if ports.closed else []
     # One comparison for TCP, which is no tunnel's.
     leaves = f"meta l4proto != tcp {_OUTSIDE} jump leaving"
     clamp = "tcp flags & (syn|rst) == syn tcp option maxseg size set rt mtu"
@@ -149,8 +149,8 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
         # Before tracking, so that a question costs no translation; the answer is turned back behind it.
         "to_gateway": (
             # By link, so that who floods is answered less, and nobody else.
-            f"meta l4proto udp {questions}",
-            f"{_SYN} {connections}",
+            f"meta l4proto udp {query_limit}",
+            f"{_SYN} {connection_limit}",
             "udp dport 53 udp dport set meta l4proto map @resolver",
             "tcp dport 53 tcp dport set meta l4proto map @resolver",
         ),
@@ -162,7 +162,7 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
         "from_port_53": ("udp sport set 53", "tcp sport set 53"),
         "own_tunnel": (
             "type filter hook output priority raw; policy accept;",
-            *(f"{each} rt ipsec missing drop" for each in sealed),
+            *(f"{each} rt ipsec missing drop" for each in esp_only),
             f"{tunnel} notrack",
         ),
         "forward": (
@@ -179,7 +179,7 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
         "in_clear": tuple(both("ip daddr @encrypted drop")),
         "from_container": (
             # What led the packet back to the node that it came in by, which would lead the tunnel's own packets too.
-            f"meta mark & {ENTRY_MASK} == {ENTRY_MARK} meta mark set 0",
+            f"meta mark & {INGRESS_MASK} == {INGRESS_MARK} meta mark set 0",
             f"oifgroup {_OVERLAY} jump in_clear",
             clamp,
             # Before what is established: an answer to a client's port is a packet to that port like any other.
@@ -201,8 +201,8 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
         ),
         # Else a container could write frames into the overlay, or into another program's tunnel between the same hosts,
         # with this node's address around them. Ports that clients have for themselves too are closed at nodes alone.
-        "leaving": (f"meta l4proto != {_PROTOCOLS} drop", f"udp dport {ports.tunnels} goto to_tunnel"),
-        "to_tunnel": (f"udp dport {ports.open} drop", *both("ip daddr @peers drop")),
+        "leaving": (f"meta l4proto != {_PROTOCOLS} drop", f"udp dport {ports.tunnel_ports} goto to_tunnel"),
+        "to_tunnel": (f"udp dport {ports.vxlan} drop", *both("ip daddr @peers drop")),
         "from_overlay": (
             f"iifgroup {_OVERLAY} jump in_clear",
             f"oifgroup {_OVERLAY} jump in_clear",
@@ -210,7 +210,7 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
             leaves,
             "ct state established,related accept",
             *both(f"oifgroup {_CONTAINER} ip saddr . ip daddr @pairs accept"),
-            f"oifgroup {_CONTAINER} ct mark & {ENTRY_MASK} == {ENTRY_MARK} accept",
+            f"oifgroup {_CONTAINER} ct mark & {INGRESS_MASK} == {INGRESS_MARK} accept",
             "drop",
         ),
         "to_container": (
@@ -221,7 +221,7 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
         ),
         "input": (
             "type filter hook input priority filter; policy accept;",
-            *(f"{each} meta ipsec missing drop" for each in sealed),
+            *(f"{each} meta ipsec missing drop" for each in esp_only),
             f"{tunnel} goto from_peer",
             f"iifgroup {_CONTAINER} goto container_to_host",
             f"iifgroup {_TUNNELS} goto overlay_to_host",
@@ -230,7 +230,7 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
         "from_peer": (*both("ip saddr @peers accept"), "drop"),
         "overlay_to_host": ("ct state established,related accept", "drop"),
         "container_to_host": (
-            f"udp dport {ports.tunnels} drop",
+            f"udp dport {ports.tunnel_ports} drop",
             "ct state established,related accept",
             f"ip daddr {GATEWAY} meta l4proto . th dport @resolver_at accept",
             *both(
@@ -247,7 +247,8 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
         # connection; of packets only until they are routed, else the tunnel's own would be routed by it too.
         "remember_entry": (
             "type filter hook prerouting priority mangle; policy accept;",
-            f"iifgroup {_CONTAINER} ct mark & {ENTRY_MASK} == {ENTRY_MARK} ct direction reply meta mark set ct mark",
+            f"iifgroup {_CONTAINER} ct mark & {INGRESS_MASK} == {INGRESS_MARK} "
+            "ct direction reply meta mark set ct mark",
         ),
         "note_entry": tuple(
             both("ip daddr . meta l4proto . th dport @mesh_targets ct mark set ether saddr map @entries")
@@ -261,12 +262,16 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
         ),
         "publish_to_host": ("type nat hook output priority -100; policy accept;", published, published_here6),
         # What comes to the end of these two found no backend. From outside the network a virtual address leads nowhere.
-        "to_virtual": ("ip saddr . ip daddr != @pairs goto refuse", *balance_rules(Kind.VIRTUAL), "goto refuse"),
+        "to_virtual": (
+            "ip saddr . ip daddr != @pairs goto refuse",
+            *balance_rules(FrontendKind.VIRTUAL),
+            "goto refuse",
+        ),
         "to_published": (
             "dnat ip to meta l4proto . ip daddr . th dport map @published_at",
             "dnat ip to meta l4proto . th dport map @published",
-            *balance_rules(Kind.MESH_AT),
-            *balance_rules(Kind.MESH),
+            *balance_rules(FrontendKind.MESH_AT),
+            *balance_rules(FrontendKind.MESH),
             "meta l4proto . th dport @mesh_ports goto refuse",
         ),
         "refuse": ("meta l4proto tcp reject with tcp reset", "reject with icmpx type port-unreachable"),
@@ -281,17 +286,17 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
                 # A container that is led to itself would else answer itself directly.
                 f"ip saddr . ip daddr @hairpin snat ip to {GATEWAY}",
                 # A tunnel's port is no client's: its answers would be dropped on a node that sends them.
-                f"{egress} udp sport {ports.tunnels} masquerade to :{_NO_TUNNEL_PORT}",
+                f"{egress} udp sport {ports.tunnel_ports} masquerade to :{_NO_TUNNEL_PORT}",
                 f"{egress} masquerade",
             ),
         ),
     }
 
 
-def definition(ports: OverlayPorts, underlay: Address) -> str:
+def definition(ports: RulePorts, underlay: Address) -> str:
     """The whole table without elements, as one transaction that takes the place of an older one."""
     lines = [f"add table {FAMILY} {TABLE}", f"delete table {FAMILY} {TABLE}", f"table {FAMILY} {TABLE} {{"]
-    lines += [f"set {name} {{ {body} }}" for name, body in (*SETS.items(), *COUNTERS.items())]
+    lines += [f"set {name} {{ {body} }}" for name, body in (*SETS.items(), *DYNAMIC_SETS.items())]
     lines += [f"map {name} {{ {body} }}" for name, body in MAPS.items()]
     # A chain must be there before a rule jumps to it, so the later ones come first.
     for name, rules in reversed(chains(ports, underlay).items()):

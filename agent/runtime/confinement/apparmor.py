@@ -21,7 +21,7 @@ _LOAD_SECONDS = 60.0
 _log = logging.getLogger(__name__)
 
 
-def lacking(*, enabled: str, is_mounted: bool, has_parser: bool) -> str:
+def unsupported_reason(*, enabled: str, is_mounted: bool, has_parser: bool) -> str:
     """Why containers cannot have profiles here, one line for the user; empty where they can. Pure.
 
     Args:
@@ -30,10 +30,10 @@ def lacking(*, enabled: str, is_mounted: bool, has_parser: bool) -> str:
         has_parser: apparmor_parser(8) is there.
     """
     if not enabled.startswith("Y"):
-        return "the kernel has no AppArmor, or has it turned off"
+        return "the kernel does not support AppArmor, or it is disabled"
     if not is_mounted:
         return "securityfs is not mounted: mount -t securityfs securityfs /sys/kernel/security"
-    return "" if has_parser else "apparmor_parser is missing: apt-get install apparmor"
+    return "" if has_parser else "apparmor_parser not found; apt-get install apparmor"
 
 
 def profile_for(spec: ContainerSpec, *, is_supported: bool) -> str:
@@ -47,7 +47,7 @@ def profile_for(spec: ContainerSpec, *, is_supported: bool) -> str:
         return wanted
     if spec.apparmor in ("", UNCONFINED):
         return ""
-    what = "the node has no AppArmor, see `shoal node inspect`; use a node that has it, or apparmor=unconfined"
+    what = "AppArmor is not available on the node (see `shoal node inspect`); use another node, or apparmor=unconfined"
     raise InvalidInput([Fault("spec.apparmor", f'the profile "{spec.apparmor}" cannot be applied: {what}')])
 
 
@@ -66,7 +66,7 @@ class AppArmor:
         sysfs: where sysfs is mounted. policy: where the distribution's policy lies.
         parser: apparmor_parser(8); None: that of the search path.
     Attributes:
-        why_not: as `lacking` says it.
+        unsupported_reason: as `unsupported_reason` says it.
     """
 
     def __init__(self, *, sysfs: Path = _SYSFS, policy: Path = _POLICY, parser: Path | None = None) -> None:
@@ -75,7 +75,7 @@ class AppArmor:
         found = shutil.which("apparmor_parser", path="/sbin:/usr/sbin:/usr/bin") if parser is None else str(parser)
         self._parser = found or ""
         self._loading = Lock()
-        self.why_not = lacking(
+        self.unsupported_reason = unsupported_reason(
             enabled=_text(sysfs / "module/apparmor/parameters/enabled"),
             is_mounted=os.access(self._profiles, os.R_OK),
             has_parser=bool(found),
@@ -84,12 +84,12 @@ class AppArmor:
     @property
     def is_supported(self) -> bool:
         """Containers can have profiles."""
-        return not self.why_not
+        return not self.unsupported_reason
 
-    def prepare(self) -> None:
+    def load_default(self) -> None:
         """Load the default profile, as this version of Shoal has it. Failing is logged: containers will say so."""
         if not self.is_supported:
-            _log.info("containers run without AppArmor: %s", self.why_not)
+            _log.info("running containers without AppArmor: %s", self.unsupported_reason)
             return
         try:
             self._load()
@@ -105,7 +105,7 @@ class AppArmor:
         if profile in ("", UNCONFINED) or self._is_loaded(profile):
             return
         if profile != DEFAULT_PROFILE:
-            what = "is not loaded on the node: load it with apparmor_parser -r, or use another node"
+            what = "is not loaded on the node; load it with `apparmor_parser -r`, or use another node"
             raise InvalidInput([Fault("spec.apparmor", f'the profile "{profile}" {what}')])
         with self._loading:
             if not self._is_loaded(profile):
@@ -116,7 +116,7 @@ class AppArmor:
             with self._profiles.open(errors="replace") as lines:
                 return _names(lines, profile)
         except OSError as error:
-            raise Unavailable(f"the kernel's AppArmor profiles cannot be read: {error.strerror}") from error
+            raise Unavailable(f"cannot read the kernel's AppArmor profiles: {error.strerror}") from error
 
     def _load(self) -> None:
         """Replace it, without a cache: the host's may be read-only."""
@@ -136,8 +136,8 @@ class AppArmor:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise Unavailable(f"the AppArmor profile {DEFAULT_PROFILE} was not loaded: {error}") from error
         if done.returncode:
-            said = " ".join((done.stderr or done.stdout).split())[-400:]
-            raise Unavailable(f"the AppArmor profile {DEFAULT_PROFILE} was not loaded: {said or done.returncode}")
+            message = " ".join((done.stderr or done.stdout).split())[-400:]
+            raise Unavailable(f"the AppArmor profile {DEFAULT_PROFILE} was not loaded: {message or done.returncode}")
 
 
 def _names(lines: Iterable[str], profile: str) -> bool:

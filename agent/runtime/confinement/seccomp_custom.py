@@ -14,7 +14,7 @@ _KEPT_OF_RULE = ("action", "errnoRet", "args")
 
 
 @dataclass(frozen=True)
-class _Conditions:
+class _HostConditions:
     """What the conditions of a rule are held against."""
 
     architecture: str
@@ -31,11 +31,11 @@ def custom_section(text: str, *, machine: str, capabilities: Collection[str], ke
         InvalidInput: it is no such profile.
     """
     own = architecture_of(machine)
-    here = _Conditions(own.name, frozenset(capabilities), _version(kernel))
+    here = _HostConditions(own.name, frozenset(capabilities), _version(kernel))
     try:
         profile = json.loads(text)
         if profile.get("architectures") and profile.get("archMap"):
-            raise ValueError("it has both architectures and archMap")
+            raise ValueError("architectures and archMap must not be used together")
         section = {key: profile[key] for key in _KEPT if key in profile}
         section["syscalls"] = [_rule(rule) for rule in profile.get("syscalls") or [] if _applies(rule, here)]
         if profile.get("archMap"):
@@ -43,20 +43,20 @@ def custom_section(text: str, *, machine: str, capabilities: Collection[str], ke
         # Without the key the runtime would allow everything that no rule names.
         section["defaultAction"] = str(profile["defaultAction"])
     except RecursionError:
-        raise InvalidInput([Fault("spec.seccomp", "is no seccomp profile: nested too deeply")]) from None
+        raise InvalidInput([Fault("spec.seccomp", "is not a seccomp profile: nested too deeply")]) from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InvalidInput([Fault("spec.seccomp", f"is no seccomp profile: {error!r}"[:300])]) from None
+        raise InvalidInput([Fault("spec.seccomp", f"is not a seccomp profile: {error!r}"[:300])]) from None
     return section
 
 
 def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
     if rule.get("name") and rule.get("names"):
-        raise ValueError("a rule has both name and names")
+        raise ValueError("name and names must not be used together in a rule")
     names = rule["names"] if rule.get("names") else [rule["name"]]
     return {"names": names, **{key: rule[key] for key in _KEPT_OF_RULE if rule.get(key) is not None}}
 
 
-def _applies(rule: Mapping[str, Any], here: _Conditions) -> bool:
+def _applies(rule: Mapping[str, Any], here: _HostConditions) -> bool:
     includes, excludes = rule.get("includes") or {}, rule.get("excludes") or {}
     if includes.get("arches") and here.architecture not in includes["arches"]:
         return False
@@ -74,7 +74,7 @@ def _version(release: str) -> tuple[int, int]:
     """The first two numbers of a kernel's release."""
     found = re.match(r"(\d{1,5})\.(\d{1,5})", release)
     if found is None:
-        raise ValueError(f"{release[:20]!r} is no version of a kernel")
+        raise ValueError(f"{release[:20]!r} is not a kernel version")
     return int(found[1]), int(found[2])
 
 

@@ -1,16 +1,19 @@
 """`shoal network …`. The commands are beside this file, each imported only when it is called."""
 
-from cli.lazy import LazyGroup
+from cli.lazy_group import LazyGroup
 
-PARTS = {
-    "ls": ("cli.commands.network.look:list_networks", "List networks"),
-    "create": ("cli.commands.network.change:create", "Make a network"),
-    "inspect": ("cli.commands.network.look:inspect", "Show everything about networks"),
-    "rm": ("cli.commands.network.change:remove", "Remove networks"),
-    "prune": ("cli.commands.network.change:prune", "Remove all networks that no service uses"),
-    "connect": ("cli.commands.network.attach:connect", "Attach a service to a network"),
-    "disconnect": ("cli.commands.network.attach:disconnect", "Detach a service from a network"),
-    "check": ("cli.commands.network.check:check", "Probe from every node to every other one"),
+COMMANDS = {
+    "ls": ("cli.commands.network.network_listing:list_networks", "List networks"),
+    "create": ("cli.commands.network.network_changes:create", "Create a network"),
+    "inspect": ("cli.commands.network.network_listing:inspect", "Display detailed information on one or more networks"),
+    "rm": ("cli.commands.network.network_changes:remove", "Remove one or more networks"),
+    "prune": ("cli.commands.network.network_changes:prune", "Remove all unused networks"),
+    "connect": ("cli.commands.network.connect:connect", "Connect a service to a network"),
+    "disconnect": ("cli.commands.network.connect:disconnect", "Disconnect a service from a network"),
+    "check": (
+        "cli.commands.network.connectivity_check:check",
+        "Check connectivity between nodes and to published ports",
+    ),
 }
 
-command = LazyGroup("network", parts=PARTS, help="Manage networks.")
+command = LazyGroup("network", parts=COMMANDS, help="Manage networks.")

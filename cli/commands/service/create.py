@@ -5,17 +5,24 @@ from typing import Any
 import click
 
 from cli.client import Client
-from cli.commands.arguments import detach_option, examples, pass_client, quiet_option, verify_option, wait_option
-from cli.commands.complete import names_of
-from cli.commands.submit import submit
-from cli.converge import wait
-from cli.flags.modes import MODES, set_mode
-from cli.flags.options import apply_flags, create_options, keep_tag_option
-from cli.flags.places import in_flags
-from cli.render.failure import warn
+from cli.commands.common.common_options import (
+    detach_option,
+    examples,
+    pass_client,
+    quiet_option,
+    verify_option,
+    wait_option,
+)
+from cli.commands.common.name_completion import names_of
+from cli.commands.common.submit import submit
+from cli.convergence import wait
+from cli.flags.click_options import apply_flags, create_options, no_resolve_image_option
+from cli.flags.fault_flags import faults_by_flag
+from cli.render.error_lines import warn
 from shoal.api.v1.control_pb2 import CreateServiceRequest
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import Fault, InvalidInput
+from shoal.spec_parsers.service_modes import MODES, set_mode
 
 
 @click.command(
@@ -30,10 +37,10 @@ from shoal.errors import Fault, InvalidInput
     ),
     context_settings={"allow_interspersed_args": False},
 )
-@click.option("--name", metavar="NAME", help="Name, unique in the cluster.")
-@click.option("--mode", default="replicated", metavar="MODE", help=f"One of {', '.join(MODES)} (replicated).")
+@click.option("--name", metavar="NAME", help="Service name (must be unique in the cluster).")
+@click.option("--mode", default="replicated", metavar="MODE", help=f"Service mode: {', '.join(MODES)}.")
 @create_options(names_of)
-@keep_tag_option
+@no_resolve_image_option
 @detach_option
 @wait_option
 @verify_option
@@ -55,13 +62,15 @@ def create(
     no_resolve_image: bool,
     **given: Any,
 ) -> None:
-    """Make a service of IMAGE and wait until its tasks run."""
+    """Create a service from IMAGE and wait until it has converged."""
     spec = ServiceSpec(name=name or default_name(image))
     spec.task.container.image = image
     spec.task.container.command.extend(command)
     faults = [*_set_mode(spec, mode), *apply_flags(spec, given)]
-    request = CreateServiceRequest(spec=spec, dry_run=bool(faults), keep_tag=no_resolve_image)
-    response = submit(lambda: client.call(client.control.CreateService, request), faults=faults, judge=in_flags)
+    request = CreateServiceRequest(spec=spec, dry_run=bool(faults), no_resolve_image=no_resolve_image)
+    response = submit(
+        lambda: client.call(client.control.CreateService, request), faults=faults, translate=faults_by_flag
+    )
     warn(*response.warnings)
     click.echo(response.service.meta.id if quiet else response.service.spec.name)
     if not detach:

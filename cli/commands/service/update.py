@@ -6,19 +6,26 @@ from typing import Any
 import click
 
 from cli.client import Client
-from cli.commands.arguments import detach_option, examples, pass_client, quiet_option, verify_option, wait_option
-from cli.commands.complete import names_of
-from cli.commands.network_names import name_networks
-from cli.commands.service.change import roll_back
-from cli.commands.submit import submit
-from cli.converge import wait
-from cli.flags.options import apply_flags, keep_tag_option, update_options
-from cli.flags.places import in_flags
-from cli.flags.scalars import words
-from cli.render.failure import warn
+from cli.commands.common.common_options import (
+    detach_option,
+    examples,
+    pass_client,
+    quiet_option,
+    verify_option,
+    wait_option,
+)
+from cli.commands.common.name_completion import names_of
+from cli.commands.common.network_names import name_networks
+from cli.commands.common.submit import submit
+from cli.commands.service.scale import roll_back
+from cli.convergence import wait
+from cli.flags.click_options import apply_flags, no_resolve_image_option, update_options
+from cli.flags.fault_flags import faults_by_flag
+from cli.render.error_lines import warn
 from shoal.api.v1.control_pb2 import GetServiceRequest, UpdateServiceRequest, UpdateServiceResponse
 from shoal.api.v1.service_pb2 import Service, ServiceSpec
 from shoal.errors import Fault, InvalidInput
+from shoal.spec_parsers.choices import split_command
 
 
 @click.command(
@@ -30,12 +37,12 @@ from shoal.errors import Fault, InvalidInput
         "shoal service update --force web",
     ),
 )
-@click.option("--image", metavar="IMAGE", help="Run this image.")
-@click.option("--args", metavar="COMMAND", help="Run this command, in place of the image's.")
-@click.option("--force", is_flag=True, help="Replace the tasks even when nothing changed.")
-@click.option("--rollback", is_flag=True, help="Return to the revision before, as `shoal service rollback` does.")
+@click.option("--image", metavar="IMAGE", help="Image of the service.")
+@click.option("--args", metavar="COMMAND", help="Command to run instead of the image's.")
+@click.option("--force", is_flag=True, help="Replace tasks even if no change requires it.")
+@click.option("--rollback", is_flag=True, help="Roll back to the previous revision.")
 @update_options(names_of)
-@keep_tag_option
+@no_resolve_image_option
 @detach_option
 @wait_option
 @verify_option
@@ -53,20 +60,20 @@ def update(
     quiet: bool,
     **given: Any,
 ) -> None:
-    """Change SERVICE; its tasks are replaced one after the other where that is needed."""
+    """Update a service. Tasks are replaced by a rolling update if a change requires it."""
     if rollback:
         if any(given.values()):
-            raise InvalidInput("--rollback returns to the whole spec before: give it without other changes")
+            raise InvalidInput("--rollback restores the previous spec and cannot be combined with other changes")
         changed = roll_back(client, service)
     else:
-        changed = _changed(client, service, given)
+        changed = _submit_update(client, service, given)
     warn(*changed.warnings)
     click.echo(changed.service.meta.id if quiet else changed.service.spec.name)
     if not detach:
         wait(client, [changed.service.meta.id], seconds=timeout, verify=verify, quiet=quiet)
 
 
-def _changed(client: Client, service: str, given: Mapping[str, Any]) -> UpdateServiceResponse:
+def _submit_update(client: Client, service: str, given: Mapping[str, Any]) -> UpdateServiceResponse:
     current: Service = client.call(client.control.GetService, GetServiceRequest(service=service)).service
     spec = current.spec
     if given["network_add"] or given["network_rm"]:
@@ -77,9 +84,9 @@ def _changed(client: Client, service: str, given: Mapping[str, Any]) -> UpdateSe
         version=current.meta.version,
         spec=spec,
         dry_run=bool(faults),
-        keep_tag=given["no_resolve_image"],
+        no_resolve_image=given["no_resolve_image"],
     )
-    return submit(lambda: client.call(client.control.UpdateService, request), faults=faults, judge=in_flags)
+    return submit(lambda: client.call(client.control.UpdateService, request), faults=faults, translate=faults_by_flag)
 
 
 def _set_template(spec: ServiceSpec, given: Mapping[str, Any]) -> list[Fault]:
@@ -90,7 +97,7 @@ def _set_template(spec: ServiceSpec, given: Mapping[str, Any]) -> list[Fault]:
         container.image = given["image"]
     if given["args"] is not None:
         try:
-            container.command[:] = words("--args", given["args"])
+            container.command[:] = split_command("--args", given["args"])
         except InvalidInput as error:
             return list(error.faults)
     return []

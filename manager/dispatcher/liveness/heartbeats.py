@@ -1,4 +1,4 @@
-"""When nodes were last heard, and which of them are lost. Pure: the time is passed in.
+"""Tracks nodes' heartbeats and decides which nodes are lost. Pure: time is passed in.
 
 Invariant: a node is given up only for silence that this manager listened to. Time in which the manager itself did not
 run counts for nobody, and of nodes that fall silent together beyond `brake.most_at_once` none is given up.
@@ -8,13 +8,13 @@ from collections import deque
 from collections.abc import Collection, Set
 from dataclasses import dataclass
 
-from manager.dispatcher.liveness.brake import most_at_once
+from manager.dispatcher.liveness.disruption_limit import max_down_at_once
 
 HEARTBEAT_SECONDS = 2.0
 MISSED = 3
 """Heartbeats that a node may miss; with the third it is overdue."""
 
-SUSPECT = 2
+SUSPECT_MISSED = 2
 """Missed heartbeats with which a node counts as silent for the brake: of nodes that are lost at the same moment, all
 have missed so many when the first of them has missed `MISSED`."""
 
@@ -25,26 +25,26 @@ process is gone; what is left is an agent that hangs, or a manager that is slow 
 GRACE_SECONDS = 1.0
 """Beside the missed heartbeats, for agents to find another manager after theirs, or the leader, was lost."""
 
-NODES_A_SECOND = 100
+NODES_PER_SECOND = 100
 """So many nodes come back in a second when all have to: sets the grace after a manager was started or lost."""
 
-MOST_RECONNECT_SECONDS = 30.0
+MAX_RECONNECT_SECONDS = 30.0
 
 
 def grace_seconds(nodes: int) -> float:
     """The time that so many nodes need, beside the usual, to come back to managers."""
-    return nodes / NODES_A_SECOND
+    return nodes / NODES_PER_SECOND
 
 
 def reconnect_seconds(nodes: int) -> float:
     """The longest time between two attempts of an agent in a cluster of so many: half of the grace, so that one
     which misses the manager's start by a moment, or is sent away, still comes in time.
     """
-    return min(grace_seconds(nodes) / 2, MOST_RECONNECT_SECONDS)
+    return min(grace_seconds(nodes) / 2, MAX_RECONNECT_SECONDS)
 
 
 @dataclass(frozen=True)
-class Verdict:
+class LivenessDecision:
     """What is to be written of nodes that are overdue.
 
     Attributes:
@@ -68,14 +68,14 @@ class Liveness:
     def __init__(self, heartbeat_seconds: float) -> None:
         self.period = heartbeat_seconds / 4
         self._heartbeat = heartbeat_seconds
-        self._patience = MISSED * heartbeat_seconds
+        self._timeout = MISSED * heartbeat_seconds
         self._heard: dict[str, float] = {}
         self._open: set[str] = set()
         self._lost: deque[float] = deque()
         self._due: float | None = None
-        self._braked_until = 0.0
+        self._limited_until = 0.0
         self._grace_until = 0.0
-        self._owed = 0.0
+        self._lateness = 0.0
 
     def heard(self, node_id: str, now: float) -> None:
         """The node spoke; it is watched from now on. In a time of grace it counts as heard until the end of that."""
@@ -86,7 +86,7 @@ class Liveness:
         if node_id in self._heard:
             self._heard[node_id] = max(self._heard[node_id], by)
 
-    def give_grace(self, node_ids: Collection[str], now: float) -> None:
+    def grant_grace(self, node_ids: Collection[str], now: float) -> None:
         """All of these nodes have to come back at once: they are watched, and nobody is silent for a while."""
         self._grace_until = max(self._grace_until, now + grace_seconds(len(node_ids)))
         for node_id in {*self._heard, *node_ids}:
@@ -121,51 +121,51 @@ class Liveness:
         """
         late = now - self._due if self._due is not None else 0.0
         self._due = now + self.period
-        self._owed += max(0.0, late)
-        if self._owed > self._heartbeat / 20:  # a timer is never quite in time, and there may be thousands of nodes
-            self._heard = {each: _forgiven(heard, self._owed, now) for each, heard in self._heard.items()}
-            self._owed = 0.0
+        self._lateness += max(0.0, late)
+        if self._lateness > self._heartbeat / 20:  # a timer is never quite in time, and there may be thousands of nodes
+            self._heard = {each: _credited(heard, self._lateness, now) for each, heard in self._heard.items()}
+            self._lateness = 0.0
             if late > self._heartbeat:
-                self.give_grace(self._heard.keys(), now)
+                self.grant_grace(self._heard.keys(), now)
         return late <= self.period
 
     def restart_period(self, now: float) -> None:
         """The next tick is due a period from now: what came since the last one was no sleep."""
         self._due = now + self.period
 
-    def judge(self, now: float, nodes: int, declared: Collection[str] = ()) -> Verdict:
+    def evaluate(self, now: float, nodes: int, marked_down: Collection[str] = ()) -> LivenessDecision:
         """What to write of the nodes that are overdue, the longest silent first.
 
         The brake holds on for a while after it was needed: the last of many to come back are not lost either.
 
         Args:
             nodes: in the cluster.
-            declared: those that an operator has declared lost; the brake does not hold for them.
+            marked_down: those that an operator has declared lost; the brake does not hold for them.
         """
-        while self._lost and now - self._lost[0] > self._patience:
+        while self._lost and now - self._lost[0] > self._timeout:
             self._lost.popleft()
         silence = {node_id: now - heard for node_id, heard in self._heard.items()}
-        margin = (MISSED - SUSPECT) * self._heartbeat
+        margin = (MISSED - SUSPECT_MISSED) * self._heartbeat
         silent = sum(quiet > self._allowed(node_id) - margin for node_id, quiet in silence.items()) + len(self._lost)
-        late = sorted(
+        overdue = sorted(
             (each for each in silence if silence[each] > self._allowed(each)), key=lambda each: -silence[each]
         )
-        if silent > most_at_once(nodes):
-            self._braked_until = now + self._patience + grace_seconds(nodes)
-        if now >= self._braked_until:
-            return Verdict(tuple(late), (), silent)
-        down = tuple(each for each in late if each in declared)
-        return Verdict(down, tuple(each for each in late if each not in declared), silent)
+        if silent > max_down_at_once(nodes):
+            self._limited_until = now + self._timeout + grace_seconds(nodes)
+        if now >= self._limited_until:
+            return LivenessDecision(tuple(overdue), (), silent)
+        down = tuple(each for each in overdue if each in marked_down)
+        return LivenessDecision(down, tuple(each for each in overdue if each not in marked_down), silent)
 
-    def gave_up(self, node_id: str, now: float) -> None:
+    def marked_down(self, node_id: str, now: float) -> None:
         """The node was written DOWN: it is watched no more, and counts for the brake for a while."""
         self.forget(node_id)
         self._lost.append(now)
 
     def _allowed(self, node_id: str) -> float:
-        return self._patience * (OPEN_SESSION_FACTOR if node_id in self._open else 1)
+        return self._timeout * (OPEN_SESSION_FACTOR if node_id in self._open else 1)
 
 
-def _forgiven(heard: float, late: float, now: float) -> float:
+def _credited(heard: float, late: float, now: float) -> float:
     """When a node was heard, moved by what the manager was late; not beyond now, unless it lay ahead already."""
     return heard + late if heard > now else min(now, heard + late)

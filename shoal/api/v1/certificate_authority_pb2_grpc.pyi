@@ -34,25 +34,25 @@ class CertificateAuthorityStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CertificateAuthorityAsyncStub: ...
     GetRoot: _grpc.UnaryUnaryMultiCallable[_certificate_authority_pb2.GetRootRequest, _certificate_authority_pb2.GetRootResponse]
-    """The authority's certificate. Not to be believed before its hash has been compared with the token's."""
+    """The authority's certificate. Do not trust it before comparing its hash with the token's."""
     FindManagers: _grpc.UnaryUnaryMultiCallable[_certificate_authority_pb2.FindManagersRequest, _certificate_authority_pb2.FindManagersResponse]
-    """Where the managers are: for a node none of whose managers answers any more. Served on the join port."""
+    """Addresses of all managers, for a node that cannot reach the ones it knows. Served on the join port."""
     Join: _grpc.UnaryUnaryMultiCallable[_certificate_authority_pb2.JoinRequest, _certificate_authority_pb2.JoinResponse]
-    """A new node's first certificate. UNAUTHENTICATED: the token is wrong."""
+    """A new node's first certificate. UNAUTHENTICATED: the token is invalid."""
     Renew: _grpc.UnaryUnaryMultiCallable[_certificate_authority_pb2.RenewRequest, _certificate_authority_pb2.RenewResponse]
-    """A new certificate for the caller's own identity before the old one ends."""
+    """A new certificate for the caller's own identity before the old one expires."""
 
 @_typing.type_check_only
 class CertificateAuthorityAsyncStub(CertificateAuthorityStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetRoot: _aio.UnaryUnaryMultiCallable[_certificate_authority_pb2.GetRootRequest, _certificate_authority_pb2.GetRootResponse]  # type: ignore[assignment]
-    """The authority's certificate. Not to be believed before its hash has been compared with the token's."""
+    """The authority's certificate. Do not trust it before comparing its hash with the token's."""
     FindManagers: _aio.UnaryUnaryMultiCallable[_certificate_authority_pb2.FindManagersRequest, _certificate_authority_pb2.FindManagersResponse]  # type: ignore[assignment]
-    """Where the managers are: for a node none of whose managers answers any more. Served on the join port."""
+    """Addresses of all managers, for a node that cannot reach the ones it knows. Served on the join port."""
     Join: _aio.UnaryUnaryMultiCallable[_certificate_authority_pb2.JoinRequest, _certificate_authority_pb2.JoinResponse]  # type: ignore[assignment]
-    """A new node's first certificate. UNAUTHENTICATED: the token is wrong."""
+    """A new node's first certificate. UNAUTHENTICATED: the token is invalid."""
     Renew: _aio.UnaryUnaryMultiCallable[_certificate_authority_pb2.RenewRequest, _certificate_authority_pb2.RenewResponse]  # type: ignore[assignment]
-    """A new certificate for the caller's own identity before the old one ends."""
+    """A new certificate for the caller's own identity before the old one expires."""
 
 class CertificateAuthorityServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -61,7 +61,7 @@ class CertificateAuthorityServicer(metaclass=_abc_1.ABCMeta):
         request: _certificate_authority_pb2.GetRootRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_certificate_authority_pb2.GetRootResponse, _abc.Awaitable[_certificate_authority_pb2.GetRootResponse]]:
-        """The authority's certificate. Not to be believed before its hash has been compared with the token's."""
+        """The authority's certificate. Do not trust it before comparing its hash with the token's."""
 
     @_abc_1.abstractmethod
     def FindManagers(
@@ -69,7 +69,7 @@ class CertificateAuthorityServicer(metaclass=_abc_1.ABCMeta):
         request: _certificate_authority_pb2.FindManagersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_certificate_authority_pb2.FindManagersResponse, _abc.Awaitable[_certificate_authority_pb2.FindManagersResponse]]:
-        """Where the managers are: for a node none of whose managers answers any more. Served on the join port."""
+        """Addresses of all managers, for a node that cannot reach the ones it knows. Served on the join port."""
 
     @_abc_1.abstractmethod
     def Join(
@@ -77,7 +77,7 @@ class CertificateAuthorityServicer(metaclass=_abc_1.ABCMeta):
         request: _certificate_authority_pb2.JoinRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_certificate_authority_pb2.JoinResponse, _abc.Awaitable[_certificate_authority_pb2.JoinResponse]]:
-        """A new node's first certificate. UNAUTHENTICATED: the token is wrong."""
+        """A new node's first certificate. UNAUTHENTICATED: the token is invalid."""
 
     @_abc_1.abstractmethod
     def Renew(
@@ -85,6 +85,6 @@ class CertificateAuthorityServicer(metaclass=_abc_1.ABCMeta):
         request: _certificate_authority_pb2.RenewRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_certificate_authority_pb2.RenewResponse, _abc.Awaitable[_certificate_authority_pb2.RenewResponse]]:
-        """A new certificate for the caller's own identity before the old one ends."""
+        """A new certificate for the caller's own identity before the old one expires."""
 
 def add_CertificateAuthorityServicer_to_server(servicer: CertificateAuthorityServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

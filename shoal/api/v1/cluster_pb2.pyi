@@ -26,16 +26,16 @@ class Cluster(_message.Message):
 
     META_FIELD_NUMBER: _builtins.int
     CA_CERTIFICATE_FIELD_NUMBER: _builtins.int
-    SEALED_CA_KEY_FIELD_NUMBER: _builtins.int
-    SEALED_TOKEN_KEY_FIELD_NUMBER: _builtins.int
+    ENCRYPTED_CA_KEY_FIELD_NUMBER: _builtins.int
+    ENCRYPTED_TOKEN_KEY_FIELD_NUMBER: _builtins.int
     ca_certificate: _builtins.bytes
     """PEM of the certificate authority's own certificate."""
-    sealed_ca_key: _builtins.bytes
-    """The authority's private key, PKCS #8 DER, sealed with the cluster key (AES-256-GCM: 12 bytes nonce, then
+    encrypted_ca_key: _builtins.bytes
+    """The authority's private key, PKCS #8 DER, encrypted with the cluster key (AES-256-GCM: 12 bytes nonce, then
     ciphertext and tag). The cluster key is never in etcd.
     """
-    sealed_token_key: _builtins.bytes
-    """The key of the join tokens' authentication codes, sealed likewise."""
+    encrypted_token_key: _builtins.bytes
+    """The key of the join tokens' authentication codes, encrypted likewise."""
     @_builtins.property
     def meta(self) -> _meta_pb2.Meta: ...
     def __init__(
@@ -43,12 +43,12 @@ class Cluster(_message.Message):
         *,
         meta: _meta_pb2.Meta | None = ...,
         ca_certificate: _builtins.bytes = ...,
-        sealed_ca_key: _builtins.bytes = ...,
-        sealed_token_key: _builtins.bytes = ...,
+        encrypted_ca_key: _builtins.bytes = ...,
+        encrypted_token_key: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_certificate", b"ca_certificate", "meta", b"meta", "sealed_ca_key", b"sealed_ca_key", "sealed_token_key", b"sealed_token_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_certificate", b"ca_certificate", "encrypted_ca_key", b"encrypted_ca_key", "encrypted_token_key", b"encrypted_token_key", "meta", b"meta"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -76,7 +76,7 @@ class Manager(_message.Message):
     started_at_ms: _builtins.int
     """Milliseconds since the Unix epoch."""
     key_id: _builtins.str
-    """Names the cluster key that it has, without telling anything of it: a rotation waits until all have the same."""
+    """Identifies its cluster key without revealing it: a rotation waits until all managers have the same one."""
     host_address: _builtins.str
     """The IP address of its host in `api_address`; empty when that is a name that does not resolve."""
     def __init__(
@@ -100,8 +100,8 @@ Global___Manager: _TypeAlias = Manager  # noqa: Y015
 
 @_typing.final
 class RegisteredManager(_message.Message):
-    """Key: /shoal/v1/registered-managers/<id>, written by that manager when it starts, removed by an operator. It lasts while
-    the manager is away, so that whoever learns of the managers learns of all of them.
+    """Key: /shoal/v1/registered-managers/<id>, written by that manager when it starts, removed by an operator. It remains while
+    the manager is down, so that lists of managers are complete.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -138,7 +138,7 @@ Global___RegisteredManager: _TypeAlias = RegisteredManager  # noqa: Y015
 
 @_typing.final
 class ManagerAddress(_message.Message):
-    """Where one manager is reached."""
+    """Address of a manager."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -169,10 +169,10 @@ class OverlayKeys(_message.Message):
 
     META_FIELD_NUMBER: _builtins.int
     GENERATION_FIELD_NUMBER: _builtins.int
-    SINCE_MS_FIELD_NUMBER: _builtins.int
+    CHANGED_AT_MS_FIELD_NUMBER: _builtins.int
     generation: _builtins.int
     """Counts up by one with each change of keys."""
-    since_ms: _builtins.int
+    changed_at_ms: _builtins.int
     """Milliseconds since the Unix epoch."""
     @_builtins.property
     def meta(self) -> _meta_pb2.Meta: ...
@@ -181,11 +181,11 @@ class OverlayKeys(_message.Message):
         *,
         meta: _meta_pb2.Meta | None = ...,
         generation: _builtins.int = ...,
-        since_ms: _builtins.int = ...,
+        changed_at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "meta", b"meta", "since_ms", b"since_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_at_ms", b"changed_at_ms", "generation", b"generation", "meta", b"meta"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -201,7 +201,7 @@ class ManagerApplied(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     manager_id: _builtins.str
     revision: _builtins.int
-    """All nodes that have their session with the manager have withdrawn the tasks that were to stop at this revision."""
+    """All nodes connected to the manager have withdrawn the endpoints of tasks that were stopping at this revision."""
     def __init__(
         self,
         *,
@@ -218,8 +218,8 @@ Global___ManagerApplied: _TypeAlias = ManagerApplied  # noqa: Y015
 
 @_typing.final
 class Epoch(_message.Message):
-    """Key: /shoal/v1/epochs/<id>, written when a cluster is founded and when a snapshot of it is restored. Every write of a
-    manager demands the epoch that it loaded: a history that was replaced is never written to by mistake.
+    """Key: /shoal/v1/epochs/<id>, written when a cluster is created and when a snapshot of it is restored. Every write of a
+    manager requires the epoch that it loaded, so that a restored etcd is never written to from stale state.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -245,8 +245,8 @@ Global___Epoch: _TypeAlias = Epoch  # noqa: Y015
 
 @_typing.final
 class PlanSequence(_message.Message):
-    """Key: /shoal/v1/plan-sequence, written by the leading planner with each of its transactions, which demands the one
-    before: a transaction that etcd makes late, after the planner has gone on without it, is refused.
+    """Key: /shoal/v1/plan-sequence, written by the leader's planner with each of its transactions, which requires the one
+    before: a transaction that reaches etcd late, after the planner has continued without it, is rejected.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -294,8 +294,8 @@ Global___Leader: _TypeAlias = Leader  # noqa: Y015
 
 @_typing.final
 class JoinToken(_message.Message):
-    """Key: /shoal/v1/join-tokens/<id>, written by the certificate authority only. Lets new nodes join; the token itself is known to
-    whom it was told alone.
+    """Key: /shoal/v1/join-tokens/<id>, written by the certificate authority only. Lets new nodes join; the token itself is shown
+    once, when it is created, and not stored.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -325,7 +325,7 @@ class JoinToken(_message.Message):
     expires_at_ms: _builtins.int
     """Milliseconds since the Unix epoch."""
     uses: _builtins.int
-    """How many nodes may join by it in all, and how many more."""
+    """How many nodes may join with it in total, and how many still may."""
     uses_left: _builtins.int
     @_builtins.property
     def meta(self) -> _meta_pb2.Meta:

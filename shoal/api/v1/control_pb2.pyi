@@ -31,7 +31,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Faults(_message.Message):
-    """Rides in the trailing metadata `shoal-faults-bin` of INVALID_ARGUMENT."""
+    """Sent in the trailing metadata `shoal-faults-bin` of INVALID_ARGUMENT."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -58,7 +58,7 @@ class Fault(_message.Message):
     PATH_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Where in the spec, "spec.task.container.image"."""
+    """Field path in the spec, "spec.task.container.image"."""
     message: _builtins.str
     def __init__(
         self,
@@ -80,11 +80,11 @@ class CreateServiceRequest(_message.Message):
 
     SPEC_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
-    KEEP_TAG_FIELD_NUMBER: _builtins.int
+    NO_RESOLVE_IMAGE_FIELD_NUMBER: _builtins.int
     dry_run: _builtins.bool
     """Check the spec and answer with what would be stored; store nothing."""
-    keep_tag: _builtins.bool
-    """Keep the image's tag as it is, without asking its registry for a digest."""
+    no_resolve_image: _builtins.bool
+    """Keep the image's tag as is, without resolving it to a digest."""
     @_builtins.property
     def spec(self) -> _service_pb2.ServiceSpec: ...
     def __init__(
@@ -92,11 +92,11 @@ class CreateServiceRequest(_message.Message):
         *,
         spec: _service_pb2.ServiceSpec | None = ...,
         dry_run: _builtins.bool = ...,
-        keep_tag: _builtins.bool = ...,
+        no_resolve_image: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "keep_tag", b"keep_tag", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "no_resolve_image", b"no_resolve_image", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -134,13 +134,13 @@ class UpdateServiceRequest(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
-    KEEP_TAG_FIELD_NUMBER: _builtins.int
+    NO_RESOLVE_IMAGE_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     version: _builtins.int
     """Service.meta.version that was read."""
     dry_run: _builtins.bool
     """As in CreateServiceRequest."""
-    keep_tag: _builtins.bool
+    no_resolve_image: _builtins.bool
     @_builtins.property
     def spec(self) -> _service_pb2.ServiceSpec: ...
     def __init__(
@@ -150,11 +150,11 @@ class UpdateServiceRequest(_message.Message):
         version: _builtins.int = ...,
         spec: _service_pb2.ServiceSpec | None = ...,
         dry_run: _builtins.bool = ...,
-        keep_tag: _builtins.bool = ...,
+        no_resolve_image: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "keep_tag", b"keep_tag", "service", b"service", "spec", b"spec", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "no_resolve_image", b"no_resolve_image", "service", b"service", "spec", b"spec", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -270,35 +270,35 @@ class RollbackServiceRequest(_message.Message):
 Global___RollbackServiceRequest: _TypeAlias = RollbackServiceRequest  # noqa: Y015
 
 @_typing.final
-class SteerUpdateRequest(_message.Message):
+class ManageUpdateRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     class _Action:
         ValueType = _typing.NewType("ValueType", _builtins.int)
         V: _TypeAlias = ValueType  # noqa: Y015
 
-    class _ActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[SteerUpdateRequest._Action.ValueType], _builtins.type):
+    class _ActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ManageUpdateRequest._Action.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
-        ACTION_UNSPECIFIED: SteerUpdateRequest._Action.ValueType  # 0
-        PAUSE: SteerUpdateRequest._Action.ValueType  # 1
-        RESUME: SteerUpdateRequest._Action.ValueType  # 2
-        PROMOTE: SteerUpdateRequest._Action.ValueType  # 3
+        ACTION_UNSPECIFIED: ManageUpdateRequest._Action.ValueType  # 0
+        PAUSE: ManageUpdateRequest._Action.ValueType  # 1
+        RESUME: ManageUpdateRequest._Action.ValueType  # 2
+        PROMOTE: ManageUpdateRequest._Action.ValueType  # 3
 
     class Action(_Action, metaclass=_ActionEnumTypeWrapper): ...
-    ACTION_UNSPECIFIED: SteerUpdateRequest.Action.ValueType  # 0
-    PAUSE: SteerUpdateRequest.Action.ValueType  # 1
-    RESUME: SteerUpdateRequest.Action.ValueType  # 2
-    PROMOTE: SteerUpdateRequest.Action.ValueType  # 3
+    ACTION_UNSPECIFIED: ManageUpdateRequest.Action.ValueType  # 0
+    PAUSE: ManageUpdateRequest.Action.ValueType  # 1
+    RESUME: ManageUpdateRequest.Action.ValueType  # 2
+    PROMOTE: ManageUpdateRequest.Action.ValueType  # 3
 
     SERVICE_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
     service: _builtins.str
-    action: Global___SteerUpdateRequest.Action.ValueType
+    action: Global___ManageUpdateRequest.Action.ValueType
     def __init__(
         self,
         *,
         service: _builtins.str = ...,
-        action: Global___SteerUpdateRequest.Action.ValueType = ...,
+        action: Global___ManageUpdateRequest.Action.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -306,7 +306,7 @@ class SteerUpdateRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SteerUpdateRequest: _TypeAlias = SteerUpdateRequest  # noqa: Y015
+Global___ManageUpdateRequest: _TypeAlias = ManageUpdateRequest  # noqa: Y015
 
 @_typing.final
 class ListRevisionsRequest(_message.Message):
@@ -356,9 +356,9 @@ class RevisionView(_message.Message):
     EFFECTIVE_FIELD_NUMBER: _builtins.int
     RUNNING_FIELD_NUMBER: _builtins.int
     current: _builtins.bool
-    """It is what the user asked for last."""
+    """The newest revision."""
     effective: _builtins.bool
-    """It is in force: another one than the current one after a rollback of the planner's own."""
+    """The revision in effect; differs from the newest one after an automatic rollback."""
     running: _builtins.int
     """Tasks that run it: of the revision in force also those that an earlier one with the same template made."""
     @_builtins.property
@@ -384,21 +384,21 @@ class RemoveServiceRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SERVICE_FIELD_NUMBER: _builtins.int
-    ALONG_FIELD_NUMBER: _builtins.int
+    REMOVED_WITH_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     @_builtins.property
-    def along(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Services that the caller removes as well: they do not keep this one, though their tasks share its tasks' networks."""
+    def removed_with(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Services that are removed together with this one; they do not block its removal though they share its tasks' networks."""
 
     def __init__(
         self,
         *,
         service: _builtins.str = ...,
-        along: _abc.Iterable[_builtins.str] | None = ...,
+        removed_with: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["along", b"along", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["removed_with", b"removed_with", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -472,14 +472,14 @@ class ServiceView(_message.Message):
     DESIRED_FIELD_NUMBER: _builtins.int
     RUNNING_FIELD_NUMBER: _builtins.int
     COMPLETED_FIELD_NUMBER: _builtins.int
-    AUTOSCALE_FIELD_NUMBER: _builtins.int
+    AUTOSCALE_STATUS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     rolled_back_from: _builtins.int
     """The revision whose template failed and was rolled back; 0 when the newest template is in force."""
     desired: _builtins.int
     """Tasks wanted: the replicas, or the number of nodes that a global service fits."""
     running: _builtins.int
-    """Tasks that are to run and do."""
+    """Running tasks whose desired state is RUNNING."""
     completed: _builtins.int
     """Jobs: tasks of the newest run that have ended with exit code 0."""
     @_builtins.property
@@ -489,12 +489,12 @@ class ServiceView(_message.Message):
     @_builtins.property
     def status(self) -> _service_pb2.ServiceStatus: ...
     @_builtins.property
-    def autoscale(self) -> _service_pb2.AutoscaleStatus:
+    def autoscale_status(self) -> _service_pb2.AutoscaleStatus:
         """Unset without autoscaling."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What does not work though its tasks run, one line each."""
+        """Problems of a service whose tasks run, one line each."""
 
     def __init__(
         self,
@@ -505,12 +505,12 @@ class ServiceView(_message.Message):
         desired: _builtins.int = ...,
         running: _builtins.int = ...,
         completed: _builtins.int = ...,
-        autoscale: _service_pb2.AutoscaleStatus | None = ...,
+        autoscale_status: _service_pb2.AutoscaleStatus | None = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "service", b"service", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["autoscale_status", b"autoscale_status", "service", b"service", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "completed", b"completed", "desired", b"desired", "rolled_back_from", b"rolled_back_from", "running", b"running", "service", b"service", "status", b"status", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["autoscale_status", b"autoscale_status", "completed", b"completed", "desired", b"desired", "rolled_back_from", b"rolled_back_from", "running", b"running", "service", b"service", "status", b"status", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -622,8 +622,8 @@ class ServiceProgress(_message.Message):
     PROBLEMS_FIELD_NUMBER: _builtins.int
     CONVERGED_FIELD_NUMBER: _builtins.int
     UPDATE_FIELD_NUMBER: _builtins.int
-    HALTED_FIELD_NUMBER: _builtins.int
-    VERIFY_LEFT_MS_FIELD_NUMBER: _builtins.int
+    STALLED_FIELD_NUMBER: _builtins.int
+    VERIFY_REMAINING_MS_FIELD_NUMBER: _builtins.int
     COMPLETED_FIELD_NUMBER: _builtins.int
     IS_JOB_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
@@ -634,11 +634,11 @@ class ServiceProgress(_message.Message):
     stopping: _builtins.int
     """Tasks that are to stop and have not yet."""
     converged: _builtins.bool
-    halted: _builtins.bool
-    """It will not go on without the user: the update is paused or its canaries wait; or a task has ended soon after its start,
+    stalled: _builtins.bool
+    """It is blocked until the user acts: the update is paused or waits for promotion; or a task ended soon after its start,
     as the first of `problems` says.
     """
-    verify_left_ms: _builtins.int
+    verify_remaining_ms: _builtins.int
     """All tasks run, and are watched for so long still, in whole seconds; 0: they are not. Milliseconds."""
     completed: _builtins.int
     """Jobs: tasks that have ended with exit code 0, of `desired`."""
@@ -649,7 +649,7 @@ class ServiceProgress(_message.Message):
 
     @_builtins.property
     def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Why it does not go on; the newest failures of tasks and the planner's reasons."""
+        """What blocks progress: the newest task failures and the planner's reasons."""
 
     @_builtins.property
     def update(self) -> _service_pb2.UpdateStatus:
@@ -667,14 +667,14 @@ class ServiceProgress(_message.Message):
         problems: _abc.Iterable[_builtins.str] | None = ...,
         converged: _builtins.bool = ...,
         update: _service_pb2.UpdateStatus | None = ...,
-        halted: _builtins.bool = ...,
-        verify_left_ms: _builtins.int = ...,
+        stalled: _builtins.bool = ...,
+        verify_remaining_ms: _builtins.int = ...,
         completed: _builtins.int = ...,
         is_job: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_state", b"by_state", "completed", b"completed", "converged", b"converged", "desired", b"desired", "halted", b"halted", "is_job", b"is_job", "name", b"name", "problems", b"problems", "running", b"running", "service_id", b"service_id", "stopping", b"stopping", "update", b"update", "verify_left_ms", b"verify_left_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_state", b"by_state", "completed", b"completed", "converged", b"converged", "desired", b"desired", "is_job", b"is_job", "name", b"name", "problems", b"problems", "running", b"running", "service_id", b"service_id", "stalled", b"stalled", "stopping", b"stopping", "update", b"update", "verify_remaining_ms", b"verify_remaining_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -684,26 +684,26 @@ Global___ServiceProgress: _TypeAlias = ServiceProgress  # noqa: Y015
 class DeployStackRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    class _Lookup:
+    class _ResolveImage:
         ValueType = _typing.NewType("ValueType", _builtins.int)
         V: _TypeAlias = ValueType  # noqa: Y015
 
-    class _LookupEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[DeployStackRequest._Lookup.ValueType], _builtins.type):
+    class _ResolveImageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[DeployStackRequest._ResolveImage.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
-        ALWAYS: DeployStackRequest._Lookup.ValueType  # 0
-        """Every tag's digest is asked of its registry."""
-        CHANGED: DeployStackRequest._Lookup.ValueType  # 1
-        """Only of images that the stack's services do not have yet."""
-        NEVER: DeployStackRequest._Lookup.ValueType  # 2
-        """No registry is asked: digests that are known stay, other tags are kept as they are."""
+        ALWAYS: DeployStackRequest._ResolveImage.ValueType  # 0
+        """Resolve the tags of all images."""
+        CHANGED: DeployStackRequest._ResolveImage.ValueType  # 1
+        """Resolve only images that the stack's services do not use yet."""
+        NEVER: DeployStackRequest._ResolveImage.ValueType  # 2
+        """Resolve nothing: keep known digests, and other tags as they are."""
 
-    class Lookup(_Lookup, metaclass=_LookupEnumTypeWrapper): ...
-    ALWAYS: DeployStackRequest.Lookup.ValueType  # 0
-    """Every tag's digest is asked of its registry."""
-    CHANGED: DeployStackRequest.Lookup.ValueType  # 1
-    """Only of images that the stack's services do not have yet."""
-    NEVER: DeployStackRequest.Lookup.ValueType  # 2
-    """No registry is asked: digests that are known stay, other tags are kept as they are."""
+    class ResolveImage(_ResolveImage, metaclass=_ResolveImageEnumTypeWrapper): ...
+    ALWAYS: DeployStackRequest.ResolveImage.ValueType  # 0
+    """Resolve the tags of all images."""
+    CHANGED: DeployStackRequest.ResolveImage.ValueType  # 1
+    """Resolve only images that the stack's services do not use yet."""
+    NEVER: DeployStackRequest.ResolveImage.ValueType  # 2
+    """Resolve nothing: keep known digests, and other tags as they are."""
 
     STACK_FIELD_NUMBER: _builtins.int
     SERVICES_FIELD_NUMBER: _builtins.int
@@ -713,12 +713,12 @@ class DeployStackRequest(_message.Message):
     SECRETS_FIELD_NUMBER: _builtins.int
     CONFIGS_FIELD_NUMBER: _builtins.int
     VOLUMES_FIELD_NUMBER: _builtins.int
-    LOOKUP_FIELD_NUMBER: _builtins.int
+    RESOLVE_IMAGE_FIELD_NUMBER: _builtins.int
     stack: _builtins.str
     prune: _builtins.bool
     """Remove services and networks of the stack that are not in the request."""
     dry_run: _builtins.bool
-    lookup: Global___DeployStackRequest.Lookup.ValueType
+    resolve_image: Global___DeployStackRequest.ResolveImage.ValueType
     @_builtins.property
     def services(self) -> _containers.RepeatedCompositeFieldContainer[_service_pb2.ServiceSpec]: ...
     @_builtins.property
@@ -740,11 +740,11 @@ class DeployStackRequest(_message.Message):
         secrets: _abc.Iterable[Global___StackFile] | None = ...,
         configs: _abc.Iterable[Global___StackFile] | None = ...,
         volumes: _abc.Iterable[_volume_pb2.VolumeSpec] | None = ...,
-        lookup: Global___DeployStackRequest.Lookup.ValueType = ...,
+        resolve_image: Global___DeployStackRequest.ResolveImage.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["configs", b"configs", "dry_run", b"dry_run", "lookup", b"lookup", "networks", b"networks", "prune", b"prune", "secrets", b"secrets", "services", b"services", "stack", b"stack", "volumes", b"volumes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["configs", b"configs", "dry_run", b"dry_run", "networks", b"networks", "prune", b"prune", "resolve_image", b"resolve_image", "secrets", b"secrets", "services", b"services", "stack", b"stack", "volumes", b"volumes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -864,24 +864,24 @@ class ListTasksRequest(_message.Message):
     SERVICE_FIELD_NUMBER: _builtins.int
     NODE_FIELD_NUMBER: _builtins.int
     STACK_FIELD_NUMBER: _builtins.int
-    ALL_FIELD_NUMBER: _builtins.int
+    INCLUDE_ENDED_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """Each empty one admits all."""
     node: _builtins.str
     stack: _builtins.str
-    all: _builtins.bool
-    """Ended ones too."""
+    include_ended: _builtins.bool
+    """Include tasks that have ended."""
     def __init__(
         self,
         *,
         service: _builtins.str = ...,
         node: _builtins.str = ...,
         stack: _builtins.str = ...,
-        all: _builtins.bool = ...,
+        include_ended: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "node", b"node", "service", b"service", "stack", b"stack"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_ended", b"include_ended", "node", b"node", "service", b"service", "stack", b"stack"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -897,7 +897,7 @@ class TaskView(_message.Message):
     NODE_HOSTNAME_FIELD_NUMBER: _builtins.int
     IMAGE_FIELD_NUMBER: _builtins.int
     RESTART_AT_MS_FIELD_NUMBER: _builtins.int
-    STAYS_FIELD_NUMBER: _builtins.int
+    DRAIN_WAIT_FIELD_NUMBER: _builtins.int
     service_name: _builtins.str
     node_hostname: _builtins.str
     image: _builtins.str
@@ -905,8 +905,8 @@ class TaskView(_message.Message):
     """Of a task that has ended: when its successor is due by the restart policy, milliseconds since the Unix epoch; 0: none is
     waited for.
     """
-    stays: _builtins.str
-    """Why it is not moved from its drained node yet; empty when it is on its way, or is not to leave."""
+    drain_wait: _builtins.str
+    """Why it has not been moved from its drained node; empty if it is being moved, or need not be."""
     @_builtins.property
     def task(self) -> _task_pb2.Task: ...
     @_builtins.property
@@ -920,11 +920,11 @@ class TaskView(_message.Message):
         node_hostname: _builtins.str = ...,
         image: _builtins.str = ...,
         restart_at_ms: _builtins.int = ...,
-        stays: _builtins.str = ...,
+        drain_wait: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "node_hostname", b"node_hostname", "restart_at_ms", b"restart_at_ms", "service_name", b"service_name", "status", b"status", "stays", b"stays", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain_wait", b"drain_wait", "image", b"image", "node_hostname", b"node_hostname", "restart_at_ms", b"restart_at_ms", "service_name", b"service_name", "status", b"status", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1004,7 +1004,7 @@ class NodeView(_message.Message):
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What is odd about it though it works, one line each ("MTU 1400, others have 1500")."""
+        """Problems of a node that works, one line each ("MTU 1400, others have 1500")."""
 
     def __init__(
         self,
@@ -1030,7 +1030,7 @@ class ListNodesResponse(_message.Message):
     NODES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeView]:
-        """Without the devices of each, which GetNode tells."""
+        """Without devices, which only GetNode returns."""
 
     def __init__(
         self,
@@ -1200,11 +1200,11 @@ class NetworkView(_message.Message):
 
     @_builtins.property
     def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkEndpoint]:
-        """Tasks on it that have not ended, by name; GetNetwork alone tells them."""
+        """Tasks on it that have not ended, by name; only in GetNetwork."""
 
     @_builtins.property
     def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkNode]:
-        """The nodes that hold tables of it, by name; GetNetwork alone tells them."""
+        """The nodes on the network, by name; only in GetNetwork."""
 
     def __init__(
         self,
@@ -1243,7 +1243,7 @@ class NetworkNode(_message.Message):
     the manager that has its session does not answer.
     """
     up_to_date: _builtins.bool
-    """The node holds everything that has been decided."""
+    """The node has applied all assignments."""
     def __init__(
         self,
         *,
@@ -1327,20 +1327,20 @@ class CheckNetworkResponse(_message.Message):
     PAIRS_FIELD_NUMBER: _builtins.int
     PORTS_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
-    UNPROBED_FIELD_NUMBER: _builtins.int
-    ASKED_EACH_FIELD_NUMBER: _builtins.int
-    asked_each: _builtins.int
-    """How many others each node asked: all of them, or some where there are many."""
+    INCONCLUSIVE_FIELD_NUMBER: _builtins.int
+    PEERS_PER_NODE_FIELD_NUMBER: _builtins.int
+    peers_per_node: _builtins.int
+    """How many other nodes each node probed: all, or a sample of many."""
     @_builtins.property
     def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodePair]: ...
     @_builtins.property
     def ports(self) -> _containers.RepeatedCompositeFieldContainer[Global___PortCheck]: ...
     @_builtins.property
     def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Nodes that were asked and did not answer, and why, one line each."""
+        """Nodes that did not respond, and why, one line each."""
 
     @_builtins.property
-    def unprobed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+    def inconclusive(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Published ports that nothing can be said of, "53/udp of dns on h1": what was sent there was neither answered nor
         refused, or the node that asked has no such protocol; at most 1,000.
         """
@@ -1351,12 +1351,12 @@ class CheckNetworkResponse(_message.Message):
         pairs: _abc.Iterable[Global___NodePair] | None = ...,
         ports: _abc.Iterable[Global___PortCheck] | None = ...,
         problems: _abc.Iterable[_builtins.str] | None = ...,
-        unprobed: _abc.Iterable[_builtins.str] | None = ...,
-        asked_each: _builtins.int = ...,
+        inconclusive: _abc.Iterable[_builtins.str] | None = ...,
+        peers_per_node: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_each", b"asked_each", "pairs", b"pairs", "ports", b"ports", "problems", b"problems", "unprobed", b"unprobed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inconclusive", b"inconclusive", "pairs", b"pairs", "peers_per_node", b"peers_per_node", "ports", b"ports", "problems", b"problems"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1656,12 +1656,12 @@ class ManagerView(_message.Message):
 
     MANAGER_FIELD_NUMBER: _builtins.int
     ALIVE_FIELD_NUMBER: _builtins.int
-    LEADS_FIELD_NUMBER: _builtins.int
+    LEADER_FIELD_NUMBER: _builtins.int
     STARTED_AT_MS_FIELD_NUMBER: _builtins.int
     NODES_FIELD_NUMBER: _builtins.int
     alive: _builtins.bool
     """Whether it holds its lease in etcd."""
-    leads: _builtins.bool
+    leader: _builtins.bool
     started_at_ms: _builtins.int
     """Milliseconds since the Unix epoch; 0 while it is away."""
     nodes: _builtins.int
@@ -1673,13 +1673,13 @@ class ManagerView(_message.Message):
         *,
         manager: _cluster_pb2.RegisteredManager | None = ...,
         alive: _builtins.bool = ...,
-        leads: _builtins.bool = ...,
+        leader: _builtins.bool = ...,
         started_at_ms: _builtins.int = ...,
         nodes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["manager", b"manager"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alive", b"alive", "leads", b"leads", "manager", b"manager", "nodes", b"nodes", "started_at_ms", b"started_at_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alive", b"alive", "leader", b"leader", "manager", b"manager", "nodes", b"nodes", "started_at_ms", b"started_at_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1912,7 +1912,7 @@ class GetStoreRequest(_message.Message):
 Global___GetStoreRequest: _TypeAlias = GetStoreRequest  # noqa: Y015
 
 @_typing.final
-class MakeSpaceRequest(_message.Message):
+class CompactStoreRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
@@ -1924,7 +1924,7 @@ class MakeSpaceRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___MakeSpaceRequest: _TypeAlias = MakeSpaceRequest  # noqa: Y015
+Global___CompactStoreRequest: _TypeAlias = CompactStoreRequest  # noqa: Y015
 
 @_typing.final
 class StoreView(_message.Message):
@@ -2483,7 +2483,7 @@ Global___StackFile: _TypeAlias = StackFile  # noqa: Y015
 
 @_typing.final
 class FieldChange(_message.Message):
-    """---- Stacks on trial, and events
+    """---- Dry runs of stacks, and events
 
     A field of a spec, as JSON texts; empty where there is none.
     """
@@ -2519,13 +2519,13 @@ class TaskMove(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     FROM_HOSTNAME_FIELD_NUMBER: _builtins.int
     TO_HOSTNAME_FIELD_NUMBER: _builtins.int
-    PENDING_FIELD_NUMBER: _builtins.int
+    PENDING_REASON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"shop_web.3"."""
     from_hostname: _builtins.str
     """Hostnames; the first is empty for a new task, the second for one that only stops or finds no place."""
     to_hostname: _builtins.str
-    pending: _builtins.str
+    pending_reason: _builtins.str
     """Why there is no place for it."""
     def __init__(
         self,
@@ -2533,11 +2533,11 @@ class TaskMove(_message.Message):
         name: _builtins.str = ...,
         from_hostname: _builtins.str = ...,
         to_hostname: _builtins.str = ...,
-        pending: _builtins.str = ...,
+        pending_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_hostname", b"from_hostname", "name", b"name", "pending", b"pending", "to_hostname", b"to_hostname"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_hostname", b"from_hostname", "name", b"name", "pending_reason", b"pending_reason", "to_hostname", b"to_hostname"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2573,7 +2573,7 @@ class RebalanceServiceResponse(_message.Message):
     MOVES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def moves(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskMove]:
-        """What moves, as far as can be told now; at most 1000."""
+        """The tasks to be moved, as far as known now; at most 1000."""
 
     def __init__(
         self,
@@ -2641,7 +2641,7 @@ class WatchEventsResponse(_message.Message):
     EVENT_FIELD_NUMBER: _builtins.int
     WARNING_FIELD_NUMBER: _builtins.int
     warning: _builtins.str
-    """Some are missing, and why."""
+    """Some events are missing, and why."""
     @_builtins.property
     def event(self) -> _event_pb2.Event: ...
     def __init__(
@@ -2687,19 +2687,19 @@ class GetVolumeRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VOLUME_FIELD_NUMBER: _builtins.int
-    SIZES_FIELD_NUMBER: _builtins.int
+    INCLUDE_SIZES_FIELD_NUMBER: _builtins.int
     volume: _builtins.str
-    sizes: _builtins.bool
-    """Ask the nodes how much it takes. Takes as long as they need to count, 20 s at most."""
+    include_sizes: _builtins.bool
+    """Query the nodes for disk usage. Takes up to 20 s."""
     def __init__(
         self,
         *,
         volume: _builtins.str = ...,
-        sizes: _builtins.bool = ...,
+        include_sizes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["sizes", b"sizes", "volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_sizes", b"include_sizes", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2711,8 +2711,8 @@ class VolumeView(_message.Message):
 
     VOLUME_FIELD_NUMBER: _builtins.int
     SERVICES_FIELD_NUMBER: _builtins.int
-    PLACES_FIELD_NUMBER: _builtins.int
-    MOVING_FIELD_NUMBER: _builtins.int
+    LOCATIONS_FIELD_NUMBER: _builtins.int
+    MOVES_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def volume(self) -> _volume_pb2.Volume: ...
@@ -2721,11 +2721,11 @@ class VolumeView(_message.Message):
         """Services that use it."""
 
     @_builtins.property
-    def places(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumePlace]:
+    def locations(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeLocation]:
         """Where its data is; of a CSI driver, the nodes that have it."""
 
     @_builtins.property
-    def moving(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeMoveView]:
+    def moves(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeMoveView]:
         """Moves that are under way, at most one for each slot."""
 
     @_builtins.property
@@ -2737,13 +2737,13 @@ class VolumeView(_message.Message):
         *,
         volume: _volume_pb2.Volume | None = ...,
         services: _abc.Iterable[_builtins.str] | None = ...,
-        places: _abc.Iterable[Global___VolumePlace] | None = ...,
-        moving: _abc.Iterable[Global___VolumeMoveView] | None = ...,
+        locations: _abc.Iterable[Global___VolumeLocation] | None = ...,
+        moves: _abc.Iterable[Global___VolumeMoveView] | None = ...,
         status: _volume_pb2.VolumeStatus | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status", "volume", b"volume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["moving", b"moving", "places", b"places", "services", b"services", "status", b"status", "volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["locations", b"locations", "moves", b"moves", "services", b"services", "status", b"status", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2780,7 +2780,7 @@ class VolumeMoveView(_message.Message):
 Global___VolumeMoveView: _TypeAlias = VolumeMoveView  # noqa: Y015
 
 @_typing.final
-class VolumePlace(_message.Message):
+class VolumeLocation(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NODE_ID_FIELD_NUMBER: _builtins.int
@@ -2788,26 +2788,26 @@ class VolumePlace(_message.Message):
     SLOT_FIELD_NUMBER: _builtins.int
     CREATED_AT_MS_FIELD_NUMBER: _builtins.int
     HOME_FIELD_NUMBER: _builtins.int
-    PUBLICATION_FIELD_NUMBER: _builtins.int
+    PUBLICATION_STATE_FIELD_NUMBER: _builtins.int
     MOUNTED_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
     DOWN_FIELD_NUMBER: _builtins.int
-    BYTES_FIELD_NUMBER: _builtins.int
+    USED_BYTES_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     hostname: _builtins.str
     slot: _builtins.int
     """0 for data that all tasks on the node share."""
     created_at_ms: _builtins.int
     home: _builtins.bool
-    """Whether the slot has its home here; another node's data is what it left behind."""
-    publication: _builtins.int
+    """Whether this is the slot's home node; other nodes have stale copies."""
+    publication_state: _builtins.int
     """Of a CSI driver: VolumePublication.State, and whether it is mounted there."""
     mounted: _builtins.bool
     problem: _builtins.str
-    """What does not go on there, one line."""
+    """A problem there, one line."""
     down: _builtins.bool
     """The node is down."""
-    bytes: _builtins.int
+    used_bytes: _builtins.int
     """On the node's disk; unset when it was not asked for, or is not known."""
     def __init__(
         self,
@@ -2817,37 +2817,37 @@ class VolumePlace(_message.Message):
         slot: _builtins.int = ...,
         created_at_ms: _builtins.int = ...,
         home: _builtins.bool = ...,
-        publication: _builtins.int = ...,
+        publication_state: _builtins.int = ...,
         mounted: _builtins.bool = ...,
         problem: _builtins.str = ...,
         down: _builtins.bool = ...,
-        bytes: _builtins.int | None = ...,
+        used_bytes: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_bytes", b"_bytes", "bytes", b"bytes"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_used_bytes", b"_used_bytes", "used_bytes", b"used_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bytes", b"_bytes", "bytes", b"bytes", "created_at_ms", b"created_at_ms", "down", b"down", "home", b"home", "hostname", b"hostname", "mounted", b"mounted", "node_id", b"node_id", "problem", b"problem", "publication", b"publication", "slot", b"slot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_used_bytes", b"_used_bytes", "created_at_ms", b"created_at_ms", "down", b"down", "home", b"home", "hostname", b"hostname", "mounted", b"mounted", "node_id", b"node_id", "problem", b"problem", "publication_state", b"publication_state", "slot", b"slot", "used_bytes", b"used_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__bytes: _TypeAlias = _typing.Literal["bytes"]  # noqa: Y015
-    _WhichOneofArgType__bytes: _TypeAlias = _typing.Literal["_bytes", b"_bytes"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__bytes) -> _WhichOneofReturnType__bytes | None: ...
+    _WhichOneofReturnType__used_bytes: _TypeAlias = _typing.Literal["used_bytes"]  # noqa: Y015
+    _WhichOneofArgType__used_bytes: _TypeAlias = _typing.Literal["_used_bytes", b"_used_bytes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__used_bytes) -> _WhichOneofReturnType__used_bytes | None: ...
 
-Global___VolumePlace: _TypeAlias = VolumePlace  # noqa: Y015
+Global___VolumeLocation: _TypeAlias = VolumeLocation  # noqa: Y015
 
 @_typing.final
 class ListVolumesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    SIZES_FIELD_NUMBER: _builtins.int
-    sizes: _builtins.bool
+    INCLUDE_SIZES_FIELD_NUMBER: _builtins.int
+    include_sizes: _builtins.bool
     """As in `GetVolumeRequest`."""
     def __init__(
         self,
         *,
-        sizes: _builtins.bool = ...,
+        include_sizes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["sizes", b"sizes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_sizes", b"include_sizes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2863,7 +2863,7 @@ class ListVolumesResponse(_message.Message):
     def volumes(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeView]: ...
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Nodes that have not told sizes, one line each."""
+        """Nodes that did not report sizes, one line each."""
 
     def __init__(
         self,
@@ -2887,7 +2887,7 @@ class RemoveVolumeRequest(_message.Message):
     FORCE_FIELD_NUMBER: _builtins.int
     volume: _builtins.str
     force: _builtins.bool
-    """Of a CSI driver: forget it though the driver has not deleted it. What is mounted is let go of all the same."""
+    """CSI volumes: remove it even if the driver has not deleted it. Nodes unmount it nevertheless."""
     def __init__(
         self,
         *,
@@ -2985,7 +2985,7 @@ class RemoveVolumesResponse(_message.Message):
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What keeps some of them from going now, a line each."""
+        """Why some of them cannot be removed yet, one line each."""
 
     def __init__(
         self,

@@ -3,8 +3,8 @@
 import grpc
 import warnings
 
-from shoal.api.v1 import control_pb2 as shoal_dot_api_dot_v1_dot_control__pb2
-from shoal.api.v1 import streams_pb2 as shoal_dot_api_dot_v1_dot_streams__pb2
+from shoal.api.v1 import control_pb2
+from shoal.api.v1 import streams_pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -40,278 +40,278 @@ class ControlStub:
         """
         self.CreateService = channel.unary_unary(
                 '/shoal.api.v1.Control/CreateService',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateServiceRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateServiceResponse.FromString,
+                request_serializer=control_pb2.CreateServiceRequest.SerializeToString,
+                response_deserializer=control_pb2.CreateServiceResponse.FromString,
                 _registered_method=True)
         self.UpdateService = channel.unary_unary(
                 '/shoal.api.v1.Control/UpdateService',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateServiceRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateServiceResponse.FromString,
+                request_serializer=control_pb2.UpdateServiceRequest.SerializeToString,
+                response_deserializer=control_pb2.UpdateServiceResponse.FromString,
                 _registered_method=True)
         self.ScaleServices = channel.unary_unary(
                 '/shoal.api.v1.Control/ScaleServices',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ScaleServicesRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ScaleServicesResponse.FromString,
+                request_serializer=control_pb2.ScaleServicesRequest.SerializeToString,
+                response_deserializer=control_pb2.ScaleServicesResponse.FromString,
                 _registered_method=True)
-        self.SteerUpdate = channel.unary_unary(
-                '/shoal.api.v1.Control/SteerUpdate',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.SteerUpdateRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateServiceResponse.FromString,
+        self.ManageUpdate = channel.unary_unary(
+                '/shoal.api.v1.Control/ManageUpdate',
+                request_serializer=control_pb2.ManageUpdateRequest.SerializeToString,
+                response_deserializer=control_pb2.UpdateServiceResponse.FromString,
                 _registered_method=True)
         self.RebalanceService = channel.unary_unary(
                 '/shoal.api.v1.Control/RebalanceService',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RebalanceServiceRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RebalanceServiceResponse.FromString,
+                request_serializer=control_pb2.RebalanceServiceRequest.SerializeToString,
+                response_deserializer=control_pb2.RebalanceServiceResponse.FromString,
                 _registered_method=True)
         self.ListRevisions = channel.unary_unary(
                 '/shoal.api.v1.Control/ListRevisions',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListRevisionsRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListRevisionsResponse.FromString,
+                request_serializer=control_pb2.ListRevisionsRequest.SerializeToString,
+                response_deserializer=control_pb2.ListRevisionsResponse.FromString,
                 _registered_method=True)
         self.RollbackService = channel.unary_unary(
                 '/shoal.api.v1.Control/RollbackService',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RollbackServiceRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateServiceResponse.FromString,
+                request_serializer=control_pb2.RollbackServiceRequest.SerializeToString,
+                response_deserializer=control_pb2.UpdateServiceResponse.FromString,
                 _registered_method=True)
         self.RemoveService = channel.unary_unary(
                 '/shoal.api.v1.Control/RemoveService',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveServiceRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveServiceResponse.FromString,
+                request_serializer=control_pb2.RemoveServiceRequest.SerializeToString,
+                response_deserializer=control_pb2.RemoveServiceResponse.FromString,
                 _registered_method=True)
         self.GetService = channel.unary_unary(
                 '/shoal.api.v1.Control/GetService',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.GetServiceRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ServiceView.FromString,
+                request_serializer=control_pb2.GetServiceRequest.SerializeToString,
+                response_deserializer=control_pb2.ServiceView.FromString,
                 _registered_method=True)
         self.ListServices = channel.unary_unary(
                 '/shoal.api.v1.Control/ListServices',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListServicesRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListServicesResponse.FromString,
+                request_serializer=control_pb2.ListServicesRequest.SerializeToString,
+                response_deserializer=control_pb2.ListServicesResponse.FromString,
                 _registered_method=True)
         self.WatchServices = channel.unary_stream(
                 '/shoal.api.v1.Control/WatchServices',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.WatchServicesRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ServicesProgress.FromString,
+                request_serializer=control_pb2.WatchServicesRequest.SerializeToString,
+                response_deserializer=control_pb2.ServicesProgress.FromString,
                 _registered_method=True)
         self.DeployStack = channel.unary_unary(
                 '/shoal.api.v1.Control/DeployStack',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.DeployStackRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.DeployStackResponse.FromString,
+                request_serializer=control_pb2.DeployStackRequest.SerializeToString,
+                response_deserializer=control_pb2.DeployStackResponse.FromString,
                 _registered_method=True)
         self.RemoveStack = channel.unary_unary(
                 '/shoal.api.v1.Control/RemoveStack',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveStackRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveStackResponse.FromString,
+                request_serializer=control_pb2.RemoveStackRequest.SerializeToString,
+                response_deserializer=control_pb2.RemoveStackResponse.FromString,
                 _registered_method=True)
         self.ListTasks = channel.unary_unary(
                 '/shoal.api.v1.Control/ListTasks',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListTasksRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListTasksResponse.FromString,
+                request_serializer=control_pb2.ListTasksRequest.SerializeToString,
+                response_deserializer=control_pb2.ListTasksResponse.FromString,
                 _registered_method=True)
         self.WatchEvents = channel.unary_stream(
                 '/shoal.api.v1.Control/WatchEvents',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.WatchEventsRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.WatchEventsResponse.FromString,
+                request_serializer=control_pb2.WatchEventsRequest.SerializeToString,
+                response_deserializer=control_pb2.WatchEventsResponse.FromString,
                 _registered_method=True)
         self.GetNode = channel.unary_unary(
                 '/shoal.api.v1.Control/GetNode',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.GetNodeRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.NodeView.FromString,
+                request_serializer=control_pb2.GetNodeRequest.SerializeToString,
+                response_deserializer=control_pb2.NodeView.FromString,
                 _registered_method=True)
         self.ListNodes = channel.unary_unary(
                 '/shoal.api.v1.Control/ListNodes',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListNodesRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListNodesResponse.FromString,
+                request_serializer=control_pb2.ListNodesRequest.SerializeToString,
+                response_deserializer=control_pb2.ListNodesResponse.FromString,
                 _registered_method=True)
         self.UpdateNode = channel.unary_unary(
                 '/shoal.api.v1.Control/UpdateNode',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateNodeRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.NodeView.FromString,
+                request_serializer=control_pb2.UpdateNodeRequest.SerializeToString,
+                response_deserializer=control_pb2.NodeView.FromString,
                 _registered_method=True)
         self.RemoveNode = channel.unary_unary(
                 '/shoal.api.v1.Control/RemoveNode',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveNodeRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveNodeResponse.FromString,
+                request_serializer=control_pb2.RemoveNodeRequest.SerializeToString,
+                response_deserializer=control_pb2.RemoveNodeResponse.FromString,
                 _registered_method=True)
         self.CreateNetwork = channel.unary_unary(
                 '/shoal.api.v1.Control/CreateNetwork',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateNetworkRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateNetworkResponse.FromString,
+                request_serializer=control_pb2.CreateNetworkRequest.SerializeToString,
+                response_deserializer=control_pb2.CreateNetworkResponse.FromString,
                 _registered_method=True)
         self.GetNetwork = channel.unary_unary(
                 '/shoal.api.v1.Control/GetNetwork',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.GetNetworkRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.NetworkView.FromString,
+                request_serializer=control_pb2.GetNetworkRequest.SerializeToString,
+                response_deserializer=control_pb2.NetworkView.FromString,
                 _registered_method=True)
         self.ListNetworks = channel.unary_unary(
                 '/shoal.api.v1.Control/ListNetworks',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListNetworksRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListNetworksResponse.FromString,
+                request_serializer=control_pb2.ListNetworksRequest.SerializeToString,
+                response_deserializer=control_pb2.ListNetworksResponse.FromString,
                 _registered_method=True)
         self.RemoveNetwork = channel.unary_unary(
                 '/shoal.api.v1.Control/RemoveNetwork',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveNetworkRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveNetworkResponse.FromString,
+                request_serializer=control_pb2.RemoveNetworkRequest.SerializeToString,
+                response_deserializer=control_pb2.RemoveNetworkResponse.FromString,
                 _registered_method=True)
         self.CheckNetwork = channel.unary_unary(
                 '/shoal.api.v1.Control/CheckNetwork',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CheckNetworkRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CheckNetworkResponse.FromString,
+                request_serializer=control_pb2.CheckNetworkRequest.SerializeToString,
+                response_deserializer=control_pb2.CheckNetworkResponse.FromString,
                 _registered_method=True)
         self.ListManagers = channel.unary_unary(
                 '/shoal.api.v1.Control/ListManagers',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListManagersRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListManagersResponse.FromString,
+                request_serializer=control_pb2.ListManagersRequest.SerializeToString,
+                response_deserializer=control_pb2.ListManagersResponse.FromString,
                 _registered_method=True)
         self.RemoveManager = channel.unary_unary(
                 '/shoal.api.v1.Control/RemoveManager',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveManagerRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveManagerResponse.FromString,
+                request_serializer=control_pb2.RemoveManagerRequest.SerializeToString,
+                response_deserializer=control_pb2.RemoveManagerResponse.FromString,
                 _registered_method=True)
         self.GetCluster = channel.unary_unary(
                 '/shoal.api.v1.Control/GetCluster',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.GetClusterRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.FromString,
+                request_serializer=control_pb2.GetClusterRequest.SerializeToString,
+                response_deserializer=control_pb2.ClusterView.FromString,
                 _registered_method=True)
         self.CreateJoinToken = channel.unary_unary(
                 '/shoal.api.v1.Control/CreateJoinToken',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenResponse.FromString,
+                request_serializer=control_pb2.CreateJoinTokenRequest.SerializeToString,
+                response_deserializer=control_pb2.CreateJoinTokenResponse.FromString,
                 _registered_method=True)
         self.ListJoinTokens = channel.unary_unary(
                 '/shoal.api.v1.Control/ListJoinTokens',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListJoinTokensRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListJoinTokensResponse.FromString,
+                request_serializer=control_pb2.ListJoinTokensRequest.SerializeToString,
+                response_deserializer=control_pb2.ListJoinTokensResponse.FromString,
                 _registered_method=True)
         self.RemoveJoinTokens = channel.unary_unary(
                 '/shoal.api.v1.Control/RemoveJoinTokens',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveJoinTokensRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveJoinTokensResponse.FromString,
+                request_serializer=control_pb2.RemoveJoinTokensRequest.SerializeToString,
+                response_deserializer=control_pb2.RemoveJoinTokensResponse.FromString,
                 _registered_method=True)
         self.RotateJoinTokens = channel.unary_unary(
                 '/shoal.api.v1.Control/RotateJoinTokens',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenResponse.FromString,
+                request_serializer=control_pb2.CreateJoinTokenRequest.SerializeToString,
+                response_deserializer=control_pb2.CreateJoinTokenResponse.FromString,
                 _registered_method=True)
         self.RotateNetworkKeys = channel.unary_unary(
                 '/shoal.api.v1.Control/RotateNetworkKeys',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RotateNetworkKeysRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.FromString,
+                request_serializer=control_pb2.RotateNetworkKeysRequest.SerializeToString,
+                response_deserializer=control_pb2.ClusterView.FromString,
                 _registered_method=True)
         self.GetStore = channel.unary_unary(
                 '/shoal.api.v1.Control/GetStore',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.GetStoreRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.StoreView.FromString,
+                request_serializer=control_pb2.GetStoreRequest.SerializeToString,
+                response_deserializer=control_pb2.StoreView.FromString,
                 _registered_method=True)
-        self.MakeSpace = channel.unary_unary(
-                '/shoal.api.v1.Control/MakeSpace',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.MakeSpaceRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.StoreView.FromString,
+        self.CompactStore = channel.unary_unary(
+                '/shoal.api.v1.Control/CompactStore',
+                request_serializer=control_pb2.CompactStoreRequest.SerializeToString,
+                response_deserializer=control_pb2.StoreView.FromString,
                 _registered_method=True)
         self.Stats = channel.unary_stream(
                 '/shoal.api.v1.Control/Stats',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.StatsRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.StatsResponse.FromString,
+                request_serializer=control_pb2.StatsRequest.SerializeToString,
+                response_deserializer=control_pb2.StatsResponse.FromString,
                 _registered_method=True)
         self.Logs = channel.unary_stream(
                 '/shoal.api.v1.Control/Logs',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.LogsRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.LogsResponse.FromString,
+                request_serializer=control_pb2.LogsRequest.SerializeToString,
+                response_deserializer=control_pb2.LogsResponse.FromString,
                 _registered_method=True)
         self.Exec = channel.stream_stream(
                 '/shoal.api.v1.Control/Exec',
-                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
+                request_serializer=streams_pb2.ExecInput.SerializeToString,
+                response_deserializer=streams_pb2.ExecOutput.FromString,
                 _registered_method=True)
         self.Attach = channel.stream_stream(
                 '/shoal.api.v1.Control/Attach',
-                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
+                request_serializer=streams_pb2.ExecInput.SerializeToString,
+                response_deserializer=streams_pb2.ExecOutput.FromString,
                 _registered_method=True)
         self.CreateSecret = channel.unary_unary(
                 '/shoal.api.v1.Control/CreateSecret',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateFileRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.FileView.FromString,
+                request_serializer=control_pb2.CreateFileRequest.SerializeToString,
+                response_deserializer=control_pb2.FileView.FromString,
                 _registered_method=True)
         self.UpdateSecret = channel.unary_unary(
                 '/shoal.api.v1.Control/UpdateSecret',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileResponse.FromString,
+                request_serializer=control_pb2.UpdateFileRequest.SerializeToString,
+                response_deserializer=control_pb2.UpdateFileResponse.FromString,
                 _registered_method=True)
         self.GetSecret = channel.unary_unary(
                 '/shoal.api.v1.Control/GetSecret',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.GetFileRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.FileView.FromString,
+                request_serializer=control_pb2.GetFileRequest.SerializeToString,
+                response_deserializer=control_pb2.FileView.FromString,
                 _registered_method=True)
         self.ListSecrets = channel.unary_unary(
                 '/shoal.api.v1.Control/ListSecrets',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListFilesRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListFilesResponse.FromString,
+                request_serializer=control_pb2.ListFilesRequest.SerializeToString,
+                response_deserializer=control_pb2.ListFilesResponse.FromString,
                 _registered_method=True)
         self.RemoveSecret = channel.unary_unary(
                 '/shoal.api.v1.Control/RemoveSecret',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileResponse.FromString,
+                request_serializer=control_pb2.RemoveFileRequest.SerializeToString,
+                response_deserializer=control_pb2.RemoveFileResponse.FromString,
                 _registered_method=True)
         self.CreateConfig = channel.unary_unary(
                 '/shoal.api.v1.Control/CreateConfig',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateFileRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.FileView.FromString,
+                request_serializer=control_pb2.CreateFileRequest.SerializeToString,
+                response_deserializer=control_pb2.FileView.FromString,
                 _registered_method=True)
         self.UpdateConfig = channel.unary_unary(
                 '/shoal.api.v1.Control/UpdateConfig',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileResponse.FromString,
+                request_serializer=control_pb2.UpdateFileRequest.SerializeToString,
+                response_deserializer=control_pb2.UpdateFileResponse.FromString,
                 _registered_method=True)
         self.GetConfig = channel.unary_unary(
                 '/shoal.api.v1.Control/GetConfig',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.GetFileRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.FileView.FromString,
+                request_serializer=control_pb2.GetFileRequest.SerializeToString,
+                response_deserializer=control_pb2.FileView.FromString,
                 _registered_method=True)
         self.ListConfigs = channel.unary_unary(
                 '/shoal.api.v1.Control/ListConfigs',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListFilesRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListFilesResponse.FromString,
+                request_serializer=control_pb2.ListFilesRequest.SerializeToString,
+                response_deserializer=control_pb2.ListFilesResponse.FromString,
                 _registered_method=True)
         self.RemoveConfig = channel.unary_unary(
                 '/shoal.api.v1.Control/RemoveConfig',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileResponse.FromString,
+                request_serializer=control_pb2.RemoveFileRequest.SerializeToString,
+                response_deserializer=control_pb2.RemoveFileResponse.FromString,
                 _registered_method=True)
         self.CreateVolume = channel.unary_unary(
                 '/shoal.api.v1.Control/CreateVolume',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateVolumeRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.FromString,
+                request_serializer=control_pb2.CreateVolumeRequest.SerializeToString,
+                response_deserializer=control_pb2.VolumeView.FromString,
                 _registered_method=True)
         self.GetVolume = channel.unary_unary(
                 '/shoal.api.v1.Control/GetVolume',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.GetVolumeRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.FromString,
+                request_serializer=control_pb2.GetVolumeRequest.SerializeToString,
+                response_deserializer=control_pb2.VolumeView.FromString,
                 _registered_method=True)
         self.ListVolumes = channel.unary_unary(
                 '/shoal.api.v1.Control/ListVolumes',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListVolumesRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListVolumesResponse.FromString,
+                request_serializer=control_pb2.ListVolumesRequest.SerializeToString,
+                response_deserializer=control_pb2.ListVolumesResponse.FromString,
                 _registered_method=True)
         self.RemoveVolume = channel.unary_unary(
                 '/shoal.api.v1.Control/RemoveVolume',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveVolumeRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveVolumesResponse.FromString,
+                request_serializer=control_pb2.RemoveVolumeRequest.SerializeToString,
+                response_deserializer=control_pb2.RemoveVolumesResponse.FromString,
                 _registered_method=True)
         self.PruneVolumes = channel.unary_unary(
                 '/shoal.api.v1.Control/PruneVolumes',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.PruneVolumesRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveVolumesResponse.FromString,
+                request_serializer=control_pb2.PruneVolumesRequest.SerializeToString,
+                response_deserializer=control_pb2.RemoveVolumesResponse.FromString,
                 _registered_method=True)
         self.MoveVolume = channel.unary_unary(
                 '/shoal.api.v1.Control/MoveVolume',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.MoveVolumeRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.FromString,
+                request_serializer=control_pb2.MoveVolumeRequest.SerializeToString,
+                response_deserializer=control_pb2.VolumeView.FromString,
                 _registered_method=True)
         self.CancelVolumeMove = channel.unary_unary(
                 '/shoal.api.v1.Control/CancelVolumeMove',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CancelVolumeMoveRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.FromString,
+                request_serializer=control_pb2.CancelVolumeMoveRequest.SerializeToString,
+                response_deserializer=control_pb2.VolumeView.FromString,
                 _registered_method=True)
 
 
@@ -339,7 +339,7 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def SteerUpdate(self, request, context):
+    def ManageUpdate(self, request, context):
         """Pauses, resumes or promotes the update that is under way. FAILED_PRECONDITION when there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -347,7 +347,7 @@ class ControlServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RebalanceService(self, request, context):
-        """Evens the service's tasks out over the nodes, or tells only what would move.
+        """Rebalances the service's tasks over the nodes; a dry run returns what would move.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -386,14 +386,14 @@ class ControlServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchServices(self, request, context):
-        """Sends the progress at once, then on each change, and ends when every service has converged or is gone.
+        """Sends the progress at once, then on each change, and ends when every service has converged or was removed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeployStack(self, request, context):
-        """Applies a whole stack: makes, changes and (with prune) removes; a plan when dry_run.
+        """Applies a whole stack: creates, updates and (with prune) removes objects; with dry_run, returns the plan.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -412,7 +412,7 @@ class ControlServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchEvents(self, request, context):
-        """What has happened, from the time asked for on as far as the manager remembers, then what happens.
+        """Streams past events from the requested time on, as far as they are kept, then new ones.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -481,7 +481,7 @@ class ControlServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RemoveManager(self, request, context):
-        """FAILED_PRECONDITION: it lives.
+        """FAILED_PRECONDITION: the manager is alive.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -494,14 +494,14 @@ class ControlServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateJoinToken(self, request, context):
-        """A token is in the answer alone: nobody can read it again.
+        """The response is the only place where the token can be read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListJoinTokens(self, request, context):
-        """Those that have not ended.
+        """Join tokens that have not expired.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -521,29 +521,29 @@ class ControlServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RotateNetworkKeys(self, request, context):
-        """Have every node make new keys for encrypted networks. FAILED_PRECONDITION while the last change is under way.
+        """Rotates every node's keys for encrypted networks. FAILED_PRECONDITION while the last rotation is in progress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetStore(self, request, context):
-        """Where the cluster's records lie: each member of etcd, and how full it is.
+        """Status of etcd: its members, and their size.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def MakeSpace(self, request, context):
-        """Forget the history of records and give its space back, so that a store that was full takes writes again. Each member
-        is blocked for a moment, up to minutes for one of gigabytes.
+    def CompactStore(self, request, context):
+        """Compacts and defragments etcd, and clears its space alarm. Each member
+        is blocked meanwhile, for up to minutes if it has gigabytes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Stats(self, request, context):
-        """What tasks use, measured again and again until the call is cancelled; the first answer takes one interval.
+        """Resource usage of tasks, measured periodically until cancelled; the first response takes one interval.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -564,14 +564,14 @@ class ControlServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Attach(self, request_iterator, context):
-        """Be at the other end of a task's own program. As AgentStreams.Attach.
+        """Attach to a task's main process. As AgentStreams.Attach.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateSecret(self, request, context):
-        """Secrets and configs. An update makes a new version and rolls the services that follow it.
+        """Secrets and configs. An update creates a new version and updates the services that follow it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -658,22 +658,22 @@ class ControlServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PruneVolumes(self, request, context):
-        """Removes every volume that no service and no live task uses.
+        """Removes all unused volumes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def MoveVolume(self, request, context):
-        """Has a local volume's data moved to another node; tasks that use it are stopped, and start there. GetVolume tells how far it
-        is. FAILED_PRECONDITION: it cannot be moved as things are.
+        """Moves a local volume's data to another node; tasks that use it are stopped, and start there. GetVolume reports the
+        progress. FAILED_PRECONDITION: it cannot be moved now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelVolumeMove(self, request, context):
-        """Its tasks start where the data was. FAILED_PRECONDITION: it is not being moved.
+        """Cancels a move; tasks start where the data was. FAILED_PRECONDITION: it is not being moved.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -684,278 +684,278 @@ def add_ControlServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'CreateService': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateService,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateServiceRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateServiceResponse.SerializeToString,
+                    request_deserializer=control_pb2.CreateServiceRequest.FromString,
+                    response_serializer=control_pb2.CreateServiceResponse.SerializeToString,
             ),
             'UpdateService': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateService,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateServiceRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateServiceResponse.SerializeToString,
+                    request_deserializer=control_pb2.UpdateServiceRequest.FromString,
+                    response_serializer=control_pb2.UpdateServiceResponse.SerializeToString,
             ),
             'ScaleServices': grpc.unary_unary_rpc_method_handler(
                     servicer.ScaleServices,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ScaleServicesRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ScaleServicesResponse.SerializeToString,
+                    request_deserializer=control_pb2.ScaleServicesRequest.FromString,
+                    response_serializer=control_pb2.ScaleServicesResponse.SerializeToString,
             ),
-            'SteerUpdate': grpc.unary_unary_rpc_method_handler(
-                    servicer.SteerUpdate,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.SteerUpdateRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateServiceResponse.SerializeToString,
+            'ManageUpdate': grpc.unary_unary_rpc_method_handler(
+                    servicer.ManageUpdate,
+                    request_deserializer=control_pb2.ManageUpdateRequest.FromString,
+                    response_serializer=control_pb2.UpdateServiceResponse.SerializeToString,
             ),
             'RebalanceService': grpc.unary_unary_rpc_method_handler(
                     servicer.RebalanceService,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RebalanceServiceRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RebalanceServiceResponse.SerializeToString,
+                    request_deserializer=control_pb2.RebalanceServiceRequest.FromString,
+                    response_serializer=control_pb2.RebalanceServiceResponse.SerializeToString,
             ),
             'ListRevisions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRevisions,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListRevisionsRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListRevisionsResponse.SerializeToString,
+                    request_deserializer=control_pb2.ListRevisionsRequest.FromString,
+                    response_serializer=control_pb2.ListRevisionsResponse.SerializeToString,
             ),
             'RollbackService': grpc.unary_unary_rpc_method_handler(
                     servicer.RollbackService,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RollbackServiceRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateServiceResponse.SerializeToString,
+                    request_deserializer=control_pb2.RollbackServiceRequest.FromString,
+                    response_serializer=control_pb2.UpdateServiceResponse.SerializeToString,
             ),
             'RemoveService': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveService,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveServiceRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveServiceResponse.SerializeToString,
+                    request_deserializer=control_pb2.RemoveServiceRequest.FromString,
+                    response_serializer=control_pb2.RemoveServiceResponse.SerializeToString,
             ),
             'GetService': grpc.unary_unary_rpc_method_handler(
                     servicer.GetService,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.GetServiceRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ServiceView.SerializeToString,
+                    request_deserializer=control_pb2.GetServiceRequest.FromString,
+                    response_serializer=control_pb2.ServiceView.SerializeToString,
             ),
             'ListServices': grpc.unary_unary_rpc_method_handler(
                     servicer.ListServices,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListServicesRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListServicesResponse.SerializeToString,
+                    request_deserializer=control_pb2.ListServicesRequest.FromString,
+                    response_serializer=control_pb2.ListServicesResponse.SerializeToString,
             ),
             'WatchServices': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchServices,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.WatchServicesRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ServicesProgress.SerializeToString,
+                    request_deserializer=control_pb2.WatchServicesRequest.FromString,
+                    response_serializer=control_pb2.ServicesProgress.SerializeToString,
             ),
             'DeployStack': grpc.unary_unary_rpc_method_handler(
                     servicer.DeployStack,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.DeployStackRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.DeployStackResponse.SerializeToString,
+                    request_deserializer=control_pb2.DeployStackRequest.FromString,
+                    response_serializer=control_pb2.DeployStackResponse.SerializeToString,
             ),
             'RemoveStack': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveStack,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveStackRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveStackResponse.SerializeToString,
+                    request_deserializer=control_pb2.RemoveStackRequest.FromString,
+                    response_serializer=control_pb2.RemoveStackResponse.SerializeToString,
             ),
             'ListTasks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTasks,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListTasksRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListTasksResponse.SerializeToString,
+                    request_deserializer=control_pb2.ListTasksRequest.FromString,
+                    response_serializer=control_pb2.ListTasksResponse.SerializeToString,
             ),
             'WatchEvents': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchEvents,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.WatchEventsRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.WatchEventsResponse.SerializeToString,
+                    request_deserializer=control_pb2.WatchEventsRequest.FromString,
+                    response_serializer=control_pb2.WatchEventsResponse.SerializeToString,
             ),
             'GetNode': grpc.unary_unary_rpc_method_handler(
                     servicer.GetNode,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.GetNodeRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.NodeView.SerializeToString,
+                    request_deserializer=control_pb2.GetNodeRequest.FromString,
+                    response_serializer=control_pb2.NodeView.SerializeToString,
             ),
             'ListNodes': grpc.unary_unary_rpc_method_handler(
                     servicer.ListNodes,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListNodesRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListNodesResponse.SerializeToString,
+                    request_deserializer=control_pb2.ListNodesRequest.FromString,
+                    response_serializer=control_pb2.ListNodesResponse.SerializeToString,
             ),
             'UpdateNode': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateNode,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateNodeRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.NodeView.SerializeToString,
+                    request_deserializer=control_pb2.UpdateNodeRequest.FromString,
+                    response_serializer=control_pb2.NodeView.SerializeToString,
             ),
             'RemoveNode': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveNode,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveNodeRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveNodeResponse.SerializeToString,
+                    request_deserializer=control_pb2.RemoveNodeRequest.FromString,
+                    response_serializer=control_pb2.RemoveNodeResponse.SerializeToString,
             ),
             'CreateNetwork': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateNetwork,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateNetworkRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateNetworkResponse.SerializeToString,
+                    request_deserializer=control_pb2.CreateNetworkRequest.FromString,
+                    response_serializer=control_pb2.CreateNetworkResponse.SerializeToString,
             ),
             'GetNetwork': grpc.unary_unary_rpc_method_handler(
                     servicer.GetNetwork,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.GetNetworkRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.NetworkView.SerializeToString,
+                    request_deserializer=control_pb2.GetNetworkRequest.FromString,
+                    response_serializer=control_pb2.NetworkView.SerializeToString,
             ),
             'ListNetworks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListNetworks,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListNetworksRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListNetworksResponse.SerializeToString,
+                    request_deserializer=control_pb2.ListNetworksRequest.FromString,
+                    response_serializer=control_pb2.ListNetworksResponse.SerializeToString,
             ),
             'RemoveNetwork': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveNetwork,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveNetworkRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveNetworkResponse.SerializeToString,
+                    request_deserializer=control_pb2.RemoveNetworkRequest.FromString,
+                    response_serializer=control_pb2.RemoveNetworkResponse.SerializeToString,
             ),
             'CheckNetwork': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckNetwork,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CheckNetworkRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CheckNetworkResponse.SerializeToString,
+                    request_deserializer=control_pb2.CheckNetworkRequest.FromString,
+                    response_serializer=control_pb2.CheckNetworkResponse.SerializeToString,
             ),
             'ListManagers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListManagers,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListManagersRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListManagersResponse.SerializeToString,
+                    request_deserializer=control_pb2.ListManagersRequest.FromString,
+                    response_serializer=control_pb2.ListManagersResponse.SerializeToString,
             ),
             'RemoveManager': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveManager,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveManagerRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveManagerResponse.SerializeToString,
+                    request_deserializer=control_pb2.RemoveManagerRequest.FromString,
+                    response_serializer=control_pb2.RemoveManagerResponse.SerializeToString,
             ),
             'GetCluster': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCluster,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.GetClusterRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.SerializeToString,
+                    request_deserializer=control_pb2.GetClusterRequest.FromString,
+                    response_serializer=control_pb2.ClusterView.SerializeToString,
             ),
             'CreateJoinToken': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateJoinToken,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenResponse.SerializeToString,
+                    request_deserializer=control_pb2.CreateJoinTokenRequest.FromString,
+                    response_serializer=control_pb2.CreateJoinTokenResponse.SerializeToString,
             ),
             'ListJoinTokens': grpc.unary_unary_rpc_method_handler(
                     servicer.ListJoinTokens,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListJoinTokensRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListJoinTokensResponse.SerializeToString,
+                    request_deserializer=control_pb2.ListJoinTokensRequest.FromString,
+                    response_serializer=control_pb2.ListJoinTokensResponse.SerializeToString,
             ),
             'RemoveJoinTokens': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveJoinTokens,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveJoinTokensRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveJoinTokensResponse.SerializeToString,
+                    request_deserializer=control_pb2.RemoveJoinTokensRequest.FromString,
+                    response_serializer=control_pb2.RemoveJoinTokensResponse.SerializeToString,
             ),
             'RotateJoinTokens': grpc.unary_unary_rpc_method_handler(
                     servicer.RotateJoinTokens,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenResponse.SerializeToString,
+                    request_deserializer=control_pb2.CreateJoinTokenRequest.FromString,
+                    response_serializer=control_pb2.CreateJoinTokenResponse.SerializeToString,
             ),
             'RotateNetworkKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.RotateNetworkKeys,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RotateNetworkKeysRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.SerializeToString,
+                    request_deserializer=control_pb2.RotateNetworkKeysRequest.FromString,
+                    response_serializer=control_pb2.ClusterView.SerializeToString,
             ),
             'GetStore': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStore,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.GetStoreRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.StoreView.SerializeToString,
+                    request_deserializer=control_pb2.GetStoreRequest.FromString,
+                    response_serializer=control_pb2.StoreView.SerializeToString,
             ),
-            'MakeSpace': grpc.unary_unary_rpc_method_handler(
-                    servicer.MakeSpace,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.MakeSpaceRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.StoreView.SerializeToString,
+            'CompactStore': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompactStore,
+                    request_deserializer=control_pb2.CompactStoreRequest.FromString,
+                    response_serializer=control_pb2.StoreView.SerializeToString,
             ),
             'Stats': grpc.unary_stream_rpc_method_handler(
                     servicer.Stats,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.StatsRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.StatsResponse.SerializeToString,
+                    request_deserializer=control_pb2.StatsRequest.FromString,
+                    response_serializer=control_pb2.StatsResponse.SerializeToString,
             ),
             'Logs': grpc.unary_stream_rpc_method_handler(
                     servicer.Logs,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.LogsRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.LogsResponse.SerializeToString,
+                    request_deserializer=control_pb2.LogsRequest.FromString,
+                    response_serializer=control_pb2.LogsResponse.SerializeToString,
             ),
             'Exec': grpc.stream_stream_rpc_method_handler(
                     servicer.Exec,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.SerializeToString,
+                    request_deserializer=streams_pb2.ExecInput.FromString,
+                    response_serializer=streams_pb2.ExecOutput.SerializeToString,
             ),
             'Attach': grpc.stream_stream_rpc_method_handler(
                     servicer.Attach,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.SerializeToString,
+                    request_deserializer=streams_pb2.ExecInput.FromString,
+                    response_serializer=streams_pb2.ExecOutput.SerializeToString,
             ),
             'CreateSecret': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateSecret,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateFileRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.FileView.SerializeToString,
+                    request_deserializer=control_pb2.CreateFileRequest.FromString,
+                    response_serializer=control_pb2.FileView.SerializeToString,
             ),
             'UpdateSecret': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateSecret,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileResponse.SerializeToString,
+                    request_deserializer=control_pb2.UpdateFileRequest.FromString,
+                    response_serializer=control_pb2.UpdateFileResponse.SerializeToString,
             ),
             'GetSecret': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSecret,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.GetFileRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.FileView.SerializeToString,
+                    request_deserializer=control_pb2.GetFileRequest.FromString,
+                    response_serializer=control_pb2.FileView.SerializeToString,
             ),
             'ListSecrets': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSecrets,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListFilesRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListFilesResponse.SerializeToString,
+                    request_deserializer=control_pb2.ListFilesRequest.FromString,
+                    response_serializer=control_pb2.ListFilesResponse.SerializeToString,
             ),
             'RemoveSecret': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveSecret,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileResponse.SerializeToString,
+                    request_deserializer=control_pb2.RemoveFileRequest.FromString,
+                    response_serializer=control_pb2.RemoveFileResponse.SerializeToString,
             ),
             'CreateConfig': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateConfig,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateFileRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.FileView.SerializeToString,
+                    request_deserializer=control_pb2.CreateFileRequest.FromString,
+                    response_serializer=control_pb2.FileView.SerializeToString,
             ),
             'UpdateConfig': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateConfig,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileResponse.SerializeToString,
+                    request_deserializer=control_pb2.UpdateFileRequest.FromString,
+                    response_serializer=control_pb2.UpdateFileResponse.SerializeToString,
             ),
             'GetConfig': grpc.unary_unary_rpc_method_handler(
                     servicer.GetConfig,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.GetFileRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.FileView.SerializeToString,
+                    request_deserializer=control_pb2.GetFileRequest.FromString,
+                    response_serializer=control_pb2.FileView.SerializeToString,
             ),
             'ListConfigs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListConfigs,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListFilesRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListFilesResponse.SerializeToString,
+                    request_deserializer=control_pb2.ListFilesRequest.FromString,
+                    response_serializer=control_pb2.ListFilesResponse.SerializeToString,
             ),
             'RemoveConfig': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveConfig,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileResponse.SerializeToString,
+                    request_deserializer=control_pb2.RemoveFileRequest.FromString,
+                    response_serializer=control_pb2.RemoveFileResponse.SerializeToString,
             ),
             'CreateVolume': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateVolume,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateVolumeRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.SerializeToString,
+                    request_deserializer=control_pb2.CreateVolumeRequest.FromString,
+                    response_serializer=control_pb2.VolumeView.SerializeToString,
             ),
             'GetVolume': grpc.unary_unary_rpc_method_handler(
                     servicer.GetVolume,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.GetVolumeRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.SerializeToString,
+                    request_deserializer=control_pb2.GetVolumeRequest.FromString,
+                    response_serializer=control_pb2.VolumeView.SerializeToString,
             ),
             'ListVolumes': grpc.unary_unary_rpc_method_handler(
                     servicer.ListVolumes,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListVolumesRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListVolumesResponse.SerializeToString,
+                    request_deserializer=control_pb2.ListVolumesRequest.FromString,
+                    response_serializer=control_pb2.ListVolumesResponse.SerializeToString,
             ),
             'RemoveVolume': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveVolume,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveVolumeRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveVolumesResponse.SerializeToString,
+                    request_deserializer=control_pb2.RemoveVolumeRequest.FromString,
+                    response_serializer=control_pb2.RemoveVolumesResponse.SerializeToString,
             ),
             'PruneVolumes': grpc.unary_unary_rpc_method_handler(
                     servicer.PruneVolumes,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.PruneVolumesRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveVolumesResponse.SerializeToString,
+                    request_deserializer=control_pb2.PruneVolumesRequest.FromString,
+                    response_serializer=control_pb2.RemoveVolumesResponse.SerializeToString,
             ),
             'MoveVolume': grpc.unary_unary_rpc_method_handler(
                     servicer.MoveVolume,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.MoveVolumeRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.SerializeToString,
+                    request_deserializer=control_pb2.MoveVolumeRequest.FromString,
+                    response_serializer=control_pb2.VolumeView.SerializeToString,
             ),
             'CancelVolumeMove': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelVolumeMove,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CancelVolumeMoveRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.SerializeToString,
+                    request_deserializer=control_pb2.CancelVolumeMoveRequest.FromString,
+                    response_serializer=control_pb2.VolumeView.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -986,8 +986,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/CreateService',
-            shoal_dot_api_dot_v1_dot_control__pb2.CreateServiceRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.CreateServiceResponse.FromString,
+            control_pb2.CreateServiceRequest.SerializeToString,
+            control_pb2.CreateServiceResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1013,8 +1013,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/UpdateService',
-            shoal_dot_api_dot_v1_dot_control__pb2.UpdateServiceRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.UpdateServiceResponse.FromString,
+            control_pb2.UpdateServiceRequest.SerializeToString,
+            control_pb2.UpdateServiceResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1040,8 +1040,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/ScaleServices',
-            shoal_dot_api_dot_v1_dot_control__pb2.ScaleServicesRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.ScaleServicesResponse.FromString,
+            control_pb2.ScaleServicesRequest.SerializeToString,
+            control_pb2.ScaleServicesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1053,7 +1053,7 @@ class Control:
             _registered_method=True)
 
     @staticmethod
-    def SteerUpdate(request,
+    def ManageUpdate(request,
             target,
             options=(),
             channel_credentials=None,
@@ -1066,9 +1066,9 @@ class Control:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/shoal.api.v1.Control/SteerUpdate',
-            shoal_dot_api_dot_v1_dot_control__pb2.SteerUpdateRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.UpdateServiceResponse.FromString,
+            '/shoal.api.v1.Control/ManageUpdate',
+            control_pb2.ManageUpdateRequest.SerializeToString,
+            control_pb2.UpdateServiceResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1094,8 +1094,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/RebalanceService',
-            shoal_dot_api_dot_v1_dot_control__pb2.RebalanceServiceRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.RebalanceServiceResponse.FromString,
+            control_pb2.RebalanceServiceRequest.SerializeToString,
+            control_pb2.RebalanceServiceResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1121,8 +1121,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/ListRevisions',
-            shoal_dot_api_dot_v1_dot_control__pb2.ListRevisionsRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.ListRevisionsResponse.FromString,
+            control_pb2.ListRevisionsRequest.SerializeToString,
+            control_pb2.ListRevisionsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1148,8 +1148,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/RollbackService',
-            shoal_dot_api_dot_v1_dot_control__pb2.RollbackServiceRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.UpdateServiceResponse.FromString,
+            control_pb2.RollbackServiceRequest.SerializeToString,
+            control_pb2.UpdateServiceResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1175,8 +1175,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/RemoveService',
-            shoal_dot_api_dot_v1_dot_control__pb2.RemoveServiceRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.RemoveServiceResponse.FromString,
+            control_pb2.RemoveServiceRequest.SerializeToString,
+            control_pb2.RemoveServiceResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1202,8 +1202,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/GetService',
-            shoal_dot_api_dot_v1_dot_control__pb2.GetServiceRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.ServiceView.FromString,
+            control_pb2.GetServiceRequest.SerializeToString,
+            control_pb2.ServiceView.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1229,8 +1229,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/ListServices',
-            shoal_dot_api_dot_v1_dot_control__pb2.ListServicesRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.ListServicesResponse.FromString,
+            control_pb2.ListServicesRequest.SerializeToString,
+            control_pb2.ListServicesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1256,8 +1256,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/WatchServices',
-            shoal_dot_api_dot_v1_dot_control__pb2.WatchServicesRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.ServicesProgress.FromString,
+            control_pb2.WatchServicesRequest.SerializeToString,
+            control_pb2.ServicesProgress.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1283,8 +1283,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/DeployStack',
-            shoal_dot_api_dot_v1_dot_control__pb2.DeployStackRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.DeployStackResponse.FromString,
+            control_pb2.DeployStackRequest.SerializeToString,
+            control_pb2.DeployStackResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1310,8 +1310,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/RemoveStack',
-            shoal_dot_api_dot_v1_dot_control__pb2.RemoveStackRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.RemoveStackResponse.FromString,
+            control_pb2.RemoveStackRequest.SerializeToString,
+            control_pb2.RemoveStackResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1337,8 +1337,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/ListTasks',
-            shoal_dot_api_dot_v1_dot_control__pb2.ListTasksRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.ListTasksResponse.FromString,
+            control_pb2.ListTasksRequest.SerializeToString,
+            control_pb2.ListTasksResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1364,8 +1364,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/WatchEvents',
-            shoal_dot_api_dot_v1_dot_control__pb2.WatchEventsRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.WatchEventsResponse.FromString,
+            control_pb2.WatchEventsRequest.SerializeToString,
+            control_pb2.WatchEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1391,8 +1391,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/GetNode',
-            shoal_dot_api_dot_v1_dot_control__pb2.GetNodeRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.NodeView.FromString,
+            control_pb2.GetNodeRequest.SerializeToString,
+            control_pb2.NodeView.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1418,8 +1418,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/ListNodes',
-            shoal_dot_api_dot_v1_dot_control__pb2.ListNodesRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.ListNodesResponse.FromString,
+            control_pb2.ListNodesRequest.SerializeToString,
+            control_pb2.ListNodesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1445,8 +1445,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/UpdateNode',
-            shoal_dot_api_dot_v1_dot_control__pb2.UpdateNodeRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.NodeView.FromString,
+            control_pb2.UpdateNodeRequest.SerializeToString,
+            control_pb2.NodeView.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1472,8 +1472,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/RemoveNode',
-            shoal_dot_api_dot_v1_dot_control__pb2.RemoveNodeRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.RemoveNodeResponse.FromString,
+            control_pb2.RemoveNodeRequest.SerializeToString,
+            control_pb2.RemoveNodeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1499,8 +1499,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/CreateNetwork',
-            shoal_dot_api_dot_v1_dot_control__pb2.CreateNetworkRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.CreateNetworkResponse.FromString,
+            control_pb2.CreateNetworkRequest.SerializeToString,
+            control_pb2.CreateNetworkResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1526,8 +1526,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/GetNetwork',
-            shoal_dot_api_dot_v1_dot_control__pb2.GetNetworkRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.NetworkView.FromString,
+            control_pb2.GetNetworkRequest.SerializeToString,
+            control_pb2.NetworkView.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1553,8 +1553,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/ListNetworks',
-            shoal_dot_api_dot_v1_dot_control__pb2.ListNetworksRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.ListNetworksResponse.FromString,
+            control_pb2.ListNetworksRequest.SerializeToString,
+            control_pb2.ListNetworksResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1580,8 +1580,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/RemoveNetwork',
-            shoal_dot_api_dot_v1_dot_control__pb2.RemoveNetworkRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.RemoveNetworkResponse.FromString,
+            control_pb2.RemoveNetworkRequest.SerializeToString,
+            control_pb2.RemoveNetworkResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1607,8 +1607,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/CheckNetwork',
-            shoal_dot_api_dot_v1_dot_control__pb2.CheckNetworkRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.CheckNetworkResponse.FromString,
+            control_pb2.CheckNetworkRequest.SerializeToString,
+            control_pb2.CheckNetworkResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1634,8 +1634,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/ListManagers',
-            shoal_dot_api_dot_v1_dot_control__pb2.ListManagersRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.ListManagersResponse.FromString,
+            control_pb2.ListManagersRequest.SerializeToString,
+            control_pb2.ListManagersResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1661,8 +1661,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/RemoveManager',
-            shoal_dot_api_dot_v1_dot_control__pb2.RemoveManagerRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.RemoveManagerResponse.FromString,
+            control_pb2.RemoveManagerRequest.SerializeToString,
+            control_pb2.RemoveManagerResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1688,8 +1688,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/GetCluster',
-            shoal_dot_api_dot_v1_dot_control__pb2.GetClusterRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.FromString,
+            control_pb2.GetClusterRequest.SerializeToString,
+            control_pb2.ClusterView.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1715,8 +1715,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/CreateJoinToken',
-            shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenResponse.FromString,
+            control_pb2.CreateJoinTokenRequest.SerializeToString,
+            control_pb2.CreateJoinTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1742,8 +1742,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/ListJoinTokens',
-            shoal_dot_api_dot_v1_dot_control__pb2.ListJoinTokensRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.ListJoinTokensResponse.FromString,
+            control_pb2.ListJoinTokensRequest.SerializeToString,
+            control_pb2.ListJoinTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1769,8 +1769,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/RemoveJoinTokens',
-            shoal_dot_api_dot_v1_dot_control__pb2.RemoveJoinTokensRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.RemoveJoinTokensResponse.FromString,
+            control_pb2.RemoveJoinTokensRequest.SerializeToString,
+            control_pb2.RemoveJoinTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1796,8 +1796,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/RotateJoinTokens',
-            shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenResponse.FromString,
+            control_pb2.CreateJoinTokenRequest.SerializeToString,
+            control_pb2.CreateJoinTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1823,8 +1823,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/RotateNetworkKeys',
-            shoal_dot_api_dot_v1_dot_control__pb2.RotateNetworkKeysRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.FromString,
+            control_pb2.RotateNetworkKeysRequest.SerializeToString,
+            control_pb2.ClusterView.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1850,8 +1850,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/GetStore',
-            shoal_dot_api_dot_v1_dot_control__pb2.GetStoreRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.StoreView.FromString,
+            control_pb2.GetStoreRequest.SerializeToString,
+            control_pb2.StoreView.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1863,7 +1863,7 @@ class Control:
             _registered_method=True)
 
     @staticmethod
-    def MakeSpace(request,
+    def CompactStore(request,
             target,
             options=(),
             channel_credentials=None,
@@ -1876,9 +1876,9 @@ class Control:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/shoal.api.v1.Control/MakeSpace',
-            shoal_dot_api_dot_v1_dot_control__pb2.MakeSpaceRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.StoreView.FromString,
+            '/shoal.api.v1.Control/CompactStore',
+            control_pb2.CompactStoreRequest.SerializeToString,
+            control_pb2.StoreView.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1904,8 +1904,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/Stats',
-            shoal_dot_api_dot_v1_dot_control__pb2.StatsRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.StatsResponse.FromString,
+            control_pb2.StatsRequest.SerializeToString,
+            control_pb2.StatsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1931,8 +1931,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/Logs',
-            shoal_dot_api_dot_v1_dot_control__pb2.LogsRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.LogsResponse.FromString,
+            control_pb2.LogsRequest.SerializeToString,
+            control_pb2.LogsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1958,8 +1958,8 @@ class Control:
             request_iterator,
             target,
             '/shoal.api.v1.Control/Exec',
-            shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
-            shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
+            streams_pb2.ExecInput.SerializeToString,
+            streams_pb2.ExecOutput.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1985,8 +1985,8 @@ class Control:
             request_iterator,
             target,
             '/shoal.api.v1.Control/Attach',
-            shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
-            shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
+            streams_pb2.ExecInput.SerializeToString,
+            streams_pb2.ExecOutput.FromString,
             options,
             channel_credentials,
             insecure,
@@ -2012,8 +2012,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/CreateSecret',
-            shoal_dot_api_dot_v1_dot_control__pb2.CreateFileRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.FileView.FromString,
+            control_pb2.CreateFileRequest.SerializeToString,
+            control_pb2.FileView.FromString,
             options,
             channel_credentials,
             insecure,
@@ -2039,8 +2039,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/UpdateSecret',
-            shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileResponse.FromString,
+            control_pb2.UpdateFileRequest.SerializeToString,
+            control_pb2.UpdateFileResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -2066,8 +2066,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/GetSecret',
-            shoal_dot_api_dot_v1_dot_control__pb2.GetFileRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.FileView.FromString,
+            control_pb2.GetFileRequest.SerializeToString,
+            control_pb2.FileView.FromString,
             options,
             channel_credentials,
             insecure,
@@ -2093,8 +2093,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/ListSecrets',
-            shoal_dot_api_dot_v1_dot_control__pb2.ListFilesRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.ListFilesResponse.FromString,
+            control_pb2.ListFilesRequest.SerializeToString,
+            control_pb2.ListFilesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -2120,8 +2120,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/RemoveSecret',
-            shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileResponse.FromString,
+            control_pb2.RemoveFileRequest.SerializeToString,
+            control_pb2.RemoveFileResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -2147,8 +2147,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/CreateConfig',
-            shoal_dot_api_dot_v1_dot_control__pb2.CreateFileRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.FileView.FromString,
+            control_pb2.CreateFileRequest.SerializeToString,
+            control_pb2.FileView.FromString,
             options,
             channel_credentials,
             insecure,
@@ -2174,8 +2174,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/UpdateConfig',
-            shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileResponse.FromString,
+            control_pb2.UpdateFileRequest.SerializeToString,
+            control_pb2.UpdateFileResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -2201,8 +2201,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/GetConfig',
-            shoal_dot_api_dot_v1_dot_control__pb2.GetFileRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.FileView.FromString,
+            control_pb2.GetFileRequest.SerializeToString,
+            control_pb2.FileView.FromString,
             options,
             channel_credentials,
             insecure,
@@ -2228,8 +2228,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/ListConfigs',
-            shoal_dot_api_dot_v1_dot_control__pb2.ListFilesRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.ListFilesResponse.FromString,
+            control_pb2.ListFilesRequest.SerializeToString,
+            control_pb2.ListFilesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -2255,8 +2255,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/RemoveConfig',
-            shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileResponse.FromString,
+            control_pb2.RemoveFileRequest.SerializeToString,
+            control_pb2.RemoveFileResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -2282,8 +2282,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/CreateVolume',
-            shoal_dot_api_dot_v1_dot_control__pb2.CreateVolumeRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.FromString,
+            control_pb2.CreateVolumeRequest.SerializeToString,
+            control_pb2.VolumeView.FromString,
             options,
             channel_credentials,
             insecure,
@@ -2309,8 +2309,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/GetVolume',
-            shoal_dot_api_dot_v1_dot_control__pb2.GetVolumeRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.FromString,
+            control_pb2.GetVolumeRequest.SerializeToString,
+            control_pb2.VolumeView.FromString,
             options,
             channel_credentials,
             insecure,
@@ -2336,8 +2336,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/ListVolumes',
-            shoal_dot_api_dot_v1_dot_control__pb2.ListVolumesRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.ListVolumesResponse.FromString,
+            control_pb2.ListVolumesRequest.SerializeToString,
+            control_pb2.ListVolumesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -2363,8 +2363,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/RemoveVolume',
-            shoal_dot_api_dot_v1_dot_control__pb2.RemoveVolumeRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.RemoveVolumesResponse.FromString,
+            control_pb2.RemoveVolumeRequest.SerializeToString,
+            control_pb2.RemoveVolumesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -2390,8 +2390,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/PruneVolumes',
-            shoal_dot_api_dot_v1_dot_control__pb2.PruneVolumesRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.RemoveVolumesResponse.FromString,
+            control_pb2.PruneVolumesRequest.SerializeToString,
+            control_pb2.RemoveVolumesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -2417,8 +2417,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/MoveVolume',
-            shoal_dot_api_dot_v1_dot_control__pb2.MoveVolumeRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.FromString,
+            control_pb2.MoveVolumeRequest.SerializeToString,
+            control_pb2.VolumeView.FromString,
             options,
             channel_credentials,
             insecure,
@@ -2444,8 +2444,8 @@ class Control:
             request,
             target,
             '/shoal.api.v1.Control/CancelVolumeMove',
-            shoal_dot_api_dot_v1_dot_control__pb2.CancelVolumeMoveRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.FromString,
+            control_pb2.CancelVolumeMoveRequest.SerializeToString,
+            control_pb2.VolumeView.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,10 +40,10 @@ class ControlStub:
     CreateService: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateServiceRequest, _control_pb2.CreateServiceResponse]
     UpdateService: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateServiceRequest, _control_pb2.UpdateServiceResponse]
     ScaleServices: _grpc.UnaryUnaryMultiCallable[_control_pb2.ScaleServicesRequest, _control_pb2.ScaleServicesResponse]
-    SteerUpdate: _grpc.UnaryUnaryMultiCallable[_control_pb2.SteerUpdateRequest, _control_pb2.UpdateServiceResponse]
+    ManageUpdate: _grpc.UnaryUnaryMultiCallable[_control_pb2.ManageUpdateRequest, _control_pb2.UpdateServiceResponse]
     """Pauses, resumes or promotes the update that is under way. FAILED_PRECONDITION when there is none."""
     RebalanceService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RebalanceServiceRequest, _control_pb2.RebalanceServiceResponse]
-    """Evens the service's tasks out over the nodes, or tells only what would move."""
+    """Rebalances the service's tasks over the nodes; a dry run returns what would move."""
     ListRevisions: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListRevisionsRequest, _control_pb2.ListRevisionsResponse]
     """The revisions that are kept, the newest first."""
     RollbackService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RollbackServiceRequest, _control_pb2.UpdateServiceResponse]
@@ -52,13 +52,13 @@ class ControlStub:
     GetService: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetServiceRequest, _control_pb2.ServiceView]
     ListServices: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListServicesRequest, _control_pb2.ListServicesResponse]
     WatchServices: _grpc.UnaryStreamMultiCallable[_control_pb2.WatchServicesRequest, _control_pb2.ServicesProgress]
-    """Sends the progress at once, then on each change, and ends when every service has converged or is gone."""
+    """Sends the progress at once, then on each change, and ends when every service has converged or was removed."""
     DeployStack: _grpc.UnaryUnaryMultiCallable[_control_pb2.DeployStackRequest, _control_pb2.DeployStackResponse]
-    """Applies a whole stack: makes, changes and (with prune) removes; a plan when dry_run."""
+    """Applies a whole stack: creates, updates and (with prune) removes objects; with dry_run, returns the plan."""
     RemoveStack: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveStackRequest, _control_pb2.RemoveStackResponse]
     ListTasks: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListTasksRequest, _control_pb2.ListTasksResponse]
     WatchEvents: _grpc.UnaryStreamMultiCallable[_control_pb2.WatchEventsRequest, _control_pb2.WatchEventsResponse]
-    """What has happened, from the time asked for on as far as the manager remembers, then what happens."""
+    """Streams past events from the requested time on, as far as they are kept, then new ones."""
     GetNode: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetNodeRequest, _control_pb2.NodeView]
     ListNodes: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListNodesRequest, _control_pb2.ListNodesResponse]
     UpdateNode: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateNodeRequest, _control_pb2.NodeView]
@@ -72,33 +72,33 @@ class ControlStub:
     """Nodes probe each other, and the ports that are published. Takes a few seconds."""
     ListManagers: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListManagersRequest, _control_pb2.ListManagersResponse]
     RemoveManager: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveManagerRequest, _control_pb2.RemoveManagerResponse]
-    """FAILED_PRECONDITION: it lives."""
+    """FAILED_PRECONDITION: the manager is alive."""
     GetCluster: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetClusterRequest, _control_pb2.ClusterView]
     CreateJoinToken: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateJoinTokenRequest, _control_pb2.CreateJoinTokenResponse]
-    """A token is in the answer alone: nobody can read it again."""
+    """The response is the only place where the token can be read."""
     ListJoinTokens: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListJoinTokensRequest, _control_pb2.ListJoinTokensResponse]
-    """Those that have not ended."""
+    """Join tokens that have not expired."""
     RemoveJoinTokens: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveJoinTokensRequest, _control_pb2.RemoveJoinTokensResponse]
     RotateJoinTokens: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateJoinTokenRequest, _control_pb2.CreateJoinTokenResponse]
     """Removes all of them and creates one."""
     RotateNetworkKeys: _grpc.UnaryUnaryMultiCallable[_control_pb2.RotateNetworkKeysRequest, _control_pb2.ClusterView]
-    """Have every node make new keys for encrypted networks. FAILED_PRECONDITION while the last change is under way."""
+    """Rotates every node's keys for encrypted networks. FAILED_PRECONDITION while the last rotation is in progress."""
     GetStore: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetStoreRequest, _control_pb2.StoreView]
-    """Where the cluster's records lie: each member of etcd, and how full it is."""
-    MakeSpace: _grpc.UnaryUnaryMultiCallable[_control_pb2.MakeSpaceRequest, _control_pb2.StoreView]
-    """Forget the history of records and give its space back, so that a store that was full takes writes again. Each member
-    is blocked for a moment, up to minutes for one of gigabytes.
+    """Status of etcd: its members, and their size."""
+    CompactStore: _grpc.UnaryUnaryMultiCallable[_control_pb2.CompactStoreRequest, _control_pb2.StoreView]
+    """Compacts and defragments etcd, and clears its space alarm. Each member
+    is blocked meanwhile, for up to minutes if it has gigabytes.
     """
     Stats: _grpc.UnaryStreamMultiCallable[_control_pb2.StatsRequest, _control_pb2.StatsResponse]
-    """What tasks use, measured again and again until the call is cancelled; the first answer takes one interval."""
+    """Resource usage of tasks, measured periodically until cancelled; the first response takes one interval."""
     Logs: _grpc.UnaryStreamMultiCallable[_control_pb2.LogsRequest, _control_pb2.LogsResponse]
     """The logs of a service's or a task's containers, on whatever nodes they are."""
     Exec: _grpc.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]
     """Run a program in a task's container, wherever that is. As AgentStreams.Exec."""
     Attach: _grpc.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]
-    """Be at the other end of a task's own program. As AgentStreams.Attach."""
+    """Attach to a task's main process. As AgentStreams.Attach."""
     CreateSecret: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateFileRequest, _control_pb2.FileView]
-    """Secrets and configs. An update makes a new version and rolls the services that follow it."""
+    """Secrets and configs. An update creates a new version and updates the services that follow it."""
     UpdateSecret: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateFileRequest, _control_pb2.UpdateFileResponse]
     GetSecret: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetFileRequest, _control_pb2.FileView]
     ListSecrets: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListFilesRequest, _control_pb2.ListFilesResponse]
@@ -115,13 +115,13 @@ class ControlStub:
     RemoveVolume: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveVolumeRequest, _control_pb2.RemoveVolumesResponse]
     """FAILED_PRECONDITION while a service uses it. Data on nodes that are away is deleted when they are back."""
     PruneVolumes: _grpc.UnaryUnaryMultiCallable[_control_pb2.PruneVolumesRequest, _control_pb2.RemoveVolumesResponse]
-    """Removes every volume that no service and no live task uses."""
+    """Removes all unused volumes."""
     MoveVolume: _grpc.UnaryUnaryMultiCallable[_control_pb2.MoveVolumeRequest, _control_pb2.VolumeView]
-    """Has a local volume's data moved to another node; tasks that use it are stopped, and start there. GetVolume tells how far it
-    is. FAILED_PRECONDITION: it cannot be moved as things are.
+    """Moves a local volume's data to another node; tasks that use it are stopped, and start there. GetVolume reports the
+    progress. FAILED_PRECONDITION: it cannot be moved now.
     """
     CancelVolumeMove: _grpc.UnaryUnaryMultiCallable[_control_pb2.CancelVolumeMoveRequest, _control_pb2.VolumeView]
-    """Its tasks start where the data was. FAILED_PRECONDITION: it is not being moved."""
+    """Cancels a move; tasks start where the data was. FAILED_PRECONDITION: it is not being moved."""
 
 @_typing.type_check_only
 class ControlAsyncStub(ControlStub):
@@ -134,10 +134,10 @@ class ControlAsyncStub(ControlStub):
     CreateService: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateServiceRequest, _control_pb2.CreateServiceResponse]  # type: ignore[assignment]
     UpdateService: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateServiceRequest, _control_pb2.UpdateServiceResponse]  # type: ignore[assignment]
     ScaleServices: _aio.UnaryUnaryMultiCallable[_control_pb2.ScaleServicesRequest, _control_pb2.ScaleServicesResponse]  # type: ignore[assignment]
-    SteerUpdate: _aio.UnaryUnaryMultiCallable[_control_pb2.SteerUpdateRequest, _control_pb2.UpdateServiceResponse]  # type: ignore[assignment]
+    ManageUpdate: _aio.UnaryUnaryMultiCallable[_control_pb2.ManageUpdateRequest, _control_pb2.UpdateServiceResponse]  # type: ignore[assignment]
     """Pauses, resumes or promotes the update that is under way. FAILED_PRECONDITION when there is none."""
     RebalanceService: _aio.UnaryUnaryMultiCallable[_control_pb2.RebalanceServiceRequest, _control_pb2.RebalanceServiceResponse]  # type: ignore[assignment]
-    """Evens the service's tasks out over the nodes, or tells only what would move."""
+    """Rebalances the service's tasks over the nodes; a dry run returns what would move."""
     ListRevisions: _aio.UnaryUnaryMultiCallable[_control_pb2.ListRevisionsRequest, _control_pb2.ListRevisionsResponse]  # type: ignore[assignment]
     """The revisions that are kept, the newest first."""
     RollbackService: _aio.UnaryUnaryMultiCallable[_control_pb2.RollbackServiceRequest, _control_pb2.UpdateServiceResponse]  # type: ignore[assignment]
@@ -146,13 +146,13 @@ class ControlAsyncStub(ControlStub):
     GetService: _aio.UnaryUnaryMultiCallable[_control_pb2.GetServiceRequest, _control_pb2.ServiceView]  # type: ignore[assignment]
     ListServices: _aio.UnaryUnaryMultiCallable[_control_pb2.ListServicesRequest, _control_pb2.ListServicesResponse]  # type: ignore[assignment]
     WatchServices: _aio.UnaryStreamMultiCallable[_control_pb2.WatchServicesRequest, _control_pb2.ServicesProgress]  # type: ignore[assignment]
-    """Sends the progress at once, then on each change, and ends when every service has converged or is gone."""
+    """Sends the progress at once, then on each change, and ends when every service has converged or was removed."""
     DeployStack: _aio.UnaryUnaryMultiCallable[_control_pb2.DeployStackRequest, _control_pb2.DeployStackResponse]  # type: ignore[assignment]
-    """Applies a whole stack: makes, changes and (with prune) removes; a plan when dry_run."""
+    """Applies a whole stack: creates, updates and (with prune) removes objects; with dry_run, returns the plan."""
     RemoveStack: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveStackRequest, _control_pb2.RemoveStackResponse]  # type: ignore[assignment]
     ListTasks: _aio.UnaryUnaryMultiCallable[_control_pb2.ListTasksRequest, _control_pb2.ListTasksResponse]  # type: ignore[assignment]
     WatchEvents: _aio.UnaryStreamMultiCallable[_control_pb2.WatchEventsRequest, _control_pb2.WatchEventsResponse]  # type: ignore[assignment]
-    """What has happened, from the time asked for on as far as the manager remembers, then what happens."""
+    """Streams past events from the requested time on, as far as they are kept, then new ones."""
     GetNode: _aio.UnaryUnaryMultiCallable[_control_pb2.GetNodeRequest, _control_pb2.NodeView]  # type: ignore[assignment]
     ListNodes: _aio.UnaryUnaryMultiCallable[_control_pb2.ListNodesRequest, _control_pb2.ListNodesResponse]  # type: ignore[assignment]
     UpdateNode: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateNodeRequest, _control_pb2.NodeView]  # type: ignore[assignment]
@@ -166,33 +166,33 @@ class ControlAsyncStub(ControlStub):
     """Nodes probe each other, and the ports that are published. Takes a few seconds."""
     ListManagers: _aio.UnaryUnaryMultiCallable[_control_pb2.ListManagersRequest, _control_pb2.ListManagersResponse]  # type: ignore[assignment]
     RemoveManager: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveManagerRequest, _control_pb2.RemoveManagerResponse]  # type: ignore[assignment]
-    """FAILED_PRECONDITION: it lives."""
+    """FAILED_PRECONDITION: the manager is alive."""
     GetCluster: _aio.UnaryUnaryMultiCallable[_control_pb2.GetClusterRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
     CreateJoinToken: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateJoinTokenRequest, _control_pb2.CreateJoinTokenResponse]  # type: ignore[assignment]
-    """A token is in the answer alone: nobody can read it again."""
+    """The response is the only place where the token can be read."""
     ListJoinTokens: _aio.UnaryUnaryMultiCallable[_control_pb2.ListJoinTokensRequest, _control_pb2.ListJoinTokensResponse]  # type: ignore[assignment]
-    """Those that have not ended."""
+    """Join tokens that have not expired."""
     RemoveJoinTokens: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveJoinTokensRequest, _control_pb2.RemoveJoinTokensResponse]  # type: ignore[assignment]
     RotateJoinTokens: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateJoinTokenRequest, _control_pb2.CreateJoinTokenResponse]  # type: ignore[assignment]
     """Removes all of them and creates one."""
     RotateNetworkKeys: _aio.UnaryUnaryMultiCallable[_control_pb2.RotateNetworkKeysRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
-    """Have every node make new keys for encrypted networks. FAILED_PRECONDITION while the last change is under way."""
+    """Rotates every node's keys for encrypted networks. FAILED_PRECONDITION while the last rotation is in progress."""
     GetStore: _aio.UnaryUnaryMultiCallable[_control_pb2.GetStoreRequest, _control_pb2.StoreView]  # type: ignore[assignment]
-    """Where the cluster's records lie: each member of etcd, and how full it is."""
-    MakeSpace: _aio.UnaryUnaryMultiCallable[_control_pb2.MakeSpaceRequest, _control_pb2.StoreView]  # type: ignore[assignment]
-    """Forget the history of records and give its space back, so that a store that was full takes writes again. Each member
-    is blocked for a moment, up to minutes for one of gigabytes.
+    """Status of etcd: its members, and their size."""
+    CompactStore: _aio.UnaryUnaryMultiCallable[_control_pb2.CompactStoreRequest, _control_pb2.StoreView]  # type: ignore[assignment]
+    """Compacts and defragments etcd, and clears its space alarm. Each member
+    is blocked meanwhile, for up to minutes if it has gigabytes.
     """
     Stats: _aio.UnaryStreamMultiCallable[_control_pb2.StatsRequest, _control_pb2.StatsResponse]  # type: ignore[assignment]
-    """What tasks use, measured again and again until the call is cancelled; the first answer takes one interval."""
+    """Resource usage of tasks, measured periodically until cancelled; the first response takes one interval."""
     Logs: _aio.UnaryStreamMultiCallable[_control_pb2.LogsRequest, _control_pb2.LogsResponse]  # type: ignore[assignment]
     """The logs of a service's or a task's containers, on whatever nodes they are."""
     Exec: _aio.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]  # type: ignore[assignment]
     """Run a program in a task's container, wherever that is. As AgentStreams.Exec."""
     Attach: _aio.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]  # type: ignore[assignment]
-    """Be at the other end of a task's own program. As AgentStreams.Attach."""
+    """Attach to a task's main process. As AgentStreams.Attach."""
     CreateSecret: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateFileRequest, _control_pb2.FileView]  # type: ignore[assignment]
-    """Secrets and configs. An update makes a new version and rolls the services that follow it."""
+    """Secrets and configs. An update creates a new version and updates the services that follow it."""
     UpdateSecret: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateFileRequest, _control_pb2.UpdateFileResponse]  # type: ignore[assignment]
     GetSecret: _aio.UnaryUnaryMultiCallable[_control_pb2.GetFileRequest, _control_pb2.FileView]  # type: ignore[assignment]
     ListSecrets: _aio.UnaryUnaryMultiCallable[_control_pb2.ListFilesRequest, _control_pb2.ListFilesResponse]  # type: ignore[assignment]
@@ -209,13 +209,13 @@ class ControlAsyncStub(ControlStub):
     RemoveVolume: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveVolumeRequest, _control_pb2.RemoveVolumesResponse]  # type: ignore[assignment]
     """FAILED_PRECONDITION while a service uses it. Data on nodes that are away is deleted when they are back."""
     PruneVolumes: _aio.UnaryUnaryMultiCallable[_control_pb2.PruneVolumesRequest, _control_pb2.RemoveVolumesResponse]  # type: ignore[assignment]
-    """Removes every volume that no service and no live task uses."""
+    """Removes all unused volumes."""
     MoveVolume: _aio.UnaryUnaryMultiCallable[_control_pb2.MoveVolumeRequest, _control_pb2.VolumeView]  # type: ignore[assignment]
-    """Has a local volume's data moved to another node; tasks that use it are stopped, and start there. GetVolume tells how far it
-    is. FAILED_PRECONDITION: it cannot be moved as things are.
+    """Moves a local volume's data to another node; tasks that use it are stopped, and start there. GetVolume reports the
+    progress. FAILED_PRECONDITION: it cannot be moved now.
     """
     CancelVolumeMove: _aio.UnaryUnaryMultiCallable[_control_pb2.CancelVolumeMoveRequest, _control_pb2.VolumeView]  # type: ignore[assignment]
-    """Its tasks start where the data was. FAILED_PRECONDITION: it is not being moved."""
+    """Cancels a move; tasks start where the data was. FAILED_PRECONDITION: it is not being moved."""
 
 class ControlServicer(metaclass=_abc_1.ABCMeta):
     """References to objects are an id, a name, or the beginning of an id that fits one object only.
@@ -245,9 +245,9 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_control_pb2.ScaleServicesResponse, _abc.Awaitable[_control_pb2.ScaleServicesResponse]]: ...
 
     @_abc_1.abstractmethod
-    def SteerUpdate(
+    def ManageUpdate(
         self,
-        request: _control_pb2.SteerUpdateRequest,
+        request: _control_pb2.ManageUpdateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.UpdateServiceResponse, _abc.Awaitable[_control_pb2.UpdateServiceResponse]]:
         """Pauses, resumes or promotes the update that is under way. FAILED_PRECONDITION when there is none."""
@@ -258,7 +258,7 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.RebalanceServiceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.RebalanceServiceResponse, _abc.Awaitable[_control_pb2.RebalanceServiceResponse]]:
-        """Evens the service's tasks out over the nodes, or tells only what would move."""
+        """Rebalances the service's tasks over the nodes; a dry run returns what would move."""
 
     @_abc_1.abstractmethod
     def ListRevisions(
@@ -303,7 +303,7 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.WatchServicesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_control_pb2.ServicesProgress], _abc.AsyncIterator[_control_pb2.ServicesProgress]]:
-        """Sends the progress at once, then on each change, and ends when every service has converged or is gone."""
+        """Sends the progress at once, then on each change, and ends when every service has converged or was removed."""
 
     @_abc_1.abstractmethod
     def DeployStack(
@@ -311,7 +311,7 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.DeployStackRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.DeployStackResponse, _abc.Awaitable[_control_pb2.DeployStackResponse]]:
-        """Applies a whole stack: makes, changes and (with prune) removes; a plan when dry_run."""
+        """Applies a whole stack: creates, updates and (with prune) removes objects; with dry_run, returns the plan."""
 
     @_abc_1.abstractmethod
     def RemoveStack(
@@ -333,7 +333,7 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.WatchEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_control_pb2.WatchEventsResponse], _abc.AsyncIterator[_control_pb2.WatchEventsResponse]]:
-        """What has happened, from the time asked for on as far as the manager remembers, then what happens."""
+        """Streams past events from the requested time on, as far as they are kept, then new ones."""
 
     @_abc_1.abstractmethod
     def GetNode(
@@ -413,7 +413,7 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.RemoveManagerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.RemoveManagerResponse, _abc.Awaitable[_control_pb2.RemoveManagerResponse]]:
-        """FAILED_PRECONDITION: it lives."""
+        """FAILED_PRECONDITION: the manager is alive."""
 
     @_abc_1.abstractmethod
     def GetCluster(
@@ -428,7 +428,7 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.CreateJoinTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.CreateJoinTokenResponse, _abc.Awaitable[_control_pb2.CreateJoinTokenResponse]]:
-        """A token is in the answer alone: nobody can read it again."""
+        """The response is the only place where the token can be read."""
 
     @_abc_1.abstractmethod
     def ListJoinTokens(
@@ -436,7 +436,7 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.ListJoinTokensRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.ListJoinTokensResponse, _abc.Awaitable[_control_pb2.ListJoinTokensResponse]]:
-        """Those that have not ended."""
+        """Join tokens that have not expired."""
 
     @_abc_1.abstractmethod
     def RemoveJoinTokens(
@@ -459,7 +459,7 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.RotateNetworkKeysRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.ClusterView, _abc.Awaitable[_control_pb2.ClusterView]]:
-        """Have every node make new keys for encrypted networks. FAILED_PRECONDITION while the last change is under way."""
+        """Rotates every node's keys for encrypted networks. FAILED_PRECONDITION while the last rotation is in progress."""
 
     @_abc_1.abstractmethod
     def GetStore(
@@ -467,16 +467,16 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.GetStoreRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.StoreView, _abc.Awaitable[_control_pb2.StoreView]]:
-        """Where the cluster's records lie: each member of etcd, and how full it is."""
+        """Status of etcd: its members, and their size."""
 
     @_abc_1.abstractmethod
-    def MakeSpace(
+    def CompactStore(
         self,
-        request: _control_pb2.MakeSpaceRequest,
+        request: _control_pb2.CompactStoreRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.StoreView, _abc.Awaitable[_control_pb2.StoreView]]:
-        """Forget the history of records and give its space back, so that a store that was full takes writes again. Each member
-        is blocked for a moment, up to minutes for one of gigabytes.
+        """Compacts and defragments etcd, and clears its space alarm. Each member
+        is blocked meanwhile, for up to minutes if it has gigabytes.
         """
 
     @_abc_1.abstractmethod
@@ -485,7 +485,7 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.StatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_control_pb2.StatsResponse], _abc.AsyncIterator[_control_pb2.StatsResponse]]:
-        """What tasks use, measured again and again until the call is cancelled; the first answer takes one interval."""
+        """Resource usage of tasks, measured periodically until cancelled; the first response takes one interval."""
 
     @_abc_1.abstractmethod
     def Logs(
@@ -509,7 +509,7 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_streams_pb2.ExecInput],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_streams_pb2.ExecOutput], _abc.AsyncIterator[_streams_pb2.ExecOutput]]:
-        """Be at the other end of a task's own program. As AgentStreams.Attach."""
+        """Attach to a task's main process. As AgentStreams.Attach."""
 
     @_abc_1.abstractmethod
     def CreateSecret(
@@ -517,7 +517,7 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.CreateFileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.FileView, _abc.Awaitable[_control_pb2.FileView]]:
-        """Secrets and configs. An update makes a new version and rolls the services that follow it."""
+        """Secrets and configs. An update creates a new version and updates the services that follow it."""
 
     @_abc_1.abstractmethod
     def UpdateSecret(
@@ -618,7 +618,7 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.PruneVolumesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.RemoveVolumesResponse, _abc.Awaitable[_control_pb2.RemoveVolumesResponse]]:
-        """Removes every volume that no service and no live task uses."""
+        """Removes all unused volumes."""
 
     @_abc_1.abstractmethod
     def MoveVolume(
@@ -626,8 +626,8 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.MoveVolumeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.VolumeView, _abc.Awaitable[_control_pb2.VolumeView]]:
-        """Has a local volume's data moved to another node; tasks that use it are stopped, and start there. GetVolume tells how far it
-        is. FAILED_PRECONDITION: it cannot be moved as things are.
+        """Moves a local volume's data to another node; tasks that use it are stopped, and start there. GetVolume reports the
+        progress. FAILED_PRECONDITION: it cannot be moved now.
         """
 
     @_abc_1.abstractmethod
@@ -636,6 +636,6 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.CancelVolumeMoveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.VolumeView, _abc.Awaitable[_control_pb2.VolumeView]]:
-        """Its tasks start where the data was. FAILED_PRECONDITION: it is not being moved."""
+        """Cancels a move; tasks start where the data was. FAILED_PRECONDITION: it is not being moved."""
 
 def add_ControlServicer_to_server(servicer: ControlServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

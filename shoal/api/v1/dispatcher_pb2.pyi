@@ -74,9 +74,9 @@ class NodeApplied(_message.Message):
     UP_TO_DATE_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     revision: _builtins.int
-    """The store's revision that the node's datapath holds; 0 before the first."""
+    """The store revision that the node's datapath has applied; 0: none yet."""
     up_to_date: _builtins.bool
-    """It holds everything that the manager knows to have been decided."""
+    """It has applied all assignments that the manager knows."""
     def __init__(
         self,
         *,
@@ -158,7 +158,7 @@ class AgentMessage(_message.Message):
     def volumes(self) -> Global___VolumeReport: ...
     @_builtins.property
     def description(self) -> _node_pb2.NodeDescription:
-        """The whole description anew, when something of it has changed since Hello."""
+        """The complete description, whenever it has changed since Hello."""
 
     @_builtins.property
     def network(self) -> _node_pb2.NetworkCondition:
@@ -222,7 +222,7 @@ Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
 
 @_typing.final
 class Applied(_message.Message):
-    """The node's datapath holds what the assignments up to this sequence say."""
+    """The node's datapath has applied the assignments up to this sequence."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -269,21 +269,21 @@ Global___StatusBatch: _TypeAlias = StatusBatch  # noqa: Y015
 
 @_typing.final
 class VolumeReport(_message.Message):
-    """Every volume that the node holds; after Hello, then whenever that changes."""
+    """Every volume on the node; sent after Hello, then whenever it changes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     VOLUMES_FIELD_NUMBER: _builtins.int
     PUBLICATIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def volumes(self) -> _containers.RepeatedCompositeFieldContainer[_volume_pb2.HeldVolume]: ...
+    def volumes(self) -> _containers.RepeatedCompositeFieldContainer[_volume_pb2.LocalVolume]: ...
     @_builtins.property
-    def publications(self) -> _containers.RepeatedCompositeFieldContainer[_volume_pb2.HeldPublication]: ...
+    def publications(self) -> _containers.RepeatedCompositeFieldContainer[_volume_pb2.NodePublication]: ...
     def __init__(
         self,
         *,
-        volumes: _abc.Iterable[_volume_pb2.HeldVolume] | None = ...,
-        publications: _abc.Iterable[_volume_pb2.HeldPublication] | None = ...,
+        volumes: _abc.Iterable[_volume_pb2.LocalVolume] | None = ...,
+        publications: _abc.Iterable[_volume_pb2.NodePublication] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -301,7 +301,7 @@ class ManagerMessage(_message.Message):
     ASSIGNMENTS_FIELD_NUMBER: _builtins.int
     STATUS_ACK_FIELD_NUMBER: _builtins.int
     MANAGERS_FIELD_NUMBER: _builtins.int
-    MOVE_FIELD_NUMBER: _builtins.int
+    REDIRECT_FIELD_NUMBER: _builtins.int
     status_ack: _builtins.int
     """All batches up to this sequence are in etcd."""
     @_builtins.property
@@ -313,7 +313,7 @@ class ManagerMessage(_message.Message):
         """When a manager was added or removed."""
 
     @_builtins.property
-    def move(self) -> Global___Move: ...
+    def redirect(self) -> Global___Redirect: ...
     def __init__(
         self,
         *,
@@ -321,13 +321,13 @@ class ManagerMessage(_message.Message):
         assignments: Global___Assignments | None = ...,
         status_ack: _builtins.int = ...,
         managers: Global___ManagerSet | None = ...,
-        move: Global___Move | None = ...,
+        redirect: Global___Redirect | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "kind", b"kind", "managers", b"managers", "move", b"move", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "kind", b"kind", "managers", b"managers", "redirect", b"redirect", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "kind", b"kind", "managers", b"managers", "move", b"move", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "kind", b"kind", "managers", b"managers", "redirect", b"redirect", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "assignments", "status_ack", "managers", "move"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "assignments", "status_ack", "managers", "redirect"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -335,7 +335,7 @@ Global___ManagerMessage: _TypeAlias = ManagerMessage  # noqa: Y015
 
 @_typing.final
 class ManagerSet(_message.Message):
-    """All managers of the cluster, those that are away too."""
+    """All managers of the cluster, including those that are down."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -356,8 +356,8 @@ class ManagerSet(_message.Message):
 Global___ManagerSet: _TypeAlias = ManagerSet  # noqa: Y015
 
 @_typing.final
-class Move(_message.Message):
-    """The agent is to end this session and begin one with that manager; if it cannot, with any."""
+class Redirect(_message.Message):
+    """Asks the agent to reconnect to that manager, or to any other if that fails."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -374,7 +374,7 @@ class Move(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Move: _TypeAlias = Move  # noqa: Y015
+Global___Redirect: _TypeAlias = Redirect  # noqa: Y015
 
 @_typing.final
 class Welcome(_message.Message):
@@ -386,8 +386,8 @@ class Welcome(_message.Message):
     heartbeat_ms: _builtins.int
     """Milliseconds between heartbeats."""
     reconnect_ms: _builtins.int
-    """The longest time between two attempts of the agent to connect again, milliseconds: so much as all nodes of the
-    cluster need to come back. 0: as the agent likes.
+    """Maximum time between two reconnection attempts, in milliseconds, so that all nodes of the
+    cluster can return in time. 0: the agent's default.
     """
     @_builtins.property
     def managers(self) -> Global___ManagerSet: ...
@@ -408,7 +408,7 @@ Global___Welcome: _TypeAlias = Welcome  # noqa: Y015
 
 @_typing.final
 class Assignments(_message.Message):
-    """What the node needs for its own tasks, and nothing else."""
+    """What the node needs to run its own tasks, and nothing else."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -424,7 +424,7 @@ class Assignments(_message.Message):
     PEERS_FIELD_NUMBER: _builtins.int
     REMOVED_PEERS_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
-    REMOVING_VOLUMES_FIELD_NUMBER: _builtins.int
+    VOLUMES_TO_DELETE_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     SERVICES_FIELD_NUMBER: _builtins.int
     REMOVED_SERVICES_FIELD_NUMBER: _builtins.int
@@ -435,7 +435,7 @@ class Assignments(_message.Message):
     store_revision: _builtins.int
     """The store's revision that this brings the agent to."""
     sequence: _builtins.int
-    """Counts up over all sessions of a manager; 0 when no answer is asked for."""
+    """Counts up over all sessions of a manager; 0: no acknowledgement required."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_task_pb2.Task]:
         """Tasks of this node, desired states included. Key: id."""
@@ -473,18 +473,18 @@ class Assignments(_message.Message):
         """
 
     @_builtins.property
-    def removing_volumes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Ids of volumes whose data the node is to delete as soon as no container of its own uses it."""
+    def volumes_to_delete(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of volumes whose data the node deletes once none of its containers uses it."""
 
     @_builtins.property
     def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServiceEndpoint]:
-        """How services are reached as a whole on those networks. Key: service_id."""
+        """Virtual addresses and ingress ports of services on those networks. Key: service_id."""
 
     @_builtins.property
     def removed_services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def attachments(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeAttachment]:
-        """Volumes of CSI drivers that those tasks need, and such as the node is to let go of. Key: volume_id."""
+        """CSI volumes that those tasks need, and those that the node must release. Key: volume_id."""
 
     @_builtins.property
     def removed_attachments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
@@ -503,7 +503,7 @@ class Assignments(_message.Message):
         peers: _abc.Iterable[Global___Peer] | None = ...,
         removed_peers: _abc.Iterable[_builtins.str] | None = ...,
         files: _abc.Iterable[_file_pb2.FileContent] | None = ...,
-        removing_volumes: _abc.Iterable[_builtins.str] | None = ...,
+        volumes_to_delete: _abc.Iterable[_builtins.str] | None = ...,
         sequence: _builtins.int = ...,
         services: _abc.Iterable[Global___ServiceEndpoint] | None = ...,
         removed_services: _abc.Iterable[_builtins.str] | None = ...,
@@ -512,7 +512,7 @@ class Assignments(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "endpoints", b"endpoints", "files", b"files", "networks", b"networks", "peers", b"peers", "removed_attachments", b"removed_attachments", "removed_endpoints", b"removed_endpoints", "removed_networks", b"removed_networks", "removed_peers", b"removed_peers", "removed_services", b"removed_services", "removed_tasks", b"removed_tasks", "removing_volumes", b"removing_volumes", "revisions", b"revisions", "sequence", b"sequence", "services", b"services", "snapshot", b"snapshot", "store_revision", b"store_revision", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "endpoints", b"endpoints", "files", b"files", "networks", b"networks", "peers", b"peers", "removed_attachments", b"removed_attachments", "removed_endpoints", b"removed_endpoints", "removed_networks", b"removed_networks", "removed_peers", b"removed_peers", "removed_services", b"removed_services", "removed_tasks", b"removed_tasks", "revisions", b"revisions", "sequence", b"sequence", "services", b"services", "snapshot", b"snapshot", "store_revision", b"store_revision", "tasks", b"tasks", "volumes_to_delete", b"volumes_to_delete"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -520,7 +520,7 @@ Global___Assignments: _TypeAlias = Assignments  # noqa: Y015
 
 @_typing.final
 class VolumeAttachment(_message.Message):
-    """A volume of a CSI driver on this node."""
+    """A CSI volume on this node."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -567,7 +567,7 @@ class VolumeAttachment(_message.Message):
     VOLUME_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     DRIVER_FIELD_NUMBER: _builtins.int
-    NUMBER_FIELD_NUMBER: _builtins.int
+    PUBLICATION_NUMBER_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
     DRIVER_VOLUME_ID_FIELD_NUMBER: _builtins.int
@@ -578,12 +578,12 @@ class VolumeAttachment(_message.Message):
     volume_id: _builtins.str
     name: _builtins.str
     driver: _builtins.str
-    number: _builtins.int
+    publication_number: _builtins.int
     """VolumePublication.number"""
     state: _volume_pb2.VolumePublication.State.ValueType
-    """WAITING while the node may not use it yet; READY; WITHDRAWN."""
+    """WAITING while the node may not use it yet; READY; RELEASING."""
     problem: _builtins.str
-    """Why it waits, one line for the user."""
+    """Why it is waiting, one line for the user."""
     driver_volume_id: _builtins.str
     """As in VolumeStatus and VolumePublication."""
     access_mode: _volume_pb2.AccessMode.ValueType
@@ -593,7 +593,7 @@ class VolumeAttachment(_message.Message):
     def publish_context(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
     def secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttachmentSecret]:
-        """Where the contents are that the driver is given; only while it is READY."""
+        """The secrets to pass to the driver; only while it is READY."""
 
     def __init__(
         self,
@@ -601,7 +601,7 @@ class VolumeAttachment(_message.Message):
         volume_id: _builtins.str = ...,
         name: _builtins.str = ...,
         driver: _builtins.str = ...,
-        number: _builtins.int = ...,
+        publication_number: _builtins.int = ...,
         state: _volume_pb2.VolumePublication.State.ValueType = ...,
         problem: _builtins.str = ...,
         driver_volume_id: _builtins.str = ...,
@@ -612,7 +612,7 @@ class VolumeAttachment(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_mode", b"access_mode", "driver", b"driver", "driver_volume_id", b"driver_volume_id", "name", b"name", "number", b"number", "problem", b"problem", "publish_context", b"publish_context", "secrets", b"secrets", "state", b"state", "volume_context", b"volume_context", "volume_id", b"volume_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_mode", b"access_mode", "driver", b"driver", "driver_volume_id", b"driver_volume_id", "name", b"name", "problem", b"problem", "publication_number", b"publication_number", "publish_context", b"publish_context", "secrets", b"secrets", "state", b"state", "volume_context", b"volume_context", "volume_id", b"volume_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -623,11 +623,11 @@ class AttachmentSecret(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     KEY_FIELD_NUMBER: _builtins.int
-    CONTENT_FIELD_NUMBER: _builtins.int
+    CONTENT_KEY_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     key: _builtins.str
     """VolumeSecret.key"""
-    content: _builtins.str
+    content_key: _builtins.str
     """FileContent.key"""
     name: _builtins.str
     """The secret's name, for the user."""
@@ -635,12 +635,12 @@ class AttachmentSecret(_message.Message):
         self,
         *,
         key: _builtins.str = ...,
-        content: _builtins.str = ...,
+        content_key: _builtins.str = ...,
         name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "key", b"key", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_key", b"content_key", "key", b"key", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -654,7 +654,7 @@ class NetworkAssignment(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     SUBNET_FIELD_NUMBER: _builtins.int
     INTERNAL_FIELD_NUMBER: _builtins.int
-    BLOCK_FIELD_NUMBER: _builtins.int
+    SUPERNET_FIELD_NUMBER: _builtins.int
     NODE_LOCAL_FIELD_NUMBER: _builtins.int
     MESH_FIELD_NUMBER: _builtins.int
     KEY_GENERATION_FIELD_NUMBER: _builtins.int
@@ -664,14 +664,14 @@ class NetworkAssignment(_message.Message):
     subnet: _builtins.str
     """CIDR."""
     internal: _builtins.bool
-    block: _builtins.str
-    """CIDR that the subnet may be widened to; empty when it stays as it is."""
+    supernet: _builtins.str
+    """CIDR up to which the subnet can be extended; empty: it is not extended."""
     node_local: _builtins.bool
-    """Tasks of one node reach each other alone, and the endpoints told are this node's."""
+    """Only tasks of the same node reach each other, and only this node's endpoints are sent."""
     mesh: _builtins.bool
-    """The routing mesh's own: every node takes part, names do not lead there, and its tasks do not reach each other by it."""
+    """The routing mesh's own network: every node is on it; neither DNS nor tasks among each other use it."""
     key_generation: _builtins.int
-    """Encrypted between nodes, by keys of this generation; 0: in clear."""
+    """Encrypted between nodes with keys of this generation; 0: not encrypted."""
     subnet6: _builtins.str
     """IPv6 CIDR; empty without IPv6."""
     def __init__(
@@ -681,7 +681,7 @@ class NetworkAssignment(_message.Message):
         name: _builtins.str = ...,
         subnet: _builtins.str = ...,
         internal: _builtins.bool = ...,
-        block: _builtins.str = ...,
+        supernet: _builtins.str = ...,
         node_local: _builtins.bool = ...,
         mesh: _builtins.bool = ...,
         key_generation: _builtins.int = ...,
@@ -689,7 +689,7 @@ class NetworkAssignment(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "internal", b"internal", "key_generation", b"key_generation", "mesh", b"mesh", "name", b"name", "network_id", b"network_id", "node_local", b"node_local", "subnet", b"subnet", "subnet6", b"subnet6"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["internal", b"internal", "key_generation", b"key_generation", "mesh", b"mesh", "name", b"name", "network_id", b"network_id", "node_local", b"node_local", "subnet", b"subnet", "subnet6", b"subnet6", "supernet", b"supernet"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -697,7 +697,7 @@ Global___NetworkAssignment: _TypeAlias = NetworkAssignment  # noqa: Y015
 
 @_typing.final
 class TaskEndpoint(_message.Message):
-    """A task that can be reached on one or several of the node's networks. Only tasks that are to run are listed."""
+    """A task that is reachable on at least one of the node's networks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -709,12 +709,12 @@ class TaskEndpoint(_message.Message):
         VALUE_FIELD_NUMBER: _builtins.int
         key: _builtins.str
         @_builtins.property
-        def value(self) -> Global___Names: ...
+        def value(self) -> Global___Aliases: ...
         def __init__(
             self,
             *,
             key: _builtins.str = ...,
-            value: Global___Names | None = ...,
+            value: Global___Aliases | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -737,11 +737,11 @@ class TaskEndpoint(_message.Message):
     slot: _builtins.int
     node_id: _builtins.str
     ready: _builtins.bool
-    """It is RUNNING, so that names lead to it."""
+    """It serves: DNS names and virtual addresses lead to it."""
     @_builtins.property
     def addresses(self) -> _containers.RepeatedCompositeFieldContainer[_task_pb2.TaskAddress]: ...
     @_builtins.property
-    def aliases(self) -> _containers.MessageMap[_builtins.str, Global___Names]:
+    def aliases(self) -> _containers.MessageMap[_builtins.str, Global___Aliases]:
         """Names beside the service's own, by network id."""
 
     @_builtins.property
@@ -757,7 +757,7 @@ class TaskEndpoint(_message.Message):
         slot: _builtins.int = ...,
         node_id: _builtins.str = ...,
         addresses: _abc.Iterable[_task_pb2.TaskAddress] | None = ...,
-        aliases: _abc.Mapping[_builtins.str, Global___Names] | None = ...,
+        aliases: _abc.Mapping[_builtins.str, Global___Aliases] | None = ...,
         ready: _builtins.bool = ...,
         ports: _abc.Iterable[Global___EndpointPort] | None = ...,
     ) -> None: ...
@@ -770,7 +770,7 @@ class TaskEndpoint(_message.Message):
 Global___TaskEndpoint: _TypeAlias = TaskEndpoint  # noqa: Y015
 
 @_typing.final
-class Names(_message.Message):
+class Aliases(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMES_FIELD_NUMBER: _builtins.int
@@ -787,7 +787,7 @@ class Names(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Names: _TypeAlias = Names  # noqa: Y015
+Global___Aliases: _TypeAlias = Aliases  # noqa: Y015
 
 @_typing.final
 class EndpointPort(_message.Message):
@@ -830,11 +830,11 @@ class ServiceEndpoint(_message.Message):
     service_name: _builtins.str
     @_builtins.property
     def virtual_addresses(self) -> _containers.RepeatedCompositeFieldContainer[_service_pb2.VirtualAddress]:
-        """At most one a network; none where the name leads to the tasks themselves."""
+        """At most one per network; none if names resolve to the tasks' own addresses."""
 
     @_builtins.property
     def mesh_ports(self) -> _containers.RepeatedCompositeFieldContainer[_service_pb2.PublishedPort]:
-        """Ports of every node that lead to the service's tasks."""
+        """Ports that every node publishes for the service's tasks."""
 
     def __init__(
         self,
@@ -866,7 +866,7 @@ class Peer(_message.Message):
     vtep_mac: _builtins.str
     @_builtins.property
     def keys(self) -> _containers.RepeatedCompositeFieldContainer[_node_pb2.OverlayKey]:
-        """Its public keys, told only to nodes that share an encrypted network with it."""
+        """Its public keys, sent only to nodes that share an encrypted network with it."""
 
     def __init__(
         self,

@@ -61,29 +61,29 @@ class DispatcherServicer(metaclass=_abc_1.ABCMeta):
 def add_DispatcherServicer_to_server(servicer: DispatcherServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class ManagerPeersStub:
-    """Between managers: each knows of the agents' sessions that it holds itself, and of what happened while it ran."""
+    """Between managers: each manager knows only its own agents' sessions and the events since it started."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ManagerPeersAsyncStub: ...
     ListApplied: _grpc.UnaryUnaryMultiCallable[_dispatcher_pb2.ListAppliedRequest, _dispatcher_pb2.ListAppliedResponse]
-    """How far nodes are that have their session with the manager that is asked; of others it tells nothing."""
+    """The applied revisions of nodes that are connected to this manager; other nodes are left out."""
     ReadEvents: _grpc.UnaryStreamMultiCallable[_dispatcher_pb2.ReadEventsRequest, _dispatcher_pb2.ReadEventsResponse]
-    """The events of a period that the manager remembers, in the order of time."""
+    """The manager's recent events of a period, in chronological order."""
 
 @_typing.type_check_only
 class ManagerPeersAsyncStub(ManagerPeersStub):
-    """Between managers: each knows of the agents' sessions that it holds itself, and of what happened while it ran."""
+    """Between managers: each manager knows only its own agents' sessions and the events since it started."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListApplied: _aio.UnaryUnaryMultiCallable[_dispatcher_pb2.ListAppliedRequest, _dispatcher_pb2.ListAppliedResponse]  # type: ignore[assignment]
-    """How far nodes are that have their session with the manager that is asked; of others it tells nothing."""
+    """The applied revisions of nodes that are connected to this manager; other nodes are left out."""
     ReadEvents: _aio.UnaryStreamMultiCallable[_dispatcher_pb2.ReadEventsRequest, _dispatcher_pb2.ReadEventsResponse]  # type: ignore[assignment]
-    """The events of a period that the manager remembers, in the order of time."""
+    """The manager's recent events of a period, in chronological order."""
 
 class ManagerPeersServicer(metaclass=_abc_1.ABCMeta):
-    """Between managers: each knows of the agents' sessions that it holds itself, and of what happened while it ran."""
+    """Between managers: each manager knows only its own agents' sessions and the events since it started."""
 
     @_abc_1.abstractmethod
     def ListApplied(
@@ -91,7 +91,7 @@ class ManagerPeersServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatcher_pb2.ListAppliedRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispatcher_pb2.ListAppliedResponse, _abc.Awaitable[_dispatcher_pb2.ListAppliedResponse]]:
-        """How far nodes are that have their session with the manager that is asked; of others it tells nothing."""
+        """The applied revisions of nodes that are connected to this manager; other nodes are left out."""
 
     @_abc_1.abstractmethod
     def ReadEvents(
@@ -99,6 +99,6 @@ class ManagerPeersServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatcher_pb2.ReadEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dispatcher_pb2.ReadEventsResponse], _abc.AsyncIterator[_dispatcher_pb2.ReadEventsResponse]]:
-        """The events of a period that the manager remembers, in the order of time."""
+        """The manager's recent events of a period, in chronological order."""
 
 def add_ManagerPeersServicer_to_server(servicer: ManagerPeersServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -29,7 +29,7 @@ class Network(_message.Message):
     SPEC_FIELD_NUMBER: _builtins.int
     REMOVING_FIELD_NUMBER: _builtins.int
     removing: _builtins.bool
-    """To be deleted as soon as no task is on it any more; no service may attach to it."""
+    """Being removed: deleted once no task is attached; no service can attach to it."""
     @_builtins.property
     def meta(self) -> _meta_pb2.Meta: ...
     @_builtins.property
@@ -74,7 +74,7 @@ class NetworkSpec(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
-    class ReservedEntry(_message.Message):
+    class AuxAddressesEntry(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
         KEY_FIELD_NUMBER: _builtins.int
@@ -114,7 +114,7 @@ class NetworkSpec(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
-    class Reserved6Entry(_message.Message):
+    class AuxAddresses6Entry(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
         KEY_FIELD_NUMBER: _builtins.int
@@ -142,17 +142,17 @@ class NetworkSpec(_message.Message):
     ATTACHABLE_FIELD_NUMBER: _builtins.int
     GATEWAY_FIELD_NUMBER: _builtins.int
     IP_RANGE_FIELD_NUMBER: _builtins.int
-    RESERVED_FIELD_NUMBER: _builtins.int
+    AUX_ADDRESSES_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     IPV6_FIELD_NUMBER: _builtins.int
     SUBNET6_FIELD_NUMBER: _builtins.int
     GATEWAY6_FIELD_NUMBER: _builtins.int
     IP_RANGE6_FIELD_NUMBER: _builtins.int
-    RESERVED6_FIELD_NUMBER: _builtins.int
+    AUX_ADDRESSES6_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """RFC 1123 label, at most 63 characters, unique in the cluster."""
     driver: _builtins.str
-    """"overlay": one network on all nodes. "bridge": one on each node by itself, out of the same subnet."""
+    """"overlay": one network across all nodes. "bridge": a separate network on each node, with the same subnet."""
     subnet: _builtins.str
     """CIDR; empty lets the planner choose one of 10.0.0.0/8 that can grow."""
     internal: _builtins.bool
@@ -160,13 +160,13 @@ class NetworkSpec(_message.Message):
     stack: _builtins.str
     """Name of the stack that made it; empty outside a stack."""
     attachable: _builtins.bool
-    """Containers that no service runs may attach too."""
+    """Standalone containers can attach, too."""
     gateway: _builtins.str
-    """An address of the subnet that no task gets, recorded for the user. Containers' next hop is 169.254.1.1 on every network."""
+    """An address of the subnet that is not assigned to tasks. Informational: containers' next hop is 169.254.1.1."""
     ip_range: _builtins.str
     """CIDR inside the subnet: tasks get addresses of it unless they ask for another one of the subnet."""
     ipv6: _builtins.bool
-    """Its tasks have an IPv6 address beside the other one."""
+    """Its tasks have an IPv6 address in addition to the IPv4 one."""
     subnet6: _builtins.str
     """IPv6 CIDR; empty lets the planner choose a /64 of the cluster's own prefix (RFC 4193)."""
     gateway6: _builtins.str
@@ -175,8 +175,8 @@ class NetworkSpec(_message.Message):
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
-    def reserved(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Addresses of the subnet that no task gets, by the name that the user gives them (Compose `aux_addresses`)."""
+    def aux_addresses(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Addresses of the subnet that are not assigned to tasks, by name (Docker `--aux-address`, Compose `aux_addresses`)."""
 
     @_builtins.property
     def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -185,7 +185,7 @@ class NetworkSpec(_message.Message):
         """
 
     @_builtins.property
-    def reserved6(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def aux_addresses6(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
         self,
         *,
@@ -198,17 +198,17 @@ class NetworkSpec(_message.Message):
         attachable: _builtins.bool = ...,
         gateway: _builtins.str = ...,
         ip_range: _builtins.str = ...,
-        reserved: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        aux_addresses: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         ipv6: _builtins.bool = ...,
         subnet6: _builtins.str = ...,
         gateway6: _builtins.str = ...,
         ip_range6: _builtins.str = ...,
-        reserved6: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        aux_addresses6: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachable", b"attachable", "driver", b"driver", "gateway", b"gateway", "gateway6", b"gateway6", "internal", b"internal", "ip_range", b"ip_range", "ip_range6", b"ip_range6", "ipv6", b"ipv6", "labels", b"labels", "name", b"name", "options", b"options", "reserved", b"reserved", "reserved6", b"reserved6", "stack", b"stack", "subnet", b"subnet", "subnet6", b"subnet6"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachable", b"attachable", "aux_addresses", b"aux_addresses", "aux_addresses6", b"aux_addresses6", "driver", b"driver", "gateway", b"gateway", "gateway6", b"gateway6", "internal", b"internal", "ip_range", b"ip_range", "ip_range6", b"ip_range6", "ipv6", b"ipv6", "labels", b"labels", "name", b"name", "options", b"options", "stack", b"stack", "subnet", b"subnet", "subnet6", b"subnet6"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -222,26 +222,26 @@ class NetworkAllocation(_message.Message):
 
     NETWORK_ID_FIELD_NUMBER: _builtins.int
     SUBNET_FIELD_NUMBER: _builtins.int
-    BLOCK_FIELD_NUMBER: _builtins.int
+    SUPERNET_FIELD_NUMBER: _builtins.int
     SUBNET6_FIELD_NUMBER: _builtins.int
     network_id: _builtins.str
     subnet: _builtins.str
-    """CIDR, disjoint from every other network's. It only ever widens."""
-    block: _builtins.str
-    """CIDR that holds the subnet: it may be widened up to this when its addresses are used up. Empty: it stays as it is."""
+    """CIDR, disjoint from every other network's. It is only ever extended."""
+    supernet: _builtins.str
+    """CIDR around the subnet, up to which it is extended when its addresses are used up. Empty: it is not extended."""
     subnet6: _builtins.str
-    """IPv6 CIDR, disjoint from every other network's; empty without IPv6. It stays as it is."""
+    """IPv6 CIDR, disjoint from every other network's; empty without IPv6. It does not change."""
     def __init__(
         self,
         *,
         network_id: _builtins.str = ...,
         subnet: _builtins.str = ...,
-        block: _builtins.str = ...,
+        supernet: _builtins.str = ...,
         subnet6: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "network_id", b"network_id", "subnet", b"subnet", "subnet6", b"subnet6"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["network_id", b"network_id", "subnet", b"subnet", "subnet6", b"subnet6", "supernet", b"supernet"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,11 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from shoal.api.v1 import meta_pb2 as shoal_dot_api_dot_v1_dot_meta__pb2
-from shoal.api.v1 import service_pb2 as shoal_dot_api_dot_v1_dot_service__pb2
+from shoal.api.v1 import meta_pb2
+from shoal.api.v1 import service_pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17shoal/api/v1/node.proto\x12\x0cshoal.api.v1\x1a\x17shoal/api/v1/meta.proto\x1a\x1ashoal/api/v1/service.proto\"c\n\x04Node\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12$\n\x04spec\x18\x02 \x01(\x0b\x32\x16.shoal.api.v1.NodeSpec\x12\x13\n\x0bjoining_key\x18\x03 \x01(\x0c\"\xd5\x02\n\x08NodeSpec\x12\x39\n\x0c\x61vailability\x18\x01 \x01(\x0e\x32#.shoal.api.v1.NodeSpec.Availability\x12\x32\n\x06labels\x18\x02 \x03(\x0b\x32\".shoal.api.v1.NodeSpec.LabelsEntry\x12\x13\n\x0b\x64rain_by_ms\x18\x03 \x01(\x03\x12\x18\n\x10\x64\x65\x63lared_down_ms\x18\x14 \x01(\x03\x12,\n\x08identity\x18\x04 \x01(\x0b\x32\x1a.shoal.api.v1.NodeIdentity\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"N\n\x0c\x41vailability\x12\x1c\n\x18\x41VAILABILITY_UNSPECIFIED\x10\x00\x12\n\n\x06\x41\x43TIVE\x10\x01\x12\t\n\x05PAUSE\x10\x02\x12\t\n\x05\x44RAIN\x10\x03\"\xd5\x01\n\x0cNodeIdentity\x12\x10\n\x08hostname\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x43\n\rengine_labels\x18\x03 \x03(\x0b\x32,.shoal.api.v1.NodeIdentity.EngineLabelsEntry\x12(\n\x08platform\x18\x04 \x01(\x0b\x32\x16.shoal.api.v1.Platform\x1a\x33\n\x11\x45ngineLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x80\x03\n\nNodeStatus\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12-\n\x05state\x18\x02 \x01(\x0e\x32\x1e.shoal.api.v1.NodeStatus.State\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x10\n\x08since_ms\x18\x04 \x01(\x03\x12\x32\n\x0b\x64\x65scription\x18\x05 \x01(\x0b\x32\x1d.shoal.api.v1.NodeDescription\x12\x12\n\nmanager_id\x18\x06 \x01(\t\x12/\n\x07network\x18( \x01(\x0b\x32\x1e.shoal.api.v1.NetworkCondition\x12\x16\n\x0e\x62\x65side_manager\x18) \x01(\t\x12+\n\x07\x63laimed\x18\x46 \x01(\x0b\x32\x1a.shoal.api.v1.NodeIdentity\x12\x0f\n\x07refusal\x18G \x01(\t\"@\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07UNKNOWN\x10\x01\x12\t\n\x05READY\x10\x02\x12\x08\n\x04\x44OWN\x10\x03\"\xd7\x01\n\x10NetworkCondition\x12\x10\n\x08problems\x18\x01 \x03(\t\x12-\n\x08repaired\x18\x02 \x01(\x0b\x32\x1b.shoal.api.v1.NetworkRepair\x12-\n\tlisteners\x18\x03 \x03(\x0b\x32\x1a.shoal.api.v1.HostListener\x12\x14\n\x0cunderlay_mtu\x18\x04 \x01(\r\x12\x15\n\rhost_prefixes\x18\x05 \x03(\t\x12&\n\x05paths\x18\x06 \x03(\x0b\x32\x17.shoal.api.v1.PathFault\"O\n\tPathFault\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0e\n\x06tunnel\x18\x02 \x01(\x08\x12\x0b\n\x03mtu\x18\x03 \x01(\r\x12\x14\n\x0c\x65xpected_mtu\x18\x04 \x01(\r\";\n\rNetworkRepair\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\x12\r\n\x05\x61t_ms\x18\x03 \x01(\x03\"v\n\x0cHostListener\x12\x36\n\x08protocol\x18\x01 \x01(\x0e\x32$.shoal.api.v1.PublishedPort.Protocol\x12\x0c\n\x04port\x18\x02 \x01(\r\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x0f\n\x07program\x18\x04 \x01(\t\"\xaf\x05\n\x0fNodeDescription\x12\x10\n\x08hostname\x18\x01 \x01(\t\x12(\n\x08platform\x18\x02 \x01(\x0b\x32\x16.shoal.api.v1.Platform\x12*\n\tresources\x18\x03 \x01(\x0b\x32\x17.shoal.api.v1.Resources\x12\x46\n\rengine_labels\x18\x04 \x03(\x0b\x32/.shoal.api.v1.NodeDescription.EngineLabelsEntry\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\x13\n\x0bstream_port\x18\x06 \x01(\r\x12\x10\n\x08vtep_mac\x18\x07 \x01(\t\x12\x14\n\x0cunderlay_mtu\x18\x08 \x01(\r\x12\x15\n\ragent_version\x18\t \x01(\t\x12\x0e\n\x06kernel\x18\n \x01(\t\x12\x0f\n\x07runtime\x18\x0b \x01(\t\x12\x15\n\rhost_prefixes\x18\x14 \x03(\t\x12\x0c\n\x04ipv6\x18- \x01(\x08\x12\x14\n\x0cwithout_ipv6\x18. \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x1e \x03(\t\x12.\n\x0coverlay_keys\x18\x1f \x03(\x0b\x32\x18.shoal.api.v1.OverlayKey\x12,\n\x0b\x63si_drivers\x18\x15 \x03(\x0b\x32\x17.shoal.api.v1.CsiDriver\x12\x12\n\nlocal_pool\x18\x32 \x01(\t\x12\x12\n\nvxlan_port\x18\x33 \x01(\r\x12*\n\x07\x64\x65vices\x18\x34 \x01(\x0b\x32\x19.shoal.api.v1.HostDevices\x12\x18\n\x10security_options\x18< \x03(\t\x12\x18\n\x10without_apparmor\x18= \x01(\t\x1a\x33\n\x11\x45ngineLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"-\n\x0bHostDevices\x12\r\n\x05paths\x18\x01 \x03(\t\x12\x0f\n\x07partial\x18\x02 \x01(\x08\"\xa8\x02\n\tCsiDriver\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0f\n\x07node_id\x18\x03 \x01(\t\x12\x12\n\ncontroller\x18\x04 \x01(\x08\x12\x0f\n\x07\x63reates\x18\x05 \x01(\x08\x12\x10\n\x08\x61ttaches\x18\x06 \x01(\x08\x12\x0e\n\x06stages\x18\x07 \x01(\x08\x12\x14\n\x0chas_topology\x18\x08 \x01(\x08\x12\x37\n\x08topology\x18\t \x03(\x0b\x32%.shoal.api.v1.CsiDriver.TopologyEntry\x12\x13\n\x0bmax_volumes\x18\n \x01(\x03\x12\x0f\n\x07problem\x18\x0b \x01(\t\x1a/\n\rTopologyEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8f\x01\n\nOverlayKey\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\x0c\n\x04port\x18\x03 \x01(\r\x12+\n\x04kind\x18\x04 \x01(\x0e\x32\x1d.shoal.api.v1.OverlayKey.Kind\"\x1e\n\x04Kind\x12\r\n\tWIREGUARD\x10\x00\x12\x07\n\x03\x45SP\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17shoal/api/v1/node.proto\x12\x0cshoal.api.v1\x1a\x17shoal/api/v1/meta.proto\x1a\x1ashoal/api/v1/service.proto\"g\n\x04Node\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12$\n\x04spec\x18\x02 \x01(\x0b\x32\x16.shoal.api.v1.NodeSpec\x12\x17\n\x0fjoin_key_digest\x18\x03 \x01(\x0c\"\xd9\x02\n\x08NodeSpec\x12\x39\n\x0c\x61vailability\x18\x01 \x01(\x0e\x32#.shoal.api.v1.NodeSpec.Availability\x12\x32\n\x06labels\x18\x02 \x03(\x0b\x32\".shoal.api.v1.NodeSpec.LabelsEntry\x12\x19\n\x11\x64rain_deadline_ms\x18\x03 \x01(\x03\x12\x16\n\x0emarked_down_ms\x18\x14 \x01(\x03\x12,\n\x08identity\x18\x04 \x01(\x0b\x32\x1a.shoal.api.v1.NodeIdentity\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"N\n\x0c\x41vailability\x12\x1c\n\x18\x41VAILABILITY_UNSPECIFIED\x10\x00\x12\n\n\x06\x41\x43TIVE\x10\x01\x12\t\n\x05PAUSE\x10\x02\x12\t\n\x05\x44RAIN\x10\x03\"\xd5\x01\n\x0cNodeIdentity\x12\x10\n\x08hostname\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x43\n\rengine_labels\x18\x03 \x03(\x0b\x32,.shoal.api.v1.NodeIdentity.EngineLabelsEntry\x12(\n\x08platform\x18\x04 \x01(\x0b\x32\x16.shoal.api.v1.Platform\x1a\x33\n\x11\x45ngineLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa0\x03\n\nNodeStatus\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12-\n\x05state\x18\x02 \x01(\x0e\x32\x1e.shoal.api.v1.NodeStatus.State\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x10\n\x08since_ms\x18\x04 \x01(\x03\x12\x32\n\x0b\x64\x65scription\x18\x05 \x01(\x0b\x32\x1d.shoal.api.v1.NodeDescription\x12\x12\n\nmanager_id\x18\x06 \x01(\t\x12\x39\n\x11network_condition\x18( \x01(\x0b\x32\x1e.shoal.api.v1.NetworkCondition\x12\x1c\n\x14\x63olocated_manager_id\x18) \x01(\t\x12\x35\n\x11reported_identity\x18\x46 \x01(\x0b\x32\x1a.shoal.api.v1.NodeIdentity\x12\x15\n\rsession_error\x18G \x01(\t\"@\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07UNKNOWN\x10\x01\x12\t\n\x05READY\x10\x02\x12\x08\n\x04\x44OWN\x10\x03\"\xd7\x01\n\x10NetworkCondition\x12\x10\n\x08problems\x18\x01 \x03(\t\x12-\n\x08repaired\x18\x02 \x01(\x0b\x32\x1b.shoal.api.v1.NetworkRepair\x12-\n\tlisteners\x18\x03 \x03(\x0b\x32\x1a.shoal.api.v1.HostListener\x12\x14\n\x0cunderlay_mtu\x18\x04 \x01(\r\x12\x15\n\rhost_prefixes\x18\x05 \x03(\t\x12&\n\x05paths\x18\x06 \x03(\x0b\x32\x17.shoal.api.v1.PathFault\"O\n\tPathFault\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0e\n\x06tunnel\x18\x02 \x01(\x08\x12\x0b\n\x03mtu\x18\x03 \x01(\r\x12\x14\n\x0c\x65xpected_mtu\x18\x04 \x01(\r\"B\n\rNetworkRepair\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\x12\r\n\x05\x61t_ms\x18\x03 \x01(\x03\"v\n\x0cHostListener\x12\x36\n\x08protocol\x18\x01 \x01(\x0e\x32$.shoal.api.v1.PublishedPort.Protocol\x12\x0c\n\x04port\x18\x02 \x01(\r\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x0f\n\x07program\x18\x04 \x01(\t\"\xc5\x05\n\x0fNodeDescription\x12\x10\n\x08hostname\x18\x01 \x01(\t\x12(\n\x08platform\x18\x02 \x01(\x0b\x32\x16.shoal.api.v1.Platform\x12*\n\tresources\x18\x03 \x01(\x0b\x32\x17.shoal.api.v1.Resources\x12\x46\n\rengine_labels\x18\x04 \x03(\x0b\x32/.shoal.api.v1.NodeDescription.EngineLabelsEntry\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\x13\n\x0bstream_port\x18\x06 \x01(\r\x12\x10\n\x08vtep_mac\x18\x07 \x01(\t\x12\x14\n\x0cunderlay_mtu\x18\x08 \x01(\r\x12\x15\n\ragent_version\x18\t \x01(\t\x12\x0e\n\x06kernel\x18\n \x01(\t\x12\x0f\n\x07runtime\x18\x0b \x01(\t\x12\x15\n\rhost_prefixes\x18\x14 \x03(\t\x12\x0c\n\x04ipv6\x18- \x01(\x08\x12\x1f\n\x17ipv6_unavailable_reason\x18. \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x1e \x03(\t\x12.\n\x0coverlay_keys\x18\x1f \x03(\x0b\x32\x18.shoal.api.v1.OverlayKey\x12,\n\x0b\x63si_drivers\x18\x15 \x03(\x0b\x32\x17.shoal.api.v1.CsiDriver\x12\x12\n\nlocal_pool\x18\x32 \x01(\t\x12\x12\n\nvxlan_port\x18\x33 \x01(\r\x12*\n\x07\x64\x65vices\x18\x34 \x01(\x0b\x32\x19.shoal.api.v1.HostDevices\x12\x18\n\x10security_options\x18< \x03(\t\x12#\n\x1b\x61pparmor_unavailable_reason\x18= \x01(\t\x1a\x33\n\x11\x45ngineLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"/\n\x0bHostDevices\x12\r\n\x05paths\x18\x01 \x03(\t\x12\x11\n\ttruncated\x18\x02 \x01(\x08\"\xc4\x02\n\tCsiDriver\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0f\n\x07node_id\x18\x03 \x01(\t\x12\x16\n\x0ehas_controller\x18\x04 \x01(\x08\x12\x17\n\x0f\x63reates_volumes\x18\x05 \x01(\x08\x12\x18\n\x10\x61ttaches_volumes\x18\x06 \x01(\x08\x12\x16\n\x0estages_volumes\x18\x07 \x01(\x08\x12\x14\n\x0chas_topology\x18\x08 \x01(\x08\x12\x37\n\x08topology\x18\t \x03(\x0b\x32%.shoal.api.v1.CsiDriver.TopologyEntry\x12\x13\n\x0bmax_volumes\x18\n \x01(\x03\x12\x0f\n\x07problem\x18\x0b \x01(\t\x1a/\n\rTopologyEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8f\x01\n\nOverlayKey\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\x0c\n\x04port\x18\x03 \x01(\r\x12+\n\x04kind\x18\x04 \x01(\x0e\x32\x1d.shoal.api.v1.OverlayKey.Kind\"\x1e\n\x04Kind\x12\r\n\tWIREGUARD\x10\x00\x12\x07\n\x03\x45SP\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,41 +42,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CSIDRIVER_TOPOLOGYENTRY']._loaded_options = None
   _globals['_CSIDRIVER_TOPOLOGYENTRY']._serialized_options = b'8\001'
   _globals['_NODE']._serialized_start=94
-  _globals['_NODE']._serialized_end=193
-  _globals['_NODESPEC']._serialized_start=196
-  _globals['_NODESPEC']._serialized_end=537
-  _globals['_NODESPEC_LABELSENTRY']._serialized_start=412
-  _globals['_NODESPEC_LABELSENTRY']._serialized_end=457
-  _globals['_NODESPEC_AVAILABILITY']._serialized_start=459
-  _globals['_NODESPEC_AVAILABILITY']._serialized_end=537
-  _globals['_NODEIDENTITY']._serialized_start=540
-  _globals['_NODEIDENTITY']._serialized_end=753
-  _globals['_NODEIDENTITY_ENGINELABELSENTRY']._serialized_start=702
-  _globals['_NODEIDENTITY_ENGINELABELSENTRY']._serialized_end=753
-  _globals['_NODESTATUS']._serialized_start=756
-  _globals['_NODESTATUS']._serialized_end=1140
-  _globals['_NODESTATUS_STATE']._serialized_start=1076
-  _globals['_NODESTATUS_STATE']._serialized_end=1140
-  _globals['_NETWORKCONDITION']._serialized_start=1143
-  _globals['_NETWORKCONDITION']._serialized_end=1358
-  _globals['_PATHFAULT']._serialized_start=1360
-  _globals['_PATHFAULT']._serialized_end=1439
-  _globals['_NETWORKREPAIR']._serialized_start=1441
-  _globals['_NETWORKREPAIR']._serialized_end=1500
-  _globals['_HOSTLISTENER']._serialized_start=1502
-  _globals['_HOSTLISTENER']._serialized_end=1620
-  _globals['_NODEDESCRIPTION']._serialized_start=1623
-  _globals['_NODEDESCRIPTION']._serialized_end=2310
-  _globals['_NODEDESCRIPTION_ENGINELABELSENTRY']._serialized_start=702
-  _globals['_NODEDESCRIPTION_ENGINELABELSENTRY']._serialized_end=753
-  _globals['_HOSTDEVICES']._serialized_start=2312
-  _globals['_HOSTDEVICES']._serialized_end=2357
-  _globals['_CSIDRIVER']._serialized_start=2360
-  _globals['_CSIDRIVER']._serialized_end=2656
-  _globals['_CSIDRIVER_TOPOLOGYENTRY']._serialized_start=2609
-  _globals['_CSIDRIVER_TOPOLOGYENTRY']._serialized_end=2656
-  _globals['_OVERLAYKEY']._serialized_start=2659
-  _globals['_OVERLAYKEY']._serialized_end=2802
-  _globals['_OVERLAYKEY_KIND']._serialized_start=2772
-  _globals['_OVERLAYKEY_KIND']._serialized_end=2802
+  _globals['_NODE']._serialized_end=197
+  _globals['_NODESPEC']._serialized_start=200
+  _globals['_NODESPEC']._serialized_end=545
+  _globals['_NODESPEC_LABELSENTRY']._serialized_start=420
+  _globals['_NODESPEC_LABELSENTRY']._serialized_end=465
+  _globals['_NODESPEC_AVAILABILITY']._serialized_start=467
+  _globals['_NODESPEC_AVAILABILITY']._serialized_end=545
+  _globals['_NODEIDENTITY']._serialized_start=548
+  _globals['_NODEIDENTITY']._serialized_end=761
+  _globals['_NODEIDENTITY_ENGINELABELSENTRY']._serialized_start=710
+  _globals['_NODEIDENTITY_ENGINELABELSENTRY']._serialized_end=761
+  _globals['_NODESTATUS']._serialized_start=764
+  _globals['_NODESTATUS']._serialized_end=1180
+  _globals['_NODESTATUS_STATE']._serialized_start=1116
+  _globals['_NODESTATUS_STATE']._serialized_end=1180
+  _globals['_NETWORKCONDITION']._serialized_start=1183
+  _globals['_NETWORKCONDITION']._serialized_end=1398
+  _globals['_PATHFAULT']._serialized_start=1400
+  _globals['_PATHFAULT']._serialized_end=1479
+  _globals['_NETWORKREPAIR']._serialized_start=1481
+  _globals['_NETWORKREPAIR']._serialized_end=1547
+  _globals['_HOSTLISTENER']._serialized_start=1549
+  _globals['_HOSTLISTENER']._serialized_end=1667
+  _globals['_NODEDESCRIPTION']._serialized_start=1670
+  _globals['_NODEDESCRIPTION']._serialized_end=2379
+  _globals['_NODEDESCRIPTION_ENGINELABELSENTRY']._serialized_start=710
+  _globals['_NODEDESCRIPTION_ENGINELABELSENTRY']._serialized_end=761
+  _globals['_HOSTDEVICES']._serialized_start=2381
+  _globals['_HOSTDEVICES']._serialized_end=2428
+  _globals['_CSIDRIVER']._serialized_start=2431
+  _globals['_CSIDRIVER']._serialized_end=2755
+  _globals['_CSIDRIVER_TOPOLOGYENTRY']._serialized_start=2708
+  _globals['_CSIDRIVER_TOPOLOGYENTRY']._serialized_end=2755
+  _globals['_OVERLAYKEY']._serialized_start=2758
+  _globals['_OVERLAYKEY']._serialized_end=2901
+  _globals['_OVERLAYKEY_KIND']._serialized_start=2871
+  _globals['_OVERLAYKEY_KIND']._serialized_end=2901
 # @@protoc_insertion_point(module_scope)

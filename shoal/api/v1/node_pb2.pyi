@@ -31,8 +31,8 @@ class Node(_message.Message):
 
     META_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
-    JOINING_KEY_FIELD_NUMBER: _builtins.int
-    joining_key: _builtins.bytes
+    JOIN_KEY_DIGEST_FIELD_NUMBER: _builtins.int
+    join_key_digest: _builtins.bytes
     """SHA-256 of the public key (SubjectPublicKeyInfo, DER) that it joined with: a host that asks again, since the answer was
     lost, is the same node.
     """
@@ -45,11 +45,11 @@ class Node(_message.Message):
         *,
         meta: _meta_pb2.Meta | None = ...,
         spec: Global___NodeSpec | None = ...,
-        joining_key: _builtins.bytes = ...,
+        join_key_digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["joining_key", b"joining_key", "meta", b"meta", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["join_key_digest", b"join_key_digest", "meta", b"meta", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -104,14 +104,14 @@ class NodeSpec(_message.Message):
 
     AVAILABILITY_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
-    DRAIN_BY_MS_FIELD_NUMBER: _builtins.int
-    DECLARED_DOWN_MS_FIELD_NUMBER: _builtins.int
+    DRAIN_DEADLINE_MS_FIELD_NUMBER: _builtins.int
+    MARKED_DOWN_MS_FIELD_NUMBER: _builtins.int
     IDENTITY_FIELD_NUMBER: _builtins.int
     availability: Global___NodeSpec.Availability.ValueType
-    drain_by_ms: _builtins.int
-    """Until when a drain is gentle: what is left then is stopped at once. Milliseconds since the Unix epoch; 0: for ever."""
-    declared_down_ms: _builtins.int
-    """An operator has given the node up while it was UNKNOWN: the `since_ms` of that state, so that it holds for no later
+    drain_deadline_ms: _builtins.int
+    """Drain deadline, after which the remaining tasks are stopped at once. Milliseconds since the Unix epoch; 0: none."""
+    marked_down_ms: _builtins.int
+    """Set when a user marks the node as down while it is UNKNOWN: the `since_ms` of that state, so that it applies to no later
     one. 0: never.
     """
     @_builtins.property
@@ -120,7 +120,7 @@ class NodeSpec(_message.Message):
 
     @_builtins.property
     def identity(self) -> Global___NodeIdentity:
-        """What it is to others and to placement, whatever its agent says later. Absent until its first session; an update without
+        """The identity that others use, whatever its agent reports later. Absent until its first session; an update without
         it leaves it as it is.
         """
 
@@ -129,13 +129,13 @@ class NodeSpec(_message.Message):
         *,
         availability: Global___NodeSpec.Availability.ValueType = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
-        drain_by_ms: _builtins.int = ...,
-        declared_down_ms: _builtins.int = ...,
+        drain_deadline_ms: _builtins.int = ...,
+        marked_down_ms: _builtins.int = ...,
         identity: Global___NodeIdentity | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["identity", b"identity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["availability", b"availability", "declared_down_ms", b"declared_down_ms", "drain_by_ms", b"drain_by_ms", "identity", b"identity", "labels", b"labels"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["availability", b"availability", "drain_deadline_ms", b"drain_deadline_ms", "identity", b"identity", "labels", b"labels", "marked_down_ms", b"marked_down_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -143,7 +143,7 @@ Global___NodeSpec: _TypeAlias = NodeSpec  # noqa: Y015
 
 @_typing.final
 class NodeIdentity(_message.Message):
-    """What constraints can name of a node and what tunnels lead to. The node's first session settles it; from then on only
+    """What constraints compare and what tunnels connect to. Recorded at the node's first session; from then on only
     users change it. No two nodes have the same hostname, in any case of letters, or the same address.
     """
 
@@ -212,8 +212,8 @@ class NodeStatus(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         STATE_UNSPECIFIED: NodeStatus._State.ValueType  # 0
         UNKNOWN: NodeStatus._State.ValueType  # 1
-        """It has joined but not been heard of yet; or it fell silent together with many others, which says more of the
-        network between than of the nodes. Its tasks stay, and it gets no new ones.
+        """It has joined but not connected yet; or it became silent together with many others, which points to the
+        network rather than the nodes. Its tasks stay, and it gets no new ones.
         """
         READY: NodeStatus._State.ValueType  # 2
         DOWN: NodeStatus._State.ValueType  # 3
@@ -222,8 +222,8 @@ class NodeStatus(_message.Message):
     class State(_State, metaclass=_StateEnumTypeWrapper): ...
     STATE_UNSPECIFIED: NodeStatus.State.ValueType  # 0
     UNKNOWN: NodeStatus.State.ValueType  # 1
-    """It has joined but not been heard of yet; or it fell silent together with many others, which says more of the
-    network between than of the nodes. Its tasks stay, and it gets no new ones.
+    """It has joined but not connected yet; or it became silent together with many others, which points to the
+    network rather than the nodes. Its tasks stay, and it gets no new ones.
     """
     READY: NodeStatus.State.ValueType  # 2
     DOWN: NodeStatus.State.ValueType  # 3
@@ -235,10 +235,10 @@ class NodeStatus(_message.Message):
     SINCE_MS_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     MANAGER_ID_FIELD_NUMBER: _builtins.int
-    NETWORK_FIELD_NUMBER: _builtins.int
-    BESIDE_MANAGER_FIELD_NUMBER: _builtins.int
-    CLAIMED_FIELD_NUMBER: _builtins.int
-    REFUSAL_FIELD_NUMBER: _builtins.int
+    NETWORK_CONDITION_FIELD_NUMBER: _builtins.int
+    COLOCATED_MANAGER_ID_FIELD_NUMBER: _builtins.int
+    REPORTED_IDENTITY_FIELD_NUMBER: _builtins.int
+    SESSION_ERROR_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     state: Global___NodeStatus.State.ValueType
     message: _builtins.str
@@ -246,22 +246,22 @@ class NodeStatus(_message.Message):
     since_ms: _builtins.int
     """Since when; milliseconds since the Unix epoch."""
     manager_id: _builtins.str
-    """The manager that holds its session."""
-    beside_manager: _builtins.str
-    """Id of the manager that runs on the same host, also while it is away: then "node.role" is "manager" in constraints,
-    else "worker". Known by the address from which the node's session comes, not by what the agent says.
+    """The manager that it is connected to."""
+    colocated_manager_id: _builtins.str
+    """Id of the manager on the same host, also while it is down: then "node.role" is "manager" in constraints,
+    else "worker". Determined by the address from which the node connects, not by what the agent reports.
     """
-    refusal: _builtins.str
-    """Why the node's last session was refused or ended, one line; empty once one was accepted."""
+    session_error: _builtins.str
+    """Why the node's last session was rejected or ended, one line; empty once one was accepted."""
     @_builtins.property
     def description(self) -> Global___NodeDescription: ...
     @_builtins.property
-    def network(self) -> Global___NetworkCondition:
-        """What the agent last told of the node's network."""
+    def network_condition(self) -> Global___NetworkCondition:
+        """The network condition that the agent last reported."""
 
     @_builtins.property
-    def claimed(self) -> Global___NodeIdentity:
-        """What its agent says where that is not as in the node's spec, which holds. Absent when both are the same."""
+    def reported_identity(self) -> Global___NodeIdentity:
+        """What its agent reports if that differs from the node's spec, which applies. Absent when both agree."""
 
     def __init__(
         self,
@@ -272,14 +272,14 @@ class NodeStatus(_message.Message):
         since_ms: _builtins.int = ...,
         description: Global___NodeDescription | None = ...,
         manager_id: _builtins.str = ...,
-        network: Global___NetworkCondition | None = ...,
-        beside_manager: _builtins.str = ...,
-        claimed: Global___NodeIdentity | None = ...,
-        refusal: _builtins.str = ...,
+        network_condition: Global___NetworkCondition | None = ...,
+        colocated_manager_id: _builtins.str = ...,
+        reported_identity: Global___NodeIdentity | None = ...,
+        session_error: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["claimed", b"claimed", "description", b"description", "network", b"network"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "network_condition", b"network_condition", "reported_identity", b"reported_identity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["beside_manager", b"beside_manager", "claimed", b"claimed", "description", b"description", "manager_id", b"manager_id", "message", b"message", "network", b"network", "node_id", b"node_id", "refusal", b"refusal", "since_ms", b"since_ms", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["colocated_manager_id", b"colocated_manager_id", "description", b"description", "manager_id", b"manager_id", "message", b"message", "network_condition", b"network_condition", "node_id", b"node_id", "reported_identity", b"reported_identity", "session_error", b"session_error", "since_ms", b"since_ms", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -287,7 +287,7 @@ Global___NodeStatus: _TypeAlias = NodeStatus  # noqa: Y015
 
 @_typing.final
 class NetworkCondition(_message.Message):
-    """How a node's network is, as its agent told it."""
+    """The condition of a node's network, as its agent reports it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -301,11 +301,11 @@ class NetworkCondition(_message.Message):
     """As the underlay's interface has it now, bytes; 0 means as in the description."""
     @_builtins.property
     def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What does not work on this node and needs a person, one line each: at most 20."""
+        """Problems on this node that need attention, one line each: at most 20."""
 
     @_builtins.property
     def repaired(self) -> Global___NetworkRepair:
-        """What the agent found changed by someone else and has set right, the last time."""
+        """The agent's last repair of something that others had changed."""
 
     @_builtins.property
     def listeners(self) -> _containers.RepeatedCompositeFieldContainer[Global___HostListener]:
@@ -317,7 +317,7 @@ class NetworkCondition(_message.Message):
 
     @_builtins.property
     def paths(self) -> _containers.RepeatedCompositeFieldContainer[Global___PathFault]:
-        """Paths to other nodes that do not let through what the overlay sends: at most 50."""
+        """Paths to other nodes with a too small MTU: at most 50."""
 
     def __init__(
         self,
@@ -375,10 +375,10 @@ Global___PathFault: _TypeAlias = PathFault  # noqa: Y015
 class NetworkRepair(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    WHAT_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     AT_MS_FIELD_NUMBER: _builtins.int
-    what: _builtins.str
+    description: _builtins.str
     """One line for the user."""
     count: _builtins.int
     """How many repairs of the node's network the agent has made since it was started."""
@@ -387,13 +387,13 @@ class NetworkRepair(_message.Message):
     def __init__(
         self,
         *,
-        what: _builtins.str = ...,
+        description: _builtins.str = ...,
         count: _builtins.int = ...,
         at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "count", b"count", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "count", b"count", "description", b"description"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -431,7 +431,7 @@ Global___HostListener: _TypeAlias = HostListener  # noqa: Y015
 
 @_typing.final
 class NodeDescription(_message.Message):
-    """What an agent tells of its host when it opens a session. In a node's status, the hostname, address, MAC address, labels
+    """An agent's description of its host. In a node's status, the hostname, address, MAC address, labels
     and platform are those of its spec.
     """
 
@@ -470,7 +470,7 @@ class NodeDescription(_message.Message):
     RUNTIME_FIELD_NUMBER: _builtins.int
     HOST_PREFIXES_FIELD_NUMBER: _builtins.int
     IPV6_FIELD_NUMBER: _builtins.int
-    WITHOUT_IPV6_FIELD_NUMBER: _builtins.int
+    IPV6_UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     OVERLAY_KEYS_FIELD_NUMBER: _builtins.int
     CSI_DRIVERS_FIELD_NUMBER: _builtins.int
@@ -478,7 +478,7 @@ class NodeDescription(_message.Message):
     VXLAN_PORT_FIELD_NUMBER: _builtins.int
     DEVICES_FIELD_NUMBER: _builtins.int
     SECURITY_OPTIONS_FIELD_NUMBER: _builtins.int
-    WITHOUT_APPARMOR_FIELD_NUMBER: _builtins.int
+    APPARMOR_UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
     hostname: _builtins.str
     address: _builtins.str
     """Address by which other nodes and managers reach it, IPv4 or IPv6 without port."""
@@ -495,14 +495,14 @@ class NodeDescription(_message.Message):
     """"crun 1.8.1" or "runc 1.1.5"."""
     ipv6: _builtins.bool
     """Its containers can have IPv6 addresses."""
-    without_ipv6: _builtins.str
-    """Why they cannot, one line for the user."""
+    ipv6_unavailable_reason: _builtins.str
+    """Why IPv6 is unavailable, one line for the user."""
     local_pool: _builtins.str
     """CIDR of its own, for containers without a network; empty means 172.30.0.0/16."""
     vxlan_port: _builtins.int
     """UDP port of its VXLAN tunnels, which must be the same on every node; 0 means 4789."""
-    without_apparmor: _builtins.str
-    """Why AppArmor is not among them, one line for the user."""
+    apparmor_unavailable_reason: _builtins.str
+    """Why AppArmor is unavailable, one line for the user."""
     @_builtins.property
     def platform(self) -> _meta_pb2.Platform: ...
     @_builtins.property
@@ -521,23 +521,23 @@ class NodeDescription(_message.Message):
 
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What of its kernel tasks may depend on, by name: "wireguard", "esp"."""
+        """Kernel features that placement may require, by name: "wireguard", "esp"."""
 
     @_builtins.property
     def overlay_keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___OverlayKey]:
-        """Of its encrypted tunnels, as long as it has any; two while keys are being changed."""
+        """Public keys of its encrypted tunnels, if any; two during a key rotation."""
 
     @_builtins.property
     def csi_drivers(self) -> _containers.RepeatedCompositeFieldContainer[Global___CsiDriver]:
-        """Drivers for volumes that it has, by name."""
+        """Its CSI drivers, by name."""
 
     @_builtins.property
     def devices(self) -> Global___HostDevices:
-        """What containers can be given of its /dev. Without it the agent does not tell, and the node may have any device."""
+        """The devices that containers can use. Absent: unknown, the node may have any device."""
 
     @_builtins.property
     def security_options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What holds its containers in, in the words of `docker info`: "name=apparmor", "name=seccomp,profile=builtin",
+        """Security options, as in `docker info`: "name=apparmor", "name=seccomp,profile=builtin",
         "name=cgroupns".
         """
 
@@ -557,7 +557,7 @@ class NodeDescription(_message.Message):
         runtime: _builtins.str = ...,
         host_prefixes: _abc.Iterable[_builtins.str] | None = ...,
         ipv6: _builtins.bool = ...,
-        without_ipv6: _builtins.str = ...,
+        ipv6_unavailable_reason: _builtins.str = ...,
         features: _abc.Iterable[_builtins.str] | None = ...,
         overlay_keys: _abc.Iterable[Global___OverlayKey] | None = ...,
         csi_drivers: _abc.Iterable[Global___CsiDriver] | None = ...,
@@ -565,11 +565,11 @@ class NodeDescription(_message.Message):
         vxlan_port: _builtins.int = ...,
         devices: Global___HostDevices | None = ...,
         security_options: _abc.Iterable[_builtins.str] | None = ...,
-        without_apparmor: _builtins.str = ...,
+        apparmor_unavailable_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "platform", b"platform", "resources", b"resources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "csi_drivers", b"csi_drivers", "devices", b"devices", "engine_labels", b"engine_labels", "features", b"features", "host_prefixes", b"host_prefixes", "hostname", b"hostname", "ipv6", b"ipv6", "kernel", b"kernel", "local_pool", b"local_pool", "overlay_keys", b"overlay_keys", "platform", b"platform", "resources", b"resources", "runtime", b"runtime", "security_options", b"security_options", "stream_port", b"stream_port", "underlay_mtu", b"underlay_mtu", "vtep_mac", b"vtep_mac", "vxlan_port", b"vxlan_port", "without_apparmor", b"without_apparmor", "without_ipv6", b"without_ipv6"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "apparmor_unavailable_reason", b"apparmor_unavailable_reason", "csi_drivers", b"csi_drivers", "devices", b"devices", "engine_labels", b"engine_labels", "features", b"features", "host_prefixes", b"host_prefixes", "hostname", b"hostname", "ipv6", b"ipv6", "ipv6_unavailable_reason", b"ipv6_unavailable_reason", "kernel", b"kernel", "local_pool", b"local_pool", "overlay_keys", b"overlay_keys", "platform", b"platform", "resources", b"resources", "runtime", b"runtime", "security_options", b"security_options", "stream_port", b"stream_port", "underlay_mtu", b"underlay_mtu", "vtep_mac", b"vtep_mac", "vxlan_port", b"vxlan_port"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -584,9 +584,9 @@ class HostDevices(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PATHS_FIELD_NUMBER: _builtins.int
-    PARTIAL_FIELD_NUMBER: _builtins.int
-    partial: _builtins.bool
-    """There are more, which would stand after the last of these."""
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    truncated: _builtins.bool
+    """There are more, after the last of these."""
     @_builtins.property
     def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Absolute paths, those of few parts first, then by name. At most 512."""
@@ -595,11 +595,11 @@ class HostDevices(_message.Message):
         self,
         *,
         paths: _abc.Iterable[_builtins.str] | None = ...,
-        partial: _builtins.bool = ...,
+        truncated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["partial", b"partial", "paths", b"paths"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["paths", b"paths", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -607,7 +607,7 @@ Global___HostDevices: _TypeAlias = HostDevices  # noqa: Y015
 
 @_typing.final
 class CsiDriver(_message.Message):
-    """A driver of the Container Storage Interface (CSI) beside an agent, as it says of itself."""
+    """A Container Storage Interface (CSI) driver on a node, as it describes itself."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -634,10 +634,10 @@ class CsiDriver(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     NODE_ID_FIELD_NUMBER: _builtins.int
-    CONTROLLER_FIELD_NUMBER: _builtins.int
-    CREATES_FIELD_NUMBER: _builtins.int
-    ATTACHES_FIELD_NUMBER: _builtins.int
-    STAGES_FIELD_NUMBER: _builtins.int
+    HAS_CONTROLLER_FIELD_NUMBER: _builtins.int
+    CREATES_VOLUMES_FIELD_NUMBER: _builtins.int
+    ATTACHES_VOLUMES_FIELD_NUMBER: _builtins.int
+    STAGES_VOLUMES_FIELD_NUMBER: _builtins.int
     HAS_TOPOLOGY_FIELD_NUMBER: _builtins.int
     TOPOLOGY_FIELD_NUMBER: _builtins.int
     MAX_VOLUMES_FIELD_NUMBER: _builtins.int
@@ -645,24 +645,24 @@ class CsiDriver(_message.Message):
     name: _builtins.str
     version: _builtins.str
     node_id: _builtins.str
-    """The node's id in the driver's words."""
-    controller: _builtins.bool
-    """It has the controller service: volumes can be made and attached by way of this node."""
-    creates: _builtins.bool
-    """Volumes are made and deleted by the controller; else they are there under their names already."""
-    attaches: _builtins.bool
+    """The node's id as the driver knows it."""
+    has_controller: _builtins.bool
+    """It has the controller service: volumes can be created and attached through this node."""
+    creates_volumes: _builtins.bool
+    """The controller creates and deletes volumes; otherwise they exist already under their names."""
+    attaches_volumes: _builtins.bool
     """Volumes are attached to a node by the controller before the node can use them."""
-    stages: _builtins.bool
+    stages_volumes: _builtins.bool
     """Volumes are staged before they are published."""
     has_topology: _builtins.bool
-    """Volumes may be out of reach for some nodes."""
+    """Volumes may be accessible from some nodes only."""
     max_volumes: _builtins.int
-    """How many volumes the node can have; 0: as many as there are."""
+    """Maximum number of volumes on the node; 0: unlimited."""
     problem: _builtins.str
     """Why it cannot be used now, one line; empty when it can."""
     @_builtins.property
     def topology(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Where the node is, for volumes that not every node reaches."""
+        """The node's topology, for volumes that are not accessible everywhere."""
 
     def __init__(
         self,
@@ -670,10 +670,10 @@ class CsiDriver(_message.Message):
         name: _builtins.str = ...,
         version: _builtins.str = ...,
         node_id: _builtins.str = ...,
-        controller: _builtins.bool = ...,
-        creates: _builtins.bool = ...,
-        attaches: _builtins.bool = ...,
-        stages: _builtins.bool = ...,
+        has_controller: _builtins.bool = ...,
+        creates_volumes: _builtins.bool = ...,
+        attaches_volumes: _builtins.bool = ...,
+        stages_volumes: _builtins.bool = ...,
         has_topology: _builtins.bool = ...,
         topology: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         max_volumes: _builtins.int = ...,
@@ -681,7 +681,7 @@ class CsiDriver(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attaches", b"attaches", "controller", b"controller", "creates", b"creates", "has_topology", b"has_topology", "max_volumes", b"max_volumes", "name", b"name", "node_id", b"node_id", "problem", b"problem", "stages", b"stages", "topology", b"topology", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attaches_volumes", b"attaches_volumes", "creates_volumes", b"creates_volumes", "has_controller", b"has_controller", "has_topology", b"has_topology", "max_volumes", b"max_volumes", "name", b"name", "node_id", b"node_id", "problem", b"problem", "stages_volumes", b"stages_volumes", "topology", b"topology", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

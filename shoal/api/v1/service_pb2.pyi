@@ -31,8 +31,8 @@ class Service(_message.Message):
     SPEC_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     TASK_REVISION_FIELD_NUMBER: _builtins.int
-    STEERING_FIELD_NUMBER: _builtins.int
-    REBALANCE_AT_MS_FIELD_NUMBER: _builtins.int
+    UPDATE_CONTROL_FIELD_NUMBER: _builtins.int
+    REBALANCE_REQUESTED_AT_MS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Number of the newest entry of the service's history; every change of the spec adds one. From 1."""
     task_revision: _builtins.int
@@ -40,8 +40,8 @@ class Service(_message.Message):
     changes of labels, replicas and placement raise `revision` alone and so replace nothing: placement only moves the
     tasks that it does not admit where they are.
     """
-    rebalance_at_ms: _builtins.int
-    """When the user asked to even its tasks out over the nodes, the newest time; tasks made later stay where they are.
+    rebalance_requested_at_ms: _builtins.int
+    """When the user last requested a rebalance; tasks created later are not moved.
     Milliseconds since the Unix epoch; 0: never.
     """
     @_builtins.property
@@ -49,8 +49,8 @@ class Service(_message.Message):
     @_builtins.property
     def spec(self) -> Global___ServiceSpec: ...
     @_builtins.property
-    def steering(self) -> Global___UpdateSteering:
-        """What the user asked of the update that is under way."""
+    def update_control(self) -> Global___UpdateControl:
+        """The user's control of the update in progress."""
 
     def __init__(
         self,
@@ -59,57 +59,57 @@ class Service(_message.Message):
         spec: Global___ServiceSpec | None = ...,
         revision: _builtins.int = ...,
         task_revision: _builtins.int = ...,
-        steering: Global___UpdateSteering | None = ...,
-        rebalance_at_ms: _builtins.int = ...,
+        update_control: Global___UpdateControl | None = ...,
+        rebalance_requested_at_ms: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "spec", b"spec", "steering", b"steering"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "spec", b"spec", "update_control", b"update_control"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "rebalance_at_ms", b"rebalance_at_ms", "revision", b"revision", "spec", b"spec", "steering", b"steering", "task_revision", b"task_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "rebalance_requested_at_ms", b"rebalance_requested_at_ms", "revision", b"revision", "spec", b"spec", "task_revision", b"task_revision", "update_control", b"update_control"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Service: _TypeAlias = Service  # noqa: Y015
 
 @_typing.final
-class UpdateSteering(_message.Message):
-    """The user's word on one update; written by the control API, answered by the planner in UpdateStatus."""
+class UpdateControl(_message.Message):
+    """The user's control of one update; written by the control API, carried out by the planner (see UpdateStatus)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TASK_REVISION_FIELD_NUMBER: _builtins.int
     PAUSED_FIELD_NUMBER: _builtins.int
-    RESUMED_FIELD_NUMBER: _builtins.int
+    RESUME_COUNT_FIELD_NUMBER: _builtins.int
     PROMOTED_FIELD_NUMBER: _builtins.int
     ROLLBACK_FIELD_NUMBER: _builtins.int
     task_revision: _builtins.int
-    """The update that it is about: of another task revision it says nothing."""
+    """The update that it controls; it does not apply to other task revisions."""
     paused: _builtins.bool
-    resumed: _builtins.int
-    """Counts up with each `resume`: a pause that came before the newest of them is over."""
+    resume_count: _builtins.int
+    """Counts up with each resume, which ends earlier pauses."""
     promoted: _builtins.bool
-    """The canaries are good: replace the rest too."""
+    """Promote the canaries: replace the remaining tasks."""
     rollback: _builtins.bool
-    """The user asked for it as a rollback: it has no canaries, and the policy of rollbacks is in force."""
+    """Requested as a rollback: no canaries, and the rollback policy applies."""
     def __init__(
         self,
         *,
         task_revision: _builtins.int = ...,
         paused: _builtins.bool = ...,
-        resumed: _builtins.int = ...,
+        resume_count: _builtins.int = ...,
         promoted: _builtins.bool = ...,
         rollback: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["paused", b"paused", "promoted", b"promoted", "resumed", b"resumed", "rollback", b"rollback", "task_revision", b"task_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["paused", b"paused", "promoted", b"promoted", "resume_count", b"resume_count", "rollback", b"rollback", "task_revision", b"task_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___UpdateSteering: _TypeAlias = UpdateSteering  # noqa: Y015
+Global___UpdateControl: _TypeAlias = UpdateControl  # noqa: Y015
 
 @_typing.final
 class ServiceRevision(_message.Message):
-    """Key: /shoal/v1/services/<id>/revisions/<number>, written once by the control API, immutable."""
+    """Key: /shoal/v1/revisions/<service id>/<number>, written once by the control API, immutable."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -183,7 +183,7 @@ class ServiceSpec(_message.Message):
     stack: _builtins.str
     """Name of the stack that the service belongs to; empty outside a stack."""
     priority: _builtins.int
-    """-1000 to 1000. Tasks that find no room displace those of services with a lower one."""
+    """-1000 to 1000. Tasks without room preempt those of services with a lower priority."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -204,16 +204,16 @@ class ServiceSpec(_message.Message):
 
     @_builtins.property
     def schedule(self) -> Global___Schedule:
-        """Runs a job again and again; for jobs only."""
+        """Runs a job on a schedule; jobs only."""
 
     @_builtins.property
     def autoscale(self) -> Global___Autoscale:
-        """Chooses the number of replicas; for replicated services only."""
+        """Adjusts the number of replicas; replicated services only."""
 
     @_builtins.property
     def depends_on(self) -> _containers.RepeatedCompositeFieldContainer[Global___Dependency]:
-        """What has to hold before the tasks of a new template are made. Once it has held, nothing that becomes of these
-        services later stops this one.
+        """Conditions to meet before tasks of a new template are created. Once met, later failures of these
+        services do not affect this one.
         """
 
     def __init__(
@@ -261,7 +261,7 @@ class Dependency(_message.Message):
         STARTED: Dependency._Condition.ValueType  # 1
         """As many of its tasks as wanted run."""
         HEALTHY: Dependency._Condition.ValueType  # 2
-        """And their health checks say so."""
+        """And they are healthy."""
         COMPLETED: Dependency._Condition.ValueType  # 3
         """They have ended with exit code 0."""
 
@@ -271,7 +271,7 @@ class Dependency(_message.Message):
     STARTED: Dependency.Condition.ValueType  # 1
     """As many of its tasks as wanted run."""
     HEALTHY: Dependency.Condition.ValueType  # 2
-    """And their health checks say so."""
+    """And they are healthy."""
     COMPLETED: Dependency.Condition.ValueType  # 3
     """They have ended with exit code 0."""
 
@@ -341,7 +341,7 @@ Global___Global: _TypeAlias = Global  # noqa: Y015
 
 @_typing.final
 class ReplicatedJob(_message.Message):
-    """So many tasks that end with exit code 0, each in a slot of its own. What is done stays done until the template changes."""
+    """Tasks that run to completion (exit code 0), each in its own slot. Completed slots stay so until the template changes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -395,21 +395,21 @@ class Schedule(_message.Message):
         OVERLAP_UNSPECIFIED: Schedule._Overlap.ValueType  # 0
         """Means FORBID."""
         FORBID: Schedule._Overlap.ValueType  # 1
-        """A run that is due while another one goes on is left out."""
+        """Skip a run that is due while another one is in progress."""
         ALLOW: Schedule._Overlap.ValueType  # 2
-        """Runs go on side by side."""
+        """Runs may overlap."""
         REPLACE: Schedule._Overlap.ValueType  # 3
-        """The run that goes on is stopped."""
+        """Stop the run in progress."""
 
     class Overlap(_Overlap, metaclass=_OverlapEnumTypeWrapper): ...
     OVERLAP_UNSPECIFIED: Schedule.Overlap.ValueType  # 0
     """Means FORBID."""
     FORBID: Schedule.Overlap.ValueType  # 1
-    """A run that is due while another one goes on is left out."""
+    """Skip a run that is due while another one is in progress."""
     ALLOW: Schedule.Overlap.ValueType  # 2
-    """Runs go on side by side."""
+    """Runs may overlap."""
     REPLACE: Schedule.Overlap.ValueType  # 3
-    """The run that goes on is stopped."""
+    """Stop the run in progress."""
 
     class _Missed:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -420,17 +420,17 @@ class Schedule(_message.Message):
         MISSED_UNSPECIFIED: Schedule._Missed.ValueType  # 0
         """Means SKIP."""
         SKIP: Schedule._Missed.ValueType  # 1
-        """Runs that were due while nobody planned are left out."""
+        """Skip runs that were due while no manager was leading."""
         RUN_ONCE: Schedule._Missed.ValueType  # 2
-        """One run makes up for all that were missed."""
+        """Start one run for all missed ones."""
 
     class Missed(_Missed, metaclass=_MissedEnumTypeWrapper): ...
     MISSED_UNSPECIFIED: Schedule.Missed.ValueType  # 0
     """Means SKIP."""
     SKIP: Schedule.Missed.ValueType  # 1
-    """Runs that were due while nobody planned are left out."""
+    """Skip runs that were due while no manager was leading."""
     RUN_ONCE: Schedule.Missed.ValueType  # 2
-    """One run makes up for all that were missed."""
+    """Start one run for all missed ones."""
 
     CRON_FIELD_NUMBER: _builtins.int
     TIMEZONE_FIELD_NUMBER: _builtins.int
@@ -477,7 +477,7 @@ class Autoscale(_message.Message):
     min_replicas: _builtins.int
     max_replicas: _builtins.int
     cpu_percent: _builtins.int
-    """Wanted mean use in percent of what a task reserves, else of its limit; 0: does not count."""
+    """Target average utilization, in percent of a task's reservation, else of its limit; 0: not considered."""
     memory_percent: _builtins.int
     up_cooldown_ms: _builtins.int
     """Milliseconds between two steps up; unset means 30,000."""
@@ -520,12 +520,12 @@ class TaskTemplate(_message.Message):
     NETWORKS_FIELD_NUMBER: _builtins.int
     FORCE_UPDATE_FIELD_NUMBER: _builtins.int
     LOG_FIELD_NUMBER: _builtins.int
-    STOP_WHEN_CUT_OFF_MS_FIELD_NUMBER: _builtins.int
+    STOP_ON_DISCONNECT_MS_FIELD_NUMBER: _builtins.int
     force_update: _builtins.int
     """Raised to replace all tasks without another change (`service update --force`)."""
-    stop_when_cut_off_ms: _builtins.int
-    """Milliseconds after which a node that reaches no manager stops the task by itself: its successor runs elsewhere, since
-    the node is taken for lost. 0: the task is kept. Not less than 1,000.
+    stop_on_disconnect_ms: _builtins.int
+    """Milliseconds after which a node that is disconnected from all managers stops the task, since its successor then
+    runs elsewhere. 0: the task keeps running. At least 1,000.
     """
     @_builtins.property
     def container(self) -> _container_pb2.ContainerSpec: ...
@@ -558,11 +558,11 @@ class TaskTemplate(_message.Message):
         networks: _abc.Iterable[Global___NetworkAttachment] | None = ...,
         force_update: _builtins.int = ...,
         log: Global___LogConfig | None = ...,
-        stop_when_cut_off_ms: _builtins.int = ...,
+        stop_on_disconnect_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "limits", b"limits", "log", b"log", "placement", b"placement", "reservations", b"reservations", "restart", b"restart"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "force_update", b"force_update", "limits", b"limits", "log", b"log", "networks", b"networks", "placement", b"placement", "reservations", b"reservations", "restart", b"restart", "stop_when_cut_off_ms", b"stop_when_cut_off_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "force_update", b"force_update", "limits", b"limits", "log", b"log", "networks", b"networks", "placement", b"placement", "reservations", b"reservations", "restart", b"restart", "stop_on_disconnect_ms", b"stop_on_disconnect_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -599,7 +599,7 @@ class RestartPolicy(_message.Message):
     delay_ms: _builtins.int
     """Milliseconds between a task's end and its successor; unset means 5,000."""
     max_attempts: _builtins.int
-    """Restarts within the window before the slot is given up; 0 means no bound."""
+    """Restarts within the window before the slot is given up; 0: unlimited."""
     window_ms: _builtins.int
     """Milliseconds in which attempts are counted; 0 means for ever."""
     def __init__(
@@ -642,7 +642,7 @@ class Placement(_message.Message):
 
     @_builtins.property
     def preferences(self) -> _containers.RepeatedCompositeFieldContainer[Global___Preference]:
-        """Weighed against each other, before `spread`."""
+        """Weighted preferences; applied before `spread`."""
 
     @_builtins.property
     def affinities(self) -> _containers.RepeatedCompositeFieldContainer[Global___Affinity]: ...
@@ -670,7 +670,7 @@ Global___Placement: _TypeAlias = Placement  # noqa: Y015
 
 @_typing.final
 class Preference(_message.Message):
-    """What makes one of the nodes that fit better than another."""
+    """How to rank the nodes that fit."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -702,21 +702,21 @@ Global___Preference: _TypeAlias = Preference  # noqa: Y015
 
 @_typing.final
 class Affinity(_message.Message):
-    """Wishes to be with another service's tasks, or away from them."""
+    """Affinity or anti-affinity to another service's tasks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SERVICE_FIELD_NUMBER: _builtins.int
     ANTI_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
-    OVER_FIELD_NUMBER: _builtins.int
+    TOPOLOGY_KEY_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """Name of the other service."""
     anti: _builtins.bool
-    """Away from them."""
+    """Anti-affinity."""
     weight: _builtins.int
-    """1 to 1000: how much it is preferred, as in `Preference`; 0 means that it has to be."""
-    over: _builtins.str
+    """1 to 1000: preferred, with this weight as in `Preference`; 0: required."""
+    topology_key: _builtins.str
     """On nodes that have the same value of this key, "node.labels.zone"; empty means on the same node."""
     def __init__(
         self,
@@ -724,11 +724,11 @@ class Affinity(_message.Message):
         service: _builtins.str = ...,
         anti: _builtins.bool = ...,
         weight: _builtins.int = ...,
-        over: _builtins.str = ...,
+        topology_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anti", b"anti", "over", b"over", "service", b"service", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anti", b"anti", "service", b"service", "topology_key", b"topology_key", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -855,15 +855,15 @@ class UpdateConfig(_message.Message):
     order: Global___UpdateConfig.Order.ValueType
     failure_action: Global___UpdateConfig.FailureAction.ValueType
     monitor_ms: _builtins.int
-    """Milliseconds that a new task has to run (and be healthy) before it counts; unset means 1,000."""
+    """Milliseconds that a new task must run (and be healthy) to be available; unset means 1,000."""
     max_failure_ratio: _builtins.float
     """The action is taken when more than this share of the slots has failed, 0.0 to 1.0."""
     progress_deadline_ms: _builtins.int
-    """Milliseconds without a further task that counts, after which the action is taken; unset means 600,000, 0: never."""
+    """Milliseconds without a further available task after which the action is taken; unset means 600,000, 0: never."""
     canary: _builtins.int
-    """Replace so many tasks first, then wait for promotion; 0 means no canaries."""
+    """Number of tasks to replace first, before waiting for promotion; 0: no canaries."""
     auto_promote: _builtins.bool
-    """Promote by itself once the canaries count."""
+    """Promote automatically once the canaries are available."""
     def __init__(
         self,
         *,
@@ -905,17 +905,17 @@ class Endpoint(_message.Message):
         MODE_UNSPECIFIED: Endpoint._Mode.ValueType  # 0
         """Means VIP."""
         VIP: Endpoint._Mode.ValueType  # 1
-        """The service's name leads to one address on each network, behind which connections are spread over its tasks."""
+        """The service's name resolves to one virtual address per network; connections are balanced over its tasks."""
         DNSRR: Endpoint._Mode.ValueType  # 2
-        """The service's name leads to the addresses of its tasks."""
+        """The service's name resolves to the addresses of its tasks."""
 
     class Mode(_Mode, metaclass=_ModeEnumTypeWrapper): ...
     MODE_UNSPECIFIED: Endpoint.Mode.ValueType  # 0
     """Means VIP."""
     VIP: Endpoint.Mode.ValueType  # 1
-    """The service's name leads to one address on each network, behind which connections are spread over its tasks."""
+    """The service's name resolves to one virtual address per network; connections are balanced over its tasks."""
     DNSRR: Endpoint.Mode.ValueType  # 2
-    """The service's name leads to the addresses of its tasks."""
+    """The service's name resolves to the addresses of its tasks."""
 
     PORTS_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
@@ -997,7 +997,7 @@ class PublishedPort(_message.Message):
     host_address: _builtins.str
     """Address of the node to bind; empty means every one."""
     local_only: _builtins.bool
-    """INGRESS only: each node leads to its own tasks alone, and refuses where it has none."""
+    """INGRESS only: each node routes to its own tasks only, and rejects connections if it has none."""
     published_first: _builtins.int
     """Where `published` is 0: the first and the last of the numbers that the planner chooses from, in place of those above."""
     published_last: _builtins.int
@@ -1030,26 +1030,26 @@ class ServiceStatus(_message.Message):
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     UPDATE_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
-    FAULT_FIELD_NUMBER: _builtins.int
+    PLANNING_ERROR_FIELD_NUMBER: _builtins.int
     PROBLEMS_AT_MS_FIELD_NUMBER: _builtins.int
     RUNS_FIELD_NUMBER: _builtins.int
     SCHEDULE_FIELD_NUMBER: _builtins.int
     VIRTUAL_ADDRESSES_FIELD_NUMBER: _builtins.int
     MESH_PORTS_FIELD_NUMBER: _builtins.int
-    RELEASED_REVISION_FIELD_NUMBER: _builtins.int
-    REBALANCED_AT_MS_FIELD_NUMBER: _builtins.int
-    MOVED_AT_MS_FIELD_NUMBER: _builtins.int
+    UNBLOCKED_REVISION_FIELD_NUMBER: _builtins.int
+    HANDLED_REBALANCE_AT_MS_FIELD_NUMBER: _builtins.int
+    LAST_MOVE_AT_MS_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
-    fault: _builtins.str
-    """Why the planner could not plan the service and left it as it is, one line for the user; empty when it could."""
+    planning_error: _builtins.str
+    """Why the service is quarantined: planning it failed, and it is left unchanged. One line; empty when it is not."""
     problems_at_ms: _builtins.int
     """When `problems` was last written: numbers of nodes in it are renewed once a minute. Milliseconds since the Unix epoch."""
-    released_revision: _builtins.int
-    """The newest task revision for which all of `depends_on` has held; 0: none yet, or the service depends on none."""
-    rebalanced_at_ms: _builtins.int
-    """The newest `Service.rebalance_at_ms` that is carried out: nodes that come later do not make tasks move."""
-    moved_at_ms: _builtins.int
-    """When a task that the placement does not admit any more was last moved; the update's delay counts from it.
+    unblocked_revision: _builtins.int
+    """The newest task revision for which all of `depends_on` was met; 0: none yet, or no dependencies."""
+    handled_rebalance_at_ms: _builtins.int
+    """The newest rebalance request that was carried out; nodes that join later do not trigger another one."""
+    last_move_at_ms: _builtins.int
+    """When a misplaced task was last moved; the update's delay starts from it.
     Milliseconds since the Unix epoch.
     """
     @_builtins.property
@@ -1080,19 +1080,19 @@ class ServiceStatus(_message.Message):
         service_id: _builtins.str = ...,
         update: Global___UpdateStatus | None = ...,
         problems: _abc.Iterable[_builtins.str] | None = ...,
-        fault: _builtins.str = ...,
+        planning_error: _builtins.str = ...,
         problems_at_ms: _builtins.int = ...,
         runs: _abc.Iterable[Global___JobRun] | None = ...,
         schedule: Global___ScheduleStatus | None = ...,
         virtual_addresses: _abc.Iterable[Global___VirtualAddress] | None = ...,
         mesh_ports: _abc.Iterable[Global___PublishedPort] | None = ...,
-        released_revision: _builtins.int = ...,
-        rebalanced_at_ms: _builtins.int = ...,
-        moved_at_ms: _builtins.int = ...,
+        unblocked_revision: _builtins.int = ...,
+        handled_rebalance_at_ms: _builtins.int = ...,
+        last_move_at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fault", b"fault", "mesh_ports", b"mesh_ports", "moved_at_ms", b"moved_at_ms", "problems", b"problems", "problems_at_ms", b"problems_at_ms", "rebalanced_at_ms", b"rebalanced_at_ms", "released_revision", b"released_revision", "runs", b"runs", "schedule", b"schedule", "service_id", b"service_id", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["handled_rebalance_at_ms", b"handled_rebalance_at_ms", "last_move_at_ms", b"last_move_at_ms", "mesh_ports", b"mesh_ports", "planning_error", b"planning_error", "problems", b"problems", "problems_at_ms", b"problems_at_ms", "runs", b"runs", "schedule", b"schedule", "service_id", b"service_id", "unblocked_revision", b"unblocked_revision", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1137,7 +1137,7 @@ class AutoscaleStatus(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     replicas: _builtins.int
-    """In force in place of the spec's, within its bounds."""
+    """The effective number of replicas, within the spec's bounds."""
     changed_at_ms: _builtins.int
     """When the number last changed. Milliseconds since the Unix epoch."""
     message: _builtins.str
@@ -1160,7 +1160,7 @@ Global___AutoscaleStatus: _TypeAlias = AutoscaleStatus  # noqa: Y015
 
 @_typing.final
 class JobRun(_message.Message):
-    """All tasks of a job from its start to its end. A job without a schedule has one run for each template."""
+    """One execution of a job. A job without a schedule has one run for each template."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1175,7 +1175,7 @@ class JobRun(_message.Message):
         SUCCEEDED: JobRun._State.ValueType  # 2
         """Every task ended with exit code 0."""
         FAILED: JobRun._State.ValueType  # 3
-        """Some task failed and is not tried again."""
+        """A task failed and is not retried."""
         REPLACED: JobRun._State.ValueType  # 4
         """Stopped, because another run took its place."""
 
@@ -1185,45 +1185,45 @@ class JobRun(_message.Message):
     SUCCEEDED: JobRun.State.ValueType  # 2
     """Every task ended with exit code 0."""
     FAILED: JobRun.State.ValueType  # 3
-    """Some task failed and is not tried again."""
+    """A task failed and is not retried."""
     REPLACED: JobRun.State.ValueType  # 4
     """Stopped, because another run took its place."""
 
     NUMBER_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
-    DUE_AT_MS_FIELD_NUMBER: _builtins.int
+    SCHEDULED_AT_MS_FIELD_NUMBER: _builtins.int
     STARTED_AT_MS_FIELD_NUMBER: _builtins.int
     FINISHED_AT_MS_FIELD_NUMBER: _builtins.int
     COMPLETED_FIELD_NUMBER: _builtins.int
-    WANTED_FIELD_NUMBER: _builtins.int
+    DESIRED_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Counts up from 1 in a service; the tasks of the run have it."""
     revision: _builtins.int
     """The ServiceRevision.number that its tasks run."""
     state: Global___JobRun.State.ValueType
-    due_at_ms: _builtins.int
-    """When the schedule wanted it; 0 without a schedule. Milliseconds since the Unix epoch."""
+    scheduled_at_ms: _builtins.int
+    """When it was scheduled; 0 without a schedule. Milliseconds since the Unix epoch."""
     started_at_ms: _builtins.int
     finished_at_ms: _builtins.int
-    """0 while it goes on."""
+    """0 while in progress."""
     completed: _builtins.int
-    wanted: _builtins.int
+    desired: _builtins.int
     def __init__(
         self,
         *,
         number: _builtins.int = ...,
         revision: _builtins.int = ...,
         state: Global___JobRun.State.ValueType = ...,
-        due_at_ms: _builtins.int = ...,
+        scheduled_at_ms: _builtins.int = ...,
         started_at_ms: _builtins.int = ...,
         finished_at_ms: _builtins.int = ...,
         completed: _builtins.int = ...,
-        wanted: _builtins.int = ...,
+        desired: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "due_at_ms", b"due_at_ms", "finished_at_ms", b"finished_at_ms", "number", b"number", "revision", b"revision", "started_at_ms", b"started_at_ms", "state", b"state", "wanted", b"wanted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "desired", b"desired", "finished_at_ms", b"finished_at_ms", "number", b"number", "revision", b"revision", "scheduled_at_ms", b"scheduled_at_ms", "started_at_ms", b"started_at_ms", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1235,29 +1235,29 @@ class ScheduleStatus(_message.Message):
 
     CRON_FIELD_NUMBER: _builtins.int
     TIMEZONE_FIELD_NUMBER: _builtins.int
-    ANSWERED_UNTIL_MS_FIELD_NUMBER: _builtins.int
-    NEXT_DUE_MS_FIELD_NUMBER: _builtins.int
+    HANDLED_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    NEXT_RUN_AT_MS_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     cron: _builtins.str
     """The schedule that this is of."""
     timezone: _builtins.str
-    answered_until_ms: _builtins.int
-    """All due times up to this one have been answered. Milliseconds since the Unix epoch."""
-    next_due_ms: _builtins.int
+    handled_until_ms: _builtins.int
+    """All scheduled times up to this one have been handled. Milliseconds since the Unix epoch."""
+    next_run_at_ms: _builtins.int
     message: _builtins.str
-    """Why the newest due time made no run; empty when it made one."""
+    """Why the newest scheduled time started no run; empty when it did."""
     def __init__(
         self,
         *,
         cron: _builtins.str = ...,
         timezone: _builtins.str = ...,
-        answered_until_ms: _builtins.int = ...,
-        next_due_ms: _builtins.int = ...,
+        handled_until_ms: _builtins.int = ...,
+        next_run_at_ms: _builtins.int = ...,
         message: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_until_ms", b"answered_until_ms", "cron", b"cron", "message", b"message", "next_due_ms", b"next_due_ms", "timezone", b"timezone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cron", b"cron", "handled_until_ms", b"handled_until_ms", "message", b"message", "next_run_at_ms", b"next_run_at_ms", "timezone", b"timezone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1279,7 +1279,7 @@ class UpdateStatus(_message.Message):
         PAUSED: UpdateStatus._State.ValueType  # 3
         """By the user, or after a failure."""
         CANARY: UpdateStatus._State.ValueType  # 4
-        """The canaries count, and wait for promotion."""
+        """The canaries are available and wait for promotion."""
         ROLLING_BACK: UpdateStatus._State.ValueType  # 5
         ROLLED_BACK: UpdateStatus._State.ValueType  # 6
 
@@ -1290,7 +1290,7 @@ class UpdateStatus(_message.Message):
     PAUSED: UpdateStatus.State.ValueType  # 3
     """By the user, or after a failure."""
     CANARY: UpdateStatus.State.ValueType  # 4
-    """The canaries count, and wait for promotion."""
+    """The canaries are available and wait for promotion."""
     ROLLING_BACK: UpdateStatus.State.ValueType  # 5
     ROLLED_BACK: UpdateStatus.State.ValueType  # 6
 
@@ -1302,12 +1302,12 @@ class UpdateStatus(_message.Message):
     PREVIOUS_REVISION_FIELD_NUMBER: _builtins.int
     EFFECTIVE_REVISION_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
-    RETURNING_FIELD_NUMBER: _builtins.int
-    RESUMED_FIELD_NUMBER: _builtins.int
+    REVERTING_FIELD_NUMBER: _builtins.int
+    RESUME_COUNT_FIELD_NUMBER: _builtins.int
     PROMOTED_FIELD_NUMBER: _builtins.int
-    WATCHED_SINCE_MS_FIELD_NUMBER: _builtins.int
-    SETTLED_FIELD_NUMBER: _builtins.int
-    PROGRESSED_AT_MS_FIELD_NUMBER: _builtins.int
+    MONITORED_SINCE_MS_FIELD_NUMBER: _builtins.int
+    AVAILABLE_SLOTS_FIELD_NUMBER: _builtins.int
+    LAST_PROGRESS_AT_MS_FIELD_NUMBER: _builtins.int
     state: Global___UpdateStatus.State.ValueType
     task_revision: _builtins.int
     """The task revision that the update leads to."""
@@ -1324,16 +1324,16 @@ class UpdateStatus(_message.Message):
     """
     message: _builtins.str
     """Why it is paused or rolled back, one line for the user."""
-    returning: _builtins.bool
-    """It leads back to what ran before: it has no canaries, and the policy of rollbacks is in force."""
-    resumed: _builtins.int
-    """UpdateSteering.resumed as last answered."""
+    reverting: _builtins.bool
+    """It restores what ran before: no canaries, and the rollback policy applies."""
+    resume_count: _builtins.int
+    """UpdateControl.resume_count as last handled."""
     promoted: _builtins.bool
-    watched_since_ms: _builtins.int
+    monitored_since_ms: _builtins.int
     """Failures count from here: the beginning, the newest resume, or the beginning of the rollback. Milliseconds since the epoch."""
-    settled: _builtins.int
-    """Slots that count, and when their number last grew. The progress deadline runs from there. Milliseconds since the epoch."""
-    progressed_at_ms: _builtins.int
+    available_slots: _builtins.int
+    """Slots with an available task, and when their number last grew: the progress deadline starts from it. Milliseconds."""
+    last_progress_at_ms: _builtins.int
     def __init__(
         self,
         *,
@@ -1345,16 +1345,16 @@ class UpdateStatus(_message.Message):
         previous_revision: _builtins.int = ...,
         effective_revision: _builtins.int = ...,
         message: _builtins.str = ...,
-        returning: _builtins.bool = ...,
-        resumed: _builtins.int = ...,
+        reverting: _builtins.bool = ...,
+        resume_count: _builtins.int = ...,
         promoted: _builtins.bool = ...,
-        watched_since_ms: _builtins.int = ...,
-        settled: _builtins.int = ...,
-        progressed_at_ms: _builtins.int = ...,
+        monitored_since_ms: _builtins.int = ...,
+        available_slots: _builtins.int = ...,
+        last_progress_at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_revision", b"effective_revision", "finished_at_ms", b"finished_at_ms", "last_step_at_ms", b"last_step_at_ms", "message", b"message", "previous_revision", b"previous_revision", "progressed_at_ms", b"progressed_at_ms", "promoted", b"promoted", "resumed", b"resumed", "returning", b"returning", "settled", b"settled", "started_at_ms", b"started_at_ms", "state", b"state", "task_revision", b"task_revision", "watched_since_ms", b"watched_since_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_slots", b"available_slots", "effective_revision", b"effective_revision", "finished_at_ms", b"finished_at_ms", "last_progress_at_ms", b"last_progress_at_ms", "last_step_at_ms", b"last_step_at_ms", "message", b"message", "monitored_since_ms", b"monitored_since_ms", "previous_revision", b"previous_revision", "promoted", b"promoted", "resume_count", b"resume_count", "reverting", b"reverting", "started_at_ms", b"started_at_ms", "state", b"state", "task_revision", b"task_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

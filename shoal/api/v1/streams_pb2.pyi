@@ -26,12 +26,12 @@ class OfferVolumeRequest(_message.Message):
     VOLUME_ID_FIELD_NUMBER: _builtins.int
     SLOT_FIELD_NUMBER: _builtins.int
     TO_NODE_ID_FIELD_NUMBER: _builtins.int
-    GRANT_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
     volume_id: _builtins.str
     slot: _builtins.int
     to_node_id: _builtins.str
     """The one that may read it."""
-    grant: _builtins.bytes
+    token: _builtins.bytes
     """Known to the two nodes and the manager alone; 16 to 64 bytes."""
     def __init__(
         self,
@@ -39,11 +39,11 @@ class OfferVolumeRequest(_message.Message):
         volume_id: _builtins.str = ...,
         slot: _builtins.int = ...,
         to_node_id: _builtins.str = ...,
-        grant: _builtins.bytes = ...,
+        token: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "slot", b"slot", "to_node_id", b"to_node_id", "volume_id", b"volume_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["slot", b"slot", "to_node_id", b"to_node_id", "token", b"token", "volume_id", b"volume_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -88,7 +88,7 @@ class FetchVolumeRequest(_message.Message):
     SLOT_FIELD_NUMBER: _builtins.int
     FROM_NODE_ID_FIELD_NUMBER: _builtins.int
     FROM_ADDRESS_FIELD_NUMBER: _builtins.int
-    GRANT_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
     OFFER_FIELD_NUMBER: _builtins.int
     CREATED_AT_MS_FIELD_NUMBER: _builtins.int
     REPLACE_FIELD_NUMBER: _builtins.int
@@ -99,7 +99,7 @@ class FetchVolumeRequest(_message.Message):
     from_node_id: _builtins.str
     from_address: _builtins.str
     """Of its agent's own server, "host:port"."""
-    grant: _builtins.bytes
+    token: _builtins.bytes
     created_at_ms: _builtins.int
     """VolumeMove.began_at_ms, replace"""
     replace: _builtins.bool
@@ -115,14 +115,14 @@ class FetchVolumeRequest(_message.Message):
         slot: _builtins.int = ...,
         from_node_id: _builtins.str = ...,
         from_address: _builtins.str = ...,
-        grant: _builtins.bytes = ...,
+        token: _builtins.bytes = ...,
         offer: Global___OfferVolumeResponse | None = ...,
         created_at_ms: _builtins.int = ...,
         replace: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["offer", b"offer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "from_address", b"from_address", "from_node_id", b"from_node_id", "grant", b"grant", "name", b"name", "offer", b"offer", "replace", b"replace", "slot", b"slot", "volume_id", b"volume_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "from_address", b"from_address", "from_node_id", b"from_node_id", "name", b"name", "offer", b"offer", "replace", b"replace", "slot", b"slot", "token", b"token", "volume_id", b"volume_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -201,7 +201,7 @@ class ExecInput(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
-    class InputEnd(_message.Message):
+    class CloseStdin(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
         def __init__(
@@ -214,19 +214,19 @@ class ExecInput(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     START_FIELD_NUMBER: _builtins.int
-    INPUT_FIELD_NUMBER: _builtins.int
-    INPUT_END_FIELD_NUMBER: _builtins.int
+    STDIN_FIELD_NUMBER: _builtins.int
+    CLOSE_STDIN_FIELD_NUMBER: _builtins.int
     RESIZE_FIELD_NUMBER: _builtins.int
     SIGNAL_FIELD_NUMBER: _builtins.int
     ATTACH_FIELD_NUMBER: _builtins.int
-    input: _builtins.bytes
+    stdin: _builtins.bytes
     """For its standard input."""
     signal: _builtins.str
     """To be sent to it, such as "SIGINT"."""
     @_builtins.property
     def start(self) -> Global___ExecStart: ...
     @_builtins.property
-    def input_end(self) -> Global___ExecInput.InputEnd:
+    def close_stdin(self) -> Global___ExecInput.CloseStdin:
         """Its standard input ends. A terminal has no such end: what is typed there (Ctrl-D) is input."""
 
     @_builtins.property
@@ -239,17 +239,17 @@ class ExecInput(_message.Message):
         self,
         *,
         start: Global___ExecStart | None = ...,
-        input: _builtins.bytes = ...,
-        input_end: Global___ExecInput.InputEnd | None = ...,
+        stdin: _builtins.bytes = ...,
+        close_stdin: Global___ExecInput.CloseStdin | None = ...,
         resize: Global___TerminalSize | None = ...,
         signal: _builtins.str = ...,
         attach: Global___AttachStart | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "input", b"input", "input_end", b"input_end", "kind", b"kind", "resize", b"resize", "signal", b"signal", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "close_stdin", b"close_stdin", "kind", b"kind", "resize", b"resize", "signal", b"signal", "start", b"start", "stdin", b"stdin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "input", b"input", "input_end", b"input_end", "kind", b"kind", "resize", b"resize", "signal", b"signal", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "close_stdin", b"close_stdin", "kind", b"kind", "resize", b"resize", "signal", b"signal", "start", b"start", "stdin", b"stdin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["start", "input", "input_end", "resize", "signal", "attach"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["start", "stdin", "close_stdin", "resize", "signal", "attach"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -279,9 +279,9 @@ class ExecStart(_message.Message):
     privileged: _builtins.bool
     """All capabilities."""
     stdin: _builtins.bool
-    """Standard input is wanted; otherwise it is empty."""
+    """Attach standard input; otherwise it is empty."""
     detach: _builtins.bool
-    """Answer as soon as it runs, and let it run; its output goes nowhere."""
+    """Respond as soon as it runs and leave it running; its output is discarded."""
     @_builtins.property
     def args(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The program and its arguments, at most 1,024 and 128 KiB together with `env`."""
@@ -486,13 +486,13 @@ class CallDriverRequest(_message.Message):
     SECRETS_FIELD_NUMBER: _builtins.int
     driver: _builtins.str
     @_builtins.property
-    def create(self) -> Global___CreateOnDriver: ...
+    def create(self) -> Global___DriverCreateVolume: ...
     @_builtins.property
-    def delete(self) -> Global___DeleteOnDriver: ...
+    def delete(self) -> Global___DriverDeleteVolume: ...
     @_builtins.property
-    def attach(self) -> Global___AttachOnDriver: ...
+    def attach(self) -> Global___DriverAttachVolume: ...
     @_builtins.property
-    def detach(self) -> Global___DetachOnDriver: ...
+    def detach(self) -> Global___DriverDetachVolume: ...
     @_builtins.property
     def secrets(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Contents of the volume's secrets by the driver's keys; for the call alone, never written or logged."""
@@ -501,10 +501,10 @@ class CallDriverRequest(_message.Message):
         self,
         *,
         driver: _builtins.str = ...,
-        create: Global___CreateOnDriver | None = ...,
-        delete: Global___DeleteOnDriver | None = ...,
-        attach: Global___AttachOnDriver | None = ...,
-        detach: Global___DetachOnDriver | None = ...,
+        create: Global___DriverCreateVolume | None = ...,
+        delete: Global___DriverDeleteVolume | None = ...,
+        attach: Global___DriverAttachVolume | None = ...,
+        detach: Global___DriverDetachVolume | None = ...,
         secrets: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "call", b"call", "create", b"create", "delete", b"delete", "detach", b"detach"]  # noqa: Y015
@@ -518,7 +518,7 @@ class CallDriverRequest(_message.Message):
 Global___CallDriverRequest: _TypeAlias = CallDriverRequest  # noqa: Y015
 
 @_typing.final
-class CreateOnDriver(_message.Message):
+class DriverCreateVolume(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -574,10 +574,10 @@ class CreateOnDriver(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CreateOnDriver: _TypeAlias = CreateOnDriver  # noqa: Y015
+Global___DriverCreateVolume: _TypeAlias = DriverCreateVolume  # noqa: Y015
 
 @_typing.final
-class DeleteOnDriver(_message.Message):
+class DriverDeleteVolume(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DRIVER_VOLUME_ID_FIELD_NUMBER: _builtins.int
@@ -593,10 +593,10 @@ class DeleteOnDriver(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DeleteOnDriver: _TypeAlias = DeleteOnDriver  # noqa: Y015
+Global___DriverDeleteVolume: _TypeAlias = DriverDeleteVolume  # noqa: Y015
 
 @_typing.final
-class AttachOnDriver(_message.Message):
+class DriverAttachVolume(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -642,10 +642,10 @@ class AttachOnDriver(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AttachOnDriver: _TypeAlias = AttachOnDriver  # noqa: Y015
+Global___DriverAttachVolume: _TypeAlias = DriverAttachVolume  # noqa: Y015
 
 @_typing.final
-class DetachOnDriver(_message.Message):
+class DriverDetachVolume(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DRIVER_VOLUME_ID_FIELD_NUMBER: _builtins.int
@@ -664,7 +664,7 @@ class DetachOnDriver(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DetachOnDriver: _TypeAlias = DetachOnDriver  # noqa: Y015
+Global___DriverDetachVolume: _TypeAlias = DriverDetachVolume  # noqa: Y015
 
 @_typing.final
 class CallDriverResponse(_message.Message):
@@ -808,19 +808,19 @@ class DriverFailure(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGE_FIELD_NUMBER: _builtins.int
-    UNCERTAIN_FIELD_NUMBER: _builtins.int
+    OUTCOME_UNKNOWN_FIELD_NUMBER: _builtins.int
     message: _builtins.str
-    uncertain: _builtins.bool
-    """Whether the driver did it all the same is not known: it may be under way, or the answer was lost."""
+    outcome_unknown: _builtins.bool
+    """The outcome is unknown: the call may be in progress, or the response was lost."""
     def __init__(
         self,
         *,
         message: _builtins.str = ...,
-        uncertain: _builtins.bool = ...,
+        outcome_unknown: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "uncertain", b"uncertain"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "outcome_unknown", b"outcome_unknown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -870,31 +870,31 @@ class LogBatch(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    RUNS_FIELD_NUMBER: _builtins.int
+    CHUNKS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogRun]: ...
+    def chunks(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogChunk]: ...
     def __init__(
         self,
         *,
-        runs: _abc.Iterable[Global___LogRun] | None = ...,
+        chunks: _abc.Iterable[Global___LogChunk] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["runs", b"runs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks", b"chunks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LogBatch: _TypeAlias = LogBatch  # noqa: Y015
 
 @_typing.final
-class LogRun(_message.Message):
+class LogChunk(_message.Message):
     """Lines of one task that follow each other."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TASK_ID_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
-    LOST_FIELD_NUMBER: _builtins.int
+    LINES_LOST_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     lines: _builtins.bytes
     """Whole lines, each with its newline, in the order of time; the header has 45 bytes:
@@ -902,31 +902,31 @@ class LogRun(_message.Message):
     The time by the node's clock, in UTC; stdout or stderr; F, or P for a piece of at most 8,192 bytes of a line that goes on
     in the next line of this task and stream.
     """
-    lost: _builtins.bool
-    """Lines are missing before these: they were written faster than the node keeps them, or than this call was read."""
+    lines_lost: _builtins.bool
+    """Lines before these were lost: they were rotated away, or this call was read too slowly."""
     def __init__(
         self,
         *,
         task_id: _builtins.str = ...,
         lines: _builtins.bytes = ...,
-        lost: _builtins.bool = ...,
+        lines_lost: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "lost", b"lost", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "lines_lost", b"lines_lost", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___LogRun: _TypeAlias = LogRun  # noqa: Y015
+Global___LogChunk: _TypeAlias = LogChunk  # noqa: Y015
 
 @_typing.final
 class ReadVolumeSizesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VOLUME_IDS_FIELD_NUMBER: _builtins.int
-    MILLISECONDS_FIELD_NUMBER: _builtins.int
-    milliseconds: _builtins.int
-    """For all of them, 1 to 60,000; what is not counted by then is told so."""
+    TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    timeout_ms: _builtins.int
+    """Time limit for all of them, 1 to 60,000; volumes not measured by then have a problem."""
     @_builtins.property
     def volume_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """At most 10,000. Those that the node does not hold are left out of the answer."""
@@ -935,11 +935,11 @@ class ReadVolumeSizesRequest(_message.Message):
         self,
         *,
         volume_ids: _abc.Iterable[_builtins.str] | None = ...,
-        milliseconds: _builtins.int = ...,
+        timeout_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["milliseconds", b"milliseconds", "volume_ids", b"volume_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["timeout_ms", b"timeout_ms", "volume_ids", b"volume_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1160,39 +1160,39 @@ class ProbeResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NODES_FIELD_NUMBER: _builtins.int
-    PORTS_FIELD_NUMBER: _builtins.int
-    UNTOLD_FIELD_NUMBER: _builtins.int
+    PORT_ERRORS_FIELD_NUMBER: _builtins.int
+    INCONCLUSIVE_PORTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeReach]:
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeReachability]:
         """One for each node asked for, in that order."""
 
     @_builtins.property
-    def ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+    def port_errors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Why each port does not answer, in the order asked for; empty when it does."""
 
     @_builtins.property
-    def untold(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Places in that order of ports that nothing can be said of: datagrams that were neither answered nor refused, and
+    def inconclusive_ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Indexes of ports with an inconclusive result: datagrams that were neither answered nor refused, and
         protocols that this node's kernel lacks.
         """
 
     def __init__(
         self,
         *,
-        nodes: _abc.Iterable[Global___NodeReach] | None = ...,
-        ports: _abc.Iterable[_builtins.str] | None = ...,
-        untold: _abc.Iterable[_builtins.int] | None = ...,
+        nodes: _abc.Iterable[Global___NodeReachability] | None = ...,
+        port_errors: _abc.Iterable[_builtins.str] | None = ...,
+        inconclusive_ports: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["nodes", b"nodes", "ports", b"ports", "untold", b"untold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inconclusive_ports", b"inconclusive_ports", "nodes", b"nodes", "port_errors", b"port_errors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProbeResponse: _TypeAlias = ProbeResponse  # noqa: Y015
 
 @_typing.final
-class NodeReach(_message.Message):
+class NodeReachability(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NODE_ID_FIELD_NUMBER: _builtins.int
@@ -1200,17 +1200,17 @@ class NodeReach(_message.Message):
     OVERLAY_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     @_builtins.property
-    def underlay(self) -> Global___Path: ...
+    def underlay(self) -> Global___PathMeasurement: ...
     @_builtins.property
-    def overlay(self) -> Global___Path:
+    def overlay(self) -> Global___PathMeasurement:
         """Unset when this node has no tunnel to the other, since no network is on both."""
 
     def __init__(
         self,
         *,
         node_id: _builtins.str = ...,
-        underlay: Global___Path | None = ...,
-        overlay: Global___Path | None = ...,
+        underlay: Global___PathMeasurement | None = ...,
+        overlay: Global___PathMeasurement | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["overlay", b"overlay", "underlay", b"underlay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -1218,14 +1218,14 @@ class NodeReach(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___NodeReach: _TypeAlias = NodeReach  # noqa: Y015
+Global___NodeReachability: _TypeAlias = NodeReachability  # noqa: Y015
 
 @_typing.final
-class Path(_message.Message):
+class PathMeasurement(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SENT_FIELD_NUMBER: _builtins.int
-    ANSWERS_US_FIELD_NUMBER: _builtins.int
+    RTTS_US_FIELD_NUMBER: _builtins.int
     MTU_FIELD_NUMBER: _builtins.int
     EXPECTED_MTU_FIELD_NUMBER: _builtins.int
     sent: _builtins.int
@@ -1233,21 +1233,21 @@ class Path(_message.Message):
     """The largest packet that passes unfragmented (inner packet for the overlay), bytes; 0 when none did."""
     expected_mtu: _builtins.int
     @_builtins.property
-    def answers_us(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+    def rtts_us(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Microseconds of each answer."""
 
     def __init__(
         self,
         *,
         sent: _builtins.int = ...,
-        answers_us: _abc.Iterable[_builtins.int] | None = ...,
+        rtts_us: _abc.Iterable[_builtins.int] | None = ...,
         mtu: _builtins.int = ...,
         expected_mtu: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers_us", b"answers_us", "expected_mtu", b"expected_mtu", "mtu", b"mtu", "sent", b"sent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_mtu", b"expected_mtu", "mtu", b"mtu", "rtts_us", b"rtts_us", "sent", b"sent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Path: _TypeAlias = Path  # noqa: Y015
+Global___PathMeasurement: _TypeAlias = PathMeasurement  # noqa: Y015

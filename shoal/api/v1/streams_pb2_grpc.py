@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from shoal.api.v1 import streams_pb2 as shoal_dot_api_dot_v1_dot_streams__pb2
+from shoal.api.v1 import streams_pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -36,53 +36,53 @@ class AgentStreamsStub:
         """
         self.ReadLogs = channel.unary_stream(
                 '/shoal.api.v1.AgentStreams/ReadLogs',
-                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadLogsRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.LogBatch.FromString,
+                request_serializer=streams_pb2.ReadLogsRequest.SerializeToString,
+                response_deserializer=streams_pb2.LogBatch.FromString,
                 _registered_method=True)
         self.Probe = channel.unary_unary(
                 '/shoal.api.v1.AgentStreams/Probe',
-                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ProbeRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ProbeResponse.FromString,
+                request_serializer=streams_pb2.ProbeRequest.SerializeToString,
+                response_deserializer=streams_pb2.ProbeResponse.FromString,
                 _registered_method=True)
         self.ReadUsage = channel.unary_unary(
                 '/shoal.api.v1.AgentStreams/ReadUsage',
-                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageResponse.FromString,
+                request_serializer=streams_pb2.ReadUsageRequest.SerializeToString,
+                response_deserializer=streams_pb2.ReadUsageResponse.FromString,
                 _registered_method=True)
         self.ReadVolumeSizes = channel.unary_unary(
                 '/shoal.api.v1.AgentStreams/ReadVolumeSizes',
-                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadVolumeSizesRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadVolumeSizesResponse.FromString,
+                request_serializer=streams_pb2.ReadVolumeSizesRequest.SerializeToString,
+                response_deserializer=streams_pb2.ReadVolumeSizesResponse.FromString,
                 _registered_method=True)
         self.CallDriver = channel.unary_unary(
                 '/shoal.api.v1.AgentStreams/CallDriver',
-                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverResponse.FromString,
+                request_serializer=streams_pb2.CallDriverRequest.SerializeToString,
+                response_deserializer=streams_pb2.CallDriverResponse.FromString,
                 _registered_method=True)
         self.Exec = channel.stream_stream(
                 '/shoal.api.v1.AgentStreams/Exec',
-                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
+                request_serializer=streams_pb2.ExecInput.SerializeToString,
+                response_deserializer=streams_pb2.ExecOutput.FromString,
                 _registered_method=True)
         self.Attach = channel.stream_stream(
                 '/shoal.api.v1.AgentStreams/Attach',
-                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
+                request_serializer=streams_pb2.ExecInput.SerializeToString,
+                response_deserializer=streams_pb2.ExecOutput.FromString,
                 _registered_method=True)
         self.OfferVolume = channel.unary_unary(
                 '/shoal.api.v1.AgentStreams/OfferVolume',
-                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.OfferVolumeRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.OfferVolumeResponse.FromString,
+                request_serializer=streams_pb2.OfferVolumeRequest.SerializeToString,
+                response_deserializer=streams_pb2.OfferVolumeResponse.FromString,
                 _registered_method=True)
         self.FetchVolume = channel.unary_stream(
                 '/shoal.api.v1.AgentStreams/FetchVolume',
-                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.FetchVolumeRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.FetchVolumeProgress.FromString,
+                request_serializer=streams_pb2.FetchVolumeRequest.SerializeToString,
+                response_deserializer=streams_pb2.FetchVolumeProgress.FromString,
                 _registered_method=True)
         self.DropVolumeCopy = channel.unary_unary(
                 '/shoal.api.v1.AgentStreams/DropVolumeCopy',
-                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.DropVolumeCopyRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.DropVolumeCopyResponse.FromString,
+                request_serializer=streams_pb2.DropVolumeCopyRequest.SerializeToString,
+                response_deserializer=streams_pb2.DropVolumeCopyResponse.FromString,
                 _registered_method=True)
 
 
@@ -97,37 +97,37 @@ class AgentStreamsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Probe(self, request, context):
-        """How this node reaches others, measured now. Takes about a second.
+        """Measure how this node reaches others. Takes about a second.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReadUsage(self, request, context):
-        """What the containers of tasks use now. Those that have none are left out.
+        """Current resource usage of tasks' containers. Tasks without a container are left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReadVolumeSizes(self, request, context):
-        """What local volumes of this node take on its disk.
+        """Disk usage of local volumes on this node.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CallDriver(self, request, context):
-        """One call of the controller service of a CSI driver that this node has. What the driver refuses is in the answer;
-        an error is of Shoal: NOT_FOUND, the node has no such driver.
+        """Call the controller service of a CSI driver on this node. A driver's error is in the response;
+        a gRPC error is Shoal's own: NOT_FOUND, the node has no such driver.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Exec(self, request_iterator, context):
-        """Run a program in a task's container. The first message says what, those after it are for the program; the last answer
-        says how it ended. When the caller goes, the program is hung up on, and killed if that does not end it.
+        """Run a program in a task's container. The first message says what to run, the others are input; the last response
+        says how it ended. If the caller disconnects, the program gets SIGHUP, and is killed if that does not end it.
         NOT_FOUND: the node runs no container of the task. RESOURCE_EXHAUSTED: too many at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -135,23 +135,23 @@ class AgentStreamsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Attach(self, request_iterator, context):
-        """Be at the other end of the program that a container was made for. The first message says of which; it goes on when the
-        caller goes. RESOURCE_EXHAUSTED ends the call of one who does not take what the program writes, which never waits for it.
+        """Attach to a task's main process. The first message names the task; the process keeps running if the
+        caller disconnects. RESOURCE_EXHAUSTED: the caller reads too slowly; the process never blocks on it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def OfferVolume(self, request, context):
-        """Let one other node read the data of a local volume for a while. The same call again takes the place of the earlier one.
-        NOT_FOUND: it does not lie here. UNAVAILABLE: a container here has it.
+        """Let one other node read the data of a local volume for a while. Repeating the call replaces the earlier one.
+        NOT_FOUND: it is not on this node. UNAVAILABLE: a container uses it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FetchVolume(self, request, context):
-        """Copy a volume's data from the node that offers it, and go on where an earlier call ended; the last answer says that all of
+        """Copy a volume's data from the node that offers it, resuming an earlier call; the last response says that all of
         it is here and verified. FAILED_PRECONDITION, RESOURCE_EXHAUSTED, INVALID_ARGUMENT: trying again would not help.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -159,7 +159,7 @@ class AgentStreamsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DropVolumeCopy(self, request, context):
-        """Delete one copy of a volume's data, complete or not. UNAVAILABLE: a container has it.
+        """Delete one copy of a volume's data, complete or not. UNAVAILABLE: a container uses it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -170,53 +170,53 @@ def add_AgentStreamsServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'ReadLogs': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadLogs,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadLogsRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.LogBatch.SerializeToString,
+                    request_deserializer=streams_pb2.ReadLogsRequest.FromString,
+                    response_serializer=streams_pb2.LogBatch.SerializeToString,
             ),
             'Probe': grpc.unary_unary_rpc_method_handler(
                     servicer.Probe,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ProbeRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ProbeResponse.SerializeToString,
+                    request_deserializer=streams_pb2.ProbeRequest.FromString,
+                    response_serializer=streams_pb2.ProbeResponse.SerializeToString,
             ),
             'ReadUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.ReadUsage,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageResponse.SerializeToString,
+                    request_deserializer=streams_pb2.ReadUsageRequest.FromString,
+                    response_serializer=streams_pb2.ReadUsageResponse.SerializeToString,
             ),
             'ReadVolumeSizes': grpc.unary_unary_rpc_method_handler(
                     servicer.ReadVolumeSizes,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadVolumeSizesRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadVolumeSizesResponse.SerializeToString,
+                    request_deserializer=streams_pb2.ReadVolumeSizesRequest.FromString,
+                    response_serializer=streams_pb2.ReadVolumeSizesResponse.SerializeToString,
             ),
             'CallDriver': grpc.unary_unary_rpc_method_handler(
                     servicer.CallDriver,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverResponse.SerializeToString,
+                    request_deserializer=streams_pb2.CallDriverRequest.FromString,
+                    response_serializer=streams_pb2.CallDriverResponse.SerializeToString,
             ),
             'Exec': grpc.stream_stream_rpc_method_handler(
                     servicer.Exec,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.SerializeToString,
+                    request_deserializer=streams_pb2.ExecInput.FromString,
+                    response_serializer=streams_pb2.ExecOutput.SerializeToString,
             ),
             'Attach': grpc.stream_stream_rpc_method_handler(
                     servicer.Attach,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.SerializeToString,
+                    request_deserializer=streams_pb2.ExecInput.FromString,
+                    response_serializer=streams_pb2.ExecOutput.SerializeToString,
             ),
             'OfferVolume': grpc.unary_unary_rpc_method_handler(
                     servicer.OfferVolume,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.OfferVolumeRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.OfferVolumeResponse.SerializeToString,
+                    request_deserializer=streams_pb2.OfferVolumeRequest.FromString,
+                    response_serializer=streams_pb2.OfferVolumeResponse.SerializeToString,
             ),
             'FetchVolume': grpc.unary_stream_rpc_method_handler(
                     servicer.FetchVolume,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.FetchVolumeRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.FetchVolumeProgress.SerializeToString,
+                    request_deserializer=streams_pb2.FetchVolumeRequest.FromString,
+                    response_serializer=streams_pb2.FetchVolumeProgress.SerializeToString,
             ),
             'DropVolumeCopy': grpc.unary_unary_rpc_method_handler(
                     servicer.DropVolumeCopy,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.DropVolumeCopyRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.DropVolumeCopyResponse.SerializeToString,
+                    request_deserializer=streams_pb2.DropVolumeCopyRequest.FromString,
+                    response_serializer=streams_pb2.DropVolumeCopyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -244,8 +244,8 @@ class AgentStreams:
             request,
             target,
             '/shoal.api.v1.AgentStreams/ReadLogs',
-            shoal_dot_api_dot_v1_dot_streams__pb2.ReadLogsRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_streams__pb2.LogBatch.FromString,
+            streams_pb2.ReadLogsRequest.SerializeToString,
+            streams_pb2.LogBatch.FromString,
             options,
             channel_credentials,
             insecure,
@@ -271,8 +271,8 @@ class AgentStreams:
             request,
             target,
             '/shoal.api.v1.AgentStreams/Probe',
-            shoal_dot_api_dot_v1_dot_streams__pb2.ProbeRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_streams__pb2.ProbeResponse.FromString,
+            streams_pb2.ProbeRequest.SerializeToString,
+            streams_pb2.ProbeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -298,8 +298,8 @@ class AgentStreams:
             request,
             target,
             '/shoal.api.v1.AgentStreams/ReadUsage',
-            shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageResponse.FromString,
+            streams_pb2.ReadUsageRequest.SerializeToString,
+            streams_pb2.ReadUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -325,8 +325,8 @@ class AgentStreams:
             request,
             target,
             '/shoal.api.v1.AgentStreams/ReadVolumeSizes',
-            shoal_dot_api_dot_v1_dot_streams__pb2.ReadVolumeSizesRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_streams__pb2.ReadVolumeSizesResponse.FromString,
+            streams_pb2.ReadVolumeSizesRequest.SerializeToString,
+            streams_pb2.ReadVolumeSizesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -352,8 +352,8 @@ class AgentStreams:
             request,
             target,
             '/shoal.api.v1.AgentStreams/CallDriver',
-            shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverResponse.FromString,
+            streams_pb2.CallDriverRequest.SerializeToString,
+            streams_pb2.CallDriverResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -379,8 +379,8 @@ class AgentStreams:
             request_iterator,
             target,
             '/shoal.api.v1.AgentStreams/Exec',
-            shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
-            shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
+            streams_pb2.ExecInput.SerializeToString,
+            streams_pb2.ExecOutput.FromString,
             options,
             channel_credentials,
             insecure,
@@ -406,8 +406,8 @@ class AgentStreams:
             request_iterator,
             target,
             '/shoal.api.v1.AgentStreams/Attach',
-            shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
-            shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
+            streams_pb2.ExecInput.SerializeToString,
+            streams_pb2.ExecOutput.FromString,
             options,
             channel_credentials,
             insecure,
@@ -433,8 +433,8 @@ class AgentStreams:
             request,
             target,
             '/shoal.api.v1.AgentStreams/OfferVolume',
-            shoal_dot_api_dot_v1_dot_streams__pb2.OfferVolumeRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_streams__pb2.OfferVolumeResponse.FromString,
+            streams_pb2.OfferVolumeRequest.SerializeToString,
+            streams_pb2.OfferVolumeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -460,8 +460,8 @@ class AgentStreams:
             request,
             target,
             '/shoal.api.v1.AgentStreams/FetchVolume',
-            shoal_dot_api_dot_v1_dot_streams__pb2.FetchVolumeRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_streams__pb2.FetchVolumeProgress.FromString,
+            streams_pb2.FetchVolumeRequest.SerializeToString,
+            streams_pb2.FetchVolumeProgress.FromString,
             options,
             channel_credentials,
             insecure,
@@ -487,8 +487,8 @@ class AgentStreams:
             request,
             target,
             '/shoal.api.v1.AgentStreams/DropVolumeCopy',
-            shoal_dot_api_dot_v1_dot_streams__pb2.DropVolumeCopyRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_streams__pb2.DropVolumeCopyResponse.FromString,
+            streams_pb2.DropVolumeCopyRequest.SerializeToString,
+            streams_pb2.DropVolumeCopyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,34 +34,34 @@ class AgentStreamsStub:
     ReadLogs: _grpc.UnaryStreamMultiCallable[_streams_pb2.ReadLogsRequest, _streams_pb2.LogBatch]
     """The log of tasks that this node has. NOT_FOUND: the node knows none of the tasks."""
     Probe: _grpc.UnaryUnaryMultiCallable[_streams_pb2.ProbeRequest, _streams_pb2.ProbeResponse]
-    """How this node reaches others, measured now. Takes about a second."""
+    """Measure how this node reaches others. Takes about a second."""
     ReadUsage: _grpc.UnaryUnaryMultiCallable[_streams_pb2.ReadUsageRequest, _streams_pb2.ReadUsageResponse]
-    """What the containers of tasks use now. Those that have none are left out."""
+    """Current resource usage of tasks' containers. Tasks without a container are left out."""
     ReadVolumeSizes: _grpc.UnaryUnaryMultiCallable[_streams_pb2.ReadVolumeSizesRequest, _streams_pb2.ReadVolumeSizesResponse]
-    """What local volumes of this node take on its disk."""
+    """Disk usage of local volumes on this node."""
     CallDriver: _grpc.UnaryUnaryMultiCallable[_streams_pb2.CallDriverRequest, _streams_pb2.CallDriverResponse]
-    """One call of the controller service of a CSI driver that this node has. What the driver refuses is in the answer;
-    an error is of Shoal: NOT_FOUND, the node has no such driver.
+    """Call the controller service of a CSI driver on this node. A driver's error is in the response;
+    a gRPC error is Shoal's own: NOT_FOUND, the node has no such driver.
     """
     Exec: _grpc.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]
-    """Run a program in a task's container. The first message says what, those after it are for the program; the last answer
-    says how it ended. When the caller goes, the program is hung up on, and killed if that does not end it.
+    """Run a program in a task's container. The first message says what to run, the others are input; the last response
+    says how it ended. If the caller disconnects, the program gets SIGHUP, and is killed if that does not end it.
     NOT_FOUND: the node runs no container of the task. RESOURCE_EXHAUSTED: too many at once.
     """
     Attach: _grpc.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]
-    """Be at the other end of the program that a container was made for. The first message says of which; it goes on when the
-    caller goes. RESOURCE_EXHAUSTED ends the call of one who does not take what the program writes, which never waits for it.
+    """Attach to a task's main process. The first message names the task; the process keeps running if the
+    caller disconnects. RESOURCE_EXHAUSTED: the caller reads too slowly; the process never blocks on it.
     """
     OfferVolume: _grpc.UnaryUnaryMultiCallable[_streams_pb2.OfferVolumeRequest, _streams_pb2.OfferVolumeResponse]
-    """Let one other node read the data of a local volume for a while. The same call again takes the place of the earlier one.
-    NOT_FOUND: it does not lie here. UNAVAILABLE: a container here has it.
+    """Let one other node read the data of a local volume for a while. Repeating the call replaces the earlier one.
+    NOT_FOUND: it is not on this node. UNAVAILABLE: a container uses it.
     """
     FetchVolume: _grpc.UnaryStreamMultiCallable[_streams_pb2.FetchVolumeRequest, _streams_pb2.FetchVolumeProgress]
-    """Copy a volume's data from the node that offers it, and go on where an earlier call ended; the last answer says that all of
+    """Copy a volume's data from the node that offers it, resuming an earlier call; the last response says that all of
     it is here and verified. FAILED_PRECONDITION, RESOURCE_EXHAUSTED, INVALID_ARGUMENT: trying again would not help.
     """
     DropVolumeCopy: _grpc.UnaryUnaryMultiCallable[_streams_pb2.DropVolumeCopyRequest, _streams_pb2.DropVolumeCopyResponse]
-    """Delete one copy of a volume's data, complete or not. UNAVAILABLE: a container has it."""
+    """Delete one copy of a volume's data, complete or not. UNAVAILABLE: a container uses it."""
 
 @_typing.type_check_only
 class AgentStreamsAsyncStub(AgentStreamsStub):
@@ -69,34 +69,34 @@ class AgentStreamsAsyncStub(AgentStreamsStub):
     ReadLogs: _aio.UnaryStreamMultiCallable[_streams_pb2.ReadLogsRequest, _streams_pb2.LogBatch]  # type: ignore[assignment]
     """The log of tasks that this node has. NOT_FOUND: the node knows none of the tasks."""
     Probe: _aio.UnaryUnaryMultiCallable[_streams_pb2.ProbeRequest, _streams_pb2.ProbeResponse]  # type: ignore[assignment]
-    """How this node reaches others, measured now. Takes about a second."""
+    """Measure how this node reaches others. Takes about a second."""
     ReadUsage: _aio.UnaryUnaryMultiCallable[_streams_pb2.ReadUsageRequest, _streams_pb2.ReadUsageResponse]  # type: ignore[assignment]
-    """What the containers of tasks use now. Those that have none are left out."""
+    """Current resource usage of tasks' containers. Tasks without a container are left out."""
     ReadVolumeSizes: _aio.UnaryUnaryMultiCallable[_streams_pb2.ReadVolumeSizesRequest, _streams_pb2.ReadVolumeSizesResponse]  # type: ignore[assignment]
-    """What local volumes of this node take on its disk."""
+    """Disk usage of local volumes on this node."""
     CallDriver: _aio.UnaryUnaryMultiCallable[_streams_pb2.CallDriverRequest, _streams_pb2.CallDriverResponse]  # type: ignore[assignment]
-    """One call of the controller service of a CSI driver that this node has. What the driver refuses is in the answer;
-    an error is of Shoal: NOT_FOUND, the node has no such driver.
+    """Call the controller service of a CSI driver on this node. A driver's error is in the response;
+    a gRPC error is Shoal's own: NOT_FOUND, the node has no such driver.
     """
     Exec: _aio.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]  # type: ignore[assignment]
-    """Run a program in a task's container. The first message says what, those after it are for the program; the last answer
-    says how it ended. When the caller goes, the program is hung up on, and killed if that does not end it.
+    """Run a program in a task's container. The first message says what to run, the others are input; the last response
+    says how it ended. If the caller disconnects, the program gets SIGHUP, and is killed if that does not end it.
     NOT_FOUND: the node runs no container of the task. RESOURCE_EXHAUSTED: too many at once.
     """
     Attach: _aio.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]  # type: ignore[assignment]
-    """Be at the other end of the program that a container was made for. The first message says of which; it goes on when the
-    caller goes. RESOURCE_EXHAUSTED ends the call of one who does not take what the program writes, which never waits for it.
+    """Attach to a task's main process. The first message names the task; the process keeps running if the
+    caller disconnects. RESOURCE_EXHAUSTED: the caller reads too slowly; the process never blocks on it.
     """
     OfferVolume: _aio.UnaryUnaryMultiCallable[_streams_pb2.OfferVolumeRequest, _streams_pb2.OfferVolumeResponse]  # type: ignore[assignment]
-    """Let one other node read the data of a local volume for a while. The same call again takes the place of the earlier one.
-    NOT_FOUND: it does not lie here. UNAVAILABLE: a container here has it.
+    """Let one other node read the data of a local volume for a while. Repeating the call replaces the earlier one.
+    NOT_FOUND: it is not on this node. UNAVAILABLE: a container uses it.
     """
     FetchVolume: _aio.UnaryStreamMultiCallable[_streams_pb2.FetchVolumeRequest, _streams_pb2.FetchVolumeProgress]  # type: ignore[assignment]
-    """Copy a volume's data from the node that offers it, and go on where an earlier call ended; the last answer says that all of
+    """Copy a volume's data from the node that offers it, resuming an earlier call; the last response says that all of
     it is here and verified. FAILED_PRECONDITION, RESOURCE_EXHAUSTED, INVALID_ARGUMENT: trying again would not help.
     """
     DropVolumeCopy: _aio.UnaryUnaryMultiCallable[_streams_pb2.DropVolumeCopyRequest, _streams_pb2.DropVolumeCopyResponse]  # type: ignore[assignment]
-    """Delete one copy of a volume's data, complete or not. UNAVAILABLE: a container has it."""
+    """Delete one copy of a volume's data, complete or not. UNAVAILABLE: a container uses it."""
 
 class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -113,7 +113,7 @@ class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
         request: _streams_pb2.ProbeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_streams_pb2.ProbeResponse, _abc.Awaitable[_streams_pb2.ProbeResponse]]:
-        """How this node reaches others, measured now. Takes about a second."""
+        """Measure how this node reaches others. Takes about a second."""
 
     @_abc_1.abstractmethod
     def ReadUsage(
@@ -121,7 +121,7 @@ class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
         request: _streams_pb2.ReadUsageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_streams_pb2.ReadUsageResponse, _abc.Awaitable[_streams_pb2.ReadUsageResponse]]:
-        """What the containers of tasks use now. Those that have none are left out."""
+        """Current resource usage of tasks' containers. Tasks without a container are left out."""
 
     @_abc_1.abstractmethod
     def ReadVolumeSizes(
@@ -129,7 +129,7 @@ class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
         request: _streams_pb2.ReadVolumeSizesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_streams_pb2.ReadVolumeSizesResponse, _abc.Awaitable[_streams_pb2.ReadVolumeSizesResponse]]:
-        """What local volumes of this node take on its disk."""
+        """Disk usage of local volumes on this node."""
 
     @_abc_1.abstractmethod
     def CallDriver(
@@ -137,8 +137,8 @@ class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
         request: _streams_pb2.CallDriverRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_streams_pb2.CallDriverResponse, _abc.Awaitable[_streams_pb2.CallDriverResponse]]:
-        """One call of the controller service of a CSI driver that this node has. What the driver refuses is in the answer;
-        an error is of Shoal: NOT_FOUND, the node has no such driver.
+        """Call the controller service of a CSI driver on this node. A driver's error is in the response;
+        a gRPC error is Shoal's own: NOT_FOUND, the node has no such driver.
         """
 
     @_abc_1.abstractmethod
@@ -147,8 +147,8 @@ class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_streams_pb2.ExecInput],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_streams_pb2.ExecOutput], _abc.AsyncIterator[_streams_pb2.ExecOutput]]:
-        """Run a program in a task's container. The first message says what, those after it are for the program; the last answer
-        says how it ended. When the caller goes, the program is hung up on, and killed if that does not end it.
+        """Run a program in a task's container. The first message says what to run, the others are input; the last response
+        says how it ended. If the caller disconnects, the program gets SIGHUP, and is killed if that does not end it.
         NOT_FOUND: the node runs no container of the task. RESOURCE_EXHAUSTED: too many at once.
         """
 
@@ -158,8 +158,8 @@ class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_streams_pb2.ExecInput],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_streams_pb2.ExecOutput], _abc.AsyncIterator[_streams_pb2.ExecOutput]]:
-        """Be at the other end of the program that a container was made for. The first message says of which; it goes on when the
-        caller goes. RESOURCE_EXHAUSTED ends the call of one who does not take what the program writes, which never waits for it.
+        """Attach to a task's main process. The first message names the task; the process keeps running if the
+        caller disconnects. RESOURCE_EXHAUSTED: the caller reads too slowly; the process never blocks on it.
         """
 
     @_abc_1.abstractmethod
@@ -168,8 +168,8 @@ class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
         request: _streams_pb2.OfferVolumeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_streams_pb2.OfferVolumeResponse, _abc.Awaitable[_streams_pb2.OfferVolumeResponse]]:
-        """Let one other node read the data of a local volume for a while. The same call again takes the place of the earlier one.
-        NOT_FOUND: it does not lie here. UNAVAILABLE: a container here has it.
+        """Let one other node read the data of a local volume for a while. Repeating the call replaces the earlier one.
+        NOT_FOUND: it is not on this node. UNAVAILABLE: a container uses it.
         """
 
     @_abc_1.abstractmethod
@@ -178,7 +178,7 @@ class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
         request: _streams_pb2.FetchVolumeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_streams_pb2.FetchVolumeProgress], _abc.AsyncIterator[_streams_pb2.FetchVolumeProgress]]:
-        """Copy a volume's data from the node that offers it, and go on where an earlier call ended; the last answer says that all of
+        """Copy a volume's data from the node that offers it, resuming an earlier call; the last response says that all of
         it is here and verified. FAILED_PRECONDITION, RESOURCE_EXHAUSTED, INVALID_ARGUMENT: trying again would not help.
         """
 
@@ -188,6 +188,6 @@ class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
         request: _streams_pb2.DropVolumeCopyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_streams_pb2.DropVolumeCopyResponse, _abc.Awaitable[_streams_pb2.DropVolumeCopyResponse]]:
-        """Delete one copy of a volume's data, complete or not. UNAVAILABLE: a container has it."""
+        """Delete one copy of a volume's data, complete or not. UNAVAILABLE: a container uses it."""
 
 def add_AgentStreamsServicer_to_server(servicer: AgentStreamsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,35 +24,35 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eshoal/api/v1/volume_data.proto\x12\x0cshoal.api.v1\"U\n\x0fReadTreeRequest\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04slot\x18\x02 \x01(\r\x12\x12\n\x05grant\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\x04\"H\n\x11ReadDigestRequest\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04slot\x18\x02 \x01(\r\x12\x12\n\x05grant\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01\"$\n\x12ReadDigestResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\"2\n\tTreeItems\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.shoal.api.v1.TreeItem\"\xa8\x01\n\x08TreeItem\x12\x0f\n\x05\x65nter\x18\x01 \x01(\x0cH\x00\x12+\n\x05leave\x18\x02 \x01(\x0b\x32\x1a.shoal.api.v1.TreeMetadataH\x00\x12(\n\x05\x65ntry\x18\x03 \x01(\x0b\x32\x17.shoal.api.v1.TreeEntryH\x00\x12,\n\x07\x63ontent\x18\x04 \x01(\x0b\x32\x19.shoal.api.v1.TreeContentH\x00\x42\x06\n\x04kind\"\xa3\x01\n\tTreeEntry\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\x0c\x12,\n\x08metadata\x18\x03 \x01(\x0b\x32\x1a.shoal.api.v1.TreeMetadata\x12\x0c\n\x04size\x18\x04 \x01(\x03\x12\x13\n\x0blink_target\x18\x05 \x01(\x0c\x12\x0f\n\x07same_as\x18\x06 \x01(\x04\x12\x16\n\x0ehas_more_names\x18\x07 \x01(\x08\"+\n\x0bTreeContent\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\x8b\x01\n\x0cTreeMetadata\x12\x0c\n\x04mode\x18\x01 \x01(\r\x12\x0b\n\x03uid\x18\x02 \x01(\r\x12\x0b\n\x03gid\x18\x03 \x01(\r\x12\x10\n\x08mtime_ns\x18\x04 \x01(\x12\x12\x10\n\x08\x61time_ns\x18\x05 \x01(\x12\x12/\n\nattributes\x18\x06 \x03(\x0b\x32\x1b.shoal.api.v1.TreeAttribute\",\n\rTreeAttribute\x12\x0c\n\x04name\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x01(\x0c\x32\xa3\x01\n\nVolumeData\x12\x44\n\x08ReadTree\x12\x1d.shoal.api.v1.ReadTreeRequest\x1a\x17.shoal.api.v1.TreeItems0\x01\x12O\n\nReadDigest\x12\x1f.shoal.api.v1.ReadDigestRequest\x1a .shoal.api.v1.ReadDigestResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eshoal/api/v1/volume_data.proto\x12\x0cshoal.api.v1\"[\n\x0fReadTreeRequest\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04slot\x18\x02 \x01(\r\x12\x12\n\x05token\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01\x12\x13\n\x0b\x61\x66ter_entry\x18\x04 \x01(\x04\"H\n\x11ReadDigestRequest\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04slot\x18\x02 \x01(\r\x12\x12\n\x05token\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01\"$\n\x12ReadDigestResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\"2\n\tTreeItems\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.shoal.api.v1.TreeItem\"\xa8\x01\n\x08TreeItem\x12\x0f\n\x05\x65nter\x18\x01 \x01(\x0cH\x00\x12+\n\x05leave\x18\x02 \x01(\x0b\x32\x1a.shoal.api.v1.TreeMetadataH\x00\x12(\n\x05\x65ntry\x18\x03 \x01(\x0b\x32\x17.shoal.api.v1.TreeEntryH\x00\x12,\n\x07\x63ontent\x18\x04 \x01(\x0b\x32\x19.shoal.api.v1.TreeContentH\x00\x42\x06\n\x04kind\"\xa8\x01\n\tTreeEntry\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\x0c\x12,\n\x08metadata\x18\x03 \x01(\x0b\x32\x1a.shoal.api.v1.TreeMetadata\x12\x0c\n\x04size\x18\x04 \x01(\x03\x12\x13\n\x0blink_target\x18\x05 \x01(\x0c\x12\x14\n\x0chard_link_to\x18\x06 \x01(\x04\x12\x16\n\x0ehas_more_links\x18\x07 \x01(\x08\"+\n\x0bTreeContent\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\x8b\x01\n\x0cTreeMetadata\x12\x0c\n\x04mode\x18\x01 \x01(\r\x12\x0b\n\x03uid\x18\x02 \x01(\r\x12\x0b\n\x03gid\x18\x03 \x01(\r\x12\x10\n\x08mtime_ns\x18\x04 \x01(\x12\x12\x10\n\x08\x61time_ns\x18\x05 \x01(\x12\x12/\n\nattributes\x18\x06 \x03(\x0b\x32\x1b.shoal.api.v1.TreeAttribute\",\n\rTreeAttribute\x12\x0c\n\x04name\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x01(\x0c\x32\xa3\x01\n\nVolumeData\x12\x44\n\x08ReadTree\x12\x1d.shoal.api.v1.ReadTreeRequest\x1a\x17.shoal.api.v1.TreeItems0\x01\x12O\n\nReadDigest\x12\x1f.shoal.api.v1.ReadDigestRequest\x1a .shoal.api.v1.ReadDigestResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shoal.api.v1.volume_data_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_READTREEREQUEST'].fields_by_name['grant']._loaded_options = None
-  _globals['_READTREEREQUEST'].fields_by_name['grant']._serialized_options = b'\200\001\001'
-  _globals['_READDIGESTREQUEST'].fields_by_name['grant']._loaded_options = None
-  _globals['_READDIGESTREQUEST'].fields_by_name['grant']._serialized_options = b'\200\001\001'
+  _globals['_READTREEREQUEST'].fields_by_name['token']._loaded_options = None
+  _globals['_READTREEREQUEST'].fields_by_name['token']._serialized_options = b'\200\001\001'
+  _globals['_READDIGESTREQUEST'].fields_by_name['token']._loaded_options = None
+  _globals['_READDIGESTREQUEST'].fields_by_name['token']._serialized_options = b'\200\001\001'
   _globals['_READTREEREQUEST']._serialized_start=48
-  _globals['_READTREEREQUEST']._serialized_end=133
-  _globals['_READDIGESTREQUEST']._serialized_start=135
-  _globals['_READDIGESTREQUEST']._serialized_end=207
-  _globals['_READDIGESTRESPONSE']._serialized_start=209
-  _globals['_READDIGESTRESPONSE']._serialized_end=245
-  _globals['_TREEITEMS']._serialized_start=247
-  _globals['_TREEITEMS']._serialized_end=297
-  _globals['_TREEITEM']._serialized_start=300
-  _globals['_TREEITEM']._serialized_end=468
-  _globals['_TREEENTRY']._serialized_start=471
-  _globals['_TREEENTRY']._serialized_end=634
-  _globals['_TREECONTENT']._serialized_start=636
-  _globals['_TREECONTENT']._serialized_end=679
-  _globals['_TREEMETADATA']._serialized_start=682
-  _globals['_TREEMETADATA']._serialized_end=821
-  _globals['_TREEATTRIBUTE']._serialized_start=823
-  _globals['_TREEATTRIBUTE']._serialized_end=867
-  _globals['_VOLUMEDATA']._serialized_start=870
-  _globals['_VOLUMEDATA']._serialized_end=1033
+  _globals['_READTREEREQUEST']._serialized_end=139
+  _globals['_READDIGESTREQUEST']._serialized_start=141
+  _globals['_READDIGESTREQUEST']._serialized_end=213
+  _globals['_READDIGESTRESPONSE']._serialized_start=215
+  _globals['_READDIGESTRESPONSE']._serialized_end=251
+  _globals['_TREEITEMS']._serialized_start=253
+  _globals['_TREEITEMS']._serialized_end=303
+  _globals['_TREEITEM']._serialized_start=306
+  _globals['_TREEITEM']._serialized_end=474
+  _globals['_TREEENTRY']._serialized_start=477
+  _globals['_TREEENTRY']._serialized_end=645
+  _globals['_TREECONTENT']._serialized_start=647
+  _globals['_TREECONTENT']._serialized_end=690
+  _globals['_TREEMETADATA']._serialized_start=693
+  _globals['_TREEMETADATA']._serialized_end=832
+  _globals['_TREEATTRIBUTE']._serialized_start=834
+  _globals['_TREEATTRIBUTE']._serialized_end=878
+  _globals['_VOLUMEDATA']._serialized_start=881
+  _globals['_VOLUMEDATA']._serialized_end=1044
 # @@protoc_insertion_point(module_scope)

@@ -24,24 +24,24 @@ class ReadTreeRequest(_message.Message):
 
     VOLUME_ID_FIELD_NUMBER: _builtins.int
     SLOT_FIELD_NUMBER: _builtins.int
-    GRANT_FIELD_NUMBER: _builtins.int
-    AFTER_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    AFTER_ENTRY_FIELD_NUMBER: _builtins.int
     volume_id: _builtins.str
     slot: _builtins.int
-    grant: _builtins.bytes
-    after: _builtins.int
-    """Entries up to this number are there already; directories are told all the same."""
+    token: _builtins.bytes
+    after_entry: _builtins.int
+    """Skip entries up to this number, which were copied before; directories are sent nevertheless."""
     def __init__(
         self,
         *,
         volume_id: _builtins.str = ...,
         slot: _builtins.int = ...,
-        grant: _builtins.bytes = ...,
-        after: _builtins.int = ...,
+        token: _builtins.bytes = ...,
+        after_entry: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "grant", b"grant", "slot", b"slot", "volume_id", b"volume_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_entry", b"after_entry", "slot", b"slot", "token", b"token", "volume_id", b"volume_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -53,20 +53,20 @@ class ReadDigestRequest(_message.Message):
 
     VOLUME_ID_FIELD_NUMBER: _builtins.int
     SLOT_FIELD_NUMBER: _builtins.int
-    GRANT_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
     volume_id: _builtins.str
     slot: _builtins.int
-    grant: _builtins.bytes
+    token: _builtins.bytes
     def __init__(
         self,
         *,
         volume_id: _builtins.str = ...,
         slot: _builtins.int = ...,
-        grant: _builtins.bytes = ...,
+        token: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "slot", b"slot", "volume_id", b"volume_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["slot", b"slot", "token", b"token", "volume_id", b"volume_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -163,19 +163,19 @@ class TreeEntry(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     LINK_TARGET_FIELD_NUMBER: _builtins.int
-    SAME_AS_FIELD_NUMBER: _builtins.int
-    HAS_MORE_NAMES_FIELD_NUMBER: _builtins.int
+    HARD_LINK_TO_FIELD_NUMBER: _builtins.int
+    HAS_MORE_LINKS_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Counts up from 1 over the whole tree."""
     name: _builtins.bytes
     size: _builtins.int
     """Bytes of a regular file; where no content follows there is a hole."""
     link_target: _builtins.bytes
-    """Of a symbolic link."""
-    same_as: _builtins.int
-    """The number of the entry that this is a further name of; 0: none. Then nothing else is set."""
-    has_more_names: _builtins.bool
-    """Further names may follow."""
+    """Target of a symbolic link."""
+    hard_link_to: _builtins.int
+    """The number of the entry that this is a hard link to; 0: none. If set, nothing else is."""
+    has_more_links: _builtins.bool
+    """Further hard links may follow."""
     @_builtins.property
     def metadata(self) -> Global___TreeMetadata: ...
     def __init__(
@@ -186,12 +186,12 @@ class TreeEntry(_message.Message):
         metadata: Global___TreeMetadata | None = ...,
         size: _builtins.int = ...,
         link_target: _builtins.bytes = ...,
-        same_as: _builtins.int = ...,
-        has_more_names: _builtins.bool = ...,
+        hard_link_to: _builtins.int = ...,
+        has_more_links: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_more_names", b"has_more_names", "link_target", b"link_target", "metadata", b"metadata", "name", b"name", "number", b"number", "same_as", b"same_as", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hard_link_to", b"hard_link_to", "has_more_links", b"has_more_links", "link_target", b"link_target", "metadata", b"metadata", "name", b"name", "number", b"number", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

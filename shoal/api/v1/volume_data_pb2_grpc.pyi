@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class VolumeDataStub:
-    """Only the role `agent` may call it, and only the node that a manager has named (AgentStreams.OfferVolume), with its grant."""
+    """Only the role `agent` may call it, and only the node that a manager has named (AgentStreams.OfferVolume), with its token."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -40,7 +40,7 @@ class VolumeDataStub:
 
 @_typing.type_check_only
 class VolumeDataAsyncStub(VolumeDataStub):
-    """Only the role `agent` may call it, and only the node that a manager has named (AgentStreams.OfferVolume), with its grant."""
+    """Only the role `agent` may call it, and only the node that a manager has named (AgentStreams.OfferVolume), with its token."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReadTree: _aio.UnaryStreamMultiCallable[_volume_data_pb2.ReadTreeRequest, _volume_data_pb2.TreeItems]  # type: ignore[assignment]
@@ -49,7 +49,7 @@ class VolumeDataAsyncStub(VolumeDataStub):
     """Over all that ReadTree sends, but times of access."""
 
 class VolumeDataServicer(metaclass=_abc_1.ABCMeta):
-    """Only the role `agent` may call it, and only the node that a manager has named (AgentStreams.OfferVolume), with its grant."""
+    """Only the role `agent` may call it, and only the node that a manager has named (AgentStreams.OfferVolume), with its token."""
 
     @_abc_1.abstractmethod
     def ReadTree(

@@ -56,18 +56,18 @@ class Volume(_message.Message):
     FORCED_FIELD_NUMBER: _builtins.int
     HOMES_FIELD_NUMBER: _builtins.int
     MOVES_FIELD_NUMBER: _builtins.int
-    LEFTOVERS_FIELD_NUMBER: _builtins.int
+    STALE_COPIES_FIELD_NUMBER: _builtins.int
     removing: _builtins.bool
-    """Its data is being deleted on the nodes that hold any; it goes when none does. No service may use it."""
+    """Being removed: nodes delete its data, and it is deleted once none has any. No service can use it."""
     forced: _builtins.bool
-    """Of a CSI driver: it goes though its driver has not deleted it."""
+    """CSI volumes: removed even if the driver has not deleted it."""
     @_builtins.property
     def meta(self) -> _meta_pb2.Meta: ...
     @_builtins.property
     def spec(self) -> Global___VolumeSpec: ...
     @_builtins.property
-    def homes(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeSlot]:
-        """Where data of a local volume was put since: an entry counts while it is newer than the VolumeSlot of the same slot.
+    def homes(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeHome]:
+        """Home nodes that a move has set: an entry applies while it is newer than the VolumeHome record of the same slot.
         At most one a slot.
         """
 
@@ -76,8 +76,8 @@ class Volume(_message.Message):
         """Data that is being moved to another node. At most one a slot."""
 
     @_builtins.property
-    def leftovers(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeLeftover]:
-        """Copies that a move has left behind, to be deleted. Each goes once its node has deleted it, or is removed."""
+    def stale_copies(self) -> _containers.RepeatedCompositeFieldContainer[Global___StaleVolumeCopy]:
+        """Stale copies that moves have left, to be deleted. An entry is removed once its node has deleted the copy, or is removed."""
 
     def __init__(
         self,
@@ -86,13 +86,13 @@ class Volume(_message.Message):
         spec: Global___VolumeSpec | None = ...,
         removing: _builtins.bool = ...,
         forced: _builtins.bool = ...,
-        homes: _abc.Iterable[Global___VolumeSlot] | None = ...,
+        homes: _abc.Iterable[Global___VolumeHome] | None = ...,
         moves: _abc.Iterable[Global___VolumeMove] | None = ...,
-        leftovers: _abc.Iterable[Global___VolumeLeftover] | None = ...,
+        stale_copies: _abc.Iterable[Global___StaleVolumeCopy] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["forced", b"forced", "homes", b"homes", "leftovers", b"leftovers", "meta", b"meta", "moves", b"moves", "removing", b"removing", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forced", b"forced", "homes", b"homes", "meta", b"meta", "moves", b"moves", "removing", b"removing", "spec", b"spec", "stale_copies", b"stale_copies"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -100,20 +100,20 @@ Global___Volume: _TypeAlias = Volume  # noqa: Y015
 
 @_typing.final
 class VolumeMove(_message.Message):
-    """While it is there, the tasks that mount the data are stopped, and wait."""
+    """While a move is in progress, the tasks that mount the data are stopped and wait."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SLOT_FIELD_NUMBER: _builtins.int
     FROM_NODE_ID_FIELD_NUMBER: _builtins.int
     TO_NODE_ID_FIELD_NUMBER: _builtins.int
-    BEGAN_AT_MS_FIELD_NUMBER: _builtins.int
+    STARTED_AT_MS_FIELD_NUMBER: _builtins.int
     REPLACE_FIELD_NUMBER: _builtins.int
     slot: _builtins.int
     """0 for data that is not of one slot."""
     from_node_id: _builtins.str
     to_node_id: _builtins.str
-    began_at_ms: _builtins.int
+    started_at_ms: _builtins.int
     """Milliseconds since the Unix epoch; with the slot, the id of the move, and the copy's `HeldVolume.created_at_ms`."""
     replace: _builtins.bool
     """Data of the volume that the target has from before is deleted once the copy is complete and verified."""
@@ -123,20 +123,20 @@ class VolumeMove(_message.Message):
         slot: _builtins.int = ...,
         from_node_id: _builtins.str = ...,
         to_node_id: _builtins.str = ...,
-        began_at_ms: _builtins.int = ...,
+        started_at_ms: _builtins.int = ...,
         replace: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["began_at_ms", b"began_at_ms", "from_node_id", b"from_node_id", "replace", b"replace", "slot", b"slot", "to_node_id", b"to_node_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_node_id", b"from_node_id", "replace", b"replace", "slot", b"slot", "started_at_ms", b"started_at_ms", "to_node_id", b"to_node_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VolumeMove: _TypeAlias = VolumeMove  # noqa: Y015
 
 @_typing.final
-class VolumeLeftover(_message.Message):
-    """A copy on a node that is no home. It is deleted only while it is the very one that is meant."""
+class StaleVolumeCopy(_message.Message):
+    """A copy on a node other than the home node. Only this very copy is deleted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -164,11 +164,11 @@ class VolumeLeftover(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___VolumeLeftover: _TypeAlias = VolumeLeftover  # noqa: Y015
+Global___StaleVolumeCopy: _TypeAlias = StaleVolumeCopy  # noqa: Y015
 
 @_typing.final
 class VolumeMoveStatus(_message.Message):
-    """How far a move is, or how the last one of the slot ended."""
+    """Progress of a move, or the result of the slot's last one."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -202,7 +202,7 @@ class VolumeMoveStatus(_message.Message):
     SLOT_FIELD_NUMBER: _builtins.int
     FROM_NODE_ID_FIELD_NUMBER: _builtins.int
     TO_NODE_ID_FIELD_NUMBER: _builtins.int
-    BEGAN_AT_MS_FIELD_NUMBER: _builtins.int
+    STARTED_AT_MS_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
     TOTAL_BYTES_FIELD_NUMBER: _builtins.int
@@ -211,7 +211,7 @@ class VolumeMoveStatus(_message.Message):
     slot: _builtins.int
     from_node_id: _builtins.str
     to_node_id: _builtins.str
-    began_at_ms: _builtins.int
+    started_at_ms: _builtins.int
     """VolumeMove.began_at_ms"""
     state: Global___VolumeMoveStatus.State.ValueType
     bytes: _builtins.int
@@ -220,14 +220,14 @@ class VolumeMoveStatus(_message.Message):
     message: _builtins.str
     """One line; empty when nothing is amiss."""
     attempts: _builtins.int
-    """How often the copy has been begun; more than once: it was resumed."""
+    """How often copying was started; more than once: it was resumed."""
     def __init__(
         self,
         *,
         slot: _builtins.int = ...,
         from_node_id: _builtins.str = ...,
         to_node_id: _builtins.str = ...,
-        began_at_ms: _builtins.int = ...,
+        started_at_ms: _builtins.int = ...,
         state: Global___VolumeMoveStatus.State.ValueType = ...,
         bytes: _builtins.int = ...,
         total_bytes: _builtins.int = ...,
@@ -236,7 +236,7 @@ class VolumeMoveStatus(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "began_at_ms", b"began_at_ms", "bytes", b"bytes", "from_node_id", b"from_node_id", "message", b"message", "slot", b"slot", "state", b"state", "to_node_id", b"to_node_id", "total_bytes", b"total_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "bytes", b"bytes", "from_node_id", b"from_node_id", "message", b"message", "slot", b"slot", "started_at_ms", b"started_at_ms", "state", b"state", "to_node_id", b"to_node_id", "total_bytes", b"total_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -304,7 +304,7 @@ class VolumeSpec(_message.Message):
     size_bytes: _builtins.int
     """The rest is for drivers other than local alone. Fixed once it exists.
 
-    At least so many bytes; 0 means as the driver likes. At most so many; 0 means no bound.
+    Minimum size in bytes; 0: the driver's default. Maximum size; 0: unlimited.
     """
     limit_bytes: _builtins.int
     access_mode: Global___AccessMode.ValueType
@@ -318,7 +318,7 @@ class VolumeSpec(_message.Message):
 
     @_builtins.property
     def secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeSecret]:
-        """Of what the driver is given with each call that takes secrets; at most 16, each key once."""
+        """Secrets to pass to the driver; at most 16, each key once."""
 
     def __init__(
         self,
@@ -343,7 +343,7 @@ Global___VolumeSpec: _TypeAlias = VolumeSpec  # noqa: Y015
 
 @_typing.final
 class VolumeSecret(_message.Message):
-    """A secret whose newest version a driver is given, in memory alone. It has to be UTF-8 text."""
+    """A secret whose newest version is passed to a driver, in memory only. It must be UTF-8 text."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -373,7 +373,7 @@ Global___VolumeSecret: _TypeAlias = VolumeSecret  # noqa: Y015
 
 @_typing.final
 class VolumeStatus(_message.Message):
-    """How far a volume of a CSI driver is, and moves of a local one.
+    """State of a CSI volume, and moves of a local one.
     Key: /shoal/v1/volume-status/<volume id>, written by the leader only, by its volume keeper for volumes of drivers and by its
     volume mover for local ones; deleted with the volume.
     """
@@ -405,24 +405,24 @@ class VolumeStatus(_message.Message):
     CONTEXT_FIELD_NUMBER: _builtins.int
     CAPACITY_BYTES_FIELD_NUMBER: _builtins.int
     TOPOLOGIES_FIELD_NUMBER: _builtins.int
-    UNCERTAIN_FIELD_NUMBER: _builtins.int
+    OUTCOME_UNKNOWN_FIELD_NUMBER: _builtins.int
     DELETED_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
     PUBLICATIONS_FIELD_NUMBER: _builtins.int
-    LAST_NUMBER_FIELD_NUMBER: _builtins.int
+    LAST_PUBLICATION_NUMBER_FIELD_NUMBER: _builtins.int
     MOVES_FIELD_NUMBER: _builtins.int
     volume_id: _builtins.str
     driver_volume_id: _builtins.str
     """The driver's own id; empty until it has made the volume."""
     capacity_bytes: _builtins.int
     """0: not known."""
-    uncertain: _builtins.bool
-    """The driver may have made it without our knowing: a call was begun, or its answer was lost."""
+    outcome_unknown: _builtins.bool
+    """The driver may have created it: a call is in progress, or its response was lost."""
     deleted: _builtins.bool
     """The driver has deleted it."""
     problem: _builtins.str
-    """Why it cannot be made or deleted, one line; empty when nothing is amiss."""
-    last_number: _builtins.int
+    """Why it cannot be created or deleted, one line; empty when there is no problem."""
+    last_publication_number: _builtins.int
     """The greatest number that a publication had."""
     @_builtins.property
     def context(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -448,16 +448,16 @@ class VolumeStatus(_message.Message):
         context: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         capacity_bytes: _builtins.int = ...,
         topologies: _abc.Iterable[Global___Segments] | None = ...,
-        uncertain: _builtins.bool = ...,
+        outcome_unknown: _builtins.bool = ...,
         deleted: _builtins.bool = ...,
         problem: _builtins.str = ...,
         publications: _abc.Iterable[Global___VolumePublication] | None = ...,
-        last_number: _builtins.int = ...,
+        last_publication_number: _builtins.int = ...,
         moves: _abc.Iterable[Global___VolumeMoveStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_bytes", b"capacity_bytes", "context", b"context", "deleted", b"deleted", "driver_volume_id", b"driver_volume_id", "last_number", b"last_number", "moves", b"moves", "problem", b"problem", "publications", b"publications", "topologies", b"topologies", "uncertain", b"uncertain", "volume_id", b"volume_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_bytes", b"capacity_bytes", "context", b"context", "deleted", b"deleted", "driver_volume_id", b"driver_volume_id", "last_publication_number", b"last_publication_number", "moves", b"moves", "outcome_unknown", b"outcome_unknown", "problem", b"problem", "publications", b"publications", "topologies", b"topologies", "volume_id", b"volume_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -505,7 +505,7 @@ Global___Segments: _TypeAlias = Segments  # noqa: Y015
 
 @_typing.final
 class VolumePublication(_message.Message):
-    """A volume on its way to a node, there, or on its way back."""
+    """The publication of a CSI volume to a node."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -517,24 +517,24 @@ class VolumePublication(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         STATE_UNSPECIFIED: VolumePublication._State.ValueType  # 0
         WAITING: VolumePublication._State.ValueType  # 1
-        """Tasks of the node need it, and it cannot be there yet."""
+        """Needed by tasks of the node, but not available there yet."""
         ATTACHING: VolumePublication._State.ValueType  # 2
-        """The driver's controller is asked to attach it."""
+        """The driver's controller is attaching it."""
         READY: VolumePublication._State.ValueType  # 3
         """The node may use it."""
-        WITHDRAWN: VolumePublication._State.ValueType  # 4
-        """The node is to let go of it; it says when it has."""
+        RELEASING: VolumePublication._State.ValueType  # 4
+        """The node must release it, and reports when it has."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper): ...
     STATE_UNSPECIFIED: VolumePublication.State.ValueType  # 0
     WAITING: VolumePublication.State.ValueType  # 1
-    """Tasks of the node need it, and it cannot be there yet."""
+    """Needed by tasks of the node, but not available there yet."""
     ATTACHING: VolumePublication.State.ValueType  # 2
-    """The driver's controller is asked to attach it."""
+    """The driver's controller is attaching it."""
     READY: VolumePublication.State.ValueType  # 3
     """The node may use it."""
-    WITHDRAWN: VolumePublication.State.ValueType  # 4
-    """The node is to let go of it; it says when it has."""
+    RELEASING: VolumePublication.State.ValueType  # 4
+    """The node must release it, and reports when it has."""
 
     @_typing.final
     class ContextEntry(_message.Message):
@@ -565,7 +565,7 @@ class VolumePublication(_message.Message):
     PROBLEM_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     number: _builtins.int
-    """Counts up over all publications of the volume, so that a node's word on an earlier one is not taken for this."""
+    """Counts up over all publications of the volume, so that a node's report on an earlier one is not mistaken for this one."""
     state: Global___VolumePublication.State.ValueType
     driver_node_id: _builtins.str
     """The node as the driver knows it."""
@@ -597,8 +597,8 @@ class VolumePublication(_message.Message):
 Global___VolumePublication: _TypeAlias = VolumePublication  # noqa: Y015
 
 @_typing.final
-class HeldPublication(_message.Message):
-    """What a node tells of a volume of a CSI driver that managers have told it of."""
+class NodePublication(_message.Message):
+    """A node's report on a CSI volume that is published to it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -611,11 +611,11 @@ class HeldPublication(_message.Message):
     number: _builtins.int
     """VolumePublication.number"""
     released: _builtins.bool
-    """Nothing of it is mounted on the node any more, nor will be under this number."""
+    """It is unmounted on the node, and will not be mounted again under this number."""
     mounted: _builtins.bool
     """It can be used in containers."""
     problem: _builtins.str
-    """What the driver said last, one line; empty when nothing is amiss."""
+    """The driver's last error, one line; empty when there is none."""
     def __init__(
         self,
         *,
@@ -631,12 +631,12 @@ class HeldPublication(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___HeldPublication: _TypeAlias = HeldPublication  # noqa: Y015
+Global___NodePublication: _TypeAlias = NodePublication  # noqa: Y015
 
 @_typing.final
-class VolumeSlot(_message.Message):
-    """The home of a volume, or of a slot's own part of it: the node where its data lies, and where its tasks run.
-    Key: /shoal/v1/volume-slots/<volume id>/<slot>, written by the planner; deleted with the volume.
+class VolumeHome(_message.Message):
+    """The home node of a volume, or of a slot's own part of it: it holds the data, and runs the tasks that use it.
+    Key: /shoal/v1/volume-homes/<volume id>/<slot>, written by the planner; deleted with the volume.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -665,11 +665,11 @@ class VolumeSlot(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___VolumeSlot: _TypeAlias = VolumeSlot  # noqa: Y015
+Global___VolumeHome: _TypeAlias = VolumeHome  # noqa: Y015
 
 @_typing.final
-class HeldVolume(_message.Message):
-    """What a node has on its disk."""
+class LocalVolume(_message.Message):
+    """A local volume's data on a node."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -697,7 +697,7 @@ class HeldVolume(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___HeldVolume: _TypeAlias = HeldVolume  # noqa: Y015
+Global___LocalVolume: _TypeAlias = LocalVolume  # noqa: Y015
 
 @_typing.final
 class NodeVolumes(_message.Message):
@@ -710,15 +710,15 @@ class NodeVolumes(_message.Message):
     PUBLICATIONS_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     @_builtins.property
-    def volumes(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldVolume]: ...
+    def volumes(self) -> _containers.RepeatedCompositeFieldContainer[Global___LocalVolume]: ...
     @_builtins.property
-    def publications(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldPublication]: ...
+    def publications(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodePublication]: ...
     def __init__(
         self,
         *,
         node_id: _builtins.str = ...,
-        volumes: _abc.Iterable[Global___HeldVolume] | None = ...,
-        publications: _abc.Iterable[Global___HeldPublication] | None = ...,
+        volumes: _abc.Iterable[Global___LocalVolume] | None = ...,
+        publications: _abc.Iterable[Global___NodePublication] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

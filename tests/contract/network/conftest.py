@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.network.namespaces import enter_new
+from agent.network.attachments.namespaces import create_namespace
 
 
 @pytest.fixture
 def home() -> Iterator[int]:
     """A network namespace with nothing in it, by its descriptor."""
-    descriptor, connection = enter_new()
+    descriptor, connection = create_namespace()
     connection.close()
     yield descriptor
     os.close(descriptor)

@@ -5,12 +5,12 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from agent.network.firewall import Packet, drops
+from agent.network.firewalls.blocked_traffic import RequiredPorts, blocked_traffic
+from agent.network.firewalls.packet_verdict import Packet, drops
 from agent.network.nftables.libnftables import Nftables
-from agent.network.obstacles import Ports, obstacles
 from tests.integration.network.netns_hosts import inside, run
 
-PORTS = Ports("eth0", IPv4Address("172.31.9.1"), 4789, 7441, 40053)
+PORTS = RequiredPorts("eth0", IPv4Address("172.31.9.1"), 4789, 7441, 40053)
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def iptables(home: int, rule: str) -> None:
 def dropped(tables: Nftables) -> set[str]:
     """What is told, in short."""
     words = {"resolver": "resolver", "UDP port 4789": "tunnel", "TCP port 7441": "agent", "FORWARD": "forward"}
-    told = obstacles(tables.list_chains, tables.list_rules, PORTS)
+    told = blocked_traffic(tables.list_chains, tables.list_rules, PORTS)
     return {short for line in told for word, short in words.items() if word in line}
 
 
@@ -66,7 +66,7 @@ def test_ufw_as_it_comes_and_after_what_helps(home: int, tables: Nftables) -> No
     )
     iptables(home, "-A ufw-user-input -i sh-+ -j ACCEPT")
     assert dropped(tables) == {"forward"}
-    for line in obstacles(tables.list_chains, tables.list_rules, PORTS):
+    for line in blocked_traffic(tables.list_chains, tables.list_rules, PORTS):
         tables.run(line.partition("nft '")[2].rstrip("'"))
     assert dropped(tables) == set()
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.network.beside_docker import BesideDocker
-from agent.network.legacy_iptables import tables_here
-from agent.network.obstacles import Ports, legacy_obstacles
+from agent.network.firewalls.blocked_traffic import RequiredPorts, legacy_blocked_traffic
+from agent.network.firewalls.docker_forwarding import DockerForwarding
+from agent.network.firewalls.legacy_iptables import filter_tables
 from tests.integration.network.netns_hosts import inside, run
 
-PORTS = Ports("eth0", IPv4Address("172.31.9.1"), 4789, 7441, 40053)
+PORTS = RequiredPorts("eth0", IPv4Address("172.31.9.1"), 4789, 7441, 40053)
 OTHERS = """
 -N CHECKS
 -A INPUT -i lo -j ACCEPT
@@ -30,12 +30,12 @@ def legacy(home: int, *rules: str) -> None:
 
 def told(home: int) -> list[str]:
     with inside(home):
-        return list(legacy_obstacles(tables_here(), PORTS))
+        return list(legacy_blocked_traffic(filter_tables(), PORTS))
 
 
 def test_tables_that_are_not_in_use_are_not_loaded(home: int) -> None:
     with inside(home):
-        assert tables_here() == {}
+        assert filter_tables() == {}
         assert Path("/proc/thread-self/net/ip_tables_names").read_text() == ""
     legacy(home, "-S")
     assert told(home) == []
@@ -45,7 +45,7 @@ def test_a_policy_that_drops_is_told_until_what_helps_was_done(home: int) -> Non
     legacy(home, "-P FORWARD DROP", "-A FORWARD -i docker0 ! -o docker0 -j ACCEPT")
     repaired: list[str] = []
     with inside(home):
-        (line,) = BesideDocker(repaired=repaired.extend).look(PORTS)
+        (line,) = DockerForwarding(repaired=repaired.extend).check(PORTS)
     assert line.startswith("the chain FORWARD of iptables-legacy drops what containers send: ")
     run(home, "sh", "-c", line.rpartition("loaded again by ")[2])
     assert told(home) == []

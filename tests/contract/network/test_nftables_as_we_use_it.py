@@ -8,34 +8,34 @@ from typing import Any
 
 import pytest
 
-from agent.network.attachment import Attachment, Port
-from agent.network.kernel_features import missing
-from agent.network.namespaces import enter_new
-from agent.network.nftables import elements as nft
-from agent.network.nftables.generation import KernelGeneration
+from agent.network.attachments.attachment import Attachment, Port
+from agent.network.attachments.namespaces import create_namespace
+from agent.network.cluster_state.overlay_tables import OverlaySubnet, OverlayTables
+from agent.network.host.kernel_features import missing_features
+from agent.network.nftables import set_elements
 from agent.network.nftables.libnftables import Nftables
-from agent.network.nftables.overlay_ports import OverlayPorts
-from agent.network.nftables.own_table import OwnTable, skeleton
+from agent.network.nftables.rule_ports import RulePorts
 from agent.network.nftables.ruleset import definition
-from agent.network.tables import Subnet, Tables
+from agent.network.nftables.ruleset_generation import KernelGeneration
+from agent.network.nftables.shoal_table import ShoalTable, table_structure
 from shoal.errors import Unavailable
 from tests.integration.network.netns_hosts import inside
 
-TABLES = Tables(
+TABLES = OverlayTables(
     subnets={
-        "a": Subnet(IPv4Network("10.99.0.0/24"), internal=False),
-        "b": Subnet(IPv4Network("10.99.1.0/24"), internal=True),
-        "c": Subnet(IPv4Network("10.98.0.0/15"), internal=False),
+        "a": OverlaySubnet(IPv4Network("10.99.0.0/24"), internal=False),
+        "b": OverlaySubnet(IPv4Network("10.99.1.0/24"), internal=True),
+        "c": OverlaySubnet(IPv4Network("10.98.0.0/15"), internal=False),
     },
     peers={IPv4Address("172.31.9.2"): "02:56:ac:1f:09:02"},
 )
-TABLES_WITHOUT_C = Tables({key: TABLES.subnets[key] for key in "ab"}, TABLES.peers)
+TABLES_WITHOUT_C = OverlayTables({key: TABLES.subnets[key] for key in "ab"}, TABLES.peers)
 ATTACHMENT = Attachment(
     task_id="0123456789abc",
     link=7,
     mac="02:00:00:00:00:01",
     addresses={"a": IPv4Address("10.99.0.7"), "b": IPv4Address("10.99.1.7")},
-    exit_address=IPv4Address("10.99.0.7"),
+    egress_address=IPv4Address("10.99.0.7"),
     ports=(
         Port(6, None, 8080, 80),
         Port(17, None, 53, 5353),
@@ -45,7 +45,7 @@ ATTACHMENT = Attachment(
 )
 POOL = IPv4Network("172.30.0.0/16")
 UNDERLAY = IPv4Address("172.31.9.1")
-PORTS = OverlayPorts(4096, 4789, (51832, 51833))
+PORTS = RulePorts(4096, 4789, (51832, 51833))
 
 
 def test_a_host_without_names_of_protocols_takes_the_rules() -> None:
@@ -76,7 +76,7 @@ class CountedNftables(Nftables):
 
 @pytest.fixture
 def tables() -> Iterator[CountedNftables]:
-    descriptor, connection = enter_new()
+    descriptor, connection = create_namespace()
     connection.close()
     with inside(descriptor):
         library = CountedNftables()
@@ -86,35 +86,35 @@ def tables() -> Iterator[CountedNftables]:
 
 
 def test_elements_are_listed_as_they_were_written(tables: CountedNftables) -> None:
-    wanted = nft.elements(TABLES_WITHOUT_C, [ATTACHMENT], POOL)
-    tables.run(definition(PORTS, UNDERLAY) + nft.transaction(nft.NONE, wanted))
-    assert nft.listed(tables.list_table("inet", "shoal")) == wanted
+    wanted = set_elements.desired_elements(TABLES_WITHOUT_C, [ATTACHMENT], POOL)
+    tables.run(definition(PORTS, UNDERLAY) + set_elements.transaction(set_elements.NO_ELEMENTS, wanted))
+    assert set_elements.parse_listing(tables.list_table("inet", "shoal")) == wanted
 
-    fewer = nft.elements(Tables(), [], POOL)
-    tables.run(nft.transaction(wanted, fewer))
-    assert nft.listed(tables.list_table("inet", "shoal")) == fewer
+    fewer = set_elements.desired_elements(OverlayTables(), [], POOL)
+    tables.run(set_elements.transaction(wanted, fewer))
+    assert set_elements.parse_listing(tables.list_table("inet", "shoal")) == fewer
 
 
 def test_a_key_changes_its_value_in_one_transaction(tables: CountedNftables) -> None:
     tables.run(definition(PORTS, UNDERLAY))
     old = {"published": frozenset({"6 . 8080 : 10.99.0.7 . 80"})}
     new = {"published": frozenset({"6 . 8080 : 10.99.0.8 . 80"})}
-    tables.run(nft.transaction(nft.NONE, old))
-    tables.run(nft.transaction(old, new))
-    assert nft.listed(tables.list_table("inet", "shoal"))["published"] == new["published"]
+    tables.run(set_elements.transaction(set_elements.NO_ELEMENTS, old))
+    tables.run(set_elements.transaction(old, new))
+    assert set_elements.parse_listing(tables.list_table("inet", "shoal"))["published"] == new["published"]
 
 
-WANTED = nft.elements(TABLES_WITHOUT_C, [ATTACHMENT], POOL)
+WANTED = set_elements.desired_elements(TABLES_WITHOUT_C, [ATTACHMENT], POOL)
 
 
-def own_table(tables: CountedNftables, underlay: IPv4Address = UNDERLAY) -> OwnTable:
+def own_table(tables: CountedNftables, underlay: IPv4Address = UNDERLAY) -> ShoalTable:
     rules = definition(PORTS, underlay)
-    return OwnTable(nftables=tables, definition=rules, generation=tables.generation)
+    return ShoalTable(nftables=tables, definition=rules, generation=tables.generation)
 
 
 def test_a_table_that_was_right_is_not_listed_again_until_somebody_has_changed_one(tables: CountedNftables) -> None:
     own = own_table(tables)
-    own.begin(WANTED)
+    own.load(WANTED)
     listings = tables.listings
     assert own.repair(WANTED) == []
     assert tables.listings == listings
@@ -127,22 +127,22 @@ def test_a_table_that_was_right_is_not_listed_again_until_somebody_has_changed_o
 
 
 def test_a_table_that_we_alone_change_stays_right(tables: CountedNftables) -> None:
-    own, nothing = own_table(tables), nft.elements(Tables(), [], POOL)
-    own.begin(WANTED)
+    own, nothing = own_table(tables), set_elements.desired_elements(OverlayTables(), [], POOL)
+    own.load(WANTED)
     own.repair(WANTED)
     listings = tables.listings
     own.change(WANTED, nothing)
     assert own.repair(nothing) == [] and tables.listings == listings
     assert own.repair(WANTED)
-    assert nft.listed(tables.list_table("inet", "shoal")) == WANTED
+    assert set_elements.parse_listing(tables.list_table("inet", "shoal")) == WANTED
 
 
 def test_a_change_beside_another_programs_or_one_that_fails_is_looked_at(tables: CountedNftables) -> None:
     own = own_table(tables)
-    own.begin(WANTED)
+    own.load(WANTED)
     own.repair(WANTED)
     tables.run("delete element inet shoal peers { 172.31.9.2 }")
-    own.change(nft.NONE, {"peers": frozenset({"172.31.9.3"})})
+    own.change(set_elements.NO_ELEMENTS, {"peers": frozenset({"172.31.9.3"})})
     more = {**WANTED, "peers": WANTED["peers"] | {"172.31.9.3"}}
     assert own.repair(more) and not own.repair(more)
     with pytest.raises(Unavailable):
@@ -165,16 +165,16 @@ def test_a_change_beside_another_programs_or_one_that_fails_is_looked_at(tables:
 )
 def test_whatever_of_the_rules_is_changed_is_set_right_with_the_elements(tables: CountedNftables, damage: str) -> None:
     own = own_table(tables)
-    own.begin(WANTED)
+    own.load(WANTED)
     assert own.repair(WANTED) == []
-    loaded = skeleton(tables.list_table("inet", "shoal"))
+    loaded = table_structure(tables.list_table("inet", "shoal"))
     tables.run(damage.format(handle=_handle(tables, "from_container")))
-    assert skeleton(tables.list_table("inet", "shoal")) != loaded
+    assert table_structure(tables.list_table("inet", "shoal")) != loaded
 
     (told,) = own.repair(WANTED)
     assert "was missing or its rules were changed" in told
-    assert skeleton(tables.list_table("inet", "shoal")) == loaded
-    assert nft.listed(tables.list_table("inet", "shoal")) == WANTED
+    assert table_structure(tables.list_table("inet", "shoal")) == loaded
+    assert set_elements.parse_listing(tables.list_table("inet", "shoal")) == WANTED
     assert own.repair(WANTED) == []
 
 
@@ -185,28 +185,28 @@ def _handle(tables: CountedNftables, chain: str) -> int:
 
 
 def test_a_later_process_loads_its_own_rules_and_keeps_the_elements(tables: CountedNftables) -> None:
-    own_table(tables).begin(WANTED)
+    own_table(tables).load(WANTED)
     later = own_table(tables, IPv4Address("172.31.9.77"))
-    nothing = nft.elements(Tables(), [], POOL)
-    later.begin(nothing)
+    nothing = set_elements.desired_elements(OverlayTables(), [], POOL)
+    later.load(nothing)
     listed = tables.list_table("inet", "shoal")
-    assert "172.31.9.77" in str(skeleton(listed)["rules", "source"])
-    assert str(UNDERLAY) not in str(skeleton(listed))
-    assert nft.listed(listed) == WANTED
+    assert "172.31.9.77" in str(table_structure(listed)["rules", "source"])
+    assert str(UNDERLAY) not in str(table_structure(listed))
+    assert set_elements.parse_listing(listed) == WANTED
 
 
 def test_elements_of_an_earlier_version_that_do_not_fit_are_dropped(tables: CountedNftables) -> None:
     tables.run("add table inet shoal\nadd set inet shoal peers { type ether_addr; }")
     tables.run("add element inet shoal peers { 02:00:00:00:00:07 }")
     own = own_table(tables)
-    own.begin(WANTED)
-    assert nft.listed(tables.list_table("inet", "shoal")) == WANTED
+    own.load(WANTED)
+    assert set_elements.parse_listing(tables.list_table("inet", "shoal")) == WANTED
 
 
 def test_loading_again_takes_the_place_of_the_old_table_and_of_no_other(tables: CountedNftables) -> None:
     tables.run("add table inet other\nadd table ip shoal")
     tables.run(definition(PORTS, UNDERLAY))
-    tables.run(definition(OverlayPorts(5000, 4790), UNDERLAY))
+    tables.run(definition(RulePorts(5000, 4790), UNDERLAY))
     assert tables.list_table("inet", "other")
     assert tables.list_table("ip", "shoal")
     assert tables.list_table("inet", "absent") == ()
@@ -216,9 +216,9 @@ def test_a_transaction_is_done_whole_or_not_at_all(tables: CountedNftables) -> N
     tables.run(definition(PORTS, UNDERLAY))
     with pytest.raises(Unavailable, match="nftables refused"):
         tables.run("add element inet shoal peers { 172.31.9.9 }\ndelete element inet shoal peers { 172.31.9.8 }")
-    assert nft.listed(tables.list_table("inet", "shoal"))["peers"] == frozenset()
+    assert set_elements.parse_listing(tables.list_table("inet", "shoal"))["peers"] == frozenset()
 
 
 def test_the_kernel_that_runs_this_lacks_nothing_and_the_question_leaves_nothing(tables: CountedNftables) -> None:
-    assert list(missing(tables.run)) == []
+    assert list(missing_features(tables.run)) == []
     assert list(tables.list_table("inet", "shoal-probe")) == []

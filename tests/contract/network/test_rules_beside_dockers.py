@@ -7,15 +7,15 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from agent.network.beside_docker import CHAIN, BesideDocker, withdraw
-from agent.network.namespaces import enter_new
-from agent.network.nftables.generation import KernelGeneration
+from agent.network.attachments.namespaces import create_namespace
+from agent.network.firewalls.blocked_traffic import RequiredPorts
+from agent.network.firewalls.docker_forwarding import FORWARD_CHAIN, DockerForwarding, remove_rules
 from agent.network.nftables.libnftables import Nftables
-from agent.network.obstacles import Ports
+from agent.network.nftables.ruleset_generation import KernelGeneration
 from tests.fakes.docker_rules import DOCKER_20, DOCKER_20_IPV6, DOCKER_28
 from tests.integration.network.netns_hosts import inside, run
 
-PORTS = Ports("eth0", IPv4Address("172.31.9.1"), 4789, 7441, 40053)
+PORTS = RequiredPorts("eth0", IPv4Address("172.31.9.1"), 4789, 7441, 40053)
 COMMENT = '-m comment --comment "Shoal: containers of its services"'
 
 
@@ -23,10 +23,10 @@ class Place:
     """A network namespace, and what looks at its rules."""
 
     def __init__(self) -> None:
-        self.home, connection = enter_new()
+        self.home, connection = create_namespace()
         connection.close()
         self.repaired: list[str] = []
-        self._beside = BesideDocker(repaired=self.repaired.extend)
+        self._beside = DockerForwarding(repaired=self.repaired.extend)
         with inside(self.home):
             self.tables = Nftables()
             self._generation = KernelGeneration()
@@ -37,7 +37,7 @@ class Place:
         os.close(self.home)
 
     def look(self) -> list[str]:
-        return self._beside.make_way(self.tables, PORTS)
+        return self._beside.update_rules(self.tables, PORTS)
 
     def is_settled(self) -> bool:
         """Whether a look changes nothing."""
@@ -70,17 +70,17 @@ def test_iptables_reads_our_rules_at_the_end_of_dockers(place: Place) -> None:
     place.restore(DOCKER_20)
     before = place.forward()
     assert not place.look()
-    assert place.forward() == [*before, f"-A FORWARD {COMMENT} -j {CHAIN}"]
-    assert place.iptables(f"-S {CHAIN}").splitlines() == [
-        f"-N {CHAIN}",
-        f"-A {CHAIN} -o sh-+ {COMMENT} -j ACCEPT",
-        f"-A {CHAIN} -o shoal-+ {COMMENT} -j ACCEPT",
-        f"-A {CHAIN} -o br-089394291a42 {COMMENT} -j RETURN",
-        f"-A {CHAIN} -o docker0 {COMMENT} -j RETURN",
-        f"-A {CHAIN} -i sh-+ {COMMENT} -j ACCEPT",
-        f"-A {CHAIN} -i shoal-+ {COMMENT} -j ACCEPT",
+    assert place.forward() == [*before, f"-A FORWARD {COMMENT} -j {FORWARD_CHAIN}"]
+    assert place.iptables(f"-S {FORWARD_CHAIN}").splitlines() == [
+        f"-N {FORWARD_CHAIN}",
+        f"-A {FORWARD_CHAIN} -o sh-+ {COMMENT} -j ACCEPT",
+        f"-A {FORWARD_CHAIN} -o shoal-+ {COMMENT} -j ACCEPT",
+        f"-A {FORWARD_CHAIN} -o br-089394291a42 {COMMENT} -j RETURN",
+        f"-A {FORWARD_CHAIN} -o docker0 {COMMENT} -j RETURN",
+        f"-A {FORWARD_CHAIN} -i sh-+ {COMMENT} -j ACCEPT",
+        f"-A {FORWARD_CHAIN} -i shoal-+ {COMMENT} -j ACCEPT",
     ]
-    assert "sh-+" in place.iptables(f"-L {CHAIN} -nv")
+    assert "sh-+" in place.iptables(f"-L {FORWARD_CHAIN} -nv")
     assert place.is_settled()
 
 
@@ -96,9 +96,9 @@ def test_what_is_saved_and_restored_is_known_again(place: Place, rules: str, fam
     place.restore("\n".join(with_ours) + "\n", f"{family}-nft-restore")
     assert place.saved(f"{family}-nft-save") == with_ours
     assert place.is_settled()
-    withdraw(place.tables)
+    remove_rules(place.tables)
     assert place.saved(f"{family}-nft-save") == before
-    withdraw(place.tables)
+    remove_rules(place.tables)
 
 
 def test_rules_that_others_add_come_before_ours(place: Place) -> None:
@@ -107,14 +107,14 @@ def test_rules_that_others_add_come_before_ours(place: Place) -> None:
     place.iptables("-I FORWARD 3 -o br-1 -j DOCKER")
     place.iptables("-A FORWARD -i eth7 -j ACCEPT")
     assert not place.look()
-    assert place.forward()[-2:] == ["-A FORWARD -i eth7 -j ACCEPT", f"-A FORWARD {COMMENT} -j {CHAIN}"]
-    assert f"-A {CHAIN} -o br-1 {COMMENT} -j RETURN" in place.iptables(f"-S {CHAIN}").splitlines()
+    assert place.forward()[-2:] == ["-A FORWARD -i eth7 -j ACCEPT", f"-A FORWARD {COMMENT} -j {FORWARD_CHAIN}"]
+    assert f"-A {FORWARD_CHAIN} -o br-1 {COMMENT} -j RETURN" in place.iptables(f"-S {FORWARD_CHAIN}").splitlines()
     assert place.is_settled() and not place.repaired
 
     place.iptables("-A FORWARD -j REJECT")
     (told,) = place.look()
     assert "the chain FORWARD of nftables table ip filter drops what containers send" in told
-    assert place.forward()[-1].endswith(CHAIN)
+    assert place.forward()[-1].endswith(FORWARD_CHAIN)
     assert place.is_settled()
 
 
@@ -123,7 +123,7 @@ def test_rules_are_found_missing_in_both_families_and_set_right_in_one_transacti
     place.restore(DOCKER_20_IPV6, "ip6tables-nft-restore")
     place.look()
     place.iptables("-F FORWARD")
-    place.iptables(f"-D {CHAIN} 1", "ip6tables-nft")
+    place.iptables(f"-D {FORWARD_CHAIN} 1", "ip6tables-nft")
     place.restore(DOCKER_28, "iptables-nft-restore", "--noflush")
     assert not place.look()
     assert place.repaired == [
@@ -138,7 +138,7 @@ def test_our_chain_is_there_again_after_all_of_dockers_were_deleted(place: Place
     place.look()
     place.tables.run("delete table ip filter")
     assert not place.look()
-    assert CHAIN not in "".join(place.saved())
+    assert FORWARD_CHAIN not in "".join(place.saved())
     place.restore(DOCKER_20)
     assert not place.look()
     assert len(place.repaired) == 1 and place.is_settled()
@@ -181,8 +181,8 @@ def test_a_policy_that_is_said_to_be_another_firewalls_later_is_its_own_again(pl
 
 def test_a_policy_that_accepts_needs_nothing_and_a_look_leaves_what_is_there(place: Place) -> None:
     place.restore(DOCKER_20.replace(":FORWARD DROP", ":FORWARD ACCEPT"))
-    assert place.is_settled() and CHAIN not in "".join(place.saved())
+    assert place.is_settled() and FORWARD_CHAIN not in "".join(place.saved())
     place.iptables("-P FORWARD DROP")
     place.look()
     place.iptables("-P FORWARD ACCEPT")
-    assert place.is_settled() and place.forward()[-1].endswith(CHAIN)
+    assert place.is_settled() and place.forward()[-1].endswith(FORWARD_CHAIN)

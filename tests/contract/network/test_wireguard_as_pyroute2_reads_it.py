@@ -9,8 +9,8 @@ from pyroute2.netlink.generic.wireguard import wgmsg
 
 from agent.network.netlink import wireguard
 from agent.network.netlink.connection import Connection, Reply
-from agent.network.netlink.messages import Message, attribute, nest, number
-from agent.network.netlink.wireguard import Peer
+from agent.network.netlink.rtnetlink import Message, attribute, nest, u32
+from agent.network.netlink.wireguard import TunnelPeer
 
 FAMILY = 37
 KEY, OTHER = bytes(range(32)), bytes(range(32, 64))
@@ -33,7 +33,7 @@ def test_a_device_gets_its_key_and_port() -> None:
 
 def test_a_peer_with_addresses_of_both_families() -> None:
     allowed = frozenset(map(ip_network, ("10.0.0.5/32", "fd00::5/128")))
-    (message,) = wireguard.add_peer(FAMILY, 5, Peer(KEY, (ip_address("192.0.2.7"), 51830), allowed, 25))
+    (message,) = wireguard.add_peer(FAMILY, 5, TunnelPeer(KEY, (ip_address("192.0.2.7"), 51830), allowed, 25))
     (peer,) = read(message).get_attr("WGDEVICE_A_PEERS")
     assert peer.get_attr("WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL") == 25
     endpoint = peer.get_attr("WGPEER_A_ENDPOINT")
@@ -42,7 +42,7 @@ def test_a_peer_with_addresses_of_both_families() -> None:
 
 
 def test_an_endpoint_of_ipv6() -> None:
-    (message,) = wireguard.add_peer(FAMILY, 5, Peer(KEY, (ip_address("2001:db8::7"), 51830), frozenset()))
+    (message,) = wireguard.add_peer(FAMILY, 5, TunnelPeer(KEY, (ip_address("2001:db8::7"), 51830), frozenset()))
     (peer,) = read(message).get_attr("WGDEVICE_A_PEERS")
     endpoint = peer.get_attr("WGPEER_A_ENDPOINT")
     assert (endpoint["addr"], endpoint["port"]) == ("2001:db8::7", 51830)
@@ -56,7 +56,7 @@ def test_a_peer_is_removed() -> None:
 def test_many_addresses_are_several_messages() -> None:
     network = ip_network("10.0.0.0/18")
     allowed = frozenset(ip_network(address) for address in network)
-    sent = list(wireguard.add_peer(FAMILY, 5, Peer(KEY, None, allowed)))
+    sent = list(wireguard.add_peer(FAMILY, 5, TunnelPeer(KEY, None, allowed)))
     assert len(sent) > 10
     assert max(len(message.body) for message in sent) < 1 << 16
     parts = [read(message).get_attr("WGDEVICE_A_PEERS")[0].get_attr("WGPEER_A_ALLOWEDIPS") for message in sent]
@@ -74,7 +74,7 @@ class Answers(Connection):
 
     def _replied(self, kind: int, body: bytes) -> Iterator[Reply]:
         assert kind == FAMILY
-        assert body.endswith(number(1, 5))
+        assert body.endswith(u32(1, 5))
         for each in self._bodies:
             yield Reply(kind, 1, struct.pack("=BBH", 0, 1, 0) + each)
 
@@ -104,5 +104,5 @@ def test_a_device_is_read_whole_from_several_answers() -> None:
     state = found.peers[KEY]
     assert (state.handshake, state.received) == (1_700_000_000, 1234)
     allowed = frozenset(map(ip_network, ("10.0.0.1/32", "10.0.0.2/32")))
-    assert state.peer == Peer(KEY, (ip_address("192.0.2.7"), 51830), allowed, 25)
+    assert state.peer == TunnelPeer(KEY, (ip_address("192.0.2.7"), 51830), allowed, 25)
     assert found.peers[OTHER].handshake == 0

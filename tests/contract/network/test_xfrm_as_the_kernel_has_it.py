@@ -8,15 +8,15 @@ import pytest
 
 from agent.network.netlink import xfrm
 from agent.network.netlink.connection import Connection, Reply
-from agent.network.netlink.messages import AF_INET, AF_INET6
-from agent.network.netlink.xfrm import IN, OUT, Policy, State, StateNow
+from agent.network.netlink.rtnetlink import AF_INET, AF_INET6
+from agent.network.netlink.xfrm import IN, OUT, Policy, SecurityAssociation, StateUsage
 from shoal.errors import Unavailable
 from tests.integration.network.netns_hosts import inside, run
 
 POLICIES = {Policy(direction, family, 51832, 0x53680000) for direction in (IN, OUT) for family in (AF_INET, AF_INET6)}
 STATES = [
-    State(ip_address("192.0.2.1"), ip_address("192.0.2.2"), 0x12345678, bytes(range(36)), 0x53680001),
-    State(ip_address("2001:db8::1"), ip_address("2001:db8::2"), 256, bytes(range(36)), 0x53680000),
+    SecurityAssociation(ip_address("192.0.2.1"), ip_address("192.0.2.2"), 0x12345678, bytes(range(36)), 0x53680001),
+    SecurityAssociation(ip_address("2001:db8::1"), ip_address("2001:db8::2"), 256, bytes(range(36)), 0x53680000),
 ]
 
 
@@ -65,8 +65,8 @@ def test_associations_are_understood_as_far_as_the_kernel_has_the_algorithm(conn
             assert "AEAD algorithm not found" in str(error) or "Protocol not supported" in str(error)
         else:
             shown = " ".join(run(home, "ip", "xfrm", "state").split())
-            assert f"spi {state.spi:#010x} reqid {state.mark} mode transport" in shown
-            assert StateNow(state, 0, 0) in xfrm.states(connection)
+            assert f"spi {state.spi:#010x} reqid {state.reqid} mode transport" in shown
+            assert StateUsage(state, 0, 0) in xfrm.states(connection)
             with pytest.raises(Unavailable, match="File exists"):
                 connection.apply([xfrm.add_state(state)])
         for _ in range(2):
@@ -86,8 +86,8 @@ class Told(Connection):
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_an_association_is_read_as_it_was_written(state: State) -> None:
+def test_an_association_is_read_as_it_was_written(state: SecurityAssociation) -> None:
     body = bytearray(xfrm.add_state(state).body)
     struct.pack_into("=QQ", body, 160, 9000, 6)
-    assert xfrm.states(Told(bytes(body))) == [StateNow(state, 9000, 6)]
+    assert xfrm.states(Told(bytes(body))) == [StateUsage(state, 9000, 6)]
     assert state.key.hex() not in repr(state)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.worker.seams import Exit, Image, Running, Runtime
+from agent.worker.interfaces import Exit, Image, Running, Runtime
 from shoal.errors import AlreadyExists, InvalidInput, NotFound
 from tests.fakes.containers import Ends, build_image, container_request, real_runtime, wall_clock_ms
 from tests.fakes.runtime import Behaviour, FakeRuntime
@@ -57,10 +57,10 @@ def check(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Promise],
 async def stop_politely(runtime: Runtime, ends: Ends, task_id: str) -> Exit:
     """SIGTERM until the program has its handler in place."""
     async with asyncio.timeout(20):
-        while task_id not in ends.told:
+        while task_id not in ends.reported:
             await runtime.signal(task_id, "SIGTERM")
             await asyncio.sleep(0.02)
-    return ends.told[task_id][0]
+    return ends.reported[task_id][0]
 
 
 def test_an_end_is_told_once_with_its_code(check: Callable[[Promise], None]) -> None:
@@ -71,7 +71,7 @@ def test_an_end_is_told_once_with_its_code(check: Callable[[Promise], None]) -> 
         end = await ends.of(request.task_id)
         assert (end.code, end.oom_killed) == (3, False)
         assert await runtime.recover() == {request.task_id: end}
-        assert ends.told == {request.task_id: [end]}
+        assert ends.reported == {request.task_id: [end]}
 
     check(promise)
 
@@ -82,7 +82,7 @@ def test_a_missing_program_is_bad_input_and_leaves_nothing(check: Callable[[Prom
         with pytest.raises(InvalidInput, match="/bin/missing: no such file in the image"):
             await runtime.start(request)
         assert await runtime.recover() == {}
-        assert ends.told == {}
+        assert ends.reported == {}
         again = await runtime.start(container_request(image, *SLEEP, task_id=request.task_id))
         assert again.pid > 0
 
@@ -107,7 +107,7 @@ def test_sigkill_ends_it_with_137(check: Callable[[Promise], None]) -> None:
         await runtime.signal(request.task_id, "SIGKILL")
         assert (await ends.of(request.task_id)).code == 137
         await runtime.signal(request.task_id, "SIGKILL")
-        assert len(ends.told[request.task_id]) == 1
+        assert len(ends.reported[request.task_id]) == 1
 
     check(promise)
 
@@ -149,7 +149,7 @@ def test_remove_is_idempotent_and_tells_the_end(check: Callable[[Promise], None]
         await runtime.remove(request.task_id, keep_logs=False)
         await runtime.remove(request.task_id, keep_logs=False)
         await runtime.remove("0000000000000", keep_logs=True)
-        assert [end.code for end in ends.told[request.task_id]] == [137]
+        assert [end.code for end in ends.reported[request.task_id]] == [137]
         assert await runtime.recover() == {}
 
     check(promise)
@@ -176,9 +176,9 @@ def test_the_network_of_what_runs_can_be_shared(check: Callable[[Promise], None]
         }
         request = container_request(image, *SLEEP, files=files, hostname="db")
         with pytest.raises(NotFound):
-            await runtime.join(request.task_id)
+            await runtime.join_network(request.task_id)
         await runtime.start(request)
-        sandbox = await runtime.join(request.task_id)
+        sandbox = await runtime.join_network(request.task_id)
         os.close(sandbox.netns_fd)
         assert sandbox.shared is not None
         assert (sandbox.shared.hostname, sandbox.shared.domainname) == ("db", "")
@@ -186,6 +186,6 @@ def test_the_network_of_what_runs_can_be_shared(check: Callable[[Promise], None]
         await runtime.signal(request.task_id, "SIGKILL")
         await ends.of(request.task_id)
         with pytest.raises(NotFound):
-            await runtime.join(request.task_id)
+            await runtime.join_network(request.task_id)
 
     check(promise)

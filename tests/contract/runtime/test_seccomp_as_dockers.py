@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from agent.runtime.capabilities import ALL, DEFAULT
 from agent.runtime.confinement.architectures import architecture_of
 from agent.runtime.confinement.seccomp import load_profile, seccomp_section
+from agent.runtime.spec.capability_sets import ALL, DEFAULT
 
 FACTS: dict[str, Any] = json.loads(Path(__file__).with_name("docker_seccomp.json").read_text())
 PROFILE = load_profile()

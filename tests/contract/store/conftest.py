@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from aetcd import rpc
 
-from manager.store.etcd_channel import own_member
-from manager.store.server import EtcdServer, etcd_server
+from manager.etcd.members import own_member
+from manager.etcd.server import EtcdServer, etcd_server
 from tests.contract.store.rig import Rig
 from tests.fakes.memory_etcd import MemoryEtcd
 

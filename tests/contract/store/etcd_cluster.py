@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from manager.store.etcd_channel import EtcdTls
+from manager.etcd.members import TlsFiles
 
 
 class Authority:
@@ -33,14 +33,14 @@ class Authority:
         self.file = directory / "ca.pem"
         self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, label: str, host: str, *, server_name: str = "") -> EtcdTls:
+    def issue(self, label: str, host: str, *, server_name: str = "") -> TlsFiles:
         """Files of a certificate that names this host, or address, and nothing else."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a certificate")])
         builder = _builder(subject, self._name, key)
         names = x509.SubjectAlternativeName([_general_name(host)])
         certificate = builder.add_extension(names, critical=False).sign(self._key, hashes.SHA256())
-        files = EtcdTls(
+        files = TlsFiles(
             ca=self.file,
             certificate=self._directory / f"{label}.pem",
             key=self._directory / f"{label}.key",

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from manager.dispatcher.node_records import NodeRecords, Told
-from manager.dispatcher.statuses import Batch, StatusCommitter
+from manager.dispatcher.statuses.node_status_updates import NodeReport, NodeStatusUpdates
+from manager.dispatcher.statuses.task_status_writer import Batch, TaskStatusWriter
+from manager.etcd.client import Etcd
+from manager.etcd.members import cluster_members
 from manager.store.changes import ABSENT, expect, put
-from manager.store.etcd import Etcd
-from manager.store.etcd_channel import cluster_members
 from manager.store.kinds import NODE, TASK
 from manager.store.store import RESERVED_OPERATIONS, Store
 from shoal.api.v1.meta_pb2 import GenericResource, Meta
@@ -24,7 +24,7 @@ from tests.contract.store.rig import running_store, until
 DEFAULT = 128 - RESERVED_OPERATIONS
 SMALL = 64 << 10
 NODES = [f"n{number:03}" for number in range(200)]
-TOLD = Told(NodeDescription(hostname="h", address="192.0.2.1", engine_labels={"l": "x" * 1000}))
+TOLD = NodeReport(NodeDescription(hostname="h", address="192.0.2.1", engine_labels={"l": "x" * 1000}))
 
 
 def tasks(number: int) -> list[Task]:
@@ -57,7 +57,7 @@ def small(tmp_path: Path) -> Iterator[Run]:
 
 def test_bounds_are_learned_and_batches_fit(run: Run) -> None:
     async def scenario(etcd: Etcd, store: Store) -> None:
-        await etcd.learn_bounds()
+        await etcd.discover_limits()
         assert store.max_operations == DEFAULT
         await store.commit_in_batches([put(TASK, task.id, task) for task in tasks(1000)])
         assert len(store.tables.tasks) == 1000
@@ -67,7 +67,7 @@ def test_bounds_are_learned_and_batches_fit(run: Run) -> None:
 
 def test_what_may_not_be_cut_is_refused_with_what_would_help(run: Run) -> None:
     async def scenario(etcd: Etcd, store: Store) -> None:
-        await etcd.learn_bounds()
+        await etcd.discover_limits()
         writes = [put(TASK, task.id, task) for task in tasks(DEFAULT + 1)]
         with pytest.raises(InvalidInput, match="start etcd with --max-txn-ops=1024"):
             await store.commit(writes)
@@ -90,11 +90,11 @@ def test_bounds_are_learned_from_a_refusal(run: Run) -> None:
 
 def test_an_etcd_that_takes_small_requests_alone_gets_small_ones(small: Run) -> None:
     async def scenario(_: Etcd, store: Store) -> None:
-        labelled = [Task(id=f"t{each:05}", generic=[GenericResource(kind="x" * 200)]) for each in range(3000)]
+        labelled = [Task(id=f"t{each:05}", generic_resources=[GenericResource(kind="x" * 200)]) for each in range(3000)]
         await store.commit_in_batches([put(TASK, task.id, task) for task in labelled])
         assert len(store.tables.tasks) == 3000
         assert store.max_bytes <= SMALL
-        large = Task(id="large", generic=[GenericResource(kind="x" * SMALL)])
+        large = Task(id="large", generic_resources=[GenericResource(kind="x" * SMALL)])
         for commit in (store.commit, store.commit_in_batches):
             with pytest.raises(Exhausted, match="--max-request-bytes"):
                 await commit([put(TASK, "large", large)])
@@ -105,9 +105,9 @@ def test_an_etcd_that_takes_small_requests_alone_gets_small_ones(small: Run) -> 
 
 def test_statuses_of_many_tasks_are_committed(run: Run) -> None:
     async def scenario(etcd: Etcd, store: Store) -> None:
-        await etcd.learn_bounds()
+        await etcd.discover_limits()
         await store.commit_in_batches([put(TASK, task.id, task) for task in tasks(300)])
-        committer = StatusCommitter(store=store)
+        committer = TaskStatusWriter(store=store)
         done = asyncio.Event()
         running = [TaskStatus(task_id=task.id, state=TaskState.RUNNING) for task in tasks(300)]
         async with TaskGroup() as group:
@@ -124,13 +124,16 @@ def test_statuses_and_states_of_nodes_go_in_pieces_that_etcd_takes(small: Run) -
     async def scenario(_: Etcd, store: Store) -> None:
         await store.commit_in_batches([put(TASK, task.id, task) for task in tasks(300)])
         await store.commit_in_batches([put(NODE, each, Node(meta=Meta(id=each))) for each in NODES])
-        committer, records = StatusCommitter(store=store), NodeRecords(store=store, manager_id="m", now_ms=lambda: 7)
+        committer, records = (
+            TaskStatusWriter(store=store),
+            NodeStatusUpdates(store=store, manager_id="m", now_ms=lambda: 7),
+        )
         done = asyncio.Event()
         running = [TaskStatus(task_id=task.id, state=TaskState.RUNNING, message="x" * 500) for task in tasks(300)]
         async with TaskGroup() as group:
             committing = group.create_task(committer.run())
             committer.submit(Batch("n", tuple(running), done.set, lambda _: None))
-            await asyncio.gather(*(records.ready(each, TOLD) for each in NODES))
+            await asyncio.gather(*(records.mark_ready(each, TOLD) for each in NODES))
             await until(done.is_set)
             committing.cancel()
         assert len(store.tables.task_status) == 300

@@ -5,11 +5,11 @@ import os
 import signal
 from pathlib import Path
 
+from manager.etcd.client import Etcd
+from manager.etcd.members import own_member
+from manager.etcd.server import EtcdServer, etcd_server
 from manager.store.changes import put
-from manager.store.etcd import Etcd
-from manager.store.etcd_channel import own_member
 from manager.store.kinds import TASK
-from manager.store.server import EtcdServer, etcd_server
 from shoal.api.v1.task_pb2 import Task
 from shoal.task_group import TaskGroup
 from tests.contract.store.rig import running_store, until

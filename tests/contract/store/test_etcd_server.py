@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from manager.etcd.server import EtcdServer, etcd_server, running_on
 from manager.store.backend import Put
 from manager.store.changes import put
 from manager.store.kinds import SERVICE
-from manager.store.server import EtcdServer, etcd_server, running_on
 from shoal.api.v1.service_pb2 import Service, ServiceSpec
 from shoal.errors import Exhausted, Refused, Unavailable
 from tests.contract.store.rig import running_store, until
@@ -24,7 +24,7 @@ import asyncio, sys
 from pathlib import Path
 from manager.store.changes import put
 from manager.store.kinds import SERVICE
-from manager.store.server import EtcdServer, etcd_server
+from manager.etcd.server import EtcdServer, etcd_server
 
 async def main():
     async with etcd_server(EtcdServer(Path(sys.argv[1]), unsafe_no_fsync=True)):
@@ -160,9 +160,9 @@ def test_used_up_quota_is_told_and_space_can_be_made(tmp_path: Path) -> None:
             with pytest.raises(Exhausted, match="shoal cluster make-space"):
                 for _ in range(20):
                     await store.commit([large])
-            (full,) = await client.upkeep.condition()
+            (full,) = await client.maintenance.status()
             assert "writes are refused" in full.problem
-            (roomy,) = await client.upkeep.make_space()
+            (roomy,) = await client.maintenance.compact()
             assert not roomy.problem
             assert roomy.database_bytes < full.database_bytes
             await store.commit([large])

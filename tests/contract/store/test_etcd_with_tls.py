@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from manager.etcd.client import Etcd
+from manager.etcd.members import cluster_members
 from manager.store.changes import put
-from manager.store.etcd import Etcd
-from manager.store.etcd_channel import cluster_members
 from manager.store.kinds import TASK
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import Unavailable
@@ -124,7 +124,7 @@ def test_endpoints_may_be_away_and_unknown(tmp_path: Path) -> None:
         async with asyncio.timeout(30), cluster_members(told, None) as connected:
             etcd = Etcd(members=connected)
             await etcd.read([b"a"])
-            *away, there = await etcd.upkeep.condition()
+            *away, there = await etcd.maintenance.status()
             assert all(each.problem for each in away)
             assert there.version and not there.problem
 

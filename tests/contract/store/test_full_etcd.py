@@ -4,10 +4,10 @@ import asyncio
 import itertools
 from pathlib import Path
 
+from manager.etcd.server import EtcdServer, etcd_server
 from manager.store.backend import NoSpace
 from manager.store.changes import put
 from manager.store.kinds import TASK
-from manager.store.server import EtcdServer, etcd_server
 from shoal.api.v1.meta_pb2 import GenericResource
 from shoal.api.v1.task_pb2 import Task
 from tests.contract.store.rig import running_store
@@ -28,7 +28,7 @@ def test_no_write_is_refused_that_was_made(tmp_path: Path) -> None:
             async def writer() -> None:
                 while len(refused) < REFUSALS:
                     name = f"t{next(numbers)}"
-                    task = Task(id=name, generic=[GenericResource(kind=LARGE)])
+                    task = Task(id=name, generic_resources=[GenericResource(kind=LARGE)])
                     try:
                         await store.commit([put(TASK, name, task)])
                         acknowledged.add(name)

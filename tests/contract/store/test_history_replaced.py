@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from manager.etcd.client import Etcd
+from manager.etcd.members import own_member
+from manager.etcd.server import EtcdServer, etcd_server
 from manager.store.backend import Backend, Delete, HistoryReplaced, Put
 from manager.store.changes import put
-from manager.store.etcd import Etcd
-from manager.store.etcd_channel import own_member
 from manager.store.kinds import EPOCH, ROOT, TASK
-from manager.store.server import EtcdServer, etcd_server
 from manager.store.store import Store
 from shoal.api.v1.cluster_pb2 import Epoch
 from shoal.api.v1.task_pb2 import Task

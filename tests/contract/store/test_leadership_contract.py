@@ -10,7 +10,7 @@ from manager.store.changes import put
 from manager.store.kinds import LEADER, TASK
 from shoal.api.v1.cluster_pb2 import Leader, Manager
 from shoal.api.v1.task_pb2 import Task
-from shoal.errors import Deposed
+from shoal.errors import LeadershipLost
 from shoal.task_group import TaskGroup
 from tests.contract.store.rig import Rig, Run, running_store, until
 from tests.fakes.faulty_backend import FaultyBackend
@@ -45,7 +45,7 @@ def test_one_leads_and_the_next_follows_when_it_stops(run: Run) -> None:
             assert not first.leading
             assert second.fences[0] > first.fences[0]
             await store.commit([put(TASK, "t", Task(id="t"))], fence=second.fences[0])
-            with pytest.raises(Deposed):
+            with pytest.raises(LeadershipLost):
                 await store.commit([put(TASK, "t", Task(id="t"))], fence=first.fences[0])
             waiting.cancel()
 
@@ -121,7 +121,7 @@ def test_deposed_leader_stands_again(run: Run) -> None:
         async def deposed_once(fence: int) -> None:
             fences.append(fence)
             if len(fences) == 1:
-                raise Deposed("on purpose")
+                raise LeadershipLost("on purpose")
             await asyncio.Event().wait()
 
         async with running_store(rig.backend) as store, TaskGroup() as group:

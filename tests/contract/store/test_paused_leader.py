@@ -6,10 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from manager.etcd.server import EtcdServer, etcd_server
 from manager.leadership.leadership import Leadership
 from manager.store.changes import Change, put
 from manager.store.kinds import TASK
-from manager.store.server import EtcdServer, etcd_server
 from shoal.api.v1.task_pb2 import Task
 from shoal.task_group import TaskGroup
 from tests.contract.store.rig import running_store, until
@@ -22,8 +22,8 @@ import asyncio, itertools, sys
 from pathlib import Path
 from manager.store.backend import Compare, Compared, Put
 from manager.store.changes import put
-from manager.store.etcd import Etcd
-from manager.store.etcd_channel import own_member
+from manager.etcd.client import Etcd
+from manager.etcd.members import own_member
 from manager.store.kinds import LEADER, TASK
 from manager.store.store import Store
 from shoal.api.v1.task_pb2 import Task

@@ -8,11 +8,11 @@ from manager.store import store as store_module
 from manager.store.backend import Put
 from manager.store.changes import ABSENT, PRESENT, Change, Write, delete, expect, put
 from manager.store.kinds import LEADER, SERVICE, TASK
-from manager.store.ledger import UnreadableRecord
+from manager.store.versioned_tables import UnreadableRecord
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.service_pb2 import Service, ServiceSpec
 from shoal.api.v1.task_pb2 import Task
-from shoal.errors import Conflict, Deposed, InvalidInput, Timeout, Unavailable
+from shoal.errors import Conflict, InvalidInput, LeadershipLost, Timeout, Unavailable
 from shoal.task_group import TaskGroup
 from tests.contract.store.rig import Rig, Run, running_store, until
 from tests.fakes.faulty_backend import FaultyBackend
@@ -79,7 +79,7 @@ def test_fence_refuses_a_deposed_leader(run: Run) -> None:
             fence = (await rig.backend.txn((), [Put(key, b"")])).revision
             await rig.backend.txn((), [Put(key, b"")])  # The create revision counts, not the modification.
             assert await store.commit(put_tasks(1), fence=fence) > fence
-            with pytest.raises(Deposed):
+            with pytest.raises(LeadershipLost):
                 await store.commit(put_tasks(2), fence=fence - 1)
             assert store.tables.tasks.keys() == {"t00001"}
 

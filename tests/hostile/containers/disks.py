@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.runtime.linux import mount, unmount
+from agent.runtime.kernel.linux import mount, unmount
 
 
 @contextmanager

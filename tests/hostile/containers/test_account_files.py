@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.runtime.root_file_system import read_in_root
-from agent.runtime.runtime import OciRuntime
+from agent.runtime.oci_runtime import OciRuntime
+from agent.runtime.rootfs.overlay_mount import read_in_root
 from shoal.api.v1.streams_pb2 import ExecStart
 from shoal.errors import InvalidInput
 from tests.fakes.containers import build_image, real_runtime, shell
@@ -77,7 +77,7 @@ def test_containers_of_such_images_are_refused_at_start_and_at_exec(tmp_path: Pa
             for kind in SCRIPTS:  # the cgroup of devices lets it make none
                 await replace_by(runtime, lives.task_id, kind)
                 with pytest.raises(InvalidInput, match="/etc/passwd of the container cannot be used"):
-                    await runtime.run_in(ExecStart(task=lives.task_id, args=["/bin/true"], user="app"))
+                    await runtime.start_exec(ExecStart(task=lives.task_id, args=["/bin/true"], user="app"))
             for kind in KINDS:
                 make(image.layers[0] / "etc/passwd", kind)
                 with pytest.raises(InvalidInput, match="/etc/passwd of the container cannot be used"):

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.runtime.volume_fill import fill, finish_fill
-from agent.worker.seams import ContainerRequest, Image, VolumeSource
+from agent.runtime.rootfs.volume_population import finish_population, populate
+from agent.worker.interfaces import ContainerRequest, Image, MountSource
 from shoal.api.v1.container_pb2 import Mount
 from shoal.errors import Unavailable
 from tests.fakes.containers import build_image, log_lines, real_runtime, shell
@@ -32,7 +32,7 @@ until test -d /v/d; do :; done
 FILLER = """
 import sys
 from pathlib import Path
-from agent.runtime.volume_fill import fill
+from agent.runtime.rootfs.volume_population import fill
 fill(Path(sys.argv[1]), Path(sys.argv[2]), "/data", durable=True)
 """
 
@@ -43,8 +43,8 @@ def many_files(directory: Path, count: int = FILES) -> None:
         (directory / str(number)).write_bytes(b"x" * 100)
 
 
-def volume(data: Path, *, copy_up: bool) -> dict[str, VolumeSource]:
-    return {"/data" if copy_up else "/v": VolumeSource(data=data, options={}, subpath="", copy_up=copy_up)}
+def volume(data: Path, *, copy_up: bool) -> dict[str, MountSource]:
+    return {"/data" if copy_up else "/v": MountSource(data=data, options={}, subpath="", populate=copy_up)}
 
 
 def with_volume(image: Image, script: str, data: Path, *, copy_up: bool) -> ContainerRequest:
@@ -94,15 +94,15 @@ def test_a_fill_that_is_killed_is_done_again_and_one_killed_while_it_moves_is_fi
     killed = (killed_while_it_copies(tmp_path / f"v{number}/_data", root) for number in range(10))
     data = next(data for data in killed if data is not None)
     assert list(data.iterdir()) == [], "nothing is seen of a part"
-    finish_fill(data)
+    finish_population(data)
     assert list(data.iterdir()) == []
-    fill(data, root, "/data", durable=True)
+    populate(data, root, "/data", durable=True)
     assert len(list((data / "d").iterdir())) == FILES
 
     # As after a crash between the moves of two entries.
     (data.parent / "_fill").mkdir()
     (data / "e").rename(data.parent / "_fill/e")
-    finish_fill(data)
+    finish_population(data)
     assert sorted(each.name for each in data.iterdir()) == ["d", "e"]
     assert [each.name for each in data.parent.iterdir()] == ["_data"]
 
@@ -118,7 +118,7 @@ def test_two_that_fill_at_once_fill_once_and_keep_what_a_container_puts_there(tm
             pass
         (data / "theirs").write_text("of a container")
 
-    fillers = [threading.Thread(target=lambda: fill(data, root, "/data", durable=True)) for _ in range(2)]
+    fillers = [threading.Thread(target=lambda: populate(data, root, "/data", durable=True)) for _ in range(2)]
     for each in fillers:
         each.start()
     put()
@@ -139,7 +139,7 @@ def test_a_disk_that_runs_full_leaves_nothing_of_a_fill(tmp_path: Path) -> None:
         data = disk / "v/_data"
         data.mkdir(parents=True)
         with pytest.raises(OSError, match="No space left on device"):
-            fill(data, root, "/data", durable=True)
+            populate(data, root, "/data", durable=True)
         assert list(data.iterdir()) == []
         assert [each.name for each in data.parent.iterdir()] == ["_data"]
 
@@ -152,13 +152,13 @@ def test_a_volume_that_the_operator_keeps_elsewhere_is_filled_on_the_same_disk_a
     data.parent.mkdir()
     elsewhere.mkdir()
     data.symlink_to(elsewhere)
-    fill(data, root, "/data", durable=True)
+    populate(data, root, "/data", durable=True)
     assert (elsewhere / "file").read_text() == "of the image"
     (elsewhere / "file").unlink()
     with memory_disk(elsewhere):
         with pytest.raises(Unavailable, match="on another file system; use volume-nocopy"):
-            fill(data, root, "/data", durable=True)
-        finish_fill(data)
+            populate(data, root, "/data", durable=True)
+        finish_population(data)
 
 
 def open_descriptors() -> int:
@@ -170,7 +170,7 @@ def test_a_tree_of_any_depth_is_filled_in(tmp_path: Path) -> None:
         data = disk / "v/_data"
         data.mkdir(parents=True)
         before = open_descriptors()
-        fill(data, disk / "root", "/data", durable=False)
+        populate(data, disk / "root", "/data", durable=False)
         assert open_descriptors() == before
         at = os.open(data / "deep", os.O_RDONLY | os.O_DIRECTORY)
         for _ in range(DEPTH):

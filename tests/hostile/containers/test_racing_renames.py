@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.beneath.copying import copy_tree
-from agent.beneath.descent import Descent, Moved
-from agent.beneath.kernel import open_beneath, open_in_root, rename_no_replace
-from agent.beneath.usage import disk_usage
+from agent.safe_paths.descent import Descent, DirectoryMoved
+from agent.safe_paths.disk_usage import disk_usage
+from agent.safe_paths.system_calls import open_beneath, open_in_root, rename_no_replace
+from agent.safe_paths.tree_copy import copy_tree
 from shoal.errors import Unavailable
-from shoal.trees import delete_beneath, delete_trees
+from shoal.tree_removal import delete_beneath, delete_trees
 from tests.fakes.deep_tree import DEPTH, deep_tree
 from tests.hostile.containers.disks import memory_disk
 from tests.hostile.containers.swapping import exchange, swapped
@@ -127,7 +127,7 @@ def test_a_directory_that_is_moved_away_is_not_left_to_elsewhere(tmp_path: Path)
                 descent.enter("d")
             outermost = tmp_path / "top/d/d"
             (outermost / "d").rename(tmp_path / "elsewhere")
-            with pytest.raises(Moved):
+            with pytest.raises(DirectoryMoved):
                 for _ in range(80):
                     descent.leave()
         finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.runtime.linux import mount, unmount
+from agent.runtime.kernel.linux import mount, unmount
 from shoal.api.v1.container_pb2 import Mount
 from tests.fakes.containers import Ends, build_image, log_lines, new_cgroup, open_runtime, shell
 

@@ -13,8 +13,8 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agent.images.content import Content
-from agent.images.unpack import Unpacker
+from agent.images.content_store import ContentStore
+from agent.images.unpacker import Unpacker
 from shoal.errors import ShoalError
 
 ANY = "sha256:" + "0" * 64
@@ -51,7 +51,7 @@ def attempt(blob: bytes, scratch: Path, diff_id: str = ANY) -> Attempt:
 
 
 async def _attempt(blob: Path, diff_id: str, store: Path) -> Attempt:
-    content = Content(store)
+    content = ContentStore(store)
     content.open()
     unpacker = Unpacker(content, reserve_bytes=0)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

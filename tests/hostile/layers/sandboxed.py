@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.images.layers.budget import LayerBudget
-from agent.images.layers.sandbox import be_first_to_die, confine, see_only
+from agent.images.layers.sandbox import change_root, drop_privileges, prefer_oom_kill
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _BUDGET = LayerBudget(processor_seconds=1)
@@ -68,9 +68,9 @@ DISK = (1, 0)  # a block device's number; whether there is such a device does no
 def main() -> None:
     """Try one thing: `refused` with what it raised, or `done`."""
     directory, what = Path(sys.argv[1]), sys.argv[2]
-    be_first_to_die()
-    see_only(str(directory.parent))
-    confine(f"/{directory.name}", _BUDGET)
+    prefer_oom_kill()
+    change_root(str(directory.parent))
+    drop_privileges(f"/{directory.name}", _BUDGET)
     try:
         TRIES[what]()
     except (OSError, MemoryError) as error:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.images.catalogue import image_config
-from agent.images.content import Content
-from agent.images.store import ImageStore
+from agent.images.content_store import ContentStore
+from agent.images.image_index import image_config
+from agent.images.image_store import ImageStore
 from cli.images.pack import Layer, write_archive
 from cli.images.push import push
 from shoal.distribution.digests import digest_of
@@ -122,13 +122,13 @@ def test_an_image_that_says_so_spoils_nobody_elses_pull(tmp_path: Path) -> None:
 
 def test_an_image_that_cannot_be_read_any_more_does_not_keep_the_agent_from_starting(tmp_path: Path) -> None:
     """It is pulled again when it is next needed."""
-    content = Content(tmp_path)
+    content = ContentStore(tmp_path)
     content.open()
     config = changed(CONFIG, "config.Healthcheck.Retries", True)
     descriptor = {"mediaType": "m", "digest": digest_of(config), "size": len(config)}
     manifest = json.dumps({**MANIFEST, "config": descriptor}).encode()
     for each in (config, manifest):
-        content.put_blob(digest_of(each), each)
+        content.write_blob(digest_of(each), each)
     row = {"target": digest_of(manifest), "manifest": digest_of(manifest)}
     content.write_file(tmp_path / "references.json", json.dumps({"registry.example/a:1": row}).encode())
     ImageStore(tmp_path, Registries(), AMD64)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.images.layers.budget import LayerBudget, Meter
+from agent.images.layers.budget import BudgetMeter, LayerBudget
 from agent.images.layers.tar_reader import TarReader
 from shoal.distribution.digests import digest_of
 from tests.fuzz import layers
@@ -131,7 +131,7 @@ def test_archives_are_read_as_python_reads_them(form: int, files: list[tuple[str
                 except ValueError:  # too long for this format
                     continue
     buffer.seek(0)
-    reader = TarReader(io.BytesIO(buffer.getvalue()).read, Meter(LayerBudget()))
+    reader = TarReader(io.BytesIO(buffer.getvalue()).read, BudgetMeter(LayerBudget()))
     found = [
         (entry.header.name, entry.header.kind, entry.header.uid, entry.header.mtime_ns, b"".join(reader.content()))
         for entry in reader.entries()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.images.content import Content
-from agent.images.unpack import Unpacker
+from agent.images.content_store import ContentStore
+from agent.images.unpacker import Unpacker
 from shoal.errors import Unavailable
 from tests.hostile.layers.attempt import ANY
 from tests.hostile.layers.making import END, header, pax, squeezed
@@ -91,8 +91,8 @@ async def under_way(helper: int) -> int:
     return children_of(helper)[0]
 
 
-def opened(store: Path) -> tuple[Content, Path]:
-    content = Content(store)
+def opened(store: Path) -> tuple[ContentStore, Path]:
+    content = ContentStore(store)
     content.open()
     blob = content.partial("registry.example", ANY, ANY)
     blob.write_bytes(endless())

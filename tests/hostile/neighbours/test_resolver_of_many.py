@@ -147,7 +147,7 @@ def test_the_node_says_who_floods(node: Node) -> None:
     before = node.dropped()
     with node.flood(FLOOD, "the same"):
         assert until(lambda: node.dropped() > before + 5_000)
-    host.call(host.network.upkeep.look_around())
+    host.call(host.network.maintenance.inspect_host())
     (told,) = (each for each in host.network.condition.current.problems if "asks for names" in each)
     assert told.startswith("task task000000001 asks for names faster than one container is answered, and more than 10")
 
@@ -159,11 +159,11 @@ def test_connections_whose_answers_nobody_reads(node: Node) -> None:
         assert node.answers("web", 20, tcp=True) >= 19
         assert memory() - before < MOST_BYTES
     held = node.hosts.one.network._dns._connections
-    assert until(lambda: held.taken == 0, 15)
+    assert until(lambda: held.in_use == 0, 15)
 
 
 def test_questions_that_no_resolver_answers(node: Node) -> None:
     """The flooder's own resolver is silent; the neighbour's answers."""
     with node.flood(FLOOD, "never the same"):
-        assert until(lambda: node.hosts.one.network._dns._forwards.taken > 200)
+        assert until(lambda: node.hosts.one.network._dns._forwards.in_use > 200)
         assert node.answers("example.org", 20) >= 19

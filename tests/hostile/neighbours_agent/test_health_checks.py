@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.health.check import complete
-from agent.health.probes import Finding, Prober
-from agent.runtime.execution import MAX_OUTPUT
-from agent.runtime.runtime import OciRuntime
-from agent.worker.seams import Image
+from agent.health.healthcheck import effective_healthcheck
+from agent.health.probes import HealthProber, ProbeResult
+from agent.runtime.exec.probe_exec import MAX_OUTPUT
+from agent.runtime.oci_runtime import OciRuntime
+from agent.worker.interfaces import Image
 from shoal.api.v1.container_pb2 import Healthcheck, HttpProbe
+from tests.fakes.container_access import ContainersToProbe
 from tests.fakes.containers import build_image, container_request, real_runtime
-from tests.fakes.containers_to_probe import ContainersToProbe
 
 HANGING = 36
 ANSWERED_SECONDS = 15.0
@@ -38,15 +38,15 @@ def with_container(directory: Path, body: Callable[[OciRuntime, Image, str], Awa
     asyncio.run(run())
 
 
-async def check(prober: Prober, task_id: str, given: Healthcheck) -> Finding:
-    whole = complete(given, None)
+async def check(prober: HealthProber, task_id: str, given: Healthcheck) -> ProbeResult:
+    whole = effective_healthcheck(given, None)
     assert whole is not None
-    return await prober.check(task_id, whole, "127.0.0.1")
+    return await prober.probe(task_id, whole, "127.0.0.1")
 
 
 def test_checks_that_hang_do_not_hold_up_those_of_others(tmp_path: Path) -> None:
     async def body(runtime: OciRuntime, image: Image, good: str) -> None:
-        prober = Prober(containers=runtime)
+        prober = HealthProber(containers=runtime)
         requests = [container_request(image, "/bin/sleep", "1000") for _ in range(HANGING)]
         for request in requests:
             await runtime.start(request)
@@ -65,10 +65,10 @@ def test_checks_that_hang_do_not_hold_up_those_of_others(tmp_path: Path) -> None
 
 def test_a_check_that_writes_without_end_costs_little(tmp_path: Path) -> None:
     async def body(runtime: OciRuntime, image: Image, task_id: str) -> None:
-        prober = Prober(containers=runtime)
+        prober = HealthProber(containers=runtime)
         before = time.process_time()
         flood = Healthcheck(test=["CMD", "/bin/yes"], timeout_ms=2000)
-        assert await check(prober, task_id, flood) == Finding(False, "no answer within 2 s")
+        assert await check(prober, task_id, flood) == ProbeResult(False, "no answer within 2 s")
         assert time.process_time() - before < 0.5
         done = await runtime.execute(task_id, ("/bin/sh", "-c", "yes x | head -c 3000000; echo the end"))
         assert done.output.endswith(b"the end\n")
@@ -130,7 +130,7 @@ def test_hostile_servers_end_with_the_timeout(name: str) -> None:
         async with server(*ANSWERS[name]) as (port, connections):
             asked = Healthcheck(http=HttpProbe(port=port), timeout_ms=500)
             async with asyncio.timeout(10):
-                found = await check(Prober(containers=Here()), "t", asked)
+                found = await check(HealthProber(containers=Here()), "t", asked)
         assert found.passed == (name in ("body without end", "redirect")), found
         assert len(connections) == 1
 

@@ -18,7 +18,7 @@ from shoal.api.v1.streams_pb2 import ProbeRequest, ProbeResponse
 from shoal.api.v1.streams_pb2_grpc import AgentStreamsStub
 from shoal.identity.identity import Identity
 from shoal.identity.roles import agent_server_name
-from shoal.rpc import limits
+from shoal.rpc import server_limits
 from shoal.rpc.channel import connect
 from tests.hostile.neighbours_agent.guarded_server import HANDSHAKE_SECONDS
 from tests.hostile.neighbours_agent.server_process import server
@@ -59,7 +59,7 @@ def test_silent_connections_cost_little_and_end(name: str, tmp_path: Path) -> No
         assert is_served(tried.port, identity)
         memory, descriptors = tried.used()
         silent(stack, tried.port)
-        granted = min(CONNECTIONS, getattr(limits, name).connections)
+        granted = min(CONNECTIONS, getattr(server_limits, name).connections)
         until(lambda: tried.used()[1] <= descriptors + granted + 10)
         assert tried.used()[0] - memory < (128 if name == "MANAGER_API" else 64) * MIB
         began = time.monotonic()

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.runtime.places import Places
-from agent.runtime.runtime import OciRuntime
+from agent.runtime.container_paths import ContainerPaths
+from agent.runtime.oci_runtime import OciRuntime
 from shoal.api.v1.service_pb2 import LogConfig
-from shoal.log_lines import parse_line
+from shoal.logs.log_lines import parse_line
 from tests.fakes.containers import Ends, build_image, new_cgroup, open_runtime, real_runtime, shell
 
 MIB = 1 << 20
@@ -71,7 +71,7 @@ def test_the_bound_holds_at_full_speed(tmp_path: Path, script: str, max_bytes: i
             log = LogConfig(max_bytes=max_bytes, max_files=max_files)
             request = shell(build_image(tmp_path), script, log=log)
             await runtime.start(request)
-            directory = Places(run=tmp_path / "run", state=tmp_path / "state").logs(request.task_id)
+            directory = ContainerPaths(run=tmp_path / "run", state=tmp_path / "state").logs(request.task_id)
             bound = max(max_bytes * max_files, 64 << 10)
             await stays_below(bound, directory, lambda: newest(directory) > 20)
             await end(runtime, ends, request.task_id)
@@ -83,7 +83,7 @@ def test_the_bound_holds_at_full_speed(tmp_path: Path, script: str, max_bytes: i
 def test_the_bound_holds_without_an_agent_and_the_next_one_says_what_is_missing(tmp_path: Path) -> None:
     async def body() -> None:
         cgroup, ends = new_cgroup(), Ends()
-        places = Places(run=tmp_path / "run", state=tmp_path / "state")
+        places = ContainerPaths(run=tmp_path / "run", state=tmp_path / "state")
         request = shell(build_image(tmp_path), COUNTS, log=LogConfig(max_bytes=256 << 10, max_files=2))
         directory = places.logs(request.task_id)
         async with open_runtime(tmp_path, ends, cgroup) as runtime:
@@ -132,7 +132,7 @@ def test_a_reader_that_does_not_go_on_keeps_no_file(tmp_path: Path) -> None:
             script = FLOODS["lines"]
             request = shell(build_image(tmp_path), script, log=LogConfig(max_bytes=MIB, max_files=2))
             await runtime.start(request)
-            directory = Places(run=tmp_path / "run", state=tmp_path / "state").logs(request.task_id)
+            directory = ContainerPaths(run=tmp_path / "run", state=tmp_path / "state").logs(request.task_id)
             readers = [runtime.logs(request.task_id, follow=True) for _ in range(20)]
             for reader in readers:
                 await anext(reader)

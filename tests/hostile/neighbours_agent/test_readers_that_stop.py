@@ -10,12 +10,12 @@ from pathlib import Path
 import grpc
 import pytest
 
-from agent.streams.service import MAX_LOG_READERS
+from agent.streams.agent_streams import MAX_LOG_READERS
 from shoal.api.v1.streams_pb2 import ReadLogsRequest
 from shoal.api.v1.streams_pb2_grpc import AgentStreamsStub
 from shoal.identity.identity import Identity
 from shoal.identity.roles import agent_server_name
-from shoal.log_lines import stamp_of
+from shoal.logs.log_lines import timestamp_bytes
 from shoal.rpc.channel import connect
 from tests.hostile.neighbours_agent.server_process import server
 
@@ -33,7 +33,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("follow", [False, True])
 def test_who_does_not_read_costs_an_agent_little(tmp_path: Path, follow: bool) -> None:
-    line = stamp_of(1_795_475_880_000_000_000) + b" stdout F " + b"x" * 1000 + b"\n"
+    line = timestamp_bytes(1_795_475_880_000_000_000) + b" stdout F " + b"x" * 1000 + b"\n"
     for number in range(TASKS):
         directory = tmp_path / "logs" / f"t{number}"
         directory.mkdir(parents=True)
@@ -47,7 +47,7 @@ def test_who_does_not_read_costs_an_agent_little(tmp_path: Path, follow: bool) -
             calls = []
             for _ in range(MAX_LOG_READERS):
                 calls.append(stub.ReadLogs(request))
-                assert next(calls[-1]).runs
+                assert next(calls[-1]).chunks
             with pytest.raises(grpc.RpcError, match="64 users read logs of this node") as refused:
                 next(stub.ReadLogs(request))
             assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -57,4 +57,4 @@ def test_who_does_not_read_costs_an_agent_little(tmp_path: Path, follow: bool) -
             for call in calls:
                 call.cancel()
             until(lambda: tried.used()[0] - before < 40 * MIB)
-            assert next(stub.ReadLogs(request)).runs
+            assert next(stub.ReadLogs(request)).chunks

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.runtime.attached import MAX_WATCHERS_OF_ONE
-from agent.runtime.exec_start import MAX_PROGRAMS_OF_ONE
+from agent.runtime.exec.attach_session import MAX_SESSIONS_PER_CONTAINER
+from agent.runtime.exec.exec_starter import MAX_EXECS_PER_CONTAINER
 from shoal.api.v1.streams_pb2 import ExecStart
 from shoal.errors import Exhausted
 from tests.fakes.containers import build_image, container_request, real_runtime
@@ -24,26 +24,26 @@ def test_one_container_does_not_take_all_sessions_of_its_node(tmp_path: Path) ->
                 await runtime.start(request)
 
             start = ExecStart(task=crowded.task_id, args=["/bin/cat"], stdin=True)
-            programs = await asyncio.gather(*(runtime.run_in(start) for _ in range(MAX_PROGRAMS_OF_ONE)))
+            programs = await asyncio.gather(*(runtime.start_exec(start) for _ in range(MAX_EXECS_PER_CONTAINER)))
             with pytest.raises(Exhausted, match="64 programs of users run in this container"):
-                await runtime.run_in(start)
-            programs.append(await runtime.run_in(ExecStart(task=quiet.task_id, args=["/bin/cat"], stdin=True)))
+                await runtime.start_exec(start)
+            programs.append(await runtime.start_exec(ExecStart(task=quiet.task_id, args=["/bin/cat"], stdin=True)))
 
-            watchers = [runtime.attach(crowded.task_id) for _ in range(MAX_WATCHERS_OF_ONE)]
+            watchers = [runtime.attach(crowded.task_id) for _ in range(MAX_SESSIONS_PER_CONTAINER)]
             with pytest.raises(Exhausted, match="16 users are attached to this container"):
                 runtime.attach(crowded.task_id)
             watchers.append(runtime.attach(quiet.task_id))
 
-            await watchers.pop(0).end()
+            await watchers.pop(0).close()
             watchers.append(runtime.attach(crowded.task_id))
             for watcher in watchers:
-                await watcher.end()
+                await watcher.close()
             for program in programs:
                 assert program is not None
-                program.end_input()
-            await asyncio.gather(*(program.code() for program in programs if program))
-            after = await runtime.run_in(start)
+                program.close_input()
+            await asyncio.gather(*(program.exit_code() for program in programs if program))
+            after = await runtime.start_exec(start)
             assert after is not None
-            await after.end()
+            await after.close()
 
     asyncio.run(body())

@@ -14,20 +14,20 @@ import grpc
 import pytest
 from grpc import aio
 
-from manager.control_api.agent_channels import AgentChannels
-from manager.control_api.seams import AgentAddress
-from manager.control_api.usage import UsageReader
+from manager.agents.agent_channels import AgentChannels
+from manager.agents.usage_reader import UsageReader
+from manager.interfaces import AgentAddress
 from manager.store import kinds
 from manager.store.changes import put
-from shoal.api.v1 import streams_pb2 as streams
+from shoal.api.v1 import streams_pb2
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeStatus
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import ShoalError, Unavailable
 from shoal.identity.authority import Authority
-from shoal.identity.roles import Caller, Role
-from shoal.log_lines import stamp_of
-from shoal.rpc.server import listen
+from shoal.identity.roles import CertificateSubject, Role
+from shoal.logs.log_lines import timestamp_bytes
+from shoal.rpc.grpc_server import listen
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
 
@@ -68,7 +68,7 @@ async def hostile_agent(*usages: bytes, logs: bytes = NO_MESSAGE) -> AsyncGenera
     handlers["ReadLogs"] = grpc.unary_stream_rpc_method_handler(batches)
     authority = Authority.create(CLUSTER, datetime.now(UTC))
     shown, manager = (
-        authority.issue(Caller(name, role, CLUSTER), datetime.now(UTC))
+        authority.issue(CertificateSubject(name, role, CLUSTER), datetime.now(UTC))
         for name, role in (("n1", Role.AGENT), ("m1", Role.MANAGER))
     )
     server = aio.server()
@@ -89,14 +89,14 @@ async def first(answers: AsyncGenerator[Any, None]) -> Any:
 
 
 CALLS: Calls = {
-    "Probe": lambda channels, agent: channels.probe(agent, streams.ProbeRequest()),
-    "ReadUsage": lambda channels, agent: channels.read_usage(agent, streams.ReadUsageRequest()),
-    "ReadVolumeSizes": lambda channels, agent: channels.read_volume_sizes(agent, streams.ReadVolumeSizesRequest()),
-    "CallDriver": lambda channels, agent: channels.call_driver(agent, streams.CallDriverRequest()),
-    "OfferVolume": lambda channels, agent: channels.offer_volume(agent, streams.OfferVolumeRequest()),
-    "DropVolumeCopy": lambda channels, agent: channels.drop_volume_copy(agent, streams.DropVolumeCopyRequest()),
-    "ReadLogs": lambda channels, agent: first(channels.read(agent, streams.ReadLogsRequest())),
-    "FetchVolume": lambda channels, agent: first(channels.fetch_volume(agent, streams.FetchVolumeRequest())),
+    "Probe": lambda channels, agent: channels.probe(agent, streams_pb2.ProbeRequest()),
+    "ReadUsage": lambda channels, agent: channels.read_usage(agent, streams_pb2.ReadUsageRequest()),
+    "ReadVolumeSizes": lambda channels, agent: channels.read_volume_sizes(agent, streams_pb2.ReadVolumeSizesRequest()),
+    "CallDriver": lambda channels, agent: channels.call_driver(agent, streams_pb2.CallDriverRequest()),
+    "OfferVolume": lambda channels, agent: channels.offer_volume(agent, streams_pb2.OfferVolumeRequest()),
+    "DropVolumeCopy": lambda channels, agent: channels.drop_volume_copy(agent, streams_pb2.DropVolumeCopyRequest()),
+    "ReadLogs": lambda channels, agent: first(channels.read_logs(agent, streams_pb2.ReadLogsRequest())),
+    "FetchVolume": lambda channels, agent: first(channels.fetch_volume(agent, streams_pb2.FetchVolumeRequest())),
 }
 
 
@@ -116,10 +116,10 @@ def test_an_answer_that_is_no_message_is_an_error_of_that_call(name: str) -> Non
 
 def usage(at_ns: int, **cpu_ns: int) -> bytes:
     tasks = [
-        streams.TaskUsage(task_id=name, at_ns=at_ns, cpu_ns=used, memory_bytes=(1 << 63) - 1)
+        streams_pb2.TaskUsage(task_id=name, at_ns=at_ns, cpu_ns=used, memory_bytes=(1 << 63) - 1)
         for name, used in cpu_ns.items()
     ]
-    return streams.ReadUsageResponse(tasks=tasks).SerializeToString()
+    return streams_pb2.ReadUsageResponse(tasks=tasks).SerializeToString()
 
 
 def test_a_node_tells_of_its_own_tasks_alone_and_in_numbers_that_can_be() -> None:
@@ -130,7 +130,7 @@ def test_a_node_tells_of_its_own_tasks_alone_and_in_numbers_that_can_be() -> Non
             described = NodeDescription(hostname="n1", address=host, stream_port=int(port))
             status = NodeStatus(node_id="n1", state=NodeStatus.READY, description=described)
             await store.commit([put(kinds.NODE, "n1", Node(meta=Meta(id="n1"))), put(kinds.NODE_STATUS, "n1", status)])
-            reader = UsageReader(view=lambda: store.tables, meters=channels)
+            reader = UsageReader(view=lambda: store.tables, source=channels)
             for _ in told:
                 uses, warnings = await reader.read([Task(id="own", node_id="n1")])
             assert not warnings and set(uses) == {"own"}
@@ -142,13 +142,13 @@ def test_a_node_tells_of_its_own_tasks_alone_and_in_numbers_that_can_be() -> Non
 
 
 def batch(*runs: tuple[str, bytes]) -> bytes:
-    return streams.LogBatch(
-        runs=[streams.LogRun(task_id=name, lines=lines) for name, lines in runs]
+    return streams_pb2.LogBatch(
+        chunks=[streams_pb2.LogChunk(task_id=name, lines=lines) for name, lines in runs]
     ).SerializeToString()
 
 
-LINE = stamp_of(1) + b" stdout F x\n"
-LATE = stamp_of(1 << 62) + b" stdout F x\n"
+LINE = timestamp_bytes(1) + b" stdout F x\n"
+LATE = timestamp_bytes(1 << 62) + b" stdout F x\n"
 
 
 @pytest.mark.parametrize(
@@ -165,6 +165,6 @@ def test_lines_are_those_of_the_tasks_that_were_asked_for(logs: bytes, text: str
     async def scenario() -> None:
         async with hostile_agent(logs=logs) as (channels, agent):
             with pytest.raises(Unavailable, match=text):
-                await first(channels.read(agent, streams.ReadLogsRequest(task_ids=["own"])))
+                await first(channels.read_logs(agent, streams_pb2.ReadLogsRequest(task_ids=["own"])))
 
     asyncio.run(scenario())

@@ -16,7 +16,7 @@ from grpc import StatusCode, aio
 from shoal.api.v1.control_pb2 import GetNodeRequest, ListNodesRequest
 from shoal.api.v1.dispatcher_pb2 import AgentMessage, Heartbeat, VolumeReport
 from shoal.api.v1.node_pb2 import NetworkCondition, NodeStatus
-from shoal.api.v1.volume_pb2 import HeldVolume
+from shoal.api.v1.volume_pb2 import LocalVolume
 from tests.hostile.nodes.node_rig import ANSWER_SECONDS, HostileNode, cluster_with_hostile_node, joined_node
 from tests.integration.manager.manager_process import ManagerProcess, until
 
@@ -43,7 +43,7 @@ def condition(_: HostileNode, number: int) -> AgentMessage:
 
 
 def volumes(_: HostileNode, number: int) -> AgentMessage:
-    held = [HeldVolume(volume_id=f"v{number}-{index:05}") for index in range(15_000)]
+    held = [LocalVolume(volume_id=f"v{number}-{index:05}") for index in range(15_000)]
     return AgentMessage(volumes=VolumeReport(volumes=held))
 
 

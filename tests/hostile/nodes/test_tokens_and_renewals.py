@@ -9,7 +9,7 @@ from typing import Any
 
 from grpc import StatusCode, aio
 
-from manager.certificate_authority.guesses import RENEWALS_AT_ONCE
+from manager.certificate_authority.join_limits import RENEWALS_AT_ONCE
 from shoal.api.v1.certificate_authority_pb2 import RenewRequest
 from shoal.api.v1.certificate_authority_pb2_grpc import CertificateAuthorityStub
 from shoal.api.v1.control_pb2 import (

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 
-from agent.network.names import link_name
+from agent.network.well_known import link_name
 from tests.hostile.packets.crafted import UDP, Address, checksum, ip, label, send, udp, wire
 from tests.hostile.packets.laboratory import Laboratory, laboratory
 from tests.integration.network.netns_hosts import inside, run

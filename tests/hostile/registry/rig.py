@@ -8,19 +8,19 @@ from typing import Any, TypeVar
 
 import pytest
 
-from agent.network.namespaces import enter_new
-from shoal.distribution.client import Distribution, Repository
+from agent.network.attachments.namespaces import create_namespace
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Descriptor
-from shoal.distribution.registries import Registries, Registry
-from shoal.distribution.retrying import RetryPolicy
+from shoal.distribution.registries import Registries, RegistrySettings
+from shoal.distribution.registry_client import Distribution, Repository
+from shoal.distribution.retry_policy import RetryPolicy
 from shoal.distribution.uploads import Uploader
 from shoal.errors import ShoalError
 from shoal.image_reference import parse
 from tests.integration.network.netns_hosts import inside, run
 
 T = TypeVar("T")
-ONCE = RetryPolicy(attempts=1, connect_seconds=2.0, idle_seconds=5.0, answer_seconds=5.0)
+ONCE = RetryPolicy(attempts=1, connect_seconds=2.0, idle_seconds=5.0, response_seconds=5.0)
 LAYER = Descriptor("", digest_of(b"layer"), 5)
 DOMAIN = "registry.example"
 Work = Callable[[Repository], Awaitable[object]]
@@ -54,7 +54,7 @@ def known(
 ) -> Registries:
     """Settings of the registry `registry.example`."""
     username = "deploy" if password else ""
-    return Registries({DOMAIN: Registry(DOMAIN, endpoints, ca_file, username, password, frozenset(allowed))})
+    return Registries({DOMAIN: RegistrySettings(DOMAIN, endpoints, ca_file, username, password, frozenset(allowed))})
 
 
 async def outcome(work: Work, registries: Registries, policy: RetryPolicy = ONCE) -> ShoalError:
@@ -74,7 +74,7 @@ async def result(work: Callable[[Repository], Awaitable[T]], registries: Registr
 @contextmanager
 def own_network(*addresses: str):  # type: ignore[no-untyped-def]
     """The calling thread is in a network namespace where this host has these addresses beside loopback's."""
-    descriptor, messages = enter_new()
+    descriptor, messages = create_namespace()
     messages.close()
     run(descriptor, "ip", "link", "set", "lo", "up")
     for address in set(addresses) - {"127.0.0.1", "::1"}:

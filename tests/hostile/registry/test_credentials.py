@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from shoal.distribution.client import Repository
-from shoal.distribution.retrying import RetryPolicy
+from shoal.distribution.registry_client import Repository
+from shoal.distribution.retry_policy import RetryPolicy
 from shoal.distribution.uploads import Uploader
 from shoal.errors import InvalidInput, Unauthenticated, Unavailable
 from tests.hostile.registry.hostile_server import Answer, Request, answer, failure, redirect, refuse, server
@@ -23,7 +23,7 @@ from tests.integration.registry_fixture import make_certificate
 
 PASSWORD = "Basic " + base64.b64encode(b"deploy:open sesame").decode()
 TOKEN = answer(json.dumps({"token": "t0ken"}).encode())
-TWICE = RetryPolicy(attempts=2, first_seconds=0.01, idle_seconds=5.0, answer_seconds=5.0)
+TWICE = RetryPolicy(attempts=2, first_seconds=0.01, idle_seconds=5.0, response_seconds=5.0)
 
 
 def wants(credential: str, challenge: str, then: bytes, request: Request) -> bytes:

@@ -8,8 +8,8 @@ import asyncio
 
 import pytest
 
-from shoal.distribution.client import RawManifest, Repository
 from shoal.distribution.digests import digest_of
+from shoal.distribution.registry_client import RawManifest, Repository
 from shoal.distribution.uploads import Uploader
 from shoal.errors import InvalidInput
 from tests.hostile.registry.hostile_server import Request, answer, server

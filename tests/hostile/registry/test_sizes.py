@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.images.store import ImageStore
+from agent.images.image_store import ImageStore
 from cli.images.pack import Layer, PackedImage
-from shoal.distribution.client import Distribution
 from shoal.distribution.digests import digest_of
 from shoal.distribution.registries import Registries
+from shoal.distribution.registry_client import Distribution
 from shoal.errors import Exhausted, InvalidInput, ShoalError, Unavailable
 from shoal.image_reference import parse
 from tests.hostile.registry.hostile_server import (
@@ -197,11 +197,11 @@ def test_room_is_made_for_what_was_refused(tmp_path: Path) -> None:
         async with server(serving(old)) as first, server(serving(new)) as second:
             await images.ensure(f"{first.where}/a:1", ignore)
             now[0] = 1000.0
-            await images.collect(frozenset())
+            await images.collect_garbage(frozenset())
             assert list((disk / "layers").iterdir()), "nothing asks for its room yet"
             with pytest.raises(Exhausted, match="too full"):
                 await images.ensure(f"{second.where}/a:1", ignore)
-            await images.collect(frozenset())
+            await images.collect_garbage(frozenset())
             assert not list((disk / "layers").iterdir())
         await images.aclose()
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.images.store import ImageStore
+from agent.images.image_store import ImageStore
 from cli.images.pack import Layer, PackedImage
 from shoal.distribution.digests import digest_of
 from shoal.distribution.registries import Registries
-from shoal.distribution.retrying import RetryPolicy
+from shoal.distribution.retry_policy import RetryPolicy
 from shoal.errors import InvalidInput, ShoalError, Unavailable
 from tests.hostile.registry.hostile_server import (
     Answer,
@@ -35,8 +35,8 @@ from tests.hostile.registry.hostile_server import (
 from tests.hostile.registry.rig import ONCE, Work, known, outcome, read_layer
 from tests.integration.images.rig import AMD64, entry, ignore, image_of, layer_of
 
-SHORT = replace(ONCE, idle_seconds=0.25, answer_seconds=2.0)
-SLOW = replace(SHORT, idle_seconds=5.0, pace_seconds=0.5, least_bytes_per_second=8 << 10)
+SHORT = replace(ONCE, idle_seconds=0.25, response_seconds=2.0)
+SLOW = replace(SHORT, idle_seconds=5.0, pace_seconds=0.5, min_bytes_per_second=8 << 10)
 BOUND_SECONDS = 10.0
 PROCESSOR_SECONDS = 1.5
 EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
@@ -100,7 +100,7 @@ def test_redirects_that_take_their_time_end() -> None:
         yield redirect(f"/v2/further{len(request.path)}{request.path}")
 
     async def run() -> ShoalError:
-        policy = replace(SHORT, answer_seconds=0.5)
+        policy = replace(SHORT, response_seconds=0.5)
         async with server(late) as own, bounded():
             return await outcome(read_layer, known(f"http://{own.where}"), policy)
 
@@ -120,7 +120,7 @@ def test_bodies_end(body: str) -> None:
             challenge = refuse(f'Bearer realm="http://{there.where}/"')
             async with server(lambda _: challenge) as own:
                 where = own.where if body.startswith("token") else there.where
-                return await outcome(WORK["manifest"], known(f"http://{where}"), replace(SHORT, answer_seconds=0.5))
+                return await outcome(WORK["manifest"], known(f"http://{where}"), replace(SHORT, response_seconds=0.5))
 
     assert isinstance(asyncio.run(run()), ShoalError)
 
@@ -202,7 +202,7 @@ def test_a_registry_that_breaks_off_after_each_byte(tmp_path: Path) -> None:
         yield head(size - first, *headers, status="206 Partial" if first else "200 OK")
         yield image.blobs[layer][first : first + 1]
 
-    policy = replace(SLOW, attempts=4, first_seconds=0.01, longest_seconds=0.01)
+    policy = replace(SLOW, attempts=4, first_seconds=0.01, max_seconds=0.01)
     error = asyncio.run(pull(tmp_path, serving(image, blobs={layer: a_byte}), policy))
     assert isinstance(error, Unavailable) and len(asked) == policy.attempts
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from agent.runtime.runtime import OciRuntime
-from agent.worker.seams import Image
+from agent.runtime.oci_runtime import OciRuntime
+from agent.worker.interfaces import Image
 from shoal.api.v1.container_pb2 import Mount
 from tests.fakes.containers import Ends, build_image, container_request, log_lines, new_cgroup, open_runtime
 from tests.hostile.syscalls import tries

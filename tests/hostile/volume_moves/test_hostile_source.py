@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.volume_moves.digest import tree_digest
-from agent.volume_moves.receiving import TreeWriter
-from agent.volume_moves.sending import messages
+from agent.volume_moves.tree_digest import tree_digest
+from agent.volume_moves.tree_messages import tree_messages
+from agent.volume_moves.tree_writer import TreeWriter
 from shoal.api.v1.volume_data_pb2 import TreeAttribute, TreeContent, TreeEntry, TreeItem, TreeItems, TreeMetadata
 from shoal.errors import Exhausted, InvalidInput, ShoalError
-from shoal.trees import delete_trees
+from shoal.tree_removal import delete_trees
 
 FILE = TreeMetadata(mode=stat.S_IFREG | 0o644)
 DIRECTORY = TreeMetadata(mode=stat.S_IFDIR | 0o755)
@@ -34,7 +34,7 @@ def copy(tmp_path: Path) -> Iterator[tuple[TreeWriter, Path]]:
     (tmp_path / "top").mkdir()
     (tmp_path / "links").mkdir()
     top, links = (os.open(tmp_path / name, os.O_RDONLY | os.O_DIRECTORY) for name in ("top", "links"))
-    writer = TreeWriter(top=top, links=links, done=0, most_items=1_000)
+    writer = TreeWriter(top=top, links=links, done=0, max_items=1_000)
     try:
         yield writer, tmp_path / "top"
     finally:
@@ -155,7 +155,7 @@ def test_what_a_container_left_leads_the_source_nowhere(tmp_path: Path) -> None:
         deep = inner
     os.close(deep)
     top, before = os.open(tmp_path, os.O_RDONLY), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    items = [item for message in messages(top, 0) for item in message.items]
+    items = [item for message in tree_messages(top, 0) for item in message.items]
     os.close(top)
     delete_trees(tmp_path / ("d" * 100))
     assert sum(item.WhichOneof("kind") == "enter" for item in items) == 500

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.contexts.contexts import Contexts
-from cli.playground import fabric
+from cli.contexts.context_store import ContextStore
+from cli.playground import virtual_network
 from cli.playground.layout import Layout
-from cli.playground.playground import Playground
+from cli.playground.lifecycle import Playground
 from tests.integration.cluster.harness import Cluster
 from tests.integration.cluster.leftovers import remove_all
 from tests.integration.cluster.subnets import free_subnet
@@ -29,7 +29,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         state_root=root / "state",
         run_root=root / "run",
     )
-    playground = Playground(layout, contexts=Contexts(root / "config"), say=print)
+    playground = Playground(layout, contexts=ContextStore(root / "config"), report=print)
     playground.up()
     made = Cluster(playground, root / "config")
     try:
@@ -40,7 +40,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield made
     finally:
         playground.down()
-    assert not fabric.ours(layout)
+    assert not virtual_network.playground_namespaces(layout)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def clean(cluster: Cluster) -> Iterator[Cluster]:
     """The cluster; all that the test made is removed after it."""
     yield cluster
     for host in cluster.layout.all_hosts():
-        fabric.cut(cluster.layout, host, connected=True)
+        virtual_network.set_link_state(cluster.layout, host, connected=True)
     remove_all(cluster)
 
 

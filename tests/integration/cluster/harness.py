@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import shoal
-from cli.playground.layout import Host, Layout
-from cli.playground.playground import Playground
+from cli.playground.layout import Layout, PlaygroundHost
+from cli.playground.lifecycle import Playground
 
 SHOAL = Path(sys.executable).parent / "shoal"
 DEADLINE_SECONDS = 60.0
@@ -91,7 +91,7 @@ class Cluster:
         # One that waits for a node has no status yet.
         return {each["task"]["id"]: each["status"]["pid"] for each in found if each.get("status", {}).get("pid")}
 
-    def host_of(self, hostname: str) -> Host:
+    def host_of(self, hostname: str) -> PlaygroundHost:
         return next(host for host in self.layout.all_hosts() if host.name == hostname)
 
     def logs(self) -> str:

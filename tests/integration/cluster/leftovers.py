@@ -1,7 +1,7 @@
 """What a test has left in the cluster: found over one connection, removed through the command line."""
 
 from cli.client import Client
-from cli.contexts.contexts import Contexts
+from cli.contexts.context_store import ContextStore
 from shoal.api.v1.control_pb2 import (
     ListFilesRequest,
     ListNetworksRequest,
@@ -21,7 +21,7 @@ def remove_all(cluster: Cluster) -> None:
 
     A volume left behind is one too many for a test that counts them, and its data for one that looks at the disks.
     """
-    with Client(Contexts(cluster.config).resolve(None, {})) as client:
+    with Client(ContextStore(cluster.config).resolve(None, {})) as client:
         for name in _drained(client):  # by a test that failed before it gave the node back
             cluster.shoal("node", "update", "--availability", "active", name)
         left = _leftovers(client)

@@ -3,7 +3,7 @@
 import os
 from ipaddress import IPv4Network
 
-from cli.playground import fabric
+from cli.playground import virtual_network
 
 _FIRST = IPv4Network("198.18.64.0/24")
 _TRIED = 32
@@ -14,7 +14,11 @@ def free_subnet() -> IPv4Network:
     if given := os.environ.get("SHOAL_TEST_SUBNET"):
         return IPv4Network(given)
     candidates = (IPv4Network((int(_FIRST.network_address) + place * 256, 24)) for place in range(_TRIED))
-    return next(each for each in candidates if not fabric.has_subnet(each) and not fabric.has_subnet(beside(each)))
+    return next(
+        each
+        for each in candidates
+        if not virtual_network.link_with_subnet(each) and not virtual_network.link_with_subnet(beside(each))
+    )
 
 
 def beside(subnet: IPv4Network) -> IPv4Network:

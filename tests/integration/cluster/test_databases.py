@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.playground import fabric
+from cli.playground import virtual_network
 from tests.integration.cluster.harness import Cluster
 from tests.integration.cluster.postgres import Writer
 from tests.integration.cluster.postgres_image import DATA, GROUP, USER, write_postgres_image
@@ -28,7 +28,7 @@ def database(clean: Cluster) -> Iterator[Cluster]:
     """The cluster; nodes are active again after the test."""
     yield clean
     for host in clean.layout.all_hosts():
-        fabric.cut(clean.layout, host, connected=True)
+        virtual_network.set_link_state(clean.layout, host, connected=True)
     clean.playground.wait_for_nodes(3)
     for row in clean.json("node", "ls"):
         if row["availability"] != "active":
@@ -93,9 +93,9 @@ def test_on_a_volume_it_stays_with_its_data(database: Cluster, image: str) -> No
         database.shoal("node", "update", "--availability", "active", at_home)
         writer.await_rows(10)
 
-        fabric.cut(database.layout, database.host_of(at_home), connected=False)
+        virtual_network.set_link_state(database.layout, database.host_of(at_home), connected=False)
         waits(database, f"for volume data on node {at_home}, which is down")
-        fabric.cut(database.layout, database.host_of(at_home), connected=True)
+        virtual_network.set_link_state(database.layout, database.host_of(at_home), connected=True)
         writer.await_rows(20)
         assert node_of(database) == at_home
 
@@ -133,10 +133,10 @@ def test_on_shared_storage_it_moves_and_never_overlaps(database: Cluster, image:
         writer.await_rows(10)
 
         lost = node_of(database)
-        fabric.cut(database.layout, database.host_of(lost), connected=False)
+        virtual_network.set_link_state(database.layout, database.host_of(lost), connected=False)
         waits(database, f"for node {lost}, which is down and may still run task")
         assert len(writer.servers()) == 1, "nobody can tell that it has ended, and it has not"
-        fabric.cut(database.layout, database.host_of(lost), connected=True)
+        virtual_network.set_link_state(database.layout, database.host_of(lost), connected=True)
         writer.await_rows(20)
         assert not writer.lost()
     assert writer.most_at_once == 1 and writer.looks > 100

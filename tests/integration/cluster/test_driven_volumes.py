@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.playground import fabric
+from cli.playground import virtual_network
 from tests.csi_driver.driver import DRIVER
 from tests.csi_driver.pool import Pool
 from tests.integration.cluster.harness import Cluster, inside
@@ -82,7 +82,7 @@ def drivers(running: Drivers, clean: Cluster) -> Iterator[Drivers]:
     running.pool.break_calls()
     running.pool.want_secrets(None)
     for host in clean.layout.all_hosts():
-        fabric.cut(clean.layout, host, connected=True)
+        virtual_network.set_link_state(clean.layout, host, connected=True)
     clean.playground.wait_for_nodes(3)
     for host in clean.layout.all_hosts():
         clean.shoal("node", "update", "--availability", "active", host.name)
@@ -223,11 +223,11 @@ def test_a_node_that_is_away_keeps_it_until_it_is_given_up(drivers: Drivers) -> 
     cluster.shoal("service", "create", "--name", "db", *QUICK, "--mount", "source=data,target=/d", f"{HELLO}:1")
     first, pid = task_of(cluster, "db")
     sh(pid, "echo mine > /d/file")
-    fabric.cut(cluster.layout, cluster.host_of(first), connected=False)
+    virtual_network.set_link_state(cluster.layout, cluster.host_of(first), connected=False)
     told = reason(cluster, "db", "may have it still")
     assert told.startswith("volume data: ") and f"`shoal node rm --force {first}` gives it up" in told
     assert [row["state"] for row in cluster.tasks("db")] == ["preparing"], "it does not run on two nodes"
-    fabric.cut(cluster.layout, cluster.host_of(first), connected=True)
+    virtual_network.set_link_state(cluster.layout, cluster.host_of(first), connected=True)
     second, pid = task_of(cluster, "db")
     assert second != first and sh(pid, "cat /d/file") == "mine"
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from cli.playground import fabric
+from cli.playground import virtual_network
 from tests.integration.cluster.harness import Cluster
 
 HELLO = "registry:5000/hello"
@@ -146,7 +146,7 @@ def test_nothing_is_lost_when_the_manager_is_killed(clean: Cluster) -> None:
 def test_a_lost_node_is_down_and_its_tasks_run_elsewhere(clean: Cluster) -> None:
     clean.shoal("service", "create", "--name", "web", "--replicas", "3", f"{HELLO}:1")
     host = clean.layout.host(3)
-    fabric.cut(clean.layout, host, connected=False)
+    virtual_network.set_link_state(clean.layout, host, connected=False)
     clean.until(
         lambda: {row["hostname"]: row["status"] for row in clean.json("node", "ls")}["h3"] == "down",
         "the node to be down",
@@ -158,7 +158,7 @@ def test_a_lost_node_is_down_and_its_tasks_run_elsewhere(clean: Cluster) -> None
         ),
         "three tasks on the nodes that are left",
     )
-    fabric.cut(clean.layout, host, connected=True)
+    virtual_network.set_link_state(clean.layout, host, connected=True)
     clean.playground.wait_for_nodes(3)
     lost = [row for row in clean.json("service", "ps", "web") if row["node"] == "h3"]
     clean.until(

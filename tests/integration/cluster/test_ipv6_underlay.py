@@ -7,10 +7,10 @@ from functools import partial
 
 import pytest
 
-from cli.contexts.contexts import Contexts
-from cli.playground import daemons, fabric
+from cli.contexts.context_store import ContextStore
+from cli.playground import daemons, virtual_network
 from cli.playground.layout import Layout
-from cli.playground.playground import Playground
+from cli.playground.lifecycle import Playground
 from tests.integration.cluster.conftest import IMAGES
 from tests.integration.cluster.harness import Cluster
 from tests.integration.cluster.subnets import beside, free_subnet
@@ -28,7 +28,7 @@ def over_ipv6(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         run_root=root / "run",
         ipv6=True,
     )
-    playground = Playground(layout, contexts=Contexts(root / "config"), say=print)
+    playground = Playground(layout, contexts=ContextStore(root / "config"), report=print)
     playground.up()
     made = Cluster(playground, root / "config")
     try:
@@ -36,7 +36,7 @@ def over_ipv6(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield made
     finally:
         playground.down()
-    assert not fabric.ours(layout)
+    assert not virtual_network.playground_namespaces(layout)
 
 
 def answers(address: str) -> bool:
@@ -67,7 +67,7 @@ def test_the_whole_of_it_by_ipv6(over_ipv6: Cluster) -> None:
 def test_a_node_of_the_other_family_is_refused_by_name(over_ipv6: Cluster) -> None:
     layout = over_ipv6.layout
     host = layout.host(3)
-    fabric.add_host(layout, host)
+    virtual_network.add_host(layout, host)
     for directory in (host.state, host.run):
         directory.mkdir(parents=True)
     command = [

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cli.playground import fabric
+from cli.playground import virtual_network
 from tests.integration.cluster.harness import Cluster, inside
 
 HELLO = "registry:5000/hello:1"
@@ -32,7 +32,7 @@ def test_tables_are_right_again_soon_after_a_partition(clean: Cluster) -> None:
     clean.shoal("service", "create", "--name", "client", "--mode", "global", "--network", "front", HELLO)
     away = clean.host_of("h3")
     before = client_on(clean, "h3")
-    fabric.cut(clean.layout, away, connected=False)
+    virtual_network.set_link_state(clean.layout, away, connected=False)
     clean.shoal(
         *("service", "create", "--name", "api", "--replicas", "2", "--network", "front"),
         *("--constraint", "node.hostname != h3", HELLO),
@@ -44,5 +44,5 @@ def test_tables_are_right_again_soon_after_a_partition(clean: Cluster) -> None:
     )
     assert sees(clean, "h1", addresses)
     assert Path(f"/proc/{before}").exists(), "what runs on the lost host goes on"
-    fabric.cut(clean.layout, away, connected=True)
+    virtual_network.set_link_state(clean.layout, away, connected=True)
     clean.until(lambda: sees(clean, "h3", addresses), "the tables of the returned host", seconds=RETURN_SECONDS)

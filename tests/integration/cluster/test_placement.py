@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.playground.layout import Host
+from cli.playground.layout import PlaygroundHost
 from tests.integration.cluster.harness import Cluster, inside
 
 HELLO = "registry:5000/hello:1"
@@ -46,7 +46,9 @@ def equipped(clean: Cluster) -> Iterator[Cluster]:
     restart_agent(clean, host, "")
 
 
-def restart_agent(cluster: Cluster, host: Host, resources: str, labels: str = "", cdi: Path | None = None) -> None:
+def restart_agent(
+    cluster: Cluster, host: PlaygroundHost, resources: str, labels: str = "", cdi: Path | None = None
+) -> None:
     asked = {"RESOURCE": resources, "LABEL": labels, "CDI_DIRECTORY": str(cdi or "/none")}
     os.environ.update({f"SHOAL_AGENT_{name}": value for name, value in asked.items()})
     try:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from cli.contexts.contexts import Contexts
-from cli.playground import daemons, fabric
+from cli.contexts.context_store import ContextStore
+from cli.playground import daemons, virtual_network
 from cli.playground.layout import Layout
-from cli.playground.playground import Playground
-from cli.playground.remains import agents, remains
+from cli.playground.leftovers import agent_processes, leftovers
+from cli.playground.lifecycle import Playground
 from shoal.api.v1.control_pb2 import ListNetworksRequest, ListNodesRequest
 from shoal.errors import Refused, Unavailable
 from tests.integration.cluster.harness import Cluster
@@ -29,7 +29,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A playground of one host, which the test may end itself."""
     root = tmp_path_factory.mktemp("single")
     layout = Layout(f"s{os.getpid() % 1_000_000}", 1, beside(free_subnet()), root / "state", root / "run")
-    playground = Playground(layout, contexts=Contexts(root / "config"), say=print)
+    playground = Playground(layout, contexts=ContextStore(root / "config"), report=print)
     playground.up()
     try:
         yield Cluster(playground, root / "config")
@@ -51,7 +51,7 @@ def test_after_a_restart_of_the_machine_it_begins_from_nothing(tmp_path_factory:
     root = tmp_path_factory.mktemp("again")
     layout = Layout(f"r{os.getpid() % 1_000_000}", 1, beside(free_subnet()), root / "state", root / "run")
     said: list[str] = []
-    playground = Playground(layout, contexts=Contexts(root / "config"), say=said.append)
+    playground = Playground(layout, contexts=ContextStore(root / "config"), report=said.append)
     # Namespaces, links and processes went with the machine; what was on its disk did not.
     for left in (layout.manager_state / "etcd" / "member", layout.manager_state / "admin", layout.host(1).state):
         left.mkdir(parents=True)
@@ -115,11 +115,11 @@ def test_down_after_an_agent_was_restarted_by_hand_leaves_nothing(single: Cluste
     command = Path(f"/proc/{playground.pid('h1')}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
     daemons.stop([playground.pid("h1")], grace_seconds=10)
     by_hand = daemons.spawn(host.namespace, command, host.log)  # nobody writes its number down
-    single.until(lambda: by_hand in agents(host), "the agent")
+    single.until(lambda: by_hand in agent_processes(host), "the agent")
     playground.wait_for_nodes(1)
     playground.down()
-    assert not remains(layout)
-    assert not any(map(daemons.alive, [by_hand, *containers]))
+    assert not leftovers(layout)
+    assert not any(map(daemons.is_running, [by_hand, *containers]))
 
 
 def test_down_tells_what_is_left_and_can_be_repeated(single: Cluster) -> None:
@@ -133,11 +133,11 @@ def test_down_tells_what_is_left_and_can_be_repeated(single: Cluster) -> None:
     finally:
         subprocess.run(["umount", place], check=True)
     single.playground.down()
-    assert not remains(layout) and not fabric.ours(layout)
+    assert not leftovers(layout) and not virtual_network.playground_namespaces(layout)
 
 
 def test_a_subnet_that_another_one_has_is_refused(single: Cluster, tmp_path: Path) -> None:
     layout = Layout(f"o{os.getpid() % 1_000_000}", 1, single.layout.subnet, tmp_path / "state", tmp_path / "run")
     with pytest.raises(Refused, match="choose another one with --subnet"):
-        Playground(layout, contexts=Contexts(tmp_path / "config")).up()
-    assert not remains(layout)
+        Playground(layout, contexts=ContextStore(tmp_path / "config")).up()
+    assert not leftovers(layout)

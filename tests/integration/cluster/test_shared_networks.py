@@ -4,7 +4,7 @@ import os
 import signal
 from pathlib import Path
 
-from cli.playground.layout import Host
+from cli.playground.layout import PlaygroundHost
 from tests.integration.cluster.harness import Cluster
 
 STACK = """
@@ -42,7 +42,7 @@ def namespace(cluster: Cluster, task: str) -> str:
     return str(Path(f"/proc/{cluster.inspect(task)['status']['pid']}/ns/net").readlink())
 
 
-def restart_agent(cluster: Cluster, host: Host) -> None:
+def restart_agent(cluster: Cluster, host: PlaygroundHost) -> None:
     """While no manager could take its node for lost, however long it takes."""
     log = cluster.layout.state / "logs" / f"{host.name}.log"
     cluster.playground.stop_manager(kill=True)

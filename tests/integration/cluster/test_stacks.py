@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from cli.playground import fabric
+from cli.playground import virtual_network
 from tests.integration.cluster.harness import Cluster
 
 CHAIN = """
@@ -142,7 +142,7 @@ def test_logs_are_partial_with_a_warning_when_a_node_is_away(clean: Cluster) -> 
     whole = clean.shoal("service", "logs", "-n", "1", "-t", "--since", "5m", "talk").splitlines()
     assert len(whole) == 3
     assert all(line.endswith("line 3") for line in whole)
-    fabric.cut(clean.layout, clean.host_of("h3"), connected=False)
+    virtual_network.set_link_state(clean.layout, clean.host_of("h3"), connected=False)
     done = clean.run("service", "logs", "--raw", "talk")
     assert done.stdout.count("line 3") == 2
     assert "h3" in done.stderr

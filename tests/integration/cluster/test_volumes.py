@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.playground import fabric
+from cli.playground import virtual_network
 from tests.integration.cluster.harness import Cluster, data_directories, inside
 
 HELLO = "registry:5000/hello"
@@ -59,12 +59,12 @@ def test_a_slot_waits_for_its_node(volumes: Cluster) -> None:
     )
     ((node, pid),) = slots(volumes, "db").values()
     write(pid, "/data/who", "me")
-    fabric.cut(volumes.layout, volumes.host_of(node), connected=False)
+    virtual_network.set_link_state(volumes.layout, volumes.host_of(node), connected=False)
     (row,) = volumes.until(
         lambda: [row for row in volumes.tasks("db") if "for volume data" in row["reason"]], "the slot to wait"
     )
     assert row["state"] == "pending" and f"on node {node}, which is down; it starts when" in row["reason"]
-    fabric.cut(volumes.layout, volumes.host_of(node), connected=True)
+    virtual_network.set_link_state(volumes.layout, volumes.host_of(node), connected=True)
     volumes.until(lambda: [row for row in volumes.tasks("db") if row["state"] == "running"], "the slot to run again")
     ((again, pid),) = slots(volumes, "db").values()
     assert again == node and read(pid, "/data/who") == "me"
@@ -77,7 +77,7 @@ def test_after_the_hold_it_moves_with_an_empty_volume(volumes: Cluster) -> None:
     )
     ((node, pid),) = slots(volumes, "db").values()
     write(pid, "/data/who", "me")
-    fabric.cut(volumes.layout, volumes.host_of(node), connected=False)
+    virtual_network.set_link_state(volumes.layout, volumes.host_of(node), connected=False)
     volumes.until(
         lambda: [row for row in volumes.tasks("db") if row["state"] == "running" and row["node"] != node],
         "the slot elsewhere",

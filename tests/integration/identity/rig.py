@@ -13,9 +13,9 @@ from typing import Any
 
 from grpc import aio
 
-from manager.certificate_authority.authority import CertificateAuthority
-from manager.certificate_authority.guesses import GuessLimit, IssueLimit
-from manager.certificate_authority.service import MAX_JOIN_BYTES, CertificateAuthorityService
+from manager.certificate_authority.ca_service import MAX_JOIN_BYTES, CertificateAuthorityService
+from manager.certificate_authority.cluster_authority import CertificateAuthority
+from manager.certificate_authority.join_limits import FailedTokenLimit, IssuanceLimit
 from manager.store import kinds
 from manager.store.changes import put
 from manager.store.store import Store
@@ -36,11 +36,11 @@ from shoal.errors import Fault, InvalidInput, NotFound
 from shoal.identity.authority import Authority
 from shoal.identity.identity import Identity
 from shoal.identity.keyring import Keyring
-from shoal.identity.roles import Caller, Role
+from shoal.identity.roles import CertificateSubject, Role
 from shoal.ids import new_id
 from shoal.rpc import access
-from shoal.rpc.guard import Context, caller
-from shoal.rpc.server import CurrentIdentity, listen, make_server
+from shoal.rpc.caller import Context, caller_of
+from shoal.rpc.grpc_server import CurrentIdentity, listen, make_server
 from shoal.task_group import TaskGroup
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
@@ -108,7 +108,7 @@ class Dispatcher(DispatcherServicer):
         self, request_iterator: AsyncIterator[dispatcher_pb2.AgentMessage], context: Context
     ) -> AsyncIterator[dispatcher_pb2.ManagerMessage]:
         async for _ in request_iterator:
-            yield dispatcher_pb2.ManagerMessage(welcome=_welcome(caller(context).id))
+            yield dispatcher_pb2.ManagerMessage(welcome=_welcome(caller_of(context).name))
 
 
 class Streams(AgentStreamsServicer):
@@ -190,7 +190,7 @@ class Cluster:
     def at(self, begin: datetime, role: Role, identifier: str = "party") -> Identity:
         """The same, given out at another time."""
         made = self.authority._authority()
-        return made.issue(Caller(identifier, role, self.authority.cluster().meta.id), begin)
+        return made.issue(CertificateSubject(identifier, role, self.authority.cluster().meta.id), begin)
 
     def expired(self, role: Role) -> Identity:
         """One that ended yesterday."""
@@ -223,8 +223,8 @@ async def cluster() -> AsyncGenerator[Cluster]:
         service = CertificateAuthorityService(
             authority=authority,
             managers=store.tables.registered_managers,
-            guesses=GuessLimit(clock=lambda: made.now),
-            issues=IssueLimit(clock=lambda: made.now),
+            failed_tokens=FailedTokenLimit(clock=lambda: made.now),
+            issuance=IssuanceLimit(clock=lambda: made.now),
         )
         for server in (api, joining):
             add_CertificateAuthorityServicer_to_server(service, server)
@@ -301,7 +301,7 @@ async def silent_listener() -> AsyncGenerator[str]:
 def stranger(role: Role, *, believes: bytes) -> Identity:
     """An identity of another cluster that believes in this authority."""
     now = datetime.now(UTC)
-    made = Authority.create("elsewhere", now).issue(Caller("party", role, "elsewhere"), now)
+    made = Authority.create("elsewhere", now).issue(CertificateSubject("party", role, "elsewhere"), now)
     return Identity(certificate=made.certificate, key=made.key, ca=believes)
 
 

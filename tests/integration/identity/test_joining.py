@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from manager.certificate_authority.guesses import BURST, SECONDS_EACH
+from manager.certificate_authority.join_limits import BURST, SECONDS_EACH
 from manager.store import kinds
 from manager.store.changes import delete
 from shoal.api.v1.cluster_pb2 import ManagerAddress
@@ -14,7 +14,7 @@ from shoal.errors import Exhausted, InvalidInput, PermissionDenied, ShoalError, 
 from shoal.identity import certificates, join_token
 from shoal.identity.identity import Identity
 from shoal.identity.join_token import JoinToken
-from shoal.identity.roles import Caller, Role
+from shoal.identity.roles import CertificateSubject, Role
 from shoal.rpc.join import find_managers, join
 from shoal.rpc.renew import renew
 from tests.integration.identity.rig import Cluster, foreign_authority, impostor, plain_listener, run, silent_listener
@@ -38,7 +38,7 @@ def test_a_node_joins_and_can_renew_until_it_is_removed() -> None:
         joined = await join(made.joining, await made.token(), "h1")
         assert joined.managers == (ManagerAddress(id="m1", api_address="192.0.2.1:4242"),)
         assert await find_managers(made.joining, joined.identity.ca) == joined.managers
-        assert certificates.caller_of(joined.identity.certificate) == Caller(
+        assert certificates.subject_of(joined.identity.certificate) == CertificateSubject(
             joined.node_id, Role.AGENT, joined.cluster_id
         )
         assert joined.node_id in made.store.tables.nodes
@@ -47,7 +47,7 @@ def test_a_node_joins_and_can_renew_until_it_is_removed() -> None:
         renewed = await renew([made.api], joined.identity)
         assert renewed.certificate != joined.identity.certificate
         assert renewed.key == joined.identity.key
-        assert certificates.caller_of(renewed.certificate).id == joined.node_id
+        assert certificates.subject_of(renewed.certificate).id == joined.node_id
         assert (await renew([made.api], renewed)).certificate != renewed.certificate
 
         await made.store.commit([delete(kinds.NODE, joined.node_id)])
@@ -61,7 +61,7 @@ def test_managers_and_admins_renew_too() -> None:
     async def scenario(made: Cluster) -> None:
         for role in (Role.MANAGER, Role.ADMIN):
             renewed = await renew([made.api], made.identity(role))
-            assert certificates.caller_of(renewed.certificate).role is role
+            assert certificates.subject_of(renewed.certificate).role is role
 
     run(scenario)
 
@@ -91,7 +91,7 @@ def test_a_wrong_secret_makes_no_node_and_guessing_is_bounded() -> None:
 def test_an_impostor_does_not_tell_a_node_where_managers_are() -> None:
     async def scenario(made: Cluster) -> None:
         foreign = foreign_authority()
-        shown = foreign.issue(Caller("m", Role.MANAGER, "elsewhere"), datetime.now(UTC))
+        shown = foreign.issue(CertificateSubject("m", Role.MANAGER, "elsewhere"), datetime.now(UTC))
         async with impostor(shown, foreign.certificate) as (address, _):
             with pytest.raises(ShoalError):
                 await find_managers(address, made.authority.cluster().ca_certificate, timeout_seconds=2)
@@ -114,7 +114,7 @@ def test_a_rotated_token_lets_nobody_in() -> None:
 def test_a_manager_of_another_cluster_is_told_and_told_nothing() -> None:
     async def scenario(made: Cluster) -> None:
         foreign = foreign_authority()
-        shown = foreign.issue(Caller("m", Role.MANAGER, "elsewhere"), datetime.now(UTC))
+        shown = foreign.issue(CertificateSubject("m", Role.MANAGER, "elsewhere"), datetime.now(UTC))
         async with impostor(shown, foreign.certificate) as (address, spy):
             error = await _refusal(address, await made.token())
             assert isinstance(error, Unauthenticated)
@@ -127,7 +127,7 @@ def test_a_manager_of_another_cluster_is_told_and_told_nothing() -> None:
 def test_an_impostor_that_passes_the_right_root_on_gets_no_token() -> None:
     async def scenario(made: Cluster) -> None:
         root, now = made.authority.cluster().ca_certificate, datetime.now(UTC)
-        shown = foreign_authority().issue(Caller("m", Role.MANAGER, made.authority.cluster().meta.id), now)
+        shown = foreign_authority().issue(CertificateSubject("m", Role.MANAGER, made.authority.cluster().meta.id), now)
         async with impostor(shown, root) as (address, spy):
             error = await _refusal(address, await made.token())
             assert isinstance(error, Unauthenticated)

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from grpc import aio
 
-from manager.certificate_authority.service import MAX_JOIN_BYTES
+from manager.certificate_authority.ca_service import MAX_JOIN_BYTES
 from shoal.api.v1.certificate_authority_pb2 import GetRootRequest, JoinRequest, RenewRequest
 from shoal.api.v1.certificate_authority_pb2_grpc import CertificateAuthorityStub
 from shoal.api.v1.control_pb2 import (
@@ -29,8 +29,8 @@ from shoal.identity import certificates
 from shoal.identity.identity import Identity
 from shoal.identity.roles import AGENT_SERVER_NAME, MANAGER_SERVER_NAME, Role, agent_server_name
 from shoal.rpc.channel import MAX_MESSAGE_BYTES, connect, connect_aio, connect_without_identity
-from shoal.rpc.errors import to_error
-from shoal.rpc.server import listen, make_server
+from shoal.rpc.grpc_server import listen, make_server
+from shoal.rpc.status_mapping import to_shoal_error
 from tests.integration.identity.rig import Cluster, agent, foreign_authority, plain_listener, run, stranger
 
 DEADLINE = 10.0
@@ -79,7 +79,7 @@ async def _outcome(channel: aio.Channel, call: object) -> ShoalError | None:
             except aio.AioRpcError as error:
                 # gRPC's client can lose the status of a stream that ends before it has begun to read it.
                 if error.details() != "Internal error from Core":
-                    return to_error(error, address="h:1")
+                    return to_shoal_error(error, address="h:1")
                 continue
             return None
     raise AssertionError("no call had a status")
@@ -199,13 +199,13 @@ def test_errors_arrive_whole_and_inner_texts_do_not(caplog: pytest.LogCaptureFix
                     pass
             with pytest.raises(grpc.RpcError) as unserved:
                 await stub.ListServices(ListServicesRequest(), timeout=DEADLINE)
-        assert str(to_error(missing.value)) == "no node 'h9'"
-        assert isinstance(to_error(streamed.value), NotFound)
-        told = to_error(faulty.value)
+        assert str(to_shoal_error(missing.value)) == "no node 'h9'"
+        assert isinstance(to_shoal_error(streamed.value), NotFound)
+        told = to_shoal_error(faulty.value)
         assert isinstance(told, InvalidInput)
         assert len(told.faults) == 150
         for error in (inner.value, unserved.value):
-            assert isinstance(to_error(error), Unavailable)
+            assert isinstance(to_shoal_error(error), Unavailable)
             assert "inner workings" not in str(error)
 
     run(scenario)
@@ -220,12 +220,12 @@ def test_blocking_calls_get_the_same_answers() -> None:
                 ControlStub(channel).ListNodes(ListNodesRequest(), timeout=DEADLINE)
                 with pytest.raises(grpc.RpcError) as faulty:
                     ControlStub(channel).CreateService(CreateServiceRequest(), timeout=DEADLINE)
-            told = to_error(faulty.value)
+            told = to_shoal_error(faulty.value)
             assert isinstance(told, InvalidInput)
             assert len(told.faults) == 150
             with connect([made.api], made.identity(Role.AGENT)) as channel, pytest.raises(grpc.RpcError) as denied:
                 ControlStub(channel).ListNodes(ListNodesRequest(), timeout=DEADLINE)
-            assert isinstance(to_error(denied.value), PermissionDenied)
+            assert isinstance(to_shoal_error(denied.value), PermissionDenied)
 
         await asyncio.to_thread(calls)
 
@@ -270,14 +270,14 @@ def test_a_message_beyond_the_bound_is_refused() -> None:
             request = GetNodeRequest(node="x" * (MAX_MESSAGE_BYTES + 1))
             with pytest.raises(grpc.RpcError) as refused:
                 await ControlStub(channel).GetNode(request, timeout=DEADLINE)
-            assert isinstance(to_error(refused.value), Exhausted)
+            assert isinstance(to_shoal_error(refused.value), Exhausted)
         root = made.authority.cluster().ca_certificate
         async with connect_without_identity(made.joining, root) as channel:
             with pytest.raises(grpc.RpcError) as refused:
                 await CertificateAuthorityStub(channel).Join(
                     JoinRequest(csr=bytes(MAX_JOIN_BYTES + 1)), timeout=DEADLINE
                 )
-            assert isinstance(to_error(refused.value), Exhausted)
+            assert isinstance(to_shoal_error(refused.value), Exhausted)
 
     run(scenario)
 

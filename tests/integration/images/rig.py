@@ -7,18 +7,18 @@ import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from agent.images.disk import DiskGuard
+from agent.images.disk_guard import DiskGuard
+from agent.images.image_store import ImageStore
 from agent.images.layers.budget import budget_for
-from agent.images.layers.unpack import unpack
-from agent.images.store import ImageStore
+from agent.images.layers.layer_unpack import extract_layer
 from cli.images.pack import Layer, PackedImage, pack_image, write_archive
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Platform
-from shoal.distribution.registries import Registries, Registry
-from shoal.distribution.retrying import RetryPolicy
+from shoal.distribution.registries import Registries, RegistrySettings
+from shoal.distribution.retry_policy import RetryPolicy
 
 AMD64 = Platform("linux", "amd64")
-QUICK = RetryPolicy(attempts=3, first_seconds=0.01, longest_seconds=0.05, connect_seconds=2.0, idle_seconds=5.0)
+QUICK = RetryPolicy(attempts=3, first_seconds=0.01, max_seconds=0.05, connect_seconds=2.0, idle_seconds=5.0)
 
 Entry = tuple[tarfile.TarInfo, bytes]
 
@@ -98,7 +98,7 @@ def unpack_blob(blob: Path, target: Path, discarded: Path, diff_id: str) -> None
         with blob.open("rb") as file:
             budget = budget_for(blob.stat().st_size)
             disk = DiskGuard(root_fd, reserve_bytes=0)
-            unpack(file, root_fd, discarded_fd, diff_id=diff_id, budget=budget, disk=disk)
+            extract_layer(file, root_fd, discarded_fd, diff_id=diff_id, budget=budget, disk=disk)
     finally:
         os.close(root_fd)
         os.close(discarded_fd)
@@ -109,7 +109,7 @@ def settings(
 ) -> Registries:
     """Settings for one registry."""
     username, password_file = login or ("", None)
-    return Registries({domain: Registry(domain, endpoints, ca_file, username, password_file)})
+    return Registries({domain: RegistrySettings(domain, endpoints, ca_file, username, password_file)})
 
 
 def store_in(directory: Path, registries: Registries, platform: Platform = AMD64) -> ImageStore:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.images.collection import CollectPolicy
-from agent.images.content import Content
-from agent.images.store import ImageStore
+from agent.images.content_store import ContentStore
+from agent.images.garbage_collection import ImageGcPolicy
+from agent.images.image_store import ImageStore
 from cli.images.archive import open_source
 from cli.images.pack import Layer, write_archive
 from cli.images.push import push
@@ -29,7 +29,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-ALWAYS_SHORT = CollectPolicy(low_fraction=1.1, grace_seconds=0.0)
+ALWAYS_SHORT = ImageGcPolicy(low_fraction=1.1, grace_seconds=0.0)
 SHARED = layer_of(entry("shared", b"shared"))
 
 
@@ -43,7 +43,7 @@ def test_unused_images_and_their_own_layers_are_collected(tmp_path: Path) -> Non
     async def run() -> None:
         async with running_registry(tmp_path / "registry") as server:
             images = []
-            store = ImageStore(tmp_path / "images", Registries(), AMD64, retry=QUICK, collect_policy=ALWAYS_SHORT)
+            store = ImageStore(tmp_path / "images", Registries(), AMD64, retry=QUICK, gc_policy=ALWAYS_SHORT)
             for name in ("kept", "gone"):
                 reference = f"127.0.0.1:{server.port}/{name}:1"
                 pushed = await push(
@@ -51,7 +51,7 @@ def test_unused_images_and_their_own_layers_are_collected(tmp_path: Path) -> Non
                 )
                 images.append(await store.ensure(pushed.reference, ignore))
             kept, gone = images
-            await store.collect(frozenset({kept.digest}))
+            await store.collect_garbage(frozenset({kept.digest}))
             assert all(layer.is_dir() for layer in kept.layers)
             assert not gone.layers[0].exists()
             assert await store.ensure(kept.reference, ignore) == kept
@@ -80,19 +80,19 @@ def test_layers_of_zstd_are_pulled_as_others_are(tmp_path: Path) -> None:
 def test_a_full_disk_does_not_hinder_what_makes_room(tmp_path: Path) -> None:
     async def run(disk: Path) -> None:
         async with running_registry(tmp_path / "registry") as server:
-            policy = CollectPolicy(low_fraction=0.15, grace_seconds=0.0)
+            policy = ImageGcPolicy(low_fraction=0.15, grace_seconds=0.0)
             store = ImageStore(
-                disk, Registries(), AMD64, retry=QUICK, collect_policy=policy, reserve_bytes=0, fresh_seconds=0
+                disk, Registries(), AMD64, retry=QUICK, gc_policy=policy, reserve_bytes=0, fresh_seconds=0
             )
             images = []
             for name in ("old", "new"):
                 archive, reference = tmp_path / f"{name}.tar", f"127.0.0.1:{server.port}/{name}:1"
                 await push(archive_of(archive, os.urandom(1 << 20)), reference, Registries(), ignore)
                 images.append(await store.ensure(reference, ignore))
-            await store.collect(frozenset())
+            await store.collect_garbage(frozenset())
             assert all(image.layers[0].is_dir() for image in images), "there is room"
             fill(disk)
-            await store.collect(frozenset({images[1].digest}))
+            await store.collect_garbage(frozenset({images[1].digest}))
             assert not images[0].layers[0].exists() and images[1].layers[0].is_dir()
             assert not list((disk / "temporary").iterdir())
             (disk / "filling").unlink()
@@ -116,11 +116,11 @@ def test_beginnings_of_other_downloads_give_way_and_a_refused_pull_goes_on_once_
             reference = f"127.0.0.1:{server.port}/a:1"
             await push(archive_of(tmp_path / "a.tar", os.urandom(1 << 20)), reference, Registries(), ignore)
             store = store_in(disk, Registries())
-            abandoned = Content(disk).partial("elsewhere", "sha256:1", "sha256:2")
+            abandoned = ContentStore(disk).partial("elsewhere", "sha256:1", "sha256:2")
             abandoned.write_bytes(bytes(4 << 20))
             (disk / "filling").write_bytes(bytes((1 << 20) + (1 << 19)))
             assert (await store.ensure(reference, ignore)).layers[0].is_dir()
-            lacking = [store.lacks_room]
+            lacking = [store.lacks_space]
             assert not abandoned.exists()
             await push(
                 archive_of(tmp_path / "b.tar", os.urandom(1 << 20)), f"{reference[:-3]}b:1", Registries(), ignore
@@ -128,9 +128,9 @@ def test_beginnings_of_other_downloads_give_way_and_a_refused_pull_goes_on_once_
             fill(disk)
             with pytest.raises(Exhausted, match=f"free some space on the file system of {disk}"):
                 await store.ensure(f"{reference[:-3]}b:1", ignore)
-            lacking.append(store.lacks_room)
+            lacking.append(store.lacks_space)
             (disk / "filling").unlink()
-            assert [*lacking, store.lacks_room] == [False, True, False]
+            assert [*lacking, store.lacks_space] == [False, True, False]
             assert (await store.ensure(f"{reference[:-3]}b:1", ignore)).layers[0].is_dir()
             await store.aclose()
 
@@ -153,12 +153,12 @@ def fill(disk: Path) -> None:
 def test_nothing_is_collected_while_there_is_room(tmp_path: Path) -> None:
     async def run() -> None:
         async with running_registry(tmp_path / "registry") as server:
-            roomy = CollectPolicy(low_fraction=0.0, grace_seconds=0.0)
-            store = ImageStore(tmp_path / "images", Registries(), AMD64, retry=QUICK, collect_policy=roomy)
+            roomy = ImageGcPolicy(low_fraction=0.0, grace_seconds=0.0)
+            store = ImageStore(tmp_path / "images", Registries(), AMD64, retry=QUICK, gc_policy=roomy)
             reference = f"127.0.0.1:{server.port}/a:1"
             await push(archive_of(tmp_path / "a.tar", b"a"), reference, Registries(), ignore)
             image = await store.ensure(reference, ignore)
-            await store.collect(frozenset())
+            await store.collect_garbage(frozenset())
             assert all(layer.is_dir() for layer in image.layers)
             await store.aclose()
 

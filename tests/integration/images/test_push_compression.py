@@ -12,12 +12,12 @@ import pytest
 
 from cli.images.archive import open_source
 from cli.images.compress import Compression
-from cli.images.documents import to_bytes
+from cli.images.json_bytes import to_bytes
 from cli.images.push import push
-from shoal.distribution.client import Distribution
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST
 from shoal.distribution.registries import Registries
+from shoal.distribution.registry_client import Distribution
 from shoal.errors import Exhausted, InvalidInput
 from shoal.image_reference import parse
 from tests.integration.images.rig import entry, ignore, small_archive, store_in, tar_of

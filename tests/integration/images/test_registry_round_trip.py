@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from agent.images.content import Content
+from agent.images.content_store import ContentStore
 from cli.images.archive import open_source
 from cli.images.examples import build_hello
 from cli.images.inspect import inspect
 from cli.images.pack import write_archive
 from cli.images.push import push
-from shoal.distribution.client import Distribution
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Descriptor, Platform
 from shoal.distribution.registries import Registries
+from shoal.distribution.registry_client import Distribution
 from shoal.distribution.resolve import RegistryImageResolver
 from shoal.distribution.uploads import Uploader
 from shoal.errors import Exhausted, InvalidInput, NotFound, Unavailable
@@ -53,7 +53,7 @@ def test_push_resolve_and_pull_the_hello_image(tmp_path: Path) -> None:
         async with running_registry(tmp_path / "registry") as server:
             reference = f"127.0.0.1:{server.port}/team/hello:1"
             pushed = await push(archive, reference, Registries(), ignore)
-            assert (pushed.blobs_sent, pushed.blobs_there) == (3, 0)
+            assert (pushed.blobs_sent, pushed.blobs_existing) == (3, 0)
             assert (await push(archive, reference, Registries(), ignore)).blobs_sent == 0
             async with RegistryImageResolver(Registries()) as resolver:
                 resolved = await resolver.resolve(reference)
@@ -244,7 +244,7 @@ def test_a_pull_goes_on_after_a_restart(tmp_path: Path) -> None:
                     (diff_id,) = json.loads(config.read())["rootfs"]["diff_ids"]
                 with source.open_blob(layer) as blob:
                     beginning = blob.read(7_000_000)
-            partial = Content(tmp_path / "images").partial(f"127.0.0.1:{server.port}", layer, diff_id)
+            partial = ContentStore(tmp_path / "images").partial(f"127.0.0.1:{server.port}", layer, diff_id)
             partial.write_bytes(beginning)
             lines: list[str] = []
             await store.ensure(known, lines.append)

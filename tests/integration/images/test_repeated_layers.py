@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.runtime.root_file_system import mount_overlay
+from agent.runtime.rootfs.overlay_mount import mount_overlay
 from tests.integration.images.rig import Entry, directory, entry, layer_of, unpack_layer
 
 

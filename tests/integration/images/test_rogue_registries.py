@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoal.distribution.client import Distribution, Repository
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Descriptor
 from shoal.distribution.registries import Registries
+from shoal.distribution.registry_client import Distribution, Repository
 from shoal.distribution.resolve import RegistryImageResolver
-from shoal.distribution.retrying import RetryPolicy
+from shoal.distribution.retry_policy import RetryPolicy
 from shoal.distribution.uploads import Uploader
 from shoal.errors import InvalidInput, ShoalError, Unauthenticated, Unavailable
 from shoal.image_reference import parse
@@ -103,7 +103,7 @@ def test_too_large_a_manifest_is_given_up() -> None:
 
 
 def test_an_answer_that_drips_is_given_up() -> None:
-    policy = replace(ONCE, answer_seconds=0.3)
+    policy = replace(ONCE, response_seconds=0.3)
     error = asyncio.run(
         refusal(WORK["manifest"], answer(bytes(1000))[:-1000], *[b"x"] * 500, policy=policy, pause_seconds=0.1)
     )

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from cli.images.pack import Layer
 from shoal.distribution.digests import digest_of
 from shoal.errors import InvalidInput
-from shoal.trees import delete_trees
+from shoal.tree_removal import delete_trees
 from tests.integration.images.rig import Entry, directory, entry, layer_of, symlink, tar_of, unpack_layer
 
 CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)  # cap_net_bind_service, linux/capability.h

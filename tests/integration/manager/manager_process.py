@@ -31,7 +31,7 @@ from shoal.api.v1.streams_pb2 import (
     FetchVolumeProgress,
     FetchVolumeRequest,
     LogBatch,
-    LogRun,
+    LogChunk,
     OfferVolumeRequest,
     OfferVolumeResponse,
     ProbeRequest,
@@ -47,12 +47,12 @@ from shoal.api.v1.streams_pb2_grpc import AgentStreamsServicer, add_AgentStreams
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.errors import NotFound, Refused
 from shoal.identity.identity import Identity
-from shoal.log_lines import stamp_of
+from shoal.logs.log_lines import timestamp_bytes
 from shoal.rpc import access
+from shoal.rpc.caller import Context
 from shoal.rpc.channel import connect_aio
-from shoal.rpc.guard import Context
+from shoal.rpc.grpc_server import listen, make_server
 from shoal.rpc.join import join
-from shoal.rpc.server import listen, make_server
 
 START_SECONDS = 30.0
 
@@ -233,8 +233,8 @@ class ScriptedAgent(AgentStreamsServicer):
     async def ReadLogs(self, request: ReadLogsRequest, context: Context) -> AsyncGenerator[LogBatch]:
         for number in (1, 2):
             for task_id in sorted(request.task_ids):
-                line = stamp_of(number) + b" stdout F line %d\n" % number
-                yield LogBatch(runs=[LogRun(task_id=task_id, lines=line)])
+                line = timestamp_bytes(number) + b" stdout F line %d\n" % number
+                yield LogBatch(chunks=[LogChunk(task_id=task_id, lines=line)])
 
     async def ReadVolumeSizes(self, request: ReadVolumeSizesRequest, context: Context) -> ReadVolumeSizesResponse:
         return ReadVolumeSizesResponse()
@@ -267,9 +267,9 @@ class ScriptedAgent(AgentStreamsServicer):
         yield ExecOutput(started=ExecStarted(task_id=start.task))
         yield ExecOutput(stdout=" ".join(start.args).encode())
         async for message in request_iterator:
-            if message.HasField("input_end"):
+            if message.HasField("close_stdin"):
                 break
-            yield ExecOutput(stderr=message.signal.encode()) if message.signal else ExecOutput(stdout=message.input)
+            yield ExecOutput(stderr=message.signal.encode()) if message.signal else ExecOutput(stdout=message.stdin)
         yield ExecOutput(end=ExecEnd(exit_code=7))
 
     async def Attach(self, request_iterator: AsyncIterator[ExecInput], context: Context) -> AsyncGenerator[ExecOutput]:

@@ -9,11 +9,11 @@ import pytest
 from grpc import StatusCode, aio
 
 from shoal.api.v1.control_pb2 import (
+    CompactStoreRequest,
     CreateFileRequest,
     CreateServiceRequest,
     GetStoreRequest,
     ListServicesRequest,
-    MakeSpaceRequest,
     RemoveFileRequest,
     ScaleServicesRequest,
     WatchServicesRequest,
@@ -87,7 +87,7 @@ def test_without_space_the_manager_reads_on_and_tells_what_helps(tmp_path: Path)
             assert manager.stop() == 0
             manager.start()  # Without a leader, whose key it cannot write, but for readers.
             await until(lambda: lists_services(control, 1), "the manager reads again")
-            (roomy,) = (await control.MakeSpace(MakeSpaceRequest(), timeout=60)).members
+            (roomy,) = (await control.CompactStore(CompactStoreRequest(), timeout=60)).members
             assert not roomy.problem
             assert roomy.database_bytes < full.database_bytes
             await manager.ready()

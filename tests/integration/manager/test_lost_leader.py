@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from grpc import aio
 
-from agent.network.condition import Condition
-from agent.session.outbox import Outbox
-from agent.session.session import AgentSession
+from agent.network.condition_reporter import ConditionReporter
+from agent.session.manager_session import ManagerSession
+from agent.session.status_queue import StatusQueue
 from shoal.api.v1.control_pb2 import (
     CreateServiceRequest,
     GetClusterRequest,
@@ -26,23 +26,23 @@ from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.join import find_managers, join
-from tests.fakes.driver_mounts import host_volumes
+from tests.fakes.csi_mounter import host_volumes
 from tests.fakes.manager_list import manager_list
 from tests.integration.manager.manager_process import ManagerProcess, join_token_of, until
 from tests.integration.manager.test_two_managers import web, with_two
-from tests.integration.session.session_rig import FixedHost, RecordedWork
+from tests.integration.session.session_rig import FixedHost, RecordedAssignments
 
 
-class WorkAtOnce(RecordedWork):
+class WorkAtOnce(RecordedAssignments):
     """Says of every task that is to run that it runs, and of others that they have ended."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: StatusQueue) -> None:
         super().__init__()
         self._outbox = outbox
         self.ended: list[str] = []
 
-    def take(self, assignments: Any) -> None:
-        super().take(assignments)
+    def receive(self, assignments: Any) -> None:
+        super().receive(assignments)
         for task in assignments.tasks:
             runs = task.desired_state <= TaskState.RUNNING
             if not runs:
@@ -62,17 +62,17 @@ async def agent(
     """
     joined = await join(managers[0].joining, token, "h1")
     addresses = known or [manager.api for manager in managers]
-    outbox = Outbox()
+    outbox = StatusQueue()
     work = WorkAtOnce(outbox)
-    session = AgentSession(
+    session = ManagerSession(
         managers=manager_list(directory / "managers.json", addresses, joined.node_id),
         connect=lambda address: connect_aio([address], joined.identity),
         host=FixedHost("h1"),
         outbox=outbox,
-        work=work,
+        worker=work,
         volumes=host_volumes(directory / "volumes", lambda: 0),
-        condition=Condition(now_ms=lambda: 0),
-        ask_again=partial(find_managers, managers[0].joining, joined.identity.ca),
+        condition=ConditionReporter(now_ms=lambda: 0),
+        find_managers=partial(find_managers, managers[0].joining, joined.identity.ca),
     )
     running = asyncio.create_task(session.run())
     try:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from grpc import StatusCode, aio
 
-from manager.store.server import running_on
+from manager.etcd.server import running_on
 from shoal.api.v1.control_pb2 import (
     CreateNetworkRequest,
     CreateServiceRequest,
@@ -30,8 +30,8 @@ from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
-from shoal.log_lines import parse_line
-from shoal.rpc.errors import to_error
+from shoal.logs.log_lines import parse_line
+from shoal.rpc.status_mapping import to_shoal_error
 from tests.integration.manager.manager_process import (
     ManagerProcess,
     free_port,
@@ -108,7 +108,7 @@ async def _logs(control: Control) -> None:
     await until(are_whole, "the logs of all tasks", 60)
     kinds = [answer.WhichOneof("kind") for answer in answers]
     assert kinds.count("source") == 4
-    rows = [row for answer in answers for run in answer.batch.runs for row in run.lines.splitlines()]
+    rows = [row for answer in answers for run in answer.batch.chunks for row in run.lines.splitlines()]
     lines = [line for line in map(parse_line, rows) if line]
     assert [line.time_ns for line in lines] == [1] * 4 + [2] * 4
     assert {line.data for line in lines} == {b"line 1", b"line 2"}
@@ -128,7 +128,7 @@ def test_all_faults_reach_the_caller_at_once(tmp_path: Path) -> None:
             spec.task.container.image = "UPPER"
             with pytest.raises(aio.AioRpcError) as caught:
                 await control.CreateService(CreateServiceRequest(spec=spec))
-            error = to_error(caught.value)
+            error = to_shoal_error(caught.value)
             assert isinstance(error, InvalidInput)
             paths = {fault.path for fault in error.faults}
             assert paths == {
@@ -236,12 +236,12 @@ def test_a_missing_image_and_an_absent_registry_are_faults(tmp_path: Path) -> No
                 spec.task.container.image = f"127.0.0.1:{port}/none:1"
                 with pytest.raises(aio.AioRpcError) as caught:
                     await control.CreateService(CreateServiceRequest(spec=spec))
-                error = to_error(caught.value)
+                error = to_shoal_error(caught.value)
                 assert isinstance(error, InvalidInput)
                 assert [fault.path for fault in error.faults] == ["task.container.image"]
                 assert "none:1" in str(error)
             assert not (await control.ListServices(ListServicesRequest())).services
-            answer = await control.CreateService(CreateServiceRequest(spec=spec, keep_tag=True))
+            answer = await control.CreateService(CreateServiceRequest(spec=spec, no_resolve_image=True))
             assert answer.service.spec.task.container.image == spec.task.container.image
 
     asyncio.run(scenario())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from grpc import StatusCode, aio
 
-from agent.session.managers import ManagerList
+from agent.session.manager_list import ManagerList
 from shoal.api.v1.cluster_pb2 import ManagerAddress
 from shoal.api.v1.control_pb2 import (
     ListManagersRequest,
@@ -92,9 +92,9 @@ def test_where_nodes_join_tells_where_managers_are(tmp_path: Path) -> None:
         assert {each.api_address for each in found} == {first.api, second.api}
         gone = [ManagerAddress(id="gone", api_address="127.0.0.1:1")]
         known = ManagerList(tmp_path / "list.json", node_id="n1", initial=gone, join_address=second.joining)
-        known.failed("127.0.0.1:1")
+        known.mark_failed("127.0.0.1:1")
         assert known.all_failed
-        known.learn(await find_managers(known.join_address, root))
+        known.update(await find_managers(known.join_address, root))
         assert set(known.addresses) == {first.api, second.api}
 
     with_two(tmp_path, scenario)

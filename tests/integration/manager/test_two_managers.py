@@ -109,7 +109,7 @@ async def _update_and_loss(first: ManagerProcess, one: Any, second: ManagerProce
             return found
 
         async def begun() -> bool:
-            return (await status()).settled == 1
+            return (await status()).available_slots == 1
 
         await until(begun, "the first new task")
         before = await status()

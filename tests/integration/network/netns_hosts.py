@@ -16,11 +16,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from agent.network.life import node_network
-from agent.network.namespaces import enter_new
+from agent.assignments.assigned_state import AssignedState
+from agent.network.attachments.namespaces import create_namespace
+from agent.network.network_lifecycle import run_node_network
+from agent.network.network_settings import NetworkSettings
 from agent.network.node_network import NodeNetwork
-from agent.network.settings import NetworkSettings
-from agent.worker.assigned import Assigned
 from agent.worker.sandbox import Sandbox
 from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskPort
@@ -109,7 +109,7 @@ class Host:
 
     async def _serve(self, started: threading.Event) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        async with node_network(
+        async with run_node_network(
             underlay_address=self.address, node_id=self.node_id, settings=self.settings
         ) as self.network:
             started.set()
@@ -134,10 +134,10 @@ class Host:
         services: Sequence[ServiceEndpoint] = (),
     ) -> None:
         """Bring the host from what it was told last to this."""
-        known = Assigned()
-        known.take(self._told)
+        known = AssignedState()
+        known.apply(self._told)
         news = Assignments(snapshot=True, networks=networks, endpoints=endpoints, peers=peers, services=services)
-        self.call(self.network.apply(known.take(news).tables))
+        self.call(self.network.apply(known.apply(news).cluster))
         self._told = news
 
     def nft(self, command: str) -> str:
@@ -166,7 +166,7 @@ class Hosts:
         self._stack.close()
 
     def namespace(self) -> int:
-        descriptor, connection = enter_new()
+        descriptor, connection = create_namespace()
         connection.close()
         self._stack.callback(os.close, descriptor)
         ip(descriptor, "link set lo up")

@@ -40,7 +40,7 @@ def rules(host: Host, chain: str = "FORWARD") -> list[str]:
 
 
 def condition(host: Host) -> NetworkCondition:
-    host.call(host.network.upkeep.look_around())
+    host.call(host.network.maintenance.inspect_host())
     return host.network.condition.current
 
 
@@ -131,7 +131,10 @@ def test_rules_that_somebody_removed_come_back(
     somebody(hosts.one)
     assert not pair.overlay()
     told = condition(hosts.one).repaired
-    assert "containers' traffic in ip" in told.what and "filter FORWARD, behind Docker's, were missing" in told.what
+    assert (
+        "containers' traffic in ip" in told.description
+        and "filter FORWARD, behind Docker's, were missing" in told.description
+    )
     assert told.count == 1
     assert all(pair.ways().values()), pair.ways()
     assert sorted(saved(hosts.one).splitlines()) == sorted(before.splitlines())

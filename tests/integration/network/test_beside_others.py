@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.network.ownership import take
+from agent.network.host.namespace_lock import lock_namespace
 from shoal.api.v1.node_pb2 import NetworkCondition
 from shoal.errors import Refused
 from tests.integration.network.netns_hosts import (
@@ -40,7 +40,7 @@ def stack() -> Iterator[ExitStack]:
 
 def condition(host: Host) -> NetworkCondition:
     """How the host's network is by now."""
-    host.call(host.network.upkeep.look_around())
+    host.call(host.network.maintenance.inspect_host())
     return host.network.condition.current
 
 
@@ -57,7 +57,7 @@ def test_another_clusters_agent_is_refused_while_one_runs_and_while_its_containe
     hosts.one.stop()
     with pytest.raises(Refused, match="1 container of node node1, of another agent, are on this host"):
         other.start()
-    with inside(hosts.one.descriptor), closing(take("node1")):
+    with inside(hosts.one.descriptor), closing(lock_namespace("node1")):
         pass
 
 
@@ -123,7 +123,7 @@ def test_a_host_that_becomes_strict_is_followed(hosts: Hosts, stack: ExitStack) 
     stack.enter_context(serving(hosts, hosts.two, web))
     run(hosts.two.descriptor, "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=1")
     assert refused(hosts.client, ONE, 8080)
-    hosts.two.call(hosts.two.network.verify())
+    hosts.two.call(hosts.two.network.reconcile())
     assert tcp_exchange(hosts.client, ONE, 8080) == b"hello"
 
 
@@ -179,16 +179,16 @@ def test_repairs_are_told_once_a_while(hosts: Hosts) -> None:
     assert not hosts.one.call(first()).HasField("repaired")
     hosts.one.nft("delete table inet shoal")
     ip(hosts.one.descriptor, "link del shoal-vx")
-    hosts.one.call(own.verify())
+    hosts.one.call(own.reconcile())
     told = hosts.one.call(first()).repaired
     assert told.count == 1
-    assert "shoal-vx was missing or changed" in told.what
+    assert "shoal-vx was missing or changed" in told.description
 
 
 def test_the_namespace_is_let_go_with_the_agent(hosts: Hosts) -> None:
     with inside(hosts.one.descriptor):
-        take("a").close()
-        take("b").close()
+        lock_namespace("a").close()
+        lock_namespace("b").close()
 
 
 def test_a_containers_link_that_somebody_deleted_is_made_anew(hosts: Hosts, stack: ExitStack) -> None:
@@ -201,11 +201,11 @@ def test_a_containers_link_that_somebody_deleted_is_made_anew(hosts: Hosts, stac
     (link,) = hosts.one.call(container_links(hosts.one))
     ip(hosts.one.descriptor, f"link del {link}")
     assert refused(one, "10.99.1.2", 80)
-    wrong = hosts.one.call(hosts.one.network.verify())
+    wrong = hosts.one.call(hosts.one.network.reconcile())
     assert f"the link {link} was missing" in wrong
     assert tcp_exchange(one, "10.99.1.2", 80) == b"hello"
     assert pings(two, "10.99.1.1")
-    assert not hosts.one.call(hosts.one.network.verify())
+    assert not hosts.one.call(hosts.one.network.reconcile())
 
 
 async def container_links(host: Host) -> list[str]:

@@ -22,7 +22,7 @@ def tell(hosts: Hosts, *endpoints: TaskEndpoint) -> None:
 
 def peer(host: Host) -> Peer:
     known = host.peer
-    known.keys.extend(host.network.encryption.current)
+    known.keys.extend(host.network.key_rollover.public_keys)
     return known
 
 
@@ -47,7 +47,7 @@ def test_an_encrypted_network_is_never_in_clear(hosts: Hosts) -> None:
         hosts.attach(hosts.two, task(there))
         assert until(lambda: pings(sandbox.netns_fd, "10.99.2.6"))
         return
-    assert not hosts.one.network.encryption.current
+    assert not hosts.one.network.key_rollover.public_keys
     with pytest.raises(Unavailable, match=r"encrypted networks do not work on this node: .*lacks WireGuard"):
         hosts.attach(hosts.one, task(here))
     # Nor does it come in by the open tunnel, whoever sends it.

@@ -231,7 +231,7 @@ def test_what_someone_removes_is_repaired(hosts6: Hosts) -> None:
     one, two = hosts6.attach(hosts6.one, task(here)).netns_fd, hosts6.attach(hosts6.two, task(there)).netns_fd
     assert until(lambda: pings(one, "fd99:1::2"))
     host = hosts6.one
-    assert list(host.call(host.network.verify())) == []
+    assert list(host.call(host.network.reconcile())) == []
     for damage in (
         "ip -6 route del fd99:1::2/128 dev shoal-vx",
         "ip -6 neigh flush dev shoal-vx nud permanent",
@@ -241,9 +241,9 @@ def test_what_someone_removes_is_repaired(hosts6: Hosts) -> None:
         "ip -6 route flush proto 83",
     ):
         run(host.descriptor, *damage.split())
-        assert host.call(host.network.verify()), damage
+        assert host.call(host.network.reconcile()), damage
         assert pings(one, "fd99:1::2"), damage
-        assert list(host.call(host.network.verify())) == [], damage
+        assert list(host.call(host.network.reconcile())) == [], damage
     assert pings(two, "fd99:1::1")
 
 
@@ -259,18 +259,21 @@ def test_a_new_process_takes_over_without_a_break(hosts6: Hosts) -> None:
         assert ask(one, "fd99:1::2") == "hello"
         hosts6.apply([dual(1)], [here, there])
         assert ask(one, "fd99:1::2") == "hello"
-    assert list(hosts6.one.call(hosts6.one.network.verify())) == []
+    assert list(hosts6.one.call(hosts6.one.network.reconcile())) == []
 
 
 def test_a_node_without_ipv6_says_so_and_does_without(hosts: Hosts) -> None:
     run(hosts.two.descriptor, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
     hosts.start()
     about = hosts.two.network.description()
-    assert (about.ipv6, about.without_ipv6) == (False, "IPv6 is turned off on it (net.ipv6.conf.all.disable_ipv6)")
+    assert (about.ipv6, about.ipv6_unavailable_reason) == (
+        False,
+        "IPv6 is turned off on it (net.ipv6.conf.all.disable_ipv6)",
+    )
     assert hosts.one.network.description().ipv6
     here, there = placed(1, hosts.one, 1), placed(2, hosts.two, 1)
     hosts.apply([dual(1)], [here, there])
     one, two = hosts.attach(hosts.one, task(here)), hosts.attach(hosts.two, task(there))
     assert two.addresses6 == {}
     assert pings(one.netns_fd, "10.99.1.2")
-    assert list(hosts.two.call(hosts.two.network.verify())) == []
+    assert list(hosts.two.call(hosts.two.network.reconcile())) == []

@@ -43,7 +43,7 @@ def test_both_families_cross_with_the_mtu_that_is_left(over_ipv6: Hosts) -> None
         assert ask(one, "fd99:1::2") == "hello"
         assert tcp_exchange(one, "10.99.1.2", 80) == b"hello"
     assert clients == ["fd99:1::1", "::ffff:10.99.1.1"]
-    assert list(over_ipv6.one.call(over_ipv6.one.network.verify())) == []
+    assert list(over_ipv6.one.call(over_ipv6.one.network.reconcile())) == []
 
 
 def test_what_is_removed_comes_back_and_strangers_tunnels_are_not_believed(over_ipv6: Hosts) -> None:
@@ -54,7 +54,7 @@ def test_what_is_removed_comes_back_and_strangers_tunnels_are_not_believed(over_
     host = over_ipv6.one
     for damage in ("ip link del shoal-vx", "bridge fdb flush dev shoal-vx", "nft flush set inet shoal peers6"):
         run(host.descriptor, *damage.split())
-        assert host.call(host.network.verify()), damage
+        assert host.call(host.network.reconcile()), damage
         assert pings(one, "10.99.1.2"), damage
         assert pings(one, "fd99:1::2"), damage
     # The client has a tunnel endpoint with the right identifier, and is no peer.
@@ -96,7 +96,7 @@ def test_the_check_measures_paths_by_ipv6(over_ipv6: Hosts) -> None:
     about = over_ipv6.two.network.description()
     assert (about.address, about.underlay_mtu) == ("fd31::2", 1500)
     target = ProbedNode(node_id="node2", address=about.address, vtep_mac=about.vtep_mac)
-    answer = over_ipv6.one.call(over_ipv6.one.network.probing.probe(ProbeRequest(nodes=[target], count=3)))
+    answer = over_ipv6.one.call(over_ipv6.one.network.prober.probe(ProbeRequest(nodes=[target], count=3)))
     (reach,) = answer.nodes
-    assert (len(reach.underlay.answers_us), reach.underlay.mtu) == (3, 1500)
-    assert (len(reach.overlay.answers_us), reach.overlay.mtu) == (3, 1430)
+    assert (len(reach.underlay.rtts_us), reach.underlay.mtu) == (3, 1500)
+    assert (len(reach.overlay.rtts_us), reach.overlay.mtu) == (3, 1430)

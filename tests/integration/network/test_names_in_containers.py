@@ -14,7 +14,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from shoal.api.v1.dispatcher_pb2 import Names
+from shoal.api.v1.dispatcher_pb2 import Aliases
 from tests.integration.network.netns_hosts import Hosts, endpoint, inside, network, pings, run, task
 
 RESOLVER = "169.254.1.1"
@@ -86,12 +86,12 @@ def test_the_hosts_own_port_53_may_be_anothers(hosts: Hosts) -> None:
     hosts.one.call(hosts.one.network.recover([task(web)]))
     hosts.apply([network(1)], [web])
     assert addresses(ask(inner, "web")) == {"10.99.1.1"}
-    assert hosts.one.call(hosts.one.network.verify()) == []
+    assert hosts.one.call(hosts.one.network.reconcile()) == []
 
 
 def test_names_lead_to_ready_tasks_of_the_askers_networks(hosts: Hosts) -> None:
     hosts.start(upstream_resolvers=(IPv4Address("172.31.0.100"),))
-    aliases = {"net1": Names(names=["www", "web"])}
+    aliases = {"net1": Aliases(names=["www", "web"])}
     web = endpoint(1, hosts.one, 1, service="shop_web", aliases=aliases)
     web2 = endpoint(2, hosts.two, 1, service="shop_web", aliases=aliases)
     late = endpoint(3, hosts.two, 1, service="shop_web", ready=False, aliases=aliases)

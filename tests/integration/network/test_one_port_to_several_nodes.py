@@ -197,6 +197,6 @@ def test_each_node_has_a_zone_and_it_comes_back(three: Hosts, stack: ExitStack) 
     host = three.all[2]
     for harm in ("flush map inet shoal entry_zones", "flush chain inet shoal by_entry"):
         run(host.descriptor, "nft", *harm.split())
-        assert host.call(host.network.verify()), harm
-        assert not host.call(host.network.verify()), harm
+        assert host.call(host.network.reconcile()), harm
+        assert not host.call(host.network.reconcile()), harm
     assert not lost(sockets(stack, three.client, socket.SOCK_STREAM, 4, NODES[4]))

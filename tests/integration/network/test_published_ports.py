@@ -51,7 +51,7 @@ def test_a_withdrawn_port_takes_nobody_new_keeps_who_is_there_and_stays_held(hos
         for _ in range(2):
             hosts.one.call(hosts.one.network.withdraw(web.task_id))
             assert refused(hosts.client, "172.31.0.1", 8080) and refused(hosts.one.descriptor, "127.0.0.1", 8080)
-            assert not hosts.one.call(hosts.one.network.verify())
+            assert not hosts.one.call(hosts.one.network.reconcile())
             kept.sendall(b"again")
             assert kept.recv(100) == b"again"
         with pytest.raises(Refused, match="in use"):

@@ -72,7 +72,7 @@ def test_a_new_agent_adopts_what_lives_and_removes_the_rest(hosts: Hosts) -> Non
         hosts.one.start()
         hosts.one.call(hosts.one.network.recover([task(kept, HTTP), task(nowhere)]))
         # No manager has spoken yet.
-        assert hosts.one.call(hosts.one.network.verify()) == []
+        assert hosts.one.call(hosts.one.network.reconcile()) == []
         assert tcp_exchange(remote, "10.99.1.1", 80) == b"hello"
         assert tcp_exchange(inner, "10.99.1.3", 81) == b"hello"
         hosts.apply(*tables)
@@ -83,7 +83,7 @@ def test_a_new_agent_adopts_what_lives_and_removes_the_rest(hosts: Hosts) -> Non
     links = run(hosts.one.descriptor, "ip", "-o", "link")
     assert "sh-ask000000001" in links
     assert "sh-ask000000002" not in links
-    assert hosts.one.call(hosts.one.network.verify()) == []
+    assert hosts.one.call(hosts.one.network.reconcile()) == []
     assert "8080" in run(hosts.one.descriptor, "nft", "list", "map", "inet", "shoal", "published")
 
     hosts.one.call(hosts.one.network.detach(kept.task_id))
@@ -129,7 +129,7 @@ def test_damage_is_found_and_set_right(hosts: Hosts, damage: str) -> None:
     hosts.apply([network(1)], [here, there])
     inner = hosts.attach(hosts.one, task(here, HTTP)).netns_fd
     hosts.attach(hosts.two, task(there))
-    verify = hosts.one.network.verify
+    verify = hosts.one.network.reconcile
     assert hosts.one.call(verify()) == []
 
     run(hosts.one.descriptor, "sh", "-c", damage)
@@ -157,7 +157,7 @@ def test_what_the_kernel_refuses_keeps_nothing_else_back_and_is_told_until_it_is
     assert "to add the route to 10.99.1.3/32: " in told
     assert "subnet" not in told
 
-    assert hosts.one.call(own.verify())
+    assert hosts.one.call(own.reconcile())
     assert not own.condition.current.problems
     assert own.condition.current.repaired.count == 1
     assert pings(inner, "10.99.1.2")
@@ -179,15 +179,15 @@ def test_without_ipv6_that_a_person_turned_off_ipv4_goes_on(hosts: Hosts) -> Non
     run(hosts.one.descriptor, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
     later = hosts.attach(hosts.one, task(second)).netns_fd
     hosts.apply(networks, [first, second, there])
-    hosts.one.call(own.verify())
+    hosts.one.call(own.reconcile())
     (told,) = own.condition.current.problems
     assert told.startswith("containers of this node have no IPv6 any more: IPv6 is turned off on it")
     assert pings(later, "10.99.1.3")
     assert pings(inner, "10.99.1.2")
-    assert hosts.one.call(own.verify()) == []
+    assert hosts.one.call(own.reconcile()) == []
 
     run(hosts.one.descriptor, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0")
-    assert hosts.one.call(own.verify())
+    assert hosts.one.call(own.reconcile())
     assert not own.condition.current.problems
     assert pings(inner, "fd99:1::3", "-6")
     assert pings(later, "fd99:1::3", "-6")
@@ -213,19 +213,19 @@ def test_an_underlay_that_is_made_anew_is_followed(hosts: Hosts) -> None:
         "link set eth0 master ubr1",
         "link set ubr1 up",
     )
-    assert hosts.one.call(own.verify()) == []
+    assert hosts.one.call(own.reconcile()) == []
     (told,) = own.condition.current.problems
     assert "no interface of this host has the address 172.31.0.1" in told
 
     ip(hosts.one.descriptor, "addr add 172.31.0.1/24 dev ubr1")
-    assert "the address 172.31.0.1 is on another interface, ubr1" in hosts.one.call(own.verify())
+    assert "the address 172.31.0.1 is on another interface, ubr1" in hosts.one.call(own.reconcile())
     assert not own.condition.current.problems
     assert until(lambda: pings(inner, "10.99.1.2"))
     ip(hosts.one.descriptor, "link del ubr1", "link add ubr1 type bridge")
     ip(hosts.one.descriptor, "link set eth0 master ubr1", "link set ubr1 up", "addr add 172.31.0.1/24 dev ubr1")
-    assert hosts.one.call(own.verify())
+    assert hosts.one.call(own.reconcile())
     assert until(lambda: pings(inner, "10.99.1.2"))
-    assert hosts.one.call(own.verify()) == []
+    assert hosts.one.call(own.reconcile()) == []
 
 
 def test_a_repair_that_an_application_makes_is_told(hosts: Hosts) -> None:
@@ -233,7 +233,7 @@ def test_a_repair_that_an_application_makes_is_told(hosts: Hosts) -> None:
     hosts.apply([network(1)], [])
     hosts.one.nft("delete table inet shoal")
     hosts.apply([network(1), network(2)], [])
-    assert "table shoal was missing" in hosts.one.network.condition.current.repaired.what
+    assert "table shoal was missing" in hosts.one.network.condition.current.repaired.description
 
 
 def test_the_comparison_runs_by_itself(hosts: Hosts) -> None:
@@ -271,7 +271,7 @@ def test_an_endpoint_that_moves_is_reached_at_its_new_node(hosts: Hosts) -> None
     hosts.apply([network(1)], [here, moved])
     hosts.attach(hosts.one, task(moved))
     assert pings(inner, "10.99.1.2")
-    assert hosts.one.call(hosts.one.network.verify()) == []
+    assert hosts.one.call(hosts.one.network.reconcile()) == []
 
 
 def test_thousands_of_endpoints_are_programmed_and_withdrawn(hosts: Hosts) -> None:
@@ -290,11 +290,11 @@ def test_thousands_of_endpoints_are_programmed_and_withdrawn(hosts: Hosts) -> No
     ]
     hosts.apply([wide], many)
     assert len(run(hosts.one.descriptor, "ip", "route").splitlines()) > 5000
-    assert hosts.one.call(hosts.one.network.verify()) == []
+    assert hosts.one.call(hosts.one.network.reconcile()) == []
     run(hosts.one.descriptor, "ip", "route", "del", "10.100.1.1")
     hosts.apply([wide], [])
     assert len(run(hosts.one.descriptor, "ip", "route").splitlines()) < 10
-    assert hosts.one.call(hosts.one.network.verify()) == []
+    assert hosts.one.call(hosts.one.network.reconcile()) == []
 
 
 def test_tables_that_are_none_change_nothing(hosts: Hosts) -> None:
@@ -364,5 +364,5 @@ def test_a_route_of_the_host_that_comes_later_is_told(hosts: Hosts) -> None:
     assert list(own.condition.current.host_prefixes) == ["172.31.0.0/24"]
     ip(hosts.one.descriptor, "route add 10.8.0.0/16 via 172.31.0.100", "route add 10.9.0.0/16 dev eth0 table 52")
     hosts.apply([network(1)], [endpoint(2, hosts.two, 1)])
-    hosts.one.call(own.upkeep.look_around())
+    hosts.one.call(own.maintenance.inspect_host())
     assert list(own.condition.current.host_prefixes) == ["10.8.0.0/15", "172.31.0.0/24"]

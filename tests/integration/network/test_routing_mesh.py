@@ -197,8 +197,8 @@ def test_rules_routes_and_marks_come_back(hosts: Hosts, stack: ExitStack) -> Non
         (hosts.two, "nft flush map inet shoal entries"),
     ):
         run(host.descriptor, *harm.split())
-        assert host.call(host.network.verify()), harm
-        assert not host.call(host.network.verify()), harm
+        assert host.call(host.network.reconcile()), harm
+        assert not host.call(host.network.reconcile()), harm
         assert tcp_exchange(hosts.client, ONE, 8080) == b"hello", harm
 
 
@@ -208,5 +208,5 @@ def test_the_end_of_the_mesh_leaves_nothing(hosts: Hosts, stack: ExitStack) -> N
     hosts.apply([network(1)], [])
     assert refused(hosts.client, ONE, 8080)
     for host in (hosts.one, hosts.two):
-        assert not host.call(host.network.verify())
+        assert not host.call(host.network.reconcile())
         assert "10.255" not in host.nft("list table inet shoal")

@@ -129,8 +129,8 @@ def test_elements_and_the_whole_table_come_back(hosts: Hosts, running: Running) 
     asker = hosts.attach(hosts.one, task(client)).netns_fd
     for harm in ("delete element inet shoal virtual_64 { 10.99.1.200 . 7 }", "flush table inet shoal", "flush ruleset"):
         hosts.one.nft(harm)
-        assert hosts.one.call(hosts.one.network.verify())
-        assert not hosts.one.call(hosts.one.network.verify())
+        assert hosts.one.call(hosts.one.network.reconcile())
+        assert not hosts.one.call(hosts.one.network.reconcile())
         for _ in range(5):
             assert tcp_exchange(asker, VIP, 80) == b"hello"
 

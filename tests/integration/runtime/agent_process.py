@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from agent.worker.seams import Image, ImageConfig
+from agent.worker.interfaces import Image, ImageConfig
 from tests.fakes.containers import Ends, open_runtime, shell
 
 LIVES = "trap 'exit 6' TERM; i=0; while :; do echo line-$i; i=$((i+1)); sleep 0.02; done"

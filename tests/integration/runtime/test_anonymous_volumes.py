@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from agent.runtime.runtime import OciRuntime
-from agent.worker.seams import Image
+from agent.runtime.oci_runtime import OciRuntime
+from agent.worker.interfaces import Image
 from shoal.api.v1.container_pb2 import Mount
 from tests.fakes.containers import Ends, build_image, log_lines, real_runtime, shell
 

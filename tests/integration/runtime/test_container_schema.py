@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from agent.runtime.runtime import OciRuntime
-from agent.worker.seams import ContainerRequest, Image
+from agent.runtime.oci_runtime import OciRuntime
+from agent.worker.interfaces import ContainerRequest, Image
 from shoal.api.v1.container_pb2 import CpuTuning, Device, HostNamespaces, MemoryTuning, Ulimit
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.errors import InvalidInput
@@ -61,10 +61,10 @@ def test_an_init_reaps_and_passes_signals_on(tmp_path: Path) -> None:
         async with asyncio.timeout(20):
             while not Path(f"/proc/{running.pid}/cmdline").read_bytes().startswith(b"/sbin/docker-init\0"):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-            while request.task_id not in ends.told:
+            while request.task_id not in ends.reported:
                 await runtime.signal(request.task_id, "SIGTERM")
                 await asyncio.sleep(0.02)
-        assert ends.told[request.task_id][0].code in (4, 143)
+        assert ends.reported[request.task_id][0].code in (4, 143)
 
     with_runtime(tmp_path, body)
 
@@ -179,7 +179,7 @@ def test_standard_input_stays_open_when_asked_for(tmp_path: Path) -> None:
         kept = container_request(image, "/bin/cat", stdin_open=True)
         running = await runtime.start(kept)
         assert stat.S_ISFIFO(Path(f"/proc/{running.pid}/fd/0").stat().st_mode)
-        assert kept.task_id not in ends.told
+        assert kept.task_id not in ends.reported
 
     with_runtime(tmp_path, body)
 

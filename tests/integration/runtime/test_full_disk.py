@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from agent.disk_full import DiskFull
-from agent.runtime.linux import mount, unmount
+from agent.runtime.kernel.linux import mount, unmount
 from tests.fakes.containers import build_image, container_request, real_runtime
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.runtime.exec_streams import Stream
-from agent.worker.seams import Running
+from agent.runtime.exec.exec_streams import StdStream
+from agent.worker.interfaces import Running
 from shoal.api.v1.container_pb2 import Hook
 from shoal.api.v1.service_pb2 import LogConfig
 from shoal.errors import InvalidInput, NotFound
@@ -76,14 +76,14 @@ def test_nothing_is_kept_of_what_a_container_without_log_writes(tmp_path: Path) 
             await runtime.start(request)
             attached = runtime.attach(request.task_id)
             await attached.write(b"you\n")
-            said = {Stream.STDOUT: b"", Stream.STDERR: b""}
+            said = {StdStream.STDOUT: b"", StdStream.STDERR: b""}
             async with asyncio.timeout(20), aclosing(attached.output()) as output:
                 async for stream, piece in output:
                     said[stream] += piece
                     if all(said.values()):
                         break
-            assert said == {Stream.STDOUT: b"heard you\n", Stream.STDERR: b"aside\n"}
-            await attached.end()
+            assert said == {StdStream.STDOUT: b"heard you\n", StdStream.STDERR: b"aside\n"}
+            await attached.close()
             with pytest.raises(NotFound, match="no log"):
                 async with aclosing(runtime.logs(request.task_id)) as lines:
                     await anext(lines)
@@ -94,7 +94,7 @@ def test_nothing_is_kept_of_what_a_container_without_log_writes(tmp_path: Path) 
                 again = runtime.attach(request.task_id)
                 await again.write(b"bye\n")
                 assert (await ends.of(request.task_id)).code == 4
-                await again.end()
+                await again.close()
                 assert not list((tmp_path / "state" / "logs").rglob("log*"))
             finally:
                 await runtime.reset()

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from agent.runtime.oci_mounts import MASKED_PATHS, READ_ONLY_PATHS
-from agent.runtime.runtime import OciRuntime
-from agent.worker.seams import ContainerRequest, Image
+from agent.runtime.oci_runtime import OciRuntime
+from agent.runtime.spec.oci_mounts import MASKED_PATHS, READ_ONLY_PATHS
+from agent.worker.interfaces import ContainerRequest, Image
 from shoal.api.v1.container_pb2 import BlockIo, Mount
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.errors import InvalidInput

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from agent.runtime.linux import MS_SHARED, mount, unmount
-from agent.runtime.runtime import OciRuntime
-from agent.worker.seams import Image, MountedFile, VolumeSource
+from agent.runtime.kernel.linux import MS_SHARED, mount, unmount
+from agent.runtime.oci_runtime import OciRuntime
+from agent.worker.interfaces import Image, MountedFile, MountSource
 from shoal.api.v1.container_pb2 import Mount
 from shoal.errors import InvalidInput, ShoalError, Unavailable
 from tests.fakes.containers import Ends, build_image, log_lines, real_runtime, shell
@@ -40,9 +40,9 @@ async def output(runtime: OciRuntime, ends: Ends, image: Image, script: str, **m
 
 def source(
     data: Path, *, options: dict[str, str] | None = None, subpath: str = "", copy_up: bool = True
-) -> VolumeSource:
+) -> MountSource:
     data.mkdir(parents=True, exist_ok=True)
-    return VolumeSource(data=data, options=options or {}, subpath=subpath, copy_up=copy_up)
+    return MountSource(data=data, options=options or {}, subpath=subpath, populate=copy_up)
 
 
 def test_files_have_their_owner_and_mode_in_memory_that_is_not_swapped(tmp_path: Path) -> None:

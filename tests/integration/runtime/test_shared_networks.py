@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from agent.runtime.runtime import OciRuntime
-from agent.worker.seams import ContainerRequest, Exit, Image, Running
+from agent.runtime.oci_runtime import OciRuntime
+from agent.worker.interfaces import ContainerRequest, Exit, Image, Running
 from shoal.errors import InvalidInput, NotFound
 from tests.fakes.containers import Ends, build_image, log_lines, new_cgroup, open_runtime, real_runtime, shell
 
@@ -27,7 +27,7 @@ LIVES = "trap 'exit 6' TERM; while :; do sleep 0.02; done"
 
 async def sharing(runtime: OciRuntime, other: str, request: ContainerRequest) -> Running:
     """Start a container that shares another one's network, as the worker does."""
-    sandbox = await runtime.join(other)
+    sandbox = await runtime.join_network(other)
     assert sandbox.shared is not None
     spec = type(request.spec)()
     spec.CopyFrom(request.spec)
@@ -90,9 +90,9 @@ def test_after_a_restart_of_the_agent_both_are_watched_and_more_can_join(tmp_pat
             assert (await ends.of(another.task_id)).code == 0
             await runtime.signal(own.task_id, "SIGKILL")
             assert (await ends.of(own.task_id)).code == 137
-            assert one.task_id not in ends.told  # the namespace lives as long as somebody is in it
+            assert one.task_id not in ends.reported  # the namespace lives as long as somebody is in it
             with pytest.raises(NotFound):
-                await runtime.join(own.task_id)
+                await runtime.join_network(own.task_id)
             await runtime.signal(one.task_id, "SIGTERM")
             end: Exit = await ends.of(one.task_id)
             assert end.code == 6
@@ -119,8 +119,8 @@ def test_what_the_other_container_makes_of_its_files_is_bounded(tmp_path: Path) 
                     if line.data.strip() == b"ready":
                         break
                 with pytest.raises(InvalidInput, match=r"/etc/resolv\.conf of task \w+ cannot be shared"):
-                    await runtime.join(bad.task_id)
-                assert bad.task_id not in ends.told, number
+                    await runtime.join_network(bad.task_id)
+                assert bad.task_id not in ends.reported, number
 
     asyncio.run(run())
 

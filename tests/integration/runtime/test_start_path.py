@@ -8,10 +8,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from agent.runtime.attach_lock import AttachLock
-from agent.runtime.cgroup_layout import parse_layout
-from agent.runtime.places import Places
-from agent.runtime.sealed import SealedProgram
+from agent.runtime.container_paths import ContainerPaths
+from agent.runtime.kernel.cgroup_layout import parse_layout
+from agent.runtime.launch.cgroup_attach_lock import CgroupAttachLock
+from agent.runtime.launch.sealed_program import SealedProgram
 from tests.fakes.containers import build_image, container_request, log_lines, real_runtime, shell
 
 
@@ -34,9 +34,9 @@ def test_an_image_without_mount_points_gets_them_from_the_base_layer(tmp_path: P
             files = {f"/etc/{name}": name.encode() for name in ("hosts", "hostname", "resolv.conf")}
             request = shell(image, "cat /etc/hosts /proc/1/comm && ls /dev/null /sys/class; sleep 1000", files=files)
             await runtime.start(request)
-            upper = Places(run=tmp_path / "run", state=tmp_path / "state").upper(request.task_id)
+            upper = ContainerPaths(run=tmp_path / "run", state=tmp_path / "state").upper(request.task_id)
             assert list((upper / "u").iterdir()) == []
-            assert not ends.told
+            assert not ends.reported
 
     asyncio.run(run())
 
@@ -98,7 +98,7 @@ def test_a_host_that_forbids_programs_in_memory_uses_the_one_on_disk(tmp_path: P
 def test_the_lock_of_cgroups_is_taken_while_it_is_wanted_only() -> None:
     """By the processor time of its thread: it works, and then it waits."""
     before = set(threading.enumerate())
-    lock = AttachLock(parse_layout(Path("/proc/self/mountinfo").read_text()))
+    lock = CgroupAttachLock(parse_layout(Path("/proc/self/mountinfo").read_text()))
     (thread,) = set(threading.enumerate()) - before
     status = Path(f"/proc/self/task/{thread.native_id}/status")
 
@@ -107,7 +107,7 @@ def test_the_lock_of_cgroups_is_taken_while_it_is_wanted_only() -> None:
 
     try:
         begin = switches()
-        with lock.wanted():
+        with lock.hold():
             deadline = time.monotonic() + 10
             while switches() < begin + 5:
                 assert time.monotonic() < deadline

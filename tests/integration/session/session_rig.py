@@ -11,13 +11,12 @@ from zlib import crc32
 
 from grpc import aio
 
-from agent.network.condition import Condition
-from agent.news import News
-from agent.session.outbox import Outbox
-from agent.session.session import AgentSession
-from agent.worker.assigned import Assigned
+from agent.assignments.assigned_state import AssignedState
+from agent.network.condition_reporter import ConditionReporter
+from agent.session.manager_session import ManagerSession
+from agent.session.status_queue import StatusQueue
 from manager.dispatcher.dispatcher import Dispatcher
-from manager.files.contents import SealedContents
+from manager.file_contents.content_codec import EncryptedCodec
 from manager.store.changes import put
 from manager.store.kinds import MANAGER, NODE, TASK
 from manager.store.store import Store
@@ -29,11 +28,12 @@ from shoal.api.v1.node_pb2 import Node, NodeDescription
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.identity.authority import Authority
 from shoal.identity.keyring import Keyring
-from shoal.identity.roles import Caller, Role
+from shoal.identity.roles import CertificateSubject, Role
+from shoal.notifier import Notifier
 from shoal.rpc.access import MANAGER_API
 from shoal.rpc.channel import connect_aio
-from shoal.rpc.server import listen, make_server
-from tests.fakes.driver_mounts import host_volumes
+from shoal.rpc.grpc_server import listen, make_server
+from tests.fakes.csi_mounter import host_volumes
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.manager_list import manager_list
 from tests.fakes.memory_etcd import MemoryEtcd
@@ -50,28 +50,28 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-class RecordedWork:
+class RecordedAssignments:
     """Applies assignments, as the worker does."""
 
     def __init__(self) -> None:
-        self.assigned = Assigned()
+        self.assigned = AssignedState()
         self.messages: list[Assignments] = []
         self.known: list[TaskStatus] = []
         self.answers: asyncio.Queue[int] = asyncio.Queue()
         self.silent = False
         self.touch: list[bool] = []
 
-    def in_touch(self, reached: bool) -> None:
-        if self.touch[-1:] != [reached]:
-            self.touch.append(reached)
+    def set_connected(self, connected: bool) -> None:
+        if self.touch[-1:] != [connected]:
+            self.touch.append(connected)
 
-    def take(self, assignments: Assignments) -> None:
+    def receive(self, assignments: Assignments) -> None:
         self.messages.append(assignments)
-        self.assigned.take(assignments)
+        self.assigned.apply(assignments)
         if assignments.sequence and not self.silent:
             self.answers.put_nowait(assignments.sequence)
 
-    async def applications(self) -> AsyncGenerator[int]:
+    async def applied_sequences(self) -> AsyncGenerator[int]:
         while True:
             yield await self.answers.get()
 
@@ -101,18 +101,18 @@ class FixedHost:
     """A host whose description changes when a test says so."""
 
     def __init__(self, node_id: str) -> None:
-        self._news = News()
+        self._notifier = Notifier()
         self.description = NodeDescription(hostname=node_id, address=address_of(node_id))
 
-    def now(self) -> NodeDescription:
+    def current(self) -> NodeDescription:
         return self.description
 
     def change(self, description: NodeDescription) -> None:
         self.description = description
-        self._news.ring()
+        self._notifier.notify()
 
     async def reports(self) -> AsyncGenerator[NodeDescription]:
-        async for _ in self._news.rounds():
+        async for _ in self._notifier.wakeups():
             yield self.description
 
 
@@ -132,12 +132,12 @@ class SessionRig:
                 store=store,
                 manager_id=manager_id,
                 now_ms=lambda: time.time_ns() // 1_000_000,
-                secrets=SealedContents(Keyring(bytes(32))),
+                secrets=EncryptedCodec(Keyring(bytes(32))),
                 heartbeat_seconds=HEARTBEAT_SECONDS,
             )
             server = make_server(MANAGER_API)
             add_DispatcherServicer_to_server(dispatcher, server)
-            identity = self.authority.issue(Caller(manager_id, Role.MANAGER, CLUSTER), datetime.now(UTC))
+            identity = self.authority.issue(CertificateSubject(manager_id, Role.MANAGER, CLUSTER), datetime.now(UTC))
             port = listen(server, "127.0.0.1:0", lambda: identity)
             running = asyncio.create_task(dispatcher.run())
             await server.start()
@@ -155,10 +155,10 @@ class SessionRig:
     @asynccontextmanager
     async def frozen_agent(self, node_id: str, address: str) -> AsyncGenerator[None]:
         """An agent that has said hello, and says nothing more."""
-        identity = self.authority.issue(Caller(node_id, Role.AGENT, CLUSTER), datetime.now(UTC))
+        identity = self.authority.issue(CertificateSubject(node_id, Role.AGENT, CLUSTER), datetime.now(UTC))
         async with connect_aio([address], identity) as channel:
             stream = DispatcherStub(channel).Session()
-            await stream.write(AgentMessage(hello=Hello(description=FixedHost(node_id).now())))
+            await stream.write(AgentMessage(hello=Hello(description=FixedHost(node_id).current())))
             assert isinstance(welcome := await stream.read(), ManagerMessage) and welcome.HasField("welcome")
             try:
                 yield
@@ -171,22 +171,22 @@ class SessionRig:
         node_id: str,
         addresses: list[str],
         *,
-        outbox: Outbox | None = None,
+        outbox: StatusQueue | None = None,
         role: Role = Role.AGENT,
-        condition: Condition | None = None,
+        condition: ConditionReporter | None = None,
         host: FixedHost | None = None,
-    ) -> AsyncGenerator[RecordedWork]:
+    ) -> AsyncGenerator[RecordedAssignments]:
         """An agent's session, again and again until the end."""
-        identity = self.authority.issue(Caller(node_id, role, CLUSTER), datetime.now(UTC))
-        work = RecordedWork()
-        session = AgentSession(
+        identity = self.authority.issue(CertificateSubject(node_id, role, CLUSTER), datetime.now(UTC))
+        work = RecordedAssignments()
+        session = ManagerSession(
             managers=manager_list(self.directory / f"{node_id}.json", addresses, node_id),
             connect=lambda address: connect_aio([address], identity),
             host=host or FixedHost(node_id),
-            outbox=outbox or Outbox(),
-            work=work,
+            outbox=outbox or StatusQueue(),
+            worker=work,
             volumes=host_volumes(self.directory / "volumes", lambda: 0),
-            condition=condition or Condition(now_ms=lambda: 0),
+            condition=condition or ConditionReporter(now_ms=lambda: 0),
         )
         running = asyncio.create_task(session.run())
         try:

@@ -11,8 +11,8 @@ from random import Random
 import pytest
 from grpc import aio
 
-from agent.session.outbox import Outbox
-from manager.control_api.event_words import events_of, see
+from agent.session.status_queue import StatusQueue
+from manager.events.event_builder import events_of, observe
 from manager.planner.loop import Planner
 from manager.store import kinds
 from manager.store.changes import put
@@ -24,7 +24,7 @@ from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription
 from shoal.api.v1.service_pb2 import Service, ServiceRevision, ServiceSpec
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
-from shoal.identity.roles import Caller, Role
+from shoal.identity.roles import CertificateSubject, Role
 from shoal.rpc.channel import connect_aio
 from tests.fakes.any_message import any_message
 from tests.integration.session.session_rig import (
@@ -72,7 +72,7 @@ async def sent(seed: int, manager: ManagerProcess) -> AsyncIterator[AgentMessage
             longest = random.choice(("", "x" * 2_000_000))  # of which two are more than a message may have
             for status, task_id in zip(statuses, tasks, strict=True):
                 status.task_id, status.state = task_id, random.choice(states)
-                status.notice = random.choice((status.notice, longest))
+                status.warning = random.choice((status.warning, longest))
             yield AgentMessage(statuses=StatusBatch(sequence=number + 1, statuses=statuses))
         elif kind == "network":
             yield AgentMessage(network=any_message(NetworkCondition, each))
@@ -85,7 +85,7 @@ async def sent(seed: int, manager: ManagerProcess) -> AsyncIterator[AgentMessage
 
 async def hold(rig: SessionRig, manager: ManagerProcess, seed: int) -> None:
     """One session of the node n2, to whatever end."""
-    identity = rig.authority.issue(Caller("n2", Role.AGENT, CLUSTER), datetime.now(UTC))
+    identity = rig.authority.issue(CertificateSubject("n2", Role.AGENT, CLUSTER), datetime.now(UTC))
     async with connect_aio([manager.address], identity) as channel:
         with suppress(aio.AioRpcError, TimeoutError):
             async with asyncio.timeout(SESSION_SECONDS):
@@ -124,13 +124,13 @@ def test_any_agent_harms_but_its_own_session(tmp_path: Path) -> None:
                     await hold(rig, manager, seed)
                     got_through |= {each for each, status in manager.store.tables.task_status.items() if status.message}
                     assert not planner.done(), planner.result()
-                    for change in changes.so_far():  # As a user's `shoal events` would have them.
-                        if (seen := see(change, manager.store.tables, now_ms())) is not None:
+                    for change in changes.pending_changes():  # As a user's `shoal events` would have them.
+                        if (seen := observe(change, manager.store.tables, now_ms())) is not None:
                             list(events_of(seen, manager.store.tables))
             check_records(manager)
             assert got_through
             await put_task(manager, task("honest", "n1"))
-            outbox = Outbox()
+            outbox = StatusQueue()
             async with rig.agent("n1", [manager.address], outbox=outbox):
                 outbox.put(TaskStatus(task_id="honest", state=TaskState.RUNNING, at_ms=now_ms()))
                 await until(lambda: "honest" in manager.store.tables.task_status)

@@ -11,7 +11,7 @@ from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskState, TaskStatus
 from tests.integration.session.session_rig import (
     ManagerProcess,
-    RecordedWork,
+    RecordedAssignments,
     SessionRig,
     one_manager,
     put_task,
@@ -43,12 +43,12 @@ async def stop_first(manager: ManagerProcess) -> None:
     await put_task(manager, on_network("t1", "n1", "10.0.0.2", TaskState.SHUTDOWN))
 
 
-def is_ready(work: RecordedWork, task_id: str) -> bool:
+def is_ready(work: RecordedAssignments, task_id: str) -> bool:
     return task_id in work.assigned.endpoints and work.assigned.endpoints[task_id].ready
 
 
-def is_drained(work: RecordedWork) -> bool:
-    return "t1" in work.assigned.tasks and work.assigned.tasks["t1"].drained
+def is_drained(work: RecordedAssignments) -> bool:
+    return "t1" in work.assigned.tasks and work.assigned.tasks["t1"].withdrawn
 
 
 def test_the_word_comes_once_every_node_has_applied_the_withdrawal(tmp_path: Path) -> None:

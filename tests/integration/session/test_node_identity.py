@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from manager.control_api.node_warnings import NodeWarnings
-from manager.control_api.nodes import Nodes
+from manager.nodes.node_handler import NodeHandler
+from manager.nodes.node_warnings import NodeWarnings
 from manager.store.changes import put
 from manager.store.kinds import NODE_STATUS
 from shoal.api.v1.control_pb2 import GetNodeRequest, NodeView, RemoveNodeRequest, UpdateNodeRequest
 from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeStatus
 from shoal.errors import AlreadyExists, InvalidInput
 from tests.integration.session.session_rig import FixedHost, ManagerProcess, SessionRig, address_of, one_manager, until
+from tests.unit.manager_api.control_rig import ADMIN
 
 
 class Host(FixedHost):
@@ -33,21 +34,21 @@ class Host(FixedHost):
         self.change(new)
 
 
-def nodes_of(manager: ManagerProcess) -> Nodes:
-    return Nodes(store=manager.store, now_ms=lambda: 0)
+def nodes_of(manager: ManagerProcess) -> NodeHandler:
+    return NodeHandler(store=manager.store, now_ms=lambda: 0)
 
 
 async def update(manager: ManagerProcess, node: str, **identity: str) -> NodeView:
     """As `shoal node update --hostname … --address …` does it."""
-    current = (await nodes_of(manager).get(GetNodeRequest(node=node))).node
+    current = (await nodes_of(manager).get(GetNodeRequest(node=node), ADMIN)).node
     for field, value in identity.items():
         setattr(current.spec.identity, field, value)
     request = UpdateNodeRequest(node=current.meta.id, version=current.meta.version, spec=current.spec)
-    return await nodes_of(manager).update(request)
+    return await nodes_of(manager).update(request, ADMIN)
 
 
 def warnings(manager: ManagerProcess, node_id: str) -> list[str]:
-    return list(NodeWarnings(manager.store.tables).of(node_id))
+    return list(NodeWarnings(manager.store.tables).warnings_for(node_id))
 
 
 def status(manager: ManagerProcess, node_id: str) -> NodeStatus:
@@ -68,7 +69,7 @@ def test_a_host_with_another_address_waits_for_a_user_and_comes_back_by_itself(t
             async with ready(rig, manager, "n1", Host("h1", "192.0.2.5")):
                 pass
             async with rig.agent("n1", [manager.address], host=Host("h1", "192.0.2.9")):
-                await until(lambda: bool(status(manager, "n1").refusal))
+                await until(lambda: bool(status(manager, "n1").session_error))
                 assert warnings(manager, "n1") == [
                     "its address is 192.0.2.9, not 192.0.2.5: if it is right, run "
                     "`shoal node update --address 192.0.2.9 h1`, and it comes back"
@@ -88,7 +89,7 @@ def test_another_hostname_waits_while_the_node_works_on(tmp_path: Path) -> None:
         rig, host = SessionRig(tmp_path), Host("h1")
         async with one_manager(rig, "n1") as manager, ready(rig, manager, "n1", host):
             host.tell(hostname="h2")
-            await until(lambda: status(manager, "n1").HasField("claimed"))
+            await until(lambda: status(manager, "n1").HasField("reported_identity"))
             assert status(manager, "n1").state == NodeStatus.READY
             assert status(manager, "n1").description.hostname == "h1"
             (line,) = warnings(manager, "n1")
@@ -109,7 +110,7 @@ def test_labels_are_accepted_one_by_one_in_words_that_a_shell_takes(tmp_path: Pa
             async with ready(rig, manager, "n1", Host("h1", rack="r1", gone="x")):
                 pass
             async with ready(rig, manager, "n1", Host("h1", rack="$(reboot)")):
-                await until(lambda: status(manager, "n1").HasField("claimed"))
+                await until(lambda: status(manager, "n1").HasField("reported_identity"))
                 assert dict(status(manager, "n1").description.engine_labels) == {"rack": "r1", "gone": "x"}
                 (line,) = warnings(manager, "n1")
                 command = "shoal node update --engine-label-add 'rack=$(reboot)' --engine-label-rm gone h1"
@@ -123,7 +124,7 @@ def test_a_user_who_changes_the_address_under_a_session_ends_it(tmp_path: Path) 
         rig = SessionRig(tmp_path)
         async with one_manager(rig, "n1") as manager, ready(rig, manager, "n1", Host("h1", "192.0.2.5")):
             await update(manager, "n1", address="192.0.2.6")
-            await until(lambda: "not 192.0.2.6" in status(manager, "n1").refusal)
+            await until(lambda: "not 192.0.2.6" in status(manager, "n1").session_error)
 
     asyncio.run(scenario())
 
@@ -136,7 +137,7 @@ def test_two_nodes_that_come_at_once_to_two_managers_do_not_share_a_name(tmp_pat
                 rig.agent("n1", [one.address], host=Host("same", "192.0.2.1")),
                 rig.agent("n2", [two.address], host=Host("SAME", "192.0.2.2")),
             ):
-                await until(lambda: any(status(one, each).refusal for each in ("n1", "n2")))
+                await until(lambda: any(status(one, each).session_error for each in ("n1", "n2")))
                 states = [status(one, each).state for each in ("n1", "n2")]
             assert states.count(NodeStatus.READY) == 1
 
@@ -150,8 +151,8 @@ def test_a_removed_nodes_name_and_address_are_free_again(tmp_path: Path) -> None
             async with ready(rig, manager, "n1", Host("h1", "192.0.2.5")):
                 pass
             async with rig.agent("n2", [manager.address], host=Host("h1", "192.0.2.5")):
-                await until(lambda: "run `shoal node rm n1`" in status(manager, "n2").refusal)
-                await nodes_of(manager).remove(RemoveNodeRequest(node="n1", force=True))
+                await until(lambda: "run `shoal node rm n1`" in status(manager, "n2").session_error)
+                await nodes_of(manager).remove(RemoveNodeRequest(node="n1", force=True), ADMIN)
                 await until(lambda: status(manager, "n2").state == NodeStatus.READY)
             assert {record.meta.id for record in manager.store.tables.names.values()} == {"n2"}
 
@@ -167,7 +168,7 @@ def test_nodes_from_before_keep_their_names_until_they_are_back(tmp_path: Path) 
             await one.store.commit([put(NODE_STATUS, "n1", old)])
             async with rig.manager("m2") as manager:
                 async with rig.agent("n2", [manager.address], host=Host("h1", "192.0.2.6")):
-                    await until(lambda: "is that of node h1" in status(manager, "n2").refusal.replace("n1", "h1"))
+                    await until(lambda: "is that of node h1" in status(manager, "n2").session_error.replace("n1", "h1"))
                 async with ready(rig, manager, "n1", Host("h1", "192.0.2.5")):
                     assert manager.store.tables.names["node/h1"].meta.id == "n1"
 
@@ -205,7 +206,7 @@ def test_an_update_without_an_identity_leaves_it(tmp_path: Path) -> None:
             bare.spec.ClearField("identity")
             bare.spec.labels["disk"] = "ssd"
             view = await nodes_of(manager).update(
-                UpdateNodeRequest(node="n1", version=node.meta.version, spec=bare.spec)
+                UpdateNodeRequest(node="n1", version=node.meta.version, spec=bare.spec), ADMIN
             )
             assert (view.node.spec.identity.hostname, view.node.spec.labels["disk"]) == ("h1", "ssd")
 

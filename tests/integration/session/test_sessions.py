@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.session.outbox import Outbox
-from manager.dispatcher.liveness.monitor import NodeMonitor
+from agent.session.status_queue import StatusQueue
+from manager.dispatcher.liveness.abandoned_nodes import AbandonedNodeMonitor
 from manager.store.changes import delete, put
 from manager.store.kinds import LEADER, MANAGER, NODE, TASK
 from shoal.api.v1.cluster_pb2 import Leader, Manager
@@ -85,7 +85,7 @@ def test_a_burst_of_changes_is_coalesced(rig: SessionRig) -> None:
 def test_a_status_is_acknowledged_only_when_it_is_in_etcd(rig: SessionRig) -> None:
     async def scenario(manager: ManagerProcess) -> None:
         await put_task(manager, task("t1"))
-        outbox = Outbox()
+        outbox = StatusQueue()
         async with rig.agent("n1", [manager.address], outbox=outbox) as work:
             await until(lambda: bool(work.messages))
             rig.etcd.away = True
@@ -103,7 +103,7 @@ def test_a_status_is_acknowledged_only_when_it_is_in_etcd(rig: SessionRig) -> No
 def test_reports_reach_another_manager_when_the_first_is_gone(rig: SessionRig) -> None:
     async def scenario(manager: ManagerProcess) -> None:
         await put_task(manager, task("t1"))
-        outbox = Outbox()
+        outbox = StatusQueue()
         async with (
             rig.manager("m2") as other,
             rig.agent("n1", [other.address, manager.address], outbox=outbox) as work,
@@ -123,7 +123,7 @@ def test_a_node_whose_host_a_manager_comes_to_is_beside_it_also_while_that_is_aw
     async def scenario(manager: ManagerProcess) -> None:
         def beside() -> str:
             status = manager.store.tables.node_status.get("n1")
-            return status.beside_manager if status is not None else ""
+            return status.colocated_manager_id if status is not None else ""
 
         async with rig.agent("n1", [manager.address]) as work:
             await until(lambda: bool(work.messages))
@@ -192,7 +192,7 @@ def test_the_leader_marks_nodes_of_a_manager_that_is_gone(rig: SessionRig) -> No
             await until(lambda: state(manager, "n1") == READY)
         await manager.store.commit([delete(MANAGER, "m2")])
         fence = await manager.store.commit([put(LEADER, "", Leader(manager_id="m1"))])
-        monitor = NodeMonitor(
+        monitor = AbandonedNodeMonitor(
             store=manager.store, manager_id="m1", now_ms=lambda: 1, heartbeat_seconds=HEARTBEAT_SECONDS
         )
         watching = asyncio.create_task(monitor.run(fence))
@@ -224,7 +224,7 @@ def test_only_agents_open_sessions(rig: SessionRig, caplog: pytest.LogCaptureFix
 def test_an_agent_cannot_report_for_another_node(rig: SessionRig) -> None:
     async def scenario(manager: ManagerProcess) -> None:
         await put_task(manager, task("t1"), task("t2", "n2"))
-        outbox = Outbox()
+        outbox = StatusQueue()
         async with rig.agent("n1", [manager.address], outbox=outbox):
             outbox.put(status("t2", TaskState.FAILED))
             outbox.put(status("t1", TaskState.RUNNING))

@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from manager.dispatcher.handshakes import AT_ONCE
+from manager.dispatcher.sessions.session_openings import MAX_OPENINGS
 from manager.store.changes import put
 from manager.store.kinds import MANAGER, NODE_STATUS, ROOT
 from shoal.api.v1.cluster_pb2 import Manager
@@ -16,9 +16,9 @@ from shoal.api.v1.dispatcher_pb2 import AgentMessage, Hello
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherStub
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.errors import Busy
-from shoal.identity.roles import Caller, Role
+from shoal.identity.roles import CertificateSubject, Role
 from shoal.rpc.channel import connect_aio
-from shoal.rpc.errors import to_error
+from shoal.rpc.status_mapping import to_shoal_error
 from tests.integration.session.session_rig import CLUSTER, FixedHost, SessionRig, one_manager, put_task, task, until
 
 NODES = f"{ROOT}{NODE_STATUS.prefix}".encode()
@@ -57,7 +57,7 @@ def test_assignments_do_not_wait_for_the_states_of_nodes(tmp_path: Path) -> None
             await put_task(manager, task("t1"))
             await until(lambda: "t1" in work.assigned.tasks)
             rig.etcd.let_go()
-            await until(lambda: manager.store.tables.node_status["n1"].beside_manager == "m2")
+            await until(lambda: manager.store.tables.node_status["n1"].colocated_manager_id == "m2")
             assert manager.store.tables.node_status["n1"].state == NodeStatus.READY
 
     asyncio.run(scenario())
@@ -65,16 +65,16 @@ def test_assignments_do_not_wait_for_the_states_of_nodes(tmp_path: Path) -> None
 
 def test_of_agents_that_come_at_once_those_beyond_a_bound_are_told_when_to_come_back(tmp_path: Path) -> None:
     rig = SessionRig(tmp_path)
-    names = [f"n{number}" for number in range(AT_ONCE + 1)]
+    names = [f"n{number}" for number in range(MAX_OPENINGS + 1)]
 
     async def scenario() -> None:
         async with one_manager(rig, *names) as manager, AsyncExitStack() as stack:
 
             async def hello(node_id: str) -> object:
-                identity = rig.authority.issue(Caller(node_id, Role.AGENT, CLUSTER), datetime.now(UTC))
+                identity = rig.authority.issue(CertificateSubject(node_id, Role.AGENT, CLUSTER), datetime.now(UTC))
                 channel = await stack.enter_async_context(connect_aio([manager.address], identity))
                 stream = DispatcherStub(channel).Session()
-                await stream.write(AgentMessage(hello=Hello(description=FixedHost(node_id).now())))
+                await stream.write(AgentMessage(hello=Hello(description=FixedHost(node_id).current())))
                 stack.callback(stream.cancel)
                 return await stream.read()
 
@@ -84,7 +84,7 @@ def test_of_agents_that_come_at_once_those_beyond_a_bound_are_told_when_to_come_
             assert len(answered) == 1, "the others wait for etcd"
             with pytest.raises(grpc.RpcError) as refused:
                 answered.pop().result()
-            error = to_error(refused.value)
+            error = to_shoal_error(refused.value)
             assert isinstance(error, Busy) and 0 < error.retry_after_seconds < 1
             rig.etcd.let_go()
             await asyncio.gather(*others)

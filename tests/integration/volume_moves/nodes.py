@@ -9,24 +9,24 @@ from typing import Any
 
 from grpc import aio
 
-from agent.news import News
-from agent.streams.service import AgentStreams
-from agent.volume_moves.service import VolumeData
-from agent.volume_moves.source import VolumeSource
-from agent.volume_moves.target import VolumeTarget
-from agent.volumes.store import VolumeStore
-from agent.worker.seams import Part
-from shoal.api.v1.container_pb2 import ContainerSpec, Mount, VolumeUse
+from agent.streams.agent_streams import AgentStreamsService
+from agent.volume_moves.move_source import MoveSource
+from agent.volume_moves.move_target import MoveTarget
+from agent.volume_moves.volume_data import VolumeDataService
+from agent.volumes.local_volumes import LocalVolumes
+from agent.worker.interfaces import VolumePart
+from shoal.api.v1.container_pb2 import ContainerSpec, Mount, VolumeOptions
 from shoal.api.v1.streams_pb2 import FetchVolumeRequest, OfferVolumeRequest
 from shoal.api.v1.streams_pb2_grpc import AgentStreamsStub, add_AgentStreamsServicer_to_server
 from shoal.api.v1.volume_data_pb2_grpc import add_VolumeDataServicer_to_server
 from shoal.identity.authority import Authority
 from shoal.identity.identity import Identity
-from shoal.identity.roles import Caller, Role, agent_server_name
-from shoal.rpc import limits
+from shoal.identity.roles import CertificateSubject, Role, agent_server_name
+from shoal.notifier import Notifier
+from shoal.rpc import server_limits
 from shoal.rpc.access import AGENT_STREAMS
 from shoal.rpc.channel import connect_aio
-from shoal.rpc.server import listen, make_server
+from shoal.rpc.grpc_server import listen, make_server
 
 CLUSTER = "cluster"
 GRANT = b"g" * 32
@@ -49,40 +49,40 @@ class Node:
     def __init__(self, name: str, directory: Path, authority: Authority) -> None:
         self.name = name
         self.directory = directory
-        self.identity = authority.issue(Caller(name, Role.AGENT, CLUSTER), datetime.now(UTC))
-        self.used: set[Part] = set()
+        self.identity = authority.issue(CertificateSubject(name, Role.AGENT, CLUSTER), datetime.now(UTC))
+        self.used: set[VolumePart] = set()
         self.address = ""
         self.open()
 
     def open(self) -> None:
         """As after a start."""
-        self.store = VolumeStore(self.directory, lambda: 1_000, News())
-        self.source = VolumeSource(self.store)
-        self.target = VolumeTarget(self.store, lambda: self.identity)
+        self.store = LocalVolumes(self.directory, lambda: 1_000, Notifier())
+        self.source = MoveSource(self.store)
+        self.target = MoveTarget(self.store, lambda: self.identity)
 
     def data(self, volume_id: str = "v1", name: str = "data") -> Path:
         """The data of a volume that a task here has."""
-        mount = Mount(type=Mount.VOLUME, source=volume_id, target="/data", volume=VolumeUse(name=name))
+        mount = Mount(type=Mount.VOLUME, source=volume_id, target="/data", volume=VolumeOptions(name=name))
         return self.store.ensure(ContainerSpec(mounts=[mount]), 1)["/data"].data
 
     @asynccontextmanager
     async def serving(self, address: str = "127.0.0.1:0") -> AsyncGenerator[aio.Server]:
         """Its server is up."""
         nothing: Any = None
-        server = make_server(AGENT_STREAMS, limits=limits.AGENT_STREAMS)
-        streams = AgentStreams(
+        server = make_server(AGENT_STREAMS, limits=server_limits.AGENT_STREAMS)
+        streams = AgentStreamsService(
             logs=nothing,
             prober=nothing,
-            meters=nothing,
+            stats=nothing,
             controller=nothing,
-            programs=nothing,
+            exec_runtime=nothing,
             sizes=nothing,
             source=self.source,
             target=self.target,
             now_ns=lambda: 0,
         )
         add_AgentStreamsServicer_to_server(streams, server)
-        add_VolumeDataServicer_to_server(VolumeData(self.source), server)
+        add_VolumeDataServicer_to_server(VolumeDataService(self.source), server)
         port = listen(server, address, lambda: self.identity)
         self.address = f"127.0.0.1:{port}"
         await server.start()
@@ -105,7 +105,7 @@ class Pair:
     def __init__(self, directory: Path) -> None:
         authority = Authority.create(CLUSTER, datetime.now(UTC))
         self.authority = authority
-        self.manager = authority.issue(Caller("manager", Role.MANAGER, CLUSTER), datetime.now(UTC))
+        self.manager = authority.issue(CertificateSubject("manager", Role.MANAGER, CLUSTER), datetime.now(UTC))
         self.h1 = Node("h1", directory / "h1", authority)
         self.h2 = Node("h2", directory / "h2", authority)
 
@@ -124,14 +124,14 @@ class Pair:
         """
         async with self.h1.asked(self.manager) as channel:
             offer = await AgentStreamsStub(channel).OfferVolume(
-                OfferVolumeRequest(volume_id="v1", to_node_id="h2", grant=GRANT)
+                OfferVolumeRequest(volume_id="v1", to_node_id="h2", token=GRANT)
             )
         return FetchVolumeRequest(
             volume_id="v1",
             name="data",
             from_node_id="h1",
             from_address=self.h1.address,
-            grant=GRANT,
+            token=GRANT,
             offer=offer,
             created_at_ms=COPY_MS,
             replace=replace,

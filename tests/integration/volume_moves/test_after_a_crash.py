@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.news import News
-from agent.volumes.store import VolumeStore
+from agent.volumes.local_volumes import LocalVolumes
+from shoal.notifier import Notifier
 from tests.integration.volume_moves.nodes import COPY_MS, Pair, in_loop
 from tests.integration.volume_moves.test_two_agents import SECONDS, digest
 
@@ -50,7 +50,7 @@ async def test_a_copy_that_is_complete_survives_a_crash_of_its_host(tmp_path: Pa
             assert await pair.fetch(await pair.request())
             crash(image, crashed)
     with mounted(crashed, tmp_path / "after"):
-        found = VolumeStore(tmp_path / "after", lambda: 0, News()).find("v1", 0)
+        found = LocalVolumes(tmp_path / "after", lambda: 0, Notifier()).find("v1", 0)
         assert found is not None, "the agent would make an empty volume in its place"
         assert found[1].created_at_ms == COPY_MS
         assert digest(found[0] / "_data") == digest(data)

@@ -9,8 +9,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from agent.volume_moves.digest import tree_digest
-from agent.volume_moves.incoming import Incoming
+from agent.volume_moves.incoming_copy import IncomingCopy
+from agent.volume_moves.tree_digest import tree_digest
 from shoal.api.v1.streams_pb2 import DropVolumeCopyRequest
 from shoal.api.v1.streams_pb2_grpc import AgentStreamsStub
 from shoal.api.v1.volume_data_pb2 import ReadTreeRequest
@@ -93,14 +93,14 @@ async def test_what_is_complete_is_not_sent_again_after_either_node_was_restarte
     data = pair.h1.data()
     for number in range(80):
         (data / f"{number:03}").write_bytes(os.urandom(4 * MIB))
-    copy = Incoming(pair.h2.directory, "v1", 0, COPY_MS)
+    copy = IncomingCopy(pair.h2.directory, "v1", 0, COPY_MS)
     async with asyncio.timeout(SECONDS):
         async with pair.serving():
             assert not await pair.fetch(await pair.request(), stop_after=lambda count: count > 16 * MIB)
             async with pair.h2.asked(pair.manager) as channel:  # waits for the call before to be over
                 other = DropVolumeCopyRequest(volume_id="v1", created_at_ms=1)
                 await AgentStreamsStub(channel).DropVolumeCopy(other)
-        done = copy.done()
+        done = copy.last_entry()
         assert 0 < done < 80
         kept = {path.name: path.stat().st_ino for path in sorted(copy.data.iterdir())[:done]}
         pair.h1.open()

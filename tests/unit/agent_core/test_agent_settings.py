@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from agent.host import memory_bytes
+from agent.host.inspection import memory_bytes
 from agent.main import main
 from agent.settings import AgentSettings
 from shoal.errors import InvalidInput

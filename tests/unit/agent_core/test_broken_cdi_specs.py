@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.cdi import LARGEST, MOST_NAMES, MOST_SPECS, read
+from agent.cdi.cdi_registry import MAX_NAMES, MAX_SPEC_BYTES, MAX_SPECS, read_specs
 from shoal.api.v1.meta_pb2 import GenericResource
 
 GOOD = {"cdiVersion": "0.6.0", "kind": "good.com/gpu", "devices": [{"name": "0"}]}
@@ -52,7 +52,7 @@ TEXTS = {
     "number.json": '{"kind": ' + "9" * 5000 + "}",
     "bytes.json": "\udcff\udcfe",
     "null.json": "null",
-    "large.json": " " * (LARGEST + 1),
+    "large.json": " " * (MAX_SPEC_BYTES + 1),
 }
 
 
@@ -72,7 +72,7 @@ def broken(directory: Path) -> None:
 def test_the_others_count_and_each_that_is_broken_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     broken(tmp_path)
     (tmp_path / "zz.json").write_text(json.dumps(GOOD))
-    assert read([tmp_path]).resources() == [GenericResource(kind="good.com/gpu", names=["0"])]
+    assert read_specs([tmp_path]).resources() == [GenericResource(kind="good.com/gpu", names=["0"])]
     told = [record.getMessage() for record in caplog.records]
     left_out = sorted(path.name for path in tmp_path.iterdir() if path.name != "zz.json")
     assert sorted(message.split(" is left out: ")[0].rpartition("/")[2] for message in told) == left_out
@@ -84,14 +84,14 @@ def test_a_directory_that_cannot_be_read_is_told_of(tmp_path: Path, caplog: pyte
     (tmp_path / "file").touch()
     (tmp_path / "good").mkdir()
     (tmp_path / "good/a.json").write_text(json.dumps(GOOD))
-    assert len(read([tmp_path / "file", tmp_path / "good"]).resources()) == 1
+    assert len(read_specs([tmp_path / "file", tmp_path / "good"]).resources()) == 1
     assert "cannot be read" in caplog.text
 
 
 def test_there_is_an_end_to_files_and_to_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for number in range(MOST_SPECS + 1):
+    for number in range(MAX_SPECS + 1):
         devices = [{"name": f"d{each}"} for each in range(150)]
         (tmp_path / f"{number:03}.json").write_text(json.dumps({"kind": f"k{number:03}.com/gpu", "devices": devices}))
-    resources = read([tmp_path]).resources()
-    assert sum(len(each.names) for each in resources) == MOST_NAMES
-    assert f"the first {MOST_SPECS} count" in caplog.text
+    resources = read_specs([tmp_path]).resources()
+    assert sum(len(each.names) for each in resources) == MAX_NAMES
+    assert f"the first {MAX_SPECS} count" in caplog.text

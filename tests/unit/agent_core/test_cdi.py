@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from agent.cdi import read
-from agent.cdi_document import Edits, parse
-from agent.resources import parse_resource
-from agent.runtime.cdi_edits import device_nodes, put_edits
-from agent.worker.granted import cdi_devices
+from agent.cdi.cdi_registry import read_specs
+from agent.cdi.spec_document import Edits, parse
+from agent.options.declared_resources import parse_resource
+from agent.runtime.spec.cdi_edits import apply_edits, device_nodes
+from agent.worker.startup.allocated_resources import cdi_devices
 from shoal.api.v1.meta_pb2 import GenericResource
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import InvalidInput
@@ -40,7 +40,7 @@ def test_what_the_specs_name_are_generic_resources_but_for_the_device_that_stand
     (tmp_path / "gpus.yaml").write_text(YAML)
     (tmp_path / "other.json").write_text(spec("example.com/net", "a"))
     (tmp_path / "README").write_text("no spec")
-    assert read([tmp_path, tmp_path / "absent"]).resources() == [
+    assert read_specs([tmp_path, tmp_path / "absent"]).resources() == [
         GenericResource(kind="example.com/gpu", names=["0", "1"]),
         GenericResource(kind="example.com/net", names=["a"]),
     ]
@@ -48,12 +48,12 @@ def test_what_the_specs_name_are_generic_resources_but_for_the_device_that_stand
 
 def test_a_container_gets_what_its_devices_have_in_common_once(tmp_path: Path) -> None:
     (tmp_path / "gpus.yaml").write_text(YAML)
-    edits = read([tmp_path]).edits([("example.com/gpu", "0"), ("example.com/gpu", "1")])
+    edits = read_specs([tmp_path]).edits([("example.com/gpu", "0"), ("example.com/gpu", "1")])
     assert edits.env == ("COMMON=1", "ONE=1")
     [node] = device_nodes(edits)
     assert (node.path, node.kind, node.major, node.minor, node.access) == ("/dev/gpu0", "c", 1, 3, "rwm")
     with pytest.raises(InvalidInput, match="names the device example"):
-        read([tmp_path]).edits([("example.com/gpu", "2")])
+        read_specs([tmp_path]).edits([("example.com/gpu", "2")])
 
 
 def test_a_later_directory_wins_and_two_claims_in_one_are_none(tmp_path: Path) -> None:
@@ -62,11 +62,11 @@ def test_a_later_directory_wins_and_two_claims_in_one_are_none(tmp_path: Path) -
         directory.mkdir()
     (static / "a.json").write_text(spec("example.com/gpu", "0", "1", env=["FROM=static"]))
     (dynamic / "a.json").write_text(spec("example.com/gpu", "0", env=["FROM=dynamic"]))
-    found = read([static, dynamic])
+    found = read_specs([static, dynamic])
     assert found.edits([("example.com/gpu", "0")]).env == ("FROM=dynamic",)
     assert found.edits([("example.com/gpu", "1")]).env == ("FROM=static",)
     (dynamic / "b.json").write_text(spec("example.com/gpu", "0"))
-    assert read([static, dynamic]).resources() == [GenericResource(kind="example.com/gpu", names=["1"])]
+    assert read_specs([static, dynamic]).resources() == [GenericResource(kind="example.com/gpu", names=["1"])]
 
 
 def test_a_spec_that_cannot_be_understood_is_left_out_and_told_of(
@@ -75,7 +75,7 @@ def test_a_spec_that_cannot_be_understood_is_left_out_and_told_of(
     (tmp_path / "good.json").write_text(spec("example.com/gpu", "0"))
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "odd.yaml").write_text("kind: gpu")
-    assert len(read([tmp_path]).resources()) == 1
+    assert len(read_specs([tmp_path]).resources()) == 1
     assert "bad.json is left out" in caplog.text and "odd.yaml is left out" in caplog.text
 
 
@@ -109,7 +109,7 @@ def test_edits_are_put_into_the_oci_spec() -> None:
         {"hostPath": "/a", "containerPath": "/b", "options": ["ro", "bind"]},
         {"hostPath": "/c", "containerPath": "/d"},
     )
-    put_edits(section, Edits(env=("B=2",), mounts=mounts, hooks=(hook,), groups=(0, 5, 44)))
+    apply_edits(section, Edits(env=("B=2",), mounts=mounts, hooks=(hook,), groups=(0, 5, 44)))
     assert section["process"] == {"env": ["A=1", "B=2"], "user": {"additionalGids": [5, 44]}}
     assert section["mounts"] == [
         {"destination": "/b", "type": "bind", "source": "/a", "options": ["ro", "bind"]},
@@ -130,4 +130,4 @@ def test_what_a_task_was_given_of_them() -> None:
         GenericResource(kind="gpu", names=["nvidia.com/gpu=0", "GPU-1", "/dev/null"]),
         GenericResource(kind="seat", count=2),
     ]
-    assert cdi_devices(Task(generic=given)) == [("nvidia.com/gpu", "1"), ("nvidia.com/gpu", "0")]
+    assert cdi_devices(Task(generic_resources=given)) == [("nvidia.com/gpu", "1"), ("nvidia.com/gpu", "0")]

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.session.managers import ManagerList
+from agent.session.manager_list import ManagerList
 from shoal.api.v1.cluster_pb2 import ManagerAddress
 from shoal.errors import Unavailable
-from shoal.rendezvous import ranked
+from shoal.rendezvous import ranked_servers
 
 THREE = ("m1", "m2", "m3")
 
@@ -32,11 +32,11 @@ def test_one_that_fails_is_tried_after_the_others(tmp_path: Path) -> None:
     for address in order:
         assert managers.first() == address
         whole.append(managers.all_failed)
-        managers.failed(address)
+        managers.mark_failed(address)
     assert [*whole, managers.all_failed] == [False, False, False, True]
     assert managers.addresses == order
-    managers.failed(order[0])
-    managers.answered()
+    managers.mark_failed(order[0])
+    managers.mark_reachable()
     assert not managers.all_failed
     assert managers.addresses == order
 
@@ -44,18 +44,18 @@ def test_one_that_fails_is_tried_after_the_others(tmp_path: Path) -> None:
 def test_what_was_told_lasts_and_what_was_removed_goes(tmp_path: Path) -> None:
     path = tmp_path / "managers.json"
     managers = made(path, "m1", join_address="m1:7442")
-    managers.learn(addresses(*THREE))
-    managers.learn([])
+    managers.update(addresses(*THREE))
+    managers.update([])
     again = ManagerList(path, node_id="n1")
     assert set(again.addresses) == {"m1:7440", "m2:7440", "m3:7440"}
     assert again.join_address == "m1:7442"
-    again.learn(addresses("m2", "m3"))
+    again.update(addresses("m2", "m3"))
     assert set(ManagerList(path, node_id="n1").addresses) == {"m2:7440", "m3:7440"}
 
 
 def test_an_address_that_changed_is_the_new_one(tmp_path: Path) -> None:
     managers = made(tmp_path / "managers.json", "m1")
-    managers.learn([ManagerAddress(id="m1", api_address="elsewhere:7440")])
+    managers.update([ManagerAddress(id="m1", api_address="elsewhere:7440")])
     assert managers.addresses == ("elsewhere:7440",)
 
 
@@ -71,7 +71,7 @@ def test_one_that_is_preferred_comes_first_until_it_fails(tmp_path: Path) -> Non
     last = managers.addresses[-1]
     managers.prefer(last.removesuffix(":7440"))
     assert managers.first() == last
-    managers.failed(last)
+    managers.mark_failed(last)
     assert managers.addresses[-1] == last
 
 
@@ -83,14 +83,14 @@ def test_a_damaged_file_is_passed_over(tmp_path: Path, damage: bytes) -> None:
     with pytest.raises(Unavailable, match="no manager is known"):
         managers.first()
     assert managers.all_failed
-    managers.learn(addresses("m1"))
+    managers.update(addresses("m1"))
     assert json.loads(path.read_bytes())["managers"] == [{"id": "m1", "api_address": "m1:7440"}]
 
 
 def test_nodes_of_a_lost_manager_spread_over_the_others_and_nobody_else_moves() -> None:
     nodes = [f"n{number}" for number in range(3000)]
-    before = {node: ranked(node, THREE)[0] for node in nodes}
-    after = {node: ranked(node, THREE[1:])[0] for node in nodes}
+    before = {node: ranked_servers(node, THREE)[0] for node in nodes}
+    after = {node: ranked_servers(node, THREE[1:])[0] for node in nodes}
     assert all(after[node] == before[node] for node in nodes if before[node] != "m1")
     lost = Counter(after[node] for node in nodes if before[node] == "m1")
     assert min(lost.values()) > 400
@@ -101,4 +101,4 @@ def test_nodes_of_a_lost_manager_spread_over_the_others_and_nobody_else_moves() 
 def test_the_order_depends_on_the_ids_alone(ids: Iterable[str], random: object) -> None:
     listed = list(ids)
     shuffled = sorted(listed, key=lambda _: random.random())  # type: ignore[attr-defined]  # a Random
-    assert ranked("n", listed) == ranked("n", shuffled)
+    assert ranked_servers("n", listed) == ranked_servers("n", shuffled)

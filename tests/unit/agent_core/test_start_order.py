@@ -29,10 +29,10 @@ def test_the_first_of_many_starts_before_the_last_is_attached(tmp_path: Path) ->
         now = asyncio.get_running_loop().time
         async with machine.agent() as worker:
             begin = now()
-            worker.take(assign(*(task(f"t{number}") for number in range(40))))
+            worker.receive(assign(*(task(f"t{number}") for number in range(40))))
             await machine.until("t0", TaskState.RUNNING)
             assert now() - begin < ATTACH_SECONDS * 2
             await machine.until("t39", TaskState.RUNNING)
-            assert machine.runtime.in_sight == 40
+            assert machine.runtime.expected_starts == 40
 
     run_virtual(run())

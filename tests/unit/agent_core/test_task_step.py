@@ -5,72 +5,72 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.worker.task_step import Action, Container, Facts, Goal, goal_of, next_action
+from agent.worker.task_step import Container, Goal, TaskAction, TaskFacts, goal_of, next_action
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.task_states import is_terminal
 
 S = TaskState
-A = Action
+A = TaskAction
 C = Container
 
 
 def test_the_way_of_a_task_that_runs_and_ends() -> None:
     rows = [
-        (Facts(Goal.RUN, 0, C.ABSENT), A.ACCEPT),
-        (Facts(Goal.RUN, S.ACCEPTED, C.ABSENT), A.PREPARE),
-        (Facts(Goal.RUN, S.PREPARING, C.ABSENT, prepared=True), A.START),
-        (Facts(Goal.RUN, S.STARTING, C.RUNNING), A.REPORT_RUNNING),
-        (Facts(Goal.RUN, S.RUNNING, C.RUNNING), A.WAIT),
-        (Facts(Goal.RUN, S.RUNNING, C.EXITED), A.REPORT_EXIT),
-        (Facts(Goal.RUN, S.FAILED, C.EXITED), A.RELEASE),
-        (Facts(Goal.RUN, S.FAILED, C.ABSENT, released=True), A.WAIT),
-        (Facts(Goal.GONE, S.FAILED, C.ABSENT, released=True), A.FORGET),
+        (TaskFacts(Goal.RUN, 0, C.ABSENT), A.ACCEPT),
+        (TaskFacts(Goal.RUN, S.ACCEPTED, C.ABSENT), A.PREPARE),
+        (TaskFacts(Goal.RUN, S.PREPARING, C.ABSENT, prepared=True), A.START),
+        (TaskFacts(Goal.RUN, S.STARTING, C.RUNNING), A.REPORT_RUNNING),
+        (TaskFacts(Goal.RUN, S.RUNNING, C.RUNNING), A.WAIT),
+        (TaskFacts(Goal.RUN, S.RUNNING, C.EXITED), A.REPORT_EXIT),
+        (TaskFacts(Goal.RUN, S.FAILED, C.EXITED), A.RELEASE),
+        (TaskFacts(Goal.RUN, S.FAILED, C.ABSENT, released=True), A.WAIT),
+        (TaskFacts(Goal.REMOVED, S.FAILED, C.ABSENT, released=True), A.FORGET),
     ]
     assert [next_action(facts) for facts, _ in rows] == [action for _, action in rows]
 
 
 def test_the_way_of_a_task_that_is_stopped() -> None:
-    for goal in (Goal.STOP, Goal.GONE):
+    for goal in (Goal.STOP, Goal.REMOVED):
         rows = [
-            (Facts(goal, S.RUNNING, C.RUNNING), A.SIGNAL),
-            (Facts(goal, S.RUNNING, C.RUNNING, signalled=True), A.WAIT),
-            (Facts(goal, S.RUNNING, C.RUNNING, signalled=True, overdue=True), A.KILL),
-            (Facts(goal, S.RUNNING, C.EXITED, signalled=True), A.REPORT_EXIT),
-            (Facts(goal, S.ACCEPTED, C.ABSENT), A.REPORT_STOPPED),
-            (Facts(goal, 0, C.ABSENT), A.REPORT_STOPPED),
+            (TaskFacts(goal, S.RUNNING, C.RUNNING), A.SIGNAL),
+            (TaskFacts(goal, S.RUNNING, C.RUNNING, signalled=True), A.WAIT),
+            (TaskFacts(goal, S.RUNNING, C.RUNNING, signalled=True, grace_expired=True), A.KILL),
+            (TaskFacts(goal, S.RUNNING, C.EXITED, signalled=True), A.REPORT_EXIT),
+            (TaskFacts(goal, S.ACCEPTED, C.ABSENT), A.REPORT_STOPPED),
+            (TaskFacts(goal, 0, C.ABSENT), A.REPORT_STOPPED),
         ]
         assert [next_action(facts) for facts, _ in rows] == [action for _, action in rows]
 
 
 def test_a_task_that_clients_may_still_be_led_to_is_drained_before_its_signal() -> None:
     rows = [
-        (Facts(Goal.STOP, S.RUNNING, C.RUNNING, led_to=True), A.DRAIN),
-        (Facts(Goal.STOP, S.RUNNING, C.EXITED, led_to=True), A.REPORT_EXIT),
-        (Facts(Goal.STOP, S.RUNNING, C.RUNNING, led_to=True, signalled=True), A.WAIT),
+        (TaskFacts(Goal.STOP, S.RUNNING, C.RUNNING, needs_drain=True), A.DRAIN),
+        (TaskFacts(Goal.STOP, S.RUNNING, C.EXITED, needs_drain=True), A.REPORT_EXIT),
+        (TaskFacts(Goal.STOP, S.RUNNING, C.RUNNING, needs_drain=True, signalled=True), A.WAIT),
     ]
     assert [next_action(facts) for facts, _ in rows] == [action for _, action in rows]
 
 
 def test_the_way_of_a_task_that_is_unhealthy() -> None:
     rows = [
-        (Facts(Goal.RUN, S.STARTING, C.RUNNING, unchecked=True), A.REPORT_RUNNING),
-        (Facts(Goal.RUN, S.RUNNING, C.RUNNING, unchecked=True), A.CHECK),
-        (Facts(Goal.STOP, S.RUNNING, C.RUNNING, unchecked=True), A.SIGNAL),
-        (Facts(Goal.RUN, S.RUNNING, C.RUNNING, unhealthy=True), A.SIGNAL),
-        (Facts(Goal.RUN, S.RUNNING, C.RUNNING, unhealthy=True, signalled=True), A.WAIT),
-        (Facts(Goal.RUN, S.RUNNING, C.RUNNING, unhealthy=True, signalled=True, overdue=True), A.KILL),
-        (Facts(Goal.RUN, S.RUNNING, C.EXITED, unhealthy=True, signalled=True), A.REPORT_EXIT),
+        (TaskFacts(Goal.RUN, S.STARTING, C.RUNNING, monitoring_due=True), A.REPORT_RUNNING),
+        (TaskFacts(Goal.RUN, S.RUNNING, C.RUNNING, monitoring_due=True), A.MONITOR),
+        (TaskFacts(Goal.STOP, S.RUNNING, C.RUNNING, monitoring_due=True), A.SIGNAL),
+        (TaskFacts(Goal.RUN, S.RUNNING, C.RUNNING, unhealthy=True), A.SIGNAL),
+        (TaskFacts(Goal.RUN, S.RUNNING, C.RUNNING, unhealthy=True, signalled=True), A.WAIT),
+        (TaskFacts(Goal.RUN, S.RUNNING, C.RUNNING, unhealthy=True, signalled=True, grace_expired=True), A.KILL),
+        (TaskFacts(Goal.RUN, S.RUNNING, C.EXITED, unhealthy=True, signalled=True), A.REPORT_EXIT),
     ]
     assert [next_action(facts) for facts, _ in rows] == [action for _, action in rows]
 
 
 def test_a_container_that_vanished_is_told_as_lost_but_a_start_that_crashed_is_repeated() -> None:
-    assert next_action(Facts(Goal.RUN, S.RUNNING, C.ABSENT)) is A.REPORT_LOST
-    assert next_action(Facts(Goal.RUN, S.STARTING, C.ABSENT)) is A.PREPARE
+    assert next_action(TaskFacts(Goal.RUN, S.RUNNING, C.ABSENT)) is A.REPORT_LOST
+    assert next_action(TaskFacts(Goal.RUN, S.STARTING, C.ABSENT)) is A.PREPARE
 
 
 def test_goals() -> None:
-    assert goal_of(None) is Goal.GONE
+    assert goal_of(None) is Goal.REMOVED
     assert goal_of(Task(state=S.ASSIGNED, desired_state=S.RUNNING)) is Goal.RUN
     assert goal_of(Task(state=S.ASSIGNED, desired_state=S.SHUTDOWN)) is Goal.STOP
     assert goal_of(Task(state=S.ASSIGNED, desired_state=S.REMOVE)) is Goal.STOP
@@ -92,8 +92,10 @@ class Host:
     runs: int = 0
     forgotten: bool = False
 
-    def facts(self) -> Facts:
-        return Facts(self.goal, self.state, self.container, self.prepared, self.signalled, self.overdue, self.released)
+    def facts(self) -> TaskFacts:
+        return TaskFacts(
+            self.goal, self.state, self.container, self.prepared, self.signalled, self.overdue, self.released
+        )
 
     def report(self, state: int) -> None:
         if state >= self.state:
@@ -101,7 +103,7 @@ class Host:
         if self.state in (S.ACCEPTED, S.RUNNING) or is_terminal(self.state):
             self.journal = self.state
 
-    def act(self, action: Action) -> None:
+    def act(self, action: TaskAction) -> None:
         match action:
             case A.ACCEPT:
                 self.report(S.ACCEPTED)
@@ -160,18 +162,18 @@ def test_any_crash_is_repaired_and_nothing_goes_backward(events: list[str]) -> N
         elif event == "stop" and host.goal is Goal.RUN:
             host.goal = Goal.STOP
         elif event == "gone":
-            host.goal = Goal.GONE
+            host.goal = Goal.REMOVED
         assert host.journal >= before
         assert not (is_terminal(before) and host.journal != before)
-    host.goal = Goal.GONE
+    host.goal = Goal.REMOVED
     for _ in range(10):
         if not host.forgotten:
             host.act(next_action(host.facts()))
     assert host.forgotten and host.container is C.ABSENT
 
 
-@given(st.builds(Facts, st.sampled_from(Goal), st.sampled_from([0, *S.values()]), st.sampled_from(Container)))
-def test_an_ended_task_never_starts_and_an_unwanted_one_never_does(facts: Facts) -> None:
+@given(st.builds(TaskFacts, st.sampled_from(Goal), st.sampled_from([0, *S.values()]), st.sampled_from(Container)))
+def test_an_ended_task_never_starts_and_an_unwanted_one_never_does(facts: TaskFacts) -> None:
     action = next_action(facts)
     if is_terminal(facts.state) or facts.goal is not Goal.RUN:
         assert action not in (A.PREPARE, A.START, A.REPORT_RUNNING)

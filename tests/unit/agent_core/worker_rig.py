@@ -5,19 +5,19 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from agent.files.contents import FileContents
-from agent.health.probes import Prober
+from agent.files.file_contents import FileContents
+from agent.health.probes import HealthProber
 from agent.journal.journal import Journal
-from agent.worker.seams import Exit
+from agent.worker.interfaces import Exit
 from agent.worker.worker import Worker
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import Endpoint, ServiceRevision, ServiceSpec, TaskTemplate
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskPort, TaskState, TaskStatus
-from shoal.templates import Node
-from tests.fakes.containers_to_probe import ContainersToProbe
-from tests.fakes.driver_mounts import host_volumes
+from shoal.spec_templates import NodeValues
+from tests.fakes.container_access import ContainersToProbe
+from tests.fakes.csi_mounter import host_volumes
 from tests.fakes.networks import FakeNetworks
 from tests.fakes.pulled_images import PulledImages
 from tests.fakes.runtime import Behaviour, FakeRuntime
@@ -45,7 +45,7 @@ class Machine:
         self.of_disk: list[str] = []
         self.of_images_disk: list[str] = []
         self.of_containers_disk: list[str] = []
-        self.lacks_room = False
+        self.lacks_space = False
 
     def now_ms(self) -> int:
         return int(asyncio.get_running_loop().time() * 1000)
@@ -86,8 +86,8 @@ class Machine:
         """The agent's process; it ends as by SIGTERM."""
         contents = FileContents()
         worker = self.worker = Worker(
-            node=Node("n", "host-n"),
-            prober=Prober(containers=self.probed),
+            node=NodeValues("n", "host-n"),
+            prober=HealthProber(containers=self.probed),
             runtime=self.runtime,
             images=self.images,
             networks=self.networks,
@@ -97,10 +97,10 @@ class Machine:
             report=self.reports.append,
             now_ms=self.now_ms,
             host_resolv_conf=self.resolv_conf,
-            tell_disk=self.of_disk.append,
-            tell_images_disk=self.of_images_disk.append,
-            tell_containers_disk=self.of_containers_disk.append,
-            lacks_room=lambda: self.lacks_room,
+            set_journal_problem=self.of_disk.append,
+            set_images_problem=self.of_images_disk.append,
+            set_containers_problem=self.of_containers_disk.append,
+            lacks_space=lambda: self.lacks_space,
         )
         await worker.recover()
         running = asyncio.create_task(worker.run())
@@ -128,7 +128,7 @@ def task(
     record = Task(id=task_id, service_id=service, revision=1, slot=1, node_id="n", addresses=places)
     record.ports.extend(TaskPort(protocol=1, target=80, published=port) for port in ports)
     record.state, record.desired_state = TaskState.ASSIGNED, desired
-    record.drained = drained and desired > TaskState.RUNNING
+    record.withdrawn = drained and desired > TaskState.RUNNING
     return record
 
 

@@ -4,16 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manager.autoscaler.autoscaler import Autoscaler
-from manager.autoscaler.decide import Load, decide
-from manager.control_api.seams import AgentAddress
-from manager.control_api.usage import rates
-from manager.planner.effective import replicas_of
+from manager.agents.usage_reader import rates
+from manager.controllers.autoscaler.autoscaler import Autoscaler
+from manager.controllers.autoscaler.replica_decision import Load, decide_replicas
+from manager.interfaces import AgentAddress
+from manager.planner.spec.effective_spec import replicas_of
 from shoal.api.v1.control_pb2 import CreateServiceRequest, GetServiceRequest, UpdateServiceRequest
 from shoal.api.v1.service_pb2 import Autoscale, AutoscaleStatus
 from shoal.api.v1.streams_pb2 import ReadUsageRequest, ReadUsageResponse, TaskUsage
 from shoal.errors import InvalidInput, Unavailable
-from tests.unit.control_api.control_rig import Api, spec_of, with_api
+from tests.unit.manager_api.control_rig import ADMIN, Api, spec_of, with_api
 
 SCALE = Autoscale(min_replicas=2, max_replicas=10, cpu_percent=50)
 LONG_AGO = AutoscaleStatus(replicas=4, changed_at_ms=0)
@@ -21,7 +21,7 @@ NOW = 10_000_000
 
 
 def load(replicas: int, *shares: float, ready: int | None = None) -> Load:
-    return Load(replicas=replicas, ready=replicas if ready is None else ready, shares={"CPU": shares})
+    return Load(replicas=replicas, ready=replicas if ready is None else ready, utilization={"CPU": shares})
 
 
 @pytest.mark.parametrize(
@@ -43,20 +43,23 @@ def load(replicas: int, *shares: float, ready: int | None = None) -> Load:
     ],
 )
 def test_the_number_that_brings_the_use_to_its_target(measured: Load, replicas: int) -> None:
-    assert decide(SCALE, LONG_AGO, measured, now_ms=NOW)[0] == replicas
+    assert decide_replicas(SCALE, LONG_AGO, measured, now_ms=NOW)[0] == replicas
 
 
 def test_it_rests_between_steps() -> None:
     just_now = AutoscaleStatus(replicas=4, changed_at_ms=NOW - 31_000)
-    assert decide(SCALE, just_now, load(4, *[0.8] * 4), now_ms=NOW)[0] == 7
-    assert decide(SCALE, just_now, load(4, *[0.2] * 4), now_ms=NOW)[0] == 4
-    assert decide(SCALE, just_now, load(4, *[0.2] * 4), now_ms=NOW + 300_000) == (2, "CPU 20% of 50%: 4 to 2 replicas")
+    assert decide_replicas(SCALE, just_now, load(4, *[0.8] * 4), now_ms=NOW)[0] == 7
+    assert decide_replicas(SCALE, just_now, load(4, *[0.2] * 4), now_ms=NOW)[0] == 4
+    assert decide_replicas(SCALE, just_now, load(4, *[0.2] * 4), now_ms=NOW + 300_000) == (
+        2,
+        "CPU 20% of 50%: 4 to 2 replicas",
+    )
 
 
 def test_the_greatest_target_decides() -> None:
     both = Autoscale(min_replicas=1, max_replicas=10, cpu_percent=50, memory_percent=50)
-    measured = Load(replicas=4, ready=4, shares={"CPU": [0.1] * 4, "memory": [0.75] * 4})
-    assert decide(both, LONG_AGO, measured, now_ms=NOW) == (6, "memory 75% of 50%: 4 to 6 replicas")
+    measured = Load(replicas=4, ready=4, utilization={"CPU": [0.1] * 4, "memory": [0.75] * 4})
+    assert decide_replicas(both, LONG_AGO, measured, now_ms=NOW) == (6, "memory 75% of 50%: 4 to 6 replicas")
 
 
 @given(
@@ -69,12 +72,12 @@ def test_always_within_bounds_and_at_rest_once_there(
     replicas: int, shares: list[float], bounds: tuple[int, int], percent: int
 ) -> None:
     scale = Autoscale(min_replicas=bounds[0], max_replicas=bounds[0] + bounds[1], cpu_percent=percent)
-    found, _ = decide(scale, LONG_AGO, load(replicas, *shares[:replicas]), now_ms=NOW)
+    found, _ = decide_replicas(scale, LONG_AGO, load(replicas, *shares[:replicas]), now_ms=NOW)
     assert scale.min_replicas <= found <= scale.max_replicas
     # The same work spread over that number asks for no other one at once in the opposite direction.
     if shares[:replicas] and len(shares) >= replicas and found > replicas >= scale.min_replicas:
         mean = sum(shares[:replicas]) / found
-        again, _ = decide(scale, LONG_AGO, load(found, *[mean] * found), now_ms=NOW)
+        again, _ = decide_replicas(scale, LONG_AGO, load(found, *[mean] * found), now_ms=NOW)
         assert again >= min(found, replicas)
 
 
@@ -115,7 +118,7 @@ def test_a_busy_service_grows_and_what_is_left_of_a_removed_one_goes() -> None:
         spec = spec_of(replicas=2)
         spec.task.limits.nano_cpus = 10**9
         spec.autoscale.CopyFrom(SCALE)
-        service = (await api.services.create(CreateServiceRequest(spec=spec))).service
+        service = (await api.services.create(CreateServiceRequest(spec=spec), ADMIN)).service
         for number in range(2):
             await api.put_task(f"t{number}", service.meta.id)
         agents = Agents(share=0.9)
@@ -123,9 +126,9 @@ def test_a_busy_service_grows_and_what_is_left_of_a_removed_one_goes() -> None:
         await scaler.step(None)
         assert replicas_of(api.store.tables, service) == 2
         await scaler.step(None)
-        view = await api.services.get(GetServiceRequest(service="web"))
+        view = await api.services.get(GetServiceRequest(service="web"), ADMIN)
         assert view.desired == 4
-        assert view.autoscale.message == "CPU 90% of 50%: 2 to 4 replicas"
+        assert view.autoscale_status.message == "CPU 90% of 50%: 2 to 4 replicas"
         assert view.service.revision == 1  # the spec is the user's
 
         agents.away = True
@@ -135,7 +138,7 @@ def test_a_busy_service_grows_and_what_is_left_of_a_removed_one_goes() -> None:
         changed = spec_of(replicas=2)
         changed.task.limits.nano_cpus = 10**9
         request = UpdateServiceRequest(service="web", version=service.meta.version, spec=changed)
-        await api.services.update(request)
+        await api.services.update(request, ADMIN)
         await scaler.step(None)
         assert not api.store.tables.autoscales
 
@@ -147,7 +150,7 @@ def test_what_autoscaling_needs_is_told() -> None:
         spec = spec_of()
         spec.autoscale.CopyFrom(Autoscale(min_replicas=0, max_replicas=0, cpu_percent=70))
         with pytest.raises(InvalidInput) as caught:
-            await api.services.create(CreateServiceRequest(spec=spec))
+            await api.services.create(CreateServiceRequest(spec=spec), ADMIN)
         assert {fault.path for fault in caught.value.faults} == {"autoscale.min_replicas", "autoscale.cpu_percent"}
 
     with_api(scenario)

@@ -18,7 +18,7 @@ from typing import Any
 
 import grpc
 
-from cli.contexts.contexts import Contexts
+from cli.contexts.context_store import ContextStore
 from shoal.api.v1.control_pb2 import (
     ListServicesRequest,
     ListServicesResponse,
@@ -32,12 +32,12 @@ from shoal.api.v1.control_pb2 import (
 )
 from shoal.api.v1.control_pb2_grpc import ControlServicer, add_ControlServicer_to_server
 from shoal.api.v1.service_pb2 import Service, ServiceSpec
-from shoal.api.v1.streams_pb2 import ExecEnd, ExecInput, ExecOutput, ExecStart, ExecStarted, LogBatch, LogRun
+from shoal.api.v1.streams_pb2 import ExecEnd, ExecInput, ExecOutput, ExecStart, ExecStarted, LogBatch, LogChunk
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.errors import ShoalError
 from shoal.identity.authority import Authority
-from shoal.identity.roles import Caller, Role
-from shoal.rpc.errors import code_of, details_of, trailer_of
+from shoal.identity.roles import CertificateSubject, Role
+from shoal.rpc.status_mapping import code_of, details_of, trailer_of
 
 Program = Callable[[Iterator[ExecInput]], Iterator[ExecOutput]]
 """Takes what comes after the start, and answers. What it raises of `ShoalError` is the answer too."""
@@ -66,16 +66,16 @@ def echo(messages: Iterator[ExecInput]) -> Iterator[ExecOutput]:
     yield out(b"ready\n")
     for message in messages:
         match message.WhichOneof("kind"):
-            case "input" if message.input == b"q":
+            case "stdin" if message.stdin == b"q":
                 yield end(41)
                 return
-            case "input":
-                yield out(b"<" + message.input + b">\n")
+            case "stdin":
+                yield out(b"<" + message.stdin + b">\n")
             case "signal":
                 yield out(message.signal.encode() + b"\n")
             case "resize":
                 yield out(f"{message.resize.columns}x{message.resize.rows}\n".encode())
-            case "input_end":
+            case "close_stdin":
                 yield end(40)
                 return
 
@@ -113,7 +113,7 @@ class Manager(ControlServicer):
         context.add_callback(gone.set)
         self.asked.set()
         yield LogsResponse(source=LogSource(task_id="t1", task_name="web.1.t1", node_hostname="h1"))
-        batch = LogBatch(runs=[LogRun(task_id="t1", lines=self.lines)])
+        batch = LogBatch(chunks=[LogChunk(task_id="t1", lines=self.lines)])
         while self.lines and not gone.is_set():
             yield LogsResponse(batch=batch)
         gone.wait()
@@ -138,7 +138,7 @@ for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGWINCH):
     signal.signal(number, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 {before}
-from cli.start import program
+from cli.entry_point import program
 program()
 """
 """Whoever runs the tests may have ignored signals, which processes inherit."""
@@ -217,14 +217,16 @@ def rig_in(directory: Path) -> Generator[Rig]:
     """The rig; `directory` gets the context."""
     now = datetime.now(UTC)
     authority = Authority.create("c", now)
-    shown = authority.issue(Caller("m1", Role.MANAGER, "c"), now)
+    shown = authority.issue(CertificateSubject("m1", Role.MANAGER, "c"), now)
     manager = Manager()  # type: ignore[abstract]  # only some of its methods
     with ThreadPoolExecutor(4) as threads:
         server = grpc.server(threads)
         add_ControlServicer_to_server(manager, server)
         credentials = grpc.ssl_server_credentials([(shown.key, shown.certificate)], shown.ca, require_client_auth=True)
         address = f"127.0.0.1:{server.add_secure_port('127.0.0.1:0', credentials)}"
-        Contexts(directory).create("here", authority.issue(Caller("me", Role.ADMIN, "c"), now), [address])
+        ContextStore(directory).create(
+            "here", authority.issue(CertificateSubject("me", Role.ADMIN, "c"), now), [address]
+        )
         server.start()
         hidden = ("SHOAL_CONTEXT", "NO_COLOR")
         environment = {name: value for name, value in os.environ.items() if name not in hidden}

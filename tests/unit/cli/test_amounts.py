@@ -2,8 +2,8 @@
 
 import pytest
 
-from manager.control_api.text_rules import check_duration, check_range
-from shoal.amounts import cpus, duration, exact_size
+from manager.validation.text_rules import check_duration, check_range
+from shoal.unit_formats import cpus, duration, exact_size
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 import pytest
 
-from cli.contexts.contexts import Contexts
+from cli.contexts.context_store import ContextStore
 from cli.main import shoal
 from shoal.identity.authority import Authority
-from shoal.identity.roles import Caller, Role
+from shoal.identity.roles import CertificateSubject, Role
 
 
 def commands(group: click.Group, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -106,17 +106,19 @@ def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
 
 OF_OTHERS = {
     "yaml", "json", "jsonschema", "cryptography", "httpx", "decimal", "shlex", "shutil", "tempfile",
-    "cli.render.structure", "cli.flags.scalars", "cli.compose", "shoal.rpc.server", "shoal.rpc.access",
+    "cli.render.documents", "shoal.spec_parsers.choices", "shoal.compose", "shoal.rpc.grpc_server", "shoal.rpc.access",
 }  # fmt: skip
 """What commands need that show documents, turn flags into a spec, draw on a terminal or make files."""
 
 
 @pytest.mark.parametrize("words", [("service", "scale", "web=3"), ("exec", "web.1", "ls")], ids=" ".join)
 def test_a_call_imports_what_it_needs(words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    identity = Authority.create("c", datetime.now(UTC)).issue(Caller("me", Role.ADMIN, "c"), datetime.now(UTC))
-    Contexts(tmp_path).create("here", identity, ["127.0.0.1:1"])
+    identity = Authority.create("c", datetime.now(UTC)).issue(
+        CertificateSubject("me", Role.ADMIN, "c"), datetime.now(UTC)
+    )
+    ContextStore(tmp_path).create("here", identity, ["127.0.0.1:1"])
     monkeypatch.setenv("SHOAL_CONFIG", str(tmp_path))
     modules = imported(*words)
-    assert "shoal.rpc.errors" in modules  # it came as far as to call the manager
-    assert ("cli.converge" in modules) == (words[0] == "service") and ("termios" in modules) == (words[0] == "exec")
+    assert "shoal.rpc.status_mapping" in modules  # it came as far as to call the manager
+    assert ("cli.convergence" in modules) == (words[0] == "service") and ("termios" in modules) == (words[0] == "exec")
     assert not modules & OF_OTHERS

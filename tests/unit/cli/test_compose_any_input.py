@@ -7,9 +7,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cli.compose.check import schema
-from cli.compose.document import read
-from cli.compose.load import load
+from shoal.compose.load import load_documents
+from shoal.compose.reading.yaml_document import read_document
+from shoal.compose.schema_check import schema
 from shoal.errors import InvalidInput
 
 KEYS = sorted(schema()["definitions"]["service"]["properties"])
@@ -31,9 +31,11 @@ FILE = st.fixed_dictionaries(
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(FILE, min_size=1, max_size=2))
 def test_specs_or_faults(files: list[dict[str, Any]]) -> None:
-    documents = [read(Path(f"/nowhere/{number}.yaml"), yaml.safe_dump(file)) for number, file in enumerate(files)]
+    documents = [
+        read_document(Path(f"/nowhere/{number}.yaml"), yaml.safe_dump(file)) for number, file in enumerate(files)
+    ]
     try:
-        project = load("shop", documents, {"A": "1"}, Path("/nowhere"), profiles=["a"])
+        project = load_documents("shop", documents, {"A": "1"}, Path("/nowhere"), profiles=["a"])
     except InvalidInput as error:
         assert error.faults
         assert all(fault.message for fault in error.faults)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from cli.compose.load import load_files
+from shoal.compose.load import load_files
 
 CORPUS = Path(__file__).parent / "compose_corpus"
 FILES = sorted(path.name for path in CORPUS.glob("*.yaml"))
@@ -18,7 +18,7 @@ FILES = sorted(path.name for path in CORPUS.glob("*.yaml"))
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_becomes_the_specs_that_are_expected(name: str) -> None:
-    project = load_files("corpus", [CORPUS / name], {"DATABASE": "main"}).settled().project
+    project = load_files("corpus", [CORPUS / name], {"DATABASE": "main"}).checked().project
     made = {
         kind: [MessageToDict(each, preserving_proto_field_name=True) for each in specs]
         for kind, specs in (("services", project.services), ("networks", project.networks))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.compose.env_file import env_file
+from shoal.compose.reading.env_file import read_env_file
 from shoal.errors import InvalidInput
 
 
@@ -42,7 +42,7 @@ from shoal.errors import InvalidInput
 def test_every_form(tmp_path: Path, line: str, expected: str | None) -> None:
     path = tmp_path / "x.env"
     path.write_text(f"{line}\n")
-    assert env_file(path, {"OTHER": "other"})["VAR"] == expected
+    assert read_env_file(path, {"OTHER": "other"})["VAR"] == expected
 
 
 @pytest.mark.parametrize(
@@ -58,17 +58,17 @@ def test_faults_name_their_line(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / "x.env"
     path.write_text(text)
     with pytest.raises(InvalidInput) as caught:
-        env_file(path, {})
+        read_env_file(path, {})
     assert told in str(caught.value)
 
 
 def test_raw_takes_everything_as_it_stands(tmp_path: Path) -> None:
     path = tmp_path / "x.env"
     path.write_text("A='x' # $B\n# comment\nC\n")
-    assert env_file(path, {}, raw=True) == {"A": "'x' # $B", "C": None}
+    assert read_env_file(path, {}, raw=True) == {"A": "'x' # $B", "C": None}
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    assert env_file(tmp_path / "gone", {}, required=False) == {}
+    assert read_env_file(tmp_path / "gone", {}, required=False) == {}
     with pytest.raises(InvalidInput, match="does not exist"):
-        env_file(tmp_path / "gone", {})
+        read_env_file(tmp_path / "gone", {})

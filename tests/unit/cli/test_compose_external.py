@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from cli.compose.document import read
-from cli.compose.load import load
-from cli.compose.project import Project
+from shoal.compose.load import load_documents
+from shoal.compose.project import StackSpecs
+from shoal.compose.reading.yaml_document import read_document
 from shoal.errors import InvalidInput
 
 FORMS = {
@@ -19,8 +19,8 @@ FORMS = {
 }
 
 
-def project(text: str) -> Project:
-    return load("shop", [read(Path("web.yaml"), text)], {}, Path("/srv"))
+def project(text: str) -> StackSpecs:
+    return load_documents("shop", [read_document(Path("web.yaml"), text)], {}, Path("/srv"))
 
 
 def using(section: str, body: str) -> str:
@@ -28,7 +28,7 @@ def using(section: str, body: str) -> str:
     return f"services: {{web: {{image: x, {section}: ['{entry}']}}}}\n{section}: {{thing: {{{body}}}}}\n"
 
 
-def names(made: Project, section: str) -> list[str]:
+def names(made: StackSpecs, section: str) -> list[str]:
     spec = made.services[0].task
     found: dict[str, Any] = {
         "networks": [each.network for each in spec.networks],

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from cli.compose.load import Loaded, load_files
-from cli.compose.tree import plain
 from shoal.api.v1.service_pb2 import Dependency, RestartPolicy
+from shoal.compose.load import LoadedStack, load_files
+from shoal.compose.reading.yaml_tree import to_plain
 from shoal.errors import InvalidInput
 
 
@@ -19,13 +19,13 @@ def write(directory: Path, **files: str) -> None:
         path.write_text(text)
 
 
-def loaded(directory: Path, *names: str, profiles: tuple[str, ...] = (), **variables: str) -> Loaded:
+def loaded(directory: Path, *names: str, profiles: tuple[str, ...] = (), **variables: str) -> LoadedStack:
     paths = [directory / name for name in names or ("a.yaml",)]
-    return load_files("shop", paths, variables, profiles=profiles).settled()
+    return load_files("shop", paths, variables, profiles=profiles).checked()
 
 
 def services(directory: Path, *names: str, profiles: tuple[str, ...] = (), **variables: str) -> Any:
-    return plain(loaded(directory, *names, profiles=profiles, **variables).model.tree["services"])
+    return to_plain(loaded(directory, *names, profiles=profiles, **variables).model.tree["services"])
 
 
 def faults(directory: Path, *names: str, profiles: tuple[str, ...] = ()) -> list[str]:
@@ -147,7 +147,7 @@ volumes: {data: {driver_opts: {type: tmpfs, device: tmpfs}}}
 """,
         b_yaml="services: {web: , db: }\nnetworks: {front: }\nvolumes: {data: }\n",
     )
-    tree = plain(loaded(tmp_path, "a.yaml", "b.yaml").model.tree)
+    tree = to_plain(loaded(tmp_path, "a.yaml", "b.yaml").model.tree)
     assert tree["networks"] == {"front": {"internal": True, "labels": {"a": 1}}}
     assert tree["volumes"] == {"data": {"driver_opts": {"type": "tmpfs", "device": "tmpfs"}}}
     assert tree["services"]["web"]["depends_on"] == {"db": {"condition": "service_healthy"}}
@@ -415,7 +415,7 @@ services:
 def test_the_printed_model_loads_to_the_same_specs(tmp_path: Path) -> None:
     write(tmp_path, a_yaml=PROFILES)
     first = loaded(tmp_path, profiles=("*",))
-    write(tmp_path, b_yaml=yaml.safe_dump(plain(first.model.tree), sort_keys=False))
+    write(tmp_path, b_yaml=yaml.safe_dump(to_plain(first.model.tree), sort_keys=False))
     assert loaded(tmp_path, "b.yaml").project.services == first.project.services
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cli.compose.interpolate import interpolate, substitute
-from cli.compose.tree import YamlPath
+from shoal.compose.reading.interpolation import interpolate, substitute
+from shoal.compose.reading.yaml_tree import YamlPath
 from shoal.errors import InvalidInput
 
 VARIABLES = {"SET": "value", "EMPTY": ""}

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from cli.compose.check import NO_EFFECT, REFUSED, SUPPORTED, schema, unsupported
-from cli.compose.deploy import platform
 from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.compose.conversion.deploy_keys import set_platform
+from shoal.compose.schema_check import NO_EFFECT, SUPPORTED, UNSUPPORTED, schema, unsupported_keys
 from shoal.errors import InvalidInput
 
 HANDLED_BEFORE = {"include", "extends", "profiles", "build", "container_name"}
@@ -22,18 +22,18 @@ def keys(section: str) -> list[str]:
 
 @pytest.mark.parametrize(("section", "key"), [(section, key) for section in SECTIONS for key in keys(section)])
 def test_every_key_is_honoured_or_refused_with_a_reason(section: str, key: str) -> None:
-    told = list(unsupported({section: {"x": {key: {}}}}))
+    told = list(unsupported_keys({section: {"x": {key: {}}}}))
     if key in SUPPORTED[section]["*"]:
         assert told == []
     else:
         ((path, why),) = told
         assert path == (section, "x", key)
-        assert why == REFUSED[section, key], "say what to do instead"
+        assert why == UNSUPPORTED[section, key], "say what to do instead"
 
 
 def nested(definition: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[str]:
     for name, value in definition.get("properties", {}).items():
-        if name not in known and ("services", name) not in REFUSED:
+        if name not in known and ("services", name) not in UNSUPPORTED:
             yield name
         elif isinstance(known.get(name), Mapping):
             yield from nested(value, known[name])
@@ -49,9 +49,9 @@ def test_keys_without_effect_are_admitted() -> None:
 
 def test_a_platform_is_a_constraint() -> None:
     spec = ServiceSpec()
-    platform(spec, "linux/arm64")
+    set_platform(spec, "linux/arm64")
     assert list(spec.task.placement.constraints) == ["node.platform.os == linux", "node.platform.arch == arm64"]
-    platform(spec, None)
+    set_platform(spec, None)
     assert len(spec.task.placement.constraints) == 2
     with pytest.raises(InvalidInput, match="write linux/arm"):
-        platform(spec, "linux/arm/v7")
+        set_platform(spec, "linux/arm/v7")

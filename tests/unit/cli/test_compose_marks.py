@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from cli.compose.check import schema
-from cli.compose.document import read
-from cli.compose.load import load
-from cli.compose.project import Project
-from cli.compose.tree import Map, Seq
+from shoal.compose.load import load_documents
+from shoal.compose.project import StackSpecs
+from shoal.compose.reading.yaml_document import read_document
+from shoal.compose.reading.yaml_tree import YamlList, YamlMap
+from shoal.compose.schema_check import schema
 from shoal.errors import InvalidInput
 
 BASE = """
@@ -31,12 +31,12 @@ configs: {one: {content: a}}
 """
 
 
-def project(*texts: str, **variables: str) -> Project:
-    documents = [read(Path(f"file{number}.yaml"), text) for number, text in enumerate(texts, 1)]
-    return load("shop", documents, variables, Path("/srv"))
+def project(*texts: str, **variables: str) -> StackSpecs:
+    documents = [read_document(Path(f"file{number}.yaml"), text) for number, text in enumerate(texts, 1)]
+    return load_documents("shop", documents, variables, Path("/srv"))
 
 
-def says(made: Project) -> str:
+def says(made: StackSpecs) -> str:
     web = next(spec for spec in made.services if spec.name == "shop_web")
     limits = web.task.limits
     return " ".join(
@@ -140,26 +140,26 @@ NAMES = {"environment", "labels", "ulimits", "networks", "services", "volumes", 
 
 def extended(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """The value with an extension in one of its mappings, once for each mapping that may have one."""
-    if isinstance(value, Map):
+    if isinstance(value, YamlMap):
         if key not in NAMES and key != "options":
-            yield key, Map({**value, "x-any": {"a": [1]}}, value.places, value.place)
+            yield key, YamlMap({**value, "x-any": {"a": [1]}}, value.locations, value.location)
         for name, item in value.items():
             for where, each in extended(item, name):
-                yield f"{key}.{where}", value.having(name, each)
-    elif isinstance(value, Seq):
+                yield f"{key}.{where}", value.with_item(name, each)
+    elif isinstance(value, YamlList):
         for index, item in enumerate(value):
             for where, each in extended(item):
                 items = [*value[:index], each, *value[index + 1 :]]
-                yield f"{key}[{index}]{where}", Seq(items, value.places, value.place)
+                yield f"{key}[{index}]{where}", YamlList(items, value.locations, value.location)
 
 
 def test_an_extension_may_stand_in_every_mapping() -> None:
-    document = read(Path("web.yaml"), RICH)
-    plain = load("shop", [document], {"S": "1"}, Path("/srv"))
+    document = read_document(Path("web.yaml"), RICH)
+    plain = load_documents("shop", [document], {"S": "1"}, Path("/srv"))
     told = {}
     for where, tree in extended(document.value):
         try:
-            made = load("shop", [type(document)(document.name, tree)], {"S": "1"}, Path("/srv"))
+            made = load_documents("shop", [type(document)(document.name, tree)], {"S": "1"}, Path("/srv"))
             told[where] = "" if made == plain else "changes something"
         except InvalidInput as error:
             told[where] = str(error)

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor import Descriptor
 
-from cli.compose.check import SUPPORTED
-from cli.compose.document import read
-from cli.compose.faults import Faults
-from cli.compose.places import located
-from cli.compose.spec_keys import keys_of
 from shoal.api.v1.file_pb2 import FileSpec
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.volume_pb2 import VolumeSpec
+from shoal.compose.fault_locations import locate_faults
+from shoal.compose.faults import FaultLog
+from shoal.compose.reading.yaml_document import read_document
+from shoal.compose.schema_check import SUPPORTED
+from shoal.compose.spec_keys import compose_keys
 from shoal.errors import Fault
 
 FILE = """
@@ -33,8 +33,8 @@ networks:
 
 
 def told(path: str) -> str:
-    tree = read(Path("shop.yaml"), FILE).value
-    return str(located(tree, [Fault(path, "wrong")], Faults())[0])
+    tree = read_document(Path("shop.yaml"), FILE).value
+    return str(locate_faults(tree, [Fault(path, "wrong")], FaultLog())[0])
 
 
 def test_fields_become_keys_with_line_and_column() -> None:
@@ -117,8 +117,8 @@ TOLD = {
 
 @pytest.mark.parametrize("path", TOLD)
 def test_fields_are_told_by_the_entry_that_they_come_from(path: str) -> None:
-    tree = read(Path("shop.yaml"), RICH).value
-    assert str(located(tree, [Fault(path, "wrong")], Faults())[0]) == f"shop.yaml:{TOLD[path]}: wrong"
+    tree = read_document(Path("shop.yaml"), RICH).value
+    assert str(locate_faults(tree, [Fault(path, "wrong")], FaultLog())[0]) == f"shop.yaml:{TOLD[path]}: wrong"
 
 
 SPECS: dict[str, Descriptor] = {
@@ -143,7 +143,7 @@ def test_every_field_of_a_spec_is_told_by_a_key_of_the_file(section: str) -> Non
     """A new field of a spec needs a rule, unless it has the name of its key."""
     unknown = []
     for path in fields(SPECS[section]):
-        for key, _ in keys_of(section, path):
+        for key, _ in compose_keys(section, path):
             known: Any = SUPPORTED[section]["*"]
             for part in key:
                 if str(part).startswith("x-") or known is None:
@@ -161,6 +161,6 @@ def test_every_field_of_a_spec_is_told_by_a_key_of_the_file(section: str) -> Non
     ["services.web.endpoint.ports[1].published", "services.web.task.networks[0].address", "networks.front.subnet6"],
 )
 def test_a_model_with_faults_of_its_own_is_no_hindrance(value: str, path: str) -> None:
-    tree = read(Path("shop.yaml"), f"services: {value}\nnetworks: {value}\n").value
-    (fault,) = located(tree, [Fault(path, "wrong")], Faults())
+    tree = read_document(Path("shop.yaml"), f"services: {value}\nnetworks: {value}\n").value
+    (fault,) = locate_faults(tree, [Fault(path, "wrong")], FaultLog())
     assert str(fault).endswith(": wrong")

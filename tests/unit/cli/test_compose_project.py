@@ -4,19 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from cli.compose.document import read
-from cli.compose.load import load
-from cli.compose.project import Project
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.service_pb2 import Endpoint, PublishedPort, RestartPolicy, UpdateConfig
+from shoal.compose.load import load_documents
+from shoal.compose.project import StackSpecs
+from shoal.compose.reading.yaml_document import read_document
 from shoal.errors import InvalidInput
 
 HERE = Path("/srv/shop")
 
 
-def project(*texts: str, **variables: str) -> Project:
-    documents = [read(Path(f"file{number}.yaml"), text) for number, text in enumerate(texts, 1)]
-    return load("shop", documents, variables, HERE)
+def project(*texts: str, **variables: str) -> StackSpecs:
+    documents = [read_document(Path(f"file{number}.yaml"), text) for number, text in enumerate(texts, 1)]
+    return load_documents("shop", documents, variables, HERE)
 
 
 def faults(*texts: str, **variables: str) -> list[str]:
@@ -190,7 +190,7 @@ def test_a_billion_laughs_is_refused() -> None:
 def test_the_examples_are_valid() -> None:
     examples = Path(__file__).parents[3] / "deploy" / "examples"
     for path in sorted(examples.glob("*.yaml")):
-        load("shop", [read(path)], {}, examples)
+        load_documents("shop", [read_document(path)], {}, examples)
 
 
 def test_every_key_of_a_section_that_is_wrong_is_told() -> None:

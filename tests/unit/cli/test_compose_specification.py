@@ -16,8 +16,8 @@ import yaml
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from cli.compose.load import load_files
-from cli.compose.project import Project
+from shoal.compose.load import load_files
+from shoal.compose.project import StackSpecs
 from shoal.errors import InvalidInput
 
 CHAPTERS = sorted(path for path in (Path(__file__).parent / "specification").glob("*.yaml"))
@@ -31,7 +31,7 @@ def examples(chapter: Path) -> list[dict[str, Any]]:
     return found
 
 
-def of_example(directory: Path, example: Mapping[str, Any], key: str = "file") -> Project:
+def of_example(directory: Path, example: Mapping[str, Any], key: str = "file") -> StackSpecs:
     """The project of an example, laid out as it takes for granted."""
     here = directory / "project"
     here.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def of_example(directory: Path, example: Mapping[str, Any], key: str = "file") -
     (here / "example.yaml").write_text(text)
     (here / "base.yaml").write_text(A_SERVICE if own is not None else example.get("base", "{}"))
     files = [here / "base.yaml", here / "example.yaml"] if key == "file" else [here / "example.yaml"]
-    return load_files("s", files, VARIABLES, profiles=example.get("profiles", ())).settled().project
+    return load_files("s", files, VARIABLES, profiles=example.get("profiles", ())).checked().project
 
 
 def outcome(directory: Path, example: Mapping[str, Any]) -> dict[str, Any]:

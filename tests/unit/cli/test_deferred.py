@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from cli.start import UNUSED
+from cli.entry_point import LAZY_MODULES
 
 
 def run(*lines: str) -> str:
@@ -15,11 +15,11 @@ def run(*lines: str) -> str:
     return done.stdout.strip()
 
 
-DEFER = f"from cli.deferred import defer; defer(*{UNUSED})"
+DEFER = f"from cli.lazy_modules import defer; defer(*{LAZY_MODULES})"
 CALL = (
     "import grpc",
     "from shoal.api.v1 import control_pb2, control_pb2_grpc",
-    "import shoal.rpc.channel, shoal.rpc.errors",
+    "import shoal.rpc.channel, shoal.rpc.status_mapping",
     "channel = grpc.insecure_channel('127.0.0.1:1')",
     "stub = control_pb2_grpc.ControlStub(channel)",
 )
@@ -42,7 +42,7 @@ def test_what_a_call_does_not_need_is_not_loaded() -> None:
         "import grpc.aio; print('used' if grpc.aio.Channel else '')",
         "from google.protobuf.internal import python_message as used; print(used.text_format and 'used')",
         "import asyncio; print(hasattr(asyncio, 'Task') and not hasattr(asyncio, 'nothing') and 'used')",
-        "from shoal.rpc.errors import to_error; print(to_error(grpc.RpcError('x')) and 'used')",
+        "from shoal.rpc.status_mapping import to_error; print(to_error(grpc.RpcError('x')) and 'used')",
     ],
 )
 def test_what_is_used_is_there(use: str) -> None:
@@ -52,7 +52,7 @@ def test_what_is_used_is_there(use: str) -> None:
 def test_one_that_is_not_there_or_is_imported_stays_as_it_is() -> None:
     told = run(
         "import json, sys",
-        "from cli.deferred import defer",
+        "from cli.lazy_modules import defer",
         "before = sys.modules['json']",
         "defer('json', 'no_such_module', 'json.no_such_module', 'no_such_package.module')",
         "print(sys.modules['json'] is before, 'no_such_module' in sys.modules, 'json.no_such_module' in sys.modules)",

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from cli.compose.device_requests import request_devices, request_gpus
-from cli.flags.tuning import add_device, remove_device
 from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.compose.conversion.device_requests import request_devices, request_gpus
 from shoal.errors import InvalidInput
+from shoal.spec_parsers.host_config import add_device, remove_device
 
 
 def reserved(spec: ServiceSpec) -> list[tuple[str, int, list[str]]]:
-    return [(each.kind, each.count, list(each.names)) for each in spec.task.reservations.generic]
+    return [(each.kind, each.count, list(each.names)) for each in spec.task.reservations.generic_resources]
 
 
 def test_a_device_is_reserved_by_its_name_and_a_path_is_not() -> None:

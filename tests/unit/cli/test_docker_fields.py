@@ -3,17 +3,17 @@
 import pytest
 
 from cli.commands.node import row as node_row
-from cli.commands.service.look import service_row
-from cli.fields import rows as names
-from cli.fields.node import node_fields
-from cli.fields.others import file_fields, network_fields, volume_fields
-from cli.fields.service import service_fields
-from cli.fields.task import task_fields
+from cli.commands.service.service_listing import service_row
+from cli.fields import row_fields
+from cli.fields.node_fields import node_fields
+from cli.fields.resource_fields import file_fields, network_fields, volume_fields
+from cli.fields.service_fields import service_fields
+from cli.fields.task_fields import task_fields
 from cli.go_template.evaluate import Template
-from cli.render import tasks as task_rows
-from cli.render.structure import show_document
-from cli.render.table import show
-from cli.render.tasks import rows
+from cli.render import task_rows
+from cli.render.documents import print_documents
+from cli.render.table import print_listing
+from cli.render.task_rows import rows
 from shoal.api.v1.control_pb2 import FileView, NetworkView, NodeView, ServiceView, TaskView, VolumeView
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import UpdateConfig, UpdateStatus
@@ -70,7 +70,7 @@ def test_a_field_that_is_not_there_is_an_error_that_names_those_that_are() -> No
 def test_a_node_and_a_task() -> None:
     node = NodeView()
     node.node.meta.id, node.node.spec.identity.hostname, node.node.spec.identity.address = "n1", "h1", "10.0.0.1"
-    node.status.state, node.status.beside_manager = NodeStatus.READY, "m1"
+    node.status.state, node.status.colocated_manager_id = NodeStatus.READY, "m1"
     node.status.description.platform.os = "linux"
     template = (
         "{{.ID}} {{.Description.Hostname}} {{.Description.Platform.OS}} {{.Status.State}} {{.Status.Addr}} "
@@ -106,7 +106,9 @@ def test_networks_volumes_and_files() -> None:
 
 
 def test_rows_by_dockers_names(capsys: pytest.CaptureFixture[str]) -> None:
-    show([service_row(service())], ("id",), form="table {{.Name}}\\t{{.Mode}}\\t{{.Replicas}}\\t{{.Image | upper}}")
+    print_listing(
+        [service_row(service())], ("id",), form="table {{.Name}}\\t{{.Mode}}\\t{{.Replicas}}\\t{{.Image | upper}}"
+    )
     assert capsys.readouterr().out.splitlines() == [
         "NAME   MODE         REPLICAS   IMAGE",
         "web    replicated   2/3        R:5/WEB:1",
@@ -115,26 +117,28 @@ def test_rows_by_dockers_names(capsys: pytest.CaptureFixture[str]) -> None:
     task.task.id, task.task.slot, task.task.desired_state = "t1", 2, TaskState.RUNNING
     task.status.state = TaskState.RUNNING
     made = rows([task], now_ms=5000)
-    show(made, task_rows.COLUMNS, form="{{.ID}} {{.Name}} {{.DesiredState}} {{.CurrentState}}", names=names.TASKS)
+    print_listing(
+        made, task_rows.COLUMNS, form="{{.ID}} {{.Name}} {{.DesiredState}} {{.CurrentState}}", names=row_fields.TASKS
+    )
     assert capsys.readouterr().out == "t1 web.2 Running Running 5 seconds ago\n"
     node = NodeView()
     node.node.spec.availability, node.node.spec.labels["disk"] = NodeSpec.DRAIN, "ssd"
-    show(
+    print_listing(
         [node_row(node)],
         (),
         form='{{.Availability}} {{.Labels}} {{.Label "disk"}} {{.Status}}{{.ManagerStatus}}',
-        names=names.NODES,
+        names=row_fields.NODES,
     )
     assert capsys.readouterr().out == "Drain disk=ssd ssd Unknown\n"
 
 
 def test_headings_alone_of_an_empty_listing(capsys: pytest.CaptureFixture[str]) -> None:
-    show([], (), form='table {{.ID}}\\t{{.DesiredState}}\\t{{.CPUPerc}}\\t{{.Label "tier"}}')
+    print_listing([], (), form='table {{.ID}}\\t{{.DesiredState}}\\t{{.CPUPerc}}\\t{{.Label "tier"}}')
     assert capsys.readouterr().out == "ID   DESIRED STATE   CPU %   tier\n"
 
 
 def test_control_characters_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    show([{"name": "a\x1b[31m\r"}], (), form="{{.Name}}\\n-")
+    print_listing([{"name": "a\x1b[31m\r"}], (), form="{{.Name}}\\n-")
     assert capsys.readouterr().out == "a?[31m?\n-\n"
 
 
@@ -148,5 +152,5 @@ def test_names_and_images_uncut_and_ids_unresolved() -> None:
 
 
 def test_documents_by_template(capsys: pytest.CaptureFixture[str]) -> None:
-    show_document([{"id": "c1", "network_keys": {"generation": 3}}], form="{{.ID}} {{.NetworkKeys.Generation}}")
+    print_documents([{"id": "c1", "network_keys": {"generation": 3}}], form="{{.ID}} {{.NetworkKeys.Generation}}")
     assert capsys.readouterr().out == "c1 3\n"

@@ -7,11 +7,11 @@ import pytest
 
 from cli.commands.service.create import create
 from cli.commands.service.update import update
-from cli.flags.options import apply_flags
-from cli.flags.places import _FLAGS, in_flags
-from cli.flags.tuning import REFUSED
+from cli.flags.click_options import apply_flags
+from cli.flags.fault_flags import _FLAGS, faults_by_flag
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import Fault
+from shoal.spec_parsers.host_config import UNSUPPORTED
 
 
 def _of_docker() -> dict[str, list[str]]:
@@ -40,7 +40,7 @@ def test_update_has_them_all() -> None:
     assert {"-d", "-q", "-t", "-u", "-w"} - flags(update) == set()
 
 
-@pytest.mark.parametrize("flag", REFUSED)
+@pytest.mark.parametrize("flag", UNSUPPORTED)
 def test_what_is_not_honoured_is_named(flag: str) -> None:
     (fault,) = apply_flags(ServiceSpec(), {flag[2:].replace("-", "_"): "x"})
     assert str(fault).startswith(f"{flag} is not supported: ")
@@ -104,7 +104,7 @@ def test_a_quotation_mark_that_is_not_closed() -> None:
 
 
 def test_faults_of_the_manager_are_told_by_flag() -> None:
-    told = in_flags(
+    told = faults_by_flag(
         [
             Fault("task.container.mounts[2].target", "must be absolute"),
             Fault("update.delay_ms", "is too long"),

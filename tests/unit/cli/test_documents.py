@@ -5,11 +5,11 @@ import json
 import click
 import pytest
 
-from cli.render.differences import change_line, changed_paths, lines_of
-from cli.render.failure import in_order, warn
-from cli.render.people import for_people
-from cli.render.structure import show_document, to_document
-from cli.render.terminal import draw, is_live
+from cli.render.documents import print_documents, to_document
+from cli.render.error_lines import sort_faults, warn
+from cli.render.humanize import humanize
+from cli.render.output_terminal import draw, is_interactive
+from cli.render.spec_diff import change_line, changed_paths, lines_of
 from shoal.api.v1.control_pb2 import FieldChange
 from shoal.api.v1.service_pb2 import RestartPolicy, ServiceSpec, ServiceStatus, UpdateStatus
 from shoal.errors import Fault
@@ -36,7 +36,7 @@ def test_programs_get_numbers_and_the_names_of_the_protocol() -> None:
 
 
 def test_people_get_units_and_the_names_of_the_flags() -> None:
-    document = for_people(to_document(spec()))
+    document = humanize(to_document(spec()))
     task = document["task"]
     assert task["limits"] == {"cpus": "0.5", "memory": "64 MiB"}
     assert task["reservations"] == {"memory": "95 MiB (100000000 bytes)"}
@@ -47,22 +47,22 @@ def test_people_get_units_and_the_names_of_the_flags() -> None:
 
 def test_moments_are_rfc_3339_for_both() -> None:
     status = ServiceStatus(
-        update=UpdateStatus(started_at_ms=1_000, watched_since_ms=2_000, state=UpdateStatus.UPDATING)
+        update=UpdateStatus(started_at_ms=1_000, monitored_since_ms=2_000, state=UpdateStatus.UPDATING)
     )
-    status.schedule.next_due_ms = 3_000
+    status.schedule.next_run_at_ms = 3_000
     document = to_document(status)
     assert document["update"]["started_at"] == "1970-01-01T00:00:01.000Z"
     assert document["update"]["watched_since"] == "1970-01-01T00:00:02.000Z"
     assert document["schedule"]["next_due"] == "1970-01-01T00:00:03.000Z"
-    assert for_people(document)["update"]["state"] == "updating"
+    assert humanize(document)["update"]["state"] == "updating"
 
 
 def test_documents_as_yaml_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    show_document([to_document(spec())], form="table")
+    print_documents([to_document(spec())], form="table")
     assert "memory: 64 MiB" in capsys.readouterr().out
-    show_document([to_document(spec())], form="json")
+    print_documents([to_document(spec())], form="json")
     assert json.loads(capsys.readouterr().out)[0]["task"]["limits"]["memory_bytes"] == 64 << 20
-    show_document([], form="table")
+    print_documents([], form="table")
     assert capsys.readouterr().out == ""
 
 
@@ -88,7 +88,7 @@ def test_a_change_in_one_line(change: FieldChange, told: str) -> None:
 
 def test_faults_are_told_once_and_in_the_order_of_the_file() -> None:
     faults = [Fault(f"a.yaml:{line}:5", "odd") for line in (10, 9, 100, 9)]
-    assert in_order(faults) == ["a.yaml:9:5: odd", "a.yaml:10:5: odd", "a.yaml:100:5: odd"]
+    assert sort_faults(faults) == ["a.yaml:9:5: odd", "a.yaml:10:5: odd", "a.yaml:100:5: odd"]
 
 
 def test_no_color_takes_colours_and_leaves_movements(
@@ -111,6 +111,6 @@ class Screen:
 
 def test_a_dumb_terminal_is_not_drawn_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    assert is_live(Screen())
+    assert is_interactive(Screen())
     monkeypatch.setenv("TERM", "dumb")
-    assert not is_live(Screen())
+    assert not is_interactive(Screen())

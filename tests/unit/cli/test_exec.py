@@ -66,8 +66,8 @@ def test_input_and_its_end_reach_the_program(rig: Rig) -> None:
     def cat(messages: Iterator[ExecInput]) -> Iterator[ExecOutput]:
         yield STARTED
         for message in messages:
-            sizes.append(len(message.input))
-            yield end(3) if message.HasField("input_end") else out(message.input)
+            sizes.append(len(message.stdin))
+            yield end(3) if message.HasField("close_stdin") else out(message.stdin)
 
     rig.manager.program = cat
     data = os.urandom(1 << 20)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.exec.keys import Leaving, parse_keys
+from cli.exec.detach_keys import DetachKeyScanner, parse_keys
 from shoal.errors import InvalidInput
 
 
@@ -39,9 +39,9 @@ def test_what_is_no_sequence(text: str) -> None:
 def test_however_it_comes_it_is_found(text: bytes, cuts: list[int], keys: bytes) -> None:
     keys = bytes(each % 3 for each in keys)
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    leaving, passed, left = Leaving(keys), b"", False
+    leaving, passed, left = DetachKeyScanner(keys), b"", False
     for begin, end in pairwise(places):
-        piece, left = leaving.pass_on(text[begin:end])
+        piece, left = leaving.filter(text[begin:end])
         passed += piece
         if left:
             break

@@ -12,9 +12,9 @@ from collections.abc import Generator
 
 import pytest
 
-from cli.exec.outbox import PIECES, Outbox, feed, read_piece, write_all
-from cli.exec.signals import Signals, ends
-from cli.exec.terminal import size_of
+from cli.exec.input_queue import MAX_PENDING_CHUNKS, InputQueue, read_chunk, send_all, write_all
+from cli.exec.raw_terminal import size_of
+from cli.exec.signal_forwarding import SignalForwarder, ends_command
 from shoal.api.v1.streams_pb2 import ExecInput
 from tests.unit.cli.exec_rig import until
 
@@ -32,24 +32,24 @@ class Source:
 
 
 def test_a_slow_program_holds_the_reading_back() -> None:
-    source, outbox = Source(), Outbox(ExecInput(signal="first"))
-    threading.Thread(target=feed, args=(outbox, source.read), daemon=True).start()
+    source, outbox = Source(), InputQueue(ExecInput(signal="first"))
+    threading.Thread(target=send_all, args=(outbox, source.read), daemon=True).start()
     assert next(outbox).signal == "first"
     for _ in range(100):
-        until(lambda: source.read_pieces == source.taken + PIECES)
+        until(lambda: source.read_pieces == source.taken + MAX_PENDING_CHUNKS)
         source.taken += 1
-        assert next(outbox).input == b"x"
-    assert source.ahead <= PIECES + 1  # the one that `next` has let in before `taken` was counted
+        assert next(outbox).stdin == b"x"
+    assert source.ahead <= MAX_PENDING_CHUNKS + 1  # the one that `next` has let in before `taken` was counted
 
 
 def test_news_need_no_room_and_keep_their_place() -> None:
-    outbox, pieces = Outbox(ExecInput()), iter([b"a", b"b", b""])
-    feed(outbox, lambda: next(pieces))
+    outbox, pieces = InputQueue(ExecInput()), iter([b"a", b"b", b""])
+    send_all(outbox, lambda: next(pieces))
     for _ in range(100):
         outbox.put(ExecInput(signal="SIGINT"))
     outbox.close()
     sent = list(outbox)
-    assert [message.input for message in sent[1:3]] == [b"a", b"b"]
+    assert [message.stdin for message in sent[1:3]] == [b"a", b"b"]
     assert [message.signal for message in sent[3:]] == ["SIGINT"] * 100
 
 
@@ -68,7 +68,7 @@ def test_pipes_that_do_not_block_are_waited_for(pipe: tuple[int, int]) -> None:
     writing = threading.Thread(target=write_all, args=(pipe[1], data), daemon=True)
     writing.start()
     while len(seen) < len(data):
-        seen += read_piece(pipe[0])
+        seen += read_chunk(pipe[0])
     writing.join()
     assert seen == data
 
@@ -85,23 +85,23 @@ def test_pipes_that_do_not_block_are_waited_for(pipe: tuple[int, int]) -> None:
     ],
 )
 def test_what_a_signal_means(number: int, forwards: bool, interrupted: bool, expected: bool) -> None:
-    assert ends(number, forwards=forwards, interrupted=interrupted) is expected
+    assert ends_command(number, forwarding=forwards, interrupted=interrupted) is expected
 
 
 def test_the_terminal_is_restored_before_the_end() -> None:
     done: list[str] = []
-    signals = Signals(
-        forward=done.append, resized=lambda: done.append("size"), leave=lambda: done.append("left"), end=sys.exit
+    signals = SignalForwarder(
+        forward=done.append, resized=lambda: done.append("size"), cleanup=lambda: done.append("left"), end=sys.exit
     )
     before = signal.getsignal(signal.SIGTERM)
     # Whoever runs the tests may have it ignored, as nohup does.
     hung_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
-        with pytest.raises(SystemExit) as ended, signals.caught():
+        with pytest.raises(SystemExit) as ended, signals.installed():
             signal.raise_signal(signal.SIGWINCH)
-            signals.forwards = True
+            signals.forwarding = True
             signal.raise_signal(signal.SIGTERM)
-            signals.forwards = False
+            signals.forwarding = False
             signal.raise_signal(signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, hung_up)

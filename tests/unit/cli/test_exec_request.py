@@ -7,7 +7,7 @@ import click
 import pytest
 
 from cli.commands.exec import command
-from cli.exec.request import Flags, in_flags, start_of, variables
+from cli.exec.exec_request import ExecOptions, exec_start, faults_by_option, variables
 from shoal.api.v1.streams_pb2 import ExecStart, TerminalSize
 from shoal.errors import Fault, InvalidInput
 
@@ -15,7 +15,9 @@ SIZE = TerminalSize(columns=120, rows=40)
 
 
 def started(*, typed: bool = True, here: dict[str, str] | None = None, **flags: Any) -> ExecStart:
-    return start_of(Flags("web.1", ["ls", "-la"], **flags), here=here or {}, size=SIZE, typed=typed)
+    return exec_start(
+        ExecOptions("web.1", ["ls", "-la"], **flags), environment=here or {}, size=SIZE, stdin_is_terminal=typed
+    )
 
 
 def test_every_flag_has_its_place() -> None:
@@ -94,7 +96,13 @@ def test_the_managers_faults_are_told_by_flags() -> None:
         Fault("", "d"),
         Fault("x.y", "e"),
     ]
-    assert [str(fault) for fault in in_flags(faults)] == ["--workdir: a", "--env: b", "COMMAND: c", "d", "x.y: e"]
+    assert [str(fault) for fault in faults_by_option(faults)] == [
+        "--workdir: a",
+        "--env: b",
+        "COMMAND: c",
+        "d",
+        "x.y: e",
+    ]
 
 
 @pytest.mark.parametrize(

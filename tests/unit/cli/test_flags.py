@@ -2,13 +2,13 @@
 
 import pytest
 
-from cli.commands.service.change import parse_targets
 from cli.commands.service.create import default_name
-from cli.commands.service.logs import parse_since_ns
-from cli.flags.options import apply_flags
-from cli.flags.ports import describe, parse_publish
+from cli.commands.service.scale import parse_targets
+from cli.commands.service.service_logs import parse_since_ns
+from cli.flags.click_options import apply_flags
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
 from shoal.errors import InvalidInput
+from shoal.spec_parsers.port_parser import describe_port, parse_publish
 
 
 def test_create_flags() -> None:
@@ -68,7 +68,7 @@ def test_a_port_that_is_removed_is_the_one_that_is_named(text: str, left: list[s
     spec = ServiceSpec(name="web")
     apply_flags(spec, {"publish": ("8080:80", "8080:80/udp", "127.0.0.1:8081:80", "9000-9001:81-82")})
     assert not apply_flags(spec, {"publish_rm": (text,)})
-    assert [describe(port).removeprefix("*:") for port in spec.endpoint.ports] == left
+    assert [describe_port(port).removeprefix("*:") for port in spec.endpoint.ports] == left
     assert len(apply_flags(spec, {"publish_rm": (text,)})) == 1
 
 
@@ -135,11 +135,11 @@ def test_bad_publish(text: str) -> None:
 def test_one_of_a_range() -> None:
     (port,) = parse_publish("mode=host,published=8000-8009,target=80")
     assert (port.published, port.published_first, port.published_last) == (0, 8000, 8009)
-    assert describe(port) == "*:8000-8009->80/tcp"
+    assert describe_port(port) == "*:8000-8009->80/tcp"
 
 
 def test_describe_port() -> None:
-    assert describe(parse_publish("127.0.0.1:8080:80/udp")[0]) == "127.0.0.1:8080->80/udp"
+    assert describe_port(parse_publish("127.0.0.1:8080:80/udp")[0]) == "127.0.0.1:8080->80/udp"
 
 
 def test_scale_targets() -> None:
@@ -155,11 +155,11 @@ def test_default_name() -> None:
 
 def test_since() -> None:
     now = 10**18
-    assert parse_since_ns("", now) == 0
-    assert parse_since_ns("10m", now) == now - 600 * 10**9
-    assert parse_since_ns("1970-01-01T00:00:01", now) == 10**9
+    assert parse_since_ns("--since", "", now) == 0
+    assert parse_since_ns("--since", "10m", now) == now - 600 * 10**9
+    assert parse_since_ns("--since", "1970-01-01T00:00:01", now) == 10**9
     with pytest.raises(InvalidInput):
-        parse_since_ns("yesterday", now)
+        parse_since_ns("--since", "yesterday", now)
 
 
 def test_traffic_of_a_port_may_stay_on_the_node() -> None:

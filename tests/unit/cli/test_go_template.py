@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.go_template.evaluate import Template
-from cli.go_template.values import Method, Record
+from cli.go_template.template_values import FieldRecord, TemplateMethod
 from shoal.errors import InvalidInput
 
-WEB = Record(
+WEB = FieldRecord(
     ID="0y7m",
     Name="web",
     Ports=["80", "443"],
@@ -18,8 +18,8 @@ WEB = Record(
     Big=1000000.0,
     Up=True,
     Update=None,
-    Global=Record(),
-    Label=Method(lambda name: f"<{name}>"),
+    Global=FieldRecord(),
+    Label=TemplateMethod(lambda name: f"<{name}>"),
 )
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from cli.main import shoal
-from cli.playground.hints import Found, hints
+from cli.playground.hints import PlaygroundState, hints
 from tests.unit.cli.test_command_tree import parse
 
-BARE = Found(
+BARE = PlaygroundState(
     name="other",
     hosts=3,
     host="198.18.0.11",
@@ -32,7 +32,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("found", CASES, ids=range(len(CASES)))
-def test_every_hint_is_a_command(found: Found, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_hint_is_a_command(found: PlaygroundState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "IMAGE.tar").touch()
     lines = [line.strip() for line in hints(found).splitlines() if line.startswith("    shoal ")]

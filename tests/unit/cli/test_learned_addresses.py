@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.contexts import context, learned
-from cli.contexts.context import SETTINGS_FILE, Context
+from cli.contexts import context_file, manager_addresses
+from cli.contexts.context_file import SETTINGS_FILE, Context
 from shoal.errors import InvalidInput, Unavailable
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -16,19 +16,19 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def made(tmp_path: Path) -> Context:
-    context.write(tmp_path, ["tunnel:17440"], Path("/etc/registries.toml"))
+    context_file.write_settings(tmp_path, ["tunnel:17440"], Path("/etc/registries.toml"))
     os.utime(tmp_path / SETTINGS_FILE, (NOW.timestamp(), NOW.timestamp()))
-    return context.read(tmp_path)
+    return context_file.read_context(tmp_path)
 
 
 def test_it_is_due_once_an_hour(made: Context) -> None:
-    assert not learned.is_due(made, NOW + timedelta(minutes=59))
-    assert learned.is_due(made, NOW + timedelta(minutes=61))
+    assert not manager_addresses.refresh_due(made, NOW + timedelta(minutes=59))
+    assert manager_addresses.refresh_due(made, NOW + timedelta(minutes=61))
 
 
 def test_what_the_user_gave_comes_first_and_stays(made: Context) -> None:
-    learned.refresh(made, lambda: ["192.0.2.1:7440", "192.0.2.2:7440", "tunnel:17440"])
-    again = context.read(made.directory)
+    manager_addresses.refresh(made, lambda: ["192.0.2.1:7440", "192.0.2.2:7440", "tunnel:17440"])
+    again = context_file.read_context(made.directory)
     assert again.addresses == ("tunnel:17440",)
     assert again.all_addresses == ("tunnel:17440", "192.0.2.1:7440", "192.0.2.2:7440")
     assert again.registries == Path("/etc/registries.toml")
@@ -36,20 +36,20 @@ def test_what_the_user_gave_comes_first_and_stays(made: Context) -> None:
 
 @pytest.mark.parametrize("told", [[], ["no address at all"]])
 def test_what_is_of_no_use_is_not_kept(made: Context, told: Sequence[str]) -> None:
-    learned.refresh(made, lambda: told)
-    assert context.read(made.directory) == made
+    manager_addresses.refresh(made, lambda: told)
+    assert context_file.read_context(made.directory) == made
 
 
 def test_a_manager_that_does_not_answer_is_asked_again_in_an_hour(made: Context) -> None:
     def away() -> Sequence[str]:
         raise Unavailable("away")
 
-    learned.refresh(made, away)
-    assert context.read(made.directory) == made
-    assert not learned.is_due(made, datetime.now(UTC))
+    manager_addresses.refresh(made, away)
+    assert context_file.read_context(made.directory) == made
+    assert not manager_addresses.refresh_due(made, datetime.now(UTC))
 
 
 def test_a_damaged_list_is_told(tmp_path: Path) -> None:
     (tmp_path / SETTINGS_FILE).write_text('addresses = ["a:1"]\nlearned = [3]\n')
     with pytest.raises(InvalidInput, match="learned must be a list"):
-        context.read(tmp_path)
+        context_file.read_context(tmp_path)

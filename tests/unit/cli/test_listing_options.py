@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 import pytest
 
+from cli.boolean_flags import normalize_switches
 from cli.main import shoal
-from cli.switches import plain_switches
 from shoal.errors import InvalidInput
 
 
@@ -77,13 +77,13 @@ def test_a_form_that_is_none_is_refused_before_any_call(form: str) -> None:
 )  # fmt: skip
 def test_switches_take_values_as_gos_do(words: Sequence[str], plain: Sequence[str]) -> None:
     group = command_of("service")
-    assert plain_switches(group, words, click.Context(group)) == plain
+    assert normalize_switches(group, words, click.Context(group)) == plain
 
 
 def test_a_value_that_is_neither_true_nor_false() -> None:
     group = command_of("service")
     with pytest.raises(click.BadOptionUsage, match="'maybe' is neither true nor false"):
-        plain_switches(group, ["create", "--detach=maybe", "img"], click.Context(group))
+        normalize_switches(group, ["create", "--detach=maybe", "img"], click.Context(group))
 
 
 def completed(words: Sequence[str], option: str, begun: str) -> list[str]:

@@ -4,20 +4,20 @@ from collections.abc import Callable
 
 import pytest
 
-from cli.render.logs import LogPrinter
+from cli.render.log_printer import LogPrinter
 from shoal.api.v1.control_pb2 import LogSource
-from shoal.api.v1.streams_pb2 import LogRun
+from shoal.api.v1.streams_pb2 import LogChunk
 
 STAMP = "2026-11-23T23:18:27.123456789+00:00"
 
-Told = Callable[[LogPrinter, list[LogRun]], tuple[bytes, bytes]]
+Told = Callable[[LogPrinter, list[LogChunk]], tuple[bytes, bytes]]
 
 
 @pytest.fixture(name="printed")
 def _printed(capfdbinary: pytest.CaptureFixture[bytes]) -> Told:
     """What comes out of the two descriptors, as in a pipe."""
 
-    def told(printer: LogPrinter, runs: list[LogRun]) -> tuple[bytes, bytes]:
+    def told(printer: LogPrinter, runs: list[LogChunk]) -> tuple[bytes, bytes]:
         for number, task_id in enumerate(dict.fromkeys(run.task_id for run in runs), 1):
             printer.source(LogSource(task_id=task_id, task_name=f"web.{number}.{task_id}", node_hostname="h1"))
         printer.runs(runs)
@@ -28,9 +28,9 @@ def _printed(capfdbinary: pytest.CaptureFixture[bytes]) -> Told:
     return told
 
 
-def run(task_id: str, *lines: tuple[str, str, bytes]) -> LogRun:
+def run(task_id: str, *lines: tuple[str, str, bytes]) -> LogChunk:
     made = [f"{STAMP} {stream} {flag} ".encode() + data + b"\n" for stream, flag, data in lines]
-    return LogRun(task_id=task_id, lines=b"".join(made))
+    return LogChunk(task_id=task_id, lines=b"".join(made))
 
 
 def printer(*, raw: bool = False, timestamps: bool = False) -> LogPrinter:
@@ -68,13 +68,13 @@ def test_pieces_of_two_tasks_do_not_mix(printed: Told) -> None:
 
 
 def test_what_is_no_line_is_passed_over(printed: Told) -> None:
-    torn = LogRun(task_id="t", lines=b"\0\0\n\n" + run("t", ("stdout", "F", b"x")).lines)
+    torn = LogChunk(task_id="t", lines=b"\0\0\n\n" + run("t", ("stdout", "F", b"x")).lines)
     assert printed(printer(), [torn])[0] == b"web.1@h1    | x\n"
 
 
 def test_lost_lines_are_told(printed: Told) -> None:
     missing = run("t", ("stdout", "F", b"x"))
-    missing.lost = True
+    missing.lines_lost = True
     out, err = printed(printer(), [missing])
     assert out == b"web.1@h1    | x\n"
     assert b"web.1@h1: lines are missing here" in err

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from cli.commands.service.revisions import history_rows
-from cli.compose.document import read
-from cli.compose.load import load
-from cli.flags.modes import autoscale_of, set_mode
-from cli.flags.options import apply_flags
-from cli.render.differences import changed_paths
+from cli.commands.service.revision_history import history_rows
+from cli.flags.click_options import apply_flags
+from cli.render.spec_diff import changed_paths
 from shoal.api.v1.control_pb2 import RevisionView
 from shoal.api.v1.service_pb2 import Schedule, ServiceRevision, ServiceSpec, UpdateConfig
+from shoal.compose.load import load_documents
+from shoal.compose.reading.yaml_document import read_document
 from shoal.errors import InvalidInput
+from shoal.spec_parsers.service_modes import autoscale_of, set_mode
 
 COMPOSE = """\
 services:
@@ -42,7 +42,7 @@ services:
 
 
 def specs(text: str) -> dict[str, ServiceSpec]:
-    project = load("s", [read(Path("compose.yaml"), text)], {}, Path("/srv"))
+    project = load_documents("s", [read_document(Path("compose.yaml"), text)], {}, Path("/srv"))
     return {spec.name: spec for spec in project.services}
 
 

@@ -4,13 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.commands.network.check import path_rows, port_row
-from cli.commands.network.look import document, row
-from cli.compose.document import read
-from cli.compose.load import load
-from cli.compose.project import Project
-from cli.flags.networks import add_network, parse_attachment, remove_network
-from cli.flags.pools import set_pools
+from cli.commands.network.connectivity_check import path_rows, port_row
+from cli.commands.network.network_listing import document, row
 from shoal.api.v1.control_pb2 import (
     CheckNetworkResponse,
     NetworkEndpoint,
@@ -24,12 +19,17 @@ from shoal.api.v1.network_pb2 import Network, NetworkAllocation, NetworkSpec
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
 from shoal.api.v1.task_pb2 import TaskState
+from shoal.compose.load import load_documents
+from shoal.compose.project import StackSpecs
+from shoal.compose.reading.yaml_document import read_document
 from shoal.errors import InvalidInput
-from shoal.filters.networks import NETWORKS
+from shoal.filters.network_filters import NETWORKS
+from shoal.spec_parsers.address_pools import set_pools
+from shoal.spec_parsers.network_attachments import add_network, parse_attachment, remove_network
 
 
-def project(text: str) -> Project:
-    return load("shop", [read(Path("file.yaml"), text)], {}, Path("/srv/shop"))
+def project(text: str) -> StackSpecs:
+    return load_documents("shop", [read_document(Path("file.yaml"), text)], {}, Path("/srv/shop"))
 
 
 def faults(text: str) -> list[str]:
@@ -154,7 +154,7 @@ networks:
         subnet="10.5.0.0/24",
         gateway="10.5.0.9",
         ip_range="10.5.0.128/25",
-        reserved={"printer": "10.5.0.10"},
+        aux_addresses={"printer": "10.5.0.10"},
     )
     first, second = made.services[0].task.networks
     assert (first.network, first.address, list(first.aliases)) == ("shop_back", "10.5.0.7", ["web"])
@@ -237,7 +237,7 @@ networks:
         subnet6="fd12::/64",
         gateway6="fd12::1",
         ip_range6="fd12::1000/116",
-        reserved6={"nas": "fd12::9"},
+        aux_addresses6={"nas": "fd12::9"},
     )
     assert (made.services[0].task.networks[0].address, made.services[0].task.networks[0].address6) == (
         "10.6.0.7",
@@ -254,8 +254,8 @@ def test_flags_of_a_network_are_sorted_by_family() -> None:
         subnet6="fd12::/64",
         gateway="10.6.0.9",
         ip_range6="fd12::1000/116",
-        reserved={"printer": "10.6.0.10"},
-        reserved6={"nas": "fd12::9"},
+        aux_addresses={"printer": "10.6.0.10"},
+        aux_addresses6={"nas": "fd12::9"},
     )
     with pytest.raises(InvalidInput, match=r"--subnet fd13::/64: a network has one of IPv6.*'=10.6.0.10' has no name"):
         set_pools(spec, {"--subnet": ["fd13::/64"]}, ["=10.6.0.10"])

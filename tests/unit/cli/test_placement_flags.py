@@ -2,10 +2,10 @@
 
 import pytest
 
-from cli.compose.deploy import cut_off, placement, priority, resources
-from cli.flags.options import apply_flags
+from cli.flags.click_options import apply_flags
 from shoal.api.v1.meta_pb2 import GenericResource
 from shoal.api.v1.service_pb2 import Affinity, Preference, ServiceSpec
+from shoal.compose.conversion.deploy_keys import placement, priority, resources, stop_on_disconnect
 from shoal.errors import InvalidInput
 
 
@@ -25,9 +25,9 @@ def test_they_set_the_spec() -> None:
     wanted = spec.task.placement
     assert list(wanted.spread) == ["node.labels.zone"]
     assert list(wanted.preferences) == [Preference(spread="node.labels.rack", weight=50), Preference(binpack="load")]
-    other = Affinity(service="cache", anti=True, weight=10, over="node.labels.zone")
+    other = Affinity(service="cache", anti=True, weight=10, topology_key="node.labels.zone")
     assert list(wanted.affinities) == [Affinity(service="db"), other]
-    assert list(spec.task.reservations.generic) == [GenericResource(kind="gpu", count=2)]
+    assert list(spec.task.reservations.generic_resources) == [GenericResource(kind="gpu", count=2)]
     assert spec.priority == -5
     apply_flags(
         spec,
@@ -38,12 +38,12 @@ def test_they_set_the_spec() -> None:
         },
     )
     assert (len(wanted.spread), len(wanted.preferences), len(wanted.affinities)) == (0, 1, 1)
-    assert not spec.task.reservations.generic
+    assert not spec.task.reservations.generic_resources
 
 
 def test_affinities_to_one_service_over_several_keys() -> None:
     spec = given(affinity=("service==db,over=node.labels.zone", "service!=db", "service!=db,weight=5"))
-    near, away = Affinity(service="db", over="node.labels.zone"), Affinity(service="db", anti=True, weight=5)
+    near, away = Affinity(service="db", topology_key="node.labels.zone"), Affinity(service="db", anti=True, weight=5)
     assert list(spec.task.placement.affinities) == [near, away]
     apply_flags(spec, {"affinity_rm": ("db",)})
     assert not spec.task.placement.affinities
@@ -79,17 +79,17 @@ def test_compose_has_the_same() -> None:
     assert list(spec.task.placement.spread) == ["node.labels.zone"]
     assert list(spec.task.placement.preferences) == [Preference(binpack="memory", weight=20)]
     assert list(spec.task.placement.affinities) == [Affinity(service="db", anti=True)]
-    assert list(spec.task.reservations.generic) == [GenericResource(kind="gpu", count=1)]
+    assert list(spec.task.reservations.generic_resources) == [GenericResource(kind="gpu", count=1)]
     assert spec.priority == 7
     with pytest.raises(InvalidInput, match="none of: spread"):
         placement(spec, {"preferences": [{"pack": "x"}]})
 
 
 def test_how_long_a_node_without_managers_keeps_the_tasks() -> None:
-    assert given().task.stop_when_cut_off_ms == 0
+    assert given().task.stop_on_disconnect_ms == 0
     spec = given(stop_when_cut_off="10m")
-    assert spec.task.stop_when_cut_off_ms == 600_000
-    cut_off(spec, "90s")
-    assert spec.task.stop_when_cut_off_ms == 90_000
+    assert spec.task.stop_on_disconnect_ms == 600_000
+    stop_on_disconnect(spec, "90s")
+    assert spec.task.stop_on_disconnect_ms == 90_000
     apply_flags(spec, {"stop_when_cut_off": "0s"})
-    assert spec.task.stop_when_cut_off_ms == 0
+    assert spec.task.stop_on_disconnect_ms == 0

@@ -5,12 +5,12 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from cli.playground.hints import Found, hints
-from cli.playground.remains import named
+from cli.playground.hints import PlaygroundState, hints
+from cli.playground.leftovers import summarize
 from cli.playground.subnets import first_free
 from shoal.errors import Refused
 
-FOUND = Found(
+FOUND = PlaygroundState(
     name="shoal",
     hosts=3,
     host="198.18.0.11",
@@ -64,5 +64,5 @@ def test_a_service_that_is_there_is_not_created_again() -> None:
 
 
 def test_of_many_things_that_are_left_some_are_named() -> None:
-    assert named(["a", "b"]) == "a, b"
-    assert named(list("abcdefg")) == "a, b, c, d, e, and 2 more"
+    assert summarize(["a", "b"]) == "a, b"
+    assert summarize(list("abcdefg")) == "a, b, c, d, e, and 2 more"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.contexts.contexts import Contexts
-from cli.playground.daemons import alive
+from cli.contexts.context_store import ContextStore
+from cli.playground.daemons import is_running
 from cli.playground.layout import Layout
-from cli.playground.playground import Playground
+from cli.playground.lifecycle import Playground
 from shoal.errors import Unavailable
 
 
@@ -19,14 +19,14 @@ def test_a_program_may_have_any_name(tmp_path: Path) -> None:
     program = tmp_path / os.fsdecode(b"b\xfcro")
     shutil.copy("/bin/sleep", program)
     with subprocess.Popen([program, "1000"]) as running:
-        assert alive(running.pid)
+        assert is_running(running.pid)
         running.kill()
-    assert not alive(running.pid)
+    assert not is_running(running.pid)
 
 
 def test_a_part_that_has_ended_is_told_at_once_with_what_it_said(tmp_path: Path) -> None:
     layout = Layout(state_root=tmp_path, run_root=tmp_path)
-    playground = Playground(layout, contexts=Contexts(tmp_path / "config"), ready_seconds=3600)
+    playground = Playground(layout, contexts=ContextStore(tmp_path / "config"), ready_seconds=3600)
     with subprocess.Popen(["/bin/true"]) as ended:
         ended.wait()
     layout.state.mkdir(parents=True)
@@ -34,4 +34,4 @@ def test_a_part_that_has_ended_is_told_at_once_with_what_it_said(tmp_path: Path)
     logs = {"h1": tmp_path / "h1.log", "h2": tmp_path / "h2.log"}
     logs["h2"].write_text("error: no room\n")
     with pytest.raises(Unavailable, match=r"h2 has ended; .*h2\.log ends: error: no room"):
-        playground.until(lambda: False, "2 nodes", logs)
+        playground.wait_until(lambda: False, "2 nodes", logs)

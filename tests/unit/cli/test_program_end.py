@@ -5,7 +5,7 @@ import sys
 
 SCRIPT = """
 import os, sys, threading
-from cli.start import program
+from cli.entry_point import program
 threading.Thread(target=threading.Event().wait).start()
 {before}
 sys.argv[1:] = {arguments!r}
@@ -37,7 +37,7 @@ def test_a_reader_that_has_gone_is_no_failure() -> None:
 
 
 def test_output_that_is_lost_is_a_failure() -> None:
-    full = "from cli.start import leave; sys.stdout = open('/dev/full', 'w'); sys.stdout.write('x'); leave(0)"
+    full = "from cli.entry_point import leave; sys.stdout = open('/dev/full', 'w'); sys.stdout.write('x'); leave(0)"
     assert ended(before=full).returncode == 1
 
 

@@ -4,19 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.commands.service.look import service_row
+from cli.commands.service.service_listing import service_row
 from cli.commands.stack import stack_rows
-from cli.render.failure import explain, warn
-from cli.render.lines import Lines
-from cli.render.progress import bar, counts, told
+from cli.render.error_lines import print_errors, warn
+from cli.render.progress_display import bar, counts, distinct_problems
+from cli.render.progress_lines import ProgressLines
 from cli.render.table import table
-from cli.render.tasks import rows, short_image
-from cli.render.units import age, parse_bytes, parse_duration_ms, parse_nano_cpus
-from shoal.amounts import cpus, duration, size
+from cli.render.task_rows import rows, short_image
 from shoal.api.v1.control_pb2 import ServiceProgress, ServiceView, TaskView
 from shoal.api.v1.service_pb2 import PublishedPort, UpdateStatus
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import InvalidInput
+from shoal.spec_parsers.units import age, parse_bytes, parse_duration_ms, parse_nano_cpus
+from shoal.unit_formats import cpus, duration, size
 
 
 @pytest.mark.parametrize(
@@ -87,28 +87,28 @@ def test_short_image() -> None:
 
 
 def test_lines_without_a_terminal_are_few_and_the_last_word_is_said() -> None:
-    lines = Lines()
+    lines = ProgressLines()
     stuck = ServiceProgress(service_id="a", name="web", problems=["no suitable node"])
-    lines.take(stuck, "web: 0/9 running")
+    lines.update(stuck, "web: 0/9 running")
     assert list(lines.due(10.0)) == ["web: 0/9 running"]
-    lines.take(stuck, "web: 4/9 running")
-    lines.take(stuck, "web: 5/9 running")
+    lines.update(stuck, "web: 4/9 running")
+    lines.update(stuck, "web: 5/9 running")
     assert (list(lines.due(10.2)), lines.next_at()) == ([], 11.0)
     assert list(lines.due(11.0)) == ["web: 5/9 running"]
     # What it waits for is told when nothing has changed for a while, and once.
     assert lines.next_at() == 16.0
     assert list(lines.due(16.0)) == ["web: 5/9 running, no suitable node"]
     assert lines.next_at() is None
-    lines.take(stuck, "web: 6/9 running")
+    lines.update(stuck, "web: 6/9 running")
     assert list(lines.due(16.05)) == [] and list(lines.due(17.0)) == ["web: 6/9 running"]
     assert lines.next_at() is None, "that is known"
-    lines.take(ServiceProgress(service_id="a", name="web", converged=True), "web: 9/9 running, converged")
+    lines.update(ServiceProgress(service_id="a", name="web", converged=True), "web: 9/9 running, converged")
     assert list(lines.due(17.1)) == ["web: 9/9 running, converged"]
     assert lines.next_at() is None
 
 
 def test_a_problem_within_another_one_is_told_once() -> None:
-    assert told(["full", "2 pending: full", "b", "c", "d"]) == ["2 pending: full", "b", "c"]
+    assert distinct_problems(["full", "2 pending: full", "b", "c", "d"]) == ["2 pending: full", "b", "c"]
 
 
 @pytest.mark.parametrize(
@@ -152,6 +152,6 @@ def test_a_job_that_has_finished_does_not_count_as_missing_in_its_stack() -> Non
 
 
 def test_what_a_node_says_of_an_error_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
-    explain("no\x1b]52;c;ZQ==\x07 \x9b2J\u202e")
+    print_errors("no\x1b]52;c;ZQ==\x07 \x9b2J\u202e")
     warn("a\ttab\nand another line\r")
     assert capsys.readouterr().err == "error: no?]52;c;ZQ==? ?2J?\nwarning: a\ttab\nand another line?\n"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.render.move import MoveDisplay, line
+from cli.render.move_progress import MoveDisplay, line
 from shoal.api.v1.volume_pb2 import VolumeMoveStatus
 
 

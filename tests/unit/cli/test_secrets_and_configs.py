@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from cli.compose.load import load_files
-from cli.compose.project import Project
-from cli.flags.files import parse_reference
-from cli.flags.options import apply_flags
+from cli.flags.click_options import apply_flags
 from shoal.api.v1.file_pb2 import FileReference
 from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.compose.load import load_files
+from shoal.compose.project import StackSpecs
 from shoal.errors import InvalidInput
+from shoal.spec_parsers.file_references import parse_reference
 
 
 def test_references_in_both_forms() -> None:
@@ -48,10 +48,10 @@ def test_flags_add_and_remove() -> None:
     assert str(fault) == "--config-rm: the service does not use 'other'"
 
 
-def project(tmp_path: Path, text: str, variables: Mapping[str, str] | None = None) -> Project:
+def project(tmp_path: Path, text: str, variables: Mapping[str, str] | None = None) -> StackSpecs:
     path = tmp_path / "stack.yaml"
     path.write_text(text)
-    return load_files("shop", [path], variables or {}).settled().project
+    return load_files("shop", [path], variables or {}).checked().project
 
 
 def test_compose_in_all_forms(tmp_path: Path) -> None:

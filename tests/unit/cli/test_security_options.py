@@ -5,18 +5,18 @@ from pathlib import Path
 import pytest
 
 from cli.commands.node import row
-from cli.flags.security import add_security_option, remove_security_option, security_option
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.control_pb2 import NodeView
 from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
+from shoal.spec_parsers.security_options import add_security_option, apply_security_option, remove_security_option
 
 
 def container(*options: str, directory: Path = Path()) -> ContainerSpec:
     made = ContainerSpec()
     for option in options:
-        security_option(made, option, directory)
+        apply_security_option(made, option, directory)
     return made
 
 

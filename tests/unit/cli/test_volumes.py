@@ -4,34 +4,36 @@ from pathlib import Path
 
 import pytest
 
-from cli.commands.volume import place, row
-from cli.compose.load import load_files
-from cli.fields.rows import VOLUMES as VOLUME_NAMES
-from cli.flags.mounts import parse_mount
-from cli.flags.volumes import parse_secret
-from cli.render.template import parsed, record
-from shoal.api.v1.container_pb2 import Mount, VolumeUse
-from shoal.api.v1.control_pb2 import VolumeMoveView, VolumePlace, VolumeView
+from cli.commands.volume import location_text, row
+from cli.fields.row_fields import VOLUMES as VOLUME_NAMES
+from cli.render.format_template import parse_format, row_record
+from shoal.api.v1.container_pb2 import Mount, VolumeOptions
+from shoal.api.v1.control_pb2 import VolumeLocation, VolumeMoveView, VolumeView
 from shoal.api.v1.volume_pb2 import VolumeMoveStatus, VolumePublication, VolumeSecret
+from shoal.compose.load import load_files
 from shoal.errors import InvalidInput
-from shoal.filters.volumes import VOLUMES
+from shoal.filters.volume_filters import VOLUMES
+from shoal.spec_parsers.mount_parser import parse_mount
+from shoal.spec_parsers.volume_parser import parse_secret
 
 
 def test_mounts_of_volumes() -> None:
     assert parse_mount("source=data,target=/d") == Mount(
-        type=Mount.VOLUME, source="data", target="/d", volume=VolumeUse()
+        type=Mount.VOLUME, source="data", target="/d", volume=VolumeOptions()
     )
     text = (
         "type=volume,src=data,dst=/d,readonly,volume-nocopy,volume-subpath=a/b,per-slot=true,hold=5m,"
         "volume-opt=type=nfs,volume-opt=o=addr=10.0.0.9,volume-opt=device=:/srv"
     )
     options = {"type": "nfs", "o": "addr=10.0.0.9", "device": ":/srv"}
-    use = VolumeUse(no_copy=True, subpath="a/b", per_slot=True, hold_ms=300_000, options=options)
+    use = VolumeOptions(no_copy=True, subpath="a/b", per_slot=True, failover_after_ms=300_000, options=options)
     assert parse_mount(text) == Mount(type=Mount.VOLUME, source="data", target="/d", read_only=True, volume=use)
     bind = parse_mount("type=bind,source=/srv,target=/d,bind-create-src,bind-propagation=rprivate")
     assert bind.create_source and not bind.HasField("volume")
     shared = parse_mount("type=bind,source=/srv,target=/d,shared=true,hold=30s")
-    assert shared == Mount(type=Mount.BIND, source="/srv", target="/d", shared=True, volume=VolumeUse(hold_ms=30_000))
+    assert shared == Mount(
+        type=Mount.BIND, source="/srv", target="/d", shared=True, volume=VolumeOptions(failover_after_ms=30_000)
+    )
     assert parse_mount("source=data,target=/d,shared").shared
     for value, expected in (("enabled", ""), ("disabled", "disabled"), ("writable", "writable")):
         mount = parse_mount(f"type=bind,source=/srv,target=/d,readonly,bind-recursive={value}")
@@ -74,7 +76,7 @@ volumes:
   data: {driver: local, driver_opts: {type: none, o: bind, device: /srv}, labels: {a: b}}
   far: {external: true, name: elsewhere}
 """)
-    project = load_files("shop", [path], {}).settled().project
+    project = load_files("shop", [path], {}).checked().project
     (volume,) = project.volumes
     assert (volume.name, volume.stack, dict(volume.labels), volume.driver) == ("shop_data", "shop", {"a": "b"}, "local")
     assert dict(volume.options) == {"type": "none", "o": "bind", "device": "/srv"}
@@ -82,7 +84,7 @@ volumes:
     assert (data.type, data.source, data.read_only) == (Mount.VOLUME, "shop_data", True)
     assert (both.type, both.source, both.shared) == (Mount.BIND, "/srv/shared", True)
     assert (conf.type, conf.source) == (Mount.BIND, str(tmp_path / "conf"))
-    assert slots.volume == VolumeUse(no_copy=True, subpath="sub", per_slot=True, hold_ms=60_000)
+    assert slots.volume == VolumeOptions(no_copy=True, subpath="sub", per_slot=True, failover_after_ms=60_000)
     assert far.source == "elsewhere"
     assert made.create_source
     assert (own.type, own.source, own.target) == (Mount.VOLUME, "", "/own")
@@ -101,7 +103,7 @@ volumes:
   keys: {driver: rexray, x-secrets: {password: none}}
 """)
     with pytest.raises(InvalidInput) as told:
-        load_files("shop", [path], {}).settled()
+        load_files("shop", [path], {}).checked()
     said = str(told.value)
     for part in ("'nowhere' is not among", "mode 'slow'", "x-access-mode 'both' is not one of", "secret 'none' is"):
         assert part in said, said
@@ -122,24 +124,24 @@ secrets:
   user: {external: true, name: everyone}
   pw: {environment: PW}
 """)
-    (volume,) = load_files("shop", [path], {"PW": "x"}).settled().project.volumes
+    (volume,) = load_files("shop", [path], {"PW": "x"}).checked().project.volumes
     assert [(each.key, each.source) for each in volume.secrets] == [("username", "everyone"), ("password", "shop_pw")]
 
 
 def test_where_a_volume_is() -> None:
     ready, waiting = VolumePublication.READY, VolumePublication.WAITING
     shown = {
-        "h1": VolumePlace(hostname="h1"),
-        "h1 (slot 3)": VolumePlace(hostname="h1", slot=3),
-        "h1 (slot 3, down)": VolumePlace(hostname="h1", slot=3, down=True),
-        "h2": VolumePlace(hostname="h2", publication=ready, mounted=True),
-        "h2 (mounting)": VolumePlace(hostname="h2", publication=ready),
-        "h2 (waiting)": VolumePlace(hostname="h2", publication=waiting),
-        "h2 (unknown)": VolumePlace(hostname="h2", publication=77),
+        "h1": VolumeLocation(hostname="h1"),
+        "h1 (slot 3)": VolumeLocation(hostname="h1", slot=3),
+        "h1 (slot 3, down)": VolumeLocation(hostname="h1", slot=3, down=True),
+        "h2": VolumeLocation(hostname="h2", publication_state=ready, mounted=True),
+        "h2 (mounting)": VolumeLocation(hostname="h2", publication_state=ready),
+        "h2 (waiting)": VolumeLocation(hostname="h2", publication_state=waiting),
+        "h2 (unknown)": VolumeLocation(hostname="h2", publication_state=77),
     }
     for text, where in shown.items():
-        assert place(where) == text
-    told = row(VolumeView(places=shown.values()))["places"]
+        assert location_text(where) == text
+    told = row(VolumeView(locations=shown.values()))["places"]
     assert isinstance(told, list) and told[2:4] == [
         {"node": "h1", "slot": 3, "home": False, "state": "", "down": True, "bytes": None},
         {"node": "h2", "slot": 0, "home": False, "state": "mounted", "down": False, "bytes": None},
@@ -147,19 +149,19 @@ def test_where_a_volume_is() -> None:
 
 
 def test_the_home_and_the_size_of_a_volume() -> None:
-    h1 = VolumePlace(hostname="h1", home=True, bytes=3 << 20)
-    left = VolumePlace(hostname="h2", bytes=1 << 20)
-    shown = row(VolumeView(places=[h1, left]))
+    h1 = VolumeLocation(hostname="h1", home=True, used_bytes=3 << 20)
+    left = VolumeLocation(hostname="h2", used_bytes=1 << 20)
+    shown = row(VolumeView(locations=[h1, left]))
     assert (shown["home"], shown["nodes"], shown["size"]) == ("h1", "h1, h2", "4 MiB")
-    slots = [VolumePlace(hostname=f"h{number}", slot=number, home=True) for number in (1, 2)]
-    assert (row(VolumeView(places=slots))["home"], row(VolumeView(places=slots))["size"]) == ("1: h1, 2: h2", "")
+    slots = [VolumeLocation(hostname=f"h{number}", slot=number, home=True) for number in (1, 2)]
+    assert (row(VolumeView(locations=slots))["home"], row(VolumeView(locations=slots))["size"]) == ("1: h1, 2: h2", "")
 
 
 def test_a_move_that_is_under_way() -> None:
     copying = VolumeMoveStatus(state=VolumeMoveStatus.COPYING, bytes=4 << 20, total_bytes=10 << 20)
     waiting = VolumeMoveStatus(state=VolumeMoveStatus.WAITING, slot=2, message="waits for node h3, which is down")
     view = VolumeView(
-        moving=[
+        moves=[
             VolumeMoveView(status=copying, from_hostname="h1", to_hostname="h2", percent=40),
             VolumeMoveView(status=waiting, from_hostname="h1", to_hostname="h3"),
         ]
@@ -170,7 +172,7 @@ def test_a_move_that_is_under_way() -> None:
         ("{{.State}} {{.Move}}", f"moving {shown['move']}"),
         ("{{range .Moves}}{{.From}}>{{.To}} {{.Percent}} {{.TotalBytes}};{{end}}", "h1>h2 40 10485760;h1>h3 0 0;"),
     ):
-        assert parsed(text).run(record(shown, VOLUME_NAMES)) == told
+        assert parse_format(text).run(row_record(shown, VOLUME_NAMES)) == told
     assert VOLUMES.parse(["moving=true"])(view) and not VOLUMES.parse(["moving=false"])(view)
     assert row(VolumeView())["moves"] == []
 
@@ -179,9 +181,9 @@ def test_labels_of_a_mount_are_those_of_the_volume_that_the_stack_makes(tmp_path
     path = tmp_path / "stack.yaml"
     mount = "{type: volume, source: data, target: /d, volume: {labels: [a=1, b=2]}}"
     path.write_text(f"services: {{a: {{image: x, volumes: [{mount}]}}}}\nvolumes: {{data: {{labels: {{b: '3'}}}}}}\n")
-    made = load_files("shop", [path], {}).settled().project
+    made = load_files("shop", [path], {}).checked().project
     assert dict(made.volumes[0].labels) == {"a": "1", "b": "3"}
     assert not made.services[0].task.container.mounts[0].volume.labels
     path.write_text(f"services: {{a: {{image: x, volumes: [{mount}]}}}}\nvolumes: {{data: {{external: true}}}}\n")
     with pytest.raises(InvalidInput, match="this one is external"):
-        load_files("shop", [path], {}).settled()
+        load_files("shop", [path], {}).checked()

@@ -7,13 +7,13 @@ import pytest
 
 from cli.commands.node import remove
 from cli.commands.service.create import create
-from cli.compose.faults import Faults
-from cli.compose.load import load_files
-from cli.compose.places import located
-from cli.flags.places import in_flags
-from manager.control_api.validate_tuning import check_tuning
+from cli.flags.fault_flags import faults_by_flag
+from manager.validation.container_tuning_rules import check_tuning
 from shoal.api.v1.container_pb2 import ContainerSpec
-from shoal.distribution.documents import parse_object
+from shoal.compose.fault_locations import locate_faults
+from shoal.compose.faults import FaultLog
+from shoal.compose.load import load_files
+from shoal.distribution.untrusted_json import parse_object
 from shoal.errors import Fault, InvalidInput
 
 
@@ -21,7 +21,7 @@ def faults(tmp_path: Path, text: str) -> str:
     file = tmp_path / "web.yaml"
     file.write_text(text)
     with pytest.raises(InvalidInput) as caught:
-        load_files("shop", [file], {}).settled()
+        load_files("shop", [file], {}).checked()
     return "\n".join(map(str, caught.value.faults))
 
 
@@ -63,8 +63,8 @@ def test_what_is_unlimited_is_called_so() -> None:
 
 def test_an_autoscaler_names_the_flags_that_it_needs() -> None:
     fault = Fault("autoscale.cpu_percent", "needs task.reservations.nano_cpus or task.limits.nano_cpus")
-    assert [str(each) for each in in_flags([fault])] == ["--autoscale: needs `--reserve-cpu` or `--limit-cpu`"]
+    assert [str(each) for each in faults_by_flag([fault])] == ["--autoscale: needs `--reserve-cpu` or `--limit-cpu`"]
     in_stack = Fault(f"services.web.{fault.path}", fault.message)
     tree = {"services": {"web": {"image": "x", "deploy": {"x-autoscale": {"cpu": 50}}}}}
-    (told,) = located(tree, [in_stack], Faults())
+    (told,) = locate_faults(tree, [in_stack], FaultLog())
     assert "task." not in told.message or told == in_stack

@@ -5,8 +5,8 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from agent.worker.assigned import Assigned
-from manager.dispatcher.needs import Needs
+from agent.assignments.assigned_state import AssignedState
+from manager.dispatcher.assignments.node_assignments import NodeAssignments
 from manager.store.changes import Change
 from manager.store.kinds import ALLOCATION, NETWORK, NODE, NODE_STATUS, REVISION, TASK, TASK_STATUS, Kind
 from manager.store.tables import Tables
@@ -70,7 +70,7 @@ class World:
         return [self.put(TASK_STATUS, task_id, TaskStatus(task_id=task_id, state=state, at_ms=at_ms))]
 
 
-def same(known: Assigned, needs: Needs) -> bool:
+def same(known: AssignedState, needs: NodeAssignments) -> bool:
     """Whether the agent knows what it needs; it keeps revisions of its ended tasks a while."""
     return (
         known.tasks == needs.tasks

@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manager.dispatcher.liveness.brake import most_at_once
-from manager.dispatcher.liveness.heartbeats import MISSED, Liveness, Verdict, grace_seconds
-from manager.dispatcher.liveness.monitor import abandoned
+from manager.dispatcher.liveness.abandoned_nodes import abandoned
+from manager.dispatcher.liveness.disruption_limit import max_down_at_once
+from manager.dispatcher.liveness.heartbeats import MISSED, Liveness, LivenessDecision, grace_seconds
 from manager.store.kinds import MANAGER, NODE_STATUS
 from shoal.api.v1.cluster_pb2 import Manager
 from shoal.api.v1.node_pb2 import NodeStatus
@@ -43,7 +43,7 @@ class Watch:
             self.now += PERIOD
             self._hear()
             if self.liveness.tick(self.now):
-                self._write(self.liveness.judge(self.now, len(self._next)))
+                self._write(self.liveness.evaluate(self.now, len(self._next)))
 
     def pause(self, seconds: float) -> None:
         """The manager does not run for so long; what came meanwhile is read when it does again."""
@@ -57,12 +57,12 @@ class Watch:
                 due += HEARTBEAT
             self._next[node_id] = due
 
-    def _write(self, verdict: Verdict) -> None:
+    def _write(self, verdict: LivenessDecision) -> None:
         for node_id in verdict.unknown:
             self.unknown.setdefault(node_id, self.now)
         for node_id in verdict.down:
             self.down.setdefault(node_id, self.now)
-            self.liveness.gave_up(node_id, self.now)
+            self.liveness.marked_down(node_id, self.now)
 
 
 phases = st.floats(0, HEARTBEAT)
@@ -105,7 +105,7 @@ def test_a_few_nodes_that_fall_silent_are_down_in_time(lost: list[float], others
 
 @given(st.integers(4, 150), st.data())
 def test_of_many_that_fall_silent_together_none_is_given_up_and_they_come_back(nodes: int, data: st.DataObject) -> None:
-    many = data.draw(st.integers(most_at_once(nodes) + 1, nodes))
+    many = data.draw(st.integers(max_down_at_once(nodes) + 1, nodes))
     watch = Watch(data.draw(st.lists(phases, min_size=nodes, max_size=nodes)))
     names = [f"n{number}" for number in range(many)]
     watch.listen(10.0)
@@ -118,14 +118,16 @@ def test_when_most_of_them_are_back_the_rest_is_given_up() -> None:
     liveness = Liveness(HEARTBEAT)
     for number in range(10):
         liveness.heard(f"n{number}", 0.0)
-    assert len(liveness.judge(7.0, 100).unknown) == 10
+    assert len(liveness.evaluate(7.0, 100).unknown) == 10
     for number in range(7):
         liveness.heard(f"n{number}", 7.0)
     late = 7.0 + MISSED * HEARTBEAT + grace_seconds(100)
     for number in range(7):
         liveness.heard(f"n{number}", late)
-    assert liveness.judge(late - 0.1, 100) == Verdict((), ("n7", "n8", "n9"), 3), "those may be on their way"
-    assert liveness.judge(late, 100) == Verdict(("n7", "n8", "n9"), (), 3)
+    assert liveness.evaluate(late - 0.1, 100) == LivenessDecision((), ("n7", "n8", "n9"), 3), (
+        "those may be on their way"
+    )
+    assert liveness.evaluate(late, 100) == LivenessDecision(("n7", "n8", "n9"), (), 3)
 
 
 def test_nodes_given_up_one_after_the_other_count_together_for_as_long_as_a_node_may_be_silent() -> None:
@@ -133,17 +135,17 @@ def test_nodes_given_up_one_after_the_other_count_together_for_as_long_as_a_node
     for number in range(8):
         liveness.heard(f"n{number}", number * 1.0)
     for number in range(3):
-        (node_id,) = liveness.judge(6.1 + number, 8).down if number == 0 else (f"n{number}",)
-        liveness.gave_up(node_id, 6.1 + number)
-    assert not liveness.judge(9.2, 8).down, "three are lost already"
-    assert liveness.judge(9.2, 8).unknown == ("n3",)
+        (node_id,) = liveness.evaluate(6.1 + number, 8).down if number == 0 else (f"n{number}",)
+        liveness.marked_down(node_id, 6.1 + number)
+    assert not liveness.evaluate(9.2, 8).down, "three are lost already"
+    assert liveness.evaluate(9.2, 8).unknown == ("n3",)
 
 
 def test_the_brake_does_not_hold_for_nodes_that_an_operator_has_declared_lost() -> None:
     liveness = Liveness(HEARTBEAT)
     for number in range(10):
         liveness.heard(f"n{number}", 0.0)
-    verdict = liveness.judge(7.0, 100, {"n1", "n2"})
+    verdict = liveness.evaluate(7.0, 100, {"n1", "n2"})
     assert verdict.down == ("n1", "n2") and len(verdict.unknown) == 8
 
 
@@ -151,19 +153,19 @@ def test_a_node_whose_session_is_open_is_not_overdue_by_heartbeats_alone() -> No
     liveness = Liveness(HEARTBEAT)
     liveness.heard("n1", 0.0)
     liveness.opened("n1")
-    assert not liveness.judge(29.0, 1).down and liveness.is_fresh("n1", 29.0)
-    assert liveness.judge(30.1, 1).down == ("n1",), "its agent hangs"
+    assert not liveness.evaluate(29.0, 1).down and liveness.is_fresh("n1", 29.0)
+    assert liveness.evaluate(30.1, 1).down == ("n1",), "its agent hangs"
     liveness.closed("n1")
-    assert liveness.judge(7.0, 1).down == ("n1",)
+    assert liveness.evaluate(7.0, 1).down == ("n1",)
 
 
 def test_after_a_start_nodes_have_what_so_many_need_beside_the_usual_time() -> None:
     liveness = Liveness(HEARTBEAT)
     by = grace_seconds(3000)
-    liveness.give_grace([f"n{number}" for number in range(3000)], 0.0)
+    liveness.grant_grace([f"n{number}" for number in range(3000)], 0.0)
     liveness.heard("n7", 1.0)  # it is back, and its session may break again at once
-    assert liveness.judge(by + MISSED * HEARTBEAT, 3000) == Verdict((), (), 3000)
-    assert liveness.judge(by, 3000).silent == 0
+    assert liveness.evaluate(by + MISSED * HEARTBEAT, 3000) == LivenessDecision((), (), 3000)
+    assert liveness.evaluate(by, 3000).silent == 0
     assert by == 30.0
 
 
@@ -175,9 +177,9 @@ def test_a_late_tick_forgives_what_it_was_late_by_and_judges_nobody() -> None:
     assert liveness.tick(0.0) and liveness.tick(0.5)
     assert not liveness.tick(9.0), "8 s late"
     by = 9.0 + grace_seconds(2)
-    assert not liveness.judge(by + 6.0, 2).down
-    assert liveness.judge(by + 6.1, 2).down == ("n1",)
-    assert not liveness.judge(53.9, 2).down[1:], "grace lasts 8 s longer too"
+    assert not liveness.evaluate(by + 6.0, 2).down
+    assert liveness.evaluate(by + 6.1, 2).down == ("n1",)
+    assert not liveness.evaluate(53.9, 2).down[1:], "grace lasts 8 s longer too"
 
 
 def test_nodes_that_have_to_connect_anew_after_a_long_pause_have_what_so_many_need() -> None:
@@ -191,7 +193,7 @@ def test_nodes_that_have_to_connect_anew_after_a_long_pause_have_what_so_many_ne
 
 
 def test_the_least_and_the_share() -> None:
-    assert [most_at_once(nodes) for nodes in (1, 10, 79, 80, 1000)] == [3, 3, 3, 4, 50]
+    assert [max_down_at_once(nodes) for nodes in (1, 10, 79, 80, 1000)] == [3, 3, 3, 4, 50]
 
 
 def test_a_node_is_fresh_while_it_is_watched_and_not_overdue() -> None:
@@ -218,5 +220,5 @@ def test_a_node_that_was_sent_away_is_not_lost_before_it_was_to_come() -> None:
     liveness.expect("stranger", 20.0)
     liveness.heard("n1", 0.0)
     liveness.expect("n1", 20.0)
-    assert not liveness.judge(26.0, 1).down
-    assert liveness.judge(26.1, 1).down == ("n1",)
+    assert not liveness.evaluate(26.0, 1).down
+    assert liveness.evaluate(26.1, 1).down == ("n1",)

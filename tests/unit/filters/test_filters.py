@@ -9,12 +9,12 @@ from shoal.api.v1.event_pb2 import Event
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import InvalidInput
-from shoal.filters.events import EVENTS
-from shoal.filters.files import FILES
-from shoal.filters.nodes import NODES
-from shoal.filters.services import SERVICES
-from shoal.filters.tasks import TASKS, task_filters
-from shoal.filters.volumes import VOLUMES
+from shoal.filters.event_filters import EVENTS
+from shoal.filters.file_filters import FILES
+from shoal.filters.node_filters import NODES
+from shoal.filters.service_filters import SERVICES
+from shoal.filters.task_filters import TASKS, task_filters
+from shoal.filters.volume_filters import VOLUMES
 
 
 def service(name: str, mode: str = "replicated", **labels: str) -> ServiceView:
@@ -76,7 +76,7 @@ def test_tasks() -> None:
 
 def test_nodes() -> None:
     first, second = NodeView(), NodeView()
-    first.node.meta.id, first.node.spec.identity.hostname, first.status.beside_manager = "a1", "h1", "m1"
+    first.node.meta.id, first.node.spec.identity.hostname, first.status.colocated_manager_id = "a1", "h1", "m1"
     first.status.state = NodeStatus.READY
     first.status.description.engine_labels["rack"] = "r1"
     second.node.meta.id, second.node.spec.identity.hostname = "b2", "h2"
@@ -122,9 +122,9 @@ def test_what_is_no_filter_is_told(texts: Sequence[str], told: str) -> None:
 
 
 def test_values_by_key_as_in_dockers_api() -> None:
-    keeps = TASKS.of({"node": ["h1"], "service": []})
+    keeps = TASKS.parse_mapping({"node": ["h1"], "service": []})
     assert keeps(task("web", 1, "h1", TaskState.RUNNING, TaskState.RUNNING))
     with pytest.raises(InvalidInput):
-        TASKS.of({"colour": ["red"]})
+        TASKS.parse_mapping({"colour": ["red"]})
     with pytest.raises(InvalidInput, match="too many"):
-        TASKS.of({"node": ["h1"] * 1001})
+        TASKS.parse_mapping({"node": ["h1"] * 1001})

@@ -3,7 +3,7 @@
 import pytest
 
 from shoal.errors import InvalidInput, Unavailable
-from shoal.rpc.addresses import HostPort, parse, target
+from shoal.rpc.host_port import HostPort, parse, target
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from manager.certificate_authority import records
-from manager.certificate_authority.authority import CertificateAuthority
+from manager.certificate_authority import cluster_record
+from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.store import kinds
 from manager.store.changes import delete
 from manager.store.store import Store
@@ -16,7 +16,7 @@ from shoal.api.v1.node_pb2 import NodeSpec
 from shoal.errors import InvalidInput, PermissionDenied, Unauthenticated, Unavailable
 from shoal.identity import certificates, join_token
 from shoal.identity.keyring import Keyring
-from shoal.identity.roles import Caller, Role
+from shoal.identity.roles import CertificateSubject, Role
 from shoal.ids import new_id
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
@@ -98,10 +98,10 @@ def test_nothing_secret_lies_open_in_the_record() -> None:
     async def scenario(store: Store, authority: CertificateAuthority) -> None:
         token, record = await authority.tokens.create()
         stored = authority.cluster().SerializeToString() + record.SerializeToString()
-        key = records.open_authority(authority.cluster(), Keyring(KEY)).key
+        key = cluster_record.decrypt_authority(authority.cluster(), Keyring(KEY)).key
         assert certificates.key_to_der(key) not in stored
         assert join_token.parse(token).secret.encode() not in stored
-        assert records.token_key(authority.cluster(), Keyring(KEY)) not in stored
+        assert cluster_record.token_key(authority.cluster(), Keyring(KEY)) not in stored
 
     _run(scenario)
 
@@ -110,10 +110,10 @@ def test_managers_and_admins_get_identities_of_the_cluster() -> None:
     async def scenario(store: Store, authority: CertificateAuthority) -> None:
         cluster = authority.cluster()
         for identity, caller in (
-            (authority.issue_manager("m1"), Caller("m1", Role.MANAGER, cluster.meta.id)),
-            (authority.issue_admin("root"), Caller("root", Role.ADMIN, cluster.meta.id)),
+            (authority.issue_manager("m1"), CertificateSubject("m1", Role.MANAGER, cluster.meta.id)),
+            (authority.issue_admin("root"), CertificateSubject("root", Role.ADMIN, cluster.meta.id)),
         ):
-            assert certificates.caller_of(identity.certificate) == caller
+            assert certificates.subject_of(identity.certificate) == caller
             assert identity.ca == cluster.ca_certificate
             assert certificates.is_signed_by(identity.certificate, identity.ca)
 
@@ -122,11 +122,13 @@ def test_managers_and_admins_get_identities_of_the_cluster() -> None:
 
 def test_a_node_is_admitted_active_and_named_in_its_certificate() -> None:
     async def scenario(store: Store, authority: CertificateAuthority) -> None:
-        node = await authority.admit(await _token(authority), _csr(), "h1")
+        node = await authority.join(await _token(authority), _csr(), "h1")
         stored = store.tables.nodes[node.node_id]
         assert stored.spec.availability == NodeSpec.ACTIVE
         assert stored.meta.created_at_ms == int(NOW * 1000)
-        assert certificates.caller_of(node.certificate) == Caller(node.node_id, Role.AGENT, node.cluster_id)
+        assert certificates.subject_of(node.certificate) == CertificateSubject(
+            node.node_id, Role.AGENT, node.cluster_id
+        )
 
     _run(scenario)
 
@@ -134,7 +136,7 @@ def test_a_node_is_admitted_active_and_named_in_its_certificate() -> None:
 def test_a_bad_request_makes_no_node() -> None:
     async def scenario(store: Store, authority: CertificateAuthority) -> None:
         with pytest.raises(InvalidInput):
-            await authority.admit(await _token(authority), b"nonsense", "h1")
+            await authority.join(await _token(authority), b"nonsense", "h1")
         assert not store.tables.nodes
 
     _run(scenario)
@@ -152,10 +154,10 @@ def test_a_token_that_is_none_or_of_another_cluster_is_told() -> None:
 
 def test_renewal_keeps_the_name_and_needs_the_node() -> None:
     async def scenario(store: Store, authority: CertificateAuthority) -> None:
-        node = await authority.admit(await _token(authority), _csr(), "h1")
-        caller = certificates.caller_of(node.certificate)
+        node = await authority.join(await _token(authority), _csr(), "h1")
+        caller = certificates.subject_of(node.certificate)
         renewed = authority.renew(caller, _csr())
-        assert certificates.caller_of(renewed) == caller
+        assert certificates.subject_of(renewed) == caller
         assert certificates.expires_at(renewed) > datetime.fromtimestamp(NOW, UTC)
         await store.commit([delete(kinds.NODE, node.node_id)])
         with pytest.raises(PermissionDenied, match="removed"):
@@ -167,7 +169,7 @@ def test_renewal_keeps_the_name_and_needs_the_node() -> None:
 def test_renewal_is_for_this_cluster() -> None:
     async def scenario(store: Store, authority: CertificateAuthority) -> None:
         with pytest.raises(PermissionDenied, match="another cluster"):
-            authority.renew(Caller("root", Role.ADMIN, "elsewhere"), _csr())
+            authority.renew(CertificateSubject("root", Role.ADMIN, "elsewhere"), _csr())
 
     _run(scenario)
 
@@ -178,8 +180,8 @@ def test_a_reissued_identity_keeps_its_key() -> None:
         second = authority.reissue(first)
         assert second.certificate != first.certificate
         assert (second.key, second.ca) == (first.key, first.ca)
-        assert certificates.caller_of(second.certificate) == certificates.caller_of(first.certificate)
-        assert certificates.fits(second.certificate, second.key)
-        assert not certificates.fits(second.certificate, authority.issue_manager("m1").key)
+        assert certificates.subject_of(second.certificate) == certificates.subject_of(first.certificate)
+        assert certificates.key_matches(second.certificate, second.key)
+        assert not certificates.key_matches(second.certificate, authority.issue_manager("m1").key)
 
     _run(scenario)

@@ -9,27 +9,27 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from shoal.errors import InvalidInput, Unauthenticated
 from shoal.identity import certificates
-from shoal.identity.authority import ADMIN_LIFETIME, BACKDATED, CA_LIFETIME, NODE_LIFETIME, Authority
-from shoal.identity.roles import Caller, Role, server_names
+from shoal.identity.authority import ADMIN_LIFETIME, CA_LIFETIME, CLOCK_SKEW, NODE_LIFETIME, Authority
+from shoal.identity.roles import CertificateSubject, Role, server_names
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 AUTHORITY = Authority.create("cluster1", NOW)
 
 
 def _issue(role: Role, identifier: str = "party1") -> bytes:
-    return AUTHORITY.issue(Caller(identifier, role, "cluster1"), NOW).certificate
+    return AUTHORITY.issue(CertificateSubject(identifier, role, "cluster1"), NOW).certificate
 
 
 @pytest.mark.parametrize("role", list(Role))
 def test_a_certificate_names_its_caller(role: Role) -> None:
-    caller = Caller("party1", role, "cluster1")
-    assert certificates.caller_of(_issue(role)) == caller
+    caller = CertificateSubject("party1", role, "cluster1")
+    assert certificates.subject_of(_issue(role)) == caller
 
 
 @pytest.mark.parametrize("role", list(Role))
 def test_a_certificate_is_good_for_the_server_names_of_its_role_only(role: Role) -> None:
     parsed = x509.load_pem_x509_certificate(_issue(role))
-    wanted = server_names(Caller("party1", role, "cluster1"))
+    wanted = server_names(CertificateSubject("party1", role, "cluster1"))
     if not wanted:
         with pytest.raises(x509.ExtensionNotFound):
             parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName)
@@ -44,7 +44,7 @@ def test_a_certificate_is_good_for_the_server_names_of_its_role_only(role: Role)
 )
 def test_lifetimes_begin_an_hour_early(role: Role, lifetime: timedelta) -> None:
     parsed = x509.load_pem_x509_certificate(_issue(role))
-    assert parsed.not_valid_before_utc == NOW - BACKDATED
+    assert parsed.not_valid_before_utc == NOW - CLOCK_SKEW
     assert parsed.not_valid_after_utc == NOW + lifetime
 
 
@@ -65,7 +65,7 @@ def test_a_signature_is_told_from_a_foreign_one() -> None:
 
 def test_renewal_is_due_after_half_of_the_life() -> None:
     certificate = _issue(Role.AGENT)
-    half = NOW - BACKDATED + (NODE_LIFETIME + BACKDATED) / 2
+    half = NOW - CLOCK_SKEW + (NODE_LIFETIME + CLOCK_SKEW) / 2
     assert not certificates.needs_renewal(certificate, half - timedelta(seconds=1))
     assert certificates.needs_renewal(certificate, half)
     assert certificates.expires_at(certificate) == NOW + NODE_LIFETIME
@@ -80,9 +80,9 @@ def test_what_a_request_asks_for_beside_its_key_is_not_looked_at() -> None:
         .sign(key, hashes.SHA256())
         .public_bytes(serialization.Encoding.PEM)
     )
-    caller = Caller("node1", Role.AGENT, "cluster1")
+    caller = CertificateSubject("node1", Role.AGENT, "cluster1")
     signed = AUTHORITY.sign(csr, caller, NOW)
-    assert certificates.caller_of(signed) == caller
+    assert certificates.subject_of(signed) == caller
     constraints = x509.load_pem_x509_certificate(signed).extensions.get_extension_for_class(x509.BasicConstraints)
     assert not constraints.value.ca
 
@@ -115,9 +115,9 @@ def test_what_is_no_request_is_refused(text: bytes) -> None:
 
 def test_a_certificate_of_another_form_names_nobody() -> None:
     with pytest.raises(Unauthenticated):
-        certificates.caller_of(AUTHORITY.certificate)
+        certificates.subject_of(AUTHORITY.certificate)
     with pytest.raises(Unauthenticated):
-        certificates.caller_of(b"nonsense")
+        certificates.subject_of(b"nonsense")
 
 
 def test_a_key_survives_the_two_encodings() -> None:

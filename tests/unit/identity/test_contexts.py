@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from cli.contexts import expiry, transfer
-from cli.contexts.contexts import Contexts, default_directory, load_files
+from cli.contexts import certificate_renewal, context_archive
+from cli.contexts.context_store import ContextStore, default_directory, identity_from_files
 from shoal.errors import AlreadyExists, InvalidInput, NotFound, Refused
 from shoal.identity.authority import Authority
 from shoal.identity.identity import Identity
-from shoal.identity.roles import Caller, Role
+from shoal.identity.roles import CertificateSubject, Role
 
 IDENTITY = Identity(certificate=b"certificate", key=b"key", ca=b"authority")
 
 
-def _two(directory: Path) -> Contexts:
-    contexts = Contexts(directory / "shoal")
+def _two(directory: Path) -> ContextStore:
+    contexts = ContextStore(directory / "shoal")
     contexts.create("one", IDENTITY, ["h1:1", "[2001:db8::1]:2"], registries=Path("/etc/registries.toml"))
     contexts.create("two", IDENTITY, ["h2:1"])
     return contexts
@@ -74,7 +74,7 @@ def test_without_a_choice_the_only_one_is_taken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "-a", "a" * 64, "ä"])
 def test_a_bad_name_makes_nothing(tmp_path: Path, name: str) -> None:
-    contexts = Contexts(tmp_path / "shoal")
+    contexts = ContextStore(tmp_path / "shoal")
     with pytest.raises(InvalidInput, match="cannot name a context"):
         contexts.create(name, IDENTITY, ["h1:1"])
     assert not contexts.directory.exists()
@@ -82,7 +82,7 @@ def test_a_bad_name_makes_nothing(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("addresses", [[], ["h1"], ["h1:1", "h2:x"]])
 def test_a_bad_address_makes_nothing(tmp_path: Path, addresses: list[str]) -> None:
-    contexts = Contexts(tmp_path / "shoal")
+    contexts = ContextStore(tmp_path / "shoal")
     with pytest.raises(InvalidInput):
         contexts.create("one", IDENTITY, addresses)
     assert contexts.list() == []
@@ -115,29 +115,29 @@ def test_damaged_settings_are_told_with_their_file(tmp_path: Path, settings: str
 
 def test_settings_of_any_text_survive(tmp_path: Path) -> None:
     registries = Path('/a "b"\\c\n\x7fd/é')
-    contexts = Contexts(tmp_path)
+    contexts = ContextStore(tmp_path)
     assert contexts.create("one", IDENTITY, ["h1:1"], registries=registries).registries == registries
 
 
 def test_a_context_travels_as_one_private_file(tmp_path: Path) -> None:
     contexts, file = _two(tmp_path), tmp_path / "one.tar"
-    transfer.export_context(contexts.get("one"), file)
+    context_archive.export_context(contexts.get("one"), file)
     assert file.stat().st_mode & 0o777 == 0o600
     with pytest.raises(AlreadyExists):
-        transfer.export_context(contexts.get("one"), file)
-    elsewhere = Contexts(tmp_path / "elsewhere")
-    arrived = transfer.import_context(elsewhere, "prod", file)
+        context_archive.export_context(contexts.get("one"), file)
+    elsewhere = ContextStore(tmp_path / "elsewhere")
+    arrived = context_archive.import_context(elsewhere, "prod", file)
     assert (arrived.name, arrived.addresses) == ("prod", contexts.get("one").addresses)
     assert Identity.load(arrived.directory) == IDENTITY
 
 
 def test_what_is_no_exported_context_makes_nothing(tmp_path: Path) -> None:
-    contexts, file = Contexts(tmp_path / "shoal"), tmp_path / "file"
+    contexts, file = ContextStore(tmp_path / "shoal"), tmp_path / "file"
     file.write_bytes(b"nonsense")
     with pytest.raises(InvalidInput, match="not an exported context"):
-        transfer.import_context(contexts, "one", file)
+        context_archive.import_context(contexts, "one", file)
     with pytest.raises(NotFound):
-        transfer.import_context(contexts, "one", tmp_path / "none")
+        context_archive.import_context(contexts, "one", tmp_path / "none")
     with tarfile.open(file, "w") as archive:
         for name in ("context.toml", "ca.pem", "cert.pem"):
             archive.addfile(tarfile.TarInfo(name))
@@ -145,16 +145,18 @@ def test_what_is_no_exported_context_makes_nothing(tmp_path: Path) -> None:
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/shadow"
         archive.addfile(link)
     with pytest.raises(InvalidInput, match="not an exported context"):
-        transfer.import_context(contexts, "one", file)
+        context_archive.import_context(contexts, "one", file)
     assert contexts.list() == []
 
 
 def test_a_context_can_be_made_from_single_files(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         (tmp_path / name).write_bytes(name.encode())
-    assert load_files(tmp_path / "a", tmp_path / "b", tmp_path / "c") == Identity(certificate=b"b", key=b"c", ca=b"a")
+    assert identity_from_files(tmp_path / "a", tmp_path / "b", tmp_path / "c") == Identity(
+        certificate=b"b", key=b"c", ca=b"a"
+    )
     with pytest.raises(NotFound, match="does not exist"):
-        load_files(tmp_path / "a", tmp_path / "b", tmp_path / "none")
+        identity_from_files(tmp_path / "a", tmp_path / "b", tmp_path / "none")
 
 
 def test_where_the_files_are() -> None:
@@ -165,24 +167,24 @@ def test_where_the_files_are() -> None:
 
 def test_a_certificate_that_ends_soon_is_told() -> None:
     now = datetime(2026, 3, 1, tzinfo=UTC)
-    identity = Authority.create("c", now).issue(Caller("root", Role.ADMIN, "c"), now)
-    assert expiry.expiry_warning(identity, now) is None
-    soon = expiry.expiry_warning(identity, now + timedelta(days=360))
+    identity = Authority.create("c", now).issue(CertificateSubject("root", Role.ADMIN, "c"), now)
+    assert certificate_renewal.expiry_warning(identity, now) is None
+    soon = certificate_renewal.expiry_warning(identity, now + timedelta(days=360))
     assert soon is not None
     assert "ends in 5 days" in soon
-    ended = expiry.expiry_warning(identity, now + timedelta(days=365))
+    ended = certificate_renewal.expiry_warning(identity, now + timedelta(days=365))
     assert ended is not None
     assert "ended at 2027-03-01" in ended
 
 
 def test_a_certificate_that_cannot_be_renewed_is_told(tmp_path: Path) -> None:
     now = datetime(2026, 3, 1, tzinfo=UTC)
-    identity = Authority.create("c", now).issue(Caller("root", Role.ADMIN, "c"), now)
-    made = Contexts(tmp_path).create("prod", identity, ["127.0.0.1:1"])
-    assert expiry.keep_valid(made, now + timedelta(days=240)) is None
-    told = expiry.keep_valid(made, now + timedelta(days=250))
+    identity = Authority.create("c", now).issue(CertificateSubject("root", Role.ADMIN, "c"), now)
+    made = ContextStore(tmp_path).create("prod", identity, ["127.0.0.1:1"])
+    assert certificate_renewal.renew_if_due(made, now + timedelta(days=240)) is None
+    told = certificate_renewal.renew_if_due(made, now + timedelta(days=250))
     assert told is not None
     assert "'prod' ends soon and was not renewed: 127.0.0.1:1" in told
-    ended = expiry.keep_valid(made, now + timedelta(days=366))
+    ended = certificate_renewal.renew_if_due(made, now + timedelta(days=366))
     assert ended is not None
     assert "ended at" in ended

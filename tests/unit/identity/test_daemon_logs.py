@@ -8,7 +8,7 @@ from collections.abc import Generator
 
 import pytest
 
-from shoal.telemetry import logs
+from shoal.telemetry import log_formatters
 
 TOKEN = f"SHOAL-1-{'a' * 52}-{'0' * 25}"
 
@@ -26,7 +26,7 @@ def restored_logging() -> Generator[None]:
 
 def _logged(*, as_json: bool, message: str, failure: Exception | None = None) -> str:
     stream = io.StringIO()
-    logs.configure("info", json=as_json, stream=stream)
+    log_formatters.configure("info", json=as_json, stream=stream)
     logging.getLogger("manager.planner").debug("not seen")
     logging.getLogger("manager.planner").warning("%s", message, exc_info=failure)
     return stream.getvalue()
@@ -62,4 +62,4 @@ def test_secrets_are_cut(as_json: bool) -> None:
 
 def test_an_unknown_level_is_refused() -> None:
     with pytest.raises(ValueError, match="debug, info, warning, error"):
-        logs.configure("loud", json=False)
+        log_formatters.configure("loud", json=False)

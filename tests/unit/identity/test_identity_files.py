@@ -13,9 +13,9 @@ IDENTITY = Identity(certificate=b"certificate", key=b"the private key", ca=b"aut
 
 def test_an_identity_survives_saving(tmp_path: Path) -> None:
     place = tmp_path / "deep" / "identity"
-    assert not identity.exists(place)
+    assert not identity.is_complete(place)
     IDENTITY.save(place)
-    assert identity.exists(place)
+    assert identity.is_complete(place)
     assert Identity.load(place) == IDENTITY
 
 

@@ -24,8 +24,8 @@ def test_a_token_survives_printing_and_reading() -> None:
 
 def test_a_token_pins_its_own_authority_only() -> None:
     token = JoinToken(join_token.hash_of_ca(CA), SECRET)
-    assert token.pins(CA)
-    assert not token.pins(Authority.create("one", NOW).certificate)
+    assert token.matches_ca(CA)
+    assert not token.matches_ca(Authority.create("one", NOW).certificate)
 
 
 def test_the_hash_is_of_the_certificate_and_not_of_its_spelling() -> None:

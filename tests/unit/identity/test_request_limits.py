@@ -5,16 +5,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.api.v1.dispatcher_pb2 import AgentMessage, StatusBatch
-from shoal.api.v1.task_pb2 import StateTime, TaskStatus
+from shoal.api.v1.task_pb2 import StateChange, TaskStatus
 from shoal.errors import Exhausted
-from shoal.identity.roles import Caller, Role
-from shoal.rpc.request_limits import AGENT_CALLS, REQUEST_BYTES, SESSION_PARTS, CallLimit, Oversized, admitted, counted
-from shoal.rpc.wire import Parts
+from shoal.identity.roles import CertificateSubject, Role
+from shoal.rpc.message_counting import EntryCounter
+from shoal.rpc.request_limits import (
+    AGENT_CALLS,
+    MAX_SESSION_ENTRIES,
+    REQUEST_BYTES,
+    CallLimiter,
+    OversizedMessage,
+    check_size,
+    request_deserializer,
+)
 
 SESSION = "/shoal.api.v1.Dispatcher/Session"
 
 
-PARTS = Parts(AgentMessage.DESCRIPTOR)
+PARTS = EntryCounter(AgentMessage.DESCRIPTOR)
 
 
 def field(number: int, body: bytes) -> bytes:
@@ -30,8 +38,8 @@ def field(number: int, body: bytes) -> bytes:
 
 @given(st.lists(st.text(max_size=20), max_size=50), st.integers(0, 1 << 40), st.integers(0, 3))
 def test_entries_are_counted_as_a_parser_finds_them(names: list[str], sequence: int, steps: int) -> None:
-    path = [StateTime(at_ms=sequence)] * steps
-    statuses = [TaskStatus(task_id=name, at_ms=sequence, path=path) for name in names]
+    path = [StateChange(at_ms=sequence)] * steps
+    statuses = [TaskStatus(task_id=name, at_ms=sequence, state_history=path) for name in names]
     batch = AgentMessage(statuses=StatusBatch(sequence=sequence, statuses=statuses))
     assert PARTS.count(batch.SerializeToString(), 1000) == 1 + len(names) * (1 + steps)
 
@@ -44,7 +52,7 @@ def test_any_bytes_are_counted_to_an_end(encoded: bytes) -> None:
 def test_counting_ends_soon_after_the_bound() -> None:
     many = AgentMessage(statuses=StatusBatch(statuses=[TaskStatus()] * 70_000)).SerializeToString()
     assert PARTS.count(many, 7) == 8
-    assert isinstance(counted(SESSION, AgentMessage.FromString)(many), Oversized)
+    assert isinstance(request_deserializer(SESSION, AgentMessage.FromString)(many), OversizedMessage)
 
 
 GROUP = bytes([4 << 3 | 3, 4 << 3 | 4])
@@ -63,30 +71,34 @@ GENERIC = field(4, b"") * 200_000
 def test_entries_are_counted_wherever_they_are(many: bytes) -> None:
     assert len(many) < REQUEST_BYTES[SESSION]
     AgentMessage.FromString(many)
-    assert isinstance(counted(SESSION, AgentMessage.FromString)(many), Oversized)
+    assert isinstance(request_deserializer(SESSION, AgentMessage.FromString)(many), OversizedMessage)
 
 
 def test_three_thousand_statuses_pass() -> None:
     statuses = [TaskStatus(task_id=f"{number:013}", at_ms=1 << 40, message="x" * 100) for number in range(3_000)]
     told = AgentMessage(statuses=StatusBatch(sequence=1, statuses=statuses))
-    assert len(statuses) < SESSION_PARTS
-    assert counted(SESSION, AgentMessage.FromString)(told.SerializeToString()) == told
+    assert len(statuses) < MAX_SESSION_ENTRIES
+    assert request_deserializer(SESSION, AgentMessage.FromString)(told.SerializeToString()) == told
 
 
 def test_a_request_beyond_its_methods_bound_is_not_parsed() -> None:
-    read = counted("/shoal.api.v1.CertificateAuthority/Renew", lambda raw: pytest.fail("it was parsed"))
+    read = request_deserializer("/shoal.api.v1.CertificateAuthority/Renew", lambda raw: pytest.fail("it was parsed"))
     with pytest.raises(Exhausted, match="65,537 bytes; the maximum is 65,536"):
-        admitted(read(bytes(65_537)))
+        check_size(read(bytes(65_537)))
 
 
 def test_a_nodes_calls_are_counted_and_nobody_elses() -> None:
-    calls, node, admin = CallLimit(), Caller("n1", Role.AGENT, "c"), Caller("root", Role.ADMIN, "c")
+    calls, node, admin = (
+        CallLimiter(),
+        CertificateSubject("n1", Role.AGENT, "c"),
+        CertificateSubject("root", Role.ADMIN, "c"),
+    )
     held = [calls.hold(node) for _ in range(AGENT_CALLS)]
     for each in held:
         each.__enter__()
     with pytest.raises(Exhausted, match="node n1 has 4 calls under way"), calls.hold(node):
         pass
-    with calls.hold(Caller("n2", Role.AGENT, "c")), calls.hold(None):
+    with calls.hold(CertificateSubject("n2", Role.AGENT, "c")), calls.hold(None):
         for _ in range(100):
             calls.hold(admin).__enter__()
     held[0].__exit__(None, None, None)

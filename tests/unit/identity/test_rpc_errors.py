@@ -6,7 +6,7 @@ from grpc import StatusCode, aio
 
 from shoal import errors
 from shoal.errors import Fault, InvalidInput, ShoalError
-from shoal.rpc.errors import CODES, MAX_FAULTS, code_of, details_of, raise_for, to_error, trailer_of
+from shoal.rpc.status_mapping import CODES, MAX_FAULTS, code_of, details_of, raise_for, to_shoal_error, trailer_of
 
 
 def _over_the_wire(error: ShoalError) -> aio.AioRpcError:
@@ -19,20 +19,20 @@ def _below(code: StatusCode, details: str) -> aio.AioRpcError:
 
 def test_every_exception_of_the_tree_has_a_code() -> None:
     tree = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ShoalError)}
-    assert tree == {*CODES, errors.Busy, errors.Deposed, ShoalError}
+    assert tree == {*CODES, errors.Busy, errors.LeadershipLost, ShoalError}
     assert len(set(CODES.values())) == len(CODES)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CODES if kind is not InvalidInput])
 def test_an_exception_arrives_as_it_was_raised(kind: type[ShoalError]) -> None:
     # The text has words that a broken connection has too: it must not be taken for one.
-    arrived = to_error(_over_the_wire(kind("etcd refused the connection in the TLS handshake")))
+    arrived = to_shoal_error(_over_the_wire(kind("etcd refused the connection in the TLS handshake")))
     assert type(arrived) is kind
     assert str(arrived) == "etcd refused the connection in the TLS handshake"
 
 
 def test_a_busy_server_tells_when_to_come_back() -> None:
-    arrived = to_error(_over_the_wire(errors.Busy("many connect", 2.5)))
+    arrived = to_shoal_error(_over_the_wire(errors.Busy("many connect", 2.5)))
     assert isinstance(arrived, errors.Busy) and str(arrived) == "many connect"
     assert arrived.retry_after_seconds == 2.5
 
@@ -40,19 +40,19 @@ def test_a_busy_server_tells_when_to_come_back() -> None:
 @pytest.mark.parametrize("told", ["9" * 40, "soon", "-1"])
 def test_the_time_to_come_back_is_bounded(told: str) -> None:
     trailer = aio.Metadata(("shoal-error", "1"), ("shoal-retry-after-ms", told))
-    arrived = to_error(aio.AioRpcError(StatusCode.RESOURCE_EXHAUSTED, aio.Metadata(), trailer, "busy"))
+    arrived = to_shoal_error(aio.AioRpcError(StatusCode.RESOURCE_EXHAUSTED, aio.Metadata(), trailer, "busy"))
     assert isinstance(arrived, errors.Busy) and 0 <= arrived.retry_after_seconds <= 60
 
 
 def test_all_faults_arrive() -> None:
     faults = [Fault("spec.name", "is empty"), Fault("", "no image")]
-    arrived = to_error(_over_the_wire(InvalidInput(faults)))
+    arrived = to_shoal_error(_over_the_wire(InvalidInput(faults)))
     assert isinstance(arrived, InvalidInput)
     assert arrived.faults == tuple(faults)
 
 
 def test_faults_are_bounded_by_number_and_size() -> None:
-    many = to_error(_over_the_wire(InvalidInput([Fault(f"a{n}", "x") for n in range(1000)])))
+    many = to_shoal_error(_over_the_wire(InvalidInput([Fault(f"a{n}", "x") for n in range(1000)])))
     assert isinstance(many, InvalidInput)
     assert len(many.faults) == MAX_FAULTS
     huge = InvalidInput([Fault("a", "x" * 10**5) for _ in range(20)])
@@ -71,11 +71,11 @@ def test_damaged_faults_fall_back_on_the_text() -> None:
         aio.Metadata(("shoal-faults-bin", b"\xff\xff")),
         "the name is empty",
     )
-    assert str(to_error(broken)) == "the name is empty"
+    assert str(to_shoal_error(broken)) == "the name is empty"
 
 
 def test_a_deposed_leader_asks_to_try_again() -> None:
-    assert code_of(errors.Deposed("term 4 is over")) is StatusCode.UNAVAILABLE
+    assert code_of(errors.LeadershipLost("term 4 is over")) is StatusCode.UNAVAILABLE
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_deposed_leader_asks_to_try_again() -> None:
     ],
 )
 def test_a_broken_connection_is_told_with_the_address(details: str, kind: type[ShoalError], told: str) -> None:
-    error = to_error(_below(StatusCode.UNAVAILABLE, details), address="h:1")
+    error = to_shoal_error(_below(StatusCode.UNAVAILABLE, details), address="h:1")
     assert type(error) is kind
     assert "h:1" in str(error)
     assert told in str(error)
@@ -121,7 +121,7 @@ def test_a_broken_connection_is_told_with_the_address(details: str, kind: type[S
     ],
 )
 def test_what_grpc_itself_answers_is_told_too(code: StatusCode, kind: type[ShoalError]) -> None:
-    error = to_error(_below(code, "raw"), address="h:1")
+    error = to_shoal_error(_below(code, "raw"), address="h:1")
     assert type(error) is kind
     assert "h:1" in str(error)
 
@@ -134,4 +134,4 @@ def test_raising_keeps_the_cause() -> None:
 
 
 def test_an_error_without_a_status_is_told() -> None:
-    assert isinstance(to_error(grpc.RpcError("odd")), errors.Unavailable)
+    assert isinstance(to_shoal_error(grpc.RpcError("odd")), errors.Unavailable)

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from manager.certificate_authority.authority import CertificateAuthority
-from manager.certificate_authority.guesses import JOINS_AT_ONCE, RENEWALS_AT_ONCE, IssueLimit
-from manager.certificate_authority.join_tokens import DEFAULT_TTL_MS, DEFAULT_USES, KEPT_MS, LONGEST_MS, MOST_USES
+from manager.certificate_authority.cluster_authority import CertificateAuthority
+from manager.certificate_authority.join_limits import JOINS_AT_ONCE, RENEWALS_AT_ONCE, IssuanceLimit
+from manager.certificate_authority.join_tokens import DEFAULT_TTL_MS, DEFAULT_USES, MAX_TTL_MS, MAX_USES, RETENTION_MS
 from manager.store import kinds
 from manager.store.changes import delete, put
 from manager.store.store import Store
@@ -48,14 +48,14 @@ def test_a_token_ends_by_time_and_by_use() -> None:
         world = World()
         async with world.manager() as (store, authority):
             token, record = await authority.tokens.create(ttl_ms=3_600_000, uses=2)
-            await authority.admit(token, csr(), "h1")
-            await authority.admit(token, csr(), "h2")
+            await authority.join(token, csr(), "h1")
+            await authority.join(token, csr(), "h2")
             with pytest.raises(Unauthenticated, match="was for 2 hosts, which have joined"):
-                await authority.admit(token, csr(), "h3")
+                await authority.join(token, csr(), "h3")
             other, _ = await authority.tokens.create(ttl_ms=3_600_000)
             world.now += 3_601
             with pytest.raises(Unauthenticated, match="ended 1s ago; `shoal cluster join-token` makes a new one"):
-                await authority.admit(other, csr(), "h3")
+                await authority.join(other, csr(), "h3")
             assert len(store.tables.nodes) == 2
             assert authority.tokens.list() == []
             assert record.meta.id in store.tables.join_tokens
@@ -69,7 +69,7 @@ def test_uses_are_exact_over_managers() -> None:
         async with world.manager() as (store, one), world.manager() as (other, two):
             token, record = await one.tokens.create(uses=7)
             await other.reached(store.version_of(kinds.JOIN_TOKEN, record.meta.id))
-            joins = [manager.admit(token, csr(), f"h{number}") for number in range(10) for manager in (one, two)]
+            joins = [manager.join(token, csr(), f"h{number}") for number in range(10) for manager in (one, two)]
             outcomes = await asyncio.gather(*joins, return_exceptions=True)
             refused = [each for each in outcomes if isinstance(each, ShoalError)]
             assert len(outcomes) - len(refused) == 7
@@ -86,15 +86,15 @@ def test_a_host_whose_answer_was_lost_is_the_same_node_at_no_further_use() -> No
         async with world.manager() as (store, authority):
             token, _ = await authority.tokens.create(uses=1)
             key = certificates.new_key()
-            first = await authority.admit(token, certificates.request(key), "h1")
+            first = await authority.join(token, certificates.request(key), "h1")
             world.now += DEFAULT_TTL_MS / 1000 + 1
-            again = await authority.admit(token, certificates.request(key), "h1")
+            again = await authority.join(token, certificates.request(key), "h1")
             assert again.node_id == first.node_id
-            assert certificates.fits(again.certificate, key)
+            assert certificates.key_matches(again.certificate, key)
             assert len(store.tables.nodes) == 1
             await store.commit([delete(kinds.NODE, first.node_id)])
             with pytest.raises(Unauthenticated):
-                await authority.admit(token, certificates.request(key), "h1")
+                await authority.join(token, certificates.request(key), "h1")
 
     asyncio.run(scenario())
 
@@ -103,10 +103,10 @@ def test_a_name_that_is_taken_costs_no_use() -> None:
     async def scenario() -> None:
         async with World().manager() as (store, authority):
             token, record = await authority.tokens.create()
-            first = await authority.admit(token, csr(), "h1")
+            first = await authority.join(token, csr(), "h1")
             await store.commit([put(kinds.NAME, "node/h1", Name(meta=Meta(id=first.node_id)))])
             with pytest.raises(AlreadyExists, match=f"run `shoal node rm {first.node_id}`"):
-                await authority.admit(token, csr(), "H1")
+                await authority.join(token, csr(), "H1")
             assert store.tables.join_tokens[record.meta.id].uses_left == DEFAULT_USES - 1
 
     asyncio.run(scenario())
@@ -119,7 +119,7 @@ def test_removed_and_rotated_tokens_admit_nobody() -> None:
             kept, _ = await authority.tokens.create()
             await authority.tokens.remove(record.meta.id)
             with pytest.raises(Unauthenticated, match="not valid"):
-                await authority.admit(token, csr(), "h1")
+                await authority.join(token, csr(), "h1")
             with pytest.raises(NotFound, match="join-token ls"):
                 await authority.tokens.remove(record.meta.id)
             authority.tokens.check(kept)
@@ -136,11 +136,11 @@ def test_bounds_are_told_and_records_of_long_ended_tokens_go() -> None:
     async def scenario() -> None:
         world = World()
         async with world.manager() as (store, authority):
-            for wrong in ({"ttl_ms": LONGEST_MS + 1}, {"uses": MOST_USES + 1}, {"ttl_ms": -1}):
+            for wrong in ({"ttl_ms": MAX_TTL_MS + 1}, {"uses": MAX_USES + 1}, {"ttl_ms": -1}):
                 with pytest.raises(InvalidInput, match="a join token"):
                     await authority.tokens.create(**wrong)
             await authority.tokens.create()
-            world.now += (DEFAULT_TTL_MS + KEPT_MS) / 1000 + 1
+            world.now += (DEFAULT_TTL_MS + RETENTION_MS) / 1000 + 1
             _, record = await authority.tokens.create()
             assert set(store.tables.join_tokens) == {record.meta.id}
 
@@ -167,18 +167,18 @@ def test_a_cluster_from_before_gets_a_key_for_tokens() -> None:
         world = World()
         async with world.manager() as (store, authority):
             old = authority.cluster()
-            old.ClearField("sealed_token_key")
+            old.ClearField("encrypted_token_key")
             await store.commit([put(kinds.CLUSTER, "", old)])
             await authority.bootstrap()
             token, _ = await authority.tokens.create()
-            await authority.admit(token, csr(), "h1")
+            await authority.join(token, csr(), "h1")
 
     asyncio.run(scenario())
 
 
 def test_joins_and_renewals_are_bounded() -> None:
     now = 0.0
-    limit = IssueLimit(clock=lambda: now)
+    limit = IssuanceLimit(clock=lambda: now)
     for _ in range(JOINS_AT_ONCE):
         limit.join()
     with pytest.raises(Busy, match="too many hosts join"):

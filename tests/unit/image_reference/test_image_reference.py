@@ -56,7 +56,7 @@ def test_any_text_is_a_reference_or_an_error(text: str) -> None:
 def test_target_and_digest() -> None:
     plain = parse("registry:5000/hello")
     assert plain.target == "latest"
-    assert str(plain.tagged()) == "registry:5000/hello:latest"
+    assert str(plain.with_default_tag()) == "registry:5000/hello:latest"
     pinned = parse("registry:5000/hello:1").with_digest("sha256:" + "a" * 64)
     assert pinned.target == "sha256:" + "a" * 64
     assert str(pinned) == "registry:5000/hello:1@sha256:" + "a" * 64

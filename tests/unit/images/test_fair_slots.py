@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.images.slots import FairSlots, KeyedLocks
+from agent.images.fair_slots import FairSlots, KeyedLocks
 
 
 async def turns(work: list[tuple[str, bool]], *, total: int, each: int) -> list[str]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.images.layers.inflate import PIECE, inflated
-from agent.images.layers.inflate_zstd import MOST_WINDOW_BITS
+from agent.images.layers.inflate_zstd import MAX_WINDOW_BITS
 from shoal.errors import InvalidInput
 
 if sys.version_info >= (3, 14):
@@ -57,7 +57,7 @@ def test_broken_compression_is_told(compress: object, damage: object) -> None:
         whole(damage(compress(RANDOM)))
 
 
-@pytest.mark.parametrize(("bits", "taken"), [(MOST_WINDOW_BITS, True), (MOST_WINDOW_BITS + 1, False)])
+@pytest.mark.parametrize(("bits", "taken"), [(MAX_WINDOW_BITS, True), (MAX_WINDOW_BITS + 1, False)])
 def test_a_frame_that_wants_much_memory_is_refused(bits: int, taken: bool) -> None:
     compressor = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: bits})
     blob = compressor.compress(b"x" * 1000, zstd.ZstdCompressor.FLUSH_BLOCK) + compressor.flush()

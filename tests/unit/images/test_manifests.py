@@ -17,7 +17,7 @@ from shoal.distribution.manifests import (
     Index,
     Manifest,
     Platform,
-    choose,
+    choose_manifest,
     parse_manifest,
     platforms_of,
 )
@@ -84,13 +84,17 @@ def test_broken_manifests(content: bytes, told: str) -> None:
 )
 def test_the_best_variant(offered: list[str], wanted: str, chosen: str) -> None:
     index = of(*(Platform("linux", *each.split("/")) for each in offered))
-    assert choose(index, Platform("linux", *wanted.split("/"))).platform == Platform("linux", *chosen.split("/"))
+    assert choose_manifest(index, Platform("linux", *wanted.split("/"))).platform == Platform(
+        "linux", *chosen.split("/")
+    )
 
 
 def test_no_platform_fits() -> None:
     with pytest.raises(NotFound, match="no manifest for platform linux/arm/v6; there are: linux/arm/v7, windows/amd64"):
-        choose(of(Platform("linux", "arm", "v7"), Platform("windows", "amd64"), Platform("unknown", "unknown"), None),
-               Platform("linux", "arm", "v6"))  # fmt: skip
+        choose_manifest(
+            of(Platform("linux", "arm", "v7"), Platform("windows", "amd64"), Platform("unknown", "unknown"), None),
+            Platform("linux", "arm", "v6"),
+        )
 
 
 @given(st.lists(st.binary(max_size=20), max_size=5))

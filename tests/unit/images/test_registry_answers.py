@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal.distribution.addresses import Reach, may_lead, reach_of
-from shoal.distribution.answers import refusal
+from shoal.distribution.bounded_network import RedirectScope
 from shoal.distribution.credentials import Challenge, parse_challenge, parse_challenges
-from shoal.distribution.network import Scope
-from shoal.distribution.retrying import RetryPolicy
-from shoal.distribution.tokens import Token, TokenCache, parse_token, token_query
+from shoal.distribution.reachability import Reach, may_redirect, reach_of
+from shoal.distribution.refusals import refusal
+from shoal.distribution.retry_policy import RetryPolicy
+from shoal.distribution.tokens import BearerToken, TokenCache, parse_token, token_query
 from shoal.errors import InvalidInput, NotFound, PermissionDenied, Unauthenticated, Unavailable
 
 
@@ -59,17 +59,17 @@ def test_several_challenges() -> None:
 )
 def test_who_is_reached_at_an_address(address: str, reach: Reach) -> None:
     assert reach_of(address) is reach
-    assert may_lead(Reach.PUBLIC, reach) is (reach is Reach.PUBLIC)
-    assert may_lead(Reach.LOOPBACK, reach) is (reach in (Reach.PUBLIC, Reach.PRIVATE, Reach.LOOPBACK))
+    assert may_redirect(Reach.PUBLIC, reach) is (reach is Reach.PUBLIC)
+    assert may_redirect(Reach.LOOPBACK, reach) is (reach in (Reach.PUBLIC, Reach.PRIVATE, Reach.LOOPBACK))
 
 
 def test_a_name_that_changes_its_address_leads_nowhere_more() -> None:
-    scope = Scope("evil.example", 443)
+    scope = RedirectScope("evil.example", 443)
     assert not scope.allows("inside.example", 80, "10.0.0.1")
-    scope.met("evil.example", 443, "10.0.0.5")
-    scope.met("evil.example", 443, "93.184.215.14")
-    scope.met("evil.example", 443, "10.0.0.5")
-    scope.met("other.example", 443, "10.0.0.5")
+    scope.record_connection("evil.example", 443, "10.0.0.5")
+    scope.record_connection("evil.example", 443, "93.184.215.14")
+    scope.record_connection("evil.example", 443, "10.0.0.5")
+    scope.record_connection("other.example", 443, "10.0.0.5")
     assert not scope.allows("inside.example", 80, "10.0.0.1")
     assert scope.allows("cdn.example", 443, "93.184.215.15")
 
@@ -84,7 +84,7 @@ def test_tokens_are_used_until_they_run_out() -> None:
     cache.put(scopes, parse_token(b'{"access_token": "t", "expires_in": 100}', 10.0, realm="r"))
     assert cache.get(scopes, 80.0) == "t"
     assert cache.get(scopes, 95.0) is None
-    cache.put(scopes, Token("new", 200.0))
+    cache.put(scopes, BearerToken("new", 200.0))
     cache.drop(scopes, "Bearer t")
     assert cache.get(scopes, 95.0) == "new"
     cache.drop(scopes, "Bearer new")
@@ -101,7 +101,7 @@ def test_the_time_that_a_token_is_kept_is_bounded(told: str, kept: float) -> Non
 def test_tokens_of_a_few_repositories_are_kept() -> None:
     cache = TokenCache()
     for number in range(1000):
-        cache.put((f"repository:{number}:pull",), Token("t", 10.0))
+        cache.put((f"repository:{number}:pull",), BearerToken("t", 10.0))
     assert cache.get(("repository:999:pull",), 0.0) and cache.get(("repository:744:pull",), 0.0)
     assert not cache.get(("repository:743:pull",), 0.0)
 
@@ -114,7 +114,7 @@ def test_answers_without_a_token(content: bytes) -> None:
 
 @given(st.integers(1, 50), st.text(alphabet="0123456789x", max_size=6))
 def test_no_wait_is_longer_than_the_longest(failures: int, retry_after: str) -> None:
-    policy = RetryPolicy(longest_seconds=7.0)
+    policy = RetryPolicy(max_seconds=7.0)
     assert 0 <= policy.delay(failures, retry_after) <= 7.0 * 1.25
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shoal.distribution.credentials import read_password
-from shoal.distribution.registries import Registries, Registry, parse_registries, read_registries
+from shoal.distribution.registries import Registries, RegistrySettings, parse_registries, read_registries
 from shoal.errors import InvalidInput
 
 WHOLE = """
@@ -42,7 +42,7 @@ ca_file = "/ca"
 
 def test_settings_and_defaults() -> None:
     found = parse_registries(WHOLE)
-    assert found.find("registry:5000") == Registry(
+    assert found.find("registry:5000") == RegistrySettings(
         "registry:5000",
         ("http://10.0.0.1:5000", "https://mirror.example"),
         username="deploy",

@@ -2,8 +2,8 @@
 
 from ipaddress import IPv4Address, IPv6Address
 
-from agent.network.container_sockets import seen
-from agent.network.netlink.sockets import Socket
+from agent.network.attachments.container_sockets import classify
+from agent.network.netlink.sock_diag import Socket
 
 ANY4, ANY6, HOME = IPv4Address("0.0.0.0"), IPv6Address("::"), IPv4Address("127.0.0.1")
 OWN, CLIENT = IPv4Address("10.0.0.7"), IPv4Address("192.0.2.9")
@@ -16,16 +16,18 @@ def socket(
 
 
 def test_listeners_on_loopback_alone_are_told_apart() -> None:
-    found = seen([socket(80, ANY6, ANY6), socket(81, HOME, ANY4), socket(82, HOME, ANY4), socket(82, OWN, ANY4)], [])
-    assert (found.reached, found.local) == (frozenset({(6, 80), (6, 82)}), frozenset({(6, 81)}))
+    found = classify(
+        [socket(80, ANY6, ANY6), socket(81, HOME, ANY4), socket(82, HOME, ANY4), socket(82, OWN, ANY4)], []
+    )
+    assert (found.reachable, found.loopback_only) == (frozenset({(6, 80), (6, 82)}), frozenset({(6, 81)}))
 
 
 def test_clients_of_a_port_that_is_listened_on_count() -> None:
     mapped = IPv6Address("::ffff:192.0.2.9")
-    assert seen([socket(80, ANY6, ANY6)], [socket(80, OWN, CLIENT), socket(80, OWN, mapped)]).clients == 2
+    assert classify([socket(80, ANY6, ANY6)], [socket(80, OWN, CLIENT), socket(80, OWN, mapped)]).connections == 2
 
 
 def test_own_calls_do_not() -> None:
     outgoing, itself = socket(41_000, OWN, CLIENT), socket(80, HOME, HOME)
     mapped = socket(80, IPv6Address("::ffff:127.0.0.1"), IPv6Address("::ffff:127.0.0.1"))
-    assert seen([socket(80, ANY4, ANY4)], [outgoing, itself, mapped]).clients == 0
+    assert classify([socket(80, ANY4, ANY4)], [outgoing, itself, mapped]).connections == 0

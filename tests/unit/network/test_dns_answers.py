@@ -13,18 +13,18 @@ import dns.rdatatype
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.network.attachment import Attachment
+from agent.network.attachments.attachment import Attachment
 from agent.network.dns.answer import Forward
-from agent.network.dns.askers import Asker, Askers
-from agent.network.dns.kept import KeptAnswers
-from agent.network.dns.upstream import HostResolvers, matches, resolvers
-from agent.network.dns.wire import without_options
-from agent.network.dns.zone import Zone, zone
-from shoal.api.v1.dispatcher_pb2 import EndpointPort, Names, NetworkAssignment, ServiceEndpoint, TaskEndpoint
+from agent.network.dns.answer_cache import AnswerCache
+from agent.network.dns.dns_clients import DnsClient, DnsClients
+from agent.network.dns.upstream import HostResolvers, matches, parse_resolv_conf
+from agent.network.dns.wire_format import without_options
+from agent.network.dns.zone import Zone, build_zone
+from shoal.api.v1.dispatcher_pb2 import Aliases, EndpointPort, NetworkAssignment, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.service_pb2 import PublishedPort, VirtualAddress
 from shoal.api.v1.task_pb2 import TaskAddress
 
-ASKER = Asker(("back", "front"), may_leave=True)
+ASKER = DnsClient(("back", "front"), has_egress=True)
 NETWORKS = [
     NetworkAssignment(network_id="front", subnet="10.0.1.0/24"),
     NetworkAssignment(network_id="back", subnet="10.0.2.0/24"),
@@ -41,7 +41,7 @@ def endpoint(slot: int, *places: str, service: str = "web", ready: bool = True) 
         addresses=[
             TaskAddress(network_id=net, address=address) for net, _, address in (p.partition("=") for p in places)
         ],
-        aliases={"front": Names(names=["www", service])},
+        aliases={"front": Aliases(names=["www", service])},
         ready=ready,
         ports=[
             EndpointPort(protocol=PublishedPort.TCP, target=80, published=8080),
@@ -51,7 +51,7 @@ def endpoint(slot: int, *places: str, service: str = "web", ready: bool = True) 
 
 
 def names() -> Zone:
-    return zone(
+    return build_zone(
         NETWORKS,
         [
             endpoint(1, "front=10.0.1.1", "back=10.0.2.1"),
@@ -63,19 +63,19 @@ def names() -> Zone:
     )
 
 
-def answers(of: Zone) -> KeptAnswers:
-    kept = KeptAnswers(ttl_seconds=5, shuffle=random.Random(1))
+def answers(of: Zone) -> AnswerCache:
+    kept = AnswerCache(ttl_seconds=5, shuffle=random.Random(1))
     kept.zone = of
     return kept
 
 
-def ask(wire: bytes, asker: Asker | None = ASKER, *, tcp: bool = False) -> dns.message.Message | None:
+def ask(wire: bytes, asker: DnsClient | None = ASKER, *, tcp: bool = False) -> dns.message.Message | None:
     response = answers(names()).answer(wire, asker, tcp=tcp)
     assert not isinstance(response, Forward)
     return dns.message.from_wire(response) if response is not None else None
 
 
-def query(name: str, kind: str = "A", asker: Asker = ASKER) -> dns.message.Message:
+def query(name: str, kind: str = "A", asker: DnsClient = ASKER) -> dns.message.Message:
     response = ask(dns.message.make_query(name, kind).to_wire(), asker)
     assert response is not None
     return response
@@ -93,8 +93,8 @@ def test_a_name_is_looked_for_on_the_askers_networks_in_their_order() -> None:
 
 
 def test_reverse_names_are_of_the_askers_networks_only() -> None:
-    assert names().owner(IPv4Address("10.0.1.2"), ("front",)) == "web.2.t2"
-    assert names().owner(IPv4Address("10.0.1.2"), ("back",)) is None
+    assert names().owner_name(IPv4Address("10.0.1.2"), ("front",)) == "web.2.t2"
+    assert names().owner_name(IPv4Address("10.0.1.2"), ("back",)) is None
 
 
 def test_answers_have_the_queries_number_and_a_short_life() -> None:
@@ -115,10 +115,12 @@ def test_addresses_of_tasks_behind_a_virtual_address_are_told_for_the_moment() -
         virtual_addresses=[VirtualAddress(network_id="front", address="10.0.1.100")],
     )
     places = [endpoint(1, "front=10.0.1.1", "back=10.0.2.1")]
-    kept = answers(zone(NETWORKS, places, [virtual]))
+    kept = answers(build_zone(NETWORKS, places, [virtual]))
 
     def ttl(name: str, kind: str, network: str) -> int:
-        wire = kept.answer(dns.message.make_query(name, kind).to_wire(), Asker((network,), may_leave=True), tcp=False)
+        wire = kept.answer(
+            dns.message.make_query(name, kind).to_wire(), DnsClient((network,), has_egress=True), tcp=False
+        )
         assert isinstance(wire, bytes)
         return dns.message.from_wire(wire).answer[0].ttl
 
@@ -137,12 +139,12 @@ def test_an_alias_of_a_service_with_a_virtual_address_leads_to_its_tasks_as_the_
         service_name="web",
         virtual_addresses=[VirtualAddress(network_id="front", address="10.0.1.100")],
     )
-    found = zone(NETWORKS, [endpoint(slot, f"front=10.0.1.{slot}") for slot in (1, 2)], [service])
+    found = build_zone(NETWORKS, [endpoint(slot, f"front=10.0.1.{slot}") for slot in (1, 2)], [service])
     both = (IPv4Address("10.0.1.1"), IPv4Address("10.0.1.2"))
     assert found.find("www", ("front",)) == (IPv4Address("10.0.1.100"),)
     assert found.find("tasks.www", ("front",)) == found.find("tasks.web", ("front",)) == both
     wire = answers(found).answer(
-        dns.message.make_query("_8080._tcp.www", "SRV").to_wire(), Asker(("front",), may_leave=True), tcp=False
+        dns.message.make_query("_8080._tcp.www", "SRV").to_wire(), DnsClient(("front",), has_egress=True), tcp=False
     )
     assert isinstance(wire, bytes)
     assert targets(dns.message.from_wire(wire)) == [("web.1.t1.", 80), ("web.2.t2.", 80)]
@@ -164,7 +166,7 @@ def test_an_alias_of_several_services_leads_to_those_that_have_a_ready_task() ->
             endpoint(1, "front=10.0.1.1", service="blue", ready=blue),
             endpoint(1, "front=10.0.1.2", service="green", ready=green),
         ]
-        return {str(address) for address in zone(NETWORKS, endpoints, both).find(name, ("front",)) or ()}
+        return {str(address) for address in build_zone(NETWORKS, endpoints, both).find(name, ("front",)) or ()}
 
     assert led_to("www", blue=True, green=False) == {"10.0.1.100"}
     assert led_to("www", blue=False, green=True) == {"10.0.1.200"}
@@ -186,7 +188,7 @@ def test_a_service_that_comes_to_a_network_task_by_task_is_reached_on_the_other_
     other.aliases["front"].names[:] = ["lone"]
 
     def led_to(name: str, *endpoints: TaskEndpoint) -> set[str]:
-        found = zone(NETWORKS, [*endpoints, other], [service]).find(name, ("back", "front"))
+        found = build_zone(NETWORKS, [*endpoints, other], [service]).find(name, ("back", "front"))
         return {str(address) for address in found or ()}
 
     stays = endpoint(1, "front=10.0.1.1")
@@ -212,7 +214,7 @@ def test_refusals() -> None:
     question.set_opcode(dns.opcode.NOTIFY)
     notify = ask(question.to_wire())
     chaos = ask(dns.message.make_query("version.bind", "TXT", "CH").to_wire())
-    unknown = ask(dns.message.make_query("example.org", "A").to_wire(), Asker(("front",), may_leave=False))
+    unknown = ask(dns.message.make_query("example.org", "A").to_wire(), DnsClient(("front",), has_egress=False))
     codes = [response.rcode() for response in (stranger, notify, chaos, unknown) if response is not None]
     assert codes == [dns.rcode.REFUSED, dns.rcode.NOTIMP, dns.rcode.REFUSED, dns.rcode.NXDOMAIN]
 
@@ -259,7 +261,7 @@ def test_nobody_gets_an_answer_from_a_network_that_it_is_not_on(
         for slot, (service, places) in enumerate(tasks, 1)
     ]
     wire = dns.message.make_query(name, kind).to_wire()
-    response = answers(zone(subnets, every)).answer(wire, Asker(tuple(networks), may_leave), tcp=True)
+    response = answers(build_zone(subnets, every)).answer(wire, DnsClient(tuple(networks), may_leave), tcp=True)
     if not isinstance(response, bytes):
         return
     message = dns.message.from_wire(response)
@@ -277,7 +279,7 @@ def test_no_answer_is_larger_than_the_asker_takes(count: int, payload: int, tcp:
     tasks = [endpoint(n, f"front=10.0.1.{n % 250 + 1}", service="long-name-of-a-service") for n in range(1, count + 2)]
     edns = {"use_edns": 0, "payload": payload} if payload else {}
     question = dns.message.make_query("long-name-of-a-service", "A", **edns)  # type: ignore[arg-type]
-    wire = answers(zone(NETWORKS, tasks)).answer(question.to_wire(), ASKER, tcp=tcp)
+    wire = answers(build_zone(NETWORKS, tasks)).answer(question.to_wire(), ASKER, tcp=tcp)
     assert isinstance(wire, bytes)
     response = dns.message.from_wire(wire)
     whole = len(response.answer[0]) == min(count + 1, 250)
@@ -293,7 +295,7 @@ def targets(response: dns.message.Message) -> list[tuple[str, int]]:
 
 def test_srv_records_lead_to_the_ready_tasks_by_either_number_of_a_published_port() -> None:
     everyone = [("Everywhere.node7.t0.", 80), ("web.1.t1.", 80), ("web.2.t2.", 80)]
-    front = Asker(("front",), may_leave=True)
+    front = DnsClient(("front",), has_egress=True)
     for name in ("_80._tcp.web", "_8080._tcp.tasks.web", "_8080._TCP.WEB"):
         assert targets(query(name, "SRV", front)) == everyone[1:]
     assert targets(query("_80._tcp.www", "SRV", front)) == everyone
@@ -308,13 +310,13 @@ def test_srv_records_of_ports_that_nobody_publishes_do_not_exist() -> None:
     assert query("_80._udp.web", "SRV").rcode() == dns.rcode.NXDOMAIN
     assert query("_80._tcp.web", "TXT").answer == []
     # A network that the asker is not on has no names for it, behind whatever prefix.
-    assert query("_80._tcp.www", "SRV", Asker(("back",), may_leave=False)).rcode() == dns.rcode.NXDOMAIN
+    assert query("_80._tcp.www", "SRV", DnsClient(("back",), has_egress=False)).rcode() == dns.rcode.NXDOMAIN
 
 
 def test_many_srv_records_are_cut_over_udp() -> None:
     tasks = [endpoint(n, f"front=10.0.1.{n}", service="long-name-of-a-service") for n in range(1, 101)]
     wire = dns.message.make_query("_80._tcp.long-name-of-a-service", "SRV", use_edns=0, payload=4096).to_wire()
-    over_udp, over_tcp = (answers(zone(NETWORKS, tasks)).answer(wire, ASKER, tcp=tcp) for tcp in (False, True))
+    over_udp, over_tcp = (answers(build_zone(NETWORKS, tasks)).answer(wire, ASKER, tcp=tcp) for tcp in (False, True))
     assert isinstance(over_udp, bytes) and isinstance(over_tcp, bytes)
     assert len(over_udp) <= 1232 and dns.message.from_wire(over_udp).flags & dns.flags.TC
     assert len(targets(dns.message.from_wire(over_tcp))) == 100
@@ -329,7 +331,7 @@ def test_kept_answers_differ_by_asker_and_transport_and_end_with_their_zone() ->
     kept = answers(names())
     wire = dns.message.make_query("web", "A").to_wire()
     outcomes = {}
-    for asker in (ASKER, Asker(("front",), may_leave=True), None, ASKER):
+    for asker in (ASKER, DnsClient(("front",), has_egress=True), None, ASKER):
         response = kept.answer(wire, asker, tcp=False)
         assert isinstance(response, bytes) and response[:2] == wire[:2]
         outcomes[asker] = response
@@ -356,7 +358,7 @@ def test_what_is_no_query_with_options_stays_as_it_is(data: bytes) -> None:
 
 def test_every_address_comes_first_at_times() -> None:
     tasks = [endpoint(n, f"front=10.0.1.{n}") for n in range(1, 6)]
-    kept = answers(zone(NETWORKS, tasks))
+    kept = answers(build_zone(NETWORKS, tasks))
     wire = dns.message.make_query("web", "A").to_wire()
     first = set()
     for _ in range(200):
@@ -376,7 +378,7 @@ def test_the_hosts_resolvers_are_read_again_when_they_change_and_never_ourselves
     file.unlink()
     assert host() == (IPv4Address("192.0.2.53"), IPv6Address("fd00::53"))
     file.write_text("nameserver 192.0.2.54\nnameserver 192.0.2.55\n")
-    assert host() == resolvers(file.read_text()) != ()
+    assert host() == parse_resolv_conf(file.read_text()) != ()
 
 
 def test_only_the_answer_to_our_own_question_is_believed() -> None:
@@ -393,11 +395,11 @@ def test_only_the_answer_to_our_own_question_is_believed() -> None:
 def test_an_address_belongs_to_the_task_that_was_given_it_last() -> None:
     address = IPv4Address("10.0.1.1")
     old, new = (Attachment(name, 1, "", {"front": address}, None, ()) for name in ("old", "new"))
-    askers = Askers()
+    askers = DnsClients()
     askers.add(old)
     askers.add(new)
     askers.remove("old")
-    assert askers.find(address) == Asker(("front",), may_leave=False)
+    assert askers.find(address) == DnsClient(("front",), has_egress=False)
     askers.remove("new")
     askers.remove("new")
     assert askers.find(address) is None
@@ -413,12 +415,12 @@ def dual() -> Zone:
     alone = endpoint(1, "front=10.0.1.1", service="old")
     record = ServiceEndpoint(service_id="id-of-web", service_name="web")
     record.virtual_addresses.add(network_id="six", address="10.0.6.250", address6="fd06::fa")
-    return zone(networks, [*tasks, alone], [record])
+    return build_zone(networks, [*tasks, alone], [record])
 
 
 def told(name: str, kind: str) -> list[str]:
     wire = dns.message.make_query(name, kind).to_wire()
-    response = answers(dual()).answer(wire, Asker(("six", "front"), may_leave=False), tcp=True)
+    response = answers(dual()).answer(wire, DnsClient(("six", "front"), has_egress=False), tcp=True)
     assert isinstance(response, bytes)
     found = dns.message.from_wire(response)
     assert found.rcode() == dns.rcode.NOERROR
@@ -445,13 +447,13 @@ def test_reverse_names_and_service_records_of_both_families() -> None:
 
 def test_unknown_addresses_of_our_own_subnet_are_nobodys() -> None:
     wire = dns.message.make_query(IPv6Address("fd06::77").reverse_pointer, "PTR").to_wire()
-    response = answers(dual()).answer(wire, Asker(("six",), may_leave=True), tcp=False)
+    response = answers(dual()).answer(wire, DnsClient(("six",), has_egress=True), tcp=False)
     assert isinstance(response, bytes)
     assert dns.message.from_wire(response).rcode() == dns.rcode.NXDOMAIN
 
 
 def test_a_node_without_ipv6_tells_none() -> None:
-    found = zone([NetworkAssignment(network_id="six", subnet="10.0.6.0/24", subnet6="fd06::/64")], [], ipv6=False)
+    found = build_zone([NetworkAssignment(network_id="six", subnet="10.0.6.0/24", subnet6="fd06::/64")], [], ipv6=False)
     assert not found.covers(IPv6Address("fd06::1"))
 
 
@@ -459,9 +461,9 @@ def test_many_ipv6_addresses_are_cut_where_the_datagram_ends() -> None:
     tasks = [endpoint(slot, f"six=10.0.6.{slot}") for slot in range(1, 80)]
     for each in tasks:
         each.addresses[0].address6 = f"fd06::{each.slot}"
-    of = zone([NetworkAssignment(network_id="six", subnet="10.0.6.0/24", subnet6="fd06::/64")], tasks)
+    of = build_zone([NetworkAssignment(network_id="six", subnet="10.0.6.0/24", subnet6="fd06::/64")], tasks)
     wire = dns.message.make_query("web", "AAAA", use_edns=0, payload=4096).to_wire()
-    response = answers(of).answer(wire, Asker(("six",), may_leave=True), tcp=False)
+    response = answers(of).answer(wire, DnsClient(("six",), has_egress=True), tcp=False)
     assert isinstance(response, bytes)
     assert len(response) <= 1232
     cut = dns.message.from_wire(response)

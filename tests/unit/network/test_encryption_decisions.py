@@ -7,29 +7,29 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_netw
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.network.attachment import CONTAINER_INDEX, Attachment, container_messages
-from agent.network.encryption.changes import additions, differences, removals, sound
-from agent.network.encryption.generations import (
+from agent.network.attachments.attachment import CONTAINER_INDEX, Attachment, container_messages
+from agent.network.cluster_state.encrypted_overlay import EncryptedOverlay, NodeKey, encrypted_overlay
+from agent.network.cluster_state.overlay_tables import overlay_tables
+from agent.network.encryption.key_generations import (
     KEEPALIVE_SECONDS,
     Tunnel,
-    chosen,
+    desired_peers,
     device_name,
     device_port,
     is_settled,
-    outdated,
     routes,
-    superseded,
-    wanted_peers,
+    selected_tunnels,
+    superseded_tunnels,
+    unused_tunnels,
 )
-from agent.network.encryption.sealed import NodeKey, Sealed, sealed
-from agent.network.names import GATEWAY, OVERLAY_GROUP
-from agent.network.netlink.messages import Address, Route, add_route
-from agent.network.netlink.wireguard import Peer
-from agent.network.nftables.elements import elements
-from agent.network.nftables.overlay_ports import OverlayPorts
+from agent.network.encryption.peer_changes import intact_tunnels, peer_additions, peer_removals, tunnel_differences
+from agent.network.host.underlay import Underlay
+from agent.network.netlink.rtnetlink import Address, Route, add_route
+from agent.network.netlink.wireguard import TunnelPeer
+from agent.network.nftables.rule_ports import RulePorts
 from agent.network.nftables.ruleset import chains
-from agent.network.tables import tables
-from agent.network.underlay import Underlay
+from agent.network.nftables.set_elements import desired_elements
+from agent.network.well_known import GATEWAY, OVERLAY_GROUP
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, TaskEndpoint
 from shoal.api.v1.dispatcher_pb2 import Peer as PeerRecord
 from shoal.api.v1.node_pb2 import OverlayKey
@@ -58,37 +58,37 @@ def record(node: str, address: str, *generations: int) -> PeerRecord:
 
 
 def tunnel(generation: int, *peers: int, met: tuple[int, ...] = ()) -> Tunnel:
-    told = {key(each): Peer(key(each), (A, 51830), frozenset()) for each in peers}
+    told = {key(each): TunnelPeer(key(each), (A, 51830), frozenset()) for each in peers}
     known = frozenset(map(key, met))
     name = device_name("shoal-wg", generation)
     return Tunnel(generation, generation + 100, key(200 + generation), 51830, 1440, told, known, name=name)
 
 
-def one_node(*generations: int, newest: int) -> Sealed:
+def one_node(*generations: int, newest: int) -> EncryptedOverlay:
     keys = {each: NodeKey(key(each), 51830) for each in generations}
-    return Sealed(newest, {A: keys}, {CONTAINER: A})
+    return EncryptedOverlay(newest, {A: keys}, {CONTAINER: A})
 
 
 def test_addresses_of_encrypted_networks_have_no_open_route() -> None:
     endpoints = [place("b", bank="10.1.0.5", street="10.2.0.5"), place("me", bank="10.1.0.9")]
-    found = tables(NETWORKS, endpoints, [record("b", "192.0.2.2", 3), record("me", "192.0.2.9")], "me")
+    found = overlay_tables(NETWORKS, endpoints, [record("b", "192.0.2.2", 3), record("me", "192.0.2.9")], "me")
     assert found.routes == {IPv4Address("10.2.0.5"): B}
-    assert found.sealed.places == {CONTAINER: B}
-    assert found.sealed.generation == 3
-    assert found.sealed.keys == {B: {3: NodeKey(key(3), 51830)}}
+    assert found.encrypted.locations == {CONTAINER: B}
+    assert found.encrypted.generation == 3
+    assert found.encrypted.keys == {B: {3: NodeKey(key(3), 51830)}}
 
 
 def test_without_a_key_there_is_no_way_at_all() -> None:
-    found = tables(NETWORKS, [place("b", bank="10.1.0.5")], [record("b", "192.0.2.2")], "me")
+    found = overlay_tables(NETWORKS, [place("b", bank="10.1.0.5")], [record("b", "192.0.2.2")], "me")
     assert not found.routes
-    assert not routes(found.sealed, [tunnel(3)])
+    assert not routes(found.encrypted, [tunnel(3)])
 
 
 def test_what_is_no_key_is_as_if_it_had_not_been_told() -> None:
     peer = record("b", "192.0.2.2", 3)
     peer.keys.add(generation=4, public_key=b"short", port=51830)
     peer.keys.add(generation=5, public_key=key(5), port=70_000)
-    assert sealed(NETWORKS, [], [peer], "me", ipv6=True).keys == {B: {3: NodeKey(key(3), 51830)}}
+    assert encrypted_overlay(NETWORKS, [], [peer], "me", ipv6=True).keys == {B: {3: NodeKey(key(3), 51830)}}
 
 
 def test_addresses_of_both_families_are_sealed_where_the_node_has_them() -> None:
@@ -97,51 +97,55 @@ def test_addresses_of_both_families_are_sealed_where_the_node_has_them() -> None
     with_six = NetworkAssignment(network_id="bank", subnet="10.1.0.0/24", subnet6="fd12::/64", key_generation=3)
     four: set[Address] = {CONTAINER}
     for ipv6, addresses in ((True, four | {IPv6Address("fd12::5")}), (False, four)):
-        found = tables([with_six], endpoints, [record("b", "192.0.2.2", 3)], "me", ipv6=ipv6)
-        assert set(found.sealed.places) == addresses
+        found = overlay_tables([with_six], endpoints, [record("b", "192.0.2.2", 3)], "me", ipv6=ipv6)
+        assert set(found.encrypted.locations) == addresses
         assert not found.routes
-        assert elements(found, [], IPv4Network("172.30.0.0/16"))["encrypted6"] == ({"fd12::/64"} if ipv6 else set())
+        assert desired_elements(found, [], IPv4Network("172.30.0.0/16"))["encrypted6"] == (
+            {"fd12::/64"} if ipv6 else set()
+        )
 
 
 def test_nothing_is_sealed_without_an_encrypted_network() -> None:
-    assert sealed(NETWORKS[1:], [], [record("b", "192.0.2.2", 3)], "me", ipv6=True) == Sealed()
+    assert encrypted_overlay(NETWORKS[1:], [], [record("b", "192.0.2.2", 3)], "me", ipv6=True) == EncryptedOverlay()
 
 
 def test_a_device_is_told_of_the_nodes_of_its_generation_with_their_addresses() -> None:
-    word = Sealed(2, {A: {1: NodeKey(key(1), 1), 2: NodeKey(key(2), 2)}, B: {1: NodeKey(key(9), 9)}}, {CONTAINER: A})
-    newest = wanted_peers(word, tunnel(2))
-    assert newest == {key(2): Peer(key(2), (A, 2), frozenset({IPv4Network(CONTAINER)}), KEEPALIVE_SECONDS)}
-    older = wanted_peers(word, tunnel(1))
+    word = EncryptedOverlay(
+        2, {A: {1: NodeKey(key(1), 1), 2: NodeKey(key(2), 2)}, B: {1: NodeKey(key(9), 9)}}, {CONTAINER: A}
+    )
+    newest = desired_peers(word, tunnel(2))
+    assert newest == {key(2): TunnelPeer(key(2), (A, 2), frozenset({IPv4Network(CONTAINER)}), KEEPALIVE_SECONDS)}
+    older = desired_peers(word, tunnel(1))
     assert older.keys() == {key(1), key(9)}
     assert not any(peer.keepalive_seconds for peer in older.values()), "nobody knocks with keys that are to go"
-    assert wanted_peers(word, tunnel(2, 2, met=(2,)))[key(2)].keepalive_seconds == 0
+    assert desired_peers(word, tunnel(2, 2, met=(2,)))[key(2)].keepalive_seconds == 0
 
 
 def test_a_node_keeps_its_old_way_until_it_has_answered_on_the_new_one() -> None:
     word = one_node(1, 2, newest=2)
     old, new = tunnel(1, 1, met=(1,)), tunnel(2, 2)
-    assert chosen(word, [old, new])[A] == old
-    met = replace(new, met=frozenset({key(2)}))
-    assert chosen(word, [old, met])[A] == met
+    assert selected_tunnels(word, [old, new])[A] == old
+    met = replace(new, confirmed=frozenset({key(2)}))
+    assert selected_tunnels(word, [old, met])[A] == met
     assert routes(word, [old, met]) == {Route(IPv4Network(CONTAINER), met.link)}
 
 
 def test_where_nobody_has_answered_yet_the_newest_keys_are_tried() -> None:
     word = one_node(1, 2, newest=2)
-    assert chosen(word, [tunnel(1, 1), tunnel(2, 2)])[A].generation == 2
+    assert selected_tunnels(word, [tunnel(1, 1), tunnel(2, 2)])[A].generation == 2
 
 
 def test_a_node_with_old_keys_alone_is_spoken_to_by_them() -> None:
     word = one_node(1, newest=2)
     old = tunnel(1, 1, met=(1,))
-    assert chosen(word, [old, tunnel(2)])[A] == old
-    assert outdated(word, [old, tunnel(2)]) == []
+    assert selected_tunnels(word, [old, tunnel(2)])[A] == old
+    assert unused_tunnels(word, [old, tunnel(2)]) == []
 
 
 def test_old_keys_lead_to_nobody_once_all_have_answered() -> None:
     word = one_node(1, 2, newest=2)
     old, new = tunnel(1, 1, met=(1,)), tunnel(2, 2, met=(2,))
-    assert outdated(word, [old, new]) == [old]
+    assert unused_tunnels(word, [old, new]) == [old]
     assert not is_settled([old, new])
     assert is_settled([new])
 
@@ -150,37 +154,37 @@ def test_two_names_and_ports_in_turn() -> None:
     assert device_name("shoal-wg", 1) != device_name("shoal-wg", 2) == device_name("shoal-wg", 4)
     assert {device_port(51830, number) for number in range(9)} == {51830, 51831}
     word = one_node(3, newest=3)
-    assert superseded(word, [tunnel(1), tunnel(2), tunnel(3)]) == [tunnel(1)]
-    assert superseded(Sealed(), [tunnel(1), tunnel(2)]) == [tunnel(1), tunnel(2)]
+    assert superseded_tunnels(word, [tunnel(1), tunnel(2), tunnel(3)]) == [tunnel(1)]
+    assert superseded_tunnels(EncryptedOverlay(), [tunnel(1), tunnel(2)]) == [tunnel(1), tunnel(2)]
 
 
 def test_differences_are_told_and_a_changed_key_is_no_secret_any_more() -> None:
     told = {1: tunnel(1, 1), 2: tunnel(2, 2)}
-    assert differences(told.values(), told.values()) == []
+    assert tunnel_differences(told.values(), told.values()) == []
     stolen = {1: replace(told[1], key=key(66)), 2: replace(told[2], peers={}, mtu=0)}
-    assert len(differences(told.values(), stolen.values())) == 2
-    assert sound(told, stolen) == {2: stolen[2]}
-    assert differences(told.values(), []) == [
+    assert len(tunnel_differences(told.values(), stolen.values())) == 2
+    assert intact_tunnels(told, stolen) == {2: stolen[2]}
+    assert tunnel_differences(told.values(), []) == [
         "the tunnel shoal-wg1 was missing or had another key or port",
         "the tunnel shoal-wg0 was missing or had another key or port",
     ]
 
 
 def test_new_addresses_come_without_touching_the_others() -> None:
-    known = Peer(key(1), (A, 1), frozenset({IPv4Network(CONTAINER)}))
-    more = replace(known, allowed=known.allowed | {IPv4Network(OTHER)})
+    known = TunnelPeer(key(1), (A, 1), frozenset({IPv4Network(CONTAINER)}))
+    more = replace(known, allowed_ips=known.allowed_ips | {IPv4Network(OTHER)})
     device = replace(tunnel(1), peers={key(1): known})
-    (message,) = additions(7, device, {key(1): more})
+    (message,) = peer_additions(7, device, {key(1): more})
     assert OTHER.packed in message.body
     assert CONTAINER.packed not in message.body
-    assert list(additions(7, device, {key(1): known})) == []
+    assert list(peer_additions(7, device, {key(1): known})) == []
 
 
 def test_addresses_that_go_are_taken_to_nobody_who_is_then_removed() -> None:
-    known = Peer(key(1), (A, 1), frozenset({IPv4Network(CONTAINER), IPv4Network(OTHER)}))
-    device = replace(tunnel(1), peers={key(1): known, key(2): Peer(key(2), (B, 1), frozenset())})
-    left = replace(known, allowed=frozenset({IPv4Network(OTHER)}))
-    gone, moved, nobody = removals(7, device, {key(1): left}, new_key=lambda: key(99))
+    known = TunnelPeer(key(1), (A, 1), frozenset({IPv4Network(CONTAINER), IPv4Network(OTHER)}))
+    device = replace(tunnel(1), peers={key(1): known, key(2): TunnelPeer(key(2), (B, 1), frozenset())})
+    left = replace(known, allowed_ips=frozenset({IPv4Network(OTHER)}))
+    gone, moved, nobody = peer_removals(7, device, {key(1): left}, new_key=lambda: key(99))
     assert key(2) in gone.body
     assert key(99) in moved.body and CONTAINER.packed in moved.body and OTHER.packed not in moved.body
     assert key(99) in nobody.body
@@ -201,13 +205,13 @@ def test_every_way_is_by_a_tunnel_that_both_sides_have(
     keys: dict[Address, Mapping[int, NodeKey]] = {
         node: {each: NodeKey(bytes([int(node) % 256, each]) * 16, 51830) for each in has} for node, has in keyed.items()
     }
-    word = Sealed(newest, keys, places)
+    word = EncryptedOverlay(newest, keys, places)
     devices = []
     for generation in {newest, max(newest - 1, 1)}:
         bare = tunnel(generation)
-        peers = wanted_peers(word, bare)
+        peers = desired_peers(word, bare)
         known = frozenset(peers) if generation in met else frozenset()
-        devices.append(replace(bare, peers=peers, met=known))
+        devices.append(replace(bare, peers=peers, confirmed=known))
     by_link = {each.link: each for each in devices}
     led = {route.destination.network_address: by_link[route.link] for route in routes(word, devices)}
     for address, node in places.items():
@@ -216,18 +220,18 @@ def test_every_way_is_by_a_tunnel_that_both_sides_have(
         if able:
             device = led[address]
             told = device.peers[keys[node][device.generation].key]
-            assert ip_network(address) in told.allowed
-            answering = [each for each in devices if keys[node].get(each.generation) and each.met]
+            assert ip_network(address) in told.allowed_ips
+            answering = [each for each in devices if keys[node].get(each.generation) and each.confirmed]
             assert not answering or device in answering
 
 
 def test_containers_routes_to_encrypted_networks_have_less_room() -> None:
-    subnets = tables(NETWORKS, [], [], "me").subnets
+    subnets = overlay_tables(NETWORKS, [], [], "me").subnets
     addresses = {"bank": CONTAINER, "street": IPv4Address("10.2.0.5")}
     attachment = Attachment("t", 7, "02:00:00:00:00:01", addresses, None, ())
     messages = list(container_messages(attachment, subnets, 1440))
     for network, mtu in (("bank", 1440), ("street", 0)):
-        route = Route(subnets[network].reach, CONTAINER_INDEX, GATEWAY, addresses[network], mtu=mtu)
+        route = Route(subnets[network].routed_prefix, CONTAINER_INDEX, GATEWAY, addresses[network], mtu=mtu)
         assert add_route(route) in messages
 
 
@@ -242,9 +246,9 @@ def test_room_by_the_underlays_ip() -> None:
 
 
 def test_the_rules_know_the_encrypted_subnets() -> None:
-    found = elements(tables(NETWORKS, [], [], "me"), [], IPv4Network("172.30.0.0/16"))
+    found = desired_elements(overlay_tables(NETWORKS, [], [], "me"), [], IPv4Network("172.30.0.0/16"))
     assert found["encrypted"] == {"10.1.0.0/24"}
-    rules = chains(OverlayPorts(4096, 4789), A)
+    rules = chains(RulePorts(4096, 4789), A)
     assert rules["in_clear"] == ("ip daddr @encrypted drop", "ip6 daddr @encrypted6 drop")
     comes, goes = (f"{way} {OVERLAY_GROUP} jump in_clear" for way in ("iifgroup", "oifgroup"))
     for chain, asked in (("from_container", {goes}), ("from_overlay", {comes, goes}), ("forward", {goes})):

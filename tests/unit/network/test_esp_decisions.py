@@ -9,162 +9,179 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.network.encryption.associations import Other, Secret, heard, is_spent, other, pair, plan
-from agent.network.encryption.sealed import NOTHING_SEALED, NodeKey, Sealed, by_kind, sealed
-from agent.network.encryption.secrets import Secrets
-from agent.network.netlink.messages import Address
-from agent.network.netlink.xfrm import LEAST_SPI, State
+from agent.network.cluster_state.encrypted_overlay import (
+    NO_ENCRYPTION,
+    EncryptedOverlay,
+    NodeKey,
+    encrypted_overlay,
+    split_by_method,
+)
+from agent.network.encryption.esp_key_store import EspKeyStore
+from agent.network.encryption.security_associations import (
+    EspPeer,
+    EspSecret,
+    association_pair,
+    confirmed_keys,
+    needs_rekey,
+    parse_esp_peer,
+    plan_associations,
+)
+from agent.network.netlink.rtnetlink import Address
+from agent.network.netlink.xfrm import MIN_SPI, SecurityAssociation
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer
 from shoal.api.v1.node_pb2 import OverlayKey
 
 A, B, C = (IPv4Address(f"192.0.2.{number}") for number in (1, 2, 3))
 
 
-def secret(number: int, generation: int = 1) -> Secret:
-    return Secret(generation, bytes([number]) * 32)
+def secret(number: int, generation: int = 1) -> EspSecret:
+    return EspSecret(generation, bytes([number]) * 32)
 
 
 def test_two_nodes_come_to_the_same_associations_without_a_word() -> None:
     one, two = secret(1), secret(2)
-    ours, theirs = pair(1, one.private, A, Other(two.public, B)), pair(1, two.private, B, Other(one.public, A))
+    ours, theirs = (
+        association_pair(1, one.private, A, EspPeer(two.public, B)),
+        association_pair(1, two.private, B, EspPeer(one.public, A)),
+    )
     assert ours is not None and theirs is not None
-    assert (ours.outward, ours.inward) == (theirs.inward, theirs.outward)
-    assert ours.outward.key != ours.inward.key
-    assert min(ours.outward.spi, ours.inward.spi) >= LEAST_SPI
-    assert ours.outward.key.hex() not in repr(ours) and one.private.hex() not in repr(one)
+    assert (ours.outbound, ours.inbound) == (theirs.inbound, theirs.outbound)
+    assert ours.outbound.key != ours.inbound.key
+    assert min(ours.outbound.spi, ours.inbound.spi) >= MIN_SPI
+    assert ours.outbound.key.hex() not in repr(ours) and one.private.hex() not in repr(one)
 
 
 def test_everything_that_changes_gives_other_keys() -> None:
-    one, there = secret(1), Other(secret(2).public, B)
+    one, there = secret(1), EspPeer(secret(2).public, B)
     found = [
-        pair(1, one.private, A, there),
-        pair(2, one.private, A, there),
-        pair(1, one.private, C, there),
-        pair(1, one.private, A, replace(there, address=C)),
-        pair(1, one.private, A, replace(there, key=secret(3).public)),
-        pair(1, secret(4).private, A, there),
+        association_pair(1, one.private, A, there),
+        association_pair(2, one.private, A, there),
+        association_pair(1, one.private, C, there),
+        association_pair(1, one.private, A, replace(there, address=C)),
+        association_pair(1, one.private, A, replace(there, key=secret(3).public)),
+        association_pair(1, secret(4).private, A, there),
     ]
-    assert len({each.outward.key for each in found if each}) == len(found)
+    assert len({each.outbound.key for each in found if each}) == len(found)
 
 
 def test_what_is_no_public_key_leads_nowhere() -> None:
-    nonsense = Other(bytes(32), B)
-    assert pair(1, secret(1).private, A, nonsense) is None
-    todo = plan(secret(1), A, [nonsense])
+    nonsense = EspPeer(bytes(32), B)
+    assert association_pair(1, secret(1).private, A, nonsense) is None
+    todo = plan_associations(secret(1), A, [nonsense])
     assert todo is not None
     assert not todo.add and not todo.secret.used
 
 
 def test_inward_associations_come_first() -> None:
-    todo = plan(secret(1), A, [Other(secret(2).public, B), Other(secret(3).public, C)])
+    todo = plan_associations(secret(1), A, [EspPeer(secret(2).public, B), EspPeer(secret(3).public, C)])
     assert todo is not None
     assert [state.destination for state in todo.add][:2] == [A, A]
     assert {state.destination for state in todo.add[2:]} == {B, C}
-    again = plan(todo.secret, A, todo.secret.used)
+    again = plan_associations(todo.secret, A, todo.secret.used)
     assert again is not None and not again.add and again.secret == todo.secret
 
 
 def test_who_is_not_wanted_for_a_while_keeps_what_it_has() -> None:
-    there = Other(secret(2).public, B)
-    first = plan(secret(1), A, [there])
+    there = EspPeer(secret(2).public, B)
+    first = plan_associations(secret(1), A, [there])
     assert first is not None
-    without = plan(first.secret, A, [])
+    without = plan_associations(first.secret, A, [])
     assert without is not None and without.secret == first.secret
-    back = plan(without.secret, A, [there])
+    back = plan_associations(without.secret, A, [there])
     assert back is not None and not back.add
 
 
 def test_another_key_at_the_same_place_retires_the_older_one_for_good() -> None:
-    old, new = Other(secret(2).public, B), Other(secret(3).public, B)
-    first = plan(secret(1), A, [old])
+    old, new = EspPeer(secret(2).public, B), EspPeer(secret(3).public, B)
+    first = plan_associations(secret(1), A, [old])
     assert first is not None
-    second = plan(first.secret, A, [new])
+    second = plan_associations(first.secret, A, [new])
     assert second is not None
     assert second.secret.retired == {old} and len(second.add) == 2
-    assert plan(second.secret, A, [old]) is None, "its associations are deleted, so the secret is spent"
+    assert plan_associations(second.secret, A, [old]) is None, "its associations are deleted, so the secret is spent"
 
 
 def test_a_lost_or_changed_association_spends_the_secret() -> None:
-    todo = plan(secret(1), A, [Other(secret(2).public, B)])
+    todo = plan_associations(secret(1), A, [EspPeer(secret(2).public, B)])
     assert todo is not None
-    assert not is_spent(todo.secret, A, todo.add)
-    assert is_spent(todo.secret, A, todo.add[:1])
+    assert not needs_rekey(todo.secret, A, todo.add)
+    assert needs_rekey(todo.secret, A, todo.add[:1])
     stolen = replace(todo.add[1], key=bytes(36))
-    assert is_spent(todo.secret, A, [todo.add[0], stolen])
-    assert not is_spent(secret(1), A, [])
+    assert needs_rekey(todo.secret, A, [todo.add[0], stolen])
+    assert not needs_rekey(secret(1), A, [])
 
 
 def test_who_was_heard_takes_in() -> None:
-    first, second = Other(secret(2).public, B), Other(secret(3).public, C)
-    todo = plan(secret(1), A, [first, second])
+    first, second = EspPeer(secret(2).public, B), EspPeer(secret(3).public, C)
+    todo = plan_associations(secret(1), A, [first, second])
     assert todo is not None
     received = {state: int(state.source == C) for state in todo.add}
-    assert heard(todo.secret, A, received) == {second.key}
+    assert confirmed_keys(todo.secret, A, received) == {second.key}
 
 
 def test_others_are_read_as_they_were_written() -> None:
     for address in ("192.0.2.1", "2001:db8::1"):
-        known = Other(secret(1).public, ip_address(address))
-        assert other(str(known)) == known
+        known = EspPeer(secret(1).public, ip_address(address))
+        assert parse_esp_peer(str(known)) == known
 
 
 def test_secrets_lie_where_only_root_reads_them(tmp_path: Path) -> None:
-    secrets = Secrets(tmp_path / "keys")
+    secrets = EspKeyStore(tmp_path / "keys")
     assert secrets.read() == {}
-    first = replace(secret(1), used=frozenset({Other(secret(2).public, B)}))
+    first = replace(secret(1), used=frozenset({EspPeer(secret(2).public, B)}))
     secrets.write(first)
     secrets.write(secret(2, generation=2))
     secrets.write(replace(first, retired=first.used))
-    assert Secrets(tmp_path / "keys").read() == {1: replace(first, retired=first.used), 2: secret(2, generation=2)}
+    assert EspKeyStore(tmp_path / "keys").read() == {1: replace(first, retired=first.used), 2: secret(2, generation=2)}
     for file in (tmp_path / "keys").iterdir():
         assert file.stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
-    secrets.forget(3)
+    secrets.delete(3)
     assert secrets.read().keys() == {2}, "generation 3 takes the place of 1"
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"generation": 1, "private": "zz", "used": [], "retired": []}'])
 def test_what_is_no_secret_is_passed_over(tmp_path: Path, text: str) -> None:
     (tmp_path / "1.json").write_text(text)
-    assert Secrets(tmp_path).read() == {}
+    assert EspKeyStore(tmp_path).read() == {}
 
 
 def keyed(*kinds: OverlayKey.Kind.ValueType) -> list[OverlayKey]:
     return [OverlayKey(generation=1, public_key=bytes([kind + 7]) * 32, port=51830, kind=kind) for kind in kinds]
 
 
-def told(**nodes: list[OverlayKey]) -> Sealed:
+def told(**nodes: list[OverlayKey]) -> EncryptedOverlay:
     network = NetworkAssignment(network_id="bank", subnet="10.1.0.0/24", key_generation=1)
     peers = [
         Peer(node_id=name, address=f"192.0.2.{number}", keys=keys)
         for number, (name, keys) in enumerate(nodes.items(), 2)
     ]
-    found = sealed([network], [], peers, "me", ipv6=True)
+    found = encrypted_overlay([network], [], peers, "me", ipv6=True)
     places: dict[Address, Address] = {ip_address(f"10.1.0.{int(node) % 256}"): node for node in (B, C)}
-    return replace(found, places=places)
+    return replace(found, locations=places)
 
 
 def test_wireguard_between_those_that_have_it_and_esp_to_the_others() -> None:
     both = keyed(OverlayKey.WIREGUARD, OverlayKey.ESP)
     word = told(b=both, c=keyed(OverlayKey.ESP))
     assert word.keys.keys() == {B} and word.esp_keys.keys() == {B, C}
-    wireguard, esp = by_kind(word, wireguard=True, esp=True)
-    assert wireguard.keys.keys() == {B} == set(wireguard.places.values())
-    assert esp.esp_keys == {} and esp.keys.keys() == {C} == set(esp.places.values())
+    wireguard, esp = split_by_method(word, wireguard=True, esp=True)
+    assert wireguard.keys.keys() == {B} == set(wireguard.locations.values())
+    assert esp.esp_keys == {} and esp.keys.keys() == {C} == set(esp.locations.values())
     assert wireguard.generation == esp.generation == 1
-    without, esp = by_kind(word, wireguard=False, esp=True)
-    assert without == NOTHING_SEALED
+    without, esp = split_by_method(word, wireguard=False, esp=True)
+    assert without == NO_ENCRYPTION
     assert esp.keys.keys() == {B, C}
     assert esp.keys[B] == {1: NodeKey(bytes([8]) * 32, 51830)}
 
 
 def test_keys_of_esp_are_made_only_where_somebody_needs_them() -> None:
     word = told(b=keyed(OverlayKey.WIREGUARD), c=keyed(OverlayKey.WIREGUARD, OverlayKey.ESP))
-    assert by_kind(word, wireguard=True, esp=True)[1].generation == 0
-    assert by_kind(told(b=[], c=[]), wireguard=True, esp=True)[1].generation == 0
-    assert by_kind(told(b=[], c=[]), wireguard=False, esp=True)[1].generation == 1
-    wireguard, esp = by_kind(word, wireguard=True, esp=False)
-    assert wireguard.generation == 1 and esp == NOTHING_SEALED
+    assert split_by_method(word, wireguard=True, esp=True)[1].generation == 0
+    assert split_by_method(told(b=[], c=[]), wireguard=True, esp=True)[1].generation == 0
+    assert split_by_method(told(b=[], c=[]), wireguard=False, esp=True)[1].generation == 1
+    wireguard, esp = split_by_method(word, wireguard=True, esp=False)
+    assert wireguard.generation == 1 and esp == NO_ENCRYPTION
 
 
 @dataclass
@@ -172,21 +189,21 @@ class Node:
     """What `by_esp` does with the decisions, on a kernel that is a set; `told` is what it heard of the others."""
 
     address: Address
-    kernel: set[State] = field(default_factory=set)
-    file: Secret | None = None
+    kernel: set[SecurityAssociation] = field(default_factory=set)
+    file: EspSecret | None = None
     told: dict[Address, bytes] = field(default_factory=dict)
     installed: list[bytes] = field(default_factory=list)
     may_fail: int = 0
 
     def look(self) -> None:
-        wanted = frozenset(Other(key, node) for node, key in self.told.items())
-        if self.file is not None and is_spent(self.file, self.address, self.kernel):
+        wanted = frozenset(EspPeer(key, node) for node, key in self.told.items())
+        if self.file is not None and needs_rekey(self.file, self.address, self.kernel):
             self.file = None
-        todo = plan(self.file, self.address, wanted) if self.file is not None else None
+        todo = plan_associations(self.file, self.address, wanted) if self.file is not None else None
         if todo is None:
             self.kernel.clear()
-            self.file = Secret(1, os.urandom(32))
-            todo = plan(self.file, self.address, wanted)
+            self.file = EspSecret(1, os.urandom(32))
+            todo = plan_associations(self.file, self.address, wanted)
             assert todo is not None
         self.file = todo.secret
         for number, state in enumerate(todo.add):
@@ -199,11 +216,11 @@ class Node:
         self.kernel -= {
             state
             for each in self.file.retired
-            if (both := pair(1, self.file.private, self.address, each))
-            for state in (both.inward, both.outward)
+            if (both := association_pair(1, self.file.private, self.address, each))
+            for state in (both.inbound, both.outbound)
         }
 
-    def outward(self, to: Address) -> set[State]:
+    def outward(self, to: Address) -> set[SecurityAssociation]:
         return {state for state in self.kernel if state.destination == to}
 
 

@@ -2,7 +2,12 @@
 
 import pytest
 
-from agent.network.kernel_features import link_refused, missing, rules_refused, tunnel_refused
+from agent.network.host.kernel_features import (
+    explain_link_error,
+    explain_rules_error,
+    explain_vxlan_error,
+    missing_features,
+)
 from shoal.errors import Unavailable
 
 
@@ -11,7 +16,7 @@ def refusing(*words: str) -> list[str]:
         if any(word in command for word in words):
             raise Unavailable("nftables refused: Error: Could not process rule: Operation not supported")
 
-    return list(missing(run))
+    return list(missing_features(run))
 
 
 @pytest.mark.parametrize(
@@ -32,25 +37,27 @@ def test_all_that_is_missing_is_named_at_once() -> None:
         if "masquerade" in command or "dnat" in command:
             raise Unavailable("no")
 
-    error = rules_refused(Unavailable("nftables refused: no"), run)
+    error = explain_rules_error(Unavailable("nftables refused: no"), run)
     assert "CONFIG_NFT_NAT" in str(error) and "CONFIG_NFT_MASQ" in str(error)
 
 
 def test_a_refusal_for_another_reason_keeps_its_words() -> None:
     error = Unavailable("nftables refused: Error: No space left on device")
-    assert rules_refused(error, lambda _: None) is error
-    assert tunnel_refused(error) is error
+    assert explain_rules_error(error, lambda _: None) is error
+    assert explain_vxlan_error(error) is error
 
 
 def test_a_kernel_without_vxlan_is_told_so() -> None:
-    told = tunnel_refused(Unavailable("the kernel refused to make the VXLAN device shoal-vx: Operation not supported"))
+    told = explain_vxlan_error(
+        Unavailable("the kernel refused to make the VXLAN device shoal-vx: Operation not supported")
+    )
     assert "CONFIG_VXLAN" in str(told)
 
 
 def test_a_kernel_without_veth_or_namespaces_is_told_so() -> None:
-    told = link_refused(Unavailable("The kernel refused to make the link shp-1-0: Operation not supported"))
+    told = explain_link_error(Unavailable("The kernel refused to make the link shp-1-0: Operation not supported"))
     assert "CONFIG_VETH" in str(told)
-    told = link_refused(Unavailable("The kernel refused a network namespace: Invalid argument"))
+    told = explain_link_error(Unavailable("The kernel refused a network namespace: Invalid argument"))
     assert "CONFIG_NET_NS" in str(told)
     other = Unavailable("The kernel refused to make the link shp-1-0: Cannot allocate memory")
-    assert link_refused(other) is other
+    assert explain_link_error(other) is other

@@ -4,9 +4,9 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from agent.network.firewall import Packet, drops
-from agent.network.legacy_iptables import listed
-from agent.network.obstacles import Ports, legacy_obstacles
+from agent.network.firewalls.blocked_traffic import RequiredPorts, legacy_blocked_traffic
+from agent.network.firewalls.legacy_iptables import parse_rules
+from agent.network.firewalls.packet_verdict import Packet, drops
 
 TUNNEL = Packet("it", {"iifname": "eth0", "l4proto": "udp", "udp dport": 4789, "ct state": "untracked"})
 
@@ -34,13 +34,13 @@ TUNNEL = Packet("it", {"iifname": "eth0", "l4proto": "udp", "udp dport": 4789, "
 )
 def test_what_becomes_of_a_packet(rules: str, dropped: bool) -> None:
     text = f"-P INPUT DROP\n-P FORWARD ACCEPT\n-N OTHER\n-N EMPTY\n{rules}\n-A OTHER -j ACCEPT\n"
-    assert drops(listed(text), "INPUT", TUNNEL) is dropped
+    assert drops(parse_rules(text), "INPUT", TUNNEL) is dropped
 
 
 def test_each_family_is_told_with_its_own_program_and_for_its_own_needs() -> None:
-    closed = listed("-P INPUT DROP\n-P FORWARD DROP\n")
-    ports = Ports("eth0", IPv4Address("192.0.2.1"), 4789, 7441, 40053)
-    told = list(legacy_obstacles({"iptables-legacy": closed, "ip6tables-legacy": closed}, ports))
+    closed = parse_rules("-P INPUT DROP\n-P FORWARD DROP\n")
+    ports = RequiredPorts("eth0", IPv4Address("192.0.2.1"), 4789, 7441, 40053)
+    told = list(legacy_blocked_traffic({"iptables-legacy": closed, "ip6tables-legacy": closed}, ports))
     helps = [line.rpartition("loaded again by ")[2] for line in told]
     assert helps == [
         " && ".join(

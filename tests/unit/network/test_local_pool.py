@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from agent.network.host_routes import MOST_OF_A_FAMILY, widest
-from agent.network.local_pool import CANDIDATES, USUAL, choose_pool
-from agent.network.nftables import elements as nft
-from manager.planner.addresses import POOL as OF_NETWORKS
+from agent.network.attachments.local_pool import CANDIDATES, DEFAULT_POOL, choose_pool
+from agent.network.host.host_routes import MAX_PREFIXES_PER_FAMILY, widest
+from agent.network.nftables import set_elements
+from manager.planner.ipam.ipv4_addresses import DEFAULT_POOL as OF_NETWORKS
 
 OTHER, THIRD = IPv4Network("172.29.0.0/16"), IPv4Network("192.168.7.0/24")
 
@@ -18,16 +18,16 @@ def choose(
     *, told: str = "", before: str = "", used: Iterable[str] = (), prefixes: Iterable[str] = ("192.0.2.0/24",)
 ) -> IPv4Network:
     return choose_pool(
-        told=IPv4Network(told) if told else None,
-        before=IPv4Network(before) if before else None,
+        configured=IPv4Network(told) if told else None,
+        previous=IPv4Network(before) if before else None,
         used=list(map(IPv4Address, used)),
-        prefixes=list(map(ip_network, prefixes)),
+        host_prefixes=list(map(ip_network, prefixes)),
     )
 
 
 @pytest.mark.parametrize("prefix", ["172.30.0.0/16", "172.30.4.0/24", "172.30.0.0/15"])
 def test_a_pool_that_the_host_routes_is_passed_over(prefix: str) -> None:
-    assert choose() == USUAL
+    assert choose() == DEFAULT_POOL
     assert choose(prefixes=[prefix, "fd00::/8"]) == OTHER
 
 
@@ -39,7 +39,7 @@ def test_the_pool_stays_while_containers_have_addresses_of_it() -> None:
     assert choose(before=str(OTHER), used=["172.29.0.4"], prefixes=["172.29.0.0/24"]) == OTHER
     assert choose(told=str(THIRD), before=str(OTHER), used=["172.29.0.4"]) == OTHER
     assert choose(told=str(THIRD), before=str(OTHER)) == THIRD
-    assert choose(before=str(OTHER), prefixes=["172.29.0.0/24"]) == USUAL
+    assert choose(before=str(OTHER), prefixes=["172.29.0.0/24"]) == DEFAULT_POOL
 
 
 def test_it_stays_without_need_to_change() -> None:
@@ -47,7 +47,7 @@ def test_it_stays_without_need_to_change() -> None:
 
 
 def test_where_all_is_routed_there_is_one_nevertheless() -> None:
-    assert choose(prefixes=["128.0.0.0/1", "0.0.0.0/1"]) == USUAL
+    assert choose(prefixes=["128.0.0.0/1", "0.0.0.0/1"]) == DEFAULT_POOL
     assert choose(before=str(OTHER), prefixes=["128.0.0.0/1", "0.0.0.0/1"]) == OTHER
 
 
@@ -59,10 +59,10 @@ def test_candidates_are_apart_from_each_other_and_from_what_networks_get() -> No
 
 
 def test_a_later_process_reads_the_pool_from_the_table() -> None:
-    found = nft.merged(nft.NONE, nft.of_pools(OTHER))
-    assert nft.pool_of(found) == OTHER
-    assert nft.pool_of(nft.NONE) is None
-    assert nft.without(found, nft.of_pools(OTHER)) == nft.NONE
+    found = set_elements.merge(set_elements.NO_ELEMENTS, set_elements.pool_elements(OTHER))
+    assert set_elements.local_pool_of(found) == OTHER
+    assert set_elements.local_pool_of(set_elements.NO_ELEMENTS) is None
+    assert set_elements.difference(found, set_elements.pool_elements(OTHER)) == set_elements.NO_ELEMENTS
 
 
 def test_prefixes_within_others_are_not_told_and_of_very_many_the_widest() -> None:
@@ -72,5 +72,5 @@ def test_prefixes_within_others_are_not_told_and_of_very_many_the_widest() -> No
     ]
     many = [IPv4Network((number << 9, 24)) for number in range(300)]
     found = widest([*many, IPv4Network("192.0.0.0/16")])
-    assert len(found) == MOST_OF_A_FAMILY
+    assert len(found) == MAX_PREFIXES_PER_FAMILY
     assert found[0] == IPv4Network("192.0.0.0/16")

@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.network.netlink.messages import Address
-from agent.network.path_watch import (
-    AGAIN_SECONDS,
-    FIRST_SECONDS,
-    MOST_AT_ONCE,
-    MOST_FAULTS,
+from agent.network.netlink.rtnetlink import Address
+from agent.network.probing.network_prober import largest_passing, measure, path_fault
+from agent.network.probing.path_monitor import (
+    FIRST_CHECK_SECONDS,
+    MAX_CONCURRENT,
+    MAX_FAULTS,
     PERIOD_SECONDS,
-    PathBook,
-    PathWatch,
+    RECHECK_SECONDS,
+    PathMonitor,
+    PathSchedule,
 )
-from agent.network.probing import largest, measure, path_fault
 from shoal.api.v1.node_pb2 import PathFault
 from tests.fakes.virtual_time import run_virtual
 
@@ -39,24 +39,24 @@ class Path:
 
 @given(st.integers(68, 9000), st.integers(69, 9000))
 def test_the_largest_packet_that_passes_is_found(mtu: int, expected: int) -> None:
-    assert asyncio.run(largest(Path(mtu).ask, expected)) == min(mtu, expected)
+    assert asyncio.run(largest_passing(Path(mtu).ask, expected)) == min(mtu, expected)
 
 
 def test_a_path_as_it_should_be_costs_one_large_packet() -> None:
     path = Path(1500)
-    assert asyncio.run(largest(path.ask, 1500)) == 1500
+    assert asyncio.run(largest_passing(path.ask, 1500)) == 1500
     assert path.asked == 1
 
 
 @pytest.mark.parametrize(("mtu", "heard", "found"), [(1500, 4, 1450), (1400, 4, 1400), (0, 0, 0)])
 def test_a_measurement(mtu: int, heard: int, found: int) -> None:
     report = asyncio.run(measure(Path(mtu).ask, probes=4, expected=1450))
-    assert (report.sent, len(report.answers_us), report.mtu, report.expected_mtu) == (4, heard, found, 1450)
+    assert (report.sent, len(report.rtts_us), report.mtu, report.expected_mtu) == (4, heard, found, 1450)
 
 
 def test_loss_is_counted_and_does_not_spoil_the_mtu() -> None:
     report = asyncio.run(measure(Path(1450, loses=2).ask, probes=6, expected=1450))
-    assert (len(report.answers_us), report.mtu) == (3, 1450)
+    assert (len(report.rtts_us), report.mtu) == (3, 1450)
 
 
 OVERLAY, UNDERLAY = 1450, 1500
@@ -86,36 +86,36 @@ PEERS: dict[Address, str] = {ONE: "02:56:00:00:00:01", TWO: "02:56:00:00:00:02"}
 
 
 def test_a_path_is_told_when_it_is_bad_twice_running_and_until_it_is_good() -> None:
-    book = PathBook()
-    book.follow(PEERS, 0.0)
-    assert book.due(FIRST_SECONDS - 1) == []
-    assert book.due(FIRST_SECONDS) == list(PEERS.items())
+    book = PathSchedule()
+    book.set_peers(PEERS, 0.0)
+    assert book.due(FIRST_CHECK_SECONDS - 1) == []
+    assert book.due(FIRST_CHECK_SECONDS) == list(PEERS.items())
     bad = PathFault(address=str(ONE), mtu=1400)
-    now = FIRST_SECONDS
-    book.take(TWO, None, now)
-    book.take(ONE, bad, now)
+    now = FIRST_CHECK_SECONDS
+    book.record(TWO, None, now)
+    book.record(ONE, bad, now)
     assert (book.faults(), book.due(now)) == ([], [])
-    now += AGAIN_SECONDS
+    now += RECHECK_SECONDS
     assert [address for address, _ in book.due(now)] == [ONE]
-    book.take(ONE, bad, now)
+    book.record(ONE, bad, now)
     assert book.faults() == [bad]
-    now += AGAIN_SECONDS
-    book.take(ONE, None, now)
+    now += RECHECK_SECONDS
+    book.record(ONE, None, now)
     assert book.faults() == []
-    assert book.due(now + PERIOD_SECONDS - AGAIN_SECONDS) == [(TWO, PEERS[TWO])]
+    assert book.due(now + PERIOD_SECONDS - RECHECK_SECONDS) == [(TWO, PEERS[TWO])]
 
 
 def test_paths_to_nodes_that_are_gone_are_forgotten_and_few_are_asked_at_once() -> None:
-    book = PathBook()
+    book = PathSchedule()
     many: dict[Address, str] = {ONE + number: "02:56:00:00:00:01" for number in range(100)}
-    book.follow(many, 0.0)
-    assert len(book.due(60.0)) == MOST_AT_ONCE
+    book.set_peers(many, 0.0)
+    assert len(book.due(60.0)) == MAX_CONCURRENT
     for address in many:
-        book.take(address, PathFault(address=str(address)), 60.0)
-        book.take(address, PathFault(address=str(address)), 90.0)
-    assert len(book.faults()) == MOST_FAULTS
-    book.follow({TWO: PEERS[TWO]}, 100.0)
-    book.take(ONE, PathFault(), 100.0)
+        book.record(address, PathFault(address=str(address)), 60.0)
+        book.record(address, PathFault(address=str(address)), 90.0)
+    assert len(book.faults()) == MAX_FAULTS
+    book.set_peers({TWO: PEERS[TWO]}, 100.0)
+    book.record(ONE, PathFault(), 100.0)
     assert [fault.address for fault in book.faults()] == [str(TWO)]
 
 
@@ -136,10 +136,10 @@ def test_the_watch_tells_what_it_finds_until_the_path_is_good() -> None:
 
     async def scenario() -> None:
         nonlocal bad
-        watch = asyncio.create_task(PathWatch(peers=peers, look=look, note=note).run())
-        await asyncio.sleep(FIRST_SECONDS + 2 * AGAIN_SECONDS)
+        watch = asyncio.create_task(PathMonitor(peers=peers, check=look, report=note).run())
+        await asyncio.sleep(FIRST_CHECK_SECONDS + 2 * RECHECK_SECONDS)
         bad = False
-        await asyncio.sleep(2 * AGAIN_SECONDS)
+        await asyncio.sleep(2 * RECHECK_SECONDS)
         watch.cancel()
 
     run_virtual(scenario())

@@ -8,12 +8,12 @@ from typing import cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.network.encryption.generations import Tunnel, routes, wanted_peers
-from agent.network.encryption.sealed import NOTHING_SEALED, NodeKey, Sealed, moves
-from agent.network.encryption.tunnels import QUIET_SECONDS, Tunnels
+from agent.network.cluster_state.encrypted_overlay import NO_ENCRYPTION, EncryptedOverlay, NodeKey, address_moves
+from agent.network.encryption.key_generations import Tunnel, desired_peers, routes
+from agent.network.encryption.tunnel_set import IDLE_SECONDS, TunnelSet
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.messages import Address, Message, Route
-from agent.network.netlink.wireguard import Peer
+from agent.network.netlink.rtnetlink import Address, Message, Route
+from agent.network.netlink.wireguard import TunnelPeer
 from shoal.api.v1.node_pb2 import OverlayKey
 from shoal.errors import Unavailable
 
@@ -21,14 +21,14 @@ NODE, CONTAINER = IPv4Address("192.0.2.2"), IPv4Address("10.1.0.5")
 MTU = 1416
 
 
-class Kernel:
+class FakeDriver:
     """A `Kind` whose devices are values; `lacking` is what it says it lacks."""
 
     key_kind = OverlayKey.ESP
     feature = "esp"
 
-    def __init__(self, *, tells_addresses: bool = False) -> None:
-        self.tells_addresses = tells_addresses
+    def __init__(self, *, uses_allowed_ips: bool = False) -> None:
+        self.uses_allowed_ips = uses_allowed_ips
         self.devices: dict[int, Tunnel] = {}
         self.made = 0
         self.lacking = ""
@@ -42,45 +42,47 @@ class Kernel:
         if self.lacking:
             raise Unavailable(self.lacking)
 
-    def found(self, told: Mapping[int, Tunnel]) -> dict[int, Tunnel]:
+    def list_tunnels(self, known: Mapping[int, Tunnel]) -> dict[int, Tunnel]:
         return dict(self.devices)
 
-    def make(self, generation: int, mtu: int) -> Tunnel:
+    def create(self, generation: int, mtu: int) -> Tunnel:
         self.made += 1
         name = f"t{generation % 2}"
-        self.devices[generation] = Tunnel(generation, 7, bytes([self.made]) * 32, 51832, mtu, name=name, has_hops=True)
+        self.devices[generation] = Tunnel(
+            generation, 7, bytes([self.made]) * 32, 51832, mtu, name=name, uses_next_hops=True
+        )
         return self.devices[generation]
 
     def delete(self, generations: Iterable[int]) -> None:
         places = {generation % 2 for generation in generations}
         self.devices = {number: each for number, each in self.devices.items() if number % 2 not in places}
 
-    def mend(self, tunnel: Tunnel, mtu: int) -> None:
-        self.devices[tunnel.generation] = replace(tunnel, mtu=mtu, is_guarded=True)
+    def repair(self, tunnel: Tunnel, mtu: int) -> None:
+        self.devices[tunnel.generation] = replace(tunnel, mtu=mtu, has_policies=True)
 
-    def admits(self, tunnel: Tunnel, wanted: Mapping[bytes, Peer]) -> bool:
-        return bytes(32) not in wanted
+    def can_add(self, tunnel: Tunnel, peers: Mapping[bytes, TunnelPeer]) -> bool:
+        return bytes(32) not in peers
 
-    def add(self, tunnels: Collection[tuple[Tunnel, Mapping[bytes, Peer]]]) -> None:
+    def add_peers(self, tunnels: Collection[tuple[Tunnel, Mapping[bytes, TunnelPeer]]]) -> None:
         if self.refuses_peers:
             raise Unavailable("no room for peers")
         for tunnel, wanted in tunnels:
             device = self.devices[tunnel.generation]
             self.devices[tunnel.generation] = replace(device, peers={**device.peers, **wanted})
 
-    def remove(self, tunnels: Collection[tuple[Tunnel, Mapping[bytes, Peer]]]) -> None:
+    def remove_peers(self, tunnels: Collection[tuple[Tunnel, Mapping[bytes, TunnelPeer]]]) -> None:
         for tunnel, wanted in tunnels:
             device = self.devices[tunnel.generation]
             kept = {key: peer for key, peer in device.peers.items() if key in wanted or key not in tunnel.peers}
             self.devices[tunnel.generation] = replace(device, peers=kept)
 
-    def knock(self, tunnel: Tunnel) -> None:
+    def send_probe(self, tunnel: Tunnel) -> None:
         self.knocks.append(tunnel.generation)
 
     def hear(self, generation: int, received: int = 1) -> None:
         """Something has come from every peer."""
         device = self.devices[generation]
-        self.devices[generation] = replace(device, met=frozenset(device.peers), received=received)
+        self.devices[generation] = replace(device, confirmed=frozenset(device.peers), received=received)
 
 
 class Routes(Connection):
@@ -97,12 +99,12 @@ class Rig:
     """Tunnels on such a kernel, and a clock that is turned by hand."""
 
     def __init__(self) -> None:
-        self.kernel, self.seconds = Kernel(), 0.0
-        self.tunnels = Tunnels(connection=cast(Connection, Routes()), kind=self.kernel, clock=lambda: self.seconds)
+        self.kernel, self.seconds = FakeDriver(), 0.0
+        self.tunnels = TunnelSet(connection=cast(Connection, Routes()), driver=self.kernel, clock=lambda: self.seconds)
 
-    def tell(self, newest: int, *generations: int) -> None:
+    def apply(self, newest: int, *generations: int) -> None:
         keys = {each: NodeKey(bytes([100 + each]) * 32, 51832) for each in generations}
-        self.tunnels.apply(Sealed(newest, {NODE: keys}, {CONTAINER: NODE}), MTU)
+        self.tunnels.apply(EncryptedOverlay(newest, {NODE: keys}, {CONTAINER: NODE}), MTU)
 
     @property
     def generations(self) -> list[int]:
@@ -111,31 +113,31 @@ class Rig:
 
 def test_a_node_of_the_same_generation_is_led_to_and_knocked_at() -> None:
     rig = Rig()
-    rig.tell(1, 1)
+    rig.apply(1, 1)
     assert rig.generations == [1] and rig.tunnels.keys[0].kind == OverlayKey.ESP
     assert {route.destination.network_address for route in rig.tunnels.routes} == {CONTAINER}
     assert {route.via for route in rig.tunnels.routes} == {NODE}
     assert rig.kernel.knocks == [1]
     assert not rig.tunnels.is_settled, "it has not been heard from"
     rig.kernel.hear(1)
-    assert rig.tunnels.look(MTU) == []
+    assert rig.tunnels.reconcile(MTU) == []
     assert rig.tunnels.is_settled
 
 
 def test_keys_change_over_once_the_other_node_is_heard_and_go_once_all_is_quiet() -> None:
     rig = Rig()
-    rig.tell(1, 1)
+    rig.apply(1, 1)
     rig.kernel.hear(1)
-    rig.tell(2, 1)
-    rig.tell(2, 1, 2)
+    rig.apply(2, 1)
+    rig.apply(2, 1, 2)
     assert rig.generations == [1, 2]
-    rig.tunnels.look(MTU)
+    rig.tunnels.reconcile(MTU)
     rig.kernel.hear(2)
-    for received, seconds in ((5, 0.0), (6, QUIET_SECONDS), (6, 0.0), (6, QUIET_SECONDS)):
+    for received, seconds in ((5, 0.0), (6, IDLE_SECONDS), (6, 0.0), (6, IDLE_SECONDS)):
         assert rig.generations == [1, 2]
         rig.kernel.hear(1, received)
         rig.seconds += seconds
-        rig.tunnels.look(MTU)
+        rig.tunnels.reconcile(MTU)
     assert rig.generations == [2]
     assert rig.kernel.devices.keys() == {2}
     assert rig.tunnels.is_settled
@@ -143,10 +145,10 @@ def test_keys_change_over_once_the_other_node_is_heard_and_go_once_all_is_quiet(
 
 def test_a_spent_key_is_told_and_another_one_takes_its_place() -> None:
     rig = Rig()
-    rig.tell(1, 1)
+    rig.apply(1, 1)
     before = rig.tunnels.keys
-    rig.kernel.devices[1] = replace(rig.kernel.devices[1], is_spent=True)
-    (told,) = rig.tunnels.look(MTU)
+    rig.kernel.devices[1] = replace(rig.kernel.devices[1], needs_rekey=True)
+    (told,) = rig.tunnels.reconcile(MTU)
     assert told == "the tunnel t1 had lost keys of sessions"
     assert rig.generations == [1] and rig.tunnels.keys != before
     assert rig.kernel.devices[1].peers
@@ -154,72 +156,72 @@ def test_a_spent_key_is_told_and_another_one_takes_its_place() -> None:
 
 def test_a_later_process_disturbs_nothing_but_makes_a_spent_key_anew() -> None:
     rig = Rig()
-    rig.tell(1, 1)
+    rig.apply(1, 1)
     for is_spent, made in ((False, 1), (True, 2)):
-        rig.kernel.devices[1] = replace(rig.kernel.devices[1], is_spent=is_spent)
-        later = Tunnels(connection=cast(Connection, Routes()), kind=rig.kernel)
-        later.apply(Sealed(1, {NODE: {1: NodeKey(bytes([101]) * 32, 51832)}}, {CONTAINER: NODE}), MTU)
+        rig.kernel.devices[1] = replace(rig.kernel.devices[1], needs_rekey=is_spent)
+        later = TunnelSet(connection=cast(Connection, Routes()), driver=rig.kernel)
+        later.apply(EncryptedOverlay(1, {NODE: {1: NodeKey(bytes([101]) * 32, 51832)}}, {CONTAINER: NODE}), MTU)
         assert rig.kernel.made == made
         assert isinstance(next(iter(later.routes)), Route)
 
 
 def test_a_later_process_tells_the_keys_that_it_finds_from_the_beginning() -> None:
     rig = Rig()
-    rig.tell(1, 1)
-    later = Tunnels(connection=cast(Connection, Routes()), kind=rig.kernel)
-    later.begin()
+    rig.apply(1, 1)
+    later = TunnelSet(connection=cast(Connection, Routes()), driver=rig.kernel)
+    later.recover()
     assert later.keys == rig.tunnels.keys
     rig.kernel.devices.clear()
-    fresh = Tunnels(connection=cast(Connection, Routes()), kind=rig.kernel)
-    fresh.begin()
+    fresh = TunnelSet(connection=cast(Connection, Routes()), driver=rig.kernel)
+    fresh.recover()
     assert not fresh.keys and fresh.is_settled
 
 
 def test_a_key_that_cannot_be_used_with_somebody_is_made_anew() -> None:
     rig = Rig()
-    rig.tell(1, 1)
-    rig.tunnels.apply(Sealed(1, {NODE: {1: NodeKey(bytes(32), 51832)}}, {}), MTU)
+    rig.apply(1, 1)
+    rig.tunnels.apply(EncryptedOverlay(1, {NODE: {1: NodeKey(bytes(32), 51832)}}, {}), MTU)
     assert rig.kernel.made == 2
 
 
 def test_what_is_not_guarded_is_told_and_guarded_again() -> None:
     rig = Rig()
-    rig.tell(1, 1)
-    rig.kernel.devices[1] = replace(rig.kernel.devices[1], is_guarded=False, mtu=0)
-    assert rig.tunnels.look(MTU) == ["the policies of the tunnel t1 were missing"]
-    assert rig.kernel.devices[1].is_guarded and rig.kernel.devices[1].mtu == MTU
+    rig.apply(1, 1)
+    rig.kernel.devices[1] = replace(rig.kernel.devices[1], has_policies=False, mtu=0)
+    assert rig.tunnels.reconcile(MTU) == ["the policies of the tunnel t1 were missing"]
+    assert rig.kernel.devices[1].has_policies and rig.kernel.devices[1].mtu == MTU
     assert rig.kernel.made == 1
 
 
 def test_a_missing_device_of_older_keys_takes_no_newer_one_along() -> None:
     rig = Rig()
-    rig.tell(1, 1)
-    rig.tell(3, 1, 3)
+    rig.apply(1, 1)
+    rig.apply(3, 1, 3)
     assert rig.generations == [3]
-    rig.tunnels.look(MTU)
+    rig.tunnels.reconcile(MTU)
     assert rig.kernel.devices.keys() == {3}
 
 
 def test_what_the_kernel_lacks_or_refuses_is_a_fault_until_it_does_not() -> None:
     rig = Rig()
     rig.kernel.lacking = "this kernel lacks it"
-    rig.tell(1, 1)
+    rig.apply(1, 1)
     assert rig.tunnels.fault == "encrypted networks do not work on this node: this kernel lacks it"
     assert not rig.tunnels.routes and not rig.generations
     rig.kernel.lacking, rig.kernel.refuses_peers = "", True
-    rig.tunnels.look(MTU)
+    rig.tunnels.reconcile(MTU)
     assert "no room for peers" in rig.tunnels.fault and not rig.tunnels.routes
     rig.kernel.refuses_peers = False
-    rig.tunnels.look(MTU)
+    rig.tunnels.reconcile(MTU)
     assert not rig.tunnels.fault and rig.tunnels.routes
 
 
 def test_without_an_encrypted_network_nothing_is_left() -> None:
     rig = Rig()
-    rig.tell(1, 1)
-    rig.tunnels.apply(NOTHING_SEALED, MTU)
+    rig.apply(1, 1)
+    rig.tunnels.apply(NO_ENCRYPTION, MTU)
     assert not rig.kernel.devices and not rig.tunnels.routes and not rig.generations
-    assert rig.tunnels.look(MTU) == []
+    assert rig.tunnels.reconcile(MTU) == []
 
 
 NODES: tuple[Address, ...] = tuple(IPv4Address(f"192.0.2.{number}") for number in (2, 3, 4))
@@ -234,32 +236,32 @@ PLACES = st.dictionaries(st.sampled_from(CONTAINERS), st.sampled_from(NODES))
 def test_addresses_that_move_lead_where_a_fresh_start_leads(
     tells: bool, first: dict[Address, Address], then: list[dict[Address, Address]]
 ) -> None:
-    kernel, asked = Kernel(tells_addresses=tells), Routes()
-    tunnels = Tunnels(connection=cast(Connection, asked), kind=kernel)
-    tunnels.apply(Sealed(1, KEYS, first), MTU)
+    kernel, asked = FakeDriver(uses_allowed_ips=tells), Routes()
+    tunnels = TunnelSet(connection=cast(Connection, asked), driver=kernel)
+    tunnels.apply(EncryptedOverlay(1, KEYS, first), MTU)
     before = first
     for places in then:
-        step, count = moves(before, places), len(asked.requests)
-        tunnels.move(step.of(KEYS.keys()))
-        before, fresh = places, Sealed(1, KEYS, places)
+        step, count = address_moves(before, places), len(asked.requests)
+        tunnels.move_addresses(step.on_nodes(KEYS.keys()))
+        before, fresh = places, EncryptedOverlay(1, KEYS, places)
         (tunnel,) = kernel.devices.values()
         assert tunnels.routes == routes(fresh, [tunnel])
-        assert len(asked.requests) - count <= len(step.gone) + len(step.come)
+        assert len(asked.requests) - count <= len(step.removed) + len(step.added)
         if tells:
-            told = {key: peer.allowed for key, peer in wanted_peers(fresh, tunnel).items()}
-            assert {key: peer.allowed for key, peer in tunnel.peers.items()} == told
+            told = {key: peer.allowed_ips for key, peer in desired_peers(fresh, tunnel).items()}
+            assert {key: peer.allowed_ips for key, peer in tunnel.peers.items()} == told
     made = kernel.made
-    tunnels.apply(Sealed(1, KEYS, before), MTU)
-    assert kernel.made == made and tunnels.routes == routes(Sealed(1, KEYS, before), kernel.devices.values())
+    tunnels.apply(EncryptedOverlay(1, KEYS, before), MTU)
+    assert kernel.made == made and tunnels.routes == routes(EncryptedOverlay(1, KEYS, before), kernel.devices.values())
 
 
 def test_addresses_that_move_while_peers_are_refused_are_led_to_at_the_next_look() -> None:
     rig = Rig()
-    rig.tell(1, 1)
-    rig.kernel.tells_addresses = rig.kernel.refuses_peers = True
-    rig.tunnels.move(moves({}, {CONTAINERS[1]: NODE}))
+    rig.apply(1, 1)
+    rig.kernel.uses_allowed_ips = rig.kernel.refuses_peers = True
+    rig.tunnels.move_addresses(address_moves({}, {CONTAINERS[1]: NODE}))
     assert rig.tunnels.fault.endswith("no room for peers")
     rig.kernel.refuses_peers = False
-    rig.tunnels.look(MTU)
+    rig.tunnels.reconcile(MTU)
     assert not rig.tunnels.fault
     assert {route.destination.network_address for route in rig.tunnels.routes} == {CONTAINER, CONTAINERS[1]}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.planner.model_counts import COUNTED, counted, reached
+from tests.unit.planner.model.model_counts import COUNTED, counted, reached
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -147,7 +147,7 @@ def test_what_comes_late_fills_no_slot_twice_and_brings_nothing_back() -> None:
 def test_what_was_made_though_its_answer_was_lost_is_built_on() -> None:
     async def scenario(store: Store, backend: FaultyBackend) -> None:
         commits = SequencedCommits(store=store, fence=await lead(store))
-        await commits.settle()
+        await commits.barrier()
         backend.cut_watches()  # so that it is not the watch that tells
         backend.lose_answer(made=True)
         await commits.commit([put(kinds.TASK, "t1", Task(id="t1"))])
@@ -161,12 +161,12 @@ def test_what_was_made_though_its_answer_was_lost_is_built_on() -> None:
 def test_nothing_is_committed_in_doubt_before_the_tables_have_all() -> None:
     async def scenario(store: Store, backend: FaultyBackend) -> None:
         commits = SequencedCommits(store=store, fence=await lead(store))
-        await commits.settle()
+        await commits.barrier()
         backend.hold(writes_tasks)
         with pytest.raises(Timeout):
             await commits.commit([put(kinds.TASK, "t1", Task(id="t1"))])
         assert await backend.deliver() == [True]  # before the planner looks again
-        await commits.settle()
+        await commits.barrier()
         assert "t1" in store.tables.tasks
         await commits.commit([put(kinds.TASK, "t2", Task(id="t2"))])
 
@@ -178,12 +178,12 @@ def test_a_doubt_while_a_doubt_is_settled_is_settled_too() -> None:
         commits = SequencedCommits(store=store, fence=await lead(store))
         backend.hold(lambda _: True)
         with pytest.raises(Timeout):
-            await commits.settle()
-        await commits.settle()
+            await commits.barrier()
+        await commits.barrier()
         assert await backend.deliver() == [True]  # a rewrite of the record alone, which does no harm
         with pytest.raises(Exception, match="in doubt"):
             await commits.commit([put(kinds.TASK, "t1", Task(id="t1"))])
-        await commits.settle()
+        await commits.barrier()
         await commits.commit([put(kinds.TASK, "t1", Task(id="t1"))])
         assert "t1" in store.tables.tasks
 

@@ -24,7 +24,7 @@ from shoal.api.v1.service_pb2 import (
     TaskTemplate,
 )
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
-from shoal.errors import Deposed
+from shoal.errors import LeadershipLost
 from shoal.task_group import TaskGroup
 from tests.fakes.memory_etcd import MemoryEtcd
 
@@ -90,7 +90,7 @@ def test_a_deposed_leader_writes_nothing_and_ends() -> None:
     async def scenario(store: Store, etcd: MemoryEtcd) -> None:
         fence = await lead(store)
         await create(store, 3)
-        with pytest.raises(Deposed):
+        with pytest.raises(LeadershipLost):
             await Planner(store=store, clock=clock).run(fence - 1)
         assert not store.tables.tasks
 
@@ -121,7 +121,7 @@ def test_a_service_that_cannot_be_planned_is_logged_and_the_others_go_on(caplog:
         planner = asyncio.create_task(Planner(store=store, clock=clock).run(fence))
         await create(store, 3)
         await until(lambda: len(store.tables.tasks_of("web")) == 3)
-        assert store.tables.service_status["broken"].fault
+        assert store.tables.service_status["broken"].planning_error
         assert "service nightly cannot be planned and is left as it is" in caplog.text
         planner.cancel()
         await asyncio.wait([planner])

@@ -99,7 +99,7 @@ def test_restarts_wait_longer_and_longer_and_keep_five_in_history() -> None:
         ended_at = cluster.now_ms
         assert cluster.plan().timers["web"] > cluster.now_ms
         assert cluster.wanted("web") == []
-        cluster.now_ms = cluster.agenda.wake_at_ms() or 0
+        cluster.now_ms = cluster.planner.next_due_ms() or 0
         delays.append((cluster.now_ms - ended_at) / 1000)
     for delay, base in zip(delays, [5, 10, 20, 40, 80, 160, 300, 300, 300], strict=True):
         assert base <= delay <= 1.2 * base
@@ -111,7 +111,7 @@ def test_restarts_wait_longer_and_longer_and_keep_five_in_history() -> None:
     cluster.now_ms += 120_000
     cluster.report(task, TaskState.FAILED)
     cluster.plan()
-    assert cluster.agenda.wake_at_ms() == cluster.now_ms + 5_000  # it ran long enough to be no crash loop
+    assert cluster.planner.next_due_ms() == cluster.now_ms + 5_000  # it ran long enough to be no crash loop
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_an_agents_clock_ahead_of_ours_does_not_hold_a_restart_up() -> None:
     [task] = cluster.wanted("web")
     cluster.report(task, TaskState.FAILED, at_ms=cluster.now_ms + 3_600_000)
     cluster.plan()
-    assert cluster.agenda.wake_at_ms() == cluster.now_ms + 5_000
+    assert cluster.planner.next_due_ms() == cluster.now_ms + 5_000
 
 
 def test_an_update_replaces_one_at_a_time_and_waits_until_it_runs() -> None:
@@ -221,7 +221,7 @@ def test_start_first_never_has_fewer_and_rests_between_batches() -> None:
         assert 3 <= len(cluster.wanted("web")) <= 4
         assert len(cluster.running("web")) >= 3
         if not cluster.obey():
-            cluster.now_ms = cluster.agenda.wake_at_ms() or cluster.now_ms
+            cluster.now_ms = cluster.planner.next_due_ms() or cluster.now_ms
         assert cluster.now_ms < began + 60_000
     assert cluster.now_ms - began == 21_000  # the last one has to run for a second before it counts
 
@@ -260,12 +260,12 @@ def test_a_lost_node_is_replaced_at_once_and_given_up_after_a_day() -> None:
     assert len(cluster.wanted("web")) == 3
     held = lost.addresses[0].address
     assert held not in {task.addresses[0].address for task in cluster.wanted("web")}
-    due = cluster.agenda.wake_at_ms()
+    due = cluster.planner.next_due_ms()
     assert due == cluster.now_ms + 24 * 3_600_000
     cluster.now_ms = due
     cluster.plan()
     assert cluster.tables.tasks[lost.id].state == TaskState.ORPHANED
-    assert len(cluster.agenda.ledger.pool("front").used) == 4  # the service's own among them
+    assert len(cluster.planner.resources.pool("front").used) == 4  # the service's own among them
 
 
 def test_a_removed_node_takes_its_tasks_with_it() -> None:
@@ -382,7 +382,7 @@ def test_no_task_goes_where_a_program_of_the_host_has_its_port() -> None:
     status = NodeStatus()
     status.CopyFrom(cluster.tables.node_status["h1"])
     for taken in (8080, 30000):
-        status.network.listeners.add(protocol=PublishedPort.TCP, port=taken, program="nginx")
+        status.network_condition.listeners.add(protocol=PublishedPort.TCP, port=taken, program="nginx")
     cluster.put(kinds.NODE_STATUS, "h1", status)
     port = PublishedPort(target=80, published=8080, mode=PublishedPort.HOST)
     wanted = spec(2)
@@ -397,7 +397,7 @@ def test_no_task_goes_where_a_program_of_the_host_has_its_port() -> None:
         "no suitable node: 1 of 2 has port 8080 taken, 1 of 2 has port 8080 taken by nginx"
     ]
     assert {task.node_id: task.ports[0].published for task in cluster.running("shop")} == {"h1": 30001, "h2": 30000}
-    status.ClearField("network")
+    status.ClearField("network_condition")
     cluster.put(kinds.NODE_STATUS, "h1", status)
     cluster.settle()
     assert sorted(task.node_id for task in cluster.running("web")) == ["h1", "h2"]
@@ -485,7 +485,7 @@ def test_a_node_that_keeps_failing_the_service_comes_last() -> None:
         homes.append(task.node_id)
         cluster.report(task, TaskState.FAILED)
         cluster.plan()
-        cluster.now_ms = cluster.agenda.wake_at_ms() or 0
+        cluster.now_ms = cluster.planner.next_due_ms() or 0
     assert homes == ["h1", "h1", "h1", "h2"]
 
 
@@ -499,7 +499,7 @@ def test_a_restart_stays_on_its_node_until_that_has_failed_it_three_times() -> N
         homes.append(task.node_id)
         cluster.report(task, TaskState.FAILED)
         cluster.plan()
-        cluster.now_ms = cluster.agenda.wake_at_ms() or 0
+        cluster.now_ms = cluster.planner.next_due_ms() or 0
         cluster.node("h0")  # emptier nodes do not draw it away
     assert homes[:3] == ["h1"] * 3
     assert len(set(homes[3:6])) == 1
@@ -522,7 +522,7 @@ def test_the_plan_of_everything_says_when_to_look_again() -> None:
     cluster.plan()
     cluster.report(cluster.wanted("web")[0], TaskState.FAILED)
     found = plan(cluster.tables, now_ms=cluster.now_ms, new_id=lambda: "x")
-    assert (found.writes, found.wake_at_ms) == ((), cluster.now_ms + 5_000)
+    assert (found.writes, found.next_due_ms) == ((), cluster.now_ms + 5_000)
 
 
 def test_a_rollback_that_cannot_go_on_ends_and_tells_what_is_left() -> None:

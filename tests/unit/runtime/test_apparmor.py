@@ -7,8 +7,8 @@ from threading import Thread
 
 import pytest
 
-from agent.host import security_options
-from agent.runtime.confinement.apparmor import AppArmor, label_of, lacking, profile_for
+from agent.host.inspection import security_options
+from agent.runtime.confinement.apparmor import AppArmor, label_of, profile_for, unsupported_reason
 from agent.runtime.confinement.apparmor_profile import DEFAULT_PROFILE, profile_text
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.errors import InvalidInput, ShoalError, Unavailable
@@ -55,7 +55,7 @@ class Host:
     ],
 )
 def test_what_a_host_lacks(enabled: str, is_mounted: bool, has_parser: bool, why: str) -> None:
-    told = lacking(enabled=enabled, is_mounted=is_mounted, has_parser=has_parser)
+    told = unsupported_reason(enabled=enabled, is_mounted=is_mounted, has_parser=has_parser)
     assert why in told and bool(told) == bool(why)
 
 
@@ -103,7 +103,7 @@ def test_labels_as_the_kernel_writes_them(context: str, label: str) -> None:
 
 def test_the_default_profile_is_replaced_when_the_agent_starts(tmp_path: Path) -> None:
     host = Host(tmp_path, loaded="shoal-default (enforce)\n")
-    host.apparmor().prepare()
+    host.apparmor().load_default()
     assert host.parsed("words").split() == ["--skip-cache", "--replace"]
     assert host.parsed("said").startswith("abi <abi/3.0>,\n@{PROC}=/proc/\n")
 
@@ -136,7 +136,7 @@ def test_a_default_profile_that_cannot_be_loaded_holds_containers_back_and_not_t
     tmp_path: Path, does: str
 ) -> None:
     apparmor = Host(tmp_path, does=does).apparmor()
-    apparmor.prepare()
+    apparmor.load_default()
     with pytest.raises(Unavailable, match="the AppArmor profile shoal-default was not loaded: "):
         apparmor.require(DEFAULT_PROFILE)
 
@@ -162,13 +162,13 @@ def test_a_host_that_breaks_meanwhile_is_told_of(tmp_path: Path, harm: Callable[
 def test_a_host_whose_policy_is_not_to_be_seen_has_none(tmp_path: Path) -> None:
     host = Host(tmp_path)
     host.profiles.unlink()
-    assert "securityfs is not mounted" in host.apparmor().why_not
+    assert "securityfs is not mounted" in host.apparmor().unsupported_reason
 
 
 def test_a_host_without_apparmor_runs_no_program(tmp_path: Path) -> None:
     host = Host(tmp_path, enabled="N\n")
     apparmor = host.apparmor()
-    apparmor.prepare()
+    apparmor.load_default()
     assert (apparmor.is_supported, host.parsed("words")) == (False, "")
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from agent.runtime.cgroup_layout import CgroupLayout, mounted_kind, parse_layout
-from agent.runtime.cgroups import Cgroups, Stats
+from agent.runtime.kernel.cgroup_layout import CgroupLayout, mounted_kind, parse_layout
+from agent.runtime.kernel.cgroups import Cgroups, ContainerStats
 
 HYBRID = """\
 27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -59,7 +59,7 @@ def test_statistics_of_version_2(tmp_path: Path) -> None:
     (cgroup / "pids.current").write_text("4\n")
     (cgroup / "memory.events").write_text("low 0\noom 2\noom_kill 1\n")
     cgroups = Cgroups(layout=CgroupLayout({}, tmp_path), parent="/shoal")
-    assert cgroups.stats("t") == Stats(cpu_ns=1_500_000, memory_bytes=4000, pids=4)
+    assert cgroups.stats("t") == ContainerStats(cpu_ns=1_500_000, memory_bytes=4000, pids=4)
     assert cgroups.oom_kills("t") == 1
     assert cgroups.tasks() == {"t"}
     assert cgroups.stats("u") is None
@@ -75,5 +75,5 @@ def test_statistics_of_version_1(tmp_path: Path) -> None:
     (tmp_path / "memory/shoal/t/memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n")
     (tmp_path / "pids/shoal/t/pids.current").write_text("1\n")
     cgroups = Cgroups(layout=layout, parent="/shoal")
-    assert cgroups.stats("t") == Stats(cpu_ns=77, memory_bytes=0, pids=1)
+    assert cgroups.stats("t") == ContainerStats(cpu_ns=77, memory_bytes=0, pids=1)
     assert cgroups.oom_kills("t") == 3

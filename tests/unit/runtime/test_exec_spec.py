@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from agent.runtime.exec_spec import exec_process, failure_of
-from agent.runtime.users import User
+from agent.runtime.spec.exec_spec import exec_failure, exec_process_section
+from agent.runtime.spec.user_lookup import User
 from shoal.api.v1.streams_pb2 import ExecStart, TerminalSize
 
 OWN: dict[str, Any] = {
@@ -22,7 +22,9 @@ APP = User(1000, 1000, (20,), "/home/app")
 
 def made(user: User | None = None, *, own: dict[str, Any] = OWN, home: str = "/root", **wanted: Any) -> dict[str, Any]:
     start = ExecStart(args=["ls"], **wanted)
-    return exec_process(own, start, user=user, own_home=home, available={"CAP_CHOWN", "CAP_KILL", "CAP_SYS_ADMIN"})
+    return exec_process_section(
+        own, start, user=user, own_home=home, available={"CAP_CHOWN", "CAP_KILL", "CAP_SYS_ADMIN"}
+    )
 
 
 def test_it_is_the_containers_own_but_for_what_is_asked() -> None:
@@ -86,6 +88,6 @@ def test_a_terminal_has_a_size_and_a_name() -> None:
     ],
 )
 def test_what_the_oci_runtime_says_of_one_that_it_cannot_run(said: str, code: int, text: str) -> None:
-    found = failure_of(said, "ls")
+    found = exec_failure(said, "ls")
     assert found[0] == code
     assert found[1].startswith(text)

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from agent.runtime.block_io import block_io_section, device_numbers
-from agent.runtime.capabilities import ALL, DEFAULT, capabilities_of, resolve_capabilities
 from agent.runtime.confinement.seccomp import load_profile, seccomp_section
-from agent.runtime.oci_process import command_line, environment
-from agent.runtime.oci_spec import HostFacts, oci_spec
-from agent.runtime.users import User, resolve_user
-from agent.worker.seams import ContainerRequest, Image, ImageConfig
+from agent.runtime.spec.capability_sets import ALL, DEFAULT, capabilities_of, resolve_capabilities
+from agent.runtime.spec.oci_block_io import block_io_section, device_numbers
+from agent.runtime.spec.oci_process import command_line, environment
+from agent.runtime.spec.oci_spec import HostFacts, oci_spec
+from agent.runtime.spec.user_lookup import User, resolve_user
+from agent.worker.interfaces import ContainerRequest, Image, ImageConfig
 from shoal.api.v1.container_pb2 import BlockIo, ContainerSpec, Mount, Ulimit
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import LogConfig
@@ -23,7 +23,7 @@ HOST = HostFacts(
     kernel="6.1.0-18-amd64",
     agent_pid=7,
     swap_accounting=True,
-    most_open_files=4096,
+    max_open_files=4096,
     capabilities=frozenset(ALL),
     profile=load_profile(),
 )
@@ -45,7 +45,7 @@ def spec_of(
     image = Image("i", "sha256:0", config, (Path("/layer"),))
     container = ContainerSpec(**spec)
     request = ContainerRequest("t", "web.1.t", container, limits or Resources(), LogConfig(), image, netns_fd, {})
-    return oci_spec(request, user=user, rootfs=Path("/r"), cgroup="/shoal/n/t", files={}, host=host)
+    return oci_spec(request, user=user, rootfs=Path("/r"), cgroup="/shoal/n/t", etc_files={}, host=host)
 
 
 @pytest.mark.parametrize("score", [0, 500, -1000])

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from agent.network.host_listeners import ProgramNames
-from agent.runtime.cgroup_layout import parse_layout
-from agent.runtime.processes import children, descendants, mount_table, status
+from agent.network.ports.host_listeners import ProgramNames
+from agent.runtime.kernel.cgroup_layout import parse_layout
+from agent.runtime.kernel.processes import children, descendants, mount_table, status
 
 
 def process(proc: Path, pid: int | str, *threads: str) -> None:
@@ -40,7 +40,7 @@ def test_so_may_a_program_that_listens(tmp_path: Path) -> None:
     (tmp_path / "812" / "fd").mkdir(parents=True)
     (tmp_path / "812" / "comm").write_bytes(b"b\xfcro\n")
     (tmp_path / "812" / "fd" / "3").symlink_to("socket:[77]")
-    assert ProgramNames(tmp_path).of([77])[77] == "b\ufffdro"
+    assert ProgramNames(tmp_path).names_of([77])[77] == "b\ufffdro"
 
 
 def test_and_a_mount_of_the_host(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from google.protobuf.message import Message
 
 from manager.store import kinds
 from manager.store.changes import Change
-from manager.store.kinds import KINDS, Kind, locate
+from manager.store.kinds import KINDS, Kind, parse_key
 from manager.store.tables import Tables
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.service_pb2 import Service, ServiceSpec
@@ -17,12 +17,12 @@ def test_key_leads_back_to_its_kind(kind: Kind[Message]) -> None:
     identifier = (
         "" if kind in (kinds.CLUSTER, kinds.LEADER, kinds.OVERLAY_KEYS, kinds.PLAN_SEQUENCE) else "0123456789abc"
     )
-    assert locate(kind.key(identifier)) == (kind, identifier)
+    assert parse_key(kind.key(identifier)) == (kind, identifier)
 
 
 @pytest.mark.parametrize("key", [b"/shoal/v1/", b"/shoal/v1/cluster2", b"/shoal/v1/novelties/x", b"/shoal/v1/nodes/x"])
 def test_other_keys_are_of_no_kind(key: bytes) -> None:
-    assert locate(key) is None
+    assert parse_key(key) is None
 
 
 def change_task(tables: Tables, new: Task | None) -> None:

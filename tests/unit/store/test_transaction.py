@@ -4,22 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manager.store.backend import Outcome, Record
+from manager.store.backend import KeyValue, TxnResult
 from manager.store.changes import ABSENT, Write, delete, expect, put
 from manager.store.kinds import LEADER, NODE, TASK
-from manager.store.transaction import MAX_BYTES, MAX_OPERATIONS, batches, build, made_at, operation, refusal, size
+from manager.store.transaction import MAX_BYTES, MAX_OPERATIONS, batches, build, committed_at, operation, refusal, size
 from shoal.api.v1.task_pb2 import Task
-from shoal.errors import Conflict, Deposed, Exhausted, InvalidInput
+from shoal.errors import Conflict, Exhausted, InvalidInput, LeadershipLost
 
 
 def task(identifier: str, size: int = 0) -> Write:
     return put(TASK, identifier, Task(id=identifier, reason="x" * size))
 
 
-def record(write: Write, revision: int) -> dict[bytes, Record]:
+def record(write: Write, revision: int) -> dict[bytes, KeyValue]:
     key = write.kind.key(write.identifier)
     assert write.value is not None
-    return {key: Record(key, write.value.SerializeToString(), revision, revision, 0)}
+    return {key: KeyValue(key, write.value.SerializeToString(), revision, revision, 0)}
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 400_000)), max_size=40))
@@ -56,15 +56,15 @@ def test_record_named_twice_is_refused() -> None:
 def test_refusal_names_the_fence_before_the_records() -> None:
     transaction = build([task("a")], [expect(TASK, "a", ABSENT)], 7)
     key = LEADER.key("")
-    assert isinstance(refusal(transaction, Outcome(False, 9, record(task("a"), 8))), Deposed)
-    leader = {key: Record(key, b"", 9, 7, 0)}
-    refused = refusal(transaction, Outcome(False, 9, leader | record(task("a"), 8)))
+    assert isinstance(refusal(transaction, TxnResult(False, 9, record(task("a"), 8))), LeadershipLost)
+    leader = {key: KeyValue(key, b"", 9, 7, 0)}
+    refused = refusal(transaction, TxnResult(False, 9, leader | record(task("a"), 8)))
     assert isinstance(refused, Conflict)
     assert str(refused) == "task a exists already"
 
 
 def test_refusal_tells_a_deleted_record() -> None:
-    refused = refusal(build([task("a")], [expect(NODE, "n", 4)], None), Outcome(False, 9))
+    refused = refusal(build([task("a")], [expect(NODE, "n", 4)], None), TxnResult(False, 9))
     assert "node n is not there any more" in str(refused)
 
 
@@ -72,9 +72,9 @@ def test_lost_answer_is_found_by_bytes_and_revision() -> None:
     writes = [task("a"), task("b"), delete(TASK, "c")]
     transaction = build(writes, (), None)
     made = record(writes[0], 8) | record(writes[1], 8)
-    assert made_at(transaction, made, {}, 9) == 8
-    assert made_at(transaction, made, {TASK.key("a"): 8}, 9) is None, "it was there before"
-    assert made_at(transaction, record(writes[0], 8) | record(writes[1], 7), {}, 9) is None, "two transactions"
-    assert made_at(transaction, made | record(task("c"), 5), {}, 9) is None, "not deleted"
-    assert made_at(transaction, record(writes[0], 8), {}, 9) is None, "one is missing"
-    assert made_at(transaction, made | record(task("b", 3), 8), {}, 9) is None, "another's bytes"
+    assert committed_at(transaction, made, {}, 9) == 8
+    assert committed_at(transaction, made, {TASK.key("a"): 8}, 9) is None, "it was there before"
+    assert committed_at(transaction, record(writes[0], 8) | record(writes[1], 7), {}, 9) is None, "two transactions"
+    assert committed_at(transaction, made | record(task("c"), 5), {}, 9) is None, "not deleted"
+    assert committed_at(transaction, record(writes[0], 8), {}, 9) is None, "one is missing"
+    assert committed_at(transaction, made | record(task("b", 3), 8), {}, 9) is None, "another's bytes"

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from shoal.signal_names import number_of
+from shoal.signal_names import signal_number
 
 
 @pytest.mark.parametrize(
@@ -16,11 +16,11 @@ from shoal.signal_names import number_of
     ],
 )
 def test_a_signal_has_its_number(name: str, number: int) -> None:
-    assert number_of(name) == number
+    assert signal_number(name) == number
 
 
 def test_every_name_that_the_system_has() -> None:
-    assert all(number_of(each.name) == each for each in signal.Signals)
+    assert all(signal_number(each.name) == each for each in signal.Signals)
 
 
 @pytest.mark.parametrize(
@@ -44,4 +44,4 @@ def test_every_name_that_the_system_has() -> None:
     ],
 )
 def test_what_is_none_has_none(name: str) -> None:
-    assert number_of(name) is None
+    assert signal_number(name) is None

@@ -8,11 +8,11 @@ from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.api.v1.service_pb2 import ServiceRevision, ServiceSpec
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import InvalidInput
-from shoal.templates import NAMES, Node, expand, expand_container, fault, uses_labels, values_of
+from shoal.spec_templates import NAMES, NodeValues, expand_container, fill_in, template_fault, uses_labels, values_of
 
 SPEC = ServiceSpec(name="web", labels={"tier": "{{.Task.ID}}", "a-b": "1"})
 VALUES = values_of(
-    ServiceRevision(spec=SPEC), Task(id="t", service_id="s", slot=3), Node("n", "host", "linux", "amd64")
+    ServiceRevision(spec=SPEC), Task(id="t", service_id="s", slot=3), NodeValues("n", "host", "linux", "amd64")
 )
 TEXTS = st.one_of(
     st.text(), st.lists(st.sampled_from([*(f"{{{{.{name}}}}}" for name in NAMES), "{{", "}}", "x"])).map("".join)
@@ -30,20 +30,20 @@ TEXTS = st.one_of(
     ],
 )
 def test_what_is_filled_in(text: str, filled: str) -> None:
-    assert expand(text, VALUES) == filled
+    assert fill_in(text, VALUES) == filled
 
 
 @pytest.mark.parametrize("text", ["{{.Task.Nope}}", "{{ env }}", "{{.Task", "{{}}", "{{if .Task.ID}}"])
 def test_what_is_refused(text: str) -> None:
-    assert fault(text)
+    assert template_fault(text)
     with pytest.raises(InvalidInput):
-        expand(text, VALUES)
+        fill_in(text, VALUES)
 
 
 @given(TEXTS)
 def test_what_is_not_refused_can_be_filled_in_and_plain_text_stays(text: str) -> None:
-    if not fault(text):
-        filled = expand(text, VALUES)
+    if not template_fault(text):
+        filled = fill_in(text, VALUES)
         assert "{{" in text or filled == text
 
 

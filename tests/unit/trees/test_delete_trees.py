@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from agent.images.content import Content
-from agent.news import News
+from agent.images.content_store import ContentStore
 from agent.reset import reset
-from agent.runtime.cgroup_layout import CgroupLayout
-from agent.runtime.cgroups import Cgroups
+from agent.runtime.kernel.cgroup_layout import CgroupLayout
+from agent.runtime.kernel.cgroups import Cgroups
 from agent.settings import AgentSettings
-from agent.volumes.store import VolumeStore
-from cli.contexts.contexts import Contexts
+from agent.volumes.local_volumes import LocalVolumes
+from cli.contexts.context_store import ContextStore
 from cli.playground.layout import Layout
-from cli.playground.playground import Playground
-from shoal.api.v1.container_pb2 import ContainerSpec, Mount, VolumeUse
+from cli.playground.lifecycle import Playground
+from shoal.api.v1.container_pb2 import ContainerSpec, Mount, VolumeOptions
 from shoal.errors import Unavailable
-from shoal.trees import delete_trees
+from shoal.notifier import Notifier
+from shoal.tree_removal import delete_trees
 from tests.fakes.deep_tree import deep_tree
 
 
@@ -41,10 +41,10 @@ def test_what_stays_is_told(tmp_path: Path) -> None:
 
 
 def test_a_layer_and_what_a_crash_left_of_one(tmp_path: Path) -> None:
-    content = Content(tmp_path)
+    content = ContentStore(tmp_path)
     content.open()
     with deep_tree(content.layer("sha256:1")):
-        content.remove(content.condemn(content.layer("sha256:1")))
+        content.remove(content.move_aside(content.layer("sha256:1")))
         assert not content.has_layer("sha256:1")
     with deep_tree(tmp_path / "temporary" / "half"):
         content.open()
@@ -53,14 +53,14 @@ def test_a_layer_and_what_a_crash_left_of_one(tmp_path: Path) -> None:
 
 def test_a_volume(tmp_path: Path) -> None:
     async def scenario() -> None:
-        store = VolumeStore(tmp_path, lambda: 7, News())
-        mount = Mount(type=Mount.VOLUME, source="v1", target="/data", volume=VolumeUse(name="data"))
+        store = LocalVolumes(tmp_path, lambda: 7, Notifier())
+        mount = Mount(type=Mount.VOLUME, source="v1", target="/data", volume=VolumeOptions(name="data"))
         source = store.ensure(ContainerSpec(mounts=[mount]), 1)["/data"]
         with deep_tree(source.data / "deep"):
             running = asyncio.create_task(store.run(lambda: ()))
-            store.remove(["v1"])
+            store.schedule_removal(["v1"])
             async with asyncio.timeout(30):
-                while store.held():  # noqa: ASYNC110  # the task under test tells nobody
+                while store.volumes():  # noqa: ASYNC110  # the task under test tells nobody
                     await asyncio.sleep(0.01)
             running.cancel()
             await asyncio.wait([running])
@@ -83,7 +83,7 @@ def test_reset_leaves_images_and_volumes_unless_told(tmp_path: Path) -> None:
 def test_a_playground(tmp_path: Path) -> None:
     layout = Layout("deeptree", 1, IPv4Network("198.18.33.0/24"), tmp_path / "state", tmp_path / "run")
     with deep_tree(layout.state / "hosts"):
-        Playground(layout, contexts=Contexts(tmp_path / "contexts")).down()
+        Playground(layout, contexts=ContextStore(tmp_path / "contexts")).down()
         assert not layout.state_root.exists()
 
 

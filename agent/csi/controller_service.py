@@ -1,0 +1,114 @@
+"""The controller service of this node's drivers, for the manager that leads.
+
+Nothing is decided and nothing is kept here: each call is idempotent by the interface, and what came of it is for the
+manager to write down.
+"""
+
+from collections.abc import Mapping
+
+from agent.csi.driver_client import DriverClient, volume_capability
+from agent.csi.driver_errors import DriverError
+from agent.csi.driver_registry import DriverRegistry
+from agent.csi.v1.csi_pb2 import (
+    CapacityRange,
+    ControllerPublishVolumeRequest,
+    ControllerUnpublishVolumeRequest,
+    CreateVolumeRequest,
+    DeleteVolumeRequest,
+    Topology,
+    TopologyRequirement,
+)
+from shoal.api.v1.streams_pb2 import (
+    CallDriverRequest,
+    CallDriverResponse,
+    DriverAttachVolume,
+    DriverCreateVolume,
+    DriverDeleteVolume,
+    DriverDetachVolume,
+    DriverVolume,
+)
+from shoal.api.v1.streams_pb2 import DriverFailure as Told
+from shoal.api.v1.volume_pb2 import Segments
+from shoal.errors import InvalidInput
+
+_DONE = CallDriverResponse(done=CallDriverResponse.Done())
+
+
+class ControllerService:
+    """Carries out `CallDriver`."""
+
+    def __init__(self, drivers: DriverRegistry) -> None:
+        self._drivers = drivers
+
+    async def call(self, request: CallDriverRequest) -> CallDriverResponse:
+        """One call, whose failure is in the answer.
+
+        Raises:
+            Unavailable: this node has no such driver, or it is away. InvalidInput: it is no call.
+        """
+        plugin, _ = self._drivers.get(request.driver)
+        try:
+            match request.WhichOneof("call"):
+                case "create":
+                    return await _create(plugin, request.create, request.secrets)
+                case "delete":
+                    return await _delete(plugin, request.delete, request.secrets)
+                case "attach":
+                    return await _attach(plugin, request.attach, request.secrets)
+                case "detach":
+                    return await _detach(plugin, request.detach, request.secrets)
+                case _:
+                    raise InvalidInput("call: unknown driver call")
+        except DriverError as failure:
+            return CallDriverResponse(failure=Told(message=str(failure), outcome_unknown=failure.uncertain))
+
+
+async def _create(plugin: DriverClient, wanted: DriverCreateVolume, secrets: Mapping[str, str]) -> CallDriverResponse:
+    request = CreateVolumeRequest(
+        name=wanted.name,
+        parameters=wanted.parameters,
+        volume_capabilities=[volume_capability(wanted.access_mode)],
+        secrets=secrets,
+    )
+    if wanted.size_bytes or wanted.limit_bytes:
+        bounds = CapacityRange(required_bytes=wanted.size_bytes, limit_bytes=wanted.limit_bytes)
+        request.capacity_range.CopyFrom(bounds)
+    if wanted.topologies:
+        places = [Topology(segments=each.segments) for each in wanted.topologies]
+        request.accessibility_requirements.CopyFrom(TopologyRequirement(requisite=places, preferred=places))
+    made = (await plugin.call("CreateVolume", plugin.controller.CreateVolume, request)).volume
+    return CallDriverResponse(
+        created=DriverVolume(
+            driver_volume_id=made.volume_id,
+            context=made.volume_context,
+            capacity_bytes=made.capacity_bytes,
+            topologies=[Segments(segments=each.segments) for each in made.accessible_topology],
+        )
+    )
+
+
+async def _delete(plugin: DriverClient, wanted: DriverDeleteVolume, secrets: Mapping[str, str]) -> CallDriverResponse:
+    request = DeleteVolumeRequest(volume_id=wanted.driver_volume_id, secrets=secrets)
+    await plugin.call("DeleteVolume", plugin.controller.DeleteVolume, request)
+    return _DONE
+
+
+async def _attach(plugin: DriverClient, wanted: DriverAttachVolume, secrets: Mapping[str, str]) -> CallDriverResponse:
+    request = ControllerPublishVolumeRequest(
+        volume_id=wanted.driver_volume_id,
+        node_id=wanted.driver_node_id,
+        volume_capability=volume_capability(wanted.access_mode),
+        volume_context=wanted.context,
+        secrets=secrets,
+    )
+    method = plugin.controller.ControllerPublishVolume
+    answer = await plugin.call("ControllerPublishVolume", method, request)
+    return CallDriverResponse(attached=CallDriverResponse.Attached(context=answer.publish_context))
+
+
+async def _detach(plugin: DriverClient, wanted: DriverDetachVolume, secrets: Mapping[str, str]) -> CallDriverResponse:
+    request = ControllerUnpublishVolumeRequest(
+        volume_id=wanted.driver_volume_id, node_id=wanted.driver_node_id, secrets=secrets
+    )
+    await plugin.call("ControllerUnpublishVolume", plugin.controller.ControllerUnpublishVolume, request)
+    return _DONE

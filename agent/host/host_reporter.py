@@ -1,0 +1,62 @@
+"""The host as managers are told of it: what stays as it is, the devices and the drivers that come and go,
+and its tunnels' keys.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from agent.csi.driver_registry import DriverRegistry
+from agent.host.device_scanner import DeviceScanner
+from agent.network.encryption.key_rollover import KeyRollover
+from shoal.api.v1.node_pb2 import NodeDescription
+
+
+class HostReporter:
+    """Made anew whenever it is asked for."""
+
+    def __init__(
+        self, fixed: NodeDescription, devices: DeviceScanner, drivers: DriverRegistry, encryption: KeyRollover
+    ) -> None:
+        self._fixed = fixed
+        self._devices = devices
+        self._drivers = drivers
+        self._encryption = encryption
+
+    def current(self) -> NodeDescription:
+        """As it is."""
+        whole = NodeDescription()
+        whole.CopyFrom(self._fixed)
+        if self._devices.current is not None:
+            whole.devices.CopyFrom(self._devices.current)
+        whole.csi_drivers.extend(self._drivers.descriptions())
+        whole.overlay_keys.extend(self._encryption.public_keys)
+        return whole
+
+    async def reports(self) -> AsyncGenerator[NodeDescription]:
+        """As it is now, and again whenever a device or a driver has come, gone or changed, or keys have."""
+        async with (
+            aclosing(self._devices.changes()) as devices,
+            aclosing(self._drivers.changes()) as drivers,
+            aclosing(self._encryption.changes()) as keys,
+            aclosing(any_of(devices, drivers, keys)) as changes,
+        ):
+            async for _ in changes:
+                yield self.current()
+
+
+async def any_of(*sources: AsyncGenerator[object]) -> AsyncGenerator[None]:
+    """Merges the sources: yields whenever one or more of them do."""
+    waiting = {asyncio.ensure_future(anext(source)): source for source in sources}
+    try:
+        while True:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                source = waiting.pop(each)
+                each.result()
+                waiting[asyncio.ensure_future(anext(source))] = source
+            yield
+    finally:
+        for each in waiting:
+            each.cancel()
+        await asyncio.wait(waiting)

@@ -1,0 +1,45 @@
+"""Selects images for garbage collection. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ImageGcPolicy:
+    """When to remove images.
+
+    Attributes:
+        low_fraction: of the disk; nothing is removed while more is free.
+        grace_seconds: an image that was asked for within this time stays: its task may not have started yet.
+        partial_seconds: downloads that were left alone for this long are removed.
+    """
+
+    low_fraction: float = 0.15
+    grace_seconds: float = 600.0
+    partial_seconds: float = 86400.0
+
+
+@dataclass(frozen=True)
+class GcCandidate:
+    """An image that could go; `target` is the digest of the index that it was chosen from, or its own."""
+
+    digest: str
+    target: str
+    last_used: float
+
+
+def collectable(
+    candidates: Iterable[GcCandidate], used: frozenset[str], now: float, policy: ImageGcPolicy
+) -> tuple[str, ...]:
+    """Digests of the images that nothing needs, the one that was asked for longest ago first."""
+    free = [
+        each
+        for each in candidates
+        if each.digest not in used and each.target not in used and each.last_used + policy.grace_seconds <= now
+    ]
+    return tuple(dict.fromkeys(each.digest for each in sorted(free, key=lambda each: (each.last_used, each.digest))))
+
+
+def is_low_on_space(free_bytes: int, total_bytes: int, policy: ImageGcPolicy) -> bool:
+    """Whether the disk has too little left."""
+    return free_bytes < total_bytes * policy.low_fraction

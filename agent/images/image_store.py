@@ -1,0 +1,204 @@
+"""Images on this host, as the worker sees them (`agent.worker.interfaces.Images`)."""
+
+import asyncio
+import logging
+import math
+import os
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from agent.images.content_store import ContentStore
+from agent.images.garbage_collection import GcCandidate, ImageGcPolicy, collectable, is_low_on_space
+from agent.images.image_index import ImageIndex, LocalImage, pinned_digest
+from agent.images.single_flight import SingleFlight
+from agent.images.unpacker import Unpacker
+from agent.worker.interfaces import Image, Report
+from shoal.distribution.manifests import Platform
+from shoal.distribution.registries import Registries
+from shoal.distribution.retry_policy import RetryPolicy
+from shoal.errors import Unavailable
+
+_log = logging.getLogger(__name__)
+
+
+class PullSource(Protocol):
+    """Where images come from."""
+
+    @property
+    def lacks_space(self) -> bool:
+        """Whether a pull ended of late for want of room on the disk, and would again."""
+        ...
+
+    def pull(self, reference: str, report: Report) -> Awaitable[LocalImage]:
+        """The image with its parts in place. Raises as `Images.ensure` does."""
+        ...
+
+    async def current_digest(self, reference: str) -> str:
+        """What a tag names now."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        ...
+
+
+class ImageStore:
+    """Pulls images once, keeps them, removes them when the disk runs short. Belongs to one event loop.
+
+    Args:
+        directory: all its files; on a file system that overlayfs takes as a lower one. No other process may use it.
+        platform: that images are chosen for.
+        fresh_seconds: a tag is not looked up again for this long, so that a burst of starts asks once.
+        reserve_bytes: what unpacking leaves free on the disk.
+    Raises:
+        Unavailable, Exhausted: the directory cannot be used.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        registries: Registries,
+        platform: Platform,
+        *,
+        retry: RetryPolicy | None = None,
+        gc_policy: ImageGcPolicy | None = None,
+        fresh_seconds: float = 30.0,
+        reserve_bytes: int = 256 << 20,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._registries = registries
+        self._platform = platform
+        self._retry = retry or RetryPolicy()
+        self._gc_policy = gc_policy or ImageGcPolicy()
+        self._fresh_seconds = fresh_seconds
+        self._clock = clock
+        self._reserve_bytes = reserve_bytes
+        self._content = ContentStore(directory)
+        self._content.open()
+        self._unpacker = Unpacker(self._content, reserve_bytes=reserve_bytes)
+        self._index = ImageIndex(self._content)
+        self._index.load()
+        self._source: PullSource | None = None
+        self._fresh_until: dict[str, float] = {}
+        self._last_used: dict[str, float] = {each.image.digest: clock() for each in self._index.entries()}
+        self._pulls: SingleFlight[str, LocalImage] = SingleFlight()
+
+    @property
+    def lacks_space(self) -> bool:
+        """See `Images.lacks_space`."""
+        return self._source is not None and self._source.lacks_space
+
+    async def ensure(self, reference: str, report: Report) -> Image:
+        """See `Images.ensure`. A digest that is here costs no request; a tag is looked up when that was long ago, and
+        what is here is used while the registry is away."""
+        entry = self._fresh(reference)
+        if entry is None:
+            entry = await self._pulls.run(reference, report, lambda tell: self._resolve(reference, tell))
+        self._last_used[entry.image.digest] = self._clock()
+        return entry.image
+
+    async def collect_garbage(self, used: frozenset[str]) -> None:
+        """See `Images.collect_garbage`."""
+        await asyncio.to_thread(self._content.delete_partials, time.time() - self._gc_policy.partial_seconds)
+        while self._is_low_on_space():
+            if not (doomed := self._collectable(used)):
+                await self._remove_orphans()
+                return
+            # One at a time: while its layers are deleted, another may be asked for.
+            await self._remove(doomed[0])
+
+    async def aclose(self) -> None:
+        """Close the connections to registries, and end the program that unpacks."""
+        if self._source is not None:
+            await self._source.aclose()
+            self._source = None
+        await self._unpacker.aclose()
+
+    def _fresh(self, reference: str) -> LocalImage | None:
+        """An image that may be used without a word to the registry."""
+        entry = self._index.by_reference(reference)
+        if entry is None or "@" in reference:
+            return entry
+        return entry if self._clock() < self._fresh_until.get(reference, -self._fresh_seconds) else None
+
+    async def _resolve(self, reference: str, report: Report) -> LocalImage:
+        digest = pinned_digest(reference)
+        held = self._index.by_digest(digest) if digest else self._index.by_reference(reference)
+        if not digest and held is not None:
+            held = await self._resolve_tag(reference, held)
+        if held is None:
+            self._unpacker.prepare()  # starts while what pulls is loaded and asks
+            held = await self._pull_source().pull(reference, report)
+        entry = replace(held, image=replace(held.image, reference=reference))
+        self._last_used[entry.image.digest] = self._clock()
+        if self._index.by_reference(reference) != entry:
+            self._index.add(entry)
+        self._fresh_until[reference] = self._clock() + self._fresh_seconds
+        return entry
+
+    async def _resolve_tag(self, reference: str, held: LocalImage) -> LocalImage | None:
+        """What a tag names now, where that is here; what it named before, where nobody can tell."""
+        try:
+            current = await self._pull_source().current_digest(reference)
+        except Unavailable as error:
+            _log.warning("%s; using the local image %s of %s", error, held.target, reference)
+            return held
+        return held if current == held.target else self._index.by_digest(current)
+
+    def _pull_source(self) -> PullSource:
+        if self._source is None:
+            from agent.images.pull import Puller  # httpx costs 86 ms: not at an agent's start
+
+            self._source = Puller(
+                self._content,
+                self._registries,
+                self._platform,
+                unpacker=self._unpacker,
+                policy=self._retry,
+                reserve_bytes=self._reserve_bytes,
+                clock=self._clock,
+            )
+        return self._source
+
+    def _collectable(self, used: frozenset[str]) -> tuple[str, ...]:
+        now = self._clock()
+        candidates = [
+            GcCandidate(each.image.digest, each.target, self._last_used.get(each.image.digest, now))
+            for each in self._index.entries()
+        ]
+        return collectable(candidates, used, now, self._gc_policy)
+
+    def _is_low_on_space(self) -> bool:
+        if self.lacks_space:
+            return True
+        disk = os.statvfs(self._content.directory)
+        return is_low_on_space(disk.f_bavail, disk.f_blocks, self._gc_policy)
+
+    async def _remove(self, digest: str) -> None:
+        """Forget an image, then remove the layers that were its own."""
+        layers = {diff_id for each in self._index.entries() if each.image.digest == digest for diff_id in each.diff_ids}
+        self._index.remove(frozenset({digest}))
+        self._last_used.pop(digest, None)
+        _log.info("removing unused image %s: low disk space", digest)
+        await self._remove_layers(frozenset(layers))
+
+    async def _remove_orphans(self) -> None:
+        """Layers, blobs and downloads of pulls that failed half-way, unless one is under way."""
+        if self._pulls.is_active:
+            return
+        self._content.delete_partials(math.inf)
+        entries = self._index.entries()
+        self._content.delete_blobs_except(
+            frozenset(digest for each in entries for digest in (each.image.digest, each.config_digest))
+        )
+        await self._remove_layers(self._content.layers())
+
+    async def _remove_layers(self, diff_ids: frozenset[str]) -> None:
+        for diff_id in diff_ids:
+            needed = {each for entry in self._index.entries() for each in entry.diff_ids}
+            if diff_id not in needed and not self._pulls.is_active and self._content.has_layer(diff_id):
+                removed = self._content.move_aside(self._content.layer(diff_id))
+                await asyncio.to_thread(self._content.remove, removed)

@@ -1,0 +1,58 @@
+"""A layer's tar out of its compressed blob: hashed as it passes, and stopped before the disk is full."""
+
+import hashlib
+from io import BufferedIOBase
+
+from agent.images.disk_guard import DiskGuard
+from agent.images.layers.budget import BudgetMeter
+from agent.images.layers.inflate import inflated
+
+
+class LayerStream:
+    """For reading forward only. Compressed as `inflate` knows it, or plain tar.
+
+    Args:
+        blob: the compressed layer.
+        disk: told of all bytes that pass.
+    """
+
+    def __init__(self, blob: BufferedIOBase, disk: DiskGuard) -> None:
+        self._disk = disk
+        self._hash = hashlib.sha256()
+        self._buffer = b""
+        self._position = 0
+        self._pieces = inflated(blob)
+
+    @property
+    def digest(self) -> str:
+        """The diff id of what was read so far."""
+        return f"sha256:{self._hash.hexdigest()}"
+
+    def read(self, size: int) -> bytes:
+        """The next `size` bytes, fewer only at the end.
+
+        Raises:
+            InvalidInput: the compression is broken. Exhausted: the disk runs full.
+        """
+        begin, end = self._position, self._position + size
+        if end <= len(self._buffer):
+            self._position = end
+            return self._buffer[begin:end]
+        pieces = [self._buffer[begin:]]
+        left = size - len(pieces[0])
+        while left > 0 and self._fill():
+            pieces.append(self._buffer[:left])
+            self._position = len(pieces[-1])
+            left -= len(pieces[-1])
+        return b"".join(pieces)
+
+    def drain(self, meter: BudgetMeter) -> None:
+        """Read what follows the tar's end, for the digest's sake. Raises as `read` and `Meter.ignore` do."""
+        while self._fill():
+            meter.add_ignored(len(self._buffer))
+
+    def _fill(self) -> bool:
+        self._buffer, self._position = next(filter(None, self._pieces), b""), 0
+        self._hash.update(self._buffer)
+        self._disk.add_bytes(len(self._buffer))
+        return bool(self._buffer)

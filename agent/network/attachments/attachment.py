@@ -1,0 +1,188 @@
+"""A task's network attachment as a value, and the kernel entries that follow from it."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TypeVar
+
+from agent.network.cluster_state.overlay_tables import OverlaySubnet
+from agent.network.ip_protocols import protocol_number
+from agent.network.netlink.rtnetlink import (
+    BLACKHOLE_LINK,
+    Address,
+    Message,
+    Neighbour,
+    Route,
+    add_address,
+    add_neighbour,
+    add_route,
+)
+from agent.network.well_known import GATEWAY, GATEWAY6, NODE_POOL6, link_name
+from shoal.api.v1.task_pb2 import TaskPort
+
+_ANYWHERE, _ANYWHERE6 = IPv4Network("0.0.0.0/0"), IPv6Network("::/0")
+AnyAddress = TypeVar("AnyAddress", IPv4Address, IPv6Address)
+
+CONTAINER_INDEX = 2
+"""Of eth0 in the container's namespace."""
+
+
+@dataclass(frozen=True)
+class Port:
+    """A published port. `host` None means every address of the node, an unspecified one every address of its family;
+    protocol by IANA's number: 6, 17 or 132."""
+
+    protocol: int
+    host: Address | None
+    published: int
+    target: int
+
+    def on_all_addresses(self, version: int) -> bool:
+        """Whether it is published at every address of that version of IP."""
+        return self.host is None or (self.host.is_unspecified and self.host.version == version)
+
+    def on_one_address(self, version: int) -> bool:
+        """Whether it is published at one address alone, which is of that version of IP."""
+        return self.host is not None and self.host.version == version and not self.host.is_unspecified
+
+
+def port_from_message(message: TaskPort) -> Port:
+    """The value of a message that the planner wrote."""
+    host = ip_address(message.host_address) if message.host_address else None
+    return Port(protocol_number(message.protocol), host, message.published, message.target)
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A task's link and addresses.
+
+    Attributes:
+        link: index of the host's end.
+        mac: of the container's end.
+        addresses: by network id; the one of the node's own pool under "".
+        egress_address: the address for what leaves the cluster and for published ports; None when all networks are
+            internal.
+        resolvers: for names that are not the cluster's; none means the node's.
+        addresses6, egress_address6: the same of IPv6, as far as the networks and the node have it.
+    """
+
+    task_id: str
+    link: int
+    mac: str
+    addresses: Mapping[str, IPv4Address]
+    egress_address: IPv4Address | None
+    ports: Sequence[Port]
+    resolvers: Sequence[Address] = ()
+    addresses6: Mapping[str, IPv6Address] = field(default_factory=dict)
+    egress_address6: IPv6Address | None = None
+
+    @property
+    def all_addresses(self) -> Sequence[Address]:
+        """Of both families."""
+        return (*self.addresses.values(), *self.addresses6.values())
+
+    @property
+    def name(self) -> str:
+        return link_name(self.task_id)
+
+    @property
+    def alias(self) -> str:
+        """The link's alias: what a later process of this agent cannot learn from the task."""
+        resolvers = ",".join(map(str, self.resolvers))
+        local = self.addresses.get("", "")
+        known = f"{self.task_id} mac={self.mac} exit={self.egress_address or ''} local={local} dns={resolvers}"
+        return f"{known} exit6={self.egress_address6}" if self.egress_address6 else known
+
+
+@dataclass(frozen=True)
+class LinkAlias:
+    """What a link's alias tells. `local` is the task's address of the node's own pool, if it has one."""
+
+    task_id: str
+    mac: str
+    egress_address: IPv4Address | None
+    local: IPv4Address | None
+    resolvers: tuple[Address, ...] = ()
+    egress_address6: IPv6Address | None = None
+
+
+_ALIAS = re.compile(
+    r"(\w+) mac=([0-9a-f:]{17}) exit=([0-9.]*) local=([0-9.]*)(?: dns=([0-9a-f.:,]*))?(?: exit6=([0-9a-f:]+))?"
+)
+
+
+def parse_alias(text: str) -> LinkAlias | None:
+    """None when it is not one of ours."""
+    if (match := _ALIAS.fullmatch(text)) is None:
+        return None
+    task_id, mac, egress, local, dns, egress6 = match.groups()
+    try:
+        resolvers = tuple(ip_address(text) for text in (dns or "").split(",") if text)
+        egresses = IPv4Address(egress) if egress else None, IPv6Address(egress6) if egress6 else None
+        return LinkAlias(task_id, mac, egresses[0], IPv4Address(local) if local else None, resolvers, egresses[1])
+    except ValueError:  # what looks like an address, and is none
+        return None
+
+
+def local_address6(address: IPv4Address) -> IPv6Address:
+    """Of a container with this address of the node's own pool."""
+    return NODE_POOL6[int(address)]
+
+
+def choose_egress_address(
+    addresses: Mapping[str, AnyAddress], subnets: Mapping[str, OverlaySubnet], internal_only: bool
+) -> AnyAddress | None:
+    """The one on the routing mesh's network, else the first one, in the task's own order, that may leave the cluster.
+
+    The kernel's SCTP answers a client from the address of the default route, whichever one it was asked at; clients
+    that other nodes lead here ask at the mesh's.
+    """
+    if internal_only:
+        return None
+    candidates = [network for network in addresses if not network or not subnets[network].internal]
+    if not candidates:
+        return None
+    return addresses[min(candidates, key=lambda network: not (network and subnets[network].mesh))]
+
+
+def host_routes(attachment: Attachment) -> list[Route]:
+    """Each address has a route of its own over the task's link, and behind it a silent one. That one counts once the
+    kernel has deleted the link with the container: nobody is told that there is no route before the agent knows."""
+    prefixes = list(map(ip_network, attachment.all_addresses))
+    return [Route(prefix, link) for link in (BLACKHOLE_LINK, attachment.link) for prefix in prefixes]
+
+
+def host_neighbours(attachment: Attachment) -> list[Neighbour]:
+    """Permanent, so that nobody asks, and none is counted against the kernel's bound of learned entries."""
+    return [Neighbour(attachment.link, address, attachment.mac) for address in attachment.all_addresses]
+
+
+def host_messages(attachment: Attachment) -> Iterator[Message]:
+    """What the node's namespace needs for a link that is up."""
+    yield from map(add_route, host_routes(attachment))
+    yield from map(add_neighbour, host_neighbours(attachment))
+
+
+def container_messages(
+    attachment: Attachment, subnets: Mapping[str, OverlaySubnet], encrypted_mtu: int
+) -> Iterator[Message]:
+    """What the container's namespace needs: addresses, a route with its own source to each network, and a way out.
+
+    Args:
+        encrypted_mtu: bytes; of routes to encrypted networks, whose packets have less room than the link's.
+    """
+    for network, address in attachment.addresses.items():
+        yield add_address(CONTAINER_INDEX, address)
+        if network:
+            mtu = encrypted_mtu if subnets[network].encrypted else 0
+            yield add_route(Route(subnets[network].routed_prefix, CONTAINER_INDEX, GATEWAY, address, mtu=mtu))
+    if attachment.egress_address is not None:
+        yield add_route(Route(_ANYWHERE, CONTAINER_INDEX, GATEWAY, attachment.egress_address))
+    for network, address6 in attachment.addresses6.items():
+        yield add_address(CONTAINER_INDEX, address6)
+        if network and (prefix := subnets[network].prefix6) is not None:
+            mtu = encrypted_mtu if subnets[network].encrypted else 0
+            yield add_route(Route(prefix, CONTAINER_INDEX, GATEWAY6, address6, mtu=mtu))
+    if attachment.egress_address6 is not None:
+        yield add_route(Route(_ANYWHERE6, CONTAINER_INDEX, GATEWAY6, attachment.egress_address6))

@@ -1,0 +1,105 @@
+"""Keeps spare network namespaces, as many as the largest recent burst of starts needed, within a limit.
+
+Making one takes a millisecond of a processor, and the kernel's one lock of network configuration; it keeps 170 KiB. So
+none is made while containers start, unless none is left, and what a burst has used is made anew when it is over.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from agent.network.attachments.namespaces import Namespace, NamespacePool
+from shoal.errors import Unavailable
+
+MAX_SPARES = 64
+BURST_GAP_SECONDS = 1.0
+"""Starts that follow each other more closely are of one burst."""
+
+PEAK_MEMORY_SECONDS = 600.0
+"""A burst is forgotten after this time, and the namespaces kept for the next one are given up."""
+
+IDLE_SECONDS = 0.25
+_log = logging.getLogger(__name__)
+
+
+class BurstDemand:
+    """How many to keep, from when some were taken. Pure but for what it remembers; times in seconds."""
+
+    def __init__(self, minimum: int) -> None:
+        self._minimum = minimum
+        self._last = self._peak_at = float("-inf")
+        self._burst = self._peak = 0
+
+    def record(self, now: float) -> None:
+        """One was taken."""
+        self._burst = self._burst + 1 if now - self._last < BURST_GAP_SECONDS else 1
+        self._last = now
+        if self._burst >= self.target(now):
+            self._peak, self._peak_at = self._burst, now
+
+    def target(self, now: float) -> int:
+        """At least the least, at most `MAX_SPARES` where that is more."""
+        peak = self._peak if now - self._peak_at < PEAK_MEMORY_SECONDS else 0
+        return max(self._minimum, min(peak, MAX_SPARES)) if self._minimum else 0
+
+
+class NamespaceReserve:
+    """Hands out namespaces of the pool, and keeps it filled. For the event loop.
+
+    Args:
+        in_maker: runs a function in the thread that makes namespaces.
+        minimum: how many are kept in any case; with 0 none is ever made in advance.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool: NamespacePool,
+        in_maker: Callable[[Callable[[], None]], Awaitable[None]],
+        minimum: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._pool = pool
+        self._in_maker = in_maker
+        self._clock = clock
+        self._demand = BurstDemand(minimum)
+        self._acquired = asyncio.Event()
+
+    async def acquire(self) -> Namespace:
+        """One that is ready, else one that is made now.
+
+        Raises:
+            Unavailable: the kernel refused.
+        """
+        self._demand.record(self._clock())
+        self._acquired.set()
+        while (namespace := self._pool.acquire()) is None:
+            await self._in_maker(lambda: self._pool.fill(1))
+        return namespace
+
+    async def run(self) -> None:
+        """Keep the pool as it should be, until cancelled."""
+        while True:
+            await self._wait_idle()
+            try:
+                await self._resize(self._demand.target(self._clock()))
+            except Unavailable as error:
+                _log.warning("Creating a spare network namespace failed: %s", error)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PEAK_MEMORY_SECONDS / 10):
+                    await self._acquired.wait()
+
+    async def _wait_idle(self) -> None:
+        """Wait until none was taken for a moment."""
+        while self._acquired.is_set():
+            self._acquired.clear()
+            await asyncio.sleep(IDLE_SECONDS)
+
+    async def _resize(self, target: int) -> None:
+        """One at a time; not on with it when a burst begins."""
+        while len(self._pool) < target and not self._acquired.is_set():
+            await self._in_maker(lambda: self._pool.fill(target))
+        while len(self._pool) > target and (surplus := self._pool.acquire()) is not None:
+            await self._in_maker(surplus.close)

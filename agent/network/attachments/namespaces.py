@@ -1,0 +1,197 @@
+"""Anonymous network namespaces, held by a file descriptor."""
+
+import ctypes
+import os
+import secrets
+from collections import deque
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from itertools import count
+from pathlib import Path
+
+from agent.network.attachments.attachment import CONTAINER_INDEX
+from agent.network.host.kernel_features import explain_link_error
+from agent.network.netlink.connection import Connection
+from agent.network.netlink.rtnetlink import (
+    Message,
+    Neighbour,
+    Route,
+    VethEnd,
+    add_neighbour,
+    add_route,
+    add_veth,
+    disable_ipv6_autoconf,
+    set_link,
+)
+from agent.network.well_known import (
+    CONTAINER_DEVICE,
+    GATEWAY,
+    GATEWAY6,
+    GATEWAY_MAC,
+    SPARE_GROUP,
+    SPARE_PREFIX,
+)
+from shoal.errors import Unavailable
+
+_CLONE_NEWNET = 0x40000000
+_CURRENT = "/proc/thread-self/ns/net"
+_ACCEPT_RA = Path("/proc/sys/net/ipv6/conf/default/accept_ra")
+"""Of the network namespace that the thread is in."""
+_LOOPBACK_INDEX = 1
+_GATEWAY6_MESSAGES = (
+    add_route(Route(IPv6Network(GATEWAY6), CONTAINER_INDEX)),
+    add_neighbour(Neighbour(CONTAINER_INDEX, GATEWAY6, GATEWAY_MAC)),
+)
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _raise_on_error(result: int, what: str) -> None:
+    if result:
+        raise Unavailable(f"The kernel refused {what}: {os.strerror(ctypes.get_errno())}")
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A namespace with a link to the node's, ready for addresses.
+
+    Attributes:
+        descriptor: of the namespace; it lives as long as this, or a process in it.
+        connection: rtnetlink inside.
+        link: name of the host's end, which is down.
+        mac: of the container's end.
+    """
+
+    descriptor: int
+    connection: Connection
+    link: str
+    mac: str
+
+    def close(self) -> None:
+        """Give it up; the kernel removes it, and the link with it, when no process is in it."""
+        self.connection.close()
+        os.close(self.descriptor)
+
+
+def create_namespace() -> tuple[int, Connection]:
+    """A new namespace: its descriptor and a socket inside. The calling thread is back in its own when this returns.
+
+    Raises:
+        Unavailable: the kernel refused.
+    """
+    home = os.open(_CURRENT, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _raise_on_error(_libc.unshare(_CLONE_NEWNET), "a network namespace")
+        try:
+            if _ACCEPT_RA.exists():
+                _ACCEPT_RA.write_text("0")  # no link made here believes a router's advertisement
+            return os.open(_CURRENT, os.O_RDONLY | os.O_CLOEXEC), Connection()
+        finally:
+            _raise_on_error(_libc.setns(home, _CLONE_NEWNET), "the way back to the node's network namespace")
+    finally:
+        os.close(home)
+
+
+def initial_messages(*, ipv6: bool) -> list[Message]:
+    """What a namespace needs that has just got its link, whoever it will be for."""
+    own = [disable_ipv6_autoconf(CONTAINER_DEVICE)] if ipv6 else []
+    return [
+        *own,
+        set_link(_LOOPBACK_INDEX, up=True),
+        set_link(CONTAINER_INDEX, up=True),
+        add_route(Route(IPv4Network(GATEWAY), CONTAINER_INDEX)),
+        add_neighbour(Neighbour(CONTAINER_INDEX, GATEWAY, GATEWAY_MAC)),
+        *(_GATEWAY6_MESSAGES if ipv6 else ()),
+    ]
+
+
+def connect_inside(pid: int, family: int) -> Connection:
+    """A socket in the namespace of a process. The calling thread is back in its own when this returns.
+
+    Raises:
+        FileNotFoundError: there is no such process. Unavailable: the kernel refused.
+    """
+    there = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        home = os.open(_CURRENT, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _raise_on_error(_libc.setns(there, _CLONE_NEWNET), "the way into a container's network namespace")
+            try:
+                return Connection(family)
+            finally:
+                _raise_on_error(_libc.setns(home, _CLONE_NEWNET), "the way back to the node's network namespace")
+        finally:
+            os.close(home)
+    finally:
+        os.close(there)
+
+
+class NamespacePool:
+    """Namespaces made in advance: making one takes longer than all the rest of attaching a task.
+
+    `fill` and `close` are for the thread that has `connection`; `acquire` is safe from any.
+    """
+
+    def __init__(self, *, connection: Connection, mtu: int, ipv6: bool) -> None:
+        self._connection = connection
+        self._ipv6 = ipv6
+        self._mtu = mtu
+        self._ready: deque[Namespace] = deque()
+        # Of this pool alone: what one before it gave up may take the kernel a moment.
+        self._prefix = f"{SPARE_PREFIX}{secrets.token_hex(3)}-"
+        self._numbers = count()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    def acquire(self) -> Namespace | None:
+        """One that is ready, if any is."""
+        try:
+            return self._ready.popleft()
+        except IndexError:
+            return None
+
+    def make_first(self) -> None:
+        """Make the first one.
+
+        Raises:
+            Unavailable: the kernel cannot; the text says what it lacks.
+        """
+        try:
+            self.fill(1)
+        except Unavailable as error:
+            raise explain_link_error(error) from error
+
+    def fill(self, target: int) -> None:
+        """Make one more if fewer than `target` are ready.
+
+        Raises:
+            Unavailable: the kernel refused, and nothing is left behind; or the pool is closed.
+        """
+        if self._closed:
+            raise Unavailable("the agent's network is shutting down")
+        if len(self._ready) < target:
+            self._ready.append(self._make())
+
+    def _make(self) -> Namespace:
+        name = f"{self._prefix}{next(self._numbers) & 0xFFFF:x}"
+        mac = "02:" + secrets.token_bytes(5).hex(":")
+        descriptor, inside = create_namespace()
+        namespace = Namespace(descriptor, inside, name, mac)
+        try:
+            host, container = VethEnd(name, GATEWAY_MAC), VethEnd(CONTAINER_DEVICE, mac)
+            self._connection.apply([add_veth(host, container, descriptor, self._mtu, SPARE_GROUP)])
+            if self._ipv6:
+                self._connection.apply([disable_ipv6_autoconf(name)])
+            inside.apply(initial_messages(ipv6=self._ipv6))
+        except Unavailable:
+            namespace.close()
+            raise
+        return namespace
+
+    def close(self) -> None:
+        """Give up all that are ready, and make no more."""
+        self._closed = True
+        self._connection.close()
+        while (namespace := self.acquire()) is not None:
+            namespace.close()

@@ -1,0 +1,89 @@
+"""Builds attachments from assigned tasks, and from link aliases after an agent restart. Pure."""
+
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv6Address
+
+from agent.network.attachments.attachment import (
+    Attachment,
+    LinkAlias,
+    Port,
+    choose_egress_address,
+    local_address6,
+    port_from_message,
+)
+from agent.network.cluster_state.overlay_tables import OverlaySubnet
+from agent.network.netlink.rtnetlink_dump import Link
+from shoal.api.v1.task_pb2 import Task
+from shoal.errors import Refused, Unavailable
+
+
+def new_attachment(
+    task: Task, subnets: Mapping[str, OverlaySubnet], local: IPv4Address | None, *, internal_only: bool, ipv6: bool
+) -> Attachment:
+    """What the task is to get; link and MAC address are still open.
+
+    Args:
+        local: address of the node's own pool, for a task that is on no network.
+        internal_only: no way out, whatever the networks.
+        ipv6: whether the node has it.
+    Raises:
+        Unavailable: a network is not known on this node yet.
+        Refused: nobody could come to a port that it publishes.
+    """
+    addresses = {task_address.network_id: IPv4Address(task_address.address) for task_address in task.addresses}
+    if unknown := addresses.keys() - subnets.keys():
+        raise Unavailable(f"network {min(unknown)} of task {task.id} is not known on this node yet")
+    addresses6 = {network: address for network, address in _addresses6(task, ipv6) if subnets[network].prefix6}
+    if local is not None:
+        addresses[""] = local
+        addresses6 |= {"": local_address6(local)} if ipv6 else {}
+    egress = choose_egress_address(addresses, subnets, internal_only)
+    egress6 = choose_egress_address(addresses6, subnets, internal_only)
+    ports = tuple(map(port_from_message, task.ports))
+    _check_ports(task, ports, egress, egress6)
+    return Attachment(task.id, 0, "", addresses, egress, ports, addresses6=addresses6, egress_address6=egress6)
+
+
+def _addresses6(task: Task, ipv6: bool) -> Iterable[tuple[str, IPv6Address]]:
+    task_addresses = (task_address for task_address in task.addresses if task_address.address6 and ipv6)
+    return ((place.network_id, IPv6Address(place.address6)) for place in task_addresses)
+
+
+def _check_ports(
+    task: Task,
+    ports: Iterable[Port],
+    egress: IPv4Address | IPv6Address | None,
+    egress6: IPv4Address | IPv6Address | None,
+) -> None:
+    for each in ports:
+        if egress is None:
+            raise Refused(
+                f"task {task.id} publishes ports, but all its networks are internal: "
+                "publish none, or add a network that is not internal"
+            )
+        if egress6 is None and each.host is not None and each.host.version == 6:
+            raise Refused(
+                f"task {task.id} publishes port {each.published} at {each.host}, but has no IPv6 address: "
+                "attach it to a network with IPv6, on a node that has it"
+            )
+
+
+def recovered_attachment(task: Task, link: Link, alias: LinkAlias, *, ipv6: bool) -> Attachment:
+    """What an earlier process gave the task, by its link's alias."""
+    addresses = {task_address.network_id: IPv4Address(task_address.address) for task_address in task.addresses}
+    addresses6 = dict(_addresses6(task, ipv6))
+    if alias.local is not None:
+        addresses[""] = alias.local
+        addresses6 |= {"": local_address6(alias.local)} if alias.egress_address6 is not None else {}
+    ports = tuple(map(port_from_message, task.ports))
+    return Attachment(
+        task.id,
+        link.index,
+        alias.mac,
+        addresses,
+        alias.egress_address,
+        ports,
+        alias.resolvers,
+        addresses6,
+        alias.egress_address6 if ipv6 else None,
+    )

@@ -1,0 +1,144 @@
+"""The names and addresses of one endpoint or service. Pure.
+
+A zone is the sum of these, so that a change of one costs what that one claims, however many there are.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+from agent.network.ip_protocols import PROTOCOL_NAMES, protocol_number
+from agent.network.netlink.rtnetlink import Address
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, ServiceEndpoint, TaskEndpoint
+from shoal.api.v1.service_pb2 import VirtualAddress
+from shoal.api.v1.task_pb2 import TaskAddress
+
+PortKey = tuple[str, int]
+"""A protocol's lower-case name, and a port."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddressOwner:
+    """The task that has an address.
+
+    Attributes:
+        name: its full name.
+        ports: port in the container, by what names lead to it: that port itself, and the published one.
+        zero_ttl: who asked is to keep the address for no time: a task that is reached by a virtual address ends without
+            regard to who has its own. Else it waits until answers that were kept are old.
+    """
+
+    network: str
+    name: str
+    ports: Mapping[PortKey, int]
+    zero_ttl: bool = False
+
+
+@dataclass(frozen=True)
+class NameEntries:
+    """What one or several say.
+
+    Attributes:
+        names: network id, lower-case name and the addresses that it leads to; none yet while nobody is ready.
+        fallbacks: likewise, where a name has no such addresses: virtual ones behind which nobody is ready.
+        owners: whose an address is.
+    """
+
+    names: list[tuple[str, str, tuple[Address, ...]]] = field(default_factory=list)
+    fallbacks: list[tuple[str, str, tuple[Address, ...]]] = field(default_factory=list)
+    owners: list[tuple[Address, AddressOwner]] = field(default_factory=list)
+
+
+def name_entries(
+    service: ServiceEndpoint | None,
+    endpoints: Iterable[TaskEndpoint],
+    networks: Mapping[str, NetworkAssignment],
+    *,
+    ipv6: bool,
+) -> NameEntries:
+    """Of a service and some of its endpoints. Addresses must be valid, as `tables` found them.
+
+    Args:
+        networks: all, by id; of those that are not there, and of the mesh's, nothing is said.
+        ipv6: whether the node has it; else its containers are told of no address of that family.
+    """
+    found = NameEntries()
+    named = {key for key, network in networks.items() if not network.mesh}
+    virtual = _virtual_addresses(service, named, ipv6) if service is not None else {}
+    for network_id, virtual_addresses in virtual.items():
+        assert service is not None
+        found.names.append((network_id, service.service_name.lower(), ()))
+        found.fallbacks.append((network_id, service.service_name.lower(), virtual_addresses))
+        owner = AddressOwner(network_id, service.service_name, {})
+        found.owners.extend((address, owner) for address in virtual_addresses)
+    for endpoint in endpoints:
+        ports = _ports(endpoint)
+        for task_address in endpoint.addresses:
+            if task_address.network_id in named:
+                _add_endpoint(found, endpoint, task_address, virtual.get(task_address.network_id, ()), ports, ipv6)
+    return found
+
+
+def _add_endpoint(
+    found: NameEntries,
+    endpoint: TaskEndpoint,
+    task_address: TaskAddress,
+    virtual_addresses: tuple[Address, ...],
+    ports: Mapping[PortKey, int],
+    ipv6: bool,
+) -> None:
+    addresses = _addresses(task_address, ipv6)
+    ready = addresses if endpoint.ready else ()
+    for name, is_service_name in _names(endpoint, task_address.network_id).items():
+        if virtual_addresses and is_service_name:
+            found.fallbacks.append((task_address.network_id, name, virtual_addresses))
+        found.names.append(
+            (
+                task_address.network_id,
+                name,
+                virtual_addresses if ready and is_service_name and virtual_addresses else ready,
+            )
+        )
+    owner = AddressOwner(task_address.network_id, _task_name(endpoint), ports, zero_ttl=bool(virtual_addresses))
+    found.owners.extend((address, owner) for address in addresses)
+
+
+def _addresses(given: TaskAddress | VirtualAddress, ipv6: bool) -> tuple[Address, ...]:
+    both = (given.address, given.address6) if given.address6 and ipv6 else (given.address,)
+    return tuple(map(ip_address, both))
+
+
+def _virtual_addresses(service: ServiceEndpoint, named: set[str], ipv6: bool) -> dict[str, tuple[Address, ...]]:
+    """By network."""
+    places = service.virtual_addresses
+    return {place.network_id: _addresses(place, ipv6) for place in places if place.network_id in named}
+
+
+def _ports(endpoint: TaskEndpoint) -> Mapping[PortKey, int]:
+    """The same for all tasks of a service. A port in the container has precedence over the same number published."""
+    found: dict[PortKey, int] = {}
+    for port in endpoint.ports:
+        protocol = PROTOCOL_NAMES[protocol_number(port.protocol)]
+        if port.published:
+            found.setdefault((protocol, port.published), port.target)
+    for port in endpoint.ports:
+        found[PROTOCOL_NAMES[protocol_number(port.protocol)], port.target] = port.target
+    return found
+
+
+def _task_name(endpoint: TaskEndpoint) -> str:
+    return f"{endpoint.service_name}.{endpoint.slot or endpoint.node_id}.{endpoint.task_id}"
+
+
+def _names(endpoint: TaskEndpoint, network_id: str) -> dict[str, bool]:
+    """Lower-case names of task and slot, of the service and of all its tasks, by its own name and by aliases.
+
+    True: it is of the service as a whole, so it leads to the virtual address where there is one.
+    """
+    service = endpoint.service_name
+    found = {f"{service}.{endpoint.slot or endpoint.node_id}".lower(): False, _task_name(endpoint).lower(): False}
+    aliases = endpoint.aliases[network_id].names if network_id in endpoint.aliases else ()
+    for name in (service, *aliases):
+        found.setdefault(f"tasks.{name}".lower(), False)
+        found.setdefault(name.lower(), True)
+    return found

@@ -1,0 +1,177 @@
+"""Subnets, peers and routes of the overlay, from the assigned records. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from itertools import pairwise
+from typing import TypeVar
+
+from agent.network.cluster_state.encrypted_overlay import NO_ENCRYPTION, EncryptedOverlay, encrypted_overlay
+from agent.network.netlink.rtnetlink import INGRESS_MARK, INGRESS_MASK, ZONE_MASK, Address, Network
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
+from shoal.errors import Fault, InvalidInput
+from shoal.networks.vtep import vtep_number
+
+
+@dataclass(frozen=True)
+class OverlaySubnet:
+    """A network's addresses, whether they may leave the cluster, and whether it is the routing mesh's.
+
+    Attributes:
+        supernet: what the prefix may be widened to, None when it stays as it is. Containers have a route to all of it.
+        prefix6: its IPv6 addresses; None without any, or on a node without IPv6.
+    """
+
+    prefix: IPv4Network
+    internal: bool
+    mesh: bool = False
+    supernet: IPv4Network | None = None
+    prefix6: IPv6Network | None = None
+    encrypted: bool = False
+
+    @property
+    def prefixes(self) -> tuple[Network, ...]:
+        """Of both families."""
+        return (self.prefix,) if self.prefix6 is None else (self.prefix, self.prefix6)
+
+    @property
+    def routed_prefix(self) -> IPv4Network:
+        return self.supernet or self.prefix
+
+
+@dataclass(frozen=True)
+class OverlayTables:
+    """What the kernel should know of the rest of the cluster.
+
+    Attributes:
+        subnets: by network id.
+        peers: MAC address of each other node's VTEP, by underlay address.
+        routes: underlay address of the node that has a container's address, by that address.
+        encrypted: of encrypted networks, whose addresses are in no route.
+        ingress_marks: mark of what comes in by another node, by that one's underlay address; none without a routing mesh.
+        has_ingress: whether the whole tables, of which these may be a part, have any.
+    """
+
+    subnets: Mapping[str, OverlaySubnet] = field(default_factory=dict)
+    peers: Mapping[Address, str] = field(default_factory=dict)
+    routes: Mapping[Address, Address] = field(default_factory=dict)
+    ingress_marks: Mapping[Address, int] = field(default_factory=dict)
+    has_ingress: bool = False
+    encrypted: EncryptedOverlay = NO_ENCRYPTION
+
+
+def overlay_tables(
+    networks: Sequence[NetworkAssignment],
+    endpoints: Sequence[TaskEndpoint],
+    peers: Sequence[Peer],
+    node_id: str,
+    *,
+    ipv6: bool = True,
+) -> OverlayTables:
+    """The tables of the node `node_id`. Its own endpoints need none; those of a peer not (yet) told have no route.
+
+    Args:
+        ipv6: whether the node has it; else what is of IPv6 is left out.
+    Raises:
+        InvalidInput: something is no address, or two subnets overlap; all faults at once.
+    """
+    faults: list[Fault] = []
+    by_id = {peer.node_id: peer for peer in peers if peer.node_id != node_id}
+    node_addresses: dict[str, Address] = {}
+    for peer in by_id.values():
+        if (address := _parse_address(peer.address, f"peer {peer.node_id}", faults)) is not None:
+            node_addresses[peer.node_id] = address
+    routes: dict[Address, Address] = {}
+    for endpoint in endpoints:
+        if (place := node_addresses.get(endpoint.node_id)) is not None:
+            routes.update((address, place) for address in _addresses(endpoint, ipv6, faults))
+    subnets = _subnets(networks, ipv6, faults)
+    if faults:
+        raise InvalidInput(faults)
+    has_mesh = any(subnet.mesh for subnet in subnets.values())
+    marks = assign_ingress_marks(node_addresses.values()) if has_mesh else {}
+    encrypted = encrypted_overlay(networks, endpoints, peers, node_id, ipv6=ipv6)
+    open_routes = {
+        address: node_address for address, node_address in routes.items() if address not in encrypted.locations
+    }
+    macs = {node_addresses[key]: by_id[key].vtep_mac.lower() for key in node_addresses}
+    return OverlayTables(subnets, macs, open_routes, marks, bool(marks), encrypted)
+
+
+def assign_ingress_marks(peers: Iterable[Address]) -> dict[Address, int]:
+    """The mark of connections that each node leads here, and the number of the table that leads back to it. No two have
+    the same zone."""
+    found: dict[Address, int] = {}
+    used_zones = {0}
+    for peer in sorted(peers, key=int):
+        mark = INGRESS_MARK | vtep_number(peer) & ~INGRESS_MASK
+        while (
+            mark & ZONE_MASK in used_zones and len(used_zones) <= ZONE_MASK
+        ):  # nodes that differ in the first bits alone
+            mark = INGRESS_MARK | mark + 1 & ~INGRESS_MASK
+        used_zones.add(mark & ZONE_MASK)
+        found[peer] = mark
+    return found
+
+
+def _parse_address(text: str, where: str, faults: list[Fault]) -> Address | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        faults.append(Fault(where, f"'{text}' is no address"))
+        return None
+
+
+def _addresses(endpoint: TaskEndpoint, ipv6: bool, faults: list[Fault]) -> Iterator[Address]:
+    for given in endpoint.addresses:
+        for text in (given.address, given.address6 if ipv6 else ""):
+            if text and (address := _parse_address(text, f"task {endpoint.task_id}", faults)) is not None:
+                yield address
+
+
+def _subnets(networks: Iterable[NetworkAssignment], ipv6: bool, faults: list[Fault]) -> dict[str, OverlaySubnet]:
+    found: dict[str, OverlaySubnet] = {}
+    for network in networks:
+        where = f"network {network.name or network.network_id}"
+        try:
+            prefix = IPv4Network(network.subnet)
+            block = IPv4Network(network.supernet) if network.supernet else None
+            prefix6 = IPv6Network(network.subnet6) if network.subnet6 and ipv6 else None
+        except ValueError as error:
+            faults.append(Fault(where, f"invalid subnet: {error}"))
+            continue
+        encrypted = network.key_generation > 0
+        found[network.network_id] = OverlaySubnet(prefix, network.internal, network.mesh, block, prefix6, encrypted)
+    faults += _overlaps({identifier: subnet.prefix for identifier, subnet in found.items()})
+    faults += _overlaps({identifier: subnet.prefix6 for identifier, subnet in found.items() if subnet.prefix6})
+    return found
+
+
+def _overlaps(prefixes: Mapping[str, IPv4Network] | Mapping[str, IPv6Network]) -> Iterator[Fault]:
+    ordered: list[tuple[str, Network]] = sorted(prefixes.items(), key=lambda item: int(item[1].network_address))
+    for (one, left), (other, right) in pairwise(ordered):
+        if int(right.network_address) <= int(left.broadcast_address):
+            yield Fault(f"network {other}", f"{right} overlaps {left} of network {one}")
+
+
+def differing_parts(old: OverlayTables, new: OverlayTables) -> tuple[OverlayTables, OverlayTables]:
+    """Both without the entries that they share, so that the work of a change is that of what changes."""
+    return _entries_not_in(new, old), _entries_not_in(old, new)
+
+
+def _entries_not_in(other: OverlayTables, given: OverlayTables) -> OverlayTables:
+    return OverlayTables(
+        _differing(other.subnets, given.subnets),
+        _differing(other.peers, given.peers),
+        _differing(other.routes, given.routes),
+        _differing(other.ingress_marks, given.ingress_marks),
+        given.has_ingress,
+    )
+
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+def _differing(other: Mapping[Key, Value], entries: Mapping[Key, Value]) -> dict[Key, Value]:
+    return {key: value for key, value in entries.items() if other.get(key) != value}

@@ -1,0 +1,221 @@
+"""One kind of the node's encrypted tunnels: when devices, keys, peers and their routes change. Blocking; for the thread
+that made the object."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from agent.network.cluster_state.encrypted_overlay import AddressMoves, EncryptedOverlay
+from agent.network.encryption.key_generations import (
+    Tunnel,
+    desired_peers,
+    is_settled,
+    peers_after_moves,
+    routes,
+    routes_to,
+    superseded_tunnels,
+    unused_tunnels,
+)
+from agent.network.encryption.peer_changes import intact_tunnels, tunnel_differences
+from agent.network.encryption.tunnel_driver import TunnelDriver
+from agent.network.kernel_state import KernelState, plan
+from agent.network.netlink.connection import Connection
+from agent.network.netlink.rtnetlink import Address, Route
+from shoal.api.v1.node_pb2 import OverlayKey
+from shoal.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 30.0
+"""Without a packet on older keys, after which they are thrown away."""
+
+
+class TunnelSet:
+    """Devices, keys, peers and routes. A later process of the agent finds the devices, and disturbs nothing.
+
+    Args:
+        connection: of rtnetlink; stays the caller's.
+        driver: how it is done; closed with this.
+        clock: seconds, steady.
+    """
+
+    def __init__(
+        self, *, connection: Connection, driver: TunnelDriver, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._connection = connection
+        self._driver = driver
+        self._clock = clock
+        self._locations: dict[Address, Address] = {}
+        self._overlay = EncryptedOverlay(locations=self._locations)
+        self._mtu = 0
+        self._tunnels: dict[int, Tunnel] = {}
+        self._idle_since: dict[int, tuple[int, float]] = {}
+        self._dirty = True
+        self.routes: set[Route] = set()
+        self.fault = ""
+        """Why nothing is encrypted though it should be; such tasks have no way to other nodes."""
+        self.keys: tuple[OverlayKey, ...] = ()
+        """The public ones, for other nodes. Safe to read from any thread, as `is_settled` is."""
+        self.is_settled = True
+        """Whether there is nothing to be looked after but at the usual times."""
+
+    def close(self) -> None:
+        self._driver.close()
+
+    def reset(self) -> None:
+        """Remove all, whoever left it.
+
+        Raises:
+            Unavailable: the kernel refused.
+        """
+        self._driver.delete((0, 1))
+
+    def recover(self) -> None:
+        """Find what an earlier process left, so that its keys are told from the beginning: others who heard of none
+        would not speak with this node any more."""
+        self._try(self._find_devices)
+
+    def _find_devices(self) -> None:
+        self._tunnels = intact_tunnels({}, self._driver.list_tunnels({}))
+        self._dirty = bool(self._tunnels)
+
+    def apply(self, overlay: EncryptedOverlay, mtu: int) -> None:
+        """Bring devices, peers and routes to this.
+
+        What the kernel refuses is told in `fault` and in the log and tried again at the next look: until then nothing
+        leads to other nodes, and other networks do not have to wait.
+        """
+        if self._is_idle(overlay):
+            return
+        self._locations = dict(overlay.locations)
+        self._overlay, self._mtu = replace(overlay, locations=self._locations), mtu
+        self._try(self._converge)
+
+    def move_addresses(self, moves: AddressMoves) -> None:
+        """Follow addresses from node to node, by work in proportion to their number. Else as `apply`."""
+        if not moves or self._is_idle(self._overlay):
+            return
+        for address in moves.removed.keys() - moves.added.keys():
+            self._locations.pop(address, None)
+        self._locations.update(moves.added)
+        self._try(self._converge if self._dirty else lambda: self._move_addresses(moves))
+
+    def _move_addresses(self, moves: AddressMoves) -> None:
+        """What others need is added first and removed last."""
+        self._dirty = True
+        todo = []
+        for tunnel in self._tunnels.values():
+            peers = peers_after_moves(moves, self._overlay, tunnel)
+            todo.append((replace(tunnel, peers={key: tunnel.peers[key] for key in peers}), peers))
+        if self._driver.uses_allowed_ips:
+            self._driver.add_peers(todo)
+        for tunnel, peers in todo:
+            whole = self._tunnels[tunnel.generation]
+            self._tunnels[tunnel.generation] = replace(whole, peers={**whole.peers, **peers})
+        old, new = (
+            routes_to(locations, self._overlay, self._tunnels.values()) for locations in (moves.removed, moves.added)
+        )
+        self._connection.apply(plan(KernelState(routes=old), KernelState(routes=new)))
+        self.routes -= old
+        self.routes |= new
+        if self._driver.uses_allowed_ips:
+            self._driver.remove_peers(todo)
+        self._dirty = False
+
+    def reconcile(self, mtu: int) -> list[str]:
+        """Compare with the kernel, set right what differs, and go on with a change of keys. What was wrong, in a line
+        each."""
+        if self._is_idle(self._overlay):
+            return []
+        self._mtu = mtu
+        repaired: list[str] = []
+        self._try(lambda: repaired.extend(self._reconcile()))
+        return repaired
+
+    def _is_idle(self, overlay: EncryptedOverlay) -> bool:
+        """Nothing is encrypted, nor was."""
+        return not (overlay.generation or self._overlay.generation or self._tunnels or self._dirty)
+
+    def _try(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Unavailable as error:
+            fault = f"encrypted networks are not available on this node: {error} (cli/manager may quote it: grep)"
+            if fault != self.fault:
+                log.error("%s", fault)
+            self.fault = fault
+        else:
+            self.fault = ""
+        ordered = sorted(self._tunnels.values(), key=lambda each: each.generation)
+        kind = self._driver.key_kind
+        self.keys = tuple(
+            OverlayKey(generation=each.generation, public_key=each.key, port=each.port, kind=kind) for each in ordered
+        )
+        self.is_settled = not self._dirty and is_settled(ordered)
+
+    def _reconcile(self) -> list[str]:
+        expected = {} if self._dirty else self._tunnels
+        found = self._driver.list_tunnels(self._tunnels)
+        repaired = tunnel_differences(expected.values(), found.values())
+        intact = intact_tunnels(expected, found)
+        used_names = {generation % 2 for generation in intact}
+        self._driver.delete(each for each in {*expected, *found} - intact.keys() if each % 2 not in used_names)
+        self._tunnels = intact
+        for each in intact.values():
+            self._driver.repair(each, self._mtu)
+        self._tunnels = {number: replace(each, mtu=self._mtu) for number, each in intact.items()}
+        self._dirty = False
+        self._converge()
+        self._delete_unused()
+        return repaired
+
+    def _converge(self) -> None:
+        """What others need is added first and removed last."""
+        if self._overlay.generation:
+            self._driver.require()
+        if self._dirty:
+            self._tunnels = intact_tunnels({}, self._driver.list_tunnels(self._tunnels))
+        self._dirty = True
+        self._replace_devices()
+        todo = [(tunnel, desired_peers(self._overlay, tunnel)) for tunnel in self._tunnels.values()]
+        self._driver.add_peers(todo)
+        self._tunnels = {tunnel.generation: replace(tunnel, peers=peers) for tunnel, peers in todo}
+        self._sync_routes()
+        self._driver.remove_peers(todo)
+        if (newest := self._tunnels.get(self._overlay.generation)) is not None:
+            self._driver.send_probe(newest)
+        self._dirty = False
+
+    def _replace_devices(self) -> None:
+        unusable = [
+            each
+            for each in self._tunnels.values()
+            if not self._driver.can_add(each, desired_peers(self._overlay, each))
+        ]
+        removed = {each.generation for each in (*superseded_tunnels(self._overlay, self._tunnels.values()), *unusable)}
+        for generation in removed:
+            del self._tunnels[generation]
+        self._sync_routes()
+        self._driver.delete(removed)
+        generation = self._overlay.generation
+        if generation and generation not in self._tunnels:
+            self._tunnels[generation] = self._driver.create(generation, self._mtu)
+            log.info("New keys, generation %d, on device %s", generation, self._tunnels[generation].name)
+
+    def _sync_routes(self) -> None:
+        """Let the routes follow the tunnels."""
+        desired = routes(self._overlay, self._tunnels.values())
+        self._connection.apply(plan(KernelState(routes=frozenset(self.routes)), KernelState(routes=desired)))
+        self.routes = set(desired)
+
+    def _delete_unused(self) -> None:
+        """Throw away older keys on which nothing has come for a while."""
+        for tunnel in unused_tunnels(self._overlay, self._tunnels.values()):
+            received, since = self._idle_since.get(tunnel.generation, (-1, 0.0))
+            if received != tunnel.received:
+                self._idle_since[tunnel.generation] = tunnel.received, self._clock()
+            elif self._clock() - since >= IDLE_SECONDS:
+                del self._tunnels[tunnel.generation], self._idle_since[tunnel.generation]
+                self._driver.delete([tunnel.generation])
+                log.info("Deleted the keys of generation %d", tunnel.generation)

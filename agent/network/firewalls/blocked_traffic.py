@@ -1,0 +1,179 @@
+"""Other programs' firewall rules that drop container traffic, with the command that allows it."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from agent.network.firewalls.legacy_iptables import PROGRAMS
+from agent.network.firewalls.packet_verdict import Packet, RulesetListing, drops
+from agent.network.netlink.rtnetlink import Address
+from agent.network.well_known import DEVICE_PREFIX, FAMILY, GATEWAY, LINK_PREFIX, TABLE, VXLAN_DEVICE
+
+_SETTINGS = Path("/proc/sys/net/ipv4/conf")
+_ANY_CONTAINER_LINK = LINK_PREFIX + "0"
+"""Any of their links."""
+LINK_PATTERNS = (f"{LINK_PREFIX}*", f"{DEVICE_PREFIX}*")
+"""All of ours that packets are forwarded from or to."""
+# Not one rule with a set of names: iptables would read, and save, one that lets everything pass.
+_ACCEPT_FORWARDED = "; insert rule CHAIN ".join(
+    f'{way} "{link}" accept' for way in ("iifname", "oifname") for link in LINK_PATTERNS
+)
+_ACCEPT_FORWARDED_OPTIONS = [f"{way} {link.replace('*', '+')}" for way in ("-i", "-o") for link in LINK_PATTERNS]
+_STRICT, _LOOSE = 1, 2
+"""Values of rp_filter (ip-sysctl): drop senders whose replies would leave by another interface; or only those that
+nothing leads to."""
+
+
+def relax_rp_filter() -> bool:
+    """Let clients in that another node leads here, on a host that checks the way back of every sender strictly.
+
+    The kernel takes the greater of a link's value and the host's own, so the check cannot be switched off for our
+    device, but made loose: such clients have their way back by that node, not by the link that leads to them.
+
+    Returns:
+        Whether anything was changed.
+    """
+    host, device = (_SETTINGS / name / "rp_filter" for name in ("all", VXLAN_DEVICE))
+    try:
+        if int(host.read_text()) != _STRICT or int(device.read_text()) == _LOOSE:
+            return False
+        device.write_text(str(_LOOSE))
+    except FileNotFoundError:  # the device is gone, and is made anew
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class RequiredPorts:
+    """What other machines must reach on this one, at the interface of the underlay.
+
+    Attributes:
+        interface: name of that interface.
+        address: this node's, by which the others reach it.
+        vxlan_port: UDP port of the tunnels.
+        agent_port: TCP port of the agent's own server.
+        resolver_port: UDP port that our rules lead containers' questions to, before any other rule sees them.
+    """
+
+    interface: str
+    address: Address
+    vxlan_port: int
+    agent_port: int
+    resolver_port: int
+
+
+@dataclass(frozen=True)
+class RequiredTraffic:
+    """Packets that have to pass, the families of tables that see them, and a rule that lets them pass.
+
+    Attributes:
+        rule: of nftables.
+        options: the same for iptables; a rule for each.
+    """
+
+    packet: Packet
+    families: Collection[str]
+    rule: str
+    options: Collection[str]
+
+
+def forwarded_traffic(ports: RequiredPorts) -> list[RequiredTraffic]:
+    """What containers send to others by this node, and what is sent to them."""
+    paths = (
+        ("what containers send", _ANY_CONTAINER_LINK, VXLAN_DEVICE),
+        ("what containers send", _ANY_CONTAINER_LINK, ports.interface),
+        ("what is sent to containers", VXLAN_DEVICE, _ANY_CONTAINER_LINK),
+        ("what is sent to containers", ports.interface, _ANY_CONTAINER_LINK),
+    )
+    packets = (
+        Packet(what, {"iifname": in_link, "oifname": out_link, "ct state": "new"}) for what, in_link, out_link in paths
+    )
+    return [
+        RequiredTraffic(packet, ("ip", "ip6", "inet"), _ACCEPT_FORWARDED, _ACCEPT_FORWARDED_OPTIONS)
+        for packet in packets
+    ]
+
+
+_NEW_CONNECTION = {"ct state": "new", "ct status": "none"}
+
+
+def received_traffic(ports: RequiredPorts) -> list[RequiredTraffic]:
+    family = "ip" if ports.address.version == 4 else "ip6"
+    dns_query = _NEW_CONNECTION | {"iifname": _ANY_CONTAINER_LINK, "l4proto": "udp", "udp dport": ports.resolver_port}
+    dns_query["ip daddr"] = str(GATEWAY)
+    tunnel = _NEW_CONNECTION | {
+        "iifname": ports.interface,
+        "l4proto": "udp",
+        "udp dport": ports.vxlan_port,
+        "ct state": "untracked",
+    }
+    manager = _NEW_CONNECTION | {"iifname": ports.interface, "l4proto": "tcp", "tcp dport": ports.agent_port}
+    dns_text = "DNS queries from containers"
+    overlay_text = f"what other nodes send to containers of this one (UDP port {ports.vxlan_port})"
+    control_text = f"what managers ask of this node (TCP port {ports.agent_port})"
+    return [
+        RequiredTraffic(
+            Packet(dns_text, dns_query), ("ip", "inet"), f'iifname "{LINK_PREFIX}*" accept', [f"-i {LINK_PREFIX}+"]
+        ),
+        *(
+            RequiredTraffic(
+                Packet(what, packet), (family, "inet"), f"{by} dport {port} accept", [f"-p {by} --dport {port}"]
+            )
+            for what, packet, by, port in (
+                (overlay_text, tunnel, "udp", ports.vxlan_port),
+                (control_text, manager, "tcp", ports.agent_port),
+            )
+        ),
+    ]
+
+
+def blocked_traffic(
+    list_chains: Callable[[], Iterable[Mapping[str, Any]]],
+    list_table: Callable[[str, str], RulesetListing],
+    ports: RequiredPorts,
+) -> Iterator[str]:
+    """A line for each chain of another program that drops what has to pass for certain, with the command that helps.
+
+    Raises:
+        Unavailable: the kernel does not tell.
+    """
+    required = {"forward": forwarded_traffic(ports), "input": received_traffic(ports)}
+    listed = cache(list_table)
+    for chain in list_chains():
+        family, table, name = (str(chain[key]) for key in ("family", "table", "name"))
+        if chain.get("hook") not in required or (family, table) == (FAMILY, TABLE):
+            continue
+        due = [need for need in required[str(chain["hook"])] if family in need.families]
+        rules = listed(family, table) if due else ()
+        for need in _dropped(rules, name, due):
+            place = f"{family} {table} {name}"
+            yield (
+                f"chain {name} of nftables table {family} {table} drops {need.packet.description}: "
+                f"{_ADVICE} nft 'insert rule {place} {need.rule.replace('CHAIN', place)}'"
+            )
+
+
+_ADVICE = "allow it in the configuration of that firewall, or until its next reload with:"
+
+
+def legacy_blocked_traffic(tables: Mapping[str, RulesetListing], ports: RequiredPorts) -> Iterator[str]:
+    """The same of chains of iptables-legacy.
+
+    Args:
+        tables: of filters, by the program that lists them.
+    """
+    needs = {"FORWARD": forwarded_traffic(ports), "INPUT": received_traffic(ports)}
+    for program, rules in tables.items():
+        for name, traffic in needs.items():
+            for need in _dropped(rules, name, [need for need in traffic if PROGRAMS[program] in need.families]):
+                commands = (f"{program} -I {name} {options} -j ACCEPT" for options in need.options)
+                fix = " && ".join(commands)
+                yield f"chain {name} of {program} drops {need.packet.description}: {_ADVICE} {fix}"
+
+
+def _dropped(rules: RulesetListing, chain: str, needs: Iterable[RequiredTraffic]) -> list[RequiredTraffic]:
+    """Those that the chain drops for certain; of those that one rule helps, the first."""
+    dropped = [need for need in needs if drops(rules, chain, need.packet)]
+    return list(reversed({need.rule: need for need in reversed(dropped)}.values()))

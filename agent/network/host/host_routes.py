@@ -1,0 +1,32 @@
+"""Routes of the host that are not ours."""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
+from typing import TypeVar
+
+from agent.network.netlink import rtnetlink_dump
+from agent.network.netlink.connection import Connection
+from agent.network.netlink.rtnetlink import Network
+
+MAX_PREFIXES_PER_FAMILY = 128
+"""A host of more, a router, has its widest ones told."""
+AnyNetwork = TypeVar("AnyNetwork", IPv4Network, IPv6Network)
+
+
+def host_prefixes(connection: Connection) -> list[Network]:
+    """All but the default routes and link-local ones, of any table: the widest of each family, in a fixed order."""
+    return widest(prefix for prefix in rtnetlink_dump.foreign_routes(connection) if prefix.prefixlen)
+
+
+def widest(prefixes: Iterable[Network]) -> list[Network]:
+    """At most `MAX_PREFIXES_PER_FAMILY` of each family; what lies in another one is not told. Pure."""
+    found = [prefix for prefix in prefixes if not prefix.is_link_local]
+    ipv4 = (prefix for prefix in found if isinstance(prefix, IPv4Network))
+    ipv6 = (prefix for prefix in found if isinstance(prefix, IPv6Network))
+    return [*_widest(collapse_addresses(ipv4)), *_widest(collapse_addresses(ipv6))]
+
+
+def _widest(prefixes: Iterable[AnyNetwork]) -> list[AnyNetwork]:
+    return sorted(prefixes, key=lambda prefix: (prefix.prefixlen, int(prefix.network_address)))[
+        :MAX_PREFIXES_PER_FAMILY
+    ]

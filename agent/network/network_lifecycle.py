@@ -1,0 +1,32 @@
+"""The node's network from its start to its end."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from agent.network.network_settings import NetworkSettings
+from agent.network.node_network import NodeNetwork
+from shoal.task_group import TaskGroup
+
+
+@asynccontextmanager
+async def run_node_network(
+    *, underlay_address: str, node_id: str, settings: NetworkSettings
+) -> AsyncGenerator[NodeNetwork]:
+    """The network of this node, with its work in the background. Containers keep theirs when it ends.
+
+    Args:
+        underlay_address: of this host, as the other nodes reach it.
+        node_id: this node's, as peers and endpoints name it.
+    Raises:
+        InvalidInput: the address is not this host's.
+        Unavailable: the kernel lacks something, which the text names.
+    """
+    network = NodeNetwork(underlay_address=underlay_address, node_id=node_id, settings=settings)
+    try:
+        await network.start()
+        async with TaskGroup() as work:
+            background = work.create_task(network.run(), name="network")
+            yield network
+            background.cancel()
+    finally:
+        await network.stop()

@@ -1,0 +1,200 @@
+"""Periodic work: reconcile the kernel's state, scan the host's ports, inspect other firewalls."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Protocol, TypeVar
+
+from agent.network.balancing.stale_flows import WithdrawnBackends
+from agent.network.cluster_state.service_map import ServiceMap
+from agent.network.cluster_state.table_state import TableTransition
+from agent.network.condition_reporter import ConditionReporter
+from agent.network.datapath.comparison import Findings
+from agent.network.firewalls.blocked_traffic import relax_rp_filter
+from agent.network.host import namespace_lock
+from agent.network.host.underlay import Underlay
+from agent.network.netlink.rtnetlink import Network
+from shoal.api.v1.node_pb2 import HostListener
+from shoal.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+PORT_SCAN_SECONDS = 3.0
+"""Between two looks at who listens; a look costs about half a millisecond."""
+
+T = TypeVar("T")
+
+
+class RunInThread(Protocol):
+    """Runs a function in the thread that owns the datapath."""
+
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
+
+
+class TunnelStatus(Protocol):
+    """The part of the encrypted tunnels that is needed here."""
+
+    @property
+    def fault(self) -> str: ...
+
+
+class DatapathOperations(Protocol):
+    """The part of the datapath that is needed here. Calls block."""
+
+    findings: Findings
+
+    @property
+    def underlay(self) -> Underlay: ...
+    @property
+    def tunnels(self) -> TunnelStatus: ...
+    def apply(self, transition: TableTransition, services: ServiceMap) -> WithdrawnBackends: ...
+    def reconcile(self) -> Sequence[str]: ...
+    def host_prefixes(self) -> Sequence[Network]: ...
+    def query_floods(self) -> Sequence[str]: ...
+
+
+class HostPortState(Protocol):
+    """The part of the host's ports that is needed here."""
+
+    served: ServiceMap
+
+    def apply(self, services: ServiceMap) -> ServiceMap: ...
+    async def scan(self) -> bool: ...
+    def fixed_listeners(self) -> Sequence[HostListener]: ...
+    def problems(self) -> Iterable[str]: ...
+
+
+class FlowCleaner(Protocol):
+    """The part of the flows of datagrams that is needed here."""
+
+    async def delete_stale(self, withdrawn: WithdrawnBackends) -> None: ...
+
+
+class NetworkMaintenance:
+    """One node's.
+
+    Args:
+        datapath: all calls of it, but for properties, are made by `in_kernel`.
+        host: ports of the host.
+        flows: of datagrams that are under way.
+        in_kernel: runs a function in the datapath's thread.
+        condition: takes what is found.
+        find_blocked: what of other programs stands in the way, in a line each; blocks, in any thread, for as long as their
+            rules are many. Raises Unavailable.
+        on_compared: called after each comparison.
+    """
+
+    def __init__(
+        self,
+        *,
+        node_id: str,
+        datapath: DatapathOperations,
+        host: HostPortState,
+        flows: FlowCleaner,
+        in_kernel: RunInThread,
+        condition: ConditionReporter,
+        find_blocked: Callable[[], Sequence[str]],
+        on_compared: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._node_id = node_id
+        self._datapath = datapath
+        self._host = host
+        self._flows = flows
+        self._in_kernel = in_kernel
+        self._condition = condition
+        self._on_compared = on_compared
+        self._find_blocked = find_blocked
+        self._blocked: Sequence[str] = ()
+        self._query_floods: Sequence[str] = ()
+        self._prefixes: list[str] = []
+
+    async def apply(self, transition: TableTransition, services: ServiceMap) -> None:
+        """Bring the kernel a step on, and to these services, but for ports of the mesh that other programs have.
+
+        Raises:
+            Unavailable: the kernel refused some; the next call, or the next comparison, tries again.
+        """
+        served = self._host.apply(services)
+        await self._apply(transition, served)
+        await self._in_kernel(relax_rp_filter)
+
+    async def _apply(self, transition: TableTransition, served: ServiceMap) -> None:
+        try:
+            withdrawn = await self._in_kernel(lambda: self._datapath.apply(transition, served))
+        finally:
+            self._report()
+        await self._flows.delete_stale(withdrawn)
+
+    async def run(self, period_seconds: float) -> None:
+        """Compare and look, without end."""
+        while True:
+            await asyncio.sleep(period_seconds)
+            try:
+                await self.reconcile()
+            except Unavailable as error:
+                log.error("Repairing the node's network failed; retrying: %s", error)
+            await self.inspect_host()
+
+    async def reconcile(self) -> Sequence[str]:
+        """Compare the kernel with what it should hold and repair it; what was wrong, in a line each."""
+        try:
+            repaired = await self._in_kernel(self._datapath.reconcile)
+        finally:
+            self._on_compared()
+            self._report()
+        if await self._in_kernel(relax_rp_filter):
+            log.info("net.ipv4.conf.all.rp_filter is 1 (strict): set the overlay device to loose mode")
+        return repaired
+
+    async def watch_ports(self) -> None:
+        """See who listens on this host, without end: who publishes a port learns soon that it is taken, or free."""
+        while True:
+            await asyncio.sleep(PORT_SCAN_SECONDS)
+            await self._scan_ports()
+
+    async def inspect_host(self) -> None:
+        """What others do on this host: who listens, what is routed, what stands in the way of containers' traffic."""
+        try:
+            await self._in_kernel(partial(namespace_lock.write_owner, self._node_id))
+        except Unavailable as error:
+            log.warning("Could not record this node's id on the overlay device: %s", error)
+        try:
+            self._blocked = await asyncio.to_thread(self._find_blocked)
+            self._prefixes = list(map(str, await self._in_kernel(self._datapath.host_prefixes)))
+        except Unavailable as error:
+            log.warning("Cannot inspect other firewall rules or the host's routes: %s", error)
+        try:
+            self._query_floods = await self._in_kernel(self._datapath.query_floods)
+        except Unavailable as error:
+            log.warning("Cannot read the DNS query counters: %s", error)
+        await self._scan_ports()
+
+    async def _scan_ports(self) -> None:
+        try:
+            if await self._host.scan():
+                await self._apply(TableTransition(), self._host.served)
+        except Unavailable as error:
+            log.warning("Cannot scan the host's listening ports or update the routing mesh: %s", error)
+        self._report()
+
+    def _report(self) -> None:
+        """Repairs, whoever made them, and how it is now."""
+        if repaired := self._datapath.findings.drain_repairs():
+            more = f" (and {len(repaired) - 1} more)" if len(repaired) > 1 else ""
+            log.warning("Repaired the node's network: %s%s", repaired[0], more)
+            self._condition.record_repair(repaired)
+        fault = filter(None, [self._datapath.tunnels.fault])
+        problems = [
+            *self._datapath.findings.refusals(),
+            *fault,
+            *self._host.problems(),
+            *self._blocked,
+            *self._query_floods,
+        ]
+        for problem in set(problems) - set(self._condition.current.problems):
+            log.warning("%s", problem)
+        mtu = self._datapath.underlay.mtu
+        self._condition.set_network(
+            problems=problems, listeners=self._host.fixed_listeners(), underlay_mtu=mtu, host_prefixes=self._prefixes
+        )

@@ -1,0 +1,78 @@
+"""Host ports in use by other programs, which the routing mesh therefore does not serve."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+from agent.network.cluster_state.service_map import ServiceMap
+from agent.network.ip_protocols import PROTOCOL_NAMES
+from agent.network.netlink import sock_diag
+from agent.network.netlink.connection import Connection
+from agent.network.ports.host_listeners import ProgramNames, ephemeral_ports, foreign_sockets, listeners, programs_at
+from agent.network.ports.mesh_ports import MeshPorts, node_port
+from agent.network.ports.port_reservations import PortReservations
+from shoal.api.v1.node_pb2 import HostListener
+
+
+class HostPorts:
+    """For the event loop's thread; make it in the node's network namespace.
+
+    Args:
+        reservations: by which tasks hold their ports.
+    """
+
+    def __init__(self, *, reservations: PortReservations) -> None:
+        self._reservations = reservations
+        self._connection = Connection(sock_diag.SOCK_DIAG)
+        self._names = ProgramNames()
+        self._requested = ServiceMap()
+        self.mesh = MeshPorts(reservations=reservations, foreign_sockets=self.foreign_sockets)
+        self.served = ServiceMap()
+        self.listeners: Sequence[HostListener] = ()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def foreign_sockets(self) -> list[sock_diag.Socket]:
+        """Sockets of other programs that wait for clients.
+
+        Raises:
+            Unavailable: the kernel does not tell.
+        """
+        return foreign_sockets(
+            sock_diag.listening_sockets(self._connection), self._reservations.inodes(), ephemeral_ports()
+        )
+
+    def apply(self, services: ServiceMap) -> ServiceMap:
+        """What of these services is to be led to by this node."""
+        self._requested, self.served = services, self.mesh.apply(services)
+        return self.served
+
+    async def scan(self) -> bool:
+        """See who listens now. True when other services are to be led to than after the last `apply`.
+
+        Raises:
+            Unavailable: the kernel does not tell.
+        """
+        found = self.foreign_sockets()
+        names = await asyncio.to_thread(self._names.names_of, {each.inode for each in found})
+        self.listeners = listeners(found, names)
+        before = self.served
+        return self.apply(self._requested) != before
+
+    def fixed_listeners(self) -> list[HostListener]:
+        """Listeners at ports that somebody chose; the others come and go."""
+        ephemeral = ephemeral_ports()
+        return [each for each in self.listeners if each.port not in ephemeral]
+
+    def problems(self) -> Iterator[str]:
+        """A line for each port of the mesh that does not work here."""
+        for frontend in sorted(
+            self._requested.backends.keys() - self.served.backends.keys(), key=lambda each: each.key
+        ):
+            port = node_port(frontend)
+            name = f"{port.published}/{PROTOCOL_NAMES[port.protocol]}"
+            programs = programs_at(self.listeners, port.protocol, port.published)
+            yield (
+                f"port {name} is in use by {programs} on this node and not "
+                "forwarded to its service: stop that program, or publish another port"
+            )

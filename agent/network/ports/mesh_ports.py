@@ -1,0 +1,80 @@
+"""Reserves the routing mesh's ports on this node, except those that other programs already use."""
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from ipaddress import ip_address
+
+from agent.network.attachments.attachment import Port
+from agent.network.cluster_state.service_map import Frontend, FrontendKind, ServiceMap
+from agent.network.netlink.sock_diag import Socket
+from agent.network.ports.port_reservations import PortInUse, PortReservations
+from agent.network.well_known import LOOPBACK6
+from shoal.errors import Refused, Unavailable
+
+
+class MeshPorts:
+    """A held port is a bound socket: no program can listen there behind the mesh's back, where no client came to it.
+
+    Args:
+        foreign_sockets: sockets of other programs that wait for clients, asked for only when a port cannot be had.
+    """
+
+    def __init__(self, *, reservations: PortReservations, foreign_sockets: Callable[[], Collection[Socket]]) -> None:
+        self._reservations = reservations
+        self._foreign_sockets = foreign_sockets
+        self._reserved: set[Frontend] = set()
+
+    def apply(self, services: ServiceMap) -> ServiceMap:
+        """Hold what is new and let go of what is gone; the services without the ports that other programs have.
+
+        A port that cannot be held though nobody listens there (a client of the host's own may have it for a moment)
+        is led to the service all the same.
+        """
+        requested = {frontend for frontend in services.backends if not frontend.kind.is_virtual}
+        for gone in self._reserved - requested:
+            self._reservations.release(_reservation_key(gone))
+        self._reserved &= requested
+        unavailable = [frontend for frontend in requested - self._reserved if not self._reserve(frontend)]
+        if not unavailable:
+            return services
+        busy = {(each.protocol, each.port) for each in self._foreign_sockets()}
+        conflicting = {
+            frontend
+            for frontend in unavailable
+            if (node_port(frontend).protocol, node_port(frontend).published) in busy
+        }
+        served = {frontend: backends for frontend, backends in services.backends.items() if frontend not in conflicting}
+        return replace(services, backends=served)
+
+    def release_for(self, ports: Collection[Port]) -> None:
+        """Let go of ports that a task of this node is about to hold: the service has just changed its mode."""
+        numbers = {(port.protocol, port.published) for port in ports}
+        for frontend in [
+            each for each in self._reserved if (node_port(each).protocol, node_port(each).published) in numbers
+        ]:
+            self._reservations.release(_reservation_key(frontend))
+            self._reserved.remove(frontend)
+
+    def _reserve(self, frontend: Frontend) -> bool:
+        """False when another socket has it."""
+        try:
+            self._reservations.reserve(_reservation_key(frontend), [node_port(frontend)])
+        except PortInUse:
+            return False
+        except (Refused, Unavailable):
+            return True  # an address that is another node's: nobody can come to it here
+        self._reserved.add(frontend)
+        return True
+
+
+def node_port(frontend: Frontend) -> Port:
+    """The port of the node that a frontend of the mesh is. Its target is not known here."""
+    words = frontend.key.split(" . ")
+    everywhere = "0.0.0.0" if frontend.kind.version == 4 else "::"  # noqa: S104  (held, not listened on)
+    host = ip_address(everywhere if frontend.kind in (FrontendKind.MESH, FrontendKind.MESH6) else words[1])
+    host = ip_address("::1") if host == LOOPBACK6 else host
+    return Port(int(words[0]), host, int(words[-1]), 0)
+
+
+def _reservation_key(frontend: Frontend) -> str:
+    return f"{frontend.kind.value} {frontend.key}"

@@ -1,0 +1,170 @@
+"""Paths of a container's files, and the record by which a restarted agent recovers it."""
+
+import json
+import os
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+from agent.runtime.kernel.linux import spread_subdirectories
+
+_BASE_DIRECTORIES = ("dev", "etc", "proc", "sys")
+_BASE_FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
+
+
+@dataclass(frozen=True)
+class ContainerPaths:
+    """Paths below the two directories.
+
+    Attributes:
+        run: on a tmpfs of our own: bundles, the runtime's state, exit files. Gone with a reboot, as containers are.
+        state: on disk: what containers write, logs, compiled filters.
+    """
+
+    run: Path
+    state: Path
+
+    @cached_property
+    def bundles(self) -> Path:
+        """One directory a container."""
+        return self.run / "bundles"
+
+    @cached_property
+    def exits(self) -> Path:
+        """Where conmon writes exit codes, one file a container."""
+        return self.run / "exits"
+
+    @cached_property
+    def logs_root(self) -> Path:
+        """One directory a container, in groups as those of `uppers`."""
+        return self.state / "logs"
+
+    @cached_property
+    def uppers(self) -> Path:
+        """Upper and work directories of overlays, one directory a container, in groups of which each is elsewhere."""
+        return self.state / "upper"
+
+    @cached_property
+    def base(self) -> Path:
+        """The lowest layer of every root file system: what a container's own mounts are put on."""
+        return self.state / "base"
+
+    @cached_property
+    def trash(self) -> Path:
+        """What is to be deleted when there is time."""
+        return self.state / "trash"
+
+    @cached_property
+    def filters(self) -> Path:
+        """Compiled seccomp filters."""
+        return self.state / "seccomp"
+
+    def bundle(self, task_id: str) -> Path:
+        """The OCI bundle."""
+        return self.bundles / task_id
+
+    def upper(self, task_id: str) -> Path:
+        """Holds `u`, the overlay's upper directory, `w`, its work directory, and `v`, volumes without a name."""
+        return self.uppers / task_id[-1] / task_id
+
+    def tasks_with_upper(self) -> frozenset[str]:
+        """Those that have such a directory."""
+        return _grouped(self.uppers)
+
+    def logs(self, task_id: str) -> Path:
+        """Holds `log` and the files `log-1`, `log-2`, …, of which the last is the same: see `log_files.py`."""
+        return self.logs_root / task_id[-1] / task_id
+
+    def tasks_with_logs(self) -> frozenset[str]:
+        """Those that have such a directory."""
+        return _grouped(self.logs_root)
+
+    def runtime_root(self, program: str) -> Path:
+        """State directory of one OCI runtime, "crun" or "runc"."""
+        return self.run / program
+
+    @cached_property
+    def programs(self) -> Path:
+        """Links to the copies of programs that are executed in place of those on disk."""
+        return self.run / "programs"
+
+    def create(self) -> None:
+        """Make them all."""
+        for path in (self.bundles, self.exits, self.programs, self.runtime_root("crun"), self.runtime_root("runc")):
+            path.mkdir(parents=True, exist_ok=True)
+        for path in (self.logs_root, self.uppers, self.trash, self.filters):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in (self.logs_root, self.uppers):
+            spread_subdirectories(path)
+
+    def create_base(self) -> None:
+        """The lowest layer. Where an image has one of these itself, its own lies above."""
+        for name in _BASE_DIRECTORIES:
+            self.base.joinpath(name).mkdir(mode=0o755, parents=True, exist_ok=True)
+        for name in _BASE_FILES:
+            self.base.joinpath(name).touch(mode=0o644)
+
+
+def _grouped(root: Path) -> frozenset[str]:
+    return frozenset(entry.name for group in os.scandir(root) for entry in os.scandir(group))
+
+
+@dataclass(frozen=True)
+class ContainerRecord:
+    """What is written into a bundle before the container's program starts.
+
+    Attributes:
+        program: the OCI runtime that made it.
+        pid: of the first process, and `pid_started` its start time in clock ticks since boot (proc(5), stat, field
+            22), so that another process with the same number is not taken for it. The same for conmon.
+        log_bytes, log_files: what the user allows for a log file, and how many files: their product bounds the log.
+            Both are 0 where none is kept.
+    """
+
+    task_id: str
+    program: str
+    pid: int
+    pid_started: int
+    conmon_pid: int
+    conmon_started: int
+    started_ms: int
+    log_bytes: int
+    log_files: int
+
+
+def write_record(bundle: Path, record: ContainerRecord) -> None:
+    """Write it whole or not at all."""
+    half = bundle / "record.half"
+    half.write_text(json.dumps(vars(record)))
+    half.rename(bundle / "record.json")
+
+
+def read_record(bundle: Path) -> ContainerRecord | None:
+    """None when there is none: the start was not finished. What a newer version added to it is passed over."""
+    try:
+        stored = json.loads((bundle / "record.json").read_bytes())
+    except FileNotFoundError:
+        return None
+    return ContainerRecord(**{each.name: stored[each.name] for each in fields(ContainerRecord)})
+
+
+def process_start_time(pid: int) -> int | None:
+    """Start time of a process in clock ticks since boot; None when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123 - twice for each start
+            text = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(text.rpartition(b")")[2].split()[19])
+
+
+def open_pidfd(pid: int, started: int) -> int | None:
+    """A pidfd of exactly this process; None when it is gone and reaped, or the number now means another."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+    if process_start_time(pid) == started:
+        return pidfd
+    os.close(pidfd)
+    return None

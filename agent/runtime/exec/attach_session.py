@@ -1,0 +1,200 @@
+"""Attach sessions to a container's main process, by conmon's socket.
+
+Others may be attached too, and the log has everything.
+
+Source: conmon.c and conn_sock.c (`--full-attach`): a socket of SOCK_SEQPACKET in the bundle. A packet from it has the
+stream's number as its first octet, 2 or 3; packets to it are standard input.
+"""
+
+import asyncio
+import contextlib
+import errno
+import json
+import os
+import socket
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+
+from agent.runtime.exec.exec_streams import StdStream
+from agent.runtime.supervision.conmon import resize_terminal
+from shoal.errors import Exhausted, NotFound
+
+MAX_BUFFERED = 1 << 20
+"""Bytes that wait for a caller who does not take them."""
+
+MAX_SESSIONS = 128
+MAX_SESSIONS_PER_CONTAINER = 16
+
+_PACKET = 1 << 16
+_INPUT = 4096
+"""Bytes of standard input in a packet: what conmon has no room for is lost."""
+
+_STREAMS = {2: StdStream.STDOUT, 3: StdStream.STDERR}
+
+
+class AttachSessions:
+    """Who is attached, so that there are not too many: conmon writes to each of them, and each keeps up to a MiB."""
+
+    def __init__(self) -> None:
+        self._sessions: Counter[str] = Counter()
+
+    def attach(
+        self, bundle: Path, *, code: Callable[[], Awaitable[int]], send: Callable[[int], None]
+    ) -> "AttachSession":
+        """As `AttachSession`. Raises Exhausted when too many are, NotFound when the container has ended."""
+        task_id = bundle.name
+        if (watchers := self._sessions[task_id]) >= MAX_SESSIONS_PER_CONTAINER:
+            raise Exhausted(f"too many clients attached to this container ({watchers}); detach one first")
+        if (watchers := self._sessions.total()) >= MAX_SESSIONS:
+            raise Exhausted(f"too many clients attached on this node ({watchers}); detach one first")
+        attached = AttachSession(bundle, code=code, send=send, on_close=lambda: self._closed(task_id))
+        self._sessions[task_id] += 1
+        return attached
+
+    def _closed(self, task_id: str) -> None:
+        self._sessions -= Counter({task_id: 1})
+
+
+class AttachSession:
+    """Whatever becomes of the caller, the program goes on, and it waits for nobody.
+
+    conmon writes to who is attached before it goes on with the program's output, so what comes is taken at once.
+
+    Args:
+        bundle: of the container.
+        code: awaits its exit code.
+        send: sends its first process a signal.
+        on_close: called once, when this end has left.
+    Raises:
+        NotFound: it has ended.
+    """
+
+    def __init__(
+        self,
+        bundle: Path,
+        *,
+        code: Callable[[], Awaitable[int]],
+        send: Callable[[int], None],
+        on_close: Callable[[], None],
+    ) -> None:
+        self._bundle = bundle
+        self._on_close: Callable[[], None] | None = on_close
+        self._code = code
+        self._send = send
+        try:
+            self._has_terminal: bool = json.loads((bundle / "config.json").read_text())["process"]["terminal"]
+            self._socket = _connect(bundle)
+        except OSError:
+            raise NotFound(f"task {bundle.name} is not running") from None
+        self._buffer: deque[tuple[StdStream, bytes]] = deque()
+        self._buffered_bytes = 0
+        self._readable = asyncio.Event()
+        self._open = True
+        asyncio.get_running_loop().add_reader(self._socket, self._receive)
+
+    async def output(self) -> AsyncGenerator[tuple[StdStream, bytes]]:
+        """What it writes from now on, until it has ended.
+
+        Raises:
+            Exhausted: the caller did not take it.
+        """
+        while True:
+            while self._buffer:
+                stream, piece = self._buffer.popleft()
+                self._buffered_bytes -= len(piece)
+                yield stream, piece
+            if self._buffered_bytes < 0:
+                raise Exhausted("detached: output was not read fast enough; the log of the task is complete")
+            if not self._open:
+                return
+            self._readable.clear()
+            await self._readable.wait()
+
+    async def write(self, data: bytes) -> None:
+        """To its standard input, where that is open; returns when conmon has taken all of it."""
+        rest = memoryview(data)
+        while rest and self._open:
+            try:
+                rest = rest[self._socket.send(rest[:_INPUT]) :]
+            except BlockingIOError:
+                await _wait_writable(self._socket)
+            except OSError as error:
+                if error.errno not in (errno.EPIPE, errno.ECONNRESET):
+                    raise
+                return
+
+    def close_input(self) -> None:
+        """It stays open for who comes next."""
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Of its terminal; nothing without one."""
+        if self._has_terminal:
+            resize_terminal(self._bundle, columns, rows)
+
+    def signal(self, number: int) -> None:
+        """To its first process."""
+        self._send(number)
+
+    async def exit_code(self) -> int:
+        """Its exit code."""
+        return await self._code()
+
+    async def close(self) -> None:
+        """Leave."""
+        self._disconnect()
+        self._socket.close()
+        if self._on_close is not None:
+            self._on_close()
+            self._on_close = None
+
+    def _receive(self) -> None:
+        try:
+            packet = self._socket.recv(_PACKET)
+        except BlockingIOError:
+            return
+        except OSError:
+            packet = b""
+        if not packet:
+            self._disconnect()
+        elif (stream := _STREAMS.get(packet[0])) is not None:
+            self._buffer.append((stream, packet[1:]))
+            self._buffered_bytes += len(packet) - 1
+            if self._buffered_bytes > MAX_BUFFERED:
+                self._buffer.clear()
+                self._buffered_bytes = -1
+                self._disconnect()
+        self._readable.set()
+
+    def _disconnect(self) -> None:
+        if self._open:
+            self._open = False
+            asyncio.get_running_loop().remove_reader(self._socket)
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._readable.set()
+
+
+def _connect(bundle: Path) -> socket.socket:
+    """By descriptor: the address of a socket holds 107 bytes (unix(7))."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        directory = os.open(bundle, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            connection.connect(f"/proc/self/fd/{directory}/attach")
+        finally:
+            os.close(directory)
+    except OSError:
+        connection.close()
+        raise
+    connection.setblocking(False)
+    return connection
+
+
+async def _wait_writable(connection: socket.socket) -> None:
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_writer(connection, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_writer(connection)

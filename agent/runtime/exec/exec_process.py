@@ -1,0 +1,160 @@
+"""A program that a user runs in a container, while it runs: its input, its output, its end."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+from collections.abc import AsyncGenerator, Callable, Iterable
+
+from agent.runtime.exec.child_process import ChildProcess
+from agent.runtime.exec.exec_streams import ExecStreams, StdStream
+from agent.runtime.exec.exec_thread import ExecThread
+
+CHUNK_BYTES = 1 << 18
+"""Bytes of output at a time."""
+
+_TERMINAL_SECONDS = 1.0
+"""For a terminal to say that nobody has it open any more, where others than the program may have it."""
+
+_HANGUP_SECONDS = 2.0
+"""For a program to end by itself once it is hung up on."""
+
+
+class ExecProcess:
+    """It is read no further than its caller takes. `close` is to be awaited in any case.
+
+    Whatever its caller does, it is waited for as soon as it has ended: the kernel keeps a container's first process
+    until the last one that was in the container is waited for.
+
+    Args:
+        on_exit: called once, when it has ended and was waited for.
+    """
+
+    def __init__(
+        self, child: ChildProcess, exec_thread: ExecThread, streams: ExecStreams, *, on_exit: Callable[[], None]
+    ) -> None:
+        self._child = child
+        self._exec_thread = exec_thread
+        self._streams = streams
+        self._on_exit = on_exit
+        self._exited = asyncio.Event()
+        self._waiters: set[asyncio.Event] = set()
+        self._exit_task = asyncio.create_task(self._wait_for_exit())
+
+    async def output(self) -> AsyncGenerator[tuple[StdStream, bytes]]:
+        """What it writes, until it has ended. Others that it started may have its output open still: not waited for."""
+        open_ones = dict(self._streams.outputs)
+        while True:
+            over, found = self._exited.is_set(), False
+            for descriptor, stream in list(open_ones.items()):
+                piece = _read(descriptor)
+                if piece:
+                    found = True
+                    yield stream, piece
+                elif piece is not None:
+                    del open_ones[descriptor]
+            if found:
+                continue
+            if not over:
+                await self._until_ready(open_ones)
+            elif not (open_ones and self._streams.has_terminal and await _has_more_output(open_ones)):
+                return
+
+    async def write(self, data: bytes) -> None:
+        """To its standard input; returns when it has taken all of it, reads no more, or has ended."""
+        rest = memoryview(data)
+        while rest and (stdin := self._streams.stdin) is not None and not self._exited.is_set():
+            try:
+                rest = rest[os.write(stdin, rest) :]
+            except BlockingIOError:
+                await self._until_ready((), writable=stdin)
+            except OSError as error:
+                if error.errno not in (errno.EPIPE, errno.EIO):
+                    raise
+                return
+
+    def close_input(self) -> None:
+        """As `ExecStreams.close_input`."""
+        self._streams.close_input()
+
+    def resize(self, columns: int, rows: int) -> None:
+        """As `ExecStreams.resize`."""
+        self._streams.resize(columns, rows)
+
+    def signal(self, number: int) -> None:
+        """To the program alone, if it still runs."""
+        if not self._exited.is_set():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._child.pidfd, number)
+
+    async def close(self) -> int:
+        """Its exit code, 128 + the number of a signal that ended it. One that still runs is hung up on, then killed."""
+        self._streams.close()
+        self.signal(signal.SIGHUP)
+        await asyncio.wait([self._exit_task], timeout=_HANGUP_SECONDS)
+        if not self._exited.is_set():
+            self._child.kill()
+        return await asyncio.shield(self._exit_task)
+
+    async def exit_code(self) -> int:
+        """Its exit code, when it has ended by itself."""
+        try:
+            return await asyncio.shield(self._exit_task)
+        finally:
+            self._streams.close()
+
+    async def _wait_for_exit(self) -> int:
+        await self._child.wait()
+        code = await self._exec_thread.terminate(self._child, user_exec=True)
+        self._exited.set()
+        for ready in self._waiters:
+            ready.set()
+        self._on_exit()
+        return code
+
+    async def _until_ready(self, readable: Iterable[int], *, writable: int | None = None) -> None:
+        """Wait for the first of them, or its end. By copies: the loop watches a descriptor for one alone."""
+        loop, ready = asyncio.get_running_loop(), asyncio.Event()
+        with contextlib.ExitStack() as watched:
+            _watch(watched, readable, ready)
+            if writable is not None:
+                copy = os.dup(writable)
+                watched.callback(os.close, copy)
+                loop.add_writer(copy, ready.set)
+                watched.callback(loop.remove_writer, copy)
+            self._waiters.add(ready)
+            watched.callback(self._waiters.discard, ready)
+            if not self._exited.is_set():
+                await ready.wait()
+
+
+def _watch(watched: contextlib.ExitStack, readable: Iterable[int], ready: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for descriptor in readable:
+        copy = os.dup(descriptor)
+        watched.callback(os.close, copy)
+        loop.add_reader(copy, ready.set)
+        watched.callback(loop.remove_reader, copy)
+
+
+async def _has_more_output(descriptors: Iterable[int]) -> bool:
+    """Whether something comes still of a terminal: the kernel passes on what was written there in its own time."""
+    ready = asyncio.Event()
+    with contextlib.ExitStack() as watched, contextlib.suppress(TimeoutError):
+        _watch(watched, descriptors, ready)
+        async with asyncio.timeout(_TERMINAL_SECONDS):
+            await ready.wait()
+    return ready.is_set()
+
+
+def _read(descriptor: int) -> bytes | None:
+    """None: nothing now. Empty: nothing any more; a terminal says so by EIO."""
+    try:
+        return os.read(descriptor, CHUNK_BYTES)
+    except BlockingIOError:
+        return None
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return b""

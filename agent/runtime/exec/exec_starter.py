@@ -1,0 +1,226 @@
+"""Programs that users run in containers: the OCI runtime starts them and ends before them, so they are our children."""
+
+import asyncio
+import json
+import os
+from collections import Counter
+from collections.abc import Collection
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.runtime.container_paths import ContainerPaths, ContainerRecord, open_pidfd, process_start_time
+from agent.runtime.exec.child_process import ChildProcess, kill
+from agent.runtime.exec.exec_process import ExecProcess
+from agent.runtime.exec.exec_streams import ExecStreams
+from agent.runtime.exec.exec_thread import ExecThread
+from agent.runtime.rootfs.overlay_mount import read_in_root
+from agent.runtime.spec.exec_spec import exec_failure, exec_process_section
+from agent.runtime.spec.user_lookup import resolve_user
+from shoal.api.v1.streams_pb2 import ExecStart
+from shoal.errors import Exhausted, Fault, InvalidInput, NotFound, ShoalError, Unavailable
+
+MAX_EXECS = 256
+"""Of users, on one node at a time: each has a few descriptors of the agent's."""
+
+MAX_EXECS_PER_CONTAINER = 64
+"""In one container: those that cannot be killed there leave room for others'."""
+
+_TERMINAL_SECONDS = 5.0
+"""For what the OCI runtime had sent when it ended."""
+
+_PREFIX = "user-exec-"
+
+
+class CannotExecError(ShoalError):
+    """The program could not be run.
+
+    Attributes:
+        code: as a shell would say it, 126 or 127.
+    """
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class _ExecFiles:
+    """Of one program, in the container's bundle."""
+
+    stem: Path
+
+    def named(self, suffix: str) -> Path:
+        return self.stem.with_suffix(suffix)
+
+    def delete(self, *suffixes: str) -> None:
+        for suffix in suffixes or (".json", ".log", ".pid"):
+            self.named(suffix).unlink(missing_ok=True)
+
+
+def kill_orphans(bundle: Path) -> None:
+    """Kill programs of an agent that has died, which nobody can reach any more. Those that were let run stay."""
+    for path in bundle.glob(f"{_PREFIX}*"):
+        if path.name.startswith(f"{_PREFIX}{os.getpid()}-"):
+            continue
+        if path.suffix == ".pid":
+            text = path.read_text()
+            # The number may be another's by now.
+            if text.isdecimal() and bundle.name in _cgroups_of(int(text)):
+                kill(int(text))
+        path.unlink(missing_ok=True)
+
+
+class ExecStarter:
+    """Starts them.
+
+    Args:
+        available: the capabilities that this host can give.
+    """
+
+    def __init__(self, *, places: ContainerPaths, exec_thread: ExecThread, available: Collection[str]) -> None:
+        self._places = places
+        self._exec_thread = exec_thread
+        self._available = available
+        self._number = 0
+        self._running: Counter[str] = Counter()
+
+    async def start(self, record: ContainerRecord, request: ExecStart) -> ExecProcess | None:
+        """Run it; None when it is let run.
+
+        Raises:
+            CannotRunError: there is no such program, or it is none.
+            InvalidInput: the container has no such user or group. NotFound: the container has ended.
+            Exhausted: too many run. Unavailable: the host refused.
+        """
+        if (all_running := self._running.total()) >= MAX_EXECS:
+            raise Exhausted(f"too many exec sessions on this node ({all_running}); end one first")
+        if (running := self._running[record.task_id]) >= MAX_EXECS_PER_CONTAINER:
+            raise Exhausted(f"too many exec sessions in this container ({running}); end one first")
+        self._running[record.task_id] += 1
+        # To its end, also when the caller goes in the middle: a program of which nobody knows could not be ended.
+        starting = asyncio.ensure_future(self._start(record, request))
+        try:
+            process = await asyncio.shield(starting)
+        except OSError as error:
+            if not self._places.bundle(record.task_id).exists():
+                raise _not_running(record) from None
+            raise Unavailable(f"cannot run the program: {error.strerror}") from error
+        except asyncio.CancelledError:
+            await asyncio.wait([starting])
+            if starting.exception() is None:
+                await starting.result().close()
+            raise
+        return None if request.detach else process
+
+    async def _start(self, record: ContainerRecord, request: ExecStart) -> ExecProcess:
+        self._number += 1
+        files = _ExecFiles(self._places.bundle(record.task_id) / f"{_PREFIX}{os.getpid()}-{self._number}")
+
+        def over() -> None:
+            self._running -= Counter({record.task_id: 1})  # without names that have none
+            files.delete()
+
+        with ExitStack() as undo:
+            undo.callback(over)
+            await asyncio.to_thread(self._write_process, record, request, files.named(".json"))
+            with ExitStack() as theirs:
+                streams = ExecStreams(request, child_ends=theirs, console=files.named(".sock"))
+                undo.callback(streams.close)
+                child = await self._run(record, files, streams, request.args[0])
+                process = ExecProcess(child, self._exec_thread, streams, on_exit=over)
+                undo.pop_all()
+            # A program that is let run is to live on when an agent that follows looks for those of this one.
+            files.delete(".json", ".log", *((".pid",) if request.detach else ()))
+            return process
+
+    async def _run(
+        self, record: ContainerRecord, files: _ExecFiles, streams: ExecStreams, program: str
+    ) -> ChildProcess:
+        """The OCI runtime, to its end; the program that it has started."""
+        log, pid_file = files.named(".log"), files.named(".pid")
+        words = ["--log", str(log), "--log-format", "json", "exec", "--detach", "--pid-file", str(pid_file)]
+        words += ["--process", str(files.named(".json")), *streams.options]
+        with self._exec_thread.reparenting():
+            starter = await self._exec_thread.spawn_exec(record, words, streams.descriptors)
+            terminal = asyncio.create_task(streams.receive_terminal()) if streams.has_terminal else None
+            try:
+                await starter.wait()
+            finally:
+                code = await self._exec_thread.terminate(starter)
+                if code and terminal is not None:
+                    terminal.cancel()
+            if code:
+                raise _failure(record, log, program)
+            child = self._exec_thread.adopt(int(pid_file.read_text()))
+        if terminal is not None:
+            try:
+                async with asyncio.timeout(_TERMINAL_SECONDS):
+                    await terminal
+            except (TimeoutError, Unavailable):
+                child.kill()
+                await self._exec_thread.terminate(child, user_exec=True)
+                raise Unavailable(f"{record.program} did not provide a terminal") from None
+        return child
+
+    def _write_process(self, record: ContainerRecord, request: ExecStart, path: Path) -> None:
+        own = json.loads((self._places.bundle(record.task_id) / "config.json").read_text())["process"]
+        user, own_home = None, ""
+        if request.user:
+            passwd, group = _account_files(record)
+            own_home = resolve_user(str(own["user"]["uid"]), (), passwd=passwd, group=group).home
+            try:
+                user = resolve_user(request.user, (), passwd=passwd, group=group)
+            except InvalidInput as error:
+                raise InvalidInput([Fault("user", fault.message) for fault in error.faults]) from None
+        process = exec_process_section(own, request, user=user, own_home=own_home, available=self._available)
+        path.touch(mode=0o600)  # Variables may be secret.
+        path.write_text(json.dumps(process))
+
+
+def _not_running(record: ContainerRecord) -> NotFound:
+    return NotFound(f"task {record.task_id} is not running")
+
+
+def _account_files(record: ContainerRecord) -> tuple[str, str]:
+    """/etc/passwd and /etc/group as they are in the container now."""
+    pidfd = open_pidfd(record.pid, record.pid_started)
+    if pidfd is None:
+        raise _not_running(record)
+    try:
+        root = Path(f"/proc/{record.pid}/root")
+        found = read_in_root(root, "/etc/passwd"), read_in_root(root, "/etc/group")
+        if process_start_time(record.pid) != record.pid_started:  # the number may be another's by now
+            raise _not_running(record)
+        return found
+    except OSError as error:
+        raise _not_running(record) from error
+    finally:
+        os.close(pidfd)
+
+
+def _failure(record: ContainerRecord, log: Path, program: str) -> ShoalError:
+    """What the OCI runtime said last: lines of JSON."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    messages = [str(line["msg"]) for line in map(_parsed, lines) if "msg" in line]
+    if process_start_time(record.pid) != record.pid_started:
+        return _not_running(record)
+    if not messages:
+        return Unavailable(f"{record.program} could not run the program and gave no reason")
+    return CannotExecError(*exec_failure(messages[-1], program))
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {"msg": line}
+    return found if isinstance(found, dict) else {}
+
+
+def _cgroups_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cgroup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

@@ -1,0 +1,183 @@
+"""A thread for exec and for sockets in containers' namespaces; reaps what OCI runtimes leave behind.
+
+It starts the OCI runtime's `exec` and makes sockets in containers' network namespaces, 1 ms each, and waits for
+nothing. The event loop waits.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from agent.runtime.container_paths import ContainerPaths, ContainerRecord, open_pidfd
+from agent.runtime.exec.child_process import ChildProcess, kill
+from agent.runtime.kernel.linux import CLONE_FS, CLONE_NEWNET, set_namespace, unshare
+from agent.runtime.kernel.process_spawn import spawn_program
+from agent.runtime.kernel.processes import children, status
+from agent.runtime.rootfs.overlay_mount import private_mounts
+from agent.runtime.supervision.conmon import OciProgram
+from shoal.errors import NotFound, Unavailable
+
+_SWEEPS = 5
+
+
+class ExecThread:
+    """Starts the OCI runtime's `exec`.
+
+    Args:
+        hide: a mount that crun must not see, see `private_mounts`.
+        programs: OCI runtimes in the form in which they start quickest.
+    """
+
+    def __init__(self, *, places: ContainerPaths, hide: Path | None, programs: Iterable[OciProgram]) -> None:
+        self._places = places
+        self._hide = hide
+        self._programs = {program.name: str(program.path) for program in programs}
+        self._thread = ThreadPoolExecutor(1, "entrance", initializer=self._open_namespaces)
+        self._network = self._mounts = -1
+        self._children: set[int] = set()
+        self._reparenting = 0
+        self._sweeps = 0
+
+    def close(self) -> None:
+        """Wait for what the thread does. Programs that run are killed by whoever awaits them."""
+        self._thread.shutdown()
+        for descriptor in (self._network, self._mounts):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    async def spawn_exec(
+        self, record: ContainerRecord, options: Sequence[str], descriptors: Sequence[tuple[int, int]]
+    ) -> ChildProcess:
+        """`crun exec <words> <container>`, or runc's: a child that is the caller's to end.
+
+        Args:
+            descriptors: as of `spawn_program`; they may be closed afterwards.
+        Raises:
+            Unavailable: it cannot be run.
+        """
+        starting = asyncio.get_running_loop().run_in_executor(self._thread, self._spawn, record, options, descriptors)
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await asyncio.wait([starting])
+            if not starting.cancelled() and starting.exception() is None:
+                await self.terminate(starting.result())
+            raise
+
+    def adopt(self, pid: int) -> ChildProcess:
+        """A program whose OCI runtime has ended, so that it is our child; to be called while `reparenting`.
+
+        Raises:
+            ProcessLookupError: there is no such process.
+        """
+        child = ChildProcess(pid, os.pidfd_open(pid))
+        self._children.add(pid)
+        return child
+
+    async def terminate(self, child: ChildProcess, *, user_exec: bool = False) -> int:
+        """As `ChildProcess.terminate`. After a failure there may be remnants, but for programs of users, which fail as they like."""
+        code = await child.terminate()
+        self._children.discard(child.pid)
+        if code and not user_exec:
+            self._sweeps = _SWEEPS
+        return code
+
+    @contextlib.contextmanager
+    def reparenting(self) -> Iterator[None]:
+        """While an OCI runtime ends before the program that it started, that one is ours before we know its number."""
+        self._reparenting += 1
+        try:
+            yield
+        finally:
+            self._reparenting -= 1
+
+    async def open_socket(self, record: ContainerRecord, family: socket.AddressFamily) -> socket.socket:
+        """A non-blocking TCP socket in the container's network namespace.
+
+        Raises:
+            NotFound: the container has ended.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._socket, record, family)
+
+    @property
+    def needs_sweep(self) -> bool:
+        """An execution failed not long ago: there may be processes that it left behind; call `sweep` in a while."""
+        return self._sweeps > 0
+
+    async def sweep(self) -> None:
+        """Clean up after executions that failed."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._sweep)
+
+    def _sweep(self) -> None:
+        """End and wait for what OCI runtimes left behind that ended before their children: those are ours then.
+
+        The kernel keeps a container's first process, and with it the whole container, until the last one that was in
+        the container is waited for.
+        """
+        depth = len(status("self")["NSpid"].split())
+        found = {pid: status(pid) for pid in children("self")}
+        if self._reparenting:  # Asked after the look: whoever is handed over later was not seen by it.
+            return
+        self._sweeps -= 1
+        for pid, fields in found.items():
+            inside = _is_inside(fields, depth)
+            if pid in self._children or not (inside or fields.get("Name", "").startswith(("crun", "runc"))):
+                continue
+            if inside:
+                kill(pid)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+    def _open_namespaces(self) -> None:
+        """Changing its mount namespace is only allowed to a thread that shares its working directory with none."""
+        unshare(CLONE_FS)
+        self._network = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self._mounts = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+
+    def _spawn(
+        self, record: ContainerRecord, options: Sequence[str], descriptors: Sequence[tuple[int, int]]
+    ) -> ChildProcess:
+        program = self._programs.get(record.program) or shutil.which(record.program)
+        if program is None:
+            raise Unavailable(f"{record.program} is no longer installed, but the container was created with it")
+        root = self._places.runtime_root(record.program)
+        arguments = [program, "--root", str(root), *options, record.task_id]
+        try:
+            with self._mounts_for(record.program):
+                pid = spawn_program(arguments, {"PATH": os.defpath}, descriptors=descriptors)
+        except OSError as error:
+            raise Unavailable(f"cannot run {record.program}: {error.strerror}") from error
+        self._children.add(pid)
+        return ChildProcess(pid, os.pidfd_open(pid))
+
+    def _mounts_for(self, program: str) -> AbstractContextManager[None]:
+        if program == "crun" and self._hide is not None:
+            return private_mounts(self._mounts, hide=self._hide)
+        return contextlib.nullcontext()
+
+    def _socket(self, record: ContainerRecord, family: socket.AddressFamily) -> socket.socket:
+        pidfd = open_pidfd(record.pid, record.pid_started)
+        if pidfd is None:
+            raise NotFound(f"task {record.task_id} is not running")
+        try:
+            set_namespace(pidfd, CLONE_NEWNET)
+        except OSError as error:
+            raise NotFound(f"task {record.task_id} is not running: {error.strerror}") from error
+        finally:
+            os.close(pidfd)
+        try:
+            return socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        finally:
+            set_namespace(self._network, CLONE_NEWNET)
+
+
+def _is_inside(status: Mapping[str, str], depth: int) -> bool:
+    """Whether it is in a container; not as its first process, which is not to be touched."""
+    numbers = status.get("NSpid", "").split()
+    return len(numbers) > depth and numbers[-1] != "1"

@@ -1,0 +1,158 @@
+"""Reading, killing and removing the cgroups of our containers, on version 1 and version 2."""
+
+import errno
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.runtime.kernel.cgroup_layout import CgroupLayout
+
+
+@dataclass(frozen=True)
+class ContainerStats:
+    """What a container uses.
+
+    Attributes:
+        cpu_ns: CPU time since its start, nanoseconds.
+        memory_bytes: charged memory less the page cache that can go at once (inactive files), as `docker stats` tells.
+        pids: processes and threads now.
+    """
+
+    cpu_ns: int
+    memory_bytes: int
+    pids: int
+
+
+class Cgroups:
+    """The cgroups below one parent, each named by its task.
+
+    Args:
+        layout: of this host.
+        parent: absolute name, "/shoal/<node id>".
+    """
+
+    def __init__(self, *, layout: CgroupLayout, parent: str) -> None:
+        self._layout = layout
+        self._parent = parent
+
+    def name(self, task_id: str) -> str:
+        """Absolute cgroup name of a task's container."""
+        return f"{self._parent}/{task_id}"
+
+    def tasks(self) -> frozenset[str]:
+        """Tasks that have a cgroup in any hierarchy."""
+        return frozenset(
+            entry.name
+            for directory in self._layout.directories(self._parent)
+            if directory.is_dir()
+            for entry in os.scandir(directory)
+            if entry.is_dir(follow_symlinks=False)
+        )
+
+    def oom_kills(self, task_id: str) -> int:
+        """How many processes the kernel killed for the memory limit; 0 when the cgroup is gone."""
+        file = "memory.oom_control" if self._layout.version == 1 else "memory.events"
+        return _keyed(self._read("memory", task_id, file), "oom_kill")
+
+    def stats(self, task_id: str) -> ContainerStats | None:
+        """None when the container has no cgroup."""
+        if self._layout.version == 1:
+            return self._stats_v1(task_id)
+        cpu = self._read("cpu", task_id, "cpu.stat")
+        if not cpu:
+            return None
+        memory = _number(self._read("memory", task_id, "memory.current"))
+        cache = _keyed(self._read("memory", task_id, "memory.stat"), "inactive_file")
+        pids = _number(self._read("pids", task_id, "pids.current"))
+        return ContainerStats(_keyed(cpu, "usage_usec") * 1000, max(0, memory - cache), pids)
+
+    def _stats_v1(self, task_id: str) -> ContainerStats | None:
+        cpu = self._read("cpuacct", task_id, "cpuacct.usage")
+        if not cpu:
+            return None
+        memory = _number(self._read("memory", task_id, "memory.usage_in_bytes"))
+        cache = _keyed(self._read("memory", task_id, "memory.stat"), "total_inactive_file")
+        return ContainerStats(
+            _number(cpu), max(0, memory - cache), _number(self._read("pids", task_id, "pids.current"))
+        )
+
+    def processes(self, task_id: str) -> frozenset[int]:
+        """Processes in the container's cgroup, and in those that it made below."""
+        found: set[int] = set()
+        for top in self._layout.directories(self.name(task_id)):
+            for directory in _below(top):
+                found.update(int(line) for line in _text(directory / "cgroup.procs").split())
+        return frozenset(found - {0})
+
+    def kill(self, task_id: str) -> frozenset[int]:
+        """SIGKILL to every process in the cgroup; returns those it met, for the caller to look again."""
+        met = self.processes(task_id)
+        for pid in met:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        return met
+
+    def remove(self, task_id: str) -> bool:
+        """Remove the cgroup in every hierarchy, deepest first; False when the kernel still holds one busy."""
+        return self._remove_all(self.name(task_id))
+
+    def remove_parent(self) -> None:
+        """Remove the parent, and what is above it when we made it and it is empty."""
+        name = self._parent
+        while name.strip("/") and self._remove_all(name, only_empty=True):
+            name = name.rpartition("/")[0]
+
+    def _remove_all(self, name: str, *, only_empty: bool = False) -> bool:
+        gone = True
+        for top in self._layout.directories(name):
+            for directory in [top] if only_empty else reversed(list(_below(top))):
+                try:
+                    directory.rmdir()
+                except FileNotFoundError:
+                    continue
+                except OSError:
+                    gone = False
+        return gone
+
+    def _read(self, controller: str, task_id: str, file: str) -> str:
+        directory = self._layout.directory(controller, self.name(task_id))
+        return _text(directory / file) if directory is not None else ""
+
+
+def _below(top: Path) -> Iterator[Path]:
+    """`top` and all directories below, parents first; nothing when it does not exist."""
+    waiting = [top]
+    while waiting:
+        path = waiting.pop()
+        try:
+            with os.scandir(path) as entries:
+                waiting.extend(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
+        except OSError:
+            continue
+        yield path
+
+
+def _text(path: Path) -> str:
+    """Content of a cgroup file; empty when the cgroup is gone."""
+    try:
+        return path.read_text()
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP):
+            return ""
+        raise
+
+
+def _number(text: str) -> int:
+    return int(text) if text.strip().isdigit() else 0
+
+
+def _keyed(text: str, key: str) -> int:
+    for line in text.splitlines():
+        name, _, value = line.partition(" ")
+        if name == key:
+            return int(value)
+    return 0

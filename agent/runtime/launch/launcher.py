@@ -1,0 +1,350 @@
+"""The start path: from a request to a running container, in one worker thread, with no program but conmon and crun."""
+
+import asyncio
+import errno
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from agent.cdi import cdi_registry
+from agent.cdi.spec_document import Edits
+from agent.disk_full import disk_full, is_disk_full, lacks_space, says_disk_full
+from agent.runtime.confinement.apparmor import AppArmor
+from agent.runtime.confinement.compiled_filters import CompiledFilters, verify_filtered
+from agent.runtime.container_paths import ContainerPaths, ContainerRecord, process_start_time, write_record
+from agent.runtime.kernel.cgroup_layout import CgroupLayout
+from agent.runtime.kernel.cgroups import Cgroups
+from agent.runtime.kernel.linux import CLONE_FS, unshare
+from agent.runtime.launch.cgroup_attach_lock import CgroupAttachLock
+from agent.runtime.logs.log_files import log_file_limits
+from agent.runtime.logs.rotated_log import link_first_file
+from agent.runtime.rootfs.anonymous_volumes import with_anonymous_volumes
+from agent.runtime.rootfs.mounted_files import mount_etc_files, mount_files
+from agent.runtime.rootfs.overlay_mount import mount_overlay, private_mounts, read_in_root
+from agent.runtime.rootfs.volume_mounts import mount_volumes, unmount_here
+from agent.runtime.spec.cdi_edits import apply_edits, device_nodes
+from agent.runtime.spec.devices import all_devices, find_devices
+from agent.runtime.spec.oci_block_io import device_numbers
+from agent.runtime.spec.oci_mounts import has_slave_mounts
+from agent.runtime.spec.oci_process import command_line
+from agent.runtime.spec.oci_spec import HostFacts, has_seccomp, oci_spec
+from agent.runtime.spec.user_lookup import resolve_user
+from agent.runtime.supervision.conmon import (
+    OciProgram,
+    RuntimeUnsupported,
+    await_created,
+    conmon_arguments,
+    spawn_conmon,
+)
+from agent.runtime.supervision.container_removal import remove_container
+from agent.worker.interfaces import ContainerRequest, MountedFile
+from shoal.api.v1.container_pb2 import ContainerSpec, Mount
+from shoal.errors import Exhausted, Fault, InvalidInput, ShoalError, Unavailable
+
+Clock = Callable[[], int]
+"""Milliseconds since the Unix epoch."""
+
+OnStep = Callable[[str, float], None]
+"""Told the name of each finished step of a start and its seconds, from a worker thread."""
+
+_DEFAULT_LOG_BYTES = 10 << 20
+_DEFAULT_LOG_FILES = 3
+_FIFO_SECONDS = 10.0
+_EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+
+
+def no_step(name: str, seconds: float) -> None:
+    """Nobody measures."""
+
+
+class Launcher:
+    """Starts containers, a few at a time.
+
+    Args:
+        conmon: path of the program.
+        cdi_directories: where specs of the Container Device Interface lie.
+        hostname: what users call the host.
+        programs: OCI runtimes, the preferred first; the next is taken when one refuses the host.
+        threads: starts at once; more than about 4 do not help, the kernel's locks are the limit.
+    """
+
+    def __init__(
+        self,
+        *,
+        places: ContainerPaths,
+        cgroups: Cgroups,
+        layout: CgroupLayout,
+        host: HostFacts,
+        compiled_filters: CompiledFilters,
+        apparmor: AppArmor,
+        attach_lock: CgroupAttachLock,
+        conmon: Path,
+        programs: tuple[OciProgram, ...],
+        clock: Clock,
+        on_step: OnStep,
+        hidden_mount: Path | None,
+        cdi_directories: Sequence[Path],
+        hostname: str,
+        threads: int = 4,
+    ) -> None:
+        self._places = places
+        self._cgroups = cgroups
+        self._layout = layout
+        self._host = host
+        self._hostname = hostname
+        self._compiled_filters = compiled_filters
+        self._apparmor = apparmor
+        self._attach_lock = attach_lock
+        self._has_base = False
+        self._conmon = conmon
+        self._programs = programs
+        self._clock = clock
+        self._on_step = on_step
+        self._hidden_mount = hidden_mount
+        self._cdi_directories = cdi_directories
+        self._host_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        # Changing its mount namespace is only allowed to a thread that shares its root and working directory with none.
+        self._threads = ThreadPoolExecutor(threads, "runtime", initializer=unshare, initargs=(CLONE_FS,))
+
+    def close(self) -> None:
+        """Wait for the starts under way."""
+        self._threads.shutdown()
+        os.close(self._host_mounts)
+
+    async def start(self, request: ContainerRequest) -> ContainerRecord:
+        """Make, create and start a container; nothing of it is left behind on an error.
+
+        A start that is cancelled is brought to its end in its thread first, so that nobody meets a half-made one.
+
+        Raises:
+            InvalidInput, Unavailable, Exhausted: as `Runtime.start` says.
+        """
+        with self._attach_lock.hold():
+            work = asyncio.get_running_loop().run_in_executor(self._threads, self._start, request)
+            try:
+                return await asyncio.shield(work)
+            except asyncio.CancelledError:
+                await asyncio.wait([work])
+                if not work.cancelled() and work.exception() is None:
+                    await asyncio.to_thread(
+                        remove_container, self._places, self._cgroups, request.task_id, keep_logs=False
+                    )
+                raise
+
+    def _start(self, request: ContainerRequest) -> ContainerRecord:
+        try:
+            return self._start_with_any(request)
+        except BaseException as error:
+            # Before what is left of the start is deleted.
+            full = next((each for each in (self._places.state, self._places.run) if lacks_space(each)), None)
+            remove_container(self._places, self._cgroups, request.task_id, keep_logs=False)
+            if isinstance(error, OSError):
+                raise _to_shoal_error(error, full or self._places.state) from error
+            if isinstance(error, Unavailable) and (full is not None or says_disk_full(str(error))):
+                raise disk_full(f"the disk is full: {error}", full or self._places.state) from error
+            raise
+
+    def _start_with_any(self, request: ContainerRequest) -> ContainerRecord:
+        refused: ShoalError = Unavailable("no OCI runtime found; install crun or runc")
+        for program in self._programs:
+            try:
+                return self._start_with(program, request)
+            except RuntimeUnsupported as error:
+                remove_container(self._places, self._cgroups, request.task_id, keep_logs=False)
+                refused = error
+        raise refused
+
+    def _start_with(self, program: OciProgram, request: ContainerRequest) -> ContainerRecord:
+        step = _Steps(self._on_step)
+        bundle, upper = self._places.bundle(request.task_id), self._places.upper(request.task_id)
+        self._make_directories(request, bundle, upper)
+        step("directories")
+        hide = self._layout.hybrid_mount if program.name == "crun" else None
+        with private_mounts(self._host_mounts, hide=hide, slave=has_slave_mounts(request.spec)):
+            step("mount namespace")
+            layers = (*request.image.layers, self._places.base)
+            mount_overlay(layers, upper, bundle / "rootfs")
+            step("overlay")
+            files = mount_etc_files(bundle / "files", request.etc_files)
+            mounted = mount_files(bundle / "mounted", request.mounted_files)
+            request = with_anonymous_volumes(request, upper / "v")
+            request = mount_volumes(bundle / "volumes", bundle / "rootfs", request)
+            unmount_here(self._hidden_mount)
+            filter_key = self._write_spec(program, request, files, mounted)
+            step("spec")
+            first, pipe = spawn_conmon(self._conmon_arguments(program, request), bundle)
+            step("spawn")
+        pid = await_created(first, pipe, program.name, command_line(request.spec, request.image.config)[0])
+        step("create")
+        if not request.log.disabled:
+            link_first_file(self._places.logs(request.task_id))
+        # With no_new_privileges crun installs the filter after this point, just before it executes the program.
+        if has_seccomp(request.spec) and not request.spec.no_new_privileges:
+            verify_filtered(pid)
+        record = self._record(program, request, pid)
+        state = self._places.runtime_root(program.name) / request.task_id
+        if filter_key is not None and program.name == "crun":
+            self._compiled_filters.save(filter_key, state / "seccomp.bpf")
+        write_record(bundle, record)
+        step("record")
+        self._start_program(program, request.task_id, pid)
+        step("start")
+        return record
+
+    def _conmon_arguments(self, program: OciProgram, request: ContainerRequest) -> list[str]:
+        log_bytes = 0 if request.log.disabled else log_file_limits(*_log_bounds(request)).bytes
+        return conmon_arguments(self._conmon, program, self._places, request.task_id, request.spec, log_bytes=log_bytes)
+
+    def _make_directories(self, request: ContainerRequest, bundle: Path, upper: Path) -> None:
+        """The bundle, the log directory, the overlay's directories."""
+        _check_bind_sources(request, self._hostname)
+        if not self._has_base:
+            self._places.create_base()
+            self._has_base = True
+        bundle.mkdir(mode=0o700)
+        upper.mkdir(parents=True)
+        for directory in (bundle / "rootfs", bundle / "files", upper / "u", upper / "w"):
+            directory.mkdir()
+        # The overlay's root shows the upper directory's mode and owner.
+        upper.joinpath("u").chmod(0o755)
+        if not request.log.disabled:
+            self._places.logs(request.task_id).mkdir(parents=True, exist_ok=True)
+
+    def _write_spec(
+        self,
+        program: OciProgram,
+        request: ContainerRequest,
+        files: Mapping[str, Path],
+        mounted: Mapping[Path, MountedFile],
+    ) -> str | None:
+        """Write config.json; returns the key under which to keep the filter that the runtime is going to compile."""
+        bundle = self._places.bundle(request.task_id)
+        root = bundle / "rootfs"
+        user = resolve_user(
+            request.spec.user or request.image.config.user,
+            request.spec.groups,
+            passwd=read_in_root(root, "/etc/passwd"),
+            group=read_in_root(root, "/etc/group"),
+        )
+        cgroup = self._cgroups.name(request.task_id)
+        edits = (
+            cdi_registry.read_specs(self._cdi_directories).edits(request.cdi_devices)
+            if request.cdi_devices
+            else Edits()
+        )
+        devices = [*(all_devices() if request.spec.privileged else ()), *find_devices(request.spec.devices)]
+        devices += device_nodes(edits)
+        spec = oci_spec(
+            request,
+            user=user,
+            rootfs=root,
+            cgroup=cgroup,
+            etc_files=files,
+            mounted_files=mounted,
+            devices=devices,
+            block_devices=device_numbers(request.spec.block_io),
+            host=self._host,
+            file_sources=_file_mounts(request.spec),
+        )
+        self._apparmor.require(spec["process"].get("apparmorProfile", ""))
+        apply_edits(spec, edits)
+        filter_key = self._compiled_filters.apply(spec, request.spec.seccomp) if program.name == "crun" else None
+        (bundle / "config.json").write_text(json.dumps(spec))
+        return filter_key
+
+    def _record(self, program: OciProgram, request: ContainerRequest, pid: int) -> ContainerRecord:
+        conmon = int((self._places.bundle(request.task_id) / "conmon.pid").read_text())
+        started, conmon_started = process_start_time(pid), process_start_time(conmon)
+        if started is None or conmon_started is None:
+            raise Unavailable("the container exited while it was being created; see the node's kernel log")
+        log_bytes, log_files = _log_bounds(request)
+        return ContainerRecord(
+            task_id=request.task_id,
+            program=program.name,
+            pid=pid,
+            pid_started=started,
+            conmon_pid=conmon,
+            conmon_started=conmon_started,
+            started_ms=self._clock(),
+            log_bytes=log_bytes,
+            log_files=log_files,
+        )
+
+    def _start_program(self, program: OciProgram, task_id: str, pid: int) -> None:
+        root = self._places.runtime_root(program.name)
+        if program.name == "crun":
+            _write_start_fifo(root / task_id / "exec.fifo", pid)
+            return
+        command = [str(program.path), "--root", str(root), "start", task_id]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        if done.returncode:
+            raise Unavailable(f"{program.name} could not start the container: …")
+
+
+def _log_bounds(request: ContainerRequest) -> tuple[int, int]:
+    """As `Record` has them."""
+    if request.log.disabled:
+        return 0, 0
+    return request.log.max_bytes or _DEFAULT_LOG_BYTES, request.log.max_files or _DEFAULT_LOG_FILES
+
+
+class _Steps:
+    def __init__(self, on_step: OnStep) -> None:
+        self._on_step = on_step
+        self._since = time.perf_counter()
+
+    def __call__(self, name: str) -> None:
+        now = time.perf_counter()
+        self._on_step(name, now - self._since)
+        self._since = now
+
+
+def _write_start_fifo(fifo: Path, pid: int) -> None:
+    """What `crun start` does: one byte into the fifo at which the container's first process waits."""
+    deadline = time.monotonic() + _FIFO_SECONDS
+    while True:
+        try:
+            descriptor = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            break
+        except OSError as error:
+            # No reader: the first process is not there yet, or not any more.
+            if error.errno != errno.ENXIO or process_start_time(pid) is None or time.monotonic() > deadline:
+                raise
+            time.sleep(0.0005)
+    try:
+        os.write(descriptor, b"0")
+    finally:
+        os.close(descriptor)
+    fifo.unlink(missing_ok=True)
+
+
+def _check_bind_sources(request: ContainerRequest, hostname: str) -> None:
+    for mount in request.spec.mounts:
+        if mount.type == Mount.BIND and mount.create_source and not Path(mount.source).exists():
+            Path(mount.source).mkdir(parents=True, exist_ok=True)
+    faults = [
+        Fault("", f"mount source {mount.source} does not exist on {hostname}")
+        for mount in request.spec.mounts
+        if mount.type == Mount.BIND and not Path(mount.source).exists()
+    ]
+    if faults:
+        raise InvalidInput(faults)
+
+
+def _file_mounts(spec: ContainerSpec) -> frozenset[str]:
+    """Sources of read-only mounts that are no directories."""
+    binds = (mount.source for mount in spec.mounts if mount.read_only and mount.type == Mount.BIND)
+    return frozenset(source for source in binds if not Path(source).is_dir())
+
+
+def _to_shoal_error(error: OSError, full: Path) -> ShoalError:
+    text = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    if is_disk_full(error):
+        return disk_full(f"the container was not started: {text}", full)
+    if error.errno in _EXHAUSTED:
+        return Exhausted(f"the container was not started: {text}; free memory or file descriptors")
+    return Unavailable(f"the container was not started: {text}")

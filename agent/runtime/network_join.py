@@ -1,0 +1,63 @@
+"""The network of a container that runs, for another one to share: its namespace, its names, its files of /etc."""
+
+import errno
+import json
+import os
+
+from agent.runtime.container_paths import ContainerPaths, ContainerRecord, open_pidfd
+from agent.runtime.supervision.container_removal import wait_pidfd
+from agent.safe_paths.regular_files import read_regular
+from agent.worker.sandbox import Sandbox, SharedNames
+from shoal.errors import InvalidInput, NotFound
+
+FILES = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
+MAX_FILE_BYTES = 2 << 20
+"""Of each of these files: more than a container can write to them."""
+_UNFIT = (errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.EXDEV, errno.EAGAIN)
+
+
+def join_network(places: ContainerPaths, record: ContainerRecord) -> Sandbox:
+    """As `Runtime.join_network`. The container may end, and change its files, at any moment of this."""
+    pidfd = open_pidfd(record.pid, record.pid_started)
+    if pidfd is None:
+        raise NotFound(f"task {record.task_id} does not run")
+    try:
+        namespace = os.open(f"/proc/{record.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            names = SharedNames(*_names(places, record), _files(record))
+            if wait_pidfd(pidfd, 0):
+                raise NotFound(f"task {record.task_id} does not run")
+        except BaseException:
+            os.close(namespace)
+            raise
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise NotFound(f"task {record.task_id} does not run") from error
+    finally:
+        os.close(pidfd)
+    return Sandbox(namespace, {}, "", shared=names)
+
+
+def _names(places: ContainerPaths, record: ContainerRecord) -> tuple[str, str]:
+    """Host name and domain name, of the spec that it was started with."""
+    spec = json.loads((places.bundle(record.task_id) / "config.json").read_bytes())
+    return spec.get("hostname", ""), spec["linux"].get("sysctl", {}).get("kernel.domainname", "")
+
+
+def _files(record: ContainerRecord) -> dict[str, bytes]:
+    root = os.open(f"/proc/{record.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        found = {path: _read(root, path, record.task_id) for path in FILES}
+    finally:
+        os.close(root)
+    return {path: content for path, content in found.items() if content is not None}
+
+
+def _read(root: int, path: str, task_id: str) -> bytes | None:
+    try:
+        return read_regular(root, path, max_bytes=MAX_FILE_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno in _UNFIT:
+            raise InvalidInput(f"cannot share {path} of task {task_id}: {error.strerror}") from None
+        raise

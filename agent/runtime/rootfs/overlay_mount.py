@@ -1,0 +1,91 @@
+"""A container's root file system: an overlay in a mount namespace that only the container and its supervisor see."""
+
+import errno
+import os
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from agent.runtime.kernel.linux import (
+    CLONE_NEWNS,
+    MS_PRIVATE,
+    MS_REC,
+    MS_SLAVE,
+    mount,
+    set_namespace,
+    unmount,
+    unshare,
+)
+from agent.safe_paths.regular_files import read_regular
+from shoal.errors import InvalidInput
+
+_LARGEST_ACCOUNT_FILE = 1 << 20
+_UNFIT = (errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.EXDEV, errno.EAGAIN)
+
+
+@contextmanager
+def private_mounts(host_namespace_fd: int, *, hide: Path | None, slave: bool = False) -> Generator[None]:
+    """Give the calling thread a mount namespace of its own; processes spawned inside keep it alive.
+
+    The thread must have called unshare(CLONE_FS) before.
+
+    Args:
+        host_namespace_fd: where the thread goes back to at the end.
+        hide: a mount to take away from the new namespace.
+        slave: what the host mounts and unmounts later happens in it too, and never the other way round.
+    """
+    unshare(CLONE_NEWNS)
+    try:
+        mount("none", "/", None, MS_REC | (MS_SLAVE if slave else MS_PRIVATE))
+        if hide is not None:
+            unmount(hide)
+        yield
+    finally:
+        set_namespace(host_namespace_fd, CLONE_NEWNS)
+
+
+def mount_overlay(layers: Sequence[Path], upper: Path, target: Path) -> None:
+    """Mount `layers`, the topmost first, under `upper`/u at `target`.
+
+    The directories are given by descriptor: mount options hold 4,096 bytes, too few for the paths of many layers, and
+    have separators that a path may contain. `volatile` spares all syncs, since no container outlives a crash of
+    the host; an upper directory is never mounted twice.
+
+    The kernel refuses a directory that is named twice (ELOOP), while an image may have a layer, such as the empty one,
+    as often as it likes: only the topmost counts. Whatever the layer holds, hides or makes opaque is met there first,
+    and it has nothing further down that it has not there.
+    """
+    with ExitStack() as opened:
+
+        def by_descriptor(path: Path) -> str:
+            descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            opened.callback(os.close, descriptor)
+            return f"/proc/self/fd/{descriptor}"
+
+        lower = ":".join(by_descriptor(layer) for layer in dict.fromkeys(layers))
+        options = (
+            f"lowerdir={lower},upperdir={by_descriptor(upper / 'u')},workdir={by_descriptor(upper / 'w')},volatile"
+        )
+        mount("overlay", str(target), "overlay", 0, options)
+
+
+def read_in_root(root: Path, path: str) -> str:
+    """Text of a small regular file below `root`, links followed as inside it; empty when there is none.
+
+    Bytes that are not UTF-8 are replaced. Devices, FIFOs and files of the kernel are never opened.
+
+    Raises:
+        InvalidInput: it is something else, or larger than 1 MiB.
+        OSError: the kernel refused.
+    """
+    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return read_regular(root_fd, path, max_bytes=_LARGEST_ACCOUNT_FILE).decode(errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        if error.errno in _UNFIT:
+            raise InvalidInput(f"cannot read {path} of the container: {error.strerror}") from None
+        raise
+    finally:
+        os.close(root_fd)

@@ -1,0 +1,44 @@
+"""Deletes removed containers' files in the background."""
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+
+from shoal.errors import Unavailable
+from shoal.tree_removal import delete_trees
+
+_log = logging.getLogger(__name__)
+
+
+class Trash:
+    """A directory; what is renamed into it is deleted soon.
+
+    Args:
+        directory: on the same file system as what is to be deleted.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """There is something new in it."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Delete whatever is in it, each time that it is woken, until cancelled."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            await asyncio.to_thread(self._empty)
+
+    def _empty(self) -> None:
+        try:
+            found = [Path(entry.path) for entry in os.scandir(self._directory)]
+        except FileNotFoundError:
+            return
+        try:
+            delete_trees(*found)
+        except Unavailable as error:
+            _log.warning("could not delete files of removed containers: %s", error)

@@ -1,0 +1,120 @@
+"""Volumes of a container: filled from its image the first time, mounted in its own mount namespace.
+
+Whatever is mounted for it ends with that namespace, so nothing has to be undone.
+"""
+
+import errno
+import os
+import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from agent.runtime.kernel.linux import MS_BIND, MS_REC, mount, unmount
+from agent.runtime.rootfs.volume_population import finish_population, populate
+from agent.safe_paths.system_calls import open_in_root
+from agent.worker.interfaces import ContainerRequest, MountSource
+from shoal.api.v1.container_pb2 import ContainerSpec, Mount
+from shoal.errors import InvalidInput, Unavailable
+
+MOUNT_SECONDS = 30.0
+"""A server of files that does not answer within this time is told as such; the task is tried again."""
+
+_NO_DIRECTORY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ENAMETOOLONG)
+
+
+def mount_volumes(directory: Path, root: Path, request: ContainerRequest) -> ContainerRequest:
+    """The request with binds in place of its volumes.
+
+    The caller is in the mount namespace that is to become the container's.
+
+    Args:
+        directory: for the mount points.
+        root: the container's root file system, to fill empty volumes from.
+    Raises:
+        InvalidInput: a subpath that is not there.
+        Unavailable: a file system that cannot be mounted.
+        OSError: the disk or the kernel refused.
+    """
+    if not request.volumes:
+        return request
+    spec = ContainerSpec()
+    spec.CopyFrom(request.spec)
+    for place, each in enumerate(spec.mounts):
+        if each.type == Mount.VOLUME:
+            point = directory / str(place)
+            point.mkdir(parents=True)
+            _mount_volume(point, root, each.target, request.volumes[each.target])
+            each.type, each.source = Mount.BIND, str(point)
+            each.ClearField("volume")
+    return replace(request, spec=spec)
+
+
+def unmount_here(point: Path | None) -> None:
+    """Unmount a path, with everything below it, in the caller's mount namespace. No error when nothing is mounted.
+
+    Volumes of drivers are mounted on the host. A namespace that kept copies of those that are no business of its
+    container would hold them in use for as long as the container runs, long after the host has let go of them.
+    """
+    try:
+        if point is not None:
+            unmount(point)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):  # it is no mount point, or nothing at all
+            raise
+
+
+def _mount_volume(point: Path, root: Path, target: str, source: MountSource) -> None:
+    if source.options and source.options.get("type") != "none":
+        _mount_file_system(point, source)
+        if not source.subpath:
+            return
+        whole = point
+    elif source.options:
+        whole = Path(source.options["device"])
+    else:
+        whole = source.data
+        if source.populate:
+            populate(whole, root, target, durable=source.durable)
+        else:
+            finish_population(whole)
+    with _directory_in(whole, source.subpath) as descriptor:
+        mount(f"/proc/self/fd/{descriptor}", str(point), None, MS_BIND | MS_REC)
+
+
+@contextmanager
+def _directory_in(whole: Path, subpath: str) -> Generator[int]:
+    """A directory below `whole`, held open: links that a container made lead nowhere out of it."""
+    try:
+        top = os.open(whole, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise InvalidInput(f"cannot use volume directory {whole}: {error.strerror}") from None
+    try:
+        try:
+            descriptor = open_in_root(top, subpath or ".", os.O_PATH | os.O_DIRECTORY)
+        except OSError as error:
+            if error.errno not in _NO_DIRECTORY:
+                raise
+            raise InvalidInput(f"volume-subpath {subpath!r} is not a directory in the volume") from None
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+    finally:
+        os.close(top)
+
+
+def _mount_file_system(point: Path, source: MountSource) -> None:
+    """By mount(8), which knows the helpers of file systems such as nfs."""
+    options = ["-o", source.options["o"]] if source.options.get("o") else []
+    command = ["mount", "-t", source.options["type"], *options, "--", source.options["device"], str(point)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=MOUNT_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        device = source.options["device"]
+        raise Unavailable(f"mounting {device} timed out after {MOUNT_SECONDS:g} s") from None
+    if done.returncode:
+        raise Unavailable("cannot mount the volume: …")

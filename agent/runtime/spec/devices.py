@@ -1,0 +1,125 @@
+"""Device nodes of the host that a container gets: what they are is read here, how the spec names them is pure."""
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from shoal.api.v1.container_pb2 import Device
+from shoal.errors import Fault, InvalidInput
+
+ALL_ACCESS = "rwm"
+_DEV = Path("/dev")
+# What a container has of its own: terminals, shared memory, message queues, and where its output goes.
+_OWN = frozenset({"pts", "shm", "fd", "mqueue", "console", ".lxc", ".lxd-mounts", ".udev"})
+_RULE = re.compile(r"([abc]) (\d+|\*):(\d+|\*) ([rwm]{1,3})")
+
+
+@dataclass(frozen=True)
+class DeviceNode:
+    """A device as the container is to have it.
+
+    Attributes:
+        path: in the container.
+        kind: "c" or "b"; with `major` and `minor` the kernel's name for it.
+        access: of "rwm", as the device cgroup has it.
+    """
+
+    path: str
+    kind: str
+    major: int
+    minor: int
+    mode: int
+    uid: int
+    gid: int
+    access: str = ALL_ACCESS
+
+
+def find_devices(wanted: Sequence[Device]) -> list[DeviceNode]:
+    """The nodes that a spec names; of a directory all in it.
+
+    Raises:
+        InvalidInput: with each path that is not on this host, or is no device.
+    """
+    found: list[DeviceNode] = []
+    faults: list[Fault] = []
+    for place, device in enumerate(wanted):
+        target, access = device.target or device.source, device.permissions or ALL_ACCESS
+        nodes = nodes_at(Path(device.source), target, access)
+        if not nodes:
+            faults.append(Fault(f"spec.devices[{place}].source", f"{device.source} is not a device on this node"))
+        found += nodes
+    if faults:
+        raise InvalidInput(faults)
+    return found
+
+
+def nodes_at(source: Path, target: str, access: str) -> list[DeviceNode]:
+    """The node at a path of this host, or all in a directory, as the container is to have them; none: no device."""
+    return list(_nodes(source, PurePosixPath(target), access, frozenset()))
+
+
+def all_devices() -> list[DeviceNode]:
+    """Every device of the host, as a privileged container gets them."""
+    return list(_nodes(_DEV, PurePosixPath("/dev"), ALL_ACCESS, _OWN))
+
+
+def devices_section(nodes: Sequence[DeviceNode]) -> list[dict[str, Any]]:
+    """`linux.devices` of an OCI runtime spec (config-linux.md, "Devices"). The last of a path wins."""
+    return [
+        {
+            "path": node.path,
+            "type": node.kind,
+            "major": node.major,
+            "minor": node.minor,
+            "fileMode": node.mode,
+            "uid": node.uid,
+            "gid": node.gid,
+        }
+        for node in {node.path: node for node in nodes}.values()
+    ]
+
+
+def device_rules(nodes: Sequence[DeviceNode], rules: Sequence[str], *, privileged: bool) -> list[dict[str, Any]]:
+    """`linux.resources.devices`: nothing but what is named, or everything.
+
+    Raises:
+        InvalidInput: a rule that is not of the form "c 10:200 rwm".
+    """
+    if privileged:
+        return [{"allow": True, "access": ALL_ACCESS}]
+    named = [
+        {"allow": True, "type": node.kind, "major": node.major, "minor": node.minor, "access": node.access}
+        for node in nodes
+    ]
+    return [{"allow": False, "access": ALL_ACCESS}, *named, *map(_rule, rules)]
+
+
+def _rule(text: str) -> dict[str, Any]:
+    match = _RULE.fullmatch(text)
+    if match is None:
+        raise InvalidInput([Fault("spec.device_cgroup_rules", f'{text!r} must be in the form "c 10:200 rwm"')])
+    numbers = {name: int(value) for name, value in (("major", match[2]), ("minor", match[3])) if value != "*"}
+    return {"allow": True, "type": match[1], **numbers, "access": match[4]}
+
+
+def _nodes(source: Path, target: PurePosixPath, access: str, omitted: frozenset[str]) -> Iterator[DeviceNode]:
+    try:
+        found = source.stat()
+    except OSError:
+        return
+    if stat.S_ISDIR(found.st_mode):
+        for entry in sorted(source.iterdir()):
+            # A link's aim is listed by itself, or belongs to the container.
+            if entry.name not in omitted and not entry.is_symlink():
+                yield from _nodes(entry, target / entry.name, access, frozenset())
+        return
+    kind = {stat.S_IFCHR: "c", stat.S_IFBLK: "b"}.get(stat.S_IFMT(found.st_mode))
+    if kind is not None:
+        number, mode = found.st_rdev, stat.S_IMODE(found.st_mode)
+        yield DeviceNode(
+            str(target), kind, os.major(number), os.minor(number), mode, found.st_uid, found.st_gid, access
+        )

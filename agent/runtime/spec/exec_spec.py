@@ -1,0 +1,68 @@
+"""The `process` object of a user's program in a container (runtime-spec 1.0.2, config.md, "Process"): pure."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from agent.runtime.spec.capability_sets import ALL
+from agent.runtime.spec.user_lookup import User
+from shoal.api.v1.streams_pb2 import ExecStart
+
+NOT_EXECUTABLE, NOT_FOUND = 126, 127
+"""Exit codes of a program that could not be run, as of a shell (POSIX, 2.8.2)."""
+
+_NOT_FOUND_TEXTS = ("not found in $path", "no such file or directory", "not found")
+
+
+def has_terminal(request: ExecStart) -> bool:
+    """Whether there is somebody at the other end of the terminal that is asked for."""
+    return request.HasField("terminal") and not request.detach
+
+
+def exec_process_section(
+    own: Mapping[str, Any], request: ExecStart, *, user: User | None, own_home: str, available: Collection[str]
+) -> dict[str, Any]:
+    """The container's own process with what is asked for in its place: arguments, user, variables, directory, rights.
+
+    Args:
+        own: the container's.
+        user: None: the container's own.
+        own_home: the home directory of the container's own user; HOME follows the user where it is that.
+        available: the capabilities that this host can give.
+    """
+    process = dict(own) | {"args": list(request.args), "terminal": has_terminal(request)}
+    more = list(request.env)
+    if user is not None:
+        process["user"] = {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)}
+        if f"HOME={own_home}" in own["env"]:
+            more.insert(0, f"HOME={user.home}")
+    if process["terminal"]:
+        size = request.terminal
+        process["consoleSize"] = {"height": size.rows, "width": size.columns}
+        more.insert(0, "TERM=xterm")
+    process["env"] = _variables(own["env"], more)
+    process["cwd"] = request.working_dir or own["cwd"]
+    bounding = own["capabilities"].get("bounding", ())
+    if request.privileged:
+        bounding = [name for name in ALL if name in available]
+        process["noNewPrivileges"] = False
+    # Another user than root has them in the bounding set alone, as execve(2) would leave them.
+    held = ("bounding", "effective", "permitted") if process["user"]["uid"] == 0 else ("bounding",)
+    process["capabilities"] = {kind: list(bounding) for kind in held}
+    return process
+
+
+def exec_failure(message: str, program: str) -> tuple[int, str]:
+    """Exit code and text for what an OCI runtime says of a program that it could not run."""
+    text = message if program in message else f"{program}: {message}"
+    text = text.removeprefix("exec failed: ").removeprefix("unable to start container process: ")
+    missing = any(each in text.lower() for each in _NOT_FOUND_TEXTS) and "chdir" not in text and "cwd" not in text
+    return (NOT_FOUND if missing else NOT_EXECUTABLE), text
+
+
+def _variables(own: Sequence[str], more: Sequence[str]) -> list[str]:
+    """NAME=value, each name once, at its first place with its last value."""
+    values: dict[str, str] = {}
+    for entry in (*own, *more):
+        name, _, value = entry.partition("=")
+        values[name] = value
+    return [f"{name}={value}" for name, value in values.items()]

@@ -1,0 +1,163 @@
+"""Undoing a container by what is on the host alone: processes, runtime state, cgroup, bundle, upper directory, logs."""
+
+import os
+import select
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.runtime.container_paths import ContainerPaths, open_pidfd, process_start_time, read_record
+from agent.runtime.kernel.cgroups import Cgroups
+from shoal.errors import Unavailable
+from shoal.tree_removal import delete_trees
+
+_KILL_SECONDS = 10.0
+
+
+def remove_container(places: ContainerPaths, cgroups: Cgroups, task_id: str, *, keep_logs: bool) -> None:
+    """Remove a container, optionally keeping its logs. Idempotent; blocks while processes die.
+
+    The upper directory goes to the trash, to be deleted when there is time.
+
+    Raises:
+        Unavailable: a process does not die or the cgroup stays busy; calling it again later may do.
+    """
+    bundle = places.bundle(task_id)
+    if bundle.exists():
+        _kill_supervision(places, cgroups, task_id)
+    _empty_cgroup(cgroups, task_id)
+    for program in ("crun", "runc"):
+        _delete(places.runtime_root(program) / task_id)
+    places.exits.joinpath(task_id).unlink(missing_ok=True)
+    upper = places.upper(task_id)
+    if upper.exists():
+        _move_to_trash(upper, places.trash / f"{task_id}.{time.monotonic_ns()}")
+    if not keep_logs:
+        _delete(places.logs(task_id))
+    _delete(bundle)
+
+
+def supervision_processes(places: ContainerPaths) -> dict[int, str]:
+    """conmon and runtime processes that work for one of our bundles, with the task's id."""
+    prefix = os.fsencode(places.bundles) + b"/"
+    return {pid: task_id for pid, words in _command_lines() for task_id in _task_of(words, prefix)}
+
+
+def _task_of(words: list[bytes], prefix: bytes) -> Iterator[str]:
+    if Path(os.fsdecode(words[0])).name not in ("conmon", "crun", "runc"):
+        return
+    for word in words[1:]:
+        if word.startswith(prefix):
+            yield os.fsdecode(word[len(prefix) :].split(b"/")[0])
+            return
+
+
+def _command_lines() -> Iterator[tuple[int, list[bytes]]]:
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            try:
+                yield int(entry.name), Path(entry.path, "cmdline").read_bytes().split(b"\0")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+
+
+def _kill_supervision(places: ContainerPaths, cgroups: Cgroups, task_id: str) -> None:
+    """The container first: conmon then ends by itself. Without a record, whatever works for the bundle."""
+    record = read_record(places.bundle(task_id))
+    if record is None:
+        _reap_conmon(places.bundle(task_id) / "conmon.pid")
+        for pid, owner in supervision_processes(places).items():
+            started = process_start_time(pid)
+            if owner == task_id and started is not None:
+                _kill(pid, started)
+        return
+    _kill(record.pid, record.pid_started)
+    cgroups.kill(task_id)
+    _kill(record.conmon_pid, record.conmon_started, grace=1.0)
+
+
+def _reap_conmon(pid_file: Path) -> None:
+    """After a failed creation conmon ends by itself, as an orphan and so as a child of ours: no zombie stays."""
+    try:
+        pid = int(pid_file.read_text())
+        child = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except (FileNotFoundError, ValueError, ChildProcessError):
+        return
+    started = process_start_time(pid)
+    if child is not None:
+        os.waitpid(pid, 0)
+    elif started is not None:
+        _kill(pid, started, grace=1.0)
+
+
+def _kill(pid: int, started: int, *, grace: float = 0.0) -> None:
+    """SIGKILL to exactly this process, after giving it `grace` seconds to end by itself; wait for its end."""
+    pidfd = open_pidfd(pid, started)
+    if pidfd is None:
+        return
+    try:
+        if not (grace and wait_pidfd(pidfd, grace)):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            wait_pidfd(pidfd, _KILL_SECONDS)
+    except ProcessLookupError:
+        return
+    finally:
+        reap(pidfd)
+        os.close(pidfd)
+
+
+def wait_pidfd(pidfd: int, seconds: float) -> bool:
+    """Wait until the process of this pidfd has ended, at most so long; whether it has."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+def reap(pidfd: int) -> int | None:
+    """Exit code of an ended process that is our child, 128 + the signal's number; None when it is not ours."""
+    try:
+        result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    except ChildProcessError:
+        return None
+    if result is None:
+        return None
+    return result.si_status if result.si_code == os.CLD_EXITED else 128 + result.si_status
+
+
+def _empty_cgroup(cgroups: Cgroups, task_id: str) -> None:
+    deadline = time.monotonic() + _KILL_SECONDS
+    while not cgroups.remove(task_id):
+        for pid in cgroups.kill(task_id):
+            _reap_child(pid)
+        if time.monotonic() > deadline:
+            raise Unavailable(f"task {task_id}: processes {sorted(cgroups.processes(task_id))} do not die")
+        time.sleep(0.002)
+
+
+def _reap_child(pid: int) -> None:
+    """A killed orphan of the container is a child of ours when its supervisor is gone: no zombie stays."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return
+
+
+def _move_to_trash(path: Path, into: Path) -> None:
+    """A full disk may have no room for the new name: then it is deleted here and now, which makes room."""
+    try:
+        path.rename(into)
+    except OSError:
+        delete_trees(path)
+
+
+def _delete(path: Path) -> None:
+    if path.exists():
+        shutil.rmtree(path)
+
+
+def has_more_than_logs(places: ContainerPaths, cgroups: Cgroups, task_id: str) -> bool:
+    """Whether anything but its log is left of a task."""
+    left = (places.bundle(task_id), places.upper(task_id))
+    return any(place.exists() for place in left) or task_id in cgroups.tasks()

@@ -1,0 +1,1 @@
+"""Access by file descriptor to directories that containers may change concurrently."""

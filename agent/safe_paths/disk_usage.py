@@ -1,0 +1,98 @@
+"""What a tree of files takes on the disk.
+
+Not by `du`, which aborts when directories are renamed under it.
+"""
+
+import os
+import time
+from contextlib import suppress
+
+from agent.safe_paths.descent import Descent, DirectoryMoved
+from shoal.errors import Unavailable
+
+TIMEOUT_SECONDS = 60.0
+MAX_PENDING = 200_000
+"""Directories that are known and not looked at yet, some 20 MB of names."""
+
+_BLOCK = 512
+"""Bytes that stat(2) counts in."""
+
+_TRIES = 5
+
+
+def disk_usage(directory: int, *, seconds: float = TIMEOUT_SECONDS) -> int:
+    """Bytes on the disk of a directory and all in it, nothing that is mounted below it, no symbolic link followed.
+
+    Somebody may change it meanwhile: what comes and goes is counted or not. A file of several names counts in parts,
+    with each name that is met.
+
+    Args:
+        directory: descriptor; it stays the caller's.
+        seconds: after which it is given up.
+    Raises:
+        Unavailable: it took longer, or has too many directories. OSError: the disk refused.
+    """
+    deadline = time.monotonic() + seconds
+    for _ in range(_TRIES):
+        descent = Descent(directory)
+        with suppress(DirectoryMoved):
+            try:
+                return _Count(descent, deadline).total()
+            finally:
+                descent.close()
+    raise Unavailable("cannot measure disk usage: directories keep being moved")
+
+
+class _Count:
+    def __init__(self, descent: Descent, deadline: float) -> None:
+        self._descent = descent
+        self._deadline = deadline
+        status = os.fstat(descent.descriptor)
+        self._device = status.st_dev
+        self._bytes = float(status.st_blocks * _BLOCK)
+        self._pending = 0
+
+    def total(self) -> int:
+        under_way = [self._scan()]
+        while under_way:
+            if under_way[-1]:
+                self._pending -= 1
+                if self._enter(under_way[-1].pop()):
+                    under_way.append(self._scan())
+            else:
+                under_way.pop()
+                if under_way:
+                    self._descent.leave()
+        return round(self._bytes)
+
+    def _enter(self, name: str) -> bool:
+        """Whether it is a directory still."""
+        try:
+            self._descent.enter(name)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def _scan(self) -> list[str]:
+        """Count what is in the current directory; the directories in it."""
+        if time.monotonic() > self._deadline:
+            raise Unavailable("cannot measure disk usage in time: too many files")
+        found: list[str] = []
+        with os.scandir(self._descent.descriptor) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    self._count(entry, found)
+        return found
+
+    def _count(self, entry: os.DirEntry[str], directories: list[str]) -> None:
+        status = entry.stat(follow_symlinks=False)
+        if status.st_dev != self._device:
+            return
+        if not entry.is_dir(follow_symlinks=False):
+            self._bytes += status.st_blocks * _BLOCK / max(1, status.st_nlink)
+            return
+        self._bytes += status.st_blocks * _BLOCK
+        directories.append(entry.name)
+        self._pending += 1
+        if self._pending > MAX_PENDING:
+            raise Unavailable(f"cannot measure disk usage: more than {MAX_PENDING} directories in one directory")

@@ -1,0 +1,51 @@
+"""What is in a regular file, copied by the kernel, holes as holes."""
+
+import errno
+import os
+from collections.abc import Iterator
+
+_MAX_SENDFILE = 1 << 26
+_BLOCK = 512
+"""Bytes that stat(2) counts in."""
+
+
+def copy_content(source: int, target: int) -> None:
+    """All of a regular file into an empty one; what is written to it meanwhile may be in the copy or not.
+
+    Args:
+        source: a descriptor to read from; target: one to write to, at its beginning.
+    Raises:
+        OSError: the disk or the kernel refused.
+    """
+    status = os.fstat(source)
+    end = 0
+    for begin, end in data_ranges(source, status):
+        if begin:
+            os.lseek(target, begin, os.SEEK_SET)
+        _send(source, target, begin, end)
+    if end < status.st_size:
+        os.ftruncate(target, status.st_size)
+
+
+def _send(source: int, target: int, begin: int, end: int) -> None:
+    while begin < end and (sent := os.sendfile(target, source, begin, min(_MAX_SENDFILE, end - begin))):
+        begin += sent
+
+
+def data_ranges(source: int, status: os.stat_result) -> Iterator[tuple[int, int]]:
+    """Begins and ends of what is no hole. Raises OSError: the disk refused."""
+    size = status.st_size
+    if status.st_blocks * _BLOCK >= size:
+        if size:
+            yield 0, size
+        return
+    end = 0
+    while end < size:
+        try:
+            begin = os.lseek(source, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # nothing but a hole until the end
+                raise
+            return
+        end = min(os.lseek(source, begin, os.SEEK_HOLE), size)
+        yield begin, end

@@ -1,0 +1,114 @@
+"""openat2(2), renameat2(2), sync_file_range(2) and syncfs(2), which Python lacks, as functions that raise OSError."""
+
+import ctypes
+import errno
+import os
+
+_OPENAT2 = 437  # the same on all architectures
+_RENAME_NOREPLACE = 1
+_WAIT_BEFORE, _WRITE, _WAIT_AFTER = 1, 2, 4
+_NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH, _IN_ROOT = 0x02, 0x04, 0x08, 0x10
+_TRIES = 64
+"""The kernel asks for another try (EAGAIN) when something is renamed or mounted while it resolves `..`."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _OpenHow(ctypes.Structure):
+    """struct open_how of openat2(2)."""
+
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def open_beneath(directory_fd: int, path: str, flags: int) -> int:
+    """Open what lies below a directory; a path that leads over a symbolic link, or out of it, is refused.
+
+    Args:
+        flags: of open(2); O_CLOEXEC is added.
+    Raises:
+        OSError: ELOOP for a symbolic link, EXDEV for a way out, else as open(2) says.
+    """
+    return _open(directory_fd, path, flags, _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS)
+
+
+def open_directory_beneath(directory_fd: int, path: str) -> int:
+    """As `open_beneath`, a directory, to be read; the directory itself where the path is empty. Raises as it does."""
+    return open_beneath(directory_fd, path or ".", os.O_RDONLY | os.O_DIRECTORY)
+
+
+def open_in_root(root_fd: int, path: str, flags: int) -> int:
+    """Open `path` as a process would whose root directory is `root_fd`: symbolic links lead nowhere else.
+
+    Args:
+        flags: of open(2); O_CLOEXEC is added.
+    Raises:
+        OSError: as open(2) says; ELOOP for a link of /proc to a file of a process.
+    """
+    return _open(root_fd, path, flags, _IN_ROOT | _NO_MAGICLINKS)
+
+
+def rename_no_replace(source_fd: int, source: str, target_fd: int, target: str) -> None:
+    """Move an entry of one directory to another one, where nothing may have its name.
+
+    Raises:
+        FileExistsError: something has it. OSError: as renameat2(2) says.
+    """
+    result = _libc.renameat2(
+        source_fd,
+        ctypes.c_char_p(os.fsencode(source)),
+        target_fd,
+        ctypes.c_char_p(os.fsencode(target)),
+        _RENAME_NOREPLACE,
+    )
+    if result < 0:
+        raise _error(target)
+
+
+def start_writeback(descriptor: int) -> None:
+    """Have the content of a file written to the disk, without waiting for that.
+
+    Raises:
+        OSError: as sync_file_range(2) says.
+    """
+    _sync_file_range(descriptor, _WRITE)
+
+
+def wait_for_writeback(descriptor: int) -> None:
+    """Wait until the content of a file is written to the disk; its size and its name are not flushed by that.
+
+    Raises:
+        OSError: EIO, ENOSPC: something was lost.
+    """
+    _sync_file_range(descriptor, _WAIT_BEFORE | _WRITE | _WAIT_AFTER)
+
+
+def sync_file_system(descriptor: int) -> None:
+    """Write to the disk what the file system of an open file still holds in memory.
+
+    Raises:
+        OSError: EIO, ENOSPC: something was lost.
+    """
+    if _libc.syncfs(descriptor) < 0:
+        raise _error("")
+
+
+def _sync_file_range(descriptor: int, flags: int) -> None:
+    if _libc.sync_file_range(descriptor, ctypes.c_int64(0), ctypes.c_int64(0), ctypes.c_uint(flags)) < 0:
+        raise _error("")
+
+
+def _open(directory_fd: int, path: str, flags: int, resolve: int) -> int:
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
+    name, size = ctypes.c_char_p(os.fsencode(path)), ctypes.c_size_t(ctypes.sizeof(how))
+    for _ in range(_TRIES):
+        descriptor = _libc.syscall(_OPENAT2, directory_fd, name, ctypes.byref(how), size)
+        if descriptor >= 0:
+            return int(descriptor)
+        if ctypes.get_errno() != errno.EAGAIN:
+            break
+    raise _error(path)
+
+
+def _error(path: str) -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number), path) if path else OSError(number, os.strerror(number))

@@ -1,0 +1,123 @@
+"""Exec and attach: relays a user's terminal to a program in a container."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Protocol
+
+from agent.runtime.exec.exec_starter import CannotExecError
+from agent.runtime.exec.exec_streams import StdStream
+from shoal.api.v1.streams_pb2 import ExecEnd, ExecInput, ExecOutput, ExecStart, ExecStarted, TerminalSize
+from shoal.errors import InvalidInput
+from shoal.signal_names import signal_number
+
+
+class Process(Protocol):
+    """A program that runs: `ExecProcess` or `Attached`."""
+
+    def output(self) -> AsyncGenerator[tuple[StdStream, bytes]]:
+        """What it writes, until it has ended."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """To its standard input; waits for it."""
+        ...
+
+    def close_input(self) -> None: ...
+
+    def resize(self, columns: int, rows: int) -> None: ...
+
+    def signal(self, number: int) -> None: ...
+
+    async def exit_code(self) -> int:
+        """Its exit code, when it has ended."""
+        ...
+
+    async def close(self) -> object:
+        """The user has gone."""
+        ...
+
+
+class ExecRuntime(Protocol):
+    """`agent.runtime.oci_runtime.OciRuntime` is one."""
+
+    async def start_exec(self, request: ExecStart) -> Process | None:
+        """None when it is let run. Raises CannotRunError, NotFound, InvalidInput, Exhausted, Unavailable."""
+        ...
+
+    def attach(self, task_id: str) -> Process:
+        """Raises NotFound, Exhausted."""
+        ...
+
+
+async def serve_exec(runtime: ExecRuntime, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput]:
+    """Run what the first message says, with the others for it. When the caller goes, it is hung up on.
+
+    Raises:
+        InvalidInput: the first message is another one. NotFound, Exhausted, Unavailable: see `ExecRuntime`.
+    """
+    first = await anext(messages, None)
+    if first is None or not first.HasField("start"):
+        raise InvalidInput("the first message must be ExecStart")
+    try:
+        process = await runtime.start_exec(first.start)
+    except CannotExecError as error:
+        yield ExecOutput(end=ExecEnd(exit_code=error.code, error=str(error)))
+        return
+    if process is None:
+        yield ExecOutput(started=ExecStarted(task_id=first.start.task))
+        return
+    async with aclosing(_relay(process, first.start.task, messages)) as outputs:
+        async for output in outputs:
+            yield output
+
+
+async def serve_attach(runtime: ExecRuntime, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput]:
+    """Attach to a container's main process, which continues when the caller detaches.
+
+    Raises:
+        InvalidInput: the first message is another one. NotFound: the container does not run.
+        Exhausted: the caller takes too little.
+    """
+    first = await anext(messages, None)
+    if first is None or not first.HasField("attach"):
+        raise InvalidInput("the first message must be AttachStart")
+    process = runtime.attach(first.attach.task)
+    size = first.attach.terminal if first.attach.HasField("terminal") else None
+    async with aclosing(_relay(process, first.attach.task, messages, size)) as outputs:
+        async for output in outputs:
+            yield output
+
+
+async def _relay(
+    process: Process, task_id: str, messages: AsyncIterator[ExecInput], size: TerminalSize | None = None
+) -> AsyncGenerator[ExecOutput]:
+    """Both ways, until the program or the caller ends."""
+    feeding = asyncio.create_task(_forward_input(process, messages))
+    try:
+        if size is not None:
+            process.resize(size.columns, size.rows)
+        yield ExecOutput(started=ExecStarted(task_id=task_id))
+        async with aclosing(process.output()) as output:
+            async for stream, piece in output:
+                yield ExecOutput(stdout=piece) if stream is StdStream.STDOUT else ExecOutput(stderr=piece)
+        yield ExecOutput(end=ExecEnd(exit_code=await process.exit_code()))
+    finally:
+        feeding.cancel()
+        await asyncio.wait([feeding])
+        await process.close()
+
+
+async def _forward_input(process: Process, messages: AsyncIterator[ExecInput]) -> None:
+    """Until the caller says no more. What this version does not know is passed over, and a signal that is none."""
+    async for message in messages:
+        match message.WhichOneof("kind"):
+            case "stdin":
+                await process.write(message.stdin)
+            case "close_stdin":
+                process.close_input()
+            case "resize":
+                process.resize(message.resize.columns, message.resize.rows)
+            case "signal":
+                if (number := signal_number(message.signal)) is not None:
+                    process.signal(number)

@@ -1,0 +1,169 @@
+"""Stages, publishes, unpublishes and unstages CSI volumes on this node.
+
+    <directory>/<volume id>/record    VolumeAttachment, which names secrets and has none; written before the first call,
+                                      removed after the last
+    <directory>/<volume id>/staging   where drivers that stage do so, once a node
+    <directory>/<volume id>/target    what containers get; made and removed by the driver
+
+Nothing here is ever deleted recursively: what lies below may be the data.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from google.protobuf.message import DecodeError
+
+from agent.csi.driver_client import is_read_only, volume_capability
+from agent.csi.driver_registry import DriverRegistry
+from agent.csi.v1.csi_pb2 import (
+    NodePublishVolumeRequest,
+    NodeStageVolumeRequest,
+    NodeUnpublishVolumeRequest,
+    NodeUnstageVolumeRequest,
+)
+from agent.volumes.mount_table import bind_shared, mounted_below
+from shoal.api.v1.dispatcher_pb2 import VolumeAttachment
+from shoal.errors import Refused, Unavailable
+
+_log = logging.getLogger(__name__)
+
+
+class SecretContents(Protocol):
+    """`agent.files.file_contents.FileContents` is one."""
+
+    def present(self, keys: Iterable[str]) -> Mapping[str, bytes]:
+        """Contents that have come, by `FileContent.key`."""
+        ...
+
+
+class CsiMounter:
+    """Calls of a volume's life on this node; each may be repeated.
+
+    Args:
+        directory: becomes a mount of its own with the first volume.
+        secrets: what drivers are given with a call.
+        mounted_below: mount points at a directory and below it.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        drivers: DriverRegistry,
+        secrets: SecretContents,
+        *,
+        bind_shared: Callable[[Path], None] = bind_shared,
+        mounted_below: Callable[[Path], list[Path]] = mounted_below,
+    ) -> None:
+        self._directory = directory
+        self._drivers = drivers
+        self._secrets = secrets
+        self._bind_shared = bind_shared
+        self._mounted_below = mounted_below
+
+    def records(self) -> Iterator[VolumeAttachment]:
+        """What may be mounted here. Call it once, at the start."""
+        for path in sorted(self._directory.glob("*/record")):
+            try:
+                yield VolumeAttachment.FromString(path.read_bytes())
+            except (OSError, DecodeError) as error:
+                _log.error("cannot read %s; anything mounted there is left mounted: %s", path, error)
+
+    def target(self, volume_id: str) -> Path:
+        """What containers get of a volume that is mounted."""
+        return self._directory / volume_id / "target"
+
+    async def mount(self, wanted: VolumeAttachment) -> None:
+        """Bring the volume to `target`.
+
+        Raises:
+            Unavailable, DriverFailure: the driver, or the host, did not do it; some of it may be done.
+            Refused: a secret is nothing that a driver can be given.
+        """
+        plugin, driver = self._drivers.get(wanted.driver)
+        secrets = self._secrets_for(wanted)
+        await asyncio.to_thread(self._write_record, wanted)
+        place, mode = self._directory / wanted.volume_id, volume_capability(wanted.access_mode)
+        staging = str(place / "staging") if driver.stages_volumes else ""
+        if driver.stages_volumes:
+            stage = NodeStageVolumeRequest(
+                volume_id=wanted.driver_volume_id,
+                publish_context=wanted.publish_context,
+                staging_target_path=staging,
+                volume_capability=mode,
+                volume_context=wanted.volume_context,
+                secrets=secrets,
+            )
+            await plugin.call("NodeStageVolume", plugin.node.NodeStageVolume, stage)
+        publish = NodePublishVolumeRequest(
+            volume_id=wanted.driver_volume_id,
+            publish_context=wanted.publish_context,
+            staging_target_path=staging,
+            target_path=str(place / "target"),
+            volume_capability=mode,
+            readonly=is_read_only(wanted.access_mode),
+            volume_context=wanted.volume_context,
+            secrets=secrets,
+        )
+        await plugin.call("NodePublishVolume", plugin.node.NodePublishVolume, publish)
+        if not self._mounted_below(place / "target"):
+            raise Unavailable(
+                f"driver {wanted.driver} reports the volume as published, but nothing is mounted on this node"
+            )
+
+    async def unmount(self, record: VolumeAttachment) -> None:
+        """Take everything of it away.
+
+        Raises:
+            Unavailable, DriverFailure: the driver, or the host, did not do it; some of it may be done.
+        """
+        plugin, driver = self._drivers.get(record.driver)
+        place = self._directory / record.volume_id
+        unpublish = NodeUnpublishVolumeRequest(volume_id=record.driver_volume_id, target_path=str(place / "target"))
+        await plugin.call("NodeUnpublishVolume", plugin.node.NodeUnpublishVolume, unpublish)
+        if driver.stages_volumes:
+            staging = str(place / "staging")
+            unstage = NodeUnstageVolumeRequest(volume_id=record.driver_volume_id, staging_target_path=staging)
+            await plugin.call("NodeUnstageVolume", plugin.node.NodeUnstageVolume, unstage)
+        await asyncio.to_thread(self._remove_record, place)
+
+    def _secrets_for(self, wanted: VolumeAttachment) -> dict[str, str]:
+        contents = self._secrets.present(each.content_key for each in wanted.secrets)
+        found = {}
+        for each in wanted.secrets:
+            if each.content_key not in contents:
+                raise Unavailable(f"waiting for secret {each.name}")
+            try:
+                found[each.key] = contents[each.content_key].decode()
+            except UnicodeDecodeError:  # which would show the bytes
+                raise Refused(f"secret {each.name} must be UTF-8 text to be passed to a driver") from None
+        return found
+
+    def _write_record(self, wanted: VolumeAttachment) -> None:
+        place = self._directory / wanted.volume_id
+        try:
+            self._bind_shared(self._directory)
+            # Nothing looks through a mount that is there: its server may not answer, and would hold this thread.
+            if place / "staging" not in self._mounted_below(place):
+                (place / "staging").mkdir(mode=0o700, parents=True, exist_ok=True)
+            draft = place / "record.new"
+            draft.write_bytes(wanted.SerializeToString())
+            draft.replace(place / "record")
+        except OSError as error:
+            raise Unavailable(f"cannot prepare {place}: {error.strerror}") from error
+
+    def _remove_record(self, place: Path) -> None:
+        if left := self._mounted_below(place):
+            raise Unavailable(f"the driver reports the volume as unpublished, but {left[-1]} is still mounted")
+        try:
+            for name in ("target", "staging"):
+                with suppress(FileNotFoundError):
+                    (place / name).rmdir()
+            (place / "record").unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                place.rmdir()
+        except OSError as error:
+            raise Unavailable(f"cannot remove {error.filename}: {error.strerror}") from error

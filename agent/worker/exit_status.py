@@ -1,0 +1,50 @@
+"""Maps an exit to the final task state and a message. Pure."""
+
+import signal
+
+from agent.worker.interfaces import Exit
+from shoal.api.v1.task_pb2 import TaskState
+
+_SIGNAL_BASE = 128
+MAX_MESSAGE = 300
+
+
+def final_state(end: Exit, stop_requested: bool, unhealthy: bool = False) -> TaskState.ValueType:
+    """SHUTDOWN when told to stop and FAILED when stopped as unhealthy, whatever the code; else by the code."""
+    if stop_requested:
+        return TaskState.SHUTDOWN
+    if unhealthy:
+        return TaskState.FAILED
+    return TaskState.COMPLETE if end.code == 0 and not end.oom_killed else TaskState.FAILED
+
+
+def failure_reason(end: Exit, memory_limit: int) -> str:
+    """Why it ended, one line; empty after exit code 0.
+
+    Args:
+        memory_limit: bytes, 0 for none.
+    """
+    if end.oom_killed:
+        return f"out of memory (limit {_size(memory_limit)})" if memory_limit else "out of memory (the host's)"
+    if end.message or end.code == 0:
+        return end.message
+    return _signal_name(end.code) or f"exit code {end.code}"
+
+
+def one_line(text: str) -> str:
+    """The text on one line, cut to what a list can show; of a file's name that is no text, question marks."""
+    return " ".join(text.split())[:MAX_MESSAGE].encode(errors="replace").decode()
+
+
+def _signal_name(code: int) -> str:
+    try:
+        return f"killed by {signal.Signals(code - _SIGNAL_BASE).name} (exit code {code})"
+    except ValueError:
+        return ""
+
+
+def _size(octets: int) -> str:
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if octets >= unit:
+            return f"{octets / unit:.4g} {name}"
+    return f"{octets} B"

@@ -1,0 +1,94 @@
+"""A task's hooks: `post_start` before it counts as running, `pre_stop` before its stop signal.
+
+What is done is not kept: an agent that follows this one runs them again where it finds the task still starting, or
+still to be stopped. Each wait is bounded, so that no hook keeps a task from its end.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from agent.health.exec_pool import ExecResult
+from agent.worker.exit_status import one_line
+from shoal.api.v1.container_pb2 import ContainerSpec, Hook
+from shoal.api.v1.service_pb2 import ServiceRevision
+from shoal.errors import NotFound, ShoalError
+
+POST_START_SECONDS = 300.0
+"""Longest time of one hook after the start; the specification bounds none, and a task must not start for ever."""
+
+Report = Callable[[str], None]
+
+
+class HookRunner(Protocol):
+    """As `Runtime` has it."""
+
+    async def run_hook(self, task_id: str, hook: Hook) -> ExecResult:
+        """As `Runtime.run_hook`."""
+        ...
+
+
+class LifecycleHooks:
+    """One task's.
+
+    Attributes:
+        failure: why the container may not go on; empty while no hook after the start has failed.
+        warning: what went wrong before the stop, for the user.
+    """
+
+    def __init__(self, runner: HookRunner, task_id: str) -> None:
+        self._runner = runner
+        self._task_id = task_id
+        self._post_start_done = self._pre_stop_done = False
+        self.failure = self.warning = ""
+
+    def post_start_due(self, revision: ServiceRevision | None) -> bool:
+        """There are hooks after the start that have not been run."""
+        return not self._post_start_done and len(_container(revision).post_start) > 0
+
+    def pre_stop_due(self, revision: ServiceRevision | None) -> bool:
+        """There are hooks before the stop that have not been run."""
+        return not self._pre_stop_done and len(_container(revision).pre_stop) > 0
+
+    async def post_start(self, revision: ServiceRevision | None, report: Report) -> None:
+        """Run them, up to the first that fails. Where the container ends meanwhile, they stay due."""
+        hooks = _container(revision).post_start
+        for number, hook in enumerate(hooks, 1):
+            report(f"running post_start hook {number} of {len(hooks)}")
+            why = await self._run(hook, POST_START_SECONDS)
+            if why is None:
+                return
+            if why:
+                self.failure = f"post_start hook {number} ({hook.command[0]}): {why}"
+                break
+        self._post_start_done = True
+
+    async def pre_stop(self, revision: ServiceRevision | None, seconds: float, report: Report) -> None:
+        """Run all of them, for so long together; then they are done, whatever came of them."""
+        self._pre_stop_done = True
+        loop = asyncio.get_running_loop()
+        hooks, end = _container(revision).pre_stop, loop.time() + seconds
+        for number, hook in enumerate(hooks, 1):
+            report(f"running pre_stop hook {number} of {len(hooks)}")
+            if why := await self._run(hook, max(0.0, end - loop.time())):
+                self.warning = one_line(f"pre_stop hook {number} ({hook.command[0]}): {why}")
+
+    async def _run(self, hook: Hook, seconds: float) -> str | None:
+        """What went wrong, one line; empty where nothing did, None where the container has ended."""
+        try:
+            async with asyncio.timeout(seconds):
+                done = await self._runner.run_hook(self._task_id, hook)
+        except TimeoutError:
+            return f"timed out after {seconds:.3g} s and was killed"
+        except NotFound:
+            return None
+        except ShoalError as error:
+            return str(error)
+        if not done.code:
+            return ""
+        last = done.output.decode(errors="replace").strip().rpartition("\n")[2].strip()
+        return f"exit code {done.code}" + (f": {last}" if last else "")
+
+
+def _container(revision: ServiceRevision | None) -> ContainerSpec:
+    return revision.spec.task.container if revision is not None else ContainerSpec()

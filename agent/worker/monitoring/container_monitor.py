@@ -1,0 +1,96 @@
+"""Monitors a running container (health check, listening ports) and updates the task status."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from agent.health.probes import HealthProber
+from agent.worker.interfaces import ImageConfig, Running, Sockets
+from agent.worker.monitoring.health_check_runner import HealthCheckRunner
+from agent.worker.monitoring.listening_check import ExpectedPorts, ListeningCheck, expected_ports
+from shoal.api.v1.container_pb2 import Healthcheck
+from shoal.api.v1.service_pb2 import ServiceRevision
+from shoal.api.v1.task_pb2 import Task, TaskStatus
+from shoal.task_group import TaskGroup
+
+StatusChange = Callable[[TaskStatus], None]
+
+
+class ContainerMonitor:
+    """One task's.
+
+    Args:
+        check: of the journal, for a container that an earlier process of the agent started.
+        on_change: takes each change of the status that follows from what is seen.
+    """
+
+    def __init__(
+        self,
+        *,
+        prober: HealthProber,
+        read_sockets: Callable[[int], Awaitable[Sockets]],
+        now_ms: Callable[[], int],
+        on_change: Callable[[StatusChange], None],
+        check: Healthcheck | None = None,
+    ) -> None:
+        self._health = HealthCheckRunner(
+            prober=prober,
+            now_ms=now_ms,
+            on_change=lambda health, line: on_change(partial(set_health, health=health, line=line)),
+            check=check,
+        )
+        self._listening = ListeningCheck(
+            read_sockets=read_sockets,
+            on_result=lambda opening, notice: on_change(
+                partial(set_not_listening, not_listening=opening, warning=notice)
+            ),
+        )
+        self._listening_task: asyncio.Task[None] | None = None
+
+    @property
+    def check(self) -> Healthcheck | None:
+        return self._health.check
+
+    def configure(self, revision: ServiceRevision, task: Task, image: ImageConfig) -> None:
+        """Settle what a container that is about to start has to prove. A health check says more than a listener."""
+        container = revision.spec.task.container
+        self._health.configure(container.healthcheck, image.healthcheck)
+        is_led_to = len(task.addresses) > 0 or len(task.ports) > 0
+        wanted = expected_ports(revision.spec.endpoint.ports, image.exposed_ports) if is_led_to else ExpectedPorts()
+        self._listening.configure(wanted if self.check is None else ExpectedPorts())
+
+    def mark_started(self, status: TaskStatus) -> None:
+        """The container runs, and has proved nothing yet."""
+        if self.check is not None and status.health == TaskStatus.NONE:
+            status.health = TaskStatus.STARTING
+        status.not_listening = self._listening.is_needed
+
+    def is_due(self, status: TaskStatus) -> bool:
+        """There is something to watch, and nobody does."""
+        return self._health.is_due() or (status.not_listening and self._listening_task is None)
+
+    def start(self, group: TaskGroup, task: Task, running: Running, status: TaskStatus) -> None:
+        """Watch until all is known, or `stop`."""
+        if self._health.is_due():
+            self._health.start(group, task, running, status.health)
+        if status.not_listening and self._listening_task is None:
+            self._listening_task = group.create_task(self._listening.run(running.pid), name=f"listeners {task.id}")
+
+    def stop(self) -> None:
+        """Watch no more; it is as if there were nothing to watch."""
+        self._health.stop()
+        if self._listening_task is not None:
+            self._listening_task.cancel()
+
+
+def set_health(status: TaskStatus, *, health: TaskStatus.Health.ValueType, line: str) -> None:
+    status.health, status.health_output = health, line
+
+
+def set_not_listening(status: TaskStatus, *, not_listening: bool, warning: str) -> None:
+    status.not_listening = not_listening
+    add_warning(status, warning)
+
+
+def add_warning(status: TaskStatus, warning: str) -> None:
+    status.warning = "; ".join(filter(None, [status.warning, warning]))

@@ -1,0 +1,53 @@
+"""Stop signal, grace period and drain time of a container. Pure."""
+
+from dataclasses import dataclass
+
+from shoal.api.v1.service_pb2 import Endpoint, ServiceRevision
+from shoal.signal_names import signal_number
+
+DEFAULT_GRACE_MS = 10_000
+DEFAULT_DRAIN_MS = 5_000
+DEFAULT_STOP_SIGNAL = "SIGTERM"
+
+
+def stop_signal(revision: ServiceRevision | None, image_signal: str) -> str:
+    """The spec's, else the image's, else SIGTERM. One that is none counts for nothing."""
+    own = revision.spec.task.container.stop_signal if revision is not None else ""
+    return next((each for each in (own, image_signal) if signal_number(each) is not None), DEFAULT_STOP_SIGNAL)
+
+
+def invalid_stop_signal_warning(image_signal: str) -> str:
+    """What the user is told of an image whose stop signal is none; empty where it is one."""
+    if not image_signal or signal_number(image_signal) is not None:
+        return ""
+    return f"unknown stop signal {image_signal[:40]!a} in the image; using {DEFAULT_STOP_SIGNAL}"
+
+
+def grace_seconds(revision: ServiceRevision | None) -> float:
+    """From the stop signal to SIGKILL."""
+    container = revision.spec.task.container if revision is not None else None
+    if container is not None and container.HasField("stop_grace_ms"):
+        return container.stop_grace_ms / 1000
+    return DEFAULT_GRACE_MS / 1000
+
+
+@dataclass(frozen=True)
+class DrainPolicy:
+    """What is waited for before the stop signal, once no node leads clients to the task.
+
+    Attributes:
+        timeout_seconds: longest wait for connections that clients have open.
+        uses_dnsrr: clients were told its own address by its service's name, and may go by it for a while.
+    """
+
+    timeout_seconds: float
+    uses_dnsrr: bool
+
+
+def drain_policy(revision: ServiceRevision | None) -> DrainPolicy:
+    """Those of a task that runs this."""
+    if revision is None:
+        return DrainPolicy(DEFAULT_DRAIN_MS / 1000, uses_dnsrr=False)
+    container = revision.spec.task.container
+    drain_ms = container.drain_ms if container.HasField("drain_ms") else DEFAULT_DRAIN_MS
+    return DrainPolicy(drain_ms / 1000, revision.spec.endpoint.mode == Endpoint.DNSRR)

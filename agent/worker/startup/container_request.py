@@ -1,0 +1,60 @@
+"""Builds the container request from a task and its prepared inputs. Pure."""
+
+from agent.worker.interfaces import ContainerRequest, Image
+from agent.worker.sandbox import WITHOUT_NAMESPACE, Sandbox, SharedNames
+from agent.worker.startup.allocated_resources import cdi_devices, with_generic_resources
+from agent.worker.startup.etc_files import etc_files
+from agent.worker.startup.task_inputs import TaskInputs
+from shoal import task_states
+from shoal.api.v1.container_pb2 import ContainerSpec
+from shoal.api.v1.service_pb2 import ServiceRevision
+from shoal.api.v1.task_pb2 import Task
+from shoal.networks.network_modes import NONE, mode_of
+from shoal.spec_templates import NodeValues, expand_container, values_of
+
+
+def container_request(
+    task: Task,
+    revision: ServiceRevision,
+    *,
+    node: NodeValues,
+    image: Image,
+    sandbox: Sandbox,
+    inputs: TaskInputs,
+    host_resolv_conf: str,
+) -> ContainerRequest:
+    """The request, with the spec's templates filled in for this task and node.
+
+    Raises:
+        InvalidInput: a template that cannot be filled in, or that gives no valid value.
+    """
+    template = revision.spec.task
+    spec = with_generic_resources(expand_container(template.container, values_of(revision, task, node)), task)
+    name = task_states.task_name(revision.spec.name, task)
+    own = sandbox if sandbox is not WITHOUT_NAMESPACE else None
+    shared = sandbox.shared
+    if shared is not None:
+        spec = _with_shared_hostname(shared, spec)
+    files = shared.files if shared else etc_files(spec, name, own, host_resolv_conf, node_address=node.address)
+    return ContainerRequest(
+        task_id=task.id,
+        name=name,
+        spec=spec,
+        limits=template.limits,
+        log=template.log,
+        image=image,
+        netns_fd=sandbox.netns_fd if mode_of(template) != NONE else None,
+        etc_files=files,
+        mounted_files=inputs.mounted_files,
+        volumes=inputs.volumes,
+        cdi_devices=cdi_devices(task),
+        shares_network=shared is not None,
+    )
+
+
+def _with_shared_hostname(shared: SharedNames, spec: ContainerSpec) -> ContainerSpec:
+    """The spec with the names of the container whose network it shares."""
+    made = ContainerSpec()
+    made.CopyFrom(spec)
+    made.hostname, made.domainname = shared.hostname, shared.domainname
+    return made

@@ -1,0 +1,51 @@
+"""Starts a task's container from its prepared inputs."""
+
+from agent.worker.interfaces import Image, Report, Running
+from agent.worker.sandbox import Sandbox
+from agent.worker.shared.disk_space_waiter import WaitCancelled, rejection_is_final
+from agent.worker.shared.runner_dependencies import RunnerDependencies
+from agent.worker.startup.container_request import container_request
+from agent.worker.startup.task_inputs import TaskInputs
+from shoal.api.v1.service_pb2 import ServiceRevision
+from shoal.api.v1.task_pb2 import Task
+
+
+async def start_container(
+    deps: RunnerDependencies,
+    task: Task,
+    revision: ServiceRevision,
+    prepared: tuple[Image, Sandbox, TaskInputs],
+    *,
+    report: Report,
+    cancelled: WaitCancelled,
+) -> Running:
+    """Once it is its turn, and when the disk has room for it.
+
+    Args:
+        report: told that it starts, and what it waits for.
+        cancelled: ends when the task is not wanted any more, and so waits for room no longer.
+    Raises:
+        As `container_request` and `Runtime.start` do.
+    """
+    image, sandbox, supplies = prepared
+    reported = False
+
+    async def attempt() -> Running:
+        nonlocal reported
+        async with deps.start_slots:
+            if not reported:
+                report("")
+            reported = True
+            request = container_request(
+                task,
+                revision,
+                node=deps.node,
+                image=image,
+                sandbox=sandbox,
+                inputs=supplies,
+                host_resolv_conf=deps.host_resolv_conf(),
+            )
+            return await deps.runtime.start(request)
+
+    is_final = rejection_is_final(revision.spec.task.restart)
+    return await deps.disk_waiter.run(attempt, report, is_final=is_final, cancelled=cancelled)

@@ -1,0 +1,25 @@
+"""Advances a task status. Pure."""
+
+from agent.worker.exit_status import one_line
+from shoal import task_states
+from shoal.api.v1.task_pb2 import StateChange, TaskState, TaskStatus
+
+
+def next_status(status: TaskStatus, state: TaskState.ValueType, message: str, now_ms: int) -> TaskStatus:
+    """A copy in this state, whose path has the state too if it is another one than before.
+
+    Args:
+        now_ms: since the Unix epoch. Should the clock have been set back, the time of the last status counts: news of
+            the same state would be taken for old ones.
+    """
+    new = TaskStatus()
+    new.CopyFrom(status)
+    new.state, new.message, new.at_ms = state, one_line(message), max(now_ms, status.at_ms)
+    if state != status.state:
+        new.state_history.append(StateChange(state=state, at_ms=new.at_ms))
+    return new
+
+
+def is_for_journal(state: TaskState.ValueType) -> bool:
+    """Whether an agent that starts anew has to know that it was reached."""
+    return state in (TaskState.ACCEPTED, TaskState.RUNNING) or task_states.is_terminal(state)

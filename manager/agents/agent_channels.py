@@ -1,0 +1,239 @@
+"""gRPC channels to the agents' stream servers: one per node, opened on first use, closed when idle."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import grpc
+from grpc import aio
+
+from manager.agents.answer_bounds import BoundedChannel, checked, requested_lines
+from manager.interfaces import AgentAddress
+from shoal.api.v1.streams_pb2 import (
+    CallDriverRequest,
+    CallDriverResponse,
+    DropVolumeCopyRequest,
+    ExecInput,
+    ExecOutput,
+    FetchVolumeProgress,
+    FetchVolumeRequest,
+    LogBatch,
+    OfferVolumeRequest,
+    OfferVolumeResponse,
+    ProbeRequest,
+    ProbeResponse,
+    ReadLogsRequest,
+    ReadUsageRequest,
+    ReadUsageResponse,
+    ReadVolumeSizesRequest,
+    ReadVolumeSizesResponse,
+)
+from shoal.api.v1.streams_pb2_grpc import AgentStreamsStub
+from shoal.errors import Unavailable
+from shoal.identity.identity import Identity
+from shoal.identity.roles import agent_server_name
+from shoal.rpc.channel import connect_aio
+from shoal.rpc.status_mapping import to_shoal_error
+
+if TYPE_CHECKING:
+    from shoal.api.v1.streams_pb2_grpc import AgentStreamsAsyncStub
+
+Answer = TypeVar("Answer")
+
+ANSWER_SECONDS = 5.0
+DRIVER_SECONDS = 330.0
+"""For a call of a driver: more than any agent gives it, so that the agent's word on it comes first."""
+FILE_TREE_SECONDS = 600.0
+"""For looking at, or deleting, all files of a volume."""
+
+IDLE_SECONDS = 60.0
+
+
+@dataclass
+class _OpenChannel:
+    """An open channel to one node, with the number of calls that use it."""
+
+    channel: aio.Channel
+    address: str
+    users: int = 0
+    idle: asyncio.TimerHandle | None = None
+
+
+@dataclass
+class AgentChannels:
+    """Calls to agents over mutual TLS (`LogReader`, `ContainerStreams` and so on). Each proves that it is its node.
+
+    Attributes:
+        identity: this manager's, asked for each new channel, so that a renewed one is used.
+    """
+
+    identity: Callable[[], Identity]
+    _open: dict[str, _OpenChannel] = field(default_factory=dict)
+    _closing: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def read_logs(self, agent: AgentAddress, request: ReadLogsRequest) -> AsyncGenerator[LogBatch, None]:
+        """The node's lines of the tasks, in its order.
+
+        Raises:
+            Unavailable: the node does not answer within 5 s, or gives others; or the connection broke.
+            NotFound: it has none of the tasks.
+        """
+        asked = frozenset(request.task_ids)
+        async with aclosing(self._stream(agent, lambda stub: stub.ReadLogs(request))) as batches:
+            async for batch in batches:
+                yield requested_lines(batch, asked, agent)
+
+    def exec(self, agent: AgentAddress, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput, None]:
+        """Run a command in a container; the output. The call is cancelled when the consumer closes the generator.
+
+        Raises:
+            As `attach`; InvalidInput: the agent does not take what is to be run.
+        """
+        return self._stream(agent, lambda stub: stub.Exec(messages))
+
+    def attach(self, agent: AgentAddress, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput, None]:
+        """Attach to a container's main process; its output.
+
+        Raises:
+            Unavailable: the node does not answer within 5 s, or the connection broke.
+            NotFound: it runs no such container. Exhausted: as the agent says.
+        """
+        return self._stream(agent, lambda stub: stub.Attach(messages))
+
+    async def probe(self, agent: AgentAddress, request: ProbeRequest) -> ProbeResponse:
+        """How the node reaches others.
+
+        Raises:
+            Unavailable: the node does not answer, or the connection broke.
+        """
+        return await self._unary(agent, lambda stub: stub.Probe(request))
+
+    async def read_usage(self, agent: AgentAddress, request: ReadUsageRequest) -> ReadUsageResponse:
+        """What tasks of the node use.
+
+        Raises:
+            Unavailable: the node does not answer, or the connection broke.
+        """
+        return await self._unary(agent, lambda stub: stub.ReadUsage(request, timeout=ANSWER_SECONDS))
+
+    async def read_volume_sizes(self, agent: AgentAddress, request: ReadVolumeSizesRequest) -> ReadVolumeSizesResponse:
+        """What local volumes take on the node's disk.
+
+        Raises:
+            Unavailable: the node does not answer, or the connection broke.
+        """
+        seconds = request.timeout_ms / 1000 + ANSWER_SECONDS
+        return await self._unary(agent, lambda stub: stub.ReadVolumeSizes(request, timeout=seconds))
+
+    async def call_driver(self, agent: AgentAddress, request: CallDriverRequest) -> CallDriverResponse:
+        """One call of the controller of a driver that the node has.
+
+        Raises:
+            Unavailable: the node does not answer, the connection broke, or it has no such driver.
+        """
+        return await self._unary(agent, lambda stub: stub.CallDriver(request, timeout=DRIVER_SECONDS))
+
+    async def offer_volume(self, agent: AgentAddress, request: OfferVolumeRequest) -> OfferVolumeResponse:
+        """Let another node read a volume of this one.
+
+        Raises:
+            NotFound: it does not lie there. Unavailable: the node does not answer, or a container has it.
+        """
+        return await self._unary(agent, lambda stub: stub.OfferVolume(request, timeout=FILE_TREE_SECONDS))
+
+    def fetch_volume(
+        self, agent: AgentAddress, request: FetchVolumeRequest
+    ) -> AsyncGenerator[FetchVolumeProgress, None]:
+        """Have the node copy a volume from another one; it stops when nobody listens any more.
+
+        Raises:
+            Unavailable: the node or the other one does not answer.
+            Refused, InvalidInput, Exhausted: it cannot be copied.
+        """
+        return self._stream(agent, lambda stub: stub.FetchVolume(request))
+
+    async def drop_volume_copy(self, agent: AgentAddress, request: DropVolumeCopyRequest) -> None:
+        """Have one copy of a volume deleted.
+
+        Raises:
+            Unavailable: the node does not answer, or a container has it.
+        """
+        await self._unary(agent, lambda stub: stub.DropVolumeCopy(request, timeout=FILE_TREE_SECONDS))
+
+    async def close(self) -> None:
+        """Close all channels; calls under way end."""
+        for node_id in list(self._open):
+            self._close(node_id)
+        await asyncio.gather(*self._closing)
+
+    async def _unary(self, agent: AgentAddress, call: Callable[["AgentStreamsAsyncStub"], Awaitable[Answer]]) -> Answer:
+        """The response of a unary call."""
+        async with self._channel(agent) as channel:
+            try:
+                return checked(await call(_stub(channel)), agent)
+            except grpc.RpcError as error:
+                raise to_shoal_error(error, address=f"the agent at {agent.address}") from error
+
+    async def _stream(
+        self, agent: AgentAddress, call: Callable[["AgentStreamsAsyncStub"], Any]
+    ) -> AsyncGenerator[Any, None]:
+        """The responses of a streaming call, as they arrive; it is cancelled when the consumer stops reading."""
+        async with self._channel(agent) as channel:
+            rpc = call(_stub(channel))
+            try:
+                async for answer in rpc:
+                    yield checked(answer, agent)
+            except grpc.RpcError as error:
+                raise to_shoal_error(error, address=f"the agent at {agent.address}") from error
+            finally:
+                rpc.cancel()
+
+    @asynccontextmanager
+    async def _channel(self, agent: AgentAddress) -> AsyncIterator[aio.Channel]:
+        opened = self._acquire(agent)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await opened.channel.channel_ready()
+            yield opened.channel
+        except TimeoutError:
+            raise Unavailable(f"no response from the agent at {agent.address}") from None
+        finally:
+            self._release(agent.node_id, opened)
+
+    def _acquire(self, agent: AgentAddress) -> _OpenChannel:
+        found = self._open.get(agent.node_id)
+        if found is not None and found.address != agent.address:
+            self._close(agent.node_id)
+            found = None
+        if found is None:
+            server_name = agent_server_name(agent.node_id)
+            channel = connect_aio([agent.address], self.identity(), server_name=server_name)
+            found = self._open[agent.node_id] = _OpenChannel(channel, agent.address)
+        if found.idle is not None:
+            found.idle.cancel()
+            found.idle = None
+        found.users += 1
+        return found
+
+    def _release(self, node_id: str, channel: _OpenChannel) -> None:
+        channel.users -= 1
+        if not channel.users and self._open.get(node_id) is channel:
+            channel.idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._close, node_id)
+
+    def _close(self, node_id: str) -> None:
+        opened = self._open.pop(node_id, None)
+        if opened is None:
+            return
+        if opened.idle is not None:
+            opened.idle.cancel()
+        task = asyncio.get_running_loop().create_task(opened.channel.close(grace=None))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+def _stub(channel: aio.Channel) -> "AgentStreamsAsyncStub":
+    counted: Any = BoundedChannel(channel)
+    stub: AgentStreamsAsyncStub = AgentStreamsStub(counted)
+    return stub

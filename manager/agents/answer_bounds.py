@@ -1,0 +1,77 @@
+"""Bounds on what agents answer: an agent may be compromised, so its responses are checked before they are used."""
+
+from collections.abc import Collection
+from typing import Any, TypeVar
+
+from grpc import aio
+
+from manager.interfaces import AgentAddress
+from shoal.api.v1 import streams_pb2
+from shoal.api.v1.streams_pb2 import LogBatch
+from shoal.errors import Unavailable
+from shoal.logs.log_lines import HEADER_BYTES
+from shoal.rpc.channel import MAX_MESSAGE_BYTES
+from shoal.rpc.message_counting import EntryCounter
+from shoal.rpc.request_limits import Deserializer, OversizedMessage, bounded
+
+Answer = TypeVar("Answer")
+
+MAX_ENTRIES = 60_000
+"""Entries of an answer: an empty one is two bytes on the wire, and 60 when parsed."""
+MAX_TORN_LINES = 1_000
+"""Of a batch, that a crash of its host left without a header."""
+
+_SERVICE = streams_pb2.DESCRIPTOR.services_by_name["AgentStreams"]
+_ENTRIES = {f"/{_SERVICE.full_name}/{each.name}": EntryCounter(each.output_type) for each in _SERVICE.methods}
+
+
+class BoundedChannel:
+    """A channel for a stub that does not parse responses with too many entries; `OversizedMessage` stands for them."""
+
+    def __init__(self, channel: aio.Channel) -> None:
+        self._channel = channel
+
+    def unary_unary(self, method: str, *, response_deserializer: Deserializer, **more: Any) -> Any:
+        """One answer."""
+        return self._channel.unary_unary(method, response_deserializer=_bounded(method, response_deserializer), **more)
+
+    def unary_stream(self, method: str, *, response_deserializer: Deserializer, **more: Any) -> Any:
+        """Several answers."""
+        return self._channel.unary_stream(method, response_deserializer=_bounded(method, response_deserializer), **more)
+
+    def stream_stream(self, method: str, *, response_deserializer: Deserializer, **more: Any) -> Any:
+        """Several answers to several messages."""
+        parse = _bounded(method, response_deserializer)
+        return self._channel.stream_stream(method, response_deserializer=parse, **more)
+
+
+def _bounded(method: str, parse: Deserializer) -> Deserializer:
+    return bounded(parse, MAX_MESSAGE_BYTES, _ENTRIES[method], MAX_ENTRIES)
+
+
+def checked(answer: Answer | OversizedMessage | None, agent: AgentAddress) -> Answer:
+    """The response itself. gRPC gives None for bytes that are not such a message, as only a faulty agent sends.
+
+    Raises:
+        Unavailable: it is none, or has too many entries.
+    """
+    if answer is None:
+        raise Unavailable(
+            f"the agent at {agent.address} returned an unreadable response; check that it runs the same Shoal version"
+        )
+    if isinstance(answer, OversizedMessage):
+        raise Unavailable(f"the agent at {agent.address} returned an invalid response: {answer.reason}")
+    return answer
+
+
+def requested_lines(batch: LogBatch, task_ids: Collection[str], agent: AgentAddress) -> LogBatch:
+    """The batch itself, checked. Line ends are counted, not searched: searching is slow where nearly every byte is one.
+
+    Raises:
+        Unavailable: it has lines of other tasks, or what are no lines.
+    """
+    ends = sum(run.lines.count(b"\n") for run in batch.chunks)
+    most = MAX_TORN_LINES + sum(len(run.lines) for run in batch.chunks) // HEADER_BYTES
+    if ends > most or not all(run.task_id in task_ids for run in batch.chunks):
+        raise Unavailable(f"the agent at {agent.address} returned log lines of tasks that were not requested")
+    return batch

@@ -1,0 +1,105 @@
+"""Resource usage of tasks, sampled from agents: two samples give a rate."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from manager.interfaces import AgentAddress
+from manager.records.object_lookup import hostname_of
+from manager.store.tables import View
+from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.api.v1.streams_pb2 import ReadUsageRequest, ReadUsageResponse, TaskUsage
+from shoal.api.v1.task_pb2 import Task
+from shoal.errors import ShoalError
+from shoal.task_group import TaskGroup
+
+CONCURRENT_NODES = 64
+"""Nodes that are asked at the same time."""
+
+MAX_PLAUSIBLE = 1 << 53
+"""Bytes, or billionths of a processor, of one task: what a node tells beyond that cannot be."""
+
+
+class UsageSource(Protocol):
+    """`manager.agents.agent_channels.AgentChannels` is one."""
+
+    async def read_usage(self, agent: AgentAddress, request: ReadUsageRequest) -> ReadUsageResponse:
+        """Raises Unavailable when the node does not answer."""
+        ...
+
+
+@dataclass(frozen=True)
+class ResourceUsage:
+    """Resource usage of one task.
+
+    Attributes:
+        nano_cpus: billionths of a CPU, the mean between two readings.
+        memory_bytes: without the page cache that can go at once.
+    """
+
+    nano_cpus: int
+    memory_bytes: int
+    pids: int
+
+
+class UsageReader:
+    """Remembers the last reading of each task, for rates; one for each purpose, so that intervals are its own.
+
+    Args:
+        view: looked at anew for each reading.
+    """
+
+    def __init__(self, *, view: Callable[[], View], source: UsageSource) -> None:
+        self._view = view
+        self._source = source
+        self._previous: dict[str, TaskUsage] = {}
+
+    async def read(self, tasks: Iterable[Task]) -> tuple[dict[str, ResourceUsage], list[str]]:
+        """Use by task since the last reading, and which nodes did not answer, a line each.
+
+        Tasks that are read for the first time are left out.
+        """
+        by_node: dict[str, list[str]] = {}
+        for task in tasks:
+            by_node.setdefault(task.node_id, []).append(task.id)
+        limit = asyncio.Semaphore(CONCURRENT_NODES)
+        async with TaskGroup() as group:
+            asked = [group.create_task(self._read_node(limit, node_id, ids)) for node_id, ids in by_node.items()]
+        now: dict[str, TaskUsage] = {}
+        warnings = []
+        for answer in asked:
+            if isinstance(found := answer.result(), str):
+                warnings.append(found)
+            else:
+                now.update((usage.task_id, usage) for usage in found)
+        uses = rates(self._previous, now)
+        self._previous = now
+        return uses, sorted(warnings)
+
+    async def _read_node(self, limit: asyncio.Semaphore, node_id: str, task_ids: list[str]) -> list[TaskUsage] | str:
+        view = self._view()
+        status = view.node_status.get(node_id)
+        if status is None or status.state != NodeStatus.READY:
+            return f"node {hostname_of(view, node_id)} is not ready"
+        agent = AgentAddress.of(node_id, status.description)
+        try:
+            async with limit:
+                answer = await self._source.read_usage(agent, ReadUsageRequest(task_ids=task_ids))
+        except ShoalError as error:
+            return f"node {hostname_of(view, node_id)}: {error}"
+        asked = frozenset(task_ids)  # a node tells of its own tasks, and of no others
+        return [usage for usage in answer.tasks if usage.task_id in asked]
+
+
+def rates(before: Mapping[str, TaskUsage], now: Mapping[str, TaskUsage]) -> dict[str, ResourceUsage]:
+    """Use of the tasks that are in both readings. Pure."""
+    found = {}
+    for task_id, usage in now.items():
+        earlier = before.get(task_id)
+        if earlier is None or usage.at_ns <= earlier.at_ns:
+            continue
+        share = max(0, usage.cpu_ns - earlier.cpu_ns) / (usage.at_ns - earlier.at_ns)
+        memory_bytes = min(max(usage.memory_bytes, 0), MAX_PLAUSIBLE)
+        found[task_id] = ResourceUsage(round(min(share * 1e9, MAX_PLAUSIBLE)), memory_bytes, usage.pids)
+    return found

@@ -1,0 +1,170 @@
+"""Cluster calls: join tokens, the certificate authority's certificate, the store."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from manager.interfaces import RecordStore
+from manager.store.kinds import LEADER
+from manager.store.tables import Tables
+from shoal.api.v1.cluster_pb2 import JoinToken
+from shoal.api.v1.control_pb2 import (
+    ClusterView,
+    CompactStoreRequest,
+    CreateJoinTokenRequest,
+    CreateJoinTokenResponse,
+    GetClusterRequest,
+    GetStoreRequest,
+    JoinTokenView,
+    ListJoinTokensRequest,
+    ListJoinTokensResponse,
+    RemoveJoinTokensRequest,
+    RemoveJoinTokensResponse,
+    RotateNetworkKeysRequest,
+    StoreMember,
+    StoreView,
+)
+from shoal.errors import Unavailable
+from shoal.networks.overlay_encryption import key_generation
+from shoal.rpc.caller import Caller
+
+
+class TokenIssuer(Protocol):
+    """Issues join tokens; `manager.certificate_authority.join_tokens.JoinTokens` is one."""
+
+    async def create(self, *, ttl_ms: int, uses: int) -> tuple[str, JoinToken]: ...
+    async def rotate(self, *, ttl_ms: int, uses: int) -> tuple[str, JoinToken]: ...
+    async def remove(self, *identifiers: str) -> None: ...
+    def list(self) -> Sequence[JoinToken]: ...
+
+
+RotateKeys = Callable[[], Awaitable[int]]
+"""Has nodes make new keys for encrypted networks."""
+
+
+class StoreMemberStatus(Protocol):
+    """Status of an etcd member, as `manager.etcd.maintenance` reports it."""
+
+    @property
+    def endpoint(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def database_bytes(self) -> int: ...
+    @property
+    def used_bytes(self) -> int: ...
+    @property
+    def problem(self) -> str: ...
+
+
+class StoreMaintenance(Protocol):
+    """Maintenance of the store, for operators."""
+
+    async def status(self) -> Sequence[StoreMemberStatus]: ...
+    async def compact(self) -> Sequence[StoreMemberStatus]: ...
+
+
+class ClusterHandler:
+    """The calls about the cluster as a whole.
+
+    Args:
+        store: the records.
+        tokens: the certificate authority's.
+        rotate_keys: `OverlayKeyRotation.rotate`.
+        maintenance: of what keeps the records.
+        version: of this manager.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: RecordStore,
+        tokens: TokenIssuer,
+        rotate_keys: RotateKeys,
+        maintenance: StoreMaintenance,
+        version: str,
+    ) -> None:
+        self._store = store
+        self._tokens = tokens
+        self._rotate_keys = rotate_keys
+        self._maintenance = maintenance
+        self._version = version
+
+    async def get(self, _: GetClusterRequest, caller: Caller) -> ClusterView:
+        """Raises Unavailable before the cluster's record is there."""
+        return self._view()
+
+    async def create_token(self, request: CreateJoinTokenRequest, caller: Caller) -> CreateJoinTokenResponse:
+        """Raises InvalidInput: it would last too long, or be for too many. Exhausted: there are too many tokens."""
+        return self._token_response(*await self._tokens.create(ttl_ms=request.ttl_ms, uses=request.uses))
+
+    async def rotate_tokens(self, request: CreateJoinTokenRequest, caller: Caller) -> CreateJoinTokenResponse:
+        """Raises as `create_token`; then none is removed."""
+        return self._token_response(*await self._tokens.rotate(ttl_ms=request.ttl_ms, uses=request.uses))
+
+    async def list_tokens(self, _: ListJoinTokensRequest, caller: Caller) -> ListJoinTokensResponse:
+        return ListJoinTokensResponse(tokens=map(_token_view, self._tokens.list()))
+
+    async def remove_tokens(self, request: RemoveJoinTokensRequest, caller: Caller) -> RemoveJoinTokensResponse:
+        """Raises NotFound: there is none of that id; then none is removed."""
+        await self._tokens.remove(*request.ids)
+        return RemoveJoinTokensResponse()
+
+    async def rotate_network_keys(self, _: RotateNetworkKeysRequest, caller: Caller) -> ClusterView:
+        """Raises Refused: there are none, or the last change is under way."""
+        await self._rotate_keys()
+        return self._view()
+
+    async def get_store(self, _: GetStoreRequest, caller: Caller) -> StoreView:
+        """Raises Unavailable: none of its members answers."""
+        return _store_view(await self._maintenance.status())
+
+    async def compact_store(self, _: CompactStoreRequest, caller: Caller) -> StoreView:
+        """Raises Unavailable: a member is away or refused it."""
+        return _store_view(await self._maintenance.compact())
+
+    def _token_response(self, token: str, record: JoinToken) -> CreateJoinTokenResponse:
+        return CreateJoinTokenResponse(
+            token=token, view=_token_view(record), join_addresses=self._view().join_addresses
+        )
+
+    def _view(self) -> ClusterView:
+        tables: Tables = self._store.tables
+        cluster = tables.cluster
+        if cluster is None:
+            raise Unavailable("the cluster is not initialized yet; try again in a moment")
+        leader = tables.rows(LEADER).get("")
+        return ClusterView(
+            id=cluster.meta.id,
+            ca_certificate=cluster.ca_certificate,
+            join_addresses=sorted(manager.join_address for manager in tables.managers.values()),
+            manager_version=self._version,
+            api_addresses=sorted(manager.api_address for manager in tables.registered_managers.values()),
+            leader_id=leader.manager_id if leader is not None else "",
+            network_key_generation=key_generation(tables.overlay_keys),
+            network_keys_since_ms=tables.overlay_keys.changed_at_ms if tables.overlay_keys is not None else 0,
+        )
+
+
+def _token_view(record: JoinToken) -> JoinTokenView:
+    return JoinTokenView(
+        id=record.meta.id,
+        role=JoinToken.Role.Name(record.role).lower(),
+        created_at_ms=record.meta.created_at_ms,
+        expires_at_ms=record.expires_at_ms,
+        uses=record.uses,
+        uses_left=record.uses_left,
+    )
+
+
+def _store_view(members: Sequence[StoreMemberStatus]) -> StoreView:
+    views = [
+        StoreMember(
+            endpoint=each.endpoint,
+            version=each.version,
+            database_bytes=each.database_bytes,
+            used_bytes=each.used_bytes,
+            problem=each.problem,
+        )
+        for each in members
+    ]
+    return StoreView(members=views)

@@ -1,0 +1,94 @@
+"""Calls to other managers: which sessions they hold, and which events they remember."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import grpc
+
+from manager.store.tables import View
+from shoal.api.v1.dispatcher_pb2 import ListAppliedRequest, NodeApplied, ReadEventsRequest
+from shoal.api.v1.dispatcher_pb2_grpc import ManagerPeersStub
+from shoal.api.v1.event_pb2 import Event
+from shoal.errors import NotFound, ShoalError, Unavailable
+from shoal.identity.identity import Identity
+from shoal.rpc.channel import connect_aio
+from shoal.rpc.status_mapping import to_shoal_error
+
+ANSWER_SECONDS = 2.0
+EVENTS_SECONDS = 5.0
+"""For as many events as a manager remembers."""
+MAX_EVENTS = 20_000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PeerManagerClient:
+    """Over mutual TLS, a connection for each call: they are rare.
+
+    Attributes:
+        identity: this manager's, asked at each call, so that a renewed one is used.
+    """
+
+    identity: Callable[[], Identity]
+
+    async def applied(self, address: str, node_ids: Sequence[str]) -> Sequence[NodeApplied]:
+        """How far those of these nodes are that have their session with the manager at this address.
+
+        Raises:
+            ShoalError: it does not answer within 2 s.
+        """
+        async with connect_aio([address], self.identity()) as channel:
+            request = ListAppliedRequest(node_ids=node_ids)
+            try:
+                response = await ManagerPeersStub(channel).ListApplied(request, timeout=ANSWER_SECONDS)
+            except grpc.RpcError as error:
+                raise to_shoal_error(error, address=address) from error
+        return list(response.nodes)
+
+    async def events(self, address: str, since_ms: int, until_ms: int) -> list[Event]:
+        """Those of a period that the manager at this address remembers, the newest 20,000 at most.
+
+        Raises:
+            ShoalError: it does not answer within 5 s.
+        """
+        found: list[Event] = []
+        async with connect_aio([address], self.identity()) as channel:
+            request = ReadEventsRequest(since_ms=since_ms, until_ms=until_ms)
+            try:
+                async for response in ManagerPeersStub(channel).ReadEvents(request, timeout=EVENTS_SECONDS):
+                    found.extend(response.events)
+                    del found[:-MAX_EVENTS]
+            except grpc.RpcError as error:
+                raise to_shoal_error(error, address=address) from error
+        return found
+
+
+@dataclass(frozen=True)
+class PeerEvents:
+    """The event logs of the other managers.
+
+    Attributes:
+        manager_id: this one's, which is not asked.
+    """
+
+    view: View
+    manager_id: str
+    channels: PeerManagerClient
+
+    async def read(self, since_ms: int, until_ms: int) -> Sequence[Event]:
+        """Events of a period, until before its end, from the manager that has run longest of those that answer.
+
+        Raises:
+            NotFound: there are no other managers. Unavailable: none of them answers now.
+        """
+        if not self.view.registered_managers.keys() - {self.manager_id}:
+            raise NotFound("no other managers exist")
+        others = (each for each in list(self.view.managers.values()) if each.id != self.manager_id)
+        for other in sorted(others, key=lambda each: each.started_at_ms):
+            try:
+                return await self.channels.events(other.api_address, since_ms, until_ms)
+            except ShoalError as error:
+                _log.warning("cannot read events of manager %s: %s", other.id, error)
+        raise Unavailable("no response from any other manager")

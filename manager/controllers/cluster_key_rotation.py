@@ -1,0 +1,81 @@
+"""Re-encrypts all data at rest with the current cluster key once every manager has it. Runs on the leader only."""
+
+import logging
+from collections.abc import Iterator
+
+from manager.certificate_authority import cluster_record
+from manager.file_contents.content_codec import EncryptedCodec
+from manager.interfaces import RecordStore
+from manager.store import kinds
+from manager.store.changes import Expect, Write, expect, put
+from manager.store.tables import View
+from shoal.errors import Conflict, InvalidInput, Timeout, Unavailable
+from shoal.identity.keyring import Keyring
+
+_log = logging.getLogger(__name__)
+
+_TRIGGERS = frozenset({kinds.MANAGER.name, kinds.SECRET.name, kinds.CLUSTER.name})
+
+
+class ClusterKeyRotation:
+    """Checks again after each relevant change; does nothing without a previous key."""
+
+    def __init__(self, *, store: RecordStore, keyring: Keyring) -> None:
+        self._store = store
+        self._keyring = keyring
+
+    async def run(self, fence: int) -> None:
+        """Until cancelled, or at once where nothing is to be done.
+
+        Raises:
+            Deposed: the term is over.
+        """
+        if self._keyring.previous is None:
+            return
+        with self._store.follow() as changes:
+            while True:
+                await self._reencrypt(fence)
+                async for batch in changes:
+                    if any(change.kind.name in _TRIGGERS for change in batch):
+                        break
+
+    async def _reencrypt(self, fence: int) -> None:
+        if outdated := managers_without_key(self._store.tables, self._keyring):
+            _log.info("waiting to use the new cluster key: it is missing on %s", ", ".join(outdated))
+            return
+        try:
+            done = 0
+            for write, unchanged in list(reencrypted_records(self._store.tables, self._keyring)):
+                await self._store.commit([write], expects=[unchanged], fence=fence)
+                done += 1
+        except (Conflict, Unavailable, Timeout) as error:
+            _log.info("cannot re-encrypt with the new cluster key yet: %s", error)
+            return
+        if done:
+            _log.info("re-encrypted %d records", done)
+        _log.info("all data is encrypted with the new cluster key; delete the previous key on every manager")
+
+
+def managers_without_key(view: View, keyring: Keyring) -> list[str]:
+    """Addresses of managers that have another cluster key than this one."""
+    return sorted(each.api_address for each in view.managers.values() if each.key_id != keyring.key_id)
+
+
+def reencrypted_records(view: View, keyring: Keyring) -> Iterator[tuple[Write, Expect]]:
+    """The records that use the previous key, re-encrypted: the cluster's record and the data keys of secrets.
+
+    A secret that no key opens is told in the log and left: it was damaged, or sealed with a key long gone.
+    """
+    if (cluster := view.cluster) is not None and (
+        reencrypted := cluster_record.reencrypted(cluster, keyring)
+    ) is not None:
+        yield put(kinds.CLUSTER, "", reencrypted), expect(kinds.CLUSTER, "", cluster.meta.version)
+    contents = EncryptedCodec(keyring)
+    for identifier, secret in view.secrets.items():
+        try:
+            changed = contents.reencrypted(secret)
+        except InvalidInput as error:
+            _log.error("cannot re-encrypt secret %s: %s", secret.spec.name, error)
+            continue
+        if changed is not None:
+            yield put(kinds.SECRET, identifier, changed), expect(kinds.SECRET, identifier, secret.meta.version)

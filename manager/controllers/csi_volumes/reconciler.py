@@ -1,0 +1,235 @@
+"""Reconciles CSI volumes on the leader: decides, calls drivers through agents, and writes the results.
+
+The drivers' controllers stand beside agents, and any agent that has one will do: calls are idempotent, and what is
+known is in the store. So the leader asks and agents hand on: one writer, fenced, and no agent to be elected.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from manager.controllers.csi_volumes.driver_calls import after_failure, after_success, failure_of, request_of
+from manager.controllers.csi_volumes.next_volume_step import DriverCall, copy_status, is_csi, next_steps
+from manager.controllers.csi_volumes.next_volume_step import WriteStatus as Note
+from manager.controllers.csi_volumes.step_backoff import StepBackoff
+from manager.controllers.csi_volumes.volume_consumers import VolumeConsumers
+from manager.controllers.csi_volumes.volume_facts import VolumeFacts, volume_facts
+from manager.dispatcher.sessions.agent_input import one_line
+from manager.file_contents.driver_secrets import volumes_using
+from manager.interfaces import AgentAddress
+from manager.store import kinds
+from manager.store.changes import PRESENT, Change, Expect, Write, expect, put
+from manager.store.subscription import Subscription
+from manager.store.tables import View
+from shoal.api.v1.file_pb2 import File
+from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.api.v1.streams_pb2 import CallDriverRequest, CallDriverResponse
+from shoal.api.v1.task_pb2 import Task
+from shoal.api.v1.volume_pb2 import NodeVolumes, Volume, VolumeStatus
+from shoal.errors import Conflict, Exhausted, ShoalError, Timeout, Unavailable
+from shoal.task_group import TaskGroup
+
+MAX_CALLS_PER_DRIVER = 32
+"""Calls of one driver: one that hangs keeps no other waiting."""
+
+_log = logging.getLogger(__name__)
+
+
+class Records(Protocol):
+    """The part of the store that the keeper needs."""
+
+    @property
+    def tables(self) -> View: ...
+    def follow(self) -> Subscription: ...
+    async def commit(
+        self, writes: Sequence[Write], *, expects: Sequence[Expect] = (), fence: int | None = None
+    ) -> int: ...
+
+
+class DriverCaller(Protocol):
+    """`manager.agents.agent_channels.AgentChannels` is one."""
+
+    async def call_driver(self, agent: AgentAddress, request: CallDriverRequest) -> CallDriverResponse:
+        """Raises ShoalError when the agent does not answer, or has no such driver."""
+        ...
+
+
+class SecretValues(Protocol):
+    """`manager.file_contents.driver_secrets.DriverSecrets` is one."""
+
+    def values(self, view: View, volume: Volume) -> Mapping[str, str]:
+        """What the volume's driver is given, by its own keys. Raises ShoalError when one cannot be had."""
+        ...
+
+
+class CsiVolumeReconciler:
+    """The only writer of `VolumeStatus`. One volume has at most one call under way."""
+
+    def __init__(self, *, store: Records, agents: DriverCaller, secrets: SecretValues) -> None:
+        self._store = store
+        self._agents = agents
+        self._secrets = secrets
+        self._calls: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(MAX_CALLS_PER_DRIVER))
+        self._backoffs: dict[str, StepBackoff] = {}
+
+    async def run(self, fence: int) -> None:
+        """Until cancelled.
+
+        Args:
+            fence: the term's number.
+        Raises:
+            Deposed: the term is over.
+        """
+        self._backoffs.clear()
+        with self._store.follow() as changes:
+            consumers = VolumeConsumers(self._store.tables)
+            due = set(self._csi_volumes())
+            async with TaskGroup() as group:
+                while True:
+                    for volume_id in due:
+                        if (backoff := self._backoffs.get(volume_id)) is not None:
+                            backoff.wake()
+                        else:
+                            self._backoffs[volume_id] = StepBackoff()
+                            group.create_task(self._reconcile(volume_id, consumers, fence), name=f"volume {volume_id}")
+                    due = self._affected(await anext(changes), consumers)
+
+    def _csi_volumes(self) -> Iterable[str]:
+        return (volume_id for volume_id, each in self._store.tables.volumes.items() if is_csi(each))
+
+    def _affected(self, changes: Iterable[Change], consumers: VolumeConsumers) -> set[str]:
+        """Volumes for which something may follow from changes."""
+        found: set[str] = set()
+        for change in changes:
+            record = change.new if change.new is not None else change.old
+            match record:
+                case Volume() | VolumeStatus():
+                    found.add(change.identifier)
+                case Task():
+                    found.update(consumers.of_service(record.service_id))
+                case NodeVolumes():
+                    found.update(_published(change))
+                case NodeStatus() if _is_relevant(change):
+                    if _usable(change.new) - _usable(change.old):
+                        self._retry_now()
+                    found.update(self._csi_volumes())
+                case File() if change.kind.name == kinds.SECRET.name:
+                    self._retry_now()
+                    found.update(volumes_using(self._store.tables, change.identifier))
+            if change.kind.name == kinds.REVISION.name:
+                consumers.update_revision(change)
+            elif change.kind.name == kinds.TASK_STATUS.name:
+                found.update(consumers.of_task(change.identifier))
+            elif change.kind.name == kinds.NODE.name:
+                found.update(self._csi_volumes())
+        return {volume_id for volume_id in found if self._is_csi(volume_id)}
+
+    def _is_csi(self, volume_id: str) -> bool:
+        volume = self._store.tables.volumes.get(volume_id)
+        return volume is not None and is_csi(volume)
+
+    def _retry_now(self) -> None:
+        """A driver may be back: nobody waits out a pause."""
+        for backoff in self._backoffs.values():
+            backoff.reset()
+
+    async def _reconcile(self, volume_id: str, consumers: VolumeConsumers, fence: int) -> None:
+        """One volume, until there is nothing to do for it."""
+        backoff = self._backoffs[volume_id]
+        try:
+            while (volume := self._store.tables.volumes.get(volume_id)) is not None:
+                facts = volume_facts(self._store.tables, volume, consumers.nodes(volume_id))
+                steps = next_steps(facts)
+                if not steps:
+                    return
+                step = next((each for each in steps if backoff.is_due(each)), None)
+                if step is None:
+                    await backoff.wait(steps)
+                elif await self._execute(step, facts, backoff, fence):
+                    backoff.succeeded(step)
+                else:
+                    backoff.failed(step)
+        finally:
+            del self._backoffs[volume_id]
+
+    async def _execute(self, step: Note | DriverCall, facts: VolumeFacts, backoff: StepBackoff, fence: int) -> bool:
+        try:
+            if isinstance(step, Note):
+                await self._write(step.status, fence)
+                return True
+            return await self._call(step, facts, backoff.failures(step), fence)
+        except (Conflict, Exhausted, Unavailable, Timeout) as error:
+            _log.warning("cannot write the state of volume %s: %s", facts.volume.spec.name, error)
+            return False
+
+    async def _call(self, call: DriverCall, facts: VolumeFacts, attempt: int, fence: int) -> bool:
+        """Whether it succeeded; what came of it is written."""
+        name, controllers = facts.volume.spec.name, facts.driver.controllers
+        if not controllers:
+            known = facts.status is not None and facts.status.outcome_unknown
+            why = f"driver {facts.volume.spec.driver} is unavailable: no ready node has its controller"
+            await self._write(after_failure(call, why, uncertain=known), fence)
+            return False
+        await self._write(call.status, fence)
+        status, problem = await self._call_agent(call, facts, controllers[attempt % len(controllers)])
+        if problem:
+            _log.warning("volume %s cannot be %s yet; retrying: %s", name, call.method.value, problem)
+        else:
+            _log.info("volume %s is %s", name, call.method.value)
+        await self._write(status, fence)
+        return not problem
+
+    async def _call_agent(self, call: DriverCall, facts: VolumeFacts, node_id: str) -> tuple[VolumeStatus, str]:
+        record = self._store.tables.node_status.get(node_id)
+        if record is None:  # removed while the call was written down; nobody was asked
+            why = f"node {node_id}, which has the driver's controller, was removed"
+            return after_failure(call, why, uncertain=facts.status is not None and facts.status.outcome_unknown), why
+        agent = AgentAddress.of(node_id, record.description)
+        request = request_of(call, facts.volume, facts.driver)
+        try:
+            request.secrets.update(self._secrets.values(self._store.tables, facts.volume))
+        except ShoalError as error:  # nobody was asked
+            return after_failure(
+                call, str(error), uncertain=facts.status is not None and facts.status.outcome_unknown
+            ), str(error)
+        try:
+            async with self._calls[request.driver]:
+                answer = await self._agents.call_driver(agent, request)
+        except ShoalError as error:
+            return after_failure(call, one_line(str(error)), uncertain=True), str(error)
+        if failure := failure_of(call, answer):
+            return after_failure(call, failure.message, uncertain=failure.outcome_unknown), failure.message
+        return after_success(call, answer), ""
+
+    async def _write(self, status: VolumeStatus, fence: int) -> None:
+        if status == self._store.tables.volume_status.get(status.volume_id):
+            return
+        # The volume must be there, so that no status outlives it.
+        await self._store.commit(
+            [put(kinds.VOLUME_STATUS, status.volume_id, copy_status(status))],
+            expects=[expect(kinds.VOLUME, status.volume_id, PRESENT)],
+            fence=fence,
+        )
+
+
+def _published(change: Change) -> Iterable[str]:
+    for record in (change.old, change.new):
+        if isinstance(record, NodeVolumes):
+            yield from (each.volume_id for each in record.publications)
+
+
+def _usable(status: object) -> frozenset[str]:
+    """Names of the drivers that a node can be asked to call. One that only fails in other words is none of them."""
+    if not isinstance(status, NodeStatus) or status.state != NodeStatus.READY:
+        return frozenset()
+    return frozenset(each.name for each in status.description.csi_drivers if not each.problem)
+
+
+def _is_relevant(change: Change) -> bool:
+    """Whether a node has come, gone, or has other drivers."""
+    old, new = change.old, change.new
+    if not isinstance(old, NodeStatus) or not isinstance(new, NodeStatus):
+        return True
+    return old.state != new.state or old.description.csi_drivers != new.description.csi_drivers

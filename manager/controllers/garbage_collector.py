@@ -1,0 +1,73 @@
+"""Garbage collection: networks being removed without tasks, unreferenced file versions, volumes without data.
+
+Run by the leader alone, beside the planner.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+from manager.file_contents.file_kinds import FILE_KINDS
+from manager.files import file_changes
+from manager.interfaces import RecordStore
+from manager.networks import network_handler
+from manager.records.write_groups import WriteGroup
+from manager.store import kinds
+from manager.volumes import volume_handler
+from shoal.errors import Conflict, Timeout, Unavailable
+
+_log = logging.getLogger(__name__)
+
+PAUSE_SECONDS = 1.0
+"""Between two looks: nobody waits for it, and looking may cost a pass over all tasks."""
+_TRIGGERS = frozenset(
+    {
+        kinds.TASK.name,
+        kinds.SERVICE.name,
+        kinds.NETWORK.name,
+        kinds.TASK_STATUS.name,
+        kinds.REVISION.name,
+        kinds.SECRET.name,
+        kinds.CONFIG.name,
+        kinds.VOLUME.name,
+        kinds.NODE_VOLUMES.name,
+        kinds.VOLUME_STATUS.name,
+    }
+)
+
+
+class GarbageCollector:
+    """Runs after each change that may make an object collectable, in the leader's term only."""
+
+    def __init__(self, *, store: RecordStore) -> None:
+        self._store = store
+
+    async def run(self, fence: int) -> None:
+        """Until cancelled.
+
+        Raises:
+            Deposed: the term is over.
+        """
+        with self._store.follow() as changes:
+            while True:
+                await self._collect(fence)
+                async for batch in changes:
+                    if any(change.kind.name in _TRIGGERS for change in batch):
+                        break
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _collect(self, fence: int) -> None:
+        try:
+            versions = [step for kind in FILE_KINDS for step in file_changes.unused_versions(self._store, kind)]
+            for step in (*removable_networks(self._store), *versions, *volume_handler.removable_volumes(self._store)):
+                await self._store.commit(step.writes, expects=step.expects, fence=fence)
+        except (Conflict, Unavailable, Timeout) as error:
+            _log.info("garbage collection postponed: %s", error)
+
+
+def removable_networks(store: RecordStore) -> Iterator[WriteGroup]:
+    """Networks that are being removed and have no task that still runs."""
+    tables = store.tables
+    for identifier, network in tables.networks.items():
+        if network.removing and not network_handler.has_live_tasks(tables, identifier):
+            yield WriteGroup(*network_handler.removal(store, network))

@@ -1,0 +1,79 @@
+"""Index of services' virtual addresses and ingress ports by network, kept in sync with the store."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+
+from manager.store.tables import View
+from shoal.api.v1.dispatcher_pb2 import ServiceEndpoint
+from shoal.networks.published_ports import MESH_NETWORK
+
+
+class ServiceEndpointIndex:
+    """Services with a virtual address, or with ports on the routing mesh."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._records: dict[str, ServiceEndpoint] = {}
+        self._on_network: defaultdict[str, set[str]] = defaultdict(set)
+        for service_id in view.service_status:
+            self.refresh(service_id)
+
+    def refresh(self, service_id: str) -> set[str]:
+        """Take the service over as the view has it; the networks whose nodes are concerned."""
+        old, new = self._records.get(service_id), self._record(service_id)
+        if old == new:
+            return set()
+        networks = _networks(old) | _networks(new)
+        for network in networks:
+            self._on_network[network].discard(service_id)
+        self._records.pop(service_id, None)
+        if new is not None:
+            self._records[service_id] = new
+            for network in _networks(new):
+                self._on_network[network].add(service_id)
+        return networks
+
+    def on_network(self, network_id: str) -> Collection[str]:
+        """Ids of the services that concern the nodes of a network."""
+        return self._on_network.get(network_id, ())
+
+    def endpoint(self, service_id: str, networks: Collection[str]) -> ServiceEndpoint | None:
+        """A service as a node is told of it that is on these networks: only what is of them, None when nothing is."""
+        record = self._records.get(service_id)
+        return _narrowed(record, networks) if record is not None else None
+
+    def _record(self, service_id: str) -> ServiceEndpoint | None:
+        status, service = self._view.service_status.get(service_id), self._view.services.get(service_id)
+        if status is None or not (status.virtual_addresses or status.mesh_ports):
+            return None
+        # A removed service keeps its name until its last task has ended.
+        known = self._records.get(service_id)
+        name = service.spec.name if service is not None else known.service_name if known is not None else ""
+        return ServiceEndpoint(
+            service_id=service_id,
+            service_name=name,
+            virtual_addresses=status.virtual_addresses,
+            mesh_ports=status.mesh_ports,
+        )
+
+
+def _networks(record: ServiceEndpoint | None) -> set[str]:
+    if record is None:
+        return set()
+    mesh: Iterable[str] = [MESH_NETWORK] if record.mesh_ports else []
+    return {place.network_id for place in record.virtual_addresses} | set(mesh)
+
+
+def _narrowed(record: ServiceEndpoint, networks: Collection[str]) -> ServiceEndpoint | None:
+    own = _networks(record)
+    if own.isdisjoint(networks):
+        return None
+    if own <= set(networks):
+        return record
+    narrow = ServiceEndpoint()
+    narrow.CopyFrom(record)
+    del narrow.virtual_addresses[:]
+    narrow.virtual_addresses.extend(place for place in record.virtual_addresses if place.network_id in networks)
+    if MESH_NETWORK not in networks:
+        del narrow.mesh_ports[:]
+    return narrow

@@ -1,0 +1,71 @@
+"""Monitors nodes whose manager is gone. Runs on the leader only."""
+
+import asyncio
+
+from manager.dispatcher.liveness.heartbeats import GRACE_SECONDS, HEARTBEAT_SECONDS, Liveness, grace_seconds
+from manager.dispatcher.liveness.loss_writer import marked_down_nodes, write_losses
+from manager.dispatcher.records import Records
+from manager.dispatcher.statuses.node_status_updates import NodeStatusUpdates, NowMs
+from manager.store.tables import View
+from shoal.api.v1.node_pb2 import NodeStatus
+
+MESSAGE = "its manager was lost, and it has not reconnected"
+
+
+def abandoned(view: View) -> dict[str, str]:
+    """Nodes recorded as READY or UNKNOWN with a manager that is not there, with that manager's id. Pure."""
+    return {
+        node_id: status.manager_id
+        for node_id, status in view.node_status.items()
+        if status.state in (NodeStatus.READY, NodeStatus.UNKNOWN) and status.manager_id not in view.managers
+    }
+
+
+class AbandonedNodeMonitor:
+    """Runs in the leader's term. A node has time to come back from the moment that it is seen abandoned: more of it
+    when many have to.
+    """
+
+    def __init__(
+        self, *, store: Records, manager_id: str, now_ms: NowMs, heartbeat_seconds: float = HEARTBEAT_SECONDS
+    ) -> None:
+        self._store = store
+        self._manager_id = manager_id
+        self._now_ms = now_ms
+        self._heartbeat_seconds = heartbeat_seconds
+
+    async def run(self, fence: int) -> None:
+        """Until cancelled, or until the term is over.
+
+        Raises:
+            Deposed: another manager leads.
+        """
+        clock = asyncio.get_running_loop().time
+        records = NodeStatusUpdates(store=self._store, manager_id=self._manager_id, now_ms=self._now_ms, fence=fence)
+        liveness = Liveness(self._heartbeat_seconds)
+        while True:
+            lost = self._follow(liveness, clock())
+            if liveness.tick(clock()):
+                await self._write_losses(records, liveness, lost, clock())
+            liveness.restart_period(clock())
+            await asyncio.sleep(liveness.period)
+
+    def _follow(self, liveness: Liveness, now: float) -> dict[str, str]:
+        """Watch the nodes that are abandoned now, and no others."""
+        lost = abandoned(self._store.tables)
+        for node_id in liveness.watched() - lost.keys():
+            liveness.forget(node_id)
+        by = now + GRACE_SECONDS + grace_seconds(len(lost))
+        for node_id in lost.keys() - liveness.watched():
+            liveness.heard(node_id, now)
+            liveness.expect(node_id, by)
+        return lost
+
+    async def _write_losses(
+        self, records: NodeStatusUpdates, liveness: Liveness, held_by: dict[str, str], now: float
+    ) -> None:
+        view = self._store.tables
+        decision = liveness.evaluate(now, len(view.nodes), marked_down_nodes(view, held_by))
+        result = await write_losses(records, view, decision, held_by, MESSAGE)
+        for node_id in result.finished:
+            liveness.marked_down(node_id, now)

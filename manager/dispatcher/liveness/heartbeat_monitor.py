@@ -1,0 +1,102 @@
+"""Monitors the heartbeats of nodes whose sessions this manager has or had."""
+
+import asyncio
+from collections.abc import Callable
+
+from manager.dispatcher.liveness.heartbeats import MISSED, Liveness, LivenessDecision
+from manager.dispatcher.liveness.loss_writer import marked_down_nodes, write_losses
+from manager.dispatcher.records import Records
+from manager.dispatcher.statuses.node_status_updates import NodeStatusUpdates
+from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.task_group import TaskGroup
+
+_WATCHED = frozenset({NodeStatus.READY, NodeStatus.UNKNOWN})
+
+
+class HeartbeatMonitor:
+    """Judges nodes four times a heartbeat, and writes of one round of judgements at a time.
+
+    Args:
+        lost: told of each node that was marked, with why.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Records,
+        records: NodeStatusUpdates,
+        manager_id: str,
+        heartbeat_seconds: float,
+        lost: Callable[[str, str], None],
+    ) -> None:
+        self._store = store
+        self._records = records
+        self._manager_id = manager_id
+        self._lost = lost
+        self._message = f"no heartbeat for {MISSED * heartbeat_seconds:g} s"
+        self._liveness = Liveness(heartbeat_seconds)
+
+    def heard(self, node_id: str) -> None:
+        """The node spoke."""
+        self._liveness.heard(node_id, _now())
+
+    def opened(self, node_id: str) -> None:
+        """Its session is open."""
+        self._liveness.opened(node_id)
+        self.heard(node_id)
+
+    def closed(self, node_id: str) -> None:
+        """Its session is at an end."""
+        self._liveness.closed(node_id)
+
+    def deferred(self, node_id: str, seconds: float) -> None:
+        """The node is to come back after so long, and has the usual time from then on."""
+        self._liveness.expect(node_id, _now() + seconds)
+
+    def is_fresh(self, node_id: str) -> bool:
+        """Whether the node is ours to watch and not overdue."""
+        return self._liveness.is_fresh(node_id, _now())
+
+    def start_grace(self) -> None:
+        """After a start: nodes whose session was here have the usual time to return, and what so many need."""
+        statuses = self._store.tables.node_status
+        own = [each for each, status in statuses.items() if self._is_ours(status)]
+        self._liveness.grant_grace(own, _now())
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        writing: asyncio.Task[None] | None = None
+        async with TaskGroup() as group:
+            while True:
+                # Nothing else is awaited here: whatever the sleep takes too long is this manager's own silence.
+                await asyncio.sleep(self._liveness.period)
+                if self._liveness.tick(_now()) and (writing is None or writing.done()):
+                    decision = self._evaluate()
+                    if decision.down or decision.unknown:
+                        writing = group.create_task(self._write(decision), name="nodes that are lost")
+
+    def _evaluate(self) -> LivenessDecision:
+        view = self._store.tables
+        marked_down = marked_down_nodes(view, self._liveness.watched())
+        return self._liveness.evaluate(_now(), len(view.nodes), marked_down)
+
+    async def _write(self, decision: LivenessDecision) -> None:
+        held_by = dict.fromkeys((*decision.down, *decision.unknown), self._manager_id)
+        result = await write_losses(self._records, self._store.tables, decision, held_by, self._message)
+        for node_id in result.finished:
+            self._finish(node_id, node_id in result.written)
+        for node_id, why in result.written.items():
+            self._lost(node_id, why)
+
+    def _finish(self, node_id: str, is_down: bool) -> None:
+        if is_down:
+            self._liveness.marked_down(node_id, _now())
+        else:
+            self._liveness.forget(node_id)
+
+    def _is_ours(self, status: NodeStatus) -> bool:
+        return status.state in _WATCHED and status.manager_id == self._manager_id
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,96 @@
+"""Writes the states of lost nodes, for both monitors."""
+
+import asyncio
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from manager.dispatcher.liveness.disruption_limit import unknown_reason
+from manager.dispatcher.liveness.heartbeats import LivenessDecision
+from manager.dispatcher.statuses.node_status_updates import NodeStatusUpdates
+from manager.store.tables import View
+from shoal.api.v1.node_pb2 import Node, NodeStatus
+from shoal.errors import Conflict, Exhausted, Timeout, Unavailable
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class LossResult:
+    """What came of a verdict.
+
+    Attributes:
+        finished: nodes that need not be watched any more: they are DOWN, were removed, or are another manager's.
+        written: nodes that were written as lost now, and why.
+    """
+
+    finished: list[str] = field(default_factory=list)
+    written: dict[str, str] = field(default_factory=dict)
+
+
+def marked_down_nodes(view: View, node_ids: Iterable[str]) -> Collection[str]:
+    """Those of these nodes that an operator has declared lost in the state that they are in. Pure."""
+    return {node_id for node_id in node_ids if _is_marked_down(view.nodes.get(node_id), view.node_status.get(node_id))}
+
+
+def _is_marked_down(node: Node | None, status: NodeStatus | None) -> bool:
+    if node is None or status is None or status.state != NodeStatus.UNKNOWN:
+        return False
+    return node.spec.marked_down_ms == status.since_ms
+
+
+async def write_losses(
+    records: NodeStatusUpdates, view: View, decision: LivenessDecision, held_by: Mapping[str, str], message: str
+) -> LossResult:
+    """Write the verdict, all nodes at once; those that cannot be written now are judged again.
+
+    Args:
+        held_by: id of the manager that each node must have its session with, as recorded.
+        message: why a node is DOWN.
+    Raises:
+        Deposed: the term of the records' fence is over.
+    """
+    result = LossResult()
+    calls = [_mark_down(records, node_id, held_by[node_id], message, result) for node_id in decision.down]
+    for node_id in decision.unknown:
+        if _is_ready(view, node_id):
+            why = unknown_reason(decision.silent, len(view.nodes), _hostname(view, node_id))
+            calls.append(_mark_unknown(records, node_id, held_by[node_id], why, result))
+    for outcome in await asyncio.gather(*calls, return_exceptions=True):
+        if outcome is not None:
+            raise outcome
+    return result
+
+
+async def _mark_down(records: NodeStatusUpdates, node_id: str, held_by: str, message: str, result: LossResult) -> None:
+    try:
+        if await records.mark_down(node_id, held_by, message):
+            _log.warning("node %s is DOWN: %s", node_id, message)
+            result.written[node_id] = message
+    except Conflict:
+        _log.info("node %s was removed", node_id)
+    except (Unavailable, Timeout, Exhausted) as error:
+        _log.warning("cannot mark node %s as DOWN yet: %s", node_id, error)
+        return
+    result.finished.append(node_id)
+
+
+async def _mark_unknown(
+    records: NodeStatusUpdates, node_id: str, held_by: str, message: str, result: LossResult
+) -> None:
+    try:
+        if await records.mark_unknown(node_id, held_by, message):
+            _log.warning("node %s is UNKNOWN: %s", node_id, message)
+            result.written[node_id] = message
+    except (Conflict, Unavailable, Timeout, Exhausted) as error:
+        _log.warning("cannot mark node %s as UNKNOWN yet: %s", node_id, error)
+
+
+def _is_ready(view: View, node_id: str) -> bool:
+    status = view.node_status.get(node_id)
+    return status is not None and status.state == NodeStatus.READY
+
+
+def _hostname(view: View, node_id: str) -> str:
+    status = view.node_status.get(node_id)
+    return status.description.hostname or node_id if status is not None else node_id

@@ -1,0 +1,129 @@
+"""An agent's session on the manager's side: what was sent, and what is pending."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+
+from manager.dispatcher.assignments.dirty_records import RecordRef
+from manager.dispatcher.assignments.file_delivery import FileDelivery
+from manager.dispatcher.assignments.node_assignments import AssignmentChanges, is_empty
+from manager.dispatcher.statuses.node_status_updates import NodeReport
+from shoal.api.v1.dispatcher_pb2 import Assignments, ManagerMessage
+from shoal.errors import ShoalError
+
+ChangeSource = Callable[[str, Collection[RecordRef] | None], AssignmentChanges]
+"""What a node is to be told of these records, as they are now; of everything when None."""
+
+
+class AgentSession:
+    """Batches changed records while a message is in flight, so that a burst of changes is one increment.
+
+    An idle session sends at once; nothing waits for a timer. Of what was sent nothing is kept: what the records are the
+    catalogue knows, and which of them the agent lacks the marks say.
+
+    Attributes:
+        report: what its agent said of the node last.
+    """
+
+    def __init__(self, node_id: str, sequences: Iterator[int], report: NodeReport) -> None:
+        self.node_id = node_id
+        self.report = report
+        self._sequences = sequences
+        self._unsent: int | None = 0
+        self._unapplied: deque[tuple[int, int, int]] = deque()
+        self._revision = 0
+        self._dirty: set[RecordRef] | None = None
+        self._acknowledged = 0
+        self._acknowledgement_sent = 0
+        self._queued: dict[str, ManagerMessage] = {}
+        self._over = False
+        self._reason: ShoalError | None = None
+        self._wake = asyncio.Event()
+        self._wake.set()
+
+    def mark_dirty(self, generation: int, records: Collection[RecordRef]) -> None:
+        """These records have changed for the node, at this step of the catalogue."""
+        if self._dirty is not None:  # else the snapshot will have them
+            self._dirty.update(records)
+        self._unsent = generation if self._unsent is None else self._unsent
+        self._wake.set()
+
+    def acknowledge(self, sequence: int) -> None:
+        """Batches up to this sequence are in etcd."""
+        self._acknowledged = max(self._acknowledged, sequence)
+        self._wake.set()
+
+    def send(self, message: ManagerMessage) -> None:
+        """Send this as soon as it is its turn; of several of the same kind that wait, the last."""
+        self._queued[message.WhichOneof("kind") or ""] = message
+        self._wake.set()
+
+    def is_unapplied(self, sequence: int) -> bool:
+        """Whether the message of this number was sent, and has not been said to be applied."""
+        return any(number == sequence for number, *_ in self._unapplied)
+
+    def applied(self, sequence: int) -> None:
+        """The node's datapath holds what the message of this number says. One of another session is passed over."""
+        if self.is_unapplied(sequence):
+            while self._unapplied and self._unapplied[0][0] <= sequence:
+                _, _, self._revision = self._unapplied.popleft()
+
+    def applied_revision(self, newest: int) -> int:
+        """The store's revision that the node's datapath holds, 0 before the first.
+
+        Args:
+            newest: the store's own, which a node has that lacks nothing.
+        """
+        return newest if self.oldest_unapplied is None else self._revision
+
+    @property
+    def oldest_unapplied(self) -> int | None:
+        """The first step of the catalogue that the node may not have applied; None when it has applied all."""
+        return self._unapplied[0][1] if self._unapplied else self._unsent
+
+    def has_applied(self, generation: int) -> bool:
+        """Whether the node has applied all changes up to this generation of the index."""
+        oldest = self.oldest_unapplied
+        return oldest is None or oldest > generation
+
+    def end(self, reason: ShoalError | None) -> None:
+        """End it: with an error for the agent, or (None) since the agent left. The first reason counts."""
+        if not self._over:
+            self._over, self._reason = True, reason
+            self._wake.set()
+
+    async def messages(self, source: ChangeSource, files: FileDelivery) -> AsyncGenerator[ManagerMessage]:
+        """A snapshot, then increments and acknowledgements, until the end.
+
+        Args:
+            files: opens the contents that the node needs.
+        Raises:
+            ShoalError: the reason given to `end`.
+        """
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._over:
+                break
+            if self._acknowledged > self._acknowledgement_sent:
+                self._acknowledgement_sent = self._acknowledged
+                yield ManagerMessage(status_ack=self._acknowledgement_sent)
+            while self._queued:
+                yield self._queued.pop(next(iter(self._queued)))
+            if self._dirty or self._dirty is None:
+                for message in self._assignment_messages(source, files):
+                    yield ManagerMessage(assignments=message)
+        if self._reason is not None:
+            raise self._reason
+
+    def _assignment_messages(self, source: ChangeSource, files: FileDelivery) -> Iterator[Assignments]:
+        """What the agent lacks: first everything but contents, which are opened one message at a time."""
+        dirty, self._dirty = self._dirty, set()
+        changes = source(self.node_id, dirty)
+        message = changes.assignments
+        since, self._unsent = self._unsent, None
+        if message.snapshot or not is_empty(message):
+            message.sequence = next(self._sequences)
+            self._unapplied.append((message.sequence, since or 0, message.store_revision))
+            yield message
+        yield from files.messages(changes.files, message.store_revision)

@@ -1,0 +1,43 @@
+"""Limits how many sessions are opened at once; further agents are told when to retry. Pure.
+
+An agent waits 5 s for an answer to its Hello. A manager that took on thousands at once would answer all of them later
+than that, and do all the work in vain.
+"""
+
+from manager.dispatcher.liveness.heartbeats import NODES_PER_SECOND
+from shoal.errors import Busy
+
+MAX_OPENINGS = 50
+RETRIES_PER_SECOND = 2 * NODES_PER_SECOND
+"""Appointments given: twice the rate that the grace of nodes counts on."""
+OPENING_SECONDS = 5.0
+"""After that an opening counts no more: an agent that does not read holds up nobody."""
+MAX_RETRY_SECONDS = 30.0
+
+
+class SessionOpenings:
+    """From Hello until the first assignments are made. Times are seconds of one monotonic clock."""
+
+    def __init__(self) -> None:
+        self._opening: dict[str, float] = {}
+        self._next = 0.0
+
+    def begin(self, node_id: str, now: float) -> None:
+        """A node opens its session.
+
+        Raises:
+            Busy: too many do; each that is told so gets a moment of its own.
+        """
+        if node_id not in self._opening and len(self._opening) >= MAX_OPENINGS:
+            self._drop_old(now)
+        if node_id not in self._opening and len(self._opening) >= MAX_OPENINGS:
+            self._next = min(max(self._next, now) + 1 / RETRIES_PER_SECOND, now + MAX_RETRY_SECONDS)
+            raise Busy("too many agents are connecting; retry later", self._next - now)
+        self._opening[node_id] = now
+
+    def end(self, node_id: str) -> None:
+        """It is open, or came to nothing."""
+        self._opening.pop(node_id, None)
+
+    def _drop_old(self, now: float) -> None:
+        self._opening = {node_id: at for node_id, at in self._opening.items() if now - at < OPENING_SECONDS}

@@ -1,0 +1,181 @@
+"""Decides the statuses of nodes; `node_status_writer` writes them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from manager.dispatcher.records import Records
+from manager.dispatcher.statuses.node_status_writer import NodeStatusWriter
+from shoal.api.v1.cluster_pb2 import Manager
+from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription, NodeIdentity, NodeStatus
+
+MAX_PROBLEMS = 20
+MAX_LISTENERS = 256
+MAX_PREFIXES = 256
+MAX_PATHS = 50
+
+NowMs = Callable[[], int]
+"""Milliseconds since the Unix epoch."""
+
+
+@dataclass(frozen=True)
+class NodeReport:
+    """What is known of a node by its session.
+
+    Attributes:
+        description: as others are to know it.
+        peer_address: the IP address from which it comes.
+        reported_identity: what its agent says where that is not so.
+        raw_description: the description as its agent gave it, within bounds.
+    """
+
+    description: NodeDescription
+    peer_address: str = ""
+    reported_identity: NodeIdentity | None = None
+    raw_description: NodeDescription | None = None
+
+
+def colocated_manager(old: NodeStatus | None, peer: str, managers: Mapping[str, Manager]) -> str:
+    """Id of the manager on the host that has this address, empty when there is none. Pure.
+
+    One that is away stays: it restarts, or is lost and nothing that runs beside it should end for that.
+    """
+    here = sorted(identifier for identifier, manager in managers.items() if peer and manager.host_address == peer)
+    if here:
+        return here[0]
+    known = old.colocated_manager_id if old is not None else ""
+    return known if known not in managers else ""
+
+
+def ready_status(
+    old: NodeStatus | None,
+    node_id: str,
+    report: NodeReport,
+    managers: Mapping[str, Manager],
+    manager_id: str,
+    now_ms: int,
+) -> NodeStatus:
+    """The record of a node whose session this manager holds. Pure."""
+    was_ready = old is not None and old.state == NodeStatus.READY
+    new = NodeStatus(
+        node_id=node_id,
+        state=NodeStatus.READY,
+        since_ms=old.since_ms if old is not None and was_ready else now_ms,
+        description=report.description,
+        manager_id=manager_id,
+        colocated_manager_id=colocated_manager(old, report.peer_address, managers),
+        reported_identity=report.reported_identity,
+    )
+    return new if old is None else with_condition(new, old.network_condition)
+
+
+def status_with_error(old: NodeStatus | None, node_id: str, reason: str) -> NodeStatus:
+    """The record of a node whose session was not accepted, or was ended. Pure."""
+    status = NodeStatus(node_id=node_id)
+    if old is not None:
+        status.CopyFrom(old)
+    status.session_error = reason
+    return status
+
+
+def with_condition(status: NodeStatus, condition: NetworkCondition) -> NodeStatus:
+    """The record with what the agent has told of its network, as much of it as a record may hold. Pure."""
+    new = NodeStatus()
+    new.CopyFrom(status)
+    new.ClearField("network_condition")
+    if condition.ByteSize():
+        new.network_condition.CopyFrom(condition)
+        del new.network_condition.problems[MAX_PROBLEMS:], new.network_condition.listeners[MAX_LISTENERS:]
+        del new.network_condition.host_prefixes[MAX_PREFIXES:], new.network_condition.paths[MAX_PATHS:]
+    if condition.underlay_mtu:
+        new.description.underlay_mtu = condition.underlay_mtu
+    if condition.host_prefixes:
+        new.description.host_prefixes[:] = condition.host_prefixes[:MAX_PREFIXES]
+    return new
+
+
+def lost_status(old: NodeStatus, state: NodeStatus.State.ValueType, message: str, now_ms: int) -> NodeStatus:
+    """The record of a node that is not heard any more. Pure."""
+    status = NodeStatus()
+    status.CopyFrom(old)
+    status.state, status.message, status.since_ms = state, message, now_ms
+    return status
+
+
+class NodeStatusUpdates:
+    """Decides each record from the one before it, and writes what gathers in one transaction.
+
+    Args:
+        fence: of the term in which this writes; None: in none.
+    """
+
+    def __init__(self, *, store: Records, manager_id: str, now_ms: NowMs, fence: int | None = None) -> None:
+        self._store = store
+        self._manager_id = manager_id
+        self._now_ms = now_ms
+        self._writer = NodeStatusWriter(store=store, fence=fence)
+
+    async def mark_ready(self, node_id: str, report: NodeReport) -> None:
+        """Note that this manager holds the node's session. Writes only what differs.
+
+        Raises:
+            Conflict: the node was removed, or another manager wrote of it just now. Unavailable: etcd is away.
+        """
+
+        def decide(old: NodeStatus | None) -> NodeStatus | None:
+            managers = self._store.tables.managers
+            new = ready_status(old, node_id, report, managers, self._manager_id, self._now_ms())
+            return new if new != old else None
+
+        await self._writer.write(node_id, decide)
+
+    async def set_condition(self, node_id: str, condition: NetworkCondition) -> None:
+        """Note how the network of a node is whose session this manager holds. Writes only what differs.
+
+        Raises:
+            Conflict, Unavailable: as `mark_ready`.
+        """
+
+        def decide(old: NodeStatus | None) -> NodeStatus | None:
+            new = with_condition(old, condition) if old is not None else None
+            return new if new != old else None
+
+        await self._writer.write(node_id, decide)
+
+    async def set_session_error(self, node_id: str, reason: str) -> None:
+        """Note why a session of the node was not accepted, or was ended. Writes only what differs.
+
+        Raises:
+            Conflict, Unavailable: as `mark_ready`.
+        """
+
+        def decide(old: NodeStatus | None) -> NodeStatus | None:
+            new = status_with_error(old, node_id, reason)
+            return new if new != old else None
+
+        await self._writer.write(node_id, decide)
+
+    async def mark_down(self, node_id: str, held_by: str, message: str) -> bool:
+        """Note that a node with that manager is lost. False when it is not READY or UNKNOWN there by now.
+
+        Raises:
+            Conflict, Unavailable: as `mark_ready`. Deposed: the term of the fence is over.
+        """
+        return await self._mark_lost(node_id, held_by, NodeStatus.DOWN, message)
+
+    async def mark_unknown(self, node_id: str, held_by: str, message: str) -> bool:
+        """Note that a node with that manager is not heard, which says nothing of it. False when it is not READY there.
+
+        Raises:
+            Conflict, Unavailable, Deposed: as `mark_down`.
+        """
+        return await self._mark_lost(node_id, held_by, NodeStatus.UNKNOWN, message)
+
+    async def _mark_lost(self, node_id: str, held_by: str, state: NodeStatus.State.ValueType, message: str) -> bool:
+        before = {NodeStatus.READY, NodeStatus.UNKNOWN} - {state}
+
+        def decide(old: NodeStatus | None) -> NodeStatus | None:
+            if old is None or old.state not in before or old.manager_id != held_by:
+                return None
+            return lost_status(old, state, message, self._now_ms())
+
+        return await self._writer.write(node_id, decide)

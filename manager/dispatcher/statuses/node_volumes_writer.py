@@ -1,0 +1,32 @@
+"""Writes which volumes each node holds."""
+
+from manager.dispatcher.records import Records
+from manager.store.changes import PRESENT, expect, put
+from manager.store.kinds import NODE, NODE_VOLUMES
+from shoal.api.v1.dispatcher_pb2 import VolumeReport
+from shoal.api.v1.volume_pb2 import NodeVolumes
+
+
+class NodeVolumesWriter:
+    """Writes what differs alone."""
+
+    def __init__(self, *, store: Records) -> None:
+        self._store = store
+
+    async def write(self, node_id: str, report: VolumeReport) -> None:
+        """What a node says that it holds.
+
+        Raises:
+            Conflict: the node was removed, or another manager wrote of it just now. Unavailable: etcd is away.
+        """
+        known = self._store.tables.node_volumes.get(node_id)
+        new = NodeVolumes(node_id=node_id, volumes=report.volumes, publications=report.publications)
+        if new == known or (known is None and not report.ListFields()):
+            return
+        await self._store.commit(
+            [put(NODE_VOLUMES, node_id, new)],
+            expects=[
+                expect(NODE, node_id, PRESENT),
+                expect(NODE_VOLUMES, node_id, self._store.version_of(NODE_VOLUMES, node_id)),
+            ],
+        )

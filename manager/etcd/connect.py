@@ -1,0 +1,61 @@
+"""Connects to etcd as the settings say: to an external cluster, or to the manager's own server."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from manager.etcd.client import Etcd
+from manager.etcd.members import TlsFiles, cluster_members, own_member
+from manager.etcd.server import EtcdServer, etcd_server, warn_if_old
+from manager.settings import Settings
+from shoal.errors import Unavailable
+
+
+@asynccontextmanager
+async def open_etcd(settings: Settings) -> AsyncGenerator[Etcd]:
+    """A client of the cluster named, else of an etcd that runs as long as this block.
+
+    Raises:
+        Refused: that etcd is run by a manager already. Unavailable: etcd cannot be reached, or not be started.
+    """
+    if not settings.etcd_endpoints:
+        async with etcd_server(EtcdServer(settings.state_directory)) as own:
+            yield own
+        return
+    async with cluster_members(settings.etcd_endpoints, _tls(settings)) as members:
+        client = Etcd(members=members)
+        warn_if_old(await _version(client, settings))
+        await client.discover_limits()
+        yield client
+
+
+@asynccontextmanager
+async def connect_to_running_etcd(settings: Settings) -> AsyncGenerator[Etcd]:
+    """A client of the same, of which another process is to be the manager.
+
+    Raises:
+        Unavailable: it does not run.
+    """
+    if settings.etcd_endpoints:
+        async with open_etcd(settings) as client:
+            yield client
+        return
+    async with own_member(EtcdServer(settings.state_directory).socket) as members:
+        yield Etcd(members=members)
+
+
+async def _version(client: Etcd, settings: Settings) -> str:
+    try:
+        return await client.version()
+    except Unavailable as error:
+        raise Unavailable(f"{', '.join(settings.etcd_endpoints)}: {error}") from error
+
+
+def _tls(settings: Settings) -> TlsFiles | None:
+    if settings.etcd_ca is None or settings.etcd_certificate is None or settings.etcd_key is None:
+        return None
+    return TlsFiles(
+        ca=settings.etcd_ca,
+        certificate=settings.etcd_certificate,
+        key=settings.etcd_key,
+        server_name=settings.etcd_server_name,
+    )

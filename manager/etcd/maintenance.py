@@ -1,0 +1,144 @@
+"""Maintenance of etcd: status, compaction and defragmentation, and its transaction limits."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import grpc.aio
+from aetcd import rpc
+
+from manager.etcd.members import Member, Members
+from manager.store.kinds import ROOT
+from shoal.errors import Unavailable
+
+ANSWER_SECONDS = 5.0
+DEFRAGMENT_SECONDS = 600.0
+"""It rewrites the whole database, of 8 GiB at most by default."""
+
+
+@dataclass(frozen=True)
+class MemberStatus:
+    """One member as it says of itself.
+
+    Attributes:
+        version: "3.4.23"; empty when it does not answer.
+        database_bytes: of its file; writes are refused when it reaches the quota.
+        used_bytes: what of that is in use; the rest is space that defragmenting gives back.
+        problem: one line; empty when all is well.
+    """
+
+    endpoint: str
+    version: str = ""
+    database_bytes: int = 0
+    used_bytes: int = 0
+    problem: str = ""
+
+
+class EtcdMaintenance:
+    """For the operator; nothing here is done by itself."""
+
+    def __init__(self, members: Members) -> None:
+        self._members = members
+
+    async def status(self) -> Sequence[MemberStatus]:
+        """The status of each configured member; an unreachable one has a problem."""
+        alarms = await self._alarms()
+        return await asyncio.gather(*(_member_status(member, alarms) for member in self._members))
+
+    async def compact(self) -> Sequence[MemberStatus]:
+        """Compact the whole history, defragment each member, and clear the space alarm.
+
+        Each member is blocked while it defragments, one after the other, and watches that lag behind list again.
+
+        Returns:
+            The members' conditions afterwards.
+
+        Raises:
+            Unavailable: a member is away or refused; what was done stays done, and it may be repeated.
+        """
+        first = await self._members.connected(ANSWER_SECONDS)
+        now = (await _call(first, first.kv.Range, rpc.RangeRequest(key=ROOT.encode(), count_only=True))).header.revision
+        await self._compact(first, now)
+        for member in self._members:
+            await _call(member, member.maintenance.Defragment, rpc.DefragmentRequest(), DEFRAGMENT_SECONDS)
+        actions = rpc.AlarmRequest.AlarmAction
+        for alarm in await self._alarms():
+            off = rpc.AlarmRequest(action=actions.DEACTIVATE, memberID=alarm.memberID, alarm=alarm.alarm)
+            await _call(first, first.maintenance.Alarm, off)
+        return await self.status()
+
+    async def _compact(self, member: Member, revision: int) -> None:
+        request = rpc.CompactionRequest(revision=revision, physical=True)
+        try:
+            await member.kv.Compact(request, timeout=DEFRAGMENT_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.OUT_OF_RANGE:  # That is compacted already.
+                raise _failure(member, error) from error
+
+    async def _alarms(self) -> Sequence[Any]:
+        member = await self._members.connected(ANSWER_SECONDS)
+        request = rpc.AlarmRequest(action=rpc.AlarmRequest.AlarmAction.GET)
+        return list((await _call(member, member.maintenance.Alarm, request)).alarms)
+
+
+async def find_max_operations(member: Member, limit: int) -> int:
+    """How many operations, up to `limit`, this member takes in one transaction: its --max-txn-ops.
+
+    Raises:
+        AioRpcError: it does not say.
+    """
+    if await _accepts(member, limit):
+        return limit
+    accepted, refused = 1, limit
+    while refused - accepted > 1:
+        middle = (accepted + refused) // 2
+        accepted, refused = (middle, refused) if await _accepts(member, middle) else (accepted, middle)
+    return accepted
+
+
+async def _accepts(member: Member, operations: int) -> bool:
+    """Asks with a transaction that does nothing: its condition never holds."""
+    key = ROOT.encode()
+    never = rpc.Compare(key=key, target="CREATE", result="LESS", create_revision=0)
+    reads = [rpc.RequestOp(request_range=rpc.RangeRequest(key=key))] * operations
+    try:
+        await member.kv.Txn(rpc.TxnRequest(compare=[never], success=reads), timeout=ANSWER_SECONDS)
+    except grpc.aio.AioRpcError as error:
+        if "too many operations" in (error.details() or ""):
+            return False
+        raise
+    return True
+
+
+async def _member_status(member: Member, alarms: Sequence[Any]) -> MemberStatus:
+    try:
+        answer = await _call(member, member.maintenance.Status, rpc.StatusRequest())
+    except Unavailable as error:
+        return MemberStatus(member.endpoint, problem=str(error))
+    raised = {alarm.alarm for alarm in alarms if alarm.memberID == answer.header.member_id}
+    return MemberStatus(
+        endpoint=member.endpoint,
+        version=str(answer.version),
+        database_bytes=answer.dbSize,
+        used_bytes=answer.dbSizeInUse,
+        problem="; ".join(_ALARMS.get(each, f"alarm {each}") for each in sorted(raised)),
+    )
+
+
+_ALARMS = {
+    rpc.AlarmType.NOSPACE: "space quota exceeded; writes are rejected; run `shoal cluster compact`",
+    rpc.AlarmType.CORRUPT: "data corruption detected; restore this member from the others, or from a snapshot",
+}
+
+
+async def _call(member: Member, call: Any, request: Any, seconds: float = ANSWER_SECONDS) -> Any:
+    try:
+        return await call(request, timeout=seconds)
+    except grpc.aio.AioRpcError as error:
+        raise _failure(member, error) from error
+
+
+def _failure(member: Member, error: grpc.aio.AioRpcError) -> Unavailable:
+    return Unavailable(f"etcd at {member.endpoint}: {error.details() or error.code().name}")

@@ -1,0 +1,254 @@
+"""The etcd server that a manager runs itself: a single member on a Unix socket in a private directory."""
+
+import asyncio
+import fcntl
+import itertools
+import logging
+import os
+import shutil
+import signal
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import IO
+
+from manager.etcd.client import Etcd
+from manager.etcd.members import own_member
+from shoal.errors import Refused, Unavailable
+from shoal.task_group import TaskGroup
+
+_log = logging.getLogger(__name__)
+
+# etcd 3.4 takes a Unix socket only as "unix://HOST:PORT" and makes a file of that name in its working directory.
+_CLIENT_SOCKET = "client:0"
+_PEER_SOCKET = "peer:0"
+_INITIALIZED = "answered"
+_FLAGS = (
+    "--name=default",
+    f"--listen-client-urls=unix://{_CLIENT_SOCKET}",
+    f"--advertise-client-urls=unix://{_CLIENT_SOCKET}",
+    f"--listen-peer-urls=unix://{_PEER_SOCKET}",
+    f"--initial-advertise-peer-urls=unix://{_PEER_SOCKET}",
+    f"--initial-cluster=default=unix://{_PEER_SOCKET}",
+    "--enable-grpc-gateway=false",
+    # It has no peers to wait for: with the defaults of 100 and 1000 ms a restart takes up to 1.8 s, so 0.3 s.
+    "--heartbeat-interval=40",
+    "--election-timeout=200",
+    "--max-txn-ops=1024",
+    "--auto-compaction-mode=periodic",
+    "--auto-compaction-retention=10m",
+    "--experimental-watch-progress-notify-interval=5s",
+    "--log-level=warn",
+    "--logger=zap",
+)
+FIRST_DELAY_SECONDS = 0.1
+LAST_DELAY_SECONDS = 10.0
+STABLE_SECONDS = 10.0
+"""After running for so long a death counts as the first again."""
+
+
+class EtcdServer:
+    """Starts etcd, starts it again when it dies, and stops it.
+
+    Args:
+        state_directory: absolute; etcd's data, sockets and log live in `etcd/` below it, mode 0700.
+        program: the etcd to run.
+        stop_seconds: from SIGTERM to SIGKILL.
+        quota_bytes: of etcd's database, history included; writes fail beyond it.
+        unsafe_no_fsync: for tests and benchmarks only: a power cut loses data.
+    """
+
+    def __init__(
+        self,
+        state_directory: Path,
+        *,
+        program: str = "/usr/bin/etcd",
+        stop_seconds: float = 5.0,
+        quota_bytes: int = 8 << 30,
+        unsafe_no_fsync: bool = False,
+    ) -> None:
+        self.directory = state_directory / "etcd"
+        self._program = program
+        self._stop_seconds = stop_seconds
+        self._extra = (f"--quota-backend-bytes={quota_bytes}", *(("--unsafe-no-fsync",) if unsafe_no_fsync else ()))
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def socket(self) -> Path:
+        """For `manager.etcd.members.own_member`."""
+        return self.directory / _CLIENT_SOCKET
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running etcd, None while there is none."""
+        return None if self._process is None or self._process.returncode is not None else self._process.pid
+
+    async def run(self) -> None:
+        """Keep etcd running until cancelled, then stop it.
+
+        Raises:
+            Refused: another manager uses this state directory.
+            Unavailable: the program cannot be started.
+        """
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.directory.chmod(0o700)
+        with _locked(self.directory / "lock"):
+            await self._stop_stale_processes()
+            delay = FIRST_DELAY_SECONDS
+            while True:
+                lived = await self._run_once()
+                delay = FIRST_DELAY_SECONDS if lived > STABLE_SECONDS else min(2 * delay, LAST_DELAY_SECONDS)
+                _log.error(
+                    "etcd exited after %.1f s; restarting it in %.1f s (see log and log.previous in %s)",
+                    lived,
+                    delay,
+                    self.directory,
+                )
+                await asyncio.sleep(delay)
+
+    async def _run_once(self) -> float:
+        """Run etcd until it exits; returns for how many seconds it ran."""
+        clock = asyncio.get_running_loop().time
+        born = clock()
+        self._prepare_directory()
+        with (self.directory / "log").open("wb") as log:
+            self._process = await self._start(log)
+        try:
+            await self._process.wait()
+        finally:
+            await self._stop(self._process)
+        return clock() - born
+
+    def mark_initialized(self) -> None:
+        """Mark the data directory as initialized: etcd has answered."""
+        (self.directory / _INITIALIZED).touch()
+
+    def _prepare_directory(self) -> None:
+        """Keep the last life's log, and remove what a killed etcd leaves and would stumble on: its sockets, and data
+        that it had not finished making: it would then wait for ever for a leader. Nobody has written to those yet.
+        """
+        data = self.directory / "data"
+        if data.exists() and not (self.directory / _INITIALIZED).exists():
+            kept_as = next(p for n in itertools.count(1) if not (p := self.directory / f"data.unfinished.{n}").exists())
+            _log.warning("etcd was stopped before its first start completed; its data was moved to %s", kept_as)
+            data.rename(kept_as)
+        log = self.directory / "log"
+        if log.exists():
+            log.replace(self.directory / "log.previous")
+        for name in (_CLIENT_SOCKET, _PEER_SOCKET):
+            (self.directory / name).unlink(missing_ok=True)
+
+    async def _start(self, log: IO[bytes]) -> asyncio.subprocess.Process:
+        program = shutil.which(self._program)
+        if program is None:
+            raise Unavailable(
+                f"cannot start etcd: {self._program} not found; install it, e.g. with `apt-get install etcd-server`"
+            )
+        # setpriv: the kernel ends etcd when we die, even by SIGKILL.
+        command = ("setpriv", "--pdeathsig", "TERM", program, f"--data-dir={self.directory / 'data'}")
+        try:
+            return await asyncio.create_subprocess_exec(
+                *command,
+                *_FLAGS,
+                *self._extra,
+                cwd=self.directory,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={
+                    "PATH": os.environ.get("PATH", "/usr/bin:/bin")
+                },  # Without the ETCD_* of ours, which it would obey.
+                start_new_session=True,  # Ctrl-C is for us; we stop it in our own time.
+            )
+        except OSError as error:
+            raise Unavailable(f"cannot start etcd: {error}; setpriv is part of util-linux") from error
+
+    async def _stop(self, process: asyncio.subprocess.Process) -> None:
+        if process.returncode is not None:
+            return
+        process.terminate()
+        try:
+            async with asyncio.timeout(self._stop_seconds):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    async def _stop_stale_processes(self) -> None:
+        """End an etcd that a former life of this manager left on our data; we hold the lock, so nobody else uses it."""
+        deadline = asyncio.get_running_loop().time() + self._stop_seconds
+        while pids := running_on(self.directory / "data", Path("/proc")):
+            late = asyncio.get_running_loop().time() > deadline
+            for pid in pids:
+                _log.warning("stopping etcd (pid %d), left over from a previous run of this manager", pid)
+                _signal(pid, signal.SIGKILL if late else signal.SIGTERM)
+            await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def etcd_server(server: EtcdServer) -> AsyncGenerator[Etcd]:
+    """Run the server while the block lasts, and give a client to it once it answers. If it fails, so does the block."""
+    async with TaskGroup() as group:
+        running = group.create_task(server.run(), name="etcd")
+        try:
+            async with own_member(server.socket) as members:
+                client = Etcd(members=members)
+                warn_if_old(await _first_answer(client))
+                server.mark_initialized()
+                yield client
+        finally:
+            running.cancel()
+
+
+def warn_if_old(version: str) -> None:
+    """Log that an etcd before 3.5 should be replaced in production."""
+    if tuple(int(part) for part in version.split(".")[:2]) < (3, 5):
+        _log.warning(
+            "etcd %s is outdated; use a current 3.5 or 3.6 in production "
+            "(fixed since: watch events lost after compaction, leases revoked "
+            "by a former leader, access rules bypassed by nested transactions)",
+            version,
+        )
+
+
+def running_on(data: Path, proc: Path) -> Sequence[int]:
+    """Process ids of etcds whose data directory this is."""
+    wanted = f"--data-dir={data}".encode()
+    return [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit() and wanted in _arguments(entry)]
+
+
+async def _first_answer(client: Etcd) -> str:
+    """The server's version, as soon as it answers; it may first have to read a large log."""
+    while True:
+        try:
+            await client.read([b"/"])  # Unlike the version, this is answered only when there is a leader.
+            return await client.version()
+        except Unavailable as error:
+            _log.warning("waiting for etcd: %s", error)
+
+
+def _arguments(process: Path) -> Sequence[bytes]:
+    try:
+        return (process / "cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return ()  # It has ended meanwhile.
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        _log.debug("process %d had ended already", pid)
+
+
+@contextmanager
+def _locked(path: Path) -> Generator[None]:
+    """Hold a file's lock, which the kernel frees when we end in whatever way."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Refused(
+                f"another manager is using {path.parent}: stop it, or use a different state directory"
+            ) from error
+        yield

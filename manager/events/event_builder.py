@@ -1,0 +1,328 @@
+"""Events derived from record changes. Pure; changes that mean nothing to users have no event."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from google.protobuf.message import Message
+
+from manager import node_identity
+from manager.nodes.node_warnings import NodeWarnings
+from manager.records.field_diff import field_changes
+from manager.records.object_lookup import hostname_of
+from manager.store import kinds
+from manager.store.changes import Change
+from manager.store.tables import View
+from manager.volumes import volume_move_progress
+from shoal.api.v1.event_pb2 import Event
+from shoal.api.v1.file_pb2 import File
+from shoal.api.v1.network_pb2 import Network
+from shoal.api.v1.node_pb2 import NetworkCondition, Node, NodeSpec, NodeStatus
+from shoal.api.v1.service_pb2 import AutoscaleStatus, Service, ServiceStatus, UpdateStatus
+from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.api.v1.volume_pb2 import Volume, VolumeStatus
+
+_OBJECT_TYPES = {
+    kinds.NETWORK.name: "network",
+    kinds.SECRET.name: "secret",
+    kinds.CONFIG.name: "config",
+    kinds.VOLUME.name: "volume",
+}
+_REPORTED_KINDS = frozenset(
+    {
+        *_OBJECT_TYPES,
+        kinds.SERVICE.name,
+        kinds.SERVICE_STATUS.name,
+        kinds.AUTOSCALE.name,
+        kinds.TASK.name,
+        kinds.TASK_STATUS.name,
+        kinds.NODE.name,
+        kinds.NODE_STATUS.name,
+        kinds.VOLUME_STATUS.name,
+    }
+)
+_TASK_RECORDS = (Task, TaskStatus)
+_FIELDS_NAMED = 8
+_DRAIN_WAIT = " stays on node "
+_WAIT_PREFIXES = ("waits for ", "waits since ")
+
+
+@dataclass(slots=True)
+class ObservedChange:
+    """A change with the records that identify its object, which may be gone when the event is built.
+
+    Not frozen: that would double the cost of `observe`.
+
+    Attributes:
+        at_ms: when it was seen, milliseconds since the Unix epoch.
+        task: that the change is about.
+        service: that the change, or its task, belongs to.
+        volume: of a change of its status.
+    """
+
+    at_ms: int
+    change: Change
+    task: Task | None
+    service: Service | None
+    volume: Volume | None = None
+
+
+def observe(change: Change, view: View, at_ms: int) -> ObservedChange | None:
+    """Keep a change, or None when it has no event. Cheap: called for every change in the cluster."""
+    if change.kind.name not in _REPORTED_KINDS:
+        return None
+    old, new = change.old, change.new
+    if isinstance(old, TaskStatus) and isinstance(new, TaskStatus) and not _differ(old, new):
+        return None
+    identifier = change.identifier
+    if isinstance(new, VolumeStatus):
+        before = old if isinstance(old, VolumeStatus) else VolumeStatus()
+        has_events = volume_move_progress.has_events(before, new)
+        return ObservedChange(at_ms, change, None, None, view.volumes.get(identifier)) if has_events else None
+    if isinstance(new, _TASK_RECORDS) or isinstance(old, _TASK_RECORDS):
+        task = view.tasks.get(identifier) or (old if isinstance(old, Task) else None)
+        return ObservedChange(at_ms, change, task, view.services.get(task.service_id) if task is not None else None)
+    service = view.services.get(identifier)
+    return ObservedChange(at_ms, change, None, old if service is None and isinstance(old, Service) else service)
+
+
+def _differ(old: TaskStatus, new: TaskStatus) -> bool:
+    return old.state != new.state or old.health != new.health or old.warning != new.warning
+
+
+def events_of(observed: ObservedChange, view: View) -> Iterator[Event]:
+    """The events of one change, without their numbers."""
+    old, new = observed.change.old, observed.change.new
+    record = new if new is not None else old
+    match record:
+        case Service():
+            yield from _service(observed, old, new)
+        case ServiceStatus():
+            yield from _service_status(observed, old, new)
+        case AutoscaleStatus():
+            yield from _autoscale(observed, old, new)
+        case Task():
+            yield from _task(observed, old, new, view)
+        case TaskStatus():
+            yield from _task_status(observed, old, new, view)
+        case Node():
+            yield from _node(observed, old, new, view)
+        case NodeStatus():
+            yield from _node_status(observed, old, new, view)
+        case Volume() if isinstance(old, Volume) and isinstance(new, Volume):
+            yield from _volume(observed, old, new, view)
+        case VolumeStatus():
+            yield from _volume_status(observed, old, new, view)
+        case Network() | File() | Volume():
+            yield from _object_event(observed, record, old, new)
+
+
+def _volume(observed: ObservedChange, old: Volume, new: Volume, view: View) -> Iterator[Event]:
+    """Changes of home and stale copies are reported by the move events."""
+    if old.spec != new.spec or old.removing != new.removing:
+        yield from _object_event(observed, new, old, new)
+    for action, message in volume_move_progress.started(view, old, new):
+        yield _volume_event(observed, new, action, message)
+
+
+def _volume_status(observed: ObservedChange, old: Message | None, new: Message | None, view: View) -> Iterator[Event]:
+    before = old if isinstance(old, VolumeStatus) else VolumeStatus()
+    if not isinstance(new, VolumeStatus):
+        return
+    for action, message in volume_move_progress.actions(view, before, new):
+        yield _volume_event(observed, observed.volume or Volume(), action, message)
+
+
+def _volume_event(observed: ObservedChange, volume: Volume, action: str, message: str) -> Event:
+    return Event(
+        type="volume",
+        action=action,
+        id=observed.change.identifier,
+        name=volume.spec.name or observed.change.identifier,
+        stack=volume.spec.stack,
+        message=message,
+        at_ms=observed.at_ms,
+    )
+
+
+def _object_event(
+    observed: ObservedChange, record: Network | File | Volume, old: Message | None, new: Message | None
+) -> Iterator[Event]:
+    yield Event(
+        type=_OBJECT_TYPES[observed.change.kind.name],
+        action=_action(old, new),
+        id=record.meta.id,
+        name=record.spec.name,
+        stack=record.spec.stack,
+        at_ms=observed.at_ms,
+    )
+
+
+def _action(old: Message | None, new: Message | None) -> str:
+    return "create" if old is None else "remove" if new is None else "update"
+
+
+def _service_event(observed: ObservedChange, action: str, message: str = "") -> Event:
+    name, stack = _names(observed.service, observed.change.identifier)
+    return Event(
+        type="service",
+        action=action,
+        id=observed.change.identifier,
+        name=name,
+        service=name,
+        stack=stack,
+        message=message,
+        at_ms=observed.at_ms,
+    )
+
+
+def _names(service: Service | None, identifier: str) -> tuple[str, str]:
+    return (service.spec.name, service.spec.stack) if service is not None else (identifier, "")
+
+
+def _service(observed: ObservedChange, old: Message | None, new: Message | None) -> Iterator[Event]:
+    if not isinstance(old, Service) or not isinstance(new, Service):
+        yield _service_event(observed, _action(old, new))
+    elif old.spec != new.spec:
+        paths = [change.path for change in field_changes(old.spec, new.spec)]
+        more = f" and {len(paths) - _FIELDS_NAMED} more" if len(paths) > _FIELDS_NAMED else ""
+        yield _service_event(observed, "update", f"revision {new.revision}: {', '.join(paths[:_FIELDS_NAMED])}{more}")
+
+
+def _service_status(observed: ObservedChange, old: Message | None, new: Message | None) -> Iterator[Event]:
+    before = old if isinstance(old, ServiceStatus) else ServiceStatus()
+    if not isinstance(new, ServiceStatus):
+        return
+    if new.update.state != before.update.state and new.update.state:
+        state = UpdateStatus.State.Name(new.update.state).lower().replace("_", "-")
+        yield _service_event(observed, f"update-{state}", new.update.message)
+    if new.planning_error != before.planning_error:
+        yield _service_event(observed, "set-aside" if new.planning_error else "planned-again", new.planning_error)
+    for problem in new.problems:
+        if (problem.startswith(_WAIT_PREFIXES) or _DRAIN_WAIT in problem) and problem not in before.problems:
+            yield _service_event(observed, "waiting", problem)
+    waited = any(problem.startswith(_WAIT_PREFIXES) for problem in before.problems)
+    if waited and new.unblocked_revision > before.unblocked_revision:
+        yield _service_event(observed, "released", "all dependencies are satisfied")
+
+
+def _autoscale(observed: ObservedChange, old: Message | None, new: Message | None) -> Iterator[Event]:
+    """An autoscaling step; replica counts taken from the spec have no message of their own."""
+    if not isinstance(new, AutoscaleStatus) or not isinstance(old, AutoscaleStatus):
+        return
+    if new.message and new.replicas != old.replicas:
+        yield _service_event(observed, "autoscale", f"{old.replicas} to {new.replicas} replicas: {new.message}")
+
+
+def _task_event(observed: ObservedChange, view: View, action: str, message: str) -> Event:
+    task = observed.task if observed.task is not None else Task(id=observed.change.identifier)
+    name, stack = _names(observed.service, task.service_id)
+    node = hostname_of(view, task.node_id) if task.node_id else ""
+    return Event(
+        type="task",
+        action=action,
+        id=task.id,
+        name=f"{name}.{task.slot or node}",
+        service=name,
+        node=node,
+        stack=stack,
+        message=message,
+        at_ms=observed.at_ms,
+    )
+
+
+def _task(observed: ObservedChange, old: Message | None, new: Message | None, view: View) -> Iterator[Event]:
+    if not isinstance(new, Task):
+        return
+    before = old if isinstance(old, Task) else Task()
+    if new.state != before.state or (new.state == TaskState.PENDING and new.reason != before.reason):
+        yield _task_event(observed, view, TaskState.Name(new.state).lower(), new.reason)
+    elif new.desired_state > before.desired_state:
+        yield _task_event(observed, view, "stop", new.reason)
+
+
+def _task_status(observed: ObservedChange, old: Message | None, new: Message | None, view: View) -> Iterator[Event]:
+    if not isinstance(new, TaskStatus):
+        return
+    before = old if isinstance(old, TaskStatus) else TaskStatus()
+    if new.state != before.state:
+        yield _task_event(observed, view, TaskState.Name(new.state).lower(), _ending(new))
+    if new.health != before.health and new.health in (TaskStatus.HEALTHY, TaskStatus.UNHEALTHY):
+        yield _task_event(observed, view, TaskStatus.Health.Name(new.health).lower(), new.health_output)
+    if new.warning and new.warning != before.warning:
+        yield _task_event(observed, view, "notice", new.warning)
+
+
+def _ending(status: TaskStatus) -> str:
+    return status.message or (f"exit code {status.exit_code}" if status.HasField("exit_code") else "")
+
+
+def _node_event(observed: ObservedChange, hostname: str, action: str, message: str = "") -> Event:
+    identifier = observed.change.identifier
+    return Event(
+        type="node", action=action, id=identifier, name=hostname, node=hostname, message=message, at_ms=observed.at_ms
+    )
+
+
+def _node(observed: ObservedChange, old: Message | None, new: Message | None, view: View) -> Iterator[Event]:
+    hostname = hostname_of(view, observed.change.identifier)
+    if not isinstance(old, Node) or not isinstance(new, Node):
+        yield _node_event(observed, hostname, _action(old, new))
+        return
+    if old.spec.availability != new.spec.availability:
+        yield _node_event(
+            observed, hostname, NodeSpec.Availability.Name(new.spec.availability or NodeSpec.ACTIVE).lower()
+        )
+    if old.spec.HasField("identity") and old.spec.identity != new.spec.identity:
+        paths = [change.path for change in field_changes(old.spec.identity, new.spec.identity)]
+        yield _node_event(observed, hostname, "update", ", ".join(paths[:_FIELDS_NAMED]))
+    if old.spec.labels != new.spec.labels:
+        yield _node_event(observed, hostname, "update", "labels")
+
+
+def _node_status(observed: ObservedChange, old: Message | None, new: Message | None, view: View) -> Iterator[Event]:
+    before = old if isinstance(old, NodeStatus) else NodeStatus()
+    if not isinstance(new, NodeStatus):
+        return
+    hostname = hostname_of(view, observed.change.identifier)
+    if new.state != before.state:
+        yield _node_event(observed, hostname, NodeStatus.State.Name(new.state).lower(), new.message)
+    if new.session_error and new.session_error != before.session_error:
+        yield _node_event(observed, hostname, "refused", new.session_error)
+    if new.reported_identity != before.reported_identity and (node := view.nodes.get(new.node_id)) is not None:
+        for claim in node_identity.warnings(node, new):
+            yield _node_event(observed, hostname, "problem", claim)
+    if new.description.underlay_mtu != before.description.underlay_mtu:
+        for warning in NodeWarnings(view).mtu_warning(new.description):
+            yield _node_event(observed, hostname, "problem", warning)
+    yield from _network_condition(observed, hostname, before.network_condition, new.network_condition)
+    yield from _path_faults(observed, hostname, before.network_condition, new.network_condition, view)
+
+
+def _path_faults(
+    observed: ObservedChange, hostname: str, old: NetworkCondition, new: NetworkCondition, view: View
+) -> Iterator[Event]:
+    if old.paths == new.paths:
+        return
+    warnings = NodeWarnings(view)
+    before, after = ([warnings.path_warning(each) for each in condition.paths] for condition in (old, new))
+    for text in after:
+        if text not in before:
+            yield _node_event(observed, hostname, "problem", text)
+    for text in before:
+        if text not in after:
+            yield _node_event(observed, hostname, "solved", text)
+
+
+def _network_condition(
+    observed: ObservedChange, hostname: str, old: NetworkCondition, new: NetworkCondition
+) -> Iterator[Event]:
+    if new.repaired.at_ms > old.repaired.at_ms:
+        number = new.repaired.count - old.repaired.count
+        more = f" ({number} times since the last event)" if number > 1 and old.repaired.count else ""
+        yield _node_event(observed, hostname, "network-repaired", f"{new.repaired.description}{more}")
+    for problem in new.problems:
+        if problem not in old.problems:
+            yield _node_event(observed, hostname, "problem", problem)
+    for problem in old.problems:
+        if problem not in new.problems:
+            yield _node_event(observed, hostname, "solved", problem)

@@ -1,0 +1,1 @@
+"""Secrets and configs as the managers keep them."""

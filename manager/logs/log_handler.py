@@ -1,0 +1,75 @@
+"""The logs call: of a service, task or stack, from all nodes that have them."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from manager.interfaces import LogReader, RecordStore
+from manager.logs import log_sources
+from manager.logs.followed_logs import FollowedLogs
+from manager.logs.merged_logs import merged_logs
+from shoal.api.v1.control_pb2 import LogsRequest, LogsResponse
+from shoal.api.v1.streams_pb2 import LogBatch, ReadLogsRequest
+from shoal.errors import Exhausted
+from shoal.rpc.caller import Caller
+
+MAX_READERS = 128
+"""Calls at a time: each holds a few megabytes, also where its user does not read."""
+
+
+class LogHandler:
+    """The logs' call.
+
+    Args:
+        store: the records.
+        reader: the agents.
+    """
+
+    def __init__(self, *, store: RecordStore, reader: LogReader) -> None:
+        self._store = store
+        self._reader = reader
+        self._readers = 0
+
+    async def read(self, request: LogsRequest, caller: Caller) -> AsyncGenerator[LogsResponse, None]:
+        """Lines, with the source before the first of each task; what is missing is told as a warning.
+
+        Raises:
+            NotFound: no such service or task. Refused: its output is not kept. Exhausted: too many read at once.
+        """
+        if self._readers >= MAX_READERS:
+            raise Exhausted(
+                f"{self._readers} log streams are open on this manager, which is the maximum; try again later"
+            )
+        self._readers += 1
+        try:
+            async with aclosing(self._responses(request)) as responses:
+                async for response in responses:
+                    yield response
+        finally:
+            self._readers -= 1
+
+    async def _responses(self, request: LogsRequest) -> AsyncGenerator[LogsResponse, None]:
+        named: set[str] = set()
+        async with aclosing(self._items(request)) as items:
+            async for item in items:
+                if isinstance(item, str):
+                    yield LogsResponse(warning=item)
+                    continue
+                for run in item.chunks:
+                    if run.task_id not in named:
+                        named.add(run.task_id)
+                        yield LogsResponse(source=log_sources.source_of(self._store.tables, run.task_id))
+                yield LogsResponse(batch=item)
+
+    def _items(self, request: LogsRequest) -> AsyncGenerator[LogBatch | str, None]:
+        view = self._store.tables
+        find, name = (
+            (log_sources.find_stack, request.stack) if request.stack else (log_sources.find_target, request.target)
+        )
+        target = find(view, name)
+        log_sources.require_log(view, target)
+        sent = ReadLogsRequest(since_ns=request.since_ns)
+        if request.HasField("tail"):
+            sent.tail = request.tail
+        if request.follow:
+            return FollowedLogs(store=self._store, reader=self._reader, target=target, request=sent).batches()
+        return merged_logs(log_sources.by_node(view, log_sources.tasks_of(view, target)), self._reader, sent)

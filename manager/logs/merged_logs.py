@@ -1,0 +1,67 @@
+"""Finished logs of several nodes merged in order of time."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, aclosing
+
+from manager.interfaces import LogReader
+from manager.logs.log_sources import NodeLogs
+from shoal.api.v1.streams_pb2 import LogBatch, ReadLogsRequest
+from shoal.errors import NotFound, ShoalError
+from shoal.logs.ordered_logs import in_time_order
+
+READ_AHEAD_BYTES = 2 << 20
+"""Of all nodes together, for one user."""
+
+BATCH_SECONDS = 5.0
+"""How long one node may keep the others waiting."""
+
+
+class _NodeStream:
+    """The log stream of one node. An error ends it; `warning` then says what is missing."""
+
+    def __init__(self, node: NodeLogs, batches: AsyncGenerator[LogBatch, None]) -> None:
+        self._node = node
+        self._batches = batches
+        self.warning = ""
+
+    def __aiter__(self) -> "_NodeStream":
+        return self
+
+    async def __anext__(self) -> LogBatch:
+        try:
+            async with asyncio.timeout(BATCH_SECONDS):
+                return await anext(self._batches)
+        except NotFound:
+            pass  # the node has cleared its logs of these tasks away
+        except TimeoutError:
+            self.warning = f"node {self._node.hostname} stopped responding; the rest of its logs is missing"
+        except ShoalError as error:
+            self.warning = f"node {self._node.hostname}: {error}"
+        raise StopAsyncIteration
+
+
+async def merged_logs(
+    nodes: Sequence[NodeLogs], reader: LogReader, request: ReadLogsRequest
+) -> AsyncGenerator[LogBatch | str, None]:
+    """All lines, the oldest first as far as each node sends its own in order; a text is a warning."""
+    async with AsyncExitStack() as stack:
+        feeds = []
+        for node in nodes:
+            if node.agent is None:
+                yield node.warning
+                continue
+            batches = reader.read_logs(node.agent, _node_request(request, node.tasks, READ_AHEAD_BYTES // len(nodes)))
+            feeds.append(_NodeStream(node, await stack.enter_async_context(aclosing(batches))))
+        async for batch in await stack.enter_async_context(aclosing(in_time_order(feeds))):
+            yield batch
+        for feed in feeds:
+            if feed.warning:
+                yield feed.warning
+
+
+def _node_request(request: ReadLogsRequest, tasks: Sequence[str], batch_bytes: int) -> ReadLogsRequest:
+    sent = ReadLogsRequest(batch_bytes=max(1, batch_bytes))
+    sent.MergeFrom(request)
+    sent.task_ids.extend(tasks)
+    return sent

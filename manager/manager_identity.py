@@ -1,0 +1,104 @@
+"""The manager's own certificate, and the admin credentials on its host."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from manager.certificate_authority.cluster_authority import CertificateAuthority
+from shoal.errors import Unavailable
+from shoal.identity import certificates, identity
+from shoal.identity.identity import Identity
+from shoal.identity.private_files import write_atomically
+from shoal.ids import NewId
+
+_log = logging.getLogger(__name__)
+
+ADDRESS_FILE = "address"
+CHECK_SECONDS = 3600.0
+
+
+class ManagerIdentity:
+    """This manager's identity on disk and in use; renewed in the middle of its life.
+
+    Args:
+        directory: where it lies.
+        clock: seconds since the Unix epoch.
+    """
+
+    def __init__(
+        self, *, authority: CertificateAuthority, directory: Path, clock: Callable[[], float], new_id: NewId
+    ) -> None:
+        self._authority = authority
+        self._directory = directory
+        self._clock = clock
+        self.current = self._load() or self._renewed(new_id())
+
+    @property
+    def manager_id(self) -> str:
+        """As the certificate has it; the same through restarts and renewals."""
+        return certificates.subject_of(self.current.certificate).id
+
+    async def keep_valid(self) -> None:
+        """Renew when half of its life is over, for ever."""
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            if certificates.needs_renewal(self.current.certificate, self._now()):
+                self.current = self._renewed(self.manager_id)
+                _log.info("renewed this manager's certificate")
+
+    def _load(self) -> Identity | None:
+        if not identity.is_complete(self._directory):
+            return None
+        found = Identity.load(self._directory)
+        if not certificates.is_signed_by(found.certificate, self._authority.cluster().ca_certificate):
+            _log.warning("replacing the identity in %s: it belongs to another cluster", self._directory)
+            return None
+        if certificates.needs_renewal(found.certificate, self._now()):
+            return self._renewed(certificates.subject_of(found.certificate).id)
+        return found
+
+    def _renewed(self, manager_id: str) -> Identity:
+        made = self._authority.issue_manager(manager_id)
+        made.save(self._directory)
+        return made
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+
+async def keep_admin_valid(
+    authority: CertificateAuthority, directory: Path, address: str, clock: Callable[[], float]
+) -> None:
+    """Renew the admin credentials until cancelled, so that `shoal context create --admin` always finds valid ones."""
+    while True:
+        await asyncio.sleep(CHECK_SECONDS)
+        try:
+            write_admin(authority, directory, address, datetime.fromtimestamp(clock(), UTC))
+        except Unavailable as error:
+            _log.error("cannot renew the admin certificate: %s", error)
+
+
+def write_admin(authority: CertificateAuthority, directory: Path, address: str, now: datetime) -> None:
+    """Files for `shoal context create --admin DIRECTORY`: an admin's identity and the API's address, for root alone.
+
+    An identity that is still good is kept.
+
+    Raises:
+        Unavailable: the directory cannot be written.
+    """
+    if not _is_valid(authority, directory, now):
+        authority.issue_admin("admin").save(directory)
+    try:
+        write_atomically(directory / ADDRESS_FILE, f"{address}\n".encode())
+    except OSError as error:
+        raise Unavailable(f"cannot write {directory / ADDRESS_FILE}: {error.strerror}") from error
+
+
+def _is_valid(authority: CertificateAuthority, directory: Path, now: datetime) -> bool:
+    if not identity.is_complete(directory):
+        return False
+    found = Identity.load(directory)
+    signed = certificates.is_signed_by(found.certificate, authority.cluster().ca_certificate)
+    return signed and not certificates.needs_renewal(found.certificate, now)

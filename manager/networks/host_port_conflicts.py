@@ -1,0 +1,78 @@
+"""Conflicts between published ports and other programs on the hosts, as agents report them. Pure."""
+
+from collections.abc import Iterator
+
+from manager.planner.spec import constraints
+from manager.store.tables import View
+from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
+from shoal.api.v1.service_pb2 import PublishedPort, Service, ServiceSpec
+from shoal.errors import Fault, InvalidInput
+from shoal.networks.published_ports import is_mesh, label, listens_on
+
+_SCHEDULABLE = (NodeSpec.AVAILABILITY_UNSPECIFIED, NodeSpec.ACTIVE)
+
+
+def conflicts(view: View, spec: ServiceSpec, previous: ServiceSpec | None) -> Iterator[Fault]:
+    """New ports in use by other programs: ingress ports on any node, host ports on every eligible node.
+
+    Args:
+        previous: the service as it is; the ports that it has already are not asked for again.
+    """
+    known = {_port_key(port) for port in previous.endpoint.ports} if previous is not None else set()
+    for index, port in enumerate(spec.endpoint.ports):
+        if not port.published or _port_key(port) in known:
+            continue
+        nodes = [status for status in view.node_status.values() if status.state == NodeStatus.READY]
+        if not is_mesh(port):
+            nodes = [status for status in nodes if _is_eligible(view, spec, status)]
+        taken = list(_conflicts_on(nodes, port))
+        if taken and (is_mesh(port) or len(taken) == len(nodes)):
+            text = f"{label(port)} is already in use on {_format(taken)}; stop that program or publish another port"
+            yield Fault(f"endpoint.ports[{index}].published", text)
+
+
+def warnings(view: View, spec: ServiceSpec) -> Iterator[str]:
+    """Ports of tasks' own nodes that a program has on some of those that admit the service."""
+    for port in spec.endpoint.ports:
+        if port.published and not is_mesh(port):
+            nodes = [each for each in view.node_status.values() if _is_eligible(view, spec, each)]
+            if 0 < len(taken := list(_conflicts_on(nodes, port))) < len(nodes):
+                yield f"{spec.name}: {label(port)} is already in use on {_format(taken)}; no tasks are scheduled there"
+
+
+def unreachable_ports(view: View, service: Service) -> Iterator[str]:
+    """Ingress ports that some nodes cannot serve, one line each."""
+    status = view.service_status.get(service.meta.id)
+    nodes = [each for each in view.node_status.values() if each.state == NodeStatus.READY]
+    for port in status.mesh_ports if status is not None else ():
+        if taken := list(_conflicts_on(nodes, port)):
+            yield (
+                f"{label(port)} is already in use on {_format(taken)}; requests to these nodes do not reach the service"
+            )
+
+
+def _conflicts_on(nodes: list[NodeStatus], port: PublishedPort) -> Iterator[str]:
+    """ "h2 by nginx" """
+    for status in nodes:
+        listener = next((each for each in status.network_condition.listeners if listens_on(each, port)), None)
+        if listener is not None:
+            yield f"{status.description.hostname} by {listener.program or 'another program'}"
+
+
+def _format(taken: list[str]) -> str:
+    more = f" and {len(taken) - 3} more nodes" if len(taken) > 3 else ""
+    return ", ".join(sorted(taken)[:3]) + more
+
+
+def _is_eligible(view: View, spec: ServiceSpec, status: NodeStatus) -> bool:
+    node = view.nodes.get(status.node_id)
+    if node is None or status.state != NodeStatus.READY or node.spec.availability not in _SCHEDULABLE:
+        return False
+    try:
+        return all(constraints.parse(text).matches(node, status) for text in spec.task.placement.constraints)
+    except InvalidInput:  # told as a fault
+        return False
+
+
+def _port_key(port: PublishedPort) -> tuple[int, int, str, bool]:
+    return port.protocol or PublishedPort.TCP, port.published, port.host_address, is_mesh(port)

@@ -1,0 +1,53 @@
+"""Why a drain does not finish: tasks that stay on their node for now, with the planner's reasons. Pure."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from manager.records.object_lookup import hostname_of
+from manager.store.tables import View
+from shoal.api.v1.node_pb2 import Node, NodeSpec
+from shoal.api.v1.task_pb2 import Task
+from shoal.task_states import is_live, should_run
+
+_SHOWN = 3
+"""Tasks of a node that are named."""
+
+
+def drain_wait_reason(view: View, task: Task) -> str:
+    """Why a task has not been moved off its drained node yet; empty when it is being moved, or need not be."""
+    node, status = view.nodes.get(task.node_id), view.service_status.get(task.service_id)
+    if node is None or status is None or node.spec.availability != NodeSpec.DRAIN:
+        return ""
+    if not should_run(task) or not is_live(task, view.task_status.get(task.id)):
+        return ""
+    name = hostname_of(view, task.node_id)
+    own = f"task {task.slot} stays on node {name}, which is drained: "
+    own_reason = next((problem for problem in status.problems if problem.startswith(own)), "")
+    # Those for which it is not this one's turn wait for the same, as far as is known.
+    others = (problem for problem in status.problems if f" stays on node {name}, which is drained: " in problem)
+    without_capacity = (problem for problem in status.problems if problem.startswith("no "))
+    found = own_reason or next(others, "") or next(without_capacity, "")
+    return found.partition(", which is drained: ")[2] or found
+
+
+def drain_warning(view: View, node: Node) -> Iterator[str]:
+    """A warning, when the drain of the node is waiting."""
+    if node.spec.availability != NodeSpec.DRAIN:
+        return
+    reasons = {}
+    for task in view.tasks_on(node.meta.id).values():
+        service = view.services.get(task.service_id)
+        if service is not None and (why := drain_wait_reason(view, task)):
+            reasons[f"{service.spec.name}.{task.slot}"] = why
+    if not reasons:
+        return
+    named = [f"{name} ({reasons[name]})" for name in sorted(reasons)[:_SHOWN]]
+    more = [f"{len(reasons) - _SHOWN} more"] if len(reasons) > _SHOWN else []
+    yield f"drain is waiting for {', '.join([*named, *more])}; {_deadline_text(node)}"
+
+
+def _deadline_text(node: Node) -> str:
+    if not node.spec.drain_deadline_ms:
+        return "to stop them after a given time, set `--drain-deadline`"
+    moment = datetime.fromtimestamp(node.spec.drain_deadline_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"remaining tasks are stopped at {moment}"

@@ -1,0 +1,134 @@
+"""Allocates a subnet to each network, and widens it when its addresses are used up."""
+
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network
+
+from manager.planner.draft import Draft
+from manager.planner.ipam.address_ranges import AddressRange, RangeSet, free_ranges, parse_range, parse_range6, range_of
+from manager.planner.ipam.ipv4_addresses import DEFAULT_POOL, PREFIX_LENGTH, SUPERNET_LENGTH
+from manager.planner.ipam.ipv6_addresses import cluster_prefix, free_ipv6_subnets
+from manager.store.tables import View
+from shoal.api.v1.network_pb2 import Network, NetworkAllocation
+from shoal.networks.network_modes import NODE_POOL
+
+
+def plan_subnets(draft: Draft) -> None:
+    """Allocate to networks that have none: what the user asks for first, then what nobody has, asks for or routes.
+
+    One that overlaps another gets nothing; its tasks stay PENDING and say so.
+    """
+    view = draft.view
+    for identifier in sorted(view.allocations.keys() - view.networks.keys()):
+        # The control API removes no network that a service attaches to; addresses still held keep the subnet.
+        if not draft.resources.pool(identifier).used:
+            draft.allocate(identifier, None)
+    waiting = sorted(map(view.networks.__getitem__, view.networks.keys() - view.allocations.keys()), key=_age)
+    if not waiting:
+        return
+    subnets6 = _plan_ipv6(view, waiting)
+    waiting = [network for network in waiting if network.meta.id in subnets6]
+    taken = RangeSet(filter(None, (parse_range(allocation.subnet) for allocation in view.allocations.values())))
+    _allocate_requested(draft, [network for network in waiting if network.spec.subnet], taken, subnets6)
+    _allocate_any(draft, [network for network in waiting if not network.spec.subnet], taken, subnets6)
+
+
+def _plan_ipv6(view: View, waiting: list[Network]) -> Mapping[str, str]:
+    """The IPv6 subnet by network, empty for one that has none; those that cannot have theirs are left out."""
+    found = {network.meta.id: "" for network in waiting if not network.spec.ipv6}
+    taken = RangeSet(filter(None, (parse_range6(each.subnet6) for each in view.allocations.values() if each.subnet6)))
+    for network in waiting:
+        # The control API refuses what is no subnet; an old record must not end the leader's term.
+        asked = parse_range6(network.spec.subnet6) if network.spec.ipv6 and network.spec.subnet6 else None
+        if asked is not None and not taken.overlaps(asked):
+            taken.add(asked)
+            found[network.meta.id] = str(IPv6Network(network.spec.subnet6))
+    others = [network.meta.id for network in waiting if network.spec.ipv6 and not network.spec.subnet6]
+    if others:
+        identifier = view.cluster.meta.id if view.cluster is not None else ""  # it is there before anything else is
+        free = free_ipv6_subnets(cluster_prefix(identifier), [*taken, *host_ranges6(view)])
+        found |= dict(zip(others, map(str, free), strict=False))
+    return found
+
+
+def _allocate_requested(draft: Draft, networks: list[Network], taken: RangeSet, subnets6: Mapping[str, str]) -> None:
+    for network in networks:
+        asked = parse_range(network.spec.subnet)  # what is no subnet is left alone, as above
+        if asked is None or taken.overlaps(asked):
+            continue
+        taken.add(asked)
+        identifier, subnet = network.meta.id, str(IPv4Network(network.spec.subnet))
+        allocation = NetworkAllocation(network_id=identifier, subnet=subnet, subnet6=subnets6[identifier])
+        draft.allocate(identifier, allocation)
+
+
+def _allocate_any(draft: Draft, networks: list[Network], taken: RangeSet, subnets6: Mapping[str, str]) -> None:
+    """Each gets the beginning of a block that it may fill; when there are no blocks left, a subnet out of another's."""
+    if not networks:
+        return
+    view, pool = draft.view, range_of(DEFAULT_POOL)
+    used = [*taken, *draft.cached("prefixes of hosts", lambda: RangeSet(host_ranges(view)))]
+    held = filter(None, (parse_range(each.supernet) for each in view.allocations.values() if each.supernet))
+    blocks = free_ranges(pool, [*used, *held], 1 << 32 - SUPERNET_LENGTH)
+    rest: Iterator[AddressRange] | None = None
+    for network in networks:
+        identifier = network.meta.id
+        block = next(blocks, None)
+        if block is None:
+            rest = rest or free_ranges(pool, used, 1 << 32 - PREFIX_LENGTH)
+        found = block if block is not None or rest is None else next(rest, None)
+        if found is None:
+            return
+        subnet = IPv4Network((found[0], PREFIX_LENGTH))
+        used.append(range_of(subnet))
+        allocation = NetworkAllocation(network_id=identifier, subnet=str(subnet), subnet6=subnets6[identifier])
+        if block is not None:
+            allocation.supernet = str(IPv4Network((block[0], SUPERNET_LENGTH)))
+        draft.allocate(identifier, allocation)
+
+
+def host_ranges(view: View) -> Iterator[AddressRange]:
+    """What the nodes use themselves: their addresses, what they route, and the pool of tasks without a network."""
+    texts = {NODE_POOL}
+    for status in view.node_status.values():
+        about = status.description
+        texts.update((about.address, about.local_pool), about.host_prefixes)
+    # What cannot be read is an agent's word, or of IPv6: no reason to plan nothing.
+    return filter(None, map(parse_range, texts))
+
+
+def host_ranges6(view: View) -> Iterator[AddressRange]:
+    """What the nodes themselves use of IPv6."""
+    texts = {text for status in view.node_status.values() for text in status.description.host_prefixes if ":" in text}
+    return filter(None, map(parse_range6, texts))
+
+
+def widen(draft: Draft, network_id: str) -> bool:
+    """Give the network more addresses, if it may grow; whether it did."""
+    allocation = draft.allocation(network_id)
+    if allocation is None or allocation.supernet in ("", allocation.subnet):
+        return False
+    subnet = IPv4Network(allocation.subnet)
+    wider = subnet.supernet()
+    first, last = range_of(wider)
+    own_first, own_last = range_of(subnet)
+    more = (own_last + 1, last) if own_first == first else (first, own_first - 1)
+    taken: RangeSet = draft.cached("subnets of networks", lambda: _subnets(draft))
+    hosts: RangeSet = draft.cached("prefixes of hosts", lambda: RangeSet(host_ranges(draft.view)))
+    if taken.overlaps(more) or hosts.overlaps((first, last)):
+        return False
+    taken.add(more)
+    wide = NetworkAllocation()
+    wide.CopyFrom(allocation)
+    wide.subnet = str(wider)
+    draft.allocate(network_id, wide)
+    return True
+
+
+def _subnets(draft: Draft) -> RangeSet:
+    """Those of all networks. Once the first network has been widened, nothing else changes them within a pass."""
+    each = map(draft.allocation, draft.view.allocations.keys() | draft.view.networks.keys())
+    return RangeSet(filter(None, (parse_range(allocation.subnet) for allocation in each if allocation is not None)))
+
+
+def _age(network: Network) -> tuple[int, str]:
+    return network.meta.created_at_ms, network.meta.id

@@ -1,0 +1,122 @@
+"""New tasks of the template in force: requested slot by slot, then placed as one batch."""
+
+from collections.abc import Mapping
+from functools import cached_property
+
+from manager.planner.draft import Draft
+from manager.planner.index.slot_index import SlotKey
+from manager.planner.scheduler.placement_request import PlacementRequest, pending_first
+from manager.planner.scheduler.placer import Placer
+from manager.planner.slots import restart_policy, task_history
+from manager.planner.slots.single_writer import await_predecessors
+from manager.planner.slots.slot_tasks import Slot
+from manager.planner.spec.requirements import Requirements
+from manager.planner.spec.running_template import DesiredTemplate
+from manager.planner.updates.update_monitor import UpdateMonitor
+from manager.planner.updates.update_pace import UnavailableSlot
+from shoal.api.v1.service_pb2 import Service
+from shoal.api.v1.task_pb2 import TaskState
+
+
+class Successors:
+    """Those of one service in one pass.
+
+    Attributes:
+        requests: tasks to be written.
+        unavailable: slots that have no task that counts, and none that could be replaced.
+        problems: why there are none, one line each for the user.
+    """
+
+    def __init__(
+        self, draft: Draft, service: Service, desired: DesiredTemplate, demand: Requirements, monitor: UpdateMonitor
+    ) -> None:
+        """`service` is as it is in force."""
+        self._draft = draft
+        self._id, self._spec = service.meta.id, service.spec
+        self._is_global = service.spec.HasField("global")
+        self._desired, self._demand, self._monitor = desired, demand, monitor
+        self.requests: list[tuple[SlotKey, PlacementRequest]] = []
+        self.unavailable: list[UnavailableSlot] = []
+        self.problems: set[str] = set()
+
+    @cached_property
+    def placer(self) -> Placer:
+        """Where they can go."""
+        return Placer(
+            self._draft, service_id=self._id, spec=self._spec, revision=self._desired.revision, demand=self._demand
+        )
+
+    def refill(self, slot: Slot, *, start_first: bool, preferred_node: str = "") -> None:
+        """Fill a slot that has no task to run, unless the restart policy says later or never.
+
+        Args:
+            start_first: it has one, which the successor is started beside.
+            preferred_node: the node that its next task goes to, when it fits there.
+        """
+        ended = slot.restart_candidate()
+        attempt = 0
+        if ended is not None and not self._desired.differs(ended):
+            decision = self.decide_restart(slot)
+            if decision.due_ms is None or decision.due_ms > self._draft.now_ms:
+                return
+            attempt = decision.attempt
+        elif slot.ended and not self._desired.differs(newest := slot.ended[-1]):
+            attempt = restart_policy.next_attempt(newest, self._draft.view.task_status.get(newest.id))
+        self.retire_ended(slot)
+        if not start_first:
+            # A node that a global service cannot fill has no record that would say so.
+            hopeless = self._is_global and not any(slot.all())
+            failed = self._monitor.has_failed(slot)
+            self.unavailable.append(UnavailableSlot(pending=hopeless, crashing=attempt > 0, failed=failed))
+        number = slot.key if isinstance(slot.key, int) else 0
+        preferred_node = restart_policy.preferred_node(slot.ended) if attempt and not start_first else preferred_node
+        self.requests.append(
+            (slot.key, PlacementRequest(number, attempt, start_first=start_first, preferred_node=preferred_node))
+        )
+
+    def may_start_first(self, slot: Slot) -> bool:
+        """Whether a successor may be started beside the slot's task: not soon after one has failed there."""
+        if (ended := slot.restart_candidate()) is None or self._desired.differs(ended):
+            return True
+        decision = self.decide_restart(slot)
+        return decision.due_ms is not None and decision.due_ms <= self._draft.now_ms
+
+    def retire_ended(self, slot: Slot) -> None:
+        """Stop the ended tasks of the slot: their ends have been answered."""
+        for task in slot.ended:
+            self._draft.stop(task, TaskState.SHUTDOWN, "replaced by its successor")
+
+    def decide_restart(self, slot: Slot) -> restart_policy.RestartDecision:
+        """Decide about the slot's last end by the restart policy; a problem is reported."""
+        statuses = self._draft.view.task_status
+        ends = [(task, statuses.get(task.id)) for task in slot.ended if not self._desired.differs(task)]
+        decision = restart_policy.decide(self._spec.task.restart, ends, now_ms=self._draft.now_ms)
+        if decision.problem:
+            self.problems.add(decision.problem)
+        if decision.due_ms is not None and decision.due_ms > self._draft.now_ms:
+            self._draft.requeue_at(self._id, decision.due_ms)
+        if decision.problem or decision.due_ms is not None:
+            self.unavailable.append(UnavailableSlot(crashing=True, failed=self._monitor.has_failed(slot)))
+        return decision
+
+    def place(self, slots: Mapping[SlotKey, Slot], counts: dict[str, int]) -> int:
+        """Write the tasks; how many are beside their predecessors.
+
+        Args:
+            slots: the service's, as they were when the pass began.
+            counts: the service's wanted tasks by node; kept up.
+        """
+        if not self.requests:
+            return 0
+        draft, every, placer = self._draft, list(slots.values()), self.placer
+        if self._is_global:
+            self.problems.update(
+                placer.place_on(draft.resources.hosts[str(key)], need, 0) for key, need in self.requests
+            )
+            return placer.started_first
+        failing = task_history.failing_nodes(draft, every) | {
+            node for slot in every for node in restart_policy.avoided_nodes(slot.ended)
+        }
+        requests = await_predecessors(draft, self._spec, self._demand, self.requests, slots)
+        self.problems.update(placer.place_all(pending_first(need for _, need in requests), counts, failing))
+        return placer.started_first

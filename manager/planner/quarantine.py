@@ -1,0 +1,40 @@
+"""Quarantine: a service whose planning raises is left unchanged and reported, and all others are planned.
+
+It is a fault of this program, or of a record that another version wrote. Ending the term over it would stop the whole
+cluster, and so would every leader after this one.
+"""
+
+from collections.abc import Mapping
+
+from manager.planner.draft import Draft
+from shoal.api.v1.service_pb2 import ServiceStatus
+
+Quarantined = Mapping[str, Exception]
+"""Ids of services, and what their planning raised."""
+
+RETRY_MS = 60_000
+"""Planned again after so long, and at once when the service itself changes."""
+
+_MAX_LENGTH = 300
+
+
+def write_quarantine(draft: Draft, quarantined: Quarantined) -> None:
+    """Write into the services' statuses why they are left as they are, and look at them again in a while."""
+    for service_id, error in quarantined.items():
+        draft.requeue_at(service_id, draft.now_ms + RETRY_MS)
+        if service_id not in draft.view.services:
+            continue
+        status = ServiceStatus(service_id=service_id)
+        known = draft.view.service_status.get(service_id)
+        if known is not None:
+            status.CopyFrom(known)
+        status.planning_error = describe(error)
+        del status.problems[:]
+        draft.write_status(status)
+
+
+def describe(error: Exception) -> str:
+    """One line for the user."""
+    text = " ".join(str(error).split())[:_MAX_LENGTH]
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"planning failed and the service was left unchanged ({what}); see the manager's log"

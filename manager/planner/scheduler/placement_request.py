@@ -1,0 +1,41 @@
+"""A placement request: a task that a slot needs, before it has a node."""
+
+from collections.abc import Iterable
+from operator import attrgetter
+from typing import NamedTuple
+
+from shoal.api.v1.task_pb2 import Task
+
+
+class PlacementRequest(NamedTuple):
+    """A task to be written.
+
+    Attributes:
+        slot: its number, 0 for a global service.
+        attempt: how many tasks of the slot ended in a row before.
+        pending: the record to write anew, when the slot already has one that found no node.
+        start_first: it starts beside its predecessor; when no node is suitable, nothing is written, and the predecessor
+            stays.
+        preferred_node: the node that it goes to when it fits there: its predecessor was there, or it moves there to even the
+            service out; empty when any is as good.
+        wait_reason: why it is not placed now whatever the nodes are; empty when it may be.
+        network_task_id: id of the task whose network it shares, once that is known.
+    """
+
+    slot: int
+    attempt: int = 0
+    pending: Task | None = None
+    start_first: bool = False
+    preferred_node: str = ""
+    wait_reason: str = ""
+    network_task_id: str = ""
+
+
+def pending_first(requests: Iterable[PlacementRequest]) -> list[PlacementRequest]:
+    """Those that wait already come first, then the others; each by slot."""
+    every = sorted(requests, key=_SLOT)
+    waiting = [need for need in every if need.pending is not None]
+    return [*waiting, *(need for need in every if need.pending is None)] if waiting else every
+
+
+_SLOT = attrgetter("slot")

@@ -1,0 +1,359 @@
+"""Places a batch of tasks: node, addresses and ports, or PENDING with the reason."""
+
+from collections.abc import Iterable, Sequence
+
+from manager.planner.allocator.address_pool import AddressPool
+from manager.planner.draft import Draft
+from manager.planner.index.resource_index import NodeUsage, Port
+from manager.planner.ipam.ipv6_addresses import ipv6_pool
+from manager.planner.reason_updates import ReasonRateLimit
+from manager.planner.scheduler.affinity import AffinityRules, SelfAffinity
+from manager.planner.scheduler.csi_mounts import CsiMounts
+from manager.planner.scheduler.home_nodes import HomeNode, HomeNodes, waiting_reason
+from manager.planner.scheduler.node_filters import Reason, explain, ineligible, unfit
+from manager.planner.scheduler.node_order import node_order, reject_none
+from manager.planner.scheduler.node_ports import choose_ports
+from manager.planner.scheduler.placement_request import PlacementRequest
+from manager.planner.scheduler.preemption import Preemption
+from manager.planner.scheduler.record_template import RecordTemplate
+from manager.planner.scheduler.shared_network import SharedNetwork
+from manager.planner.spec.requirements import Requirements
+from shoal.api.v1.meta_pb2 import GenericResource
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.networks.network_modes import network_provider
+
+
+class Placer:
+    """Places tasks of one service and one revision.
+
+    Attributes:
+        started_first: how many tasks were placed beside their predecessors.
+    """
+
+    def __init__(
+        self, draft: Draft, *, service_id: str, spec: ServiceSpec, revision: int, demand: Requirements, run: int = 0
+    ) -> None:
+        """`spec` is that in force, which may be an earlier one; `run` is that of a job's tasks."""
+        self._draft = draft
+        self._service_id, self._revision = service_id, revision
+        self._affinity = AffinityRules(draft.view, draft.resources, spec, draft.anti_affine_to(spec.name))
+        near = [each.service for each in spec.task.placement.affinities if not each.anti and not each.weight]
+        self._preemption = Preemption(draft, demand, service=spec.name, spared=[*near, network_provider(spec.task)])
+        self._demand = demand
+        self._self_affinity = SelfAffinity(draft.resources, service_id, demand, {})
+        self._reason_limit = ReasonRateLimit.of((), draft.now_ms)
+        self._networks: list[tuple[str, AddressPool, AddressPool | None]] = []
+        self._pools: list[AddressPool] = []
+        self._home_nodes = HomeNodes(draft, service_id, spec)
+        self._shared = SharedNetwork(draft, spec)
+        self._csi_mounts = CsiMounts(draft, service_id, revision)
+        self._obstacle = self._csi_mounts.obstacle() or self._open_pools()
+        self._claims = bool(self._home_nodes or self._csi_mounts or demand.self_anti_affinity or demand.self_affinity)
+        self.started_first = 0
+        self._run = run
+        self._record = RecordTemplate(self._common_record())
+
+    def _common_record(self) -> Task:
+        """What all tasks that are placed have in common."""
+        task = Task(
+            service_id=self._service_id,
+            revision=self._revision,
+            state=TaskState.ASSIGNED,
+            desired_state=TaskState.RUNNING,
+            job_run=self._run,
+        )
+        for network_id, _, _ in self._networks:
+            task.addresses.add(network_id=network_id)
+        return task
+
+    def place_all(
+        self, requests: Sequence[PlacementRequest], counts: dict[str, int], failing: Iterable[str]
+    ) -> list[str]:
+        """Place tasks wherever they fit best; returns why some are not placed.
+
+        Args:
+            counts: the service's wanted tasks by node; kept up.
+            failing: nodes where the service keeps failing.
+        """
+        demand = self._demand
+        reason = demand.error or self._obstacle
+        self._self_affinity = SelfAffinity(self._draft.resources, self._service_id, demand, counts)
+        self._reason_limit = ReasonRateLimit.of(
+            (need.pending for need in requests if need.pending is not None), self._draft.now_ms
+        )
+        hosts = self._affinity.filter(self._draft.ranked_nodes(demand)) if not reason else []
+        held = [need.wait_reason for need in requests if need.wait_reason]
+        if held:
+            for need in requests:
+                if need.wait_reason:
+                    self._leave_pending(need, need.wait_reason)
+            requests = [need for need in requests if not need.wait_reason]
+        if (self._shared or self._home_nodes) and not reason:
+            requests, bound = self._place_bound(requests, counts)
+            held += bound
+        unplaced = [] if reason else self._place_preferred(requests, hosts, counts)
+        rejects = (
+            self._rejects_dynamic
+            if demand.self_anti_affinity or demand.self_affinity or self._csi_mounts
+            else reject_none
+        )
+        order = node_order(hosts, demand, counts, frozenset(failing), self._affinity.cost(), rejects)
+        for need in unplaced if not reason else requests:
+            if not reason and not (reason := self._address_shortage()):
+                host = next(order, None)
+                if host is not None:
+                    self._assign(need, host)
+                    continue
+                if (room := self._preemption.preempt(self._not_rejected(hosts), counts)) is not None:
+                    self._wait_for_preemption(need, room, counts)
+                    continue
+                reason = explain(self._draft.resources.hosts.values(), demand, counts, self._rejects)
+            self._leave_pending(need, reason)
+        return [*held, reason] if reason else held
+
+    def _rejects(self, host: NodeUsage) -> Reason | None:
+        return self._affinity.rejects(host) or self._rejects_dynamic(host)
+
+    def _rejects_dynamic(self, host: NodeUsage) -> Reason | None:
+        """What each task that is placed may change for the next one."""
+        return self._self_affinity.rejects(host) or self._csi_mounts.rejects(host)
+
+    def _not_rejected(self, hosts: Sequence[NodeUsage]) -> Sequence[NodeUsage]:
+        """Those that the service's own tasks do not keep others from."""
+        if not (self._demand.self_anti_affinity or self._demand.self_affinity or self._csi_mounts):
+            return hosts
+        return [host for host in hosts if self._rejects_dynamic(host) is None]
+
+    def _place_bound(
+        self, requests: Sequence[PlacementRequest], counts: dict[str, int]
+    ) -> tuple[list[PlacementRequest], list[str]]:
+        """Place those that a volume or the network that they share binds to a node there or not at all; the others,
+        and why some wait."""
+        unbound: list[PlacementRequest] = []
+        held: list[str] = []
+        for need in requests:
+            if self._shared:
+                why = self._place_at_network(need, counts)
+            elif (home := self._home_nodes.home(need.slot)) is not None:
+                why = self._place_at_volume(need, home, counts)
+            else:
+                unbound.append(need)
+                continue
+            if why:
+                held.append(why)
+                self._leave_pending(need, why)
+        return unbound, held
+
+    def _place_at_volume(self, request: PlacementRequest, home: HomeNode, counts: dict[str, int]) -> str:
+        """Place a task where its data lies; why it waits, else empty."""
+        if moving := self._home_nodes.move_reason(request.slot):
+            return f"waiting: {moving}"
+        host = self._draft.resources.hosts.get(home.node_id)
+        name = self._draft.hostname(home.node_id)
+        why = self._unfit(host, counts) if host is not None else ""
+        if host is not None and not why:
+            if occupied := self._home_nodes.occupied_reason(request.slot, host.id):
+                return occupied
+            self._assign(request, host)
+            counts[host.id] = counts.get(host.id, 0) + 1
+            return ""
+        if host is not None and (room := self._preempt(host, counts)):
+            return room
+        down = self._draft.down_status(home.node_id)
+        began_ms = request.pending.created_at_ms if request.pending is not None else self._draft.now_ms
+        return waiting_reason(home, request.slot, name, why, down.since_ms if down is not None else began_ms)
+
+    def _place_at_network(self, request: PlacementRequest, counts: dict[str, int]) -> str:
+        """Place a task on the node of the task whose network it shares; why it waits, else empty."""
+        found = self._shared.find(request.slot)
+        if isinstance(found, str):
+            return found
+        host = found.host
+        if why := self._shared.volume_conflict(self._home_nodes, request.slot, host):
+            return why
+        if why := self._unfit(host, counts):
+            return self._preempt(host, counts) or self._shared.unfit_reason(request.slot, host, why)
+        self._assign(request._replace(network_task_id=found.task_id), host)
+        counts[host.id] = counts.get(host.id, 0) + 1
+        return ""
+
+    def _preempt(self, host: NodeUsage, counts: dict[str, int]) -> str:
+        """Displace tasks of lower priority on this very node; what is waited for then, empty where that is no help."""
+        if ineligible(host, self._demand) is not None or self._rejects(host) is not None:
+            return ""
+        if self._preemption.preempt([host], counts) is None:
+            return ""
+        counts[host.id] = counts.get(host.id, 0) + 1
+        self._reserve(host)
+        return f"waiting until preempted tasks on node {self._draft.hostname(host.id)} have ended"
+
+    def _unfit(self, host: NodeUsage, counts: dict[str, int]) -> str:
+        """Why a task of the service cannot be placed on this very node; empty when it can."""
+        if exhausted := self._address_shortage():
+            return exhausted
+        demand = self._demand
+        reason = ineligible(host, demand) or self._rejects(host) or unfit(host, demand, counts.get(host.id, 0))
+        return reason.one if reason is not None else ""
+
+    def _place_preferred(
+        self, requests: Sequence[PlacementRequest], hosts: Sequence[NodeUsage], counts: dict[str, int]
+    ) -> list[PlacementRequest]:
+        """Place those that return to their predecessor's node; the others."""
+        if not any(need.preferred_node for need in requests):
+            return list(requests)
+        by_id = {host.id: host for host in hosts}
+        left = []
+        for need in requests:
+            host = by_id.get(need.preferred_node)
+            if host is None or self._unfit(host, counts):
+                left.append(need)
+            else:
+                self._assign(need, host)
+                counts[host.id] = counts.get(host.id, 0) + 1
+        return left
+
+    def why_unplaceable(self, slot: int, counts: dict[str, int]) -> str:
+        """Why no node could have a task of the slot now; empty when one could. Room is made for it if need be."""
+        if obstacle := self._demand.error or self._obstacle or self._address_shortage():
+            return obstacle
+        if self._shared:
+            found = self._shared.find(slot)
+            return found if isinstance(found, str) else self._unfit(found.host, counts)
+        if self._home_nodes and (home := self._home_nodes.home(slot)) is not None:
+            host = self._draft.resources.hosts.get(home.node_id)
+            is_fit = host is not None and not self._unfit(host, counts)
+            return "" if is_fit else f"volume {home.volume} is there; move it with `shoal volume move`"
+        self._self_affinity = SelfAffinity(self._draft.resources, self._service_id, self._demand, counts)
+        hosts = self._not_rejected(self._affinity.filter(self._draft.ranked_nodes(self._demand)))
+        if any(unfit(host, self._demand, counts.get(host.id, 0)) is None for host in hosts):
+            return ""
+        if (room := self._preemption.preempt(hosts, counts)) is not None:
+            self._reserve(room)
+        return explain(self._draft.resources.hosts.values(), self._demand, counts, self._rejects)
+
+    def place_on(self, host: NodeUsage, request: PlacementRequest, same_service: int) -> str:
+        """Place a task on this node or not at all; returns why not, else an empty string."""
+        obstacle = self._demand.error or self._obstacle or self._address_shortage()
+        if self._shared and not obstacle:
+            found = self._shared.find(host.id)
+            obstacle = found if isinstance(found, str) else ""
+            request = request._replace(network_task_id="" if isinstance(found, str) else found.task_id)
+        barred = None if obstacle else self._affinity.rejects(host) or self._csi_mounts.rejects(host)
+        reason = None if obstacle else barred or unfit(host, self._demand, same_service)
+        if not obstacle and reason is None:
+            self._assign(request, host)
+            return ""
+        if not obstacle and barred is None and self._preemption.preempt([host], {host.id: same_service}):
+            self._reserve(host)
+        self._draft.blocked.add(self._service_id)
+        name = host.status.description.hostname if host.status is not None else host.id
+        return obstacle if reason is None else f"node {name} {reason.one}"
+
+    def _open_pools(self) -> str:
+        draft, asked = self._draft, dict(self._demand.requested_addresses)
+        for network_id in self._demand.networks:
+            network = draft.view.networks.get(network_id)
+            allocation = draft.allocation(network_id)
+            if network is None:
+                return f"network {network_id} does not exist"
+            if allocation is None:
+                return (
+                    f"network {network.spec.name} has no subnet: the requested one "
+                    "overlaps another network, or none is free"
+                )
+            pools = [network_id, ipv6_pool(network_id)] if allocation.subnet6 else [network_id]
+            found = [AddressPool(draft, pool, asked.get(pool, "")) for pool in pools]
+            self._networks.append((network_id, found[0], found[1] if allocation.subnet6 else None))
+            self._pools += found
+        return ""
+
+    def _address_shortage(self) -> str:
+        for supply in self._pools:
+            if obstacle := supply.obstacle():
+                return obstacle
+        return ""
+
+    def _assign(self, request: PlacementRequest, host: NodeUsage) -> None:
+        draft, demand, pending = self._draft, self._demand, request.pending
+        self.started_first += request.start_first
+        record = self._record.task
+        identifier = record.id = pending.id if pending is not None else draft.new_id()
+        record.created_at_ms = pending.created_at_ms if pending is not None else draft.now_ms
+        record.slot, record.node_id, record.attempt = request.slot, host.id, request.attempt
+        if self._shared:
+            record.network_task_id = request.network_task_id
+        if self._networks:
+            self._assign_addresses()
+        if self._claims:
+            self._claim(request, host)
+        ports: list[Port] = []
+        if demand.ports:
+            del record.ports[:]
+            record.ports.extend(choose_ports(draft.resources, host, demand))
+            ports += ((port.protocol, port.published, port.host_address) for port in record.ports)
+        generic = host.generic.select(demand.generic, demand.generic_names) if demand.generic else ()
+        if generic:
+            del record.generic_resources[:]
+            record.generic_resources.extend(generic)
+        draft.resources.reserve(host, self._service_id, demand.cpus, demand.memory, ports, generic)
+        draft.write_task(identifier, self._record.copy())
+
+    def _claim(self, request: PlacementRequest, host: NodeUsage) -> None:
+        """What the service's own wishes and volumes let the next tasks know."""
+        if self._home_nodes:
+            self._home_nodes.claim(request.slot, host.id)
+        if self._csi_mounts:
+            self._csi_mounts.claim(host.id)
+        self._self_affinity.add(host)
+
+    def _wait_for_preemption(self, request: PlacementRequest, host: NodeUsage, counts: dict[str, int]) -> None:
+        counts[host.id] = counts.get(host.id, 0) + 1
+        self._reserve(host)
+        name = host.status.description.hostname if host.status is not None else host.id
+        self._leave_pending(request, f"waiting until preempted tasks on node {name} have ended")
+
+    def _reserve(self, host: NodeUsage) -> None:
+        """Reserve the preempted resources against services that are planned after this one."""
+        self._self_affinity.add(host)
+        demand = self._demand
+        ports = [(port.protocol, port.published, port.host_address) for port in demand.ports if port.published]
+        generic = [GenericResource(kind=kind, count=number) for kind, number in demand.generic.items()]
+        self._draft.resources.reserve(host, self._service_id, demand.cpus, demand.memory, ports, generic)
+
+    def _leave_pending(self, request: PlacementRequest, reason: str) -> None:
+        self._draft.blocked.add(self._service_id)
+        pending = request.pending
+        if request.start_first:
+            return
+        reason_at = 0
+        if pending is not None and pending.revision == self._revision:
+            if pending.reason == reason:
+                return
+            due = self._reason_limit.due(pending, reason)
+            if due is not None:
+                self._draft.requeue_at(self._service_id, due)
+                return
+            reason_at = self._draft.now_ms
+        identifier = pending.id if pending is not None else self._draft.new_id()
+        task = Task(
+            id=identifier,
+            service_id=self._service_id,
+            revision=self._revision,
+            slot=request.slot,
+            state=TaskState.PENDING,
+            desired_state=TaskState.RUNNING,
+            reason=reason,
+            reason_at_ms=reason_at,
+            created_at_ms=pending.created_at_ms if pending is not None else self._draft.now_ms,
+            attempt=request.attempt,
+            job_run=self._run,
+        )
+        self._draft.write_task(identifier, task)
+
+    def _assign_addresses(self) -> None:
+        addresses = self._record.addresses
+        for at, (_, supply, supply6) in enumerate(self._networks):
+            addresses[at].address = supply.allocate()
+            if supply6 is not None:
+                addresses[at].address6 = supply6.allocate()

@@ -1,0 +1,134 @@
+"""The restart policy: when an ended task gets a successor. Condition, delay, attempts in a window, backoff."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+from shoal.api.v1.service_pb2 import RestartPolicy
+from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+
+DEFAULT_DELAY_MS = 5_000
+# A crash loop restarts ever more slowly, up to this.
+MAX_DELAY_MS = 5 * 60_000
+# A delay of 0 grows from this in a crash loop.
+_FIRST_BACKOFF_MS = 1_000
+# A task that ran for so long is not in a crash loop.
+STABLE_MS = 60_000
+
+# Of a wait in a crash loop, at most so much more: so that what failed together does not come back together.
+_JITTER = 0.2
+
+MAX_ENDS_PER_NODE = 3
+"""So many tasks of a slot end on a node in a row before the next one goes elsewhere."""
+
+_SELF_ENDED = frozenset({TaskState.COMPLETE, TaskState.FAILED, TaskState.REJECTED})
+
+
+@dataclass(frozen=True)
+class RestartDecision:
+    """What the restart policy decides about a task's end.
+
+    Attributes:
+        due_ms: when the successor is to be made, milliseconds since the Unix epoch; None: never.
+        attempt: of the successor.
+        problem: why there is none, one line for the user; empty when that is as it should be.
+    """
+
+    due_ms: int | None
+    attempt: int = 0
+    problem: str = ""
+
+
+def ended_by_itself(task: Task, status: TaskStatus | None) -> bool:
+    """Not because it was told to, nor because its node was lost."""
+    return status is not None and status.state in _SELF_ENDED and task.state != TaskState.ORPHANED
+
+
+def delay_ms(policy: RestartPolicy, attempt: int, task_id: str) -> int:
+    """Milliseconds from the end of a task with this attempt to its successor: doubles with each attempt.
+
+    In a crash loop up to a fifth more, by the task's id: the same task always waits as long.
+    """
+    base = policy.delay_ms if policy.HasField("delay_ms") else DEFAULT_DELAY_MS
+    if attempt == 0:
+        return base
+    delay = max(base, min(MAX_DELAY_MS, max(base, _FIRST_BACKOFF_MS) << min(attempt, 20)))
+    return delay + int(delay * _JITTER * crc32(task_id.encode()) / (1 << 32))
+
+
+def preferred_node(ended: Sequence[Task]) -> str:
+    """The node of the newest ended task, where its successor is to go; empty when too many have ended there in a row.
+
+    Args:
+        ended: a slot's tasks, the oldest first.
+    """
+    newest = ended[-1].node_id if ended else ""
+    return newest if newest and not avoided_nodes(ended) else ""
+
+
+def avoided_nodes(ended: Sequence[Task]) -> tuple[str, ...]:
+    """The node that the slot has left for good reason, if there is one."""
+    tail = [task.node_id for task in ended[-MAX_ENDS_PER_NODE:]]
+    return (
+        (tail[-1],)
+        if len(tail) == MAX_ENDS_PER_NODE and len(set(tail)) == 1 and ended[-1].attempt >= MAX_ENDS_PER_NODE - 1
+        else ()
+    )
+
+
+def next_attempt(task: Task, status: TaskStatus | None) -> int:
+    """The attempt of the successor of an ended task."""
+    return _streak(task, status) + 1 if ended_by_itself(task, status) else 0
+
+
+def decide(policy: RestartPolicy, ends: Sequence[tuple[Task, TaskStatus | None]], *, now_ms: int) -> RestartDecision:
+    """What follows the newest of a slot's ended tasks, which is still wanted.
+
+    Args:
+        ends: the slot's ended tasks of the same template, the oldest first; not empty.
+        now_ms: milliseconds since the Unix epoch; an end that an agent dates later counts as now.
+    """
+    task, status = ends[-1]
+    if status is None or not ended_by_itself(task, status):
+        return RestartDecision(now_ms)
+    if policy.condition == RestartPolicy.NONE:
+        return RestartDecision(
+            None, problem="" if status.state == TaskState.COMPLETE else _give_up_problem(task, status, 0)
+        )
+    if policy.condition == RestartPolicy.ON_FAILURE and status.state == TaskState.COMPLETE:
+        return RestartDecision(None)
+    made = _restarts(policy, ends, now_ms)
+    if policy.max_attempts and made >= policy.max_attempts:
+        return RestartDecision(None, problem=_give_up_problem(task, status, made))
+    streak = _streak(task, status)
+    return RestartDecision(_end_ms(task, status, now_ms) + delay_ms(policy, streak, task.id), streak + 1)
+
+
+def _end_ms(task: Task, status: TaskStatus, now_ms: int) -> int:
+    # An agent's clock may be off: no end is before the task was made, and one in the future is estimated by
+    # the time for which it ran, else it would move with `now_ms` and never be over.
+    if status.at_ms <= now_ms:
+        return max(status.at_ms, task.created_at_ms)
+    ran = status.at_ms - status.running_at_ms if status.running_at_ms else 0
+    return min(now_ms, task.created_at_ms + ran)
+
+
+def _streak(task: Task, status: TaskStatus | None) -> int:
+    ran = status.at_ms - status.running_at_ms if status is not None and status.running_at_ms else 0
+    return 0 if ran >= STABLE_MS else task.attempt
+
+
+def _restarts(policy: RestartPolicy, ends: Sequence[tuple[Task, TaskStatus | None]], now_ms: int) -> int:
+    """Successors made within the window. All but the first task of a row are successors."""
+    if not policy.window_ms:
+        return max(ends[-1][0].attempt, sum(task.attempt > 0 for task, _ in ends))
+    since = now_ms - policy.window_ms
+    return sum(task.attempt > 0 and task.created_at_ms >= since for task, _ in ends)
+
+
+def _give_up_problem(task: Task, status: TaskStatus, restarts: int) -> str:
+    """ "task 1 failed after 2 restarts: exit code 3"."""
+    name = f"task {task.slot}" if task.slot else f"task on node {task.node_id}"
+    after = f" after {restarts} restart{'' if restarts == 1 else 's'}" if restarts else ""
+    verb = "ended" if status.state == TaskState.COMPLETE else "failed"
+    return f"{name} {verb}{after}: {status.message or TaskState.Name(status.state).lower()}"

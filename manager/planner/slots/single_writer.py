@@ -1,0 +1,73 @@
+"""Single writers: which tasks have to end before a successor starts, and what counts as an end on a node that is down.
+
+What is written by one task of a slot at a time (`mount_rules.is_exclusive`) is so in spite of nodes that are lost: a
+node that is down may still run its tasks. Their end is confirmed by the node when it is back; it is taken for granted
+when the node is removed, after 24 hours, or when the mount's `hold` is over.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from manager.planner.draft import Draft
+from manager.planner.index.slot_index import SlotKey
+from manager.planner.scheduler.home_nodes import utc_text
+from manager.planner.scheduler.placement_request import PlacementRequest
+from manager.planner.slots.slot_tasks import Slot
+from manager.planner.spec.mount_rules import has_one_task
+from manager.planner.spec.requirements import Requirements
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.api.v1.task_pb2 import Task
+
+
+def await_predecessors(
+    draft: Draft,
+    spec: ServiceSpec,
+    demand: Requirements,
+    requests: Sequence[tuple[SlotKey, PlacementRequest]],
+    slots: Mapping[SlotKey, Slot],
+) -> list[tuple[SlotKey, PlacementRequest]]:
+    """The needs, those that have to wait with the reason."""
+    if not demand.exclusive_mount:
+        return list(requests)
+    others = list(slots.values()) if has_one_task(spec) else []
+    made = []
+    for key, need in requests:
+        own = [slots[key]] if key in slots else []
+        waits = _reason(draft, demand, others or own) if not need.start_first else ""
+        made.append((key, need._replace(wait_reason=waits) if waits else need))
+    return made
+
+
+def _reason(draft: Draft, demand: Requirements, slots: Iterable[Slot]) -> str:
+    reason = ""
+    for slot in slots:
+        for task in _ending(draft, slot):
+            where = f"on node {draft.hostname(task.node_id)}"
+            only = f"only one task at a time may use {demand.exclusive_mount}"
+            reason = f"waiting until task {task.id} {where} has ended: {only}"
+        for task in slot.unreachable if demand.exclusive_remote else ():
+            reason = _unconfirmed(draft, demand, task) or reason
+    return reason
+
+
+def _ending(draft: Draft, slot: Slot) -> Iterator[Task]:
+    yield from slot.stopping
+    yield from (task for task in slot.active if task.node_id and draft.is_stopping(task))
+
+
+def _unconfirmed(draft: Draft, demand: Requirements, task: Task) -> str:
+    status = draft.down_status(task.node_id)
+    if status is None:
+        return ""
+    name = draft.hostname(task.node_id)
+    text = (
+        f"waiting since {utc_text(status.since_ms)} for node {name}, which "
+        f"is down and may still run task {task.id}: "
+        f"{demand.exclusive_remote} is not marked as shared"
+    )
+    if demand.failover_after_ms is None:
+        return f"{text}; it starts when the node is back, after `shoal node rm {name}`, or after 24 hours"
+    until = status.since_ms + demand.failover_after_ms
+    if until <= draft.now_ms:
+        return ""
+    draft.requeue_at(task.service_id, until)
+    return f"{text}; it starts at {utc_text(until)}"

@@ -1,0 +1,187 @@
+"""A slot's tasks by what they mean for it: active, stopping, unreachable, ended. A global service has a slot a node."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from manager.planner.draft import Draft
+from manager.planner.index.slot_index import ServiceSlots, SlotKey
+from manager.planner.spec.running_template import DesiredTemplate
+from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.task_states import is_ready, is_terminal
+
+# Looking a value up in an enum costs as much as a decision.
+_RUNNING, _REMOVE = TaskState.RUNNING, TaskState.REMOVE
+
+FAILURE_WINDOW_MS = 5 * 60_000
+"""For so long a task that failed counts against its node."""
+
+FAILURES = frozenset({TaskState.FAILED, TaskState.REJECTED})
+
+ORPHAN_AFTER_MS = 24 * 3600 * 1000
+"""How long a node is down before its tasks are given up, and with them their addresses and ports."""
+
+
+@dataclass(slots=True)
+class Slot:
+    """The tasks of one slot.
+
+    Attributes:
+        active: to run, and not ended.
+        stopping: not wanted any more but still running, on a node that can tell of their end.
+        unreachable: on a node that is down; they hold what they have, yet nobody waits for them.
+        ended: the oldest first. The newest one is still wanted when nothing has been decided about its end.
+    """
+
+    key: SlotKey
+    active: list[Task] = field(default_factory=list)
+    stopping: list[Task] = field(default_factory=list)
+    unreachable: list[Task] = field(default_factory=list)
+    ended: list[Task] = field(default_factory=list)
+
+    def is_occupied(self) -> bool:
+        """It belongs to the service's replicas: something in it is more than left over from scaling down."""
+        return any(task.desired_state < _REMOVE for task in self.all())
+
+    def all(self) -> Iterable[Task]:
+        yield from self.active
+        yield from self.stopping
+        yield from self.unreachable
+        yield from self.ended
+
+    def restart_candidate(self) -> Task | None:
+        """The newest ended task when it is still wanted: its end is to be answered by the restart policy."""
+        newest = self.ended[-1] if self.ended else None
+        return newest if newest is not None and newest.desired_state <= _RUNNING else None
+
+
+def age(task: Task) -> tuple[int, int, str]:
+    """Sorts the oldest first."""
+    return task.created_at_ms, task.attempt, task.id
+
+
+def classify_dirty(draft: Draft, index: ServiceSlots) -> dict[SlotKey, Slot]:
+    """Sort the loud slots' tasks. Those on removed nodes are forgotten, those on nodes that are down are stopped."""
+    slots: dict[SlotKey, Slot] = {}
+    nodes = draft.view.nodes
+    for key, tasks in index.dirty_slots():
+        slot = slots[key] = Slot(key)
+        for task in tasks if len(tasks) == 1 else sorted(tasks, key=age):
+            if task.node_id and task.node_id not in nodes:
+                draft.delete_task(task)
+            else:
+                _classify(draft, slot, task)
+    return slots
+
+
+def settle(draft: Draft, index: ServiceSlots, slot: Slot) -> None:
+    """Settle the slot: a decision about it had no effect, so that none is needed until something changes.
+
+    Unless time alone may make a difference: tasks that fail count against their node for a while.
+    """
+    if slot.stopping or slot.unreachable or len(slot.active) > 1:
+        return
+    statuses = draft.view.task_status
+    for task in slot.ended:
+        status = statuses.get(task.id)
+        if status is None or (status.state in FAILURES and status.at_ms >= draft.now_ms - FAILURE_WINDOW_MS):
+            return
+    index.settle(slot.key, slot.active[0].node_id if slot.active else "")
+
+
+def settle_ready(
+    draft: Draft,
+    index: ServiceSlots,
+    desired: DesiredTemplate,
+    misplaced: Callable[[Task], str] | None,
+    *,
+    canaries: bool,
+) -> None:
+    """Settle slots without deciding about them whose only task is ready on a healthy node.
+
+    Args:
+        misplaced: why a task is to leave its node; None when none is.
+        canaries: the update has some: what waits for it may have to move before.
+
+    Deciding about them would have no effect. Most are so most of the time: a new leader's first pass is short by it,
+    and that in which an update begins.
+    """
+    nodes, statuses = draft.view.nodes, draft.view.task_status
+    for key in list(index.dirty):
+        tasks = index.tasks[key]
+        task = tasks[0]
+        if len(tasks) > 1 or task.desired_state > _RUNNING:
+            continue
+        node_id = task.node_id
+        is_well = node_id in nodes and not draft.down_status(node_id) and not draft.is_drained(node_id)
+        if not is_well or not is_ready(task, statuses.get(task.id)):
+            continue
+        if task.revision == desired.revision:
+            if misplaced is None or not misplaced(task):
+                index.settle(key, node_id)
+        elif desired.differs(task) and not (task.network_task_id or (canaries and misplaced and misplaced(task))):
+            index.settle_outdated(key, task)
+
+
+def remove_slot(draft: Draft, slot: Slot, reason: str) -> None:
+    """Give the slot up: what runs is stopped and then forgotten, what has ended is forgotten at once."""
+    for task in slot.all():
+        draft.stop(task, TaskState.REMOVE, reason)
+    for task in slot.ended:
+        draft.delete_task(task)
+
+
+def keep_best(draft: Draft, tasks: list[Task], reason: str) -> Task:
+    """Stop all but one; which one: it is ready, has a node, and is the newest."""
+    if len(tasks) == 1:
+        return tasks[0]
+    statuses = draft.view.task_status
+    best = max(tasks, key=lambda task: (is_ready(task, statuses.get(task.id)), bool(task.node_id), age(task)))
+    for task in tasks:
+        if task is not best:
+            draft.stop(task, TaskState.SHUTDOWN, reason)
+    return best
+
+
+def stop_slot(draft: Draft, slot: Slot, reason: str) -> None:
+    """Stop what runs, to go on in the same slot later."""
+    for task in [task for task in slot.active if task.node_id]:
+        draft.stop(task, TaskState.SHUTDOWN, reason)
+        slot.active.remove(task)
+        slot.stopping.append(task)
+
+
+def counts_by_node(draft: Draft, index: ServiceSlots, slots: Mapping[SlotKey, Slot]) -> dict[str, int]:
+    """How many of the service's wanted tasks each node has.
+
+    Args:
+        slots: those that were loud when the pass began.
+    """
+    counts = Counter(index.settled_by_node)
+    loud = (slot for slot in slots.values() if slot.key not in index.settled)
+    staying = (task for slot in loud for task in slot.active if not draft.is_stopping(task))
+    counts.update(task.node_id for task in staying if task.node_id)
+    return counts
+
+
+def _classify(draft: Draft, slot: Slot, task: Task) -> None:
+    if is_terminal(draft.state(task)):
+        slot.ended.append(task)
+    elif (status := draft.down_status(task.node_id)) is not None:
+        _stop_unreachable(draft, slot, task, status)
+    elif task.desired_state <= _RUNNING:
+        slot.active.append(task)
+    else:
+        slot.stopping.append(task)
+
+
+def _stop_unreachable(draft: Draft, slot: Slot, task: Task, status: NodeStatus) -> None:
+    name = status.description.hostname or task.node_id
+    slot.unreachable.append(task)
+    orphaned_at = min(status.since_ms, draft.now_ms) + ORPHAN_AFTER_MS
+    if draft.now_ms >= orphaned_at:
+        draft.orphan(task, f"node {name} has been down for 24 hours")
+        return
+    draft.requeue_at(task.service_id, orphaned_at)
+    draft.stop(task, TaskState.SHUTDOWN, f"node {name} is down")

@@ -1,0 +1,108 @@
+"""Object lookup by ID, name or unambiguous ID prefix. Pure."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from manager import node_identity
+from manager.file_contents.file_kinds import FileKind
+from manager.store.tables import View
+from shoal.api.v1.file_pb2 import File
+from shoal.api.v1.network_pb2 import Network
+from shoal.api.v1.node_pb2 import Node, NodeStatus
+from shoal.api.v1.service_pb2 import Service
+from shoal.api.v1.task_pb2 import Task
+from shoal.api.v1.volume_pb2 import Volume
+from shoal.errors import InvalidInput, NotFound
+
+V = TypeVar("V")
+
+_SHOWN = 4
+
+
+def find_service(view: View, reference: str) -> Service:
+    """Raises NotFound, with the nearest name, or InvalidInput when an id's beginning fits several."""
+    named = view.service_named(reference)
+    if named is not None:
+        return named
+    return _by_id("service", view.services, reference, [service.spec.name for service in view.services.values()])
+
+
+def find_network(view: View, reference: str) -> Network:
+    """Raises as `find_service`."""
+    named = view.network_named(reference)
+    if named is not None:
+        return named
+    return _by_id("network", view.networks, reference, [network.spec.name for network in view.networks.values()])
+
+
+def find_file(view: View, kind: FileKind, reference: str) -> File:
+    """A secret or config. Raises as `find_service`."""
+    files = kind.files(view)
+    return kind.named(view, reference) or _by_id(
+        kind.name, files, reference, [file.spec.name for file in files.values()]
+    )
+
+
+def find_volume(view: View, reference: str) -> Volume:
+    """Raises as `find_service`."""
+    return volume_named(view, reference) or _by_id(
+        "volume", view.volumes, reference, [volume.spec.name for volume in view.volumes.values()]
+    )
+
+
+def volume_named(view: View, name: str) -> Volume | None:
+    """The volume that has this name, also while it is being removed."""
+    record = view.names.get(f"volume/{name}")
+    return view.volumes.get(record.meta.id) if record is not None else None
+
+
+def find_node(view: View, reference: str) -> Node:
+    """By id or host name. Raises as `find_service`; two nodes may have the same host name, which is ambiguous too."""
+    if reference in view.nodes:
+        return view.nodes[reference]
+    hostnames = {identifier: hostname_of(view, identifier) for identifier in view.nodes}
+    same = [identifier for identifier, hostname in hostnames.items() if reference and hostname == reference]
+    if len(same) > 1:
+        raise InvalidInput(f'{len(same)} nodes have the hostname "{reference}" ({_format_ids(same)}); use a node ID')
+    if same:
+        return view.nodes[same[0]]
+    return _by_id("node", view.nodes, reference, hostnames.values())
+
+
+def find_task(view: View, reference: str) -> Task:
+    """By id, an id's beginning, or the full name (`web.3.<id>`). Raises as `find_service`."""
+    return _by_id("task", view.tasks, reference.rpartition(".")[2], ())
+
+
+def hostname_of(view: View, node_id: str) -> str:
+    """The node's host name, or its id while it is not known."""
+    return node_identity.hostname(view, node_id)
+
+
+def is_down(view: View, node_id: str) -> bool:
+    """Whether the node is known to be down."""
+    status = view.node_status.get(node_id)
+    return status is not None and status.state == NodeStatus.DOWN
+
+
+def _by_id(object_type: str, objects: Mapping[str, V], reference: str, names: Iterable[str]) -> V:
+    if not reference:
+        raise InvalidInput(f"a {object_type} name or ID is required")
+    if reference in objects:
+        return objects[reference]
+    fitting = [identifier for identifier in objects if identifier.startswith(reference)]
+    if len(fitting) > 1:
+        raise InvalidInput(
+            f'{object_type} ID prefix "{reference}" is ambiguous: it matches '
+            f"{len(fitting)} IDs ({_format_ids(fitting)}); use a longer prefix"
+        )
+    if fitting:
+        return objects[fitting[0]]
+    near = difflib.get_close_matches(reference, list(names), n=1)
+    raise NotFound(f'no {object_type} "{reference}"' + (f'; did you mean "{near[0]}"?' if near else ""))
+
+
+def _format_ids(identifiers: list[str]) -> str:
+    shown = ", ".join(sorted(identifiers)[:_SHOWN])
+    return shown + (", …" if len(identifiers) > _SHOWN else "")

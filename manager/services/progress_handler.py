@@ -1,0 +1,206 @@
+"""WatchServices: streams progress until every service has converged, failed or been removed."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import suppress
+
+from manager.interfaces import NowMs, RecordStore
+from manager.planner.spec.effective_spec import effective
+from manager.planner.spec.service_modes import is_job
+from manager.records.object_lookup import find_service
+from manager.services import task_counts
+from manager.services.exhausted_restarts import stalled_reason
+from manager.services.incremental_counts import IncrementalCounts
+from manager.services.job_progress import job_progress
+from manager.services.service_dependencies import failed_dependency
+from manager.services.verification import MAX_MS, Verification, is_stable
+from manager.store import kinds
+from manager.store.changes import Change
+from manager.store.subscription import Subscription
+from manager.store.tables import View
+from manager.validation import bounds
+from shoal.api.v1.control_pb2 import ServiceProgress, ServicesProgress, WatchServicesRequest
+from shoal.api.v1.service_pb2 import Service
+from shoal.api.v1.task_pb2 import Task
+from shoal.errors import InvalidInput, NotFound
+from shoal.ids import is_id
+from shoal.rpc.caller import Caller
+
+INTERVAL_SECONDS = 0.05
+"""Between two updates; the last one does not wait."""
+CHEAP_TASKS = 2000
+"""Up to there every change is looked at. Beyond, only when it may be the last, or the interval is over."""
+
+_ALWAYS = frozenset({kinds.NODE.name, kinds.NODE_STATUS.name})
+
+
+class ProgressHandler:
+    """Tells the progress of services to whoever waits for them.
+
+    Args:
+        store: the records.
+        seconds: a clock that only goes forward (`time.monotonic`).
+        now_ms: the clock by which tasks were made.
+    """
+
+    def __init__(self, *, store: RecordStore, seconds: Callable[[], float], now_ms: NowMs) -> None:
+        self._store = store
+        self._seconds = seconds
+        self._now_ms = now_ms
+
+    async def watch(self, request: WatchServicesRequest, caller: Caller) -> AsyncGenerator[ServicesProgress, None]:
+        """Yields the first progress at once, and a last one with `done`.
+
+        Raises:
+            NotFound: a service is not there. InvalidInput: the time to verify for is out of bounds.
+        """
+        view = self._store.tables
+        watched = _watched(view, request)
+        verifications = self._verifications(view, watched, request)
+        with self._store.follow() as changes:
+            follower = _Watcher(
+                view, watched, request.until_removed, changes, verifications, self._seconds, self._now_ms
+            )
+            now = follower.snapshot()
+            yield now
+            while not now.done:
+                sent_at = self._seconds()
+                sent, now = now, await self._next(follower, sent_at, now)
+                if now != sent:
+                    yield now
+
+    def _verifications(
+        self, view: View, watched: Iterable[str], request: WatchServicesRequest
+    ) -> dict[str, Verification]:
+        if not 0 <= request.verify_ms <= MAX_MS:
+            raise InvalidInput(f"verify_ms: {request.verify_ms} is out of range; the maximum is {MAX_MS}")
+        if request.until_removed or not request.verify_ms:
+            return {}
+        since_ms = self._now_ms() - request.verify_ms
+        services = (view.services[identifier] for identifier in watched)
+        return {
+            service.meta.id: Verification(request.verify_ms / 1000, stable=is_stable(view, service, since_ms=since_ms))
+            for service in services
+            if not is_job(service.spec)
+        }
+
+    async def _next(self, follower: "_Watcher", sent_at: float, sent: ServicesProgress) -> ServicesProgress:
+        """The progress after the next change, when it is done or the interval is over."""
+        await follower.wait_for_change()
+        now = sent
+        while True:
+            left = sent_at + INTERVAL_SECONDS - self._seconds()
+            if left <= 0 or follower.should_evaluate():
+                now = follower.snapshot()
+            if left <= 0 or now.done:
+                return now
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await follower.wait_for_change()
+
+
+class _Watcher:
+    """State of one WatchServices call."""
+
+    def __init__(
+        self,
+        view: View,
+        watched: Mapping[str, str],
+        until_removed: bool,
+        changes: Subscription,
+        verifications: Mapping[str, Verification],
+        seconds: Callable[[], float],
+        now_ms: NowMs,
+    ) -> None:
+        self._view = view
+        self._now_ms = now_ms
+        self._verifications = verifications
+        self._seconds = seconds
+        self._watched = watched
+        self._until_removed = until_removed
+        self._changes = changes
+        self._counts = IncrementalCounts(view)
+
+    def snapshot(self) -> ServicesProgress:
+        """The progress of all. A service that is gone, tasks and all, counts as converged; one that waits for its user
+        is not waited for.
+        """
+        self._counts.apply(self._changes.pending_changes())
+        services = [self._progress_of(identifier, name) for identifier, name in self._watched.items()]
+        done = all(service.converged or service.stalled for service in services)
+        return ServicesProgress(services=services, done=done)
+
+    def should_evaluate(self) -> bool:
+        """Whether a snapshot is cheap, or may be the last."""
+        return _tasks(self._view, self._watched) <= CHEAP_TASKS or all(map(self._counts.may_be_done, self._watched))
+
+    async def wait_for_change(self) -> None:
+        """Wait for a change that may affect the progress, or until a verification is due."""
+        due = [at for each in self._verifications.values() if (at := each.due_at) is not None]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, min(due) - self._seconds()) if due else None):
+                async for batch in self._changes:
+                    self._counts.apply(batch)
+                    if _is_relevant(batch, self._view, self._watched):
+                        return
+
+    def _progress_of(self, identifier: str, name: str) -> ServiceProgress:
+        view, count = self._view, self._counts.count
+        service = view.services.get(identifier)
+        if self._until_removed or service is None:
+            return task_counts.removal_progress(view, identifier, name, count)
+        if is_job(service.spec):
+            progress, end = job_progress(view, service, count), ""
+        else:
+            progress = task_counts.progress(view, service, count)
+            end = self._verify(service, progress)
+        if not progress.converged:
+            end = failed_dependency(view, service, now_ms=self._now_ms()) or end
+        if end:
+            progress.stalled = True
+            progress.problems.insert(0, end)
+        return progress
+
+    def _verify(self, service: Service, progress: ServiceProgress) -> str:
+        """Amend the progress by what is verified; why there is nothing to wait for any more, else empty."""
+        fresh = task_counts.current_revisions(effective(self._view, service))
+        counted = self._counts.count(self._view, service.meta.id, fresh)
+        if (verification := self._verifications.get(service.meta.id)) is not None:
+            verification.evaluate(self._view, service, progress, counted, self._seconds())
+        return stalled_reason(self._view, service, progress, counted, now_ms=self._now_ms())
+
+
+def _watched(view: View, request: WatchServicesRequest) -> dict[str, str]:
+    """Ids and names. A removed service is known by its id alone."""
+    if not 1 <= len(request.services) <= bounds.TARGETS_IN_CALL:
+        raise InvalidInput(f"specify 1 to {bounds.TARGETS_IN_CALL} services")
+    found: dict[str, str] = {}
+    for reference in request.services:
+        try:
+            service = find_service(view, reference)
+        except NotFound:
+            if not request.until_removed or not is_id(reference):
+                raise
+            found[reference] = reference
+        else:
+            found[service.meta.id] = service.spec.name
+    return found
+
+
+def _is_relevant(batch: Iterable[Change], view: View, watched: Mapping[str, str]) -> bool:
+    for change in batch:
+        if isinstance(change.new or change.old, Task):
+            task = change.new or change.old
+            if isinstance(task, Task) and task.service_id in watched:
+                return True
+        elif change.kind.name == kinds.TASK_STATUS.name:
+            known = view.tasks.get(change.identifier)
+            if known is not None and known.service_id in watched:
+                return True
+        elif change.identifier in watched or change.kind.name in _ALWAYS:
+            return True
+    return False
+
+
+def _tasks(view: View, watched: Mapping[str, str]) -> int:
+    return sum(len(view.tasks_of(identifier)) for identifier in watched)

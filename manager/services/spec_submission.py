@@ -1,0 +1,159 @@
+"""Submission of a spec: validation, references resolved to IDs, image tag resolved to a digest."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from manager.interfaces import ImageResolver
+from manager.networks import host_port_conflicts, network_references, routing_mesh
+from manager.services import file_references
+from manager.store.tables import View
+from manager.validation import container_name_rules
+from manager.validation.load_balancing_rules import balance_warnings
+from manager.validation.other_services import UNCHANGED, OtherServices
+from manager.validation.placement_rules import placement_warnings
+from manager.validation.published_port_rules import port_warnings
+from manager.validation.service_rules import check_service
+from manager.volumes import volume_references
+from shoal import image_reference
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.distribution.manifests import Platform
+from shoal.errors import Fault, InvalidInput, NotFound, PermissionDenied, ShoalError, Unauthenticated
+
+IMAGE_SECONDS = 15
+"""How long a submission waits for a registry before it is refused."""
+
+SKIP_RESOLVE_HINT = "and do not resolve images (--no-resolve-image, or --resolve-image never for a stack)"
+
+
+class ResolveImage(Enum):
+    """Which tags a registry is asked for."""
+
+    ALWAYS = "every one"
+    UNLESS_SAME_IMAGE = "but the service's present image as it is stored"
+    UNLESS_SAME_TAG = "but the service's present tag, whatever it means by now"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A spec ready to be stored, or why it is not.
+
+    Attributes:
+        faults: empty when it may be stored.
+        warnings: for the user, one line each.
+    """
+
+    spec: ServiceSpec
+    faults: tuple[Fault, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+async def prepare(
+    spec: ServiceSpec,
+    *,
+    view: View,
+    images: ImageResolver | None,
+    previous: ServiceSpec | None = None,
+    resolve_image: ResolveImage = ResolveImage.ALWAYS,
+    submitted_networks: network_references.SubmittedNetworks | None = None,
+    submitted_files: file_references.SubmittedFiles | None = None,
+    submitted_volumes: volume_references.SubmittedVolumes | None = None,
+    others: OtherServices = UNCHANGED,
+) -> Submission:
+    """Validate and complete a spec.
+
+    Args:
+        images: asked what the tag means; None keeps the tag.
+        previous: the service's present spec, whose digest is kept while the registry is away.
+        resolve_image: which tags are asked for.
+        submitted_networks: networks that the same call will make or change.
+        submitted_files: secrets and configs that the same call will make or change.
+        submitted_volumes: volumes that the same call will make.
+        others: services that the same call will make, change or remove.
+    """
+    checked = ServiceSpec()
+    checked.CopyFrom(spec)
+    faults = list(check_service(checked))
+    if not checked.WhichOneof("mode"):
+        checked.replicated.replicas = 1
+    faults += others.name_faults(view, checked)
+    faults += container_name_rules.name_conflicts(view, checked, others)
+    faults += network_references.resolve(checked, view, submitted_networks or {}, others)
+    faults += routing_mesh.port_conflicts(view, checked, others)
+    faults += routing_mesh.internal_only_faults(view, checked, submitted_networks or {})
+    faults += host_port_conflicts.conflicts(view, checked, previous)
+    faults += file_references.resolve(checked, view, submitted_files or {})
+    faults += volume_references.resolve(checked, view, submitted_volumes or {})
+    faults += volume_references.slot_faults(checked, view)
+    image_faults, warnings = await _pin_image(checked, images, previous, resolve_image)
+    places = placement_warnings(view, checked, others.submitted)
+    own = (
+        *port_warnings(checked, view),
+        *host_port_conflicts.warnings(view, checked),
+        *volume_references.warnings(checked),
+        *balance_warnings(checked),
+        *places,
+    )
+    return Submission(checked, (*faults, *image_faults), (*warnings, *own))
+
+
+async def _pin_image(
+    spec: ServiceSpec, images: ImageResolver | None, previous: ServiceSpec | None, resolve_image: ResolveImage
+) -> tuple[Sequence[Fault], Sequence[str]]:
+    """Resolve the tag to a digest. An unreachable registry is an error, unless the digest is already known."""
+    container = spec.task.container
+    try:
+        reference = image_reference.parse(container.image).with_default_tag()
+    except InvalidInput:
+        return (), ()  # told by check_container
+    container.image = str(reference)
+    known = _pinned_image(reference, previous)
+    if known and (
+        resolve_image is ResolveImage.UNLESS_SAME_TAG
+        or (resolve_image is ResolveImage.UNLESS_SAME_IMAGE and known == container.image)
+    ):
+        images = None
+        container.image = known
+    _keep_platforms(spec, previous)
+    if reference.digest or images is None:
+        return (), ()
+    try:
+        async with asyncio.timeout(IMAGE_SECONDS):
+            found = await images.resolve(container.image)
+    except (NotFound, InvalidInput, Unauthenticated, PermissionDenied) as error:
+        return (Fault("task.container.image", _message_of(error)),), ()
+    except (ShoalError, TimeoutError) as error:
+        why = f"cannot resolve image {reference.familiar}: {str(error) or f'no response within {IMAGE_SECONDS} s'}"
+        if not known:
+            return (Fault("task.container.image", f"{why}; to deploy anyway, keep the tag {SKIP_RESOLVE_HINT}"),), ()
+        container.image = known
+        _keep_platforms(spec, previous)
+        return (), (f"{why}; keeping the current image",)
+    container.image = found.reference_with_digest
+    _set_platforms(spec, found.platforms)
+    return (), ()
+
+
+def _set_platforms(spec: ServiceSpec, platforms: Iterable[Platform]) -> None:
+    """They are the image's to tell, whatever the user sent."""
+    del spec.task.placement.platforms[:]
+    for each in platforms:
+        spec.task.placement.platforms.add(os=each.os, architecture=each.architecture, variant=each.variant)
+
+
+def _keep_platforms(spec: ServiceSpec, previous: ServiceSpec | None) -> None:
+    """Those that were known of the very same image."""
+    same = previous is not None and previous.task.container.image == spec.task.container.image
+    known = [*previous.task.placement.platforms] if previous is not None and same else []
+    _set_platforms(spec, [Platform(each.os, each.architecture, each.variant) for each in known])
+
+
+def _pinned_image(reference: image_reference.ImageReference, previous: ServiceSpec | None) -> str:
+    """The service's present image if it has this tag, with its digest where that is known; else empty."""
+    before = previous.task.container.image if previous is not None else ""
+    return before if before.partition("@")[0] == str(reference) else ""
+
+
+def _message_of(error: ShoalError) -> str:
+    return error.faults[0].message if isinstance(error, InvalidInput) else str(error)

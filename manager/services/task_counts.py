@@ -1,0 +1,284 @@
+"""Counts of a service's tasks: desired, running, stopping, and why it does not converge. Pure."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from manager.networks.host_port_conflicts import unreachable_ports
+from manager.planner.scheduler.node_filters import supports_platform
+from manager.planner.spec import constraints
+from manager.planner.spec.effective_spec import current_update, effective, rolled_back_to, spec_in_force
+from manager.services.placement_compliance import misplaced
+from manager.store.tables import View
+from shoal.api.v1.control_pb2 import ServiceProgress, ServiceView
+from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
+from shoal.api.v1.service_pb2 import RestartPolicy, Service, UpdateControl, UpdateStatus
+from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.errors import InvalidInput
+from shoal.networks.network_modes import network_provider
+from shoal.networks.published_ports import is_assigned, mesh_ports
+from shoal.task_states import is_ready, is_terminal, observed_state, should_run
+
+K = TypeVar("K")
+
+PROBLEMS_SHOWN = 5
+_KEEPS_TASKS = frozenset({NodeStatus.READY, NodeStatus.UNKNOWN})
+"""States of nodes that keep their tasks."""
+_FAILED = frozenset({TaskState.FAILED, TaskState.REJECTED})
+_ENDED = frozenset({TaskState.FAILED, TaskState.COMPLETE})
+_SUCCESS_IS_FINAL = frozenset({RestartPolicy.NONE, RestartPolicy.ON_FAILURE})
+"""With these a task that has ended with exit code 0 is done, and not started again."""
+_HALTED = frozenset({UpdateStatus.PAUSED, UpdateStatus.CANARY})
+
+
+@dataclass
+class TaskCounts:
+    """Task counts of one service.
+
+    Attributes:
+        active: tasks that are to run, of any revision.
+        running: of the wanted revision, and they serve: their health check says so where they have one.
+        stopping: are to stop and have not, on nodes that can still say so.
+        unreachable: are to stop, but their nodes do not answer.
+        by_state: those that are to run, by observed state.
+        failures: of the wanted revision, by time and message.
+        pending: that wait for a node, by why.
+        unready: that run but do not serve, by why.
+        done: that have ended well, of the wanted revision.
+        unanswered: that have ended, and whose slots have no other task yet.
+        healthy: of `running`, those whose health check has passed.
+        ended: ids of tasks of the wanted revision that have ended by themselves, whatever their exit code.
+    """
+
+    active: int = 0
+    running: int = 0
+    running_any: int = 0
+    healthy: int = 0
+    done: int = 0
+    unanswered: int = 0
+    stopping: int = 0
+    unreachable: int = 0
+    by_state: Counter[int] = field(default_factory=Counter)
+    failures: Counter[tuple[int, str]] = field(default_factory=Counter)
+    pending: Counter[str] = field(default_factory=Counter)
+    unready: Counter[str] = field(default_factory=Counter)
+    ended: set[str] = field(default_factory=set)
+
+    def add(self, task: Task, status: TaskStatus | None, responding: bool, current: range, sign: int = 1) -> None:
+        """Count a task, or (with sign -1) take back one that was counted with the same values.
+
+        Args:
+            responding: its node does.
+            current: the revisions whose tasks need no replacement.
+        """
+        state = observed_state(task, status)
+        self.unanswered += sign * (should_run(task) and is_terminal(state))
+        if should_run(task) and not is_terminal(state):
+            self.active += sign
+            _add(self.by_state, state, sign)
+            if is_ready(task, status):
+                self.running_any += sign
+                self.running += sign * (task.revision in current)
+                self.healthy += sign * (task.revision in current and _is_healthy(status))
+        elif not is_terminal(state) and task.node_id:
+            self.stopping += sign * responding
+            self.unreachable += sign * (not responding)
+        elif state == TaskState.COMPLETE and should_run(task) and task.revision in current:
+            self.done += sign
+        self._add_problem(task, status, state, current, sign)
+
+    def _add_problem(self, task: Task, status: TaskStatus | None, state: int, current: range, sign: int) -> None:
+        if state in _ENDED and task.revision in current:
+            (self.ended.add if sign > 0 else self.ended.discard)(task.id)
+        if state in _FAILED and status is not None and task.revision in current:
+            _add(self.failures, (status.at_ms, status.message or f"exited with code {status.exit_code}"), sign)
+        elif state == TaskState.PENDING and should_run(task) and task.reason:
+            _add(self.pending, task.reason, sign)
+        elif state == TaskState.RUNNING and status is not None and should_run(task) and not is_ready(task, status):
+            why = "not listening on their ports yet" if status.not_listening else "not listening on published ports yet"
+            _add(self.unready, f"{why}{status.health_output and ': ' + status.health_output}", sign)
+
+
+def _is_healthy(status: TaskStatus | None) -> bool:
+    return status is not None and status.health == TaskStatus.HEALTHY
+
+
+def _add(counter: Counter[K], key: K, sign: int) -> None:
+    """Add to a counter; entries that reach zero are removed."""
+    counter[key] += sign
+    if not counter[key]:
+        del counter[key]
+
+
+def desired(view: View, service: Service) -> int:
+    """The replicas, or the number of nodes that a global service's placement admits now."""
+    if service.spec.WhichOneof("mode") != "global":
+        return service.spec.replicated.replicas
+    eligible = set(_eligible_nodes(view, service))
+    if provider := view.service_named(network_provider(service.spec.task)):
+        eligible &= set(_eligible_nodes(view, effective(view, provider)))
+    return len(eligible)
+
+
+def _eligible_nodes(view: View, service: Service) -> Iterator[str]:
+    try:
+        rules = [constraints.parse(text) for text in service.spec.task.placement.constraints]
+    except InvalidInput:  # written by another version of Shoal: the planner tells of it
+        return
+    platforms = [(each.os, each.architecture) for each in service.spec.task.placement.platforms]
+    occupied = {task.node_id for task in view.tasks_of(service.meta.id).values() if should_run(task)}
+    for identifier, node in view.nodes.items():
+        status = view.node_status.get(identifier)
+        if status is None or status.state not in _KEEPS_TASKS or node.spec.availability == NodeSpec.DRAIN:
+            continue
+        takes_more = status.state == NodeStatus.READY and node.spec.availability != NodeSpec.PAUSE
+        if not takes_more and identifier not in occupied:
+            continue
+        fits = not platforms or supports_platform(platforms, status.description.platform)
+        if fits and all(rule.matches(node, status) for rule in rules):
+            yield identifier
+
+
+TaskCounter = Callable[[View, str, range], TaskCounts]
+"""`count_tasks`, or something that has counted already."""
+
+
+def count_tasks(view: View, service_id: str, current: range) -> TaskCounts:
+    """Look at each task of the service once. `current` are the revisions whose tasks need no replacement."""
+    counted = TaskCounts()
+    for task in view.tasks_of(service_id).values():
+        counted.add(task, view.task_status.get(task.id), node_responds(view, task.node_id), current)
+    return counted
+
+
+def node_responds(view: View, node_id: str) -> bool:
+    """Whether the node can report that a task has stopped."""
+    node = view.node_status.get(node_id)
+    return node is None or node.state == NodeStatus.READY
+
+
+def service_view(view: View, service: Service) -> ServiceView:
+    """A service as listed and inspected."""
+    counted = count_tasks(view, service.meta.id, current_revisions(effective(view, service)))
+    return ServiceView(
+        service=_with_spec_in_force(view, service),
+        rolled_back_from=service.task_revision if rolled_back_to(view, service) else 0,
+        status=view.service_status.get(service.meta.id),
+        desired=desired(view, effective(view, service)),
+        running=counted.running_any,
+        autoscale_status=view.autoscales.get(service.meta.id) if service.spec.HasField("autoscale") else None,
+        warnings=unreachable_ports(view, service),
+    )
+
+
+def _with_spec_in_force(view: View, service: Service) -> Service:
+    """The service as it is to be shown and changed: after a rollback not with the template that failed."""
+    if not rolled_back_to(view, service):
+        return service
+    shown = Service()
+    shown.CopyFrom(service)
+    shown.spec.CopyFrom(spec_in_force(view, service))
+    return shown
+
+
+def progress(view: View, service: Service, counter: TaskCounter = count_tasks) -> ServiceProgress:
+    """Progress of a service towards its desired state.
+
+    It has converged when as many tasks as desired are to run, all of them do, all of the wanted revision, and none is
+    still to stop, the update, if there is one, has ended, its ports of every node are those that it asks for, and its
+    tasks are where its placement admits them. That says at once that the planner has acted on the newest spec: any
+    older one's tasks differ in number, in revision or in place, or its ports do.
+    """
+    in_force = effective(view, service)
+    counted = counter(view, service.meta.id, current_revisions(in_force))
+    target = desired(view, in_force)
+    update = current_update(view, service)
+    done = counted.done if in_force.spec.task.restart.condition in _SUCCESS_IS_FINAL else 0
+    reached = counted.running == counted.active == target - done
+    ended = not counted.stopping and not _is_in_progress(update)
+    converged = reached and ended and _ports_match(view, in_force) and not misplaced(view, in_force)
+    return ServiceProgress(
+        service_id=service.meta.id,
+        name=service.spec.name,
+        desired=target,
+        running=counted.running,
+        completed=done,
+        stopping=counted.stopping,
+        by_state=dict(counted.by_state),
+        problems=[] if converged else list(problems_of(view, service, counted)),
+        converged=converged,
+        update=update or _pending_update(counted),
+        stalled=update is not None and _waits_for_user(update, service.update_control) and _is_at_rest(counted, target),
+    )
+
+
+def _pending_update(counted: TaskCounts) -> UpdateStatus | None:
+    """The update that the planner has not recorded yet: running tasks have an older template."""
+    return UpdateStatus(state=UpdateStatus.UPDATING) if counted.running_any > counted.running else None
+
+
+def _ports_match(view: View, service: Service) -> bool:
+    """Whether the planner has given it the ports of every node that the spec asks for, and no others are left."""
+    requested = mesh_ports(service.spec)
+    status = view.service_status.get(service.meta.id)
+    assigned = status.mesh_ports if status is not None else ()
+    return len(requested) == len(assigned) and all(
+        any(is_assigned(port, by=other) for other in assigned) for port in requested
+    )
+
+
+def current_revisions(service: Service) -> range:
+    """Revisions whose tasks run what the service says, as it is in force."""
+    return range(service.task_revision, service.revision + 1)
+
+
+def _waits_for_user(update: UpdateStatus, steering: UpdateControl) -> bool:
+    """Whether the update waits for the user, who has not acted since."""
+    if steering.task_revision != update.task_revision:
+        return update.state in _HALTED
+    if update.state == UpdateStatus.CANARY:
+        return not steering.promoted
+    return update.state == UpdateStatus.PAUSED and steering.resume_count == update.resume_count
+
+
+def _is_at_rest(counted: TaskCounts, wanted: int) -> bool:
+    """Each slot has a task, and nothing is on its way: a service whose update waits may be scaled and moved.
+
+    What waits for a node, or does not serve, may do so for ever, and is told as a problem.
+    """
+    on_their_way = counted.active - counted.by_state[TaskState.RUNNING] - counted.pending.total()
+    return counted.active + counted.unanswered == wanted and not on_their_way and not counted.stopping
+
+
+def _is_in_progress(update: UpdateStatus | None) -> bool:
+    # New tasks have to run for a while before they count, and the planner says when they have.
+    return update is not None and update.state not in (UpdateStatus.COMPLETED, UpdateStatus.ROLLED_BACK)
+
+
+def removal_progress(view: View, service_id: str, name: str, counter: TaskCounter = count_tasks) -> ServiceProgress:
+    """How far the removal is: `converged` when the service is gone, and its tasks too."""
+    counted = counter(view, service_id, range(0))
+    remaining = counted.stopping + counted.active
+    gone = service_id not in view.services and remaining == 0
+    return ServiceProgress(service_id=service_id, name=name, stopping=remaining, converged=gone)
+
+
+def problems_of(view: View, service: Service, counted: TaskCounts) -> Iterator[str]:
+    """Why the service does not converge: the planner's reasons, then failures of tasks."""
+    status = view.service_status.get(service.meta.id)
+    lines = list(status.problems) if status is not None else []
+    update = current_update(view, service)
+    if status is not None and status.planning_error:
+        lines.insert(0, status.planning_error)
+    if update is not None and update.message:
+        lines.insert(
+            0, f"the update is {UpdateStatus.State.Name(update.state).lower().replace('_', ' ')}: {update.message}"
+        )
+    lines += unreachable_ports(view, service)
+    lines += [f"{number} pending: {reason}" for reason, number in counted.pending.most_common()]
+    lines += [f"{number} {text}" for text, number in counted.unready.most_common()]
+    lines += [message for _, message in sorted(counted.failures, reverse=True)]
+    if counted.unreachable:
+        lines.append(f"{counted.unreachable} tasks to be stopped are on nodes that are down")
+    yield from list(dict.fromkeys(lines))[:PROBLEMS_SHOWN]

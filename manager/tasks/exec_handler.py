@@ -1,0 +1,88 @@
+"""Exec and attach: streams between users and containers, forwarded to the agent that runs the container."""
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Protocol
+
+from manager.interfaces import AgentAddress, RecordStore
+from manager.tasks.exec_target import agent_of, container_of, find_running, short_name
+from manager.validation.exec_rules import check_exec
+from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput, ExecStarted
+from shoal.api.v1.task_pb2 import Task
+from shoal.errors import InvalidInput
+from shoal.rpc.caller import Caller
+
+_log = logging.getLogger(__name__)
+
+
+class ContainerStreams(Protocol):
+    """The agents. Both raise Unavailable when the node does not answer, NotFound when it runs no such container."""
+
+    def exec(self, agent: AgentAddress, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput, None]: ...
+
+    def attach(self, agent: AgentAddress, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput, None]: ...
+
+
+class ExecHandler:
+    """The exec and attach calls. Buffers hold only what is being sent: each side is flow-controlled by the other."""
+
+    def __init__(self, *, store: RecordStore, streams: ContainerStreams) -> None:
+        self._store = store
+        self._streams = streams
+
+    async def run(self, messages: AsyncIterator[ExecInput], caller: Caller) -> AsyncGenerator[ExecOutput]:
+        """A program in a container: the agent's answers; the first says which task it is.
+
+        Raises:
+            InvalidInput: with every fault of what is to be run. NotFound: no such task. Refused: it does not run.
+            Unavailable: its node does not answer.
+        """
+        first = await anext(messages, None)
+        if first is None or not first.HasField("start"):
+            raise InvalidInput("the first message must be `start`")
+        if faults := list(check_exec(first.start)):
+            raise InvalidInput(faults)
+        task, agent, name = self._resolve(first.start.task)
+        _log.info("exec in task %s (%s) by %s", name, task.id, caller)
+        start = ExecInput(start=first.start)
+        start.start.task = task.id
+        outputs = self._streams.exec(agent, _prepend(start, messages))
+        async with aclosing(_with_task_info(outputs, ExecStarted(task_name=name))) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def attach(self, messages: AsyncIterator[ExecInput], caller: Caller) -> AsyncGenerator[ExecOutput]:
+        """Attach to a container's main process; as `run`, without a command."""
+        first = await anext(messages, None)
+        if first is None or not first.HasField("attach"):
+            raise InvalidInput("the first message must be `attach`")
+        task, agent, name = self._resolve(first.attach.task)
+        container = container_of(self._store.tables, task)
+        start = ExecInput(attach=first.attach)
+        start.attach.task = task.id
+        outputs = self._streams.attach(agent, _prepend(start, messages))
+        about = ExecStarted(task_name=name, has_terminal=container.tty, reads_input=container.stdin_open)
+        async with aclosing(_with_task_info(outputs, about)) as answers:
+            async for answer in answers:
+                yield answer
+
+    def _resolve(self, reference: str) -> tuple[Task, AgentAddress, str]:
+        view = self._store.tables
+        task = find_running(view, reference)
+        return task, agent_of(view, task), short_name(view, task)
+
+
+async def _with_task_info(outputs: AsyncGenerator[ExecOutput, None], about: ExecStarted) -> AsyncGenerator[ExecOutput]:
+    """The agent's answers, with what it does not know of the task."""
+    async with aclosing(outputs):
+        async for output in outputs:
+            if output.HasField("started"):
+                output.started.MergeFrom(about)
+            yield output
+
+
+async def _prepend(first: ExecInput, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecInput]:
+    yield first
+    async for message in messages:
+        yield message

@@ -1,0 +1,97 @@
+"""Stats: resource usage of tasks, sampled at an interval."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from manager.agents.usage_reader import ResourceUsage, UsageReader, UsageSource
+from manager.interfaces import RecordStore
+from manager.logs.log_sources import find_target
+from manager.records.object_lookup import find_node, hostname_of
+from manager.store.tables import View
+from manager.validation import bounds
+from shoal.api.v1.control_pb2 import StatsRequest, StatsResponse, TaskStats
+from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.errors import Fault, InvalidInput
+from shoal.rpc.caller import Caller
+from shoal.task_states import observed_state, task_name
+
+INTERVAL_MS = 1_000
+_MIN_MS, _MAX_MS = 200, 60_000
+
+
+class StatsHandler:
+    """The call `StatsHandler`. Nothing is measured while nobody asks."""
+
+    def __init__(self, *, store: RecordStore, meters: UsageSource) -> None:
+        self._store = store
+        self._meters = meters
+
+    async def watch(self, request: StatsRequest, caller: Caller) -> AsyncGenerator[StatsResponse, None]:
+        """A response each interval; services and tasks that come later are in it too.
+
+        Raises:
+            NotFound, InvalidInput: there is no such service, task or node.
+        """
+        interval = (request.interval_ms or INTERVAL_MS) / 1000
+        if not _MIN_MS <= interval * 1000 <= _MAX_MS:
+            raise InvalidInput(
+                [
+                    Fault(
+                        "interval_ms",
+                        f"{request.interval_ms} is out of range; must be between {_MIN_MS} and {_MAX_MS}",
+                    )
+                ]
+            )
+        view = self._store.tables
+        reader = UsageReader(view=lambda: view, source=self._meters)
+        await reader.read(selected_tasks(view, request))
+        while True:
+            await asyncio.sleep(interval)
+            tasks = selected_tasks(view, request)
+            uses, warnings = await reader.read(tasks)
+            rows = [_row(view, task, uses[task.id]) for task in tasks if task.id in uses]
+            yield StatsResponse(tasks=rows, warnings=warnings)
+
+
+def selected_tasks(view: View, request: StatsRequest) -> list[Task]:
+    """The running tasks that are asked for, by service, slot and id. Raises as `StatsHandler.watch`."""
+    if len(request.targets) > bounds.TARGETS_IN_CALL:
+        raise InvalidInput(f"{len(request.targets)} targets in one request; the maximum is {bounds.TARGETS_IN_CALL}")
+    node_id = find_node(view, request.node).meta.id if request.node else ""
+    targets = [find_target(view, reference) for reference in request.targets]
+    services = {target.service_id for target in targets if target.service_id}
+    tasks = {target.task_id for target in targets if target.task_id}
+    found = []
+    for task in (view.tasks_on(node_id) if node_id else view.tasks).values():
+        if targets and task.service_id not in services and task.id not in tasks:
+            continue
+        if request.stack and not _in_stack(view, task, request.stack):
+            continue
+        if observed_state(task, view.task_status.get(task.id)) == TaskState.RUNNING:
+            found.append(task)
+    return sorted(found, key=lambda task: (_service_name(view, task), task.slot, task.id))
+
+
+def _in_stack(view: View, task: Task, stack: str) -> bool:
+    service = view.services.get(task.service_id)
+    return service is not None and service.spec.stack == stack
+
+
+def _service_name(view: View, task: Task) -> str:
+    service = view.services.get(task.service_id)
+    return service.spec.name if service is not None else task.service_id
+
+
+def _row(view: View, task: Task, use: ResourceUsage) -> TaskStats:
+    revision = view.revision_of(task.service_id, task.revision)
+    limits = revision.spec.task.limits if revision is not None else None
+    return TaskStats(
+        task_id=task.id,
+        name=task_name(_service_name(view, task), task),
+        node_hostname=hostname_of(view, task.node_id),
+        nano_cpus=use.nano_cpus,
+        memory_bytes=use.memory_bytes,
+        pids=use.pids,
+        limit_nano_cpus=limits.nano_cpus if limits is not None else 0,
+        limit_memory_bytes=limits.memory_bytes if limits is not None else 0,
+    )

@@ -1,0 +1,74 @@
+"""Convert `secrets` and `configs`: their contents, and the references of services."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from shoal.api.v1.control_pb2 import StackFile
+from shoal.api.v1.file_pb2 import FileReference, FileSpec
+from shoal.compose.conversion.external_resources import resource_name
+from shoal.compose.reading.scalar_values import octal_digits, scalar_text, string_mapping
+from shoal.errors import InvalidInput
+from shoal.spec_parsers.file_references import from_fields
+
+_MAX_BYTES = 500 * 1024
+SOURCES = ("file", "environment", "content")
+
+
+def stack_file(
+    stack: str, kind: str, name: str, body: Mapping[str, Any], variables: Mapping[str, str], directory: Path
+) -> StackFile:
+    """A secret or config that the stack brings.
+
+    Args:
+        kind: "secret" or "config"; a secret's content is not written into the file.
+        directory: that relative paths begin at.
+    Raises:
+        InvalidInput: none or several of `file`, `environment`, `content`, or one that cannot be read.
+    """
+    given = [key for key in SOURCES if body.get(key) is not None]
+    if len(given) != 1:
+        wanted = "one of file, environment" + (" or content" if kind == "config" else "")
+        raise InvalidInput(f"must have exactly {wanted}, or external: true")
+    spec = FileSpec(name=resource_name(stack, name, body), labels=string_mapping(body.get("labels") or {}), stack=stack)
+    return StackFile(spec=spec, content=_content(given[0], str(body[given[0]]), variables, directory))
+
+
+def _content(source: str, value: str, variables: Mapping[str, str], directory: Path) -> bytes:
+    if source == "content":
+        return value.encode()
+    if source == "environment":
+        if value not in variables:
+            raise InvalidInput(f"environment variable {value!r} is not set")
+        return variables[value].encode()
+    path = directory / Path(value).expanduser()
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror}") from None
+
+
+def references(stack: str, kind: str, entries: Any, defined: Mapping[str, Any]) -> Iterator[FileReference]:
+    """The references of a service, in the short and the long form.
+
+    Args:
+        defined: the file's top-level entries of the noun.
+    Raises:
+        InvalidInput: one that is not known, or that asks for what cannot be honoured.
+    """
+    for entry in entries or []:
+        fields = {key: item for key, item in entry.items() if item is not None} if isinstance(entry, dict) else {}
+        name = str(fields.get("source", "")) if isinstance(entry, dict) else str(entry)
+        if name not in defined:
+            raise InvalidInput(f"{kind} {name!r} is not defined")
+        text = {key: scalar_text(item) for key, item in fields.items() if key in ("target", "uid", "gid")}
+        known_keys = {"source", "target", "uid", "gid", "mode"}
+        if unknown := sorted(key for key in fields if key not in known_keys and not key.startswith("x-")):
+            raise InvalidInput(f"{unknown[0]!r} is not supported")
+        if "mode" in fields:
+            text["mode"] = octal_digits(fields["mode"])
+        if "x-policy" in fields:
+            text["policy"] = str(fields["x-policy"])
+        source = resource_name(stack, name, defined[name] or {})
+        yield from_fields(kind, {"target": name, **text, "source": source})

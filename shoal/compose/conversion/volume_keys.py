@@ -1,0 +1,148 @@
+"""Convert `volumes`: of a service to mounts, of the file to volumes of the stack."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from shoal.api.v1.container_pb2 import ContainerSpec, Mount
+from shoal.api.v1.volume_pb2 import ACCESS_MODE_UNSPECIFIED, VolumeSecret, VolumeSpec
+from shoal.compose.conversion.external_resources import is_external, resource_name
+from shoal.compose.merging.absolute_paths import absolute_path
+from shoal.compose.reading.scalar_values import octal_digits, scalar_text, string_mapping
+from shoal.compose.reading.yaml_tree import YamlPath
+from shoal.errors import InvalidInput
+from shoal.spec_parsers.mount_parser import PRIVATE_MODES, SLAVE_MODES, from_fields
+from shoal.spec_parsers.units import parse_bytes
+from shoal.spec_parsers.volume_parser import ACCESS_MODES
+
+_LONG = {"type", "source", "target", "read_only", "tmpfs", "bind", "volume", "consistency"}
+_RELABEL = {"z", "Z"}
+_PROPAGATIONS = {*PRIVATE_MODES, *SLAVE_MODES, "shared", "rshared"}
+_MODES = {"rw", "ro", "nocopy", *_PROPAGATIONS, *_RELABEL}
+IGNORED_KEYS = (("bind", "selinux"),)
+"""Settings of a mount, below their section, from which nothing follows; `consistency` and the modes z and Z too."""
+_BIND = {"create_host_path": "create_source", "propagation": "propagation", "recursive": "recursive"}
+_EXTENSION_KEYS = {"x-per-slot": "per_slot", "x-failover-after": "failover_after", "x-shared": "shared"}
+"""Extensions of ours."""
+
+
+def stack_volume(stack: str, name: str, body: Mapping[str, Any], secrets: Mapping[str, Any]) -> VolumeSpec:
+    """A volume that the stack brings.
+
+    Args:
+        secrets: the file's top-level ones.
+    """
+    mode = str(body.get("x-access-mode") or "")
+    if mode and mode not in ACCESS_MODES:
+        raise InvalidInput(f"x-access-mode {mode!r} must be one of {', '.join(ACCESS_MODES)}")
+    return VolumeSpec(
+        name=resource_name(stack, name, body),
+        driver=str(body.get("driver") or "local"),
+        labels=string_mapping(body.get("labels") or {}),
+        options=string_mapping(body.get("driver_opts") or {}),
+        stack=stack,
+        size_bytes=parse_bytes(scalar_text(body["x-size"])) if "x-size" in body else 0,
+        access_mode=ACCESS_MODES[mode] if mode else ACCESS_MODE_UNSPECIFIED,
+        secrets=_secrets(stack, body.get("x-secrets"), secrets),
+    )
+
+
+def _secrets(stack: str, given: Any, known: Mapping[str, Any]) -> Iterator[VolumeSecret]:
+    """`x-secrets`: the file's name of a secret by the driver's key for it."""
+    if given is not None and not isinstance(given, Mapping):
+        raise InvalidInput("x-secrets must be a mapping of the driver's keys to the file's secrets")
+    for key, name in (given or {}).items():
+        if str(name) not in known:
+            raise InvalidInput(f"x-secrets: secret {str(name)!r} is not defined")
+        yield VolumeSecret(key=str(key), source=resource_name(stack, str(name), known[str(name)] or {}))
+
+
+def add_mounts(
+    container: ContainerSpec,
+    entries: Any,
+    *,
+    stack: str,
+    defined: Mapping[str, Any],
+    directory: Path,
+    fault: Callable[[YamlPath, str], None],
+) -> None:
+    """`volumes` of a service, in the short and the long form.
+
+    Args:
+        defined: the file's top-level volumes.
+        directory: that relative paths begin at.
+    """
+    for index, entry in enumerate(entries or []):
+        try:
+            mount = _from_long_syntax(entry) if isinstance(entry, dict) else _from_short_syntax(str(entry))
+            container.mounts.append(_with_names(mount, stack, defined, directory))
+        except InvalidInput as error:
+            fault(("volumes", index), str(error))
+
+
+def apply_mount_labels(volumes: Iterable[VolumeSpec], containers: Iterable[ContainerSpec]) -> None:
+    """Give the stack's volumes the labels that mounts of them say; what the volumes say themselves stands."""
+    made = {volume.name: volume for volume in volumes}
+    for mount in (mount for container in containers for mount in container.mounts):
+        if mount.type == Mount.VOLUME and mount.source in made:
+            labels = made[mount.source].labels
+            labels.update({name: text for name, text in mount.volume.labels.items() if name not in labels})
+            mount.volume.labels.clear()
+
+
+def ignored_setting(entry: Any) -> str:
+    """What of a mount has no effect here: contents are not labelled for SELinux. Empty where all has."""
+    if not isinstance(entry, dict):
+        return next((mode for part in str(entry).split(":")[2:] for mode in part.split(",") if mode in _RELABEL), "")
+    if "consistency" in entry:
+        return "consistency"
+    sections = ((entry.get(section), key) for section, key in IGNORED_KEYS)
+    return next((key for section, key in sections if isinstance(section, dict) and key in section), "")
+
+
+def _with_names(mount: Mount, stack: str, known: Mapping[str, Any], directory: Path) -> Mount:
+    """Paths of the host made absolute, volumes under the names that the cluster has for them."""
+    if mount.type == Mount.BIND:
+        mount.source = absolute_path(mount.source, directory)
+    elif mount.type == Mount.VOLUME and mount.source:
+        if mount.source not in known:
+            raise InvalidInput(f"volume {mount.source!r} is not defined")
+        body = known[mount.source] or {}
+        mount.source, mount.volume.external = resource_name(stack, mount.source, body), is_external(body)
+        if mount.volume.labels and mount.volume.external:
+            raise InvalidInput("volume.labels cannot be used with an external volume")
+    return mount
+
+
+def _from_short_syntax(entry: str) -> Mount:
+    source, target, *rest = entry.split(":") if ":" in entry else ("", entry)
+    modes = [mode for part in rest for mode in part.split(",")]
+    if unknown := [mode for mode in modes if mode not in _MODES]:
+        raise InvalidInput(f"mode {unknown[0]!r} is not supported; use {', '.join(sorted(_MODES))}")
+    kind = "bind" if source.startswith(("/", ".", "~")) else "volume"
+    fields = {"type": kind, "source": source, "target": target, "read_only": str("ro" in modes)}
+    fields |= {"create_source": "true"} if kind == "bind" else {}
+    fields |= [("propagation", mode) for mode in modes if mode in _PROPAGATIONS]
+    return from_fields(fields | ({"no_copy": "true"} if "nocopy" in modes else {}), entry)
+
+
+def _from_long_syntax(entry: Mapping[str, Any]) -> Mount:
+    if unknown := sorted(key for key in entry if key not in _LONG and not key.startswith("x-")):
+        raise InvalidInput(f"{unknown[0]!r} is not supported")
+    fields = {key: scalar_text(entry[key]) for key in ("type", "source", "target", "read_only") if key in entry}
+    fields |= dict(_nested_fields(entry, "tmpfs", {"size": "tmpfs_bytes", "mode": "tmpfs_mode"}))
+    if fields.get("type") == "bind":
+        fields["create_source"] = "true"
+    fields |= dict(_nested_fields(entry, "bind", _BIND))
+    fields |= dict(_nested_fields(entry, "volume", {"nocopy": "no_copy", "subpath": "subpath"}))
+    fields |= {name: scalar_text(entry[key]) for key, name in _EXTENSION_KEYS.items() if key in entry}
+    return from_fields(fields, str(dict(entry)), labels=string_mapping((entry.get("volume") or {}).get("labels") or {}))
+
+
+def _nested_fields(entry: Mapping[str, Any], section: str, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for key, value in (entry.get(section) or {}).items():
+        if key.startswith("x-") or (section, key) in (*IGNORED_KEYS, ("volume", "labels")):
+            continue
+        if key not in names:
+            raise InvalidInput(f"{section}.{key} is not supported")
+        yield names[key], octal_digits(value) if names[key] == "tmpfs_mode" else scalar_text(value)

@@ -1,0 +1,110 @@
+"""YAML values with source locations: mappings and lists carry the location of each of their items.
+
+The places travel with the values through interpolation, merging, `extends` and `include`, so that a fault of the
+finished model can name the file, line and column that it came from. Trees are not changed once they are made.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+YamlPath = tuple[str | int, ...]
+"""Keys and indexes: ("services", "web", "ports", 0)."""
+
+
+@dataclass(frozen=True)
+class SourceLocation:
+    """Where something stands, line and column from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class YamlMap(dict[str, Any]):
+    """A mapping. `place` is its own, `places` are those of its keys."""
+
+    def __init__(
+        self, items: Mapping[str, Any], places: Mapping[str, SourceLocation], place: SourceLocation | None = None
+    ) -> None:
+        super().__init__(items)
+        self.locations = dict(places)
+        self.location = place
+
+    def without(self, *keys: str) -> "YamlMap":
+        """A copy that lacks these keys."""
+        return YamlMap({key: item for key, item in self.items() if key not in keys}, self.locations, self.location)
+
+    def with_item(self, key: str, value: Any, place: SourceLocation | None = None) -> "YamlMap":
+        """A copy with another value of a key, which stands where it stood unless told otherwise."""
+        places = {**self.locations, key: place} if place is not None else self.locations
+        return YamlMap({**self, key: value}, places, self.location)
+
+
+class YamlList(list[Any]):
+    """A list. `places` are those of its items."""
+
+    def __init__(
+        self, items: Iterable[Any], places: Iterable[SourceLocation | None], place: SourceLocation | None = None
+    ) -> None:
+        super().__init__(items)
+        self.locations = list(places)
+        self.location = place
+
+
+class Reset:
+    """`!reset`: the later file takes the value away."""
+
+
+@dataclass(frozen=True)
+class Override:
+    """`!override`: the value stands in the earlier file's place and is not merged with it."""
+
+    value: Any
+
+
+def untagged(value: Any) -> Any:
+    """The value itself, where `!override` marks it."""
+    return value.value if isinstance(value, Override) else value
+
+
+def locate(value: Any, path: YamlPath) -> SourceLocation | None:
+    """The place of what the path leads to, or of the nearest thing around it."""
+    found: SourceLocation | None = getattr(value, "place", None)
+    for part in path:
+        nearer = None
+        if isinstance(value, YamlMap):
+            nearer, value = value.locations.get(str(part)), value.get(str(part))
+        elif isinstance(value, YamlList) and isinstance(part, int) and part < len(value):
+            nearer, value = value.locations[part], value[part]
+        elif isinstance(value, Mapping):
+            value = value.get(str(part))
+        else:
+            break
+        found = nearer or found
+    return found
+
+
+def item_location(value: Any, key: str | int) -> SourceLocation | None:
+    """The place of one item."""
+    return locate(value, (key,))
+
+
+def to_plain(value: Any) -> Any:
+    """The value as dict and list, to be printed."""
+    if isinstance(value, Mapping):
+        return {key: to_plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [to_plain(item) for item in value]
+    return value
+
+
+def format_path(path: YamlPath) -> str:
+    """ "services.web.ports[0]"."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text

@@ -1,0 +1,43 @@
+"""Filters of events (`docker events`)."""
+
+from collections.abc import Callable
+
+from shoal.api.v1.event_pb2 import Event
+from shoal.filters.filter_set import FilterSet, KeyFilter, exact_filter
+
+TYPES = ("service", "task", "node", "network", "secret", "config", "volume")
+
+
+def _is_about(kind: str) -> Callable[[Event, str], bool]:
+    """Of the type, and with this name or beginning of an id."""
+
+    def fits(event: Event, value: str) -> bool:
+        return event.type == kind and bool(value) and (event.name == value or event.id.startswith(value))
+
+    return fits
+
+
+def _concerns_service(event: Event, value: str) -> bool:
+    return event.service == value or _is_about("service")(event, value)
+
+
+def _concerns_node(event: Event, value: str) -> bool:
+    return event.node == value or _is_about("node")(event, value)
+
+
+EVENTS: FilterSet[Event] = FilterSet(
+    {
+        "action": exact_filter(lambda event: event.action),
+        "config": KeyFilter(_is_about("config")),
+        "event": exact_filter(lambda event: event.action),
+        "network": KeyFilter(_is_about("network")),
+        "node": KeyFilter(_concerns_node),
+        "secret": KeyFilter(_is_about("secret")),
+        "service": KeyFilter(_concerns_service),
+        "stack": exact_filter(lambda event: event.stack),
+        "task": KeyFilter(_is_about("task")),
+        "type": exact_filter(lambda event: event.type, TYPES),
+        "volume": KeyFilter(_is_about("volume")),
+    }
+)
+"""`action` and `event` are the same."""

@@ -1,0 +1,345 @@
+"""What nodes are told: single cases, and the property that increments lead where a fresh start leads."""
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from google.protobuf.message import Message
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.assignments.assigned_state import AssignedState
+from manager.dispatcher.assignments.assignment_index import AssignmentIndex
+from manager.dispatcher.assignments.dirty_records import RecordRef
+from manager.dispatcher.assignments.node_assignments import NodeAssignments, increment, is_empty, snapshot
+from manager.store.changes import Change
+from manager.store.kinds import (
+    ALLOCATION,
+    NETWORK,
+    NODE_STATUS,
+    NODE_VOLUMES,
+    REVISION,
+    SERVICE,
+    SERVICE_STATUS,
+    TASK,
+    TASK_STATUS,
+    VOLUME,
+    Kind,
+)
+from shoal.api.v1.container_pb2 import ContainerSpec
+from shoal.api.v1.meta_pb2 import Meta
+from shoal.api.v1.network_pb2 import Network, NetworkAllocation, NetworkSpec
+from shoal.api.v1.service_pb2 import (
+    Endpoint,
+    PublishedPort,
+    Service,
+    ServiceRevision,
+    ServiceSpec,
+    ServiceStatus,
+    TaskTemplate,
+    VirtualAddress,
+)
+from shoal.api.v1.task_pb2 import TaskState
+from shoal.api.v1.volume_pb2 import LocalVolume, NodeVolumes, Volume
+from shoal.networks.published_ports import MESH_NETWORK
+from tests.unit.dispatcher.dispatcher_world import World, same
+
+NODES = ("n1", "n2", "n3")
+NETWORKS = ("a", "b", MESH_NETWORK)
+SERVICES = ("s", "other")
+VOLUMES = ("v", "w")
+TASKS = ("t1", "t22", "t333", "t4444")
+Step = Callable[[World], list[Change]]
+
+
+def two_hosts() -> World:
+    world = World()
+    world.node("n1", address="192.0.2.1")
+    world.node("n2", address="192.0.2.2")
+    world.network("a")
+    world.revision("s", 1, ["a"])
+    return world
+
+
+def test_a_node_learns_of_tasks_elsewhere_on_its_networks_and_of_their_nodes() -> None:
+    world = two_hosts()
+    world.task("t1", "n1", ["a"])
+    world.task("t22", "n2", ["a"])
+    world.task("t333", "n2", [])
+    needs = AssignmentIndex(world.tables).assignments("n1")
+    assert set(needs.tasks) == {"t1"}
+    assert set(needs.endpoints) == {"t1", "t22"}
+    assert set(needs.peers) == {"n2"}
+    assert set(needs.revisions) == {"s/1"}
+    assert needs.endpoints["t22"].aliases["a"].names == ["alias-a"]
+
+
+def test_an_endpoint_is_ready_only_while_it_runs_and_is_wanted() -> None:
+    world = two_hosts()
+    world.task("t1", "n1", ["a"])
+    catalogue = AssignmentIndex(world.tables)
+    assert not catalogue.assignments("n1").endpoints["t1"].ready
+    assert catalogue.update(world.status("t1", TaskState.RUNNING)) == {"n1": {("task", "t1"), ("endpoint", "t1")}}
+    assert catalogue.assignments("n1").endpoints["t1"].ready
+    catalogue.update(world.task("t1", "n1", ["a"], desired=TaskState.SHUTDOWN))
+    assert not catalogue.assignments("n1").endpoints["t1"].ready
+    catalogue.update(world.status("t1", TaskState.SHUTDOWN))
+    assert not catalogue.assignments("n1").endpoints
+
+
+def test_an_ended_task_is_told_with_the_state_that_it_ended_in_and_needs_nothing() -> None:
+    world = two_hosts()
+    world.task("t1", "n1", ["a"])
+    world.status("t1", TaskState.COMPLETE)
+    needs = AssignmentIndex(world.tables).assignments("n1")
+    assert needs.tasks["t1"].state == TaskState.COMPLETE
+    assert not needs.networks and not needs.revisions
+
+
+def test_a_task_that_is_to_be_forgotten_and_has_ended_is_left_out() -> None:
+    world = two_hosts()
+    world.task("t1", "n1", ["a"], desired=TaskState.REMOVE)
+    catalogue = AssignmentIndex(world.tables)
+    assert set(catalogue.assignments("n1").tasks) == {"t1"}
+    assert set(catalogue.update(world.status("t1", TaskState.SHUTDOWN))) == {"n1"}
+    assert not catalogue.assignments("n1").tasks
+
+
+def test_progress_of_a_task_concerns_nobody() -> None:
+    world = two_hosts()
+    world.task("t1", "n1", ["a"])
+    catalogue = AssignmentIndex(world.tables)
+    assert catalogue.update(world.status("t1", TaskState.PREPARING)) == {}
+
+
+def test_a_task_on_another_network_concerns_only_its_own_node() -> None:
+    world = two_hosts()
+    world.network("b")
+    world.task("t1", "n1", ["a"])
+    catalogue = AssignmentIndex(world.tables)
+    assert set(catalogue.update(world.task("t22", "n2", ["b"]))) == {"n2"}
+
+
+def test_an_endpoint_shows_only_the_networks_that_the_node_is_on() -> None:
+    world = two_hosts()
+    world.network("b")
+    world.task("t1", "n1", ["a"])
+    world.task("t22", "n2", ["a", "b"])
+    catalogue = AssignmentIndex(world.tables)
+    assert [each.network_id for each in catalogue.assignments("n1").endpoints["t22"].addresses] == ["a"]
+    assert len(catalogue.assignments("n2").endpoints["t22"].addresses) == 2
+
+
+def test_a_change_of_one_task_is_one_record_to_every_other_node_however_many_there_are() -> None:
+    world = two_hosts()
+    for number in range(50):
+        world.task(f"t1{number}", "n1", ["a"])
+        world.task(f"t2{number}", "n2", ["a"])
+    catalogue = AssignmentIndex(world.tables)
+    marks = catalogue.update(world.status("t17", TaskState.RUNNING))
+    assert marks["n2"] == {("endpoint", "t17")}
+    told = catalogue.changes("n2", marks["n2"]).assignments
+    assert [each.task_id for each in told.endpoints] == ["t17"] and not told.tasks and not told.snapshot
+
+
+def test_a_node_that_comes_to_a_network_is_told_of_all_of_it_and_the_others_of_the_node() -> None:
+    world = two_hosts()
+    world.node("n3", address="192.0.2.3")
+    for number in range(5):
+        world.task(f"t{number}", "n1", ["a"])
+    catalogue = AssignmentIndex(world.tables)
+    marks = catalogue.update(world.task("new", "n3", ["a"]))
+    assert marks["n1"] == {("endpoint", "new"), ("peer", "n3")}
+    told = catalogue.changes("n3", marks["n3"]).assignments
+    assert len(told.endpoints) == 6 and [each.node_id for each in told.peers] == ["n1"]
+    assert [each.network_id for each in told.networks] == ["a"] and len(told.revisions) == 1
+    marks = catalogue.update([world.put(TASK, "new", None)])
+    told = catalogue.changes("n3", marks["n3"]).assignments
+    assert list(told.removed_networks) == ["a"] and len(told.removed_endpoints) == 6
+    assert list(told.removed_peers) == ["n1"] and list(told.removed_tasks) == ["new"]
+
+
+def test_a_subnet_that_is_widened_is_one_record() -> None:
+    world = two_hosts()
+    world.task("t1", "n1", ["a"])
+    catalogue = AssignmentIndex(world.tables)
+    wider = NetworkAllocation(network_id="a", subnet="10.0.0.0/23")
+    assert catalogue.update([world.put(ALLOCATION, "a", wider)]) == {"n1": {("network", "a")}}
+
+
+def test_a_task_that_is_to_stop_does_not_bring_its_revision_again() -> None:
+    world = two_hosts()
+    world.task("t1", "n1", ["a"])
+    catalogue = AssignmentIndex(world.tables)
+    marks = catalogue.update(world.task("t1", "n1", ["a"], desired=TaskState.SHUTDOWN))
+    assert marks == {"n1": {("task", "t1")}}
+
+
+def test_a_node_learns_how_its_tasks_are_reached_and_stopped() -> None:
+    world = two_hosts()
+    container = ContainerSpec(image="web", stop_grace_ms=1, drain_ms=2)
+    port = PublishedPort(protocol=PublishedPort.TCP, target=80, published=8080)
+    spec = ServiceSpec(name="web", task=TaskTemplate(container=container))
+    spec.endpoint.CopyFrom(Endpoint(mode=Endpoint.DNSRR, ports=[port]))
+    world.put(REVISION, "s/1", ServiceRevision(service_id="s", number=1, spec=spec))
+    world.task("t1", "n1", ["a"])
+    told = AssignmentIndex(world.tables).assignments("n1").revisions["s/1"].spec
+    assert (told.endpoint, told.task.container) == (spec.endpoint, container)
+
+
+def test_a_snapshot_replaces_and_an_increment_of_nothing_is_empty() -> None:
+    assert snapshot(NodeAssignments(), 7).snapshot
+    assert is_empty(increment((), lambda topic, key: None, 7))
+
+
+def _put_task(task_id: str, node_id: str, service_id: str, networks: list[str], desired: TaskState.ValueType) -> Step:
+    return lambda world: world.task(task_id, node_id, networks, service_id=service_id, desired=desired)
+
+
+def _service(service_id: str, networks: list[str], is_on_mesh: bool) -> Step:
+    places = [VirtualAddress(network_id=name, address="10.0.0.200") for name in networks]
+    ports = [PublishedPort(target=80, published=8080)] if is_on_mesh else []
+    status = ServiceStatus(service_id=service_id, virtual_addresses=places, mesh_ports=ports)
+    service = Service(meta=Meta(id=service_id), spec=ServiceSpec(name=f"name-{service_id}"))
+    return lambda world: [world.put(SERVICE, service_id, service), world.put(SERVICE_STATUS, service_id, status)]
+
+
+def _volume(volume_id: str, removing: bool) -> Step:
+    return lambda world: [world.put(VOLUME, volume_id, Volume(removing=removing))]
+
+
+def _held(node_id: str, volumes: list[str]) -> Step:
+    record = NodeVolumes(node_id=node_id, volumes=[LocalVolume(volume_id=each) for each in volumes])
+    return lambda world: [world.put(NODE_VOLUMES, node_id, record)]
+
+
+def _network(network_id: str, driver: str, subnet: int) -> Step:
+    def step(world: World) -> list[Change]:
+        network = Network(meta=Meta(id=network_id), spec=NetworkSpec(name=f"net-{network_id}", driver=driver))
+        allocation = NetworkAllocation(network_id=network_id, subnet=f"10.0.{subnet}.0/24")
+        return [world.put(NETWORK, network_id, network), world.put(ALLOCATION, network_id, allocation)]
+
+    return step
+
+
+def _delete(kind: Kind[Message], names: tuple[str, ...]) -> st.SearchStrategy[Step]:
+    return st.sampled_from(names).map(lambda name: lambda world: [world.put(kind, name, None)])
+
+
+STEPS: st.SearchStrategy[Step] = st.one_of(
+    st.builds(
+        _put_task,
+        st.sampled_from(TASKS),
+        st.sampled_from(NODES),
+        st.sampled_from(SERVICES),
+        st.lists(st.sampled_from(NETWORKS), unique=True),
+        st.sampled_from([TaskState.RUNNING, TaskState.SHUTDOWN, TaskState.REMOVE]),
+    ),
+    st.builds(
+        lambda task, state: lambda world: world.status(task, state),
+        st.sampled_from(TASKS),
+        st.sampled_from([TaskState.PREPARING, TaskState.RUNNING, TaskState.FAILED, TaskState.SHUTDOWN]),
+    ),
+    st.builds(
+        lambda node, last: lambda world: world.node(node, address=f"192.0.2.{last}"),
+        st.sampled_from(NODES),
+        st.integers(1, 3),
+    ),
+    st.builds(_network, st.sampled_from(NETWORKS), st.sampled_from(["overlay", "bridge"]), st.integers(0, 1)),
+    st.builds(_service, st.sampled_from(SERVICES), st.lists(st.sampled_from(NETWORKS[:2]), unique=True), st.booleans()),
+    st.builds(_volume, st.sampled_from(VOLUMES), st.booleans()),
+    st.builds(_held, st.sampled_from(NODES), st.lists(st.sampled_from(VOLUMES), unique=True)),
+    *(
+        _delete(kind, names)
+        for kind, names in cast(
+            Sequence[tuple[Kind[Message], tuple[str, ...]]],
+            [
+                (TASK, TASKS),
+                (TASK_STATUS, TASKS),
+                (NODE_STATUS, NODES),
+                (NETWORK, NETWORKS),
+                (ALLOCATION, NETWORKS),
+                (SERVICE_STATUS, SERVICES),
+                (NODE_VOLUMES, NODES),
+                (VOLUME, VOLUMES),
+            ],
+        )
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.lists(STEPS, max_size=4), max_size=12), st.integers(1, 3))
+def test_marked_records_lead_where_a_fresh_start_leads(bursts: list[list[Step]], patience: int) -> None:
+    """A message is made of the marks of up to `patience` bursts, as they gather while another is on its way."""
+    world = World()
+    world.revision("s", 1, ["a"])
+    world.revision("other", 1, ["b"])
+    for node, network in zip(NODES, NETWORKS, strict=True):
+        world.node(node)
+        world.network(network)
+    catalogue = AssignmentIndex(world.tables)
+    known = {node: AssignedState() for node in NODES}
+    for node in NODES:
+        known[node].apply(catalogue.changes(node, None).assignments)
+    waiting: dict[str, set[RecordRef]] = {node: set() for node in NODES}
+    for turn, burst in enumerate(bursts, 1):
+        for node, marks in catalogue.update([change for step in burst for change in step(world)]).items():
+            waiting[node] |= marks
+        if turn % patience and turn < len(bursts):
+            continue
+        fresh = AssignmentIndex(world.tables)
+        for node in NODES:
+            known[node].apply(catalogue.changes(node, waiting[node]).assignments)
+            waiting[node] = set()
+            assert same(known[node], fresh.assignments(node)), node
+            assert catalogue.assignments(node) == fresh.assignments(node)
+
+
+@given(st.lists(st.lists(STEPS, max_size=4), max_size=12))
+def test_volumes_to_delete_are_told_of_when_they_come_to_be(bursts: list[list[Step]]) -> None:
+    world = World()
+    catalogue = AssignmentIndex(world.tables)
+    told = {node: set(catalogue.assignments(node).removing_volumes) for node in NODES}
+    for burst in bursts:
+        before = {node: catalogue.assignments(node).removing_volumes for node in NODES}
+        marks = catalogue.update([change for step in burst for change in step(world)])
+        for node in NODES:
+            due = catalogue.assignments(node).removing_volumes
+            told[node] |= set(catalogue.changes(node, marks.get(node, set())).assignments.volumes_to_delete)
+            assert due <= told[node]
+            told[node] &= due | before[node]
+
+
+def test_nodes_that_connect_are_told_nothing_of_each_other_until_a_network_joins_them() -> None:
+    """Each new node would else be a message for all that are there: half a million for a thousand nodes."""
+    world = World()
+    catalogue = AssignmentIndex(world.tables)
+    marked = 0
+    for number in range(100):
+        marked += len(catalogue.update(world.node(f"n{number}", address=f"192.0.2.{number}")))
+    assert marked <= 100
+    marked_by_mesh = catalogue.update(world.network(MESH_NETWORK))
+    assert len(marked_by_mesh) == 100
+    assert len(catalogue.assignments("n1").peers) == 99
+    gone = catalogue.update([world.put(NODE_STATUS, "n2", None)])
+    assert len(gone) >= 99
+    assert len(catalogue.assignments("n1").peers) == 98
+
+
+def test_a_task_that_is_drained_while_its_removal_is_under_way_is_still_told_to_be_gone() -> None:
+    """The tables are ahead of the catalogue for a moment, in which an agent may say that it has applied something."""
+    world = World()
+    world.revision("s", 1, ["a"])
+    world.network("a")
+    for number, node in enumerate(NODES):
+        world.node(node, address=f"192.0.2.{number}")
+        world.task(f"t{number}", node, ["a"])
+    world.task("t0", NODES[0], ["a"], desired=TaskState.SHUTDOWN)
+    catalogue = AssignmentIndex(world.tables)
+    assert "t0" in catalogue.stopping
+    gone = world.put(TASK, "t0", None)
+    assert catalogue.mark_withdrawn("t0") == NODES[0]
+    assert "t0" not in catalogue.stopping
+    marks = catalogue.update([gone])
+    assert all(("endpoint", "t0") in marks[node] for node in NODES)
+    assert catalogue.mark_withdrawn("t0") == "", "nobody is to be told of it any more"

@@ -1,0 +1,214 @@
+"""Events: what is told of which change, what is remembered, and what becomes of slow readers."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
+
+import pytest
+
+from cli.commands.events import line, request_of
+from manager.events.event_log import EventLog
+from manager.store import kinds
+from manager.store.changes import delete, put
+from manager.store.event_archive import EventArchive
+from shoal.api.v1.control_pb2 import (
+    CreateServiceRequest,
+    RemoveServiceRequest,
+    UpdateServiceRequest,
+    WatchEventsRequest,
+    WatchEventsResponse,
+)
+from shoal.api.v1.node_pb2 import NetworkCondition, NetworkRepair, NodeStatus, PathFault
+from shoal.api.v1.service_pb2 import AutoscaleStatus, ServiceSpec, ServiceStatus
+from shoal.api.v1.task_pb2 import TaskState, TaskStatus
+from shoal.errors import InvalidInput
+from shoal.task_group import TaskGroup
+from tests.fakes.memory_etcd import MemoryEtcd
+from tests.unit.manager_api.control_rig import ADMIN, Api, spec_of, with_api
+
+NOW_MS = 1_000_000
+
+
+@asynccontextmanager
+async def remembering(api: Api, *, kept: int = 1000) -> AsyncGenerator[EventLog]:
+    events = EventLog(store=api.store, now_ms=lambda: NOW_MS, archive=EventArchive(MemoryEtcd()), capacity=kept)
+    async with TaskGroup() as group:
+        running = group.create_task(events.run())
+        await asyncio.sleep(0)
+        yield events
+        running.cancel()
+
+
+async def told(events: EventLog, **wanted: object) -> list[WatchEventsResponse]:
+    """Everything up to now."""
+    await asyncio.sleep(0)
+    request = WatchEventsRequest(since_ms=1, until_ms=NOW_MS, **wanted)  # type: ignore[arg-type]
+    return [response async for response in events.watch(request, ADMIN)]
+
+
+async def lines(events: EventLog, **wanted: object) -> list[str]:
+    responses = await told(events, **wanted)
+    return [line(response.event).partition(" ")[2] for response in responses if response.HasField("event")]
+
+
+def test_the_life_of_a_service() -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("node1", "h1")
+        async with remembering(api) as events:
+            service = (await api.services.create(CreateServiceRequest(spec=spec_of()), ADMIN)).service
+            await api.put_task("t1", service.meta.id, state=TaskState.PREPARING)
+            await api.put_task("t1", service.meta.id, state=TaskState.FAILED, message="exit code 3")
+            changed = ServiceSpec()
+            changed.CopyFrom(service.spec)
+            changed.replicated.replicas = 7
+            await api.services.update(
+                UpdateServiceRequest(service="web", version=service.meta.version, spec=changed), ADMIN
+            )
+            await api.services.remove(RemoveServiceRequest(service="web"), ADMIN)
+            assert await lines(events) == [
+                "service create web",
+                "task assigned web.1 on h1",
+                "task preparing web.1 on h1",
+                "task failed web.1 on h1: exit code 3",
+                "service update web: revision 2: replicated.replicas",
+                "service remove web",
+            ]
+
+    with_api(scenario)
+
+
+def test_a_service_that_the_planner_fails_at() -> None:
+    async def scenario(api: Api) -> None:
+        async with remembering(api) as events:
+            service = (await api.services.create(CreateServiceRequest(spec=spec_of()), ADMIN)).service
+            identifier = service.meta.id
+            for fault in ("it fails (KeyError)", ""):
+                status = ServiceStatus(service_id=identifier, planning_error=fault, handled_rebalance_at_ms=len(fault))
+                await api.store.commit([put(kinds.SERVICE_STATUS, identifier, status)])
+            assert (await lines(events))[1:] == [
+                "service set-aside web: it fails (KeyError)",
+                "service planned-again web",
+            ]
+
+    with_api(scenario)
+
+
+def test_the_condition_of_a_nodes_network() -> None:
+    async def scenario(api: Api) -> None:
+        for node, host in (("n1", "h1"), ("n2", "h2"), ("n3", "h3")):
+            await api.add_node(node, host)
+            await change(api, node, NetworkCondition(), 1500)
+        async with remembering(api) as events:
+            repaired = NetworkRepair(description="the table was missing", count=1, at_ms=5)
+            problems = ["80/tcp is taken by nginx on this node"]
+            await change(api, "n2", NetworkCondition(problems=problems, repaired=repaired), 1500)
+            repaired.MergeFrom(NetworkRepair(count=4, at_ms=70_000))
+            await change(api, "n2", NetworkCondition(repaired=repaired), 1400)
+            await change(api, "n2", NetworkCondition(repaired=repaired), 1400)
+            short = PathFault(address="192.0.2.9", tunnel=True, mtu=1350, expected_mtu=1450)
+            await change(api, "n2", NetworkCondition(repaired=repaired, paths=[short]), 1400)
+            await change(api, "n2", NetworkCondition(repaired=repaired), 1400)
+            assert await lines(events) == [
+                "node network-repaired h2: the table was missing",
+                "node problem h2: 80/tcp is taken by nginx on this node",
+                "node problem h2: MTU 1400 on the interface of 127.0.0.1; 2 of 3 nodes have 1500",
+                "node network-repaired h2: the table was missing (3 times since the last one told)",
+                "node solved h2: 80/tcp is taken by nginx on this node",
+                "node problem h2: only packets of 1350 bytes pass through the tunnel to node 192.0.2.9, 1450 should",
+                "node solved h2: only packets of 1350 bytes pass through the tunnel to node 192.0.2.9, 1450 should",
+            ]
+
+    with_api(scenario)
+
+
+async def change(api: Api, node_id: str, condition: NetworkCondition, mtu: int) -> None:
+    status = NodeStatus()
+    status.CopyFrom(api.store.tables.node_status[node_id])
+    status.network_condition.CopyFrom(condition)
+    status.description.underlay_mtu = mtu
+    await api.store.commit([put(kinds.NODE_STATUS, node_id, status)])
+
+
+def test_a_task_that_runs_and_does_not_listen_is_told() -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("node1", "h1")
+        async with remembering(api) as events:
+            service = (await api.services.create(CreateServiceRequest(spec=spec_of()), ADMIN)).service
+            await api.put_task("t1", service.meta.id)
+            status = TaskStatus(task_id="t1", state=TaskState.RUNNING, at_ms=2, warning="nothing listens on 80/tcp")
+            await api.store.commit([put(kinds.TASK_STATUS, "t1", status)])
+            assert (await lines(events))[-1] == "task notice web.1 on h1: nothing listens on 80/tcp"
+
+    with_api(scenario)
+
+
+def test_filters() -> None:
+    async def scenario(api: Api) -> None:
+        async with remembering(api) as events:
+            await api.add_node("node1", "h1")
+            await api.add_node("node2", "h2", NodeStatus.DOWN)
+            for name in ("web", "db"):
+                service = (await api.services.create(CreateServiceRequest(spec=spec_of(name)), ADMIN)).service
+                await api.put_task(f"t-{name}", service.meta.id, node="node1" if name == "web" else "node2")
+            assert await lines(events, types=["node"], actions=["ready", "down"]) == ["node ready h1", "node down h2"]
+            assert await lines(events, services=["db"], types=["task"]) == [
+                "task assigned db.1 on h2",
+                "task running db.1 on h2",
+            ]
+            assert len(await lines(events, nodes=["node1"])) == 4
+            assert await lines(events, services=["nobody"]) == []
+
+    with_api(scenario)
+
+
+def test_what_is_forgotten_comes_from_the_archive_alone() -> None:
+    async def scenario(api: Api) -> None:
+        async with remembering(api, kept=3) as events:
+            for name in ("a", "b", "c", "d"):
+                await api.services.create(CreateServiceRequest(spec=spec_of(name)), ADMIN)
+            responses = await told(events)
+            assert "there are no events from before" not in "".join(response.warning for response in responses)
+            assert [response.event.name for response in responses] == ["b", "c", "d"]
+
+    with_api(scenario)
+
+
+def test_a_slow_reader_is_told_what_it_missed_and_goes_on() -> None:
+    async def scenario(api: Api) -> None:
+        async with remembering(api, kept=2) as events, aclosing(events.watch(WatchEventsRequest(), ADMIN)) as reader:
+            first = asyncio.ensure_future(anext(reader))
+            await asyncio.sleep(0)
+            await api.services.create(CreateServiceRequest(spec=spec_of("a")), ADMIN)
+            assert (await first).event.name == "a"
+            for name in ("b", "c", "d", "e"):
+                await api.services.create(CreateServiceRequest(spec=spec_of(name)), ADMIN)
+            await asyncio.sleep(0)
+            assert "2 changes are missing" in (await anext(reader)).warning
+            assert (await anext(reader)).event.name == "d"
+            assert (await anext(reader)).event.name == "e"
+
+    with_api(scenario)
+
+
+@pytest.mark.parametrize(
+    ("filters", "told"),
+    [(["kind=task"], "is not one of action"), (["type="], "has no value"), (["type=pod"], "not one of")],
+)
+def test_bad_filters(filters: list[str], told: str) -> None:
+    with pytest.raises(InvalidInput, match=told):
+        request_of(filters, since="", until="", now_ns=0)
+
+
+def test_steps_of_the_autoscaler() -> None:
+    async def scenario(api: Api) -> None:
+        async with remembering(api) as events:
+            identifier = (await api.services.create(CreateServiceRequest(spec=spec_of()), ADMIN)).service.meta.id
+            for replicas, message in ((2, ""), (3, "CPU is at 90 % of 70 %"), (3, "CPU is at 90 % of 70 %")):
+                status = AutoscaleStatus(service_id=identifier, replicas=replicas, message=message)
+                await api.store.commit([put(kinds.AUTOSCALE, identifier, status)])
+            await api.store.commit([delete(kinds.AUTOSCALE, identifier)])
+            assert await lines(events, actions=["autoscale"]) == [
+                "service autoscale web: 2 to 3 replicas: CPU is at 90 % of 70 %"
+            ]
+
+    with_api(scenario)

@@ -1,0 +1,114 @@
+"""Ports of every node through the control API: the mesh's network, and who has which port."""
+
+import pytest
+
+from shoal.api.v1.control_pb2 import (
+    CreateNetworkRequest,
+    CreateServiceRequest,
+    RemoveNetworkRequest,
+    UpdateServiceRequest,
+)
+from shoal.api.v1.network_pb2 import NetworkSpec
+from shoal.api.v1.service_pb2 import NetworkAttachment, PublishedPort, Service, ServiceSpec
+from shoal.errors import InvalidInput, Refused
+from shoal.networks.published_ports import MESH_NETWORK
+from tests.unit.manager_api.control_rig import ADMIN, Api, spec_of, with_api
+
+HOST = PublishedPort.HOST
+
+
+def spec(name: str, published: int, mode: PublishedPort.Mode.ValueType = PublishedPort.INGRESS) -> ServiceSpec:
+    made = spec_of(name)
+    made.endpoint.ports.add(target=80, published=published, mode=mode)
+    return made
+
+
+async def create(api: Api, wanted: ServiceSpec) -> Service:
+    return (await api.services.create(CreateServiceRequest(spec=wanted), ADMIN)).service
+
+
+def test_the_meshs_network_is_made_when_a_service_first_needs_it() -> None:
+    async def scenario(api: Api) -> None:
+        await create(api, spec_of("plain"))
+        assert MESH_NETWORK not in api.store.tables.networks
+        await create(api, spec("web", 8080))
+        await create(api, spec("shop", 8081))
+        assert api.store.tables.networks[MESH_NETWORK].spec.subnet == "10.255.0.0/16"
+        with pytest.raises(Refused, match="in use by shop, web"):
+            await api.networks.remove(RemoveNetworkRequest(network=MESH_NETWORK), ADMIN)
+
+    with_api(scenario)
+
+
+def test_a_range_for_tasks_keeps_clear_of_the_mesh() -> None:
+    def ranged(name: str, mode: PublishedPort.Mode.ValueType, first: int = 8080) -> ServiceSpec:
+        made = spec_of(name)
+        made.endpoint.ports.add(target=80, published_first=first, published_last=8090, mode=mode)
+        return made
+
+    async def scenario(api: Api) -> None:
+        await create(api, spec("web", 8085))
+        with pytest.raises(InvalidInput, match='meets the ports that service "web" publishes'):
+            await create(api, ranged("shop", HOST))
+        await create(api, ranged("shop", PublishedPort.INGRESS))
+        with pytest.raises(InvalidInput, match='meets the ports that service "shop" publishes'):
+            await create(api, ranged("own", HOST, 8086))
+
+    with_api(scenario)
+
+
+def test_its_subnet_keeps_clear_of_others() -> None:
+    async def scenario(api: Api) -> None:
+        await api.networks.create(CreateNetworkRequest(spec=NetworkSpec(name="wide", subnet="10.255.128.0/24")), ADMIN)
+        await create(api, spec("web", 8080))
+        assert api.store.tables.networks[MESH_NETWORK].spec.subnet == "10.254.0.0/16"
+
+    with_api(scenario)
+
+
+@pytest.mark.parametrize(("first", "second"), [(PublishedPort.INGRESS, HOST), (HOST, PublishedPort.INGRESS)])
+def test_a_port_of_every_node_is_one_services(
+    first: PublishedPort.Mode.ValueType, second: PublishedPort.Mode.ValueType
+) -> None:
+    async def scenario(api: Api) -> None:
+        web = await create(api, spec("web", 8080, first))
+        with pytest.raises(InvalidInput, match='8080/tcp is published by service "web" already'):
+            await create(api, spec("shop", 8080, second))
+        await api.services.update(
+            UpdateServiceRequest(service="web", version=web.meta.version, spec=spec("web", 8081, first)), ADMIN
+        )
+        await create(api, spec("shop", 8080, second))
+
+    with_api(scenario)
+
+
+def test_two_services_may_publish_the_same_port_on_their_own_nodes() -> None:
+    async def scenario(api: Api) -> None:
+        await create(api, spec("web", 8080, HOST))
+        await create(api, spec("shop", 8080, HOST))
+
+    with_api(scenario)
+
+
+def test_nobody_else_is_on_the_meshs_network() -> None:
+    async def scenario(api: Api) -> None:
+        await create(api, spec("web", 8080))
+        wanted = spec_of("shop")
+        wanted.task.networks.append(NetworkAttachment(network=MESH_NETWORK))
+        with pytest.raises(InvalidInput, match="routing mesh"):
+            await create(api, wanted)
+        with pytest.raises(InvalidInput, match="routing mesh"):
+            await api.networks.create(CreateNetworkRequest(spec=NetworkSpec(name=MESH_NETWORK)), ADMIN)
+
+    with_api(scenario)
+
+
+def test_a_service_without_a_way_out_has_no_port_of_every_node() -> None:
+    async def scenario(api: Api) -> None:
+        await api.networks.create(CreateNetworkRequest(spec=NetworkSpec(name="inner", internal=True)), ADMIN)
+        wanted = spec("web", 8080)
+        wanted.task.networks.append(NetworkAttachment(network="inner"))
+        with pytest.raises(InvalidInput, match="internal"):
+            await create(api, wanted)
+
+    with_api(scenario)

@@ -1,0 +1,71 @@
+"""The manager's own certificate and the admin's files, over a real authority."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+from manager.certificate_authority.cluster_authority import CertificateAuthority
+from manager.manager_identity import ManagerIdentity, write_admin
+from shoal.identity.certificates import subject_of
+from shoal.identity.identity import Identity
+from shoal.identity.keyring import Keyring
+from shoal.identity.roles import Role
+from shoal.ids import new_id
+from tests.fakes.loaded_store import loaded_store
+from tests.fakes.memory_etcd import MemoryEtcd
+
+DAY = 24 * 3600.0
+BEGIN = 1_800_000_000.0
+KEYRING = Keyring(bytes(32))
+
+
+def test_the_id_outlives_restarts_and_renewals(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with loaded_store(MemoryEtcd()) as store:
+            now = BEGIN
+            authority = CertificateAuthority(store=store, keyring=KEYRING, clock=lambda: now, new_id=new_id)
+            await authority.bootstrap()
+
+            def own() -> ManagerIdentity:
+                return ManagerIdentity(authority=authority, directory=tmp_path, clock=lambda: now, new_id=new_id)
+
+            first = own()
+            assert own().current == first.current
+            now += 50 * DAY
+            renewed = own()
+            assert renewed.manager_id == first.manager_id
+            assert renewed.current.certificate != first.current.certificate
+            assert Identity.load(tmp_path) == renewed.current
+
+    asyncio.run(scenario())
+
+
+def test_an_identity_of_another_cluster_is_replaced(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        seen = []
+        for _ in range(2):
+            async with loaded_store(MemoryEtcd()) as store:
+                authority = CertificateAuthority(store=store, keyring=KEYRING, clock=lambda: BEGIN, new_id=new_id)
+                await authority.bootstrap()
+                own = ManagerIdentity(authority=authority, directory=tmp_path, clock=lambda: BEGIN, new_id=new_id)
+                seen.append(own.manager_id)
+        assert seen[0] != seen[1]
+
+    asyncio.run(scenario())
+
+
+def test_the_admin_files_are_kept_while_good(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with loaded_store(MemoryEtcd()) as store:
+            authority = CertificateAuthority(store=store, keyring=KEYRING, clock=lambda: BEGIN, new_id=new_id)
+            await authority.bootstrap()
+            now = datetime.fromtimestamp(BEGIN, UTC)
+            write_admin(authority, tmp_path, "10.0.0.1:7440", now)
+            first = Identity.load(tmp_path)
+            write_admin(authority, tmp_path, "10.0.0.2:7440", now)
+            assert Identity.load(tmp_path) == first
+            assert (tmp_path / "address").read_text() == "10.0.0.2:7440\n"
+            assert subject_of(first.certificate).role is Role.ADMIN
+            assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
+
+    asyncio.run(scenario())

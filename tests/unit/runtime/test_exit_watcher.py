@@ -1,0 +1,97 @@
+"""Ends told once, from real processes that stand in for a container and its conmon."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agent.runtime.container_paths import ContainerPaths, ContainerRecord, process_start_time
+from agent.runtime.kernel.cgroup_layout import CgroupLayout
+from agent.runtime.kernel.cgroups import Cgroups
+from agent.runtime.supervision.exit_watcher import LOST_EXIT_CODE, UNSUPERVISED, ExitWatcher
+from agent.worker.interfaces import Exit
+
+GONE = 4_194_304
+"""Above the greatest process id."""
+
+
+def sleeper() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["sleep", "1000"])
+
+
+def record_of(first: int, conmon: int) -> ContainerRecord:
+    return ContainerRecord(
+        "t", "crun", first, process_start_time(first) or 0, conmon, process_start_time(conmon) or 0, 0, 1, 1
+    )
+
+
+class Watching:
+    """An ExitWatch on an empty host, and what it told."""
+
+    def __init__(self, directory: Path) -> None:
+        self.places = ContainerPaths(run=directory / "run", state=directory / "state")
+        self.places.create()
+        self.told: list[Exit] = []
+        cgroups = Cgroups(layout=CgroupLayout({}, directory / "cgroup"), parent="/shoal")
+        self.watch = ExitWatcher(
+            places=self.places, cgroups=cgroups, clock=lambda: 42, on_exit=lambda _, end: self.told.append(end)
+        )
+
+    async def one(self) -> Exit:
+        async with asyncio.timeout(20):
+            while not self.told:  # noqa: ASYNC110 - told by a reader of the loop
+                await asyncio.sleep(0.001)
+        return self.told[0]
+
+
+def test_the_end_waits_for_conmon_and_its_exit_file(tmp_path: Path) -> None:
+    """The first process is gone and waited for, the exit file not yet written: the code is not lost."""
+
+    async def body() -> None:
+        watching, conmon = Watching(tmp_path), sleeper()
+        try:
+            assert watching.watch.add(record_of(GONE, conmon.pid)) is None
+            assert watching.watch.is_running("t")
+            (watching.places.exits / "t").write_text("3")
+        finally:
+            conmon.kill()
+        assert (await watching.one()).code == 3
+        assert not watching.watch.is_running("t")
+        conmon.returncode = -signal.SIGKILL
+
+    asyncio.run(body())
+
+
+def test_without_conmon_it_is_stopped_and_its_code_counts_for_nothing(tmp_path: Path) -> None:
+    async def body() -> None:
+        watching, first = Watching(tmp_path), sleeper()
+        assert watching.watch.add(record_of(first.pid, GONE)) is None
+        assert await watching.one() == Exit(LOST_EXIT_CODE, oom_killed=False, at_ms=42, message=UNSUPERVISED)
+        first.returncode = -signal.SIGTERM
+
+    asyncio.run(body())
+
+
+def test_lost_when_nobody_knows(tmp_path: Path) -> None:
+    async def body() -> None:
+        watching = Watching(tmp_path)
+        end = watching.watch.add(record_of(GONE, GONE))
+        assert end is not None
+        assert end.code == 255
+        assert "exit code is lost" in end.message
+        assert watching.told == []
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("ticks", [0, 1])
+def test_another_process_with_the_same_number_is_left_alone(tmp_path: Path, ticks: int) -> None:
+    async def body() -> None:
+        watching = Watching(tmp_path)
+        own = os.getpid()
+        assert watching.watch.add(ContainerRecord("t", "crun", own, ticks, own, ticks, 0, 1, 1)) is not None
+
+    asyncio.run(body())
