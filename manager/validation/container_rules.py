@@ -201,7 +201,7 @@ def _check_mount(path: str, mount: Mount) -> Iterator[Fault]:
     if mount.create_source and mount.type != Mount.BIND:
         yield Fault(f"{path}.create_source", "is supported for bind mounts only")
     if mount.type == Mount.BIND:
-        yield from check_duration(f"{path}.volume.hold_ms", mount.volume.failover_after_ms)
+        yield from check_duration(f"{path}.volume.failover_after_ms", mount.volume.failover_after_ms)
     if (mount.shared or mount.volume.HasField("failover_after_ms")) and mount.type == Mount.TMPFS:
         yield Fault(path, "shared and hold are not supported for tmpfs mounts: each container has its own tmpfs")
     if _is_of_volume(mount) and mount.type != Mount.VOLUME:

@@ -17,17 +17,17 @@ _NAMED = 5
 
 def check_ipv6(spec: NetworkSpec) -> Iterator[Fault]:
     """Every fault that the spec shows by itself."""
-    given = ("subnet6", "gateway6", "ip_range6", "reserved6")
+    given = ("subnet6", "gateway6", "ip_range6", "aux_addresses6")
     if not spec.ipv6:
         yield from (Fault(name, "requires IPv6: set ipv6 too (--ipv6)") for name in given if getattr(spec, name))
         return
     if spec.subnet6:
         yield from _check_subnet(spec.subnet6)
     if len(spec.aux_addresses6) > _MAX_RESERVED:
-        yield Fault("reserved6", f"has {len(spec.aux_addresses6)} addresses; the maximum is {_MAX_RESERVED}")
+        yield Fault("aux_addresses6", f"has {len(spec.aux_addresses6)} addresses; the maximum is {_MAX_RESERVED}")
         return
     inner = {"gateway6": spec.gateway6, "ip_range6": spec.ip_range6}
-    inner |= {f"reserved6.{name}": address for name, address in spec.aux_addresses6.items()}
+    inner |= {f"aux_addresses6.{name}": address for name, address in spec.aux_addresses6.items()}
     for path, text in inner.items():
         if text:
             yield from _check_inner(path, text, spec.subnet6)

@@ -103,10 +103,10 @@ def _check_subnet(path: str, text: str) -> Iterator[Fault]:
 def _check_addresses(spec: NetworkSpec) -> Iterator[Fault]:
     """Gateway, range and what is kept back lie in the subnet that the user chose."""
     if len(spec.aux_addresses) > _MAX_RESERVED:
-        yield Fault("reserved", f"has {len(spec.aux_addresses)} addresses; the maximum is {_MAX_RESERVED}")
+        yield Fault("aux_addresses", f"has {len(spec.aux_addresses)} addresses; the maximum is {_MAX_RESERVED}")
         return
     inner = {"gateway": spec.gateway, "ip_range": spec.ip_range}
-    inner |= {f"reserved.{name}": address for name, address in spec.aux_addresses.items()}
+    inner |= {f"aux_addresses.{name}": address for name, address in spec.aux_addresses.items()}
     for path, text in inner.items():
         if text:
             yield from _check_inner(path, text, spec.subnet)

@@ -19,9 +19,9 @@ def check_node(spec: NodeSpec) -> Iterator[Fault]:
     if spec.availability not in NodeSpec.Availability.values():
         yield Fault("availability", "must be one of active, pause, drain")
     if spec.drain_deadline_ms < 0 or (spec.drain_deadline_ms and spec.availability != NodeSpec.DRAIN):
-        yield Fault("drain_by_ms", "requires availability drain")
+        yield Fault("drain_deadline_ms", "requires availability drain")
     elif spec.drain_deadline_ms > bounds.MOMENT_MS:
-        yield Fault("drain_by_ms", "must be before the year 10000")
+        yield Fault("drain_deadline_ms", "must be before the year 10000")
 
 
 def _check_identity(identity: NodeIdentity) -> Iterator[Fault]:

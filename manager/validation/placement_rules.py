@@ -122,7 +122,7 @@ def _check_affinity(path: str, affinity: Affinity, global_service: str) -> Itera
     elif affinity.service == global_service:
         yield Fault(f"{path}.service", "must be another service: a global service has one task per node")
     if affinity.topology_key:
-        yield from _check_key(f"{path}.over", affinity.topology_key)
+        yield from _check_key(f"{path}.topology_key", affinity.topology_key)
 
 
 def placement_warnings(view: View, spec: ServiceSpec, submitted: Collection[str] = ()) -> Iterator[str]:

@@ -65,13 +65,13 @@ def _check_task(path: str, task: TaskTemplate) -> Iterator[Fault]:
     yield from _check_resources(f"{path}.limits", task.limits)
     yield from _check_limits(f"{path}.limits", task)
     yield from _check_restart(f"{path}.restart", task.restart)
-    yield from check_generic(f"{path}.reservations.generic", task.reservations.generic_resources)
+    yield from check_generic(f"{path}.reservations.generic_resources", task.reservations.generic_resources)
     if task.limits.generic_resources:
-        yield Fault(f"{path}.limits.generic", "is not supported: generic resources can only be reserved")
+        yield Fault(f"{path}.limits.generic_resources", "is not supported: generic resources can only be reserved")
     yield from _check_log(f"{path}.log", task.log)
     if task.stop_on_disconnect_ms:
         least, most = bounds.DISCONNECT_MIN_MS, bounds.DURATION_MS
-        yield from check_range(f"{path}.stop_when_cut_off_ms", task.stop_on_disconnect_ms, least, most, "milliseconds")
+        yield from check_range(f"{path}.stop_on_disconnect_ms", task.stop_on_disconnect_ms, least, most, "milliseconds")
 
 
 def _check_resources(path: str, amounts: Resources) -> Iterator[Fault]:

@@ -111,7 +111,7 @@ def check_volume_mount(path: str, mount: Mount) -> Iterator[Fault]:
         if use.subpath.startswith("/"):
             yield Fault(f"{path}.volume.subpath", "must be a relative path")
     if use.HasField("failover_after_ms"):
-        yield from check_duration(f"{path}.volume.hold_ms", use.failover_after_ms)
+        yield from check_duration(f"{path}.volume.failover_after_ms", use.failover_after_ms)
     if "{{" in mount.source and not _is_slot(mount.source):
         yield Fault(f"{path}.source", "must have no placeholder other than a trailing -{{.Task.Slot}}")
     if use.driver in ("", "local"):

@@ -94,7 +94,7 @@ def test_a_character_device_can_only_be_the_mark_of_a_deleted_file(copy: tuple[T
     [
         [entry(2, b"a")],
         [entry(1, b"a"), entry(1, b"b")],
-        [entry(1, b"a", same_as=7)],
+        [entry(1, b"a", hard_link_to=7)],
         [entry(1, b"a", size=-1)],
         [TreeItem(content=TreeContent(data=b"x"))],
         [entry(1, b"a", size=1), TreeItem(content=TreeContent(data=b"xx"))],

@@ -305,7 +305,7 @@ def test_a_stack_that_comes_back_keeps_its_network() -> None:
         ("subnet6", "fd01::/64"),
         ("gateway6", "fd01::7"),
         ("ip_range6", "fd01::1:0/112"),
-        ("reserved6", {"router": "fd01::9"}),
+        ("aux_addresses6", {"router": "fd01::9"}),
         ("subnet", "10.9.0.0/24"),
     ],
 )

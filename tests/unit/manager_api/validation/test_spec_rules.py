@@ -182,7 +182,7 @@ BAD: dict[str, tuple[Edit, str]] = {
         limit_below_reservation,
         "task.limits.memory_bytes",
     ),
-    "cut off at once": (lambda s: setattr(s.task, "stop_when_cut_off_ms", 5), "task.stop_when_cut_off_ms"),
+    "cut off at once": (lambda s: setattr(s.task, "stop_on_disconnect_ms", 5), "task.stop_on_disconnect_ms"),
     "restart delay": (lambda s: setattr(s.task.restart, "delay_ms", -5), "task.restart.delay_ms"),
     "bad constraint": (
         lambda s: s.task.placement.constraints.append("node.colour = red"),
@@ -280,7 +280,7 @@ def test_a_fixed_port_with_replicas_is_a_warning() -> None:
         (NetworkSpec(name="a", subnet="10.1.0.0/24", gateway="x"), "gateway"),
         (NetworkSpec(name="a", subnet="10.1.0.0/24", ip_range="10.1.0.0/16"), "ip_range"),
         (NetworkSpec(name="a", subnet="10.1.0.0/24", ip_range="x"), "ip_range"),
-        (NetworkSpec(name="a", subnet="10.1.0.0/24", aux_addresses={"printer": "10.2.0.1"}), "reserved.printer"),
+        (NetworkSpec(name="a", subnet="10.1.0.0/24", aux_addresses={"printer": "10.2.0.1"}), "aux_addresses.printer"),
         (NetworkSpec(name="a", subnet="10.0.0.1/24"), "subnet"),
         (NetworkSpec(name="a", subnet="10.0.0.0/8"), "subnet"),
         (NetworkSpec(name="a", subnet="10.0.0.0/30"), "subnet"),
@@ -305,7 +305,7 @@ def test_a_drains_deadline_is_a_moment_that_can_be_written() -> None:
     assert list(check_node(spec)) == []
     assert datetime.fromtimestamp(MOMENT_MS / 1000, UTC).year == 9999
     spec.drain_deadline_ms += 1
-    assert [fault.path for fault in check_node(spec)] == ["drain_by_ms"]
+    assert [fault.path for fault in check_node(spec)] == ["drain_deadline_ms"]
 
 
 @given(st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", fullmatch=True))

@@ -183,7 +183,7 @@ def test_a_volume_without_a_name_is_no_record() -> None:
         (mounting("web", "d-{{.Service.Name}}"), "no placeholder but"),
         (mounting("web", subpath="../x"), '".."'),
         (mounting("web", subpath="/x"), "relative"),
-        (mounting("web", hold_ms=-5), "volume.hold_ms"),
+        (mounting("web", failover_after_ms=-5), "volume.failover_after_ms"),
         (mounting("web", options={"type": "nfs"}), "type and device are needed together"),
         (mounting("web", options={"colour": "red", "type": "a", "device": "b"}), "not an option of the local driver"),
         (mounting("web", "No Name"), "may have only a-z"),
