@@ -60,7 +60,12 @@ _SERVICE_KEYS: Mapping[str, tuple[str, ...]] = {
     "task.reservations.pids": (_RESERVED,),
     "task.reservations.nano_cpus": (f"{_RESERVED}.cpus",),
     "task.reservations.memory_bytes": (f"{_RESERVED}.memory", "mem_reservation"),
-    "task.reservations.generic_resources": (f"{_RESERVED}.generic_resources", f"{_RESERVED}.devices", "gpus", "devices"),
+    "task.reservations.generic_resources": (
+        f"{_RESERVED}.generic_resources",
+        f"{_RESERVED}.devices",
+        "gpus",
+        "devices",
+    ),
     "task.restart": ("deploy.restart_policy", "restart"),
     "task.restart.condition": ("deploy.restart_policy.condition", "restart"),
     "task.restart.delay_ms": ("deploy.restart_policy.delay",),

@@ -27,7 +27,7 @@ from manager.etcd.members import own_member
 from manager.store.kinds import LEADER, TASK
 from manager.store.store import Store
 from shoal.api.v1.task_pb2 import Task
-from shoal.errors import Deposed
+from shoal.errors import LeadershipLost
 from shoal.task_group import TaskGroup
 
 async def main():
@@ -45,7 +45,7 @@ async def main():
         for attempt in itertools.count(1):
             try:
                 await store.commit([put(TASK, "t", Task(id="t", attempt=attempt))], fence=taken.revision)
-            except Deposed:
+            except LeadershipLost:
                 print("deposed", flush=True)
                 await asyncio.Event().wait()
             if attempt == 1:

@@ -61,7 +61,10 @@ def faults(more: dict[str, object], view: Tables | None = None) -> list[str]:
         ({"subnet6": "fd13::/64", "gateway6": "fd13::"}, "gateway6: fd13:: is the first address"),
         ({"subnet6": "fd13::/64", "ip_range6": "fd13::1"}, ""),
         ({"subnet6": "fd13::/64", "ip_range6": "fd14::/112"}, "ip_range6: fd14::/112 is not in the subnet"),
-        ({"subnet6": "fd13::/64", "aux_addresses6": {"a": "10.0.0.1"}}, 'aux_addresses6.a: "10.0.0.1" is not an IPv6 address'),
+        (
+            {"subnet6": "fd13::/64", "aux_addresses6": {"a": "10.0.0.1"}},
+            'aux_addresses6.a: "10.0.0.1" is not an IPv6 address',
+        ),
         ({"subnet": "fd13::/64"}, 'subnet: "fd13::/64" is not an IPv4 subnet'),
     ],
 )
