@@ -1,4 +1,4 @@
-"""Retries what must succeed before the agent can start: at boot, names may not resolve, and managers may be starting."""
+"""Retries what must succeed before the agent can start: at boot, names may not resolve and managers may be starting."""
 
 import asyncio
 import logging

@@ -1,10 +1,10 @@
-"""The directory of the images: what lies where, written so that a crash leaves nothing half-made that counts.
+"""The image store's directory and its layout; files become valid only when they are complete, also across a crash.
 
 blobs/sha256/<hex>      manifests, indexes and configurations, verified
-partial/<hex>           compressed layers on their way, by where they come from; removed once they are unpacked
+partial/<hex>           partial downloads of compressed layers, by their source; removed once they are unpacked
 layers/<hex>/           unpacked layers by diff id: a lower directory for overlayfs
 temporary/              removed at the next start
-references.json         which reference led to which image
+references.json         which image each reference resolved to
 """
 
 import errno
@@ -47,7 +47,7 @@ class ContentStore:
                 each.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def read_blob(self, digest: str) -> bytes | None:
-        """A small blob, None where it is not here or not what it should be any more."""
+        """A small blob; None if it is missing or corrupt."""
         try:
             content = self._blob_path(digest).read_bytes()
             DigestCheck(digest).update(content).finish()
@@ -56,7 +56,7 @@ class ContentStore:
         return content
 
     def write_blob(self, digest: str, content: bytes) -> None:
-        """Keep a small blob. Raises as `open` does."""
+        """Store a small blob. Raises as `open` does."""
         self.write_file(self._blob_path(digest), content)
 
     def write_file(self, path: Path, content: bytes) -> None:
@@ -74,8 +74,11 @@ class ContentStore:
                 temporary.unlink(missing_ok=True)
 
     def partial(self, domain: str, digest: str, diff_id: str) -> Path:
-        """Where a compressed layer is put together: its own for each registry that it comes from, and for each diff
-        id that an image claims for it, so that a wrong one spoils nobody else's download."""
+        """Path of a partial download.
+
+        One for each registry, and for each diff id that an image claims for the layer, so that a wrong claim cannot
+        corrupt another image's download.
+        """
         name = hashlib.sha256("\0".join((domain, digest, diff_id)).encode()).hexdigest()
         return self._partial / name
 
@@ -84,7 +87,7 @@ class ContentStore:
         return self._layers / diff_id.replace(":", "-")
 
     def has_layer(self, diff_id: str) -> bool:
-        """Whether it is unpacked, wholly."""
+        """Whether it is completely unpacked."""
         return self.layer(diff_id).is_dir()
 
     def new_layer(self) -> Path:
@@ -97,8 +100,7 @@ class ContentStore:
             return directory
 
     def commit_layer(self, directory: Path, diff_id: str) -> None:
-        """Make what was unpacked in a new layer's directory the layer, flushed before it has that name; no harm is done
-        where it is here already. Raises as `open` does."""
+        """Flush an unpacked layer to disk and rename it into place, unless it exists. Raises as `open` does."""
         with self._disk_errors():
             fd = os.open(directory / _LAYER, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
@@ -113,14 +115,14 @@ class ContentStore:
 
     def remove_new_layer(self, directory: Path) -> None:
         """Remove a new layer's directory with what is left in it. Raises Unavailable."""
-        with suppress(OSError):  # as a rule it is empty now, and no program is needed to delete it
+        with suppress(OSError):  # it is usually empty now, and no program is needed to delete it
             (directory / _DISCARDED).rmdir()
             directory.rmdir()
             return
         self.remove(directory)
 
     def move_aside(self, directory: Path) -> Path:
-        """Take a directory of ours out of its place; returns what `remove` has to remove. Raises as `open` does."""
+        """Rename a directory of the store out of the way; returns the path to `remove`. Raises as `open` does."""
         with self._disk_errors():
             # No new directory for it: a full disk may have no room for one.
             doomed = self.temporary / f"doomed.{time.monotonic_ns()}"
@@ -128,7 +130,7 @@ class ContentStore:
             return doomed
 
     def remove(self, directory: Path) -> None:
-        """Remove a directory that has no place any more; takes long for a large one. Raises Unavailable."""
+        """Remove a directory; slow for a large one. Raises Unavailable."""
         delete_trees(directory)
 
     def layers(self) -> frozenset[str]:
@@ -145,7 +147,7 @@ class ContentStore:
                     path.unlink(missing_ok=True)
 
     def delete_partials(self, older_than: float, keep: Collection[Path] = ()) -> None:
-        """Remove downloads that nobody has gone on with since a time in seconds since 1970, but for those `keep`.
+        """Remove partial downloads that were last written before a time (seconds since 1970), except those in `keep`.
 
         Raises as `open` does.
         """
@@ -153,7 +155,7 @@ class ContentStore:
             for path in self._partial.iterdir():
                 if path in keep:
                     continue
-                with suppress(FileNotFoundError):  # its download has just come to its end
+                with suppress(FileNotFoundError):  # its download has just finished
                     if path.stat().st_mtime < older_than:
                         path.unlink()
 

@@ -1,4 +1,4 @@
-"""The disk of the images: what its errors mean for the user, and the reserve that filling it leaves."""
+"""Errors of the image store's disk, and the reserve that unpacking leaves free on it."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from shoal.errors import Exhausted, Unavailable
 CHECK_BYTES = 64 << 20
 CHECK_ENTRIES = 4096
 _INODE_RESERVE = 64
-"""One of so many inodes stays free, where the file system has a number of them."""
+"""One of this many inodes stays free, on file systems with a fixed number of inodes."""
 
 
 def disk_error(error: OSError, path: os.PathLike[str] | str) -> Exhausted | Unavailable:
@@ -25,12 +25,12 @@ def _nothing() -> None:
 
 
 class DiskGuard:
-    """Looks at the disk as it is filled: at each 64 MiB and each 4,096 entries, and before a large file.
+    """Checks the disk while it is filled: every 64 MiB, every 4,096 entries, and before a large file.
 
     Args:
         directory_fd: on the file system that is being filled.
         reserve_bytes: what must stay free on it.
-        on_check: called each time that so much was done.
+        on_check: called at each check.
     """
 
     def __init__(self, directory_fd: int, *, reserve_bytes: int, on_check: Callable[[], None] = _nothing) -> None:
@@ -42,7 +42,7 @@ class DiskGuard:
         self._remaining = disk.f_bavail * disk.f_frsize
 
     def add_bytes(self, count: int) -> None:
-        """So many bytes of the layer are about to be written.
+        """Count bytes of the layer that are about to be written.
 
         Raises:
             Exhausted: that leaves less than the reserve.
@@ -50,7 +50,7 @@ class DiskGuard:
         self._bytes += count
         self._remaining -= count
         if self._remaining < 0:
-            # Files that replace each other leave the disk as it is, but keep it busy.
+            # Files that replace each other do not fill the disk, but keep it busy.
             raise Exhausted("not enough disk space in the image store to unpack the layer; free disk space there")
         if self._bytes >= CHECK_BYTES:
             self._check()
@@ -62,7 +62,7 @@ class DiskGuard:
             self._check()
 
     def require_space(self, size: int) -> None:
-        """Have room for a file of this size, before any of it is written. Raises as `add_bytes` does."""
+        """Check that a file of this size fits, before any of it is written. Raises as `add_bytes` does."""
         if size >= CHECK_BYTES:
             self._check(size)
 
@@ -71,9 +71,11 @@ class DiskGuard:
         self._on_check()
         disk = os.fstatvfs(self._directory_fd)
         if disk.f_bavail * disk.f_frsize < self._reserve_bytes + more:
-            wanted = f"for a file of {more} bytes and a reserve of" if more else "of a reserve of"
-            raise Exhausted(
-                f"the disk of the images is too full {wanted} {self._reserve_bytes >> 20} MiB; free some space there"
-            )
+            reserve = f"the reserve of {self._reserve_bytes >> 20} MiB"
+            if more:
+                what = f"not enough disk space in the image store for a file of {more} bytes and {reserve}"
+            else:
+                what = f"free space in the image store is below {reserve}"
+            raise Exhausted(f"{what}; free disk space there")
         if disk.f_files and disk.f_favail < disk.f_files // _INODE_RESERVE:
             raise Exhausted("too few free inodes in the image store; remove small files and try again")

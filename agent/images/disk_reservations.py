@@ -1,4 +1,4 @@
-"""Room on the disk of the images, for all downloads together."""
+"""Disk space in the image store, reserved for all downloads together."""
 
 import os
 import time
@@ -13,7 +13,7 @@ _RETRY_BYTES = 64 << 20
 
 
 class DiskReservations:
-    """Lets downloads begin for which there is room beside those under way, and go on while the reserve is free.
+    """Admits downloads that fit beside those in progress, and lets them continue while the reserve stays free.
 
     Args:
         directory: on the file system that they fill.
@@ -29,7 +29,7 @@ class DiskReservations:
 
     @property
     def lacks_space(self) -> bool:
-        """Whether something was refused of late and would be again: time to remove what nobody uses."""
+        """Whether a download was refused recently and would be again: time to remove unused images."""
         if self._refused is None:
             return False
         at, size = self._refused
@@ -37,41 +37,41 @@ class DiskReservations:
 
     def require(self, size: int) -> None:
         """Raises:
-        Exhausted: so many bytes more are not free beside what is promised and the reserve.
+        Exhausted: `size` more bytes are not free beside the reservations and the reserve.
         """
         free = self._free()
         if self._available(free) < size:
             self._refused = self._clock(), size
             raise Exhausted(
-                f"the disk of the images is too full: {_mb(size)} MB are needed, {_mb(free)} MB are free, and "
-                f"{_mb(self._reserved + self._reserve_bytes)} MB of those are for other downloads and the host; "
-                f"free some space on the file system of {self._directory}"
+                f"not enough disk space in the image store: {_mb(size)} MB required, {_mb(free)} MB free, "
+                f"{_mb(self._reserved + self._reserve_bytes)} MB of it reserved for other downloads and the host; "
+                f"free disk space on the file system of {self._directory}"
             )
 
     def mark_full(self) -> None:
-        """The disk has turned out too full for what was begun: until some more is free, the next would be as well."""
+        """The disk was too full for a download in progress; until more is free, the next one would fail too."""
         self._refused = self._clock(), self._available(self._free()) + _RETRY_BYTES
 
     @contextmanager
     def reserve(self, size: int) -> Iterator["Reservation"]:
-        """Promise room to one download. Raises as `require` does."""
+        """Reserve space for one download. Raises as `require` does."""
         self.require(size)
-        claim = Reservation(self, size)
+        reservation = Reservation(self, size)
         self._reserved += size
         try:
-            yield claim
+            yield reservation
         finally:
-            self._reserved -= claim.remaining
+            self._reserved -= reservation.remaining
 
     def record_written(self, reservation: "Reservation", size: int) -> None:
-        """Of a claim, so many bytes are on the disk.
+        """Count bytes of a reservation that have been written.
 
         Raises:
-            Exhausted: others have filled it up to the reserve.
+            Exhausted: others have filled the disk up to the reserve.
         """
-        taken = min(size, reservation.remaining)
-        reservation.remaining -= taken
-        self._reserved -= taken
+        written = min(size, reservation.remaining)
+        reservation.remaining -= written
+        self._reserved -= written
         if self._free() < self._reserve_bytes:
             raise Exhausted(
                 f"free space in the image store is below {self._reserve_bytes >> 20} "
@@ -87,7 +87,7 @@ class DiskReservations:
 
 
 class Reservation:
-    """What one download may still bring: `remaining` bytes."""
+    """Disk space reserved for one download: `remaining` bytes are not written yet."""
 
     def __init__(self, reservations: DiskReservations, size: int) -> None:
         self.remaining = size
@@ -99,4 +99,4 @@ class Reservation:
 
 
 def _mb(size: int) -> str:
-    return f"{size / 1e6:.1f}" if size < 1 << 60 else "more than a million million"
+    return f"{size / 1e6:.1f}" if size < 1 << 60 else "more than 10^12"

@@ -1,4 +1,4 @@
-"""A compressed layer onto the disk: resumed where it broke off, verified as it comes in."""
+"""Downloads one compressed layer: resumes an interrupted download, verifies the digest as it arrives."""
 
 import asyncio
 import logging
@@ -20,18 +20,19 @@ from shoal.errors import Exhausted, InvalidInput, Unavailable
 _log = logging.getLogger(__name__)
 _WRITE_BYTES = 1 << 20
 _INLINE_WRITE_BYTES = 64 << 10
-"""Written and hashed in less time than a thread takes to be asked."""
+"""Small enough to be written and hashed faster than a thread could be used."""
 
 _PROGRESS_BYTES = 64 << 10
-"""A try that brings less is one that failed: a registry that breaks off after each byte would be asked for ever."""
+"""An attempt that receives less counts as failed: otherwise a registry that disconnects after each byte would be
+retried forever."""
 
 
 class LayerDownload:
-    """One layer on its way to a file, which may hold a beginning of it.
+    """Download of one layer to a file, which may already contain its first bytes.
 
     Args:
         reservations: of the file's disk.
-        on_bytes: called with the number of bytes that came in; negative where some were lost.
+        on_bytes: called with the number of bytes received; negative if some were lost.
     """
 
     def __init__(
@@ -57,20 +58,20 @@ class LayerDownload:
         self._check = DigestCheck(descriptor.digest, descriptor.size)
 
     async def run(self) -> None:
-        """The whole layer is in the file, and is what its digest names.
+        """Complete the file and verify its digest.
 
         Raises:
             InvalidInput: corrupt; the file is removed.
-            Unavailable: broke off too often without getting further, or too slow; what came in stays for the next time.
-            Exhausted: the disk has no room, or its reserve is reached; the file is removed.
+            Unavailable: disconnected too often without progress, or too slow; the file is kept for the next attempt.
+            Exhausted: the disk is full, or its reserve is reached; the file is removed.
         """
         try:
             with self._path.open("a+b", buffering=0) as file:
                 if file.tell():
                     await in_thread(lambda: self._resume(file))
                 self._on_bytes(self._check.seen)
-                with self._reservations.reserve(self._descriptor.size - self._check.seen) as claim:
-                    await self._fetch_in_time(file, claim)
+                with self._reservations.reserve(self._descriptor.size - self._check.seen) as reservation:
+                    await self._fetch_in_time(file, reservation)
             self._check.finish()
         except Exhausted:
             self._path.unlink(missing_ok=True)
@@ -83,7 +84,7 @@ class LayerDownload:
             raise disk_error(error, self._path) from error
 
     def _resume(self, file: BinaryIO) -> None:
-        """Hash what an earlier run left; start anew where it cannot be a beginning."""
+        """Hash the bytes of an earlier attempt; truncate the file if it is longer than the layer."""
         file.seek(0, 2)
         if file.tell() > self._descriptor.size:
             file.truncate(0)
@@ -121,31 +122,31 @@ class LayerDownload:
         async with self._repository.blob_stream(self._descriptor, self._check.seen) as stream:
             if stream.offset != self._check.seen:
                 self._restart(file)
-            waiting, pace = bytearray(), TransferRate(self._policy, self._clock)
+            buffered, rate = bytearray(), TransferRate(self._policy, self._clock)
             try:
                 async for chunk in stream.chunks:
-                    waiting += chunk
-                    if not pace.is_fast_enough(len(chunk)):
+                    buffered += chunk
+                    if not rate.is_fast_enough(len(chunk)):
                         raise self._too_slow()
-                    if len(waiting) >= _WRITE_BYTES:
-                        await self._append(file, waiting, reservation)
-                    pace.start_waiting()
+                    if len(buffered) >= _WRITE_BYTES:
+                        await self._append(file, buffered, reservation)
+                    rate.start_waiting()
             finally:
-                await self._append(file, waiting, reservation)
+                await self._append(file, buffered, reservation)
 
     def _too_slow(self) -> Unavailable:
-        least = self._policy.min_bytes_per_second
-        return Unavailable(f"download of {self._name} is too slow; the minimum is {least} bytes per second")
+        minimum = self._policy.min_bytes_per_second
+        return Unavailable(f"download of {self._name} is too slow; the minimum is {minimum} bytes per second")
 
     def _restart(self, file: BinaryIO) -> None:
         file.truncate(0)
         self._on_bytes(-self._check.seen)
         self._check = DigestCheck(self._descriptor.digest, self._descriptor.size)
 
-    async def _append(self, file: BinaryIO, waiting: bytearray, reservation: Reservation) -> None:
-        """Write and hash in a thread, where both take long enough to be felt by the loop."""
-        chunk = bytes(waiting)
-        waiting.clear()
+    async def _append(self, file: BinaryIO, buffered: bytearray, reservation: Reservation) -> None:
+        """Write and hash; in a thread if that would block the event loop for a noticeable time."""
+        chunk = bytes(buffered)
+        buffered.clear()
         if chunk:
             check = self._check
             if len(chunk) <= _INLINE_WRITE_BYTES:

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 
 
 class FairSlots:
-    """At most `total` holders at a time, and `each` of one party. A free slot goes to who holds fewest, then to who
-    waits longest.
+    """At most `total` holders at a time, and `each` for one owner. A free slot goes to the owner with the fewest, then
+    to the one that waits longest.
 
-    Belongs to one event loop. What it keeps grows with the parties that hold or wait.
+    Belongs to one event loop. Memory is proportional to the owners that hold or wait.
     """
 
     def __init__(self, *, total: int, each: int) -> None:
@@ -21,7 +21,7 @@ class FairSlots:
 
     @asynccontextmanager
     async def hold(self, owner: str) -> AsyncGenerator[None]:
-        """Hold a slot; waits for one."""
+        """Hold a slot, waiting for one if necessary."""
         turn = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(owner, deque()).append(turn)
         self._grant()
@@ -39,32 +39,32 @@ class FairSlots:
             self._release(owner)
 
     def _grant(self) -> None:
-        while self._free and (party := self._next()):
-            turn = self._waiting[party].popleft()
-            if not self._waiting[party]:
-                del self._waiting[party]
+        while self._free and (owner := self._next()):
+            turn = self._waiting[owner].popleft()
+            if not self._waiting[owner]:
+                del self._waiting[owner]
             if turn.cancelled():
                 continue
             self._free -= 1
-            self._held[party] += 1
+            self._held[owner] += 1
             turn.set_result(None)
 
     def _next(self) -> str | None:
-        able = [party for party in self._waiting if self._held[party] < self._each]
-        return min(able, key=lambda party: self._held[party], default=None)
+        able = [owner for owner in self._waiting if self._held[owner] < self._each]
+        return min(able, key=lambda owner: self._held[owner], default=None)
 
-    def _withdraw(self, party: str, turn: asyncio.Future[None]) -> None:
-        queue = self._waiting.get(party)
+    def _withdraw(self, owner: str, turn: asyncio.Future[None]) -> None:
+        queue = self._waiting.get(owner)
         if queue is not None and turn in queue:
             queue.remove(turn)
             if not queue:
-                del self._waiting[party]
+                del self._waiting[owner]
 
-    def _release(self, party: str) -> None:
+    def _release(self, owner: str) -> None:
         self._free += 1
-        self._held[party] -= 1
-        if not self._held[party]:
-            del self._held[party]
+        self._held[owner] -= 1
+        if not self._held[owner]:
+            del self._held[owner]
         self._grant()
 
 
@@ -77,7 +77,7 @@ class KeyedLocks:
 
     @asynccontextmanager
     async def hold(self, key: str) -> AsyncGenerator[None]:
-        """Hold the lock of a key; waits for it."""
+        """Hold the lock of a key, waiting for it if necessary."""
         lock = self._locks.setdefault(key, asyncio.Lock())
         self._users[key] += 1
         try:

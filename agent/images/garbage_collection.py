@@ -9,9 +9,9 @@ class ImageGcPolicy:
     """When to remove images.
 
     Attributes:
-        low_fraction: of the disk; nothing is removed while more is free.
-        grace_seconds: an image that was asked for within this time stays: its task may not have started yet.
-        partial_seconds: downloads that were left alone for this long are removed.
+        low_fraction: fraction of the disk; nothing is removed while more is free.
+        grace_seconds: an image that was requested within this time is kept: its task may not have started yet.
+        partial_seconds: partial downloads that were not continued for this long are removed.
     """
 
     low_fraction: float = 0.15
@@ -21,7 +21,7 @@ class ImageGcPolicy:
 
 @dataclass(frozen=True)
 class GcCandidate:
-    """An image that could go; `target` is the digest of the index that it was chosen from, or its own."""
+    """An image that may be removed; `target` is the digest of the index it was chosen from, or its own."""
 
     digest: str
     target: str
@@ -31,7 +31,7 @@ class GcCandidate:
 def collectable(
     candidates: Iterable[GcCandidate], used: frozenset[str], now: float, policy: ImageGcPolicy
 ) -> tuple[str, ...]:
-    """Digests of the images that nothing needs, the one that was asked for longest ago first."""
+    """Digests of unused images, the least recently requested first."""
     free = [
         each
         for each in candidates
@@ -41,5 +41,5 @@ def collectable(
 
 
 def is_low_on_space(free_bytes: int, total_bytes: int, policy: ImageGcPolicy) -> bool:
-    """Whether the disk has too little left."""
+    """Whether free disk space is below the threshold."""
     return free_bytes < total_bytes * policy.low_fraction

@@ -25,7 +25,7 @@ class LocalImage:
     """An image on this host.
 
     Attributes:
-        target: digest that its tag named, of an index where it is one of several platforms.
+        target: digest that its tag named: that of an index if the image has several platforms.
         config_digest: of its configuration.
         diff_ids: of its layers, lowest first.
     """
@@ -37,7 +37,7 @@ class LocalImage:
 
 
 class ImageIndex:
-    """What is here. Lookups cost a dictionary's."""
+    """The images on this host. A lookup costs that of a dictionary."""
 
     def __init__(self, content: ContentStore) -> None:
         self._content = content
@@ -46,7 +46,7 @@ class ImageIndex:
         self._by_digest: dict[str, LocalImage] = {}
 
     def load(self) -> None:
-        """Take up what an earlier run left; an image with a part missing is not an image any more."""
+        """Load the images of an earlier run; an image with a missing part is dropped."""
         for reference, target, digest in self._read():
             entry = self._rebuild(reference, target, digest)
             if entry is None:
@@ -55,7 +55,7 @@ class ImageIndex:
                 self._add_to_index(entry)
 
     def by_reference(self, reference: str) -> LocalImage | None:
-        """By the reference exactly as it was asked for."""
+        """By the reference exactly as it was requested."""
         return self._by_reference.get(reference)
 
     def by_digest(self, digest: str) -> LocalImage | None:
@@ -67,7 +67,10 @@ class ImageIndex:
         return tuple(self._by_reference.values())
 
     def add(self, entry: LocalImage) -> None:
-        """Add an image whose parts are all in place. Raises as `ContentStore.write_file` does, then nothing has changed."""
+        """Add an image whose parts are all in place.
+
+        Raises as `ContentStore.write_file` does; then nothing has changed.
+        """
         entries = {**self._by_reference, entry.image.reference: entry}
         self._write(entries)
         self._add_to_index(entry)
@@ -75,8 +78,9 @@ class ImageIndex:
     def remove(self, digests: frozenset[str]) -> None:
         """Forget images by the digests of their manifests.
 
-        A full disk does not hinder it, since what follows makes room: where an old file names an image whose layers are
-        gone, `load` passes over it.
+        This succeeds on a full disk too, since the deletions that follow free space: if the old file still names an
+            image
+        whose layers are gone, `load` skips it.
         """
         entries = {name: each for name, each in self._by_reference.items() if each.image.digest not in digests}
         try:
@@ -132,10 +136,10 @@ def local_image(
 
 
 def image_config(parsed: ParsedConfig) -> ImageConfig:
-    """The settings as the runtime takes them.
+    """The settings in the form that the runtime needs.
 
     Raises:
-        InvalidInput: a setting is of another type than the specification gives it, or there are too many.
+        InvalidInput: a setting has the wrong type, or there are too many.
     """
     settings = parsed.settings
     labels = object_of(settings, "Labels", CONFIGURATION)
@@ -154,7 +158,7 @@ def image_config(parsed: ParsedConfig) -> ImageConfig:
 
 
 def _sorted_keys(settings: Mapping[str, object], key: str, *, at_most: int) -> tuple[str, ...]:
-    """The specification has sets as objects whose values mean nothing."""
+    """The specification represents sets as objects with meaningless values."""
     found = object_of(settings, key, CONFIGURATION)
     if len(found) > at_most:
         raise InvalidInput(f"{CONFIGURATION} has {len(found)} {key}; the maximum is {at_most}")

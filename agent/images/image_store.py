@@ -29,7 +29,7 @@ class PullSource(Protocol):
 
     @property
     def lacks_space(self) -> bool:
-        """Whether a pull ended of late for want of room on the disk, and would again."""
+        """Whether a pull failed recently because of a full disk, and would fail again."""
         ...
 
     def pull(self, reference: str, report: Report) -> Awaitable[LocalImage]:
@@ -49,9 +49,9 @@ class ImageStore:
     """Pulls images once, keeps them, removes them when the disk runs short. Belongs to one event loop.
 
     Args:
-        directory: all its files; on a file system that overlayfs takes as a lower one. No other process may use it.
-        platform: that images are chosen for.
-        fresh_seconds: a tag is not looked up again for this long, so that a burst of starts asks once.
+        directory: all its files; on a file system that overlayfs accepts as a lower layer. No other process may use it.
+        platform: the platform for which images are chosen.
+        fresh_seconds: a tag is not resolved again for this long, so that a burst of starts sends one request.
         reserve_bytes: what unpacking leaves free on the disk.
     Raises:
         Unavailable, Exhausted: the directory cannot be used.
@@ -92,11 +92,11 @@ class ImageStore:
         return self._source is not None and self._source.lacks_space
 
     async def ensure(self, reference: str, report: Report) -> Image:
-        """See `Images.ensure`. A digest that is here costs no request; a tag is looked up when that was long ago, and
-        what is here is used while the registry is away."""
+        """See `Images.ensure`. A digest that is present costs no request; a tag is resolved again after a while, and
+        the local image is used while the registry is unreachable."""
         entry = self._fresh(reference)
         if entry is None:
-            entry = await self._pulls.run(reference, report, lambda tell: self._resolve(reference, tell))
+            entry = await self._pulls.run(reference, report, lambda report_all: self._resolve(reference, report_all))
         self._last_used[entry.image.digest] = self._clock()
         return entry.image
 
@@ -104,21 +104,21 @@ class ImageStore:
         """See `Images.collect_garbage`."""
         await asyncio.to_thread(self._content.delete_partials, time.time() - self._gc_policy.partial_seconds)
         while self._is_low_on_space():
-            if not (doomed := self._collectable(used)):
+            if not (candidates := self._collectable(used)):
                 await self._remove_orphans()
                 return
-            # One at a time: while its layers are deleted, another may be asked for.
-            await self._remove(doomed[0])
+            # One at a time: while its layers are deleted, another image may be requested.
+            await self._remove(candidates[0])
 
     async def aclose(self) -> None:
-        """Close the connections to registries, and end the program that unpacks."""
+        """Close the connections to registries, and stop the unpack program."""
         if self._source is not None:
             await self._source.aclose()
             self._source = None
         await self._unpacker.aclose()
 
     def _fresh(self, reference: str) -> LocalImage | None:
-        """An image that may be used without a word to the registry."""
+        """An image that may be used without asking the registry."""
         entry = self._index.by_reference(reference)
         if entry is None or "@" in reference:
             return entry
@@ -126,27 +126,28 @@ class ImageStore:
 
     async def _resolve(self, reference: str, report: Report) -> LocalImage:
         digest = pinned_digest(reference)
-        held = self._index.by_digest(digest) if digest else self._index.by_reference(reference)
-        if not digest and held is not None:
-            held = await self._resolve_tag(reference, held)
-        if held is None:
-            self._unpacker.prepare()  # starts while what pulls is loaded and asks
-            held = await self._pull_source().pull(reference, report)
-        entry = replace(held, image=replace(held.image, reference=reference))
+        local = self._index.by_digest(digest) if digest else self._index.by_reference(reference)
+        if not digest and local is not None:
+            local = await self._resolve_tag(reference, local)
+        if local is None:
+            self._unpacker.prepare()  # starts while the puller is loaded and sends its requests
+            local = await self._pull_source().pull(reference, report)
+        entry = replace(local, image=replace(local.image, reference=reference))
         self._last_used[entry.image.digest] = self._clock()
         if self._index.by_reference(reference) != entry:
             self._index.add(entry)
         self._fresh_until[reference] = self._clock() + self._fresh_seconds
         return entry
 
-    async def _resolve_tag(self, reference: str, held: LocalImage) -> LocalImage | None:
-        """What a tag names now, where that is here; what it named before, where nobody can tell."""
+    async def _resolve_tag(self, reference: str, local: LocalImage) -> LocalImage | None:
+        """The image that a tag names now, if it is present; the one it named before, if the registry cannot be
+        asked."""
         try:
             current = await self._pull_source().current_digest(reference)
         except Unavailable as error:
-            _log.warning("%s; using the local image %s of %s", error, held.target, reference)
-            return held
-        return held if current == held.target else self._index.by_digest(current)
+            _log.warning("%s; using the local image %s of %s", error, local.target, reference)
+            return local
+        return local if current == local.target else self._index.by_digest(current)
 
     def _pull_source(self) -> PullSource:
         if self._source is None:
@@ -178,7 +179,7 @@ class ImageStore:
         return is_low_on_space(disk.f_bavail, disk.f_blocks, self._gc_policy)
 
     async def _remove(self, digest: str) -> None:
-        """Forget an image, then remove the layers that were its own."""
+        """Remove an image, then the layers that no other image uses."""
         layers = {diff_id for each in self._index.entries() if each.image.digest == digest for diff_id in each.diff_ids}
         self._index.remove(frozenset({digest}))
         self._last_used.pop(digest, None)
@@ -186,7 +187,7 @@ class ImageStore:
         await self._remove_layers(frozenset(layers))
 
     async def _remove_orphans(self) -> None:
-        """Layers, blobs and downloads of pulls that failed half-way, unless one is under way."""
+        """Remove layers, blobs and partial downloads of failed pulls, unless a pull is in progress."""
         if self._pulls.is_active:
             return
         self._content.delete_partials(math.inf)

@@ -1,4 +1,5 @@
-"""One image from its registry to unpacked layers. Imports the client, and with it httpx: import this at first use."""
+"""Pulls one image: from its registry to unpacked layers. Imports the client, and with it httpx: import this at first
+use."""
 
 import asyncio
 import logging
@@ -16,6 +17,7 @@ from agent.images.image_index import LocalImage, local_image
 from agent.images.pull_progress import PullProgress
 from agent.images.single_flight import SingleFlight
 from agent.images.unpacker import Unpacker
+from agent.worker.interfaces import Report
 from shoal.distribution.image_config import layers_by_diff_id
 from shoal.distribution.manifests import Descriptor, Index, Manifest, Platform, choose_manifest, parse_manifest
 from shoal.distribution.registries import Registries
@@ -26,7 +28,6 @@ from shoal.image_reference import parse
 from shoal.task_group import TaskGroup
 
 _log = logging.getLogger(__name__)
-Report = Callable[[str], None]
 
 
 class Puller:
@@ -34,9 +35,9 @@ class Puller:
 
     Args:
         unpacker: of the same content store.
-        parallel: layers that are fetched at the same time from one registry, and that are unpacked at the same time.
-        downloads: layers that are fetched at the same time from all registries. No registry holds them all, so that
-            one which answers slowly delays only its own images.
+        parallel: maximum number of layers fetched concurrently from one registry, and of layers unpacked concurrently.
+        downloads: maximum number of layers fetched concurrently from all registries. No registry can occupy all slots,
+            so that a slow registry delays only its own images.
         reserve_bytes: what must stay free on the disk.
     """
 
@@ -68,7 +69,7 @@ class Puller:
 
     @property
     def lacks_space(self) -> bool:
-        """Whether a pull ended of late for want of room on the disk, and would again."""
+        """Whether a pull failed recently because of a full disk, and would fail again."""
         return self._reservations.lacks_space
 
     async def aclose(self) -> None:
@@ -76,23 +77,23 @@ class Puller:
         await self._distribution.aclose()
 
     async def current_digest(self, reference: str) -> str:
-        """What a tag names now; asked only once, for a local image may do. Raises as the client does."""
-        wanted = parse(reference)
-        return await self._distribution.repository(wanted, attempts=1).manifest_digest(wanted.target)
+        """The digest that a tag names now; one attempt, since a local image may serve. Raises as the client does."""
+        parsed = parse(reference)
+        return await self._distribution.repository(parsed, attempts=1).manifest_digest(parsed.target)
 
     async def pull(self, reference: str, report: Report) -> LocalImage:
         """The image, with all its parts in place. Raises as `Images.ensure` does."""
-        wanted = parse(reference)
-        repository = self._distribution.repository(wanted)
-        report(f"pulling {wanted.familiar}")
+        parsed = parse(reference)
+        repository = self._distribution.repository(parsed)
+        report(f"pulling {parsed.familiar}")
         try:
-            top = await repository.manifest(wanted.target)
+            top = await repository.manifest(parsed.target)
             raw, manifest = await self._for_platform(repository, top)
             config = await repository.blob(manifest.config)
             entry = local_image(self._content, reference, top.digest, raw.digest, manifest.config.digest, config)
             await self._pull_layers(repository, layers_by_diff_id(manifest, entry.diff_ids), report)
         except (InvalidInput, NotFound) as error:
-            raise type(error)(_with_name(wanted.familiar, str(error))) from error
+            raise type(error)(_with_name(parsed.familiar, str(error))) from error
         self._content.write_blob(raw.digest, raw.content)
         self._content.write_blob(manifest.config.digest, config)
         return entry
@@ -118,7 +119,8 @@ class Puller:
             raise errors.exceptions[0] from None
 
     def _require_space(self, repository: Repository, missing: Mapping[str, Descriptor]) -> None:
-        """Room for these layers; downloads that nobody goes on with give way. Raises Exhausted."""
+        """Check that these layers fit; partial downloads that are not in progress are deleted if necessary. Raises
+        Exhausted."""
         size = sum(self._remaining_bytes(repository, layer, diff_id) for diff_id, layer in missing.items())
         try:
             self._reservations.require(size)
@@ -130,8 +132,8 @@ class Puller:
     async def _pull_layer(
         self, repository: Repository, layer: Descriptor, diff_id: str, progress: PullProgress
     ) -> None:
-        """One layer in its place. Pulls that want it from one registry share the work; another repository's failure is
-        no reason for this one's."""
+        """Pull one layer. Pulls of the same layer from one registry share the work; a failure in another repository
+        does not fail this one."""
         key = (_registry(repository), layer.digest, diff_id)
         started = False
 
@@ -167,7 +169,7 @@ class Puller:
         try:
             async with self._downloads.hold(_registry(repository)):
                 await download.run()
-            # Another registry may bring a layer of the same content: the first one stays.
+            # Another registry may have a layer of the same content: the first one is kept.
             async with self._layer_locks.hold(diff_id), self._unpack_slots:
                 await self._unpacker.unpack(path, diff_id)
         except Exhausted:

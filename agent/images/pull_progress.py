@@ -1,4 +1,4 @@
-"""How far a pull is, as a line for the user."""
+"""Progress of a pull, as a line for the user."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ def progress_line(state: PullState) -> str:
 
 
 class PullProgress:
-    """Adds up what the layers tell and reports it, not too often."""
+    """Adds up the progress of all layers and reports it at a limited rate."""
 
     def __init__(self, sizes: list[int], report: Callable[[str], None], *, clock: Callable[[], float]) -> None:
         self._total = sum(sizes)
@@ -38,13 +38,13 @@ class PullProgress:
         self._next = clock()
 
     def add_bytes(self, count: int) -> None:
-        """So many bytes more are here; negative where some have to be fetched again."""
+        """Count downloaded bytes; negative if some have to be downloaded again."""
         self._done += count
         if self._clock() >= self._next:
             self._emit()
 
     def layer_done(self) -> None:
-        """One more layer is unpacked."""
+        """Count one more unpacked layer."""
         self._layers_done += 1
         self._emit()
 

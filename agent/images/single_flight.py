@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Generic, TypeVar
 
+from agent.worker.interfaces import Report
+
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
-Report = Callable[[str], None]
 
 
 class _Flight(Generic[Result]):
@@ -27,11 +28,11 @@ class SingleFlight(Generic[Key, Result]):
 
     @property
     def is_active(self) -> bool:
-        """Whether any work is under way."""
+        """Whether any work is in progress."""
         return bool(self._runs)
 
     async def run(self, key: Key, report: Report, work: Callable[[Report], Coroutine[Any, Any, Result]]) -> Result:
-        """The result of the run for `key` that is under way, or of a new one. Raises what the work raises."""
+        """The result of the run for `key` that is in progress, or of a new one. Raises what the work raises."""
         run = self._runs.get(key)
         if run is None or run.task is None or run.task.done():
             run = self._runs[key] = _Flight()
@@ -53,5 +54,5 @@ class SingleFlight(Generic[Key, Result]):
             run.task.cancel()
             await asyncio.wait([run.task])
         if not run.task.cancelled():
-            # Work that fails while its last caller is cancelled has nobody left to tell; asyncio would complain.
+            # The last caller was cancelled, so nobody awaits the failure; retrieve it, or asyncio logs it.
             run.task.exception()

@@ -11,9 +11,9 @@ async def in_thread(function: Callable[[], Result], *, on_cancel: Callable[[], N
     """The result of a blocking function.
 
     Args:
-        on_cancel: called at a cancellation, to have the function end early; its end is awaited in any case.
+        on_cancel: called on cancellation, to make the function return early; its return is awaited in any case.
     Raises:
-        What the function raises; after a cancellation that is no news to anybody, and is dropped.
+        What the function raises; after a cancellation its errors are dropped.
     """
     running = asyncio.create_task(asyncio.to_thread(function))
     try:

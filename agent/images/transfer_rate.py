@@ -1,4 +1,4 @@
-"""How fast a layer comes in, and when that is too slow."""
+"""Measures the transfer rate of a download and detects when it is too slow."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from shoal.distribution.retry_policy import RetryPolicy
 
 
 class TransferRate:
-    """Counts the seconds that the registry is waited for, not those that the disk takes."""
+    """Counts the time spent waiting for the registry, not the time of disk writes."""
 
     def __init__(self, policy: RetryPolicy, clock: Callable[[], float]) -> None:
         self._policy = policy
@@ -16,11 +16,11 @@ class TransferRate:
         self._count = 0
 
     def start_waiting(self) -> None:
-        """The next bytes are waited for from now on."""
+        """Start waiting for the next bytes."""
         self._since = self._clock()
 
     def is_fast_enough(self, count: int) -> bool:
-        """So many bytes came. False: too few of late."""
+        """Count received bytes. Returns False if the recent rate is too low."""
         self._seconds += self._clock() - self._since
         self._count += count
         if self._seconds < self._policy.pace_seconds:

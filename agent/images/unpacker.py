@@ -1,4 +1,4 @@
-"""Layers unpacked and put in their place, each in a process of its own with bounds on what it may take."""
+"""Unpacks layers into the content store, each in a sandboxed process of its own with resource limits."""
 
 import asyncio
 from pathlib import Path
@@ -13,8 +13,8 @@ from shoal.errors import InvalidInput
 class Unpacker:
     """Unpacks layers into a content store. Belongs to one event loop.
 
-    The process that does it starts at the first call and ends when there was nothing to do for a while: an agent that
-    pulls nothing has none.
+    The process starts at the first call and exits when it has been idle for a while: an agent that pulls nothing has
+    none.
 
     Args:
         reserve_bytes: what must stay free on the disk.
@@ -30,7 +30,7 @@ class Unpacker:
         self._stopping: set[asyncio.Task[None]] = set()
 
     def prepare(self) -> None:
-        """A layer may come soon: have the process started by then.
+        """Start the process before a layer has to be unpacked.
 
         Raises:
             Unavailable: it cannot be started.
@@ -41,12 +41,12 @@ class Unpacker:
         self._restart_idle_timer()
 
     async def unpack(self, blob: Path, diff_id: str) -> None:
-        """Unpack a layer to its place in the store and remove its blob, which stays where another try could do better.
+        """Unpack a layer into the store and remove its blob; the blob is kept if another attempt could succeed.
 
-        A cancellation waits for the end of what is under way, which it brings about at once.
+        A cancellation aborts the work and waits until it has ended.
 
         Raises:
-            InvalidInput: the layer is broken, hostile, not what `diff_id` names, or takes more than its budget.
+            InvalidInput: the layer is corrupt, hostile, does not match `diff_id`, or exceeds its budget.
             Exhausted: the disk is full. Unavailable: the disk fails, or the process was killed.
         """
         if self._content.has_layer(diff_id):
@@ -65,7 +65,7 @@ class Unpacker:
         blob.unlink(missing_ok=True)
 
     async def aclose(self) -> None:
-        """End the process."""
+        """Stop the process."""
         if self._timer is not None:
             self._timer.cancel()
         self._stop_process()

@@ -20,18 +20,18 @@ def join_network(places: ContainerPaths, record: ContainerRecord) -> Sandbox:
     """As `Runtime.join_network`. The container may end, and change its files, at any moment of this."""
     pidfd = open_pidfd(record.pid, record.pid_started)
     if pidfd is None:
-        raise NotFound(f"task {record.task_id} does not run")
+        raise NotFound(f"task {record.task_id} is not running")
     try:
         namespace = os.open(f"/proc/{record.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
             names = SharedNames(*_names(places, record), _files(record))
             if wait_pidfd(pidfd, 0):
-                raise NotFound(f"task {record.task_id} does not run")
+                raise NotFound(f"task {record.task_id} is not running")
         except BaseException:
             os.close(namespace)
             raise
     except (FileNotFoundError, ProcessLookupError) as error:
-        raise NotFound(f"task {record.task_id} does not run") from error
+        raise NotFound(f"task {record.task_id} is not running") from error
     finally:
         os.close(pidfd)
     return Sandbox(namespace, {}, "", shared=names)

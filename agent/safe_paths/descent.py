@@ -22,7 +22,8 @@ class _OpenLevel:
 class Descent:
     """The directories from a top one down to the current one. Somebody else may rename and replace them meanwhile.
 
-    A way down leads over no symbolic link; a way up leads to the directory that was come from, or raises `DirectoryMoved`.
+    A way down leads over no symbolic link; a way up leads to the directory that was come from, or raises
+    `DirectoryMoved`.
 
     Args:
         top: descriptor of a directory; it stays the caller's.

@@ -1,4 +1,5 @@
-"""The servicer of `AgentStreamsService`, for managers: logs of this node's tasks, programs in them, how it reaches others."""
+"""The servicer of `AgentStreamsService`, for managers: logs of this node's tasks, programs in them, how it reaches
+others."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
@@ -203,7 +204,8 @@ class AgentStreamsService(AgentStreamsServicer):
     async def FetchVolume(  # noqa: N802  # named by the protocol
         self, request: FetchVolumeRequest, context: aio.ServicerContext[FetchVolumeRequest, FetchVolumeProgress]
     ) -> AsyncGenerator[FetchVolumeProgress]:
-        """Copy a volume from another node. Raises Exhausted, Refused, InvalidInput, Unavailable: see `VolumeReceiver`."""
+        """Copy a volume from another node. Raises Exhausted, Refused, InvalidInput, Unavailable: see
+        `VolumeReceiver`."""
         del context
         async with aclosing(self._target.fetch(request)) as progress:
             async for each in progress:

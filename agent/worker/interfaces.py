@@ -225,8 +225,8 @@ class ContainerRequest:
         limits: 0 in a field means no limit; pids 0 means the agent's default.
         netns_fd: network namespace to join; None for a container without network of its own to come (`host`, -1: the
             node's own).
-        etc_files: content of small files bound over the image's, by path in the container: /etc/hosts, /etc/resolv.conf,
-            /etc/hostname.
+        etc_files: content of small files bound over the image's, by path in the container: /etc/hosts,
+            /etc/resolv.conf, /etc/hostname.
         mounted_files: secrets and configs.
         volumes: by target, one for each mount of a volume in the spec.
         cdi_devices: devices of the Container Device Interface, kind and name.

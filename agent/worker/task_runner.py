@@ -157,7 +157,8 @@ class TaskRunner:
 
     @property
     def needs_drain(self) -> bool:
-        """As `SharingTask.needs_drain`. With no manager in reach, no other node would tell that it leads nobody to it."""
+        """As `SharingTask.needs_drain`. With no manager in reach, no other node would tell that it leads nobody to
+        it."""
         to_stop = not self._disconnected and self._goal() is Goal.STOP and self.has_container
         return to_stop and self._drain.is_due(self._task, self._status.state)
 

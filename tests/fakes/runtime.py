@@ -89,7 +89,7 @@ class FakeRuntime:
     async def join_network(self, task_id: str) -> Sandbox:
         """As `Runtime.join_network`; the descriptor is of /dev/null."""
         if not isinstance(self.containers.get(task_id), Running):
-            raise NotFound(f"task {task_id} does not run")
+            raise NotFound(f"task {task_id} is not running")
         request = self.requests[task_id]
         names = SharedNames(request.spec.hostname, request.spec.domainname, request.etc_files)
         return Sandbox(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), {}, "", shared=names)
@@ -97,7 +97,7 @@ class FakeRuntime:
     async def run_hook(self, task_id: str, hook: Hook) -> ExecResult:
         """As `Runtime.run_hook`: `exit N` ends with that code, `hang` never."""
         if not isinstance(self.containers.get(task_id), Running):
-            raise NotFound(f"task {task_id} does not run")
+            raise NotFound(f"task {task_id} is not running")
         self.hooks.append((task_id, tuple(hook.command)))
         if hook.command[0] == "hang" and self.hooks_hang:
             await asyncio.Event().wait()

@@ -1,7 +1,7 @@
-"""What the unpacking of one layer may take, as a value, and the meter that holds it to that. Pure.
+"""Resource limits of unpacking one layer, and their accounting. Layers are untrusted input. Pure.
 
-A layer is a stranger's word. What costs memory or time without costing the layer's author bytes has a bound here;
-what is written to the disk has its bound in `disk`, and what the process may take as a whole in `sandbox`.
+Whatever costs memory or time without costing the layer's author bytes is limited here; disk writes are limited in
+`disk_guard`, and the process as a whole in `sandbox`.
 """
 
 from shoal.errors import InvalidInput
@@ -12,17 +12,18 @@ _COMPRESSED_BYTES_PER_ENTRY = 2
 
 
 class LayerBudget:
-    """Bounds of one layer.
+    """Limits of one layer.
 
     Attributes:
         entries: headers in the archive, and directories that are made without one.
         header_bytes: extended headers (PAX, GNU long names) in front of one entry.
-        default_bytes: attributes that global PAX headers set for all later entries; they are looked at for each.
-        steps: components of paths that are looked at one by one, where a path passes through symbolic links or
-            directories that are not there yet; so many more for each entry.
-        ignored_bytes: content that is written nowhere: of whiteouts, and after the archive's end.
-        memory_bytes: private memory of the process that unpacks. Zstandard's window takes up to 64 MiB of it.
-        processor_seconds: of that process; `more_seconds` are added for each 64 MiB or 4,096 entries that it gets done.
+        default_bytes: attributes that global PAX headers set for all later entries; they are processed for each entry.
+        steps: path components that are resolved one by one, if a path passes through symbolic links or missing
+            directories; `steps_per_entry` are added for each entry.
+        ignored_bytes: content that is not written: of whiteouts, and after the archive's end.
+        memory_bytes: private memory of the unpacking process. Zstandard's window takes up to 64 MiB of it.
+        processor_seconds: CPU time of that process; `more_seconds` are added for each 64 MiB or 4,096 entries of
+            progress.
     """
 
     header_bytes = 1 << 20
@@ -48,14 +49,14 @@ class LayerBudget:
 def budget_for(blob_bytes: int) -> LayerBudget:
     """The budget of a layer by its compressed size.
 
-    Entries that differ in their names alone take some five bytes each, however well they are compressed; a layer with
-    many more repeats itself to keep a host busy.
+    Entries that differ only in their names take about five bytes each, however well they are compressed; a layer with
+    many more is built to keep a host busy.
     """
     return LayerBudget(entries=min(MAX_ENTRIES, _FREE_ENTRIES + blob_bytes // _COMPRESSED_BYTES_PER_ENTRY))
 
 
 class BudgetMeter:
-    """Counts what one layer has taken of its budget."""
+    """Accounts one layer's use of its budget."""
 
     def __init__(self, budget: LayerBudget) -> None:
         self.budget = budget
@@ -64,10 +65,10 @@ class BudgetMeter:
         self._ignored = 0
 
     def add_entry(self) -> None:
-        """One more header, or directory without one.
+        """Count one header, or a directory without a header.
 
         Raises:
-            InvalidInput: more than the budget has.
+            InvalidInput: the budget is exceeded.
         """
         self.entries += 1
         self._steps_left += self.budget.steps_per_entry
@@ -75,20 +76,20 @@ class BudgetMeter:
             raise InvalidInput(f"the layer has too many entries; the maximum for its size is {self.budget.entries}")
 
     def add_steps(self, count: int) -> None:
-        """So many components of a path were looked at.
+        """Count resolved path components.
 
         Raises:
-            InvalidInput: more than the budget has.
+            InvalidInput: the budget is exceeded.
         """
         self._steps_left -= count
         if self._steps_left < 0:
             raise InvalidInput("the layer's paths contain too many symbolic links or missing directories")
 
     def add_ignored(self, count: int) -> None:
-        """So many bytes were inflated and hashed for nothing.
+        """Count bytes that are decompressed and hashed, but not written.
 
         Raises:
-            InvalidInput: more than the budget has.
+            InvalidInput: the budget is exceeded.
         """
         self._ignored += count
         if self._ignored > self.budget.ignored_bytes:

@@ -1,5 +1,5 @@
-"""System calls that unpacking a layer has no use for, and that lead out of the directory it writes to: to other
-processes, namespaces, mounts, the network, devices, or the kernel's own settings.
+"""System calls that unpacking does not need and that reach outside of its directory: other processes, namespaces,
+mounts, the network, devices, or kernel settings.
 
 Numbers are those of the kernel's `asm/unistd_64.h` (x86-64) and `asm-generic/unistd.h` (arm64).
 """

@@ -1,6 +1,6 @@
-"""A compressed blob to what was compressed, a piece at a time and never a larger one. By what the blob begins with.
+"""Decompresses a blob in pieces of bounded size; the format is detected by the blob's first bytes.
 
-gzip (RFC 1952) of several members; Zstandard (RFC 8878) of several frames, those that are to be skipped among them.
+gzip (RFC 1952) of several members; Zstandard (RFC 8878) of several frames, skippable frames among them.
 """
 
 import os
@@ -14,21 +14,21 @@ PIECE = 1 << 20
 """No piece has more bytes, however well they were compressed."""
 
 MIN_READ, MAX_READ = 4 << 10, 256 << 10
-"""What is given to the decompressor at once. It copies what follows the end of a member or frame: the first pieces are
-small, so that many tiny ones cost no more than their bytes.
+"""Input per call of the decompressor. It copies what follows the end of a member or frame: the first reads are small,
+so that many tiny members cost no more than their bytes.
 """
 
-TOO_EARLY = "the layer is truncated"
+TRUNCATED = "the layer is truncated"
 _GZIP = b"\x1f\x8b"
 _ZSTD = (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + number]) + b"\x2a\x4d\x18" for number in range(16)))
-"""A frame, and one that is to be skipped."""
+"""A frame, and a skippable frame."""
 
 
 def inflated(blob: BufferedIOBase) -> Iterator[bytes]:
-    """The blob's pieces from its beginning on; its own where it is not compressed.
+    """The decompressed blob in pieces; the blob's own bytes if it is not compressed.
 
     Raises:
-        InvalidInput: the compression is broken, or needs more memory than is given to it.
+        InvalidInput: the compressed data is corrupt, or needs more memory than the limit.
     """
     magic = _magic(blob)
     if magic.startswith(_GZIP):
@@ -41,7 +41,7 @@ def inflated(blob: BufferedIOBase) -> Iterator[bytes]:
 
 
 def is_zstd(blob: BufferedIOBase) -> bool:
-    """Whether `inflated` needs `inflate_zstd` for a blob, which takes long to load."""
+    """Whether `inflated` needs `inflate_zstd` for a blob; that module is slow to load."""
     return _magic(blob) in _ZSTD
 
 
@@ -60,7 +60,7 @@ def _gzip(blob: BufferedIOBase) -> Iterator[bytes]:
                 size = min(2 * size, MAX_READ)
                 piece = member.decompress(compressed, PIECE)
                 if not compressed and not piece and not member.eof:
-                    raise InvalidInput(TOO_EARLY)
+                    raise InvalidInput(TRUNCATED)
                 yield piece
             blob.seek(-len(member.unused_data), os.SEEK_CUR)
     except zlib.error as error:
@@ -68,7 +68,7 @@ def _gzip(blob: BufferedIOBase) -> Iterator[bytes]:
 
 
 def _skip_zeros(blob: BufferedIOBase) -> bool:
-    """Members may have zeros behind them, as padding; whether there is another one."""
+    """Members may be followed by zeros as padding. Returns whether another member follows."""
     while chunk := blob.read(MIN_READ):
         if rest := chunk.lstrip(b"\0"):
             blob.seek(-len(rest), os.SEEK_CUR)

@@ -1,11 +1,11 @@
-"""A Zstandard blob (RFC 8878) of several frames to what was compressed, as `inflate` does it."""
+"""Decompresses a Zstandard blob (RFC 8878) of several frames, as `inflate` does for gzip."""
 
 import os
 import sys
 from collections.abc import Iterator
 from io import BufferedIOBase
 
-from agent.images.layers.inflate import MAX_READ, MIN_READ, PIECE, TOO_EARLY
+from agent.images.layers.inflate import MAX_READ, MIN_READ, PIECE, TRUNCATED
 from shoal.errors import InvalidInput
 
 if sys.version_info >= (3, 14):
@@ -14,11 +14,11 @@ else:
     from backports import zstd
 
 MAX_WINDOW_BITS = 26
-"""64 MiB of memory, which is as far as a frame may look back. What builds images uses up to 32 MiB."""
+"""64 MiB of memory: the largest window. Image builders use up to 32 MiB."""
 
 
 def inflated_zstd(blob: BufferedIOBase) -> Iterator[bytes]:
-    """As `inflate.inflated`, of a blob that `inflate.is_zstd`."""
+    """As `inflate.inflated`, for a blob of which `inflate.is_zstd` is true."""
     try:
         while blob.read(1):
             blob.seek(-1, os.SEEK_CUR)
@@ -26,7 +26,7 @@ def inflated_zstd(blob: BufferedIOBase) -> Iterator[bytes]:
             while not frame.eof:
                 compressed = blob.read(size) if frame.needs_input else b""
                 if frame.needs_input and not compressed:
-                    raise InvalidInput(TOO_EARLY)
+                    raise InvalidInput(TRUNCATED)
                 size = min(2 * size, MAX_READ)
                 yield frame.decompress(compressed, PIECE)
             blob.seek(-len(frame.unused_data), os.SEEK_CUR)

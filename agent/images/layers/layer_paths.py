@@ -1,4 +1,4 @@
-"""Names in a layer's tar: made safe, whiteouts told apart. Pure.
+"""Validates names of layer entries and recognizes whiteouts. Pure.
 
 OCI image-spec, layer.md, "Whiteouts".
 """
@@ -16,19 +16,25 @@ _MAX_PATH_BYTES = 4095  # PATH_MAX less the closing zero
 
 
 class EntryKind:
-    """What the last component of an entry's name makes of it: one of these texts."""
+    """Kind of an entry, by the last component of its name.
 
-    REGULAR = "an entry that is what it says"
-    OPAQUE = "hides everything that lower layers have in its directory"
-    WHITEOUT = "hides one name of the lower layers"
-    AUFS_METADATA = "left by other storage drivers; means nothing to a layer"
+    Attributes:
+        OPAQUE: hides everything that lower layers have in its directory.
+        WHITEOUT: hides one name of the lower layers.
+        AUFS_METADATA: left by other storage drivers; ignored.
+    """
+
+    REGULAR = "regular"
+    OPAQUE = "opaque"
+    WHITEOUT = "whiteout"
+    AUFS_METADATA = "aufs-metadata"
 
 
 def path_parts(name: str) -> Parts:
-    """An entry's name as a path inside the layer; empty for the root itself.
+    """An entry's name as a path inside the layer; empty for the root.
 
     Raises:
-        InvalidInput: it climbs with `..`, or no file system could hold it.
+        InvalidInput: it contains `..`, or is not a valid file name.
     """
     if "\0" in name or _bytes(name) > _MAX_PATH_BYTES:
         raise InvalidInput(f"layer entry {quoted(name)} has an invalid name")
@@ -41,10 +47,10 @@ def path_parts(name: str) -> Parts:
 
 
 def link_target(name: str, target: str) -> str:
-    """What a symbolic link holds, as it is: it is followed in the container's root only.
+    """The target of a symbolic link, unchanged: it is followed only inside the container.
 
     Raises:
-        InvalidInput: no file system takes it.
+        InvalidInput: no file system accepts it.
     """
     if not target or "\0" in target or _bytes(target) > _MAX_PATH_BYTES:
         raise InvalidInput(f"layer entry {quoted(name)} is a symbolic link with an invalid target")
@@ -52,7 +58,7 @@ def link_target(name: str, target: str) -> str:
 
 
 def components(path: str) -> list[str]:
-    """The parts of a path that lead anywhere, `..` among them."""
+    """The components of a path, including `..`, without empty ones and `.`."""
     return [part for part in path.split("/") if part not in ("", ".")]
 
 
@@ -79,7 +85,7 @@ def hidden_name(name: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name for an error: short, and with nothing in it that a terminal would obey."""
+    """A name for an error message: short, without terminal escape sequences."""
     return ascii(name if len(name) <= 80 else name[:80] + "…")
 
 

@@ -1,4 +1,4 @@
-"""A layer's tar out of its compressed blob: hashed as it passes, and stopped before the disk is full."""
+"""Reads a layer's tar from its compressed blob; computes the digest and stops before the disk is full."""
 
 import hashlib
 from io import BufferedIOBase
@@ -9,11 +9,11 @@ from agent.images.layers.inflate import inflated
 
 
 class LayerStream:
-    """For reading forward only. Compressed as `inflate` knows it, or plain tar.
+    """Sequential reads only. Compressed in a format of `inflate`, or plain tar.
 
     Args:
         blob: the compressed layer.
-        disk: told of all bytes that pass.
+        disk: counts all bytes that are read.
     """
 
     def __init__(self, blob: BufferedIOBase, disk: DiskGuard) -> None:
@@ -25,14 +25,14 @@ class LayerStream:
 
     @property
     def digest(self) -> str:
-        """The diff id of what was read so far."""
+        """The diff id of the bytes read so far."""
         return f"sha256:{self._hash.hexdigest()}"
 
     def read(self, size: int) -> bytes:
         """The next `size` bytes, fewer only at the end.
 
         Raises:
-            InvalidInput: the compression is broken. Exhausted: the disk runs full.
+            InvalidInput: the compressed data is corrupt. Exhausted: the disk is filling up.
         """
         begin, end = self._position, self._position + size
         if end <= len(self._buffer):
@@ -47,7 +47,8 @@ class LayerStream:
         return b"".join(pieces)
 
     def drain(self, meter: BudgetMeter) -> None:
-        """Read what follows the tar's end, for the digest's sake. Raises as `read` and `Meter.ignore` do."""
+        """Read the bytes after the tar's end, which the digest includes. Raises as `read` and `BudgetMeter.add_ignored`
+        do."""
         while self._fill():
             meter.add_ignored(len(self._buffer))
 

@@ -1,8 +1,7 @@
-"""The directory that a layer becomes: entries written one by one, none outside of it, as overlayfs wants them.
+"""Writes a layer's entries into a directory for overlayfs, never outside of it.
 
 Whiteouts are character devices 0:0, opaque directories carry `trusted.overlay.opaque` (kernel: overlayfs.rst). All
-that is known of the layer is in the file system: however many entries it has, nothing but the directory last written
-to is kept.
+state is in the file system: however many entries a layer has, only the directory last written to is held in memory.
 """
 
 import os
@@ -20,7 +19,7 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class EntryMetadata:
-    """What an entry has beside its content; `mtime_ns` since 1970, xattrs as they are to be set."""
+    """An entry's metadata; `mtime_ns` since 1970, xattrs as they are set."""
 
     __slots__ = ("gid", "mode", "mtime_ns", "uid", "xattrs")
 
@@ -33,7 +32,7 @@ class EntryMetadata:
 
 
 class LayerTree:
-    """Writes below one directory that nobody else writes to: `close` in any case.
+    """Writes below one directory that nothing else writes to. Always `close` it.
 
     Args:
         root_fd: of that directory.
@@ -48,43 +47,43 @@ class LayerTree:
         self._current: _OpenDirectory | None = None
 
     def close(self) -> None:
-        """Give back the descriptors held; the last directory gets its time."""
+        """Close descriptors; the last directory gets its modification time."""
         self._close_directory()
 
-    def directory(self, path: Parts, owner: EntryMetadata) -> None:
-        """A directory, or the one that is there with this ownership."""
+    def directory(self, path: Parts, metadata: EntryMetadata) -> None:
+        """Create a directory, or update an existing one."""
         fd, hides_lower = self._new_directory(path) if path else (os.dup(self._root_fd), False)
         self._close_directory()
-        self._current = _OpenDirectory(path, fd, owner.mtime_ns)
+        self._current = _OpenDirectory(path, fd, metadata.mtime_ns)
         if hides_lower:
             os.setxattr(fd, OPAQUE, b"y")
-        _set_metadata(fd, owner, path)
+        _set_metadata(fd, metadata, path)
 
-    def file(self, path: Parts, owner: EntryMetadata, write: Callable[[int], None]) -> None:
+    def file(self, path: Parts, metadata: EntryMetadata, write: Callable[[int], None]) -> None:
         """A regular file; `write` gets its descriptor."""
         opened: list[int] = []
         self._create(path, lambda name, fd: opened.append(os.open(name, _CREATE, 0o600, dir_fd=fd)))
         try:
             write(opened[0])
-            _set_metadata(opened[0], owner, path)
+            _set_metadata(opened[0], metadata, path)
         finally:
             os.close(opened[0])
 
-    def symlink(self, path: Parts, owner: EntryMetadata, target: str) -> None:
-        """A symbolic link; its target is kept as it is."""
+    def symlink(self, path: Parts, metadata: EntryMetadata, target: str) -> None:
+        """A symbolic link with an unchanged target."""
         parent_fd = self._create(path, lambda name, fd: os.symlink(target, name, dir_fd=fd))
-        os.chown(path[-1], owner.uid, owner.gid, dir_fd=parent_fd, follow_symlinks=False)
-        _set_time(path[-1], owner, parent_fd)
+        os.chown(path[-1], metadata.uid, metadata.gid, dir_fd=parent_fd, follow_symlinks=False)
+        _set_time(path[-1], metadata, parent_fd)
 
-    def node(self, path: Parts, owner: EntryMetadata, kind: int, device: int) -> None:
+    def node(self, path: Parts, metadata: EntryMetadata, kind: int, device: int) -> None:
         """A device or a fifo: `kind` is S_IFCHR, S_IFBLK or S_IFIFO."""
         parent_fd = self._create(path, lambda name, fd: os.mknod(name, kind | 0o600, device, dir_fd=fd))
-        os.chown(path[-1], owner.uid, owner.gid, dir_fd=parent_fd, follow_symlinks=False)
-        os.chmod(path[-1], owner.mode, dir_fd=parent_fd)
-        _set_time(path[-1], owner, parent_fd)
+        os.chown(path[-1], metadata.uid, metadata.gid, dir_fd=parent_fd, follow_symlinks=False)
+        os.chmod(path[-1], metadata.mode, dir_fd=parent_fd)
+        _set_time(path[-1], metadata, parent_fd)
 
     def hard_link(self, path: Parts, target: Parts) -> None:
-        """Another name of an entry that this layer has already."""
+        """Another name of an existing entry of this layer."""
         name, fd = _name_of(path), self._open_parent(path)
         try:
             source_fd = open_directory(self._root_fd, target[:-1], self._meter, make=False)
@@ -118,7 +117,7 @@ class LayerTree:
             os.close(fd)
 
     def _new_directory(self, path: Parts) -> tuple[int, bool]:
-        """Its descriptor, and whether it hides what lower layers have: a whiteout was there."""
+        """Its descriptor, and whether it replaces a whiteout and so hides the contents of lower layers."""
         fd, name, hides_lower = self._open_parent(path), path[-1], False
         try:
             os.mkdir(name, 0o700, dir_fd=fd)
@@ -131,7 +130,7 @@ class LayerTree:
         return open_directory_beneath(fd, name), hides_lower
 
     def _create(self, path: Parts, create: Callable[[str, int], None]) -> int:
-        """Have `create` make a name in its directory, whose descriptor this returns; replaces what has that name."""
+        """Call `create` in the entry's directory, replacing an existing entry; returns the directory's descriptor."""
         name, fd = _name_of(path), self._open_parent(path)
         try:
             create(name, fd)
@@ -141,7 +140,7 @@ class LayerTree:
         return fd
 
     def _open_parent(self, path: Parts) -> int:
-        """Descriptor of the directory that an entry is in, made if need be; good until the next call."""
+        """Descriptor of an entry's directory, created if necessary; valid until the next call."""
         current = self._current
         if current is None or current.path != path[:-1]:
             self._close_directory()
@@ -151,7 +150,7 @@ class LayerTree:
         return current.fd
 
     def _close_directory(self) -> None:
-        """Each new entry moves its directory's time: set it to what it was."""
+        """Each new entry changes its directory's modification time: restore it."""
         if self._current is not None:
             current, self._current = self._current, None
             try:
@@ -161,19 +160,20 @@ class LayerTree:
                 os.close(current.fd)
 
     def _remove_existing(self, fd: int, name: str) -> None:
-        """Make room for a later entry of the same name. A directory is not emptied now: that could take any time."""
+        """Remove an entry that a later one replaces. A directory is only moved away: emptying it could take any
+        time."""
         try:
             os.unlink(name, dir_fd=fd)
         except IsADirectoryError:
             self._discarded += 1
             os.rename(name, str(self._discarded), src_dir_fd=fd, dst_dir_fd=self._discarded_fd)
         if self._current is not None:
-            # A path may lead elsewhere now; its descriptor is still good for what is being done.
+            # The path may resolve differently now; the descriptor is still valid for the current entry.
             self._current.path = None
 
 
 class _OpenDirectory:
-    """The directory last written to, by the path that led there; `changed`: it has not its time any more."""
+    """The directory last written to, with its path; `changed`: its modification time must be restored."""
 
     def __init__(self, path: Parts, fd: int, mtime_ns: int) -> None:
         self.path: Parts | None = path
@@ -189,7 +189,9 @@ def _name_of(path: Parts) -> str:
 
 
 def _no_such_file(path: Parts, target: Parts) -> InvalidInput:
-    return InvalidInput(f"layer entry {quoted('/'.join(path))} links to {quoted('/'.join(target))}, not a file in it")
+    return InvalidInput(
+        f"layer entry {quoted('/'.join(path))} links to {quoted('/'.join(target))}, which is not a file of the layer"
+    )
 
 
 def _mode(fd: int, name: str) -> int | None:
@@ -199,18 +201,18 @@ def _mode(fd: int, name: str) -> int | None:
         return None
 
 
-def _set_metadata(fd: int, owner: EntryMetadata, path: Parts) -> None:
-    """In this order: a change of owner clears setuid bits and file capabilities."""
-    os.fchown(fd, owner.uid, owner.gid)
-    os.fchmod(fd, owner.mode)
-    if owner.xattrs:
-        set_attributes(fd, owner.xattrs, path)
-    os.utime(fd, ns=(owner.mtime_ns, owner.mtime_ns))
+def _set_metadata(fd: int, metadata: EntryMetadata, path: Parts) -> None:
+    """In this order: changing the owner clears setuid bits and file capabilities."""
+    os.fchown(fd, metadata.uid, metadata.gid)
+    os.fchmod(fd, metadata.mode)
+    if metadata.xattrs:
+        set_attributes(fd, metadata.xattrs, path)
+    os.utime(fd, ns=(metadata.mtime_ns, metadata.mtime_ns))
 
 
 def _link(source_fd: int, source: str, name: str, fd: int) -> None:
     os.link(source, name, src_dir_fd=source_fd, dst_dir_fd=fd, follow_symlinks=False)
 
 
-def _set_time(name: str, owner: EntryMetadata, parent_fd: int) -> None:
-    os.utime(name, ns=(owner.mtime_ns, owner.mtime_ns), dir_fd=parent_fd, follow_symlinks=False)
+def _set_time(name: str, metadata: EntryMetadata, parent_fd: int) -> None:
+    os.utime(name, ns=(metadata.mtime_ns, metadata.mtime_ns), dir_fd=parent_fd, follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""A layer's blob to a directory for overlayfs. Blocking: the agent has it done by a process of its own.
+"""Unpacks a layer's blob into a directory for overlayfs. Blocking: it runs in a process of its own.
 
 Entries come from `tar_reader`, go through `layer_paths`, and are written by `layer_tree`.
 """
@@ -33,7 +33,7 @@ _LAYER_ERRORS = frozenset(
         errno.EFBIG,
     )
 )
-"""What the kernel says of entries that contradict each other, in a directory that is ours alone."""
+"""Errors that the kernel reports for contradictory entries in a directory that nothing else uses."""
 
 _NODES = {
     tar_header.CHARACTER: stat.S_IFCHR,
@@ -50,12 +50,12 @@ def extract_layer(
     """Fill an empty directory with the entries of a layer.
 
     Args:
-        discarded_fd: of a directory for what the layer's own later entries replace.
+        discarded_fd: of a directory for entries that later ones of the same layer replace.
         diff_id: digest that the uncompressed tar must have.
     Raises:
-        InvalidInput: the layer is broken, hostile, or not what `diff_id` names.
+        InvalidInput: the layer is corrupt, hostile, or does not match `diff_id`.
         Exhausted: the disk is full. OSError: the disk fails.
-        After an error the directory holds a part of the layer; it is the caller's to remove.
+        After an error the directory contains a part of the layer; the caller removes it.
     """
     os.fchmod(root_fd, 0o755)
     stream, meter = LayerStream(blob, disk), BudgetMeter(budget)
@@ -63,7 +63,7 @@ def extract_layer(
     try:
         for entry in reader.entries():
             disk.add_entry()
-            _write_or_refuse(tree, reader, entry, disk)
+            _write_checked(tree, reader, entry, disk)
     finally:
         tree.close()
     stream.drain(meter)
@@ -71,7 +71,7 @@ def extract_layer(
         raise InvalidInput(f"layer digest mismatch: got {stream.digest}, the image config has {diff_id}")
 
 
-def _write_or_refuse(tree: LayerTree, reader: TarReader, entry: TarEntry, disk: DiskGuard) -> None:
+def _write_checked(tree: LayerTree, reader: TarReader, entry: TarEntry, disk: DiskGuard) -> None:
     name = os.fsdecode(entry.header.name)
     try:
         _write_entry(tree, reader, entry, name, disk)
@@ -94,22 +94,22 @@ def _write_entry(tree: LayerTree, reader: TarReader, entry: TarEntry, name: str,
 
 def _write_regular_entry(tree: LayerTree, reader: TarReader, entry: TarEntry, path: Parts, disk: DiskGuard) -> None:
     header, name = entry.header, "/".join(path)
-    owner = _entry_metadata(entry, name)
+    metadata = _entry_metadata(entry, name)
     if entry.sparse:
         raise InvalidInput(
             f"layer entry {quoted(name)} is a sparse file, which is not supported; push the image without sparse files"
         )
     if header.kind in (REGULAR, OLD_REGULAR, CONTIGUOUS):
         disk.require_space(header.size)
-        tree.file(path, owner, lambda fd: _copy(reader, fd))
+        tree.file(path, metadata, lambda fd: _copy(reader, fd))
     elif header.kind == tar_header.DIRECTORY:
-        tree.directory(path, owner)
+        tree.directory(path, metadata)
     elif header.kind == tar_header.SYMLINK:
-        tree.symlink(path, owner, link_target(name, os.fsdecode(header.link)))
+        tree.symlink(path, metadata, link_target(name, os.fsdecode(header.link)))
     elif header.kind == tar_header.HARD_LINK:
         tree.hard_link(path, path_parts(os.fsdecode(header.link)))
     elif header.kind in _NODES:
-        tree.node(path, owner, _NODES[header.kind], _device(entry, name))
+        tree.node(path, metadata, _NODES[header.kind], _device(entry, name))
     else:
         raise InvalidInput(f"layer entry {quoted(name)} has unknown type {header.kind!r}")
 

@@ -1,7 +1,8 @@
-"""From a path in a layer to a descriptor of its directory: links followed inside of the root, what is missing made.
+"""Opens directories of a layer by path: symbolic links are resolved inside of the root, missing directories are
+created.
 
-Nothing of the layer is kept in memory for it: the file system knows. A path without links, of directories that are
-there, is one system call. Any other is walked a component at a time, each of which the layer's budget counts.
+No state is kept in memory. A path of existing directories without links is one system call. Any other is resolved one
+component at a time, and each counts against the layer's budget.
 """
 
 import errno
@@ -16,13 +17,13 @@ _MAX_LINKS = 40  # as path_resolution(7)
 
 
 def open_directory(root_fd: int, path: Parts, meter: BudgetMeter, *, make: bool) -> int:
-    """A new descriptor of a directory below the root of a layer, which nobody else writes to.
+    """A new descriptor of a directory below a layer's root, to which nothing else writes.
 
     Args:
-        make: make directories that are missing: root's, mode 0755, of 1970.
+        make: create missing directories: owned by root, mode 0755, dated 1970.
     Raises:
-        InvalidInput: a file is in the way, or more links than the kernel would follow; beyond the budget.
-        FileNotFoundError: it is missing, and not to be made.
+        InvalidInput: a component is a file, there are too many links, or the budget is exceeded.
+        FileNotFoundError: it is missing and `make` is false.
     """
     try:
         return open_directory_beneath(root_fd, "/".join(path))
@@ -40,7 +41,7 @@ def open_directory(root_fd: int, path: Parts, meter: BudgetMeter, *, make: bool)
 
 
 class _PathWalk:
-    """`place` has no links on it; `fd` is its descriptor."""
+    """`place` is the resolved path so far, without links; `fd` is its descriptor."""
 
     def __init__(self, root_fd: int, path: Parts, meter: BudgetMeter, *, make: bool) -> None:
         self._root_fd = root_fd
@@ -94,7 +95,7 @@ class _PathWalk:
         self._meter.add_entry()
         before = os.fstat(self._fd)
         os.mkdir(part, 0o755, dir_fd=self._fd)
-        # A directory has the time that its layer gives it, whatever is written into it.
+        # A directory keeps the modification time from its layer, whatever is written into it.
         os.utime(self._fd, ns=(before.st_atime_ns, before.st_mtime_ns))
         self._enter(open_directory_beneath(self._fd, part), part)
         os.utime(self._fd, ns=(0, 0))
@@ -102,7 +103,7 @@ class _PathWalk:
     def _follow(self, part: str) -> None:
         self._followed += 1
         if self._followed > _MAX_LINKS:
-            raise InvalidInput(f"layer entry {quoted('/'.join(self._path))} passes through a loop of symbolic links")
+            raise InvalidInput(f"layer entry {quoted('/'.join(self._path))}: too many levels of symbolic links")
         target = os.readlink(part, dir_fd=self._fd)
         if target.startswith("/"):
             self._go_to([])
@@ -110,4 +111,4 @@ class _PathWalk:
 
 
 def _not_a_directory(path: Parts) -> InvalidInput:
-    return InvalidInput(f"layer entry {quoted('/'.join(path))} is a file where a directory is needed")
+    return InvalidInput(f"layer entry {quoted('/'.join(path))} is a file, but must be a directory")

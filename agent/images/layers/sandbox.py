@@ -1,4 +1,4 @@
-"""Drops privileges before an untrusted layer is unpacked. Linux only; nothing here can be taken back.
+"""Drops privileges before an untrusted layer is unpacked. Linux only; irreversible.
 
 prctl(2), capabilities(7), seccomp(2), setrlimit(2), mount_namespaces(7), proc_pid_oom_score_adj(5).
 """
@@ -15,14 +15,14 @@ _SECCOMP_MODE_FILTER = 2
 _CAPABILITY_VERSION = 0x20080522
 _CHOWN, _DAC_OVERRIDE, _FOWNER, _FSETID, _SYS_ADMIN, _MKNOD, _SETFCAP = 0, 1, 3, 4, 21, 27, 31
 _KEPT = (_CHOWN, _DAC_OVERRIDE, _FOWNER, _FSETID, _SYS_ADMIN, _MKNOD, _SETFCAP)
-"""What writing any owner, mode, device, file capability and trusted.overlay.* (CAP_SYS_ADMIN) takes."""
+"""Required to write any owner, mode, device, file capability and trusted.overlay.* (CAP_SYS_ADMIN)."""
 
 _CLONE_NEWNS = 0x20000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 8, 32, 1 << 12, 1 << 14, 1 << 18
 _MS_MOVE = 1 << 13
 _MNT_DETACH = 2
 
-_SIGKILL = 9  # signal(7); Python's own module of them takes longer to load than all of this one
+_SIGKILL = 9  # signal(7); Python's signal module takes longer to load than this one
 _OOM_FIRST = 1000
 _OPEN_FILES = 64
 
@@ -52,45 +52,45 @@ class _CapabilityHeader(ctypes.Structure):
 
 
 def prefer_oom_kill() -> None:
-    """When the host is short of memory, the kernel ends this process and its children before any other."""
+    """When the host is out of memory, the kernel kills this process and its children first."""
     with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123  # pathlib is a quarter of the program's imports
         file.write(str(_OOM_FIRST))
 
 
 def change_root(directory: str) -> None:
-    """Take leave of the host's file systems: a directory becomes the root, on a mount of its own where devices cannot
-    be opened and nothing can be executed. What was not imported before cannot be any more."""
+    """Make a directory the root of a private mount namespace: no devices, no execution; nothing can be imported
+    afterwards."""
     name = os.fsencode(directory)
     _check(_libc.unshare(_CLONE_NEWNS), "unshare")
     _mount(None, b"/", _MS_REC | _MS_PRIVATE)
     _mount(name, name, _MS_BIND)
     _mount(None, name, _MS_BIND | _MS_REMOUNT | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
     os.chdir(directory)
-    if _libc.pivot_root(b".", b".") == 0:  # puts the old root over the new one: pivot_root(2), "Notes"
+    if _libc.pivot_root(b".", b".") == 0:  # mounts the old root over the new one: pivot_root(2), "Notes"
         _check(_libc.umount2(b".", _MNT_DETACH), "umount2")
-    else:  # the host runs from its initramfs, or the agent in a chroot, which cannot be exchanged
+    else:  # the host runs from its initramfs, or the agent in a chroot: pivot_root is impossible
         _mount(b".", b"/", _MS_MOVE)
         os.chroot(".")
     os.chdir("/")
 
 
 def die_with_parent(parent: int) -> None:
-    """This process ends when its parent does, which is single-threaded and has this id."""
+    """Kill this process when its parent, which is single-threaded and has this id, exits."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0), "prctl PR_SET_PDEATHSIG")
     if os.getppid() != parent:
         os._exit(1)
 
 
 def drop_privileges(directory: str, budget: LayerBudget) -> None:
-    """Make a directory the root of this process, bound what it takes, and take from it all that it does not need."""
+    """Make a directory the root of this process, limit its resources, and drop all unneeded privileges."""
     os.chdir(directory)
     os.chroot(".")
-    for kind, bound in (
+    for kind, limit in (
         (resource.RLIMIT_DATA, budget.memory_bytes),
         (resource.RLIMIT_NOFILE, _OPEN_FILES),
         (resource.RLIMIT_CORE, 0),
     ):
-        resource.setrlimit(kind, (bound, bound))
+        resource.setrlimit(kind, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CPU, (budget.processor_seconds, resource.RLIM_INFINITY))
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl PR_SET_NO_NEW_PRIVS")
     _keep_capabilities()
@@ -98,7 +98,7 @@ def drop_privileges(directory: str, budget: LayerBudget) -> None:
 
 
 def extend_cpu_limit(seconds: int) -> None:
-    """It got something done: it may go on for longer."""
+    """Extend the CPU time limit after progress."""
     soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (soft + seconds, hard))
 
@@ -111,7 +111,7 @@ def _keep_capabilities() -> None:
 
 
 def _filter() -> _Program | None:
-    """Against calls that lead out of the directory; none on a processor whose calls we do not list."""
+    """Denies calls that reach outside of the directory; None on an architecture without a list."""
     known = DENIED.get(os.uname().machine)
     if known is None:
         return None
@@ -124,7 +124,7 @@ def _filter() -> _Program | None:
     return _Program(len(steps), (_Instruction * len(steps))(*(_Instruction(*step) for step in steps)))
 
 
-_FILTER = _filter()  # made once, not in each process
+_FILTER = _filter()  # built once, not in each process
 
 
 def _refuse_system_calls() -> None:

@@ -2,7 +2,7 @@
 
 POSIX.1-2024, pax, "ustar Interchange Format" and "pax Extended Header"; GNU tar's manual, "Basic Tar Format", for
 numbers in base 256 and for the fields that its format has in the place of the prefix. Python's `tarfile` reads the
-same archives, but calls itself for each extended header and keeps, and copies, what they say without a bound.
+same archives, but recurses for each extended header and keeps, and copies, their contents without a limit.
 """
 
 import struct
@@ -58,10 +58,10 @@ class Header:
 
 
 def parse_header(block: bytes) -> Header | None:
-    """The header in a block; None where the block is empty, which ends the archive.
+    """The header in a block; None if the block is empty, which ends the archive.
 
     Raises:
-        InvalidInput: it is none.
+        InvalidInput: it is not a header.
     """
     if block == _EMPTY:
         return None
@@ -87,7 +87,7 @@ def parse_records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Keys and values of a PAX extended header: `<length> <key>=<value>` and a newline, the length that of the record.
 
     Raises:
-        InvalidInput: broken.
+        InvalidInput: corrupt.
     """
     position, end = 0, len(content)
     while position < end and content[position]:
@@ -105,7 +105,7 @@ def parse_decimal(value: bytes, what: str) -> int:
     """A number in a PAX record.
 
     Raises:
-        InvalidInput: it is none.
+        InvalidInput: it is not a number.
     """
     if not value.removeprefix(b"-").isdigit() or len(value) > _MAX_DIGITS:
         raise InvalidInput(f"the layer is not a valid tar archive: the {what} in an extended header is not a number")
@@ -127,14 +127,14 @@ def parse_time(value: bytes) -> int:
 
 
 def _checks(block: bytes, expected: int) -> bool:
-    """Old archives added the bytes up as signed ones."""
+    """Old archives summed the bytes as signed values."""
     counted = block[: _CHECKSUM.start] + b" " * 8 + block[_CHECKSUM.stop :]
     total = sum(counted)
     return total == expected or total - 256 * sum(byte > 127 for byte in counted) == expected
 
 
 def _with_prefix(name: bytes, magic: bytes, prefix: bytes) -> bytes:
-    """GNU's own format has times in the place of the prefix."""
+    """GNU's format stores times in place of the prefix."""
     before = _text(prefix) if magic == b"ustar\x0000" else b""
     return before + b"/" + name if before else name
 

@@ -1,6 +1,6 @@
-"""Entries of a tar archive as it streams by: extended headers applied, each within the layer's budget.
+"""Reads entries of a tar archive as a stream: extended headers are applied, within the layer's budget.
 
-Kept from one entry to the next: what global headers set, and nothing else.
+Only the settings of global headers are kept from one entry to the next.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +25,7 @@ _PIECE = 1 << 20
 
 
 class TarEntry:
-    """An entry with all that its headers say. `xattrs` by their names, as bytes; `sparse`: its content is not plain."""
+    """An entry with its headers applied. `xattrs` by name, as bytes; `sparse`: its content is not plain."""
 
     def __init__(self, header: Header, xattrs: Mapping[bytes, bytes], sparse: bool) -> None:
         self.header = header
@@ -34,10 +34,10 @@ class TarEntry:
 
 
 class TarReader:
-    """Iterate over its `entries`; read an entry's content, if at all, before the next one.
+    """Iterate over its `entries`; read an entry's content before the next entry.
 
     Args:
-        read: the next so many bytes of the archive, fewer only at its end.
+        read: returns the next bytes of the archive, fewer only at its end.
     """
 
     def __init__(self, read: Callable[[int], bytes], meter: BudgetMeter) -> None:
@@ -51,16 +51,16 @@ class TarReader:
         """All entries in their order.
 
         Raises:
-            InvalidInput: not a tar archive, or beyond its budget. What reading raises.
+            InvalidInput: not a tar archive, or the budget is exceeded. Also what `read` raises.
         """
         while (header := self._next_header()) is not None:
             extended: dict[bytes, bytes] = {}
-            taken = 0
+            total = 0
             while header.kind in tar_header.EXTENDED:
-                taken += header.size
-                if taken > self._meter.budget.header_bytes:
+                total += header.size
+                if total > self._meter.budget.header_bytes:
                     raise InvalidInput(
-                        f"extended header too large ({taken} bytes); the maximum is {self._meter.budget.header_bytes}"
+                        f"extended header too large ({total} bytes); the maximum is {self._meter.budget.header_bytes}"
                     )
                 self._extend(extended, header)
                 header = self._next_header()
@@ -97,7 +97,7 @@ class TarReader:
             self._padding = 0
 
     def _extend(self, extended: dict[bytes, bytes], header: Header) -> None:
-        """Read an extended header's content, and have it say what it says of the next entry or of all later ones."""
+        """Read an extended header's content and apply it to the next entry, or to all later ones."""
         self._left, self._padding = header.size, -header.size % BLOCK
         content = b"".join(self.content())
         if header.kind == tar_header.GNU_LONG_NAME:
@@ -116,13 +116,13 @@ class TarReader:
 
 
 def _apply(records: dict[bytes, bytes], content: bytes) -> int:
-    """Take over what matters here; returns the bytes of it. An empty value takes back what was said before."""
-    taken = 0
+    """Store the supported records; returns their size in bytes. An empty value removes an earlier setting."""
+    total = 0
     for key, value in parse_records(content):
         if key in _USED or key.startswith((_XATTR, _SPARSE)):
-            taken += len(key) + len(value)
+            total += len(key) + len(value)
             records[key] = value
-    return taken
+    return total
 
 
 def _applied(header: Header, records: Mapping[bytes, bytes]) -> TarEntry:
@@ -140,7 +140,7 @@ def _applied(header: Header, records: Mapping[bytes, bytes]) -> TarEntry:
 
 
 def _as_directory(header: Header) -> Header:
-    """Archives of before POSIX have no kind for directories: a slash at the end tells them."""
+    """Archives from before POSIX have no kind for directories: a trailing slash marks them."""
     if header.kind == tar_header.OLD_REGULAR and header.name.endswith(b"/"):
         header.kind = tar_header.DIRECTORY
     return header

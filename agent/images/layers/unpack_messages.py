@@ -1,4 +1,4 @@
-"""What the agent and the program that unpacks layers for it say to each other: one message each, short texts. Pure."""
+"""Messages between the agent and its unpack program: short texts. Pure."""
 
 from shoal.errors import Exhausted, InvalidInput, ShoalError, Unavailable
 
@@ -6,7 +6,7 @@ MAX_BYTES = 16 << 10
 
 _ERRORS: dict[str, type[ShoalError]] = {each.__name__: each for each in (InvalidInput, Exhausted, Unavailable)}
 _TEXT_LENGTH = 2000
-_RESULT, _EXIT = b"verdict ", b"ended "
+_RESULT, _EXIT = b"result ", b"exit "
 
 
 class UnpackRequest:
@@ -29,7 +29,7 @@ class UnpackRequest:
 
 
 class UnpackResult:
-    """What the process that unpacked a layer says of it: the name of an error and its text; both empty: all is well."""
+    """The result of unpacking a layer: the name of an error and its text; both empty: success."""
 
     def __init__(self, error: str, text: str) -> None:
         self.error = error
@@ -37,7 +37,7 @@ class UnpackResult:
 
     @classmethod
     def of(cls, error: ShoalError) -> "UnpackResult":
-        """What an error says."""
+        """The result for an error."""
         return cls(type(error).__name__, str(error)[:_TEXT_LENGTH])
 
     def encode(self) -> bytes:
@@ -46,7 +46,7 @@ class UnpackResult:
 
     def raise_for_error(self) -> None:
         """Raises:
-        ShoalError: what it says.
+        ShoalError: the error, if any.
         """
         if self.error:
             raise _ERRORS.get(self.error, Unavailable)(self.text)

@@ -1,20 +1,20 @@
 """The program that unpacks layers for the agent: `main`, with a descriptor and a directory.
 
-It waits at a socket for layers and forks for each: what a layer does to its process ends with that process, and a fork
-takes 2 ms where starting Python takes 15. It imports what unpacking needs and nothing else (no event loop, no gRPC),
-and sees nothing of the host but a directory.
+It receives layers from a socket and forks for each: whatever a layer does to its process ends with that process, and a
+fork takes 2 ms where starting Python takes 15. It imports only what unpacking needs (no event loop, no gRPC), and sees
+nothing of the host but one directory.
 
-The first pull after a while waits for it to start, so what is slow to load has to wait in turn: Zstandard is loaded
-when there was nothing to do for a moment, and after it the view of the host's files is given up, by which nothing can
-be loaded any more. A process for a layer that comes before that does both itself.
+The first pull after a while waits for the program to start, so modules that are slow to load are loaded later:
+Zstandard is loaded when the program has been idle for a moment, and then the root is changed, after which nothing can
+be loaded any more. A process for a layer that arrives earlier does both itself.
 
 A request is a message of `<diff id> <name> <bytes of the disk's reserve>` with two descriptors: the socket for its
-answers, and the blob. The name is that of a directory in the program's own, with the empty directories `layer` and
-`discarded` in it. The answers are the verdict of the process that unpacks, if that lives to give one, and then how it
-ended. When the agent closes its side, or ends, so does the work.
+replies, and the blob. The name is that of a subdirectory of the program's directory, with the empty directories `layer`
+and `discarded` in it. The replies are the result of the unpacking process, if it lives to send one, and then its exit
+code. When the agent closes its end, or exits, the work is aborted.
 """
 
-import _socket  # socket, signal and typing, with what those import, would double the time that the start takes
+import _socket  # socket, signal and typing, with their imports, would double the start time
 import gc
 import os
 import select
@@ -33,23 +33,23 @@ _UMASK = 0o022
 _DESCRIPTOR_BYTES = 4
 _SIGKILL = 9
 _IDLE_MS = 100
-"""Without a layer after the start: time for what is slow to load."""
+"""Idle time after the start before slow modules are loaded."""
 
 
 class _RunningLayer:
-    """One being unpacked: its process and where its answers go."""
+    """A layer that is being unpacked: its process and the socket for replies."""
 
-    def __init__(self, pid: int, answers: _socket.socket) -> None:
+    def __init__(self, pid: int, replies: _socket.socket) -> None:
         self.pid = pid
         self.pid_fd = os.pidfd_open(pid)
-        self.answers = answers
+        self.replies = replies
 
 
 class UnpackServer:
-    """Takes layers from a socket until its other side is closed.
+    """Receives layers from a socket until the other end is closed.
 
     Args:
-        directory: that the layers' directories are in.
+        directory: contains the layers' directories.
     """
 
     def __init__(self, control: _socket.socket, directory: str) -> None:
@@ -61,8 +61,8 @@ class UnpackServer:
         self._poll.register(control, select.POLLIN)
 
     def run(self) -> None:
-        """Serve; all processes are gone when it returns."""
-        gc.freeze()  # what a process shares with this one stays shared
+        """Serve; all processes have exited when it returns."""
+        gc.freeze()  # memory that a child shares with this process stays shared
         while True:
             ready = {fd for fd, _ in self._poll.poll(None if self._is_loaded else _IDLE_MS)}
             if not ready and not self._is_loaded:
@@ -71,8 +71,8 @@ class UnpackServer:
             for layer in tuple(self._layers):
                 if layer.pid_fd in ready:
                     self._reap(layer)
-                elif layer.answers.fileno() in ready:  # the agent gives up
-                    self._poll.unregister(layer.answers)
+                elif layer.replies.fileno() in ready:  # the agent has cancelled the request
+                    self._poll.unregister(layer.replies)
                     os.kill(layer.pid, _SIGKILL)
             if self._control.fileno() in ready and not self._accept():
                 break
@@ -89,56 +89,56 @@ class UnpackServer:
         self._is_loaded = True
 
     def _accept(self) -> bool:
-        """Start on the next layer; whether there was one."""
+        """Start unpacking the next layer; False if the other end is closed."""
         message, sent, _, _ = self._control.recvmsg(MAX_BYTES, _socket.CMSG_LEN(2 * _DESCRIPTOR_BYTES))
         if not message:
             return False
         fds = sent[0][2]
-        answers_fd, blob_fd = (
+        replies_fd, blob_fd = (
             int.from_bytes(each, sys.byteorder) for each in (fds[:_DESCRIPTOR_BYTES], fds[_DESCRIPTOR_BYTES:])
         )
-        answers = _socket.socket(fileno=answers_fd)
+        replies = _socket.socket(fileno=replies_fd)
         try:
-            self._fork(UnpackRequest.parse(message), answers, blob_fd)
+            self._fork(UnpackRequest.parse(message), replies, blob_fd)
         except OSError as error:
-            answers.send(
+            replies.send(
                 UnpackResult.of(Unavailable(f"cannot start a process to unpack the layer: {error.strerror}")).encode()
             )
-            answers.close()
+            replies.close()
         os.close(blob_fd)
         return True
 
-    def _fork(self, request: UnpackRequest, answers: _socket.socket, blob_fd: int) -> None:
+    def _fork(self, request: UnpackRequest, replies: _socket.socket, blob_fd: int) -> None:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
             self._close_all()
-            _unpack_and_exit(request, answers, blob_fd, parent, "" if self._is_loaded else self._directory)
-        layer = _RunningLayer(pid, answers)
+            _unpack_and_exit(request, replies, blob_fd, parent, "" if self._is_loaded else self._directory)
+        layer = _RunningLayer(pid, replies)
         self._layers.append(layer)
         self._poll.register(layer.pid_fd, select.POLLIN)
-        self._poll.register(answers, select.POLLIN | select.POLLRDHUP)
+        self._poll.register(replies, select.POLLIN | select.POLLRDHUP)
 
     def _close_all(self) -> None:
-        """In the new process: what belongs to others."""
+        """In the new process: close what belongs to others."""
         self._control.close()
         for layer in self._layers:
-            layer.answers.close()
+            layer.replies.close()
             os.close(layer.pid_fd)
 
     def _reap(self, layer: _RunningLayer) -> None:
         _, status = os.waitpid(layer.pid, 0)
         self._layers.remove(layer)
         self._poll.unregister(layer.pid_fd)
-        if layer.answers.fileno() >= 0:
-            self._stop_polling(layer.answers)
+        if layer.replies.fileno() >= 0:
+            self._stop_polling(layer.replies)
         os.close(layer.pid_fd)
-        _send(layer.answers, ProcessExit(os.waitstatus_to_exitcode(status)).encode())
-        layer.answers.close()
+        _send(layer.replies, ProcessExit(os.waitstatus_to_exitcode(status)).encode())
+        layer.replies.close()
 
-    def _stop_polling(self, answers: _socket.socket) -> None:
+    def _stop_polling(self, replies: _socket.socket) -> None:
         try:
-            self._poll.unregister(answers)
+            self._poll.unregister(replies)
         except KeyError:
             return
 
@@ -147,29 +147,29 @@ def _load_zstd() -> None:
     import agent.images.layers.inflate_zstd  # noqa: F401
 
 
-def _unpack_and_exit(request: UnpackRequest, answers: _socket.socket, blob_fd: int, parent: int, new_root: str) -> None:
-    """Give a verdict and end the process, whatever happens.
+def _unpack_and_exit(request: UnpackRequest, replies: _socket.socket, blob_fd: int, parent: int, new_root: str) -> None:
+    """Send a result and exit, whatever happens.
 
     Args:
-        new_root: the directory that is all it is to see of the host; empty: it sees nothing else as it is.
+        new_root: the directory to make the root; empty if the root has been changed already.
     """
     budget = budget_for(os.fstat(blob_fd).st_size)
     try:
         die_with_parent(parent)
         _unpack(request, blob_fd, budget, new_root)
-        verdict = UnpackResult("", "")
+        result = UnpackResult("", "")
     except ShoalError as error:
-        verdict = UnpackResult.of(error)
+        result = UnpackResult.of(error)
     except OSError as error:
-        verdict = UnpackResult.of(disk_error(error, "layers"))
+        result = UnpackResult.of(disk_error(error, "layers"))
     except MemoryError:
-        verdict = UnpackResult.of(
+        result = UnpackResult.of(
             InvalidInput(f"unpacking the layer exceeded the memory limit of {budget.memory_bytes >> 20} MiB")
         )
     except BaseException as error:
         sys.excepthook(type(error), error, error.__traceback__)
-        verdict = UnpackResult.of(Unavailable(f"the layer could not be unpacked: {error!r}"))
-    _send(answers, verdict.encode())
+        result = UnpackResult.of(Unavailable(f"the layer could not be unpacked: {error!r}"))
+    _send(replies, result.encode())
     os._exit(0)
 
 
@@ -187,17 +187,17 @@ def _unpack(request: UnpackRequest, blob_fd: int, budget: LayerBudget, new_root:
         extract_layer(blob, root_fd, discarded_fd, diff_id=request.diff_id, budget=budget, disk=guard)
 
 
-def _send(answers: _socket.socket, message: bytes) -> None:
-    """Nobody may be there any more."""
+def _send(replies: _socket.socket, message: bytes) -> None:
+    """The other end may be closed."""
     try:
-        os.write(answers.fileno(), message)
+        os.write(replies.fileno(), message)
     except OSError:
         return
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serve at a socket that was handed down under a number, for layers in a directory."""
+    """Serve on an inherited socket, given by its descriptor, for layers in a directory."""
     os.umask(_UMASK)
     prefer_oom_kill()
     UnpackServer(_socket.socket(fileno=int(arguments[0])), arguments[1]).run()
-    os._exit(0)  # nothing is left to be done: Python would take its time to take everything down
+    os._exit(0)  # skips Python's slow shutdown

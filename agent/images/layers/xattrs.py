@@ -1,4 +1,4 @@
-"""Extended attributes of a layer's entries: which are taken, and what it means that one is refused. See xattr(7)."""
+"""Extended attributes of layer entries: which ones are kept, and errors of setting them. See xattr(7)."""
 
 import errno
 import os
@@ -11,11 +11,11 @@ OPAQUE = "trusted.overlay.opaque"
 
 _CAPABILITY = "security.capability"
 _REFUSED = (errno.E2BIG, errno.ERANGE, errno.EINVAL, errno.ENOSPC)
-_ROOM_FOR_ANY = 1 << 20
+_SPACE_FOR_ANY = 1 << 20
 
 
 def allowed_attributes(found: Mapping[bytes, bytes]) -> dict[str, bytes]:
-    """Users' attributes and file capabilities; those of overlayfs itself would let a layer redirect others."""
+    """User attributes and file capabilities; attributes of overlayfs itself would let a layer redirect others."""
     names = {os.fsdecode(name): value for name, value in found.items()}
     return {
         name: value
@@ -25,11 +25,11 @@ def allowed_attributes(found: Mapping[bytes, bytes]) -> dict[str, bytes]:
 
 
 def set_attributes(fd: int, attributes: Mapping[str, bytes], path: Parts) -> None:
-    """Give an open file or directory its attributes; users' are left out where the file system has none.
+    """Set attributes of an open file or directory; `user.*` ones are skipped if the file system does not support them.
 
     Raises:
-        InvalidInput: one is broken, or larger than the kernel (64 KiB) or the file system (ext4: one block for all of a
-            file's) takes. OSError: the disk is full, or fails.
+        InvalidInput: an attribute is invalid, or larger than the kernel (64 KiB) or the file system (ext4: one block
+            for all attributes of a file) allows. OSError: the disk is full, or fails.
     """
     for name, value in attributes.items():
         try:
@@ -41,14 +41,14 @@ def set_attributes(fd: int, attributes: Mapping[str, bytes], path: Parts) -> Non
                 raise
             why = error.strerror if isinstance(error, OSError) else "invalid name"
             raise InvalidInput(
-                f"layer entry {quoted('/'.join(path))} has an attribute {quoted(name)} of {len(value)} bytes,"
-                f" which the disk of the images does not take: {why}"
+                f"layer entry {quoted('/'.join(path))}: cannot set extended attribute {quoted(name)} "
+                f"({len(value)} bytes): {why}"
             ) from error
 
 
 def _is_refused(fd: int, error: OSError) -> bool:
-    """ext4 says that no space is left where a file's attributes have no room in their block, too."""
+    """ext4 reports ENOSPC also if a file's attributes do not fit into their block."""
     if error.errno == errno.ENOSPC:
         disk = os.fstatvfs(fd)
-        return disk.f_bavail * disk.f_frsize >= _ROOM_FOR_ANY
+        return disk.f_bavail * disk.f_frsize >= _SPACE_FOR_ANY
     return error.errno in _REFUSED

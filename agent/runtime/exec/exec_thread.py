@@ -81,7 +81,8 @@ class ExecThread:
         return child
 
     async def terminate(self, child: ChildProcess, *, user_exec: bool = False) -> int:
-        """As `ChildProcess.terminate`. After a failure there may be remnants, but for programs of users, which fail as they like."""
+        """As `ChildProcess.terminate`. After a failure there may be remnants, but for programs of users, which fail as
+        they like."""
         code = await child.terminate()
         self._children.discard(child.pid)
         if code and not user_exec:

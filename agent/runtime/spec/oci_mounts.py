@@ -44,8 +44,8 @@ def mounts_section(
         etc_files: path on this host by path in the container, each bound over the image's.
         mounted_files: secrets and configs by path on this host.
         recursive_read_only: the kernel can make a mount and all below it read-only.
-        file_sources: sources that are no directories: nothing is below them, and crun takes them for some where it is told
-            to make all below read-only.
+        file_sources: sources that are no directories: nothing is below them, and crun takes them for some where it is
+            told to make all below read-only.
     Raises:
         InvalidInput: a mount without type, paths that are not absolute, or what the kernel cannot do.
     """

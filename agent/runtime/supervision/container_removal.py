@@ -132,7 +132,7 @@ def _empty_cgroup(cgroups: Cgroups, task_id: str) -> None:
         for pid in cgroups.kill(task_id):
             _reap_child(pid)
         if time.monotonic() > deadline:
-            raise Unavailable(f"task {task_id}: processes {sorted(cgroups.processes(task_id))} do not die")
+            raise Unavailable(f"task {task_id}: could not kill processes {sorted(cgroups.processes(task_id))}")
         time.sleep(0.002)
 
 

@@ -28,8 +28,8 @@ class RunnerDependencies:
         volumes: those of this host.
         disk_waiter: on the disk of containers, for which starts wait.
         sharing: who shares whose network here.
-        start_slots: bounds how many containers are started at once; `attach_slots`, for how many the network is made ready.
-            They are two, lest fifty tasks that come together all be attached before the first of them starts.
+        start_slots: bounds how many containers are started at once; `attach_slots`, for how many the network is made
+            ready. They are two, lest fifty tasks that come together all be attached before the first of them starts.
         report: takes each new status of a task.
         find_network: an assigned network by id, None when it is not known.
         host_resolv_conf: the node's own /etc/resolv.conf.

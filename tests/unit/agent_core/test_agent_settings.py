@@ -33,9 +33,9 @@ def test_all_faults_are_told_at_once() -> None:
     ("pool", "why"),
     [
         ("172.20.0.1/16", "has host bits set"),
-        ("nonsense", "is not an IPv4 subnet"),
-        ("172.20.0.0/29", "needs a prefix of 8 to 28 bits"),
-        ("127.1.0.0/16", "has addresses that no host can have"),
+        ("nonsense", "is not a valid IPv4 subnet"),
+        ("172.20.0.0/29", "must have a prefix length from 8 to 28"),
+        ("127.1.0.0/16", "contains reserved addresses"),
     ],
 )
 def test_a_pool_that_cannot_be_is_refused(pool: str, why: str) -> None:
@@ -51,13 +51,13 @@ def test_a_token_is_not_printed() -> None:
 def test_options_without_a_command_are_those_of_run(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["--join", "nowhere", "--state-directory", str(tmp_path)])
     assert result.exit_code == 1
-    assert result.output.startswith("shoal-agent: --join: 'nowhere' is not an address")
+    assert result.output.startswith("shoal-agent: --join: 'nowhere' is not a valid address")
 
 
 def test_a_host_that_never_joined_says_what_to_do(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["run", "--state-directory", str(tmp_path)])
     assert result.exit_code == 1
-    assert "give --join HOST:PORT and --token" in result.output
+    assert "start the agent with --join HOST:PORT and --token" in result.output
 
 
 def test_memory() -> None:

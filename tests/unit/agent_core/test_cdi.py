@@ -52,7 +52,7 @@ def test_a_container_gets_what_its_devices_have_in_common_once(tmp_path: Path) -
     assert edits.env == ("COMMON=1", "ONE=1")
     [node] = device_nodes(edits)
     assert (node.path, node.kind, node.major, node.minor, node.access) == ("/dev/gpu0", "c", 1, 3, "rwm")
-    with pytest.raises(InvalidInput, match="names the device example"):
+    with pytest.raises(InvalidInput, match="unknown CDI device example"):
         read_specs([tmp_path]).edits([("example.com/gpu", "2")])
 
 
@@ -76,25 +76,25 @@ def test_a_spec_that_cannot_be_understood_is_left_out_and_told_of(
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "odd.yaml").write_text("kind: gpu")
     assert len(read_specs([tmp_path]).resources()) == 1
-    assert "bad.json is left out" in caplog.text and "odd.yaml is left out" in caplog.text
+    assert "bad.json: " in caplog.text and "odd.yaml: kind must be in the form" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        ([], "no kind"),
-        ({"kind": "example.com"}, "no kind"),
-        ({"kind": "a.b/c", "devices": {}}, "devices is no list"),
-        ({"kind": "a.b/c", "devices": [{"name": "x y"}]}, "no name of a device"),
-        ({"kind": "a.b/c", "devices": [{"name": "x"}, {"name": "x"}]}, "there twice"),
+        ([], "kind must be in the form"),
+        ({"kind": "example.com"}, "kind must be in the form"),
+        ({"kind": "a.b/c", "devices": {}}, "devices must be a list"),
+        ({"kind": "a.b/c", "devices": [{"name": "x y"}]}, "not a valid device name"),
+        ({"kind": "a.b/c", "devices": [{"name": "x"}, {"name": "x"}]}, "defined twice"),
         ({"kind": "a.b/c", "containerEdits": {"intelRdt": {}}}, "intelRdt is not supported"),
         (
             {"kind": "a.b/c", "containerEdits": {"hooks": [{"hookName": "later", "path": "/x"}]}},
-            "hookName cannot be 'later'",
+            "invalid hookName 'later'",
         ),
-        ({"kind": "a.b/c", "containerEdits": {"deviceNodes": [{}]}}, "needs a path"),
-        ({"kind": "a.b/c", "containerEdits": {"mounts": [{"hostPath": "/x"}]}}, "needs hostPath"),
-        ({"kind": "a.b/c", "containerEdits": {"env": ["X"]}}, "env is a list"),
+        ({"kind": "a.b/c", "containerEdits": {"deviceNodes": [{}]}}, "must have a path"),
+        ({"kind": "a.b/c", "containerEdits": {"mounts": [{"hostPath": "/x"}]}}, "must have hostPath"),
+        ({"kind": "a.b/c", "containerEdits": {"env": ["X"]}}, "env must be a list"),
     ],
 )
 def test_other_forms_are_refused(document: Any, said: str) -> None:

@@ -19,14 +19,14 @@ def test_numbers_and_names() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("gpu", "not of the form"),
-        ("=2", "not of the form"),
-        ("g pu=2", "not of the form"),
+        ("gpu", "must be in the form"),
+        ("=2", "must be in the form"),
+        ("g pu=2", "must be in the form"),
         ("gpu=0", "from 1 to 1000"),
         ("gpu=99999", "from 1 to 1000"),
-        ("gpu=A,A", "have to differ"),
-        ("gpu=A,", "have to differ"),
-        ("gpu=/etc/passwd", "no path below /dev"),
+        ("gpu=A,A", "must be unique"),
+        ("gpu=A,", "must be unique"),
+        ("gpu=/etc/passwd", "is not a path below /dev"),
     ],
 )
 def test_other_forms_are_refused(text: str, said: str) -> None:
@@ -36,8 +36,8 @@ def test_other_forms_are_refused(text: str, said: str) -> None:
 
 def test_a_kind_is_there_once() -> None:
     assert [fault.message for fault in resource_faults(["gpu=1", "gpu=2", "x"])] == [
-        "'gpu' is there twice",
-        "'x' is not of the form gpu=2 or gpu=GPU-1,GPU-2",
+        "'gpu' is given more than once",
+        "'x' must be in the form KIND=COUNT or KIND=NAME,NAME, such as gpu=2 or gpu=GPU-1,GPU-2",
     ]
 
 

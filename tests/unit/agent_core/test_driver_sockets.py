@@ -20,14 +20,14 @@ def test_with_a_name_and_without() -> None:
 
 @pytest.mark.parametrize("text", ["", "nfs", "nfs=", "nfs=/run/x.sock", "nfs=unix://x.sock", "a=tcp://h:1"])
 def test_other_forms_are_refused(text: str) -> None:
-    with pytest.raises(InvalidInput, match="not of the form NAME=unix:///"):
+    with pytest.raises(InvalidInput, match="must be in the form NAME=unix:///"):
         parse_socket(text)
     with pytest.raises(InvalidInput, match="--csi"):
         AgentSettings(csi=(text,))
 
 
 def test_a_path_may_not_be_longer_than_the_kernel_admits() -> None:
-    with pytest.raises(InvalidInput, match="at most 107 bytes"):
+    with pytest.raises(InvalidInput, match="the maximum is 107 bytes"):
         parse_socket(f"unix:///{'a' * 107}")
 
 

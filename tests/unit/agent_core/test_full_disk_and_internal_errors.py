@@ -82,10 +82,10 @@ def test_a_task_without_room_for_its_image_starts_once_there_is_some(tmp_path: P
             status = machine.last("t1")
             assert (status.state, status.message) == (
                 S.PREPARING,
-                "waiting for room: the disk is too full: free some space on /images",
+                "waiting for disk space: the disk is too full: free some space on /images",
             )
             assert machine.of_images_disk == [
-                "the disk is too full: free some space on /images; tasks that wait for it start by themselves"
+                "the disk is too full: free some space on /images; waiting tasks start automatically"
             ]
             assert images.asked == 1
             images.lacks_space = False
@@ -134,7 +134,7 @@ def test_an_error_that_nobody_foresaw_rejects_the_one_task(tmp_path: Path, caplo
         async with machine.agent() as worker:
             worker.receive(assign(task("t1")))
             status = await machine.until("t1", S.REJECTED)
-            assert status.message == "a fault in the agent, whose log says more: ZeroDivisionError: by zero"
+            assert status.message == "internal error (see the agent's log): ZeroDivisionError: by zero"
             machine.images.errors.clear()
             machine.runtime.start_error = RuntimeError("odd")
             worker.receive(assign(task("t2"), snapshot=False))
@@ -197,10 +197,10 @@ def test_a_container_without_room_starts_once_there_is_some(tmp_path: Path, poli
             status = machine.last("t1")
             assert (status.state, status.message) == (
                 S.STARTING,
-                "waiting for room: the disk is full; free disk space",
+                "waiting for disk space: the disk is full; free disk space",
             )
             assert machine.of_containers_disk == [
-                "the disk is full; free disk space; tasks that wait for it start by themselves"
+                "the disk is full; free disk space; waiting tasks start automatically"
             ]
             assert machine.runtime.starts_tried == 1
             machine.lacks_space, machine.runtime.start_error = False, None
@@ -238,7 +238,7 @@ def test_a_task_that_is_stopped_while_it_waits_for_room_stops_at_once(tmp_path: 
             await machine.until_true(lambda: bool(machine.of_containers_disk))
             begun = asyncio.get_running_loop().time()
             worker.receive(assign(task("t1", desired=S.SHUTDOWN)))
-            assert (await machine.until("t1", S.SHUTDOWN)).message == "stopped before it had started"
+            assert (await machine.until("t1", S.SHUTDOWN)).message == "stopped before it started"
             assert asyncio.get_running_loop().time() - begun < 1
             assert machine.of_containers_disk[-1] == ""
             assert S.REJECTED not in machine.states("t1")

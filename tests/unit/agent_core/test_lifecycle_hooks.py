@@ -64,7 +64,7 @@ def test_hooks_before_the_stop_have_the_grace_and_no_more(tmp_path: Path) -> Non
             worker.receive(assign(task("t1", desired=S.SHUTDOWN), revisions=(made,)))
             ended = await machine.until("t1", S.SHUTDOWN)
             assert 4 <= asyncio.get_running_loop().time() - began < 5
-            assert ended.warning == "pre_stop hook 2 (hang): it did not end within 4 s and was killed"
+            assert ended.warning == "pre_stop hook 2 (hang): timed out after 4 s and was killed"
             assert machine.runtime.signals[0] == ("t1", "SIGTERM")
 
     run_virtual(scenario())

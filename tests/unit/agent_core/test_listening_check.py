@@ -64,7 +64,7 @@ def test_a_task_is_open_when_it_listens_on_what_is_waited_for(
 
 def test_a_listener_on_loopback_alone_is_told() -> None:
     assert missing_ports_warning(ExpectedPorts(WEB), Sockets(loopback_only=WEB)) == (
-        "nothing listens on 80/tcp but on 127.0.0.1, where no other reaches it"
+        "nothing listens on 80/tcp except on 127.0.0.1, which is not reachable from outside the container"
     )
     assert missing_ports_warning(ExpectedPorts(WEB), Sockets()) == "nothing listens on 80/tcp"
     assert not missing_ports_warning(ExpectedPorts(WEB, require_all=False), Sockets())

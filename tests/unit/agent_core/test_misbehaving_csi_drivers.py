@@ -157,8 +157,8 @@ def create(**more: Any) -> CallDriverRequest:
 @pytest.mark.parametrize(
     ("answer", "told", "uncertain"),
     [
-        (RUBBISH, "CreateVolume: its answer cannot be understood", True),
-        (None, "did not answer CreateVolume within 0.2 s", True),
+        (RUBBISH, "CreateVolume: invalid response", True),
+        (None, "no response from driver d to CreateVolume within 0.2 s", True),
         (StatusCode.INVALID_ARGUMENT, "(INVALID_ARGUMENT)", False),
     ],
 )

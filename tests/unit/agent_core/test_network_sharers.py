@@ -59,7 +59,7 @@ def test_without_the_other_it_ends_by_no_fault_of_its_own(tmp_path: Path) -> Non
         async with machine.agent() as worker:
             worker.receive(assign(follower(), revisions=revisions()))
             status = await machine.until("t2", TaskState.SHUTDOWN)
-            assert status.message == "stopped before it had started: task t1 does not run, whose network it shares"
+            assert status.message == "stopped before it started: task t1 is not running (it shares that task's network)"
 
     run_virtual(run())
 

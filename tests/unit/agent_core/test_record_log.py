@@ -44,7 +44,7 @@ def test_zeros_at_the_end_are_cut_off_and_told(tmp_path: Path, caplog: pytest.Lo
     path.write_bytes(frame("task/a", b"1") + bytes(100))
     log = RecordLog(path)
     assert log.load() == {"task/a": b"1"}
-    assert "is damaged" in caplog.text
+    assert "is corrupt" in caplog.text
     log.write({"task/b": b"2"})
     assert RecordLog(path).load() == {"task/a": b"1", "task/b": b"2"}
 

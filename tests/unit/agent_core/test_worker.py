@@ -118,7 +118,7 @@ def test_an_image_whose_stop_signal_is_none_gets_sigterm_and_that_is_told(machin
     async def play(worker: Worker) -> None:
         worker.receive(assign(task("t1")))
         status = await machine.until("t1", S.RUNNING)
-        assert status.warning == "the image's stop signal 'SIGFOO' is none; SIGTERM is taken"
+        assert status.warning == "unknown stop signal 'SIGFOO' in the image; using SIGTERM"
         worker.receive(assign(task("t1", desired=S.SHUTDOWN)))
         await machine.until("t1", S.SHUTDOWN)
         assert machine.runtime.signals == [("t1", "SIGTERM")]
@@ -172,7 +172,7 @@ def test_a_pull_is_given_up_when_the_task_is_not_wanted_any_more(machine: Machin
         worker.receive(assign(task("t1")))
         await machine.until("t1", S.PREPARING)
         worker.receive(assign(task("t1", desired=S.SHUTDOWN), snapshot=False))
-        assert (await machine.until("t1", S.SHUTDOWN)).message == "stopped before it had started"
+        assert (await machine.until("t1", S.SHUTDOWN)).message == "stopped before it started"
 
     scenario(machine, play)
 
@@ -235,4 +235,4 @@ def test_a_damaged_journal_entry_is_dropped(machine: Machine, caplog: pytest.Log
         await machine.until("t1", S.RUNNING)
 
     scenario(machine, play)
-    assert caplog.text.count("is damaged") == 2
+    assert caplog.text.count("is corrupt") == 2

@@ -87,7 +87,7 @@ def test_a_program_that_cannot_be_killed_is_the_only_one_of_its_container() -> N
     async def scenario(host: Host) -> None:
         assert await host.waits("hangs for ever", 2) == 2 + KILL_SECONDS
         for _ in range(3):
-            with pytest.raises(Unavailable, match="cannot be killed"):
+            with pytest.raises(Unavailable, match="could not be killed"):
                 await host.executions.exec("hangs for ever", WORDS, 2)
         assert host.running == 1
         host.unkillable.set()

@@ -146,7 +146,7 @@ def test_never_healthy_is_unhealthy_when_docker_would_say_so() -> None:
 
 def test_checks_that_hang_fail_after_the_timeout() -> None:
     told = run(check(interval_ms=1_000, timeout_ms=2_000, retries=1), [-1])
-    assert told == ["2.1 UNHEALTHY no answer within 2 s"]
+    assert told == ["2.1 UNHEALTHY no response within 2 s"]
 
 
 def test_it_goes_on_after_a_restart_of_the_agent() -> None:

@@ -14,9 +14,9 @@ GIGABYTE = 1 << 30
 
 def test_what_is_promised_to_one_is_not_free_for_another(tmp_path: Path) -> None:
     room = DiskReservations(tmp_path, 0)
-    with room.reserve(GIGABYTE), pytest.raises(Exhausted, match=r"[0-9.]+ MB of those are for other downloads"):
+    with room.reserve(GIGABYTE), pytest.raises(Exhausted, match=r"[0-9.]+ MB of it reserved for other downloads"):
         room.require(1 << 60)
-    with pytest.raises(Exhausted, match="too full"):
+    with pytest.raises(Exhausted, match="not enough disk space"):
         room.require(1 << 70)
     now = [0.0]
     full = DiskReservations(tmp_path, 1 << 62, clock=lambda: now[0])
@@ -38,7 +38,7 @@ def test_a_claim_is_given_back_as_it_is_used(tmp_path: Path) -> None:
     with DiskReservations(tmp_path, 0).reserve(0) as none:
         assert none.remaining == 0
     reserved = DiskReservations(tmp_path, 1 << 62)
-    with pytest.raises(Exhausted, match="are free on the disk"), room.reserve(1) as claim:
+    with pytest.raises(Exhausted, match="free space in the image store is below"), room.reserve(1) as claim:
         reserved.record_written(claim, 1)
 
 

@@ -53,7 +53,7 @@ def test_no_piece_is_large_however_well_it_was_compressed(compress: object) -> N
 )
 def test_broken_compression_is_told(compress: object, damage: object) -> None:
     assert callable(compress) and callable(damage)
-    with pytest.raises(InvalidInput, match="compression is broken"):
+    with pytest.raises(InvalidInput, match=r"the layer is truncated|compressed data is corrupt"):
         whole(damage(compress(RANDOM)))
 
 

@@ -53,7 +53,7 @@ def test_an_index_by_its_media_type_or_its_content() -> None:
         (b"", "not JSON"),
         (b"[" * 100_000, "nested too deeply"),
         (b"[]", "not a JSON object"),
-        (b" " * (MAX_MANIFEST_BYTES + 1), "at most"),
+        (b" " * (MAX_MANIFEST_BYTES + 1), "the maximum is 4194304"),
         (b"{}", "neither"),
         (b'{"schemaVersion": 1}', "schema 1"),
         (json.dumps({"config": PART, "layers": []}).encode(), "0 layers"),
@@ -90,7 +90,7 @@ def test_the_best_variant(offered: list[str], wanted: str, chosen: str) -> None:
 
 
 def test_no_platform_fits() -> None:
-    with pytest.raises(NotFound, match="no manifest for platform linux/arm/v6; there are: linux/arm/v7, windows/amd64"):
+    with pytest.raises(NotFound, match="no manifest for platform linux/arm/v6; available: linux/arm/v7, windows/amd64"):
         choose_manifest(
             of(Platform("linux", "arm", "v7"), Platform("windows", "amd64"), Platform("unknown", "unknown"), None),
             Platform("linux", "arm", "v6"),

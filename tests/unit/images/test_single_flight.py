@@ -4,7 +4,8 @@ import asyncio
 import gc
 from typing import Any
 
-from agent.images.single_flight import Report, SingleFlight
+from agent.images.single_flight import SingleFlight
+from agent.worker.interfaces import Report
 
 
 def test_a_failure_after_the_last_caller_has_left_is_nobodys() -> None:

@@ -48,8 +48,8 @@ class Host:
     ("enabled", "is_mounted", "has_parser", "why"),
     [
         ("Y\n", True, True, ""),
-        ("N\n", True, True, "no AppArmor"),
-        ("", True, True, "no AppArmor"),
+        ("N\n", True, True, "does not support AppArmor"),
+        ("", True, True, "does not support AppArmor"),
         ("Y\n", False, True, "mount -t securityfs"),
         ("Y\n", True, False, "apt-get install apparmor"),
     ],
@@ -82,7 +82,7 @@ def test_without_apparmor_a_container_gets_none(spec: ContainerSpec) -> None:
 
 @pytest.mark.parametrize("name", ["web", DEFAULT_PROFILE])
 def test_without_apparmor_a_profile_by_name_is_refused(name: str) -> None:
-    with pytest.raises(InvalidInput, match=r"spec.apparmor.*the node has no AppArmor"):
+    with pytest.raises(InvalidInput, match=r"spec.apparmor.*AppArmor is not available on the node"):
         profile_for(ContainerSpec(apparmor=name), is_supported=False)
 
 
@@ -127,7 +127,7 @@ def test_the_default_profile_is_loaded_again_once_after_someone_has_removed_it(t
 
 
 def test_a_profile_that_is_not_loaded_is_a_fault_of_the_task(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r'spec.apparmor.*"man " is not loaded on the node: load it with'):
+    with pytest.raises(InvalidInput, match=r'spec.apparmor.*"man " is not loaded on the node; load it with'):
         Host(tmp_path).apparmor().require("man ")
 
 

@@ -160,8 +160,8 @@ def test_a_task_without_log_is_not_found(tmp_path: Path) -> None:
     [
         ("executable file `x` not found in $PATH: No such file or directory\n", InvalidInput, "x: no such file"),
         ('runc: exec: "x": stat x: no such file or directory', InvalidInput, "x: no such file"),
-        ("open executable: Permission denied", InvalidInput, "x: is no program"),
-        ("cgroups in hybrid mode not supported", RuntimeUnsupported, "refuses this host"),
+        ("open executable: Permission denied", InvalidInput, "x: not executable"),
+        ("cgroups in hybrid mode not supported", RuntimeUnsupported, "does not support this host"),
         ("", Unavailable, "no reason"),
     ],
 )

@@ -70,5 +70,5 @@ def test_a_rule_may_depend_on_capabilities() -> None:
     ],
 )
 def test_what_is_no_profile_is_bad_input(wanted: Any) -> None:
-    with pytest.raises(InvalidInput, match="is no seccomp profile"):
+    with pytest.raises(InvalidInput, match="is not a seccomp profile"):
         section(wanted)
