@@ -178,7 +178,7 @@ def row(view: VolumeView) -> dict[str, object]:
         "services": ", ".join(view.services),
         "problem": view.status.problem or next((each.problem for each in view.locations if each.problem), ""),
         "labels": dict(view.volume.spec.labels),
-        "places": [_location_fields(each) for each in view.locations],
+        "locations": [_location_fields(each) for each in view.locations],
         "moves": [move_fields(each) for each in view.moves],
     }
 

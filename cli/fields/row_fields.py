@@ -48,7 +48,7 @@ VOLUMES: Mapping[str, FieldSource] = {
     "Mountpoint": _constant("N/A"),
     "Availability": _constant("N/A"),
     "Group": _constant("N/A"),
-    "Links": lambda row: len(row["places"]),
+    "Links": lambda row: len(row["locations"]),
     "Size": lambda row: row["size"] or "N/A",
     "Status": "state",
 }

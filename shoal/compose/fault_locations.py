@@ -119,18 +119,19 @@ def _port_count(entry: Any) -> int:
 
 def _locate(tree: object, fault: Fault, wanted: _FaultTarget) -> Fault:
     known = _present(tree, wanted.path)
-    place = locate(tree, known) if len(known) > 1 else None
-    if place is None:
+    location = locate(tree, known) if len(known) > 1 else None
+    if location is None:
         return fault
     # A key that the file does not have is told all the same: it is what would have to be said.
     return Fault(
-        f"{place}: {format_path(max(known, wanted.key, key=len))}", _MENTIONED_FIELDS.sub(_mentioned_key, fault.message)
+        f"{location}: {format_path(max(known, wanted.key, key=len))}",
+        _MENTIONED_FIELDS.sub(_mentioned_key, fault.message),
     )
 
 
 def _mentioned_key(mention: re.Match[str]) -> str:
     resource = "cpus" if mention[2] == "nano_cpus" else "memory"
-    return f"`deploy_keys.resources.{mention[1]}.{resource}`"
+    return f"`deploy.resources.{mention[1]}.{resource}`"
 
 
 def _parts(path: str) -> YamlPath:

@@ -126,8 +126,8 @@ class FaultReporter:
         return found
 
     def _at(self, path: YamlPath) -> str:
-        place = locate(self._tree, path) if path else None
-        text = str(place) if place is not None else self._fallback
+        location = locate(self._tree, path) if path else None
+        text = str(location) if location is not None else self._fallback
         return f"{text}: {format_path(path)}" if path else text
 
 

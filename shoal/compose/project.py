@@ -154,7 +154,7 @@ class _Converter:
         )
         container_keys.security(spec.task.container, body.get("security_opt"), self._directory, add)
         for key in host_config_keys.conflicting_limits(body):
-            self._faults.add((*path, key), "conflicts with deploy_keys.resources.limits")
+            self._faults.add((*path, key), "conflicts with deploy.resources.limits")
         self._faults.catch((*path, "restart"), lambda: dependency_keys.set_restart(spec, body.get("restart")))
         self._deploy(spec, path, body.get("deploy") or {})
         self._faults.catch((*path, "platform"), lambda: deploy_keys.set_platform(spec, body.get("platform")))

@@ -52,7 +52,7 @@ _SERVICE_KEYS: Mapping[str, tuple[str, ...]] = {
     "task.log.max_bytes": ("logging.options.max-size",),
     "task.log.max_files": ("logging.options.max-file",),
     "task.limits": (_LIMITS,),
-    **{f"task.limits.generic{field}": (_LIMITS,) for field in ("", ".kind", ".count", ".names")},
+    **{f"task.limits.generic_resources{field}": (_LIMITS,) for field in ("", ".kind", ".count", ".names")},
     "task.limits.nano_cpus": (f"{_LIMITS}.cpus", "cpus"),
     "task.limits.memory_bytes": (f"{_LIMITS}.memory", "mem_limit"),
     "task.limits.pids": (f"{_LIMITS}.pids", "pids_limit"),
@@ -227,5 +227,5 @@ def _with_index(key: YamlPath, indexes: YamlPath) -> YamlPath:
         return key
     hooks = ("post_start", "pre_stop")
     lists = (*hooks, "ports", "volumes", "networks", "preferences", "secrets", "configs", "config", "generic_resources")
-    place = next((number for number, part in enumerate(key, 1) if part in lists), len(key))
-    return (*key[:place], indexes[0], *key[place:])
+    depth = next((number for number, part in enumerate(key, 1) if part in lists), len(key))
+    return (*key[:depth], indexes[0], *key[depth:])

@@ -40,7 +40,7 @@ CODES: dict[type[ShoalError], StatusCode] = {
     errors.Unavailable: StatusCode.UNAVAILABLE,
     errors.Timeout: StatusCode.DEADLINE_EXCEEDED,
 }
-"""`LeadershipLost` is not here: it never leaves a manager, and is answered UNAVAILABLE so that the caller tries again."""
+"""Not `LeadershipLost`: it never leaves a manager, and is answered UNAVAILABLE so that the caller tries again."""
 
 _EXCEPTIONS = {code: exception for exception, code in CODES.items()}
 

@@ -132,9 +132,8 @@ def from_fields(
         tmpfs_mode=_octal(fields.get("tmpfs_mode", "0"), text),
     )
     if kind == "tmpfs" and any(name in fields for name in PERSISTENT_OPTIONS):
-        raise InvalidInput(
-            f"mount {text!r}: {' and '.join(PERSISTENT_OPTIONS)} can only be used with volumes and bind mounts"
-        )
+        names = " and ".join(name.replace("_", "-") for name in PERSISTENT_OPTIONS)
+        raise InvalidInput(f"mount {text!r}: {names} can only be used with volumes and bind mounts")
     mount.shared = _flag(fields, "shared")
     if kind == "volume":
         mount.volume.SetInParent()

@@ -1,4 +1,4 @@
-"""Convert `depends_on`, `links`, `restart` and `set_scale`."""
+"""Convert `depends_on`, `links`, `restart` and `scale`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -103,7 +103,7 @@ def set_restart(spec: ServiceSpec, value: Any) -> None:
 
 
 def set_scale(spec: ServiceSpec, body: Mapping[str, Any]) -> None:
-    """`set_scale`, which has to agree with `deploy.replicas`."""
+    """`scale`, which has to agree with `deploy.replicas`."""
     if body.get("scale") is None:
         return
     wanted = parse_int(body["scale"])

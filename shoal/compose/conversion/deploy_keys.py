@@ -1,4 +1,4 @@
-"""Convert `deploy`, `ports` and `set_logging` of a Compose service to a service spec."""
+"""Convert `deploy`, `ports` and `logging` of a Compose service to a service spec."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +44,7 @@ def set_mode(spec: ServiceSpec, deploy: Mapping[str, Value]) -> None:
 
 
 def set_platform(spec: ServiceSpec, value: str | None) -> None:
-    """`set_platform`: `os[/arch]`, as constraints; which variant of an architecture is taken is the node's to choose."""
+    """`platform`: `os[/arch]`, as constraints; the node chooses the variant of the architecture."""
     if not value:
         return
     system, _, rest = value.partition("/")

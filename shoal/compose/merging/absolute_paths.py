@@ -28,7 +28,7 @@ def make_service_paths_absolute(body: YamlMap, directory: Path) -> YamlMap:
     if isinstance(body.get("volumes"), YamlList):
         volumes = body["volumes"]
         items = [_mount(item, directory) for item in volumes]
-        body = body.with_item("volumes", YamlList(items, volumes.places, volumes.place))
+        body = body.with_item("volumes", YamlList(items, volumes.locations, volumes.location))
     return body
 
 

@@ -44,7 +44,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any], path: YamlPath = ())
     Args:
         path: of both in their files, for the exceptions: () for whole files, ("services", name) for services.
     """
-    items, places = dict(base), dict(getattr(base, "places", {}))
+    items, locations = dict(base), dict(getattr(base, "locations", {}))
     for key, value in over.items():
         if isinstance(value, Reset):
             items.pop(key, None)
@@ -53,9 +53,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any], path: YamlPath = ())
         if value is None and known is not None and not _null_is_meaningful((*path, key)):
             continue
         items[key] = _merged(known, value, (*path, key)) if known is not None else resolve_tags(value)
-        if (place := item_location(over, key)) is not None:
-            places[key] = place
-    return YamlMap(items, places, getattr(over, "place", None) or getattr(base, "place", None))
+        if (location := item_location(over, key)) is not None:
+            locations[key] = location
+    return YamlMap(items, locations, getattr(over, "location", None) or getattr(base, "location", None))
 
 
 def resolve_tags(value: Any) -> Any:
@@ -67,11 +67,11 @@ def resolve_tags(value: Any) -> Any:
         return YamlMap(kept, value.locations, value.location)
     if isinstance(value, YamlList):
         kept_items = [
-            (resolve_tags(item), place)
-            for item, place in zip(value, value.locations, strict=True)
+            (resolve_tags(item), location)
+            for item, location in zip(value, value.locations, strict=True)
             if not isinstance(item, Reset)
         ]
-        return YamlList([item for item, _ in kept_items], [place for _, place in kept_items], value.location)
+        return YamlList([item for item, _ in kept_items], [location for _, location in kept_items], value.location)
     return value
 
 
@@ -122,18 +122,18 @@ def _is_other_driver(base: Any, over: Any) -> bool:
 
 def _pools(base: list[Any], over: list[Any], path: YamlPath) -> YamlList:
     """A network's pools: a later file's is merged into that of its family, or takes its place with another subnet."""
-    items, places = list(base), [item_location(base, index) for index in range(len(base))]
+    items, locations = list(base), [item_location(base, index) for index in range(len(base))]
     for index, item in enumerate(over):
-        place = item_location(over, index)
+        location = item_location(over, index)
         alike = [at for at, known in enumerate(items) if _is_ipv6(known) == _is_ipv6(item)]
         if len(alike) != 1 or not isinstance(item, YamlMap):
             items.append(resolve_tags(item))
-            places.append(place)
+            locations.append(location)
             continue
         known = items[alike[0]]
         items[alike[0]] = resolve_tags(item) if _differ(known, item) else merge(known, item, path)
-        places[alike[0]] = place
-    return YamlList(items, places, getattr(over, "place", None))
+        locations[alike[0]] = location
+    return YamlList(items, locations, getattr(over, "location", None))
 
 
 def _is_ipv6(pool: Any) -> bool | None:
@@ -153,5 +153,5 @@ def _joined(base: list[Any], over: list[Any], key: Callable[[Any], Hashable]) ->
         for index, item in enumerate(items):
             if not isinstance(item, Reset):
                 found[key(item)] = (resolve_tags(item), item_location(items, index))
-    places = [place for _, place in found.values()]
-    return YamlList([item for item, _ in found.values()], places, getattr(over, "place", None))
+    locations = [location for _, location in found.values()]
+    return YamlList([item for item, _ in found.values()], locations, getattr(over, "location", None))

@@ -46,7 +46,7 @@ def as_host_list(value: list[Any] | dict[str, Any]) -> YamlList:
     else:
         texts = ((str(entry), index) for index, entry in enumerate(value) if not isinstance(entry, Reset))
         found = [(_normalize_host(text), item_location(value, index)) for text, index in texts]
-    return YamlList([text for text, _ in found], [place for _, place in found], getattr(value, "place", None))
+    return YamlList([text for text, _ in found], [location for _, location in found], getattr(value, "location", None))
 
 
 def _normalize_host(text: str) -> str:
@@ -62,12 +62,12 @@ def as_list(value: Any) -> list[Any]:
 
 def _list_to_mapping(value: list[Any], pair: Callable[[Any], tuple[str, Any]]) -> YamlMap:
     items: dict[str, Any] = {}
-    places: dict[str, SourceLocation] = {}
+    locations: dict[str, SourceLocation] = {}
     for index, entry in enumerate(value):
         if isinstance(entry, Reset):
             continue
         name, item = pair(entry)
         items[name] = item
-        if (place := item_location(value, index)) is not None:
-            places[name] = place
-    return YamlMap(items, places, getattr(value, "place", None))
+        if (location := item_location(value, index)) is not None:
+            locations[name] = location
+    return YamlMap(items, locations, getattr(value, "location", None))

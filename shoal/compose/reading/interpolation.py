@@ -30,7 +30,7 @@ OnFault = Callable[[YamlPath, str], None]
 
 
 def interpolate(value: Any, variables: Mapping[str, str], on_fault: OnFault, path: YamlPath = ()) -> Any:
-    """The value with the variables of all texts in it put in; places are kept.
+    """The value with the variables of all texts in it put in; locations are kept.
 
     Args:
         variables: asked with `[]` and `get`; a `TrackedVariables` remembers which of them were not set.
@@ -85,13 +85,13 @@ def substitute(text: str, variables: Mapping[str, str], depth: int = 0) -> str:
 
 def _closing(text: str, start: int) -> int:
     depth = 1
-    for place in range(start, len(text)):
-        if text.startswith("${", place):
+    for position in range(start, len(text)):
+        if text.startswith("${", position):
             depth += 1
-        elif text[place] == "}":
+        elif text[position] == "}":
             depth -= 1
             if depth == 0:
-                return place
+                return position
     raise InvalidInput(f"{text!r}: invalid interpolation format: missing }}")
 
 

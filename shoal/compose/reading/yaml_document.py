@@ -53,8 +53,8 @@ class YamlDocument:
 
     def where(self, path: YamlPath) -> str:
         """ "file:line:column" of the value, or of the nearest one around it."""
-        place = locate(self.value, path)
-        return str(place) if place is not None and path else self.name
+        location = locate(self.value, path)
+        return str(location) if location is not None and path else self.name
 
 
 def read_document(path: Path, text: str | None = None) -> YamlDocument:
@@ -76,8 +76,8 @@ def read_document(path: Path, text: str | None = None) -> YamlDocument:
         value = _TreeBuilder(str(path), loader).build(node) if node is not None else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise InvalidInput([Fault(f"{path}{place}", f"invalid YAML: {error.problem}")]) from None
+        location = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise InvalidInput([Fault(f"{path}{location}", f"invalid YAML: {error.problem}")]) from None
     except RecursionError:
         raise InvalidInput(f"{path}: nested too deeply") from None
     except (yaml.YAMLError, ValueError) as error:
@@ -122,7 +122,7 @@ class _TreeBuilder:
             return self._mapping(node, depth)
         if isinstance(node, yaml.SequenceNode):
             items = [self.build(item, depth + 1) for item in node.value]
-            return YamlList(items, [self._place(item) for item in node.value], self._place(node))
+            return YamlList(items, [self._location(item) for item in node.value], self._location(node))
         if node.tag == "!override":
             resolved: str = self._loader.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
             node = yaml.ScalarNode(resolved, node.value, node.start_mark, node.end_mark)
@@ -136,7 +136,7 @@ class _TreeBuilder:
             raise self._fault(node, f"invalid value for tag {node.tag.replace(_TAG, '!!')}") from None
 
     def _mapping(self, node: yaml.MappingNode, depth: int) -> YamlMap:
-        made = YamlMap({}, {}, self._place(node))
+        made = YamlMap({}, {}, self._location(node))
         merged: list[YamlMap] = []
         for key, item in node.value:
             if key.tag == f"{_TAG}merge":
@@ -149,7 +149,7 @@ class _TreeBuilder:
                     key, f"duplicate key {key.value!r}; first defined in line {made.locations[key.value].line}"
                 )
             made[key.value] = self.build(item, depth + 1)
-            made.locations[key.value] = self._place(key)
+            made.locations[key.value] = self._location(key)
         for other in merged:
             for name in other:
                 if name not in made:
@@ -164,8 +164,8 @@ class _TreeBuilder:
             raise self._fault(node, "<< must be a mapping or a list of mappings")
         return list(found)
 
-    def _place(self, node: yaml.Node) -> SourceLocation:
+    def _location(self, node: yaml.Node) -> SourceLocation:
         return SourceLocation(self._file, node.start_mark.line + 1, node.start_mark.column + 1)
 
     def _fault(self, node: yaml.Node, message: str) -> InvalidInput:
-        return InvalidInput([Fault(str(self._place(node)), message)])
+        return InvalidInput([Fault(str(self._location(node)), message)])

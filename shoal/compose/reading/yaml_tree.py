@@ -1,6 +1,6 @@
 """YAML values with source locations: mappings and lists carry the location of each of their items.
 
-The places travel with the values through interpolation, merging, `extends` and `include`, so that a fault of the
+The locations travel with the values through interpolation, merging, `extends` and `include`, so that a fault of the
 finished model can name the file, line and column that it came from. Trees are not changed once they are made.
 """
 
@@ -25,34 +25,34 @@ class SourceLocation:
 
 
 class YamlMap(dict[str, Any]):
-    """A mapping. `place` is its own, `places` are those of its keys."""
+    """A mapping. `location` is its own, `locations` are those of its keys."""
 
     def __init__(
-        self, items: Mapping[str, Any], places: Mapping[str, SourceLocation], place: SourceLocation | None = None
+        self, items: Mapping[str, Any], locations: Mapping[str, SourceLocation], location: SourceLocation | None = None
     ) -> None:
         super().__init__(items)
-        self.locations = dict(places)
-        self.location = place
+        self.locations = dict(locations)
+        self.location = location
 
     def without(self, *keys: str) -> "YamlMap":
         """A copy that lacks these keys."""
         return YamlMap({key: item for key, item in self.items() if key not in keys}, self.locations, self.location)
 
-    def with_item(self, key: str, value: Any, place: SourceLocation | None = None) -> "YamlMap":
+    def with_item(self, key: str, value: Any, location: SourceLocation | None = None) -> "YamlMap":
         """A copy with another value of a key, which stands where it stood unless told otherwise."""
-        places = {**self.locations, key: place} if place is not None else self.locations
-        return YamlMap({**self, key: value}, places, self.location)
+        locations = {**self.locations, key: location} if location is not None else self.locations
+        return YamlMap({**self, key: value}, locations, self.location)
 
 
 class YamlList(list[Any]):
-    """A list. `places` are those of its items."""
+    """A list. `locations` are those of its items."""
 
     def __init__(
-        self, items: Iterable[Any], places: Iterable[SourceLocation | None], place: SourceLocation | None = None
+        self, items: Iterable[Any], locations: Iterable[SourceLocation | None], location: SourceLocation | None = None
     ) -> None:
         super().__init__(items)
-        self.locations = list(places)
-        self.location = place
+        self.locations = list(locations)
+        self.location = location
 
 
 class Reset:
@@ -73,7 +73,7 @@ def untagged(value: Any) -> Any:
 
 def locate(value: Any, path: YamlPath) -> SourceLocation | None:
     """The place of what the path leads to, or of the nearest thing around it."""
-    found: SourceLocation | None = getattr(value, "place", None)
+    found: SourceLocation | None = getattr(value, "location", None)
     for part in path:
         nearer = None
         if isinstance(value, YamlMap):

@@ -22,9 +22,9 @@ def test_sizes_are_told_exactly(amount: int, told: str) -> None:
 
 def test_bounds_are_told_in_units() -> None:
     (fault,) = check_range("memory", 1, 4 << 20, 1 << 40, "bytes")
-    assert fault.message == "1 B is out of range; 4 MiB to 1 TiB are allowed"
+    assert fault.message == "1 B is out of range; must be between 4 MiB and 1 TiB"
     (fault,) = check_duration("delay", 90_000, 60_000)
-    assert fault.message == "1m30s is out of range; 0s to 1m are allowed"
+    assert fault.message == "1m30s is out of range; must be between 0s and 1m"
     (fault,) = check_range("pids", 5000, 0, 1000)
-    assert fault.message == "5,000 is out of range; 0 to 1,000 are allowed"
+    assert fault.message == "5,000 is out of range; must be between 0 and 1,000"
     assert (cpus(1_500_000_000), duration(-5)) == ("1.5", "-5ms")

@@ -48,9 +48,9 @@ def test_every_form(tmp_path: Path, line: str, expected: str | None) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("A=1\nno value here\n", "x.env:2: 'no value here' is not of the form NAME=value"),
-        ("A='open\n", "x.env:1: a quote is not closed"),
-        ('A="x" y', "stands behind the closing quote"),
+        ("A=1\nno value here\n", "x.env:2: 'no value here' must be in the form NAME=VALUE"),
+        ("A='open\n", "x.env:1: unterminated quote"),
+        ('A="x" y', "unexpected 'y' after the closing quote"),
         ("A=${B:?needed}", "variable B is not set: needed"),
     ],
 )
@@ -70,5 +70,5 @@ def test_raw_takes_everything_as_it_stands(tmp_path: Path) -> None:
 
 def test_a_missing_file(tmp_path: Path) -> None:
     assert read_env_file(tmp_path / "gone", {}, required=False) == {}
-    with pytest.raises(InvalidInput, match="does not exist"):
+    with pytest.raises(InvalidInput, match="gone not found"):
         read_env_file(tmp_path / "gone", {})

@@ -64,9 +64,9 @@ def test_a_variable_may_say_that_the_stack_makes_it() -> None:
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        ("external: true, driver: local", "volumes.thing.driver: 'driver' has no effect on what is external"),
-        ("external: perhaps", "volumes.thing.external: 'perhaps' is neither true nor false"),
-        ("external: {name: a}, name: b", "volumes.thing.external.name: 'a' is not what `name` says, 'b'"),
+        ("external: true, driver: local", "volumes.thing.driver: 'driver' cannot be combined with external"),
+        ("external: perhaps", "volumes.thing.external: 'perhaps' must be true or false"),
+        ("external: {name: a}, name: b", "volumes.thing.external.name: 'a' conflicts with name 'b'"),
     ],
 )
 def test_contradictions(body: str, told: str) -> None:

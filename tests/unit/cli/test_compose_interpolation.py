@@ -42,9 +42,9 @@ def test_every_form(text: str, expected: str) -> None:
         ("${UNSET:?say why}", "variable UNSET is not set: say why"),
         ("${UNSET?}", "variable UNSET is not set"),
         ("${EMPTY:?}", "variable EMPTY is not set"),
-        ("a ${} b", "no name follows"),
-        ("${SET", "a brace is not closed"),
-        ("${SET!x}", "not a form that Compose has"),
+        ("a ${} b", "a name must follow ${"),
+        ("${SET", "missing }"),
+        ("${SET!x}", "invalid interpolation format ${SET!x}"),
     ],
 )
 def test_faults(text: str, told: str) -> None:

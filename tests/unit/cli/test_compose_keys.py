@@ -53,5 +53,5 @@ def test_a_platform_is_a_constraint() -> None:
     assert list(spec.task.placement.constraints) == ["node.platform.os == linux", "node.platform.arch == arm64"]
     set_platform(spec, None)
     assert len(spec.task.placement.constraints) == 2
-    with pytest.raises(InvalidInput, match="write linux/arm"):
+    with pytest.raises(InvalidInput, match="use linux/arm"):
         set_platform(spec, "linux/arm/v7")

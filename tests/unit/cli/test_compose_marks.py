@@ -189,8 +189,8 @@ networks: {one: , two: }
     assert [each.network for each in web.task.networks] == ["shop_two", "shop_one"]
     with pytest.raises(InvalidInput) as told:
         project(text, NEEDED="true")
-    assert "nowhere.env does not exist" in str(told.value)
-    assert "service 'db' is left out" in str(told.value)
+    assert "nowhere.env not found" in str(told.value)
+    assert "service 'db' is not enabled" in str(told.value)
 
 
 def test_a_variable_that_nobody_sets_is_unset_whatever_a_file_says(tmp_path: Path) -> None:

@@ -147,33 +147,32 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
         "    networks: [missing]\n"
     )
     assert told == [
-        "file1.yaml:4:5: services.web.build: Shoal does not build images: build it, `shoal image push` it, and name it "
-        "in `image`",
-        "file1.yaml:5:5: services.web.stop_grace_period: 'soon' is not a duration; write it like 10s or 1m30s",
-        "file1.yaml:7:23: services.web.deploy.update_config.failure_action: 'explode' is not one of "
+        "file1.yaml:4:5: services.web.build: is not supported: push the image with `shoal image push` and set `image`",
+        "file1.yaml:5:5: services.web.stop_grace_period: 'soon' is not a valid duration; use a value such as 10s or 1m30s",
+        "file1.yaml:7:23: services.web.deploy.update_config.failure_action: 'explode' must be one of "
         "rollback, pause, continue",
         "file1.yaml:8:3: services.db: image is missing",
-        "file1.yaml:10:5: services.db.networks.missing: network 'missing' is not among the file's networks",
+        "file1.yaml:10:5: services.db.networks.missing: network 'missing' is not defined",
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("services: {web: {imagee: x}}", "'imagee' is not a key that Compose has here"),
-        ("services: {web: {image: x, deploy: {update_config: {order: sideways}}}}", "'sideways' is not one of"),
-        ("services: {web: {image: x, ports: ['99999:80']}}", "is not a port"),
-        ("services: {web: {image: x, ports: [{target: 80, mode: mesh}]}}", "'mesh' is not one of ingress, host"),
-        ("services: {web: {image: x, volumes: ['data:/data']}}", "volume 'data' is not among"),
-        ("services: {web: {image: x, secrets: [s]}}", "secret 's' is not among the file's secrets"),
+        ("services: {web: {imagee: x}}", "unknown key 'imagee'"),
+        ("services: {web: {image: x, deploy: {update_config: {order: sideways}}}}", "'sideways' must be one of"),
+        ("services: {web: {image: x, ports: ['99999:80']}}", "is not a valid port"),
+        ("services: {web: {image: x, ports: [{target: 80, mode: mesh}]}}", "'mesh' must be one of ingress, host"),
+        ("services: {web: {image: x, volumes: ['data:/data']}}", "volume 'data' is not defined"),
+        ("services: {web: {image: x, secrets: [s]}}", "secret 's' is not defined"),
         ("services: {web: {image: x}}\nsecrets: {s: {file: x}}", "cannot read /srv/shop/x"),
-        ("services: {web: {image: x, build: .}}", "Shoal does not build images"),
-        ("services: {}", "there are no services"),
-        ("services: [", "not YAML"),
-        ("services: {web: {image: x, init: !!bool x}}", "file1.yaml:1:34: the value is not what its tag !!bool says"),
-        ("services: {web: {image: x, scale: !!int ''}}", "the value is not what its tag !!int says"),
-        ("services: {web: {image: x, scale: 0x_}}", "file1.yaml:1:35: the value is not what its tag !!int says"),
-        ("[]", "the top of a Compose file is a mapping"),
+        ("services: {web: {image: x, build: .}}", "is not supported: push the image with `shoal image push`"),
+        ("services: {}", "no services are defined"),
+        ("services: [", "invalid YAML"),
+        ("services: {web: {image: x, init: !!bool x}}", "file1.yaml:1:34: invalid value for tag !!bool"),
+        ("services: {web: {image: x, scale: !!int ''}}", "invalid value for tag !!int"),
+        ("services: {web: {image: x, scale: 0x_}}", "file1.yaml:1:35: invalid value for tag !!int"),
+        ("[]", "the top level must be a mapping"),
         ("services: {web: {image: '${NAME:?which image}'}}", "variable NAME is not set: which image"),
     ],
 )
@@ -216,7 +215,7 @@ services:
         "services.web.deploy.update_config.failure_action",
         "services.web.deploy.update_config.parallelism",
     ]
-    assert "file1.yaml:6:53: services.web.deploy.update_config.failure_action: 'explode' is not one of" in "\n".join(
+    assert "file1.yaml:6:53: services.web.deploy.update_config.failure_action: 'explode' must be one of" in "\n".join(
         told
     )
 
@@ -307,12 +306,12 @@ def test_a_limit_that_is_there_twice_is_the_same(limit: int, told: bool) -> None
         assert project(text).services[0].task.limits.pids == 100
         return
     (fault,) = faults(text)
-    assert "services.web.pids_limit: says another thing than deploy.resources.limits" in fault
+    assert "services.web.pids_limit: conflicts with deploy.resources.limits" in fault
 
 
 def test_an_option_that_memory_has_not() -> None:
     (fault,) = faults("services: {web: {image: x, tmpfs: '/run:speed=1'}}")
-    assert "services.web.tmpfs: tmpfs '/run:speed=1': 'speed=1' is none of size=BYTES" in fault
+    assert "services.web.tmpfs: tmpfs '/run:speed=1': 'speed=1' must be one of size=BYTES" in fault
 
 
 def test_links_of_this_machine_are_not_followed_in_the_paths_of_nodes(tmp_path: Path) -> None:
@@ -364,7 +363,7 @@ def test_what_is_mounted_below_a_read_only_mount() -> None:
 
 def test_a_container_mounts_nothing_on_its_node() -> None:
     (fault,) = faults("services: {web: {image: x, volumes: ['/a:/b:rshared']}}")
-    assert "propagation 'rshared' is not supported: what is mounted in a container stays in it; use one of" in fault
+    assert "propagation 'rshared' is not supported: mounts do not propagate out of a container; use one of" in fault
 
 
 @pytest.mark.parametrize("part", ["bind: 5", "bind: [selinux]", "volume: 7", "tmpfs: x"])
@@ -380,4 +379,4 @@ def test_a_policy_of_pulling_is_what_happens_anyway_or_told(policy: str, told: i
         assert project(text) == project("services: {web: {image: x}}")
         return
     (fault,) = faults(text)
-    assert "services.web.pull_policy: 'never' is not supported: an image is pinned" in fault
+    assert "services.web.pull_policy: 'never' is not supported: images are pinned" in fault

@@ -42,7 +42,7 @@ def test_what_a_call_does_not_need_is_not_loaded() -> None:
         "import grpc.aio; print('used' if grpc.aio.Channel else '')",
         "from google.protobuf.internal import python_message as used; print(used.text_format and 'used')",
         "import asyncio; print(hasattr(asyncio, 'Task') and not hasattr(asyncio, 'nothing') and 'used')",
-        "from shoal.rpc.status_mapping import to_error; print(to_error(grpc.RpcError('x')) and 'used')",
+        "from shoal.rpc.status_mapping import to_shoal_error; print(to_shoal_error(grpc.RpcError('x')) and 'used')",
     ],
 )
 def test_what_is_used_is_there(use: str) -> None:

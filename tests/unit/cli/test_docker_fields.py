@@ -63,7 +63,7 @@ def test_a_service(template: str, text: str) -> None:
 
 
 def test_a_field_that_is_not_there_is_an_error_that_names_those_that_are() -> None:
-    with pytest.raises(InvalidInput, match=r"no field 'Nmae'; there are .*\.Name"):
+    with pytest.raises(InvalidInput, match=r"unknown field 'Nmae'; available fields: .*\.Name"):
         Template("{{.Spec.Nmae}}").run(service_fields(service()))
 
 

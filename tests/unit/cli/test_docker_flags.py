@@ -67,7 +67,7 @@ def test_the_later_word_on_a_capability_counts() -> None:
     assert apply_flags(spec, {"cap_drop": ("CAP_NET_ADMIN",), "cap_add_rm": ("sys_time",)}) == []
     assert (list(container.cap_add), list(container.cap_drop)) == ([], ["CHOWN", "CAP_NET_ADMIN"])
     (fault,) = apply_flags(spec, {"cap_drop_rm": ("KILL",)})
-    assert str(fault) == "--cap-drop-rm: there is no 'KILL'"
+    assert str(fault) == "--cap-drop-rm: 'KILL' not found"
 
 
 def test_logs_are_rotated_as_docker_says_it() -> None:
@@ -84,7 +84,7 @@ def test_no_log_is_kept_with_the_driver_none() -> None:
     assert apply_flags(spec, {"log_driver": "none"}) == []
     assert spec.task.log.disabled
     (fault,) = apply_flags(spec, {"log_driver": "fluentd"})
-    assert str(fault).startswith("--log-driver: log driver 'fluentd' is not supported: logs are kept on the node")
+    assert str(fault).startswith("--log-driver: log driver 'fluentd' is not supported: logs are stored on the node")
     assert apply_flags(spec, {"log_driver": "local"}) == []
     assert not spec.task.log.disabled
 
@@ -95,7 +95,7 @@ def test_a_mount_labels_the_volume_that_is_made_for_it() -> None:
     assert apply_flags(spec, {"mount": (mount,)}) == []
     assert dict(spec.task.container.mounts[0].volume.labels) == {"tier": "gold", "kept": ""}
     (fault,) = apply_flags(spec, {"mount": ("type=bind,source=/a,target=/b,volume-label=x=y",)})
-    assert "options of volumes do not belong to a mount of type bind" in str(fault)
+    assert "volume options cannot be used with type bind" in str(fault)
 
 
 def test_a_quotation_mark_that_is_not_closed() -> None:

@@ -52,8 +52,8 @@ def test_moments_are_rfc_3339_for_both() -> None:
     status.schedule.next_run_at_ms = 3_000
     document = to_document(status)
     assert document["update"]["started_at"] == "1970-01-01T00:00:01.000Z"
-    assert document["update"]["watched_since"] == "1970-01-01T00:00:02.000Z"
-    assert document["schedule"]["next_due"] == "1970-01-01T00:00:03.000Z"
+    assert document["update"]["monitored_since"] == "1970-01-01T00:00:02.000Z"
+    assert document["schedule"]["next_run_at"] == "1970-01-01T00:00:03.000Z"
     assert humanize(document)["update"]["state"] == "updating"
 
 

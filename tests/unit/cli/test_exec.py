@@ -147,7 +147,7 @@ def test_a_node_that_is_lost_is_told_after_what_was_written(rig: Rig) -> None:
 def test_answers_that_end_too_soon_are_an_error(rig: Rig) -> None:
     rig.manager.program = saying(STARTED)
     code, _, told = rig.run("exec", "web.1", "ls")
-    assert code == 1 and told.startswith("error: the manager ended the call") and told.count("\n") == 1
+    assert code == 1 and told.startswith("error: the manager closed the connection") and told.count("\n") == 1
 
 
 def test_a_manager_that_goes_is_told(rig: Rig) -> None:
@@ -287,7 +287,7 @@ def test_what_the_caller_has_closed_is_empty(rig: Rig, shell: str) -> None:
 def test_input_that_cannot_be_read_is_told_and_ends(rig: Rig, tmp_path: Path) -> None:
     with (tmp_path / "written").open("w") as unreadable:
         code, _, told = rig.run("exec", "-i", "web.1", "cat", stdin=unreadable)
-    assert (code, told) == (40, "warning: standard input cannot be read: Bad file descriptor\n")
+    assert (code, told) == (40, "warning: cannot read standard input: Bad file descriptor\n")
 
 
 def test_completion_knows_running_tasks_and_services(rig: Rig) -> None:

@@ -78,13 +78,13 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         started(interactive=True, tty=True, typed=False, env=["=x", ""], env_file=[str(tmp_path / "none")])
     told = [str(fault) for fault in caught.value.faults]
     assert len(told) == 4
-    assert told[0].startswith("--tty: the input device is not a terminal; leave out -t")
+    assert told[0].startswith("--tty: the input device is not a terminal; omit --tty")
     assert told[1] == f"--env-file: cannot read {tmp_path}/none: No such file or directory"
-    assert told[2] == "--env: '=x' has no name; write it like NAME=value"
+    assert told[2] == "--env: '=x' must be in the form NAME[=VALUE]"
 
 
 def test_bytes_that_are_no_text_are_a_fault() -> None:
-    with pytest.raises(InvalidInput, match="is not UTF-8 text"):
+    with pytest.raises(InvalidInput, match="is not valid UTF-8"):
         started(env=["A=\udcff"])
 
 

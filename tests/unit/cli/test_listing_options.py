@@ -82,7 +82,7 @@ def test_switches_take_values_as_gos_do(words: Sequence[str], plain: Sequence[st
 
 def test_a_value_that_is_neither_true_nor_false() -> None:
     group = command_of("service")
-    with pytest.raises(click.BadOptionUsage, match="'maybe' is neither true nor false"):
+    with pytest.raises(click.BadOptionUsage, match="'maybe' must be true or false"):
         normalize_switches(group, ["create", "--detach=maybe", "img"], click.Context(group))
 
 
@@ -104,5 +104,5 @@ def test_dockers_prune_of_volumes_without_a_name_prunes_none_that_has_one() -> N
     prune = command_of("volume", "prune")
     assert prune.make_context("prune", ["--filter", "all=true", "--filter", "label=a=b"]).params["filters"] == ("a=b",)
     for text in ("all=false", "all=0", "all=", "all"):
-        with pytest.raises(InvalidInput, match="is not supported: what is pruned are volumes with a name"):
+        with pytest.raises(InvalidInput, match="is not supported: only named volumes can be pruned"):
             prune.make_context("prune", ["--filter", text])

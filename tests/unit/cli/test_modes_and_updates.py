@@ -68,22 +68,25 @@ def test_compose_in_full() -> None:
 def test_a_schedule_with_and_without_its_prefix(key: str) -> None:
     job = "image: x:1, deploy: {mode: replicated-job}"
     assert specs(f'services: {{job: {{{job}, {key}: "0 3 * * *"}}}}')["s_job"].schedule.cron == "0 3 * * *"
-    with pytest.raises(InvalidInput, match=f"services.job.{key}: 'often' is not one of cron"):
+    with pytest.raises(InvalidInput, match=f"services.job.{key}: unknown key 'often'; allowed keys are cron"):
         specs(f"services: {{job: {{{job}, {key}: {{often: 1}}}}}}")
-    with pytest.raises(InvalidInput, match="schedule and x-schedule are the same; give one of them"):
+    with pytest.raises(InvalidInput, match="schedule and x-schedule are mutually exclusive"):
         specs(f'services: {{job: {{{job}, schedule: "0 3 * * *", x-schedule: "0 3 * * *"}}}}')
 
 
 @pytest.mark.parametrize(
     ("deploy", "told"),
     [
-        ("{mode: sometimes}", "'sometimes' is not one of replicated, global, replicated-job, global-job"),
-        ("{mode: global, replicas: 3}", "replicas does not belong here"),
-        ("{x-max-concurrent: 2}", "x-max-concurrent is for the mode replicated-job"),
-        ("{x-autoscale: {minimum: 2}}", "'minimum' is not one of min, max, cpu, memory, up-cooldown, down-cooldown"),
-        ("{rollback_config: {failure_action: rollback}}", "'rollback' is not one of pause, continue"),
-        ("{update_config: {max_failure_ratio: 2}}", "'2' is not a share from 0 to 1"),
-        ("{update_config: {x-canary: -1}}", "'-1' is not a whole number"),
+        ("{mode: sometimes}", "'sometimes' must be one of replicated, global, replicated-job, global-job"),
+        ("{mode: global, replicas: 3}", "replicas cannot be used with global or global-job mode"),
+        ("{x-max-concurrent: 2}", "x-max-concurrent can only be used with replicated-job mode"),
+        (
+            "{x-autoscale: {minimum: 2}}",
+            "unknown key 'minimum'; allowed keys are min, max, cpu, memory, up-cooldown, down-cooldown",
+        ),
+        ("{rollback_config: {failure_action: rollback}}", "'rollback' must be one of pause, continue"),
+        ("{update_config: {max_failure_ratio: 2}}", "'2' must be a ratio from 0 to 1"),
+        ("{update_config: {x-canary: -1}}", "'-1' must be an integer"),
     ],
 )
 def test_compose_faults(deploy: str, told: str) -> None:
@@ -141,4 +144,4 @@ def test_what_changed_between_revisions() -> None:
     ]
     newest, first = history_rows(views, now_ms=61_000)
     assert (newest["state"], newest["changes"]) == ("rolled back", "labels.team, task.container.image, update.canary")
-    assert (first["state"], first["running"], first["changes"]) == ("in force (rolled back to)", 3, "")
+    assert (first["state"], first["running"], first["changes"]) == ("active (after rollback)", 3, "")

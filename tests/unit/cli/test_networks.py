@@ -117,8 +117,8 @@ def test_verdicts_on_paths_and_ports() -> None:
     assert [each["verdict"] for each in rows] == [
         "ok",
         "2 of 10 probes lost",
-        "only packets of 1400 bytes pass, 1500 should",
-        "no answer",
+        "MTU is 1400 bytes, expected 1500",
+        "no response",
     ]
     assert (rows[1]["loss"], rows[0]["median"], rows[0]["worst"]) == ("20%", "0.1 ms", "2.0 ms")
     assert port_row(PortCheck(port=80, open=True))["verdict"] == "ok"
@@ -257,7 +257,9 @@ def test_flags_of_a_network_are_sorted_by_family() -> None:
         aux_addresses={"printer": "10.6.0.10"},
         aux_addresses6={"nas": "fd12::9"},
     )
-    with pytest.raises(InvalidInput, match=r"--subnet fd13::/64: a network has one of IPv6.*'=10.6.0.10' has no name"):
+    with pytest.raises(
+        InvalidInput, match=r"--subnet fd13::/64: only one IPv6 value is allowed.*'=10.6.0.10' must be in"
+    ):
         set_pools(spec, {"--subnet": ["fd13::/64"]}, ["=10.6.0.10"])
 
 

@@ -18,7 +18,7 @@ def given(**flags: object) -> ServiceSpec:
 def test_they_set_the_spec() -> None:
     spec = given(
         placement_pref=("spread=node.labels.zone", "spread=node.labels.rack,weight=50", "binpack"),
-        affinity=("service==db", "service != cache,weight=10,over=node.labels.zone"),
+        affinity=("service==db", "service != cache,weight=10,topology-key=node.labels.zone"),
         generic_resource=("gpu=2",),
         priority="-5",
     )
@@ -42,7 +42,7 @@ def test_they_set_the_spec() -> None:
 
 
 def test_affinities_to_one_service_over_several_keys() -> None:
-    spec = given(affinity=("service==db,over=node.labels.zone", "service!=db", "service!=db,weight=5"))
+    spec = given(affinity=("service==db,topology-key=node.labels.zone", "service!=db", "service!=db,weight=5"))
     near, away = Affinity(service="db", topology_key="node.labels.zone"), Affinity(service="db", anti=True, weight=5)
     assert list(spec.task.placement.affinities) == [near, away]
     apply_flags(spec, {"affinity_rm": ("db",)})
@@ -81,15 +81,15 @@ def test_compose_has_the_same() -> None:
     assert list(spec.task.placement.affinities) == [Affinity(service="db", anti=True)]
     assert list(spec.task.reservations.generic_resources) == [GenericResource(kind="gpu", count=1)]
     assert spec.priority == 7
-    with pytest.raises(InvalidInput, match="none of: spread"):
+    with pytest.raises(InvalidInput, match="must have either spread"):
         placement(spec, {"preferences": [{"pack": "x"}]})
 
 
 def test_how_long_a_node_without_managers_keeps_the_tasks() -> None:
     assert given().task.stop_on_disconnect_ms == 0
-    spec = given(stop_when_cut_off="10m")
+    spec = given(stop_on_disconnect="10m")
     assert spec.task.stop_on_disconnect_ms == 600_000
     stop_on_disconnect(spec, "90s")
     assert spec.task.stop_on_disconnect_ms == 90_000
-    apply_flags(spec, {"stop_when_cut_off": "0s"})
+    apply_flags(spec, {"stop_on_disconnect": "0s"})
     assert spec.task.stop_on_disconnect_ms == 0

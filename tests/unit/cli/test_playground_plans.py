@@ -37,13 +37,13 @@ def test_the_first_subnet_that_nothing_overlaps(used: list[str], free: str) -> N
 
 
 def test_a_range_that_is_routed_elsewhere_is_told() -> None:
-    with pytest.raises(Refused, match="choose one with --subnet"):
+    with pytest.raises(Refused, match="choose a subnet with --subnet"):
         first_free([IPv4Network("198.18.0.0/15")])
 
 
 def test_hints_of_the_playground_that_make_up_makes() -> None:
     text = hints(FOUND)
-    assert "A cluster of 3 hosts is up" in text
+    assert "A cluster of 3 hosts is running" in text
     assert "curl http://198.18.0.11:8080" in text and "shoal playground down " in text
     assert "--network front" in text and "network create" not in text
     assert "context use" not in text and "export PATH" not in text

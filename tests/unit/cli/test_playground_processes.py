@@ -33,5 +33,5 @@ def test_a_part_that_has_ended_is_told_at_once_with_what_it_said(tmp_path: Path)
     (layout.state / "pids.json").write_text(json.dumps({"h1": os.getpid(), "h2": ended.pid, "manager": ended.pid}))
     logs = {"h1": tmp_path / "h1.log", "h2": tmp_path / "h2.log"}
     logs["h2"].write_text("error: no room\n")
-    with pytest.raises(Unavailable, match=r"h2 has ended; .*h2\.log ends: error: no room"):
+    with pytest.raises(Unavailable, match=r"h2 exited; end of .*h2\.log: error: no room"):
         playground.wait_until(lambda: False, "2 nodes", logs)

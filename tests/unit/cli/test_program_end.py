@@ -37,7 +37,10 @@ def test_a_reader_that_has_gone_is_no_failure() -> None:
 
 
 def test_output_that_is_lost_is_a_failure() -> None:
-    full = "from cli.entry_point import leave; sys.stdout = open('/dev/full', 'w'); sys.stdout.write('x'); leave(0)"
+    full = (
+        "from cli.entry_point import exit_process; "
+        "sys.stdout = open('/dev/full', 'w'); sys.stdout.write('x'); exit_process(0)"
+    )
     assert ended(before=full).returncode == 1
 
 

@@ -102,5 +102,5 @@ configs:
     with pytest.raises(InvalidInput) as told:
         project(tmp_path, text.replace(", template_driver: golang", ""))
     said = str(told.value)
-    for part in ("stack.yaml:5", "'nowhere' is not among", "lost.txt", "'UNSET' is not set", "exactly one of"):
+    for part in ("stack.yaml:5", "'nowhere' is not defined", "lost.txt", "'UNSET' is not set", "exactly one of"):
         assert part in said, said

@@ -82,5 +82,5 @@ def test_an_option_is_taken_back_by_its_name() -> None:
     for name in ("apparmor", "no-new-privileges", "systempaths", "seccomp"):
         remove_security_option(spec, name)
     assert spec.task.container == ContainerSpec()
-    with pytest.raises(InvalidInput, match="--security-opt-rm: 'label' is not one of apparmor"):
+    with pytest.raises(InvalidInput, match="--security-opt-rm: 'label' must be one of apparmor"):
         remove_security_option(spec, "label")

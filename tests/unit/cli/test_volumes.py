@@ -22,7 +22,7 @@ def test_mounts_of_volumes() -> None:
         type=Mount.VOLUME, source="data", target="/d", volume=VolumeOptions()
     )
     text = (
-        "type=volume,src=data,dst=/d,readonly,volume-nocopy,volume-subpath=a/b,per-slot=true,hold=5m,"
+        "type=volume,src=data,dst=/d,readonly,volume-nocopy,volume-subpath=a/b,per-slot=true,failover-after=5m,"
         "volume-opt=type=nfs,volume-opt=o=addr=10.0.0.9,volume-opt=device=:/srv"
     )
     options = {"type": "nfs", "o": "addr=10.0.0.9", "device": ":/srv"}
@@ -30,7 +30,7 @@ def test_mounts_of_volumes() -> None:
     assert parse_mount(text) == Mount(type=Mount.VOLUME, source="data", target="/d", read_only=True, volume=use)
     bind = parse_mount("type=bind,source=/srv,target=/d,bind-create-src,bind-propagation=rprivate")
     assert bind.create_source and not bind.HasField("volume")
-    shared = parse_mount("type=bind,source=/srv,target=/d,shared=true,hold=30s")
+    shared = parse_mount("type=bind,source=/srv,target=/d,shared=true,failover-after=30s")
     assert shared == Mount(
         type=Mount.BIND, source="/srv", target="/d", shared=True, volume=VolumeOptions(failover_after_ms=30_000)
     )
@@ -44,11 +44,11 @@ def test_mounts_of_volumes() -> None:
     ("text", "told"),
     [
         ("source=data", "target is missing"),
-        ("type=bind,source=/a,target=/d,bind-propagation=rshared", "stays in it"),
+        ("type=bind,source=/a,target=/d,bind-propagation=rshared", "do not propagate out"),
         ("type=bind,source=/a,target=/d,bind-recursive=yes", "must be one of enabled, disabled, writable, readonly"),
-        ("type=tmpfs,target=/d,volume-nocopy", "do not belong"),
-        ("type=tmpfs,target=/d,shared=true", "hold and shared are for volumes and bind mounts"),
-        ("source=d,target=/d,volume-opt=nfs", "name=value"),
+        ("type=tmpfs,target=/d,volume-nocopy", "volume options cannot be used with type tmpfs"),
+        ("type=tmpfs,target=/d,shared=true", "failover-after and shared can only be used with volumes and bind mounts"),
+        ("source=d,target=/d,volume-opt=nfs", "NAME=VALUE"),
         ("type=npipe,source=d,target=/d", "'npipe' is not supported"),
     ],
 )
@@ -67,7 +67,12 @@ services:
       - data:/data:ro
       - ./conf:/conf
       - {type: bind, source: /srv/shared, target: /shared, x-shared: true}
-      - {type: volume, source: data, target: /slots, volume: {nocopy: true, subpath: sub}, x-per-slot: true, x-hold: 1m}
+      - type: volume
+        source: data
+        target: /slots
+        volume: {nocopy: true, subpath: sub}
+        x-per-slot: true
+        x-failover-after: 1m
       - {type: volume, source: far, target: /far}
       - {type: bind, source: ./made, target: /made, bind: {create_host_path: true}}
       - {type: tmpfs, target: /tmp, tmpfs: {size: 1024, mode: 0700}}
@@ -105,7 +110,7 @@ volumes:
     with pytest.raises(InvalidInput) as told:
         load_files("shop", [path], {}).checked()
     said = str(told.value)
-    for part in ("'nowhere' is not among", "mode 'slow'", "x-access-mode 'both' is not one of", "secret 'none' is"):
+    for part in ("'nowhere' is not defined", "mode 'slow'", "x-access-mode 'both' must be one of", "secret 'none' is"):
         assert part in said, said
 
 
@@ -141,10 +146,10 @@ def test_where_a_volume_is() -> None:
     }
     for text, where in shown.items():
         assert location_text(where) == text
-    told = row(VolumeView(locations=shown.values()))["places"]
+    told = row(VolumeView(locations=shown.values()))["locations"]
     assert isinstance(told, list) and told[2:4] == [
-        {"node": "h1", "slot": 3, "home": False, "state": "", "down": True, "bytes": None},
-        {"node": "h2", "slot": 0, "home": False, "state": "mounted", "down": False, "bytes": None},
+        {"node": "h1", "slot": 3, "home": False, "state": "", "down": True, "used_bytes": None},
+        {"node": "h2", "slot": 0, "home": False, "state": "mounted", "down": False, "used_bytes": None},
     ]
 
 
@@ -185,5 +190,5 @@ def test_labels_of_a_mount_are_those_of_the_volume_that_the_stack_makes(tmp_path
     assert dict(made.volumes[0].labels) == {"a": "1", "b": "3"}
     assert not made.services[0].task.container.mounts[0].volume.labels
     path.write_text(f"services: {{a: {{image: x, volumes: [{mount}]}}}}\nvolumes: {{data: {{external: true}}}}\n")
-    with pytest.raises(InvalidInput, match="this one is external"):
+    with pytest.raises(InvalidInput, match="cannot be used with an external volume"):
         load_files("shop", [path], {}).checked()

@@ -58,7 +58,7 @@ def test_what_is_unlimited_is_called_so() -> None:
     help_text = create.get_help(click.Context(create))
     assert "no bound" not in help_text
     assert " ".join(help_text.split()).count("0 = unlimited") >= 3
-    assert (remove.help or "").startswith("Remove NODES from the cluster")
+    assert (remove.help or "").startswith("Remove one or more nodes from the cluster")
 
 
 def test_an_autoscaler_names_the_flags_that_it_needs() -> None:

@@ -109,9 +109,9 @@ def test_secrets_volumes_and_events() -> None:
 @pytest.mark.parametrize(
     ("texts", "told"),
     [
-        (["colour=red"], "'colour' is not one of id, label, mode, name, stack"),
-        (["name"], "'name' is not of the form KEY=VALUE"),
-        (["mode=some"], "mode 'some' is not one of replicated, global"),
+        (["colour=red"], "unknown key 'colour'; allowed keys are id, label, mode, name, stack"),
+        (["name"], "'name' must be in the form KEY=VALUE"),
+        (["mode=some"], "mode 'some' must be one of replicated, global"),
         (["a=1", "b", "mode=x"], "b"),
     ],
 )

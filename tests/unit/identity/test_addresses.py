@@ -20,7 +20,7 @@ def test_an_address_is_read_and_printed(text: str, host: str, port: int) -> None
     ["", "h1", "h1:", ":80", "h1:0", "h1:65536", "h1:٣", "h1:-1", "2001:db8::1:80", "[h1]:80", "http://h1:80", "a b:1"],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
-    with pytest.raises(InvalidInput, match="host:port"):
+    with pytest.raises(InvalidInput, match="HOST:PORT"):
         parse(text)
 
 

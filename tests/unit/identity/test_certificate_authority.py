@@ -79,7 +79,7 @@ def test_managers_that_race_found_one_cluster() -> None:
 
 def test_a_manager_with_another_cluster_key_does_not_start() -> None:
     async def scenario(store: Store, authority: CertificateAuthority) -> None:
-        with pytest.raises(InvalidInput, match="another cluster's key"):
+        with pytest.raises(InvalidInput, match="the key of another cluster"):
             await _authority(store, KEY[::-1]).bootstrap()
 
     _run(scenario)
@@ -144,9 +144,9 @@ def test_a_bad_request_makes_no_node() -> None:
 
 def test_a_token_that_is_none_or_of_another_cluster_is_told() -> None:
     async def scenario(store: Store, authority: CertificateAuthority) -> None:
-        with pytest.raises(Unauthenticated, match="not a join token"):
+        with pytest.raises(Unauthenticated, match="invalid join token"):
             authority.tokens.check("hello")
-        with pytest.raises(Unauthenticated, match="of another cluster"):
+        with pytest.raises(Unauthenticated, match="belongs to another cluster"):
             authority.tokens.check(f"SHOAL-1-{'a' * 52}-{'0' * 25}")
 
     _run(scenario)

@@ -56,7 +56,7 @@ def test_the_option_comes_before_the_environment_before_the_choice(tmp_path: Pat
 
 def test_without_a_choice_the_only_one_is_taken(tmp_path: Path) -> None:
     contexts = _two(tmp_path)
-    with pytest.raises(Refused, match="in use"):
+    with pytest.raises(Refused, match="is the current context"):
         contexts.remove("one")
     contexts.remove("two")
     contexts.remove("one", force=True)
@@ -75,7 +75,7 @@ def test_without_a_choice_the_only_one_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "-a", "a" * 64, "ä"])
 def test_a_bad_name_makes_nothing(tmp_path: Path, name: str) -> None:
     contexts = ContextStore(tmp_path / "shoal")
-    with pytest.raises(InvalidInput, match="cannot name a context"):
+    with pytest.raises(InvalidInput, match="is not a valid context name"):
         contexts.create(name, IDENTITY, ["h1:1"])
     assert not contexts.directory.exists()
 
@@ -101,7 +101,7 @@ def test_a_taken_name_is_refused(tmp_path: Path) -> None:
         ('addresses = "h1:1"', "must be a list"),
         ("addresses = [1]", "must be a list"),
         ('addresses = ["h1:1"]\nadress = 1', "unknown key 'adress'"),
-        ('addresses = ["h1:1"]\nregistries = 1', "path of a file"),
+        ('addresses = ["h1:1"]\nregistries = 1', "file path"),
     ],
 )
 def test_damaged_settings_are_told_with_their_file(tmp_path: Path, settings: str, told: str) -> None:
@@ -155,7 +155,7 @@ def test_a_context_can_be_made_from_single_files(tmp_path: Path) -> None:
     assert identity_from_files(tmp_path / "a", tmp_path / "b", tmp_path / "c") == Identity(
         certificate=b"b", key=b"c", ca=b"a"
     )
-    with pytest.raises(NotFound, match="does not exist"):
+    with pytest.raises(NotFound, match="not found"):
         identity_from_files(tmp_path / "a", tmp_path / "b", tmp_path / "none")
 
 
@@ -171,10 +171,10 @@ def test_a_certificate_that_ends_soon_is_told() -> None:
     assert certificate_renewal.expiry_warning(identity, now) is None
     soon = certificate_renewal.expiry_warning(identity, now + timedelta(days=360))
     assert soon is not None
-    assert "ends in 5 days" in soon
+    assert "expires in 5 days" in soon
     ended = certificate_renewal.expiry_warning(identity, now + timedelta(days=365))
     assert ended is not None
-    assert "ended at 2027-03-01" in ended
+    assert "expired at 2027-03-01" in ended
 
 
 def test_a_certificate_that_cannot_be_renewed_is_told(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_certificate_that_cannot_be_renewed_is_told(tmp_path: Path) -> None:
     assert certificate_renewal.renew_if_due(made, now + timedelta(days=240)) is None
     told = certificate_renewal.renew_if_due(made, now + timedelta(days=250))
     assert told is not None
-    assert "'prod' ends soon and was not renewed: 127.0.0.1:1" in told
+    assert "'prod' expires soon and could not be renewed: 127.0.0.1:1" in told
     ended = certificate_renewal.renew_if_due(made, now + timedelta(days=366))
     assert ended is not None
-    assert "ended at" in ended
+    assert "expired at" in ended

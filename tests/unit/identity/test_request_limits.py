@@ -96,7 +96,7 @@ def test_a_nodes_calls_are_counted_and_nobody_elses() -> None:
     held = [calls.hold(node) for _ in range(AGENT_CALLS)]
     for each in held:
         each.__enter__()
-    with pytest.raises(Exhausted, match="node n1 has 4 calls under way"), calls.hold(node):
+    with pytest.raises(Exhausted, match="node n1 has reached its limit of 4 concurrent calls"), calls.hold(node):
         pass
     with calls.hold(CertificateSubject("n2", Role.AGENT, "c")), calls.hold(None):
         for _ in range(100):

@@ -81,26 +81,26 @@ def test_a_deposed_leader_asks_to_try_again() -> None:
 @pytest.mark.parametrize(
     ("details", "kind", "told"),
     [
-        ("Failed to connect to remote host: Connection refused", errors.Unavailable, "h:1 does not listen"),
-        ("Ssl handshake failed: CERTIFICATE_VERIFY_FAILED", errors.Unauthenticated, "certificate of another cluster"),
-        ("Hostname Verification Check failed.", errors.Unauthenticated, "certificate of another cluster"),
+        ("Failed to connect to remote host: Connection refused", errors.Unavailable, "h:1 refused the connection"),
+        ("Ssl handshake failed: CERTIFICATE_VERIFY_FAILED", errors.Unauthenticated, "belongs to another cluster"),
+        ("Hostname Verification Check failed.", errors.Unauthenticated, "belongs to another cluster"),
         ("Tls handshake failed: WRONG_VERSION_NUMBER", errors.Unavailable, "does not speak gRPC"),
         (
             "connections to all backends failing; last error: UNAVAILABLE: ipv4:127.0.0.1:1: Socket closed",
             errors.Unavailable,
-            "refuses this certificate",
+            "closed the connection",
         ),
         (
             "connections to all backends failing; last error: UNAVAILABLE: ipv4:127.0.0.1:1: "
             "Handshake read failed (Endpoint closing)",
             errors.Unavailable,
-            "h:1 takes connections and does not answer",
+            "h:1 accepts connections but does not respond",
         ),
-        ("Handshake read failed (Socket closed)", errors.Unauthenticated, "refuses this certificate"),
-        ("errors resolving x:1: Domain name not found", errors.Unavailable, "does not resolve"),
+        ("Handshake read failed (Socket closed)", errors.Unauthenticated, "rejected the client certificate"),
+        ("errors resolving x:1: Domain name not found", errors.Unavailable, "cannot be resolved"),
         ("connect failed: No route to host", errors.Unavailable, "the firewall"),
         ("something new", errors.Unavailable, "something new"),
-        ("", errors.Unavailable, "the connection broke"),
+        ("", errors.Unavailable, "the connection was lost"),
     ],
 )
 def test_a_broken_connection_is_told_with_the_address(details: str, kind: type[ShoalError], told: str) -> None:

@@ -50,11 +50,13 @@ def test_a_token_ends_by_time_and_by_use() -> None:
             token, record = await authority.tokens.create(ttl_ms=3_600_000, uses=2)
             await authority.join(token, csr(), "h1")
             await authority.join(token, csr(), "h2")
-            with pytest.raises(Unauthenticated, match="was for 2 hosts, which have joined"):
+            with pytest.raises(Unauthenticated, match="has been used by all 2 hosts"):
                 await authority.join(token, csr(), "h3")
             other, _ = await authority.tokens.create(ttl_ms=3_600_000)
             world.now += 3_601
-            with pytest.raises(Unauthenticated, match="ended 1s ago; `shoal cluster join-token` makes a new one"):
+            with pytest.raises(
+                Unauthenticated, match="expired 1s ago; create a new one with `shoal cluster join-token`"
+            ):
                 await authority.join(other, csr(), "h3")
             assert len(store.tables.nodes) == 2
             assert authority.tokens.list() == []
@@ -118,13 +120,13 @@ def test_removed_and_rotated_tokens_admit_nobody() -> None:
             token, record = await authority.tokens.create()
             kept, _ = await authority.tokens.create()
             await authority.tokens.remove(record.meta.id)
-            with pytest.raises(Unauthenticated, match="not valid"):
+            with pytest.raises(Unauthenticated, match="invalid join token"):
                 await authority.join(token, csr(), "h1")
             with pytest.raises(NotFound, match="join-token ls"):
                 await authority.tokens.remove(record.meta.id)
             authority.tokens.check(kept)
             new, only = await authority.tokens.rotate(uses=3)
-            with pytest.raises(Unauthenticated, match="not valid"):
+            with pytest.raises(Unauthenticated, match="invalid join token"):
                 authority.tokens.check(kept)
             authority.tokens.check(new)
             assert [(each.meta.id, each.uses_left) for each in authority.tokens.list()] == [(only.meta.id, 3)]
@@ -137,7 +139,7 @@ def test_bounds_are_told_and_records_of_long_ended_tokens_go() -> None:
         world = World()
         async with world.manager() as (store, authority):
             for wrong in ({"ttl_ms": MAX_TTL_MS + 1}, {"uses": MAX_USES + 1}, {"ttl_ms": -1}):
-                with pytest.raises(InvalidInput, match="a join token"):
+                with pytest.raises(InvalidInput, match=r"must be (between|at most)"):
                     await authority.tokens.create(**wrong)
             await authority.tokens.create()
             world.now += (DEFAULT_TTL_MS + RETENTION_MS) / 1000 + 1
@@ -156,7 +158,7 @@ def test_who_writes_etcd_without_the_cluster_key_makes_no_token() -> None:
             record.secret_mac = join_token.mac(bytes(32), secret)
             await store.commit([put(kinds.JOIN_TOKEN, record.meta.id, record)])
             ca_hash = join_token.hash_of_ca(authority.cluster().ca_certificate)
-            with pytest.raises(Unauthenticated, match="not valid"):
+            with pytest.raises(Unauthenticated, match="invalid join token"):
                 authority.tokens.check(str(join_token.JoinToken(ca_hash, secret)))
 
     asyncio.run(scenario())
@@ -181,11 +183,11 @@ def test_joins_and_renewals_are_bounded() -> None:
     limit = IssuanceLimit(clock=lambda: now)
     for _ in range(JOINS_AT_ONCE):
         limit.join()
-    with pytest.raises(Busy, match="too many hosts join"):
+    with pytest.raises(Busy, match="too many hosts are joining"):
         limit.join()
     for _ in range(RENEWALS_AT_ONCE):
         limit.renewal("n1")
-    with pytest.raises(Busy, match="n1 has renewed"):
+    with pytest.raises(Busy, match="too many certificate renewals by n1"):
         limit.renewal("n1")
     limit.renewal("n2")
     now += 60
