@@ -7,7 +7,7 @@ import os
 from agent.runtime.container_paths import ContainerPaths, ContainerRecord, open_pidfd
 from agent.runtime.supervision.container_removal import wait_pidfd
 from agent.safe_paths.regular_files import read_regular
-from agent.worker.sandbox import Sandbox, SharedNames
+from agent.worker.sandbox import Sandbox, SharedNamespace
 from shoal.errors import InvalidInput, NotFound
 
 FILES = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
@@ -16,7 +16,7 @@ MAX_FILE_BYTES = 2 << 20
 _UNFIT = (errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.EXDEV, errno.EAGAIN)
 
 
-def join_network(places: ContainerPaths, record: ContainerRecord) -> Sandbox:
+def join_network(paths: ContainerPaths, record: ContainerRecord) -> Sandbox:
     """As `Runtime.join_network`. The container may end, and change its files, at any moment of this."""
     pidfd = open_pidfd(record.pid, record.pid_started)
     if pidfd is None:
@@ -24,7 +24,7 @@ def join_network(places: ContainerPaths, record: ContainerRecord) -> Sandbox:
     try:
         namespace = os.open(f"/proc/{record.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            names = SharedNames(*_names(places, record), _files(record))
+            names = SharedNamespace(*_names(paths, record), _files(record))
             if wait_pidfd(pidfd, 0):
                 raise NotFound(f"task {record.task_id} is not running")
         except BaseException:
@@ -37,9 +37,9 @@ def join_network(places: ContainerPaths, record: ContainerRecord) -> Sandbox:
     return Sandbox(namespace, {}, "", shared=names)
 
 
-def _names(places: ContainerPaths, record: ContainerRecord) -> tuple[str, str]:
+def _names(paths: ContainerPaths, record: ContainerRecord) -> tuple[str, str]:
     """Host name and domain name, of the spec that it was started with."""
-    spec = json.loads((places.bundle(record.task_id) / "config.json").read_bytes())
+    spec = json.loads((paths.bundle(record.task_id) / "config.json").read_bytes())
     return spec.get("hostname", ""), spec["linux"].get("sysctl", {}).get("kernel.domainname", "")
 
 

@@ -109,7 +109,7 @@ class OciRuntime:
         self._starting: dict[str, asyncio.Event] = {}
         self._trash = Trash(self._paths.trash)
         self._attach_sessions = AttachSessions()
-        self._exit_watcher = ExitWatcher(places=self._paths, cgroups=self._cgroups, clock=clock, on_exit=self._ended)
+        self._exit_watcher = ExitWatcher(paths=self._paths, cgroups=self._cgroups, clock=clock, on_exit=self._ended)
         self.logs = ContainerLogs(directory=self._paths.logs, is_running=self._exit_watcher.is_running).read
         self._stack = AsyncExitStack()
 
@@ -123,10 +123,10 @@ class OciRuntime:
         host = read_host_facts(self._layout, has_apparmor=self._apparmor.is_supported)
         self._launcher = self._make_launcher(programs, host)
         self._stack.callback(self._launcher.close)
-        self._exec_thread = ExecThread(places=self._paths, hide=self._layout.hybrid_mount, programs=programs)
+        self._exec_thread = ExecThread(paths=self._paths, hide=self._layout.hybrid_mount, programs=programs)
         self._stack.callback(self._exec_thread.close)
-        self._probe_executor = ProbeExecutor(places=self._paths, exec_thread=self._exec_thread)
-        self._exec_starter = ExecStarter(places=self._paths, exec_thread=self._exec_thread, available=host.capabilities)
+        self._probe_executor = ProbeExecutor(paths=self._paths, exec_thread=self._exec_thread)
+        self._exec_starter = ExecStarter(paths=self._paths, exec_thread=self._exec_thread, available=host.capabilities)
         self._stack.callback(self._exit_watcher.close)
         self._log_follower = LogFollower()
         self._stack.callback(self._log_follower.close)
@@ -264,8 +264,8 @@ class OciRuntime:
             self._exits[record.task_id].set_result(end)
             return
         sizes = log_file_limits(record.log_bytes, record.log_files)
-        places = self._paths
-        self._log_follower.add(record.task_id, places.logs(record.task_id), sizes, bundle=places.bundle(record.task_id))
+        paths = self._paths
+        self._log_follower.add(record.task_id, paths.logs(record.task_id), sizes, bundle=paths.bundle(record.task_id))
 
     def _ended(self, task_id: str, end: Exit) -> None:
         self._exits[task_id].set_result(end)
@@ -299,7 +299,7 @@ class OciRuntime:
             raise Unavailable("conmon and an OCI runtime (crun or runc) are required: apt-get install conmon crun")
         filters = CompiledFilters(directory=self._paths.filters, environment=compiled_for(programs[0].path))
         return Launcher(
-            places=self._paths,
+            paths=self._paths,
             cgroups=self._cgroups,
             layout=self._layout,
             host=host,
@@ -317,9 +317,9 @@ class OciRuntime:
 
     def _known_tasks(self) -> set[str]:
         """Tasks of which anything is on this host."""
-        places = self._paths
-        bundles = {entry.name for entry in os.scandir(places.bundles)}
-        return bundles | places.tasks_with_logs() | places.tasks_with_upper() | self._cgroups.tasks()
+        paths = self._paths
+        bundles = {entry.name for entry in os.scandir(paths.bundles)}
+        return bundles | paths.tasks_with_logs() | paths.tasks_with_upper() | self._cgroups.tasks()
 
     def _find_records(self) -> list[ContainerRecord]:
         """Records of whole containers; the rest is scrapped, but for the logs."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class SharedNames:
+class SharedNamespace:
     """Of a container whose network namespace is shared: its names, empty where it has none of its own, and content of
     its /etc/hosts, /etc/resolv.conf and /etc/hostname, by path."""
 
@@ -31,8 +31,8 @@ class Sandbox:
     addresses: Mapping[str, str]
     resolver: str
     addresses6: Mapping[str, str] = field(default_factory=dict)
-    shared: SharedNames | None = None
+    shared: SharedNamespace | None = None
 
 
-WITHOUT_NAMESPACE = Sandbox(-1, {}, "")
+NO_SANDBOX = Sandbox(-1, {}, "")
 """Of a task on the node's own network, or with none at all; nobody made it, and there is nothing to close."""

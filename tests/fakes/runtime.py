@@ -8,7 +8,7 @@ from itertools import count
 
 from agent.health.exec_pool import ExecResult
 from agent.worker.interfaces import ContainerRequest, Exit, OnExit, Running
-from agent.worker.sandbox import Sandbox, SharedNames
+from agent.worker.sandbox import Sandbox, SharedNamespace
 from shoal.api.v1.container_pb2 import Hook
 from shoal.errors import AlreadyExists, Fault, InvalidInput, NotFound
 from shoal.signal_names import signal_number
@@ -91,7 +91,7 @@ class FakeRuntime:
         if not isinstance(self.containers.get(task_id), Running):
             raise NotFound(f"task {task_id} is not running")
         request = self.requests[task_id]
-        names = SharedNames(request.spec.hostname, request.spec.domainname, request.etc_files)
+        names = SharedNamespace(request.spec.hostname, request.spec.domainname, request.etc_files)
         return Sandbox(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), {}, "", shared=names)
 
     async def run_hook(self, task_id: str, hook: Hook) -> ExecResult:

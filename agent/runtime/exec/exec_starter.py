@@ -79,8 +79,8 @@ class ExecStarter:
         available: the capabilities that this host can give.
     """
 
-    def __init__(self, *, places: ContainerPaths, exec_thread: ExecThread, available: Collection[str]) -> None:
-        self._places = places
+    def __init__(self, *, paths: ContainerPaths, exec_thread: ExecThread, available: Collection[str]) -> None:
+        self._paths = paths
         self._exec_thread = exec_thread
         self._available = available
         self._number = 0
@@ -104,7 +104,7 @@ class ExecStarter:
         try:
             process = await asyncio.shield(starting)
         except OSError as error:
-            if not self._places.bundle(record.task_id).exists():
+            if not self._paths.bundle(record.task_id).exists():
                 raise _not_running(record) from None
             raise Unavailable(f"cannot run the program: {error.strerror}") from error
         except asyncio.CancelledError:
@@ -116,7 +116,7 @@ class ExecStarter:
 
     async def _start(self, record: ContainerRecord, request: ExecStart) -> ExecProcess:
         self._number += 1
-        files = _ExecFiles(self._places.bundle(record.task_id) / f"{_PREFIX}{os.getpid()}-{self._number}")
+        files = _ExecFiles(self._paths.bundle(record.task_id) / f"{_PREFIX}{os.getpid()}-{self._number}")
 
         def over() -> None:
             self._running -= Counter({record.task_id: 1})  # without names that have none
@@ -165,7 +165,7 @@ class ExecStarter:
         return child
 
     def _write_process(self, record: ContainerRecord, request: ExecStart, path: Path) -> None:
-        own = json.loads((self._places.bundle(record.task_id) / "config.json").read_text())["process"]
+        own = json.loads((self._paths.bundle(record.task_id) / "config.json").read_text())["process"]
         user, own_home = None, ""
         if request.user:
             passwd, group = _account_files(record)

@@ -34,8 +34,8 @@ class ExecThread:
         programs: OCI runtimes in the form in which they start quickest.
     """
 
-    def __init__(self, *, places: ContainerPaths, hide: Path | None, programs: Iterable[OciProgram]) -> None:
-        self._places = places
+    def __init__(self, *, paths: ContainerPaths, hide: Path | None, programs: Iterable[OciProgram]) -> None:
+        self._paths = paths
         self._hide = hide
         self._programs = {program.name: str(program.path) for program in programs}
         self._thread = ThreadPoolExecutor(1, "entrance", initializer=self._open_namespaces)
@@ -147,7 +147,7 @@ class ExecThread:
         program = self._programs.get(record.program) or shutil.which(record.program)
         if program is None:
             raise Unavailable(f"{record.program} is no longer installed, but the container was created with it")
-        root = self._places.runtime_root(record.program)
+        root = self._paths.runtime_root(record.program)
         arguments = [program, "--root", str(root), *options, record.task_id]
         try:
             with self._mounts_for(record.program):

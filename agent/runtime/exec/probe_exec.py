@@ -25,8 +25,8 @@ _ENDED = 1 << 60
 class ProbeExecutor:
     """Programs of health checks."""
 
-    def __init__(self, *, places: ContainerPaths, exec_thread: ExecThread) -> None:
-        self._places = places
+    def __init__(self, *, paths: ContainerPaths, exec_thread: ExecThread) -> None:
+        self._paths = paths
         self._exec_thread = exec_thread
 
     async def execute(self, record: ContainerRecord, command: tuple[str, ...]) -> ExecResult:
@@ -64,7 +64,7 @@ class ProbeExecutor:
 
     def _process_file(self, record: ContainerRecord, command: tuple[str, ...]) -> Path:
         """The container's own process with other arguments; one file for each program that is run in it."""
-        bundle = self._places.bundle(record.task_id)
+        bundle = self._paths.bundle(record.task_id)
         path = bundle / f"exec-{hashlib.sha256(json.dumps(command).encode()).hexdigest()[:16]}.json"
         if path.exists():
             return path

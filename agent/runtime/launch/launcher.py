@@ -75,7 +75,7 @@ class Launcher:
     def __init__(
         self,
         *,
-        places: ContainerPaths,
+        paths: ContainerPaths,
         cgroups: Cgroups,
         layout: CgroupLayout,
         host: HostFacts,
@@ -91,7 +91,7 @@ class Launcher:
         hostname: str,
         threads: int = 4,
     ) -> None:
-        self._places = places
+        self._paths = paths
         self._cgroups = cgroups
         self._layout = layout
         self._host = host
@@ -131,7 +131,7 @@ class Launcher:
                 await asyncio.wait([work])
                 if not work.cancelled() and work.exception() is None:
                     await asyncio.to_thread(
-                        remove_container, self._places, self._cgroups, request.task_id, keep_logs=False
+                        remove_container, self._paths, self._cgroups, request.task_id, keep_logs=False
                     )
                 raise
 
@@ -140,12 +140,12 @@ class Launcher:
             return self._start_with_any(request)
         except BaseException as error:
             # Before what is left of the start is deleted.
-            full = next((each for each in (self._places.state, self._places.run) if lacks_space(each)), None)
-            remove_container(self._places, self._cgroups, request.task_id, keep_logs=False)
+            full = next((each for each in (self._paths.state, self._paths.run) if lacks_space(each)), None)
+            remove_container(self._paths, self._cgroups, request.task_id, keep_logs=False)
             if isinstance(error, OSError):
-                raise _to_shoal_error(error, full or self._places.state) from error
+                raise _to_shoal_error(error, full or self._paths.state) from error
             if isinstance(error, Unavailable) and (full is not None or says_disk_full(str(error))):
-                raise disk_full(f"the disk is full: {error}", full or self._places.state) from error
+                raise disk_full(f"the disk is full: {error}", full or self._paths.state) from error
             raise
 
     def _start_with_any(self, request: ContainerRequest) -> ContainerRecord:
@@ -154,19 +154,19 @@ class Launcher:
             try:
                 return self._start_with(program, request)
             except RuntimeUnsupported as error:
-                remove_container(self._places, self._cgroups, request.task_id, keep_logs=False)
+                remove_container(self._paths, self._cgroups, request.task_id, keep_logs=False)
                 refused = error
         raise refused
 
     def _start_with(self, program: OciProgram, request: ContainerRequest) -> ContainerRecord:
         step = _Steps(self._on_step)
-        bundle, upper = self._places.bundle(request.task_id), self._places.upper(request.task_id)
+        bundle, upper = self._paths.bundle(request.task_id), self._paths.upper(request.task_id)
         self._make_directories(request, bundle, upper)
         step("directories")
         hide = self._layout.hybrid_mount if program.name == "crun" else None
         with private_mounts(self._host_mounts, hide=hide, slave=has_slave_mounts(request.spec)):
             step("mount namespace")
-            layers = (*request.image.layers, self._places.base)
+            layers = (*request.image.layers, self._paths.base)
             mount_overlay(layers, upper, bundle / "rootfs")
             step("overlay")
             files = mount_etc_files(bundle / "files", request.etc_files)
@@ -181,12 +181,12 @@ class Launcher:
         pid = await_created(first, pipe, program.name, command_line(request.spec, request.image.config)[0])
         step("create")
         if not request.log.disabled:
-            link_first_file(self._places.logs(request.task_id))
+            link_first_file(self._paths.logs(request.task_id))
         # With no_new_privileges crun installs the filter after this point, just before it executes the program.
         if has_seccomp(request.spec) and not request.spec.no_new_privileges:
             verify_filtered(pid)
         record = self._record(program, request, pid)
-        state = self._places.runtime_root(program.name) / request.task_id
+        state = self._paths.runtime_root(program.name) / request.task_id
         if filter_key is not None and program.name == "crun":
             self._compiled_filters.save(filter_key, state / "seccomp.bpf")
         write_record(bundle, record)
@@ -197,13 +197,13 @@ class Launcher:
 
     def _conmon_arguments(self, program: OciProgram, request: ContainerRequest) -> list[str]:
         log_bytes = 0 if request.log.disabled else log_file_limits(*_log_bounds(request)).bytes
-        return conmon_arguments(self._conmon, program, self._places, request.task_id, request.spec, log_bytes=log_bytes)
+        return conmon_arguments(self._conmon, program, self._paths, request.task_id, request.spec, log_bytes=log_bytes)
 
     def _make_directories(self, request: ContainerRequest, bundle: Path, upper: Path) -> None:
         """The bundle, the log directory, the overlay's directories."""
         _check_bind_sources(request, self._hostname)
         if not self._has_base:
-            self._places.create_base()
+            self._paths.create_base()
             self._has_base = True
         bundle.mkdir(mode=0o700)
         upper.mkdir(parents=True)
@@ -212,7 +212,7 @@ class Launcher:
         # The overlay's root shows the upper directory's mode and owner.
         upper.joinpath("u").chmod(0o755)
         if not request.log.disabled:
-            self._places.logs(request.task_id).mkdir(parents=True, exist_ok=True)
+            self._paths.logs(request.task_id).mkdir(parents=True, exist_ok=True)
 
     def _write_spec(
         self,
@@ -222,7 +222,7 @@ class Launcher:
         mounted: Mapping[Path, MountedFile],
     ) -> str | None:
         """Write config.json; returns the key under which to keep the filter that the runtime is going to compile."""
-        bundle = self._places.bundle(request.task_id)
+        bundle = self._paths.bundle(request.task_id)
         root = bundle / "rootfs"
         user = resolve_user(
             request.spec.user or request.image.config.user,
@@ -257,7 +257,7 @@ class Launcher:
         return filter_key
 
     def _record(self, program: OciProgram, request: ContainerRequest, pid: int) -> ContainerRecord:
-        conmon = int((self._places.bundle(request.task_id) / "conmon.pid").read_text())
+        conmon = int((self._paths.bundle(request.task_id) / "conmon.pid").read_text())
         started, conmon_started = process_start_time(pid), process_start_time(conmon)
         if started is None or conmon_started is None:
             raise Unavailable("the container exited while it was being created; see the node's kernel log")
@@ -275,14 +275,14 @@ class Launcher:
         )
 
     def _start_program(self, program: OciProgram, task_id: str, pid: int) -> None:
-        root = self._places.runtime_root(program.name)
+        root = self._paths.runtime_root(program.name)
         if program.name == "crun":
             _write_start_fifo(root / task_id / "exec.fifo", pid)
             return
         command = [str(program.path), "--root", str(root), "start", task_id]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         if done.returncode:
-            raise Unavailable(f"{program.name} could not start the container: …")
+            raise Unavailable(f"{program.name} could not start the container: {' '.join(done.stderr.split())[-400:]}")
 
 
 def _log_bounds(request: ContainerRequest) -> tuple[int, int]:

@@ -117,4 +117,4 @@ def _mount_file_system(point: Path, source: MountSource) -> None:
         device = source.options["device"]
         raise Unavailable(f"mounting {device} timed out after {MOUNT_SECONDS:g} s") from None
     if done.returncode:
-        raise Unavailable("cannot mount the volume: …")
+        raise Unavailable(f"cannot mount the volume: {' '.join(done.stderr.split())[-300:]}")

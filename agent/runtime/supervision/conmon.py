@@ -35,21 +35,21 @@ class OciProgram:
 
 
 def conmon_arguments(
-    conmon: Path, program: OciProgram, places: ContainerPaths, task_id: str, spec: ContainerSpec, *, log_bytes: int
+    conmon: Path, program: OciProgram, paths: ContainerPaths, task_id: str, spec: ContainerSpec, *, log_bytes: int
 ) -> list[str]:
     """The command line that creates (not yet starts) a container and stays with it.
 
     Args:
         log_bytes: what its log file may grow to before conmon replaces it by an empty one; 0: there is no log.
     """
-    bundle, log = places.bundle(task_id), f"k8s-file:{places.logs(task_id)}/log" if log_bytes else "none:"
+    bundle, log = paths.bundle(task_id), f"k8s-file:{paths.logs(task_id)}/log" if log_bytes else "none:"
     arguments = [
         str(conmon), "--api-version", "1", "--cid", task_id, "--cuuid", task_id, "--name", task_id,
         "--runtime", str(program.path), "--bundle", str(bundle),
         "--container-pidfile", f"{bundle}/pid", "--conmon-pidfile", f"{bundle}/conmon.pid",
-        "--exit-dir", str(places.exits), "--log-path", log, "--log-level", "error",
+        "--exit-dir", str(paths.exits), "--log-path", log, "--log-level", "error",
         "--log-size-max", str(log_bytes or -1), "--full-attach", "--no-sync-log",
-        "--runtime-arg", "--root", "--runtime-arg", str(places.runtime_root(program.name)),
+        "--runtime-arg", "--root", "--runtime-arg", str(paths.runtime_root(program.name)),
     ]  # fmt: skip
     # An open standard input stays so when whoever attached to it leaves.
     kept = ["--stdin", "--leave-stdin-open"] if spec.stdin_open else []

@@ -16,7 +16,7 @@ from shoal.tree_removal import delete_trees
 _KILL_SECONDS = 10.0
 
 
-def remove_container(places: ContainerPaths, cgroups: Cgroups, task_id: str, *, keep_logs: bool) -> None:
+def remove_container(paths: ContainerPaths, cgroups: Cgroups, task_id: str, *, keep_logs: bool) -> None:
     """Remove a container, optionally keeping its logs. Idempotent; blocks while processes die.
 
     The upper directory goes to the trash, to be deleted when there is time.
@@ -24,24 +24,24 @@ def remove_container(places: ContainerPaths, cgroups: Cgroups, task_id: str, *, 
     Raises:
         Unavailable: a process does not die or the cgroup stays busy; calling it again later may do.
     """
-    bundle = places.bundle(task_id)
+    bundle = paths.bundle(task_id)
     if bundle.exists():
-        _kill_supervision(places, cgroups, task_id)
+        _kill_supervision(paths, cgroups, task_id)
     _empty_cgroup(cgroups, task_id)
     for program in ("crun", "runc"):
-        _delete(places.runtime_root(program) / task_id)
-    places.exits.joinpath(task_id).unlink(missing_ok=True)
-    upper = places.upper(task_id)
+        _delete(paths.runtime_root(program) / task_id)
+    paths.exits.joinpath(task_id).unlink(missing_ok=True)
+    upper = paths.upper(task_id)
     if upper.exists():
-        _move_to_trash(upper, places.trash / f"{task_id}.{time.monotonic_ns()}")
+        _move_to_trash(upper, paths.trash / f"{task_id}.{time.monotonic_ns()}")
     if not keep_logs:
-        _delete(places.logs(task_id))
+        _delete(paths.logs(task_id))
     _delete(bundle)
 
 
-def supervision_processes(places: ContainerPaths) -> dict[int, str]:
+def supervision_processes(paths: ContainerPaths) -> dict[int, str]:
     """conmon and runtime processes that work for one of our bundles, with the task's id."""
-    prefix = os.fsencode(places.bundles) + b"/"
+    prefix = os.fsencode(paths.bundles) + b"/"
     return {pid: task_id for pid, words in _command_lines() for task_id in _task_of(words, prefix)}
 
 
@@ -63,12 +63,12 @@ def _command_lines() -> Iterator[tuple[int, list[bytes]]]:
                 continue
 
 
-def _kill_supervision(places: ContainerPaths, cgroups: Cgroups, task_id: str) -> None:
+def _kill_supervision(paths: ContainerPaths, cgroups: Cgroups, task_id: str) -> None:
     """The container first: conmon then ends by itself. Without a record, whatever works for the bundle."""
-    record = read_record(places.bundle(task_id))
+    record = read_record(paths.bundle(task_id))
     if record is None:
-        _reap_conmon(places.bundle(task_id) / "conmon.pid")
-        for pid, owner in supervision_processes(places).items():
+        _reap_conmon(paths.bundle(task_id) / "conmon.pid")
+        for pid, owner in supervision_processes(paths).items():
             started = process_start_time(pid)
             if owner == task_id and started is not None:
                 _kill(pid, started)
@@ -157,7 +157,7 @@ def _delete(path: Path) -> None:
         shutil.rmtree(path)
 
 
-def has_more_than_logs(places: ContainerPaths, cgroups: Cgroups, task_id: str) -> bool:
+def has_more_than_logs(paths: ContainerPaths, cgroups: Cgroups, task_id: str) -> bool:
     """Whether anything but its log is left of a task."""
-    left = (places.bundle(task_id), places.upper(task_id))
+    left = (paths.bundle(task_id), paths.upper(task_id))
     return any(place.exists() for place in left) or task_id in cgroups.tasks()

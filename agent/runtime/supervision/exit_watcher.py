@@ -49,12 +49,12 @@ class ExitWatcher:
     def __init__(
         self,
         *,
-        places: ContainerPaths,
+        paths: ContainerPaths,
         cgroups: Cgroups,
         clock: Callable[[], int],
         on_exit: Callable[[str, Exit], None],
     ) -> None:
-        self._places = places
+        self._paths = paths
         self._cgroups = cgroups
         self._clock = clock
         self._on_exit = on_exit
@@ -161,7 +161,7 @@ class ExitWatcher:
         return Exit(code, oom_killed, at_ms, "killed by the kernel: memory limit exceeded" if oom_killed else message)
 
     def _exit_file(self, task_id: str) -> Path:
-        return self._places.exits / task_id
+        return self._paths.exits / task_id
 
     def _release(self, watched: _Watched) -> None:
         for descriptor in (watched.first, watched.conmon):

@@ -1,7 +1,7 @@
 """Builds the container request from a task and its prepared inputs. Pure."""
 
 from agent.worker.interfaces import ContainerRequest, Image
-from agent.worker.sandbox import WITHOUT_NAMESPACE, Sandbox, SharedNames
+from agent.worker.sandbox import NO_SANDBOX, Sandbox, SharedNamespace
 from agent.worker.startup.allocated_resources import cdi_devices, with_generic_resources
 from agent.worker.startup.etc_files import etc_files
 from agent.worker.startup.task_inputs import TaskInputs
@@ -31,7 +31,7 @@ def container_request(
     template = revision.spec.task
     spec = with_generic_resources(expand_container(template.container, values_of(revision, task, node)), task)
     name = task_states.task_name(revision.spec.name, task)
-    own = sandbox if sandbox is not WITHOUT_NAMESPACE else None
+    own = sandbox if sandbox is not NO_SANDBOX else None
     shared = sandbox.shared
     if shared is not None:
         spec = _with_shared_hostname(shared, spec)
@@ -52,7 +52,7 @@ def container_request(
     )
 
 
-def _with_shared_hostname(shared: SharedNames, spec: ContainerSpec) -> ContainerSpec:
+def _with_shared_hostname(shared: SharedNamespace, spec: ContainerSpec) -> ContainerSpec:
     """The spec with the names of the container whose network it shares."""
     made = ContainerSpec()
     made.CopyFrom(spec)

@@ -2,7 +2,7 @@
 
 import os
 
-from agent.worker.sandbox import WITHOUT_NAMESPACE, Sandbox
+from agent.worker.sandbox import NO_SANDBOX, Sandbox
 from agent.worker.shared.runner_dependencies import RunnerDependencies
 from shoal.api.v1.service_pb2 import TaskTemplate
 from shoal.api.v1.task_pb2 import Task
@@ -27,13 +27,13 @@ async def attach_network(deps: RunnerDependencies, task: Task, template: TaskTem
         except NotFound as error:
             raise SharedNetworkGone(f"stopped before it started: {error} (it shares that task's network)") from error
     if mode_of(template) in (HOST, NONE):
-        return WITHOUT_NAMESPACE
+        return NO_SANDBOX
     return await deps.networks.attach(task, _internal_only(deps, task), template.container.dns.nameservers)
 
 
 def close_sandbox(sandbox: Sandbox | None) -> None:
     """Let go of a sandbox; the container's own processes keep its namespace alive."""
-    if sandbox is not None and sandbox is not WITHOUT_NAMESPACE:
+    if sandbox is not None and sandbox is not NO_SANDBOX:
         os.close(sandbox.netns_fd)
 
 

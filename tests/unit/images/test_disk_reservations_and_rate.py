@@ -21,7 +21,7 @@ def test_what_is_promised_to_one_is_not_free_for_another(tmp_path: Path) -> None
     now = [0.0]
     full = DiskReservations(tmp_path, 1 << 62, clock=lambda: now[0])
     lacking = [full.lacks_space]
-    with pytest.raises(Exhausted, match="too full"):
+    with pytest.raises(Exhausted, match="not enough disk space"):
         full.require(1)
     lacking.append(full.lacks_space)
     now[0] = 601.0

@@ -37,7 +37,7 @@ class Watching:
         self.told: list[Exit] = []
         cgroups = Cgroups(layout=CgroupLayout({}, directory / "cgroup"), parent="/shoal")
         self.watch = ExitWatcher(
-            places=self.places, cgroups=cgroups, clock=lambda: 42, on_exit=lambda _, end: self.told.append(end)
+            paths=self.places, cgroups=cgroups, clock=lambda: 42, on_exit=lambda _, end: self.told.append(end)
         )
 
     async def one(self) -> Exit:
