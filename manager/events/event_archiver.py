@@ -44,7 +44,7 @@ class EventArchiver:
     """The only writer of the archive, in a leader's term.
 
     Args:
-        read_from_peers: what other managers remember; raises NotFound when there are none, Unavailable when none answers.
+        read_from_peers: what other managers remember. Raises NotFound: there are none. Unavailable: none responds.
         now_ms: milliseconds since the Unix epoch.
     """
 

@@ -43,7 +43,7 @@ _REPORTED_KINDS = frozenset(
 _TASK_RECORDS = (Task, TaskStatus)
 _FIELDS_NAMED = 8
 _DRAIN_WAIT = " stays on node "
-_WAIT_PREFIXES = ("waits for ", "waits since ")
+_WAIT_PREFIXES = ("waiting for ", "waiting since ")
 
 
 @dataclass(slots=True)
@@ -196,13 +196,13 @@ def _service_status(observed: ObservedChange, old: Message | None, new: Message 
         state = UpdateStatus.State.Name(new.update.state).lower().replace("_", "-")
         yield _service_event(observed, f"update-{state}", new.update.message)
     if new.planning_error != before.planning_error:
-        yield _service_event(observed, "set-aside" if new.planning_error else "planned-again", new.planning_error)
+        yield _service_event(observed, "quarantined" if new.planning_error else "unquarantined", new.planning_error)
     for problem in new.problems:
         if (problem.startswith(_WAIT_PREFIXES) or _DRAIN_WAIT in problem) and problem not in before.problems:
             yield _service_event(observed, "waiting", problem)
     waited = any(problem.startswith(_WAIT_PREFIXES) for problem in before.problems)
     if waited and new.unblocked_revision > before.unblocked_revision:
-        yield _service_event(observed, "released", "all dependencies are satisfied")
+        yield _service_event(observed, "unblocked", "all dependencies are satisfied")
 
 
 def _autoscale(observed: ObservedChange, old: Message | None, new: Message | None) -> Iterator[Event]:
@@ -249,7 +249,7 @@ def _task_status(observed: ObservedChange, old: Message | None, new: Message | N
     if new.health != before.health and new.health in (TaskStatus.HEALTHY, TaskStatus.UNHEALTHY):
         yield _task_event(observed, view, TaskStatus.Health.Name(new.health).lower(), new.health_output)
     if new.warning and new.warning != before.warning:
-        yield _task_event(observed, view, "notice", new.warning)
+        yield _task_event(observed, view, "warning", new.warning)
 
 
 def _ending(status: TaskStatus) -> str:
@@ -310,7 +310,7 @@ def _path_faults(
             yield _node_event(observed, hostname, "problem", text)
     for text in before:
         if text not in after:
-            yield _node_event(observed, hostname, "solved", text)
+            yield _node_event(observed, hostname, "resolved", text)
 
 
 def _network_condition(
@@ -325,4 +325,4 @@ def _network_condition(
             yield _node_event(observed, hostname, "problem", problem)
     for problem in old.problems:
         if problem not in new.problems:
-            yield _node_event(observed, hostname, "solved", problem)
+            yield _node_event(observed, hostname, "resolved", problem)

@@ -100,7 +100,7 @@ def _by_id(object_type: str, objects: Mapping[str, V], reference: str, names: It
     if fitting:
         return objects[fitting[0]]
     near = difflib.get_close_matches(reference, list(names), n=1)
-    raise NotFound(f'no {object_type} "{reference}"' + (f'; did you mean "{near[0]}"?' if near else ""))
+    raise NotFound(f'{object_type} "{reference}" not found' + (f'; did you mean "{near[0]}"?' if near else ""))
 
 
 def _format_ids(identifiers: list[str]) -> str:

@@ -96,7 +96,7 @@ class TaskCounts:
         elif state == TaskState.PENDING and should_run(task) and task.reason:
             _add(self.pending, task.reason, sign)
         elif state == TaskState.RUNNING and status is not None and should_run(task) and not is_ready(task, status):
-            why = "not listening on their ports yet" if status.not_listening else "not listening on published ports yet"
+            why = "not listening on published ports yet" if status.not_listening else "not healthy yet"
             _add(self.unready, f"{why}{status.health_output and ': ' + status.health_output}", sign)
 
 

@@ -28,8 +28,8 @@ def tasks_waiting_for_data(view: View) -> Mapping[str, str]:
 
 
 def _waits_for_data(reason: str) -> bool:
-    """As of `manager.planner.scheduler.home_nodes.waiting`."""
-    return reason.startswith("waits since ") and " for volume " in reason
+    """As of `manager.planner.scheduler.home_nodes.waiting_reason`."""
+    return reason.startswith("waiting since ") and " for volume " in reason
 
 
 def _homes(view: View, task: Task) -> Iterator[tuple[str, str]]:

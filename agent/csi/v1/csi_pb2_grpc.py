@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from agent.csi.v1 import csi_pb2
+from agent.csi.v1 import csi_pb2 as agent_dot_csi_dot_v1_dot_csi__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -36,18 +36,18 @@ class IdentityStub:
         """
         self.GetPluginInfo = channel.unary_unary(
                 '/csi.v1.Identity/GetPluginInfo',
-                request_serializer=csi_pb2.GetPluginInfoRequest.SerializeToString,
-                response_deserializer=csi_pb2.GetPluginInfoResponse.FromString,
+                request_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.GetPluginInfoRequest.SerializeToString,
+                response_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.GetPluginInfoResponse.FromString,
                 _registered_method=True)
         self.GetPluginCapabilities = channel.unary_unary(
                 '/csi.v1.Identity/GetPluginCapabilities',
-                request_serializer=csi_pb2.GetPluginCapabilitiesRequest.SerializeToString,
-                response_deserializer=csi_pb2.GetPluginCapabilitiesResponse.FromString,
+                request_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.GetPluginCapabilitiesRequest.SerializeToString,
+                response_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.GetPluginCapabilitiesResponse.FromString,
                 _registered_method=True)
         self.Probe = channel.unary_unary(
                 '/csi.v1.Identity/Probe',
-                request_serializer=csi_pb2.ProbeRequest.SerializeToString,
-                response_deserializer=csi_pb2.ProbeResponse.FromString,
+                request_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.ProbeRequest.SerializeToString,
+                response_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.ProbeResponse.FromString,
                 _registered_method=True)
 
 
@@ -77,18 +77,18 @@ def add_IdentityServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'GetPluginInfo': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPluginInfo,
-                    request_deserializer=csi_pb2.GetPluginInfoRequest.FromString,
-                    response_serializer=csi_pb2.GetPluginInfoResponse.SerializeToString,
+                    request_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.GetPluginInfoRequest.FromString,
+                    response_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.GetPluginInfoResponse.SerializeToString,
             ),
             'GetPluginCapabilities': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPluginCapabilities,
-                    request_deserializer=csi_pb2.GetPluginCapabilitiesRequest.FromString,
-                    response_serializer=csi_pb2.GetPluginCapabilitiesResponse.SerializeToString,
+                    request_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.GetPluginCapabilitiesRequest.FromString,
+                    response_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.GetPluginCapabilitiesResponse.SerializeToString,
             ),
             'Probe': grpc.unary_unary_rpc_method_handler(
                     servicer.Probe,
-                    request_deserializer=csi_pb2.ProbeRequest.FromString,
-                    response_serializer=csi_pb2.ProbeResponse.SerializeToString,
+                    request_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.ProbeRequest.FromString,
+                    response_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.ProbeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -116,8 +116,8 @@ class Identity:
             request,
             target,
             '/csi.v1.Identity/GetPluginInfo',
-            csi_pb2.GetPluginInfoRequest.SerializeToString,
-            csi_pb2.GetPluginInfoResponse.FromString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.GetPluginInfoRequest.SerializeToString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.GetPluginInfoResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -143,8 +143,8 @@ class Identity:
             request,
             target,
             '/csi.v1.Identity/GetPluginCapabilities',
-            csi_pb2.GetPluginCapabilitiesRequest.SerializeToString,
-            csi_pb2.GetPluginCapabilitiesResponse.FromString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.GetPluginCapabilitiesRequest.SerializeToString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.GetPluginCapabilitiesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -170,8 +170,8 @@ class Identity:
             request,
             target,
             '/csi.v1.Identity/Probe',
-            csi_pb2.ProbeRequest.SerializeToString,
-            csi_pb2.ProbeResponse.FromString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.ProbeRequest.SerializeToString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.ProbeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -194,28 +194,28 @@ class ControllerStub:
         """
         self.CreateVolume = channel.unary_unary(
                 '/csi.v1.Controller/CreateVolume',
-                request_serializer=csi_pb2.CreateVolumeRequest.SerializeToString,
-                response_deserializer=csi_pb2.CreateVolumeResponse.FromString,
+                request_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.CreateVolumeRequest.SerializeToString,
+                response_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.CreateVolumeResponse.FromString,
                 _registered_method=True)
         self.DeleteVolume = channel.unary_unary(
                 '/csi.v1.Controller/DeleteVolume',
-                request_serializer=csi_pb2.DeleteVolumeRequest.SerializeToString,
-                response_deserializer=csi_pb2.DeleteVolumeResponse.FromString,
+                request_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.DeleteVolumeRequest.SerializeToString,
+                response_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.DeleteVolumeResponse.FromString,
                 _registered_method=True)
         self.ControllerPublishVolume = channel.unary_unary(
                 '/csi.v1.Controller/ControllerPublishVolume',
-                request_serializer=csi_pb2.ControllerPublishVolumeRequest.SerializeToString,
-                response_deserializer=csi_pb2.ControllerPublishVolumeResponse.FromString,
+                request_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.ControllerPublishVolumeRequest.SerializeToString,
+                response_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.ControllerPublishVolumeResponse.FromString,
                 _registered_method=True)
         self.ControllerUnpublishVolume = channel.unary_unary(
                 '/csi.v1.Controller/ControllerUnpublishVolume',
-                request_serializer=csi_pb2.ControllerUnpublishVolumeRequest.SerializeToString,
-                response_deserializer=csi_pb2.ControllerUnpublishVolumeResponse.FromString,
+                request_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.ControllerUnpublishVolumeRequest.SerializeToString,
+                response_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.ControllerUnpublishVolumeResponse.FromString,
                 _registered_method=True)
         self.ControllerGetCapabilities = channel.unary_unary(
                 '/csi.v1.Controller/ControllerGetCapabilities',
-                request_serializer=csi_pb2.ControllerGetCapabilitiesRequest.SerializeToString,
-                response_deserializer=csi_pb2.ControllerGetCapabilitiesResponse.FromString,
+                request_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.ControllerGetCapabilitiesRequest.SerializeToString,
+                response_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.ControllerGetCapabilitiesResponse.FromString,
                 _registered_method=True)
 
 
@@ -257,28 +257,28 @@ def add_ControllerServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'CreateVolume': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateVolume,
-                    request_deserializer=csi_pb2.CreateVolumeRequest.FromString,
-                    response_serializer=csi_pb2.CreateVolumeResponse.SerializeToString,
+                    request_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.CreateVolumeRequest.FromString,
+                    response_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.CreateVolumeResponse.SerializeToString,
             ),
             'DeleteVolume': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteVolume,
-                    request_deserializer=csi_pb2.DeleteVolumeRequest.FromString,
-                    response_serializer=csi_pb2.DeleteVolumeResponse.SerializeToString,
+                    request_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.DeleteVolumeRequest.FromString,
+                    response_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.DeleteVolumeResponse.SerializeToString,
             ),
             'ControllerPublishVolume': grpc.unary_unary_rpc_method_handler(
                     servicer.ControllerPublishVolume,
-                    request_deserializer=csi_pb2.ControllerPublishVolumeRequest.FromString,
-                    response_serializer=csi_pb2.ControllerPublishVolumeResponse.SerializeToString,
+                    request_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.ControllerPublishVolumeRequest.FromString,
+                    response_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.ControllerPublishVolumeResponse.SerializeToString,
             ),
             'ControllerUnpublishVolume': grpc.unary_unary_rpc_method_handler(
                     servicer.ControllerUnpublishVolume,
-                    request_deserializer=csi_pb2.ControllerUnpublishVolumeRequest.FromString,
-                    response_serializer=csi_pb2.ControllerUnpublishVolumeResponse.SerializeToString,
+                    request_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.ControllerUnpublishVolumeRequest.FromString,
+                    response_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.ControllerUnpublishVolumeResponse.SerializeToString,
             ),
             'ControllerGetCapabilities': grpc.unary_unary_rpc_method_handler(
                     servicer.ControllerGetCapabilities,
-                    request_deserializer=csi_pb2.ControllerGetCapabilitiesRequest.FromString,
-                    response_serializer=csi_pb2.ControllerGetCapabilitiesResponse.SerializeToString,
+                    request_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.ControllerGetCapabilitiesRequest.FromString,
+                    response_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.ControllerGetCapabilitiesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -306,8 +306,8 @@ class Controller:
             request,
             target,
             '/csi.v1.Controller/CreateVolume',
-            csi_pb2.CreateVolumeRequest.SerializeToString,
-            csi_pb2.CreateVolumeResponse.FromString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.CreateVolumeRequest.SerializeToString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.CreateVolumeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -333,8 +333,8 @@ class Controller:
             request,
             target,
             '/csi.v1.Controller/DeleteVolume',
-            csi_pb2.DeleteVolumeRequest.SerializeToString,
-            csi_pb2.DeleteVolumeResponse.FromString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.DeleteVolumeRequest.SerializeToString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.DeleteVolumeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -360,8 +360,8 @@ class Controller:
             request,
             target,
             '/csi.v1.Controller/ControllerPublishVolume',
-            csi_pb2.ControllerPublishVolumeRequest.SerializeToString,
-            csi_pb2.ControllerPublishVolumeResponse.FromString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.ControllerPublishVolumeRequest.SerializeToString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.ControllerPublishVolumeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -387,8 +387,8 @@ class Controller:
             request,
             target,
             '/csi.v1.Controller/ControllerUnpublishVolume',
-            csi_pb2.ControllerUnpublishVolumeRequest.SerializeToString,
-            csi_pb2.ControllerUnpublishVolumeResponse.FromString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.ControllerUnpublishVolumeRequest.SerializeToString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.ControllerUnpublishVolumeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -414,8 +414,8 @@ class Controller:
             request,
             target,
             '/csi.v1.Controller/ControllerGetCapabilities',
-            csi_pb2.ControllerGetCapabilitiesRequest.SerializeToString,
-            csi_pb2.ControllerGetCapabilitiesResponse.FromString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.ControllerGetCapabilitiesRequest.SerializeToString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.ControllerGetCapabilitiesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -438,33 +438,33 @@ class NodeStub:
         """
         self.NodeStageVolume = channel.unary_unary(
                 '/csi.v1.Node/NodeStageVolume',
-                request_serializer=csi_pb2.NodeStageVolumeRequest.SerializeToString,
-                response_deserializer=csi_pb2.NodeStageVolumeResponse.FromString,
+                request_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodeStageVolumeRequest.SerializeToString,
+                response_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodeStageVolumeResponse.FromString,
                 _registered_method=True)
         self.NodeUnstageVolume = channel.unary_unary(
                 '/csi.v1.Node/NodeUnstageVolume',
-                request_serializer=csi_pb2.NodeUnstageVolumeRequest.SerializeToString,
-                response_deserializer=csi_pb2.NodeUnstageVolumeResponse.FromString,
+                request_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodeUnstageVolumeRequest.SerializeToString,
+                response_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodeUnstageVolumeResponse.FromString,
                 _registered_method=True)
         self.NodePublishVolume = channel.unary_unary(
                 '/csi.v1.Node/NodePublishVolume',
-                request_serializer=csi_pb2.NodePublishVolumeRequest.SerializeToString,
-                response_deserializer=csi_pb2.NodePublishVolumeResponse.FromString,
+                request_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodePublishVolumeRequest.SerializeToString,
+                response_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodePublishVolumeResponse.FromString,
                 _registered_method=True)
         self.NodeUnpublishVolume = channel.unary_unary(
                 '/csi.v1.Node/NodeUnpublishVolume',
-                request_serializer=csi_pb2.NodeUnpublishVolumeRequest.SerializeToString,
-                response_deserializer=csi_pb2.NodeUnpublishVolumeResponse.FromString,
+                request_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodeUnpublishVolumeRequest.SerializeToString,
+                response_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodeUnpublishVolumeResponse.FromString,
                 _registered_method=True)
         self.NodeGetCapabilities = channel.unary_unary(
                 '/csi.v1.Node/NodeGetCapabilities',
-                request_serializer=csi_pb2.NodeGetCapabilitiesRequest.SerializeToString,
-                response_deserializer=csi_pb2.NodeGetCapabilitiesResponse.FromString,
+                request_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodeGetCapabilitiesRequest.SerializeToString,
+                response_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodeGetCapabilitiesResponse.FromString,
                 _registered_method=True)
         self.NodeGetInfo = channel.unary_unary(
                 '/csi.v1.Node/NodeGetInfo',
-                request_serializer=csi_pb2.NodeGetInfoRequest.SerializeToString,
-                response_deserializer=csi_pb2.NodeGetInfoResponse.FromString,
+                request_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodeGetInfoRequest.SerializeToString,
+                response_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodeGetInfoResponse.FromString,
                 _registered_method=True)
 
 
@@ -512,33 +512,33 @@ def add_NodeServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'NodeStageVolume': grpc.unary_unary_rpc_method_handler(
                     servicer.NodeStageVolume,
-                    request_deserializer=csi_pb2.NodeStageVolumeRequest.FromString,
-                    response_serializer=csi_pb2.NodeStageVolumeResponse.SerializeToString,
+                    request_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodeStageVolumeRequest.FromString,
+                    response_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodeStageVolumeResponse.SerializeToString,
             ),
             'NodeUnstageVolume': grpc.unary_unary_rpc_method_handler(
                     servicer.NodeUnstageVolume,
-                    request_deserializer=csi_pb2.NodeUnstageVolumeRequest.FromString,
-                    response_serializer=csi_pb2.NodeUnstageVolumeResponse.SerializeToString,
+                    request_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodeUnstageVolumeRequest.FromString,
+                    response_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodeUnstageVolumeResponse.SerializeToString,
             ),
             'NodePublishVolume': grpc.unary_unary_rpc_method_handler(
                     servicer.NodePublishVolume,
-                    request_deserializer=csi_pb2.NodePublishVolumeRequest.FromString,
-                    response_serializer=csi_pb2.NodePublishVolumeResponse.SerializeToString,
+                    request_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodePublishVolumeRequest.FromString,
+                    response_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodePublishVolumeResponse.SerializeToString,
             ),
             'NodeUnpublishVolume': grpc.unary_unary_rpc_method_handler(
                     servicer.NodeUnpublishVolume,
-                    request_deserializer=csi_pb2.NodeUnpublishVolumeRequest.FromString,
-                    response_serializer=csi_pb2.NodeUnpublishVolumeResponse.SerializeToString,
+                    request_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodeUnpublishVolumeRequest.FromString,
+                    response_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodeUnpublishVolumeResponse.SerializeToString,
             ),
             'NodeGetCapabilities': grpc.unary_unary_rpc_method_handler(
                     servicer.NodeGetCapabilities,
-                    request_deserializer=csi_pb2.NodeGetCapabilitiesRequest.FromString,
-                    response_serializer=csi_pb2.NodeGetCapabilitiesResponse.SerializeToString,
+                    request_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodeGetCapabilitiesRequest.FromString,
+                    response_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodeGetCapabilitiesResponse.SerializeToString,
             ),
             'NodeGetInfo': grpc.unary_unary_rpc_method_handler(
                     servicer.NodeGetInfo,
-                    request_deserializer=csi_pb2.NodeGetInfoRequest.FromString,
-                    response_serializer=csi_pb2.NodeGetInfoResponse.SerializeToString,
+                    request_deserializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodeGetInfoRequest.FromString,
+                    response_serializer=agent_dot_csi_dot_v1_dot_csi__pb2.NodeGetInfoResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -566,8 +566,8 @@ class Node:
             request,
             target,
             '/csi.v1.Node/NodeStageVolume',
-            csi_pb2.NodeStageVolumeRequest.SerializeToString,
-            csi_pb2.NodeStageVolumeResponse.FromString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.NodeStageVolumeRequest.SerializeToString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.NodeStageVolumeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -593,8 +593,8 @@ class Node:
             request,
             target,
             '/csi.v1.Node/NodeUnstageVolume',
-            csi_pb2.NodeUnstageVolumeRequest.SerializeToString,
-            csi_pb2.NodeUnstageVolumeResponse.FromString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.NodeUnstageVolumeRequest.SerializeToString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.NodeUnstageVolumeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -620,8 +620,8 @@ class Node:
             request,
             target,
             '/csi.v1.Node/NodePublishVolume',
-            csi_pb2.NodePublishVolumeRequest.SerializeToString,
-            csi_pb2.NodePublishVolumeResponse.FromString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.NodePublishVolumeRequest.SerializeToString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.NodePublishVolumeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -647,8 +647,8 @@ class Node:
             request,
             target,
             '/csi.v1.Node/NodeUnpublishVolume',
-            csi_pb2.NodeUnpublishVolumeRequest.SerializeToString,
-            csi_pb2.NodeUnpublishVolumeResponse.FromString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.NodeUnpublishVolumeRequest.SerializeToString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.NodeUnpublishVolumeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -674,8 +674,8 @@ class Node:
             request,
             target,
             '/csi.v1.Node/NodeGetCapabilities',
-            csi_pb2.NodeGetCapabilitiesRequest.SerializeToString,
-            csi_pb2.NodeGetCapabilitiesResponse.FromString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.NodeGetCapabilitiesRequest.SerializeToString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.NodeGetCapabilitiesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -701,8 +701,8 @@ class Node:
             request,
             target,
             '/csi.v1.Node/NodeGetInfo',
-            csi_pb2.NodeGetInfoRequest.SerializeToString,
-            csi_pb2.NodeGetInfoResponse.FromString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.NodeGetInfoRequest.SerializeToString,
+            agent_dot_csi_dot_v1_dot_csi__pb2.NodeGetInfoResponse.FromString,
             options,
             channel_credentials,
             insecure,

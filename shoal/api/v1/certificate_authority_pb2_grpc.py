@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from shoal.api.v1 import certificate_authority_pb2
+from shoal.api.v1 import certificate_authority_pb2 as shoal_dot_api_dot_v1_dot_certificate__authority__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -36,23 +36,23 @@ class CertificateAuthorityStub:
         """
         self.GetRoot = channel.unary_unary(
                 '/shoal.api.v1.CertificateAuthority/GetRoot',
-                request_serializer=certificate_authority_pb2.GetRootRequest.SerializeToString,
-                response_deserializer=certificate_authority_pb2.GetRootResponse.FromString,
+                request_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.GetRootRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.GetRootResponse.FromString,
                 _registered_method=True)
         self.FindManagers = channel.unary_unary(
                 '/shoal.api.v1.CertificateAuthority/FindManagers',
-                request_serializer=certificate_authority_pb2.FindManagersRequest.SerializeToString,
-                response_deserializer=certificate_authority_pb2.FindManagersResponse.FromString,
+                request_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.FindManagersRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.FindManagersResponse.FromString,
                 _registered_method=True)
         self.Join = channel.unary_unary(
                 '/shoal.api.v1.CertificateAuthority/Join',
-                request_serializer=certificate_authority_pb2.JoinRequest.SerializeToString,
-                response_deserializer=certificate_authority_pb2.JoinResponse.FromString,
+                request_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.JoinRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.JoinResponse.FromString,
                 _registered_method=True)
         self.Renew = channel.unary_unary(
                 '/shoal.api.v1.CertificateAuthority/Renew',
-                request_serializer=certificate_authority_pb2.RenewRequest.SerializeToString,
-                response_deserializer=certificate_authority_pb2.RenewResponse.FromString,
+                request_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.RenewRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.RenewResponse.FromString,
                 _registered_method=True)
 
 
@@ -92,23 +92,23 @@ def add_CertificateAuthorityServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'GetRoot': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRoot,
-                    request_deserializer=certificate_authority_pb2.GetRootRequest.FromString,
-                    response_serializer=certificate_authority_pb2.GetRootResponse.SerializeToString,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.GetRootRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.GetRootResponse.SerializeToString,
             ),
             'FindManagers': grpc.unary_unary_rpc_method_handler(
                     servicer.FindManagers,
-                    request_deserializer=certificate_authority_pb2.FindManagersRequest.FromString,
-                    response_serializer=certificate_authority_pb2.FindManagersResponse.SerializeToString,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.FindManagersRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.FindManagersResponse.SerializeToString,
             ),
             'Join': grpc.unary_unary_rpc_method_handler(
                     servicer.Join,
-                    request_deserializer=certificate_authority_pb2.JoinRequest.FromString,
-                    response_serializer=certificate_authority_pb2.JoinResponse.SerializeToString,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.JoinRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.JoinResponse.SerializeToString,
             ),
             'Renew': grpc.unary_unary_rpc_method_handler(
                     servicer.Renew,
-                    request_deserializer=certificate_authority_pb2.RenewRequest.FromString,
-                    response_serializer=certificate_authority_pb2.RenewResponse.SerializeToString,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.RenewRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.RenewResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,8 +136,8 @@ class CertificateAuthority:
             request,
             target,
             '/shoal.api.v1.CertificateAuthority/GetRoot',
-            certificate_authority_pb2.GetRootRequest.SerializeToString,
-            certificate_authority_pb2.GetRootResponse.FromString,
+            shoal_dot_api_dot_v1_dot_certificate__authority__pb2.GetRootRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_certificate__authority__pb2.GetRootResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -163,8 +163,8 @@ class CertificateAuthority:
             request,
             target,
             '/shoal.api.v1.CertificateAuthority/FindManagers',
-            certificate_authority_pb2.FindManagersRequest.SerializeToString,
-            certificate_authority_pb2.FindManagersResponse.FromString,
+            shoal_dot_api_dot_v1_dot_certificate__authority__pb2.FindManagersRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_certificate__authority__pb2.FindManagersResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -190,8 +190,8 @@ class CertificateAuthority:
             request,
             target,
             '/shoal.api.v1.CertificateAuthority/Join',
-            certificate_authority_pb2.JoinRequest.SerializeToString,
-            certificate_authority_pb2.JoinResponse.FromString,
+            shoal_dot_api_dot_v1_dot_certificate__authority__pb2.JoinRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_certificate__authority__pb2.JoinResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -217,8 +217,8 @@ class CertificateAuthority:
             request,
             target,
             '/shoal.api.v1.CertificateAuthority/Renew',
-            certificate_authority_pb2.RenewRequest.SerializeToString,
-            certificate_authority_pb2.RenewResponse.FromString,
+            shoal_dot_api_dot_v1_dot_certificate__authority__pb2.RenewRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_certificate__authority__pb2.RenewResponse.FromString,
             options,
             channel_credentials,
             insecure,

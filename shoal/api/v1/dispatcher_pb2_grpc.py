@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from shoal.api.v1 import dispatcher_pb2
+from shoal.api.v1 import dispatcher_pb2 as shoal_dot_api_dot_v1_dot_dispatcher__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -36,8 +36,8 @@ class DispatcherStub:
         """
         self.Session = channel.stream_stream(
                 '/shoal.api.v1.Dispatcher/Session',
-                request_serializer=dispatcher_pb2.AgentMessage.SerializeToString,
-                response_deserializer=dispatcher_pb2.ManagerMessage.FromString,
+                request_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.AgentMessage.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ManagerMessage.FromString,
                 _registered_method=True)
 
 
@@ -58,8 +58,8 @@ def add_DispatcherServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Session': grpc.stream_stream_rpc_method_handler(
                     servicer.Session,
-                    request_deserializer=dispatcher_pb2.AgentMessage.FromString,
-                    response_serializer=dispatcher_pb2.ManagerMessage.SerializeToString,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.AgentMessage.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ManagerMessage.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -87,8 +87,8 @@ class Dispatcher:
             request_iterator,
             target,
             '/shoal.api.v1.Dispatcher/Session',
-            dispatcher_pb2.AgentMessage.SerializeToString,
-            dispatcher_pb2.ManagerMessage.FromString,
+            shoal_dot_api_dot_v1_dot_dispatcher__pb2.AgentMessage.SerializeToString,
+            shoal_dot_api_dot_v1_dot_dispatcher__pb2.ManagerMessage.FromString,
             options,
             channel_credentials,
             insecure,
@@ -112,13 +112,13 @@ class ManagerPeersStub:
         """
         self.ListApplied = channel.unary_unary(
                 '/shoal.api.v1.ManagerPeers/ListApplied',
-                request_serializer=dispatcher_pb2.ListAppliedRequest.SerializeToString,
-                response_deserializer=dispatcher_pb2.ListAppliedResponse.FromString,
+                request_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ListAppliedRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ListAppliedResponse.FromString,
                 _registered_method=True)
         self.ReadEvents = channel.unary_stream(
                 '/shoal.api.v1.ManagerPeers/ReadEvents',
-                request_serializer=dispatcher_pb2.ReadEventsRequest.SerializeToString,
-                response_deserializer=dispatcher_pb2.ReadEventsResponse.FromString,
+                request_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReadEventsRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReadEventsResponse.FromString,
                 _registered_method=True)
 
 
@@ -145,13 +145,13 @@ def add_ManagerPeersServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'ListApplied': grpc.unary_unary_rpc_method_handler(
                     servicer.ListApplied,
-                    request_deserializer=dispatcher_pb2.ListAppliedRequest.FromString,
-                    response_serializer=dispatcher_pb2.ListAppliedResponse.SerializeToString,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ListAppliedRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ListAppliedResponse.SerializeToString,
             ),
             'ReadEvents': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadEvents,
-                    request_deserializer=dispatcher_pb2.ReadEventsRequest.FromString,
-                    response_serializer=dispatcher_pb2.ReadEventsResponse.SerializeToString,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReadEventsRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReadEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -180,8 +180,8 @@ class ManagerPeers:
             request,
             target,
             '/shoal.api.v1.ManagerPeers/ListApplied',
-            dispatcher_pb2.ListAppliedRequest.SerializeToString,
-            dispatcher_pb2.ListAppliedResponse.FromString,
+            shoal_dot_api_dot_v1_dot_dispatcher__pb2.ListAppliedRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_dispatcher__pb2.ListAppliedResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -207,8 +207,8 @@ class ManagerPeers:
             request,
             target,
             '/shoal.api.v1.ManagerPeers/ReadEvents',
-            dispatcher_pb2.ReadEventsRequest.SerializeToString,
-            dispatcher_pb2.ReadEventsResponse.FromString,
+            shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReadEventsRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReadEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,9 +40,10 @@ class Event(_message.Message):
     """"service", "task", "node", "network", "secret", "config" or "volume"."""
     action: _builtins.str
     """"create", "update", "remove"; of tasks the state; of nodes "ready", "down", "active", "pause", "drain",
-    "network-repaired", "problem" and "solved"; of tasks also "stop", "healthy", "unhealthy" and "notice"; of services
-    also "update-<state>", "waiting", "released" and "autoscale"; of volumes also "move-started", "move-copying",
-    "move-waiting", "move-resumed", "move-verifying", "move-done", "move-failed" and "move-cancelled".
+    "network-repaired", "problem" and "resolved"; of tasks also "stop", "healthy", "unhealthy" and "warning"; of
+    services also "update-<state>", "waiting", "unblocked", "quarantined", "unquarantined" and "autoscale"; of volumes
+    also "move-started", "move-copying", "move-waiting", "move-resumed", "move-verifying", "move-done", "move-failed"
+    and "move-cancelled".
     """
     id: _builtins.str
     name: _builtins.str

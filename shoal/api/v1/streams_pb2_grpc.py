@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from shoal.api.v1 import streams_pb2
+from shoal.api.v1 import streams_pb2 as shoal_dot_api_dot_v1_dot_streams__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -36,53 +36,53 @@ class AgentStreamsStub:
         """
         self.ReadLogs = channel.unary_stream(
                 '/shoal.api.v1.AgentStreams/ReadLogs',
-                request_serializer=streams_pb2.ReadLogsRequest.SerializeToString,
-                response_deserializer=streams_pb2.LogBatch.FromString,
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadLogsRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.LogBatch.FromString,
                 _registered_method=True)
         self.Probe = channel.unary_unary(
                 '/shoal.api.v1.AgentStreams/Probe',
-                request_serializer=streams_pb2.ProbeRequest.SerializeToString,
-                response_deserializer=streams_pb2.ProbeResponse.FromString,
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ProbeRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ProbeResponse.FromString,
                 _registered_method=True)
         self.ReadUsage = channel.unary_unary(
                 '/shoal.api.v1.AgentStreams/ReadUsage',
-                request_serializer=streams_pb2.ReadUsageRequest.SerializeToString,
-                response_deserializer=streams_pb2.ReadUsageResponse.FromString,
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageResponse.FromString,
                 _registered_method=True)
         self.ReadVolumeSizes = channel.unary_unary(
                 '/shoal.api.v1.AgentStreams/ReadVolumeSizes',
-                request_serializer=streams_pb2.ReadVolumeSizesRequest.SerializeToString,
-                response_deserializer=streams_pb2.ReadVolumeSizesResponse.FromString,
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadVolumeSizesRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadVolumeSizesResponse.FromString,
                 _registered_method=True)
         self.CallDriver = channel.unary_unary(
                 '/shoal.api.v1.AgentStreams/CallDriver',
-                request_serializer=streams_pb2.CallDriverRequest.SerializeToString,
-                response_deserializer=streams_pb2.CallDriverResponse.FromString,
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverResponse.FromString,
                 _registered_method=True)
         self.Exec = channel.stream_stream(
                 '/shoal.api.v1.AgentStreams/Exec',
-                request_serializer=streams_pb2.ExecInput.SerializeToString,
-                response_deserializer=streams_pb2.ExecOutput.FromString,
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
                 _registered_method=True)
         self.Attach = channel.stream_stream(
                 '/shoal.api.v1.AgentStreams/Attach',
-                request_serializer=streams_pb2.ExecInput.SerializeToString,
-                response_deserializer=streams_pb2.ExecOutput.FromString,
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
                 _registered_method=True)
         self.OfferVolume = channel.unary_unary(
                 '/shoal.api.v1.AgentStreams/OfferVolume',
-                request_serializer=streams_pb2.OfferVolumeRequest.SerializeToString,
-                response_deserializer=streams_pb2.OfferVolumeResponse.FromString,
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.OfferVolumeRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.OfferVolumeResponse.FromString,
                 _registered_method=True)
         self.FetchVolume = channel.unary_stream(
                 '/shoal.api.v1.AgentStreams/FetchVolume',
-                request_serializer=streams_pb2.FetchVolumeRequest.SerializeToString,
-                response_deserializer=streams_pb2.FetchVolumeProgress.FromString,
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.FetchVolumeRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.FetchVolumeProgress.FromString,
                 _registered_method=True)
         self.DropVolumeCopy = channel.unary_unary(
                 '/shoal.api.v1.AgentStreams/DropVolumeCopy',
-                request_serializer=streams_pb2.DropVolumeCopyRequest.SerializeToString,
-                response_deserializer=streams_pb2.DropVolumeCopyResponse.FromString,
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.DropVolumeCopyRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.DropVolumeCopyResponse.FromString,
                 _registered_method=True)
 
 
@@ -170,53 +170,53 @@ def add_AgentStreamsServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'ReadLogs': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadLogs,
-                    request_deserializer=streams_pb2.ReadLogsRequest.FromString,
-                    response_serializer=streams_pb2.LogBatch.SerializeToString,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadLogsRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.LogBatch.SerializeToString,
             ),
             'Probe': grpc.unary_unary_rpc_method_handler(
                     servicer.Probe,
-                    request_deserializer=streams_pb2.ProbeRequest.FromString,
-                    response_serializer=streams_pb2.ProbeResponse.SerializeToString,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ProbeRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ProbeResponse.SerializeToString,
             ),
             'ReadUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.ReadUsage,
-                    request_deserializer=streams_pb2.ReadUsageRequest.FromString,
-                    response_serializer=streams_pb2.ReadUsageResponse.SerializeToString,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageResponse.SerializeToString,
             ),
             'ReadVolumeSizes': grpc.unary_unary_rpc_method_handler(
                     servicer.ReadVolumeSizes,
-                    request_deserializer=streams_pb2.ReadVolumeSizesRequest.FromString,
-                    response_serializer=streams_pb2.ReadVolumeSizesResponse.SerializeToString,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadVolumeSizesRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadVolumeSizesResponse.SerializeToString,
             ),
             'CallDriver': grpc.unary_unary_rpc_method_handler(
                     servicer.CallDriver,
-                    request_deserializer=streams_pb2.CallDriverRequest.FromString,
-                    response_serializer=streams_pb2.CallDriverResponse.SerializeToString,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverResponse.SerializeToString,
             ),
             'Exec': grpc.stream_stream_rpc_method_handler(
                     servicer.Exec,
-                    request_deserializer=streams_pb2.ExecInput.FromString,
-                    response_serializer=streams_pb2.ExecOutput.SerializeToString,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.SerializeToString,
             ),
             'Attach': grpc.stream_stream_rpc_method_handler(
                     servicer.Attach,
-                    request_deserializer=streams_pb2.ExecInput.FromString,
-                    response_serializer=streams_pb2.ExecOutput.SerializeToString,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.SerializeToString,
             ),
             'OfferVolume': grpc.unary_unary_rpc_method_handler(
                     servicer.OfferVolume,
-                    request_deserializer=streams_pb2.OfferVolumeRequest.FromString,
-                    response_serializer=streams_pb2.OfferVolumeResponse.SerializeToString,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.OfferVolumeRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.OfferVolumeResponse.SerializeToString,
             ),
             'FetchVolume': grpc.unary_stream_rpc_method_handler(
                     servicer.FetchVolume,
-                    request_deserializer=streams_pb2.FetchVolumeRequest.FromString,
-                    response_serializer=streams_pb2.FetchVolumeProgress.SerializeToString,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.FetchVolumeRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.FetchVolumeProgress.SerializeToString,
             ),
             'DropVolumeCopy': grpc.unary_unary_rpc_method_handler(
                     servicer.DropVolumeCopy,
-                    request_deserializer=streams_pb2.DropVolumeCopyRequest.FromString,
-                    response_serializer=streams_pb2.DropVolumeCopyResponse.SerializeToString,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.DropVolumeCopyRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.DropVolumeCopyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -244,8 +244,8 @@ class AgentStreams:
             request,
             target,
             '/shoal.api.v1.AgentStreams/ReadLogs',
-            streams_pb2.ReadLogsRequest.SerializeToString,
-            streams_pb2.LogBatch.FromString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.ReadLogsRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.LogBatch.FromString,
             options,
             channel_credentials,
             insecure,
@@ -271,8 +271,8 @@ class AgentStreams:
             request,
             target,
             '/shoal.api.v1.AgentStreams/Probe',
-            streams_pb2.ProbeRequest.SerializeToString,
-            streams_pb2.ProbeResponse.FromString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.ProbeRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.ProbeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -298,8 +298,8 @@ class AgentStreams:
             request,
             target,
             '/shoal.api.v1.AgentStreams/ReadUsage',
-            streams_pb2.ReadUsageRequest.SerializeToString,
-            streams_pb2.ReadUsageResponse.FromString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -325,8 +325,8 @@ class AgentStreams:
             request,
             target,
             '/shoal.api.v1.AgentStreams/ReadVolumeSizes',
-            streams_pb2.ReadVolumeSizesRequest.SerializeToString,
-            streams_pb2.ReadVolumeSizesResponse.FromString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.ReadVolumeSizesRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.ReadVolumeSizesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -352,8 +352,8 @@ class AgentStreams:
             request,
             target,
             '/shoal.api.v1.AgentStreams/CallDriver',
-            streams_pb2.CallDriverRequest.SerializeToString,
-            streams_pb2.CallDriverResponse.FromString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -379,8 +379,8 @@ class AgentStreams:
             request_iterator,
             target,
             '/shoal.api.v1.AgentStreams/Exec',
-            streams_pb2.ExecInput.SerializeToString,
-            streams_pb2.ExecOutput.FromString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
             options,
             channel_credentials,
             insecure,
@@ -406,8 +406,8 @@ class AgentStreams:
             request_iterator,
             target,
             '/shoal.api.v1.AgentStreams/Attach',
-            streams_pb2.ExecInput.SerializeToString,
-            streams_pb2.ExecOutput.FromString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
             options,
             channel_credentials,
             insecure,
@@ -433,8 +433,8 @@ class AgentStreams:
             request,
             target,
             '/shoal.api.v1.AgentStreams/OfferVolume',
-            streams_pb2.OfferVolumeRequest.SerializeToString,
-            streams_pb2.OfferVolumeResponse.FromString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.OfferVolumeRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.OfferVolumeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -460,8 +460,8 @@ class AgentStreams:
             request,
             target,
             '/shoal.api.v1.AgentStreams/FetchVolume',
-            streams_pb2.FetchVolumeRequest.SerializeToString,
-            streams_pb2.FetchVolumeProgress.FromString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.FetchVolumeRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.FetchVolumeProgress.FromString,
             options,
             channel_credentials,
             insecure,
@@ -487,8 +487,8 @@ class AgentStreams:
             request,
             target,
             '/shoal.api.v1.AgentStreams/DropVolumeCopy',
-            streams_pb2.DropVolumeCopyRequest.SerializeToString,
-            streams_pb2.DropVolumeCopyResponse.FromString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.DropVolumeCopyRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.DropVolumeCopyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from shoal.api.v1 import volume_data_pb2
+from shoal.api.v1 import volume_data_pb2 as shoal_dot_api_dot_v1_dot_volume__data__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -37,13 +37,13 @@ class VolumeDataStub:
         """
         self.ReadTree = channel.unary_stream(
                 '/shoal.api.v1.VolumeData/ReadTree',
-                request_serializer=volume_data_pb2.ReadTreeRequest.SerializeToString,
-                response_deserializer=volume_data_pb2.TreeItems.FromString,
+                request_serializer=shoal_dot_api_dot_v1_dot_volume__data__pb2.ReadTreeRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_volume__data__pb2.TreeItems.FromString,
                 _registered_method=True)
         self.ReadDigest = channel.unary_unary(
                 '/shoal.api.v1.VolumeData/ReadDigest',
-                request_serializer=volume_data_pb2.ReadDigestRequest.SerializeToString,
-                response_deserializer=volume_data_pb2.ReadDigestResponse.FromString,
+                request_serializer=shoal_dot_api_dot_v1_dot_volume__data__pb2.ReadDigestRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_volume__data__pb2.ReadDigestResponse.FromString,
                 _registered_method=True)
 
 
@@ -70,13 +70,13 @@ def add_VolumeDataServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'ReadTree': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadTree,
-                    request_deserializer=volume_data_pb2.ReadTreeRequest.FromString,
-                    response_serializer=volume_data_pb2.TreeItems.SerializeToString,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_volume__data__pb2.ReadTreeRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_volume__data__pb2.TreeItems.SerializeToString,
             ),
             'ReadDigest': grpc.unary_unary_rpc_method_handler(
                     servicer.ReadDigest,
-                    request_deserializer=volume_data_pb2.ReadDigestRequest.FromString,
-                    response_serializer=volume_data_pb2.ReadDigestResponse.SerializeToString,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_volume__data__pb2.ReadDigestRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_volume__data__pb2.ReadDigestResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -105,8 +105,8 @@ class VolumeData:
             request,
             target,
             '/shoal.api.v1.VolumeData/ReadTree',
-            volume_data_pb2.ReadTreeRequest.SerializeToString,
-            volume_data_pb2.TreeItems.FromString,
+            shoal_dot_api_dot_v1_dot_volume__data__pb2.ReadTreeRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_volume__data__pb2.TreeItems.FromString,
             options,
             channel_credentials,
             insecure,
@@ -132,8 +132,8 @@ class VolumeData:
             request,
             target,
             '/shoal.api.v1.VolumeData/ReadDigest',
-            volume_data_pb2.ReadDigestRequest.SerializeToString,
-            volume_data_pb2.ReadDigestResponse.FromString,
+            shoal_dot_api_dot_v1_dot_volume__data__pb2.ReadDigestRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_volume__data__pb2.ReadDigestResponse.FromString,
             options,
             channel_credentials,
             insecure,

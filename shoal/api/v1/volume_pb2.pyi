@@ -114,7 +114,7 @@ class VolumeMove(_message.Message):
     from_node_id: _builtins.str
     to_node_id: _builtins.str
     started_at_ms: _builtins.int
-    """Milliseconds since the Unix epoch; with the slot, the id of the move, and the copy's `HeldVolume.created_at_ms`."""
+    """Milliseconds since the Unix epoch; with the slot, the id of the move, and the copy's `LocalVolume.created_at_ms`."""
     replace: _builtins.bool
     """Data of the volume that the target has from before is deleted once the copy is complete and verified."""
     def __init__(
@@ -147,7 +147,7 @@ class StaleVolumeCopy(_message.Message):
     slot: _builtins.int
     node_id: _builtins.str
     created_at_ms: _builtins.int
-    """Its `HeldVolume.created_at_ms`."""
+    """Its `LocalVolume.created_at_ms`."""
     home_node_id: _builtins.str
     """Only while this is the home, which has the same data, or newer."""
     def __init__(

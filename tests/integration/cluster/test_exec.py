@@ -59,8 +59,8 @@ def test_on_every_host(web: Cluster) -> None:
         assert done.stdout.startswith("web-")
     assert web.run("exec", "-i", "web", "cat", text="in\nand out").stdout == "in\nand out"
     for words, code, told in (
-        (("web.h9", "ls"), 1, 'no task "web.h9"'),
-        (("nothing", "ls"), 1, 'no task and no service "nothing"'),
+        (("web.h9", "ls"), 1, 'task "web.h9" not found'),
+        (("nothing", "ls"), 1, 'task or service "nothing" not found'),
         (("web", "missing"), 127, "missing"),
         (("web", "/etc/passwd"), 126, "/etc/passwd"),
         (("-u", "stranger", "web", "ls"), 2, "--user"),

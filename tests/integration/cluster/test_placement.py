@@ -102,7 +102,7 @@ def test_expressions_and_warnings(clean: Cluster) -> None:
     assert told.returncode == 0
     assert "no node meets the constraint 'node.labels.gpu > 3'" in told.stderr
     assert "no node has node.labels.rack" in told.stderr
-    assert 'there is no service "none"' in told.stderr
+    assert 'affinity: service "none" not found' in told.stderr
     assert "1 of the generic resource gpu are reserved, and no node has more than 0" in told.stderr
     refused = clean.run("service", "create", "--name", "bad", "--constraint", "node.id =~ (a", "--priority", "5", HELLO)
     assert refused.returncode != 0
@@ -125,7 +125,7 @@ def test_generic_resources_and_priorities(equipped: Cluster) -> None:
     ((task, pid),) = equipped.pids("low").items()
     given = {each["kind"]: each for each in equipped.inspect(task)["task"]["generic"]}
     assert given["thing"]["names"] == [DEVICE]
-    reserved = equipped.json("node", "inspect", first)[0]["reserved"]["generic"]
+    reserved = equipped.json("node", "inspect", first)[0]["reserved"]["generic_resources"]
     assert sorted((each["kind"], *each.get("names", [])) for each in reserved) == [("seat",), ("thing", DEVICE)]
     environment = inside(pid, "/bin/cat", "/proc/1/environ").stdout.split("\0")
     assert {"DOCKER_RESOURCE_SEAT=1", f"DOCKER_RESOURCE_THING={DEVICE}"} <= set(environment)

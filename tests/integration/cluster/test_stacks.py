@@ -78,9 +78,9 @@ def test_what_has_to_be_there_and_is_not_is_told_by_name_and_line(clean: Cluster
     done = clean.run("stack", "deploy", "-c", path)
     assert done.returncode == 2
     for told in (
-        ':8:9: services.web.volumes[0]: no volume "data"',
-        ':9:16: services.web.networks[0]: no network "away"',
-        ':10:15: services.web.secrets[0]: no secret "key"',
+        ':8:9: services.web.volumes[0]: volume "data" not found',
+        ':9:16: services.web.networks[0]: network "away" not found',
+        ':10:15: services.web.secrets[0]: secret "key" not found',
     ):
         assert told in done.stderr, done.stderr
     assert clean.json("volume", "ls") == clean.json("service", "ls") == []

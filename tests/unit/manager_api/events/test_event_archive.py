@@ -260,7 +260,7 @@ def test_nothing_is_lost_or_told_twice_while_etcd_is_away() -> None:
             await first.create("a", "b")
             etcd.away = True
             await asyncio.sleep(3 * INTERVAL_SECONDS)
-            unread = "events from before this manager's start cannot be read: etcd is away"
+            unread = "cannot read events from before this manager started: etcd is away"
             assert await first.told() == (["a", "b"], unread)
             etcd.away = False
             await asyncio.sleep(2 * INTERVAL_SECONDS)
@@ -280,7 +280,7 @@ def test_what_came_faster_than_a_manager_remembers_is_told_as_missing() -> None:
             async with manager(etcd) as second:
                 assert await second.told() == (
                     ["c", "d", "e"],
-                    "2 changes are missing: they came faster than they are kept",
+                    "2 changes are missing: they arrived faster than events are archived",
                 )
 
     play(scenario)

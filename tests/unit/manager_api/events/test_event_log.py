@@ -86,8 +86,8 @@ def test_a_service_that_the_planner_fails_at() -> None:
                 status = ServiceStatus(service_id=identifier, planning_error=fault, handled_rebalance_at_ms=len(fault))
                 await api.store.commit([put(kinds.SERVICE_STATUS, identifier, status)])
             assert (await lines(events))[1:] == [
-                "service set-aside web: it fails (KeyError)",
-                "service planned-again web",
+                "service quarantined web: it fails (KeyError)",
+                "service unquarantined web",
             ]
 
     with_api(scenario)
@@ -111,11 +111,17 @@ def test_the_condition_of_a_nodes_network() -> None:
             assert await lines(events) == [
                 "node network-repaired h2: the table was missing",
                 "node problem h2: 80/tcp is taken by nginx on this node",
-                "node problem h2: MTU 1400 on the interface of 127.0.0.1; 2 of 3 nodes have 1500",
-                "node network-repaired h2: the table was missing (3 times since the last one told)",
-                "node solved h2: 80/tcp is taken by nginx on this node",
-                "node problem h2: only packets of 1350 bytes pass through the tunnel to node 192.0.2.9, 1450 should",
-                "node solved h2: only packets of 1350 bytes pass through the tunnel to node 192.0.2.9, 1450 should",
+                "node problem h2: MTU 1400 on the interface of 127.0.0.1; 2 of 3 nodes use 1500",
+                "node network-repaired h2: the table was missing (3 times since the last event)",
+                "node resolved h2: 80/tcp is taken by nginx on this node",
+                (
+                    "node problem h2: packets larger than 1350 bytes are lost in the "
+                    "tunnel to node 192.0.2.9 (expected MTU 1450)"
+                ),
+                (
+                    "node resolved h2: packets larger than 1350 bytes are lost in "
+                    "the tunnel to node 192.0.2.9 (expected MTU 1450)"
+                ),
             ]
 
     with_api(scenario)
@@ -137,7 +143,7 @@ def test_a_task_that_runs_and_does_not_listen_is_told() -> None:
             await api.put_task("t1", service.meta.id)
             status = TaskStatus(task_id="t1", state=TaskState.RUNNING, at_ms=2, warning="nothing listens on 80/tcp")
             await api.store.commit([put(kinds.TASK_STATUS, "t1", status)])
-            assert (await lines(events))[-1] == "task notice web.1 on h1: nothing listens on 80/tcp"
+            assert (await lines(events))[-1] == "task warning web.1 on h1: nothing listens on 80/tcp"
 
     with_api(scenario)
 
@@ -192,7 +198,7 @@ def test_a_slow_reader_is_told_what_it_missed_and_goes_on() -> None:
 
 @pytest.mark.parametrize(
     ("filters", "told"),
-    [(["kind=task"], "is not one of action"), (["type="], "has no value"), (["type=pod"], "not one of")],
+    [(["kind=task"], "unknown key"), (["type="], "must be in the form KEY=VALUE"), (["type=pod"], "must be one of")],
 )
 def test_bad_filters(filters: list[str], told: str) -> None:
     with pytest.raises(InvalidInput, match=told):

@@ -116,7 +116,7 @@ def test_bounds_of_contents() -> None:
             await api.secrets.create(new("Bad Name", b"x" * (500 * 1024 + 1)), ADMIN)
         assert {fault.path for fault in told.value.faults} == {"name", "content"}
         await api.secrets.create(new("large", b"x" * (500 * 1024)), ADMIN)
-        with pytest.raises(InvalidInput, match="is empty"):
+        with pytest.raises(InvalidInput, match="must not be empty"):
             await api.secrets.create(new("none", b""), ADMIN)
         with pytest.raises(AlreadyExists):
             await api.secrets.create(new("large", b"y"), ADMIN)
@@ -228,7 +228,7 @@ def test_stacks_bring_their_files() -> None:
 def test_faults_of_a_stack_name_the_file() -> None:
     async def scenario(api: Api) -> None:
         file = StackFile(spec=FileSpec(name="pw"), content=b"")
-        with pytest.raises(InvalidInput, match=r"secrets\.pw\.content: is empty"):
+        with pytest.raises(InvalidInput, match=r"secrets\.pw\.content: must not be empty"):
             await api.stacks.deploy(DeployStackRequest(stack="shop", services=[spec_of("web")], secrets=[file]), ADMIN)
 
     with_api(scenario)

@@ -177,7 +177,7 @@ def test_who_stops_reading_a_flood_is_let_go() -> None:
 
 def test_an_unknown_target() -> None:
     async def scenario(api: Api) -> None:
-        with pytest.raises(NotFound, match='no service "nobody"'):
+        with pytest.raises(NotFound, match='service "nobody" not found'):
             await lines(LogHandler(store=api.store, reader=FakeAgents()), LogsRequest(target="nobody"))
 
     with_api(scenario)
@@ -257,7 +257,7 @@ def test_so_many_users_read_at_once_and_who_leaves_makes_room() -> None:
             readers = [await stack.enter_async_context(aclosing(logs.read(request, ADMIN))) for _ in range(MAX_READERS)]
             for reader in readers:
                 await anext(reader)
-            with pytest.raises(Exhausted, match=f"{MAX_READERS} users read logs"):
+            with pytest.raises(Exhausted, match=f"{MAX_READERS} log streams are open"):
                 await anext(logs.read(request, ADMIN))
             await readers[0].aclose()
             async with aclosing(logs.read(request, ADMIN)) as another:

@@ -52,7 +52,11 @@ def test_where_no_kernel_can_it_is_refused_with_the_names_of_the_nodes() -> None
         await api.add_node("node1", "h1")
         await api.add_node("node2", "h2")
         with pytest.raises(
-            InvalidInput, match=r"no node's kernel has WireGuard or IPsec ESP \(h1, h2\): load the module"
+            InvalidInput,
+            match=(
+                r"no node supports encrypted networks \(h1, h2\): its kernel "
+                r"needs WireGuard or IPsec ESP; load the module"
+            ),
         ):
             await api.networks.create(CreateNetworkRequest(spec=BANK), ADMIN)
         await api.networks.create(
@@ -61,7 +65,7 @@ def test_where_no_kernel_can_it_is_refused_with_the_names_of_the_nodes() -> None
         await describe(api, "node2", features=("wireguard",))
         response = await api.networks.create(CreateNetworkRequest(spec=BANK), ADMIN)
         assert list(response.warnings) == [
-            "no task of the network runs on h1, whose kernel lacks what others encrypt by"
+            "tasks on this network do not run on h1: the kernel there lacks the required encryption support"
         ]
 
     with_api(scenario)
@@ -80,7 +84,7 @@ def test_keys_change_one_step_at_a_time() -> None:
         assert recorded(api) == (2, 5000)
         for generations in ((1,), (1, 2)):
             await describe(api, "node1", generations=generations)
-            with pytest.raises(Refused, match="under way: h1 still has older ones"):
+            with pytest.raises(Refused, match="in progress: h1 still uses older keys"):
                 await keys.rotate()
         await describe(api, "node1", generations=(2,))
         assert await keys.rotate() == 3
@@ -115,7 +119,7 @@ def test_tasks_go_where_the_kernel_can() -> None:
     world.service("vault", ServiceSpec(replicated=Replicated(replicas=2), task=template))
     world.plan()
     reasons = {task.reason for task in world.wanted("vault")}
-    assert reasons == {"no suitable node: 2 of 2 lack WireGuard and IPsec ESP in the kernel, for encrypted networks"}
+    assert reasons == {"no suitable node: 2 of 2 lack kernel support for encrypted networks (WireGuard and IPsec ESP)"}
     tell_features(world, "h2", "wireguard")
     world.plan()
     assert {task.node_id for task in world.wanted("vault")} == {"h2"}
@@ -154,7 +158,7 @@ def test_tasks_go_where_every_two_nodes_can_speak(
     tasks = world.wanted("vault")
     assert {task.node_id for task in tasks if task.node_id} == fit
     if len(fit) == 1:
-        assert any("2 of 3 lack WireGuard in the kernel" in task.reason for task in tasks), [
+        assert any("2 of 3 lack kernel support for encrypted networks (WireGuard)" in task.reason for task in tasks), [
             each.reason for each in tasks
         ]
 

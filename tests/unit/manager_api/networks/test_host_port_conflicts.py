@@ -61,7 +61,9 @@ def test_a_port_of_the_mesh_that_a_program_has_on_any_node_is_refused_by_its_nam
     async def scenario(api: Api) -> None:
         await listen(api, "node1", "h1")
         await listen(api, "node2", "h2", 8080)
-        with pytest.raises(InvalidInput, match="8080/tcp is taken on h2 by nginx; stop that, or publish another port"):
+        with pytest.raises(
+            InvalidInput, match="8080/tcp is already in use on h2 by nginx; stop that program or publish another port"
+        ):
             await api.services.create(CreateServiceRequest(spec=spec(8080)), ADMIN)
         await api.services.create(CreateServiceRequest(spec=spec(8081)), ADMIN)
 
@@ -80,7 +82,7 @@ def test_a_port_that_the_service_has_already_is_not_asked_for_again_but_told() -
             UpdateServiceRequest(service="web", version=service.meta.version, spec=changed), ADMIN
         )
         told = list(service_view(api.store.tables, service).warnings)
-        assert told == ["8080/tcp is taken on h2 by nginx, and does not lead to the service there"]
+        assert told == ["8080/tcp is already in use on h2 by nginx; requests to these nodes do not reach the service"]
 
     with_api(scenario)
 
@@ -92,10 +94,10 @@ def test_a_port_of_tasks_own_nodes_is_refused_when_no_node_is_left_and_warned_of
         view = api.store.tables
         assert not list(conflicts(view, spec(8080, HOST), None))
         assert list(warnings(view, spec(8080, HOST))) == [
-            "web: 8080/tcp is taken on h2 by nginx, so no task goes there",
+            "web: 8080/tcp is already in use on h2 by nginx; no tasks are scheduled there",
         ]
         (fault,) = conflicts(view, spec(8080, HOST, "node.hostname == h2"), None)
-        assert "taken on h2 by nginx" in fault.message
+        assert "already in use on h2 by nginx" in fault.message
 
     with_api(scenario)
 

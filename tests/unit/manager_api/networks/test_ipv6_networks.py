@@ -47,25 +47,25 @@ def faults(more: dict[str, object], view: Tables | None = None) -> list[str]:
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ({"ipv6": False, "subnet6": "fd13::/64"}, "subnet6: is for a network with IPv6: set ipv6 too"),
+        ({"ipv6": False, "subnet6": "fd13::/64"}, "subnet6: requires IPv6: set ipv6 too"),
         ({"subnet6": "fd12:0:0:0:8::/80"}, 'subnet6: fd12::8:0:0:0/80 overlaps network "lab"'),
         ({"subnet6": "fd77::/48"}, "subnet6: fd77::/48 overlaps fd77::/64, a route of node h1"),
-        ({"subnet6": "fe80::/64"}, "subnet6: fe80::/64 is not for hosts"),
-        ({"subnet6": "ff02::/64"}, "subnet6: ff02::/64 is not for hosts"),
+        ({"subnet6": "fe80::/64"}, "subnet6: fe80::/64 is not a unicast prefix"),
+        ({"subnet6": "ff02::/64"}, "subnet6: ff02::/64 is not a unicast prefix"),
         ({"subnet6": "fd53:686f:616c:9::/64"}, "subnet6: fd53:686f:616c:9::/64 overlaps fd53:686f:616c::/48"),
-        ({"subnet6": "fd13::/126"}, "subnet6: fd13::/126 must be between /48 and /125"),
+        ({"subnet6": "fd13::/126"}, "subnet6: fd13::/126 must have a prefix length between /48 and /125"),
         ({"subnet6": "fd13::1/64"}, "fd13::1/64 has host bits set"),
-        ({"subnet6": "10.0.0.0/24"}, 'subnet6: "10.0.0.0/24" is not an IPv6 subnet such as'),
-        ({"gateway6": "fd13::1"}, "gateway6: needs an IPv6 subnet that it lies in"),
-        ({"subnet6": "fd13::/64", "gateway6": "fd14::1"}, "gateway6: fd14::1 is not in the subnet fd13::/64"),
-        ({"subnet6": "fd13::/64", "gateway6": "fd13::"}, "gateway6: fd13:: is the first address"),
+        ({"subnet6": "10.0.0.0/24"}, 'subnet6: "10.0.0.0/24" must be an IPv6 subnet such as'),
+        ({"gateway6": "fd13::1"}, "gateway6: requires an IPv6 subnet that contains it"),
+        ({"subnet6": "fd13::/64", "gateway6": "fd14::1"}, "gateway6: fd14::1 must be in subnet fd13::/64"),
+        ({"subnet6": "fd13::/64", "gateway6": "fd13::"}, "gateway6: fd13:: is the subnet-router anycast address"),
         ({"subnet6": "fd13::/64", "ip_range6": "fd13::1"}, ""),
-        ({"subnet6": "fd13::/64", "ip_range6": "fd14::/112"}, "ip_range6: fd14::/112 is not in the subnet"),
+        ({"subnet6": "fd13::/64", "ip_range6": "fd14::/112"}, "ip_range6: fd14::/112 must be in subnet"),
         (
             {"subnet6": "fd13::/64", "aux_addresses6": {"a": "10.0.0.1"}},
-            'aux_addresses6.a: "10.0.0.1" is not an IPv6 address',
+            'aux_addresses6.a: "10.0.0.1" must be an IPv6 address',
         ),
-        ({"subnet": "fd13::/64"}, 'subnet: "fd13::/64" is not an IPv4 subnet'),
+        ({"subnet": "fd13::/64"}, 'subnet: "fd13::/64" must be an IPv4 subnet'),
     ],
 )
 def test_every_fault_is_told_at_its_place(more: dict[str, object], told: str) -> None:
@@ -87,10 +87,10 @@ def test_an_encrypted_network_may_have_it() -> None:
 
 def test_nodes_that_lack_it_are_named_with_the_reason() -> None:
     assert faults({}, tables(without="h1 h2")) == [
-        "ipv6: no node can give containers IPv6: on h1, its kernel has no IPv6; on h2, its kernel has no IPv6"
+        "ipv6: no node supports IPv6 for containers: h1: its kernel has no IPv6; h2: its kernel has no IPv6"
     ]
     assert network_warnings(NetworkSpec(ipv6=True), tables(without="h2")) == [
-        "tasks on this network need IPv6, which is not everywhere: on h2, its kernel has no IPv6"
+        "tasks on this network run only on nodes with IPv6; nodes without it: h2: its kernel has no IPv6"
     ]
     assert network_warnings(NetworkSpec(ipv6=True), tables()) == []
 
@@ -99,12 +99,12 @@ def test_nodes_that_lack_it_are_named_with_the_reason() -> None:
     ("network", "address", "told"),
     [
         ("lab", "fd12::7", ""),
-        ("lab", "fd12::8", 'is asked for by service "db" already'),
-        ("lab", "fd12::9", "it is its gateway"),
-        ("lab", "fd12::a", 'it is kept back as "nas"'),
-        ("lab", "fd12::1", "the first two addresses of fd12::/64 are not"),
+        ("lab", "fd12::8", 'is already requested by service "db"'),
+        ("lab", "fd12::9", "it is the gateway"),
+        ("lab", "fd12::a", 'it is reserved as "nas"'),
+        ("lab", "fd12::1", "the first two addresses of fd12::/64 are reserved"),
         ("lab", "fd13::7", "is not in fd12::/64"),
-        ("plain", "fd12::7", 'network "plain" has no IPv6'),
+        ("plain", "fd12::7", 'network "plain" does not have IPv6 enabled'),
     ],
 )
 def test_addresses_that_are_asked_for(network: str, address: str, told: str) -> None:
@@ -125,9 +125,9 @@ def attached(network: str, address: str, replicas: int = 1) -> ServiceSpec:
 
 def test_an_address_is_of_one_task_and_written_in_one_way() -> None:
     told = [fault.message for fault in check_service(attached("lab", "fd12::7", replicas=2))]
-    assert told == ["only one task can have it, and there are 2 replicas"]
+    assert told == ["a static address requires a service with one task; this one has 2 replicas"]
     assert [fault.message for fault in check_service(attached("lab", "fd12:0::7"))] == [
-        '"fd12:0::7" is to be written fd12::7'
+        '"fd12:0::7" must be written as fd12::7'
     ]
 
 
@@ -136,10 +136,10 @@ def test_an_address_is_of_one_task_and_written_in_one_way() -> None:
     [
         ("::1", PublishedPort.TCP, ""),
         ("::", PublishedPort.UDP, ""),
-        ("::1", PublishedPort.UDP, "from ::1 only tcp is led to tasks"),
-        ("fe80::1", PublishedPort.TCP, "is link-local"),
-        ("fe80::1%eth0", PublishedPort.TCP, "names an interface"),
-        ("0:0:0:0:0:0:0:1", PublishedPort.TCP, "is to be written ::1"),
+        ("::1", PublishedPort.UDP, "only tcp can be published on ::1"),
+        ("fe80::1", PublishedPort.TCP, "is a link-local address"),
+        ("fe80::1%eth0", PublishedPort.TCP, "must not have a zone"),
+        ("0:0:0:0:0:0:0:1", PublishedPort.TCP, "must be written as ::1"),
     ],
 )
 def test_host_addresses_of_ports(host: str, protocol: PublishedPort.Protocol.ValueType, told: str) -> None:

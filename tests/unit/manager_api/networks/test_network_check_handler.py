@@ -152,11 +152,11 @@ def test_of_many_nodes_only_what_fails_is_shown(capsys: pytest.CaptureFixture[st
     pairs = [NodePair(from_hostname=f"h{number}", to_hostname="h0", underlay=good) for number in range(1, 100)]
     response = CheckNetworkResponse(pairs=pairs, peers_per_node=1)
     show_paths(response, show_all=False)
-    assert capsys.readouterr().out == "99 of 99 paths are ok, each node asked 1; --all shows them\n"
+    assert capsys.readouterr().out == "99 of 99 paths are ok, each node probed 1; use --all to show them\n"
     response.pairs[7].underlay.CopyFrom(bad)
     show_paths(response, show_all=False)
     (_, line, count) = capsys.readouterr().out.splitlines()
-    assert line.startswith("h8 ") and line.endswith("no answer") and count.startswith("98 of 99 ")
+    assert line.startswith("h8 ") and line.endswith("no response") and count.startswith("98 of 99 ")
     show_paths(response, show_all=True)
     assert len(capsys.readouterr().out.splitlines()) == 100
 

@@ -90,12 +90,12 @@ def test_an_address_is_for_one_task() -> None:
     ("network", "address", "why"),
     [
         ("front", "10.6.0.7", "is not in 10.5.0.0/24"),
-        ("front", "10.5.0.1", "is not for tasks: the first two"),
-        ("front", "10.5.0.255", "is not for tasks: the first two"),
-        ("front", "10.5.0.9", "its gateway"),
-        ("front", "10.5.0.10", 'kept back as "printer"'),
-        ("front", "10.5.0.7", 'asked for by service "db"'),
-        ("back", "10.5.0.7", "was made without a subnet"),
+        ("front", "10.5.0.1", "cannot be assigned: the first two"),
+        ("front", "10.5.0.255", "cannot be assigned: the first two"),
+        ("front", "10.5.0.9", "it is the gateway"),
+        ("front", "10.5.0.10", 'reserved as "printer"'),
+        ("front", "10.5.0.7", 'already requested by service "db"'),
+        ("back", "10.5.0.7", "has no user-defined subnet"),
     ],
 )
 def test_addresses_that_cannot_be_had(network: str, address: str, why: str) -> None:
@@ -119,7 +119,10 @@ def test_subnets_that_hosts_use_are_refused_with_the_node_that_does() -> None:
     assert len(found) == 1 and "10.9.0.0/16, a route of node h1" in found[0]
     found = [fault.message for fault in overlap_with_hosts("subnet", "192.0.2.0/24", tables())]
     assert len(found) == 3 and "192.0.2.2, the address of node h2" in found[1]
-    assert "each node uses" in next(overlap_with_hosts("subnet", "172.30.4.0/24", tables())).message
+    assert (
+        "which nodes use for tasks without a network"
+        in next(overlap_with_hosts("subnet", "172.30.4.0/24", tables())).message
+    )
     assert list(overlap_with_hosts("subnet", "10.10.0.0/16", tables())) == []
 
 
@@ -127,12 +130,12 @@ def test_a_pool_that_a_node_has_taken_is_its_own() -> None:
     view = tables()
     view.node_status["h2"].description.local_pool = "172.29.0.0/16"
     (fault,) = overlap_with_hosts("subnet", "172.29.4.0/24", view)
-    assert "172.29.0.0/16, for tasks without a network the pool of node h2" in fault.message
+    assert "172.29.0.0/16, the local address pool of node h2" in fault.message
     assert parse_range("172.29.0.0/16") in set(host_ranges(view))
     view.node_status["h2"].description.local_pool = "10.5.0.0/28"
     put(view, kinds.ALLOCATION, "front", NetworkAllocation(network_id="front", subnet="10.5.0.0/24"))
     (line,) = NodeWarnings(view).warnings_for("h2")
-    assert line.startswith("its pool 10.5.0.0/28, for tasks without a network, overlaps network front (10.5.0.0/24)")
+    assert line.startswith("local address pool 10.5.0.0/28 overlaps network front (10.5.0.0/24)")
 
 
 def test_paths_that_let_too_little_through_are_told_with_both_nodes() -> None:
@@ -144,9 +147,9 @@ def test_paths_that_let_too_little_through_are_told_with_both_nodes() -> None:
     ]
     view.node_status["h1"].network_condition.paths.extend(faults)
     assert [line.partition(":")[0] for line in NodeWarnings(view).warnings_for("h1")] == [
-        "only packets of 1350 bytes pass through the tunnel to node h2, 1450 should",
-        "nothing passes through the tunnel to node 192.0.2.9",
-        "only packets of 1400 bytes pass unfragmented to node h3, 1500 should",
+        "packets larger than 1350 bytes are lost in the tunnel to node h2 (expected MTU 1450)",
+        "the tunnel to node 192.0.2.9 does not work",
+        "packets larger than 1400 bytes are lost on the way to node h3 (expected MTU 1500)",
     ]
 
 
@@ -155,7 +158,7 @@ def test_the_node_whose_tunnels_are_at_another_port_is_told() -> None:
     for name, port in (("h1", 4789), ("h2", 8472), ("h3", 4789)):
         view.node_status[name].description.vxlan_port = port
     (line,) = NodeWarnings(view).warnings_for("h2")
-    assert line.startswith("its tunnels are at UDP port 8472; 2 of 3 nodes have 4789")
+    assert line.startswith("VXLAN port is 8472, but 2 of 3 nodes use 4789")
     assert not list(NodeWarnings(view).warnings_for("h1"))
 
 
@@ -163,7 +166,7 @@ def test_the_node_whose_mtu_differs_is_told() -> None:
     warnings = NodeWarnings(tables())
     assert [list(warnings.warnings_for(name)) for name in ("h1", "h2", "gone")] == [[], [], []]
     (line,) = warnings.warnings_for("h3")
-    assert line == "MTU 1400 on the interface of 192.0.2.3; 2 of 3 nodes have 1500"
+    assert line == "MTU 1400 on the interface of 192.0.2.3; 2 of 3 nodes use 1500"
 
 
 def test_a_node_whose_routes_overlap_a_network_is_told() -> None:
@@ -172,14 +175,14 @@ def test_a_node_whose_routes_overlap_a_network_is_told() -> None:
         put(view, kinds.ALLOCATION, name, NetworkAllocation(network_id=name, subnet=subnet))
     warnings = NodeWarnings(view)
     (line,) = warnings.warnings_for("h1")
-    assert line.startswith("its route to 10.9.0.0/16 overlaps network front (10.9.3.0/24)")
+    assert line.startswith("route to 10.9.0.0/16 overlaps network front (10.9.3.0/24)")
     assert list(warnings.warnings_for("h2")) == []
 
 
 def test_why_a_network_has_no_subnet() -> None:
     view = tables()
-    assert "waits for a subnet" in allocation_problem(view, view.networks["back"])
-    assert "no manager leads" in allocation_problem(view, view.networks["front"])
+    assert "waiting for a subnet" in allocation_problem(view, view.networks["back"])
+    assert "no manager is leading" in allocation_problem(view, view.networks["front"])
     twin = Network(meta=Meta(id="twin"), spec=NetworkSpec(name="twin", subnet="10.5.0.128/25"))
     put(view, kinds.NETWORK, "twin", twin)
     assert 'overlaps network "front" (10.5.0.0/24)' in allocation_problem(view, twin)

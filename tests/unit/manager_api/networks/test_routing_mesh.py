@@ -48,10 +48,10 @@ def test_a_range_for_tasks_keeps_clear_of_the_mesh() -> None:
 
     async def scenario(api: Api) -> None:
         await create(api, spec("web", 8085))
-        with pytest.raises(InvalidInput, match='meets the ports that service "web" publishes'):
+        with pytest.raises(InvalidInput, match='overlaps the port range published by service "web"'):
             await create(api, ranged("shop", HOST))
         await create(api, ranged("shop", PublishedPort.INGRESS))
-        with pytest.raises(InvalidInput, match='meets the ports that service "shop" publishes'):
+        with pytest.raises(InvalidInput, match='overlaps the port range published by service "shop"'):
             await create(api, ranged("own", HOST, 8086))
 
     with_api(scenario)
@@ -72,7 +72,7 @@ def test_a_port_of_every_node_is_one_services(
 ) -> None:
     async def scenario(api: Api) -> None:
         web = await create(api, spec("web", 8080, first))
-        with pytest.raises(InvalidInput, match='8080/tcp is published by service "web" already'):
+        with pytest.raises(InvalidInput, match='8080/tcp is already published by service "web"'):
             await create(api, spec("shop", 8080, second))
         await api.services.update(
             UpdateServiceRequest(service="web", version=web.meta.version, spec=spec("web", 8081, first)), ADMIN

@@ -12,7 +12,7 @@ from shoal.api.v1.node_pb2 import Node, NodeSpec
 from shoal.api.v1.service_pb2 import Replicated, RestartPolicy, ServiceSpec, ServiceStatus, TaskTemplate
 from tests.fakes.planner_world import World
 
-WHY = "its volume data is there; `shoal volume move` moves the data"
+WHY = "volume data is there; move it with `shoal volume move`"
 
 
 def drained() -> World:
@@ -35,13 +35,15 @@ def test_the_node_and_the_task_tell_it_and_when_it_ends() -> None:
     (task,) = world.running("db")
     assert drain_wait_reason(world.tables, task) == WHY
     (line,) = NodeWarnings(world.tables).warnings_for(task.node_id)
-    assert line.startswith(f"the drain waits for db.1 ({WHY}); `--drain-deadline` sets a time")
+    assert line.startswith(
+        f"drain is waiting for db.1 ({WHY}); to stop them after a given time, set `--drain-deadline`"
+    )
     node = Node()
     node.CopyFrom(world.tables.nodes[task.node_id])
     node.spec.drain_deadline_ms = world.now_ms + 1_000
     world.put(kinds.NODE, task.node_id, node)
     (line,) = NodeWarnings(world.tables).warnings_for(task.node_id)
-    assert re.search(r"; what is left is stopped at 2027-01-15T08:\d\d:\d\dZ$", line)
+    assert re.search(r"; remaining tasks are stopped at 2027-01-15T08:\d\d:\d\dZ$", line)
     world.now_ms += 1_000
     world.settle()
     assert not world.running("db"), "the deadline holds"

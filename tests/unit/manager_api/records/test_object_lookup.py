@@ -116,17 +116,17 @@ def test_names_ids_and_beginnings() -> None:
         tables = api.store.tables
         assert find_service(tables, "web").spec.name == "web"
         assert find_service(tables, "n000000000002").spec.name == "db"
-        with pytest.raises(InvalidInput, match="beginning of 2 service ids"):
+        with pytest.raises(InvalidInput, match="it matches 2 IDs"):
             find_service(tables, "n0")
-        with pytest.raises(NotFound, match='no service "wbe"; did you mean "web"'):
+        with pytest.raises(NotFound, match='service "wbe" not found; did you mean "web"'):
             find_service(tables, "wbe")
-        with pytest.raises(InvalidInput, match="say which service"):
+        with pytest.raises(InvalidInput, match="a service name or ID is required"):
             find_service(tables, "")
         await api.put_task("task9", "n000000000001")
         assert find_task(tables, "web.1.task9").id == "task9"
         await api.add_node("node1", "h1")
         await api.add_node("node2", "h1")
-        with pytest.raises(InvalidInput, match='2 nodes are called "h1"'):
+        with pytest.raises(InvalidInput, match='2 nodes have the hostname "h1"'):
             find_node(tables, "h1")
 
     with_api(scenario)

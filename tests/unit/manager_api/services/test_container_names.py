@@ -47,7 +47,7 @@ def test_it_is_for_one_task_alone() -> None:
             assert [fault.path for fault in caught.value.faults] == ["task.container.name"]
         service = await create(api, named("web", "only"))
         two = ScaleServicesRequest.Target(service="web", replicas=2)
-        with pytest.raises(InvalidInput, match='"only" names one container, and the service has 2'):
+        with pytest.raises(InvalidInput, match='"only" names a single container, but the service has 2'):
             await api.services.scale(ScaleServicesRequest(targets=[two]), ADMIN)
         service.spec.replicated.replicas = 3
         request = UpdateServiceRequest(service="web", version=service.meta.version, spec=service.spec)
@@ -62,9 +62,9 @@ def test_it_is_unique_among_containers_and_services() -> None:
         await create(api, named("one", "db"))
         await create(api, spec_of("cache"))
         for spec, told in (
-            (named("two", "DB"), 'the name of the container of service "one"'),
-            (named("two", "cache"), "is the name of a service"),
-            (spec_of("db"), 'is the name of the container of service "one"'),
+            (named("two", "DB"), 'already the container name of service "one"'),
+            (named("two", "cache"), "is already the name of a service"),
+            (spec_of("db"), 'is already the container name of service "one"'),
         ):
             with pytest.raises(InvalidInput, match=told):
                 await create(api, spec)
@@ -101,7 +101,7 @@ def test_a_log_that_is_not_kept_is_refused_with_what_to_do() -> None:
                 require_log(api.store.tables, target)
         spec = spec_of("both")
         spec.task.log.disabled, spec.task.log.max_files = True, 3
-        with pytest.raises(InvalidInput, match="no log is kept"):
+        with pytest.raises(InvalidInput, match="not supported with log driver none"):
             await create(api, spec)
 
     with_api(scenario)

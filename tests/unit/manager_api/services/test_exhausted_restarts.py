@@ -58,7 +58,7 @@ def test_nothing_of_it_is_started_again(state: "TaskState.ValueType", verify_ms:
         last = await wait(api, verify_ms=verify_ms)
         assert (last.converged, last.stalled) == (False, True)
         assert last.problems[0] == (
-            "task 1 failed: no such image (and 1 more); it is not started again; see `shoal service ps web`"
+            "task 1 failed: no such image (and 1 more); not restarting; see `shoal service ps web`"
         )
 
     with_api(scenario)
@@ -127,6 +127,6 @@ def test_who_depends_on_it_is_not_waited_for() -> None:
         await api.store.commit(ended(identifier, 1, S.REJECTED))
         last = await wait(api)
         assert last.stalled
-        assert last.problems[0] == "waits for migrate to complete, which has failed"
+        assert last.problems[0] == "waiting for migrate to complete, which has failed"
 
     with_api(scenario)

@@ -34,7 +34,7 @@ statuses = st.builds(
     TaskStatus,
     state=st.sampled_from(STATES),
     at_ms=st.integers(0, 2),
-    opening=st.booleans(),
+    not_listening=st.booleans(),
     health=st.sampled_from((TaskStatus.NONE, TaskStatus.HEALTHY, TaskStatus.UNHEALTHY)),
     message=st.sampled_from(("", "boom")),
 )

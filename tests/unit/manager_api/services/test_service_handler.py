@@ -58,7 +58,7 @@ def test_creation_pins_the_image_and_writes_a_revision() -> None:
 def test_a_name_is_given_once() -> None:
     async def scenario(api: Api) -> None:
         await create(api, spec_of())
-        with pytest.raises(AlreadyExists, match='"web" exists already'):
+        with pytest.raises(AlreadyExists, match='"web" already exists'):
             await create(api, spec_of())
         await api.services.remove(RemoveServiceRequest(service="web"), ADMIN)
         await create(api, spec_of())
@@ -84,7 +84,7 @@ def test_two_managers_cannot_give_one_name_twice() -> None:
 def test_names_that_differ_in_case_alone_are_one_to_dns() -> None:
     async def scenario(api: Api) -> None:
         await create(api, spec_of(name="My_Web"))
-        with pytest.raises(InvalidInput, match='differs from the name of service "My_Web" in case alone'):
+        with pytest.raises(InvalidInput, match='differs from service "My_Web" only in case'):
             await create(api, spec_of(name="my_web"))
 
     with_api(scenario)
@@ -116,7 +116,7 @@ def test_a_registry_that_is_away_is_a_fault_and_nothing_is_made(failure: ShoalEr
         assert not api.store.tables.services
         made = await api.services.create(CreateServiceRequest(spec=spec_of(), no_resolve_image=True), ADMIN)
         assert made.service.spec.task.container.image == "registry:5000/hello:1"
-        with pytest.raises(InvalidInput, match="hello:2 cannot be looked up"):
+        with pytest.raises(InvalidInput, match="cannot resolve image registry:5000/hello:2"):
             await update(api, made.service, spec_of(image="registry:5000/hello:2"))
 
     with_api(scenario)

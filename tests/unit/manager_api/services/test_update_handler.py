@@ -73,14 +73,18 @@ def test_what_an_update_admits(
 @pytest.mark.parametrize(
     ("action", "state", "told"),
     [
-        (ASK.PAUSE, None, "there is none under way; `shoal service update` begins one"),
-        (ASK.PAUSE, S.PAUSED, "it is paused already; `shoal service resume web` goes on with it"),
-        (ASK.RESUME, S.CANARY, "it is not paused, it waits for promotion: `shoal service promote web`"),
-        (ASK.RESUME, S.UPDATING, "it is not paused, it is under way"),
-        (ASK.RESUME, S.COMPLETED, "it is completed"),
-        (ASK.PROMOTE, S.PAUSED, "it is paused; `shoal service resume web` goes on with it"),
+        (ASK.PAUSE, None, "no update is in progress; to start one, use `shoal service update`"),
+        (ASK.PAUSE, S.PAUSED, "it is already paused; to continue, use `shoal service resume web`"),
+        (
+            ASK.RESUME,
+            S.CANARY,
+            "it is not paused but waiting for promotion; to promote its canaries, use `shoal service promote web`",
+        ),
+        (ASK.RESUME, S.UPDATING, "it is not paused"),
+        (ASK.RESUME, S.COMPLETED, "it has completed"),
+        (ASK.PROMOTE, S.PAUSED, "it is paused; resume it first with `shoal service resume web`"),
         (ASK.PROMOTE, S.ROLLING_BACK, "it is being rolled back"),
-        (ASK.PROMOTE, S.ROLLED_BACK, "it was rolled back; `shoal service update` begins another one"),
+        (ASK.PROMOTE, S.ROLLED_BACK, "it has been rolled back; to start another one, use `shoal service update`"),
     ],
 )
 def test_a_refusal_says_what_to_do(
@@ -249,7 +253,7 @@ def test_what_does_not_belong_to_a_mode_is_told_all_at_once() -> None:
         }
         await api.services.create(CreateServiceRequest(spec=job()), ADMIN)
         target = ScaleServicesRequest.Target(service="web", replicas=3)
-        with pytest.raises(InvalidInput, match="is a job"):
+        with pytest.raises(InvalidInput, match="jobs cannot be scaled"):
             await api.services.scale(ScaleServicesRequest(targets=[target]), ADMIN)
 
     with_api(scenario)

@@ -84,7 +84,7 @@ async def report(
 
 
 @pytest.mark.parametrize(
-    ("state", "what"), [(S.FAILED, "failed after 0.4 s: exit code 1"), (S.COMPLETE, "exit code 0")]
+    ("state", "what"), [(S.FAILED, "failed after 0.4 s: exit code 1"), (S.COMPLETE, "with code 0")]
 )
 def test_a_task_that_ends_while_it_is_watched_is_told(state: "TaskState.ValueType", what: str) -> None:
     async def scenario(api: Api) -> None:

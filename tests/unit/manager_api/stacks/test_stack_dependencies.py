@@ -34,7 +34,7 @@ def test_a_circle_is_named_and_an_unknown_service_too() -> None:
             await deploy(api, *circle)
         told = [str(fault) for fault in caught.value.faults]
         assert "services.a.depends_on: dependency cycle: shop_a → shop_b → shop_c → shop_a" in told
-        assert 'services.c.depends_on[1].service: there is no service "shop_nobody"' in told
+        assert 'services.c.depends_on[1].service: service "shop_nobody" not found' in told
 
     with_api(scenario)
 

@@ -94,10 +94,10 @@ def test_what_one_service_of_a_stack_gives_up_another_takes_in_the_same_call() -
         with pytest.raises(InvalidInput) as refused:
             await api.stacks.deploy(with_office(*renamed), ADMIN)
         assert [(fault.path, fault.message) for fault in refused.value.faults] == [
-            ("services.www.task.networks[0].address", '10.5.0.8 is asked for by service "shop_web" already'),
+            ("services.www.task.networks[0].address", '10.5.0.8 is already requested by service "shop_web"'),
             (
                 "services.www.endpoint.ports[0].published",
-                '8081/tcp is published by service "shop_web" already, on every node; choose another',
+                '8081/tcp is already published by service "shop_web" on every node; choose another port',
             ),
         ]
         pruned = await api.stacks.deploy(with_office(*renamed, prune=True), ADMIN)
@@ -116,11 +116,11 @@ def test_two_services_of_a_stack_have_no_port_and_no_address_in_common() -> None
             await api.stacks.deploy(
                 with_office(with_port("web", 8080, "10.5.0.7"), with_port("db", 8080, "10.5.0.7")), ADMIN
             )
-        assert {(fault.path, fault.message.split(" already")[0]) for fault in refused.value.faults} == {
-            ("services.web.task.networks[0].address", '10.5.0.7 is asked for by service "shop_db"'),
-            ("services.web.endpoint.ports[0].published", '8080/tcp is published by service "shop_db"'),
-            ("services.db.task.networks[0].address", '10.5.0.7 is asked for by service "shop_web"'),
-            ("services.db.endpoint.ports[0].published", '8080/tcp is published by service "shop_web"'),
+        assert {(fault.path, fault.message.split(" on every")[0]) for fault in refused.value.faults} == {
+            ("services.web.task.networks[0].address", '10.5.0.7 is already requested by service "shop_db"'),
+            ("services.web.endpoint.ports[0].published", '8080/tcp is already published by service "shop_db"'),
+            ("services.db.task.networks[0].address", '10.5.0.7 is already requested by service "shop_web"'),
+            ("services.db.endpoint.ports[0].published", '8080/tcp is already published by service "shop_web"'),
         }
         assert not api.store.tables.services
 
@@ -142,7 +142,7 @@ def test_affinities_name_services_of_the_stack_or_of_the_cluster() -> None:
         named = [affinity.service for affinity in stored.spec.task.placement.affinities]
         assert named == ["shop_db", "shop_web", "cache"]
         told = [warning for warning in made.warnings if "affinity" in warning]
-        assert told == ['services.web: there is no service "cache" that an affinity names']
+        assert told == ['services.web: affinity: service "cache" not found']
         again = await api.stacks.deploy(shop(web(), spec_of("db")), ADMIN)
         assert {change.action for change in again.changes} == {"unchanged"}
 
@@ -232,11 +232,11 @@ def test_all_faults_of_all_services_and_nothing_half_made() -> None:
 
 def test_a_name_twice_or_of_another_owner() -> None:
     async def scenario(api: Api) -> None:
-        with pytest.raises(InvalidInput, match="is there twice"):
+        with pytest.raises(InvalidInput, match="is listed twice"):
             await api.stacks.deploy(shop(spec_of("web"), spec_of("shop_web")), ADMIN)
         with pytest.raises(InvalidInput, match="stack"):
             await api.stacks.deploy(DeployStackRequest(stack="my.shop", services=[spec_of("web")]), ADMIN)
-        with pytest.raises(InvalidInput, match="the stack has nothing in it"):
+        with pytest.raises(InvalidInput, match="the stack is empty"):
             await api.stacks.deploy(DeployStackRequest(stack="shop"), ADMIN)
 
     with_api(scenario)
@@ -250,8 +250,8 @@ def test_a_network_waits_for_its_last_task() -> None:
         await api.stacks.remove(RemoveStackRequest(stack="shop"), ADMIN)
         assert api.store.tables.networks[network].removing
         listed = (await api.networks.list(ListNetworksRequest(), ADMIN)).networks
-        assert [each.problem for each in listed] == ["being removed, and gone once its last task has ended"]
-        with pytest.raises(AlreadyExists, match='network "shop_front" is being removed, and gone once'):
+        assert [each.problem for each in listed] == ["being removed, and will be gone once its last task has stopped"]
+        with pytest.raises(AlreadyExists, match='network "shop_front" is being removed, and will be gone once'):
             await api.networks.create(CreateNetworkRequest(spec=NetworkSpec(name="shop_front")), ADMIN)
         changed = shop(spec_of("web"))
         changed.networks[0].internal = True

@@ -87,13 +87,13 @@ def test_which_task_is_meant(reference: str, task_id: str) -> None:
 @pytest.mark.parametrize(
     ("reference", "kind", "told"),
     [
-        ("web.9", NotFound, 'no task "web.9"; see `shoal service ps web`'),
-        ("web.3", Refused, "task web.3 does not run; `shoal service ps web` says why"),
-        ("t3", Refused, "task t3 does not run: it is preparing"),
-        ("web.1.9old", Refused, "task web.1.9old does not run: it is failed"),
-        ("other", NotFound, 'no task and no service "other"; see `shoal service ls`'),
-        ("t", InvalidInput, "write more of it"),
-        ("", InvalidInput, "say which task"),
+        ("web.9", NotFound, 'task "web.9" not found; list tasks with `shoal service ps web`'),
+        ("web.3", Refused, "task web.3 is not running; see `shoal service ps web`"),
+        ("t3", Refused, "task t3 is not running (state: preparing)"),
+        ("web.1.9old", Refused, "task web.1.9old is not running (state: failed)"),
+        ("other", NotFound, 'task or service "other" not found; list services with `shoal service ls`'),
+        ("t", InvalidInput, "use a longer prefix"),
+        ("", InvalidInput, "a task name or ID is required"),
     ],
 )
 def test_no_running_task_is_meant(reference: str, kind: type[Exception], told: str) -> None:
@@ -138,7 +138,7 @@ def test_both_ways() -> None:
     ("first", "kind", "told"),
     [
         (ExecInput(stdin=b"x"), InvalidInput, "the first message"),
-        (ExecInput(start=ExecStart(task="web.1")), InvalidInput, "say what to run"),
+        (ExecInput(start=ExecStart(task="web.1")), InvalidInput, "args: is required: a command"),
         (ExecInput(start=ExecStart(task="web.2", args=["x"])), Refused, "node h2.example.com is down"),
     ],
 )

@@ -28,7 +28,7 @@ def told(spec: ServiceSpec) -> list[str]:
     "spec", [service(65_537, network="front"), service(65_537, port=True), service(65_537, port=True, mode="DNSRR")]
 )
 def test_more_tasks_than_slots_are_refused_where_connections_are_spread(spec: ServiceSpec) -> None:
-    assert told(spec) == ["connections are spread over at most 65,536 tasks: use dnsrr, or several services"]
+    assert told(spec) == ["load balancing supports at most 65,536 tasks; use endpoint mode dnsrr, or several services"]
 
 
 @pytest.mark.parametrize(
@@ -55,5 +55,5 @@ def test_uneven_shares_are_warned_of() -> None:
     assert not list(balance_warnings(service(8_192, network="front")))
     assert not list(balance_warnings(service(100_000)))
     assert list(balance_warnings(service(8_193, network="front"))) == [
-        "web: of more than 8,192 tasks, some get up to twice as many connections as others"
+        "web: with more than 8,192 tasks, some tasks receive up to twice as many connections as others"
     ]

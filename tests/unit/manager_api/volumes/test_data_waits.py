@@ -33,7 +33,7 @@ def lost_home() -> tuple[World, str]:
 def test_the_node_tells_who_waits_for_it() -> None:
     world, home = lost_home()
     (line,) = NodeWarnings(world.tables).warnings_for(home)
-    assert line.startswith("tasks wait for data that lies here: db.1 (volume data, since 20")
+    assert line.startswith("tasks are waiting for volume data on this node: db.1 (volume data, since 20")
     other = {"h1": "h2", "h2": "h1"}[home]
     assert not [*NodeWarnings(world.tables).warnings_for(other)]
     world.set_state(home, NodeStatus.READY)

@@ -58,14 +58,14 @@ def test_per_slot_hides_no_data() -> None:
         spec.CopyFrom(created.service.spec)
         spec.task.container.mounts[0].volume.per_slot = True
         version = created.service.meta.version
-        with pytest.raises(InvalidInput, match="volume data holds data of several nodes, which no slot would see"):
+        with pytest.raises(InvalidInput, match="volume data has data on several nodes"):
             await api.services.update(UpdateServiceRequest(service="db", version=version, spec=spec), ADMIN)
-        with pytest.raises(InvalidInput, match=r"no slot would see.*shoal service scale"):
+        with pytest.raises(InvalidInput, match=r"data on several nodes.*shoal service scale"):
             await api.services.create(CreateServiceRequest(spec=mounting("other", per_slot=True)), ADMIN)
         spec.task.container.mounts[0].source = "slots"
         await api.services.update(UpdateServiceRequest(service="db", version=version, spec=spec), ADMIN)
         await hold(api, "n1", (await mount_of(api, "db")).source)
-        with pytest.raises(InvalidInput, match="holds data of single slots") as refused:
+        with pytest.raises(InvalidInput, match="has per-slot data") as refused:
             await api.services.create(CreateServiceRequest(spec=mounting("plain", "slots")), ADMIN)
         assert "--mount 'source=slots-{{.Task.Slot}},target=/from,readonly'" in str(refused.value)
 

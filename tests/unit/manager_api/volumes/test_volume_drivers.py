@@ -41,7 +41,9 @@ def driven(name: str = "data", **more: object) -> CreateVolumeRequest:
 
 def test_what_cannot_be_is_refused_all_at_once() -> None:
     async def scenario(api: Api) -> None:
-        with pytest.raises(InvalidInput, match='no node has a driver "d"; there is local; run its CSI plugin'):
+        with pytest.raises(
+            InvalidInput, match='driver "d" not found on any node; available: local; to add one, run its CSI plugin'
+        ):
             await volumes_of(api).create(driven(), ADMIN)
         await give_driver(api)
         with pytest.raises(InvalidInput) as told:
@@ -77,9 +79,9 @@ def test_mounts_come_to_name_the_driver_and_stay_the_same() -> None:
 @pytest.mark.parametrize(
     ("use", "told"),
     [
-        ({"driver": "local"}, "is there already, with driver d, not local"),
-        ({"per_slot": True}, "a volume for each slot is for the local driver alone"),
-        ({}, "is for readers only: mount it read-only"),
+        ({"driver": "local"}, "already exists with driver d, not local"),
+        ({"per_slot": True}, "per-slot volumes are supported by the local driver only"),
+        ({}, "is read-only; mount it with readonly"),
     ],
 )
 def test_mounts_that_cannot_be(use: dict[str, Any], told: str) -> None:
@@ -128,7 +130,7 @@ def test_it_goes_when_the_keeper_says_so() -> None:
         assert not api.store.tables.volumes and not api.store.tables.volume_status
         await volumes.create(CreateVolumeRequest(spec=VolumeSpec(name="data")), ADMIN)
         answer = await volumes.remove(RemoveVolumeRequest(volume="data", force=True), ADMIN)
-        assert list(answer.warnings) == ['--force changes nothing for volume "data", which is local']
+        assert list(answer.warnings) == ['--force has no effect on volume "data", which is local']
         assert not api.store.tables.volumes
 
     with_api(scenario)

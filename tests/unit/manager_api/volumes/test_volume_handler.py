@@ -75,7 +75,7 @@ def test_a_volume_that_a_service_makes_has_the_labels_of_its_mount() -> None:
         await api.services.create(CreateServiceRequest(spec=mounting("web", labels={"tier": "gold"})), ADMIN)
         (volume,) = api.store.tables.volumes.values()
         assert dict(volume.spec.labels) == {"tier": "gold"}
-        with pytest.raises(InvalidInput, match="is not a label name"):
+        with pytest.raises(InvalidInput, match="must have 1 to 256 characters"):
             await api.services.create(CreateServiceRequest(spec=mounting("bad", "other", labels={"a b": "c"})), ADMIN)
 
     with_api(scenario)
@@ -84,7 +84,7 @@ def test_a_volume_that_a_service_makes_has_the_labels_of_its_mount() -> None:
 def test_a_service_makes_the_volume_that_it_names() -> None:
     async def scenario(api: Api) -> None:
         answer = await api.services.create(CreateServiceRequest(spec=mounting("web")), ADMIN)
-        assert "its data on each node is that node's own" in "".join(answer.warnings)
+        assert "each node has its own data" in "".join(answer.warnings)
         await api.services.create(CreateServiceRequest(spec=mounting("slots", "data-{{ .Task.Slot }}")), ADMIN)
         (volume,) = api.store.tables.volumes.values()
         web, slots = await mount_of(api, "web"), await mount_of(api, "slots")
@@ -101,7 +101,7 @@ def test_start_first_is_not_in_force_on_data_of_one_writer_and_that_is_said() ->
         spec = mounting("db", per_slot=True)
         spec.update.order = UpdateConfig.START_FIRST
         answer = await api.services.create(CreateServiceRequest(spec=spec), ADMIN)
-        told = "volume data is for one task at a time, so each task is stopped before its successor starts"
+        told = "volume data can be used by one task at a time, so each task stops before its replacement starts"
         assert told in "".join(answer.warnings)
         spec.name, spec.task.container.mounts[0].shared = "web", True
         answer = await api.services.create(CreateServiceRequest(spec=spec), ADMIN)
@@ -179,14 +179,14 @@ def test_a_volume_without_a_name_is_no_record() -> None:
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        (mounting("web", "", per_slot=True), "new and empty in each container"),
-        (mounting("web", "d-{{.Service.Name}}"), "no placeholder but"),
+        (mounting("web", "", per_slot=True), "created anew for each container"),
+        (mounting("web", "d-{{.Service.Name}}"), "no placeholder other than"),
         (mounting("web", subpath="../x"), '".."'),
         (mounting("web", subpath="/x"), "relative"),
         (mounting("web", failover_after_ms=-5), "volume.failover_after_ms"),
-        (mounting("web", options={"type": "nfs"}), "type and device are needed together"),
-        (mounting("web", options={"colour": "red", "type": "a", "device": "b"}), "not an option of the local driver"),
-        (mounting("web", "No Name"), "may have only a-z"),
+        (mounting("web", options={"type": "nfs"}), "type and device are both required"),
+        (mounting("web", options={"colour": "red", "type": "a", "device": "b"}), "not supported by the local driver"),
+        (mounting("web", "No Name"), "must contain only letters"),
     ],
 )
 def test_bad_mounts(spec: ServiceSpec, told: str) -> None:
@@ -230,9 +230,9 @@ def test_per_slot_needs_slots() -> None:
     async def scenario(api: Api) -> None:
         spec = mounting("web", per_slot=True)
         getattr(spec, "global").SetInParent()
-        with pytest.raises(InvalidInput, match="others have no slots"):
+        with pytest.raises(InvalidInput, match="is supported for replicated services only"):
             await api.services.create(CreateServiceRequest(spec=spec), ADMIN)
-        with pytest.raises(InvalidInput, match='no node has a driver "ebs"; there is local'):
+        with pytest.raises(InvalidInput, match='driver "ebs" not found on any node; available: local'):
             await volumes_of(api).create(CreateVolumeRequest(spec=VolumeSpec(name="data", driver="ebs")), ADMIN)
 
     with_api(scenario)
@@ -240,7 +240,7 @@ def test_per_slot_needs_slots() -> None:
 
 def test_a_volume_that_has_to_be_there_is_not_made() -> None:
     async def scenario(api: Api) -> None:
-        with pytest.raises(InvalidInput, match='no volume "backups"'):
+        with pytest.raises(InvalidInput, match='volume "backups" not found'):
             await api.stacks.deploy(
                 DeployStackRequest(stack="shop", services=[mounting("db", "backups", external=True)]), ADMIN
             )
@@ -319,7 +319,7 @@ def test_what_a_node_that_is_down_keeps_from_going_is_told() -> None:
         view = await volumes.get(GetVolumeRequest(volume="data"), ADMIN)
         assert [(each.down, each.problem) for each in view.locations] == [(True, "")]
         answer = await volumes.remove(RemoveVolumeRequest(volume="data"), ADMIN)
-        why = "goes when node h1, which is down, has deleted its data; `shoal node rm h1` gives that up"
+        why = "is removed once node h1, which is down, has deleted its data; to give up on it, run `shoal node rm h1`"
         assert list(answer.warnings) == [f'volume "data" {why}']
         assert (await volumes.get(GetVolumeRequest(volume="data"), ADMIN)).locations[0].problem == why
         pruned = await volumes.prune(PruneVolumesRequest(), ADMIN)

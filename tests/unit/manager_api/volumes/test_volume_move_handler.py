@@ -76,13 +76,15 @@ def test_a_move_begins_once_and_is_cancelled_with_what_is_left_behind() -> None:
         assert (await moves.move(request, ADMIN)).volume.meta.version == view.volume.meta.version, (
             "nothing is written again"
         )
-        with pytest.raises(Refused, match="being moved to node h2; `shoal volume move --cancel data`"):
+        with pytest.raises(
+            Refused, match="being moved to node h2; to cancel that move, run `shoal volume move --cancel data`"
+        ):
             await moves.move(MoveVolumeRequest(volume="data", node="h3"), ADMIN)
         ended = (await moves.cancel(CancelVolumeMoveRequest(volume="data"), ADMIN)).volume
         assert not ended.moves
         left = StaleVolumeCopy(node_id="h2", created_at_ms=NOW_MS, home_node_id="h1")
         assert list(ended.stale_copies) == [left]
-        with pytest.raises(Refused, match="not deleted an earlier copy"):
+        with pytest.raises(Refused, match="not yet deleted an earlier copy"):
             await moves.move(request, ADMIN)
         with pytest.raises(Refused, match="is not being moved"):
             await moves.cancel(CancelVolumeMoveRequest(volume="data"), ADMIN)
@@ -93,17 +95,17 @@ def test_a_move_begins_once_and_is_cancelled_with_what_is_left_behind() -> None:
 @pytest.mark.parametrize(
     ("writes", "to", "text"),
     [
-        ([], "h1", "is on node h1 already"),
+        ([], "h1", "is already on node h1"),
         (node("h1", down=True), "h2", "node h1 is down"),
         (node("h2", down=True), "h2", "node h2 is down"),
         (node("h2", drained=True), "h2", "--availability active h2"),
-        ([held("h2", 0)], "h2", "add `--replace`"),
+        ([held("h2", 0)], "h2", "use `--replace`"),
         ([service(3)], "h2", "shoal service scale db=1"),
         (volume(driver="nfs.csi.k8s.io"), "h2", "driver nfs.csi.k8s.io"),
-        (volume(options={"type": "nfs"}), "h2", "options of mount"),
+        (volume(options={"type": "nfs"}), "h2", "has mount options"),
         ([held("h1")], "h2", "has no data yet"),
         ([held("h1"), held("removed", 0), delete(kinds.VOLUME_HOME, "v/0")], "h2", "has no data yet"),
-        ([held("h1", 1, 3)], "h2", r"add `--slot N` \(slots with data: 1, 3\)"),
+        ([held("h1", 1, 3)], "h2", r"use `--slot N` \(slots with data: 1, 3\)"),
         ([home("h3")], "h2", "none of them is its home"),
     ],
 )
