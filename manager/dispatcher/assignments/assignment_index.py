@@ -111,7 +111,7 @@ class AssignmentIndex:
             services={key: service for key in sorted(services) if (service := self._services.endpoint(key, networks))},
             files={**self._dependencies.files(node_id, revisions), **self._attachments.files(node_id, attachments)},
             attachments={key: each for key in attachments if (each := self._attachments.attachment(node_id, key))},
-            removing_volumes=self._dependencies.volumes_to_delete(node_id),
+            volumes_to_delete=self._dependencies.volumes_to_delete(node_id),
         )
 
     def _driver_files(self, node_id: str, dirty: Collection[RecordRef]) -> dict[str, FileVersion]:

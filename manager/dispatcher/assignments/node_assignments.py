@@ -33,7 +33,7 @@ class NodeAssignments:
     peers: Mapping[str, Peer] = field(default_factory=dict)
     services: Mapping[str, ServiceEndpoint] = field(default_factory=dict)
     attachments: Mapping[str, VolumeAttachment] = field(default_factory=dict)
-    removing_volumes: frozenset[str] = frozenset()
+    volumes_to_delete: frozenset[str] = frozenset()
     """Ids of volumes whose data lies here and is to be deleted."""
     files: Mapping[str, FileVersion] = field(default_factory=dict)
     """As stored, secrets sealed, by `FileContent.key`; `manager.dispatcher.assignments.file_delivery` sends them."""
@@ -54,7 +54,7 @@ _FIELDS: Mapping[RecordKind, tuple[str, str]] = {
     "endpoint": ("endpoints", "removed_endpoints"),
     "peer": ("peers", "removed_peers"),
     "service": ("services", "removed_services"),
-    "volume": ("removing_volumes", ""),
+    "volume": ("volumes_to_delete", ""),
     "attachment": ("attachments", "removed_attachments"),
 }
 """Where a record of a topic goes in `Assignments`, and its key when the node is not to have it any more."""
@@ -70,7 +70,7 @@ def snapshot(assigned: NodeAssignments, revision: int) -> Assignments:
         networks=assigned.networks.values(),
         endpoints=assigned.endpoints.values(),
         peers=assigned.peers.values(),
-        volumes_to_delete=sorted(assigned.removing_volumes),
+        volumes_to_delete=sorted(assigned.volumes_to_delete),
         services=assigned.services.values(),
         attachments=assigned.attachments.values(),
     )

@@ -198,7 +198,7 @@ def test_compaction_lists_again_and_tells_the_difference(run: Run, monkeypatch: 
             await reader.reached(last)
             assert "t00040" in reader.tables.tasks
 
-    monkeypatch.setattr(store_module, "PAGE", 7)
+    monkeypatch.setattr(store_module, "LIST_PAGE_RECORDS", 7)
     run(scenario)
 
 

@@ -91,20 +91,20 @@ def test_the_second_node_waits_for_the_first() -> None:
     ready = made(published("n1", 1, R, attached=True))
     status = only(facts(ready, ["n1", "n2"])).status
     assert [each.state for each in status.publications] == [R, W]
-    assert status.publications[1].problem == "it is in use on node host-n1"
+    assert status.publications[1].problem == "in use on node host-n1"
     both = only(facts(made(published("n1", 1, R, attached=True)), ["n1", "n2"], mode=MULTI_NODE_MULTI_WRITER)).status
     assert [each.state for each in both.publications] == [R, A]
 
 
 def test_only_the_nodes_own_word_under_this_number_frees_it() -> None:
-    leaving = made(published("n1", 4, L, attached=True), published("n2", 5, W, problem="it is in use on node host-n1"))
+    leaving = made(published("n1", 4, L, attached=True), published("n2", 5, W, problem="in use on node host-n1"))
     earlier = NodePublication(volume_id="v", number=3, released=True)
     assert next_steps(facts(leaving, ["n2"], held={"n1": earlier})) == [], "its word was on an earlier one"
     now = NodePublication(volume_id="v", number=4, released=True)
     step = only(facts(leaving, ["n2"], held={"n1": now}))
     assert isinstance(step, DriverCall) and (step.method, step.node_id) == (DriverMethod.DETACH, "n1")
     told = only(facts(leaving, ["n2"], gone=["n1"])).status
-    assert told.publications[1].problem == "it is being detached from a node that was removed"
+    assert told.publications[1].problem == "being detached from a removed node"
     step = only(facts(told, ["n2"], gone=["n1"]))
     assert isinstance(step, DriverCall) and (step.method, step.node_id) == (DriverMethod.DETACH, "n1"), (
         "the node was given up"
@@ -125,7 +125,7 @@ def test_what_a_node_says_against_letting_go_is_told() -> None:
     busy = NodePublication(volume_id="v", number=1, problem="driver d: NodeUnstageVolume: busy (INTERNAL)")
     status = only(facts(leaving, ["n2"], held={"n1": busy})).status
     assert status.publications[0].problem == busy.problem
-    assert status.publications[1].problem == f"node host-n1 has not let go of it: {busy.problem}"
+    assert status.publications[1].problem == f"node host-n1 has not released it: {busy.problem}"
 
 
 def test_one_failing_node_of_many_holds_up_no_other() -> None:
@@ -148,4 +148,4 @@ def test_a_node_without_the_driver_says_so() -> None:
     told = facts(made(), ["n1"])
     bare = NodeFacts("host-n1", False, "", NodePublication())
     status = only(VolumeFacts(told.volume, told.status, WHOLE, told.needed_on, {"n1": bare})).status
-    assert status.publications[0].problem == "the node has no driver d"
+    assert status.publications[0].problem == "the node does not have driver d"

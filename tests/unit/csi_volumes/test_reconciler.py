@@ -170,11 +170,11 @@ def test_a_driver_that_is_away_is_asked_as_soon_as_it_is_back() -> None:
         away.CopyFrom(store.tables.node_status["n1"])
         back = NodeStatus()
         back.CopyFrom(away)
-        away.description.csi_drivers[0].problem = "driver d is away"
+        away.description.csi_drivers[0].problem = "driver d is unavailable"
         await store.commit([put(kinds.NODE_STATUS, "n1", away)])
         await make_volume(store)
         await until(lambda: "v" in store.tables.volume_status)
-        assert "driver d is away: no node answers" in store.tables.volume_status["v"].problem and not agents.asked
+        assert "driver d is unavailable: no ready node" in store.tables.volume_status["v"].problem and not agents.asked
         assert not store.tables.volume_status["v"].outcome_unknown
         await store.commit([put(kinds.NODE_STATUS, "n1", back)])
         await until(lambda: bool(store.tables.volume_status["v"].driver_volume_id))
@@ -206,7 +206,7 @@ def test_a_secret_that_no_driver_can_be_given_is_told_and_nobody_is_asked_until_
         await make_volume(store, secrets=[PASSWORD])
         await until(lambda: "v" in store.tables.volume_status and bool(store.tables.volume_status["v"].problem))
         told = store.tables.volume_status["v"]
-        assert told.problem == "secret pw is not UTF-8 text, and drivers are given nothing else"
+        assert told.problem == "secret pw must be UTF-8 text to be passed to a volume driver"
         assert not told.outcome_unknown and not agents.asked
         await make_secret(store, "2", b"text")
         await until(lambda: store.tables.volume_status["v"].driver_volume_id == "real")
@@ -234,7 +234,7 @@ def test_answers_that_cannot_be_kept_are_failures() -> None:
             return status is not None and status.driver_volume_id == "real"
 
         await until(is_made)
-        assert ["does not name it" in problems[0], "more than 32768 bytes" in problems[1]] == [True, True]
+        assert ["returned no volume id" in problems[0], "exceeds 32768 bytes" in problems[1]] == [True, True]
         assert problems[2].isprintable() and len(problems[2]) <= 500
         assert len(agents.asked) == 4, "each after a pause, and none of them in a loop"
 

@@ -299,12 +299,12 @@ def test_marked_records_lead_where_a_fresh_start_leads(bursts: list[list[Step]],
 def test_volumes_to_delete_are_told_of_when_they_come_to_be(bursts: list[list[Step]]) -> None:
     world = World()
     catalogue = AssignmentIndex(world.tables)
-    told = {node: set(catalogue.assignments(node).removing_volumes) for node in NODES}
+    told = {node: set(catalogue.assignments(node).volumes_to_delete) for node in NODES}
     for burst in bursts:
-        before = {node: catalogue.assignments(node).removing_volumes for node in NODES}
+        before = {node: catalogue.assignments(node).volumes_to_delete for node in NODES}
         marks = catalogue.update([change for step in burst for change in step(world)])
         for node in NODES:
-            due = catalogue.assignments(node).removing_volumes
+            due = catalogue.assignments(node).volumes_to_delete
             told[node] |= set(catalogue.changes(node, marks.get(node, set())).assignments.volumes_to_delete)
             assert due <= told[node]
             told[node] &= due | before[node]

@@ -66,7 +66,7 @@ def test_a_new_session_begins_with_what_the_last_one_left() -> None:
     budget = NodeRateLimit(0.0)
     for _ in range(RECORDS_BURST + 5):
         budget.spend(1_000, 0.0, records=1)
-    with pytest.raises(Busy, match="none is opened for 5 s"):
+    with pytest.raises(Busy, match="retry in 5 s"):
         budget.check_open(0.0)
     budget.check_open(6.0)
 

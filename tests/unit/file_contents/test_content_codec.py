@@ -94,7 +94,7 @@ def test_rotating_the_key_file(tmp_path: Path) -> None:
     second = keyring.load_keyring(path)
     assert second.previous == first.current and second.current != first.current
     assert all(each.stat().st_mode & 0o777 == 0o600 for each in tmp_path.iterdir())
-    with pytest.raises(Refused, match="under way"):
+    with pytest.raises(Refused, match="in progress"):
         keyring.rotate(path)
     path.write_bytes(first.current)  # as if the call had been interrupted before its second file
     keyring.rotate(path)
