@@ -23,7 +23,7 @@ from functools import cached_property
 from pathlib import Path
 
 NOMENCLATURE = "docs/nomenclature.md"
-USER_DOCUMENTS = re.compile(r"(README|CHANGELOG|deploy/.*|docs/.*)\.md|deploy/.*\.(sh|yaml|service)|Makefile")
+USER_DOCUMENTS = re.compile(r"(README|CHANGELOG|deploy/.*|docs/.*)\.md|deploy/(examples/.*|[^/]*\.sh)|Makefile")
 DESCRIPTIONS = re.compile(r"(.*/)?README\.md|docs/.*\.md")
 GENERATED = re.compile(r".*_pb2(_grpc)?\.pyi?")
 HELP = re.compile(r"cli/.*|.*/main\.py")
@@ -68,7 +68,7 @@ class Vocabulary:
                 self._texts[" ".join(re.split(r"[\s_-]", word.old.lower()))] = word
         alternatives = sorted(self._texts, key=len, reverse=True)
         words = "|".join(re.escape(text).replace(r"\ ", r"[\s_-]+") for text in alternatives)
-        self._text = re.compile(rf"(?<![\w.-])(?:{words})(?![\w=-])", re.IGNORECASE) if words else None
+        self._text = re.compile(rf"(?<![\w./-])(?:{words})(?![\w=/-])", re.IGNORECASE) if words else None
 
     def in_name(self, name: str) -> Iterator[RetiredWord]:
         """Retired words that are a part of an identifier, or the identifier itself."""
