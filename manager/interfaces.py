@@ -1,17 +1,13 @@
 """Interfaces of the store and the registries, as the manager's rooms use them."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from manager.store.changes import Expect, Write
 from manager.store.kinds import Kind, M
 from manager.store.subscription import Subscription
 from manager.store.tables import Tables
-from shoal.api.v1.node_pb2 import NodeDescription
-from shoal.api.v1.streams_pb2 import LogBatch, ReadLogsRequest
 from shoal.distribution.resolve import ResolvedImage
-from shoal.rpc.host_port import HostPort
 
 NowMs = Callable[[], int]
 """Milliseconds since the Unix epoch."""
@@ -54,25 +50,4 @@ class ImageResolver(Protocol):
         Raises:
             NotFound: there is no such image. Unauthenticated, PermissionDenied, Unavailable: as the registry answers.
         """
-        ...
-
-
-@dataclass(frozen=True)
-class AgentAddress:
-    """Where an agent's own server is."""
-
-    node_id: str
-    address: str
-
-    @classmethod
-    def of(cls, node_id: str, about: NodeDescription) -> "AgentAddress":
-        """Where the node says that it is."""
-        return cls(node_id, str(HostPort(about.address, about.stream_port)))
-
-
-class LogReader(Protocol):
-    """The agents' log streams."""
-
-    def read_logs(self, agent: AgentAddress, request: ReadLogsRequest) -> AsyncGenerator[LogBatch, None]:
-        """Raises Unavailable when the node does not answer, NotFound when it has none of the tasks."""
         ...

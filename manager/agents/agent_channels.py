@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import grpc
 from grpc import aio
 
+from manager.agents.agent_address import AgentAddress
 from manager.agents.answer_bounds import BoundedChannel, checked, requested_lines
-from manager.interfaces import AgentAddress
 from shoal.api.v1.streams_pb2 import (
     CallDriverRequest,
     CallDriverResponse,

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from grpc import aio
 
-from manager.interfaces import AgentAddress
+from manager.agents.agent_address import AgentAddress
 from shoal.api.v1 import streams_pb2
 from shoal.api.v1.streams_pb2 import LogBatch
 from shoal.errors import Unavailable

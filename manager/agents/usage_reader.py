@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from manager.interfaces import AgentAddress
+from manager.agents.agent_address import AgentAddress
 from manager.records.object_lookup import hostname_of
 from manager.store.tables import View
 from shoal.api.v1.node_pb2 import NodeStatus

@@ -5,8 +5,9 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from manager.interfaces import LogReader, RecordStore
+from manager.interfaces import RecordStore
 from manager.logs import log_sources
+from manager.logs.log_reader import LogReader
 from manager.logs.log_sources import LogTarget, NodeLogs
 from shoal.api.v1.streams_pb2 import LogBatch, ReadLogsRequest
 from shoal.errors import NotFound, ShoalError

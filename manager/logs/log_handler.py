@@ -3,9 +3,10 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from manager.interfaces import LogReader, RecordStore
+from manager.interfaces import RecordStore
 from manager.logs import log_sources
 from manager.logs.followed_logs import FollowedLogs
+from manager.logs.log_reader import LogReader
 from manager.logs.merged_logs import merged_logs
 from shoal.api.v1.control_pb2 import LogsRequest, LogsResponse
 from shoal.api.v1.streams_pb2 import LogBatch, ReadLogsRequest

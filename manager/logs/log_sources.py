@@ -4,10 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
-from manager.interfaces import AgentAddress
-from manager.records.object_lookup import find_service, find_task, hostname_of
+from manager.agents.agent_address import AgentAddress
+from manager.records.object_lookup import find_service, find_task, hostname_of, service_with_container
 from manager.store.tables import View
-from manager.validation.container_name_rules import service_with_container
 from shoal.api.v1.control_pb2 import LogSource
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.task_pb2 import Task, TaskState

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
 
-from manager.interfaces import LogReader
+from manager.logs.log_reader import LogReader
 from manager.logs.log_sources import NodeLogs
 from shoal.api.v1.streams_pb2 import LogBatch, ReadLogsRequest
 from shoal.errors import NotFound, ShoalError

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from manager.interfaces import AgentAddress, RecordStore
+from manager.agents.agent_address import AgentAddress
+from manager.interfaces import RecordStore
 from manager.records.object_lookup import find_network, hostname_of
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import CheckNetworkRequest, CheckNetworkResponse, NodePair, PathReport, PortCheck

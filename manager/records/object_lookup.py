@@ -17,6 +17,9 @@ from shoal.errors import InvalidInput, NotFound
 
 V = TypeVar("V")
 
+SubmittedFiles = Mapping[str, File]
+"""Secrets and configs that a request creates or changes, by "<kind>/<name>"."""
+
 _SHOWN = 4
 
 
@@ -26,6 +29,19 @@ def find_service(view: View, reference: str) -> Service:
     if named is not None:
         return named
     return _by_id("service", view.services, reference, [service.spec.name for service in view.services.values()])
+
+
+def service_with_container(view: View, name: str) -> Service | None:
+    """The service whose container has this name.
+
+    Raises:
+        InvalidInput: several have it.
+    """
+    found = [each for each in view.services.values() if name and each.spec.task.container.name == name]
+    if len(found) > 1:
+        names = ", ".join(sorted(each.spec.name for each in found))
+        raise InvalidInput(f'{len(found)} containers are named "{name}" (services {names}); use a service name instead')
+    return found[0] if found else None
 
 
 def find_network(view: View, reference: str) -> Network:

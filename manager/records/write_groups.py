@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from manager.interfaces import RecordStore
 from manager.store.changes import Expect, Write
-from manager.validation import bounds
+
+TRANSACTION_BYTES = 1_000_000
+"""Of values in one transaction of the store, with room for the keys."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def batched(steps: Iterable[WriteGroup], max_operations: int) -> Iterator[WriteG
     writes = size = 0
     for step in steps:
         number = max(len(step.writes), len(step.expects))
-        if batch and (writes + number > max_operations or size + step.size > bounds.TRANSACTION_BYTES):
+        if batch and (writes + number > max_operations or size + step.size > TRANSACTION_BYTES):
             yield _joined(batch)
             batch, writes, size = [], 0, 0
         batch.append(step)

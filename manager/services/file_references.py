@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from manager.file_contents.file_kinds import FILE_KINDS, FileKind, version_key
 from manager.planner.spec.effective_spec import spec_in_force
-from manager.records.object_lookup import find_file
+from manager.records.object_lookup import SubmittedFiles, find_file
 from manager.store.changes import PRESENT, Expect, Write, expect, put
 from manager.store.kinds import NAME
 from manager.store.tables import View
@@ -15,9 +15,6 @@ from shoal.api.v1.file_pb2 import File, FileReference
 from shoal.api.v1.meta_pb2 import Meta, Name
 from shoal.api.v1.service_pb2 import Service, ServiceSpec
 from shoal.errors import Fault, NotFound, ShoalError
-
-SubmittedFiles = Mapping[str, File]
-"""Files as the same call will make or change them, by "<noun>/<name>"."""
 
 
 def resolve(spec: ServiceSpec, view: View, submitted: SubmittedFiles) -> list[Fault]:

@@ -7,6 +7,7 @@ from enum import Enum
 
 from manager.interfaces import ImageResolver
 from manager.networks import host_port_conflicts, network_references, routing_mesh
+from manager.records.object_lookup import SubmittedFiles
 from manager.services import file_references
 from manager.store.tables import View
 from manager.validation import container_name_rules
@@ -57,7 +58,7 @@ async def prepare(
     previous: ServiceSpec | None = None,
     resolve_image: ResolveImage = ResolveImage.ALWAYS,
     submitted_networks: network_references.SubmittedNetworks | None = None,
-    submitted_files: file_references.SubmittedFiles | None = None,
+    submitted_files: SubmittedFiles | None = None,
     submitted_volumes: volume_references.SubmittedVolumes | None = None,
     others: OtherServices = UNCHANGED,
 ) -> Submission:

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from manager.records.object_lookup import volume_named
+from manager.records.object_lookup import SubmittedFiles, volume_named
 from manager.records.write_groups import WriteGroup
-from manager.services.file_references import SubmittedFiles
 from manager.stacks.stack_plan import PlannedChange
 from manager.store.changes import expect, put
 from manager.store.kinds import VOLUME

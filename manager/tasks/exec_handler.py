@@ -5,7 +5,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Protocol
 
-from manager.interfaces import AgentAddress, RecordStore
+from manager.agents.agent_address import AgentAddress
+from manager.interfaces import RecordStore
 from manager.tasks.exec_target import agent_of, container_of, find_running, short_name
 from manager.validation.exec_rules import check_exec
 from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput, ExecStarted

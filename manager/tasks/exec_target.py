@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 
-from manager.interfaces import AgentAddress
-from manager.records.object_lookup import find_task, hostname_of, is_down
+from manager.agents.agent_address import AgentAddress
+from manager.records.object_lookup import find_task, hostname_of, is_down, service_with_container
 from manager.store.tables import View
-from manager.validation.container_name_rules import service_with_container
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.service_pb2 import Service

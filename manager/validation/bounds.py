@@ -40,8 +40,6 @@ DISCONNECT_MIN_MS: Final = 1_000
 TARGET_PERCENT: Final = 1000
 LOG_FILE_MIN_BYTES: Final = 4096
 LOG_FILES_MAX: Final = 100
-# One transaction of the store, with room for the keys.
-TRANSACTION_BYTES: Final = 1_000_000
 
 DEPENDENCIES = 64
 """Services that one waits for."""

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from manager.store.tables import View
 from manager.validation.other_services import OtherServices
 from manager.validation.text_rules import check_alias
-from shoal.api.v1.service_pb2 import Service, ServiceSpec
-from shoal.errors import Fault, InvalidInput
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.errors import Fault
 
 _PATH = "task.container.name"
 
@@ -47,19 +47,6 @@ def name_conflicts(view: View, spec: ServiceSpec, others: OtherServices) -> Iter
             yield Fault(
                 "name", f'"{spec.name}" is already the container name of service "{other.name}"; choose another name'
             )
-
-
-def service_with_container(view: View, name: str) -> Service | None:
-    """The service whose container has this name.
-
-    Raises:
-        InvalidInput: several have it.
-    """
-    found = [each for each in view.services.values() if name and each.spec.task.container.name == name]
-    if len(found) > 1:
-        names = ", ".join(sorted(each.spec.name for each in found))
-        raise InvalidInput(f'{len(found)} containers are named "{name}" (services {names}); use a service name instead')
-    return found[0] if found else None
 
 
 def _max_tasks(spec: ServiceSpec) -> str:

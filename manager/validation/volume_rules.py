@@ -1,10 +1,10 @@
 """What makes volumes and the mounts of volumes valid. Pure: yields every fault."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
 from manager.validation import bounds
 from manager.validation.text_rules import check_absolute, check_duration, check_labels, check_object_name
-from manager.volumes.volume_secret_references import check_secrets
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.volume_pb2 import (
@@ -18,7 +18,8 @@ from shoal.errors import Fault
 
 OPTIONS = ("type", "o", "device")
 MAX_BYTES = 1 << 60
-"""Bytes that a volume may be asked to have."""
+"""Bytes that a volume may be requested with."""
+MAX_SECRETS = 16
 
 ACCESS_MODES = (SINGLE_NODE_WRITER, SINGLE_NODE_READER_ONLY, MULTI_NODE_READER_ONLY, MULTI_NODE_MULTI_WRITER)
 
@@ -50,13 +51,25 @@ def check_volume(spec: VolumeSpec, drivers: Collection[str]) -> Iterator[Fault]:
 def _check_csi_volume(spec: VolumeSpec, drivers: Collection[str]) -> Iterator[Fault]:
     yield from check_driver("driver", spec.driver, drivers)
     yield from check_parameters("options", spec.options)
-    yield from check_secrets(spec)
+    yield from _check_secrets(spec)
     if not 0 <= spec.size_bytes <= MAX_BYTES or not 0 <= spec.limit_bytes <= MAX_BYTES:
         yield Fault("size_bytes", "must be between 0 bytes and 1 EiB")
     elif spec.limit_bytes and spec.limit_bytes < spec.size_bytes:
         yield Fault("limit_bytes", "must not be less than size_bytes")
     if spec.access_mode and spec.access_mode not in ACCESS_MODES:
         yield Fault("access_mode", "must be one of the supported access modes")
+
+
+def _check_secrets(spec: VolumeSpec) -> Iterator[Fault]:
+    if len(spec.secrets) > MAX_SECRETS:
+        yield Fault("secrets", f"has {len(spec.secrets)} secrets; the maximum is {MAX_SECRETS}")
+    for key, number in Counter(each.key for each in spec.secrets).items():
+        if not key or len(key) > bounds.LABEL_KEY_LENGTH or not key.isprintable():
+            yield Fault(
+                f"secrets.{key[:80]}", f"must have a key of 1 to {bounds.LABEL_KEY_LENGTH} printable characters"
+            )
+        elif number > 1:
+            yield Fault(f"secrets.{key}", "is listed twice")
 
 
 def check_driver(path: str, driver: str, drivers: Collection[str]) -> Iterator[Fault]:

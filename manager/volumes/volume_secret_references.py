@@ -1,33 +1,16 @@
 """References from volumes to secrets for their drivers. Pure."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from manager.file_contents.file_kinds import SECRETS, FileKind
-from manager.records.object_lookup import find_file
-from manager.services.file_references import SubmittedFiles
+from manager.records.object_lookup import SubmittedFiles, find_file
 from manager.store.changes import PRESENT, Expect, Write, expect, put
 from manager.store.kinds import NAME, SECRET
 from manager.store.tables import View
-from manager.validation import bounds
 from shoal.api.v1.meta_pb2 import Meta, Name
 from shoal.api.v1.volume_pb2 import VolumeSpec
 from shoal.errors import Fault, ShoalError
-
-MAX_SECRETS = 16
-
-
-def check_secrets(spec: VolumeSpec) -> Iterator[Fault]:
-    """Every fault of the keys."""
-    if len(spec.secrets) > MAX_SECRETS:
-        yield Fault("secrets", f"has {len(spec.secrets)} secrets; the maximum is {MAX_SECRETS}")
-    for key, number in Counter(each.key for each in spec.secrets).items():
-        if not key or len(key) > bounds.LABEL_KEY_LENGTH or not key.isprintable():
-            yield Fault(
-                f"secrets.{key[:80]}", f"must have a key of 1 to {bounds.LABEL_KEY_LENGTH} printable characters"
-            )
-        elif number > 1:
-            yield Fault(f"secrets.{key}", "is listed twice")
 
 
 def resolve(spec: VolumeSpec, view: View, submitted: SubmittedFiles) -> Iterator[Fault]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from manager.interfaces import AgentAddress
+from manager.agents.agent_address import AgentAddress
 from manager.records.object_lookup import hostname_of
 from manager.store.tables import View
 from manager.volumes.volume_drivers import is_csi

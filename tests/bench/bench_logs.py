@@ -23,8 +23,8 @@ from agent.runtime.logs.container_logs import ContainerLogs as LogFiles
 from agent.streams.agent_streams import AgentStreamsService
 from cli.commands.service.service_logs import logs as logs_command
 from cli.contexts.context_file import Context
+from manager.agents.agent_address import AgentAddress
 from manager.agents.agent_channels import AgentChannels
-from manager.interfaces import AgentAddress
 from manager.logs.log_sources import NodeLogs
 from manager.logs.merged_logs import merged_logs
 from shoal.api.v1.control_pb2 import LogSource, LogsRequest, LogsResponse

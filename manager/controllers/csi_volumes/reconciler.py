@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from manager.agents.agent_address import AgentAddress
 from manager.controllers.csi_volumes.driver_calls import after_failure, after_success, failure_of, request_of
 from manager.controllers.csi_volumes.next_volume_step import DriverCall, copy_status, is_csi, next_steps
 from manager.controllers.csi_volumes.next_volume_step import WriteStatus as Note
@@ -18,7 +19,6 @@ from manager.controllers.csi_volumes.volume_consumers import VolumeConsumers
 from manager.controllers.csi_volumes.volume_facts import VolumeFacts, volume_facts
 from manager.dispatcher.sessions.agent_input import one_line
 from manager.file_contents.driver_secrets import volumes_using
-from manager.interfaces import AgentAddress
 from manager.store import kinds
 from manager.store.changes import PRESENT, Change, Expect, Write, expect, put
 from manager.store.subscription import Subscription

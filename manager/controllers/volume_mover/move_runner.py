@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from typing import Protocol
 
+from manager.agents.agent_address import AgentAddress
 from manager.controllers.volume_mover.move_records import (
     completed,
     failed,
@@ -27,7 +28,7 @@ from manager.controllers.volume_mover.next_move_step import (
     unfinished,
 )
 from manager.dispatcher.sessions.agent_input import one_line
-from manager.interfaces import AgentAddress, NowMs
+from manager.interfaces import NowMs
 from manager.store import kinds
 from manager.store.changes import PRESENT, Expect, Write, expect, put
 from manager.store.subscription import Subscription

@@ -14,9 +14,9 @@ import grpc
 import pytest
 from grpc import aio
 
+from manager.agents.agent_address import AgentAddress
 from manager.agents.agent_channels import AgentChannels
 from manager.agents.usage_reader import UsageReader
-from manager.interfaces import AgentAddress
 from manager.store import kinds
 from manager.store.changes import put
 from shoal.api.v1 import streams_pb2

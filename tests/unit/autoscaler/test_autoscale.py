@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from manager.agents.agent_address import AgentAddress
 from manager.agents.usage_reader import rates
 from manager.controllers.autoscaler.autoscaler import Autoscaler
 from manager.controllers.autoscaler.replica_decision import Load, decide_replicas
-from manager.interfaces import AgentAddress
 from manager.planner.spec.effective_spec import replicas_of
 from shoal.api.v1.control_pb2 import CreateServiceRequest, GetServiceRequest, UpdateServiceRequest
 from shoal.api.v1.service_pb2 import Autoscale, AutoscaleStatus

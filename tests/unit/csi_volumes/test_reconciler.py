@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from manager.agents.agent_address import AgentAddress
 from manager.controllers.csi_volumes.reconciler import MAX_CALLS_PER_DRIVER, CsiVolumeReconciler
 from manager.file_contents.content_codec import EncryptedCodec
 from manager.file_contents.driver_secrets import DriverSecrets
-from manager.interfaces import AgentAddress
 from manager.store import kinds
 from manager.store.changes import Write, delete, put
 from manager.store.store import Store

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
+from manager.agents.agent_address import AgentAddress
 from manager.controllers.volume_mover.move_runner import MoveRunner
 from manager.controllers.volume_mover.volume_mover import VolumeMover
-from manager.interfaces import AgentAddress
 from manager.store import kinds
 from manager.store.changes import Write, delete, put
 from manager.store.store import Store

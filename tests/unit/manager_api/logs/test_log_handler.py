@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, aclosing
 
 import pytest
 
-from manager.interfaces import AgentAddress
+from manager.agents.agent_address import AgentAddress
 from manager.logs.log_handler import MAX_READERS, LogHandler
 from manager.store import kinds
 from manager.store.changes import delete

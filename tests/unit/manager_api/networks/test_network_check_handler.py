@@ -7,7 +7,7 @@ from itertools import chain
 import pytest
 
 from cli.commands.network.connectivity_check import show_paths, summarize
-from manager.interfaces import AgentAddress
+from manager.agents.agent_address import AgentAddress
 from manager.networks.network_check_handler import MAX_PAIRS, MAX_PORTS_PER_NODE, NetworkCheckHandler, ring_neighbors
 from manager.store import kinds
 from manager.store.changes import put

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
 
-from manager.interfaces import AgentAddress
+from manager.agents.agent_address import AgentAddress
 from manager.tasks.exec_handler import ExecHandler
 from manager.tasks.exec_target import find_running
 from manager.validation.exec_rules import check_exec

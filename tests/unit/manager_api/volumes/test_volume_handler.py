@@ -2,7 +2,7 @@
 
 import pytest
 
-from manager.interfaces import AgentAddress
+from manager.agents.agent_address import AgentAddress
 from manager.store import kinds
 from manager.store.changes import put
 from manager.volumes.volume_handler import VolumeHandler, removable_volumes
