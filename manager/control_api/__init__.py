@@ -1,1 +1,1 @@
-"""The API that users call: checks what they send, writes what they own, and shows everything."""
+"""The gRPC service `Control`: passes each call, with its caller, to its handler."""

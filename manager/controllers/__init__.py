@@ -1,0 +1,1 @@
+"""Loops that the leader alone runs, beside the planner."""

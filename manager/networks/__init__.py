@@ -1,0 +1,1 @@
+"""Networks: their calls, services' references to them, the routing mesh, conflicts with ports of hosts."""

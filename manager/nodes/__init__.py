@@ -1,0 +1,1 @@
+"""Nodes: their calls, warnings about them, and why a drain does not finish."""

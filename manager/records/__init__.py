@@ -1,0 +1,1 @@
+"""What all objects of the API share: lookup, unique names, groups of writes, differences."""

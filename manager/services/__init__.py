@@ -1,0 +1,1 @@
+"""Services: their calls, submission, revisions, updates, progress and verification."""

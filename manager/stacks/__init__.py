@@ -1,0 +1,1 @@
+"""Stacks: deployed and removed as one, and dry runs of that."""

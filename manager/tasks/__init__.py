@@ -1,0 +1,1 @@
+"""Tasks: list, exec and attach, resource usage."""

@@ -1,0 +1,1 @@
+"""Rules for specs and requests: pure generators of faults."""

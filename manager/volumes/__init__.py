@@ -1,0 +1,1 @@
+"""Volumes: their calls, moves, homes, services' references to them, drivers and disk usage."""
