@@ -1,14 +1,10 @@
 """Boolean flags with a value, as in Go programs: `--detach=false`, `-d=0`, `--init=true`. click has none."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import click
 
-GO_BOOLEANS: Mapping[str, bool] = {
-    **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
-    **dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False),
-}
-"""Those of Go's strconv.ParseBool."""
+from shoal.spec_parsers.go_booleans import GO_BOOLEANS
 
 
 def normalize_switches(command: click.Command, words: Sequence[str], context: click.Context) -> list[str]:

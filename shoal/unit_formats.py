@@ -1,4 +1,4 @@
-"""Format sizes, durations and CPUs in the notation that commands accept."""
+"""Format sizes, durations and CPUs in the notation that commands accept, and ages."""
 
 _UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
 
@@ -36,3 +36,13 @@ def duration(milliseconds: int) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts)
+
+
+def age(milliseconds: int) -> str:
+    """ "3 minutes": the greatest whole unit of a time that has passed."""
+    seconds = max(0, milliseconds) // 1000
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= length:
+            count = seconds // length
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return f"{seconds} second{'' if seconds == 1 else 's'}"

@@ -154,13 +154,13 @@ def remove_tokens(client: Client, *, tokens: tuple[str, ...]) -> None:
 
 def _token_request(ttl: str, uses: int) -> CreateJoinTokenRequest:
     gathered, request = FaultCollector(), CreateJoinTokenRequest()
-    with gathered:
+    with gathered.flag("--ttl"):
         request.ttl_ms = parse_duration_ms(ttl)
         if request.ttl_ms <= 0:
-            raise InvalidInput("--ttl: must be greater than 0")
-    with gathered:
+            raise InvalidInput("must be greater than 0")
+    with gathered.flag("--uses"):
         if not 0 < uses < 1 << 31:
-            raise InvalidInput("--uses: must be at least 1")
+            raise InvalidInput("must be at least 1")
         request.uses = uses
     gathered.raise_faults()
     return request

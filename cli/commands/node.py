@@ -174,12 +174,12 @@ def update(
     spec = current.spec
     gathered = FaultCollector()
     if availability is not None:
-        with gathered:
-            value = parse_choice("--availability", availability, AVAILABILITIES)
+        with gathered.flag("--availability"):
+            value = parse_choice(availability, AVAILABILITIES)
             spec.availability = NodeSpec.Availability.ValueType(value)
             spec.drain_deadline_ms = 0
     if drain_deadline is not None:
-        with gathered:
+        with gathered.flag("--drain-deadline"):
             _set_drain_deadline(spec, drain_deadline)
     _update_labels(gathered, "--label", spec.labels, label_add, label_rm)
     if engine_label_add or engine_label_rm:
@@ -187,7 +187,7 @@ def update(
     if hostname is not None:
         spec.identity.hostname = hostname
     if address is not None:
-        with gathered:
+        with gathered.flag("--address"):
             spec.identity.address = _address(address)
     gathered.raise_faults()
     request = UpdateNodeRequest(node=current.meta.id, version=current.meta.version, spec=spec)
@@ -197,7 +197,7 @@ def update(
 
 def _set_drain_deadline(spec: NodeSpec, text: str) -> None:
     if spec.availability != NodeSpec.DRAIN:
-        raise InvalidInput("--drain-deadline: requires --availability drain")
+        raise InvalidInput("requires --availability drain")
     spec.drain_deadline_ms = int(time.time() * 1000) + parse_duration_ms(text)
 
 
@@ -205,15 +205,15 @@ def _update_labels(
     gathered: FaultCollector, flag: str, labels: MutableMapping[str, str], added: Iterable[str], removed: Iterable[str]
 ) -> None:
     for name in removed:
-        with gathered:
+        with gathered.flag(f"{flag}-rm"):
             if name not in labels:
-                raise InvalidInput(f"{flag}-rm: the node has no label {name!r}")
+                raise InvalidInput(f"the node has no label {name!r}")
             del labels[name]
     for text in added:
-        with gathered:
+        with gathered.flag(f"{flag}-add"):
             name, sign, label = text.partition("=")
             if not (name and sign):
-                raise InvalidInput(f"{flag}-add: {text!r} must be in the form NAME=VALUE")
+                raise InvalidInput(f"{text!r} must be in the form NAME=VALUE")
             labels[name] = label
 
 
@@ -221,7 +221,7 @@ def _address(text: str) -> str:
     try:
         return str(ip_address(text.removeprefix("[").removesuffix("]")))
     except ValueError:
-        raise InvalidInput(f"--address: {text!r} is not an IP address") from None
+        raise InvalidInput(f"{text!r} is not an IP address") from None
 
 
 @command.command("rm", epilog=examples("shoal node rm h3", "shoal node rm --force h2 h3"))

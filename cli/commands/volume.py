@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import click
 
-from cli.boolean_flags import GO_BOOLEANS
 from cli.client import Client
 from cli.commands.common.common_options import examples, format_option, inspect_format_option, pass_client, quiet_option
 from cli.commands.common.file_commands import parse_labels
@@ -15,6 +14,7 @@ from cli.commands.common.listing_options import filter_option, ignored_no_trunc_
 from cli.commands.common.name_completion import names_of
 from cli.commands.volume_move import move
 from cli.fields.row_fields import VOLUMES as NAMES
+from cli.flags.csi_volume_options import reject_unsupported_options
 from cli.flags.fault_collector import FaultCollector
 from cli.go_template.template_values import FieldRecord
 from cli.render.documents import to_document
@@ -33,8 +33,9 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.volume_pb2 import ACCESS_MODE_UNSPECIFIED, VolumePublication, VolumeSpec
 from shoal.errors import InvalidInput, Timeout, Unavailable
 from shoal.filters.volume_filters import VOLUMES
+from shoal.spec_parsers.go_booleans import GO_BOOLEANS
 from shoal.spec_parsers.units import parse_bytes
-from shoal.spec_parsers.volume_parser import ACCESS_MODES, parse_secret, reject_unsupported_options
+from shoal.spec_parsers.volume_parser import ACCESS_MODES, parse_secret
 from shoal.unit_formats import size
 
 COLUMNS = ("id", "name", "driver", "state", "home", "nodes", "services", "problem")
@@ -102,16 +103,16 @@ def create(
     """
     spec, gathered = VolumeSpec(name=name, driver=driver), FaultCollector()
     spec.access_mode = ACCESS_MODES[access_mode] if access_mode else ACCESS_MODE_UNSPECIFIED
-    with gathered:
-        spec.options.update(parse_labels("--opt", opt))
-    with gathered:
-        spec.labels.update(parse_labels("--label", label))
-    with gathered:
+    with gathered.flag("--opt"):
+        spec.options.update(parse_labels(opt))
+    with gathered.flag("--label"):
+        spec.labels.update(parse_labels(label))
+    with gathered.flag("--size"):
         spec.size_bytes = parse_bytes(size) if size else 0
-    with gathered:
+    with gathered.flag("--limit-bytes"):
         spec.limit_bytes = parse_bytes(limit_bytes) if limit_bytes else 0
     for text in secret:
-        with gathered:
+        with gathered.flag("--secret"):
             spec.secrets.append(parse_secret(text))
     gathered.raise_faults()
     view = client.call(client.control.CreateVolume, CreateVolumeRequest(spec=spec))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cli.flags.docker_env_file import read_env_file
+from cli.flags.fault_collector import faults_of_flag
 from shoal.api.v1.streams_pb2 import ExecStart, TerminalSize
 from shoal.errors import Fault, InvalidInput
 
@@ -90,7 +91,7 @@ def _read_env_files(paths: Iterable[str], faults: list[Fault]) -> list[str]:
         try:
             entries += read_env_file(path)
         except InvalidInput as error:
-            faults += error.faults
+            faults += faults_of_flag("--env-file", error)
     return entries
 
 

@@ -12,7 +12,7 @@ Change = Callable[[ServiceSpec, str], None]
 
 
 def _number(text: str) -> int:
-    return parse_count("rate", text, 1 << 30)
+    return parse_count(text, 1 << 30, key="rate")
 
 
 DEVICE_FLAGS: dict[str, tuple[str, str, str, Callable[[str], int]]] = {
@@ -27,7 +27,7 @@ DEVICE_FLAGS: dict[str, tuple[str, str, str, Callable[[str], int]]] = {
 
 def set_weight(spec: ServiceSpec, value: str) -> None:
     """Weight for all block devices; 0 for the kernel's default."""
-    spec.task.container.block_io.weight = parse_count("--blkio-weight", value, 1000)
+    spec.task.container.block_io.weight = parse_count(value, 1000)
 
 
 def adding(flag: str) -> Change:
@@ -37,7 +37,7 @@ def adding(flag: str) -> Change:
     def add(spec: ServiceSpec, text: str) -> None:
         path, sign, bound = text.rpartition(":")
         if not sign or not path.startswith("/"):
-            raise InvalidInput(f"{flag}: {text!r} must be in the form {form}")
+            raise InvalidInput(f"{text!r} must be in the form {form}")
         devices = getattr(spec.task.container.block_io, field)
         remove_matching(devices, lambda other: other.path == path)
         devices.add(path=path, amount=amount(bound))
@@ -51,6 +51,6 @@ def removing(flag: str) -> Change:
 
     def remove(spec: ServiceSpec, path: str) -> None:
         if not remove_matching(getattr(spec.task.container.block_io, field), lambda device: device.path == path):
-            raise InvalidInput(f"{flag}-rm: {path!r} not found")
+            raise InvalidInput(f"{path!r} not found")
 
     return remove

@@ -20,12 +20,12 @@ def drop_capability(spec: ServiceSpec, name: str) -> None:
     _move(spec, name, "cap_add", "cap_drop")
 
 
-def reset_capability(flag: str, field: Field) -> Callable[[ServiceSpec, str], None]:
+def reset_capability(field: Field) -> Callable[[ServiceSpec, str], None]:
     """Takes back what the flag has said of a capability: then it is Docker's default that counts."""
 
     def remove(spec: ServiceSpec, name: str) -> None:
         if not remove_matching(getattr(spec.task.container, field), lambda other: _same(other, name)):
-            raise InvalidInput(f"{flag}-rm: {name!r} not found")
+            raise InvalidInput(f"{name!r} not found")
 
     return remove
 

@@ -5,16 +5,17 @@ from typing import Any
 
 import click
 
+from cli.flags.fault_collector import faults_of_flag
+from cli.flags.health_options import HEALTH_OPTIONS, health_conflicts
+from cli.flags.host_config_options import HOST_CONFIG_OPTIONS
+from cli.flags.mode_options import MODE_OPTIONS
+from cli.flags.network_options import duplicate_attachments
+from cli.flags.placement_options import PLACEMENT_OPTIONS
 from cli.flags.repeatable_options import REPEATABLE_OPTIONS, RepeatableOption, add_env_file
+from cli.flags.update_options import UPDATE_OPTIONS
+from cli.flags.value_options import VALUE_OPTIONS, ValueOption
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import Fault, InvalidInput
-from shoal.spec_parsers.choices import VALUE_OPTIONS, ValueOption
-from shoal.spec_parsers.health_checks import HEALTH_OPTIONS, health_conflicts
-from shoal.spec_parsers.host_config import HOST_CONFIG_OPTIONS
-from shoal.spec_parsers.network_attachments import duplicate_attachments
-from shoal.spec_parsers.placement_rules import PLACEMENT_OPTIONS
-from shoal.spec_parsers.service_modes import MODE_OPTIONS
-from shoal.spec_parsers.update_policies import UPDATE_OPTIONS
 
 Command = Callable[..., Any]
 Complete = Callable[[click.Context, click.Parameter, str], list[str]]
@@ -104,7 +105,7 @@ def apply_flags(spec: ServiceSpec, given: Mapping[str, Any]) -> list[Fault]:
         for value in given.get(_name(listing.update_flags[1])) or ():
             _apply(faults, listing.remove, spec, value, listing.update_flags[1])
     for path in given.get("env_file") or ():
-        _apply(faults, add_env_file, spec, path)
+        _apply(faults, add_env_file, spec, path, "--env-file")
     for listing in REPEATABLE_OPTIONS:
         for flag in dict.fromkeys((listing.flag, listing.update_flags[0])):
             for value in given.get(_name(flag)) or ():
@@ -116,13 +117,12 @@ def apply_flags(spec: ServiceSpec, given: Mapping[str, Any]) -> list[Fault]:
 
 
 def _apply(
-    faults: list[Fault], change: Callable[[ServiceSpec, str], None], spec: ServiceSpec, value: str, flag: str = ""
+    faults: list[Fault], change: Callable[[ServiceSpec, str], None], spec: ServiceSpec, value: str, flag: str
 ) -> None:
     try:
         change(spec, value)
     except InvalidInput as error:
-        prefix = "" if not flag or str(error).startswith("--") else f"{flag}: "
-        faults.extend(Fault(fault.path, f"{prefix}{fault.message}") for fault in error.faults)
+        faults.extend(faults_of_flag(flag, error))
 
 
 def _text(scalar: ValueOption, value: object) -> str:

@@ -12,8 +12,8 @@ def add_dependency(spec: ServiceSpec, text: str) -> None:
     """ "db", or "db=healthy"; replaces what was said of the same service."""
     name, sign, condition = text.partition("=")
     if not name:
-        raise InvalidInput(f"--depends-on: {text!r} must be in the form SERVICE[=CONDITION]")
-    number = parse_choice("--depends-on", condition, CONDITIONS) if sign else Dependency.STARTED
+        raise InvalidInput(f"{text!r} must be in the form SERVICE[=CONDITION]")
+    number = parse_choice(condition, CONDITIONS, key="condition") if sign else Dependency.STARTED
     remove_matching(spec.depends_on, lambda each: each.service == name)
     spec.depends_on.append(Dependency(service=name, condition=Dependency.Condition.ValueType(number)))
 
@@ -21,4 +21,4 @@ def add_dependency(spec: ServiceSpec, text: str) -> None:
 def remove_dependency(spec: ServiceSpec, text: str) -> None:
     """Wait for it no longer."""
     if not remove_matching(spec.depends_on, lambda each: each.service == text):
-        raise InvalidInput(f"--depends-on-rm: the service does not depend on {text!r}")
+        raise InvalidInput(f"the service does not depend on {text!r}")

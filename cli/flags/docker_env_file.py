@@ -14,7 +14,7 @@ def read_env_file(path: str) -> list[str]:
     try:
         lines = Path(path).read_text().splitlines()
     except OSError as error:
-        raise InvalidInput(f"--env-file: cannot read {path}: {error.strerror}") from None
+        raise InvalidInput(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise InvalidInput(f"--env-file: {path} is not valid UTF-8") from None
+        raise InvalidInput(f"{path} is not valid UTF-8") from None
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]

@@ -3,17 +3,20 @@
 from collections.abc import Callable, MutableMapping, MutableSequence
 from dataclasses import dataclass
 
-from cli.flags import block_io_options, dependency_options
+from cli.flags import block_io_options, dependency_options, file_options, placement_options
 from cli.flags.capability_options import add_capability, drop_capability, reset_capability
 from cli.flags.docker_env_file import read_env_file
+from cli.flags.host_config_options import remove_device
+from cli.flags.log_options import add_log_option, remove_log_option
+from cli.flags.network_options import remove_network
+from cli.flags.security_flag import add_security_option, remove_security_option
 from shoal.api.v1.container_pb2 import Ulimit
 from shoal.api.v1.file_pb2 import FileReference
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
-from shoal.spec_parsers import file_references, host_config, placement_rules, security_options
-from shoal.spec_parsers.log_drivers import add_log_option, remove_log_option
+from shoal.spec_parsers import host_config, placement_rules, security_options
 from shoal.spec_parsers.mount_parser import parse_mount
-from shoal.spec_parsers.network_attachments import add_network, remove_network
+from shoal.spec_parsers.network_attachments import add_network
 from shoal.spec_parsers.port_parser import is_named, parse_publish
 from shoal.spec_parsers.repeated_fields import remove_matching
 
@@ -48,35 +51,35 @@ class RepeatableOption:
         return self.add_flag or f"{self.flag}-add", f"{self.flag}-rm"
 
 
-def _pair(flag: str, text: str) -> tuple[str, str]:
+def _pair(text: str) -> tuple[str, str]:
     key, _, value = text.partition("=")
     if not key:
-        raise InvalidInput(f"{flag}: {text!r} must be in the form NAME=VALUE")
+        raise InvalidInput(f"{text!r} must be in the form NAME=VALUE")
     return key, value
 
 
-def _map_changes(flag: str, field: Callable[[ServiceSpec], MutableMapping[str, str]]) -> tuple[Change, Change]:
+def _map_changes(field: Callable[[ServiceSpec], MutableMapping[str, str]]) -> tuple[Change, Change]:
     def add(spec: ServiceSpec, text: str) -> None:
-        key, value = _pair(flag, text)
+        key, value = _pair(text)
         field(spec)[key] = value
 
     def remove(spec: ServiceSpec, text: str) -> None:
         # Asked first: to take what is not there makes it, in maps of protobuf.
         if text not in field(spec):
-            raise InvalidInput(f"{flag}-rm: {text!r} not found")
+            raise InvalidInput(f"{text!r} not found")
         del field(spec)[text]
 
     return add, remove
 
 
-def _list_changes(flag: str, field: Callable[[ServiceSpec], MutableSequence[str]]) -> tuple[Change, Change]:
+def _list_changes(field: Callable[[ServiceSpec], MutableSequence[str]]) -> tuple[Change, Change]:
     def add(spec: ServiceSpec, text: str) -> None:
         if text not in field(spec):
             field(spec).append(text)
 
     def remove(spec: ServiceSpec, text: str) -> None:
         if text not in field(spec):
-            raise InvalidInput(f"{flag}-rm: {text!r} not found")
+            raise InvalidInput(f"{text!r} not found")
         field(spec).remove(text)
 
     return add, remove
@@ -84,14 +87,14 @@ def _list_changes(flag: str, field: Callable[[ServiceSpec], MutableSequence[str]
 
 def add_env(spec: ServiceSpec, text: str) -> None:
     """Set a variable; a later one replaces an earlier one of the same name."""
-    name, value = _pair("--env", text)
+    name, value = _pair(text)
     env = spec.task.container.env
     env[:] = [entry for entry in env if entry.partition("=")[0] != name] + [f"{name}={value}"]
 
 
 def _remove_env(spec: ServiceSpec, text: str) -> None:
     if not remove_matching(spec.task.container.env, lambda entry: entry.partition("=")[0] == text):
-        raise InvalidInput(f"--env-rm: variable {text!r} not found")
+        raise InvalidInput(f"variable {text!r} not found")
 
 
 def add_env_file(spec: ServiceSpec, path: str) -> None:
@@ -112,7 +115,7 @@ def _remove_port(spec: ServiceSpec, text: str) -> None:
             spec.endpoint.ports,
             lambda port, named=named: is_named(port, named, any_protocol=any_protocol),  # type: ignore[misc]
         ):
-            raise InvalidInput(f"--publish-rm: port {text!r} is not published; specify the target port")
+            raise InvalidInput(f"port {text!r} is not published; specify the target port")
 
 
 MOUNT_HELP = (
@@ -127,35 +130,35 @@ def _add_mount(spec: ServiceSpec, text: str) -> None:
 
 def _remove_mount(spec: ServiceSpec, text: str) -> None:
     if not remove_matching(spec.task.container.mounts, lambda mount: mount.target == text):
-        raise InvalidInput(f"--mount-rm: nothing is mounted at {text!r}")
+        raise InvalidInput(f"nothing is mounted at {text!r}")
 
 
 def _add_ulimit(spec: ServiceSpec, text: str) -> None:
-    name, value = _pair("--ulimit", text)
+    name, value = _pair(text)
     soft, _, hard = value.partition(":")
     try:
         limit = Ulimit(name=name, soft=int(soft), hard=int(hard or soft))
     except ValueError:
-        raise InvalidInput(f"--ulimit: {text!r} must be in the form NAME=SOFT[:HARD]") from None
+        raise InvalidInput(f"{text!r} must be in the form NAME=SOFT[:HARD]") from None
     remove_matching(spec.task.container.ulimits, lambda other: other.name == name)
     spec.task.container.ulimits.append(limit)
 
 
 def _remove_ulimit(spec: ServiceSpec, text: str) -> None:
     if not remove_matching(spec.task.container.ulimits, lambda limit: limit.name == text):
-        raise InvalidInput(f"--ulimit-rm: {text!r} not found")
+        raise InvalidInput(f"{text!r} not found")
 
 
 def _map_option(
     flag: str, metavar: str, text: str, field: Callable[[ServiceSpec], MutableMapping[str, str]], short: str = ""
 ) -> RepeatableOption:
-    return RepeatableOption(flag, metavar, text, *_map_changes(flag, field), short=short)
+    return RepeatableOption(flag, metavar, text, *_map_changes(field), short=short)
 
 
 def _list_option(
     flag: str, metavar: str, text: str, field: Callable[[ServiceSpec], MutableSequence[str]]
 ) -> RepeatableOption:
-    return RepeatableOption(flag, metavar, text, *_list_changes(flag, field))
+    return RepeatableOption(flag, metavar, text, *_list_changes(field))
 
 
 def _file_option(flag: str, text: str) -> RepeatableOption:
@@ -167,8 +170,8 @@ def _file_option(flag: str, text: str) -> RepeatableOption:
         flag,
         "FILE",
         text,
-        file_references.adding(flag, references),
-        file_references.removing(flag, references),
+        file_options.adding(references),
+        file_options.removing(references),
         completes=noun,
     )
 
@@ -179,7 +182,7 @@ CAPABILITIES = (
         "CAPABILITY",
         "Add Linux capabilities.",
         add_capability,
-        reset_capability("--cap-add", "cap_add"),
+        reset_capability("cap_add"),
         add_flag="--cap-add",
     ),
     RepeatableOption(
@@ -187,7 +190,7 @@ CAPABILITIES = (
         "CAPABILITY",
         "Drop Linux capabilities.",
         drop_capability,
-        reset_capability("--cap-drop", "cap_drop"),
+        reset_capability("cap_drop"),
         add_flag="--cap-drop",
     ),
 )
@@ -229,7 +232,7 @@ REPEATABLE_OPTIONS = (
         "PREFERENCE",
         "Placement preferences: spread=KEY or binpack=cpus|memory|load; option ,weight=N.",
         placement_rules.add_preference,
-        placement_rules.remove_preference,
+        placement_options.remove_preference,
     ),
     RepeatableOption(
         "--affinity",
@@ -237,14 +240,14 @@ REPEATABLE_OPTIONS = (
         "Affinity (service==db) or anti-affinity (service!=db), also to the service itself; options ,weight=N "
         "(preferred, not required) and ,topology-key=KEY.",
         placement_rules.add_affinity,
-        placement_rules.remove_affinity,
+        placement_options.remove_affinity,
     ),
     RepeatableOption(
         "--generic-resource",
         "KIND=NUMBER",
         "Generic resources to reserve.",
         placement_rules.add_generic,
-        placement_rules.remove_generic,
+        placement_options.remove_generic,
     ),
     RepeatableOption("--mount", "MOUNT", MOUNT_HELP, _add_mount, _remove_mount),
     _file_option("--secret", "Secrets to expose: NAME, or source=…,target=…,uid=…,gid=…,mode=…,policy=follow|pin."),
@@ -283,14 +286,14 @@ REPEATABLE_OPTIONS = (
         "DEVICE",
         "Host devices: /dev/source[:/dev/target][:rwm], or CDI devices: vendor.com/class=name.",
         host_config.add_device,
-        host_config.remove_device,
+        remove_device,
     ),
     RepeatableOption(
         "--security-opt",
         "OPTION",
         f"Security options: {', '.join(security_options.FORMS)}.",
-        security_options.add_security_option,
-        security_options.remove_security_option,
+        add_security_option,
+        remove_security_option,
     ),
     *(
         RepeatableOption(flag, form, text, block_io_options.adding(flag), block_io_options.removing(flag))

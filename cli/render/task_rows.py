@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from shoal.api.v1.control_pb2 import TaskView
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
-from shoal.spec_parsers.units import age
 from shoal.task_states import observed_state, shown_desired_state, task_name
+from shoal.unit_formats import age
 
 COLUMNS = ("id", "name", "image", "node", "desired", "current", "reason", "ports")
 

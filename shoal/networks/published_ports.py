@@ -117,3 +117,10 @@ def with_assigned_numbers(asked: Iterable[PublishedPort], given: Iterable[Publis
 def first_conflict(port: PublishedPort, others: Iterable[PublishedPort]) -> PublishedPort | None:
     """The first of the others that takes the port."""
     return next((other for other in others if conflict(port, other)), None)
+
+
+def describe_port(port: PublishedPort) -> str:
+    """ "127.0.0.1:8080->80/tcp", as listings show it."""
+    choice = f"{port.published_first}-{port.published_last}" if port.published_first else "*"
+    host = f"{bracketed(port.host_address) or '*'}:{port.published or choice}"
+    return f"{host}->{port.target}/{protocol_name(port.protocol)}"

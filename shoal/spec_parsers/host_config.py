@@ -1,33 +1,15 @@
-"""Settings that Docker has in HostConfig, as in `docker service create` and `docker run`."""
+"""Parse settings that Docker has in HostConfig: devices, swap and namespaces."""
 
-from cli.flags.block_io_options import set_weight
-from cli.render.error_lines import warn
 from shoal.api.v1.container_pb2 import Device, HostNamespaces
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.cdi_names import split_name
 from shoal.errors import InvalidInput
-from shoal.spec_parsers.cdi_reservations import release_device, reserve_device
-from shoal.spec_parsers.choices import Apply, ValueOption, parse_choice
-from shoal.spec_parsers.integers import parse_count
-from shoal.spec_parsers.log_drivers import set_log_driver
+from shoal.spec_parsers.cdi_reservations import reserve_device
+from shoal.spec_parsers.choices import parse_choice
 from shoal.spec_parsers.repeated_fields import remove_matching
 from shoal.spec_parsers.units import parse_bytes
 
 NAMESPACE_MODES = {"private": 0, "host": 1}
-UNSUPPORTED = {
-    "--cgroup-parent": "containers run in cgroups managed by Shoal; use --limit-cpu and --limit-memory",
-    "--cgroupns": "containers always have a private cgroup namespace",
-    "--credential-spec": "it only applies to Windows",
-    "--isolation": "it only applies to Windows",
-    "--mac-address": "networks are routed; request a fixed address with --network name=…,ip=…",
-    "--runtime": "the OCI runtime is chosen by the node",
-    "--storage-opt": "the size of the root filesystem cannot be limited; use a volume or tmpfs mount",
-}
-"""Flags that Docker has and Shoal does not honour, and why."""
-NO_EFFECT = {
-    "--with-registry-auth": "each node uses its own registry credentials (`shoal-agent run --registries-file`)",
-}
-"""Switches that Docker has and that change nothing here, and why; they are warned of."""
 
 
 def parse_device(text: str) -> Device:
@@ -56,20 +38,6 @@ def add_device(spec: ServiceSpec, text: str) -> None:
     spec.task.container.devices.append(device)
 
 
-def remove_device(spec: ServiceSpec, source: str) -> None:
-    """Take a device away.
-
-    Raises:
-        InvalidInput: it was not there.
-    """
-    if (named := split_name(source)) is not None:
-        found = release_device(spec, *named)
-    else:
-        found = remove_matching(spec.task.container.devices, lambda device: device.source == source)
-    if not found:
-        raise InvalidInput(f"--device-rm: {source!r} not found")
-
-
 def set_swap(spec: ServiceSpec, text: str) -> None:
     """Memory and swap together, "-1" for no bound on swap."""
     spec.task.container.memory.swap_bytes = -1 if text == "-1" else parse_bytes(text)
@@ -82,96 +50,10 @@ def set_host_namespace(spec: ServiceSpec, namespace: str, mode: str) -> None:
         InvalidInput: another mode; sharing with containers is not possible across nodes.
     """
     shared: HostNamespaces = spec.task.container.host_namespaces
-    setattr(shared, namespace, parse_choice(namespace, mode, NAMESPACE_MODES) == 1)
-
-
-def _sharing(namespace: str) -> Apply:
-    return lambda spec, value: set_host_namespace(spec, namespace, value)
+    setattr(shared, namespace, parse_choice(mode, NAMESPACE_MODES) == 1)
 
 
 def check_userns_mode(_: ServiceSpec, mode: str) -> None:
     """Containers have the node's user ids anyway; nothing else is possible."""
     if mode != "host":
         raise InvalidInput(f"{mode!r} is not supported; use host (user IDs are not remapped)")
-
-
-def _cpu(field: str, most: int = 10**12) -> Apply:
-    return lambda spec, value: setattr(spec.task.container.cpu, field, parse_count(field, value, most))
-
-
-def _cpuset(field: str) -> Apply:
-    return lambda spec, value: setattr(spec.task.container.cpu, field, value)
-
-
-def _swappiness(spec: ServiceSpec, value: str) -> None:
-    memory = spec.task.container.memory
-    if value == "-1":
-        memory.ClearField("swappiness")
-    else:
-        memory.swappiness = parse_count("--memory-swappiness", value, 100)
-
-
-def _soft_limit(spec: ServiceSpec, value: str) -> None:
-    spec.task.container.memory.reservation_bytes = parse_bytes(value)
-
-
-def _no_oom_kill(spec: ServiceSpec, value: str) -> None:
-    spec.task.container.memory.oom_kill_disable = value == "true"
-
-
-def _oom_score(spec: ServiceSpec, value: str) -> None:
-    try:
-        spec.task.container.oom_score_adj = int(value)
-    except ValueError:
-        raise InvalidInput(f"--oom-score-adj: {value!r} must be an integer from -1000 to 1000") from None
-
-
-def _flag(field: str) -> Apply:
-    return lambda spec, value: setattr(spec.task.container, field, value == "true")
-
-
-def _unsupported(flag: str, why: str) -> Apply:
-    def apply(_: ServiceSpec, __: str) -> None:
-        raise InvalidInput(f"{flag} is not supported: {why}")
-
-    return apply
-
-
-def _ignore(flag: str, why: str) -> Apply:
-    def apply(_: ServiceSpec, value: str) -> None:
-        if value == "true":
-            warn(f"{flag} has no effect: {why}")
-
-    return apply
-
-
-def _domain(spec: ServiceSpec, value: str) -> None:
-    spec.task.container.domainname = value
-
-
-HOST_CONFIG_OPTIONS = (
-    ValueOption("--init", "", "Use an init inside the container to forward signals and reap processes.", _flag("init")),
-    ValueOption("--interactive", "", "Keep STDIN open.", _flag("stdin_open")),
-    ValueOption("--domainname", "NAME", "Container NIS domain name.", _domain),
-    ValueOption("--pid", "MODE", "PID namespace: private or host.", _sharing("pid")),
-    ValueOption("--ipc", "MODE", "IPC namespace: private or host.", _sharing("ipc")),
-    ValueOption("--uts", "MODE", "UTS namespace: private or host.", _sharing("uts")),
-    ValueOption("--userns", "MODE", "User namespace: host.", check_userns_mode),
-    ValueOption("--cpuset-cpus", "LIST", "CPUs in which to allow execution, such as 0-2,7.", _cpuset("cpuset_cpus")),
-    ValueOption("--cpuset-mems", "LIST", "Memory nodes (MEMs) in which to allow execution.", _cpuset("cpuset_mems")),
-    ValueOption("--cpu-shares", "WEIGHT", "CPU shares (relative weight, default 1024).", _cpu("shares")),
-    ValueOption("--cpu-period", "MICROSECONDS", "Limit CPU CFS period (default 100000).", _cpu("period_us")),
-    ValueOption("--cpu-quota", "MICROSECONDS", "Limit CPU CFS quota.", _cpu("quota_us")),
-    ValueOption("--memory-swap", "SIZE", "Limit memory plus swap; -1 = unlimited swap.", set_swap),
-    ValueOption("--memory-swappiness", "NUMBER", "Memory swappiness, 0 to 100; -1 = the node's.", _swappiness),
-    ValueOption("--memory-reservation", "SIZE", "Memory soft limit.", _soft_limit),
-    ValueOption("--oom-kill-disable", "", "Disable the OOM killer.", _no_oom_kill),
-    ValueOption("--oom-score-adj", "NUMBER", "OOM score adjustment, -1000 to 1000.", _oom_score),
-    ValueOption("--blkio-weight", "NUMBER", "Block IO weight (relative), 10 to 1000.", set_weight),
-    ValueOption("--log-driver", "DRIVER", "Logging driver: local, json-file or none.", set_log_driver),
-    *(
-        ValueOption(flag, "VALUE", f"Not supported: {why}.", _unsupported(flag, why))
-        for flag, why in UNSUPPORTED.items()
-    ),
-    *(ValueOption(flag, "", f"No effect: {why}.", _ignore(flag, why)) for flag, why in NO_EFFECT.items()),
-)

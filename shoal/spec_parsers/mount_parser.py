@@ -1,4 +1,4 @@
-"""Parse `--mount`, `--tmpfs` and Compose's `volumes` to mounts."""
+"""Parse mounts in Docker's notations: of `--mount`, `--tmpfs` and Compose files."""
 
 from collections.abc import Mapping
 

@@ -1,10 +1,10 @@
-"""Parse `--publish` and Compose's `ports`, in Docker's short and long syntax."""
+"""Parse published ports in Docker's short and long syntax."""
 
 from collections.abc import Mapping, Sequence
 
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.errors import InvalidInput
-from shoal.networks.published_ports import bracketed, protocol_name, protocol_of
+from shoal.networks.published_ports import protocol_of
 from shoal.spec_parsers.network_attachments import canonical_ipv6
 
 PROTOCOLS = {"tcp": PublishedPort.TCP, "udp": PublishedPort.UDP, "sctp": PublishedPort.SCTP}
@@ -94,13 +94,6 @@ def is_named(port: PublishedPort, named: PublishedPort, *, any_protocol: bool) -
         and named.published in (0, port.published)
         and named.host_address in ("", port.host_address)
     )
-
-
-def describe_port(port: PublishedPort) -> str:
-    """ "127.0.0.1:8080->80/tcp", as listings show it."""
-    choice = f"{port.published_first}-{port.published_last}" if port.published_first else "*"
-    host = f"{bracketed(port.host_address) or '*'}:{port.published or choice}"
-    return f"{host}->{port.target}/{protocol_name(port.protocol)}"
 
 
 def _port(

@@ -1,19 +1,12 @@
-"""Docker's security options: `--security-opt` and Compose's `security_opt`."""
+"""Parse Docker's security options."""
 
 import re
 from pathlib import Path
 
-from cli.boolean_flags import GO_BOOLEANS
 from shoal.api.v1.container_pb2 import ContainerSpec
-from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
+from shoal.spec_parsers.go_booleans import GO_BOOLEANS
 
-_FIELDS = {
-    "apparmor": "apparmor",
-    "no-new-privileges": "no_new_privileges",
-    "seccomp": "seccomp",
-    "systempaths": "unmasked_paths",
-}
 _UNSUPPORTED = {
     "label": "SELinux labels are not supported; use apparmor=PROFILE",
     "writable-cgroups": "cgroups are always read-only in containers",
@@ -62,15 +55,3 @@ def _profile(value: str, directory: Path) -> str:
         raise InvalidInput(f"cannot read the seccomp profile {value}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InvalidInput(f"the seccomp profile {value} is not valid UTF-8") from None
-
-
-def add_security_option(spec: ServiceSpec, text: str) -> None:
-    """Honour an option; a profile's path begins at the working directory."""
-    apply_security_option(spec.task.container, text, Path())
-
-
-def remove_security_option(spec: ServiceSpec, text: str) -> None:
-    """Return to the default of an option, which is given by its name."""
-    if text not in _FIELDS:
-        raise InvalidInput(f"--security-opt-rm: {text!r} is not one of {', '.join(_FIELDS)}")
-    spec.task.container.ClearField(_FIELDS[text])  # type: ignore[arg-type]

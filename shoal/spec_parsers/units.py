@@ -69,13 +69,3 @@ def parse_nano_cpus(text: str) -> int:
     if not amount.is_finite() or amount < 0 or amount > 10**15:
         raise InvalidInput(f"{text!r} is not a valid number of CPUs; use a value such as 0.5 or 2")
     return int(amount)
-
-
-def age(milliseconds: int) -> str:
-    """ "3 minutes": the greatest whole unit of a time that has passed."""
-    seconds = max(0, milliseconds) // 1000
-    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        if seconds >= length:
-            count = seconds // length
-            return f"{count} {unit}{'s' if count > 1 else ''}"
-    return f"{seconds} second{'' if seconds == 1 else 's'}"

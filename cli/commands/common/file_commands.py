@@ -16,6 +16,7 @@ from cli.commands.common.inspect_objects import inspect_each
 from cli.commands.common.listing_options import filter_option, no_trunc_option
 from cli.commands.common.name_completion import names_of
 from cli.fields.row_fields import FILES as NAMES
+from cli.flags.fault_collector import faults_of_flag
 from cli.go_template.template_values import FieldRecord
 from cli.render.documents import to_document
 from cli.render.table import print_listing
@@ -34,8 +35,7 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.file_pb2 import FileSpec
 from shoal.errors import Fault, InvalidInput
 from shoal.filters.file_filters import FILES
-from shoal.spec_parsers.units import age
-from shoal.unit_formats import size
+from shoal.unit_formats import age, size
 
 COLUMNS = ("id", "name", "version", "size", "updated", "services")
 _MAX_BYTES = 500 * 1024
@@ -75,18 +75,23 @@ def read_content(kind: str, path: str) -> bytes:
         raise InvalidInput(f"cannot read the {kind} from {path}: {error.strerror}") from None
 
 
-def parse_labels(flag: str, texts: tuple[str, ...]) -> dict[str, str]:
+def parse_labels(texts: tuple[str, ...]) -> dict[str, str]:
     """ "NAME=VALUE" …
 
     Raises:
         InvalidInput: with all that have no name.
     """
     pairs = [text.partition("=") for text in texts]
-    if nameless := [
-        Fault("", f"{flag}: {''.join(pair)!r} must be in the form NAME=VALUE") for pair in pairs if not pair[0]
-    ]:
+    if nameless := [Fault("", f"{''.join(pair)!r} must be in the form NAME=VALUE") for pair in pairs if not pair[0]]:
         raise InvalidInput(nameless)
     return {key: value for key, _, value in pairs}
+
+
+def _labels_of_flag(flag: str, texts: tuple[str, ...]) -> dict[str, str]:
+    try:
+        return parse_labels(texts)
+    except InvalidInput as error:
+        raise InvalidInput(faults_of_flag(flag, error)) from None
 
 
 def row(view: FileView, now_ms: int, *, no_trunc: bool = False) -> dict[str, object]:
@@ -116,7 +121,7 @@ def _create(kind: str, calls: Callable[[Client], FileCalls]) -> click.Command:
     @click.argument("file", type=click.Path(allow_dash=True))
     @pass_client
     def create(client: Client, *, name: str, file: str, label: tuple[str, ...]) -> None:
-        spec = FileSpec(name=name, labels=parse_labels("--label", label))
+        spec = FileSpec(name=name, labels=_labels_of_flag("--label", label))
         request = CreateFileRequest(spec=spec, content=read_content(kind, file))
         click.echo(client.call(calls(client).create, request).meta.id)
 
@@ -138,7 +143,7 @@ def _update(kind: str, calls: Callable[[Client], FileCalls]) -> click.Command:
         client: Client, *, name: str, file: str | None, label_add: tuple[str, ...], label_rm: tuple[str, ...]
     ) -> None:
         request = UpdateFileRequest(
-            file=name, labels_add=parse_labels("--label-add", label_add), labels_remove=label_rm
+            file=name, labels_add=_labels_of_flag("--label-add", label_add), labels_remove=label_rm
         )
         if file is not None:
             request.content = read_content(kind, file)

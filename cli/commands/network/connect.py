@@ -7,11 +7,12 @@ from cli.commands.common.common_options import detach_option, examples, pass_cli
 from cli.commands.common.name_completion import names_of
 from cli.commands.common.network_names import name_networks
 from cli.convergence import wait
+from cli.flags.network_options import remove_network
 from cli.render.error_lines import warn
 from shoal.api.v1.control_pb2 import GetNetworkRequest, GetServiceRequest, UpdateServiceRequest
 from shoal.api.v1.service_pb2 import NetworkAttachment, Service, ServiceSpec
 from shoal.errors import InvalidInput
-from shoal.spec_parsers.network_attachments import canonical_ipv6, remove_network
+from shoal.spec_parsers.network_attachments import canonical_ipv6
 
 
 @click.command("connect", epilog=examples("shoal network connect --alias cache front redis"))

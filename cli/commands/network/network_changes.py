@@ -9,12 +9,12 @@ from cli.commands.common.common_options import examples, pass_client
 from cli.commands.common.for_each import for_each
 from cli.commands.common.name_completion import names_of
 from cli.flags.fault_collector import FaultCollector
+from cli.flags.pool_options import set_pools
 from cli.render.error_lines import warn
 from shoal.api.v1.control_pb2 import CreateNetworkRequest, ListNetworksRequest, RemoveNetworkRequest
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.errors import InvalidInput, NotFound, Refused
 from shoal.filters.network_filters import NETWORKS
-from shoal.spec_parsers.address_pools import set_pools
 
 EXAMPLES = """\b
 Examples:
@@ -70,22 +70,22 @@ def create(
     """Create a network."""
     spec = NetworkSpec(name=name, driver=driver, internal=internal, attachable=attachable, ipv6=ipv6)
     gathered = FaultCollector()
-    with gathered:
-        set_pools(spec, {"--subnet": subnet, "--gateway": gateway, "--ip-range": ip_range}, aux_address)
+    pools = {"--subnet": subnet, "--gateway": gateway, "--ip-range": ip_range}
+    gathered.faults += set_pools(spec, pools, aux_address)
     for flag, texts, field in (("--opt", opt, spec.options), ("--label", label, spec.labels)):
         for text in texts:
-            with gathered:
-                _set(flag, text, field)
+            with gathered.flag(flag):
+                _set(text, field)
     gathered.raise_faults()
     response = client.call(client.control.CreateNetwork, CreateNetworkRequest(spec=spec))
     warn(*response.warnings)
     click.echo(response.network.meta.id)
 
 
-def _set(flag: str, text: str, field: MutableMapping[str, str]) -> None:
+def _set(text: str, field: MutableMapping[str, str]) -> None:
     key, _, value = text.partition("=")
     if not key:
-        raise InvalidInput(f"{flag}: {text!r} must be in the form NAME=VALUE")
+        raise InvalidInput(f"{text!r} must be in the form NAME=VALUE")
     field[key] = value
 
 

@@ -14,7 +14,7 @@ from cli.render.task_rows import timestamp
 from shoal.api.v1.control_pb2 import ListRevisionsRequest, RevisionView
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.errors import NotFound
-from shoal.spec_parsers.units import age
+from shoal.unit_formats import age
 
 COLUMNS = ("revision", "age", "state", "running", "changes")
 MAX_CHANGES_SHOWN = 5

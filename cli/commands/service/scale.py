@@ -47,7 +47,7 @@ def parse_targets(targets: tuple[str, ...]) -> list[ScaleServicesRequest.Target]
         try:
             if not sign or not name:
                 raise InvalidInput(f"{text!r} must be in the form SERVICE=REPLICAS")
-            parsed.append(ScaleServicesRequest.Target(service=name, replicas=parse_count(name, number)))
+            parsed.append(ScaleServicesRequest.Target(service=name, replicas=parse_count(number, key=name)))
         except InvalidInput as error:
             faults.append(Fault("", str(error)))
     if faults:

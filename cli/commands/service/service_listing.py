@@ -20,8 +20,7 @@ from cli.render.table import print_listing
 from shoal.api.v1.control_pb2 import GetServiceRequest, ListServicesRequest, ListTasksRequest, ServiceView, TaskView
 from shoal.api.v1.service_pb2 import JobRun
 from shoal.filters.service_filters import SERVICES
-from shoal.networks.published_ports import with_assigned_numbers
-from shoal.spec_parsers.port_parser import describe_port
+from shoal.networks.published_ports import describe_port, with_assigned_numbers
 
 COLUMNS = ("id", "name", "mode", "replicas", "image", "ports")
 

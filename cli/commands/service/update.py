@@ -20,6 +20,7 @@ from cli.commands.common.submit import submit
 from cli.commands.service.scale import roll_back
 from cli.convergence import wait
 from cli.flags.click_options import apply_flags, no_resolve_image_option, update_options
+from cli.flags.fault_collector import faults_of_flag
 from cli.flags.fault_flags import faults_by_flag
 from cli.render.error_lines import warn
 from shoal.api.v1.control_pb2 import GetServiceRequest, UpdateServiceRequest, UpdateServiceResponse
@@ -97,7 +98,7 @@ def _set_template(spec: ServiceSpec, given: Mapping[str, Any]) -> list[Fault]:
         container.image = given["image"]
     if given["args"] is not None:
         try:
-            container.command[:] = split_command("--args", given["args"])
+            container.command[:] = split_command(given["args"])
         except InvalidInput as error:
-            return list(error.faults)
+            return faults_of_flag("--args", error)
     return []

@@ -49,7 +49,7 @@ def _add_dependency(specs: Mapping[str, ServiceSpec], name: str, other: str, set
         if required:
             raise InvalidInput(f"service {other!r} is not defined")
         return
-    condition = parse_choice("condition", str(settings.get("condition", "service_started")), CONDITIONS)
+    condition = parse_choice(str(settings.get("condition", "service_started")), CONDITIONS, key="condition")
     specs[name].depends_on.add(
         service=specs[other].name,
         condition=Dependency.Condition.ValueType(condition),
@@ -95,7 +95,7 @@ def set_restart(spec: ServiceSpec, value: Any) -> None:
         return
     text = "no" if value is False else str(value)
     name, sign, attempts = text.partition(":")
-    spec.task.restart.condition = RestartPolicy.Condition.ValueType(parse_choice("restart", name, _RESTARTS))
+    spec.task.restart.condition = RestartPolicy.Condition.ValueType(parse_choice(name, _RESTARTS))
     if sign:
         if name != "on-failure":
             raise InvalidInput(f"{text!r}: only on-failure accepts a maximum number of attempts")

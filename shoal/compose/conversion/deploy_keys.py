@@ -34,11 +34,13 @@ def set_mode(spec: ServiceSpec, deploy: Mapping[str, Value]) -> None:
     """`mode` and `replicas`, and the extensions `x-max-concurrent` and `x-autoscale`."""
     service_modes.set_mode(spec, str(deploy.get("mode", "replicated")))
     if "replicas" in deploy:
-        service_modes.set_replicas(spec, parse_count("replicas", scalar_text(deploy["replicas"])))
+        service_modes.set_replicas(spec, parse_count(scalar_text(deploy["replicas"]), key="replicas"))
     if "x-max-concurrent" in deploy:
         if spec.WhichOneof("mode") != "replicated_job":
             raise InvalidInput("x-max-concurrent can only be used with replicated-job mode")
-        spec.replicated_job.max_concurrent = parse_count("x-max-concurrent", scalar_text(deploy["x-max-concurrent"]))
+        spec.replicated_job.max_concurrent = parse_count(
+            scalar_text(deploy["x-max-concurrent"]), key="x-max-concurrent"
+        )
     if "x-autoscale" in deploy:
         spec.autoscale.CopyFrom(service_modes.autoscale_of(_string_mapping("x-autoscale", deploy["x-autoscale"])))
 
@@ -149,7 +151,7 @@ def restart_policy(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
     """`condition`, `delay`, `max_attempts`, `window`."""
     restart = spec.task.restart
     if "condition" in value:
-        number_of = parse_choice("condition", str(value["condition"]), RESTART_CONDITIONS)
+        number_of = parse_choice(str(value["condition"]), RESTART_CONDITIONS)
         restart.condition = RestartPolicy.Condition.ValueType(number_of)
     if "delay" in value:
         restart.delay_ms = duration_ms(value["delay"])
@@ -160,7 +162,7 @@ def restart_policy(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
 def update_config(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
     """All keys of Compose, and the extensions `x-canary`, `x-auto-promote` and `x-progress-deadline`."""
     _update_settings(spec.update, value, ACTIONS)
-    spec.update.canary = parse_count("x-canary", scalar_text(value.get("x-canary", 0)))
+    spec.update.canary = parse_count(scalar_text(value.get("x-canary", 0)))
     spec.update.auto_promote = parse_bool(value.get("x-auto-promote", False))
 
 
@@ -174,9 +176,9 @@ def _update_settings(config: UpdateConfig, value: Mapping[str, Value], actions: 
     config.parallelism = parse_parallelism(scalar_text(value.get("parallelism", 1)))
     config.delay_ms = duration_ms(value.get("delay", "0"))
     if "order" in value:
-        config.order = UpdateConfig.Order.ValueType(parse_choice("order", str(value["order"]), ORDERS))
+        config.order = UpdateConfig.Order.ValueType(parse_choice(str(value["order"]), ORDERS))
     if "failure_action" in value:
-        action = parse_choice("failure_action", str(value["failure_action"]), actions)
+        action = parse_choice(str(value["failure_action"]), actions)
         config.failure_action = UpdateConfig.FailureAction.ValueType(action)
     if "monitor" in value:
         config.monitor_ms = duration_ms(value["monitor"])
@@ -188,7 +190,7 @@ def _update_settings(config: UpdateConfig, value: Mapping[str, Value], actions: 
 
 def endpoint_mode(spec: ServiceSpec, value: Value) -> None:
     """`vip` or `dnsrr`."""
-    spec.endpoint.mode = Endpoint.Mode.ValueType(parse_choice("endpoint_mode", str(value), ENDPOINT_MODES))
+    spec.endpoint.mode = Endpoint.Mode.ValueType(parse_choice(str(value), ENDPOINT_MODES))
 
 
 SECTIONS = {

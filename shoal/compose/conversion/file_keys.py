@@ -71,4 +71,4 @@ def references(stack: str, kind: str, entries: Any, defined: Mapping[str, Any]) 
         if "x-policy" in fields:
             text["policy"] = str(fields["x-policy"])
         source = resource_name(stack, name, defined[name] or {})
-        yield from_fields(kind, {"target": name, **text, "source": source})
+        yield from_fields({"target": name, **text, "source": source})

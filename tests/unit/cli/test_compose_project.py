@@ -148,7 +148,8 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
     )
     assert told == [
         "file1.yaml:4:5: services.web.build: is not supported: push the image with `shoal image push` and set `image`",
-        "file1.yaml:5:5: services.web.stop_grace_period: 'soon' is not a valid duration; use a value such as 10s or 1m30s",
+        "file1.yaml:5:5: services.web.stop_grace_period: 'soon' is not a valid duration; use a value such as 10s or "
+        "1m30s",
         "file1.yaml:7:23: services.web.deploy.update_config.failure_action: 'explode' must be one of "
         "rollback, pause, continue",
         "file1.yaml:8:3: services.db: image is missing",

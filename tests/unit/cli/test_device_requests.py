@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from cli.flags.host_config_options import remove_device
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.compose.conversion.device_requests import request_devices, request_gpus
 from shoal.errors import InvalidInput
-from shoal.spec_parsers.host_config import add_device, remove_device
+from shoal.spec_parsers.host_config import add_device
 
 
 def reserved(spec: ServiceSpec) -> list[tuple[str, int, list[str]]]:

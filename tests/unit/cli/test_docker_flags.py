@@ -9,9 +9,9 @@ from cli.commands.service.create import create
 from cli.commands.service.update import update
 from cli.flags.click_options import apply_flags
 from cli.flags.fault_flags import _FLAGS, faults_by_flag
+from cli.flags.host_config_options import UNSUPPORTED
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import Fault
-from shoal.spec_parsers.host_config import UNSUPPORTED
 
 
 def _of_docker() -> dict[str, list[str]]:

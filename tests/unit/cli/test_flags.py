@@ -8,7 +8,8 @@ from cli.commands.service.service_logs import parse_since_ns
 from cli.flags.click_options import apply_flags
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
 from shoal.errors import InvalidInput
-from shoal.spec_parsers.port_parser import describe_port, parse_publish
+from shoal.networks.published_ports import describe_port
+from shoal.spec_parsers.port_parser import parse_publish
 
 
 def test_create_flags() -> None:

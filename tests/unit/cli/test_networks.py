@@ -6,6 +6,8 @@ import pytest
 
 from cli.commands.network.connectivity_check import path_rows, port_row
 from cli.commands.network.network_listing import document, row
+from cli.flags.network_options import remove_network
+from cli.flags.pool_options import set_pools
 from shoal.api.v1.control_pb2 import (
     CheckNetworkResponse,
     NetworkEndpoint,
@@ -24,8 +26,7 @@ from shoal.compose.project import StackSpecs
 from shoal.compose.reading.yaml_document import read_document
 from shoal.errors import InvalidInput
 from shoal.filters.network_filters import NETWORKS
-from shoal.spec_parsers.address_pools import set_pools
-from shoal.spec_parsers.network_attachments import add_network, parse_attachment, remove_network
+from shoal.spec_parsers.network_attachments import add_network, parse_attachment
 
 
 def project(text: str) -> StackSpecs:
@@ -257,10 +258,11 @@ def test_flags_of_a_network_are_sorted_by_family() -> None:
         aux_addresses={"printer": "10.6.0.10"},
         aux_addresses6={"nas": "fd12::9"},
     )
-    with pytest.raises(
-        InvalidInput, match=r"--subnet fd13::/64: only one IPv6 value is allowed.*'=10.6.0.10' must be in"
-    ):
-        set_pools(spec, {"--subnet": ["fd13::/64"]}, ["=10.6.0.10"])
+    told = [str(fault) for fault in set_pools(spec, {"--subnet": ["fd13::/64"]}, ["=10.6.0.10"])]
+    assert told == [
+        "--subnet fd13::/64: only one IPv6 value is allowed",
+        "--aux-address: '=10.6.0.10' must be in the form NAME=ADDRESS",
+    ]
 
 
 def test_options_of_a_driver_reach_the_server_which_refuses_them_by_name() -> None:

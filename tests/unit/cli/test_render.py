@@ -15,8 +15,8 @@ from shoal.api.v1.control_pb2 import ServiceProgress, ServiceView, TaskView
 from shoal.api.v1.service_pb2 import PublishedPort, UpdateStatus
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import InvalidInput
-from shoal.spec_parsers.units import age, parse_bytes, parse_duration_ms, parse_nano_cpus
-from shoal.unit_formats import cpus, duration, size
+from shoal.spec_parsers.units import parse_bytes, parse_duration_ms, parse_nano_cpus
+from shoal.unit_formats import age, cpus, duration, size
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from shoal.spec_parsers.file_references import parse_reference
 
 
 def test_references_in_both_forms() -> None:
-    assert parse_reference("--secret", "pw") == FileReference(source="pw")
+    assert parse_reference("pw") == FileReference(source="pw")
     text = "source=pw,target=/etc/pw,uid=7,gid=8,mode=0440,policy=pin"
     wanted = FileReference(source="pw", target="/etc/pw", uid=7, gid=8, mode=0o440, policy=FileReference.PIN)
-    assert parse_reference("--secret", text) == wanted
-    assert parse_reference("--secret", "src=pw,version=ab").policy == FileReference.PIN, "a version that is named stays"
+    assert parse_reference(text) == wanted
+    assert parse_reference("src=pw,version=ab").policy == FileReference.PIN, "a version that is named stays"
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_references_in_both_forms() -> None:
 )
 def test_bad_references(text: str, told: str) -> None:
     with pytest.raises(InvalidInput, match=told):
-        parse_reference("--secret", text)
+        parse_reference(text)
 
 
 def test_flags_add_and_remove() -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from cli.commands.node import row
+from cli.flags.security_flag import add_security_option, remove_security_option
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.control_pb2 import NodeView
 from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
-from shoal.spec_parsers.security_options import add_security_option, apply_security_option, remove_security_option
+from shoal.spec_parsers.security_options import apply_security_option
 
 
 def container(*options: str, directory: Path = Path()) -> ContainerSpec:
@@ -82,5 +83,5 @@ def test_an_option_is_taken_back_by_its_name() -> None:
     for name in ("apparmor", "no-new-privileges", "systempaths", "seccomp"):
         remove_security_option(spec, name)
     assert spec.task.container == ContainerSpec()
-    with pytest.raises(InvalidInput, match="--security-opt-rm: 'label' must be one of apparmor"):
+    with pytest.raises(InvalidInput, match="'label' must be one of apparmor"):
         remove_security_option(spec, "label")
