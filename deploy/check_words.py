@@ -27,11 +27,12 @@ USER_DOCUMENTS = re.compile(r"(README|CHANGELOG|deploy/.*|docs/.*)\.md|deploy/(e
 DESCRIPTIONS = re.compile(r"(.*/)?README\.md|docs/.*\.md")
 GENERATED = re.compile(r".*_pb2(_grpc)?\.pyi?")
 HELP = re.compile(r"cli/.*|.*/main\.py")
-"""Modules where a decorated function's docstring is the help of a command."""
+"""Modules with commands, whose docstrings are their help."""
 EXEMPT = "# retired word: "
 
 _ROW = re.compile(r"^\| (`[^|]+`) \| ([^|]+) \| (name|exact|text|both) \|$", re.MULTILINE)
 _PARTS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+_COMMAND = re.compile(r"\b(command|group)\b")
 _CODE_SPAN = re.compile(r"`([^`]+)`")
 _PROTO_NAME = re.compile(r"^ *(?:(?:message|enum) (\w+)|rpc (\w+)|.*?(\w+) = \d+[;\[ ])", re.MULTILINE)
 
@@ -176,12 +177,12 @@ def _texts(nodes: Sequence[ast.AST], *, help_texts: bool) -> Iterator[Finding]:
 
 
 def _documentation(nodes: Sequence[ast.AST], *, help_texts: bool) -> Iterator[int]:
-    """Docstrings, also of constants, but for those of decorated functions where these are the help of commands."""
+    """Docstrings, also of constants, but for those that are the help of commands."""
     helps = {
         id(node.body[0].value)
         for node in nodes
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.decorator_list and help_texts
-        if isinstance(node.body[0], ast.Expr)
+        if help_texts and isinstance(node, ast.FunctionDef) and isinstance(node.body[0], ast.Expr)
+        if any(_COMMAND.search(ast.unparse(decorator)) for decorator in node.decorator_list)
     }
     for node in nodes:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and id(node.value) not in helps:
