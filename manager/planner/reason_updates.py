@@ -18,13 +18,13 @@ DEBOUNCE_MS = 5_000
 MAX_PER_SECOND = 100
 """So many tasks of a service are written anew within a second."""
 
-_SINGULAR = {"lacks": "lack", "is": "are", "does": "do", "has": "have"}
+_SINGULAR = {"lacks": "lack", "is": "are", "does": "do", "has": "have", "violates": "violate"}
 _PREFIX = "no suitable node: "
 _COUNT = re.compile(r"\d+ of \d+ ")
 
 
 def without_counts(reason: str) -> str | frozenset[str]:
-    """The same for reasons that differ in numbers of nodes only. See `filters.explain` for the form of a reason."""
+    """The same for reasons that differ in numbers of nodes only. See `node_filters.explain` for the form of a reason."""
     if not reason.startswith(_PREFIX):
         return reason
     return frozenset(map(_plural_form, reason.removeprefix(_PREFIX).split(", ")))
@@ -35,7 +35,7 @@ def _plural_form(part: str) -> str:
     if counted is None:
         return part
     verb, _, rest = part[counted.end() :].partition(" ")
-    return f"{_SINGULAR.get(verb, verb)} {rest}".replace("its ", "their ", 1).replace("a task of", "tasks of")
+    return f"{_SINGULAR.get(verb, verb)} {rest}".replace("its ", "their ", 1)
 
 
 def debounce_problems(status: ServiceStatus, known: ServiceStatus | None, *, now_ms: int) -> int | None:

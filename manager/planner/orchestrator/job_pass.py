@@ -105,10 +105,9 @@ class _JobPass:
         """A slot's tasks are those of one run, though several runs have slots of the same number."""
         found: dict[int, dict[SlotKey, Slot]] = defaultdict(dict)
         for key, slot in classify_dirty(self._draft, self._draft.slot_index.of_service(self._id)).items():
-            for part in ("active", "stopping", "unreachable", "ended"):
-                for task in getattr(slot, part):
-                    slot_of_run = found[task.run].setdefault(key, Slot(key))
-                    getattr(slot_of_run, part).append(task)
+            for part, tasks in enumerate(slot.parts()):
+                for task in tasks:
+                    found[task.job_run].setdefault(key, Slot(key)).parts()[part].append(task)
         return found
 
     def _plan_run(self, run: JobRun, slots: dict[SlotKey, Slot]) -> None:

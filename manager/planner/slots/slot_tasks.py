@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
 from manager.planner.draft import Draft
 from manager.planner.index.slot_index import ServiceSlots, SlotKey
@@ -44,11 +45,12 @@ class Slot:
         """It belongs to the service's replicas: something in it is more than left over from scaling down."""
         return any(task.desired_state < _REMOVE for task in self.all())
 
+    def parts(self) -> tuple[list[Task], list[Task], list[Task], list[Task]]:
+        """Its active, stopping, unreachable and ended tasks, to be changed."""
+        return self.active, self.stopping, self.unreachable, self.ended
+
     def all(self) -> Iterable[Task]:
-        yield from self.active
-        yield from self.stopping
-        yield from self.unreachable
-        yield from self.ended
+        return chain(self.active, self.stopping, self.unreachable, self.ended)
 
     def restart_candidate(self) -> Task | None:
         """The newest ended task when it is still wanted: its end is to be answered by the restart policy."""

@@ -194,7 +194,8 @@ def _evaluate(status: UpdateStatus, observed: Observed, config: UpdateConfig, no
         )
     elif status.state != S.CANARY and _is_past_deadline(status, config, now_ms):
         remaining = observed.outdated + observed.in_flight
-        why = f"no progress for {progress_deadline_ms(config) / 1000:g} s, {remaining} tasks remaining"
+        tasks = f"{remaining} task{'' if remaining == 1 else 's'}"
+        why = f"no progress for {progress_deadline_ms(config) / 1000:g} s, {tasks} remaining"
         if not _apply_failure_action(status, config, f"{why}{observed.reason and ': '}{observed.reason}", now_ms):
             _finish(status, why, now_ms)
     elif status.state != S.ROLLING_BACK:

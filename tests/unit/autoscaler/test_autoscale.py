@@ -52,14 +52,14 @@ def test_it_rests_between_steps() -> None:
     assert decide_replicas(SCALE, just_now, load(4, *[0.2] * 4), now_ms=NOW)[0] == 4
     assert decide_replicas(SCALE, just_now, load(4, *[0.2] * 4), now_ms=NOW + 300_000) == (
         2,
-        "CPU 20% of 50%: 4 to 2 replicas",
+        "CPU utilization 20%, target 50%: 4 to 2 replicas",
     )
 
 
 def test_the_greatest_target_decides() -> None:
     both = Autoscale(min_replicas=1, max_replicas=10, cpu_percent=50, memory_percent=50)
     measured = Load(replicas=4, ready=4, utilization={"CPU": [0.1] * 4, "memory": [0.75] * 4})
-    assert decide_replicas(both, LONG_AGO, measured, now_ms=NOW) == (6, "memory 75% of 50%: 4 to 6 replicas")
+    assert decide_replicas(both, LONG_AGO, measured, now_ms=NOW) == (6, "memory utilization 75%, target 50%: 4 to 6 replicas")
 
 
 @given(
@@ -128,7 +128,7 @@ def test_a_busy_service_grows_and_what_is_left_of_a_removed_one_goes() -> None:
         await scaler.step(None)
         view = await api.services.get(GetServiceRequest(service="web"), ADMIN)
         assert view.desired == 4
-        assert view.autoscale_status.message == "CPU 90% of 50%: 2 to 4 replicas"
+        assert view.autoscale_status.message == "CPU utilization 90%, target 50%: 2 to 4 replicas"
         assert view.service.revision == 1  # the spec is the user's
 
         agents.away = True

@@ -122,7 +122,7 @@ def test_a_service_that_cannot_be_planned_is_logged_and_the_others_go_on(caplog:
         await create(store, 3)
         await until(lambda: len(store.tables.tasks_of("web")) == 3)
         assert store.tables.service_status["broken"].planning_error
-        assert "service nightly cannot be planned and is left as it is" in caplog.text
+        assert "planning of service nightly failed; the service was left unchanged" in caplog.text
         planner.cancel()
         await asyncio.wait([planner])
 

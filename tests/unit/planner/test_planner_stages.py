@@ -308,7 +308,7 @@ def test_a_drain_goes_on_after_an_update_that_was_rolled_back() -> None:
     cluster.settle()
     update = cluster.tables.service_status["web"].update
     assert (update.state, update.effective_revision) == (UpdateStatus.ROLLED_BACK, 1)
-    assert update.message == "1 of 3 failed: exit 7"
+    assert update.message == "1 of 3 tasks failed: exit 7"
     assert [task.revision for task in cluster.running("web")] == [1, 1, 1]
     cluster.service("web", spec(3))  # the user takes back what failed: nothing is to be replaced
     cluster.set_availability("h3", NodeSpec.DRAIN)
@@ -359,7 +359,7 @@ def test_host_ports_are_one_task_each() -> None:
     cluster.service("web", wanted)
     cluster.settle()
     assert [task.reason for task in cluster.wanted("web") if task.reason] == [
-        "no suitable node: 2 of 2 have port 8080 taken"
+        "no suitable node: 2 of 2 have port 8080 in use"
     ]
     assert [[port.published for port in task.ports] for task in cluster.running("web")] == [[8080, 30000]] * 2
 
@@ -373,7 +373,7 @@ def test_tasks_of_a_node_choose_of_a_range_of_ports() -> None:
     cluster.settle()
     assert sorted(task.ports[0].published for task in cluster.running("web")) == [8080, 8081]
     assert [task.reason for task in cluster.wanted("web") if task.reason] == [
-        "no suitable node: 1 of 1 has ports 8080 to 8081 taken"
+        "no suitable node: 1 of 1 has ports 8080 to 8081 in use"
     ]
 
 
@@ -394,7 +394,7 @@ def test_no_task_goes_where_a_program_of_the_host_has_its_port() -> None:
     cluster.settle()
     assert [task.node_id for task in cluster.running("web")] == ["h2"]
     assert [task.reason for task in cluster.wanted("web") if task.reason] == [
-        "no suitable node: 1 of 2 has port 8080 taken, 1 of 2 has port 8080 taken by nginx"
+        "no suitable node: 1 of 2 has port 8080 in use, 1 of 2 has port 8080 in use by nginx"
     ]
     assert {task.node_id: task.ports[0].published for task in cluster.running("shop")} == {"h1": 30001, "h2": 30000}
     status.ClearField("network_condition")
@@ -543,7 +543,7 @@ def test_a_rollback_that_cannot_go_on_ends_and_tells_what_is_left() -> None:
     cluster.settle()
     update = cluster.tables.service_status["web"].update
     assert update.state == UpdateStatus.ROLLED_BACK
-    assert update.message == "1 of 3 failed: exit 1; the rollback: no progress for 600 s: 2 tasks are left"
+    assert update.message == "1 of 3 tasks failed: exit 1; rollback: no progress for 600 s, 2 tasks remaining"
     # The failed update's task serves where the first slot's would go, and nothing that serves is given up for it.
     assert [(task.slot, task.revision) for task in cluster.running("web")] == [(2, 1), (3, 2)]
     cluster.node("h3")

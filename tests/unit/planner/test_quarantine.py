@@ -48,7 +48,7 @@ def test_its_tasks_stay_as_they_are_and_its_status_says_why() -> None:
     outcome = cluster.plan()
     assert cluster.tasks("web") == before
     status = cluster.tables.service_status["web"]
-    assert status.planning_error.startswith("the planner fails at this service and leaves it as it is (CronSimError: ")
+    assert status.planning_error.startswith("planning failed and the service was left unchanged (CronSimError: ")
     assert status.planning_error == describe(outcome.quarantined["web"])
     assert not cluster.plan().writes
 

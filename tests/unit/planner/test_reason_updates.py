@@ -26,8 +26,8 @@ MIB = 1 << 20
         ),
         ("no suitable node: 1 of 1 lacks 1 CPUs", "no suitable node: 1 of 1 lacks 2 CPUs", False),
         (
-            "no suitable node: 1 of 1 is near a task of the service itself",
-            "no suitable node: 2 of 2 are near tasks of the service itself",
+            "no suitable node: 1 of 1 violates the service's anti-affinity with itself",
+            "no suitable node: 2 of 2 violate the service's anti-affinity with itself",
             True,
         ),
         (
@@ -36,8 +36,8 @@ MIB = 1 << 20
             True,
         ),
         (
-            "no suitable node: 1 of 1 does not meet node.id in h1, h2",
-            "no suitable node: 2 of 2 do not meet node.id in h1, h2",
+            "no suitable node: 1 of 1 does not meet constraint node.id in h1, h2",
+            "no suitable node: 2 of 2 do not meet constraint node.id in h1, h2",
             True,
         ),
         ("no suitable node: the cluster has no nodes", "no suitable node: 1 of 1 down", False),

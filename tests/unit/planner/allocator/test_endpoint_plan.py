@@ -88,7 +88,7 @@ def test_a_service_that_found_no_address_gets_one_when_a_task_of_another_one_end
     cluster.service("web", spec("web", networks=("tight",)))
     cluster.settle()
     assert len(cluster.running("web")) == 2
-    assert list(status(cluster, "web").problems) == ["no address is left for the service itself on network tight"]
+    assert list(status(cluster, "web").problems) == ["network tight has no free address for the service's virtual IP"]
     cluster.service("db", spec("db", networks=("tight",), replicas=1))
     cluster.settle()
     assert len(status(cluster, "web").virtual_addresses) == 1
@@ -142,7 +142,7 @@ def test_a_number_of_a_range_is_chosen_and_kept() -> None:
     cluster.settle()
     assert [each.published for each in status(cluster, "web").mesh_ports] == chosen[:1]
     assert list(status(cluster, "last").problems) == [
-        f"port 9000/tcp is published by service {'web' if chosen[0] == 9000 else 'shop'} already"
+        f"port 9000/tcp is already published by service {'web' if chosen[0] == 9000 else 'shop'}"
     ]
 
 
@@ -163,7 +163,7 @@ def test_a_port_that_another_service_has_is_told_and_given_once_it_is_free() -> 
     cluster.service("shop", spec("shop", port(8080)))
     cluster.settle()
     assert not status(cluster, "shop").mesh_ports
-    assert list(status(cluster, "shop").problems) == ["port 8080/tcp is published by service web already"]
+    assert list(status(cluster, "shop").problems) == ["port 8080/tcp is already published by service web"]
     cluster.remove_service("web")
     cluster.settle()
     assert [each.published for each in status(cluster, "shop").mesh_ports] == [8080]

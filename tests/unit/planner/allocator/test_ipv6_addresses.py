@@ -104,7 +104,7 @@ def test_addresses_that_are_asked_for_are_given_to_nobody_else() -> None:
     cluster.service("late", on("lab", address6="fd12::5"))
     cluster.plan()
     (late,) = cluster.tasks("late")
-    assert late.reason.startswith("address fd12::5 of network lab is still in use by task ")
+    assert late.reason.startswith("address fd12::5 of network lab is in use by task ")
 
 
 def test_a_small_subnet_is_used_up_and_says_so() -> None:
@@ -136,7 +136,7 @@ def test_tasks_go_only_to_nodes_that_have_it() -> None:
     nowhere.service("web", on("front"))
     nowhere.plan()
     (task,) = nowhere.tasks("web")
-    assert task.reason == "no suitable node: 2 of 2 lack IPv6 for containers"
+    assert task.reason == "no suitable node: 2 of 2 lack IPv6 support for containers"
 
 
 @given(st.lists(st.integers(0, 70_000), max_size=40), st.integers(40, 68))

@@ -65,7 +65,7 @@ def test_a_range_of_which_nothing_is_left_to_give_says_so() -> None:
     cluster.service("web", on("front", 1))
     cluster.plan()
     assert [task.reason for task in cluster.tasks("web")] == [
-        "network front has no address to give: all are set aside, or services ask for them by number"
+        "network front has no address to assign: all are reserved, or requested by services"
     ]
 
 
@@ -147,8 +147,8 @@ def test_an_address_on_a_lost_node_is_not_given_twice_and_that_is_told() -> None
     cluster.set_state(first.node_id, NodeStatus.DOWN)
     cluster.plan()
     (waiting,) = [task for task in cluster.wanted("db") if not task.node_id]
-    assert waiting.reason.startswith("address 10.9.0.3 of network front is still in use by task ")
-    assert "which is down: remove the node to free it" in waiting.reason
+    assert waiting.reason.startswith("address 10.9.0.3 of network front is in use by task ")
+    assert f"which is down; free it with `shoal node rm {first.node_id}`" in waiting.reason
 
 
 @pytest.mark.parametrize("mode", ["host", "none", "bridge"])

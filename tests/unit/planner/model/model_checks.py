@@ -22,7 +22,7 @@ from tests.unit.planner.model.model_sharing import running_provider
 from tests.unit.planner.model.model_volumes import written_by_one
 
 RUNNING = TaskState.RUNNING
-BY_CHOICE = ("replaced by an update", "its node is drained", "moved to even the service out", NOT_ADMITTED)
+BY_CHOICE = ("replaced by an update", "its node is drained", "moved by a rebalance", NOT_ADMITTED)
 """Reasons for which a task that serves is stopped though nothing is wrong with it."""
 OWN_ENDS = (TaskState.COMPLETE, TaskState.FAILED, TaskState.REJECTED)
 MOST_VICTIMS = 8
@@ -195,7 +195,7 @@ def check_template(view: View, task: Task, in_force: Mapping[str, Service], befo
 
 def check_displaced(view: View, task: Task) -> None:
     """Who displaced it has a higher priority, and fits there once all that is being stopped has ended."""
-    name, priority = task.reason.removeprefix("displaced by ").split(", which has priority ")
+    name, priority = task.reason.removeprefix("preempted by service ").split(" with priority ")
     assert view.services[task.service_id].spec.priority < int(priority)
     winner = view.service_named(name)
     assert winner is not None

@@ -463,7 +463,7 @@ class Cluster(RuleBasedStateMachine):
 
     def _check_displaced(self, before: dict[str, Task]) -> None:
         for task in self.world.tables.tasks.values():
-            if task.reason.startswith("displaced by ") and before[task.id].reason != task.reason:
+            if task.reason.startswith("preempted by service ") and before[task.id].reason != task.reason:
                 check_displaced(self.world.tables, task)
 
     def _check_numbers(self) -> None:
@@ -560,7 +560,7 @@ class Cluster(RuleBasedStateMachine):
         assert update.state not in (UpdateStatus.UPDATING, UpdateStatus.ROLLING_BACK), update
         assert bool(update.finished_at_ms) == (update.state in (UpdateStatus.COMPLETED, UpdateStatus.ROLLED_BACK))
         assert update.message or update.state in (UpdateStatus.COMPLETED, UpdateStatus.CANARY)
-        if update.state in (UpdateStatus.COMPLETED, UpdateStatus.ROLLED_BACK) and "are left" not in update.message:
+        if update.state in (UpdateStatus.COMPLETED, UpdateStatus.ROLLED_BACK) and "remaining" not in update.message:
             wanted = DesiredTemplate(tables, effective(tables, service))
             running = self.world.running(service.meta.id)
             assert not [task for task in running if wanted.differs(task) and service.spec.HasField("replicated")]

@@ -95,7 +95,7 @@ class Oracle:
         for port in self._spec.endpoint.ports:
             numbers = [port.published] if port.published else candidate_ports(port)
             if not is_mesh(port) and not any(self._has_free(node_id, port, number) for number in numbers):
-                return "has the port taken"
+                return "has the port in use"
         return ""
 
     def _has_free(self, node_id: str, port: PublishedPort, number: int) -> bool:

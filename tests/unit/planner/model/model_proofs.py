@@ -126,9 +126,9 @@ def _check_ratio(service: Service, in_force: Service, old: UpdateStatus, new: Up
     if failed > config.max_failure_ratio * size:
         is_tolerated = config.failure_action == UpdateConfig.CONTINUE
         assert is_tolerated or is_taken, f"{failed} of {size} have failed, and nothing follows"
-    if is_taken and f"of {size} failed" in new.message:
+    if is_taken and f"of {size} tasks failed" in new.message:
         COUNTED["updates failed"] += 1
-        assert f"{failed} of {size} failed" in new.message, f"{failed} have failed: {new.message}"
+        assert f"{failed} of {size} tasks failed" in new.message, f"{failed} have failed: {new.message}"
     elif is_taken:
         assert "no progress" in new.message, f"{failed} of {size} have failed: {new.message}"
 

@@ -27,7 +27,7 @@ def check_shared(view: View, before: Mapping[str, Task]) -> None:
         before: tasks before the pass.
     """
     for task in view.tasks.values():
-        severed = task.network_task_id and task.reason.endswith("is stopped or ended")
+        severed = task.network_task_id and task.reason.endswith(", whose network it shared, has stopped")
         COUNTED["tasks stopped with their network"] += bool(severed and before[task.id].reason != task.reason)
         if not task.node_id or not is_live(task, view.task_status.get(task.id)):
             continue

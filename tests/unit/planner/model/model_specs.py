@@ -98,7 +98,7 @@ mounts = st.builds(
         VolumeOptions,
         name=st.sampled_from(["data", "data", "logs"]),
         per_slot=st.booleans(),
-        hold_ms=st.sampled_from([None, 60_000]),
+        failover_after_ms=st.sampled_from([None, 60_000]),
         options=st.sampled_from([{}, {}, {"type": "nfs"}]),
     ),
 )
@@ -108,7 +108,7 @@ affinities = st.builds(
     service=st.sampled_from([f"{name}1" for name in SERVICES]),
     anti=st.booleans(),
     weight=st.sampled_from([0, 0, 50]),
-    over=st.sampled_from(["", "node.labels.zone"]),
+    topology_key=st.sampled_from(["", "node.labels.zone"]),
 )
 PORTS: list[list[PublishedPort]] = [
     [PublishedPort(target=80, mode=PublishedPort.HOST)],

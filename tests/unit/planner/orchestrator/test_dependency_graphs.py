@@ -107,4 +107,4 @@ def test_no_task_comes_before_its_time(specs: dict[str, ServiceSpec], picks: lis
         if not world.tasks(name):
             problems = world.tables.service_status[name].problems
             assert problems
-            assert all(problem.startswith("waits for") for problem in problems)
+            assert all(problem.startswith("waiting for ") for problem in problems)

@@ -189,7 +189,7 @@ def test_each_due_time_runs_once() -> None:
 @pytest.mark.parametrize(
     ("overlap", "runs", "told"),
     [
-        (Schedule.FORBID, {1}, "the last run was left out: run 1 still went on"),
+        (Schedule.FORBID, {1}, "the last run was skipped: run 1 was still active"),
         (Schedule.ALLOW, {1, 2}, ""),
         (Schedule.REPLACE, {2}, ""),
     ],
@@ -218,7 +218,7 @@ def test_runs_that_never_end_do_not_pile_up_for_ever() -> None:
         plan(cluster)
     assert len({task.job_run for task in cluster.wanted("job")}) == MAX_CONCURRENT_RUNS
     told = cluster.tables.service_status["job"].schedule.message
-    assert told == "the last run was left out: 100 runs still went on"
+    assert told == "the last run was skipped: 100 runs were still active"
 
 
 @pytest.mark.parametrize(("missed", "runs"), [(Schedule.SKIP, 0), (Schedule.RUN_ONCE, 1)])

@@ -45,7 +45,7 @@ def test_waits_until_the_other_has_started_and_then_never_again() -> None:
     world = world_of(web=spec_of(db=Dependency.STARTED), db=spec_of(replicas=2))
     world.plan()
     assert not world.tasks("web")
-    assert problems(world, "web") == ["waits for db to start"]
+    assert problems(world, "web") == ["waiting for db to start"]
     world.settle()
     assert len(world.running("web")) == 1
     assert problems(world, "web") == []
@@ -63,7 +63,7 @@ def test_healthy_means_healthy() -> None:
     world.settle()
     assert len(world.running("db")) == 1
     assert not world.tasks("web")
-    assert problems(world, "web") == ["waits for db to be healthy"]
+    assert problems(world, "web") == ["waiting for db to be healthy"]
     make_healthy(world, "db")
     world.settle()
     assert len(world.running("web")) == 1
@@ -74,7 +74,7 @@ def test_completed_means_ended_well() -> None:
     job.task.restart.condition = RestartPolicy.ON_FAILURE
     world = world_of(migrate=job, web=spec_of(migrate=Dependency.COMPLETED))
     world.settle()
-    assert problems(world, "web") == ["waits for migrate to complete"]
+    assert problems(world, "web") == ["waiting for migrate to complete"]
     first, second = world.running("migrate")
     world.report(first, TaskState.COMPLETE)
     world.settle()
@@ -97,7 +97,7 @@ def test_a_new_template_waits_for_the_newest_one_of_the_other_and_the_old_tasks_
     world.settle()
     assert {task.revision for task in world.running("web")} == {1}
     assert len(world.running("web")) == 2
-    assert problems(world, "web") == ["waits for migrate to complete"]
+    assert problems(world, "web") == ["waiting for migrate to complete"]
     world.report(world.running("migrate")[0], TaskState.COMPLETE)
     world.settle()
     assert {task.revision for task in world.running("web")} == {2}
@@ -110,7 +110,7 @@ def test_a_service_that_is_not_there(optional: bool) -> None:
     world = world_of(web=spec)
     world.settle()
     assert len(world.running("web")) == optional
-    assert problems(world, "web") == ([] if optional else ["waits for db, which does not exist"])
+    assert problems(world, "web") == ([] if optional else ["waiting for db, which does not exist"])
 
 
 def test_chains_and_global_services() -> None:

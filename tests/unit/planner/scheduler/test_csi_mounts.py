@@ -56,7 +56,7 @@ def test_only_nodes_with_the_driver_get_it_and_the_reason_tells() -> None:
     cluster.service("two", database(single=False))
     cluster.plan()
     (told,) = reasons(cluster, "two")
-    assert "2 of 3 lack driver d" in told and "1 of 3 cannot use its driver: driver d is away" in told
+    assert "2 of 3 lack volume driver d" in told and "1 of 3 has a volume driver error: driver d is away" in told
     give_driver(cluster, "h2")
     cluster.settle()
     assert cluster.by_node("two") == {"h2": 1}, "a driver that is back is noticed"
@@ -68,11 +68,11 @@ def test_it_waits_until_the_volume_is_made() -> None:
     cluster.put(kinds.VOLUME_STATUS, "v", None)
     cluster.service("db", database())
     cluster.plan()
-    assert reasons(cluster, "db") == {"volume data-v is not made yet: driver d is making it"}
+    assert reasons(cluster, "db") == {"volume data-v is not created yet: driver d is creating it"}
     problem = "driver d: CreateVolume: no such tier (INVALID_ARGUMENT)"
     cluster.put(kinds.VOLUME_STATUS, "v", VolumeStatus(volume_id="v", problem=problem))
     cluster.plan()
-    assert reasons(cluster, "db") == {f"volume data-v is not made yet: {problem}"}
+    assert reasons(cluster, "db") == {f"volume data-v is not created yet: {problem}"}
     make_volume(cluster)
     cluster.settle()
     assert cluster.by_node("db") == {"h1": 1}
@@ -96,7 +96,7 @@ def test_one_node_at_a_time_for_all_services() -> None:
     cluster.service("far", elsewhere)
     cluster.plan()
     (told,) = reasons(cluster, "far")
-    assert f"cannot have volume data-v too, which node {home} has" in told
+    assert f"cannot mount volume data-v: in use on node {home}" in told
 
 
 def test_a_drain_moves_all_of_it_at_once_and_an_update_stops_first() -> None:
@@ -146,4 +146,4 @@ def test_nodes_out_of_reach_and_full_nodes_are_passed_over() -> None:
     cluster.service("last", database(volume_id="x"))
     cluster.plan()
     (told,) = reasons(cluster, "last")
-    assert "1 of 3 is out of reach of volume data-x" in told and "have their 1 volume of driver d" in told
+    assert "1 of 3 cannot access volume data-x" in told and "have reached the limit of 1 volume of driver d" in told

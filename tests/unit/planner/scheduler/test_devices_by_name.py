@@ -59,18 +59,18 @@ def test_a_higher_priority_displaces_the_one_that_has_the_named_device() -> None
     world.settle()
     assert given(world, "high") == [["1"]]
     assert given(world, "low") == [["0"]]
-    assert world.tables.tasks[holder.id].reason.startswith("displaced by high")
+    assert world.tables.tasks[holder.id].reason.startswith("preempted by service high")
 
 
 @pytest.mark.parametrize(
     ("resource", "said"),
     [
-        (GenericResource(kind="gpu", names=["0"]), "say how many"),
+        (GenericResource(kind="gpu", names=["0"]), "specify a count; the scheduler"),
         (GenericResource(kind=KIND, names=["0"], count=1), "not both"),
-        (GenericResource(kind=KIND, names=["all"]), "no name of one device"),
-        (GenericResource(kind=KIND, names=["a b"]), "no name of one device"),
+        (GenericResource(kind=KIND, names=["all"]), "must name a single device"),
+        (GenericResource(kind=KIND, names=["a b"]), "must name a single device"),
         (GenericResource(kind=KIND, names=["0", "0"]), "twice"),
-        (GenericResource(kind="nvidia/gpu/x", count=1), "is no kind"),
+        (GenericResource(kind="nvidia/gpu/x", count=1), "must be a resource kind"),
     ],
 )
 def test_what_cannot_be_reserved_is_refused(resource: GenericResource, said: str) -> None:

@@ -141,7 +141,7 @@ def test_of_a_list_that_is_cut_what_would_stand_after_it_is_not_known() -> None:
 def test_a_device_that_no_node_has_is_warned_of_at_submission() -> None:
     world = cluster(h1=(), h2=("/dev/kvm",))
     assert list(placement_warnings(world.tables, spec(1, USB, "/dev/kvm", "/dev/null"))) == [
-        f"no node has the device {USB}, so the tasks wait until one does"
+        f"no node has the device {USB}; the tasks stay pending until one does"
     ]
     world.put(kinds.NODE, "h3", Node(meta=Meta(id="h3")))
     world.put(kinds.NODE_STATUS, "h3", NodeStatus(node_id="h3", state=NodeStatus.READY))

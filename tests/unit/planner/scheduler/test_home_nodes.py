@@ -20,11 +20,13 @@ def world(nodes: int = 3) -> World:
     return made
 
 
-def database(replicas: int = 1, *, image: str = "db:1", hold_ms: int | None = None, **options: str) -> ServiceSpec:
+def database(
+    replicas: int = 1, *, image: str = "db:1", failover_after_ms: int | None = None, **options: str
+) -> ServiceSpec:
     spec = ServiceSpec()
     spec.replicated.replicas = replicas
     spec.task.container.image = image
-    use = VolumeOptions(name="data", failover_after_ms=hold_ms, options=options)
+    use = VolumeOptions(name="data", failover_after_ms=failover_after_ms, options=options)
     spec.task.container.mounts.append(Mount(type=Mount.VOLUME, source="v1", target="/data", volume=use))
     spec.task.restart.delay_ms = 0
     return spec
@@ -89,8 +91,7 @@ def test_a_drain_of_its_home_waits_and_says_for_what_until_its_deadline() -> Non
     assert on(cluster) == [at_home], "what serves is not given up while the drain has time"
     (told,) = cluster.tables.service_status["db"].problems
     assert told == (
-        f"task 1 stays on node {at_home}, which is drained: its volume data is there; "
-        "`shoal volume move` moves the data"
+        f"task 1 stays on node {at_home}, which is drained: volume data is there; move it with `shoal volume move`"
     )
     node = Node()
     node.CopyFrom(cluster.tables.nodes[at_home])
@@ -99,8 +100,9 @@ def test_a_drain_of_its_home_waits_and_says_for_what_until_its_deadline() -> Non
     cluster.settle()
     (waiting,) = [task for task in cluster.tasks("db") if not task.node_id]
     assert re.fullmatch(
-        rf"waits since 20\S+Z for volume data on node {at_home}, which is drained; `shoal node update --availability "
-        rf"active {at_home}` starts it there, `shoal volume move data --to NODE` elsewhere",
+        rf"waiting since 20\S+Z for volume data on node {at_home}, which is drained; start it there with "
+        rf"`shoal node update --availability active {at_home}`, or move the data with "
+        rf"`shoal volume move data --to NODE`",
         waiting.reason,
     )
     cluster.set_availability(at_home, NodeSpec.ACTIVE)
@@ -125,7 +127,7 @@ def test_it_waits_for_a_lost_node_and_removing_the_node_gives_the_data_up() -> N
 
 
 def test_after_the_hold_it_begins_anew_elsewhere() -> None:
-    cluster = started(spec=database(hold_ms=60_000))
+    cluster = started(spec=database(failover_after_ms=60_000))
     at_home = home(cluster)
     cluster.set_state(at_home, NodeStatus.DOWN)
     cluster.plan()
@@ -153,7 +155,7 @@ def test_a_full_home_is_waited_for() -> None:
     cluster.service("db", spec)
     cluster.settle()
     (waiting,) = cluster.tasks("db")
-    assert f"on node {at_home}, which lacks 512 MiB of memory; make room there" in waiting.reason
+    assert f"on node {at_home}, which lacks 512 MiB of memory; free resources there" in waiting.reason
     cluster.remove_service("other")
     cluster.settle()
     assert on(cluster) == [at_home]
@@ -193,7 +195,7 @@ def test_a_new_service_starts_where_the_data_is_and_once_the_old_one_has_ended()
     cluster.plan()
     cluster.plan()
     assert [task.state for task in cluster.tasks("db2")] == [TaskState.PENDING]
-    assert "has ended, which has data" in cluster.tasks("db2")[0].reason
+    assert "has ended, which uses data" in cluster.tasks("db2")[0].reason
     cluster.settle()
     assert on(cluster, "db2") == [at_home]
 
@@ -232,7 +234,7 @@ def test_a_move_stops_the_task_holds_it_back_and_starts_it_at_the_new_home() -> 
     cluster.settle()
     assert not cluster.running("db")
     (waiting,) = [task for task in cluster.tasks("db") if not task.node_id]
-    assert waiting.reason == f"waits: its volume data is being moved to node {to}"
+    assert waiting.reason == f"waiting: volume data is being moved to node {to}"
     moved = Volume(meta=volume.meta, spec=volume.spec)
     moved.homes.append(VolumeHome(volume_id="v1", node_id=to, since_ms=cluster.now_ms + 1))
     cluster.put(kinds.VOLUME, "v1", moved)

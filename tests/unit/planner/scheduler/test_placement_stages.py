@@ -65,9 +65,9 @@ def test_a_higher_priority_displaces_as_few_of_the_lowest_as_it_needs() -> None:
     cluster.service("high", spec(1, memory=GIB // 2, priority=5))
     cluster.plan()
     [waiting] = cluster.wanted("high")
-    assert waiting.reason == "waits until tasks of lower priority have ended on node h1"
+    assert waiting.reason == "waiting until preempted tasks on node h1 have ended"
     [displaced] = [task for task in cluster.tasks("low") if task.desired_state > TaskState.RUNNING]
-    assert displaced.reason == "displaced by high, which has priority 5"
+    assert displaced.reason == "preempted by service high with priority 5"
     cluster.settle()
     assert (len(cluster.running("high")), len(cluster.running("low")), len(cluster.running("same"))) == (1, 3, 0)
 
@@ -185,7 +185,7 @@ def test_an_image_goes_to_nodes_of_its_platforms() -> None:
     assert cluster.by_node("web") == {"h2": 2}
     cluster.service("arm", spec(1, placement=Placement(platforms=[Platform(os="linux", architecture="riscv64")])))
     cluster.settle()
-    reason = "no suitable node: 2 of 2 are no platform of the image (linux/riscv64)"
+    reason = "no suitable node: 2 of 2 are not a platform of the image (linux/riscv64)"
     assert [task.reason for task in cluster.tasks("arm")] == [reason]
 
 
@@ -220,7 +220,7 @@ def test_a_drain_ends_at_its_deadline() -> None:
     assert cluster.planner.next_due_ms() == cluster.now_ms + 30_000
     cluster.now_ms += 30_000
     cluster.plan()
-    assert {task.reason for task in cluster.tasks("web")} == {"its node is drained, and the time for it is over"}
+    assert {task.reason for task in cluster.tasks("web")} == {"drain deadline exceeded"}
 
 
 @settings(deadline=None, max_examples=40)

@@ -30,7 +30,7 @@ def published(made: ServiceSpec, address: str = "") -> ServiceSpec:
 
 
 def displaced(cluster: World, service: str) -> list[Task]:
-    return [task for task in cluster.tasks(service) if task.reason.startswith("displaced by")]
+    return [task for task in cluster.tasks(service) if task.reason.startswith("preempted by")]
 
 
 @pytest.mark.parametrize("stock", [NAMED, COUNTED])
@@ -80,7 +80,7 @@ def test_nothing_is_displaced_where_a_program_of_the_host_has_the_port() -> None
     cluster.settle()
     assert displaced(cluster, "low") == []
     assert len(cluster.running("low")) == 1
-    reason = "no suitable node: 1 of 1 has port 8080 taken"
+    reason = "no suitable node: 1 of 1 has port 8080 in use"
     assert [task.reason for task in cluster.tasks("high")] == [reason]
 
 
@@ -95,7 +95,7 @@ def test_nothing_is_displaced_where_the_port_stays_taken_at_another_address() ->
     cluster.settle()
     assert displaced(cluster, "low") == []
     assert len(cluster.running("equal")) == len(cluster.running("low")) == 1
-    assert [task.reason for task in cluster.tasks("high")] == ["no suitable node: 1 of 1 has port 8080 taken"]
+    assert [task.reason for task in cluster.tasks("high")] == ["no suitable node: 1 of 1 has port 8080 in use"]
 
 
 def test_room_is_made_in_a_range_of_ports() -> None:

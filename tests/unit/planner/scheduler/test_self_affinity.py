@@ -58,7 +58,7 @@ def test_away_from_itself_is_one_on_each_node() -> None:
     world.service("web", service(7, away()))
     world.settle()
     assert Counter(task.node_id for task in world.running("web")) == dict.fromkeys(ZONES, 1)
-    assert reasons(world) == {"no suitable node: 5 of 5 are near tasks of the service itself"}
+    assert reasons(world) == {"no suitable node: 5 of 5 violate the service's anti-affinity with itself"}
 
 
 def test_away_from_itself_over_a_label_is_one_by_each_value() -> None:
@@ -66,7 +66,9 @@ def test_away_from_itself_over_a_label_is_one_by_each_value() -> None:
     world.service("web", service(4, away("node.labels.zone")))
     world.settle()
     assert zones(world) == {"a": 1, "b": 1, "c": 1}
-    assert reasons(world) == {"no suitable node: 5 of 5 are near tasks of the service itself by node.labels.zone"}
+    assert reasons(world) == {
+        "no suitable node: 5 of 5 violate the service's anti-affinity with itself over node.labels.zone"
+    }
 
 
 def test_nodes_without_the_label_are_near_nobody() -> None:
@@ -102,7 +104,7 @@ def test_near_itself_what_does_not_fit_waits() -> None:
     world.settle()
     assert len({task.node_id for task in world.running("web")}) == 1
     assert len(world.running("web")) == 2
-    told = "no suitable node: 1 of 5 lacks 400 MiB of memory, 4 of 5 are not near the service's other tasks"
+    told = "no suitable node: 1 of 5 lacks 400 MiB of memory, 4 of 5 do not meet the service's affinity with itself"
     assert reasons(world) == {told}
 
 
@@ -194,7 +196,7 @@ WISHES = st.builds(
     service=st.just("web"),
     anti=st.booleans(),
     weight=st.sampled_from([0, 0, 20, 100]),
-    over=st.sampled_from(["", "node.labels.zone"]),
+    topology_key=st.sampled_from(["", "node.labels.zone"]),
 )
 
 

@@ -64,12 +64,12 @@ def test_it_waits_until_the_other_one_runs_and_says_for_what() -> None:
     cluster.node("h1")
     cluster.service("app", spec(of="db"))
     cluster.plan()
-    assert reasons(cluster) == ["waits for service db, whose network it shares: there is no such service"]
+    assert reasons(cluster) == ["waiting for service db, whose network it shares; the service does not exist"]
     cluster.service("db", spec())
     cluster.plan()
     cluster.now_ms += 6_000
     cluster.plan()
-    assert reasons(cluster) == ["waits for task db.1 of service db, which does not run yet"]
+    assert reasons(cluster) == ["waiting for task db.1 of service db, which is not running yet"]
     (provider,) = cluster.tasks("db")
     cluster.report(provider, TaskState.STARTING)
     cluster.plan()
@@ -84,7 +84,8 @@ def test_the_surplus_waits_and_says_so() -> None:
     cluster = world(replicas=1, followers=3)
     assert pairs(cluster).keys() == {1}
     assert reasons(cluster) == [
-        f"waits for task db.{number} of service db, which is not there: the service has 1 replica" for number in (2, 3)
+        f"waiting for task db.{number} of service db, which does not exist: the service has 1 replica"
+        for number in (2, 3)
     ]
     cluster.service("db", spec(3))
     cluster.settle()
@@ -123,7 +124,7 @@ def test_it_follows_when_the_others_task_ends(end: TaskState.ValueType) -> None:
     stopped = cluster.tables.tasks[task.id]
     assert (stopped.desired_state, stopped.reason) == (
         TaskState.SHUTDOWN,
-        f"task {provider.id}, whose network it shares, is stopped or ended",
+        f"task {provider.id}, whose network it shared, has stopped",
     )
     cluster.settle()
     now, follower = pairs(cluster)[1]
@@ -207,7 +208,7 @@ def test_no_room_on_the_node_is_told_and_no_other_node_taken() -> None:
     cluster.settle()
     (provider,) = cluster.running("db")
     assert reasons(cluster) == [
-        f"waits: task db.1, whose network it shares, is on node {provider.node_id}, which lacks 1 GiB of memory"
+        f"waiting: task db.1, whose network it shares, is on node {provider.node_id}, which lacks 1 GiB of memory"
     ]
 
 
@@ -240,8 +241,8 @@ def test_a_volume_elsewhere_is_told_with_what_to_do() -> None:
     (moved,) = cluster.running("db")
     (reason,) = reasons(cluster)
     assert reason == (
-        f"waits: its volume data is on node {provider.node_id}, and task db.1, whose network it shares, on node "
-        f"{moved.node_id}; `shoal volume move data --to {moved.node_id}` brings them together"
+        f"waiting: volume data is on node {provider.node_id}, but task db.1, whose network it shares, is on node "
+        f"{moved.node_id}; move the volume with `shoal volume move data --to {moved.node_id}`"
     )
 
 
@@ -250,7 +251,7 @@ def test_a_removed_service_takes_its_networks_along() -> None:
     cluster.remove_service("db")
     cluster.settle()
     assert not cluster.running("app")
-    assert set(reasons(cluster)) == {"waits for service db, whose network it shares: there is no such service"}
+    assert set(reasons(cluster)) == {"waiting for service db, whose network it shares; the service does not exist"}
     cluster.service("db", spec(2))
     cluster.settle()
     assert pairs(cluster).keys() == {1, 2}

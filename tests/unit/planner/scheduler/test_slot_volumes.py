@@ -21,10 +21,10 @@ def world(nodes: int = 3) -> World:
     return made
 
 
-def database(replicas: int = 3, *, hold_ms: int | None = None, image: str = "db:1") -> ServiceSpec:
+def database(replicas: int = 3, *, failover_after_ms: int | None = None, image: str = "db:1") -> ServiceSpec:
     spec = ServiceSpec(replicated=Replicated(replicas=replicas), task=TaskTemplate())
     spec.task.container.image = image
-    use = VolumeOptions(name="data", per_slot=True, failover_after_ms=hold_ms)
+    use = VolumeOptions(name="data", per_slot=True, failover_after_ms=failover_after_ms)
     spec.task.container.mounts.append(Mount(type=Mount.VOLUME, source="v1", target="/data", volume=use))
     spec.task.restart.delay_ms = 0
     return spec
@@ -80,8 +80,8 @@ def test_a_slot_waits_for_its_node_and_says_why() -> None:
     (waiting,) = [task for task in cluster.tasks("db") if task.state == TaskState.PENDING]
     assert waiting.slot == slot
     assert re.fullmatch(
-        r"waits since 20\d\d-\S+Z for volume data on node h2, which is down; it starts when the node is back; "
-        r"`shoal node rm h2` gives the data up",
+        r"waiting since 20\d\d-\S+Z for volume data on node h2, which is down; it starts when the node is back; "
+        r"discard the data with `shoal node rm h2`",
         waiting.reason,
     )
     cluster.set_state("h2", NodeStatus.READY)
@@ -91,12 +91,12 @@ def test_a_slot_waits_for_its_node_and_says_why() -> None:
 
 def test_after_the_hold_it_moves() -> None:
     cluster = world()
-    cluster.service("db", database(hold_ms=60_000))
+    cluster.service("db", database(failover_after_ms=60_000))
     settle(cluster)
     (slot,) = [slot for slot, node in homes(cluster).items() if node == "h2"]
     cluster.set_state("h2", NodeStatus.DOWN)
     settle(cluster)
-    assert slot in [task.slot for task in cluster.tasks("db") if "; moves at 20" in task.reason]
+    assert slot in [task.slot for task in cluster.tasks("db") if "; fails over at 20" in task.reason]
     cluster.now_ms += 60_000
     settle(cluster)
     assert running(cluster)[slot] != "h2" and homes(cluster)[slot] == running(cluster)[slot]
@@ -125,7 +125,7 @@ def test_volumes_on_different_nodes_are_told() -> None:
     cluster.put(kinds.VOLUME_HOME, "v2/1", VolumeHome(volume_id="v2", slot=1, node_id=other))
     cluster.service("db", second)
     settle(cluster, 20)
-    told = "task 1 has its volumes data and logs on several nodes; `shoal volume move` brings them together"
+    told = "volumes data and logs of task 1 are on different nodes; move them to one node with `shoal volume move`"
     assert any(task.reason == told for task in cluster.tasks("db"))
 
 

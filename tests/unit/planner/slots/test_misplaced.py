@@ -79,7 +79,7 @@ def test_a_label_that_changes_moves_what_is_there() -> None:
     world.relabel("h1", disk="hdd")
     assert least_running(world) == 4
     assert where(world) == {"h2": 3, "h3": 3}
-    assert {task.reason for task in ended(world)} == {"the placement does not admit its node any more"}
+    assert {task.reason for task in ended(world)} == {"its node no longer meets the placement"}
 
 
 def test_fewer_for_each_node_moves_the_newest() -> None:
@@ -106,7 +106,7 @@ def test_what_serves_is_not_given_up_for_what_no_node_can_have() -> None:
     assert not progress(world.tables, service).converged
     assert {task.id for task in world.running("web")} == before
     (problem,) = world.tables.service_status["web"].problems
-    assert "which does not meet node.labels.disk == tape: no suitable node" in problem
+    assert "which does not meet constraint node.labels.disk == tape: no suitable node" in problem
     world.relabel("h2", disk="tape")
     world.settle()
     assert where(world) == {"h2": 6}

@@ -11,13 +11,13 @@ from shoal.api.v1.task_pb2 import TaskState
 from tests.fakes.planner_world import World
 
 
-def bound(*, shared: bool = False, hold_ms: int | None = None, source: str = "/srv/db") -> ServiceSpec:
+def bound(*, shared: bool = False, failover_after_ms: int | None = None, source: str = "/srv/db") -> ServiceSpec:
     spec = ServiceSpec()
     spec.replicated.replicas = 1
     spec.task.container.image = "db:1"
     mount = Mount(type=Mount.BIND, source=source, target="/data", shared=shared)
-    if hold_ms is not None:
-        mount.volume.failover_after_ms = hold_ms
+    if failover_after_ms is not None:
+        mount.volume.failover_after_ms = failover_after_ms
     spec.task.container.mounts.append(mount)
     spec.task.restart.delay_ms = 0
     spec.update.order = UpdateConfig.START_FIRST
@@ -86,7 +86,7 @@ def test_a_lost_nodes_task_is_replaced_once_the_node_is_given_up() -> None:
     cluster.settle()
     (waiting,) = [each for each in cluster.tasks("db") if not each.node_id]
     assert (
-        f"for node {task.node_id}, which is down and may still run task {task.id}: bind mount /srv/db is not declared "
+        f"for node {task.node_id}, which is down and may still run task {task.id}: bind mount /srv/db is not marked as "
         f"shared; it starts when the node is back, after `shoal node rm {task.node_id}`, or after 24 hours"
     ) in waiting.reason
     cluster.put(kinds.NODE, task.node_id, None)
@@ -106,7 +106,7 @@ def test_it_starts_when_the_node_is_back_and_has_stopped_it() -> None:
 
 
 def test_after_the_hold_it_is_replaced_and_a_day_is_long_enough() -> None:
-    for spec, wait_ms in ((bound(hold_ms=30_000), 30_000), (bound(), 24 * 3_600_000)):
+    for spec, wait_ms in ((bound(failover_after_ms=30_000), 30_000), (bound(), 24 * 3_600_000)):
         cluster = started(spec)
         (task,) = cluster.running("db")
         cluster.set_state(task.node_id, NodeStatus.DOWN)
@@ -152,7 +152,7 @@ def test_a_new_slot_waits_for_the_end_of_an_old_one() -> None:
 def test_declaring_it_shared_restarts_nothing() -> None:
     cluster = started(bound())
     (task,) = cluster.running("db")
-    cluster.service("db", bound(shared=True, hold_ms=5_000))
+    cluster.service("db", bound(shared=True, failover_after_ms=5_000))
     cluster.settle()
     assert [each.id for each in cluster.running("db")] == [task.id]
     assert cluster.tables.services["db"].task_revision == 1

@@ -108,7 +108,7 @@ def test_other_texts_are_refused(text: str) -> None:
 
 
 def test_an_unknown_key_is_told_with_those_that_are_known() -> None:
-    with pytest.raises(InvalidInput, match=r"unknown key 'node.colour'; known are node.id, node.hostname"):
+    with pytest.raises(InvalidInput, match=r"unknown key 'node.colour'; must be one of node.id, node.hostname"):
         parse("node.colour == red")
 
 

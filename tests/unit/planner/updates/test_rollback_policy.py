@@ -142,7 +142,7 @@ def test_a_rollback_of_the_users_that_fails_pauses_and_is_not_rolled_back(rollba
     world.report(fresh, TaskState.FAILED, message="exit 1")
     world.plan()
     assert update_of(world).state == UpdateStatus.PAUSED
-    assert update_of(world).message == "the rollback failed: 1 of 4 failed: exit 1"
+    assert update_of(world).message == "rollback failed: 1 of 4 tasks failed: exit 1"
 
 
 def test_a_rollback_with_continue_goes_on_over_failures() -> None:
