@@ -59,7 +59,10 @@ def test_it_rests_between_steps() -> None:
 def test_the_greatest_target_decides() -> None:
     both = Autoscale(min_replicas=1, max_replicas=10, cpu_percent=50, memory_percent=50)
     measured = Load(replicas=4, ready=4, utilization={"CPU": [0.1] * 4, "memory": [0.75] * 4})
-    assert decide_replicas(both, LONG_AGO, measured, now_ms=NOW) == (6, "memory utilization 75%, target 50%: 4 to 6 replicas")
+    assert decide_replicas(both, LONG_AGO, measured, now_ms=NOW) == (
+        6,
+        "memory utilization 75%, target 50%: 4 to 6 replicas",
+    )
 
 
 @given(
