@@ -9,7 +9,7 @@ from shoal.api.v1.node_pb2 import HostListener, NetworkCondition, NetworkRepair,
 MAX_PROBLEMS = 20
 MAX_LISTENERS = 256
 REPAIR_INTERVAL_SECONDS = 60.0
-"""Between two repairs that are told: a program that undoes our work again and again is told of once a minute."""
+"""Between two reported repairs: a program that undoes our work repeatedly is reported once a minute."""
 
 
 class ConditionReporter:
@@ -30,11 +30,11 @@ class ConditionReporter:
 
     @property
     def current(self) -> NetworkCondition:
-        """Not to be changed."""
+        """The current condition; callers must not modify it."""
         return self._current
 
     def record_repair(self, repairs: Sequence[str]) -> None:
-        """These were found changed by someone else, and are set right."""
+        """Record entries that another program had changed, and that were repaired."""
         if repairs:
             more = f" (and {len(repairs) - 1} more)" if len(repairs) > 1 else ""
             count = self._current.repaired.count + 1
@@ -42,7 +42,7 @@ class ConditionReporter:
             self._merge(NetworkCondition(repaired=repair))
 
     def set_disk_problem(self, problem: str, *, disk: str = "journal") -> None:
-        """What is wrong now with the disk of something; empty when nothing is."""
+        """Set the current problem of a disk; empty when there is none."""
         self._disks[disk] = problem
         self._rebuild()
 
@@ -54,7 +54,7 @@ class ConditionReporter:
         underlay_mtu: int,
         host_prefixes: Iterable[str] = (),
     ) -> None:
-        """How the network is now."""
+        """Set the current state of the network."""
         self._network = NetworkCondition(
             problems=problems,
             listeners=list(listeners)[:MAX_LISTENERS],
@@ -64,7 +64,7 @@ class ConditionReporter:
         self._rebuild()
 
     def set_path_faults(self, faults: Sequence[PathFault]) -> None:
-        """These paths to other nodes are bad now, no others."""
+        """Set the faulty paths to other nodes, in place of the previous ones."""
         self._paths = faults
         self._rebuild()
 
@@ -91,7 +91,7 @@ class ConditionReporter:
         self._changed = asyncio.Event()
 
     async def reports(self) -> AsyncGenerator[NetworkCondition]:
-        """How it is, and again after each change; repairs alone at most once in a quiet time."""
+        """The condition now and after each change; changes of the repair alone at most once per interval."""
         loop = asyncio.get_running_loop()
         reported: NetworkCondition | None = None
         repair_reported_at = float("-inf")
@@ -112,7 +112,7 @@ class ConditionReporter:
 
 
 def _differ_by_repair(old: NetworkCondition, new: NetworkCondition) -> bool:
-    """Whether nothing else differs."""
+    """Whether the two differ by the repair only."""
     rest = NetworkCondition()
     rest.CopyFrom(new)
     rest.repaired.CopyFrom(old.repaired)

@@ -1,4 +1,4 @@
-"""The desired routes, neighbors, FDB entries and rules, and the plan from the actual to the desired state."""
+"""The desired routes, neighbours, FDB entries and rules, and the plan from the actual to the desired state."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -32,12 +32,12 @@ from agent.network.well_known import NODE_POOL6
 
 _ANYWHERE, _ANYWHERE6 = IPv4Network("0.0.0.0/0"), IPv6Network("::/0")
 _FIRST_RULE_PRIORITY = 21_352
-"""Priority of our first routing rule: after the table of local addresses, before the main one."""
+"""Priority of our first routing rule: after the local table, before the main one."""
 
 
 @dataclass(frozen=True)
 class KernelState:
-    """Entries of ours, of the whole namespace."""
+    """Our entries in the network namespace."""
 
     routes: frozenset[Route] = frozenset()
     neighbours: frozenset[Neighbour] = frozenset()
@@ -48,15 +48,15 @@ class KernelState:
 def desired_state(
     tables: OverlayTables, attachments: Collection[Attachment], overlay: int, local_pool: IPv4Network, *, ipv6: bool
 ) -> KernelState:
-    """What follows from the planner's word and the node's own tasks.
+    """The entries that follow from the assigned records and from the node's own tasks.
 
-    Each remote *node* has one forwarding entry and a neighbour entry for each family; each remote address one route,
-    whose next hop is the node's underlay address, or its own one inside the overlay, taken as on the overlay's link.
-    Addresses of our subnets that nobody has are unreachable, so that nothing leaks to the underlay.
+    Each remote *node* has one FDB entry and a neighbour entry per family; each remote address one route, whose next hop
+    is the node's underlay address, or its address inside the overlay, as on-link of the overlay device. Unassigned
+    addresses of our subnets are unreachable, so that nothing leaks to the underlay.
 
     Args:
         overlay: index of the VXLAN device.
-        ipv6: whether the kernel takes it; else nothing of it is left, whatever tables and tasks have.
+        ipv6: whether the kernel accepts IPv6; otherwise its entries are left out, whatever tables and tasks have.
     """
     routes = {
         Route(ip_network(address), overlay, next_hop(via, address.version)) for address, via in tables.routes.items()
@@ -84,7 +84,7 @@ def desired_state(
 
 
 def only_ipv4(state: KernelState) -> KernelState:
-    """What is left on a node whose kernel takes nothing of IPv6; forwarding entries are of the underlay's family."""
+    """The part for a node whose kernel accepts no IPv6; FDB entries are of the underlay's family."""
     return replace(
         state,
         routes=frozenset(route for route in state.routes if route.destination.version == 4),
@@ -94,8 +94,8 @@ def only_ipv4(state: KernelState) -> KernelState:
 
 
 def _ingress_rules(tables: OverlayTables, family: int) -> Iterator[RoutingRule]:
-    """Packets without such a mark, which are nearly all, pass one rule, however many nodes there are."""
-    if not tables.has_ingress:  # any rule at all makes the kernel look up each packet's route the long way
+    """Packets without an ingress mark, nearly all, pass one rule, however many nodes there are."""
+    if not tables.has_ingress:  # any rule at all makes the kernel take the slow path of route look-ups
         return
     yield RoutingRule(_FIRST_RULE_PRIORITY, INGRESS_MARK, INGRESS_MASK, skip_to=_FIRST_RULE_PRIORITY + 2, family=family)
     for mark in tables.ingress_marks.values():
@@ -104,12 +104,13 @@ def _ingress_rules(tables: OverlayTables, family: int) -> Iterator[RoutingRule]:
 
 
 def plan(actual: KernelState, desired: KernelState) -> list[Message]:
-    """The requests between two states: what others need is added first and removed last. Empty when nothing differs."""
+    """The requests between two states: entries that others depend on are added first and removed last. Empty when
+    nothing differs."""
     return [*additions(actual, desired), *removals(actual, desired)]
 
 
 def additions(actual: KernelState, desired: KernelState) -> list[Message]:
-    """The first part of the plan: afterwards both what is present and what is wanted is reached."""
+    """The first part of the plan: afterwards the kernel holds both the actual and the desired entries."""
     return [
         *_added(actual.fdb, desired.fdb, add_fdb_entry),
         *_added(actual.neighbours, desired.neighbours, add_neighbour),
@@ -119,7 +120,7 @@ def additions(actual: KernelState, desired: KernelState) -> list[Message]:
 
 
 def removals(actual: KernelState, desired: KernelState) -> list[Message]:
-    """The rest of it."""
+    """The second part of the plan."""
     return [
         *_removed(actual.rules, desired.rules, delete_rule, lambda rule: rule),
         *_removed(actual.routes, desired.routes, delete_route, _route_key),
@@ -129,7 +130,7 @@ def removals(actual: KernelState, desired: KernelState) -> list[Message]:
 
 
 def _route_key(route: Route) -> tuple[int, Network, int]:
-    """Of a route among the others: of one to a link, of an unreachable and of a silent one each has its own."""
+    """The identity of a route: a link route, an unreachable and a blackhole one to the same prefix are three routes."""
     return route.table, route.destination, min(route.link, 1)
 
 
@@ -148,7 +149,7 @@ def _removed(
     message: Callable[[Entry], Message],
     key: Callable[[Entry], object],
 ) -> Iterable[Message]:
-    """An entry whose place another one takes is not removed: the kernel replaced it when that one was added."""
+    """An entry that another one replaces is not removed: the kernel replaced it when that one was added."""
     surplus = actual - desired
     if not surplus:
         return []

@@ -12,14 +12,14 @@ from shoal.task_group import TaskGroup
 async def run_node_network(
     *, underlay_address: str, node_id: str, settings: NetworkSettings
 ) -> AsyncGenerator[NodeNetwork]:
-    """The network of this node, with its work in the background. Containers keep theirs when it ends.
+    """The network of this node, with its periodic work in the background. Containers keep their network when it ends.
 
     Args:
-        underlay_address: of this host, as the other nodes reach it.
-        node_id: this node's, as peers and endpoints name it.
+        underlay_address: this host's address, by which other nodes reach it.
+        node_id: this node's id, as in peers and endpoints.
     Raises:
         InvalidInput: the address is not this host's.
-        Unavailable: the kernel lacks something, which the text names.
+        Unavailable: the kernel lacks a feature; the text names it.
     """
     network = NodeNetwork(underlay_address=underlay_address, node_id=node_id, settings=settings)
     try:

@@ -21,7 +21,7 @@ from shoal.errors import Unavailable
 log = logging.getLogger(__name__)
 
 PORT_SCAN_SECONDS = 3.0
-"""Between two looks at who listens; a look costs about half a millisecond."""
+"""Between two scans of the host's listening ports; a scan costs about half a millisecond."""
 
 T = TypeVar("T")
 
@@ -33,14 +33,14 @@ class RunInThread(Protocol):
 
 
 class TunnelStatus(Protocol):
-    """The part of the encrypted tunnels that is needed here."""
+    """What maintenance needs of the encrypted tunnels."""
 
     @property
     def fault(self) -> str: ...
 
 
 class DatapathOperations(Protocol):
-    """The part of the datapath that is needed here. Calls block."""
+    """What maintenance needs of the datapath. Blocking."""
 
     findings: Findings
 
@@ -55,7 +55,7 @@ class DatapathOperations(Protocol):
 
 
 class HostPortState(Protocol):
-    """The part of the host's ports that is needed here."""
+    """What maintenance needs of the host's ports."""
 
     served: ServiceMap
 
@@ -66,23 +66,23 @@ class HostPortState(Protocol):
 
 
 class FlowCleaner(Protocol):
-    """The part of the flows of datagrams that is needed here."""
+    """What maintenance needs of `StaleFlows`."""
 
     async def delete_stale(self, withdrawn: WithdrawnBackends) -> None: ...
 
 
 class NetworkMaintenance:
-    """One node's.
+    """The periodic work of one node.
 
     Args:
-        datapath: all calls of it, but for properties, are made by `in_kernel`.
+        datapath: its methods are called through `in_kernel`; properties directly.
         host: ports of the host.
-        flows: of datagrams that are under way.
+        flows: deletes stale conntrack entries.
         in_kernel: runs a function in the datapath's thread.
-        condition: takes what is found.
-        find_blocked: what of other programs stands in the way, in a line each; blocks, in any thread, for as long as their
-            rules are many. Raises Unavailable.
-        on_compared: called after each comparison.
+        condition: receives the findings.
+        find_blocked: rules of other programs that block container traffic, one line each. Blocking, in any thread, for
+            a time that grows with the number of rules. Raises Unavailable.
+        on_compared: called after each reconciliation.
     """
 
     def __init__(
@@ -110,10 +110,10 @@ class NetworkMaintenance:
         self._prefixes: list[str] = []
 
     async def apply(self, transition: TableTransition, services: ServiceMap) -> None:
-        """Bring the kernel a step on, and to these services, but for ports of the mesh that other programs have.
+        """Apply a change to the kernel, except for ports of the mesh that other programs use.
 
         Raises:
-            Unavailable: the kernel refused some; the next call, or the next comparison, tries again.
+            Unavailable: the kernel refused part of it; the next call or reconciliation tries again.
         """
         served = self._host.apply(services)
         await self._apply(transition, served)
@@ -127,7 +127,7 @@ class NetworkMaintenance:
         await self._flows.delete_stale(withdrawn)
 
     async def run(self, period_seconds: float) -> None:
-        """Compare and look, without end."""
+        """Reconcile and inspect the host periodically, until cancelled."""
         while True:
             await asyncio.sleep(period_seconds)
             try:
@@ -137,7 +137,7 @@ class NetworkMaintenance:
             await self.inspect_host()
 
     async def reconcile(self) -> Sequence[str]:
-        """Compare the kernel with what it should hold and repair it; what was wrong, in a line each."""
+        """Compare the kernel's actual state with the desired one and repair it; one line for each repair."""
         try:
             repaired = await self._in_kernel(self._datapath.reconcile)
         finally:
@@ -148,13 +148,13 @@ class NetworkMaintenance:
         return repaired
 
     async def watch_ports(self) -> None:
-        """See who listens on this host, without end: who publishes a port learns soon that it is taken, or free."""
+        """Scan the host's listening ports periodically, so that a conflict, and its end, shows within seconds."""
         while True:
             await asyncio.sleep(PORT_SCAN_SECONDS)
             await self._scan_ports()
 
     async def inspect_host(self) -> None:
-        """What others do on this host: who listens, what is routed, what stands in the way of containers' traffic."""
+        """See what other programs do on this host: listening ports, routes, rules that block container traffic."""
         try:
             await self._in_kernel(partial(namespace_lock.write_owner, self._node_id))
         except Unavailable as error:
@@ -179,7 +179,7 @@ class NetworkMaintenance:
         self._report()
 
     def _report(self) -> None:
-        """Repairs, whoever made them, and how it is now."""
+        """Report the repairs of every caller, and the current state."""
         if repaired := self._datapath.findings.drain_repairs():
             more = f" (and {len(repaired) - 1} more)" if len(repaired) > 1 else ""
             log.warning("Repaired the node's network: %s%s", repaired[0], more)

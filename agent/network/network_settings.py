@@ -14,26 +14,26 @@ _KEYS_DIRECTORY = Path("/run/shoal/keys")
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """What may differ between clusters; the same on all nodes but for `local_pool` and `upstream_resolvers`.
+    """May differ between clusters; the same on all nodes except for `local_pool` and `upstream_resolvers`.
 
     Attributes:
         vni: VXLAN network identifier of the cluster, 24 bits (RFC 7348, 5).
         vxlan_port: UDP port of the tunnels, on every node (IANA's by default).
-        wireguard_port: UDP port of encrypted networks' tunnels, and the next one, which is used in turn with it.
-        esp_port: UDP port of the VXLAN packets that are in ESP, and the next one, as with WireGuard's.
-        overlay_encryption: what encrypted networks may use: "auto", "wireguard" or "esp".
-        keys_directory: on a tmpfs; for private keys of ESP.
-        agent_port: TCP port of the agent's own server, which managers must reach.
-        closed_ports: TCP ports of hosts that containers do not reach, whichever host it is: the agents' and managers'.
-        local_pool: subnet of this node only, for containers without any network; None for one that is chosen.
+        wireguard_port: UDP port of WireGuard tunnels; the following port is used alternately with it.
+        esp_port: UDP port of VXLAN packets in ESP; the following port is used alternately with it.
+        overlay_encryption: method of encrypted networks: "auto", "wireguard" or "esp".
+        keys_directory: for private ESP keys; on a tmpfs.
+        agent_port: TCP port of the agent's server, which managers must reach.
+        closed_ports: TCP ports of every host that containers must not reach: those of agents and managers.
+        local_pool: subnet of this node only, for containers without a network; None to choose one automatically.
         spare_namespaces: how many network namespaces are kept ready; each holds one file descriptor and a veth pair.
-        reconcile_seconds: how often the kernel's tables are compared with what they should be.
-        sweep_seconds: how long links of ended tasks are gathered, since many cost as little as one.
-        dns_ttl_seconds: of answers about the cluster; short, since tasks move, and a task whose own address the name of
-            its service gives is stopped so long after that.
-        dns_queries_per_second: that one container may ask; more are dropped, and told of the node.
-        dns_timeout_seconds: for an upstream resolver's answer, after which the next is asked.
-        upstream_resolvers: for other names; empty means those of /etc/resolv.conf.
+        reconcile_seconds: how often the kernel's actual state is compared with the desired one.
+        sweep_seconds: how long links of stopped tasks are collected, since deleting many costs as little as one.
+        dns_ttl_seconds: of answers about the cluster; short, since tasks move, and since a task whose address its
+            service's name resolves to is stopped this long after the name has changed.
+        dns_queries_per_second: limit of one container; further queries are dropped and reported as a problem.
+        dns_timeout_seconds: for an upstream resolver's answer, before the next one is tried.
+        upstream_resolvers: for names outside the cluster; empty means those of /etc/resolv.conf.
     """
 
     vni: int = 4096
@@ -69,10 +69,10 @@ class NetworkSettings:
             ),
             ("overlay_encryption", self.overlay_encryption in BACKENDS, f"must be one of {', '.join(BACKENDS)}"),
             ("spare_namespaces", 0 <= self.spare_namespaces <= 256, "must be between 0 and 256"),
-            ("verify_seconds", self.reconcile_seconds > 0, "must be greater than 0"),
+            ("reconcile_seconds", self.reconcile_seconds > 0, "must be greater than 0"),
             ("closed_ports", all(0 < port < 1 << 16 for port in self.closed_ports), "must be between 1 and 65535"),
             (
-                "dns_questions_per_second",
+                "dns_queries_per_second",
                 100 <= self.dns_queries_per_second <= 1_000_000,
                 "must be between 100 and 1,000,000",
             ),
@@ -85,10 +85,10 @@ class NetworkSettings:
             raise InvalidInput(faults)
 
     def rule_ports(self, esp_ports: tuple[int, ...]) -> RulePorts:
-        """What our rules know of ports.
+        """The ports that the nftables rules match.
 
         Args:
-            esp_ports: UDP, of VXLAN that comes and goes by ESP alone; none where the kernel has no ESP.
+            esp_ports: UDP ports of VXLAN that is accepted and sent in ESP only; none where the kernel has no ESP.
         """
         pairs = (self.wireguard_port, self.esp_port)
         return RulePorts(

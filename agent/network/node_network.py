@@ -22,7 +22,7 @@ from agent.network.attachments.local_pool import next_address
 from agent.network.attachments.namespace_reserve import NamespaceReserve
 from agent.network.attachments.namespaces import Namespace, NamespacePool
 from agent.network.attachments.task_attachment import new_attachment, recovered_attachment
-from agent.network.balancing.blackhole_routes import BLACKHOLE_SECONDS as SILENT_SECONDS
+from agent.network.balancing.blackhole_routes import BLACKHOLE_SECONDS
 from agent.network.balancing.stale_flows import StaleFlows
 from agent.network.cluster_state.derived_state import DerivedChange, DerivedState
 from agent.network.cluster_state.overlay_tables import OverlaySubnet
@@ -59,7 +59,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class _AttachedTask:
-    """What this process holds for a task that it attached itself."""
+    """Resources of a task that this process attached itself."""
 
     namespace: Namespace
     sandbox: Sandbox
@@ -68,7 +68,7 @@ class _AttachedTask:
 class NodeNetwork:
     """`agent.worker.interfaces.Networks` on the kernel of this host. Made by `run_node_network`, which also ends it.
 
-    Everything that touches the kernel's tables runs in one thread, in the order of the calls; making namespaces, the
+    Everything that changes the kernel's tables runs in one thread, in the order of the calls; creating namespaces, the
     slow part, in another. Both are in the network namespace of the thread that runs the event loop.
     """
 
@@ -96,7 +96,7 @@ class NodeNetwork:
                 timeout_seconds=settings.dns_timeout_seconds,
             ),
             ttl_seconds=settings.dns_ttl_seconds,
-            shuffle=random.Random(),  # noqa: S311  (balance, no secret)
+            shuffle=random.Random(),  # noqa: S311  (load balancing, not a secret)
         )
 
     async def _in_kernel(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -106,12 +106,12 @@ class NodeNetwork:
         return await asyncio.get_running_loop().run_in_executor(self._maker, lambda: work(*args, **kwargs))
 
     async def start(self) -> None:
-        """Make devices, table and resolver.
+        """Create devices, table and resolver.
 
         Raises:
             InvalidInput: the underlay address is not this host's.
-            Unavailable: the kernel lacks something, which the text names.
-            Refused: another agent has this network namespace.
+            Unavailable: the kernel lacks a feature; the text names it.
+            Refused: another agent uses this network namespace.
         """
         resources = self._resources
         resources.callback(namespace_lock.lock_namespace(self._node_id).close)
@@ -152,8 +152,8 @@ class NodeNetwork:
         resources.callback(self._host_ports.close)
         flows = StaleFlows()
         resources.callback(flows.close)
-        tend = partial(self._in_kernel, self._datapath.reconcile_tunnels)
-        self.key_rollover = KeyRollover(tunnels=self._datapath.tunnels, reconcile=tend)
+        reconcile_tunnels = partial(self._in_kernel, self._datapath.reconcile_tunnels)
+        self.key_rollover = KeyRollover(tunnels=self._datapath.tunnels, reconcile=reconcile_tunnels)
         docker = DockerForwarding(repaired=self._datapath.findings.add_repairs)
         self.maintenance = NetworkMaintenance(
             node_id=self._node_id,
@@ -170,7 +170,7 @@ class NodeNetwork:
         resources.push_async_callback(self._dns.stop)
 
     async def stop(self) -> None:
-        """Let go of this process's part; containers, their links and all tables stay as they are."""
+        """Release this process's resources; containers, their links and all tables stay as they are."""
         await self._resources.aclose()
         self._reservations.close()
         for attached in self._attached.values():
@@ -178,7 +178,7 @@ class NodeNetwork:
         self._attached.clear()
 
     def description(self) -> NodeDescription:
-        """The part of the node's description that this package knows: address, VTEP, MTU and routes of the host."""
+        """The network's part of the node's description: address, VTEP, MTU and routes of the host."""
         underlay = self._datapath.underlay
         return NodeDescription(
             address=str(underlay.address),
@@ -193,11 +193,11 @@ class NodeNetwork:
         )
 
     async def apply(self, change: ClusterDiff) -> None:
-        """See `Networks.apply`. Names change after the routes that they need, and before those that they lose.
+        """See `Networks.apply`. Names are added after the routes that they need, and removed before them.
 
         Raises:
-            InvalidInput: the tables are no tables; nothing is changed.
-            Unavailable: the kernel refused some; the next call, or the next comparison, tries again.
+            InvalidInput: the records are invalid; nothing is changed.
+            Unavailable: the kernel refused part of it; the next call or reconciliation tries again.
         """
         derived = await self._in_kernel(self._derived.apply, change)
         if derived.networks is not None:
@@ -227,8 +227,8 @@ class NodeNetwork:
         """See `Networks.attach`.
 
         Args:
-            internal_only: no way out of the cluster, whatever the networks; without networks, loopback only.
-            resolvers: addresses that are asked for names that are not the cluster's; none means the node's.
+            internal_only: no egress, whatever the networks; without networks, loopback only.
+            resolvers: resolvers of names outside the cluster; none means the node's.
         """
         if (attached := self._attached.get(task.id)) is None:
             attached = await self._attach(
@@ -246,7 +246,7 @@ class NodeNetwork:
             namespace = await self._reserve.acquire()
             await self._batcher.attach(namespace, replace(attachment, mac=namespace.mac))
         except BaseException:
-            # After a cancellation the thread may still be at work: what undoes it must queue behind it.
+            # After a cancellation the thread may still be working: the clean-up must queue behind it.
             self._kernel.submit(self._undo_attach, task_id, namespace)
             self._release(task_id)
             raise
@@ -269,7 +269,7 @@ class NodeNetwork:
             namespace.close()
 
     def _new_attachment(self, task: Task, internal_only: bool) -> Attachment:
-        """What the task is to get; link and MAC address are still open."""
+        """The attachment to create; link and MAC address are not known yet."""
         local: IPv4Address | None = None
         if not task.addresses and not internal_only:
             local = next_address(self._datapath.local_pool, self._dns_clients.addresses(), self._last_local)
@@ -286,11 +286,11 @@ class NodeNetwork:
         return self._settings.dns_ttl_seconds
 
     async def withdraw(self, task_id: str) -> None:
-        """See `Networks.withdraw`. The ports stay held: nobody else gets them before the task has ended."""
+        """See `Networks.withdraw`. The ports stay reserved until the task has stopped."""
         await self._in_kernel(self._datapath.withdraw, task_id)
 
     async def detach(self, task_id: str) -> None:
-        """See `Networks.detach`. The link itself goes a moment later, together with others."""
+        """See `Networks.detach`. The link itself is deleted a moment later, together with others."""
         attached = self._attached.pop(task_id, None)
         self._detaching.append(task_id)
         await self._in_kernel(self._detach_pending)
@@ -300,16 +300,16 @@ class NodeNetwork:
         self._sweep_due.set()
 
     def _detach_pending(self) -> None:
-        """All that wait, in one transaction; who comes later finds them gone."""
-        gone = [self._detaching.popleft() for _ in range(len(self._detaching))]
-        self._datapath.detach(*gone)
+        """Detach all pending tasks in one transaction; later calls find them done."""
+        pending = [self._detaching.popleft() for _ in range(len(self._detaching))]
+        self._datapath.detach(*pending)
 
     def _release(self, task_id: str) -> None:
         self._reservations.release(task_id)
         self._dns_clients.remove(task_id)
 
     async def recover(self, live: Sequence[Task]) -> None:
-        """See `Networks.recover`. A published port that another program took meanwhile is told in the log, and kept."""
+        """See `Networks.recover`. A published port that another program uses by now is logged, and kept."""
         links = await self._in_kernel(self._datapath.container_links)
         found = {alias.task_id: (link, alias) for link in links if (alias := parse_alias(link.alias)) is not None}
         recovered = [
@@ -329,24 +329,24 @@ class NodeNetwork:
         return await asyncio.to_thread(container_sockets.inspect, pid)
 
     async def reconcile(self) -> Sequence[str]:
-        """Compare the kernel with what it should hold and repair it; what was wrong, in a line each."""
+        """Compare the kernel's actual state with the desired one and repair it; one line for each repair."""
         return await self.maintenance.reconcile()
 
     async def reset(self) -> None:
-        """Remove everything of ours from this host's network; containers that still run lose theirs."""
+        """Remove everything of Shoal's from this host's network; running containers lose theirs."""
         await self._dns.stop()
         await self._in_maker(self._namespaces.close)
         await self._in_kernel(self._datapath.reset)
 
     async def run(self) -> None:
-        """The work in the background, without end: spare namespaces, links of ended tasks, comparisons."""
+        """Run the periodic work until cancelled: spare namespaces, link cleanup, reconciliation."""
         async with TaskGroup() as work:
-            work.create_task(self._reserve.run(), name="spare network namespaces")
-            work.create_task(self._sweep(), name="links of ended tasks")
-            work.create_task(self.key_rollover.run(), name="encrypted tunnels")
-            work.create_task(self._path_monitor.run(), name="paths to other nodes")
-            work.create_task(self.maintenance.watch_ports(), name="ports of the host")
-            work.create_task(self.maintenance.run(self._settings.reconcile_seconds), name="comparison of the network")
+            work.create_task(self._reserve.run(), name="namespace reserve")
+            work.create_task(self._sweep(), name="link cleanup")
+            work.create_task(self.key_rollover.run(), name="key rollover")
+            work.create_task(self._path_monitor.run(), name="path monitor")
+            work.create_task(self.maintenance.watch_ports(), name="host port scan")
+            work.create_task(self.maintenance.run(self._settings.reconcile_seconds), name="network reconciliation")
 
     async def _sweep(self) -> None:
         while True:
@@ -354,7 +354,7 @@ class NodeNetwork:
             await asyncio.sleep(self._settings.sweep_seconds)
             self._sweep_due.clear()
             if await self._in_kernel(self._datapath.sweep):
-                asyncio.get_running_loop().call_later(SILENT_SECONDS, self._sweep_due.set)
+                asyncio.get_running_loop().call_later(BLACKHOLE_SECONDS, self._sweep_due.set)
 
 
 def _addresses(texts: Sequence[str]) -> tuple[IPv4Address | IPv6Address, ...]:

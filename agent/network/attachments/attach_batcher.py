@@ -34,7 +34,7 @@ class AttachBatcher:
     """For the event loop.
 
     Args:
-        in_kernel: runs a function in the one thread that changes the kernel's tables, in the order of the calls.
+        in_kernel: runs a function in the thread that changes the kernel's tables, in the order of the calls.
     """
 
     def __init__(self, *, links: LinkOperations, in_kernel: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
@@ -59,29 +59,29 @@ class AttachBatcher:
             raise
         if isinstance(pending.result, Exception):
             raise pending.result
-        assert pending.result is not None, "the thread has done all that had come before"
+        assert pending.result is not None, "the thread has handled everything that was pending"
 
     def _attach_pending(self) -> None:
-        """All that wait; who comes later finds theirs done."""
+        """Handle all pending ones; later calls find theirs done."""
         batch = [self._pending.popleft() for _ in range(len(self._pending))]
-        for arrival in batch:
-            if not arrival.cancelled:
-                self._link(arrival)
-        linked = [arrival for arrival in batch if isinstance(arrival.result, Attachment)]
+        for each in batch:
+            if not each.cancelled:
+                self._link(each)
+        linked = [each for each in batch if isinstance(each.result, Attachment)]
         if linked and not self._admit(linked) and len(linked) > 1:
-            for arrival in linked:
-                self._admit([arrival])
+            for each in linked:
+                self._admit([each])
 
     def _link(self, pending: _PendingAttach) -> None:
         try:
             pending.result = self._links.link(pending.namespace, pending.attachment)
-        except Exception as error:  # its own task raises it; the others' go on
+        except Exception as error:  # raised for its own task; the others continue
             pending.result = error
 
     def _admit(self, pending: Sequence[_PendingAttach]) -> bool:
-        """Whether they were let through; one alone that was not is undone."""
+        """Whether they were admitted; a single one that was not is detached."""
         try:
-            self._links.admit([arrival.result for arrival in pending if isinstance(arrival.result, Attachment)])
+            self._links.admit([each.result for each in pending if isinstance(each.result, Attachment)])
         except Unavailable as error:
             if len(pending) == 1:
                 self._links.detach(pending[0].attachment.task_id)

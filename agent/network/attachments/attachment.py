@@ -25,13 +25,13 @@ _ANYWHERE, _ANYWHERE6 = IPv4Network("0.0.0.0/0"), IPv6Network("::/0")
 AnyAddress = TypeVar("AnyAddress", IPv4Address, IPv6Address)
 
 CONTAINER_INDEX = 2
-"""Of eth0 in the container's namespace."""
+"""Link index of eth0 in the container's namespace."""
 
 
 @dataclass(frozen=True)
 class Port:
     """A published port. `host` None means every address of the node, an unspecified one every address of its family;
-    protocol by IANA's number: 6, 17 or 132."""
+    `protocol` is IANA's number: 6, 17 or 132."""
 
     protocol: int
     host: Address | None
@@ -39,16 +39,16 @@ class Port:
     target: int
 
     def on_all_addresses(self, version: int) -> bool:
-        """Whether it is published at every address of that version of IP."""
+        """Whether it is published on every address of that IP version."""
         return self.host is None or (self.host.is_unspecified and self.host.version == version)
 
     def on_one_address(self, version: int) -> bool:
-        """Whether it is published at one address alone, which is of that version of IP."""
+        """Whether it is published on one address only, of that IP version."""
         return self.host is not None and self.host.version == version and not self.host.is_unspecified
 
 
 def port_from_message(message: TaskPort) -> Port:
-    """The value of a message that the planner wrote."""
+    """The value of a message."""
     host = ip_address(message.host_address) if message.host_address else None
     return Port(protocol_number(message.protocol), host, message.published, message.target)
 
@@ -60,11 +60,11 @@ class Attachment:
     Attributes:
         link: index of the host's end.
         mac: of the container's end.
-        addresses: by network id; the one of the node's own pool under "".
-        egress_address: the address for what leaves the cluster and for published ports; None when all networks are
-            internal.
-        resolvers: for names that are not the cluster's; none means the node's.
-        addresses6, egress_address6: the same of IPv6, as far as the networks and the node have it.
+        addresses: by network id; the node-local pool's under "".
+        egress_address: source of traffic to outside the cluster, and target of published ports; None when all networks
+            are internal.
+        resolvers: for names outside the cluster; none means the node's.
+        addresses6, egress_address6: the same for IPv6, where the networks and the node have it.
     """
 
     task_id: str
@@ -88,7 +88,7 @@ class Attachment:
 
     @property
     def alias(self) -> str:
-        """The link's alias: what a later process of this agent cannot learn from the task."""
+        """The link's alias: what a later agent process cannot derive from the task."""
         resolvers = ",".join(map(str, self.resolvers))
         local = self.addresses.get("", "")
         known = f"{self.task_id} mac={self.mac} exit={self.egress_address or ''} local={local} dns={resolvers}"
@@ -97,7 +97,7 @@ class Attachment:
 
 @dataclass(frozen=True)
 class LinkAlias:
-    """What a link's alias tells. `local` is the task's address of the node's own pool, if it has one."""
+    """A parsed link alias. `local` is the task's address in the node-local pool, if it has one."""
 
     task_id: str
     mac: str
@@ -113,7 +113,7 @@ _ALIAS = re.compile(
 
 
 def parse_alias(text: str) -> LinkAlias | None:
-    """None when it is not one of ours."""
+    """Parse a link's alias; None when it is not one of ours."""
     if (match := _ALIAS.fullmatch(text)) is None:
         return None
     task_id, mac, egress, local, dns, egress6 = match.groups()
@@ -121,22 +121,22 @@ def parse_alias(text: str) -> LinkAlias | None:
         resolvers = tuple(ip_address(text) for text in (dns or "").split(",") if text)
         egresses = IPv4Address(egress) if egress else None, IPv6Address(egress6) if egress6 else None
         return LinkAlias(task_id, mac, egresses[0], IPv4Address(local) if local else None, resolvers, egresses[1])
-    except ValueError:  # what looks like an address, and is none
+    except ValueError:  # looks like an address, but is not one
         return None
 
 
 def local_address6(address: IPv4Address) -> IPv6Address:
-    """Of a container with this address of the node's own pool."""
+    """The IPv6 address of a container with this address in the node-local pool."""
     return NODE_POOL6[int(address)]
 
 
 def choose_egress_address(
     addresses: Mapping[str, AnyAddress], subnets: Mapping[str, OverlaySubnet], internal_only: bool
 ) -> AnyAddress | None:
-    """The one on the routing mesh's network, else the first one, in the task's own order, that may leave the cluster.
+    """The one on the routing mesh's network, otherwise the first one, in the task's order, on a network with egress.
 
-    The kernel's SCTP answers a client from the address of the default route, whichever one it was asked at; clients
-    that other nodes lead here ask at the mesh's.
+    The kernel's SCTP replies from the default route's source address, whichever address the client used; clients that
+    other nodes forward here use the mesh's.
     """
     if internal_only:
         return None
@@ -147,19 +147,19 @@ def choose_egress_address(
 
 
 def host_routes(attachment: Attachment) -> list[Route]:
-    """Each address has a route of its own over the task's link, and behind it a silent one. That one counts once the
-    kernel has deleted the link with the container: nobody is told that there is no route before the agent knows."""
+    """A route over the task's link for each address, and a blackhole one behind it. The latter takes effect once the
+    kernel has deleted the link with the container: no client gets "no route to host" before the agent knows."""
     prefixes = list(map(ip_network, attachment.all_addresses))
     return [Route(prefix, link) for link in (BLACKHOLE_LINK, attachment.link) for prefix in prefixes]
 
 
 def host_neighbours(attachment: Attachment) -> list[Neighbour]:
-    """Permanent, so that nobody asks, and none is counted against the kernel's bound of learned entries."""
+    """Permanent: they need no ARP, and do not count against the kernel's limit of learned entries."""
     return [Neighbour(attachment.link, address, attachment.mac) for address in attachment.all_addresses]
 
 
 def host_messages(attachment: Attachment) -> Iterator[Message]:
-    """What the node's namespace needs for a link that is up."""
+    """The requests in the node's namespace for a link that is up."""
     yield from map(add_route, host_routes(attachment))
     yield from map(add_neighbour, host_neighbours(attachment))
 
@@ -167,10 +167,10 @@ def host_messages(attachment: Attachment) -> Iterator[Message]:
 def container_messages(
     attachment: Attachment, subnets: Mapping[str, OverlaySubnet], encrypted_mtu: int
 ) -> Iterator[Message]:
-    """What the container's namespace needs: addresses, a route with its own source to each network, and a way out.
+    """The requests in the container's namespace: addresses, a route with its own source to each network, and egress.
 
     Args:
-        encrypted_mtu: bytes; of routes to encrypted networks, whose packets have less room than the link's.
+        encrypted_mtu: bytes; of routes to encrypted networks, which is smaller than the link's.
     """
     for network, address in attachment.addresses.items():
         yield add_address(CONTAINER_INDEX, address)

@@ -8,7 +8,7 @@ from agent.worker.interfaces import Sockets
 
 
 def inspect(pid: int) -> Sockets:
-    """Of the namespace that a process is in; nothing when it has ended. Takes about half a millisecond.
+    """The sockets of a process's network namespace; nothing when it has ended. Takes about half a millisecond.
 
     Raises:
         Unavailable: the kernel refused.
@@ -24,7 +24,7 @@ def inspect(pid: int) -> Sockets:
 
 
 def classify(listening: list[sock_diag.Socket], connected: list[sock_diag.Socket]) -> Sockets:
-    """The same from lists of sockets. Pure."""
+    """Listening ports and clients, from lists of sockets. Pure."""
     local = {(each.protocol, each.port) for each in listening if _is_loopback(each.address)}
     reached = {(each.protocol, each.port) for each in listening if not _is_loopback(each.address)}
     ports = {port for _, port in local | reached}

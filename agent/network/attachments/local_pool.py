@@ -17,7 +17,7 @@ CANDIDATES = (
     *(IPv4Network((f"100.{second}.0.0", 16)) for second in range(64, 128)),
     *(IPv4Network((f"192.168.{third}.0", 20)) for third in range(0, 256, 16)),
 )
-"""Private addresses (RFC 1918), but for those that networks of the cluster get unasked, and carriers' (RFC 6598)."""
+"""Private addresses (RFC 1918) except those that cluster networks get by default, and carriers' (RFC 6598)."""
 
 
 def choose_pool(
@@ -30,10 +30,10 @@ def choose_pool(
     """The pool that this agent uses until it ends.
 
     Args:
-        configured: by the user, None for one that does not overlap the host's routes.
-        previous: of an earlier agent; it stays while containers have addresses of it.
-        used: addresses of containers that an earlier agent left.
-        host_prefixes: what the host routes besides us.
+        configured: by the user; None to choose one that does not overlap the host's routes.
+        previous: pool of an earlier agent process; kept while containers have addresses in it.
+        used: addresses of running containers.
+        host_prefixes: routes of the host that are not ours.
     """
     routed = [prefix for prefix in host_prefixes if isinstance(prefix, IPv4Network)]
     if previous is not None and any(address in previous for address in used):
@@ -45,7 +45,7 @@ def choose_pool(
 
 
 def log_choice(pool: IPv4Network, *, configured: IPv4Network | None, host_prefixes: Iterable[Network]) -> None:
-    """Say in the log what is not as one would expect."""
+    """Log a pool that is not the expected one, and overlapping routes."""
     if configured is not None and pool != configured:
         log.warning(
             "Running containers without a network still use the pool %s; --local-pool "
@@ -62,10 +62,10 @@ def log_choice(pool: IPv4Network, *, configured: IPv4Network | None, host_prefix
 
 
 def next_address(pool: IPv4Network, used: Collection[IPv4Address], last: IPv4Address | None) -> IPv4Address:
-    """A free address, after the last one given, so that one that was just freed rests as long as possible.
+    """The next free address after the last one assigned, so that a freed one is reused as late as possible.
 
     Raises:
-        Exhausted: every address is used.
+        Exhausted: every address is in use.
     """
     first, count = int(pool.network_address) + 1, pool.num_addresses - 2
     start = int(last) + 1 - first if last is not None and last in pool else 0

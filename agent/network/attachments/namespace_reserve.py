@@ -1,7 +1,7 @@
 """Keeps spare network namespaces, as many as the largest recent burst of starts needed, within a limit.
 
-Making one takes a millisecond of a processor, and the kernel's one lock of network configuration; it keeps 170 KiB. So
-none is made while containers start, unless none is left, and what a burst has used is made anew when it is over.
+Creating one takes a millisecond of processor time and the kernel's only lock of network configuration; it occupies
+170 KiB. So none is created while containers start, unless none is left; the reserve is refilled after the burst.
 """
 
 import asyncio
@@ -14,17 +14,17 @@ from shoal.errors import Unavailable
 
 MAX_SPARES = 64
 BURST_GAP_SECONDS = 1.0
-"""Starts that follow each other more closely are of one burst."""
+"""Starts that follow each other more closely belong to one burst."""
 
 PEAK_MEMORY_SECONDS = 600.0
-"""A burst is forgotten after this time, and the namespaces kept for the next one are given up."""
+"""A burst is forgotten after this time, and the namespaces kept for the next one are released."""
 
 IDLE_SECONDS = 0.25
 _log = logging.getLogger(__name__)
 
 
 class BurstDemand:
-    """How many to keep, from when some were taken. Pure but for what it remembers; times in seconds."""
+    """How many spare namespaces to keep, from the times at which some were acquired. Pure state; times in seconds."""
 
     def __init__(self, minimum: int) -> None:
         self._minimum = minimum
@@ -32,14 +32,14 @@ class BurstDemand:
         self._burst = self._peak = 0
 
     def record(self, now: float) -> None:
-        """One was taken."""
+        """Record that one was acquired."""
         self._burst = self._burst + 1 if now - self._last < BURST_GAP_SECONDS else 1
         self._last = now
         if self._burst >= self.target(now):
             self._peak, self._peak_at = self._burst, now
 
     def target(self, now: float) -> int:
-        """At least the least, at most `MAX_SPARES` where that is more."""
+        """At least the minimum, at most `MAX_SPARES` where that is more."""
         peak = self._peak if now - self._peak_at < PEAK_MEMORY_SECONDS else 0
         return max(self._minimum, min(peak, MAX_SPARES)) if self._minimum else 0
 
@@ -48,8 +48,8 @@ class NamespaceReserve:
     """Hands out namespaces of the pool, and keeps it filled. For the event loop.
 
     Args:
-        in_maker: runs a function in the thread that makes namespaces.
-        minimum: how many are kept in any case; with 0 none is ever made in advance.
+        in_maker: runs a function in the thread that creates namespaces.
+        minimum: how many are always kept; with 0 none is ever created in advance.
         clock: seconds, monotonic.
     """
 
@@ -68,7 +68,7 @@ class NamespaceReserve:
         self._acquired = asyncio.Event()
 
     async def acquire(self) -> Namespace:
-        """One that is ready, else one that is made now.
+        """A spare one, otherwise one that is created now.
 
         Raises:
             Unavailable: the kernel refused.
@@ -80,7 +80,7 @@ class NamespaceReserve:
         return namespace
 
     async def run(self) -> None:
-        """Keep the pool as it should be, until cancelled."""
+        """Keep the pool at its target size, until cancelled."""
         while True:
             await self._wait_idle()
             try:
@@ -92,13 +92,13 @@ class NamespaceReserve:
                     await self._acquired.wait()
 
     async def _wait_idle(self) -> None:
-        """Wait until none was taken for a moment."""
+        """Wait until none was acquired for `IDLE_SECONDS`."""
         while self._acquired.is_set():
             self._acquired.clear()
             await asyncio.sleep(IDLE_SECONDS)
 
     async def _resize(self, target: int) -> None:
-        """One at a time; not on with it when a burst begins."""
+        """Create or release one at a time; stop when a burst begins."""
         while len(self._pool) < target and not self._acquired.is_set():
             await self._in_maker(lambda: self._pool.fill(target))
         while len(self._pool) > target and (surplus := self._pool.acquire()) is not None:

@@ -36,7 +36,7 @@ from shoal.errors import Unavailable
 _CLONE_NEWNET = 0x40000000
 _CURRENT = "/proc/thread-self/ns/net"
 _ACCEPT_RA = Path("/proc/sys/net/ipv6/conf/default/accept_ra")
-"""Of the network namespace that the thread is in."""
+"""Of the calling thread's network namespace."""
 _LOOPBACK_INDEX = 1
 _GATEWAY6_MESSAGES = (
     add_route(Route(IPv6Network(GATEWAY6), CONTAINER_INDEX)),
@@ -45,9 +45,9 @@ _GATEWAY6_MESSAGES = (
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _raise_on_error(result: int, what: str) -> None:
+def _raise_on_error(result: int, action: str) -> None:
     if result:
-        raise Unavailable(f"The kernel refused {what}: {os.strerror(ctypes.get_errno())}")
+        raise Unavailable(f"cannot {action}: {os.strerror(ctypes.get_errno())}")
 
 
 @dataclass(frozen=True)
@@ -67,32 +67,32 @@ class Namespace:
     mac: str
 
     def close(self) -> None:
-        """Give it up; the kernel removes it, and the link with it, when no process is in it."""
+        """Release it; the kernel removes it, and the link with it, when no process is in it."""
         self.connection.close()
         os.close(self.descriptor)
 
 
 def create_namespace() -> tuple[int, Connection]:
-    """A new namespace: its descriptor and a socket inside. The calling thread is back in its own when this returns.
+    """A new namespace: its descriptor and a socket inside. The calling thread returns to its own namespace.
 
     Raises:
         Unavailable: the kernel refused.
     """
     home = os.open(_CURRENT, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _raise_on_error(_libc.unshare(_CLONE_NEWNET), "a network namespace")
+        _raise_on_error(_libc.unshare(_CLONE_NEWNET), "create a network namespace")
         try:
             if _ACCEPT_RA.exists():
-                _ACCEPT_RA.write_text("0")  # no link made here believes a router's advertisement
+                _ACCEPT_RA.write_text("0")  # no link created here accepts router advertisements
             return os.open(_CURRENT, os.O_RDONLY | os.O_CLOEXEC), Connection()
         finally:
-            _raise_on_error(_libc.setns(home, _CLONE_NEWNET), "the way back to the node's network namespace")
+            _raise_on_error(_libc.setns(home, _CLONE_NEWNET), "return to the host's network namespace")
     finally:
         os.close(home)
 
 
 def initial_messages(*, ipv6: bool) -> list[Message]:
-    """What a namespace needs that has just got its link, whoever it will be for."""
+    """The requests in a new namespace that has just got its link, whichever task will use it."""
     own = [disable_ipv6_autoconf(CONTAINER_DEVICE)] if ipv6 else []
     return [
         *own,
@@ -105,20 +105,21 @@ def initial_messages(*, ipv6: bool) -> list[Message]:
 
 
 def connect_inside(pid: int, family: int) -> Connection:
-    """A socket in the namespace of a process. The calling thread is back in its own when this returns.
+    """A socket in the namespace of a process. The calling thread returns to its own namespace.
 
     Raises:
-        FileNotFoundError: there is no such process. Unavailable: the kernel refused.
+        FileNotFoundError: there is no such process.
+        Unavailable: the kernel refused.
     """
     there = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         home = os.open(_CURRENT, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            _raise_on_error(_libc.setns(there, _CLONE_NEWNET), "the way into a container's network namespace")
+            _raise_on_error(_libc.setns(there, _CLONE_NEWNET), "enter a container's network namespace")
             try:
                 return Connection(family)
             finally:
-                _raise_on_error(_libc.setns(home, _CLONE_NEWNET), "the way back to the node's network namespace")
+                _raise_on_error(_libc.setns(home, _CLONE_NEWNET), "return to the host's network namespace")
         finally:
             os.close(home)
     finally:
@@ -126,9 +127,9 @@ def connect_inside(pid: int, family: int) -> Connection:
 
 
 class NamespacePool:
-    """Namespaces made in advance: making one takes longer than all the rest of attaching a task.
+    """Namespaces created in advance: creating one takes longer than the rest of attaching a task.
 
-    `fill` and `close` are for the thread that has `connection`; `acquire` is safe from any.
+    `fill` and `close` are for the thread that owns `connection`; `acquire` is safe from any.
     """
 
     def __init__(self, *, connection: Connection, mtu: int, ipv6: bool) -> None:
@@ -136,7 +137,7 @@ class NamespacePool:
         self._ipv6 = ipv6
         self._mtu = mtu
         self._ready: deque[Namespace] = deque()
-        # Of this pool alone: what one before it gave up may take the kernel a moment.
+        # Unique to this pool: the kernel may still be removing links of an earlier one.
         self._prefix = f"{SPARE_PREFIX}{secrets.token_hex(3)}-"
         self._numbers = count()
         self._closed = False
@@ -145,17 +146,17 @@ class NamespacePool:
         return len(self._ready)
 
     def acquire(self) -> Namespace | None:
-        """One that is ready, if any is."""
+        """A spare one, if there is any."""
         try:
             return self._ready.popleft()
         except IndexError:
             return None
 
     def make_first(self) -> None:
-        """Make the first one.
+        """Create the first one.
 
         Raises:
-            Unavailable: the kernel cannot; the text says what it lacks.
+            Unavailable: the kernel lacks a feature; the text names it.
         """
         try:
             self.fill(1)
@@ -163,7 +164,7 @@ class NamespacePool:
             raise explain_link_error(error) from error
 
     def fill(self, target: int) -> None:
-        """Make one more if fewer than `target` are ready.
+        """Create one more if fewer than `target` are ready.
 
         Raises:
             Unavailable: the kernel refused, and nothing is left behind; or the pool is closed.
@@ -190,7 +191,7 @@ class NamespacePool:
         return namespace
 
     def close(self) -> None:
-        """Give up all that are ready, and make no more."""
+        """Release all spare ones, and create no more."""
         self._closed = True
         self._connection.close()
         while (namespace := self.acquire()) is not None:

@@ -20,19 +20,19 @@ from shoal.errors import Refused, Unavailable
 def new_attachment(
     task: Task, subnets: Mapping[str, OverlaySubnet], local: IPv4Address | None, *, internal_only: bool, ipv6: bool
 ) -> Attachment:
-    """What the task is to get; link and MAC address are still open.
+    """The attachment to create; link and MAC address are not known yet.
 
     Args:
-        local: address of the node's own pool, for a task that is on no network.
-        internal_only: no way out, whatever the networks.
-        ipv6: whether the node has it.
+        local: address in the node-local pool, for a task without a network.
+        internal_only: no egress, whatever the networks.
+        ipv6: whether the node has IPv6.
     Raises:
-        Unavailable: a network is not known on this node yet.
-        Refused: nobody could come to a port that it publishes.
+        Unavailable: a network is not available on this node yet.
+        Refused: a port that it publishes could not be reached.
     """
     addresses = {task_address.network_id: IPv4Address(task_address.address) for task_address in task.addresses}
     if unknown := addresses.keys() - subnets.keys():
-        raise Unavailable(f"network {min(unknown)} of task {task.id} is not known on this node yet")
+        raise Unavailable(f"network {min(unknown)} of task {task.id} is not available on this node yet")
     addresses6 = {network: address for network, address in _addresses6(task, ipv6) if subnets[network].prefix6}
     if local is not None:
         addresses[""] = local
@@ -46,7 +46,7 @@ def new_attachment(
 
 def _addresses6(task: Task, ipv6: bool) -> Iterable[tuple[str, IPv6Address]]:
     task_addresses = (task_address for task_address in task.addresses if task_address.address6 and ipv6)
-    return ((place.network_id, IPv6Address(place.address6)) for place in task_addresses)
+    return ((each.network_id, IPv6Address(each.address6)) for each in task_addresses)
 
 
 def _check_ports(
@@ -59,17 +59,17 @@ def _check_ports(
         if egress is None:
             raise Refused(
                 f"task {task.id} publishes ports, but all its networks are internal: "
-                "publish none, or add a network that is not internal"
+                "remove the ports, or attach it to a network that is not internal"
             )
         if egress6 is None and each.host is not None and each.host.version == 6:
             raise Refused(
-                f"task {task.id} publishes port {each.published} at {each.host}, but has no IPv6 address: "
-                "attach it to a network with IPv6, on a node that has it"
+                f"task {task.id} publishes port {each.published} on {each.host} but has no IPv6 address: "
+                "attach it to a network with IPv6, on a node that supports IPv6"
             )
 
 
 def recovered_attachment(task: Task, link: Link, alias: LinkAlias, *, ipv6: bool) -> Attachment:
-    """What an earlier process gave the task, by its link's alias."""
+    """The attachment that an earlier agent process created for the task, by its link's alias."""
     addresses = {task_address.network_id: IPv4Address(task_address.address) for task_address in task.addresses}
     addresses6 = dict(_addresses6(task, ipv6))
     if alias.local is not None:

@@ -1,4 +1,4 @@
-"""Frontends and their slots as elements of our nftables table."""
+"""Frontends and their buckets as elements of our nftables table."""
 
 from collections.abc import Mapping
 
@@ -6,12 +6,12 @@ from agent.network.balancing.buckets import BUCKET_COUNTS, Buckets
 from agent.network.cluster_state.service_map import Frontend, FrontendKind, ServiceMap
 
 BucketsByFrontend = Mapping[Frontend, Buckets]
-"""Slots by frontend; none of one without backends."""
+"""Buckets by frontend; none for one without backends."""
 
 BALANCE_SETS = {
-    "virtuals": "type ipv4_addr;",  # virtual addresses, with and without backends
+    "virtual_ips": "type ipv4_addr;",  # virtual addresses, with and without backends
     "mesh_ports": "type inet_proto . inet_service;",  # ports of every node, with and without backends
-    "mesh_targets": "type ipv4_addr . inet_proto . inet_service;",  # where other nodes may lead clients to
+    "mesh_backends": "type ipv4_addr . inet_proto . inet_service;",  # where other nodes may forward clients to
 }
 _BODIES = {
     FrontendKind.VIRTUAL: "typeof ip daddr . numgen random mod {size} : ip daddr;",
@@ -26,17 +26,17 @@ _KEYS = {
 BALANCE_MAPS = {
     f"{kind.value}_{size}": body.format(size=size) for kind, body in _BODIES.items() for size in BUCKET_COUNTS
 }
-"""Of IPv4. One map for each number of slots, since the number is in the rule."""
+"""IPv4 maps, one for each number of buckets, since that number is in the rule."""
 
 
 def balance_rules(kind: FrontendKind) -> tuple[str, ...]:
-    """One rule for each number of slots: a frontend is in the map of its own number alone."""
+    """One rule for each number of buckets: a frontend is only in the map of its own number."""
     key = _KEYS[kind]
     return tuple(f"dnat ip to {key} . numgen random mod {size} map @{kind.value}_{size}" for size in BUCKET_COUNTS)
 
 
 def bucket_elements(buckets_of: BucketsByFrontend) -> dict[str, frozenset[str]]:
-    """By map: an element for each slot."""
+    """An element for each bucket, by map."""
     found: dict[str, set[str]] = {}
     for frontend, buckets in buckets_of.items():
         if buckets.targets:
@@ -46,14 +46,14 @@ def bucket_elements(buckets_of: BucketsByFrontend) -> dict[str, frozenset[str]]:
 
 
 def service_elements(services: ServiceMap) -> dict[str, frozenset[str]]:
-    """What tells frontends from other destinations, and what this node's tasks may be asked by others."""
+    """Elements that tell frontends from other destinations, and that let other nodes forward to this node's tasks."""
     return {
-        "virtuals": _keys(services, FrontendKind.VIRTUAL),
-        "virtuals6": _keys(services, FrontendKind.VIRTUAL6),
+        "virtual_ips": _keys(services, FrontendKind.VIRTUAL),
+        "virtual_ips6": _keys(services, FrontendKind.VIRTUAL6),
         "mesh_ports": _keys(services, FrontendKind.MESH),
         "mesh_ports6": _keys(services, FrontendKind.MESH6),
-        "mesh_targets": services.targets,
-        "mesh_targets6": services.targets6,
+        "mesh_backends": services.targets,
+        "mesh_backends6": services.targets6,
     }
 
 

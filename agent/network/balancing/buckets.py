@@ -1,8 +1,8 @@
-"""Which of a frontend's slots leads to which backend. Pure but for the allotment itself, which follows changes.
+"""Assigns a frontend's buckets to its backends. Pure, except for the table itself, which follows changes.
 
-A new connection takes a slot at random, so a backend gets the share that it has of the slots. Invariants, which the
-tests hold it to: the shares of two backends differ by one slot at most; as few slots as that allows change their
-backend. A change costs the slots that move, however many backends there are.
+A new connection picks a bucket at random, so a backend gets connections in proportion to its buckets. Invariants,
+checked by the tests: the shares of two backends differ by one bucket at most; as few buckets as that allows change
+their backend. A change costs in proportion to the buckets that move, however many backends there are.
 """
 
 from collections import defaultdict
@@ -12,22 +12,22 @@ from dataclasses import dataclass, field
 from shoal.networks.load_balancing import BUCKETS_PER_TASK, MAX_BUCKETS
 
 BUCKET_COUNTS = (64, 512, 4096, 16_384, MAX_BUCKETS)
-"""Numbers of slots that a frontend may have: a map of the kernel for each."""
+"""Numbers of buckets that a frontend may have: one nftables map for each."""
 SHRINK_FACTOR = 2
-"""Times the room that is needed, before a smaller number is gone back to: a service whose tasks come and go about the
-bound is not spread anew each time."""
+"""Times the capacity that is needed before the number of buckets is reduced: a service whose size varies around a limit
+is not redistributed each time."""
 
 
 @dataclass(frozen=True)
 class Buckets:
-    """Some slots of one frontend: their targets by number, of `size` in all."""
+    """Some buckets of one frontend: their targets by number, of `size` in total."""
 
     size: int = 0
     targets: Mapping[int, str] = field(default_factory=dict)
 
 
 def bucket_count(backends: int, current: int = 0) -> int:
-    """How many slots so many backends get that have `current` now; none without any."""
+    """The number of buckets for so many backends that have `current` now; 0 without backends."""
     if not backends:
         return 0
     minimum = _smallest_count(backends * BUCKETS_PER_TASK)
@@ -39,7 +39,7 @@ def _smallest_count(count: int) -> int:
 
 
 class BucketTable:
-    """The slots of one frontend. Of more backends than the greatest number of slots, some get none."""
+    """The buckets of one frontend. With more backends than `MAX_BUCKETS`, some get none."""
 
     def __init__(self) -> None:
         self._buckets: list[str] = []
@@ -48,14 +48,15 @@ class BucketTable:
 
     @property
     def buckets(self) -> Buckets:
-        """All of them."""
+        """All buckets."""
         return Buckets(len(self._buckets), dict(enumerate(self._buckets)))
 
     def change(self, removed: Collection[str], added: Collection[str]) -> tuple[Buckets, Buckets]:
-        """Take backends out and in; the slots that move, as they were and as they are.
+        """Remove and add backends; returns the buckets that move, before and after.
 
         Args:
-            removed: some that are in. come: some that are not.
+            removed: backends that have buckets.
+            added: backends that have none.
         """
         count = bucket_count(len(self._buckets_of) - len(removed) + len(added), len(self._buckets))
         if not removed and not added:
@@ -63,7 +64,7 @@ class BucketTable:
         if count != len(self._buckets):
             return self._rebuild(count, (self._buckets_of.keys() - removed) | set(added))
         previous: dict[int, str] = {}
-        free = [slot for backend in removed for slot in self._remove(backend)]
+        free = [bucket for backend in removed for bucket in self._remove(backend)]
         for backend in sorted(added):
             self._buckets_of[backend] = []
             self._ranks[0][backend] = None
@@ -73,7 +74,7 @@ class BucketTable:
             fullest = next(iter(self._ranks[max(self._ranks)]))
             self._reassign(self._take_bucket(fullest), previous)
         count = len(self._buckets)
-        return Buckets(count, previous), Buckets(count, {slot: self._buckets[slot] for slot in previous})
+        return Buckets(count, previous), Buckets(count, {bucket: self._buckets[bucket] for bucket in previous})
 
     def _rebuild(self, count: int, backends: Collection[str]) -> tuple[Buckets, Buckets]:
         before = self.buckets
@@ -81,23 +82,23 @@ class BucketTable:
         self._buckets = [ordered[bucket % len(ordered)] for bucket in range(count)]
         self._buckets_of = {backend: list(range(offset, count, len(ordered))) for offset, backend in enumerate(ordered)}
         self._ranks.clear()
-        for backend, held in self._buckets_of.items():
-            self._ranks[len(held)][backend] = None
+        for backend, own in self._buckets_of.items():
+            self._ranks[len(own)][backend] = None
         return before, self.buckets
 
     def _remove(self, backend: str) -> list[int]:
-        held = self._buckets_of.pop(backend)
-        self._unrank(backend, len(held))
-        return held
+        own = self._buckets_of.pop(backend)
+        self._unrank(backend, len(own))
+        return own
 
     def _take_bucket(self, backend: str) -> int:
-        slot = self._buckets_of[backend].pop()
+        bucket = self._buckets_of[backend].pop()
         self._unrank(backend, len(self._buckets_of[backend]) + 1)
         self._ranks[len(self._buckets_of[backend])][backend] = None
-        return slot
+        return bucket
 
     def _reassign(self, bucket: int, previous: dict[int, str]) -> None:
-        """Give a slot that nobody holds to one of those that have the fewest."""
+        """Give an unassigned bucket to one of the backends with the fewest."""
         least = min(self._ranks)
         emptiest = next(iter(self._ranks[least]))
         self._unrank(emptiest, least)

@@ -17,11 +17,11 @@ _NO_BACKENDS: frozenset[str] = frozenset()
 
 @dataclass(frozen=True)
 class BalanceChange:
-    """From one state of the services to the next: the elements of both that differ, and who lost clients.
+    """From one state of the services to the next: the differing elements of both, and the withdrawn backends.
 
     Attributes:
-        before, after: by set or map.
-        withdrawn: addresses of backends that some frontend does not lead to any more.
+        before, after: elements by set or map.
+        withdrawn: addresses of backends that some frontend no longer forwards to.
     """
 
     before: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class BalanceChange:
 
 
 class LoadBalancer:
-    """Costs what changes, and a look at each frontend: `Services` share the backends that stay the same.
+    """Costs what changes plus one comparison per frontend: unchanged backends are shared objects.
 
     Args:
         clock: seconds, monotonic.
@@ -43,13 +43,13 @@ class LoadBalancer:
         self._bucket_tables: dict[Frontend, BucketTable] = {}
 
     def elements(self) -> dict[str, frozenset[str]]:
-        """All that the kernel is to hold."""
-        spread = {frontend: allotment.buckets for frontend, allotment in self._bucket_tables.items()}
-        return {**service_elements(self._service_map), **bucket_elements(spread)}
+        """All elements that the kernel should hold."""
+        buckets = {frontend: table.buckets for frontend, table in self._bucket_tables.items()}
+        return {**service_elements(self._service_map), **bucket_elements(buckets)}
 
     def in_use(self, addresses: Collection[Address]) -> frozenset[Address]:
-        """Those of them that clients are led to, or were a moment ago: other nodes may not know it yet. These may lead
-        clients to this node's tasks by ports that it does not lead itself, since a program has them here."""
+        """The ones that clients are forwarded to, or were a moment ago, since other nodes may not know yet. Those may
+        forward clients to this node's tasks by ports that this node does not serve, since a program uses them here."""
         if not addresses:
             return frozenset()
         by_text, known = {str(each): each for each in addresses}, self._service_map
@@ -59,12 +59,12 @@ class LoadBalancer:
         return found | self.withdrawn_recently(addresses, BLACKHOLE_SECONDS)
 
     def withdrawn_recently(self, addresses: Collection[Address], seconds: float) -> frozenset[Address]:
-        """Those of them that some frontend led to, and leads to no more, at most `SECONDS` ago."""
+        """The ones that a frontend stopped forwarding to at most `seconds` ago."""
         since = self._clock() - seconds
         return frozenset(each for each in addresses if self._withdrawn.get(each, since) > since)
 
     def apply(self, services: ServiceMap) -> BalanceChange:
-        """Lead clients by these from now on."""
+        """Forward clients by these services from now on."""
         previous, self._service_map = self._service_map, services
         before: dict[Frontend, Buckets] = {}
         after: dict[Frontend, Buckets] = {}
@@ -75,8 +75,8 @@ class LoadBalancer:
                 services.backends.get(frontend, _NO_BACKENDS),
             )
             if old_backends is not new_backends:
-                allotment = self._bucket_tables.setdefault(frontend, BucketTable())
-                before[frontend], after[frontend] = allotment.change(
+                table = self._bucket_tables.setdefault(frontend, BucketTable())
+                before[frontend], after[frontend] = table.change(
                     old_backends - new_backends, new_backends - old_backends
                 )
                 withdrawn |= old_backends - new_backends
@@ -94,12 +94,12 @@ class LoadBalancer:
         self._withdrawn.update(dict.fromkeys(withdrawn, now))
 
 
-def _elements(services: ServiceMap, spread: BucketsByFrontend) -> dict[str, frozenset[str]]:
-    return {**service_elements(services), **bucket_elements(spread)}
+def _elements(services: ServiceMap, buckets: BucketsByFrontend) -> dict[str, frozenset[str]]:
+    return {**service_elements(services), **bucket_elements(buckets)}
 
 
 def _only_in(services: ServiceMap, other: ServiceMap) -> ServiceMap:
-    """Frontends and targets that the others have not."""
+    """Frontends and targets that the other map lacks."""
     new = services.backends.keys() - other.backends.keys()
     targets, targets6 = services.targets - other.targets, services.targets6 - other.targets6
     return ServiceMap(dict.fromkeys(new, _NO_BACKENDS), targets, targets6)

@@ -1,5 +1,8 @@
-"""What clients of withdrawn tasks keep sending there is led anew, beside the datapath's thread: a look through the
-kernel's tracked connections takes as long as its table is large, and nothing else has to wait for that."""
+"""Deletes stale conntrack entries of withdrawn tasks, so that their clients are forwarded to another one.
+
+Runs beside the datapath's thread, since a scan of the kernel's tracked connections takes as long as their table is
+large.
+"""
 
 import asyncio
 import logging
@@ -11,10 +14,10 @@ from agent.network.netlink.rtnetlink import Address
 from shoal.errors import Unavailable
 
 UNREPLIED_SECONDS = 0.5
-"""After which an attempt to connect is not on its way any more: a task that lives has answered, and a client whose task
-does not asks again a second after it asked first (RFC 6298, 2)."""
+"""After this time an unanswered connection attempt is stale: a running task has answered, and a client whose task has
+stopped retries a second after its first attempt (RFC 6298, 2)."""
 CONNECT_WINDOW_SECONDS = 3 * UNREPLIED_SECONDS
-"""After a backend was withdrawn, in which attempts to connect to it may be left."""
+"""After a backend was withdrawn, unanswered attempts to connect to it may be left for this long."""
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +27,8 @@ class WithdrawnBackends:
     """Backends that no longer receive new connections.
 
     Attributes:
-        addresses: that some frontend has led to until now.
-        removed: that no task has any more, and that one has led to until a moment ago.
+        addresses: that a frontend has just stopped forwarding to.
+        removed: that no task has any more, and that a frontend forwarded to until a moment ago.
     """
 
     addresses: frozenset[Address] = frozenset()
@@ -36,7 +39,7 @@ class WithdrawnBackends:
 
 
 class StaleFlows:
-    """For the event loop's thread; make it in the node's network namespace."""
+    """For the event loop's thread; create it in the node's network namespace."""
 
     def __init__(self) -> None:
         self._connection = Connection(conntrack.NETFILTER)
@@ -50,15 +53,15 @@ class StaleFlows:
         self._connection.close()
 
     async def delete_stale(self, withdrawn: WithdrawnBackends) -> None:
-        """Forget the flows of datagrams that these addresses answer, and attempts to connect that they have not
-        answered: tasks that ended without a word have clients who wait. Those of tasks that may live a moment later.
+        """Delete the UDP flows of these addresses, and the TCP connections that they have not answered, whose clients
+        wait; those of tasks that may still run after `UNREPLIED_SECONDS`.
 
         Raises:
             Unavailable: the kernel refused.
         """
         if not withdrawn:
             return
-        # Once more of those that are gone: what was being led there while the rules changed is tracked by then.
+        # Removed ones again later: packets that were being forwarded while the rules changed are tracked by then.
         self._pending |= withdrawn.addresses | withdrawn.removed
         if self._cleanup is None or self._cleanup.done():
             self._cleanup = asyncio.create_task(self._delete_unreplied_later(), name="conntrack cleanup")

@@ -1,8 +1,8 @@
 """The cluster's records as received from managers, and which of them a change affects.
 
-What follows from the records (`tables`, `frontends`, `dns.claims`) is a sum over endpoints, each with its networks, its
+The derived state (`overlay_tables`, `service_map`, `name_entries`) is a sum over endpoints, each with its networks, its
 node and its service. So the difference that a change makes is that between the sums over some of them, before and
-after: `affected` says over which. The invariant that the tests hold it to: sums kept by such differences are those over
+after: `affected` selects them. Invariant, checked by the tests: sums maintained by such differences equal those over
 all.
 """
 
@@ -17,7 +17,7 @@ from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, ServiceEndpoint
 
 R = TypeVar("R")
 Index = defaultdict[str, set[str]]
-"""Keys of endpoints, by what they depend on."""
+"""Keys of endpoints by what they depend on."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,10 @@ class AffectedRecords:
 
     Attributes:
         networks: all, by id.
-        endpoint_networks, peers: all when a network or a node has changed; else those of the endpoints, before and after.
-        endpoints: with all others that have an address of theirs.
-        services: by id: those of the endpoints, and those that are meant anew themselves.
+        endpoint_networks, peers: all when a network or a node has changed; otherwise those of the endpoints, before
+            and after.
+        endpoints: including all others that share an address with them.
+        services: by id: those of the endpoints, and those that changed themselves.
     """
 
     networks: Mapping[str, NetworkAssignment]
@@ -38,7 +39,7 @@ class AffectedRecords:
     services: Mapping[str, ServiceEndpoint]
 
     def by_service(self) -> Iterator[tuple[ServiceEndpoint | None, list[TaskEndpoint]]]:
-        """Endpoints with the service that they are of; None for those of none that is told."""
+        """Endpoints with their service; None for endpoints whose service is not known."""
         own: defaultdict[str, list[TaskEndpoint]] = defaultdict(list)
         for endpoint in self.endpoints:
             own[endpoint.service_id].append(endpoint)
@@ -47,7 +48,7 @@ class AffectedRecords:
 
 
 class ClusterRecords:
-    """The records, with indexes from each to the endpoints whose meaning depends on it."""
+    """The records, with indexes from each one to the endpoints that depend on it."""
 
     def __init__(self) -> None:
         self.networks: dict[str, NetworkAssignment] = {}
@@ -58,12 +59,12 @@ class ClusterRecords:
         self._by_network, self._by_address = Index(set), Index(set)
 
     def on_networks(self, network_ids: Iterable[str]) -> list[TaskEndpoint]:
-        """The endpoints on these networks, in the order of a part's."""
+        """The endpoints on these networks, ordered as in `AffectedRecords`."""
         keys = {key for network_id in network_ids for key in self._by_network.get(network_id, ())}
         return _ordered(self.endpoints[key] for key in keys)
 
     def affected(self, change: ClusterDiff) -> tuple[AffectedRecords, AffectedRecords]:
-        """The records whose meaning a change touches, as they are and as they will be. Nothing is changed."""
+        """The records that a change affects, before and after it. Nothing is changed."""
         rescoped = [key for key, new in change.networks.items() if _scope(self.networks.get(key)) != _scope(new)]
         affected = self._affected_endpoints(change, rescoped)
         endpoints = [*_select(self.endpoints, affected).values(), *filter(None, change.endpoints.values())]
@@ -89,7 +90,7 @@ class ClusterRecords:
             *moved,
             *_lookup(self._by_service, change.services),
             *_lookup(self._by_network, networks),
-            # Another task may have the same address, while one takes over from the other.
+            # Another task may have the same address while one replaces the other.
             *_lookup(self._by_address, chain.from_iterable(map(_addresses, endpoints))),
         }
 
@@ -112,7 +113,7 @@ class ClusterRecords:
         )
 
     def apply(self, change: ClusterDiff) -> None:
-        """Go to the records after a change."""
+        """Apply a change to the records."""
         for key, new in change.endpoints.items():
             if (old := self.endpoints.pop(key, None)) is not None:
                 for index, group in self._index_keys(old):
@@ -135,12 +136,12 @@ class ClusterRecords:
 
 
 def _ordered(endpoints: Iterable[TaskEndpoint]) -> list[TaskEndpoint]:
-    """The one that is ready comes last, and so has an address that two claim."""
+    """Ready endpoints come last, so that one of them gets an address that two share."""
     return sorted(endpoints, key=lambda each: (each.ready, each.task_id))
 
 
 def _scope(network: NetworkAssignment | None) -> NetworkAssignment | None:
-    """What of a network decides the meaning of the endpoints on it: all but how far it reaches."""
+    """The part of a network that affects the endpoints on it: everything but its extent."""
     if network is None:
         return None
     copy = NetworkAssignment()

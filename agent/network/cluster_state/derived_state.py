@@ -26,9 +26,9 @@ class DerivedChange:
     """What one change of the records changes in the derived state.
 
     Attributes:
-        networks: all, where one of them has changed; else None.
-        services: all, sharing what stays the same with those before.
-        removed_names, added_names: what is claimed of names no more, and from now on; one pair for each service.
+        networks: all, where one of them has changed; otherwise None.
+        services: all; unchanged backends are shared with the previous one.
+        removed_names, added_names: name entries before and after; one pair for each service.
     """
 
     transition: TableTransition
@@ -39,7 +39,7 @@ class DerivedChange:
 
     @property
     def only_removes_names(self) -> bool:
-        """Whether names lead to less than before, and to nothing new: to be told before the kernel refuses clients."""
+        """Whether names only lose addresses: applied before the kernel rejects clients."""
         known = set(_targets(self.removed_names))
         return bool(known) and all(each in known for each in _targets(self.added_names))
 
@@ -59,8 +59,8 @@ class DerivedState:
     """For one thread.
 
     Args:
-        node_id: of this node.
-        ipv6: whether it has it.
+        node_id: this node's id.
+        ipv6: whether this node has IPv6.
     """
 
     def __init__(self, *, node_id: str, ipv6: bool) -> None:
@@ -70,10 +70,10 @@ class DerivedState:
         self.records = ClusterRecords()
 
     def apply(self, change: ClusterDiff) -> DerivedChange:
-        """Go to the records after a change.
+        """Apply a change of the records.
 
         Raises:
-            InvalidInput: they would be no tables; nothing is changed.
+            InvalidInput: the records would be invalid; nothing is changed.
         """
         before, after = self.records.affected(change)
         old, new = self._derive(before), self._derive(after)
@@ -91,7 +91,7 @@ class DerivedState:
         )
 
     def _service_maps(self, records: AffectedRecords) -> Iterator[ServiceMap]:
-        """Each alone, so that what two of them say counts twice."""
+        """One per service, so that an entry of two services counts twice."""
         networks = list(records.networks.values())
         for service, own in records.by_service():
             if service is not None:
@@ -100,7 +100,7 @@ class DerivedState:
     def _encrypted_change(
         self, change: ClusterDiff, before: AffectedRecords, after: AffectedRecords, old: _Derived, new: _Derived
     ) -> tuple[EncryptedOverlay | None, AddressMoves]:
-        """All of it where a network or a node has changed, else what addresses do."""
+        """The whole where a network or a node has changed, otherwise the moves of addresses."""
         if not (change.networks or change.peers):
             return None, address_moves(old.tables.encrypted.locations, new.tables.encrypted.locations)
         has_encrypted = encrypted_network_ids(before.endpoint_networks) or encrypted_network_ids(
@@ -109,7 +109,7 @@ class DerivedState:
         return self._encrypted_overlay() if has_encrypted else None, AddressMoves()
 
     def _encrypted_overlay(self) -> EncryptedOverlay:
-        """Whole: there is one for all encrypted networks."""
+        """The whole: there is one for all encrypted networks."""
         networks = list(self.records.networks.values())
         endpoints = self.records.on_networks(encrypted_network_ids(networks))
         return encrypted_overlay(networks, endpoints, list(self.records.peers.values()), self._node_id, ipv6=self._ipv6)

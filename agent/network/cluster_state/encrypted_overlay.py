@@ -12,7 +12,7 @@ from shoal.api.v1.node_pb2 import OverlayKey
 
 @dataclass(frozen=True)
 class NodeKey:
-    """Another node's public key, and the UDP port where it is spoken."""
+    """Another node's public key, and the UDP port of its tunnel."""
 
     key: bytes
     port: int
@@ -20,13 +20,13 @@ class NodeKey:
 
 @dataclass(frozen=True)
 class EncryptedOverlay:
-    """What this node is to encrypt, and for whom.
+    """The encrypted networks as this node needs them.
 
     Attributes:
-        generation: of the keys that it is to have; 0 when it is on no encrypted network.
-        keys: of the other nodes, by underlay address and generation: WireGuard's.
-        esp_keys: the same of ESP.
-        locations: the underlay address of the node that has a container's address, by that address. Only of other nodes.
+        generation: key generation that this node should use; 0 when it is on no encrypted network.
+        keys: WireGuard keys of the other nodes, by underlay address and generation.
+        esp_keys: ESP keys, likewise.
+        locations: the underlay address of the node that has a container's address, by that address. Other nodes only.
     """
 
     generation: int = 0
@@ -37,10 +37,10 @@ class EncryptedOverlay:
 
 @dataclass(frozen=True)
 class AddressMoves:
-    """Containers' addresses on encrypted networks that other nodes have no more, and that they have from now on.
+    """Container addresses on encrypted networks that other nodes no longer have, and new ones.
 
     Attributes:
-        removed, added: underlay address of the node, by the container's.
+        removed, added: underlay address of the node, by the container's address.
     """
 
     removed: Mapping[Address, Address] = field(default_factory=dict)
@@ -48,11 +48,11 @@ class AddressMoves:
 
     @property
     def nodes(self) -> frozenset[Address]:
-        """Whose addresses these are."""
+        """The nodes whose addresses change."""
         return frozenset((*self.removed.values(), *self.added.values()))
 
     def on_nodes(self, nodes: Container[Address]) -> "AddressMoves":
-        """The part that is of some nodes."""
+        """The changes of some nodes only."""
         removed, added = (
             {address: node for address, node in side.items() if node in nodes} for side in (self.removed, self.added)
         )
@@ -63,7 +63,7 @@ class AddressMoves:
 
 
 def address_moves(before: Mapping[Address, Address], after: Mapping[Address, Address]) -> AddressMoves:
-    """From some places to others."""
+    """The difference between two mappings of locations."""
     return AddressMoves(dict(before.items() - after.items()), dict(after.items() - before.items()))
 
 
@@ -84,12 +84,12 @@ def encrypted_overlay(
     *,
     ipv6: bool,
 ) -> EncryptedOverlay:
-    """What concerns encrypted networks alone; what is no address or no key is as if it had not been told.
+    """The part of the records about encrypted networks; invalid addresses and keys are ignored.
 
-    Nobody's address leads to a node without a key: it is unreachable, never in clear.
+    Addresses on a node without a key are unreachable, never sent in clear text.
 
     Args:
-        ipv6: whether the node has it; else what is of IPv6 is left out.
+        ipv6: whether the node has IPv6; otherwise IPv6 addresses are left out.
     """
     encrypted = encrypted_network_ids(networks)
     if not encrypted:
@@ -126,12 +126,12 @@ def _keys(peer: Peer, kind: OverlayKey.Kind.ValueType) -> Mapping[int, NodeKey]:
 def split_by_method(
     overlay: EncryptedOverlay, *, wireguard: bool, esp: bool
 ) -> tuple[EncryptedOverlay, EncryptedOverlay]:
-    """The parts that are WireGuard's and ESP's. Two nodes that have WireGuard both speak by it, else by ESP.
+    """The parts for WireGuard and for ESP. Two nodes that both support WireGuard use it, otherwise ESP.
 
-    A node that has both makes keys of ESP only for others that have nothing else, which shows by their keys.
+    A node that supports both creates ESP keys only for nodes that support nothing else, as their keys show.
 
     Args:
-        wireguard, esp: what this node has.
+        wireguard, esp: whether this node supports them.
     """
     if not esp:
         return replace(overlay, esp_keys={}), NO_ENCRYPTION
@@ -151,7 +151,7 @@ def split_by_method(
 
 
 def is_valid_key(key: OverlayKey) -> bool:
-    """Whether it has the form of one."""
+    """Whether length, port and generation are valid."""
     return len(key.public_key) == KEY_BYTES and 0 < key.port < 1 << 16 and key.generation > 0
 
 

@@ -1,6 +1,6 @@
 """The names and addresses of one endpoint or service. Pure.
 
-A zone is the sum of these, so that a change of one costs what that one claims, however many there are.
+A zone is the sum of these, so that a change of one costs in proportion to its own entries, however many there are.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,9 +23,9 @@ class AddressOwner:
 
     Attributes:
         name: its full name.
-        ports: port in the container, by what names lead to it: that port itself, and the published one.
-        zero_ttl: who asked is to keep the address for no time: a task that is reached by a virtual address ends without
-            regard to who has its own. Else it waits until answers that were kept are old.
+        ports: port in the container, by the ports that SRV names use for it: the port itself and the published one.
+        zero_ttl: clients must not cache the address: a task behind a virtual address stops without waiting for clients
+            that have resolved its own address. Other tasks wait until cached answers have expired.
     """
 
     network: str
@@ -36,12 +36,12 @@ class AddressOwner:
 
 @dataclass(frozen=True)
 class NameEntries:
-    """What one or several say.
+    """Entries of one or several services and endpoints.
 
     Attributes:
-        names: network id, lower-case name and the addresses that it leads to; none yet while nobody is ready.
-        fallbacks: likewise, where a name has no such addresses: virtual ones behind which nobody is ready.
-        owners: whose an address is.
+        names: network id, lower-case name and the addresses that it resolves to; none while no task is ready.
+        fallbacks: likewise, for names without such addresses: virtual addresses with no ready task behind them.
+        owners: the task or service of an address.
     """
 
     names: list[tuple[str, str, tuple[Address, ...]]] = field(default_factory=list)
@@ -56,11 +56,11 @@ def name_entries(
     *,
     ipv6: bool,
 ) -> NameEntries:
-    """Of a service and some of its endpoints. Addresses must be valid, as `tables` found them.
+    """Entries of a service and some of its endpoints. Addresses must be valid, as `overlay_tables` has checked.
 
     Args:
-        networks: all, by id; of those that are not there, and of the mesh's, nothing is said.
-        ipv6: whether the node has it; else its containers are told of no address of that family.
+        networks: all, by id; others, and the mesh's, get no entries.
+        ipv6: whether the node has IPv6; otherwise IPv6 addresses are left out.
     """
     found = NameEntries()
     named = {key for key, network in networks.items() if not network.mesh}
@@ -110,12 +110,12 @@ def _addresses(given: TaskAddress | VirtualAddress, ipv6: bool) -> tuple[Address
 
 def _virtual_addresses(service: ServiceEndpoint, named: set[str], ipv6: bool) -> dict[str, tuple[Address, ...]]:
     """By network."""
-    places = service.virtual_addresses
-    return {place.network_id: _addresses(place, ipv6) for place in places if place.network_id in named}
+    virtual = service.virtual_addresses
+    return {each.network_id: _addresses(each, ipv6) for each in virtual if each.network_id in named}
 
 
 def _ports(endpoint: TaskEndpoint) -> Mapping[PortKey, int]:
-    """The same for all tasks of a service. A port in the container has precedence over the same number published."""
+    """The same for all tasks of a service. A container's port takes precedence over the same number published."""
     found: dict[PortKey, int] = {}
     for port in endpoint.ports:
         protocol = PROTOCOL_NAMES[protocol_number(port.protocol)]
@@ -133,7 +133,7 @@ def _task_name(endpoint: TaskEndpoint) -> str:
 def _names(endpoint: TaskEndpoint, network_id: str) -> dict[str, bool]:
     """Lower-case names of task and slot, of the service and of all its tasks, by its own name and by aliases.
 
-    True: it is of the service as a whole, so it leads to the virtual address where there is one.
+    True: a name of the service as a whole, which resolves to the virtual address where there is one.
     """
     service = endpoint.service_name
     found = {f"{service}.{endpoint.slot or endpoint.node_id}".lower(): False, _task_name(endpoint).lower(): False}

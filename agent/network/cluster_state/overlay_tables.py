@@ -15,11 +15,11 @@ from shoal.networks.vtep import vtep_number
 
 @dataclass(frozen=True)
 class OverlaySubnet:
-    """A network's addresses, whether they may leave the cluster, and whether it is the routing mesh's.
+    """A network's prefixes, whether it is internal, and whether it is the routing mesh's.
 
     Attributes:
-        supernet: what the prefix may be widened to, None when it stays as it is. Containers have a route to all of it.
-        prefix6: its IPv6 addresses; None without any, or on a node without IPv6.
+        supernet: what the prefix may grow to, None when it is fixed. Containers have a route to all of it.
+        prefix6: its IPv6 prefix; None without one, or on a node without IPv6.
     """
 
     prefix: IPv4Network
@@ -41,15 +41,16 @@ class OverlaySubnet:
 
 @dataclass(frozen=True)
 class OverlayTables:
-    """What the kernel should know of the rest of the cluster.
+    """The rest of the cluster as the kernel should hold it.
 
     Attributes:
         subnets: by network id.
         peers: MAC address of each other node's VTEP, by underlay address.
         routes: underlay address of the node that has a container's address, by that address.
-        encrypted: of encrypted networks, whose addresses are in no route.
-        ingress_marks: mark of what comes in by another node, by that one's underlay address; none without a routing mesh.
-        has_ingress: whether the whole tables, of which these may be a part, have any.
+        encrypted: encrypted networks, whose addresses are not in `routes`.
+        ingress_marks: mark of connections that come in through another node, by that node's underlay address; none
+            without a routing mesh.
+        has_ingress: whether the whole tables, of which these may be a part, have ingress marks.
     """
 
     subnets: Mapping[str, OverlaySubnet] = field(default_factory=dict)
@@ -68,12 +69,12 @@ def overlay_tables(
     *,
     ipv6: bool = True,
 ) -> OverlayTables:
-    """The tables of the node `node_id`. Its own endpoints need none; those of a peer not (yet) told have no route.
+    """The tables of the node `node_id`. Its own endpoints need none; those of an unknown peer have no route.
 
     Args:
-        ipv6: whether the node has it; else what is of IPv6 is left out.
+        ipv6: whether the node has IPv6; otherwise IPv6 addresses are left out.
     Raises:
-        InvalidInput: something is no address, or two subnets overlap; all faults at once.
+        InvalidInput: an address is invalid, or two subnets overlap; all field errors at once.
     """
     faults: list[Fault] = []
     by_id = {peer.node_id: peer for peer in peers if peer.node_id != node_id}
@@ -83,8 +84,8 @@ def overlay_tables(
             node_addresses[peer.node_id] = address
     routes: dict[Address, Address] = {}
     for endpoint in endpoints:
-        if (place := node_addresses.get(endpoint.node_id)) is not None:
-            routes.update((address, place) for address in _addresses(endpoint, ipv6, faults))
+        if (node_address := node_addresses.get(endpoint.node_id)) is not None:
+            routes.update((address, node_address) for address in _addresses(endpoint, ipv6, faults))
     subnets = _subnets(networks, ipv6, faults)
     if faults:
         raise InvalidInput(faults)
@@ -99,15 +100,14 @@ def overlay_tables(
 
 
 def assign_ingress_marks(peers: Iterable[Address]) -> dict[Address, int]:
-    """The mark of connections that each node leads here, and the number of the table that leads back to it. No two have
-    the same zone."""
+    """The mark of connections that each node forwards here, which is also the number of the routing table back to it.
+    No two have the same conntrack zone."""
     found: dict[Address, int] = {}
     used_zones = {0}
     for peer in sorted(peers, key=int):
         mark = INGRESS_MARK | vtep_number(peer) & ~INGRESS_MASK
-        while (
-            mark & ZONE_MASK in used_zones and len(used_zones) <= ZONE_MASK
-        ):  # nodes that differ in the first bits alone
+        # Nodes that differ in the first bits alone.
+        while mark & ZONE_MASK in used_zones and len(used_zones) <= ZONE_MASK:
             mark = INGRESS_MARK | mark + 1 & ~INGRESS_MASK
         used_zones.add(mark & ZONE_MASK)
         found[peer] = mark
@@ -118,7 +118,7 @@ def _parse_address(text: str, where: str, faults: list[Fault]) -> Address | None
     try:
         return ip_address(text)
     except ValueError:
-        faults.append(Fault(where, f"'{text}' is no address"))
+        faults.append(Fault(where, f"'{text}' is not an IP address"))
         return None
 
 
@@ -135,13 +135,13 @@ def _subnets(networks: Iterable[NetworkAssignment], ipv6: bool, faults: list[Fau
         where = f"network {network.name or network.network_id}"
         try:
             prefix = IPv4Network(network.subnet)
-            block = IPv4Network(network.supernet) if network.supernet else None
+            supernet = IPv4Network(network.supernet) if network.supernet else None
             prefix6 = IPv6Network(network.subnet6) if network.subnet6 and ipv6 else None
         except ValueError as error:
             faults.append(Fault(where, f"invalid subnet: {error}"))
             continue
         encrypted = network.key_generation > 0
-        found[network.network_id] = OverlaySubnet(prefix, network.internal, network.mesh, block, prefix6, encrypted)
+        found[network.network_id] = OverlaySubnet(prefix, network.internal, network.mesh, supernet, prefix6, encrypted)
     faults += _overlaps({identifier: subnet.prefix for identifier, subnet in found.items()})
     faults += _overlaps({identifier: subnet.prefix6 for identifier, subnet in found.items() if subnet.prefix6})
     return found
@@ -155,7 +155,7 @@ def _overlaps(prefixes: Mapping[str, IPv4Network] | Mapping[str, IPv6Network]) -
 
 
 def differing_parts(old: OverlayTables, new: OverlayTables) -> tuple[OverlayTables, OverlayTables]:
-    """Both without the entries that they share, so that the work of a change is that of what changes."""
+    """Both without the entries that they share, so that applying a change costs in proportion to it."""
     return _entries_not_in(new, old), _entries_not_in(old, new)
 
 

@@ -17,7 +17,7 @@ _ALL, _ALL6, _LOOPBACK6 = IPv4Address("0.0.0.0"), IPv6Address("::"), IPv6Address
 
 
 class FrontendKind(Enum):
-    """Kinds of frontends; the value begins the names of their maps."""
+    """Kinds of frontends; the value is the prefix of the names of their maps."""
 
     VIRTUAL = "virtual"
     """A service's address on a network. Key: the address. Target: an address."""
@@ -26,7 +26,7 @@ class FrontendKind(Enum):
     MESH_AT = "mesh_at"
     """A port of one address of every node. Key: protocol . address . port. Target: address . port."""
     VIRTUAL6, MESH6, MESH_AT6 = "virtual6", "mesh6", "mesh_at6"
-    """The same of IPv6."""
+    """The same for IPv6."""
 
     @property
     def is_virtual(self) -> bool:
@@ -34,13 +34,13 @@ class FrontendKind(Enum):
 
     @property
     def version(self) -> int:
-        """Of IP."""
+        """The IP version."""
         return 6 if self.value.endswith("6") else 4
 
 
 @dataclass(frozen=True, slots=True)
 class Frontend:
-    """One thing that clients connect to. `key` is nftables' own word for it, the slot left out."""
+    """An address or port that clients connect to. `key` is its form in nftables, without the bucket."""
 
     kind: FrontendKind
     key: str
@@ -48,12 +48,12 @@ class Frontend:
 
 @dataclass(frozen=True)
 class ServiceMap:
-    """How services are reached as a whole.
+    """The services as this node forwards to them.
 
     Attributes:
-        backends: targets that are ready, by frontend. One without any is refused to clients.
-        targets: address . protocol . port of this node's own tasks that other nodes may lead clients to.
-        targets6: the same of IPv6.
+        backends: ready targets by frontend. Connections to a frontend without any are rejected.
+        targets: address . protocol . port of this node's own tasks that other nodes may forward clients to.
+        targets6: the same for IPv6.
     """
 
     backends: Mapping[Frontend, frozenset[str]] = field(default_factory=dict)
@@ -72,9 +72,9 @@ def service_map(
     """The services of the node `node_id`.
 
     Args:
-        ipv6: whether the node has it; else what is of IPv6 is left out.
+        ipv6: whether the node has IPv6; otherwise IPv6 frontends are left out.
     Raises:
-        InvalidInput: a virtual address or an address of the host is none; all faults at once.
+        InvalidInput: a virtual address or a host address is invalid; all field errors at once.
     """
     versions = (4, 6) if ipv6 else (4,)
     known = {network.network_id for network in networks}
@@ -116,7 +116,7 @@ def _virtual_frontends(
 
 
 def _mesh_frontends(port: PublishedPort, versions: Collection[int]) -> Iterator[Frontend]:
-    """One for each family at whose addresses the port is published."""
+    """One for each IP version at whose addresses the port is published."""
     protocol, host = protocol_number(port.protocol), port.host_address
     addresses = (ip_address(host),) if host else (_ALL, _ALL6)
     for address in addresses:
@@ -132,7 +132,7 @@ def _mesh_frontends(port: PublishedPort, versions: Collection[int]) -> Iterator[
 
 
 def routable_address(host: Address) -> Address:
-    """The address whose packets the kernel leads: it leads none from ::1, for which our relay stands in."""
+    """The address that the kernel forwards from: it forwards nothing from ::1, which `LoopbackRelay` replaces."""
     return LOOPBACK6 if host == _LOOPBACK6 else host
 
 
@@ -140,7 +140,7 @@ def _addresses(endpoints: Iterable[TaskEndpoint], networks: Collection[str], ver
     task_addresses = (
         task_address for each in endpoints for task_address in each.addresses if task_address.network_id in networks
     )
-    return filter(None, (place.address6 if version == 6 else place.address for place in task_addresses))
+    return filter(None, (each.address6 if version == 6 else each.address for each in task_addresses))
 
 
 def _ready_targets(
@@ -153,7 +153,7 @@ def _ready_targets(
 def _own_targets(
     own: Iterable[TaskEndpoint], port: PublishedPort, mesh: set[str], node_id: str, version: int
 ) -> Iterator[str]:
-    """Also of tasks that are not ready: another node may not know it yet, and connections may be under way."""
+    """Includes tasks that are not ready: another node may not know it yet, and connections may be open."""
     here = (each for each in own if each.node_id == node_id)
     protocol = protocol_number(port.protocol)
     return (f"{address} . {protocol} . {port.target}" for address in _addresses(here, mesh, version))
@@ -174,4 +174,4 @@ def _address_fault(where: str, text: str, read: Callable[[str], Address]) -> Ite
     try:
         read(text)
     except ValueError:
-        yield Fault(where, f"'{text}' is no address that it can have")
+        yield Fault(where, f"'{text}' is not a valid address")

@@ -7,7 +7,7 @@ from agent.network.cluster_state.service_map import Frontend, ServiceMap
 
 
 class ServiceMapState:
-    """A sum of what single services and endpoints say; `current` is its value."""
+    """The sum of the service maps of single services; `current` is its value."""
 
     def __init__(self) -> None:
         self._backends: defaultdict[Frontend, Counter[str]] = defaultdict(Counter)
@@ -17,7 +17,7 @@ class ServiceMapState:
         self.current = ServiceMap()
 
     def apply(self, removed: Iterable[ServiceMap], added: Iterable[ServiceMap]) -> None:
-        """Some say this no more; some say this from now on."""
+        """Subtract some service maps, and add others."""
         changed: dict[Frontend, None] = {}
         for count, parts in ((-1, removed), (1, added)):
             for part in parts:

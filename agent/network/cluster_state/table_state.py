@@ -17,9 +17,9 @@ class TableTransition:
     """From one state of the tables to the next.
 
     Attributes:
-        before, after: parts of both that hold all that differs, but for what is encrypted.
-        encrypted: what is to be encrypted now, whole; None when that is as it was but for `encrypted_moves`.
-        encrypted_moves: addresses on encrypted networks that go to other nodes, come and go.
+        before, after: parts of both that contain everything that differs, except for encrypted networks.
+        encrypted: the whole of encrypted networks; None when nothing but `encrypted_moves` has changed.
+        encrypted_moves: addresses on encrypted networks that are added, removed or moved to other nodes.
     """
 
     before: OverlayTables = field(default_factory=OverlayTables)
@@ -29,7 +29,7 @@ class TableTransition:
 
     @property
     def removed_addresses(self) -> frozenset[Address]:
-        """Containers' addresses that no other node has any more."""
+        """Container addresses that no other node has any more."""
         old, new = (each.routes.keys() | each.encrypted.locations.keys() for each in (self.before, self.after))
         return frozenset(old - new)
 
@@ -45,7 +45,7 @@ class TableState:
         self.current = OverlayTables(self._subnets, self._peers, self._routes, self._ingress_marks)
 
     def apply(self, transition: TableTransition) -> tuple[OverlayTables, OverlayTables]:
-        """Go a step on. Returns what differs of both sides of it, as parts of the whole."""
+        """Apply a transition. Returns the differing parts of both sides."""
         before, after = transition.before, transition.after
         had_ingress = bool(self._ingress_marks)
         _update(self._subnets, before.subnets, after.subnets)
@@ -59,7 +59,7 @@ class TableState:
 
 
 def _update(current: dict[Key, Value], before: Mapping[Key, Value], after: Mapping[Key, Value]) -> None:
-    """What is the same in both is not looked at: of a part it may be said otherwise than of the whole."""
+    """Entries that are the same in both are skipped: in a part they may differ from those of the whole."""
     for key in before.keys() - after.keys():
         current.pop(key, None)
     current.update({key: value for key, value in after.items() if before.get(key) != value})

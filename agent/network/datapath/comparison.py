@@ -10,18 +10,18 @@ from agent.network.netlink.connection import Connection
 from shoal.errors import Unavailable
 
 MAX_REFUSALS = 5
-"""That are told by name; the rest of thousands would say the same."""
+"""Refusals that are listed; further ones, which may be thousands, would look the same."""
 
 
 @dataclass
 class Comparison:
-    """One comparison, in a line each: what was found changed and is set right, and what the kernel refuses."""
+    """One comparison, one line each: what had changed and was repaired, and what the kernel refuses."""
 
     repaired: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
     def attempt(self, part: Callable[["Comparison"], None]) -> None:
-        """Do a part of it. What that part cannot do is noted, and the other parts do not have to wait for it."""
+        """Run one part. Its failure is recorded, and does not keep the other parts from running."""
         try:
             part(self)
         except (Unavailable, OSError) as error:
@@ -37,27 +37,27 @@ class Findings:
         self._refused: frozenset[str] = frozenset()
 
     def add_repairs(self, lines: Iterable[str]) -> None:
-        """These were found changed by someone else, and are set right."""
+        """Record entries that another program had changed, and that were repaired."""
         with self._lock:
             self._repaired += lines
 
     def drain_repairs(self) -> Sequence[str]:
-        """What was set right since the last call."""
+        """The repairs since the last call."""
         with self._lock:
             repaired, self._repaired = self._repaired, []
         return repaired
 
     def set_refusals(self, lines: Iterable[str], *, keep_earlier: bool = False) -> None:
-        """The kernel refuses these now.
+        """Record what the kernel refuses now.
 
         Args:
-            keep_earlier: and those of before; else nothing but these.
+            keep_earlier: keep the earlier refusals too, instead of replacing them.
         """
         with self._lock:
             self._refused = frozenset(lines) | (self._refused if keep_earlier else frozenset())
 
     def refusals(self) -> list[str]:
-        """A line each, always in the same order, at most some; those of the rest are like them."""
+        """One line each, sorted, at most `MAX_REFUSALS` and a line that there are more."""
         with self._lock:
             ordered = sorted(self._refused)
         more = ["more network errors are not shown; see the agent's log"]
@@ -65,15 +65,16 @@ class Findings:
 
 
 def retried_refusal(refusal: str) -> str:
-    """What the kernel refused, as a problem of the node."""
+    """A refusal as a problem of the node."""
     return f"the kernel refuses to {refusal}; the agent keeps retrying"
 
 
 def actual_state(connection: Connection, overlay: int, links: Collection[int]) -> KernelState:
-    """What the kernel's tables hold of ours.
+    """Our entries in the kernel's tables.
 
     Args:
-        overlay: index of the VXLAN device. links: indexes of the tasks' links.
+        overlay: index of the VXLAN device.
+        links: indexes of the tasks' links.
     """
     ours = {overlay, *links}
     return KernelState(

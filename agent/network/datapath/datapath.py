@@ -45,10 +45,10 @@ log = logging.getLogger(__name__)
 
 
 class Datapath:
-    """Devices, routes, neighbours, forwarding entries and rules of this node's network namespace.
+    """Devices, routes, neighbours, FDB entries and rules of this node's network namespace.
 
     Args:
-        resolver_ports: where the resolver listens, by protocol.
+        resolver_ports: ports of the DNS resolver, by protocol.
     """
 
     def __init__(
@@ -87,20 +87,20 @@ class Datapath:
 
     @property
     def underlay(self) -> Underlay:
-        """As it was seen last. Safe from any thread."""
+        """As last seen. Safe from any thread."""
         return self._overlay.underlay
 
     @property
     def ipv6_unavailable_reason(self) -> str:
-        """Why containers of this node cannot have IPv6; empty when they can."""
+        """Why containers on this node cannot have IPv6; empty when they can."""
         return self._overlay.ipv6_unavailable_reason
 
     def has_tunnel_to(self, node: Address) -> bool:
-        """Whether the overlay leads to the node of this underlay address. Safe from any thread."""
+        """Whether the overlay has a tunnel to the node with this underlay address. Safe from any thread."""
         return node in self._cluster.current.peers
 
     def peers(self) -> dict[Address, str]:
-        """The nodes that the overlay leads to, with the MAC addresses of their tunnels' ends."""
+        """The nodes that the overlay has a tunnel to, with the MAC addresses of their VTEPs."""
         return dict(self._cluster.current.peers)
 
     def close(self) -> None:
@@ -112,10 +112,10 @@ class Datapath:
             each.close()
 
     def prepare(self) -> None:
-        """Make what every container needs: forwarding, the two devices, the table. What is right stays untouched.
+        """Create what every container needs: forwarding, devices, table. What is already correct stays untouched.
 
         Raises:
-            Unavailable: the kernel lacks something, which the text names.
+            Unavailable: the kernel lacks a feature; the text names it.
         """
         self._overlay.ensure()
         self.tunnels.recover()
@@ -139,24 +139,24 @@ class Datapath:
         log_choice(self.local_pool, configured=configured, host_prefixes=prefixes)
 
     def host_prefixes(self) -> list[rtnetlink.Network]:
-        """What the host routes besides us."""
+        """Routes of the host that are not ours."""
         return host_prefixes(self._connection)
 
     def required_ports(self) -> RequiredPorts:
-        """What others must reach on this host.
+        """The ports of this host that other machines must reach.
 
         Raises:
-            Unavailable: the underlay's interface is gone.
+            Unavailable: the underlay's interface does not exist any more.
         """
         try:
             name = socket.if_indextoname(self.underlay.link)
         except OSError as error:
-            raise Unavailable(f"the interface of {self.underlay.address} is gone") from error
+            raise Unavailable(f"no interface has the address {self.underlay.address} any more") from error
         own = self._settings
         return RequiredPorts(name, self.underlay.address, own.vxlan_port, own.agent_port, self._resolver_port)
 
     def query_floods(self) -> list[str]:
-        """The tasks that ask the resolver more than it answers, in a line each."""
+        """The tasks that exceed the DNS query limit, one line each."""
         return query_floods(
             self._nftables.list_set(well_known.FAMILY, well_known.TABLE, QUERY_FLOODS), self.attachments
         )
@@ -174,13 +174,13 @@ class Datapath:
         return desired_state(tables, attachments, overlay.index, self.local_pool, ipv6=overlay.has_ipv6)
 
     def apply(self, transition: TableTransition, services: ServiceMap) -> WithdrawnBackends:
-        """Bring the kernel from the tables and services of the last call a step on, and to these services.
+        """Apply a transition of the tables, and these services, to the kernel.
 
-        Routes, neighbours and the like that the kernel refuses are in `findings`, and tried again at each comparison:
-        nothing else has to wait for them.
+        Routes, neighbours and the like that the kernel refuses are recorded in `findings`, and retried by each
+        reconciliation: nothing else has to wait for them.
 
         Raises:
-            Unavailable: the kernel refused the rules; the next call, or `reconcile`, compares everything and tries again.
+            Unavailable: the kernel refused the rules; the next call, or `reconcile`, compares everything and retries.
         """
         parts = self._cluster.apply(transition)
         balance_change, self._has_applied = self._balance.apply(services), True
@@ -197,9 +197,9 @@ class Datapath:
             return withdrawn
         self._dirty = True
         before_state, after_state = (self._desired_state(each, ()) for each in parts)
-        # No client is led to where there is no way yet, or no longer one.
+        # No client is forwarded to an address that has no route yet, or none any more.
         refusals = self._connection.attempt(additions(before_state, after_state))
-        # Elements of this node's tasks change only when they come and go.
+        # Elements of this node's own tasks change only when they are attached or detached.
         before, after = (
             set_elements.desired_elements(each, (), self.local_pool) for each in (transition.before, transition.after)
         )
@@ -210,17 +210,17 @@ class Datapath:
         return withdrawn
 
     def _commit(self, before: set_elements.Elements, after: set_elements.Elements) -> None:
-        """Change the elements; where the table was not as we left it, set right all of it."""
+        """Change the elements; where another program changed the table, repair all of it."""
         try:
             self._table.change(before, after)
         except Unavailable as error:
             log.warning("Another program changed Shoal's nftables table; repairing it: %s", error)
-            if self._has_applied:  # else the first `apply` does it
+            if self._has_applied:  # otherwise the first `apply` repairs it
                 self.findings.add_repairs(self._table.repair(self._all_desired_elements()))
 
     def link(self, namespace: Namespace, attachment: Attachment) -> Attachment:
-        """Give a namespace its addresses and the host's end of its link a name; `admit` is next. On an error nothing
-        is left but the link in the group that `sweep` deletes."""
+        """Configure a namespace's addresses and name the host's end of its link; `admit` follows. After an error only
+        the link is left, in the group that `sweep` deletes."""
         with suppress(OSError):
             stale_index = socket.if_nametoindex(attachment.name)
             log.warning("Deleting the leftover link %s of an earlier attempt", attachment.name)
@@ -242,13 +242,13 @@ class Datapath:
         return attachment
 
     def _without_lost_ipv6(self, attachment: Attachment) -> Attachment:
-        """Without IPv6, where somebody has just turned that off."""
+        """Without IPv6, where another program has just disabled it."""
         if attachment.addresses6:
             self._overlay.check_ipv6()
         return attachment if self._overlay.has_ipv6 else replace(attachment, addresses6={})
 
     def admit(self, attachments: Iterable[Attachment]) -> None:
-        """Let the packets of linked tasks pass: all, or none where the kernel refuses one."""
+        """Accept the packets of linked tasks: of all, or of none where the kernel refuses one."""
         self._table.change(
             set_elements.NO_ELEMENTS, reduce(set_elements.merge, map(set_elements.attachment_elements, attachments))
         )
@@ -262,17 +262,17 @@ class Datapath:
             group=well_known.ATTACHED_GROUP,
             master=0,
             ipv4=LINK_SETTINGS,
-            no_arp=True,  # else a container fills the host's table of neighbours
+            no_arp=True,  # otherwise a container could fill the host's neighbour table
         )
 
     def withdraw(self, task_id: str) -> None:
-        """Lead no new connection to a task by its ports of this node. An unknown one is passed over."""
+        """Forward no new connection to a task's published ports on this node. Unknown tasks are ignored."""
         if attachment := self._attachments.get(task_id):
             self._attachments[task_id] = without = replace(attachment, ports=())
             self._commit(set_elements.attachment_elements(attachment), set_elements.attachment_elements(without))
 
     def detach(self, *task_ids: str) -> None:
-        """Withdraw ports and addresses at once; the links go at the next `sweep`. Unknown tasks are passed over."""
+        """Withdraw ports and addresses at once; the next `sweep` deletes the links. Unknown tasks are ignored."""
         detached = [each for task_id in task_ids if (each := self._attachments.pop(task_id, None)) is not None]
         if not detached:
             return
@@ -283,13 +283,13 @@ class Datapath:
             self._connection.apply(mark_ended(each.link) for each in detached)
 
     def sweep(self) -> bool:
-        """Delete the links of ended tasks, all at once, and silence that is over; whether some of it is not."""
+        """Delete the links of stopped tasks, and expired blackhole routes. Whether blackhole routes remain."""
         self._connection.apply([rtnetlink.delete_group(well_known.ENDED_GROUP), *self.blackholes.remove_expired()])
         return self.blackholes.is_active
 
     def adopt(self, attachments: Iterable[Attachment]) -> None:
-        """Take over links that an earlier process left, and delete all others of ours with what leads to them. What it
-        knew of other nodes stays as it is until `apply` tells it anew."""
+        """Take over links that an earlier process left, and delete all our other links with their entries. What that
+        process knew of other nodes stays until the first `apply`."""
         self._attachments = {attachment.task_id: attachment for attachment in attachments}
         adopted_links = {attachment.link for attachment in self.attachments}
         surplus = [link.index for link in self.container_links() if link.index not in adopted_links]
@@ -299,14 +299,14 @@ class Datapath:
         self._table.keep_attachments(self._desired_elements())
 
     def container_links(self) -> list[rtnetlink_dump.Link]:
-        """The host's ends of all containers' links, but for spare ones."""
+        """The host's ends of all container links, except spare ones."""
         return [link for link in rtnetlink_dump.links(self._connection) if link.name.startswith(well_known.LINK_PREFIX)]
 
     def reconcile(self) -> list[str]:
-        """Compare the kernel with what it should hold, and set right what differs. What was wrong, in a line each.
+        """Compare the kernel's actual state with the desired one and repair it. Returns one line for each repair.
 
-        Each part is done whatever the kernel refuses of the others; `findings` has it all. Before the first `apply` it
-        is not known what the kernel should hold, so nothing is touched.
+        Each part is done whatever the kernel refuses of the others; `findings` records all of it. Before the first
+        `apply` the desired state is not known, so nothing is touched.
 
         Raises:
             Unavailable: the kernel refused the rules.
@@ -325,20 +325,20 @@ class Datapath:
             found.refused.append(str(error))
             raise
         finally:
-            # What the first comparison adds was never there: nobody has changed it.
+            # What the first comparison adds was never there: no other program has changed it.
             self.findings.add_repairs(found.repaired if self._compared_once else ())
             self.findings.set_refusals(found.refused)
         self._dirty, self._compared_once = False, True
         return found.repaired
 
     def reconcile_tunnels(self) -> list[str]:
-        """Look after the encrypted tunnels alone; what was wrong, in a line each."""
-        wrong = self.tunnels.reconcile()
-        self.findings.add_repairs(wrong)
-        return wrong
+        """Reconcile the encrypted tunnels only; one line for each repair."""
+        repaired = self.tunnels.reconcile()
+        self.findings.add_repairs(repaired)
+        return repaired
 
     def _repair_links(self, comparison: Comparison) -> None:
-        """A task whose link is gone gets another one, or is forgotten with its namespace."""
+        """A task whose link was deleted gets another one, or is dropped when its namespace is gone."""
         links = {link.index: link for link in rtnetlink_dump.links(self._connection)}
         lost = [each for each in self.attachments if each.link not in links]
         ours = {each.link: each for each in self.attachments if each.link in links}
@@ -348,12 +348,12 @@ class Datapath:
                 self._connection.apply(
                     [self._claim_message(attachment), rtnetlink.set_link(index, mtu=link_mtus[index])]
                 )
-                comparison.repaired.append(f"the link {attachment.name} {text}")
+                comparison.repaired.append(f"link {attachment.name} {text}")
         container_mtus = ContainerMtus(self.underlay.overlay_mtu, self.tunnels.mtu)
-        made = restore_links(
+        restored = restore_links(
             lost, self._connection, self._cluster.current.subnets, container_mtus, self._claim_message, comparison
         )
-        self.blackholes.replace_ended([self._attachments.pop(each.task_id) for each in lost if each not in made])
+        self.blackholes.replace_ended([self._attachments.pop(each.task_id) for each in lost if each not in restored])
 
     def _repair_routes(self, comparison: Comparison) -> None:
         actual = actual_state(self._connection, self._overlay.index, {each.link for each in self.attachments})
@@ -364,11 +364,13 @@ class Datapath:
         comparison.refused += (retried_refusal(each.reason) for each in refusals)
         refused = {id(each.message) for each in refusals}
         comparison.repaired += (
-            f"the kernel's tables differed: {each.description}" for each in todo if id(each) not in refused
+            f"kernel tables changed by another program; repaired: {each.description}"
+            for each in todo
+            if id(each) not in refused
         )
 
     def reset(self) -> None:
-        """Remove everything of ours from this host's network."""
+        """Remove everything of Shoal's from this host's network."""
         self._attachments.clear()
         self.tunnels.reset()
         remove_all(self._connection, self._nftables)

@@ -1,5 +1,7 @@
-"""Links of containers that somebody changed or deleted: set right, or made anew, since the namespace and all that runs
-in it are still there."""
+"""Repairs or recreates container links that another program changed or deleted.
+
+The namespace and its processes still exist, so that they can get another link.
+"""
 
 import logging
 import socket
@@ -24,33 +26,33 @@ _PROC = Path("/proc")
 
 
 class LinkMtus:
-    """The MTU of each container's link on the host's side, as it was when it was first compared: the other side's."""
+    """The MTU of each container link on the host's side, as first seen: the same as the container's side."""
 
     def __init__(self) -> None:
         self._mtus: dict[int, int] = {}
 
     def expected(self, links: Iterable[Link]) -> Mapping[int, int]:
-        """By index, bytes; those of links that are gone are forgotten."""
+        """Bytes, by link index; links that no longer exist are forgotten."""
         self._mtus = {link.index: self._mtus.get(link.index, link.mtu) for link in links}
         return self._mtus
 
 
 def link_differences(link: Link, attachment: Attachment, mtu: int) -> str:
-    """What is not as it should be of a container's link on the host's side, empty when all is. Pure."""
+    """What differs from the desired state of a container link on the host's side; empty when nothing does. Pure."""
     checks = (
-        (link.name == attachment.name, f"had the name {link.name}"),
+        (link.name == attachment.name, f"was renamed to {link.name}"),
         (link.up, "was down"),
         (not link.master, "was attached to a bridge or bond"),
-        (link.mtu == mtu, f"had the MTU {link.mtu} in place of {mtu}"),
+        (link.mtu == mtu, f"had MTU {link.mtu} instead of {mtu}"),
         (link.alias == attachment.alias, "had its alias changed"),
-        (link.group == well_known.ATTACHED_GROUP, f"was in the group {link.group:#x}"),
+        (link.group == well_known.ATTACHED_GROUP, f"was moved to group {link.group:#x}"),
     )
     return ", ".join(text for good, text in checks if not good)
 
 
 @dataclass(frozen=True)
 class ContainerMtus:
-    """What containers' packets may have, bytes: on the link, and of it those to encrypted networks."""
+    """MTUs of container traffic, bytes: of the link, and of routes to encrypted networks."""
 
     link_mtu: int
     encrypted_mtu: int
@@ -64,10 +66,10 @@ def restore_links(
     claim_message: Callable[[Attachment], Message],
     comparison: Comparison,
 ) -> list[Attachment]:
-    """Give each container a link with the same index and addresses. Returns those whose container is there.
+    """Give each container a link with the same index and addresses. Returns those whose container still runs.
 
     Args:
-        claim_message: what makes a link the attachment's own.
+        claim_message: the request that names and configures a link as the attachment's.
     """
     running = []
     for attachment in lost:
@@ -80,9 +82,11 @@ def restore_links(
         running.append(attachment)
         try:
             _restore_link(attachment, pid, connection, subnets, mtus, claim_message)
-            comparison.repaired.append(f"the link {attachment.name} was missing")
+            comparison.repaired.append(f"link {attachment.name} was missing")
         except (Unavailable, OSError) as error:
-            comparison.refused.append(f"task {attachment.task_id} has no network, since its link is gone: {error}")
+            comparison.refused.append(
+                f"task {attachment.task_id} has no network: its link was deleted and cannot be restored: {error}"
+            )
     return running
 
 
@@ -99,7 +103,7 @@ def _restore_link(
     try:
         ends = VethEnd(attachment.name, well_known.GATEWAY_MAC), VethEnd(well_known.CONTAINER_DEVICE, attachment.mac)
         with (_PROC / str(pid) / "ns" / "net").open() as namespace:
-            # With the index that it had, which is in the routes.
+            # With its previous index, which the routes contain.
             creation = namespace.fileno(), mtus.link_mtu, well_known.ATTACHED_GROUP
             connection.apply([add_veth(*ends, *creation, index=attachment.link)])
         connection.apply([*([disable_ipv6_autoconf(attachment.name)] if ipv6 else []), claim_message(attachment)])
@@ -110,11 +114,11 @@ def _restore_link(
 
 
 def container_process(task_id: str) -> int | None:
-    """A process of the task's container, by its cgroup; None when there is none. What supervises it is in ours."""
+    """A process of the task's container, by its cgroup; None without one. Its supervisor is in the host's namespace."""
     own = (_PROC / "thread-self" / "ns" / "net").stat().st_ino
     for entry in _PROC.iterdir():
         if entry.name.isdecimal():
-            with suppress(OSError):  # it has ended
+            with suppress(OSError):  # the process has ended
                 if (
                     task_id in (entry / "cgroup").read_text(errors="replace")
                     and (entry / "ns" / "net").stat().st_ino != own

@@ -8,19 +8,19 @@ from agent.network.nftables.libnftables import Nftables
 
 
 def mark_ended(link: int) -> rtnetlink.Message:
-    """Mark a container's link, by its index, for the next deletion of all that ended.
+    """Mark a container link, by its index, for the next deletion of all links of stopped tasks.
 
-    Links of containers vanish with their namespaces at any moment: one that is gone needs no mark.
+    Container links vanish with their namespaces at any moment: one that is gone needs no mark.
     """
     return rtnetlink.set_link(link, group=well_known.ENDED_GROUP)._replace(ignored_errors=rtnetlink.NOT_FOUND)
 
 
 def remove_all(connection: Connection, nftables: Nftables) -> None:
-    """The table and our rules in others', containers' links, the open tunnel, rules and routes. Containers lose their
-    network.
+    """Remove our table and our rules in other tables, container links, the overlay device, routing rules and routes.
+    Containers lose their network.
 
     Raises:
-        Unavailable: the kernel refused some.
+        Unavailable: the kernel refused part of it.
     """
     nftables.run(
         f"add table {well_known.FAMILY} {well_known.TABLE}\ndelete table {well_known.FAMILY} {well_known.TABLE}"

@@ -1,4 +1,4 @@
-"""Answers of addresses as bytes: objects for each record cost two thirds of an answer."""
+"""Address answers as bytes: an object for each record would take two thirds of the time of an answer."""
 
 import random
 import struct
@@ -14,18 +14,18 @@ from agent.network.netlink.rtnetlink import Address
 
 _HEADER_BYTES = 12
 ADDRESS_TYPES = {4: dns.rdatatype.A, 6: dns.rdatatype.AAAA}
-"""By the version of IP."""
+"""By IP version."""
 
 
 @dataclass(frozen=True)
 class AddressAnswer:
-    """An answer but for the query's number, and the choice and order of records.
+    """An answer without the query's id, and before the choice and order of records.
 
     Attributes:
         head: from the third byte to the end of the question.
-        records: all that there are.
-        sent: how many of them the answer takes; where it is fewer, `head` has the sign that there are more (TC).
-        tail: what follows the records.
+        records: all records.
+        sent: how many of them fit into the answer; where not all do, `head` has the TC flag.
+        tail: the bytes after the records.
     """
 
     head: bytes
@@ -34,10 +34,10 @@ class AddressAnswer:
     tail: bytes
 
     def wire(self, query_id: bytes, shuffle: random.Random) -> bytes:
-        """The answer to the query of this number (two bytes).
+        """The answer to the query with this id (two bytes).
 
         Args:
-            shuffle: decides the order of addresses, so that askers that take the first spread over all.
+            shuffle: decides the order of addresses, so that clients that use the first one spread over all.
         """
         records = self.records
         if len(records) > 1:
@@ -46,7 +46,7 @@ class AddressAnswer:
 
 
 def address_answer(response: dns.message.Message, addresses: Sequence[Address], ttl: int, limit: int) -> AddressAnswer:
-    """Put as many of the addresses as the limit takes, bytes, between question and OPT of an empty answer."""
+    """Insert as many addresses as fit into `limit` bytes between question and OPT record of an empty answer."""
     bare = response.to_wire()
     starts = {version: _record_start(version, ttl) for version in ADDRESS_TYPES}
     records = tuple(starts[address.version] + address.packed for address in addresses)
@@ -61,6 +61,6 @@ def address_answer(response: dns.message.Message, addresses: Sequence[Address], 
 
 
 def _record_start(version: int, ttl: int) -> bytes:
-    """Of an address record: the question's name, by a pointer to it (RFC 1035, 4.1.4), type, class, TTL and length."""
+    """The start of an address record: a pointer to the question's name (RFC 1035, 4.1.4), type, class, TTL, length."""
     length = 4 if version == 4 else 16
     return struct.pack(">HHHIH", 0xC000 | _HEADER_BYTES, ADDRESS_TYPES[version], dns.rdataclass.IN, ttl, length)

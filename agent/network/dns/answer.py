@@ -26,32 +26,32 @@ from agent.network.netlink.rtnetlink import Address
 
 MIN_UDP_BYTES = 512
 MAX_UDP_BYTES = 1232
-"""No answer over UDP is larger, whatever the asker takes: it must pass every path unfragmented (DNS flag day 2020)."""
+"""No UDP answer is larger, whatever the client accepts: it must pass every path unfragmented (DNS flag day 2020)."""
 _MAX_TCP_BYTES = 65535
 _REVERSE = tuple(map(dns.name.from_text, ("in-addr.arpa.", "ip6.arpa.")))
 _VERSIONS = {dns.rdatatype.A: (4,), dns.rdatatype.AAAA: (6,), dns.rdatatype.ANY: (4, 6)}
-"""Of IP, by the type of record that is asked for."""
+"""IP versions by the requested record type."""
 
 
 @dataclass(frozen=True)
 class FixedAnswer:
-    """What to send back, whoever asks this next; None to send nothing."""
+    """A complete answer; None to send nothing."""
 
     wire: bytes | None
 
 
 @dataclass(frozen=True)
 class Forward:
-    """The query is for an upstream resolver."""
+    """The query is forwarded to an upstream resolver."""
 
 
 Decision = FixedAnswer | AddressAnswer | Forward
 
 
 def decide(wire: bytes, client: DnsClient | None, zone: Zone, *, ttl: int, tcp: bool) -> Decision:
-    """Decide on one query. Garbage and answers get no reply; an unknown asker is refused.
+    """Decide on one query. Invalid messages and responses get no reply; an unknown client is refused.
 
-    The decision is the same for the same bytes after the query's number, so it can be kept as long as the zone.
+    The decision is the same for the same bytes after the query's id, so it can be cached as long as the zone.
 
     Args:
         ttl: of the cluster's own records, seconds.
@@ -66,7 +66,7 @@ def decide(wire: bytes, client: DnsClient | None, zone: Zone, *, ttl: int, tcp: 
 
 
 def parse_query(wire: bytes) -> dns.message.Message | None:
-    """The message, None when it is none."""
+    """The parsed message; None when it is invalid."""
     try:
         return dns.message.from_wire(wire, ignore_trailing=False)
     except (dns.exception.DNSException, ValueError, IndexError, KeyError):
@@ -116,7 +116,7 @@ def _response(query: dns.message.Message) -> dns.message.Message:
 
 
 def error_response(query: dns.message.Message, code: dns.rcode.Rcode) -> bytes:
-    """An answer that is only a response code."""
+    """An answer with a response code only."""
     response = dns.message.make_response(query, recursion_available=True, our_payload=MAX_UDP_BYTES)
     response.set_rcode(code)
     return response.to_wire(max_size=MAX_UDP_BYTES)

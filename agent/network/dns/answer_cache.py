@@ -13,7 +13,7 @@ from agent.network.dns.zone import Zone
 _MAX_ENTRIES = 4096
 Charge = Callable[[float], bool]
 _MAX_RECORDS = 256
-"""Longer answers are made anew each time, so that what is kept stays within about 20 MB."""
+"""Longer answers are not cached, so that the cache stays within about 20 MB."""
 
 
 def _no_charge(_: float) -> bool:
@@ -21,7 +21,7 @@ def _no_charge(_: float) -> bool:
 
 
 class AnswerCache:
-    """Answers from one zone. Putting another in its place forgets all.
+    """Answers from one zone. Setting another zone clears the cache.
 
     Args:
         ttl_seconds: of the cluster's own records.
@@ -46,10 +46,10 @@ class AnswerCache:
     def answer(
         self, wire: bytes, client: DnsClient | None, *, tcp: bool, charge: Charge = _no_charge
     ) -> bytes | Forward | None:
-        """What to send back; None to send nothing.
+        """The answer; None to send nothing.
 
         Args:
-            charge: asked once, with what the answer costs; where it says no, nothing is done.
+            charge: called once with the cost of the answer; where it returns false, nothing is sent.
         """
         wire = without_options(wire)
         key = (wire[2:], client, tcp)
@@ -68,6 +68,6 @@ class AnswerCache:
     def _store(self, key: tuple[bytes, DnsClient | None, bool], decision: Decision) -> None:
         if isinstance(decision, AddressAnswer) and len(decision.records) > _MAX_RECORDS:
             return
-        if len(self._answers) >= _MAX_ENTRIES:  # a flood of different questions costs no more than without this
+        if len(self._answers) >= _MAX_ENTRIES:  # a flood of different queries costs no more than without a cache
             self._answers.clear()
         self._answers[key] = decision

@@ -4,18 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 CACHED_COST, UNCACHED_COST, FORWARD_COST = 1.0, 8.0, 8.0
-"""Of an answer that is kept, of one that is to be made, and of a question that is handed on besides: what their
-processor time is to each other."""
+"""Of a cached answer, of one that is computed, and in addition of a query that is forwarded: in proportion to their
+processor time."""
 
 
 class Shares:
-    """Places that askers take and give back, none of which may have more than are left free.
+    """Slots that clients acquire and release, of which no client may hold more than are free.
 
-    So one asker alone has half of them at most, two have two thirds together, and whoever comes next finds some free
+    So a single client has half of them at most, two have two thirds together, and a further one finds some free
     (dynamic thresholds: Choudhury and Hahne, 1998).
 
     Args:
-        total: places.
+        total: number of slots.
     """
 
     def __init__(self, total: int) -> None:
@@ -27,7 +27,7 @@ class Shares:
         return sum(self._used.values())
 
     def acquire(self, client: str) -> bool:
-        """Take a place, if the asker may have one more; who took one gives it back."""
+        """Acquire a slot, if the client may have one more; release it afterwards."""
         own = self._used.get(client, 0)
         if own >= self._free:
             return False
@@ -49,12 +49,12 @@ class _Bucket:
 
 
 class Allowance:
-    """What each asker may have answered, in questions that are known; a bucket of tokens each.
+    """A token bucket for each client; a cached answer costs one token.
 
     Args:
-        per_second: also the most at once.
+        per_second: tokens; also the size of the bucket.
         clock: seconds.
-        max_clients: that are remembered. All are forgotten when there are more, which are more than a node has.
+        max_clients: buckets that are kept. All are cleared when there are more, which is more than a node has.
     """
 
     def __init__(self, *, per_second: float, clock: Callable[[], float], max_clients: int = 8192) -> None:
@@ -64,7 +64,7 @@ class Allowance:
         self._buckets: dict[str, _Bucket] = {}
 
     def spend(self, client: str, cost: float) -> bool:
-        """Whether the asker has so much left; then it has less."""
+        """Spend tokens if the client has enough; whether it had."""
         bucket = self._refilled(client)
         if bucket.tokens < cost:
             return False
@@ -72,12 +72,12 @@ class Allowance:
         return True
 
     def charge(self, client: str, cost: float) -> bool:
-        """The same of what is done in any case, and waited for afterwards: true."""
+        """Spend tokens in any case, so that the client has to wait afterwards; always true."""
         self._refilled(client).tokens -= cost
         return True
 
     def debt_seconds(self, client: str) -> float:
-        """How long until the asker owes nothing."""
+        """How long until the client's balance is not negative."""
         return max(0.0, -self._refilled(client).tokens) / self._per_second
 
     def _refilled(self, client: str) -> _Bucket:

@@ -9,12 +9,12 @@ from agent.network.attachments.attachment import Attachment
 
 @dataclass(frozen=True)
 class DnsClient:
-    """Who asks.
+    """A container that queries the resolver.
 
     Attributes:
-        networks: in the order in which names are looked for.
-        has_egress: the cluster; else no upstream resolver is asked for it.
-        upstreams: resolvers of its own for other names; none means the node's.
+        networks: in the order in which names are looked up.
+        has_egress: whether it may reach outside the cluster; otherwise its queries are never forwarded.
+        upstreams: its own resolvers for other names; none means the node's.
     """
 
     networks: Sequence[str]
@@ -23,7 +23,7 @@ class DnsClient:
 
 
 class DnsClients:
-    """Tasks of this node by their addresses. An address belongs to the task that was given it last."""
+    """Tasks of this node by address. An address belongs to the task that got it last."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, Attachment] = {}
@@ -43,12 +43,12 @@ class DnsClients:
                 del self._owners[address]
 
     def find(self, address: IPv4Address) -> DnsClient | None:
-        """Whose address it is; None for a stranger's."""
+        """The client with this address; None if unknown."""
         owner = self._owners.get(address)
         return owner[1] if owner else None
 
     def task_id(self, address: IPv4Address) -> str:
-        """The id of the task whose address it is; empty for a stranger's."""
+        """The id of the task with this address; empty if unknown."""
         owner = self._owners.get(address)
         return owner[0] if owner else ""
 

@@ -28,26 +28,25 @@ log = logging.getLogger(__name__)
 _MAX_FORWARDED = 512
 _MAX_CONNECTIONS = 256
 _IDLE_SECONDS = 10.0
-"""For a whole query to come, and for the one before to be taken."""
+"""To receive a whole query."""
 _WRITE_SECONDS = 5.0
-"""For an answer to be taken."""
+"""For the client to accept an answer."""
 _TOKENS_PER_QUERY = 2
-"""For each question a second: what an asker may have of the processor, in answers that are kept."""
+"""Processor time that a client may use for each query per second, in cached answers."""
 
 FindClient = Callable[[IPv4Address], DnsClient | None]
 
 
 class DnsServer:
-    """Answers from `zone`, which its owner replaces when the planner's tables change.
+    """Answers from `zone`, which its owner replaces when the records change.
 
-    No asker can have so much of it that another one goes without: of questions, of connections, and of questions that
-    wait for an upstream resolver.
+    No client can starve the others: of queries, of connections, or of queries that wait for an upstream resolver.
 
     Args:
-        find_client: who has a source address; None for a stranger.
-        find_task: whose limits hold for a source address.
-        queries_per_second: that one asker may ask; what is not kept counts for several. More are dropped over UDP,
-            and wait over TCP.
+        find_client: the client with a source address; None if unknown.
+        find_task: the task whose limits apply to a source address.
+        queries_per_second: limit of one client; an uncached query counts several times. Further ones are dropped over
+            UDP, and delayed over TCP.
     """
 
     def __init__(
@@ -79,12 +78,12 @@ class DnsServer:
         self._answers.zone = zone
 
     async def start(self, sockets: ResolverSockets) -> None:
-        """Answer at both sockets, which are closed by `stop`."""
+        """Answer on both sockets, which `stop` closes."""
         self._udp = UdpTransport(sockets.udp, self._receive)
         self._listener = await asyncio.start_server(self._serve_connection, sock=sockets.tcp, limit=MAX_QUERY_BYTES)
 
     async def stop(self) -> None:
-        """Stop listening; queries under way are dropped, their askers ask again."""
+        """Stop listening; pending queries are dropped, and their clients retry."""
         if self._udp is not None:
             self._udp.close()
             self._udp = None
@@ -123,7 +122,7 @@ class DnsServer:
         self._reply(await self._ask_upstream(wire, client, task_id, tcp=False), source)
 
     async def _ask_upstream(self, wire: bytes, client: DnsClient | None, task_id: str, *, tcp: bool) -> bytes | None:
-        """The answer, by a place among those under way that the asker has taken."""
+        """The answer of an upstream resolver; releases the slot that the client has acquired."""
         try:
             resolvers = client.upstreams if client is not None else ()
             return await self._upstream.query(wire, tcp=tcp, resolvers=resolvers) or _servfail(wire)
@@ -140,15 +139,15 @@ class DnsServer:
         if not peer or not self._connections.acquire(task_id):
             writer.transport.abort()
             return
-        writer.transport.set_write_buffer_limits(high=0)  # what is not taken yet is waited for, at most one answer
+        writer.transport.set_write_buffer_limits(high=0)  # buffers at most one answer
         try:
-            with suppress(OSError, EOFError):  # the asker went away, or is too slow, or has nothing more to ask
+            with suppress(OSError, EOFError):  # the client has closed the connection, or is too slow
                 while True:
                     await self._serve_query(reader, writer, IPv4Address(peer[0]), task_id)
         finally:
             self._connections.release(task_id)
             if writer.transport.get_write_buffer_size():
-                writer.transport.abort()  # nobody takes it
+                writer.transport.abort()  # the client does not read it
             writer.close()
 
     async def _serve_query(
@@ -170,7 +169,7 @@ class DnsServer:
         writer.write(struct.pack(">H", len(response)) + response)
         async with asyncio.timeout(_WRITE_SECONDS):
             await writer.drain()
-        # Questions that wait in one connection come no sooner than those of others.
+        # A client that exceeds its limit over TCP waits.
         await asyncio.sleep(self._allowance.debt_seconds(task_id))
 
 

@@ -1,7 +1,7 @@
 """The resolver's sockets, on ephemeral ports; nftables rules redirect port 53 to them.
 
-So it needs nothing of the host's port 53, which dnsmasq and others like to have at every address, and takes it from
-nobody who comes later.
+So it does not use the host's port 53, which dnsmasq and others bind on every address, and keeps no later program from
+it.
 """
 
 import socket
@@ -13,18 +13,18 @@ from ipaddress import IPv4Address
 from shoal.errors import Unavailable
 
 _IP_FREEBIND = 15
-"""ip(7): the address need not be there yet."""
+"""ip(7): the address need not exist yet."""
 _SO_RCVBUFFORCE = 33
 _BACKLOG = 256
 _RECEIVE_BYTES, _SEND_BYTES = 1 << 14, 1 << 17
-"""Of the kernel's buffers of a connection: a few queries, and an answer of the largest size."""
+"""Of a connection's kernel buffers: a few queries, and an answer of the largest size."""
 _UDP_RECEIVE_BYTES = 1 << 21
-"""Of the buffer of datagrams, whatever net.core.rmem_max says: some thousand questions may wait while we are busy."""
+"""Of the UDP buffer, whatever net.core.rmem_max is: some thousand queries may wait while the agent is busy."""
 
 
 @dataclass(frozen=True)
 class ResolverSockets:
-    """Bound sockets, which whoever takes them closes."""
+    """Bound sockets; their new owner closes them."""
 
     udp: socket.socket
     tcp: socket.socket
@@ -44,9 +44,9 @@ def open_resolver_sockets(address: IPv4Address, port: int = 0) -> ResolverSocket
     """Listen on both transports.
 
     Args:
-        port: 0 for one that is free.
+        port: 0 for a free one.
     Raises:
-        Unavailable: the address or the port cannot be had.
+        Unavailable: the address or port cannot be bound.
     """
     with ExitStack() as opened:
         try:
@@ -62,6 +62,6 @@ def open_resolver_sockets(address: IPv4Address, port: int = 0) -> ResolverSocket
             found[1].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
             found[1].listen(_BACKLOG)
         except OSError as error:
-            raise Unavailable(f"The resolver cannot listen on {address}: {error.strerror}") from error
+            raise Unavailable(f"the DNS resolver cannot listen on {address}: {error.strerror}") from error
         opened.pop_all()
     return ResolverSockets(*found)

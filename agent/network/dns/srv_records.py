@@ -1,8 +1,8 @@
-"""SRV records: at which port the tasks of a service are to be reached.
+"""SRV records: the ports at which the tasks of a service can be reached.
 
-`_<port>._<tcp|udp|sctp>.<name>`: the port is one that the service publishes, by its number in the container or by the
-number it is published under; the name is any name of the cluster. Each ready task has a record: its port in
-the container and its full name, with its address beside it.
+`_<port>._<tcp|udp|sctp>.<name>`: the port is one that the service publishes, by its container port or its published
+port; the name is any name of the cluster. Each ready task has a record: its container port and its full name, with its
+addresses as additional records.
 """
 
 import re
@@ -22,7 +22,7 @@ from agent.network.netlink.rtnetlink import Address
 
 _NAME = re.compile(r"_(\d{1,5})\._(tcp|udp|sctp)\.(.+)")
 _PRIORITY, _WEIGHT = 0, 1
-"""Of every record: tasks are equals (RFC 2782 spreads by weight among the same priority)."""
+"""Of every record: all tasks are equal (RFC 2782 distributes by weight among records of the same priority)."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class SrvName:
 
 @dataclass(frozen=True)
 class SrvTarget:
-    """One task: where it listens, by its addresses of both families."""
+    """One task: its port, and its addresses of both families."""
 
     name: str
     addresses: Sequence[Address]
@@ -51,21 +51,21 @@ def parse_srv_name(name: str) -> SrvName | None:
 
 
 def srv_targets(service: SrvName, zone: Zone, networks: Collection[str]) -> Sequence[SrvTarget] | None:
-    """The ready tasks behind the name; None when they are known and none publishes that port."""
+    """The ready tasks behind the name; None when there are some and none publishes that port."""
     addresses = zone.task_addresses(service.host, networks) or ()
     owners = [(address, owner) for address in addresses if (owner := zone.owners.get(address)) is not None]
     found: dict[str, tuple[list[Address], int]] = {}
     for address, owner in owners:
         if service.port in owner.ports and owner.network in networks:
             found.setdefault(owner.name, ([], owner.ports[service.port]))[0].append(address)
-    targets = [SrvTarget(name, places, port) for name, (places, port) in found.items()]
+    targets = [SrvTarget(name, own, port) for name, (own, port) in found.items()]
     return targets if targets or not owners else None
 
 
 def srv_rrsets(
     question: dns.name.Name, targets: Sequence[SrvTarget], ttl: int
 ) -> tuple[list[dns.rrset.RRset], list[dns.rrset.RRset]]:
-    """The records of the answer, and the addresses that ride with them."""
+    """The records of the answer, and the additional address records."""
     if not targets:
         return [], []
     names = [dns.name.from_text(target.name) for target in targets]

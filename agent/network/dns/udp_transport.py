@@ -9,22 +9,22 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 MAX_QUERY_BYTES = 4096
-"""Of a query over UDP or TCP (RFC 6891, 6.2.5, takes it as the most that a resolver need offer)."""
+"""Of a query over UDP or TCP (the maximum that a resolver need offer by RFC 6891, 6.2.5)."""
 _BATCH = 32
 _MAX_PARTS = 2
 _UDP_GRO = 104
-"""Linux's udp.h; the kernel tells the size of the parts by a control message of the same number."""
+"""Linux's udp.h; the kernel reports the size of the segments by a control message of the same number."""
 
 Source = tuple[str, int]
 Receive = Callable[[bytes, Source], None]
 
 
 class UdpTransport:
-    """Hands over what comes until it is closed, a batch for each turn of the event loop.
+    """Passes on received datagrams until it is closed, a batch in each iteration of the event loop.
 
     A container may send up to 128 datagrams as one packet (UDP_SEGMENT, udp(7)), which rules count as one. So the
-    kernel is told not to take it apart: of each packet the first two are read, since a program may ask for addresses
-    of both families so, and the rest is dropped.
+    kernel is told not to split it: the first two datagrams of each packet are read, since a program may query addresses
+    of both families this way, and the rest is dropped.
 
     Args:
         listening: bound, not blocking; closed with this.
@@ -44,7 +44,7 @@ class UdpTransport:
             self._socket.close()
 
     def send(self, wire: bytes, to: Source) -> None:
-        """Send it, or drop it where the kernel has no room: the asker asks again."""
+        """Send a response, or drop it where the kernel's buffer is full: the client retries."""
         try:
             self._socket.sendto(wire, to)
         except OSError as error:
@@ -56,7 +56,7 @@ class UdpTransport:
                 length, control, _, source = self._socket.recvmsg_into([self._buffer], socket.CMSG_SPACE(4))
             except BlockingIOError:
                 return
-            except OSError as error:  # what an earlier answer came to
+            except OSError as error:  # of an earlier response
                 log.debug("A DNS response could not be delivered: %s", error)
                 continue
             size = gro_segment_bytes(control) or length
@@ -65,7 +65,7 @@ class UdpTransport:
 
 
 def gro_segment_bytes(control: list[tuple[int, int, bytes]]) -> int:
-    """Of datagrams that came as one packet, 0 of one that came alone."""
+    """The size of datagrams that arrived as one packet; 0 for a single one."""
     for level, kind, data in control:
         if (level, kind) == (socket.IPPROTO_UDP, _UDP_GRO):
             return int(struct.unpack("=i", data[:4])[0])

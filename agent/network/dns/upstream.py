@@ -1,4 +1,4 @@
-"""Queries for names that are not the cluster's, handed to the host's resolvers."""
+"""Forwards queries for names outside the cluster to the host's resolvers."""
 
 import asyncio
 import logging
@@ -18,11 +18,11 @@ Resolver = IPv4Address | IPv6Address
 Resolvers = Callable[[], Sequence[Resolver]]
 
 _MAX_RESOLVERS = 6
-"""That are asked in turn for one query, which has a place among those under way until the last one is silent."""
+"""Tried in turn for one query, which occupies a slot until the last one has timed out."""
 
 
 class HostResolvers:
-    """The `nameserver` lines of a resolv.conf(5), read again when the file changes. Ourselves we never ask."""
+    """The `nameserver` lines of a resolv.conf(5), except for this resolver, read again when the file changes."""
 
     def __init__(self, path: Path = Path("/etc/resolv.conf")) -> None:
         self._path = path
@@ -44,7 +44,7 @@ class HostResolvers:
 
 
 def parse_resolv_conf(text: str) -> tuple[Resolver, ...]:
-    """The resolvers of a resolv.conf, but for ourselves."""
+    """The resolvers of a resolv.conf, except for this one."""
     found = []
     for line in text.splitlines():
         words = line.split()
@@ -57,7 +57,7 @@ def parse_resolv_conf(text: str) -> tuple[Resolver, ...]:
 
 
 def matches(query: bytes, response: bytes) -> bool:
-    """Whether the response has the query's number and repeats its question: RFC 5452, 9.1."""
+    """Whether the response has the query's id and repeats its question: RFC 5452, 9.1."""
     if len(response) < HEADER_BYTES or response[:2] != query[:2] or not response[2] & 0x80:
         return False
     end = question_end(query)
@@ -65,7 +65,7 @@ def matches(query: bytes, response: bytes) -> bool:
 
 
 class UpstreamResolvers:
-    """Asks the resolvers in turn, over the transport that the asker used, under a number and a port of our own."""
+    """Queries the resolvers in turn, over the client's transport, with an id and a port of our own."""
 
     def __init__(self, *, resolvers: Resolvers, timeout_seconds: float, port: int = 53) -> None:
         self._resolvers = resolvers
@@ -73,17 +73,17 @@ class UpstreamResolvers:
         self._port = port
 
     async def query(self, query: bytes, *, tcp: bool, resolvers: Sequence[Resolver] = ()) -> bytes | None:
-        """The first answer, under the query's own number; None when no resolver answered in time.
+        """The first answer, with the query's own id; None when no resolver answered in time.
 
         Args:
-            resolvers: those of the asker; none means the node's.
+            resolvers: those of the client; none means the node's.
         """
         renumbered = secrets.token_bytes(2) + query[2:]
         for resolver in (resolvers or self._resolvers())[:_MAX_RESOLVERS]:
             try:
                 async with asyncio.timeout(self._timeout_seconds):
-                    ask = self._query_tcp if tcp else self._query_udp
-                    response = await ask(renumbered, str(resolver))
+                    send = self._query_tcp if tcp else self._query_udp
+                    response = await send(renumbered, str(resolver))
                     return query[:2] + response[2:]
             except (OSError, EOFError) as error:  # a timeout is an OSError too
                 log.debug("Upstream resolver %s did not answer: %s", resolver, error)
@@ -112,7 +112,7 @@ class UpstreamResolvers:
 
 
 class _Exchange(asyncio.DatagramProtocol):
-    """One query on a socket of its own."""
+    """One query on its own socket."""
 
     def __init__(self, query: bytes, response: asyncio.Future[bytes]) -> None:
         self._query = query

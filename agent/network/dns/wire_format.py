@@ -1,4 +1,4 @@
-"""What can be told of a query from its bytes alone, without making objects of it (RFC 1035, 4.1; RFC 6891, 6.1)."""
+"""Reads and rewrites queries as bytes, without parsing them into objects (RFC 1035, 4.1; RFC 6891, 6.1)."""
 
 HEADER_BYTES = 12
 _OPT_BYTES = 11
@@ -6,7 +6,7 @@ _OPT_TYPE = 41
 
 
 def question_end(query: bytes) -> int:
-    """Where the first question ends; beyond the message, or inside it, when there is no whole one."""
+    """The offset of the end of the first question; beyond the message, or inside it, when that is incomplete."""
     offset = HEADER_BYTES
     while offset < len(query) and query[offset]:
         offset += query[offset] + 1
@@ -14,7 +14,7 @@ def question_end(query: bytes) -> int:
 
 
 def servfail(query: bytes) -> bytes | None:
-    """That the server failed, and nothing else; None where there is not one whole question. Costs next to nothing."""
+    """A SERVFAIL response; None where the query has not exactly one complete question. Costs next to nothing."""
     end = question_end(query)
     if query[4:6] != b"\0\1" or end > len(query):
         return None
@@ -23,9 +23,9 @@ def servfail(query: bytes) -> bytes | None:
 
 
 def without_options(query: bytes) -> bytes:
-    """The query without the options of its OPT record, such as cookies: no answer of ours depends on them.
+    """The query without the options of its OPT record, such as cookies: our answers do not depend on them.
 
-    What is not one question with one OPT record behind it comes back as it is.
+    A query that is not one question followed by one OPT record is returned unchanged.
     """
     if query[4:HEADER_BYTES] != b"\0\1\0\0\0\0\0\1":
         return query

@@ -15,14 +15,14 @@ Addresses = Sequence[Address]
 
 @dataclass(frozen=True)
 class Zone:
-    """All names of the node's networks. A name whose tasks are not ready is there, with no address.
+    """All names of the node's networks. A name whose tasks are not ready exists, without addresses.
 
     Attributes:
         names: addresses by lower-case name, by network id.
-        owners: the task that has an address.
-        subnets: prefixes of all networks: reverse names in them are nobody else's to answer.
-        fallbacks: addresses of names that have none, in the same form: a name that services share leads to those of them
-            that have a ready task, where there are any.
+        owners: the task or service that has an address.
+        subnets: prefixes of all networks: reverse queries in them are never forwarded.
+        fallbacks: addresses of names without any, in the same form: a name that services share resolves to those of
+            them that have a ready task, where there are any.
     """
 
     names: Mapping[str, Mapping[str, Collection[Address]]] = field(default_factory=dict)
@@ -31,16 +31,16 @@ class Zone:
     fallbacks: Mapping[str, Mapping[str, Collection[Address]]] = field(default_factory=dict)
 
     def find(self, name: str, networks: Iterable[str]) -> Addresses | None:
-        """Addresses of a name on the first of the networks that knows it; None when none does."""
+        """Addresses of a name on the first of the networks that has it; None when none does."""
         known = [network for network in networks if name in self.names.get(network, ())]
         if not known:
             return None
         return tuple(self.names[known[0]][name]) or self._fallback(name, known)
 
     def _fallback(self, name: str, networks: Sequence[str]) -> Addresses:
-        """Where nobody is ready on the first network: the same service on another one, else what leads nowhere yet.
+        """Where no task is ready on the first network: the same service on another one, otherwise its fallbacks.
 
-        So a service that comes to a network, or leaves it, task by task is reached meanwhile by who is on both.
+        So clients on both networks reach a service that moves between them task by task.
         """
         fallbacks = tuple(self.fallbacks.get(networks[0], {}).get(name, ()))
         waiting = {self.owners[address].name for address in fallbacks}
@@ -51,10 +51,10 @@ class Zone:
         return fallbacks
 
     def task_addresses(self, name: str, networks: Iterable[str]) -> Addresses | None:
-        """The same, but always those of tasks, where the plain name may lead to a virtual address."""
-        places = tuple(networks)
-        found = self.find(f"tasks.{name}", places)
-        return found if found is not None else self.find(name, places)
+        """As `find`, but always the tasks' addresses, where the plain name may resolve to a virtual address."""
+        ordered = tuple(networks)
+        found = self.find(f"tasks.{name}", ordered)
+        return found if found is not None else self.find(name, ordered)
 
     def owner_name(self, address: Address, networks: Collection[str]) -> str | None:
         """The name of the task that has the address, when it is on one of the networks."""
@@ -62,7 +62,7 @@ class Zone:
         return owner.name if owner is not None and owner.network in networks else None
 
     def ttl_for(self, addresses: Iterable[Address], ttl: int) -> int:
-        """For how long these may be kept, seconds: `ttl`, or no time where one of them is told for the moment."""
+        """How long clients may cache these, seconds: `ttl`, or 0 where one of them must not be cached."""
         owners = (self.owners.get(address) for address in addresses)
         return 0 if any(owner is not None and owner.zero_ttl for owner in owners) else ttl
 
@@ -71,9 +71,9 @@ class Zone:
 
 
 class ZoneState:
-    """A zone that follows changes, each by work in proportion to it. `zone` is always the current one.
+    """A zone that is updated by differences. `zone` is always the current one.
 
-    What several claim stays until the last of them has withdrawn it.
+    An entry that was added several times stays until it has been removed as often.
     """
 
     def __init__(self, *, ipv6: bool) -> None:
@@ -84,7 +84,7 @@ class ZoneState:
         self.zone = self._zone(())
 
     def set_networks(self, networks: Iterable[NetworkAssignment]) -> None:
-        """The networks are these."""
+        """Set all networks."""
         both = (text for each in networks for text in (each.subnet, each.subnet6 if self._ipv6 else "") if text)
         self.zone = self._zone(tuple(map(ip_network, both)))
 
@@ -92,7 +92,7 @@ class ZoneState:
         return Zone(self._names.by_network, self._owners, subnets, self._fallbacks.by_network)
 
     def remove(self, entries: NameEntries) -> None:
-        """Some do not claim this any more."""
+        """Remove entries."""
         self._names.remove(entries.names)
         self._fallbacks.remove(entries.fallbacks)
         for address, _ in entries.owners:
@@ -101,7 +101,7 @@ class ZoneState:
                 del self._owner_counts[address], self._owners[address]
 
     def add(self, entries: NameEntries) -> None:
-        """Some claim this."""
+        """Add entries."""
         self._names.add(entries.names)
         self._fallbacks.add(entries.fallbacks)
         for address, owner in entries.owners:
@@ -110,7 +110,7 @@ class ZoneState:
 
 
 class _NameCounts:
-    """Names that somebody claims, with their addresses."""
+    """Reference counts of names and their addresses."""
 
     def __init__(self) -> None:
         self.by_network: defaultdict[str, dict[str, dict[Address, int]]] = defaultdict(dict)
@@ -142,13 +142,13 @@ def build_zone(
     *,
     ipv6: bool = True,
 ) -> Zone:
-    """The names of these endpoints and services. Addresses must be valid, as `tables` found them."""
-    table, known = ZoneState(ipv6=ipv6), {network.network_id: network for network in networks}
+    """The zone of these endpoints and services. Addresses must be valid, as `overlay_tables` has checked."""
+    state, known = ZoneState(ipv6=ipv6), {network.network_id: network for network in networks}
     own: defaultdict[str, list[TaskEndpoint]] = defaultdict(list)
     for endpoint in endpoints:
         own[endpoint.service_id].append(endpoint)
     records = {service.service_id: service for service in services}
     for service_id in dict.fromkeys((*records, *own)):
-        table.add(name_entries(records.get(service_id), own.get(service_id, ()), known, ipv6=ipv6))
-    table.set_networks(networks)
-    return table.zone
+        state.add(name_entries(records.get(service_id), own.get(service_id, ()), known, ipv6=ipv6))
+    state.set_networks(networks)
+    return state.zone

@@ -1,1 +1,1 @@
-"""Encrypted networks: WireGuard or IPsec ESP tunnels between nodes. (stale: ESP is missing)"""
+"""Encrypted networks: WireGuard or IPsec ESP tunnels between nodes."""

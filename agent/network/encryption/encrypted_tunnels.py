@@ -17,12 +17,12 @@ from shoal.networks.overlay_encryption import AUTO, ESP, WIREGUARD
 
 
 class EncryptedTunnels:
-    """For the thread that made it, but for what says otherwise.
+    """For the thread that creates it, except where noted.
 
     Args:
-        connection: of rtnetlink; stays the caller's.
-        node: of this node.
-        run: executes a transaction of nft.
+        connection: rtnetlink; the caller closes it.
+        node: this node's addresses.
+        run: executes an nft transaction.
     """
 
     def __init__(
@@ -38,11 +38,11 @@ class EncryptedTunnels:
             secrets=EspKeyStore(settings.keys_directory),
             has_rules=configured != WIREGUARD and supports_ipsec_match(run),
         )
-        kinds: tuple[TunnelDriver, ...] = (wireguard, esp)
-        self.features = [each.feature for each in kinds if each.feature and configured in (AUTO, each.feature)]
-        """What of this the kernel has, and is to be used, by the names of `NodeDescription.features`."""
+        drivers: tuple[TunnelDriver, ...] = (wireguard, esp)
+        self.features = [each.feature for each in drivers if each.feature and configured in (AUTO, each.feature)]
+        """The methods that the kernel supports and the settings allow, as in `NodeDescription.features`."""
         self.esp_ports = (settings.esp_port, settings.esp_port + 1) if esp.feature else ()
-        """UDP ports where nothing may be in clear; none where the kernel cannot tell."""
+        """UDP ports where clear text is dropped; none where the kernel cannot match it."""
         self._wireguard = TunnelSet(connection=connection, driver=wireguard)
         self._esp = TunnelSet(connection=connection, driver=esp)
         self._node = node
@@ -54,24 +54,24 @@ class EncryptedTunnels:
             part.close()
 
     def recover(self) -> None:
-        """See `Tunnels.recover`."""
+        """See `TunnelSet.recover`."""
         for part in self._tunnel_sets:
             part.recover()
 
     def reset(self) -> None:
-        """See `Tunnels.reset`."""
+        """See `TunnelSet.reset`."""
         for part in self._tunnel_sets:
             part.reset()
 
     @property
     def mtu(self) -> int:
-        """What is left for a packet of a container on an encrypted network, bytes; towards some nodes less."""
+        """MTU of containers' packets on an encrypted network, bytes; smaller towards some nodes."""
         underlay = self._node.underlay
         return underlay.esp_mtu if self.features == [ESP] else underlay.wireguard_mtu
 
     def apply(self, overlay: EncryptedOverlay) -> None:
-        """See `Tunnels.apply`."""
-        # What lacks everything is told that it does by what it was to use.
+        """See `TunnelSet.apply`."""
+        # Without any supported method, the configured one reports what the kernel lacks.
         used = self.features or [ESP if self._configured == ESP else WIREGUARD]
         by_wireguard, by_esp = split_by_method(overlay, wireguard=WIREGUARD in used, esp=ESP in used)
         self._nodes = (by_wireguard.keys.keys(), by_esp.keys.keys())
@@ -80,18 +80,18 @@ class EncryptedTunnels:
         self._esp.apply(by_esp, underlay.esp_mtu)
 
     def move_addresses(self, moves: AddressMoves) -> None:
-        """See `Tunnels.move_addresses`."""
+        """See `TunnelSet.move_addresses`."""
         for part, nodes in zip(self._tunnel_sets, self._nodes, strict=True):
             part.move_addresses(moves.on_nodes(nodes))
 
     def reconcile(self) -> list[str]:
-        """See `Tunnels.reconcile`."""
+        """See `TunnelSet.reconcile`."""
         underlay = self._node.underlay
         return [*self._wireguard.reconcile(underlay.wireguard_mtu), *self._esp.reconcile(underlay.esp_mtu)]
 
     @property
     def fault(self) -> str:
-        """See `Tunnels.fault`."""
+        """See `TunnelSet.fault`."""
         return self._wireguard.fault or self._esp.fault
 
     @property
@@ -100,10 +100,10 @@ class EncryptedTunnels:
 
     @property
     def keys(self) -> Sequence[OverlayKey]:
-        """The public ones, for other nodes. Safe to read from any thread, as `is_settled` is."""
+        """The public keys, for other nodes. Safe to read from any thread, as is `is_settled`."""
         return (*self._wireguard.keys, *self._esp.keys)
 
     @property
     def is_settled(self) -> bool:
-        """Whether there is nothing to be looked after but at the usual times."""
+        """Whether no key rollover is in progress, so that periodic reconciliation suffices."""
         return self._wireguard.is_settled and self._esp.is_settled

@@ -1,7 +1,7 @@
 """The ESP driver: a VXLAN device on its own port, whose packets are encrypted or dropped.
 
-A policy says for the whole port: by an association of ours (transport mode), to whomever it goes. Without one with the
-other node the packet is dropped, so there is nothing to be forgotten for a new node.
+A policy for the whole port requires one of our security associations (transport mode), whatever the destination.
+Without an association with the other node the packet is dropped, so a new node needs no policy of its own.
 """
 
 import os
@@ -41,14 +41,14 @@ _DIRECTIONS = (xfrm.IN, xfrm.OUT)
 
 
 class NodeAddresses(Protocol):
-    """Where this node is on the underlay, as it was seen last."""
+    """This node's underlay and IPv6 support, as last seen."""
 
     @property
     def underlay(self) -> Underlay: ...
 
     @property
     def has_ipv6(self) -> bool:
-        """Whether containers of this node have it."""
+        """Whether containers on this node have IPv6."""
         ...
 
 
@@ -56,14 +56,14 @@ PeerUpdates = Collection[tuple[Tunnel, Mapping[bytes, TunnelPeer]]]
 
 
 class EspDriver:
-    """A `Kind`.
+    """A `TunnelDriver`.
 
     Args:
-        connection: of rtnetlink; stays the caller's.
-        first_port: UDP, of VXLAN; the next one is used too.
-        secrets: where private keys lie.
-        node: of this node.
-        has_rules: whether nftables can tell what is encrypted.
+        connection: rtnetlink; the caller closes it.
+        first_port: UDP, of VXLAN; the following port is used too.
+        secrets: stores private keys.
+        node: this node's addresses.
+        has_rules: whether nftables can match encrypted packets.
     """
 
     key_kind = OverlayKey.ESP
@@ -90,7 +90,7 @@ class EspDriver:
         self._known: dict[int, EspSecret] = {}
 
     def _probe(self) -> bool:
-        """Try for real: the kernel loads its modules for it."""
+        """Add and delete an association: the kernel loads its modules for it."""
         if self._socket is None:
             return False
         spi = xfrm.MIN_SPI + int.from_bytes(os.urandom(3), "big")
@@ -108,21 +108,21 @@ class EspDriver:
 
     @property
     def _versions(self) -> tuple[int, ...]:
-        """Of IP, that containers of this node have."""
+        """IP versions that containers on this node have."""
         return (4, 6) if self._node.has_ipv6 else (4,)
 
     @property
     def feature(self) -> str:
-        """See `Kind`."""
+        """See `TunnelDriver`."""
         return ESP if self._supported else ""
 
     def close(self) -> None:
-        """See `Kind`."""
+        """See `TunnelDriver`."""
         if self._socket is not None:
             self._socket.close()
 
     def require(self) -> None:
-        """See `Kind`."""
+        """See `TunnelDriver`."""
         if not self._supported:
             raise Unavailable(_UNSUPPORTED)
 
@@ -133,7 +133,7 @@ class EspDriver:
         return self._socket
 
     def list_tunnels(self, known: Mapping[int, Tunnel]) -> dict[int, Tunnel]:
-        """See `Kind`."""
+        """See `TunnelDriver`."""
         links = [link for link in rtnetlink_dump.links(self._connection) if link.name.startswith(ESP_PREFIX)]
         self._known = self._secrets.read() if links else {}
         found = {}
@@ -153,9 +153,9 @@ class EspDriver:
         packets = {state: each.packets for state, each in states.items()}
         policies = set(xfrm.policies(self._xfrm))
         port = device_port(self._first_port, generation)
-        terms = Vxlan(self._vni, self._underlay.link, self._local, port)
-        is_ours = (link.vxlan, link.mac, link.master) == (terms, self._underlay.vtep_mac, 0)
-        linked = self._nodes_with_entries(link)
+        vxlan = Vxlan(self._vni, self._underlay.link, self._local, port)
+        is_ours = (link.vxlan, link.mac, link.master) == (vxlan, self._underlay.vtep_mac, 0)
+        nodes = self._nodes_with_entries(link)
         known = known_tunnel.peers if known_tunnel is not None else {}
         return Tunnel(
             generation,
@@ -166,7 +166,7 @@ class EspDriver:
             {
                 each.key: known.get(each.key, TunnelPeer(each.key, (each.address, 0), frozenset()))
                 for each in secret.used - secret.retired
-                if each.address in linked
+                if each.address in nodes
             },
             security_associations.confirmed_keys(secret, self._local, packets),
             sum(each.bytes for each in states.values() if each.state.destination == self._local),
@@ -177,7 +177,7 @@ class EspDriver:
         )
 
     def _nodes_with_entries(self, link: Link) -> frozenset[Address]:
-        """Of the nodes that the device leads to by all entries that it takes."""
+        """Nodes for which the device has all the FDB and neighbour entries that it needs."""
         neighbours = {
             (each.address, each.mac) for each in rtnetlink_dump.neighbours(self._connection) if each.link == link.index
         }
@@ -188,11 +188,11 @@ class EspDriver:
         )
 
     def _policies(self, generation: int) -> list[Policy]:
-        port, mark = device_port(self._first_port, generation), security_associations.reqid(generation)
-        return [Policy(direction, family_of(self._local), port, mark) for direction in _DIRECTIONS]
+        port, reqid = device_port(self._first_port, generation), security_associations.reqid(generation)
+        return [Policy(direction, family_of(self._local), port, reqid) for direction in _DIRECTIONS]
 
     def create(self, generation: int, mtu: int) -> Tunnel:
-        """See `Kind`. The policies are there before the device, which is there before any key."""
+        """See `TunnelDriver`. The policies are added before the device, and the device before any key."""
         name, port = device_name(ESP_PREFIX, generation), device_port(self._first_port, generation)
         self.delete([generation])
         secret = EspSecret(generation, os.urandom(KEY_BYTES))
@@ -206,8 +206,8 @@ class EspDriver:
         return Tunnel(generation, link, secret.public, port, mtu, name=name, uses_next_hops=True)
 
     def _create_link(self, name: str, port: int, alias: str, mtu: int) -> int:
-        """Its index."""
-        made = rtnetlink.add_vxlan(
+        """Returns its index."""
+        device = rtnetlink.add_vxlan(
             name,
             vni=self._vni,
             mac=self._underlay.vtep_mac,
@@ -217,52 +217,52 @@ class EspDriver:
             mtu=mtu,
             up=False,
         )
-        quiet = [rtnetlink.disable_ipv6_autoconf(name)] if 6 in self._versions else []
-        self._connection.apply([made, *quiet])
+        without_autoconf = [rtnetlink.disable_ipv6_autoconf(name)] if 6 in self._versions else []
+        self._connection.apply([device, *without_autoconf])
         link = socket.if_nametoindex(name)
         self._connection.apply([rtnetlink.set_link(link, alias=alias, ipv4=LINK_SETTINGS), set_up(link)])
         return link
 
     def delete(self, generations: Iterable[int]) -> None:
-        """See `Kind`. The device goes first, the policies last: at no moment does anything pass in clear."""
+        """See `TunnelDriver`. The device is deleted first, the policies last: nothing is ever sent in clear text."""
         for generation in generations:
             self._connection.apply([rtnetlink.delete_link(device_name(ESP_PREFIX, generation))])
             if self._socket is None:
                 continue
-            mark = security_associations.reqid(generation)
-            ours = [each.state for each in xfrm.states(self._socket) if each.state.reqid == mark]
+            reqid = security_associations.reqid(generation)
+            ours = [each.state for each in xfrm.states(self._socket) if each.state.reqid == reqid]
             self._socket.apply(map(xfrm.delete_state, ours))
-            policies = [each for each in xfrm.policies(self._socket) if each.reqid == mark]
+            policies = [each for each in xfrm.policies(self._socket) if each.reqid == reqid]
             self._socket.apply(map(xfrm.delete_policy, policies))
             self._secrets.delete(generation)
 
     def repair(self, tunnel: Tunnel, mtu: int) -> None:
-        """See `Kind`."""
+        """See `TunnelDriver`."""
         if not tunnel.has_policies:
             self._xfrm.apply(map(xfrm.add_policy, self._policies(tunnel.generation)))
         if tunnel.mtu != mtu:
             self._connection.apply([set_up(tunnel.link, mtu)])
 
     def can_add(self, tunnel: Tunnel, peers: Mapping[bytes, TunnelPeer]) -> bool:
-        """See `Kind`."""
+        """See `TunnelDriver`."""
         secret = self._known.get(tunnel.generation)
         return (
             secret is not None
-            and security_associations.plan_associations(secret, self._local, _others(peers)) is not None
+            and security_associations.plan_associations(secret, self._local, _esp_peers(peers)) is not None
         )
 
     def add_peers(self, tunnels: PeerUpdates) -> None:
-        """See `Kind`. What was installed is written down before it is."""
+        """See `TunnelDriver`. What is to be installed is stored before it is."""
         for tunnel, peers in tunnels:
-            todo = self._plan(tunnel, peers)
-            if todo.secret != self._known[tunnel.generation]:
-                self._store_secret(todo.secret)
-            self._xfrm.apply(map(xfrm.add_state, todo.add))
+            planned = self._plan(tunnel, peers)
+            if planned.secret != self._known[tunnel.generation]:
+                self._store_secret(planned.secret)
+            self._xfrm.apply(map(xfrm.add_state, planned.add))
             new = _addresses(peers) - _addresses(tunnel.peers)
             self._connection.apply(message for node in new for message in self._add_node(tunnel, node))
 
     def remove_peers(self, tunnels: PeerUpdates) -> None:
-        """See `Kind`."""
+        """See `TunnelDriver`."""
         for tunnel, peers in tunnels:
             stale = self._stale_states(tunnel)
             self._xfrm.apply(map(xfrm.delete_state, stale))
@@ -270,13 +270,14 @@ class EspDriver:
             self._connection.apply(message for node in removed for message in self._remove_node(tunnel, node))
 
     def _plan(self, tunnel: Tunnel, peers: Mapping[bytes, TunnelPeer]) -> security_associations.AssociationPlan:
-        planned = security_associations.plan_associations(self._known[tunnel.generation], self._local, _others(peers))
+        secret = self._known[tunnel.generation]
+        planned = security_associations.plan_associations(secret, self._local, _esp_peers(peers))
         if planned is None:
-            raise Unavailable(f"the keys of the tunnel {tunnel.name} are spent")
+            raise Unavailable(f"the keys of tunnel {tunnel.name} must be replaced")
         return planned
 
     def _stale_states(self, tunnel: Tunnel) -> list[SecurityAssociation]:
-        """Associations of keys that other nodes have no more."""
+        """Associations of keys that other nodes no longer have."""
         secret = self._known[tunnel.generation]
         pairs = [association_pair(secret.generation, secret.private, self._local, each) for each in secret.retired]
         return [state for both in pairs if both for state in (both.outbound, both.inbound)]
@@ -301,7 +302,7 @@ class EspDriver:
         self._known[secret.generation] = secret
 
     def send_probe(self, tunnel: Tunnel) -> None:
-        """See `Kind`. A frame that means nothing: that it comes through is all."""
+        """See `TunnelDriver`. An empty frame: only its arrival counts."""
         own = rtnetlink.mac_bytes(self._underlay.vtep_mac)
         with suppress(OSError), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
             raw.setblocking(False)
@@ -318,7 +319,7 @@ def _open() -> Connection | None:
         return None
 
 
-def _others(peers: Mapping[bytes, TunnelPeer]) -> frozenset[EspPeer]:
+def _esp_peers(peers: Mapping[bytes, TunnelPeer]) -> frozenset[EspPeer]:
     return frozenset(EspPeer(key, peer.endpoint[0]) for key, peer in peers.items() if peer.endpoint is not None)
 
 

@@ -1,5 +1,4 @@
-"""Where private keys of ESP lie: on a tmpfs that only root reads, so that a later process of the agent finds them and a
-reboot forgets them. Blocking."""
+"""Stores private ESP keys on a tmpfs: they survive the agent's restart, not a reboot. Blocking."""
 
 import json
 import logging
@@ -13,17 +12,17 @@ log = logging.getLogger(__name__)
 
 
 class EspKeyStore:
-    """One file for each generation.
+    """One file per key generation.
 
     Args:
-        directory: on a tmpfs; made when it is needed.
+        directory: on a tmpfs; created when needed.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def read(self) -> dict[int, EspSecret]:
-        """All that are there, by generation. What cannot be read is as if it were not there."""
+        """All stored secrets, by generation. Unreadable files are ignored."""
         found = {}
         for file in self._directory.glob("*.json"):
             try:
@@ -35,10 +34,10 @@ class EspKeyStore:
         return found
 
     def write(self, secret: EspSecret) -> None:
-        """Whole or not at all.
+        """Write a secret atomically.
 
         Raises:
-            OSError: it could not be written; nothing may be done by it then.
+            OSError: it could not be written, and must not be used.
         """
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         record = {
@@ -55,14 +54,14 @@ class EspKeyStore:
         new.replace(self._directory / f"{secret.generation}.json")
 
     def delete(self, generation: int) -> None:
-        """This one, and all that had its place before it."""
+        """Delete this generation, and all earlier ones that used the same device."""
         for file in self._directory.glob("*.json"):
             if not file.stem.isdecimal() or int(file.stem) % 2 == generation % 2:
                 file.unlink(missing_ok=True)
 
 
-def _texts(others: Iterable[EspPeer]) -> list[str]:
-    return sorted(map(str, others))
+def _texts(peers: Iterable[EspPeer]) -> list[str]:
+    return sorted(map(str, peers))
 
 
 def _parse_secret(record: dict[str, object]) -> EspSecret:

@@ -1,8 +1,8 @@
 """Selects the tunnel to each node and the peers of each tunnel, across key generations. Pure.
 
-A node has one device for each generation of its keys: one, and a second one while keys change. Both take in packets
-all the time; what is sent to a node changes over to the new device once a handshake with that node has succeeded on
-it, which proves that it takes in too. So a change of keys loses nothing, though no two nodes change at one moment.
+A node has one device for each generation of its keys: one, and a second one during a key rollover. Both receive packets
+all the time; traffic to a node switches to the new device once a handshake with that node has succeeded on it, which
+proves that the node receives there too. So a rollover loses no packets, although no two nodes switch at the same time.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -16,7 +16,7 @@ from agent.network.netlink.rtnetlink import Address, Network, Route
 from agent.network.netlink.wireguard import TunnelPeer
 
 KEEPALIVE_SECONDS = 25
-"""Until the first handshake with a peer: the first empty packet begins it at once."""
+"""Until the first handshake with a peer, which the first empty packet starts at once."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,15 @@ class Tunnel:
     """One device.
 
     Attributes:
-        link: its index.
+        link: index of the device.
         key: public.
-        peers: what it was told of, by public key.
+        peers: its configured peers, by public key.
         confirmed: keys of the peers with which a handshake has ever succeeded.
         received: bytes from all peers.
         name: of the device.
-        uses_next_hops: packets are led to the address of a node there, as on the open overlay's device.
-        needs_rekey: its keys are not to be used any more.
-        has_policies: the kernel lets nothing pass at its port but what is encrypted.
+        uses_next_hops: whether routes go through a node's address in the overlay, as on the VXLAN device.
+        needs_rekey: whether its keys must not be used any more.
+        has_policies: whether the kernel drops unencrypted packets on its port.
     """
 
     generation: int
@@ -50,17 +50,17 @@ class Tunnel:
 
 
 def device_name(prefix: str, generation: int) -> str:
-    """Two names in turn: no more than two generations exist on a node at a time."""
+    """Two alternating names: no more than two generations exist on a node at a time."""
     return f"{prefix}{generation % 2}"
 
 
 def device_port(first: int, generation: int) -> int:
-    """Two ports in turn, the first one and the next."""
+    """Two alternating ports, the first one and the following."""
     return first + generation % 2
 
 
 def desired_peers(overlay: EncryptedOverlay, tunnel: Tunnel) -> dict[bytes, TunnelPeer]:
-    """What the device is to be told: every node that has a key of its generation, with all its addresses."""
+    """The peers that the device should have: every node with a key of its generation, with all its addresses."""
     allowed: dict[Address, set[Network]] = {}
     for address, node in overlay.locations.items():
         allowed.setdefault(node, set()).add(ip_network(address))
@@ -76,8 +76,8 @@ def desired_peers(overlay: EncryptedOverlay, tunnel: Tunnel) -> dict[bytes, Tunn
 
 
 def selected_tunnels(overlay: EncryptedOverlay, tunnels: Collection[Tunnel]) -> dict[Address, Tunnel]:
-    """The tunnel that leads to each node: one that it has answered on, then that of the newest keys. Nodes that share
-    no generation with us have none."""
+    """The tunnel to each node: preferably one that it has answered on, then that of the newest keys. Nodes that share
+    no generation with this one have none."""
     pairs = ((node, tunnel_to(node, overlay, tunnels)) for node in overlay.keys)
     return {node: tunnel for node, tunnel in pairs if tunnel is not None}
 
@@ -85,8 +85,8 @@ def selected_tunnels(overlay: EncryptedOverlay, tunnels: Collection[Tunnel]) -> 
 def tunnel_to(node: Address, overlay: EncryptedOverlay, tunnels: Iterable[Tunnel]) -> Tunnel | None:
     """See `selected_tunnels`."""
     keys = overlay.keys.get(node, {})
-    able = [each for each in tunnels if each.generation in keys and keys[each.generation].key in each.peers]
-    return max(able, key=partial(_preference, overlay.generation, keys), default=None)
+    usable = [each for each in tunnels if each.generation in keys and keys[each.generation].key in each.peers]
+    return max(usable, key=partial(_preference, overlay.generation, keys), default=None)
 
 
 def _preference(newest: int, keys: Mapping[int, NodeKey], tunnel: Tunnel) -> tuple[bool, bool, int]:
@@ -94,14 +94,14 @@ def _preference(newest: int, keys: Mapping[int, NodeKey], tunnel: Tunnel) -> tup
 
 
 def routes(overlay: EncryptedOverlay, tunnels: Collection[Tunnel]) -> frozenset[Route]:
-    """One for each container's address that can be reached encrypted."""
+    """One for each container address that can be reached through a tunnel."""
     return routes_to(overlay.locations, overlay, tunnels)
 
 
 def routes_to(
     locations: Mapping[Address, Address], overlay: EncryptedOverlay, tunnels: Collection[Tunnel]
 ) -> frozenset[Route]:
-    """Those to some addresses, by the nodes that have them."""
+    """The routes to some addresses, by the nodes that have them."""
     selected = {node: tunnel_to(node, overlay, tunnels) for node in set(locations.values())}
     return frozenset(
         _route(address, node, tunnel) for address, node in locations.items() if (tunnel := selected[node]) is not None
@@ -109,13 +109,13 @@ def routes_to(
 
 
 def peers_after_moves(moves: AddressMoves, overlay: EncryptedOverlay, tunnel: Tunnel) -> dict[bytes, TunnelPeer]:
-    """The peers of which addresses go or come, with those that they have afterwards."""
+    """The peers whose addresses change, with their addresses afterwards."""
     found = {}
     for node in moves.nodes:
         node_key = overlay.keys.get(node, {}).get(tunnel.generation)
         if node_key is not None and (peer := tunnel.peers.get(node_key.key)) is not None:
             removed, added = (
-                frozenset(ip_network(address) for address, place in side.items() if place == node)
+                frozenset(ip_network(address) for address, location in side.items() if location == node)
                 for side in (moves.removed, moves.added)
             )
             found[node_key.key] = replace(peer, allowed_ips=(peer.allowed_ips - removed) | added)
@@ -128,7 +128,7 @@ def _route(address: Address, node: Address, tunnel: Tunnel) -> Route:
 
 
 def superseded_tunnels(overlay: EncryptedOverlay, tunnels: Collection[Tunnel]) -> list[Tunnel]:
-    """Those that go at once: their name is the new one's, or nothing is to be encrypted any more."""
+    """Tunnels that are deleted at once: the new one needs their name, or there is no encrypted network any more."""
     return [
         each
         for each in tunnels
@@ -138,11 +138,11 @@ def superseded_tunnels(overlay: EncryptedOverlay, tunnels: Collection[Tunnel]) -
 
 
 def is_settled(tunnels: Collection[Tunnel]) -> bool:
-    """Nothing is to be waited for: every peer has answered, and no older keys are left."""
+    """Whether no rollover is in progress: every peer has answered, and no older keys are left."""
     return len(tunnels) < 2 and all(each.peers.keys() <= each.confirmed for each in tunnels)
 
 
 def unused_tunnels(overlay: EncryptedOverlay, tunnels: Collection[Tunnel]) -> list[Tunnel]:
-    """Tunnels of older keys that lead to nobody any more. Others may still send on them."""
+    """Tunnels of older keys that this node no longer sends on. Others may still send on them."""
     used = {each.generation for each in selected_tunnels(overlay, tunnels).values()}
     return [each for each in tunnels if each.generation != overlay.generation and each.generation not in used]

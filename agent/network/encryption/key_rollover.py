@@ -12,45 +12,45 @@ log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 0.5
 MAX_CHECKS = 120
-"""At that pace, after each change; then at the usual times: a node that does not answer may be away for long."""
+"""After each change; later the periodic reconciliation continues, since an unreachable node may stay so for long."""
 
 ReconcileTunnels = Callable[[], Awaitable[Sequence[str]]]
-"""Has the tunnels looked after; what was wrong, in a line each."""
+"""Reconciles the tunnels; one line for each repair."""
 
 
 class KeyRollover:
-    """For the event loop; the tunnels themselves are another thread's."""
+    """For the event loop; the tunnels themselves belong to another thread."""
 
     def __init__(self, *, tunnels: EncryptedTunnels, reconcile: ReconcileTunnels) -> None:
         self._tunnels = tunnels
         self._reconcile = reconcile
         self._published: Sequence[OverlayKey] = tunnels.keys
-        self._news = Notifier()
+        self._notifier = Notifier()
         self._wakeup = asyncio.Event()
 
     def on_applied(self) -> None:
-        """The tunnels were brought to something."""
+        """Call after a change was applied to the tunnels."""
         self.on_compared()
         if not self._tunnels.is_settled:
             self._wakeup.set()
 
     def on_compared(self) -> None:
-        """They may have been made anew."""
+        """Call after a comparison, which may have recreated tunnels with new keys."""
         if self._tunnels.keys != self._published:
             self._published = self._tunnels.keys
-            self._news.notify()
+            self._notifier.notify()
 
     @property
     def public_keys(self) -> Sequence[OverlayKey]:
-        """The public keys."""
+        """This node's public keys."""
         return self._published
 
     def changes(self) -> AsyncGenerator[None]:
-        """Once now, and again whenever `public_keys` is another."""
-        return self._news.wakeups()
+        """Once now, and again after each change of `public_keys`."""
+        return self._notifier.wakeups()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Drive rollovers, until cancelled."""
         while True:
             await self._wakeup.wait()
             self._wakeup.clear()

@@ -8,19 +8,19 @@ from agent.network.netlink.rtnetlink import Message
 from agent.network.netlink.wireguard import TunnelPeer, add_peer, remove_peer
 
 STALE_SECONDS = 180
-"""A session of WireGuard ends after this time without a handshake (REJECT_AFTER_TIME of its paper, section 6.1)."""
+"""A WireGuard session ends after this time without a handshake (REJECT_AFTER_TIME of its paper, section 6.1)."""
 
 
 def peer_additions(family: int, tunnel: Tunnel, desired: Mapping[bytes, TunnelPeer]) -> Iterator[Message]:
-    """New peers, and those of which something differs. An address that moves is taken from its old peer in one step."""
+    """Requests for new and changed peers. An address that moves is taken from its old peer atomically."""
     for key, peer in desired.items():
         known = tunnel.peers.get(key)
         if known is None:
             yield from add_peer(family, tunnel.link, peer)
             continue
         missing = peer.allowed_ips - known.allowed_ips
-        same = (peer.endpoint, peer.keepalive_seconds) == (known.endpoint, known.keepalive_seconds)
-        if missing or not same:
+        unchanged = (peer.endpoint, peer.keepalive_seconds) == (known.endpoint, known.keepalive_seconds)
+        if missing or not unchanged:
             endpoint = None if peer.endpoint == known.endpoint else peer.endpoint
             yield from add_peer(family, tunnel.link, TunnelPeer(key, endpoint, missing, peer.keepalive_seconds))
 
@@ -31,20 +31,20 @@ def peer_removals(
     desired: Mapping[bytes, TunnelPeer],
     new_key: Callable[[], bytes] = lambda: os.urandom(32),
 ) -> Iterator[Message]:
-    """Peers that are gone, and addresses that a peer has no more.
+    """Requests that remove peers, and addresses that a peer no longer has.
 
-    WireGuard takes addresses away only all at once, which would interrupt the others of the peer: so they are moved to
-    a peer that nobody is, which is then removed.
+    WireGuard removes a peer's addresses only all at once, which would interrupt the others: so they are moved to a
+    placeholder peer, which is then removed.
     """
     for key in tunnel.peers.keys() - desired.keys():
         yield remove_peer(family, tunnel.link, key)
-    held = {address for peer in desired.values() for address in peer.allowed_ips}
+    desired_ips = {address for peer in desired.values() for address in peer.allowed_ips}
     stale = {
         address
         for key, peer in tunnel.peers.items()
         if key in desired
         for address in peer.allowed_ips - desired[key].allowed_ips
-        if address not in held
+        if address not in desired_ips
     }
     if stale:
         placeholder = new_key()
@@ -53,27 +53,27 @@ def peer_removals(
 
 
 def tunnel_differences(expected: Collection[Tunnel], found: Collection[Tunnel]) -> list[str]:
-    """How the kernel's devices are not as they were left, in a line each. Endpoints may change: nodes answer to where
-    they are spoken to from."""
-    present = {each.generation: each for each in found}
+    """How the kernel's devices differ from the expected ones, one line each. Endpoints may change: a node replies to
+    the address that it receives packets from."""
+    actual = {each.generation: each for each in found}
     lines = []
     for tunnel in expected:
-        now = present.get(tunnel.generation)
+        now = actual.get(tunnel.generation)
         if now is None or (now.key, now.port) != (tunnel.key, tunnel.port):
-            lines.append(f"the tunnel {tunnel.name} was missing or had another key or port")
+            lines.append(f"tunnel {tunnel.name} was missing, or its key or port was changed")
         elif now.needs_rekey:
-            lines.append(f"the tunnel {tunnel.name} had lost keys of sessions")
+            lines.append(f"tunnel {tunnel.name} had lost security associations")
         elif not now.has_policies:
-            lines.append(f"the policies of the tunnel {tunnel.name} were missing")
+            lines.append(f"the IPsec policies of tunnel {tunnel.name} were missing")
         elif _allowed_ips(now) != _allowed_ips(tunnel):
-            lines.append(f"peers of the tunnel {tunnel.name} differed")
+            lines.append(f"the peers of tunnel {tunnel.name} were changed")
         elif now.mtu != tunnel.mtu:
-            lines.append(f"the tunnel {tunnel.name} was down, or had another MTU or group")
+            lines.append(f"tunnel {tunnel.name} was down, or its MTU or group was changed")
     return lines
 
 
 def intact_tunnels(expected: Mapping[int, Tunnel], found: Mapping[int, Tunnel]) -> dict[int, Tunnel]:
-    """Of the devices found, those whose key nobody has changed: with another's key there is no secret any more."""
+    """The devices whose key no other program has changed: another program's key is not secret."""
     return {
         generation: tunnel
         for generation, tunnel in found.items()

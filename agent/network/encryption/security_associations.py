@@ -1,10 +1,10 @@
 """IPsec ESP security associations: key agreement, and which to add or delete. Pure.
 
-Two nodes agree on keys without a word: each makes a pair of keys (X25519), tells the public half, and derives a key for
-each direction from its own private half and the other's public one (HKDF, RFC 5869). AES-GCM is broken by a number that
-comes twice under one key (RFC 4106, 9), and the numbers are the kernel's, which begins anew with each association. So
-an association with a given key is installed once. One that was installed and is not there any more makes the private
-half *spent*: the node makes another, and by it has new keys with everybody.
+Two nodes agree on keys without a negotiation: each creates a key pair (X25519), publishes the public key, and derives a
+key for each direction from its own private key and the other's public one (HKDF, RFC 5869). Reusing a sequence number
+under one key breaks AES-GCM (RFC 4106, 9), and the kernel restarts the numbers with each association. So an association
+with a given key is installed only once. If one that was installed is missing, the private key *needs a rekey*: the node
+creates another one, and thereby has new keys with every other node.
 """
 
 from collections.abc import Collection, Mapping
@@ -21,12 +21,12 @@ from agent.network.netlink.xfrm import KEY_BYTES, MIN_SPI, SecurityAssociation
 
 _LABEL = b"shoal overlay, ESP, AES-GCM"
 REQID = 0x53680000
-"""Of our associations and policies; one for each of the two generations that there may be."""
+"""First reqid of our associations and policies; one for each of the two generations that may exist."""
 
 
 @dataclass(frozen=True)
 class EspPeer:
-    """A node that is spoken to: its public key, and where it is."""
+    """Another node: its public key and underlay address."""
 
     key: bytes
     address: Address
@@ -36,10 +36,10 @@ class EspPeer:
 
 
 def parse_esp_peer(text: str) -> EspPeer:
-    """From `str(parse_esp_peer)`.
+    """Parse `str(EspPeer)`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is invalid.
     """
     key, _, address = text.partition("@")
     return EspPeer(bytes.fromhex(key), ip_address(address))
@@ -47,11 +47,11 @@ def parse_esp_peer(text: str) -> EspPeer:
 
 @dataclass(frozen=True)
 class EspSecret:
-    """A node's private half of one generation, and for whom associations were installed by it.
+    """A node's private key of one generation, and the peers that it has had associations with.
 
     Attributes:
-        used: all of them, whether or not they are still there.
-        retired: those of them whose associations were deleted on purpose, since the node there has another key now.
+        used: all of them, whether or not the associations still exist.
+        retired: those of them whose associations were deleted on purpose, since that node has another key now.
     """
 
     generation: int
@@ -70,7 +70,7 @@ def _public(private: bytes) -> bytes:
 
 
 def reqid(generation: int) -> int:
-    """Of the associations and policies of a generation: two in turn."""
+    """The reqid of a generation's associations and policies: two alternating ones."""
     return REQID + generation % 2
 
 
@@ -84,7 +84,7 @@ class AssociationPair:
 
 @lru_cache(maxsize=8192)
 def association_pair(generation: int, private: bytes, local: Address, peer: EspPeer) -> AssociationPair | None:
-    """What both nodes reckon, each from its own private half; None for what is no public key (RFC 7748, 6.1)."""
+    """The pair that both nodes derive, each from its private key; None for an invalid public key (RFC 7748, 6.1)."""
     try:
         shared = X25519PrivateKey.from_private_bytes(private).exchange(X25519PublicKey.from_public_bytes(peer.key))
     except ValueError:
@@ -102,7 +102,7 @@ def _state(generation: int, shared: bytes, sender: EspPeer, receiver: EspPeer) -
 
 
 def needs_rekey(secret: EspSecret, local: Address, actual: Collection[SecurityAssociation]) -> bool:
-    """Whether an association that was installed by this secret is gone, or is not what it was."""
+    """Whether an association that was installed with this secret is missing or was changed."""
     known = frozenset(actual)
     for each in secret.used - secret.retired:
         both = association_pair(secret.generation, secret.private, local, each)
@@ -113,13 +113,13 @@ def needs_rekey(secret: EspSecret, local: Address, actual: Collection[SecurityAs
 
 @dataclass(frozen=True)
 class AssociationPlan:
-    """The way to what a node wants.
+    """The steps to the desired associations.
 
     Attributes:
-        secret: to be written down before anything is done.
-        add: inward ones first: whoever hears from us may answer.
+        secret: to be stored before any other step.
+        add: inbound ones first, since a node may reply as soon as it hears from this one.
         delete: afterwards.
-        connected: those with whom there are associations then.
+        connected: peers that then have associations.
     """
 
     secret: EspSecret
@@ -129,23 +129,23 @@ class AssociationPlan:
 
 
 def plan_associations(secret: EspSecret, local: Address, peers: Collection[EspPeer]) -> AssociationPlan | None:
-    """What to do for a secret that is not spent. None when somebody is wanted whose associations are deleted already,
-    which is told as a spent secret.
+    """The plan for a secret that needs no rekey. None when a desired peer's associations were deleted already: then it
+    needs one.
 
-    Who is not wanted any more may come back with the same key, and so keeps its associations as long as the secret
-    lives; but not when another key is wanted at the same place: packets there would go by the older one.
+    A peer that is no longer desired may return with the same key, and so keeps its associations as long as the secret
+    exists; unless another key is desired at the same address: packets would use the older one.
     """
     if secret.retired & frozenset(peers):
         return None
-    moved = {each.address for each in peers}
-    gone = {each for each in secret.used - secret.retired if each not in peers and each.address in moved}
+    addresses = {each.address for each in peers}
+    replaced = {each for each in secret.used - secret.retired if each not in peers and each.address in addresses}
     desired = {
         each: both for each in peers if (both := association_pair(secret.generation, secret.private, local, each))
     }
     new = [both for each, both in desired.items() if each not in secret.used]
-    old = [both for each in gone if (both := association_pair(secret.generation, secret.private, local, each))]
+    old = [both for each in replaced if (both := association_pair(secret.generation, secret.private, local, each))]
     return AssociationPlan(
-        replace(secret, used=secret.used | desired.keys(), retired=secret.retired | gone),
+        replace(secret, used=secret.used | desired.keys(), retired=secret.retired | replaced),
         add=(*(both.inbound for both in new), *(both.outbound for both in new)),
         delete=tuple(state for both in old for state in (both.outbound, both.inbound)),
         connected=frozenset(desired),
@@ -153,7 +153,7 @@ def plan_associations(secret: EspSecret, local: Address, peers: Collection[EspPe
 
 
 def confirmed_keys(secret: EspSecret, local: Address, received: Mapping[SecurityAssociation, int]) -> frozenset[bytes]:
-    """Keys of those from whom anything has come; they take in too, since each makes its inward associations first."""
+    """Keys of peers that have sent anything; they receive too, since each node adds its inbound associations first."""
     found = set()
     for each in secret.used - secret.retired:
         both = association_pair(secret.generation, secret.private, local, each)

@@ -15,12 +15,12 @@ LINK_SETTINGS = {rtnetlink.DEVCONF_RP_FILTER: 0, rtnetlink.DEVCONF_SEND_REDIRECT
 
 
 def set_up(link: int, mtu: int = 0) -> rtnetlink.Message:
-    """Have a device up, in the group that rules know it by, and of this MTU where one is given."""
+    """Set a device up, in the group that rules match, with this MTU where one is given."""
     return rtnetlink.set_link(link, up=True, mtu=mtu, group=ENCRYPTED_GROUP)
 
 
 def usable_mtu(link: Link) -> int:
-    """Of a device that is as `set_up` left it; 0 of one that is to be mended."""
+    """The MTU of a device that is as `set_up` left it; 0 of one that needs repair."""
     return link.mtu if link.up and link.group == ENCRYPTED_GROUP else 0
 
 
@@ -29,37 +29,37 @@ class TunnelDriver(Protocol):
 
     key_kind: OverlayKey.Kind.ValueType
     uses_allowed_ips: bool
-    """Whether peers are told with the containers' addresses behind them; else routes alone lead there."""
+    """Whether peers are configured with the container addresses behind them; otherwise routes suffice."""
 
     @property
     def feature(self) -> str:
-        """As in `NodeDescription.features`; empty when the kernel lacks it, or it is not to be used."""
+        """As in `NodeDescription.features`; empty when the kernel lacks it."""
         ...
 
     def close(self) -> None: ...
 
     def require(self) -> None:
-        """Raises Unavailable, with the name of what the kernel lacks."""
+        """Raises Unavailable, naming the missing feature, when the kernel lacks one."""
         ...
 
     def list_tunnels(self, known: Mapping[int, Tunnel]) -> dict[int, Tunnel]:
-        """The devices as the kernel has them, by generation; those that are not ours are not there.
+        """Our devices as the kernel has them, by generation.
 
         Args:
-            known: what is known of them.
+            known: the devices as they were configured.
         """
         ...
 
     def create(self, generation: int, mtu: int) -> Tunnel:
-        """A device with a new key, in the place of one that was there. Nothing is left when the kernel refuses it."""
+        """Create a device with a new key, replacing an earlier one. Nothing is left when the kernel refuses it."""
         ...
 
     def delete(self, generations: Iterable[int]) -> None:
-        """With all that belongs to them; those that are not there are passed over."""
+        """Delete devices with everything that belongs to them; missing ones are ignored."""
         ...
 
     def repair(self, tunnel: Tunnel, mtu: int) -> None:
-        """Have the device up, of this MTU, in its group, and guarded."""
+        """Set the device up, with this MTU, in its group, and with its policies."""
         ...
 
     def can_add(self, tunnel: Tunnel, peers: Mapping[bytes, TunnelPeer]) -> bool:
@@ -67,18 +67,18 @@ class TunnelDriver(Protocol):
         ...
 
     def add_peers(self, tunnels: Collection[tuple[Tunnel, Mapping[bytes, TunnelPeer]]]) -> None:
-        """New peers of each, and those of which something differs."""
+        """Add new peers of each tunnel, and update changed ones."""
         ...
 
     def remove_peers(self, tunnels: Collection[tuple[Tunnel, Mapping[bytes, TunnelPeer]]]) -> None:
-        """Peers that are gone, and what a peer has no more."""
+        """Remove peers, and what a peer no longer has."""
         ...
 
     def send_probe(self, tunnel: Tunnel) -> None:
-        """Send each peer something, by which it knows that we have its key."""
+        """Send each peer a packet, which proves that this node has its key."""
         ...
 
 
 def creation_error(name: str, port: int, error: Exception) -> Unavailable:
-    """That a device could not be made."""
+    """The error of a device that could not be created."""
     return Unavailable(f"cannot create tunnel {name} on UDP port {port}: {error}")

@@ -1,5 +1,7 @@
-"""One kind of the node's encrypted tunnels: when devices, keys, peers and their routes change. Blocking; for the thread
-that made the object."""
+"""The tunnels of one driver: when devices, keys, peers and routes change.
+
+Blocking; for the thread that creates the object.
+"""
 
 import logging
 import time
@@ -28,16 +30,16 @@ from shoal.errors import Unavailable
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 30.0
-"""Without a packet on older keys, after which they are thrown away."""
+"""Without a packet on older keys, after which they are deleted."""
 
 
 class TunnelSet:
-    """Devices, keys, peers and routes. A later process of the agent finds the devices, and disturbs nothing.
+    """Devices, keys, peers and routes. A later agent process takes over the devices without an interruption.
 
     Args:
-        connection: of rtnetlink; stays the caller's.
-        driver: how it is done; closed with this.
-        clock: seconds, steady.
+        connection: rtnetlink; the caller closes it.
+        driver: creates and changes the devices; closed with this.
+        clock: seconds, monotonic.
     """
 
     def __init__(
@@ -54,17 +56,17 @@ class TunnelSet:
         self._dirty = True
         self.routes: set[Route] = set()
         self.fault = ""
-        """Why nothing is encrypted though it should be; such tasks have no way to other nodes."""
+        """Why encrypted networks are not available; tasks on them then have no routes to other nodes."""
         self.keys: tuple[OverlayKey, ...] = ()
-        """The public ones, for other nodes. Safe to read from any thread, as `is_settled` is."""
+        """The public keys, for other nodes. Safe to read from any thread, as is `is_settled`."""
         self.is_settled = True
-        """Whether there is nothing to be looked after but at the usual times."""
+        """Whether no key rollover is in progress, so that periodic reconciliation suffices."""
 
     def close(self) -> None:
         self._driver.close()
 
     def reset(self) -> None:
-        """Remove all, whoever left it.
+        """Remove all tunnels, including those of an earlier process.
 
         Raises:
             Unavailable: the kernel refused.
@@ -72,8 +74,8 @@ class TunnelSet:
         self._driver.delete((0, 1))
 
     def recover(self) -> None:
-        """Find what an earlier process left, so that its keys are told from the beginning: others who heard of none
-        would not speak with this node any more."""
+        """Find the devices of an earlier process, so that their keys are published from the start: without any, other
+        nodes would stop sending to this one."""
         self._try(self._find_devices)
 
     def _find_devices(self) -> None:
@@ -81,10 +83,10 @@ class TunnelSet:
         self._dirty = bool(self._tunnels)
 
     def apply(self, overlay: EncryptedOverlay, mtu: int) -> None:
-        """Bring devices, peers and routes to this.
+        """Bring devices, peers and routes to this state.
 
-        What the kernel refuses is told in `fault` and in the log and tried again at the next look: until then nothing
-        leads to other nodes, and other networks do not have to wait.
+        What the kernel refuses is reported in `fault` and in the log, and retried at the next reconciliation: until
+        then there are no routes to other nodes, and other networks do not have to wait.
         """
         if self._is_idle(overlay):
             return
@@ -93,7 +95,7 @@ class TunnelSet:
         self._try(self._converge)
 
     def move_addresses(self, moves: AddressMoves) -> None:
-        """Follow addresses from node to node, by work in proportion to their number. Else as `apply`."""
+        """Apply moves of addresses, in time proportional to their number. Otherwise like `apply`."""
         if not moves or self._is_idle(self._overlay):
             return
         for address in moves.removed.keys() - moves.added.keys():
@@ -102,7 +104,7 @@ class TunnelSet:
         self._try(self._converge if self._dirty else lambda: self._move_addresses(moves))
 
     def _move_addresses(self, moves: AddressMoves) -> None:
-        """What others need is added first and removed last."""
+        """Entries that others depend on are added first and removed last."""
         self._dirty = True
         todo = []
         for tunnel in self._tunnels.values():
@@ -124,8 +126,7 @@ class TunnelSet:
         self._dirty = False
 
     def reconcile(self, mtu: int) -> list[str]:
-        """Compare with the kernel, set right what differs, and go on with a change of keys. What was wrong, in a line
-        each."""
+        """Compare with the kernel, repair what differs, and continue a key rollover. One line for each repair."""
         if self._is_idle(self._overlay):
             return []
         self._mtu = mtu
@@ -134,14 +135,14 @@ class TunnelSet:
         return repaired
 
     def _is_idle(self, overlay: EncryptedOverlay) -> bool:
-        """Nothing is encrypted, nor was."""
+        """Whether there is, and was, no encrypted network."""
         return not (overlay.generation or self._overlay.generation or self._tunnels or self._dirty)
 
     def _try(self, work: Callable[[], None]) -> None:
         try:
             work()
         except Unavailable as error:
-            fault = f"encrypted networks are not available on this node: {error} (cli/manager may quote it: grep)"
+            fault = f"encrypted networks are not available on this node: {error}"
             if fault != self.fault:
                 log.error("%s", fault)
             self.fault = fault
@@ -171,7 +172,7 @@ class TunnelSet:
         return repaired
 
     def _converge(self) -> None:
-        """What others need is added first and removed last."""
+        """Entries that others depend on are added first and removed last."""
         if self._overlay.generation:
             self._driver.require()
         if self._dirty:
@@ -204,13 +205,13 @@ class TunnelSet:
             log.info("New keys, generation %d, on device %s", generation, self._tunnels[generation].name)
 
     def _sync_routes(self) -> None:
-        """Let the routes follow the tunnels."""
+        """Bring the routes in line with the tunnels."""
         desired = routes(self._overlay, self._tunnels.values())
         self._connection.apply(plan(KernelState(routes=frozenset(self.routes)), KernelState(routes=desired)))
         self.routes = set(desired)
 
     def _delete_unused(self) -> None:
-        """Throw away older keys on which nothing has come for a while."""
+        """Delete older keys on which no packet has arrived for `IDLE_SECONDS`."""
         for tunnel in unused_tunnels(self._overlay, self._tunnels.values()):
             received, since = self._idle_since.get(tunnel.generation, (-1, 0.0))
             if received != tunnel.received:

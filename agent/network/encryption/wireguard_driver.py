@@ -1,4 +1,4 @@
-"""Tunnels by WireGuard: devices, keys and peers."""
+"""The WireGuard driver: devices, keys and peers."""
 
 import os
 import re
@@ -29,12 +29,12 @@ PeerUpdates = Collection[tuple[Tunnel, Mapping[bytes, TunnelPeer]]]
 
 
 class WireGuardDriver:
-    """A `Kind`. A private key is made here, handed to the kernel and forgotten: it lies nowhere else, and lives as long
-    as the device.
+    """A `TunnelDriver`. A private key is created here, passed to the kernel and dropped: it is stored nowhere else, and
+    exists as long as the device.
 
     Args:
-        connection: of rtnetlink; stays the caller's.
-        first_port: UDP; the next one is used too.
+        connection: rtnetlink; the caller closes it.
+        first_port: UDP; the following port is used too.
         now: seconds since the Unix epoch.
     """
 
@@ -50,15 +50,15 @@ class WireGuardDriver:
 
     @property
     def feature(self) -> str:
-        """See `Kind`."""
+        """See `TunnelDriver`."""
         return "" if self._family is None else WIREGUARD
 
     def close(self) -> None:
-        """See `Kind`."""
+        """See `TunnelDriver`."""
         self._generic.close()
 
     def require(self) -> None:
-        """See `Kind`. The kernel is asked again where it had none: its module may have come."""
+        """See `TunnelDriver`. Checks again where the kernel lacked it: the module may have been loaded."""
         self._family = self._family if self._family is not None else wireguard.family(self._generic)
         if self._family is None:
             raise Unavailable(_UNSUPPORTED)
@@ -68,7 +68,7 @@ class WireGuardDriver:
         return self._family or 0
 
     def list_tunnels(self, known: Mapping[int, Tunnel]) -> dict[int, Tunnel]:
-        """See `Kind`."""
+        """See `TunnelDriver`."""
         found = {}
         for link in rtnetlink_dump.links(self._connection):
             match = _ALIAS.fullmatch(link.alias)
@@ -94,13 +94,13 @@ class WireGuardDriver:
         )
 
     def _with_known_endpoint(self, state: PeerState, known: TunnelPeer | None) -> TunnelPeer:
-        """A peer is spoken to where it was last heard; where it was told to be counts again once it is silent."""
+        """WireGuard sends to where it last heard a peer; the configured endpoint counts again once that is silent."""
         if known is None or self._now() - state.handshake > STALE_SECONDS:
             return state.peer
         return TunnelPeer(state.peer.key, known.endpoint, state.peer.allowed_ips, state.peer.keepalive_seconds)
 
     def create(self, generation: int, mtu: int) -> Tunnel:
-        """See `Kind`."""
+        """See `TunnelDriver`."""
         name, port = device_name(WIREGUARD_PREFIX, generation), device_port(self._first_port, generation)
         self._connection.apply([rtnetlink.delete_link(name), wireguard.add_device(name, mtu)])
         link = socket.if_nametoindex(name)
@@ -115,31 +115,31 @@ class WireGuardDriver:
         return Tunnel(generation, link, key, port, mtu, name=name)
 
     def delete(self, generations: Iterable[int]) -> None:
-        """See `Kind`."""
+        """See `TunnelDriver`."""
         names = [device_name(WIREGUARD_PREFIX, generation) for generation in generations]
         self._connection.apply(map(rtnetlink.delete_link, names))
 
     def repair(self, tunnel: Tunnel, mtu: int) -> None:
-        """See `Kind`."""
+        """See `TunnelDriver`."""
         if tunnel.mtu != mtu:
             self._connection.apply([set_up(tunnel.link, mtu)])
 
     def can_add(self, tunnel: Tunnel, peers: Mapping[bytes, TunnelPeer]) -> bool:
-        """See `Kind`: sessions' own keys are WireGuard's matter."""
+        """See `TunnelDriver`: WireGuard manages session keys itself."""
         return True
 
     def add_peers(self, tunnels: PeerUpdates) -> None:
-        """See `Kind`."""
+        """See `TunnelDriver`."""
         self._generic.apply(self._peer_messages(peer_additions, tunnels))
 
     def remove_peers(self, tunnels: PeerUpdates) -> None:
-        """See `Kind`."""
+        """See `TunnelDriver`."""
         self._generic.apply(self._peer_messages(peer_removals, tunnels))
 
     def _peer_messages(
         self, change: Callable[[int, Tunnel, Mapping[bytes, TunnelPeer]], Iterable[Message]], tunnels: PeerUpdates
     ) -> list[Message]:
-        return [message for tunnel, wanted in tunnels for message in change(self._family_id, tunnel, wanted)]
+        return [message for tunnel, desired in tunnels for message in change(self._family_id, tunnel, desired)]
 
     def send_probe(self, tunnel: Tunnel) -> None:
-        """See `Kind`: WireGuard does it by itself, while a peer is told with `keepalive_seconds`."""
+        """See `TunnelDriver`: WireGuard does it itself, for a peer with `keepalive_seconds`."""

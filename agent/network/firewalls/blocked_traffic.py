@@ -13,24 +13,24 @@ from agent.network.well_known import DEVICE_PREFIX, FAMILY, GATEWAY, LINK_PREFIX
 
 _SETTINGS = Path("/proc/sys/net/ipv4/conf")
 _ANY_CONTAINER_LINK = LINK_PREFIX + "0"
-"""Any of their links."""
+"""An example of a container link."""
 LINK_PATTERNS = (f"{LINK_PREFIX}*", f"{DEVICE_PREFIX}*")
-"""All of ours that packets are forwarded from or to."""
-# Not one rule with a set of names: iptables would read, and save, one that lets everything pass.
+"""All of our links that packets are forwarded from or to."""
+# Not one rule with a set of names: iptables would read, and save, it as one that accepts everything.
 _ACCEPT_FORWARDED = "; insert rule CHAIN ".join(
     f'{way} "{link}" accept' for way in ("iifname", "oifname") for link in LINK_PATTERNS
 )
 _ACCEPT_FORWARDED_OPTIONS = [f"{way} {link.replace('*', '+')}" for way in ("-i", "-o") for link in LINK_PATTERNS]
 _STRICT, _LOOSE = 1, 2
-"""Values of rp_filter (ip-sysctl): drop senders whose replies would leave by another interface; or only those that
-nothing leads to."""
+"""Values of rp_filter (ip-sysctl): drop senders whose replies would leave by another interface; or only those without
+any route."""
 
 
 def relax_rp_filter() -> bool:
-    """Let clients in that another node leads here, on a host that checks the way back of every sender strictly.
+    """Accept clients that another node forwards here, on a host that checks the reverse path of every sender strictly.
 
-    The kernel takes the greater of a link's value and the host's own, so the check cannot be switched off for our
-    device, but made loose: such clients have their way back by that node, not by the link that leads to them.
+    The kernel uses the greater of a link's value and the host's, so the check cannot be disabled for our device, only
+    made loose: replies to such clients go through that node, not by the link that routes to them.
 
     Returns:
         Whether anything was changed.
@@ -40,21 +40,21 @@ def relax_rp_filter() -> bool:
         if int(host.read_text()) != _STRICT or int(device.read_text()) == _LOOSE:
             return False
         device.write_text(str(_LOOSE))
-    except FileNotFoundError:  # the device is gone, and is made anew
+    except FileNotFoundError:  # the device was deleted, and will be recreated
         return False
     return True
 
 
 @dataclass(frozen=True)
 class RequiredPorts:
-    """What other machines must reach on this one, at the interface of the underlay.
+    """Ports that other machines must reach on this one, on the underlay interface.
 
     Attributes:
         interface: name of that interface.
         address: this node's, by which the others reach it.
-        vxlan_port: UDP port of the tunnels.
-        agent_port: TCP port of the agent's own server.
-        resolver_port: UDP port that our rules lead containers' questions to, before any other rule sees them.
+        vxlan_port: UDP port of the overlay.
+        agent_port: TCP port of the agent's server.
+        resolver_port: UDP port that our rules redirect containers' DNS queries to, before any other rule.
     """
 
     interface: str
@@ -66,7 +66,7 @@ class RequiredPorts:
 
 @dataclass(frozen=True)
 class RequiredTraffic:
-    """Packets that have to pass, the families of tables that see them, and a rule that lets them pass.
+    """Packets that must pass, the families of tables that see them, and a rule that accepts them.
 
     Attributes:
         rule: of nftables.
@@ -80,15 +80,16 @@ class RequiredTraffic:
 
 
 def forwarded_traffic(ports: RequiredPorts) -> list[RequiredTraffic]:
-    """What containers send to others by this node, and what is sent to them."""
+    """Traffic that this node forwards from and to containers."""
     paths = (
-        ("what containers send", _ANY_CONTAINER_LINK, VXLAN_DEVICE),
-        ("what containers send", _ANY_CONTAINER_LINK, ports.interface),
-        ("what is sent to containers", VXLAN_DEVICE, _ANY_CONTAINER_LINK),
-        ("what is sent to containers", ports.interface, _ANY_CONTAINER_LINK),
+        ("traffic from containers", _ANY_CONTAINER_LINK, VXLAN_DEVICE),
+        ("traffic from containers", _ANY_CONTAINER_LINK, ports.interface),
+        ("traffic to containers", VXLAN_DEVICE, _ANY_CONTAINER_LINK),
+        ("traffic to containers", ports.interface, _ANY_CONTAINER_LINK),
     )
     packets = (
-        Packet(what, {"iifname": in_link, "oifname": out_link, "ct state": "new"}) for what, in_link, out_link in paths
+        Packet(description, {"iifname": in_link, "oifname": out_link, "ct state": "new"})
+        for description, in_link, out_link in paths
     )
     return [
         RequiredTraffic(packet, ("ip", "ip6", "inet"), _ACCEPT_FORWARDED, _ACCEPT_FORWARDED_OPTIONS)
@@ -100,6 +101,7 @@ _NEW_CONNECTION = {"ct state": "new", "ct status": "none"}
 
 
 def received_traffic(ports: RequiredPorts) -> list[RequiredTraffic]:
+    """Traffic that this host itself receives."""
     family = "ip" if ports.address.version == 4 else "ip6"
     dns_query = _NEW_CONNECTION | {"iifname": _ANY_CONTAINER_LINK, "l4proto": "udp", "udp dport": ports.resolver_port}
     dns_query["ip daddr"] = str(GATEWAY)
@@ -111,17 +113,17 @@ def received_traffic(ports: RequiredPorts) -> list[RequiredTraffic]:
     }
     manager = _NEW_CONNECTION | {"iifname": ports.interface, "l4proto": "tcp", "tcp dport": ports.agent_port}
     dns_text = "DNS queries from containers"
-    overlay_text = f"what other nodes send to containers of this one (UDP port {ports.vxlan_port})"
-    control_text = f"what managers ask of this node (TCP port {ports.agent_port})"
+    overlay_text = f"overlay traffic from other nodes (UDP port {ports.vxlan_port})"
+    control_text = f"connections from managers (TCP port {ports.agent_port})"
     return [
         RequiredTraffic(
             Packet(dns_text, dns_query), ("ip", "inet"), f'iifname "{LINK_PREFIX}*" accept', [f"-i {LINK_PREFIX}+"]
         ),
         *(
             RequiredTraffic(
-                Packet(what, packet), (family, "inet"), f"{by} dport {port} accept", [f"-p {by} --dport {port}"]
+                Packet(text, packet), (family, "inet"), f"{by} dport {port} accept", [f"-p {by} --dport {port}"]
             )
-            for what, packet, by, port in (
+            for text, packet, by, port in (
                 (overlay_text, tunnel, "udp", ports.vxlan_port),
                 (control_text, manager, "tcp", ports.agent_port),
             )
@@ -134,10 +136,10 @@ def blocked_traffic(
     list_table: Callable[[str, str], RulesetListing],
     ports: RequiredPorts,
 ) -> Iterator[str]:
-    """A line for each chain of another program that drops what has to pass for certain, with the command that helps.
+    """One line for each chain of another program that certainly drops required traffic, with the command that helps.
 
     Raises:
-        Unavailable: the kernel does not tell.
+        Unavailable: the kernel refused.
     """
     required = {"forward": forwarded_traffic(ports), "input": received_traffic(ports)}
     listed = cache(list_table)
@@ -159,10 +161,10 @@ _ADVICE = "allow it in the configuration of that firewall, or until its next rel
 
 
 def legacy_blocked_traffic(tables: Mapping[str, RulesetListing], ports: RequiredPorts) -> Iterator[str]:
-    """The same of chains of iptables-legacy.
+    """The same for chains of iptables-legacy.
 
     Args:
-        tables: of filters, by the program that lists them.
+        tables: filter tables, by the program that lists them.
     """
     needs = {"FORWARD": forwarded_traffic(ports), "INPUT": received_traffic(ports)}
     for program, rules in tables.items():
@@ -174,6 +176,6 @@ def legacy_blocked_traffic(tables: Mapping[str, RulesetListing], ports: Required
 
 
 def _dropped(rules: RulesetListing, chain: str, needs: Iterable[RequiredTraffic]) -> list[RequiredTraffic]:
-    """Those that the chain drops for certain; of those that one rule helps, the first."""
+    """Those that the chain certainly drops; of several that the same rule would accept, the first."""
     dropped = [need for need in needs if drops(rules, chain, need.packet)]
     return list(reversed({need.rule: need for need in reversed(dropped)}.values()))

@@ -1,10 +1,10 @@
 """Coexistence with Docker: accept container traffic in chains where Docker's policy would drop it.
 
-Where dockerd turns forwarding on, it makes "drop" the policy of iptables' FORWARD, which is then said of everybody's
-packets. A chain of our own at its end accepts what comes from and goes to our links. At the end, so that what users
-wrote (DOCKER-USER) and Docker's own rules still decide first; and what is for Docker's networks is left to that policy,
-by which older ones keep their containers' ports closed. The rules are of a form that iptables-nft reads, saves and
-restores; they are known again by our chain's name, since libnftables cannot read a comment that iptables wrote.
+Where dockerd enables forwarding, it sets the policy of iptables' FORWARD chain to drop, for the packets of every
+program. A chain of our own at its end accepts packets from and to our links. At the end, so that users' rules
+(DOCKER-USER) and Docker's own still decide first; packets to Docker's networks are left to that policy, by which older
+versions keep their containers' ports closed. The rules have a form that iptables-nft reads, saves and restores; they
+are recognized by our chain's name, since libnftables cannot read a comment that iptables wrote.
 """
 
 import logging
@@ -32,18 +32,18 @@ log = logging.getLogger(__name__)
 
 FORWARD_CHAIN = "SHOAL-FORWARD"
 _DOCKER_CHAINS = frozenset({"DOCKER-USER", "DOCKER-FORWARD", "DOCKER"})
-"""Chains of which dockerd makes one at least, whatever its version."""
+"""Chains of which every version of dockerd creates at least one."""
 _DOCKER_PORTS_CHAIN = "DOCKER"
 """Where it opens ports of its containers, by bridge."""
 _UFW_PREFIX = "ufw-"
-"""Of that one's chains. It sets the policy too, and what it means by that is its user's wish."""
+"""Of ufw's chains. It sets the policy too, on behalf of its user."""
 _FAMILIES = frozenset({"ip", "ip6"})
 _COMMENT = 'comment "Shoal: container traffic"'
 _LINK_NAME = re.compile(r"[\w.:@-]{1,15}", re.ASCII)
 
 
 class ForwardRule(NamedTuple):
-    """One of our chain; empty links are any."""
+    """A rule of our chain; an empty link means any."""
 
     in_link: str
     out_link: str
@@ -56,13 +56,13 @@ class ForwardRule(NamedTuple):
 
 @dataclass(frozen=True)
 class ChainUpdate:
-    """What is to be done in a table.
+    """The change that a table needs.
 
     Attributes:
         family: of the table.
-        name: the base chain's.
-        commands: of nft; to be done together with those of the other tables.
-        opens: what accepts is not there, or not all of it.
+        name: of the base chain.
+        commands: of nft; run in one transaction with those of the other tables.
+        opens: whether accept rules are missing.
     """
 
     family: str
@@ -83,22 +83,22 @@ def forward_rules(objects: RulesetListing) -> list[ForwardRule]:
 
 
 def _docker_bridges(objects: RulesetListing) -> list[str]:
-    """Docker's, as its rules name them."""
+    """Docker's bridges, as its rules name them."""
     found = set()
     for rule in _rules(objects):
-        asked = _parse_forward_rule(rule)
-        if _jump_target(rule) == _DOCKER_PORTS_CHAIN and asked is not None and _LINK_NAME.fullmatch(asked.out_link):
-            found.add(asked.out_link)
+        parsed = _parse_forward_rule(rule)
+        if _jump_target(rule) == _DOCKER_PORTS_CHAIN and parsed is not None and _LINK_NAME.fullmatch(parsed.out_link):
+            found.add(parsed.out_link)
     return sorted(found)
 
 
 def plan_chain_update(
     chain: Mapping[str, Any], objects: RulesetListing, needs: Iterable[RequiredTraffic]
 ) -> ChainUpdate | None:
-    """What brings our rules to the end of a base chain and keeps them there; None where nothing is due. Pure.
+    """The change that puts our rules at the end of a base chain and keeps them there; None where none is due. Pure.
 
-    They are due where Docker is, its chain drops by the policy, and not all that is needed is dropped by a rule, which
-    would be somebody's wish. What is there stays, so that a policy which is set again finds it.
+    They are due where Docker is present, its chain drops by policy, and not all required traffic is dropped by a rule,
+    which a user would have added on purpose. Existing rules stay, so that they work when the policy is set again.
 
     Args:
         objects: the chain's table.
@@ -158,13 +158,13 @@ def _rules(objects: RulesetListing) -> Iterator[Mapping[str, Any]]:
 
 
 def _jump_target(rule: Mapping[str, Any]) -> str:
-    """The chain that a rule leads to; empty when to none."""
+    """The chain that a rule jumps to; empty when to none."""
     found = (each[kind]["target"] for each in rule.get("expr", ()) for kind in ("jump", "goto") if kind in each)
     return str(next(found, ""))
 
 
 def _parse_forward_rule(rule: Mapping[str, Any]) -> ForwardRule | None:
-    """By which links a rule goes, and its verdict, empty when it is a jump; None where it asks for more than that."""
+    """The links that a rule matches, and its verdict, empty for a jump; None where it matches anything else."""
     links, verdict = {"iifname": "", "oifname": ""}, ""
     for kind, body in (next(iter(each.items())) for each in rule.get("expr", ())):
         match body:
@@ -180,7 +180,7 @@ def _parse_forward_rule(rule: Mapping[str, Any]) -> ForwardRule | None:
 
 
 class RulesetAccess(Protocol):
-    """The part of libnftables that is needed here."""
+    """What this needs of libnftables."""
 
     def list_chains(self) -> Sequence[Mapping[str, Any]]: ...
     def list_rules(self, family: str, name: str) -> RulesetListing: ...
@@ -191,7 +191,7 @@ class DockerForwarding:
     """Keeps accept rules behind Docker's, and reports which other chains still drop traffic.
 
     Args:
-        repaired: takes a line for what was there, and somebody removed.
+        repaired: receives a line for rules that another program removed.
     """
 
     def __init__(self, *, repaired: Callable[[Iterable[str]], None]) -> None:
@@ -200,10 +200,11 @@ class DockerForwarding:
         self._lock = threading.Lock()
 
     def check(self, required: RequiredPorts) -> list[str]:
-        """Both, in the network namespace of the calling thread. See `blocked_traffic`, `legacy_blocked_traffic`.
+        """Update the rules, and list blocked traffic, in the network namespace of the calling thread. See
+        `blocked_traffic`, `legacy_blocked_traffic`.
 
         Raises:
-            Unavailable: the kernel does not tell.
+            Unavailable: the kernel refused.
         """
         with self._lock:
             nftables = Nftables()
@@ -213,7 +214,7 @@ class DockerForwarding:
                 nftables.close()
 
     def update_rules(self, nftables: RulesetAccess, required: RequiredPorts) -> list[str]:
-        """In nftables alone. All that is due is done in one transaction."""
+        """The nftables part of `check`. All updates are one transaction."""
         chains, listed, refused = nftables.list_chains(), cache(nftables.list_rules), []
         forwarding = [each for each in chains if each.get("hook") == "forward" and each["family"] in _FAMILIES]
         self._installed |= _tables_with_chain(chains)
@@ -245,15 +246,15 @@ class DockerForwarding:
 
 
 def _tables_with_chain(chains: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
-    """Those that our chain is in, by family and name."""
+    """The tables that contain our chain, by family and name."""
     return {(str(each["family"]), str(each["table"])) for each in chains if each["name"] == FORWARD_CHAIN}
 
 
 def remove_rules(nftables: RulesetAccess) -> None:
-    """Remove everything of ours from others' tables.
+    """Remove our chain and rules from other programs' tables.
 
     Raises:
-        Unavailable: the kernel refused it; nothing of it was done.
+        Unavailable: the kernel refused; nothing was changed.
     """
     tables = sorted(_tables_with_chain(nftables.list_chains()))
     commands = [command for each in tables for command in removal_commands(*each, nftables.list_rules(*each))]

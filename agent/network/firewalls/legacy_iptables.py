@@ -11,22 +11,22 @@ from agent.network.firewalls.packet_verdict import RulesetListing
 from shoal.errors import Unavailable
 
 PROGRAMS = {"iptables-legacy": "ip", "ip6tables-legacy": "ip6"}
-"""With the family of what they list."""
+"""With the family of the tables that they list."""
 _TABLE = "filter"
 _PROC_NET = Path("/proc/thread-self/net")
-"""Asking the program for a table that is not in use would load it."""
+"""Listing a table that is not in use with the program would load it."""
 _LOCK_WAIT_SECONDS = 5
-"""To wait for another program that changes the tables."""
+"""For another program that changes the tables."""
 _VERDICTS = {"ACCEPT": "accept", "DROP": "drop", "REJECT": "reject", "RETURN": "return"}
 _LINKS = {"-i": "iifname", "-o": "oifname"}
 _STATES = frozenset({"new", "established", "related", "invalid", "untracked"})
 _MATCHES_BY_OPTION_ONLY = frozenset({"tcp", "udp", "comment", "conntrack", "state"})
-"""Extensions whose options alone ask something."""
+"""Extensions that match by their options only."""
 _UNKNOWN_MATCH: Mapping[str, Any] = {"xt": {"type": "match", "name": "other"}}
 
 
 def parse_rules(text: str) -> RulesetListing:
-    """What `iptables-legacy -S` tells. Pure. Questions that have no form here are of an extension, which may be so."""
+    """Parse the output of `iptables-legacy -S`. Pure. Matches without an equivalent become an unknown extension."""
     lines = [shlex.split(line) for line in text.splitlines()]
     own_chains = {words[1] for words in lines if words[:1] == ["-N"]}
     found: list[Mapping[str, Any]] = []
@@ -42,7 +42,7 @@ def parse_rules(text: str) -> RulesetListing:
 
 
 def _expressions(words: list[str], own_chains: set[str]) -> Iterator[Mapping[str, Any]]:
-    """Of a rule, up to its target."""
+    """The expressions of a rule, up to its target."""
     protocol = words[words.index("-p") + 1] if "-p" in words else ""
     rest, operator = iter(words), "=="
     for word in rest:
@@ -91,10 +91,10 @@ def _parse_target(option: str, name: str, own_chains: set[str]) -> Mapping[str, 
 
 
 def filter_tables() -> dict[str, RulesetListing]:
-    """By program, those that are in use in the network namespace of the calling thread; none where it is not installed.
+    """The tables in use in the network namespace of the calling thread, by program; none where it is not installed.
 
     Raises:
-        Unavailable: the program does not tell.
+        Unavailable: the program failed.
     """
     return {
         program: parse_rules(_run(path))
@@ -106,7 +106,7 @@ def filter_tables() -> dict[str, RulesetListing]:
 def _is_in_use(family: str) -> bool:
     try:
         return _TABLE in (_PROC_NET / f"{family}_tables_names").read_text().split()
-    except FileNotFoundError:  # the kernel has none of them
+    except FileNotFoundError:  # the kernel has no legacy tables
         return False
 
 

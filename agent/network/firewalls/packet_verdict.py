@@ -1,7 +1,7 @@
 """Evaluates whether other programs' nftables chains accept a packet, as far as their rules can be read. Pure.
 
-Rules are those of libnftables-json(5). What they ask of a packet that is not known here (sets by name, extensions of
-iptables, marks) may be so or not: a packet is taken to be dropped only where it is whatever the answers are.
+Rules have the form of libnftables-json(5). Matches that cannot be evaluated here (named sets, iptables extensions,
+marks) may be true or false: a packet counts as dropped only where it is dropped in every case.
 """
 
 import re
@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 MAX_JUMPS = 16
-"""The kernel's own bound of chains within chains (NFT_JUMP_STACK_SIZE)."""
+"""The kernel's limit of nested chains (NFT_JUMP_STACK_SIZE)."""
 
 RulesetListing = Sequence[Mapping[str, Any]]
 """A table's listing."""
@@ -23,8 +23,8 @@ class Packet:
     """What is known of a packet.
 
     Attributes:
-        description: in words, for the user.
-        fields: by their names in rules: of `meta`, of `ct`, and of payloads as "udp dport".
+        description: for the user.
+        fields: by their names in rules: of `meta`, of `ct`, and of payloads, such as "udp dport".
     """
 
     description: str
@@ -37,22 +37,22 @@ class PacketVerdict(Enum):
     ACCEPTED = auto()
     DROPPED = auto()
     CONTINUED = auto()
-    """It goes on behind the jump, or by the policy."""
+    """Evaluation continues behind the jump, or with the policy."""
 
 
 def drops(objects: RulesetListing, chain: str, packet: Packet) -> bool:
-    """Whether a base chain drops the packet for certain."""
+    """Whether a base chain certainly drops the packet."""
     found = chain_verdict(objects, chain, packet)
     return found is PacketVerdict.DROPPED or (found is PacketVerdict.CONTINUED and policy(objects, chain) == "drop")
 
 
 def policy(objects: RulesetListing, chain: str) -> str:
-    """Of a base chain, empty where it has none."""
+    """The policy of a base chain; empty where it has none."""
     return next((str(entry["chain"].get("policy", "")) for entry in objects if _is_chain(entry, chain)), "")
 
 
 def chain_verdict(objects: RulesetListing, chain: str, packet: Packet) -> PacketVerdict:
-    """What becomes of the packet by the rules of a chain; DROPPED only for certain, ACCEPTED where it may be."""
+    """The verdict of a chain's rules; DROPPED only when certain, ACCEPTED when possible."""
     rules: dict[str, list[Sequence[Mapping[str, Any]]]] = {}
     for entry in objects:
         if "rule" in entry:
@@ -61,7 +61,7 @@ def chain_verdict(objects: RulesetListing, chain: str, packet: Packet) -> Packet
 
 
 def _expressions(rule: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """Of a rule; of iptables' extensions the state of connections is known, by its text."""
+    """The expressions of a rule; of iptables extensions only the connection state is known, from the rule's text."""
     found = list(rule.get("expr", ()))
     state = _CT_STATE.search(rule.get("text", ""))
     for place, expression in enumerate(found):
@@ -86,7 +86,7 @@ class _ChainEvaluator:
         self._packet = packet
 
     def evaluate_chain(self, chain: str, jumps: int) -> PacketVerdict:
-        """The fate in a chain; ACCEPTED where it may be."""
+        """The verdict of a chain; ACCEPTED when possible."""
         if not jumps:
             return PacketVerdict.ACCEPTED
         for expressions in self._rules.get(chain, ()):
@@ -96,7 +96,7 @@ class _ChainEvaluator:
         return PacketVerdict.CONTINUED
 
     def _evaluate_rule(self, expressions: Sequence[Mapping[str, Any]], jumps: int) -> PacketVerdict | None:
-        """The fate of the packet by this rule, None where it goes on with the next one."""
+        """The verdict of a rule; None where evaluation continues with the next one."""
         certain = True
         for expression in expressions:
             kind, body = next(iter(expression.items()))
@@ -108,7 +108,7 @@ class _ChainEvaluator:
             elif kind == "vmap":
                 return self._evaluate_vmap(body, jumps)
             elif (verdict := self._evaluate_statement(kind, body, jumps)) is not None:
-                # What only may be dropped here may go on as well.
+                # A packet that this rule only may drop may also continue.
                 return verdict if certain or verdict is PacketVerdict.ACCEPTED else None
             elif kind in _VERDICT_STATEMENTS:
                 return None
@@ -149,7 +149,7 @@ _TERMINAL_VERDICTS = {
 }
 _VERDICT_STATEMENTS = frozenset({"jump", "goto", *_TERMINAL_VERDICTS})
 _NON_TERMINAL = frozenset({"counter", "log", "mangle", "notrack", "ct helper", "flow"})
-"""Statements after which the rule goes on, whatever the packet."""
+"""Statements after which the rule continues, whatever the packet."""
 
 
 def _is_other_target(kind: str, body: Any) -> bool:
@@ -180,7 +180,7 @@ _COMPARISONS: Mapping[str, Callable[[int, int], bool]] = {
 
 
 def _match_by_protocol(name: str, fields: Mapping[str, Any]) -> bool | None:
-    """A question about another protocol's header is answered by no."""
+    """A match on another protocol's header is false."""
     protocol, _, rest = name.partition(" ")
     own = fields.get("l4proto")
     if rest and own is not None and protocol in ("tcp", "udp", "sctp", "icmp", "icmpv6", "dccp") and protocol != own:
@@ -189,7 +189,7 @@ def _match_by_protocol(name: str, fields: Mapping[str, Any]) -> bool | None:
 
 
 def _field_name(left: Any) -> str:
-    """Of what a match looks at, empty for anything else than the simple cases."""
+    """The name of the field that a match reads; empty for all but the simple cases."""
     if not isinstance(left, Mapping):
         return ""
     if "meta" in left:
@@ -205,7 +205,7 @@ def _field_name(left: Any) -> str:
 
 
 def _contains(known: Any, right: Any) -> bool | None:
-    """Whether the value is the other one, or in it."""
+    """Whether the value equals the right side, or is contained in it."""
     if isinstance(right, Mapping):
         if "set" in right:
             return _any_known(_contains(known, each) for each in right["set"])

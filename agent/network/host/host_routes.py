@@ -9,17 +9,17 @@ from agent.network.netlink.connection import Connection
 from agent.network.netlink.rtnetlink import Network
 
 MAX_PREFIXES_PER_FAMILY = 128
-"""A host of more, a router, has its widest ones told."""
+"""Of a host with more, a router, the widest ones are reported."""
 AnyNetwork = TypeVar("AnyNetwork", IPv4Network, IPv6Network)
 
 
 def host_prefixes(connection: Connection) -> list[Network]:
-    """All but the default routes and link-local ones, of any table: the widest of each family, in a fixed order."""
+    """All except default and link-local routes, of any table: the widest of each family, in a fixed order."""
     return widest(prefix for prefix in rtnetlink_dump.foreign_routes(connection) if prefix.prefixlen)
 
 
 def widest(prefixes: Iterable[Network]) -> list[Network]:
-    """At most `MAX_PREFIXES_PER_FAMILY` of each family; what lies in another one is not told. Pure."""
+    """At most `MAX_PREFIXES_PER_FAMILY` of each family; prefixes inside another one are left out. Pure."""
     found = [prefix for prefix in prefixes if not prefix.is_link_local]
     ipv4 = (prefix for prefix in found if isinstance(prefix, IPv4Network))
     ipv6 = (prefix for prefix in found if isinstance(prefix, IPv6Network))

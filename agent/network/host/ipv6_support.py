@@ -10,14 +10,14 @@ _ACCEPT_UNLESS_FORWARDING, _ACCEPT_ALWAYS = "1", "2"
 
 
 def unavailable_reason(overlay_mtu: int, settings: Path = _SETTINGS) -> str:
-    """Why containers of this host cannot have IPv6, one line for the user; empty when they can."""
+    """Why containers on this host cannot have IPv6, one line for the user; empty when they can."""
     if not settings.is_dir():
         return "the kernel has no IPv6 support (CONFIG_IPV6, or ipv6.disable=1 on its command line)"
     for scope in ("all", "default"):
         if _read(settings / scope / "disable_ipv6") != "0":
             return f"IPv6 is disabled (net.ipv6.conf.{scope}.disable_ipv6)"
     if overlay_mtu < MIN_MTU_IPV6:
-        return f"the overlay's MTU on it is {overlay_mtu}, and IPv6 needs {MIN_MTU_IPV6}"
+        return f"the overlay MTU is {overlay_mtu}; IPv6 requires at least {MIN_MTU_IPV6}"
     return ""
 
 
@@ -26,10 +26,10 @@ def is_forwarding_enabled(settings: Path = _SETTINGS) -> bool:
 
 
 def enable_forwarding(settings: Path = _SETTINGS) -> None:
-    """Have the kernel forward IPv6, which it does for all interfaces or none.
+    """Enable IPv6 forwarding, which the kernel does for all interfaces or none.
 
-    An interface that learns routes from routers' advertisements goes on doing so; forwarding alone would end that, and
-    take the host's default route.
+    An interface that learns routes from router advertisements continues to do so; forwarding by itself would end that,
+    and remove the host's default route.
     """
     if is_forwarding_enabled(settings):
         return

@@ -1,6 +1,6 @@
 """Finds which missing kernel feature makes the kernel refuse our devices or rules.
 
-Nobody can act on "operation not supported".
+No user can act on "operation not supported".
 """
 
 import errno
@@ -11,32 +11,32 @@ from shoal.errors import Unavailable
 
 _PROBE_TABLE = "inet shoal-probe"
 _FEATURES = (
-    ("connection tracking (CONFIG_NFT_CT)", "filter hook input priority 0", "ct state new ct mark set 1"),
-    ("address translation (CONFIG_NFT_NAT)", "nat hook prerouting priority -100", "dnat ip to 192.0.2.1"),
-    ("masquerading (CONFIG_NFT_MASQ)", "nat hook postrouting priority 100", "masquerade"),
-    ("local addresses in rules (CONFIG_NFT_FIB_INET)", "filter hook prerouting priority 0", "fib daddr type local"),
-    ("random choice (CONFIG_NFT_NUMGEN)", "filter hook input priority 0", "numgen random mod 2 0"),
-    ("rejection (CONFIG_NFT_REJECT_INET)", "filter hook input priority 0", "reject with icmpx type admin-prohibited"),
+    ("nftables connection tracking (CONFIG_NFT_CT)", "filter hook input priority 0", "ct state new ct mark set 1"),
+    ("NAT (CONFIG_NFT_NAT)", "nat hook prerouting priority -100", "dnat ip to 192.0.2.1"),
+    ("masquerade (CONFIG_NFT_MASQ)", "nat hook postrouting priority 100", "masquerade"),
+    ("fib lookups (CONFIG_NFT_FIB_INET)", "filter hook prerouting priority 0", "fib daddr type local"),
+    ("numgen (CONFIG_NFT_NUMGEN)", "filter hook input priority 0", "numgen random mod 2 0"),
+    ("reject (CONFIG_NFT_REJECT_INET)", "filter hook input priority 0", "reject with icmpx type admin-prohibited"),
     (
-        "segment sizes (CONFIG_NFT_COMPAT or nft_exthdr)",
+        "MSS clamping (CONFIG_NFT_COMPAT or nft_exthdr)",
         "filter hook forward priority 0",
         "tcp option maxseg size set rt mtu",
     ),
-    ("limits of rates (CONFIG_NFT_LIMIT)", "filter hook prerouting priority -300", "limit rate over 1/second drop"),
+    ("rate limits (CONFIG_NFT_LIMIT)", "filter hook prerouting priority -300", "limit rate over 1/second drop"),
     (
-        "zones of connection tracking (CONFIG_NF_CONNTRACK_ZONES)",
+        "conntrack zones (CONFIG_NF_CONNTRACK_ZONES)",
         "filter hook prerouting priority -300",
         "ct original zone set 1",
     ),
-    ("untracked traffic (CONFIG_NFT_CT)", "filter hook prerouting priority -300", "notrack"),
+    ("notrack (CONFIG_NFT_CT)", "filter hook prerouting priority -300", "notrack"),
 )
 
 
 def missing_features(run: Callable[[str], None]) -> Iterator[str]:
-    """The features of nftables that the kernel refuses. Each is tried in a transaction that undoes itself.
+    """The nftables features that the kernel refuses. Each is tried in a transaction that undoes itself.
 
     Args:
-        run: executes a transaction of nft; raises Unavailable when it is refused.
+        run: executes an nft transaction; raises Unavailable when it is refused.
     """
     try:
         run(f"add table {_PROBE_TABLE}\ndelete table {_PROBE_TABLE}")
@@ -54,7 +54,7 @@ def missing_features(run: Callable[[str], None]) -> Iterator[str]:
 
 
 def supports_ipsec_match(run: Callable[[str], None]) -> bool:
-    """Whether rules can tell what is encrypted by IPsec; tried as in `missing_features`."""
+    """Whether rules can match packets encrypted by IPsec; tried as in `missing_features`."""
     try:
         run(
             f"add table {_PROBE_TABLE}\nadd chain {_PROBE_TABLE} i {{ type filter hook input priority 0; }}\n"
@@ -68,7 +68,7 @@ def supports_ipsec_match(run: Callable[[str], None]) -> bool:
 
 
 def explain_rules_error(error: Unavailable, run: Callable[[str], None]) -> Unavailable:
-    """The refusal of our table, told by what the kernel lacks where that is the reason."""
+    """The refusal of our table, naming the missing features where that is the reason."""
     features = ", ".join(missing_features(run))
     if not features:
         return error
@@ -76,7 +76,7 @@ def explain_rules_error(error: Unavailable, run: Callable[[str], None]) -> Unava
 
 
 def explain_link_error(error: Unavailable) -> Unavailable:
-    """The refusal of a container's namespace or link."""
+    """The refusal of a container's namespace or link, likewise."""
     if os.strerror(errno.EOPNOTSUPP) in str(error):
         return Unavailable(
             "the kernel does not support veth (CONFIG_VETH): load the module veth, or use a kernel that has it"
@@ -87,7 +87,7 @@ def explain_link_error(error: Unavailable) -> Unavailable:
 
 
 def explain_vxlan_error(error: Unavailable) -> Unavailable:
-    """The refusal of our VXLAN device."""
+    """The refusal of our VXLAN device, likewise."""
     if os.strerror(errno.EOPNOTSUPP) not in str(error):
         return error
     return Unavailable(

@@ -13,16 +13,16 @@ from agent.network.netlink.rtnetlink_dump import Link, links
 from shoal.errors import Refused
 
 _LOCK = "\0shoal-agent-network"
-"""An abstract address of unix(7): one for each network namespace, and gone with the process that has it."""
+"""An abstract address of unix(7): one for each network namespace, released when its process ends."""
 _ALIAS = re.compile(r"shoal node ([\w-]+)")
 _CREDENTIALS = struct.Struct("3i")
 
 
 def lock_namespace(node_id: str) -> socket.socket:
-    """Hold this thread's network namespace for an agent, as long as the socket is open.
+    """Lock this thread's network namespace for an agent, as long as the socket is open.
 
     Raises:
-        Refused: another agent runs here, or has left containers that use the network.
+        Refused: another agent runs here, or has left running containers.
     """
     connection = Connection()
     lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -40,7 +40,7 @@ def lock_namespace(node_id: str) -> socket.socket:
 
 
 def write_owner(node_id: str) -> None:
-    """Write on our device whose it is; nothing when that is written already, or it is gone."""
+    """Record this node's id on the overlay device, unless it is recorded already or the device does not exist."""
     connection = Connection()
     try:
         for link in links(connection):
@@ -51,22 +51,22 @@ def write_owner(node_id: str) -> None:
 
 
 def owner_of(found: Iterable[Link]) -> str:
-    """The node that our device was made for, empty when that is not known. Pure."""
+    """The node that the overlay device belongs to; empty when not known. Pure."""
     device = next((link for link in found if link.name == well_known.VXLAN_DEVICE), None)
     match = _ALIAS.fullmatch(device.alias) if device is not None else None
     return match[1] if match else ""
 
 
 def foreign_containers(found: Iterable[Link], node_id: str) -> str | None:
-    """Why the network is another node's, though no agent runs: its containers have links. Pure."""
-    present = list(found)
-    owner = owner_of(present)
-    number = sum(link.name.startswith(well_known.LINK_PREFIX) for link in present)
+    """Why the network belongs to another node, although no agent runs: its containers still have links. Pure."""
+    all_links = list(found)
+    owner = owner_of(all_links)
+    number = sum(link.name.startswith(well_known.LINK_PREFIX) for link in all_links)
     if owner in ("", node_id) or not number:
         return None
     return (
-        f"{number} {'container' if number == 1 else 'containers'} of node {owner}, of another agent, are on this host: "
-        "run `shoal-agent reset` with that one's --state-directory first"
+        f"this host still has {number} {'container' if number == 1 else 'containers'} of node {owner}: "
+        "run `shoal-agent reset` with the --state-directory of that node's agent first"
     )
 
 
@@ -77,21 +77,21 @@ def _bind_lock(lock: socket.socket, owner: str) -> None:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        who = f"process {_holder_pid()}" + (f", node {owner}" if owner else "")
+        holder = f"process {_holder_pid()}" + (f", node {owner}" if owner else "")
         raise Refused(
-            f"another agent is running in this network namespace ({who}): "
+            f"another agent is running in this network namespace ({holder}): "
             "stop it, or run this agent in its own network namespace"
         ) from None
 
 
 def _holder_pid() -> int:
-    """Process id of the agent that holds the namespace, 0 when it cannot be told."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as asking:
+    """Process id of the agent that holds the lock; 0 when unknown."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as client:
         try:
-            asking.settimeout(1.0)
-            asking.connect(_LOCK)
-            held_by = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            client.settimeout(1.0)
+            client.connect(_LOCK)
+            credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         except OSError:
             return 0
-        pid, _, _ = _CREDENTIALS.unpack(held_by)
+        pid, _, _ = _CREDENTIALS.unpack(credentials)
         return int(pid)

@@ -14,20 +14,20 @@ from shoal.networks.vtep import vtep_mac, vtep_number
 _OVERHEAD = {4: 50, 6: 70}
 """Bytes around an inner packet by the underlay's IP: its header (20 or 40), UDP 8, VXLAN 8, inner Ethernet 14."""
 _WIREGUARD_OVERHEAD = {4: 60, 6: 80}
-"""The same of WireGuard: IP, UDP 8, its header and tag 32. Packets are filled up to 16 bytes, but never beyond this."""
+"""The same for WireGuard: IP, UDP 8, its header and tag 32. Packets are padded to 16 bytes, but never beyond this."""
 _ESP_OVERHEAD = {4: 84, 6: 104}
-"""The same of VXLAN in ESP with AES-GCM (RFC 4303, RFC 4106): VXLAN's, and header 8, vector 8, trailer 2, tag 16."""
+"""The same for VXLAN in ESP with AES-GCM (RFC 4303, RFC 4106): VXLAN's, and header 8, vector 8, trailer 2, tag 16."""
 _ESP_PADDING = 4
-"""Bytes that packets in ESP are filled up to."""
+"""Bytes that packets in ESP are padded to a multiple of."""
 _MIN_MTU_IPV4 = 576
-"""What every host of IPv4 takes (RFC 791): bytes of a packet that the overlay must at least let through."""
+"""Bytes of a packet that every IPv4 host accepts (RFC 791), and that the overlay must carry at least."""
 MIN_MTU_IPV6 = 1280
-"""Below this a link carries no IPv6 (RFC 8200, 5)."""
+"""A link with a smaller MTU carries no IPv6 (RFC 8200, 5)."""
 
 
 @dataclass(frozen=True)
 class Underlay:
-    """This node's place on the underlay.
+    """This node's address and interface on the underlay.
 
     Attributes:
         link: index of the interface that has the address.
@@ -40,22 +40,22 @@ class Underlay:
 
     @property
     def overlay_mtu(self) -> int:
-        """What is left for a packet of a container, bytes."""
+        """MTU of containers' packets, bytes."""
         return self.mtu - _OVERHEAD[self.address.version]
 
     @property
     def wireguard_mtu(self) -> int:
-        """What is left for a packet of a container by WireGuard, bytes."""
+        """MTU of containers' packets through WireGuard, bytes."""
         return self._encrypted_mtu(self.mtu - _WIREGUARD_OVERHEAD[self.address.version])
 
     @property
     def esp_mtu(self) -> int:
-        """What is left for a packet of a container by ESP, bytes."""
+        """MTU of containers' packets through ESP, bytes."""
         available = self.mtu - _ESP_OVERHEAD[self.address.version]
         return self._encrypted_mtu(available - available % _ESP_PADDING)
 
     def _encrypted_mtu(self, available: int) -> int:
-        """Never less than IPv6 needs where the open overlay has that: packets around such ones are then fragmented."""
+        """At least IPv6's minimum where the plain overlay has that: the outer packets are then fragmented."""
         return max(available, MIN_MTU_IPV6) if self.overlay_mtu >= MIN_MTU_IPV6 else available
 
     @property
@@ -64,9 +64,9 @@ class Underlay:
 
 
 def overlay_address(address: Address) -> IPv4Address:
-    """The IPv4 address inside the overlay of the node with this underlay address: the same, where it is of IPv4.
+    """The IPv4 address inside the overlay of the node with this underlay address: the same, where that is IPv4.
 
-    Else it is one that nobody has (240.0.0.0/4, RFC 1112, 4). Only containers that answer it see it.
+    Otherwise an unassigned one (240.0.0.0/4, RFC 1112, 4). Only containers that reply to it see it.
     """
     return address if isinstance(address, IPv4Address) else IPv4Address(0xF << 28 | vtep_number(address) >> 4)
 
@@ -78,12 +78,12 @@ def overlay_address6(address: Address) -> IPv6Address:
 
 
 def next_hop(peer: Address, version: int) -> Address:
-    """To a container on the node with this underlay address, for packets of that version of IP."""
+    """The next hop to a container on the node with this underlay address, for packets of that IP version."""
     return peer if peer.version == version == 4 else overlay_address6(peer)
 
 
 def min_underlay_mtu(address: Address) -> int:
-    """Of the interface of an underlay address, bytes."""
+    """The smallest MTU of the interface of an underlay address, bytes."""
     return _MIN_MTU_IPV4 + _OVERHEAD[address.version]
 
 
@@ -91,13 +91,13 @@ def find_underlay(address: Address, addresses: Mapping[Address, int], links: Seq
     """The interface that has the address.
 
     Raises:
-        InvalidInput: none has, or its MTU is too small for an overlay.
+        InvalidInput: no interface has it, or its MTU is too small for an overlay.
     """
     index = addresses.get(address)
     link = next((link for link in links if link.index == index), None)
     if link is None:
         known = ", ".join(map(str, addresses)) or "none"
         raise InvalidInput(f"no interface of this host has the address {address}; its addresses are {known}")
-    if link.mtu < (least := min_underlay_mtu(address)):
-        raise InvalidInput(f"the interface {link.name} has an MTU of {link.mtu}: the overlay needs {least} or more")
+    if link.mtu < (minimum := min_underlay_mtu(address)):
+        raise InvalidInput(f"the MTU of interface {link.name} is too small ({link.mtu}); the minimum is {minimum}")
     return Underlay(address, link.index, link.mtu)

@@ -1,1 +1,1 @@
-"""rtnetlink, as much of it as the datapath needs."""
+"""Netlink: rtnetlink, WireGuard, XFRM, sock_diag and conntrack, as far as the datapath needs them."""

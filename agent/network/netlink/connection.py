@@ -1,4 +1,4 @@
-"""One rtnetlink socket: batches of requests, and dumps."""
+"""One netlink socket: batches of requests, and dumps."""
 
 import logging
 import os
@@ -20,9 +20,9 @@ _HEADER = struct.Struct("=IHHII")
 _KERNEL = 0
 """Its port (netlink(7))."""
 _INTERRUPTED = 0x10
-"""NLM_F_DUMP_INTR: what was listed changed meanwhile."""
+"""NLM_F_DUMP_INTR: the listed table changed during the dump."""
 _BATCH = 256
-"""Requests in one send: the kernel answers them all before the send returns, into a buffer that is bounded."""
+"""Requests in one send: the kernel answers all of them before the send returns, into a bounded buffer."""
 
 
 class Reply(NamedTuple):
@@ -34,17 +34,17 @@ class Reply(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A request that was not done, and why, in words that go on from "the kernel refused to"."""
+    """A request that the kernel refused, and why, as a continuation of "the kernel refused to"."""
 
     message: Message
     reason: str
 
 
 class Connection:
-    """A socket in the network namespace of the thread that makes it; for one thread at a time.
+    """A socket in the network namespace of the thread that creates it; for one thread at a time.
 
     Args:
-        family: NETLINK_ROUTE, or another one of netlink(7) whose messages have this form.
+        family: NETLINK_ROUTE, or another family of netlink(7) whose messages have this form.
     """
 
     def __init__(self, family: int = socket.NETLINK_ROUTE) -> None:
@@ -59,17 +59,17 @@ class Connection:
         self._socket.close()
 
     def apply(self, messages: Iterable[Message]) -> None:
-        """Have every request done, in order. One that fails does not keep those after it from being tried.
+        """Send every request, in order. A failed one does not keep later ones from being tried.
 
         Raises:
             Unavailable: the kernel refused some; the text names the first, and how many more.
         """
         if failures := [refusal.reason for refusal in self.attempt(messages)]:
             more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-            raise Unavailable(f"The kernel refused to {failures[0]}{more}")
+            raise Unavailable(f"the kernel refused to {failures[0]}{more}")
 
     def attempt(self, messages: Iterable[Message]) -> list[Refusal]:
-        """Have every request done, in order; those that the kernel refused."""
+        """Send every request, in order; returns those that the kernel refused."""
         refusals: list[Refusal] = []
         rest = iter(messages)
         while batch := list(islice(rest, _BATCH)):
@@ -81,7 +81,7 @@ class Connection:
         self._sequence += len(batch)
         packet = bytearray()
         for sequence, message in enumerate(batch, first):
-            # Errors are always told; a success only of the last, which thereby ends the batch.
+            # Errors are always reported; success only of the last request, which thereby ends the batch.
             flags = message.flags | REQUEST | (ACK if sequence == self._sequence else 0)
             packet += _HEADER.pack(16 + len(message.body), message.kind, flags, sequence, 0) + message.body
             packet += b"\0" * (-len(packet) % 4)
@@ -93,23 +93,23 @@ class Connection:
                 yield Refusal(message, f"{message.description}: {os.strerror(number)}{extended_error(reply.body)}")
 
     def request(self, kind: int, body: bytes) -> list[Reply]:
-        """What the kernel answers to one request; nothing when there is no such thing.
+        """The kernel's replies to one request; empty when the object does not exist.
 
         Raises:
-            Unavailable: it refused.
+            Unavailable: the kernel refused.
         """
         self._sequence += 1
         self._socket.send(_HEADER.pack(16 + len(body), kind, REQUEST | ACK, self._sequence, 0) + body)
         *answers, verdict = self._replies(self._sequence, self._sequence)
         error = -struct.unpack_from("=i", verdict.body)[0]
         if error and error not in NOT_FOUND:
-            raise Unavailable(f"The kernel refused a question: {os.strerror(error)}")
+            raise Unavailable(f"the kernel refused a netlink request: {os.strerror(error)}")
         return [] if error else answers
 
     def dump(self, kind: int, body: bytes) -> list[Reply]:
-        """Everything of a kind (RTM_GET…) that fits `body`, whose header the kernel checks strictly.
+        """All objects of a kind (RTM_GET…) that match `body`, whose header the kernel checks strictly.
 
-        A list that changed while it was read is read again.
+        A table that changed during the dump is read again.
         """
         for _ in range(5):
             self._sequence += 1
@@ -118,17 +118,17 @@ class Connection:
             replies = list(self._replies(self._sequence, self._sequence))
             if replies and replies[-1].type == _ERROR:
                 number = -struct.unpack_from("=i", replies[-1].body)[0]
-                raise Unavailable(f"The kernel refused a list: {os.strerror(number)}")
+                raise Unavailable(f"the kernel refused a netlink dump: {os.strerror(number)}")
             if not self._interrupted:
                 return replies
         raise Unavailable("the kernel's tables change faster than they can be listed")
 
     def _replies(self, first: int, last: int) -> Iterator[Reply]:
-        """Replies up to the one which ends the request `last`. Those of requests before `first` are skipped."""
+        """Replies up to the one that ends the request `last`. Replies to requests before `first` are skipped."""
         self._interrupted = False
         while True:
             data, (sender, _) = self._socket.recvfrom(1 << 18)
-            if sender != _KERNEL:  # in a container's namespace, who has CAP_NET_ADMIN there may send to our socket too
+            if sender != _KERNEL:  # a process with CAP_NET_ADMIN in a container's namespace may send to our socket too
                 continue
             for reply, flags in parse_messages(data):
                 self._interrupted |= bool(flags & _INTERRUPTED)
@@ -144,7 +144,7 @@ def parse_messages(data: bytes) -> Iterator[tuple[Reply, int]]:
     """The messages of one datagram, with their flags (netlink(7)). Pure.
 
     Raises:
-        Unavailable: it is none.
+        Unavailable: the datagram is malformed.
     """
     offset = 0
     while offset < len(data):
@@ -158,7 +158,7 @@ def parse_messages(data: bytes) -> Iterator[tuple[Reply, int]]:
 
 
 def extended_error(body: bytes) -> str:
-    """The kernel's own words, where it has any (NLMSGERR_ATTR_MSG)."""
+    """The kernel's own explanation, where it gives one (NLMSGERR_ATTR_MSG)."""
     offset = 20
     while offset + 4 <= len(body):
         length, kind = struct.unpack_from("=HH", body, offset)

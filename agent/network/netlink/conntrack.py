@@ -1,8 +1,7 @@
-"""Entries of connection tracking (linux/netfilter/nfnetlink_conntrack.h): what clients of withdrawn backends keep
-sending there.
+"""Deletes conntrack entries (linux/netfilter/nfnetlink_conntrack.h) of withdrawn backends.
 
-A flow of datagrams has no end that the kernel sees: as long as the client sends, it goes where its first datagram went.
-So does a connection that nobody has answered yet, as often as its client asks again.
+The kernel cannot see the end of a UDP flow: as long as the client sends, its datagrams go where the first one went. So
+does a TCP connection that has not been answered yet, each time its client retries.
 """
 
 import struct
@@ -25,7 +24,7 @@ _IPV4_SOURCE, _IPV6_SOURCE = 1, 3
 
 
 def delete_udp_flows(connection: Connection, backends: Collection[Address]) -> None:
-    """Delete the flows of UDP that these addresses answer, so that their next datagram is led anew.
+    """Delete the UDP flows of these addresses, so that their next datagram is forwarded to another backend.
 
     Args:
         connection: of `NETFILTER`.
@@ -36,8 +35,8 @@ def delete_udp_flows(connection: Connection, backends: Collection[Address]) -> N
 
 
 def delete_unreplied_connections(connection: Connection, backends: Collection[Address]) -> None:
-    """Delete the connections of TCP to these addresses that nobody has answered, so that their clients are led anew
-    when they ask again.
+    """Delete the unanswered TCP connections to these addresses, so that their clients are forwarded to another backend
+    when they retry.
 
     Args:
         connection: of `NETFILTER`.
@@ -54,7 +53,7 @@ def _delete_flows(connection: Connection, backends: Collection[Address], protoco
 
 
 def _deletions(connection: Connection, backends: Sequence[Address], protocol: int) -> Iterator[Message]:
-    """Of one family; by one look through the table, however many they are."""
+    """The requests for one family, by one dump of the table, however many backends there are."""
     header = struct.pack("=BBH", family_of(backends[0]), 0, 0)
     place = _IPV4_SOURCE if backends[0].version == 4 else _IPV6_SOURCE
     packed = {backend.packed: backend for backend in backends}
@@ -63,13 +62,13 @@ def _deletions(connection: Connection, backends: Sequence[Address], protocol: in
         source = parse_attributes(parse_attributes(found.get(_REPLY, b""), 0).get(_ADDRESSES, b""), 0).get(place, b"")
         answered = int.from_bytes(found.get(_STATUS, b"")[:4], "big") & _SEEN_REPLY
         if _ORIGINAL in found and source in packed and not (protocol == _TCP and answered):
-            what = f"forget a flow to {packed[source]}"
-            yield Message(_DELETE, 0, header + nest(_ORIGINAL, found[_ORIGINAL]), what, NOT_FOUND)
+            description = f"delete a conntrack entry of {packed[source]}"
+            yield Message(_DELETE, 0, header + nest(_ORIGINAL, found[_ORIGINAL]), description, NOT_FOUND)
 
 
 def _reply_filter(place: int, backends: Sequence[Address], number_of_protocol: int) -> bytes:
-    """The kernel chooses itself (CTA_FILTER, Linux 5.8): by the protocol, and by the address when there is but one; of
-    TCP by what has no answer (CTA_STATUS_MASK, Linux 5.16; older ones tell all)."""
+    """A filter that the kernel applies (CTA_FILTER, Linux 5.8): by protocol, by address when there is only one, and for
+    TCP by a missing reply (CTA_STATUS_MASK, Linux 5.16; older kernels return all)."""
     protocol = nest(2, attribute(1, bytes([number_of_protocol])))
     status = _status_filter(0) if number_of_protocol == _TCP else b""
     if len(backends) > 1:
@@ -79,5 +78,5 @@ def _reply_filter(place: int, backends: Sequence[Address], number_of_protocol: i
 
 
 def _status_filter(bits: int) -> bytes:
-    """Whether a reply was seen, as the kernel's filter has it: in the network's order of bytes."""
+    """Whether a reply was seen, in the filter's form: in network byte order."""
     return attribute(_STATUS, struct.pack(">I", bits)) + attribute(_STATUS_MASK, struct.pack(">I", _SEEN_REPLY))

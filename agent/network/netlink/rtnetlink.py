@@ -27,12 +27,12 @@ RTN_BLACKHOLE, RTN_UNREACHABLE = 6, 7
 SCOPE_UNIVERSE, SCOPE_LINK = 0, 253
 MAIN_TABLE, LOCAL_TABLE = 254, 255
 INGRESS_MARK, INGRESS_MASK = 0x53000000, 0xFF000000
-"""Marks of connections that another node leads here: the rest are the last 24 bits of its underlay address."""
+"""Marks of connections that another node forwards here: the rest are the last 24 bits of its underlay address."""
 ZONE_MASK = 0xFFFF
-"""What of such a mark is the zone of connection tracking of what that node leads here; never 0, where all else is."""
+"""The part of such a mark that is the conntrack zone of connections from that node; never 0, the default zone."""
 SUBNET_METRIC = 0xF0000000
 BLACKHOLE_METRIC = 0xE0000000
-"""Of the routes that catch a subnet's unknown addresses: any other route to the same subnet wins."""
+"""Metrics of the routes for a subnet's unassigned addresses: any other route to the same prefix takes precedence."""
 NUD_PERMANENT, NUD_NOARP, NTF_SELF = 0x80, 0x40, 0x02
 
 DEVCONF_SEND_REDIRECTS, DEVCONF_RP_FILTER, DEVCONF_ROUTE_LOCALNET = 6, 8, 26
@@ -43,7 +43,7 @@ _NODAD, _NOPREFIXROUTE = 0x02, 0x200
 _INFINITE_LIFETIME = 0xFFFFFFFF
 
 NOT_FOUND = frozenset({errno.ENODEV, errno.ESRCH, errno.ENOENT, errno.EADDRNOTAVAIL})
-"""What the kernel answers when that which is to be removed is not there."""
+"""The kernel's errors when an object to be removed does not exist."""
 ALREADY_EXISTS = frozenset({errno.EEXIST})
 
 
@@ -51,8 +51,8 @@ class Message(NamedTuple):
     """One request.
 
     Attributes:
-        description: names it in an error.
-        ignored_errors: error numbers which mean that there was nothing to do.
+        description: for error messages.
+        ignored_errors: error numbers that mean that there was nothing to do.
     """
 
     kind: int
@@ -92,7 +92,7 @@ def _link_header(index: int = 0, up: bool | None = None, *, no_arp: bool = False
 
 
 def named_link(name: str) -> bytes:
-    """The beginning of a request for a new link that is down."""
+    """The start of a request for a new link that is down."""
     return _link_header() + string(3, name)
 
 
@@ -109,12 +109,12 @@ def family_of(address: Address | Network) -> int:
 
 
 def _ipv4_settings(settings: dict[int, int]) -> bytes:
-    """IFLA_AF_SPEC with values of net.ipv4.conf.<interface>: spares a write to /proc for each."""
+    """IFLA_AF_SPEC with values of net.ipv4.conf.<interface>: saves a write to /proc for each."""
     return nest(26, nest(AF_INET, nest(1, *(u32(key, value) for key, value in settings.items()))))
 
 
 def disable_ipv6_autoconf(name: str) -> Message:
-    """Give a link that is down no IPv6 address of the kernel's: it then asks nobody for routers or for duplicates."""
+    """Keep the kernel from giving a link that is down an IPv6 address: it then solicits no routers or neighbours."""
     body = _link_header() + string(3, name) + nest(26, nest(AF_INET6, attribute(8, bytes([_ADDR_GEN_MODE_NONE]))))
     return Message(NEWLINK, 0, body, f"disable IPv6 address generation on link {name}")
 
@@ -127,23 +127,23 @@ class VethEnd(NamedTuple):
 
 
 def add_veth(host: VethEnd, container: VethEnd, netns_fd: int, mtu: int, group: int, *, index: int = 0) -> Message:
-    """A pair, both down; the container's end has index 2 in its namespace and all of the group 0.
+    """A pair, both down; the container's end has index 2 in its namespace, and group 0.
 
     Args:
-        index: of the host's end; 0 for a free one. In a namespace that had a link before, the kernel heeds the index of
+        index: of the host's end; 0 for a free one. In a namespace that had a link before, the kernel uses the index of
             the container's end only if this is given too.
     """
     peer = _link_header(2) + string(3, container.name) + attribute(1, mac_bytes(container.mac))
     peer += u32(28, netns_fd) + u32(4, mtu)
     body = _link_header(index) + string(3, host.name) + attribute(1, mac_bytes(host.mac)) + u32(4, mtu)
     body += u32(27, group) + _kind("veth", attribute(1, peer))
-    return Message(NEWLINK, CREATE | EXCLUSIVE, body, f"make the link {host.name}")
+    return Message(NEWLINK, CREATE | EXCLUSIVE, body, f"create link {host.name}")
 
 
 def add_vxlan(
     name: str, *, vni: int, mac: str, local: Address, link: int, port: int, mtu: int, up: bool = True
 ) -> Message:
-    """The tunnel's endpoint of this node: it neither learns nor floods (RFC 7348; linux/if_link.h, IFLA_VXLAN_*)."""
+    """This node's VTEP: it neither learns nor floods (RFC 7348; linux/if_link.h, IFLA_VXLAN_*)."""
     data = (
         u32(1, vni),
         attribute(4 if local.version == 4 else 17, local.packed),
@@ -152,7 +152,7 @@ def add_vxlan(
         attribute(15, struct.pack(">H", port)),
     )
     body = _link_header(up=up) + string(3, name) + attribute(1, mac_bytes(mac)) + u32(4, mtu)
-    return Message(NEWLINK, CREATE | EXCLUSIVE, body + _kind("vxlan", *data), f"make the VXLAN device {name}")
+    return Message(NEWLINK, CREATE | EXCLUSIVE, body + _kind("vxlan", *data), f"create VXLAN device {name}")
 
 
 def set_link(
@@ -167,10 +167,10 @@ def set_link(
     ipv4: dict[int, int] | None = None,
     no_arp: bool = False,
 ) -> Message:
-    """Change what is given of a link; `ipv4` are values of net.ipv4.conf by their DEVCONF number; master 0 is none.
+    """Change the given settings of a link; `ipv4` has values of net.ipv4.conf by DEVCONF number; master 0 is none.
 
     Args:
-        no_arp: ARP is neither sent nor heard there: neighbours are those that are entered.
+        no_arp: disable ARP on the link: only configured neighbours are known.
     """
     body = _link_header(index, up, no_arp=no_arp)
     body += string(3, name) if name else b""
@@ -179,40 +179,40 @@ def set_link(
     body += u32(27, group) if group is not None else b""
     body += u32(10, master) if master is not None else b""
     body += _ipv4_settings(ipv4) if ipv4 else b""
-    return Message(NEWLINK, 0, body, f"set the link {name or index}")
+    return Message(NEWLINK, 0, body, f"configure link {name or index}")
 
 
 def delete_link(name: str) -> Message:
-    return Message(DELLINK, 0, _link_header() + string(3, name), f"delete the link {name}", NOT_FOUND)
+    return Message(DELLINK, 0, _link_header() + string(3, name), f"delete link {name}", NOT_FOUND)
 
 
 def delete_group(group: int) -> Message:
-    """Delete every link of a group in one sweep, which costs about as much as one link alone."""
-    return Message(DELLINK, 0, _link_header() + u32(27, group), "delete the links of ended tasks", NOT_FOUND)
+    """Delete every link of a group at once, which costs about as much as a single link."""
+    return Message(DELLINK, 0, _link_header() + u32(27, group), "delete the links of stopped tasks", NOT_FOUND)
 
 
 def add_address(index: int, address: Address, scope: int = SCOPE_UNIVERSE, *, deprecated: bool = False) -> Message:
-    """An address by itself, without a route to its neighbours. Of IPv6 it is in use at once: nobody else can have it.
+    """A host address, without a route to a subnet. An IPv6 address is used at once, without duplicate detection.
 
     Args:
-        deprecated: of IPv6: no source of what the host sends by itself, where there is another one (RFC 6724, rule 3).
+        deprecated: of IPv6: not a source address of the host where there is another one (RFC 6724, rule 3).
     """
     body = struct.pack("=BBBBi", family_of(address), address.max_prefixlen, 0, scope, index)
     body += attribute(2, address.packed) + attribute(1, address.packed)
     if address.version == 6:
         body += u32(8, _NODAD | _NOPREFIXROUTE)
         body += attribute(6, struct.pack("=IIII", 0, _INFINITE_LIFETIME, 0, 0)) if deprecated else b""
-    return Message(NEWADDR, CREATE | REPLACE, body, f"add the address {address}")
+    return Message(NEWADDR, CREATE | REPLACE, body, f"add address {address}")
 
 
 BLACKHOLE_LINK = -1
-"""In the place of a route's link: what no other route leads there is dropped, and nobody is told."""
+"""In place of a route's link: packets without another route are dropped, without an ICMP error."""
 
 
 class Route(NamedTuple):
-    """A route. `via` is taken as on the link; a link of 0 makes the destination unreachable; an MTU of 0 is the link's.
+    """A route. `via` is on-link; a link of 0 makes the destination unreachable; an MTU of 0 is the link's.
 
-    Only routes of containers have one, which nobody reads back.
+    Only containers' routes have an MTU, and they are never listed.
     """
 
     destination: Network
@@ -241,26 +241,26 @@ def _route_body(route: Route) -> bytes:
 
 
 def _next_hop(via: Address, destination: Network) -> bytes:
-    """RTA_GATEWAY; RTA_VIA where it is of the other family."""
+    """RTA_GATEWAY, or RTA_VIA for a next hop of the other family."""
     if via.version == destination.version:
         return attribute(5, via.packed)
     return attribute(18, struct.pack("=H", family_of(via)) + via.packed)
 
 
 def add_route(route: Route) -> Message:
-    return Message(NEWROUTE, CREATE | REPLACE, _route_body(route), f"add the route to {route.destination}")
+    return Message(NEWROUTE, CREATE | REPLACE, _route_body(route), f"add route to {route.destination}")
 
 
 def delete_route(route: Route) -> Message:
-    return Message(DELROUTE, 0, _route_body(route), f"delete the route to {route.destination}", NOT_FOUND)
+    return Message(DELROUTE, 0, _route_body(route), f"delete route to {route.destination}", NOT_FOUND)
 
 
 class RoutingRule(NamedTuple):
-    """A rule that chooses the routing table (linux/fib_rules.h), by a mark when `mask` is not 0.
+    """A rule that selects the routing table (linux/fib_rules.h), by a mark when `mask` is not 0.
 
     Attributes:
-        skip_to: for packets of *another* mark, the priority to go on at; 0 for a rule with a table.
-        table: 0 for a rule that does nothing: a place to skip to.
+        skip_to: for packets with *another* mark, the priority to continue at; 0 for a rule with a table.
+        table: 0 for a rule that does nothing: a target of `skip_to`.
     """
 
     priority: int
@@ -283,17 +283,15 @@ def _rule_body(rule: RoutingRule) -> bytes:
 
 
 def add_rule(rule: RoutingRule) -> Message:
-    return Message(
-        NEWRULE, CREATE | EXCLUSIVE, _rule_body(rule), f"add the routing rule {rule.priority}", ALREADY_EXISTS
-    )
+    return Message(NEWRULE, CREATE | EXCLUSIVE, _rule_body(rule), f"add routing rule {rule.priority}", ALREADY_EXISTS)
 
 
 def delete_rule(rule: RoutingRule) -> Message:
-    return Message(DELRULE, 0, _rule_body(rule), f"delete the routing rule {rule.priority}", NOT_FOUND)
+    return Message(DELRULE, 0, _rule_body(rule), f"delete routing rule {rule.priority}", NOT_FOUND)
 
 
 class Neighbour(NamedTuple):
-    """A permanent entry: who has the address on the link."""
+    """A permanent entry: the MAC address of an address on the link."""
 
     link: int
     address: Address
@@ -306,15 +304,15 @@ def _neighbour_body(entry: Neighbour) -> bytes:
 
 
 def add_neighbour(entry: Neighbour) -> Message:
-    return Message(NEWNEIGH, CREATE | REPLACE, _neighbour_body(entry), f"add the neighbour {entry.address}")
+    return Message(NEWNEIGH, CREATE | REPLACE, _neighbour_body(entry), f"add neighbor {entry.address}")
 
 
 def delete_neighbour(entry: Neighbour) -> Message:
-    return Message(DELNEIGH, 0, _neighbour_body(entry), f"delete the neighbour {entry.address}", NOT_FOUND)
+    return Message(DELNEIGH, 0, _neighbour_body(entry), f"delete neighbor {entry.address}", NOT_FOUND)
 
 
 class FdbEntry(NamedTuple):
-    """A VXLAN forwarding entry: frames to the MAC go to the VTEP at this underlay address."""
+    """A VXLAN FDB entry: frames to the MAC address go to the VTEP at this underlay address."""
 
     link: int
     mac: str
@@ -327,8 +325,8 @@ def _fdb_body(entry: FdbEntry) -> bytes:
 
 
 def add_fdb_entry(entry: FdbEntry) -> Message:
-    return Message(NEWNEIGH, CREATE | REPLACE, _fdb_body(entry), f"add the forwarding entry {entry.mac}")
+    return Message(NEWNEIGH, CREATE | REPLACE, _fdb_body(entry), f"add FDB entry {entry.mac}")
 
 
 def delete_fdb_entry(entry: FdbEntry) -> Message:
-    return Message(DELNEIGH, 0, _fdb_body(entry), f"delete the forwarding entry {entry.mac}", NOT_FOUND)
+    return Message(DELNEIGH, 0, _fdb_body(entry), f"delete FDB entry {entry.mac}", NOT_FOUND)

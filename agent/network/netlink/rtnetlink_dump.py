@@ -1,4 +1,4 @@
-"""Lists links, addresses, routes, neighbors and FDB entries by netlink dumps."""
+"""Lists links, addresses, routes, neighbours and FDB entries by netlink dumps."""
 
 import struct
 from collections.abc import Iterator
@@ -37,12 +37,12 @@ _FAMILIES = {AF_INET: 4, AF_INET6: 16}
 
 @dataclass(frozen=True)
 class Vxlan:
-    """What a VXLAN device is made with.
+    """The settings of a VXLAN device.
 
     Attributes:
         vni: VXLAN network identifier.
-        underlay_link: index of the interface that it sends by, 0 without one.
-        local: its own end of the tunnels, None for any.
+        underlay_link: index of the interface that it sends through, 0 without one.
+        local: source address of the tunnels, None for any.
         port: UDP.
     """
 
@@ -60,7 +60,7 @@ class Link:
         alias: `ip link set … alias`, empty without one.
         master: index of the bridge or bond that it belongs to, 0 without one.
         vxlan: None for other kinds.
-        group: IFLA_GROUP, by which rules know it; 0 unless somebody chose one.
+        group: IFLA_GROUP, which rules match; 0 by default.
     """
 
     index: int
@@ -75,7 +75,7 @@ class Link:
 
 
 def parse_attributes(body: bytes, offset: int) -> dict[int, bytes]:
-    """The attributes that begin at `offset`, by number; of one given twice, the last."""
+    """The attributes from `offset` on, by number; of a repeated one, the last."""
     found: dict[int, bytes] = {}
     end = len(body)
     while offset + 4 <= end:
@@ -141,23 +141,23 @@ def addresses(connection: Connection) -> dict[Address, int]:
 
 
 def own_routes(connection: Connection) -> list[Route]:
-    """Every route, of any table, that carries our protocol number."""
+    """Every route, of any table, with our protocol number."""
     return [_route(body) for body in _routes(connection, ROUTE_PROTOCOL)]
 
 
 def blackhole_routes(connection: Connection) -> list[Route]:
-    """Those of them that drop without a word."""
+    """Our blackhole routes."""
     return [_route(body) for body in _routes(connection, ROUTE_PROTOCOL, RTN_BLACKHOLE)]
 
 
 def foreign_routes(connection: Connection) -> set[Network]:
-    """Where other programs' routes of any table lead, but for the host's own addresses."""
+    """Destinations of other programs' routes, of any table except the local one."""
     bodies = (body for body in _routes(connection, 0) if body[5] != ROUTE_PROTOCOL and body[4] != LOCAL_TABLE)
     return {_destination(body, parse_attributes(body, 12)) for body in bodies}
 
 
 def _routes(connection: Connection, protocol: int, kind: int = 0) -> Iterator[bytes]:
-    """Of all tables; of every protocol where that is 0, and of every kind likewise."""
+    """Routes of all tables; of every protocol where that is 0, and of every kind likewise."""
     for family in _FAMILIES:
         header = struct.pack("=BBBBBBBBI", family, 0, 0, 0, 0, protocol, 0, kind, 0)
         yield from (reply.body for reply in connection.dump(GETROUTE, header) if reply.body[0] == family)
@@ -171,14 +171,14 @@ def _route(body: bytes) -> Route:
     value = parse_attributes(body, 12)
     destination = _destination(body, value)
     via, source = value.get(5) or value.get(18, b"")[2:], value.get(7)
-    # The kernel says "lo" of those of IPv6.
+    # The kernel lists IPv6 ones with the link "lo".
     link = {RTN_UNREACHABLE: 0, RTN_BLACKHOLE: BLACKHOLE_LINK}.get(body[7], _integer(value.get(4)))
     gateway, sender = ip_address(via) if via else None, ip_address(source) if source else None
     return Route(destination, link, gateway, sender, _integer(value.get(15)) or body[4])
 
 
 def own_rules(connection: Connection) -> list[RoutingRule]:
-    """Every rule that carries our protocol number."""
+    """Every routing rule with our protocol number."""
     found = []
     for reply in connection.dump(GETRULE, struct.pack("=BBBBBBBBI", 0, 0, 0, 0, 0, 0, 0, 0, 0)):
         value = parse_attributes(reply.body, 12)
@@ -200,7 +200,7 @@ def neighbours(connection: Connection) -> list[Neighbour]:
 
 
 def fdb_entries(connection: Connection, link: int) -> list[FdbEntry]:
-    """Every forwarding entry of a VXLAN device, but those without an address."""
+    """Every FDB entry of a VXLAN device, except those without an address."""
     found = []
     for reply in connection.dump(GETNEIGH, struct.pack("=BxxxiHBB", AF_BRIDGE, 0, 0, 0, 0) + u32(8, link)):
         value = parse_attributes(reply.body, 12)

@@ -1,6 +1,6 @@
-"""Sockets of a network namespace (sock_diag(7), linux/inet_diag.h): who listens, who is connected.
+"""Lists listening and connected sockets of a network namespace (sock_diag(7), linux/inet_diag.h).
 
-/proc/net/tcp has the same, at 6 ms a reading where the kernel's table is large; this costs 0.1 to 0.4 ms.
+/proc/net/tcp has the same, but takes 6 ms to read where the kernel's table is large; this takes 0.1 to 0.4 ms.
 """
 
 import struct
@@ -21,11 +21,11 @@ _UID_AND_INODE = struct.Struct("=II")
 
 
 class Socket(NamedTuple):
-    """One socket. An IPv6 socket that takes IPv4 as well has its addresses as IPv6 writes them.
+    """One socket. An IPv6 socket that accepts IPv4 as well has IPv4-mapped addresses.
 
     Attributes:
         protocol: IANA's number, 6 or 17.
-        inode: what /proc/<pid>/fd/* of its holders point to; 0 for none.
+        inode: the target of /proc/<pid>/fd/* of its owners; 0 for none.
     """
 
     protocol: int
@@ -37,7 +37,7 @@ class Socket(NamedTuple):
 
 
 def listening_sockets(connection: Connection) -> list[Socket]:
-    """TCP sockets that listen, and UDP sockets that are bound and not connected.
+    """Listening TCP sockets, and UDP sockets that are bound and not connected.
 
     Args:
         connection: of `SOCK_DIAG`, in the namespace.
@@ -48,7 +48,7 @@ def listening_sockets(connection: Connection) -> list[Socket]:
 
 
 def connected_sockets(connection: Connection) -> list[Socket]:
-    """TCP sockets with an open connection, or one that opens. Raises as `listening_sockets`."""
+    """TCP sockets of open connections, and of those being opened. Raises as `listening_sockets`."""
     return list(_sockets(connection, _TCP, 1 << _ESTABLISHED | 1 << _SYN_RECV))
 
 

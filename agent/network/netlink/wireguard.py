@@ -1,6 +1,6 @@
-"""WireGuard's netlink (linux/wireguard.h; generic netlink, linux/genetlink.h): keys and peers as bytes, and back.
+"""Encodes and decodes WireGuard's netlink messages (linux/wireguard.h; generic netlink, linux/genetlink.h).
 
-The kernel hands a device's private key to whoever may set it; it is passed over here.
+The kernel returns a device's private key to processes that may set it; it is ignored here.
 """
 
 import struct
@@ -28,7 +28,7 @@ from agent.network.netlink.rtnetlink import (
 from agent.network.netlink.rtnetlink_dump import parse_attributes
 
 GENERIC = 16
-"""NETLINK_GENERIC: the family of a `Connection` for the calls here that take one."""
+"""NETLINK_GENERIC: the family of the `Connection` for the calls here."""
 KEY_BYTES = 32
 
 _CONTROL, _GET_FAMILY = 16, 3
@@ -40,12 +40,12 @@ _MAX_ALLOWED_IPS = 1000
 
 @dataclass(frozen=True)
 class TunnelPeer:
-    """What a device is told of another node.
+    """A peer's configuration.
 
     Attributes:
         endpoint: address and UDP port.
-        allowed_ips: what may come from it and is led to it.
-        keepalive_seconds: between empty packets; 0: none.
+        allowed_ips: source addresses that are accepted from it; packets to them are sent to it.
+        keepalive_seconds: between empty packets; 0 for none.
     """
 
     key: bytes
@@ -59,7 +59,7 @@ class PeerState:
     """A peer as the kernel has it.
 
     Attributes:
-        handshake: seconds since the Unix epoch when keys of a session were last agreed on; 0: never.
+        handshake: time of the last handshake, seconds since the Unix epoch; 0 for never.
         received: bytes.
     """
 
@@ -78,7 +78,7 @@ class Device:
 
 
 def family(connection: Connection) -> int | None:
-    """The number of WireGuard's messages; the kernel loads the module for it. None when it has none."""
+    """The generic netlink family of WireGuard; the kernel loads the module for it. None when it has none."""
     request = struct.pack("=BBH", _GET_FAMILY, 1, 0) + attribute(2, b"wireguard\0")
     for reply in connection.request(_CONTROL, request):
         return int(struct.unpack_from("=H", parse_attributes(reply.body, 4)[1])[0])
@@ -86,40 +86,39 @@ def family(connection: Connection) -> int | None:
 
 
 def add_device(name: str, mtu: int) -> Message:
-    """A device that is down and has no key."""
+    """A device that is down, without a key."""
     body = named_link(name) + mtu_of_link(mtu) + nest(18, attribute(1, b"wireguard\0"))
-    return Message(NEWLINK, CREATE | EXCLUSIVE, body, f"make the tunnel {name}")
+    return Message(NEWLINK, CREATE | EXCLUSIVE, body, f"create WireGuard device {name}")
 
 
 def set_device(number_of_family: int, link: int, private_key: bytes, port: int) -> Message:
-    """Give a device its key and its UDP port."""
+    """Set a device's key and UDP port."""
     body = u32(1, link) + attribute(3, private_key) + attribute(6, struct.pack("=H", port))
-    return _set_message(number_of_family, body, "give a tunnel its key")
+    return _set_message(number_of_family, body, "set the key of a WireGuard device")
 
 
 def add_peer(number_of_family: int, link: int, peer: TunnelPeer) -> Iterator[Message]:
-    """Add a peer, or add to what it is. Addresses that another peer has change over to this one in one step."""
+    """Add a peer, or add to an existing one. Addresses of another peer move to this one atomically."""
     addresses = sorted(map(_allowed, peer.allowed_ips))
     head = attribute(1, peer.key) + attribute(5, struct.pack("=H", peer.keepalive_seconds))
     if peer.endpoint is not None:
         head += attribute(4, _endpoint(*peer.endpoint))
     for start in range(0, max(len(addresses), 1), _MAX_ALLOWED_IPS):
         body = head + nest(9, *addresses[start : start + _MAX_ALLOWED_IPS])
-        yield _set_message(number_of_family, u32(1, link) + nest(8, nest(0, body)), "set a peer of a tunnel")
+        yield _set_message(number_of_family, u32(1, link) + nest(8, nest(0, body)), "update a WireGuard peer")
 
 
 def remove_peer(number_of_family: int, link: int, key: bytes) -> Message:
     body = nest(8, nest(0, attribute(1, key), u32(3, _REMOVE_PEER)))
-    return _set_message(number_of_family, u32(1, link) + body, "remove a peer of a tunnel")._replace(
-        ignored_errors=NOT_FOUND
-    )
+    message = _set_message(number_of_family, u32(1, link) + body, "remove a WireGuard peer")
+    return message._replace(ignored_errors=NOT_FOUND)
 
 
 def device(connection: Connection, number_of_family: int, link: int) -> Device:
-    """What the kernel has. A peer with many addresses comes in several messages.
+    """The device as the kernel has it. A peer with many addresses spans several messages.
 
     Raises:
-        Unavailable: there is no such device.
+        Unavailable: the device does not exist.
     """
     key, port = b"", 0
     peers: dict[bytes, PeerState] = {}
@@ -145,12 +144,12 @@ def _read_peer(value: Mapping[int, bytes], peers: dict[bytes, PeerState]) -> Non
     peers[key] = PeerState(TunnelPeer(key, _read_endpoint(value.get(4)), allowed, keepalive), handshake, received)
 
 
-def _set_message(number_of_family: int, body: bytes, what: str) -> Message:
-    return Message(number_of_family, 0, struct.pack("=BBH", _SET_DEVICE, 1, 0) + body, what)
+def _set_message(number_of_family: int, body: bytes, description: str) -> Message:
+    return Message(number_of_family, 0, struct.pack("=BBH", _SET_DEVICE, 1, 0) + body, description)
 
 
 def _items(body: bytes) -> Iterator[bytes]:
-    """The contents of a list, whose members all have the same attribute number."""
+    """The members of a list, all with the same attribute number."""
     offset = 0
     while offset + 4 <= len(body):
         length, _ = struct.unpack_from("=HH", body, offset)

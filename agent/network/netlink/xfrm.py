@@ -1,4 +1,4 @@
-"""XFRM's netlink (linux/xfrm.h, xfrm_user.c): security associations and policies of ESP as bytes, and back.
+"""Encodes and decodes XFRM's netlink messages (linux/xfrm.h, xfrm_user.c): ESP security associations and policies.
 
 Associations are in transport mode, with AES-GCM (RFC 4106) and extended sequence numbers (RFC 4303, 2.2.1).
 """
@@ -22,9 +22,9 @@ from agent.network.netlink.rtnetlink import (
 from agent.network.netlink.rtnetlink_dump import parse_attributes
 
 XFRM = 6
-"""NETLINK_XFRM: the family of a `Connection` for the calls here that take one."""
+"""NETLINK_XFRM: the family of the `Connection` for the calls here."""
 KEY_BYTES = 36
-"""Of AES-256, and four of salt (RFC 4106, 8.1)."""
+"""Of an AES-256 key, and four of salt (RFC 4106, 8.1)."""
 MIN_SPI = 256
 """Smaller ones are reserved (RFC 4303, 2.1)."""
 IN, OUT = 0, 1
@@ -39,11 +39,11 @@ _ESN = 128
 _ALGORITHM = b"rfc4106(gcm(aes))"
 _TAG_BITS = 128
 _WINDOW = 1024
-"""Packets that may come late."""
+"""Anti-replay window, packets."""
 _INFINITE = (1 << 64) - 1
 _ANY = 0xFFFFFFFF
 _FIRST = 1
-"""Priority of our policies: others' come after it."""
+"""Priority of our policies: before those of other programs."""
 
 _SELECTOR = struct.Struct("=16s16s2s2s2s2sHBBB3xiI")
 _LIFETIME = struct.pack("=QQQQQQQQ", *(_INFINITE,) * 4, 0, 0, 0, 0)
@@ -55,12 +55,12 @@ _USED_AT, _REQID_AT = 160, 208
 
 @dataclass(frozen=True)
 class SecurityAssociation:
-    """A security association: packets from one address to another, which have this number.
+    """A security association: one direction between two addresses.
 
     Attributes:
-        spi: 32 bits, chosen once for both sides (RFC 4303, 2.1).
-        key: of AES-256 with its salt.
-        reqid: which ones belong together ("reqid"): policies name it.
+        spi: 32 bits, the same on both sides (RFC 4303, 2.1).
+        key: of AES-256, with its salt.
+        reqid: ties policies to their associations.
     """
 
     source: Address
@@ -72,7 +72,7 @@ class SecurityAssociation:
 
 @dataclass(frozen=True)
 class StateUsage:
-    """An association as the kernel has it; what has gone by it, in bytes and packets."""
+    """An association as the kernel has it, with the bytes and packets that have used it."""
 
     state: SecurityAssociation
     bytes: int
@@ -81,7 +81,7 @@ class StateUsage:
 
 @dataclass(frozen=True)
 class Policy:
-    """Datagrams to this UDP port pass by ESP alone: by an association of the mark, or not at all."""
+    """Datagrams to this UDP port are dropped unless an association with this reqid encrypts them."""
 
     direction: int
     family: int
@@ -90,7 +90,7 @@ class Policy:
 
 
 def add_state(state: SecurityAssociation) -> Message:
-    """Refused where the number is taken: an association is never changed."""
+    """Refused where the SPI is in use: an association is never changed."""
     body = _selector(family_of(state.source), 0) + _id(state) + _packed(state.source) + _LIFETIME
     body += _USED.pack(0, 0, 0, 0) + struct.pack("=III", 0, 0, 0) + struct.pack("=II", 0, state.reqid)
     body += struct.pack("=HBBB7x", family_of(state.source), _TRANSPORT, 0, _ESN)
@@ -98,19 +98,19 @@ def add_state(state: SecurityAssociation) -> Message:
     words = _WINDOW // 32
     replay = struct.pack("=IIIIII", words, 0, 0, 0, 0, _WINDOW) + bytes(4 * words)
     body += attribute(_AEAD, algorithm) + attribute(_REPLAY_ESN, replay)
-    what = f"add the association with {state.destination} ({state.spi:#010x})"
-    return Message(_NEW_STATE, CREATE | EXCLUSIVE, body, what)
+    description = f"add the security association to {state.destination} (SPI {state.spi:#010x})"
+    return Message(_NEW_STATE, CREATE | EXCLUSIVE, body, description)
 
 
 def delete_state(state: SecurityAssociation) -> Message:
     body = _packed(state.destination) + state.spi.to_bytes(4, "big")
     body += struct.pack("=HBx", family_of(state.destination), _ESP)
-    what = f"delete the association with {state.destination} ({state.spi:#010x})"
-    return Message(_DELETE_STATE, 0, body, what, NOT_FOUND)
+    description = f"delete the security association to {state.destination} (SPI {state.spi:#010x})"
+    return Message(_DELETE_STATE, 0, body, description, NOT_FOUND)
 
 
 def add_policy(policy: Policy) -> Message:
-    """Or set right the one that is there."""
+    """Add a policy, or replace the existing one."""
     body = _selector(policy.family, policy.port) + _LIFETIME + _USED.pack(0, 0, 0, 0)
     body += struct.pack("=IIBBBB4x", _FIRST, 0, policy.direction, 0, 0, 0)
     template = _ID.pack(bytes(16), bytes(4), _ESP) + struct.pack("=H2x16s", policy.family, bytes(16))
@@ -124,7 +124,7 @@ def delete_policy(policy: Policy) -> Message:
 
 
 def states(connection: Connection) -> list[StateUsage]:
-    """Every association of ESP in transport mode with AES-GCM."""
+    """Every ESP association in transport mode with AES-GCM."""
     found = []
     for reply in connection.dump(_GET_STATE, b""):
         kind, mode = struct.unpack_from("=HB", reply.body, 212)
@@ -133,15 +133,15 @@ def states(connection: Connection) -> list[StateUsage]:
             continue
         size = struct.unpack_from("=I", algorithm, 64)[0] // 8
         destination, source = _address(reply.body[56:72], kind), _address(reply.body[80:96], kind)
-        spi, (mark,) = int.from_bytes(reply.body[72:76], "big"), struct.unpack_from("=I", reply.body, _REQID_AT)
+        spi, (reqid,) = int.from_bytes(reply.body[72:76], "big"), struct.unpack_from("=I", reply.body, _REQID_AT)
         used, packets = struct.unpack_from("=QQ", reply.body, _USED_AT)
-        state = SecurityAssociation(source, destination, spi, algorithm[72 : 72 + size], mark)
+        state = SecurityAssociation(source, destination, spi, algorithm[72 : 72 + size], reqid)
         found.append(StateUsage(state, used, packets))
     return found
 
 
 def policies(connection: Connection) -> list[Policy]:
-    """Every policy that sends datagrams to a port by ESP, whoever they are from and to."""
+    """Every policy that requires ESP for datagrams to a port, whatever their addresses."""
     found = []
     for reply in connection.dump(_GET_POLICY, b""):
         template = parse_attributes(reply.body, _POLICY_BYTES).get(_TEMPLATE, b"")
@@ -149,13 +149,13 @@ def policies(connection: Connection) -> list[Policy]:
         port, mask, kind, protocol = selector[2], selector[3], selector[6], selector[9]
         wide = selector[7:9] == (0, 0) and protocol == _UDP and mask == b"\xff\xff"
         if wide and len(template) == 64 and reply.body[161] == 0:
-            (mark,) = struct.unpack_from("=I", template, 44)
-            found.append(Policy(reply.body[160], kind, int.from_bytes(port, "big"), mark))
+            (reqid,) = struct.unpack_from("=I", template, 44)
+            found.append(Policy(reply.body[160], kind, int.from_bytes(port, "big"), reqid))
     return found
 
 
 def _selector(family: int, port: int) -> bytes:
-    """Datagrams to the port; everything when it is 0."""
+    """Matches datagrams to the port; everything when it is 0."""
     mask = b"\xff\xff" if port else b"\0\0"
     protocol = _UDP if port else 0
     anywhere = bytes(16)
@@ -177,15 +177,15 @@ def _address(packed: bytes, family: int) -> Address:
 
 
 def _policy_text(verb: str, policy: Policy) -> str:
-    return f"{verb} the policy for UDP port {policy.port} ({'out' if policy.direction == OUT else 'in'})"
+    return f"{verb} the IPsec policy for UDP port {policy.port} ({'out' if policy.direction == OUT else 'in'})"
 
 
 _PROBE_ADDRESSES = {AF_INET: ("192.0.2.1", "192.0.2.2"), AF_INET6: ("2001:db8::1", "2001:db8::2")}
-"""Addresses that nobody has (RFC 5737, RFC 3849)."""
+"""Documentation addresses (RFC 5737, RFC 3849)."""
 
 
 def probe(family: int, key: bytes, spi: int) -> tuple[Message, Message]:
-    """Requests that only a kernel with ESP and AES-GCM does: the second undoes the first."""
+    """Requests that only a kernel with ESP and AES-GCM accepts: the second undoes the first."""
     source, destination = map(ip_address, _PROBE_ADDRESSES[family])
     state = SecurityAssociation(source, destination, spi, key, 0)
     return add_state(state), delete_state(state)

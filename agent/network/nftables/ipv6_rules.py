@@ -17,15 +17,15 @@ _WORD = re.compile("|".join(rf"\b{word}\b" for word in _WORDS))
 
 
 def ipv6_name(name: str) -> str:
-    """Of the set, map or chain of IPv6: "pairs6", "virtual6_64"."""
+    """The name of the set, map or chain for IPv6, for example "same_network6", "virtual6_64"."""
     return re.sub(r"(_\d+)?$", r"6\1", name, count=1)
 
 
 def ipv6_text(text: str, names: Mapping[str, str]) -> str:
-    """A rule or a type as it is for IPv6.
+    """A rule or a type for IPv6.
 
     Args:
-        names: addresses, sets, maps and chains in it that have others for IPv6.
+        names: addresses, sets, maps and chains in it, with their IPv6 counterparts.
     """
     known = re.compile("|".join(rf"(?<![\w.:]){re.escape(name)}(?![\w.:])" for name in names) or r"(?!)")
     return known.sub(lambda found: names[found[0]], _WORD.sub(lambda found: _WORDS[found[0]], text))

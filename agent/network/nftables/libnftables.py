@@ -34,9 +34,9 @@ def _load() -> ctypes.CDLL:
 
 
 class Nftables:
-    """A context of libnftables in the network namespace of the thread that makes it.
+    """A libnftables context in the network namespace of the thread that creates it.
 
-    A command is one transaction: all of it is done, or nothing. Calls are serialised.
+    A command is one transaction: all of it is done, or nothing. Calls are serialized.
     """
 
     def __init__(self) -> None:
@@ -53,39 +53,39 @@ class Nftables:
         self._library.nft_ctx_free(self._context)
 
     def run(self, command: str) -> None:
-        """Execute a transaction in nft's own language.
+        """Execute a transaction in nft's language.
 
         Raises:
-            Unavailable: refused; nothing of it was done.
+            Unavailable: refused; nothing was changed.
         """
         with self._lock:
             self._execute(command, 0)
 
     def list_table(self, family: str, name: str) -> Sequence[dict[str, Any]]:
-        """The objects of a table as libnftables-json(5) has them; none when there is no such table."""
+        """The objects of a table as in libnftables-json(5); none when the table does not exist."""
         return self._list_table(family, name, _NUMERIC)
 
     def list_set(self, family: str, table: str, name: str) -> Sequence[Any]:
-        """The elements of a set as libnftables-json(5) has them.
+        """The elements of a set as in libnftables-json(5).
 
         Raises:
-            Unavailable: there is no such set.
+            Unavailable: the set does not exist.
         """
         with self._lock:
             listed = json.loads(self._execute(f"list set {family} {table} {name}", _JSON_OUTPUT))["nftables"]
         return [element for entry in listed for element in entry.get("set", {}).get("elem", ())]
 
     def list_rules(self, family: str, name: str) -> Sequence[dict[str, Any]]:
-        """The same without elements of sets, with protocols and states by their names, and with what nft says of rules
-        of iptables that have no form of their own there ("text")."""
+        """As `list_table`, without elements of sets, with protocols and states by name, and with nft's text of iptables
+        rules that JSON has no form for ("text")."""
         objects = self._list_table(family, name, _TERSE)
         if any("xt" in each for entry in objects for each in entry.get("rule", {}).get("expr", ())):
             with self._lock:
                 text = self._execute(f"list table {family} {name}", _TERSE | _HANDLES)
-            said = {int(number): line for line, number in _WITH_HANDLE.findall(text)}
+            texts = {int(number): line for line, number in _WITH_HANDLE.findall(text)}
             for entry in objects:
                 if "rule" in entry:
-                    entry["rule"]["text"] = said.get(entry["rule"]["handle"], "")
+                    entry["rule"]["text"] = texts.get(entry["rule"]["handle"], "")
         return objects
 
     def _list_table(self, family: str, name: str, flags: int) -> Sequence[dict[str, Any]]:

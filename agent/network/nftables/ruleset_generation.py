@@ -14,10 +14,10 @@ _HEADER = struct.pack("=BBH", 0, 0, 0)
 
 
 class RulesetGeneration(Protocol):
-    """Asks for the number."""
+    """Reads the generation ID."""
 
     def __call__(self) -> int:
-        """The present one of this network namespace.
+        """The current one of this network namespace.
 
         Raises:
             Unavailable: the kernel refused.
@@ -26,7 +26,7 @@ class RulesetGeneration(Protocol):
 
 
 class KernelGeneration:
-    """For the thread that makes it, in its network namespace."""
+    """For the thread that creates it, in its network namespace."""
 
     def __init__(self) -> None:
         self._connection = Connection(NETFILTER)

@@ -13,14 +13,14 @@ from agent.network.nftables.ruleset import MAPS, SETS
 from agent.network.well_known import FAMILY, LINK_PREFIX, LOOPBACK6, NODE_POOL6, TABLE
 
 Elements = Mapping[str, frozenset[str]]
-"""By set or map: its elements in nft's own words, protocols as numbers, maps as `key : value`."""
+"""By set or map: its elements in nft's notation, protocols as numbers, maps as `key : value`."""
 
 _LOOPBACK = "127.0.0.0/8"
 NO_ELEMENTS: Elements = {name: frozenset() for name in (*SETS, *MAPS)}
 
 
 def desired_elements(tables: OverlayTables, attachments: Iterable[Attachment], local_pool: IPv4Network) -> Elements:
-    """What the table should hold."""
+    """The elements that the table should hold."""
     found: dict[str, set[str]] = {name: set() for name in (*SETS, *MAPS)}
     for subnet in tables.subnets.values():
         for prefix in subnet.prefixes:
@@ -29,7 +29,7 @@ def desired_elements(tables: OverlayTables, attachments: Iterable[Attachment], l
             if subnet.mesh:
                 found["mesh_subnets" + family].add(str(prefix))
             else:
-                found["pairs" + family].add(f"{prefix} . {prefix}")
+                found["same_network" + family].add(f"{prefix} . {prefix}")
             if not subnet.internal:
                 found["egress" + family].add(str(prefix))
             if subnet.encrypted:
@@ -40,9 +40,9 @@ def desired_elements(tables: OverlayTables, attachments: Iterable[Attachment], l
         found["peers" + _family_suffix(peer)].add(str(peer))
     for peer in tables.ingress_marks:
         next_hop = peer if isinstance(peer, IPv4Address) else overlay_address6(peer)
-        found["same_peer" + _family_suffix(peer)].add(f"{peer} . {next_hop}")
-    found["entries"].update(f"{tables.peers[peer]} : {mark}" for peer, mark in tables.ingress_marks.items())
-    found["entry_zones"].update(
+        found["peer_to_itself" + _family_suffix(peer)].add(f"{peer} . {next_hop}")
+    found["ingress_marks"].update(f"{tables.peers[peer]} : {mark}" for peer, mark in tables.ingress_marks.items())
+    found["ingress_zones"].update(
         f"{tables.peers[peer]} : {mark & ZONE_MASK}" for peer, mark in tables.ingress_marks.items()
     )
     for attachment in attachments:
@@ -52,41 +52,41 @@ def desired_elements(tables: OverlayTables, attachments: Iterable[Attachment], l
 
 
 def pool_elements(local_pool: IPv4Network) -> Elements:
-    """The part that is of the node's own pool of IPv4, and of IPv6."""
+    """The elements of the node-local pools of both families."""
     found: dict[str, frozenset[str]] = {}
     for pool, loopback in ((local_pool, _LOOPBACK), (NODE_POOL6, str(LOOPBACK6))):
         end = _family_suffix(pool)
         found |= {name + end: frozenset({str(pool)}) for name in ("subnets", "egress")}
-        found["node_only" + end] = frozenset({str(pool), loopback})
+        found["node_local" + end] = frozenset({str(pool), loopback})
     return found
 
 
 def resolver_elements(ports: Mapping[int, int]) -> Elements:
-    """The part that leads the containers' questions to where the resolver listens, by protocol."""
+    """The elements that redirect containers' DNS queries to the resolver's ports, by protocol."""
     return {
-        "resolver": frozenset(f"{protocol} : {port}" for protocol, port in ports.items()),
-        "resolver_at": frozenset(f"{protocol} . {port}" for protocol, port in ports.items()),
+        "resolver_ports": frozenset(f"{protocol} : {port}" for protocol, port in ports.items()),
+        "resolver_listeners": frozenset(f"{protocol} . {port}" for protocol, port in ports.items()),
     }
 
 
 def resolver_part(found: Elements) -> Elements:
-    """The same of the process that wrote these elements."""
-    return {name: found[name] for name in ("resolver", "resolver_at")}
+    """The resolver's part of the elements."""
+    return {name: found[name] for name in ("resolver_ports", "resolver_listeners")}
 
 
 def local_pool_of(found: Elements) -> IPv4Network | None:
-    """The node's own pool of the agent that wrote these elements, None where it wrote none."""
-    pools = found["node_only"] - {_LOOPBACK}
+    """The node-local pool in these elements; None where they contain none."""
+    pools = found["node_local"] - {_LOOPBACK}
     return IPv4Network(min(pools)) if len(pools) == 1 else None
 
 
 def _family_suffix(address: Address | Network) -> str:
-    """What the names of its sets end in."""
+    """The suffix of the names of its sets."""
     return "" if address.version == 4 else "6"
 
 
 def attachment_elements(attachment: Attachment) -> Elements:
-    """The part that is one task's."""
+    """The elements of one task."""
     return {
         **_attachment_elements_of(attachment, attachment.addresses.values(), attachment.egress_address, 4),
         **_attachment_elements_of(attachment, attachment.addresses6.values(), attachment.egress_address6, 6),
@@ -96,7 +96,7 @@ def attachment_elements(attachment: Attachment) -> Elements:
 def _attachment_elements_of(
     attachment: Attachment, addresses: Collection[Address], egress: Address | None, version: int
 ) -> Elements:
-    """Published ports lead to `egress`."""
+    """Published ports are forwarded to `egress`."""
     if not addresses:
         return {}
     end = "" if version == 4 else "6"
@@ -104,7 +104,7 @@ def _attachment_elements_of(
     if egress is not None:
         hairpin |= {f"{egress} . {address}" for address in addresses}
     found = {
-        "owners" + end: frozenset(f'"{attachment.name}" . {address}' for address in addresses),
+        "task_addresses" + end: frozenset(f'"{attachment.name}" . {address}' for address in addresses),
         "hairpin" + end: frozenset(hairpin),
     }
     if egress is None or not attachment.ports:
@@ -124,11 +124,13 @@ def _attachment_elements_of(
     }
 
 
-_TASK_SETS = tuple(name + end for name in ("owners", "hairpin", "published", "published_at") for end in ("", "6"))
+_TASK_SETS = tuple(
+    name + end for name in ("task_addresses", "hairpin", "published", "published_at") for end in ("", "6")
+)
 
 
 def task_part(found: Elements) -> Elements:
-    """The part that is this node's tasks'."""
+    """The part of this node's tasks."""
     return {name: found[name] for name in _TASK_SETS}
 
 
@@ -139,12 +141,12 @@ def merge(left: Elements, right: Elements) -> Elements:
 
 
 def difference(left: Elements, right: Elements) -> Elements:
-    """The elements of the first that are not in the second."""
+    """The elements of `left` that are not in `right`."""
     return {name: left.get(name, frozenset()) - right.get(name, frozenset()) for name in NO_ELEMENTS}
 
 
 def parse_listing(objects: Sequence[Mapping[str, Any]]) -> Elements:
-    """What the table holds, from its listing; of sets that are not ours, nothing."""
+    """The table's elements, from its listing; unknown sets are ignored."""
     found = dict(NO_ELEMENTS)
     for entry in objects:
         body = entry.get("set") or entry.get("map")
@@ -154,7 +156,7 @@ def parse_listing(objects: Sequence[Mapping[str, Any]]) -> Elements:
 
 
 def _element(value: Any) -> str:
-    """One element of a listing (libnftables-json(5), EXPRESSIONS) in nft's own words."""
+    """One element of a listing (libnftables-json(5), EXPRESSIONS) in nft's notation."""
     if isinstance(value, list):
         return f"{_element(value[0])} : {_element(value[1])}"
     if isinstance(value, dict) and "elem" in value:
@@ -169,7 +171,7 @@ def _element(value: Any) -> str:
 
 
 def transaction(old: Elements, new: Elements) -> str:
-    """The commands between two states, removals first so that a key can change its value; empty when none is due."""
+    """The commands between two states, removals first so that a key can change its value; empty without a change."""
     lines = []
     for verb, left, right in (("delete", new, old), ("add", old, new)):
         for name, values in right.items():

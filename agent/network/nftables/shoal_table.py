@@ -13,16 +13,16 @@ from shoal.errors import Unavailable
 log = logging.getLogger(__name__)
 
 TableStructure = Mapping[tuple[str, str], Any]
-"""All of a table but the elements, by kind and name: of chains their rules too, in the kernel's own words."""
+"""A table without its elements, by kind and name: of chains their rules too, as the kernel lists them."""
 
 
 class ShoalTable:
-    """Blocking; for the thread that made `nftables`, which stays the caller's.
+    """Blocking; for the thread that created `nftables`, which the caller closes.
 
     Args:
-        definition: the table without elements, as one transaction that takes the place of an older one.
-        generation: of the kernel's tables. What was right stays so while all transactions are ours: a listing of the
-            many slots of a large service costs a second, in which nothing is changed.
+        definition: the table without elements, as one transaction that replaces an earlier one.
+        generation: of the kernel's ruleset. A verified table stays so while all transactions are ours: listing the many
+            buckets of a large service takes a second, during which nothing can be changed.
     """
 
     def __init__(self, *, nftables: Nftables, definition: str, generation: RulesetGeneration) -> None:
@@ -33,14 +33,14 @@ class ShoalTable:
         self._structure: TableStructure = {}
 
     def current(self) -> set_elements.Elements:
-        """What it holds."""
+        """The elements that it holds."""
         return set_elements.parse_listing(self._list())
 
     def load(
         self, desired: set_elements.Elements, *, outdated: set_elements.Elements = set_elements.NO_ELEMENTS
     ) -> None:
-        """Load our rules in the place of an earlier process's, whatever those say. Its elements stay, since they keep
-        working until the planner's tables are told again, but for the outdated ones.
+        """Load our rules, replacing an earlier process's. Its elements stay, except for outdated ones, so that traffic
+        continues until the records are received again.
 
         Raises:
             Unavailable: the kernel refused.
@@ -55,10 +55,10 @@ class ShoalTable:
             self._load_table(desired)
 
     def change(self, before: set_elements.Elements, after: set_elements.Elements) -> None:
-        """Go from some elements to others.
+        """Replace some elements with others.
 
         Raises:
-            Unavailable: refused, since the table is not as we left it; nothing was changed.
+            Unavailable: refused, since another program changed the table; nothing was changed.
         """
         if not (command := set_elements.transaction(before, after)):
             return
@@ -69,11 +69,11 @@ class ShoalTable:
             self._verified = (first + 1, known[1] - _digest(before, after) + _digest(after, before))
 
     def keep_attachments(self, attachments: set_elements.Elements) -> None:
-        """Of the elements that are of this node's tasks, these alone."""
+        """Keep only these of the elements of this node's tasks."""
         self.change(set_elements.task_part(self.current()), set_elements.task_part(attachments))
 
     def repair(self, desired: set_elements.Elements) -> list[str]:
-        """Set right what differs; what was wrong, in a line each.
+        """Repair what differs; returns one line for each repair.
 
         Raises:
             Unavailable: the kernel refused.
@@ -84,15 +84,15 @@ class ShoalTable:
         objects = self._list()
         if differing := sorted(_differing(self._structure, table_structure(objects))):
             self._load_table(desired)
-            return [f"the nftables table {TABLE} was missing or its rules were changed: {_first_of(differing)}"]
+            return [f"nftables table {TABLE} was missing or its rules were changed: {_first_of(differing)}"]
         if not (command := set_elements.transaction(set_elements.parse_listing(objects), desired)):
             self._verified = verified
             return []
         self._nftables.run(command)
-        return [f"elements of the nftables table {TABLE} differed: {command.splitlines()[0][:200]}"]
+        return [f"elements of nftables table {TABLE} were changed; repaired: {command.splitlines()[0][:200]}"]
 
     def _load_table(self, elements: set_elements.Elements) -> None:
-        """Rules and elements in one transaction: at no moment is there a table without its elements."""
+        """Load rules and elements in one transaction: the table never exists without its elements."""
         self._verified = None
         first = self._generation()
         self._nftables.run(self._definition + set_elements.transaction(set_elements.NO_ELEMENTS, elements))
@@ -105,7 +105,7 @@ class ShoalTable:
 
 
 def table_structure(objects: Iterable[Mapping[str, Any]]) -> TableStructure:
-    """What a listing (libnftables-json(5)) has besides elements, without the numbers that the kernel gives. Pure."""
+    """A listing (libnftables-json(5)) without elements and without the numbers that the kernel assigns. Pure."""
     found: dict[tuple[str, str], Any] = {}
     rules: dict[tuple[str, str], list[Any]] = {}
     for entry in objects:
@@ -113,13 +113,13 @@ def table_structure(objects: Iterable[Mapping[str, Any]]) -> TableStructure:
             if (body := entry.get(kind)) is not None:
                 found[kind, body["name"]] = {key: body[key] for key in body.keys() - {"handle", "elem"}}
         if (rule := entry.get("rule")) is not None:
-            said = {key: rule[key] for key in rule.keys() - {"handle", "index"}}
-            rules.setdefault(("rules", rule["chain"]), []).append(said)
+            body = {key: rule[key] for key in rule.keys() - {"handle", "index"}}
+            rules.setdefault(("rules", rule["chain"]), []).append(body)
     return {**found, **rules}
 
 
 def _digest(elements: set_elements.Elements, without: set_elements.Elements = set_elements.NO_ELEMENTS) -> int:
-    """Tells elements from others; that of two sums together is the sum of theirs."""
+    """A digest of elements; that of a union of disjoint ones is the sum of their digests."""
     none: frozenset[str] = frozenset()
     return sum(hash((name, each)) for name, values in elements.items() for each in values - without.get(name, none))
 

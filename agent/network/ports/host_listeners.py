@@ -15,16 +15,16 @@ _PROTOCOLS = {6: PublishedPort.TCP, 17: PublishedPort.UDP}
 
 
 def ephemeral_ports() -> range:
-    """Ports that the kernel gives to whoever asks for none: a UDP socket there is most likely a client's."""
+    """Ports that the kernel assigns to sockets that request none: a UDP socket there is most likely a client's."""
     first, last = map(int, _PORT_RANGE.read_text().split())
     return range(first, last + 1)
 
 
 def foreign_sockets(sockets: Iterable[Socket], own_inodes: Collection[int], ephemeral: range) -> list[Socket]:
-    """Sockets that are not ours and wait for clients. Pure.
+    """Listening sockets that are not ours. Pure.
 
     Args:
-        own_inodes: inodes of the sockets by which we hold ports.
+        own_inodes: inodes of the sockets that reserve our ports.
     """
     return [
         each
@@ -54,7 +54,7 @@ def listeners(sockets: Iterable[Socket], names: Mapping[int, str]) -> list[HostL
 
 
 def programs_at(listening: Iterable[HostListener], protocol: int, port: int) -> str:
-    """Names of those that listen on a port, "nginx, haproxy".
+    """Names of the programs that listen on a port, for example "nginx, haproxy".
 
     Args:
         protocol: IANA's number.
@@ -64,14 +64,14 @@ def programs_at(listening: Iterable[HostListener], protocol: int, port: int) -> 
 
 
 class ProgramNames:
-    """Names of the programs that hold sockets, looked up once for each socket: a look goes through all processes."""
+    """Names of the programs that own sockets, looked up once per socket: a look-up reads all processes."""
 
     def __init__(self, proc: Path = _PROC) -> None:
         self._proc = proc
         self._known: dict[int, str] = {}
 
     def names_of(self, inodes: Collection[int]) -> Mapping[int, str]:
-        """By inode; empty where nobody is found, as of the kernel's own sockets of tunnels. Blocking."""
+        """By inode; empty where none is found, as for the kernel's own tunnel sockets. Blocking."""
         self._known = {inode: name for inode, name in self._known.items() if inode in inodes}
         if missing := {inode for inode in inodes if inode not in self._known}:
             self._known.update(dict.fromkeys(missing, ""))
@@ -81,7 +81,7 @@ class ProgramNames:
     def _search(self, inodes: Mapping[str, int]) -> None:
         for process in self._proc.iterdir():
             if process.name.isdecimal():
-                with suppress(OSError):  # it has ended, or is another's
+                with suppress(OSError):  # the process has ended, or may not be read
                     for link in (process / "fd").iterdir():
                         with suppress(OSError):
                             if (inode := inodes.get(str(link.readlink()))) is not None:
@@ -89,5 +89,5 @@ class ProgramNames:
 
 
 def _process_name(process: Path) -> str:
-    """Any bytes may be in it."""
+    """The process's own name, which may contain any bytes."""
     return (process / "comm").read_text(errors="replace").strip()

@@ -14,10 +14,10 @@ from shoal.api.v1.node_pb2 import HostListener
 
 
 class HostPorts:
-    """For the event loop's thread; make it in the node's network namespace.
+    """For the event loop's thread; create it in the node's network namespace.
 
     Args:
-        reservations: by which tasks hold their ports.
+        reservations: the ports of this node's tasks.
     """
 
     def __init__(self, *, reservations: PortReservations) -> None:
@@ -33,25 +33,25 @@ class HostPorts:
         self._connection.close()
 
     def foreign_sockets(self) -> list[sock_diag.Socket]:
-        """Sockets of other programs that wait for clients.
+        """Listening sockets of other programs.
 
         Raises:
-            Unavailable: the kernel does not tell.
+            Unavailable: the kernel refused.
         """
         return foreign_sockets(
             sock_diag.listening_sockets(self._connection), self._reservations.inodes(), ephemeral_ports()
         )
 
     def apply(self, services: ServiceMap) -> ServiceMap:
-        """What of these services is to be led to by this node."""
+        """The part of these services that this node serves."""
         self._requested, self.served = services, self.mesh.apply(services)
         return self.served
 
     async def scan(self) -> bool:
-        """See who listens now. True when other services are to be led to than after the last `apply`.
+        """Scan the listening ports. True when the served part has changed since the last `apply`.
 
         Raises:
-            Unavailable: the kernel does not tell.
+            Unavailable: the kernel refused.
         """
         found = self.foreign_sockets()
         names = await asyncio.to_thread(self._names.names_of, {each.inode for each in found})
@@ -60,12 +60,12 @@ class HostPorts:
         return self.apply(self._requested) != before
 
     def fixed_listeners(self) -> list[HostListener]:
-        """Listeners at ports that somebody chose; the others come and go."""
+        """Listeners on ports outside the ephemeral range; the others are short-lived."""
         ephemeral = ephemeral_ports()
         return [each for each in self.listeners if each.port not in ephemeral]
 
     def problems(self) -> Iterator[str]:
-        """A line for each port of the mesh that does not work here."""
+        """One line for each mesh port that this node does not serve."""
         for frontend in sorted(
             self._requested.backends.keys() - self.served.backends.keys(), key=lambda each: each.key
         ):

@@ -1,7 +1,7 @@
 """Userspace relay for connections to ::1, which the kernel does not forward (RFC 4291, 2.5.3).
 
-What comes to a published port of ::1 is sent on to the same port of an address that is ours alone, and led from there
-as all else is. The connections end with the agent's process, which no others do.
+Connections to a published port of ::1 are relayed to the same port of an address of our own, from where the kernel
+forwards them like all others. They end with the agent's process; other connections do not.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ class LoopbackRelay:
     """Serves a bound TCP socket until it is closed. For the event loop's thread.
 
     Args:
-        target: address and port that everything goes to.
+        target: address and port that connections are relayed to.
     """
 
     def __init__(self, listener: socket.socket, target: tuple[str, int] | None = None) -> None:
@@ -48,7 +48,7 @@ class LoopbackRelay:
     def _accept(self) -> None:
         try:
             client, _ = self._listener.accept()
-        except OSError as error:  # it has gone already, or there are too many open files
+        except OSError as error:  # the client has gone, or there are too many open files
             log.debug("Accepting a connection to ::1 failed: %s", error)
             return
         task = self._loop.create_task(self._relay(client))
@@ -60,7 +60,7 @@ class LoopbackRelay:
         try:
             target_reader, target_writer = await asyncio.open_connection(*self._target)
         except OSError:
-            _reset(client_writer)  # the client sees what we saw: nobody answers
+            _reset(client_writer)  # the client sees the same failure
             return
         try:
             async with TaskGroup() as both:
@@ -72,7 +72,7 @@ class LoopbackRelay:
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Up to the end of what is sent, which is passed on too, as a reset is."""
+    """Copy until the end of the stream, which is passed on, as a reset is."""
     try:
         while data := await reader.read(_CHUNK_BYTES):
             writer.write(data)
@@ -83,7 +83,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """End the connection as one that is broken (RST), so that nobody takes what there is for all."""
+    """Abort the connection (RST), so that the peer does not take partial data for the whole."""
     connection = writer.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
     writer.transport.abort()

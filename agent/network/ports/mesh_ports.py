@@ -13,10 +13,10 @@ from shoal.errors import Refused, Unavailable
 
 
 class MeshPorts:
-    """A held port is a bound socket: no program can listen there behind the mesh's back, where no client came to it.
+    """A reserved port is a bound socket: no program can listen there, where no client could reach it.
 
     Args:
-        foreign_sockets: sockets of other programs that wait for clients, asked for only when a port cannot be had.
+        foreign_sockets: listening sockets of other programs, requested only when a port cannot be reserved.
     """
 
     def __init__(self, *, reservations: PortReservations, foreign_sockets: Callable[[], Collection[Socket]]) -> None:
@@ -25,14 +25,14 @@ class MeshPorts:
         self._reserved: set[Frontend] = set()
 
     def apply(self, services: ServiceMap) -> ServiceMap:
-        """Hold what is new and let go of what is gone; the services without the ports that other programs have.
+        """Reserve new ports and release removed ones; returns the services without the ports that other programs use.
 
-        A port that cannot be held though nobody listens there (a client of the host's own may have it for a moment)
-        is led to the service all the same.
+        A port that cannot be reserved although no program listens there (a client of the host may use it briefly) is
+        served all the same.
         """
         requested = {frontend for frontend in services.backends if not frontend.kind.is_virtual}
-        for gone in self._reserved - requested:
-            self._reservations.release(_reservation_key(gone))
+        for removed in self._reserved - requested:
+            self._reservations.release(_reservation_key(removed))
         self._reserved &= requested
         unavailable = [frontend for frontend in requested - self._reserved if not self._reserve(frontend)]
         if not unavailable:
@@ -47,7 +47,7 @@ class MeshPorts:
         return replace(services, backends=served)
 
     def release_for(self, ports: Collection[Port]) -> None:
-        """Let go of ports that a task of this node is about to hold: the service has just changed its mode."""
+        """Release ports that a task of this node is about to reserve: the service has just changed its mode."""
         numbers = {(port.protocol, port.published) for port in ports}
         for frontend in [
             each for each in self._reserved if (node_port(each).protocol, node_port(each).published) in numbers
@@ -56,21 +56,21 @@ class MeshPorts:
             self._reserved.remove(frontend)
 
     def _reserve(self, frontend: Frontend) -> bool:
-        """False when another socket has it."""
+        """False when another socket uses it."""
         try:
             self._reservations.reserve(_reservation_key(frontend), [node_port(frontend)])
         except PortInUse:
             return False
         except (Refused, Unavailable):
-            return True  # an address that is another node's: nobody can come to it here
+            return True  # an address of another node: no client can reach it here
         self._reserved.add(frontend)
         return True
 
 
 def node_port(frontend: Frontend) -> Port:
-    """The port of the node that a frontend of the mesh is. Its target is not known here."""
+    """The node's port of a mesh frontend. Its target is not known here."""
     words = frontend.key.split(" . ")
-    everywhere = "0.0.0.0" if frontend.kind.version == 4 else "::"  # noqa: S104  (held, not listened on)
+    everywhere = "0.0.0.0" if frontend.kind.version == 4 else "::"  # noqa: S104  (reserved, not listened on)
     host = ip_address(everywhere if frontend.kind in (FrontendKind.MESH, FrontendKind.MESH6) else words[1])
     host = ip_address("::1") if host == LOOPBACK6 else host
     return Port(int(words[0]), host, int(words[-1]), 0)

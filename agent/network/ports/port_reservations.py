@@ -13,24 +13,20 @@ from agent.network.ports.loopback_relay import LoopbackRelay
 from shoal.errors import Refused, Unavailable
 
 _RESOLVER_PORT = 53
-"""Our own resolver listens there, at the gateway address; so of all others only the node's is held."""
-
-
-_UNSPECIFIED = (IPv4Address("0.0.0.0"), IPv6Address("::"))  # noqa: S104  (held, not listened on)
-
-
+"""Our resolver answers there at the gateway address; so of all other addresses only the node's is reserved."""
+_UNSPECIFIED = (IPv4Address("0.0.0.0"), IPv6Address("::"))  # noqa: S104  (reserved, not listened on)
 _LOOPBACK6 = IPv6Address("::1")
 HeldSocket = socket.socket | LoopbackRelay
 
 
 class PortInUse(Refused):
-    """Another socket of this host has the port."""
+    """Another socket of this host uses the port."""
 
 
 class PortReservations:
-    """Sockets by task. They are bound and never listen: the kernel sends connections to the container before that.
+    """Sockets by task. They are bound and never listen: the kernel forwards connections to the container before that.
 
-    But for those of ::1, which are relayed.
+    Except for those of ::1, which are relayed.
     """
 
     def __init__(self, node_address: Address) -> None:
@@ -38,21 +34,22 @@ class PortReservations:
         self._reserved: dict[str, list[HeldSocket]] = {}
 
     def inodes(self) -> frozenset[int]:
-        """Of the sockets by which ports are held."""
+        """Inodes of the sockets that reserve ports."""
         return frozenset(os.fstat(bound.fileno()).st_ino for held in self._reserved.values() for bound in held)
 
     def reserve(self, owner: str, ports: Sequence[Port]) -> None:
-        """Take all of them, or none. A task that holds ports already keeps those.
+        """Reserve all of them, or none. A task that has reserved ports already keeps those.
 
         Raises:
-            Taken: one is in use. Refused: the host has no such address.
+            PortInUse: one is in use.
+            Refused: the host does not have the address.
         """
         if owner in self._reserved:
             return
         sockets: list[HeldSocket] = []
         try:
             requested = ((port, host) for port in ports for host in self._hosts(port))
-            sockets.extend(kept for port, host in requested if (kept := _reserve(port, host)) is not None)
+            sockets.extend(bound for port, host in requested if (bound := _reserve(port, host)) is not None)
         except BaseException:
             _close(sockets)
             raise
@@ -77,7 +74,7 @@ def _close(sockets: Sequence[HeldSocket]) -> None:
 
 
 def _reserve(port: Port, host: Address) -> HeldSocket | None:
-    """None where no other program can hold the port either."""
+    """None where no other program can use the port either."""
     bound = _bind(port, host)
     return (
         LoopbackRelay(bound)
@@ -87,7 +84,7 @@ def _reserve(port: Port, host: Address) -> HeldSocket | None:
 
 
 def _bind(port: Port, host: Address) -> socket.socket | None:
-    """None where the host itself has no such protocol or family, so that no other program can hold the port either."""
+    """None where the host lacks the protocol or family, so that no other program can use the port either."""
     try:
         return _bind_once(port, host, reuse=False)
     except OSError as error:
@@ -96,7 +93,7 @@ def _bind(port: Port, host: Address) -> socket.socket | None:
         if error.errno != errno.EADDRINUSE or port.protocol == 17:
             raise _bind_error(port, error) from error
     try:
-        # Connections that are closing do not hold a port against us; a listener does.
+        # Closing connections do not keep us from the port; a listener does.
         return _bind_once(port, host, reuse=True)
     except OSError as error:
         raise _bind_error(port, error) from error
@@ -120,7 +117,10 @@ def _bind_error(port: Port, error: OSError) -> Refused | Unavailable:
     name = f"{PROTOCOL_NAMES[port.protocol]} port {port.published}"
     if error.errno == errno.EADDRINUSE:
         where = f" at {port.host}" if port.host else ""
-        return PortInUse(f"{name}{where} is already in use on this host: publish another, or stop what listens there")
+        return PortInUse(
+            f"{name}{where} is already in use on this host: "
+            "publish another port, or stop the program that listens on it"
+        )
     if error.errno == errno.EADDRNOTAVAIL:
-        return Refused(f"{name} cannot be published at {port.host}: this host has no such address")
+        return Refused(f"{name} cannot be published on {port.host}: this host does not have that address")
     return Unavailable(f"{name} cannot be published: {os.strerror(error.errno or 0)}")

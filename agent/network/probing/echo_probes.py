@@ -1,7 +1,7 @@
 """Echo probes of other nodes: ICMP on the underlay, own Ethernet frames through the tunnel.
 
 A frame of our own (Ethernet type 0x88B5, for local experiments: IEEE 802) needs no address inside the tunnel, and only
-crosses it where forwarding entries lead to the other node and that node believes this one.
+crosses it where FDB entries point to the other node and that node accepts this one's packets.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _ECHO_REPLY, _ECHO_REQUEST = 0, 8
 _ECHO_REPLY6, _ECHO_REQUEST6 = 129, 128
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE = 10, 23, 3
-"""ip(7), ipv6(7): never fragment, and believe no learned MTU."""
+"""ip(7), ipv6(7): never fragment, and ignore the cached path MTU."""
 _IP_BYTES, _IPV6_BYTES = 20, 40
 _ICMP = struct.Struct(">BBHHH")
 _ETHERNET_TYPE = 0x88B5
@@ -30,7 +30,7 @@ _FRAME = struct.Struct(">6s6sH5sBQ")
 _MAGIC = b"SHOAL"
 _ETHERNET_BYTES = 14
 MIN_PROBE_BYTES = 68
-"""Of a packet that is sent here; every path of IPv4 takes it (RFC 791)."""
+"""Of the smallest probe; every IPv4 path carries it (RFC 791)."""
 
 
 class PendingEchoes:
@@ -41,7 +41,7 @@ class PendingEchoes:
         self._open: dict[int, asyncio.Future[float]] = {}
 
     async def ping(self, send: Callable[[int], None], mask: int, seconds: float) -> float | None:
-        """Seconds until the echo of what `send` sends under a number; None without one in time."""
+        """Seconds until the reply to the probe that `send` sends under a number; None without one in time."""
         loop = asyncio.get_running_loop()
         number = next(self._numbers) & mask
         begin = loop.time()
@@ -86,13 +86,12 @@ class IcmpPinger:
 
     async def ping(self, address: Address, size: int, seconds: float) -> float | None:
         """Seconds until the echo of a packet of `size` bytes (IP header included), None without one."""
-
         header, kind = (_IPV6_BYTES, _ECHO_REQUEST6) if self._is_ipv6 else (_IP_BYTES, _ECHO_REQUEST)
 
         def send(number: int) -> None:
             padding = b"\0" * (size - header - _ICMP.size)
             bare = _ICMP.pack(kind, 0, 0, self._identifier, number) + padding
-            # Of ICMPv6 the kernel writes the checksum itself (RFC 3542, 3.1).
+            # For ICMPv6 the kernel computes the checksum (RFC 3542, 3.1).
             checked = _ICMP.pack(kind, 0, _checksum(bare), self._identifier, number) + padding
             self._socket.sendto(checked, (str(address), 0))
 
@@ -110,12 +109,12 @@ class IcmpPinger:
 
 
 class TunnelPinger:
-    """Frames of our own on the VXLAN device: asks, and answers other nodes' as long as it is open."""
+    """Frames of our own on the VXLAN device: sends probes, and replies to other nodes' as long as it is open."""
 
     def __init__(self, mac: str) -> None:
         self._pending = PendingEchoes()
         self._mac = mac_bytes(mac)
-        # On all interfaces, so that it survives a device that is made anew; frames of others are passed over.
+        # On all interfaces, so that it survives a recreated device; frames of other interfaces are ignored.
         kind = socket.ntohs(_ETHERNET_TYPE)
         self._socket = _open_socket(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, kind))
         self._socket.setblocking(False)
@@ -158,7 +157,9 @@ def _open_socket(make: Callable[[], socket.socket]) -> socket.socket:
     try:
         return make()
     except OSError as error:
-        raise Unavailable(f"no socket for probes of the network: {error.strerror}; run as root") from error
+        raise Unavailable(
+            f"cannot open a socket for network probes: {error.strerror}; run the agent as root"
+        ) from error
 
 
 def _checksum(data: bytes) -> int:

@@ -29,15 +29,15 @@ _TIMEOUT_SECONDS = 1.0
 _MTU_TIMEOUT_SECONDS = 0.25
 
 Ping = Callable[[int, float], Awaitable[float | None]]
-"""Takes a packet's bytes and how long to wait, seconds; returns the seconds until its echo, None without one."""
+"""Takes a packet's size in bytes and a timeout in seconds; returns the seconds until its echo, None without one."""
 
 
 class NetworkProber:
-    """Asks other nodes, and lets them ask this one. Make and close it in the event loop.
+    """Probes other nodes, and replies to their probes. Create and close it in the event loop.
 
     Args:
-        underlay: this node's place on it, as it is now.
-        has_tunnel: whether the overlay leads to the node of an underlay address.
+        underlay: returns this node's current underlay.
+        has_tunnel: whether the overlay has a tunnel to the node with an underlay address.
     """
 
     def __init__(self, *, underlay: Callable[[], Underlay], has_tunnel: Callable[[Address], bool]) -> None:
@@ -55,10 +55,10 @@ class NetworkProber:
         self._tunnel.close()
 
     async def probe(self, request: ProbeRequest) -> ProbeResponse:
-        """Measure. Nodes and ports are probed side by side, a bounded number at once.
+        """Measure. Nodes and ports are probed concurrently, a limited number at a time.
 
         Raises:
-            InvalidInput: too many targets, or one is no address.
+            InvalidInput: too many targets, or an invalid address.
         """
         _validate(request)
         limit = asyncio.Semaphore(_MAX_CONCURRENT)
@@ -84,13 +84,13 @@ class NetworkProber:
 
     async def _probe_node(self, target: ProbedNode, probes: int) -> NodeReachability:
         address = ip_address(target.address)
-        reach = NodeReachability(node_id=target.node_id)
+        found = NodeReachability(node_id=target.node_id)
         own = self._underlay()
-        reach.underlay.CopyFrom(await measure(self._underlay_ping(address), probes=probes, expected=own.mtu))
+        found.underlay.CopyFrom(await measure(self._underlay_ping(address), probes=probes, expected=own.mtu))
         if target.vtep_mac and self._has_tunnel(address):
             tunnel = self._tunnel_ping(target.vtep_mac)
-            reach.overlay.CopyFrom(await measure(tunnel, probes=probes, expected=own.overlay_mtu))
-        return reach
+            found.overlay.CopyFrom(await measure(tunnel, probes=probes, expected=own.overlay_mtu))
+        return found
 
     def _underlay_ping(self, address: Address) -> Ping:
         return lambda size, seconds: self._icmp.ping(address, size, seconds)
@@ -99,9 +99,9 @@ class NetworkProber:
         return lambda size, seconds: self._tunnel.ping(mac, size, seconds)
 
     async def check_path(self, address: Address, mac: str) -> PathFault | None:
-        """What is wrong with the path to a node that the overlay leads to, by as few packets as may be.
+        """The fault of the path to a node that the overlay has a tunnel to, by as few packets as possible.
 
-        None too for a node that does not answer at all: others tell of that.
+        None also for a node that does not answer at all: the managers notice that themselves.
         """
         own = self._underlay()
         fault = await path_fault(
@@ -113,15 +113,15 @@ class NetworkProber:
 
 
 async def path_fault(underlay: Ping, tunnel: Ping, *, underlay_mtu: int, overlay_mtu: int) -> PathFault | None:
-    """The worse of what two ways to a node let through, None where both are as they should be.
+    """The worse fault of the two paths to a node, None where both are healthy.
 
     Args:
-        underlay_mtu, overlay_mtu: what should pass, bytes.
+        underlay_mtu, overlay_mtu: expected MTUs, bytes.
     """
     if not await _passes(tunnel, overlay_mtu):
         if await _passes(tunnel, MIN_PROBE_BYTES):
             passing = await largest_passing(tunnel, overlay_mtu)
-            # Else it was lost packets, not their size.
+            # Otherwise packets were lost, whatever their size.
             return _fault(passing, overlay_mtu, tunnel=True) if passing < overlay_mtu else None
         return _fault(0, overlay_mtu, tunnel=True) if await _passes(underlay, MIN_PROBE_BYTES) else None
     if await _passes(underlay, underlay_mtu) or not await _passes(underlay, MIN_PROBE_BYTES):
@@ -135,7 +135,7 @@ def _fault(mtu: int, expected: int, *, tunnel: bool) -> PathFault:
 
 
 async def measure(ping: Ping, *, probes: int, expected: int) -> PathMeasurement:
-    """Small packets for loss and time, then the largest that passes.
+    """Small packets for loss and round-trip time, then the largest packet that passes.
 
     Args:
         expected: MTU that the path should have, bytes.
@@ -145,14 +145,14 @@ async def measure(ping: Ping, *, probes: int, expected: int) -> PathMeasurement:
         await asyncio.sleep(number * _SPACING_SECONDS)
         return await ping(MIN_PROBE_BYTES, _TIMEOUT_SECONDS)
 
-    answers = await asyncio.gather(*map(one, range(probes)))
-    replies_us = [round(seconds * 1e6) for seconds in answers if seconds is not None]
-    mtu = await largest_passing(ping, expected) if replies_us else 0
-    return PathMeasurement(sent=probes, rtts_us=replies_us, mtu=mtu, expected_mtu=expected)
+    replies = await asyncio.gather(*map(one, range(probes)))
+    rtts_us = [round(seconds * 1e6) for seconds in replies if seconds is not None]
+    mtu = await largest_passing(ping, expected) if rtts_us else 0
+    return PathMeasurement(sent=probes, rtts_us=rtts_us, mtu=mtu, expected_mtu=expected)
 
 
 async def largest_passing(ping: Ping, expected: int) -> int:
-    """The largest packet that gets an echo, at most `expected` bytes: at once where the path is as it should be."""
+    """The largest packet that gets an echo, at most `expected` bytes: a single probe where the path is healthy."""
     if await _passes(ping, expected):
         return expected
     low, high = MIN_PROBE_BYTES, expected
@@ -166,7 +166,7 @@ async def largest_passing(ping: Ping, expected: int) -> int:
 
 
 async def _passes(ping: Ping, size: int) -> bool:
-    """Three times, since a single packet may be lost."""
+    """Whether one of three packets gets an echo, since a single one may be lost."""
     for _ in range(3):
         if await ping(size, _MTU_TIMEOUT_SECONDS) is not None:
             return True
@@ -176,13 +176,13 @@ async def _passes(ping: Ping, size: int) -> bool:
 def _validate(request: ProbeRequest) -> None:
     faults = []
     if len(request.nodes) > MAX_TARGETS or len(request.ports) > MAX_TARGETS:
-        faults.append(Fault("", f"at most {MAX_TARGETS} nodes and ports can be probed at once"))
+        faults.append(Fault("", f"too many targets; the maximum is {MAX_TARGETS} nodes and {MAX_TARGETS} ports"))
     if request.count > MAX_PROBES:
-        faults.append(Fault("count", f"{request.count} is out of range; at most {MAX_PROBES} are allowed"))
+        faults.append(Fault("count", f"{request.count} is too large; the maximum is {MAX_PROBES}"))
     for index, target in enumerate(request.nodes):
         try:
             ip_address(target.address)
         except ValueError:
-            faults.append(Fault(f"nodes[{index}].address", f"'{target.address[:80]}' is no address"))
+            faults.append(Fault(f"nodes[{index}].address", f"'{target.address[:80]}' is not an IP address"))
     if faults:
         raise InvalidInput(faults)

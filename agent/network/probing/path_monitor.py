@@ -9,15 +9,15 @@ from shoal.api.v1.node_pb2 import PathFault
 from shoal.task_group import TaskGroup
 
 FIRST_CHECK_SECONDS = 10.0
-"""After a node is first told of: it has to be told of this one, too."""
+"""After a node becomes known: it has to learn of this one, too."""
 RECHECK_SECONDS = 20.0
-"""After a path was found bad, whether it is told already or not."""
+"""After a path was found faulty, whether that is reported already or not."""
 PERIOD_SECONDS = 600.0
-"""Of good paths. A node of a thousand others sends two or three packets a second."""
+"""Of healthy paths. A node with a thousand others sends two or three packets a second."""
 TICK_SECONDS = 5.0
 MAX_CONCURRENT = 16
 MAX_FAULTS = 50
-"""That are told; a node that has more has the same with all."""
+"""Faults that are reported; a node with more most likely has the same fault with all."""
 
 
 @dataclass
@@ -29,26 +29,26 @@ class _CheckedPath:
 
 
 class PathSchedule:
-    """Which paths are due, and which are bad. Times are of any steady clock, seconds."""
+    """Which paths are due for a check, and which are faulty. Times of any monotonic clock, seconds."""
 
     def __init__(self) -> None:
         self._paths: dict[Address, _CheckedPath] = {}
 
     def set_peers(self, peers: Mapping[Address, str], now: float) -> None:
-        """These are the nodes that the overlay leads to, with the MAC addresses of their tunnels' ends."""
-        for gone in self._paths.keys() - peers.keys():
-            del self._paths[gone]
+        """Set the nodes that the overlay has a tunnel to, with the MAC addresses of their VTEPs."""
+        for removed in self._paths.keys() - peers.keys():
+            del self._paths[removed]
         for address, mac in peers.items():
             known = self._paths.setdefault(address, _CheckedPath(mac, now + FIRST_CHECK_SECONDS))
             known.mac = mac
 
     def due(self, now: float) -> list[tuple[Address, str]]:
-        """Those to be asked now, the longest due first."""
+        """The paths to check now, the longest due first."""
         ordered = sorted((each.due, str(address), address) for address, each in self._paths.items() if each.due <= now)
         return [(address, self._paths[address].mac) for _, _, address in ordered[:MAX_CONCURRENT]]
 
     def record(self, address: Address, fault: PathFault | None, now: float) -> None:
-        """What was found; None for a good path, or one of which nothing can be said."""
+        """Record a result; None for a healthy path, or an inconclusive check."""
         if (known := self._paths.get(address)) is None:
             return
         known.confirmed = fault is not None and known.fault is not None
@@ -56,18 +56,18 @@ class PathSchedule:
         known.due = now + (PERIOD_SECONDS if fault is None else RECHECK_SECONDS)
 
     def faults(self) -> list[PathFault]:
-        """Of paths that were bad the last two times, by their addresses."""
-        bad = (each.fault for each in self._paths.values() if each.confirmed and each.fault is not None)
-        return sorted(bad, key=lambda fault: fault.address)[:MAX_FAULTS]
+        """The faults of paths that failed the last two checks, by address."""
+        confirmed = (each.fault for each in self._paths.values() if each.confirmed and each.fault is not None)
+        return sorted(confirmed, key=lambda fault: fault.address)[:MAX_FAULTS]
 
 
 class PathMonitor:
     """For the event loop.
 
     Args:
-        peers: the nodes that the overlay leads to, with the MAC addresses of their tunnels' ends.
-        check: asks along one path; None where it is as it should be.
-        report: takes the paths that are bad.
+        peers: returns the nodes that the overlay has a tunnel to, with the MAC addresses of their VTEPs.
+        check: checks one path; None where it is healthy.
+        report: receives the faulty paths.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class PathMonitor:
         self._schedule = PathSchedule()
 
     async def run(self) -> None:
-        """Without end."""
+        """Check paths that are due, until cancelled."""
         clock = asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(TICK_SECONDS)

@@ -10,7 +10,7 @@ from agent.network.ip_protocols import protocol_number
 
 CONNECT_SECONDS = 2.0
 UDP_REFUSAL_SECONDS = 1.0
-"""How long a datagram's refusal is waited for."""
+"""How long to wait for a datagram's rejection."""
 _TYPES = {
     socket.IPPROTO_TCP: socket.SOCK_STREAM,
     socket.IPPROTO_UDP: socket.SOCK_DGRAM,
@@ -20,10 +20,10 @@ _UNSUPPORTED_PROTOCOL = (errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT)
 
 
 async def port_fault(address: str, port: int, protocol: int) -> str | None:
-    """Why the port does not answer, one line; empty when it does; None when nothing can be said of it.
+    """Why the port does not answer, one line; empty when it does; None when the probe is inconclusive.
 
-    A connection is made and closed, or an empty datagram sent: of UDP silence tells nothing, a refusal (RFC 1122,
-    4.1.3.1) does. Nor can anything be said of SCTP by a node whose kernel has none.
+    A connection is opened and closed, or an empty datagram sent. For UDP silence is inconclusive, a rejection (RFC
+    1122, 4.1.3.1) is not. SCTP is inconclusive on a node whose kernel lacks it.
 
     Args:
         protocol: of shoal.api.v1.PublishedPort.
@@ -37,7 +37,7 @@ async def port_fault(address: str, port: int, protocol: int) -> str | None:
                 return await _udp_fault(sock, address, port)
             return await _tcp_fault(sock, address, port)
     except ValueError:
-        return f"'{address[:80]}' is no address"
+        return f"'{address[:80]}' is not an IP address"
     except OSError as error:
         code = error.errno or errno.EIO
         return None if code in _UNSUPPORTED_PROTOCOL else os.strerror(code).lower()
@@ -48,7 +48,7 @@ async def _tcp_fault(sock: socket.socket, address: str, port: int) -> str:
         async with asyncio.timeout(CONNECT_SECONDS):
             await asyncio.get_running_loop().sock_connect(sock, (address, port))
     except TimeoutError:
-        return f"no answer in {CONNECT_SECONDS:g} s"
+        return f"no answer within {CONNECT_SECONDS:g} s"
     return ""
 
 

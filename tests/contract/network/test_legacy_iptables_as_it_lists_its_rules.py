@@ -46,8 +46,8 @@ def test_a_policy_that_drops_is_told_until_what_helps_was_done(home: int) -> Non
     repaired: list[str] = []
     with inside(home):
         (line,) = DockerForwarding(repaired=repaired.extend).check(PORTS)
-    assert line.startswith("the chain FORWARD of iptables-legacy drops what containers send: ")
-    run(home, "sh", "-c", line.rpartition("loaded again by ")[2])
+    assert line.startswith("chain FORWARD of iptables-legacy drops traffic from containers: ")
+    run(home, "sh", "-c", line.rpartition("next reload with: ")[2])
     assert told(home) == []
     assert "-A FORWARD -i shoal-+ -j ACCEPT" in run(home, "iptables-legacy", "-S", "FORWARD")
 
@@ -55,14 +55,14 @@ def test_a_policy_that_drops_is_told_until_what_helps_was_done(home: int) -> Non
 def test_what_comes_to_the_host_is_looked_at_too(home: int) -> None:
     legacy(home, "-P INPUT DROP", *OTHERS.strip().splitlines())
     assert [line.partition(":")[0] for line in told(home)] == [
-        "the chain INPUT of iptables-legacy drops what containers ask the node's resolver",
-        "the chain INPUT of iptables-legacy drops what other nodes send to containers of this one (UDP port 4789)",
-        "the chain INPUT of iptables-legacy drops what managers ask of this node (TCP port 7441)",
+        "chain INPUT of iptables-legacy drops DNS queries from containers",
+        "chain INPUT of iptables-legacy drops overlay traffic from other nodes (UDP port 4789)",
+        "chain INPUT of iptables-legacy drops connections from managers (TCP port 7441)",
     ]
     legacy(home, "-I CHECKS -p udp --dport 4000:5000 -j ACCEPT", "-A INPUT -p tcp -m multiport --dports 7441 -j ACCEPT")
     (asked,) = told(home)
-    assert "resolver" in asked
-    run(home, "sh", "-c", asked.rpartition("loaded again by ")[2])
+    assert "DNS queries" in asked
+    run(home, "sh", "-c", asked.rpartition("next reload with: ")[2])
     assert told(home) == []
 
 
@@ -70,7 +70,7 @@ def test_ipv6_is_another_program_and_others_chains_are_walked(home: int) -> None
     for rule in ("-N ENDS", "-A ENDS -j REJECT", "-A FORWARD -i sh-+ -g ENDS"):
         run(home, "ip6tables-legacy", *rule.split())
     (line,) = told(home)
-    assert line.startswith("the chain FORWARD of ip6tables-legacy drops what containers send: ")
+    assert line.startswith("chain FORWARD of ip6tables-legacy drops traffic from containers: ")
 
 
 @pytest.mark.parametrize(

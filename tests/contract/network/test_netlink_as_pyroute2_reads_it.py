@@ -137,7 +137,7 @@ def test_addresses_are_read(overlay: int, ours: Connection) -> None:
 def test_refusals_name_the_first_and_count_the_rest_and_do_not_stop_the_others(overlay: int, ours: Connection) -> None:
     good = Route(IPv4Network("10.99.0.8"), overlay, VTEP)
     bad = [Route(IPv4Network(f"10.99.1.{number}"), 9999, VTEP) for number in (1, 2, 3)]
-    with pytest.raises(Unavailable, match=r"add the route to 10\.99\.1\.1/32: .* \(and 2 more\)"):
+    with pytest.raises(Unavailable, match=r"add route to 10\.99\.1\.1/32: .* \(and 2 more\)"):
         ours.apply([*map(add_route, bad), add_route(good)])
     assert rtnetlink_dump.own_routes(ours) == [good]
     ours.apply([delete_link("nothing-there")])

@@ -155,7 +155,7 @@ def test_a_change_beside_another_programs_or_one_that_fails_is_looked_at(tables:
     "damage",
     [
         "delete table inet shoal",
-        "flush chain inet shoal publish",
+        "flush chain inet shoal dnat_forwarded",
         "add rule inet shoal forward accept",
         "insert rule inet shoal from_container accept\ndelete rule inet shoal from_container handle {handle}",
         "add chain inet shoal other",
@@ -190,7 +190,7 @@ def test_a_later_process_loads_its_own_rules_and_keeps_the_elements(tables: Coun
     nothing = set_elements.desired_elements(OverlayTables(), [], POOL)
     later.load(nothing)
     listed = tables.list_table("inet", "shoal")
-    assert "172.31.9.77" in str(table_structure(listed)["rules", "source"])
+    assert "172.31.9.77" in str(table_structure(listed)["rules", "source_nat"])
     assert str(UNDERLAY) not in str(table_structure(listed))
     assert set_elements.parse_listing(listed) == WANTED
 

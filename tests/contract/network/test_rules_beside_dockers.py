@@ -16,7 +16,7 @@ from tests.fakes.docker_rules import DOCKER_20, DOCKER_20_IPV6, DOCKER_28
 from tests.integration.network.netns_hosts import inside, run
 
 PORTS = RequiredPorts("eth0", IPv4Address("172.31.9.1"), 4789, 7441, 40053)
-COMMENT = '-m comment --comment "Shoal: containers of its services"'
+COMMENT = '-m comment --comment "Shoal: container traffic"'
 
 
 class Place:
@@ -113,7 +113,7 @@ def test_rules_that_others_add_come_before_ours(place: Place) -> None:
 
     place.iptables("-A FORWARD -j REJECT")
     (told,) = place.look()
-    assert "the chain FORWARD of nftables table ip filter drops what containers send" in told
+    assert "chain FORWARD of nftables table ip filter drops traffic from containers" in told
     assert place.forward()[-1].endswith(FORWARD_CHAIN)
     assert place.is_settled()
 
@@ -127,8 +127,7 @@ def test_rules_are_found_missing_in_both_families_and_set_right_in_one_transacti
     place.restore(DOCKER_28, "iptables-nft-restore", "--noflush")
     assert not place.look()
     assert place.repaired == [
-        f"the rules for containers' traffic in {family} filter FORWARD, behind Docker's, were missing"
-        for family in ("ip", "ip6")
+        f"the rules for container traffic in chain {family} filter FORWARD were missing" for family in ("ip", "ip6")
     ]
     assert place.is_settled()
 
@@ -158,7 +157,7 @@ def test_what_is_the_wish_of_others_is_told_and_let_be(place: Place, others: str
     place.restore(others)
     before = place.saved()
     (told,) = place.look()
-    assert "drops what containers send" in told
+    assert "drops traffic from containers" in told
     assert place.saved() == before
     place.tables.run(told.partition("nft '")[2].rstrip("'"))
     assert "-A FORWARD -i shoal-+ -j ACCEPT" in place.forward(), "iptables understands what is said to help"
@@ -172,7 +171,7 @@ def test_a_policy_that_is_said_to_be_another_firewalls_later_is_its_own_again(pl
     place.iptables("-N ufw-before-forward")
     place.iptables("-A FORWARD -j ufw-before-forward")
     (told,) = place.look()
-    assert "drops what containers send" in told
+    assert "drops traffic from containers" in told
     place.iptables("-F ufw-before-forward")
     place.iptables("-D FORWARD -j ufw-before-forward")
     place.iptables("-X ufw-before-forward")

@@ -105,7 +105,7 @@ class Node:
 
     def dropped(self) -> int:
         """Of the flooder's questions, by our rules."""
-        counters = re.findall(r"counter packets (\d+)", self.hosts.one.nft("list set inet shoal dns_floods"))
+        counters = re.findall(r"counter packets (\d+)", self.hosts.one.nft("list set inet shoal dns_query_floods"))
         return sum(map(int, counters))
 
     def answers(self, name: str, count: int, *, tcp: bool = False) -> int:
@@ -148,8 +148,8 @@ def test_the_node_says_who_floods(node: Node) -> None:
     with node.flood(FLOOD, "the same"):
         assert until(lambda: node.dropped() > before + 5_000)
     host.call(host.network.maintenance.inspect_host())
-    (told,) = (each for each in host.network.condition.current.problems if "asks for names" in each)
-    assert told.startswith("task task000000001 asks for names faster than one container is answered, and more than 10")
+    (told,) = (each for each in host.network.condition.current.problems if "DNS query limit" in each)
+    assert told.startswith("task task000000001 exceeds the DNS query limit; more than 10")
 
 
 def test_connections_whose_answers_nobody_reads(node: Node) -> None:

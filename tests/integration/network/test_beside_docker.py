@@ -131,10 +131,7 @@ def test_rules_that_somebody_removed_come_back(
     somebody(hosts.one)
     assert not pair.overlay()
     told = condition(hosts.one).repaired
-    assert (
-        "containers' traffic in ip" in told.description
-        and "filter FORWARD, behind Docker's, were missing" in told.description
-    )
+    assert "container traffic in chain ip" in told.description and "filter FORWARD were missing" in told.description
     assert told.count == 1
     assert all(pair.ways().values()), pair.ways()
     assert sorted(saved(hosts.one).splitlines()) == sorted(before.splitlines())
@@ -143,7 +140,7 @@ def test_rules_that_somebody_removed_come_back(
 
 def test_the_rules_come_back_by_themselves_and_no_look_adds_them_twice(hosts: Hosts) -> None:
     load_docker(hosts.one)
-    hosts.one.start(verify_seconds=0.1)
+    hosts.one.start(reconcile_seconds=0.1)
     before = saved(hosts.one)
     load_anew(hosts.one)
     assert until(lambda: sorted(saved(hosts.one).splitlines()) == sorted(before.splitlines()))
@@ -175,7 +172,7 @@ def test_what_users_and_docker_close_stays_closed(hosts: Hosts, stack: ExitStack
     run(hosts.one.descriptor, "iptables-nft", "-I", "DOCKER-USER", "-i", "sh-+", "-o", "shoal-vx", "-j", "DROP")
     assert not pair.overlay() and pair.ways()["published"]
     (problem,) = condition(hosts.one).problems
-    assert problem.startswith("the chain FORWARD of nftables table ip filter drops what containers send")
+    assert problem.startswith("chain FORWARD of nftables table ip filter drops traffic from containers")
     assert not pair.overlay()
 
 

@@ -51,11 +51,13 @@ def test_another_clusters_agent_is_refused_while_one_runs_and_while_its_containe
     hosts.attach(hosts.one, task(here))
     other = Host(1, hosts.one.descriptor)
     other.node_id = "stranger"
-    with pytest.raises(Refused, match=r"another agent runs in this network namespace \(process \d+, node node1\)"):
+    with pytest.raises(
+        Refused, match=r"another agent is running in this network namespace \(process \d+, node node1\)"
+    ):
         other.start()
 
     hosts.one.stop()
-    with pytest.raises(Refused, match="1 container of node node1, of another agent, are on this host"):
+    with pytest.raises(Refused, match="this host still has 1 container of node node1"):
         other.start()
     with inside(hosts.one.descriptor), closing(lock_namespace("node1")):
         pass
@@ -87,7 +89,7 @@ def test_a_program_of_the_host_keeps_its_port_until_it_ends(hosts: Hosts, stack:
         assert (tunnel.port, tunnel.program) == (4789, "")  # the kernel's own
         assert (program.port, program.address) == (8080, "")
         (problem,) = told.problems
-        assert problem.startswith(f"8080/tcp is taken by {program.program} on this node")
+        assert problem.startswith(f"port 8080/tcp is in use by {program.program} on this node")
         assert not condition(hosts.two).problems
     assert not condition(hosts.one).problems
     assert tcp_exchange(hosts.client, ONE, 8080) == b"hello"
@@ -138,7 +140,7 @@ def test_a_chain_that_drops_what_containers_send_is_told_with_the_command_that_h
     with tcp_echo(two, 80):
         assert refused(one, "10.99.1.2", 80)
         (problem,) = condition(hosts.one).problems
-        assert problem.startswith("the chain FORWARD of nftables table ip filter drops what containers send")
+        assert problem.startswith("chain FORWARD of nftables table ip filter drops traffic from containers")
         hosts.one.nft(problem.partition("nft '")[2].rstrip("'"))
         assert tcp_exchange(one, "10.99.1.2", 80) == b"hello"
     assert not condition(hosts.one).problems
@@ -156,8 +158,8 @@ def test_a_firewall_that_drops_what_comes_to_this_host_is_told_until_it_lets_tha
     told = condition(hosts.one).problems
     assert [text.partition(" drops ")[2].partition(":")[0] for text in told] == [
         "what containers ask the node's resolver",
-        "what other nodes send to containers of this one (UDP port 4789)",
-        "what managers ask of this node (TCP port 7441)",
+        "overlay traffic from other nodes (UDP port 4789)",
+        "connections from managers (TCP port 7441)",
     ]
     for problem in told:
         hosts.one.nft(problem.partition("nft '")[2].rstrip("'"))

@@ -48,9 +48,11 @@ def test_an_encrypted_network_is_never_in_clear(hosts: Hosts) -> None:
         assert until(lambda: pings(sandbox.netns_fd, "10.99.2.6"))
         return
     assert not hosts.one.network.key_rollover.public_keys
-    with pytest.raises(Unavailable, match=r"encrypted networks do not work on this node: .*lacks WireGuard"):
+    with pytest.raises(
+        Unavailable, match=r"encrypted networks are not available on this node: .*not support WireGuard"
+    ):
         hosts.attach(hosts.one, task(here))
     # Nor does it come in by the open tunnel, whoever sends it.
     assert "10.99.2.0/24" in hosts.one.nft("list set inet shoal encrypted")
-    assert "@encrypted drop" in hosts.one.nft("list chain inet shoal in_clear")
-    assert hosts.one.nft("list chain inet shoal from_overlay").count("jump in_clear") == 2
+    assert "@encrypted drop" in hosts.one.nft("list chain inet shoal drop_unencrypted")
+    assert hosts.one.nft("list chain inet shoal from_overlay").count("jump drop_unencrypted") == 2

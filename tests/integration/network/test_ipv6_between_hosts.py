@@ -237,7 +237,7 @@ def test_what_someone_removes_is_repaired(hosts6: Hosts) -> None:
         "ip -6 neigh flush dev shoal-vx nud permanent",
         "ip -6 addr flush dev shoal-vx",
         "sysctl -qw net.ipv6.conf.all.forwarding=0",
-        "nft flush set inet shoal pairs6",
+        "nft flush set inet shoal same_network6",
         "ip -6 route flush proto 83",
     ):
         run(host.descriptor, *damage.split())
@@ -268,7 +268,7 @@ def test_a_node_without_ipv6_says_so_and_does_without(hosts: Hosts) -> None:
     about = hosts.two.network.description()
     assert (about.ipv6, about.ipv6_unavailable_reason) == (
         False,
-        "IPv6 is turned off on it (net.ipv6.conf.all.disable_ipv6)",
+        "IPv6 is disabled (net.ipv6.conf.all.disable_ipv6)",
     )
     assert hosts.one.network.description().ipv6
     here, there = placed(1, hosts.one, 1), placed(2, hosts.two, 1)

@@ -195,7 +195,7 @@ def test_each_node_has_a_zone_and_it_comes_back(three: Hosts, stack: ExitStack) 
     three.apply([MESH], [web], service())
     stack.enter_context(echo(three.attach(three.all[2], task(web)).netns_fd))
     host = three.all[2]
-    for harm in ("flush map inet shoal entry_zones", "flush chain inet shoal by_entry"):
+    for harm in ("flush map inet shoal ingress_zones", "flush chain inet shoal ingress_zone"):
         run(host.descriptor, "nft", *harm.split())
         assert host.call(host.network.reconcile()), harm
         assert not host.call(host.network.reconcile()), harm

@@ -104,7 +104,7 @@ def test_a_port_that_is_taken_is_refused_by_name_and_leaves_nothing(hosts: Hosts
     with pytest.raises(Refused, match="8080"):
         hosts.attach(hosts.one, task(second, HTTP))
     absent = TaskPort(protocol=PublishedPort.TCP, target=80, published=81, host_address="172.31.0.99")
-    with pytest.raises(Refused, match=r"no such address"):
+    with pytest.raises(Refused, match=r"does not have that address"):
         hosts.attach(hosts.one, task(second, absent))
     assert "10.99.1.2 " not in hosts.one.nft("list table inet shoal")
 

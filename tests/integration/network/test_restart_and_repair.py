@@ -106,9 +106,9 @@ def test_a_new_agent_adopts_what_lives_and_removes_the_rest(hosts: Hosts) -> Non
         "ip addr flush dev shoal-vx",
         "nft delete table inet shoal",
         "nft flush table inet shoal",
-        "nft flush chain inet shoal publish",
-        "nft flush set inet shoal owners",
-        "nft flush set inet shoal pairs",
+        "nft flush chain inet shoal dnat_forwarded",
+        "nft flush set inet shoal task_addresses",
+        "nft flush set inet shoal same_network",
         "nft flush map inet shoal published",
         "nft add element inet shoal peers { 172.31.0.77 }",
         "sysctl -qw net.ipv4.ip_forward=0",
@@ -152,9 +152,9 @@ def test_what_the_kernel_refuses_keeps_nothing_else_back_and_is_told_until_it_is
     ip(hosts.one.descriptor, "link set shoal-vx down")
     more = endpoint(3, hosts.two, 1)
     hosts.apply([network(1), network(2)], [here, there, more])
-    assert "10.99.2.0/24" in hosts.one.nft("list set inet shoal pairs")
+    assert "10.99.2.0/24" in hosts.one.nft("list set inet shoal same_network")
     (told,) = own.condition.current.problems
-    assert "to add the route to 10.99.1.3/32: " in told
+    assert "to add route to 10.99.1.3/32: " in told
     assert "subnet" not in told
 
     assert hosts.one.call(own.reconcile())
@@ -181,7 +181,7 @@ def test_without_ipv6_that_a_person_turned_off_ipv4_goes_on(hosts: Hosts) -> Non
     hosts.apply(networks, [first, second, there])
     hosts.one.call(own.reconcile())
     (told,) = own.condition.current.problems
-    assert told.startswith("containers of this node have no IPv6 any more: IPv6 is turned off on it")
+    assert told.startswith("containers on this node lost IPv6: IPv6 is disabled")
     assert pings(later, "10.99.1.3")
     assert pings(inner, "10.99.1.2")
     assert hosts.one.call(own.reconcile()) == []
@@ -237,7 +237,7 @@ def test_a_repair_that_an_application_makes_is_told(hosts: Hosts) -> None:
 
 
 def test_the_comparison_runs_by_itself(hosts: Hosts) -> None:
-    hosts.start(verify_seconds=0.1)
+    hosts.start(reconcile_seconds=0.1)
     here, there = endpoint(1, hosts.one, 1), endpoint(2, hosts.two, 1)
     hosts.apply([network(1)], [here, there])
     inner = hosts.attach(hosts.one, task(here)).netns_fd
@@ -252,10 +252,10 @@ def test_apply_sets_right_what_others_changed_in_the_table(hosts: Hosts) -> None
     hosts.apply([network(1)], [here])
     hosts.one.nft("delete table inet shoal")
     hosts.apply([network(1), network(2)], [here])
-    assert "10.99.2.0/24" in hosts.one.nft("list set inet shoal pairs")
-    hosts.one.nft("flush set inet shoal pairs")
+    assert "10.99.2.0/24" in hosts.one.nft("list set inet shoal same_network")
+    hosts.one.nft("flush set inet shoal same_network")
     hosts.apply([network(1)], [])
-    assert "10.99.1.0/24" in hosts.one.nft("list set inet shoal pairs")
+    assert "10.99.1.0/24" in hosts.one.nft("list set inet shoal same_network")
 
 
 def test_an_endpoint_that_moves_is_reached_at_its_new_node(hosts: Hosts) -> None:
@@ -303,9 +303,9 @@ def test_tables_that_are_none_change_nothing(hosts: Hosts) -> None:
     bad = NetworkAssignment(network_id="x", name="bad", subnet="10.99.1.128/25")
     with pytest.raises(InvalidInput, match="overlaps"):
         hosts.apply([network(1), bad], [])
-    with pytest.raises(InvalidInput, match="no subnet"):
+    with pytest.raises(InvalidInput, match="invalid subnet"):
         hosts.apply([NetworkAssignment(network_id="x", name="bad", subnet="nonsense")], [])
-    assert "10.99.1.0/24" in hosts.one.nft("list set inet shoal pairs")
+    assert "10.99.1.0/24" in hosts.one.nft("list set inet shoal same_network")
 
 
 def test_attaching_twice_is_one_attachment_and_an_unknown_network_none(hosts: Hosts) -> None:

@@ -193,8 +193,8 @@ def test_rules_routes_and_marks_come_back(hosts: Hosts, stack: ExitStack) -> Non
         (hosts.two, "ip rule del priority 21353"),
         (hosts.two, "ip route flush table all proto 83"),
         (hosts.one, "nft delete table inet shoal"),
-        (hosts.two, "nft flush chain inet shoal remember_entry"),
-        (hosts.two, "nft flush map inet shoal entries"),
+        (hosts.two, "nft flush chain inet shoal restore_ingress_mark"),
+        (hosts.two, "nft flush map inet shoal ingress_marks"),
     ):
         run(host.descriptor, *harm.split())
         assert host.call(host.network.reconcile()), harm

@@ -28,7 +28,7 @@ def test_a_part_that_fails_keeps_no_other_back() -> None:
     def unreadable(found: Comparison) -> None:
         raise PermissionError("read-only")
 
-    for part in (refused, unreadable, lambda found: found.wrong.append("second")):
+    for part in (refused, unreadable, lambda found: found.repaired.append("second")):
         found.attempt(part)
     assert (found.repaired, found.refused) == (["first", "second"], ["no such device", "read-only"])
 
@@ -57,11 +57,11 @@ def test_repairs_are_taken_once() -> None:
     [
         ({}, ""),
         ({"up": False}, "was down"),
-        ({"master": 9}, "belonged to a bridge or a bond"),
-        ({"mtu": 600, "up": False}, "was down, had the MTU 600 in place of 1450"),
-        ({"alias": "mine"}, "had another alias"),
-        ({"name": "veth1"}, "had the name veth1"),
-        ({"group": 1}, "was in the group 0x1"),
+        ({"master": 9}, "was attached to a bridge or bond"),
+        ({"mtu": 600, "up": False}, "was down, had MTU 600 instead of 1450"),
+        ({"alias": "mine"}, "had its alias changed"),
+        ({"name": "veth1"}, "was renamed to veth1"),
+        ({"group": 1}, "was moved to group 0x1"),
     ],
 )
 def test_what_was_changed_of_a_link(change: dict[str, object], text: str) -> None:

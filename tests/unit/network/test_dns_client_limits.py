@@ -101,7 +101,7 @@ def test_a_flood_is_told_by_its_task_and_its_size() -> None:
         return {"elem": {"val": link, "counter": {"packets": packets, "bytes": 60 * packets}}}
 
     (line,) = query_floods([dropped(here.name, 123_456), dropped("sh-gone", 5)], [here])
-    assert line.startswith("task 0123456789abc asks for names faster than one container is answered")
-    assert "more than 100,000 of its questions" in line
+    assert line.startswith("task 0123456789abc exceeds the DNS query limit")
+    assert "more than 100,000 queries dropped" in line
     assert "some of its questions" in query_floods([dropped(here.name, 3)], [here])[0]
     assert query_floods([], [here]) == []

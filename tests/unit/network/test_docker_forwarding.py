@@ -188,7 +188,7 @@ def test_what_is_done_first_is_no_repair_and_what_was_lost_is() -> None:
     tables.lose()
     assert beside.update_rules(tables, PORTS) == []
     assert len(tables.commands) == 2
-    assert told == ["the rules for containers' traffic in ip filter FORWARD, behind Docker's, were missing"]
+    assert told == ["the rules for container traffic in chain ip filter FORWARD were missing"]
 
 
 def test_an_agent_that_comes_anew_knows_that_they_were_there() -> None:
@@ -205,6 +205,6 @@ def test_an_agent_that_comes_anew_knows_that_they_were_there() -> None:
 def test_a_refusal_is_told_with_what_is_in_the_way() -> None:
     told: list[str] = []
     refused, obstacle = DockerForwarding(repaired=told.extend).update_rules(FakeRuleset(refuses=True), PORTS)
-    assert refused == "Docker's rules cannot be told to let containers' traffic pass: nftables refused: no"
-    assert "the chain FORWARD of nftables table ip filter drops what containers send" in obstacle
+    assert refused == "cannot add rules for container traffic behind Docker's: nftables refused: no"
+    assert "chain FORWARD of nftables table ip filter drops traffic from containers" in obstacle
     assert not told

@@ -165,8 +165,8 @@ def test_differences_are_told_and_a_changed_key_is_no_secret_any_more() -> None:
     assert len(tunnel_differences(told.values(), stolen.values())) == 2
     assert intact_tunnels(told, stolen) == {2: stolen[2]}
     assert tunnel_differences(told.values(), []) == [
-        "the tunnel shoal-wg1 was missing or had another key or port",
-        "the tunnel shoal-wg0 was missing or had another key or port",
+        "tunnel shoal-wg1 was missing, or its key or port was changed",
+        "tunnel shoal-wg0 was missing, or its key or port was changed",
     ]
 
 
@@ -249,8 +249,8 @@ def test_the_rules_know_the_encrypted_subnets() -> None:
     found = desired_elements(overlay_tables(NETWORKS, [], [], "me"), [], IPv4Network("172.30.0.0/16"))
     assert found["encrypted"] == {"10.1.0.0/24"}
     rules = chains(RulePorts(4096, 4789), A)
-    assert rules["in_clear"] == ("ip daddr @encrypted drop", "ip6 daddr @encrypted6 drop")
-    comes, goes = (f"{way} {OVERLAY_GROUP} jump in_clear" for way in ("iifgroup", "oifgroup"))
+    assert rules["drop_unencrypted"] == ("ip daddr @encrypted drop", "ip6 daddr @encrypted6 drop")
+    comes, goes = (f"{way} {OVERLAY_GROUP} jump drop_unencrypted" for way in ("iifgroup", "oifgroup"))
     for chain, asked in (("from_container", {goes}), ("from_overlay", {comes, goes}), ("forward", {goes})):
         passing = (place for place, rule in enumerate(rules[chain]) if "accept" in rule and "hook" not in rule)
         assert asked <= set(rules[chain][: next(passing)]), "before anything is let through"

@@ -96,11 +96,11 @@ def test_nodes_addresses_in_the_overlay() -> None:
 
 
 def test_a_rule_for_one_family_becomes_that_of_the_other() -> None:
-    assert ipv6_name("pairs") == "pairs6"
+    assert ipv6_name("same_network") == "same_network6"
     assert ipv6_name("virtual_64") == "virtual6_64"
-    names = {"@pairs": "@pairs6", "169.254.1.1": "fd53::1"}
-    assert ipv6_text("ip saddr . ip daddr @pairs snat ip to 169.254.1.1", names) == (
-        "ip6 saddr . ip6 daddr @pairs6 snat ip6 to fd53::1"
+    names = {"@same_network": "@same_network6", "169.254.1.1": "fd53::1"}
+    assert ipv6_text("ip saddr . ip daddr @same_network snat ip to 169.254.1.1", names) == (
+        "ip6 saddr . ip6 daddr @same_network6 snat ip6 to fd53::1"
     )
     assert ipv6_text("ip daddr @pairs_too meta l4proto tcp", names) == "ip6 daddr @pairs_too meta l4proto tcp"
 
@@ -155,7 +155,7 @@ def test_what_a_task_gets() -> None:
     alone = new_attachment(Task(id="t"), subnets, local, internal_only=False, ipv6=True)
     assert alone.addresses6 == {"": local_address6(local)} == {"": IPv6Address("fd53:686f:616c:2::ac1e:7")}
     port = TaskPort(target=80, published=80, host_address="::1")
-    with pytest.raises(Refused, match="publishes port 80 at ::1, but has no IPv6 address"):
+    with pytest.raises(Refused, match="publishes port 80 on ::1 but has no IPv6 address"):
         new_attachment(Task(id="t", addresses=[place], ports=[port]), subnets, None, internal_only=False, ipv6=False)
 
 
@@ -198,12 +198,12 @@ def settings_of(path: Path, **values: str) -> Path:
 
 
 def test_why_a_host_has_no_ipv6(tmp_path: Path) -> None:
-    assert ipv6_support.unavailable_reason(1450, tmp_path / "none").startswith("its kernel has no IPv6")
+    assert ipv6_support.unavailable_reason(1450, tmp_path / "none").startswith("the kernel has no IPv6 support")
     on = settings_of(tmp_path, all__disable_ipv6="0\n", default__disable_ipv6="0\n")
     assert ipv6_support.unavailable_reason(1450, on) == ""
-    assert ipv6_support.unavailable_reason(1279, on) == "the overlay's MTU on it is 1279, and IPv6 needs 1280"
+    assert ipv6_support.unavailable_reason(1279, on) == "the overlay MTU is 1279; IPv6 requires at least 1280"
     off = settings_of(tmp_path, default__disable_ipv6="1\n")
-    assert ipv6_support.unavailable_reason(1450, off) == "IPv6 is turned off on it (net.ipv6.conf.default.disable_ipv6)"
+    assert ipv6_support.unavailable_reason(1450, off) == "IPv6 is disabled (net.ipv6.conf.default.disable_ipv6)"
 
 
 def test_forwarding_leaves_a_hosts_routers_believed(tmp_path: Path) -> None:

@@ -23,9 +23,9 @@ def refusing(*words: str) -> list[str]:
     ("word", "told"),
     [
         ("add table", "nftables (CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET)"),
-        ("fib", "local addresses in rules (CONFIG_NFT_FIB_INET)"),
-        ("dnat", "address translation (CONFIG_NFT_NAT)"),
-        ("numgen", "random choice (CONFIG_NFT_NUMGEN)"),
+        ("fib", "fib lookups (CONFIG_NFT_FIB_INET)"),
+        ("dnat", "NAT (CONFIG_NFT_NAT)"),
+        ("numgen", "numgen (CONFIG_NFT_NUMGEN)"),
     ],
 )
 def test_the_missing_feature_is_named(word: str, told: str) -> None:
@@ -49,15 +49,15 @@ def test_a_refusal_for_another_reason_keeps_its_words() -> None:
 
 def test_a_kernel_without_vxlan_is_told_so() -> None:
     told = explain_vxlan_error(
-        Unavailable("the kernel refused to make the VXLAN device shoal-vx: Operation not supported")
+        Unavailable("the kernel refused to create VXLAN device shoal-vx: Operation not supported")
     )
     assert "CONFIG_VXLAN" in str(told)
 
 
 def test_a_kernel_without_veth_or_namespaces_is_told_so() -> None:
-    told = explain_link_error(Unavailable("The kernel refused to make the link shp-1-0: Operation not supported"))
+    told = explain_link_error(Unavailable("the kernel refused to create link shp-1-0: Operation not supported"))
     assert "CONFIG_VETH" in str(told)
-    told = explain_link_error(Unavailable("The kernel refused a network namespace: Invalid argument"))
+    told = explain_link_error(Unavailable("cannot create a network namespace: Invalid argument"))
     assert "CONFIG_NET_NS" in str(told)
-    other = Unavailable("The kernel refused to make the link shp-1-0: Cannot allocate memory")
+    other = Unavailable("the kernel refused to create link shp-1-0: Cannot allocate memory")
     assert explain_link_error(other) is other

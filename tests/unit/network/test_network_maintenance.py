@@ -119,7 +119,7 @@ def reported(
 
 
 def test_a_repair_is_told_whichever_call_makes_it() -> None:
-    for work in (lambda own: own.verify(), lambda own: own.apply(TableTransition(), ServiceMap())):
+    for work in (lambda own: own.reconcile(), lambda own: own.apply(TableTransition(), ServiceMap())):
         condition = reported(FakeDatapath(repairs=["the table was missing"]), work)
         assert (condition.repaired.description, condition.repaired.count) == ("the table was missing", 1)
 
@@ -137,9 +137,9 @@ def test_what_is_refused_is_a_problem_and_what_was_set_right_before_is_told_too(
 
 def test_encryption_that_does_not_work_is_a_problem() -> None:
     condition = reported(
-        FakeDatapath(tunnels=Tunnels("encrypted networks do not work on this node")), lambda own: own.reconcile()
+        FakeDatapath(tunnels=Tunnels("encrypted networks are not available on this node")), lambda own: own.reconcile()
     )
-    assert "encrypted networks do not work on this node" in condition.problems
+    assert "encrypted networks are not available on this node" in condition.problems
 
 
 def test_a_kernel_that_does_not_answer_ends_no_look() -> None:
@@ -152,5 +152,5 @@ def test_a_look_tells_what_the_host_routes() -> None:
 
 
 def test_a_container_that_asks_too_much_is_a_problem_of_the_node() -> None:
-    flooding = "task 7 asks for names faster than one container is answered"
+    flooding = "task 7 exceeds the DNS query limit"
     assert flooding in reported(FakeDatapath(flooding=[flooding]), lambda own: own.inspect_host()).problems

@@ -139,13 +139,13 @@ def test_each_chain_that_drops_is_told_once_with_the_command_that_helps() -> Non
     (told,) = told_of(DROPPING)
     assert "insert rule ip filter FORWARD iifname" in told and "insert rule ip filter FORWARD oifname" in told
     asked, tunnel, manager = told_of(DROPPING | {"name": "INPUT", "hook": "input"})
-    assert "INPUT of nftables table ip filter drops what containers ask the node's resolver" in asked
+    assert "INPUT of nftables table ip filter drops DNS queries from containers" in asked
     assert "insert rule ip filter INPUT udp dport 4789 accept" in tunnel
     assert "insert rule ip filter INPUT tcp dport 7441 accept" in manager
     other: dict[str, Any] = {"match": {"left": {"meta": {"key": "iifname"}}, "op": "!=", "right": "sh-*"}}
     unknown = {"xt": {"type": "match", "name": "multiport"}}
     (asked,) = told_of(DROPPING | {"hook": "input"}, other, unknown, {"accept": None})
-    assert "what containers ask" in asked
+    assert "DNS queries from containers" in asked
 
 
 def link(name: str, alias: str = "") -> Link:

@@ -149,7 +149,7 @@ def test_a_spent_key_is_told_and_another_one_takes_its_place() -> None:
     before = rig.tunnels.keys
     rig.kernel.devices[1] = replace(rig.kernel.devices[1], needs_rekey=True)
     (told,) = rig.tunnels.reconcile(MTU)
-    assert told == "the tunnel t1 had lost keys of sessions"
+    assert told == "tunnel t1 had lost security associations"
     assert rig.generations == [1] and rig.tunnels.keys != before
     assert rig.kernel.devices[1].peers
 
@@ -188,7 +188,7 @@ def test_what_is_not_guarded_is_told_and_guarded_again() -> None:
     rig = Rig()
     rig.apply(1, 1)
     rig.kernel.devices[1] = replace(rig.kernel.devices[1], has_policies=False, mtu=0)
-    assert rig.tunnels.reconcile(MTU) == ["the policies of the tunnel t1 were missing"]
+    assert rig.tunnels.reconcile(MTU) == ["the IPsec policies of tunnel t1 were missing"]
     assert rig.kernel.devices[1].has_policies and rig.kernel.devices[1].mtu == MTU
     assert rig.kernel.made == 1
 
@@ -206,7 +206,7 @@ def test_what_the_kernel_lacks_or_refuses_is_a_fault_until_it_does_not() -> None
     rig = Rig()
     rig.kernel.lacking = "this kernel lacks it"
     rig.apply(1, 1)
-    assert rig.tunnels.fault == "encrypted networks do not work on this node: this kernel lacks it"
+    assert rig.tunnels.fault == "encrypted networks are not available on this node: this kernel lacks it"
     assert not rig.tunnels.routes and not rig.generations
     rig.kernel.lacking, rig.kernel.refuses_peers = "", True
     rig.tunnels.reconcile(MTU)
