@@ -1,0 +1,1 @@
+"""A task's attachment: its network namespace, link and addresses."""

@@ -1,0 +1,1 @@
+"""Other programs' firewalls: which traffic they drop, and coexistence with Docker."""

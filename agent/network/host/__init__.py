@@ -1,0 +1,1 @@
+"""This host's underlay, routes, kernel features and sysctls."""

@@ -1,0 +1,1 @@
+"""Reachability of other nodes and of published ports."""
