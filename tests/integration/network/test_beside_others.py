@@ -157,7 +157,7 @@ def test_a_firewall_that_drops_what_comes_to_this_host_is_told_until_it_lets_tha
     assert not pings(two, "10.99.1.1")
     told = condition(hosts.one).problems
     assert [text.partition(" drops ")[2].partition(":")[0] for text in told] == [
-        "what containers ask the node's resolver",
+        "DNS queries from containers",
         "overlay traffic from other nodes (UDP port 4789)",
         "connections from managers (TCP port 7441)",
     ]

@@ -137,7 +137,7 @@ def test_an_mtu_that_shrinks_while_containers_run_is_followed(hosts: Hosts) -> N
     one, two = (hosts.attach(host, task(each)) for host, each in ((hosts.one, here), (hosts.two, there)))
     for host in (hosts.one, hosts.two):
         ip(host.descriptor, "link set eth0 mtu 1300")
-        assert "another MTU, 1300" in host.call(host.network.reconcile())[0]
+        assert "changed to 1300" in host.call(host.network.reconcile())[0]
         assert "mtu 1250" in run(host.descriptor, "ip", "link", "show", "shoal-vx")
         assert host.call(host.network.reconcile()) == []
     data = b"x" * 300_000

@@ -218,7 +218,7 @@ def test_an_underlay_that_is_made_anew_is_followed(hosts: Hosts) -> None:
     assert "no interface of this host has the address 172.31.0.1" in told
 
     ip(hosts.one.descriptor, "addr add 172.31.0.1/24 dev ubr1")
-    assert "the address 172.31.0.1 is on another interface, ubr1" in hosts.one.call(own.reconcile())
+    assert "the address 172.31.0.1 moved to interface ubr1" in hosts.one.call(own.reconcile())
     assert not own.condition.current.problems
     assert until(lambda: pings(inner, "10.99.1.2"))
     ip(hosts.one.descriptor, "link del ubr1", "link add ubr1 type bridge")
