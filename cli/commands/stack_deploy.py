@@ -148,9 +148,9 @@ def config(*, stack: str | None, files: Sequence[str], profiles: Sequence[str], 
 
     from shoal.compose.reading.yaml_tree import to_plain
 
-    loaded = _load(stack, files, profiles, env_files).settled()
+    loaded = _load(stack, files, profiles, env_files).checked()
     warn(*loaded.project.warnings)
-    document = {"name": loaded.stack, **to_plain(loaded.model.tree.without("name"))}
+    document = {"name": loaded.names.stack, **to_plain(loaded.model.tree.without("name"))}
     click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True).rstrip())
 
 
@@ -179,7 +179,7 @@ def _submit(
     project = loaded.project
     warn(*project.warnings)
     request = DeployStackRequest(
-        stack=loaded.stack,
+        stack=loaded.names.stack,
         services=project.services,
         networks=project.networks,
         secrets=project.secrets,
@@ -192,7 +192,7 @@ def _submit(
     response = submit(
         lambda: client.call(client.control.DeployStack, request),
         faults=loaded.faults.found,
-        translate=lambda faults: locate_faults(loaded.model.tree, faults, loaded.faults),
+        translate=lambda faults: locate_faults(loaded.model.tree, faults, loaded.faults, loaded.names),
     )
     warn(*response.warnings)
     _show(response)

@@ -121,10 +121,15 @@ def network_faults(view: View, spec: NetworkSpec) -> list[Fault]:
     return faults
 
 
+def set_defaults(spec: NetworkSpec) -> None:
+    """The driver that a network without one means."""
+    spec.driver = spec.driver or "overlay"
+
+
 def new_network(identifier: str, spec: NetworkSpec, now_ms: int) -> Network:
     """A new network."""
     network = Network(spec=spec)
-    network.spec.driver = spec.driver or "overlay"
+    set_defaults(network.spec)
     network.meta.id = identifier
     network.meta.created_at_ms = network.meta.updated_at_ms = now_ms
     return network

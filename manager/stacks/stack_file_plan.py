@@ -9,12 +9,12 @@ from manager.files import file_changes
 from manager.files.file_handler import in_use
 from manager.interfaces import RecordStore
 from manager.services import file_references
-from manager.stacks.stack_plan import PlannedChange, full_name
+from manager.stacks.stack_plan import PlannedChange
 from manager.store.tables import View
 from manager.validation.file_rules import check_file
 from manager.volumes.volume_secret_references import volume_users
 from shoal.api.v1.control_pb2 import DeployStackRequest, DeployStackResponse, StackFile
-from shoal.api.v1.file_pb2 import File, FileSpec
+from shoal.api.v1.file_pb2 import File
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import Fault, Refused
 from shoal.ids import NewId
@@ -66,16 +66,13 @@ def _plan_file(
     new_id: NewId,
     now_ms: int,
 ) -> None:
-    spec = file_spec(sent, stack)
+    spec = sent.spec
     faults = list(check_file(spec, sent.content))
     present = kind.named(store.tables, spec.name)
     if present is not None and present.spec.stack != stack:
         faults.append(Fault("name", f'{kind.name} "{spec.name}" already exists and does not belong to this stack'))
-    key = f"{kind.name}/{spec.name}"
-    if key in plan.submitted:
-        faults.append(Fault("name", f'"{spec.name}" is listed twice'))
     if faults:
-        path = f"{kind.name}s.{spec.name.removeprefix(f'{stack}_')}"
+        path = f"{kind.name}s.{spec.name}"
         plan.faults.extend(Fault(f"{path}.{fault.path}", fault.message) for fault in faults)
         return
     if present is None:
@@ -89,16 +86,7 @@ def _plan_file(
         plan.planned.append(PlannedChange(_change(kind, file, "unchanged" if same else "update"), step_or_none))
         if file.version != present.version:
             plan.changed.append((kind, file))
-    plan.submitted[key] = file
-
-
-def file_spec(sent: StackFile, stack: str) -> FileSpec:
-    """The file under its full name; one that names its stack itself has a name of the user's own choice."""
-    spec = FileSpec()
-    spec.CopyFrom(sent.spec)
-    spec.name = sent.spec.name if sent.spec.stack else full_name(stack, sent.spec.name)
-    spec.stack = stack
-    return spec
+    plan.submitted[f"{kind.name}/{spec.name}"] = file
 
 
 def plan_followers(view: View, plan: FilesPlan, stack: str, now_ms: int) -> Iterator[PlannedChange]:

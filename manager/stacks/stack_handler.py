@@ -2,12 +2,11 @@
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
 from manager.interfaces import ImageResolver, NowMs, RecordStore
-from manager.networks import routing_mesh
+from manager.networks import network_handler, routing_mesh
 from manager.planner.spec.effective_spec import spec_in_force
 from manager.records.write_groups import commit_all
 from manager.services.service_dependencies import dependency_faults, dependency_warnings
@@ -16,10 +15,9 @@ from manager.stacks import stack_file_plan, stack_plan
 from manager.stacks.dry_run import DryRun, DryRunStore
 from manager.stacks.stack_volume_plan import plan_volumes
 from manager.store.tables import Tables
-from manager.validation import bounds
 from manager.validation.other_services import OtherServices
 from manager.validation.shared_network_rules import sharing_faults
-from manager.validation.text_rules import check_name
+from manager.validation.stack_rules import stack_request_faults
 from manager.volumes import volume_references
 from shoal.api.v1.control_pb2 import (
     DeployStackRequest,
@@ -47,7 +45,7 @@ FIRST_PAUSE_SECONDS = 0.02
 
 
 class StackHandler:
-    """The stacks' calls. Names are `<stack>_<name>`, as Docker's; a service is also found by its short name."""
+    """The stacks' calls. All names are the cluster's, `<stack>_<name>` as a rule; who reads files makes them so."""
 
     def __init__(
         self,
@@ -73,28 +71,27 @@ class StackHandler:
         """
         for attempt in range(ATTEMPTS - 1):
             try:
-                return await self._deploy(request)
+                return await self._deploy(_completed(request))
             except Conflict as error:
                 # A file says what is to be, whatever was before: planned anew from what is there now.
                 _log.info("retrying deployment of stack %s (attempt %d): %s", request.stack, attempt + 2, error)
                 await asyncio.sleep(FIRST_PAUSE_SECONDS * 2**attempt)  # another manager's change is on its way here
-        return await self._deploy(request)
+        return await self._deploy(_completed(request))
 
     async def _deploy(self, request: DeployStackRequest) -> DeployStackResponse:
-        if faults := _request_faults(request):
+        if faults := stack_request_faults(request):
             raise InvalidInput(faults)
-        view = self._store.tables
-        network_specs, specs = stack_plan.network_specs(request), stack_plan.service_specs(request)
-        planned = stack_plan.plan_networks(view, network_specs, self._new_id, self._now_ms())
+        view, specs = self._store.tables, request.services
+        planned = stack_plan.plan_networks(view, request.networks, self._new_id, self._now_ms())
         submitted = {
             spec.name: Network(meta=Meta(id=each.change.id), spec=spec)
-            for spec, each in zip(network_specs, planned, strict=True)
+            for spec, each in zip(request.networks, planned, strict=True)
         }
         files = stack_file_plan.plan_files(self._store, request, self._contents, self._new_id, self._now_ms())
         made, volumes, volume_faults = plan_volumes(view, request, files.submitted, self._new_id, self._now_ms())
         others = stack_plan.other_services(view, request, specs)
         submissions = await self._prepare(request.resolve_image, specs, submitted, files.submitted, volumes, others)
-        own = self._faults(request.stack, network_specs, submissions, others)
+        own = self._faults(request.networks, submissions, others)
         if faults := [*files.faults, *volume_faults, *own]:
             raise InvalidInput(faults)
         checked = [submission.spec for submission in submissions]
@@ -111,7 +108,7 @@ class StackHandler:
         if request.prune:
             named = stack_file_plan.referenced_by([submission.spec for submission in submissions])
             planned += self._pruning(request.stack, keep | {spec.name for spec in specs}, files.kept | named)
-        warnings = _warnings(request.stack, submissions)
+        warnings = _warnings(submissions)
         warnings += dependency_warnings(view, checked)
         await commit_all(store, [each.group for each in planned if each.group is not None])
         if request.dry_run:
@@ -184,44 +181,33 @@ class StackHandler:
         return [task.result() for task in running]
 
     def _faults(
-        self,
-        stack: str,
-        networks: Sequence[NetworkSpec],
-        submissions: Sequence[Submission],
-        others: OtherServices,
+        self, networks: Sequence[NetworkSpec], submissions: Sequence[Submission], others: OtherServices
     ) -> list[Fault]:
         view, specs = self._store.tables, [submission.spec for submission in submissions]
         faults = []
         for network in networks:
-            path = f"networks.{stack_plan.short_name(stack, network.name)}"
-            faults += _prefixed(path, stack_plan.network_conflicts(view, network))
+            faults += _prefixed(f"networks.{network.name}", stack_plan.network_conflicts(view, network))
         waiting, sharing = dependency_faults(view, specs), sharing_faults(view, specs, others.removed)
         for submission, *more in zip(submissions, waiting, sharing, strict=True):
-            path = f"services.{stack_plan.short_name(stack, submission.spec.name)}"
             own = [*submission.faults, *stack_plan.service_conflicts(view, submission.spec)]
-            faults += _prefixed(path, [*own, *chain.from_iterable(more)])
+            faults += _prefixed(f"services.{submission.spec.name}", [*own, *chain.from_iterable(more)])
         return faults
 
 
-def _request_faults(request: DeployStackRequest) -> list[Fault]:
-    faults = list(check_name("stack", request.stack))
-    if not (request.services or request.networks or request.secrets or request.configs or request.volumes):
-        faults.append(
-            Fault("services", "the stack is empty: define at least one service, network, volume, secret or config")
-        )
-    for kind, named in (("services", request.services), ("networks", request.networks)):
-        if len(named) > bounds.SERVICES_IN_STACK:
-            faults.append(Fault(kind, f"has {len(named)} entries; the maximum is {bounds.SERVICES_IN_STACK}"))
-        counted = Counter(stack_plan.full_name(request.stack, each.name) for each in named)
-        faults += [Fault(f"{kind}.{name}", "is listed twice") for name, number in counted.items() if number > 1]
-    return faults
+def _completed(request: DeployStackRequest) -> DeployStackRequest:
+    """A copy with the drivers that networks and volumes without one mean."""
+    completed = DeployStackRequest()
+    completed.CopyFrom(request)
+    for network in completed.networks:
+        network_handler.set_defaults(network)
+    for volume in completed.volumes:
+        volume_references.set_defaults(volume)
+    return completed
 
 
-def _warnings(stack: str, submissions: Sequence[Submission]) -> list[str]:
+def _warnings(submissions: Sequence[Submission]) -> list[str]:
     return [
-        f"services.{stack_plan.short_name(stack, submission.spec.name)}: {warning}"
-        for submission in submissions
-        for warning in submission.warnings
+        f"services.{submission.spec.name}: {warning}" for submission in submissions for warning in submission.warnings
     ]
 
 

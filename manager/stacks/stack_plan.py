@@ -21,7 +21,6 @@ from shoal.api.v1.network_pb2 import Network, NetworkSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import Fault, Refused
 from shoal.ids import NewId
-from shoal.networks.network_modes import SERVICE, cluster_networks
 
 Change = DeployStackResponse.Change
 
@@ -36,60 +35,6 @@ class PlannedChange:
 
     change: Change
     group: WriteGroup | None
-
-
-def full_name(stack: str, name: str) -> str:
-    """`<stack>_<name>`; a name that has the stack already stays as it is."""
-    return name if name.startswith(f"{stack}_") else f"{stack}_{name}"
-
-
-def short_name(stack: str, name: str) -> str:
-    """The name as the stack's file has it."""
-    return name.removeprefix(f"{stack}_")
-
-
-def network_specs(request: DeployStackRequest) -> list[NetworkSpec]:
-    """The stack's networks under their full names."""
-    specs = []
-    for sent in request.networks:
-        spec = NetworkSpec()
-        spec.CopyFrom(sent)
-        # A network that names its stack itself has a name of the user's own choice (Compose `name`).
-        spec.name = sent.name if sent.stack else full_name(request.stack, sent.name)
-        spec.stack = request.stack
-        spec.driver = sent.driver or "overlay"
-        specs.append(spec)
-    return specs
-
-
-def service_specs(request: DeployStackRequest) -> list[ServiceSpec]:
-    """The stack's services under their full names, attached to its networks, where the short name leads to them too."""
-    own = {network.name for network in network_specs(request)}
-    names = {full_name(request.stack, service.name) for service in request.services}
-    specs = []
-    for sent in request.services:
-        spec = ServiceSpec()
-        spec.CopyFrom(sent)
-        spec.name, spec.stack = full_name(request.stack, sent.name), request.stack
-        for attachment in cluster_networks(spec.task):
-            full = full_name(request.stack, attachment.network)
-            # A service that names its stack itself has full names: one of another owner's (Compose `external`) stays.
-            if not sent.stack and attachment.network not in own and full in own:
-                attachment.network = full
-            short = short_name(request.stack, spec.name)
-            if short not in attachment.aliases:
-                attachment.aliases.append(short)
-        for attachment in spec.task.networks:
-            provider = full_name(request.stack, attachment.network.removeprefix(SERVICE))
-            if attachment.network.startswith(SERVICE) and provider in names:
-                attachment.network = SERVICE + provider
-        for affinity in spec.task.placement.affinities:
-            if (full := full_name(request.stack, affinity.service)) in names:
-                affinity.service = full
-        for dependency in spec.depends_on:
-            dependency.service = full_name(request.stack, dependency.service)
-        specs.append(spec)
-    return specs
 
 
 def other_services(view: View, request: DeployStackRequest, specs: Sequence[ServiceSpec]) -> OtherServices:

@@ -31,14 +31,13 @@ def plan_volumes(
     planned: list[PlannedChange] = []
     submitted: dict[str, Volume] = {}
     faults: list[Fault] = []
-    for sent in request.volumes:
-        spec = volume_spec(sent, request.stack)
+    for spec in request.volumes:
         present = volume_named(view, spec.name)
         found = [
             *volume_secret_references.resolve(spec, view, files),
-            *_faults(view, spec, present, request.stack, submitted),
+            *_faults(view, spec, present),
         ]
-        path = f"volumes.{spec.name.removeprefix(f'{request.stack}_')}"
+        path = f"volumes.{spec.name}"
         faults += [Fault(f"{path}.{fault.path}", fault.message) for fault in found]
         if found:
             continue
@@ -78,26 +77,13 @@ def _change(action: str, volume: Volume) -> DeployStackResponse.Change:
     return DeployStackResponse.Change(kind="volume", name=volume.spec.name, action=action, id=volume.meta.id)
 
 
-def volume_spec(sent: VolumeSpec, stack: str) -> VolumeSpec:
-    """The volume under its full name; one that names its stack itself has a name of the user's own choice."""
-    spec = VolumeSpec()
-    spec.CopyFrom(sent)
-    spec.name = sent.name if sent.stack or sent.name.startswith(f"{stack}_") else f"{stack}_{sent.name}"
-    spec.driver, spec.stack = sent.driver or "local", stack
-    return spec
-
-
-def _faults(
-    view: View, spec: VolumeSpec, present: Volume | None, stack: str, submitted: dict[str, Volume]
-) -> Sequence[Fault]:
+def _faults(view: View, spec: VolumeSpec, present: Volume | None) -> Sequence[Fault]:
     faults = list(check_volume(spec, known_drivers(view)))
-    if spec.name in submitted:
-        faults.append(Fault("name", f'"{spec.name}" is listed twice'))
     if present is None:
         return faults
     if present.removing:
         faults.append(Fault("name", f'volume "{spec.name}" is being removed'))
-    elif present.spec.stack != stack:
+    elif present.spec.stack != spec.stack:
         faults.append(Fault("name", f'volume "{spec.name}" already exists and does not belong to this stack'))
     else:
         fixed = [name for name in IMMUTABLE_FIELDS if getattr(present.spec, name) != getattr(spec, name)]

@@ -161,10 +161,15 @@ def volumes_to_create(spec: ServiceSpec) -> Iterator[tuple[Mount, VolumeSpec]]:
             )
 
 
+def set_defaults(spec: VolumeSpec) -> None:
+    """The driver that a volume without one means."""
+    spec.driver = spec.driver or "local"
+
+
 def new_volume(identifier: str, spec: VolumeSpec, now_ms: int) -> Volume:
     """A new volume."""
     volume = Volume(spec=spec)
-    volume.spec.driver = spec.driver or "local"
+    set_defaults(volume.spec)
     volume.meta.id = identifier
     volume.meta.created_at_ms = volume.meta.updated_at_ms = now_ms
     return volume

@@ -11,6 +11,7 @@ from shoal.compose.faults import FaultLog
 from shoal.compose.reading.scalar_values import string_list
 from shoal.compose.reading.yaml_tree import YamlPath, format_path, locate
 from shoal.compose.spec_keys import compose_keys
+from shoal.compose.stack_names import StackNames
 from shoal.errors import Fault, InvalidInput
 
 _PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
@@ -21,14 +22,15 @@ _MENTIONED_FIELDS = re.compile(r"task\.(reservations|limits)\.(nano_cpus|memory_
 _SECTIONS = ("services", "networks", "volumes", "secrets", "configs")
 
 
-def locate_faults(tree: object, faults: Sequence[Fault], earlier: FaultLog) -> list[Fault]:
+def locate_faults(tree: object, faults: Sequence[Fault], earlier: FaultLog, names: StackNames) -> list[Fault]:
     """The manager's faults of a stack, told with file, line and column, and in the file's keys.
 
     Args:
         tree: the model that the specs were made of.
         earlier: what of it was at fault already; what follows from that is left out.
+        names: the faults' paths have the cluster's names, "services.shop_web.task…".
     """
-    found = [(fault, _target(tree, _parts(fault.path))) for fault in faults]
+    found = [(fault, _target(tree, _parts(fault.path), names)) for fault in faults]
     return [_locate(tree, fault, wanted) for fault, wanted in found if not earlier.is_known_faulty(wanted.path)]
 
 
@@ -45,23 +47,18 @@ class _FaultTarget:
         self.path = (*key, *rest)
 
 
-def _target(tree: object, path: YamlPath) -> _FaultTarget:
+def _target(tree: object, path: YamlPath, names: StackNames) -> _FaultTarget:
     if len(path) < 2 or path[0] not in _SECTIONS or not isinstance(tree, Mapping):
         return _FaultTarget(path)
-    section, name = str(path[0]), _file_name(tree, path)
-    entry = _mapping(_mapping(tree.get(section)).get(name))
+    section = str(path[0])
+    entries = _mapping(tree.get(section))
+    name = names.key_of(entries, str(path[1])) or path[1]
+    entry = _mapping(entries.get(name))
     candidates = []
     for key, rest in compose_keys(section, path[2:]):
         key, rest = _file_index(entry, key, rest) if section == "services" else (_file_pool(entry, key, path[2:]), rest)
         candidates.append(_FaultTarget((section, name, *key), rest))
     return max(candidates, key=lambda each: len(_present(tree, each.key)))  # the first of those that are the same
-
-
-def _file_name(tree: Mapping[str, Any], path: YamlPath) -> str | int:
-    """The name that the file has for it; managers know things by the cluster's (`name`)."""
-    entries = _mapping(tree.get(str(path[0])))
-    own = (key for key, body in entries.items() if isinstance(body, Mapping) and body.get("name") == path[1])
-    return path[1] if path[1] in entries else next(own, path[1])
 
 
 def _file_pool(network: Mapping[str, Any], key: YamlPath, field: YamlPath) -> YamlPath:

@@ -11,6 +11,7 @@ from shoal.compose.project import StackSpecs, convert_model
 from shoal.compose.reading.env_file import read_env_file
 from shoal.compose.reading.interpolation import substitute
 from shoal.compose.reading.yaml_document import YamlDocument, read_document
+from shoal.compose.stack_names import StackNames
 from shoal.errors import Fault, InvalidInput
 
 STDIN = Path("/dev/stdin")
@@ -21,11 +22,12 @@ class LoadedStack:
     """A stack as its files have it.
 
     Attributes:
+        names: its name, and those of its resources.
         model: for `stack config`.
         project: the specs, as far as there are no faults.
     """
 
-    stack: str
+    names: StackNames
     model: Model
     project: StackSpecs
     faults: FaultLog
@@ -57,7 +59,7 @@ def load_documents(
     """
     faults = FaultLog()
     model = ModelLoader(faults).load(documents, variables, directory, profiles=profiles)
-    project = convert_model(stack, model, faults)
+    project = convert_model(StackNames(stack), model, faults)
     faults.raise_faults()
     return project
 
@@ -88,7 +90,8 @@ def load_files(
     wanted = {*profiles, *filter(None, known.get("COMPOSE_PROFILES", "").split(","))}
     faults = FaultLog()
     model = ModelLoader(faults).load(documents, known, directory, profiles=wanted)
-    return LoadedStack(name, model, convert_model(name, model, faults), faults)
+    names = StackNames(name)
+    return LoadedStack(names, model, convert_model(names, model, faults), faults)
 
 
 def _read_documents(paths: Sequence[Path]) -> list[YamlDocument]:

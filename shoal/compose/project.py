@@ -17,10 +17,10 @@ from shoal.compose.conversion import (
     host_config_keys,
     volume_keys,
 )
-from shoal.compose.conversion.external_resources import is_external, resource_name
 from shoal.compose.faults import FaultLog
 from shoal.compose.model import Model
 from shoal.compose.reading.yaml_tree import YamlPath
+from shoal.compose.stack_names import StackNames, is_external
 
 DEFAULT_NETWORK = "default"
 
@@ -37,14 +37,13 @@ class StackSpecs:
     warnings: tuple[str, ...] = ()
 
 
-def convert_model(stack: str, model: Model, faults: FaultLog) -> StackSpecs:
+def convert_model(names: StackNames, model: Model, faults: FaultLog) -> StackSpecs:
     """The specs of a stack, as far as there are no faults.
 
     Args:
-        stack: put before the names.
         faults: those of the model; takes those of the conversion, each with file, line and column.
     """
-    project = faults.tolerate((), _Converter(stack, model).project, StackSpecs((), ()))
+    project = faults.tolerate((), _Converter(names, model).project, StackSpecs((), ()))
     faults.next_stage()
     return replace(project, warnings=(*faults.warnings, *project.warnings))
 
@@ -52,8 +51,8 @@ def convert_model(stack: str, model: Model, faults: FaultLog) -> StackSpecs:
 class _Converter:
     """One pass over a merged file that the schema admits."""
 
-    def __init__(self, stack: str, model: Model) -> None:
-        self._stack = stack
+    def __init__(self, names: StackNames, model: Model) -> None:
+        self._names = names
         self._services = _section(model.tree, "services")
         self._networks = _section(model.tree, "networks")
         self._volumes = _section(model.tree, "volumes")
@@ -68,13 +67,14 @@ class _Converter:
         specs = {name: self._service_or_empty(name, body) for name, body in self._services.items()}
         for name, body in self._services.items():
             dependency_keys.connect_services(specs, name, body, self._faults)
+        dependency_keys.qualify_affinities(specs)
         dependency_keys.convert_awaited_jobs(self._services, specs, self._faults)
         services = tuple(specs.values())
         used = {network.network for service in services for network in service.task.networks}
         made = [self._network(name, body) for name, body in self._networks.items() if not is_external(body)]
-        default = self._cluster_name(DEFAULT_NETWORK)
+        default = self._names.full(DEFAULT_NETWORK)
         if default in used and DEFAULT_NETWORK not in self._networks:
-            made.append(NetworkSpec(name=default, driver="overlay", stack=self._stack))
+            made.append(NetworkSpec(name=default, driver="overlay", stack=self._names.stack))
         volumes = self._stack_volumes()
         volume_keys.apply_mount_labels(volumes, (spec.task.container for spec in services))
         return StackSpecs(
@@ -92,7 +92,7 @@ class _Converter:
                 self._faults.catch(
                     ("volumes", name),
                     lambda name=name, body=body: found.append(  # type: ignore[misc]
-                        volume_keys.stack_volume(self._stack, name, body, self._files["secret"])
+                        volume_keys.stack_volume(self._names, name, body, self._files["secret"])
                     ),
                 )
         return tuple(found)
@@ -104,7 +104,7 @@ class _Converter:
                 self._faults.catch(
                     (f"{noun}s", name),
                     lambda name=name, body=body: found.append(  # type: ignore[misc]
-                        file_keys.stack_file(self._stack, noun, name, body, self._variables, self._directory)
+                        file_keys.stack_file(self._names, noun, name, body, self._variables, self._directory)
                     ),
                 )
         return tuple(found)
@@ -117,16 +117,16 @@ class _Converter:
                 self._faults.catch(
                     (*path, f"{noun}s", index),
                     lambda noun=noun, target=target, entry=entry: target.extend(  # type: ignore[misc]
-                        file_keys.references(self._stack, noun, [entry], self._files[noun])
+                        file_keys.references(self._names, noun, [entry], self._files[noun])
                     ),
                 )
 
     def _service_or_empty(self, name: str, body: Mapping[str, Any]) -> ServiceSpec:
-        bare = ServiceSpec(name=f"{self._stack}_{name}", stack=self._stack)
+        bare = ServiceSpec(name=self._names.full(name), stack=self._names.stack)
         return self._faults.tolerate(("services", name), lambda: self._service(name, body), bare)
 
     def _service(self, name: str, body: Mapping[str, Any]) -> ServiceSpec:
-        spec = ServiceSpec(name=f"{self._stack}_{name}", stack=self._stack)
+        spec = ServiceSpec(name=self._names.full(name), stack=self._names.stack)
         path: YamlPath = ("services", name)
         if not body.get("image"):
             self._faults.add(path, "image is missing", about=(*path, "image"))
@@ -147,7 +147,7 @@ class _Converter:
         volume_keys.add_mounts(
             spec.task.container,
             body.get("volumes"),
-            stack=self._stack,
+            names=self._names,
             defined=self._volumes,
             directory=self._directory,
             fault=add,
@@ -194,22 +194,20 @@ class _Converter:
 
         self._faults.catch(
             (*path, "networks"),
-            lambda: compose_networks.add_attachments(spec, entries or [], service, self._cluster_name, add),
+            lambda: compose_networks.add_attachments(spec, entries or [], service, self._names, self._networks, add),
         )
         if body.get("network_mode") is not None:
-            names = {name: f"{self._stack}_{name}" for name in self._services}
+            mode = body["network_mode"]
             self._faults.catch(
-                (*path, "network_mode"), lambda: compose_networks.set_network_mode(spec, body["network_mode"], names)
+                (*path, "network_mode"),
+                lambda: compose_networks.set_network_mode(spec, mode, self._services, self._names),
             )
-
-    def _cluster_name(self, name: str) -> str:
-        return resource_name(self._stack, name, self._networks.get(name, {}))
 
     def _network(self, name: str, body: Mapping[str, Any]) -> NetworkSpec:
         def add(rest: YamlPath, message: str) -> None:
             self._faults.add(("networks", name, *rest), message)
 
-        return compose_networks.network_spec(self._cluster_name(name), self._stack, body, add)
+        return compose_networks.network_spec(name, self._names, body, add)
 
 
 def _section(tree: Mapping[str, Any], name: str) -> dict[str, Mapping[str, Any]]:

@@ -226,6 +226,15 @@ def _unknown(error: jsonschema.ValidationError) -> list[str]:
 
 
 _BOUNDS = {"maximum": "too large; the maximum", "minimum": "too small; the minimum"}
+_TYPES = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "a string",
+    "number": "a number",
+    "integer": "an integer",
+    "boolean": "true or false",
+    "null": "null",
+}
 
 
 def _message(error: jsonschema.ValidationError) -> str:
@@ -235,6 +244,11 @@ def _message(error: jsonschema.ValidationError) -> str:
         return f"{', '.join(f'`{key}`' for key in missing)} {'is' if len(missing) == 1 else 'are'} missing"
     if error.validator in _BOUNDS and isinstance(error.validator_value, int | float):
         return f"{_BOUNDS[str(error.validator)]} is {error.validator_value:,}"
+    if error.validator == "enum" and isinstance(error.validator_value, list):
+        return f"{error.instance!r} must be one of {', '.join(map(str, error.validator_value))}"
+    if error.validator == "type":
+        types = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+        return f"must be {' or '.join(_TYPES.get(str(each), str(each)) for each in types)}"
     return error.message if len(error.message) < 300 else f"{error.message[:300]} …"
 
 

@@ -682,6 +682,8 @@ Global___ServiceProgress: _TypeAlias = ServiceProgress  # noqa: Y015
 
 @_typing.final
 class DeployStackRequest(_message.Message):
+    """All names are the cluster's, and the `stack` of every spec is the request's."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     class _ResolveImage:

@@ -1,11 +1,12 @@
 """Convert `networks` of the file and of services, and `network_mode`."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
 from shoal.compose.reading.scalar_values import parse_bool, string_list, string_mapping
+from shoal.compose.stack_names import StackNames
 from shoal.errors import InvalidInput
 from shoal.networks.network_modes import MODES, SERVICE, is_mode
 from shoal.spec_parsers.address_pools import is_ipv6
@@ -28,17 +29,23 @@ _UNSUPPORTED = {
 
 
 def add_attachments(
-    spec: ServiceSpec, entries: Value, service: str, cluster_name: Callable[[str], str], add: ReportFault
+    spec: ServiceSpec,
+    entries: Value,
+    service: str,
+    names: StackNames,
+    defined: Mapping[str, Mapping[str, Value]],
+    add: ReportFault,
 ) -> None:
     """`networks` of a service: names, or settings by name. Higher priority comes first, and with it the way out.
 
     Args:
-        service: its short name, an alias on every network.
-        cluster_name: of a network of the file.
+        service: its name in the file, an alias on every network.
+        defined: the file's top-level networks.
     """
     settings: Mapping[str, Any] = entries if isinstance(entries, dict) else dict.fromkeys(string_list(entries))
     for name, each in ((name, settings[name]) for name in by_priority(settings, add)):
-        attachment = NetworkAttachment(network=cluster_name(name), address=str((each or {}).get("ipv4_address") or ""))
+        network = names.resource(name, defined.get(name, {}))
+        attachment = NetworkAttachment(network=network, address=str((each or {}).get("ipv4_address") or ""))
         attachment.address6 = canonical_ipv6(str((each or {}).get("ipv6_address") or ""))
         given = [*([] if is_mode(attachment.network) else [service]), *string_list((each or {}).get("aliases"))]
         attachment.aliases.extend(dict.fromkeys(given))
@@ -64,11 +71,11 @@ def _priority(settings: Value, name: str, add: ReportFault | None) -> float:
         return 0
 
 
-def set_network_mode(spec: ServiceSpec, value: Value, services: Mapping[str, str]) -> None:
+def set_network_mode(spec: ServiceSpec, value: Value, services: Collection[str], names: StackNames) -> None:
     """`network_mode`: "host", "none", "bridge" or "service:NAME".
 
     Args:
-        services: names of the cluster's services by those that the file has for them.
+        services: those of the file.
     Raises:
         InvalidInput: another one, or beside `networks`.
     """
@@ -82,7 +89,7 @@ def set_network_mode(spec: ServiceSpec, value: Value, services: Mapping[str, str
         name = text.removeprefix(SERVICE)
         if name not in services:
             raise InvalidInput(f"network_mode {text!r}: service {name!r} is not defined")
-        text = SERVICE + services[name]
+        text = SERVICE + names.full(name)
     elif text not in MODES:
         known = ", ".join((*sorted(MODES), f"{SERVICE}NAME"))
         raise InvalidInput(f"network_mode {text!r} is not supported; use {known}, or networks")
@@ -91,13 +98,14 @@ def set_network_mode(spec: ServiceSpec, value: Value, services: Mapping[str, str
     spec.task.networks.append(NetworkAttachment(network=text))
 
 
-def network_spec(name: str, stack: str, body: Mapping[str, Value], add: ReportFault) -> NetworkSpec:
+def network_spec(name: str, names: StackNames, body: Mapping[str, Value], add: ReportFault) -> NetworkSpec:
     """A network that the file makes.
 
     Args:
-        name: the cluster's.
+        name: its key in the file.
     """
-    spec = NetworkSpec(name=name, driver=str(body.get("driver") or "overlay"), stack=stack)
+    driver = str(body.get("driver") or "overlay")
+    spec = NetworkSpec(name=names.resource(name, body), driver=driver, stack=names.stack)
     spec.internal = parse_bool(body.get("internal", False))
     spec.attachable = parse_bool(body.get("attachable", False))
     spec.labels.update(string_mapping(body.get("labels") or {}))

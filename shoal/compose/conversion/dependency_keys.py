@@ -43,6 +43,14 @@ def connect_services(
         report.add(("services", name, "depends_on"), f"dependency cycle: {' → '.join(circle)}")
 
 
+def qualify_affinities(specs: Mapping[str, ServiceSpec]) -> None:
+    """Affinities to services of the file name them as the cluster does."""
+    for spec in specs.values():
+        for affinity in spec.task.placement.affinities:
+            if affinity.service in specs:
+                affinity.service = specs[affinity.service].name
+
+
 def _add_dependency(specs: Mapping[str, ServiceSpec], name: str, other: str, settings: Mapping[str, Any]) -> None:
     required = parse_bool(settings.get("required", True))
     if other not in specs:

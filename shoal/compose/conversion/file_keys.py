@@ -6,8 +6,8 @@ from typing import Any
 
 from shoal.api.v1.control_pb2 import StackFile
 from shoal.api.v1.file_pb2 import FileReference, FileSpec
-from shoal.compose.conversion.external_resources import resource_name
 from shoal.compose.reading.scalar_values import octal_digits, scalar_text, string_mapping
+from shoal.compose.stack_names import StackNames
 from shoal.errors import InvalidInput
 from shoal.spec_parsers.file_references import from_fields
 
@@ -16,7 +16,7 @@ SOURCES = ("file", "environment", "content")
 
 
 def stack_file(
-    stack: str, kind: str, name: str, body: Mapping[str, Any], variables: Mapping[str, str], directory: Path
+    names: StackNames, kind: str, name: str, body: Mapping[str, Any], variables: Mapping[str, str], directory: Path
 ) -> StackFile:
     """A secret or config that the stack brings.
 
@@ -30,7 +30,8 @@ def stack_file(
     if len(given) != 1:
         wanted = "one of file, environment" + (" or content" if kind == "config" else "")
         raise InvalidInput(f"must have exactly {wanted}, or external: true")
-    spec = FileSpec(name=resource_name(stack, name, body), labels=string_mapping(body.get("labels") or {}), stack=stack)
+    labels = string_mapping(body.get("labels") or {})
+    spec = FileSpec(name=names.resource(name, body), labels=labels, stack=names.stack)
     return StackFile(spec=spec, content=_content(given[0], str(body[given[0]]), variables, directory))
 
 
@@ -49,7 +50,7 @@ def _content(source: str, value: str, variables: Mapping[str, str], directory: P
         raise InvalidInput(f"cannot read {path}: {error.strerror}") from None
 
 
-def references(stack: str, kind: str, entries: Any, defined: Mapping[str, Any]) -> Iterator[FileReference]:
+def references(names: StackNames, kind: str, entries: Any, defined: Mapping[str, Any]) -> Iterator[FileReference]:
     """The references of a service, in the short and the long form.
 
     Args:
@@ -70,5 +71,5 @@ def references(stack: str, kind: str, entries: Any, defined: Mapping[str, Any]) 
             text["mode"] = octal_digits(fields["mode"])
         if "x-policy" in fields:
             text["policy"] = str(fields["x-policy"])
-        source = resource_name(stack, name, defined[name] or {})
+        source = names.resource(name, defined[name] or {})
         yield from_fields({"target": name, **text, "source": source})

@@ -6,10 +6,10 @@ from typing import Any
 
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.api.v1.volume_pb2 import ACCESS_MODE_UNSPECIFIED, VolumeSecret, VolumeSpec
-from shoal.compose.conversion.external_resources import is_external, resource_name
 from shoal.compose.merging.absolute_paths import absolute_path
 from shoal.compose.reading.scalar_values import octal_digits, scalar_text, string_mapping
 from shoal.compose.reading.yaml_tree import YamlPath
+from shoal.compose.stack_names import StackNames, is_external
 from shoal.errors import InvalidInput
 from shoal.spec_parsers.mount_parser import PRIVATE_MODES, SLAVE_MODES, from_fields
 from shoal.spec_parsers.units import parse_bytes
@@ -26,7 +26,7 @@ _EXTENSION_KEYS = {"x-per-slot": "per_slot", "x-failover-after": "failover_after
 """Extensions of ours."""
 
 
-def stack_volume(stack: str, name: str, body: Mapping[str, Any], secrets: Mapping[str, Any]) -> VolumeSpec:
+def stack_volume(names: StackNames, name: str, body: Mapping[str, Any], secrets: Mapping[str, Any]) -> VolumeSpec:
     """A volume that the stack brings.
 
     Args:
@@ -36,32 +36,32 @@ def stack_volume(stack: str, name: str, body: Mapping[str, Any], secrets: Mappin
     if mode and mode not in ACCESS_MODES:
         raise InvalidInput(f"x-access-mode {mode!r} must be one of {', '.join(ACCESS_MODES)}")
     return VolumeSpec(
-        name=resource_name(stack, name, body),
+        name=names.resource(name, body),
         driver=str(body.get("driver") or "local"),
         labels=string_mapping(body.get("labels") or {}),
         options=string_mapping(body.get("driver_opts") or {}),
-        stack=stack,
+        stack=names.stack,
         size_bytes=parse_bytes(scalar_text(body["x-size"])) if "x-size" in body else 0,
         access_mode=ACCESS_MODES[mode] if mode else ACCESS_MODE_UNSPECIFIED,
-        secrets=_secrets(stack, body.get("x-secrets"), secrets),
+        secrets=_secrets(names, body.get("x-secrets"), secrets),
     )
 
 
-def _secrets(stack: str, given: Any, known: Mapping[str, Any]) -> Iterator[VolumeSecret]:
+def _secrets(names: StackNames, given: Any, known: Mapping[str, Any]) -> Iterator[VolumeSecret]:
     """`x-secrets`: the file's name of a secret by the driver's key for it."""
     if given is not None and not isinstance(given, Mapping):
         raise InvalidInput("x-secrets must be a mapping of the driver's keys to the file's secrets")
     for key, name in (given or {}).items():
         if str(name) not in known:
             raise InvalidInput(f"x-secrets: secret {str(name)!r} is not defined")
-        yield VolumeSecret(key=str(key), source=resource_name(stack, str(name), known[str(name)] or {}))
+        yield VolumeSecret(key=str(key), source=names.resource(str(name), known[str(name)] or {}))
 
 
 def add_mounts(
     container: ContainerSpec,
     entries: Any,
     *,
-    stack: str,
+    names: StackNames,
     defined: Mapping[str, Any],
     directory: Path,
     fault: Callable[[YamlPath, str], None],
@@ -75,7 +75,7 @@ def add_mounts(
     for index, entry in enumerate(entries or []):
         try:
             mount = _from_long_syntax(entry) if isinstance(entry, dict) else _from_short_syntax(str(entry))
-            container.mounts.append(_with_names(mount, stack, defined, directory))
+            container.mounts.append(_with_names(mount, names, defined, directory))
         except InvalidInput as error:
             fault(("volumes", index), str(error))
 
@@ -100,7 +100,7 @@ def ignored_setting(entry: Any) -> str:
     return next((key for section, key in sections if isinstance(section, dict) and key in section), "")
 
 
-def _with_names(mount: Mount, stack: str, known: Mapping[str, Any], directory: Path) -> Mount:
+def _with_names(mount: Mount, names: StackNames, known: Mapping[str, Any], directory: Path) -> Mount:
     """Paths of the host made absolute, volumes under the names that the cluster has for them."""
     if mount.type == Mount.BIND:
         mount.source = absolute_path(mount.source, directory)
@@ -108,7 +108,7 @@ def _with_names(mount: Mount, stack: str, known: Mapping[str, Any], directory: P
         if mount.source not in known:
             raise InvalidInput(f"volume {mount.source!r} is not defined")
         body = known[mount.source] or {}
-        mount.source, mount.volume.external = resource_name(stack, mount.source, body), is_external(body)
+        mount.source, mount.volume.external = names.resource(mount.source, body), is_external(body)
         if mount.volume.labels and mount.volume.external:
             raise InvalidInput("volume.labels cannot be used with an external volume")
     return mount

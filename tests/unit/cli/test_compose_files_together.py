@@ -388,7 +388,7 @@ def test_names_variables_and_what_is_unset(tmp_path: Path) -> None:
     write(tmp_path, a_yaml="name: mine\nservices: {web: {image: 'x:${A}$B', hostname: $COMPOSE_PROJECT_NAME}}")
     (tmp_path / ".env").write_text("A=1\n")
     made = load_files(None, [tmp_path / "a.yaml"], {})
-    assert made.stack == "mine"
+    assert made.names.stack == "mine"
     assert made.project.services[0].name == "mine_web"
     assert made.project.services[0].task.container.hostname == "mine"
     assert [warning.partition(": ")[2] for warning in made.project.warnings] == [

@@ -16,7 +16,10 @@ from shoal.compose.faults import FaultLog
 from shoal.compose.reading.yaml_document import read_document
 from shoal.compose.schema_check import SUPPORTED
 from shoal.compose.spec_keys import compose_keys
+from shoal.compose.stack_names import StackNames
 from shoal.errors import Fault
+
+NAMES = StackNames("shop")
 
 FILE = """
 services:
@@ -34,27 +37,29 @@ networks:
 
 def told(path: str) -> str:
     tree = read_document(Path("shop.yaml"), FILE).value
-    return str(locate_faults(tree, [Fault(path, "wrong")], FaultLog())[0])
+    return str(locate_faults(tree, [Fault(path, "wrong")], FaultLog(), NAMES)[0])
 
 
 def test_fields_become_keys_with_line_and_column() -> None:
-    assert told("services.web.task.container.image") == "shop.yaml:4:5: services.web.image: wrong"
-    assert told("services.web.endpoint.ports[1].published") == "shop.yaml:5:22: services.web.ports[1]: wrong"
-    assert told("services.web.task.placement.constraints[1]") == (
+    assert told("services.shop_web.task.container.image") == "shop.yaml:4:5: services.web.image: wrong"
+    assert told("services.shop_web.endpoint.ports[1].published") == "shop.yaml:5:22: services.web.ports[1]: wrong"
+    assert told("services.shop_web.task.placement.constraints[1]") == (
         "shop.yaml:8:39: services.web.deploy.placement.constraints[1]: wrong"
     )
-    assert told("services.web.task.limits.memory_bytes") == (
+    assert told("services.shop_web.task.limits.memory_bytes") == (
         "shop.yaml:9:28: services.web.deploy.resources.limits.memory: wrong"
     )
-    assert told("networks.front.subnet") == "shop.yaml:11:3: networks.front.ipam.config.subnet: wrong"
+    assert told("networks.shop_front.subnet") == "shop.yaml:11:3: networks.front.ipam.config.subnet: wrong"
 
 
 def test_what_the_file_does_not_have_is_told_by_its_key_at_the_nearest_place() -> None:
-    assert told("services.web.task.container.user") == "shop.yaml:3:3: services.web.user: wrong"
-    assert told("services.web.task.container.shm_bytes") == "shop.yaml:3:3: services.web.shm_size: wrong"
-    assert told("services.web.task.limits.pids") == ("shop.yaml:9:19: services.web.deploy.resources.limits.pids: wrong")
-    assert told("services.web") == "shop.yaml:3:3: services.web: wrong"
-    assert told("services.other.task.container.image") == "services.other.task.container.image: wrong"
+    assert told("services.shop_web.task.container.user") == "shop.yaml:3:3: services.web.user: wrong"
+    assert told("services.shop_web.task.container.shm_bytes") == "shop.yaml:3:3: services.web.shm_size: wrong"
+    assert told("services.shop_web.task.limits.pids") == (
+        "shop.yaml:9:19: services.web.deploy.resources.limits.pids: wrong"
+    )
+    assert told("services.shop_web") == "shop.yaml:3:3: services.web: wrong"
+    assert told("services.shop_other.task.container.image") == "services.shop_other.task.container.image: wrong"
     assert told("stack") == "stack: wrong"
     assert told("") == "wrong"
 
@@ -87,38 +92,38 @@ volumes: {data: {driver_opts: {type: x}}}
 """
 
 TOLD = {
-    "services.web.task.container.shm_bytes": "5:5: services.web.shm_size",
-    "services.web.task.container.cpu.cpuset_cpus": "6:5: services.web.cpuset",
-    "services.web.task.container.cpu.period_us": "7:5: services.web.cpu_period",
-    "services.web.task.container.memory.swap_bytes": "8:5: services.web.memswap_limit",
-    "services.web.schedule.cron": "9:5: services.web.schedule.cron",
-    "services.web.task.container.mounts[1].target": "10:19: services.web.tmpfs[1]",
-    "services.web.task.container.mounts[2].source": "11:15: services.web.volumes[0]",
-    "services.web.task.container.mounts[3].tmpfs_mode": "11:67: services.web.volumes[1].tmpfs.mode",
-    "services.web.endpoint.ports[1].published": "12:13: services.web.ports[0]",
-    "services.web.endpoint.ports[2].host_address": "12:41: services.web.ports[1].host_ip",
-    "services.web.task.networks[0].address": "13:57: services.web.networks.fast.ipv4_address",
-    "services.web.task.networks[1].network": "13:16: services.web.networks.slow",
-    "services.web.depends_on[0].service": "14:18: services.web.depends_on.db",
-    "services.web.task.container.ulimits[1].soft": "15:26: services.web.ulimits.nproc",
-    "services.web.task.container.env[0]": "16:5: services.web.environment",
-    "services.web.task.container.sysctls.net.core.somaxconn": "17:15: services.web.sysctls.net.core.somaxconn",
-    "services.web.task.container.healthcheck.interval_ms": "18:19: services.web.healthcheck.interval",
-    "services.web.task.container.healthcheck.http.port": "19:21: services.web.x-healthcheck.http.port",
-    "services.web.autoscale.min_replicas": "20:28: services.web.deploy.x-autoscale.min",
-    "services.web.update.delay_ms": "20:53: services.web.deploy.update_config.delay",
-    "services.web.task.placement.preferences[0].binpack": (
+    "services.shop_web.task.container.shm_bytes": "5:5: services.web.shm_size",
+    "services.shop_web.task.container.cpu.cpuset_cpus": "6:5: services.web.cpuset",
+    "services.shop_web.task.container.cpu.period_us": "7:5: services.web.cpu_period",
+    "services.shop_web.task.container.memory.swap_bytes": "8:5: services.web.memswap_limit",
+    "services.shop_web.schedule.cron": "9:5: services.web.schedule.cron",
+    "services.shop_web.task.container.mounts[1].target": "10:19: services.web.tmpfs[1]",
+    "services.shop_web.task.container.mounts[2].source": "11:15: services.web.volumes[0]",
+    "services.shop_web.task.container.mounts[3].tmpfs_mode": "11:67: services.web.volumes[1].tmpfs.mode",
+    "services.shop_web.endpoint.ports[1].published": "12:13: services.web.ports[0]",
+    "services.shop_web.endpoint.ports[2].host_address": "12:41: services.web.ports[1].host_ip",
+    "services.shop_web.task.networks[0].address": "13:57: services.web.networks.fast.ipv4_address",
+    "services.shop_web.task.networks[1].network": "13:16: services.web.networks.slow",
+    "services.shop_web.depends_on[0].service": "14:18: services.web.depends_on.db",
+    "services.shop_web.task.container.ulimits[1].soft": "15:26: services.web.ulimits.nproc",
+    "services.shop_web.task.container.env[0]": "16:5: services.web.environment",
+    "services.shop_web.task.container.sysctls.net.core.somaxconn": "17:15: services.web.sysctls.net.core.somaxconn",
+    "services.shop_web.task.container.healthcheck.interval_ms": "18:19: services.web.healthcheck.interval",
+    "services.shop_web.task.container.healthcheck.http.port": "19:21: services.web.x-healthcheck.http.port",
+    "services.shop_web.autoscale.min_replicas": "20:28: services.web.deploy.x-autoscale.min",
+    "services.shop_web.update.delay_ms": "20:53: services.web.deploy.update_config.delay",
+    "services.shop_web.task.placement.preferences[0].binpack": (
         "20:92: services.web.deploy.placement.preferences[0].x-binpack"
     ),
     "networks.actual.subnet6": "23:64: networks.slow.ipam.config[1].subnet",
-    "volumes.data.options.type": "25:32: volumes.data.driver_opts.type",
+    "volumes.shop_data.options.type": "25:32: volumes.data.driver_opts.type",
 }
 
 
 @pytest.mark.parametrize("path", TOLD)
 def test_fields_are_told_by_the_entry_that_they_come_from(path: str) -> None:
     tree = read_document(Path("shop.yaml"), RICH).value
-    assert str(locate_faults(tree, [Fault(path, "wrong")], FaultLog())[0]) == f"shop.yaml:{TOLD[path]}: wrong"
+    assert str(locate_faults(tree, [Fault(path, "wrong")], FaultLog(), NAMES)[0]) == f"shop.yaml:{TOLD[path]}: wrong"
 
 
 SPECS: dict[str, Descriptor] = {
@@ -158,9 +163,13 @@ def test_every_field_of_a_spec_is_told_by_a_key_of_the_file(section: str) -> Non
 @pytest.mark.parametrize("value", ["5", "[a]", "text", "{web: [a], front: 5}", "{web: {networks: {a: [1]}, ports: 7}}"])
 @pytest.mark.parametrize(
     "path",
-    ["services.web.endpoint.ports[1].published", "services.web.task.networks[0].address", "networks.front.subnet6"],
+    [
+        "services.shop_web.endpoint.ports[1].published",
+        "services.shop_web.task.networks[0].address",
+        "networks.shop_front.subnet6",
+    ],
 )
 def test_a_model_with_faults_of_its_own_is_no_hindrance(value: str, path: str) -> None:
     tree = read_document(Path("shop.yaml"), f"services: {value}\nnetworks: {value}\n").value
-    (fault,) = locate_faults(tree, [Fault(path, "wrong")], FaultLog())
+    (fault,) = locate_faults(tree, [Fault(path, "wrong")], FaultLog(), NAMES)
     assert str(fault).endswith(": wrong")

@@ -13,6 +13,7 @@ from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.compose.fault_locations import locate_faults
 from shoal.compose.faults import FaultLog
 from shoal.compose.load import load_files
+from shoal.compose.stack_names import StackNames
 from shoal.distribution.untrusted_json import parse_object
 from shoal.errors import Fault, InvalidInput
 
@@ -64,7 +65,7 @@ def test_what_is_unlimited_is_called_so() -> None:
 def test_an_autoscaler_names_the_flags_that_it_needs() -> None:
     fault = Fault("autoscale.cpu_percent", "needs task.reservations.nano_cpus or task.limits.nano_cpus")
     assert [str(each) for each in faults_by_flag([fault])] == ["--autoscale: needs `--reserve-cpu` or `--limit-cpu`"]
-    in_stack = Fault(f"services.web.{fault.path}", fault.message)
+    in_stack = Fault(f"services.shop_web.{fault.path}", fault.message)
     tree = {"services": {"web": {"image": "x", "deploy": {"x-autoscale": {"cpu": 50}}}}}
-    (told,) = locate_faults(tree, [in_stack], FaultLog())
+    (told,) = locate_faults(tree, [in_stack], FaultLog(), StackNames("shop"))
     assert "task." not in told.message or told == in_stack

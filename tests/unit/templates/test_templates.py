@@ -59,5 +59,5 @@ def test_a_container() -> None:
 
 def test_a_value_cannot_lead_out_of_a_directory() -> None:
     spec = ContainerSpec(mounts=[Mount(type=Mount.BIND, source="/srv/{{.Service.Labels.up}}", target="/data")])
-    with pytest.raises(InvalidInput, match='must not contain ".."'):
+    with pytest.raises(InvalidInput, match=r'must not contain "\.\."'):
         expand_container(spec, {**VALUES, "Service.Labels.up": "../etc"})

@@ -25,6 +25,7 @@ from shoal.api.v1.file_pb2 import FileReference, FileSpec
 from shoal.api.v1.service_pb2 import Service, ServiceSpec
 from shoal.errors import AlreadyExists, InvalidInput, NotFound, Refused
 from tests.unit.manager_api.control_rig import ADMIN, Api, spec_of, with_api
+from tests.unit.manager_api.stack_requests import stack_request
 
 
 def new(name: str = "pw", content: bytes = b"one") -> CreateFileRequest:
@@ -201,7 +202,7 @@ def test_stacks_bring_their_files() -> None:
     def request(content: bytes, prune: bool = False) -> DeployStackRequest:
         spec = using("web", FileReference(source="shop_pw", target="pw"))
         file = StackFile(spec=FileSpec(name="shop_pw", stack="shop"), content=content)
-        return DeployStackRequest(stack="shop", services=[spec], secrets=[file], prune=prune)
+        return stack_request("shop", services=[spec], secrets=[file], prune=prune)
 
     async def scenario(api: Api) -> None:
         first = await api.stacks.deploy(request(b"one"), ADMIN)
@@ -218,7 +219,7 @@ def test_stacks_bring_their_files() -> None:
         with pytest.raises(Refused, match="outside"):
             await api.stacks.remove(RemoveStackRequest(stack="shop"), ADMIN)
         await api.services.remove(RemoveServiceRequest(service="outside"), ADMIN)
-        bare = DeployStackRequest(stack="shop", services=[spec_of("web")], prune=True)
+        bare = stack_request("shop", services=[spec_of("web")], prune=True)
         gone = await api.stacks.deploy(bare, ADMIN)
         assert [(each.kind, each.action) for each in gone.changes] == [("service", "update"), ("secret", "remove")]
 
@@ -228,7 +229,7 @@ def test_stacks_bring_their_files() -> None:
 def test_faults_of_a_stack_name_the_file() -> None:
     async def scenario(api: Api) -> None:
         file = StackFile(spec=FileSpec(name="pw"), content=b"")
-        with pytest.raises(InvalidInput, match=r"secrets\.pw\.content: must not be empty"):
-            await api.stacks.deploy(DeployStackRequest(stack="shop", services=[spec_of("web")], secrets=[file]), ADMIN)
+        with pytest.raises(InvalidInput, match=r"secrets\.shop_pw\.content: must not be empty"):
+            await api.stacks.deploy(stack_request("shop", services=[spec_of("web")], secrets=[file]), ADMIN)
 
     with_api(scenario)

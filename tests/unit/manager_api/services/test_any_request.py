@@ -19,6 +19,7 @@ from shoal.errors import ShoalError
 from shoal.rpc.caller import Caller
 from tests.fakes.any_message import any_message, change_one
 from tests.unit.manager_api.control_rig import ADMIN, Api, spec_of, with_api
+from tests.unit.manager_api.stack_requests import stack_request
 
 ENTIRE, CHANGED = 5, 80
 """How many requests of each kind are all made up, and how many are right but for one field."""
@@ -50,7 +51,7 @@ def requests(version: int, seed: int = 0) -> Sequence[Message]:
         control_pb2.ScaleServicesRequest(targets=targets),
         control_pb2.RollbackServiceRequest(service="web"),
         control_pb2.ManageUpdateRequest(service="web"),
-        control_pb2.DeployStackRequest(stack="shop", services=[spec_of("db")], networks=[NetworkSpec(name="back")]),
+        stack_request("shop", services=[spec_of("db")], networks=[NetworkSpec(name="back")]),
         control_pb2.CreateNetworkRequest(spec=NetworkSpec(name=f"other-{seed}", subnet=f"10.9.{seed}.0/24")),
         control_pb2.UpdateNodeRequest(node="node1", version=version, spec=NodeSpec(labels={"zone": "a"})),
         control_pb2.CreateFileRequest(spec=FileSpec(name=f"other-{seed}"), content=b"x"),

@@ -7,7 +7,6 @@ from manager.store import kinds
 from manager.store.changes import put
 from shoal.api.v1.control_pb2 import (
     CreateServiceRequest,
-    DeployStackRequest,
     GetServiceRequest,
     ListRevisionsRequest,
     RollbackServiceRequest,
@@ -17,6 +16,7 @@ from shoal.api.v1.control_pb2 import (
 )
 from shoal.api.v1.service_pb2 import Service, ServiceSpec, ServiceStatus, UpdateStatus
 from tests.unit.manager_api.control_rig import ADMIN, Api, spec_of, with_api
+from tests.unit.manager_api.stack_requests import stack_request
 
 GOOD, BAD = "registry:5000/hello:1", "registry:5000/hello:2"
 Scenario = Callable[[Api, Service], Awaitable[None]]
@@ -142,6 +142,6 @@ def test_a_stack_is_compared_with_it() -> None:
 
 
 async def deploy(api: Api, text: str) -> str:
-    request = DeployStackRequest(stack="shop", services=[spec_of(image=text)])
+    request = stack_request("shop", services=[spec_of(image=text)])
     response = await api.stacks.deploy(request, ADMIN)
     return next(change.action for change in response.changes if change.kind == "service")

@@ -6,6 +6,7 @@ from shoal.api.v1.control_pb2 import CreateServiceRequest, DeployStackRequest, D
 from shoal.api.v1.service_pb2 import Dependency, RestartPolicy, ServiceSpec
 from shoal.errors import InvalidInput
 from tests.unit.manager_api.control_rig import ADMIN, Api, spec_of, with_api
+from tests.unit.manager_api.stack_requests import stack_request
 
 
 def waiting(spec: ServiceSpec, *names: str, restart: bool = False) -> ServiceSpec:
@@ -15,7 +16,7 @@ def waiting(spec: ServiceSpec, *names: str, restart: bool = False) -> ServiceSpe
 
 
 def request_of(*specs: ServiceSpec, dry_run: bool = False) -> DeployStackRequest:
-    return DeployStackRequest(stack="shop", services=specs, dry_run=dry_run)
+    return stack_request("shop", services=specs, dry_run=dry_run)
 
 
 async def deploy(api: Api, *specs: ServiceSpec, dry_run: bool = False) -> dict[str, DeployStackResponse.Change]:
@@ -33,8 +34,8 @@ def test_a_circle_is_named_and_an_unknown_service_too() -> None:
         with pytest.raises(InvalidInput) as caught:
             await deploy(api, *circle)
         told = [str(fault) for fault in caught.value.faults]
-        assert "services.a.depends_on: dependency cycle: shop_a → shop_b → shop_c → shop_a" in told
-        assert 'services.c.depends_on[1].service: service "shop_nobody" not found' in told
+        assert "services.shop_a.depends_on: dependency cycle: shop_a → shop_b → shop_c → shop_a" in told
+        assert 'services.shop_c.depends_on[1].service: service "shop_nobody" not found' in told
 
     with_api(scenario)
 
@@ -142,7 +143,7 @@ def test_warnings_name_the_service() -> None:
         spec = spec_of("web")
         spec.task.placement.constraints.append("node.hostname == h9")
         answer = await api.stacks.deploy(request_of(spec), ADMIN)
-        assert [warning.partition(": ")[0] for warning in answer.warnings] == ["services.web"]
+        assert [warning.partition(": ")[0] for warning in answer.warnings] == ["services.shop_web"]
 
     with_api(scenario)
 

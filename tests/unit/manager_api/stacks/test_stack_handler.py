@@ -25,6 +25,7 @@ from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import AlreadyExists, InvalidInput, NotFound, Refused, Unavailable
 from tests.unit.manager_api.control_rig import ADMIN, Api, spec_of, two_managers, with_api
+from tests.unit.manager_api.stack_requests import stack_request
 
 
 def shop(
@@ -34,7 +35,7 @@ def shop(
         for network in networks:
             service.task.networks.add(network=network)
     specs = [NetworkSpec(name=name) for name in networks]
-    return DeployStackRequest(stack="shop", services=services, networks=specs, prune=prune, dry_run=dry_run)
+    return stack_request("shop", services=services, networks=specs, prune=prune, dry_run=dry_run)
 
 
 def actions(answer: DeployStackResponse) -> list[str]:
@@ -78,7 +79,7 @@ def with_port(name: str, published: int, address: str = "") -> ServiceSpec:
 
 def with_office(*services: ServiceSpec, prune: bool = False) -> DeployStackRequest:
     office = NetworkSpec(name="office", subnet="10.5.0.0/24")
-    return DeployStackRequest(stack="shop", services=services, networks=[office], prune=prune)
+    return stack_request("shop", services=services, networks=[office], prune=prune)
 
 
 def test_what_one_service_of_a_stack_gives_up_another_takes_in_the_same_call() -> None:
@@ -94,9 +95,9 @@ def test_what_one_service_of_a_stack_gives_up_another_takes_in_the_same_call() -
         with pytest.raises(InvalidInput) as refused:
             await api.stacks.deploy(with_office(*renamed), ADMIN)
         assert [(fault.path, fault.message) for fault in refused.value.faults] == [
-            ("services.www.task.networks[0].address", '10.5.0.8 is already requested by service "shop_web"'),
+            ("services.shop_www.task.networks[0].address", '10.5.0.8 is already requested by service "shop_web"'),
             (
-                "services.www.endpoint.ports[0].published",
+                "services.shop_www.endpoint.ports[0].published",
                 '8081/tcp is already published by service "shop_web" on every node; choose another port',
             ),
         ]
@@ -117,10 +118,10 @@ def test_two_services_of_a_stack_have_no_port_and_no_address_in_common() -> None
                 with_office(with_port("web", 8080, "10.5.0.7"), with_port("db", 8080, "10.5.0.7")), ADMIN
             )
         assert {(fault.path, fault.message.split(" on every")[0]) for fault in refused.value.faults} == {
-            ("services.web.task.networks[0].address", '10.5.0.7 is already requested by service "shop_db"'),
-            ("services.web.endpoint.ports[0].published", '8080/tcp is already published by service "shop_db"'),
-            ("services.db.task.networks[0].address", '10.5.0.7 is already requested by service "shop_web"'),
-            ("services.db.endpoint.ports[0].published", '8080/tcp is already published by service "shop_web"'),
+            ("services.shop_web.task.networks[0].address", '10.5.0.7 is already requested by service "shop_db"'),
+            ("services.shop_web.endpoint.ports[0].published", '8080/tcp is already published by service "shop_db"'),
+            ("services.shop_db.task.networks[0].address", '10.5.0.7 is already requested by service "shop_web"'),
+            ("services.shop_db.endpoint.ports[0].published", '8080/tcp is already published by service "shop_web"'),
         }
         assert not api.store.tables.services
 
@@ -142,7 +143,7 @@ def test_affinities_name_services_of_the_stack_or_of_the_cluster() -> None:
         named = [affinity.service for affinity in stored.spec.task.placement.affinities]
         assert named == ["shop_db", "shop_web", "cache"]
         told = [warning for warning in made.warnings if "affinity" in warning]
-        assert told == ['services.web: affinity: service "cache" not found']
+        assert told == ['services.shop_web: affinity: service "cache" not found']
         again = await api.stacks.deploy(shop(web(), spec_of("db")), ADMIN)
         assert {change.action for change in again.changes} == {"unchanged"}
 
@@ -181,8 +182,7 @@ def test_anothers_network_is_not_taken_for_the_stacks_own() -> None:
     async def scenario(api: Api) -> None:
         others = (await api.networks.create(CreateNetworkRequest(spec=NetworkSpec(name="front")), ADMIN)).network
         request = shop(spec_of("web"))  # which brings a network "front" of its own
-        request.networks[0].name, request.networks[0].stack = "shop_front", "shop"
-        request.services[0].name, request.services[0].stack = "shop_web", "shop"
+        request.services[0].task.networks[0].network = "front"
         await api.stacks.deploy(request, ADMIN)
         web = api.store.tables.service_named("shop_web")
         assert web is not None
@@ -216,13 +216,13 @@ def test_all_faults_of_all_services_and_nothing_half_made() -> None:
         bad = spec_of("bad")
         bad.task.container.env.append("x")
         request = shop(spec_of("web"), bad, spec_of("gone", image="registry:5000/none:1"))
-        request.networks.add(name="wide", subnet="10.0.0.0/8")
+        request.networks.add(name="shop_wide", stack="shop", subnet="10.0.0.0/8")
         with pytest.raises(InvalidInput) as caught:
             await api.stacks.deploy(request, ADMIN)
         assert [fault.path for fault in caught.value.faults] == [
-            "networks.wide.subnet",
-            "services.bad.task.container.env[0]",
-            "services.gone.task.container.image",
+            "networks.shop_wide.subnet",
+            "services.shop_bad.task.container.env[0]",
+            "services.shop_gone.task.container.image",
         ]
         assert not api.store.tables.services
         assert not api.store.tables.networks
@@ -235,9 +235,19 @@ def test_a_name_twice_or_of_another_owner() -> None:
         with pytest.raises(InvalidInput, match="is listed twice"):
             await api.stacks.deploy(shop(spec_of("web"), spec_of("shop_web")), ADMIN)
         with pytest.raises(InvalidInput, match="stack"):
-            await api.stacks.deploy(DeployStackRequest(stack="my.shop", services=[spec_of("web")]), ADMIN)
+            await api.stacks.deploy(stack_request("my.shop", services=[spec_of("web")]), ADMIN)
+        for name, stack in (("shop_db", "other"), ("db", "")):
+            request = shop(spec_of("web"))
+            request.services.append(spec_of(name))
+            request.services[1].stack = stack
+            with pytest.raises(InvalidInput, match=f'services.{name}.stack: must be "shop"'):
+                await api.stacks.deploy(request, ADMIN)
+        request = shop(spec_of("web"))
+        request.services[0].name = "web"
+        with pytest.raises(InvalidInput, match=r'services\.web\.name: "web" must begin with "shop_"'):
+            await api.stacks.deploy(request, ADMIN)
         with pytest.raises(InvalidInput, match="the stack is empty"):
-            await api.stacks.deploy(DeployStackRequest(stack="shop"), ADMIN)
+            await api.stacks.deploy(stack_request("shop"), ADMIN)
 
     with_api(scenario)
 
@@ -313,8 +323,8 @@ def test_what_cannot_change_of_a_network_is_told(field: str, value: object) -> N
     async def scenario(api: Api) -> None:
         await api.stacks.deploy(shop(spec_of("web")), ADMIN)
         request = shop(spec_of("web"), networks=())
-        request.networks.append(NetworkSpec(name="front", **{field: value}))  # type: ignore[arg-type]
-        with pytest.raises(InvalidInput, match=f"networks.front.{field}: cannot be changed"):
+        request.networks.append(NetworkSpec(name="shop_front", stack="shop", **{field: value}))  # type: ignore[arg-type]
+        with pytest.raises(InvalidInput, match=f"networks.shop_front.{field}: cannot be changed"):
             await api.stacks.deploy(request, ADMIN)
 
     with_api(scenario)
@@ -363,7 +373,7 @@ def test_which_tags_of_a_stack_are_looked_up() -> None:
     async def scenario(api: Api) -> None:
         def request(lookup: DeployStackRequest.ResolveImage.ValueType, *images: str) -> DeployStackRequest:
             specs = [spec_of(f"s{number}", image=image) for number, image in enumerate(images)]
-            return DeployStackRequest(stack="shop", services=specs, resolve_image=lookup)
+            return stack_request("shop", services=specs, resolve_image=lookup)
 
         async def images_after(made: DeployStackRequest) -> list[str]:
             api.images.asked.clear()
@@ -401,7 +411,7 @@ def test_first_deployments_of_a_stack_at_once_both_succeed() -> None:
         async with two_managers() as (one, other):
             answers = await asyncio.gather(
                 *(api.stacks.deploy(request(), ADMIN) for api in (one, other, one, other)),
-                one.stacks.deploy(DeployStackRequest(stack="other", services=[spec_of()]), ADMIN),
+                one.stacks.deploy(stack_request("other", services=[spec_of()]), ADMIN),
             )
             kinds_made = [action for answer in answers for action in actions(answer) if action.startswith("create")]
             assert sorted(kinds_made) == [

@@ -10,7 +10,6 @@ from manager.store.changes import put
 from manager.validation.service_rules import check_service
 from shoal.api.v1.control_pb2 import (
     CreateServiceRequest,
-    DeployStackRequest,
     RemoveServiceRequest,
     RemoveStackRequest,
     UpdateServiceRequest,
@@ -29,6 +28,7 @@ from shoal.api.v1.service_pb2 import (
 )
 from shoal.errors import InvalidInput, Refused
 from tests.unit.manager_api.control_rig import ADMIN, Api, spec_of, with_api
+from tests.unit.manager_api.stack_requests import stack_request
 
 
 def sharing(name: str = "app", *, of: str = "db", replicas: int = 2) -> ServiceSpec:
@@ -147,8 +147,10 @@ def test_who_waits_for_whom_makes_no_circle() -> None:
         db = spec_of("db")
         db.depends_on.add(service="shop_app", condition=Dependency.STARTED)
         with pytest.raises(InvalidInput) as caught:
-            await api.stacks.deploy(DeployStackRequest(stack="shop", services=[db, sharing()]), ADMIN)
-        assert "services.db.depends_on: dependency cycle: shop_db → shop_app → shop_db" in map(str, caught.value.faults)
+            await api.stacks.deploy(stack_request("shop", services=[db, sharing()]), ADMIN)
+        assert "services.shop_db.depends_on: dependency cycle: shop_db → shop_app → shop_db" in map(
+            str, caught.value.faults
+        )
 
     with_api(scenario)
 
@@ -156,21 +158,19 @@ def test_who_waits_for_whom_makes_no_circle() -> None:
 def test_names_are_those_of_the_stack_which_goes_as_a_whole() -> None:
     async def scenario(api: Api) -> None:
         own = [spec_of("db"), sharing()]
-        await api.stacks.deploy(DeployStackRequest(stack="shop", services=own), ADMIN)
+        await api.stacks.deploy(stack_request("shop", services=own), ADMIN)
         stored = api.store.tables.service_named("shop_app")
         assert stored is not None
         assert [each.network for each in stored.spec.task.networks] == ["service:shop_db"]
-        again = await api.stacks.deploy(DeployStackRequest(stack="shop", services=own), ADMIN)
+        again = await api.stacks.deploy(stack_request("shop", services=own), ADMIN)
         assert {change.action for change in again.changes} == {"unchanged"}
         with pytest.raises(InvalidInput, match='service "shop_db" not found'):
-            await api.stacks.deploy(
-                DeployStackRequest(stack="shop", services=[sharing(of="shop_db")], prune=True), ADMIN
-            )
+            await api.stacks.deploy(stack_request("shop", services=[sharing(of="shop_db")], prune=True), ADMIN)
         await api.services.create(CreateServiceRequest(spec=sharing("beside", of="shop_db")), ADMIN)
         with pytest.raises(Refused, match='shared by service "beside"'):
             await api.stacks.remove(RemoveStackRequest(stack="shop"), ADMIN)
         await api.services.remove(RemoveServiceRequest(service="beside"), ADMIN)
-        away = DeployStackRequest(stack="shop", services=[spec_of("app")], prune=True)
+        away = stack_request("shop", services=[spec_of("app")], prune=True)
         away.services[0].task.networks.append(NetworkAttachment(network="bridge"))
         await api.stacks.deploy(away, ADMIN)
         assert api.store.tables.service_named("shop_db") is None

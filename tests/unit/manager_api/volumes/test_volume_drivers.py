@@ -10,7 +10,6 @@ from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.control_pb2 import (
     CreateServiceRequest,
     CreateVolumeRequest,
-    DeployStackRequest,
     GetVolumeRequest,
     ListVolumesRequest,
     RemoveVolumeRequest,
@@ -27,6 +26,7 @@ from shoal.api.v1.volume_pb2 import (
 )
 from shoal.errors import InvalidInput
 from tests.unit.manager_api.control_rig import ADMIN, Api, spec_of, with_api
+from tests.unit.manager_api.stack_requests import stack_request
 from tests.unit.manager_api.volumes.test_volume_handler import clear_away, mount_of, mounting, volumes_of
 
 
@@ -104,10 +104,10 @@ def test_a_driver_that_no_node_has_is_told_by_its_place() -> None:
         with pytest.raises(InvalidInput) as told:
             await api.services.create(CreateServiceRequest(spec=spec), ADMIN)
         assert [fault.path for fault in told.value.faults] == ["task.container.mounts[0].volume.driver"]
-        stack = DeployStackRequest(stack="shop", volumes=[VolumeSpec(name="data", driver="far")])
+        stack = stack_request("shop", volumes=[VolumeSpec(name="data", driver="far")])
         with pytest.raises(InvalidInput) as told:
             await api.stacks.deploy(stack, ADMIN)
-        assert [fault.path for fault in told.value.faults] == ["volumes.data.driver"]
+        assert [fault.path for fault in told.value.faults] == ["volumes.shop_data.driver"]
 
     with_api(scenario)
 

@@ -33,6 +33,7 @@ from shoal.api.v1.volume_pb2 import (
 )
 from shoal.errors import AlreadyExists, Fault, InvalidInput, NotFound, Refused, Unavailable
 from tests.unit.manager_api.control_rig import ADMIN, Api, spec_of, with_api
+from tests.unit.manager_api.stack_requests import stack_request
 
 
 def volumes_of(api: Api, sizes: "Disks | None" = None) -> VolumeHandler:
@@ -241,14 +242,10 @@ def test_per_slot_needs_slots() -> None:
 def test_a_volume_that_has_to_be_there_is_not_made() -> None:
     async def scenario(api: Api) -> None:
         with pytest.raises(InvalidInput, match='volume "backups" not found'):
-            await api.stacks.deploy(
-                DeployStackRequest(stack="shop", services=[mounting("db", "backups", external=True)]), ADMIN
-            )
+            await api.stacks.deploy(stack_request("shop", services=[mounting("db", "backups", external=True)]), ADMIN)
         assert not api.store.tables.volumes
         await volumes_of(api).create(CreateVolumeRequest(spec=VolumeSpec(name="backups")), ADMIN)
-        await api.stacks.deploy(
-            DeployStackRequest(stack="shop", services=[mounting("db", "backups", external=True)]), ADMIN
-        )
+        await api.stacks.deploy(stack_request("shop", services=[mounting("db", "backups", external=True)]), ADMIN)
         assert not (await mount_of(api, "shop_db")).volume.external  # else it would tell two equal specs apart
 
     with_api(scenario)
@@ -257,8 +254,8 @@ def test_a_volume_that_has_to_be_there_is_not_made() -> None:
 def test_of_a_volume_of_a_stack_the_labels_change_alone() -> None:
     async def scenario(api: Api) -> None:
         def request(**fields: object) -> DeployStackRequest:
-            return DeployStackRequest(
-                stack="shop",
+            return stack_request(
+                "shop",
                 volumes=[VolumeSpec(name="data", **fields)],  # type: ignore[arg-type]
             )
 
@@ -278,13 +275,13 @@ def test_of_a_volume_of_a_stack_the_labels_change_alone() -> None:
 )
 def test_what_cannot_change_of_a_volume_is_told(field: str, value: int) -> None:
     async def scenario(api: Api) -> None:
-        await api.stacks.deploy(DeployStackRequest(stack="shop", volumes=[VolumeSpec(name="data")]), ADMIN)
+        await api.stacks.deploy(stack_request("shop", volumes=[VolumeSpec(name="data")]), ADMIN)
         changed = VolumeSpec(name="data")
         setattr(changed, field, value)
         with pytest.raises(InvalidInput) as caught:
-            await api.stacks.deploy(DeployStackRequest(stack="shop", volumes=[changed]), ADMIN)
+            await api.stacks.deploy(stack_request("shop", volumes=[changed]), ADMIN)
         text = "cannot be changed while the volume exists; remove the volume first"
-        assert Fault(f"volumes.data.{field}", text) in caught.value.faults
+        assert Fault(f"volumes.shop_data.{field}", text) in caught.value.faults
 
     with_api(scenario)
 
@@ -293,7 +290,7 @@ def test_volumes_of_a_stack_stay() -> None:
     async def scenario(api: Api) -> None:
         def request(**options: str) -> DeployStackRequest:
             volume = VolumeSpec(name="shop_data", stack="shop", options=options)
-            return DeployStackRequest(stack="shop", services=[mounting("db", "shop_data")], volumes=[volume])
+            return stack_request("shop", services=[mounting("db", "shop_data")], volumes=[volume])
 
         first = await api.stacks.deploy(request(), ADMIN)
         assert ("volume", "create") in [(each.kind, each.action) for each in first.changes]

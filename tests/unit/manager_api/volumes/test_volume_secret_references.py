@@ -19,6 +19,7 @@ from shoal.api.v1.file_pb2 import FileSpec
 from shoal.api.v1.volume_pb2 import VolumeSecret, VolumeSpec
 from shoal.errors import InvalidInput, Refused
 from tests.unit.manager_api.control_rig import ADMIN, Api, spec_of, with_api
+from tests.unit.manager_api.stack_requests import stack_request
 from tests.unit.manager_api.volumes.test_volume_drivers import driven, give_driver
 from tests.unit.manager_api.volumes.test_volume_handler import volumes_of
 
@@ -86,8 +87,8 @@ def test_a_removal_that_has_not_seen_the_volume_fails() -> None:
 def stack(content: bytes, *, secrets: bool = True, volumes: bool = True, prune: bool = False) -> DeployStackRequest:
     sent = StackFile(spec=FileSpec(name="pw"), content=content)
     volume = VolumeSpec(name="data", driver="d", secrets=[password("shop_pw")])
-    return DeployStackRequest(
-        stack="shop",
+    return stack_request(
+        "shop",
         secrets=[sent] if secrets else [],
         volumes=[volume] if volumes else [],
         services=[spec_of("web")],
@@ -111,7 +112,7 @@ def test_a_stack_brings_both_and_its_removal_leaves_the_secret_with_the_volume()
         other.volumes[0].secrets[0].key = "token"
         with pytest.raises(InvalidInput) as told:
             await api.stacks.deploy(other, ADMIN)
-        assert [fault.path for fault in told.value.faults] == ["volumes.data.secrets"]
+        assert [fault.path for fault in told.value.faults] == ["volumes.shop_data.secrets"]
 
     with_api(scenario)
 
@@ -121,6 +122,6 @@ def test_a_stack_whose_volume_names_what_is_not_there_is_refused_by_its_place() 
         await give_driver(api)
         with pytest.raises(InvalidInput) as told:
             await api.stacks.deploy(stack(b"", secrets=False), ADMIN)
-        assert [fault.path for fault in told.value.faults] == ["volumes.data.secrets.password"]
+        assert [fault.path for fault in told.value.faults] == ["volumes.shop_data.secrets.password"]
 
     with_api(scenario)
