@@ -15,7 +15,6 @@ An old word is one or more words, "let_go", which are compared with the words th
 
 import ast
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from functools import cached_property
 from pathlib import Path
 
 NOMENCLATURE = "docs/nomenclature.md"
+FOLDERS = ("agent", "cli", "deploy", "docs", "manager", "proto", "shoal", "tests")
 USER_DOCUMENTS = re.compile(r"(README|CHANGELOG|deploy/.*|docs/.*)\.md|deploy/(examples/.*|[^/]*\.sh)|Makefile")
 DESCRIPTIONS = re.compile(r"(.*/)?README\.md|docs/.*\.md")
 GENERATED = re.compile(r".*_pb2(_grpc)?\.pyi?")
@@ -196,23 +196,25 @@ def main(directory: str = ".") -> None:
     if not retired:
         sys.exit(f"{NOMENCLATURE}: the table of retired words is missing")
     vocabulary = Vocabulary(retired)
-    listing = subprocess.run(["git", "ls-files", "-z"], cwd=root, check=True, capture_output=True, text=True).stdout
-    files = [root / path for path in listing.split("\0") if is_checked(path)]
     found = [
         line
-        for file in files
-        if file.is_file()
-        for line in violations(vocabulary, file.relative_to(root).as_posix(), file.read_text(encoding="utf-8"))
+        for path in checked_files(root)
+        for line in violations(vocabulary, path, (root / path).read_text(encoding="utf-8"))
     ]
     if found:
         print("\n".join(found), f"{len(found)} retired words; docs/nomenclature.md lists them", sep="\n")  # noqa: T201
         sys.exit(1)
 
 
-def is_checked(path: str) -> bool:
-    """Whether a file of the repository is checked at all."""
-    is_document = USER_DOCUMENTS.fullmatch(path) is not None or DESCRIPTIONS.fullmatch(path) is not None
-    return is_document or path.endswith((".py", ".proto"))
+def checked_files(root: Path) -> list[str]:
+    """Modules, schemas and documents below a directory, sorted, as paths below it."""
+    files = [*root.glob("*"), *(file for folder in FOLDERS for file in (root / folder).rglob("*.*"))]
+    paths = sorted(file.relative_to(root).as_posix() for file in files)
+    return [path for path in paths if path.endswith((".py", ".proto")) or _is_document(path)]
+
+
+def _is_document(path: str) -> bool:
+    return USER_DOCUMENTS.fullmatch(path) is not None or DESCRIPTIONS.fullmatch(path) is not None
 
 
 if __name__ == "__main__":

@@ -117,14 +117,14 @@ def run(directory: Path) -> subprocess.CompletedProcess[str]:
 def test_the_program_fails_where_a_word_is_planted(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "nomenclature.md").write_text(TABLE)
-    (tmp_path / "module.py").write_text("value = 1\n")
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
+    module = tmp_path / "agent" / "module.py"
+    module.parent.mkdir()
+    module.write_text("value = 1\n")
     assert run(tmp_path).returncode == 0
-    (tmp_path / "module.py").write_text("told = 1\n")
+    module.write_text("told = 1\n")
     result = run(tmp_path)
     assert result.returncode == 1
-    assert result.stdout.splitlines()[0] == 'module.py:1: name "told": use report'
+    assert result.stdout.splitlines()[0] == 'agent/module.py:1: name "told": use report'
 
 
 def test_a_missing_table_is_an_error(tmp_path: Path) -> None:
