@@ -213,7 +213,7 @@ def _control_service(
             ),
             logs=LogHandler(store=store, reader=agents),
             exec=ExecHandler(store=store, streams=agents),
-            stats=StatsHandler(store=store, meters=agents),
+            stats=StatsHandler(store=store, usage_source=agents),
             progress=ProgressHandler(store=store, seconds=time.monotonic, now_ms=now_ms),
             events=events,
         )

@@ -14,7 +14,7 @@ NowMs = Callable[[], int]
 
 
 class RecordStore(Protocol):
-    """The store, as the control API uses it."""
+    """The store, as the API uses it."""
 
     @property
     def tables(self) -> Tables: ...
@@ -25,14 +25,14 @@ class RecordStore(Protocol):
         ...
 
     def version_of(self, kind: Kind[M], identifier: str) -> int:
-        """The record's version for an `Expect`, ABSENT when it is not there."""
+        """The record's version for an `Expect`; ABSENT when it does not exist."""
         ...
 
     async def commit(self, writes: Sequence[Write], *, expects: Sequence[Expect] = (), fence: int | None = None) -> int:
         """All writes or none; the revision they got.
 
         Raises:
-            Conflict: an expectation does not hold. Unavailable: etcd is away.
+            Conflict: an expectation does not hold. Unavailable: etcd is unavailable.
         """
         ...
 
@@ -45,9 +45,9 @@ class ImageResolver(Protocol):
     """Registries, as far as a submission needs them."""
 
     async def resolve(self, reference: str) -> ResolvedImage:
-        """What a tag means now.
+        """The image that a tag refers to at present.
 
         Raises:
-            NotFound: there is no such image. Unauthenticated, PermissionDenied, Unavailable: as the registry answers.
+            NotFound: there is no such image. Unauthenticated, PermissionDenied, Unavailable: from the registry.
         """
         ...

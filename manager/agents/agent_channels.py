@@ -44,9 +44,9 @@ Answer = TypeVar("Answer")
 
 ANSWER_SECONDS = 5.0
 DRIVER_SECONDS = 330.0
-"""For a call of a driver: more than any agent gives it, so that the agent's word on it comes first."""
+"""For a call of a driver: longer than any agent's own timeout, so that the agent's error arrives first."""
 FILE_TREE_SECONDS = 600.0
-"""For looking at, or deleting, all files of a volume."""
+"""For reading or deleting all files of a volume."""
 
 IDLE_SECONDS = 60.0
 
@@ -63,10 +63,10 @@ class _OpenChannel:
 
 @dataclass
 class AgentChannels:
-    """Calls to agents over mutual TLS (`LogReader`, `ContainerStreams` and so on). Each proves that it is its node.
+    """Calls to agents over mutual TLS (`LogReader`, `ContainerStreams` and others). The node's certificate is required.
 
     Attributes:
-        identity: this manager's, asked for each new channel, so that a renewed one is used.
+        identity: of this manager; read for each new channel, so that a renewed one is used.
     """
 
     identity: Callable[[], Identity]
@@ -77,19 +77,19 @@ class AgentChannels:
         """The node's lines of the tasks, in its order.
 
         Raises:
-            Unavailable: the node does not answer within 5 s, or gives others; or the connection broke.
+            Unavailable: the node does not respond within 5 s, returned lines of other tasks, or the connection broke.
             NotFound: it has none of the tasks.
         """
-        asked = frozenset(request.task_ids)
+        requested = frozenset(request.task_ids)
         async with aclosing(self._stream(agent, lambda stub: stub.ReadLogs(request))) as batches:
             async for batch in batches:
-                yield requested_lines(batch, asked, agent)
+                yield requested_lines(batch, requested, agent)
 
     def exec(self, agent: AgentAddress, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput, None]:
         """Run a command in a container; the output. The call is cancelled when the consumer closes the generator.
 
         Raises:
-            As `attach`; InvalidInput: the agent does not take what is to be run.
+            As `attach`; InvalidInput: the agent rejects the command.
         """
         return self._stream(agent, lambda stub: stub.Exec(messages))
 
@@ -97,56 +97,56 @@ class AgentChannels:
         """Attach to a container's main process; its output.
 
         Raises:
-            Unavailable: the node does not answer within 5 s, or the connection broke.
-            NotFound: it runs no such container. Exhausted: as the agent says.
+            Unavailable: the node does not respond within 5 s, or the connection broke.
+            NotFound: it runs no such container. Exhausted: too many are attached.
         """
         return self._stream(agent, lambda stub: stub.Attach(messages))
 
     async def probe(self, agent: AgentAddress, request: ProbeRequest) -> ProbeResponse:
-        """How the node reaches others.
+        """Probe how the node reaches others.
 
         Raises:
-            Unavailable: the node does not answer, or the connection broke.
+            Unavailable: the node does not respond, or the connection broke.
         """
         return await self._unary(agent, lambda stub: stub.Probe(request))
 
     async def read_usage(self, agent: AgentAddress, request: ReadUsageRequest) -> ReadUsageResponse:
-        """What tasks of the node use.
+        """Resource usage of tasks of the node.
 
         Raises:
-            Unavailable: the node does not answer, or the connection broke.
+            Unavailable: the node does not respond, or the connection broke.
         """
         return await self._unary(agent, lambda stub: stub.ReadUsage(request, timeout=ANSWER_SECONDS))
 
     async def read_volume_sizes(self, agent: AgentAddress, request: ReadVolumeSizesRequest) -> ReadVolumeSizesResponse:
-        """What local volumes take on the node's disk.
+        """Disk usage of local volumes on the node.
 
         Raises:
-            Unavailable: the node does not answer, or the connection broke.
+            Unavailable: the node does not respond, or the connection broke.
         """
         seconds = request.timeout_ms / 1000 + ANSWER_SECONDS
         return await self._unary(agent, lambda stub: stub.ReadVolumeSizes(request, timeout=seconds))
 
     async def call_driver(self, agent: AgentAddress, request: CallDriverRequest) -> CallDriverResponse:
-        """One call of the controller of a driver that the node has.
+        """Call the controller of a CSI driver on the node.
 
         Raises:
-            Unavailable: the node does not answer, the connection broke, or it has no such driver.
+            Unavailable: the node does not respond, the connection broke, or it has no such driver.
         """
         return await self._unary(agent, lambda stub: stub.CallDriver(request, timeout=DRIVER_SECONDS))
 
     async def offer_volume(self, agent: AgentAddress, request: OfferVolumeRequest) -> OfferVolumeResponse:
-        """Let another node read a volume of this one.
+        """Allow another node to read a volume of this one.
 
         Raises:
-            NotFound: it does not lie there. Unavailable: the node does not answer, or a container has it.
+            NotFound: the volume is not there. Unavailable: the node does not respond, or a container uses it.
         """
         return await self._unary(agent, lambda stub: stub.OfferVolume(request, timeout=FILE_TREE_SECONDS))
 
     def fetch_volume(
         self, agent: AgentAddress, request: FetchVolumeRequest
     ) -> AsyncGenerator[FetchVolumeProgress, None]:
-        """Have the node copy a volume from another one; it stops when nobody listens any more.
+        """Have the node copy a volume from another one; it stops when the consumer closes the generator.
 
         Raises:
             Unavailable: the node or the other one does not answer.
@@ -155,10 +155,10 @@ class AgentChannels:
         return self._stream(agent, lambda stub: stub.FetchVolume(request))
 
     async def drop_volume_copy(self, agent: AgentAddress, request: DropVolumeCopyRequest) -> None:
-        """Have one copy of a volume deleted.
+        """Delete one copy of a volume.
 
         Raises:
-            Unavailable: the node does not answer, or a container has it.
+            Unavailable: the node does not respond, or a container uses it.
         """
         await self._unary(agent, lambda stub: stub.DropVolumeCopy(request, timeout=FILE_TREE_SECONDS))
 

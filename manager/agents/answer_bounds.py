@@ -1,4 +1,4 @@
-"""Bounds on what agents answer: an agent may be compromised, so its responses are checked before they are used."""
+"""Limits on agents' responses: an agent may be compromised, so its responses are checked before they are used."""
 
 from collections.abc import Collection
 from typing import Any, TypeVar
@@ -17,9 +17,9 @@ from shoal.rpc.request_limits import Deserializer, OversizedMessage, bounded
 Answer = TypeVar("Answer")
 
 MAX_ENTRIES = 60_000
-"""Entries of an answer: an empty one is two bytes on the wire, and 60 when parsed."""
+"""Entries of a response: an empty one takes two bytes on the wire, and 60 when parsed."""
 MAX_TORN_LINES = 1_000
-"""Of a batch, that a crash of its host left without a header."""
+"""Lines of a batch that a crash of the host left without a header."""
 
 _SERVICE = streams_pb2.DESCRIPTOR.services_by_name["AgentStreams"]
 _ENTRIES = {f"/{_SERVICE.full_name}/{each.name}": EntryCounter(each.output_type) for each in _SERVICE.methods}
@@ -32,15 +32,15 @@ class BoundedChannel:
         self._channel = channel
 
     def unary_unary(self, method: str, *, response_deserializer: Deserializer, **more: Any) -> Any:
-        """One answer."""
+        """One response."""
         return self._channel.unary_unary(method, response_deserializer=_bounded(method, response_deserializer), **more)
 
     def unary_stream(self, method: str, *, response_deserializer: Deserializer, **more: Any) -> Any:
-        """Several answers."""
+        """Several responses."""
         return self._channel.unary_stream(method, response_deserializer=_bounded(method, response_deserializer), **more)
 
     def stream_stream(self, method: str, *, response_deserializer: Deserializer, **more: Any) -> Any:
-        """Several answers to several messages."""
+        """Several responses to several messages."""
         parse = _bounded(method, response_deserializer)
         return self._channel.stream_stream(method, response_deserializer=parse, **more)
 
@@ -53,7 +53,7 @@ def checked(answer: Answer | OversizedMessage | None, agent: AgentAddress) -> An
     """The response itself. gRPC gives None for bytes that are not such a message, as only a faulty agent sends.
 
     Raises:
-        Unavailable: it is none, or has too many entries.
+        Unavailable: it is unreadable, or has too many entries.
     """
     if answer is None:
         raise Unavailable(
@@ -65,10 +65,10 @@ def checked(answer: Answer | OversizedMessage | None, agent: AgentAddress) -> An
 
 
 def requested_lines(batch: LogBatch, task_ids: Collection[str], agent: AgentAddress) -> LogBatch:
-    """The batch itself, checked. Line ends are counted, not searched: searching is slow where nearly every byte is one.
+    """The batch itself, checked. Line ends are counted, not searched: searching is slow if nearly every byte is one.
 
     Raises:
-        Unavailable: it has lines of other tasks, or what are no lines.
+        Unavailable: it has lines of other tasks, or invalid lines.
     """
     ends = sum(run.lines.count(b"\n") for run in batch.chunks)
     most = MAX_TORN_LINES + sum(len(run.lines) for run in batch.chunks) // HEADER_BYTES

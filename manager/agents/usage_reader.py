@@ -15,17 +15,17 @@ from shoal.errors import ShoalError
 from shoal.task_group import TaskGroup
 
 CONCURRENT_NODES = 64
-"""Nodes that are asked at the same time."""
+"""Nodes that are queried at the same time."""
 
 MAX_PLAUSIBLE = 1 << 53
-"""Bytes, or billionths of a processor, of one task: what a node tells beyond that cannot be."""
+"""Bytes, or billionths of a processor, of one task: larger values cannot be true."""
 
 
 class UsageSource(Protocol):
     """`manager.agents.agent_channels.AgentChannels` is one."""
 
     async def read_usage(self, agent: AgentAddress, request: ReadUsageRequest) -> ReadUsageResponse:
-        """Raises Unavailable when the node does not answer."""
+        """Raises Unavailable when the node does not respond."""
         ...
 
 
@@ -35,7 +35,7 @@ class ResourceUsage:
 
     Attributes:
         nano_cpus: billionths of a CPU, the mean between two readings.
-        memory_bytes: without the page cache that can go at once.
+        memory_bytes: without reclaimable page cache.
     """
 
     nano_cpus: int
@@ -47,7 +47,7 @@ class UsageReader:
     """Remembers the last reading of each task, for rates; one for each purpose, so that intervals are its own.
 
     Args:
-        view: looked at anew for each reading.
+        view: returns the current records, for each reading.
     """
 
     def __init__(self, *, view: Callable[[], View], source: UsageSource) -> None:
@@ -56,7 +56,7 @@ class UsageReader:
         self._previous: dict[str, TaskUsage] = {}
 
     async def read(self, tasks: Iterable[Task]) -> tuple[dict[str, ResourceUsage], list[str]]:
-        """Use by task since the last reading, and which nodes did not answer, a line each.
+        """Usage by task since the last reading, and one line for each node that did not respond.
 
         Tasks that are read for the first time are left out.
         """
@@ -88,12 +88,12 @@ class UsageReader:
                 answer = await self._source.read_usage(agent, ReadUsageRequest(task_ids=task_ids))
         except ShoalError as error:
             return f"node {hostname_of(view, node_id)}: {error}"
-        asked = frozenset(task_ids)  # a node tells of its own tasks, and of no others
-        return [usage for usage in answer.tasks if usage.task_id in asked]
+        requested = frozenset(task_ids)  # a node reports its own tasks only
+        return [usage for usage in answer.tasks if usage.task_id in requested]
 
 
 def rates(before: Mapping[str, TaskUsage], now: Mapping[str, TaskUsage]) -> dict[str, ResourceUsage]:
-    """Use of the tasks that are in both readings. Pure."""
+    """Usage of the tasks that are in both readings. Pure."""
     found = {}
     for task_id, usage in now.items():
         earlier = before.get(task_id)

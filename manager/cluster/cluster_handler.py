@@ -1,4 +1,4 @@
-"""Cluster calls: join tokens, the certificate authority's certificate, the store."""
+"""Cluster calls: join tokens, the certificate of the authority, the store."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
@@ -38,7 +38,7 @@ class TokenIssuer(Protocol):
 
 
 RotateKeys = Callable[[], Awaitable[int]]
-"""Has nodes make new keys for encrypted networks."""
+"""Has nodes create new keys for encrypted networks; returns the generation."""
 
 
 class StoreMemberStatus(Protocol):
@@ -68,9 +68,9 @@ class ClusterHandler:
 
     Args:
         store: the records.
-        tokens: the certificate authority's.
+        tokens: of the certificate authority.
         rotate_keys: `OverlayKeyRotation.rotate`.
-        maintenance: of what keeps the records.
+        maintenance: of the store.
         version: of this manager.
     """
 
@@ -90,11 +90,11 @@ class ClusterHandler:
         self._version = version
 
     async def get(self, _: GetClusterRequest, caller: Caller) -> ClusterView:
-        """Raises Unavailable before the cluster's record is there."""
+        """Raises Unavailable before the cluster is initialized."""
         return self._view()
 
     async def create_token(self, request: CreateJoinTokenRequest, caller: Caller) -> CreateJoinTokenResponse:
-        """Raises InvalidInput: it would last too long, or be for too many. Exhausted: there are too many tokens."""
+        """Raises InvalidInput: its lifetime or number of uses is too large. Exhausted: there are too many tokens."""
         return self._token_response(*await self._tokens.create(ttl_ms=request.ttl_ms, uses=request.uses))
 
     async def rotate_tokens(self, request: CreateJoinTokenRequest, caller: Caller) -> CreateJoinTokenResponse:
@@ -105,21 +105,21 @@ class ClusterHandler:
         return ListJoinTokensResponse(tokens=map(_token_view, self._tokens.list()))
 
     async def remove_tokens(self, request: RemoveJoinTokensRequest, caller: Caller) -> RemoveJoinTokensResponse:
-        """Raises NotFound: there is none of that id; then none is removed."""
+        """Raises NotFound: an ID is unknown; then none is removed."""
         await self._tokens.remove(*request.ids)
         return RemoveJoinTokensResponse()
 
     async def rotate_network_keys(self, _: RotateNetworkKeysRequest, caller: Caller) -> ClusterView:
-        """Raises Refused: there are none, or the last change is under way."""
+        """Raises Refused: there are none, or the last rotation is still in progress."""
         await self._rotate_keys()
         return self._view()
 
     async def get_store(self, _: GetStoreRequest, caller: Caller) -> StoreView:
-        """Raises Unavailable: none of its members answers."""
+        """Raises Unavailable: none of its members responds."""
         return _store_view(await self._maintenance.status())
 
     async def compact_store(self, _: CompactStoreRequest, caller: Caller) -> StoreView:
-        """Raises Unavailable: a member is away or refused it."""
+        """Raises Unavailable: a member is unavailable or refused."""
         return _store_view(await self._maintenance.compact())
 
     def _token_response(self, token: str, record: JoinToken) -> CreateJoinTokenResponse:

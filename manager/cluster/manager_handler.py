@@ -42,10 +42,10 @@ class ManagerHandler:
         return ListManagersResponse(managers=views)
 
     async def remove(self, request: RemoveManagerRequest, caller: Caller) -> RemoveManagerResponse:
-        """Agents forget its address; started again, it is a manager as before.
+        """Agents forget its address; once started again, it is a manager as before.
 
         Raises:
-            Refused: it runs.
+            Refused: it is running.
         """
         identifier = self._find(request.manager).id
         if identifier in self._store.tables.managers:

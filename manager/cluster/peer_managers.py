@@ -17,7 +17,7 @@ from shoal.rpc.status_mapping import to_shoal_error
 
 ANSWER_SECONDS = 2.0
 EVENTS_SECONDS = 5.0
-"""For as many events as a manager remembers."""
+"""For all events that a manager remembers."""
 MAX_EVENTS = 20_000
 
 _log = logging.getLogger(__name__)
@@ -25,19 +25,19 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PeerManagerClient:
-    """Over mutual TLS, a connection for each call: they are rare.
+    """Calls over mutual TLS, with a connection for each: they are rare.
 
     Attributes:
-        identity: this manager's, asked at each call, so that a renewed one is used.
+        identity: of this manager; read for each call, so that a renewed one is used.
     """
 
     identity: Callable[[], Identity]
 
     async def applied(self, address: str, node_ids: Sequence[str]) -> Sequence[NodeApplied]:
-        """How far those of these nodes are that have their session with the manager at this address.
+        """How current those of these nodes are that have their session with the manager at this address.
 
         Raises:
-            ShoalError: it does not answer within 2 s.
+            ShoalError: it does not respond within 2 s.
         """
         async with connect_aio([address], self.identity()) as channel:
             request = ListAppliedRequest(node_ids=node_ids)
@@ -48,10 +48,10 @@ class PeerManagerClient:
         return list(response.nodes)
 
     async def events(self, address: str, since_ms: int, until_ms: int) -> list[Event]:
-        """Those of a period that the manager at this address remembers, the newest 20,000 at most.
+        """Events of a period that the manager at this address remembers, the newest 20,000 at most.
 
         Raises:
-            ShoalError: it does not answer within 5 s.
+            ShoalError: it does not respond within 5 s.
         """
         found: list[Event] = []
         async with connect_aio([address], self.identity()) as channel:
@@ -70,7 +70,7 @@ class PeerEvents:
     """The event logs of the other managers.
 
     Attributes:
-        manager_id: this one's, which is not asked.
+        manager_id: of this manager, which is skipped.
     """
 
     view: View
@@ -78,10 +78,10 @@ class PeerEvents:
     channels: PeerManagerClient
 
     async def read(self, since_ms: int, until_ms: int) -> Sequence[Event]:
-        """Events of a period, until before its end, from the manager that has run longest of those that answer.
+        """Events of a period, until before its end, from the manager that has run longest of those that respond.
 
         Raises:
-            NotFound: there are no other managers. Unavailable: none of them answers now.
+            NotFound: there are no other managers. Unavailable: none of them responds.
         """
         if not self.view.registered_managers.keys() - {self.manager_id}:
             raise NotFound("no other managers exist")

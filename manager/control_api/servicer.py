@@ -54,7 +54,7 @@ class Handlers:
 
 
 class ControlService(ControlServicer):
-    """Errors are raised as `ShoalError`; `shoal.rpc.guard` makes statuses of them and has checked the role."""
+    """Errors are raised as `ShoalError`; `shoal.rpc.guard` turns them into statuses, and has checked the role."""
 
     # ruff: noqa: N802  # the methods are named by the protocol
 

@@ -19,7 +19,7 @@ from shoal.errors import Conflict, Timeout, Unavailable
 _log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 1.0
-"""Between two looks: nobody waits for it, and looking may cost a pass over all tasks."""
+"""Between two runs: nothing waits for them, and each may cost a pass over all tasks."""
 _TRIGGERS = frozenset(
     {
         kinds.TASK.name,
@@ -46,7 +46,7 @@ class GarbageCollector:
         """Until cancelled.
 
         Raises:
-            Deposed: the term is over.
+            LeadershipLost: the term is over.
         """
         with self._store.follow() as changes:
             while True:
@@ -58,15 +58,15 @@ class GarbageCollector:
 
     async def _collect(self, fence: int) -> None:
         try:
-            versions = [step for kind in FILE_KINDS for step in file_changes.unused_versions(self._store, kind)]
-            for step in (*removable_networks(self._store), *versions, *volume_handler.removable_volumes(self._store)):
-                await self._store.commit(step.writes, expects=step.expects, fence=fence)
+            versions = [group for kind in FILE_KINDS for group in file_changes.unused_versions(self._store, kind)]
+            for group in (*removable_networks(self._store), *versions, *volume_handler.removable_volumes(self._store)):
+                await self._store.commit(group.writes, expects=group.expects, fence=fence)
         except (Conflict, Unavailable, Timeout) as error:
             _log.info("garbage collection postponed: %s", error)
 
 
 def removable_networks(store: RecordStore) -> Iterator[WriteGroup]:
-    """Networks that are being removed and have no task that still runs."""
+    """Networks that are being removed and have no live task."""
     tables = store.tables
     for identifier, network in tables.networks.items():
         if network.removing and not network_handler.has_live_tasks(tables, identifier):

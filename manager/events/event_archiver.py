@@ -1,7 +1,7 @@
 """Archives events in etcd for a day while this manager leads, at a bounded rate and apart from all other work.
 
-What happened after the last event that was kept and before this manager's own memory begins, another manager remembers:
-a leader that was killed and comes back at once leads again, and saw nothing of the time between.
+Events after the last archived one and before this manager's own log begins are read from another manager: a leader that
+was killed and restarts at once leads again, and has not seen the changes in between.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from shoal.errors import Exhausted, NotFound, ShoalError, Timeout, Unavailable
 
 INTERVAL_SECONDS = 5.0
 MAX_CHANGES = 2_000
-"""That become events in one interval, some 20 ms of work; what a manager remembers beyond waits for the next one."""
+"""Changes that become events in one interval, some 20 ms of work; the others wait for the next one."""
 MESSAGE_LENGTH = 300
-"""Characters of an event's message that are kept: a batch stays below what etcd takes in one request."""
+"""Characters of an event's message that are archived: so a batch stays below the limit of a request to etcd."""
 GAP_ATTEMPTS = 3
-"""How often the other managers are asked for what this one did not see, once an interval."""
+"""How often other managers are asked for events of a gap, once an interval."""
 _FLUSH_SECONDS = 0.5
 
 _log = logging.getLogger(__name__)
@@ -67,10 +67,10 @@ class EventArchiver:
         self._recovered: list[Event] = []
 
     async def run(self, fence: int) -> None:
-        """Until cancelled; then what has not been kept yet is, if etcd answers at once.
+        """Until cancelled; then the remaining events are archived, if etcd responds at once.
 
         Raises:
-            Deposed: the term is over.
+            LeadershipLost: the term is over.
         """
         position = await self._start_position()
         try:
@@ -102,7 +102,7 @@ class EventArchiver:
                 return self._events.position_after(last_ms)
 
     async def _fill_gap(self) -> None:
-        """Fetch the events of the gap from other managers. Nothing is archived before, to keep the order."""
+        """Fetch the events of the gap from other managers. Nothing is archived before that, to keep the order."""
         gap = self._gap
         if gap is None:
             return
@@ -118,7 +118,7 @@ class EventArchiver:
                 self._gap = None
 
     async def _archive_next(self, position: int, fence: int) -> int:
-        """Keep what has come; the position after it, or the same one where etcd did not take it."""
+        """Archive new events; returns the position after them, or the same one if etcd did not accept them."""
         while self._recovered:
             if not await self._append(self._recovered[:MAX_CHANGES], 0, fence):
                 return position

@@ -54,9 +54,9 @@ class ObservedChange:
 
     Attributes:
         at_ms: when it was seen, milliseconds since the Unix epoch.
-        task: that the change is about.
-        service: that the change, or its task, belongs to.
-        volume: of a change of its status.
+        task: the task that the change concerns.
+        service: the service that the change or its task belongs to.
+        volume: for a change of a volume's status.
     """
 
     at_ms: int
@@ -67,7 +67,7 @@ class ObservedChange:
 
 
 def observe(change: Change, view: View, at_ms: int) -> ObservedChange | None:
-    """Keep a change, or None when it has no event. Cheap: called for every change in the cluster."""
+    """The change with the records it concerns, or None if it has no event. Cheap: called for every change."""
     if change.kind.name not in _REPORTED_KINDS:
         return None
     old, new = change.old, change.new

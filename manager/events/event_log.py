@@ -1,7 +1,7 @@
 """WatchEvents: past events, then new ones as they happen.
 
-Each manager keeps the newest changes in memory; they become events when somebody asks. What is older than that memory
-comes from the archive of the last day, which the leader writes in batches: see `event_archiver.py`.
+Each manager keeps the newest changes in memory; they become events when a client asks for them. Older ones come from
+the archive of the last day, which the leader writes in batches: see `event_archiver.py`.
 """
 
 import asyncio
@@ -25,12 +25,10 @@ from shoal.rpc.caller import Caller
 CAPACITY = 10_000
 """Changes that are remembered; a few megabytes."""
 BATCH_CHANGES = 500
-"""Changes looked at before others get their turn."""
+"""Changes processed before other work gets its turn."""
 MAX_FILTERS = 100
-
-
 ARCHIVE_READERS = 4
-"""At a time: each reads some megabytes from etcd; the others wait."""
+"""Clients that read the archive at a time: each reads some megabytes from etcd; others wait."""
 
 
 class Archive(Protocol):
@@ -47,7 +45,7 @@ class EventBatch:
 
     Attributes:
         position: after them.
-        dropped: changes before them that are forgotten.
+        dropped: earlier changes that are no longer in memory.
     """
 
     events: Sequence[Event]
@@ -56,9 +54,9 @@ class EventBatch:
 
 
 class EventLog:
-    """The event log of one manager. `run` fills it; any number of readers read it, each at its own pace.
+    """The event log of one manager. `run` fills it; any number of clients read it, each at its own pace.
 
-    A reader holds nothing but its position: one that falls behind the memory is told how much it has missed.
+    A client holds nothing but its position: one that falls behind is told how many changes it has missed.
     """
 
     def __init__(self, *, store: RecordStore, now_ms: NowMs, archive: Archive, capacity: int = CAPACITY) -> None:
@@ -86,7 +84,7 @@ class EventLog:
                     self._changed = asyncio.Event()
 
     async def watch(self, request: WatchEventsRequest, caller: Caller) -> AsyncGenerator[WatchEventsResponse, None]:
-        """Events from `since_ms` to `until_ms`, else from now and for ever.
+        """Events from `since_ms` to `until_ms`, else from now and forever.
 
         Raises:
             InvalidInput: too many filters, or a period that ends before it begins.
@@ -118,11 +116,11 @@ class EventLog:
                 return
 
     def position_after(self, at_ms: int) -> int:
-        """Where `read` begins with what happened later than that, milliseconds since the Unix epoch."""
+        """The position of the first change after that time, in milliseconds since the Unix epoch."""
         return self._position_at(at_ms + 1)
 
     async def read(self, position: int, limit: int) -> EventBatch:
-        """The events of at most so many changes from a position on; others get their turn meanwhile."""
+        """The events of at most `limit` changes from a position on; other work gets its turn meanwhile."""
         begin = max(position, self._end - len(self._changes))
         end, at, found = min(self._end, begin + limit), begin, list[Event]()
         while at < end:
@@ -159,7 +157,7 @@ class EventLog:
             )
 
     async def between(self, since_ms: int, until_ms: int) -> AsyncGenerator[Sequence[Event], None]:
-        """The remembered events of a period, until before its end; others get their turn meanwhile."""
+        """The remembered events of a period, excluding its end; other work gets its turn meanwhile."""
         position = self._position_at(max(1, since_ms))
         while changes := self._changes_from(position := max(position, self._end - len(self._changes))):
             within = [each for _, each in changes if each.at_ms < until_ms]
@@ -172,7 +170,7 @@ class EventLog:
 
     @property
     def complete_since_ms(self) -> int:
-        """Since when this manager remembers every change, milliseconds since the Unix epoch."""
+        """Since when this manager remembers all changes, in milliseconds since the Unix epoch."""
         return self._changes[0].at_ms if self._end > len(self._changes) else self._started_ms
 
     def _changes_from(self, position: int) -> list[tuple[int, ObservedChange]]:
@@ -230,7 +228,7 @@ class EventLog:
         try:
             return find_service(self._store.tables, reference).spec.name
         except NotFound:
-            return reference  # it may be gone, or not be there yet
+            return reference  # it may have been removed, or not exist yet
 
     def _hostname(self, reference: str) -> str:
         try:

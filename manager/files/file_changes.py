@@ -1,4 +1,4 @@
-"""Writes that create, update and remove secrets and configs. Pure, given the contents' keys."""
+"""Writes that create, update and remove secrets and configs. Pure, given the keys of the codec."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ from shoal.api.v1.service_pb2 import Service
 
 
 def new_file(identifier: str, spec: FileSpec, content: bytes, contents: ContentCodec, now_ms: int) -> File:
-    """A new file at the version that the content is."""
+    """A new file, at the version of the content."""
     file = File(spec=spec, encrypted_data_key=contents.new_data_key(identifier))
     file.meta.id = identifier
     file.meta.created_at_ms = file.meta.updated_at_ms = now_ms
@@ -26,7 +26,7 @@ def new_file(identifier: str, spec: FileSpec, content: bytes, contents: ContentC
 
 
 def with_changes(file: File, spec: FileSpec, content: bytes | None, contents: ContentCodec, now_ms: int) -> File:
-    """The file with another spec and content; None keeps the content. The very same object when nothing differs."""
+    """The file with another spec and content; None keeps the content. Returns the same object when nothing differs."""
     version = file.version if content is None else contents.version_of(file, content)
     if version == file.version and spec == file.spec:
         return file
@@ -50,7 +50,7 @@ def creation(kind: FileKind, file: File, content: bytes, contents: ContentCodec)
 def alteration(
     store: RecordStore, kind: FileKind, old: File, new: File, content: bytes | None, contents: ContentCodec
 ) -> WriteGroup:
-    """Writes and conditions of a changed file; `content` is that of its newest version, None when it is the old one."""
+    """Writes and conditions of a changed file; `content` is that of its newest version, None if unchanged."""
     writes = [put(kind.record_kind, new.meta.id, new)]
     if content is not None and f"{new.meta.id}/{new.version}" not in kind.versions(store.tables):
         writes.append(_version(kind, new, content, contents))
@@ -66,9 +66,9 @@ def follower_updates(view: View, kind: FileKind, file: File, now_ms: int) -> Ite
 
 
 def removal(store: RecordStore, kind: FileKind, file: File) -> WriteGroup:
-    """Deletes the file with all its versions, if no service came to use it meanwhile."""
-    below = f"{file.meta.id}/"
-    versions = [key for key in kind.versions(store.tables) if key.startswith(below)]
+    """Deletes the file with all its versions, if no service started using it meanwhile."""
+    prefix = f"{file.meta.id}/"
+    versions = [key for key in kind.versions(store.tables) if key.startswith(prefix)]
     writes: list[Write] = [delete(kind.record_kind, file.meta.id), name_records.release(kind.name, file.spec.name)]
     return WriteGroup(
         [*writes, *(delete(kind.version_record_kind, key) for key in versions)], unchanged_since(store, kind, file)
@@ -76,7 +76,7 @@ def removal(store: RecordStore, kind: FileKind, file: File) -> WriteGroup:
 
 
 def unused_versions(store: RecordStore, kind: FileKind) -> Iterator[WriteGroup]:
-    """Deletes versions that nothing names any more, if no service came to use the file meanwhile."""
+    """Deletes versions that nothing refers to any more, if no service started using the file meanwhile."""
     view = store.tables
     newest = {f"{file.meta.id}/{file.version}" for file in kind.files(view).values()}
     older = [key for key in kind.versions(view) if key not in newest]
@@ -89,7 +89,7 @@ def unused_versions(store: RecordStore, kind: FileKind) -> Iterator[WriteGroup]:
 
 
 def unchanged_since(store: RecordStore, kind: FileKind, file: File) -> list[Expect]:
-    """Conditions: nobody changed the file, and no service started using it, since it was read."""
+    """Conditions: the file has not changed, and no service started using it, since it was read."""
     name = f"{kind.name}/{file.spec.name}"
     return [
         expect(kind.record_kind, file.meta.id, file.meta.version),

@@ -33,16 +33,17 @@ from shoal.ids import NewId
 from shoal.rpc.caller import Caller
 
 _ATTEMPTS = 5
-"""An update that meets a change of a service begins again, so often at most."""
+"""An update that conflicts with a change of a service is retried; this many attempts in all."""
 _PAUSE_SECONDS = 0.05
-"""Before that: for the watch to bring what was in the way."""
+"""Before each retry, so that the conflicting change arrives."""
 
 
 class FileHandler:
-    """The calls of one noun.
+    """The calls of one kind: secrets or configs.
 
     Args:
-        contents: how contents are stored; shown only where `readable`.
+        contents: how contents are stored.
+        readable: contents are returned to users.
     """
 
     def __init__(
@@ -75,17 +76,17 @@ class FileHandler:
         step = file_changes.creation(kind, file, request.content, self._contents)
         try:
             await self._store.commit(step.writes, expects=step.expects)
-        except Conflict as conflict:  # another manager was faster
+        except Conflict as conflict:  # another manager took the name meanwhile
             raise AlreadyExists(taken) from conflict
         return self._view(find_file(self._store.tables, kind, file.meta.id), with_content=False)
 
     async def update(self, request: UpdateFileRequest, caller: Caller) -> UpdateFileResponse:
-        """A new version where the content differs, and a revision for each service that follows and is behind.
+        """A new version if the content differs, and a revision for each service that follows the file and is behind.
 
-        It may be repeated: what an update that failed half way had not done is done then.
+        It may be repeated: what an update that failed halfway has not done is done then.
 
         Raises:
-            InvalidInput: with all faults. Conflict: services change faster than this can follow.
+            InvalidInput: with all faults. Conflict: services change faster than this can retry.
         """
         for _ in range(_ATTEMPTS - 1):
             try:
@@ -175,7 +176,7 @@ def _view(
     users: Mapping[str, Sequence[str]],
     volumes: Mapping[str, Sequence[str]],
 ) -> FileView:
-    """Never with content or key."""
+    """Without content and key."""
     ordered = sorted(versions, key=lambda each: (each.version == file.version, each.created_at_ms), reverse=True)
     return FileView(
         meta=file.meta,

@@ -1,4 +1,4 @@
-"""Followed logs: lines as they are written, of tasks that come and go."""
+"""Followed logs: lines as they are written, of tasks that start and stop meanwhile."""
 
 import asyncio
 import logging
@@ -18,20 +18,20 @@ from shoal.task_states import is_terminal, observed_state
 _log = logging.getLogger(__name__)
 
 QUEUED_BATCHES = 8
-"""Of a quarter of a megabyte, read ahead of a slow user, of all nodes together; then the agents wait."""
+"""Batches (of a quarter of a megabyte) read ahead of a slow client, of all nodes together; then agents wait."""
 RETRY_SECONDS = 1.0
 
 _END = object()
 
 
 class FollowedLogs:
-    """One user's view of growing logs.
+    """The growing logs that one client follows.
 
     Args:
-        store: where new tasks are seen.
+        store: where new tasks appear.
         reader: the agents.
-        target: whose logs.
-        request: how much of the past.
+        target: what to read the logs of.
+        request: how many past lines to read.
     """
 
     def __init__(self, *, store: RecordStore, reader: LogReader, target: LogTarget, request: ReadLogsRequest) -> None:
@@ -43,7 +43,7 @@ class FollowedLogs:
         self._started: set[str] = set()
 
     async def batches(self) -> AsyncGenerator[LogBatch | str, None]:
-        """Lines as they come, texts as warnings; ends when nothing can come any more."""
+        """Batches of lines; strings are warnings. Ends when no more lines can follow."""
         work = asyncio.create_task(self._run(), name="logs")
         try:
             while (item := await self._queue.get()) is not _END:
@@ -55,7 +55,7 @@ class FollowedLogs:
             await asyncio.gather(work, return_exceptions=True)
 
     async def _run(self) -> None:
-        """Gather, and mark the end; not when cancelled, as then nobody empties the queue."""
+        """Gather, then mark the end; not when cancelled, since then the queue is not read any more."""
         try:
             await self._gather()
         except Exception:
@@ -64,7 +64,7 @@ class FollowedLogs:
         await self._queue.put(_END)
 
     async def _gather(self) -> None:
-        """Read every task that is there, and those that come, until the target is gone."""
+        """Read all tasks, existing and new ones, until the target is gone."""
         with self._store.follow() as changes:
             async with TaskGroup() as group:
                 self._start_readers(group)
@@ -73,7 +73,7 @@ class FollowedLogs:
                     self._start_readers(group)
 
     def _start_readers(self, group: TaskGroup) -> None:
-        """Start reading what has not been read yet: one stream a node for those that are there together."""
+        """Start reading new tasks: one stream per node for those that appear together."""
         view = self._store.tables
         new = [task for task in log_sources.tasks_of(view, self._target) if task.id not in self._started]
         for node in log_sources.by_node(view, new):
@@ -128,7 +128,7 @@ class FollowedLogs:
 
 
 def _last_ns(batch: LogBatch) -> int:
-    """When the last line of a batch was written; 0 where that is no line."""
+    """When the last line of a batch was written; 0 if it is not a valid line."""
     lines = batch.chunks[-1].lines if batch.chunks else b""
     last = parse_line(lines[lines.rfind(b"\n", 0, -1) + 1 :])
     return last.time_ns if last is not None else 0

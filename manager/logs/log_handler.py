@@ -14,7 +14,7 @@ from shoal.errors import Exhausted
 from shoal.rpc.caller import Caller
 
 MAX_READERS = 128
-"""Calls at a time: each holds a few megabytes, also where its user does not read."""
+"""Calls at a time: each holds a few megabytes, even if its client does not read."""
 
 
 class LogHandler:
@@ -31,10 +31,10 @@ class LogHandler:
         self._readers = 0
 
     async def read(self, request: LogsRequest, caller: Caller) -> AsyncGenerator[LogsResponse, None]:
-        """Lines, with the source before the first of each task; what is missing is told as a warning.
+        """Lines, with the source before the first of each task; missing lines are reported as warnings.
 
         Raises:
-            NotFound: no such service or task. Refused: its output is not kept. Exhausted: too many read at once.
+            NotFound: no such service or task. Refused: its logs are not kept. Exhausted: too many log streams are open.
         """
         if self._readers >= MAX_READERS:
             raise Exhausted(
@@ -55,10 +55,10 @@ class LogHandler:
                 if isinstance(item, str):
                     yield LogsResponse(warning=item)
                     continue
-                for run in item.chunks:
-                    if run.task_id not in named:
-                        named.add(run.task_id)
-                        yield LogsResponse(source=log_sources.source_of(self._store.tables, run.task_id))
+                for chunk in item.chunks:
+                    if chunk.task_id not in named:
+                        named.add(chunk.task_id)
+                        yield LogsResponse(source=log_sources.source_of(self._store.tables, chunk.task_id))
                 yield LogsResponse(batch=item)
 
     def _items(self, request: LogsRequest) -> AsyncGenerator[LogBatch | str, None]:

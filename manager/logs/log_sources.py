@@ -16,10 +16,10 @@ from shoal.task_states import observed_state, task_name
 
 @dataclass(frozen=True)
 class LogTarget:
-    """What the user wants the logs of: a service, or what is in one place of it; a task; or a stack.
+    """What to read the logs of: a service or one of its slots; a task; or a stack.
 
     Attributes:
-        slot_name: a slot's number, a node's name or id; empty for all of the service.
+        slot_name: a slot's number, a node's hostname or ID; empty for the whole service.
     """
 
     service_id: str = ""
@@ -33,8 +33,8 @@ class NodeLogs:
     """A node with requested logs.
 
     Attributes:
-        agent: None when the node cannot be asked; then `warning` says why.
-        tasks: ids.
+        agent: None when the node is not available; then `warning` says why.
+        tasks: IDs.
     """
 
     node_id: str
@@ -45,10 +45,10 @@ class NodeLogs:
 
 
 def find_target(view: View, reference: str) -> LogTarget:
-    """A service, by its container's name too, a task, or a place of a service ("web.1", "web.h1").
+    """A service (also by its container name), a task, or a slot of a service ("web.1", "web.h1").
 
     Raises:
-        NotFound: none is there; the text is that of the service.
+        NotFound: none exists; the message is that of the service.
     """
     try:
         return LogTarget(service_id=find_service(view, reference).meta.id)
@@ -65,14 +65,14 @@ def find_target(view: View, reference: str) -> LogTarget:
 
 
 def find_stack(view: View, stack: str) -> LogTarget:
-    """Raises NotFound: it has no service."""
+    """Raises NotFound: no service belongs to it."""
     if not any(service.spec.stack == stack for service in view.services.values()):
         raise NotFound(f'stack "{stack}" not found; list stacks with `shoal stack ls`')
     return LogTarget(stack=stack)
 
 
 def is_gone(view: View, target: LogTarget) -> bool:
-    """Whether no more tasks can come of it."""
+    """Whether it can have no more tasks."""
     if target.task_id:
         return target.task_id not in view.tasks
     if target.stack:
@@ -97,7 +97,7 @@ def _is_in_slot(view: View, target: LogTarget, task: Task) -> bool:
 
 
 def tasks_of(view: View, target: LogTarget) -> list[Task]:
-    """Tasks that may have a log: those that their agent has taken on, and whose output is kept."""
+    """Tasks that may have logs: those that their agent has started, and whose logs are kept."""
     if target.task_id:
         found: Iterable[Task] = [view.tasks[target.task_id]] if target.task_id in view.tasks else []
     elif target.stack:
@@ -109,10 +109,10 @@ def tasks_of(view: View, target: LogTarget) -> list[Task]:
 
 
 def require_log(view: View, target: LogTarget) -> None:
-    """Whether any output is kept.
+    """Check that logs are kept.
 
     Raises:
-        Refused: it is not, nor was that of earlier tasks that are known still.
+        Refused: they are not, nor those of earlier tasks that still exist.
     """
     task = view.tasks.get(target.task_id)
     service = view.services.get(task.service_id if task is not None else target.service_id)
@@ -135,12 +135,12 @@ def _has_begun(view: View, task: Task) -> bool:
 
 
 def by_node(view: View, tasks: Iterable[Task]) -> list[NodeLogs]:
-    """The tasks by node, in the order of host names."""
+    """The tasks by node, ordered by hostname."""
     task_ids: dict[str, list[str]] = {}
     for task in tasks:
         task_ids.setdefault(task.node_id, []).append(task.id)
     found = [_node_logs(view, node_id, tuple(identifiers)) for node_id, identifiers in task_ids.items()]
-    return sorted(found, key=lambda place: (place.hostname, place.node_id))
+    return sorted(found, key=lambda each: (each.hostname, each.node_id))
 
 
 def _node_logs(view: View, node_id: str, tasks: tuple[str, ...]) -> NodeLogs:
@@ -158,7 +158,7 @@ def _missing_text(tasks: tuple[str, ...]) -> str:
 
 
 def source_of(view: View, task_id: str) -> LogSource:
-    """Names of a task for the user; of a task that is gone, its id."""
+    """Names of a task for the user; for a removed task, its ID."""
     task = view.tasks.get(task_id)
     if task is None:
         return LogSource(task_id=task_id, task_name=task_id)

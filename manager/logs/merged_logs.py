@@ -11,10 +11,10 @@ from shoal.errors import NotFound, ShoalError
 from shoal.logs.ordered_logs import in_time_order
 
 READ_AHEAD_BYTES = 2 << 20
-"""Of all nodes together, for one user."""
+"""Of all nodes together, for one client."""
 
 BATCH_SECONDS = 5.0
-"""How long one node may keep the others waiting."""
+"""How long one node may delay the others."""
 
 
 class _NodeStream:
@@ -33,7 +33,7 @@ class _NodeStream:
             async with asyncio.timeout(BATCH_SECONDS):
                 return await anext(self._batches)
         except NotFound:
-            pass  # the node has cleared its logs of these tasks away
+            pass  # the node has deleted its logs of these tasks
         except TimeoutError:
             self.warning = f"node {self._node.hostname} stopped responding; the rest of its logs is missing"
         except ShoalError as error:
@@ -44,7 +44,7 @@ class _NodeStream:
 async def merged_logs(
     nodes: Sequence[NodeLogs], reader: LogReader, request: ReadLogsRequest
 ) -> AsyncGenerator[LogBatch | str, None]:
-    """All lines, the oldest first as far as each node sends its own in order; a text is a warning."""
+    """All lines, the oldest first provided that each node sends its own in order; strings are warnings."""
     async with AsyncExitStack() as stack:
         feeds = []
         for node in nodes:

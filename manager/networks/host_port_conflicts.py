@@ -16,7 +16,7 @@ def conflicts(view: View, spec: ServiceSpec, previous: ServiceSpec | None) -> It
     """New ports in use by other programs: ingress ports on any node, host ports on every eligible node.
 
     Args:
-        previous: the service as it is; the ports that it has already are not asked for again.
+        previous: the present spec; ports that it publishes already are not checked again.
     """
     known = {_port_key(port) for port in previous.endpoint.ports} if previous is not None else set()
     for index, port in enumerate(spec.endpoint.ports):
@@ -32,7 +32,7 @@ def conflicts(view: View, spec: ServiceSpec, previous: ServiceSpec | None) -> It
 
 
 def warnings(view: View, spec: ServiceSpec) -> Iterator[str]:
-    """Ports of tasks' own nodes that a program has on some of those that admit the service."""
+    """Ports of mode=host that another program uses on some of the eligible nodes."""
     for port in spec.endpoint.ports:
         if port.published and not is_mesh(port):
             nodes = [each for each in view.node_status.values() if _is_eligible(view, spec, each)]
@@ -70,7 +70,7 @@ def _is_eligible(view: View, spec: ServiceSpec, status: NodeStatus) -> bool:
         return False
     try:
         return all(constraints.parse(text).matches(node, status) for text in spec.task.placement.constraints)
-    except InvalidInput:  # told as a fault
+    except InvalidInput:  # reported as a fault
         return False
 
 

@@ -24,17 +24,17 @@ from shoal.task_states import observed_state, should_run
 CHECK_SECONDS = 60.0
 MAX_PAIRS = 30_000
 MAX_PORTS = 20_000
-"""That are probed in all: what a message has room for."""
+"""Probed in all: as many as a message has room for."""
 MAX_PORTS_PER_NODE = 1_000
 MAX_UNPROBED = 1_000
-"""That are named."""
+"""Named in a response."""
 
 
 class NodeProber(Protocol):
     """`manager.agents.agent_channels.AgentChannels` is one."""
 
     async def probe(self, agent: AgentAddress, request: ProbeRequest) -> ProbeResponse:
-        """Raises Unavailable when the node does not answer."""
+        """Raises Unavailable when the node does not respond."""
         ...
 
 
@@ -58,9 +58,9 @@ class MeshPort:
     node_ids: Collection[str]
 
     def is_served_by(self, status: NodeStatus) -> bool:
-        """Whether the node is to lead clients on, who come to the address by which other nodes reach it."""
-        is_led = not self.port.local_only or status.node_id in self.node_ids
-        return is_led and covers(self.port.host_address, status.description.address)
+        """Whether the node forwards connections that arrive at the address by which other nodes reach it."""
+        forwards = not self.port.local_only or status.node_id in self.node_ids
+        return forwards and covers(self.port.host_address, status.description.address)
 
 
 class NetworkCheckHandler:
@@ -71,10 +71,10 @@ class NetworkCheckHandler:
         self._prober = prober
 
     async def check(self, request: CheckNetworkRequest, caller: Caller) -> CheckNetworkResponse:
-        """Asks every ready node at once. Nodes that do not answer are told, not raised.
+        """Queries all ready nodes at once. Nodes that do not respond are reported, not raised.
 
         Raises:
-            NotFound, InvalidInput: there is no such network.
+            NotFound, InvalidInput: the network does not exist, or the reference is ambiguous.
         """
         view = self._store.tables
         nodes = _nodes_to_probe(view, request.network)
@@ -110,7 +110,7 @@ class NetworkCheckHandler:
 
 
 def _nodes_to_probe(view: View, reference: str) -> Mapping[str, NodeStatus]:
-    """The nodes to ask: those that are ready and, where a network is named, have a task on it."""
+    """The nodes to query: those that are ready and, if a network is given, have a task on it."""
     ready = {
         node_id: status
         for node_id, status in view.node_status.items()
@@ -119,23 +119,23 @@ def _nodes_to_probe(view: View, reference: str) -> Mapping[str, NodeStatus]:
     if not reference:
         return ready
     network_id = find_network(view, reference).meta.id
-    taking_part = {
+    members = {
         task.node_id
         for task in view.tasks.values()
         if should_run(task) and any(address.network_id == network_id for address in task.addresses)
     }
-    return {node_id: status for node_id, status in ready.items() if node_id in taking_part}
+    return {node_id: status for node_id, status in ready.items() if node_id in members}
 
 
-def _not_ready(view: View, asked: Mapping[str, NodeStatus], *, whole: bool) -> list[str]:
+def _not_ready(view: View, probed: Mapping[str, NodeStatus], *, whole: bool) -> list[str]:
     if not whole:
         return []
-    return [f"node {hostname_of(view, node_id)} is not ready" for node_id in view.nodes if node_id not in asked]
+    return [f"node {hostname_of(view, node_id)} is not ready" for node_id in view.nodes if node_id not in probed]
 
 
 def ring_neighbors(count: int, position: int) -> list[int]:
     """Which of `count` nodes the one at a position probes: all others, or of many an even selection around the ring, so
-    that each is asked as often as it asks. Pure."""
+    that each is probed as often as it probes. Pure."""
     if count < 2:
         return []
     limit = min(count - 1, max(1, MAX_PAIRS // count))
@@ -146,13 +146,15 @@ def ring_neighbors(count: int, position: int) -> list[int]:
 def _request(
     view: View, position: int, order: Sequence[str], nodes: Mapping[str, NodeStatus], mesh_ports: Sequence[MeshPort]
 ) -> tuple[ProbeRequest, Sequence[ProbeTarget]]:
-    """What one node is to probe: others, and the published ports of the next one, so that each is tried once; of too
-    many some, others at each node."""
+    """What one node probes: other nodes, and the published ports of the next one, so that each is tried once.
+
+    Of too many ports, each node probes a part.
+    """
     following = order[(position + 1) % len(order)]
-    every = ports_to_probe(view, nodes[following], mesh_ports)
+    all_ports = ports_to_probe(view, nodes[following], mesh_ports)
     limit = max(1, min(MAX_PORTS_PER_NODE, MAX_PORTS // len(order)))
-    first = position * limit % len(every) if len(every) > limit else 0
-    targets = [*every[first:], *every[:first]][:limit]
+    first = position * limit % len(all_ports) if len(all_ports) > limit else 0
+    targets = [*all_ports[first:], *all_ports[:first]][:limit]
     request = ProbeRequest(
         nodes=[_probed(nodes[order[other]]) for other in ring_neighbors(len(order), position)],
         ports=[ProbedPort(address=target.address, port=target.port, protocol=target.protocol) for target in targets],
@@ -166,7 +168,7 @@ def _probed(status: NodeStatus) -> ProbedNode:
 
 
 def published_mesh_ports(view: View) -> list[MeshPort]:
-    """The ports of every node, with where the tasks are that they lead to; none of services without tasks."""
+    """Ingress ports with the nodes of the tasks behind them; none of services without tasks."""
     found = []
     for service_id, service in view.services.items():
         status = view.service_status.get(service_id)
@@ -177,7 +179,7 @@ def published_mesh_ports(view: View) -> list[MeshPort]:
 
 
 def ports_to_probe(view: View, status: NodeStatus, mesh_ports: Iterable[MeshPort]) -> list[ProbeTarget]:
-    """Ports that the node is to answer at: those of its running tasks, and those of every node."""
+    """Ports that the node should accept connections on: those of its running tasks, and ingress ports."""
     found: dict[ProbeTarget, None] = {}
     address = status.description.address
     for task in view.tasks_on(status.node_id).values():
@@ -189,14 +191,14 @@ def ports_to_probe(view: View, status: NodeStatus, mesh_ports: Iterable[MeshPort
             if _is_probed(port.host_address, address):
                 reached_at = _probe_address(port.host_address, address)
                 found[ProbeTarget(name, status.node_id, reached_at, port.published, port.protocol)] = None
-    for front in mesh_ports:
-        if front.is_served_by(status):
-            found[ProbeTarget(front.service, status.node_id, address, front.port.published, front.port.protocol)] = None
+    for mesh in mesh_ports:
+        if mesh.is_served_by(status):
+            found[ProbeTarget(mesh.service, status.node_id, address, mesh.port.published, mesh.port.protocol)] = None
     return list(found)
 
 
 def _is_probed(host_address: str, node_address: str) -> bool:
-    """Whether another node can ask there: at this address of the node's, or at the one address that is meant."""
+    """Whether another node can connect there: at the node's address, or at the one address of the port."""
     if host_address in (*WILDCARD_ADDRESSES, WILDCARD_ADDRESS6):
         return covers(host_address, node_address)
     return not host_address.startswith("127.") and host_address != "::1"
@@ -240,13 +242,13 @@ def _add_results(
 
 
 def path_report(path: PathMeasurement) -> PathReport:
-    """A path's answers in figures."""
-    answers = path.rtts_us
+    """The measurements of a path, summarized."""
+    rtts = path.rtts_us
     return PathReport(
         sent=path.sent,
-        received=len(answers),
-        median_us=round(statistics.median(answers)) if answers else 0,
-        worst_us=max(answers, default=0),
+        received=len(rtts),
+        median_us=round(statistics.median(rtts)) if rtts else 0,
+        worst_us=max(rtts, default=0),
         mtu=path.mtu,
         expected_mtu=path.expected_mtu,
     )

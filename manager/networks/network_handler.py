@@ -50,7 +50,7 @@ class NetworkHandler:
     """The networks' calls.
 
     Args:
-        nodes: how far nodes are.
+        nodes: nodes that have the tables of a network.
     """
 
     def __init__(self, *, store: RecordStore, now_ms: NowMs, new_id: NewId, nodes: NetworkNodes) -> None:
@@ -72,7 +72,7 @@ class NetworkHandler:
         writes, expects = creation(network)
         try:
             network.meta.version = await self._store.commit(writes, expects=expects)
-        except Conflict as conflict:  # another manager was faster
+        except Conflict as conflict:  # another manager took the name meanwhile
             raise AlreadyExists(taken) from conflict
         return CreateNetworkResponse(network=network, warnings=network_warnings(network.spec, view))
 
@@ -91,7 +91,7 @@ class NetworkHandler:
         return ListNetworksResponse(networks=[network_view(view, network, used) for network in ordered])
 
     async def remove(self, request: RemoveNetworkRequest, caller: Caller) -> RemoveNetworkResponse:
-        """Raises Refused while a service uses it. With tasks still stopping on it, it goes when they are gone."""
+        """Raises Refused while a service uses it. If tasks on it are still stopping, it is removed after them."""
         view = self._store.tables
         network = find_network(view, request.network)
         users = services_on(view, network.meta.id)
@@ -105,7 +105,7 @@ class NetworkHandler:
 
 
 def network_faults(view: View, spec: NetworkSpec) -> list[Fault]:
-    """Everything wrong with a new network but its name being taken."""
+    """Every fault of a new network, except that its name is taken."""
     faults = [
         *check_network(spec),
         *check_ipv6(spec),
@@ -142,7 +142,7 @@ def creation(network: Network) -> tuple[list[Write], list[Expect]]:
 
 
 def removal(store: RecordStore, network: Network) -> tuple[list[Write], list[Expect]]:
-    """Deletes the network, or marks it while tasks are on it; both only if no service came to use it meanwhile."""
+    """Deletes the network, or marks it while tasks are on it; both only if no service started using it meanwhile."""
     name = name_records.key_of_network(network)
     expects = [
         expect(NAME, name, store.version_of(NAME, name)),
@@ -177,7 +177,7 @@ def services_on(view: View, network_id: str) -> list[str]:
 
 
 def addresses_in_use(view: View) -> Counter[str]:
-    """How many addresses tasks that have not ended hold, by network. One pass over all tasks."""
+    """The number of addresses of live tasks, by network. One pass over all tasks."""
     return Counter(
         address.network_id
         for task in view.tasks.values()
@@ -217,13 +217,13 @@ def endpoints(view: View, network_id: str) -> list[NetworkEndpoint]:
     found = []
     for task in view.tasks.values():
         status = view.task_status.get(task.id)
-        place = next((held for held in task.addresses if held.network_id == network_id), None)
-        if place is None or not is_live(task, status):
+        held = next((each for each in task.addresses if each.network_id == network_id), None)
+        if held is None or not is_live(task, status):
             continue
         service = view.services.get(task.service_id)
         name = task_name(service.spec.name if service is not None else task.service_id, task)
         hostname = hostname_of(view, task.node_id)
-        endpoint = NetworkEndpoint(task_id=task.id, task_name=name, address=place.address, address6=place.address6)
+        endpoint = NetworkEndpoint(task_id=task.id, task_name=name, address=held.address, address6=held.address6)
         endpoint.state = observed_state(task, status)
         endpoint.node_id, endpoint.node_hostname = task.node_id, hostname
         found.append(endpoint)
@@ -231,7 +231,7 @@ def endpoints(view: View, network_id: str) -> list[NetworkEndpoint]:
 
 
 def network_warnings(spec: NetworkSpec, view: View) -> list[str]:
-    """Settings that behave differently than the user may expect."""
+    """Settings that may behave differently than the user expects."""
     found = []
     if spec.gateway:
         found.append(

@@ -15,7 +15,7 @@ from shoal.task_group import TaskGroup
 from shoal.task_states import is_live
 
 Applied = Callable[[Iterable[str]], Sequence[NodeApplied]]
-"""How far those of these nodes are that have their session with this manager."""
+"""How current those of these nodes are that have their session with this manager."""
 
 
 class PeerManagers(Protocol):
@@ -25,16 +25,16 @@ class PeerManagers(Protocol):
         """The same of the manager whose API has this address.
 
         Raises:
-            ShoalError: it does not answer.
+            ShoalError: it does not respond.
         """
         ...
 
 
 class NetworkNodes:
-    """Asks whoever holds the nodes' sessions.
+    """Queries the managers that hold the nodes' sessions.
 
     Args:
-        applied: this manager's own.
+        applied: of this manager.
     """
 
     def __init__(self, *, applied: Applied, peers: PeerManagers) -> None:
@@ -42,7 +42,7 @@ class NetworkNodes:
         self._peers = peers
 
     async def nodes_of_network(self, view: View, network_id: str) -> list[NetworkNode]:
-        """By name: the nodes with a task on the network; of the routing mesh's, all."""
+        """By name: the nodes with a task on the network; of the routing mesh, all nodes."""
         members = members_of(view, network_id)
         known = {each.node_id: each for each in self._applied(members)}
         async with TaskGroup() as group:
@@ -56,12 +56,12 @@ class NetworkNodes:
     async def _ask(self, address: str, node_ids: Sequence[str]) -> Sequence[NodeApplied]:
         try:
             return await self._peers.applied(address, node_ids)
-        except ShoalError:  # Its nodes are shown as ones of which nobody knows.
+        except ShoalError:  # its nodes are shown as unknown
             return ()
 
 
 def nodes_of(view: View, members: Iterable[str], known: Mapping[str, NodeApplied]) -> list[NetworkNode]:
-    """By name, with what is known of how far they are. Pure."""
+    """By name, with how current they are as far as known. Pure."""
     found = []
     for node_id in sorted(members, key=lambda each: hostname_of(view, each)):
         status, applied = view.node_status.get(node_id), known.get(node_id, NodeApplied())
@@ -89,7 +89,7 @@ def holders(view: View, node_ids: Iterable[str]) -> dict[str, list[str]]:
 
 
 def members_of(view: View, network_id: str) -> set[str]:
-    """Nodes with a task on the network that has not ended; of the routing mesh's, all. Pure."""
+    """Nodes with a task on the network that has not ended; of the routing mesh, all nodes. Pure."""
     if network_id == MESH_NETWORK:
         return set(view.nodes)
     return {

@@ -13,13 +13,13 @@ from shoal.networks.network_modes import is_mode
 from shoal.networks.published_ports import MESH_NETWORK
 
 SubmittedNetworks = Mapping[str, Network]
-"""Networks that the same call makes or changes, by name."""
+"""Networks that the request creates or changes, by name."""
 
 
 def resolve(
     spec: ServiceSpec, view: View, submitted: SubmittedNetworks, others: OtherServices = UNCHANGED
 ) -> list[Fault]:
-    """Puts ids in place of names, in the spec itself."""
+    """Replace names with IDs, in the spec itself."""
     faults: list[Fault] = []
     attached: dict[str, str] = {}
     for index, attachment in enumerate(spec.task.networks):
@@ -48,12 +48,12 @@ def resolve(
 def _address_conflicts(
     path: str, attachment: NetworkAttachment, network: Network, other: ServiceSpec
 ) -> Iterator[Fault]:
-    """Addresses that another service asks for, whose attachments name the network or its id."""
-    for theirs in other.task.networks:
-        if theirs.network in (network.meta.id, network.spec.name):
+    """Addresses that another service requests; its attachments have the name of the network, or its ID."""
+    for occupied in other.task.networks:
+        if occupied.network in (network.meta.id, network.spec.name):
             for field in ("address", "address6"):
                 wanted = getattr(attachment, field)
-                if wanted and wanted == getattr(theirs, field):
+                if wanted and wanted == getattr(occupied, field):
                     yield Fault(f"{path}.{field}", f'{wanted} is already requested by service "{other.name}"')
 
 
@@ -67,10 +67,10 @@ def _find_usable(view: View, reference: str) -> Network:
 
 
 def _address_faults(path: str, attachment: NetworkAttachment, network: Network) -> Iterator[Fault]:
-    """Only one service may ask for an address, and only where the user has chosen the subnet."""
+    """Only one service may request an address, and only if the user has chosen the subnet."""
     try:
         address = IPv4Address(attachment.address)
-    except AddressValueError:  # none is asked for, or it is told already
+    except AddressValueError:  # none is requested, or the fault is reported elsewhere
         return
     name = network.spec.name
     if not network.spec.subnet:
@@ -93,10 +93,10 @@ def _address_faults(path: str, attachment: NetworkAttachment, network: Network) 
 
 
 def _address6_faults(path: str, attachment: NetworkAttachment, network: Network) -> Iterator[Fault]:
-    """The same of IPv6."""
+    """The same for IPv6."""
     try:
         address = IPv6Address(attachment.address6)
-    except AddressValueError:  # none is asked for, or it is told already
+    except AddressValueError:  # none is requested, or the fault is reported elsewhere
         return
     name = network.spec.name
     if not network.spec.ipv6:

@@ -1,6 +1,6 @@
 """Rotation of the keys of encrypted networks.
 
-Two generations of keys can be on a node at a time, so a change waits until every node has gone through with the last.
+A node can have two generations of keys at a time, so a rotation waits until every node has completed the last one.
 """
 
 from manager.interfaces import NowMs, RecordStore
@@ -17,18 +17,18 @@ _NAMED = 5
 
 
 class OverlayKeyRotation:
-    """The one place that writes the record, for users and for the leader's timer."""
+    """The only writer of the record, for users and for the leader's timer."""
 
     def __init__(self, *, store: RecordStore, now_ms: NowMs) -> None:
         self._store = store
         self._now_ms = now_ms
 
     async def rotate(self, fence: int | None = None) -> int:
-        """Have nodes make new keys; the new generation.
+        """Have nodes create new keys; the new generation.
 
         Raises:
             Refused: there is no encrypted network, or a node still has older keys.
-            Conflict: somebody else changed it just now. Deposed: the term of the fence is over.
+            Conflict: it was changed meanwhile just now. LeadershipLost: the term of the fence is over.
         """
         view = self._store.tables
         if not any(is_encrypted(network.spec) for network in view.networks.values()):

@@ -16,11 +16,12 @@ from shoal.errors import Conflict, Fault, Refused
 from shoal.networks.published_ports import MESH_NETWORK, first_conflict, is_mesh, label, mesh_ports, ranges_overlap
 
 _CANDIDATES = [f"10.{second}.0.0/16" for second in range(255, 127, -1)]
-"""Subnets for the mesh, the first that is free: wide, since every task behind such a port has an address there."""
+"""Subnets for the mesh, of which the first free one is used: large, since every task behind an ingress port has an
+address there."""
 
 
 async def ensure_network(store: RecordStore, specs: Iterable[ServiceSpec], now_ms: NowMs) -> None:
-    """Make the mesh's network when one of the specs needs it and there is none; call back one that is being removed.
+    """Create the network of the mesh if a spec needs it, or cancel its removal.
 
     Raises:
         Refused: no subnet is free. Unavailable: etcd is away.
@@ -35,17 +36,17 @@ async def ensure_network(store: RecordStore, specs: Iterable[ServiceSpec], now_m
         else:
             await _cancel_removal(store, network)
     except Conflict:
-        # Another call or another manager was faster; if it was a removal, the commit that follows says so.
+        # Another request or manager was faster; if it was a removal, the commit that follows fails.
         return
 
 
 async def _create(store: RecordStore, now_ms: int) -> None:
     spec = NetworkSpec(name=MESH_NETWORK, driver="overlay", subnet=_free_subnet(store.tables), ipv6=True)
-    made = Network(spec=spec)
-    made.meta.id = MESH_NETWORK
-    made.meta.created_at_ms = made.meta.updated_at_ms = now_ms
+    network = Network(spec=spec)
+    network.meta.id = MESH_NETWORK
+    network.meta.created_at_ms = network.meta.updated_at_ms = now_ms
     name, free = name_records.claim("network", MESH_NETWORK, MESH_NETWORK)
-    await store.commit([put(NETWORK, MESH_NETWORK, made), name], expects=[free])
+    await store.commit([put(NETWORK, MESH_NETWORK, network), name], expects=[free])
 
 
 async def _cancel_removal(store: RecordStore, network: Network) -> None:
@@ -68,11 +69,11 @@ def _free_subnet(view: View) -> str:
 
 
 def internal_only_faults(view: View, spec: ServiceSpec, submitted: Mapping[str, Network]) -> Iterator[Fault]:
-    """A port of the mesh for tasks whose networks all have no way out: answers to clients have none either.
+    """Ingress ports of tasks whose networks are all internal: responses could not reach clients.
 
     Args:
-        spec: its networks are ids.
-        submitted: networks that the same call makes or changes.
+        spec: its networks are resolved to IDs.
+        submitted: networks that the request creates or changes.
     """
     known = dict(view.networks) | {network.meta.id: network for network in submitted.values()}
     networks = [known[each.network] for each in spec.task.networks if each.network in known]
@@ -85,7 +86,7 @@ def internal_only_faults(view: View, spec: ServiceSpec, submitted: Mapping[str, 
 
 
 def port_conflicts(view: View, spec: ServiceSpec, others: OtherServices) -> Iterator[Fault]:
-    """Ports that another service has. Two may publish the same on their tasks' own nodes, but not beside the mesh."""
+    """Ports that another service publishes. Two may publish the same one with mode=host, but not one of the mesh."""
     for index, port in enumerate(spec.endpoint.ports):
         for owner, taken in others.ports(view, spec.name):
             if (is_mesh(port) or is_mesh(taken)) and first_conflict(port, [taken]) is not None:

@@ -10,7 +10,7 @@ from shoal.api.v1.task_pb2 import Task
 from shoal.task_states import is_live, should_run
 
 _SHOWN = 3
-"""Tasks of a node that are named."""
+"""Tasks that are named, per node."""
 
 
 def drain_wait_reason(view: View, task: Task) -> str:
@@ -23,7 +23,7 @@ def drain_wait_reason(view: View, task: Task) -> str:
     name = hostname_of(view, task.node_id)
     own = f"task {task.slot} stays on node {name}, which is drained: "
     own_reason = next((problem for problem in status.problems if problem.startswith(own)), "")
-    # Those for which it is not this one's turn wait for the same, as far as is known.
+    # A task whose turn has not come waits for the same, as far as is known.
     others = (problem for problem in status.problems if f" stays on node {name}, which is drained: " in problem)
     without_capacity = (problem for problem in status.problems if problem.startswith("no "))
     found = own_reason or next(others, "") or next(without_capacity, "")

@@ -42,11 +42,11 @@ class NodeHandler:
         warnings = NodeWarnings(view)
         listing = ListNodesResponse(nodes=[node_view(view, node, warnings) for node in ordered])
         for each in listing.nodes:
-            each.status.description.ClearField("devices")  # up to hundreds of names; `get` tells them
+            each.status.description.ClearField("devices")  # up to hundreds of names; `get` returns them
         return listing
 
     async def update(self, request: UpdateNodeRequest, caller: Caller) -> NodeView:
-        """Raises Conflict: the node changed since `request.version`. AlreadyExists: a name is another node's."""
+        """Raises Conflict: changed since `request.version`. AlreadyExists: another node has the hostname or address."""
         node = find_node(self._store.tables, request.node)
         spec = _merged_spec(request.spec, node)
         faults = list(check_node(spec))
@@ -71,10 +71,10 @@ class NodeHandler:
         return node_view(self._store.tables, changed, NodeWarnings(self._store.tables))
 
     async def remove(self, request: RemoveNodeRequest, caller: Caller) -> RemoveNodeResponse:
-        """Its certificate is worth nothing from now on, and the planner gives up its tasks.
+        """Its certificate is rejected from now on, and the planner replaces its tasks.
 
         Raises:
-            Refused: it is ready, and `force` is not given.
+            Refused: it is ready, and `force` is not set.
         """
         view = self._store.tables
         node = find_node(view, request.node)
@@ -98,7 +98,7 @@ class NodeHandler:
 
 
 def _merged_spec(spec: NodeSpec, node: Node) -> NodeSpec:
-    """The spec that is asked for; the node stays what it is to others where that is not in it."""
+    """The requested spec; it keeps the identity of the node unless it has one."""
     if spec.HasField("identity") or not node.spec.HasField("identity"):
         return spec
     merged = NodeSpec(identity=node.spec.identity)
@@ -107,18 +107,18 @@ def _merged_spec(spec: NodeSpec, node: Node) -> NodeSpec:
 
 
 def _name_changes(view: View, node: Node, spec: NodeSpec) -> tuple[list[Write], list[Expect]]:
-    """Gives up hostname and address, and takes others. Raises AlreadyExists when one is another node's."""
+    """Release former names (hostname, address), and claim new ones. Raises AlreadyExists: another node has one."""
     identifier = node.meta.id
     old = {*node_identity.name_keys(node_identity.recorded(node))}
     new = {*node_identity.name_keys(spec.identity if spec.HasField("identity") else None)}
     for name in new - old:
         if (other := node_identity.name_owner(view, name)) not in ("", identifier):
             raise AlreadyExists(node_identity.name_taken(view, name, other))
-    gone = [name for name in sorted(old - new) if node_identity.name_owner(view, name) == identifier]
-    come = [name for name in sorted(new - old) if not node_identity.name_owner(view, name)]
-    writes = [*(delete(NAME, name) for name in gone)]
-    writes += [put(NAME, name, Name(meta=Meta(id=identifier))) for name in come]
-    return writes, [expect(NAME, name, ABSENT) for name in come]
+    removed = [name for name in sorted(old - new) if node_identity.name_owner(view, name) == identifier]
+    added = [name for name in sorted(new - old) if not node_identity.name_owner(view, name)]
+    writes = [*(delete(NAME, name) for name in removed)]
+    writes += [put(NAME, name, Name(meta=Meta(id=identifier))) for name in added]
+    return writes, [expect(NAME, name, ABSENT) for name in added]
 
 
 def node_view(view: View, node: Node, warnings: NodeWarnings) -> NodeView:

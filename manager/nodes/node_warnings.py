@@ -13,7 +13,7 @@ from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus, PathFault
 
 
 class NodeWarnings:
-    """Built once per listing: the values that nodes are compared with are the same for all."""
+    """Built once per listing: the values that nodes are compared with are the same for all nodes."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -49,7 +49,7 @@ class NodeWarnings:
             yield from self._overlaps(about.local_pool, f"local address pool {about.local_pool}")
 
     def path_warning(self, fault: PathFault) -> str:
-        """A line on a path to another node that does not let enough through."""
+        """One line about a path to another node that loses large packets."""
         other = hostname_at(self._view, fault.address)
         if not fault.mtu:
             return f"the tunnel to node {other} does not work: check that its UDP port is open in all firewalls"
@@ -57,7 +57,7 @@ class NodeWarnings:
         return f"packets larger than {fault.mtu} bytes are lost {what} node {other} (expected MTU {fault.expected_mtu})"
 
     def mtu_warning(self, about: NodeDescription) -> Iterator[str]:
-        """A line when it differs from what most nodes have."""
+        """One line when the MTU differs from that of most nodes."""
         if others := _majority(self._mtus, about.underlay_mtu):
             yield f"MTU {about.underlay_mtu} on the interface of {about.address}; {others}"
 
@@ -71,7 +71,7 @@ class NodeWarnings:
     def _overlaps(self, text: str, what: str) -> Iterator[str]:
         try:
             prefix = IPv4Network(text)
-        except ValueError:  # an agent's word, or IPv6
+        except ValueError:  # reported by an agent: may be IPv6, or invalid
             return
         for subnet, network_id in self._subnets[bisect_left(self._ends, int(prefix.network_address)) :]:
             if subnet.network_address > prefix.broadcast_address:
@@ -82,13 +82,13 @@ class NodeWarnings:
 
 
 def hostname_at(view: View, address: str) -> str:
-    """Of the node with this underlay address; the address where there is none."""
+    """The hostname of the node with this underlay address; the address if there is none."""
     abouts = (status.description for status in view.node_status.values())
     return next((about.hostname for about in abouts if about.address == address and about.hostname), address)
 
 
 def _majority(counted: Counter[int], own: int) -> str:
-    """What most nodes have, in words; empty where this one has the same, or has told nothing."""
+    """Text with the value of most nodes; empty if this one has the same, or has not reported any."""
     if not own or len(counted) < 2:
         return ""
     usual, holders = max(counted.items(), key=lambda item: (item[1], item[0]))

@@ -1,4 +1,4 @@
-"""What differs between two records, field by field. Pure."""
+"""Differences between two records, field by field. Pure."""
 
 import json
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def _differing(before: Any, after: Any, path: str) -> Iterator[tuple[str, Any, A
     if not isinstance(before or {}, dict) or not isinstance(after or {}, dict):
         yield path, before, after
         return
-    # A part that is there as a whole on one side only is told by its fields.
+    # A message that only one side has is reported field by field.
     old, new = before or {}, after or {}
     for key in sorted({*old, *new}):
         yield from _differing(old.get(key), new.get(key), f"{path}.{key}" if path else key)

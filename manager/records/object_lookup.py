@@ -24,7 +24,7 @@ _SHOWN = 4
 
 
 def find_service(view: View, reference: str) -> Service:
-    """Raises NotFound, with the nearest name, or InvalidInput when an id's beginning fits several."""
+    """Raises NotFound, with the nearest name, or InvalidInput when an ID prefix is ambiguous."""
     named = view.service_named(reference)
     if named is not None:
         return named
@@ -68,13 +68,13 @@ def find_volume(view: View, reference: str) -> Volume:
 
 
 def volume_named(view: View, name: str) -> Volume | None:
-    """The volume that has this name, also while it is being removed."""
+    """The volume of this name, even while it is being removed."""
     record = view.names.get(f"volume/{name}")
     return view.volumes.get(record.meta.id) if record is not None else None
 
 
 def find_node(view: View, reference: str) -> Node:
-    """By id or host name. Raises as `find_service`; two nodes may have the same host name, which is ambiguous too."""
+    """By ID or hostname. Raises as `find_service`, also where two nodes have that hostname."""
     if reference in view.nodes:
         return view.nodes[reference]
     hostnames = {identifier: hostname_of(view, identifier) for identifier in view.nodes}
@@ -87,12 +87,12 @@ def find_node(view: View, reference: str) -> Node:
 
 
 def find_task(view: View, reference: str) -> Task:
-    """By id, an id's beginning, or the full name (`web.3.<id>`). Raises as `find_service`."""
+    """By ID, ID prefix or full name (`web.3.<id>`). Raises as `find_service`."""
     return _by_id("task", view.tasks, reference.rpartition(".")[2], ())
 
 
 def hostname_of(view: View, node_id: str) -> str:
-    """The node's host name, or its id while it is not known."""
+    """The node's hostname, or its ID until it is known."""
     return node_identity.hostname(view, node_id)
 
 
@@ -107,14 +107,14 @@ def _by_id(object_type: str, objects: Mapping[str, V], reference: str, names: It
         raise InvalidInput(f"a {object_type} name or ID is required")
     if reference in objects:
         return objects[reference]
-    fitting = [identifier for identifier in objects if identifier.startswith(reference)]
-    if len(fitting) > 1:
+    matching = [identifier for identifier in objects if identifier.startswith(reference)]
+    if len(matching) > 1:
         raise InvalidInput(
             f'{object_type} ID prefix "{reference}" is ambiguous: it matches '
-            f"{len(fitting)} IDs ({_format_ids(fitting)}); use a longer prefix"
+            f"{len(matching)} IDs ({_format_ids(matching)}); use a longer prefix"
         )
-    if fitting:
-        return objects[fitting[0]]
+    if matching:
+        return objects[matching[0]]
     near = difflib.get_close_matches(reference, list(names), n=1)
     raise NotFound(f'{object_type} "{reference}" not found' + (f'; did you mean "{near[0]}"?' if near else ""))
 

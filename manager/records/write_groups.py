@@ -23,34 +23,34 @@ class WriteGroup:
         return sum(64 + (write.value.ByteSize() if write.value is not None else 0) for write in self.writes)
 
 
-async def commit_all(store: RecordStore, steps: Sequence[WriteGroup]) -> None:
-    """Make all steps: in one transaction when they fit, so that all or none are made."""
-    for step in batched(steps, store.max_operations):
-        await store.commit(step.writes, expects=step.expects)
+async def commit_all(store: RecordStore, groups: Sequence[WriteGroup]) -> None:
+    """Commit all groups: in one transaction if they fit, so that all or none are committed."""
+    for group in batched(groups, store.max_operations):
+        await store.commit(group.writes, expects=group.expects)
 
 
-def batched(steps: Iterable[WriteGroup], max_operations: int) -> Iterator[WriteGroup]:
-    """Consecutive steps joined, as many as one transaction bears. A step is never cut.
+def batched(groups: Iterable[WriteGroup], max_operations: int) -> Iterator[WriteGroup]:
+    """Consecutive groups joined, as many as one transaction can hold. A group is never split.
 
     Args:
         max_operations: writes, or conditions, in one transaction.
     """
     batch: list[WriteGroup] = []
     writes = size = 0
-    for step in steps:
-        number = max(len(step.writes), len(step.expects))
-        if batch and (writes + number > max_operations or size + step.size > TRANSACTION_BYTES):
+    for group in groups:
+        number = max(len(group.writes), len(group.expects))
+        if batch and (writes + number > max_operations or size + group.size > TRANSACTION_BYTES):
             yield _joined(batch)
             batch, writes, size = [], 0, 0
-        batch.append(step)
+        batch.append(group)
         writes += number
-        size += step.size
+        size += group.size
     if batch:
         yield _joined(batch)
 
 
-def _joined(steps: Sequence[WriteGroup]) -> WriteGroup:
-    """Each record once, the last write of it (steps that touch the same network's name write the same)."""
-    writes = {(write.kind.name, write.identifier): write for step in steps for write in step.writes}
-    expects = dict.fromkeys(expect for step in steps for expect in step.expects)
+def _joined(groups: Sequence[WriteGroup]) -> WriteGroup:
+    """Each record once, the last write of it (groups that touch the same network's name write the same)."""
+    writes = {(write.kind.name, write.identifier): write for group in groups for write in group.writes}
+    expects = dict.fromkeys(expect for group in groups for expect in group.expects)
     return WriteGroup(list(writes.values()), list(expects))

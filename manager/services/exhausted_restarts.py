@@ -1,7 +1,7 @@
 """Whether a service has failed for good: ended tasks that the restart policy does not restart. Pure.
 
-So it is with restart condition `none` and a task that failed or never started, or once its attempts are used up. Who
-waits for the service is told at once.
+This is the case with restart condition `none` and a task that failed or never started, or once its attempts are used
+up. Clients that wait for the service are told at once.
 """
 
 from collections import defaultdict
@@ -21,12 +21,12 @@ _UPDATE_ENDED = frozenset({UpdateStatus.COMPLETED, UpdateStatus.ROLLED_BACK})
 
 
 def stalled_reason(view: View, service: Service, progress: ServiceProgress, counted: TaskCounts, *, now_ms: int) -> str:
-    """Why waiting is pointless, one line for the user; empty otherwise.
+    """Why waiting longer is pointless, one line for the user; empty otherwise.
 
     Args:
         service: not a job.
-        progress: how far it is.
-        counted: its tasks.
+        progress: its progress.
+        counted: the counts of its tasks.
         now_ms: milliseconds since the Unix epoch.
     """
     if (
@@ -37,7 +37,7 @@ def stalled_reason(view: View, service: Service, progress: ServiceProgress, coun
         return ""
     missing = progress.desired - progress.completed - counted.active
     if missing <= 0 or counted.stopping or counted.running != counted.active:
-        return ""  # something is on its way, or the planner has not acted yet
+        return ""  # something is in progress, or the planner has not acted yet
     lines = exhausted_slots(view, service, now_ms=now_ms)
     if len(lines) != missing:
         return ""

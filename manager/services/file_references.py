@@ -20,8 +20,8 @@ from shoal.errors import Fault, NotFound, ShoalError
 def resolve(spec: ServiceSpec, view: View, submitted: SubmittedFiles) -> list[Fault]:
     """Resolve every reference: ID, version, name and target.
 
-    A reference that names a version keeps it as long as it is there, so that a rollback brings back what ran;
-    one without a version gets the newest.
+    A reference that names a version keeps it as long as it exists, so that a rollback brings back what ran;
+    one without a version gets the newest one.
     """
     faults: list[Fault] = []
     for kind in FILE_KINDS:
@@ -53,7 +53,7 @@ def _by_id(submitted: SubmittedFiles, kind: FileKind, reference: str) -> File | 
 
 
 def _target_conflicts(container: ContainerSpec) -> list[Fault]:
-    """References that name no target have one now, which may be another's."""
+    """References without a target have got one by now, which may conflict with another."""
     seen = {mount.target.rstrip("/") for mount in container.mounts}
     faults = []
     for kind in FILE_KINDS:
@@ -77,7 +77,7 @@ def touch(view: View, spec: ServiceSpec, previous: ServiceSpec | None = None) ->
     for kind, key in _references(spec):
         file = kind.files(view).get(key.partition("/")[0])
         if (kind, key) in before or file is None or key not in kind.versions(view):
-            continue  # those that are not there yet come with the same call
+            continue  # a new file is created by the same request
         name = f"{kind.name}/{file.spec.name}"
         writes[name] = put(NAME, name, Name(meta=Meta(id=file.meta.id)))
         expects[expect(kind.record_kind, file.meta.id, file.meta.version)] = None
@@ -86,7 +86,7 @@ def touch(view: View, spec: ServiceSpec, previous: ServiceSpec | None = None) ->
 
 
 def users(view: View, kind: FileKind) -> Mapping[str, Sequence[str]]:
-    """Names of services by the id of each file, and by "<id>/<version>", that their present specs name."""
+    """Names of the services that use a file, by its ID and by "<ID>/<version>"."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for service in view.services.values():
         for reference in kind.references(service.spec.task.container):
@@ -96,7 +96,7 @@ def users(view: View, kind: FileKind) -> Mapping[str, Sequence[str]]:
 
 
 def referenced_versions(view: View, kind: FileKind) -> frozenset[str]:
-    """Versions that a kept revision names. One pass over all revisions."""
+    """Versions that a kept revision refers to. One pass over all revisions."""
     return frozenset(
         version_key(reference)
         for revision in view.revisions.values()

@@ -28,10 +28,10 @@ class _WatchedService:
 
 
 class IncrementalCounts:
-    """Counts a service's tasks when it is first asked for it, and from then on what changes.
+    """Counts the tasks of a service at the first request, and from then on applies changes.
 
-    The invariant that the tests hold it to: after `apply` of all changes that the view has, `count` says what
-    `counting.count` does.
+    Invariant, which tests check: after `apply` of all changes that the view has, `count` equals
+    `task_counts.count_tasks`.
     """
 
     def __init__(self, view: View) -> None:
@@ -39,7 +39,7 @@ class IncrementalCounts:
         self._services: dict[str, _WatchedService] = {}
 
     def count(self, view: View, service_id: str, current: range) -> TaskCounts:
-        """As `counting.count`, which it can stand for."""
+        """A `TaskCounter`, in place of `task_counts.count_tasks`."""
         kept = self._services.get(service_id)
         if kept is None or kept.current != current:
             kept = self._services[service_id] = _WatchedService(service_id, current)
@@ -48,12 +48,12 @@ class IncrementalCounts:
         return kept.count
 
     def may_be_done(self, service_id: str) -> bool:
-        """Whether as many run as are to, and nothing stops: else the service has not converged for sure."""
+        """Whether all desired tasks run and none is stopping; otherwise the service cannot have converged."""
         kept = self._services.get(service_id)
         return kept is None or (kept.count.running == kept.count.active and not kept.count.stopping)
 
     def apply(self, changes: Iterable[Change]) -> None:
-        """Take in changes that the view has already."""
+        """Apply changes that the view already has."""
         for change in changes:
             record = change.new if change.new is not None else change.old
             if isinstance(record, Task):

@@ -8,7 +8,7 @@ from shoal.api.v1.service_pb2 import JobRun, Service, ServiceStatus
 
 
 def job_view(view: View, service: Service) -> ServiceView:
-    """What lists and `inspect` show: the newest run."""
+    """A job as listed and inspected: its newest run."""
     run = _newest_run(view.service_status.get(service.meta.id))
     return ServiceView(
         service=service,
@@ -20,9 +20,9 @@ def job_view(view: View, service: Service) -> ServiceView:
 
 
 def job_progress(view: View, service: Service, counter: TaskCounter = count_tasks) -> ServiceProgress:
-    """A job has converged when each of its slots is done; one with a schedule, when the planner keeps that schedule.
+    """A job has converged when each of its slots is complete; one with a schedule, when the planner has adopted it.
 
-    It is halted when a slot was given up.
+    It has stalled when its run has failed.
     """
     status = view.service_status.get(service.meta.id)
     run = _newest_run(status)

@@ -11,14 +11,14 @@ from shoal.task_states import is_live, should_run
 
 
 def misplaced(view: View, service: Service) -> int:
-    """How many of the wanted tasks are to move: their nodes do not meet the constraints, or have too many of them.
+    """How many desired tasks have to move: their nodes do not meet the constraints, or have too many of them.
 
     Args:
-        service: as it is in force. A global one has its tasks where they are by the placement alone.
+        service: with the spec in force. Tasks of a global one are where the placement requires by definition.
     """
     placement = service.spec.task.placement
-    asks = placement.constraints or placement.platforms or placement.max_per_node
-    if not asks or service.spec.WhichOneof("mode") != "replicated":
+    is_restricted = placement.constraints or placement.platforms or placement.max_per_node
+    if not is_restricted or service.spec.WhichOneof("mode") != "replicated":
         return 0
     counts = Counter(
         task.node_id
@@ -33,14 +33,14 @@ def misplaced(view: View, service: Service) -> int:
 
 
 def is_eligible(view: View, service: Service, node_id: str) -> bool:
-    """Whether the node meets the constraints, and the image exists for it; yes for a node that nothing is known of."""
+    """Whether the node meets the constraints and its platform has the image; true for a node that is not known yet."""
     node, status = view.nodes.get(node_id), view.node_status.get(node_id)
     if node is None or status is None:
         return True
     placement = service.spec.task.placement
     try:
         rules = [constraints.parse(text) for text in placement.constraints]
-    except InvalidInput:  # written by another version of Shoal: the planner tells of it
+    except InvalidInput:  # written by another version of Shoal: the planner reports it
         return True
     platforms = [(each.os, each.architecture) for each in placement.platforms]
     fits = not platforms or supports_platform(platforms, status.description.platform)

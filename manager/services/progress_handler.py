@@ -27,20 +27,20 @@ from shoal.ids import is_id
 from shoal.rpc.caller import Caller
 
 INTERVAL_SECONDS = 0.05
-"""Between two updates; the last one does not wait."""
+"""Between two responses; the last one does not wait."""
 CHEAP_TASKS = 2000
-"""Up to there every change is looked at. Beyond, only when it may be the last, or the interval is over."""
+"""Up to this number, every change is evaluated. Beyond it, only one that may be the last, or after the interval."""
 
 _ALWAYS = frozenset({kinds.NODE.name, kinds.NODE_STATUS.name})
 
 
 class ProgressHandler:
-    """Tells the progress of services to whoever waits for them.
+    """Streams the progress of services to clients that wait for them.
 
     Args:
         store: the records.
         seconds: a clock that only goes forward (`time.monotonic`).
-        now_ms: the clock by which tasks were made.
+        now_ms: the clock of the timestamps of tasks.
     """
 
     def __init__(self, *, store: RecordStore, seconds: Callable[[], float], now_ms: NowMs) -> None:
@@ -52,7 +52,7 @@ class ProgressHandler:
         """Yields the first progress at once, and a last one with `done`.
 
         Raises:
-            NotFound: a service is not there. InvalidInput: the time to verify for is out of bounds.
+            NotFound: a service does not exist. InvalidInput: the verification time is out of range.
         """
         view = self._store.tables
         watched = _watched(view, request)
@@ -85,7 +85,7 @@ class ProgressHandler:
         }
 
     async def _next(self, follower: "_Watcher", sent_at: float, sent: ServicesProgress) -> ServicesProgress:
-        """The progress after the next change, when it is done or the interval is over."""
+        """The progress after the next changes, once it is done or the interval is over."""
         await follower.wait_for_change()
         now = sent
         while True:
@@ -122,8 +122,9 @@ class _Watcher:
         self._counts = IncrementalCounts(view)
 
     def snapshot(self) -> ServicesProgress:
-        """The progress of all. A service that is gone, tasks and all, counts as converged; one that waits for its user
-        is not waited for.
+        """The progress of all services.
+
+        One that is removed with all of its tasks counts as converged; one that waits for its user, as stalled.
         """
         self._counts.apply(self._changes.pending_changes())
         services = [self._progress_of(identifier, name) for identifier, name in self._watched.items()]
@@ -162,7 +163,7 @@ class _Watcher:
         return progress
 
     def _verify(self, service: Service, progress: ServiceProgress) -> str:
-        """Amend the progress by what is verified; why there is nothing to wait for any more, else empty."""
+        """Adjust the progress during verification; returns why waiting longer is pointless, else empty."""
         fresh = task_counts.current_revisions(effective(self._view, service))
         counted = self._counts.count(self._view, service.meta.id, fresh)
         if (verification := self._verifications.get(service.meta.id)) is not None:
@@ -171,7 +172,7 @@ class _Watcher:
 
 
 def _watched(view: View, request: WatchServicesRequest) -> dict[str, str]:
-    """Ids and names. A removed service is known by its id alone."""
+    """IDs and names. A removed service is known by its ID alone."""
     if not 1 <= len(request.services) <= bounds.TARGETS_IN_CALL:
         raise InvalidInput(f"specify 1 to {bounds.TARGETS_IN_CALL} services")
     found: dict[str, str] = {}

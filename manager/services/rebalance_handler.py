@@ -23,14 +23,14 @@ MAX_MOVES = 1_000
 
 
 class RebalanceHandler:
-    """The call about it. The planner makes the moves, a few at a time."""
+    """The rebalance call. The planner makes the moves, a few at a time."""
 
     def __init__(self, *, store: RecordStore, now_ms: NowMs) -> None:
         self._store = store
         self._now_ms = now_ms
 
     async def rebalance(self, request: RebalanceServiceRequest, caller: Caller) -> RebalanceServiceResponse:
-        """Raises Refused for what has no replicas to move."""
+        """Raises Refused for services without replicas to move."""
         view = self._store.tables
         service = find_service(view, request.service)
         name = service.spec.name
@@ -50,7 +50,7 @@ class RebalanceHandler:
 
 
 def planned(view: View, service: Service, now_ms: int) -> list[TaskMove]:
-    """What would move if it were asked for now. Pure."""
+    """Tasks that would move if it were requested now. Pure."""
     in_force = effective(view, service)
     numbers = count()
     draft = Draft(

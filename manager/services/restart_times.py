@@ -16,7 +16,7 @@ _SlotKey = tuple[int, str, int]
 
 
 class RestartTimes:
-    """Answers for one view at one moment; a service's tasks are looked at once.
+    """Restart times for one view at one moment; the tasks of a service are examined once.
 
     Args:
         now_ms: milliseconds since the Unix epoch.
@@ -28,7 +28,7 @@ class RestartTimes:
         self._services: dict[str, dict[str, int]] = {}
 
     def due_at(self, task: Task) -> int:
-        """Milliseconds since the Unix epoch; 0 where nothing is waited for."""
+        """Milliseconds since the Unix epoch; 0 if no restart is due."""
         if not should_run(task) or not self._has_ended(task):
             return 0
         service = self._view.services.get(task.service_id)
@@ -39,7 +39,7 @@ class RestartTimes:
         return known.get(task.id, 0)
 
     def _due(self, service: Service) -> dict[str, int]:
-        """By the id of the newest task of each slot that waits."""
+        """By the ID of the newest task of each slot that waits for a restart."""
         policy, fresh = service.spec.task.restart, current_revisions(service)
         if is_job(service.spec):
             policy = job_restart_policy(policy)
@@ -56,8 +56,8 @@ class RestartTimes:
                 key=lambda each: (each.created_at_ms, each.attempt, each.id),
             )
             ends = [(each, self._view.task_status.get(each.id)) for each in ended]
-            verdict = restart_policy.decide(policy, ends, now_ms=self._now_ms)
-            due[newest.id] = verdict.due_ms or 0
+            decision = restart_policy.decide(policy, ends, now_ms=self._now_ms)
+            due[newest.id] = decision.due_ms or 0
         return due
 
     def _has_ended(self, task: Task) -> bool:

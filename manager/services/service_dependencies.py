@@ -31,7 +31,7 @@ def dependency_warnings(view: View, specs: Sequence[ServiceSpec]) -> Iterator[st
             if not other.task.container.HasField("healthcheck"):
                 yield (
                     f"{spec.name} waits until {other.name} is healthy, but {other.name} has "
-                    "no health check: unless its image defines one, {spec.name} never starts"
+                    f"no health check: unless its image defines one, {spec.name} never starts"
                 )
 
 
@@ -58,13 +58,13 @@ def _faults(spec: ServiceSpec, known: Mapping[str, ServiceSpec]) -> Iterator[Fau
                 f'"{other.name}" never completes because it always restarts; make '
                 "it a job, or set its restart condition to none or on-failure",
             )
-    if circle := _cycle(spec.name, known):
-        yield Fault("depends_on", f"dependency cycle: {' → '.join(circle)}")
+    if cycle := _cycle(spec.name, known):
+        yield Fault("depends_on", f"dependency cycle: {' → '.join(cycle)}")
 
 
 def _never_ends(spec: ServiceSpec) -> bool:
-    runs_on = spec.WhichOneof("mode") in (None, "replicated", "global")
-    return runs_on and spec.task.restart.condition in (RestartPolicy.CONDITION_UNSPECIFIED, RestartPolicy.ANY)
+    is_long_running = spec.WhichOneof("mode") in (None, "replicated", "global")
+    return is_long_running and spec.task.restart.condition in (RestartPolicy.CONDITION_UNSPECIFIED, RestartPolicy.ANY)
 
 
 def _cycle(start: str, known: Mapping[str, ServiceSpec]) -> list[str]:
@@ -84,7 +84,7 @@ def _cycle(start: str, known: Mapping[str, ServiceSpec]) -> list[str]:
 
 
 def _dependencies(spec: ServiceSpec) -> Iterator[str]:
-    """The services that one waits for: those that it says, and that whose network it shares."""
+    """The services that a service waits for: those of `depends_on`, and the one whose network it shares."""
     yield from (dependency.service for dependency in spec.depends_on)
     provider = network_provider(spec.task)
     if provider and provider != spec.name:
@@ -99,8 +99,8 @@ def _path(start: str, end: str, parents: Mapping[str, str]) -> list[str]:
 
 
 def failed_dependency(view: View, service: Service, *, now_ms: int, dependents: frozenset[str] = frozenset()) -> str:
-    """`waits for migrate to complete, which has failed`: what the service waits for, itself or through others, and will
-    not come about; else empty.
+    """`waiting for migrate to complete, which has failed`: a condition that the service waits for, directly or through
+    others, and that will never be met; else empty.
 
     Args:
         now_ms: milliseconds since the Unix epoch.
@@ -121,7 +121,7 @@ def failed_dependency(view: View, service: Service, *, now_ms: int, dependents: 
 
 
 def _has_failed(view: View, service: Service, now_ms: int) -> bool:
-    """The job's run has failed, or one of the service's slots gets no further task."""
+    """Whether the job's run has failed, or a slot of the service gets no further task."""
     if not is_job(service.spec):
         return bool(exhausted_slots(view, service, now_ms=now_ms))
     status = view.service_status.get(service.meta.id)

@@ -46,9 +46,9 @@ class ServiceHandler:
 
     Args:
         store: the records.
-        images: asked what a tag means, at submission only.
+        images: resolves tags, at submission only.
         now_ms: the clock.
-        new_id: where ids come from.
+        new_id: the source of IDs.
     """
 
     def __init__(self, *, store: RecordStore, images: ImageResolver, now_ms: NowMs, new_id: NewId) -> None:
@@ -76,7 +76,7 @@ class ServiceHandler:
         try:
             stored = await self._commit(service, writes, expects)
         except Conflict as conflict:
-            # Another manager was faster: with the name, or by removing a network.
+            # Another manager took the name meanwhile, or removed a network.
             raise (AlreadyExists(name_taken(spec.name)) if "name service/" in str(conflict) else conflict) from conflict
         return CreateServiceResponse(service=stored, warnings=submission.warnings)
 
@@ -88,7 +88,7 @@ class ServiceHandler:
         return await self._change(service, request.spec, images=images, dry_run=request.dry_run)
 
     async def rollback(self, request: RollbackServiceRequest, caller: Caller) -> UpdateServiceResponse:
-        """Raises NotFound when that revision is not kept any more."""
+        """Raises NotFound when that revision is no longer kept."""
         view = self._store.tables
         service = find_service(view, request.service)
         number = request.revision or service.revision - 1
@@ -123,10 +123,10 @@ class ServiceHandler:
         return ScaleServicesResponse(services=[_versioned(s, version) if new else s for s, new in answer])
 
     async def remove(self, request: RemoveServiceRequest, caller: Caller) -> RemoveServiceResponse:
-        """The record goes at once; the planner stops the tasks, and the specs that they need stay until then.
+        """The record is deleted at once; the planner stops the tasks, and the specs that they need are kept until then.
 
         Raises:
-            Refused: another service's tasks share the network of its tasks.
+            Refused: another service shares the network of its tasks.
         """
         view = self._store.tables
         service = find_service(view, request.service)
@@ -153,7 +153,7 @@ class ServiceHandler:
         earlier_spec: ServiceSpec | None = None,
         dry_run: bool = False,
     ) -> UpdateServiceResponse:
-        """`known` tells what was found out of the wanted image before; else the present spec does."""
+        """Args: earlier_spec: the revision to return to; its digest and platforms are kept."""
         view = self._store.tables
         base = spec_in_force(view, service)
         submission = await prepare(
@@ -183,7 +183,7 @@ class ServiceHandler:
 
 
 def name_taken(name: str) -> str:
-    """The line for a name that is not free."""
+    """The message for a name that is taken."""
     return f'service "{name}" already exists; choose another name, or use `shoal service update`'
 
 
@@ -222,7 +222,7 @@ def scale_targets(view: View, request: ScaleServicesRequest) -> list[tuple[Servi
     """Each target with its new spec.
 
     Raises:
-        NotFound: there is no such service, and nothing else is wrong. InvalidInput: with the faults of all targets.
+        NotFound: a service does not exist, and nothing else is wrong. InvalidInput: with the faults of all targets.
     """
     if len(request.targets) > bounds.TARGETS_IN_CALL:
         raise InvalidInput(f"{len(request.targets)} services in one request; the maximum is {bounds.TARGETS_IN_CALL}")
@@ -272,7 +272,7 @@ def scale_targets(view: View, request: ScaleServicesRequest) -> list[tuple[Servi
 
 
 def immutable_faults(old: ServiceSpec, new: ServiceSpec) -> list[Fault]:
-    """What an update may not change."""
+    """Fields that an update must not change."""
     faults = []
     if new.name != old.name:
         faults.append(Fault("name", f'"{old.name}" cannot be renamed; create a new service'))

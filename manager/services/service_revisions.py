@@ -10,7 +10,7 @@ from manager.validation import bounds
 from shoal.api.v1.service_pb2 import Service, ServiceRevision, ServiceSpec
 
 MAX_SCANNED = 10_000
-"""Revisions."""
+"""Revisions examined for pruning."""
 
 
 def new_service(identifier: str, spec: ServiceSpec, now_ms: int) -> Service:
@@ -27,9 +27,9 @@ def with_spec(
     """The service with another spec; None when nothing differs from the spec in force.
 
     Args:
-        base: the spec in force (`effective_spec.spec_in_force`); the service's own unless given. What runs
-            it after a rollback goes on undisturbed, though its template becomes the newest again.
-        rollback: the user asked for it as such.
+        base: the spec in force (`effective_spec.spec_in_force`); the service's own unless given. Tasks that
+            run it after a rollback are not restarted, though its template becomes the newest again.
+        rollback: the user requested a rollback.
     """
     base = service.spec if base is None else base
     if _stripped(spec) == _stripped(base):
@@ -61,9 +61,9 @@ def record_writes(service: Service) -> list[Write]:
 def pruning_writes(view: View, service: Service) -> list[Write]:
     """Deletions of revisions that are no longer needed.
 
-    Kept are the newest ten; the newest of each of the last ten things that tasks ran, so that no number of scalings
-    pushes them out; and what a task runs or an update leads to. It looks back ten thousand: what is older goes with its
-    service.
+    Kept are the newest ten; the newest of each of the last ten task templates, so that scaling does not push them out;
+    and those that a task or an update refers to. Only the newest ten thousand are examined: older ones are removed with
+    their service.
     """
     newest = service.revision
     every = [each for each in range(newest, max(0, newest - MAX_SCANNED), -1) if _key(service, each) in view.revisions]
@@ -80,7 +80,7 @@ def pruning_writes(view: View, service: Service) -> list[Write]:
 
 
 def _referenced(view: View, service: Service) -> set[int]:
-    """Revisions that tasks run, an update leads to or comes from, or a run of a job has."""
+    """Revisions that tasks, an update or a run of a job refer to."""
     named = {task.revision for task in view.tasks_of(service.meta.id).values()} | {service.task_revision}
     status = view.service_status.get(service.meta.id)
     if status is not None:
@@ -94,12 +94,12 @@ def _key(service: Service, number: int) -> str:
 
 
 def unchanged_since(service: Service) -> Expect:
-    """The condition that nobody else changed the service since it was read."""
+    """The condition that the service has not changed since it was read."""
     return expect(SERVICE, service.meta.id, service.meta.version)
 
 
 def _stripped(message: Message) -> Message:
-    """A copy without submessages that are there but empty: they mean the same as absent ones."""
+    """A copy without empty submessages: they mean the same as absent ones."""
     copy = type(message)()
     copy.CopyFrom(message)
     strip_empty(copy)

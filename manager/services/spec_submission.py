@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, auto
 
 from manager.interfaces import ImageResolver
 from manager.networks import host_port_conflicts, network_references, routing_mesh
@@ -23,17 +23,19 @@ from shoal.distribution.manifests import Platform
 from shoal.errors import Fault, InvalidInput, NotFound, PermissionDenied, ShoalError, Unauthenticated
 
 IMAGE_SECONDS = 15
-"""How long a submission waits for a registry before it is refused."""
+"""How long a submission waits for a registry."""
 
 SKIP_RESOLVE_HINT = "and do not resolve images (--no-resolve-image, or --resolve-image never for a stack)"
 
 
 class ResolveImage(Enum):
-    """Which tags a registry is asked for."""
+    """Which tags a registry is asked to resolve."""
 
-    ALWAYS = "every one"
-    UNLESS_SAME_IMAGE = "but the service's present image as it is stored"
-    UNLESS_SAME_TAG = "but the service's present tag, whatever it means by now"
+    ALWAYS = auto()
+    UNLESS_SAME_IMAGE = auto()
+    """Not that of the service's present image, as it is stored."""
+    UNLESS_SAME_TAG = auto()
+    """Not the service's present tag, whatever it points to by now."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,13 @@ async def prepare(
     """Validate and complete a spec.
 
     Args:
-        images: asked what the tag means; None keeps the tag.
-        previous: the service's present spec, whose digest is kept while the registry is away.
-        resolve_image: which tags are asked for.
-        submitted_networks: networks that the same call will make or change.
-        submitted_files: secrets and configs that the same call will make or change.
-        submitted_volumes: volumes that the same call will make.
-        others: services that the same call will make, change or remove.
+        images: resolves the tag; None keeps the tag.
+        previous: the service's present spec, whose digest is kept while the registry is unavailable.
+        resolve_image: which tags are resolved.
+        submitted_networks: networks that the request creates or changes.
+        submitted_files: secrets and configs that the request creates or changes.
+        submitted_volumes: volumes that the request creates.
+        others: services that the request creates, changes or removes.
     """
     checked = ServiceSpec()
     checked.CopyFrom(spec)
@@ -88,13 +90,13 @@ async def prepare(
     faults += volume_references.resolve(checked, view, submitted_volumes or {})
     faults += volume_references.slot_faults(checked, view)
     image_faults, warnings = await _pin_image(checked, images, previous, resolve_image)
-    places = placement_warnings(view, checked, others.submitted)
+    placement = placement_warnings(view, checked, others.submitted)
     own = (
         *port_warnings(checked, view),
         *host_port_conflicts.warnings(view, checked),
         *volume_references.warnings(checked),
         *balance_warnings(checked),
-        *places,
+        *placement,
     )
     return Submission(checked, (*faults, *image_faults), (*warnings, *own))
 
@@ -107,7 +109,7 @@ async def _pin_image(
     try:
         reference = image_reference.parse(container.image).with_default_tag()
     except InvalidInput:
-        return (), ()  # told by check_container
+        return (), ()  # reported by check_container
     container.image = str(reference)
     known = _pinned_image(reference, previous)
     if known and (
@@ -137,21 +139,21 @@ async def _pin_image(
 
 
 def _set_platforms(spec: ServiceSpec, platforms: Iterable[Platform]) -> None:
-    """They are the image's to tell, whatever the user sent."""
+    """Platforms are those of the image, whatever the user sent."""
     del spec.task.placement.platforms[:]
     for each in platforms:
         spec.task.placement.platforms.add(os=each.os, architecture=each.architecture, variant=each.variant)
 
 
 def _keep_platforms(spec: ServiceSpec, previous: ServiceSpec | None) -> None:
-    """Those that were known of the very same image."""
+    """Keep the platforms that are known of the same image."""
     same = previous is not None and previous.task.container.image == spec.task.container.image
     known = [*previous.task.placement.platforms] if previous is not None and same else []
     _set_platforms(spec, [Platform(each.os, each.architecture, each.variant) for each in known])
 
 
 def _pinned_image(reference: image_reference.ImageReference, previous: ServiceSpec | None) -> str:
-    """The service's present image if it has this tag, with its digest where that is known; else empty."""
+    """The service's present image if it has this tag, with its digest if known; else empty."""
     before = previous.task.container.image if previous is not None else ""
     return before if before.partition("@")[0] == str(reference) else ""
 

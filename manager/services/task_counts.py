@@ -28,7 +28,7 @@ _KEEPS_TASKS = frozenset({NodeStatus.READY, NodeStatus.UNKNOWN})
 _FAILED = frozenset({TaskState.FAILED, TaskState.REJECTED})
 _ENDED = frozenset({TaskState.FAILED, TaskState.COMPLETE})
 _SUCCESS_IS_FINAL = frozenset({RestartPolicy.NONE, RestartPolicy.ON_FAILURE})
-"""With these a task that has ended with exit code 0 is done, and not started again."""
+"""With these, a task that has ended with exit code 0 is complete and is not restarted."""
 _HALTED = frozenset({UpdateStatus.PAUSED, UpdateStatus.CANARY})
 
 
@@ -37,18 +37,19 @@ class TaskCounts:
     """Task counts of one service.
 
     Attributes:
-        active: tasks that are to run, of any revision.
-        running: of the wanted revision, and they serve: their health check says so where they have one.
-        stopping: are to stop and have not, on nodes that can still say so.
-        unreachable: are to stop, but their nodes do not answer.
-        by_state: those that are to run, by observed state.
-        failures: of the wanted revision, by time and message.
-        pending: that wait for a node, by why.
-        unready: that run but do not serve, by why.
-        done: that have ended well, of the wanted revision.
-        unanswered: that have ended, and whose slots have no other task yet.
-        healthy: of `running`, those whose health check has passed.
-        ended: ids of tasks of the wanted revision that have ended by themselves, whatever their exit code.
+        active: tasks that should run, of any revision.
+        running: ready tasks of the current revisions: healthy, if they have a health check.
+        running_any: ready tasks of any revision.
+        stopping: should stop and have not yet, on nodes that respond.
+        unreachable: should stop, but their nodes do not respond.
+        by_state: active tasks, by observed state.
+        failures: of the current revisions, by time and message.
+        pending: waiting for a node, by reason.
+        unready: running but not ready, by reason.
+        done: completed successfully, of the current revisions.
+        unreplaced: ended, without another task in their slots yet.
+        healthy: those of `running` whose health check has passed.
+        ended: IDs of tasks of the current revisions that have ended by themselves, with any exit code.
     """
 
     active: int = 0
@@ -56,7 +57,7 @@ class TaskCounts:
     running_any: int = 0
     healthy: int = 0
     done: int = 0
-    unanswered: int = 0
+    unreplaced: int = 0
     stopping: int = 0
     unreachable: int = 0
     by_state: Counter[int] = field(default_factory=Counter)
@@ -66,14 +67,14 @@ class TaskCounts:
     ended: set[str] = field(default_factory=set)
 
     def add(self, task: Task, status: TaskStatus | None, responding: bool, current: range, sign: int = 1) -> None:
-        """Count a task, or (with sign -1) take back one that was counted with the same values.
+        """Count a task, or (with sign -1) uncount one that was counted with the same values.
 
         Args:
-            responding: its node does.
+            responding: its node responds.
             current: the revisions whose tasks need no replacement.
         """
         state = observed_state(task, status)
-        self.unanswered += sign * (should_run(task) and is_terminal(state))
+        self.unreplaced += sign * (should_run(task) and is_terminal(state))
         if should_run(task) and not is_terminal(state):
             self.active += sign
             _add(self.by_state, state, sign)
@@ -112,7 +113,7 @@ def _add(counter: Counter[K], key: K, sign: int) -> None:
 
 
 def desired(view: View, service: Service) -> int:
-    """The replicas, or the number of nodes that a global service's placement admits now."""
+    """The replicas, or the number of nodes that are eligible for a global service now."""
     if service.spec.WhichOneof("mode") != "global":
         return service.spec.replicated.replicas
     eligible = set(_eligible_nodes(view, service))
@@ -124,7 +125,7 @@ def desired(view: View, service: Service) -> int:
 def _eligible_nodes(view: View, service: Service) -> Iterator[str]:
     try:
         rules = [constraints.parse(text) for text in service.spec.task.placement.constraints]
-    except InvalidInput:  # written by another version of Shoal: the planner tells of it
+    except InvalidInput:  # written by another version of Shoal: the planner reports it
         return
     platforms = [(each.os, each.architecture) for each in service.spec.task.placement.platforms]
     occupied = {task.node_id for task in view.tasks_of(service.meta.id).values() if should_run(task)}
@@ -141,11 +142,11 @@ def _eligible_nodes(view: View, service: Service) -> Iterator[str]:
 
 
 TaskCounter = Callable[[View, str, range], TaskCounts]
-"""`count_tasks`, or something that has counted already."""
+"""`count_tasks`, or `IncrementalCounts.count`."""
 
 
 def count_tasks(view: View, service_id: str, current: range) -> TaskCounts:
-    """Look at each task of the service once. `current` are the revisions whose tasks need no replacement."""
+    """Count the tasks of a service. `current` are the revisions whose tasks need no replacement."""
     counted = TaskCounts()
     for task in view.tasks_of(service_id).values():
         counted.add(task, view.task_status.get(task.id), node_responds(view, task.node_id), current)
@@ -173,7 +174,7 @@ def service_view(view: View, service: Service) -> ServiceView:
 
 
 def _with_spec_in_force(view: View, service: Service) -> Service:
-    """The service as it is to be shown and changed: after a rollback not with the template that failed."""
+    """The service as users see and change it: after a rollback, without the template that failed."""
     if not rolled_back_to(view, service):
         return service
     shown = Service()
@@ -185,10 +186,10 @@ def _with_spec_in_force(view: View, service: Service) -> Service:
 def progress(view: View, service: Service, counter: TaskCounter = count_tasks) -> ServiceProgress:
     """Progress of a service towards its desired state.
 
-    It has converged when as many tasks as desired are to run, all of them do, all of the wanted revision, and none is
-    still to stop, the update, if there is one, has ended, its ports of every node are those that it asks for, and its
-    tasks are where its placement admits them. That says at once that the planner has acted on the newest spec: any
-    older one's tasks differ in number, in revision or in place, or its ports do.
+    It has converged when the desired number of tasks are ready, all of a current revision, none is still stopping, an
+    update has ended, its ingress ports are those of the spec, and its tasks are where its placement allows. So the
+    planner has acted on the newest spec: for any older one, the tasks differ in number, revision or node, or the
+    ports do.
     """
     in_force = effective(view, service)
     counted = counter(view, service.meta.id, current_revisions(in_force))
@@ -219,7 +220,7 @@ def _pending_update(counted: TaskCounts) -> UpdateStatus | None:
 
 
 def _ports_match(view: View, service: Service) -> bool:
-    """Whether the planner has given it the ports of every node that the spec asks for, and no others are left."""
+    """Whether the planner has assigned the ingress ports that the spec requests, and no others."""
     requested = mesh_ports(service.spec)
     status = view.service_status.get(service.meta.id)
     assigned = status.mesh_ports if status is not None else ()
@@ -229,35 +230,35 @@ def _ports_match(view: View, service: Service) -> bool:
 
 
 def current_revisions(service: Service) -> range:
-    """Revisions whose tasks run what the service says, as it is in force."""
+    """Revisions whose tasks run the template in force."""
     return range(service.task_revision, service.revision + 1)
 
 
-def _waits_for_user(update: UpdateStatus, steering: UpdateControl) -> bool:
+def _waits_for_user(update: UpdateStatus, control: UpdateControl) -> bool:
     """Whether the update waits for the user, who has not acted since."""
-    if steering.task_revision != update.task_revision:
+    if control.task_revision != update.task_revision:
         return update.state in _HALTED
     if update.state == UpdateStatus.CANARY:
-        return not steering.promoted
-    return update.state == UpdateStatus.PAUSED and steering.resume_count == update.resume_count
+        return not control.promoted
+    return update.state == UpdateStatus.PAUSED and control.resume_count == update.resume_count
 
 
-def _is_at_rest(counted: TaskCounts, wanted: int) -> bool:
-    """Each slot has a task, and nothing is on its way: a service whose update waits may be scaled and moved.
+def _is_at_rest(counted: TaskCounts, target: int) -> bool:
+    """Whether each slot has a task and nothing is in progress: a service whose update waits may be scaled and moved.
 
-    What waits for a node, or does not serve, may do so for ever, and is told as a problem.
+    Tasks that wait for a node, or are not ready, may remain so forever, and are reported as problems.
     """
-    on_their_way = counted.active - counted.by_state[TaskState.RUNNING] - counted.pending.total()
-    return counted.active + counted.unanswered == wanted and not on_their_way and not counted.stopping
+    in_progress = counted.active - counted.by_state[TaskState.RUNNING] - counted.pending.total()
+    return counted.active + counted.unreplaced == target and not in_progress and not counted.stopping
 
 
 def _is_in_progress(update: UpdateStatus | None) -> bool:
-    # New tasks have to run for a while before they count, and the planner says when they have.
+    # New tasks have to run for a while before they are available, and the planner decides when they are.
     return update is not None and update.state not in (UpdateStatus.COMPLETED, UpdateStatus.ROLLED_BACK)
 
 
 def removal_progress(view: View, service_id: str, name: str, counter: TaskCounter = count_tasks) -> ServiceProgress:
-    """How far the removal is: `converged` when the service is gone, and its tasks too."""
+    """Progress of a removal: `converged` when the service and its tasks are gone."""
     counted = counter(view, service_id, range(0))
     remaining = counted.stopping + counted.active
     gone = service_id not in view.services and remaining == 0

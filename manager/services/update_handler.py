@@ -34,14 +34,14 @@ _IN_PROGRESS = frozenset({UpdateStatus.UPDATING, UpdateStatus.CANARY, UpdateStat
 
 
 class UpdateHandler:
-    """The calls about updates. The planner answers what is asked here in `ServiceStatus.update`."""
+    """The calls about updates. The planner acts on them, and reports in `ServiceStatus.update`."""
 
     def __init__(self, *, store: RecordStore, now_ms: NowMs) -> None:
         self._store = store
         self._now_ms = now_ms
 
     async def manage(self, request: ManageUpdateRequest, caller: Caller) -> UpdateServiceResponse:
-        """Raises Refused when the update is not in a state that the action is for."""
+        """Raises Refused when the action does not apply to the state of the update."""
         view = self._store.tables
         service = find_service(view, request.service)
         changed = Service()
@@ -71,45 +71,45 @@ def apply_action(
     """The requested state of the update. Pure.
 
     Args:
-        pending: there are tasks to be replaced, of which the planner has not told yet.
+        pending: tasks have to be replaced, but the planner has not recorded the update yet.
 
     Raises:
-        Refused: there is no update that this could be asked of. InvalidInput: no action is named.
+        Refused: the action does not apply to the update. InvalidInput: there is no action.
     """
     name = service.spec.name
-    steering = UpdateControl(task_revision=service.task_revision)
+    control = UpdateControl(task_revision=service.task_revision)
     if service.update_control.task_revision == service.task_revision:
-        steering.CopyFrom(service.update_control)
+        control.CopyFrom(service.update_control)
     state = update.state if update is not None else UpdateStatus.STATE_UNSPECIFIED
     if state == UpdateStatus.STATE_UNSPECIFIED and pending:
         state = UpdateStatus.UPDATING
     if action not in _PAST_TENSE:
         raise InvalidInput("action: must be one of pause, resume, promote")
-    if why := _refusal(service, state, steering, action):
+    if why := _refusal(service, state, control, action):
         raise Refused(f'the update of service "{name}" cannot be {_PAST_TENSE[action]}: {why}')
     match action:
         case Action.PAUSE:
-            steering.paused = True
+            control.paused = True
         case Action.RESUME:
-            steering.paused = False
-            steering.resume_count += 1
+            control.paused = False
+            control.resume_count += 1
         case Action.PROMOTE:
-            steering.promoted = True
-    return steering
+            control.promoted = True
+    return control
 
 
 def _is_pending(view: View, service: Service) -> bool:
-    wanted = DesiredTemplate(view, service)
+    desired = DesiredTemplate(view, service)
     tasks = view.tasks_of(service.meta.id).values()
-    return not is_job(service.spec) and any(should_run(task) and wanted.differs(task) for task in tasks)
+    return not is_job(service.spec) and any(should_run(task) and desired.differs(task) for task in tasks)
 
 
 def _refusal(
-    service: Service, state: UpdateStatus.State.ValueType, steering: UpdateControl, action: Action.ValueType
+    service: Service, state: UpdateStatus.State.ValueType, control: UpdateControl, action: Action.ValueType
 ) -> str:
-    """Why the update cannot be asked that, and what to do instead; empty when it can."""
+    """Why the action is refused, and what to do instead; empty when it is not."""
     name = service.spec.name
-    paused = state == UpdateStatus.PAUSED or (steering.paused and state in _IN_PROGRESS)
+    paused = state == UpdateStatus.PAUSED or (control.paused and state in _IN_PROGRESS)
     if state in _NO_UPDATE:
         return _NO_UPDATE[state]
     if action == Action.PAUSE:
@@ -123,9 +123,9 @@ def _refusal(
         return "" if paused else "it is not paused"
     if state == UpdateStatus.ROLLING_BACK:
         return "it is being rolled back"
-    if not service.spec.update.canary or steering.rollback:
+    if not service.spec.update.canary or control.rollback:
         return "it has no canaries"
-    if steering.promoted:
+    if control.promoted:
         return "it has already been promoted"
     return f"it is paused; resume it first with `shoal service resume {name}`" if paused else ""
 
@@ -151,5 +151,5 @@ def history(view: View, service: Service) -> list[RevisionView]:
 
 
 def _runs(task: Task, number: int, in_force: int, fresh: range) -> bool:
-    """A change that restarts nothing leaves tasks the number of a revision before."""
+    """After a change that restarts nothing, tasks keep the number of the revision before."""
     return (in_force if task.revision in fresh else task.revision) == number

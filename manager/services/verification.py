@@ -1,8 +1,8 @@
 """Verification that new tasks are stable: a task that ends soon after its start is a failure.
 
 A service is watched for some seconds after all of its tasks run. The time ends early when their health checks have
-passed, and there is none when its template has run for as long before: scaling it proves nothing new. While an update
-is under way its own policy judges (`planner.updates.update_state`); the time counts from the moment that all tasks run.
+passed, and is skipped when the template has run for as long before: scaling it proves nothing new. During an update,
+its own policy decides (`manager.planner.updates.update_state`); the time counts from the moment when all tasks run.
 """
 
 from collections.abc import Iterable
@@ -17,19 +17,19 @@ from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.task_states import is_ready, observed_state, should_run, task_name
 
 MAX_MS = 3_600_000
-"""For which a command may ask."""
+"""The longest verification that a client may request."""
 
 _UPDATE_ENDED = frozenset({UpdateStatus.COMPLETED, UpdateStatus.ROLLED_BACK})
 _SUCCESS_IS_FINAL = frozenset({RestartPolicy.NONE, RestartPolicy.ON_FAILURE})
-"""With these a task that ends with exit code 0 has done what it was to do."""
+"""With these, a task that ends with exit code 0 is complete."""
 
 
 class Verification:
     """Verification of one service while a client waits. Times are seconds of a monotonic clock.
 
     Args:
-        seconds: to watch for.
-        stable: the template has run for that long before.
+        seconds: how long to watch.
+        stable: the template has already run for that long.
     """
 
     def __init__(self, seconds: float, *, stable: bool) -> None:
@@ -45,7 +45,7 @@ class Verification:
     ) -> None:
         """Adjust the progress: not converged during verification, stalled when a task has ended.
 
-        `due_at` is when to ask again though nothing changes; None when there is no need to.
+        `due_at` is when to evaluate again even without a change; None if that is not needed.
         """
         self.due_at = None
         if self._stable:
@@ -89,7 +89,7 @@ def is_stable(view: View, service: Service, *, since_ms: int) -> bool:
 
 
 def failure(view: View, service: Service, ended: Iterable[str]) -> str:
-    """What to tell of tasks that have ended by themselves, one line for the user; empty when that is no failure."""
+    """One line for the user about tasks that have ended by themselves; empty when that is no failure."""
     tasks = [task for identifier in ended if (task := view.tasks.get(identifier)) is not None]
     failed = [task for task in tasks if not _succeeded(view, service, task)]
     if not failed:
@@ -117,5 +117,5 @@ def _succeeded(view: View, service: Service, task: Task) -> bool:
 
 
 def _no_update_running(progress: ServiceProgress) -> bool:
-    """No update judges the tasks at the moment."""
+    """Whether no update is in progress."""
     return not progress.HasField("update") or progress.update.state in _UPDATE_ENDED

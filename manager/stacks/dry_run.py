@@ -1,6 +1,6 @@
 """Dry run of a deployment: the real planner on a copy of the records, with simulated agents.
 
-Time is virtual: whatever is waited for comes at once, every container starts, is healthy, and ends when it is a job.
+Time is virtual: nothing is waited for, every container starts and is healthy, and those of jobs complete.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -24,14 +24,14 @@ from shoal.task_states import is_terminal, observed_state, should_run
 MAX_PASSES = 2000
 """Passes of the planner; an update of a thousand tasks one by one takes two each."""
 HORIZON_MS = 7 * 24 * 3600 * 1000
-"""What comes later than that is not waited for."""
+"""What is due later than that is not waited for."""
 MAX_MOVES = 10_000
 
 _JOBS = frozenset({"replicated_job", "global_job"})
 
 
 class DryRunStore:
-    """A store whose commits change only a copy of the tables. Conditions are taken as met."""
+    """A store whose commits change only a copy of the tables. Conditions are assumed to hold."""
 
     def __init__(self, store: RecordStore) -> None:
         self._store = store
@@ -39,15 +39,15 @@ class DryRunStore:
 
     @property
     def max_operations(self) -> int:
-        """As the other store's."""
+        """As of the real store."""
         return self._store.max_operations
 
     def version_of(self, kind: Kind[M], identifier: str) -> int:
-        """As the other store has it."""
+        """As in the real store."""
         return self._store.version_of(kind, identifier)
 
     def follow(self) -> Subscription:
-        """The other store's changes: those of the copy are told to nobody."""
+        """Changes of the real store: those of the copy are not published."""
         return self._store.follow()
 
     async def commit(self, writes: Sequence[Write], *, expects: Sequence[Expect] = (), fence: int | None = None) -> int:
@@ -57,7 +57,7 @@ class DryRunStore:
 
 
 def apply(tables: Tables, writes: Iterable[Write]) -> list[Change]:
-    """Make the writes in the tables; what came of them."""
+    """Apply the writes to the tables; the changes that resulted."""
     changes = []
     for write in writes:
         old = tables.rows(write.kind).get(write.identifier)
@@ -71,8 +71,8 @@ class DryRun:
     """One dry run.
 
     Args:
-        tables: a copy of the manager's own, with the writes that are tried; it is changed.
-        now_ms: when it begins.
+        tables: a copy of the manager's tables, with the writes of the dry run; it is modified.
+        now_ms: the beginning of virtual time.
     """
 
     def __init__(self, tables: Tables, *, now_ms: int, new_id: NewId) -> None:
@@ -82,23 +82,23 @@ class DryRun:
         self._new_id = new_id
         self._before = {identifier: _tasks_by_slot(tables, identifier) for identifier in tables.services_with_tasks()}
         apply(tables, [*_skipped_schedules(tables, self._until_ms), *_created_volumes(tables)])
-        self._agenda = IncrementalPlanner(tables)
+        self._planner = IncrementalPlanner(tables)
 
     def run(self, services: Collection[str]) -> bool:
-        """Go on until the services (ids) have come to rest; False when that takes too long."""
+        """Continue until the services (IDs) are at rest; False when that takes too long."""
         for _ in range(MAX_PASSES):
-            outcome = self._agenda.plan(now_ms=self._now_ms, new_id=self._new_id)
+            outcome = self._planner.plan(now_ms=self._now_ms, new_id=self._new_id)
             self._apply(outcome.writes)
             if self._advance_tasks(services) or outcome.writes:
                 continue
-            due = self._agenda.next_due_ms()
+            due = self._planner.next_due_ms()
             if due is None or due > self._until_ms:
                 return True
             self._now_ms = max(self._now_ms, due)
         return False
 
     def moves(self, service_id: str, name: str) -> list[TaskMove]:
-        """What the service's slots come to, compared with the beginning; tasks that stay are not told."""
+        """Where the slots of the service end up, compared with the beginning; tasks that stay are left out."""
         view = self._tables
         before, after = self._before.get(service_id, {}), _tasks_by_slot(view, service_id)
         moves = [
@@ -112,7 +112,7 @@ class DryRun:
         return moves[:MAX_MOVES]
 
     def _apply(self, writes: Iterable[Write]) -> None:
-        self._agenda.observe(apply(self._tables, writes))
+        self._planner.observe(apply(self._tables, writes))
 
     def _advance_tasks(self, services: Collection[str]) -> bool:
         """Advance each task of the services by one state; whether any changed."""
@@ -146,7 +146,7 @@ class DryRun:
 
 
 def _skipped_schedules(view: View, until_ms: int) -> Iterator[Write]:
-    """Mark schedules as handled: otherwise a dry run would start their runs for ever."""
+    """Mark schedules as handled: otherwise a dry run would start their runs forever."""
     for identifier, service in view.services.items():
         if service.spec.HasField("schedule"):
             status = ServiceStatus(service_id=identifier)
@@ -166,7 +166,7 @@ def _created_volumes(view: View) -> Iterator[Write]:
 
 
 def _completing_services(view: View) -> Iterator[str]:
-    """Ids of services whose tasks end by themselves: jobs, and what others wait for to complete."""
+    """IDs of services whose tasks end by themselves: jobs, and services that others wait for to complete."""
     awaited = {
         dependency.service
         for service in view.services.values()
@@ -179,7 +179,7 @@ def _completing_services(view: View) -> Iterator[str]:
 
 
 def _tasks_by_slot(view: View, service_id: str) -> dict[str, Task]:
-    """The task of each slot that is to run, or has done its work."""
+    """The task of each slot that should run, or is complete."""
     found: dict[str, Task] = {}
     for task in view.tasks_of(service_id).values():
         state = observed_state(task, view.task_status.get(task.id))

@@ -1,4 +1,4 @@
-"""Secrets and configs of a stack: what deploying or removing the stack changes. Pure, given the contents' keys."""
+"""Secrets and configs of a stack: what deploying or removing the stack changes. Pure, given the keys of the codec."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,16 +22,16 @@ from shoal.ids import NewId
 Change = DeployStackResponse.Change
 
 ContentsByKind = Mapping[str, ContentCodec]
-"""How contents are stored, by the noun's name."""
+"""How contents are stored, by the name of the kind."""
 
 
 @dataclass(frozen=True)
 class FilesPlan:
-    """What becomes of the stack's files.
+    """Changes of the stack's files.
 
     Attributes:
-        submitted: the files as they will be, for the references of the stack's services.
-        changed: those that get another version, by noun: services outside the stack may follow them.
+        submitted: the files as they will be, for references of the stack's services.
+        changed: files that get another version: services outside the stack may follow them.
     """
 
     planned: list[PlannedChange] = field(default_factory=list)
@@ -41,14 +41,14 @@ class FilesPlan:
 
     @property
     def kept(self) -> frozenset[str]:
-        """Files that the request has, as "<noun>/<name>"."""
+        """Files that the request has, as "<kind>/<name>"."""
         return frozenset(self.submitted)
 
 
 def plan_files(
     store: RecordStore, request: DeployStackRequest, contents: ContentsByKind, new_id: NewId, now_ms: int
 ) -> FilesPlan:
-    """New files, and new versions where a content differs. With faults nothing of it may be used."""
+    """New files, and new versions of changed ones. If it has faults, nothing of it may be used."""
     plan = FilesPlan()
     for kind, sent in ((SECRETS, request.secrets), (CONFIGS, request.configs)):
         for each in sent:
@@ -100,7 +100,7 @@ def plan_followers(view: View, plan: FilesPlan, stack: str, now_ms: int) -> Iter
 
 
 def referenced_by(specs: Iterable[ServiceSpec]) -> frozenset[str]:
-    """Files that examined specs use, as "<noun>/<name>"."""
+    """Files that validated specs use, as "<kind>/<name>"."""
     return frozenset(
         f"{kind.name}/{reference.name}"
         for spec in specs
@@ -112,13 +112,13 @@ def referenced_by(specs: Iterable[ServiceSpec]) -> frozenset[str]:
 def plan_removal(
     store: RecordStore, stack: str, *, keep: frozenset[str], removed_services: frozenset[str]
 ) -> list[PlannedChange]:
-    """Files of the stack that are not to be kept, but such as its volumes' drivers need: they stay with the volumes.
+    """Removals of the stack's files that are not kept, except those that its volumes' drivers need.
 
     Args:
         keep: as `FilesPlan.kept`.
-        removed_services: names of services that are removed with them, or that will not name them any more.
+        removed_services: names of services that are removed with them, or will not use them any more.
     Raises:
-        Refused: a service that stays uses one of them.
+        Refused: a service that remains uses one of them.
     """
     planned = []
     for kind in FILE_KINDS:
@@ -126,9 +126,9 @@ def plan_removal(
         for file in sorted(kind.files(store.tables).values(), key=lambda each: each.spec.name):
             if file.spec.stack != stack or f"{kind.name}/{file.spec.name}" in keep or file.meta.id in volumes:
                 continue
-            staying = [name for name in users.get(file.meta.id, ()) if name not in removed_services]
-            if staying:
-                raise Refused(in_use(kind, file, staying))
+            remaining = [name for name in users.get(file.meta.id, ()) if name not in removed_services]
+            if remaining:
+                raise Refused(in_use(kind, file, remaining))
             planned.append(PlannedChange(_change(kind, file, "remove"), file_changes.removal(store, kind, file)))
     return planned
 

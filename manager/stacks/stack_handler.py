@@ -39,13 +39,13 @@ _log = logging.getLogger(__name__)
 
 LOOKUPS_AT_ONCE = 8
 ATTEMPTS = 8
-"""Of one deployment, while others change what it has read."""
+"""Attempts of one deployment, while others change the records that it has read."""
 FIRST_PAUSE_SECONDS = 0.02
 """Before the second attempt; it doubles."""
 
 
 class StackHandler:
-    """The stacks' calls. All names are the cluster's, `<stack>_<name>` as a rule; who reads files makes them so."""
+    """The calls of stacks. Requests have the full names, usually `<stack>_<name>`: readers of files add the prefix."""
 
     def __init__(
         self,
@@ -63,19 +63,19 @@ class StackHandler:
         self._new_id = new_id
 
     async def deploy(self, request: DeployStackRequest, caller: Caller) -> DeployStackResponse:
-        """Checked whole before anything is written, then one transaction (beyond its bounds several, networks first).
+        """Validated as a whole before anything is written, then one transaction (several if too large, networks first).
 
         Raises:
             InvalidInput: with every fault of every service and network.
-            Conflict: something of it was changed each time; nothing was written, or the first parts of a large stack.
+            Conflict: records changed in each attempt; nothing was written, or the first parts of a large stack.
         """
         for attempt in range(ATTEMPTS - 1):
             try:
                 return await self._deploy(_completed(request))
             except Conflict as error:
-                # A file says what is to be, whatever was before: planned anew from what is there now.
+                # The file is declarative: plan again from the current records, once the other change has arrived.
                 _log.info("retrying deployment of stack %s (attempt %d): %s", request.stack, attempt + 2, error)
-                await asyncio.sleep(FIRST_PAUSE_SECONDS * 2**attempt)  # another manager's change is on its way here
+                await asyncio.sleep(FIRST_PAUSE_SECONDS * 2**attempt)
         return await self._deploy(_completed(request))
 
     async def _deploy(self, request: DeployStackRequest) -> DeployStackResponse:
@@ -88,7 +88,9 @@ class StackHandler:
             for spec, each in zip(request.networks, planned, strict=True)
         }
         files = stack_file_plan.plan_files(self._store, request, self._contents, self._new_id, self._now_ms())
-        made, volumes, volume_faults = plan_volumes(view, request, files.submitted, self._new_id, self._now_ms())
+        planned_volumes, volumes, volume_faults = plan_volumes(
+            view, request, files.submitted, self._new_id, self._now_ms()
+        )
         others = stack_plan.other_services(view, request, specs)
         submissions = await self._prepare(request.resolve_image, specs, submitted, files.submitted, volumes, others)
         own = self._faults(request.networks, submissions, others)
@@ -100,7 +102,7 @@ class StackHandler:
         await routing_mesh.ensure_network(store, checked, self._now_ms)
         await volume_references.create_missing(store, checked, self._new_id, self._now_ms)
         keep = frozenset(each.change.name for each in planned)
-        planned += files.planned + made
+        planned += files.planned + planned_volumes
         planned += [
             stack_plan.plan_service(view, submission.spec, self._new_id, self._now_ms()) for submission in submissions
         ]
@@ -116,7 +118,7 @@ class StackHandler:
         return DeployStackResponse(changes=[each.change for each in planned], warnings=dict.fromkeys(warnings))
 
     async def _dry_run(self, tables: Tables, changes: Sequence[DeployStackResponse.Change]) -> list[str]:
-        """Puts into the changes where the planner would have the tasks; returns warnings.
+        """Add to the changes where the planner would run the tasks; returns warnings.
 
         In a thread: a pass over all tasks of a large cluster takes a second.
         """
@@ -140,21 +142,21 @@ class StackHandler:
         )
 
     def _pruning(self, stack: str, keep: frozenset[str], files: frozenset[str]) -> list[stack_plan.PlannedChange]:
-        """Removal of what is not to be kept; what stays uses the files by its new spec, which has been examined."""
+        """Removals of objects that are not kept; services that remain use the files of their new, validated specs."""
         planned = stack_plan.plan_removal(self._store, stack, keep=keep)
         own = {each.spec.name for each in self._store.tables.services.values() if each.spec.stack == stack}
         return planned + stack_file_plan.plan_removal(self._store, stack, keep=files, removed_services=frozenset(own))
 
     async def _prepare(
         self,
-        lookup: DeployStackRequest.ResolveImage.ValueType,
+        resolve_image: DeployStackRequest.ResolveImage.ValueType,
         specs: Sequence[ServiceSpec],
         submitted: Mapping[str, Network],
         files: Mapping[str, File],
         volumes: Mapping[str, Volume],
         others: OtherServices,
     ) -> list[Submission]:
-        """All at once, for the registries' sake; results in the order of the specs."""
+        """Concurrently, since registries are slow; results in the order of the specs."""
         slots = asyncio.Semaphore(LOOKUPS_AT_ONCE)
         view = self._store.tables
 
@@ -165,10 +167,10 @@ class StackHandler:
                 return await prepare(
                     spec,
                     view=view,
-                    images=None if lookup == DeployStackRequest.NEVER else self._images,
+                    images=None if resolve_image == DeployStackRequest.NEVER else self._images,
                     previous=previous,
                     resolve_image=ResolveImage.ALWAYS
-                    if lookup == DeployStackRequest.ALWAYS
+                    if resolve_image == DeployStackRequest.ALWAYS
                     else ResolveImage.UNLESS_SAME_TAG,
                     submitted_networks=submitted,
                     submitted_files=files,
@@ -187,8 +189,8 @@ class StackHandler:
         faults = []
         for network in networks:
             faults += _prefixed(f"networks.{network.name}", stack_plan.network_conflicts(view, network))
-        waiting, sharing = dependency_faults(view, specs), sharing_faults(view, specs, others.removed)
-        for submission, *more in zip(submissions, waiting, sharing, strict=True):
+        dependencies, sharing = dependency_faults(view, specs), sharing_faults(view, specs, others.removed)
+        for submission, *more in zip(submissions, dependencies, sharing, strict=True):
             own = [*submission.faults, *stack_plan.service_conflicts(view, submission.spec)]
             faults += _prefixed(f"services.{submission.spec.name}", [*own, *chain.from_iterable(more)])
         return faults

@@ -25,20 +25,20 @@ from shoal.ids import NewId
 Change = DeployStackResponse.Change
 
 MUTABLE_FIELDS = frozenset({"name", "stack", "labels", "attachable"})
-"""Fields of a network's spec; all others stay as they are while it exists."""
+"""Fields of a network's spec that may change; all others are fixed while it exists."""
 IMMUTABLE_FIELDS = tuple(field for field in NetworkSpec.DESCRIPTOR.fields_by_name if field not in MUTABLE_FIELDS)
 
 
 @dataclass(frozen=True)
 class PlannedChange:
-    """The change of one object, and the writes that make it; None when nothing changes."""
+    """The change of one object, and its writes; None when nothing changes."""
 
     change: Change
     group: WriteGroup | None
 
 
 def other_services(view: View, request: DeployStackRequest, specs: Sequence[ServiceSpec]) -> OtherServices:
-    """What the stack's own services have then: one may take over what another one gives up in the same call."""
+    """Services as the request leaves them: one may take over ports and addresses that another releases."""
     submitted = {spec.name: spec for spec in specs}
     stacks = (each.spec for each in view.services.values() if request.prune and each.spec.stack == request.stack)
     return OtherServices(submitted, frozenset(spec.name for spec in stacks if spec.name not in submitted))
@@ -47,7 +47,7 @@ def other_services(view: View, request: DeployStackRequest, specs: Sequence[Serv
 def preserve_forced_updates(view: View, specs: Sequence[ServiceSpec]) -> None:
     """Keep the effect of forced updates that the file does not mention.
 
-    Those that are to follow a dependency's (`depends_on` with `restart`) are replaced when its template changes.
+    Services that follow a dependency (`depends_on` with `restart`) are replaced when its template changes.
     """
     by_themselves = {spec.name for spec in specs if _is_replaced(view, spec)}
     replaced, grown = by_themselves, True
@@ -74,7 +74,7 @@ def _is_replaced(view: View, spec: ServiceSpec) -> bool:
 
 
 def plan_networks(view: View, specs: Sequence[NetworkSpec], new_id: NewId, now_ms: int) -> list[PlannedChange]:
-    """New ones, and those that are being removed called back. Valid specs only: see `network_conflicts`."""
+    """New networks, changes, and cancelled removals. Valid specs only: see `network_conflicts`."""
     planned = []
     for spec in specs:
         present = view.network_named(spec.name)
@@ -105,7 +105,7 @@ def _update_network(present: Network, spec: NetworkSpec, now_ms: int) -> Planned
 
 
 def network_conflicts(view: View, spec: NetworkSpec) -> list[Fault]:
-    """Why the stack cannot have this network."""
+    """Conflicts of the network with existing ones."""
     present = view.network_named(spec.name)
     if present is None:
         return network_handler.network_faults(view, spec)
@@ -119,7 +119,7 @@ def network_conflicts(view: View, spec: NetworkSpec) -> list[Fault]:
 
 
 def service_conflicts(view: View, spec: ServiceSpec) -> list[Fault]:
-    """Why the stack cannot have this service."""
+    """Conflicts of the service with existing ones."""
     present = view.service_named(spec.name)
     if present is None:
         return []
@@ -129,7 +129,7 @@ def service_conflicts(view: View, spec: ServiceSpec) -> list[Fault]:
 
 
 def plan_service(view: View, spec: ServiceSpec, new_id: NewId, now_ms: int) -> PlannedChange:
-    """A new or changed service. Examined specs only: see `submission`."""
+    """A new or changed service. Validated specs only: see `spec_submission.prepare`."""
     present = view.service_named(spec.name)
     if present is None:
         service = service_revisions.new_service(new_id(), spec, now_ms)
@@ -148,10 +148,10 @@ def plan_service(view: View, spec: ServiceSpec, new_id: NewId, now_ms: int) -> P
 
 
 def plan_removal(store: RecordStore, stack: str, *, keep: frozenset[str]) -> list[PlannedChange]:
-    """Services and networks of the stack whose full names are not to be kept, services first.
+    """Removals of services and networks of the stack that are not in `keep` (full names), services first.
 
     Raises:
-        Refused: a service that stays uses one of the networks, or shares the network of one of the services.
+        Refused: a service that remains uses one of the networks, or shares the network of one of the services.
     """
     view = store.tables
     removed = [each for each in view.services.values() if each.spec.stack == stack and each.spec.name not in keep]
@@ -162,8 +162,8 @@ def plan_removal(store: RecordStore, stack: str, *, keep: frozenset[str]) -> lis
         planned.append(PlannedChange(_change("service", service.spec.name, "remove", service.meta.id), step))
     names = {service.spec.name for service in removed}
     own = [each for each in view.networks.values() if each.spec.stack == stack and each.spec.name not in keep]
-    gone = [each for each in sorted(own, key=lambda each: each.spec.name) if not each.removing]
-    return planned + [_remove_network(store, network, names) for network in gone]
+    removable = [each for each in sorted(own, key=lambda each: each.spec.name) if not each.removing]
+    return planned + [_remove_network(store, network, names) for network in removable]
 
 
 def _remove_network(store: RecordStore, network: Network, removed_services: set[str]) -> PlannedChange:

@@ -23,10 +23,10 @@ IMMUTABLE_FIELDS = ("driver", "options", "size_bytes", "limit_bytes", "secrets")
 def plan_volumes(
     view: View, request: DeployStackRequest, files: SubmittedFiles, new_id: NewId, now_ms: int
 ) -> tuple[list[PlannedChange], dict[str, Volume], list[Fault]]:
-    """Changes, the volumes by name as the services are to find them, and faults, with which nothing may be used.
+    """Changes, the volumes by name as the services refer to them, and faults. With faults, nothing of it may be used.
 
     Args:
-        files: as the same call will make or change them.
+        files: as the request creates or changes them.
     """
     planned: list[PlannedChange] = []
     submitted: dict[str, Volume] = {}
@@ -64,7 +64,7 @@ def plan_volumes(
 
 
 def _relabelled(present: Volume, spec: VolumeSpec, now_ms: int) -> Volume:
-    """Labels are all that may change of a volume."""
+    """Only the labels of a volume may change."""
     volume = Volume()
     volume.CopyFrom(present)
     volume.spec.labels.clear()

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 class ContainerStreams(Protocol):
-    """The agents. Both raise Unavailable when the node does not answer, NotFound when it runs no such container."""
+    """The agents. Both raise Unavailable when the node does not respond, NotFound when it runs no such container."""
 
     def exec(self, agent: AgentAddress, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput, None]: ...
 
@@ -33,11 +33,11 @@ class ExecHandler:
         self._streams = streams
 
     async def run(self, messages: AsyncIterator[ExecInput], caller: Caller) -> AsyncGenerator[ExecOutput]:
-        """A program in a container: the agent's answers; the first says which task it is.
+        """Run a command in a container; the agent's responses. The first one names the task.
 
         Raises:
-            InvalidInput: with every fault of what is to be run. NotFound: no such task. Refused: it does not run.
-            Unavailable: its node does not answer.
+            InvalidInput: with every fault of the request. NotFound: no such task. Refused: it is not running.
+            Unavailable: its node does not respond.
         """
         first = await anext(messages, None)
         if first is None or not first.HasField("start"):
@@ -49,12 +49,12 @@ class ExecHandler:
         start = ExecInput(start=first.start)
         start.start.task = task.id
         outputs = self._streams.exec(agent, _prepend(start, messages))
-        async with aclosing(_with_task_info(outputs, ExecStarted(task_name=name))) as answers:
-            async for answer in answers:
-                yield answer
+        async with aclosing(_with_task_info(outputs, ExecStarted(task_name=name))) as responses:
+            async for response in responses:
+                yield response
 
     async def attach(self, messages: AsyncIterator[ExecInput], caller: Caller) -> AsyncGenerator[ExecOutput]:
-        """Attach to a container's main process; as `run`, without a command."""
+        """Attach to a container's main process. Raises as `run`."""
         first = await anext(messages, None)
         if first is None or not first.HasField("attach"):
             raise InvalidInput("the first message must be `attach`")
@@ -64,9 +64,9 @@ class ExecHandler:
         start.attach.task = task.id
         outputs = self._streams.attach(agent, _prepend(start, messages))
         about = ExecStarted(task_name=name, has_terminal=container.tty, reads_input=container.stdin_open)
-        async with aclosing(_with_task_info(outputs, about)) as answers:
-            async for answer in answers:
-                yield answer
+        async with aclosing(_with_task_info(outputs, about)) as responses:
+            async for response in responses:
+                yield response
 
     def _resolve(self, reference: str) -> tuple[Task, AgentAddress, str]:
         view = self._store.tables
@@ -75,7 +75,7 @@ class ExecHandler:
 
 
 async def _with_task_info(outputs: AsyncGenerator[ExecOutput, None], about: ExecStarted) -> AsyncGenerator[ExecOutput]:
-    """The agent's answers, with what it does not know of the task."""
+    """The agent's responses, completed with facts about the task that the agent does not have."""
     async with aclosing(outputs):
         async for output in outputs:
             if output.HasField("started"):

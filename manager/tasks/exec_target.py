@@ -14,12 +14,12 @@ from shoal.task_states import observed_state
 
 
 def find_running(view: View, reference: str) -> Task:
-    """A running task: by its id or the beginning of that, by name ("web.1", "web.1.<id>"; of a global service
-    "web.h1"), by its container's name, or the one with the lowest slot of a service.
+    """A running task: by ID or ID prefix, by name ("web.1", "web.1.<ID>"; of a global service "web.h1"), by container
+    name, or the one with the lowest slot of a service.
 
     Raises:
-        NotFound: no such task or service. Refused: it does not run.
-        InvalidInput: an id's beginning fits several.
+        NotFound: no such task or service. Refused: it is not running.
+        InvalidInput: an ID prefix is ambiguous.
     """
     name, _, slot_name = reference.partition(".")
     service = view.service_named(name) or view.services.get(name)
@@ -44,7 +44,7 @@ def agent_of(view: View, task: Task) -> AgentAddress:
     """The agent of a task's node.
 
     Raises:
-        Refused: it cannot be asked.
+        Refused: the node is down.
     """
     status = view.node_status.get(task.node_id)
     if status is None or status.state != NodeStatus.READY:
@@ -53,7 +53,7 @@ def agent_of(view: View, task: Task) -> AgentAddress:
 
 
 def container_of(view: View, task: Task) -> ContainerSpec:
-    """What the task's container was made by."""
+    """The spec of the task's container."""
     revision = view.revision_of(task.service_id, task.revision)
     return revision.spec.task.container if revision is not None else ContainerSpec()
 
@@ -66,7 +66,7 @@ def short_name(view: View, task: Task) -> str:
 
 
 def _slot_names(view: View, task: Task) -> tuple[str, ...]:
-    """What may follow the service's name in its own."""
+    """Names that the task has below its service."""
     return (str(task.slot),) if task.slot else (hostname_of(view, task.node_id), task.node_id)
 
 

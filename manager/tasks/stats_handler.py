@@ -20,17 +20,17 @@ _MIN_MS, _MAX_MS = 200, 60_000
 
 
 class StatsHandler:
-    """The call `StatsHandler`. Nothing is measured while nobody asks."""
+    """The call `Stats`. Usage is measured only while a client asks for it."""
 
-    def __init__(self, *, store: RecordStore, meters: UsageSource) -> None:
+    def __init__(self, *, store: RecordStore, usage_source: UsageSource) -> None:
         self._store = store
-        self._meters = meters
+        self._usage_source = usage_source
 
     async def watch(self, request: StatsRequest, caller: Caller) -> AsyncGenerator[StatsResponse, None]:
-        """A response each interval; services and tasks that come later are in it too.
+        """A response each interval; services and tasks that are created later are included.
 
         Raises:
-            NotFound, InvalidInput: there is no such service, task or node.
+            NotFound, InvalidInput: a service, task or node does not exist, or the reference is ambiguous.
         """
         interval = (request.interval_ms or INTERVAL_MS) / 1000
         if not _MIN_MS <= interval * 1000 <= _MAX_MS:
@@ -43,7 +43,7 @@ class StatsHandler:
                 ]
             )
         view = self._store.tables
-        reader = UsageReader(view=lambda: view, source=self._meters)
+        reader = UsageReader(view=lambda: view, source=self._usage_source)
         await reader.read(selected_tasks(view, request))
         while True:
             await asyncio.sleep(interval)
@@ -54,7 +54,7 @@ class StatsHandler:
 
 
 def selected_tasks(view: View, request: StatsRequest) -> list[Task]:
-    """The running tasks that are asked for, by service, slot and id. Raises as `StatsHandler.watch`."""
+    """The requested running tasks, ordered by service, slot and ID. Raises as `StatsHandler.watch`."""
     if len(request.targets) > bounds.TARGETS_IN_CALL:
         raise InvalidInput(f"{len(request.targets)} targets in one request; the maximum is {bounds.TARGETS_IN_CALL}")
     node_id = find_node(view, request.node).meta.id if request.node else ""
@@ -82,16 +82,16 @@ def _service_name(view: View, task: Task) -> str:
     return service.spec.name if service is not None else task.service_id
 
 
-def _row(view: View, task: Task, use: ResourceUsage) -> TaskStats:
+def _row(view: View, task: Task, usage: ResourceUsage) -> TaskStats:
     revision = view.revision_of(task.service_id, task.revision)
     limits = revision.spec.task.limits if revision is not None else None
     return TaskStats(
         task_id=task.id,
         name=task_name(_service_name(view, task), task),
         node_hostname=hostname_of(view, task.node_id),
-        nano_cpus=use.nano_cpus,
-        memory_bytes=use.memory_bytes,
-        pids=use.pids,
+        nano_cpus=usage.nano_cpus,
+        memory_bytes=usage.memory_bytes,
+        pids=usage.pids,
         limit_nano_cpus=limits.nano_cpus if limits is not None else 0,
         limit_memory_bytes=limits.memory_bytes if limits is not None else 0,
     )

@@ -23,7 +23,7 @@ class TaskHandler:
         self._now_ms = now_ms
 
     async def list(self, request: ListTasksRequest, caller: Caller) -> ListTasksResponse:
-        """By service, slot, and the newest first within a slot."""
+        """Ordered by service and slot, the newest first within a slot."""
         view = self._store.tables
         times = RestartTimes(view, self._now_ms())
         views = [task_view(view, task, times) for task in _selected(view, request)]
@@ -32,7 +32,7 @@ class TaskHandler:
 
 
 def task_view(view: View, task: Task, times: RestartTimes) -> TaskView:
-    """A task with what lists show of its service and node."""
+    """A task with the facts about its service and node that listings show."""
     service = view.services.get(task.service_id)
     revision = view.revision_of(task.service_id, task.revision)
     spec = revision.spec if revision is not None else service.spec if service is not None else None
@@ -68,7 +68,7 @@ def _in_stack(view: View, task: Task, stack: str) -> bool:
 
 
 def _familiar(image: str) -> str:
-    """As the user knows it: without the digest where there is a tag."""
+    """The image as users write it: without the digest if it has a tag."""
     try:
         reference = image_reference.parse(image)
     except InvalidInput:  # written by another version of Shoal

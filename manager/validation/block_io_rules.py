@@ -1,4 +1,4 @@
-"""What makes weights and bounds of block devices valid. Pure: yields every fault."""
+"""Validation of weights and limits of block devices. Pure: yields every fault."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from shoal.errors import Fault
 
 MIN_WEIGHT, MAX_WEIGHT = 10, 1000
 MAX_DEVICES = 64
-"""Devices of one kind of bound."""
+"""Devices of one kind of limit."""
 
 _MAXIMA = {
     "weights": MAX_WEIGHT,
@@ -20,7 +20,7 @@ _MAXIMA = {
 
 
 def check_block_io(path: str, requested: BlockIo) -> Iterator[Fault]:
-    """Whether a node has the devices, its agent says."""
+    """Whether a node has the devices is for its agent to check."""
     if requested.weight:
         yield from check_range(f"{path}.weight", requested.weight, MIN_WEIGHT, MAX_WEIGHT)
     for field, maximum in _MAXIMA.items():

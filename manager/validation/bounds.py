@@ -24,7 +24,7 @@ REPLICAS: Final = 1_000_000
 DURATION_MS: Final = 366 * 24 * 3600 * 1000
 MOMENT_MS: Final = 253_402_300_799_000  # the last second that has a year of four digits
 GRACE_MS: Final = 24 * 3600 * 1000
-# Docker's own least: below it runc's first process does not come up.
+# Docker's own minimum: below it, runc's init process does not start.
 MEMORY_MIN_BYTES: Final = 4 * 1024 * 1024
 MEMORY_MAX_BYTES: Final = 1 << 50
 NANO_CPUS_MIN: Final = 1_000_000  # the kernel's quota of 1 ms in a period of 100 ms is 10,000,000; shares go lower
@@ -33,13 +33,13 @@ PIDS_MAX: Final = 4_194_304  # Linux: PID_MAX_LIMIT, 64 bits
 SERVICES_IN_STACK: Final = 500
 TARGETS_IN_CALL: Final = 500
 REVISIONS_KEPT: Final = 10
-"""The newest, and besides that one for each of so many things that tasks ran."""
+"""The newest ones; besides these, one for each of as many task templates."""
 RUNS_KEPT: Final = 100
 DISCONNECT_MIN_MS: Final = 1_000
-# Of what a task reserves: one without a limit may use a multiple of it.
+# Of the reservation: a task without a limit may use a multiple of it.
 TARGET_PERCENT: Final = 1000
 LOG_FILE_MIN_BYTES: Final = 4096
 LOG_FILES_MAX: Final = 100
 
 DEPENDENCIES = 64
-"""Services that one waits for."""
+"""Services that a service may depend on."""

@@ -1,7 +1,8 @@
 """Container names given by users (Compose `container_name`). Pure.
 
-The name is unique among these and the services' own, so that a command that takes both means one thing. It is asked of
-what this manager sees: where two managers take one name at the same moment, commands refuse it until one is renamed.
+A name is unique among container and service names, so that a command that accepts both is unambiguous. Only the records
+that this manager has seen are checked: if two managers accept one name at the same moment, commands report it as
+ambiguous until one is renamed.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ _PATH = "task.container.name"
 
 
 def check_container_name(spec: ServiceSpec) -> Iterator[Fault]:
-    """What the spec shows: the name is one in DNS too, and belongs to a service of one task."""
+    """Faults of the spec alone: the name is valid in DNS too, and belongs to a service with a single task."""
     name = spec.task.container.name
     if not name:
         return
@@ -26,7 +27,7 @@ def check_container_name(spec: ServiceSpec) -> Iterator[Fault]:
 
 
 def too_many_tasks(name: str, tasks: str) -> str:
-    """The line for a service that cannot have a container's name."""
+    """The line for a service that cannot have a container name."""
     return (
         f'"{name[:80]}" names a single container, but the service has {tasks}; '
         "omit the container name or run one replica: "
@@ -38,19 +39,19 @@ def name_conflicts(view: View, spec: ServiceSpec, others: OtherServices) -> Iter
     """Another service that has the container's name, or a container that has the service's."""
     name = spec.task.container.name.lower()
     for other in others.specs(view, spec.name):
-        theirs = other.task.container.name.lower()
-        if name and name == theirs:
+        container_name = other.task.container.name.lower()
+        if name and name == container_name:
             yield Fault(_PATH, f'"{name}" is already the container name of service "{other.name}"; choose another name')
         if name and name == other.name.lower():
             yield Fault(_PATH, f'"{name}" is already the name of a service; choose another name')
-        if theirs and theirs == spec.name.lower():
+        if container_name and container_name == spec.name.lower():
             yield Fault(
                 "name", f'"{spec.name}" is already the container name of service "{other.name}"; choose another name'
             )
 
 
 def _max_tasks(spec: ServiceSpec) -> str:
-    """How many tasks it may have, in words; empty for one at most."""
+    """The maximum number of tasks, for messages; empty if it is at most one."""
     mode = spec.WhichOneof("mode")
     if mode in ("global", "global_job"):
         return "one task per node"

@@ -1,4 +1,4 @@
-"""What makes a container's spec valid. Pure: yields every fault."""
+"""Validation of container specs. Pure: yields every fault."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -49,12 +49,12 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(?::[A-Za-z0-9_][A-Za-z0-9_.-
 PROPAGATIONS = ("slave", "rslave")
 RECURSIONS = ("disabled", "writable", "readonly")
 _SYSCTL = re.compile(r"[a-z0-9_]+(?:[./][a-zA-Z0-9_*-]+)+")
-# Those that the kernel keeps for each namespace, and that Docker lets a container set.
+# Namespaced ones that Docker allows in containers.
 _SYSCTLS = ("net.", "fs.mqueue.", "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shm")
 
 
 def check_container(path: str, spec: ContainerSpec) -> Iterator[Fault]:
-    """Every fault of a container's spec, but whether the image exists."""
+    """Every fault of a container spec, except whether the image exists."""
     yield from _check_image(f"{path}.image", spec.image)
     yield from _check_process(path, spec)
     yield from _check_identity(path, spec)
@@ -124,7 +124,7 @@ def check_variables(path: str, entries: Sequence[str]) -> Iterator[Fault]:
 
 
 def check_user(path: str, user: str) -> Iterator[Fault]:
-    """Whom a process runs as; empty is none in particular."""
+    """The user of a process; empty for the default of the image."""
     if user and not _USER.fullmatch(user):
         yield Fault(path, f'"{user[:80]}" must be in the form USER or USER:GROUP, names or numbers')
 
@@ -203,13 +203,13 @@ def _check_mount(path: str, mount: Mount) -> Iterator[Fault]:
     if mount.type == Mount.BIND:
         yield from check_duration(f"{path}.volume.failover_after_ms", mount.volume.failover_after_ms)
     if (mount.shared or mount.volume.HasField("failover_after_ms")) and mount.type == Mount.TMPFS:
-        yield Fault(path, "shared and hold are not supported for tmpfs mounts: each container has its own tmpfs")
+        yield Fault(path, "shared and failover-after are not supported for tmpfs mounts: each container has its own")
     if _is_of_volume(mount) and mount.type != Mount.VOLUME:
         yield Fault(f"{path}.volume", "is supported for volume mounts only")
 
 
 def _is_of_volume(mount: Mount) -> bool:
-    """Whether something is set that only a volume has."""
+    """Whether an option is set that only volumes have."""
     use = VolumeOptions()
     use.CopyFrom(mount.volume)
     use.ClearField("failover_after_ms")

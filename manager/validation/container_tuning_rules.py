@@ -17,7 +17,7 @@ _ACCESS = re.compile(r"r?w?m?")
 _RULE = re.compile(r"[abc] (\d+|\*):(\d+|\*) [rwm]{1,3}")
 _CPUS = re.compile(r"\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*")
 _ANNOTATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
-# They steer the OCI runtime itself: hooks, other handlers, unit properties.
+# They configure the OCI runtime itself: hooks, other handlers, unit properties.
 _RESERVED = ("run.oci.", "org.systemd.", "org.opencontainers.runc.", "module.wasm.")
 _APPARMOR = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 """Printable ASCII, no blanks around it, at most 255 characters: a line of the kernel's list of profiles."""
@@ -27,7 +27,7 @@ _ACTIONS = frozenset(
 
 
 def check_tuning(path: str, spec: ContainerSpec) -> Iterator[Fault]:
-    """Every fault that these settings show by themselves."""
+    """Every fault of these settings alone."""
     if spec.domainname:
         yield from check_hostname(f"{path}.domainname", spec.domainname)
     for index, device in enumerate(spec.devices):
@@ -56,7 +56,7 @@ def check_tuning(path: str, spec: ContainerSpec) -> Iterator[Fault]:
 
 
 def check_tuning_of_task(path: str, task: TaskTemplate) -> Iterator[Fault]:
-    """Faults of these settings against the rest of the template."""
+    """Conflicts of these settings with the rest of the task template."""
     container, limits = task.container, task.limits
     if container.cpu.quota_us and limits.nano_cpus:
         yield Fault(f"{path}.container.cpu.quota_us", "cannot be combined with a CPU limit; use one of them")

@@ -1,4 +1,4 @@
-"""What a request to run a program in a container may hold. Pure: yields every fault."""
+"""Validation of requests to run a command in a container. Pure: yields every fault."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from shoal.errors import Fault
 
 
 def check_exec(start: ExecStart) -> Iterator[Fault]:
-    """Every fault, but whether there is such a task."""
+    """Every fault, except whether the task exists."""
     if not start.args or not start.args[0]:
         yield Fault("args", "is required: a command")
     yield from check_texts("args", start.args)

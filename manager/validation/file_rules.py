@@ -1,4 +1,4 @@
-"""What makes secrets, configs and the references to them valid. Pure: yields every fault."""
+"""Validation of secrets, configs and the references to them. Pure: yields every fault."""
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -22,7 +22,7 @@ def check_file(spec: FileSpec, content: bytes) -> Iterator[Fault]:
 
 
 def check_content(path: str, content: bytes) -> Iterator[Fault]:
-    """Size; the content itself is never told."""
+    """The size; the content itself is never part of a message."""
     if not content:
         yield Fault(path, "must not be empty")
     elif len(content) > bounds.FILE_BYTES:
@@ -30,7 +30,7 @@ def check_content(path: str, content: bytes) -> Iterator[Fault]:
 
 
 def check_references(path: str, spec: ContainerSpec) -> Iterator[Fault]:
-    """References of a container, but whether what they name is there."""
+    """References of a container, except whether the files exist."""
     for kind in FILE_KINDS:
         references = kind.references(spec)
         if len(references) > bounds.FILE_REFERENCES:
@@ -68,7 +68,7 @@ def _check_targets(path: str, spec: ContainerSpec) -> Iterator[Fault]:
 
 
 def target_of(kind: FileKind, reference: FileReference, name: str) -> str:
-    """Where a file of this name is mounted: the target, below the noun's directory where it is not absolute."""
+    """Where a file of this name is mounted: the target, below the kind's directory unless it is absolute."""
     return _clean(str(PurePosixPath(kind.directory) / (reference.target or name)))
 
 

@@ -1,4 +1,4 @@
-"""What makes a health check valid. Pure: yields every fault."""
+"""Validation of a health check. Pure: yields every fault."""
 
 import re
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ _TIMES = ("interval_ms", "timeout_ms", "start_period_ms", "start_interval_ms")
 
 
 def check_health(path: str, check: Healthcheck) -> Iterator[Fault]:
-    """Every fault of a check; one that says nothing is valid."""
-    asked = [name for name in ("http", "tcp") if check.HasField(name)] + (["test"] if check.test else [])
-    if len(asked) > 1:
-        yield Fault(path, f"has {' and '.join(sorted(asked))}; use only one of them")
-    if check.disabled and asked:
-        yield Fault(path, f"is disabled; remove {' and '.join(sorted(asked))}")
+    """Every fault of a health check; an empty one is valid."""
+    given = [name for name in ("http", "tcp") if check.HasField(name)] + (["test"] if check.test else [])
+    if len(given) > 1:
+        yield Fault(path, f"has {' and '.join(sorted(given))}; use only one of them")
+    if check.disabled and given:
+        yield Fault(path, f"is disabled; remove {' and '.join(sorted(given))}")
     yield from _check_test(f"{path}.test", check)
     if check.HasField("http"):
         yield from check_range(f"{path}.http.port", check.http.port, 1, 65535)

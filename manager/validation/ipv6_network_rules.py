@@ -1,4 +1,4 @@
-"""What makes the IPv6 part of a network's spec valid, and what stands in its way. Pure: yields every fault."""
+"""Validation of the IPv6 part of network specs, and conflicts with networks and hosts. Pure: yields every fault."""
 
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv6Address, IPv6Network
@@ -8,7 +8,7 @@ from shoal.api.v1.network_pb2 import Network, NetworkAllocation, NetworkSpec
 from shoal.errors import Fault
 
 _MIN_PREFIX, _MAX_PREFIX = 48, 125
-# RFC 4291 section 2.4, RFC 4193: what hosts may have. The last one is our own, inside of the overlay.
+# RFC 4291 section 2.4, RFC 4193: prefixes that hosts may have. The overlay itself uses one inside of the last one.
 _USABLE = tuple(map(IPv6Network, ("2000::/3", "fc00::/7")))
 _OVERLAY_PREFIX = IPv6Network("fd53:686f:616c::/48")
 _MAX_RESERVED = 64
@@ -16,7 +16,7 @@ _NAMED = 5
 
 
 def check_ipv6(spec: NetworkSpec) -> Iterator[Fault]:
-    """Every fault that the spec shows by itself."""
+    """Every fault of the spec alone."""
     given = ("subnet6", "gateway6", "ip_range6", "aux_addresses6")
     if not spec.ipv6:
         yield from (Fault(name, "requires IPv6: set ipv6 too (--ipv6)") for name in given if getattr(spec, name))
@@ -65,7 +65,7 @@ def _check_inner(path: str, text: str, subnet: str) -> Iterator[Fault]:
     try:
         outer = IPv6Network(subnet)
     except ValueError:
-        return  # the subnet's own fault is told already
+        return  # the fault of the subnet itself is reported elsewhere
     if not inner.subnet_of(outer):
         yield Fault(path, f"{text} must be in subnet {outer}")
     elif path == "gateway6" and inner[0] == outer[0]:
@@ -77,7 +77,7 @@ def _check_inner(path: str, text: str, subnet: str) -> Iterator[Fault]:
 def overlap6(
     subnet: str, networks: Mapping[str, Network], allocations: Mapping[str, NetworkAllocation]
 ) -> Iterator[Fault]:
-    """The networks that already use a part of a valid `subnet`, by their allocation or their wish."""
+    """The networks that already use a part of a valid `subnet`, as allocated or as requested."""
     requested = IPv6Network(subnet)
     for identifier, network in networks.items():
         allocation = allocations.get(identifier)
@@ -90,7 +90,7 @@ def overlap6(
 
 
 def overlap_with_hosts6(subnet: str, view: View) -> Iterator[Fault]:
-    """What nodes use a part of a valid `subnet` for; one fault for each prefix, naming a node."""
+    """Uses of a part of a valid `subnet` on nodes; one fault for each prefix, naming a node."""
     requested = IPv6Network(subnet)
     reported: set[IPv6Network] = set()
     for node_id, status in view.node_status.items():
@@ -104,7 +104,7 @@ def overlap_with_hosts6(subnet: str, view: View) -> Iterator[Fault]:
 
 
 def _read(text: str) -> IPv6Network | None:
-    """An agent's word may be IPv4, or nothing."""
+    """What an agent reports may be IPv4, or empty."""
     try:
         return IPv6Network(text)
     except ValueError:
@@ -112,7 +112,7 @@ def _read(text: str) -> IPv6Network | None:
 
 
 def no_node_with_ipv6(spec: NetworkSpec, view: View) -> Iterator[Fault]:
-    """A network with IPv6 that no node can have. One that some can have is theirs alone."""
+    """A network with IPv6 that no node can have. If only some support it, its tasks run there."""
     if spec.ipv6 and view.nodes and not any(_support_by_node(view).values()):
         reasons = nodes_without_ipv6(view)
         if reasons:
@@ -120,12 +120,12 @@ def no_node_with_ipv6(spec: NetworkSpec, view: View) -> Iterator[Fault]:
 
 
 def _support_by_node(view: View) -> Mapping[str, bool]:
-    """Whether each node that was heard of has it."""
+    """Whether each node that has reported supports it."""
     return {node_id: status.description.ipv6 for node_id, status in view.node_status.items() if node_id in view.nodes}
 
 
 def nodes_without_ipv6(view: View) -> str:
-    """Some names of nodes whose containers cannot have IPv6, and why; empty when all can."""
+    """Some nodes whose containers cannot have IPv6, and why; empty when all can."""
     lacking = [view.node_status[node_id].description for node_id, has in _support_by_node(view).items() if not has]
     found = sorted(
         f"{about.hostname}: {about.ipv6_unavailable_reason or 'the agent is too old'}"

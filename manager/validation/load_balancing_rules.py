@@ -10,7 +10,7 @@ from shoal.networks.published_ports import mesh_ports
 
 
 def check_balance(spec: ServiceSpec) -> Iterator[Fault]:
-    """More replicas than any of them would get a connection by the service's address or ports."""
+    """More replicas than connections to the service's address or ports can be balanced over."""
     field, replicas = _most_replicas(spec)
     if replicas > MAX_BUCKETS and _is_balanced(spec):
         yield Fault(

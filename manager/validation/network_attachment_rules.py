@@ -1,4 +1,4 @@
-"""What makes a service's attachments to networks valid. Pure: yields every fault."""
+"""Validation of a service's attachments to networks. Pure: yields every fault."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from shoal.networks.network_modes import BRIDGE, HOST, NONE, is_mode
 
 
 def check_attachments(path: str, spec: ServiceSpec) -> Iterator[Fault]:
-    """Names, aliases, addresses asked for, and the words that stand for no network of the cluster."""
+    """Names, aliases, static addresses and network modes."""
     networks = spec.task.networks
     if len(networks) > bounds.NETWORKS:
         yield Fault(path, f"has {len(networks)} networks; the maximum is {bounds.NETWORKS}")
@@ -40,7 +40,7 @@ def _check_attachment(path: str, attachment: NetworkAttachment, spec: ServiceSpe
 
 
 def _check_single_task(path: str, spec: ServiceSpec) -> Iterator[Fault]:
-    """An address is of one task."""
+    """Only one task can have an address."""
     if spec.WhichOneof("mode") == "global":
         yield Fault(path, "a static address requires a service with one task; a global service has one task per node")
     elif spec.replicated.replicas > 1:

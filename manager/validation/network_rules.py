@@ -1,4 +1,4 @@
-"""What makes a network's spec valid, and what stands in its way. Pure: yields every fault."""
+"""Validation of network specs, and conflicts with other networks and hosts. Pure: yields every fault."""
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +20,7 @@ from shoal.networks.overlay_encryption import (
 from shoal.networks.published_ports import MESH_NETWORK
 
 DRIVERS = ("overlay", "bridge")
-# The smallest has room for the gateway's and some tasks' addresses; the largest is what one forwarding table bears.
+# The smallest has room for the gateway and some tasks; the largest is what one forwarding table can hold.
 MIN_PREFIX, MAX_PREFIX = 16, 29
 # RFC 1122 section 3.2.1.3, RFC 5735: not addresses of hosts.
 _UNUSABLE = tuple(
@@ -28,12 +28,12 @@ _UNUSABLE = tuple(
 )
 _MAX_RESERVED = 64
 BEING_REMOVED = "being removed, and will be gone once its last task has stopped"
-"""Of a network that is there only because tasks on it still stop."""
+"""Of a network that exists only because tasks on it are still stopping."""
 _NAMED = 5
 
 
 def check_network(spec: NetworkSpec) -> Iterator[Fault]:
-    """Every fault that the spec shows by itself."""
+    """Every fault of the spec alone."""
     if spec.ByteSize() > bounds.SPEC_BYTES:
         yield Fault("", f"the spec is too large: {spec.ByteSize():,} bytes; the maximum is {bounds.SPEC_BYTES:,}")
         return
@@ -65,7 +65,7 @@ def _check_options(spec: NetworkSpec) -> Iterator[Fault]:
 
 
 def no_node_with_encryption(spec: NetworkSpec, view: View) -> Iterator[Fault]:
-    """An encrypted network that no node can have. One that some can have is theirs alone."""
+    """An encrypted network that no node can have. If only some support it, its tasks run there."""
     nodes = [status.description for node_id, status in view.node_status.items() if node_id in view.nodes]
     if is_encrypted(spec) and nodes and not any(map(can_encrypt, nodes)):
         yield Fault(
@@ -77,7 +77,7 @@ def no_node_with_encryption(spec: NetworkSpec, view: View) -> Iterator[Fault]:
 
 
 def nodes_without_encryption(view: View) -> str:
-    """Some names of nodes that cannot have encrypted networks; empty when all can."""
+    """Some nodes that cannot have encrypted networks; empty when all can."""
     known = {node_id: status.description for node_id, status in view.node_status.items() if node_id in view.nodes}
     only = any(map(has_only_wireguard, known.values()))
     hostnames = sorted(
@@ -101,7 +101,7 @@ def _check_subnet(path: str, text: str) -> Iterator[Fault]:
 
 
 def _check_addresses(spec: NetworkSpec) -> Iterator[Fault]:
-    """Gateway, range and what is kept back lie in the subnet that the user chose."""
+    """Gateway, range and auxiliary addresses are in the subnet that the user chose."""
     if len(spec.aux_addresses) > _MAX_RESERVED:
         yield Fault("aux_addresses", f"has {len(spec.aux_addresses)} addresses; the maximum is {_MAX_RESERVED}")
         return
@@ -124,7 +124,7 @@ def _check_inner(path: str, text: str, subnet: str) -> Iterator[Fault]:
     except ValueError as error:
         if path == "ip_range":
             yield Fault(path, f'"{text[:80]}" must be a range such as 10.1.2.128/25: {error}')
-        return  # the subnet's own fault is told already
+        return  # the fault of the subnet itself is reported elsewhere
     if not inner.subnet_of(outer):
         yield Fault(path, f"{text} must be in subnet {outer}")
     elif path == "gateway" and inner.network_address in (outer[0], outer[-1]):
@@ -136,7 +136,7 @@ def _check_inner(path: str, text: str, subnet: str) -> Iterator[Fault]:
 def overlap(
     path: str, subnet: str, networks: Mapping[str, Network], allocations: Mapping[str, NetworkAllocation]
 ) -> Iterator[Fault]:
-    """The networks that already use a part of a valid `subnet`, by their allocation or their wish."""
+    """The networks that already use a part of a valid `subnet`, as allocated or as requested."""
     requested = ipaddress.IPv4Network(subnet)
     for identifier, network in networks.items():
         allocation = allocations.get(identifier)
@@ -147,7 +147,7 @@ def overlap(
 
 
 def overlap_with_hosts(path: str, subnet: str, view: View) -> Iterator[Fault]:
-    """What nodes use a part of a valid `subnet` for; one fault for each prefix in no other, naming a node."""
+    """Uses of a part of a valid `subnet` on nodes; one fault for each prefix that no other contains, naming a node."""
     requested = ipaddress.IPv4Network(subnet)
     if requested.overlaps(ipaddress.IPv4Network(NODE_POOL)):
         yield Fault(
@@ -174,7 +174,7 @@ def _used_by_hosts(view: View) -> Iterator[tuple[str, str, str]]:
 
 
 def _valid(prefixes: Iterable[str]) -> Iterator[str]:
-    """An agent's word may be IPv6, or nothing."""
+    """What an agent reports may be IPv6, or empty."""
     for text in prefixes:
         try:
             ipaddress.IPv4Network(text)

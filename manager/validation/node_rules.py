@@ -1,4 +1,4 @@
-"""What makes a node's spec valid. Pure: yields every fault."""
+"""Validation of node specs. Pure: yields every fault."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from shoal.errors import Fault
 
 
 def check_node(spec: NodeSpec) -> Iterator[Fault]:
-    """Labels, availability, and what the node is to others."""
+    """Labels, availability and identity."""
     if spec.ByteSize() > bounds.SPEC_BYTES:
         yield Fault("", f"the spec is too large: {spec.ByteSize():,} bytes; the maximum is {bounds.SPEC_BYTES:,}")
         return

@@ -27,7 +27,7 @@ _KIND = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
 
 
 def check_placement(path: str, placement: Placement, service: str, *, on_each_node: bool = False) -> Iterator[Fault]:
-    """Every fault that the wishes show by themselves.
+    """Every fault of the placement alone.
 
     Args:
         on_each_node: the service has one task on each node.
@@ -53,7 +53,7 @@ def check_placement(path: str, placement: Placement, service: str, *, on_each_no
 
 
 def check_generic(path: str, resources: Sequence[GenericResource]) -> Iterator[Fault]:
-    """What a task reserves of generic resources: kinds, each once, with how many."""
+    """Generic resources that a task reserves: each kind once, with a count or names."""
     if len(resources) > bounds.CONSTRAINTS:
         yield Fault(path, f"too many kinds; the maximum is {bounds.CONSTRAINTS}")
         return
@@ -126,10 +126,10 @@ def _check_affinity(path: str, affinity: Affinity, global_service: str) -> Itera
 
 
 def placement_warnings(view: View, spec: ServiceSpec, submitted: Collection[str] = ()) -> Iterator[str]:
-    """Wishes that no node fulfils now, one line each: the tasks would wait.
+    """Requirements that no node meets at present, one line each: the tasks would stay pending.
 
     Args:
-        submitted: names of services that the same call makes.
+        submitted: names of services that the request creates.
     """
     nodes = [
         (node, status)

@@ -1,4 +1,4 @@
-"""What makes published ports valid. Pure: yields every fault."""
+"""Validation of published ports. Pure: yields every fault."""
 
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
@@ -14,7 +14,7 @@ from shoal.networks.published_ports import DYNAMIC_PORTS, covers, is_mesh, proto
 
 
 def check_ports(path: str, ports: Sequence[PublishedPort]) -> Iterator[Fault]:
-    """Ranges, the mode, and the same port asked for twice."""
+    """Ranges, the mode, and duplicates."""
     if len(ports) > bounds.PORTS:
         yield Fault(path, f"has {len(ports)} ports; the maximum is {bounds.PORTS}")
         return
@@ -41,7 +41,7 @@ def _check_port(path: str, port: PublishedPort) -> Iterator[Fault]:
 
 
 def _check_range(path: str, port: PublishedPort) -> Iterator[Fault]:
-    """Numbers to choose from, which are none of those that ports without any get: a task's may not meet the mesh's."""
+    """A range to choose from. One of mode=host excludes the range of dynamic ports, which the mesh uses too."""
     first, last = port.published_first, port.published_last
     if not first and not last:
         return
@@ -69,7 +69,7 @@ def _check_host(path: str, port: PublishedPort) -> Iterator[Fault]:
 
 
 def _check_twice(path: str, ports: Sequence[PublishedPort]) -> Iterator[Fault]:
-    """The same published port of a protocol may be taken on different addresses, but not beside every address."""
+    """A port of a protocol may be published on several addresses, but not on one address and on all."""
     taken: dict[tuple[int, int], set[str]] = {}
     for index, port in enumerate(ports):
         if port.published_first and any(each is not port and ranges_overlap(port, each) for each in ports):
@@ -87,7 +87,7 @@ def _check_twice(path: str, ports: Sequence[PublishedPort]) -> Iterator[Fault]:
 
 
 def port_warnings(spec: ServiceSpec, view: View) -> Iterator[str]:
-    """A fixed host port admits one task on each node: more replicas than nodes will wait."""
+    """A fixed host port allows one task per node: with more replicas than nodes, some stay pending."""
     fixed = [str(port.published) for port in spec.endpoint.ports if port.published and not is_mesh(port)]
     replicas = spec.replicated.replicas
     if not fixed or replicas <= 1 or replicas <= (nodes := _nodes_that_fit(spec, view)):
@@ -100,11 +100,11 @@ def port_warnings(spec: ServiceSpec, view: View) -> Iterator[str]:
 
 
 def _nodes_that_fit(spec: ServiceSpec, view: View) -> int:
-    """Nodes that are ready for new tasks and meet the constraints."""
+    """Nodes that accept new tasks and meet the constraints."""
     try:
         rules = [constraints.parse(text) for text in spec.task.placement.constraints]
     except InvalidInput:
-        return 0  # told as a fault
+        return 0  # reported as a fault
     return sum(
         status.state == NodeStatus.READY
         and node.spec.availability in (NodeSpec.AVAILABILITY_UNSPECIFIED, NodeSpec.ACTIVE)

@@ -11,7 +11,7 @@ from shoal.errors import Fault, InvalidInput
 
 
 def check_modes(spec: ServiceSpec) -> Iterator[Fault]:
-    """What belongs to a mode, and what the mode excludes."""
+    """Settings of a mode, and settings that the mode excludes."""
     yield from check_range("replicated.replicas", spec.replicated.replicas, 0, bounds.REPLICAS)
     job = spec.replicated_job
     yield from check_range("replicated_job.total_completions", job.total_completions, 0, bounds.REPLICAS)

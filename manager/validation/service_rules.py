@@ -1,4 +1,4 @@
-"""What makes a service's spec valid. Pure: yields every fault, so that all are told at once."""
+"""What makes a service's spec valid. Pure: yields every fault, so that all are returned at once."""
 
 from collections.abc import Iterator
 
@@ -34,7 +34,7 @@ from shoal.unit_formats import cpus, exact_size
 
 
 def check_service(spec: ServiceSpec) -> Iterator[Fault]:
-    """Every fault that the spec shows by itself; paths are those of ServiceSpec's fields."""
+    """Every fault of the spec alone; paths are those of ServiceSpec's fields."""
     size = spec.ByteSize()
     if size > bounds.SPEC_BYTES:
         yield Fault("", f"the spec is too large: {size:,} bytes; the maximum is {bounds.SPEC_BYTES:,}")
@@ -75,7 +75,7 @@ def _check_task(path: str, task: TaskTemplate) -> Iterator[Fault]:
 
 
 def _check_resources(path: str, amounts: Resources) -> Iterator[Fault]:
-    """0 is "not said" in each field."""
+    """0 means unset in each field."""
     if amounts.nano_cpus:
         least, most = bounds.NANO_CPUS_MIN, bounds.NANO_CPUS_MAX
         yield from check_range(f"{path}.nano_cpus", amounts.nano_cpus, least, most, "billionths of a CPU")
@@ -91,9 +91,9 @@ def _check_limits(path: str, task: TaskTemplate) -> Iterator[Fault]:
         ("memory_bytes", task.limits.memory_bytes, task.reservations.memory_bytes, exact_size),
         ("pids", task.limits.pids, task.reservations.pids, str),
     )
-    for field, limit, reservation, tell in pairs:
+    for field, limit, reservation, text in pairs:
         if 0 < limit < reservation:
-            yield Fault(f"{path}.{field}", f"{tell(limit)} is less than the reservation of {tell(reservation)}")
+            yield Fault(f"{path}.{field}", f"{text(limit)} is less than the reservation of {text(reservation)}")
 
 
 def _check_restart(path: str, policy: RestartPolicy) -> Iterator[Fault]:

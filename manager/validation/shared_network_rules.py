@@ -12,7 +12,7 @@ _PATH = "task.networks[0].network"
 
 
 def check_shared_network(spec: ServiceSpec) -> Iterator[Fault]:
-    """What such a service cannot have of its own, since the network, its names and its files are the other's."""
+    """Settings that must be made on the other service, which owns the network, its names and its files."""
     provider = network_provider(spec.task)
     if not provider:
         if any(attachment.network == SERVICE for attachment in spec.task.networks):
@@ -53,10 +53,10 @@ def _is_of_network(name: str) -> bool:
 
 
 def sharing_faults(view: View, specs: Sequence[ServiceSpec], removed: Iterable[str] = ()) -> list[list[Fault]]:
-    """The faults of each of the specs, which are submitted together, as to other services.
+    """The faults of each of the specs, which are submitted together, with respect to other services.
 
     Args:
-        removed: names of services that are removed with it.
+        removed: names of services that are removed in the same request.
     """
     known = {service.spec.name: service.spec for service in view.services.values()}
     for name in removed:
@@ -81,10 +81,10 @@ def _faults(spec: ServiceSpec, known: Mapping[str, ServiceSpec]) -> Iterator[Fau
     elif is_job(provider):
         yield Fault(_PATH, f'service "{name}" is a job; a network can be shared with long-running services only')
     elif (spec.WhichOneof("mode") == "global") != (provider.WhichOneof("mode") == "global"):
-        kinds = [each.WhichOneof("mode") or "replicated" for each in (spec, provider)]
+        modes = [each.WhichOneof("mode") or "replicated" for each in (spec, provider)]
         yield Fault(
             "mode",
-            f'is {kinds[0]}, but service "{name}", whose network it shares, is {kinds[1]}; both must be the same',
+            f'is {modes[0]}, but service "{name}", whose network it shares, is {modes[1]}; both must be the same',
         )
     followers = sorted(each.name for each in known.values() if network_provider(each.task) == spec.name != each.name)
     if followers:
@@ -94,13 +94,13 @@ def _faults(spec: ServiceSpec, known: Mapping[str, ServiceSpec]) -> Iterator[Fau
 
 
 def check_not_shared(view: View, removed_names: Iterable[str], kept_names: Iterable[str] = ()) -> None:
-    """That services may be removed.
+    """Check that services may be removed.
 
     Args:
         removed_names: their names.
         kept_names: names of services that are known to share the network of none of them.
     Raises:
-        Refused: services that stay share the network of one.
+        Refused: a service that remains shares the network of one of them.
     """
     removed, known = set(removed_names), set(kept_names)
     for service in sorted(view.services.values(), key=lambda service: service.spec.name):

@@ -1,6 +1,6 @@
 """Validation of names, labels, durations and addresses. Pure.
 
-Every check yields its faults, so that all of an input's faults are told at once.
+Every check yields its faults, so that all faults of an input are returned at once.
 """
 
 import ipaddress
@@ -20,10 +20,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def check_name(path: str, name: str, *, dotted: bool = False) -> Iterator[Fault]:
-    """What Docker takes for a name: a label as in RFC 1123, with "_" too.
+    """A name as in Docker: a label as in RFC 1123, with "_" too.
 
     Args:
-        dotted: "." is allowed. In names of services it would be taken for the one before a slot.
+        dotted: "." is allowed. In service names it would be ambiguous: it separates the name from the slot.
     """
     if not name:
         yield Fault(path, "is required")
@@ -83,7 +83,7 @@ def check_range(path: str, value: int, minimum: int, maximum: int, unit: str = "
     """A number within its bounds, both included.
 
     Args:
-        unit: "bytes", "milliseconds" and "billionths of a CPU" are told as people write them.
+        unit: "bytes", "milliseconds" and "billionths of a CPU" are formatted for people.
     """
     if not minimum <= value <= maximum:
         format_value = _FORMATS.get(unit, "{:,}".format)

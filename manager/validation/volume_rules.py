@@ -1,4 +1,4 @@
-"""What makes volumes and the mounts of volumes valid. Pure: yields every fault."""
+"""Validation of volumes and the mounts of volumes. Pure: yields every fault."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
@@ -25,10 +25,10 @@ ACCESS_MODES = (SINGLE_NODE_WRITER, SINGLE_NODE_READER_ONLY, MULTI_NODE_READER_O
 
 
 def check_volume(spec: VolumeSpec, drivers: Collection[str]) -> Iterator[Fault]:
-    """Every fault that the spec shows.
+    """Every fault of the spec.
 
     Args:
-        drivers: names of those that nodes have.
+        drivers: names of the drivers that nodes have.
     """
     # A stack may have a volume under a name of the user's own choice (Compose `name`).
     yield from check_object_name("name", spec.name, spec.stack if spec.name.startswith(f"{spec.stack}_") else "")
@@ -73,7 +73,7 @@ def _check_secrets(spec: VolumeSpec) -> Iterator[Fault]:
 
 
 def check_driver(path: str, driver: str, drivers: Collection[str]) -> Iterator[Fault]:
-    """Whether a node has it."""
+    """Whether a node has the driver."""
     if driver not in ("", "local", *drivers):
         there = ", ".join(["local", *sorted(drivers)])
         yield Fault(
@@ -84,7 +84,7 @@ def check_driver(path: str, driver: str, drivers: Collection[str]) -> Iterator[F
 
 
 def check_parameters(path: str, options: Mapping[str, str]) -> Iterator[Fault]:
-    """Those of a driver of its own, which alone knows what they mean."""
+    """Parameters of a CSI driver, which alone knows their meaning."""
     for key, value in options.items():
         if not key or len(key) > bounds.LABEL_KEY_LENGTH or not key.isprintable():
             yield Fault(
@@ -95,7 +95,7 @@ def check_parameters(path: str, options: Mapping[str, str]) -> Iterator[Fault]:
 
 
 def check_options(path: str, options: Mapping[str, str]) -> Iterator[Fault]:
-    """Those of Docker's local driver: `type` and `device` together, `o` as mount(8) has it."""
+    """Options of Docker's local driver: `type` and `device` together, `o` as in mount(8)."""
     for key, value in options.items():
         if key not in OPTIONS:
             yield Fault(f"{path}.{key}", f"is not supported by the local driver; supported are {', '.join(OPTIONS)}")
@@ -112,7 +112,7 @@ def check_options(path: str, options: Mapping[str, str]) -> Iterator[Fault]:
 
 
 def check_volume_mount(path: str, mount: Mount) -> Iterator[Fault]:
-    """A mount of a volume, but whether the volume is there."""
+    """A mount of a volume, except whether the volume exists."""
     use = mount.volume
     named = use.subpath or use.per_slot or use.HasField("failover_after_ms") or use.options or use.labels
     needs_name = named or use.driver not in ("", "local")

@@ -14,7 +14,7 @@ _SHOWN = 3
 
 
 def tasks_waiting_for_data(view: View) -> Mapping[str, str]:
-    """One line for the user of each node that tasks wait for, by its id."""
+    """One line for the user for each node that tasks wait for, by its ID."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     waiting = [
         status.service_id for status in view.service_status.values() if any(map(_waits_for_data, status.problems))
@@ -33,7 +33,7 @@ def _waits_for_data(reason: str) -> bool:
 
 
 def _homes(view: View, task: Task) -> Iterator[tuple[str, str]]:
-    """Nodes where the task's volumes lie, with the name of one that does."""
+    """Home nodes of the task's volumes, with the name of one volume each."""
     record = view.revision_of(task.service_id, task.revision)
     homes: dict[str, str] = {}
     for mount in record.spec.task.container.mounts if record is not None else ():

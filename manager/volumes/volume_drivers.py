@@ -20,15 +20,15 @@ def is_csi(spec: VolumeSpec) -> bool:
 
 
 def known_drivers(view: View) -> frozenset[str]:
-    """Names of the drivers that nodes have told of, also those that are away."""
+    """Names of the drivers that nodes have reported, including nodes that are down."""
     return frozenset(each.name for status in view.node_status.values() for each in status.description.csi_drivers)
 
 
 def complete_mount(mount: Mount, volume: Volume) -> None:
-    """Complete a mount with what agents and the planner need to know of its volume.
+    """Complete a mount with the facts about its volume that agents and the planner need.
 
     Raises:
-        Refused: the volume cannot be mounted so.
+        Refused: the volume cannot be mounted like this.
     """
     spec, use = volume.spec, mount.volume
     if use.driver and use.driver != (spec.driver or "local"):

@@ -58,7 +58,7 @@ class VolumeHandler:
         touched, present = volume_secret_references.touch(self._store.tables, spec, {})
         try:
             await self._store.commit([*writes, *touched], expects=[*expects, *present])
-        except Conflict as conflict:  # another manager was faster
+        except Conflict as conflict:  # another manager took the name meanwhile
             raise AlreadyExists(taken) from conflict
         return VolumeView(volume=volume)
 
@@ -70,7 +70,7 @@ class VolumeHandler:
         return found
 
     async def list(self, request: ListVolumesRequest, caller: Caller) -> ListVolumesResponse:
-        """Sizes that nodes do not tell are left out, with a warning."""
+        """Sizes that nodes do not report are left out, with a warning."""
         view = self._store.tables
         ordered = sorted(view.volumes.values(), key=lambda volume: volume.spec.name)
         found = list(views(view, ordered))
@@ -78,7 +78,7 @@ class VolumeHandler:
         return ListVolumesResponse(volumes=found, warnings=warnings)
 
     async def remove(self, request: RemoveVolumeRequest, caller: Caller) -> RemoveVolumesResponse:
-        """Raises Refused while a service uses it. Force changes nothing for a local one: its nodes delete it."""
+        """Raises Refused while a service uses it. Force has no effect on a local one: its nodes delete it."""
         view = self._store.tables
         volume = find_volume(view, request.volume)
         if users := volume_references.users(view).get(volume.meta.id):
@@ -96,7 +96,7 @@ class VolumeHandler:
         return answer
 
     async def prune(self, request: PruneVolumesRequest, caller: Caller) -> RemoveVolumesResponse:
-        """Only what neither a service's spec nor a task that has not ended names."""
+        """Only volumes that neither a service nor a live task uses."""
         view = self._store.tables
         used = volume_references.users(view).keys() | volume_references.used_by_live_tasks(view)
         unused = [
@@ -128,10 +128,10 @@ def in_use(volume: Volume, users: Sequence[str]) -> str:
 def removal(store: RecordStore, volume: Volume, *, forced: bool = False) -> WriteGroup:
     """Deletes the volume, or marks it while nodes or its driver hold its data.
 
-    Both only if no service came to use it meanwhile.
+    Both only if no service started using it meanwhile.
 
     Args:
-        forced: it goes though its driver does not delete it.
+        forced: it is removed even if its driver does not delete it.
     """
     name = f"volume/{volume.spec.name}"
     expects: list[Expect] = [
@@ -153,7 +153,7 @@ def removal(store: RecordStore, volume: Volume, *, forced: bool = False) -> Writ
 
 
 def _has_data(store: RecordStore, volume: Volume) -> bool:
-    """Whether its data is somewhere still; of a driver's volume the volume keeper says when it is not."""
+    """Whether its data still exists; of CSI volumes, their controller records when it does not."""
     if is_csi(volume.spec):
         status = store.tables.volume_status.get(volume.meta.id)
         return not volume.removing or status is None or not status.deleted
@@ -161,14 +161,14 @@ def _has_data(store: RecordStore, volume: Volume) -> bool:
 
 
 def removable_volumes(store: RecordStore) -> Iterator[WriteGroup]:
-    """Volumes being removed whose data is gone."""
+    """Volumes being removed whose data has been deleted."""
     for volume in [volume for volume in store.tables.volumes.values() if volume.removing]:
         if not _has_data(store, volume):
             yield removal(store, volume)
 
 
 def nodes_with_data(view: View) -> Mapping[str, Sequence[str]]:
-    """Ids of the nodes that hold data of a volume, by its id."""
+    """IDs of the nodes that hold data of a volume, by its ID."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for node_id, held in view.node_volumes.items():
         for volume_id in dict.fromkeys(each.volume_id for each in held.volumes):
@@ -177,7 +177,7 @@ def nodes_with_data(view: View) -> Mapping[str, Sequence[str]]:
 
 
 def views(view: View, volumes: Sequence[Volume]) -> Iterator[VolumeView]:
-    """Volumes with their users and places."""
+    """Volumes with their users and locations."""
     users = volume_references.users(view)
     wanted = {volume.meta.id for volume in volumes}
     places: defaultdict[str, list[VolumeLocation]] = defaultdict(list)
@@ -212,7 +212,7 @@ def views(view: View, volumes: Sequence[Volume]) -> Iterator[VolumeView]:
 
 
 def _publication_location(view: View, status: VolumeStatus, published: VolumePublication) -> VolumeLocation:
-    """Where a driver's volume is, is to be, or is to leave; what does not go on there."""
+    """A node where a CSI volume is published, will be, or is being released, with what prevents that."""
     node_id = published.node_id
     record = view.node_volumes.get(node_id)
     publications = record.publications if record is not None else ()
@@ -228,7 +228,7 @@ def _publication_location(view: View, status: VolumeStatus, published: VolumePub
 
 
 def _removal_blocker(view: View, volume: Volume, node_id: str) -> str:
-    """Why a volume that is being removed is there as long as a node is down; empty when it is not for that."""
+    """Why a node that is down keeps a volume from being removed; empty when it does not."""
     if not volume.removing or not is_down(view, node_id):
         return ""
     name, does = hostname_of(view, node_id), "detached it" if is_csi(volume.spec) else "deleted its data"

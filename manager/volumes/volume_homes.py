@@ -1,6 +1,6 @@
 """Changes of a volume's home node, as moves make them. Pure: each returns the changed record.
 
-While a move is in the record, the planner stops the tasks that mount the data, and holds them back. `end_move` with the
+While a move is in the record, the planner stops the tasks that mount the data, and starts none. `end_move` with the
 new node lets them start there once it is committed; the planner then writes the home itself. Before a copy begins, all
 of the volume's tasks have to have ended: see `has_ended`.
 """
@@ -15,7 +15,7 @@ from shoal.volume_slots import volume_slot
 
 
 def home_of(view: View, volume: Volume, slot: int) -> str:
-    """The id of the node where the data lies; empty when it has no home."""
+    """The ID of the home node of the data; empty when it has none."""
     places = [place for place in volume.homes if place.slot == slot]
     if (written := view.volume_homes.get(f"{volume.meta.id}/{slot}")) is not None:
         places.append(written)
@@ -23,7 +23,7 @@ def home_of(view: View, volume: Volume, slot: int) -> str:
 
 
 def begin_move(volume: Volume, *, slot: int, from_node_id: str, to_node_id: str, now_ms: int) -> Volume:
-    """Stop the tasks that mount the data, and hold them back. Takes the place of an earlier move of the slot."""
+    """Stop the tasks that mount the data, and start none. Replaces an earlier move of the slot."""
     made = _without_move(volume, slot)
     made.moves.append(VolumeMove(slot=slot, from_node_id=from_node_id, to_node_id=to_node_id, started_at_ms=now_ms))
     return made
@@ -33,7 +33,7 @@ def end_move(volume: Volume, *, slot: int, home: str, now_ms: int) -> Volume:
     """Let the tasks start again, where the data is now.
 
     Args:
-        home: the id of a node: the target once it has all of the data, else empty: the home stays where it was.
+        home: the ID of the target once it has all of the data; empty to leave the home where it was.
     """
     made = _without_move(volume, slot)
     if home:
@@ -45,7 +45,7 @@ def end_move(volume: Volume, *, slot: int, home: str, now_ms: int) -> Volume:
 
 
 def cancel_move(volume: Volume, move: VolumeMove, *, now_ms: int) -> Volume:
-    """The home is where it was; what the target has is left behind, complete or not."""
+    """The home stays where it was; the copy on the target becomes stale, complete or not."""
     made = end_move(volume, slot=move.slot, home="", now_ms=now_ms)
     made.stale_copies.add(
         slot=move.slot,
@@ -57,7 +57,7 @@ def cancel_move(volume: Volume, move: VolumeMove, *, now_ms: int) -> Volume:
 
 
 def has_ended(view: View, volume: Volume, slot: int) -> bool:
-    """Whether no task is left that may write to the data: all have ended, as their nodes confirm."""
+    """Whether no task may still write to the data: all have ended, as confirmed by their nodes."""
     return next(live_users(view, volume, slot), None) is None
 
 

@@ -21,27 +21,27 @@ from shoal.rpc.caller import Caller
 
 
 class VolumeMoveHandler:
-    """The calls. What comes after is the leader's (`manager.controllers.volume_mover`)."""
+    """The calls about moves. The leader carries them out (`manager.controllers.volume_mover`)."""
 
     def __init__(self, *, store: RecordStore, now_ms: NowMs) -> None:
         self._store = store
         self._now_ms = now_ms
 
     async def move(self, request: MoveVolumeRequest, caller: Caller) -> VolumeView:
-        """Begin one; the same again while it is under way changes nothing.
+        """Start a move; repeating the request while it is in progress changes nothing.
 
         Raises:
-            NotFound: no such volume or node. Refused: it cannot be moved as things are.
-            Conflict: somebody else changed it.
+            NotFound: no such volume or node. Refused: it cannot be moved at present.
+            Conflict: it was changed meanwhile.
         """
         view = self._store.tables
         volume, node = find_volume(view, request.volume), find_node(view, request.node)
-        under_way = _move_of(volume, request.slot)
-        if under_way is not None and under_way.to_node_id == node.meta.id:
+        in_progress = _move_of(volume, request.slot)
+        if in_progress is not None and in_progress.to_node_id == node.meta.id:
             return self._view(volume)
-        if under_way is not None:
+        if in_progress is not None:
             raise Refused(
-                f'volume "{volume.spec.name}" is being moved to node {hostname_of(view, under_way.to_node_id)}; '
+                f'volume "{volume.spec.name}" is being moved to node {hostname_of(view, in_progress.to_node_id)}; '
                 f"to cancel that move, run `shoal volume move --cancel {volume.spec.name}`"
             )
         source = _source(view, volume, request.slot)
@@ -54,7 +54,7 @@ class VolumeMoveHandler:
         return await self._commit(volume, made)
 
     async def cancel(self, request: CancelVolumeMoveRequest, caller: Caller) -> VolumeView:
-        """End it; the data's home is where it was. Raises Refused when there is none."""
+        """Cancel a move; the home of the data stays where it was. Raises Refused when there is none."""
         volume = find_volume(self._store.tables, request.volume)
         move = _move_of(volume, request.slot)
         if move is None:
@@ -75,7 +75,7 @@ def _move_of(volume: Volume, slot: int) -> VolumeMove | None:
 
 
 def _source(view: View, volume: Volume, slot: int) -> str:
-    """The node that the data is to be copied from. Raises Refused when there is none, or nobody can tell which."""
+    """The node to copy the data from. Raises Refused when there is none, or it is ambiguous."""
     name = volume.spec.name
     if is_csi(volume.spec):
         raise Refused(

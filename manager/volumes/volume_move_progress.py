@@ -9,7 +9,7 @@ from shoal.api.v1.volume_pb2 import Volume, VolumeMove, VolumeMoveStatus, Volume
 from shoal.unit_formats import size
 
 EventText = tuple[str, str]
-"""Of an event: the action, and its message."""
+"""Action and message of an event."""
 
 _ENDED = {
     VolumeMoveStatus.DONE: "move-done",
@@ -19,7 +19,7 @@ _ENDED = {
 
 
 def moves_in_progress(view: View, volume: Volume, status: VolumeStatus | None) -> Iterator[VolumeMoveView]:
-    """The moves of a volume that are under way, by slot."""
+    """The moves of a volume that are in progress, by slot."""
     known = {(each.slot, each.started_at_ms): each for each in status.moves} if status is not None else {}
     for move in sorted(volume.moves, key=lambda move: move.slot):
         status_now = known.get((move.slot, move.started_at_ms))
@@ -43,19 +43,19 @@ def _initial_status(move: VolumeMove) -> VolumeMoveStatus:
 
 
 def percent(status: VolumeMoveStatus) -> int:
-    """Of the data, copied or verified so far; 0 while nobody knows how much there is."""
+    """Percentage of the data copied or verified so far; 0 until its size is known."""
     return min(100, 100 * status.bytes // status.total_bytes) if status.total_bytes else 0
 
 
 def started(view: View, old: Volume, new: Volume) -> Iterator[EventText]:
-    """Moves that the new record has, and the old one has not."""
+    """Moves that only the new record has."""
     for move in new.moves:
         if move not in old.moves:
             yield "move-started", _of_slot(move.slot, _route(view, move))
 
 
 def has_events(old: VolumeStatus, new: VolumeStatus) -> bool:
-    """Whether a change of a volume's status has events; mere progress has none. Cheap."""
+    """Whether a change of a volume's status has events; progress alone has none. Cheap."""
     return [_key(each) for each in old.moves] != [_key(each) for each in new.moves]
 
 
@@ -64,7 +64,7 @@ def _key(status: VolumeMoveStatus) -> tuple[int, int, int, str, int]:
 
 
 def actions(view: View, old: VolumeStatus, new: VolumeStatus) -> Iterator[EventText]:
-    """What a change of a volume's status says of its moves."""
+    """Events of moves in a change of a volume's status."""
     before = {(each.slot, each.started_at_ms): each for each in old.moves}
     for status in new.moves:
         earlier = before.get((status.slot, status.started_at_ms), VolumeMoveStatus())

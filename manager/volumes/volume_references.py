@@ -26,18 +26,18 @@ from shoal.task_states import is_live, should_run
 _PER_SLOT = re.compile(r"(.+)-\{\{\s*\.Task\.Slot\s*\}\}")
 
 SubmittedVolumes = Mapping[str, Volume]
-"""Volumes that the same call makes, by name."""
+"""Volumes that the request creates, by name."""
 
 
 def volume_mounts(container: ContainerSpec) -> Iterator[tuple[int, Mount]]:
-    """The mounts of volumes that have a name, with their places in the list; the others are each container's own."""
+    """The mounts of volumes that have a name, with their positions in the list; others belong to a single container."""
     for index, mount in enumerate(container.mounts):
         if mount.type == Mount.VOLUME and mount.source:
             yield index, mount
 
 
 def resolve(spec: ServiceSpec, view: View, submitted: SubmittedVolumes) -> list[Fault]:
-    """Puts id, name and options into every mount of a volume. One that is not there is made with the service."""
+    """Complete every mount of a volume with ID, name and options. A missing volume is created with the service."""
     faults: list[Fault] = []
     drivers = known_drivers(view)
     for index, mount in volume_mounts(spec.task.container):
@@ -95,14 +95,14 @@ def _whole_slot(spec: ServiceSpec, mount: Mount, view: View) -> int:
 
 
 def whole_slots(view: View, volume_id: str) -> set[int]:
-    """Slots that have the volume's whole data."""
+    """Slots that have inherited the whole data of the volume."""
     specs = (service.spec for service in view.services.values())
     mounts = (mount for spec in specs for _, mount in volume_mounts(spec.task.container))
     return {mount.volume.inheriting_slot for mount in mounts if mount.source == volume_id} - {0}
 
 
 def _has_one_copy(view: View, volume: Volume) -> bool:
-    """Whether the volume's whole data is that of one task, and not each node's own."""
+    """Whether there is one copy of the volume's whole data, rather than one per node."""
     if home_of(view, volume, 0):
         return True
     reports = view.node_volumes.values()
@@ -111,7 +111,7 @@ def _has_one_copy(view: View, volume: Volume) -> bool:
 
 
 def slot_faults(spec: ServiceSpec, view: View) -> Iterator[Fault]:
-    """A volume per slot hides no data that several nodes have had, nor the other way round: tasks would start empty."""
+    """Changes to or from per-slot that would hide existing data: tasks would start with an empty volume."""
     present = view.service_named(spec.name)
     known = volume_mounts(present.spec.task.container) if present is not None else ()
     unchanged = {(mount.source, mount.volume.per_slot) for _, mount in known}
@@ -142,7 +142,7 @@ _SINGLE_SLOTS = (
 
 
 def _slots_with_data(view: View, volume: Volume) -> set[int]:
-    """Slots of which there is data; 0 for what is not of one slot."""
+    """Slots with data; 0 for data that belongs to no slot."""
     below = f"{volume.meta.id}/"
     written = {place.slot for key, place in view.volume_homes.items() if key.startswith(below)}
     reports = view.node_volumes.values()
@@ -150,7 +150,7 @@ def _slots_with_data(view: View, volume: Volume) -> set[int]:
 
 
 def volumes_to_create(spec: ServiceSpec) -> Iterator[tuple[Mount, VolumeSpec]]:
-    """Mounts of an examined spec whose volume is still to be made, with its spec; name and id are the same in it."""
+    """Mounts of a validated spec whose volume does not exist yet, with its spec; in these, ID and name are equal."""
     for _, mount in volume_mounts(spec.task.container):
         if mount.source == mount.volume.name:
             use = mount.volume
@@ -176,10 +176,10 @@ def new_volume(identifier: str, spec: VolumeSpec, now_ms: int) -> Volume:
 
 
 async def create_missing(store: RecordStore, specs: Iterable[ServiceSpec], new_id: NewId, now_ms: NowMs) -> None:
-    """Makes the volumes that examined specs name and that are not there, and puts their ids into the specs.
+    """Create the missing volumes of validated specs, and put their IDs into the specs.
 
     Raises:
-        Conflict: another manager made or removed one at the same time; again.
+        Conflict: another manager created or removed one at the same time; retry.
     """
     for spec in specs:
         for mount, spec_to_create in volumes_to_create(spec):
@@ -198,7 +198,7 @@ def creation(volume: Volume) -> tuple[list[Write], list[Expect]]:
 
 
 def touch(view: View, spec: ServiceSpec, previous: ServiceSpec | None = None) -> tuple[list[Write], list[Expect]]:
-    """Touches the names of volumes that a service comes to use, so that a removal that has not seen it fails."""
+    """Touch the name records of volumes that a service starts using, so that a removal that has not seen it fails."""
     before = {mount.source for _, mount in volume_mounts(previous.task.container)} if previous is not None else set()
     new = {mount.source for _, mount in volume_mounts(spec.task.container)} - before
     volumes = [view.volumes[identifier] for identifier in sorted(new) if identifier in view.volumes]
@@ -207,7 +207,7 @@ def touch(view: View, spec: ServiceSpec, previous: ServiceSpec | None = None) ->
 
 
 def users(view: View) -> Mapping[str, Sequence[str]]:
-    """Names of the services whose present specs use a volume, by its id."""
+    """Names of the services that use a volume, by its ID."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for service in view.services.values():
         for _, mount in volume_mounts(service.spec.task.container):
@@ -216,7 +216,7 @@ def users(view: View) -> Mapping[str, Sequence[str]]:
 
 
 def used_by_live_tasks(view: View) -> frozenset[str]:
-    """Ids of volumes that a task which has not ended has mounted."""
+    """IDs of volumes that a live task mounts."""
     revisions = {
         f"{task.service_id}/{task.revision}"
         for task in view.tasks.values()
@@ -227,7 +227,7 @@ def used_by_live_tasks(view: View) -> frozenset[str]:
 
 
 def warnings(spec: ServiceSpec) -> Iterator[str]:
-    """What may be unexpected: start-first is not in effect, or each node has its own data."""
+    """What may be unexpected: start-first has no effect, or each node has its own data."""
     mounts = [mount for _, mount in volume_mounts(spec.task.container)]
     if spec.update.order == UpdateConfig.START_FIRST:
         what = describe_first(mount for mount in spec.task.container.mounts if is_exclusive(mount))
@@ -240,7 +240,7 @@ def warnings(spec: ServiceSpec) -> Iterator[str]:
         return
     csi_volumes = {
         wanted.name for _, wanted in volumes_to_create(spec) if is_csi(wanted)
-    }  # for one node, as long as nobody says more
+    }  # for a single node, unless its access mode says otherwise
     for name in sorted(csi_volumes.union(mount.volume.name for mount in mounts if mount.volume.single_node)):
         yield f"volume {name} can be used on one node at a time; all tasks run there"
     own = (mount for mount in mounts if not (mount.volume.per_slot or mount.volume.options or mount.volume.driver))

@@ -14,10 +14,10 @@ from shoal.errors import Fault, ShoalError
 
 
 def resolve(spec: VolumeSpec, view: View, submitted: SubmittedFiles) -> Iterator[Fault]:
-    """Puts id and name of each secret into the spec, in the order of the keys.
+    """Complete the spec with ID and name of each secret, ordered by key.
 
     Args:
-        submitted: secrets as the same call will make or change them, by "secret/<name>".
+        submitted: secrets as the request creates or changes them, by "secret/<name>".
     """
     for each in spec.secrets:
         try:
@@ -30,7 +30,7 @@ def resolve(spec: VolumeSpec, view: View, submitted: SubmittedFiles) -> Iterator
 
 
 def touch(view: View, spec: VolumeSpec, submitted: SubmittedFiles) -> tuple[list[Write], list[Expect]]:
-    """Touches the names of secrets that a new volume names, so that a removal that has not seen it fails."""
+    """Touch the name records of secrets that a new volume refers to, so that a removal that has not seen it fails."""
     named = {each.source: each.name for each in spec.secrets}
     own = {file.meta.id for file in submitted.values() if view.secrets.get(file.meta.id) is not file}
     there = {identifier: name for identifier, name in named.items() if identifier not in own}
@@ -39,7 +39,7 @@ def touch(view: View, spec: VolumeSpec, submitted: SubmittedFiles) -> tuple[list
 
 
 def volume_users(view: View, kind: FileKind) -> Mapping[str, Sequence[str]]:
-    """Names of the volumes that name each secret, by its id; none of configs."""
+    """Names of the volumes that refer to each secret, by its ID; none for configs."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     if kind.name == SECRETS.name:
         for volume in view.volumes.values():

@@ -15,23 +15,23 @@ from shoal.errors import ShoalError
 from shoal.task_group import TaskGroup
 
 CONCURRENT_NODES = 64
-"""Nodes that are asked at the same time."""
+"""Nodes that are queried at the same time."""
 MAX_MILLISECONDS = 20_000
-"""For the volumes of a node."""
+"""Timeout of the measurement on a node."""
 MAX_VOLUMES = 10_000
-"""Of a node."""
+"""Measured per node."""
 
 
 class VolumeSizeSource(Protocol):
     """`manager.agents.agent_channels.AgentChannels` is one."""
 
     async def read_volume_sizes(self, agent: AgentAddress, request: ReadVolumeSizesRequest) -> ReadVolumeSizesResponse:
-        """Raises Unavailable when the node does not answer."""
+        """Raises Unavailable when the node does not respond."""
         ...
 
 
 async def add_sizes(view: View, volumes: Iterable[VolumeView], sizes: VolumeSizeSource) -> list[str]:
-    """Put sizes into the places of local volumes; which are not known, and why, one line each."""
+    """Add sizes to the locations of local volumes; one line for each that is unknown, with the reason."""
     locations: dict[str, dict[tuple[str, int], tuple[str, VolumeLocation]]] = {}
     for volume in volumes:
         for location in () if is_csi(volume.volume.spec) else volume.locations:

@@ -142,13 +142,13 @@ def _wrap(handler: Any, guarded: _GuardedMethod) -> Handler:
 
 
 def _cause(error: Exception) -> Exception:
-    """The first of a task group's failures, when all of them are told to callers; else the error itself."""
+    """The first of a task group's failures, when all of them are errors for callers; else the error itself."""
     if not isinstance(error, ExceptionGroup):
         return error
-    told, unexpected = error.split((ShoalError, aio.AbortError))
-    if unexpected is not None or told is None:
+    known, unexpected = error.split((ShoalError, aio.AbortError))
+    if unexpected is not None or known is None:
         return error
-    first: Exception = told
+    first: Exception = known
     while isinstance(first, ExceptionGroup):
         first = first.exceptions[0]
     return first

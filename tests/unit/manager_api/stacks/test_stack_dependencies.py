@@ -1,4 +1,4 @@
-"""Stacks whose services wait for each other: what is refused, what a deployment replaces, what a rehearsal shows."""
+"""Stacks whose services wait for each other: what is refused, what a deployment replaces, what a dry run shows."""
 
 import pytest
 
@@ -49,6 +49,19 @@ def test_what_never_ends_cannot_complete() -> None:
         migrate = spec_of("migrate")
         migrate.task.restart.condition = RestartPolicy.NONE
         await deploy(api, migrate, web)
+
+    with_api(scenario)
+
+
+def test_a_dependency_that_may_never_be_healthy_is_warned_of() -> None:
+    async def scenario(api: Api) -> None:
+        web = spec_of("web")
+        web.depends_on.add(service="db", condition=Dependency.HEALTHY)
+        response = await api.stacks.deploy(request_of(spec_of("db"), web), ADMIN)
+        assert list(response.warnings) == [
+            "shop_web waits until shop_db is healthy, but shop_db has no health check: "
+            "unless its image defines one, shop_web never starts"
+        ]
 
     with_api(scenario)
 
