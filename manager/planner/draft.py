@@ -4,16 +4,12 @@ Only a beginning of the writes may get committed (the leader may change between 
 then stops and deletions, then new tasks, then what tells of them, and last the records that nothing names any more.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-from manager.planner.index.resource_index import NodeUsage, ResourceIndex
+from manager.planner.index.resource_index import ResourceIndex
 from manager.planner.index.slot_index import SlotIndex
 from manager.planner.reason_updates import debounce_problems
-from manager.planner.scheduler.affinity import AntiAffinity, anti_affinities
-from manager.planner.scheduler.node_filters import ineligible
-from manager.planner.scheduler.node_ranking import NodeRanking
-from manager.planner.spec.requirements import Requirements
 from manager.store import kinds
 from manager.store.changes import Write, delete, put
 from manager.store.tables import View
@@ -43,7 +39,7 @@ class Draft:
         self.blocked: set[str] = set()
         self.change_count = 0
         """Rises with each decision, also with one that is drafted already."""
-        self._cache: dict[str, Any] = {}
+        self._cache: dict[Hashable, Any] = {}
         self._down: dict[str, NodeStatus | None] = {}
         self._drained: dict[str, bool] = {}
         self._allocations: dict[str, NetworkAllocation | None] = {}
@@ -54,10 +50,8 @@ class Draft:
         self._statuses: dict[str, ServiceStatus] = {}
         self._status_details: dict[str, ServiceStatus] = {}
         self._final_deletes: list[Write] = []
-        self._anti_affinities: dict[str, list[AntiAffinity]] | None = None
-        self._rankings: dict[Hashable, NodeRanking] = {}
 
-    def cached(self, key: str, make: Callable[[], V]) -> V:
+    def cached(self, key: Hashable, make: Callable[[], V]) -> V:
         """Something that is the same for the whole pass, computed when it is first asked for."""
         if key not in self._cache:
             self._cache[key] = make()
@@ -153,24 +147,6 @@ class Draft:
     def write_task(self, identifier: str, task: Task) -> None:
         """Write a new task, or a pending one anew. What it holds has been claimed in the ledger."""
         self._new_tasks[identifier] = task
-
-    def anti_affine_to(self, name: str) -> Sequence[AntiAffinity]:
-        """Services whose tasks have to be away from those of the service with this name."""
-        if self._anti_affinities is None:
-            self._anti_affinities = anti_affinities(self.view)
-        return self._anti_affinities.get(name, ())
-
-    def ranked_nodes(self, demand: Requirements) -> Sequence[NodeUsage]:
-        """Nodes that pass the demand's standing filters, the least loaded first. Like demands share one sort.
-
-        The list stays as it is until it is asked for again.
-        """
-        key = demand.constraints, demand.platforms, demand.encrypted, demand.ipv6, demand.devices
-        ranking = self._rankings.get(key)
-        if ranking is None:
-            fit = [host for host in self.resources.hosts.values() if ineligible(host, demand) is None]
-            ranking = self._rankings[key] = NodeRanking(fit, self.resources.claimed)
-        return ranking.hosts()
 
     def allocate(self, network_id: str, allocation: NetworkAllocation | None) -> None:
         """Write a network's allocation, or delete it."""

@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from manager.planner.scheduler.node_filters import supports_platform
 from manager.planner.spec import constraints
+from manager.planner.spec.requirements import supports_platform
 from manager.store.tables import View
 from shoal.api.v1.service_pb2 import Service
 from shoal.errors import InvalidInput

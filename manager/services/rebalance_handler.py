@@ -1,13 +1,7 @@
 """Rebalancing on request: what would move, and the request to the planner."""
 
-from itertools import count
-
 from manager.interfaces import NowMs, RecordStore
-from manager.planner.draft import Draft
-from manager.planner.index.resource_index import ResourceIndex
-from manager.planner.index.slot_index import SlotIndex
-from manager.planner.orchestrator.rebalance_request import planned_moves
-from manager.planner.spec.effective_spec import effective
+from manager.planner.rebalance_preview import preview
 from manager.planner.spec.requirements import requirements_of
 from manager.records.object_lookup import find_service, hostname_of
 from manager.services import service_revisions
@@ -51,16 +45,7 @@ class RebalanceHandler:
 
 def planned(view: View, service: Service, now_ms: int) -> list[TaskMove]:
     """Tasks that would move if it were requested now. Pure."""
-    in_force = effective(view, service)
-    numbers = count()
-    draft = Draft(
-        view=view,
-        resources=ResourceIndex.of(view),
-        slot_index=SlotIndex.of(view, [service.meta.id]),
-        now_ms=now_ms,
-        new_id=lambda: f"none{next(numbers)}",
-    )
-    moves = planned_moves(draft, in_force, requirements_of(in_force.spec, draft.view.networks), most=MAX_MOVES)
+    moves = preview(view, service, now_ms=now_ms, limit=MAX_MOVES)
     return [
         TaskMove(
             name=f"{service.spec.name}.{move.task.slot}",

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 
-from manager.planner.orchestrator.job_pass import job_restart_policy
 from manager.planner.slots import restart_policy
 from manager.planner.spec.effective_spec import effective
 from manager.planner.spec.service_modes import is_job
@@ -42,7 +41,7 @@ class RestartTimes:
         """By the ID of the newest task of each slot that waits for a restart."""
         policy, fresh = service.spec.task.restart, current_revisions(service)
         if is_job(service.spec):
-            policy = job_restart_policy(policy)
+            policy = restart_policy.job_restart_policy(policy)
         slots: defaultdict[_SlotKey, list[Task]] = defaultdict(list)
         for task in self._view.tasks_of(service.meta.id).values():
             slots[task.slot, "" if task.slot else task.node_id, task.job_run].append(task)

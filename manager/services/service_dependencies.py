@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from manager.planner.orchestrator.service_dependencies import GOALS
+from manager.planner.spec.dependency_goals import GOALS
 from manager.planner.spec.service_modes import is_job
 from manager.services.exhausted_restarts import exhausted_slots
 from manager.store.tables import View

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from manager.networks.host_port_conflicts import unreachable_ports
-from manager.planner.scheduler.node_filters import supports_platform
 from manager.planner.spec import constraints
 from manager.planner.spec.effective_spec import current_update, effective, rolled_back_to, spec_in_force
+from manager.planner.spec.requirements import supports_platform
 from manager.services.placement_compliance import misplaced
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import ServiceProgress, ServiceView

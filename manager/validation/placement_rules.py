@@ -4,9 +4,8 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 
 from manager.planner.index.generic_resources import GenericResourcePool
-from manager.planner.scheduler.node_filters import supports_platform
 from manager.planner.spec import constraints
-from manager.planner.spec.requirements import requirements_of
+from manager.planner.spec.requirements import requirements_of, supports_platform
 from manager.store.tables import View
 from manager.validation import bounds
 from manager.validation.text_rules import check_distinct, check_range

@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from manager.planner.scheduler.home_nodes import utc_text
 from manager.store.tables import View
 from manager.volumes.volume_homes import home_of
 from shoal.api.v1.task_pb2 import Task
+from shoal.utc_text import utc_text
 from shoal.volume_slots import volume_slot
 
 _SHOWN = 3

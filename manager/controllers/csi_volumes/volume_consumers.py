@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from manager.planner.scheduler.csi_mounts import is_csi_mount
+from manager.planner.spec.mount_rules import is_csi_mount
 from manager.store.changes import Change
 from manager.store.tables import View
 from shoal.api.v1.service_pb2 import ServiceRevision

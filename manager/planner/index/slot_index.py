@@ -31,6 +31,11 @@ def slot_key(task: Task) -> SlotKey:
     return task.slot or task.node_id
 
 
+def age(task: Task) -> tuple[int, int, str]:
+    """Sorts the oldest first."""
+    return task.created_at_ms, task.attempt, task.id
+
+
 class ServiceSlots:
     """One service's slots.
 

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from manager.planner.draft import Draft
-from manager.planner.index.slot_index import SlotKey
+from manager.planner.index.slot_index import SlotKey, age
 from manager.planner.orchestrator import job_runs
 from manager.planner.orchestrator.service_dependencies import apply_dependencies
 from manager.planner.scheduler.node_filters import ineligible
@@ -16,7 +16,7 @@ from manager.planner.scheduler.placement_request import PlacementRequest, pendin
 from manager.planner.scheduler.placer import Placer
 from manager.planner.slots import drain_deadline, restart_policy, task_history
 from manager.planner.slots.single_writer import await_predecessors
-from manager.planner.slots.slot_tasks import Slot, age, classify_dirty, remove_slot
+from manager.planner.slots.slot_tasks import Slot, classify_dirty, remove_slot
 from manager.planner.spec.requirements import Requirements, requirements_of
 from manager.planner.spec.running_template import DesiredTemplate
 from manager.planner.spec.service_modes import completions, is_global, is_job
@@ -178,7 +178,7 @@ class _JobPass:
         attempt = 0
         if slot.restart_candidate() is not None:
             ends = [(task, statuses.get(task.id)) for task in slot.ended]
-            decision = restart_policy.decide(job_restart_policy(policy), ends, now_ms=now_ms)
+            decision = restart_policy.decide(restart_policy.job_restart_policy(policy), ends, now_ms=now_ms)
             self._problems.add(decision.problem)
             if decision.due_ms is None:
                 progress.given_up += 1
@@ -236,12 +236,3 @@ class _JobPass:
             for task in (*slot.active, *slot.unreachable):
                 self._draft.stop(task, TaskState.SHUTDOWN, "its run has ended")
             task_history.trim(self._draft, slot, self._spec.task.restart)
-
-
-def job_restart_policy(policy: RestartPolicy) -> RestartPolicy:
-    """A job's task that is done is never started again."""
-    made = RestartPolicy()
-    made.CopyFrom(policy)
-    if made.condition != RestartPolicy.NONE:
-        made.condition = RestartPolicy.ON_FAILURE
-    return made

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 
 from manager.planner.draft import Draft
-from manager.planner.index.slot_index import ServiceSlots, slot_key
+from manager.planner.index.slot_index import ServiceSlots, age, slot_key
 from manager.planner.orchestrator import rebalance_moves
 from manager.planner.orchestrator.rebalance_moves import RebalanceMove
-from manager.planner.scheduler.affinity import AffinityRules
-from manager.planner.slots.slot_tasks import age
+from manager.planner.scheduler.affinity import AffinityRules, anti_affine_to
+from manager.planner.scheduler.node_ranking import ranked_nodes
 from manager.planner.spec.requirements import Requirements
 from shoal.api.v1.service_pb2 import Service
 from shoal.api.v1.task_pb2 import Task
@@ -81,8 +81,8 @@ def _moves(
     if demand.single_node or demand.is_bound:
         return []
     # Only tasks made before it was asked move, so that each moves once.
-    affinity = AffinityRules(draft.view, draft.resources, service.spec, draft.anti_affine_to(service.spec.name))
-    hosts = affinity.filter(draft.ranked_nodes(demand))
+    affinity = AffinityRules(draft.view, draft.resources, service.spec, anti_affine_to(draft, service.spec.name))
+    hosts = affinity.filter(ranked_nodes(draft, demand))
     statuses = draft.view.task_status
 
     def may_move(task: Task) -> bool:

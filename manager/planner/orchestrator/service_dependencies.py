@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from manager.planner.draft import Draft
 from manager.planner.scheduler.node_filters import ineligible
 from manager.planner.scheduler.shared_network import SharedNetwork
+from manager.planner.spec.dependency_goals import GOALS
 from manager.planner.spec.effective_spec import effective
 from manager.planner.spec.requirements import requirements_of
 from manager.planner.spec.running_template import DesiredTemplate
@@ -18,14 +19,6 @@ from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.task_states import observed_state, should_run
 
 _STARTED = frozenset({TaskState.RUNNING, TaskState.COMPLETE})
-
-GOALS = {
-    Dependency.CONDITION_UNSPECIFIED: "start",
-    Dependency.STARTED: "start",
-    Dependency.HEALTHY: "be healthy",
-    Dependency.COMPLETED: "complete",
-}
-"""What a dependency is to do, by the condition."""
 
 
 def apply_dependencies(draft: Draft, service: Service) -> Service:

@@ -11,7 +11,7 @@ from manager.planner.orchestrator.slot_choice import choose_nodes, choose_slots,
 from manager.planner.orchestrator.successors import Successors
 from manager.planner.scheduler.home_nodes import HomeNodes
 from manager.planner.scheduler.placement_request import PlacementRequest
-from manager.planner.scheduler.shared_network import SharedNetwork, stop_orphaned_sharers
+from manager.planner.scheduler.shared_network import SharedNetwork
 from manager.planner.slots import drain_deadline, task_history
 from manager.planner.slots.misplaced import MisplacedTasks
 from manager.planner.slots.slot_tasks import (
@@ -22,6 +22,7 @@ from manager.planner.slots.slot_tasks import (
     remove_slot,
     settle,
     settle_ready,
+    stop_orphaned_sharers,
     stop_slot,
 )
 from manager.planner.spec.effective_spec import current_update, effective

@@ -7,6 +7,7 @@ own tasks is `SelfAffinity`.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from manager.planner.draft import Draft
 from manager.planner.index.resource_index import NodeUsage, ResourceIndex
 from manager.planner.scheduler.node_filters import Reason, ineligible
 from manager.planner.spec.constraints import node_attribute
@@ -120,7 +121,13 @@ def _own_rule(view: View, ledger: ResourceIndex, affinity: Affinity) -> _Rule:
     return _Rule(affinity.topology_key or NODE_KEY, near, affinity.anti, affinity.weight, reason)
 
 
-def anti_affinities(view: View) -> dict[str, list[AntiAffinity]]:
+def anti_affine_to(draft: Draft, name: str) -> Sequence[AntiAffinity]:
+    """Services with a hard anti-affinity to the service of this name."""
+    found: dict[str, list[AntiAffinity]] = draft.cached("anti-affinities", lambda: _anti_affinities(draft.view))
+    return found.get(name, ())
+
+
+def _anti_affinities(view: View) -> dict[str, list[AntiAffinity]]:
     """Services with a hard anti-affinity to another one, by that other one's name."""
     found: dict[str, list[AntiAffinity]] = {}
     for newest in view.services.values():

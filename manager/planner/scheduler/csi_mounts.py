@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from manager.planner.draft import Draft
 from manager.planner.index.resource_index import NodeUsage
 from manager.planner.scheduler.node_filters import Reason
+from manager.planner.spec.mount_rules import is_csi_mount
 from manager.store.tables import View
-from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.node_pb2 import CsiDriver
 from shoal.api.v1.volume_pb2 import Volume, VolumeStatus
 from shoal.task_states import is_live, should_run
@@ -103,11 +103,6 @@ def is_accessible(status: VolumeStatus | None, driver: CsiDriver) -> bool:
         return True
     own = driver.topology
     return any(all(own.get(key) == value for key, value in each.segments.items()) for each in status.topologies)
-
-
-def is_csi_mount(mount: Mount) -> bool:
-    """Whether the mount is of a volume of a driver."""
-    return mount.type == Mount.VOLUME and mount.volume.driver not in ("", "local")
 
 
 def _driver(host: NodeUsage, name: str) -> CsiDriver | None:

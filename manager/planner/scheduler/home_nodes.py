@@ -8,7 +8,6 @@ placement decides (`claim`, `adopt`) and for what the user does (`Volume.homes`,
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from manager.planner.draft import Draft
 from manager.planner.spec.mount_rules import has_one_task, is_exclusive, is_node_local
@@ -17,6 +16,7 @@ from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.task_pb2 import Task
 from shoal.api.v1.volume_pb2 import VolumeHome, VolumeMove
 from shoal.task_states import is_live, should_run
+from shoal.utc_text import utc_text
 from shoal.volume_slots import volume_slot
 
 
@@ -235,11 +235,6 @@ _MOVE = "free resources there, or move the data with `{move}`"
 _ACTIVATE = "start it there with `shoal node update --availability active {node}`, or move the data with `{move}`"
 _GIVE_UP = "it starts when the node is back; discard the data with `shoal node rm {node}`"
 _STATES = {"down": _GIVE_UP, "not connected yet": _GIVE_UP, "drained": _ACTIVATE, "paused": _ACTIVATE}
-
-
-def utc_text(at_ms: int) -> str:
-    """`2026-11-30T14:05:00Z`"""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _use(mount: Mount) -> _MountUse:

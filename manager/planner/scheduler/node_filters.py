@@ -8,8 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from manager.planner.index.resource_index import NodeUsage, Port, is_port_taken
-from manager.planner.spec.requirements import Requirements
-from shoal.api.v1.meta_pb2 import Platform
+from manager.planner.spec.requirements import Requirements, supports_platform
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.networks.overlay_encryption import missing_feature
@@ -79,16 +78,6 @@ def unmet_constraint(host: NodeUsage, demand: Requirements) -> Reason | None:
         image = ", ".join("/".join(platform) for platform in demand.platforms)
         return Reason(f"is not a platform of the image ({image})", f"are not a platform of the image ({image})")
     return None
-
-
-def supports_platform(platforms: Collection[tuple[str, str]], node: Platform) -> bool:
-    """Whether an image that exists for these platforms may run on a node; yes, as long as the node tells of none.
-
-    Variants do not count: the agent chooses the best of those that the image has.
-    """
-    if not node.os or not node.architecture:
-        return True
-    return (node.os, node.architecture) in platforms
 
 
 def unfit(host: NodeUsage, demand: Requirements, same_service: int) -> Reason | None:

@@ -3,12 +3,30 @@
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence, Set
 
+from manager.planner.draft import Draft
 from manager.planner.index.resource_index import NodeUsage
+from manager.planner.scheduler.node_filters import ineligible
+from manager.planner.spec.requirements import Requirements
 
 _Rank = tuple[float, int, str]
 
 _MIN_BULK, _BULK_FRACTION = 8, 256
 """When no more than so many nodes have changed, or that part of them, they are moved one by one."""
+
+
+def ranked_nodes(draft: Draft, demand: Requirements) -> Sequence[NodeUsage]:
+    """Nodes that are eligible for the demand, the least loaded first. Demands that ask the same of nodes share one sort.
+
+    The list stays as it is until it is asked for again.
+    """
+
+    def make() -> NodeRanking:
+        fit = [host for host in draft.resources.hosts.values() if ineligible(host, demand) is None]
+        return NodeRanking(fit, draft.resources.claimed)
+
+    key = "node ranking", demand.constraints, demand.platforms, demand.encrypted, demand.ipv6, demand.devices
+    ranking: NodeRanking = draft.cached(key, make)
+    return ranking.hosts()
 
 
 class NodeRanking:

@@ -7,12 +7,13 @@ from manager.planner.draft import Draft
 from manager.planner.index.resource_index import NodeUsage, Port
 from manager.planner.ipam.ipv6_addresses import ipv6_pool
 from manager.planner.reason_updates import ReasonRateLimit
-from manager.planner.scheduler.affinity import AffinityRules, SelfAffinity
+from manager.planner.scheduler.affinity import AffinityRules, SelfAffinity, anti_affine_to
 from manager.planner.scheduler.csi_mounts import CsiMounts
 from manager.planner.scheduler.home_nodes import HomeNode, HomeNodes, waiting_reason
 from manager.planner.scheduler.node_filters import Reason, explain, ineligible, unfit
 from manager.planner.scheduler.node_order import node_order, reject_none
 from manager.planner.scheduler.node_ports import choose_ports
+from manager.planner.scheduler.node_ranking import ranked_nodes
 from manager.planner.scheduler.placement_request import PlacementRequest
 from manager.planner.scheduler.preemption import Preemption
 from manager.planner.scheduler.record_template import RecordTemplate
@@ -37,7 +38,7 @@ class Placer:
         """`spec` is that in force, which may be an earlier one; `run` is that of a job's tasks."""
         self._draft = draft
         self._service_id, self._revision = service_id, revision
-        self._affinity = AffinityRules(draft.view, draft.resources, spec, draft.anti_affine_to(spec.name))
+        self._affinity = AffinityRules(draft.view, draft.resources, spec, anti_affine_to(draft, spec.name))
         near = [each.service for each in spec.task.placement.affinities if not each.anti and not each.weight]
         self._preemption = Preemption(draft, demand, service=spec.name, spared=[*near, network_provider(spec.task)])
         self._demand = demand
@@ -82,7 +83,7 @@ class Placer:
         self._reason_limit = ReasonRateLimit.of(
             (need.pending for need in requests if need.pending is not None), self._draft.now_ms
         )
-        hosts = self._affinity.filter(self._draft.ranked_nodes(demand)) if not reason else []
+        hosts = self._affinity.filter(ranked_nodes(self._draft, demand)) if not reason else []
         held = [need.wait_reason for need in requests if need.wait_reason]
         if held:
             for need in requests:
@@ -225,7 +226,7 @@ class Placer:
             is_fit = host is not None and not self._unfit(host, counts)
             return "" if is_fit else f"volume {home.volume} is there; move it with `shoal volume move`"
         self._self_affinity = SelfAffinity(self._draft.resources, self._service_id, self._demand, counts)
-        hosts = self._not_rejected(self._affinity.filter(self._draft.ranked_nodes(self._demand)))
+        hosts = self._not_rejected(self._affinity.filter(ranked_nodes(self._draft, self._demand)))
         if any(unfit(host, self._demand, counts.get(host.id, 0)) is None for host in hosts):
             return ""
         if (room := self._preemption.preempt(hosts, counts)) is not None:

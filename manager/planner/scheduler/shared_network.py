@@ -11,16 +11,15 @@ from typing import NamedTuple
 
 from manager.planner.draft import Draft
 from manager.planner.index.resource_index import NodeUsage
-from manager.planner.index.slot_index import SlotKey
+from manager.planner.index.slot_index import SlotKey, age
 from manager.planner.scheduler.home_nodes import HomeNodes
 from manager.planner.scheduler.node_filters import DOWN, DRAINED, NOT_CONNECTED, PAUSED, REMOVED, unmet_constraint
-from manager.planner.slots.slot_tasks import Slot, age
 from manager.planner.spec.effective_spec import effective
 from manager.planner.spec.requirements import Requirements, requirements_of
 from shoal.api.v1.service_pb2 import Service, ServiceSpec
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.networks.network_modes import network_provider
-from shoal.task_states import is_live, is_terminal, should_run
+from shoal.task_states import is_terminal, should_run
 
 _STATES = frozenset(reason.one for reason in (NOT_CONNECTED, DOWN, DRAINED, PAUSED, REMOVED))
 _RUNNING, _REMOVE = TaskState.RUNNING, TaskState.REMOVE
@@ -134,21 +133,3 @@ def choose_slot_numbers(replicas: int, *, held: Collection[int], provided: Colle
 def is_staying(draft: Draft, task: Task) -> bool:
     """It is to run, and has not ended."""
     return should_run(task) and not draft.is_stopping(task) and not is_terminal(draft.state(task))
-
-
-def stop_orphaned_sharers(draft: Draft, slot: Slot) -> None:
-    """Stop tasks whose network belongs to a task that is to stop or has ended; the successor shares the next one's.
-
-    What this very plan stops is answered by the next one: it may be another service that displaces the provider's task,
-    while a pass looks at neither of the two.
-    """
-    view = draft.view
-    for task in [task for task in slot.active if task.network_task_id]:
-        provider = view.tasks.get(task.network_task_id)
-        is_there = provider is not None and provider.service_id in view.services
-        if provider is None or not (
-            is_there and should_run(provider) and is_live(provider, view.task_status.get(provider.id))
-        ):
-            draft.stop(task, TaskState.SHUTDOWN, f"task {task.network_task_id}, whose network it shared, has stopped")
-            slot.active.remove(task)
-            slot.stopping.append(task)

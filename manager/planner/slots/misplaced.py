@@ -7,9 +7,8 @@ so does `max_per_node`. A node that is away or drained is no matter of the place
 from collections import Counter
 
 from manager.planner.draft import Draft
-from manager.planner.index.slot_index import ServiceSlots
+from manager.planner.index.slot_index import ServiceSlots, age
 from manager.planner.scheduler.node_filters import unmet_constraint
-from manager.planner.slots.slot_tasks import age
 from manager.planner.spec.requirements import Requirements
 from shoal.api.v1.task_pb2 import Task
 from shoal.task_states import is_live, should_run

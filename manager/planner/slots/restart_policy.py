@@ -44,6 +44,15 @@ def ended_by_itself(task: Task, status: TaskStatus | None) -> bool:
     return status is not None and status.state in _SELF_ENDED and task.state != TaskState.ORPHANED
 
 
+def job_restart_policy(policy: RestartPolicy) -> RestartPolicy:
+    """A job's task that is done is never started again."""
+    made = RestartPolicy()
+    made.CopyFrom(policy)
+    if made.condition != RestartPolicy.NONE:
+        made.condition = RestartPolicy.ON_FAILURE
+    return made
+
+
 def delay_ms(policy: RestartPolicy, attempt: int, task_id: str) -> int:
     """Milliseconds from the end of a task with this attempt to its successor: doubles with each attempt.
 

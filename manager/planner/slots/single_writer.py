@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from manager.planner.draft import Draft
 from manager.planner.index.slot_index import SlotKey
-from manager.planner.scheduler.home_nodes import utc_text
 from manager.planner.scheduler.placement_request import PlacementRequest
 from manager.planner.slots.slot_tasks import Slot
 from manager.planner.spec.mount_rules import has_one_task
 from manager.planner.spec.requirements import Requirements
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.task_pb2 import Task
+from shoal.utc_text import utc_text
 
 
 def await_predecessors(

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from manager.planner.draft import Draft
-from manager.planner.index.slot_index import ServiceSlots, SlotKey
+from manager.planner.index.slot_index import ServiceSlots, SlotKey, age
 from manager.planner.spec.running_template import DesiredTemplate
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
-from shoal.task_states import is_ready, is_terminal
+from shoal.task_states import is_live, is_ready, is_terminal, should_run
 
 # Looking a value up in an enum costs as much as a decision.
 _RUNNING, _REMOVE = TaskState.RUNNING, TaskState.REMOVE
@@ -56,11 +56,6 @@ class Slot:
         """The newest ended task when it is still wanted: its end is to be answered by the restart policy."""
         newest = self.ended[-1] if self.ended else None
         return newest if newest is not None and newest.desired_state <= _RUNNING else None
-
-
-def age(task: Task) -> tuple[int, int, str]:
-    """Sorts the oldest first."""
-    return task.created_at_ms, task.attempt, task.id
 
 
 def classify_dirty(draft: Draft, index: ServiceSlots) -> dict[SlotKey, Slot]:
@@ -152,6 +147,24 @@ def stop_slot(draft: Draft, slot: Slot, reason: str) -> None:
         draft.stop(task, TaskState.SHUTDOWN, reason)
         slot.active.remove(task)
         slot.stopping.append(task)
+
+
+def stop_orphaned_sharers(draft: Draft, slot: Slot) -> None:
+    """Stop tasks whose network belongs to a task that is to stop or has ended; the successor shares the next one's.
+
+    What this very plan stops is answered by the next one: it may be another service that displaces the provider's task,
+    while a pass looks at neither of the two.
+    """
+    view = draft.view
+    for task in [task for task in slot.active if task.network_task_id]:
+        provider = view.tasks.get(task.network_task_id)
+        is_there = provider is not None and provider.service_id in view.services
+        if provider is None or not (
+            is_there and should_run(provider) and is_live(provider, view.task_status.get(provider.id))
+        ):
+            draft.stop(task, TaskState.SHUTDOWN, f"task {task.network_task_id}, whose network it shared, has stopped")
+            slot.active.remove(task)
+            slot.stopping.append(task)
 
 
 def counts_by_node(draft: Draft, index: ServiceSlots, slots: Mapping[SlotKey, Slot]) -> dict[str, int]:

@@ -48,6 +48,11 @@ def may_be_remote(mount: Mount) -> bool:
     return is_exclusive(mount) and not mount.volume.single_node and (is_bound or not is_node_local(mount))
 
 
+def is_csi_mount(mount: Mount) -> bool:
+    """Whether the mount is of a volume of a driver."""
+    return mount.type == Mount.VOLUME and mount.volume.driver not in ("", "local")
+
+
 def uses_local_driver(mount: Mount) -> bool:
     """Whether the volume is of the local driver."""
     return mount.volume.driver in ("", "local")

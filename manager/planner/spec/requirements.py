@@ -1,6 +1,6 @@
 """What a service's tasks require of a node, parsed from its spec once for a batch."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -8,6 +8,7 @@ from manager.planner.ipam.ipv6_addresses import ipv6_pool
 from manager.planner.spec.constraints import Constraint, parse, parse_key
 from manager.planner.spec.mount_rules import describe_first, has_homes, is_exclusive, may_be_remote
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
+from shoal.api.v1.meta_pb2 import Platform
 from shoal.api.v1.network_pb2 import Network
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
 from shoal.device_names import reported_name
@@ -159,6 +160,16 @@ def requirements_of(spec: ServiceSpec, networks: Mapping[str, Network] = Mapping
         ),
         ipv6=any(network.spec.ipv6 for each in own if (network := networks.get(each.network)) is not None),
     )
+
+
+def supports_platform(platforms: Collection[tuple[str, str]], node: Platform) -> bool:
+    """Whether an image that exists for these platforms may run on a node; yes, as long as the node tells of none.
+
+    Variants do not count: the agent chooses the best of those that the image has.
+    """
+    if not node.os or not node.architecture:
+        return True
+    return (node.os, node.architecture) in platforms
 
 
 def _failover_after_ms(mounts: Iterable[Mount]) -> int | None:

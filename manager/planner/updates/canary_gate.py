@@ -8,8 +8,8 @@ task ends, or moves, keeps its slot. A paused update makes no canaries.
 from collections.abc import Iterable, Mapping
 
 from manager.planner.draft import Draft
-from manager.planner.index.slot_index import ServiceSlots, SlotKey
-from manager.planner.slots.slot_tasks import Slot, age
+from manager.planner.index.slot_index import ServiceSlots, SlotKey, age
+from manager.planner.slots.slot_tasks import Slot
 from manager.planner.spec.running_template import DesiredTemplate
 from manager.planner.updates import update_state
 from manager.planner.updates.stable_tasks import StableTasks, stable_spec
