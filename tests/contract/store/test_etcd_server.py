@@ -67,10 +67,10 @@ def test_it_is_ours_alone_and_gone_when_stopped(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_second_manager_on_the_same_directory_is_refused(tmp_path: Path) -> None:
+def test_a_second_manager_on_the_same_directory_is_refused(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with etcd_server(EtcdServer(tmp_path, unsafe_no_fsync=True)):
-            with pytest.raises(Refused, match="another manager runs on"):
+            with pytest.raises(Refused, match="another manager is using"):
                 await EtcdServer(tmp_path).run()
 
     asyncio.run(scenario())
@@ -151,13 +151,13 @@ def test_etcd_that_dies_is_started_again(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_used_up_quota_is_told_and_space_can_be_made(tmp_path: Path) -> None:
+def test_an_exhausted_quota_is_reported_and_compaction_frees_space(tmp_path: Path) -> None:
     large = put(SERVICE, "s", Service(spec=ServiceSpec(name="x" * 900_000)))
 
     async def scenario() -> None:
         server = EtcdServer(tmp_path, quota_bytes=4 << 20, unsafe_no_fsync=True)
         async with etcd_server(server) as client, running_store(client) as store:
-            with pytest.raises(Exhausted, match="shoal cluster make-space"):
+            with pytest.raises(Exhausted, match="shoal cluster compact"):
                 for _ in range(20):
                     await store.commit([large])
             (full,) = await client.maintenance.status()

@@ -71,7 +71,7 @@ def test_a_write_is_refused_by_the_history_that_came_instead(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("epoch", "records", "match"),
-    [("new", 50, "does not have the epoch"), ("old", 1, "restored from an older backup: it is at revision")],
+    [("new", 50, "the loaded epoch is missing"), ("old", 1, "restored from an older backup: it is at revision")],
 )
 def test_a_watch_is_not_resumed_in_another_history(run: Run, epoch: str, records: int, match: str) -> None:
     async def scenario(rig: Rig) -> None:
@@ -119,7 +119,7 @@ def test_the_epoch_deleted_under_us_is_noticed(run: Run) -> None:
         async def act() -> None:
             await rig.backend.txn((), [Delete(EPOCH.key("old"))])
 
-        await ends_replaced(store, rig.backend, act, "deleted from etcd")
+        await ends_replaced(store, rig.backend, act, "the epoch record was deleted")
 
     run(scenario)
 

@@ -20,7 +20,7 @@ TTL_SECONDS = 2
 PAUSED = """
 import asyncio, itertools, sys
 from pathlib import Path
-from manager.store.backend import Compare, Compared, Put
+from manager.store.backend import Compare, CompareTarget, Put
 from manager.store.changes import put
 from manager.etcd.client import Etcd
 from manager.etcd.members import own_member
@@ -40,7 +40,7 @@ async def main():
         # Not by Leadership, which would notice by the clock that its lease is over: the fence alone is to stop it.
         lease = await etcd.grant(2)
         key = LEADER.key("")
-        taken = await etcd.txn((Compare(key, Compared.CREATED_AT, 0),), (Put(key, b"", lease),))
+        taken = await etcd.txn((Compare(key, CompareTarget.CREATED_AT, 0),), (Put(key, b"", lease),))
         group.create_task(keep_alive(etcd, lease))
         for attempt in itertools.count(1):
             try:

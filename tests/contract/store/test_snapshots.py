@@ -109,7 +109,7 @@ def test_a_damaged_file_is_told(run: Run, tmp_path: Path) -> None:
         changed = whole[:middle] + bytes([whole[middle] ^ 0x40]) + whole[middle + 1 :]
         for content in (b"", b"nonsense", whole[:middle], whole[:-3], changed):
             file.write_bytes(content)
-            with pytest.raises(InvalidInput, match="not a whole snapshot"):
+            with pytest.raises(InvalidInput, match="not a valid snapshot"):
                 snapshot.read(file)
         with pytest.raises(NotFound):
             snapshot.read(tmp_path / "none")

@@ -160,7 +160,7 @@ def test_a_driver_that_says_nothing_is_given_up_after_the_time_for_a_call(tmp_pa
             pool.break_calls(NodeStageVolume={"seconds": 3.0, "times": 1})
             mounts = CsiMounter(tmp_path / "attached", drivers, FileContents())
             try:
-                with pytest.raises(ShoalError, match="did not answer NodeStageVolume within 2 s"):
+                with pytest.raises(ShoalError, match="no response from driver .* to NodeStageVolume within 2 s"):
                     await mounts.mount(attachment())
                 await mounts.mount(attachment())
                 await mounts.unmount(attachment())
@@ -177,7 +177,7 @@ def test_a_driver_is_given_its_secrets_and_the_disk_is_not(tmp_path: Path) -> No
             pool.attach("vol-v1", "node-h1")
             pool.want_secrets({"password": "t0pSecret"})
             wanted, contents = attachment(), FileContents()
-            wanted.secrets.add(key="password", content="secret/x/1", name="pw")
+            wanted.secrets.add(key="password", content_key="secret/x/1", name="pw")
             mounts = CsiMounter(tmp_path / "attached", drivers, contents)
 
             def bring(content: bytes) -> None:

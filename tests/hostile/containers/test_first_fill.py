@@ -32,8 +32,8 @@ until test -d /v/d; do :; done
 FILLER = """
 import sys
 from pathlib import Path
-from agent.runtime.rootfs.volume_population import fill
-fill(Path(sys.argv[1]), Path(sys.argv[2]), "/data", durable=True)
+from agent.runtime.rootfs.volume_population import populate
+populate(Path(sys.argv[1]), Path(sys.argv[2]), "/data", durable=True)
 """
 
 
