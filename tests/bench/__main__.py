@@ -56,7 +56,7 @@ def main() -> None:
     names = parser.parse_args().names or list(BENCHES)
     unknown = [name for name in names if name not in BENCHES]
     if unknown:
-        parser.error(f"{', '.join(unknown)}: no such bench; there are {', '.join(BENCHES)}")
+        parser.error(f"{', '.join(unknown)}: unknown benchmark; available: {', '.join(BENCHES)}")
     found: list[Figure] = []
     loads = {}
     for name in names:

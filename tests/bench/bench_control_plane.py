@@ -148,7 +148,7 @@ class Bench:
                 if (await self._control.GetCluster(GetClusterRequest(), timeout=10)).leader_id:
                     return
             await asyncio.sleep(0.05)
-        raise RuntimeError(f"the manager does not answer: {self._cluster.manager.log[-4000:]}")
+        raise RuntimeError(f"no response from the manager: {self._cluster.manager.log[-4000:]}")
 
     async def _all_back(self) -> int:
         """Wait for all agents; how often the manager ended meanwhile, and was started again as systemd would."""

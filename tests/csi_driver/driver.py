@@ -105,7 +105,7 @@ class Driver(IdentityServicer, ControllerServicer, NodeServicer):
             await context.abort(StatusCode.INVALID_ARGUMENT, f"parameter {unknown[0]!r} is not known")
         size = request.capacity_range.required_bytes
         if size > LARGEST:
-            await context.abort(StatusCode.OUT_OF_RANGE, f"{size} bytes are more than the pool has")
+            await context.abort(StatusCode.OUT_OF_RANGE, f"{size} bytes exceed the size of the pool")
         volume_id = f"vol-{request.name}"
         about = {"size": size, "mode": request.volume_capabilities[0].access_mode.mode, "zone": self._options.zone}
         with self._pool.locked():

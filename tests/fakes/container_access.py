@@ -26,4 +26,4 @@ class ContainersToProbe:
 
     async def open_socket(self, task_id: str, family: socket.AddressFamily) -> socket.socket:
         """As `ContainerAccess.open_socket`."""
-        raise NotFound(f"task {task_id} does not run")
+        raise NotFound(f"task {task_id} is not running")

@@ -17,5 +17,5 @@ class FakeManagers:
     async def applied(self, address: str, node_ids: Sequence[str]) -> Sequence[NodeApplied]:
         self.requests.append((address, list(node_ids)))
         if address not in self.responses:
-            raise Unavailable(f"{address} does not answer")
+            raise Unavailable(f"no response from {address}")
         return self.responses[address]

@@ -81,7 +81,7 @@ class MemoryEtcd:
         if not all(compare.holds(self._records.get(compare.key)) for compare in compares):
             return TxnResult(False, self.revision, self._found([compare.key for compare in compares]))
         if not {each.lease for each in operations if isinstance(each, Put)} <= {NO_LEASE, *self._leases}:
-            raise Unavailable("etcd does not know the lease any more")
+            raise Unavailable("the etcd lease has expired")
         self._write(operations)
         return TxnResult(True, self.revision)
 
@@ -98,7 +98,7 @@ class MemoryEtcd:
                 yield Batch(whole[0].mod_revision, whole)
             await changed.wait()
             if self.away:
-                raise Unavailable("the connection broke")
+                raise Unavailable("the connection was lost")
 
     async def grant(self, ttl_seconds: int) -> int:
         await self._enter()
@@ -140,7 +140,7 @@ class MemoryEtcd:
     async def _enter(self) -> None:
         await asyncio.sleep(0)  # Calls take turns, as they would over a network.
         if self.away:
-            raise Unavailable("etcd is away")
+            raise Unavailable("etcd is unavailable")
         for lease in [each for each, held in self._leases.items() if held.expires < self._clock()]:
             self._end(lease)
 

@@ -64,7 +64,7 @@ class FakeRuntime:
         if self.start_error is not None:
             raise self.start_error
         if request.task_id in self.containers:
-            raise AlreadyExists(f"task {request.task_id} has a container already; remove it first")
+            raise AlreadyExists(f"task {request.task_id} already has a container; remove it first")
         behaviour = self._behaviour(request)
         if behaviour.missing:
             name = request.spec.command[0]
@@ -78,7 +78,7 @@ class FakeRuntime:
     async def signal(self, task_id: str, signal: str) -> None:
         """As `Runtime.signal`."""
         if signal_number(signal) is None:
-            raise InvalidInput(f"{signal!r} is no signal; write it like SIGTERM")
+            raise InvalidInput(f"unknown signal {signal!r}; use a name such as SIGTERM")
         self.signals.append((task_id, signal))
         if isinstance(self.containers.get(task_id), Running):
             codes = {**self._behaviour(self.requests[task_id]).on_signal, "SIGKILL": 137}

@@ -68,7 +68,7 @@ def restart_agent(host: PlaygroundHost, *, kill: bool = False, **environment: st
     """End it and start it anew with these variables; until it has a session again."""
 
     def sessions() -> int:
-        return host.log.read_text(errors="replace").count("session with manager")
+        return host.log.read_text(errors="replace").count("connected to manager")
 
     before = sessions()
     PLAYGROUND.stop_agent(host, kill=kill)

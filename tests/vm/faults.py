@@ -66,7 +66,7 @@ def check_loss_and_reordering() -> None:
 
 def check_return_of_a_partition() -> None:
     with link_with("h2", "loss", "100%"):
-        until(lambda: states()["h2"] == "down", "h2 is taken for lost")
+        until(lambda: states()["h2"] == "down", "h2 is down")
         shoal("service", "scale", "-d", "web=8")
         until(lambda: len(addresses("web", "h1")) >= 6, "tasks run on h1")
         wanted = addresses("web", "h1")

@@ -161,7 +161,7 @@ def test_an_exhausted_quota_is_reported_and_compaction_frees_space(tmp_path: Pat
                 for _ in range(20):
                     await store.commit([large])
             (full,) = await client.maintenance.status()
-            assert "writes are refused" in full.problem
+            assert "writes are rejected" in full.problem
             (roomy,) = await client.maintenance.compact()
             assert not roomy.problem
             assert roomy.database_bytes < full.database_bytes

@@ -62,9 +62,9 @@ def test_failed_expectation_names_the_record_and_writes_nothing(run: Run) -> Non
             with pytest.raises(Conflict, match="task t00001 already exists"):
                 await store.commit(put_tasks(1, 2), expects=[expect(TASK, "t00001", ABSENT)])
             second = await store.commit(put_tasks(1), expects=[expect(TASK, "t00001", first)])
-            with pytest.raises(Conflict, match=f"version {first}, now {second}"):
+            with pytest.raises(Conflict, match=f"expected version {first}, found {second}"):
                 await store.commit(put_tasks(1), expects=[expect(TASK, "t00001", first)])
-            with pytest.raises(Conflict, match="task t00009 is not there"):
+            with pytest.raises(Conflict, match="task t00009 does not exist"):
                 await store.commit(put_tasks(3), expects=[expect(TASK, "t00009", PRESENT)])
             assert await store.commit(put_tasks(3), expects=[expect(TASK, "t00001", PRESENT)]) > second
             assert store.tables.tasks.keys() == {"t00001", "t00003"}

@@ -47,7 +47,7 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path: Path, kind: str) -> Non
     watch = _libc.inotify_init1(_IN_NONBLOCK)
     assert _libc.inotify_add_watch(watch, os.fsencode(tmp_path / "etc/passwd"), _IN_OPEN) >= 0
     try:
-        with pytest.raises(InvalidInput, match="/etc/passwd of the container cannot be used: not a regular file"):
+        with pytest.raises(InvalidInput, match="cannot read /etc/passwd of the container: not a regular file"):
             read_in_root(tmp_path, "/etc/passwd")
         with pytest.raises(BlockingIOError):
             os.read(watch, 4096)

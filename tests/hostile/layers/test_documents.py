@@ -91,7 +91,7 @@ def test_a_blob_cannot_be_two_layers() -> None:
     assert isinstance(manifest, Manifest)
     same = manifest.layers[0].digest
     assert list(layers_by_diff_id(manifest, [same, same])) == [same]
-    with pytest.raises(InvalidInput, match="two different diff ids"):
+    with pytest.raises(InvalidInput, match="two different diff IDs"):
         layers_by_diff_id(manifest, [same, OTHER])
     with pytest.raises(InvalidInput, match="2 layers"):
         layers_by_diff_id(manifest, [same])
@@ -111,8 +111,8 @@ def test_an_image_that_says_so_spoils_nobody_elses_pull(tmp_path: Path) -> None:
             names = ("hostile", "liar", "honest")
             pulls = [store.ensure(f"127.0.0.1:{server.port}/{name}:1", ignore) for name in names]
             hostile, liar, honest = await asyncio.gather(*pulls, return_exceptions=True)
-            assert isinstance(hostile, InvalidInput) and "two different diff ids" in str(hostile)
-            assert isinstance(liar, InvalidInput) and "configuration names" in str(liar)
+            assert isinstance(hostile, InvalidInput) and "two different diff IDs" in str(hostile)
+            assert isinstance(liar, InvalidInput) and "layer digest mismatch" in str(liar)
             assert not isinstance(honest, BaseException), honest
             assert remainders(tmp_path / "images") == [str(honest.layers[0])]
             await store.aclose()

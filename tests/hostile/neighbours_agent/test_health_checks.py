@@ -68,7 +68,7 @@ def test_a_check_that_writes_without_end_costs_little(tmp_path: Path) -> None:
         prober = HealthProber(containers=runtime)
         before = time.process_time()
         flood = Healthcheck(test=["CMD", "/bin/yes"], timeout_ms=2000)
-        assert await check(prober, task_id, flood) == ProbeResult(False, "no answer within 2 s")
+        assert await check(prober, task_id, flood) == ProbeResult(False, "no response within 2 s")
         assert time.process_time() - before < 0.5
         done = await runtime.execute(task_id, ("/bin/sh", "-c", "yes x | head -c 3000000; echo the end"))
         assert done.output.endswith(b"the end\n")

@@ -109,9 +109,7 @@ def test_an_answer_that_is_no_message_is_an_error_of_that_call(name: str) -> Non
             return error.value
 
     text = str(asyncio.run(scenario()))
-    assert text.startswith("the agent at 127.0.0.1:") and text.endswith(
-        "an answer that cannot be read; is it of this version?"
-    )
+    assert text.startswith("the agent at 127.0.0.1:") and text.endswith("returned an unreadable response")
 
 
 def usage(at_ns: int, **cpu_ns: int) -> bytes:
@@ -155,9 +153,11 @@ LATE = timestamp_bytes(1 << 62) + b" stdout F x\n"
     ("logs", "text"),
     [
         pytest.param(
-            batch(("own", LINE), ("others", LINE)), "other lines than those of the tasks", id="of other tasks"
+            batch(("own", LINE), ("others", LINE)), "log lines of tasks that were not requested", id="of other tasks"
         ),
-        pytest.param(batch(("own", b"\n" * (3 << 20) + LATE)), "other lines than those of the tasks", id="no lines"),
+        pytest.param(
+            batch(("own", b"\n" * (3 << 20) + LATE)), "log lines of tasks that were not requested", id="no lines"
+        ),
         pytest.param(b"\x0a\x00" * (1 << 20), "too many entries; the maximum is 60,000", id="a million runs"),
     ],
 )

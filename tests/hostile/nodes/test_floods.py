@@ -87,7 +87,7 @@ async def is_kept_out(control: Any, node: HostileNode) -> bool:
         async with node.session(node.description()):
             pass
     view = await control.GetNode(GetNodeRequest(node=node.joined.node_id))
-    told = any("it is kept out for" in warning for warning in view.warnings)
+    told = any("is blocked for" in warning for warning in view.warnings)
     return told and refused.value.code() == StatusCode.RESOURCE_EXHAUSTED
 
 

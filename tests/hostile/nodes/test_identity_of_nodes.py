@@ -82,10 +82,10 @@ def test_a_new_node_cannot_take_the_name_of_another_nor_its_tasks(tmp_path: Path
             for name in ("h1", "H1"):
                 code, text = await code_of_hello(evil, hostname=name)
                 assert code == StatusCode.ALREADY_EXISTS
-                assert "the hostname h1 is that of node" in text
+                assert "the hostname h1 is in use by node" in text
             view = await node_of(control, evil)
             assert view.status.state != NodeStatus.READY
-            assert any("the hostname h1 is that of node" in warning for warning in view.warnings)
+            assert any("the hostname h1 is in use by node" in warning for warning in view.warnings)
 
     asyncio.run(scenario())
 
@@ -105,7 +105,7 @@ def test_a_node_that_later_claims_anothers_name_and_labels_gets_nothing_by_it(tm
                 view = await node_of(control, evil)
             assert view.status.description.hostname == "evil"
             assert dict(view.status.description.engine_labels) == {}
-            assert any("its agent calls it" in warning for warning in view.warnings)
+            assert any("its agent reports the hostname" in warning for warning in view.warnings)
             assert any("--engine-label-add trusted=yes evil" in warning for warning in view.warnings)
 
     asyncio.run(scenario())
@@ -120,7 +120,7 @@ def test_no_tunnel_ends_at_a_node_that_claims_anothers_address(tmp_path: Path) -
         ):
             code, text = await code_of_hello(evil, address="192.0.2.10", vtep_mac="02:56:c0:00:02:0a")
             assert code == StatusCode.ALREADY_EXISTS
-            assert "the address 192.0.2.10 is that of node victim" in text
+            assert "the address 192.0.2.10 is in use by node victim" in text
             async with evil.session(evil.description(vtep_mac="02:56:c0:00:02:0a")) as stream:
                 view = await node_of(control, evil)
                 assert view.status.description.vtep_mac == "02:56:c0:00:02:42"
@@ -145,7 +145,7 @@ def test_no_node_decides_for_others_by_which_version_of_ip_they_are_reached(tmp_
                 pass
             if when == "at once":
                 code, text = await code_of_hello(evil, address="2001:db8::66")
-                assert (code, "the same version of IP" in text) == (StatusCode.FAILED_PRECONDITION, True)
+                assert (code, "the same IP version" in text) == (StatusCode.FAILED_PRECONDITION, True)
             else:
                 async with evil.session(evil.description()) as stream:
                     await stream.write(AgentMessage(description=evil.description(address="2001:db8::66")))

@@ -39,7 +39,7 @@ def test_a_token_admits_as_many_as_it_is_for_and_none_once_it_is_removed(tmp_pat
             outcomes = await asyncio.gather(*joins, return_exceptions=True)
             refused = [each for each in outcomes if isinstance(each, ShoalError)]
             assert len(refused) == 3 * USES
-            assert all(isinstance(each, Unauthenticated) and "have joined" in str(each) for each in refused)
+            assert all(isinstance(each, Unauthenticated) and "has been used by all" in str(each) for each in refused)
             assert await nodes(control) == USES
             (left,) = (await control.ListJoinTokens(ListJoinTokensRequest())).tokens
             assert (left.id, left.uses, left.uses_left) == (made.view.id, USES, 0)

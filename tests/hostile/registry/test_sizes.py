@@ -149,7 +149,7 @@ def test_a_layer_larger_than_the_disk_is_not_begun(tmp_path: Path, claimed: int)
     image, blob = image_and_blob(2_000)
     with small_disk(tmp_path / "disk", 8) as disk:
         error, asked = asyncio.run(pulled(store(disk, QUICK), serving(lying_about(image, blob, claimed))))
-    assert isinstance(error, Exhausted) and "too full" in str(error)
+    assert isinstance(error, Exhausted) and "not enough disk space in the image store" in str(error)
     assert not any(blob in each.path for each in asked)
 
 
@@ -166,7 +166,7 @@ def test_the_reserve_stays_free(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 8) as disk:
         images = ImageStore(disk, Registries(), AMD64, retry=QUICK, reserve_bytes=6 << 20)
         error, _ = asyncio.run(pulled(images, serving(image)))
-        assert isinstance(error, Exhausted) and "too full" in str(error)
+        assert isinstance(error, Exhausted) and "not enough disk space in the image store" in str(error)
         assert not list((disk / "partial").iterdir())
 
 
@@ -199,7 +199,7 @@ def test_room_is_made_for_what_was_refused(tmp_path: Path) -> None:
             now[0] = 1000.0
             await images.collect_garbage(frozenset())
             assert list((disk / "layers").iterdir()), "nothing asks for its room yet"
-            with pytest.raises(Exhausted, match="too full"):
+            with pytest.raises(Exhausted, match="not enough disk space in the image store"):
                 await images.ensure(f"{second.where}/a:1", ignore)
             await images.collect_garbage(frozenset())
             assert not list((disk / "layers").iterdir())
@@ -214,7 +214,7 @@ def test_a_length_that_is_not_the_manifests_is_refused_at_once(tmp_path: Path, d
     image, blob = image_and_blob(100_000)
     wrong = {blob: lambda _: drip(head(len(image.blobs[blob]) + difference), b"x", seconds=0.1)}
     error, _ = asyncio.run(pulled(store(tmp_path / "images", QUICK), serving(image, blobs=wrong)))
-    assert isinstance(error, InvalidInput) and "announces" in str(error)
+    assert isinstance(error, InvalidInput) and "announced" in str(error)
     assert not list((tmp_path / "images/partial").iterdir())
 
 
@@ -250,7 +250,7 @@ def test_only_the_range_that_was_asked_for_is_taken(said: str) -> None:
             Distribution(known(f"http://{own.where}"), policy=ONCE) as distribution,
         ):
             repository = distribution.repository(parse("registry.example/a:1"))
-            with pytest.raises(InvalidInput, match="another range"):
+            with pytest.raises(InvalidInput, match="an unexpected range"):
                 async with repository.blob_stream(replace(LAYER, size=100), 50):
                     raise AssertionError("it was taken")
 

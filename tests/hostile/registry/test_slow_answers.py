@@ -105,7 +105,7 @@ def test_redirects_that_take_their_time_end() -> None:
             return await outcome(read_layer, known(f"http://{own.where}"), policy)
 
     error = asyncio.run(run())
-    assert isinstance(error, Unavailable) and "did not answer in time" in str(error)
+    assert isinstance(error, Unavailable) and "timed out" in str(error)
 
 
 @pytest.mark.parametrize("body", ["manifest that drips", "refusal that drips", "token that drips"])
@@ -132,7 +132,7 @@ def test_crumbs_are_given_up(work: str) -> None:
             return await outcome(WORK[work], known(f"http://{own.where}"), ONCE)
 
     error = asyncio.run(run())
-    assert "too small pieces" in str(error) or isinstance(error, InvalidInput)
+    assert "too small chunks" in str(error) or isinstance(error, InvalidInput)
 
 
 def test_a_server_that_never_answers_a_handshake() -> None:
@@ -173,7 +173,7 @@ def test_a_layer_that_drips_is_given_up_and_what_came_is_kept(tmp_path: Path) ->
     (layer,) = blobs_of(image, 2000)
     dripping = {layer: lambda _: drip(head(len(image.blobs[layer])), image.blobs[layer][:1], seconds=0.02)}
     error = asyncio.run(pull(tmp_path, serving(image, blobs=dripping), SLOW))
-    assert isinstance(error, Unavailable) and "too slowly; the minimum is 8192 bytes a second" in str(error)
+    assert isinstance(error, Unavailable) and "too slow; the minimum is 8192 bytes per second" in str(error)
     (kept,) = (tmp_path / "partial").iterdir()
     assert 0 < kept.stat().st_size < 1000
 
@@ -186,7 +186,7 @@ def test_a_layer_has_an_end(tmp_path: Path) -> None:
     dripping = {digest_of(layer.blob): lambda _: drip(head(100_000_000), bytes(2000), seconds=0.05)}
     policy = replace(SLOW, layer_seconds=1.0, slow_bytes_per_second=1 << 40)
     error = asyncio.run(pull(tmp_path, serving(claimed, blobs=dripping), policy))
-    assert isinstance(error, Unavailable) and "did not come within 1 s" in str(error)
+    assert isinstance(error, Unavailable) and "timed out after 1 s" in str(error)
 
 
 def test_a_registry_that_breaks_off_after_each_byte(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class Writer:
         acknowledged = set(self.acknowledged)
         deadline = time.monotonic() + 60
         while (found := self._ask("SELECT number FROM rows")) is None:
-            assert time.monotonic() < deadline, "the server does not answer"
+            assert time.monotonic() < deadline, "no response from the server"
         return acknowledged - set(map(int, found.split()))
 
     def servers(self) -> list[int]:

@@ -126,7 +126,7 @@ def test_faults_of_other_commands_are_told_together(clean: Cluster) -> None:
 def test_join_tokens_are_made_listed_and_removed(clean: Cluster) -> None:
     told = clean.shoal("cluster", "join-token", "--ttl", "1h", "--uses", "1")
     assert "shoal-agent run --join" in told
-    assert "The token is for one host, until 20" in told
+    assert "The token is valid for one host and expires at 20" in told
     identifier = told.split("shoal cluster join-token rm ")[1].strip()
     rows = {row["id"]: row for row in clean.json("cluster", "join-token", "ls")}
     assert (rows[identifier]["role"], rows[identifier]["uses_left"], rows[identifier]["uses"]) == ("agent", 1, 1)
@@ -135,7 +135,7 @@ def test_join_tokens_are_made_listed_and_removed(clean: Cluster) -> None:
     done = clean.run("cluster", "join-token", "rm", identifier)
     assert (done.returncode, errors(done)) == (
         1,
-        [f'no join token "{identifier}"; `shoal cluster join-token ls` lists them'],
+        [f"no such join token: {identifier}; list them with `shoal cluster join-token ls`"],
     )
     done = clean.run("cluster", "join-token", "--ttl", "0", "--uses", "0")
     assert (done.returncode, len(errors(done))) == (2, 2)
@@ -176,7 +176,7 @@ def test_listings_take_filters_and_templates(clean: Cluster) -> None:
 def test_what_is_no_filter_or_template_is_told(clean: Cluster) -> None:
     clean.shoal(*CREATE, "--with-registry-auth", f"{HELLO}:1")
     done = clean.run("service", "ls", "--format", "{{.Nmae}}")
-    assert done.returncode == 2 and "there is no field 'Nmae'" in done.stderr
+    assert done.returncode == 2 and "unknown field 'Nmae'" in done.stderr
     done = clean.run("service", "ls", "--filter", "colour=red")
     assert done.returncode == 2 and "'colour' is not one of id, label, mode, name" in done.stderr
     done = clean.run("service", "update", "--with-registry-auth", "--detach", "web")

@@ -45,9 +45,9 @@ def test_name_hooks_log_and_gateway(clean: Cluster, tmp_path: Path) -> None:
     assert clean.shoal("exec", "main_db", "ping", "-c1", "-W3", "node")
     refused = clean.run("service", "logs", "main_db")
     assert refused.returncode != 0
-    assert 'service "one_db" keeps no log: its log driver is none' in refused.stderr
+    assert 'service "one_db" has no logs because its log driver is none' in refused.stderr
     many = clean.run("service", "scale", "one_db=2")
-    assert '"main_db" names one container, and the service has 2' in many.stderr
+    assert '"main_db" names a single container, but the service has 2' in many.stderr
     clean.shoal("service", "scale", "one_db=0")
     clean.shoal("service", "scale", "one_db=1")
     assert clean.shoal("exec", "main_db", "cat", "/kept/stopped") == "saved\n"

@@ -138,7 +138,7 @@ def test_its_data_moves_with_its_task_and_is_deleted_at_the_end(drivers: Drivers
     )
     assert {first, second} == {"h1", "h2"}, "only these have the driver"
     assert sh(pid, "cat /data/file") == "mine"
-    cluster.until(lambda: len(drivers.mounted()) == 2, "the first node to have let go of it")
+    cluster.until(lambda: len(drivers.mounted()) == 2, "the first node has released it")
     assert all(f"/{second}/" in line for line in drivers.mounted())
     (row,) = cluster.json("volume", "ls")
     assert (row["nodes"], row["services"], row["state"]) == (second, "db", "present")
@@ -158,14 +158,17 @@ def test_two_services_share_it_on_one_node_and_none_is_put_elsewhere(drivers: Dr
     assert made.returncode == 0 and "volume data can be used on one node at a time" in made.stderr
     assert {row["node"] for row in cluster.tasks("two")} == {node}
     other = {"h1": "h2", "h2": "h1"}[node]
-    for service, host, part in (("far", other, f"which node {node} has"), ("no", "h3", f"lacks driver {DRIVER}")):
+    for service, host, part in (
+        ("far", other, f"which node {node} has"),
+        ("no", "h3", f"lacks volume driver {DRIVER}"),
+    ):
         cluster.shoal(
             *("service", "create", "-d", "--name", service, "--constraint", f"node.hostname == {host}"),
             *("--mount", mount, f"{HELLO}:1"),
         )
         assert part in reason(cluster, service, part)
     wrong = cluster.run("service", "create", "--mount", mount.replace(DRIVER, "local"), f"{HELLO}:1")
-    assert wrong.returncode == 2 and f"is there already, with driver {DRIVER}, not local" in wrong.stderr
+    assert wrong.returncode == 2 and f"already exists with driver {DRIVER}, not local" in wrong.stderr
 
 
 def test_what_the_driver_says_is_told_and_asked_again(drivers: Drivers) -> None:
@@ -184,7 +187,7 @@ def test_what_the_driver_says_is_told_and_asked_again(drivers: Drivers) -> None:
     task_of(cluster, "db")
     drivers.stop("h1", "h2")
     cluster.shoal("service", "create", "-d", "--name", "late", "--mount", "source=data,target=/d", f"{HELLO}:1")
-    assert "is away" in reason(cluster, "late", "is away")
+    assert "is unavailable" in reason(cluster, "late", "is unavailable")
     task_of(cluster, "db")
     drivers.start("h1", "h2")
     task_of(cluster, "late")
@@ -224,8 +227,8 @@ def test_a_node_that_is_away_keeps_it_until_it_is_given_up(drivers: Drivers) -> 
     first, pid = task_of(cluster, "db")
     sh(pid, "echo mine > /d/file")
     virtual_network.set_link_state(cluster.layout, cluster.host_of(first), connected=False)
-    told = reason(cluster, "db", "may have it still")
-    assert told.startswith("volume data: ") and f"`shoal node rm --force {first}` gives it up" in told
+    told = reason(cluster, "db", "may still use it")
+    assert told.startswith("volume data: ") and f"to release it anyway, run `shoal node rm --force {first}`" in told
     assert [row["state"] for row in cluster.tasks("db")] == ["preparing"], "it does not run on two nodes"
     virtual_network.set_link_state(cluster.layout, cluster.host_of(first), connected=True)
     second, pid = task_of(cluster, "db")

@@ -47,7 +47,7 @@ def test_a_task_whose_supervisor_was_killed_says_what_is_lost_and_is_replaced(cl
     )
     (ended,) = [row for row in clean.json("service", "ps", "web") if row["id"] == task]
     assert ended["state"] == "failed"
-    assert "conmon) was killed: its output since then and its exit code are lost" in ended["reason"]
+    assert "conmon) was killed; output since then and the exit code are lost" in ended["reason"]
 
 
 def test_what_a_full_disk_refused_starts_by_itself_once_there_is_room(clean: Cluster) -> None:
@@ -65,11 +65,11 @@ def test_what_a_full_disk_refused_starts_by_itself_once_there_is_room(clean: Clu
         def warned() -> bool:
             (node,) = [row for row in clean.json("node", "ls") if row["hostname"] == "h1"]
             told = clean.run("node", "ls")
-            return "free some space on the file system of" in f"{node}{told.stderr}"
+            return "free disk space on the file system of" in f"{node}{told.stderr}"
 
         clean.until(warned, "the node to tell of its disk")
         (task,) = clean.tasks("web")
-        assert task["state"] == "preparing" and task["reason"].startswith("waiting for room: ")
+        assert task["state"] == "preparing" and task["reason"].startswith("waiting for disk space: ")
         subprocess.run(["mount", "-o", "remount,size=1g", images], check=True)
         clean.until(lambda: [row for row in clean.tasks("web") if row["state"] == "running"], "the task to run")
         assert clean.tasks("web")[0]["id"] == task["id"]
@@ -117,7 +117,7 @@ def test_a_container_that_a_full_disk_refuses_starts_by_itself_and_uses_up_no_at
 
         clean.until(lambda: "free disk space on the file system of" in told(), "the node to tell of its disk")
         (task,) = clean.tasks("web")
-        assert task["state"] == "starting" and task["reason"].startswith("waiting for room: ")
+        assert task["state"] == "starting" and task["reason"].startswith("waiting for disk space: ")
         for path in filler:
             path.unlink()
         clean.until(lambda: [row for row in clean.tasks("web") if row["state"] == "running"], "the task to run")

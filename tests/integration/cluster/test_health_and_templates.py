@@ -53,4 +53,4 @@ def test_templates_are_filled_in_on_the_node(clean: Cluster) -> None:
     assert inside(pid, "/bin/hostname").stdout.strip() == "named-1"
     assert f"WHERE={row['node']}/one" in Path(f"/proc/{pid}/environ").read_text().split("\0")
     refused = clean.run("service", "create", "--name", "bad", "--hostname", "{{.Task.Nope}}", f"{HELLO}:1")
-    assert refused.returncode != 0 and "is not a placeholder" in refused.stderr
+    assert refused.returncode != 0 and "unknown placeholder" in refused.stderr

@@ -77,7 +77,7 @@ def test_a_fixed_address_of_each_family(clean: Cluster) -> None:
     (asker,) = clean.pids("asker").values()
     clean.until(partial(fetched, asker, "[fd5a:1:2:3::beef]"), "an answer at the address")
     taken = clean.run("service", "create", "--name", "other", "--network", fixed, f"{HELLO}:1")
-    assert 'fd5a:1:2:3::beef is asked for by service "web" already' in taken.stderr
+    assert 'fd5a:1:2:3::beef is already requested by service "web"' in taken.stderr
 
 
 def test_what_cannot_be_is_refused_by_name(clean: Cluster) -> None:

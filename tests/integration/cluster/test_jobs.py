@@ -54,7 +54,7 @@ def test_a_schedule_is_kept_and_a_bad_one_refused(clean: Cluster) -> None:
     assert code == 2
     assert "--schedule: " in told
     assert "--schedule-timezone: " in told
-    assert "is for jobs" in told
+    assert "is supported for jobs only" in told
     flags = ("--mode", "replicated-job", "--schedule", "0 3 * * *", "--schedule-timezone", "Europe/Berlin")
     code, told = create(clean, *flags, command="true")
     assert code == 0, told

@@ -79,7 +79,7 @@ def test_addresses_ranges_and_what_is_refused(clean: Cluster) -> None:
     second = clean.run("service", "create", "--name", "db2", "--network", wish, HELLO)
     assert second.returncode == 2 and 'asked for by service "db"' in second.stderr
     scaled = clean.run("service", "update", "--replicas", "2", "db")
-    assert scaled.returncode == 2 and "only one task can have it" in scaled.stderr
+    assert scaled.returncode == 2 and "a static address requires a service with one task" in scaled.stderr
     underlay = clean.run("network", "create", "--subnet", str(clean.layout.subnet), "lan")
     assert underlay.returncode == 2 and "of node" in underlay.stderr
     both = clean.run("service", "create", "--network", "host", "--network", "office", HELLO)

@@ -27,7 +27,7 @@ def test_the_data_of_the_one_task_becomes_that_of_its_slot_and_comes_back(volume
     }
     to = next(host.name for host in volumes.layout.all_hosts() if host.name != node)
     refused = volumes.run("volume", "move", "data", "--slot", "1", "--to", to)
-    assert refused.returncode == 1 and "leave `--slot` out" in refused.stderr
+    assert refused.returncode == 1 and "omit `--slot`" in refused.stderr
     volumes.shoal("volume", "move", "data", "--to", to)
     now, pid = slots(volumes, "db")["db.1"]
     assert (now, read(pid, "/data/row")) == (to, "precious")

@@ -58,11 +58,11 @@ def test_after_a_restart_of_the_machine_it_begins_from_nothing(tmp_path_factory:
         (left / "key.pem").write_text("of a cluster that is gone")
     try:
         playground.up()
-        assert "removing what is left" in said[0]
+        assert "removing what an earlier playground left behind" in said[0]
         with playground.client() as client:
             assert len(client.call(client.control.ListNodes, ListNodesRequest()).nodes) == 1
             assert not client.call(client.control.ListNetworks, ListNetworksRequest()).networks
-        with pytest.raises(Refused, match="is up already"):
+        with pytest.raises(Refused, match="is already running"):
             playground.up()
     finally:
         playground.down()
@@ -87,7 +87,7 @@ def test_several_beside_each_other_and_their_hints_are_true(tmp_path: Path) -> N
         _what_is_hinted_works(tmp_path, NAMES[0])
     finally:
         said = [_shoal(tmp_path, "shoal", "playground", "down", "--name", name) for name in up]
-    assert said == [f"playground {name}: gone\n" for name in NAMES]
+    assert said == [f"playground {name} removed\n" for name in NAMES]
     assert "nothing to remove" in _shoal(tmp_path, "shoal", "playground", "down", "--name", NAMES[0])
 
 
@@ -128,7 +128,7 @@ def test_down_tells_what_is_left_and_can_be_repeated(single: Cluster) -> None:
     place.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "none", place], check=True)
     try:
-        with pytest.raises(Unavailable, match=f"is not gone; left: mount {place}"):
+        with pytest.raises(Unavailable, match=f"was not fully removed; remaining: mount {place}"):
             single.playground.down()
     finally:
         subprocess.run(["umount", place], check=True)
@@ -138,6 +138,6 @@ def test_down_tells_what_is_left_and_can_be_repeated(single: Cluster) -> None:
 
 def test_a_subnet_that_another_one_has_is_refused(single: Cluster, tmp_path: Path) -> None:
     layout = Layout(f"o{os.getpid() % 1_000_000}", 1, single.layout.subnet, tmp_path / "state", tmp_path / "run")
-    with pytest.raises(Refused, match="choose another one with --subnet"):
+    with pytest.raises(Refused, match="choose another subnet with --subnet"):
         Playground(layout, contexts=ContextStore(tmp_path / "config")).up()
     assert not leftovers(layout)

@@ -60,7 +60,7 @@ def test_a_service_of_a_private_registry(clean: Cluster, private: str, tmp_path:
     without.write_text("".join(line for line in known if not line.startswith(("username", "password_file"))))
     refused = clean.run("image", "push", "-q", "--registries", str(without), ARCHIVE, f"{private}/team/hello:1")
     assert refused.returncode == 1
-    assert "wants a login" in refused.stderr
+    assert "requires authentication" in refused.stderr
     clean.shoal("service", "create", "--name", "web", "--replicas", "3", f"{private}/team/hello:1")
     assert len([row for row in clean.tasks("web") if row["state"] == "running"]) == 3
 
@@ -74,7 +74,7 @@ def test_a_registry_that_is_away_and_comes_back(clean: Cluster) -> None:
         refused = clean.run(*create, reference)
         assert refused.returncode == 2
         (line,) = refused.stderr.splitlines()
-        assert reference in line and "cannot be reached" in line and "--no-resolve-image" in line
+        assert reference in line and "is unreachable" in line and "--no-resolve-image" in line
         stack = f"services: {{web: {{image: '{reference}'}}}}"
         assert clean.run("stack", "deploy", "-c", "-", "shop", text=stack).returncode == 2
         assert [row["name"] for row in clean.json("service", "ls")] == ["there"]

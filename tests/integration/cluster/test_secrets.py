@@ -145,7 +145,7 @@ def test_the_cluster_key_is_rotated(files: Cluster) -> None:
     files.playground.start_manager()
     files.playground.wait_for_nodes(3)
     log = files.layout.state / "logs" / "manager.log"
-    files.until(lambda: "everything is sealed with the new cluster key" in log.read_text(), "the sealing anew")
+    files.until(lambda: "all data is encrypted with the new cluster key" in log.read_text(), "the re-encryption")
     (state / "cluster.key.old").unlink()
     files.playground.stop_manager()
     files.playground.start_manager()

@@ -51,7 +51,7 @@ def test_a_port_that_is_taken_is_refused_by_the_name_of_who_has_it(clean: Cluste
     for port in ("8088:80", "mode=host,published=8088,target=80"):
         refused = clean.run("service", "create", "-d", "--name", "shop", "--publish", port, f"{HELLO}:1")
         assert refused.returncode != 0
-        assert '8088/tcp is published by service "web" already' in refused.stderr
+        assert '8088/tcp is already published by service "web"' in refused.stderr
     clean.shoal("service", "create", "-d", "--name", "shop", "--publish", "8088:80/udp", f"{HELLO}:1")
 
 

@@ -47,9 +47,9 @@ def restart_agent(cluster: Cluster, host: PlaygroundHost) -> None:
     log = cluster.layout.state / "logs" / f"{host.name}.log"
     cluster.playground.stop_manager(kill=True)
     cluster.playground.stop_agent(host, kill=True)
-    before = log.read_text().count("agent of node")
+    before = log.read_text().count("is running at")
     cluster.playground.start_agent(host)
-    cluster.until(lambda: log.read_text().count("agent of node") > before, "the agent")
+    cluster.until(lambda: log.read_text().count("is running at") > before, "the agent")
     cluster.playground.start_manager()
     cluster.playground.wait_for_nodes(len(cluster.layout.all_hosts()))
 
@@ -88,7 +88,7 @@ def test_they_share_a_network_and_stay_together(clean: Cluster, tmp_path: Path) 
 
     # The surplus waits, and says for what.
     clean.shoal("service", "scale", "--detach", "shop_web=3")
-    told = "waits for task shop_db.3 of service shop_db, which is not there: the service has 2 replicas"
+    told = "waiting for task shop_db.3 of service shop_db, which does not exist: the service has 2 replicas"
     clean.until(lambda: any(told in row["current"] + str(row) for row in clean.tasks("shop_web")), told)
     clean.shoal("service", "scale", "shop_db=3")
     clean.until(lambda: pairs(clean).keys() == {1, 2, 3}, "three pairs")
@@ -124,6 +124,6 @@ def test_agents_that_restart_keep_both_and_the_command_line_has_it_too(clean: Cl
         lambda: [row["id"] for row in clean.tasks("tool")] != [tool["id"]], "another task with the other network"
     )
     conflict = clean.run("service", "update", "--hostname", "own", "tool")
-    assert 'conflicting options: hostname and the network "service:db"; set it at service "db"' in conflict.stderr
+    assert 'hostname cannot be combined with network "service:db"; configure it on service "db"' in conflict.stderr
     clean.shoal("service", "update", "--network-rm", "service:db", "tool")
     assert "network_of" not in clean.inspect(clean.tasks("tool")[0]["id"])["task"]

@@ -90,9 +90,9 @@ def test_a_job_that_fails_ends_the_deployment(clean: Cluster, tmp_path: Path) ->
     path = files(tmp_path, CHAIN.replace("${CODE:-0}", "7"))
     done = clean.run("stack", "deploy", "-c", path)
     assert done.returncode == 1, done.stderr
-    assert "waits for chain_migrate to complete, which has failed" in done.stderr
+    assert "waiting for chain_migrate to complete, which has failed" in done.stderr
     assert clean.json("service", "ps", "chain_web") == []
-    assert "waits for chain_migrate to complete" in clean.run("service", "ps", "chain_web").stderr
+    assert "waiting for chain_migrate to complete" in clean.run("service", "ps", "chain_web").stderr
 
 
 def test_a_rehearsal_says_where_tasks_would_go_and_changes_nothing(clean: Cluster, tmp_path: Path) -> None:

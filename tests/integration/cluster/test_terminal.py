@@ -78,7 +78,7 @@ def test_waiting_goes_on_across_a_restart_of_the_manager(clean: Cluster) -> None
     )
     terminal.read_until("0/1 running")
     clean.playground.stop_manager(kill=True)
-    terminal.read_until("the cluster goes on")
+    terminal.read_until("the operation continues in the background")
     clean.playground.start_manager()
     clean.playground.wait_for_nodes(3)
     clean.shoal("node", "update", "--label-add", "late=y", "h1")

@@ -35,7 +35,7 @@ def test_a_failed_update_comes_back_and_says_why(clean: Cluster) -> None:
     assert document["status"]["update"]["effective_revision"] == 1
     newest, first = clean.json("service", "history", "web")
     assert (newest["state"], newest["running"]) == ("rolled back", 0)
-    assert (first["state"], first["running"]) == ("in force (rolled back to)", 3)
+    assert (first["state"], first["running"]) == ("active (after rollback)", 3)
     assert "-registry:5000/hello:1" in clean.shoal("service", "diff", "web").replace("-    image: ", "-")
 
     assert document["spec"]["task"]["container"]["image"].startswith(f"{HELLO}:1")
@@ -81,7 +81,7 @@ def test_canaries_wait_for_promotion(clean: Cluster) -> None:
     assert images(clean) == ["2", "2", "2"]
     again = clean.run("service", "promote", "web")
     assert again.returncode == 1
-    assert "cannot be promoted: it is completed" in again.stderr
+    assert "cannot be promoted: it has completed" in again.stderr
 
 
 def test_pause_and_resume(clean: Cluster) -> None:

@@ -36,4 +36,4 @@ def test_a_busy_service_grows(clean: Cluster) -> None:
     assert "1 to 2 replicas" in document["autoscale"]["message"]
     refused = clean.run("service", "scale", "busy=5")
     assert refused.returncode == 2
-    assert "is scaled by its use" in refused.stderr
+    assert "autoscaling is enabled" in refused.stderr

@@ -111,7 +111,7 @@ def test_filled_from_the_image_subpaths_and_read_only(volumes: Cluster) -> None:
     told = volumes.until(
         lambda: [row["reason"] for row in volumes.json("service", "ps", "lost") if row["state"] == "rejected"], "it"
     )
-    assert "'nowhere' is not a directory of the volume" in told[0]
+    assert "'nowhere' is not a directory in the volume" in told[0]
 
 
 def test_prune_keeps_what_is_used(volumes: Cluster) -> None:
@@ -145,7 +145,7 @@ def test_options_are_mounted_or_told(volumes: Cluster, tmp_path: Path) -> None:
     )
     assert str(tmp_path) not in [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
     refused = volumes.run("volume", "create", "--driver", "rexray", "far")
-    assert refused.returncode == 2 and 'no node has a driver "rexray"' in refused.stderr
+    assert refused.returncode == 2 and 'driver "rexray" not found on any node' in refused.stderr
 
 
 def test_volumes_of_a_stack_outlive_it(volumes: Cluster, tmp_path: Path) -> None:
@@ -176,13 +176,13 @@ def test_a_drain_says_what_it_waits_for_and_ends_by_its_deadline(volumes: Cluste
             (row,) = [row for row in volumes.json("node", "ls") if row["hostname"] == node]
             return str(row["warnings"])
 
-        volumes.until(lambda: "the drain waits for db.1" in told(), "node ls tells")
+        volumes.until(lambda: "drain is waiting for db.1" in told(), "node ls tells")
         (task,) = volumes.tasks("db")
-        assert task["state"] == "running" and "stays on its drained node: its volume data" in task["reason"]
+        assert task["state"] == "running" and "not moved from its drained node yet: its volume data" in task["reason"]
         events = volumes.shoal("events", "--since", "10m", "--until", "0s")
         assert f"task 1 stays on node {node}, which is drained" in events
         volumes.shoal("node", "update", "--availability", "drain", "--drain-deadline", "1h", node)
-        volumes.until(lambda: "what is left is stopped at" in told(), "node ls tells when it ends")
+        volumes.until(lambda: "remaining tasks are stopped at" in told(), "node ls tells when it ends")
         volumes.shoal("node", "update", "--availability", "drain", "--drain-deadline", "1s", node)
         volumes.until(lambda: all(row["state"] != "running" for row in volumes.tasks("db")), "the deadline holds")
     finally:

@@ -63,7 +63,7 @@ class Control(ControlServicer):
     async def CreateService(
         self, request: control_pb2.CreateServiceRequest, context: Context
     ) -> control_pb2.CreateServiceResponse:
-        raise InvalidInput([Fault(f"spec.ports[{number}]", "is taken") for number in range(150)])
+        raise InvalidInput([Fault(f"spec.ports[{number}]", "is in use") for number in range(150)])
 
     async def GetCluster(self, request: control_pb2.GetClusterRequest, context: Context) -> control_pb2.ClusterView:
         raise RuntimeError("inner workings")

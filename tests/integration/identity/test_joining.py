@@ -182,7 +182,7 @@ def test_the_api_port_is_not_where_nodes_join() -> None:
     async def scenario(made: Cluster) -> None:
         error = await _refusal(made.api, await made.token())
         assert isinstance(error, Unavailable)
-        assert "not where nodes join" in str(error)
+        assert "is not the join address of a Shoal cluster" in str(error)
 
     run(scenario)
 

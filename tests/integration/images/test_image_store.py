@@ -126,7 +126,7 @@ def test_beginnings_of_other_downloads_give_way_and_a_refused_pull_goes_on_once_
                 archive_of(tmp_path / "b.tar", os.urandom(1 << 20)), f"{reference[:-3]}b:1", Registries(), ignore
             )
             fill(disk)
-            with pytest.raises(Exhausted, match=f"free some space on the file system of {disk}"):
+            with pytest.raises(Exhausted, match=f"free disk space on the file system of {disk}"):
                 await store.ensure(f"{reference[:-3]}b:1", ignore)
             lacking.append(store.lacks_space)
             (disk / "filling").unlink()

@@ -65,7 +65,7 @@ def test_password_and_own_authority(tmp_path: Path) -> None:
             store = store_in(tmp_path / "images", known)
             assert (await store.ensure(reference, ignore)).digest == pushed.digest
             await store.aclose()
-            with pytest.raises(Unauthenticated, match=r"wants a login for .*registries.toml"):
+            with pytest.raises(Unauthenticated, match=r"requires authentication for .*registries.toml"):
                 await push(archive, reference, settings(domain, server.endpoint, ca_file=keys.certificate), ignore)
             with pytest.raises(Unavailable, match="certificate"):
                 await push(archive, reference, settings(domain, server.endpoint), ignore, policy=QUICK)
@@ -142,7 +142,7 @@ def test_tokens(tmp_path: Path) -> None:
                 assert (await store.ensure(f"{domain}/small:1", ignore)).digest == pushed.digest
                 assert asked[2:] == [["repository:small:pull"]]
                 await store.aclose()
-                with pytest.raises(Unauthenticated, match="wants a login"):
+                with pytest.raises(Unauthenticated, match="requires authentication"):
                     await push(archive, f"{domain}/small:1", settings(domain, server.endpoint), ignore)
 
     asyncio.run(run())

@@ -83,7 +83,7 @@ def test_what_goes_without_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
         async with running_registry(tmp_path / "registry") as server:
             known = settings("registry.example:5000", server.endpoint)
-            with pytest.raises(Unavailable, match="cannot be reached"):
+            with pytest.raises(Unavailable, match="is unreachable"):
                 await push(small_archive(tmp_path), "registry.example:5000/small:1", known, ignore, policy=QUICK)
             monkeypatch.setenv("no_proxy", exception)
             assert (await push(small_archive(tmp_path), "registry.example:5000/small:1", known, ignore)).blobs_sent

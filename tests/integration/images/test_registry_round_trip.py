@@ -83,7 +83,7 @@ def test_an_image_that_is_here_needs_no_registry(tmp_path: Path) -> None:
         later = store_in(tmp_path / "images", Registries())
         assert await later.ensure(reference, ignore) == first
         assert (await later.ensure(f"127.0.0.1:{server.port}/other@{pushed.digest}", ignore)).layers == first.layers
-        with pytest.raises(Unavailable, match=f"registry 127.0.0.1:{server.port} cannot be reached"):
+        with pytest.raises(Unavailable, match=f"registry 127.0.0.1:{server.port} is unreachable"):
             await later.ensure(reference + "x", ignore)
         await later.aclose()
 
@@ -166,7 +166,7 @@ def test_each_platform_gets_its_own_manifest(tmp_path: Path) -> None:
                 await store.aclose()
             store = store_in(tmp_path / "riscv", Registries(), Platform("linux", "riscv64"))
             with pytest.raises(
-                NotFound, match="no manifest for platform linux/riscv64; there are: linux/amd64, linux/arm64"
+                NotFound, match="no manifest for platform linux/riscv64; available: linux/amd64, linux/arm64"
             ):
                 await store.ensure(reference, ignore)
             await store.aclose()
@@ -314,11 +314,11 @@ def test_a_full_disk_leaves_nothing_half_made(tmp_path: Path) -> None:
 def test_errors_name_what_is_wrong(tmp_path: Path) -> None:
     async def run() -> None:
         port = free_port()
-        with pytest.raises(Unavailable, match=f"127.0.0.1:{port} cannot be reached"):
+        with pytest.raises(Unavailable, match=f"127.0.0.1:{port} is unreachable"):
             async with RegistryImageResolver(Registries(), policy=QUICK) as resolver:
                 await resolver.resolve(f"127.0.0.1:{port}/a:1")
         async with running_registry(tmp_path / "registry") as server, RegistryImageResolver(Registries()) as resolver:
-            with pytest.raises(NotFound, match=rf"127.0.0.1:{server.port}/absent:7 is not in registry"):
+            with pytest.raises(NotFound, match=rf"127.0.0.1:{server.port}/absent:7 not found in registry"):
                 await resolver.resolve(f"127.0.0.1:{server.port}/absent:7")
             with pytest.raises(NotFound, match="no such file"):
                 await push(tmp_path / "none.tar", f"127.0.0.1:{server.port}/a:1", Registries(), ignore)

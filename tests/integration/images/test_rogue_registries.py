@@ -93,13 +93,13 @@ def test_odd_answers_are_errors_for_the_user(case: str, work: str) -> None:
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip"])
 def test_an_encoding_that_nobody_asked_for_is_not_undone(encoding: str) -> None:
     error = asyncio.run(refusal(WORK["manifest"], answer(BOMB, f"Content-Encoding: {encoding}")))
-    assert isinstance(error, InvalidInput) and "which nobody asked for" in str(error)
+    assert isinstance(error, InvalidInput) and "unexpected content encoding" in str(error)
 
 
 def test_too_large_a_manifest_is_given_up() -> None:
     chunk = b"100000\r\n" + bytes(1 << 20) + b"\r\n"
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert "bytes taken" in str(asyncio.run(refusal(WORK["manifest"], head, *[chunk] * 64)))
+    assert "too large" in str(asyncio.run(refusal(WORK["manifest"], head, *[chunk] * 64)))
 
 
 def test_an_answer_that_drips_is_given_up() -> None:
@@ -107,7 +107,7 @@ def test_an_answer_that_drips_is_given_up() -> None:
     error = asyncio.run(
         refusal(WORK["manifest"], answer(bytes(1000))[:-1000], *[b"x"] * 500, policy=policy, pause_seconds=0.1)
     )
-    assert isinstance(error, Unavailable) and "did not end in time" in str(error)
+    assert isinstance(error, Unavailable) and "timed out" in str(error)
 
 
 @pytest.mark.parametrize(

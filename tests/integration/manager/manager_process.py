@@ -249,7 +249,7 @@ class ScriptedAgent(AgentStreamsServicer):
         return DropVolumeCopyResponse()
 
     async def CallDriver(self, request: CallDriverRequest, context: Context) -> CallDriverResponse:
-        raise NotFound("this node has no drivers")
+        raise NotFound("no CSI drivers on this node")
 
     async def ReadUsage(self, request: ReadUsageRequest, context: Context) -> ReadUsageResponse:
         """A tenth of a CPU and 1 MiB each."""

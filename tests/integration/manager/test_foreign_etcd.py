@@ -77,12 +77,12 @@ def test_without_space_the_manager_reads_on_and_tells_what_helps(tmp_path: Path)
             assert await running(control, "web") == 2
             refused = await fill(control)
             assert refused.code() is StatusCode.RESOURCE_EXHAUSTED
-            assert "shoal cluster make-space" in (refused.details() or "")
+            assert "shoal cluster compact" in (refused.details() or "")
             (full,) = (await control.GetStore(GetStoreRequest())).members
-            assert "writes are refused" in full.problem
+            assert "writes are rejected" in full.problem
             three = [ScaleServicesRequest.Target(service="web", replicas=3)]
             for _ in range(3):  # It is no matter of one request.
-                with pytest.raises(aio.AioRpcError, match="make-space"):
+                with pytest.raises(aio.AioRpcError, match="shoal cluster compact"):
                     await control.ScaleServices(ScaleServicesRequest(targets=three))
             assert manager.stop() == 0
             manager.start()  # Without a leader, whose key it cannot write, but for readers.

@@ -57,7 +57,7 @@ def test_a_cluster_comes_back_as_it_was_at_the_snapshot(tmp_path: Path) -> None:
                 await control.CreateService(CreateServiceRequest(spec=web("after", 1)))
                 assert await running(control, "after") == 1
                 busy = await on(manager, "restore", file)
-                assert (busy.returncode, "another manager runs" in busy.stderr) == (1, True)
+                assert (busy.returncode, "another manager is using" in busy.stderr) == (1, True)
                 assert manager.stop() == 0
                 again = await on(manager, "restore", file)
                 assert (again.returncode, "empty" in again.stderr) == (1, True)

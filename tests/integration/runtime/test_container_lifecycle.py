@@ -85,7 +85,7 @@ def test_an_oom_kill_is_told_as_such(tmp_path: Path) -> None:
         )
         await runtime.start(request)
         end = await ends.of(request.task_id)
-        assert (end.code, end.oom_killed, end.message) == (137, True, "killed by the kernel for its memory limit")
+        assert (end.code, end.oom_killed, end.message) == (137, True, "killed by the kernel: memory limit exceeded")
 
     with_runtime(tmp_path, body)
 

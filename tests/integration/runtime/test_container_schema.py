@@ -114,7 +114,7 @@ def test_rules_of_the_device_cgroup(tmp_path: Path) -> None:
 def test_a_missing_device_is_bad_input(tmp_path: Path) -> None:
     async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
         for source in ("/dev/missing", "/etc/passwd"):
-            with pytest.raises(InvalidInput, match=f"{source} is no device of this host"):
+            with pytest.raises(InvalidInput, match=f"{source} is not a device on this node"):
                 await runtime.start(container_request(image, "/bin/true", devices=[Device(source=source)]))
 
     with_runtime(tmp_path, body)

@@ -102,7 +102,7 @@ def test_a_subpath_stays_inside_the_volume(tmp_path: Path) -> None:
         (data / "up").symlink_to("../../..")
         whole = await output(runtime, ends, image, "cat /d/file", volumes={"/d": source(data, subpath="sub")})
         assert whole == ["inner"]
-        with pytest.raises(InvalidInput, match="'evil' is not a directory of the volume"):
+        with pytest.raises(InvalidInput, match="'evil' is not a directory in the volume"):
             await output(runtime, ends, image, "ls /d", volumes={"/d": source(data, subpath="evil")})
         climbed = await output(runtime, ends, image, "ls /d", volumes={"/d": source(data, subpath="up")})
         assert climbed == ["evil", "sub", "up"], "the volume itself is the top"

@@ -81,7 +81,7 @@ def test_a_program_that_hangs_is_killed_with_what_it_started(tmp_path: Path) -> 
         request = container_request(image, "/bin/sleep", "1000")
         await runtime.start(request)
         check = Healthcheck(test=["CMD-SHELL", "sleep 2001 & sleep 2002; true"], timeout_ms=300)
-        assert await found(runtime, request.task_id, check) == ProbeResult(False, "no answer within 0.3 s")
+        assert await found(runtime, request.task_id, check) == ProbeResult(False, "no response within 0.3 s")
         listed = await runtime.execute(request.task_id, ("/bin/sh", "-c", "cat /proc/[0-9]*/cmdline"))
         assert b"2001" not in listed.output and b"2002" not in listed.output
         async with asyncio.timeout(20):
@@ -111,7 +111,7 @@ def test_questions_from_the_containers_network_namespace(tmp_path: Path) -> None
         refused = await asked(Healthcheck(tcp=TcpProbe(port=81)))
         assert refused == ProbeResult(False, "127.0.0.1:81: Connection refused")
         silent = await asked(Healthcheck(http=HttpProbe(port=9090), timeout_ms=200))
-        assert silent == ProbeResult(False, "no answer within 0.2 s")
+        assert silent == ProbeResult(False, "no response within 0.2 s")
         threads = [(each / "ns/net").readlink() for each in Path("/proc/self/task").iterdir()]
         assert set(threads) == {ours}
 

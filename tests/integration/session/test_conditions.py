@@ -14,14 +14,14 @@ def test_the_condition_is_recorded_and_outlives_the_session(tmp_path: Path) -> N
 
     async def scenario() -> None:
         condition = ConditionReporter(now_ms=lambda: 7)
-        condition.set_network(problems=["80/tcp is taken"], listeners=[HostListener(port=80)], underlay_mtu=1400)
+        condition.set_network(problems=["port 80/tcp is in use"], listeners=[HostListener(port=80)], underlay_mtu=1400)
         async with one_manager(rig, "n1") as manager:
 
             def status() -> NodeStatus:
                 return manager.store.tables.node_status.get("n1", NodeStatus())
 
             async with rig.agent("n1", [manager.address], condition=condition):
-                await until(lambda: list(status().network_condition.problems) == ["80/tcp is taken"])
+                await until(lambda: list(status().network_condition.problems) == ["port 80/tcp is in use"])
                 assert status().network_condition.listeners[0].port == 80
                 assert status().description.underlay_mtu == 1400
                 condition.record_repair(["the table was missing"])

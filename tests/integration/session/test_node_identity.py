@@ -71,8 +71,8 @@ def test_a_host_with_another_address_waits_for_a_user_and_comes_back_by_itself(t
             async with rig.agent("n1", [manager.address], host=Host("h1", "192.0.2.9")):
                 await until(lambda: bool(status(manager, "n1").session_error))
                 assert warnings(manager, "n1") == [
-                    "its address is 192.0.2.9, not 192.0.2.5: if it is right, run "
-                    "`shoal node update --address 192.0.2.9 h1`, and it comes back"
+                    "its address changed from 192.0.2.5 to 192.0.2.9; to accept the new address, run "
+                    "`shoal node update --address 192.0.2.9 h1`"
                 ]
                 await until(lambda: status(manager, "n1").state == NodeStatus.DOWN)
                 await update(manager, "h1", address="192.0.2.9")
@@ -93,7 +93,10 @@ def test_another_hostname_waits_while_the_node_works_on(tmp_path: Path) -> None:
             assert status(manager, "n1").state == NodeStatus.READY
             assert status(manager, "n1").description.hostname == "h1"
             (line,) = warnings(manager, "n1")
-            assert line == 'its agent calls it "h2"; to rename it, run `shoal node update --hostname h2 h1`'
+            assert (
+                line
+                == 'its agent reports the hostname "h2"; to rename the node, run `shoal node update --hostname h2 h1`'
+            )
             await update(manager, "h1", hostname="h2")
             await until(lambda: status(manager, "n1").description.hostname == "h2")
             assert warnings(manager, "n1") == []
@@ -168,7 +171,9 @@ def test_nodes_from_before_keep_their_names_until_they_are_back(tmp_path: Path) 
             await one.store.commit([put(NODE_STATUS, "n1", old)])
             async with rig.manager("m2") as manager:
                 async with rig.agent("n2", [manager.address], host=Host("h1", "192.0.2.6")):
-                    await until(lambda: "is that of node h1" in status(manager, "n2").session_error.replace("n1", "h1"))
+                    await until(
+                        lambda: "is in use by node h1" in status(manager, "n2").session_error.replace("n1", "h1")
+                    )
                 async with ready(rig, manager, "n1", Host("h1", "192.0.2.5")):
                     assert manager.store.tables.names["node/h1"].meta.id == "n1"
 
@@ -183,7 +188,7 @@ def test_a_user_cannot_give_a_node_what_another_has_or_what_is_no_address(tmp_pa
             ready(rig, manager, "n1", Host("h1")),
             ready(rig, manager, "n2", Host("h2")),
         ):
-            with pytest.raises(AlreadyExists, match="the hostname h1 is that of node"):
+            with pytest.raises(AlreadyExists, match="the hostname h1 is in use by node"):
                 await update(manager, "h2", hostname="H1")
             with pytest.raises(AlreadyExists, match="the address"):
                 await update(manager, "h2", address=address_of("h1"))

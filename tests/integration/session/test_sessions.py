@@ -207,7 +207,7 @@ def test_a_removed_node_is_refused_and_told_why(rig: SessionRig, caplog: pytest.
         async with rig.agent("n1", [manager.address]) as work:
             await until(lambda: bool(work.messages))
             await manager.store.commit([delete(NODE, "n1")])
-            await until(lambda: "join it anew" in caplog.text)
+            await until(lambda: "then join it again" in caplog.text)
 
     play(rig, scenario)
 
@@ -215,7 +215,7 @@ def test_a_removed_node_is_refused_and_told_why(rig: SessionRig, caplog: pytest.
 def test_only_agents_open_sessions(rig: SessionRig, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(manager: ManagerProcess) -> None:
         async with rig.agent("n1", [manager.address], role=Role.ADMIN) as work:
-            await until(lambda: "may not call" in caplog.text)
+            await until(lambda: "cannot call" in caplog.text)
             assert not work.messages
 
     play(rig, scenario)

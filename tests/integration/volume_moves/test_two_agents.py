@@ -124,7 +124,7 @@ async def test_a_volume_that_changes_meanwhile_is_copied_anew(tmp_path: Path) ->
         request = await pair.request()
         with pytest.raises(grpc.RpcError) as refused:
             await pair.fetch(request)
-        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE and "begins anew" in str(refused.value)
+        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE and "starting again" in str(refused.value)
         assert pair.h2.store.find("v1", 0) is None
         assert await pair.fetch(await pair.request())
     assert digest(pair.h2.directory / "data/_data") == digest(data)
@@ -137,7 +137,7 @@ async def test_nobody_reads_a_volume_but_the_node_that_a_manager_has_named(tmp_p
 
     async def code(identity: object, **fields: object) -> grpc.StatusCode:
         async with pair.h1.asked(identity) as channel:  # type: ignore[arg-type]
-            call = VolumeDataStub(channel).ReadTree(ReadTreeRequest(**{"volume_id": "v1", "grant": GRANT, **fields}))  # type: ignore[arg-type]
+            call = VolumeDataStub(channel).ReadTree(ReadTreeRequest(**{"volume_id": "v1", "token": GRANT, **fields}))  # type: ignore[arg-type]
             try:
                 async for _ in call:
                     pass
@@ -147,13 +147,13 @@ async def test_nobody_reads_a_volume_but_the_node_that_a_manager_has_named(tmp_p
 
     denied = grpc.StatusCode.PERMISSION_DENIED
     async with asyncio.timeout(SECONDS), pair.serving():
-        assert await code(pair.h2.identity) is denied, "before there is a grant"
+        assert await code(pair.h2.identity) is denied, "before there is a token"
         await pair.request()
         assert await code(pair.h2.identity) is grpc.StatusCode.OK
-        assert await code(pair.h2.identity, grant=b"x" * 32) is denied
+        assert await code(pair.h2.identity, token=b"x" * 32) is denied
         assert await code(pair.h2.identity, slot=1) is denied
         assert await code(pair.h2.identity, volume_id="v2") is denied
-        assert await code(pair.h1.identity) is denied, "another node, with the grant"
+        assert await code(pair.h1.identity) is denied, "another node, with the token"
         assert await code(pair.manager) is denied, "not even a manager"
 
 
@@ -166,7 +166,7 @@ async def test_a_volume_in_use_and_older_data_stand_in_the_way(tmp_path: Path) -
     pair.h1.used.update({("v1", 0), ("v1", 2)})
     pair.h2.used.add(("v1", 2))
     async with asyncio.timeout(SECONDS), pair.serving():
-        with pytest.raises(grpc.RpcError, match="a container still has volume data"):
+        with pytest.raises(grpc.RpcError, match="volume data is still in use by a container"):
             await pair.request()
         pair.h1.used.remove(("v1", 0))  # other slots may have theirs
         request = await pair.request()
@@ -185,7 +185,7 @@ async def test_data_of_another_volume_of_the_name_is_not_touched_and_nothing_is_
     others = pair.h2.data("v2")
     (others / "row").write_text("of v2")
     async with asyncio.timeout(SECONDS), pair.serving():
-        with pytest.raises(grpc.RpcError, match="holds the data of another volume of this name") as refused:
+        with pytest.raises(grpc.RpcError, match="contains data of another volume with this name") as refused:
             await pair.fetch(await pair.request(replace=True))
         assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
         assert (others / "row").read_text() == "of v2"

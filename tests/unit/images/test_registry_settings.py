@@ -91,7 +91,7 @@ def test_no_file_and_a_broken_one(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="invalid TOML"):
         parse_registries("[registry")
     (tmp_path / "latin").write_bytes(b"\xff")
-    with pytest.raises(InvalidInput, match="cannot read .*latin"):
+    with pytest.raises(InvalidInput, match=r"cannot read .*latin"):
         read_registries(tmp_path / "latin")
 
 
