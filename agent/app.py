@@ -77,7 +77,7 @@ def now_ms() -> int:
 
 
 def cgroup_parent(node_id: str) -> str:
-    """The cgroup below which this node's containers have theirs; several agents may share a machine."""
+    """The cgroup below which this node's containers have theirs; several agents may share a host."""
     return f"/shoal/{node_id}"
 
 
@@ -85,8 +85,8 @@ async def run(settings: AgentSettings) -> None:
     """Join the cluster if necessary, then run until cancelled. Containers keep running.
 
     Raises:
-        ShoalError: the host, the identity or the settings do not let it work; the text says what to do. A manager that
-            is not there, or a name that does not resolve, is none: it is waited for.
+        ShoalError: the host, the identity or the settings do not allow it to work; the text says what to do. An
+            unreachable manager, or a name that does not resolve, is retried instead.
     """
     require_host()
     initial = await _retry(partial(join_if_new, settings, inspection.hostname(settings)))
@@ -107,8 +107,8 @@ async def run(settings: AgentSettings) -> None:
         devices = DeviceScanner()
         await devices.scan()
         contents = FileContents()
-        local = LocalVolumes(settings.volumes_directory, now_ms, news := Notifier())
-        volumes, sizes = _volumes(settings, local, news, drivers, contents)
+        local = LocalVolumes(settings.volumes_directory, now_ms, notifier := Notifier())
+        volumes, sizes = _volumes(settings, local, notifier, drivers, contents)
         apparmor = AppArmor()
         await asyncio.to_thread(apparmor.load_default)
         worker, runtime = await _worker(
@@ -132,7 +132,7 @@ async def run(settings: AgentSettings) -> None:
             condition=network.condition,
             find_managers=partial(membership.find, managers),
         )
-        # Before the first session: a manager is told the last state of everything that is here.
+        # Before the first session: a manager receives the last state of all tasks.
         await worker.recover()
         async with TaskGroup() as group:
             group.create_task(worker.run(), name="worker")
@@ -177,7 +177,7 @@ async def _worker(
     volumes: HostVolumes,
     apparmor: AppArmor,
 ) -> tuple[Worker, OciRuntime]:
-    """The worker with its runtime and images; the runtime tells exits to the worker, which it cannot know yet."""
+    """The worker with its runtime and images; the runtime reports exits to the worker, which is created after it."""
 
     def exited(task_id: str, end: Exit) -> None:
         worker.exited(task_id, end)
@@ -221,7 +221,7 @@ async def _worker(
 
 @asynccontextmanager
 async def _drivers(settings: AgentSettings) -> AsyncGenerator[DriverRegistry]:
-    """Those that are here now have been asked what they are."""
+    """The registry, after drivers that are present have been identified."""
     drivers = DriverRegistry(
         directory=settings.csi_directory,
         configured=[parse_socket(text) for text in settings.csi],
@@ -256,7 +256,7 @@ async def _streams(
     volumes: LocalVolumes,
     sizes: LocalVolumeSizes,
 ) -> AsyncGenerator[aio.Server]:
-    """The agent's own server, for managers, and for other agents that a manager lets read a volume."""
+    """The agent's gRPC server, for managers, and for other agents that may read a volume."""
     server = make_server(AGENT_STREAMS, limits=server_limits.AGENT_STREAMS)
     source = MoveSource(volumes)
     streams = AgentStreamsService(

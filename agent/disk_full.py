@@ -1,4 +1,4 @@
-"""A full disk: tasks wait for room on it, they do not fail at it."""
+"""Full disks: tasks wait for disk space instead of failing."""
 
 import errno
 import os
@@ -10,27 +10,27 @@ from shoal.errors import Exhausted
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DISK_FULL_TEXT = re.compile("no space left on device|disk quota exceeded", re.IGNORECASE)
 _KERNEL_TEXT = re.compile(r"cgroup|cpuset|/sys/|/proc/|inotify")
-"""Where the kernel says so of what is no disk: a cpuset without processors, its own tables."""
+"""The kernel reports ENOSPC also for other things than disks: a cpuset without processors, its own tables."""
 _MIN_FREE = 16
-"""Blocks, and inodes: with fewer no container can be made."""
+"""Blocks and inodes: with fewer no container can be created."""
 
 
 class DiskFull(Exhausted):
-    """A container cannot be made for want of room on the node's disk; it can once there is some."""
+    """A container cannot be created because the node's disk is full; it can once there is space."""
 
 
 def is_disk_full(error: OSError) -> bool:
-    """Whether the error is that of a full disk, or of a quota that is used up."""
+    """Whether the error is caused by a full disk, or by an exceeded quota."""
     return error.errno in _FULL and not str(error.filename or "").startswith(("/sys/", "/proc/"))
 
 
 def says_disk_full(message: str) -> bool:
-    """Whether a program says that it met a full disk."""
+    """Whether a program's message reports a full disk."""
     return bool(_DISK_FULL_TEXT.search(message)) and not _KERNEL_TEXT.search(message)
 
 
 def lacks_space(directory: Path) -> bool:
-    """Whether the file system of the directory is full: of bytes or of inodes. One that cannot be asked is not."""
+    """Whether the file system of the directory is full: of bytes or of inodes. False if it cannot be determined."""
     try:
         disk = os.statvfs(directory)
     except OSError:

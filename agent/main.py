@@ -54,7 +54,7 @@ def _directory_options(command: Command) -> Command:
             default="info",
             type=click.Choice(log_formatters.LEVELS),
             show_default=True,
-            help="Least level.",
+            help="Minimum log level.",
         ),
         _option(
             "--run-directory",
@@ -84,7 +84,7 @@ def main() -> None:
     Examples:
       shoal-agent --join manager1:7442 --token SHOAL-1-…     join a cluster, and run
       shoal-agent run                                        run on a host that has joined
-      shoal-agent reset                                      stop every container and undo all but images and volumes
+      shoal-agent reset                                      stop all containers and remove all but images and volumes
     """
 
 
@@ -121,7 +121,13 @@ def main() -> None:
     show_default=True,
     help="Comma-separated TCP ports of hosts that containers cannot connect to.",
 )
-@_option("--registries-file", default=REGISTRIES_FILE, type=_PATH, show_default=True, help="Registries, TOML.")
+@_option(
+    "--registries-file",
+    default=REGISTRIES_FILE,
+    type=_PATH,
+    show_default=True,
+    help="TOML file with registry credentials and certificates.",
+)
 @_option(
     "--overlay-encryption",
     default=AUTO,
@@ -145,16 +151,23 @@ def main() -> None:
         "Changes after joining must be accepted with `shoal node update`."
     ),
 )
-@_option("--cdi-directory", multiple=True, default=DIRECTORIES, type=_PATH, show_default=True, help="CDI specs.")
+@_option(
+    "--cdi-directory",
+    multiple=True,
+    default=DIRECTORIES,
+    type=_PATH,
+    show_default=True,
+    help="Directory with CDI specs; can be repeated.",
+)
 @_option("--csi", multiple=True, metavar="NAME=unix:///PATH", help="Socket of a CSI driver; can be repeated.")
 @_option(
     "--csi-timeout-seconds", default=30.0, show_default=True, help="Timeout of one call to a CSI driver, in seconds."
 )
 @_option("--log-json", is_flag=True, help="Write logs as JSON, one object per line.")
 def run(**options: Any) -> None:
-    """Run the agent, joining first when this host is no node yet.
+    """Run the agent; join the cluster first if necessary.
 
-    SIGTERM ends the agent; its containers run on, and the next agent finds them.
+    SIGTERM stops the agent; its containers keep running, and the next agent recovers them.
 
     \b
     Examples:
@@ -173,11 +186,11 @@ def run(**options: Any) -> None:
 @click.option("--all", "images", is_flag=True, help="Also remove images and the data of volumes.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def reset(images: bool, yes: bool, **options: Any) -> None:
-    """Stop every container of this agent and undo all that it made on this host. The agent must not run.
+    """Stop all containers of this agent and remove everything that it created on this host. The agent must be stopped.
 
-    Containers, their logs, cgroups, mounts, links, nft tables, the journal and the node's identity go; images and the
-    data of volumes stay unless --all is given. Remove the node from the cluster with `shoal node rm` beforehand or
-    afterwards.
+    Containers, their logs, cgroups, mounts, links, nft tables, the journal and the node's identity are removed; images
+    and the data of volumes are kept unless --all is given. Remove the node from the cluster with `shoal node rm` before
+    or afterwards.
 
     \b
     Examples:
@@ -195,7 +208,7 @@ def reset(images: bool, yes: bool, **options: Any) -> None:
 
 async def _run(settings: AgentSettings) -> None:
     limit_malloc()
-    from agent import app  # after the options are known to be right: it loads gRPC
+    from agent import app  # after the options are validated: it loads gRPC
 
     await app.run(settings)
 
@@ -208,17 +221,17 @@ async def _reset(settings: AgentSettings, *, images: bool) -> None:
 
 async def _until_stopped(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run until completion or until SIGTERM or SIGINT."""
-    loop, doing = asyncio.get_running_loop(), asyncio.current_task()
-    assert doing is not None
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, doing.cancel)
+        loop.add_signal_handler(number, task.cancel)
     with suppress(asyncio.CancelledError):
         await work()
 
 
 @contextmanager
 def _error_messages() -> Iterator[None]:
-    """A `ShoalError` is one line and exit code 1; anything else is a fault of ours and keeps its trace."""
+    """Print a `ShoalError` as one line with exit code 1; other errors are bugs and keep their trace."""
     try:
         yield
     except (ShoalError, BaseExceptionGroup) as error:
@@ -230,7 +243,7 @@ def _error_messages() -> Iterator[None]:
 
 
 def _single_error(error: BaseException) -> ShoalError | None:
-    """The error of ours in a tree of exception groups, when it holds no other."""
+    """The ShoalError in a tree of exception groups, if it contains no other error."""
     if isinstance(error, BaseExceptionGroup):
         return _single_error(error.exceptions[0]) if len(error.exceptions) == 1 else None
     return error if isinstance(error, ShoalError) else None
@@ -238,10 +251,10 @@ def _single_error(error: BaseException) -> ShoalError | None:
 
 @contextmanager
 def _state_directory_lock(directory: Path) -> Iterator[None]:
-    """Lock the state directory against a second agent. It is let go with the process.
+    """Lock the state directory against a second agent; the lock ends with the process.
 
     Raises:
-        Refused: another agent holds it. Unavailable: it cannot be made.
+        Refused: another agent holds it. Unavailable: it cannot be created.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)

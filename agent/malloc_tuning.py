@@ -1,4 +1,4 @@
-"""Settings of the C library's allocator. See mallopt(3); a C library without it is left alone."""
+"""Tunes the C library's allocator. See mallopt(3); C libraries without it are left unchanged."""
 
 import ctypes
 
@@ -8,11 +8,11 @@ _MMAP_BYTES = 128 << 10
 
 
 def limit_malloc() -> None:
-    """Set the allocator of this process for a daemon that is idle most of its life. Call it before threads are started.
+    """Tune this process's allocator for a daemon that is mostly idle. Call it before threads are started.
 
-    One arena: glibc gives each thread its own, and gRPC and the runtime start twenty that need little; they wait for
-    Python's lock anyhow. A threshold that stays: buffers of a pull go back to the kernel at once; by itself glibc would
-    raise it at the first one that is freed, and keep them in the heap. Together 7 MB.
+    One arena: glibc gives each thread its own, and gRPC and the runtime start twenty threads that need little memory
+    and wait for Python's lock anyway. A fixed threshold: buffers of a pull are returned to the kernel at once; by
+    default glibc would raise it when the first one is freed, and keep them in the heap. Together this saves 7 MB.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class Membership:
-    """This node's identity as it is now. `current` may be asked from any thread."""
+    """This node's current identity. `current` may be called from any thread."""
 
     def __init__(self, *, directory: Path, now: Callable[[], datetime]) -> None:
         self._directory = directory
@@ -40,17 +40,17 @@ class Membership:
         return self._identity
 
     async def find(self, managers: ManagerList) -> tuple[ManagerAddress, ...]:
-        """Ask where this node joined for the managers: the last resort.
+        """Ask the manager where this node joined for the list of managers: the last resort.
 
         Raises:
-            Unavailable, Timeout: nobody answers there, or nobody ever told where that is.
+            Unavailable, Timeout: no response, or the address is unknown.
         """
         if not managers.join_address:
             raise Unavailable("no manager is known; start the agent with --join HOST:PORT")
         return await find_managers(managers.join_address, self._identity.ca)
 
     async def renew_certificate(self, managers: ManagerList) -> None:
-        """Renew the certificate at half of its life; until cancelled. What fails is tried again in an hour."""
+        """Renew the certificate at half of its lifetime, until cancelled. Failures are retried after an hour."""
         while True:
             if certificates.needs_renewal(self._identity.certificate, self._now()):
                 try:
@@ -63,10 +63,10 @@ class Membership:
 
 
 async def join_if_new(settings: AgentSettings, hostname: str) -> tuple[ManagerAddress, ...]:
-    """Become a node, unless this host is one already. Returns where the managers are, nothing when it was.
+    """Join the cluster, unless this host has joined already. Returns the managers, empty if it had joined before.
 
     Raises:
-        InvalidInput: it is not a node and was not told how to become one.
+        InvalidInput: it has not joined, and --join or a token is missing.
         Unauthenticated, Unavailable, Timeout: see `shoal.rpc.join.join`.
     """
     if identity.is_complete(settings.identity_directory):
@@ -77,28 +77,28 @@ async def join_if_new(settings: AgentSettings, hostname: str) -> tuple[ManagerAd
             "this node has not joined a cluster; start the agent with --join "
             "HOST:PORT and --token (`shoal cluster join-token` prints both)"
         )
-    joined = await join(settings.join, token, hostname, key=_joining_key(settings))
+    joined = await join(settings.join, token, hostname, key=_join_key(settings))
     joined.identity.save(settings.identity_directory)
-    _joining_key_file(settings).unlink(missing_ok=True)
+    _join_key_file(settings).unlink(missing_ok=True)
     _log.info("joined cluster %s as node %s", joined.cluster_id, joined.node_id)
     return joined.managers
 
 
-def _joining_key_file(settings: AgentSettings) -> Path:
+def _join_key_file(settings: AgentSettings) -> Path:
     return settings.state_directory / "joining.key"
 
 
-def _joining_key(settings: AgentSettings) -> bytes:
-    """The key to join with: the same one until the host has joined, so that an answer that is lost costs nothing.
+def _join_key(settings: AgentSettings) -> bytes:
+    """The key to join with: the same one until the host has joined, so that a lost response does no harm.
 
     Raises:
-        Unavailable: it cannot be kept.
+        Unavailable: it cannot be saved.
     """
-    file = _joining_key_file(settings)
-    with suppress(OSError, InvalidInput):  # a damaged one is replaced
-        kept = file.read_bytes()
-        certificates.load_key(kept)
-        return kept
+    file = _join_key_file(settings)
+    with suppress(OSError, InvalidInput):  # a corrupt one is replaced
+        saved = file.read_bytes()
+        certificates.load_key(saved)
+        return saved
     key = certificates.new_key()
     try:
         write_atomically(file, key)

@@ -16,29 +16,30 @@ from shoal.identity.identity import Identity
 from shoal.tree_removal import delete_trees
 
 LOOPBACK = "127.0.0.1"
-"""Removing needs no underlay, and the host may have lost the address that it had."""
+"""Removal needs no underlay, and the host may have lost its address."""
 
 _log = logging.getLogger(__name__)
 
 
 async def reset(settings: AgentSettings, *, images: bool) -> None:
-    """Remove this agent's containers, cgroups, mounts, links, nft tables, journal and identity. It must not run.
+    """Remove this agent's containers, cgroups, mounts, links, nft tables, journal and identity. The agent must not be
+    running.
 
-    A call that failed can be repeated: the identity, which names the cgroups, goes last.
+    A failed call can be repeated: the identity, which determines the cgroups, is removed last.
 
     Args:
         images: remove images, and the data of volumes, too.
     Raises:
-        ShoalError: the first thing that could not be removed; what else could be is gone.
+        ShoalError: the first failure; everything else has been removed.
     """
     if identity.is_complete(settings.identity_directory):
         certificate = Identity.load(settings.identity_directory).certificate
         await _reset_host(settings, certificates.subject_of(certificate).id)
-    # What drivers have mounted is let go of, lest the data be deleted with the directory in which it shows.
+    # CSI volumes are unmounted first, so that their data is not deleted with the directory.
     unmount_all(settings.attached_directory)
-    kept = {settings.csi_directory} | (set() if images else {settings.images_directory, settings.volumes_directory})
-    kept.add(settings.identity_directory)
-    delete_trees(*(path for path in settings.state_directory.glob("*") if path not in kept))
+    keep = {settings.csi_directory} | (set() if images else {settings.images_directory, settings.volumes_directory})
+    keep.add(settings.identity_directory)
+    delete_trees(*(path for path in settings.state_directory.glob("*") if path not in keep))
     delete_trees(settings.identity_directory)
     if images and not settings.csi_directory.exists():
         with suppress(OSError):
@@ -58,7 +59,7 @@ async def _reset_host(settings: AgentSettings, node_id: str) -> None:
 
 async def _remove_containers(settings: AgentSettings, node_id: str) -> None:
     def on_exit(task_id: str, end: Exit) -> None:
-        _log.debug("container %s ended with code %d", task_id, end.code)
+        _log.debug("container %s exited with code %d", task_id, end.code)
 
     runtime = OciRuntime(settings.runtime_directory, settings.run_directory, cgroup_parent(node_id), on_exit, now_ms)
     async with runtime:

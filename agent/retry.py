@@ -15,13 +15,13 @@ _log = logging.getLogger(__name__)
 async def until_success(
     attempt: Callable[[], Awaitable[T]], *, delays: Iterator[float], on_failure: Callable[[str], None]
 ) -> T:
-    """The result of the first attempt that succeeds. Each reason why one does not is logged once, and told.
+    """The result of the first successful attempt. Each new reason of a failure is logged and reported.
 
     Args:
-        delays: seconds between attempts, without end.
-        on_failure: takes the reason, one line, whenever it is another one.
+        delays: seconds between attempts; endless.
+        on_failure: takes the reason, one line, whenever it changes.
     Raises:
-        What an attempt raises that trying again does not mend: anything but Busy, Unavailable and Timeout.
+        What an attempt raises, except Busy, Unavailable and Timeout.
     """
     reason = ""
     while True:

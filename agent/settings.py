@@ -31,31 +31,32 @@ class AgentSettings:
     """Settings of one agent.
 
     Attributes:
-        state_directory: identity, journal, images, what containers write. On disk.
-        run_directory: bundles and runtime state; becomes a tmpfs of our own.
-        join: `host:port` where a manager lets nodes join; needed until the node has an identity.
-        token: join token; never printed. token_file: where to read it instead.
-        hostname: the node's name; empty means the host's own.
-        advertise_address: address by which others reach this node, of either family; empty means that of
-            `advertise_interface`, else the one that routes to the manager.
+        state_directory: identity, journal, images, containers' data. On disk.
+        run_directory: bundles and runtime state; a tmpfs is mounted on it.
+        join: `host:port` of a manager's join endpoint; required until the node has an identity.
+        token: join token; never printed. token_file: file to read it from instead.
+        hostname: the node's name; empty: the host name.
+        advertise_address: address at which others reach this node, IPv4 or IPv6; empty: that of
+            `advertise_interface`, else the source address of the route to the manager.
         stream_port: TCP port of the agent's own server, on the advertised address.
-        local_pool: IPv4 subnet of this node alone, for containers without a network, which they have behind address
-            translation; empty means one that does not overlap the host's routes.
+        local_pool: IPv4 subnet of this node for containers without a network, with address translation; empty: one that
+            does not overlap the host's routes.
         vxlan_port: UDP port of the tunnels between nodes; the same on every node.
-        closed_ports: TCP ports of hosts that containers cannot reach, with commas between them: the managers' and the
-            agents'. Empty closes none.
+        closed_ports: comma-separated TCP ports of hosts that containers cannot connect to: the managers' and the
+            agents'.
+            Empty: none.
         registries_file: credentials and certificates of registries, TOML.
-        resource: generic resources that tasks may reserve: `gpu=2`, or by name, `gpu=GPU-1,GPU-2`. Names that are
-            paths of devices are given to the containers.
-        label: what constraints name as `engine.labels.<name>`: `rack=r1`.
-        cdi_directory: where specs of the Container Device Interface lie, the least important first.
-        csi: sockets of drivers for volumes, `NAME=unix:///run/driver/csi.sock`, beside those in `csi_directory`.
-        csi_timeout_seconds: how long one call of a driver may take before it is asked again.
-        overlay_encryption: what encrypted networks may use between this node and others: "auto" for what the kernel
-            has, "wireguard" or "esp" for one of them alone.
-        parallel_starts: containers started at once; 4 keep two cores busy, and more only wait.
+        resource: generic resources that tasks may reserve: `gpu=2`, or by name, `gpu=GPU-1,GPU-2`. Names that
+            are device paths become devices of the containers.
+        label: labels that constraints name as `engine.labels.<name>`: `rack=r1`.
+        cdi_directory: directories of CDI specs, in ascending precedence.
+        csi: sockets of CSI drivers, `NAME=unix:///run/driver/csi.sock`, beside those in `csi_directory`.
+        csi_timeout_seconds: timeout of one call to a CSI driver, which is then retried.
+        overlay_encryption: encryption between this node and others: "auto" for whatever the kernel supports,
+            "wireguard" or "esp" for one of them only.
+        parallel_starts: maximum number of concurrent starts; 4 keep two cores busy, and more only wait.
     Raises:
-        InvalidInput: all faults at once.
+        InvalidInput: with all errors at once.
     """
 
     state_directory: Path = STATE_DIRECTORY
@@ -134,17 +135,17 @@ class AgentSettings:
 
     @property
     def keys_directory(self) -> Path:
-        """Private keys of encrypted networks, as long as the host is up."""
+        """Private keys of encrypted networks, until the next reboot."""
         return self.run_directory / "keys"
 
     @property
     def csi_directory(self) -> Path:
-        """Where sockets of drivers may lie: `<name>.sock` or `<name>/csi.sock`."""
+        """Directory of CSI drivers' sockets: `<name>.sock` or `<name>/csi.sock`."""
         return self.state_directory / "csi"
 
     @property
     def attached_directory(self) -> Path:
-        """Where drivers mount volumes."""
+        """Directory below which CSI drivers mount volumes."""
         return self.state_directory / "attached"
 
     @property
@@ -162,7 +163,7 @@ def _are_ports(text: str) -> bool:
 
 
 def _is_address(text: str) -> bool:
-    """Of a host on some network: a link-local one says nothing without its interface."""
+    """Whether it is an address of a host; a link-local one is useless without its interface."""
     try:
         return not text or not ("%" in text or ip_address(text).is_link_local or ip_address(text).is_unspecified)
     except ValueError:

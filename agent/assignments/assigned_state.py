@@ -17,7 +17,7 @@ M = TypeVar("M", bound=Message)
 
 @dataclass(frozen=True)
 class AssignmentDiff:
-    """What a message changed: the node's own tasks, None for one that is taken away, and the cluster around them."""
+    """The effect of one message: this node's tasks (None: removed), and the records of the cluster around them."""
 
     tasks: Mapping[str, Task | None]
     cluster: ClusterDiff
@@ -85,7 +85,7 @@ def revision_key(task: Task) -> str:
 def _diff(
     known: Mapping[str, M], sent: Iterable[M], removed: Iterable[str], key: Callable[[M], str], whole: bool
 ) -> dict[str, M | None]:
-    """Of what is told, that which is not known so."""
+    """The differences between known and received records."""
     named = {key(each): each for each in sent}
     gone = known.keys() - named.keys() if whole else known.keys() & set(removed)
     changed: dict[str, M | None] = {name: each for name, each in named.items() if known.get(name) != each}

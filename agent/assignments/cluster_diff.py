@@ -8,7 +8,7 @@ from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, ServiceEndpoint
 
 @dataclass(frozen=True)
 class ClusterDiff:
-    """By the keys of `Assignments`, records as they are now; None under the key of one that is not there any more."""
+    """Changed records by the keys of `Assignments`; None: removed."""
 
     networks: Mapping[str, NetworkAssignment | None] = field(default_factory=dict)
     endpoints: Mapping[str, TaskEndpoint | None] = field(default_factory=dict)
@@ -19,7 +19,7 @@ class ClusterDiff:
         return any(getattr(self, each.name) for each in fields(self))
 
     def merge(self, later: "ClusterDiff") -> "ClusterDiff":
-        """Both as one: of a record that both change, the later word counts."""
+        """Both as one: if both change a record, the later change is kept."""
         return ClusterDiff(
             networks={**self.networks, **later.networks},
             endpoints={**self.endpoints, **later.endpoints},

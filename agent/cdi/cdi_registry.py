@@ -1,7 +1,7 @@
-"""Devices by the Container Device Interface: what this host's specs name, and what a container gets with each.
+"""Devices of the Container Device Interface (CDI) on this host, and their container edits.
 
 Source: SPEC.md of cncf-tags/container-device-interface, versions 0.3.0 to 1.0.0. Specs are JSON or YAML; those of a
-later directory win, and a device that two specs of one directory name is nobody's.
+later directory take precedence, and a device that two specs of one directory define is ignored.
 """
 
 import json
@@ -29,41 +29,41 @@ MAX_SPECS = 100
 MAX_DEVICES = 1_000
 """Of a kind."""
 MAX_NAMES = 10_000
-"""Of all kinds together: what is told to managers has to fit in a message."""
+"""Of all kinds together: the node description must fit into a message."""
 
 _MAX_REASON = 300
 
 
 class CdiRegistry:
-    """All devices that the specs of some directories name."""
+    """All devices that the specs of some directories define."""
 
     def __init__(self, specs: Iterable[Sequence[CdiSpec]]) -> None:
-        """`specs` are those of each directory, the least important first."""
+        """`specs`: those of each directory, in ascending precedence."""
         self._known: dict[tuple[str, str], CdiSpec] = {}
         for of_directory in specs:
             found: dict[tuple[str, str], list[CdiSpec]] = defaultdict(list)
             for spec in of_directory:
                 for name in spec.devices:
                     found[spec.kind, name].append(spec)
-            for device, claims in found.items():
-                if len(claims) > 1:
-                    _log.warning("ignoring CDI device %s=%s: it is also defined in %s", *device, claims[1].path)
+            for device, definitions in found.items():
+                if len(definitions) > 1:
+                    _log.warning("ignoring CDI device %s=%s: it is also defined in %s", *device, definitions[1].path)
                     self._known.pop(device, None)
                 else:
-                    self._known[device] = claims[0]
+                    self._known[device] = definitions[0]
 
     def resources(self) -> list[GenericResource]:
-        """The kinds and the names of devices that tasks may have to themselves."""
+        """Kinds and names of devices that tasks may reserve."""
         kinds: dict[str, list[str]] = defaultdict(list)
         for kind, name in sorted(each for each in self._known if each[1] != ALL)[:MAX_NAMES]:
             kinds[kind].append(name)
         return [GenericResource(kind=kind, names=names[:MAX_DEVICES]) for kind, names in kinds.items()]
 
     def edits(self, devices: Iterable[tuple[str, str]]) -> Edits:
-        """What a container with these devices gets, what they have in common once.
+        """The container edits of these devices; edits of a whole spec are applied once.
 
         Raises:
-            InvalidInput: one that no spec names.
+            InvalidInput: an unknown device.
         """
         whole, specs = Edits(), dict[Path, None]()
         for kind, name in devices:
@@ -78,7 +78,7 @@ class CdiRegistry:
 
 
 def read_specs(directories: Sequence[Path]) -> CdiRegistry:
-    """Read all specs. One that cannot be understood is told of in the log, and left out; the others count."""
+    """Read all specs. Invalid ones are logged and ignored."""
     return CdiRegistry([list(_specs_in(directory)) for directory in directories])
 
 
@@ -108,13 +108,13 @@ def _document(path: Path) -> Any:
     if path.suffix == ".json":
         return json.loads(text)
     try:
-        return yaml.load(text, _Loader)  # noqa: S506  # it is a safe one
-    except (LookupError, AttributeError) as error:  # what PyYAML lets through where a tag does not fit its value
+        return yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
+    except (LookupError, AttributeError) as error:  # raised by PyYAML if a value does not match its tag
         raise InvalidInput("a YAML value does not match its tag") from error
 
 
 class _Loader(yaml.SafeLoader):
-    """Without aliases, which no spec needs: a few lines of them stand for more than a memory holds."""
+    """Rejects aliases, which no spec needs: a few lines of them can expand to more than fits into memory."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):

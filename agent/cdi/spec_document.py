@@ -19,7 +19,7 @@ _MAX_SHOWN = 60
 
 @dataclass(frozen=True)
 class Edits:
-    """What is changed of a container: the fields of CDI's `containerEdits`, as they stand in the spec."""
+    """Changes to a container: the fields of CDI's `containerEdits`, as in the spec."""
 
     env: tuple[str, ...] = ()
     device_nodes: tuple[Mapping[str, Any], ...] = ()
@@ -39,7 +39,7 @@ class Edits:
 
 @dataclass(frozen=True)
 class CdiSpec:
-    """One file. `common` is for every container that gets any of its devices."""
+    """One spec file. `common` applies to every container with any of its devices."""
 
     path: Path
     kind: str
@@ -48,10 +48,10 @@ class CdiSpec:
 
 
 def parse(path: Path, document: Any) -> CdiSpec:
-    """One spec.
+    """Parse one spec.
 
     Raises:
-        InvalidInput: it is of another form, or asks for what containers here cannot have.
+        InvalidInput: it is invalid, or requests something that is not supported.
     """
     if not isinstance(document, dict) or not is_kind(_text(document.get("kind"))):
         raise InvalidInput("kind must be in the form vendor.com/class")
@@ -101,12 +101,12 @@ def _listed(value: Any, message: str, fits: Callable[[Any], bool]) -> list[Any]:
 
 
 def _text(value: Any) -> str:
-    """Of a name: those of devices are numbers to YAML where nobody quoted them."""
+    """A name as text: unquoted device names may be numbers in YAML."""
     return str(value) if isinstance(value, str | int) else ""
 
 
 def _shown(value: Any) -> str:
-    """In a message: of what is nested only the kind, since YAML lets a few lines stand for millions."""
+    """A value for an error message; of nested values only the type."""
     return repr(value)[:_MAX_SHOWN] if isinstance(value, str | int | float) else f"a {type(value).__name__}"
 
 
@@ -131,7 +131,7 @@ def _is_id(value: Any) -> bool:
 
 
 def _is_mode(value: Any) -> bool:
-    """With the bits of the kind of file, as some drivers have it, or without."""
+    """A file mode, with or without file type bits."""
     return _is_number(value) and 0 <= value <= 0o177777
 
 
@@ -160,7 +160,7 @@ def _is_device_type(value: Any) -> bool:
 
 
 _Fields = Mapping[str, tuple[bool, Callable[[Any], bool]]]
-"""Whether a field is needed, and what it can be."""
+"""Whether a field is required, and the check of its value."""
 
 _NODE: _Fields = {
     "path": (True, _is_path),

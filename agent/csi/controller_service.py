@@ -1,7 +1,6 @@
-"""The controller service of this node's drivers, for the manager that leads.
+"""The controller service of this node's CSI drivers, for the leader.
 
-Nothing is decided and nothing is kept here: each call is idempotent by the interface, and what came of it is for the
-manager to write down.
+Nothing is decided or stored here: calls are idempotent by the CSI specification, and the manager records their results.
 """
 
 from collections.abc import Mapping
@@ -25,9 +24,9 @@ from shoal.api.v1.streams_pb2 import (
     DriverCreateVolume,
     DriverDeleteVolume,
     DriverDetachVolume,
+    DriverFailure,
     DriverVolume,
 )
-from shoal.api.v1.streams_pb2 import DriverFailure as Told
 from shoal.api.v1.volume_pb2 import Segments
 from shoal.errors import InvalidInput
 
@@ -35,16 +34,16 @@ _DONE = CallDriverResponse(done=CallDriverResponse.Done())
 
 
 class ControllerService:
-    """Carries out `CallDriver`."""
+    """Executes `CallDriver`."""
 
     def __init__(self, drivers: DriverRegistry) -> None:
         self._drivers = drivers
 
     async def call(self, request: CallDriverRequest) -> CallDriverResponse:
-        """One call, whose failure is in the answer.
+        """One call; a driver's failure is in the response.
 
         Raises:
-            Unavailable: this node has no such driver, or it is away. InvalidInput: it is no call.
+            Unavailable: this node has no such driver, or it is unavailable. InvalidInput: unknown call.
         """
         plugin, _ = self._drivers.get(request.driver)
         try:
@@ -59,8 +58,8 @@ class ControllerService:
                     return await _detach(plugin, request.detach, request.secrets)
                 case _:
                     raise InvalidInput("call: unknown driver call")
-        except DriverError as failure:
-            return CallDriverResponse(failure=Told(message=str(failure), outcome_unknown=failure.uncertain))
+        except DriverError as error:
+            return CallDriverResponse(failure=DriverFailure(message=str(error), outcome_unknown=error.uncertain))
 
 
 async def _create(plugin: DriverClient, wanted: DriverCreateVolume, secrets: Mapping[str, str]) -> CallDriverResponse:
@@ -71,11 +70,11 @@ async def _create(plugin: DriverClient, wanted: DriverCreateVolume, secrets: Map
         secrets=secrets,
     )
     if wanted.size_bytes or wanted.limit_bytes:
-        bounds = CapacityRange(required_bytes=wanted.size_bytes, limit_bytes=wanted.limit_bytes)
-        request.capacity_range.CopyFrom(bounds)
+        capacity = CapacityRange(required_bytes=wanted.size_bytes, limit_bytes=wanted.limit_bytes)
+        request.capacity_range.CopyFrom(capacity)
     if wanted.topologies:
-        places = [Topology(segments=each.segments) for each in wanted.topologies]
-        request.accessibility_requirements.CopyFrom(TopologyRequirement(requisite=places, preferred=places))
+        topologies = [Topology(segments=each.segments) for each in wanted.topologies]
+        request.accessibility_requirements.CopyFrom(TopologyRequirement(requisite=topologies, preferred=topologies))
     made = (await plugin.call("CreateVolume", plugin.controller.CreateVolume, request)).volume
     return CallDriverResponse(
         created=DriverVolume(

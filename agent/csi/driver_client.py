@@ -1,4 +1,4 @@
-"""One driver, by its socket: the calls of the interface, each with a deadline."""
+"""Client of one CSI driver, by its socket; each call has a timeout."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -37,12 +37,12 @@ _OPTIONS = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_bac
 
 
 class DriverClient:
-    """Calls of one driver. Close it.
+    """Client of one driver. Close it after use.
 
     Args:
-        call_seconds: how long any call may take.
+        call_seconds: timeout of each call.
     Attributes:
-        name: the driver's own; until it has told it, the path of its socket.
+        name: the driver's name; until it is known, the path of its socket.
     """
 
     def __init__(self, socket: Path, *, call_seconds: float) -> None:
@@ -54,7 +54,7 @@ class DriverClient:
         self.node = NodeStub(self._channel)
 
     async def close(self) -> None:
-        """Calls under way end."""
+        """Close the connection; calls in progress fail."""
         await self._channel.close()
 
     async def call(self, name: str, method: Callable[..., Awaitable[A]], request: Message) -> A:
@@ -63,39 +63,39 @@ class DriverClient:
         Args:
             name: of the method, for the user.
         Raises:
-            DriverFailure: the driver refused, did not answer, or answered with what is no message of the interface.
-                It has none of the request's secrets in it.
+            DriverError: the driver failed, did not respond, or sent an invalid response. The error contains none of the
+                request's secrets.
         """
         try:
-            answer: A | None = await method(request, timeout=self.call_seconds)
+            response: A | None = await method(request, timeout=self.call_seconds)
         except aio.AioRpcError as error:
             secrets = getattr(request, "secrets", {}).values()
             failure = driver_error(error, driver=self.name, method=name, seconds=self.call_seconds, secrets=secrets)
-            raise failure from None  # the driver's own words may have secrets in them
-        if answer is None:  # gRPC's way to say that it cannot be parsed
+            raise failure from None  # the driver's message may contain secrets
+        if response is None:  # gRPC's result for a message that cannot be parsed
             raise DriverError(f"driver {self.name}: {name}: invalid response", uncertain=True)
-        return answer
+        return response
 
     async def probe(self) -> None:
-        """Raises DriverFailure: it does not answer. Refused: it is not ready yet."""
-        answer = await self.call("Probe", self._identity.Probe, ProbeRequest())
-        if answer.HasField("ready") and not answer.ready.value:
+        """Check that the driver is ready. Raises DriverError: no response. Refused: not ready yet."""
+        response = await self.call("Probe", self._identity.Probe, ProbeRequest())
+        if response.HasField("ready") and not response.ready.value:
             raise Refused(f"driver {self.name} is not ready yet")
 
     async def describe(self) -> CsiDriver:
-        """What it is and can.
+        """The driver's name, version and capabilities.
 
         Raises:
-            DriverFailure: it does not answer. Refused: it has no name that a driver can have.
+            DriverError: no response. Refused: its name or node id is invalid.
         """
         info = await self.call("GetPluginInfo", self._identity.GetPluginInfo, GetPluginInfoRequest())
         self.name = info.name
         if not 0 < len(info.name) <= MAX_NAME or info.name == "local" or not _is_name(info.name):
             raise Refused(f"{info.name[:80]!r} is not a valid driver name")
-        able = await self.call(
+        reply = await self.call(
             "GetPluginCapabilities", self._identity.GetPluginCapabilities, GetPluginCapabilitiesRequest()
         )
-        services = {each.service.type for each in able.capabilities}
+        services = {each.service.type for each in reply.capabilities}
         described = CsiDriver(
             name=info.name,
             version=info.vendor_version[:MAX_NAME],
@@ -113,12 +113,12 @@ class DriverClient:
             raise Refused(f"driver {self.name} reports no node id, or its topology is too large")
         described.node_id, described.max_volumes = info.node_id, max(0, info.max_volumes_per_node)
         described.topology.update(info.accessible_topology.segments)
-        able = await self.call("NodeGetCapabilities", self.node.NodeGetCapabilities, NodeGetCapabilitiesRequest())
+        reply = await self.call("NodeGetCapabilities", self.node.NodeGetCapabilities, NodeGetCapabilitiesRequest())
         stages = NodeServiceCapability.RPC.STAGE_UNSTAGE_VOLUME
-        described.stages_volumes = any(each.rpc.type == stages for each in able.capabilities)
+        described.stages_volumes = any(each.rpc.type == stages for each in reply.capabilities)
 
     async def _node_info(self, described: CsiDriver) -> NodeGetInfoResponse:
-        """Drivers that attach nothing need not have the call: the driver's own name stands for the node's then."""
+        """The call is optional for drivers that attach nothing: then the driver's name is used as the node id."""
         try:
             return await self.call("NodeGetInfo", self.node.NodeGetInfo, NodeGetInfoRequest())
         except DriverError as failure:
@@ -127,22 +127,22 @@ class DriverClient:
             return NodeGetInfoResponse(node_id=described.name)
 
     async def _describe_controller(self, described: CsiDriver) -> None:
-        able = await self.call(
+        reply = await self.call(
             "ControllerGetCapabilities", self.controller.ControllerGetCapabilities, ControllerGetCapabilitiesRequest()
         )
-        kinds = {each.rpc.type for each in able.capabilities}
+        kinds = {each.rpc.type for each in reply.capabilities}
         described.creates_volumes = ControllerServiceCapability.RPC.CREATE_DELETE_VOLUME in kinds
         described.attaches_volumes = ControllerServiceCapability.RPC.PUBLISH_UNPUBLISH_VOLUME in kinds
 
 
 def volume_capability(mode: AccessMode.ValueType) -> VolumeCapability:
-    """A file system, to be used in this mode."""
+    """The capability of a mounted file system in this access mode."""
     wanted = VolumeCapability.AccessMode.Mode.ValueType(int(mode) or VolumeCapability.AccessMode.SINGLE_NODE_WRITER)
     return VolumeCapability(mount=VolumeCapability.MountVolume(), access_mode=VolumeCapability.AccessMode(mode=wanted))
 
 
 def is_read_only(mode: AccessMode.ValueType) -> bool:
-    """Whether nobody may write in this mode."""
+    """Whether the mode allows no writing."""
     return mode in (SINGLE_NODE_READER_ONLY, MULTI_NODE_READER_ONLY)
 
 

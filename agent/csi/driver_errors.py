@@ -17,19 +17,19 @@ _UNCERTAIN = frozenset(
         StatusCode.UNAVAILABLE,
     }
 )
-"""After these it may have been done, or still be under way (CSI specification, "Error Scheme")."""
+"""After these the call may have been executed, or still be in progress (CSI specification, "Error Scheme")."""
 
 
 _MIN_REDACTED_WORD = 8
-"""Words of a secret that are so long are masked by themselves too; shorter ones are in any text."""
+"""Words of a secret of at least this length are also redacted individually; shorter ones occur in any text."""
 
 
 class DriverError(ShoalError):
-    """A driver did not do what it was asked.
+    """A call to a driver failed.
 
     Attributes:
-        uncertain: whether it was done all the same is not known.
-        unimplemented: the driver does not have the call.
+        uncertain: the call may have been executed nevertheless.
+        unimplemented: the driver does not implement the call.
     """
 
     def __init__(self, text: str, *, uncertain: bool, unimplemented: bool = False) -> None:
@@ -41,12 +41,12 @@ class DriverError(ShoalError):
 def driver_error(
     error: aio.AioRpcError, *, driver: str, method: str, seconds: float, secrets: Iterable[str] = ()
 ) -> DriverError:
-    """The failure of one call.
+    """Convert the gRPC error of one call.
 
     Args:
         method: of the interface, "NodeStageVolume".
-        seconds: how long it was given.
-        secrets: what the driver was given and may have put into its words.
+        seconds: the call's timeout.
+        secrets: passed to the driver, so that its message may contain them.
     """
     code, details = error.code(), redacted(" ".join((error.details() or "").split()), secrets)
     uncertain = code in _UNCERTAIN
@@ -62,7 +62,7 @@ def driver_error(
 
 
 def redacted(line: str, secrets: Iterable[str]) -> str:
-    """A line without these secrets, whatever blanks stood in them."""
+    """A line without these secrets, whatever whitespace they contain."""
     known = {" ".join(secret.split()) for secret in secrets}
     known |= {part for secret in known for part in secret.split() if len(part) >= _MIN_REDACTED_WORD}
     for word in sorted(known - {""}, key=len, reverse=True):

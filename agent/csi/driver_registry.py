@@ -16,20 +16,20 @@ from shoal.notifier import Notifier
 from shoal.task_group import TaskGroup
 
 PROBE_INTERVAL_SECONDS = 1.0
-"""Between looks at each driver."""
+"""Interval of probes of each driver."""
 
 STARTUP_SECONDS = 2.0
-"""For drivers to answer before the agent goes on without those that do not."""
+"""Wait for drivers at the start; the agent continues without those that do not respond."""
 
 PROBE_TIMEOUT_SECONDS = 5.0
-"""For a driver to say what it is."""
+"""Timeout of identifying a driver."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass
 class _KnownDriver:
-    """A socket with what is known of its driver; no description until it has told who it is."""
+    """A socket and its driver; no description until the driver has identified itself."""
 
     socket: DriverSocket
     probe_client: DriverClient
@@ -38,19 +38,19 @@ class _KnownDriver:
     problem: str = ""
 
     def has_name(self, name: str) -> bool:
-        """Whether it has told that this is its name."""
+        """Whether the driver has identified itself by this name."""
         return self.description is not None and self.description.name == name
 
 
 class DriverRegistry:
-    """Finds drivers, asks what they can, and notices when they are away. `refresh` once, then `run`.
+    """Finds drivers, reads their capabilities, and detects when they are unavailable. `refresh` once, then `run`.
 
-    Each is asked for itself: one that does not answer keeps nobody from hearing of the others.
+    Drivers are probed independently: one that does not respond does not delay the others.
 
     Args:
-        directory: where their sockets lie; need not exist.
+        directory: of their sockets; need not exist.
         configured: sockets elsewhere.
-        call_seconds: how long a call of a volume's life may take.
+        call_seconds: timeout of calls for volumes.
     """
 
     def __init__(self, *, directory: Path, configured: Sequence[DriverSocket], call_seconds: float) -> None:
@@ -62,7 +62,7 @@ class DriverRegistry:
         self._notifier = Notifier()
 
     def descriptions(self) -> list[CsiDriver]:
-        """Every driver that has told who it is, by name; those that are away say so."""
+        """Every identified driver, by name; unavailable ones have a problem."""
         found: dict[str, CsiDriver] = {}
         for known in sorted(self._known.values(), key=lambda each: bool(each.problem)):
             if known.description is not None:
@@ -73,10 +73,10 @@ class DriverRegistry:
         return [found[name] for name in sorted(found)]
 
     def get(self, name: str) -> tuple[DriverClient, CsiDriver]:
-        """A driver's calls, and what it is.
+        """A driver's client and description.
 
         Raises:
-            Unavailable: this node has no such driver, or it is away.
+            Unavailable: this node has no such driver, or it is unavailable.
         """
         driver = next((each for each in self.descriptions() if each.name == name), None)
         if driver is None:
@@ -86,11 +86,11 @@ class DriverRegistry:
         return next(each.client for each in self._known.values() if each.has_name(name) and not each.problem), driver
 
     def changes(self) -> AsyncGenerator[None]:
-        """Once now, and again whenever `described` is another."""
+        """Once immediately, and again whenever `descriptions` changes."""
         return self._notifier.wakeups()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Probe drivers until cancelled."""
         watched: set[Path] = set()
         async with TaskGroup() as group:
             while True:
@@ -101,7 +101,7 @@ class DriverRegistry:
                 await asyncio.sleep(PROBE_INTERVAL_SECONDS)
 
     async def refresh(self) -> None:
-        """Ask every driver once, and wait for those that answer soon."""
+        """Probe every driver once, and wait for those that respond soon."""
         self._discover()
         with suppress(TimeoutError):
             async with asyncio.timeout(STARTUP_SECONDS), TaskGroup() as group:
@@ -121,7 +121,7 @@ class DriverRegistry:
             await asyncio.sleep(PROBE_INTERVAL_SECONDS)
 
     async def close(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         for known in self._known.values():
             await known.probe_client.close()
             await known.client.close()
@@ -143,10 +143,10 @@ class DriverRegistry:
             self._notifier.notify()
 
     async def _identify(self, known: _KnownDriver) -> None:
-        """Learn who it is: it may be a newer version, or another one, since it was last heard.
+        """Read its name and capabilities, which may have changed since the last contact.
 
         Raises:
-            DriverFailure: it does not answer. Refused: it is not the one that was meant.
+            DriverError: no response. Refused: it has another name than expected.
         """
         driver = await known.probe_client.describe()
         if known.socket.name not in ("", driver.name):

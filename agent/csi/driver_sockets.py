@@ -1,4 +1,4 @@
-"""Where drivers listen: sockets that the operator names, and those that lie in the agent's own directory for them."""
+"""Sockets of CSI drivers: configured by the operator, or found in the agent's directory."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class DriverSocket:
     """One driver's socket.
 
     Attributes:
-        name: that the driver must call itself by; empty where any is right.
+        name: name that the driver must have; empty: any.
     """
 
     path: Path
@@ -24,10 +24,10 @@ class DriverSocket:
 
 
 def parse_socket(text: str) -> DriverSocket:
-    """Read `NAME=unix:///path`, or `unix:///path`.
+    """Parse `NAME=unix:///path`, or `unix:///path`.
 
     Raises:
-        InvalidInput: it has another form.
+        InvalidInput: it is in another form.
     """
     name, _, where = text.rpartition("=") if not text.startswith(_SCHEME) else ("", "", text)
     path = Path(where.removeprefix(_SCHEME))
@@ -39,7 +39,7 @@ def parse_socket(text: str) -> DriverSocket:
 
 
 def socket_faults(texts: Sequence[str]) -> Iterator[Fault]:
-    """What is wrong with them."""
+    """Errors of these options."""
     for text in texts:
         try:
             parse_socket(text)
@@ -48,9 +48,11 @@ def socket_faults(texts: Sequence[str]) -> Iterator[Fault]:
 
 
 def find_sockets(directory: Path, configured: Sequence[DriverSocket]) -> list[DriverSocket]:
-    """Those told, then `<directory>/*.sock` and `<directory>/*/*.sock`; each path once."""
-    lying = sorted(path for pattern in ("*.sock", "*/*.sock") for path in directory.glob(pattern) if path.is_socket())
+    """Configured sockets, then `<directory>/*.sock` and `<directory>/*/*.sock`; each path once."""
+    found_paths = sorted(
+        path for pattern in ("*.sock", "*/*.sock") for path in directory.glob(pattern) if path.is_socket()
+    )
     found = {each.path: each for each in configured}
-    for path in lying:
+    for path in found_paths:
         found.setdefault(path, DriverSocket(path))
     return list(found.values())

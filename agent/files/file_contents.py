@@ -1,8 +1,7 @@
 """In-memory cache of the secrets and configs that managers sent; never written to disk.
 
-They never pass through the journal, the log or an error. A container that runs has its own copy in a tmpfs that only
-its mount namespace has, so an agent that starts anew needs none for it; for what it is yet to start the managers send
-them again.
+They never appear in the journal, the log or an error. A running container has its own copy in a tmpfs of its mount
+namespace, so a restarted agent does not need it; for containers that are not started yet, managers send them again.
 """
 
 import asyncio
@@ -24,7 +23,7 @@ class FileContents:
         self._changed = asyncio.Event()
 
     def apply(self, message: Assignments, revisions: Iterable[ServiceRevision]) -> None:
-        """Keep what a manager sent, and of everything only what these revisions and this node's volumes need."""
+        """Store the received files; drop those that neither these revisions nor this node's volumes need."""
         self._apply_volumes(message)
         keys = required_files.required_by(revisions).union(*self._volume_keys.values())
         sent = {file.key: file.content for file in message.files}
@@ -32,21 +31,21 @@ class FileContents:
         self._notify()
 
     def missing(self, keys: Iterable[str]) -> list[str]:
-        """Those that have not come yet."""
+        """Contents that have not been received yet."""
         return [key for key in keys if key not in self._contents]
 
     def present(self, keys: Iterable[str]) -> Mapping[str, bytes]:
-        """Those of these contents that have come."""
+        """Received contents of these keys."""
         return {key: self._contents[key] for key in keys if key in self._contents}
 
     async def wait(self, keys: Collection[str]) -> Mapping[str, bytes]:
-        """All of these contents, once they have come."""
+        """Wait until all of these contents have been received."""
         while self.missing(keys):
             await self._changed.wait()
         return {key: self._contents[key] for key in keys}
 
     async def wait_for_files(self, container: ContainerSpec, report: Report) -> tuple[MountedFile, ...]:
-        """A container's secrets and configs, once all have come; what is waited for is reported by its name."""
+        """A container's secrets and configs, once all have been received; missing ones are reported by name."""
         keys = required_files.required_contents(container).keys()
         if missing := self.missing(keys):
             report(required_files.waiting_message(container, missing))

@@ -13,7 +13,7 @@ _SECRET, _CONFIG = "secret", "config"
 
 def required_contents(container: ContainerSpec) -> Mapping[str, FileReference]:
     """The references of a container by the keys of their contents."""
-    return {f"{noun}/{each.source}/{each.version}": each for noun, each in _references(container)}
+    return {f"{kind}/{each.source}/{each.version}": each for kind, each in _references(container)}
 
 
 def required_by(revisions: Iterable[ServiceRevision]) -> frozenset[str]:
@@ -22,17 +22,17 @@ def required_by(revisions: Iterable[ServiceRevision]) -> frozenset[str]:
 
 
 def mounted_files(container: ContainerSpec, contents: Mapping[str, bytes]) -> tuple[MountedFile, ...]:
-    """What to mount, with the contents by key."""
+    """The files to mount, with their contents."""
     return tuple(
         MountedFile(
             path=each.target,
-            content=contents[f"{noun}/{each.source}/{each.version}"],
+            content=contents[f"{kind}/{each.source}/{each.version}"],
             uid=each.uid,
             gid=each.gid,
             mode=each.mode if each.HasField("mode") else DEFAULT_MODE,
-            executable=noun == _CONFIG,
+            executable=kind == _CONFIG,
         )
-        for noun, each in _references(container)
+        for kind, each in _references(container)
     )
 
 
@@ -44,6 +44,6 @@ def waiting_message(container: ContainerSpec, missing: Iterable[str]) -> str:
 
 
 def _references(container: ContainerSpec) -> Iterator[tuple[str, FileReference]]:
-    for noun, references in ((_SECRET, container.secrets), (_CONFIG, container.configs)):
+    for kind, references in ((_SECRET, container.secrets), (_CONFIG, container.configs)):
         for reference in references:
-            yield noun, reference
+            yield kind, reference

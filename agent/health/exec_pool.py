@@ -1,9 +1,9 @@
 """Runs health check programs with bounded concurrency; slow containers do not delay others.
 
-A program gets a slot to start in. One that does not end within a second hangs, or is slow: it gives the slot back and
-goes on without, and the next ones of its container start in slots of their own, apart from those of the quick. So the
-others wait for a container that hangs once, and for a part of a second. A container has one program at a time, and none
-more while one cannot be killed (a process in an uninterruptible sleep, proc(5), state D).
+A program starts in a slot. If it does not exit within a second, it is slow: it releases the slot and continues without
+one, and the next programs of its container start in separate slots for slow containers. So a hanging container delays
+others only once, and by a part of a second. A container has one program at a time, and no further one while a program
+cannot be killed (a process in uninterruptible sleep, proc(5), state D).
 """
 
 import asyncio
@@ -13,36 +13,36 @@ from typing import Protocol
 from shoal.errors import Unavailable
 
 SLOTS = 32
-"""Programs that start at the same time: each costs some 20 ms of a processor."""
+"""Concurrent starts: each takes some 20 ms of a processor."""
 
 SLOW_SLOTS = 16
 SLOW_AFTER_SECONDS = 1.0
 KILL_SECONDS = 5.0
-"""For a program that was killed to be gone."""
+"""Time for a killed program to exit."""
 
 
 @dataclass(frozen=True)
 class ExecResult:
-    """How a program ended that was run in a container: its exit code and the end of what it wrote."""
+    """Result of a program in a container: its exit code and the end of its output."""
 
     code: int
     output: bytes
 
 
 class ExecRunner(Protocol):
-    """Running programs in containers."""
+    """Runs programs in containers."""
 
     async def execute(self, task_id: str, command: tuple[str, ...]) -> ExecResult:
-        """Run a program in the container as the container's user; when cancelled, it and what it started is killed.
+        """Run a program as the container's user; on cancellation, it and its descendants are killed.
 
         Raises:
-            NotFound: the container does not run. Unavailable: the host refused.
+            NotFound: the container is not running. Unavailable: the host failed.
         """
         ...
 
 
 class ExecPool:
-    """All programs of health checks of one agent."""
+    """Runs all health check programs of one agent."""
 
     def __init__(self, programs: ExecRunner) -> None:
         self._programs = programs
@@ -52,11 +52,11 @@ class ExecPool:
         self._unkillable: dict[str, asyncio.Task[ExecResult]] = {}
 
     async def exec(self, task_id: str, command: tuple[str, ...], seconds: float) -> ExecResult:
-        """Run one. Waiting for a slot does not count.
+        """Run a program. Waiting for a slot does not count towards the timeout.
 
         Raises:
-            TimeoutError: it did not end within `seconds`, and was killed.
-            Unavailable: that of an earlier check cannot be killed, or as `ExecRunner.execute`. NotFound: as that.
+            TimeoutError: it did not exit within `seconds`, and was killed.
+            Unavailable: an earlier program cannot be killed, or as `ExecRunner.execute`. NotFound: likewise.
         """
         if task_id in self._unkillable:
             raise Unavailable("the program of a previous check could not be killed")
@@ -73,11 +73,11 @@ class ExecPool:
         raise TimeoutError
 
     def forget(self, task_id: str) -> None:
-        """The container is checked no more."""
+        """The container is not checked any more."""
         self._slow.discard(task_id)
 
     async def _wait_for_exit(self, task_id: str, running: asyncio.Task[ExecResult], seconds: float) -> bool:
-        """In the rest of the time, without a slot."""
+        """Wait for the rest of the time, without a slot."""
         if running.done():
             self._slow.discard(task_id)
         else:
@@ -86,12 +86,12 @@ class ExecPool:
         return running.done()
 
     async def _kill(self, task_id: str, running: asyncio.Task[ExecResult]) -> None:
-        """Kill it; remember it while it lives on."""
+        """Kill a program; remember it as long as it is alive."""
 
         def gone(ended: asyncio.Task[ExecResult]) -> None:
             self._unkillable.pop(task_id, None)
             if not ended.cancelled():
-                ended.exception()  # nobody asks any more
+                ended.exception()  # nothing awaits it any more
 
         running.cancel()
         self._unkillable[task_id] = running

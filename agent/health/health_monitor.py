@@ -9,13 +9,13 @@ from shoal.api.v1.container_pb2 import Healthcheck
 from shoal.api.v1.task_pb2 import TaskStatus
 
 MIN_DELAY_MS = 100
-"""Between two checks, however short the interval: each costs the agent's host some milliseconds, not the container."""
+"""Between two checks, however short the interval: each takes some milliseconds of the host, not of the container."""
 
 MIN_REPORT_INTERVAL_MS = 5_000
-"""Between two reports that checks fail or pass again while the health stays the same."""
+"""Between two reports that checks fail or pass again while the health is unchanged."""
 
 OnHealthChange = Callable[[TaskStatus.Health.ValueType, str], None]
-"""Takes the health and the line of the last check."""
+"""Takes the health and the message of the last check."""
 
 
 async def monitor_health(
@@ -29,37 +29,37 @@ async def monitor_health(
     now_ms: Callable[[], int],
     on_change: OnHealthChange,
 ) -> None:
-    """Check until the container is unhealthy, or cancelled. One check at a time; the pause begins when it has ended.
+    """Check until the container is unhealthy, or cancelled. One check at a time; the delay begins when it has ended.
 
     Args:
         check: complete.
-        health: as it was known; another process of the agent may have checked before.
+        health: the last known health; an earlier process of the agent may have checked before.
         started_ms: when the container started. Milliseconds since the Unix epoch.
-        on_change: called when the health changes, and when checks begin to fail or to pass again: not after each check,
-            since every call ends in a write to the cluster's store.
+        on_change: called when the health changes, and when checks start to fail or to pass again: not after each check,
+            since every call leads to a write to the cluster's store.
     """
-    course = HealthState(health if health != TaskStatus.NONE else TaskStatus.STARTING)
+    state = HealthState(health if health != TaskStatus.NONE else TaskStatus.STARTING)
     reported = _LastReport()
     try:
-        while course.health != TaskStatus.UNHEALTHY:
-            await asyncio.sleep(max(next_delay_ms(course, check, now_ms() - started_ms), MIN_DELAY_MS) / 1000)
-            finding = await prober.probe(task_id, check, address)
-            course = after_probe(course, check, passed=finding.passed, age_ms=now_ms() - started_ms)
-            if reported.is_due(course.health, finding.passed, now_ms()):
-                on_change(course.health, finding.message)
+        while state.health != TaskStatus.UNHEALTHY:
+            await asyncio.sleep(max(next_delay_ms(state, check, now_ms() - started_ms), MIN_DELAY_MS) / 1000)
+            result = await prober.probe(task_id, check, address)
+            state = after_probe(state, check, passed=result.passed, age_ms=now_ms() - started_ms)
+            if reported.is_due(state.health, result.passed, now_ms()):
+                on_change(state.health, result.message)
     finally:
         prober.remove(task_id)
 
 
 class _LastReport:
-    """What was told last of a container."""
+    """The last report of a container's health."""
 
     def __init__(self) -> None:
         self._last: tuple[TaskStatus.Health.ValueType, bool] | None = None
         self._at_ms = 0
 
     def is_due(self, health: TaskStatus.Health.ValueType, passed: bool, now_ms: int) -> bool:
-        """Whether there is something to tell now, which then counts as told."""
+        """Whether a report is due, which then counts as sent."""
         if self._last == (health, passed):
             return False
         same_health = self._last is not None and self._last[0] == health

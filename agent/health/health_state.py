@@ -1,11 +1,11 @@
 """State machine of a container's health. Pure.
 
-    STARTING --a success--> HEALTHY
-    STARTING, HEALTHY --as many failures in a row as `retries`--> UNHEALTHY, which is the end
+    STARTING --success--> HEALTHY
+    STARTING, HEALTHY --`retries` consecutive failures--> UNHEALTHY (final)
 
-A failure before the first success counts only after the grace: the start period or the first interval, whichever is
-longer. In the grace checks are made more often, so that a container is ready as soon as it serves; Docker, which waits
-a whole interval for its first check, finds none unhealthy later than this does, and none ready earlier.
+A failure before the first success counts only after the start period or the first interval, whichever is longer. Until
+then, checks are more frequent, so that a container is healthy as soon as it serves. Docker, which waits a whole
+interval for its first check, finds a container healthy no earlier, and unhealthy no later.
 """
 
 from dataclasses import dataclass, replace
@@ -21,11 +21,11 @@ _MAX_DOUBLINGS = 16
 
 @dataclass(frozen=True)
 class HealthState:
-    """Where a container's health stands.
+    """Health of a container.
 
     Attributes:
-        failures: in a row, those that count.
-        checks: made by this process.
+        failures: consecutive failures that count.
+        checks: checks made by this process.
     """
 
     health: TaskStatus.Health.ValueType = TaskStatus.STARTING
@@ -39,7 +39,7 @@ def in_start_period(state: HealthState, check: Healthcheck, age_ms: int) -> bool
 
 
 def after_probe(state: HealthState, check: Healthcheck, *, passed: bool, age_ms: int) -> HealthState:
-    """The course after a check that ended at `age_ms`."""
+    """The state after a check that ended at `age_ms`."""
     if state.health == TaskStatus.UNHEALTHY:
         return state
     counted = replace(state, checks=state.checks + 1)

@@ -1,4 +1,4 @@
-"""Which check a container is under: the spec's, completed from the image's and the defaults. Pure."""
+"""The effective health check of a container: the spec's, completed from the image's and the defaults. Pure."""
 
 from shoal.api.v1.container_pb2 import Healthcheck
 
@@ -10,12 +10,12 @@ _SHELL = ("/bin/sh", "-c")
 
 
 def effective_healthcheck(spec: Healthcheck, image: Healthcheck | None) -> Healthcheck | None:
-    """The whole check, every number set; None when there is none.
+    """The effective check with all numbers set; None if there is none.
 
-    As in Docker, the spec's numbers stand for themselves: one may change the image's interval and keep its test.
+    As in Docker, the spec may override single numbers: for example the interval, with the image's test.
 
     Args:
-        spec: the spec's; empty when it says nothing.
+        spec: the spec's; empty if not set.
         image: the image's own (HEALTHCHECK of a Dockerfile).
     """
     if spec.disabled or list(spec.test) == ["NONE"]:
@@ -37,7 +37,7 @@ def effective_healthcheck(spec: Healthcheck, image: Healthcheck | None) -> Healt
 
 
 def exec_command(check: Healthcheck) -> tuple[str, ...]:
-    """What to run in the container for a `test`."""
+    """The command to run in the container for a `test`."""
     kind, *rest = check.test
     return (*_SHELL, *rest) if kind == "CMD-SHELL" else tuple(rest)
 

@@ -1,7 +1,7 @@
 """Runs one probe: exec in the container, or HTTP or TCP from its network namespace.
 
-The questions need no tool in the image: a socket that was made in the container's namespace belongs to it for good, so
-the event loop can do the rest, and a hundred checks need no thread of their own.
+HTTP and TCP probes need no tool in the image: a socket that was created in the container's namespace stays there, so
+the event loop can do the rest, and a hundred checks need no threads.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: ([^\r\n]*))?\r?\n
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a check found; `line` is for the user."""
+    """Result of a check; `message` is for the user."""
 
     passed: bool
     message: str
@@ -34,23 +34,23 @@ class ContainerAccess(ExecRunner, Protocol):
     """Access to running containers."""
 
     async def open_socket(self, task_id: str, family: socket.AddressFamily) -> socket.socket:
-        """A non-blocking TCP socket in the container's network namespace. Raises as `Programs.execute`."""
+        """A non-blocking TCP socket in the container's network namespace. Raises as `ExecRunner.execute`."""
         ...
 
 
 class HealthProber:
-    """Makes checks; all containers of an agent share one."""
+    """Runs checks; all containers of an agent share one."""
 
     def __init__(self, *, containers: ContainerAccess) -> None:
         self._containers = containers
         self._exec_pool = ExecPool(containers)
 
     async def probe(self, task_id: str, check: Healthcheck, address: str) -> ProbeResult:
-        """Make one check. What goes wrong is a finding, not an error.
+        """Run one check. Failures are results, not errors.
 
         Args:
             check: complete.
-            address: that the container serves at, as it sees it itself.
+            address: where the container serves, from its own view.
         """
         seconds = check.timeout_ms / 1000
         try:
@@ -69,7 +69,7 @@ class HealthProber:
             return ProbeResult(False, one_line(str(error)))
 
     def remove(self, task_id: str) -> None:
-        """The container is checked no more."""
+        """The container is not checked any more."""
         self._exec_pool.forget(task_id)
 
     async def _exec(self, task_id: str, check: Healthcheck, seconds: float) -> ProbeResult:
@@ -81,26 +81,26 @@ class HealthProber:
     async def _connect(self, task_id: str, check: Healthcheck, address: str) -> ProbeResult:
         version = ip_address(address).version
         family = socket.AF_INET if version == 4 else socket.AF_INET6
-        with await self._containers.open_socket(task_id, family) as asking:
+        with await self._containers.open_socket(task_id, family) as connection:
             port = check.http.port if check.HasField("http") else check.tcp.port
-            await asyncio.get_running_loop().sock_connect(asking, (address, port))
+            await asyncio.get_running_loop().sock_connect(connection, (address, port))
             if check.HasField("http"):
-                return await _http(asking, check.http, f"[{address}]" if version == 6 else address)
+                return await _http(connection, check.http, f"[{address}]" if version == 6 else address)
         return ProbeResult(True, f"{address}:{port} accepts connections")
 
 
 async def _http(connection: socket.socket, probe: HttpProbe, host: str) -> ProbeResult:
-    """RFC 9110 and 9112: a GET, of whose answer the status line is read."""
+    """Send a GET and read the response's status line (RFC 9110 and 9112)."""
     loop = asyncio.get_running_loop()
     request = f"GET {probe.path or '/'} HTTP/1.1\r\nHost: {host}:{probe.port}\r\nUser-Agent: shoal-agent\r\n"
     await loop.sock_sendall(connection, f"{request}Accept: */*\r\nConnection: close\r\n\r\n".encode())
-    answer = b""
-    while b"\n" not in answer and len(answer) < _MAX_RESPONSE:
+    response = b""
+    while b"\n" not in response and len(response) < _MAX_RESPONSE:
         piece = await loop.sock_recv(connection, _MAX_RESPONSE)
         if not piece:
             break
-        answer += piece
-    found = _STATUS_LINE.match(answer)
+        response += piece
+    found = _STATUS_LINE.match(response)
     if found is None:
         return ProbeResult(False, "the response is not HTTP")
     status = int(found[1])

@@ -1,4 +1,4 @@
-"""What containers can be given of this host's /dev, by name: read as it is, and looked at again for changes."""
+"""Scans /dev for devices that containers can request, and detects changes."""
 
 import asyncio
 import logging
@@ -12,9 +12,9 @@ from shoal.device_names import MAX_DEVICES, report_order, reported_name
 from shoal.notifier import Notifier
 
 SCAN_SECONDS = 10.0
-"""Between looks. A look takes a millisecond or two, in a thread."""
+"""Between scans. A scan takes a millisecond or two, in a thread."""
 MAX_ENTRIES = 20_000
-"""Of /dev that are looked at. Where there are more, nothing is told."""
+"""Limit of entries of /dev. If there are more, no devices are reported."""
 
 _log = logging.getLogger(__name__)
 
@@ -24,12 +24,13 @@ _Inodes = frozenset[tuple[int, int]]
 def scan_devices(
     root: Path = Path("/dev"), *, max_names: int = MAX_DEVICES, max_entries: int = MAX_ENTRIES
 ) -> HostDevices | None:
-    """What there is now; None where there is too much to look at.
+    """The current devices; None if there are too many entries.
 
-    A path counts when a container that asks for it gets a device: a device node, a link to one, a directory with some.
+    A path is listed if a container that requests it gets a device: a device node, a link to one, a directory with
+    nodes.
 
     Args:
-        root: taken for /dev.
+        root: used as /dev.
     """
     budget = iter(range(max_entries))
     paths = sorted(set(_names_in(str(root), "/dev", _identity(root.stat()), budget)), key=report_order)
@@ -39,7 +40,7 @@ def scan_devices(
 
 
 def _names_in(directory: str, name: str, ancestors: _Inodes, budget: Iterator[int]) -> Iterator[str]:
-    """Names below a directory that is called `name`, and its own when it has device nodes that are no links."""
+    """Names below a directory called `name`, and its own name if it contains device nodes that are not links."""
     has_nodes = False
     for entry in _entries(directory, budget):
         path = f"{name}/{entry.name}"
@@ -48,7 +49,7 @@ def _names_in(directory: str, name: str, ancestors: _Inodes, budget: Iterator[in
         try:
             found, is_link = entry.stat(), entry.is_symlink()
         except OSError:
-            continue  # it is gone, or leads nowhere
+            continue  # it is gone, or a dangling link
         if stat.S_ISDIR(found.st_mode) and not _identity(found) <= ancestors:
             below = list(_names_in(entry.path, path, ancestors | _identity(found), budget))
             has_nodes = has_nodes or (path in below and not is_link)
@@ -66,7 +67,7 @@ def _entries(directory: str, budget: Iterator[int]) -> Iterator[os.DirEntry[str]
             for entry, _ in zip(listing, budget, strict=False):
                 yield entry
     except OSError as error:
-        _log.debug("%s cannot be read: %s", directory, error)
+        _log.debug("cannot read %s: %s", directory, error)
 
 
 def _identity(found: os.stat_result) -> _Inodes:
@@ -74,7 +75,7 @@ def _identity(found: os.stat_result) -> _Inodes:
 
 
 class DeviceScanner:
-    """Keeps in step with the host. `scan` once, then `run`."""
+    """Scans periodically. `scan` once, then `run`."""
 
     def __init__(
         self, *, read: Callable[[], HostDevices | None] = scan_devices, scan_seconds: float = SCAN_SECONDS
@@ -83,21 +84,21 @@ class DeviceScanner:
         self._scan_seconds = scan_seconds
         self._notifier = Notifier()
         self.current: HostDevices | None = None
-        """As of the last look."""
+        """Result of the last scan."""
 
     async def scan(self) -> None:
-        """Read anew."""
+        """Scan now."""
         found = await asyncio.to_thread(self._read)
         if found != self.current:
             self.current = found
             self._notifier.notify()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Scan periodically until cancelled."""
         while True:
             await asyncio.sleep(self._scan_seconds)
             await self.scan()
 
     def changes(self) -> AsyncGenerator[None]:
-        """Once now, and again whenever `current` is another."""
+        """Once immediately, and again whenever `current` changes."""
         return self._notifier.wakeups()

@@ -1,6 +1,4 @@
-"""The host as managers are told of it: what stays as it is, the devices and the drivers that come and go,
-and its tunnels' keys.
-"""
+"""The node description that is reported to managers: a fixed part, devices, CSI drivers and overlay keys."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -13,7 +11,7 @@ from shoal.api.v1.node_pb2 import NodeDescription
 
 
 class HostReporter:
-    """Made anew whenever it is asked for."""
+    """Assembles the node description on each call."""
 
     def __init__(
         self, fixed: NodeDescription, devices: DeviceScanner, drivers: DriverRegistry, encryption: KeyRollover
@@ -24,7 +22,7 @@ class HostReporter:
         self._encryption = encryption
 
     def current(self) -> NodeDescription:
-        """As it is."""
+        """The current description."""
         whole = NodeDescription()
         whole.CopyFrom(self._fixed)
         if self._devices.current is not None:
@@ -34,7 +32,7 @@ class HostReporter:
         return whole
 
     async def reports(self) -> AsyncGenerator[NodeDescription]:
-        """As it is now, and again whenever a device or a driver has come, gone or changed, or keys have."""
+        """The current description, and a new one after each change of devices, drivers or keys."""
         async with (
             aclosing(self._devices.changes()) as devices,
             aclosing(self._drivers.changes()) as drivers,

@@ -26,15 +26,15 @@ _SIOCGIFADDR = 0x8915
 
 
 def hostname(settings: AgentSettings) -> str:
-    """The node's name: as told, else the host's."""
+    """The node's name: as configured, else the host name."""
     return settings.hostname or platform.node()
 
 
 def describe(settings: AgentSettings, network: NodeDescription, *, without_apparmor: str) -> NodeDescription:
-    """The whole description, from what the network says of itself and what the host is. Reads files, runs crun once.
+    """The complete node description, with the network's part merged in. Reads files, runs crun once.
 
     Args:
-        without_apparmor: why containers have no AppArmor profiles; empty where they have.
+        without_apparmor: why containers have no AppArmor profiles; empty if they have.
     """
     kind = host_platform()
     description = NodeDescription(
@@ -65,7 +65,7 @@ def describe(settings: AgentSettings, network: NodeDescription, *, without_appar
 
 
 def security_options(*, apparmor: bool, seccomp: bool, cgroup_namespaces: bool) -> list[str]:
-    """What holds containers in, as `docker info` names it. Pure."""
+    """Security options in the notation of `docker info`. Pure."""
     named = (
         (apparmor, "name=apparmor"),
         (seccomp, "name=seccomp,profile=builtin"),
@@ -75,18 +75,18 @@ def security_options(*, apparmor: bool, seccomp: bool, cgroup_namespaces: bool) 
 
 
 def memory_bytes(meminfo: str) -> int:
-    """MemTotal of /proc/meminfo (proc(5)): what the kernel can give out, in bytes."""
+    """MemTotal of /proc/meminfo (proc(5)): usable memory in bytes."""
     line = next(line for line in meminfo.splitlines() if line.startswith("MemTotal:"))
     return int(line.split()[1]) * 1024
 
 
 def underlay_address(settings: AgentSettings, manager: str) -> str:
-    """The address by which others reach this host.
+    """The address at which others reach this host.
 
     Args:
-        manager: `host:port`; without other orders it is the address from which packets go there.
+        manager: `host:port`; by default the address from which packets to it are sent.
     Raises:
-        InvalidInput: there is no such interface, or it has no address.
+        InvalidInput: the interface does not exist, or has no address.
         Unavailable: there is no route.
     """
     if settings.advertise_address:
@@ -95,7 +95,7 @@ def underlay_address(settings: AgentSettings, manager: str) -> str:
         return _address_of(settings.advertise_interface)
     where = host_port.parse(manager)
     try:
-        # IPv4 where the manager has both: an underlay is of one family, and most are of that one.
+        # IPv4 if the manager has both: an underlay has one family, and most are IPv4.
         found = sorted(socket.getaddrinfo(where.host, where.port, type=socket.SOCK_DGRAM))
     except OSError as error:
         raise Unavailable(f"cannot resolve {where.host}: {error}; set --advertise-address") from error
@@ -112,8 +112,8 @@ def underlay_address(settings: AgentSettings, manager: str) -> str:
 
 
 def resolv_conf(path: Path = Path("/etc/resolv.conf")) -> str:
-    """How this host resolves names (resolv.conf(5)). Empty where it does not say: a link to nothing, as before the
-    first lease, or no file. Bytes that are not UTF-8 are replaced: they are in comments, or mean nothing."""
+    """Content of /etc/resolv.conf (resolv.conf(5)). Empty if there is none, or a dangling link, as before the first
+    DHCP lease. Bytes that are not UTF-8 are replaced: they can only be in comments."""
     try:
         return path.read_text(errors="replace")
     except OSError:
@@ -132,7 +132,7 @@ def _address_of(interface: str) -> str:
 
 
 def _ipv6_address_of(interface: str, listing: Path = Path("/proc/self/net/if_inet6")) -> str | None:
-    """Its first address of global scope (proc(5), net/if_inet6)."""
+    """Its first global IPv6 address (proc(5), net/if_inet6)."""
     lines = (line.split() for line in listing.read_text().splitlines()) if listing.exists() else ()
     found = (IPv6Address(bytes.fromhex(words[0])) for words in lines if (words[3], words[5]) == ("00", interface))
     return next(map(str, found), None)

@@ -1,1 +1,1 @@
-"""What the agent has accepted, on disk."""
+"""The agent's journal: accepted tasks and the assigned state, on disk."""

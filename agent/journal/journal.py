@@ -1,13 +1,12 @@
-"""The journal: what this agent has accepted, so that its next process goes on where it ended.
+"""The journal: what this agent has accepted, so that its next process can continue.
 
     <directory>/records    named records, each a message of shoal.api.v1:
-        task/<task id>                       JournalEntry, written when a task is accepted, runs, is to stop, has ended
-        revision/<service id>/<number>       ServiceRevision
-        network/…, endpoint/…, peer/…, service/…   what the datapath follows from, by the keys of `Assignments`
+        task/<task id>                       JournalEntry, written when a task is accepted, is running, must stop, has
+        ended revision/<service id>/<number>       ServiceRevision
+        network/…, endpoint/…, peer/…, service/…   input of the datapath, by the keys of `Assignments`
 
-Nothing is synced to the disk: a crash of the agent loses nothing, and what a loss of power takes is at most the newest
-records; with the power went the containers that they told of. The managers' snapshot brings back what is to run, and
-says of ended tasks that they have ended.
+Nothing is synced to disk: a crash of the agent loses nothing, and a power loss at most the newest records, together
+with the containers that they describe. The managers' snapshot restores what must run, and which tasks have ended.
 """
 
 import logging
@@ -32,14 +31,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RecoveredState:
-    """What the journal holds: the entries by task id, and the assignments as the last process knew them."""
+    """Content of the journal: entries by task id, and the last process's assigned state."""
 
     entries: Mapping[str, JournalEntry]
     assigned: AssignedState
 
 
 class Journal:
-    """Blocking, since each write is a few hundred bytes to the page cache. `load` comes first.
+    """Blocking, since each write is a few hundred bytes to the page cache. Call `load` first.
 
     Raises (every method):
         Exhausted: the disk is full. Unavailable: the directory cannot be written.
@@ -50,7 +49,7 @@ class Journal:
         self._revisions: set[str] = set()
 
     def load(self) -> RecoveredState:
-        """Read everything. A record that cannot be read as what it should be is dropped and told in the log."""
+        """Read everything. Corrupt records are dropped and logged."""
         records = self._records.load()
         entries = {entry.task.id: entry for entry in _read(records, "task", JournalEntry)}
         known = Assignments(
@@ -68,7 +67,7 @@ class Journal:
         return RecoveredState(entries, assigned)
 
     def write(self, entry: JournalEntry, revision: ServiceRevision | None) -> None:
-        """Keep an entry, and the revision that its task runs."""
+        """Write an entry, and the revision that its task runs."""
         key = revision_key(entry.task)
         changes: dict[str, bytes | None] = {}
         if revision is not None and key not in self._revisions:
@@ -78,22 +77,22 @@ class Journal:
         self._revisions.update([key] if len(changes) > 1 else [])
 
     def remove(self, task_id: str) -> None:
-        """Forget a task; no error when it is not there."""
+        """Remove a task's entry; no error if there is none."""
         self._records.write({f"task/{task_id}": None})
 
     def write_cluster(self, change: ClusterDiff) -> None:
-        """Keep what differs of networks, endpoints, peers and services."""
+        """Write a change of networks, endpoints, peers and services."""
         self._records.write(dict(_records(change)))
 
     def drop_unused_revisions(self, used: frozenset[str]) -> None:
-        """Remove revisions but these ("<service id>/<number>")."""
+        """Remove revisions except these ("<service id>/<number>")."""
         unused = self._revisions - used
         self._records.write({f"revision/{key}": None for key in unused})
         self._revisions -= unused
 
 
 def _records(change: ClusterDiff) -> Iterator[tuple[str, bytes | None]]:
-    """By the names of the records; None for one that goes."""
+    """Record names and values; None: removed."""
     kinds: Mapping[str, Mapping[str, Message | None]] = {
         "network": change.networks,
         "endpoint": change.endpoints,

@@ -2,7 +2,7 @@
 
 A frame is a checksum (CRC-32 of all that follows), the value's length, the name's length, the name, the value; a
 value's length of 2^32 - 1 says that the record is removed. All frames of a call are one write(2), and a change costs no
-more than that: no file is made and none renamed, which on a journaling file system takes a millisecond or more.
+more than that: no file is created or renamed, which on a journaling file system takes a millisecond or more.
 """
 
 import errno
@@ -16,10 +16,10 @@ from pathlib import Path
 from shoal.errors import Exhausted, Unavailable
 
 REWRITE_BYTES = 1 << 20
-"""A file below this size is not worth rewriting."""
+"""A file below this size is not rewritten."""
 
 REWRITE_FACTOR = 4
-"""A file is rewritten once it is so many times as large as what counts in it."""
+"""A file is rewritten once it is this many times as large as its live records."""
 
 _CHECKSUM = struct.Struct(">I")
 _LENGTHS = struct.Struct(">IH")
@@ -44,7 +44,7 @@ def frames(data: bytes) -> Iterator[tuple[str, bytes | None, int]]:
         length, key_length = _LENGTHS.unpack_from(data, at + _CHECKSUM.size)
         key_end = at + _HEAD + key_length
         end = key_end if length == _REMOVED else key_end + length
-        # Zeros, which a loss of power may leave, have a right checksum of nothing but no name.
+        # Zeros, which a power loss may leave, have a valid checksum but no name.
         if not key_length or end > len(data) or zlib.crc32(data[at + _CHECKSUM.size : end]) != checksum:
             return
         yield data[at + _HEAD : key_end].decode(), None if length == _REMOVED else data[key_end:end], end
@@ -52,7 +52,7 @@ def frames(data: bytes) -> Iterator[tuple[str, bytes | None, int]]:
 
 
 class RecordLog:
-    """Blocking. `load` comes first.
+    """Blocking. Call `load` first.
 
     Raises (every method):
         Exhausted: the disk is full. Unavailable: the file cannot be written or read.
@@ -65,7 +65,7 @@ class RecordLog:
         self._sizes: dict[str, int] = {}
 
     def load(self) -> dict[str, bytes]:
-        """All records. From the first damaged one on, the file is cut off, and that is told in the log."""
+        """All records. From the first corrupt one on, the file is truncated, which is logged."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             data = self._path.read_bytes() if self._path.exists() else b""
@@ -82,7 +82,7 @@ class RecordLog:
         return {name: value for name, value in found.items() if value is not None}
 
     def write(self, changes: Mapping[str, bytes | None]) -> None:
-        """Put these records, and remove those of None: all of them or, on an error, none."""
+        """Write these records, and remove those with None: all of them or, on an error, none."""
         if not changes:
             return
         pieces = {name: frame(name, value) for name, value in changes.items()}
@@ -114,7 +114,7 @@ class RecordLog:
             os.close(descriptor)
 
     def _compact(self) -> None:
-        """Only what counts, in a new file that takes the old one's place. Should it fail, the old one goes on."""
+        """Write the live records to a new file that replaces the old one. On failure the old one is kept."""
         draft = self._path.with_name(self._path.name + ".new")
         try:
             live = {name: value for name, value, _ in frames(self._path.read_bytes()) if name in self._sizes}

@@ -1,7 +1,7 @@
-"""Generic resources that the operator says this host has: `gpu=2`, `gpu=GPU-1,GPU-2`, `tty=/dev/ttyUSB0`.
+"""Generic resources that the operator declares for this host: `gpu=2`, `gpu=GPU-1,GPU-2`, `tty=/dev/ttyUSB0`.
 
-Names may also be of the Container Device Interface (`gpu=nvidia.com/gpu=0`). Its own kinds are told without being asked
-for (`agent.cdi.cdi_registry`).
+Names may also be CDI devices (`gpu=nvidia.com/gpu=0`). CDI kinds themselves are reported automatically
+(`agent.cdi.cdi_registry`).
 """
 
 import re
@@ -12,17 +12,17 @@ from shoal.api.v1.meta_pb2 import GenericResource
 from shoal.errors import Fault, InvalidInput
 
 MAX_COUNT = 1_000
-"""Of a kind."""
+"""Of one kind."""
 
 _KIND = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
 _NAME = re.compile(r"[A-Za-z0-9/_][A-Za-z0-9/_.:=-]{0,127}")
 
 
 def parse_resource(text: str) -> GenericResource:
-    """Read one.
+    """Parse one resource.
 
     Raises:
-        InvalidInput: it has another form, or a name that stands for nothing that a container could be given.
+        InvalidInput: it is in another form, or a name is a path outside of /dev.
     """
     kind, _, value = text.partition("=")
     if not _KIND.fullmatch(kind) or not value:
@@ -42,10 +42,10 @@ def parse_resource(text: str) -> GenericResource:
 
 
 def parse_resources(texts: Sequence[str]) -> list[GenericResource]:
-    """Read them; the settings have checked them."""
+    """Parse resources that the settings have validated."""
     return [parse_resource(text) for text in texts]
 
 
 def resource_faults(texts: Sequence[str]) -> list[Fault]:
-    """What is wrong with them, each kind having to be there once."""
+    """Errors of these options; each kind may be given once."""
     return list(faults_of_each("--resource", texts, lambda text: parse_resource(text).kind))

@@ -1,4 +1,4 @@
-"""Labels that the operator gives this host: `rack=r1`, which constraints name as `engine.labels.rack`."""
+"""Labels that the operator gives this host: `rack=r1` is `engine.labels.rack` in constraints."""
 
 import re
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ MAX_VALUE_BYTES = 4096
 """Bytes."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,255}")
-"""What a constraint can name."""
+"""Names that a constraint can use."""
 
 
 def parse_label(text: str) -> tuple[str, str]:
-    """Read one: its name and its value, which may be empty.
+    """Parse one label: its name and its value, which may be empty.
 
     Raises:
-        InvalidInput: it has another form.
+        InvalidInput: it is in another form.
     """
     name, equals, value = text.partition("=")
     if not (equals and _NAME.fullmatch(name)):
@@ -31,12 +31,12 @@ def parse_label(text: str) -> tuple[str, str]:
 
 
 def parse_labels(texts: Sequence[str]) -> dict[str, str]:
-    """Read them; the settings have checked them."""
+    """Parse labels that the settings have validated."""
     return dict(parse_label(text) for text in texts)
 
 
 def label_faults(texts: Sequence[str]) -> list[Fault]:
-    """What is wrong with them, each name having to be there once."""
+    """Errors of these options; each name may be given once."""
     if len(texts) > MAX_LABELS:
         return [Fault("--label", f"too many labels ({len(texts)}); the maximum is {MAX_LABELS}")]
     return list(faults_of_each("--label", texts, lambda text: parse_label(text)[0]))

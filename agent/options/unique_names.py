@@ -6,10 +6,10 @@ from shoal.errors import Fault, InvalidInput
 
 
 def faults_of_each(flag: str, texts: Iterable[str], name_of: Callable[[str], str]) -> Iterator[Fault]:
-    """What is wrong with them, each name having to be there once.
+    """Errors of these options; each name may be given once.
 
     Args:
-        name_of: reads one and gives its name; raises InvalidInput.
+        name_of: parses one and returns its name; raises InvalidInput.
     """
     names: set[str] = set()
     for text in texts:

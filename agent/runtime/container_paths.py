@@ -17,7 +17,7 @@ class ContainerPaths:
     """Paths below the two directories.
 
     Attributes:
-        run: on a tmpfs of our own: bundles, the runtime's state, exit files. Gone with a reboot, as containers are.
+        run: on a tmpfs of its own: bundles, the OCI runtime's state, exit files. Lost at a reboot, as containers are.
         state: on disk: what containers write, logs, compiled filters.
     """
 
@@ -26,32 +26,33 @@ class ContainerPaths:
 
     @cached_property
     def bundles(self) -> Path:
-        """One directory a container."""
+        """One directory per container."""
         return self.run / "bundles"
 
     @cached_property
     def exits(self) -> Path:
-        """Where conmon writes exit codes, one file a container."""
+        """Where conmon writes exit codes, one file per container."""
         return self.run / "exits"
 
     @cached_property
     def logs_root(self) -> Path:
-        """One directory a container, in groups as those of `uppers`."""
+        """One directory per container, grouped as in `uppers`."""
         return self.state / "logs"
 
     @cached_property
     def uppers(self) -> Path:
-        """Upper and work directories of overlays, one directory a container, in groups of which each is elsewhere."""
+        """Upper and work directories of overlays, one directory per container, in groups that are spread over the
+        disk."""
         return self.state / "upper"
 
     @cached_property
     def base(self) -> Path:
-        """The lowest layer of every root file system: what a container's own mounts are put on."""
+        """The lowest layer of every root file system: mount points for a container's own mounts."""
         return self.state / "base"
 
     @cached_property
     def trash(self) -> Path:
-        """What is to be deleted when there is time."""
+        """Files to be deleted in the background."""
         return self.state / "trash"
 
     @cached_property
@@ -68,7 +69,7 @@ class ContainerPaths:
         return self.uppers / task_id[-1] / task_id
 
     def tasks_with_upper(self) -> frozenset[str]:
-        """Those that have such a directory."""
+        """Tasks that have such a directory."""
         return _grouped(self.uppers)
 
     def logs(self, task_id: str) -> Path:
@@ -76,7 +77,7 @@ class ContainerPaths:
         return self.logs_root / task_id[-1] / task_id
 
     def tasks_with_logs(self) -> frozenset[str]:
-        """Those that have such a directory."""
+        """Tasks that have such a directory."""
         return _grouped(self.logs_root)
 
     def runtime_root(self, program: str) -> Path:
@@ -85,11 +86,11 @@ class ContainerPaths:
 
     @cached_property
     def programs(self) -> Path:
-        """Links to the copies of programs that are executed in place of those on disk."""
+        """Links to the in-memory copies of programs that are executed instead of the files on disk."""
         return self.run / "programs"
 
     def create(self) -> None:
-        """Make them all."""
+        """Create all directories."""
         for path in (self.bundles, self.exits, self.programs, self.runtime_root("crun"), self.runtime_root("runc")):
             path.mkdir(parents=True, exist_ok=True)
         for path in (self.logs_root, self.uppers, self.trash, self.filters):
@@ -98,7 +99,7 @@ class ContainerPaths:
             spread_subdirectories(path)
 
     def create_base(self) -> None:
-        """The lowest layer. Where an image has one of these itself, its own lies above."""
+        """Create the lowest layer. The image's own files and directories hide it."""
         for name in _BASE_DIRECTORIES:
             self.base.joinpath(name).mkdir(mode=0o755, parents=True, exist_ok=True)
         for name in _BASE_FILES:
@@ -111,14 +112,14 @@ def _grouped(root: Path) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class ContainerRecord:
-    """What is written into a bundle before the container's program starts.
+    """Written into a bundle before the container's program starts.
 
     Attributes:
-        program: the OCI runtime that made it.
+        program: the OCI runtime that created it.
         pid: of the first process, and `pid_started` its start time in clock ticks since boot (proc(5), stat, field
-            22), so that another process with the same number is not taken for it. The same for conmon.
-        log_bytes, log_files: what the user allows for a log file, and how many files: their product bounds the log.
-            Both are 0 where none is kept.
+            22), so that another process with the same number is not mistaken for it. The same for conmon.
+        log_bytes, log_files: the user's limits of a log file's size and of their number: the product limits the log.
+            Both are 0 if no log is kept.
     """
 
     task_id: str
@@ -133,14 +134,14 @@ class ContainerRecord:
 
 
 def write_record(bundle: Path, record: ContainerRecord) -> None:
-    """Write it whole or not at all."""
-    half = bundle / "record.half"
-    half.write_text(json.dumps(vars(record)))
-    half.rename(bundle / "record.json")
+    """Write the record atomically."""
+    draft = bundle / "record.half"
+    draft.write_text(json.dumps(vars(record)))
+    draft.rename(bundle / "record.json")
 
 
 def read_record(bundle: Path) -> ContainerRecord | None:
-    """None when there is none: the start was not finished. What a newer version added to it is passed over."""
+    """The record; None if there is none: the start was not completed. Fields of newer versions are ignored."""
     try:
         stored = json.loads((bundle / "record.json").read_bytes())
     except FileNotFoundError:
@@ -149,7 +150,7 @@ def read_record(bundle: Path) -> ContainerRecord | None:
 
 
 def process_start_time(pid: int) -> int | None:
-    """Start time of a process in clock ticks since boot; None when there is no such process."""
+    """Start time of a process in clock ticks since boot; None if there is no such process."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123 - twice for each start
             text = file.read()
@@ -159,7 +160,7 @@ def process_start_time(pid: int) -> int | None:
 
 
 def open_pidfd(pid: int, started: int) -> int | None:
-    """A pidfd of exactly this process; None when it is gone and reaped, or the number now means another."""
+    """A pidfd of exactly this process; None if it was reaped, or if the number now belongs to another process."""
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:

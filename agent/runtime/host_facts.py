@@ -1,4 +1,4 @@
-"""What this host is and can: read once, when the runtime opens."""
+"""Facts about this host that OCI specs depend on; read once, when the runtime is opened."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from agent.runtime.spec.oci_spec import HostFacts
 
 
 def read_host_facts(layout: CgroupLayout, *, has_apparmor: bool) -> HostFacts:
-    """The facts that specs depend on."""
+    """Read the facts."""
     memory = layout.controllers.get("memory")
     status = Path("/proc/self/status").read_text()
     bounding = re.search(r"^CapBnd:\s+([0-9a-f]+)$", status, re.MULTILINE)
@@ -35,6 +35,6 @@ def read_host_facts(layout: CgroupLayout, *, has_apparmor: bool) -> HostFacts:
 
 
 def _init() -> Path | None:
-    """tini without shared libraries, since the image may have none: Debian's package, or Docker's."""
+    """A statically linked tini, since the image may have no shared libraries: Debian's package, or Docker's."""
     found = shutil.which("tini-static") or shutil.which("docker-init")
     return Path(found) if found is not None else None

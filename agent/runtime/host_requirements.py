@@ -1,4 +1,4 @@
-"""What the kernel must have for containers, told at once and by name, not by the first task that fails."""
+"""Checks at the start that the kernel supports containers, instead of failing with the first task."""
 
 import ctypes
 import errno
@@ -12,20 +12,20 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def require_host() -> None:
-    """See that containers can be made here.
+    """Check that this host can run containers.
 
     Raises:
-        Unavailable: they cannot; the text names all that is missing.
+        Unavailable: it cannot; the text names everything that is missing.
     """
-    if lacking := list(missing(open_file_system=_fsopen, user=os.geteuid())):
-        raise Unavailable("this host cannot run containers: " + "; ".join(lacking))
+    if problems := list(missing(open_file_system=_fsopen, user=os.geteuid())):
+        raise Unavailable("this host cannot run containers: " + "; ".join(problems))
 
 
 def missing(*, open_file_system: Callable[[str], int], user: int) -> Iterator[str]:
-    """What is missing, and what to do, a line each. Pure.
+    """What is missing and what to do, one line each. Pure.
 
     Args:
-        open_file_system: gives an error number of fsopen(2) for a kind of file system, 0 where the kernel has it.
+        open_file_system: returns the error number of fsopen(2) for a file system type, 0 if the kernel supports it.
         user: effective user id of the agent.
     """
     if user != 0:

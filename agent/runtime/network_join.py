@@ -1,4 +1,4 @@
-"""The network of a container that runs, for another one to share: its namespace, its names, its files of /etc."""
+"""Joins a running container's network: its namespace, its host name, and its files of /etc."""
 
 import errno
 import json
@@ -12,19 +12,19 @@ from shoal.errors import InvalidInput, NotFound
 
 FILES = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
 MAX_FILE_BYTES = 2 << 20
-"""Of each of these files: more than a container can write to them."""
+"""For each of these files: more than a container can write to them."""
 _UNFIT = (errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.EXDEV, errno.EAGAIN)
 
 
 def join_network(paths: ContainerPaths, record: ContainerRecord) -> Sandbox:
-    """As `Runtime.join_network`. The container may end, and change its files, at any moment of this."""
+    """As `Runtime.join_network`. The container may exit, and change its files, at any moment."""
     pidfd = open_pidfd(record.pid, record.pid_started)
     if pidfd is None:
         raise NotFound(f"task {record.task_id} is not running")
     try:
         namespace = os.open(f"/proc/{record.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            names = SharedNamespace(*_names(paths, record), _files(record))
+            shared = SharedNamespace(*_names(paths, record), _files(record))
             if wait_pidfd(pidfd, 0):
                 raise NotFound(f"task {record.task_id} is not running")
         except BaseException:
@@ -34,11 +34,11 @@ def join_network(paths: ContainerPaths, record: ContainerRecord) -> Sandbox:
         raise NotFound(f"task {record.task_id} is not running") from error
     finally:
         os.close(pidfd)
-    return Sandbox(namespace, {}, "", shared=names)
+    return Sandbox(namespace, {}, "", shared=shared)
 
 
 def _names(paths: ContainerPaths, record: ContainerRecord) -> tuple[str, str]:
-    """Host name and domain name, of the spec that it was started with."""
+    """Host name and domain name from the container's spec."""
     spec = json.loads((paths.bundle(record.task_id) / "config.json").read_bytes())
     return spec.get("hostname", ""), spec["linux"].get("sysctl", {}).get("kernel.domainname", "")
 

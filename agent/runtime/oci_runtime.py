@@ -59,23 +59,23 @@ class OciRuntime:
     """Containers that outlive this process. Use it as an async context manager; call `recover` first.
 
     On entering, the process becomes a child subreaper, and `run_directory` gets a tmpfs of its own unless it is one.
-    On leaving, the containers go on; `reset` is what removes everything.
+    On leaving, the containers keep running; `reset` removes everything.
 
     Args:
-        state_directory: on disk: what containers write, logs, compiled filters. Made when it is missing.
-        run_directory: bundles and runtime state. At most 60 characters; made when it is missing.
+        state_directory: on disk: upper directories, logs, compiled filters. Created if missing.
+        run_directory: bundles and runtime state. At most 60 characters; created if missing.
         cgroup_parent: absolute cgroup name below which each container has its own, "/shoal/<node id>".
-        on_exit: told each end once, from the event loop; not those that `recover` returns.
+        on_exit: called once for each exit, from the event loop; not for those that `recover` returns.
         clock: milliseconds since the Unix epoch.
-        programs: OCI runtimes, the preferred first; the next one is taken where one is absent or refuses the host.
-        apparmor: of this host; None: it is looked for, and nothing is loaded before a container starts.
-        hidden_mount: a mount of the host that no container's mount namespace is to keep.
-        cdi_directories: where specs of the Container Device Interface lie.
-        hostname: what users call the host.
-        on_step: told the seconds of each step of each start, from worker threads; for measuring.
+        programs: OCI runtimes, the preferred first; the next one is used if one is absent or does not support the host.
+        apparmor: of this host; None: detected, and the profile is not loaded before a container starts.
+        hidden_mount: a mount of the host that is removed from containers' mount namespaces.
+        cdi_directories: directories of CDI specs.
+        hostname: the host's name for users.
+        on_step: takes the duration of each step of each start, from worker threads; for benchmarks.
 
     Attributes:
-        logs: as `Logs.read`.
+        logs: as `ContainerLogs.read`.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class OciRuntime:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # The group of background tasks is told of cancellation alone: it would wrap the body's own exception.
+        # The group of background tasks is only told of a cancellation: it would wrap the body's own exception.
         is_cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
         await self._stack.__aexit__(*((kind, error, trace) if is_cancelled else (None, None, None)))
 
@@ -158,7 +158,7 @@ class OciRuntime:
         finally:
             self._starting.pop(task_id).set()
         if self._exits[task_id].done():
-            # It was faster than this process; the caller first learns that it ran.
+            # It has exited already; the caller first learns that it ran.
             asyncio.get_running_loop().call_soon(self._on_exit, task_id, self._exits[task_id].result())
         return Running(record.pid, record.started_ms)
 
@@ -171,12 +171,12 @@ class OciRuntime:
             await asyncio.to_thread(self._cgroups.kill, task_id)
 
     async def remove(self, task_id: str, *, keep_logs: bool) -> None:
-        """As `Runtime.remove`. The end of a container that still ran is told before this returns.
+        """As `Runtime.remove`. The exit of a running container is reported before this returns.
 
-        A start under way is awaited first: nobody meets a half-made container, and none comes after its removal.
+        A start in progress is awaited first, so that the removal is complete.
 
         Raises:
-            Unavailable: the host refuses some of it; calling it again later may do.
+            Unavailable: the host failed; a later call may succeed.
         """
         if (starting := self._starting.get(task_id)) is not None:
             await starting.wait()
@@ -194,7 +194,7 @@ class OciRuntime:
         self._trash.wake()
 
     async def recover(self) -> Mapping[str, Running | Exit]:
-        """As `Runtime.recover`. Half-made containers and whatever else carries our names is removed."""
+        """As `Runtime.recover`. Incomplete containers and other remains of this agent are removed."""
         records = await asyncio.to_thread(self._find_records)
         found: dict[str, Running | Exit] = {}
         for record in records:
@@ -207,17 +207,17 @@ class OciRuntime:
         return found
 
     async def stats(self, task_ids: Iterable[str]) -> Mapping[str, ContainerStats]:
-        """What these containers use now; those that have none are left out."""
+        """Current usage of these containers; unknown ones are omitted."""
         wanted = tuple(task_ids)
         read = await asyncio.to_thread(lambda: [(task_id, self._cgroups.stats(task_id)) for task_id in wanted])
         return {task_id: stats for task_id, stats in read if stats is not None}
 
     async def execute(self, task_id: str, command: tuple[str, ...]) -> ExecResult:
-        """As `ContainerAccess.execute` of the health checks."""
+        """As `agent.health.probes.ContainerAccess.execute`."""
         return await self._probe_executor.execute(self._running(task_id), command)
 
     async def open_socket(self, task_id: str, family: socket.AddressFamily) -> socket.socket:
-        """As `ContainerAccess.open_socket` of the health checks."""
+        """As `agent.health.probes.ContainerAccess.open_socket`."""
         return await self._exec_thread.open_socket(self._running(task_id), family)
 
     async def start_exec(self, request: ExecStart) -> ExecProcess | None:
@@ -233,7 +233,7 @@ class OciRuntime:
         return await run_hook(self.start_exec, task_id, hook)
 
     def attach(self, task_id: str) -> AttachSession:
-        """To a container that runs. As `AttachSessions.attach`."""
+        """Attach to a running container. As `AttachSessions.attach`."""
         record, end = self._running(task_id), self._exits[task_id]
 
         async def code() -> int:
@@ -250,13 +250,13 @@ class OciRuntime:
         return self._records[task_id]
 
     async def reset(self) -> None:
-        """Remove every container and everything else of ours on this host, logs and the tmpfs included."""
+        """Remove every container and everything else of this agent on the host, including logs and the tmpfs."""
         for task_id in await asyncio.to_thread(self._known_tasks):
             await self.remove(task_id, keep_logs=False)
         await asyncio.to_thread(self._remove_everything)
 
     def _adopt(self, record: ContainerRecord) -> None:
-        """Watch a container from now on; one that has ended is known as such, and not told again."""
+        """Watch a container from now on; an exit that has already happened is recorded, but not reported."""
         self._records[record.task_id] = record
         self._exits[record.task_id] = asyncio.get_running_loop().create_future()
         end = self._exit_watcher.add(record)
@@ -284,7 +284,7 @@ class OciRuntime:
         self._paths.create()
 
     def _open_programs(self) -> tuple[OciProgram, ...]:
-        """The OCI runtimes that are installed; crun in the form in which it starts quickest."""
+        """The installed OCI runtimes; crun from memory, which starts faster."""
         found = [OciProgram(name, Path(path)) for name in self._programs if (path := shutil.which(name))]
         for place, program in enumerate(found):
             if program.name == "crun":
@@ -316,13 +316,13 @@ class OciRuntime:
         )
 
     def _known_tasks(self) -> set[str]:
-        """Tasks of which anything is on this host."""
+        """Tasks of which anything exists on this host."""
         paths = self._paths
         bundles = {entry.name for entry in os.scandir(paths.bundles)}
         return bundles | paths.tasks_with_logs() | paths.tasks_with_upper() | self._cgroups.tasks()
 
     def _find_records(self) -> list[ContainerRecord]:
-        """Records of whole containers; the rest is scrapped, but for the logs."""
+        """Records of complete containers; everything else except logs is removed."""
         records = []
         with_logs_only = self._paths.tasks_with_logs()
         traces = self._known_tasks() | set(supervision_processes(self._paths).values())

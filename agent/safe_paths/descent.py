@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from agent.safe_paths.system_calls import open_beneath
 
 _MAX_OPEN = 32
-"""Directories, the innermost: those further up are opened again when they are come back to."""
+"""Open directories, the innermost ones; outer ones are opened again on the way up."""
 
 
 class DirectoryMoved(OSError):
-    """A directory was moved while something went on in it."""
+    """A directory was moved during an operation in it."""
 
 
 @dataclass
@@ -20,10 +20,9 @@ class _OpenLevel:
 
 
 class Descent:
-    """The directories from a top one down to the current one. Somebody else may rename and replace them meanwhile.
+    """The directories from a top one down to the current one. Other processes may rename and replace them meanwhile.
 
-    A way down leads over no symbolic link; a way up leads to the directory that was come from, or raises
-    `DirectoryMoved`.
+    Going down never follows a symbolic link; going up returns to the same directory, or raises `DirectoryMoved`.
 
     Args:
         top: descriptor of a directory; it stays the caller's.
@@ -38,10 +37,10 @@ class Descent:
         return self._levels[-1].descriptor
 
     def enter(self, name: str) -> os.stat_result:
-        """Go down into a directory of the current one; its status.
+        """Enter a directory of the current one; returns its status.
 
         Raises:
-            OSError: ELOOP or ENOTDIR where it is none, or none any more.
+            OSError: ELOOP or ENOTDIR if it is not a directory, or not any more.
         """
         inner = open_beneath(self.descriptor, name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         status = os.fstat(inner)
@@ -52,10 +51,10 @@ class Descent:
         return status
 
     def leave(self) -> None:
-        """Go up again.
+        """Go up to the parent.
 
         Raises:
-            Moved: the directory is not where it was.
+            DirectoryMoved: the directory has another parent now.
         """
         inner, outer = self._levels[-1], self._levels[-2]
         if outer.descriptor < 0:
@@ -67,7 +66,7 @@ class Descent:
         os.close(self._levels.pop().descriptor)
 
     def close(self) -> None:
-        """Give back all descriptors."""
+        """Close all descriptors."""
         for level in self._levels:
             if level.descriptor >= 0:
                 os.close(level.descriptor)

@@ -1,4 +1,4 @@
-"""Bringing new files to the disk, and no others: syncfs(2) waits for what all programs of the host have written."""
+"""Flushes new files to disk without syncing the whole host: syncfs(2) waits for the writes of all programs."""
 
 import os
 from collections import deque
@@ -7,11 +7,11 @@ from pathlib import Path
 from agent.safe_paths.system_calls import start_writeback, wait_for_writeback
 
 _MAX_IN_FLIGHT = 64
-"""Files that the disk is given at once, each of them open."""
+"""Open files whose writeback is in progress."""
 
 
 def fsync_directory(directory: Path) -> None:
-    """Wait until the names in a directory are on the disk: what was made or renamed there is found after a crash.
+    """Wait until the names in a directory are on disk: files created or renamed there survive a crash of the host.
 
     Raises:
         OSError: EIO, ENOSPC: something was lost.
@@ -24,10 +24,10 @@ def fsync_directory(directory: Path) -> None:
 
 
 class FileFlusher:
-    """The contents of files, written while further ones are made; they are found after a crash of the host once the
-    directory that they lie in, or any other of its file system, is flushed too: with their names, owners and sizes.
+    """Writes back files while further ones are created. They survive a crash of the host, with their names, owners and
+    sizes, once any directory of their file system is flushed too.
 
-    That is what the journals of ext4 and XFS promise: what was done before is on the disk before what was done later.
+    That is what the journals of ext4 and XFS guarantee: earlier operations are on disk before later ones.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class FileFlusher:
             self._wait_for_oldest()
 
     def finish(self, directory: int) -> None:
-        """Wait until all is on the disk, the directory too.
+        """Wait until all files and the directory are on disk.
 
         Raises:
             OSError: EIO, ENOSPC: something was lost.
@@ -55,7 +55,7 @@ class FileFlusher:
         os.fsync(directory)
 
     def close(self) -> None:
-        """Let go of what is left."""
+        """Close the remaining files."""
         while self._files:
             os.close(self._files.popleft())
 

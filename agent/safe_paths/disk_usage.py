@@ -1,6 +1,6 @@
-"""What a tree of files takes on the disk.
+"""Disk usage of a file tree.
 
-Not by `du`, which aborts when directories are renamed under it.
+`du` is not used: it aborts when directories are renamed meanwhile.
 """
 
 import os
@@ -12,7 +12,7 @@ from shoal.errors import Unavailable
 
 TIMEOUT_SECONDS = 60.0
 MAX_PENDING = 200_000
-"""Directories that are known and not looked at yet, some 20 MB of names."""
+"""Directories that are known but not scanned yet: some 20 MB of names."""
 
 _BLOCK = 512
 """Bytes that stat(2) counts in."""
@@ -21,16 +21,15 @@ _TRIES = 5
 
 
 def disk_usage(directory: int, *, seconds: float = TIMEOUT_SECONDS) -> int:
-    """Bytes on the disk of a directory and all in it, nothing that is mounted below it, no symbolic link followed.
+    """Bytes on disk of a directory and everything in it, without mounts below it and without following symbolic links.
 
-    Somebody may change it meanwhile: what comes and goes is counted or not. A file of several names counts in parts,
-    with each name that is met.
+    Concurrent changes may be counted or not. A file with several names counts in parts, with each name found.
 
     Args:
         directory: descriptor; it stays the caller's.
-        seconds: after which it is given up.
+        seconds: timeout.
     Raises:
-        Unavailable: it took longer, or has too many directories. OSError: the disk refused.
+        Unavailable: it took longer, or has too many directories. OSError: the disk failed.
     """
     deadline = time.monotonic() + seconds
     for _ in range(_TRIES):
@@ -53,20 +52,20 @@ class _Count:
         self._pending = 0
 
     def total(self) -> int:
-        under_way = [self._scan()]
-        while under_way:
-            if under_way[-1]:
+        levels = [self._scan()]
+        while levels:
+            if levels[-1]:
                 self._pending -= 1
-                if self._enter(under_way[-1].pop()):
-                    under_way.append(self._scan())
+                if self._enter(levels[-1].pop()):
+                    levels.append(self._scan())
             else:
-                under_way.pop()
-                if under_way:
+                levels.pop()
+                if levels:
                     self._descent.leave()
         return round(self._bytes)
 
     def _enter(self, name: str) -> bool:
-        """Whether it is a directory still."""
+        """Whether it is still a directory."""
         try:
             self._descent.enter(name)
         except (FileNotFoundError, NotADirectoryError):
@@ -74,7 +73,7 @@ class _Count:
         return True
 
     def _scan(self) -> list[str]:
-        """Count what is in the current directory; the directories in it."""
+        """Count the current directory's entries; returns the directories in it."""
         if time.monotonic() > self._deadline:
             raise Unavailable("cannot measure disk usage in time: too many files")
         found: list[str] = []

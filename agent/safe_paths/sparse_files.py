@@ -1,4 +1,4 @@
-"""What is in a regular file, copied by the kernel, holes as holes."""
+"""Copies a regular file's content by the kernel, preserving holes."""
 
 import errno
 import os
@@ -10,12 +10,12 @@ _BLOCK = 512
 
 
 def copy_content(source: int, target: int) -> None:
-    """All of a regular file into an empty one; what is written to it meanwhile may be in the copy or not.
+    """Copy a regular file into an empty one; concurrent writes may be copied or not.
 
     Args:
         source: a descriptor to read from; target: one to write to, at its beginning.
     Raises:
-        OSError: the disk or the kernel refused.
+        OSError: the disk or the kernel failed.
     """
     status = os.fstat(source)
     end = 0
@@ -33,7 +33,7 @@ def _send(source: int, target: int, begin: int, end: int) -> None:
 
 
 def data_ranges(source: int, status: os.stat_result) -> Iterator[tuple[int, int]]:
-    """Begins and ends of what is no hole. Raises OSError: the disk refused."""
+    """Begin and end of each range that is not a hole. Raises OSError: the disk failed."""
     size = status.st_size
     if status.st_blocks * _BLOCK >= size:
         if size:
@@ -44,7 +44,7 @@ def data_ranges(source: int, status: os.stat_result) -> Iterator[tuple[int, int]
         try:
             begin = os.lseek(source, end, os.SEEK_DATA)
         except OSError as error:
-            if error.errno != errno.ENXIO:  # nothing but a hole until the end
+            if error.errno != errno.ENXIO:  # only a hole until the end
                 raise
             return
         end = min(os.lseek(source, begin, os.SEEK_HOLE), size)

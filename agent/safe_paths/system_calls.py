@@ -9,7 +9,7 @@ _RENAME_NOREPLACE = 1
 _WAIT_BEFORE, _WRITE, _WAIT_AFTER = 1, 2, 4
 _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH, _IN_ROOT = 0x02, 0x04, 0x08, 0x10
 _TRIES = 64
-"""The kernel asks for another try (EAGAIN) when something is renamed or mounted while it resolves `..`."""
+"""The kernel returns EAGAIN if something is renamed or mounted while it resolves `..`."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -21,37 +21,37 @@ class _OpenHow(ctypes.Structure):
 
 
 def open_beneath(directory_fd: int, path: str, flags: int) -> int:
-    """Open what lies below a directory; a path that leads over a symbolic link, or out of it, is refused.
+    """Open a path below a directory; symbolic links, and paths that lead out of it, are rejected.
 
     Args:
         flags: of open(2); O_CLOEXEC is added.
     Raises:
-        OSError: ELOOP for a symbolic link, EXDEV for a way out, else as open(2) says.
+        OSError: ELOOP for a symbolic link, EXDEV for a path that leads out, else as open(2).
     """
     return _open(directory_fd, path, flags, _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS)
 
 
 def open_directory_beneath(directory_fd: int, path: str) -> int:
-    """As `open_beneath`, a directory, to be read; the directory itself where the path is empty. Raises as it does."""
+    """As `open_beneath`, for reading a directory; an empty path is the directory itself."""
     return open_beneath(directory_fd, path or ".", os.O_RDONLY | os.O_DIRECTORY)
 
 
 def open_in_root(root_fd: int, path: str, flags: int) -> int:
-    """Open `path` as a process would whose root directory is `root_fd`: symbolic links lead nowhere else.
+    """Open `path` like a process whose root directory is `root_fd`: symbolic links cannot lead out of it.
 
     Args:
         flags: of open(2); O_CLOEXEC is added.
     Raises:
-        OSError: as open(2) says; ELOOP for a link of /proc to a file of a process.
+        OSError: as open(2); ELOOP for a magic link of /proc.
     """
     return _open(root_fd, path, flags, _IN_ROOT | _NO_MAGICLINKS)
 
 
 def rename_no_replace(source_fd: int, source: str, target_fd: int, target: str) -> None:
-    """Move an entry of one directory to another one, where nothing may have its name.
+    """Move an entry of one directory to another one, never replacing anything.
 
     Raises:
-        FileExistsError: something has it. OSError: as renameat2(2) says.
+        FileExistsError: the name exists. OSError: as renameat2(2).
     """
     result = _libc.renameat2(
         source_fd,
@@ -65,16 +65,16 @@ def rename_no_replace(source_fd: int, source: str, target_fd: int, target: str) 
 
 
 def start_writeback(descriptor: int) -> None:
-    """Have the content of a file written to the disk, without waiting for that.
+    """Start writing a file's content to disk, without waiting.
 
     Raises:
-        OSError: as sync_file_range(2) says.
+        OSError: as sync_file_range(2).
     """
     _sync_file_range(descriptor, _WRITE)
 
 
 def wait_for_writeback(descriptor: int) -> None:
-    """Wait until the content of a file is written to the disk; its size and its name are not flushed by that.
+    """Wait until a file's content is on disk; its size and name are not flushed.
 
     Raises:
         OSError: EIO, ENOSPC: something was lost.
@@ -83,7 +83,7 @@ def wait_for_writeback(descriptor: int) -> None:
 
 
 def sync_file_system(descriptor: int) -> None:
-    """Write to the disk what the file system of an open file still holds in memory.
+    """Flush the file system of an open file to disk.
 
     Raises:
         OSError: EIO, ENOSPC: something was lost.

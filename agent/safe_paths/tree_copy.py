@@ -1,7 +1,7 @@
-"""Copying a tree of files as `cp -a` does, at any depth: what is copied, and where to, is held by descriptor.
+"""Copies a file tree like `cp -a`, at any depth; source and target are held by descriptor.
 
-Kept are owners, modes, times, extended attributes (access control lists and file capabilities are some), hard links
-within the tree, and holes in files.
+Owners, modes, times, extended attributes (including access control lists and file capabilities), hard links within the
+tree, and holes in files are preserved.
 """
 
 import errno
@@ -17,30 +17,30 @@ from agent.safe_paths.system_calls import open_beneath
 from shoal.errors import InvalidInput
 from shoal.tree_removal import delete_beneath
 
-_NOT_KEPT = (errno.ENOTSUP, errno.EPERM, errno.ENODATA)
-"""Extended attributes that the target cannot have, or that went meanwhile, are left out, as by `cp -a`."""
+_IGNORED_ERRORS = (errno.ENOTSUP, errno.EPERM, errno.ENODATA)
+"""Extended attributes that the target does not support, or that disappeared, are skipped, as by `cp -a`."""
 
 _PATH_ONLY = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-"""What has a name, be it a link or a device, without opening it."""
+"""Opens a name of any kind, including links and devices, without accessing the file."""
 
 MAX_PENDING = 1_000_000
-"""Names of directories that are held while others are copied: more are no image's, and fill the memory."""
+"""Directory names that are held while others are copied: no real image has more, and they would fill the memory."""
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def copy_tree(source: int, target: int, *, durable: bool = False, max_pending: int = MAX_PENDING) -> None:
-    """Copy what is in a directory, and its own owner, mode, times and attributes, into one that is empty.
+    """Copy a directory's content, and its own owner, mode, times and attributes, into an empty one.
 
-    Somebody who changes the source meanwhile has part of the change copied, and nothing from elsewhere: no symbolic
-    link is followed and no device opened. Nobody else may write to the target.
+    Concurrent changes of the source may be copied in part, but nothing from outside of it: no symbolic link is followed
+    and no device opened. Nothing else may write to the target.
 
     Args:
         source: descriptor of a directory; target: of another one.
-        durable: wait until all of it is on the disk, and is found there after a crash of the host.
+        durable: wait until everything is on disk, so that it survives a crash of the host.
     Raises:
-        OSError: the disk or the kernel refused, or the source was changed in the middle. Part of it is copied.
-        InvalidInput: a directory has too many others in it. Part of it is copied.
+        OSError: the disk or the kernel failed, or the source was changed meanwhile. Part of it is copied.
+        InvalidInput: too many directories in a directory. Part of it is copied.
     """
     copy = _Copy(Descent(source), Descent(target), FileFlusher() if durable else None, max_pending)
     try:
@@ -51,7 +51,7 @@ def copy_tree(source: int, target: int, *, durable: bool = False, max_pending: i
 
 @dataclass
 class _Directory:
-    """One that is being copied: its status, and the directories in it that are still to be."""
+    """A directory that is being copied: its status, and the remaining directories in it."""
 
     status: os.stat_result
     pending: list[str] = field(default_factory=list)
@@ -74,16 +74,16 @@ class _Copy:
         self._target.close()
 
     def run(self) -> None:
-        under_way = [self._copy_directory_entries(os.fstat(self._source.descriptor))]
-        while under_way:
-            if under_way[-1].pending:
-                under_way.append(self._go_down(under_way[-1].pending.pop()))
+        levels = [self._copy_directory_entries(os.fstat(self._source.descriptor))]
+        while levels:
+            if levels[-1].pending:
+                levels.append(self._go_down(levels[-1].pending.pop()))
             else:
-                done = under_way.pop()
-                if not under_way:
+                done = levels.pop()
+                if not levels:
                     self._links.remove_directory()
                 copy_metadata(self._source.descriptor, self._target.descriptor, done.status)
-                if under_way:
+                if levels:
                     self._source.leave()
                     self._target.leave()
                 elif self._flush is not None:
@@ -96,7 +96,7 @@ class _Copy:
         return self._copy_directory_entries(self._source.enter(name))
 
     def _copy_directory_entries(self, status: os.stat_result) -> _Directory:
-        """The directory that was just entered; all in it but directories is copied."""
+        """Copy the entries of the directory that was just entered, except directories."""
         found = _Directory(status)
         with os.scandir(self._source.descriptor) as entries:
             for entry in entries:
@@ -142,7 +142,7 @@ class _Copy:
 
 
 class _HardLinks:
-    """Files with several names: each is kept in a directory of ours until the end, where all its names are made from.
+    """Files with several names: the first copy is linked into a temporary directory, and further names are links to it.
 
     Args:
         top: descriptor of the target; it stays the caller's, and open as long as this is.
@@ -154,7 +154,7 @@ class _HardLinks:
         self._directory = -1
 
     def link(self, status: os.stat_result, into: int, name: str) -> bool:
-        """Whether it is a further name of a file that is copied already; then it is made."""
+        """If the file has been copied under another name, create a hard link; returns whether it did."""
         if status.st_nlink < 2 or self._directory < 0:
             return False
         try:
@@ -164,7 +164,7 @@ class _HardLinks:
         return True
 
     def add(self, status: os.stat_result, into: int, name: str) -> None:
-        """A file that was just copied."""
+        """Remember a file that was just copied."""
         if status.st_nlink < 2:
             return
         if self._directory < 0:
@@ -173,7 +173,7 @@ class _HardLinks:
         os.link(name, _key(status), src_dir_fd=into, dst_dir_fd=self._directory, follow_symlinks=False)
 
     def remove_directory(self) -> None:
-        """Remove the directory of ours."""
+        """Remove the temporary directory."""
         if self._directory >= 0:
             delete_beneath(self._top, self._name)
 
@@ -188,7 +188,7 @@ def _key(status: os.stat_result) -> str:
 
 
 def _copy_special(source: int, status: os.stat_result, into: int, name: str) -> None:
-    """A symbolic link, a device, a FIFO or a socket: none of them is opened."""
+    """Copy a symbolic link, a device, a FIFO or a socket, without opening it."""
     is_link = stat.S_ISLNK(status.st_mode)
     if is_link:
         os.symlink(os.readlink("", dir_fd=source), name, dir_fd=into)
@@ -202,14 +202,14 @@ def _copy_special(source: int, status: os.stat_result, into: int, name: str) -> 
 
 
 def copy_metadata(source: int, target: int, status: os.stat_result) -> None:
-    """Give an open file or directory the owner, mode, times and extended attributes of another one.
+    """Copy owner, mode, times and extended attributes of an open file or directory to another one.
 
     Args:
         status: of the source.
     Raises:
-        OSError: the disk or the kernel refused.
+        OSError: the disk or the kernel failed.
     """
-    # The owner first: changing it takes capabilities and the bits of set-user-ID away.
+    # The owner first: changing it clears file capabilities and set-user-ID bits.
     os.fchown(target, status.st_uid, status.st_gid)
     os.fchmod(target, stat.S_IMODE(status.st_mode))
     _copy_attributes(source, target)
@@ -221,7 +221,7 @@ def _copy_attributes(source: int | str, target: int | str) -> None:
         try:
             os.setxattr(target, name, os.getxattr(source, name), follow_symlinks=isinstance(target, int))
         except OSError as error:
-            if error.errno not in _NOT_KEPT:
+            if error.errno not in _IGNORED_ERRORS:
                 raise
 
 
@@ -229,6 +229,6 @@ def _attributes(source: int | str) -> list[str]:
     try:
         return os.listxattr(source)
     except OSError as error:
-        if error.errno not in _NOT_KEPT:
+        if error.errno not in _IGNORED_ERRORS:
             raise
         return []

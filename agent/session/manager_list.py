@@ -16,15 +16,15 @@ _log = logging.getLogger(__name__)
 
 
 class ManagerList:
-    """Each node has an order of managers of its own, so that those of one that is lost spread over all others.
+    """Each node tries managers in its own order, so that the nodes of a lost manager spread over all others.
 
-    What a manager tells replaces what was known: it tells of those that are away too. An empty list tells nothing.
+    A list from a manager replaces the known one: it includes unavailable managers. An empty list is ignored.
 
     Args:
         path: JSON object: `managers`, a list of objects with `id` and `api_address`, and `join_address`.
-        node_id: whose order it is.
-        initial: what was told when the node joined.
-        join_address: `host:port` where a manager lets nodes join, as told at this start; empty: as kept.
+        node_id: the node that determines the order.
+        initial: the managers known when the node joined.
+        join_address: `host:port` of a manager's join endpoint, as given at this start; empty: as saved.
     """
 
     def __init__(
@@ -32,28 +32,28 @@ class ManagerList:
     ) -> None:
         self._path = path
         self._node_id = node_id
-        kept = _load(path)
-        self._managers = _managers(kept) | {each.id: each.api_address for each in initial}
-        self.join_address = join_address or str(kept.get("join_address", ""))
-        """Where to ask when no manager that is known answers; empty when nobody ever told."""
+        saved = _load(path)
+        self._managers = _managers(saved) | {each.id: each.api_address for each in initial}
+        self.join_address = join_address or str(saved.get("join_address", ""))
+        """The last resort if no known manager responds; empty if unknown."""
         self._failed: dict[str, int] = {}
         self._failures = count(1)
         self._preferred = ""
-        self._saved = kept
+        self._saved = saved
         self._save()
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """`host:port` of the managers' APIs, in the order in which to try them."""
+        """`host:port` of the managers' APIs, in the order to try them."""
         order = ranked_servers(self._node_id, self._managers)
         order.sort(key=lambda each: (each != self._preferred, self._failed.get(each, 0)))
         return tuple(dict.fromkeys(self._managers[each] for each in order))
 
     def first(self) -> str:
-        """The one to try now.
+        """The address to try first.
 
         Raises:
-            Unavailable: none is known.
+            Unavailable: no manager is known.
         """
         addresses = self.addresses
         if not addresses:
@@ -68,12 +68,12 @@ class ManagerList:
                 self._preferred = ""
 
     def mark_reachable(self) -> None:
-        """A manager has answered."""
+        """A manager has responded."""
         self._failed.clear()
 
     @property
     def all_failed(self) -> bool:
-        """Whether none that is known has answered since the last one did."""
+        """Whether all known managers have failed since the last response."""
         return self._failed.keys() >= self._managers.keys()
 
     def prefer(self, manager_id: str) -> None:
@@ -81,7 +81,7 @@ class ManagerList:
         self._preferred = manager_id
 
     def update(self, managers: Iterable[ManagerAddress]) -> None:
-        """Take over what a manager told."""
+        """Replace the known managers by a manager's list."""
         known = {each.id: each.api_address for each in managers if each.id and each.api_address}
         if known and known != self._managers:
             self._managers = known
@@ -114,8 +114,8 @@ def _load(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _managers(kept: dict[str, Any]) -> dict[str, str]:
-    entries = kept.get("managers", [])
+def _managers(saved: dict[str, Any]) -> dict[str, str]:
+    entries = saved.get("managers", [])
     if not isinstance(entries, list):
         return {}
     return {

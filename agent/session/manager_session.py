@@ -32,7 +32,7 @@ from shoal.rpc.status_mapping import to_shoal_error
 from shoal.task_group import TaskGroup
 
 WELCOME_SECONDS = 5.0
-"""A manager that does not answer Hello within this time is taken for lost."""
+"""A manager that does not respond to Hello within this time is considered lost."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,15 +43,15 @@ Stream = aio.StreamStreamCall[AgentMessage, ManagerMessage]
 
 
 FindManagers = Callable[[], Awaitable[Sequence[ManagerAddress]]]
-"""Raises ShoalError when nobody tells."""
+"""Raises ShoalError if there is no response."""
 
 
-class _MoveRequested(Exception):
-    """The manager asked this node to go on with another one."""
+class _Redirected(Exception):
+    """The manager redirected this node to another one."""
 
 
 class AssignmentReceiver(Protocol):
-    """What a session carries assignments to; `agent.worker.worker.Worker` is one."""
+    """Receives assignments from a session; `agent.worker.worker.Worker` is one."""
 
     def receive(self, assignments: Assignments) -> None: ...
 
@@ -63,13 +63,13 @@ class AssignmentReceiver(Protocol):
 
 
 class VolumeReports(Protocol):
-    """What a session tells of the host's volumes; `agent.volumes.host_volumes.HostVolumes` is one."""
+    """Reports of the host's volumes for managers; `agent.volumes.host_volumes.HostVolumes` is one."""
 
     def reports(self) -> AsyncGenerator[VolumeReport]: ...
 
 
 class HostReports(Protocol):
-    """What a session tells of the host; `agent.host.host_reporter.HostReporter` is one."""
+    """Reports of the host for managers; `agent.host.host_reporter.HostReporter` is one."""
 
     def current(self) -> NodeDescription: ...
 
@@ -77,7 +77,7 @@ class HostReports(Protocol):
 
 
 class NetworkReports(Protocol):
-    """What a session tells of the host's network; `agent.network.condition_reporter.NetworkReports` is one."""
+    """Reports of the host's network for managers; `agent.network.condition_reporter.ConditionReporter` is one."""
 
     def reports(self) -> AsyncGenerator[NetworkCondition]: ...
 
@@ -86,8 +86,8 @@ class ManagerSession:
     """Holds one stream at a time.
 
     Args:
-        host: as it is for Hello, and again when it changes.
-        find_managers: where the managers are, when none of those that are known answers.
+        host: its description for Hello, and after each change.
+        find_managers: finds the managers if no known one responds.
         jitter: a number from 0 to 1 that spreads agents' reconnections.
     """
 
@@ -117,26 +117,26 @@ class ManagerSession:
         self._write_lock = asyncio.Lock()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Keep a session until cancelled."""
         now = asyncio.get_running_loop().time
         while True:
-            address, began, moved = self._managers.first(), now(), False
+            address, started, redirected = self._managers.first(), now(), False
             try:
                 await self._keep_session(address)
-            except _MoveRequested:
+            except _Redirected:
                 _log.info("manager %s redirected this node to another manager", address)
-                moved = True
+                redirected = True
             except ShoalError as error:
                 level = logging.ERROR if isinstance(error, (PermissionDenied, Unauthenticated)) else logging.WARNING
                 _log.log(level, "cannot connect to manager %s: %s", address, error)
             self._worker.set_connected(False)
-            if not moved:
+            if not redirected:
                 self._managers.mark_failed(address)
                 await self._rediscover_managers()
-            await asyncio.sleep(0.0 if moved else self._backoff.next_delay(now() - began))
+            await asyncio.sleep(0.0 if redirected else self._backoff.next_delay(now() - started))
 
     async def _rediscover_managers(self) -> None:
-        """The last resort: ask where this node joined."""
+        """The last resort: ask the manager where this node joined."""
         if self._find_managers is None or not self._managers.all_failed:
             return
         try:
@@ -145,10 +145,10 @@ class ManagerSession:
             _log.warning("could not discover managers: %s", error)
 
     async def _keep_session(self, address: str) -> None:
-        """One session, until it breaks. A manager that is busy says when to come back, by the same connection.
+        """Keep one session until it fails. A busy manager says when to try again, on the same connection.
 
         Raises:
-            ShoalError: why it broke.
+            ShoalError: why it failed.
         """
         async with self._connect(address) as channel:
             while True:
@@ -162,15 +162,15 @@ class ManagerSession:
         stream: Stream = DispatcherStub(channel).Session()
         try:
             await self._exchange(stream, address)
-        except Exception as broken:
-            reason = _reason(broken, address)
-            raise reason from (broken if reason is not broken else None)
+        except Exception as error:
+            reason = _reason(error, address)
+            raise reason from (error if reason is not error else None)
         finally:
             stream.cancel()
 
     async def _exchange(self, stream: Stream, address: str) -> None:
-        told = self._host.current()
-        await self._write(stream, AgentMessage(hello=Hello(description=told)))
+        description = self._host.current()
+        await self._write(stream, AgentMessage(hello=Hello(description=description)))
         welcome = await self._welcome(stream, address)
         _log.info("connected to manager %s", address)
         self._worker.set_connected(True)
@@ -179,14 +179,14 @@ class ManagerSession:
         self._backoff.answered(welcome.reconnect_ms / 1000)
         self._outbox.start_session()
         for status in self._worker.statuses():
-            # The manager may be another one, or have lost what it had not committed; it drops what it knows.
+            # The manager may be another one, or have lost uncommitted statuses; it ignores known ones.
             self._outbox.put(status)
         async with TaskGroup() as group:
             group.create_task(self._send_heartbeats(stream, welcome.heartbeat_ms / 1000), name="heartbeats")
             group.create_task(self._send_statuses(stream), name="statuses")
-            group.create_task(self._send_descriptions(stream, told), name="description")
+            group.create_task(self._send_descriptions(stream, description), name="description")
             group.create_task(self._send_volumes(stream), name="volumes")
-            group.create_task(self._send_network(stream), name="condition of the network")
+            group.create_task(self._send_network(stream), name="network condition")
             group.create_task(self._receive(stream, address), name="assignments")
             group.create_task(self._send_applied(stream), name="applied")
 
@@ -227,8 +227,8 @@ class ManagerSession:
                 await self._write(stream, AgentMessage(network=condition))
 
     async def _send_applied(self, stream: Stream) -> None:
-        async with aclosing(self._worker.applied_sequences()) as applications:
-            async for sequence in applications:
+        async with aclosing(self._worker.applied_sequences()) as sequences:
+            async for sequence in sequences:
                 await self._write(stream, AgentMessage(applied=Applied(sequence=sequence)))
 
     async def _write(self, stream: Stream, message: AgentMessage) -> None:
@@ -246,27 +246,27 @@ class ManagerSession:
                     self._managers.update(message.managers.managers)
                 case "redirect":
                     self._managers.prefer(message.redirect.manager_id)
-                    raise _MoveRequested
+                    raise _Redirected
                 case other:
                     _log.debug("ignoring message of unknown kind %s", other)
         raise Unavailable(f"{address} closed the session")
 
 
 def _reason(error: Exception, address: str) -> Exception:
-    """Why a session broke. Several of its tasks may see it; the one with gRPC's status, or an error of ours, says why.
+    """Why a session failed. Several of its tasks may fail; gRPC's status, or else a ShoalError, tells the reason.
 
-    Anything that is no word of a broken stream is a fault of ours, and is handed on as it is.
+    Any other error is a bug in the agent, and is returned unchanged.
     """
     leaves = _flatten(error)
-    if moved := next((leaf for leaf in leaves if isinstance(leaf, _MoveRequested)), None):
-        return moved
+    if redirected := next((leaf for leaf in leaves if isinstance(leaf, _Redirected)), None):
+        return redirected
     if not all(isinstance(leaf, (grpc.RpcError, asyncio.InvalidStateError, ShoalError)) for leaf in leaves):
         return error
     for leaf in leaves:
         if isinstance(leaf, grpc.RpcError):
             return to_shoal_error(leaf, address=address)
-    told = [leaf for leaf in leaves if isinstance(leaf, ShoalError)]
-    return told[0] if told else Unavailable(f"connection to {address} lost")
+    known = [leaf for leaf in leaves if isinstance(leaf, ShoalError)]
+    return known[0] if known else Unavailable(f"connection to {address} lost")
 
 
 def _flatten(error: Exception) -> list[Exception]:

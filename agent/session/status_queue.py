@@ -1,8 +1,8 @@
 """Queue of task statuses: the newest of each task, until a manager acknowledges that it is stored.
 
-What others wait for (a task runs, or has ended) goes at once, unless a batch has just gone: of many tasks that start
-together, those of a moment share a batch. The steps before it wait a little longer: most are overtaken by the next one,
-and each batch that is not sent is spared a write in etcd, a plan, and its way back to everybody who watches.
+Statuses that others wait for (a task is running, or has ended) are sent at once, unless a batch was just sent: tasks
+that start at the same moment share a batch. Earlier states wait a little longer: most are superseded by the next one,
+and each batch that is not sent saves a write to etcd, a planner pass, and events to all watchers.
 """
 
 import asyncio
@@ -14,15 +14,15 @@ from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 
 MAX_STATUSES = 10_000
 MAX_BYTES = 512 << 10
-"""Of a batch, about: managers take messages of 1 MiB at most."""
+"""Approximate limit of a batch: managers accept messages of up to 1 MiB."""
 MAX_DELAY_SECONDS = 0.1
-"""A step before RUNNING is sent after this time at the latest: soon enough for who looks on."""
+"""A state before RUNNING is sent after this time at the latest: soon enough for users who watch."""
 MIN_INTERVAL_SECONDS = 0.025
 """Between two batches."""
 
 
 class StatusQueue:
-    """One batch is under way at a time; what comes meanwhile gathers."""
+    """One batch is in flight at a time; statuses that arrive meanwhile are collected."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, TaskStatus] = {}
@@ -33,27 +33,27 @@ class StatusQueue:
         self._not_before = 0.0
 
     def put(self, status: TaskStatus) -> None:
-        """Takes the place of an older status of the task that has not been sent yet."""
+        """Add a status; it replaces an older status of the task that has not been sent yet."""
         self._waiting[status.task_id] = status
         self._wake.set()
         if status.state >= TaskState.RUNNING:
             self._urgent.set()
 
     def start_session(self) -> None:
-        """A new session: what was not acknowledged in the last one is sent again."""
+        """Start a new session: statuses that were not acknowledged in the last one are sent again."""
         self._waiting = {**self._sent, **self._waiting}
         self._sent, self._sequence = {}, 0
         self._wake.set()
         self._urgent.set()
 
     def acknowledge(self, sequence: int) -> None:
-        """The manager has written the batches up to this one."""
+        """The manager has stored the batches up to this one."""
         if sequence >= self._sequence:
             self._sent = {}
             self._wake.set()
 
     async def next_batch(self) -> StatusBatch:
-        """Wait until nothing is under way and there is something to send, for the pause's time or the patience's."""
+        """Wait until no batch is in flight and there are statuses to send, observing the delays."""
         await self._wait_for_statuses()
         loop = asyncio.get_running_loop()
         with suppress(TimeoutError):
@@ -76,7 +76,7 @@ class StatusQueue:
 
 
 def _first(statuses: Iterable[tuple[str, TaskStatus]]) -> Iterator[tuple[str, TaskStatus]]:
-    """As many as a batch may have, at least one."""
+    """As many as fit into a batch, at least one."""
     size = 0
     for number, (task_id, status) in enumerate(statuses):
         size += status.ByteSize()

@@ -1,5 +1,4 @@
-"""The servicer of `AgentStreamsService`, for managers: logs of this node's tasks, programs in them, how it reaches
-others."""
+"""gRPC servicer of `AgentStreams`: logs, exec, attach, usage, probes and volume transfer for managers."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
@@ -41,59 +40,59 @@ from shoal.logs.ordered_logs import in_time_order
 
 MAX_TASKS = 10_000
 MAX_LOG_READERS = 64
-"""Calls at a time: each holds a few times `_READ_AHEAD_BYTES`, also where its user does not read."""
+"""Concurrent calls: each buffers a few times `_READ_AHEAD_BYTES`, even if its user does not read."""
 
 MAX_USAGE_READERS = 2
-"""At a time; the others wait. Each holds a thread while it reads some files for each container."""
+"""Concurrent calls; others wait. Each takes a thread while it reads some files per container."""
 
 _READ_AHEAD_BYTES = 512 << 10
 _MIN_CHUNK = 16 << 10
 
 
 class LogSource(Protocol):
-    """`agent.runtime.oci_runtime.OciRuntime` is one."""
+    """Reads logs; `agent.runtime.oci_runtime.OciRuntime` is one."""
 
     def logs(
         self, task_id: str, *, follow: bool, tail: int | None, since_ns: int, chunk_bytes: int
     ) -> AsyncGenerator[LogLines]:
-        """Raises NotFound when the host has no log of the task."""
+        """Raises NotFound if the host has no log of the task."""
         ...
 
 
 class PathProber(Protocol):
-    """`agent.network.probing.network_prober.NetworkProber` is one."""
+    """Measures paths; `agent.network.probing.network_prober.NetworkProber` is one."""
 
     async def probe(self, request: ProbeRequest) -> ProbeResponse:
-        """Raises InvalidInput when it is too much, or no addresses."""
+        """Raises InvalidInput if there are too many addresses, or invalid ones."""
         ...
 
 
 class StatsSource(Protocol):
-    """`agent.runtime.oci_runtime.OciRuntime` is one."""
+    """Reads usage; `agent.runtime.oci_runtime.OciRuntime` is one."""
 
     async def stats(self, task_ids: Iterable[str]) -> Mapping[str, ContainerStats]:
-        """What these containers use now; those that have none are left out."""
+        """Current usage of these containers; unknown ones are omitted."""
         ...
 
 
 class DriverController(Protocol):
-    """`agent.csi.controller_service.DriverController` is one."""
+    """Calls CSI controllers; `agent.csi.controller_service.ControllerService` is one."""
 
     async def call(self, request: CallDriverRequest) -> CallDriverResponse:
-        """Raises Unavailable when this node has no such driver, InvalidInput when it is no call."""
+        """Raises Unavailable if this node has no such driver, InvalidInput for an unknown call."""
         ...
 
 
 class VolumeSizeReader(Protocol):
-    """`agent.volumes.local_volume_sizes.LocalVolumeSizes` is one."""
+    """Measures volumes; `agent.volumes.local_volume_sizes.LocalVolumeSizes` is one."""
 
     async def read(self, request: ReadVolumeSizesRequest) -> ReadVolumeSizesResponse:
-        """Raises InvalidInput when it is too much."""
+        """Raises InvalidInput if there are too many volumes."""
         ...
 
 
 class VolumeSender(Protocol):
-    """`agent.volume_moves.move_source.VolumeSender` is one."""
+    """Source side of volume moves; `agent.volume_moves.move_source.MoveSource` is one."""
 
     async def offer(self, request: OfferVolumeRequest) -> OfferVolumeResponse:
         """Raises NotFound, Unavailable, Refused."""
@@ -101,7 +100,7 @@ class VolumeSender(Protocol):
 
 
 class VolumeReceiver(Protocol):
-    """`agent.volume_moves.move_target.VolumeReceiver` is one."""
+    """Target side of volume moves; `agent.volume_moves.move_target.MoveTarget` is one."""
 
     def fetch(self, request: FetchVolumeRequest) -> AsyncGenerator[FetchVolumeProgress]:
         """Raises Exhausted, Refused, InvalidInput, Unavailable."""
@@ -113,10 +112,10 @@ class VolumeReceiver(Protocol):
 
 
 class AgentStreamsService(AgentStreamsServicer):
-    """Reads what is on disk, and what the kernel counts; hands on what is for drivers of volumes and for containers.
+    """Serves managers; delegates each call to the part of the agent that handles it.
 
     Args:
-        now_ns: a clock that only goes forward, for rates (`time.monotonic_ns`).
+        now_ns: a monotonic clock, for rates (`time.monotonic_ns`).
     """
 
     def __init__(
@@ -149,14 +148,14 @@ class AgentStreamsService(AgentStreamsServicer):
         request: ReadVolumeSizesRequest,
         context: aio.ServicerContext[ReadVolumeSizesRequest, ReadVolumeSizesResponse],
     ) -> ReadVolumeSizesResponse:
-        """Raises InvalidInput when too many volumes are asked for."""
+        """Raises InvalidInput if too many volumes are requested."""
         del context
         return await self._sizes.read(request)
 
     async def ReadUsage(  # noqa: N802  # named by the protocol
         self, request: ReadUsageRequest, context: aio.ServicerContext[ReadUsageRequest, ReadUsageResponse]
     ) -> ReadUsageResponse:
-        """Raises InvalidInput when too many tasks are asked for."""
+        """Raises InvalidInput if too many tasks are requested."""
         del context
         if len(request.task_ids) > MAX_TASKS:
             raise InvalidInput(f"task_ids: too many ({len(request.task_ids)}); the maximum is {MAX_TASKS}")
@@ -175,7 +174,7 @@ class AgentStreamsService(AgentStreamsServicer):
     async def Probe(  # noqa: N802  # named by the protocol
         self, request: ProbeRequest, context: aio.ServicerContext[ProbeRequest, ProbeResponse]
     ) -> ProbeResponse:
-        """Measures now.
+        """Measure paths to other nodes now.
 
         Raises:
             InvalidInput: see `PathProber`.
@@ -197,7 +196,7 @@ class AgentStreamsService(AgentStreamsServicer):
     async def OfferVolume(  # noqa: N802  # named by the protocol
         self, request: OfferVolumeRequest, context: aio.ServicerContext[OfferVolumeRequest, OfferVolumeResponse]
     ) -> OfferVolumeResponse:
-        """Let another node read a volume. Raises NotFound, Unavailable, Refused: see `VolumeSender`."""
+        """Allow another node to read a volume. Raises NotFound, Unavailable, Refused: see `VolumeSender`."""
         del context
         return await self._source.offer(request)
 
@@ -216,7 +215,7 @@ class AgentStreamsService(AgentStreamsServicer):
         request: DropVolumeCopyRequest,
         context: aio.ServicerContext[DropVolumeCopyRequest, DropVolumeCopyResponse],
     ) -> DropVolumeCopyResponse:
-        """Delete one copy of a volume. Raises Unavailable: a container has it."""
+        """Delete one copy of a volume. Raises Unavailable: a container uses it."""
         del context
         await self._target.delete_copy(request)
         return DropVolumeCopyResponse()
@@ -224,10 +223,10 @@ class AgentStreamsService(AgentStreamsServicer):
     async def Exec(  # noqa: N802  # named by the protocol
         self, request_iterator: AsyncIterator[ExecInput], context: aio.ServicerContext[ExecInput, ExecOutput]
     ) -> AsyncGenerator[ExecOutput]:
-        """A user's program in a container.
+        """Run a user's program in a container.
 
         Raises:
-            InvalidInput, NotFound, Exhausted, Unavailable: see `agent.streams.exec_relay.serve`.
+            InvalidInput, NotFound, Exhausted, Unavailable: see `agent.streams.exec_relay.serve_exec`.
         """
         del context
         async with aclosing(serve_exec(self._exec_runtime, request_iterator)) as outputs:
@@ -237,7 +236,7 @@ class AgentStreamsService(AgentStreamsServicer):
     async def Attach(  # noqa: N802  # named by the protocol
         self, request_iterator: AsyncIterator[ExecInput], context: aio.ServicerContext[ExecInput, ExecOutput]
     ) -> AsyncGenerator[ExecOutput]:
-        """A container's own program.
+        """Attach to a container's main process.
 
         Raises:
             InvalidInput, NotFound, Exhausted: see `agent.streams.exec_relay.serve_attach`.
@@ -250,10 +249,10 @@ class AgentStreamsService(AgentStreamsServicer):
     async def ReadLogs(  # noqa: N802  # named by the protocol
         self, request: ReadLogsRequest, context: aio.ServicerContext[ReadLogsRequest, LogBatch]
     ) -> AsyncGenerator[LogBatch]:
-        """In the order of time, or as they come when it follows. Tasks that have no log here are passed over.
+        """Log lines in order of time, or as they arrive when following. Tasks without a log on this node are skipped.
 
         Raises:
-            NotFound: none of the tasks has one. Exhausted: too many read at once.
+            NotFound: none of the tasks has a log. Exhausted: too many readers.
         """
         del context
         task_ids = list(dict.fromkeys(request.task_ids))
@@ -280,20 +279,22 @@ class AgentStreamsService(AgentStreamsServicer):
             async for batch in await stack.enter_async_context(aclosing(merged)):
                 yield batch
         if all(reader.missing for reader in readers):
-            raise NotFound(f"this node has no log of task {task_ids[0]}" + (" or the others" if task_ids[1:] else ""))
+            raise NotFound(
+                f"no log of task {task_ids[0]}" + (" or the others" if task_ids[1:] else "") + " on this node"
+            )
 
     async def _read(self, task_id: str, request: ReadLogsRequest, chunk_bytes: int) -> AsyncGenerator[LogBatch]:
         tail = request.tail if request.HasField("tail") else None
-        # Our bound excludes its own instant, the reader's includes it.
+        # The request's bound is exclusive, the reader's is inclusive.
         since_ns = request.since_ns + 1 if request.since_ns else 0
         found = self._logs.logs(task_id, follow=request.follow, tail=tail, since_ns=since_ns, chunk_bytes=chunk_bytes)
-        async with aclosing(found) as pieces:
-            async for piece in pieces:
-                yield LogBatch(chunks=[LogChunk(task_id=task_id, lines=piece.data, lines_lost=piece.lost)])
+        async with aclosing(found) as parts:
+            async for part in parts:
+                yield LogBatch(chunks=[LogChunk(task_id=task_id, lines=part.data, lines_lost=part.lost)])
 
 
 class _TaskLogReader:
-    """One task's lines; knows whether there was a log at all."""
+    """Log lines of one task; knows whether there is a log."""
 
     def __init__(self, batches: AsyncGenerator[LogBatch]) -> None:
         self.batches = batches

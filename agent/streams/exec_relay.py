@@ -13,14 +13,14 @@ from shoal.signal_names import signal_number
 
 
 class Process(Protocol):
-    """A program that runs: `ExecProcess` or `Attached`."""
+    """A running program: `ExecProcess` or `AttachSession`."""
 
     def output(self) -> AsyncGenerator[tuple[StdStream, bytes]]:
-        """What it writes, until it has ended."""
+        """Its output, until it has exited."""
         ...
 
     async def write(self, data: bytes) -> None:
-        """To its standard input; waits for it."""
+        """Write to its standard input."""
         ...
 
     def close_input(self) -> None: ...
@@ -30,19 +30,19 @@ class Process(Protocol):
     def signal(self, number: int) -> None: ...
 
     async def exit_code(self) -> int:
-        """Its exit code, when it has ended."""
+        """Its exit code, once it has exited."""
         ...
 
     async def close(self) -> object:
-        """The user has gone."""
+        """End the session."""
         ...
 
 
 class ExecRuntime(Protocol):
-    """`agent.runtime.oci_runtime.OciRuntime` is one."""
+    """Runs programs in containers; `agent.runtime.oci_runtime.OciRuntime` is one."""
 
     async def start_exec(self, request: ExecStart) -> Process | None:
-        """None when it is let run. Raises CannotRunError, NotFound, InvalidInput, Exhausted, Unavailable."""
+        """None if detached. Raises CannotExecError, NotFound, InvalidInput, Exhausted, Unavailable."""
         ...
 
     def attach(self, task_id: str) -> Process:
@@ -51,7 +51,7 @@ class ExecRuntime(Protocol):
 
 
 async def serve_exec(runtime: ExecRuntime, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput]:
-    """Run what the first message says, with the others for it. When the caller goes, it is hung up on.
+    """Run the program of the first message; later messages are its input. When the caller leaves, it gets SIGHUP.
 
     Raises:
         InvalidInput: the first message is another one. NotFound, Exhausted, Unavailable: see `ExecRuntime`.
@@ -76,8 +76,8 @@ async def serve_attach(runtime: ExecRuntime, messages: AsyncIterator[ExecInput])
     """Attach to a container's main process, which continues when the caller detaches.
 
     Raises:
-        InvalidInput: the first message is another one. NotFound: the container does not run.
-        Exhausted: the caller takes too little.
+        InvalidInput: the first message is another one. NotFound: the container is not running.
+        Exhausted: the caller reads too slowly.
     """
     first = await anext(messages, None)
     if first is None or not first.HasField("attach"):
@@ -92,7 +92,7 @@ async def serve_attach(runtime: ExecRuntime, messages: AsyncIterator[ExecInput])
 async def _relay(
     process: Process, task_id: str, messages: AsyncIterator[ExecInput], size: TerminalSize | None = None
 ) -> AsyncGenerator[ExecOutput]:
-    """Both ways, until the program or the caller ends."""
+    """Relay both ways, until the program or the caller ends."""
     feeding = asyncio.create_task(_forward_input(process, messages))
     try:
         if size is not None:
@@ -109,7 +109,7 @@ async def _relay(
 
 
 async def _forward_input(process: Process, messages: AsyncIterator[ExecInput]) -> None:
-    """Until the caller says no more. What this version does not know is passed over, and a signal that is none."""
+    """Forward input until the caller's stream ends. Unknown messages and signals are ignored."""
     async for message in messages:
         match message.WhichOneof("kind"):
             case "stdin":

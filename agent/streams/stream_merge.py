@@ -1,4 +1,4 @@
-"""Several streams as one, as they come. (Those that have an end are merged by time: `shoal.logs.ordered_logs`.)"""
+"""Merges several streams in order of arrival. (Finite streams are merged by time: `shoal.logs.ordered_logs`.)"""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 MAX_QUEUED = 4
-"""Items, a quarter of a megabyte each, that wait for a slow reader; the sources then wait too."""
+"""Items of up to 256 KiB that are buffered for a slow reader; then the sources wait too."""
 
 
 async def interleave(sources: Sequence[AsyncIterator[T]]) -> AsyncGenerator[T]:
@@ -18,9 +18,9 @@ async def interleave(sources: Sequence[AsyncIterator[T]]) -> AsyncGenerator[T]:
         async for item in source:
             await queue.put(item)
 
-    # A generator cannot hold a task group over its yields; `finally` ends what it began.
-    carriers = [asyncio.create_task(forward(source)) for source in sources]
-    everything = asyncio.gather(*carriers)
+    # A generator cannot hold a task group over its yields; `finally` cancels the tasks.
+    tasks = [asyncio.create_task(forward(source)) for source in sources]
+    everything = asyncio.gather(*tasks)
     try:
         while not (everything.done() and queue.empty()):
             getting = asyncio.ensure_future(queue.get())
@@ -31,6 +31,6 @@ async def interleave(sources: Sequence[AsyncIterator[T]]) -> AsyncGenerator[T]:
                 getting.cancel()
         everything.result()
     finally:
-        for carrier in carriers:
-            carrier.cancel()
-        await asyncio.gather(everything, *carriers, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(everything, *tasks, return_exceptions=True)

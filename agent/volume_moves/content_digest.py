@@ -1,4 +1,4 @@
-"""A digest of what is in a regular file, that does not depend on where its holes are."""
+"""Digest of a regular file's content, independent of its holes."""
 
 import os
 from collections.abc import Callable
@@ -11,18 +11,18 @@ _ZEROS = bytes(BLOCK_BYTES)
 
 
 class Digest(Protocol):
-    """As of hashlib."""
+    """A hash object of hashlib."""
 
     def update(self, data: bytes, /) -> None: ...
 
 
 def update_digest(digest: Digest, source: int, status: os.stat_result, on_bytes: Callable[[int], None]) -> None:
-    """Put all data into a digest: blocks that are not all zeros, each with its place. Holes are not read.
+    """Add a file's data to a digest: blocks that are not all zeros, each with its offset. Holes are not read.
 
     Args:
-        on_bytes: called with the number of bytes that were read.
+        on_bytes: called with the number of bytes read.
     Raises:
-        OSError: the disk refused.
+        OSError: the disk failed.
     """
     after = 0
     for begin, end in data_ranges(source, status):

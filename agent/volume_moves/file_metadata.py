@@ -1,4 +1,4 @@
-"""Owner, mode, times and extended attributes of files, as they are told to another node and as it puts them."""
+"""Owner, mode, times and extended attributes of files: read at the source of a move, applied at the target."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from shoal.api.v1.volume_data_pb2 import TreeAttribute, TreeMetadata
 from shoal.errors import InvalidInput, Refused
 
 _COPIED = (b"user.", b"trusted.", b"system.posix_acl_", b"security.capability")
-"""Other attributes are labels by which a host's own security modules decide; each host sets its own."""
+"""Other attributes are labels of the host's security modules; each host sets its own."""
 
 _NO_OWNER = 0xFFFF_FFFF
 """Means "leave the owner as it is" to chown(2)."""
@@ -18,10 +18,10 @@ _NO_ATTRIBUTES = (errno.ENOTSUP, errno.EPERM, errno.ENODATA)
 
 
 def read_metadata(source: int | str, status: os.stat_result) -> TreeMetadata:
-    """What is told of a file.
+    """Read a file's metadata.
 
     Args:
-        source: an open file or directory, or a path of /proc to what must not be opened.
+        source: an open file or directory, or a /proc path to a file that must not be opened.
     """
     return TreeMetadata(
         mode=status.st_mode,
@@ -45,45 +45,45 @@ def _attributes(source: int | str) -> Iterator[TreeAttribute]:
             yield TreeAttribute(name=name, value=os.getxattr(source, name))
 
 
-def apply_to_open(target: int, wanted: TreeMetadata, kind: int) -> None:
-    """Put it on an open file or directory.
+def apply_to_open(target: int, metadata: TreeMetadata, kind: int) -> None:
+    """Apply metadata to an open file or directory.
 
     Args:
         kind: of stat(2): S_IFREG or S_IFDIR.
     Raises:
-        InvalidInput: it is none of that kind. Refused: the file system cannot keep it. OSError: as the kernel says.
+        InvalidInput: it is of another kind. Refused: the file system does not support it. OSError: the kernel failed.
     """
-    validate(wanted)
-    if stat.S_IFMT(wanted.mode) != kind:
+    validate(metadata)
+    if stat.S_IFMT(metadata.mode) != kind:
         raise InvalidInput("protocol error: the source node sent metadata of another file type")
-    # The owner first: changing it takes capabilities and the bits of set-user-ID away.
-    os.fchown(target, wanted.uid, wanted.gid)
-    os.fchmod(target, stat.S_IMODE(wanted.mode))
-    _put_attributes(target, wanted)
-    os.utime(target, ns=(wanted.atime_ns, wanted.mtime_ns))
+    # The owner first: changing it clears file capabilities and set-user-ID bits.
+    os.fchown(target, metadata.uid, metadata.gid)
+    os.fchmod(target, stat.S_IMODE(metadata.mode))
+    _put_attributes(target, metadata)
+    os.utime(target, ns=(metadata.atime_ns, metadata.mtime_ns))
 
 
-def apply_to_entry(into: int, name: str, wanted: TreeMetadata) -> None:
-    """Put it on what must not be opened, by its name in an open directory. Raises as `apply_to_open`."""
-    validate(wanted)
-    os.chown(name, wanted.uid, wanted.gid, dir_fd=into, follow_symlinks=False)
-    if not stat.S_ISLNK(wanted.mode):
-        os.chmod(name, stat.S_IMODE(wanted.mode), dir_fd=into)
-    _put_attributes(f"/proc/self/fd/{into}/{name}", wanted)
-    os.utime(name, ns=(wanted.atime_ns, wanted.mtime_ns), dir_fd=into, follow_symlinks=False)
+def apply_to_entry(into: int, name: str, metadata: TreeMetadata) -> None:
+    """Apply metadata to a file that must not be opened, by its name in an open directory. Raises as `apply_to_open`."""
+    validate(metadata)
+    os.chown(name, metadata.uid, metadata.gid, dir_fd=into, follow_symlinks=False)
+    if not stat.S_ISLNK(metadata.mode):
+        os.chmod(name, stat.S_IMODE(metadata.mode), dir_fd=into)
+    _put_attributes(f"/proc/self/fd/{into}/{name}", metadata)
+    os.utime(name, ns=(metadata.atime_ns, metadata.mtime_ns), dir_fd=into, follow_symlinks=False)
 
 
-def validate(wanted: TreeMetadata) -> None:
-    """Raises InvalidInput when an owner is none, or an attribute is not one that is copied."""
-    if _NO_OWNER in (wanted.uid, wanted.gid):
+def validate(metadata: TreeMetadata) -> None:
+    """Raises InvalidInput for an invalid owner, or an attribute that is not copied."""
+    if _NO_OWNER in (metadata.uid, metadata.gid):
         raise InvalidInput("protocol error: the source node sent an invalid owner")
-    for attribute in wanted.attributes:
+    for attribute in metadata.attributes:
         if not attribute.name.startswith(_COPIED) or b"\0" in attribute.name:
             raise InvalidInput(f"protocol error: the source node sent unsupported attribute {attribute.name!r}")
 
 
-def _put_attributes(target: int | str, wanted: TreeMetadata) -> None:
-    for attribute in wanted.attributes:
+def _put_attributes(target: int | str, metadata: TreeMetadata) -> None:
+    for attribute in metadata.attributes:
         try:
             os.setxattr(target, attribute.name, attribute.value, follow_symlinks=isinstance(target, int))
         except OSError as error:

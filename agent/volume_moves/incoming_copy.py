@@ -1,8 +1,8 @@
-"""A copy that is not complete yet, on the disk, so that it goes on after the agent was restarted.
+"""An incomplete copy of a volume on disk; it can be continued after a restart of the agent.
 
     <volumes>/.incoming/<volume id>.<slot>.<id of the move>/_data, links/, progress, volume
 
-No container sees it. It is never the only copy of anything: the other node keeps its own until this one is a volume.
+No container sees it. It is never the only copy: the source node keeps its own until this one has become a volume.
 """
 
 import os
@@ -19,14 +19,14 @@ from shoal.errors import InvalidInput, Unavailable
 from shoal.tree_removal import delete_trees
 
 ABANDONED_SECONDS = 24 * 3600.0
-"""After which a copy that nobody went on with is deleted."""
+"""Copies that were not continued for this long are deleted."""
 
 _ID = re.compile(r"[0-9a-z]{1,64}")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class IncomingCopy:
-    """One copy.
+    """One incoming copy.
 
     Args:
         volumes: the directory of all volumes.
@@ -41,7 +41,7 @@ class IncomingCopy:
         self._progress = self.path / "progress"
 
     def make(self) -> None:
-        """Raises OSError."""
+        """Create its directories. Raises OSError."""
         self.path.parent.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         self.path.parent.mkdir(mode=0o700, exist_ok=True)
         self.path.mkdir(mode=0o711, exist_ok=True)
@@ -49,18 +49,18 @@ class IncomingCopy:
         self.links.mkdir(mode=0o700, exist_ok=True)
 
     def last_entry(self) -> int:
-        """The number of the last entry that is on the disk; 0 when there is none."""
+        """The number of the last entry on disk; 0 if there is none."""
         try:
             return int(self._progress.read_text())
         except (OSError, ValueError):
             return 0
 
     def save_progress(self, done: int) -> None:
-        """Raises OSError."""
+        """Record the number of the last entry on disk. Raises OSError."""
         _write(self._progress, str(done).encode())
 
     def disk_bytes(self) -> int:
-        """Bytes on the disk. Raises Unavailable, OSError."""
+        """Bytes on disk. Raises Unavailable, OSError."""
         descriptor = os.open(self.data, _DIRECTORY)
         try:
             return disk_usage(descriptor)
@@ -68,32 +68,32 @@ class IncomingCopy:
             os.close(descriptor)
 
     def finish(self, request: FetchVolumeRequest) -> LocalVolume:
-        """Make a volume of it, on the disk, but for its place. Raises OSError, Unavailable."""
-        held = LocalVolume(
+        """Complete it as a volume on disk, ready to be moved into place. Raises OSError, Unavailable."""
+        volume = LocalVolume(
             volume_id=request.volume_id, name=request.name, slot=request.slot, created_at_ms=request.created_at_ms
         )
-        _write(self.path / "volume", held.SerializeToString())
+        _write(self.path / "volume", volume.SerializeToString())
         delete_trees(self.links)
         fsync_directory(self.path)
-        return held
+        return volume
 
     def delete(self) -> None:
-        """Raises Unavailable when something is left."""
+        """Delete it. Raises Unavailable if it could not be deleted completely."""
         delete_trees(self.path)
 
 
 def delete_abandoned(volumes: Path, *, keep: Path) -> None:
-    """Delete copies that nobody went on with."""
+    """Delete abandoned copies."""
     before = time.time() - ABANDONED_SECONDS
     directory = volumes / INCOMING
     for path in directory.iterdir() if directory.exists() else ():
-        marks = (path, path / "progress")
-        newest = max((mark.stat().st_mtime for mark in marks if mark.exists()), default=before)
+        files = (path, path / "progress")
+        newest = max((each.stat().st_mtime for each in files if each.exists()), default=before)
         if path != keep and newest < before:
             try:
                 delete_trees(path)
             except Unavailable:
-                continue  # with the next copy
+                continue  # retried with the next copy
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -16,17 +16,17 @@ from shoal.api.v1.volume_data_pb2 import ReadDigestRequest, ReadTreeRequest, Tre
 from shoal.errors import NotFound, Unavailable
 
 MAX_READERS = 8
-"""At a time: each holds a thread and a few megabytes."""
+"""Concurrent readers: each takes a thread and a few megabytes."""
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Interrupted(Exception):
-    """Nobody waits for the result any more."""
+    """The result is not needed any more."""
 
 
 class MoveSource:
-    """Reads volumes that no container has."""
+    """Reads volumes that no container uses."""
 
     def __init__(self, store: LocalVolumes, now: Callable[[], float] = time.monotonic) -> None:
         self._store = store
@@ -34,43 +34,43 @@ class MoveSource:
         self._readers = 0
 
     async def offer(self, request: OfferVolumeRequest) -> OfferVolumeResponse:
-        """Let one node read it.
+        """Measure a volume and allow one node to read it.
 
         Raises:
-            NotFound: it does not lie here. Unavailable: a container has it. Refused: it has what is not copied.
+            NotFound: it is not on this node. Unavailable: a container uses it. Refused: it contains devices.
         """
         key = (request.volume_id, request.slot)
         async with self._reading(key) as top:
             found = await asyncio.to_thread(measure, top)
-        held = self._store.find(*key)
-        if held is None:
+        volume = self._store.find(*key)
+        if volume is None:
             raise NotFound("the volume was removed during the operation")
-        found.created_at_ms = held[1].created_at_ms
+        found.created_at_ms = volume[1].created_at_ms
         self._grants.grant(key, request.to_node_id, request.token)
         return found
 
     async def read(self, request: ReadTreeRequest, node_id: str) -> AsyncGenerator[TreeItems]:
-        """The tree, to this node.
+        """The file tree, for a node with a grant.
 
         Raises:
-            PermissionDenied: it has no grant. Unavailable: too many read at once, or the tree changes.
+            PermissionDenied: the node has no grant. Unavailable: too many readers, or the tree is being changed.
         """
         key = (request.volume_id, request.slot)
         self._grants.require(key, node_id, request.token)
         async with self._reading(key) as top:
             pieces = tree_messages(top, request.after_entry)
-            coming = asyncio.ensure_future(asyncio.to_thread(next, pieces, None))
+            next_piece = asyncio.ensure_future(asyncio.to_thread(next, pieces, None))
             try:
-                while (piece := await asyncio.shield(coming)) is not None:
-                    coming = asyncio.ensure_future(asyncio.to_thread(next, pieces, None))
+                while (piece := await asyncio.shield(next_piece)) is not None:
+                    next_piece = asyncio.ensure_future(asyncio.to_thread(next, pieces, None))
                     yield piece
                     self._grants.require(key, node_id, request.token)
             finally:
-                await asyncio.wait([coming])  # the descriptor is in use until then
+                await asyncio.wait([next_piece])  # the descriptor is in use until then
                 pieces.close()
 
     async def digest(self, request: ReadDigestRequest, node_id: str) -> bytes:
-        """Over the tree, to this node. Raises as `read`."""
+        """The digest of the file tree, for a node with a grant. Raises as `read`."""
         key = (request.volume_id, request.slot)
         self._grants.require(key, node_id, request.token)
         async with self._reading(key) as top:
@@ -80,24 +80,24 @@ class MoveSource:
         return _reading(self, self._store, key)
 
     def begin_read(self) -> None:
-        """Raises Unavailable when too many read."""
+        """Count a reader. Raises Unavailable if there are too many."""
         if self._readers >= MAX_READERS:
             raise Unavailable(f"too many volumes are being read from this node ({self._readers}); try again later")
         self._readers += 1
 
     def end_read(self) -> None:
-        """One reader less."""
+        """Count a reader's end."""
         self._readers -= 1
 
 
 @asynccontextmanager
 async def _reading(source: MoveSource, store: LocalVolumes, key: GrantKey) -> AsyncGenerator[int]:
-    """The descriptor of a volume's data."""
+    """A descriptor of a volume's data directory."""
     found = store.find(*key)
     if found is None:
         raise NotFound("the volume is not on this node")
     if store.is_used(*key):
-        raise Unavailable(f"volume {found[1].name} is still in use by a container")
+        raise Unavailable(f"volume {found[1].name} is in use by a container on this node")
     source.begin_read()
     try:
         descriptor = os.open(found[0] / "_data", DIRECTORY)
@@ -112,7 +112,7 @@ async def _reading(source: MoveSource, store: LocalVolumes, key: GrantKey) -> As
 
 
 async def interruptible_digest(top: int, on_bytes: Callable[[int], None]) -> bytes:
-    """`tree_digest` in a thread, which has ended when this has.
+    """Run `tree_digest` in a thread that has ended when this returns or is cancelled.
 
     Args:
         on_bytes: called in that thread.

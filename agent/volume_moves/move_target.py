@@ -1,4 +1,4 @@
-"""What this node takes from another one: a volume's data, until it is complete, verified, and a volume here."""
+"""Target side of a volume move: fetches, verifies and adopts the copy."""
 
 import asyncio
 import errno
@@ -38,7 +38,7 @@ from shoal.rpc.channel import connect_aio
 from shoal.rpc.status_mapping import to_shoal_error
 
 CHECKPOINT_BYTES, CHECKPOINT_SECONDS = 256 << 20, 10.0
-"""Between two of what is written down as done, so that it is not sent again."""
+"""Interval of checkpoints: what is before a checkpoint is not sent again."""
 
 REPORT_SECONDS = 0.5
 CONNECT_SECONDS = 10.0
@@ -48,10 +48,10 @@ Progress = AsyncGenerator[FetchVolumeProgress]
 
 
 class MoveTarget:
-    """Fetches volumes, each once at a time.
+    """Fetches volumes; one fetch per volume at a time.
 
     Args:
-        identity: this node's, asked for each connection, so that a renewed one is used.
+        identity: returns this node's identity; called for each connection, so that a renewed one is used.
     """
 
     def __init__(self, store: LocalVolumes, identity: Callable[[], Identity]) -> None:
@@ -61,19 +61,19 @@ class MoveTarget:
         self._mismatches: Counter[Path] = Counter()
 
     async def fetch(self, request: FetchVolumeRequest) -> Progress:
-        """Go on with the copy; the last answer says that it is complete.
+        """Start or continue the copy; the last message says that it is complete.
 
         Raises:
-            Exhausted: there is no room. Refused, InvalidInput: it cannot be made here. Unavailable: try again.
+            Exhausted: the disk is full. Refused, InvalidInput: it is impossible on this node. Unavailable: try again.
         """
         self._validate(request)
         copy = IncomingCopy(self._store.directory, request.volume_id, request.slot, request.created_at_ms)
-        async with self._locks[request.volume_id]:  # an earlier call whose caller is gone ends first
+        async with self._locks[request.volume_id]:  # an earlier call whose caller has gone ends first
             try:
                 async with self._source(request) as source:
                     async for progress in self._fetch(request, copy, source):
                         yield progress
-                # The other node's copy is deleted on this word: this one has to be there after a crash of the host.
+                # Afterwards the source's copy is deleted: this one must survive a crash of the host.
                 await asyncio.to_thread(fsync_directory, self._store.directory)
             except RpcError as error:
                 raise _source_error(to_shoal_error(error, address=f"the agent at {request.from_address}")) from error
@@ -82,7 +82,8 @@ class MoveTarget:
         yield FetchVolumeProgress(bytes=request.offer.content_bytes, complete=True)
 
     async def delete_copy(self, request: DropVolumeCopyRequest) -> None:
-        """Delete one copy, complete or not. Raises Unavailable when a container has it, or something is left."""
+        """Delete one copy, complete or not. Raises Unavailable if a container uses it, or if it was not deleted
+        completely."""
         copy = IncomingCopy(self._store.directory, request.volume_id, request.slot, request.created_at_ms)
         async with self._locks[request.volume_id]:
             self._store.delete_copy(request.volume_id, request.slot, request.created_at_ms)
@@ -90,9 +91,9 @@ class MoveTarget:
             self._mismatches.pop(copy.path, None)
 
     def _validate(self, request: FetchVolumeRequest) -> None:
-        """Raises Refused, InvalidInput when it can have no place here."""
-        held = LocalVolume(name=request.name, slot=request.slot)
-        path = volume_path(self._store.directory, held)
+        """Raises Refused or InvalidInput if this node cannot have the volume."""
+        volume = LocalVolume(name=request.name, slot=request.slot)
+        path = volume_path(self._store.directory, volume)
         if not request.name or request.name.startswith(".") or path.parent != self._store.directory:
             raise InvalidInput(f"{request.name!r} is not a valid volume name")
         present = self._store.find(request.volume_id, request.slot)
@@ -115,8 +116,8 @@ class MoveTarget:
             yield progress
         async for progress in self._verify(request, copy.data, source):
             yield progress
-        held = await asyncio.to_thread(copy.finish, request)
-        self._store.adopt(copy.path, held, replace=True)
+        volume = await asyncio.to_thread(copy.finish, request)
+        self._store.adopt(copy.path, volume, replace=True)
 
     def _prepare(self, request: FetchVolumeRequest, copy: IncomingCopy) -> None:
         delete_abandoned(self._store.directory, keep=copy.path)
@@ -124,33 +125,34 @@ class MoveTarget:
         require_space(self._store.directory, request.offer, copy.disk_bytes())
 
     async def _verify(self, request: FetchVolumeRequest, data: Path, source: aio.Channel) -> Progress:
-        """Both nodes read what they have, at the same time."""
+        """Compare digests: both nodes read their data at the same time."""
         top, read = os.open(data, DIRECTORY), [0]
 
-        def note(count: int) -> None:
+        def count_bytes(count: int) -> None:
             read[0] += count
 
-        asked = ReadDigestRequest(volume_id=request.volume_id, slot=request.slot, token=request.token)
-        own = asyncio.ensure_future(interruptible_digest(top, note))
-        theirs = asyncio.ensure_future(_digest(source, asked))
+        digest_request = ReadDigestRequest(volume_id=request.volume_id, slot=request.slot, token=request.token)
+        own = asyncio.ensure_future(interruptible_digest(top, count_bytes))
+        remote = asyncio.ensure_future(_digest(source, digest_request))
         try:
-            while not (own.done() and theirs.done()):
-                await asyncio.wait([own, theirs], timeout=REPORT_SECONDS, return_when=asyncio.FIRST_EXCEPTION)
+            while not (own.done() and remote.done()):
+                await asyncio.wait([own, remote], timeout=REPORT_SECONDS, return_when=asyncio.FIRST_EXCEPTION)
                 yield FetchVolumeProgress(bytes=min(read[0], request.offer.content_bytes), verifying=True)
-                for each in (own, theirs):
+                for each in (own, remote):
                     if each.done():
                         each.result()
-            same = own.result() == theirs.result()
+            same = own.result() == remote.result()
         finally:
-            for each in (own, theirs):
+            for each in (own, remote):
                 each.cancel()
-            await asyncio.gather(own, theirs, return_exceptions=True)
+            await asyncio.gather(own, remote, return_exceptions=True)
             os.close(top)
         if not same:
             await self._discard_mismatch(request)
 
     async def _discard_mismatch(self, request: FetchVolumeRequest) -> None:
-        """The copy differs, and the next call begins anew. Raises Unavailable, or Refused after some times."""
+        """Delete a copy that differs, so that the next call starts again. Raises Unavailable; Refused after several
+        times."""
         incoming = IncomingCopy(self._store.directory, request.volume_id, request.slot, request.created_at_ms)
         self._store.delete_copy(request.volume_id, request.slot, request.created_at_ms)
         await asyncio.to_thread(incoming.delete)
@@ -176,22 +178,22 @@ class MoveTarget:
 
 
 async def _copy(request: FetchVolumeRequest, copy: IncomingCopy, source: aio.Channel) -> Progress:
-    """Take what is not here yet."""
+    """Fetch entries that are not on disk yet."""
     done = copy.last_entry()
     top, links = os.open(copy.data, DIRECTORY), os.open(copy.links, DIRECTORY)
     writer = TreeWriter(top=top, links=links, done=done, max_items=request.offer.entries)
-    begun = max(0, await asyncio.to_thread(copy.disk_bytes)) if done else 0
+    initial = max(0, await asyncio.to_thread(copy.disk_bytes)) if done else 0
     call = VolumeDataStub(source).ReadTree(
         ReadTreeRequest(volume_id=request.volume_id, slot=request.slot, token=request.token, after_entry=done)
     )
-    pace = _Intervals()
+    intervals = _Intervals()
     try:
         async for message in call:
             await _uninterrupted(partial(writer.write, message))
-            if pace.is_checkpoint_due(writer.bytes):
+            if intervals.is_checkpoint_due(writer.bytes):
                 await _uninterrupted(lambda: copy.save_progress(writer.checkpoint()))
-            if pace.is_report_due():
-                yield FetchVolumeProgress(bytes=min(begun + writer.bytes, request.offer.content_bytes))
+            if intervals.is_report_due():
+                yield FetchVolumeProgress(bytes=min(initial + writer.bytes, request.offer.content_bytes))
         if not writer.complete:
             raise Unavailable("the source node closed the stream before the volume was complete")
         await _uninterrupted(lambda: copy.save_progress(writer.checkpoint()))
@@ -206,17 +208,17 @@ async def _copy(request: FetchVolumeRequest, copy: IncomingCopy, source: aio.Cha
 
 
 class _Intervals:
-    """When what is done is written down, and told."""
+    """Decides when checkpoints and reports are due."""
 
     def __init__(self) -> None:
-        self._reported = self._noted = time.monotonic()
+        self._reported = self._saved = time.monotonic()
         self._bytes = 0
 
     def is_checkpoint_due(self, written: int) -> bool:
         now = time.monotonic()
-        due = written - self._bytes >= CHECKPOINT_BYTES or now - self._noted >= CHECKPOINT_SECONDS
+        due = written - self._bytes >= CHECKPOINT_BYTES or now - self._saved >= CHECKPOINT_SECONDS
         if due:
-            self._noted, self._bytes = now, written
+            self._saved, self._bytes = now, written
         return due
 
     def is_report_due(self) -> bool:
@@ -228,7 +230,7 @@ class _Intervals:
 
 
 async def _uninterrupted(work: Callable[[], None]) -> None:
-    """In a thread; it has ended when this has, also when this is cancelled: it works on descriptors of ours."""
+    """Run work in a thread; it has ended when this returns, also when cancelled: it uses the caller's descriptors."""
     task = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         await asyncio.shield(task)
@@ -236,8 +238,8 @@ async def _uninterrupted(work: Callable[[], None]) -> None:
         await asyncio.wait([task])
 
 
-async def _digest(source: aio.Channel, asked: ReadDigestRequest) -> bytes:
-    return (await VolumeDataStub(source).ReadDigest(asked)).digest
+async def _digest(source: aio.Channel, request: ReadDigestRequest) -> bytes:
+    return (await VolumeDataStub(source).ReadDigest(request)).digest
 
 
 def _has_files(path: Path) -> bool:
@@ -245,7 +247,7 @@ def _has_files(path: Path) -> bool:
 
 
 def _source_error(error: ShoalError) -> ShoalError:
-    """The source's word; a grant that has run out is renewed with the next try."""
+    """Converts the source's error; an expired grant is renewed at the next attempt."""
     return (
         Unavailable(str(error))
         if isinstance(error, PermissionDenied | Unauthenticated | NotFound | Exhausted)

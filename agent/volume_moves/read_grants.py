@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from shoal.errors import InvalidInput, PermissionDenied
 
 GRANT_SECONDS = 60.0
-"""Without use. A manager gives a new one with each try."""
+"""Lifetime without use. A manager creates a new grant for each attempt."""
 
 MIN_BYTES, MAX_BYTES = 16, 64
 
@@ -23,10 +23,10 @@ class _Grant:
 
 
 class ReadGrants:
-    """At most one for each volume and slot.
+    """At most one grant for each volume and slot.
 
     Args:
-        now: seconds of a clock that only goes forward.
+        now: seconds of a monotonic clock.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -34,7 +34,7 @@ class ReadGrants:
         self._grants: dict[GrantKey, _Grant] = {}
 
     def grant(self, key: GrantKey, node_id: str, secret: bytes) -> None:
-        """Raises InvalidInput when the secret is too short, or too long."""
+        """Allow a node to read a volume. Raises InvalidInput if the secret is too short or too long."""
         if not MIN_BYTES <= len(secret) <= MAX_BYTES:
             raise InvalidInput(f"token: must be {MIN_BYTES} to {MAX_BYTES} bytes, not {len(secret)}")
         now = self._now()
@@ -42,7 +42,7 @@ class ReadGrants:
         self._grants[key] = _Grant(node_id, secret, now + GRANT_SECONDS)
 
     def require(self, key: GrantKey, node_id: str, secret: bytes) -> None:
-        """Prolong it. Raises PermissionDenied, whatever is wrong with it, in the same words."""
+        """Check a grant and extend it. Raises PermissionDenied, with the same message whatever is wrong."""
         grant, now = self._grants.get(key), self._now()
         if (
             grant is None

@@ -1,4 +1,4 @@
-"""One digest over a tree: names, kinds, owners, modes, times of change, attributes, links and contents."""
+"""Digest of a file tree: names, kinds, owners, modes, modification times, attributes, links and contents."""
 
 import hashlib
 import os
@@ -12,15 +12,15 @@ from shoal.api.v1.volume_data_pb2 import TreeMetadata
 
 
 def tree_digest(top: int, on_bytes: Callable[[int], None]) -> bytes:
-    """SHA-256; the same for two trees exactly when one is a complete copy of the other.
+    """SHA-256; equal for two trees exactly if one is a complete copy of the other.
 
-    Times of access and places of holes do not count.
+    Access times and positions of holes are ignored.
 
     Args:
         top: descriptor of a directory; it stays the caller's.
-        on_bytes: called with numbers of bytes that were read; what it raises ends the walk.
+        on_bytes: called with the number of bytes read; an exception aborts the walk.
     Raises:
-        Refused, OSError: see `walk`.
+        Refused, OSError: see `walk_tree`.
     """
     digest = hashlib.sha256()
     for step in walk_tree(top):

@@ -1,4 +1,4 @@
-"""A tree as messages for another node."""
+"""Encodes a file tree as messages for another node."""
 
 import os
 import stat
@@ -11,7 +11,7 @@ from shoal.api.v1.volume_data_pb2 import TreeContent, TreeEntry, TreeItem, TreeI
 
 PIECE_BYTES = 1 << 20
 _ITEM_BYTES = 128
-"""What an item without content is taken for."""
+"""Estimated size of an item without content."""
 
 
 def tree_messages(top: int, after: int) -> Generator[TreeItems, None, None]:
@@ -19,9 +19,9 @@ def tree_messages(top: int, after: int) -> Generator[TreeItems, None, None]:
 
     Args:
         top: descriptor; it stays the caller's.
-        after: entries up to this number are left out.
+        after: entries up to this number are skipped.
     Raises:
-        Refused, OSError: see `walk`.
+        Refused, OSError: see `walk_tree`.
     """
     batch, size = TreeItems(), 0
     for item in _items(top, after):

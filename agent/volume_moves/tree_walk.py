@@ -1,4 +1,4 @@
-"""A tree of files as a sequence, the same on each walk and on each node, without a path and at any depth."""
+"""Walks a file tree in an order that is the same on each node, without paths and at any depth."""
 
 import os
 import stat
@@ -13,7 +13,7 @@ _PATH_ONLY = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class EnterDirectory(NamedTuple):
-    """Down into a directory of this name."""
+    """Enter a directory of this name."""
 
     name: bytes
 
@@ -26,12 +26,12 @@ class LeaveDirectory(NamedTuple):
 
 
 class FileEntry(NamedTuple):
-    """What has a name and is no directory.
+    """An entry that is not a directory.
 
     Attributes:
         number: counts up from 1 over the whole tree.
         descriptor: O_PATH, until the next step.
-        hard_link_to: the number of the entry that this is a further name of; 0: none.
+        hard_link_to: the number of an earlier entry of the same file; 0: none.
     """
 
     number: int
@@ -57,7 +57,7 @@ def walk_tree(top: int) -> Iterator[TreeStep]:
     Args:
         top: descriptor of a directory; it stays the caller's.
     Raises:
-        Refused: there is a device. OSError: the disk refused, or the tree was changed in the middle.
+        Refused: there is a device. OSError: the disk failed, or the tree was changed meanwhile.
     """
     descent = Descent(top)
     try:
@@ -73,17 +73,17 @@ class _TreeWalk:
         self._first_names: dict[tuple[int, int], int] = {}
 
     def steps(self) -> Iterator[TreeStep]:
-        under_way = [self._scan(os.fstat(self._descent.descriptor))]
-        yield from self._entries(under_way[-1])
-        while under_way:
-            if under_way[-1].directories:
-                name = under_way[-1].directories.pop()
-                under_way.append(self._scan(self._descent.enter(os.fsdecode(name))))
+        levels = [self._scan(os.fstat(self._descent.descriptor))]
+        yield from self._entries(levels[-1])
+        while levels:
+            if levels[-1].directories:
+                name = levels[-1].directories.pop()
+                levels.append(self._scan(self._descent.enter(os.fsdecode(name))))
                 yield EnterDirectory(name)
-                yield from self._entries(under_way[-1])
+                yield from self._entries(levels[-1])
             else:
-                yield LeaveDirectory(self._descent.descriptor, under_way.pop().status)
-                if under_way:
+                yield LeaveDirectory(self._descent.descriptor, levels.pop().status)
+                if levels:
                     self._descent.leave()
 
     def _scan(self, status: os.stat_result) -> _Level:
@@ -110,16 +110,16 @@ class _TreeWalk:
         if not is_movable(status.st_mode, status.st_rdev):
             raise Refused(
                 f"{os.fsdecode(name)!r} is a device (major {os.major(status.st_rdev)}, minor "
-                f"{os.minor(status.st_rdev)}), which is not copied to another node; remove it"
+                f"{os.minor(status.st_rdev)}); devices are not copied to another node, remove it"
             )
         self._number += 1
-        same_as = 0
+        hard_link_to = 0
         if status.st_nlink > 1:
-            same_as = self._first_names.setdefault((status.st_dev, status.st_ino), self._number)
-        return FileEntry(self._number, name, descriptor, status, same_as if same_as != self._number else 0)
+            hard_link_to = self._first_names.setdefault((status.st_dev, status.st_ino), self._number)
+        return FileEntry(self._number, name, descriptor, status, hard_link_to if hard_link_to != self._number else 0)
 
 
 def is_movable(mode: int, device: int) -> bool:
-    """Whether it is a regular file, a link, a FIFO, a socket, or the mark of a deleted file in an overlay (0:0)."""
+    """Whether it is a regular file, a symbolic link, a FIFO, a socket, or a whiteout of an overlay (device 0:0)."""
     kinds = (stat.S_ISREG, stat.S_ISLNK, stat.S_ISFIFO, stat.S_ISSOCK)
     return any(each(mode) for each in kinds) or (stat.S_ISCHR(mode) and device == 0)

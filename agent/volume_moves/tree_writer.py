@@ -1,7 +1,7 @@
 """Writes a file tree received from another node, which is not trusted.
 
-What it sends becomes files below that directory and nothing else: a name has one part, a directory is entered by
-descriptor and never over a link, no device is made, and nothing that it makes is opened but what was just made.
+The input can only create files below one directory: names have one component, directories are entered by descriptor and
+never through a link, no devices are created, and only files that were just created are opened.
 """
 
 import os
@@ -23,17 +23,17 @@ T = TypeVar("T")
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_NAME, _MAX_LINK = 255, 4095
 _CHECK_BYTES, _CHECK_ITEMS = 64 << 20, 10_000
-"""Between looks whether the disk still has room."""
+"""Interval of disk space checks."""
 
 
 class TreeWriter:
-    """Takes messages in their order.
+    """Writes messages in their order.
 
     Args:
         top: descriptor of the directory that becomes the tree's top; it stays the caller's, as `links` does.
-        links: of an empty directory of the same file system, where files with several names are kept meanwhile.
-        done: entries up to this number are there.
-        max_items: more than so many are refused.
+        links: of a directory on the same file system, for hard links to files with several names meanwhile.
+        done: entries up to this number are on disk.
+        max_items: maximum number of entries and directories.
     """
 
     def __init__(self, *, top: int, links: int, done: int, max_items: int) -> None:
@@ -50,7 +50,7 @@ class TreeWriter:
         self.complete = False
 
     def close(self) -> None:
-        """Give back all descriptors."""
+        """Close all descriptors."""
         if self._file is not None:
             os.close(self._file.descriptor)
             self._file = None
@@ -58,11 +58,11 @@ class TreeWriter:
         self._descent.close()
 
     def write(self, message: TreeItems) -> None:
-        """Make what a message tells of.
+        """Write a message's items.
 
         Raises:
-            InvalidInput: it is no part of a tree. Exhausted: the disk has no more room, or there is more than was told.
-            Refused: the file system cannot keep it. OSError: the disk or the kernel refused.
+            InvalidInput: protocol error. Exhausted: the disk is full, or there are more entries than announced.
+            Refused: the file system does not support an attribute. OSError: the disk or the kernel failed.
         """
         for item in message.items:
             if self.complete:
@@ -74,7 +74,7 @@ class TreeWriter:
                 raise Exhausted("the file system of volumes is full")
 
     def checkpoint(self) -> int:
-        """Bring all to the disk; the number of the last entry that is complete. Raises OSError."""
+        """Flush everything to disk; returns the number of the last complete entry. Raises OSError."""
         self._flush.finish(self._top)
         return self._number - (1 if self._file is not None else 0)
 
@@ -127,7 +127,7 @@ class TreeWriter:
         else:
             _create_anew(lambda: _make_special(entry, into, name), into, name)
             apply_to_entry(into, name, entry.metadata)
-            self._keep(entry, name)
+            self._keep_link(entry, name)
         self._number += 1
 
     def _write_content(self, content: TreeContent) -> None:
@@ -143,25 +143,25 @@ class TreeWriter:
             data, offset = data[written:], offset + written
 
     def _end_file(self) -> None:
-        made = self._file
-        if made is None:
+        file = self._file
+        if file is None:
             return
-        os.ftruncate(made.descriptor, made.entry.size)
-        apply_to_open(made.descriptor, made.entry.metadata, stat.S_IFREG)
-        self._keep(made.entry, made.name)
+        os.ftruncate(file.descriptor, file.entry.size)
+        apply_to_open(file.descriptor, file.entry.metadata, stat.S_IFREG)
+        self._keep_link(file.entry, file.name)
         self._file = None
-        if made.entry.size:
-            self._flush.add(made.descriptor)
+        if file.entry.size:
+            self._flush.add(file.descriptor)
         else:
-            os.close(made.descriptor)
+            os.close(file.descriptor)
 
-    def _keep(self, entry: TreeEntry, name: str) -> None:
+    def _keep_link(self, entry: TreeEntry, name: str) -> None:
         if entry.has_more_links:
-            kept, into = str(entry.number), self._descent.descriptor
+            link, into = str(entry.number), self._descent.descriptor
             _create_anew(
-                lambda: os.link(name, kept, src_dir_fd=into, dst_dir_fd=self._links, follow_symlinks=False),
+                lambda: os.link(name, link, src_dir_fd=into, dst_dir_fd=self._links, follow_symlinks=False),
                 self._links,
-                kept,
+                link,
             )
 
     def _link(self, number: int, into: int, name: str) -> None:
@@ -187,7 +187,7 @@ def _name(sent: bytes) -> str:
 
 
 def _create_anew(make: Callable[[], T], into: int, name: str) -> T:
-    """What an earlier try left behind of the entry, or part of it, is made anew."""
+    """Create an entry, replacing what an earlier attempt left."""
     try:
         return make()
     except FileExistsError:

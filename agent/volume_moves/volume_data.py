@@ -1,4 +1,4 @@
-"""The servicer of `VolumeDataService`, for another agent that has a manager's grant."""
+"""gRPC servicer of `VolumeData`, for other agents that have a manager's grant."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -12,7 +12,7 @@ from shoal.rpc.caller import caller_of
 
 
 class VolumeDataService(VolumeDataServicer):
-    """Who asks is known by the certificate of the connection."""
+    """Callers are identified by the certificate of the connection."""
 
     def __init__(self, source: MoveSource) -> None:
         self._source = source
@@ -20,7 +20,7 @@ class VolumeDataService(VolumeDataServicer):
     async def ReadTree(  # noqa: N802  # named by the protocol
         self, request: ReadTreeRequest, context: aio.ServicerContext[ReadTreeRequest, TreeItems]
     ) -> AsyncGenerator[TreeItems]:
-        """Raises PermissionDenied, Exhausted, Unavailable, Refused: see `VolumeSource.read`."""
+        """Raises PermissionDenied, Exhausted, Unavailable, Refused: see `MoveSource.read`."""
         async with aclosing(self._source.read(request, caller_of(context).name)) as messages:
             async for message in messages:
                 yield message

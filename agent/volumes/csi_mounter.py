@@ -1,11 +1,11 @@
 """Stages, publishes, unpublishes and unstages CSI volumes on this node.
 
-    <directory>/<volume id>/record    VolumeAttachment, which names secrets and has none; written before the first call,
-                                      removed after the last
-    <directory>/<volume id>/staging   where drivers that stage do so, once a node
-    <directory>/<volume id>/target    what containers get; made and removed by the driver
+    <directory>/<volume id>/record    VolumeAttachment, which names secrets but contains none; written before the
+                                      first call, removed after the last
+    <directory>/<volume id>/staging   staging path of drivers that stage volumes
+    <directory>/<volume id>/target    what containers mount; created and removed by the driver
 
-Nothing here is ever deleted recursively: what lies below may be the data.
+Nothing is ever deleted recursively here: files below may be the volume's data.
 """
 
 import asyncio
@@ -33,20 +33,20 @@ _log = logging.getLogger(__name__)
 
 
 class SecretContents(Protocol):
-    """`agent.files.file_contents.FileContents` is one."""
+    """Contents of secrets; `agent.files.file_contents.FileContents` is one."""
 
     def present(self, keys: Iterable[str]) -> Mapping[str, bytes]:
-        """Contents that have come, by `FileContent.key`."""
+        """Received contents, by `FileContent.key`."""
         ...
 
 
 class CsiMounter:
-    """Calls of a volume's life on this node; each may be repeated.
+    """Calls CSI drivers for volumes on this node; each call may be repeated.
 
     Args:
-        directory: becomes a mount of its own with the first volume.
-        secrets: what drivers are given with a call.
-        mounted_below: mount points at a directory and below it.
+        directory: becomes a mount point with the first volume.
+        secrets: contents of secrets for drivers.
+        mounted_below: returns mount points at a directory and below it.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class CsiMounter:
         self._mounted_below = mounted_below
 
     def records(self) -> Iterator[VolumeAttachment]:
-        """What may be mounted here. Call it once, at the start."""
+        """Volumes that may be mounted. Call it once, at the start."""
         for path in sorted(self._directory.glob("*/record")):
             try:
                 yield VolumeAttachment.FromString(path.read_bytes())
@@ -73,15 +73,15 @@ class CsiMounter:
                 _log.error("cannot read %s; anything mounted there is left mounted: %s", path, error)
 
     def target(self, volume_id: str) -> Path:
-        """What containers get of a volume that is mounted."""
+        """The path of a mounted volume, for containers."""
         return self._directory / volume_id / "target"
 
     async def mount(self, wanted: VolumeAttachment) -> None:
-        """Bring the volume to `target`.
+        """Stage and publish the volume at `target`.
 
         Raises:
-            Unavailable, DriverFailure: the driver, or the host, did not do it; some of it may be done.
-            Refused: a secret is nothing that a driver can be given.
+            Unavailable, DriverError: the driver, or the host, failed; it may be partly done.
+            Refused: a secret cannot be passed to a driver.
         """
         plugin, driver = self._drivers.get(wanted.driver)
         secrets = self._secrets_for(wanted)
@@ -115,10 +115,10 @@ class CsiMounter:
             )
 
     async def unmount(self, record: VolumeAttachment) -> None:
-        """Take everything of it away.
+        """Unpublish and unstage the volume.
 
         Raises:
-            Unavailable, DriverFailure: the driver, or the host, did not do it; some of it may be done.
+            Unavailable, DriverError: the driver, or the host, failed; it may be partly done.
         """
         plugin, driver = self._drivers.get(record.driver)
         place = self._directory / record.volume_id
@@ -138,7 +138,7 @@ class CsiMounter:
                 raise Unavailable(f"waiting for secret {each.name}")
             try:
                 found[each.key] = contents[each.content_key].decode()
-            except UnicodeDecodeError:  # which would show the bytes
+            except UnicodeDecodeError:  # the original error would show the bytes
                 raise Refused(f"secret {each.name} must be UTF-8 text to be passed to a driver") from None
         return found
 
@@ -146,7 +146,7 @@ class CsiMounter:
         place = self._directory / wanted.volume_id
         try:
             self._bind_shared(self._directory)
-            # Nothing looks through a mount that is there: its server may not answer, and would hold this thread.
+            # Existing mounts are not accessed: their server may not respond, and would block this thread.
             if place / "staging" not in self._mounted_below(place):
                 (place / "staging").mkdir(mode=0o700, parents=True, exist_ok=True)
             draft = place / "record.new"
@@ -156,8 +156,8 @@ class CsiMounter:
             raise Unavailable(f"cannot prepare {place}: {error.strerror}") from error
 
     def _remove_record(self, place: Path) -> None:
-        if left := self._mounted_below(place):
-            raise Unavailable(f"the driver reports the volume as unpublished, but {left[-1]} is still mounted")
+        if mounted := self._mounted_below(place):
+            raise Unavailable(f"the driver reports the volume as unpublished, but {mounted[-1]} is still mounted")
         try:
             for name in ("target", "staging"):
                 with suppress(FileNotFoundError):

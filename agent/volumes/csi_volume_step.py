@@ -1,9 +1,9 @@
-"""What to do next for one volume of a driver on this node: a pure function, asked again after whatever happens.
+"""Decides the next step for one CSI volume on this node. Pure; called again after each event.
 
-The record on disk is written before the driver is asked for the first mount and removed after the last unmount, so
-whatever may be mounted has one; every call to a driver may be repeated. The invariants, which the tests hold it to:
-nothing is mounted without the managers' READY and the secrets that they name; nothing is unmounted while a container
-has it; the word that a volume is released is true, and stays so under that number.
+The record on disk is written before the first mount call to the driver and removed after the last unmount, so every
+volume that may be mounted has one; every call to a driver may be repeated. The tests check these invariants: nothing is
+mounted without READY from the managers and the required secrets; nothing is unmounted while a container uses it; a
+volume that is reported as released is released, and stays so under that publication number.
 """
 
 from dataclasses import dataclass
@@ -19,22 +19,22 @@ class CsiVolumeStep(Enum):
     MOUNT = auto()
     RELEASE = auto()
     WAIT_UNUSED = auto()
-    """To be released as soon as no container has it."""
+    """Release it as soon as no container uses it."""
     IDLE = auto()
-    """Until the managers say something else."""
+    """Wait for another assignment."""
 
 
 @dataclass(frozen=True)
 class CsiVolumeFacts:
-    """All that the decision rests on.
+    """Input of the decision.
 
     Attributes:
-        assigned: what managers say; None when they say nothing of it.
-        has_snapshot: managers have told all that they know since this agent started.
-        record: what may be mounted here, as the disk has it.
-        mounted: the driver has confirmed, to this process, that the record's is mounted.
-        in_use: containers have it.
-        has_secrets: the secrets that its driver is to be given have come.
+        assigned: the managers' assignment; None: not assigned.
+        has_snapshot: a snapshot was received since this agent started.
+        record: what may be mounted, as recorded on disk.
+        mounted: the driver has confirmed to this process that the recorded volume is mounted.
+        in_use: containers use it.
+        has_secrets: the driver's secrets have been received.
     """
 
     assigned: VolumeAttachment | None
@@ -61,7 +61,7 @@ def next_step(facts: CsiVolumeFacts) -> CsiVolumeStep:
 
 
 def is_usable(facts: CsiVolumeFacts) -> bool:
-    """Whether a container may be given it now."""
+    """Whether a container may mount it now."""
     assigned, record = facts.assigned, facts.record
     ready = assigned is not None and assigned.state == VolumePublication.READY
     return (
@@ -74,16 +74,16 @@ def is_usable(facts: CsiVolumeFacts) -> bool:
 
 
 def publication_of(facts: CsiVolumeFacts, volume_id: str, problem: str) -> NodePublication | None:
-    """What managers are told; None when there is nothing to tell."""
+    """The report for managers; None if there is nothing to report."""
     if facts.assigned is None and facts.record is None:
         return None
     latest = facts.assigned if facts.assigned is not None else facts.record
     assert latest is not None
-    withdrawn = facts.assigned is not None and facts.assigned.state == VolumePublication.RELEASING
+    releasing = facts.assigned is not None and facts.assigned.state == VolumePublication.RELEASING
     return NodePublication(
         volume_id=volume_id,
         number=latest.publication_number,
-        released=withdrawn and facts.record is None,
+        released=releasing and facts.record is None,
         mounted=facts.mounted,
         problem=problem,
     )

@@ -1,4 +1,4 @@
-"""Volumes of drivers on this node: brought and taken away as managers say, given to containers once they are there."""
+"""Mounts and unmounts CSI volumes as assigned, and provides them to containers."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ from shoal.task_group import TaskGroup
 
 FIRST_RETRY_SECONDS = 0.5
 MAX_RETRY_SECONDS = 30.0
-"""After a failure, doubling."""
+"""Delay after a failure; it doubles."""
 
 IN_USE_POLL_SECONDS = 0.1
 """Between looks whether containers have it still."""
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class MountCalls(Protocol):
-    """`agent.volumes.csi_mounter.CsiMounter` is one."""
+    """Mounts volumes; `agent.volumes.csi_mounter.CsiMounter` is one."""
 
     def records(self) -> Iterator[VolumeAttachment]: ...
 
@@ -39,10 +39,10 @@ class MountCalls(Protocol):
 
 
 class SecretKeys(Protocol):
-    """`agent.files.file_contents.FileContents` is one."""
+    """Knows which secrets are missing; `agent.files.file_contents.FileContents` is one."""
 
     def missing(self, keys: Iterable[str]) -> list[str]:
-        """Contents that have not come yet, by `FileContent.key`."""
+        """Contents that have not been received yet, by `FileContent.key`."""
         ...
 
 
@@ -50,8 +50,8 @@ class CsiVolumes:
     """Use it from the event loop; `run` must run for anything to happen.
 
     Args:
-        secrets: told of each message before this is.
-        notifier: rung when there is something else to tell.
+        secrets: receives each message before this.
+        notifier: notified when the report changes.
     """
 
     def __init__(self, mounts: MountCalls, secrets: SecretKeys, notifier: Notifier) -> None:
@@ -68,7 +68,7 @@ class CsiVolumes:
         self._mounted_ids: Callable[[], Collection[str]] = frozenset
 
     def apply(self, message: Assignments) -> None:
-        """What managers say."""
+        """Apply a manager's message."""
         if message.snapshot:
             self._assigned.clear()
             self._has_snapshot = True
@@ -79,35 +79,35 @@ class CsiVolumes:
             self._notify()
 
     def publications(self) -> list[NodePublication]:
-        """What managers are told, by id."""
+        """The report for managers, by volume id."""
         reports = (
             publication_of(self._facts(each), each, self._problems.get(each, "")) for each in sorted(self._known())
         )
         return [each for each in reports if each is not None]
 
     def is_usable(self, volume_id: str) -> bool:
-        """Whether a container can be given it now."""
+        """Whether a container may mount it now."""
         return is_usable(self._facts(volume_id))
 
     async def prepare(self, mount: Mount, report: Report) -> MountSource:
-        """The volume of a mount, once it is there; why it is not is told."""
-        volume_id, told = mount.source, ""
-        async with aclosing(self._notifier.wakeups()) as rounds:
-            async for _ in rounds:
+        """Wait until a mount's volume is usable; reports the reason while it is not."""
+        volume_id, reported = mount.source, ""
+        async with aclosing(self._notifier.wakeups()) as wakeups:
+            async for _ in wakeups:
                 if self.is_usable(volume_id):
                     break
-                if told != (why := self._waiting_reason(mount)):
-                    report(told := why)
-        # Nothing of the image is put into it: it may be another node's in a moment, half filled.
+                if reported != (why := self._waiting_reason(mount)):
+                    report(reported := why)
+        # It is not populated from the image: another node may mount it at any moment, half populated.
         return MountSource(
             data=self._mounts.target(volume_id), options={}, subpath=mount.volume.subpath, populate=False
         )
 
     async def run(self, mounted: Callable[[], Collection[str]]) -> None:
-        """Until cancelled; what is mounted stays.
+        """Reconcile until cancelled; mounted volumes stay mounted.
 
         Args:
-            mounted: ids of the volumes that containers have now.
+            mounted: returns ids of the volumes that containers use now.
         """
         self._mounted_ids = mounted
         async with TaskGroup() as group:
@@ -120,17 +120,17 @@ class CsiVolumes:
                 self._wake.clear()
 
     async def _reconcile(self, volume_id: str) -> None:
-        """One volume, until there is nothing to do for it."""
-        pause = FIRST_RETRY_SECONDS
+        """Reconcile one volume until it is idle."""
+        delay = FIRST_RETRY_SECONDS
         try:
             while (step := next_step(self._facts(volume_id))) is not CsiVolumeStep.IDLE:
                 if step is CsiVolumeStep.WAIT_UNUSED:
                     await asyncio.sleep(IN_USE_POLL_SECONDS)
                 elif await self._perform(step, volume_id):
-                    pause = FIRST_RETRY_SECONDS
+                    delay = FIRST_RETRY_SECONDS
                 else:
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, MAX_RETRY_SECONDS)
+                    await asyncio.sleep(delay)
+                    delay = min(2 * delay, MAX_RETRY_SECONDS)
         finally:
             self._reconciling.discard(volume_id)
             self._wake.set()
@@ -141,7 +141,7 @@ class CsiVolumes:
             await (self._mount(volume_id) if step is CsiVolumeStep.MOUNT else self._unmount(volume_id))
         except Exception as error:
             problem = describe_error(f"volume {volume_id}", error)
-            _log.warning("volume %s: could not be %s: %s", volume_id, _DOING[step], problem)
+            _log.warning("volume %s: could not be %s: %s", volume_id, _STEP_NAMES[step], problem)
         self._problems[volume_id] = problem
         self._notify()
         return not problem
@@ -175,7 +175,7 @@ class CsiVolumes:
         return f"volume {mount.volume.name}: {why}" if why else f"waiting for volume {mount.volume.name}"
 
     def _missing(self, volume_id: str) -> list[str]:
-        """What its driver is to be given and has not come yet, for the user."""
+        """Secrets for its driver that have not been received yet, for the user."""
         assigned = self._assigned.get(volume_id)
         named = {each.content_key: f"secret {each.name}" for each in assigned.secrets} if assigned is not None else {}
         return sorted(named[key] for key in self._secrets.missing(named))
@@ -190,4 +190,4 @@ class CsiVolumes:
         self._notifier.notify()
 
 
-_DOING = {CsiVolumeStep.MOUNT: "mounted", CsiVolumeStep.RELEASE: "released"}
+_STEP_NAMES = {CsiVolumeStep.MOUNT: "mounted", CsiVolumeStep.RELEASE: "released"}

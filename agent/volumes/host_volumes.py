@@ -1,4 +1,4 @@
-"""All volumes of this host, local ones and those of drivers: the worker's `Volumes`, and what managers are told."""
+"""All volumes of this host, local and CSI: the worker's `Volumes`, and the reports for managers."""
 
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 
@@ -12,10 +12,10 @@ from shoal.task_group import TaskGroup
 
 
 class HostVolumes:
-    """Hands each mount to those who know its kind.
+    """Delegates each mount to its kind of volume.
 
     Args:
-        notifier: rung by both when there is something else to tell.
+        notifier: notified by both when the report changes.
     """
 
     def __init__(self, *, local: LocalVolumes, csi: CsiVolumes, notifier: Notifier) -> None:
@@ -25,11 +25,11 @@ class HostVolumes:
 
     async def prepare(self, container: ContainerSpec, slot: int, report: Report) -> Mapping[str, MountSource]:
         """As `agent.worker.interfaces.Volumes`."""
-        driven = [mount for mount in container.mounts if is_csi(mount)]
+        csi_mounts = [mount for mount in container.mounts if is_csi(mount)]
         found: dict[str, MountSource] = {}
-        while not all(mount.target in found and self._csi.is_usable(mount.source) for mount in driven):
-            found = {mount.target: await self._csi.prepare(mount, report) for mount in driven}
-        # Nothing waits from here on, so none of those found is taken away before the task says that it has them.
+        while not all(mount.target in found and self._csi.is_usable(mount.source) for mount in csi_mounts):
+            found = {mount.target: await self._csi.prepare(mount, report) for mount in csi_mounts}
+        # Nothing waits from here on, so none of these is released before the task counts as using them.
         return {**found, **self._local.ensure(container, slot)}
 
     def apply(self, message: Assignments) -> None:
@@ -41,9 +41,9 @@ class HostVolumes:
         """As `agent.worker.interfaces.Volumes`."""
         async with TaskGroup() as group:
             group.create_task(self._local.run(in_use), name="local volumes")
-            group.create_task(self._csi.run(mounted), name="volumes of drivers")
+            group.create_task(self._csi.run(mounted), name="CSI volumes")
 
     async def reports(self) -> AsyncGenerator[VolumeReport]:
-        """What is here now, and again after each change."""
+        """The current report, and a new one after each change."""
         async for _ in self._notifier.wakeups():
             yield VolumeReport(volumes=self._local.volumes(), publications=self._csi.publications())

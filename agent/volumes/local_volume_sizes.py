@@ -1,4 +1,4 @@
-"""What the local volumes of this host take on its disk, counted when somebody asks."""
+"""Disk usage of local volumes, measured on request."""
 
 import asyncio
 import os
@@ -17,10 +17,10 @@ MAX_MILLISECONDS = 60_000
 
 
 class LocalVolumeSizes:
-    """One count at a time, in a thread: it takes the disk's time and, of containers, nothing else.
+    """Measures one request at a time, in a thread, so that it slows down only the disk.
 
     Args:
-        directory: of the store.
+        directory: of all volumes.
     """
 
     def __init__(self, store: LocalVolumes, directory: Path) -> None:
@@ -29,35 +29,35 @@ class LocalVolumeSizes:
         self._lock = asyncio.Lock()
 
     async def read(self, request: ReadVolumeSizesRequest) -> ReadVolumeSizesResponse:
-        """Of those that are asked for and lie here, a size or why there is none.
+        """The size of each requested volume on this node, or why it is unknown.
 
         Raises:
-            InvalidInput: too many, or no time.
+            InvalidInput: too many volumes, or an invalid timeout.
         """
         if len(request.volume_ids) > MAX_VOLUMES:
             raise InvalidInput(f"volume_ids: too many ({len(request.volume_ids)}); the maximum is {MAX_VOLUMES}")
         if not 1 <= request.timeout_ms <= MAX_MILLISECONDS:
-            raise InvalidInput(f"milliseconds: {request.timeout_ms} is not from 1 to {MAX_MILLISECONDS}")
+            raise InvalidInput(f"timeout_ms: must be from 1 to {MAX_MILLISECONDS}")
         deadline = time.monotonic() + request.timeout_ms / 1000
-        wanted = frozenset(request.volume_ids)
+        requested = frozenset(request.volume_ids)
         async with self._lock:
-            held = [each for each in self._store.volumes() if each.volume_id in wanted]
-            return ReadVolumeSizesResponse(volumes=await asyncio.to_thread(self._count, held, deadline))
+            volumes = [each for each in self._store.volumes() if each.volume_id in requested]
+            return ReadVolumeSizesResponse(volumes=await asyncio.to_thread(self._count, volumes, deadline))
 
-    def _count(self, held: Collection[LocalVolume], deadline: float) -> list[VolumeSize]:
-        return [self._size(each, deadline) for each in held]
+    def _count(self, volumes: Collection[LocalVolume], deadline: float) -> list[VolumeSize]:
+        return [self._size(each, deadline) for each in volumes]
 
-    def _size(self, held: LocalVolume, deadline: float) -> VolumeSize:
-        made = VolumeSize(volume_id=held.volume_id, slot=held.slot)
-        path = volume_path(self._directory, held) / "_data"
+    def _size(self, volume: LocalVolume, deadline: float) -> VolumeSize:
+        size = VolumeSize(volume_id=volume.volume_id, slot=volume.slot)
+        path = volume_path(self._directory, volume) / "_data"
         try:
             directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
-                made.bytes = disk_usage(directory, seconds=max(0.0, deadline - time.monotonic()))
+                size.bytes = disk_usage(directory, seconds=max(0.0, deadline - time.monotonic()))
             finally:
                 os.close(directory)
         except Unavailable as error:
-            made.problem = str(error)
+            size.problem = str(error)
         except OSError as error:
-            made.problem = f"{path} cannot be read: {error.strerror}"
-        return made
+            size.problem = f"cannot read {path}: {error.strerror}"
+        return size

@@ -1,11 +1,11 @@
-"""Local volumes: one directory each, recovered from disk.
+"""Local volumes: one directory each, recovered from disk at the start.
 
-    <directory>/<name>/volume       HeldVolume
-    <directory>/<name>/_data        what containers see; <name> is "<name>.<slot>" for a slot's own
-    <directory>/.removed/           volumes that are being deleted, which may take long and be cut short
-    <directory>/.incoming/          copies from other nodes that are not complete (`agent.volume_moves`)
+    <directory>/<name>/volume       LocalVolume
+    <directory>/<name>/_data        what containers see; <name> is "<name>.<slot>" for the part of a slot
+    <directory>/.removed/           volumes that are being deleted, which may take long and be interrupted
+    <directory>/.incoming/          incomplete copies from other nodes (`agent.volume_moves`)
 
-Names of volumes have no dot, so that a slot's directory is never another volume's.
+Volume names have no dot, so that a slot's directory cannot be another volume's.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from shoal.tree_removal import delete_trees
 from shoal.volume_slots import volume_slot
 
 RETRY_SECONDS = 1.0
-"""Between looks whether a volume that is to go is still in use."""
+"""Interval of checking whether a volume to delete is still in use."""
 
 _REMOVED = ".removed"
 INCOMING = ".incoming"
@@ -38,135 +38,143 @@ class LocalVolumes:
     """Use it from the event loop; `run` must run for volumes to be deleted.
 
     Args:
-        directory: made when the first volume is.
+        directory: created with the first volume.
         now_ms: milliseconds since the Unix epoch.
-        notifier: rung when something else lies here.
+        notifier: notified when the set of volumes changes.
     """
 
     def __init__(self, directory: Path, now_ms: Callable[[], int], notifier: Notifier) -> None:
         self._directory = directory
         self._now_ms = now_ms
         self._notifier = notifier
-        self._volumes = {volume_path(directory, held): held for held in _load(directory)}
+        self._volumes = {volume_path(directory, volume): volume for volume in _load(directory)}
         self._removing: set[str] = set()
         self._removed = directory / _REMOVED
         self._wake = asyncio.Event()
-        self._wake.set()  # for what was being deleted when the agent ended
+        self._wake.set()  # for deletions that were interrupted by the agent's exit
         self._in_use: Callable[[], Collection[VolumePart]] | None = None
 
     def volumes(self) -> list[LocalVolume]:
-        """What lies here, by name and slot."""
-        return sorted(self._volumes.values(), key=lambda held: (held.name, held.slot))
+        """The volumes of this node, by name and slot."""
+        return sorted(self._volumes.values(), key=lambda volume: (volume.name, volume.slot))
 
     @property
     def directory(self) -> Path:
-        """Where all volumes lie."""
+        """The directory of all volumes."""
         return self._directory
 
     def find(self, volume_id: str, slot: int) -> tuple[Path, LocalVolume] | None:
-        """Where the volume, or a slot's part of it, lies here."""
+        """The path and record of a volume, or of a slot's part of it, on this node."""
         found = (
-            (path, held) for path, held in self._volumes.items() if held.volume_id == volume_id and held.slot == slot
+            (path, volume)
+            for path, volume in self._volumes.items()
+            if volume.volume_id == volume_id and volume.slot == slot
         )
         return next(found, None)
 
     def is_used(self, volume_id: str, slot: int) -> bool:
-        """Whether containers have this part of it, or are about to; so are all until it is known which are here."""
+        """Whether containers use this part, or are about to; always true until the containers are known."""
         return self._in_use is None or (volume_id, slot) in self._in_use()
 
-    def adopt(self, prepared: Path, held: LocalVolume, *, replace: bool) -> None:
-        """Make a complete copy that was put together beside the volumes one of them.
+    def adopt(self, prepared: Path, volume: LocalVolume, *, replace: bool) -> None:
+        """Make a complete copy that was assembled beside the volumes one of them.
 
         Args:
             prepared: a directory of the same file system with `volume` and `_data`.
-            replace: data of the volume that is here already is deleted.
+            replace: existing data of the volume is deleted.
         Raises:
-            Refused: something is in its place. Unavailable: a container has it, or the disk refuses.
+            Refused: something else is in its place. Unavailable: a container uses it, or the disk fails.
         """
-        path = volume_path(self._directory, held)
+        path = volume_path(self._directory, volume)
         present = self._volumes.get(path)
-        if present is not None and (present.volume_id != held.volume_id or not replace):
-            raise Refused(f"volume {held.name} already exists on this node")
-        if self.is_used(held.volume_id, held.slot):
-            raise Unavailable(f"a container of this node has volume {held.name}")
+        if present is not None and (present.volume_id != volume.volume_id or not replace):
+            raise Refused(f"volume {volume.name} already exists on this node")
+        if self.is_used(volume.volume_id, volume.slot):
+            raise Unavailable(f"volume {volume.name} is in use by a container on this node")
         if present is not None:
             self._move_to_removed(path)
             del self._volumes[path]
         try:
             prepared.rename(path)
         except OSError as error:
-            raise Refused(f"{path} already exists and blocks volume {held.name}: {error.strerror}") from error
-        self._volumes[path] = held
+            raise Refused(f"{path} already exists and blocks volume {volume.name}: {error.strerror}") from error
+        self._volumes[path] = volume
         self._notifier.notify()
         self._wake.set()
 
     def delete_copy(self, volume_id: str, slot: int, created_at_ms: int) -> None:
-        """Delete the one copy that was made then; another one is left alone.
+        """Delete the copy with this creation time; another copy is kept.
 
         Raises:
-            Unavailable: a container has it.
+            Unavailable: a container uses it.
         """
         found = self.find(volume_id, slot)
         if found is None or found[1].created_at_ms != created_at_ms:
             return
         if self.is_used(volume_id, slot):
-            raise Unavailable(f"a container of this node has volume {found[1].name}")
+            raise Unavailable(f"volume {found[1].name} is in use by a container on this node")
         self._move_to_removed(found[0])
         del self._volumes[found[0]]
         self._notifier.notify()
         self._wake.set()
 
     def ensure(self, container: ContainerSpec, slot: int) -> dict[str, MountSource]:
-        """The local volumes of a task's container that have names, by target; those that are not here are made.
+        """The named local volumes of a task's container, by target; missing ones are created.
 
         Raises:
-            Unavailable: the disk refuses. DiskFull: it has no room. Refused: data of another volume lies there.
+            Unavailable: the disk fails. DiskFull: it is full. Refused: another volume's data is in its place.
         """
         named = (mount for mount in container.mounts if mount.type == Mount.VOLUME and mount.source)
         return {mount.target: self._source(mount, slot) for mount in named if not is_csi(mount)}
 
     def schedule_removal(self, volume_ids: Collection[str]) -> None:
-        """Have these volumes deleted as soon as no container uses them."""
+        """Delete these volumes as soon as no container uses them."""
         self._removing.update(volume_ids)
         self._wake.set()
 
     async def run(self, in_use: Callable[[], Collection[VolumePart]]) -> None:
-        """Delete what is to be, until cancelled.
+        """Delete scheduled volumes until cancelled.
 
         Args:
-            in_use: the parts of volumes that containers have mounted, or are about to.
+            in_use: returns the parts of volumes that containers use, or are about to.
         """
         self._in_use = in_use
         while True:
             await self._wake.wait()
             self._wake.clear()
             await self._delete({volume_id for volume_id, _ in in_use()})
-            if self._removing & {held.volume_id for held in self._volumes.values()}:
+            if self._removing & {volume.volume_id for volume in self._volumes.values()}:
                 await asyncio.sleep(RETRY_SECONDS)
                 self._wake.set()
             else:
                 self._removing.clear()
 
     def _source(self, mount: Mount, slot: int) -> MountSource:
-        use = mount.volume
-        held = LocalVolume(
-            volume_id=mount.source, name=use.name, slot=volume_slot(use, slot), created_at_ms=self._now_ms()
+        volume_options = mount.volume
+        volume = LocalVolume(
+            volume_id=mount.source,
+            name=volume_options.name,
+            slot=volume_slot(volume_options, slot),
+            created_at_ms=self._now_ms(),
         )
-        path = volume_path(self._directory, held)
+        path = volume_path(self._directory, volume)
         if path.parent != self._directory or ".." in path.parts:
-            raise Refused(f"{use.name!r} is not a valid volume name")
+            raise Refused(f"{volume_options.name!r} is not a valid volume name")
         try:
-            self._make(path, held)
+            self._make(path, volume)
         except OSError as error:
-            text = f"cannot create volume {use.name} in {path}: {error.strerror}"
+            text = f"cannot create volume {volume_options.name} in {path}: {error.strerror}"
             raise (disk_full(text, self._directory) if is_disk_full(error) else Unavailable(text)) from error
         return MountSource(
-            data=path / "_data", options=dict(use.options), subpath=use.subpath, populate=not use.no_copy
+            data=path / "_data",
+            options=dict(volume_options.options),
+            subpath=volume_options.subpath,
+            populate=not volume_options.no_copy,
         )
 
-    def _make(self, path: Path, held: LocalVolume) -> None:
+    def _make(self, path: Path, volume: LocalVolume) -> None:
         present = self._volumes.get(path)
-        if present is not None and present.volume_id != held.volume_id:
+        if present is not None and present.volume_id != volume.volume_id:
             raise Refused(
                 f"{path} contains data of another volume with this name "
                 f"({present.volume_id}) from an earlier cluster or node; move it away"
@@ -175,18 +183,18 @@ class LocalVolumes:
             self._directory.mkdir(mode=0o711, parents=True, exist_ok=True)
             (path / "_data").mkdir(mode=0o755, parents=True, exist_ok=True)
             draft = path / "volume.new"
-            draft.write_bytes(held.SerializeToString())
+            draft.write_bytes(volume.SerializeToString())
             draft.replace(path / "volume")
-            self._volumes[path] = held
+            self._volumes[path] = volume
             self._notifier.notify()
 
     async def _delete(self, used: Collection[str]) -> None:
-        going = [
+        deleted = [
             path
-            for path, held in self._volumes.items()
-            if held.volume_id in self._removing and held.volume_id not in used
+            for path, volume in self._volumes.items()
+            if volume.volume_id in self._removing and volume.volume_id not in used
         ]
-        for path in going:
+        for path in deleted:
             try:
                 await asyncio.to_thread(self._move_to_removed, path)
             except Unavailable as error:
@@ -199,11 +207,11 @@ class LocalVolumes:
             await asyncio.to_thread(self._empty_removed)
 
     def _move_to_removed(self, path: Path) -> None:
-        """At once and whole: of a volume that is deleted in part, the rest would be taken for another one's data."""
+        """Rename it as a whole: the rest of a partly deleted volume would be mistaken for another one's data."""
         try:
             self._removed.mkdir(mode=0o700, exist_ok=True)
             path.rename(self._removed / f"{path.name}.{time.monotonic_ns()}")
-        except OSError:  # a full disk has no room for the name, and then this makes room
+        except OSError:  # a full disk may have no space for the name; deleting frees space
             delete_trees(path)
 
     def _empty_removed(self) -> None:
@@ -214,13 +222,13 @@ class LocalVolumes:
 
 
 def is_csi(mount: Mount) -> bool:
-    """Whether the mount is of a volume of a driver, and none of this host's own."""
+    """Whether the mount is of a CSI volume, not of a local one."""
     return mount.type == Mount.VOLUME and mount.volume.driver not in ("", "local")
 
 
-def volume_path(directory: Path, held: LocalVolume) -> Path:
-    """Where a volume lies."""
-    return directory / (f"{held.name}.{held.slot}" if held.slot else held.name)
+def volume_path(directory: Path, volume: LocalVolume) -> Path:
+    """The directory of a volume."""
+    return directory / (f"{volume.name}.{volume.slot}" if volume.slot else volume.name)
 
 
 def _load(directory: Path) -> Iterator[LocalVolume]:
@@ -230,13 +238,13 @@ def _load(directory: Path) -> Iterator[LocalVolume]:
         if path.name in (_REMOVED, INCOMING):
             continue
         try:
-            held = LocalVolume.FromString((path / "volume").read_bytes())
+            volume = LocalVolume.FromString((path / "volume").read_bytes())
         except (OSError, DecodeError) as error:
             _log.warning("ignoring %s: not a volume created by Shoal: %s", path, error)
             continue
-        # A crash of the host may leave an empty record, and somebody a directory under another name: neither says whose
-        # data lies elsewhere. What a task asks for gets a record of its own again.
-        if not held.volume_id or volume_path(directory, held) != path:
+        # A crash of the host may leave an empty record, and an operator may rename a directory: neither identifies the
+        # data. A volume that a task requests gets a new record.
+        if not volume.volume_id or volume_path(directory, volume) != path:
             _log.warning("ignoring %s: its volume record is missing or does not match", path)
             continue
-        yield held
+        yield volume

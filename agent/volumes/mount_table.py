@@ -21,13 +21,13 @@ def mounted_below(directory: Path) -> list[Path]:
 
 
 def bind_shared(directory: Path) -> None:
-    """Make the directory a mount of its own whose mounts are shared.
+    """Make the directory a mount point with shared propagation.
 
-    A driver in a container of its own mounts volumes below it, and this host has to see them; and it can be taken away
-    from other mount namespaces in one piece.
+    A driver in a container mounts volumes below it, which must be visible on the host; and other mount namespaces can
+    unmount all of them at once.
 
     Raises:
-        Unavailable: it cannot be made or mounted.
+        Unavailable: it cannot be created or mounted.
     """
     try:
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def bind_shared(directory: Path) -> None:
 
 
 def unmount_all(directory: Path) -> None:
-    """Undo `bind_shared`, with whatever is mounted below it still.
+    """Undo `bind_shared`, with everything that is still mounted below it.
 
     Raises:
         Unavailable: something is in use.

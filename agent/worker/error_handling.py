@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 
 
 def describe_error(subject: str, error: Exception) -> str:
-    """What the user is told. An error that nobody foresaw is a fault of ours: its type is told, the rest logged.
+    """The message for the user. An unexpected error is a bug in the agent: its type is shown, the rest is logged.
 
     Args:
         subject: "task <id>", "volume <id>", …
@@ -24,10 +24,10 @@ def describe_error(subject: str, error: Exception) -> str:
 
 
 async def try_or_pause(task_id: str, outcome: str, work: Coroutine[None, None, None]) -> None:
-    """What the host refuses is tried again by the caller, in a while: it must not stay.
+    """Run a step; on an error, log it and pause, so that the caller can retry.
 
     Args:
-        outcome: what becomes of the task by the work: "removed".
+        outcome: what the step does to the task, for the log: "removed".
     """
     try:
         await work

@@ -10,7 +10,7 @@ MAX_MESSAGE = 300
 
 
 def final_state(end: Exit, stop_requested: bool, unhealthy: bool = False) -> TaskState.ValueType:
-    """SHUTDOWN when told to stop and FAILED when stopped as unhealthy, whatever the code; else by the code."""
+    """SHUTDOWN after a stop request and FAILED when unhealthy, whatever the exit code; otherwise by the exit code."""
     if stop_requested:
         return TaskState.SHUTDOWN
     if unhealthy:
@@ -19,20 +19,20 @@ def final_state(end: Exit, stop_requested: bool, unhealthy: bool = False) -> Tas
 
 
 def failure_reason(end: Exit, memory_limit: int) -> str:
-    """Why it ended, one line; empty after exit code 0.
+    """Why the container exited, one line; empty after exit code 0.
 
     Args:
         memory_limit: bytes, 0 for none.
     """
     if end.oom_killed:
-        return f"out of memory (limit {_size(memory_limit)})" if memory_limit else "out of memory (the host's)"
+        return f"out of memory (limit {_size(memory_limit)})" if memory_limit else "out of memory on the node"
     if end.message or end.code == 0:
         return end.message
     return _signal_name(end.code) or f"exit code {end.code}"
 
 
 def one_line(text: str) -> str:
-    """The text on one line, cut to what a list can show; of a file's name that is no text, question marks."""
+    """The text on one line, truncated to the width of a list; undecodable file names get question marks."""
     return " ".join(text.split())[:MAX_MESSAGE].encode(errors="replace").decode()
 
 

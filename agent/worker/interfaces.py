@@ -1,4 +1,4 @@
-"""What the worker needs of images, network and runtime: the narrow interfaces, beside their one consumer."""
+"""Interfaces of images, networks, volumes and runtime that the worker needs."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,12 +15,13 @@ from shoal.api.v1.service_pb2 import LogConfig, ServiceRevision
 from shoal.api.v1.task_pb2 import Task
 
 Report = Callable[[str], None]
-"""Takes a line for the user on how far a long step is; called at most a few times a second, from the event loop."""
+"""Takes a line for the user about the progress of a long step; called at most a few times a second, from the event
+loop."""
 
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """The `config` object of an OCI image configuration (image-spec, config.md), with empty where it has nothing."""
+    """The `config` object of an OCI image configuration (image-spec, config.md); absent fields are empty."""
 
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
@@ -39,9 +40,9 @@ class Image:
     """An image that is on this host, unpacked.
 
     Attributes:
-        reference: as it was asked for.
+        reference: as it was requested.
         digest: of the manifest for this platform, "sha256:…".
-        layers: unpacked layers as overlayfs wants its lowerdir: the topmost first. At least one.
+        layers: unpacked layers in the order of overlayfs's lowerdir: the topmost first. At least one.
     """
 
     reference: str
@@ -55,11 +56,11 @@ class Images(Protocol):
 
     @property
     def lacks_space(self) -> bool:
-        """Whether one was refused of late for want of room on the disk, and would be again. Costs a system call."""
+        """Whether an image failed recently because of a full disk, and would fail again. Costs a system call."""
         ...
 
     async def ensure(self, reference: str, report: Report) -> Image:
-        """The image, pulled and unpacked if it is not here yet. Concurrent calls share the work.
+        """The image, pulled and unpacked if it is not on this host yet. Concurrent calls share the work.
 
         Raises:
             NotFound: the registry has no such image, or none for this platform.
@@ -68,18 +69,18 @@ class Images(Protocol):
         ...
 
     async def collect_garbage(self, used: frozenset[str]) -> None:
-        """Remove images whose digests are not in `used` and layers that nothing needs, when the disk runs short."""
+        """Remove images whose digests are not in `used`, and unused layers, when disk space is low."""
         ...
 
 
 @dataclass(frozen=True)
 class Sockets:
-    """What a container has open on its network. A port is the protocol's number (6 or 17) and the port's own.
+    """Open sockets of a container. A port is the protocol's number (6 or 17) and the port number.
 
     Attributes:
-        reachable: where others reach a listener.
-        loopback_only: where only the container itself does.
-        connections: open TCP connections from elsewhere to those ports.
+        reachable: listeners that others can reach.
+        loopback_only: listeners that only the container itself can reach.
+        connections: open TCP connections from outside to those ports.
     """
 
     reachable: frozenset[tuple[int, int]] = frozenset()
@@ -88,32 +89,32 @@ class Sockets:
 
 
 class Networks(Protocol):
-    """The node's datapath and names."""
+    """The node's datapath and DNS."""
 
     @property
     def dns_ttl_seconds(self) -> float:
-        """How long who asked for a name goes by the answer."""
+        """How long clients may cache a DNS response."""
         ...
 
     async def apply(self, change: ClusterDiff) -> None:
-        """Bring routes, forwarding entries, policy and names from what was asked so far to this, by what differs alone.
+        """Apply a change to routes, forwarding entries, policy and names.
 
-        The first call says everything that there is. After an error the change has to be asked for again.
+        The first call describes the whole cluster. After an error the change must be applied again.
         """
         ...
 
     async def attach(self, task: Task, internal_only: bool = False, resolvers: Sequence[str] = ()) -> Sandbox:
-        """A namespace with the task's addresses, routes, and its published ports. Idempotent for a task.
+        """A namespace with the task's addresses and routes, and its published ports. Idempotent for a task.
 
         Args:
-            resolvers: addresses asked for names that are not the cluster's; none means the node's.
+            resolvers: DNS servers for names outside of the cluster; none means the node's.
         Raises:
             Unavailable: the kernel refused. Refused: a port is taken on this host.
         """
         ...
 
     async def withdraw(self, task_id: str) -> None:
-        """Lead no new client to the task by ports that it publishes on this node; connections go on. Idempotent.
+        """Accept no new connections on ports that the task publishes on this node; open ones continue. Idempotent.
 
         Raises:
             Unavailable: the kernel refused.
@@ -121,18 +122,19 @@ class Networks(Protocol):
         ...
 
     async def detach(self, task_id: str) -> None:
-        """Withdraw ports, routes and links of a task. No error when there are none."""
+        """Remove ports, routes and links of a task. No error if there are none."""
         ...
 
     async def recover(self, live: Sequence[Task]) -> None:
-        """After a start of the agent: adopt what belongs to `live`, remove whatever else carries our names."""
+        """After a start of the agent: adopt what belongs to `live`, and remove everything else that the agent
+        created."""
         ...
 
     async def sockets(self, pid: int) -> Sockets:
-        """What the container of this process has open; nothing when it has ended.
+        """Open sockets of this process's container; none if it has exited.
 
         Raises:
-            Unavailable: the kernel does not tell.
+            Unavailable: the kernel does not report them.
         """
         ...
 
@@ -161,10 +163,10 @@ class MountSource:
 
     Attributes:
         data: its directory.
-        options: `type`, `o` and `device` of mount(8), for what is to be mounted in place of `data`; else empty.
-        subpath: relative; the directory in it that is wanted; empty for the whole.
-        populate: fill it, where it is empty, from what the image has at the target.
-        durable: it outlives the container, and so the host's crash.
+        options: `type`, `o` and `device` of mount(8), for a file system to mount in place of `data`; otherwise empty.
+        subpath: relative path of a directory in it; empty for the whole volume.
+        populate: if it is empty, fill it from the image's directory at the target.
+        durable: it outlives the container, and must survive a crash of the host.
     """
 
     data: Path
@@ -175,56 +177,55 @@ class MountSource:
 
 
 class ContentSource(Protocol):
-    """Secrets and configs that managers have sent, in memory alone."""
+    """Secrets and configs that managers have sent; only in memory."""
 
     def apply(self, message: Assignments, revisions: Iterable[ServiceRevision]) -> None:
-        """Keep what was sent, and of everything only what these revisions and this node's volumes need."""
+        """Store the received files; drop those that neither these revisions nor this node's volumes need."""
         ...
 
     async def wait_for_files(self, container: ContainerSpec, report: Report) -> tuple[MountedFile, ...]:
-        """A container's secrets and configs, once all have come; what is waited for is reported by its name."""
+        """A container's secrets and configs, once all have been received; missing ones are reported by name."""
         ...
 
 
 VolumePart = tuple[str, int]
-"""Of a volume: its id, and the slot whose own part it is; 0 for its whole data."""
+"""A volume's id, and the slot that the part belongs to; 0 for a volume that is not split by slot."""
 
 
 class Volumes(Protocol):
     """The volumes of this host."""
 
     async def prepare(self, container: ContainerSpec, slot: int, report: Report) -> Mapping[str, MountSource]:
-        """The volumes of a task's container by target, once all are here; local ones that are not are made.
+        """The volumes of a task's container by target, once all are available; missing local ones are created.
 
         Raises:
-            Unavailable: the disk refuses. Refused: data of another volume lies there.
+            Unavailable: the disk fails. Refused: another volume's data is in its place.
         """
         ...
 
     def apply(self, message: Assignments) -> None:
-        """What managers say of volumes: which to bring, to let go of, or to delete once no container uses them."""
+        """Apply a manager's message: volumes to mount, to release, or to delete once no container uses them."""
         ...
 
     async def run(self, in_use: Callable[[], Collection[VolumePart]], mounted: Callable[[], Collection[str]]) -> None:
-        """Do it, until cancelled.
+        """Mount, release and delete volumes until cancelled.
 
         Args:
-            in_use: parts of volumes that containers have, or await.
-            mounted: ids of volumes that containers have.
+            in_use: parts of volumes that containers use, or wait for.
+            mounted: ids of volumes that containers have mounted.
         """
         ...
 
 
 @dataclass(frozen=True)
 class ContainerRequest:
-    """Everything that a start needs.
+    """Everything that is needed to start a container.
 
     Attributes:
         task_id: names the container, its bundle, its cgroup.
         name: for the user, `web.3.<id>`; with dashes for dots the host name where the spec gives none (63 characters).
         limits: 0 in a field means no limit; pids 0 means the agent's default.
-        netns_fd: network namespace to join; None for a container without network of its own to come (`host`, -1: the
-            node's own).
+        netns_fd: network namespace to join; -1 for the node's own (`host`); None for a container without a network.
         etc_files: content of small files bound over the image's, by path in the container: /etc/hosts,
             /etc/resolv.conf, /etc/hostname.
         mounted_files: secrets and configs.
@@ -249,7 +250,7 @@ class ContainerRequest:
 
 @dataclass(frozen=True)
 class Running:
-    """A container whose first process runs."""
+    """A container whose first process is running."""
 
     pid: int
     started_ms: int
@@ -257,12 +258,12 @@ class Running:
 
 @dataclass(frozen=True)
 class Exit:
-    """How a container ended.
+    """How a container exited.
 
     Attributes:
-        code: exit code of its first process; 128 + signal number when a signal ended it; 255 when it was lost.
-        oom_killed: the kernel killed for its memory limit.
-        message: a line for the user when there is more to say, else empty.
+        code: exit code of its first process; 128 + signal number if a signal killed it; 255 if it was lost.
+        oom_killed: the kernel killed a process because of the memory limit.
+        message: a line for the user with further details, else empty.
     """
 
     code: int
@@ -272,50 +273,51 @@ class Exit:
 
 
 OnExit = Callable[[str, Exit], None]
-"""Called from the event loop, once for each container that ends, with its task id."""
+"""Called from the event loop, once for each container that exits, with its task id."""
 
 
 class Runtime(Protocol):
-    """Containers on this host. They do not belong to this process: they outlive it."""
+    """Containers on this host. They outlive this process."""
 
     def expect_start(self) -> None:
         """Announce an upcoming start, so that kernel work can begin early. Returns immediately."""
         ...
 
     async def start(self, request: ContainerRequest) -> Running:
-        """Make the root file system, create and start. On an error nothing is left behind.
+        """Create the root file system, create and start the container. On an error nothing is left behind.
 
         Raises:
             InvalidInput: the spec and the image do not fit (no command, unknown user, program not found).
-            Unavailable: the host refused; DiskFull: the disk has no room; Exhausted: memory.
+            Unavailable: the host failed; DiskFull: the disk is full; Exhausted: out of memory.
         """
         ...
 
     async def signal(self, task_id: str, signal: str) -> None:
-        """Send a signal by name ("SIGTERM") to the first process, or to all ("SIGKILL"). No error when it has ended."""
+        """Send a signal by name ("SIGTERM") to the first process, or to all ("SIGKILL"). No error if it has exited."""
         ...
 
     async def join_network(self, task_id: str) -> Sandbox:
-        """The network of a container that runs, for another one to share; the caller closes its descriptor.
+        """The network of a running container, for another one to share; the caller closes its descriptor.
 
         Raises:
-            NotFound: the container does not run. InvalidInput: its files of /etc cannot be shared.
+            NotFound: the container is not running. InvalidInput: its files of /etc cannot be shared.
         """
         ...
 
     async def run_hook(self, task_id: str, hook: Hook) -> ExecResult:
-        """Run a program in a container that runs, to its end; when cancelled, it is hung up on, then killed.
+        """Run a program in a running container until it exits; on cancellation it gets SIGHUP, then SIGKILL.
 
         Raises:
-            NotFound: the container has ended. InvalidInput: it has no such user or group.
-            Exhausted: too many programs run. Unavailable: the host refused.
+            NotFound: the container has exited. InvalidInput: it has no such user or group.
+            Exhausted: too many programs are running. Unavailable: the host failed.
         """
         ...
 
     async def remove(self, task_id: str, *, keep_logs: bool) -> None:
-        """Kill what is left, delete the container, its cgroup, root file system and bundle. Idempotent."""
+        """Kill remaining processes and delete the container, its cgroup, root file system and bundle. Idempotent."""
         ...
 
     async def recover(self) -> Mapping[str, Running | Exit]:
-        """Every container of ours found on this host, by task id; exits of the running ones are told from now on."""
+        """All containers of this agent found on this host, by task id; exits of running ones are reported from now
+        on."""
         ...

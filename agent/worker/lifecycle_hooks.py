@@ -1,27 +1,25 @@
-"""A task's hooks: `post_start` before it counts as running, `pre_stop` before its stop signal.
+"""Lifecycle hooks of a task: `post_start` before it counts as running, `pre_stop` before its stop signal.
 
-What is done is not kept: an agent that follows this one runs them again where it finds the task still starting, or
-still to be stopped. Each wait is bounded, so that no hook keeps a task from its end.
+Completion is not persisted: after a restart, the agent runs them again if the task is still starting or stopping. Each
+wait is bounded, so that no hook can keep a task from stopping.
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import Protocol
 
 from agent.health.exec_pool import ExecResult
 from agent.worker.exit_status import one_line
+from agent.worker.interfaces import Report
 from shoal.api.v1.container_pb2 import ContainerSpec, Hook
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.errors import NotFound, ShoalError
 
 POST_START_SECONDS = 300.0
-"""Longest time of one hook after the start; the specification bounds none, and a task must not start for ever."""
-
-Report = Callable[[str], None]
+"""Timeout of one post_start hook; the specification has no limit, but a task must not be starting forever."""
 
 
 class HookRunner(Protocol):
-    """As `Runtime` has it."""
+    """Runs hooks; `Runtime` is one."""
 
     async def run_hook(self, task_id: str, hook: Hook) -> ExecResult:
         """As `Runtime.run_hook`."""
@@ -29,11 +27,11 @@ class HookRunner(Protocol):
 
 
 class LifecycleHooks:
-    """One task's.
+    """The lifecycle hooks of one task.
 
     Attributes:
-        failure: why the container may not go on; empty while no hook after the start has failed.
-        warning: what went wrong before the stop, for the user.
+        failure: why the container must stop; empty while no post_start hook has failed.
+        warning: failure of a pre_stop hook, for the user.
     """
 
     def __init__(self, runner: HookRunner, task_id: str) -> None:
@@ -43,15 +41,15 @@ class LifecycleHooks:
         self.failure = self.warning = ""
 
     def post_start_due(self, revision: ServiceRevision | None) -> bool:
-        """There are hooks after the start that have not been run."""
+        """Whether there are post_start hooks that have not been run."""
         return not self._post_start_done and len(_container(revision).post_start) > 0
 
     def pre_stop_due(self, revision: ServiceRevision | None) -> bool:
-        """There are hooks before the stop that have not been run."""
+        """Whether there are pre_stop hooks that have not been run."""
         return not self._pre_stop_done and len(_container(revision).pre_stop) > 0
 
     async def post_start(self, revision: ServiceRevision | None, report: Report) -> None:
-        """Run them, up to the first that fails. Where the container ends meanwhile, they stay due."""
+        """Run them, up to the first one that fails. If the container exits meanwhile, they stay due."""
         hooks = _container(revision).post_start
         for number, hook in enumerate(hooks, 1):
             report(f"running post_start hook {number} of {len(hooks)}")
@@ -64,7 +62,7 @@ class LifecycleHooks:
         self._post_start_done = True
 
     async def pre_stop(self, revision: ServiceRevision | None, seconds: float, report: Report) -> None:
-        """Run all of them, for so long together; then they are done, whatever came of them."""
+        """Run all of them within a total time; then they are done, whether they succeeded or not."""
         self._pre_stop_done = True
         loop = asyncio.get_running_loop()
         hooks, end = _container(revision).pre_stop, loop.time() + seconds
@@ -74,7 +72,7 @@ class LifecycleHooks:
                 self.warning = one_line(f"pre_stop hook {number} ({hook.command[0]}): {why}")
 
     async def _run(self, hook: Hook, seconds: float) -> str | None:
-        """What went wrong, one line; empty where nothing did, None where the container has ended."""
+        """The failure, one line; empty on success, None if the container has exited."""
         try:
             async with asyncio.timeout(seconds):
                 done = await self._runner.run_hook(self._task_id, hook)

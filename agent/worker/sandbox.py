@@ -1,4 +1,4 @@
-"""A network namespace that is ready for a container: what attaching a task makes, and its start takes."""
+"""A network namespace that is ready for a container: the result of attaching a task, and an input of its start."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class SharedNamespace:
-    """Of a container whose network namespace is shared: its names, empty where it has none of its own, and content of
-    its /etc/hosts, /etc/resolv.conf and /etc/hostname, by path."""
+    """What goes with another container's network namespace: its host and domain name (empty if it has none of its own),
+    and the content of its /etc/hosts, /etc/resolv.conf and /etc/hostname, by path."""
 
     hostname: str
     domainname: str
@@ -21,10 +21,10 @@ class Sandbox:
     Attributes:
         netns_fd: its file descriptor in this process; belongs to the caller of `attach`, who closes it after the
             container has started (the container's own processes keep the namespace alive).
-        addresses: by network id, the same as in the task; one entry "" for the node's own bridge network, if used.
-        resolver: address for /etc/resolv.conf, empty where the node's resolver does not serve this task.
-        addresses6: as `addresses`, of IPv6, where the network and the node have it.
-        shared: of another container's namespace: what goes with it.
+        addresses: by network id, as in the task; one entry "" for the node's own bridge network, if used.
+        resolver: address for /etc/resolv.conf; empty if the node's resolver does not serve this task.
+        addresses6: as `addresses`, for IPv6, if the network and the node have it.
+        shared: set if the namespace is another container's.
     """
 
     netns_fd: int
@@ -35,4 +35,4 @@ class Sandbox:
 
 
 NO_SANDBOX = Sandbox(-1, {}, "")
-"""Of a task on the node's own network, or with none at all; nobody made it, and there is nothing to close."""
+"""For a task on the node's own network, or without a network; there is nothing to close."""

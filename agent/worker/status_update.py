@@ -6,11 +6,11 @@ from shoal.api.v1.task_pb2 import StateChange, TaskState, TaskStatus
 
 
 def next_status(status: TaskStatus, state: TaskState.ValueType, message: str, now_ms: int) -> TaskStatus:
-    """A copy in this state, whose path has the state too if it is another one than before.
+    """A copy in this state; a new state is appended to the state history.
 
     Args:
-        now_ms: since the Unix epoch. Should the clock have been set back, the time of the last status counts: news of
-            the same state would be taken for old ones.
+        now_ms: since the Unix epoch. If the clock was set back, the time of the last status is used: a status of the
+            same state would otherwise be ignored as older.
     """
     new = TaskStatus()
     new.CopyFrom(status)
@@ -21,5 +21,5 @@ def next_status(status: TaskStatus, state: TaskState.ValueType, message: str, no
 
 
 def is_for_journal(state: TaskState.ValueType) -> bool:
-    """Whether an agent that starts anew has to know that it was reached."""
+    """Whether a restarted agent has to know that this state was reached."""
     return state in (TaskState.ACCEPTED, TaskState.RUNNING) or task_states.is_terminal(state)

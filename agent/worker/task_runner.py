@@ -1,6 +1,6 @@
 """Runs one task from acceptance to removal: executes what `task_step` decides.
 
-One asyncio task runs it. Whatever others tell it (a new assignment, an exit) only changes facts and wakes it.
+One asyncio task runs it. Calls from outside (a new assignment, an exit) only change facts and wake it.
 """
 
 import asyncio
@@ -86,16 +86,16 @@ class TaskRunner:
 
     @property
     def status(self) -> TaskStatus:
-        """The last one reported; its state is 0 before acceptance. Not to be changed."""
+        """The last status reported; its state is 0 before acceptance. Do not modify it."""
         return self._status
 
     def mounted_volumes(self) -> frozenset[str]:
-        """Ids of the volumes that its container has, or is about to be given."""
+        """Ids of the volumes that its container has mounted, or is about to mount."""
         holds = not self._released and (self._inputs is not None or self._observed is not None)
         return volumes_of(self._revision) if holds else frozenset()
 
     def assign(self, task: Task, revision: ServiceRevision | None) -> None:
-        """What managers want of the task now."""
+        """Update the task's assignment."""
         changed = task.desired_state != self._task.desired_state
         self._task, self._assigned = task, True
         self._revision = revision or self._revision
@@ -104,23 +104,23 @@ class TaskRunner:
         self._wake.set()
 
     def unassign(self) -> None:
-        """Managers do not know the task any more."""
+        """The task is not assigned to this node any more."""
         self._assigned = False
         self._wake.set()
 
     def stop_disconnected(self, reason: str) -> None:
-        """Stop it for good, whatever managers wanted last: none of them is in reach. Once is enough."""
+        """Stop it for good, whatever its last desired state, because no manager is reachable. Idempotent."""
         if not self._disconnected and self._goal() is Goal.RUN and not task_states.is_terminal(self._status.state):
             self._disconnected = reason
             self._wake.set()
 
     def exited(self, end: Exit) -> None:
-        """Its container has ended."""
+        """The task's container has exited."""
         self._observed = end
         self._wake.set()
 
     async def run(self) -> None:
-        """Until nothing of the task is left, or cancelled: then the container stays as it is."""
+        """Run until everything of the task is removed. On cancellation the container keeps running."""
         try:
             async with TaskGroup() as group:
                 while not self._forgotten:
@@ -145,7 +145,7 @@ class TaskRunner:
             hook_failed=bool(self._hooks.failure),
             pre_stop_due=self._hooks.pre_stop_due(self._revision),
             needs_drain=self.needs_drain,
-            # With no manager in reach, nobody would tell the others to stop.
+            # Without a manager, the others would not be asked to stop.
             must_wait_for_others=not self._disconnected
             and self._should_stop()
             and self._stop_order.must_wait(self._task),
@@ -157,8 +157,7 @@ class TaskRunner:
 
     @property
     def needs_drain(self) -> bool:
-        """As `SharingTask.needs_drain`. With no manager in reach, no other node would tell that it leads nobody to
-        it."""
+        """As `SharingTask.needs_drain`. Without a manager, no other node could confirm the withdrawal."""
         to_stop = not self._disconnected and self._goal() is Goal.STOP and self.has_container
         return to_stop and self._drain.is_due(self._task, self._status.state)
 
@@ -191,8 +190,8 @@ class TaskRunner:
                 assert isinstance(self._observed, Running)
                 self._monitor.start(group, self._task, self._observed, self._status)
             case TaskAction.DRAIN:
-                terms = drain_policy(self._revision)
-                await self._drain.run(terms, self._status.pid, lambda: self._task, lambda: self._observed)
+                policy = drain_policy(self._revision)
+                await self._drain.run(policy, self._status.pid, lambda: self._task, lambda: self._observed)
             case TaskAction.WAIT_FOR_OTHERS:
                 await self._stop_order.wait(self._task, lambda: not self.has_container)
             case TaskAction.PRE_STOP:
@@ -217,7 +216,7 @@ class TaskRunner:
                 await self._wait()
 
     async def _wait(self) -> None:
-        """For anything to change, or for the grace to end."""
+        """Wait for a change, or for the end of the grace period."""
         if self._signalled_at is None or self._grace_expired or self._container() is not Container.RUNNING:
             await self._wake.wait()
             return
@@ -261,7 +260,7 @@ class TaskRunner:
             running = await start_container(
                 self._deps, self._task, revision, prepared, report=report, cancelled=cancelled
             )
-            # An exit may have been told before the start returned.
+            # An exit may have been reported before the start returned.
             self._observed = self._observed or running
             self._status.pid = running.pid
         except Exception as error:
@@ -278,10 +277,10 @@ class TaskRunner:
         hooks = self._hooks.post_start(self._revision, partial(self._report, TaskState.STARTING))
         await race(hooks, self._wait_until(lambda: self._should_stop() or not isinstance(self._observed, Running)))
         if self._hooks.post_start_due(self._revision) and self._goal() is Goal.RUN:
-            await self._wake.wait()  # the container has ended, which is told in a moment
+            await self._wake.wait()  # the container has exited, which is reported in a moment
 
     async def _pre_stop(self) -> None:
-        """Within the grace, of which the rest is for the signal."""
+        """Within the grace period; the rest of it is for the stop signal."""
         self._grace_began = asyncio.get_running_loop().time()
         grace, report = grace_seconds(self._revision), partial(self._report, TaskState.RUNNING)
         hooks = self._hooks.pre_stop(self._revision, grace, report)
@@ -317,7 +316,7 @@ class TaskRunner:
         )
 
     async def _end(self, state: TaskState.ValueType, message: str) -> None:
-        """Tell that it is over, once its addresses and ports are free: a successor may get them at once."""
+        """Report a final state, once the task's addresses and ports are free: a successor may get them at once."""
         self._monitor.stop()
         self._close_sandbox()
         while not self._detached:
@@ -342,7 +341,7 @@ class TaskRunner:
     def _change_status(self, change: StatusChange) -> None:
         if self._status.state != TaskState.RUNNING:
             return
-        new = TaskStatus()  # those that were told are on their way
+        new = TaskStatus()  # the previous one may still be in the status queue
         new.CopyFrom(self._status)
         change(new)
         self._status = new
@@ -351,7 +350,8 @@ class TaskRunner:
         self._wake.set()
 
     def _report(self, state: TaskState.ValueType, message: str = "") -> None:
-        """Journal first, then tell. A state that is behind the one reported is not told: repairs repeat steps."""
+        """Write the journal first, then report. A state before the reported one is not reported: recovery repeats
+        steps."""
         if state < self._status.state:
             return
         before, self._status = self._status, next_status(self._status, state, message, self._deps.now_ms())

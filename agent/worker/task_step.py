@@ -1,9 +1,9 @@
-"""What to do next for one task: a pure function from what is wanted and what is there.
+"""Decides the next action for one task, from the desired and the actual state. Pure.
 
-Nothing is remembered here. After a crash at any point the same question is asked again from what the journal and the
-host say, and the answer repairs: every action may be repeated, and each leads nearer to rest. The invariants, which the
-tests hold it to: states go forward only; an ended task never runs again; a container that is not wanted does not stay;
-nothing of a forgotten task remains.
+Nothing is remembered here. After a crash at any point the decision is made again from the journal and the host, and it
+converges: every action may be repeated, and each leads closer to the goal. The tests check these invariants: states
+only move forward; a final task never runs again; an undesired container is removed; nothing of a forgotten task
+remains.
 """
 
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from shoal.api.v1.task_pb2 import Task, TaskState
 
 
 class Goal(Enum):
-    """What is wanted of a task."""
+    """The goal for a task."""
 
     RUN = auto()
     STOP = auto()
-    """Stopped, and its log kept: it is still assigned."""
+    """Stopped, with its log kept: the task is still assigned."""
     REMOVED = auto()
-    """No longer assigned: nothing of it stays."""
+    """No longer assigned: everything of it is removed."""
 
 
 class Container(Enum):
-    """What the host has of it."""
+    """State of its container on the host."""
 
     ABSENT = auto()
     RUNNING = auto()
@@ -33,19 +33,19 @@ class Container(Enum):
 
 @dataclass(frozen=True)
 class TaskFacts:
-    """All that the decision rests on.
+    """Input of the decision.
 
     Attributes:
-        state: the last one reported (a TaskState value), 0 when the task was not accepted yet.
-        prepared: image and sandbox are at hand in this process.
-        signalled: the stop signal was sent. overdue: and the grace is over.
+        state: the last one reported (a TaskState value); 0 if the task was not accepted yet.
+        prepared: image and sandbox are available in this process.
+        signalled: the stop signal was sent. grace_expired: and the grace period is over.
         released: an ended task's container, root file system and network are removed.
-        needs_drain: it is to stop, and clients may still be led to it.
-        must_wait_for_others: it is to stop, and tasks that it shares a network with come first.
-        monitoring_due: it has a health check, and nobody makes it.
-        unhealthy: its health check says that it does not serve any more.
-        post_start_due, pre_stop_due: it has hooks for then, and they have not been run. hook_failed: one after the
-            start has failed, so the task is to fail.
+        needs_drain: it must stop, and may still receive connections.
+        must_wait_for_others: it must stop, but tasks that share its network stop first.
+        monitoring_due: it has a health or listening check that is not running.
+        unhealthy: its health check has failed.
+        post_start_due, pre_stop_due: it has such hooks, and they have not been run. hook_failed: a post_start hook has
+            failed, so the task fails.
     """
 
     goal: Goal
@@ -65,41 +65,41 @@ class TaskFacts:
 
 
 class TaskAction(Enum):
-    """The next step; each is one method of `TaskRunner`."""
+    """The next action; each is one method of `TaskRunner`."""
 
     ACCEPT = auto()
-    """Put it in the journal."""
+    """Write it into the journal."""
     PREPARE = auto()
-    """Get the image, make the sandbox."""
+    """Pull the image, create the sandbox."""
     START = auto()
     POST_START = auto()
-    """Run its hooks after the start."""
+    """Run its post_start hooks."""
     REPORT_RUNNING = auto()
     MONITOR = auto()
-    """Begin to make its health check."""
+    """Start its health and listening checks."""
     DRAIN = auto()
-    """Wait until no client is led to it any more."""
+    """Wait until it receives no more connections."""
     WAIT_FOR_OTHERS = auto()
-    """Wait until those that share its network have ended, or until nobody is led to the one whose network it shares."""
+    """Wait until tasks that share its network have stopped, or until the task whose network it shares is drained."""
     PRE_STOP = auto()
-    """Run its hooks before the stop signal."""
+    """Run its pre_stop hooks."""
     SIGNAL = auto()
     KILL = auto()
     REPORT_EXIT = auto()
     REPORT_LOST = auto()
-    """It ran, and there is no trace of how it ended."""
+    """It ran, and its exit is unknown."""
     REPORT_STOPPED = auto()
-    """It is to stop and never started."""
+    """It must stop and never started."""
     RELEASE = auto()
-    """Give everything back but the log."""
+    """Release everything except the log."""
     FORGET = auto()
-    """Remove log and journal entry: the end."""
+    """Remove the log and the journal entry."""
     WAIT = auto()
     """Until a fact changes."""
 
 
 def goal_of(task: Task | None) -> Goal:
-    """What is wanted of a task as it is assigned; None is one that is not assigned any more."""
+    """The goal of a task by its assignment; None: not assigned any more."""
     if task is None:
         return Goal.REMOVED
     if task_states.should_run(task) and not task_states.is_terminal(task.state):
@@ -108,7 +108,7 @@ def goal_of(task: Task | None) -> Goal:
 
 
 def next_action(facts: TaskFacts) -> TaskAction:
-    """The next step for a task."""
+    """The next action for a task."""
     if task_states.is_terminal(facts.state):
         return _after_end(facts)
     if facts.container is Container.EXITED:
@@ -141,7 +141,7 @@ def _stopping(facts: TaskFacts) -> TaskAction:
         return TaskAction.DRAIN
     if facts.must_wait_for_others:
         return TaskAction.WAIT_FOR_OTHERS
-    # What never ran has nothing to prepare for its stop.
+    # A task that never ran has nothing to prepare for its stop.
     return TaskAction.PRE_STOP if facts.pre_stop_due and facts.state == TaskState.RUNNING else TaskAction.SIGNAL
 
 

@@ -1,4 +1,4 @@
-"""All tasks of this node: takes assignments, runs a `TaskRunner` for each, finds everything again after a restart."""
+"""Runs all tasks of this node: applies assignments, runs a `TaskRunner` for each task, recovers after a restart."""
 
 import asyncio
 import logging
@@ -29,24 +29,24 @@ from shoal.task_group import TaskGroup
 from shoal.volume_slots import volume_slot
 
 MAX_DELAY_SECONDS = 10.0
-"""Between attempts to start a container on a disk that has too little room for it, but some."""
+"""Longest delay between attempts to start a container on a disk with too little space for it."""
 GC_SECONDS = 30.0
-"""Between looks whether the disk runs short, and for what can go then."""
+"""Interval of image garbage collection."""
 
 _log = logging.getLogger(__name__)
 
 
 class Worker:
-    """`exited` is the runtime's `OnExit`; `receive` is the session's way in.
+    """`exited` is the runtime's `OnExit`; the session calls `receive`.
 
     Args:
         report: takes each new status of a task.
-        node: this one, for templates.
-        prober: makes health checks.
-        parallel_starts: how many containers are prepared and started at once.
+        node: this node, for templates.
+        prober: runs health checks.
+        parallel_starts: maximum number of containers prepared and started concurrently.
         host_resolv_conf: reads the node's own /etc/resolv.conf.
-        set_journal_problem: takes what is wrong with the disk, one line; empty when nothing is.
-        set_images_problem, set_containers_problem: the same, of the disks of images and of containers.
+        set_journal_problem: takes the problem of the journal's disk, one line; empty if there is none.
+        set_images_problem, set_containers_problem: the same for the disks of images and containers.
         lacks_space: whether the disk of containers is full.
     """
 
@@ -110,15 +110,15 @@ class Worker:
         )
 
     def receive(self, assignments: Assignments) -> None:
-        """What a manager sent; returns at once."""
+        """Receive assignments from a manager; returns immediately."""
         self._incoming.put_nowait(assignments)
 
     def set_connected(self, connected: bool) -> None:
-        """Whether a manager is in reach."""
+        """Whether the session with a manager is established."""
         self._disconnection.update(connected)
 
     def exited(self, task_id: str, end: Exit) -> None:
-        """A container has ended."""
+        """A container has exited."""
         if runner := self._runners.get(task_id):
             runner.exited(end)
         elif task_id in self._recovered:
@@ -129,18 +129,18 @@ class Worker:
         return [runner.status for runner in self._runners.values() if runner.status.state]
 
     def applied_sequences(self) -> AsyncGenerator[int]:
-        """Numbers of the managers' messages, as the datapath comes to hold what they say."""
+        """Sequence numbers of managers' messages, as soon as the datapath has applied them."""
         return self._datapath.applied_sequences()
 
     def knows(self, task_id: str) -> bool:
-        """Whether the task is, or was, this node's and is not forgotten."""
+        """Whether this node has the task and has not forgotten it."""
         return task_id in self._runners
 
     async def recover(self) -> None:
-        """Adopt what the journal and the host agree on; remove containers that the journal does not know. Call it once.
+        """Adopt containers that are in the journal; remove those that are not. Call it once.
 
         Raises:
-            ShoalError: the host does not let this agent work at all.
+            ShoalError: the host does not allow this agent to work.
         """
         recovered = self._journal.load()
         found = await self._runtime.recover()
@@ -155,13 +155,13 @@ class Worker:
         _log.info("found %d tasks in the journal, %d of them running", len(recovered.entries), len(live))
 
     async def run(self) -> None:
-        """Work until cancelled, after `recover`. Containers stay as they are."""
+        """Run until cancelled, after `recover`. Containers keep running."""
         async with TaskGroup() as group:
             group.create_task(self._datapath.run(), name="datapath")
             group.create_task(self._journal_writer.run(), name="journal")
             group.create_task(self._volumes.run(self._volumes_in_use, self._mounted_volumes), name="volumes")
             group.create_task(self._collect_images(), name="image collection")
-            group.create_task(self._stop_disconnected(), name="managers out of reach")
+            group.create_task(self._stop_disconnected(), name="stop on disconnect")
             self._start_runners(group)
             for task_id, end in self._early_exits.items():
                 self.exited(task_id, end)
@@ -171,7 +171,7 @@ class Worker:
                 self._start_runners(group)
 
     def _start_runners(self, group: TaskGroup) -> None:
-        """One for each assigned task that has none; those of the journal go on where they were."""
+        """Start a runner for each assigned task without one; tasks of the journal continue where they were."""
         for task_id, task in self._assigned.tasks.items():
             if task_id not in self._runners:
                 entry, found = self._recovered.pop(task_id, (None, None))
@@ -204,14 +204,14 @@ class Worker:
             return
         self._sharing.remove(self._runners.pop(task_id).task)
         if task_id in self._assigned.tasks:
-            # It was assigned again while its last step was under way.
+            # It was assigned again during its last step.
             self._incoming.put_nowait(Assignments())
 
     def _network(self, network_id: str) -> NetworkAssignment | None:
         return self._assigned.networks.get(network_id)
 
     def _volumes_in_use(self) -> frozenset[VolumePart]:
-        """The parts of volumes that containers here have, or will have as soon as they start."""
+        """The parts of volumes that containers on this node use, or will use once they start."""
         live = [runner.task for runner in self._runners.values() if not task_states.is_terminal(runner.status.state)]
         known = [(task, revision) for task in live if (revision := self._assigned.revision_of(task)) is not None]
         return frozenset(
@@ -222,7 +222,7 @@ class Worker:
         )
 
     def _mounted_volumes(self) -> frozenset[str]:
-        """Ids of the volumes that containers here have."""
+        """Ids of the volumes that containers on this node have mounted."""
         return frozenset().union(*(runner.mounted_volumes() for runner in self._runners.values()))
 
     async def _stop_disconnected(self) -> None:

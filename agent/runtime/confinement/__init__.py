@@ -1,1 +1,1 @@
-"""What holds a container in beside namespaces: its system call filter and its AppArmor profile."""
+"""Confinement of containers beside namespaces: system call filters and AppArmor profiles."""

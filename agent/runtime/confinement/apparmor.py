@@ -1,4 +1,4 @@
-"""AppArmor on this host: whether containers can have a profile, which one, and that it is loaded (apparmor(7))."""
+"""AppArmor on this host: whether it is supported, a container's profile, and loading it (apparmor(7))."""
 
 import logging
 import os
@@ -22,12 +22,12 @@ _log = logging.getLogger(__name__)
 
 
 def unsupported_reason(*, enabled: str, is_mounted: bool, has_parser: bool) -> str:
-    """Why containers cannot have profiles here, one line for the user; empty where they can. Pure.
+    """Why containers cannot have AppArmor profiles, one line for the user; empty if they can. Pure.
 
     Args:
-        enabled: what the kernel's module says of itself, "Y\\n"; empty where there is none.
-        is_mounted: its policy is below /sys/kernel/security.
-        has_parser: apparmor_parser(8) is there.
+        enabled: content of the kernel module's parameter, "Y\\n"; empty if there is none.
+        is_mounted: its policy is mounted below /sys/kernel/security.
+        has_parser: apparmor_parser(8) is installed.
     """
     if not enabled.startswith("Y"):
         return "the kernel does not support AppArmor, or it is disabled"
@@ -37,10 +37,10 @@ def unsupported_reason(*, enabled: str, is_mounted: bool, has_parser: bool) -> s
 
 
 def profile_for(spec: ContainerSpec, *, is_supported: bool) -> str:
-    """`process.apparmorProfile` of a container; empty: the runtime is to leave AppArmor alone. Pure.
+    """`process.apparmorProfile` of a container; empty: without AppArmor. Pure.
 
     Raises:
-        InvalidInput: a profile is asked for by name where there can be none.
+        InvalidInput: a profile is requested by name, but AppArmor is not supported.
     """
     wanted = spec.apparmor or (UNCONFINED if spec.privileged else DEFAULT_PROFILE)
     if is_supported:
@@ -52,7 +52,7 @@ def profile_for(spec: ContainerSpec, *, is_supported: bool) -> str:
 
 
 def label_of(context: str) -> str:
-    """The name in "name (mode)", in which the kernel tells of profiles; "unconfined" where it tells nothing. Pure."""
+    """The name in the kernel's form "name (mode)"; "unconfined" if the context is empty. Pure."""
     text = context.strip("\0\n")
     if text.endswith(")") and (place := text.rfind(" (")) >= 0:
         text = text[:place]
@@ -63,10 +63,10 @@ class AppArmor:
     """Profiles of containers.
 
     Args:
-        sysfs: where sysfs is mounted. policy: where the distribution's policy lies.
-        parser: apparmor_parser(8); None: that of the search path.
+        sysfs: mount point of sysfs. policy: directory of the distribution's policy.
+        parser: apparmor_parser(8); None: the one in the search path.
     Attributes:
-        unsupported_reason: as `unsupported_reason` says it.
+        unsupported_reason: as the function of this name returns it.
     """
 
     def __init__(self, *, sysfs: Path = _SYSFS, policy: Path = _POLICY, parser: Path | None = None) -> None:
@@ -83,11 +83,11 @@ class AppArmor:
 
     @property
     def is_supported(self) -> bool:
-        """Containers can have profiles."""
+        """Whether containers can have profiles."""
         return not self.unsupported_reason
 
     def load_default(self) -> None:
-        """Load the default profile, as this version of Shoal has it. Failing is logged: containers will say so."""
+        """Load this version's default profile. A failure is logged: container starts will report it."""
         if not self.is_supported:
             _log.info("running containers without AppArmor: %s", self.unsupported_reason)
             return
@@ -97,7 +97,7 @@ class AppArmor:
             _log.error("%s", error)
 
     def require(self, profile: str) -> None:
-        """See that a container can get this profile. The default one is loaded again where someone has removed it.
+        """Check that a profile is loaded. The default one is loaded again if it was removed.
 
         Raises:
             InvalidInput: it is not loaded. Unavailable: the default one cannot be loaded.
@@ -119,7 +119,7 @@ class AppArmor:
             raise Unavailable(f"cannot read the kernel's AppArmor profiles: {error.strerror}") from error
 
     def _load(self) -> None:
-        """Replace it, without a cache: the host's may be read-only."""
+        """Replace the profile, without a cache: the host's cache may be read-only."""
         has = [name for name in _POLICY_FILES if (self._policy / name).exists()]
         text = profile_text(agent=label_of(_text(_OWN_LABEL)), has=has)
         command = [self._parser, "--skip-cache", "--replace"]
@@ -134,10 +134,10 @@ class AppArmor:
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise Unavailable(f"the AppArmor profile {DEFAULT_PROFILE} was not loaded: {error}") from error
+            raise Unavailable(f"could not load AppArmor profile {DEFAULT_PROFILE}: {error}") from error
         if done.returncode:
             message = " ".join((done.stderr or done.stdout).split())[-400:]
-            raise Unavailable(f"the AppArmor profile {DEFAULT_PROFILE} was not loaded: {message or done.returncode}")
+            raise Unavailable(f"could not load AppArmor profile {DEFAULT_PROFILE}: {message or done.returncode}")
 
 
 def _names(lines: Iterable[str], profile: str) -> bool:
@@ -145,7 +145,7 @@ def _names(lines: Iterable[str], profile: str) -> bool:
 
 
 def _text(path: Path) -> str:
-    """Of a small file; empty where it cannot be read."""
+    """Content of a small file; empty if it cannot be read."""
     try:
         return path.read_text(errors="replace")
     except OSError:

@@ -1,7 +1,7 @@
-"""The AppArmor profile that containers have by default (apparmor.d(5)), with the meaning of Docker's: pure.
+"""The default AppArmor profile of containers (apparmor.d(5)), equivalent to Docker's. Pure.
 
-It refuses what a container that has become more than it should would try next: to mount, to write where the kernel's
-settings of the whole host lie, to signal and trace what is outside, and sockets that lead past its namespaces.
+It denies the next steps of a compromised container: mounting, writing to kernel settings of the whole host, signalling
+and tracing processes outside, and sockets that reach past its namespaces.
 """
 
 from collections.abc import Collection
@@ -17,7 +17,7 @@ _RULES = """\
   file,
   umount,
 
-  # Whoever stops containers: programs of the host, OCI runtimes that have profiles of their own, the agent.
+  # What stops containers: programs of the host, OCI runtimes that have profiles of their own, the agent.
   signal (receive) peer=unconfined,
   signal (receive) peer=runc,
   signal (receive) peer=crun,
@@ -27,7 +27,7 @@ _RULES = """\
 
   deny mount,
 
-  # Of /proc, what belongs to a process may be written, and shared memory below /proc/sys/kernel.
+  # In /proc, files of processes may be written, and shared memory settings below /proc/sys/kernel.
   deny @{{PROC}}/* w,
   deny @{{PROC}}/{{[^1-9/],[^1-9/][^0-9/],[^1-9s/][^0-9y/][^0-9s/],[^1-9/][^0-9/][^0-9/][^0-9/]*}}/** w,
   deny @{{PROC}}/sys/[^k]** w,
@@ -35,7 +35,7 @@ _RULES = """\
   deny @{{PROC}}/sysrq-trigger rwklx,
   deny @{{PROC}}/kcore rwklx,
 
-  # Of /sys, control groups.
+  # In /sys, only control groups.
   deny /sys/[^f]*/** wklx,
   deny /sys/f[^s]*/** wklx,
   deny /sys/fs/[^c]*/** wklx,
@@ -51,9 +51,9 @@ def profile_text(*, agent: str, has: Collection[str], name: str = DEFAULT_PROFIL
     """The profile in the policy language.
 
     Args:
-        agent: the profile that the agent itself has, "unconfined" without one: it may signal containers.
-        has: which files the host has below /etc/apparmor.d. The version of the language is pinned where it can be:
-            from 4.0 on, `network` does not mean Unix sockets.
+        agent: the agent's own profile, "unconfined" without one: it may signal containers.
+        has: files that the host has below /etc/apparmor.d. The policy language's version is pinned if possible:
+            from 4.0 on, `network` does not include Unix sockets.
     """
     lines = ["abi <abi/3.0>,"] if "abi/3.0" in has else []
     lines.append("include <tunables/global>" if "tunables/global" in has else "@{PROC}=/proc/")

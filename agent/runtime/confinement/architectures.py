@@ -1,14 +1,14 @@
-"""Processor architectures as system call filters name them."""
+"""Processor architectures in system call filters."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """One kind of machine.
+    """One architecture.
 
     Attributes:
-        name: as conditions of Docker's profiles have it, "amd64".
+        name: name in conditions of Docker's profiles, "amd64".
         filtered: libseccomp's names of the system call tables that its kernel offers, its own first; empty means its
             own alone. A call by any other table kills the process (seccomp_init(3), SCMP_FLTATR_ACT_BADARCH).
     """
@@ -29,5 +29,5 @@ _BY_MACHINE = {
 
 
 def architecture_of(machine: str) -> Architecture:
-    """That of a machine as uname(2) names it."""
+    """The architecture of a machine name of uname(2)."""
     return _BY_MACHINE.get(machine, Architecture(machine))

@@ -1,7 +1,8 @@
-"""Compiled seccomp filters: crun compiles a profile at each start, 25 ms; a compiled one costs it less than one.
+"""Cache of compiled seccomp filters: crun takes 25 ms to compile a profile at each start, and under 1 ms to load a
+filter.
 
 The first container with a profile is created from the profile itself; crun leaves the compiled filter in its state
-directory until the container starts, and it is taken from there. Later containers get it by crun's annotation
+directory until the container starts, and it is saved from there. Later containers get it by crun's annotation
 `run.oci.seccomp_bpf_data` (crun(1)). The placeholder profile beside the annotation allows nothing, so that a crun
 which does not know the annotation fails loudly instead of running without a filter.
 """
@@ -24,17 +25,18 @@ _MAX_KEYS = 100
 
 
 def compiled_for(program: Path) -> str:
-    """What a filter is compiled for: versions of the kernel and of the OCI runtime, which is run."""
+    """The environment that a filter is compiled for: versions of the kernel and of the OCI runtime (which is
+    executed)."""
     done = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=False)
     return f"{os.uname().release} {' '.join(done.stdout.split())}"
 
 
 class CompiledFilters:
-    """Compiled filters by profile, kept on disk.
+    """Compiled filters by profile, stored on disk.
 
     Args:
-        directory: one file a filter.
-        environment: versions of the kernel and the runtime; another one means another compilation.
+        directory: one file per filter.
+        environment: versions of the kernel and the OCI runtime; filters of other versions are not used.
     """
 
     def __init__(self, *, directory: Path, environment: str) -> None:
@@ -44,20 +46,20 @@ class CompiledFilters:
         self._keys: dict[tuple[str, ...], str] = {}
 
     def apply(self, spec: dict[str, Any], profile: str) -> str | None:
-        """Put the compiled filter into `spec` when there is one; else return the key to `save` it under.
+        """Put the compiled filter into `spec` if there is one; otherwise return the key to `save` it.
 
         Args:
-            profile: the container's own, empty for the node's; with the capabilities it makes the section.
+            profile: the container's own, empty for the default; with the capabilities it determines the filter.
         """
         section = spec["linux"].get("seccomp")
         if section is None:
             return None
-        cause = (profile, *spec["process"]["capabilities"]["bounding"])
-        if (key := self._keys.get(cause)) is None:
+        inputs = (profile, *spec["process"]["capabilities"]["bounding"])
+        if (key := self._keys.get(inputs)) is None:
             text = json.dumps(section, sort_keys=True) + self._environment
             if len(self._keys) >= _MAX_KEYS:
                 self._keys.clear()
-            key = self._keys[cause] = hashlib.sha256(text.encode()).hexdigest()
+            key = self._keys[inputs] = hashlib.sha256(text.encode()).hexdigest()
         encoded = self._loaded.get(key) or self._load(key)
         if encoded is None:
             return key
@@ -66,18 +68,18 @@ class CompiledFilters:
         return None
 
     def save(self, key: str, compiled: Path) -> None:
-        """Keep what the runtime compiled, if it shows it. The next start is merely slower where it does not."""
+        """Save the filter that the OCI runtime compiled. Without it the next start is only slower."""
         try:
             content = compiled.read_bytes()
         except FileNotFoundError:
             _log.warning("crun left no compiled seccomp filter at %s; it is compiled at each start", compiled)
             return
-        half = self._directory / f"{key}.{compiled.parent.name}"
+        draft = self._directory / f"{key}.{compiled.parent.name}"
         try:
-            half.write_bytes(content)
-            half.rename(self._directory / key)
+            draft.write_bytes(content)
+            draft.rename(self._directory / key)
         except OSError as error:
-            half.unlink(missing_ok=True)
+            draft.unlink(missing_ok=True)
             _log.warning("could not save a compiled seccomp filter; it is compiled at each start: %s", error)
 
     def _load(self, key: str) -> str | None:
@@ -93,10 +95,10 @@ class CompiledFilters:
 
 
 def verify_filtered(pid: int) -> None:
-    """See that the kernel filters this process's system calls (proc(5), status, `Seccomp: 2`).
+    """Check that the kernel filters this process's system calls (proc(5), status, `Seccomp: 2`).
 
     Raises:
-        Unavailable: it does not.
+        Unavailable: no filter is active.
     """
     if status(pid).get("Seccomp") != "2":
         raise Unavailable("the OCI runtime did not apply the seccomp filter; the container was not started")

@@ -1,4 +1,4 @@
-"""A system call filter of the user's own, in the form of Docker's profiles, as an OCI runtime spec has it: pure."""
+"""Converts a user's seccomp profile in Docker's format to an OCI runtime spec. Pure."""
 
 import json
 import re
@@ -9,13 +9,13 @@ from typing import Any
 from agent.runtime.confinement.architectures import Architecture, architecture_of
 from shoal.errors import Fault, InvalidInput
 
-_KEPT = ("defaultAction", "defaultErrnoRet", "architectures", "flags")
-_KEPT_OF_RULE = ("action", "errnoRet", "args")
+_SECTION_KEYS = ("defaultAction", "defaultErrnoRet", "architectures", "flags")
+_RULE_KEYS = ("action", "errnoRet", "args")
 
 
 @dataclass(frozen=True)
 class _HostConditions:
-    """What the conditions of a rule are held against."""
+    """Facts that a rule's conditions are compared with."""
 
     architecture: str
     capabilities: frozenset[str]
@@ -23,12 +23,12 @@ class _HostConditions:
 
 
 def custom_section(text: str, *, machine: str, capabilities: Collection[str], kernel: str) -> dict[str, Any]:
-    """`linux.seccomp` of a profile: rules for other architectures, capabilities and kernels are left out.
+    """`linux.seccomp` of a profile: rules for other architectures, capabilities and kernels are omitted.
 
     Args:
         text: JSON. machine, kernel: machine and release of uname(2), "x86_64" and "6.1.0-18-amd64".
     Raises:
-        InvalidInput: it is no such profile.
+        InvalidInput: it is not a valid profile.
     """
     own = architecture_of(machine)
     here = _HostConditions(own.name, frozenset(capabilities), _version(kernel))
@@ -36,11 +36,11 @@ def custom_section(text: str, *, machine: str, capabilities: Collection[str], ke
         profile = json.loads(text)
         if profile.get("architectures") and profile.get("archMap"):
             raise ValueError("architectures and archMap must not be used together")
-        section = {key: profile[key] for key in _KEPT if key in profile}
+        section = {key: profile[key] for key in _SECTION_KEYS if key in profile}
         section["syscalls"] = [_rule(rule) for rule in profile.get("syscalls") or [] if _applies(rule, here)]
         if profile.get("archMap"):
             section["architectures"] = _architectures(profile["archMap"], own)
-        # Without the key the runtime would allow everything that no rule names.
+        # Without this key the OCI runtime would allow all calls without a rule.
         section["defaultAction"] = str(profile["defaultAction"])
     except RecursionError:
         raise InvalidInput([Fault("spec.seccomp", "is not a seccomp profile: nested too deeply")]) from None
@@ -53,7 +53,7 @@ def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
     if rule.get("name") and rule.get("names"):
         raise ValueError("name and names must not be used together in a rule")
     names = rule["names"] if rule.get("names") else [rule["name"]]
-    return {"names": names, **{key: rule[key] for key in _KEPT_OF_RULE if rule.get(key) is not None}}
+    return {"names": names, **{key: rule[key] for key in _RULE_KEYS if rule.get(key) is not None}}
 
 
 def _applies(rule: Mapping[str, Any], here: _HostConditions) -> bool:
@@ -71,7 +71,7 @@ def _applies(rule: Mapping[str, Any], here: _HostConditions) -> bool:
 
 
 def _version(release: str) -> tuple[int, int]:
-    """The first two numbers of a kernel's release."""
+    """Major and minor version of a kernel release."""
     found = re.match(r"(\d{1,5})\.(\d{1,5})", release)
     if found is None:
         raise ValueError(f"{release[:20]!r} is not a kernel version")

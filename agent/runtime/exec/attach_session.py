@@ -1,6 +1,6 @@
 """Attach sessions to a container's main process, by conmon's socket.
 
-Others may be attached too, and the log has everything.
+Several clients may be attached at once, and the log is complete in any case.
 
 Source: conmon.c and conn_sock.c (`--full-attach`): a socket of SOCK_SEQPACKET in the bundle. A packet from it has the
 stream's number as its first octet, 2 or 3; packets to it are standard input.
@@ -21,20 +21,20 @@ from agent.runtime.supervision.conmon import resize_terminal
 from shoal.errors import Exhausted, NotFound
 
 MAX_BUFFERED = 1 << 20
-"""Bytes that wait for a caller who does not take them."""
+"""Output that is buffered for a caller that does not read it."""
 
 MAX_SESSIONS = 128
 MAX_SESSIONS_PER_CONTAINER = 16
 
 _PACKET = 1 << 16
 _INPUT = 4096
-"""Bytes of standard input in a packet: what conmon has no room for is lost."""
+"""Bytes of standard input in a packet: conmon drops what exceeds its buffer."""
 
 _STREAMS = {2: StdStream.STDOUT, 3: StdStream.STDERR}
 
 
 class AttachSessions:
-    """Who is attached, so that there are not too many: conmon writes to each of them, and each keeps up to a MiB."""
+    """Counts attach sessions and limits them: conmon writes to each of them, and each buffers up to a MiB."""
 
     def __init__(self) -> None:
         self._sessions: Counter[str] = Counter()
@@ -42,12 +42,12 @@ class AttachSessions:
     def attach(
         self, bundle: Path, *, code: Callable[[], Awaitable[int]], send: Callable[[int], None]
     ) -> "AttachSession":
-        """As `AttachSession`. Raises Exhausted when too many are, NotFound when the container has ended."""
+        """A new `AttachSession`. Raises Exhausted if there are too many, NotFound if the container has exited."""
         task_id = bundle.name
-        if (watchers := self._sessions[task_id]) >= MAX_SESSIONS_PER_CONTAINER:
-            raise Exhausted(f"too many clients attached to this container ({watchers}); detach one first")
-        if (watchers := self._sessions.total()) >= MAX_SESSIONS:
-            raise Exhausted(f"too many clients attached on this node ({watchers}); detach one first")
+        if (sessions := self._sessions[task_id]) >= MAX_SESSIONS_PER_CONTAINER:
+            raise Exhausted(f"too many clients attached to this container ({sessions}); detach one first")
+        if (sessions := self._sessions.total()) >= MAX_SESSIONS:
+            raise Exhausted(f"too many clients attached on this node ({sessions}); detach one first")
         attached = AttachSession(bundle, code=code, send=send, on_close=lambda: self._closed(task_id))
         self._sessions[task_id] += 1
         return attached
@@ -57,17 +57,17 @@ class AttachSessions:
 
 
 class AttachSession:
-    """Whatever becomes of the caller, the program goes on, and it waits for nobody.
+    """A session at a container's main process, which continues when the session ends, and never waits for it.
 
-    conmon writes to who is attached before it goes on with the program's output, so what comes is taken at once.
+    conmon writes to attached clients before it continues with the program's output, so output is received at once.
 
     Args:
         bundle: of the container.
         code: awaits its exit code.
-        send: sends its first process a signal.
-        on_close: called once, when this end has left.
+        send: sends a signal to its first process.
+        on_close: called once, when the session is closed.
     Raises:
-        NotFound: it has ended.
+        NotFound: the container has exited.
     """
 
     def __init__(
@@ -94,10 +94,10 @@ class AttachSession:
         asyncio.get_running_loop().add_reader(self._socket, self._receive)
 
     async def output(self) -> AsyncGenerator[tuple[StdStream, bytes]]:
-        """What it writes from now on, until it has ended.
+        """Output from now on, until the container exits.
 
         Raises:
-            Exhausted: the caller did not take it.
+            Exhausted: the caller did not read it fast enough.
         """
         while True:
             while self._buffer:
@@ -112,7 +112,7 @@ class AttachSession:
             await self._readable.wait()
 
     async def write(self, data: bytes) -> None:
-        """To its standard input, where that is open; returns when conmon has taken all of it."""
+        """Write to its standard input, if it is open; returns when conmon has received all of it."""
         rest = memoryview(data)
         while rest and self._open:
             try:
@@ -125,15 +125,15 @@ class AttachSession:
                 return
 
     def close_input(self) -> None:
-        """It stays open for who comes next."""
+        """Does nothing: the input stays open for other sessions."""
 
     def resize(self, columns: int, rows: int) -> None:
-        """Of its terminal; nothing without one."""
+        """Resize its terminal, if it has one."""
         if self._has_terminal:
             resize_terminal(self._bundle, columns, rows)
 
     def signal(self, number: int) -> None:
-        """To its first process."""
+        """Signal its first process."""
         self._send(number)
 
     async def exit_code(self) -> int:
@@ -141,7 +141,7 @@ class AttachSession:
         return await self._code()
 
     async def close(self) -> None:
-        """Leave."""
+        """Detach."""
         self._disconnect()
         self._socket.close()
         if self._on_close is not None:

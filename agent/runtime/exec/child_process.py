@@ -11,15 +11,15 @@ from agent.runtime.kernel.processes import descendants
 from agent.runtime.supervision.container_removal import reap, wait_pidfd
 
 _MAX_KILLED = 10_000
-"""Descendants looked for: the others are in the container and end with it, as its bound of processes is theirs."""
+"""Limit of descendants to kill: the others are in the container, and end with it."""
 
 _GRACE_SECONDS = 1.0
-"""For a process to end by itself once the one that it waits for was killed."""
+"""Time for a process to exit by itself after the one that it waits for was killed."""
 
 
 @dataclass(frozen=True)
 class ChildProcess:
-    """A child of this process, that nobody else waits for while its container lasts.
+    """A child of this process; nothing else waits for it while its container exists.
 
     Attributes:
         pidfd: closed by `terminate`.
@@ -29,13 +29,13 @@ class ChildProcess:
     pidfd: int
 
     async def wait(self) -> None:
-        """Returns when it has ended."""
+        """Wait for its exit."""
         await wait_readable(self.pidfd)
 
     async def terminate(self) -> int:
-        """Kill it and what it started where it still runs; its exit code, 128 + the number of the signal, if any."""
+        """Kill it and its descendants if it is still running; returns its exit code, or 128 + the signal's number."""
         if not wait_pidfd(self.pidfd, 0):
-            # Apart from the event loop: there may be thousands, and /proc is read for each.
+            # In a thread: there may be thousands, and /proc is read for each.
             await asyncio.to_thread(self.kill_descendants)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_GRACE_SECONDS):
@@ -44,18 +44,18 @@ class ChildProcess:
             await self.wait()
         code = reap(self.pidfd)
         os.close(self.pidfd)
-        # Whoever removes a container kills and waits for what is in it.
+        # None: already reaped by the removal of its container.
         return code if code is not None else 128 + signal.SIGKILL
 
     def kill_descendants(self) -> None:
-        """All that are its descendants now."""
+        """Kill all current descendants."""
         for pid in list(islice(descendants(self.pid), _MAX_KILLED)):
             kill(pid)
 
     def kill(self) -> None:
-        """With what it started. For one that `terminate` was not called of.
+        """Kill it with its descendants, without waiting. For processes that are not passed to `terminate`.
 
-        It is stopped first: it would see its children end, and could start others, or end in another way than killed.
+        It is stopped first: otherwise it would see its children die, and could start others, or exit by itself.
         """
         _send(self.pid, signal.SIGSTOP)
         self.kill_descendants()
@@ -63,7 +63,7 @@ class ChildProcess:
 
 
 async def wait_readable(descriptor: int) -> None:
-    """A pidfd is readable when its process has ended."""
+    """Wait until a descriptor is readable: for a pidfd, until its process has exited."""
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     loop.add_reader(descriptor, ready.set)
@@ -74,7 +74,7 @@ async def wait_readable(descriptor: int) -> None:
 
 
 def kill(pid: int) -> None:
-    """SIGKILL, to one that may have ended."""
+    """Kill a process that may have exited."""
     _send(pid, signal.SIGKILL)
 
 

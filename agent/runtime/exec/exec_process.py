@@ -1,4 +1,4 @@
-"""A program that a user runs in a container, while it runs: its input, its output, its end."""
+"""A user's running program in a container: its input, output and exit code."""
 
 import asyncio
 import contextlib
@@ -12,23 +12,23 @@ from agent.runtime.exec.exec_streams import ExecStreams, StdStream
 from agent.runtime.exec.exec_thread import ExecThread
 
 CHUNK_BYTES = 1 << 18
-"""Bytes of output at a time."""
+"""Bytes of output per read."""
 
 _TERMINAL_SECONDS = 1.0
-"""For a terminal to say that nobody has it open any more, where others than the program may have it."""
+"""Wait for the end of a terminal's output, if other processes than the program may have it open."""
 
 _HANGUP_SECONDS = 2.0
-"""For a program to end by itself once it is hung up on."""
+"""Time for a program to exit after SIGHUP."""
 
 
 class ExecProcess:
-    """It is read no further than its caller takes. `close` is to be awaited in any case.
+    """Output is read only as fast as the caller consumes it. Always await `close`.
 
-    Whatever its caller does, it is waited for as soon as it has ended: the kernel keeps a container's first process
-    until the last one that was in the container is waited for.
+    The process is reaped as soon as it exits, whatever the caller does: the kernel keeps a container's first process
+    until the last process of the container is reaped.
 
     Args:
-        on_exit: called once, when it has ended and was waited for.
+        on_exit: called once, when the process has exited and was reaped.
     """
 
     def __init__(
@@ -43,26 +43,27 @@ class ExecProcess:
         self._exit_task = asyncio.create_task(self._wait_for_exit())
 
     async def output(self) -> AsyncGenerator[tuple[StdStream, bytes]]:
-        """What it writes, until it has ended. Others that it started may have its output open still: not waited for."""
-        open_ones = dict(self._streams.outputs)
+        """Its output, until it exits. Processes that it started may still have its output open: they are not waited
+        for."""
+        open_outputs = dict(self._streams.outputs)
         while True:
-            over, found = self._exited.is_set(), False
-            for descriptor, stream in list(open_ones.items()):
+            exited, found = self._exited.is_set(), False
+            for descriptor, stream in list(open_outputs.items()):
                 piece = _read(descriptor)
                 if piece:
                     found = True
                     yield stream, piece
                 elif piece is not None:
-                    del open_ones[descriptor]
+                    del open_outputs[descriptor]
             if found:
                 continue
-            if not over:
-                await self._until_ready(open_ones)
-            elif not (open_ones and self._streams.has_terminal and await _has_more_output(open_ones)):
+            if not exited:
+                await self._until_ready(open_outputs)
+            elif not (open_outputs and self._streams.has_terminal and await _has_more_output(open_outputs)):
                 return
 
     async def write(self, data: bytes) -> None:
-        """To its standard input; returns when it has taken all of it, reads no more, or has ended."""
+        """Write to its standard input; returns when it has read all of it, has closed its input, or has exited."""
         rest = memoryview(data)
         while rest and (stdin := self._streams.stdin) is not None and not self._exited.is_set():
             try:
@@ -83,13 +84,13 @@ class ExecProcess:
         self._streams.resize(columns, rows)
 
     def signal(self, number: int) -> None:
-        """To the program alone, if it still runs."""
+        """Signal the program only, if it is still running."""
         if not self._exited.is_set():
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._child.pidfd, number)
 
     async def close(self) -> int:
-        """Its exit code, 128 + the number of a signal that ended it. One that still runs is hung up on, then killed."""
+        """Its exit code, or 128 + the signal's number. A program that is still running gets SIGHUP, then SIGKILL."""
         self._streams.close()
         self.signal(signal.SIGHUP)
         await asyncio.wait([self._exit_task], timeout=_HANGUP_SECONDS)
@@ -98,7 +99,7 @@ class ExecProcess:
         return await asyncio.shield(self._exit_task)
 
     async def exit_code(self) -> int:
-        """Its exit code, when it has ended by itself."""
+        """Its exit code, once it has exited by itself."""
         try:
             return await asyncio.shield(self._exit_task)
         finally:
@@ -114,7 +115,8 @@ class ExecProcess:
         return code
 
     async def _until_ready(self, readable: Iterable[int], *, writable: int | None = None) -> None:
-        """Wait for the first of them, or its end. By copies: the loop watches a descriptor for one alone."""
+        """Wait for the first ready descriptor, or the exit. Duplicates are used: the loop has one watcher per
+        descriptor."""
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
         with contextlib.ExitStack() as watched:
             _watch(watched, readable, ready)
@@ -139,7 +141,7 @@ def _watch(watched: contextlib.ExitStack, readable: Iterable[int], ready: asynci
 
 
 async def _has_more_output(descriptors: Iterable[int]) -> bool:
-    """Whether something comes still of a terminal: the kernel passes on what was written there in its own time."""
+    """Whether a terminal has more output: the kernel forwards it with a delay."""
     ready = asyncio.Event()
     with contextlib.ExitStack() as watched, contextlib.suppress(TimeoutError):
         _watch(watched, descriptors, ready)
@@ -149,7 +151,7 @@ async def _has_more_output(descriptors: Iterable[int]) -> bool:
 
 
 def _read(descriptor: int) -> bytes | None:
-    """None: nothing now. Empty: nothing any more; a terminal says so by EIO."""
+    """None: no output now. Empty: end of output; for a terminal that is EIO."""
     try:
         return os.read(descriptor, CHUNK_BYTES)
     except BlockingIOError:

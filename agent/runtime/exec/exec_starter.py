@@ -1,4 +1,5 @@
-"""Programs that users run in containers: the OCI runtime starts them and ends before them, so they are our children."""
+"""Starts users' programs in containers. The OCI runtime starts them and exits first, so they become children of the
+agent."""
 
 import asyncio
 import json
@@ -22,22 +23,22 @@ from shoal.api.v1.streams_pb2 import ExecStart
 from shoal.errors import Exhausted, Fault, InvalidInput, NotFound, ShoalError, Unavailable
 
 MAX_EXECS = 256
-"""Of users, on one node at a time: each has a few descriptors of the agent's."""
+"""Users' programs on one node: each takes a few descriptors of the agent."""
 
 MAX_EXECS_PER_CONTAINER = 64
-"""In one container: those that cannot be killed there leave room for others'."""
+"""Users' programs in one container: programs that cannot be killed in one container leave slots for others."""
 
 _TERMINAL_SECONDS = 5.0
-"""For what the OCI runtime had sent when it ended."""
+"""Time to receive the terminal after the OCI runtime has exited."""
 
 _PREFIX = "user-exec-"
 
 
 class CannotExecError(ShoalError):
-    """The program could not be run.
+    """The program could not be executed.
 
     Attributes:
-        code: as a shell would say it, 126 or 127.
+        code: a shell's exit code for this: 126 or 127.
     """
 
     def __init__(self, code: int, text: str) -> None:
@@ -47,7 +48,7 @@ class CannotExecError(ShoalError):
 
 @dataclass(frozen=True)
 class _ExecFiles:
-    """Of one program, in the container's bundle."""
+    """Files of one program, in the container's bundle."""
 
     stem: Path
 
@@ -60,23 +61,23 @@ class _ExecFiles:
 
 
 def kill_orphans(bundle: Path) -> None:
-    """Kill programs of an agent that has died, which nobody can reach any more. Those that were let run stay."""
+    """Kill programs of an earlier agent process, which nobody can reach any more. Detached ones keep running."""
     for path in bundle.glob(f"{_PREFIX}*"):
         if path.name.startswith(f"{_PREFIX}{os.getpid()}-"):
             continue
         if path.suffix == ".pid":
             text = path.read_text()
-            # The number may be another's by now.
+            # The number may belong to another process by now.
             if text.isdecimal() and bundle.name in _cgroups_of(int(text)):
                 kill(int(text))
         path.unlink(missing_ok=True)
 
 
 class ExecStarter:
-    """Starts them.
+    """Starts users' programs.
 
     Args:
-        available: the capabilities that this host can give.
+        available: capabilities that this host can grant.
     """
 
     def __init__(self, *, paths: ContainerPaths, exec_thread: ExecThread, available: Collection[str]) -> None:
@@ -87,19 +88,19 @@ class ExecStarter:
         self._running: Counter[str] = Counter()
 
     async def start(self, record: ContainerRecord, request: ExecStart) -> ExecProcess | None:
-        """Run it; None when it is let run.
+        """Start a program; None if it is detached.
 
         Raises:
-            CannotRunError: there is no such program, or it is none.
-            InvalidInput: the container has no such user or group. NotFound: the container has ended.
-            Exhausted: too many run. Unavailable: the host refused.
+            CannotExecError: the program does not exist, or is not executable.
+            InvalidInput: the container has no such user or group. NotFound: the container has exited.
+            Exhausted: too many programs are running. Unavailable: the host failed.
         """
         if (all_running := self._running.total()) >= MAX_EXECS:
             raise Exhausted(f"too many exec sessions on this node ({all_running}); end one first")
         if (running := self._running[record.task_id]) >= MAX_EXECS_PER_CONTAINER:
             raise Exhausted(f"too many exec sessions in this container ({running}); end one first")
         self._running[record.task_id] += 1
-        # To its end, also when the caller goes in the middle: a program of which nobody knows could not be ended.
+        # The start is completed even if the caller is cancelled: an unknown program could not be stopped.
         starting = asyncio.ensure_future(self._start(record, request))
         try:
             process = await asyncio.shield(starting)
@@ -118,27 +119,27 @@ class ExecStarter:
         self._number += 1
         files = _ExecFiles(self._paths.bundle(record.task_id) / f"{_PREFIX}{os.getpid()}-{self._number}")
 
-        def over() -> None:
-            self._running -= Counter({record.task_id: 1})  # without names that have none
+        def clean_up() -> None:
+            self._running -= Counter({record.task_id: 1})  # drops names with a count of zero
             files.delete()
 
         with ExitStack() as undo:
-            undo.callback(over)
+            undo.callback(clean_up)
             await asyncio.to_thread(self._write_process, record, request, files.named(".json"))
-            with ExitStack() as theirs:
-                streams = ExecStreams(request, child_ends=theirs, console=files.named(".sock"))
+            with ExitStack() as child_ends:
+                streams = ExecStreams(request, child_ends=child_ends, console=files.named(".sock"))
                 undo.callback(streams.close)
                 child = await self._run(record, files, streams, request.args[0])
-                process = ExecProcess(child, self._exec_thread, streams, on_exit=over)
+                process = ExecProcess(child, self._exec_thread, streams, on_exit=clean_up)
                 undo.pop_all()
-            # A program that is let run is to live on when an agent that follows looks for those of this one.
+            # Without its pid file, a detached program is not killed by the next agent process.
             files.delete(".json", ".log", *((".pid",) if request.detach else ()))
             return process
 
     async def _run(
         self, record: ContainerRecord, files: _ExecFiles, streams: ExecStreams, program: str
     ) -> ChildProcess:
-        """The OCI runtime, to its end; the program that it has started."""
+        """Run the OCI runtime until it exits; returns the program that it has started."""
         log, pid_file = files.named(".log"), files.named(".pid")
         words = ["--log", str(log), "--log-format", "json", "exec", "--detach", "--pid-file", str(pid_file)]
         words += ["--process", str(files.named(".json")), *streams.options]
@@ -184,14 +185,14 @@ def _not_running(record: ContainerRecord) -> NotFound:
 
 
 def _account_files(record: ContainerRecord) -> tuple[str, str]:
-    """/etc/passwd and /etc/group as they are in the container now."""
+    """The container's current /etc/passwd and /etc/group."""
     pidfd = open_pidfd(record.pid, record.pid_started)
     if pidfd is None:
         raise _not_running(record)
     try:
         root = Path(f"/proc/{record.pid}/root")
         found = read_in_root(root, "/etc/passwd"), read_in_root(root, "/etc/group")
-        if process_start_time(record.pid) != record.pid_started:  # the number may be another's by now
+        if process_start_time(record.pid) != record.pid_started:  # the number may belong to another process by now
             raise _not_running(record)
         return found
     except OSError as error:
@@ -201,7 +202,7 @@ def _account_files(record: ContainerRecord) -> tuple[str, str]:
 
 
 def _failure(record: ContainerRecord, log: Path, program: str) -> ShoalError:
-    """What the OCI runtime said last: lines of JSON."""
+    """The error for the OCI runtime's last message, from its log of JSON lines."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     messages = [str(line["msg"]) for line in map(_parsed, lines) if "msg" in line]
     if process_start_time(record.pid) != record.pid_started:

@@ -1,4 +1,4 @@
-"""How the standard streams of a user's program come to us: by pipes, by a terminal's master, or not at all."""
+"""Standard streams of a user's program: pipes, a terminal, or none."""
 
 import asyncio
 import contextlib
@@ -17,28 +17,28 @@ from shoal.api.v1.streams_pb2 import ExecStart
 from shoal.errors import Unavailable
 
 _PIPE_BYTES = 1 << 18
-"""Four times as many as by default: much output comes in fewer pieces."""
+"""Four times the default: fewer reads for large output."""
 
 _MAX_SIDE = 0xFFFF
 
 
 class StdStream(Enum):
-    """Where output was written to. With a terminal all of it is STDOUT."""
+    """The stream that output was written to. With a terminal all output is STDOUT."""
 
     STDOUT = 1
     STDERR = 2
 
 
 class ExecStreams:
-    """Our ends, not blocking, and the other ones for the OCI runtime's `exec`.
+    """The agent's ends, non-blocking, and the child's ends for the OCI runtime's `exec`.
 
     Args:
-        child_ends: where the other ends are to be closed, as soon as the OCI runtime has ended.
-        console: path for the socket by which the OCI runtime hands over a terminal.
+        child_ends: closes the child's ends; the caller closes it once the OCI runtime has exited.
+        console: path of the socket over which the OCI runtime sends a terminal.
 
     Attributes:
-        descriptors: as `spawn_program` takes them. `options`: options of `exec`.
-        stdin: None: the program has no input. `outputs`: of a terminal it is one, `stdin` too.
+        descriptors: in the form of `spawn_program`. options: options of `exec`.
+        stdin: None: the program has no input. outputs: with a terminal, one descriptor, the same as `stdin`.
     """
 
     def __init__(self, request: ExecStart, *, child_ends: ExitStack, console: Path) -> None:
@@ -66,24 +66,24 @@ class ExecStreams:
 
     def _open_pipes(self, request: ExecStart, child_ends: ExitStack) -> None:
         for stream in (StdStream.STDOUT, StdStream.STDERR):
-            ours, given = os.pipe2(os.O_CLOEXEC)
-            with contextlib.suppress(OSError):  # the host's bounds for pipes are met
-                fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-            self.outputs[ours] = stream
-            child_ends.callback(os.close, given)
-            os.set_blocking(ours, False)
-            self.descriptors[stream.value] = (given, stream.value)
+            read_end, write_end = os.pipe2(os.O_CLOEXEC)
+            with contextlib.suppress(OSError):  # the host's limit of pipe memory is reached
+                fcntl.fcntl(read_end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            self.outputs[read_end] = stream
+            child_ends.callback(os.close, write_end)
+            os.set_blocking(read_end, False)
+            self.descriptors[stream.value] = (write_end, stream.value)
         if request.stdin:
-            given, self.stdin = os.pipe2(os.O_CLOEXEC)
-            child_ends.callback(os.close, given)
+            read_end, self.stdin = os.pipe2(os.O_CLOEXEC)
+            child_ends.callback(os.close, read_end)
             os.set_blocking(self.stdin, False)
-            self.descriptors[0] = (given, 0)
+            self.descriptors[0] = (read_end, 0)
 
     async def receive_terminal(self) -> None:
-        """Wait for the master, which the OCI runtime hands over before the program starts (its console socket).
+        """Receive the terminal's master, which the OCI runtime sends before the program starts (its console socket).
 
         Raises:
-            Unavailable: it gave another thing.
+            Unavailable: it did not send a terminal.
         """
         connection, _ = await asyncio.get_running_loop().sock_accept(self._console)
         with connection:
@@ -98,19 +98,19 @@ class ExecStreams:
         self.resize(self._size.columns, self._size.rows)
 
     def resize(self, columns: int, rows: int) -> None:
-        """Of the terminal; nothing without one (ioctl_tty(2), TIOCSWINSZ)."""
+        """Resize the terminal, if there is one (ioctl_tty(2), TIOCSWINSZ)."""
         if self.has_terminal and self.stdin is not None:
             size = struct.pack("HHHH", min(rows, _MAX_SIDE), min(columns, _MAX_SIDE), 0, 0)
             fcntl.ioctl(self.stdin, termios.TIOCSWINSZ, size)
 
     def close_input(self) -> None:
-        """A terminal's has no end."""
+        """Close standard input, unless it is a terminal."""
         if self.stdin is not None and not self.has_terminal:
             os.close(self.stdin)
             self.stdin = None
 
     def close(self) -> None:
-        """Our ends: the program is hung up on."""
+        """Close the agent's ends; with a terminal the program gets SIGHUP."""
         for descriptor in {self.stdin, *self.outputs}:
             if descriptor is not None:
                 os.close(descriptor)

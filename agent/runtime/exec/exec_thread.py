@@ -1,7 +1,7 @@
 """A thread for exec and for sockets in containers' namespaces; reaps what OCI runtimes leave behind.
 
-It starts the OCI runtime's `exec` and makes sockets in containers' network namespaces, 1 ms each, and waits for
-nothing. The event loop waits.
+It starts the OCI runtime's `exec` and creates sockets in containers' network namespaces, 1 ms each, and never waits;
+the event loop does.
 """
 
 import asyncio
@@ -30,22 +30,22 @@ class ExecThread:
     """Starts the OCI runtime's `exec`.
 
     Args:
-        hide: a mount that crun must not see, see `private_mounts`.
-        programs: OCI runtimes in the form in which they start quickest.
+        hide: a mount that crun must not see; see `private_mounts`.
+        programs: OCI runtimes to execute.
     """
 
     def __init__(self, *, paths: ContainerPaths, hide: Path | None, programs: Iterable[OciProgram]) -> None:
         self._paths = paths
         self._hide = hide
         self._programs = {program.name: str(program.path) for program in programs}
-        self._thread = ThreadPoolExecutor(1, "entrance", initializer=self._open_namespaces)
+        self._thread = ThreadPoolExecutor(1, "exec", initializer=self._open_namespaces)
         self._network = self._mounts = -1
         self._children: set[int] = set()
         self._reparenting = 0
         self._sweeps = 0
 
     def close(self) -> None:
-        """Wait for what the thread does. Programs that run are killed by whoever awaits them."""
+        """Stop the thread after its current work. Running programs are killed by their awaiters."""
         self._thread.shutdown()
         for descriptor in (self._network, self._mounts):
             if descriptor >= 0:
@@ -54,12 +54,12 @@ class ExecThread:
     async def spawn_exec(
         self, record: ContainerRecord, options: Sequence[str], descriptors: Sequence[tuple[int, int]]
     ) -> ChildProcess:
-        """`crun exec <words> <container>`, or runc's: a child that is the caller's to end.
+        """Run `crun exec <options> <container>`, or runc's; the caller must terminate the child.
 
         Args:
-            descriptors: as of `spawn_program`; they may be closed afterwards.
+            descriptors: in the form of `spawn_program`; they may be closed afterwards.
         Raises:
-            Unavailable: it cannot be run.
+            Unavailable: it cannot be executed.
         """
         starting = asyncio.get_running_loop().run_in_executor(self._thread, self._spawn, record, options, descriptors)
         try:
@@ -71,7 +71,8 @@ class ExecThread:
             raise
 
     def adopt(self, pid: int) -> ChildProcess:
-        """A program whose OCI runtime has ended, so that it is our child; to be called while `reparenting`.
+        """Take over a program whose OCI runtime has exited, so that it is a child of this process. Call it in
+        `reparenting`.
 
         Raises:
             ProcessLookupError: there is no such process.
@@ -81,8 +82,8 @@ class ExecThread:
         return child
 
     async def terminate(self, child: ChildProcess, *, user_exec: bool = False) -> int:
-        """As `ChildProcess.terminate`. After a failure there may be remnants, but for programs of users, which fail as
-        they like."""
+        """As `ChildProcess.terminate`. After a failure, orphans may remain and are swept; failures of users' programs
+        are normal."""
         code = await child.terminate()
         self._children.discard(child.pid)
         if code and not user_exec:
@@ -91,7 +92,7 @@ class ExecThread:
 
     @contextlib.contextmanager
     def reparenting(self) -> Iterator[None]:
-        """While an OCI runtime ends before the program that it started, that one is ours before we know its number."""
+        """Disable sweeping while a program becomes a child of this process before its pid is known."""
         self._reparenting += 1
         try:
             yield
@@ -102,28 +103,28 @@ class ExecThread:
         """A non-blocking TCP socket in the container's network namespace.
 
         Raises:
-            NotFound: the container has ended.
+            NotFound: the container has exited.
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._socket, record, family)
 
     @property
     def needs_sweep(self) -> bool:
-        """An execution failed not long ago: there may be processes that it left behind; call `sweep` in a while."""
+        """An execution failed recently and may have left processes behind; call `sweep` later."""
         return self._sweeps > 0
 
     async def sweep(self) -> None:
-        """Clean up after executions that failed."""
+        """Clean up after failed executions."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._sweep)
 
     def _sweep(self) -> None:
-        """End and wait for what OCI runtimes left behind that ended before their children: those are ours then.
+        """Kill and reap processes that OCI runtimes left behind: they are children of this process then.
 
-        The kernel keeps a container's first process, and with it the whole container, until the last one that was in
-        the container is waited for.
+        The kernel keeps a container's first process, and with it the whole container, until the last process of the
+        container is reaped.
         """
         depth = len(status("self")["NSpid"].split())
         found = {pid: status(pid) for pid in children("self")}
-        if self._reparenting:  # Asked after the look: whoever is handed over later was not seen by it.
+        if self._reparenting:  # Checked after listing: a program that is handed over later was not in the list.
             return
         self._sweeps -= 1
         for pid, fields in found.items():
@@ -136,7 +137,7 @@ class ExecThread:
                 os.waitpid(pid, os.WNOHANG)
 
     def _open_namespaces(self) -> None:
-        """Changing its mount namespace is only allowed to a thread that shares its working directory with none."""
+        """Only a thread that shares its working directory with no other may change its mount namespace."""
         unshare(CLONE_FS)
         self._network = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._mounts = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
@@ -179,6 +180,6 @@ class ExecThread:
 
 
 def _is_inside(status: Mapping[str, str], depth: int) -> bool:
-    """Whether it is in a container; not as its first process, which is not to be touched."""
+    """Whether a process is in a container, but not its first process, which must not be touched."""
     numbers = status.get("NSpid", "").split()
     return len(numbers) > depth and numbers[-1] != "1"

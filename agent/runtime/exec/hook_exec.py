@@ -12,7 +12,7 @@ from shoal.api.v1.container_pb2 import Hook
 from shoal.api.v1.streams_pb2 import ExecStart
 
 _PAUSE_SECONDS = 0.05
-"""After each piece beyond the free bytes: a flood of output costs the container, not the agent."""
+"""Delay after each read beyond the unthrottled bytes: a flood of output slows down the container, not the agent."""
 
 
 async def run_hook(
@@ -35,7 +35,7 @@ async def run_hook(
         process = await start_exec(request)
     except CannotExecError as error:
         return ExecResult(error.code, str(error).encode())
-    assert process is not None  # only who lets a program run gets none
+    assert process is not None  # None only if detached
     tail, read = b"", 0
     try:
         async with aclosing(process.output()) as output:

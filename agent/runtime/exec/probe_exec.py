@@ -1,4 +1,4 @@
-"""Running a program in a container that runs already, for its last words and its exit code: what health checks want."""
+"""Runs a health check program in a container and captures its exit code and last output."""
 
 import asyncio
 import hashlib
@@ -13,33 +13,33 @@ from agent.runtime.exec.exec_thread import ExecThread
 from shoal.errors import NotFound
 
 MAX_OUTPUT = 4096
-"""Bytes kept of what a program writes, the last ones."""
+"""The last bytes of a program's output that are kept."""
 
 UNTHROTTLED_BYTES = 1 << 20
-"""What a program may write at full speed; after that 1.3 MB/s are read of it, which costs the agent next to nothing."""
+"""Output that is read at full speed; beyond it, 1.3 MB/s are read, which costs the agent almost nothing."""
 
 _PAUSE_SECONDS = 0.05
 _ENDED = 1 << 60
 
 
 class ProbeExecutor:
-    """Programs of health checks."""
+    """Runs programs of health checks."""
 
     def __init__(self, *, paths: ContainerPaths, exec_thread: ExecThread) -> None:
         self._paths = paths
         self._exec_thread = exec_thread
 
     async def execute(self, record: ContainerRecord, command: tuple[str, ...]) -> ExecResult:
-        """Run a program with the rights and the environment of the container's own; the exit code is 255 where it
-        is not there or no program. When cancelled, the program and what it started are killed.
+        """Run a program with the privileges and environment of the container's process; the exit code is 255 if the
+        program does not exist. On cancellation, the program and its descendants are killed.
 
         Raises:
-            NotFound: the container has ended. Unavailable: the host refused.
+            NotFound: the container has exited. Unavailable: the host failed.
         """
         process = self._process_file(record, command)
         read_end, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        # The program gets the write end as anybody would: blocking.
+        # The program gets the write end in the usual, blocking mode.
         os.set_blocking(write_end, True)
         try:
             try:
@@ -53,17 +53,17 @@ class ProbeExecutor:
             os.close(read_end)
 
     async def _await_end(self, child: ChildProcess, read_end: int) -> ExecResult:
-        output = _Tail(read_end)
+        tail = _Tail(read_end)
         try:
             await child.wait()
-            output.drain()
+            tail.drain()
         finally:
-            output.stop()
+            tail.stop()
             code = await self._exec_thread.terminate(child)
-        return ExecResult(code, bytes(output.kept))
+        return ExecResult(code, bytes(tail.output))
 
     def _process_file(self, record: ContainerRecord, command: tuple[str, ...]) -> Path:
-        """The container's own process with other arguments; one file for each program that is run in it."""
+        """The container's own process with other arguments; one file per command."""
         bundle = self._paths.bundle(record.task_id)
         path = bundle / f"exec-{hashlib.sha256(json.dumps(command).encode()).hexdigest()[:16]}.json"
         if path.exists():
@@ -77,17 +77,17 @@ class ProbeExecutor:
 
 
 class _Tail:
-    """Reads a pipe as it fills and keeps its last bytes, so that whoever writes does not wait, but for floods."""
+    """Reads a pipe and keeps its last bytes, so that the writer does not block, except for floods of output."""
 
     def __init__(self, descriptor: int) -> None:
-        self.kept = bytearray()
+        self.output = bytearray()
         self._descriptor = descriptor
-        self._free = UNTHROTTLED_BYTES
+        self._unthrottled = UNTHROTTLED_BYTES
         self._pause: asyncio.TimerHandle | None = None
         self._listen()
 
     def drain(self) -> None:
-        """Take what is in the pipe now. A program may have left others behind, so its end is not awaited."""
+        """Read what is in the pipe now. Other processes may have it open, so its end is not awaited."""
         for _ in range(16):
             if not self._read():
                 return
@@ -101,12 +101,12 @@ class _Tail:
         asyncio.get_running_loop().add_reader(self._descriptor, self._read_some)
 
     def _read_some(self) -> None:
-        """After the free bytes, a pipe's worth at a time with pauses."""
+        """Beyond the unthrottled bytes, read one pipe's worth at a time, with delays."""
         self._read()
-        if self._free < 0:
+        if self._unthrottled < 0:
             loop = asyncio.get_running_loop()
             loop.remove_reader(self._descriptor)
-            if self._free > -_ENDED:
+            if self._unthrottled > -_ENDED:
                 self._pause = loop.call_later(_PAUSE_SECONDS, self._listen)
 
     def _read(self) -> bool:
@@ -114,6 +114,6 @@ class _Tail:
             piece = os.read(self._descriptor, 1 << 16)
         except BlockingIOError:
             return False
-        self._free -= len(piece) or _ENDED
-        self.kept = (self.kept + piece)[-MAX_OUTPUT:]
+        self._unthrottled -= len(piece) or _ENDED
+        self.output = (self.output + piece)[-MAX_OUTPUT:]
         return bool(piece)

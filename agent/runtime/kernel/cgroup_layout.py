@@ -14,7 +14,7 @@ class CgroupLayout:
 
     Attributes:
         controllers: mount point by controller name for version 1 ("name=systemd" included); empty for version 2.
-        unified: mount point of the version 2 hierarchy; on a hybrid host it stands beside the controllers.
+        unified: mount point of the version 2 hierarchy; on a hybrid host it exists beside the controllers.
     """
 
     controllers: Mapping[str, Path]
@@ -27,26 +27,26 @@ class CgroupLayout:
 
     @property
     def hybrid_mount(self) -> Path | None:
-        """The version 2 mount of a hybrid host, which crun refuses to see; None where there is none."""
+        """The version 2 mount of a hybrid host, which crun does not support; None if there is none."""
         return self.unified if self.controllers else None
 
     def directories(self, cgroup: str) -> tuple[Path, ...]:
-        """Every directory, one a hierarchy, that a cgroup of this absolute name may have.
+        """Every directory, one per hierarchy, that a cgroup of this absolute name may have.
 
-        On hybrid hosts runc makes one in the unified hierarchy too.
+        On hybrid hosts runc creates one in the unified hierarchy too.
         """
         unified = (self.unified,) if self.unified is not None else ()
         mounts = dict.fromkeys((*self.controllers.values(), *unified))
         return tuple(mount / cgroup.lstrip("/") for mount in mounts)
 
     def directory(self, controller: str, cgroup: str) -> Path | None:
-        """Where the files of one controller are for this cgroup; None where the host does not have the controller."""
+        """Directory of one controller's files for this cgroup; None if the host does not have the controller."""
         mount = self.controllers.get(controller) if self.controllers else self.unified
         return mount / cgroup.lstrip("/") if mount is not None else None
 
 
 def parse_layout(mountinfo: str) -> CgroupLayout:
-    """The layout under /sys/fs/cgroup; the first mount of a controller counts."""
+    """The layout under /sys/fs/cgroup; the first mount of a controller is used."""
     controllers: dict[str, Path] = {}
     unified: Path | None = None
     for point, kind, options in _cgroup_mounts(mountinfo):
@@ -60,7 +60,7 @@ def parse_layout(mountinfo: str) -> CgroupLayout:
 
 
 def mounted_kind(mountinfo: str, path: Path) -> tuple[str, str] | None:
-    """File system type and source of the topmost mount at exactly `path`; None when nothing is mounted there."""
+    """File system type and source of the topmost mount at exactly `path`; None if nothing is mounted there."""
     found = None
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")

@@ -1,4 +1,4 @@
-"""Reading, killing and removing the cgroups of our containers, on version 1 and version 2."""
+"""Reads, kills and removes the cgroups of containers, on version 1 and version 2."""
 
 import errno
 import os
@@ -12,11 +12,11 @@ from agent.runtime.kernel.cgroup_layout import CgroupLayout
 
 @dataclass(frozen=True)
 class ContainerStats:
-    """What a container uses.
+    """Resource usage of a container.
 
     Attributes:
         cpu_ns: CPU time since its start, nanoseconds.
-        memory_bytes: charged memory less the page cache that can go at once (inactive files), as `docker stats` tells.
+        memory_bytes: charged memory less reclaimable page cache (inactive files), as in `docker stats`.
         pids: processes and threads now.
     """
 
@@ -52,12 +52,12 @@ class Cgroups:
         )
 
     def oom_kills(self, task_id: str) -> int:
-        """How many processes the kernel killed for the memory limit; 0 when the cgroup is gone."""
+        """Number of processes that the kernel killed because of the memory limit; 0 if the cgroup is gone."""
         file = "memory.oom_control" if self._layout.version == 1 else "memory.events"
         return _keyed(self._read("memory", task_id, file), "oom_kill")
 
     def stats(self, task_id: str) -> ContainerStats | None:
-        """None when the container has no cgroup."""
+        """The usage of a container; None if it has no cgroup."""
         if self._layout.version == 1:
             return self._stats_v1(task_id)
         cpu = self._read("cpu", task_id, "cpu.stat")
@@ -79,7 +79,7 @@ class Cgroups:
         )
 
     def processes(self, task_id: str) -> frozenset[int]:
-        """Processes in the container's cgroup, and in those that it made below."""
+        """Processes in the container's cgroup and in its child cgroups."""
         found: set[int] = set()
         for top in self._layout.directories(self.name(task_id)):
             for directory in _below(top):
@@ -87,21 +87,21 @@ class Cgroups:
         return frozenset(found - {0})
 
     def kill(self, task_id: str) -> frozenset[int]:
-        """SIGKILL to every process in the cgroup; returns those it met, for the caller to look again."""
-        met = self.processes(task_id)
-        for pid in met:
+        """Kill every process in the cgroup; returns those that it found, so that the caller can check again."""
+        found = self.processes(task_id)
+        for pid in found:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        return met
+        return found
 
     def remove(self, task_id: str) -> bool:
-        """Remove the cgroup in every hierarchy, deepest first; False when the kernel still holds one busy."""
+        """Remove the cgroup in every hierarchy, deepest first; False if one is still busy."""
         return self._remove_all(self.name(task_id))
 
     def remove_parent(self) -> None:
-        """Remove the parent, and what is above it when we made it and it is empty."""
+        """Remove the parent, and its own parents if they are empty."""
         name = self._parent
         while name.strip("/") and self._remove_all(name, only_empty=True):
             name = name.rpartition("/")[0]
@@ -124,7 +124,7 @@ class Cgroups:
 
 
 def _below(top: Path) -> Iterator[Path]:
-    """`top` and all directories below, parents first; nothing when it does not exist."""
+    """`top` and all directories below, parents first; nothing if it does not exist."""
     waiting = [top]
     while waiting:
         path = waiting.pop()
@@ -137,7 +137,7 @@ def _below(top: Path) -> Iterator[Path]:
 
 
 def _text(path: Path) -> str:
-    """Content of a cgroup file; empty when the cgroup is gone."""
+    """Content of a cgroup file; empty if the cgroup is gone."""
     try:
         return path.read_text()
     except OSError as error:

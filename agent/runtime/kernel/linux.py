@@ -1,4 +1,4 @@
-"""The few system calls that Python's library does not have, as functions that raise OSError."""
+"""System calls that Python's library lacks, as functions that raise OSError."""
 
 import ctypes
 import errno
@@ -63,16 +63,16 @@ def has_mount_setattr() -> bool:
 
 
 def become_subreaper() -> None:
-    """Orphaned descendants of this process become its children, so that it can wait for them (prctl(2))."""
+    """Make orphaned descendants children of this process, so that it can wait for them (prctl(2))."""
     _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl PR_SET_CHILD_SUBREAPER")
 
 
 def spread_subdirectories(path: Path) -> None:
-    """Have the file system place each new directory in `path` elsewhere, as it would in `/home` (chattr(1), `+T`).
+    """Make the file system place each new directory in `path` in another block group, as in `/home` (chattr(1), `+T`).
 
-    ext4 passes over inodes that were freed within the last minutes one by one, in the group of blocks where the
-    directory lies: where many files come and go, that soon costs half a millisecond for each new one, and several
-    groups share it. A file system that does not know the flag is left as it is.
+    ext4 skips inodes that were freed within the last minutes one by one, in the block group of the directory: if many
+    files are created and deleted, that soon costs half a millisecond for each new file; several groups share the cost.
+    A file system without this flag is left unchanged.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -1,8 +1,8 @@
-"""Start a program without holding up the other threads of this process.
+"""Starts a program without blocking the other threads of this process.
 
-`os.posix_spawn` keeps the interpreter's lock until the new process executes its program, since the C library waits for
-that (CLONE_VFORK): for a millisecond or more on a busy host, neither the event loop nor another start goes on. Called
-by ctypes, the same function lets go of the lock. Source: posix_spawn(3), posix_spawn_file_actions_adddup2(3).
+`os.posix_spawn` holds the interpreter's lock until the new process executes its program, since the C library waits for
+that (CLONE_VFORK): for a millisecond or more on a busy host, neither the event loop nor another start continues. Called
+by ctypes, the same function releases the lock. Source: posix_spawn(3), posix_spawn_file_actions_adddup2(3).
 """
 
 import ctypes
@@ -26,10 +26,10 @@ def spawn_program(
 ) -> int:
     """Execute `arguments[0]`, an absolute path, in the calling thread's namespaces; returns the process id.
 
-    The new process blocks no signal and takes SIGPIPE as programs expect it, not as Python does.
+    The new process blocks no signal and has the default action for SIGPIPE, unlike Python.
 
     Args:
-        descriptors: pairs of an open one and the number that the program has it as.
+        descriptors: pairs of an open descriptor and its number in the program.
     Raises:
         OSError: the program cannot be executed; nothing was started.
     """

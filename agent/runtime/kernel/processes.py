@@ -1,4 +1,4 @@
-"""What /proc says of processes, any of which, and any thread, may end while it is read. proc(5)."""
+"""Reads processes from /proc, any of which, and any thread, may end meanwhile. proc(5)."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ _GONE = (FileNotFoundError, ProcessLookupError)
 
 
 def children(pid: int | str, proc: Path = _PROC) -> Iterator[int]:
-    """Of all threads of a process ("self" too); none where it has ended."""
+    """Children of all threads of a process (or "self"); none if it has exited."""
     try:
         threads = list((proc / str(pid) / "task").iterdir())
     except _GONE:
@@ -17,12 +17,12 @@ def children(pid: int | str, proc: Path = _PROC) -> Iterator[int]:
         try:
             found = (thread / "children").read_text()
         except _GONE:
-            continue  # the others have theirs still
+            continue  # other threads may still have children
         yield from map(int, found.split())
 
 
 def descendants(pid: int, proc: Path = _PROC) -> Iterator[int]:
-    """Children, and theirs, however deep."""
+    """All descendants of a process."""
     waiting = [pid]
     while waiting:
         found = list(children(waiting.pop(), proc))

@@ -1,11 +1,12 @@
 """Keeps the kernel's cgroup attach lock in its fast path while containers start.
 
-Whoever moves a process to another cgroup takes a lock against every fork on the host, made so that forks are cheap:
-after a while of quiet, the first to take it waits 8 to 15 ms for all processors, and holds up all others meanwhile
-(kernel/cgroup/cgroup.c, cgroup_attach_lock; kernel/rcu/sync.c). crun would wait so for nearly every container. For some
-10 ms after it was let go the lock is free to take. So it is taken once as soon as a start is in sight, in a thread
-of its own and while there is other work, and again every few milliseconds until no container starts any more: by
-moving this process to the cgroup in which it is.
+Moving a process to another cgroup takes a lock that excludes every fork on the host, and is optimized for forks: after
+a quiet period, the first one to take it waits 8 to 15 ms for all processors, and blocks all others meanwhile
+(kernel/cgroup/cgroup.c, cgroup_attach_lock; kernel/rcu/sync.c). crun would wait like this for nearly every container.
+For some 10 ms after its release the lock is cheap to take. So it is taken as soon as a start is expected, in a thread
+of
+its own and during other work, and again every few milliseconds until no container is starting: by moving this process
+to the cgroup that it is already in.
 """
 
 import logging
@@ -20,16 +21,16 @@ from agent.runtime.kernel.cgroup_layout import CgroupLayout
 
 PERIOD_SECONDS = 0.005
 LINGER_SECONDS = 0.05
-"""After the last start: the next one often comes soon."""
+"""Time after the last start: the next one often follows soon."""
 
 _OWN = Path("/proc/self/cgroup")
 _log = logging.getLogger(__name__)
 
 
 class CgroupAttachLock:
-    """Takes the lock again and again while it is `hold`, and for a moment afterwards. Safe from any thread.
+    """Takes the lock repeatedly during `hold`, and for a moment afterwards. Thread-safe.
 
-    Where this host does not allow it, nothing is done: starts are slower by the wait.
+    If this host does not allow it, nothing is done: starts are slower.
     """
 
     def __init__(self, layout: CgroupLayout) -> None:
@@ -42,14 +43,14 @@ class CgroupAttachLock:
         self._thread.start()
 
     def expect_start(self) -> None:
-        """A start is in sight."""
+        """Announce an upcoming start."""
         with self._changed:
             self._until = time.monotonic() + LINGER_SECONDS
             self._changed.notify()
 
     @contextmanager
     def hold(self) -> Generator[None]:
-        """While a container starts."""
+        """Keep the lock in its fast path while a container starts."""
         with self._changed:
             self._users += 1
             self._changed.notify()
@@ -61,7 +62,7 @@ class CgroupAttachLock:
                 self._until = time.monotonic() + LINGER_SECONDS
 
     def close(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -75,7 +76,7 @@ class CgroupAttachLock:
             _log.info("cgroup lock optimization is off, container starts take some milliseconds longer: %s", error)
 
     def _wait_until_needed(self) -> bool:
-        """Wait until it is wanted; False when there is nothing to do any more."""
+        """Wait until the lock is needed; False after `close`."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._needed())
             return not self._closed
@@ -84,7 +85,7 @@ class CgroupAttachLock:
         return self._users > 0 or time.monotonic() < self._until
 
     def _acquire_while_needed(self) -> None:
-        """Where this process is, is read anew for each run of starts: a host's administrator may move it."""
+        """The own cgroup is read again for each burst of starts: an administrator may move this process."""
         file = own_cgroup_procs(self._layout, _OWN.read_text(errors="surrogateescape"))
         if file is None:
             raise FileNotFoundError(f"no mounted cgroup hierarchy found in {_OWN}")
@@ -98,9 +99,9 @@ class CgroupAttachLock:
 
 
 def own_cgroup_procs(layout: CgroupLayout, own: str) -> Path | None:
-    """`cgroup.procs` of the cgroup in which a process is, in the first hierarchy of /proc/<pid>/cgroup that is mounted.
+    """`cgroup.procs` of a process's cgroup, in the first hierarchy of /proc/<pid>/cgroup that is mounted.
 
-    None where there is none. Source: cgroups(7). Pure.
+    None if no hierarchy is mounted. Source: cgroups(7). Pure.
     """
     for line in own.splitlines():
         _, controllers, name = line.split(":", 2)

@@ -1,4 +1,5 @@
-"""The start path: from a request to a running container, in one worker thread, with no program but conmon and crun."""
+"""The start path: from a request to a running container, in a worker thread. The only programs run are conmon and
+crun."""
 
 import asyncio
 import errno
@@ -49,7 +50,7 @@ Clock = Callable[[], int]
 """Milliseconds since the Unix epoch."""
 
 OnStep = Callable[[str, float], None]
-"""Told the name of each finished step of a start and its seconds, from a worker thread."""
+"""Takes the name of each completed step of a start and its duration in seconds, from a worker thread."""
 
 _DEFAULT_LOG_BYTES = 10 << 20
 _DEFAULT_LOG_FILES = 3
@@ -58,7 +59,7 @@ _EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFI
 
 
 def no_step(name: str, seconds: float) -> None:
-    """Nobody measures."""
+    """Measure nothing."""
 
 
 class Launcher:
@@ -67,9 +68,9 @@ class Launcher:
     Args:
         conmon: path of the program.
         cdi_directories: where specs of the Container Device Interface lie.
-        hostname: what users call the host.
-        programs: OCI runtimes, the preferred first; the next is taken when one refuses the host.
-        threads: starts at once; more than about 4 do not help, the kernel's locks are the limit.
+        hostname: the host's name for users.
+        programs: OCI runtimes, the preferred first; the next one is used if one does not support the host.
+        threads: maximum number of concurrent starts; more than about 4 do not help, the kernel's locks are the limit.
     """
 
     def __init__(
@@ -107,18 +108,18 @@ class Launcher:
         self._hidden_mount = hidden_mount
         self._cdi_directories = cdi_directories
         self._host_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-        # Changing its mount namespace is only allowed to a thread that shares its root and working directory with none.
+        # Only a thread that shares its root and working directory with no other may change its mount namespace.
         self._threads = ThreadPoolExecutor(threads, "runtime", initializer=unshare, initargs=(CLONE_FS,))
 
     def close(self) -> None:
-        """Wait for the starts under way."""
+        """Wait for starts in progress."""
         self._threads.shutdown()
         os.close(self._host_mounts)
 
     async def start(self, request: ContainerRequest) -> ContainerRecord:
-        """Make, create and start a container; nothing of it is left behind on an error.
+        """Create and start a container; on an error nothing is left behind.
 
-        A start that is cancelled is brought to its end in its thread first, so that nobody meets a half-made one.
+        A cancelled start is first completed in its thread, so that no incomplete container is visible.
 
         Raises:
             InvalidInput, Unavailable, Exhausted: as `Runtime.start` says.
@@ -139,7 +140,7 @@ class Launcher:
         try:
             return self._start_with_any(request)
         except BaseException as error:
-            # Before what is left of the start is deleted.
+            # Checked before the remains of the start are deleted.
             full = next((each for each in (self._paths.state, self._paths.run) if lacks_space(each)), None)
             remove_container(self._paths, self._cgroups, request.task_id, keep_logs=False)
             if isinstance(error, OSError):
@@ -200,7 +201,7 @@ class Launcher:
         return conmon_arguments(self._conmon, program, self._paths, request.task_id, request.spec, log_bytes=log_bytes)
 
     def _make_directories(self, request: ContainerRequest, bundle: Path, upper: Path) -> None:
-        """The bundle, the log directory, the overlay's directories."""
+        """Create the bundle, the log directory, the overlay's directories."""
         _check_bind_sources(request, self._hostname)
         if not self._has_base:
             self._paths.create_base()
@@ -221,7 +222,7 @@ class Launcher:
         files: Mapping[str, Path],
         mounted: Mapping[Path, MountedFile],
     ) -> str | None:
-        """Write config.json; returns the key under which to keep the filter that the runtime is going to compile."""
+        """Write config.json; returns the key for saving the filter that the OCI runtime is going to compile."""
         bundle = self._paths.bundle(request.task_id)
         root = bundle / "rootfs"
         user = resolve_user(
@@ -286,7 +287,7 @@ class Launcher:
 
 
 def _log_bounds(request: ContainerRequest) -> tuple[int, int]:
-    """As `Record` has them."""
+    """The limits in a `ContainerRecord`."""
     if request.log.disabled:
         return 0, 0
     return request.log.max_bytes or _DEFAULT_LOG_BYTES, request.log.max_files or _DEFAULT_LOG_FILES
@@ -304,14 +305,14 @@ class _Steps:
 
 
 def _write_start_fifo(fifo: Path, pid: int) -> None:
-    """What `crun start` does: one byte into the fifo at which the container's first process waits."""
+    """Do what `crun start` does: write one byte into the fifo at which the container's first process waits."""
     deadline = time.monotonic() + _FIFO_SECONDS
     while True:
         try:
             descriptor = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             break
         except OSError as error:
-            # No reader: the first process is not there yet, or not any more.
+            # No reader: the first process is not waiting yet, or has exited.
             if error.errno != errno.ENXIO or process_start_time(pid) is None or time.monotonic() > deadline:
                 raise
             time.sleep(0.0005)
@@ -344,7 +345,7 @@ def _file_mounts(spec: ContainerSpec) -> frozenset[str]:
 def _to_shoal_error(error: OSError, full: Path) -> ShoalError:
     text = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
     if is_disk_full(error):
-        return disk_full(f"the container was not started: {text}", full)
+        return disk_full(f"cannot start the container: {text}", full)
     if error.errno in _EXHAUSTED:
-        return Exhausted(f"the container was not started: {text}; free memory or file descriptors")
-    return Unavailable(f"the container was not started: {text}")
+        return Exhausted(f"cannot start the container: {text}; free memory or file descriptors")
+    return Unavailable(f"cannot start the container: {text}")

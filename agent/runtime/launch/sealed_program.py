@@ -1,8 +1,8 @@
 """A sealed in-memory copy (memfd) of a program, executed instead of the file on disk.
 
-crun makes itself safe from its containers before it does anything else: lest one of them write to the host's program
-by `/proc/self/exe` (CVE-2019-5736), it executes a copy that cannot be written to, and is loaded and linked a second
-time for each container. Where it finds itself to be a sealed file in memory, it goes on at once (cloned_binary.c).
+crun first protects itself from its containers: so that none can overwrite the host's program by `/proc/self/exe`
+(CVE-2019-5736), it executes a copy that cannot be written to, and is loaded and linked twice for each container. If it
+finds that it runs from a sealed file in memory, it continues at once (cloned_binary.c).
 """
 
 import fcntl
@@ -12,15 +12,15 @@ from pathlib import Path
 
 _log = logging.getLogger(__name__)
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-"""Exactly those that crun looks for."""
+"""Exactly the seals that crun checks."""
 
 
 class SealedProgram:
-    """A sealed copy of a program, to be executed by `path` for as long as this process lives.
+    """A sealed copy of a program, executable by `path` as long as this process lives.
 
     Args:
         source: the program.
-        link: where the copy is to be found; a link of an earlier process is replaced.
+        link: path of a link to the copy; a link of an earlier process is replaced.
     """
 
     def __init__(self, source: Path, link: Path) -> None:
@@ -29,7 +29,7 @@ class SealedProgram:
         try:
             self._descriptor = _sealed(source)
         except OSError as error:
-            # The host may forbid programs in memory (sysctl vm.memfd_noexec): the program then does it its own way.
+            # The host may forbid programs in memory (sysctl vm.memfd_noexec): the program then makes its own copy.
             _log.info("running %s from disk, not from memory: %s", source, error.strerror)
             return
         draft = link.with_name(f".{link.name}")
@@ -39,7 +39,7 @@ class SealedProgram:
         self.path = link
 
     def close(self) -> None:
-        """Give the copy up; the link leads nowhere from now on."""
+        """Release the copy; the link is dangling from now on."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

@@ -1,4 +1,4 @@
-"""Reading a container's output across its files: in order, by the quarter of a megabyte, live when wanted."""
+"""Reads a container's log across its files: in order, in chunks of 256 KiB, optionally following it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -13,11 +13,11 @@ _POLL_SECONDS = 0.1
 
 
 class ContainerLogs:
-    """Log files of the containers of this host.
+    """Logs of the containers on this host.
 
     Args:
-        directory: of one task's log.
-        is_running: whether a task's container can still write.
+        directory: returns the log directory of a task.
+        is_running: whether a task's container is running and may write.
     """
 
     def __init__(self, *, directory: Callable[[str], Path], is_running: Callable[[str], bool]) -> None:
@@ -35,13 +35,13 @@ class ContainerLogs:
     ) -> AsyncGenerator[LogLines]:
         """Lines, the oldest first, with their times in UTC.
 
-        No file stays open in between: a reader that does not go on keeps nothing on the disk.
+        No file stays open between reads: an idle reader occupies no disk space.
 
         Args:
-            follow: go on with what is written, until the container has ended and all is read.
-            tail: only the last so many lines (of both streams together) of what is there now; None means all.
-            since_ns: begin at the first that is not older; nanoseconds since the epoch.
-            chunk_bytes: to be read at a time; whole lines of about so much come.
+            follow: continue with new output, until the container has exited and everything is read.
+            tail: only this many of the last existing lines (of both streams together); None: all.
+            since_ns: begin with the first line that is not older; nanoseconds since the epoch.
+            chunk_bytes: bytes per read; each item has whole lines of about this size.
         Raises:
             NotFound: this host has no log of the task.
         """
@@ -52,7 +52,7 @@ class ContainerLogs:
         is_over = not self._is_running(task_id)
         cursor = await asyncio.to_thread(LogCursor.at, directory, is_over=is_over, tail=tail, since_ns=since_ns)
         while True:
-            # Asked before reading: what was written before the end is then read after it.
+            # Checked before reading: what was written before the exit is then read after it.
             is_over = not self._is_running(task_id)
             found = await asyncio.to_thread(cursor.read, chunk_bytes, is_over=is_over)
             if found is None:
@@ -66,7 +66,7 @@ class ContainerLogs:
 
 
 class _Since:
-    """Leaves out what comes before a moment; from the first line after it on, all passes."""
+    """Drops lines before a point in time; passes all lines from the first later one on."""
 
     def __init__(self, since_ns: int) -> None:
         self._stamp = timestamp_bytes(since_ns) if since_ns else b""

@@ -1,4 +1,4 @@
-"""A place in a log that stays right while files come, go and get other names. It keeps none of them open."""
+"""A position in a log that stays valid while files are created, deleted and renamed, without keeping any open."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from shoal.logs.log_lines import MAX_LINE_BYTES
 
 _BLOCK = 64 << 10
 _SLACK_NS = 10**9
-"""Between the clock of lines and that of files."""
+"""Tolerance between the clocks of lines and of files."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class LogLines:
     """Whole lines of one log.
 
     Attributes:
-        lost: those before them are gone: they were written faster than the agent, or than this reader, could follow.
+        lost: lines before these are missing: they were written faster than the agent, or this reader, could follow.
     """
 
     data: bytes
@@ -26,10 +26,10 @@ class LogLines:
 
 
 class LogCursor:
-    """Use `at`.
+    """Created by `at`.
 
     Args:
-        piece: None: at the very beginning.
+        piece: None: at the beginning of the log.
     """
 
     def __init__(self, directory: Path, piece: LogFile | None, offset: int = 0) -> None:
@@ -43,7 +43,7 @@ class LogCursor:
         """At the beginning, or before the last `tail` lines, without files that were last written before `since_ns`.
 
         Args:
-            is_over: nobody writes it any more.
+            is_over: the log is not written any more.
         """
         left, place = tail, cls(directory, None)
         for piece in reversed(readable_log_files(directory, is_over=is_over)):
@@ -63,7 +63,7 @@ class LogCursor:
         return place
 
     def read(self, size: int, *, is_over: bool) -> LogLines | None:
-        """The next whole lines, `size` bytes of them or the longest line; None when there are none now."""
+        """The next whole lines, up to `size` bytes or the longest line; None if there are none now."""
         while True:
             data = self._read_here(max(size, MAX_LINE_BYTES))
             if data and (end := data.rfind(b"\n") + 1):
@@ -71,12 +71,12 @@ class LogCursor:
                 lost, self._lost = self._lost, False
                 return LogLines(data[:end], lost)
             if data and len(data) >= MAX_LINE_BYTES:
-                self._offset += len(data)  # what is no line is passed over
-            elif not self._advance(has_gone=data is None, is_over=is_over):
+                self._offset += len(data)  # data that is not a line is skipped
+            elif not self._advance(is_gone=data is None, is_over=is_over):
                 return None
 
     def _read_here(self, size: int) -> bytes | None:
-        """From here on; None when the file is gone, or there was none yet."""
+        """Data from the current position on; None if the file is gone, or there is none yet."""
         if self._piece is None:
             return None
         try:
@@ -85,29 +85,29 @@ class LogCursor:
         except FileNotFoundError:
             return None
 
-    def _advance(self, *, has_gone: bool, is_over: bool) -> bool:
-        """On to the next file, if there is one, when this one cannot have got more before that came."""
+    def _advance(self, *, is_gone: bool, is_over: bool) -> bool:
+        """Move to the next file, if there is one and this one is completely read."""
         last = self._piece.number if self._piece is not None else None
         found = readable_log_files(self._directory, is_over=is_over)
         following = next((piece for piece in found if last is None or piece.number > last), None)
         if following is None:
             return False
-        if not has_gone and b"\n" in (self._read_here(MAX_LINE_BYTES) or b""):
+        if not is_gone and b"\n" in (self._read_here(MAX_LINE_BYTES) or b""):
             return True
         if last is not None and last > 0:
-            self._lost = self._lost or has_gone or following.number > last + 1
+            self._lost = self._lost or is_gone or following.number > last + 1
         self._piece, self._offset = following, 0
         return True
 
 
 def _tail_offset(descriptor: int, wanted: int) -> tuple[int, int]:
-    """Where the last `wanted` lines of a file begin, and how many it has of them."""
+    """Offset of the last `wanted` lines of a file, and how many of them it has."""
     end = os.fstat(descriptor).st_size
     if wanted <= 0:
         return end, 0
     found, begin = 0, 0
     for offset, line in _lines_backwards(descriptor, end):
-        if line.split(b" ", 3)[2:3] == [b"F"]:  # a line's last piece
+        if line.split(b" ", 3)[2:3] == [b"F"]:  # the last part of a line
             if found == wanted:
                 return begin, found
             found += 1

@@ -1,9 +1,9 @@
-"""The files of one log: how many of what size, and what they are called.
+"""Names, number and size of one log's files. Pure, except for listing directories.
 
-`log` is the one that conmon writes into. Before it would outgrow its size, conmon puts an empty one in its place (its
-option --log-size-max), so that the bound holds at any speed and while no agent runs. What was there before is not lost
-where it has a second name by then: `log-<number>`, which the agent gives to each file while it is the current one. A
-number that is missing between two says that conmon was faster than the agent, and that lines are lost there.
+conmon writes into `log`. Before it exceeds its size, conmon replaces it with an empty file (its option --log-size-max),
+so that the limit holds at any speed and while no agent runs. The old file is not lost if it has a second name by then:
+`log-<number>`, which the agent gives to each file while it is the current one. A gap between two numbers means that
+conmon was faster than the agent, and that lines are lost there.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 CURRENT = "log"
 MIN_LOG_BYTES = 64 << 10
-"""Of a whole log: a line has up to 8,238 bytes, and is in one file."""
+"""Minimum of a whole log: a line has up to 8,238 bytes, and is in one file."""
 
 _MIN_FILE_BYTES = 16 << 10
 _MIN_FILES = 4
@@ -20,11 +20,11 @@ _MIN_FILES = 4
 
 @dataclass(frozen=True)
 class LogFileLimits:
-    """What a log's files may take.
+    """Limits of a log's files.
 
     Attributes:
         bytes: of one file.
-        count: of files on the disk at any moment, also that in which conmon has gone on without the agent.
+        count: of files on disk at any moment, including a file that conmon has created without the agent.
     """
 
     bytes: int
@@ -32,10 +32,10 @@ class LogFileLimits:
 
 
 def log_file_limits(max_bytes: int, max_files: int) -> LogFileLimits:
-    """Two files for each that the user allows, which together take what those may take.
+    """Two files for each file that the user allows, with the same total size.
 
-    More and smaller ones, since one is always about to be filled and one kept free for conmon: with three times 10 MiB
-    allowed, 20 to 25 MiB are there to be read.
+    They are more and smaller, since one is always being filled and one is reserved for conmon: with three times 10 MiB
+    allowed, 20 to 25 MiB are readable.
     """
     whole = max(max_bytes * max_files, MIN_LOG_BYTES)
     count = max(_MIN_FILES, min(2 * max_files, whole // _MIN_FILE_BYTES))
@@ -47,8 +47,8 @@ class LogFile:
     """One file of a log.
 
     Attributes:
-        number: they ascend by one with each file of conmon's, and none is given twice; negative where an earlier
-            version of the agent named it.
+        number: ascends by one with each file of conmon's, and is never reused; negative if an earlier version of the
+            agent named it.
     """
 
     number: int
@@ -56,7 +56,7 @@ class LogFile:
 
 
 def numbered_log_files(directory: Path) -> list[LogFile]:
-    """The files that have names of their own, the oldest first."""
+    """The files with numbers, the oldest first."""
     found = []
     for entry in os.scandir(directory):
         number = _number(entry.name)
@@ -66,9 +66,9 @@ def numbered_log_files(directory: Path) -> list[LogFile]:
 
 
 def readable_log_files(directory: Path, *, is_over: bool) -> list[LogFile]:
-    """The same, and of a log that nobody writes any more also the last file where it got no second name.
+    """As `numbered_log_files`; of a log that is not written any more, also the current file if it has no number.
 
-    That of a log which is written gets it in a moment; until then it may go as it came.
+    The current file of a log that is being written gets its number in a moment; until then it may disappear.
     """
     found = numbered_log_files(directory)
     current = directory / CURRENT
@@ -78,12 +78,12 @@ def readable_log_files(directory: Path, *, is_over: bool) -> list[LogFile]:
 
 
 def log_file_path(directory: Path, number: int) -> Path:
-    """Where the file of this number is."""
+    """Path of the file with this number."""
     return directory / f"{CURRENT}-{number}"
 
 
 def _number(name: str) -> int | None:
-    """`log-7` is 7. `log.2`, which is older than `log.1`, is how earlier versions named them: -2."""
+    """`log-7` is 7. Earlier versions named files `log.2`, which is older than `log.1`: -2."""
     kind, text = name[: len(CURRENT) + 1], name[len(CURRENT) + 1 :]
     if kind not in (f"{CURRENT}-", f"{CURRENT}.") or not (text.isascii() and text.isdigit()):
         return None

@@ -20,11 +20,11 @@ from agent.runtime.supervision.conmon import reopen_log
 _log = logging.getLogger(__name__)
 
 _SCAN_SECONDS = 1.0
-"""Between looks at all logs: for what the kernel could not tell, and conmons of earlier versions of the agent."""
+"""Interval of scanning all logs: for events that the kernel dropped, and conmons of earlier versions of the agent."""
 
 _TRIES = 3
 _PAUSE_SECONDS = 0.003
-"""After each round, so that a log at full speed costs the agent a few percent of a processor at most."""
+"""Delay after each round, so that a log at full speed costs the agent a few percent of a processor at most."""
 
 
 _DONE: Future[None] = Future()
@@ -40,7 +40,7 @@ class _FollowedLog:
 
 
 class LogFollower:
-    """Keeps the logs of running containers below their bounds, and whole as far as it can follow."""
+    """Keeps the logs of running containers within their limits, and complete as far as it can follow."""
 
     def __init__(self) -> None:
         self._renames = RenameWatch(CURRENT)
@@ -55,7 +55,7 @@ class LogFollower:
         self._thread.start()
 
     def close(self) -> None:
-        """The files stay; conmon goes on alone."""
+        """Stop following; the files stay, and conmon continues alone."""
         self._submit(self._close)
         self._thread.join()
         self._renames.close()
@@ -64,18 +64,18 @@ class LogFollower:
     def add(self, task_id: str, directory: Path, sizes: LogFileLimits, *, bundle: Path) -> None:
         """Follow a log from now on.
 
-        The thread is not woken for that, at each start: the kernel does as soon as there is something to follow, and it
-        looks within a second anyway.
+        The thread is not woken at each start: the kernel wakes it as soon as there is something to follow, and it scans
+        within a second anyway.
         """
         self._removals[task_id] = None
         watch: int | None = None
-        with contextlib.suppress(OSError):  # the host's bound of watches is met: looking has to do
+        with contextlib.suppress(OSError):  # the host's limit of watches is reached: scanning must suffice
             watch = self._renames.watch(directory)
 
         def add() -> None:
             try:
                 added = self._followed[task_id] = _FollowedLog(RotatedLog(directory, sizes), bundle, watch)
-            except FileNotFoundError:  # the task was removed meanwhile, or keeps no log
+            except FileNotFoundError:  # the task was removed meanwhile, or has no log
                 return
             except OSError as error:
                 _log.warning("not following the log in %s yet: %s", directory, error)
@@ -88,9 +88,10 @@ class LogFollower:
         self._commands.put(add)
 
     def remove(self, task_id: str) -> Future[None]:
-        """Follow it no more; done when nothing is going to be made in its directory any more.
+        """Stop following a log; the future is done once nothing is created in its directory any more.
 
-        A container ends and is removed: the second call wakes nobody. Like `add`, it belongs to one thread.
+        It is called at a container's exit and at its removal: the second call does not wake the thread. Like `add`, it
+        belongs to one thread.
         """
         if (known := self._removals.get(task_id, _DONE)) is not None:
             return known
@@ -103,7 +104,7 @@ class LogFollower:
                     self._unfollow(dropped)
             finally:
                 self._removals.pop(task_id, None)
-                done.set_result(None)  # who removes a container waits for it
+                done.set_result(None)  # the removal of a container waits for it
 
         self._submit(drop)
         return done
@@ -125,7 +126,7 @@ class LogFollower:
         poll = select.poll()
         poll.register(self._renames, select.POLLIN)
         poll.register(self._wake, select.POLLIN)
-        looked = time.monotonic()
+        scanned = time.monotonic()
         while not self._closing:
             poll.poll(_SCAN_SECONDS * 1000)
             with contextlib.suppress(BlockingIOError):
@@ -136,15 +137,15 @@ class LogFollower:
             while not self._commands.empty():
                 with _errors_logged():
                     self._commands.get()()
-            if time.monotonic() - looked >= _SCAN_SECONDS:
+            if time.monotonic() - scanned >= _SCAN_SECONDS:
                 with _errors_logged():
                     self._scan_all()
-                looked = time.monotonic()
+                scanned = time.monotonic()
             if had_events:
                 time.sleep(_PAUSE_SECONDS)
 
     def _read_events(self) -> bool:
-        """Follow where the kernel says so; whether it said anything."""
+        """Process the kernel's events; whether there were any."""
         events = self._renames.read()
         if events is None:
             for followed in self._followed.values():
@@ -157,7 +158,7 @@ class LogFollower:
         return bool(events)
 
     def _catch_up(self, followed: _FollowedLog) -> None:
-        """Follow by what the files say, and pass over what the kernel tells of that: it counts each file once."""
+        """Follow a log by its files, and skip the kernel's events for it: each file must be counted once."""
         for _ in range(_TRIES):
             self._link_current(followed, None)
             self._link_others(followed)
@@ -174,7 +175,7 @@ class LogFollower:
         for followed in self._followed.values():
             with _first_error_logged(followed):
                 size = followed.log.size()
-                # conmons that know no bound are told, as are those whose file an earlier version had taken away.
+                # For conmons without a size limit, and those whose file an earlier version of the agent has removed.
                 if (size is None and followed.log.directory.is_dir()) or (size or 0) > followed.log.sizes.bytes:
                     reopen_log(followed.bundle)
             if followed.watch is None:
@@ -201,9 +202,9 @@ def _first_error_logged(followed: _FollowedLog) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _errors_logged() -> Iterator[None]:
-    """One log's trouble is not the others': the thread keeps all of them, and whoever removes a task waits for it."""
+    """An error of one log must not affect others: the thread follows all of them, and removals of tasks wait for it."""
     try:
         yield
     except Exception:
         _log.exception("error while following container logs")
-        time.sleep(_SCAN_SECONDS)  # it may come again at once
+        time.sleep(_SCAN_SECONDS)  # it may occur again at once

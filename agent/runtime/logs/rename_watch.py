@@ -1,4 +1,4 @@
-"""The kernel's word on files that come to a name in a directory: inotify(7), which Python's library lacks."""
+"""Counts renames to a name in a directory by inotify(7), which Python's library lacks."""
 
 import ctypes
 import os
@@ -27,27 +27,27 @@ class RenameWatch:
         self._descriptor = _checked(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), "inotify_init1")
 
     def fileno(self) -> int:
-        """Readable when something happened."""
+        """Readable when there are events."""
         return self._descriptor
 
     def close(self) -> None:
         os.close(self._descriptor)
 
     def watch(self, directory: Path) -> int:
-        """The number under which `read` tells of it.
+        """Watch a directory; returns its key in the result of `read`.
 
         Raises:
-            OSError: among others ENOSPC, when the host's bound (fs.inotify.max_user_watches) is met.
+            OSError: among others ENOSPC, if the host's limit (fs.inotify.max_user_watches) is reached.
         """
         mask = _IN_MOVED_TO | _IN_ONLYDIR
         return _checked(_libc.inotify_add_watch(self._descriptor, os.fsencode(directory), mask), str(directory))
 
     def unwatch(self, watch: int) -> None:
-        """No error when the directory is gone."""
+        """Stop watching. No error if the directory is gone."""
         _libc.inotify_rm_watch(self._descriptor, watch)
 
     def read(self) -> Counter[int] | None:
-        """How often, by watch, since the last call; None when there was more than the kernel remembers."""
+        """Number of renames by watch since the last call; None if the kernel's queue has overflowed."""
         found: Counter[int] = Counter()
         complete = True
         while True:

@@ -9,15 +9,15 @@ from shoal.logs.log_lines import parse_line
 
 _TRIES = 3
 _TICK_NS = 10_000_000
-"""The kernel's clock for files may be so much behind (coarse_ktime, one tick at 100 Hz)."""
+"""The kernel's clock for files may be late by this much (coarse_ktime, one tick at 100 Hz)."""
 
 _HEAD_BYTES = 64
 
 
 def link_first_file(directory: Path) -> None:
-    """Give the first file its second name, before the container's program starts and conmon could replace it.
+    """Give the first file its number, before the container's program starts and conmon could replace it.
 
-    An agent that ended just here left a name behind; the task is then started again, in the same directory.
+    The name may exist if an agent exited just after this; the task is then started again, in the same directory.
     """
     with suppress(FileExistsError):
         log_file_path(directory, 1).hardlink_to(directory / CURRENT)
@@ -26,8 +26,8 @@ def link_first_file(directory: Path) -> None:
 class RotatedLog:
     """Follows conmon from file to file.
 
-    Never more than `sizes.count` files are on the disk: `count - 1` have numbers, and conmon may have gone on to one
-    that has none yet.
+    Never more than `sizes.count` files are on disk: `count - 1` have numbers, and conmon may have created one without a
+    number.
     """
 
     def __init__(self, directory: Path, sizes: LogFileLimits) -> None:
@@ -39,12 +39,12 @@ class RotatedLog:
         self._rotations = self._number
 
     def link_current(self, rotations: int | None) -> None:
-        """See to it that the current file has its second name. None that came in between goes unnoticed.
+        """Give the current file its number. Files that conmon created in between are counted.
 
         Args:
-            rotations: how often conmon took a new file since the last call, as the kernel told; None: it did not tell.
+            rotations: how many files conmon has created since the last call, as reported by the kernel; None: unknown.
         Raises:
-            OSError: the disk takes no more names.
+            OSError: the disk is full.
         """
         self._rotations += rotations or 0
         for _ in range(_TRIES):
@@ -56,19 +56,19 @@ class RotatedLog:
                 self._link(descriptor, is_reported=bool(rotations))
                 return
             except FileNotFoundError:
-                continue  # conmon has put another in its place meanwhile
+                continue  # conmon has replaced it meanwhile
             finally:
                 os.close(descriptor)
 
     def is_linked(self) -> bool:
-        """Whether the current file has its second name."""
+        """Whether the current file has its number."""
         try:
             return (self.directory / CURRENT).stat().st_ino == self._inode
         except FileNotFoundError:
             return True
 
     def size(self) -> int | None:
-        """Bytes of the current file; None where there is none."""
+        """Bytes of the current file; None if there is none."""
         try:
             return (self.directory / CURRENT).stat().st_size
         except FileNotFoundError:
@@ -77,27 +77,27 @@ class RotatedLog:
     def _link(self, descriptor: int, *, is_reported: bool) -> None:
         found = os.fstat(descriptor).st_ino
         if found == self._inode:
-            # Where it got its number before all that came and went before it were told of, the gap is after it.
+            # If it got its number before earlier files were reported, the gap appears after it.
             return
         if not is_reported or self._rotations <= self._number:
             self._rotations = self._number + (1 if self._follows(descriptor) else 2)
         self._prune()
-        # By descriptor: exactly the file that was looked at (linkat(2), AT_SYMLINK_FOLLOW).
+        # By descriptor: exactly the file that was checked (linkat(2), AT_SYMLINK_FOLLOW).
         target = log_file_path(self.directory, self._rotations)
         os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor, follow_symlinks=True)
         self._number, self._inode = self._rotations, found
 
     def _prune(self) -> None:
-        """Room for one more name."""
+        """Remove the oldest files, to make room for one more."""
         named = numbered_log_files(self.directory)
         for piece in named[: max(0, len(named) - self.sizes.count + 2)]:
             piece.path.unlink(missing_ok=True)
 
     def _follows(self, descriptor: int) -> bool:
-        """Whether the file is the very next after the last that was named: by the times that files and lines have.
+        """Whether the file directly follows the last numbered one, by the times of files and lines.
 
-        The moment in which a file is replaced is its last change (rename(2) takes away a name). The next one begins
-        with lines that conmon had read before that moment, or it is empty and was renamed then.
+        The moment in which a file is replaced is its last change (rename(2) removes a name). The next file begins with
+        lines that conmon had read before that moment, or it is empty and was renamed then.
         """
         if not self._number:
             return True

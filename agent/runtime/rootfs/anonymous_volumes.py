@@ -1,6 +1,6 @@
-"""Volumes without a name: what an image declares as VOLUME, and mounts of volumes that name none.
+"""Anonymous volumes: those that an image declares as VOLUME, and mounts of volumes without a name.
 
-They lie beside what the container writes, and go with it.
+They are stored beside the container's upper directory, and removed with it.
 """
 
 import posixpath
@@ -13,12 +13,12 @@ from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 
 
 def with_anonymous_volumes(request: ContainerRequest, directory: Path) -> ContainerRequest:
-    """The request with a volume for each of these; their directories are made, and filled from the image as any other.
+    """The request with a volume for each of these; their directories are created, and populated like other volumes.
 
     Args:
-        directory: of the container's own, which need not be there.
+        directory: for the container's anonymous volumes; need not exist.
     Raises:
-        OSError: the disk refuses.
+        OSError: the disk fails.
     """
     spec = ContainerSpec()
     spec.CopyFrom(request.spec)
@@ -37,9 +37,9 @@ def with_anonymous_volumes(request: ContainerRequest, directory: Path) -> Contai
 
 
 def _declared(request: ContainerRequest) -> Iterator[str]:
-    """Directories that the image declares and the spec mounts nothing at."""
-    taken = {posixpath.normpath(mount.target) for mount in request.spec.mounts}
+    """Directories that the image declares and at which the spec has no mount."""
+    mounted = {posixpath.normpath(mount.target) for mount in request.spec.mounts}
     for path in dict.fromkeys(posixpath.normpath(f"/{each}") for each in request.image.config.volumes):
-        target = path.replace("//", "/", 1)  # POSIX lets two slashes at the beginning mean something else
-        if target not in taken and target != "/":
+        target = path.replace("//", "/", 1)  # POSIX allows a special meaning of two leading slashes
+        if target not in mounted and target != "/":
             yield target

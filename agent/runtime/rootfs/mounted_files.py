@@ -1,7 +1,7 @@
-"""Files given to a container, each kind on a tmpfs that exists in the container's mount namespace alone.
+"""Secrets, configs and files of /etc for a container, each kind on a tmpfs in the container's mount namespace only.
 
-Secrets and configs are read-only. Those of /etc the container may write to, as to Docker's; what it writes counts as
-its own memory, and ends where its tmpfs does: not where the bundles of all containers lie.
+Secrets and configs are read-only. The container may write to the files of /etc, as with Docker; what it writes is
+charged to its own memory, and limited by its own tmpfs, not by that of all containers' bundles.
 """
 
 import errno
@@ -19,13 +19,13 @@ _PAGE = 4096
 
 
 def mount_files(directory: Path, files: Sequence[MountedFile]) -> dict[Path, MountedFile]:
-    """Put the files on a new tmpfs at `directory`, under numbers for names; where each lies.
+    """Put the files on a new tmpfs at `directory`, with numbers as names; returns their paths.
 
-    The caller is in the mount namespace that is to become the container's. The memory is never swapped out
-    where the kernel can promise it (Linux 6.4, tmpfs option noswap).
+    Call it in the container's future mount namespace. The memory is never swapped out if the kernel supports that
+    (Linux 6.4, tmpfs option noswap).
 
     Raises:
-        OSError: no memory, or the kernel refused.
+        OSError: out of memory, or the kernel failed.
     """
     if not files:
         return {}
@@ -41,12 +41,12 @@ def mount_files(directory: Path, files: Sequence[MountedFile]) -> dict[Path, Mou
 
 
 def mount_etc_files(directory: Path, files: Mapping[str, bytes]) -> dict[str, Path]:
-    """Put files of /etc, by path in the container, on a new tmpfs at `directory`; where each lies.
+    """Put files of /etc, by path in the container, on a new tmpfs at `directory`; returns their paths.
 
-    The caller is in the mount namespace that is to become the container's.
+    Call it in the container's future mount namespace.
 
     Raises:
-        OSError: no memory, or the kernel refused.
+        OSError: out of memory, or the kernel failed.
     """
     if not files:
         return {}
@@ -61,7 +61,7 @@ def mount_etc_files(directory: Path, files: Mapping[str, bytes]) -> dict[str, Pa
 
 
 def _size(contents: Iterable[bytes]) -> int:
-    """Bytes of a tmpfs that has room for them."""
+    """Size in bytes of a tmpfs for these files."""
     return (4 + sum(2 + len(content) // _PAGE for content in contents)) * _PAGE
 
 

@@ -1,4 +1,4 @@
-"""A container's root file system: an overlay in a mount namespace that only the container and its supervisor see."""
+"""Mounts a container's root file system: an overlay in a mount namespace that only the container and conmon have."""
 
 import errno
 import os
@@ -19,20 +19,20 @@ from agent.runtime.kernel.linux import (
 from agent.safe_paths.regular_files import read_regular
 from shoal.errors import InvalidInput
 
-_LARGEST_ACCOUNT_FILE = 1 << 20
+_MAX_ACCOUNT_FILE = 1 << 20
 _UNFIT = (errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.EXDEV, errno.EAGAIN)
 
 
 @contextmanager
 def private_mounts(host_namespace_fd: int, *, hide: Path | None, slave: bool = False) -> Generator[None]:
-    """Give the calling thread a mount namespace of its own; processes spawned inside keep it alive.
+    """Give the calling thread a private mount namespace; processes spawned inside keep it alive.
 
     The thread must have called unshare(CLONE_FS) before.
 
     Args:
-        host_namespace_fd: where the thread goes back to at the end.
-        hide: a mount to take away from the new namespace.
-        slave: what the host mounts and unmounts later happens in it too, and never the other way round.
+        host_namespace_fd: the namespace to which the thread returns.
+        hide: a mount to remove from the new namespace.
+        slave: later mounts and unmounts on the host propagate into it, but not vice versa.
     """
     unshare(CLONE_NEWNS)
     try:
@@ -47,13 +47,13 @@ def private_mounts(host_namespace_fd: int, *, hide: Path | None, slave: bool = F
 def mount_overlay(layers: Sequence[Path], upper: Path, target: Path) -> None:
     """Mount `layers`, the topmost first, under `upper`/u at `target`.
 
-    The directories are given by descriptor: mount options hold 4,096 bytes, too few for the paths of many layers, and
-    have separators that a path may contain. `volatile` spares all syncs, since no container outlives a crash of
-    the host; an upper directory is never mounted twice.
+    The directories are passed by descriptor: mount options are limited to 4,096 bytes, too few for the paths of many
+    layers, and have separators that a path may contain. `volatile` avoids all syncs, since no container outlives a
+    crash of the host; an upper directory is never mounted twice.
 
-    The kernel refuses a directory that is named twice (ELOOP), while an image may have a layer, such as the empty one,
-    as often as it likes: only the topmost counts. Whatever the layer holds, hides or makes opaque is met there first,
-    and it has nothing further down that it has not there.
+    The kernel rejects a directory that is given twice (ELOOP), but an image may contain a layer, such as the empty one,
+    repeatedly: only the topmost is used. Everything in the layer, whiteouts included, takes effect there first, and its
+    lower occurrences add nothing.
     """
     with ExitStack() as opened:
 
@@ -70,17 +70,17 @@ def mount_overlay(layers: Sequence[Path], upper: Path, target: Path) -> None:
 
 
 def read_in_root(root: Path, path: str) -> str:
-    """Text of a small regular file below `root`, links followed as inside it; empty when there is none.
+    """Text of a small regular file below `root`, with links resolved inside it; empty if there is none.
 
-    Bytes that are not UTF-8 are replaced. Devices, FIFOs and files of the kernel are never opened.
+    Bytes that are not UTF-8 are replaced. Devices, FIFOs and kernel files are never opened.
 
     Raises:
-        InvalidInput: it is something else, or larger than 1 MiB.
-        OSError: the kernel refused.
+        InvalidInput: it is not a regular file, or larger than 1 MiB.
+        OSError: the kernel failed.
     """
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return read_regular(root_fd, path, max_bytes=_LARGEST_ACCOUNT_FILE).decode(errors="replace")
+        return read_regular(root_fd, path, max_bytes=_MAX_ACCOUNT_FILE).decode(errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as error:

@@ -12,10 +12,10 @@ _log = logging.getLogger(__name__)
 
 
 class Trash:
-    """A directory; what is renamed into it is deleted soon.
+    """A directory; files that are moved into it are deleted soon.
 
     Args:
-        directory: on the same file system as what is to be deleted.
+        directory: on the same file system as the files to delete.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -23,11 +23,11 @@ class Trash:
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
-        """There is something new in it."""
+        """Delete new files in it soon."""
         self._woken.set()
 
     async def run(self) -> None:
-        """Delete whatever is in it, each time that it is woken, until cancelled."""
+        """Empty it at each `wake`, until cancelled."""
         while True:
             await self._woken.wait()
             self._woken.clear()

@@ -1,6 +1,6 @@
-"""Volumes of a container: filled from its image the first time, mounted in its own mount namespace.
+"""Mounts volumes in a container's mount namespace, and populates empty ones from its image.
 
-Whatever is mounted for it ends with that namespace, so nothing has to be undone.
+All mounts end with that namespace, so nothing has to be undone.
 """
 
 import errno
@@ -19,23 +19,23 @@ from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.errors import InvalidInput, Unavailable
 
 MOUNT_SECONDS = 30.0
-"""A server of files that does not answer within this time is told as such; the task is tried again."""
+"""Timeout of mount(8), for file servers that do not respond; the task is retried."""
 
 _NO_DIRECTORY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ENAMETOOLONG)
 
 
 def mount_volumes(directory: Path, root: Path, request: ContainerRequest) -> ContainerRequest:
-    """The request with binds in place of its volumes.
+    """Mount a request's volumes; returns the request with binds in place of volumes.
 
-    The caller is in the mount namespace that is to become the container's.
+    Call it in the container's future mount namespace.
 
     Args:
         directory: for the mount points.
-        root: the container's root file system, to fill empty volumes from.
+        root: the container's root file system, from which empty volumes are populated.
     Raises:
-        InvalidInput: a subpath that is not there.
-        Unavailable: a file system that cannot be mounted.
-        OSError: the disk or the kernel refused.
+        InvalidInput: a subpath does not exist.
+        Unavailable: a file system cannot be mounted.
+        OSError: the disk or the kernel failed.
     """
     if not request.volumes:
         return request
@@ -52,16 +52,16 @@ def mount_volumes(directory: Path, root: Path, request: ContainerRequest) -> Con
 
 
 def unmount_here(point: Path | None) -> None:
-    """Unmount a path, with everything below it, in the caller's mount namespace. No error when nothing is mounted.
+    """Unmount a path, with everything below it, in the caller's mount namespace. No error if nothing is mounted.
 
-    Volumes of drivers are mounted on the host. A namespace that kept copies of those that are no business of its
-    container would hold them in use for as long as the container runs, long after the host has let go of them.
+    CSI volumes are mounted on the host. A namespace with copies of mounts that its container does not use would keep
+    them busy as long as the container runs, long after the host has unmounted them.
     """
     try:
         if point is not None:
             unmount(point)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOENT):  # it is no mount point, or nothing at all
+        if error.errno not in (errno.EINVAL, errno.ENOENT):  # it is not a mount point, or does not exist
             raise
 
 
@@ -85,7 +85,7 @@ def _mount_volume(point: Path, root: Path, target: str, source: MountSource) -> 
 
 @contextmanager
 def _directory_in(whole: Path, subpath: str) -> Generator[int]:
-    """A directory below `whole`, held open: links that a container made lead nowhere out of it."""
+    """A directory below `whole`, held open: symbolic links of a container cannot lead out of it."""
     try:
         top = os.open(whole, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
@@ -106,7 +106,7 @@ def _directory_in(whole: Path, subpath: str) -> Generator[int]:
 
 
 def _mount_file_system(point: Path, source: MountSource) -> None:
-    """By mount(8), which knows the helpers of file systems such as nfs."""
+    """Use mount(8), which calls the helpers of file systems such as nfs."""
     options = ["-o", source.options["o"]] if source.options.get("o") else []
     command = ["mount", "-t", source.options["type"], *options, "--", source.options["device"], str(point)]
     try:

@@ -1,10 +1,10 @@
 """Populates an empty volume from the image.
 
-Other containers may hold the volume, so nothing is written into it by path. The image's files are copied into a
+Other containers may use the volume, so nothing is written into it by path. The image's files are copied into a
 directory beside it that no container sees, and moved in from there, entry by entry and by descriptor:
 
-    <volume>/_fill.new    while files are copied; left by a crash, it is thrown away
-    <volume>/_fill        all of them, to be moved; left by a crash, the rest is moved by whoever mounts the volume next
+    <volume>/_fill.new    while files are copied; deleted after a crash
+    <volume>/_fill        the complete copy; after a crash, the next mount of the volume moves the rest
     <volume>/_data        what containers see
 """
 
@@ -25,18 +25,17 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 
 
 def populate(data: Path, root: Path, target: str, *, durable: bool) -> None:
-    """Copy what the image has at the target, owner and mode of the directory too, into a volume that is empty.
+    """Copy the image's directory at the target, with its owner and mode, into an empty volume.
 
-    Containers that hold the volume meanwhile keep what they put there: nothing is replaced. Of several that fill it at
-    once one does, and the others wait.
+    Files that other containers write meanwhile are kept: nothing is replaced. Concurrent calls wait for each other.
 
     Args:
-        data: the volume's directory; the one that it lies in is ours alone, and on the same file system.
-        root: the container's root file system, which nobody else sees yet.
-        durable: the volume outlives the host's crash, and so has to be whole on the disk.
+        data: the volume's directory; its parent is used by the agent only, and on the same file system.
+        root: the container's root file system, which is not visible to others yet.
+        durable: the volume must survive a crash of the host, so the copy is flushed to disk.
     Raises:
-        OSError: the disk or the kernel refused. Unavailable: what a crash left behind cannot be removed.
-        InvalidInput: the image has too many directories in one.
+        OSError: the disk or the kernel failed. Unavailable: remains of a crash cannot be removed.
+        InvalidInput: the image has too many directories in one directory.
     """
     with _locked(data) as (place, volume):
         _move_in(place, volume)
@@ -49,7 +48,7 @@ def populate(data: Path, root: Path, target: str, *, durable: bool) -> None:
 
 
 def finish_population(data: Path) -> None:
-    """Move in what a fill that was interrupted has left, lest a part be taken for the whole.
+    """Complete an interrupted population, so that a part is not mistaken for the whole.
 
     Raises:
         As `populate`.
@@ -61,11 +60,11 @@ def finish_population(data: Path) -> None:
 
 @contextmanager
 def _locked(data: Path) -> Generator[tuple[int, int]]:
-    """Descriptors of the directory that the volume lies in, which is locked, and of the volume."""
+    """Descriptors of the volume's parent directory, which is locked, and of the volume."""
     place = os.open(data.parent, _DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(place, fcntl.LOCK_EX)
-        # A link in its place is of the operator, who keeps the data elsewhere: no container sees where it lies.
+        # A symbolic link in its place is the operator's, for data elsewhere: containers cannot create one there.
         volume = os.open(data.name, _DIRECTORY | os.O_CLOEXEC, dir_fd=place)
         try:
             yield place, volume
@@ -97,12 +96,12 @@ def _is_empty(volume: int) -> bool:
 
 
 def _copy(place: int, image: int, *, durable: bool) -> None:
-    """All of the image's, whole and on the disk before it gets the name by which it is moved."""
+    """Copy the image's directory completely, flush it, then give it its final name."""
     _delete(place, _COPYING)
     os.mkdir(_COPYING, 0o700, dir_fd=place)
     copied = open_beneath(place, _COPYING, _DIRECTORY)
     try:
-        # An empty directory needs no disk: it is copied again if its owner was lost.
+        # An empty directory is not flushed: it is copied again after a crash.
         copy_tree(image, copied, durable=durable and not _is_empty(image))
     except OSError:
         _delete(place, _COPYING)
@@ -138,13 +137,13 @@ def _move_all(copied: int, volume: int) -> None:
     status = os.fstat(copied)  # before the moves, which change its times
     with os.scandir(copied) as entries:  # one by one: there may be millions
         for entry in entries:
-            with suppress(FileExistsError):  # of a container that holds the volume
+            with suppress(FileExistsError):  # a container has written this name
                 rename_no_replace(copied, entry.name, volume, entry.name)
     copy_metadata(copied, volume, status)
 
 
 def _delete(place: int, name: str) -> None:
-    """Mostly it is an empty directory, or nothing at all."""
+    """Usually it is an empty directory, or does not exist."""
     try:
         os.rmdir(name, dir_fd=place)
     except FileNotFoundError:

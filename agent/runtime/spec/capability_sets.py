@@ -1,4 +1,4 @@
-"""Linux capabilities of a container, by Docker's defaults: pure."""
+"""Linux capabilities of a container, with Docker's defaults. Pure."""
 
 from collections.abc import Collection, Sequence
 
@@ -22,11 +22,11 @@ DEFAULT = frozenset(
         "CAP_AUDIT_WRITE",
     )
 )
-"""What Docker leaves to a container."""
+"""Docker's default capabilities."""
 
 
 def capabilities_of(mask: int) -> frozenset[str]:
-    """Names of a mask as /proc/<pid>/status has them."""
+    """Names for a mask in /proc/<pid>/status."""
     return frozenset(name for number, name in enumerate(ALL) if mask >> number & 1)
 
 
@@ -36,7 +36,7 @@ def resolve_capabilities(
     """Names in the kernel's order. "ALL" in `drop` empties the default, in `add` gives all; a drop by name wins.
 
     Args:
-        available: what this process can give; it is what "all" means, for a privileged container too.
+        available: capabilities that this process can grant: the meaning of "ALL", for privileged containers too.
 
     Raises:
         InvalidInput: a name that Linux does not have.

@@ -1,4 +1,4 @@
-"""What a container gets with devices of the Container Device Interface, put into its OCI runtime spec."""
+"""Applies CDI container edits to an OCI runtime spec."""
 
 import stat
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ _BINDS = frozenset({"bind", "rbind"})
 
 
 def device_nodes(edits: Edits) -> list[DeviceNode]:
-    """The device nodes, as they are on this host but for what the edits say of them.
+    """The device nodes on this host, with the edits' overrides.
 
     Raises:
-        InvalidInput: one that is not there.
+        InvalidInput: a device does not exist.
     """
     return [node for wanted in edits.device_nodes for node in _nodes(wanted)]
 
@@ -40,7 +40,7 @@ def _nodes(wanted: Mapping[str, Any]) -> list[DeviceNode]:
 
 
 def apply_edits(section: dict[str, Any], edits: Edits) -> None:
-    """Add variables, mounts, groups and hooks. Changes the spec; device nodes are in it already."""
+    """Add variables, mounts, groups and hooks. Modifies the spec, which contains device nodes already."""
     process = section["process"]
     process["env"] = [*process.get("env", ()), *edits.env]
     section["mounts"] += [_mount(mount) for mount in edits.mounts]

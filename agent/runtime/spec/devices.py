@@ -1,4 +1,4 @@
-"""Device nodes of the host that a container gets: what they are is read here, how the spec names them is pure."""
+"""Device nodes of the host for containers: reads their attributes, and builds the spec's sections."""
 
 import os
 import re
@@ -13,19 +13,19 @@ from shoal.errors import Fault, InvalidInput
 
 ALL_ACCESS = "rwm"
 _DEV = Path("/dev")
-# What a container has of its own: terminals, shared memory, message queues, and where its output goes.
+# What every container has itself: terminals, shared memory, message queues, standard streams.
 _OWN = frozenset({"pts", "shm", "fd", "mqueue", "console", ".lxc", ".lxd-mounts", ".udev"})
 _RULE = re.compile(r"([abc]) (\d+|\*):(\d+|\*) ([rwm]{1,3})")
 
 
 @dataclass(frozen=True)
 class DeviceNode:
-    """A device as the container is to have it.
+    """A device of a container.
 
     Attributes:
         path: in the container.
-        kind: "c" or "b"; with `major` and `minor` the kernel's name for it.
-        access: of "rwm", as the device cgroup has it.
+        kind: "c" or "b"; with `major` and `minor` the kernel's identifier of the device.
+        access: letters of "rwm", for the device cgroup.
     """
 
     path: str
@@ -39,10 +39,10 @@ class DeviceNode:
 
 
 def find_devices(wanted: Sequence[Device]) -> list[DeviceNode]:
-    """The nodes that a spec names; of a directory all in it.
+    """The nodes that a spec names; for a directory, all nodes in it.
 
     Raises:
-        InvalidInput: with each path that is not on this host, or is no device.
+        InvalidInput: paths that do not exist on this host, or are not devices.
     """
     found: list[DeviceNode] = []
     faults: list[Fault] = []
@@ -58,17 +58,17 @@ def find_devices(wanted: Sequence[Device]) -> list[DeviceNode]:
 
 
 def nodes_at(source: Path, target: str, access: str) -> list[DeviceNode]:
-    """The node at a path of this host, or all in a directory, as the container is to have them; none: no device."""
+    """The node at a path of this host, or all nodes in a directory; empty if there is none."""
     return list(_nodes(source, PurePosixPath(target), access, frozenset()))
 
 
 def all_devices() -> list[DeviceNode]:
-    """Every device of the host, as a privileged container gets them."""
+    """All devices of the host, for a privileged container."""
     return list(_nodes(_DEV, PurePosixPath("/dev"), ALL_ACCESS, _OWN))
 
 
 def devices_section(nodes: Sequence[DeviceNode]) -> list[dict[str, Any]]:
-    """`linux.devices` of an OCI runtime spec (config-linux.md, "Devices"). The last of a path wins."""
+    """`linux.devices` of an OCI runtime spec (config-linux.md, "Devices"). The last entry of a path is used."""
     return [
         {
             "path": node.path,
@@ -84,10 +84,10 @@ def devices_section(nodes: Sequence[DeviceNode]) -> list[dict[str, Any]]:
 
 
 def device_rules(nodes: Sequence[DeviceNode], rules: Sequence[str], *, privileged: bool) -> list[dict[str, Any]]:
-    """`linux.resources.devices`: nothing but what is named, or everything.
+    """`linux.resources.devices`: only the given devices, or all devices if privileged.
 
     Raises:
-        InvalidInput: a rule that is not of the form "c 10:200 rwm".
+        InvalidInput: a rule is not in the form "c 10:200 rwm".
     """
     if privileged:
         return [{"allow": True, "access": ALL_ACCESS}]
@@ -113,7 +113,7 @@ def _nodes(source: Path, target: PurePosixPath, access: str, omitted: frozenset[
         return
     if stat.S_ISDIR(found.st_mode):
         for entry in sorted(source.iterdir()):
-            # A link's aim is listed by itself, or belongs to the container.
+            # A link's target is listed itself, or belongs to the container.
             if entry.name not in omitted and not entry.is_symlink():
                 yield from _nodes(entry, target / entry.name, access, frozenset())
         return

@@ -1,4 +1,4 @@
-"""The `process` object of a user's program in a container (runtime-spec 1.0.2, config.md, "Process"): pure."""
+"""The `process` object of a user's program in a container (runtime-spec 1.0.2, config.md, "Process"). Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -8,26 +8,26 @@ from agent.runtime.spec.user_lookup import User
 from shoal.api.v1.streams_pb2 import ExecStart
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
-"""Exit codes of a program that could not be run, as of a shell (POSIX, 2.8.2)."""
+"""A shell's exit codes for a program that could not be executed (POSIX, 2.8.2)."""
 
 _NOT_FOUND_TEXTS = ("not found in $path", "no such file or directory", "not found")
 
 
 def has_terminal(request: ExecStart) -> bool:
-    """Whether there is somebody at the other end of the terminal that is asked for."""
+    """Whether the program gets a terminal: one was requested, and the program is not detached."""
     return request.HasField("terminal") and not request.detach
 
 
 def exec_process_section(
     own: Mapping[str, Any], request: ExecStart, *, user: User | None, own_home: str, available: Collection[str]
 ) -> dict[str, Any]:
-    """The container's own process with what is asked for in its place: arguments, user, variables, directory, rights.
+    """The container's own process with the requested changes: arguments, user, variables, directory, privileges.
 
     Args:
-        own: the container's.
+        own: the container's process.
         user: None: the container's own.
-        own_home: the home directory of the container's own user; HOME follows the user where it is that.
-        available: the capabilities that this host can give.
+        own_home: the home directory of the container's own user; HOME is changed with the user if it has this value.
+        available: capabilities that this host can grant.
     """
     process = dict(own) | {"args": list(request.args), "terminal": has_terminal(request)}
     more = list(request.env)
@@ -45,14 +45,14 @@ def exec_process_section(
     if request.privileged:
         bounding = [name for name in ALL if name in available]
         process["noNewPrivileges"] = False
-    # Another user than root has them in the bounding set alone, as execve(2) would leave them.
+    # Users other than root have them only in the bounding set, as after execve(2).
     held = ("bounding", "effective", "permitted") if process["user"]["uid"] == 0 else ("bounding",)
     process["capabilities"] = {kind: list(bounding) for kind in held}
     return process
 
 
 def exec_failure(message: str, program: str) -> tuple[int, str]:
-    """Exit code and text for what an OCI runtime says of a program that it could not run."""
+    """Exit code and text for an OCI runtime's message about a program that it could not execute."""
     text = message if program in message else f"{program}: {message}"
     text = text.removeprefix("exec failed: ").removeprefix("unable to start container process: ")
     missing = any(each in text.lower() for each in _NOT_FOUND_TEXTS) and "chdir" not in text and "cwd" not in text
@@ -60,7 +60,7 @@ def exec_failure(message: str, program: str) -> tuple[int, str]:
 
 
 def _variables(own: Sequence[str], more: Sequence[str]) -> list[str]:
-    """NAME=value, each name once, at its first place with its last value."""
+    """NAME=value, each name once, at its first position with its last value."""
     values: dict[str, str] = {}
     for entry in (*own, *more):
         name, _, value = entry.partition("=")

@@ -1,4 +1,4 @@
-"""Weights and bounds of block devices: what the devices are is read here, how the spec names them is pure."""
+"""Weights and limits of block devices: reads device numbers, and builds the spec's section."""
 
 import os
 import stat
@@ -21,10 +21,10 @@ _THROTTLES = {
 
 
 def device_numbers(block_io: BlockIo) -> Mapping[str, Number]:
-    """The numbers of the devices that are named, by path.
+    """The numbers of the given devices, by path.
 
     Raises:
-        InvalidInput: with each path that is no block device of this host.
+        InvalidInput: paths that are not block devices of this host.
     """
     found: dict[str, Number] = {}
     faults: list[Fault] = []
@@ -43,7 +43,7 @@ def device_numbers(block_io: BlockIo) -> Mapping[str, Number]:
 
 
 def block_io_section(block_io: BlockIo, numbers: Mapping[str, Number]) -> dict[str, Any]:
-    """`linux.resources.blockIO` of an OCI runtime spec (config-linux.md, "Block IO"); empty where nothing is said."""
+    """`linux.resources.blockIO` of an OCI runtime spec (config-linux.md, "Block IO"); empty if nothing is set."""
     section: dict[str, Any] = {"weight": block_io.weight} if block_io.weight else {}
     if block_io.weights:
         section["weightDevice"] = [{**_number(numbers[each.path]), "weight": each.amount} for each in block_io.weights]

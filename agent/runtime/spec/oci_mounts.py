@@ -1,4 +1,4 @@
-"""The `mounts` of an OCI runtime spec (runtime-spec 1.0.2, config.md, "Mounts"): pure."""
+"""The `mounts` of an OCI runtime spec (runtime-spec 1.0.2, config.md, "Mounts"). Pure."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
@@ -38,16 +38,16 @@ def mounts_section(
     recursive_read_only: bool,
     file_sources: Collection[str] = (),
 ) -> list[dict[str, Any]]:
-    """Kernel file systems, the given files, the spec's mounts, parents before what lies in them; secrets and configs.
+    """Kernel file systems, the given files, the spec's mounts (parents first), secrets and configs.
 
     Args:
-        etc_files: path on this host by path in the container, each bound over the image's.
+        etc_files: path on this host by path in the container; each is bound over the image's file.
         mounted_files: secrets and configs by path on this host.
-        recursive_read_only: the kernel can make a mount and all below it read-only.
-        file_sources: sources that are no directories: nothing is below them, and crun takes them for some where it is
-            told to make all below read-only.
+        recursive_read_only: the kernel can make a mount and all mounts below it read-only.
+        file_sources: sources that are not directories: there are no mounts below them, and crun would treat them as
+            directories for a recursive read-only mount.
     Raises:
-        InvalidInput: a mount without type, paths that are not absolute, or what the kernel cannot do.
+        InvalidInput: a mount without type, a path that is not absolute, or an option without kernel support.
     """
     access = "rw" if spec.privileged else "ro"
     bound = [bind(str(source), target, read_only=False) for target, source in etc_files.items()]
@@ -56,12 +56,12 @@ def mounts_section(
         for place, mount in enumerate(spec.mounts)
     ]
     own.sort(key=lambda mount: PurePosixPath(mount["destination"]).parts)
-    shown = [_file(source, file) for source, file in mounted_files.items()]
+    files = [_file(source, file) for source, file in mounted_files.items()]
     kernel = _kernel_mounts(access, spec.shm_bytes or _DEFAULT_SHM_BYTES)
     if spec.host_namespaces.ipc:
-        # The queues of the namespace show in any mount of theirs; its shared memory is this one tmpfs.
+        # Any mqueue mount shows the namespace's queues; its shared memory is this one tmpfs.
         kernel = [bind(_SHM, _SHM, read_only=False) if mount["destination"] == _SHM else mount for mount in kernel]
-    return [*kernel, *bound, *own, *shown]
+    return [*kernel, *bound, *own, *files]
 
 
 def _kernel_mounts(access: str, shm_bytes: int) -> list[dict[str, Any]]:
@@ -99,18 +99,18 @@ def _of_spec(mount: Mount, path: str, recursive_read_only: bool, *, is_file: boo
     access = _read_only(mount, recursive_read_only and not is_file) if mount.read_only else "rw"
     propagation = mount.propagation or "rprivate"
     if mount.recursive == "disabled":
-        # crun takes the r of rprivate for the bind's own.
+        # crun would apply the r of rprivate to the bind.
         return _mount(mount.target, "bind", mount.source, ["bind", propagation.removeprefix("r"), access])
     return _mount(mount.target, "bind", mount.source, ["rbind", propagation, access])
 
 
 def _read_only(mount: Mount, recursive_read_only: bool) -> str:
-    """`rro`: with all mounts below it (mount_setattr(2), AT_RECURSIVE), as Docker 25 and later have it."""
+    """`rro` is recursive (mount_setattr(2), AT_RECURSIVE), as in Docker 25 and later."""
     return "rro" if recursive_read_only and mount.recursive in ("", "readonly") else "ro"
 
 
 def has_slave_mounts(spec: ContainerSpec) -> bool:
-    """Whether any mount is to show what the host mounts there later."""
+    """Whether later mounts of the host propagate into any mount."""
     return any(mount.propagation in ("slave", "rslave") for mount in spec.mounts)
 
 

@@ -1,4 +1,4 @@
-"""The `process` object of an OCI runtime spec (runtime-spec 1.0.2, config.md, "Process"): pure."""
+"""The `process` object of an OCI runtime spec (runtime-spec 1.0.2, config.md, "Process"). Pure."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -29,13 +29,13 @@ def process_section(
     available: Collection[str],
     has_apparmor: bool = False,
 ) -> dict[str, Any]:
-    """What runs, as whom, with which rights and limits.
+    """The process: command, user, privileges and limits.
 
     Args:
-        max_open_files: the hard limit that this host can give; `available`: the capabilities that it can.
-        has_apparmor: the host can give profiles.
+        max_open_files: the hard limit of this host. available: capabilities that it can grant.
+        has_apparmor: the host supports AppArmor profiles.
     Raises:
-        InvalidInput: no command, an unknown capability or limit, a profile that cannot be had.
+        InvalidInput: no command, an unknown capability or limit, an unavailable AppArmor profile.
     """
     spec = request.spec
     section = {
@@ -47,7 +47,7 @@ def process_section(
         "capabilities": _capability_sets(spec, user, available),
         "rlimits": _rlimits(spec.ulimits, max_open_files),
         "noNewPrivileges": spec.no_new_privileges,
-        # Said in any case: what a container inherits is the agent's, which the kernel is to kill last.
+        # Always set: otherwise it would be the agent's, which the kernel should kill last.
         "oomScoreAdj": spec.oom_score_adj,
     }
     profile = profile_for(spec, is_supported=has_apparmor)
@@ -55,7 +55,7 @@ def process_section(
 
 
 def hostname(request: ContainerRequest) -> str:
-    """The spec's, else the task's name cut to what gethostname(2) holds."""
+    """The spec's, else the task's name, truncated to the limit of gethostname(2)."""
     return request.spec.hostname or request.name.replace(".", "-")[:63].rstrip(".-")
 
 
@@ -63,7 +63,7 @@ def command_line(spec: ContainerSpec, config: ImageConfig) -> tuple[str, ...]:
     """Entrypoint, then command. An entrypoint of the spec's own discards the image's command.
 
     Raises:
-        InvalidInput: neither has any.
+        InvalidInput: there is neither.
     """
     entrypoint = tuple(spec.entrypoint) or config.entrypoint
     command = tuple(spec.command) or (() if spec.entrypoint else config.command)
@@ -73,7 +73,7 @@ def command_line(spec: ContainerSpec, config: ImageConfig) -> tuple[str, ...]:
 
 
 def environment(spec: ContainerSpec, config: ImageConfig, *, hostname: str, home: str) -> tuple[str, ...]:
-    """NAME=value: defaults, then the image's, then the spec's; each name once, at its first place."""
+    """NAME=value: defaults, then the image's, then the spec's; each name once, at its first position."""
     values = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname}
     if spec.tty:
         values["TERM"] = "xterm"
@@ -86,7 +86,7 @@ def environment(spec: ContainerSpec, config: ImageConfig, *, hostname: str, home
 
 
 def _capability_sets(spec: ContainerSpec, user: User, available: Collection[str]) -> dict[str, list[str]]:
-    """Another user than root has them in the bounding set alone, as execve(2) would leave them."""
+    """Users other than root have them only in the bounding set, as after execve(2)."""
     names = list(resolve_capabilities(spec.cap_add, spec.cap_drop, privileged=spec.privileged, available=available))
     held = ("bounding", "effective", "permitted") if user.uid == 0 else ("bounding",)
     return dict.fromkeys(held, names)

@@ -1,4 +1,4 @@
-"""`linux.resources` of an OCI runtime spec (runtime-spec 1.0.2, config-linux.md, "Control groups"): pure."""
+"""`linux.resources` of an OCI runtime spec (runtime-spec 1.0.2, config-linux.md, "Control groups"). Pure."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -25,13 +25,13 @@ def resources_section(
     cgroup_version: int,
     block_devices: Mapping[str, Number] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Limits and weights, and which devices may be used.
+    """Limits and weights, and allowed devices.
 
     Args:
         limits: 0 in a field means no limit.
         block_devices: numbers of the block devices that the spec names, by path.
     Raises:
-        InvalidInput: a control that this host's cgroups do not have.
+        InvalidInput: a control that this host's cgroups do not support.
     """
     section: dict[str, Any] = {
         "devices": device_rules(devices, spec.device_cgroup_rules, privileged=spec.privileged),
@@ -61,7 +61,7 @@ def _memory(tuning: MemoryTuning, limit: int, swap_accounting: bool, cgroup_vers
     _check_host(tuning, swap_accounting, cgroup_version)
     section: dict[str, Any] = {}
     if limit:
-        # Swap counts memory and swap together: equal means no swap, so that the limit is one of memory.
+        # `swap` is memory and swap together: equal means no swap.
         swap = tuning.swap_bytes if tuning.HasField("swap_bytes") else limit
         section |= {"limit": limit, "swap": swap} if swap_accounting else {"limit": limit}
     if tuning.HasField("swappiness"):

@@ -1,4 +1,4 @@
-"""From a request to an OCI runtime spec (runtime-spec 1.0.2, config.md and config-linux.md): pure."""
+"""Builds an OCI runtime spec from a request (runtime-spec 1.0.2, config.md and config-linux.md). Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,24 +21,24 @@ from shoal.errors import Fault, InvalidInput
 HOST_NETWORK = -1
 UNCONFINED = "unconfined"
 INIT_TARGET = "/sbin/docker-init"
-"""Where images that expect Docker's have it."""
+"""Docker's path, for images that expect it."""
 
 
 @dataclass(frozen=True)
 class HostFacts:
-    """What the spec takes from the host.
+    """Facts about the host that a spec depends on.
 
     Attributes:
         machine, kernel: machine and release of uname(2), "x86_64" and "6.1.0-18-amd64".
-        agent_pid: whose file descriptors the request names.
+        agent_pid: process of the request's file descriptors.
         swap_accounting: the kernel can limit swap.
-        max_open_files: hard limit of open files that a process can have here.
-        capabilities: names of those that the agent has itself.
+        max_open_files: hard limit of open files per process.
+        capabilities: names of the agent's own capabilities.
         profile: the system call filter's source.
         cgroup_version: 1 or 2.
         has_apparmor: containers can have AppArmor profiles.
         recursive_read_only: the kernel can make a mount and all below it read-only (Linux 5.12).
-        init: a static program that reaps zombies and passes signals on; None: there is none.
+        init: a static program that reaps zombies and forwards signals; None: there is none.
     """
 
     machine: str
@@ -73,11 +73,11 @@ def oci_spec(
         cgroup: absolute name of the container's cgroup.
         etc_files: path on this host by path in the container.
         mounted_files: secrets and configs by path on this host.
-        devices: of the host, that it is to have.
-        block_devices: numbers of those that `block_io` names, by path.
-        file_sources: sources of mounts that are no directories.
+        devices: of the host, for the container.
+        block_devices: numbers of the devices in `block_io`, by path.
+        file_sources: sources of mounts that are not directories.
     Raises:
-        InvalidInput: the spec and the image do not fit.
+        InvalidInput: the spec does not fit the image or the host.
     """
     process = process_section(
         request,
@@ -109,7 +109,7 @@ def oci_spec(
 
 
 def _add_init(section: dict[str, Any], program: Path | None) -> None:
-    """The node's init as process 1, bound over the image's path of Docker's."""
+    """Run the node's init as process 1, bound to Docker's path."""
     if program is None:
         raise InvalidInput([Fault("spec.init", "no init found on the node; install tini (apt-get install tini)")])
     process = section["process"]
@@ -173,7 +173,7 @@ def _namespaces(shared: HostNamespaces, netns_fd: int | None, agent_pid: int) ->
 
 
 def _sysctls(spec: ContainerSpec, *, own_network: bool) -> dict[str, str]:
-    """Only those that belong to a namespace of the container's own (sysctl(8), namespaces(7))."""
+    """Only sysctls of the container's own namespaces are allowed (sysctl(8), namespaces(7))."""
     shared = spec.host_namespaces
     private = (
         *(() if shared.ipc else ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")),

@@ -1,4 +1,4 @@
-"""Which numbers a container's user has: pure functions over the image's /etc/passwd and /etc/group."""
+"""Resolves a container's user by the image's /etc/passwd and /etc/group. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from shoal.errors import Fault, InvalidInput
 
 @dataclass(frozen=True)
 class User:
-    """Numbers for setuid(2), setgid(2), setgroups(2), and the home directory."""
+    """Ids for setuid(2), setgid(2), setgroups(2), and the home directory."""
 
     uid: int
     gid: int
@@ -34,11 +34,11 @@ class _Group:
 def resolve_user(user: str, groups: Sequence[str], *, passwd: str, group: str) -> User:
     """The rules of `docker run --user`: "user[:group]", names or numbers; empty means root.
 
-    A number that /etc/passwd does not have is taken as it is, with group 0 and home "/". A group that is named
-    takes the place of the account's; without one, the groups that list the account as a member are added.
+    A number that is not in /etc/passwd is used with group 0 and home "/". A given group replaces the account's; without
+    one, the groups that list the account as a member are added.
 
     Raises:
-        InvalidInput: a name that the image does not have, or a number out of range.
+        InvalidInput: an unknown name, or a number out of range.
     """
     name, _, group_name = user.partition(":")
     table = list(_groups(group))

@@ -23,12 +23,12 @@ _MAX_ANSWER = 64 << 10
 
 
 class RuntimeUnsupported(Unavailable):
-    """The OCI runtime does not work on this host at all; another may."""
+    """The OCI runtime does not support this host; another one may."""
 
 
 @dataclass(frozen=True)
 class OciProgram:
-    """An OCI runtime: its name, "crun" or "runc", and where it is."""
+    """An OCI runtime: its name, "crun" or "runc", and its path."""
 
     name: str
     path: Path
@@ -37,10 +37,10 @@ class OciProgram:
 def conmon_arguments(
     conmon: Path, program: OciProgram, paths: ContainerPaths, task_id: str, spec: ContainerSpec, *, log_bytes: int
 ) -> list[str]:
-    """The command line that creates (not yet starts) a container and stays with it.
+    """The command line that creates (but does not start) a container and supervises it.
 
     Args:
-        log_bytes: what its log file may grow to before conmon replaces it by an empty one; 0: there is no log.
+        log_bytes: size of the log file at which conmon replaces it by an empty one; 0: no log.
     """
     bundle, log = paths.bundle(task_id), f"k8s-file:{paths.logs(task_id)}/log" if log_bytes else "none:"
     arguments = [
@@ -51,16 +51,16 @@ def conmon_arguments(
         "--log-size-max", str(log_bytes or -1), "--full-attach", "--no-sync-log",
         "--runtime-arg", "--root", "--runtime-arg", str(paths.runtime_root(program.name)),
     ]  # fmt: skip
-    # An open standard input stays so when whoever attached to it leaves.
-    kept = ["--stdin", "--leave-stdin-open"] if spec.stdin_open else []
-    return [*arguments, *kept, *(["--terminal"] if spec.tty else [])]
+    # Standard input stays open when an attached client leaves.
+    stdin = ["--stdin", "--leave-stdin-open"] if spec.stdin_open else []
+    return [*arguments, *stdin, *(["--terminal"] if spec.tty else [])]
 
 
 def spawn_conmon(arguments: list[str], directory: Path) -> tuple[int, int]:
     """Start conmon in the calling thread's namespaces; returns its first process and the read end of its pipe.
 
-    The thread must have called unshare(CLONE_FS) before: it changes to `directory`, so that conmon, which writes a file
-    `oom` where it stands, does so there.
+    The thread must have called unshare(CLONE_FS) before: it changes to `directory`, where conmon then writes
+    its file `oom`.
     """
     os.chdir(directory)
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
@@ -69,7 +69,7 @@ def spawn_conmon(arguments: list[str], directory: Path) -> tuple[int, int]:
     # A descriptor duplicated onto itself would keep its close-on-exec flag.
     moved = os.dup(write_end) if write_end == sync else write_end
     descriptors = [(null, 0), (null, 1), (null, 2), (moved, sync)]
-    # In UTC the times of log lines are in order as bytes, whatever the host's zone.
+    # In UTC, timestamps of log lines sort as bytes, whatever the host's time zone.
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "_OCI_SYNCPIPE": str(sync), "TZ": "UTC0"}
     try:
         pid = spawn_program(arguments, environment, descriptors=descriptors)
@@ -86,20 +86,20 @@ def await_created(first_pid: int, read_end: int, program: str, command: str) -> 
     """The process id of the created container, which waits for its start. Closes `read_end`.
 
     Raises:
-        InvalidInput: the container cannot be made of this image and spec.
-        RuntimeRefused, Unavailable: all else.
+        InvalidInput: the container cannot be created from this image and spec.
+        RuntimeUnsupported, Unavailable: all other errors.
     """
     try:
-        answer = _read_line(read_end)
+        line = _read_line(read_end)
     finally:
         os.close(read_end)
         os.waitpid(first_pid, 0)
-    if not answer:
+    if not line:
         raise Unavailable("conmon exited before the container was created; conmon 2.1 or later is required")
-    answer_fields = json.loads(answer)
-    if answer_fields["data"] > 0:
-        return int(answer_fields["data"])
-    raise creation_error(str(answer_fields.get("message", "")), program, command)
+    reply = json.loads(line)
+    if reply["data"] > 0:
+        return int(reply["data"])
+    raise creation_error(str(reply.get("message", "")), program, command)
 
 
 def _read_line(descriptor: int) -> bytes:
@@ -119,7 +119,7 @@ def _read_line(descriptor: int) -> bytes:
 
 
 def creation_error(message: str, program: str, command: str) -> InvalidInput | Unavailable:
-    """One clean line for what crun or runc said when they were to run `command`."""
+    """Converts crun's or runc's message about `command` to an error with one clean line."""
     line = " ".join(message.split()).removeprefix("runtime error: ")
     if re.search(r"executable file .* not found|exec: .*no such file", line):
         return InvalidInput([Fault("spec.command", f"{command}: no such file in the image")])
@@ -131,16 +131,16 @@ def creation_error(message: str, program: str, command: str) -> InvalidInput | U
 
 
 def _tail(line: str) -> str:
-    return line.removeprefix("container create failed: ")[-400:] or "it gave no reason; see the host's log"
+    return line.removeprefix("container create failed: ")[-400:] or "no reason given; see the node's system log"
 
 
 def reopen_log(bundle: Path) -> bool:
-    """Have conmon close its log file and open a new one at the same path; False when it is not there to hear it."""
+    """Make conmon close its log file and open a new one at the same path; False if conmon is not running."""
     return _write_control(bundle, b"2 0 0\n")
 
 
 def resize_terminal(bundle: Path, columns: int, rows: int) -> bool:
-    """Have conmon give the container's terminal this size; False when it is not there to hear it."""
+    """Make conmon resize the container's terminal; False if conmon is not running."""
     return _write_control(bundle, b"1 %d %d\n" % (rows, columns))
 
 
@@ -153,7 +153,7 @@ def _write_control(bundle: Path, command: bytes) -> bool:
         raise
     try:
         os.write(control, command)
-    except (BrokenPipeError, BlockingIOError):  # it has ended meanwhile, or is stopped and does not read any more
+    except (BrokenPipeError, BlockingIOError):  # it has exited meanwhile, or is stopped and does not read
         return False
     finally:
         os.close(control)

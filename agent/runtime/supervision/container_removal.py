@@ -1,4 +1,5 @@
-"""Undoing a container by what is on the host alone: processes, runtime state, cgroup, bundle, upper directory, logs."""
+"""Removes everything of a container from what is found on the host: processes, runtime state, cgroup, bundle, upper
+directory, logs."""
 
 import os
 import select
@@ -19,10 +20,10 @@ _KILL_SECONDS = 10.0
 def remove_container(paths: ContainerPaths, cgroups: Cgroups, task_id: str, *, keep_logs: bool) -> None:
     """Remove a container, optionally keeping its logs. Idempotent; blocks while processes die.
 
-    The upper directory goes to the trash, to be deleted when there is time.
+    The upper directory is moved to the trash, which is emptied in the background.
 
     Raises:
-        Unavailable: a process does not die or the cgroup stays busy; calling it again later may do.
+        Unavailable: a process cannot be killed or the cgroup stays busy; a later call may succeed.
     """
     bundle = paths.bundle(task_id)
     if bundle.exists():
@@ -40,7 +41,7 @@ def remove_container(paths: ContainerPaths, cgroups: Cgroups, task_id: str, *, k
 
 
 def supervision_processes(paths: ContainerPaths) -> dict[int, str]:
-    """conmon and runtime processes that work for one of our bundles, with the task's id."""
+    """conmon and OCI runtime processes of this agent's bundles, with the task's id."""
     prefix = os.fsencode(paths.bundles) + b"/"
     return {pid: task_id for pid, words in _command_lines() for task_id in _task_of(words, prefix)}
 
@@ -64,7 +65,7 @@ def _command_lines() -> Iterator[tuple[int, list[bytes]]]:
 
 
 def _kill_supervision(paths: ContainerPaths, cgroups: Cgroups, task_id: str) -> None:
-    """The container first: conmon then ends by itself. Without a record, whatever works for the bundle."""
+    """Kill the container first: conmon then exits by itself. Without a record, kill all processes of the bundle."""
     record = read_record(paths.bundle(task_id))
     if record is None:
         _reap_conmon(paths.bundle(task_id) / "conmon.pid")
@@ -79,7 +80,7 @@ def _kill_supervision(paths: ContainerPaths, cgroups: Cgroups, task_id: str) -> 
 
 
 def _reap_conmon(pid_file: Path) -> None:
-    """After a failed creation conmon ends by itself, as an orphan and so as a child of ours: no zombie stays."""
+    """After a failed creation conmon exits by itself, as an orphan and so a child of this process: reap it."""
     try:
         pid = int(pid_file.read_text())
         child = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -93,7 +94,7 @@ def _reap_conmon(pid_file: Path) -> None:
 
 
 def _kill(pid: int, started: int, *, grace: float = 0.0) -> None:
-    """SIGKILL to exactly this process, after giving it `grace` seconds to end by itself; wait for its end."""
+    """Kill exactly this process, after `grace` seconds in which it may exit by itself; wait for its exit."""
     pidfd = open_pidfd(pid, started)
     if pidfd is None:
         return
@@ -109,14 +110,14 @@ def _kill(pid: int, started: int, *, grace: float = 0.0) -> None:
 
 
 def wait_pidfd(pidfd: int, seconds: float) -> bool:
-    """Wait until the process of this pidfd has ended, at most so long; whether it has."""
+    """Wait for the exit of a pidfd's process with a timeout; whether it has exited."""
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(seconds * 1000))
 
 
 def reap(pidfd: int) -> int | None:
-    """Exit code of an ended process that is our child, 128 + the signal's number; None when it is not ours."""
+    """Exit code of an exited child process, 128 + the signal's number; None if it is not a child of this process."""
     try:
         result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
     except ChildProcessError:
@@ -137,7 +138,7 @@ def _empty_cgroup(cgroups: Cgroups, task_id: str) -> None:
 
 
 def _reap_child(pid: int) -> None:
-    """A killed orphan of the container is a child of ours when its supervisor is gone: no zombie stays."""
+    """A killed process of the container is a child of this process if its supervisor has exited: reap it."""
     try:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
@@ -145,7 +146,8 @@ def _reap_child(pid: int) -> None:
 
 
 def _move_to_trash(path: Path, into: Path) -> None:
-    """A full disk may have no room for the new name: then it is deleted here and now, which makes room."""
+    """On a full disk there may be no space for the new name: then the directory is deleted at once, which frees
+    space."""
     try:
         path.rename(into)
     except OSError:
@@ -158,6 +160,6 @@ def _delete(path: Path) -> None:
 
 
 def has_more_than_logs(paths: ContainerPaths, cgroups: Cgroups, task_id: str) -> bool:
-    """Whether anything but its log is left of a task."""
+    """Whether anything except its log is left of a task."""
     left = (paths.bundle(task_id), paths.upper(task_id))
-    return any(place.exists() for place in left) or task_id in cgroups.tasks()
+    return any(path.exists() for path in left) or task_id in cgroups.tasks()

@@ -1,4 +1,4 @@
-"""Learning how containers end, by readiness of pidfds in the event loop: no thread and no timer for one that runs."""
+"""Detects container exits by pidfd in the event loop: no thread and no timer per container."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ _GRACE_SECONDS = 5.0
 
 @dataclass
 class _Watched:
-    """A container and the pidfds of its two processes; None once that process has ended."""
+    """A container and the pidfds of its two processes; None once that process has exited."""
 
     record: ContainerRecord
     first: int | None
@@ -37,10 +37,10 @@ class _Watched:
 class ExitWatcher:
     """Reports each container's exit exactly once.
 
-    The end counts when conmon has ended too, so that the log is complete and the exit file written. A container whose
-    conmon was killed has no log and no standard output any more: it is stopped (SIGTERM, five seconds later SIGKILL)
-    and ends with the code 255 and a message that says so, whatever its program answers. When both have ended and there
-    is no exit file, the code comes from waitpid(2), for which this process is a child subreaper, else it is 255.
+    The exit is reported when conmon has exited too, so that the log is complete and the exit file written. A container
+    whose conmon was killed has no log and no standard output any more: it is stopped (SIGTERM, five seconds later
+    SIGKILL) and reported with exit code 255 and a message, whatever its program's exit code. If both have exited
+    without an exit file, the code comes from waitpid(2), for which this process is a child subreaper, else it is 255.
 
     Args:
         on_exit: called from the event loop.
@@ -61,9 +61,9 @@ class ExitWatcher:
         self._watched: dict[str, _Watched] = {}
 
     def add(self, record: ContainerRecord) -> Exit | None:
-        """Watch a container; or give its end when both its processes have ended already, which is then not told.
+        """Watch a container; or return its exit if both processes have exited already, which is then not reported.
 
-        Between the end of the first process and the exit file there is a moment in which only conmon is there.
+        Between the exit of the first process and the exit file there is a moment in which only conmon is running.
         """
         first = open_pidfd(record.pid, record.pid_started)
         conmon = open_pidfd(record.conmon_pid, record.conmon_started)
@@ -83,7 +83,7 @@ class ExitWatcher:
         return None
 
     def send_signal(self, task_id: str, number: int) -> None:
-        """Signal the first process. No error when it has ended."""
+        """Signal the first process. No error if it has exited."""
         watched = self._watched.get(task_id)
         if watched is not None and watched.first is not None:
             try:
@@ -92,18 +92,18 @@ class ExitWatcher:
                 return
 
     def is_running(self, task_id: str) -> bool:
-        """Whether its end has not been told yet."""
+        """Whether its exit has not been reported yet."""
         return task_id in self._watched
 
     def close(self) -> None:
-        """Stop watching; the containers go on."""
+        """Stop watching; the containers keep running."""
         for watched in self._watched.values():
             self._release(watched)
         self._watched.clear()
 
     def _first_ended(self, watched: _Watched) -> None:
         assert watched.first is not None
-        # Gives the code only when conmon is gone and this process has inherited its child.
+        # Returns the code only if conmon has exited and this process has inherited its child.
         watched.code = reap(watched.first)
         _close(watched.first)
         watched.first = None
@@ -115,7 +115,7 @@ class ExitWatcher:
             self._bound_wait(watched)
 
     def _bound_wait(self, watched: _Watched) -> None:
-        """conmon ends soon after its container; one that hangs does not withhold the end for ever."""
+        """conmon exits soon after its container; one that hangs must not delay the report forever."""
         watched.timer = asyncio.get_running_loop().call_later(_CONMON_SECONDS, self._report, watched)
 
     def _conmon_ended(self, watched: _Watched) -> None:
@@ -129,10 +129,10 @@ class ExitWatcher:
             self._stop_unsupervised(watched)
 
     def _stop_unsupervised(self, watched: _Watched) -> None:
-        """End what nobody supervises: its output is lost, and writing to it may end it anyway."""
+        """Stop an unsupervised container: its output is lost, and writing output may kill it anyway."""
         assert watched.first is not None
         if wait_pidfd(watched.first, 0) or self._exit_file(watched.record.task_id).exists():
-            return  # conmon has done its work; the end of the first process is about to be told
+            return  # conmon has completed; the exit of the first process is about to be reported
         _log.warning("task %s: %s; stopping it", watched.record.task_id, UNSUPERVISED)
         watched.unsupervised = True
         self.send_signal(watched.record.task_id, signal.SIGTERM)
@@ -173,12 +173,12 @@ class ExitWatcher:
 
 
 def _has_ended(pidfd: int | None) -> bool:
-    """Whether the process has ended, waited for or not."""
+    """Whether the process has exited, reaped or not."""
     return pidfd is None or wait_pidfd(pidfd, 0)
 
 
 def _reap_and_close(first: int | None, conmon: int | None) -> int | None:
-    """The exit code of the first process when it was a child of ours."""
+    """The exit code of the first process if it was a child of this process."""
     code = reap(first) if first is not None else None
     if conmon is not None:
         reap(conmon)

@@ -17,11 +17,11 @@ StatusChange = Callable[[TaskStatus], None]
 
 
 class ContainerMonitor:
-    """One task's.
+    """Monitors the container of one task.
 
     Args:
-        check: of the journal, for a container that an earlier process of the agent started.
-        on_change: takes each change of the status that follows from what is seen.
+        check: from the journal, for a container that an earlier process of the agent started.
+        on_change: takes each resulting change of the status.
     """
 
     def __init__(
@@ -41,8 +41,8 @@ class ContainerMonitor:
         )
         self._listening = ListeningCheck(
             read_sockets=read_sockets,
-            on_result=lambda opening, notice: on_change(
-                partial(set_not_listening, not_listening=opening, warning=notice)
+            on_result=lambda not_listening, warning: on_change(
+                partial(set_not_listening, not_listening=not_listening, warning=warning)
             ),
         )
         self._listening_task: asyncio.Task[None] | None = None
@@ -52,32 +52,34 @@ class ContainerMonitor:
         return self._health.check
 
     def configure(self, revision: ServiceRevision, task: Task, image: ImageConfig) -> None:
-        """Settle what a container that is about to start has to prove. A health check says more than a listener."""
+        """Configure the checks of a container that is about to start. A health check replaces the listening check."""
         container = revision.spec.task.container
         self._health.configure(container.healthcheck, image.healthcheck)
-        is_led_to = len(task.addresses) > 0 or len(task.ports) > 0
-        wanted = expected_ports(revision.spec.endpoint.ports, image.exposed_ports) if is_led_to else ExpectedPorts()
-        self._listening.configure(wanted if self.check is None else ExpectedPorts())
+        receives_traffic = len(task.addresses) > 0 or len(task.ports) > 0
+        expected = (
+            expected_ports(revision.spec.endpoint.ports, image.exposed_ports) if receives_traffic else ExpectedPorts()
+        )
+        self._listening.configure(expected if self.check is None else ExpectedPorts())
 
     def mark_started(self, status: TaskStatus) -> None:
-        """The container runs, and has proved nothing yet."""
+        """The container is running, and no check has passed yet."""
         if self.check is not None and status.health == TaskStatus.NONE:
             status.health = TaskStatus.STARTING
         status.not_listening = self._listening.is_needed
 
     def is_due(self, status: TaskStatus) -> bool:
-        """There is something to watch, and nobody does."""
+        """Whether there is a check that is not running."""
         return self._health.is_due() or (status.not_listening and self._listening_task is None)
 
     def start(self, group: TaskGroup, task: Task, running: Running, status: TaskStatus) -> None:
-        """Watch until all is known, or `stop`."""
+        """Run the checks until they have ended, or until `stop`."""
         if self._health.is_due():
             self._health.start(group, task, running, status.health)
         if status.not_listening and self._listening_task is None:
             self._listening_task = group.create_task(self._listening.run(running.pid), name=f"listeners {task.id}")
 
     def stop(self) -> None:
-        """Watch no more; it is as if there were nothing to watch."""
+        """Stop the checks; afterwards none is due."""
         self._health.stop()
         if self._listening_task is not None:
             self._listening_task.cancel()

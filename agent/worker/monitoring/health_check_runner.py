@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from agent.health.health_monitor import monitor_health
+from agent.health.health_monitor import OnHealthChange, monitor_health
 from agent.health.healthcheck import effective_healthcheck
 from agent.health.probes import HealthProber
 from agent.worker.interfaces import Running
@@ -12,15 +12,14 @@ from shoal.api.v1.task_pb2 import Task, TaskStatus
 from shoal.task_group import TaskGroup
 
 LOOPBACK = "127.0.0.1"
-OnHealthChange = Callable[[TaskStatus.Health.ValueType, str], None]
 
 
 class HealthCheckRunner:
-    """Holds the check, and the asyncio task that makes it.
+    """Holds the check, and the asyncio task that runs it.
 
     Args:
-        check: of the journal, for a container that an earlier process of the agent started; None: there is none.
-        on_change: takes each news of health.
+        check: from the journal, for a container that an earlier process of the agent started; None: no check.
+        on_change: takes each change of health.
     """
 
     def __init__(
@@ -38,17 +37,17 @@ class HealthCheckRunner:
         self.check = check
 
     def configure(self, spec: Healthcheck, image: Healthcheck | None) -> None:
-        """Settle the check of a container that is about to start."""
+        """Configure the check of a container that is about to start."""
         self.check = effective_healthcheck(spec, image)
 
     def is_due(self) -> bool:
-        """There is a check, and nobody makes it."""
+        """Whether there is a check that is not running."""
         return self.check is not None and self._task is None
 
     def start(self, group: TaskGroup, task: Task, running: Running, health: TaskStatus.Health.ValueType) -> None:
-        """Make the check until the container is unhealthy, or `stop`."""
+        """Run the check until the container is unhealthy, or until `stop`."""
         assert self.check is not None
-        # Its own address, so that what only loopback reaches is not taken for a service to others.
+        # The container's own address: a service that listens only on loopback is not reachable for others.
         address = next((each.address for each in task.addresses if each.address), LOOPBACK)
         checking = monitor_health(
             prober=self._prober,
@@ -63,7 +62,7 @@ class HealthCheckRunner:
         self._task = group.create_task(checking, name=f"health {task.id}")
 
     def stop(self) -> None:
-        """No more checks; it is as if there were none."""
+        """Stop the check; afterwards none is due."""
         if self._task is not None:
             self._task.cancel()
         self.check = None

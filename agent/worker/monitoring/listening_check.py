@@ -14,11 +14,11 @@ from shoal.networks.published_ports import protocol_of
 _log = logging.getLogger(__name__)
 
 PUBLISHED_TIMEOUT_SECONDS = 10.0
-"""Longest wait for a listener on every published port; then the task gets its clients all the same."""
+"""Longest wait for listeners on all published ports; then the task gets traffic anyway."""
 EXPOSED_TIMEOUT_SECONDS = 2.0
 """Longest wait for a listener on any port that the image exposes: images often expose more than they listen on."""
 FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 0.01, 0.25
-"""Nothing tells of a new listener, so it is asked for; a look costs half a millisecond."""
+"""The kernel does not report new listeners, so they are polled; each poll costs half a millisecond."""
 
 _NUMBERS: dict[int, int] = {PublishedPort.TCP: 6, PublishedPort.UDP: 17}
 _NAMES = {6: "tcp", 17: "udp"}
@@ -29,11 +29,11 @@ Port = tuple[int, int]
 
 @dataclass(frozen=True)
 class ExpectedPorts:
-    """What is waited for.
+    """The ports that a task is expected to listen on.
 
     Attributes:
-        require_all: all of the ports, not only one.
-        timeout_seconds: at most.
+        require_all: all of the ports, not just one.
+        timeout_seconds: maximum wait.
     """
 
     ports: frozenset[Port] = frozenset()
@@ -42,10 +42,10 @@ class ExpectedPorts:
 
 
 def expected_ports(published: Sequence[PublishedPort], exposed: Iterable[str]) -> ExpectedPorts:
-    """What a task has to listen on. SCTP is not waited for: kernels seldom tell of it.
+    """The ports that a task must listen on. SCTP is not checked: few kernels report its sockets.
 
     Args:
-        exposed: as an image's configuration has them, "80/tcp"; they count where nothing is published.
+        exposed: in the form of an image configuration, "80/tcp"; used if nothing is published.
     """
     if published:
         known = ((_NUMBERS.get(protocol_of(port)), port.target) for port in published)
@@ -63,13 +63,13 @@ def _exposed(texts: Iterable[str]) -> Iterable[Port]:
 
 
 def is_listening(expected: ExpectedPorts, sockets: Sockets) -> bool:
-    """Whether it listens on what is waited for."""
+    """Whether it listens on the expected ports."""
     found = expected.ports & sockets.reachable
     return found == expected.ports if expected.require_all else bool(found) or not expected.ports
 
 
 def missing_ports_warning(expected: ExpectedPorts, sockets: Sockets) -> str:
-    """What to tell of a task that does not listen in time; of exposed ports, nothing."""
+    """The warning for a task that does not listen in time; empty for exposed ports."""
     missing = sorted(expected.ports - sockets.reachable) if expected.require_all else []
     if not missing:
         return ""
@@ -83,11 +83,11 @@ def missing_ports_warning(expected: ExpectedPorts, sockets: Sockets) -> str:
 
 
 class ListeningCheck:
-    """One task's.
+    """The listening check of one task.
 
     Args:
-        read_sockets: what the container of a process has open; raises Unavailable.
-        on_result: takes whether it still opens, and what is odd about it.
+        read_sockets: reads the open sockets of a process's container; raises Unavailable.
+        on_result: takes whether the task is still not listening, and a warning.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class ListeningCheck:
         self._expected = ExpectedPorts()
 
     def configure(self, expected: ExpectedPorts) -> None:
-        """Settle what a container that is about to start has to listen on; nothing waits for it without ports."""
+        """Configure the ports of a container that is about to start; without ports there is no check."""
         self._expected = expected
 
     @property
@@ -106,17 +106,17 @@ class ListeningCheck:
         return bool(self._expected.ports)
 
     async def run(self, pid: int) -> None:
-        """Tell when the container of this process listens, or when that has been waited for long enough.
+        """Report the result once the process's container listens, or after the timeout.
 
-        After a restart of the agent nothing is known to be waited for, so it is told at once.
+        After a restart of the agent the expected ports are unknown, so the result is reported at once.
         """
         seen = Sockets()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._expected.timeout_seconds):
-                pause = FIRST_POLL_SECONDS
+                delay = FIRST_POLL_SECONDS
                 while not is_listening(self._expected, seen := await self._read(pid)):
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, MAX_POLL_SECONDS)
+                    await asyncio.sleep(delay)
+                    delay = min(2 * delay, MAX_POLL_SECONDS)
         self._on_result(False, missing_ports_warning(self._expected, seen))
 
     async def _read(self, pid: int) -> Sockets:

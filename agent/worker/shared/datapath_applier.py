@@ -1,4 +1,4 @@
-"""Bringing the node's datapath to what is assigned: one application at a time, of all that has changed meanwhile."""
+"""Applies cluster changes to the datapath, one batch at a time."""
 
 import asyncio
 import logging
@@ -14,8 +14,8 @@ from shoal.errors import ShoalError
 RETRY_SECONDS = 1.0
 
 BATCH_SECONDS = 0.03
-"""After one application, until the next that no container waits for: each task that becomes ready is a wish, and fifty
-of them at once are to cost a few applications, not fifty. One after a while of quiet is applied at once."""
+"""Delay after a batch before the next one that no container waits for: each task that becomes ready is a request, and
+fifty of them at once should cost a few batches, not fifty. After a quiet period a request is applied at once."""
 
 _log = logging.getLogger(__name__)
 
@@ -35,11 +35,11 @@ class DatapathApplier:
         self._reports: deque[tuple[int, int]] = deque()
 
     async def start(self, known: ClusterDiff) -> None:
-        """Ask for what the journal holds; returns at once."""
+        """Request the journal's state; returns immediately."""
         await self._enqueue(known)
 
     async def request(self, change: ClusterDiff) -> None:
-        """Ask for these networks, endpoints, peers and services; returns at once."""
+        """Request a change; returns immediately."""
         self._unjournaled = self._unjournaled.merge(change)
         await self._enqueue(change)
 
@@ -50,21 +50,21 @@ class DatapathApplier:
             self._condition.notify_all()
 
     async def wait_applied(self) -> None:
-        """Wait until what was wished before this call is in place."""
+        """Wait until everything requested before this call has been applied."""
         async with self._condition:
-            wanted = self._requested
-            if self._applied < wanted:
+            target = self._requested
+            if self._applied < target:
                 self._urgent.set()
-            await self._condition.wait_for(lambda: self._applied >= wanted)
+            await self._condition.wait_for(lambda: self._applied >= target)
 
     async def report_when_applied(self, sequence: int) -> None:
-        """Have `applied_sequences` tell this number of a message once what is wished now is in place."""
+        """Make `applied_sequences` yield a message's number once everything requested so far has been applied."""
         async with self._condition:
             self._reports.append((sequence, self._requested))
             self._condition.notify_all()
 
     async def applied_sequences(self) -> AsyncGenerator[int]:
-        """The newest number whose wish is in place, whenever there is a newer one. For one reader at a time."""
+        """Yields the newest number whose requests have been applied, whenever there is a newer one. For one reader."""
         while True:
             async with self._condition:
                 await self._condition.wait_for(lambda: self._reports and self._reports[0][1] <= self._applied)
@@ -73,7 +73,7 @@ class DatapathApplier:
             yield sequence
 
     async def run(self) -> None:
-        """Apply wishes until cancelled; one that the host refuses is tried again."""
+        """Apply requests until cancelled; failed ones are retried."""
         while True:
             async with self._condition:
                 await self._condition.wait_for(lambda: self._applied < self._requested)

@@ -11,16 +11,16 @@ from shoal.api.v1.service_pb2 import RestartPolicy
 from shoal.errors import Exhausted
 
 WAIT_SECONDS = 60.0
-"""Then the restart policy decides, which goes to another node in the end."""
+"""Then the task is rejected, and the restart policy decides, which finally chooses another node."""
 CHECK_SECONDS = 2.0
 
 T = TypeVar("T")
 WaitCancelled = Callable[[], Coroutine[Any, Any, None]]
-"""Ends when nobody wants the work any more."""
+"""Returns when the work is not needed any more."""
 
 
 def rejection_is_final(policy: RestartPolicy) -> bool:
-    """Whether a task that is rejected may have no successor."""
+    """Whether a rejected task may get no successor."""
     return policy.condition == RestartPolicy.NONE or policy.max_attempts > 0
 
 
@@ -29,13 +29,13 @@ async def _never() -> None:
 
 
 class DiskSpaceWaiter:
-    """Work that waits while a disk has no room, and is tried again once there is some.
+    """Retries work that failed because of a full disk, once there is space again.
 
     Args:
-        refusal: the error by which the work says that there is none.
-        lacks_space: whether it is certain that there is none still; then the work is not tried.
-        set_problem: takes what is wrong with the disk and what to do, one line; empty when nothing is.
-        max_delay: seconds between two attempts while the disk seems to have room.
+        refusal: the error that the work raises if the disk is full.
+        lacks_space: whether the disk is certainly still full; then the work is not attempted.
+        set_problem: takes the problem of the disk and what to do, one line; empty if there is none.
+        max_delay: seconds between two attempts while the disk seems to have space.
     """
 
     def __init__(
@@ -55,8 +55,10 @@ class DiskSpaceWaiter:
     async def run(
         self, work: Callable[[], Awaitable[T]], report: Report, *, is_final: bool, cancelled: WaitCancelled = _never
     ) -> T:
-        """What the work returns. Its refusal is raised only after `WAIT_SECONDS`, never where that is final, and once
-        nobody wants it any more, for which a pause is broken off and no attempt.
+        """The result of the work.
+
+        Its refusal is raised only after `WAIT_SECONDS` (never if `is_final`), or once `cancelled` returns, which
+        interrupts a delay but not an attempt.
         """
         loop = asyncio.get_running_loop()
         ends_at = float("inf") if is_final else loop.time() + WAIT_SECONDS
@@ -64,11 +66,11 @@ class DiskSpaceWaiter:
             return await work()
         except self._refusal as error:
             refusal = error
-        pause = CHECK_SECONDS
+        delay = CHECK_SECONDS
         with self._report_waiting(str(refusal)):
             while True:
                 report(f"waiting for disk space: {refusal}")
-                if not await self._wait_for_space(pause, ends_at, cancelled):
+                if not await self._wait_for_space(delay, ends_at, cancelled):
                     raise refusal
                 try:
                     return await work()
@@ -76,17 +78,17 @@ class DiskSpaceWaiter:
                     if loop.time() >= ends_at:
                         raise
                     refusal = error
-                pause = min(2 * pause, self._max_delay)
+                delay = min(2 * delay, self._max_delay)
 
-    async def _wait_for_space(self, pause: float, ends_at: float, cancelled: WaitCancelled) -> bool:
-        """Until there may be room again, after a pause in any case, or until the time is over; False when stopped."""
+    async def _wait_for_space(self, delay: float, ends_at: float, cancelled: WaitCancelled) -> bool:
+        """Wait at least `delay`, until there may be space again or the time is over; False if cancelled."""
         is_over = False
 
         async def poll() -> None:
             nonlocal is_over
             loop = asyncio.get_running_loop()
-            await asyncio.sleep(min(pause, max(0.0, ends_at - loop.time())))
-            while self._lacks_space() and loop.time() < ends_at:  # noqa: ASYNC110 - the kernel tells nobody
+            await asyncio.sleep(min(delay, max(0.0, ends_at - loop.time())))
+            while self._lacks_space() and loop.time() < ends_at:  # noqa: ASYNC110  (the kernel sends no event)
                 await asyncio.sleep(CHECK_SECONDS)
             is_over = True
 

@@ -11,10 +11,10 @@ _MAX_DELAY_SECONDS = 60.0
 
 
 class ImageWaiter:
-    """The registry is asked again only once there is room.
+    """The registry is asked again only once there is disk space.
 
     Args:
-        set_problem: takes what is wrong with the disk of the images and what to do, one line; empty when nothing is.
+        set_problem: takes the problem of the image store's disk and what to do, one line; empty if there is none.
     """
 
     def __init__(self, images: Images, set_problem: Callable[[str], None]) -> None:
@@ -27,5 +27,5 @@ class ImageWaiter:
         )
 
     async def ensure(self, reference: str, report: Report, *, is_final: bool) -> Image:
-        """As `Images.ensure`, but Exhausted is raised only after a minute, and never where that is final."""
+        """As `Images.ensure`, but Exhausted is raised only after a minute, and never if `is_final`."""
         return await self._waiter.run(partial(self._images.ensure, reference, report), report, is_final=is_final)

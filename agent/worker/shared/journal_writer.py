@@ -1,7 +1,7 @@
 """Writes the journal without blocking tasks: entries that cannot be written are kept and retried.
 
-Removing, withdrawing and starting go on. Should the agent end before there is room again, its successor knows an older
-state, and the managers' snapshot corrects it.
+Tasks continue meanwhile. If the agent exits before there is disk space again, its next process recovers an older state,
+which the managers' snapshot corrects.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ _log = logging.getLogger(__name__)
 
 
 class JournalWriter:
-    """No method raises for the disk's sake.
+    """No method raises because of the disk.
 
     Args:
-        set_problem: takes why the journal cannot be written, one line; empty once it can again.
+        set_problem: takes the reason why the journal cannot be written, one line; empty once it can.
     """
 
     def __init__(self, journal: Journal, set_problem: Callable[[str], None]) -> None:
@@ -35,29 +35,29 @@ class JournalWriter:
         self._has_backlog = asyncio.Event()
 
     def write_cluster(self, change: ClusterDiff) -> None:
-        """Keep what differs of networks, endpoints, peers and services."""
+        """Write a change of networks, endpoints, peers and services."""
         self._cluster = self._cluster.merge(change)
         self._write()
 
     def write(self, entry: JournalEntry, revision: ServiceRevision | None) -> None:
-        """Keep a task's entry, and the revision that it runs."""
+        """Write a task's entry, and the revision that it runs."""
         self._tasks[entry.task.id] = (entry, revision)
         self._write()
 
     def remove(self, task_id: str) -> None:
-        """Forget a task."""
+        """Remove a task's entry."""
         self._tasks[task_id] = None
         self._write()
 
     def drop_unused_revisions(self, used: frozenset[str]) -> None:
-        """Forget revisions but these ("<service id>/<number>"), unless the disk is full: the next call does as well."""
+        """Remove revisions except these ("<service id>/<number>"); on a full disk the next call does it."""
         try:
             self._journal.drop_unused_revisions(used)
         except ShoalError as error:
             _log.warning("could not remove unused revisions from the journal: %s", error)
 
     async def run(self) -> None:
-        """Write what could not be written, once there is room again; until cancelled."""
+        """Retry failed writes until cancelled."""
         while True:
             await self._has_backlog.wait()
             await asyncio.sleep(RETRY_SECONDS)
@@ -74,7 +74,7 @@ class JournalWriter:
             self._update_problem("")
 
     def _write_all(self) -> None:
-        """Everything that waits, the oldest first; what is written waits no more."""
+        """Write everything pending, the oldest first."""
         if self._cluster:
             self._journal.write_cluster(self._cluster)
             self._cluster = ClusterDiff()

@@ -20,18 +20,18 @@ MAX_ATTACHMENTS = 8
 
 @dataclass(frozen=True)
 class RunnerDependencies:
-    """What all runners of an agent share.
+    """Dependencies that all task runners of an agent share.
 
     Attributes:
-        node: this one, for templates.
+        node: this node, for templates.
         contents: secrets and configs that managers have sent.
-        volumes: those of this host.
-        disk_waiter: on the disk of containers, for which starts wait.
-        sharing: who shares whose network here.
+        volumes: volumes of this host.
+        disk_waiter: waits for space on the disk of containers.
+        sharing: which tasks share another task's network.
         start_slots: bounds how many containers are started at once; `attach_slots`, for how many the network is made
             ready. They are two, lest fifty tasks that come together all be attached before the first of them starts.
         report: takes each new status of a task.
-        find_network: an assigned network by id, None when it is not known.
+        find_network: an assigned network by id, None if it is unknown.
         host_resolv_conf: the node's own /etc/resolv.conf.
         now_ms: milliseconds since the Unix epoch.
     """

@@ -1,9 +1,9 @@
 """Connection draining before the stop signal: no new connections, and open ones may complete.
 
-In this order: the ports that it publishes on this node are withdrawn; every node that is not away tells that it has
-withdrawn the task; answers with its address that clients keep grow old; connections that clients have open end. Nothing
-of it is kept: after a restart of the agent it begins again. Each wait is bounded, so that neither a node that does not
-answer nor a connection that nobody closes keeps a task from ending.
+In this order: the ports that the task publishes on this node are withdrawn; every reachable node confirms that it has
+withdrawn the task; DNS responses that clients have cached expire; open connections end. Progress is not persisted:
+after a restart of the agent the drain starts again. Each wait is bounded, so that neither an unresponsive node nor an
+open connection can keep a task from stopping.
 """
 
 import asyncio
@@ -18,18 +18,18 @@ from shoal.errors import Unavailable
 from shoal.task_group import TaskGroup
 
 WITHDRAWAL_SECONDS = 30.0
-"""Longest wait for the managers' word that every node has withdrawn the task. A silent node is DOWN after 7 s and is
-waited for no more; this is for one that lives and cannot change its datapath, and for managers that are away."""
+"""Longest wait for the confirmation that every node has withdrawn the task. An unresponsive node is DOWN after 7 s and
+is ignored from then on; this timeout is for nodes that cannot change their datapath, and for unreachable managers."""
 POLL_SECONDS = 0.02
 
 _log = logging.getLogger(__name__)
 
 
 class ConnectionDrain:
-    """One task's.
+    """The connection drain of one task.
 
     Args:
-        wake: set whenever what is wanted of the task, or what the host has of it, may have changed.
+        wake: set whenever the task's assignment or its container may have changed.
     """
 
     def __init__(self, networks: Networks, wake: asyncio.Event) -> None:
@@ -38,17 +38,18 @@ class ConnectionDrain:
         self._done = False
 
     def is_due(self, task: Task, state: int) -> bool:
-        """Whether clients may still be led to it: it served, and others know an address or a port of it."""
+        """Whether the task may receive connections: it is running, and has addresses or published ports."""
         return not self._done and state == TaskState.RUNNING and len(task.addresses) + len(task.ports) > 0
 
     async def run(
         self, policy: DrainPolicy, pid: int, task: Callable[[], Task], observed: Callable[[], Running | Exit | None]
     ) -> None:
-        """Wait until no node leads clients to it and those that it has are gone, or until it has ended.
+        """Wait until no node routes connections to the task and open ones have ended, or until its container has
+        exited.
 
         Args:
-            task: as the managers want it now.
-            observed: what the host has of it.
+            task: its current assignment.
+            observed: its container on the host.
         """
         await self._withdraw(task())
         await self._wait_while(
@@ -58,12 +59,12 @@ class ConnectionDrain:
             await self._wait_while(self._networks.dns_ttl_seconds, lambda: isinstance(observed(), Running))
         with suppress(TimeoutError):
             async with asyncio.timeout(policy.timeout_seconds):
-                while isinstance(observed(), Running) and await self._has_connections(pid):  # noqa: ASYNC110  (nothing tells)
+                while isinstance(observed(), Running) and await self._has_connections(pid):  # noqa: ASYNC110  (no event)
                     await asyncio.sleep(POLL_SECONDS)
         self._done = True
 
     async def _wait_while(self, seconds: float, condition: Callable[[], bool]) -> None:
-        """Wait until it does not hold, or for so long."""
+        """Wait while the condition holds, for a limited time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while condition():
@@ -87,12 +88,12 @@ class ConnectionDrain:
 
 
 def _receives_traffic(task: Task) -> bool:
-    """Whether other nodes may lead to it: those know of it that share a network with it."""
+    """Whether other nodes may route connections to it, through a network that they share."""
     return len(task.addresses) > 0 and not task.withdrawn
 
 
 async def race(work: Coroutine[None, None, None], watch: Coroutine[None, None, None]) -> None:
-    """Run both until the first has come to its end, and give the other up."""
+    """Run both until the first one ends, then cancel the other."""
     async with TaskGroup() as group:
         tasks = [group.create_task(work), group.create_task(watch)]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

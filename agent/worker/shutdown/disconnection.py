@@ -1,8 +1,8 @@
 """Stops tasks with `stop_on_disconnect` after the node has been disconnected for that long.
 
-Managers take such a node for lost and start successors elsewhere. Most tasks may well run on beside those; some must
-not (one writer, one address of the outside). Nothing that was stopped so is started again: only a manager
-gives new tasks.
+Managers consider such a node lost and start replacements on other nodes. Most tasks may run beside those; some must not
+(a single writer, a single external address). A task that was stopped this way is not started again: only a manager
+assigns new tasks.
 """
 
 import asyncio
@@ -13,14 +13,14 @@ CHECK_SECONDS = 1.0
 
 
 class DisconnectionTimer:
-    """Since when no manager is in reach; of an agent that begins, from its beginning. For one event loop."""
+    """Measures how long no manager has been reachable, from the agent's start on. For one event loop."""
 
     def __init__(self) -> None:
         self._since: float | None = None
         self._connected = False
 
     def update(self, connected: bool) -> None:
-        """A manager has answered, or the session with one is over."""
+        """A session with a manager was established, or has ended."""
         if connected:
             self._since = None
         elif self._since is None:
@@ -28,7 +28,7 @@ class DisconnectionTimer:
         self._connected = connected
 
     def seconds(self) -> float:
-        """For how long; 0 while one is in reach."""
+        """Seconds without a manager; 0 while connected."""
         if self._connected:
             return 0.0
         if self._since is None:
@@ -37,13 +37,13 @@ class DisconnectionTimer:
 
 
 def must_stop(revision: ServiceRevision | None, seconds: float) -> bool:
-    """Whether a task that runs this is to be stopped after so long. Pure."""
+    """Whether a task of this revision must stop after so many seconds. Pure."""
     allowed_ms = revision.spec.task.stop_on_disconnect_ms if revision is not None else 0
     return bool(allowed_ms) and seconds * 1000 >= allowed_ms
 
 
 def stop_reason(revision: ServiceRevision | None) -> str:
-    """Why a task that runs this was stopped, one line for the user."""
+    """Why a task of this revision was stopped, one line for the user."""
     allowed_ms = revision.spec.task.stop_on_disconnect_ms if revision is not None else 0
     return f"stopped: its node had no connection to a manager for {allowed_ms / 1000:g} s"
 

@@ -11,20 +11,20 @@ DEFAULT_STOP_SIGNAL = "SIGTERM"
 
 
 def stop_signal(revision: ServiceRevision | None, image_signal: str) -> str:
-    """The spec's, else the image's, else SIGTERM. One that is none counts for nothing."""
+    """The spec's, else the image's, else SIGTERM. Unknown signals are ignored."""
     own = revision.spec.task.container.stop_signal if revision is not None else ""
     return next((each for each in (own, image_signal) if signal_number(each) is not None), DEFAULT_STOP_SIGNAL)
 
 
 def invalid_stop_signal_warning(image_signal: str) -> str:
-    """What the user is told of an image whose stop signal is none; empty where it is one."""
+    """The warning for an image whose stop signal is unknown; empty otherwise."""
     if not image_signal or signal_number(image_signal) is not None:
         return ""
     return f"unknown stop signal {image_signal[:40]!a} in the image; using {DEFAULT_STOP_SIGNAL}"
 
 
 def grace_seconds(revision: ServiceRevision | None) -> float:
-    """From the stop signal to SIGKILL."""
+    """Time from the stop signal to SIGKILL."""
     container = revision.spec.task.container if revision is not None else None
     if container is not None and container.HasField("stop_grace_ms"):
         return container.stop_grace_ms / 1000
@@ -33,11 +33,11 @@ def grace_seconds(revision: ServiceRevision | None) -> float:
 
 @dataclass(frozen=True)
 class DrainPolicy:
-    """What is waited for before the stop signal, once no node leads clients to the task.
+    """Waits before the stop signal, once no node routes connections to the task.
 
     Attributes:
-        timeout_seconds: longest wait for connections that clients have open.
-        uses_dnsrr: clients were told its own address by its service's name, and may go by it for a while.
+        timeout_seconds: longest wait for open connections to end.
+        uses_dnsrr: DNS resolves the service's name to the task's own address, and clients may cache it.
     """
 
     timeout_seconds: float
@@ -45,7 +45,7 @@ class DrainPolicy:
 
 
 def drain_policy(revision: ServiceRevision | None) -> DrainPolicy:
-    """Those of a task that runs this."""
+    """The drain policy of a task of this revision."""
     if revision is None:
         return DrainPolicy(DEFAULT_DRAIN_MS / 1000, uses_dnsrr=False)
     container = revision.spec.task.container

@@ -18,14 +18,14 @@ async def send_stop_signal(runtime: Runtime, task_id: str, signal: str) -> None:
     try:
         await runtime.signal(task_id, signal)
     except ShoalError as error:
-        _log.warning("task %s did not take %s: %s", task_id, signal, error)
+        _log.warning("could not send %s to task %s: %s", signal, task_id, error)
 
 
 async def kill(runtime: Runtime, task_id: str, wake: asyncio.Event) -> None:
-    """Once, and wait for its end; called again and again, should the kernel hold a process.
+    """Send SIGKILL once and wait for the exit; call it again if the kernel does not release a process.
 
     Args:
-        wake: set when it has ended.
+        wake: set when the container has exited.
     """
     try:
         await runtime.signal(task_id, "SIGKILL")

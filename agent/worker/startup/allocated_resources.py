@@ -7,13 +7,13 @@ from shoal.api.v1.task_pb2 import Task
 from shoal.cdi_names import is_kind, split_name
 
 _PREFIX = "DOCKER_RESOURCE_"
-"""As Docker names the variables, so that images that look for them find them."""
+"""Docker's prefix of these variables, which images may look for."""
 
 
 def cdi_devices(task: Task) -> list[tuple[str, str]]:
-    """Kind and name of each device of the Container Device Interface that the task was given.
+    """Kind and name of each CDI device that was allocated to the task.
 
-    They are kinds of their own, or names that an operator gave to things of another kind.
+    A CDI device is a resource of its own kind, or a name in an operator's resource of another kind.
     """
     found = []
     for each in task.generic_resources:
@@ -28,7 +28,7 @@ def cdi_devices(task: Task) -> list[tuple[str, str]]:
 def with_generic_resources(spec: ContainerSpec, task: Task) -> ContainerSpec:
     """The spec with a variable for each kind (`DOCKER_RESOURCE_GPU=GPU-1,GPU-2`, or a count), and with devices.
 
-    Names that are paths of devices become devices of the container, under the same path.
+    Names that are device paths become devices of the container, with the same path.
     """
     if not task.generic_resources:
         return spec

@@ -23,10 +23,10 @@ def container_request(
     inputs: TaskInputs,
     host_resolv_conf: str,
 ) -> ContainerRequest:
-    """The request, with the spec's templates filled in for this task and node.
+    """The request, with the spec's templates expanded for this task and node.
 
     Raises:
-        InvalidInput: a template that cannot be filled in, or that gives no valid value.
+        InvalidInput: a template that cannot be expanded, or that results in an invalid value.
     """
     template = revision.spec.task
     spec = with_generic_resources(expand_container(template.container, values_of(revision, task, node)), task)
@@ -53,7 +53,7 @@ def container_request(
 
 
 def _with_shared_hostname(shared: SharedNamespace, spec: ContainerSpec) -> ContainerSpec:
-    """The spec with the names of the container whose network it shares."""
+    """The spec with the host and domain name of the container whose network it shares."""
     made = ContainerSpec()
     made.CopyFrom(spec)
     made.hostname, made.domainname = shared.hostname, shared.domainname

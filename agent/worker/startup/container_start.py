@@ -19,15 +19,15 @@ async def start_container(
     report: Report,
     cancelled: WaitCancelled,
 ) -> Running:
-    """Once it is its turn, and when the disk has room for it.
+    """Start the container, once a start slot is free and the disk has space.
 
     Args:
-        report: told that it starts, and what it waits for.
-        cancelled: ends when the task is not wanted any more, and so waits for room no longer.
+        report: takes the start, and what it waits for.
+        cancelled: returns when the task is not needed any more; then disk space is not waited for.
     Raises:
         As `container_request` and `Runtime.start` do.
     """
-    image, sandbox, supplies = prepared
+    image, sandbox, inputs = prepared
     reported = False
 
     async def attempt() -> Running:
@@ -42,7 +42,7 @@ async def start_container(
                 node=deps.node,
                 image=image,
                 sandbox=sandbox,
-                inputs=supplies,
+                inputs=inputs,
                 host_resolv_conf=deps.host_resolv_conf(),
             )
             return await deps.runtime.start(request)

@@ -1,4 +1,4 @@
-"""The files of /etc that are made for each container: hosts, resolv.conf, hostname. Pure."""
+"""The files of /etc that are generated for each container: hosts, resolv.conf, hostname. Pure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -32,11 +32,11 @@ def etc_files(
         name: of the task, `web.3.<id>`.
         sandbox: None for a container in the node's own network namespace, or without network.
         host_resolv_conf: the node's own, for containers that the node's resolver does not serve.
-        node_address: what `host-gateway` stands for.
+        node_address: the address for `host-gateway`.
     """
     own = hostname(spec, name)
-    places = (*sandbox.addresses.values(), *sandbox.addresses6.values()) if sandbox else ()
-    addresses = [address for address in places if address]
+    all_addresses = (*sandbox.addresses.values(), *sandbox.addresses6.values()) if sandbox else ()
+    addresses = [address for address in all_addresses if address]
     resolver = sandbox.resolver if sandbox else ""
     return {
         "/etc/hostname": f"{own}\n".encode(),
@@ -56,9 +56,9 @@ def _hosts(own: str, addresses: Sequence[str], extra: Sequence[str], node_addres
 
 
 def _resolv_conf(dns: DnsConfig, resolver: str, host: str) -> bytes:
-    """The node's resolver alone: it knows services, and asks the user's resolvers for all other names.
+    """The node's resolver only: it knows services, and forwards all other names to the user's DNS servers.
 
-    Where it does not serve the container, the user's own, else the node's.
+    If it does not serve the container: the user's DNS servers, else the node's.
     """
     servers = [resolver] if resolver else list(dns.nameservers)
     if not servers:
@@ -67,7 +67,7 @@ def _resolv_conf(dns: DnsConfig, resolver: str, host: str) -> bytes:
     if resolver and not dns.search:
         lines += [line for line in host.splitlines() if line.split()[:1] in (["search"], ["domain"])]
     if not any(option.startswith("ndots:") for option in dns.options):
-        # Services have names of one label: they are asked for as they stand, before any search domain.
+        # Names of services have one label: they are queried as they are, before any search domain.
         lines.append("options ndots:0")
     return _with_dns("\n".join(lines) + "\n", dns)
 

@@ -15,11 +15,11 @@ class SharedNetworkGone(Unavailable):
 
 
 async def attach_network(deps: RunnerDependencies, task: Task, template: TaskTemplate) -> Sandbox:
-    """The sandbox, or the mark of a task without a network namespace that the node would make.
+    """The task's sandbox; `NO_SANDBOX` for a task on the node's own network, or without a network.
 
     Raises:
-        NetworkEnded: the task whose network it shares does not run any more.
-        Refused: a network of the task was removed; else as `Networks.attach` and `Runtime.join`.
+        SharedNetworkGone: the task whose network it shares is not running any more.
+        Refused: a network of the task was removed; also as `Networks.attach` and `Runtime.join_network`.
     """
     if task.network_task_id:
         try:
@@ -32,13 +32,13 @@ async def attach_network(deps: RunnerDependencies, task: Task, template: TaskTem
 
 
 def close_sandbox(sandbox: Sandbox | None) -> None:
-    """Let go of a sandbox; the container's own processes keep its namespace alive."""
+    """Close a sandbox; the container's own processes keep its namespace alive."""
     if sandbox is not None and sandbox is not NO_SANDBOX:
         os.close(sandbox.netns_fd)
 
 
 def _internal_only(deps: RunnerDependencies, task: Task) -> bool:
-    """Whether every network of the task is without a route out; that of the routing mesh gives none to the others."""
+    """Whether all networks of the task are internal; the routing mesh's network gives no route out either."""
     networks = [deps.find_network(address.network_id) for address in task.addresses]
     if None in networks:
         raise Refused("a network of this task was removed")

@@ -13,29 +13,28 @@ from shoal.api.v1.task_pb2 import Task
 
 @dataclass(frozen=True)
 class TaskInputs:
-    """As `ContainerRequest` has them."""
+    """Files and volumes for a `ContainerRequest`."""
 
     mounted_files: tuple[MountedFile, ...]
     volumes: Mapping[str, MountSource]
 
 
 NO_INPUTS = TaskInputs((), {})
-"""Of a container that has been started, or that could not be."""
+"""After the start, successful or not."""
 
 
 async def gather_inputs(
     deps: RunnerDependencies, task: Task, container: ContainerSpec, report: Report, *, is_final: bool
 ) -> TaskInputs:
-    """Everything, once it is here, and the disk has room for it; what is waited for is reported.
+    """Gather all inputs, waiting for them and for disk space; what is missing is reported.
 
     Args:
-        is_final: as `DiskRoom.attempt` has it.
+        is_final: as in `DiskSpaceWaiter.run`.
     Raises:
-        Unavailable: the disk refuses. DiskFull: it has no room. Refused: data of another volume lies where a volume
-            is to be.
+        Unavailable: the disk fails. DiskFull: it is full. Refused: another volume's data is in a volume's place.
     """
     mounted = await deps.contents.wait_for_files(container, report)
-    # The last step, since nothing may wait between this and the moment when the task counts as having them.
+    # The last step: nothing may wait between this and the moment when the volumes count as used by the task.
     ready = partial(deps.volumes.prepare, container, task.slot, report)
     return TaskInputs(mounted, await deps.disk_waiter.run(ready, report, is_final=is_final))
 

@@ -202,7 +202,7 @@ async def test_a_copy_is_dropped_only_when_it_is_the_one_that_is_meant(tmp_path:
         await stub.DropVolumeCopy(DropVolumeCopyRequest(volume_id="v1", created_at_ms=COPY_MS + 1))
         assert (pair.h2.directory / "data/_data/row").exists()
         pair.h2.used.add(("v1", 0))
-        with pytest.raises(grpc.RpcError, match="a container of this node has volume data"):
+        with pytest.raises(grpc.RpcError, match="volume data is in use by a container on this node"):
             await stub.DropVolumeCopy(DropVolumeCopyRequest(volume_id="v1", created_at_ms=COPY_MS))
         assert (pair.h2.directory / "data/_data/row").exists()
         pair.h2.used.clear()

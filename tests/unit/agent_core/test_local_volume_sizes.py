@@ -43,7 +43,7 @@ def test_a_volume_whose_place_leads_elsewhere_is_told(tmp_path: Path) -> None:
     sizes = volumes(tmp_path)
     (tmp_path / "data" / "_data").rmdir()
     (tmp_path / "data" / "_data").symlink_to("/usr")
-    assert "cannot be read" in read(sizes, "v1")["v1"].problem
+    assert "cannot read" in read(sizes, "v1")["v1"].problem
 
 
 @pytest.mark.parametrize("milliseconds", [0, -1, 60_001])
