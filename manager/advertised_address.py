@@ -5,15 +5,15 @@ import socket
 from shoal.errors import InvalidInput
 from shoal.rpc.host_port import HostPort
 
-_UNSPECIFIED = ("", "::", "0.0.0.0")  # noqa: S104  # named here to be told from one address, not to listen on it
+_UNSPECIFIED = ("", "::", "0.0.0.0")  # noqa: S104  # compared with, not listened on
 _FAMILIES = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))  # RFC 5737, RFC 3849
 
 
 def advertised_host(advertise: str, listen: str) -> str:
-    """The host to tell others: the one given, else the one listened on, else that of the default route.
+    """The host that others are given: the configured one, else the one listened on, else that of the default route.
 
     Raises:
-        InvalidInput: it listens everywhere, and there is no default route to tell by.
+        InvalidInput: it listens on all addresses, and there is no default route.
     """
     if advertise:
         return advertise.removeprefix("[").removesuffix("]")

@@ -81,7 +81,7 @@ _log = logging.getLogger(__name__)
 
 VERSION = version("shoal")
 STOP_SECONDS = 1.0
-"""For calls under way when the manager is told to stop; agents' sessions never end by themselves."""
+"""For calls in progress when the manager is stopped; agents' sessions never end by themselves."""
 
 
 def now_ms() -> int:
@@ -94,7 +94,7 @@ async def run(settings: Settings) -> None:
 
     Raises:
         InvalidInput, NotFound: the settings do not fit this host or this cluster.
-        Unavailable, Refused: a port, a file or etcd cannot be had.
+        Unavailable, Refused: a port, a file or etcd is not available.
     """
     _make_state_directory(settings)
     async with open_etcd(settings) as backend:
@@ -106,14 +106,14 @@ async def run(settings: Settings) -> None:
 
 
 async def _run_components(settings: Settings, store: Store, backend: Etcd) -> None:
-    """Everything that stands on a loaded store."""
+    """Everything that needs a loaded store."""
     directory = settings.state_directory / "identity"
     if store.tables.cluster is None and identity.is_complete(directory):
         raise Refused(
             "etcd is empty, but this manager belongs to a cluster: restore a snapshot with "
             f"`shoal-manager restore FILE`, or delete {directory} to create a new cluster"
         )
-    # Only a cluster's first manager makes the key: any other has to be given it.
+    # Only a cluster's first manager creates the key; it is copied to any other.
     keyring = load_keyring(settings.key_file, make=store.tables.cluster is None)
     authority = await _authority(store, keyring)
     own = ManagerIdentity(authority=authority, directory=directory, clock=time.time, new_id=ids.new_id)
@@ -147,8 +147,8 @@ async def _run_components(settings: Settings, store: Store, backend: Etcd) -> No
     join_server = make_server(access.JOIN, max_receive_bytes=MAX_JOIN_BYTES, limits=server_limits.JOIN)
     add_CertificateAuthorityServicer_to_server(joining, join_server)
     manager = _listen(settings, api_server, join_server, own, keyring.key_id)
-    memories = PeerEvents(store.tables, own.manager_id, others)
-    writer = EventArchiver(events=events, archive=archive, read_from_peers=memories.read, now_ms=now_ms)
+    peer_events = PeerEvents(store.tables, own.manager_id, others)
+    writer = EventArchiver(events=events, archive=archive, read_from_peers=peer_events.read, now_ms=now_ms)
     leadership = Leadership(store, backend, own.manager_id)
     async with TaskGroup() as group:
         group.create_task(dispatcher.run(), name="dispatcher")
@@ -176,9 +176,9 @@ def _control_service(
     keyring: Keyring,
     events: EventLog,
     nodes: NetworkNodes,
-    upkeep: StoreMaintenance,
+    maintenance: StoreMaintenance,
 ) -> ControlService:
-    sealed, plain = EncryptedCodec(keyring), PlainCodec()
+    encrypted, plain = EncryptedCodec(keyring), PlainCodec()
     return ControlService(
         Handlers(
             services=ServiceHandler(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),
@@ -187,7 +187,7 @@ def _control_service(
             stacks=StackHandler(
                 store=store,
                 images=images,
-                contents={SECRETS.name: sealed, CONFIGS.name: plain},
+                contents={SECRETS.name: encrypted, CONFIGS.name: plain},
                 now_ms=now_ms,
                 new_id=ids.new_id,
             ),
@@ -196,7 +196,7 @@ def _control_service(
             networks=NetworkHandler(store=store, now_ms=now_ms, new_id=ids.new_id, nodes=nodes),
             network_check=NetworkCheckHandler(store=store, prober=agents),
             secrets=FileHandler(
-                kind=SECRETS, contents=sealed, readable=False, store=store, now_ms=now_ms, new_id=ids.new_id
+                kind=SECRETS, contents=encrypted, readable=False, store=store, now_ms=now_ms, new_id=ids.new_id
             ),
             configs=FileHandler(
                 kind=CONFIGS, contents=plain, readable=True, store=store, now_ms=now_ms, new_id=ids.new_id
@@ -208,7 +208,7 @@ def _control_service(
                 store=store,
                 tokens=authority.tokens,
                 rotate_keys=OverlayKeyRotation(store=store, now_ms=now_ms).rotate,
-                maintenance=upkeep,
+                maintenance=maintenance,
                 version=VERSION,
             ),
             logs=LogHandler(store=store, reader=agents),
@@ -235,8 +235,8 @@ def _leader_work(
             autoscaler = Autoscaler(store=store, meters=agents, now_ms=now_ms)
             term.create_task(autoscaler.run(fence), name="autoscaler")
             term.create_task(GarbageCollector(store=store).run(fence), name="collector")
-            keeper = CsiVolumeReconciler(store=store, agents=agents, secrets=DriverSecrets(EncryptedCodec(keyring)))
-            term.create_task(keeper.run(fence), name="volume keeper")
+            reconciler = CsiVolumeReconciler(store=store, agents=agents, secrets=DriverSecrets(EncryptedCodec(keyring)))
+            term.create_task(reconciler.run(fence), name="CSI volumes")
             mover = VolumeMover(store=store, agents=agents, now_ms=now_ms)
             term.create_task(mover.run(fence), name="volume mover")
             term.create_task(ClusterKeyRotation(store=store, keyring=keyring).run(fence), name="key rotation")

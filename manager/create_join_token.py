@@ -16,15 +16,15 @@ ANSWER_SECONDS = 10.0
 
 
 def create_join_token(state_directory: Path, *, hours: float, uses: int) -> str:
-    """A token, as the running manager tells it to its admin.
+    """A new join token from the running manager.
 
     Args:
-        hours: for how long it is good.
-        uses: how many hosts may join by it.
+        hours: until it expires.
+        uses: how many hosts may join with it.
     Raises:
-        InvalidInput: it would be good for too long, or too often.
+        InvalidInput: the lifetime or the number of uses is out of range.
         NotFound: no manager has run with this state directory.
-        Unavailable: it does not answer.
+        Unavailable: it does not respond.
     """
     admin = state_directory / "admin"
     identity = Identity.load(admin)

@@ -121,7 +121,7 @@ def token(state_directory: Path, hours: float, uses: int) -> None:
 
     List join tokens with `shoal cluster join-token ls`, and revoke one with `shoal cluster join-token rm`.
     """
-    from manager.create_join_token import create_join_token  # not needed, and not paid for, by `run`
+    from manager.create_join_token import create_join_token  # not needed by `run`
 
     try:
         click.echo(create_join_token(state_directory, hours=hours, uses=uses))
@@ -148,7 +148,7 @@ def rotate_key(state_directory: Path, cluster_key_file: Path | None) -> None:
 
 
 def etcd_options(command: Command) -> Command:
-    """Where the records are, as for `run`."""
+    """The options that say where the records are, as for `run`."""
     for add in (
         _path(
             "--state-directory",
@@ -177,10 +177,10 @@ def snapshot(file: Path, etcd_endpoint: tuple[str, ...], etcd_cert: Path | None,
 
     The snapshot does not contain the cluster key (`cluster.key` in the state directory). Back up both.
     """
-    from manager.snapshot_commands import save_snapshot  # not needed, and not paid for, by `run`
+    from manager.snapshot_commands import save_snapshot  # not needed by `run`
 
-    about = _or_fail(lambda: save_snapshot(_settings(etcd_endpoint, etcd_cert, values), file))
-    click.echo(f"Saved {about.records} records of cluster {about.cluster} to {file}")
+    info = _or_fail(lambda: save_snapshot(_settings(etcd_endpoint, etcd_cert, values), file))
+    click.echo(f"Saved {info.records} records of cluster {info.cluster} to {file}")
 
 
 @main.command(epilog="\b\nExamples:\n  shoal-manager restore /backup/shoal.snapshot\n")
@@ -192,10 +192,10 @@ def restore(file: Path, etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, 
     Then copy the cluster key to the state directory and start the manager. Containers keep running; tasks that are
     newer than the snapshot are replaced, and nodes that joined after it must join again.
     """
-    from manager.snapshot_commands import restore_snapshot  # not needed, and not paid for, by `run`
+    from manager.snapshot_commands import restore_snapshot  # not needed by `run`
 
-    about = _or_fail(lambda: restore_snapshot(_settings(etcd_endpoint, etcd_cert, values), file))
-    click.echo(f"Restored {about.records} records of cluster {about.cluster}; start the manager with its cluster key")
+    info = _or_fail(lambda: restore_snapshot(_settings(etcd_endpoint, etcd_cert, values), file))
+    click.echo(f"Restored {info.records} records of cluster {info.cluster}; start the manager with its cluster key")
 
 
 def _settings(etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, values: dict[str, Any]) -> Settings:
@@ -219,7 +219,7 @@ def fail(line: str, code: int) -> NoReturn:
 
 
 async def _until_stopped(settings: Settings) -> None:
-    from manager import app  # after the settings are known to be right: it imports everything
+    from manager import app  # after the settings were validated: it imports everything
 
     loop = asyncio.get_running_loop()
     running = loop.create_task(app.run(settings), name="manager")

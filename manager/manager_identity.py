@@ -20,10 +20,10 @@ CHECK_SECONDS = 3600.0
 
 
 class ManagerIdentity:
-    """This manager's identity on disk and in use; renewed in the middle of its life.
+    """This manager's identity, on disk and in use; renewed after half of its validity.
 
     Args:
-        directory: where it lies.
+        directory: of its files.
         clock: seconds since the Unix epoch.
     """
 
@@ -37,11 +37,11 @@ class ManagerIdentity:
 
     @property
     def manager_id(self) -> str:
-        """As the certificate has it; the same through restarts and renewals."""
+        """The id in the certificate; it does not change with restarts or renewals."""
         return certificates.subject_of(self.current.certificate).id
 
     async def keep_valid(self) -> None:
-        """Renew when half of its life is over, for ever."""
+        """Renew the certificate after half of its validity, until cancelled."""
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             if certificates.needs_renewal(self.current.certificate, self._now()):
@@ -83,7 +83,7 @@ async def keep_admin_valid(
 def write_admin(authority: CertificateAuthority, directory: Path, address: str, now: datetime) -> None:
     """Files for `shoal context create --admin DIRECTORY`: an admin's identity and the API's address, for root alone.
 
-    An identity that is still good is kept.
+    A valid identity is kept.
 
     Raises:
         Unavailable: the directory cannot be written.

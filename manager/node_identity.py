@@ -1,8 +1,8 @@
 """A node's identity: its name, its address, and the labels and platform that constraints compare. Pure.
 
 The agent reports it once, at the node's first session; from then on it is in the node's spec, and only a user
-changes it. So a certificate in the wrong hands cannot take another node's place, neither in a constraint nor at the end
-of a tunnel. What an agent says otherwise is kept beside it, for a user to accept.
+changes it. So a stolen certificate cannot take another node's place, neither in a constraint nor at the end
+of a tunnel. What an agent reports differently is kept beside it, for a user to accept.
 """
 
 import re
@@ -18,13 +18,13 @@ HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 _MAX_LABELS_LISTED = 4
 
 
-def identity_of(about: NodeDescription) -> NodeIdentity:
-    """As a description has it; addresses in their usual form."""
+def identity_of(description: NodeDescription) -> NodeIdentity:
+    """The identity in a description, with a canonical address."""
     return NodeIdentity(
-        hostname=about.hostname,
-        address=normalized(about.address),
-        engine_labels=about.engine_labels,
-        platform=about.platform if about.HasField("platform") else None,
+        hostname=description.hostname,
+        address=normalized(description.address),
+        engine_labels=description.engine_labels,
+        platform=description.platform if description.HasField("platform") else None,
     )
 
 
@@ -37,15 +37,15 @@ def normalized(address: str) -> str:
 
 
 def is_reachable(address: str) -> bool:
-    """Whether other hosts can send to it: one host's address, with no need to say by which interface."""
+    """Whether other hosts can reach it: a unicast address without a scope."""
     try:
         found = ip_address(address)
     except ValueError:
         return False
     if isinstance(found, IPv6Address) and (found.scope_id is not None or found.ipv4_mapped is not None):
         return False
-    odd = found.is_multicast or found.is_unspecified or found.is_link_local
-    return not (odd or (isinstance(found, IPv4Address) and found.is_reserved))
+    unusable = found.is_multicast or found.is_unspecified or found.is_link_local
+    return not (unusable or (isinstance(found, IPv4Address) and found.is_reserved))
 
 
 def recorded(node: Node) -> NodeIdentity | None:
@@ -72,10 +72,10 @@ def deviation(identity: NodeIdentity, reported: NodeIdentity) -> NodeIdentity | 
     return None if filled == identity else reported
 
 
-def with_identity(about: NodeDescription, identity: NodeIdentity) -> NodeDescription:
+def with_identity(description: NodeDescription, identity: NodeIdentity) -> NodeDescription:
     """The description with the recorded identity. The MAC address of its tunnels is derived from the address."""
     copy = NodeDescription()
-    copy.CopyFrom(about)
+    copy.CopyFrom(description)
     copy.hostname, copy.address = identity.hostname, identity.address
     copy.ClearField("engine_labels")
     copy.engine_labels.update(identity.engine_labels)
@@ -88,7 +88,7 @@ def with_identity(about: NodeDescription, identity: NodeIdentity) -> NodeDescrip
 def name_keys(identity: NodeIdentity | None) -> Iterator[str]:
     """Identifiers of the name records that keep two nodes from having the same hostname or address.
 
-    Addresses of the loopback interface lead nowhere but to the sender's own host, so that nobody can take another's.
+    Loopback addresses are not unique: each leads to its own host.
     """
     if identity is None:
         return
@@ -105,32 +105,32 @@ def name_owner(view: View, name: str) -> str:
 
 
 def name_taken(view: View, name: str, other: str) -> str:
-    """Why a node cannot have a hostname or address, in words.
+    """Why a node cannot have a hostname or address, as text for the user.
 
     Args:
         name: identifier of the name record.
         other: id of the node that has it.
     """
     what, _, value = name.partition("/")
-    noun = "address" if what == "node-address" else "hostname"
-    advice = "--advertise-address" if noun == "address" else "--hostname"
+    kind = "address" if what == "node-address" else "hostname"
+    advice = "--advertise-address" if kind == "address" else "--hostname"
     known_as = hostname(view, other)
     which = f"node {other}" if known_as in ("", other, value) else f"node {known_as} ({other})"
     return (
-        f"the {noun} {value} is in use by {which}: if that host is gone or reset, run "
+        f"the {kind} {value} is in use by {which}: if that host is gone or reset, run "
         f"`shoal node rm {other}`; otherwise start this agent with a different {advice}"
     )
 
 
 def hostname(view: View, node_id: str) -> str:
-    """The node's name, or its id while it is not known."""
+    """The node's hostname, or its id while that is unknown."""
     node, status = view.nodes.get(node_id), view.node_status.get(node_id)
     known = node.spec.identity.hostname if node is not None else ""
     return known or (status.description.hostname if status is not None else "") or node_id
 
 
 def address_changed(node_id: str, identity: NodeIdentity, address: str) -> str:
-    """Why a node with another address than it was settled with is kept out, in words."""
+    """Why a node whose address changed is rejected, as text for the user."""
     command = shlex.join(["shoal", "node", "update", "--address", address, identity.hostname or node_id])
     return f"its address changed from {identity.address} to {address}; to accept the new address, run `{command}`"
 
@@ -150,18 +150,25 @@ def warnings(node: Node, status: NodeStatus) -> Iterator[str]:
     if reported.engine_labels != identity.engine_labels:
         yield _label_warning(dict(identity.engine_labels), dict(reported.engine_labels), update, name)
     if reported.HasField("platform") and reported.platform != identity.platform:
-        says, is_so = (f"{each.os}/{each.architecture}" for each in (reported.platform, identity.platform))
-        yield (f"its agent reports platform {says}, not {is_so}; if that is correct, remove the node and join it again")
+        reported_platform, recorded_platform = _platform(reported), _platform(identity)
+        yield (
+            f"its agent reports platform {reported_platform}, not {recorded_platform}; "
+            "if that is correct, remove the node and join it again"
+        )
+
+
+def _platform(identity: NodeIdentity) -> str:
+    return f"{identity.platform.os}/{identity.platform.architecture}"
 
 
 def _label_warning(known: dict[str, str], reported: dict[str, str], update: list[str], name: str) -> str:
     added = [f"{key}={value}" for key, value in sorted(reported.items()) if known.get(key) != value]
-    gone = sorted(known.keys() - reported.keys())
-    if len(added) + len(gone) > _MAX_LABELS_LISTED:
-        number = len(added) + len(gone)
+    removed = sorted(known.keys() - reported.keys())
+    if len(added) + len(removed) > _MAX_LABELS_LISTED:
+        number = len(added) + len(removed)
         return (
             f"{number} labels reported by its agent are not accepted; see `reported_identity` in `shoal node inspect`"
         )
     flags = [word for each in added for word in ("--engine-label-add", each)]
-    flags += [word for each in gone for word in ("--engine-label-rm", each)]
+    flags += [word for each in removed for word in ("--engine-label-rm", each)]
     return f"its agent reports different labels; to accept them, run `{shlex.join([*update, *flags, name])}`"

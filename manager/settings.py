@@ -1,4 +1,4 @@
-"""The manager's settings: read once at its start, checked whole, never changed."""
+"""The manager's settings: read once at start, validated, never changed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ class Settings:
             `api_address`, or where that is every address, the one that the default route leaves from.
         etcd_endpoints: host:port of an etcd cluster of your own; empty: this manager runs its own etcd.
         etcd_ca, etcd_certificate, etcd_key: PEM files for mutual TLS with that cluster; all or none.
-        etcd_server_name: what the certificate of each of its members is for; empty: the endpoint's own host.
-        cluster_key_file: opens the authority's key; the same on every manager. None: `cluster.key` in the
+        etcd_server_name: the host name in the certificate of each of its members; empty: the endpoint's own host.
+        cluster_key_file: decrypts the authority's key; the same on every manager. None: `cluster.key` in the
             state directory.
         heartbeat_seconds: between the agents' heartbeats; a node is DOWN after three missed.
         registries_file: settings of registries; need not exist.
@@ -50,19 +50,19 @@ class Settings:
     log_format: str = "text"
 
     def __post_init__(self) -> None:
-        """Raises InvalidInput with every fault."""
+        """Raises InvalidInput with every field error."""
         faults = list(_faults(self))
         if faults:
             raise InvalidInput(faults)
 
     @property
     def key_file(self) -> Path:
-        """Where the cluster key is."""
+        """The file with the cluster key."""
         return self.cluster_key_file or self.state_directory / "cluster.key"
 
     @property
     def admin_directory(self) -> Path:
-        """Where the files are that an admin's context is made of."""
+        """The directory with the files for an admin's context."""
         return self.state_directory / "admin"
 
 

@@ -1,4 +1,4 @@
-"""`shoal-manager snapshot` and `restore`: all records of a cluster to a file, and back into an etcd that is empty."""
+"""`shoal-manager snapshot` and `restore`: save a cluster's records to a file, and restore them to an empty etcd."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ def save_snapshot(settings: Settings, file: Path) -> SnapshotInfo:
 
 def restore_snapshot(settings: Settings, file: Path) -> SnapshotInfo:
     """Raises as `manager.store.snapshot.restore` and `open_etcd`."""
-    snapshot.read(file)  # so that nothing is made for a file that is none
+    snapshot.read(file)  # before anything is created
     return asyncio.run(_restore(settings, file))
 
 

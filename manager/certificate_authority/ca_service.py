@@ -26,7 +26,7 @@ from shoal.rpc.caller import Context, caller_of
 from shoal.rpc.host_port import peer_address
 
 LAG_SECONDS = 0.5
-"""Within which what another manager wrote is here."""
+"""Within this time, what another manager wrote is in the tables."""
 MAX_JOIN_BYTES = 64 * 1024
 """Of one message on the join port, which anyone may send."""
 
@@ -35,7 +35,7 @@ class CertificateAuthorityService(CertificateAuthorityServicer):
     """Serve it with `access.JOIN` on the join port, with `access.MANAGER_API` on the API port.
 
     Args:
-        managers: the live table of all managers, those that are away too.
+        managers: the live table of all managers, including those that are not running.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class CertificateAuthorityService(CertificateAuthorityServicer):
         return [ManagerAddress(id=each.id, api_address=each.api_address) for _, each in sorted(self._managers.items())]
 
     async def _check(self, token: str) -> None:
-        """Raises Unauthenticated: the token is none. Another manager may have made it a moment ago."""
+        """Raises Unauthenticated: the token is invalid. Another manager may have created it a moment ago."""
         try:
             self._authority.tokens.check(token)
         except Unauthenticated:
@@ -94,10 +94,10 @@ class CertificateAuthorityService(CertificateAuthorityServicer):
 
 
 def host_of_peer(peer: str) -> str:
-    """Whom to count wrong tokens for: an IPv4 address, or the /64 that an IPv6 address is of.
+    """The key under which invalid tokens are counted: an IPv4 address, or the /64 of an IPv6 address.
 
     Args:
-        peer: as gRPC names it: "ipv4:192.0.2.1:4711", "ipv6:%5B2001:db8::1%5D:4711", "unix:…".
+        peer: in gRPC's form: "ipv4:192.0.2.1:4711", "ipv6:%5B2001:db8::1%5D:4711", "unix:…".
     """
     host = peer_address(peer)
     return str(ipaddress.IPv6Network((host, 64), strict=False)) if ":" in host else host or peer

@@ -26,9 +26,9 @@ from shoal.ids import NewId
 
 TRIES = 20
 CONFLICT_SECONDS = 0.02
-"""The watch brings what another manager wrote in about this time."""
+"""Within about this time the watch delivers what another manager wrote."""
 RECORD_WAIT_SECONDS = 10.0
-"""For the watch to bring the record that another manager made at the same time."""
+"""For the watch to deliver the record that another manager created at the same time."""
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class CertificateAuthority:
     """Signs for the cluster.
 
     Args:
-        keyring: opens what is sealed in the record; the same cluster key on every manager.
+        keyring: decrypts the keys in the record; the same cluster key on every manager.
         clock: seconds since the Unix epoch.
     """
 
@@ -59,11 +59,11 @@ class CertificateAuthority:
         self.tokens = JoinTokens(store=store, keyring=keyring, cluster=self.cluster, now_ms=self._now_ms)
 
     async def bootstrap(self) -> Cluster:
-        """The cluster's record, made if there is none. The store must be loaded. Managers that race get the same one.
+        """The cluster's record, created if there is none; concurrent calls get the same one. The store must be loaded.
 
         Raises:
             InvalidInput: the cluster key is not this cluster's.
-            Unavailable, Timeout: etcd is away.
+            Unavailable, Timeout: etcd is unavailable.
         """
         with self._store.follow() as changes:
             if self._store.tables.cluster is None:
@@ -80,9 +80,9 @@ class CertificateAuthority:
         return self.cluster()
 
     async def _add_token_key(self, cluster: Cluster) -> None:
-        """A cluster from before join tokens were records gets a key for them; its old token is worth nothing."""
+        """Add the key for join tokens to a cluster that was created without one; its old token becomes invalid."""
         changed = cluster_record.with_token_key(cluster, keyring=self._keyring, now_ms=self._now_ms())
-        with suppress(Conflict):  # another manager did it
+        with suppress(Conflict):  # another manager added it
             await self._store.commit(
                 [put(kinds.CLUSTER, "", changed)], expects=[expect(kinds.CLUSTER, "", cluster.meta.version)]
             )
@@ -107,26 +107,26 @@ class CertificateAuthority:
         return self._issue(user, Role.ADMIN)
 
     def reissue(self, identity: Identity) -> Identity:
-        """The same party with a new certificate for the same key: on disk, certificate and key fit at every instant.
+        """The same subject with a new certificate for the same key, so that certificate and key on disk always match.
 
         Raises:
             PermissionDenied: it is of another cluster.
             InvalidInput, Unauthenticated: the certificate or the key is damaged.
         """
-        caller = certificates.subject_of(identity.certificate)
-        renewed = self.renew(caller, certificates.request(identity.key))
+        subject = certificates.subject_of(identity.certificate)
+        renewed = self.renew(subject, certificates.request(identity.key))
         return Identity(certificate=renewed, key=identity.key, ca=self.cluster().ca_certificate)
 
     async def join(self, token: str, csr: bytes, hostname: str) -> JoinedNode:
-        """Make a node and its certificate, for one use of the token. A host that asks again with the same key is the
-        node that it is already, at no use: the answer to its first call was lost.
+        """Create a node and its certificate, for one use of the token. A host that joins again with the same key is the
+        node that it already is, without a further use: the response to its first call was lost.
 
         Args:
-            hostname: as the host calls itself.
+            hostname: as the host reports it.
         Raises:
-            Unauthenticated: the token is none of this cluster's, has ended, or is used up.
+            Unauthenticated: the token is not of this cluster, has expired, or is used up.
             InvalidInput: the request is not valid. AlreadyExists: another node has the name.
-            Unavailable, Timeout: etcd is away.
+            Unavailable, Timeout: etcd is unavailable.
         """
         async with self._turn:
             for _ in range(TRIES):
@@ -136,7 +136,7 @@ class CertificateAuthority:
                     return self._joined_node(known.meta.id, csr)
                 try:
                     return await self._make_node(record, csr, key, hostname)
-                except Conflict:  # another manager used the token; the watch brings what it made
+                except Conflict:  # another manager used the token; the watch delivers its node
                     await asyncio.sleep(CONFLICT_SECONDS)
         raise Unavailable("too many hosts are joining with this token; try again")
 
@@ -166,18 +166,18 @@ class CertificateAuthority:
             node_id, cluster, self._authority().sign(csr, CertificateSubject(node_id, Role.AGENT, cluster), self._now())
         )
 
-    def renew(self, caller: CertificateSubject, csr: bytes) -> bytes:
-        """A new certificate (PEM) for who already has one.
+    def renew(self, subject: CertificateSubject, csr: bytes) -> bytes:
+        """A new certificate (PEM) for the holder of a valid one.
 
         Raises:
             PermissionDenied: the node has been removed.
             InvalidInput: the request is not valid.
         """
-        if caller.cluster != self.cluster().meta.id:
+        if subject.cluster != self.cluster().meta.id:
             raise PermissionDenied("the certificate belongs to another cluster")
-        if caller.role is Role.AGENT and caller.id not in self._store.tables.nodes:
-            raise PermissionDenied(f"node {caller.id} was removed from the cluster; join it again")
-        return self._authority().sign(csr, caller, self._now())
+        if subject.role is Role.AGENT and subject.id not in self._store.tables.nodes:
+            raise PermissionDenied(f"node {subject.id} was removed from the cluster; join it again")
+        return self._authority().sign(csr, subject, self._now())
 
     async def _create_cluster(self) -> None:
         cluster_id, now = self._new_id(), self._now()
@@ -188,9 +188,9 @@ class CertificateAuthority:
             now_ms=self._now_ms(),
         )
         epoch = Epoch(id=self._new_id(), started_at_ms=self._now_ms())
-        founding = [put(kinds.CLUSTER, "", made), put(kinds.EPOCH, epoch.id, epoch)]
+        writes = [put(kinds.CLUSTER, "", made), put(kinds.EPOCH, epoch.id, epoch)]
         try:
-            await self._store.commit(founding, expects=[expect(kinds.CLUSTER, "", ABSENT)])
+            await self._store.commit(writes, expects=[expect(kinds.CLUSTER, "", ABSENT)])
             _log.info("created cluster %s", cluster_id)
         except Conflict:
             _log.info("another manager created the cluster")

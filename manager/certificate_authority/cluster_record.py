@@ -14,7 +14,7 @@ TOKEN_KEY_BYTES = 32
 
 
 def new_cluster(cluster_id: str, authority: Authority, *, keyring: Keyring, now_ms: int) -> Cluster:
-    """The record of a cluster that begins now."""
+    """The record of a new cluster."""
     return Cluster(
         meta=Meta(id=cluster_id, created_at_ms=now_ms, updated_at_ms=now_ms),
         ca_certificate=authority.certificate,
@@ -33,7 +33,7 @@ def with_token_key(cluster: Cluster, *, keyring: Keyring, now_ms: int) -> Cluste
 
 
 def decrypt_authority(cluster: Cluster, keyring: Keyring) -> Authority:
-    """The authority, able to sign.
+    """The authority with its decrypted key.
 
     Raises:
         InvalidInput: the cluster key is not this cluster's.
@@ -56,10 +56,10 @@ def _new_token_key(keyring: Keyring) -> bytes:
 
 
 def reencrypted(cluster: Cluster, keyring: Keyring) -> Cluster | None:
-    """A copy in which everything is sealed with the current cluster key; None when it is so already.
+    """A copy in which everything is encrypted with the current cluster key; None if it already is.
 
     Raises:
-        InvalidInput: no key of this manager opens it.
+        InvalidInput: no key of this manager decrypts it.
     """
     ca_key = keyring.reencrypted(cluster.encrypted_ca_key, purpose=_CA_KEY)
     token_key = keyring.reencrypted(cluster.encrypted_token_key, purpose=_TOKEN_KEY)

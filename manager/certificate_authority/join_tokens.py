@@ -1,7 +1,7 @@
 """Join tokens, stored as records: each expires by time and by uses, counted exactly across managers.
 
-A record has the secret's message authentication code under a key that is sealed in the cluster's record: who reads etcd
-learns no token, and who writes there makes none. A use is taken in the transaction that makes the node.
+A record has the secret's message authentication code under a key that is encrypted in the cluster's record: reading
+etcd reveals no token, and writing there creates none. A use is taken in the transaction that creates the node.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,11 +26,11 @@ MAX_TOKENS = 1_000
 _BATCH = 100
 """Removals in one transaction."""
 RETENTION_MS = 24 * 3600 * 1000
-"""After its end, a token's record stays for so long: a host whose answer was lost joins again by it."""
+"""A token's record is kept for so long after it expired: a host whose response was lost joins again with it."""
 
 
 class JoinTokens:
-    """Makes, checks and removes them.
+    """Creates, checks and removes join tokens.
 
     Args:
         cluster: the cluster's record; raises Unavailable before it is loaded.
@@ -46,36 +46,36 @@ class JoinTokens:
         self._now_ms = now_ms
 
     async def create(self, *, ttl_ms: int = 0, uses: int = 0) -> tuple[str, JoinToken]:
-        """A new token, which nobody can read again, and its record.
+        """A new token, which cannot be read again, and its record.
 
         Args:
-            ttl_ms: for how long it is good; 0: a day.
-            uses: how many hosts may join by it; 0: a hundred.
+            ttl_ms: its lifetime; 0: a day.
+            uses: how many hosts may join with it; 0: a hundred.
         Raises:
-            InvalidInput: a bound is passed. Exhausted: there are too many tokens.
+            InvalidInput: a value is out of range. Exhausted: there are too many tokens.
         """
         ttl_ms, uses = ttl_ms or DEFAULT_TTL_MS, uses or DEFAULT_USES
         check(ttl_ms, uses)
-        gone = list(islice(self._expired(), _BATCH))
-        if len(self._all()) - len(gone) >= MAX_TOKENS:
+        expired = list(islice(self._expired(), _BATCH))
+        if len(self._all()) - len(expired) >= MAX_TOKENS:
             raise Exhausted(
                 f"too many join tokens (maximum {MAX_TOKENS}); remove some with `shoal cluster join-token rm`"
             )
         secret = join_token.new_secret()
         record = self._record(secret, ttl_ms, uses)
         await self._store.commit(
-            [put(JOIN_TOKEN, record.meta.id, record), *gone], expects=[expect(JOIN_TOKEN, record.meta.id, ABSENT)]
+            [put(JOIN_TOKEN, record.meta.id, record), *expired], expects=[expect(JOIN_TOKEN, record.meta.id, ABSENT)]
         )
         return str(join_token.JoinToken(join_token.hash_of_ca(self._cluster().ca_certificate), secret)), record
 
     async def rotate(self, *, ttl_ms: int = 0, uses: int = 0) -> tuple[str, JoinToken]:
-        """Remove all tokens, and make a new one. Raises as `create`."""
+        """Remove all tokens and create a new one. Raises as `create`."""
         check(ttl_ms or DEFAULT_TTL_MS, uses or DEFAULT_USES)
         await self.remove(*self._all())
         return await self.create(ttl_ms=ttl_ms, uses=uses)
 
     async def remove(self, *identifiers: str) -> None:
-        """End tokens now. Raises NotFound: there is none of that id; then none is removed."""
+        """Remove tokens. Raises NotFound: there is none with that id; then none is removed."""
         for each in identifiers:
             if each not in self._all():
                 raise NotFound(f"no such join token: {each}; list them with `shoal cluster join-token ls`")
@@ -83,7 +83,7 @@ class JoinTokens:
             await self._store.commit([delete(JOIN_TOKEN, each) for each in identifiers[first : first + _BATCH]])
 
     def list(self) -> Sequence[JoinToken]:
-        """Those that admit a host now, or would if they had uses left; the next to end first."""
+        """The tokens that have not expired, used up or not; the next to expire first."""
         now_ms = self._now_ms()
         return sorted(
             (each for each in self._all().values() if each.expires_at_ms > now_ms),
@@ -91,10 +91,10 @@ class JoinTokens:
         )
 
     def check(self, text: str) -> JoinToken:
-        """The record of a token of this cluster, whether it still admits anyone or not.
+        """The record of a token of this cluster, whether it still admits hosts or not.
 
         Raises:
-            Unauthenticated: it is none; the text says whether it is one at all.
+            Unauthenticated: it is invalid; the message says why.
         """
         try:
             given = join_token.parse(text)
@@ -112,10 +112,10 @@ class JoinTokens:
         return record
 
     def use(self, record: JoinToken) -> tuple[Write, Expect]:
-        """One use less, for the transaction that makes the node.
+        """The write that takes one use, for the transaction that creates the node.
 
         Raises:
-            Unauthenticated: the token has ended, or has no uses left.
+            Unauthenticated: the token has expired, or has no uses left.
         """
         new = "create a new one with `shoal cluster join-token`"
         if record.expires_at_ms <= (now_ms := self._now_ms()):
@@ -123,11 +123,11 @@ class JoinTokens:
             raise Unauthenticated(f"the join token expired {ago} ago; {new}")
         if record.uses_left <= 0:
             raise Unauthenticated(f"the join token has been used by all {record.uses} hosts that it allows; {new}")
-        less = JoinToken()
-        less.CopyFrom(record)
-        less.uses_left -= 1
+        used = JoinToken()
+        used.CopyFrom(record)
+        used.uses_left -= 1
         identifier = record.meta.id
-        return put(JOIN_TOKEN, identifier, less), expect(JOIN_TOKEN, identifier, record.meta.version)
+        return put(JOIN_TOKEN, identifier, used), expect(JOIN_TOKEN, identifier, record.meta.version)
 
     def _record(self, secret: str, ttl_ms: int, uses: int) -> JoinToken:
         now_ms = self._now_ms()
@@ -149,7 +149,7 @@ class JoinTokens:
 
 
 def check(ttl_ms: int, uses: int) -> None:
-    """Raises InvalidInput: a token cannot be good for so long, or so often."""
+    """Raises InvalidInput: a lifetime or a number of uses out of range."""
     if not 0 < ttl_ms <= MAX_TTL_MS:
         raise InvalidInput(
             f"the lifetime of a join token must be at most {duration(MAX_TTL_MS)}, not {duration(ttl_ms)}"

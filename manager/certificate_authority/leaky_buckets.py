@@ -1,4 +1,4 @@
-"""What may happen a few times at once and then at a rate, by key. Pure but for the clock that is passed in."""
+"""Limits by key: a few at once, then at a rate. Pure but for the clock that is passed in."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -7,12 +7,12 @@ MAX_KEYS = 1024
 
 
 class LeakyBuckets:
-    """A leaky bucket a key. Keys beyond the bound push out the one that was added to longest ago.
+    """One leaky bucket for each key. Beyond the maximum, the key that was added to longest ago is evicted.
 
     Args:
         burst: at once.
         seconds_each: until one has leaked.
-        clock: seconds that only go up.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -22,7 +22,7 @@ class LeakyBuckets:
         self._seconds_each = seconds_each
         self._clock = clock
         self._max_keys = max_keys
-        # Key to (what has not leaked yet, when that was so).
+        # Key to (level, when it was computed).
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def seconds_until_room(self, key: str) -> float:

@@ -25,10 +25,10 @@ class ClusterKeyRotation:
         self._keyring = keyring
 
     async def run(self, fence: int) -> None:
-        """Until cancelled, or at once where nothing is to be done.
+        """Until cancelled; returns at once if there is no previous key.
 
         Raises:
-            Deposed: the term is over.
+            LeadershipLost: the term is over.
         """
         if self._keyring.previous is None:
             return
@@ -64,7 +64,7 @@ def managers_without_key(view: View, keyring: Keyring) -> list[str]:
 def reencrypted_records(view: View, keyring: Keyring) -> Iterator[tuple[Write, Expect]]:
     """The records that use the previous key, re-encrypted: the cluster's record and the data keys of secrets.
 
-    A secret that no key opens is told in the log and left: it was damaged, or sealed with a key long gone.
+    A secret that no key decrypts is logged and left: it is damaged, or was encrypted with a key that no longer exists.
     """
     if (cluster := view.cluster) is not None and (
         reencrypted := cluster_record.reencrypted(cluster, keyring)

@@ -39,7 +39,7 @@ class OverlayKeyTimer:
         """Until cancelled.
 
         Raises:
-            Deposed: the term is over.
+            LeadershipLost: the term is over.
         """
         while True:
             await self.rotate_if_due(fence)

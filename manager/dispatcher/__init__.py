@@ -1,1 +1,1 @@
-"""The managers' end of the agents' sessions."""
+"""The managers' side of agents' sessions."""

@@ -52,24 +52,24 @@ from shoal.task_group import TaskGroup
 _log = logging.getLogger(__name__)
 
 HELLO_SECONDS = 30.0
-"""After which a session that has said nothing ends. Agents speak at once; a busy manager may be late to listen."""
+"""A session that has sent nothing by then ends. Agents send Hello at once; a busy manager may read it late."""
 
 _MANAGER_KINDS = frozenset({kinds.MANAGER.name, kinds.REGISTERED_MANAGER.name})
-"""Kinds of records that say which managers there are."""
+"""Kinds of records that list the managers."""
 _PEER_KINDS = frozenset({kinds.NODE_STATUS.name, kinds.APPLIED.name})
-"""Kinds of records that say which nodes are there, and what those of other managers have applied."""
+"""Kinds of records that say which nodes are ready, and what nodes of other managers have applied."""
 
 Context = aio.ServicerContext[AgentMessage, ManagerMessage]
 
 
 class Dispatcher(DispatcherServicer):
-    """Holds the sessions of the agents that chose this manager. `run` must run while it serves.
+    """Serves the sessions of the agents that are connected to this manager. `run` must run while it serves.
 
     Args:
         manager_id: written into the status of the nodes that have their session here.
         now_ms: milliseconds since the Unix epoch.
-        secrets: opens the secrets that a node's own tasks need.
-        identify: whom a call's certificate names; a session is of that node and no other.
+        secrets: decrypts the secrets that a node's own tasks need.
+        identify: the caller named in the certificate; a session is of that node only.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Dispatcher(DispatcherServicer):
             sessions=self._sessions,
             is_fresh=self._heartbeats.is_fresh,
         )
-        # Of the time, so that a number of an earlier manager's session is never one of ours.
+        # Based on the time, so that numbers of sessions with another manager are never repeated here.
         self._sequences = count(now_ms() << 20)
         self._withdrawals = WithdrawalCoordinator(store=store, manager_id=manager_id, sessions=self._sessions)
         self._rebalancer = SessionRebalancer(view=store.tables, manager_id=manager_id, sessions=self._sessions)
@@ -132,11 +132,11 @@ class Dispatcher(DispatcherServicer):
                 group.create_task(self._task_statuses.run(), name="statuses")
                 group.create_task(self._heartbeats.run(), name="heartbeats")
                 group.create_task(self._status_sync.run(), name="states of nodes")
-                group.create_task(self._withdrawals.run(), name="drains")
-                group.create_task(self._rebalancer.run(), name="spread of sessions")
+                group.create_task(self._withdrawals.run(), name="withdrawals")
+                group.create_task(self._rebalancer.run(), name="session rebalancing")
 
     def applied(self, node_ids: Iterable[str]) -> list[NodeApplied]:
-        """How far the datapaths of those of these nodes are that have their session here."""
+        """What the nodes among these that have their session here have applied."""
         newest = self._store.tables.revision
         held = [session for each in node_ids if (session := self._sessions.get(each)) is not None]
         revisions = {session.node_id: session.applied_revision(newest) for session in held}
@@ -149,21 +149,21 @@ class Dispatcher(DispatcherServicer):
 
         Raises:
             PermissionDenied: the node was removed. Conflict: the node has opened a newer session.
-            InvalidInput: the agent did not begin with Hello, or tells what cannot be. Unavailable: etcd is away.
-            Refused, AlreadyExists: the node is not what it was, or says that it is another; see `NodeAdmission`.
-            Busy: too many agents come at once, or this one has asked too much. Exhausted: it asks too much.
+            InvalidInput: the agent did not begin with Hello, or sent invalid data. Unavailable: etcd is unavailable.
+            Refused, AlreadyExists: the node's identity changed or is another node's; see `NodeAdmission`.
+            Busy: too many agents connect at once, or this one is blocked. Exhausted: it exceeds its rate limit.
         """
         await self._running.wait()
         node_id = self._node(self._identify(context))
         self._rate_limiter.check_open(node_id)
-        about = (await _hello(requests)).description
+        description = (await _hello(requests)).description
         self._begin_opening(node_id)
         try:
-            session = await self._open(node_id, about, peer_address(context.peer()))
+            session = await self._open(node_id, description, peer_address(context.peer()))
         except BaseException:
             self._openings.end(node_id)
             raise
-        # A generator cannot hold a task group over its yields: the reader is ended in `finally`.
+        # A generator cannot keep a task group open over its yields: the reader is ended in `finally`.
         reader = asyncio.create_task(self._read(session, requests), name=f"session of {node_id}")
         try:
             yield ManagerMessage(welcome=self._welcome())
@@ -194,9 +194,9 @@ class Dispatcher(DispatcherServicer):
             self._heartbeats.deferred(node_id, busy.retry_after_seconds)
             raise
 
-    async def _open(self, node_id: str, about: NodeDescription, peer: str) -> AgentSession:
-        self._rate_limiter.count_open(node_id, about.ByteSize())
-        report = await self._admission.admit(node_id, about, peer)
+    async def _open(self, node_id: str, description: NodeDescription, peer: str) -> AgentSession:
+        self._rate_limiter.count_open(node_id, description.ByteSize())
+        report = await self._admission.admit(node_id, description, peer)
         await self._node_statuses.mark_ready(node_id, report)
         if older := self._sessions.get(node_id):
             older.end(Conflict(f"node {node_id} opened a new session"))
@@ -206,13 +206,13 @@ class Dispatcher(DispatcherServicer):
         return session
 
     def _close(self, session: AgentSession) -> None:
-        """A broken stream alone is not DOWN: the node is watched on until it is overdue."""
+        """A broken stream alone does not make a node DOWN: it is monitored until its heartbeat is overdue."""
         session.end(None)
         if self._sessions.get(session.node_id) is session:
             del self._sessions[session.node_id]
             self._heartbeats.closed(session.node_id)
             self._task_statuses.discard(session.node_id)
-            # Its node may have been written DOWN before its session was at an end.
+            # Its node may have been marked DOWN before its session ended.
             self._withdrawals.evaluate(all_tasks=True)
 
     async def _read(self, session: AgentSession, requests: AsyncIterator[AgentMessage]) -> None:
@@ -230,7 +230,7 @@ class Dispatcher(DispatcherServicer):
                     session.applied(message.applied.sequence)
                     self._withdrawals.node_applied(session.node_id)
         except aio.UsageError:
-            # gRPC's word for a stream that broke while we were reading it.
+            # gRPC raises this for a stream that broke while it was read.
             _log.info("lost the connection to node %s", session.node_id)
         except ShoalError as error:
             if isinstance(error, Exhausted):
@@ -243,7 +243,7 @@ class Dispatcher(DispatcherServicer):
         try:
             await self._node_volumes.write(session.node_id, agent_input.sanitize_volumes(report, self._now_ms()))
         except (Conflict, Unavailable, Timeout) as error:
-            # The agent begins again, and tells it again.
+            # The agent opens a new session, and reports them again.
             session.end(Unavailable(f"cannot write the node's volumes: {error}"))
 
     async def _write_condition(self, session: AgentSession, condition: NetworkCondition) -> None:
@@ -254,9 +254,9 @@ class Dispatcher(DispatcherServicer):
         except (Conflict, Unavailable, Timeout) as error:
             session.end(Unavailable(f"cannot write the node's network condition: {error}"))
 
-    async def _update_description(self, session: AgentSession, about: NodeDescription) -> None:
-        if self._sessions.get(session.node_id) is session:  # else a newer one has told it anew
-            await self._status_sync.update_description(session, about)
+    async def _update_description(self, session: AgentSession, description: NodeDescription) -> None:
+        if self._sessions.get(session.node_id) is session:  # else a newer session has reported it
+            await self._status_sync.update_description(session, description)
 
     def _submit_statuses(self, session: AgentSession, batch: StatusBatch) -> None:
         sequence, statuses = batch.sequence, agent_input.sanitize_statuses(batch, self._now_ms())
@@ -265,7 +265,7 @@ class Dispatcher(DispatcherServicer):
 
     def _changes(self, node_id: str, dirty: Collection[RecordRef] | None) -> AssignmentChanges:
         changes = self._index.changes(node_id, dirty)
-        if is_empty(changes.assignments):  # so that no answer will come
+        if is_empty(changes.assignments):  # nothing is sent, so no Applied will follow
             asyncio.get_running_loop().call_soon(self._withdrawals.node_applied, node_id)
         return changes
 
@@ -288,7 +288,7 @@ class Dispatcher(DispatcherServicer):
                 self._send_managers()
 
     def _send_managers(self) -> None:
-        """Agents keep the list for the day on which this manager is away."""
+        """Agents keep the list for when this manager is unavailable."""
         self._rebalancer.managers_changed()
         managers = manager_addresses(self._store.tables)
         if managers != self._managers:

@@ -48,22 +48,22 @@ _log = logging.getLogger(__name__)
 
 
 class _LeaseNotFound(Unavailable):
-    """What a call is about, a lease, is not there any more."""
+    """The lease of the call does not exist any more."""
 
 
 class _TooManyOperations(RequestTooLarge):
-    """The member that was asked takes fewer operations than was known."""
+    """The member accepts fewer operations than was known."""
 
 
 class _TooManyBytes(RequestTooLarge):
-    """The member that was asked takes smaller requests than was known."""
+    """The member accepts smaller requests than was known."""
 
 
 class Etcd:
     """One client of an etcd cluster.
 
     Args:
-        members: from `manager.etcd.members`.
+        members: from `manager.etcd.members`; the caller closes them.
         deadline_seconds: of one call, and of waiting for a connection before it.
         retry_seconds: for how long a failed read is repeated.
     """
@@ -91,7 +91,7 @@ class Etcd:
         return str((await self._read(lambda member: member.maintenance.Status, rpc.StatusRequest())).version)
 
     async def discover_limits(self) -> None:
-        """Ask the members that are connected how large a transaction they take; the least of it holds from now on."""
+        """Find out from the connected members how large a transaction may be; the minimum is used from now on."""
         await self._members.connected(self._deadline)
         for member in self._members:
             if member.is_connected():
@@ -125,11 +125,11 @@ class Etcd:
             self._max_operations = min(self._max_operations, max(len(compares), len(operations)) - 1)
             raise RequestTooLarge(f"{error}; the limit was lowered, try again") from error
         except _TooManyBytes as error:
-            refused = sum(map(size, operations))
+            rejected = sum(map(size, operations))
             if len(operations) > 1:
-                self._max_bytes = min(self._max_bytes, refused // 2)
+                self._max_bytes = min(self._max_bytes, rejected // 2)
             raise RequestTooLarge(
-                f"etcd rejected a request of {refused} bytes ({error}); start etcd with --max-request-bytes=1572864"
+                f"etcd rejected a request of {rejected} bytes ({error}); start etcd with --max-request-bytes=1572864"
             ) from error
         return TxnResult(answer.succeeded, answer.header.revision, {} if answer.succeeded else _found(answer))
 
@@ -138,7 +138,7 @@ class Etcd:
             key=start, range_end=end, start_revision=revision, progress_notify=True, fragment=True
         )
         member = await self._members.connected(self._deadline)
-        # With "hasleader" a member that is cut off from its cluster ends the stream and does not stay silent.
+        # With "hasleader" a member that lost its cluster ends the stream instead of staying silent.
         call = member.watches.Watch(metadata=(("hasleader", "true"),))
         try:
             await call.write(rpc.WatchRequest(create_request=create))
@@ -148,7 +148,7 @@ class Etcd:
                 _check_cancelled(answer)
                 parts.extend(_event(event) for event in answer.events)
                 if parts and not answer.fragment:
-                    # Never the header's revision: history comes in parts whose header bears the current one already.
+                    # Never the header's revision: history arrives in parts whose headers already have the current one.
                     yield Batch(parts[-1].mod_revision, parts)
                     parts = []
                 elif not answer.events and not answer.created:
@@ -168,9 +168,7 @@ class Etcd:
         try:
             answer = await self._write(lambda member: member.leases.LeaseGrant, rpc.LeaseGrantRequest(TTL=ttl_seconds))
         except OutcomeUnknown as error:
-            raise Unavailable(
-                f"cannot get a lease from etcd: {error}"
-            ) from error  # A lease that nobody knows just expires.
+            raise Unavailable(f"cannot get a lease from etcd: {error}") from error  # An unknown lease just expires.
         return int(answer.ID)
 
     async def keep_alive(self, lease: int) -> int:
@@ -195,11 +193,11 @@ class Etcd:
             if error.code() in _BROKEN:
                 member.mark_failed()
                 raise OutcomeUnknown(_text(error)) from error
-            raise _refused(error) from error
+            raise _rejection(error) from error
 
     async def _read(self, service: Service, request: Any) -> Any:
-        """Send until it is answered or patience ends: reads may be repeated."""
-        give_up_at = asyncio.get_running_loop().time() + self._retry_seconds
+        """Send until a response arrives or `retry_seconds` are over: reads may be repeated."""
+        retry_until = asyncio.get_running_loop().time() + self._retry_seconds
         delay = 0.05
         while True:
             member = await self._members.connected(self._deadline)
@@ -208,15 +206,15 @@ class Etcd:
                     return self._check_cluster(await service(member)(request, timeout=self._deadline))
             except grpc.aio.AioRpcError as error:
                 if error.code() not in _UNREACHABLE:
-                    raise _refused(error) from error
+                    raise _rejection(error) from error
                 member.mark_failed()
-                if asyncio.get_running_loop().time() > give_up_at:
+                if asyncio.get_running_loop().time() > retry_until:
                     raise Unavailable(f"etcd is unavailable: {_text(error)}") from error
             await asyncio.sleep(delay * (0.5 + random.random() / 2))  # noqa: S311  # spreads load, hides nothing
             delay = min(2 * delay, 1.0)
 
     def _check_cluster(self, answer: Any) -> Any:
-        """The answer, if it comes from the same cluster of etcd as all before."""
+        """The response, if it comes from the same etcd cluster as all before."""
         found = 0 if answer is grpc.aio.EOF else answer.header.cluster_id
         if found and found != self._cluster_id:
             if self._cluster_id:
@@ -257,9 +255,9 @@ def _found(answer: Any) -> dict[bytes, KeyValue]:
 
 
 def _compare(compare: Compare) -> Any:
-    if compare.what is CompareTarget.CREATED_AT:
+    if compare.target is CompareTarget.CREATED_AT:
         return rpc.Compare(key=compare.key, target="CREATE", result="EQUAL", create_revision=compare.revision)
-    result = "EQUAL" if compare.what is CompareTarget.MODIFIED_AT else "GREATER"
+    result = "EQUAL" if compare.target is CompareTarget.MODIFIED_AT else "GREATER"
     return rpc.Compare(key=compare.key, target="MOD", result=result, mod_revision=compare.revision)
 
 
@@ -280,11 +278,11 @@ def _check_cancelled(answer: Any) -> None:
 
 
 def _watch_failure(error: grpc.aio.AioRpcError) -> Exception:
-    return Unavailable(_text(error)) if error.code() in _BROKEN else _refused(error)
+    return Unavailable(_text(error)) if error.code() in _BROKEN else _rejection(error)
 
 
-def _refused(error: grpc.aio.AioRpcError) -> Exception:
-    """The error of a call that etcd answered with a refusal: nothing was done."""
+def _rejection(error: grpc.aio.AioRpcError) -> Exception:
+    """The error of a call that etcd rejected: it had no effect."""
     text = _text(error)
     if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and "database space exceeded" in text:
         return NoSpace(_NO_SPACE)

@@ -12,10 +12,10 @@ from shoal.errors import Unavailable
 
 @asynccontextmanager
 async def open_etcd(settings: Settings) -> AsyncGenerator[Etcd]:
-    """A client of the cluster named, else of an etcd that runs as long as this block.
+    """A client of the configured cluster, else of an own etcd that runs as long as this block.
 
     Raises:
-        Refused: that etcd is run by a manager already. Unavailable: etcd cannot be reached, or not be started.
+        Refused: another manager runs that etcd. Unavailable: etcd cannot be reached or started.
     """
     if not settings.etcd_endpoints:
         async with etcd_server(EtcdServer(settings.state_directory)) as own:
@@ -30,10 +30,10 @@ async def open_etcd(settings: Settings) -> AsyncGenerator[Etcd]:
 
 @asynccontextmanager
 async def connect_to_running_etcd(settings: Settings) -> AsyncGenerator[Etcd]:
-    """A client of the same, of which another process is to be the manager.
+    """A client of the same etcd, run by another process.
 
     Raises:
-        Unavailable: it does not run.
+        Unavailable: it is not running.
     """
     if settings.etcd_endpoints:
         async with open_etcd(settings) as client:

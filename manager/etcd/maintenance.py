@@ -20,13 +20,13 @@ DEFRAGMENT_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class MemberStatus:
-    """One member as it says of itself.
+    """The status of one member, as it reports it.
 
     Attributes:
-        version: "3.4.23"; empty when it does not answer.
-        database_bytes: of its file; writes are refused when it reaches the quota.
-        used_bytes: what of that is in use; the rest is space that defragmenting gives back.
-        problem: one line; empty when all is well.
+        version: "3.4.23"; empty if it does not respond.
+        database_bytes: of its file; writes are rejected when it reaches the quota.
+        used_bytes: in use; the rest can be freed by defragmentation.
+        problem: one line; empty if there is none.
     """
 
     endpoint: str
@@ -37,7 +37,7 @@ class MemberStatus:
 
 
 class EtcdMaintenance:
-    """For the operator; nothing here is done by itself."""
+    """Maintenance on the operator's request."""
 
     def __init__(self, members: Members) -> None:
         self._members = members
@@ -53,10 +53,10 @@ class EtcdMaintenance:
         Each member is blocked while it defragments, one after the other, and watches that lag behind list again.
 
         Returns:
-            The members' conditions afterwards.
+            The members' status afterwards.
 
         Raises:
-            Unavailable: a member is away or refused; what was done stays done, and it may be repeated.
+            Unavailable: a member is unavailable or rejected the call; the call may be repeated.
         """
         first = await self._members.connected(ANSWER_SECONDS)
         now = (await _call(first, first.kv.Range, rpc.RangeRequest(key=ROOT.encode(), count_only=True))).header.revision
@@ -65,8 +65,8 @@ class EtcdMaintenance:
             await _call(member, member.maintenance.Defragment, rpc.DefragmentRequest(), DEFRAGMENT_SECONDS)
         actions = rpc.AlarmRequest.AlarmAction
         for alarm in await self._alarms():
-            off = rpc.AlarmRequest(action=actions.DEACTIVATE, memberID=alarm.memberID, alarm=alarm.alarm)
-            await _call(first, first.maintenance.Alarm, off)
+            deactivate = rpc.AlarmRequest(action=actions.DEACTIVATE, memberID=alarm.memberID, alarm=alarm.alarm)
+            await _call(first, first.maintenance.Alarm, deactivate)
         return await self.status()
 
     async def _compact(self, member: Member, revision: int) -> None:
@@ -74,7 +74,7 @@ class EtcdMaintenance:
         try:
             await member.kv.Compact(request, timeout=DEFRAGMENT_SECONDS)
         except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.OUT_OF_RANGE:  # That is compacted already.
+            if error.code() is not grpc.StatusCode.OUT_OF_RANGE:  # It is compacted already.
                 raise _failure(member, error) from error
 
     async def _alarms(self) -> Sequence[Any]:
@@ -84,22 +84,22 @@ class EtcdMaintenance:
 
 
 async def find_max_operations(member: Member, limit: int) -> int:
-    """How many operations, up to `limit`, this member takes in one transaction: its --max-txn-ops.
+    """How many operations, up to `limit`, this member accepts in one transaction: its --max-txn-ops.
 
     Raises:
-        AioRpcError: it does not say.
+        AioRpcError: the member does not respond.
     """
     if await _accepts(member, limit):
         return limit
-    accepted, refused = 1, limit
-    while refused - accepted > 1:
-        middle = (accepted + refused) // 2
-        accepted, refused = (middle, refused) if await _accepts(member, middle) else (accepted, middle)
+    accepted, rejected = 1, limit
+    while rejected - accepted > 1:
+        middle = (accepted + rejected) // 2
+        accepted, rejected = (middle, rejected) if await _accepts(member, middle) else (accepted, middle)
     return accepted
 
 
 async def _accepts(member: Member, operations: int) -> bool:
-    """Asks with a transaction that does nothing: its condition never holds."""
+    """Try a transaction without effect: its condition never holds."""
     key = ROOT.encode()
     never = rpc.Compare(key=key, target="CREATE", result="LESS", create_revision=0)
     reads = [rpc.RequestOp(request_range=rpc.RangeRequest(key=key))] * operations
@@ -117,13 +117,13 @@ async def _member_status(member: Member, alarms: Sequence[Any]) -> MemberStatus:
         answer = await _call(member, member.maintenance.Status, rpc.StatusRequest())
     except Unavailable as error:
         return MemberStatus(member.endpoint, problem=str(error))
-    raised = {alarm.alarm for alarm in alarms if alarm.memberID == answer.header.member_id}
+    active = {alarm.alarm for alarm in alarms if alarm.memberID == answer.header.member_id}
     return MemberStatus(
         endpoint=member.endpoint,
         version=str(answer.version),
         database_bytes=answer.dbSize,
         used_bytes=answer.dbSizeInUse,
-        problem="; ".join(_ALARMS.get(each, f"alarm {each}") for each in sorted(raised)),
+        problem="; ".join(_ALARMS.get(each, f"alarm {each}") for each in sorted(active)),
     )
 
 

@@ -20,17 +20,17 @@ from shoal.errors import Unavailable
 from shoal.rpc import host_port
 
 AVOID_SECONDS = 5.0
-"""For so long a member that failed a call is passed over while others are there: it may be frozen or cut off."""
+"""For so long a member that failed a call is avoided while others are connected: it may be frozen or partitioned."""
 
 _READY = grpc.ChannelConnectivity.READY
 _OPTIONS: tuple[tuple[str, str | int], ...] = (
-    # A resumed watch came as one message of 12.7 MB; with the default of 4 MB every retry fails.
+    # A resumed watch was one message of 12.7 MB; with the default of 4 MB every retry fails.
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
-    # The bound that counts where the other's kernel still acknowledges: without it a frozen member is noticed only
-    # after a minute, and a watch on it is silent for so long.
+    # Takes effect where the peer's kernel still acknowledges: without it a frozen member is detected only after a
+    # minute, and a watch on it is silent for so long.
     ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -46,7 +46,7 @@ class TlsFiles:
     """PEM files for mutual TLS with etcd.
 
     Attributes:
-        server_name: what every member's certificate must be for, where that is not its own host; empty otherwise.
+        server_name: the host name in every member's certificate, if that is not its own host; empty otherwise.
     """
 
     ca: Path
@@ -56,10 +56,10 @@ class TlsFiles:
 
 
 class Member:
-    """One member, or what is behind one name, and etcd's services there.
+    """One member, or the members behind one name, and its gRPC services.
 
     Args:
-        endpoint: for people.
+        endpoint: for messages.
     """
 
     def __init__(self, endpoint: str, channel: grpc.aio.Channel) -> None:
@@ -74,12 +74,12 @@ class Member:
         self.avoid_until = asyncio.get_running_loop().time() + AVOID_SECONDS
 
     def is_connected(self) -> bool:
-        """Connects in the background if it is not."""
+        """Whether it is connected; if not, it connects in the background."""
         return self.channel.get_state(try_to_connect=True) is _READY
 
 
 class Members:
-    """The members that we were told of. Close it, or use it as a context manager."""
+    """The configured members. Close it, or use it as a context manager."""
 
     def __init__(self, members: Sequence[Member]) -> None:
         self._members = tuple(members)
@@ -102,12 +102,12 @@ class Members:
             await member.channel.close()
 
     async def connected(self, deadline_seconds: float) -> Member:
-        """A member whose connection stands, so that a call which then fails is known to have been sent or not.
+        """A connected member, so that it is known whether a call that fails was sent.
 
-        They take turns; one that was set aside comes last.
+        Members are used in turn; one that failed recently comes last.
 
         Raises:
-            Unavailable: none answers in this time.
+            Unavailable: none can be connected to in this time.
         """
         found = [member for member in self._in_turn() if member.is_connected()]
         if not found:
@@ -134,7 +134,7 @@ class Members:
         )
 
     async def _connection_error(self) -> str:
-        """Why the first member cannot be connected to, as far as gRPC tells."""
+        """Why the first member cannot be connected to, as far as gRPC reports it."""
         member = self._members[0]
         try:
             await member.maintenance.Status(rpc.StatusRequest(), timeout=1)
@@ -144,19 +144,19 @@ class Members:
 
 
 def own_member(socket: Path) -> Members:
-    """The etcd that this manager runs, by a socket that only our user can reach."""
+    """The etcd that this manager runs, over a socket that only this user can access."""
     channel = grpc.aio.insecure_channel(f"unix:{socket}", options=list(_OPTIONS))
     return Members([Member("this manager's own etcd", channel)])
 
 
 def cluster_members(endpoints: Sequence[str], tls: TlsFiles | None) -> Members:
-    """The members of an etcd cluster of someone else.
+    """The members of an external etcd cluster.
 
     Args:
         endpoints: HOST:PORT of any of its members; host names, IPv4 and, in brackets, IPv6 addresses.
 
     Raises:
-        InvalidInput: an endpoint is of no valid form.
+        InvalidInput: an endpoint is invalid.
         Unavailable: a PEM file cannot be read.
     """
     options = list(_OPTIONS)
@@ -171,7 +171,7 @@ def cluster_members(endpoints: Sequence[str], tls: TlsFiles | None) -> Members:
 
 
 def _target(endpoint: str) -> str:
-    # Of every kind of target this alone takes names and both kinds of addresses and verifies each as it is written.
+    # The only kind of target that accepts names and both IP versions and verifies each as written.
     return f"dns:///{host_port.parse(endpoint)}"
 
 

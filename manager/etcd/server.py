@@ -19,7 +19,7 @@ from shoal.task_group import TaskGroup
 
 _log = logging.getLogger(__name__)
 
-# etcd 3.4 takes a Unix socket only as "unix://HOST:PORT" and makes a file of that name in its working directory.
+# etcd 3.4 accepts a Unix socket only as "unix://HOST:PORT" and creates a file of that name in its working directory.
 _CLIENT_SOCKET = "client:0"
 _PEER_SOCKET = "peer:0"
 _INITIALIZED = "answered"
@@ -31,7 +31,8 @@ _FLAGS = (
     f"--initial-advertise-peer-urls=unix://{_PEER_SOCKET}",
     f"--initial-cluster=default=unix://{_PEER_SOCKET}",
     "--enable-grpc-gateway=false",
-    # It has no peers to wait for: with the defaults of 100 and 1000 ms a restart takes up to 1.8 s, so 0.3 s.
+    # There are no peers to wait for: with the defaults of 100 and 1000 ms a restart takes up to 1.8 s, with these 0.3
+    # s.
     "--heartbeat-interval=40",
     "--election-timeout=200",
     "--max-txn-ops=1024",
@@ -41,14 +42,14 @@ _FLAGS = (
     "--log-level=warn",
     "--logger=zap",
 )
-FIRST_DELAY_SECONDS = 0.1
-LAST_DELAY_SECONDS = 10.0
+MIN_DELAY_SECONDS = 0.1
+MAX_DELAY_SECONDS = 10.0
 STABLE_SECONDS = 10.0
-"""After running for so long a death counts as the first again."""
+"""After running for so long, the delay starts again at its minimum."""
 
 
 class EtcdServer:
-    """Starts etcd, starts it again when it dies, and stops it.
+    """Starts etcd, restarts it when it exits, and stops it.
 
     Args:
         state_directory: absolute; etcd's data, sockets and log live in `etcd/` below it, mode 0700.
@@ -75,12 +76,12 @@ class EtcdServer:
 
     @property
     def socket(self) -> Path:
-        """For `manager.etcd.members.own_member`."""
+        """Its client socket, for `manager.etcd.members.own_member`."""
         return self.directory / _CLIENT_SOCKET
 
     @property
     def pid(self) -> int | None:
-        """Of the running etcd, None while there is none."""
+        """Process id of the running etcd; None while it is not running."""
         return None if self._process is None or self._process.returncode is not None else self._process.pid
 
     async def run(self) -> None:
@@ -94,13 +95,13 @@ class EtcdServer:
         self.directory.chmod(0o700)
         with _locked(self.directory / "lock"):
             await self._stop_stale_processes()
-            delay = FIRST_DELAY_SECONDS
+            delay = MIN_DELAY_SECONDS
             while True:
-                lived = await self._run_once()
-                delay = FIRST_DELAY_SECONDS if lived > STABLE_SECONDS else min(2 * delay, LAST_DELAY_SECONDS)
+                seconds = await self._run_once()
+                delay = MIN_DELAY_SECONDS if seconds > STABLE_SECONDS else min(2 * delay, MAX_DELAY_SECONDS)
                 _log.error(
                     "etcd exited after %.1f s; restarting it in %.1f s (see log and log.previous in %s)",
-                    lived,
+                    seconds,
                     delay,
                     self.directory,
                 )
@@ -109,7 +110,7 @@ class EtcdServer:
     async def _run_once(self) -> float:
         """Run etcd until it exits; returns for how many seconds it ran."""
         clock = asyncio.get_running_loop().time
-        born = clock()
+        started = clock()
         self._prepare_directory()
         with (self.directory / "log").open("wb") as log:
             self._process = await self._start(log)
@@ -117,15 +118,16 @@ class EtcdServer:
             await self._process.wait()
         finally:
             await self._stop(self._process)
-        return clock() - born
+        return clock() - started
 
     def mark_initialized(self) -> None:
-        """Mark the data directory as initialized: etcd has answered."""
+        """Mark the data directory as initialized: etcd has responded."""
         (self.directory / _INITIALIZED).touch()
 
     def _prepare_directory(self) -> None:
-        """Keep the last life's log, and remove what a killed etcd leaves and would stumble on: its sockets, and data
-        that it had not finished making: it would then wait for ever for a leader. Nobody has written to those yet.
+        """Keep the previous run's log, and remove what a killed etcd leaves behind: its sockets, and a data directory
+        that it had not finished creating, with which it would wait for a leader forever. Nothing has been written to
+        that yet.
         """
         data = self.directory / "data"
         if data.exists() and not (self.directory / _INITIALIZED).exists():
@@ -144,7 +146,7 @@ class EtcdServer:
             raise Unavailable(
                 f"cannot start etcd: {self._program} not found; install it, e.g. with `apt-get install etcd-server`"
             )
-        # setpriv: the kernel ends etcd when we die, even by SIGKILL.
+        # setpriv: the kernel stops etcd when this process dies, even by SIGKILL.
         command = ("setpriv", "--pdeathsig", "TERM", program, f"--data-dir={self.directory / 'data'}")
         try:
             return await asyncio.create_subprocess_exec(
@@ -155,10 +157,9 @@ class EtcdServer:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={
-                    "PATH": os.environ.get("PATH", "/usr/bin:/bin")
-                },  # Without the ETCD_* of ours, which it would obey.
-                start_new_session=True,  # Ctrl-C is for us; we stop it in our own time.
+                # Without this process's ETCD_* variables, which etcd would read.
+                env={"PATH": os.environ.get("PATH", "/usr/bin:/bin")},
+                start_new_session=True,  # Ctrl-C is for this process, which then stops etcd.
             )
         except OSError as error:
             raise Unavailable(f"cannot start etcd: {error}; setpriv is part of util-linux") from error
@@ -175,7 +176,7 @@ class EtcdServer:
             await process.wait()
 
     async def _stop_stale_processes(self) -> None:
-        """End an etcd that a former life of this manager left on our data; we hold the lock, so nobody else uses it."""
+        """Stop an etcd that a previous run of this manager left; the lock is held, so no other manager uses it."""
         deadline = asyncio.get_running_loop().time() + self._stop_seconds
         while pids := running_on(self.directory / "data", Path("/proc")):
             late = asyncio.get_running_loop().time() > deadline
@@ -187,7 +188,7 @@ class EtcdServer:
 
 @asynccontextmanager
 async def etcd_server(server: EtcdServer) -> AsyncGenerator[Etcd]:
-    """Run the server while the block lasts, and give a client to it once it answers. If it fails, so does the block."""
+    """Run the server while the block lasts, and yield a client once it responds. If it fails, so does the block."""
     async with TaskGroup() as group:
         running = group.create_task(server.run(), name="etcd")
         try:
@@ -213,15 +214,15 @@ def warn_if_old(version: str) -> None:
 
 def running_on(data: Path, proc: Path) -> Sequence[int]:
     """Process ids of etcds whose data directory this is."""
-    wanted = f"--data-dir={data}".encode()
-    return [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit() and wanted in _arguments(entry)]
+    argument = f"--data-dir={data}".encode()
+    return [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit() and argument in _arguments(entry)]
 
 
 async def _first_answer(client: Etcd) -> str:
-    """The server's version, as soon as it answers; it may first have to read a large log."""
+    """The server's version, once it responds; it may first have to read a large log."""
     while True:
         try:
-            await client.read([b"/"])  # Unlike the version, this is answered only when there is a leader.
+            await client.read([b"/"])  # Unlike the version, this requires a leader.
             return await client.version()
         except Unavailable as error:
             _log.warning("waiting for etcd: %s", error)
@@ -231,7 +232,7 @@ def _arguments(process: Path) -> Sequence[bytes]:
     try:
         return (process / "cmdline").read_bytes().split(b"\0")
     except (FileNotFoundError, ProcessLookupError):
-        return ()  # It has ended meanwhile.
+        return ()  # It has exited.
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
@@ -243,7 +244,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Generator[None]:
-    """Hold a file's lock, which the kernel frees when we end in whatever way."""
+    """Hold a file's lock, which the kernel releases when this process ends."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
 """How contents are stored: a config's as is, a secret's encrypted with its own key, which the cluster key encrypts.
 
 The version of a content is a digest of it, so that the same content is the same version. A secret's digest is keyed
-with its data key: nobody who reads etcd can try guesses on it.
+with its data key, so that reading etcd does not allow guessing.
 """
 
 import hashlib
@@ -17,31 +17,31 @@ _VERSION_BYTES = 16
 
 
 class ContentCodec(Protocol):
-    """Writing and reading contents of one noun."""
+    """Encodes and decodes the contents of one kind of file."""
 
     def new_data_key(self, file_id: str) -> bytes:
         """For `File.encrypted_data_key` of a new file; empty where there is none."""
         ...
 
     def version_of(self, file: File, content: bytes) -> str:
-        """The version that the content is."""
+        """The version of this content."""
         ...
 
     def encode(self, file: File, version: str, content: bytes) -> bytes:
-        """As it is stored."""
+        """The content as it is stored."""
         ...
 
     def decode(self, file: File, version: FileVersion) -> bytes:
         """The content.
 
         Raises:
-            InvalidInput: this manager's keys do not open it.
+            InvalidInput: this manager's keys do not decrypt it.
         """
         ...
 
 
 class PlainCodec:
-    """Contents of configs."""
+    """Contents of configs, stored as they are."""
 
     def new_data_key(self, file_id: str) -> bytes:
         return b""
@@ -57,7 +57,7 @@ class PlainCodec:
 
 
 class EncryptedCodec:
-    """Contents of secrets. Each is bound to its secret and version: one cannot be put in the place of another."""
+    """Contents of secrets. Each is bound to its secret and version: one cannot be substituted for another."""
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
@@ -78,10 +78,10 @@ class EncryptedCodec:
         )
 
     def reencrypted(self, file: File) -> File | None:
-        """A copy whose data key is sealed with the current cluster key; None when it is so already.
+        """A copy whose data key is encrypted with the current cluster key; None if it already is.
 
         Raises:
-            InvalidInput: no key of this manager opens it.
+            InvalidInput: no key of this manager decrypts it.
         """
         data_key = self._keyring.reencrypted(file.encrypted_data_key, purpose=_key_purpose(file.meta.id))
         if data_key is None:

@@ -1,4 +1,4 @@
-"""Secrets that drivers of volumes are given: which a volume names, and their contents for one call."""
+"""Secrets for CSI drivers: those that a volume names, and their contents for one call."""
 
 from collections.abc import Iterator, Mapping
 
@@ -10,7 +10,7 @@ from shoal.errors import Refused, Unavailable
 
 
 def newest_secrets(view: View, volume: Volume) -> Iterator[tuple[VolumeSecret, File, FileVersion]]:
-    """The newest version of each secret that the volume names; those that are not there are left out. Pure."""
+    """The newest version of each secret that the volume names; missing ones are left out. Pure."""
     for named in volume.spec.secrets:
         file = view.secrets.get(named.source)
         version = view.secret_versions.get(f"{file.meta.id}/{file.version}") if file is not None else None
@@ -26,7 +26,7 @@ def volumes_using(view: View, secret_id: str) -> Iterator[str]:
 
 
 class DriverSecrets:
-    """Opens them, for the moment of a call.
+    """Decrypts a volume's secrets for one call.
 
     Args:
         contents: how secrets are stored.
@@ -36,16 +36,16 @@ class DriverSecrets:
         self._contents = contents
 
     def values(self, view: View, volume: Volume) -> Mapping[str, str]:
-        """By the driver's own keys.
+        """The secrets by the driver's own keys.
 
         Raises:
-            Unavailable: one is not there. Refused: one is not text. InvalidInput: this manager's keys do not open one.
+            Unavailable: a secret is missing. Refused: one is not text. InvalidInput: one cannot be decrypted.
         """
         found: dict[str, str] = {}
         for named, file, version in newest_secrets(view, volume):
             try:
                 found[named.key] = self._contents.decode(file, version).decode()
-            except UnicodeDecodeError:  # which would show the bytes
+            except UnicodeDecodeError:  # whose message would contain the bytes
                 raise Refused(f"secret {named.name} must be UTF-8 text to be passed to a volume driver") from None
         if missing := [each.name for each in volume.spec.secrets if each.key not in found]:
             raise Unavailable(f"secret {missing[0]} not found")

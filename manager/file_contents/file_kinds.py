@@ -65,7 +65,7 @@ def version_key(reference: FileReference) -> str:
 
 
 def needed_versions(view: View, container: ContainerSpec) -> Iterator[tuple[str, FileVersion]]:
-    """What a container needs: content keys with their records. Those that are not there are left out."""
+    """The file versions that a container needs, with their content keys. Missing ones are left out."""
     for kind in FILE_KINDS:
         for reference in kind.references(container):
             version = kind.versions(view).get(version_key(reference))

@@ -1,7 +1,7 @@
-"""Who leads: the manager whose key is at LEADER, under its lease. The key's create revision numbers the term.
+"""Elects the leader: the manager whose LEADER key exists, under its lease. The key's create revision numbers the term.
 
-A lock alone does not stop a leader that does not know yet that it is deposed. So each of the planner's transactions
-compares that create revision (`Store.commit(..., fence=...)`), and etcd refuses the writes of a term that is over.
+A lock alone does not stop a leader that does not know yet that its term is over. So each of its transactions compares
+that create revision (`Store.commit(..., fence=...)`), and etcd rejects the writes of a term that is over.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from shoal.errors import LeadershipLost, Timeout, Unavailable
 _log = logging.getLogger(__name__)
 
 Lead = Callable[[int], Awaitable[None]]
-"""What the leader does, given its fence."""
+"""What the leader runs, given the fence of its term."""
 RETRY_SECONDS = 0.5
 
 
@@ -29,8 +29,8 @@ class Leadership:
     Args:
         store: running.
         backend: the store's.
-        manager_id: of this manager; no other one that lives may have it.
-        ttl_seconds: for how long this manager keeps its place after it dies without a word.
+        manager_id: of this manager; no other running manager may have it.
+        ttl_seconds: after a crash, this manager's keys expire after so long.
     """
 
     def __init__(self, store: Store, backend: Backend, manager_id: str, *, ttl_seconds: int = TTL_SECONDS) -> None:
@@ -40,10 +40,10 @@ class Leadership:
         self._ttl = ttl_seconds
 
     async def run(self, lead: Lead) -> None:
-        """Stand for election for ever; run `lead(fence)` whenever we lead, with everything in the tables that former
-        leaders wrote. It is cancelled when the term ends. If it returns, leadership is given up and sought again;
-        if it raises, so does this, but for Deposed and etcd's absences (Unavailable, Timeout), which
-        only end the term.
+        """Stand for election repeatedly; run `lead(fence)` whenever elected, once the tables have everything that
+        former leaders wrote. It is cancelled when the term ends. If it returns, the leadership is released and a new
+        election starts; if it raises, so does this, except for LeadershipLost, Unavailable and Timeout, which only end
+        the term.
         """
         while True:
             try:
@@ -53,7 +53,7 @@ class Leadership:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def register(self, manager: Manager) -> None:
-        """Keep this manager in the list of managers for as long as this runs, and its address for longer."""
+        """Keep this manager in the list of managers while this runs; its address stays registered afterwards."""
         put = Put(MANAGER.key(manager.id), manager.SerializeToString())
         while True:
             try:
@@ -85,7 +85,7 @@ class Leadership:
             await lead(fence)
 
     async def _campaign(self, lease: int) -> int:
-        """Wait until the leader's key is ours; its create revision."""
+        """Wait until this manager has the leader's key; returns its create revision."""
         with self._store.follow() as changes:
             while True:
                 key = LEADER.key("")
@@ -97,7 +97,9 @@ class Leadership:
                     return outcome.revision
                 holder = outcome.found[key]
                 if Leader.FromString(holder.value).manager_id == self._id and holder.lease != NO_LEASE:
-                    await self._backend.revoke(holder.lease)  # A former life's: it cannot write without the key.
+                    await self._backend.revoke(
+                        holder.lease
+                    )  # From a previous process: it cannot write without the key.
                     continue
                 await self._store.reached(holder.mod_revision)
                 while self._store.tables.rows(LEADER):

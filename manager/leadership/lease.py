@@ -1,4 +1,4 @@
-"""A lease that is kept alive while a block runs; when it is lost, the block is cancelled."""
+"""Keeps a lease alive while a block runs; if it is lost, the block is cancelled."""
 
 import asyncio
 import logging
@@ -12,13 +12,13 @@ from shoal.task_group import TaskGroup
 _log = logging.getLogger(__name__)
 
 TTL_SECONDS = 10
-"""How long a dead manager is missed at most. Kept alive three times in that time."""
+"""The maximum time until the loss of a manager is detected. The lease is renewed three times in that time."""
 
 Clock = Callable[[], float]
 
 
 class LeaseLost(Exception):
-    """The lease ran out or may have: its keys are not ours any more."""
+    """The lease has expired, or may have: its keys may be deleted."""
 
 
 @asynccontextmanager
@@ -27,28 +27,30 @@ async def held_lease(backend: Backend, *, ttl_seconds: int = TTL_SECONDS) -> Asy
 
     Raises:
         ExceptionGroup: with LeaseLost; the block was cancelled for it.
-        Unavailable: no lease could be had.
+        Unavailable: no lease was granted.
     """
     clock = asyncio.get_running_loop().time
-    asked = clock()
+    requested_at = clock()
     lease = await backend.grant(ttl_seconds)
     try:
         async with TaskGroup() as group:
-            keeper = group.create_task(_keep_alive(backend, lease, ttl_seconds, asked, clock), name=f"lease {lease:x}")
+            renewal = group.create_task(
+                _keep_alive(backend, lease, ttl_seconds, requested_at, clock), name=f"lease {lease:x}"
+            )
             try:
                 yield lease
             finally:
-                keeper.cancel()
+                renewal.cancel()
     finally:
         await _revoke(backend, lease)
 
 
-async def _keep_alive(backend: Backend, lease: int, ttl: int, asked: float, clock: Clock) -> None:
-    """Extend the lease for ever. It counts as lost when the TTL has passed since the last extension was asked for."""
-    expires = asked + ttl
+async def _keep_alive(backend: Backend, lease: int, ttl: int, requested_at: float, clock: Clock) -> None:
+    """Renew the lease until cancelled. It counts as lost when the TTL has passed since the last successful request."""
+    expires = requested_at + ttl
     while True:
         await asyncio.sleep(ttl / 3)
-        asked = clock()
+        requested_at = clock()
         try:
             async with asyncio.timeout_at(expires):
                 if await backend.keep_alive(lease) <= 0:
@@ -58,11 +60,11 @@ async def _keep_alive(backend: Backend, lease: int, ttl: int, asked: float, cloc
         except Unavailable as error:
             _log.warning("cannot renew lease %x; retrying: %s", lease, error)
             continue
-        expires = asked + ttl
+        expires = requested_at + ttl
 
 
 async def _revoke(backend: Backend, lease: int) -> None:
-    """Best effort: what is not revoked expires."""
+    """Best effort: a lease that is not revoked expires."""
     try:
         async with asyncio.timeout(2.0):
             await backend.revoke(lease)

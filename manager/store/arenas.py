@@ -1,8 +1,8 @@
 """Parses many small records into one protobuf arena, which halves the memory of each.
 
 A message that is parsed alone has an arena of its own (protobuf's upb), which grows by doubling: 1,250 bytes for a task
-of 133. A page's memory is free once none of its rows is used any more, hence its size: rows that are replaced one by
-one keep the others' memory for a while.
+of 133. An arena's memory is freed once none of its rows is used, hence its size: rows that are replaced one by
+one keep the memory of the others for a while.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,14 +13,14 @@ from manager.store.kinds import TASK, TASK_STATUS, Kind
 from shoal.api.v1.task_pb2 import TaskArena, TaskStatusArena
 
 ARENA_ROWS = 64
-"""Rows of a page. 16 save a third less, 256 hardly more."""
+"""Rows of an arena. 16 save a third less, 256 hardly more."""
 
 _MIN_ROWS = 8
 
 _ARENAS: dict[str, type[TaskArena] | type[TaskStatusArena]] = {TASK.name: TaskArena, TASK_STATUS.name: TaskStatusArena}
 
 _TAG = b"\x0a"
-"""Field 1, bytes with their length before them."""
+"""Field 1, length-delimited."""
 
 
 def shares_arena(kind: Kind[Message]) -> bool:

@@ -1,8 +1,8 @@
 """What the store needs of etcd, and no more: pages at a pinned revision, transactions, a watch, leases.
 
 `manager.etcd.client` implements it over gRPC and `tests/fakes` in memory; one contract suite runs on both. All methods
-raise `Unavailable` when etcd is away and the call surely did nothing, `NoSpace` when etcd's quota is used up, and
-`HistoryReplaced` when another cluster of etcd answers than the first time.
+raise `Unavailable` when etcd is unavailable and the call certainly had no effect, `NoSpace` when etcd's quota is
+exceeded, and `HistoryReplaced` when a different etcd cluster responds than the first time.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -16,7 +16,7 @@ NO_LEASE = 0
 
 
 class KeyValue(NamedTuple):
-    """A key as it lies in etcd."""
+    """A key as it is stored in etcd."""
 
     key: bytes
     value: bytes
@@ -39,7 +39,7 @@ class Page(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """Keys as they were at one revision, without the absent ones."""
+    """Keys at one revision, without the absent ones."""
 
     records: Mapping[bytes, KeyValue]
     revision: int
@@ -80,15 +80,15 @@ class CompareTarget(Enum):
 
 class Compare(NamedTuple):
     key: bytes
-    what: CompareTarget
+    target: CompareTarget
     revision: int
 
     def holds(self, found: KeyValue | None) -> bool:
-        """Whether the condition is met by a key as it was read; None stands for an absent key."""
-        if self.what is CompareTarget.CREATED_AT:
+        """Whether a key that was read meets the condition; None stands for an absent key."""
+        if self.target is CompareTarget.CREATED_AT:
             return self.revision == (found.create_revision if found else 0)
         modified = found.mod_revision if found else 0
-        return modified == self.revision if self.what is CompareTarget.MODIFIED_AT else modified > self.revision
+        return modified == self.revision if self.target is CompareTarget.MODIFIED_AT else modified > self.revision
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ class TxnResult:
     """The result of a transaction.
 
     Attributes:
-        succeeded: whether all conditions held, so that all operations were made.
-        revision: etcd's after the transaction; the written keys' mod revision when it was done.
-        found: the compared keys as they were when a condition failed, without the absent ones; else empty.
+        succeeded: whether all conditions held, so that all operations were applied.
+        revision: etcd's after the transaction; if it succeeded, the written keys' mod revision.
+        found: the compared keys if a condition failed, without the absent ones; else empty.
     """
 
     succeeded: bool
@@ -111,30 +111,30 @@ class Compacted(Exception):
 
 
 class OutcomeUnknown(Exception):
-    """The connection broke or the deadline passed in the midst of a write: read to find out. Not for users."""
+    """The connection broke or the deadline passed during a write: read to find out. Not for users."""
 
 
 class HistoryReplaced(Unavailable):
     """etcd's records are not the ones that were loaded: it was wiped, or restored from a snapshot or a backup.
 
-    What is in the tables holds no longer, so the manager ends; started again, it loads what is there.
+    The tables are no longer valid, so the manager exits; after a restart it loads the new records.
     """
 
 
 class RequestTooLarge(Unavailable):
     """etcd refused a transaction for its size or its number of operations; nothing was written.
 
-    `Backend.max_operations` and `Backend.max_bytes` say what is sent from now on.
+    `Backend.max_operations` and `Backend.max_bytes` have been lowered accordingly.
     """
 
 
 class NoSpace(Exhausted, Unavailable):
     """etcd's quota is exceeded: it answers reads and rejects writes until it is compacted and defragmented.
 
-    The transaction that uses up the last of it is made although etcd answers with this
-    (https://github.com/etcd-io/etcd/issues/16659), so after this, too, only a read tells what was written.
+    The transaction that exceeds the quota is applied although etcd responds with this error
+    (https://github.com/etcd-io/etcd/issues/16659), so here, too, only a read shows what was written.
 
-    For users a bound that is reached; for what runs in the background the same as an etcd that is away for a while.
+    For users a limit that was reached; for background work the same as an etcd that is unavailable for a while.
     """
 
 
@@ -143,19 +143,19 @@ class Backend(Protocol):
 
     @property
     def max_operations(self) -> int:
-        """How many operations, and how many conditions, one transaction may have; it may become less."""
+        """How many operations, and how many conditions, one transaction may have; it may decrease."""
         ...
 
     @property
     def max_bytes(self) -> int:
-        """How large a transaction of several operations may be, as `transaction.size` counts; it may become less."""
+        """How large a transaction of several operations may be, as `transaction.size` counts; it may decrease."""
         ...
 
     async def range(self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0) -> Page:
         """Records with start <= key < end, linearizable, at `revision` (0: now).
 
         Raises:
-            Compacted: that revision is gone.
+            Compacted: that revision was compacted.
         """
         ...
 
@@ -167,9 +167,9 @@ class Backend(Protocol):
         """One transaction. Not retried.
 
         Raises:
-            OutcomeUnknown: it may or may not have been made.
-            NoSpace: as OutcomeUnknown, but a read tells for sure: it is not under way any more.
-            RequestTooLarge: it was not made; smaller ones may be.
+            OutcomeUnknown: it may or may not have been applied.
+            NoSpace: as OutcomeUnknown, but a read is conclusive: it is no longer in flight.
+            RequestTooLarge: it was not applied; smaller ones may be.
         """
         ...
 
@@ -189,11 +189,11 @@ class Backend(Protocol):
         ...
 
     async def keep_alive(self, lease: int) -> int:
-        """Extend the lease once; its time to live in seconds, 0 when it is lost."""
+        """Extend the lease once; its time to live in seconds, 0 if it has expired."""
         ...
 
     async def revoke(self, lease: int) -> None:
-        """End the lease and delete its keys. No error when it is gone."""
+        """Revoke the lease and delete its keys. No error if it has expired."""
         ...
 
 

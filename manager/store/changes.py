@@ -12,7 +12,7 @@ PRESENT = -1
 
 
 class Write(NamedTuple):
-    """Put a record, or delete it when `value` is None. `put` and `delete` make it and keep kind and value in step."""
+    """Put a record, or delete it when `value` is None. `put` and `delete` create it with matching kind and value."""
 
     kind: Kind[Message]
     identifier: str
@@ -44,7 +44,7 @@ def put(kind: Kind[M], identifier: str, value: M) -> Write:
 
 
 def delete(kind: Kind[M], identifier: str) -> Write:
-    """No error when it is not there."""
+    """No error if the record is absent."""
     return Write(kind, identifier, None)  # type: ignore[arg-type]  # see KINDS
 
 

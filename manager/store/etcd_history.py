@@ -1,8 +1,8 @@
 """Detects that etcd was restored or wiped since the tables were loaded. Pure: no I/O.
 
-Three signs, since each alone can be missed. The epoch's record is gone: a snapshot of ours was restored, or etcd was
-wiped. etcd's revision is behind what was read before: a backup of etcd's own was restored. A record's is behind: the
-same with `--bump-revision`. The fourth, another cluster of etcd, is seen by `manager.etcd.client`.
+Three signs, since each alone can be missed. The epoch's record is missing: a Shoal snapshot was restored, or etcd was
+wiped. etcd's revision is lower than before: an etcd backup was restored. A record's revision is lower: the same with
+`--bump-revision`. The fourth, a different etcd cluster, is detected by `manager.etcd.client`.
 """
 
 from collections.abc import Iterable
@@ -13,33 +13,33 @@ from manager.store.versioned_tables import VersionedTables
 
 
 class History:
-    """The one that the tables are of.
+    """The history of the records in the tables.
 
     Args:
-        ledger: keeps them.
+        versioned: the tables.
     """
 
-    def __init__(self, ledger: VersionedTables) -> None:
-        self._versioned = ledger
+    def __init__(self, versioned: VersionedTables) -> None:
+        self._versioned = versioned
         self._epoch = ""
 
     @property
     def epoch(self) -> str:
-        """Its id, from the time on when it was seen first; empty before there is a cluster."""
+        """The epoch's id, once it was loaded; empty before there is a cluster."""
         if not self._epoch:
             self._epoch = next(iter(self._versioned.tables.rows(EPOCH)), "")
         return self._epoch
 
     @staticmethod
     def check_reading(reading: Reading, *, epoch: str, watched: int) -> None:
-        """Look at a reading of the epoch's record.
+        """Check a reading of the epoch's record.
 
         Args:
-            epoch: the one that was known before it was read.
-            watched: up to which revision everything had been seen then.
+            epoch: as known before the reading.
+            watched: the revision up to which everything had been delivered before.
 
         Raises:
-            HistoryReplaced: it is another history.
+            HistoryReplaced: it is of another history.
         """
         if epoch and EPOCH.key(epoch) not in reading.records:
             raise HistoryReplaced("etcd was restored or wiped: the loaded epoch is missing")
@@ -49,10 +49,10 @@ class History:
             )
 
     def check_listing(self, events: Iterable[KeyEvent], revision: int) -> None:
-        """Look at what was listed at a revision, before it is taken over.
+        """Check a listing before it is applied.
 
         Raises:
-            HistoryReplaced: a record is older than the one that is known and that is not newer than the listing.
+            HistoryReplaced: a record is older than its known version, which is not newer than the listing.
         """
         for event in events:
             known = self._versioned.version_at(event.key)
@@ -63,7 +63,7 @@ class History:
                 )
 
     def check_epoch(self) -> None:
-        """Look at the tables, after changes of them.
+        """Check the tables after changes.
 
         Raises:
             HistoryReplaced: the epoch's record was deleted.

@@ -1,8 +1,8 @@
 """Keeps the events of the last day in etcd, apart from the records: not watched, and not part of snapshots.
 
-They lie in chunks of some hundred, compressed, whose keys are in the order of time. The newest chunk is written again
-as it grows, so that their number is bounded as their size is. One writer: a chunk is written in a transaction that
-compares the leader's term.
+Events are stored in compressed chunks of some hundred, with keys in order of time. The newest chunk is rewritten as it
+grows, so that the number of chunks is bounded as well as their size. One writer: a chunk is written in a transaction
+that compares the leader's term.
 """
 
 import zlib
@@ -19,11 +19,11 @@ from shoal.errors import LeadershipLost
 PREFIX = "/shoal/events/"
 RETENTION_MS = 24 * 3_600_000
 MAX_BYTES = 16 << 20
-"""Of all chunks as they lie in etcd."""
+"""Of all chunks as stored in etcd."""
 CHUNK_BYTES = 64 << 10
-"""Of events, before they are compressed, after which another chunk begins."""
+"""Size of uncompressed events after which a new chunk starts."""
 CHUNK_MS = 600_000
-"""After which another chunk begins."""
+"""Age after which a new chunk starts."""
 
 _PAGE = 16
 _MAX_DELETED = 64
@@ -31,17 +31,17 @@ _MAX_DELETED = 64
 
 @dataclass
 class _Chunk:
-    """What lies in etcd under a key."""
+    """A stored chunk."""
 
     key: bytes
     size: int
 
 
 class EventArchive:
-    """Reads by anybody at any time. For writing, `load` a term and then `append`.
+    """May be read at any time. To write, `load` at the start of a term, then `append`.
 
     Args:
-        max_bytes: kept in etcd; the oldest chunks go first.
+        max_bytes: the maximum in etcd; the oldest chunks are deleted first.
     """
 
     def __init__(self, backend: Backend, *, max_bytes: int = MAX_BYTES) -> None:
@@ -53,10 +53,10 @@ class EventArchive:
         self._complete_since_ms = 0
 
     async def load(self) -> int:
-        """Learn what there is; when the last event that was kept happened, milliseconds since the Unix epoch, 0: none.
+        """Read what is stored; returns the time of the last event, milliseconds since the Unix epoch, 0: none.
 
         Raises:
-            Unavailable: etcd is away.
+            Unavailable: etcd is unavailable.
         """
         self._chunks, self._current = [], EventChunk()
         newest: KeyValue | None = None
@@ -68,15 +68,15 @@ class EventArchive:
         return last.last_ms
 
     async def append(self, events: Sequence[Event], missing: int, *, fence: int, now_ms: int) -> None:
-        """Keep events, and remove what is older than a day or more than the bound. Repeat it after an error.
+        """Append events, and delete what is older than a day or exceeds the maximum. Repeat it after an error.
 
         Args:
             events: at least one, in the order of time.
-            missing: changes before them that could not be kept.
+            missing: number of changes before them that were lost.
             fence: the term's number.
 
         Raises:
-            Deposed: the term is over. Unavailable, OutcomeUnknown, Exhausted: etcd is away or full.
+            LeadershipLost: the term is over. Unavailable, OutcomeUnknown, Exhausted: etcd is unavailable or full.
         """
         is_new = not self._chunks or not self._current.events or self._is_full(events)
         chunk = EventChunk()
@@ -109,7 +109,7 @@ class EventArchive:
         return self._current_bytes >= CHUNK_BYTES or events[-1].at_ms >= self._current.events[0].at_ms + CHUNK_MS
 
     def _expired(self, kept: Sequence[_Chunk], now_ms: int) -> list[_Chunk]:
-        """The oldest, as far as they are too old or too many; of the latter, notes since when all are there."""
+        """The oldest chunks that are too old or too many; if too many, records since when the archive is complete."""
         old = _key(now_ms - RETENTION_MS - CHUNK_MS, 0)
         left = sum(chunk.size for chunk in kept) + CHUNK_BYTES
         expired: list[_Chunk] = []
@@ -133,7 +133,7 @@ class EventArchive:
 
 
 def _key(at_ms: int, fence: int) -> bytes:
-    """In the order of time; two terms that begin a chunk in the same millisecond have two."""
+    """In order of time; chunks that two terms start in the same millisecond differ."""
     return f"{PREFIX}{max(0, at_ms):015d}-{fence}".encode()
 
 
@@ -146,7 +146,7 @@ def _encoded(chunk: EventChunk) -> bytes:
 
 
 def _decoded(record: KeyValue) -> EventChunk:
-    """What cannot be read, as that of another version, is a chunk of which something is missing: a leader goes on."""
+    """A chunk that cannot be read, such as of another version, counts as incomplete, so that the leader continues."""
     try:
         return EventChunk.FromString(zlib.decompress(record.value))
     except (zlib.error, DecodeError):

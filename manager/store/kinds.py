@@ -52,7 +52,7 @@ REVISION = Kind("revision", service_pb2.ServiceRevision, "revisions/", "", "cont
 SERVICE_STATUS = Kind("service status", service_pb2.ServiceStatus, "services/", "/status", "planner")
 AUTOSCALE = Kind("autoscale", service_pb2.AutoscaleStatus, "autoscale/", "", "autoscaler")
 TASK = Kind("task", task_pb2.Task, "tasks/", "", "planner")
-# A status is deleted by the planner together with its task, so that none is left behind.
+# The planner deletes a status together with its task.
 TASK_STATUS = Kind("task status", task_pb2.TaskStatus, "status/", "", "dispatcher")
 # Created by the certificate authority when the node joins; the dispatcher adds its identity once.
 NODE = Kind("node", node_pb2.Node, "nodes/", "/spec", "control API")
@@ -70,13 +70,13 @@ VOLUME_STATUS = Kind(
     "volume status", volume_pb2.VolumeStatus, "volume-status/", "", "CSI volume reconciler, volume mover"
 )
 # Identifier: "<volume id>/<slot>".
-VOLUME_HOME = Kind("volume slot", volume_pb2.VolumeHome, "volume-slots/", "", "planner")
+VOLUME_HOME = Kind("volume home", volume_pb2.VolumeHome, "volume-homes/", "", "planner")
 NODE_VOLUMES = Kind("node volumes", volume_pb2.NodeVolumes, "node-volumes/", "", "dispatcher")
 # Identifier: "service/<name>", "network/<name>", "node/<hostname>", "node-address/<address>" and the like.
 # Unique, since creating one requires that it is absent.
 NAME = Kind("name", meta_pb2.Name, "names/", "", "control API")
 MANAGER = Kind("manager", cluster_pb2.Manager, "managers/", "", "that manager")
-# Lasts while the manager is away.
+# Persists while the manager is not running.
 REGISTERED_MANAGER = Kind(
     "registered manager",
     cluster_pb2.RegisteredManager,
@@ -89,9 +89,9 @@ APPLIED = Kind("applied", cluster_pb2.ManagerApplied, "applied/", "", "that mana
 # Singletons: the identifier is empty.
 CLUSTER = Kind("cluster", cluster_pb2.Cluster, "cluster", "", "certificate authority")
 JOIN_TOKEN = Kind("join token", cluster_pb2.JoinToken, "join-tokens/", "", "certificate authority")
+# One record, created with the cluster and replaced by each restore. Identifier: the epoch's.
+EPOCH = Kind("epoch", cluster_pb2.Epoch, "epochs/", "", "certificate authority, restore")
 # A singleton: the generation of nodes' keys for encrypted networks. The keys themselves are in no record.
-# One record, made with the cluster's own and anew by each restoration. Identifier: the epoch's.
-EPOCH = Kind("epoch", cluster_pb2.Epoch, "epochs/", "", "certificate authority, restoration")
 OVERLAY_KEYS = Kind("overlay keys", cluster_pb2.OverlayKeys, "overlay-keys", "", "control API")
 LEADER = Kind("leader", cluster_pb2.Leader, "leader", "", "leadership")
 PLAN_SEQUENCE = Kind("plan sequence", cluster_pb2.PlanSequence, "plan-sequence", "", "planner")

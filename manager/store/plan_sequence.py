@@ -1,9 +1,9 @@
 """Orders the planner's transactions of a term: each requires the previous one, so that none is applied late.
 
-A transaction whose answer was lost may still be on its way through etcd, and its fence holds as long as the term does.
-Made after the planner has planned anew, it would fill slots twice and bring deleted tasks back. So each transaction
-rewrites one record and demands the version that the one before left. After a doubt the planner rewrites it alone:
-what was under way has been made by then and is read, or is refused for ever.
+A transaction whose response was lost may still be in flight, and its fence holds as long as the term does. Applied
+after the planner's next pass, it would fill slots twice and restore deleted tasks. So each transaction rewrites one
+record and requires the version that the previous one left. If an outcome is unknown, the planner rewrites that record
+alone: what was in flight has been applied by then and is read, or is rejected forever.
 """
 
 from collections.abc import Sequence
@@ -31,11 +31,11 @@ class CommitSequence(Protocol):
     """The position of a transaction in its term's sequence."""
 
     def following(self) -> tuple[Write, Expect]:
-        """The write that the next transaction has to make besides its own, and its condition."""
+        """The additional write of the next transaction, and its condition."""
         ...
 
     def made(self, revision: int) -> None:
-        """That transaction was made."""
+        """That transaction was applied."""
         ...
 
 
@@ -53,12 +53,12 @@ class SequencedCommits:
         self._version: int | None = None
 
     async def barrier(self) -> None:
-        """Wait until no transaction is in flight and the tables have all earlier ones. Quick if that is known.
+        """Wait until no transaction is in flight and the tables have all earlier ones. Returns at once if known.
 
-        To be called before what is committed next is decided.
+        Call it before deciding what to commit next.
 
         Raises:
-            Deposed: the term is over. Unavailable, Timeout: etcd is away; still in doubt.
+            LeadershipLost: the term is over. Unavailable, Timeout: etcd is unavailable; the outcome is still unknown.
         """
         if self._version is None:
             revision = await self._store.commit([self._next()], fence=self._fence)
@@ -66,13 +66,13 @@ class SequencedCommits:
             self._version = revision
 
     async def commit(self, writes: Sequence[Write]) -> int:
-        """Make the writes in order, in as many transactions as their bounds demand. `barrier` comes first.
+        """Commit the writes in order, in as many transactions as their limits require. `barrier` comes first.
 
         Returns:
             The last transaction's revision.
 
         Raises:
-            As `Store.commit_in_batches`; what was decided is void then, and `barrier` is due.
+            As `Store.commit_in_batches`; then the decision is void, and `barrier` is due.
         """
         try:
             return await self._store.commit_in_batches(writes, fence=self._fence, sequence=self)
@@ -84,7 +84,7 @@ class SequencedCommits:
             raise
 
     def following(self) -> tuple[Write, Expect]:
-        assert self._version is not None, "settle comes before commit"
+        assert self._version is not None, "barrier comes before commit"
         return self._next(), expect(PLAN_SEQUENCE, "", self._version)
 
     def made(self, revision: int) -> None:

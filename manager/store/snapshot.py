@@ -1,7 +1,7 @@
-"""All records of a cluster in one file: written at one revision while managers go on, read into an empty etcd.
+"""All records of a cluster in one file: saved at one revision while managers run, restored to an empty etcd.
 
-A gzip stream, which tells by itself when it is cut or damaged: a line that names the form, a line of JSON (`SnapshotInfo`),
-then of each record the lengths of key and value, 4 bytes each in network order, and their bytes.
+A gzip stream, which detects truncation and damage: a line with the format, a line of JSON (`SnapshotInfo`), then for
+each record the lengths of key and value, 4 bytes each in network order, and their bytes.
 """
 
 import gzip
@@ -35,12 +35,12 @@ _FORMAT = b"shoal snapshot 1\n"
 _LENGTHS = struct.Struct("!II")
 _PAGE = 2000
 _NOT_RESTORED = frozenset(kind.name for kind in (LEADER, MANAGER, REGISTERED_MANAGER, APPLIED, EPOCH, PLAN_SEQUENCE))
-"""What says which managers live and how far they are: nothing of it holds after a restoration."""
+"""Records about running managers, which are not valid after a restore."""
 
 
 @dataclass(frozen=True)
 class SnapshotInfo:
-    """What a snapshot is of.
+    """The description of a snapshot.
 
     Attributes:
         cluster: its id.
@@ -55,11 +55,11 @@ class SnapshotInfo:
 
 
 async def save(backend: Backend, file: Path, now_ms: Callable[[], int]) -> SnapshotInfo:
-    """Write all records as they are at one revision. The file is for its owner alone, whole or not there.
+    """Save all records at one revision. The file is readable by its owner only, and is complete or absent.
 
     Raises:
         NotFound: there is no cluster in this etcd.
-        Unavailable: etcd is away, or the file cannot be written.
+        Unavailable: etcd is unavailable, or the file cannot be written.
     """
     puts, revision = await _read_all(backend)
     cluster = next((put for put in puts if put.key == CLUSTER.key("")), None)
@@ -77,13 +77,13 @@ async def save(backend: Backend, file: Path, now_ms: Callable[[], int]) -> Snaps
 async def restore(
     backend: Backend, file: Path, *, now_ms: Callable[[], int], new_id: NewId = ids.new_id
 ) -> SnapshotInfo:
-    """Write the records of a snapshot into an etcd that has none, and begin another epoch: managers that still have
-    what was there before write nothing any more.
+    """Write the records of a snapshot to an empty etcd, and start a new epoch: managers that loaded the previous
+    records can write no more.
 
     Raises:
-        InvalidInput: the file is no snapshot, or damaged; nothing was written.
-        Refused: there are records already.
-        Unavailable: etcd is away, or the file cannot be read.
+        InvalidInput: the file is not a valid snapshot; nothing was written.
+        Refused: etcd is not empty.
+        Unavailable: etcd is unavailable, or the file cannot be read.
     """
     info, puts = read(file)
     start = ROOT.encode()
@@ -92,7 +92,7 @@ async def restore(
     epoch = Epoch(id=new_id(), started_at_ms=now_ms())
     puts = [put for put in puts if _is_restored(put.key)]
     puts.append(Put(EPOCH.key(epoch.id), epoch.SerializeToString()))
-    # What makes it a cluster comes last: no manager takes a part for the whole.
+    # The cluster's record comes last: no manager starts on a partial restore.
     puts.sort(key=lambda put: put.key == CLUSTER.key(""))
     for batch in _batches(puts, backend.max_operations):
         await backend.txn((), batch)
@@ -100,10 +100,10 @@ async def restore(
 
 
 def read(file: Path) -> tuple[SnapshotInfo, list[Put]]:
-    """What is in a file.
+    """Read a snapshot file.
 
     Raises:
-        InvalidInput: it is no snapshot, or damaged. NotFound, Unavailable: it cannot be read.
+        InvalidInput: it is not a valid snapshot. NotFound, Unavailable: it cannot be read.
     """
     try:
         with gzip.open(file, "rb") as stream:
@@ -150,9 +150,9 @@ def _content(info: SnapshotInfo, puts: list[Put]) -> Iterator[bytes]:
 
 def _records(stream: gzip.GzipFile) -> Iterator[Put]:
     while head := stream.read(_LENGTHS.size):
-        of_key, of_value = _LENGTHS.unpack(head)
-        put = Put(stream.read(of_key), stream.read(of_value))
-        if (len(put.key), len(put.value)) != (of_key, of_value):
+        key_length, value_length = _LENGTHS.unpack(head)
+        put = Put(stream.read(key_length), stream.read(value_length))
+        if (len(put.key), len(put.value)) != (key_length, value_length):
             raise ValueError("truncated record")
         yield put
 

@@ -1,7 +1,7 @@
 """The store: a cache of all records, and commits to them.
 
-Reads never leave the process. A commit is one etcd transaction; what it wrote is in the tables when it returns. All
-else arrives by the watch, which the `Ledger` keeps from being told twice.
+Reads never leave the process. A commit is one etcd transaction; what it wrote is in the tables when it returns.
+Everything else arrives by the watch; `VersionedTables` applies each change once.
 """
 
 import asyncio
@@ -30,18 +30,18 @@ from manager.store.kinds import EPOCH, ROOT, Kind, M
 from manager.store.plan_sequence import CommitSequence
 from manager.store.subscription import Subscription
 from manager.store.tables import Tables
-from manager.store.transaction import Transaction, build, committed_at, next_batch, refusal
+from manager.store.transaction import Transaction, build, committed_at, next_batch, rejection
 from manager.store.versioned_tables import VersionedTables
 from shoal.errors import Exhausted, Timeout, Unavailable
 
 _log = logging.getLogger(__name__)
 
 LIST_PAGE_RECORDS = 2000
-"""Records read at once while listing: about 10 ms of the event loop."""
+"""Records per page while listing: about 10 ms of the event loop."""
 RESERVED_OPERATIONS = 2
-"""Of each transaction, for the epoch's condition and the place in a sequence."""
-FIRST_DELAY_SECONDS = 0.05
-LAST_DELAY_SECONDS = 2.0
+"""In each transaction, for the epoch's condition and the position in a sequence."""
+MIN_DELAY_SECONDS = 0.05
+MAX_DELAY_SECONDS = 2.0
 
 
 class Store:
@@ -67,11 +67,11 @@ class Store:
         self._replaced: asyncio.Queue[HistoryReplaced] = asyncio.Queue()
 
     async def run(self) -> None:
-        """List, then watch, for ever. Connections that break are made again.
+        """List, then watch, until cancelled. Broken connections are re-established.
 
         Raises:
             UnreadableRecord: a record in etcd is damaged.
-            HistoryReplaced: etcd was restored or wiped, as was seen here or by who writes.
+            HistoryReplaced: etcd was restored or wiped, as detected here or by a write.
         """
         following = asyncio.ensure_future(self._follow())
         replaced = asyncio.ensure_future(self._replaced.get())
@@ -86,7 +86,7 @@ class Store:
             await asyncio.wait((following, replaced))
 
     async def _follow(self) -> None:
-        delay = FIRST_DELAY_SECONDS
+        delay = MIN_DELAY_SECONDS
         listed = False
         while True:
             seen = self._watched
@@ -102,7 +102,7 @@ class Store:
                 raise
             except Unavailable as broken:
                 _log.warning("etcd is unavailable since revision %d; retrying: %s", self._watched, broken)
-            delay = FIRST_DELAY_SECONDS if self._watched > seen else min(2 * delay, LAST_DELAY_SECONDS)
+            delay = MIN_DELAY_SECONDS if self._watched > seen else min(2 * delay, MAX_DELAY_SECONDS)
             await asyncio.sleep(delay * (0.5 + self._jitter() / 2))
 
     async def ready(self) -> None:
@@ -110,16 +110,16 @@ class Store:
         await self._loaded.wait()
 
     async def reached(self, revision: int) -> None:
-        """Wait until everything that any manager wrote up to `revision` under our root is in the tables.
+        """Wait until everything that any manager wrote up to `revision` is in the tables.
 
-        Only a revision of a record of ours is sure to come soon; another waits for etcd's progress notice.
+        A revision of one of the records is reached soon; any other only with etcd's next progress notification.
         """
         async with self._progress:
             await self._progress.wait_for(lambda: self._watched >= revision)
 
     @property
     def max_bytes(self) -> int:
-        """How large a commit of several writes may be, about; learned from etcd's refusals."""
+        """About how large a commit of several writes may be; lowered when etcd rejects one."""
         return self._backend.max_bytes
 
     @property
@@ -128,17 +128,17 @@ class Store:
         return self._backend.max_operations - RESERVED_OPERATIONS
 
     def version_of(self, kind: Kind[M], identifier: str) -> int:
-        """The record's version for an `Expect`, ABSENT when it is not there."""
+        """The record's version for an `Expect`, or ABSENT."""
         return self._versioned.version_of(kind, identifier)
 
     def follow(self) -> Subscription:
-        """Every change of the tables from now on; use it as a context manager, iterate over batches."""
+        """All changes of the tables from now on; use it as a context manager, and iterate over batches."""
         subscription = Subscription(self._subscribers)
         self._subscribers.add(subscription)
         return subscription
 
     async def commit(self, writes: Sequence[Write], *, expects: Sequence[Expect] = (), fence: int | None = None) -> int:
-        """Make all writes in one transaction, or none. They are in the tables when it returns.
+        """Apply all writes in one transaction, or none. They are in the tables when it returns.
 
         Args:
             writes: at most `max_operations` and 1 MiB, each record once.
@@ -149,12 +149,12 @@ class Store:
 
         Raises:
             InvalidInput: too many writes, or a record twice.
-            Exhausted: too many bytes, for us or for etcd, or its quota is used up (`NoSpace`, which is an Unavailable
-                too, and means that nothing was written).
+            Exhausted: too many bytes, or etcd's quota is exceeded (`NoSpace`, which is also an Unavailable and means
+                that nothing was written).
             Conflict: an expectation failed.
-            Deposed: the term is over.
-            Unavailable: etcd is away, or was restored (`HistoryReplaced`); nothing was written.
-            Timeout: etcd went away meanwhile and it cannot be told whether it was written.
+            LeadershipLost: the term is over.
+            Unavailable: etcd is unavailable, or was restored (`HistoryReplaced`); nothing was written.
+            Timeout: etcd became unavailable, and it is unknown whether the writes were applied.
         """
         try:
             return await self._commit(build(writes, expects, fence, self.max_operations))
@@ -162,7 +162,7 @@ class Store:
             raise Exhausted(str(error)) from error
 
     async def transact(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> TxnResult:
-        """One transaction as it is, for what has a lease, in the history that the tables are of.
+        """One raw transaction, for keys with a lease, in the same epoch as the tables.
 
         Raises:
             As `Backend.txn`.
@@ -173,8 +173,8 @@ class Store:
     async def _send(self, transaction: Transaction) -> TxnResult:
         try:
             outcome = await self._backend.txn(transaction.compares, transaction.operations)
-            if not outcome.succeeded and isinstance(refused := refusal(transaction, outcome), HistoryReplaced):
-                raise refused
+            if not outcome.succeeded and isinstance(rejected := rejection(transaction, outcome), HistoryReplaced):
+                raise rejected
         except HistoryReplaced as replaced:
             self._replaced.put_nowait(replaced)
             raise
@@ -195,7 +195,7 @@ class Store:
             revision = await self._resolve_outcome(transaction, known, failure)
         else:
             if not outcome.succeeded:
-                raise refusal(transaction, outcome)
+                raise rejection(transaction, outcome)
             revision = outcome.revision
         self._publish(self._versioned.apply_writes(writes, operations, revision))
         return revision
@@ -203,16 +203,16 @@ class Store:
     async def commit_in_batches(
         self, writes: Sequence[Write], *, fence: int | None = None, sequence: CommitSequence | None = None
     ) -> int:
-        """Make the writes in order, in as many consecutive transactions as their bounds demand.
+        """Apply the writes in order, in as many consecutive transactions as the limits require.
 
         Args:
-            sequence: gives each transaction its place; it is told of each that was made.
+            sequence: orders the transactions; it is notified of each that was applied.
 
         Returns:
             The last transaction's revision.
 
         Raises:
-            As `commit`; the batches before the failed one stay written.
+            As `commit`; the batches before the failed one stay applied.
         """
         revision, done = self.tables.revision, 0
         while done < len(writes):
@@ -223,7 +223,7 @@ class Store:
             except RequestTooLarge as error:
                 if count == 1:
                     raise Exhausted(str(error)) from error
-                continue  # The bounds are narrower now.
+                continue  # The limits are lower now.
             if sequence is not None:
                 sequence.made(revision)
             done += count
@@ -248,7 +248,7 @@ class Store:
         return revision
 
     async def _list(self) -> None:
-        """Read every record at one revision and take over what is new."""
+        """Read every record at one revision and apply what is new."""
         listed: set[bytes] = set()
         changed: list[KeyEvent] = []
         first = not self._loaded.is_set()
@@ -260,7 +260,7 @@ class Store:
             if not first:
                 self._history.check_listing(events, revision)
             listed.update(record.key for record in page.records)
-            if first:  # Nobody reads yet, so there is no consistent cut to keep and a million records need not wait.
+            if first:  # There are no readers yet, so pages are applied at once: no consistent cut is needed.
                 self._publish(self._versioned.apply_events(events, 0))
             else:
                 changed.extend(events)

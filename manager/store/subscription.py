@@ -11,8 +11,8 @@ from manager.store.changes import Change
 class Subscription:
     """A context manager and an asynchronous iterator over batches of changes, never empty.
 
-    What comes while the reader is busy is joined into one batch, so a slow reader has one batch waiting and not a queue
-    of wake-ups.
+    Changes that arrive while the reader is busy are joined into one batch, so a slow reader has one pending batch and
+    not a queue.
     """
 
     def __init__(self, subscribers: "set[Subscription]") -> None:
@@ -39,7 +39,7 @@ class Subscription:
         return self.pending_changes()
 
     def pending_changes(self) -> tuple[Change, ...]:
-        """The changes that are pending, without waiting; they are removed."""
+        """Remove and return the pending changes, without waiting."""
         batch = tuple(self._pending)
         self._pending.clear()
         return batch

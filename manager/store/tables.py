@@ -1,7 +1,7 @@
-"""The cache of every record, with the indexes that the components ask for. Reading it never waits.
+"""The cache of all records, with indexes. Reading never waits.
 
 Records are immutable once here: to change one, copy it (`shoal.api` messages have `CopyFrom`), change the copy, commit.
-Only `manager.store.store` applies changes. Everyone else takes a `View`, which has the reading half alone.
+Only `manager.store.store` applies changes. All others use a `View`, the read-only part.
 """
 
 from collections.abc import Iterable, Mapping
@@ -145,7 +145,7 @@ class Tables:
         return self.networks.get(self._network_names.get(name, ""))
 
     def services_with_tasks(self) -> Iterable[str]:
-        """Ids of services that have a task, also of those that are gone."""
+        """Ids of services that have a task, including deleted services."""
         return self._by_service.keys()
 
     def tasks_of(self, service_id: str) -> Mapping[str, Task]:
@@ -160,7 +160,7 @@ class Tables:
         return self.revisions.get(f"{service_id}/{number}")
 
     def apply(self, changes: Iterable[Change], revision: int) -> None:
-        """Take changes over, with the revision that they bring the tables to."""
+        """Apply changes, with the revision that the tables have afterwards."""
         for change in changes:
             rows = self._rows[change.kind.name]
             if change.new is None:
@@ -171,15 +171,15 @@ class Tables:
         self.revision = max(self.revision, revision)
 
     def copy(self) -> "Tables":
-        """Tables of its own with the same records. About 50 ms for each million records."""
-        made = Tables()
-        made.revision = self.revision
+        """An independent copy with the same records. About 50 ms for each million records."""
+        copy = Tables()
+        copy.revision = self.revision
         for name, rows in self._rows.items():
-            made._rows[name].update(rows)
-        made._service_names, made._network_names = dict(self._service_names), dict(self._network_names)
-        made._by_service = {group: dict(members) for group, members in self._by_service.items()}
-        made._by_node = {group: dict(members) for group, members in self._by_node.items()}
-        return made
+            copy._rows[name].update(rows)
+        copy._service_names, copy._network_names = dict(self._service_names), dict(self._network_names)
+        copy._by_service = {group: dict(members) for group, members in self._by_service.items()}
+        copy._by_node = {group: dict(members) for group, members in self._by_node.items()}
+        return copy
 
     def _index(self, change: Change) -> None:
         # Indexes hold `change.identifier`, which is the table's own key: reading `.id` would make a new string of each.
@@ -202,7 +202,7 @@ class Tables:
 
 
 def _remove_name(names: dict[str, str], name: str, identifier: str) -> None:
-    """Free a name, unless another object has taken it already."""
+    """Free a name, unless another object already has it."""
     if names.get(name) == identifier:
         del names[name]
 

@@ -1,4 +1,4 @@
-"""Turning writes and expectations into one etcd transaction, and reading its outcome. Pure: no I/O."""
+"""Builds one etcd transaction from writes and preconditions, and interprets its result. Pure: no I/O."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,18 +10,18 @@ from manager.store.versioned_tables import encode
 from shoal.errors import Conflict, Exhausted, InvalidInput, LeadershipLost, ShoalError
 
 MAX_OPERATIONS = 1000
-"""Below etcd's --max-txn-ops where we set it, to 1024. An etcd of someone else may take fewer: `Backend` knows."""
+"""Below --max-txn-ops of the manager's own etcd, 1024. An external etcd may accept fewer: see `Backend`."""
 MAX_BYTES = 1 << 20
-"""Below etcd's own bound on a request, 1.5 MiB."""
+"""Below etcd's default limit on a request, 1.5 MiB."""
 
 
 @dataclass(frozen=True)
 class Transaction:
-    """What one commit asks of etcd.
+    """What one commit sends to etcd.
 
     Attributes:
         operations: one for each of the writes.
-        epoch: of the history that the writes were decided from; empty while there is no cluster.
+        epoch: of the tables from which the writes were decided; empty while there is no cluster.
     """
 
     writes: Sequence[Write]
@@ -32,7 +32,7 @@ class Transaction:
     epoch: str = ""
 
     def in_epoch(self, epoch: str) -> "Transaction":
-        """The same, refused by an etcd whose history is another one."""
+        """The same, which etcd rejects if it is in another epoch."""
         return replace(self, compares=(*self.compares, epoch_compare(epoch)), epoch=epoch) if epoch else self
 
     def followed_by(self, write: Write, expected: Expect) -> "Transaction":
@@ -63,7 +63,7 @@ def build(
     """One transaction of all writes.
 
     Args:
-        max_operations: operations, or conditions, that etcd takes in one.
+        max_operations: operations, or conditions, that etcd accepts in one.
 
     Raises:
         InvalidInput: more than that, or a record named twice.
@@ -87,12 +87,12 @@ def _built(
 
 
 def check_limits(operations: Sequence[Put | Delete], compares: int, max_operations: int) -> None:
-    """Raise what `build` says when a transaction is beyond its bounds."""
+    """Raises as `build`: the transaction exceeds a limit."""
     if max(len(operations), compares) > max_operations:
-        way_out = "start etcd with --max-txn-ops=1024" if max_operations < MAX_OPERATIONS else "split it"
+        advice = "start etcd with --max-txn-ops=1024" if max_operations < MAX_OPERATIONS else "split it"
         raise InvalidInput(
             f"transaction too large ({len(operations)} writes, {compares} "
-            f"conditions); the maximum is {max_operations} of each; {way_out}"
+            f"conditions); the maximum is {max_operations} of each; {advice}"
         )
     if len({each.key for each in operations}) != len(operations):
         raise InvalidInput("a transaction writes the same record twice")
@@ -102,7 +102,7 @@ def check_limits(operations: Sequence[Put | Delete], compares: int, max_operatio
 
 
 def epoch_compare(epoch: str) -> Compare:
-    """The condition that etcd's history is still of this epoch: a restoration writes another one's record."""
+    """The condition that etcd is still in this epoch: a restore starts a new one."""
     return Compare(EPOCH.key(epoch), CompareTarget.MODIFIED_AFTER, 0)
 
 
@@ -114,22 +114,22 @@ def compare(expected: Expect) -> Compare:
     return Compare(key, CompareTarget.MODIFIED_AT, expected.version)
 
 
-def refusal(transaction: Transaction, outcome: TxnResult) -> ShoalError:
-    """Why a transaction was not made: its epoch comes first, then its fence, then its expectations."""
-    if transaction.epoch and EPOCH.key(transaction.epoch) not in outcome.found:
+def rejection(transaction: Transaction, result: TxnResult) -> ShoalError:
+    """Why a transaction was rejected: by its epoch, then its fence, then its preconditions."""
+    if transaction.epoch and EPOCH.key(transaction.epoch) not in result.found:
         return HistoryReplaced("etcd was restored or wiped since this manager loaded it; nothing was written")
     if transaction.fence is not None:
-        leader = outcome.found.get(LEADER.key(""))
+        leader = result.found.get(LEADER.key(""))
         if leader is None or leader.create_revision != transaction.fence:
             return LeadershipLost(f"the term that began at revision {transaction.fence} is over; nothing was written")
-    failed = (each for each in transaction.expects if not compare(each).holds(outcome.found.get(compare(each).key)))
+    failed = (each for each in transaction.expects if not compare(each).holds(result.found.get(compare(each).key)))
     return next(
-        (conflict(each, outcome.found) for each in failed), Conflict("a record was changed concurrently; try again")
+        (conflict(each, result.found) for each in failed), Conflict("a record was changed concurrently; try again")
     )
 
 
 def conflict(expected: Expect, found: Mapping[bytes, KeyValue]) -> Conflict:
-    """The error that names the record whose expectation failed."""
+    """The error that names the record whose precondition failed."""
     name = f"{expected.kind.name} {expected.identifier}".strip()
     record = found.get(expected.kind.key(expected.identifier))
     if expected.version == ABSENT:
@@ -144,14 +144,14 @@ def conflict(expected: Expect, found: Mapping[bytes, KeyValue]) -> Conflict:
 def committed_at(
     transaction: Transaction, found: Mapping[bytes, KeyValue], known: Mapping[bytes, int], now: int
 ) -> int | None:
-    """Whether a transaction of unknown outcome was made, from its keys as they are now: its revision, or None.
+    """The revision of a transaction with unknown outcome, decided from its keys now; None if it was not applied.
 
-    It was if all its puts lie there with our bytes, written at one revision newer than the ones known before, and
-    all its deletions are gone.
+    It was applied if all its puts are stored with the same bytes, at one revision newer than the ones known before, and
+    all its deleted keys are absent.
 
     Args:
         known: the keys' mod revisions when the transaction was sent; absent keys are left out or 0.
-        now: etcd's revision when `found` was read; the answer for a transaction of deletions alone.
+        now: etcd's revision when `found` was read; the result for a transaction of deletions alone.
     """
     revisions = set()
     for each in transaction.operations:
@@ -176,10 +176,10 @@ def next_batch(
     max_operations: int = MAX_OPERATIONS,
     max_bytes: int = MAX_BYTES,
 ) -> Transaction:
-    """One transaction of as many of the writes from `start` on as its bounds allow, at least of one.
+    """One transaction of as many of the writes from `start` on as the limits allow, at least of one.
 
     Raises:
-        Exhausted: the first of them is beyond MAX_BYTES.
+        Exhausted: the first of them exceeds MAX_BYTES.
     """
     operations: list[Put | Delete] = []
     keys: set[bytes] = set()
@@ -201,10 +201,10 @@ def batches(
     max_operations: int = MAX_OPERATIONS,
     max_bytes: int = MAX_BYTES,
 ) -> Iterator[Transaction]:
-    """Transactions of consecutive writes, in order, as few as their bounds allow.
+    """Transactions of consecutive writes, in order, as few as the limits allow.
 
     Raises:
-        Exhausted: a single write is beyond them; when it is its turn.
+        Exhausted: a single write exceeds them; raised when it is reached.
     """
     listed = list(writes)
     done = 0

@@ -1,8 +1,8 @@
 """Tables with the version of each record; applies events, listings and own writes in any order. Pure: no I/O.
 
-Own writes arrive twice, from the commit and from the watch, and commits may be answered out of order. One rule
-decides all of it: an event counts if its revision is greater than the one known for its key. Deletions are remembered
-until the watch has passed them, since an older event of the key may still be under way.
+Own writes arrive twice, from the commit and from the watch, and commits may complete out of order. One rule covers all
+cases: an event is applied if its revision is greater than the known one of its key. Deletions are remembered until the
+watch has passed them, since an older event of the key may still be in flight.
 """
 
 import logging
@@ -24,23 +24,23 @@ _WITH_META = frozenset(kind.name for kind in KINDS if "meta" in kind.message.DES
 
 
 class UnreadableRecord(ShoalError):
-    """A record in etcd is not what its key says. Nothing is guessed: the manager stops with this."""
+    """A record in etcd cannot be parsed as its key's kind. The manager stops with this error."""
 
 
 def encode(kind: Kind[M], value: M) -> bytes:
-    """The record's bytes, without the version, which etcd itself knows."""
+    """The record's bytes, without the version, which etcd itself has."""
     if kind.name not in _WITH_META:
         return value.SerializeToString()
     return versioned(kind, value, 0).SerializeToString()
 
 
 def versioned(kind: Kind[M], value: M, version: int) -> M:
-    """The message with its version in `meta`; a copy where it has one, so that the caller's stays as it is."""
+    """The message with its version in `meta`; a copy if it has a `meta`, so that the caller's is not changed."""
     if kind.name not in _WITH_META:
         return value
     copy = kind.message()
     copy.CopyFrom(value)
-    copy.meta.version = version  # type: ignore[attr-defined]  # the kind has a meta, as looked up above
+    copy.meta.version = version  # type: ignore[attr-defined]  # the kind has a meta, as checked above
     return copy
 
 
@@ -74,12 +74,12 @@ def decode_all(kind: Kind[Message], events: Sequence[KeyEvent]) -> list[Message 
     try:
         rows = iter(arenas.parse(kind, [event.value for event in events if event.value is not None]))
     except DecodeError:
-        return [None if event.value is None else decode(kind, event) for event in events]  # which says where
+        return [None if event.value is None else decode(kind, event) for event in events]  # which raises with the key
     return [None if event.value is None else next(rows) for event in events]
 
 
 def _rows(writes: Sequence[Write], operations: Sequence[Put | Delete], revision: int) -> list[Message | None]:
-    """The messages to keep of writes that were made at `revision`."""
+    """The messages to store for writes that were applied at `revision`."""
     rows = [None if write.value is None else versioned(write.kind, write.value, revision) for write in writes]
     for kind in {write.kind.name: write.kind for write in writes if arenas.shares_arena(write.kind)}.values():
         made = [(at, each) for at, each in enumerate(operations) if writes[at].kind is kind and isinstance(each, Put)]
@@ -89,7 +89,7 @@ def _rows(writes: Sequence[Write], operations: Sequence[Put | Delete], revision:
 
 
 class VersionedTables:
-    """Keeps the tables and the versions of their rows in step."""
+    """Keeps the tables and the versions of their rows in sync."""
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
@@ -104,7 +104,7 @@ class VersionedTables:
         return self._versions[kind.name].get(identifier, 0)
 
     def version_at(self, key: bytes) -> int:
-        """As `version_of`, by the record's key; 0 for a key of no kind that is known."""
+        """As `version_of`, by the record's key; 0 for a key of an unknown kind."""
         place = parse_key(key)
         return self.version_of(*place) if place is not None else 0
 
@@ -126,7 +126,7 @@ class VersionedTables:
     ) -> tuple[Change, ...]:
         """Apply what this manager's commit wrote at `revision`; writes and operations correspond."""
         if revision <= self._watched:
-            return ()  # The watch told it first, and perhaps a later deletion too, which is forgotten already.
+            return ()  # The watch delivered it first, and perhaps a later deletion too, which is forgotten already.
         changes: list[Change] = []
         rows = _rows(writes, operations, revision)
         for write, operation, new in zip(writes, operations, rows, strict=True):
@@ -136,7 +136,7 @@ class VersionedTables:
         return tuple(changes)
 
     def _located(self, events: Iterable[KeyEvent]) -> Iterator[tuple[Kind[Message], str, KeyEvent]]:
-        """Those of records that are not known so far."""
+        """The events that are new, with kind and identifier."""
         for event in events:
             place = parse_key(event.key)
             if place is None:
@@ -145,7 +145,7 @@ class VersionedTables:
                 yield *place, event
 
     def deletions(self, listed: set[bytes], revision: int) -> list[KeyEvent]:
-        """Deletions of the rows that a full listing at `revision` does not have. Rows written later stay."""
+        """Deletions of the rows that a full listing at `revision` does not contain. Rows written later stay."""
         return [
             KeyEvent(key, None, revision)
             for kind in KINDS
@@ -154,7 +154,7 @@ class VersionedTables:
         ]
 
     def mark_watched(self, watched: int) -> None:
-        """Everything up to `watched` has been absorbed: no older event can come, so older deletions are forgotten."""
+        """Everything up to `watched` has been applied: no older event can arrive, so older deletions are forgotten."""
         self._watched = watched
         while self._deletions and self._deletions[0][0] <= watched:
             revision, key = self._deletions.popleft()

@@ -1,1 +1,1 @@
-"""The life of volumes of CSI drivers, run by the manager that leads."""
+"""Creates, attaches and deletes CSI volumes; runs on the leader."""

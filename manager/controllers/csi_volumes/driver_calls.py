@@ -1,4 +1,4 @@
-"""Calls of a driver's controller as messages, and what comes of them in the record. Pure."""
+"""Calls of a driver's controller as messages, and their results in the record. Pure."""
 
 from manager.controllers.csi_volumes.next_volume_step import DriverCall, DriverMethod, copy_status
 from manager.controllers.csi_volumes.volume_facts import DriverFacts
@@ -16,7 +16,7 @@ from shoal.api.v1.streams_pb2 import (
 from shoal.api.v1.volume_pb2 import Segments, Volume, VolumePublication, VolumeStatus
 
 MAX_ANSWER_BYTES = 32_768
-"""Of a driver's answer, which is kept with the volume and sent with each attachment (4 KiB a map by the interface)."""
+"""Of a driver's response, which is stored with the volume and sent with each attachment (4 KiB a map by CSI)."""
 
 
 def request_of(call: DriverCall, volume: Volume, driver: DriverFacts) -> CallDriverRequest:
@@ -26,7 +26,7 @@ def request_of(call: DriverCall, volume: Volume, driver: DriverFacts) -> CallDri
     match call.method:
         case DriverMethod.CREATE:
             create = DriverCreateVolume(
-                name=f"shoal-{volume.meta.id}",  # of the id: a name is free again once its volume is removed
+                name=f"shoal-{volume.meta.id}",  # by id: a name can be reused once its volume is removed
                 parameters=spec.options,
                 size_bytes=spec.size_bytes,
                 limit_bytes=spec.limit_bytes,
@@ -51,7 +51,7 @@ def request_of(call: DriverCall, volume: Volume, driver: DriverFacts) -> CallDri
 
 
 def failure_of(call: DriverCall, answer: CallDriverResponse) -> DriverFailure | None:
-    """Why nothing came of a call, within bounds; None when it succeeded and what it says can be kept."""
+    """Why a call failed, sanitized; None if it succeeded and its response can be stored."""
     if answer.HasField("failure"):
         return DriverFailure(message=one_line(answer.failure.message), outcome_unknown=answer.failure.outcome_unknown)
     if call.method is DriverMethod.CREATE and not answer.created.driver_volume_id:
@@ -80,11 +80,11 @@ def after_success(call: DriverCall, answer: CallDriverResponse) -> VolumeStatus:
     return status
 
 
-def after_failure(call: DriverCall, problem: str, *, uncertain: bool) -> VolumeStatus:
-    """The record after one that did not, or whose outcome is not known."""
+def after_failure(call: DriverCall, problem: str, *, outcome_unknown: bool) -> VolumeStatus:
+    """The record after a call that failed, or whose outcome is unknown."""
     status = copy_status(call.status)
     if call.method is DriverMethod.CREATE:
-        status.problem, status.outcome_unknown = problem, uncertain
+        status.problem, status.outcome_unknown = problem, outcome_unknown
     elif call.method is DriverMethod.DELETE:
         status.problem = problem
     else:
@@ -93,7 +93,7 @@ def after_failure(call: DriverCall, problem: str, *, uncertain: bool) -> VolumeS
 
 
 def publication_of(status: VolumeStatus, node_id: str) -> VolumePublication:
-    """The publication to a node, which is there."""
+    """The publication to a node, which exists."""
     return next(each for each in status.publications if each.node_id == node_id)
 
 

@@ -1,13 +1,14 @@
 """Decides the next step for a CSI volume. Pure.
 
-The whole life: made once by the driver; a publication for each node whose tasks need it, which waits, is attached by
-the driver's controller, is READY for the node, is withdrawn when the last task has ended, and is detached when the node
-says that it has let go; deleted at the end. The invariants, which the tests hold it to:
+A volume is created once by its driver. Each node whose tasks need it gets a publication, which waits, is attached by
+the driver's controller, is READY for the node, is RELEASING when the last task has ended, and is detached when the node
+reports that it has released it. At the end the volume is deleted. The invariants, which the tests verify:
 
-- Whatever a driver may have done is in the record before the driver is asked, so after a crash the same call is made
-  again, which the interface makes idempotent, and nothing is forgotten.
-- A volume for one node at a time has at most one publication that is more than waiting.
-- A publication that was READY ends only when its node has said so, under its number, or was removed from the cluster.
+- Whatever a driver may have done is in the record before the driver is called, so after a crash the same call is made
+  again, which CSI requires to be idempotent, and nothing is forgotten.
+- A single-node volume has at most one publication that is not WAITING.
+- A publication that was READY ends only when its node has reported its release, by number, or was removed from the
+  cluster.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,11 +26,11 @@ from shoal.api.v1.volume_pb2 import (
 )
 
 WAITING, ATTACHING = VolumePublication.WAITING, VolumePublication.ATTACHING
-READY, WITHDRAWN = VolumePublication.READY, VolumePublication.RELEASING
+READY, RELEASING = VolumePublication.READY, VolumePublication.RELEASING
 
 
 class DriverMethod(Enum):
-    """Of a driver's controller; the value is for the user."""
+    """A method of a driver's controller; the value is for messages."""
 
     CREATE = "created"
     DELETE = "deleted"
@@ -46,7 +47,7 @@ class WriteStatus:
 
 @dataclass(frozen=True)
 class DriverCall:
-    """Commit this, then ask the driver's controller.
+    """Commit this, then call the driver's controller.
 
     Attributes:
         node_id: of ATTACH and DETACH.
@@ -58,12 +59,12 @@ class DriverCall:
 
 
 def is_single_node(spec: VolumeSpec) -> bool:
-    """Whether it can be used on one node at a time."""
+    """Whether it can be used on only one node at a time."""
     return spec.access_mode not in (MULTI_NODE_READER_ONLY, MULTI_NODE_MULTI_WRITER)
 
 
 def next_steps(facts: VolumeFacts) -> list[WriteStatus | DriverCall]:
-    """What there is to do: one thing to write, or calls of which any may be made first."""
+    """What to do next: one write, or calls in any order."""
     status = copy_status(facts.status) if facts.status is not None else VolumeStatus(volume_id=facts.volume.meta.id)
     if status.deleted:
         return []
@@ -90,7 +91,7 @@ def _create(facts: VolumeFacts, status: VolumeStatus) -> list[WriteStatus | Driv
     if not facts.driver.known:
         return _with_problem(status, f"no node has driver {facts.volume.spec.driver}")
     if not facts.driver.creates:
-        # Volumes that are there already, under their own names.
+        # The driver creates no volumes: it has them already, by name.
         status.driver_volume_id, status.problem = facts.volume.spec.name, ""
         status.context.update(facts.volume.spec.options)
         return [WriteStatus(status)]
@@ -113,7 +114,7 @@ def _with_problem(status: VolumeStatus, problem: str) -> list[WriteStatus | Driv
 
 
 def _publications(facts: VolumeFacts, status: VolumeStatus) -> Iterator[VolumePublication]:
-    """As they are to be, as far as that needs no call: all that go on, and then the new ones."""
+    """The publications as far as they can advance without a call: existing ones, then new ones."""
     kept = [moved for each in status.publications if (moved := _advanced(facts, each)) is not None]
     number = status.last_publication_number
     for node_id in sorted(facts.needed_on - {each.node_id for each in kept}):
@@ -129,22 +130,22 @@ def _publications(facts: VolumeFacts, status: VolumeStatus) -> Iterator[VolumePu
 
 
 def _advanced(facts: VolumeFacts, old: VolumePublication) -> VolumePublication | None:
-    is_needed, there = old.node_id in facts.needed_on, old.node_id in facts.nodes
+    is_needed, exists = old.node_id in facts.needed_on, old.node_id in facts.nodes
     if old.state in (WAITING, ATTACHING) and not is_needed and not old.attached:
         return None
-    if old.state == WITHDRAWN and not old.attached and _is_released(facts, old):
+    if old.state == RELEASING and not old.attached and _is_released(facts, old):
         return None
     new = VolumePublication()
     new.CopyFrom(old)
     if old.state == READY and not is_needed:
-        new.state, new.problem = WITHDRAWN, ""
-    if new.state == WITHDRAWN and there and not _is_released(facts, new):
+        new.state, new.problem = RELEASING, ""
+    if new.state == RELEASING and exists and not _is_released(facts, new):
         new.problem = _not_released_reason(facts.nodes[new.node_id])
     return new
 
 
 def _admitted(facts: VolumeFacts, waiting: VolumePublication, busy: VolumePublication | None) -> VolumePublication:
-    """A waiting publication, on its way if nothing is in the way."""
+    """A waiting publication, advanced if nothing prevents it."""
     new = VolumePublication()
     new.CopyFrom(waiting)
     node = facts.nodes.get(waiting.node_id)
@@ -161,13 +162,13 @@ def _admitted(facts: VolumeFacts, waiting: VolumePublication, busy: VolumePublic
 def _due_call(facts: VolumeFacts, publication: VolumePublication) -> DriverMethod | None:
     if publication.state == ATTACHING:
         return DriverMethod.ATTACH if publication.node_id in facts.needed_on else DriverMethod.DETACH
-    if publication.state == WITHDRAWN and _is_released(facts, publication):
+    if publication.state == RELEASING and _is_released(facts, publication):
         return DriverMethod.DETACH
     return None
 
 
 def _is_released(facts: VolumeFacts, publication: VolumePublication) -> bool:
-    """Whether the node has nothing of it any more; one that was removed is the user's word that it is so."""
+    """Whether the node has released it. Removing a node from the cluster counts as releasing."""
     node = facts.nodes.get(publication.node_id)
     return node is None or (node.reported.released and node.reported.number == publication.number)
 
@@ -180,13 +181,13 @@ def _not_released_reason(node: NodeFacts) -> str:
 
 
 def _in_use_reason(facts: VolumeFacts, busy: VolumePublication) -> str:
-    """Why a volume for one node at a time cannot go to another one."""
+    """Why a single-node volume cannot be attached to another node."""
     node = facts.nodes.get(busy.node_id)
     if node is None:
         return "being detached from a removed node"
     if node.down:
         return _not_released_reason(node)
-    if busy.state == WITHDRAWN and busy.problem:
+    if busy.state == RELEASING and busy.problem:
         return f"node {node.hostname} has not released it: {busy.problem}"
     return f"in use on node {node.hostname}"
 
@@ -200,12 +201,12 @@ def _with_publications(status: VolumeStatus, publications: Iterable[VolumePublic
 
 
 def copy_status(status: VolumeStatus) -> VolumeStatus:
-    """One to be changed; records are not."""
+    """A copy to change; records are immutable."""
     new = VolumeStatus()
     new.CopyFrom(status)
     return new
 
 
 def is_csi(volume: Volume) -> bool:
-    """Whether it is of a driver."""
+    """Whether it belongs to a CSI driver."""
     return volume.spec.driver not in ("", "local")

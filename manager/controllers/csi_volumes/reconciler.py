@@ -1,7 +1,7 @@
 """Reconciles CSI volumes on the leader: decides, calls drivers through agents, and writes the results.
 
-The drivers' controllers stand beside agents, and any agent that has one will do: calls are idempotent, and what is
-known is in the store. So the leader asks and agents hand on: one writer, fenced, and no agent to be elected.
+The drivers' controllers run beside agents, and any agent that has one will do: calls are idempotent, and all state is
+in the store. So the leader calls and agents forward: one writer, fenced, and no election among agents.
 """
 
 import asyncio
@@ -12,8 +12,7 @@ from typing import Protocol
 
 from manager.agents.agent_address import AgentAddress
 from manager.controllers.csi_volumes.driver_calls import after_failure, after_success, failure_of, request_of
-from manager.controllers.csi_volumes.next_volume_step import DriverCall, copy_status, is_csi, next_steps
-from manager.controllers.csi_volumes.next_volume_step import WriteStatus as Note
+from manager.controllers.csi_volumes.next_volume_step import DriverCall, WriteStatus, copy_status, is_csi, next_steps
 from manager.controllers.csi_volumes.step_backoff import StepBackoff
 from manager.controllers.csi_volumes.volume_consumers import VolumeConsumers
 from manager.controllers.csi_volumes.volume_facts import VolumeFacts, volume_facts
@@ -32,7 +31,7 @@ from shoal.errors import Conflict, Exhausted, ShoalError, Timeout, Unavailable
 from shoal.task_group import TaskGroup
 
 MAX_CALLS_PER_DRIVER = 32
-"""Calls of one driver: one that hangs keeps no other waiting."""
+"""Per driver, so that one that hangs does not delay the others."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +51,7 @@ class DriverCaller(Protocol):
     """`manager.agents.agent_channels.AgentChannels` is one."""
 
     async def call_driver(self, agent: AgentAddress, request: CallDriverRequest) -> CallDriverResponse:
-        """Raises ShoalError when the agent does not answer, or has no such driver."""
+        """Raises ShoalError when the agent does not respond, or does not have the driver."""
         ...
 
 
@@ -60,12 +59,12 @@ class SecretValues(Protocol):
     """`manager.file_contents.driver_secrets.DriverSecrets` is one."""
 
     def values(self, view: View, volume: Volume) -> Mapping[str, str]:
-        """What the volume's driver is given, by its own keys. Raises ShoalError when one cannot be had."""
+        """The secrets for the volume's driver, by its own keys. Raises ShoalError when one is missing."""
         ...
 
 
 class CsiVolumeReconciler:
-    """The only writer of `VolumeStatus`. One volume has at most one call under way."""
+    """The only writer of `VolumeStatus`. Each volume is reconciled by one task."""
 
     def __init__(self, *, store: Records, agents: DriverCaller, secrets: SecretValues) -> None:
         self._store = store
@@ -80,7 +79,7 @@ class CsiVolumeReconciler:
         Args:
             fence: the term's number.
         Raises:
-            Deposed: the term is over.
+            LeadershipLost: the term is over.
         """
         self._backoffs.clear()
         with self._store.follow() as changes:
@@ -100,7 +99,7 @@ class CsiVolumeReconciler:
         return (volume_id for volume_id, each in self._store.tables.volumes.items() if is_csi(each))
 
     def _affected(self, changes: Iterable[Change], consumers: VolumeConsumers) -> set[str]:
-        """Volumes for which something may follow from changes."""
+        """Volumes that changes may affect."""
         found: set[str] = set()
         for change in changes:
             record = change.new if change.new is not None else change.old
@@ -112,7 +111,7 @@ class CsiVolumeReconciler:
                 case NodeVolumes():
                     found.update(_published(change))
                 case NodeStatus() if _is_relevant(change):
-                    if _usable(change.new) - _usable(change.old):
+                    if _usable_drivers(change.new) - _usable_drivers(change.old):
                         self._retry_now()
                     found.update(self._csi_volumes())
                 case File() if change.kind.name == kinds.SECRET.name:
@@ -131,12 +130,12 @@ class CsiVolumeReconciler:
         return volume is not None and is_csi(volume)
 
     def _retry_now(self) -> None:
-        """A driver may be back: nobody waits out a pause."""
+        """A driver may be back: reset all backoffs."""
         for backoff in self._backoffs.values():
             backoff.reset()
 
     async def _reconcile(self, volume_id: str, consumers: VolumeConsumers, fence: int) -> None:
-        """One volume, until there is nothing to do for it."""
+        """Reconcile one volume until there is nothing left to do."""
         backoff = self._backoffs[volume_id]
         try:
             while (volume := self._store.tables.volumes.get(volume_id)) is not None:
@@ -154,9 +153,11 @@ class CsiVolumeReconciler:
         finally:
             del self._backoffs[volume_id]
 
-    async def _execute(self, step: Note | DriverCall, facts: VolumeFacts, backoff: StepBackoff, fence: int) -> bool:
+    async def _execute(
+        self, step: WriteStatus | DriverCall, facts: VolumeFacts, backoff: StepBackoff, fence: int
+    ) -> bool:
         try:
-            if isinstance(step, Note):
+            if isinstance(step, WriteStatus):
                 await self._write(step.status, fence)
                 return True
             return await self._call(step, facts, backoff.failures(step), fence)
@@ -165,12 +166,12 @@ class CsiVolumeReconciler:
             return False
 
     async def _call(self, call: DriverCall, facts: VolumeFacts, attempt: int, fence: int) -> bool:
-        """Whether it succeeded; what came of it is written."""
+        """Whether it succeeded; the result is written."""
         name, controllers = facts.volume.spec.name, facts.driver.controllers
         if not controllers:
             known = facts.status is not None and facts.status.outcome_unknown
             why = f"driver {facts.volume.spec.driver} is unavailable: no ready node has its controller"
-            await self._write(after_failure(call, why, uncertain=known), fence)
+            await self._write(after_failure(call, why, outcome_unknown=known), fence)
             return False
         await self._write(call.status, fence)
         status, problem = await self._call_agent(call, facts, controllers[attempt % len(controllers)])
@@ -183,30 +184,32 @@ class CsiVolumeReconciler:
 
     async def _call_agent(self, call: DriverCall, facts: VolumeFacts, node_id: str) -> tuple[VolumeStatus, str]:
         record = self._store.tables.node_status.get(node_id)
-        if record is None:  # removed while the call was written down; nobody was asked
+        if record is None:  # removed while the call was recorded; no driver was called
             why = f"node {node_id}, which has the driver's controller, was removed"
-            return after_failure(call, why, uncertain=facts.status is not None and facts.status.outcome_unknown), why
+            return after_failure(
+                call, why, outcome_unknown=facts.status is not None and facts.status.outcome_unknown
+            ), why
         agent = AgentAddress.of(node_id, record.description)
         request = request_of(call, facts.volume, facts.driver)
         try:
             request.secrets.update(self._secrets.values(self._store.tables, facts.volume))
-        except ShoalError as error:  # nobody was asked
+        except ShoalError as error:  # no driver was called
             return after_failure(
-                call, str(error), uncertain=facts.status is not None and facts.status.outcome_unknown
+                call, str(error), outcome_unknown=facts.status is not None and facts.status.outcome_unknown
             ), str(error)
         try:
             async with self._calls[request.driver]:
                 answer = await self._agents.call_driver(agent, request)
         except ShoalError as error:
-            return after_failure(call, one_line(str(error)), uncertain=True), str(error)
+            return after_failure(call, one_line(str(error)), outcome_unknown=True), str(error)
         if failure := failure_of(call, answer):
-            return after_failure(call, failure.message, uncertain=failure.outcome_unknown), failure.message
+            return after_failure(call, failure.message, outcome_unknown=failure.outcome_unknown), failure.message
         return after_success(call, answer), ""
 
     async def _write(self, status: VolumeStatus, fence: int) -> None:
         if status == self._store.tables.volume_status.get(status.volume_id):
             return
-        # The volume must be there, so that no status outlives it.
+        # The volume must exist, so that no status outlives it.
         await self._store.commit(
             [put(kinds.VOLUME_STATUS, status.volume_id, copy_status(status))],
             expects=[expect(kinds.VOLUME, status.volume_id, PRESENT)],
@@ -220,15 +223,15 @@ def _published(change: Change) -> Iterable[str]:
             yield from (each.volume_id for each in record.publications)
 
 
-def _usable(status: object) -> frozenset[str]:
-    """Names of the drivers that a node can be asked to call. One that only fails in other words is none of them."""
+def _usable_drivers(status: object) -> frozenset[str]:
+    """Names of the drivers that can be called through a node; those with a problem are not among them."""
     if not isinstance(status, NodeStatus) or status.state != NodeStatus.READY:
         return frozenset()
     return frozenset(each.name for each in status.description.csi_drivers if not each.problem)
 
 
 def _is_relevant(change: Change) -> bool:
-    """Whether a node has come, gone, or has other drivers."""
+    """Whether a node was added or removed, or has different drivers."""
     old, new = change.old, change.new
     if not isinstance(old, NodeStatus) or not isinstance(new, NodeStatus):
         return True

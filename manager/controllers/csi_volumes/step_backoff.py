@@ -1,4 +1,4 @@
-"""Backoff of failed steps: each driver call of a volume by itself, longer each time."""
+"""Backoff of failed steps, for each driver call of a volume, longer each time."""
 
 import asyncio
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ _Key = tuple[str, str]
 
 
 class StepBackoff:
-    """Of one volume, as long as there is something to do for it."""
+    """The backoff of one volume's steps."""
 
     def __init__(self) -> None:
         self._failures: dict[_Key, int] = {}
@@ -21,11 +21,11 @@ class StepBackoff:
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
-        """Something is different."""
+        """Something has changed: `wait` returns."""
         self._wake.set()
 
     def reset(self) -> None:
-        """Nothing has to wait any more."""
+        """Make every step due now."""
         self._due.clear()
         self._wake.set()
 
@@ -48,7 +48,7 @@ class StepBackoff:
         self._due[key] = asyncio.get_running_loop().time() + pause
 
     async def wait(self, steps: Iterable[WriteStatus | DriverCall]) -> None:
-        """Until one of them may be done, or something is different."""
+        """Until one of the steps is due, or `wake` was called."""
         until = min(self._due.get(_key(step), 0.0) for step in steps)
         self._wake.clear()
         with suppress(TimeoutError):

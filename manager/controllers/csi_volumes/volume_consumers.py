@@ -11,7 +11,7 @@ from shoal.task_states import is_live
 
 
 class VolumeConsumers:
-    """Costs nothing for services that mount no volume of a driver."""
+    """Costs nothing for services that mount no CSI volume."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -21,7 +21,7 @@ class VolumeConsumers:
             self._index(key, revision)
 
     def update_revision(self, change: Change) -> None:
-        """A revision is new, or gone."""
+        """A revision was created or deleted."""
         if isinstance(change.new, ServiceRevision):
             self._index(change.identifier, change.new)
         else:

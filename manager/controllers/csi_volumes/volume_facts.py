@@ -10,13 +10,13 @@ from shoal.api.v1.volume_pb2 import NodePublication, Volume, VolumeStatus
 
 @dataclass(frozen=True)
 class DriverFacts:
-    """A driver as all nodes together tell of it.
+    """A driver as all nodes together report it.
 
     Attributes:
-        known: some node has told of it.
+        known: a node has reported it.
         creates, attaches: as in `CsiDriver`.
-        controllers: ids of nodes by which its controller can be called now.
-        topologies: where those of its nodes are that say so; each once.
+        controllers: ids of nodes through which its controller can be called now.
+        topologies: the distinct topologies that its nodes report.
     """
 
     known: bool
@@ -28,11 +28,11 @@ class DriverFacts:
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """A node, as far as one volume goes.
+    """A node, as far as one volume is concerned.
 
     Attributes:
-        driver_node_id: the node in the driver's words; empty when it has no such driver.
-        reported: what the node says of the volume.
+        driver_node_id: the driver's id of the node; empty if the node does not have the driver.
+        reported: the node's own report of the publication.
     """
 
     hostname: str
@@ -43,10 +43,10 @@ class NodeFacts:
 
 @dataclass(frozen=True)
 class VolumeFacts:
-    """All of it.
+    """Everything that the next step depends on.
 
     Attributes:
-        status: None before anything was begun.
+        status: None before the first step.
         needed_on: ids of nodes with tasks that have the volume mounted, or are about to.
         nodes: every node of the cluster by id.
     """
@@ -59,7 +59,7 @@ class VolumeFacts:
 
 
 def volume_facts(view: View, volume: Volume, needed_on: frozenset[str]) -> VolumeFacts:
-    """The facts as they are."""
+    """The facts, read from the view."""
     status = view.volume_status.get(volume.meta.id)
     concerned = needed_on.union(each.node_id for each in status.publications) if status is not None else needed_on
     return VolumeFacts(
@@ -72,7 +72,7 @@ def volume_facts(view: View, volume: Volume, needed_on: frozenset[str]) -> Volum
 
 
 def driver_facts(view: View, name: str) -> DriverFacts:
-    """What the nodes tell of a driver."""
+    """What the nodes report of a driver."""
     found = [(node_id, each) for node_id, each in _reported(view, name)]
     ready = [(node_id, each) for node_id, each in found if each.has_controller and _is_usable(view, node_id, each)]
     topologies = {tuple(sorted(each.topology.items())) for _, each in found if each.has_topology and each.topology}

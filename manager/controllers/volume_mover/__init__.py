@@ -1,1 +1,1 @@
-"""Moves of local volumes from one node to another, while this manager leads."""
+"""Moves local volumes from one node to another; runs on the leader."""

@@ -6,27 +6,27 @@ from shoal.api.v1.volume_pb2 import StaleVolumeCopy, Volume, VolumeMove, VolumeM
 
 
 def completed(view: View, volume: Volume, move: VolumeMove, *, old_copy_ms: int, now_ms: int) -> Volume:
-    """The data's home is the target; what the source has is left behind.
+    """The target becomes the home; the source's data becomes a stale copy.
 
     Args:
         old_copy_ms: when the source's copy was made.
     """
     slot = move.slot
-    written = view.volume_homes.get(f"{volume.meta.id}/{slot}")
-    places = [*volume.homes, *((written,) if written is not None else ())]
-    newest_ms = max((place.since_ms for place in places if place.slot == slot), default=0)
+    recorded = view.volume_homes.get(f"{volume.meta.id}/{slot}")
+    homes = [*volume.homes, *((recorded,) if recorded is not None else ())]
+    newest_ms = max((home.since_ms for home in homes if home.slot == slot), default=0)
     made = end_move(volume, slot=slot, home=move.to_node_id, now_ms=max(now_ms, newest_ms + 1))
     made.stale_copies.add(slot=slot, node_id=move.from_node_id, created_at_ms=old_copy_ms, home_node_id=move.to_node_id)
     return made
 
 
 def failed(volume: Volume, move: VolumeMove) -> Volume:
-    """The home is where it was; what the target has is left behind, complete or not."""
+    """The home stays; the target's data becomes a stale copy, complete or not."""
     return cancel_move(volume, move, now_ms=0)
 
 
 def without_stale_copy(volume: Volume, copy: StaleVolumeCopy) -> Volume:
-    """It is deleted."""
+    """The volume without a stale copy that was deleted."""
     made = Volume()
     made.CopyFrom(volume)
     others = [each for each in volume.stale_copies if each != copy]
@@ -38,7 +38,7 @@ def without_stale_copy(volume: Volume, copy: StaleVolumeCopy) -> Volume:
 def with_move_status(volume_id: str, status: VolumeStatus | None, move: VolumeMoveStatus) -> VolumeStatus:
     """The volume's status with the slot's newest move.
 
-    What is not known at the moment (how much is copied, how often it was begun) is as it was told before.
+    What is not known now (how much was copied, the number of attempts) is kept from the previous status.
     """
     made = VolumeStatus(volume_id=volume_id)
     if status is not None:
@@ -55,9 +55,9 @@ def with_move_status(volume_id: str, status: VolumeStatus | None, move: VolumeMo
 
 
 def last_status(status: VolumeStatus | None, move: VolumeMove | VolumeMoveStatus) -> VolumeMoveStatus:
-    """How far the move was when it was told last; empty when it was not yet."""
-    known = status.moves if status is not None else ()
-    same = (each for each in known if (each.slot, each.started_at_ms) == (move.slot, move.started_at_ms))
+    """The last reported status of the move; empty if there is none."""
+    moves = status.moves if status is not None else ()
+    same = (each for each in moves if (each.slot, each.started_at_ms) == (move.slot, move.started_at_ms))
     return next(same, VolumeMoveStatus())
 
 
@@ -70,7 +70,7 @@ def move_status(
     total_bytes: int = 0,
     attempts: int = 0,
 ) -> VolumeMoveStatus:
-    """How far it is."""
+    """The status of a move."""
     return VolumeMoveStatus(
         slot=move.slot,
         from_node_id=move.from_node_id,

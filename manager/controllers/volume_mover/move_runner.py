@@ -45,7 +45,7 @@ from shoal.api.v1.volume_pb2 import StaleVolumeCopy, Volume, VolumeMove, VolumeM
 from shoal.errors import Conflict, Exhausted, InvalidInput, NotFound, Refused, ShoalError, Unavailable
 
 POLL_SECONDS = 0.5
-"""Between looks whether a move may go on, or was cancelled."""
+"""Between checks whether a move may continue, or was cancelled."""
 
 PROGRESS_SECONDS = 1.0
 MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 1.0, 30.0
@@ -76,7 +76,7 @@ class VolumeAgents(Protocol):
 
 
 class MoveRunner:
-    """Those of one volume."""
+    """Executes the moves of one volume."""
 
     def __init__(self, volume_id: str, store: Records, agents: VolumeAgents, now_ms: NowMs, fence: int) -> None:
         self._id = volume_id
@@ -86,38 +86,38 @@ class MoveRunner:
         self._fence = fence
         self._progress_at = 0.0
         self._backoff = _Backoff(time.monotonic)
-        self._deletion_pause = _Backoff(time.monotonic)
+        self._deletion_backoff = _Backoff(time.monotonic)
 
     @property
     def _volume(self) -> Volume | None:
         return self._store.tables.volumes.get(self._id)
 
     async def step(self) -> None:
-        """What is to be done now, once.
+        """Execute what is due now, once.
 
         Raises:
-            Conflict, Exhausted, Unavailable: the store did not take it; again. Deposed.
+            Conflict, Exhausted, Unavailable: the store rejected a write; call again. LeadershipLost: the term is over.
         """
         volume = self._volume
         if volume is None:
             return
         await self._write_ended(volume)
-        if self._deletion_pause.is_over():
+        if self._deletion_backoff.is_due():
             for copy in volume.stale_copies:
                 await self._delete_stale_copy(volume, copy)
         for move in volume.moves:
             await self._advance(volume, move)
 
     async def _write_ended(self, volume: Volume) -> None:
-        """Of moves that are in the record no more: cancelled, or ended by a leader that could not say so."""
+        """Write the final status of moves that left the record: cancelled, or ended while a leader crashed."""
         for status in unfinished(self._store.tables.volume_status.get(self._id)):
             move = move_of(volume, status.slot)
             if move is not None and move.started_at_ms == status.started_at_ms:
                 continue
             ended = VolumeMoveStatus()
             ended.CopyFrom(status)
-            arrived = home_of(self._store.tables, volume, status.slot) == status.to_node_id
-            ended.state = VolumeMoveStatus.DONE if arrived else VolumeMoveStatus.CANCELLED
+            is_done = home_of(self._store.tables, volume, status.slot) == status.to_node_id
+            ended.state = VolumeMoveStatus.DONE if is_done else VolumeMoveStatus.CANCELLED
             ended.message = ""
             await self._write_move(ended)
 
@@ -128,11 +128,11 @@ class MoveRunner:
             case Fail(why):
                 await self._fail(move, why)
             case Copy():
-                if self._backoff.is_over():
+                if self._backoff.is_due():
                     await self._copy_watched(volume, move)
 
     async def _copy_watched(self, volume: Volume, move: VolumeMove) -> None:
-        """The copy goes on for as long as the move is in the record."""
+        """Copy for as long as the move is in the record."""
         work = asyncio.ensure_future(self._copy(volume, move))
         try:
             while not work.done() and move_of(self._volume, move.slot) == move:
@@ -187,7 +187,7 @@ class MoveRunner:
         await self._finish(move, offer)
 
     async def _finish(self, move: VolumeMove, offer: OfferVolumeResponse) -> None:
-        """The home changes, and with it what is left behind."""
+        """Change the home, and record the stale copy."""
         while (volume := self._volume) is not None and move_of(volume, move.slot) == move:
             view = self._store.tables
             if not has_ended(view, volume, move.slot):
@@ -196,7 +196,7 @@ class MoveRunner:
             status = move_status(
                 move, VolumeMoveStatus.DONE, bytes_done=offer.content_bytes, total_bytes=offer.content_bytes
             )
-            with suppress(Conflict):  # somebody changed the volume otherwise
+            with suppress(Conflict):  # the volume was changed concurrently
                 await self._end(volume, made, status)
                 _log.info("moved volume %s to node %s", volume.spec.name, move.to_node_id)
                 return
@@ -227,9 +227,9 @@ class MoveRunner:
                 _log.warning(
                     "cannot delete the stale copy of volume %s on node %s yet: %s", self._id, copy.node_id, error
                 )
-                self._deletion_pause.failed()
+                self._deletion_backoff.failed()
                 return
-            self._deletion_pause.succeeded()
+            self._deletion_backoff.succeeded()
         present = self._volume
         if present is not None:
             await self._store.commit(
@@ -239,14 +239,14 @@ class MoveRunner:
             )
 
     def _agent(self, node_id: str) -> AgentAddress:
-        """Raises Unavailable when the node was removed meanwhile."""
+        """Raises Unavailable: the node was removed."""
         record = self._store.tables.node_status.get(node_id)
         if record is None:
             raise Unavailable(f"node {node_id} was removed")
         return AgentAddress.of(node_id, record.description)
 
     async def _write_attempt(self, move: VolumeMove, total: int) -> None:
-        """The copy begins, or is resumed."""
+        """The copy starts, or is resumed."""
         earlier = last_status(self._store.tables.volume_status.get(self._id), move)
         attempts, state = earlier.attempts + 1, VolumeMoveStatus.COPYING
         done = min(earlier.bytes, total)
@@ -267,7 +267,7 @@ class MoveRunner:
             await self._write(record)
 
     async def _write(self, record: VolumeStatus) -> None:
-        # The volume must be there, so that no status outlives it.
+        # The volume must exist, so that no status outlives it.
         await self._store.commit(
             [put(kinds.VOLUME_STATUS, self._id, record)],
             expects=[expect(kinds.VOLUME, self._id, PRESENT)],
@@ -276,14 +276,14 @@ class MoveRunner:
 
 
 class _Backoff:
-    """Before what failed is tried again, longer each time."""
+    """The delay before a retry, longer each time."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._until = 0.0
         self._seconds = MIN_BACKOFF_SECONDS
 
-    def is_over(self) -> bool:
+    def is_due(self) -> bool:
         return self._now() >= self._until
 
     def succeeded(self) -> None:

@@ -1,10 +1,11 @@
 """Decides the next step of a volume move, and of its stale copies. Pure.
 
-    begin (control API) -> wait until the tasks have ended, both nodes answer -> copy, verify -> end with the new home
-                        -> cancel (control API), or what cannot succeed      -> end with the old one
+    begin (control API) -> wait until the tasks have ended, both nodes are ready -> copy, verify -> end with the new
+    home
+                        -> cancel (control API), or permanent failure         -> end with the old one
 
-A copy is deleted only where it is no home and no task has it, by the time it was made at, and while the home is the one
-that has the same data, and reports it: so no pass, after whatever crash, can delete the last one.
+A copy is deleted only where it is not the home and no task uses it, by its creation time, and while the home has the
+same data and reports it: so no step, after whatever crash, can delete the last copy.
 """
 
 from dataclasses import dataclass
@@ -19,19 +20,19 @@ from shoal.api.v1.volume_pb2 import StaleVolumeCopy, Volume, VolumeMove, VolumeM
 
 @dataclass(frozen=True)
 class Wait:
-    """For what `why` says; one line."""
+    """Wait; `why` is one line."""
 
     why: str
 
 
 @dataclass(frozen=True)
 class Copy:
-    """All is still, and both nodes are there."""
+    """No task uses the volume, and both nodes are ready."""
 
 
 @dataclass(frozen=True)
 class Fail:
-    """It can never be done."""
+    """The move cannot succeed; `why` is one line."""
 
     why: str
 
@@ -40,7 +41,7 @@ MoveStep = Wait | Copy | Fail
 
 
 class StaleCopyStep(Enum):
-    """Of a copy that was left behind."""
+    """What to do with a stale copy."""
 
     WAIT = "wait"
     DELETE = "delete"
@@ -48,7 +49,7 @@ class StaleCopyStep(Enum):
 
 
 def next_step(view: View, volume: Volume, move: VolumeMove) -> MoveStep:
-    """Of a move that is in the volume's record."""
+    """The next step of a move in the volume's record."""
     if volume.removing:
         return Fail(f'volume "{volume.spec.name}" is being removed')
     for node_id in (move.from_node_id, move.to_node_id):
@@ -63,7 +64,7 @@ def next_step(view: View, volume: Volume, move: VolumeMove) -> MoveStep:
 
 
 def stale_copy_step(view: View, volume: Volume, copy: StaleVolumeCopy) -> StaleCopyStep:
-    """Of a copy that a move has left behind."""
+    """The next step for a stale copy."""
     node_id, home = copy.node_id, home_of(view, volume, copy.slot)
     is_in_use = any(task.node_id == node_id for task in live_users(view, volume, copy.slot))
     if node_id not in view.nodes or home not in ("", copy.home_node_id) or is_in_use:
@@ -73,28 +74,28 @@ def stale_copy_step(view: View, volume: Volume, copy: StaleVolumeCopy) -> StaleC
 
 
 def has_data(view: View, node_id: str, volume_id: str, slot: int) -> bool:
-    """Whether the node says that it has the data."""
+    """Whether the node reports that it has the data."""
     record = view.node_volumes.get(node_id)
     volumes = record.volumes if record is not None else ()
     return any(held.volume_id == volume_id and held.slot == slot for held in volumes)
 
 
 def is_ready(view: View, node_id: str) -> bool:
-    """Whether the node answers."""
+    """Whether the node is READY."""
     status = view.node_status.get(node_id)
     return status is not None and status.state == NodeStatus.READY
 
 
 def has_work(volume: Volume, status: VolumeStatus | None) -> bool:
-    """Whether there is something to do, or to be told."""
+    """Whether there is something to do, or to report."""
     return bool(volume.moves or volume.stale_copies or unfinished(status))
 
 
 def unfinished(status: VolumeStatus | None) -> list[VolumeMoveStatus]:
-    """Moves that were not told to have ended."""
+    """Moves whose status is not final."""
     return [move for move in status.moves if move.state < VolumeMoveStatus.DONE] if status is not None else []
 
 
 def move_of(volume: Volume | None, slot: int) -> VolumeMove | None:
-    """That of a slot."""
+    """The move of a slot, if any."""
     return next((move for move in volume.moves if move.slot == slot), None) if volume is not None else None

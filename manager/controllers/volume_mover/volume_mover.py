@@ -1,7 +1,7 @@
 """Moves local volumes on the leader: has the target node copy the data, then changes the home node.
 
-All that has to survive is in the store and on the nodes' disks. A new leader begins with the same step again, and the
-nodes with what is not there yet.
+All state is in the store and on the nodes' disks. A new leader repeats the same step, and the nodes continue with what
+is missing.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 class VolumeMover:
-    """Ends moves, and is the only writer of `VolumeStatus.moves`. One volume at a time has one step under way."""
+    """Executes moves, and is the only writer of `VolumeStatus.moves`. Each volume has one step in progress at most."""
 
     def __init__(self, *, store: Records, agents: VolumeAgents, now_ms: NowMs) -> None:
         self._store = store
@@ -32,7 +32,7 @@ class VolumeMover:
         Args:
             fence: the term's number.
         Raises:
-            Deposed: the term is over.
+            LeadershipLost: the term is over.
         """
         self._running.clear()
         with self._store.follow() as changes:
@@ -50,7 +50,7 @@ class VolumeMover:
         return volume is not None and has_work(volume, self._store.tables.volume_status.get(volume_id))
 
     async def _run_moves(self, volume_id: str, fence: int) -> None:
-        """One volume, until there is nothing to do for it."""
+        """Execute the moves of one volume until there is nothing left to do."""
         work = MoveRunner(volume_id, self._store, self._agents, self._now_ms, fence)
         try:
             while self._has_work(volume_id):

@@ -1,7 +1,7 @@
 """Index of every node's assignments, updated incrementally: a change costs only what it affects.
 
-The invariant that the tests hold it to: whatever the changes, a node that was told its needs once, and then of the
-records that `update` has marked for it, knows what `needs` of a catalogue made anew from the same view says.
+The invariant, which the tests verify: whatever the changes, a node that was sent its assignments once, and then the
+records that `update` returned for it, has the `assignments` of an index built from the same view.
 """
 
 from collections import defaultdict
@@ -41,9 +41,9 @@ class AssignmentIndex:
         self._networks = NetworkIndex(view, self._peers)
         self._services = ServiceEndpointIndex(view)
         self._attachments = Attachments(view)
-        nobody = NoDirtyRecords()
+        none = NoDirtyRecords()
         for task_id in view.tasks:
-            self._refresh_task(task_id, nobody)
+            self._refresh_task(task_id, none)
 
     def update(self, changes: Iterable[Change]) -> dict[str, set[RecordRef]]:
         """Apply changes that the view already has; returns the records that changed for each node."""
@@ -79,24 +79,24 @@ class AssignmentIndex:
             self._dependencies.forget_revision(identifier)
 
     def changes(self, node_id: str, dirty: Collection[RecordRef] | None) -> AssignmentChanges:
-        """What a node is to be told: of these records as they are now; of everything when None."""
+        """What to send a node: these records as they are now, or everything if None."""
         revision = self._view.revision
         if dirty is None:
             assigned = self.assignments(node_id)
             return AssignmentChanges(snapshot(assigned, revision), assigned.files)
         visibility = self._networks.visibility(node_id)
-        message = increment(dirty, lambda topic, key: self._find(visibility, topic, key), revision)
+        message = increment(dirty, lambda kind, key: self._find(visibility, kind, key), revision)
         return AssignmentChanges(
             message,
             {**self._dependencies.files(node_id, _keys_of(dirty, "revision")), **self._driver_files(node_id, dirty)},
         )
 
     def assignments(self, node_id: str) -> NodeAssignments:
-        """Everything that the node is to know."""
+        """Everything assigned to the node."""
         visibility = self._networks.visibility(node_id)
         networks = sorted(visibility.networks)
-        services = {service_id for name in networks for service_id in self._services.on_network(name)}
-        reachable = {task_id for name in networks for task_id in self._networks.tasks(name)}
+        services = {service_id for network_id in networks for service_id in self._services.on_network(network_id)}
+        reachable = {task_id for network_id in networks for task_id in self._networks.tasks(network_id)}
         revisions, attachments = self._dependencies.revisions(node_id), sorted(self._attachments.on_node(node_id))
         return NodeAssignments(
             tasks={key: task for key in self._by_node.get(node_id, ()) if (task := self._task(node_id, key))},
@@ -120,7 +120,7 @@ class AssignmentIndex:
     def _find(self, visibility: NetworkVisibility, kind: RecordKind, key: str) -> Message | str | None:
         node_id = visibility.node_id
         match kind:
-            case "endpoint":  # the most by far
+            case "endpoint":  # by far the most
                 found = self._entries.get(key)
                 return visibility.endpoint(found) if found is not None else None
             case "task":
@@ -145,20 +145,20 @@ class AssignmentIndex:
 
     @property
     def stopping(self) -> Set[str]:
-        """Tasks that are to stop, and have not ended, until `mark_withdrawn` is called."""
+        """Tasks that must stop and have not ended, until `mark_withdrawn` is called."""
         return self._stopping
 
     def nodes_routing_to(self, task_id: str) -> frozenset[str]:
         """The nodes that may route clients to a task."""
         found = self._entries[task_id]
-        nodes = (node_id for name in found.networks for node_id in self._networks.nodes(name))
+        nodes = (node_id for network_id in found.networks for node_id in self._networks.nodes(network_id))
         return frozenset({found.task.node_id, *nodes})
 
     def mark_withdrawn(self, task_id: str) -> str:
-        """No node leads clients to the task any more; its own node, which is to be told of the task.
+        """Record that no node routes clients to the task any more; returns its own node, which must be sent the task.
 
-        Nothing else is looked at: what has changed of the task since the last `update`, or that it is gone, is for the
-        next one to tell. Empty when the catalogue has no such task.
+        Other changes of the task since the last `update`, also its deletion, are left to the next one. Empty when the
+        index has no such task.
         """
         found = self._entries.get(task_id)
         if found is None:
@@ -174,7 +174,7 @@ class AssignmentIndex:
             return
         if new is None or not new.live:
             self._withdrawn.discard(task_id)
-        # The new one comes first, so that a revision which only this task runs is not told again.
+        # The new entry comes first, so that a revision which only this task runs is not sent again.
         if new is not None and new.live and self._dependencies.add_task(new):
             dirty.add([new.task.node_id], ("revision", new.revision_key))
         left = self._remove(old) if old is not None else set()
@@ -184,8 +184,8 @@ class AssignmentIndex:
         if (old.endpoint if old else None) != (new.endpoint if new else None):
             networks = (old.networks if old else frozenset()) | (new.networks if new else frozenset())
             dirty.add(own.union(*map(self._networks.nodes, networks)), ("endpoint", task_id))
-        for place in left ^ joined:
-            self._mark_membership(place, dirty)
+        for membership in left ^ joined:
+            self._mark_membership(membership, dirty)
 
     def _entry(self, task_id: str) -> TaskEntry | None:
         task = self._view.tasks.get(task_id)
@@ -212,9 +212,9 @@ class AssignmentIndex:
         return self._networks.remove_task(old)
 
     def _mark_membership(self, membership: Membership, dirty: DirtyRecords) -> None:
-        """A node has come to a network, or left it: to the others it is one node, to itself the whole network."""
+        """A node joined or left a network: the others get one peer, the node itself gets the whole network."""
         node_id, network_id = membership
-        if network_id != MESH_NETWORK:  # its nodes are on it with or without tasks
+        if network_id != MESH_NETWORK:  # nodes are on it with or without tasks
             dirty.add(self._networks.nodes(network_id), ("peer", node_id))
             dirty.add_all([node_id], self._everything_on(network_id))
 
@@ -228,8 +228,8 @@ class AssignmentIndex:
         old, new = self._networks.refresh(network_id)
         if old == new:
             return
-        itself: RecordRef = ("network", network_id)
-        dirty.add(self._networks.nodes(network_id), itself)
+        record: RecordRef = ("network", network_id)
+        dirty.add(self._networks.nodes(network_id), record)
         if _scope(old) != _scope(new):
             dirty.add_all(self._networks.nodes(network_id), self._everything_on(network_id))
 
@@ -254,5 +254,5 @@ def _keys_of(dirty: Collection[RecordRef], kind: RecordKind) -> list[str]:
 
 
 def _scope(network: NetworkAssignment | None) -> tuple[bool, bool] | None:
-    """Of a network, what decides how its nodes are told of the others on it."""
+    """What decides which endpoints and peers the nodes of a network see."""
     return (network.node_local, network.key_generation > 0) if network is not None else None

@@ -13,7 +13,7 @@ from shoal.api.v1.volume_pb2 import VolumePublication, VolumeStatus
 
 
 class Attachments:
-    """An index over the volumes' publications, kept in step with the store."""
+    """An index of the volumes' publications by node, kept in sync with the store."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -23,20 +23,20 @@ class Attachments:
                 self._by_node[each.node_id].add(status.volume_id)
 
     def update(self, change: Change) -> set[str]:
-        """Take in the change of a volume's status; the nodes to which something may be different."""
-        concerned: set[str] = set()
+        """Apply the change of a volume's status; returns the nodes that it may affect."""
+        affected: set[str] = set()
         for status in (change.old, change.new):
             if isinstance(status, VolumeStatus):
-                concerned.update(each.node_id for each in status.publications)
-        for node_id in concerned:
+                affected.update(each.node_id for each in status.publications)
+        for node_id in affected:
             if self.attachment(node_id, change.identifier) is not None:
                 self._by_node[node_id].add(change.identifier)
             else:
                 self._by_node[node_id].discard(change.identifier)
-        return concerned
+        return affected
 
     def update_secret(self, change: Change) -> Iterator[tuple[str, Collection[str]]]:
-        """A secret has changed: the volumes whose drivers are given another version, with the nodes that have them."""
+        """The volumes whose drivers get another version of a changed secret, with their nodes."""
         old, new = change.old, change.new
         if not isinstance(new, File) or (isinstance(old, File) and old.version == new.version):
             return
@@ -45,7 +45,7 @@ class Attachments:
             yield volume_id, [each.node_id for each in status.publications] if status is not None else ()
 
     def files(self, node_id: str, volume_ids: Iterable[str]) -> dict[str, FileVersion]:
-        """What the drivers of these volumes of the node are given there, by `FileContent.key`: of usable ones alone."""
+        """The secrets for the drivers of these volumes on the node, by `FileContent.key`; for usable volumes only."""
         found: dict[str, FileVersion] = {}
         for volume_id in volume_ids:
             record, volume = self.attachment(node_id, volume_id), self._view.volumes.get(volume_id)
@@ -58,7 +58,7 @@ class Attachments:
         return self._by_node.get(node_id, ())
 
     def attachment(self, node_id: str, volume_id: str) -> VolumeAttachment | None:
-        """What the node is told of a volume; None for nothing."""
+        """A volume as it is sent to the node; None if it is not."""
         status, volume = self._view.volume_status.get(volume_id), self._view.volumes.get(volume_id)
         if status is None or volume is None:
             return None
@@ -90,5 +90,5 @@ def _content_key(file: File) -> str:
 
 
 def _visible_state(state: VolumePublication.State.ValueType) -> VolumePublication.State.ValueType:
-    """To the node, one that is being attached waits as any other."""
+    """For the node, a volume that is being attached is waiting."""
     return VolumePublication.WAITING if state == VolumePublication.ATTACHING else state

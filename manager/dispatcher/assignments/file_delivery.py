@@ -11,17 +11,17 @@ from shoal.api.v1.file_pb2 import FileContent, FileVersion
 from shoal.errors import InvalidInput
 
 MESSAGE_BYTES = 4 << 20
-"""Contents in one message, far below what a stream bears."""
+"""Contents in one message, far below gRPC's limit."""
 
 _log = logging.getLogger(__name__)
 
 
 class FileDelivery:
-    """Opens versions for the sessions.
+    """Decrypts versions for the sessions.
 
     Args:
-        view: where the files of the versions are.
-        secrets: opens those of secrets.
+        view: has the files of the versions.
+        secrets: decrypts those of secrets.
     """
 
     def __init__(self, *, view: View, secrets: ContentCodec) -> None:
@@ -29,7 +29,7 @@ class FileDelivery:
         self._secrets = secrets
 
     def messages(self, versions: Mapping[str, FileVersion], revision: int) -> Iterator[Assignments]:
-        """Increments that bring these contents, by `FileContent.key`. One that cannot be opened is told in the log."""
+        """Increments with these contents, by `FileContent.key`. One that cannot be decrypted is logged."""
         batch, size = Assignments(store_revision=revision), 0
         for key, version in versions.items():
             content = self._decoded(key, version)
@@ -48,7 +48,7 @@ class FileDelivery:
             return version.content
         file = self._view.secrets.get(version.file_id)
         if file is None:
-            return None  # removed this moment
+            return None  # just removed
         try:
             return self._secrets.decode(file, version)
         except InvalidInput as error:

@@ -1,4 +1,4 @@
-"""Who is on which network, kept in step with the store: its tasks, and the nodes that are on it by them.
+"""Index of the tasks and nodes on each network, kept in sync with the store.
 
 Every node that has an address is on the routing mesh's network, with or without tasks.
 """
@@ -18,7 +18,8 @@ Membership = tuple[str, str]
 
 
 class NetworkIndex:
-    """`peers` are the nodes that have an address, by id; it is kept up by its owner."""
+    """Args:
+    peers: the nodes that have an address, by id; live."""
 
     def __init__(self, view: View, peers: Mapping[str, Peer]) -> None:
         self._view = view
@@ -31,14 +32,14 @@ class NetworkIndex:
             self.refresh(network_id)
 
     def refresh(self, network_id: str) -> tuple[NetworkAssignment | None, NetworkAssignment | None]:
-        """Take the network over as the view has it; how it was told before, and how it is now."""
+        """Read the network from the view; returns its assignment before and now."""
         old, new = self._assignments.pop(network_id, None), self._assignment(network_id)
         if new is not None:
             self._assignments[network_id] = new
         return old, new
 
     def add_task(self, entry: TaskEntry) -> set[Membership]:
-        """A task is on its networks; where its node was not before."""
+        """Add a task to its networks; returns the memberships that are new."""
         node_id, task_id = entry.task.node_id, entry.task.id
         for network_id in entry.networks:
             self._tasks[network_id].add(task_id)
@@ -47,40 +48,40 @@ class NetworkIndex:
         return {(node_id, network_id) for network_id in entry.networks if self._nodes[network_id][node_id] == 1}
 
     def remove_task(self, entry: TaskEntry) -> set[Membership]:
-        """A task is not on its networks any more; where its node is not either."""
+        """Remove a task from its networks; returns the memberships that ended."""
         node_id, task_id = entry.task.node_id, entry.task.id
-        gone = set()
+        ended = set()
         for network_id in entry.networks:
             self._tasks[network_id].discard(task_id)
             self._nodes[network_id][node_id] -= 1
             if not self._nodes[network_id][node_id]:
                 del self._nodes[network_id][node_id]
                 self._networks[node_id].discard(network_id)
-                gone.add((node_id, network_id))
-        return gone
+                ended.add((node_id, network_id))
+        return ended
 
     def tasks(self, network_id: str) -> Collection[str]:
-        """Ids of those that can be reached on the network."""
+        """Ids of the tasks that can be reached on the network."""
         return self._tasks.get(network_id, ())
 
     def nodes(self, network_id: str) -> Collection[str]:
-        """Ids of those that are on the network."""
+        """Ids of the nodes that are on the network."""
         return self._peers.keys() if network_id == MESH_NETWORK else self._nodes.get(network_id, {}).keys()
 
     def informed_nodes(self, network_id: str) -> Collection[str]:
-        """Ids of the nodes that know of each other on the network: none while it is not assigned to anybody."""
+        """Ids of the nodes that see each other on the network: none while it is not assigned."""
         return self.nodes(network_id) if self.is_assigned(network_id) else ()
 
     def is_assigned(self, network_id: str) -> bool:
-        """Whether nodes are told of the network."""
+        """Whether the network is sent to nodes."""
         return network_id in self._assignments
 
     def networks(self, node_id: str) -> Iterator[str]:
-        """Ids of those that the node is told of."""
+        """Ids of the networks that the node sees."""
         return (name for name in self._joined(node_id) if name in self._assignments)
 
     def visibility(self, node_id: str) -> NetworkVisibility:
-        """What the node is told of its networks as they are now."""
+        """What the node sees of its networks now."""
         return NetworkVisibility(
             node_id, {name: self._assignments[name] for name in self.networks(node_id)}, self.nodes
         )

@@ -9,11 +9,11 @@ from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
 
 
 class NetworkVisibility:
-    """Of a network that ends at each node, a node sees its own tasks alone; of any other, all.
+    """On a node-local network a node sees only its own tasks, on any other all.
 
     Args:
-        networks: those that the node is on, by id.
-        nodes: ids of those that are on a network.
+        networks: the networks that the node is on, by id.
+        nodes: ids of the nodes on a network.
     """
 
     def __init__(
@@ -26,8 +26,8 @@ class NetworkVisibility:
         self._encrypted = [nodes(name) for name in self._cluster_wide if networks[name].key_generation]
 
     def endpoint(self, entry: TaskEntry) -> TaskEndpoint | None:
-        """A task as the node is told how to reach it; None when it is not, or when nobody can."""
-        if entry.endpoint is None or entry.networks <= self._cluster_wide:  # nearly all are
+        """The endpoint of a task as the node sees it; None if it does not, or if the task has none."""
+        if entry.endpoint is None or entry.networks <= self._cluster_wide:  # nearly all
             return entry.endpoint
         visible = self.networks.keys() if entry.task.node_id == self.node_id else self._cluster_wide
         return narrowed(entry.endpoint, visible.__contains__)
@@ -37,9 +37,9 @@ class NetworkVisibility:
         return dict.fromkeys(chain.from_iterable(self._nodes))
 
     def peer(self, peer: Peer) -> Peer | None:
-        """Another node: None where it has not to know the way to it. On the mesh, clients come in by any node.
+        """Another node, None if they share no network. On the mesh, clients arrive at any node.
 
-        The keys are for nodes that have an encrypted network between them.
+        Keys are included for nodes that share an encrypted network.
         """
         other = peer.node_id
         if other == self.node_id or not any(other in nodes for nodes in self._nodes):

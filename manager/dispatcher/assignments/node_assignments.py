@@ -34,9 +34,9 @@ class NodeAssignments:
     services: Mapping[str, ServiceEndpoint] = field(default_factory=dict)
     attachments: Mapping[str, VolumeAttachment] = field(default_factory=dict)
     volumes_to_delete: frozenset[str] = frozenset()
-    """Ids of volumes whose data lies here and is to be deleted."""
+    """Ids of volumes whose data is on the node and must be deleted."""
     files: Mapping[str, FileVersion] = field(default_factory=dict)
-    """As stored, secrets sealed, by `FileContent.key`; `manager.dispatcher.assignments.file_delivery` sends them."""
+    """As stored, secrets encrypted, by `FileContent.key`; `manager.dispatcher.assignments.file_delivery` sends them."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ _FIELDS: Mapping[RecordKind, tuple[str, str]] = {
     "volume": ("volumes_to_delete", ""),
     "attachment": ("attachments", "removed_attachments"),
 }
-"""Where a record of a topic goes in `Assignments`, and its key when the node is not to have it any more."""
+"""By kind: the field of `Assignments` for a record, and the field for its key when it was removed."""
 
 
 def snapshot(assigned: NodeAssignments, revision: int) -> Assignments:
-    """The message that replaces whatever the agent knew."""
+    """The message that replaces everything that the agent has."""
     return Assignments(
         snapshot=True,
         store_revision=revision,
@@ -79,10 +79,10 @@ def snapshot(assigned: NodeAssignments, revision: int) -> Assignments:
 def increment(
     dirty: Iterable[RecordRef], find: Callable[[RecordKind, str], Message | str | None], revision: int
 ) -> Assignments:
-    """The message that tells of the marked records, as they are now.
+    """The message with the dirty records, as they are now.
 
     Args:
-        find: a record as the node is to know it; None when it is to know none.
+        find: a record as the node sees it; None if it does not.
     """
     message = Assignments(store_revision=revision)
     for kind, keys in _by_kind(dirty).items():
@@ -103,15 +103,15 @@ def _by_kind(dirty: Iterable[RecordRef]) -> dict[RecordKind, list[str]]:
 
 
 def is_empty(message: Assignments) -> bool:
-    """Whether it changes nothing, the store's revision aside."""
-    return all(name.name in ("snapshot", "store_revision") for name, _ in message.ListFields())
+    """Whether it changes nothing but the store's revision."""
+    return all(field.name in ("snapshot", "store_revision") for field, _ in message.ListFields())
 
 
 def trimmed(revision: ServiceRevision) -> ServiceRevision:
-    """What an agent reads of a revision; the rest stays with the managers, labels too unless a template names them."""
+    """The part of a revision that an agent reads; the rest is not sent, nor are labels unless a template uses them."""
     task = revision.spec.task
     template = TaskTemplate(container=task.container, limits=task.limits, log=task.log)
-    # Of its networks the task itself tells; but not of "host" or "none".
+    # The task itself has its networks, but not "host" or "none".
     template.networks.extend(attachment for attachment in task.networks if is_mode(attachment.network))
     labels = revision.spec.labels if uses_labels(task.container) else {}
     spec = ServiceSpec(

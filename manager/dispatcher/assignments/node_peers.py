@@ -5,14 +5,14 @@ from shoal.api.v1.node_pb2 import NodeDescription
 
 
 def peer_of(node_id: str, about: NodeDescription) -> Peer | None:
-    """With its public keys; None as long as nobody knows its address."""
+    """The peer with its public keys; None while its address is unknown."""
     if not about.address:
         return None
     return Peer(node_id=node_id, address=about.address, vtep_mac=about.vtep_mac, keys=about.overlay_keys)
 
 
 def without_keys(peer: Peer) -> Peer:
-    """For nodes that encrypt nothing with it; the very same object when there is nothing to take away."""
+    """The peer for nodes that share no encrypted network with it; the same object if it has no keys."""
     if not peer.keys:
         return peer
     return Peer(node_id=peer.node_id, address=peer.address, vtep_mac=peer.vtep_mac)

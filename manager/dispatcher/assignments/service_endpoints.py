@@ -19,7 +19,7 @@ class ServiceEndpointIndex:
             self.refresh(service_id)
 
     def refresh(self, service_id: str) -> set[str]:
-        """Take the service over as the view has it; the networks whose nodes are concerned."""
+        """Read the service from the view; returns the networks whose nodes are affected."""
         old, new = self._records.get(service_id), self._record(service_id)
         if old == new:
             return set()
@@ -34,11 +34,11 @@ class ServiceEndpointIndex:
         return networks
 
     def on_network(self, network_id: str) -> Collection[str]:
-        """Ids of the services that concern the nodes of a network."""
+        """Ids of the services that the nodes of a network see."""
         return self._on_network.get(network_id, ())
 
     def endpoint(self, service_id: str, networks: Collection[str]) -> ServiceEndpoint | None:
-        """A service as a node is told of it that is on these networks: only what is of them, None when nothing is."""
+        """The part of a service that is on these networks, None if nothing is."""
         record = self._records.get(service_id)
         return _narrowed(record, networks) if record is not None else None
 
@@ -61,7 +61,7 @@ def _networks(record: ServiceEndpoint | None) -> set[str]:
     if record is None:
         return set()
     mesh: Iterable[str] = [MESH_NETWORK] if record.mesh_ports else []
-    return {place.network_id for place in record.virtual_addresses} | set(mesh)
+    return {address.network_id for address in record.virtual_addresses} | set(mesh)
 
 
 def _narrowed(record: ServiceEndpoint, networks: Collection[str]) -> ServiceEndpoint | None:
@@ -73,7 +73,7 @@ def _narrowed(record: ServiceEndpoint, networks: Collection[str]) -> ServiceEndp
     narrow = ServiceEndpoint()
     narrow.CopyFrom(record)
     del narrow.virtual_addresses[:]
-    narrow.virtual_addresses.extend(place for place in record.virtual_addresses if place.network_id in networks)
+    narrow.virtual_addresses.extend(each for each in record.virtual_addresses if each.network_id in networks)
     if MESH_NETWORK not in networks:
         del narrow.mesh_ports[:]
     return narrow

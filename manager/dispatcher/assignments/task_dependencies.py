@@ -14,7 +14,7 @@ from shoal.api.v1.volume_pb2 import NodeVolumes
 
 
 class TaskDependencies:
-    """By node; kept in step with the store by its owner."""
+    """An index by node; its owner keeps it in sync with the store."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -25,24 +25,24 @@ class TaskDependencies:
             self._add_volumes(node_id, record)
 
     def add_task(self, entry: TaskEntry) -> bool:
-        """A live task is on its node. Whether it is the first there that runs its revision."""
+        """Add a live task; whether it is the first on its node that runs its revision."""
         running = self._revisions[entry.task.node_id]
         running[entry.revision_key] += 1
         return running[entry.revision_key] == 1
 
     def remove_task(self, entry: TaskEntry) -> None:
-        """A task that was live on its node is so no more."""
+        """Remove a task that is no longer live."""
         running = self._revisions[entry.task.node_id]
         running[entry.revision_key] -= 1
         if not running[entry.revision_key]:
             del running[entry.revision_key]
 
     def revisions(self, node_id: str) -> Collection[str]:
-        """Keys of those that live tasks of the node run."""
+        """Keys of the revisions that live tasks of the node run."""
         return self._revisions.get(node_id, {}).keys()
 
     def revision(self, node_id: str, key: str) -> ServiceRevision | None:
-        """What the node is to know of a revision; None when no live task of its runs it."""
+        """A revision as it is sent to the node; None if none of its live tasks runs it."""
         if key not in self.revisions(node_id) or (record := self._view.revisions.get(key)) is None:
             return None
         if key not in self._trimmed:
@@ -50,11 +50,11 @@ class TaskDependencies:
         return self._trimmed[key]
 
     def forget_revision(self, key: str) -> None:
-        """It was deleted."""
+        """Call when a revision was deleted."""
         self._trimmed.pop(key, None)
 
     def files(self, node_id: str, new: Collection[str]) -> Mapping[str, FileVersion]:
-        """What the containers of these revisions need, and no container of the node's other live tasks."""
+        """The files that the containers of these revisions need and those of the node's other live tasks do not."""
         if not new:
             return {}
         running = self.revisions(node_id)
@@ -67,7 +67,7 @@ class TaskDependencies:
         return {key: version for each in containers for key, version in needed_versions(self._view, each)}
 
     def update_volumes(self, change: Change) -> Collection[str]:
-        """What a node holds has changed; the volumes that it is to delete now."""
+        """Apply a change of a node's volumes; returns those that it must delete now."""
         node_id = change.identifier
         if isinstance(change.old, NodeVolumes):
             for held in change.old.volumes:
@@ -81,11 +81,11 @@ class TaskDependencies:
             self._holders[held.volume_id].add(node_id)
 
     def holders(self, volume_id: str) -> Collection[str]:
-        """The nodes where data of the volume lies."""
+        """The nodes that have data of the volume."""
         return self._holders.get(volume_id, ())
 
     def volumes_to_delete(self, node_id: str) -> frozenset[str]:
-        """Only those that are marked: data without a record may be of a cluster that was restored from a backup."""
+        """Volumes on the node that are marked; data without a record may be of a cluster restored from a backup."""
         record = self._view.node_volumes.get(node_id)
         held = {each.volume_id for each in record.volumes} if record is not None else ()
         volumes = self._view.volumes

@@ -12,14 +12,14 @@ from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 
 @dataclass(frozen=True)
 class TaskEntry:
-    """A task as the catalogue last saw it.
+    """A task as the index last read it.
 
     Attributes:
-        task: as the agent is to see it: an ended one's `state` is the one observed at its end, so that an agent
+        task: as it is sent to the agent: an ended task has the `state` observed at its end, so that an agent
             which lost its journal does not run it a second time.
-        live: it has not ended; an ended task needs no revision and no network any more.
-        endpoint: how others reach it on all its networks; None when it is on none, or has ended.
-        networks: ids of those that it is reached on.
+        live: it has not ended; an ended task needs neither revision nor network.
+        endpoint: how others reach it on all its networks; None if it is on none, or has ended.
+        networks: ids of the networks on which it is reached.
     """
 
     task: Task
@@ -29,12 +29,12 @@ class TaskEntry:
 
     @property
     def is_removable(self) -> bool:
-        """Nothing is left for the agent to do or to keep: it may forget the task, and its log with it."""
+        """The agent has nothing left to do or keep: it may delete the task and its log."""
         return not self.live and (self.task.desired_state >= TaskState.REMOVE or self.task.state == TaskState.ORPHANED)
 
     @property
     def is_stopping(self) -> bool:
-        """It is to stop, and clients may still be led to it."""
+        """It must stop, and nodes may still route clients to it."""
         return self.endpoint is not None and not task_states.should_run(self.task) and not self.task.withdrawn
 
     @property
@@ -49,7 +49,7 @@ def task_entry(
     """The entry of a task that has a node.
 
     Args:
-        withdrawn: every node has applied that it is to stop.
+        withdrawn: every node has withdrawn its endpoint.
     """
     if not task_states.is_live(task, status):
         return TaskEntry(_ended(task, status), live=False, endpoint=None)
@@ -59,18 +59,18 @@ def task_entry(
 
 
 def as_withdrawn(entry: TaskEntry) -> TaskEntry:
-    """The entry of a task once every node has applied that it is to stop."""
+    """The entry of a task once every node has withdrawn its endpoint."""
     return replace(entry, task=_withdrawn_task(entry.task)) if entry.live else entry
 
 
 @lru_cache(maxsize=4096)
 def _shared(networks: frozenset[str]) -> frozenset[str]:
-    """The same object for all tasks on the same networks, since there are so many of them."""
+    """The same object for all tasks on the same networks, which saves memory."""
     return networks
 
 
 def endpoint_of(task: Task, status: TaskStatus | None, revision: ServiceRevision | None) -> TaskEndpoint:
-    """How a live task is reached. One that is to stop keeps its routes until it has ended, but no name leads to it."""
+    """How a live task is reached. A stopping task keeps its routes until it has ended, but no name resolves to it."""
     endpoint = TaskEndpoint(
         task_id=task.id,
         service_id=task.service_id,
@@ -94,10 +94,10 @@ def endpoint_of(task: Task, status: TaskStatus | None, revision: ServiceRevision
 
 
 def narrowed(endpoint: TaskEndpoint, is_visible: Callable[[str], bool]) -> TaskEndpoint | None:
-    """The endpoint on the networks that are shown alone: the very same object when all are, None when none is.
+    """The endpoint on the visible networks only: the same object if all are, None if none is.
 
     Args:
-        is_visible: whether those who are told are to see it on a network, by its id.
+        is_visible: whether the recipients see it on a network, by its id.
     """
     hidden = {place.network_id for place in endpoint.addresses if not is_visible(place.network_id)}
     if not hidden:

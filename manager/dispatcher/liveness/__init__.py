@@ -1,1 +1,1 @@
-"""Which nodes are there: heartbeats, the brake on losing many at once, the watches of managers and of the leader."""
+"""Decides which nodes are lost: heartbeats, the disruption limit, and a monitor for nodes without a manager."""

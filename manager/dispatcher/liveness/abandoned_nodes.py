@@ -1,4 +1,4 @@
-"""Monitors nodes whose manager is gone. Runs on the leader only."""
+"""Monitors nodes whose manager was lost. Runs on the leader only."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ MESSAGE = "its manager was lost, and it has not reconnected"
 
 
 def abandoned(view: View) -> dict[str, str]:
-    """Nodes recorded as READY or UNKNOWN with a manager that is not there, with that manager's id. Pure."""
+    """Nodes that are READY or UNKNOWN with a manager that was lost, and that manager's id. Pure."""
     return {
         node_id: status.manager_id
         for node_id, status in view.node_status.items()
@@ -22,8 +22,8 @@ def abandoned(view: View) -> dict[str, str]:
 
 
 class AbandonedNodeMonitor:
-    """Runs in the leader's term. A node has time to come back from the moment that it is seen abandoned: more of it
-    when many have to.
+    """Runs in the leader's term. From the moment that a node is found abandoned it has a grace period to reconnect,
+    which is longer when there are many.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class AbandonedNodeMonitor:
         """Until cancelled, or until the term is over.
 
         Raises:
-            Deposed: another manager leads.
+            LeadershipLost: another manager leads.
         """
         clock = asyncio.get_running_loop().time
         records = NodeStatusUpdates(store=self._store, manager_id=self._manager_id, now_ms=self._now_ms, fence=fence)
@@ -51,7 +51,7 @@ class AbandonedNodeMonitor:
             await asyncio.sleep(liveness.period)
 
     def _follow(self, liveness: Liveness, now: float) -> dict[str, str]:
-        """Watch the nodes that are abandoned now, and no others."""
+        """Monitor the nodes that are abandoned now, and no others."""
         lost = abandoned(self._store.tables)
         for node_id in liveness.watched() - lost.keys():
             liveness.forget(node_id)

@@ -14,10 +14,10 @@ _WATCHED = frozenset({NodeStatus.READY, NodeStatus.UNKNOWN})
 
 
 class HeartbeatMonitor:
-    """Judges nodes four times a heartbeat, and writes of one round of judgements at a time.
+    """Evaluates all nodes four times a heartbeat, and writes the result of one evaluation at a time.
 
     Args:
-        lost: told of each node that was marked, with why.
+        lost: called with each node that was marked, and the reason.
     """
 
     def __init__(
@@ -37,30 +37,30 @@ class HeartbeatMonitor:
         self._liveness = Liveness(heartbeat_seconds)
 
     def heard(self, node_id: str) -> None:
-        """The node spoke."""
+        """The node sent a message."""
         self._liveness.heard(node_id, _now())
 
     def opened(self, node_id: str) -> None:
-        """Its session is open."""
+        """The node opened its session."""
         self._liveness.opened(node_id)
         self.heard(node_id)
 
     def closed(self, node_id: str) -> None:
-        """Its session is at an end."""
+        """The node's session ended."""
         self._liveness.closed(node_id)
 
     def deferred(self, node_id: str, seconds: float) -> None:
-        """The node is to come back after so long, and has the usual time from then on."""
+        """The node was asked to reconnect after so long, and has the usual time from then on."""
         self._liveness.expect(node_id, _now() + seconds)
 
     def is_fresh(self, node_id: str) -> bool:
-        """Whether the node is ours to watch and not overdue."""
+        """Whether this manager monitors the node and it is not overdue."""
         return self._liveness.is_fresh(node_id, _now())
 
     def start_grace(self) -> None:
-        """After a start: nodes whose session was here have the usual time to return, and what so many need."""
+        """After a start: nodes whose session was here have the usual time to reconnect, and a grace period."""
         statuses = self._store.tables.node_status
-        own = [each for each, status in statuses.items() if self._is_ours(status)]
+        own = [each for each, status in statuses.items() if self._is_own(status)]
         self._liveness.grant_grace(own, _now())
 
     async def run(self) -> None:
@@ -68,7 +68,7 @@ class HeartbeatMonitor:
         writing: asyncio.Task[None] | None = None
         async with TaskGroup() as group:
             while True:
-                # Nothing else is awaited here: whatever the sleep takes too long is this manager's own silence.
+                # Nothing else is awaited here: a sleep that takes too long means that this manager did not run.
                 await asyncio.sleep(self._liveness.period)
                 if self._liveness.tick(_now()) and (writing is None or writing.done()):
                     decision = self._evaluate()
@@ -94,7 +94,7 @@ class HeartbeatMonitor:
         else:
             self._liveness.forget(node_id)
 
-    def _is_ours(self, status: NodeStatus) -> bool:
+    def _is_own(self, status: NodeStatus) -> bool:
         return status.state in _WATCHED and status.manager_id == self._manager_id
 
 

@@ -17,11 +17,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class LossResult:
-    """What came of a verdict.
+    """The result of writing a decision.
 
     Attributes:
-        finished: nodes that need not be watched any more: they are DOWN, were removed, or are another manager's.
-        written: nodes that were written as lost now, and why.
+        finished: nodes that need no more monitoring: they are DOWN, were removed, or are another manager's.
+        written: nodes whose state was changed, and why.
     """
 
     finished: list[str] = field(default_factory=list)
@@ -29,7 +29,7 @@ class LossResult:
 
 
 def marked_down_nodes(view: View, node_ids: Iterable[str]) -> Collection[str]:
-    """Those of these nodes that an operator has declared lost in the state that they are in. Pure."""
+    """The nodes among these that an operator has marked down in their current state. Pure."""
     return {node_id for node_id in node_ids if _is_marked_down(view.nodes.get(node_id), view.node_status.get(node_id))}
 
 
@@ -42,13 +42,13 @@ def _is_marked_down(node: Node | None, status: NodeStatus | None) -> bool:
 async def write_losses(
     records: NodeStatusUpdates, view: View, decision: LivenessDecision, held_by: Mapping[str, str], message: str
 ) -> LossResult:
-    """Write the verdict, all nodes at once; those that cannot be written now are judged again.
+    """Write a decision, all nodes at once; nodes that cannot be written now are evaluated again.
 
     Args:
-        held_by: id of the manager that each node must have its session with, as recorded.
+        held_by: id of the manager that each node must be recorded with.
         message: why a node is DOWN.
     Raises:
-        Deposed: the term of the records' fence is over.
+        LeadershipLost: the term of the records' fence is over.
     """
     result = LossResult()
     calls = [_mark_down(records, node_id, held_by[node_id], message, result) for node_id in decision.down]

@@ -1,9 +1,9 @@
 """Sanitizes what agents send: bounds sizes, numbers and texts, and rejects what others could not act on. Pure.
 
-An agent's word is stored, planned with, and shown to users, so nothing of it may be larger or stranger than what the
-rest was made for: a node in the wrong hands may harm what runs on it, and no more. Text is cut and made one line,
-lists are cut, numbers and moments are brought into range, unknown enumerators become the unspecified one. What no
-agent of ours sends and what others would act upon is refused, which ends that session.
+What an agent sends is stored, used by the planner and shown to users, so its size and content are bounded: a
+compromised node may harm what runs on it, and no more. Text is cut and made one line, lists are cut, numbers and times
+are brought into range, unknown enumerators become the unspecified one. Invalid values on which others would act are
+rejected, which ends the session.
 """
 
 import re
@@ -24,23 +24,23 @@ MAX_TEXT = 500
 MAX_ENTRIES = 256
 """Of a list or a map."""
 MAX_ENTRIES_OF = {HostDevices.DESCRIPTOR.fields_by_name["paths"].full_name: device_names.MAX_DEVICES}
-"""Entries of lists that may be longer, by the field's name."""
+"""Maximum entries of longer lists, by the field's full name."""
 MAX_NUMBER = 1 << 53
-"""Of bytes, billionths of processors and the like: a thousand nodes' still add up within 64 bits."""
+"""Of bytes, nanocores and so on: the sum over a thousand nodes fits in 64 bits."""
 MAX_CLOCK_SKEW_MS = 24 * 3600 * 1000
-"""By how much an agent's clock may be ahead."""
+"""How far an agent's clock may be ahead."""
 MAX_VOLUMES_BYTES = 900_000
-"""Of a report of volumes, which cannot be cut: what is not in it counts as gone. About ten thousand volumes."""
+"""Of a volume report, which cannot be cut: volumes that are not in it count as deleted. About ten thousand volumes."""
 MAX_STATUSES = 10_000
-"""Of a batch. An empty one is two bytes on the wire, and hundreds here."""
+"""Of a batch. An empty status takes two bytes on the wire, and hundreds in memory."""
 MAX_VOLUMES = 20_000
 """Of a report, and publications."""
 MAX_NODE_BYTES = 256 * 1024
 """Of a description, and of a condition: a node's record holds both."""
 MAX_INPUT_BYTES = 512 * 1024
-"""Of what is worth cutting at all: it takes time, in which the manager does nothing else."""
+"""Larger messages are rejected before sanitizing, which blocks the event loop."""
 _SMALL_BYTES = 400
-"""Smaller ones have no text or list that could be too long."""
+"""Smaller statuses have no text or list that could be too long."""
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _UNSIGNED = {FieldDescriptor.CPPTYPE_UINT32, FieldDescriptor.CPPTYPE_UINT64}
@@ -53,7 +53,7 @@ M = TypeVar("M", bound=Message)
 
 
 def sanitized(message: M, now_ms: int) -> M:
-    """A copy within bounds.
+    """A sanitized copy.
 
     Args:
         now_ms: by the manager's clock, milliseconds since the Unix epoch.
@@ -65,18 +65,18 @@ def sanitized(message: M, now_ms: int) -> M:
 
 
 def sanitize_condition(message: NetworkCondition, now_ms: int) -> NetworkCondition:
-    """How a node's network is, within bounds.
+    """A node's network condition, sanitized.
 
     Raises:
-        Exhausted: it is too long.
+        Exhausted: it is too large.
     """
     return _within(sanitized(_within(message, MAX_INPUT_BYTES), now_ms), MAX_NODE_BYTES)
 
 
 def sanitize_status(message: TaskStatus, now_ms: int) -> TaskStatus:
-    """A task's status within bounds: the same object if it is already, as nearly every one."""
+    """A task's status, sanitized: the same object if nothing changes, as for nearly all."""
     latest = now_ms + MAX_CLOCK_SKEW_MS
-    is_plain = (
+    is_clean = (
         message.ByteSize() <= _SMALL_BYTES
         and message.health in _HEALTH
         and 0 <= message.at_ms <= latest
@@ -85,11 +85,11 @@ def sanitize_status(message: TaskStatus, now_ms: int) -> TaskStatus:
         and f"{message.warning}{message.image_digest}".isprintable()
         and all(0 <= each.at_ms <= latest and each.state in _STATES for each in message.state_history)
     )
-    return message if is_plain else sanitized(message, now_ms)
+    return message if is_clean else sanitized(message, now_ms)
 
 
 def sanitize_statuses(batch: StatusBatch, now_ms: int) -> tuple[TaskStatus, ...]:
-    """A batch of statuses, each within bounds.
+    """The statuses of a batch, each sanitized.
 
     Raises:
         Exhausted: there are too many.
@@ -100,11 +100,11 @@ def sanitize_statuses(batch: StatusBatch, now_ms: int) -> tuple[TaskStatus, ...]
 
 
 def sanitize_description(message: NodeDescription, now_ms: int) -> NodeDescription:
-    """A node's description within bounds.
+    """A node's description, sanitized.
 
     Raises:
-        InvalidInput: other nodes could not act on its addresses or keys.
-        Exhausted: it is too long.
+        InvalidInput: other nodes could not use its addresses or keys.
+        Exhausted: it is too large.
     """
     faults = list(_faults(message))
     if faults:
@@ -113,10 +113,10 @@ def sanitize_description(message: NodeDescription, now_ms: int) -> NodeDescripti
 
 
 def sanitize_volumes(report: VolumeReport, now_ms: int) -> VolumeReport:
-    """A node's report of its volumes within bounds.
+    """A node's volume report, sanitized.
 
     Raises:
-        Exhausted: it is too long.
+        Exhausted: it is too large.
     """
     if max(len(report.volumes), len(report.publications)) > MAX_VOLUMES:
         raise Exhausted(f"the node reports more than {MAX_VOLUMES} volumes; remove some")
@@ -154,7 +154,7 @@ def _faults(message: NodeDescription) -> Iterator[Fault]:
 
 
 def _sanitize(message: Message, latest_ms: int, entries: int) -> None:
-    """In place, whatever fields it has, so that one that is added later is bounded too."""
+    """In place and for all fields, so that fields added later are bounded too."""
     for field, value in message.ListFields():
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             _sanitize_map(value, entries)
@@ -176,7 +176,7 @@ def _sanitize_list(field: FieldDescriptor, values: Any, latest_ms: int, entries:
 
 
 def _sanitize_map(values: Any, entries: int) -> None:
-    """All maps of agents' messages are of text."""
+    """All maps in agents' messages have text values."""
     kept = {one_line(key): one_line(values[key]) for key in sorted(values)[:entries]}
     values.clear()
     values.update(kept)

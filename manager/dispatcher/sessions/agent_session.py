@@ -12,17 +12,17 @@ from shoal.api.v1.dispatcher_pb2 import Assignments, ManagerMessage
 from shoal.errors import ShoalError
 
 ChangeSource = Callable[[str, Collection[RecordRef] | None], AssignmentChanges]
-"""What a node is to be told of these records, as they are now; of everything when None."""
+"""What to send a node: these records as they are now, or everything if None."""
 
 
 class AgentSession:
     """Batches changed records while a message is in flight, so that a burst of changes is one increment.
 
-    An idle session sends at once; nothing waits for a timer. Of what was sent nothing is kept: what the records are the
-    catalogue knows, and which of them the agent lacks the marks say.
+    An idle session sends at once; nothing waits for a timer. What was sent is not kept: the index has the records, and
+    the set of dirty records says which of them the agent lacks.
 
     Attributes:
-        report: what its agent said of the node last.
+        report: the agent's last report of the node.
     """
 
     def __init__(self, node_id: str, sequences: Iterator[int], report: NodeReport) -> None:
@@ -36,13 +36,13 @@ class AgentSession:
         self._acknowledged = 0
         self._acknowledgement_sent = 0
         self._queued: dict[str, ManagerMessage] = {}
-        self._over = False
-        self._reason: ShoalError | None = None
+        self._ended = False
+        self._end_reason: ShoalError | None = None
         self._wake = asyncio.Event()
         self._wake.set()
 
     def mark_dirty(self, generation: int, records: Collection[RecordRef]) -> None:
-        """These records have changed for the node, at this step of the catalogue."""
+        """These records have changed for the node, at this generation of the index."""
         if self._dirty is not None:  # else the snapshot will have them
             self._dirty.update(records)
         self._unsent = generation if self._unsent is None else self._unsent
@@ -54,31 +54,31 @@ class AgentSession:
         self._wake.set()
 
     def send(self, message: ManagerMessage) -> None:
-        """Send this as soon as it is its turn; of several of the same kind that wait, the last."""
+        """Send this message next; of several pending messages of the same kind only the last."""
         self._queued[message.WhichOneof("kind") or ""] = message
         self._wake.set()
 
     def is_unapplied(self, sequence: int) -> bool:
-        """Whether the message of this number was sent, and has not been said to be applied."""
+        """Whether the message with this number was sent and has not been acknowledged as applied."""
         return any(number == sequence for number, *_ in self._unapplied)
 
     def applied(self, sequence: int) -> None:
-        """The node's datapath holds what the message of this number says. One of another session is passed over."""
+        """The node has applied the message with this number. Numbers of other sessions are ignored."""
         if self.is_unapplied(sequence):
             while self._unapplied and self._unapplied[0][0] <= sequence:
                 _, _, self._revision = self._unapplied.popleft()
 
     def applied_revision(self, newest: int) -> int:
-        """The store's revision that the node's datapath holds, 0 before the first.
+        """The store's revision that the node has applied, 0 before the first.
 
         Args:
-            newest: the store's own, which a node has that lacks nothing.
+            newest: the store's own, which holds for a node that has applied everything.
         """
         return newest if self.oldest_unapplied is None else self._revision
 
     @property
     def oldest_unapplied(self) -> int | None:
-        """The first step of the catalogue that the node may not have applied; None when it has applied all."""
+        """The first generation of the index that the node may not have applied; None if it has applied all."""
         return self._unapplied[0][1] if self._unapplied else self._unsent
 
     def has_applied(self, generation: int) -> bool:
@@ -88,22 +88,22 @@ class AgentSession:
 
     def end(self, reason: ShoalError | None) -> None:
         """End it: with an error for the agent, or (None) since the agent left. The first reason counts."""
-        if not self._over:
-            self._over, self._reason = True, reason
+        if not self._ended:
+            self._ended, self._end_reason = True, reason
             self._wake.set()
 
     async def messages(self, source: ChangeSource, files: FileDelivery) -> AsyncGenerator[ManagerMessage]:
         """A snapshot, then increments and acknowledgements, until the end.
 
         Args:
-            files: opens the contents that the node needs.
+            files: decrypts the contents that the node needs.
         Raises:
             ShoalError: the reason given to `end`.
         """
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if self._over:
+            if self._ended:
                 break
             if self._acknowledged > self._acknowledgement_sent:
                 self._acknowledgement_sent = self._acknowledged
@@ -113,11 +113,11 @@ class AgentSession:
             if self._dirty or self._dirty is None:
                 for message in self._assignment_messages(source, files):
                     yield ManagerMessage(assignments=message)
-        if self._reason is not None:
-            raise self._reason
+        if self._end_reason is not None:
+            raise self._end_reason
 
     def _assignment_messages(self, source: ChangeSource, files: FileDelivery) -> Iterator[Assignments]:
-        """What the agent lacks: first everything but contents, which are opened one message at a time."""
+        """What the agent lacks: first everything but file contents, which are decrypted one message at a time."""
         dirty, self._dirty = self._dirty, set()
         changes = source(self.node_id, dirty)
         message = changes.assignments

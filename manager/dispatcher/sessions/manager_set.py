@@ -8,19 +8,19 @@ from shoal.rendezvous import ranked_servers
 
 
 def manager_addresses(view: View) -> dict[str, str]:
-    """`host:port` of the API of each manager by id, those that are away too."""
+    """`host:port` of the API of each registered manager by id, running or not."""
     addresses = {each.id: each.api_address for each in view.registered_managers.values()}
     addresses.update((each.id, each.api_address) for each in view.managers.values())
     return dict(sorted(addresses.items()))
 
 
 def as_messages(addresses: Mapping[str, str]) -> list[ManagerAddress]:
-    """The same for agents."""
+    """The addresses as messages."""
     return [ManagerAddress(id=identifier, api_address=address) for identifier, address in addresses.items()]
 
 
 def sessions_to_move(node_ids: Iterable[str], own_id: str, alive: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Nodes of this manager that prefer another one that lives, each with the one that it prefers."""
+    """Nodes of this manager that prefer another live manager, each with that manager's id."""
     if len(alive) < 2:
         return
     for node_id in node_ids:

@@ -30,16 +30,16 @@ _log = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 CONFLICT_SECONDS = 0.02
-"""The watch tells the tables in about this time what the conflict was."""
+"""Within about this time the watch delivers the conflicting change."""
 
 
 class NodeAdmission:
-    """Settles a node's identity at its first session, and holds later ones against it.
+    """Records a node's identity at its first session, and checks later sessions against it.
 
-    Which version of IP the cluster's tunnels have, the nodes that were settled first decide, and none that came later.
+    The IP version of the cluster's tunnels is that of the nodes recorded before.
 
     Args:
-        records: where a refusal is noted, for users to see.
+        records: where a rejection is written, for users to see.
     """
 
     def __init__(self, *, store: Records, records: NodeStatusUpdates, now_ms: NowMs) -> None:
@@ -50,7 +50,7 @@ class NodeAdmission:
         self._example = ""
 
     def load(self) -> None:
-        """Take down the names of nodes that were there before identities were settled: they keep them."""
+        """Read the names of nodes without a recorded identity: they keep them."""
         view = self._store.tables
         self._unrecorded = {
             name: node_id
@@ -59,19 +59,19 @@ class NodeAdmission:
             for name in node_identity.name_keys(node_identity.identity_of(status.description))
         }
 
-    async def admit(self, node_id: str, about: NodeDescription, peer: str) -> NodeReport:
-        """What is to be known of a node by what its agent says. A refusal is noted in its status.
+    async def admit(self, node_id: str, description: NodeDescription, peer: str) -> NodeReport:
+        """Check and record what the agent reports of its node. A rejection is written to its status.
 
         Args:
             peer: the IP address from which the session comes.
         Raises:
-            Refused: its address is another one than before, or of another version of IP than the cluster's.
+            Refused: its address changed, or has another IP version than the cluster.
             AlreadyExists: another node has its name or address.
-            InvalidInput, Exhausted: others could not act on what it says, or it is too long.
-            PermissionDenied: the node was removed. Conflict, Unavailable: as a commit.
+            InvalidInput, Exhausted: the description is invalid, or too large.
+            PermissionDenied: the node was removed. Conflict, Unavailable: as `RecordStore.commit`.
         """
         try:
-            sanitized = agent_input.sanitize_description(about, self._now_ms())
+            sanitized = agent_input.sanitize_description(description, self._now_ms())
             reported = node_identity.identity_of(sanitized)
             identity = await self._identity(node_id, reported)
             if reported.address and reported.address != identity.address:
@@ -83,13 +83,13 @@ class NodeAdmission:
         return NodeReport(node_identity.with_identity(sanitized, identity), peer, deviating, sanitized)
 
     async def record_error(self, node_id: str, reason: str) -> None:
-        """Note why a session of the node is not accepted, or is ended."""
+        """Write why a session of the node was rejected or ended."""
         _log.warning("node %s: %s", node_id, reason)
         for _ in range(ATTEMPTS):
             with suppress(Unavailable, Timeout):
                 try:
                     await self._records.set_session_error(node_id, agent_input.one_line(reason))
-                except Conflict:  # the node was removed, or is being written of by another manager
+                except Conflict:  # the node was removed, or another manager wrote its status
                     await asyncio.sleep(CONFLICT_SECONDS)
                     continue
             return
@@ -150,7 +150,7 @@ class NodeAdmission:
         return node_id if node is not None and node_identity.recorded(node) is None else ""
 
     def _address_family_conflict(self, node_id: str, address: str) -> str:
-        """Why a node with this address cannot be of the cluster; empty if it can."""
+        """Why a node with this address cannot be in the cluster; empty if it can."""
         example = self._example_address(node_id)
         if not address or not example or ip_version(address) == ip_version(example):
             return ""
@@ -160,7 +160,7 @@ class NodeAdmission:
         )
 
     def _example_address(self, node_id: str) -> str:
-        """The address of any other node that is settled: the same one as long as it is there."""
+        """The recorded address of any other node: the same one as long as it exists."""
         nodes = self._store.tables.nodes
         for other in (self._example, *nodes):
             node = nodes.get(other)
@@ -171,5 +171,5 @@ class NodeAdmission:
 
 
 def node_removed(node_id: str) -> str:
-    """What an agent is told whose node is no more."""
+    """The error for an agent whose node was removed."""
     return f"node {node_id} was removed from the cluster; run `shoal-agent reset` on it, then join it again"

@@ -17,11 +17,11 @@ _LOST = frozenset({NodeStatus.DOWN, NodeStatus.UNKNOWN})
 
 
 class NodeStatusSync:
-    """Looks at changes at once; what is to be written is written beside, so that assignments never wait for etcd.
+    """Handles changes at once; writes are made by `run`, so that assignments never wait for etcd.
 
     Args:
-        sessions: by node id, kept up by the dispatcher.
-        is_fresh: whether a node is heard, by its id.
+        sessions: by node id; live.
+        is_fresh: whether a node's heartbeats arrive, by its id.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class NodeStatusSync:
         self._wake = asyncio.Event()
 
     def handle_changes(self, changes: Iterable[Change]) -> None:
-        """Changes of nodes whose session is here, and managers that came to their hosts."""
+        """Handle changes of nodes whose session is here, and of managers on their hosts."""
         for change in changes:
             if isinstance(change.new, Manager):
                 self._update_colocated(change.new)
@@ -68,19 +68,19 @@ class NodeStatusSync:
             changed, self._changed = self._changed, {}
             await asyncio.gather(*map(self.write, due), *map(self._recheck_identity, changed))
 
-    async def update_description(self, session: AgentSession, about: NodeDescription) -> None:
-        """The agent has described its node anew.
+    async def update_description(self, session: AgentSession, description: NodeDescription) -> None:
+        """The agent has sent a new description.
 
         Raises:
             ShoalError: as `NodeAdmission.admit`.
         """
-        report = await self._admission.admit(session.node_id, about, session.report.peer_address)
+        report = await self._admission.admit(session.node_id, description, session.report.peer_address)
         if self._sessions.get(session.node_id) is session:
             session.report = report
             await self.write(session)
 
     async def _recheck_identity(self, session: AgentSession) -> None:
-        """A user has changed what the node is to others: what its agent said last may be so now, or not any more."""
+        """A user has changed the node's identity: check the agent's last description against it."""
         try:
             if session.report.raw_description is not None:
                 await self.update_description(session, session.report.raw_description)
@@ -88,21 +88,21 @@ class NodeStatusSync:
             session.end(error)
 
     async def write(self, session: AgentSession) -> None:
-        """The session may be at an end by the time that etcd answers: then there is nobody to tell."""
+        """Write the node's status; a failure ends the session."""
         try:
             await self._records.mark_ready(session.node_id, session.report)
         except (Conflict, Unavailable, Timeout, Exhausted) as error:
-            # The agent begins again, and that writes it.
+            # The agent opens a new session, which writes it.
             session.end(Unavailable(f"cannot write the node's state: {error}"))
 
     def _update_colocated(self, manager: Manager) -> None:
-        """Nodes whose host a manager has come to get their role by it."""
+        """A manager was started on the host of these nodes: update their statuses."""
         for session in self._sessions.values():
             if manager.host_address and session.report.peer_address == manager.host_address:
                 self._schedule(session)
 
     def _check_status(self, session: AgentSession) -> None:
-        """Another manager may have written of a node whose session is here: it took it over, or believed it lost."""
+        """Another manager may have written the status of a node whose session is here, or marked it lost."""
         record = self._store.tables.node_status.get(session.node_id)
         if record is None:
             return

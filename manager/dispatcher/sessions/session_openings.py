@@ -1,7 +1,7 @@
 """Limits how many sessions are opened at once; further agents are told when to retry. Pure.
 
-An agent waits 5 s for an answer to its Hello. A manager that took on thousands at once would answer all of them later
-than that, and do all the work in vain.
+An agent waits 5 s for the response to its Hello. A manager that opened thousands at once would respond later than that
+to all of them, and all the work would be lost.
 """
 
 from manager.dispatcher.liveness.heartbeats import NODES_PER_SECOND
@@ -9,14 +9,14 @@ from shoal.errors import Busy
 
 MAX_OPENINGS = 50
 RETRIES_PER_SECOND = 2 * NODES_PER_SECOND
-"""Appointments given: twice the rate that the grace of nodes counts on."""
+"""The rate of retries that agents are given: twice the rate that the grace period assumes."""
 OPENING_SECONDS = 5.0
-"""After that an opening counts no more: an agent that does not read holds up nobody."""
+"""After that an opening no longer counts: an agent that does not read delays no other."""
 MAX_RETRY_SECONDS = 30.0
 
 
 class SessionOpenings:
-    """From Hello until the first assignments are made. Times are seconds of one monotonic clock."""
+    """Sessions between Hello and the first assignments. Times are seconds of one monotonic clock."""
 
     def __init__(self) -> None:
         self._opening: dict[str, float] = {}
@@ -26,7 +26,7 @@ class SessionOpenings:
         """A node opens its session.
 
         Raises:
-            Busy: too many do; each that is told so gets a moment of its own.
+            Busy: too many do; each agent gets a different time to retry.
         """
         if node_id not in self._opening and len(self._opening) >= MAX_OPENINGS:
             self._drop_old(now)
@@ -36,7 +36,7 @@ class SessionOpenings:
         self._opening[node_id] = now
 
     def end(self, node_id: str) -> None:
-        """It is open, or came to nothing."""
+        """The session is open, or failed to open."""
         self._opening.pop(node_id, None)
 
     def _drop_old(self, now: float) -> None:

@@ -10,14 +10,14 @@ from shoal.api.v1.dispatcher_pb2 import AgentMessage
 
 STEP_SECONDS = 0.5
 _RECORDS = frozenset({"volumes", "network", "description"})
-"""Kinds of messages that are a record, or a part of one."""
+"""Kinds of messages that are written to a record."""
 
 
 class SessionRateLimiter:
-    """Of all nodes that have sessions here.
+    """The rate limits of all nodes with sessions here.
 
     Args:
-        heard: told that a node is there while its messages wait: the silence is ours.
+        heard: called with the node's id while its messages are delayed, so that it does not count as silent.
     """
 
     def __init__(self, *, view: View, heard: Callable[[str], None]) -> None:
@@ -26,22 +26,22 @@ class SessionRateLimiter:
         self._limits = NodeRateLimits(view.nodes)
 
     def check_open(self, node_id: str) -> None:
-        """A session is to be opened. Raises Busy: the node has had too much."""
+        """Call before a session is opened. Raises Busy: the node exceeded its rate."""
         now = _now()
         self._limits.of(node_id, now).check_open(now)
 
     def count_open(self, node_id: str, size: int) -> None:
-        """A session begins with a description of so many bytes, which is written."""
+        """Count the description of a new session, which is written."""
         now = _now()
         self._limits.of(node_id, now).spend(2 * size, now, records=1)
 
     async def messages(
         self, session: AgentSession, requests: AsyncIterator[AgentMessage]
     ) -> AsyncIterator[AgentMessage]:
-        """The messages of a session, each when there is room for it.
+        """The messages of a session, delayed to the node's rate.
 
         Raises:
-            Exhausted: the node goes on asking more than it may.
+            Exhausted: the node has exceeded its rate for too long.
         """
         node_id = session.node_id
         async for message in requests:
@@ -62,7 +62,7 @@ class SessionRateLimiter:
         return limit.spend(size, now, messages=0 if session.is_unapplied(message.applied.sequence) else 1)
 
     def _record_bytes(self, node_id: str) -> int:
-        """Bytes of the record that is written anew with what a message changes of it."""
+        """Bytes of the record that is rewritten when a message changes a part of it."""
         status = self._view.node_status.get(node_id)
         return status.ByteSize() if status is not None else 0
 

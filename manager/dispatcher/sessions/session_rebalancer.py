@@ -1,4 +1,4 @@
-"""Redirects sessions, a few at a time, to the managers that their nodes prefer: one that returns gets its share."""
+"""Redirects sessions, a few at a time, to the managers that nodes prefer: a manager that returns gets its share."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,13 +9,13 @@ from manager.store.tables import View
 from shoal.api.v1.dispatcher_pb2 import ManagerMessage, Redirect
 
 STABLE_SECONDS = 15.0
-"""For so long the managers have to be the same ones before anybody moves: one that comes and goes draws nobody."""
+"""The set of managers must be unchanged for so long before sessions move: a flapping manager attracts none."""
 MOVE_SECONDS = 0.2
-"""Between two nodes that are moved: a thousand nodes move within some three minutes."""
+"""Between two sessions that are moved: a thousand move within about three minutes."""
 
 
 class MessageSink(Protocol):
-    """One agent's."""
+    """One agent's session."""
 
     def send(self, message: ManagerMessage) -> None: ...
 
@@ -44,7 +44,7 @@ class SessionRebalancer:
         self._changed = asyncio.Event()
 
     def managers_changed(self) -> None:
-        """A manager came, went or was removed."""
+        """A manager was started, stopped or removed."""
         self._changed.set()
 
     async def run(self) -> None:
@@ -56,7 +56,7 @@ class SessionRebalancer:
                 await self._move_all()
 
     async def _move_all(self) -> None:
-        """Ask each node once: one that cannot reach the manager that it prefers is back here, and stays."""
+        """Redirect each node once: one that cannot reach the manager that it prefers reconnects here, and stays."""
         for node_id, preferred in list(sessions_to_move(self._sessions, self._manager_id, self._view.managers)):
             if session := self._sessions.get(node_id):
                 session.send(ManagerMessage(redirect=Redirect(manager_id=preferred)))

@@ -19,13 +19,13 @@ NowMs = Callable[[], int]
 
 @dataclass(frozen=True)
 class NodeReport:
-    """What is known of a node by its session.
+    """A node as reported in its session.
 
     Attributes:
-        description: as others are to know it.
-        peer_address: the IP address from which it comes.
-        reported_identity: what its agent says where that is not so.
-        raw_description: the description as its agent gave it, within bounds.
+        description: with the recorded identity, as others see it.
+        peer_address: the IP address of the session's peer.
+        reported_identity: the agent's own, if it deviates from the recorded one.
+        raw_description: as the agent sent it, sanitized.
     """
 
     description: NodeDescription
@@ -35,13 +35,13 @@ class NodeReport:
 
 
 def colocated_manager(old: NodeStatus | None, peer: str, managers: Mapping[str, Manager]) -> str:
-    """Id of the manager on the host that has this address, empty when there is none. Pure.
+    """Id of the manager on the host that has this address, empty if there is none. Pure.
 
-    One that is away stays: it restarts, or is lost and nothing that runs beside it should end for that.
+    A manager that is not running is kept: it may be restarting, and a node's role must not change for that.
     """
-    here = sorted(identifier for identifier, manager in managers.items() if peer and manager.host_address == peer)
-    if here:
-        return here[0]
+    found = sorted(identifier for identifier, manager in managers.items() if peer and manager.host_address == peer)
+    if found:
+        return found[0]
     known = old.colocated_manager_id if old is not None else ""
     return known if known not in managers else ""
 
@@ -54,7 +54,7 @@ def ready_status(
     manager_id: str,
     now_ms: int,
 ) -> NodeStatus:
-    """The record of a node whose session this manager holds. Pure."""
+    """The status of a node whose session this manager has. Pure."""
     was_ready = old is not None and old.state == NodeStatus.READY
     new = NodeStatus(
         node_id=node_id,
@@ -69,7 +69,7 @@ def ready_status(
 
 
 def status_with_error(old: NodeStatus | None, node_id: str, reason: str) -> NodeStatus:
-    """The record of a node whose session was not accepted, or was ended. Pure."""
+    """The status of a node whose session was rejected or ended. Pure."""
     status = NodeStatus(node_id=node_id)
     if old is not None:
         status.CopyFrom(old)
@@ -78,7 +78,7 @@ def status_with_error(old: NodeStatus | None, node_id: str, reason: str) -> Node
 
 
 def with_condition(status: NodeStatus, condition: NetworkCondition) -> NodeStatus:
-    """The record with what the agent has told of its network, as much of it as a record may hold. Pure."""
+    """The status with the network condition that the agent reported, within the record's limits. Pure."""
     new = NodeStatus()
     new.CopyFrom(status)
     new.ClearField("network_condition")
@@ -94,7 +94,7 @@ def with_condition(status: NodeStatus, condition: NetworkCondition) -> NodeStatu
 
 
 def lost_status(old: NodeStatus, state: NodeStatus.State.ValueType, message: str, now_ms: int) -> NodeStatus:
-    """The record of a node that is not heard any more. Pure."""
+    """The status of a node that is lost. Pure."""
     status = NodeStatus()
     status.CopyFrom(old)
     status.state, status.message, status.since_ms = state, message, now_ms
@@ -102,10 +102,10 @@ def lost_status(old: NodeStatus, state: NodeStatus.State.ValueType, message: str
 
 
 class NodeStatusUpdates:
-    """Decides each record from the one before it, and writes what gathers in one transaction.
+    """Decides each status from the previous one; concurrent writes share a transaction.
 
     Args:
-        fence: of the term in which this writes; None: in none.
+        fence: of the leader's term; None if this is not the leader's.
     """
 
     def __init__(self, *, store: Records, manager_id: str, now_ms: NowMs, fence: int | None = None) -> None:
@@ -115,10 +115,11 @@ class NodeStatusUpdates:
         self._writer = NodeStatusWriter(store=store, fence=fence)
 
     async def mark_ready(self, node_id: str, report: NodeReport) -> None:
-        """Note that this manager holds the node's session. Writes only what differs.
+        """Mark a node READY whose session this manager has. Writes only changes.
 
         Raises:
-            Conflict: the node was removed, or another manager wrote of it just now. Unavailable: etcd is away.
+            Conflict: the node was removed, or another manager wrote its status concurrently. Unavailable: etcd is
+                unavailable.
         """
 
         def decide(old: NodeStatus | None) -> NodeStatus | None:
@@ -129,7 +130,7 @@ class NodeStatusUpdates:
         await self._writer.write(node_id, decide)
 
     async def set_condition(self, node_id: str, condition: NetworkCondition) -> None:
-        """Note how the network of a node is whose session this manager holds. Writes only what differs.
+        """Set the network condition of a node whose session this manager has. Writes only changes.
 
         Raises:
             Conflict, Unavailable: as `mark_ready`.
@@ -142,7 +143,7 @@ class NodeStatusUpdates:
         await self._writer.write(node_id, decide)
 
     async def set_session_error(self, node_id: str, reason: str) -> None:
-        """Note why a session of the node was not accepted, or was ended. Writes only what differs.
+        """Write why a session of the node was rejected or ended. Writes only changes.
 
         Raises:
             Conflict, Unavailable: as `mark_ready`.
@@ -155,18 +156,18 @@ class NodeStatusUpdates:
         await self._writer.write(node_id, decide)
 
     async def mark_down(self, node_id: str, held_by: str, message: str) -> bool:
-        """Note that a node with that manager is lost. False when it is not READY or UNKNOWN there by now.
+        """Mark a node of that manager DOWN. False if it is no longer READY or UNKNOWN there.
 
         Raises:
-            Conflict, Unavailable: as `mark_ready`. Deposed: the term of the fence is over.
+            Conflict, Unavailable: as `mark_ready`. LeadershipLost: the term of the fence is over.
         """
         return await self._mark_lost(node_id, held_by, NodeStatus.DOWN, message)
 
     async def mark_unknown(self, node_id: str, held_by: str, message: str) -> bool:
-        """Note that a node with that manager is not heard, which says nothing of it. False when it is not READY there.
+        """Mark a node of that manager UNKNOWN: silent, but perhaps not lost. False if it is no longer READY there.
 
         Raises:
-            Conflict, Unavailable, Deposed: as `mark_down`.
+            Conflict, Unavailable, LeadershipLost: as `mark_down`.
         """
         return await self._mark_lost(node_id, held_by, NodeStatus.UNKNOWN, message)
 

@@ -1,7 +1,7 @@
 """Writes node statuses to etcd: while one transaction is in flight, the next ones are batched.
 
-When a manager starts, or another is lost, thousands of records are due within seconds; one transaction each, one after
-the other, would take longer on a slow disk than their nodes have to come back.
+When a manager starts, or another is lost, thousands of statuses are due within seconds; one transaction for each would
+take longer on a slow disk than their nodes have to reconnect.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.errors import Conflict, Exhausted, InvalidInput, ShoalError, Unavailable
 
 CONDITIONS = 2
-"""Of each record in a transaction, which has as many conditions as operations."""
+"""For each record in a transaction, which may have as many conditions as operations."""
 
 Decide = Callable[[NodeStatus | None], NodeStatus | None]
-"""From the record as it is: what it is to be; None when nothing is to be written."""
+"""From the current status to the new one; None to write nothing."""
 
 
 @dataclass(eq=False)
@@ -33,7 +33,7 @@ class _Request:
 
 @dataclass
 class _PendingWrite:
-    """What is to be written of one node, over which version, and for which requests."""
+    """A status to write, the version that it replaces, and the requests that it serves."""
 
     status: NodeStatus
     version: int
@@ -41,10 +41,10 @@ class _PendingWrite:
 
 
 class NodeStatusWriter:
-    """Whoever waits first writes for all who wait.
+    """The first waiting request writes for all that wait.
 
     Args:
-        fence: of the term in which this writes; None: in none.
+        fence: of the leader's term; None if this is not the leader's.
     """
 
     def __init__(self, *, store: Records, fence: int | None = None) -> None:
@@ -54,12 +54,13 @@ class NodeStatusWriter:
         self._waiting: list[_Request] = []
 
     async def write(self, node_id: str, decide: Decide) -> bool:
-        """Write what is decided from the record as it is; whether anything was.
+        """Write what `decide` returns for the current status; whether anything was written.
 
         Raises:
-            Conflict: the node was removed, or someone else wrote of it just now. Unavailable, Timeout: etcd is away.
-            Exhausted: the record is larger than etcd takes.
-            Deposed: the term of the fence is over.
+            Conflict: the node was removed, or its status was written concurrently. Unavailable, Timeout: etcd is
+                unavailable.
+            Exhausted: the record is larger than etcd accepts.
+            LeadershipLost: the term of the fence is over.
         """
         request = _Request(node_id, decide)
         self._waiting.append(request)
@@ -68,7 +69,7 @@ class NodeStatusWriter:
                 if not request.done:
                     await self._write_waiting()
         finally:
-            if not request.done:  # cancelled: nobody waits for it any more, be it under way or not
+            if not request.done:  # cancelled: nothing waits for it any more, in flight or not
                 request.done = True
                 self._waiting = [each for each in self._waiting if each is not request]
         if request.error is not None:
@@ -76,64 +77,64 @@ class NodeStatusWriter:
         return request.written
 
     async def _write_waiting(self) -> None:
-        taken, self._waiting = self._waiting, []
-        plans = self._pending_writes(taken)
+        requests, self._waiting = self._waiting, []
+        pending = self._pending_writes(requests)
         try:
-            await self._write(plans)
+            await self._write(pending)
         except ShoalError as error:
-            _finish(plans, error)
+            _finish(pending, error)
         finally:
-            self._waiting[:0] = [each for each in taken if not each.done]
+            self._waiting[:0] = [each for each in requests if not each.done]
 
     def _pending_writes(self, requests: list[_Request]) -> dict[str, _PendingWrite]:
-        plans: dict[str, _PendingWrite] = {}
+        pending: dict[str, _PendingWrite] = {}
         for request in requests:
-            plan = plans.get(request.node_id)
-            old = plan.status if plan is not None else self._store.tables.node_status.get(request.node_id)
+            write = pending.get(request.node_id)
+            old = write.status if write is not None else self._store.tables.node_status.get(request.node_id)
             new = request.decide(old)
             if new is None:
                 request.done = True
                 continue
-            if plan is None:
+            if write is None:
                 version = self._store.version_of(NODE_STATUS, request.node_id)
-                plan = plans[request.node_id] = _PendingWrite(new, version)
-            plan.status = new
-            plan.requests.append(request)
-        return plans
+                write = pending[request.node_id] = _PendingWrite(new, version)
+            write.status = new
+            write.requests.append(request)
+        return pending
 
-    async def _write(self, plans: dict[str, _PendingWrite]) -> None:
-        writes = [put(NODE_STATUS, node_id, plan.status) for node_id, plan in plans.items()]
+    async def _write(self, pending: dict[str, _PendingWrite]) -> None:
+        writes = [put(NODE_STATUS, node_id, write.status) for node_id, write in pending.items()]
         most = (self._store.max_operations - 1) // CONDITIONS  # one condition is the fence's
         for part in batches(writes, max_operations=most, max_bytes=self._store.max_bytes):
-            await self._commit({write.identifier: plans[write.identifier] for write in part.writes})
+            await self._commit({write.identifier: pending[write.identifier] for write in part.writes})
 
-    async def _commit(self, plans: dict[str, _PendingWrite]) -> None:
-        """All in one transaction; when it is refused, in halves, until it is known whose condition or size it was."""
+    async def _commit(self, pending: dict[str, _PendingWrite]) -> None:
+        """All in one transaction; if it is rejected, in halves, to find whose condition or size it was."""
         try:
             await self._store.commit(
-                [put(NODE_STATUS, node_id, plan.status) for node_id, plan in plans.items()],
-                expects=[each for node_id, plan in plans.items() for each in _expects(node_id, plan.version)],
+                [put(NODE_STATUS, node_id, write.status) for node_id, write in pending.items()],
+                expects=[each for node_id, write in pending.items() for each in _expects(node_id, write.version)],
                 fence=self._fence,
             )
         except (Conflict, Exhausted, InvalidInput) as error:
-            if len(plans) == 1 or isinstance(error, Unavailable):  # which a full etcd is
-                _finish(plans, error)
+            if len(pending) == 1 or isinstance(error, Unavailable):  # such as a full etcd
+                _finish(pending, error)
                 return
-            half = list(plans)[: len(plans) // 2]
-            await self._commit({node_id: plans[node_id] for node_id in half})
-            await self._commit({node_id: plan for node_id, plan in plans.items() if node_id not in half})
+            half = list(pending)[: len(pending) // 2]
+            await self._commit({node_id: pending[node_id] for node_id in half})
+            await self._commit({node_id: write for node_id, write in pending.items() if node_id not in half})
         except ShoalError as error:
-            _finish(plans, error)
+            _finish(pending, error)
         else:
-            _finish(plans, None)
+            _finish(pending, None)
 
 
 def _expects(node_id: str, version: int) -> tuple[Expect, Expect]:
-    """The spec must be there, so that no status outlives its node; and nobody else may have written meanwhile."""
+    """The spec must exist, so that no status outlives its node; and the status must be unchanged."""
     return expect(NODE, node_id, PRESENT), expect(NODE_STATUS, node_id, version)
 
 
-def _finish(plans: dict[str, _PendingWrite], error: ShoalError | None) -> None:
-    for plan in plans.values():
-        for request in (each for each in plan.requests if not each.done):
+def _finish(pending: dict[str, _PendingWrite], error: ShoalError | None) -> None:
+    for write in pending.values():
+        for request in (each for each in write.requests if not each.done):
             request.done, request.written, request.error = True, error is None, error

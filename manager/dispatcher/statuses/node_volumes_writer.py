@@ -8,16 +8,17 @@ from shoal.api.v1.volume_pb2 import NodeVolumes
 
 
 class NodeVolumesWriter:
-    """Writes what differs alone."""
+    """Writes only changes."""
 
     def __init__(self, *, store: Records) -> None:
         self._store = store
 
     async def write(self, node_id: str, report: VolumeReport) -> None:
-        """What a node says that it holds.
+        """Write a node's volume report.
 
         Raises:
-            Conflict: the node was removed, or another manager wrote of it just now. Unavailable: etcd is away.
+            Conflict: the node was removed, or another manager wrote the record concurrently. Unavailable: etcd is
+                unavailable.
         """
         known = self._store.tables.node_volumes.get(node_id)
         new = NodeVolumes(node_id=node_id, volumes=report.volumes, publications=report.publications)

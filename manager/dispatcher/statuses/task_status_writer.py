@@ -1,6 +1,7 @@
 """Writes task statuses to etcd: one transaction at a time for all agents of a manager.
 
-While a transaction is under way the next one gathers, so that the rate adapts to etcd's and nobody waits for a timer.
+While a transaction is in flight the next one is batched, so that the rate adapts to etcd's and nothing waits for a
+timer.
 """
 
 import asyncio
@@ -20,21 +21,21 @@ from shoal.errors import Conflict, Exhausted, InvalidInput, ShoalError, Timeout,
 from shoal.task_group import TaskGroup
 
 CONDITIONS = 2
-"""At most, of each status in a transaction, which has as many conditions as operations."""
+"""At most, for each status in a transaction, which may have as many conditions as operations."""
 
 RETRY_SECONDS = 0.5
 CONFLICT_SECONDS = 0.01
-"""The watch tells the tables in about this time what the conflict was."""
+"""Within about this time the watch delivers the conflicting change."""
 FIRST_ATTEMPTS = 20
-"""Before batches that conflict are tried apart from each other."""
+"""Before conflicting batches are retried separately."""
 SPLIT_ATTEMPTS = 3
 QUARANTINE_RETRY_SECONDS = 1.0
 QUARANTINE_ATTEMPTS = 30
-"""For a watch that is silent for a while, as with an etcd that stands still."""
+"""Long enough for a watch that is silent for a while, such as during a stall of etcd."""
 
 _AGENT_STATES = frozenset(state for state in TaskState.values() if TaskState.ACCEPTED <= state <= TaskState.REJECTED)
 _REFUSED = (Conflict, Exhausted, InvalidInput)
-"""What is refused as it is: a record is not as the tables have it, or a transaction is larger than etcd takes."""
+"""Rejections: a record differs from the tables, or a transaction is larger than etcd accepts."""
 _log = logging.getLogger(__name__)
 
 
@@ -43,8 +44,8 @@ class Batch:
     """Statuses that one session sent together.
 
     Attributes:
-        done: called when they are in etcd, or are not to go there.
-        failed: called with why when they cannot be written.
+        done: called when they are in etcd, or need not be written.
+        failed: called with the error when they cannot be written.
     """
 
     node_id: str
@@ -54,7 +55,7 @@ class Batch:
 
 
 def statuses_to_write(view: View, batches: Iterable[Batch]) -> dict[str, TaskStatus]:
-    """What is to be written, by task id: of tasks of the node that reports, only forward, the last of each. Pure."""
+    """The statuses to write, by task id: of the reporting node's tasks, only forward, the last of each. Pure."""
     latest: dict[str, TaskStatus] = {}
     for batch in batches:
         for status in batch.statuses:
@@ -70,8 +71,8 @@ def statuses_to_write(view: View, batches: Iterable[Batch]) -> dict[str, TaskSta
 class TaskStatusWriter:
     """Writes the batches of all sessions until cancelled.
 
-    One that cannot be written keeps no other waiting: it is set aside, tried again by itself for a while, and then its
-    session is ended, so that the agent begins anew.
+    A batch that cannot be written does not delay the others: it is quarantined, retried separately for a while, and
+    then its session is ended, so that the agent reconnects.
     """
 
     def __init__(self, *, store: Records) -> None:
@@ -86,7 +87,7 @@ class TaskStatusWriter:
         self._wake.set()
 
     def discard(self, node_id: str) -> None:
-        """Drop what a session that ended left waiting: the agent sends it again, and perhaps to another manager."""
+        """Drop the pending batches of a session that ended: the agent sends them again, perhaps to another manager."""
         self._waiting = [batch for batch in self._waiting if batch.node_id != node_id]
         self._quarantined.pop(node_id, None)
 
@@ -96,16 +97,16 @@ class TaskStatusWriter:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                taken, self._waiting = self._waiting, []
-                refused = await self._commit(taken, FIRST_ATTEMPTS)
-                for batch in taken:
+                batches, self._waiting = self._waiting, []
+                refused = await self._commit(batches, FIRST_ATTEMPTS)
+                for batch in batches:
                     if batch in refused:
                         self._quarantine(batch, group)
                     else:
                         batch.done()
 
     async def _commit(self, batches: list[Batch], attempts: int) -> list[Batch]:
-        """Write them, in halves when they are refused again and again; those that are not to be written now."""
+        """Write the batches, in halves if they are rejected repeatedly; returns those that were not written."""
         for _ in range(attempts):
             try:
                 await self._write(batches)
@@ -118,28 +119,28 @@ class TaskStatusWriter:
         return await self._commit(batches[:half], SPLIT_ATTEMPTS) + await self._commit(batches[half:], SPLIT_ATTEMPTS)
 
     async def _write(self, batches: list[Batch]) -> None:
-        """Again until nothing is left to write; what a fault spared is looked at anew.
+        """Repeat until nothing is left to write; after a failure, the rest is computed again.
 
         Raises:
-            Conflict: a record is not as the tables have it.
-            Exhausted, InvalidInput: etcd takes less at once, which the store has learned now.
+            Conflict: a record differs from the tables.
+            Exhausted, InvalidInput: etcd accepts less at once, which the store now knows.
         """
-        while wanted := statuses_to_write(self._store.tables, batches):
+        while statuses := statuses_to_write(self._store.tables, batches):
             try:
-                writes = [put(TASK_STATUS, task_id, status) for task_id, status in wanted.items()]
+                writes = [put(TASK_STATUS, task_id, status) for task_id, status in statuses.items()]
                 most = self._store.max_operations // CONDITIONS
                 for part in split(writes, max_operations=most, max_bytes=self._store.max_bytes):
                     expects = [each for write in part.writes for each in self._expects(write.identifier)]
                     await self._store.commit(part.writes, expects=expects)
                 return
-            except (Unavailable, Timeout) as error:  # a full etcd, which is an Exhausted too, among them
-                _log.warning("cannot write %d task statuses yet: %s", len(wanted), error)
+            except (Unavailable, Timeout) as error:  # including a full etcd, which is also Exhausted
+                _log.warning("cannot write %d task statuses yet: %s", len(statuses), error)
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _expects(self, task_id: str) -> tuple[Expect, ...]:
-        """The task must be there, so that no status outlives it; its status must be the one that was looked at.
+        """The task must exist, so that no status outlives it; its status must be unchanged.
 
-        One that has a status is there: who deletes it deletes the status with it, or later.
+        A task that has a status exists: the status is deleted with it, or later.
         """
         version = self._store.version_of(TASK_STATUS, task_id)
         unchanged = expect(TASK_STATUS, task_id, version)

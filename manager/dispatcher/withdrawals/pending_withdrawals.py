@@ -1,8 +1,8 @@
 """Tasks that are stopping, until every node has withdrawn their endpoints. Pure.
 
-A task is noted when the catalogue has withdrawn it, with the number of that step (its generation). A node is clear of
-it once it has applied a message that was made after that step, and stays so: what it keeps over a restart says the
-same. Nothing of it is stored: a manager that begins anew finds the tasks that are to stop in the catalogue, and every
+A task is recorded when the assignment index has withdrawn it, with the generation of that update. A node has withdrawn
+the endpoint once it has applied a message that was made after that generation, and it stays so: what it keeps over a
+restart says the same. Nothing is stored: a manager that restarts finds the stopping tasks in its index, and every
 node's first message is made after that.
 """
 
@@ -13,22 +13,22 @@ from enum import Enum
 
 
 class RouteState(Enum):
-    """Whether a node may still lead clients to a task."""
+    """Whether a node may still route clients to a task."""
 
     POSSIBLE = "maybe"
     NODE_AWAY = "not now"
-    """It is away, and would be asked again if it came back."""
+    """It is not connected, and is checked again if it reconnects."""
     WITHDRAWN = "never"
-    """It has applied the withdrawal."""
+    """It has applied the withdrawal, and never routes to the task again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """When a task was withdrawn, and which nodes may lead clients to it.
+    """When a task was withdrawn, and which nodes may route clients to it.
 
     Attributes:
-        generation: number of the catalogue's step.
-        revision: at which the store learned that the task is to stop, or a later one.
+        generation: of the assignment index.
+        revision: of the store, at which the task was stopped, or a later one.
     """
 
     generation: int
@@ -37,11 +37,11 @@ class Withdrawal:
 
 
 RouteLookup = Callable[[str, Withdrawal], RouteState]
-"""Whether a node, by its id, may lead clients to a task that was withdrawn so."""
+"""Whether a node, by its id, may route clients to a task with this withdrawal."""
 
 
 class PendingWithdrawals:
-    """The tasks that wait, by id. A node's answer costs the tasks that wait for it, and no look at the others."""
+    """The waiting tasks, by id. The cost of a node's progress depends only on the tasks that wait for that node."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, Withdrawal] = {}
@@ -53,7 +53,7 @@ class PendingWithdrawals:
         return self._waiting
 
     def update(self, stopping: Set[str], make_withdrawal: Callable[[str], Withdrawal]) -> list[str]:
-        """Note tasks that are new among those that are to stop, and forget those that are not there any more.
+        """Add the tasks that are new among the stopping ones, and drop those that are no longer among them.
 
         Returns the new ones.
         """
@@ -72,14 +72,14 @@ class PendingWithdrawals:
         return list(self._tasks_by_node.get(node_id, ()))
 
     def pop_withdrawn(self, among: Iterable[str], lookup: RouteLookup) -> list[str]:
-        """Of these tasks, those that no node leads to; they are waited for no longer."""
+        """Remove and return those of these tasks that no node routes to."""
         withdrawn = [task_id for task_id in among if self._is_withdrawn(task_id, lookup)]
         for task_id in withdrawn:
             self._forget(task_id)
         return withdrawn
 
     def node_applied(self, node_id: str, lookup: RouteLookup) -> list[str]:
-        """A node has applied something; the tasks that no node leads to now, which are waited for no longer."""
+        """A node has applied a message; removes and returns the tasks that no node routes to now."""
         withdrawn = [
             each for each in self.waiting_for(node_id) if lookup(node_id, self._waiting[each]) is RouteState.WITHDRAWN
         ]
@@ -90,10 +90,10 @@ class PendingWithdrawals:
     def _is_withdrawn(self, task_id: str, lookup: RouteLookup) -> bool:
         withdrawal = self._waiting[task_id]
         for node_id in list(self._pending_nodes[task_id]):
-            answer = lookup(node_id, withdrawal)
-            if answer is RouteState.POSSIBLE:
+            state = lookup(node_id, withdrawal)
+            if state is RouteState.POSSIBLE:
                 return False
-            if answer is RouteState.WITHDRAWN:
+            if state is RouteState.WITHDRAWN:
                 self._drop_node(task_id, node_id)
         return True
 
@@ -112,14 +112,14 @@ class PendingWithdrawals:
 
 
 def applied_through(waiting: Iterable[Withdrawal], unapplied: int | None, newest: int) -> int:
-    """The revision up to which everything withdrawn is out of a manager's own nodes.
+    """The revision up to which a manager's own nodes have applied all withdrawals.
 
     Args:
-        unapplied: the first generation that one of them may not have applied; None when all have applied all.
-        newest: revision of the newest withdrawal, for when all are clear of everything.
+        unapplied: the first generation that one of them may not have applied; None if all have applied all.
+        newest: revision of the newest withdrawal, the result if all are applied.
     """
-    unclear = [each.revision for each in _unapplied(waiting, unapplied)]
-    return min(unclear) - 1 if unclear else newest
+    revisions = [each.revision for each in _unapplied(waiting, unapplied)]
+    return min(revisions) - 1 if revisions else newest
 
 
 def _unapplied(waiting: Iterable[Withdrawal], unapplied: int | None) -> Iterator[Withdrawal]:

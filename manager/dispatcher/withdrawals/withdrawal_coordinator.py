@@ -24,13 +24,13 @@ _log = logging.getLogger(__name__)
 
 
 class WithdrawalCoordinator:
-    """One manager's. An agent waits for its word for a bounded time only, so nothing here may stop for good.
+    """Runs on each manager. An agent waits for `Task.withdrawn` for a bounded time, so nothing here may block for good.
 
-    Each manager knows of its own sessions what they have applied; the others learn it by one record a manager, written
-    only while a task waits that concerns them.
+    Each manager knows what its own sessions have applied; the others read it from one record per manager, which is
+    written only while a task waits for it.
 
     Args:
-        sessions: by node id, kept up by the dispatcher.
+        sessions: by node id; live.
     """
 
     def __init__(self, *, store: Records, manager_id: str, sessions: Mapping[str, AgentSession]) -> None:
@@ -44,20 +44,20 @@ class WithdrawalCoordinator:
         self._wake = asyncio.Event()
 
     def start(self, index: AssignmentIndex) -> None:
-        """Follow this catalogue from now on."""
+        """Use this index from now on."""
         self._index, self._pending = index, PendingWithdrawals()
         self.evaluate()
 
     def next_generation(self) -> int:
-        """The number of the catalogue's next step."""
+        """The generation of the index's next update."""
         self._generation += 1
         return self._generation
 
     def evaluate(self, *, all_tasks: bool = False) -> None:
-        """After a change of the catalogue: note what is to stop, and tell the nodes of tasks that nobody leads to.
+        """After an update of the index: add tasks that must stop, and notify the nodes of tasks that no node routes to.
 
         Args:
-            all_tasks: nodes came or went, or other managers told of theirs: look at all tasks that wait.
+            all_tasks: check all waiting tasks, since the state of nodes or of other managers changed.
         """
         if self._index is not None:
             new = self._pending.update(self._index.stopping, self._withdrawal)
@@ -66,7 +66,7 @@ class WithdrawalCoordinator:
             )
 
     def node_applied(self, node_id: str) -> None:
-        """A node of this manager has applied something."""
+        """A node of this manager has applied a message."""
         self._notify_nodes(self._pending.node_applied(node_id, self._route_state))
 
     def _notify_nodes(self, withdrawn: Iterable[str]) -> None:
@@ -77,7 +77,7 @@ class WithdrawalCoordinator:
         self._wake.set()
 
     async def run(self) -> None:
-        """Tell other managers how far this one's nodes are, until cancelled."""
+        """Publish to other managers what this one's nodes have applied, until cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -101,12 +101,12 @@ class WithdrawalCoordinator:
         if status is None or status.state != NodeStatus.READY:
             return RouteState.NODE_AWAY
         published = self._store.tables.applied.get(status.manager_id)
-        is_told = (
+        has_applied = (
             status.manager_id != self._manager_id
             and published is not None
             and published.revision >= withdrawal.revision
         )
-        return RouteState.WITHDRAWN if is_told else RouteState.POSSIBLE
+        return RouteState.WITHDRAWN if has_applied else RouteState.POSSIBLE
 
     async def _publish_applied(self) -> None:
         view = self._store.tables
@@ -119,7 +119,7 @@ class WithdrawalCoordinator:
             self._published = revision
 
     def _oldest_unapplied(self) -> int | None:
-        """The first generation that a node of this manager may not have applied."""
+        """The first generation that a node of this manager may not have applied; None if there is none."""
         own = (
             node_id
             for node_id, status in self._store.tables.node_status.items()

@@ -75,13 +75,13 @@ class World:
         if outcome != "refused":
             self.obey(step)
         if outcome == "refused":
-            self.status = after_failure(step, "no", uncertain=False)
+            self.status = after_failure(step, "no", outcome_unknown=False)
         elif outcome == "done":
             made = DriverVolume(driver_volume_id="real")
             answer = CallDriverResponse(created=made) if step.method is DriverMethod.CREATE else CallDriverResponse()
             self.status = after_success(step, answer)
         elif outcome == "told late":
-            self.status = after_failure(step, "no answer", uncertain=True)
+            self.status = after_failure(step, "no answer", outcome_unknown=True)
         return True
 
     def obey(self, call: DriverCall) -> None:

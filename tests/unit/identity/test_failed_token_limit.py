@@ -27,7 +27,7 @@ def test_memory_is_bounded() -> None:
     limit = FailedTokenLimit(clock=lambda: 0.0)
     for number in range(2 * MAX_HOSTS):
         limit.failed(f"h{number}")
-    assert len(limit._wrong._levels) == MAX_HOSTS
+    assert len(limit._failures._levels) == MAX_HOSTS
 
 
 @pytest.mark.parametrize(

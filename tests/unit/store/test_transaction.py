@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from manager.store.backend import KeyValue, TxnResult
 from manager.store.changes import ABSENT, Write, delete, expect, put
 from manager.store.kinds import LEADER, NODE, TASK
-from manager.store.transaction import MAX_BYTES, MAX_OPERATIONS, batches, build, committed_at, operation, refusal, size
+from manager.store.transaction import (
+    MAX_BYTES,
+    MAX_OPERATIONS,
+    batches,
+    build,
+    committed_at,
+    operation,
+    rejection,
+    size,
+)
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import Conflict, Exhausted, InvalidInput, LeadershipLost
 
@@ -56,16 +65,16 @@ def test_record_named_twice_is_refused() -> None:
 def test_refusal_names_the_fence_before_the_records() -> None:
     transaction = build([task("a")], [expect(TASK, "a", ABSENT)], 7)
     key = LEADER.key("")
-    assert isinstance(refusal(transaction, TxnResult(False, 9, record(task("a"), 8))), LeadershipLost)
+    assert isinstance(rejection(transaction, TxnResult(False, 9, record(task("a"), 8))), LeadershipLost)
     leader = {key: KeyValue(key, b"", 9, 7, 0)}
-    refused = refusal(transaction, TxnResult(False, 9, leader | record(task("a"), 8)))
-    assert isinstance(refused, Conflict)
-    assert str(refused) == "task a exists already"
+    rejected = rejection(transaction, TxnResult(False, 9, leader | record(task("a"), 8)))
+    assert isinstance(rejected, Conflict)
+    assert str(rejected) == "task a exists already"
 
 
 def test_refusal_tells_a_deleted_record() -> None:
-    refused = refusal(build([task("a")], [expect(NODE, "n", 4)], None), TxnResult(False, 9))
-    assert "node n is not there any more" in str(refused)
+    rejected = rejection(build([task("a")], [expect(NODE, "n", 4)], None), TxnResult(False, 9))
+    assert "node n is not there any more" in str(rejected)
 
 
 def test_lost_answer_is_found_by_bytes_and_revision() -> None:
