@@ -132,4 +132,4 @@ def test_tasks_that_have_the_volume_keep_it_where_it_is_and_keep_a_copy_from_bei
     assert {task.node_id for task in world.running("web")} == {"h1", "h2", "h3"}
     assert stale_copy_step(world.tables, volume(OLD), OLD) is StaleCopyStep.FORGET
     step = next_step(world.tables, volume(), MOVE)
-    assert isinstance(step, Wait) and "have ended" in step.why
+    assert isinstance(step, Wait) and "to stop" in step.why

@@ -203,7 +203,7 @@ def test_a_copy_that_breaks_off_is_gone_on_with_under_a_new_grant() -> None:
         await begin(store)
         await until(lambda: state(store) == VolumeMoveStatus.WAITING)
         waiting = store.tables.volume_status["v"].moves[0]
-        assert "tried again" in waiting.message
+        assert "retrying" in waiting.message
         assert (waiting.attempts, waiting.bytes, waiting.total_bytes) == (1, 40, 100), "what is copied stays told"
         await until(lambda: state(store) == VolumeMoveStatus.DONE)
         assert store.tables.volume_status["v"].moves[0].attempts == 2
