@@ -100,3 +100,12 @@ class TaskGroup:
             if not self._leaving and self._parent is not None:
                 self._interrupted = True
                 self._parent.cancel()
+
+
+async def race(work: Coroutine[None, None, None], watch: Coroutine[None, None, None]) -> None:
+    """Run both until the first one ends, then cancel the other."""
+    async with TaskGroup() as group:
+        tasks = [group.create_task(work), group.create_task(watch)]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()

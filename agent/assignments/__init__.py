@@ -1,0 +1,1 @@
+"""The state that managers assigned to this node, and the changes to it."""

@@ -1,0 +1,1 @@
+"""Devices of the Container Device Interface (CDI) on this host."""

@@ -1,0 +1,1 @@
+"""The host as managers see it: its description, underlay address, devices and drivers."""

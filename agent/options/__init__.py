@@ -1,0 +1,1 @@
+"""Command line options with a format of their own: labels and generic resources."""

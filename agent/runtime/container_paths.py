@@ -106,6 +106,14 @@ class ContainerPaths:
             self.base.joinpath(name).touch(mode=0o644)
 
 
+@dataclass(frozen=True)
+class OciProgram:
+    """An OCI runtime: its name, "crun" or "runc", and its path."""
+
+    name: str
+    path: Path
+
+
 def _grouped(root: Path) -> frozenset[str]:
     return frozenset(entry.name for group in os.scandir(root) for entry in os.scandir(group))
 
@@ -147,25 +155,3 @@ def read_record(bundle: Path) -> ContainerRecord | None:
     except FileNotFoundError:
         return None
     return ContainerRecord(**{each.name: stored[each.name] for each in fields(ContainerRecord)})
-
-
-def process_start_time(pid: int) -> int | None:
-    """Start time of a process in clock ticks since boot; None if there is no such process."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123 - twice for each start
-            text = file.read()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return int(text.rpartition(b")")[2].split()[19])
-
-
-def open_pidfd(pid: int, started: int) -> int | None:
-    """A pidfd of exactly this process; None if it was reaped, or if the number now belongs to another process."""
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
-    if process_start_time(pid) == started:
-        return pidfd
-    os.close(pidfd)
-    return None

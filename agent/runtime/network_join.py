@@ -4,8 +4,8 @@ import errno
 import json
 import os
 
-from agent.runtime.container_paths import ContainerPaths, ContainerRecord, open_pidfd
-from agent.runtime.supervision.container_removal import wait_pidfd
+from agent.runtime.container_paths import ContainerPaths, ContainerRecord
+from agent.runtime.kernel.processes import open_pidfd, wait_pidfd
 from agent.safe_paths.regular_files import read_regular
 from agent.worker.sandbox import Sandbox, SharedNamespace
 from shoal.errors import InvalidInput, NotFound

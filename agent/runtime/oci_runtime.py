@@ -16,7 +16,7 @@ from typing import Self
 from agent.health.exec_pool import ExecResult
 from agent.runtime.confinement.apparmor import AppArmor
 from agent.runtime.confinement.compiled_filters import CompiledFilters, compiled_for
-from agent.runtime.container_paths import ContainerPaths, ContainerRecord, read_record
+from agent.runtime.container_paths import ContainerPaths, ContainerRecord, OciProgram, read_record
 from agent.runtime.exec.attach_session import AttachSession, AttachSessions
 from agent.runtime.exec.exec_process import ExecProcess
 from agent.runtime.exec.exec_starter import ExecStarter, kill_orphans
@@ -37,7 +37,6 @@ from agent.runtime.logs.log_follower import LogFollower
 from agent.runtime.network_join import join_network
 from agent.runtime.rootfs.trash import Trash
 from agent.runtime.spec.oci_spec import HostFacts
-from agent.runtime.supervision.conmon import OciProgram
 from agent.runtime.supervision.container_removal import has_more_than_logs, remove_container, supervision_processes
 from agent.runtime.supervision.exit_watcher import ExitWatcher
 from agent.worker.interfaces import ContainerRequest, Exit, OnExit, Running

@@ -19,7 +19,7 @@ from agent.worker.shared.disk_space_waiter import rejection_is_final
 from agent.worker.shared.network_sharers import StopOrder
 from agent.worker.shared.runner_dependencies import RunnerDependencies
 from agent.worker.shutdown import termination
-from agent.worker.shutdown.connection_drain import ConnectionDrain, race
+from agent.worker.shutdown.connection_drain import ConnectionDrain
 from agent.worker.shutdown.stop_policy import drain_policy, grace_seconds, invalid_stop_signal_warning, stop_signal
 from agent.worker.startup.container_start import start_container
 from agent.worker.startup.network_attachment import SharedNetworkGone, attach_network, close_sandbox
@@ -30,7 +30,7 @@ from shoal import task_states
 from shoal.api.v1.journal_pb2 import JournalEntry
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
-from shoal.task_group import TaskGroup
+from shoal.task_group import TaskGroup, race
 
 
 class TaskRunner:

@@ -1,0 +1,1 @@
+"""Programs in running containers: of users, health checks and lifecycle hooks; attach sessions."""

@@ -7,8 +7,7 @@ import signal
 from dataclasses import dataclass
 from itertools import islice
 
-from agent.runtime.kernel.processes import descendants
-from agent.runtime.supervision.container_removal import reap, wait_pidfd
+from agent.runtime.kernel.processes import descendants, reap, wait_pidfd
 
 _MAX_KILLED = 10_000
 """Limit of descendants to kill: the others are in the container, and end with it."""

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.runtime.container_paths import ContainerPaths, ContainerRecord, open_pidfd, process_start_time
+from agent.runtime.container_paths import ContainerPaths, ContainerRecord
 from agent.runtime.exec.child_process import ChildProcess, kill
 from agent.runtime.exec.exec_process import ExecProcess
 from agent.runtime.exec.exec_streams import ExecStreams
 from agent.runtime.exec.exec_thread import ExecThread
+from agent.runtime.kernel.processes import open_pidfd, process_start_time
 from agent.runtime.rootfs.overlay_mount import read_in_root
 from agent.runtime.spec.exec_spec import exec_failure, exec_process_section
 from agent.runtime.spec.user_lookup import resolve_user

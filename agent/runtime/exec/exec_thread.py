@@ -14,13 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from agent.runtime.container_paths import ContainerPaths, ContainerRecord, open_pidfd
+from agent.runtime.container_paths import ContainerPaths, ContainerRecord, OciProgram
 from agent.runtime.exec.child_process import ChildProcess, kill
 from agent.runtime.kernel.linux import CLONE_FS, CLONE_NEWNET, set_namespace, unshare
 from agent.runtime.kernel.process_spawn import spawn_program
-from agent.runtime.kernel.processes import children, status
+from agent.runtime.kernel.processes import children, open_pidfd, status
 from agent.runtime.rootfs.overlay_mount import private_mounts
-from agent.runtime.supervision.conmon import OciProgram
 from shoal.errors import NotFound, Unavailable
 
 _SWEEPS = 5

@@ -1,5 +1,7 @@
 """Reads processes from /proc, any of which, and any thread, may end meanwhile. proc(5)."""
 
+import os
+import select
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -42,3 +44,43 @@ def status(pid: int | str, proc: Path = _PROC) -> Mapping[str, str]:
 def mount_table(proc: Path = _PROC) -> str:
     """/proc/self/mountinfo of this process; paths in it may hold any bytes."""
     return (proc / "self" / "mountinfo").read_text(errors="surrogateescape")
+
+
+def process_start_time(pid: int) -> int | None:
+    """Start time of a process in clock ticks since boot; None if there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123 - twice for each start
+            text = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(text.rpartition(b")")[2].split()[19])
+
+
+def open_pidfd(pid: int, started: int) -> int | None:
+    """A pidfd of exactly this process; None if it was reaped, or if the number now belongs to another process."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+    if process_start_time(pid) == started:
+        return pidfd
+    os.close(pidfd)
+    return None
+
+
+def wait_pidfd(pidfd: int, seconds: float) -> bool:
+    """Wait for the exit of a pidfd's process with a timeout; whether it has exited."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+def reap(pidfd: int) -> int | None:
+    """Exit code of an exited child process, 128 + the signal's number; None if it is not a child of this process."""
+    try:
+        result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    except ChildProcessError:
+        return None
+    if result is None:
+        return None
+    return result.si_status if result.si_code == os.CLD_EXITED else 128 + result.si_status

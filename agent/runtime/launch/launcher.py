@@ -16,10 +16,11 @@ from agent.cdi.spec_document import Edits
 from agent.disk_full import disk_full, is_disk_full, lacks_space, says_disk_full
 from agent.runtime.confinement.apparmor import AppArmor
 from agent.runtime.confinement.compiled_filters import CompiledFilters, verify_filtered
-from agent.runtime.container_paths import ContainerPaths, ContainerRecord, process_start_time, write_record
+from agent.runtime.container_paths import ContainerPaths, ContainerRecord, OciProgram, write_record
 from agent.runtime.kernel.cgroup_layout import CgroupLayout
 from agent.runtime.kernel.cgroups import Cgroups
 from agent.runtime.kernel.linux import CLONE_FS, unshare
+from agent.runtime.kernel.processes import process_start_time
 from agent.runtime.launch.cgroup_attach_lock import CgroupAttachLock
 from agent.runtime.logs.log_files import log_file_limits
 from agent.runtime.logs.rotated_log import link_first_file
@@ -34,13 +35,7 @@ from agent.runtime.spec.oci_mounts import has_slave_mounts
 from agent.runtime.spec.oci_process import command_line
 from agent.runtime.spec.oci_spec import HostFacts, has_seccomp, oci_spec
 from agent.runtime.spec.user_lookup import resolve_user
-from agent.runtime.supervision.conmon import (
-    OciProgram,
-    RuntimeUnsupported,
-    await_created,
-    conmon_arguments,
-    spawn_conmon,
-)
+from agent.runtime.supervision.conmon import RuntimeUnsupported, await_created, conmon_arguments, spawn_conmon
 from agent.runtime.supervision.container_removal import remove_container
 from agent.worker.interfaces import ContainerRequest, MountedFile
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount

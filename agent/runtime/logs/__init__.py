@@ -1,0 +1,1 @@
+"""Log files of containers: rotation, following, reading."""

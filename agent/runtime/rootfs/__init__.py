@@ -1,0 +1,1 @@
+"""Root file systems of containers: overlays, mounted files and volumes."""

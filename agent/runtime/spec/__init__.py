@@ -1,0 +1,1 @@
+"""From a container request to an OCI runtime spec."""

@@ -1,0 +1,1 @@
+"""conmon, exits of containers, and their removal."""

@@ -10,10 +10,9 @@ import os
 import re
 import select
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-from agent.runtime.container_paths import ContainerPaths
+from agent.runtime.container_paths import ContainerPaths, OciProgram
 from agent.runtime.kernel.process_spawn import spawn_program
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.errors import Fault, InvalidInput, Unavailable
@@ -24,14 +23,6 @@ _MAX_ANSWER = 64 << 10
 
 class RuntimeUnsupported(Unavailable):
     """The OCI runtime does not support this host; another one may."""
-
-
-@dataclass(frozen=True)
-class OciProgram:
-    """An OCI runtime: its name, "crun" or "runc", and its path."""
-
-    name: str
-    path: Path
 
 
 def conmon_arguments(

@@ -2,15 +2,15 @@
 directory, logs."""
 
 import os
-import select
 import shutil
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.runtime.container_paths import ContainerPaths, open_pidfd, process_start_time, read_record
+from agent.runtime.container_paths import ContainerPaths, read_record
 from agent.runtime.kernel.cgroups import Cgroups
+from agent.runtime.kernel.processes import open_pidfd, process_start_time, reap, wait_pidfd
 from shoal.errors import Unavailable
 from shoal.tree_removal import delete_trees
 
@@ -107,24 +107,6 @@ def _kill(pid: int, started: int, *, grace: float = 0.0) -> None:
     finally:
         reap(pidfd)
         os.close(pidfd)
-
-
-def wait_pidfd(pidfd: int, seconds: float) -> bool:
-    """Wait for the exit of a pidfd's process with a timeout; whether it has exited."""
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(seconds * 1000))
-
-
-def reap(pidfd: int) -> int | None:
-    """Exit code of an exited child process, 128 + the signal's number; None if it is not a child of this process."""
-    try:
-        result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
-    except ChildProcessError:
-        return None
-    if result is None:
-        return None
-    return result.si_status if result.si_code == os.CLD_EXITED else 128 + result.si_status
 
 
 def _empty_cgroup(cgroups: Cgroups, task_id: str) -> None:

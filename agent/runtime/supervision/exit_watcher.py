@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.runtime.container_paths import ContainerPaths, ContainerRecord, open_pidfd
+from agent.runtime.container_paths import ContainerPaths, ContainerRecord
 from agent.runtime.kernel.cgroups import Cgroups
-from agent.runtime.supervision.container_removal import reap, wait_pidfd
+from agent.runtime.kernel.processes import open_pidfd, reap, wait_pidfd
 from agent.worker.interfaces import Exit
 
 _log = logging.getLogger(__name__)

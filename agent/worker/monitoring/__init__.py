@@ -1,0 +1,1 @@
+"""Health and listening checks of running containers."""

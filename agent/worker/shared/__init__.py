@@ -1,0 +1,1 @@
+"""What all task runners of the node share."""

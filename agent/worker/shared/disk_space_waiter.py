@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from agent.worker.interfaces import Report
-from agent.worker.shutdown.connection_drain import race
 from shoal.api.v1.service_pb2 import RestartPolicy
 from shoal.errors import Exhausted
+from shoal.task_group import race
 
 WAIT_SECONDS = 60.0
 """Then the task is rejected, and the restart policy decides, which finally chooses another node."""

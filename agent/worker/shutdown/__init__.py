@@ -1,0 +1,1 @@
+"""Connection drain, stop signal, kill, and stopping after a disconnection."""

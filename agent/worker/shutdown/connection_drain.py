@@ -8,14 +8,13 @@ open connection can keep a task from stopping.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 
 from agent.worker.interfaces import Exit, Networks, Running
 from agent.worker.shutdown.stop_policy import DrainPolicy
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.errors import Unavailable
-from shoal.task_group import TaskGroup
 
 WITHDRAWAL_SECONDS = 30.0
 """Longest wait for the confirmation that every node has withdrawn the task. An unresponsive node is DOWN after 7 s and
@@ -90,12 +89,3 @@ class ConnectionDrain:
 def _receives_traffic(task: Task) -> bool:
     """Whether other nodes may route connections to it, through a network that they share."""
     return len(task.addresses) > 0 and not task.withdrawn
-
-
-async def race(work: Coroutine[None, None, None], watch: Coroutine[None, None, None]) -> None:
-    """Run both until the first one ends, then cancel the other."""
-    async with TaskGroup() as group:
-        tasks = [group.create_task(work), group.create_task(watch)]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()

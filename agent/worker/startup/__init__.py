@@ -1,0 +1,1 @@
+"""From an assigned task to a running container."""

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.runtime.container_paths import ContainerPaths, ContainerRecord, process_start_time
+from agent.runtime.container_paths import ContainerPaths, ContainerRecord
 from agent.runtime.kernel.cgroup_layout import CgroupLayout
 from agent.runtime.kernel.cgroups import Cgroups
+from agent.runtime.kernel.processes import process_start_time
 from agent.runtime.supervision.exit_watcher import LOST_EXIT_CODE, UNSUPERVISED, ExitWatcher
 from agent.worker.interfaces import Exit
 
