@@ -1,0 +1,1 @@
+"""Elects the manager that leads, and lists the managers."""

@@ -1,0 +1,1 @@
+"""Computes what each node is assigned, incrementally. Pure."""

@@ -1,0 +1,1 @@
+"""Serves one agent's session: admission, limits, sending."""

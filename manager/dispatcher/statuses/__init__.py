@@ -1,0 +1,1 @@
+"""Writes what agents report, batched."""

@@ -1,0 +1,1 @@
+"""Delays the stop of a task until no node routes to it."""
