@@ -89,9 +89,10 @@ def test_a_status_is_acknowledged_only_when_it_is_in_etcd(rig: SessionRig) -> No
         async with rig.agent("n1", [manager.address], outbox=outbox) as work:
             await until(lambda: bool(work.messages))
             rig.etcd.away = True
+            attempts = rig.etcd.transactions
             outbox.put(status("t1", TaskState.RUNNING))
             following = asyncio.ensure_future(outbox.next_batch())
-            await asyncio.sleep(2 * HEARTBEAT_SECONDS)
+            await until(lambda: rig.etcd.transactions >= attempts + 2)
             assert not following.done() and not observed(manager, "t1")
             following.cancel()
             rig.etcd.away = False
@@ -165,7 +166,9 @@ def test_three_missed_heartbeats_are_down_but_a_broken_stream_is_not(rig: Sessio
     async def scenario(manager: ManagerProcess) -> None:
         async with rig.agent("n1", [manager.address]):
             await until(lambda: state(manager, "n1") == READY)
-            await asyncio.sleep(4 * HEARTBEAT_SECONDS)
+            async with rig.frozen_agent("n2", manager.address):
+                await until(lambda: state(manager, "n2") == READY)
+                await until(lambda: state(manager, "n2") == DOWN)
             assert state(manager, "n1") == READY
         assert state(manager, "n1") == READY
         await until(lambda: state(manager, "n1") == DOWN)
