@@ -30,6 +30,7 @@ from tests.fakes.containers import (
     real_runtime,
     shell,
 )
+from tests.integration.runtime.child_processes import children
 
 Body = Callable[[OciRuntime, Ends, Image], Awaitable[None]]
 AGENT = Path(__file__).parent / "agent_process.py"
@@ -340,10 +341,6 @@ def test_a_kill_for_memory_leaves_no_file_behind(tmp_path: Path, monkeypatch: py
 
 
 def test_failed_starts_leave_no_process(tmp_path: Path) -> None:
-    def children() -> set[str]:
-        listed = (Path("/proc/self/task") / str(os.getpid()) / "children").read_text()
-        return set(listed.split())
-
     async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
         before = children()
         for _ in range(3):

@@ -1,7 +1,6 @@
 """Health checks as the kernel sees them: programs run in containers, sockets in their network namespaces."""
 
 import asyncio
-import os
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from agent.worker.interfaces import Image
 from shoal.api.v1.container_pb2 import Healthcheck, HttpProbe, TcpProbe
 from shoal.errors import NotFound
 from tests.fakes.containers import Ends, build_image, container_request, new_cgroup, open_runtime, shell
+from tests.integration.runtime.child_processes import children
 
 Body = Callable[[OciRuntime, Image], Awaitable[None]]
 SERVE = "mkdir /www; echo hello > /www/index.html; httpd -p 8080 -h /www; nc -l -p 9090 -e /bin/sleep 1000; sleep 1000"
@@ -85,7 +85,7 @@ def test_a_program_that_hangs_is_killed_with_what_it_started(tmp_path: Path) -> 
         listed = await runtime.execute(request.task_id, ("/bin/sh", "-c", "cat /proc/[0-9]*/cmdline"))
         assert b"2001" not in listed.output and b"2002" not in listed.output
         async with asyncio.timeout(20):
-            while _children("crun"):  # noqa: ASYNC110 - they are swept in a while
+            while children("crun"):  # noqa: ASYNC110 - they are swept in a while
                 await asyncio.sleep(0.05)
 
     with_runtime(tmp_path, body)
@@ -129,20 +129,14 @@ def test_a_hundred_checks_at_once_need_no_threads(tmp_path: Path) -> None:
         assert whole is not None
         checks = [asyncio.create_task(prober.probe(request.task_id, whole, "127.0.0.1")) for _ in range(100)]
         async with asyncio.timeout(60):
-            while len(_children("crun")) < len(checks):  # noqa: ASYNC110 - until all of them run
+            while len(children("crun")) < len(checks):  # noqa: ASYNC110 - until all of them run
                 await asyncio.sleep(0.05)
         assert threading.active_count() <= before + 1
         for check in checks:
             check.cancel()
         await asyncio.gather(*checks, return_exceptions=True)
         async with asyncio.timeout(20):
-            while _children("crun"):  # noqa: ASYNC110 - they are swept in a while
+            while children("crun"):  # noqa: ASYNC110 - they are swept in a while
                 await asyncio.sleep(0.05)
 
     with_runtime(tmp_path, body)
-
-
-def _children(program: str) -> list[str]:
-    """Of all threads of this process: a child is listed with the one that made it."""
-    listed = [pid for each in Path("/proc/self/task").iterdir() for pid in (each / "children").read_text().split()]
-    return [pid for pid in listed if Path(f"/proc/{pid}/comm").read_text().strip() == program]

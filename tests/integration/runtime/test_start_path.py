@@ -5,7 +5,6 @@ import os
 import subprocess
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from agent.runtime.container_paths import ContainerPaths
@@ -13,16 +12,7 @@ from agent.runtime.kernel.cgroup_layout import parse_layout
 from agent.runtime.launch.cgroup_attach_lock import CgroupAttachLock
 from agent.runtime.launch.sealed_program import SealedProgram
 from tests.fakes.containers import build_image, container_request, log_lines, real_runtime, shell
-
-
-def programs_of_children() -> set[str]:
-    """Of the processes that this one's threads have started and that have not ended."""
-    found = set()
-    for thread in Path("/proc/self/task").iterdir():
-        for pid in (thread / "children").read_text().split():
-            with suppress(FileNotFoundError):
-                found.add(str(Path(f"/proc/{pid}/exe").readlink()))
-    return found
+from tests.integration.runtime.child_processes import executables
 
 
 def test_an_image_without_mount_points_gets_them_from_the_base_layer(tmp_path: Path) -> None:
@@ -65,7 +55,7 @@ def test_crun_runs_from_a_sealed_copy_and_needs_no_second_one(tmp_path: Path) ->
             await runtime.start(request)
             waiting = asyncio.create_task(runtime.execute(request.task_id, ("/bin/sleep", "1000")))
             async with asyncio.timeout(20):
-                while "/memfd:crun (deleted)" not in programs_of_children():  # noqa: ASYNC110 - the kernel tells nobody
+                while "/memfd:crun (deleted)" not in executables():  # noqa: ASYNC110 - the kernel tells nobody
                     await asyncio.sleep(0.01)
             waiting.cancel()
             await asyncio.wait([waiting])
