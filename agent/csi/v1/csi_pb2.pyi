@@ -245,7 +245,7 @@ class CreateVolumeRequest(_message.Message):
     SECRETS_FIELD_NUMBER: _builtins.int
     ACCESSIBILITY_REQUIREMENTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The same name leads to the same volume, however often it is asked for."""
+    """The same name returns the same volume, however often it is requested."""
     @_builtins.property
     def capacity_range(self) -> Global___CapacityRange: ...
     @_builtins.property

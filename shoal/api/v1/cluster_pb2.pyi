@@ -171,7 +171,7 @@ class OverlayKeys(_message.Message):
     GENERATION_FIELD_NUMBER: _builtins.int
     CHANGED_AT_MS_FIELD_NUMBER: _builtins.int
     generation: _builtins.int
-    """Counts up by one with each change of keys."""
+    """Counts up by one with each rotation of keys."""
     changed_at_ms: _builtins.int
     """Milliseconds since the Unix epoch."""
     @_builtins.property

@@ -222,7 +222,7 @@ class ContainerSpec(_message.Message):
     def memory(self) -> Global___MemoryTuning: ...
     @_builtins.property
     def annotations(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Handed to the OCI runtime."""
+        """Passed to the OCI runtime."""
 
     @_builtins.property
     def healthcheck(self) -> Global___Healthcheck: ...
@@ -353,7 +353,7 @@ Global___Hook: _TypeAlias = Hook  # noqa: Y015
 
 @_typing.final
 class BlockIo(_message.Message):
-    """Weights and bounds of block devices; a device is one of the node's."""
+    """Weights and limits of the node's block devices."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -450,7 +450,7 @@ Global___HostNamespaces: _TypeAlias = HostNamespaces  # noqa: Y015
 
 @_typing.final
 class Device(_message.Message):
-    """A device node of the node's, or all in a directory."""
+    """A device node of the host, or all in a directory."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -526,7 +526,7 @@ class MemoryTuning(_message.Message):
     RESERVATION_BYTES_FIELD_NUMBER: _builtins.int
     OOM_KILL_DISABLE_FIELD_NUMBER: _builtins.int
     swap_bytes: _builtins.int
-    """Bytes of memory and swap together; -1 means no bound on swap; unset means the memory limit, so no swap."""
+    """Bytes of memory and swap together; -1 means unlimited swap; unset means the memory limit, so no swap."""
     swappiness: _builtins.int
     """0 to 100; unset means the node's (cgroup version 1 only)."""
     reservation_bytes: _builtins.int
@@ -722,7 +722,7 @@ class Mount(_message.Message):
     SHARED_FIELD_NUMBER: _builtins.int
     type: Global___Mount.Type.ValueType
     source: _builtins.str
-    """Path on the host for BIND; name or id of the volume for VOLUME, a manager puts the id; empty for TMPFS."""
+    """Path on the host for BIND; name or id of the volume for VOLUME, a manager fills in the id; empty for TMPFS."""
     target: _builtins.str
     """Absolute path in the container."""
     read_only: _builtins.bool
@@ -751,7 +751,7 @@ class Mount(_message.Message):
 
     @_builtins.property
     def volume(self) -> Global___VolumeOptions:
-        """VOLUME only, but for `hold_ms`: everything below; name and options are put by a manager."""
+        """VOLUME only, but for `failover_after_ms`: everything below; name and options are filled in by a manager."""
 
     def __init__(
         self,

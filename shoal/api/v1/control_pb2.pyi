@@ -360,7 +360,7 @@ class RevisionView(_message.Message):
     effective: _builtins.bool
     """The revision in effect; differs from the newest one after an automatic rollback."""
     running: _builtins.int
-    """Tasks that run it: of the revision in force also those that an earlier one with the same template made."""
+    """Tasks that run it; for the revision in force, including those created from an earlier one with the same template."""
     @_builtins.property
     def revision(self) -> _service_pb2.ServiceRevision: ...
     def __init__(
@@ -477,7 +477,7 @@ class ServiceView(_message.Message):
     rolled_back_from: _builtins.int
     """The revision whose template failed and was rolled back; 0 when the newest template is in force."""
     desired: _builtins.int
-    """Tasks wanted: the replicas, or the number of nodes that a global service fits."""
+    """Desired tasks: the replicas, or the number of nodes that a global service fits."""
     running: _builtins.int
     """Running tasks whose desired state is RUNNING."""
     completed: _builtins.int
@@ -630,9 +630,9 @@ class ServiceProgress(_message.Message):
     name: _builtins.str
     desired: _builtins.int
     running: _builtins.int
-    """Tasks of the wanted revision that are to run and do."""
+    """Running tasks of the desired revision."""
     stopping: _builtins.int
-    """Tasks that are to stop and have not yet."""
+    """Tasks that must stop and have not yet."""
     converged: _builtins.bool
     stalled: _builtins.bool
     """It is blocked until the user acts: the update is paused or waits for promotion; or a task ended soon after its start,
@@ -645,7 +645,7 @@ class ServiceProgress(_message.Message):
     is_job: _builtins.bool
     @_builtins.property
     def by_state(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]:
-        """Tasks that are to run, by state (shoal.api.v1.TaskState)."""
+        """Tasks that should run, by state (shoal.api.v1.TaskState)."""
 
     @_builtins.property
     def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -778,7 +778,7 @@ class DeployStackResponse(_message.Message):
 
         @_builtins.property
         def moves(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskMove]:
-            """A dry run: where tasks would go, as the planner says."""
+            """A dry run: where the planner would place tasks."""
 
         def __init__(
             self,
@@ -868,7 +868,7 @@ class ListTasksRequest(_message.Message):
     STACK_FIELD_NUMBER: _builtins.int
     INCLUDE_ENDED_FIELD_NUMBER: _builtins.int
     service: _builtins.str
-    """Each empty one admits all."""
+    """An empty field selects all."""
     node: _builtins.str
     stack: _builtins.str
     include_ended: _builtins.bool
@@ -908,7 +908,7 @@ class TaskView(_message.Message):
     waited for.
     """
     drain_wait: _builtins.str
-    """Why it has not been moved from its drained node; empty if it is being moved, or need not be."""
+    """Why it has not moved off its drained node; empty if it is being moved, or need not be."""
     @_builtins.property
     def task(self) -> _task_pb2.Task: ...
     @_builtins.property
@@ -1006,7 +1006,7 @@ class NodeView(_message.Message):
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Problems of a node that works, one line each ("MTU 1400, others have 1500")."""
+        """Problems of a node that is READY, one line each ("MTU 1400, others have 1500")."""
 
     def __init__(
         self,
@@ -1241,8 +1241,8 @@ class NetworkNode(_message.Message):
     state: _builtins.int
     """shoal.api.v1.NodeStatus.State"""
     revision: _builtins.int
-    """Of the network's tables: the store's revision that the node's kernel holds; 0 where nobody knows, since the node or
-    the manager that has its session does not answer.
+    """Of the network's tables: the store's revision that the node has applied; 0 if unknown, since the node or
+    the manager that has its session does not respond.
     """
     up_to_date: _builtins.bool
     """The node has applied all assignments."""
@@ -1343,8 +1343,8 @@ class CheckNetworkResponse(_message.Message):
 
     @_builtins.property
     def inconclusive(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Published ports that nothing can be said of, "53/udp of dns on h1": what was sent there was neither answered nor
-        refused, or the node that asked has no such protocol; at most 1,000.
+        """Published ports with an inconclusive result, "53/udp of dns on h1": datagrams were neither answered nor
+        refused, or the probing node lacks the protocol; at most 1,000.
         """
 
     def __init__(
@@ -1413,12 +1413,12 @@ class PathReport(_message.Message):
     sent: _builtins.int
     received: _builtins.int
     median_us: _builtins.int
-    """Microseconds from probe to answer; 0 without answers."""
+    """Microseconds from probe to response; 0 without responses."""
     worst_us: _builtins.int
     mtu: _builtins.int
     """The largest packet that passes unfragmented (for the tunnel: the largest inner packet that passes), bytes."""
     expected_mtu: _builtins.int
-    """What it should be, by the interface of the node that asks."""
+    """The expected value, by the interface of the probing node."""
     def __init__(
         self,
         *,
@@ -1454,9 +1454,9 @@ class PortCheck(_message.Message):
     address: _builtins.str
     port: _builtins.int
     open: _builtins.bool
-    """It answered."""
+    """It responded."""
     from_hostname: _builtins.str
-    """The node that tried."""
+    """The probing node."""
     error: _builtins.str
     """Why it is not open, one line."""
     protocol: _builtins.int
@@ -1593,7 +1593,7 @@ class ClusterView(_message.Message):
     def join_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def api_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """host:port of each manager's API, those that are away too."""
+        """host:port of each manager's API, including those that are down."""
 
     def __init__(
         self,
@@ -1665,9 +1665,9 @@ class ManagerView(_message.Message):
     """Whether it holds its lease in etcd."""
     leader: _builtins.bool
     started_at_ms: _builtins.int
-    """Milliseconds since the Unix epoch; 0 while it is away."""
+    """Milliseconds since the Unix epoch; 0 while it is down."""
     nodes: _builtins.int
-    """Nodes that have their session with it."""
+    """Nodes that are connected to it."""
     @_builtins.property
     def manager(self) -> _cluster_pb2.RegisteredManager: ...
     def __init__(
@@ -1735,7 +1735,7 @@ class CreateJoinTokenRequest(_message.Message):
     ttl_ms: _builtins.int
     """Milliseconds; 0 means a day."""
     uses: _builtins.int
-    """How many nodes may join by it; 0 means a hundred."""
+    """How many nodes may join with it; 0 means a hundred."""
     def __init__(
         self,
         *,
@@ -1958,15 +1958,15 @@ class StoreMember(_message.Message):
     USED_BYTES_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
     endpoint: _builtins.str
-    """host:port, or in words."""
+    """host:port, or a description."""
     version: _builtins.str
-    """"3.5.21"; empty when it does not answer."""
+    """"3.5.21"; empty if it does not respond."""
     database_bytes: _builtins.int
-    """Bytes of its file; writes are refused when it reaches etcd's quota."""
+    """Bytes of its file; writes are rejected when it reaches etcd's quota."""
     used_bytes: _builtins.int
     """Bytes of it that are in use."""
     problem: _builtins.str
-    """One line; empty when all is well."""
+    """One line; empty if there is no problem."""
     def __init__(
         self,
         *,
@@ -1998,7 +1998,7 @@ class StatsRequest(_message.Message):
     """Milliseconds between measurements, 200 to 60,000; 0 means 1,000."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Each empty one admits all; services and tasks by name or id."""
+        """An empty field selects all; services and tasks by name or id."""
 
     def __init__(
         self,
@@ -2028,7 +2028,7 @@ class StatsResponse(_message.Message):
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What is missing, and why ("node h2 does not answer")."""
+        """What is missing, and why ("node h2 does not respond")."""
 
     def __init__(
         self,
@@ -2060,7 +2060,7 @@ class TaskStats(_message.Message):
     name: _builtins.str
     node_hostname: _builtins.str
     nano_cpus: _builtins.int
-    """Billionths of a CPU, the mean of the interval."""
+    """Nanocores, the mean of the interval."""
     memory_bytes: _builtins.int
     pids: _builtins.int
     limit_nano_cpus: _builtins.int
@@ -2318,7 +2318,7 @@ class FileView(_message.Message):
     VOLUMES_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     content: _builtins.bytes
-    """Of a config's newest version, and only of one asked for by itself."""
+    """Of a config's newest version, in GetConfig only."""
     @_builtins.property
     def meta(self) -> _meta_pb2.Meta: ...
     @_builtins.property
@@ -2333,7 +2333,7 @@ class FileView(_message.Message):
 
     @_builtins.property
     def volumes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Volumes whose drivers are given it (secrets alone)."""
+        """Volumes whose drivers get it (secrets only)."""
 
     def __init__(
         self,
@@ -2367,7 +2367,7 @@ class FileVersionView(_message.Message):
     created_at_ms: _builtins.int
     @_builtins.property
     def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Services whose present spec names it."""
+        """Services whose current spec refers to it."""
 
     def __init__(
         self,
@@ -2525,10 +2525,10 @@ class TaskMove(_message.Message):
     name: _builtins.str
     """"shop_web.3"."""
     from_hostname: _builtins.str
-    """Hostnames; the first is empty for a new task, the second for one that only stops or finds no place."""
+    """Hostnames; the first is empty for a new task, the second for one that only stops or cannot be placed."""
     to_hostname: _builtins.str
     pending_reason: _builtins.str
-    """Why there is no place for it."""
+    """Why it cannot be placed."""
     def __init__(
         self,
         *,
@@ -2607,7 +2607,7 @@ class WatchEventsRequest(_message.Message):
     """Ends the stream; 0: never."""
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Each empty one admits all; several of one kind admit any of them. Names, or beginnings of ids."""
+        """An empty field selects all; several of one kind select any of them. Names, or beginnings of ids."""
 
     @_builtins.property
     def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
@@ -2728,7 +2728,7 @@ class VolumeView(_message.Message):
 
     @_builtins.property
     def moves(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeMoveView]:
-        """Moves that are under way, at most one for each slot."""
+        """Moves in progress, at most one for each slot."""
 
     @_builtins.property
     def status(self) -> _volume_pb2.VolumeStatus:
@@ -2810,7 +2810,7 @@ class VolumeLocation(_message.Message):
     down: _builtins.bool
     """The node is down."""
     used_bytes: _builtins.int
-    """On the node's disk; unset when it was not asked for, or is not known."""
+    """On the node's disk; unset if not requested, or unknown."""
     def __init__(
         self,
         *,
@@ -2936,7 +2936,7 @@ class MoveVolumeRequest(_message.Message):
     node: _builtins.str
     """Node name or id."""
     slot: _builtins.int
-    """Of a volume that is there for each slot; else 0."""
+    """Of a volume that is per slot; else 0."""
     replace: _builtins.bool
     """VolumeMove.replace"""
     def __init__(

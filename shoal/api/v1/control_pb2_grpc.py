@@ -28,8 +28,8 @@ if _version_not_supported:
 
 class ControlStub:
     """References to objects are an id, a name, or the beginning of an id that fits one object only.
-    Errors: INVALID_ARGUMENT (the details carry a Faults message with every fault), NOT_FOUND, ALREADY_EXISTS,
-    ABORTED (the version is not the current one: read again), FAILED_PRECONDITION (in use), UNAVAILABLE (etcd or the leader is away).
+    Errors: INVALID_ARGUMENT (the details carry a Faults message with every field error), NOT_FOUND, ALREADY_EXISTS,
+    ABORTED (the version is not the current one: read again), FAILED_PRECONDITION (in use), UNAVAILABLE (no etcd, or no leader).
     """
 
     def __init__(self, channel):
@@ -317,8 +317,8 @@ class ControlStub:
 
 class ControlServicer:
     """References to objects are an id, a name, or the beginning of an id that fits one object only.
-    Errors: INVALID_ARGUMENT (the details carry a Faults message with every fault), NOT_FOUND, ALREADY_EXISTS,
-    ABORTED (the version is not the current one: read again), FAILED_PRECONDITION (in use), UNAVAILABLE (etcd or the leader is away).
+    Errors: INVALID_ARGUMENT (the details carry a Faults message with every field error), NOT_FOUND, ALREADY_EXISTS,
+    ABORTED (the version is not the current one: read again), FAILED_PRECONDITION (in use), UNAVAILABLE (no etcd, or no leader).
     """
 
     def CreateService(self, request, context):
@@ -340,14 +340,14 @@ class ControlServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ManageUpdate(self, request, context):
-        """Pauses, resumes or promotes the update that is under way. FAILED_PRECONDITION when there is none.
+        """Pauses, resumes or promotes the update in progress. FAILED_PRECONDITION if there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RebalanceService(self, request, context):
-        """Rebalances the service's tasks over the nodes; a dry run returns what would move.
+        """Rebalances the service's tasks over the nodes; a dry run returns the moves.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -361,7 +361,7 @@ class ControlServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RollbackService(self, request, context):
-        """Makes an earlier revision's spec the newest one again.
+        """Makes an earlier revision's spec the newest again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -651,7 +651,7 @@ class ControlServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RemoveVolume(self, request, context):
-        """FAILED_PRECONDITION while a service uses it. Data on nodes that are away is deleted when they are back.
+        """FAILED_PRECONDITION while a service uses it. Data on nodes that are down is deleted when they return.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -967,8 +967,8 @@ def add_ControlServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Control:
     """References to objects are an id, a name, or the beginning of an id that fits one object only.
-    Errors: INVALID_ARGUMENT (the details carry a Faults message with every fault), NOT_FOUND, ALREADY_EXISTS,
-    ABORTED (the version is not the current one: read again), FAILED_PRECONDITION (in use), UNAVAILABLE (etcd or the leader is away).
+    Errors: INVALID_ARGUMENT (the details carry a Faults message with every field error), NOT_FOUND, ALREADY_EXISTS,
+    ABORTED (the version is not the current one: read again), FAILED_PRECONDITION (in use), UNAVAILABLE (no etcd, or no leader).
     """
 
     @staticmethod

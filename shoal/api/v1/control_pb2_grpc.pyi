@@ -29,8 +29,8 @@ GRPC_VERSION: str
 
 class ControlStub:
     """References to objects are an id, a name, or the beginning of an id that fits one object only.
-    Errors: INVALID_ARGUMENT (the details carry a Faults message with every fault), NOT_FOUND, ALREADY_EXISTS,
-    ABORTED (the version is not the current one: read again), FAILED_PRECONDITION (in use), UNAVAILABLE (etcd or the leader is away).
+    Errors: INVALID_ARGUMENT (the details carry a Faults message with every field error), NOT_FOUND, ALREADY_EXISTS,
+    ABORTED (the version is not the current one: read again), FAILED_PRECONDITION (in use), UNAVAILABLE (no etcd, or no leader).
     """
 
     @_typing.overload
@@ -41,13 +41,13 @@ class ControlStub:
     UpdateService: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateServiceRequest, _control_pb2.UpdateServiceResponse]
     ScaleServices: _grpc.UnaryUnaryMultiCallable[_control_pb2.ScaleServicesRequest, _control_pb2.ScaleServicesResponse]
     ManageUpdate: _grpc.UnaryUnaryMultiCallable[_control_pb2.ManageUpdateRequest, _control_pb2.UpdateServiceResponse]
-    """Pauses, resumes or promotes the update that is under way. FAILED_PRECONDITION when there is none."""
+    """Pauses, resumes or promotes the update in progress. FAILED_PRECONDITION if there is none."""
     RebalanceService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RebalanceServiceRequest, _control_pb2.RebalanceServiceResponse]
-    """Rebalances the service's tasks over the nodes; a dry run returns what would move."""
+    """Rebalances the service's tasks over the nodes; a dry run returns the moves."""
     ListRevisions: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListRevisionsRequest, _control_pb2.ListRevisionsResponse]
     """The revisions that are kept, the newest first."""
     RollbackService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RollbackServiceRequest, _control_pb2.UpdateServiceResponse]
-    """Makes an earlier revision's spec the newest one again."""
+    """Makes an earlier revision's spec the newest again."""
     RemoveService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveServiceRequest, _control_pb2.RemoveServiceResponse]
     GetService: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetServiceRequest, _control_pb2.ServiceView]
     ListServices: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListServicesRequest, _control_pb2.ListServicesResponse]
@@ -113,7 +113,7 @@ class ControlStub:
     GetVolume: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetVolumeRequest, _control_pb2.VolumeView]
     ListVolumes: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListVolumesRequest, _control_pb2.ListVolumesResponse]
     RemoveVolume: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveVolumeRequest, _control_pb2.RemoveVolumesResponse]
-    """FAILED_PRECONDITION while a service uses it. Data on nodes that are away is deleted when they are back."""
+    """FAILED_PRECONDITION while a service uses it. Data on nodes that are down is deleted when they return."""
     PruneVolumes: _grpc.UnaryUnaryMultiCallable[_control_pb2.PruneVolumesRequest, _control_pb2.RemoveVolumesResponse]
     """Removes all unused volumes."""
     MoveVolume: _grpc.UnaryUnaryMultiCallable[_control_pb2.MoveVolumeRequest, _control_pb2.VolumeView]
@@ -126,8 +126,8 @@ class ControlStub:
 @_typing.type_check_only
 class ControlAsyncStub(ControlStub):
     """References to objects are an id, a name, or the beginning of an id that fits one object only.
-    Errors: INVALID_ARGUMENT (the details carry a Faults message with every fault), NOT_FOUND, ALREADY_EXISTS,
-    ABORTED (the version is not the current one: read again), FAILED_PRECONDITION (in use), UNAVAILABLE (etcd or the leader is away).
+    Errors: INVALID_ARGUMENT (the details carry a Faults message with every field error), NOT_FOUND, ALREADY_EXISTS,
+    ABORTED (the version is not the current one: read again), FAILED_PRECONDITION (in use), UNAVAILABLE (no etcd, or no leader).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -135,13 +135,13 @@ class ControlAsyncStub(ControlStub):
     UpdateService: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateServiceRequest, _control_pb2.UpdateServiceResponse]  # type: ignore[assignment]
     ScaleServices: _aio.UnaryUnaryMultiCallable[_control_pb2.ScaleServicesRequest, _control_pb2.ScaleServicesResponse]  # type: ignore[assignment]
     ManageUpdate: _aio.UnaryUnaryMultiCallable[_control_pb2.ManageUpdateRequest, _control_pb2.UpdateServiceResponse]  # type: ignore[assignment]
-    """Pauses, resumes or promotes the update that is under way. FAILED_PRECONDITION when there is none."""
+    """Pauses, resumes or promotes the update in progress. FAILED_PRECONDITION if there is none."""
     RebalanceService: _aio.UnaryUnaryMultiCallable[_control_pb2.RebalanceServiceRequest, _control_pb2.RebalanceServiceResponse]  # type: ignore[assignment]
-    """Rebalances the service's tasks over the nodes; a dry run returns what would move."""
+    """Rebalances the service's tasks over the nodes; a dry run returns the moves."""
     ListRevisions: _aio.UnaryUnaryMultiCallable[_control_pb2.ListRevisionsRequest, _control_pb2.ListRevisionsResponse]  # type: ignore[assignment]
     """The revisions that are kept, the newest first."""
     RollbackService: _aio.UnaryUnaryMultiCallable[_control_pb2.RollbackServiceRequest, _control_pb2.UpdateServiceResponse]  # type: ignore[assignment]
-    """Makes an earlier revision's spec the newest one again."""
+    """Makes an earlier revision's spec the newest again."""
     RemoveService: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveServiceRequest, _control_pb2.RemoveServiceResponse]  # type: ignore[assignment]
     GetService: _aio.UnaryUnaryMultiCallable[_control_pb2.GetServiceRequest, _control_pb2.ServiceView]  # type: ignore[assignment]
     ListServices: _aio.UnaryUnaryMultiCallable[_control_pb2.ListServicesRequest, _control_pb2.ListServicesResponse]  # type: ignore[assignment]
@@ -207,7 +207,7 @@ class ControlAsyncStub(ControlStub):
     GetVolume: _aio.UnaryUnaryMultiCallable[_control_pb2.GetVolumeRequest, _control_pb2.VolumeView]  # type: ignore[assignment]
     ListVolumes: _aio.UnaryUnaryMultiCallable[_control_pb2.ListVolumesRequest, _control_pb2.ListVolumesResponse]  # type: ignore[assignment]
     RemoveVolume: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveVolumeRequest, _control_pb2.RemoveVolumesResponse]  # type: ignore[assignment]
-    """FAILED_PRECONDITION while a service uses it. Data on nodes that are away is deleted when they are back."""
+    """FAILED_PRECONDITION while a service uses it. Data on nodes that are down is deleted when they return."""
     PruneVolumes: _aio.UnaryUnaryMultiCallable[_control_pb2.PruneVolumesRequest, _control_pb2.RemoveVolumesResponse]  # type: ignore[assignment]
     """Removes all unused volumes."""
     MoveVolume: _aio.UnaryUnaryMultiCallable[_control_pb2.MoveVolumeRequest, _control_pb2.VolumeView]  # type: ignore[assignment]
@@ -219,8 +219,8 @@ class ControlAsyncStub(ControlStub):
 
 class ControlServicer(metaclass=_abc_1.ABCMeta):
     """References to objects are an id, a name, or the beginning of an id that fits one object only.
-    Errors: INVALID_ARGUMENT (the details carry a Faults message with every fault), NOT_FOUND, ALREADY_EXISTS,
-    ABORTED (the version is not the current one: read again), FAILED_PRECONDITION (in use), UNAVAILABLE (etcd or the leader is away).
+    Errors: INVALID_ARGUMENT (the details carry a Faults message with every field error), NOT_FOUND, ALREADY_EXISTS,
+    ABORTED (the version is not the current one: read again), FAILED_PRECONDITION (in use), UNAVAILABLE (no etcd, or no leader).
     """
 
     @_abc_1.abstractmethod
@@ -250,7 +250,7 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.ManageUpdateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.UpdateServiceResponse, _abc.Awaitable[_control_pb2.UpdateServiceResponse]]:
-        """Pauses, resumes or promotes the update that is under way. FAILED_PRECONDITION when there is none."""
+        """Pauses, resumes or promotes the update in progress. FAILED_PRECONDITION if there is none."""
 
     @_abc_1.abstractmethod
     def RebalanceService(
@@ -258,7 +258,7 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.RebalanceServiceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.RebalanceServiceResponse, _abc.Awaitable[_control_pb2.RebalanceServiceResponse]]:
-        """Rebalances the service's tasks over the nodes; a dry run returns what would move."""
+        """Rebalances the service's tasks over the nodes; a dry run returns the moves."""
 
     @_abc_1.abstractmethod
     def ListRevisions(
@@ -274,7 +274,7 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.RollbackServiceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.UpdateServiceResponse, _abc.Awaitable[_control_pb2.UpdateServiceResponse]]:
-        """Makes an earlier revision's spec the newest one again."""
+        """Makes an earlier revision's spec the newest again."""
 
     @_abc_1.abstractmethod
     def RemoveService(
@@ -610,7 +610,7 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.RemoveVolumeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.RemoveVolumesResponse, _abc.Awaitable[_control_pb2.RemoveVolumesResponse]]:
-        """FAILED_PRECONDITION while a service uses it. Data on nodes that are away is deleted when they are back."""
+        """FAILED_PRECONDITION while a service uses it. Data on nodes that are down is deleted when they return."""
 
     @_abc_1.abstractmethod
     def PruneVolumes(

@@ -737,7 +737,7 @@ class TaskEndpoint(_message.Message):
     slot: _builtins.int
     node_id: _builtins.str
     ready: _builtins.bool
-    """It serves: DNS names and virtual addresses lead to it."""
+    """It is ready: DNS names and virtual addresses resolve to it."""
     @_builtins.property
     def addresses(self) -> _containers.RepeatedCompositeFieldContainer[_task_pb2.TaskAddress]: ...
     @_builtins.property

@@ -45,7 +45,7 @@ class DispatcherServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Session(self, request_iterator, context):
-        """The agent speaks first, with Hello. The manager answers Welcome, then a snapshot of assignments, then increments.
+        """The agent speaks first, with Hello. The manager responds with Welcome, then a snapshot of assignments, then increments.
         The node is the one named in the caller's certificate. ALREADY_EXISTS never happens: a newer session of
         a node ends the older one with ABORTED.
         """

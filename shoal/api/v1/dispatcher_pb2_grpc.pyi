@@ -32,7 +32,7 @@ class DispatcherStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DispatcherAsyncStub: ...
     Session: _grpc.StreamStreamMultiCallable[_dispatcher_pb2.AgentMessage, _dispatcher_pb2.ManagerMessage]
-    """The agent speaks first, with Hello. The manager answers Welcome, then a snapshot of assignments, then increments.
+    """The agent speaks first, with Hello. The manager responds with Welcome, then a snapshot of assignments, then increments.
     The node is the one named in the caller's certificate. ALREADY_EXISTS never happens: a newer session of
     a node ends the older one with ABORTED.
     """
@@ -41,7 +41,7 @@ class DispatcherStub:
 class DispatcherAsyncStub(DispatcherStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Session: _aio.StreamStreamMultiCallable[_dispatcher_pb2.AgentMessage, _dispatcher_pb2.ManagerMessage]  # type: ignore[assignment]
-    """The agent speaks first, with Hello. The manager answers Welcome, then a snapshot of assignments, then increments.
+    """The agent speaks first, with Hello. The manager responds with Welcome, then a snapshot of assignments, then increments.
     The node is the one named in the caller's certificate. ALREADY_EXISTS never happens: a newer session of
     a node ends the older one with ABORTED.
     """
@@ -53,7 +53,7 @@ class DispatcherServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_dispatcher_pb2.AgentMessage],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dispatcher_pb2.ManagerMessage], _abc.AsyncIterator[_dispatcher_pb2.ManagerMessage]]:
-        """The agent speaks first, with Hello. The manager answers Welcome, then a snapshot of assignments, then increments.
+        """The agent speaks first, with Hello. The manager responds with Welcome, then a snapshot of assignments, then increments.
         The node is the one named in the caller's certificate. ALREADY_EXISTS never happens: a newer session of
         a node ends the older one with ABORTED.
         """

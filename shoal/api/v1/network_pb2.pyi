@@ -158,7 +158,7 @@ class NetworkSpec(_message.Message):
     internal: _builtins.bool
     """No route out of the network."""
     stack: _builtins.str
-    """Name of the stack that made it; empty outside a stack."""
+    """Name of the stack that created it; empty outside a stack."""
     attachable: _builtins.bool
     """Standalone containers can attach, too."""
     gateway: _builtins.str
@@ -170,7 +170,7 @@ class NetworkSpec(_message.Message):
     subnet6: _builtins.str
     """IPv6 CIDR; empty lets the planner choose a /64 of the cluster's own prefix (RFC 4193)."""
     gateway6: _builtins.str
-    """As `gateway`, `ip_range` and `reserved`, of the IPv6 subnet."""
+    """As `gateway`, `ip_range` and `aux_addresses`, of the IPv6 subnet."""
     ip_range6: _builtins.str
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
@@ -181,7 +181,7 @@ class NetworkSpec(_message.Message):
     @_builtins.property
     def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The driver's options: "encrypted" of an overlay ("true", or empty as Docker's users give it; "false" is as absent).
-        Any other is refused by name.
+        Any other is rejected by name.
         """
 
     @_builtins.property

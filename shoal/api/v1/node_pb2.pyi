@@ -23,7 +23,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Node(_message.Message):
-    """Key: /shoal/v1/nodes/<id>/spec, written by the control API only. Made when the node joins; its identity is added by the
+    """Key: /shoal/v1/nodes/<id>/spec, written by the control API only. Created when the node joins; its identity is added by the
     dispatcher at its first session.
     """
 
@@ -33,7 +33,7 @@ class Node(_message.Message):
     SPEC_FIELD_NUMBER: _builtins.int
     JOIN_KEY_DIGEST_FIELD_NUMBER: _builtins.int
     join_key_digest: _builtins.bytes
-    """SHA-256 of the public key (SubjectPublicKeyInfo, DER) that it joined with: a host that asks again, since the answer was
+    """SHA-256 of the public key (SubjectPublicKeyInfo, DER) that it joined with: a host that joins again, since the response was
     lost, is the same node.
     """
     @_builtins.property
@@ -116,7 +116,7 @@ class NodeSpec(_message.Message):
     """
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """User's labels, "node.labels.<name>" in constraints."""
+        """The user's labels, "node.labels.<name>" in constraints."""
 
     @_builtins.property
     def identity(self) -> Global___NodeIdentity:
@@ -175,7 +175,7 @@ class NodeIdentity(_message.Message):
     PLATFORM_FIELD_NUMBER: _builtins.int
     hostname: _builtins.str
     address: _builtins.str
-    """Underlay address, IPv4 or IPv6 without port. Its tunnels' MAC address is made of it."""
+    """Underlay address, IPv4 or IPv6 without port. Its tunnels' MAC address is derived from it."""
     @_builtins.property
     def engine_labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """"engine.labels.<name>" in constraints."""
@@ -339,7 +339,7 @@ Global___NetworkCondition: _TypeAlias = NetworkCondition  # noqa: Y015
 
 @_typing.final
 class PathFault(_message.Message):
-    """What an agent found of the path to another node, twice running."""
+    """A fault of the path to another node, found twice in a row."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -352,7 +352,7 @@ class PathFault(_message.Message):
     tunnel: _builtins.bool
     """Through the tunnel; else on the underlay, where larger packets are fragmented, if not lost."""
     mtu: _builtins.int
-    """The largest packet that passes, bytes; 0 when none does."""
+    """The largest packet that passes, bytes; 0 if none does."""
     expected_mtu: _builtins.int
     """What should pass, bytes."""
     def __init__(
@@ -412,7 +412,7 @@ class HostListener(_message.Message):
     address: _builtins.str
     """Empty means every address of the node."""
     program: _builtins.str
-    """Name of the program, empty when the agent cannot tell."""
+    """Name of the program, empty if unknown."""
     def __init__(
         self,
         *,
@@ -481,7 +481,7 @@ class NodeDescription(_message.Message):
     APPARMOR_UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
     hostname: _builtins.str
     address: _builtins.str
-    """Address by which other nodes and managers reach it, IPv4 or IPv6 without port."""
+    """Address at which other nodes and managers reach it, IPv4 or IPv6 without port."""
     stream_port: _builtins.int
     """TCP port of the agent's own server (streams)."""
     vtep_mac: _builtins.str
@@ -713,13 +713,13 @@ class OverlayKey(_message.Message):
     PORT_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     generation: _builtins.int
-    """Counts the cluster's changes of keys: two nodes speak by keys of the same generation."""
+    """Counts the cluster's key rotations: two nodes communicate with keys of the same generation."""
     public_key: _builtins.bytes
     """Curve25519, 32 bytes."""
     port: _builtins.int
-    """UDP port where it is spoken; of ESP, that of the VXLAN packets that are in it."""
+    """Its UDP port; for ESP, that of the VXLAN packets inside."""
     kind: Global___OverlayKey.Kind.ValueType
-    """Two nodes that have WireGuard both speak by it, else by ESP."""
+    """Two nodes use WireGuard if both have it, else ESP."""
     def __init__(
         self,
         *,

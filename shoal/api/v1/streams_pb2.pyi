@@ -30,9 +30,9 @@ class OfferVolumeRequest(_message.Message):
     volume_id: _builtins.str
     slot: _builtins.int
     to_node_id: _builtins.str
-    """The one that may read it."""
+    """The node that may read it."""
     token: _builtins.bytes
-    """Known to the two nodes and the manager alone; 16 to 64 bytes."""
+    """Known to the two nodes and the manager only; 16 to 64 bytes."""
     def __init__(
         self,
         *,
@@ -62,7 +62,7 @@ class OfferVolumeResponse(_message.Message):
     content_bytes: _builtins.int
     entries: _builtins.int
     created_at_ms: _builtins.int
-    """HeldVolume.created_at_ms"""
+    """LocalVolume.created_at_ms"""
     def __init__(
         self,
         *,
@@ -101,7 +101,7 @@ class FetchVolumeRequest(_message.Message):
     """Of its agent's own server, "host:port"."""
     token: _builtins.bytes
     created_at_ms: _builtins.int
-    """VolumeMove.began_at_ms, replace"""
+    """VolumeMove.started_at_ms, replace"""
     replace: _builtins.bool
     @_builtins.property
     def offer(self) -> Global___OfferVolumeResponse:
@@ -139,7 +139,7 @@ class FetchVolumeProgress(_message.Message):
     """Of files' contents, copied, or verified once `verifying`."""
     verifying: _builtins.bool
     complete: _builtins.bool
-    """All of it is here, and the same as at the other node. The last answer."""
+    """All of it is here, and identical to the source. The last response."""
     def __init__(
         self,
         *,
@@ -165,7 +165,7 @@ class DropVolumeCopyRequest(_message.Message):
     volume_id: _builtins.str
     slot: _builtins.int
     created_at_ms: _builtins.int
-    """HeldVolume.created_at_ms: another copy is left alone."""
+    """LocalVolume.created_at_ms: another copy is left alone."""
     def __init__(
         self,
         *,
@@ -377,11 +377,11 @@ class ExecOutput(_message.Message):
     stderr: _builtins.bytes
     @_builtins.property
     def started(self) -> Global___ExecStarted:
-        """The first answer: it runs."""
+        """The first response: it runs."""
 
     @_builtins.property
     def end(self) -> Global___ExecEnd:
-        """Its exit code, 128 + the number of the signal that ended it, 126 when it could not be run and 127 when it is not there."""
+        """Its exit code, 128 + the number of the signal that ended it, 126 when it could not be run and 127 when it does not exist."""
 
     def __init__(
         self,
@@ -411,9 +411,9 @@ class ExecStarted(_message.Message):
     READS_INPUT_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     task_name: _builtins.str
-    """The task's name, "web.1"; a manager says it."""
+    """The task's name, "web.1"; set by a manager."""
     has_terminal: _builtins.bool
-    """Of a container that was attached to: it has a terminal; it reads standard input. A manager says it."""
+    """Of a container that was attached to: it has a terminal; it reads standard input. Set by a manager."""
     reads_input: _builtins.bool
     def __init__(
         self,
@@ -495,7 +495,7 @@ class CallDriverRequest(_message.Message):
     def detach(self) -> Global___DriverDetachVolume: ...
     @_builtins.property
     def secrets(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Contents of the volume's secrets by the driver's keys; for the call alone, never written or logged."""
+        """Contents of the volume's secrets by the driver's keys; for this call only, never written or logged."""
 
     def __init__(
         self,
@@ -548,7 +548,7 @@ class DriverCreateVolume(_message.Message):
     ACCESS_MODE_FIELD_NUMBER: _builtins.int
     TOPOLOGIES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The same name leads to the same volume."""
+    """The same name returns the same volume."""
     size_bytes: _builtins.int
     limit_bytes: _builtins.int
     access_mode: _volume_pb2.AccessMode.ValueType
@@ -836,7 +836,7 @@ class ReadLogsRequest(_message.Message):
     SINCE_NS_FIELD_NUMBER: _builtins.int
     BATCH_BYTES_FIELD_NUMBER: _builtins.int
     follow: _builtins.bool
-    """Go on with what is written from now on."""
+    """Continue with what is written from now on."""
     tail: _builtins.int
     """Only the newest so many lines of each task; unset means all."""
     since_ns: _builtins.int
@@ -929,7 +929,7 @@ class ReadVolumeSizesRequest(_message.Message):
     """Time limit for all of them, 1 to 60,000; volumes not measured by then have a problem."""
     @_builtins.property
     def volume_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """At most 10,000. Those that the node does not hold are left out of the answer."""
+        """At most 10,000. Those that are not on the node are left out."""
 
     def __init__(
         self,
@@ -975,7 +975,7 @@ class VolumeSize(_message.Message):
     PROBLEM_FIELD_NUMBER: _builtins.int
     volume_id: _builtins.str
     slot: _builtins.int
-    """0 for data that is not of one slot."""
+    """0 for data that is not per slot."""
     bytes: _builtins.int
     problem: _builtins.str
     """Why it is not known, one line; empty when it is."""
@@ -1164,11 +1164,11 @@ class ProbeResponse(_message.Message):
     INCONCLUSIVE_PORTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeReachability]:
-        """One for each node asked for, in that order."""
+        """One for each requested node, in that order."""
 
     @_builtins.property
     def port_errors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Why each port does not answer, in the order asked for; empty when it does."""
+        """Why each port does not respond, in the order of the request; empty if it does."""
 
     @_builtins.property
     def inconclusive_ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -1234,7 +1234,7 @@ class PathMeasurement(_message.Message):
     expected_mtu: _builtins.int
     @_builtins.property
     def rtts_us(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Microseconds of each answer."""
+        """Microseconds, one for each response."""
 
     def __init__(
         self,

@@ -48,9 +48,9 @@ class _TaskStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskState.V
     REJECTED: _TaskState.ValueType  # 120
     """Could not be started."""
     REMOVE: _TaskState.ValueType  # 130
-    """As a desired state: stop it, then forget it."""
+    """As a desired state: stop it, then delete it."""
     ORPHANED: _TaskState.ValueType  # 140
-    """Given up, because its node has been down for too long."""
+    """No longer tracked, because its node has been down for too long."""
 
 class TaskState(_TaskState, metaclass=_TaskStateEnumTypeWrapper):
     """States only advance: of two observations the greater one wins. Gapped, so that states can be inserted."""
@@ -77,9 +77,9 @@ FAILED: TaskState.ValueType  # 110
 REJECTED: TaskState.ValueType  # 120
 """Could not be started."""
 REMOVE: TaskState.ValueType  # 130
-"""As a desired state: stop it, then forget it."""
+"""As a desired state: stop it, then delete it."""
 ORPHANED: TaskState.ValueType  # 140
-"""Given up, because its node has been down for too long."""
+"""No longer tracked, because its node has been down for too long."""
 Global___TaskState: _TypeAlias = TaskState  # noqa: Y015
 
 @_typing.final
@@ -115,7 +115,7 @@ class Task(_message.Message):
     node_id: _builtins.str
     """Empty while PENDING. Never changes once set."""
     state: Global___TaskState.ValueType
-    """Set by the planner: NEW, PENDING or ASSIGNED; ORPHANED when it gives the task up."""
+    """Set by the planner: NEW, PENDING or ASSIGNED; ORPHANED when the task's node is lost for good."""
     desired_state: Global___TaskState.ValueType
     """RUNNING, SHUTDOWN or REMOVE."""
     reason: _builtins.str
@@ -273,7 +273,7 @@ class TaskStatus(_message.Message):
     task_id: _builtins.str
     state: Global___TaskState.ValueType
     at_ms: _builtins.int
-    """When the agent saw it, by the agent's clock. Milliseconds since the Unix epoch."""
+    """When the agent observed it, by the agent's clock. Milliseconds since the Unix epoch."""
     message: _builtins.str
     """Progress ("pulling 3 of 5 layers, 12.1 of 40.0 MB") or why it ended, one line for the user."""
     exit_code: _builtins.int

@@ -110,7 +110,7 @@ class VolumeMove(_message.Message):
     STARTED_AT_MS_FIELD_NUMBER: _builtins.int
     REPLACE_FIELD_NUMBER: _builtins.int
     slot: _builtins.int
-    """0 for data that is not of one slot."""
+    """0 for data that is not per slot."""
     from_node_id: _builtins.str
     to_node_id: _builtins.str
     started_at_ms: _builtins.int
@@ -212,13 +212,13 @@ class VolumeMoveStatus(_message.Message):
     from_node_id: _builtins.str
     to_node_id: _builtins.str
     started_at_ms: _builtins.int
-    """VolumeMove.began_at_ms"""
+    """VolumeMove.started_at_ms"""
     state: Global___VolumeMoveStatus.State.ValueType
     bytes: _builtins.int
     """Of the files' contents: copied (or verified) so far, and all; 0: not known yet."""
     total_bytes: _builtins.int
     message: _builtins.str
-    """One line; empty when nothing is amiss."""
+    """One line; empty if there is no problem."""
     attempts: _builtins.int
     """How often copying was started; more than once: it was resumed."""
     def __init__(
@@ -300,9 +300,9 @@ class VolumeSpec(_message.Message):
     driver: _builtins.str
     """"local", or a driver of the Container Storage Interface (CSI) that a node has. Fixed once it exists."""
     stack: _builtins.str
-    """Name of the stack that made it; empty outside a stack."""
+    """Name of the stack that created it; empty outside a stack."""
     size_bytes: _builtins.int
-    """The rest is for drivers other than local alone. Fixed once it exists.
+    """The rest is for CSI drivers only. Fixed once it exists.
 
     Minimum size in bytes; 0: the driver's default. Maximum size; 0: unlimited.
     """
@@ -312,7 +312,7 @@ class VolumeSpec(_message.Message):
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
     def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """As of Docker's local driver: none, or `type`, `o` and `device` of mount(8). Of another driver: its own
+        """As for Docker's local driver: none, or `type`, `o` and `device` of mount(8). For another driver: its own
         parameters. Fixed once it exists.
         """
 
@@ -351,7 +351,7 @@ class VolumeSecret(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     key: _builtins.str
-    """The driver's own name for it."""
+    """The key under which the driver expects it."""
     source: _builtins.str
     """Name or id as given by the user; a manager puts the id."""
     name: _builtins.str
@@ -374,7 +374,7 @@ Global___VolumeSecret: _TypeAlias = VolumeSecret  # noqa: Y015
 @_typing.final
 class VolumeStatus(_message.Message):
     """State of a CSI volume, and moves of a local one.
-    Key: /shoal/v1/volume-status/<volume id>, written by the leader only, by its volume keeper for volumes of drivers and by its
+    Key: /shoal/v1/volume-status/<volume id>, written by the leader only, by its reconciler for CSI volumes and by its
     volume mover for local ones; deleted with the volume.
     """
 
@@ -413,7 +413,7 @@ class VolumeStatus(_message.Message):
     MOVES_FIELD_NUMBER: _builtins.int
     volume_id: _builtins.str
     driver_volume_id: _builtins.str
-    """The driver's own id; empty until it has made the volume."""
+    """The driver's own id; empty until it has created the volume."""
     capacity_bytes: _builtins.int
     """0: not known."""
     outcome_unknown: _builtins.bool
@@ -426,11 +426,11 @@ class VolumeStatus(_message.Message):
     """The greatest number that a publication had."""
     @_builtins.property
     def context(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The driver's, handed back to it with each call."""
+        """The driver's, passed to it with each call."""
 
     @_builtins.property
     def topologies(self) -> _containers.RepeatedCompositeFieldContainer[Global___Segments]:
-        """Nodes reach it whose driver has all segments of one of these; none means all nodes."""
+        """It is accessible from nodes whose driver has all segments of one of these; none means all nodes."""
 
     @_builtins.property
     def publications(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumePublication]:
@@ -570,12 +570,12 @@ class VolumePublication(_message.Message):
     driver_node_id: _builtins.str
     """The node as the driver knows it."""
     attached: _builtins.bool
-    """The driver's controller has been, or may have been, asked to attach it."""
+    """The driver's controller has been, or may have been, called to attach it."""
     problem: _builtins.str
-    """Why it does not go on, one line."""
+    """Why it does not proceed, one line."""
     @_builtins.property
     def context(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The driver's, for the node's part of it."""
+        """The driver's, for the node."""
 
     def __init__(
         self,
@@ -647,7 +647,7 @@ class VolumeHome(_message.Message):
     SINCE_MS_FIELD_NUMBER: _builtins.int
     volume_id: _builtins.str
     slot: _builtins.int
-    """0 for a volume that is not there for each slot: the home for services with one task."""
+    """0 for a volume that is not per slot: the home for services with one task."""
     node_id: _builtins.str
     since_ms: _builtins.int
     """Milliseconds since the Unix epoch."""
