@@ -7,11 +7,11 @@ from manager.file_contents.content_codec import ContentCodec
 from manager.file_contents.file_kinds import FileKind
 from manager.files import file_changes
 from manager.interfaces import NowMs, RecordStore
+from manager.records.in_use import in_use
 from manager.records.object_lookup import find_file
 from manager.records.write_groups import WriteGroup, commit_all
 from manager.services import file_references
 from manager.store.tables import View
-from manager.validation import bounds
 from manager.validation.file_rules import check_content, check_file
 from manager.validation.text_rules import check_labels
 from manager.volumes.volume_secret_references import volume_users
@@ -113,7 +113,7 @@ class FileHandler:
         file = find_file(view, self._kind, request.file)
         volumes = [f"volume {name}" for name in volume_users(view, self._kind).get(file.meta.id, ())]
         if users := [*file_references.users(view, self._kind).get(file.meta.id, ()), *volumes]:
-            raise Refused(in_use(self._kind, file, users))
+            raise Refused(in_use(self._kind.name, file.spec.name, users))
         step = file_changes.removal(self._store, self._kind, file)
         await self._store.commit(step.writes, expects=step.expects)
         return RemoveFileResponse(id=file.meta.id)
@@ -146,12 +146,6 @@ class FileHandler:
         if with_content and newest is not None:
             shown.content = self._contents.decode(file, newest)
         return shown
-
-
-def in_use(kind: FileKind, file: File, users: Sequence[str]) -> str:
-    """Why a file cannot be removed."""
-    named, more = ", ".join(users[: bounds.SHOWN_USERS]), ", …" if len(users) > bounds.SHOWN_USERS else ""
-    return f'{kind.name} "{file.spec.name}" is in use by {named}{more}; remove or update them first'
 
 
 def _relabelled(spec: FileSpec, add: Mapping[str, str], remove: Sequence[str]) -> FileSpec:

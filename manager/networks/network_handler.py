@@ -5,6 +5,7 @@ from collections import Counter
 from manager.interfaces import NowMs, RecordStore
 from manager.networks.network_nodes import NetworkNodes
 from manager.records import name_records
+from manager.records.in_use import in_use
 from manager.records.object_lookup import find_network, hostname_of
 from manager.store.changes import Expect, Write, delete, expect, put
 from manager.store.kinds import ALLOCATION, NAME, NETWORK
@@ -42,8 +43,6 @@ from shoal.networks.overlay_encryption import is_encrypted
 from shoal.networks.published_ports import MESH_NETWORK, mesh_ports
 from shoal.rpc.caller import Caller
 from shoal.task_states import is_live, observed_state, task_name
-
-_NAMED = 5
 
 
 class NetworkHandler:
@@ -96,9 +95,7 @@ class NetworkHandler:
         network = find_network(view, request.network)
         users = services_on(view, network.meta.id)
         if users:
-            more = ", …" if len(users) > _NAMED else ""
-            named = ", ".join(users[:_NAMED])
-            raise Refused(f'network "{network.spec.name}" is in use by {named}{more}; remove or update them first')
+            raise Refused(in_use("network", network.spec.name, users))
         writes, expects = removal(self._store, network)
         await self._store.commit(writes, expects=expects)
         return RemoveNetworkResponse(id=network.meta.id)

@@ -8,12 +8,11 @@ from manager.records.object_lookup import hostname_of
 from manager.store.changes import expect, put
 from manager.store.kinds import OVERLAY_KEYS
 from manager.store.tables import View
+from manager.validation.text_rules import join_names
 from shoal.api.v1.cluster_pb2 import OverlayKeys
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.errors import Refused
 from shoal.networks.overlay_encryption import is_encrypted, key_generation
-
-_NAMED = 5
 
 
 class OverlayKeyRotation:
@@ -34,10 +33,8 @@ class OverlayKeyRotation:
         if not any(is_encrypted(network.spec) for network in view.networks.values()):
             raise Refused("no encrypted network exists, so there are no keys to rotate")
         if behind := nodes_behind(view):
-            more = ", …" if len(behind) > _NAMED else ""
             raise Refused(
-                f"a key rotation is in progress: {', '.join(behind[:_NAMED])}{more} "
-                "still uses older keys; try again in a minute"
+                f"a key rotation is in progress: {join_names(behind)} still uses older keys; try again in a minute"
             )
         generation = key_generation(view.overlay_keys) + 1
         record = OverlayKeys(generation=generation, changed_at_ms=self._now_ms())

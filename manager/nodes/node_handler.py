@@ -5,6 +5,7 @@ from manager.interfaces import NowMs, RecordStore
 from manager.nodes.node_warnings import NodeWarnings
 from manager.planner.index.generic_resources import GenericResourcePool
 from manager.records.object_lookup import find_node, hostname_of
+from manager.records.versions import check_version
 from manager.store.changes import ABSENT, Expect, Write, delete, expect, put
 from manager.store.kinds import NAME, NODE, NODE_STATUS, NODE_VOLUMES
 from manager.store.tables import View
@@ -20,7 +21,7 @@ from shoal.api.v1.control_pb2 import (
 )
 from shoal.api.v1.meta_pb2 import Meta, Name, Resources
 from shoal.api.v1.node_pb2 import Node, NodeSpec, NodeStatus
-from shoal.errors import AlreadyExists, Conflict, InvalidInput, Refused
+from shoal.errors import AlreadyExists, InvalidInput, Refused
 from shoal.rpc.caller import Caller
 from shoal.task_states import is_live
 
@@ -52,11 +53,7 @@ class NodeHandler:
         faults = list(check_node(spec))
         if faults:
             raise InvalidInput(faults)
-        if request.version != node.meta.version:
-            raise Conflict(
-                f"node {node.meta.id} has changed since it was read (version {request.version}, "
-                f"now {node.meta.version}); read it again and repeat the change"
-            )
+        check_version(f"node {node.meta.id}", request.version, node.meta.version)
         if spec == node.spec:
             return node_view(self._store.tables, node, NodeWarnings(self._store.tables))
         changed = Node()

@@ -8,6 +8,7 @@ from manager.planner.spec.effective_spec import spec_in_force
 from manager.planner.spec.service_modes import is_job
 from manager.records import name_records
 from manager.records.object_lookup import find_service
+from manager.records.versions import check_version
 from manager.services import file_references, service_revisions
 from manager.services.job_progress import job_view
 from manager.services.service_dependencies import dependency_faults
@@ -83,7 +84,7 @@ class ServiceHandler:
     async def update(self, request: UpdateServiceRequest, caller: Caller) -> UpdateServiceResponse:
         """Raises Conflict when the service changed since `request.version`."""
         service = find_service(self._store.tables, request.service)
-        _check_version(service, request.version)
+        check_version(f'service "{service.spec.name}"', request.version, service.meta.version)
         images = None if request.no_resolve_image else self._images
         return await self._change(service, request.spec, images=images, dry_run=request.dry_run)
 
@@ -289,14 +290,6 @@ def _mode(spec: ServiceSpec) -> str:
 
 def _view(view: View, service: Service) -> ServiceView:
     return job_view(view, service) if is_job(service.spec) else service_view(view, service)
-
-
-def _check_version(service: Service, version: int) -> None:
-    if version != service.meta.version:
-        raise Conflict(
-            f'service "{service.spec.name}" has changed since it was read (version '
-            f"{version}, now {service.meta.version}); read it again and repeat the change"
-        )
 
 
 def _versioned(service: Service, version: int) -> Service:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from manager.file_contents.content_codec import ContentCodec
 from manager.file_contents.file_kinds import CONFIGS, FILE_KINDS, SECRETS, FileKind
 from manager.files import file_changes
-from manager.files.file_handler import in_use
 from manager.interfaces import RecordStore
+from manager.records.in_use import in_use
 from manager.services import file_references
 from manager.stacks.stack_plan import PlannedChange
 from manager.store.tables import View
@@ -128,7 +128,7 @@ def plan_removal(
                 continue
             remaining = [name for name in users.get(file.meta.id, ()) if name not in removed_services]
             if remaining:
-                raise Refused(in_use(kind, file, remaining))
+                raise Refused(in_use(kind.name, file.spec.name, remaining))
             planned.append(PlannedChange(_change(kind, file, "remove"), file_changes.removal(store, kind, file)))
     return planned
 

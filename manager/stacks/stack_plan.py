@@ -8,6 +8,7 @@ from manager.networks import network_handler
 from manager.planner.spec.effective_spec import spec_in_force
 from manager.planner.spec.running_template import running_part
 from manager.records.field_diff import field_changes
+from manager.records.in_use import in_use
 from manager.records.write_groups import WriteGroup
 from manager.services import service_handler, service_revisions
 from manager.store.changes import expect, put
@@ -171,7 +172,7 @@ def _remove_network(store: RecordStore, network: Network, removed_services: set[
         name for name in network_handler.services_on(store.tables, network.meta.id) if name not in removed_services
     ]
     if users:
-        raise Refused(f'network "{network.spec.name}" is in use by {", ".join(users[:5])}; remove or update them first')
+        raise Refused(in_use("network", network.spec.name, users))
     step = WriteGroup(*network_handler.removal(store, network))
     return PlannedChange(_change("network", network.spec.name, "remove", network.meta.id), step)
 

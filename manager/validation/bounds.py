@@ -15,8 +15,8 @@ PORTS: Final = 256
 HOOKS: Final = 32
 FILE_BYTES: Final = 500 * 1024
 FILE_REFERENCES: Final = 256
-# Users of an object that an error names, before it says "…".
-SHOWN_USERS: Final = 5
+# Names that a message lists, before it says "…".
+SHOWN_NAMES: Final = 5
 NETWORKS: Final = 32
 CONSTRAINTS: Final = 64
 REPLICAS: Final = 1_000_000

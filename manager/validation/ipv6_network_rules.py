@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv6Address, IPv6Network
 
 from manager.store.tables import View
+from manager.validation.text_rules import join_names
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation, NetworkSpec
 from shoal.errors import Fault
 
@@ -12,7 +13,6 @@ _MIN_PREFIX, _MAX_PREFIX = 48, 125
 _USABLE = tuple(map(IPv6Network, ("2000::/3", "fc00::/7")))
 _OVERLAY_PREFIX = IPv6Network("fd53:686f:616c::/48")
 _MAX_RESERVED = 64
-_NAMED = 5
 
 
 def check_ipv6(spec: NetworkSpec) -> Iterator[Fault]:
@@ -132,4 +132,4 @@ def nodes_without_ipv6(view: View) -> str:
         for about in lacking
         if about.hostname
     )
-    return "; ".join(found[:_NAMED]) + ("; …" if len(found) > _NAMED else "")
+    return join_names(found, "; ")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from manager.store.tables import View
 from manager.validation import bounds
-from manager.validation.text_rules import check_ipv4, check_labels, check_object_name
+from manager.validation.text_rules import check_ipv4, check_labels, check_object_name, join_names
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation, NetworkSpec
 from shoal.errors import Fault
 from shoal.networks.network_modes import MODES, NODE_POOL
@@ -29,7 +29,6 @@ _UNUSABLE = tuple(
 _MAX_RESERVED = 64
 BEING_REMOVED = "being removed, and will be gone once its last task has stopped"
 """Of a network that exists only because tasks on it are still stopping."""
-_NAMED = 5
 
 
 def check_network(spec: NetworkSpec) -> Iterator[Fault]:
@@ -83,7 +82,7 @@ def nodes_without_encryption(view: View) -> str:
     hostnames = sorted(
         about.hostname or node_id for node_id, about in known.items() if missing_feature(about, wireguard_only=only)
     )
-    return ", ".join(hostnames[:_NAMED]) + (", …" if len(hostnames) > _NAMED else "")
+    return join_names(hostnames)
 
 
 def _check_subnet(path: str, text: str) -> Iterator[Fault]:

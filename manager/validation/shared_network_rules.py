@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from manager.planner.spec.service_modes import is_job
 from manager.store.tables import View
+from manager.validation.text_rules import join_names
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import Fault, Refused
 from shoal.networks.network_modes import SERVICE, network_provider
@@ -89,7 +90,7 @@ def _faults(spec: ServiceSpec, known: Mapping[str, ServiceSpec]) -> Iterator[Fau
     followers = sorted(each.name for each in known.values() if network_provider(each.task) == spec.name != each.name)
     if followers:
         yield Fault(
-            _PATH, f"the network of this service is shared by {', '.join(followers[:5])}; update or remove them first"
+            _PATH, f"the network of this service is shared by {join_names(followers)}; update or remove them first"
         )
 
 

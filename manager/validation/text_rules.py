@@ -1,4 +1,4 @@
-"""Validation of names, labels, durations and addresses. Pure.
+"""Validation of names, labels, durations and addresses, and lists of names in messages. Pure.
 
 Every check yields its faults, so that all faults of an input are returned at once.
 """
@@ -17,6 +17,12 @@ _HOSTNAME = re.compile(
 )
 _FORMATS = {"bytes": exact_size, "milliseconds": duration, "billionths of a CPU": cpus}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def join_names(names: Sequence[str], separator: str = ", ") -> str:
+    """`h1, h2, h3, h4, h5, …`: names for a message, the first few of many."""
+    shown = separator.join(names[: bounds.SHOWN_NAMES])
+    return shown + (f"{separator.rstrip()} …" if len(names) > bounds.SHOWN_NAMES else "")
 
 
 def check_name(path: str, name: str, *, dotted: bool = False) -> Iterator[Fault]:

@@ -4,12 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from manager.interfaces import NowMs, RecordStore
+from manager.records.in_use import in_use
 from manager.records.object_lookup import find_volume, hostname_of, is_down, volume_named
 from manager.records.write_groups import WriteGroup, commit_all
 from manager.store.changes import Expect, Write, delete, expect, put
 from manager.store.kinds import NAME, VOLUME, VOLUME_HOME, VOLUME_STATUS
 from manager.store.tables import View
-from manager.validation import bounds
 from manager.validation.volume_rules import check_volume
 from manager.volumes import volume_references, volume_secret_references
 from manager.volumes.volume_drivers import is_csi, known_drivers
@@ -82,7 +82,7 @@ class VolumeHandler:
         view = self._store.tables
         volume = find_volume(view, request.volume)
         if users := volume_references.users(view).get(volume.meta.id):
-            raise Refused(in_use(volume, users))
+            raise Refused(in_use("volume", volume.spec.name, users))
         if volume.moves:
             name = volume.spec.name
             raise Refused(
@@ -117,12 +117,6 @@ class VolumeHandler:
             if place.down and not each.volume.forced
         ]
         return RemoveVolumesResponse(names=sorted(each.spec.name for each in volumes), warnings=dict.fromkeys(waiting))
-
-
-def in_use(volume: Volume, users: Sequence[str]) -> str:
-    """Why a volume cannot be removed."""
-    named, more = ", ".join(users[: bounds.SHOWN_USERS]), ", …" if len(users) > bounds.SHOWN_USERS else ""
-    return f'volume "{volume.spec.name}" is in use by {named}{more}; remove or update them first'
 
 
 def removal(store: RecordStore, volume: Volume, *, forced: bool = False) -> WriteGroup:

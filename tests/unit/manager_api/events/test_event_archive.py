@@ -260,7 +260,7 @@ def test_nothing_is_lost_or_told_twice_while_etcd_is_away() -> None:
             await first.create("a", "b")
             etcd.away = True
             await asyncio.sleep(3 * INTERVAL_SECONDS)
-            unread = "cannot read events from before this manager started: etcd is away"
+            unread = "cannot read events from before this manager started: etcd is unavailable"
             assert await first.told() == (["a", "b"], unread)
             etcd.away = False
             await asyncio.sleep(2 * INTERVAL_SECONDS)
