@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from manager.agents.agent_address import AgentAddress
-from manager.records.object_lookup import find_service, find_task, hostname_of, service_with_container
+from manager.records.object_lookup import find_service, find_task, hostname_of, service_with_container, slot_names
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import LogSource
 from shoal.api.v1.node_pb2 import NodeStatus
@@ -92,8 +92,7 @@ def _find_slot(view: View, reference: str) -> LogTarget | None:
 
 
 def _is_in_slot(view: View, target: LogTarget, task: Task) -> bool:
-    names = (str(task.slot),) if task.slot else (hostname_of(view, task.node_id), task.node_id)
-    return not target.slot_name or target.slot_name in names
+    return not target.slot_name or target.slot_name in slot_names(view, task)
 
 
 def tasks_of(view: View, target: LogTarget) -> list[Task]:

@@ -91,6 +91,17 @@ def find_task(view: View, reference: str) -> Task:
     return _by_id("task", view.tasks, reference.rpartition(".")[2], ())
 
 
+def slot_names(view: View, task: Task) -> tuple[str, ...]:
+    """Names that a task has below its service: the slot's number; of a global service, the node's hostname or ID."""
+    return (str(task.slot),) if task.slot else (hostname_of(view, task.node_id), task.node_id)
+
+
+def is_in_stack(view: View, task: Task, stack: str) -> bool:
+    """Whether the task's service belongs to the stack, or did when the task was created."""
+    revision = view.revision_of(task.service_id, task.revision)
+    return revision is not None and revision.spec.stack == stack
+
+
 def hostname_of(view: View, node_id: str) -> str:
     """The node's hostname, or its ID until it is known."""
     return node_identity.hostname(view, node_id)

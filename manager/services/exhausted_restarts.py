@@ -10,14 +10,12 @@ from collections.abc import Iterable
 from manager.planner.slots import restart_policy
 from manager.planner.spec.effective_spec import effective
 from manager.planner.spec.service_modes import is_job
-from manager.services.task_counts import TaskCounts, current_revisions
+from manager.services.task_counts import UPDATE_ENDED, TaskCounts, current_revisions
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import ServiceProgress
-from shoal.api.v1.service_pb2 import Service, UpdateStatus
+from shoal.api.v1.service_pb2 import Service
 from shoal.api.v1.task_pb2 import Task
 from shoal.task_states import is_terminal, observed_state, should_run
-
-_UPDATE_ENDED = frozenset({UpdateStatus.COMPLETED, UpdateStatus.ROLLED_BACK})
 
 
 def stalled_reason(view: View, service: Service, progress: ServiceProgress, counted: TaskCounts, *, now_ms: int) -> str:
@@ -32,7 +30,7 @@ def stalled_reason(view: View, service: Service, progress: ServiceProgress, coun
     if (
         progress.converged
         or progress.stalled
-        or (progress.HasField("update") and progress.update.state not in _UPDATE_ENDED)
+        or (progress.HasField("update") and progress.update.state not in UPDATE_ENDED)
     ):
         return ""
     missing = progress.desired - progress.completed - counted.active

@@ -27,8 +27,9 @@ _KEEPS_TASKS = frozenset({NodeStatus.READY, NodeStatus.UNKNOWN})
 """States of nodes that keep their tasks."""
 _FAILED = frozenset({TaskState.FAILED, TaskState.REJECTED})
 _ENDED = frozenset({TaskState.FAILED, TaskState.COMPLETE})
-_SUCCESS_IS_FINAL = frozenset({RestartPolicy.NONE, RestartPolicy.ON_FAILURE})
+SUCCESS_IS_FINAL = frozenset({RestartPolicy.NONE, RestartPolicy.ON_FAILURE})
 """With these, a task that has ended with exit code 0 is complete and is not restarted."""
+UPDATE_ENDED = frozenset({UpdateStatus.COMPLETED, UpdateStatus.ROLLED_BACK})
 _HALTED = frozenset({UpdateStatus.PAUSED, UpdateStatus.CANARY})
 
 
@@ -195,7 +196,7 @@ def progress(view: View, service: Service, counter: TaskCounter = count_tasks) -
     counted = counter(view, service.meta.id, current_revisions(in_force))
     target = desired(view, in_force)
     update = current_update(view, service)
-    done = counted.done if in_force.spec.task.restart.condition in _SUCCESS_IS_FINAL else 0
+    done = counted.done if in_force.spec.task.restart.condition in SUCCESS_IS_FINAL else 0
     reached = counted.running == counted.active == target - done
     ended = not counted.stopping and not _is_in_progress(update)
     converged = reached and ended and _ports_match(view, in_force) and not misplaced(view, in_force)
@@ -254,7 +255,7 @@ def _is_at_rest(counted: TaskCounts, target: int) -> bool:
 
 def _is_in_progress(update: UpdateStatus | None) -> bool:
     # New tasks have to run for a while before they are available, and the planner decides when they are.
-    return update is not None and update.state not in (UpdateStatus.COMPLETED, UpdateStatus.ROLLED_BACK)
+    return update is not None and update.state not in UPDATE_ENDED
 
 
 def removal_progress(view: View, service_id: str, name: str, counter: TaskCounter = count_tasks) -> ServiceProgress:

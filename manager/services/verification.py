@@ -9,19 +9,15 @@ from collections.abc import Iterable
 from math import ceil
 
 from manager.planner.spec.effective_spec import effective
-from manager.services.task_counts import TaskCounts, current_revisions
+from manager.services.task_counts import SUCCESS_IS_FINAL, UPDATE_ENDED, TaskCounts, current_revisions
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import ServiceProgress
-from shoal.api.v1.service_pb2 import RestartPolicy, Service, UpdateStatus
+from shoal.api.v1.service_pb2 import Service
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.task_states import is_ready, observed_state, should_run, task_name
 
 MAX_MS = 3_600_000
 """The longest verification that a client may request."""
-
-_UPDATE_ENDED = frozenset({UpdateStatus.COMPLETED, UpdateStatus.ROLLED_BACK})
-_SUCCESS_IS_FINAL = frozenset({RestartPolicy.NONE, RestartPolicy.ON_FAILURE})
-"""With these, a task that ends with exit code 0 is complete."""
 
 
 class Verification:
@@ -112,10 +108,10 @@ def _outcome_text(view: View, task: Task) -> str:
 def _succeeded(view: View, service: Service, task: Task) -> bool:
     state = observed_state(task, view.task_status.get(task.id))
     if state == TaskState.COMPLETE:
-        return service.spec.task.restart.condition in _SUCCESS_IS_FINAL
+        return service.spec.task.restart.condition in SUCCESS_IS_FINAL
     return state != TaskState.FAILED
 
 
 def _no_update_running(progress: ServiceProgress) -> bool:
     """Whether no update is in progress."""
-    return not progress.HasField("update") or progress.update.state in _UPDATE_ENDED
+    return not progress.HasField("update") or progress.update.state in UPDATE_ENDED

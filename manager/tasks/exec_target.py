@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from manager.agents.agent_address import AgentAddress
-from manager.records.object_lookup import find_task, hostname_of, is_down, service_with_container
+from manager.records.object_lookup import find_task, hostname_of, is_down, service_with_container, slot_names
 from manager.store.tables import View
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.node_pb2 import NodeStatus
@@ -35,7 +35,7 @@ def find_running(view: View, reference: str) -> Task:
         return _first_running(view, service, tasks.values(), f"service {reference}")
     if (whole := tasks.get(slot_name.rpartition(".")[2])) is not None:
         return _require_running(view, whole, reference)
-    if found := [task for task in tasks.values() if slot_name in _slot_names(view, task)]:
+    if found := [task for task in tasks.values() if slot_name in slot_names(view, task)]:
         return _first_running(view, service, found, f"task {reference}")
     raise NotFound(f'task "{reference}" not found; list tasks with `shoal service ps {name}`')
 
@@ -62,12 +62,7 @@ def short_name(view: View, task: Task) -> str:
     """`web.1`, of a global service `web.h1`."""
     service = view.services.get(task.service_id)
     name = service.spec.name if service is not None else task.service_id
-    return f"{name}.{_slot_names(view, task)[0]}"
-
-
-def _slot_names(view: View, task: Task) -> tuple[str, ...]:
-    """Names that the task has below its service."""
-    return (str(task.slot),) if task.slot else (hostname_of(view, task.node_id), task.node_id)
+    return f"{name}.{slot_names(view, task)[0]}"
 
 
 def _first_running(view: View, service: Service, tasks: Iterable[Task], what: str) -> Task:

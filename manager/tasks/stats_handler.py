@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from manager.agents.usage_reader import ResourceUsage, UsageReader, UsageSource
 from manager.interfaces import RecordStore
 from manager.logs.log_sources import find_target
-from manager.records.object_lookup import find_node, hostname_of
+from manager.records.object_lookup import find_node, hostname_of, is_in_stack
 from manager.store.tables import View
 from manager.validation import bounds
 from shoal.api.v1.control_pb2 import StatsRequest, StatsResponse, TaskStats
@@ -65,16 +65,11 @@ def selected_tasks(view: View, request: StatsRequest) -> list[Task]:
     for task in (view.tasks_on(node_id) if node_id else view.tasks).values():
         if targets and task.service_id not in services and task.id not in tasks:
             continue
-        if request.stack and not _in_stack(view, task, request.stack):
+        if request.stack and not is_in_stack(view, task, request.stack):
             continue
         if observed_state(task, view.task_status.get(task.id)) == TaskState.RUNNING:
             found.append(task)
     return sorted(found, key=lambda task: (_service_name(view, task), task.slot, task.id))
-
-
-def _in_stack(view: View, task: Task, stack: str) -> bool:
-    service = view.services.get(task.service_id)
-    return service is not None and service.spec.stack == stack
 
 
 def _service_name(view: View, task: Task) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from manager.interfaces import NowMs, RecordStore
 from manager.nodes.drain_status import drain_wait_reason
-from manager.records.object_lookup import find_node, find_service, hostname_of
+from manager.records.object_lookup import find_node, find_service, hostname_of, is_in_stack
 from manager.services.restart_times import RestartTimes
 from manager.store.tables import View
 from shoal import image_reference
@@ -56,15 +56,10 @@ def _selected(view: View, request: ListTasksRequest) -> Iterable[Task]:
     for task in candidates.values():
         if node_id and task.node_id != node_id:
             continue
-        if request.stack and not _in_stack(view, task, request.stack):
+        if request.stack and not is_in_stack(view, task, request.stack):
             continue
         if request.include_ended or not is_terminal(observed_state(task, view.task_status.get(task.id))):
             yield task
-
-
-def _in_stack(view: View, task: Task, stack: str) -> bool:
-    revision = view.revision_of(task.service_id, task.revision)
-    return revision is not None and revision.spec.stack == stack
 
 
 def _familiar(image: str) -> str:
