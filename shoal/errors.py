@@ -60,7 +60,16 @@ class AlreadyExists(ShoalError):
 
 
 class Conflict(ShoalError):
-    """Someone else changed the object since it was read. gRPC ABORTED."""
+    """The object was changed by someone else since it was read. gRPC ABORTED.
+
+    Attributes:
+        key: kind and identifier of the record whose expectation failed (`name/service/web`); empty where it is not
+            known, as on the other side of a connection.
+    """
+
+    def __init__(self, message: str, *, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class Refused(ShoalError):

@@ -7,6 +7,7 @@ from manager.file_contents.content_codec import ContentCodec
 from manager.file_contents.file_kinds import FileKind
 from manager.files import file_changes
 from manager.interfaces import NowMs, RecordStore
+from manager.records import name_records
 from manager.records.in_use import in_use
 from manager.records.object_lookup import find_file
 from manager.records.write_groups import WriteGroup, commit_all
@@ -74,10 +75,7 @@ class FileHandler:
             raise AlreadyExists(taken)
         file = file_changes.new_file(self._new_id(), request.spec, request.content, self._contents, self._now_ms())
         step = file_changes.creation(kind, file, request.content, self._contents)
-        try:
-            await self._store.commit(step.writes, expects=step.expects)
-        except Conflict as conflict:  # another manager took the name meanwhile
-            raise AlreadyExists(taken) from conflict
+        await name_records.commit_new(self._store, step, taken)
         return self._view(find_file(self._store.tables, kind, file.meta.id), with_content=False)
 
     async def update(self, request: UpdateFileRequest, caller: Caller) -> UpdateFileResponse:

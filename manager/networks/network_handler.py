@@ -7,6 +7,7 @@ from manager.networks.network_nodes import NetworkNodes
 from manager.records import name_records
 from manager.records.in_use import in_use
 from manager.records.object_lookup import find_network, hostname_of
+from manager.records.write_groups import WriteGroup
 from manager.store.changes import Expect, Write, delete, expect, put
 from manager.store.kinds import ALLOCATION, NAME, NETWORK
 from manager.store.tables import View
@@ -37,7 +38,7 @@ from shoal.api.v1.control_pb2 import (
     RemoveNetworkResponse,
 )
 from shoal.api.v1.network_pb2 import Network, NetworkSpec
-from shoal.errors import AlreadyExists, Conflict, Fault, InvalidInput, Refused
+from shoal.errors import AlreadyExists, Fault, InvalidInput, Refused
 from shoal.ids import NewId
 from shoal.networks.overlay_encryption import is_encrypted
 from shoal.networks.published_ports import MESH_NETWORK, mesh_ports
@@ -68,11 +69,7 @@ class NetworkHandler:
         if (present := view.network_named(request.spec.name)) is not None:
             raise AlreadyExists(f'network "{request.spec.name}" is {BEING_REMOVED}' if present.removing else taken)
         network = new_network(self._new_id(), request.spec, self._now_ms())
-        writes, expects = creation(network)
-        try:
-            network.meta.version = await self._store.commit(writes, expects=expects)
-        except Conflict as conflict:  # another manager took the name meanwhile
-            raise AlreadyExists(taken) from conflict
+        network.meta.version = await name_records.commit_new(self._store, WriteGroup(*creation(network)), taken)
         return CreateNetworkResponse(network=network, warnings=network_warnings(network.spec, view))
 
     async def get(self, request: GetNetworkRequest, caller: Caller) -> NetworkView:

@@ -1,16 +1,18 @@
-"""Name records: unique names across managers, and who uses a network. Pure."""
+"""Name records: unique names across managers, and which networks a service uses. Pure but for `commit_new`."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
+from manager.interfaces import RecordStore
 from manager.records.object_lookup import find_service
+from manager.records.write_groups import WriteGroup
 from manager.store.changes import ABSENT, Expect, Write, delete, expect, put
 from manager.store.kinds import NAME, NETWORK
 from manager.store.tables import View
 from shoal.api.v1.meta_pb2 import Meta, Name
 from shoal.api.v1.network_pb2 import Network
 from shoal.api.v1.service_pb2 import ServiceSpec
-from shoal.errors import NotFound
+from shoal.errors import AlreadyExists, Conflict, NotFound
 from shoal.networks.published_ports import MESH_NETWORK, mesh_ports
 
 
@@ -18,6 +20,23 @@ def claim(object_type: str, name: str, identifier: str) -> tuple[Write, Expect]:
     """Claim a name; the commit fails with Conflict when it is taken."""
     key = f"{object_type}/{name}"
     return put(NAME, key, Name(meta=Meta(id=identifier))), expect(NAME, key, ABSENT)
+
+
+async def commit_new(store: RecordStore, group: WriteGroup, taken: str) -> int:
+    """Commit a group that creates an object with its name (see `claim`); its revision.
+
+    Args:
+        taken: the message if the name has been given to another object meanwhile.
+    Raises:
+        AlreadyExists: the name is taken. Conflict: another condition of the group does not hold.
+    """
+    names = {each.key for each in group.expects if each.kind.name == NAME.name and each.version == ABSENT}
+    try:
+        return await store.commit(group.writes, expects=group.expects)
+    except Conflict as conflict:
+        if conflict.key in names:
+            raise AlreadyExists(taken) from conflict
+        raise
 
 
 def release(object_type: str, name: str) -> Write:

@@ -9,6 +9,7 @@ from manager.planner.spec.service_modes import is_job
 from manager.records import name_records
 from manager.records.object_lookup import find_service
 from manager.records.versions import check_version
+from manager.records.write_groups import WriteGroup
 from manager.services import file_references, service_revisions
 from manager.services.job_progress import job_view
 from manager.services.service_dependencies import dependency_faults
@@ -37,7 +38,7 @@ from shoal.api.v1.control_pb2 import (
     UpdateServiceResponse,
 )
 from shoal.api.v1.service_pb2 import Service, ServiceSpec
-from shoal.errors import AlreadyExists, Conflict, Fault, InvalidInput, NotFound
+from shoal.errors import AlreadyExists, Fault, InvalidInput, NotFound
 from shoal.ids import NewId
 from shoal.rpc.caller import Caller
 
@@ -73,13 +74,10 @@ class ServiceHandler:
             return CreateServiceResponse(service=service, warnings=submission.warnings)
         await routing_mesh.ensure_network(self._store, [spec], self._now_ms)
         await volume_references.create_missing(self._store, [service.spec], self._new_id, self._now_ms)
-        writes, expects = creation(view, service)
-        try:
-            stored = await self._commit(service, writes, expects)
-        except Conflict as conflict:
-            # Another manager took the name meanwhile, or removed a network.
-            raise (AlreadyExists(name_taken(spec.name)) if "name service/" in str(conflict) else conflict) from conflict
-        return CreateServiceResponse(service=stored, warnings=submission.warnings)
+        revision = await name_records.commit_new(
+            self._store, WriteGroup(*creation(view, service)), taken=name_taken(spec.name)
+        )
+        return CreateServiceResponse(service=_versioned(service, revision), warnings=submission.warnings)
 
     async def update(self, request: UpdateServiceRequest, caller: Caller) -> UpdateServiceResponse:
         """Raises Conflict when the service changed since `request.version`."""

@@ -27,6 +27,11 @@ class Expect:
     identifier: str
     version: int
 
+    @property
+    def key(self) -> str:
+        """`Conflict.key`, should the condition not hold."""
+        return f"{self.kind.name}/{self.identifier}"
+
 
 @dataclass(frozen=True)
 class Change:

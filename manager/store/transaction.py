@@ -131,14 +131,14 @@ def rejection(transaction: Transaction, result: TxnResult) -> ShoalError:
 def conflict(expected: Expect, found: Mapping[bytes, KeyValue]) -> Conflict:
     """The error that names the record whose precondition failed."""
     name = f"{expected.kind.name} {expected.identifier}".strip()
+    key = expected.key
     record = found.get(expected.kind.key(expected.identifier))
     if expected.version == ABSENT:
-        return Conflict(f"{name} already exists")
+        return Conflict(f"{name} already exists", key=key)
     if record is None:
-        return Conflict(f"{name} no longer exists")
-    return Conflict(
-        f"{name} was changed concurrently (expected version {expected.version}, found {record.mod_revision}); try again"
-    )
+        return Conflict(f"{name} no longer exists", key=key)
+    versions = f"expected version {expected.version}, found {record.mod_revision}"
+    return Conflict(f"{name} was changed concurrently ({versions}); try again", key=key)
 
 
 def committed_at(

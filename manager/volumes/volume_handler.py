@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from manager.interfaces import NowMs, RecordStore
+from manager.records import name_records
 from manager.records.in_use import in_use
 from manager.records.object_lookup import find_volume, hostname_of, is_down, volume_named
 from manager.records.write_groups import WriteGroup, commit_all
@@ -28,7 +29,7 @@ from shoal.api.v1.control_pb2 import (
     VolumeView,
 )
 from shoal.api.v1.volume_pb2 import NodePublication, Volume, VolumePublication, VolumeSpec, VolumeStatus
-from shoal.errors import AlreadyExists, Conflict, InvalidInput, Refused
+from shoal.errors import AlreadyExists, InvalidInput, Refused
 from shoal.ids import NewId
 from shoal.rpc.caller import Caller
 
@@ -56,10 +57,8 @@ class VolumeHandler:
         volume = volume_references.new_volume(self._new_id(), spec, self._now_ms())
         writes, expects = volume_references.creation(volume)
         touched, present = volume_secret_references.touch(self._store.tables, spec, {})
-        try:
-            await self._store.commit([*writes, *touched], expects=[*expects, *present])
-        except Conflict as conflict:  # another manager took the name meanwhile
-            raise AlreadyExists(taken) from conflict
+        group = WriteGroup([*writes, *touched], [*expects, *present])
+        await name_records.commit_new(self._store, group, taken)
         return VolumeView(volume=volume)
 
     async def get(self, request: GetVolumeRequest, caller: Caller) -> VolumeView:
