@@ -49,10 +49,10 @@ def _names(option: click.Option) -> list[str]:
 
 
 def _replacement(option: click.Option, name: str, value: str, context: click.Context) -> list[str]:
-    wanted = GO_BOOLEANS.get(value)
-    if wanted is None:
+    enabled = GO_BOOLEANS.get(value)
+    if enabled is None:
         raise click.BadOptionUsage(name, f"{name}: {value!r} must be true or false", context)
-    if wanted:
+    if enabled:
         return [name]
     others = option.opts if name in option.secondary_opts else option.secondary_opts
     return others[:1]

@@ -63,7 +63,7 @@ class Client:
         Raises:
             NotFound: there is none.
         """
-        from cli.contexts import manager_addresses as learned
+        from cli.contexts import manager_addresses
         from cli.contexts.certificate_renewal import renew_if_due
         from cli.render.error_lines import warn
 
@@ -71,15 +71,15 @@ class Client:
         if warning := renew_if_due(context, now):
             warn(warning)
         client = cls(context)
-        if learned.refresh_due(context, now):
-            learned.refresh(context, client.manager_addresses)
+        if manager_addresses.refresh_due(context, now):
+            manager_addresses.refresh(context, client.manager_addresses)
         return client
 
     def manager_addresses(self) -> Sequence[str]:
         """`host:port` of the API of each manager of the cluster.
 
         Raises:
-            ShoalError: no manager answers soon.
+            ShoalError: no manager responds in time.
         """
         from cli.contexts.manager_addresses import TIMEOUT_SECONDS
         from shoal.api.v1.control_pb2 import GetClusterRequest
@@ -98,7 +98,7 @@ class Client:
         """One call.
 
         Raises:
-            ShoalError: what the manager answered, or why it could not be asked.
+            ShoalError: the manager's error, or why it cannot be reached.
         """
         with self._translated_errors():
             return method(request, timeout=seconds)

@@ -14,7 +14,7 @@ from shoal.errors import Timeout, Unauthenticated, Unavailable
 
 NOT_CONVERGED = 3
 RETRY_SECONDS = 0.5
-"""Between looks for a manager that is away."""
+"""Between attempts to reach a manager that is unavailable."""
 
 _FAILED_STATES = {UpdateStatus.PAUSED: "paused", UpdateStatus.ROLLED_BACK: "rolled back"}
 
@@ -31,7 +31,7 @@ def wait(
 ) -> None:
     """Show progress until the services have converged (or are gone).
 
-    Ctrl-C detaches: the cluster goes on, the command says so and ends with 130.
+    Ctrl-C detaches: the operation continues in the background, and the command exits with 130.
 
     Args:
         services: ids.
@@ -68,7 +68,7 @@ def wait(
 
 
 def _progress(client: Client, request: WatchServicesRequest, seconds: float) -> Iterator[ServicesProgress]:
-    """The progress as it comes, also across a manager's restart: what was asked for is stored, so looking on is all.
+    """The progress as it comes, also across a manager's restart: the request is stored, so it is enough to reconnect.
 
     Raises:
         Timeout: `seconds` have passed.
@@ -79,7 +79,7 @@ def _progress(client: Client, request: WatchServicesRequest, seconds: float) -> 
             yield from client.stream(client.control.WatchServices, request, seconds=left)
             return
         except (Unavailable, Unauthenticated) as error:
-            # Without a first answer it is the context that is wrong, and the command before this would have told.
+            # Without a first response the context is wrong; the call before this one would have failed.
             if not warned:
                 warn(f"{error}; the operation continues; retrying until a manager responds")
             warned = True
@@ -88,7 +88,7 @@ def _progress(client: Client, request: WatchServicesRequest, seconds: float) -> 
 
 
 def _report_outcome(first: Sequence[ServiceProgress], last: Sequence[ServiceProgress]) -> None:
-    """Tell how updates ended that went on while we looked."""
+    """Print how updates ended that were in progress meanwhile."""
     failed = []
     for before, after in zip(first, last, strict=True):
         state, message = after.update.state, after.update.message

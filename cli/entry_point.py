@@ -15,7 +15,7 @@ EXIT_OUTPUT_LOST = 1
 
 
 LAZY_MODULES = ("asyncio", "grpc.aio", "google.protobuf.internal.python_message")
-"""What `import grpc` and generated messages import for others than us: a quarter of the time of most commands."""
+"""Imported by gRPC and by generated messages, and not used by most commands: a quarter of their time."""
 
 
 def program() -> NoReturn:

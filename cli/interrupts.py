@@ -24,7 +24,7 @@ def deferred_interrupt(cancel: Callable[[], object]) -> Generator[None]:
         yield
         return
     before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:  # ignored, or somebody else's
+    if before is not signal.default_int_handler:  # ignored, or set by a library
         yield
         return
     came = False

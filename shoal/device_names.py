@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from shoal.api.v1.node_pb2 import HostDevices
 
 MAX_DEVICES = 512
-"""That an agent tells of."""
+"""Devices that an agent reports."""
 MAX_PATH_LENGTH = 200
 """Characters of a path."""
 MAX_DEPTH = 6
@@ -26,7 +26,7 @@ _FAMILIES = re.compile(
 
 
 def reported_name(path: str) -> str:
-    """The path as agents tell of it; empty when they do not: it is of a family, not below /dev, or an odd name."""
+    """The path as agents report it; empty when they do not: it is of a family, not below /dev, or an odd name."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     plain = "/" + "/".join(parts)
     is_below = 1 < len(parts) <= MAX_DEPTH + 1 and parts[0] == "dev" and ".." not in parts
@@ -36,7 +36,7 @@ def reported_name(path: str) -> str:
 
 
 def report_order(path: str) -> tuple[int, str]:
-    """Sorts what is told: names that people use come before the many links to them."""
+    """Sorts what is reported: names that people use come before the many links to them."""
     return path.count("/"), path
 
 
@@ -44,7 +44,7 @@ class ReportedDevices:
     """The devices that one agent reports, indexed for frequent queries."""
 
     def __init__(self, reported: HostDevices | None) -> None:
-        """None: it does not tell."""
+        """None: the agent reports none."""
         self._paths = frozenset(reported.paths) if reported is not None else frozenset()
         self._all = reported is not None and not reported.truncated
         self._last = max(map(report_order, self._paths), default=(0, "")) if reported is not None else (0, "")

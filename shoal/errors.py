@@ -44,7 +44,7 @@ class Fault(tuple[str, str]):
 
 
 class InvalidInput(ShoalError):
-    """The input breaks its rules; all its faults are told at once. gRPC INVALID_ARGUMENT."""
+    """The input breaks its rules; all its faults are reported at once. gRPC INVALID_ARGUMENT."""
 
     def __init__(self, faults: Sequence[Fault] | str) -> None:
         self.faults = (Fault("", faults),) if isinstance(faults, str) else tuple(faults)
@@ -77,7 +77,7 @@ class Refused(ShoalError):
 
 
 class Unauthenticated(ShoalError):
-    """No identity, or one that is not believed. gRPC UNAUTHENTICATED."""
+    """No identity, or one that is not trusted. gRPC UNAUTHENTICATED."""
 
 
 class PermissionDenied(ShoalError):
@@ -89,7 +89,7 @@ class Exhausted(ShoalError):
 
 
 class Busy(Exhausted):
-    """The other side has as much to do as it can do at once. gRPC RESOURCE_EXHAUSTED, with the time in its trailer.
+    """The other side is at its capacity. gRPC RESOURCE_EXHAUSTED, with the time in its trailer.
 
     Attributes:
         retry_after_seconds: when to come back.
@@ -101,11 +101,11 @@ class Busy(Exhausted):
 
 
 class Unavailable(ShoalError):
-    """A part is away; trying again later may do. gRPC UNAVAILABLE."""
+    """A part is unavailable; trying again later may succeed. gRPC UNAVAILABLE."""
 
 
 class Timeout(ShoalError):
-    """It was not done in the time given; whether it will be is not known. gRPC DEADLINE_EXCEEDED."""
+    """It was not done in the time given; the outcome is unknown. gRPC DEADLINE_EXCEEDED."""
 
 
 class LeadershipLost(ShoalError):

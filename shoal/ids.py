@@ -1,7 +1,7 @@
 """Identifiers: 13 characters of lower-case Crockford base32, 65 random bits.
 
-A million tasks collide with a chance of about 1 in 70 million, and a creation compares that its key is new, so
-even that would be an error told, never an object overwritten.
+A million tasks collide with a chance of about 1 in 70 million, and a creation compares that its key is new, so even
+that would be an error, never an object overwritten.
 """
 
 import re

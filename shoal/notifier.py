@@ -16,7 +16,7 @@ class Notifier:
         self._event = asyncio.Event()
 
     async def wakeups(self) -> AsyncGenerator[None]:
-        """Once now, and again after each ring."""
+        """Once now, and again after each notification."""
         while True:
             rung = self._event
             yield

@@ -38,7 +38,7 @@ _INDEX = re.compile(r'index \.Service\.Labels "([^"]+)"')
 
 @dataclass(frozen=True)
 class NodeValues:
-    """What templates may say of a node; the platform in the terms of the OCI image index.
+    """The values of a node that templates may use; the platform in the terms of the OCI image index.
 
     Attributes:
         address: at which containers reach it; empty where it is not known.

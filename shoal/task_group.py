@@ -59,7 +59,7 @@ class TaskGroup:
         outside = self._parent.cancelling() > self._cancelled_before
         if error is not None and not isinstance(error, asyncio.CancelledError):
             if not isinstance(error, Exception):
-                return  # it goes on by itself: the interpreter is ending
+                return  # it continues by itself: the interpreter is ending
             self._errors.append(error)
         if self._errors:
             if outside:
@@ -70,7 +70,7 @@ class TaskGroup:
             raise cancelled
 
     async def _wait_for_all(self) -> asyncio.CancelledError | None:
-        """Wait for every task; a cancellation of the caller ends them, and is told."""
+        """Wait for every task; a cancellation of the caller ends them, and is raised."""
         cancelled = None
         while self._tasks:
             self._all_ended.clear()

@@ -27,19 +27,19 @@ def should_run(task: Task) -> bool:
 
 
 def is_live(task: Task, status: TaskStatus | None) -> bool:
-    """It holds its node's resources, addresses and ports: it has not ended yet, whatever is wanted of it."""
+    """It holds its node's resources, addresses and ports: it has not ended yet, whatever its desired state."""
     return not is_terminal(observed_state(task, status))
 
 
 def is_ready(task: Task, status: TaskStatus | None) -> bool:
-    """It serves: it runs, listens on the ports that lead to it, and its health check, if it has one, says so."""
+    """It serves: it runs, listens on its published ports, and passes its health check, if it has one."""
     if status is None or observed_state(task, status) != _RUNNING:
         return False
     return not status.not_listening and status.health in _READY_HEALTH
 
 
 def shown_desired_state(task: Task, state: int) -> int:
-    """What is wanted of a task as users are told: a job's is to complete, and what has ended is not to run any more.
+    """The desired state as users see it: a job's is to complete, and what has ended is not to run any more.
 
     Args:
         state: observed.
@@ -52,7 +52,7 @@ def shown_desired_state(task: Task, state: int) -> int:
 
 
 def is_forward(old: TaskStatus | None, new: TaskStatus) -> bool:
-    """Whether `new` may follow `old`: a later state, or news of the same one."""
+    """Whether `new` may follow `old`: a later state, or another status of the same one."""
     if old is None:
         return True
     if new.state != old.state:

@@ -1,7 +1,7 @@
 """Delete directory trees, also while their content is being renamed or replaced.
 
 By `rm`, which goes down by descriptor and never over a symbolic link, and compares what it comes back to with what it
-came from: it deletes nothing outside, and tells of what it could not delete.
+came from: it deletes nothing outside, and reports what it could not delete.
 """
 
 import subprocess
@@ -23,11 +23,11 @@ def delete_trees(*paths: Path) -> None:
     Args:
         paths: each in a directory that nobody else can replace; see `delete_beneath` for others.
     Raises:
-        Unavailable: something is left, with what `rm` said of it; all else is gone.
+        Unavailable: something is left, with the error of `rm`; all else is gone.
     """
-    said = [_delete(paths[begin : begin + _AT_ONCE]) for begin in range(0, len(paths), _AT_ONCE)]
-    if any(said):
-        raise Unavailable(" ".join(filter(None, said))[:_MAX_ERROR_LENGTH])
+    errors = [_delete(paths[begin : begin + _AT_ONCE]) for begin in range(0, len(paths), _AT_ONCE)]
+    if any(errors):
+        raise Unavailable(" ".join(filter(None, errors))[:_MAX_ERROR_LENGTH])
 
 
 def delete_beneath(directory: int, name: str) -> None:
@@ -38,8 +38,8 @@ def delete_beneath(directory: int, name: str) -> None:
     """
     if "/" in name or name in ("", ".", ".."):
         raise ValueError(f"{name!r} is not a valid file name")
-    if said := _delete([Path(name)], directory):
-        raise Unavailable(said[:_MAX_ERROR_LENGTH])
+    if text := _delete([Path(name)], directory):
+        raise Unavailable(text[:_MAX_ERROR_LENGTH])
 
 
 def _delete(paths: Sequence[Path], directory: int | None = None) -> str:
@@ -50,5 +50,5 @@ def _delete(paths: Sequence[Path], directory: int | None = None) -> str:
         done = subprocess.run(command, capture_output=True, check=False, cwd=place)
     except OSError as error:
         return f"rm: {error.strerror}"
-    said = " ".join(done.stderr.decode(errors="replace").split())
-    return (said or f"rm exited with code {done.returncode}") if done.returncode else ""
+    text = " ".join(done.stderr.decode(errors="replace").split())
+    return (text or f"rm exited with code {done.returncode}") if done.returncode else ""

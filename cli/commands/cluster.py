@@ -29,7 +29,7 @@ from shoal.unit_formats import size
 
 TOKEN_COLUMNS = ("id", "role", "created", "expires", "uses_left", "uses")
 COMPACT_SECONDS = 1800.0
-"""Gigabytes are written anew, one member of the store after the other."""
+"""Each etcd member rewrites gigabytes, one member after the other."""
 
 
 @click.group("cluster")
@@ -61,7 +61,7 @@ def info(client: Client, *, form: str) -> None:
 def _store(client: Client) -> list[dict[str, Any]]:
     try:
         view = client.call(client.control.GetStore, GetStoreRequest())
-    except ShoalError as error:  # All else that is known of the cluster is still worth telling.
+    except ShoalError as error:  # Everything else about the cluster is still displayed.
         return [{"problem": str(error)}]
     return [_member(each) for each in view.members]
 
@@ -153,16 +153,16 @@ def remove_tokens(client: Client, *, tokens: tuple[str, ...]) -> None:
 
 
 def _token_request(ttl: str, uses: int) -> CreateJoinTokenRequest:
-    gathered, request = FaultCollector(), CreateJoinTokenRequest()
-    with gathered.flag("--ttl"):
+    collector, request = FaultCollector(), CreateJoinTokenRequest()
+    with collector.flag("--ttl"):
         request.ttl_ms = parse_duration_ms(ttl)
         if request.ttl_ms <= 0:
             raise InvalidInput("must be greater than 0")
-    with gathered.flag("--uses"):
+    with collector.flag("--uses"):
         if not 0 < uses < 1 << 31:
             raise InvalidInput("must be at least 1")
         request.uses = uses
-    gathered.raise_faults()
+    collector.raise_faults()
     return request
 
 

@@ -172,24 +172,24 @@ def update(
     """
     current = client.call(client.control.GetNode, GetNodeRequest(node=node)).node
     spec = current.spec
-    gathered = FaultCollector()
+    collector = FaultCollector()
     if availability is not None:
-        with gathered.flag("--availability"):
+        with collector.flag("--availability"):
             value = parse_choice(availability, AVAILABILITIES)
             spec.availability = NodeSpec.Availability.ValueType(value)
             spec.drain_deadline_ms = 0
     if drain_deadline is not None:
-        with gathered.flag("--drain-deadline"):
+        with collector.flag("--drain-deadline"):
             _set_drain_deadline(spec, drain_deadline)
-    _update_labels(gathered, "--label", spec.labels, label_add, label_rm)
+    _update_labels(collector, "--label", spec.labels, label_add, label_rm)
     if engine_label_add or engine_label_rm:
-        _update_labels(gathered, "--engine-label", spec.identity.engine_labels, engine_label_add, engine_label_rm)
+        _update_labels(collector, "--engine-label", spec.identity.engine_labels, engine_label_add, engine_label_rm)
     if hostname is not None:
         spec.identity.hostname = hostname
     if address is not None:
-        with gathered.flag("--address"):
+        with collector.flag("--address"):
             spec.identity.address = _address(address)
-    gathered.raise_faults()
+    collector.raise_faults()
     request = UpdateNodeRequest(node=current.meta.id, version=current.meta.version, spec=spec)
     client.call(client.control.UpdateNode, request)
     click.echo(node)
@@ -202,15 +202,15 @@ def _set_drain_deadline(spec: NodeSpec, text: str) -> None:
 
 
 def _update_labels(
-    gathered: FaultCollector, flag: str, labels: MutableMapping[str, str], added: Iterable[str], removed: Iterable[str]
+    collector: FaultCollector, flag: str, labels: MutableMapping[str, str], added: Iterable[str], removed: Iterable[str]
 ) -> None:
     for name in removed:
-        with gathered.flag(f"{flag}-rm"):
+        with collector.flag(f"{flag}-rm"):
             if name not in labels:
                 raise InvalidInput(f"the node has no label {name!r}")
             del labels[name]
     for text in added:
-        with gathered.flag(f"{flag}-add"):
+        with collector.flag(f"{flag}-add"):
             name, sign, label = text.partition("=")
             if not (name and sign):
                 raise InvalidInput(f"{text!r} must be in the form NAME=VALUE")

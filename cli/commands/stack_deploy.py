@@ -172,7 +172,7 @@ def _submit(
     resolve_image: str,
     dry_run: bool,
 ) -> DeployStackResponse:
-    """The manager's answer, shown. What it finds wrong is told with the place in the files."""
+    """Submit the stack and print the changes. Errors are reported with their location in the files."""
     from shoal.compose.fault_locations import locate_faults
 
     loaded = _load(stack, files, profiles, env_files)

@@ -101,20 +101,20 @@ def create(
     A local volume is a directory that each node creates when a task first uses it. A CSI volume is created immediately;
     if its driver fails, the error is displayed and creation is retried until you remove the volume.
     """
-    spec, gathered = VolumeSpec(name=name, driver=driver), FaultCollector()
+    spec, collector = VolumeSpec(name=name, driver=driver), FaultCollector()
     spec.access_mode = ACCESS_MODES[access_mode] if access_mode else ACCESS_MODE_UNSPECIFIED
-    with gathered.flag("--opt"):
+    with collector.flag("--opt"):
         spec.options.update(parse_labels(opt))
-    with gathered.flag("--label"):
+    with collector.flag("--label"):
         spec.labels.update(parse_labels(label))
-    with gathered.flag("--size"):
+    with collector.flag("--size"):
         spec.size_bytes = parse_bytes(size) if size else 0
-    with gathered.flag("--limit-bytes"):
+    with collector.flag("--limit-bytes"):
         spec.limit_bytes = parse_bytes(limit_bytes) if limit_bytes else 0
     for text in secret:
-        with gathered.flag("--secret"):
+        with collector.flag("--secret"):
             spec.secrets.append(parse_secret(text))
-    gathered.raise_faults()
+    collector.raise_faults()
     view = client.call(client.control.CreateVolume, CreateVolumeRequest(spec=spec))
     if view.volume.spec.driver != "local" and not detach:
         _wait_for_driver(client, view.volume.meta.id, name)
@@ -125,7 +125,7 @@ def _wait_for_driver(client: Client, volume: str, name: str) -> None:
     """Until the driver has made it.
 
     Raises:
-        Unavailable: the driver says why not. Timeout: it says nothing.
+        Unavailable: the driver has reported why not. Timeout: it has reported nothing.
     """
     deadline = time.monotonic() + CREATE_SECONDS
     while time.monotonic() < deadline:
@@ -198,7 +198,7 @@ def _size(view: VolumeView) -> str:
 
 
 def _location_fields(where: VolumeLocation) -> dict[str, object]:
-    """A place for programs."""
+    """A location, for JSON and templates."""
     return {
         "node": where.hostname,
         "slot": where.slot,
@@ -220,7 +220,7 @@ def state(view: VolumeView) -> str:
 
 
 def location_text(where: VolumeLocation) -> str:
-    """ "h1", "h1 (slot 3)", "h1 (down)", or how far a driver's volume is there: "h1 (mounting)"."""
+    """ "h1", "h1 (slot 3)", "h1 (down)", or the state of a CSI volume there: "h1 (mounting)"."""
     about = [f"slot {where.slot}"] if where.slot else []
     about += ["down"] if where.down else []
     about += [_publication_state(where)] if _publication_state(where) not in ("", "mounted") else []
@@ -228,7 +228,7 @@ def location_text(where: VolumeLocation) -> str:
 
 
 def _publication_state(where: VolumeLocation) -> str:
-    """How far a volume of a driver is there; empty for a local one."""
+    """The state of a CSI volume on the node; empty for a local one."""
     if where.publication_state == VolumePublication.READY and where.mounted:
         return "mounted"
     return _PUBLICATION_STATES.get(where.publication_state, "unknown") if where.publication_state else ""

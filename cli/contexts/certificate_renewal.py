@@ -8,7 +8,7 @@ from shoal.identity.identity import Identity
 from shoal.identity.validity import validity_period
 
 RENEW_SECONDS = 5.0
-"""What a command takes longer at most when no manager answers; it then fails itself."""
+"""How much longer a command takes at most when no manager responds; it then fails itself."""
 
 
 def renewal_due(identity: Identity, now: datetime) -> bool:
@@ -22,7 +22,7 @@ def renewal_due(identity: Identity, now: datetime) -> bool:
 
 
 def expiry_warning(identity: Identity, now: datetime) -> str | None:
-    """One line for the user when the certificate has ended or soon will, else None.
+    """One line for the user when the certificate has expired or soon will, else None.
 
     Raises:
         InvalidInput: the certificate cannot be read.

@@ -11,7 +11,7 @@ from shoal.identity.private_files import write_atomically
 SETTINGS_FILE = "context.toml"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_KEYS = {"addresses", "learned", "registries"}
+_KEYS = {"addresses", "discovered", "registries"}
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Context:
 
     Attributes:
         addresses: `host:port` of managers' APIs, at least one, as the user gave them.
-        discovered: the same of all managers, as the cluster told them last.
+        discovered: the same of all managers, as the cluster reported them last.
         directory: where its identity lies: `Identity.load(context.directory)`.
         registries: file with the credentials of registries, if one is named.
     """
@@ -33,7 +33,7 @@ class Context:
 
     @property
     def all_addresses(self) -> tuple[str, ...]:
-        """Both, each once: what the user gave may lead by a tunnel, so it is kept and comes first."""
+        """Both, each once: what the user gave may be a tunnel, so it is kept and comes first."""
         return tuple(dict.fromkeys((*self.addresses, *self.discovered)))
 
 
@@ -41,7 +41,7 @@ def check_name(name: str) -> str:
     """The name as it is.
 
     Raises:
-        InvalidInput: it is no name that a context can have.
+        InvalidInput: it is not a valid context name.
     """
     if _NAME.fullmatch(name) is None:
         raise InvalidInput(
@@ -88,7 +88,7 @@ def parse_settings(text: bytes, path: Path) -> Context:
     return Context(
         name=path.parent.name,
         addresses=_addresses(path, "addresses", settings.get("addresses")),
-        discovered=_addresses(path, "learned", settings["learned"]) if "learned" in settings else (),
+        discovered=_addresses(path, "discovered", settings["discovered"]) if "discovered" in settings else (),
         directory=path.parent,
         registries=None if registries is None else Path(registries).expanduser(),
     )
@@ -100,7 +100,7 @@ def write_settings(
     """Write the settings into the directory, which exists."""
     lines = [f"addresses = [{', '.join(map(_quoted, addresses))}]\n"]
     if discovered:
-        lines.append(f"learned = [{', '.join(map(_quoted, discovered))}]\n")
+        lines.append(f"discovered = [{', '.join(map(_quoted, discovered))}]\n")
     if registries is not None:
         lines.append(f"registries = {_quoted(str(registries))}\n")
     write_atomically(directory / SETTINGS_FILE, "".join(lines).encode())

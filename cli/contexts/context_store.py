@@ -1,6 +1,6 @@
 """Create, select, list and remove the contexts of a user.
 
-<directory>/current                       the name of the chosen one
+<directory>/current                       the name of the current context
 <directory>/contexts/<name>/context.toml  addresses
 <directory>/contexts/<name>/*.pem         the identity
 """
@@ -47,7 +47,7 @@ class ContextStore:
         return context_file.read_context(self._root / context_file.check_name(name))
 
     def current_name(self) -> str | None:
-        """The chosen one's name, whether it still exists or not."""
+        """The name of the current context, whether it still exists or not."""
         try:
             return (self.directory / "current").read_text(encoding="utf-8").strip() or None
         except FileNotFoundError:
@@ -56,10 +56,10 @@ class ContextStore:
             raise Unavailable(f"cannot read {self.directory / 'current'}: {error.strerror}") from error
 
     def resolve(self, option: str | None, environment: Mapping[str, str]) -> Context:
-        """The one to use: named by the option, else by SHOAL_CONTEXT, else the chosen one, else the only one.
+        """The one to use: named by the option, else by SHOAL_CONTEXT, else the current one, else the only one.
 
         Raises:
-            NotFound: there is none, or none is chosen of several.
+            NotFound: there is none, or several and none is current.
         """
         name = option or environment.get("SHOAL_CONTEXT") or self.current_name()
         if name:
@@ -76,7 +76,7 @@ class ContextStore:
         )
 
     def use(self, name: str) -> None:
-        """Choose one.
+        """Make one the current context.
 
         Raises:
             NotFound: there is none of that name.
@@ -87,7 +87,7 @@ class ContextStore:
     def create(
         self, name: str, identity: Identity, addresses: Sequence[str], *, registries: Path | None = None
     ) -> Context:
-        """Make one, whole or not at all. The first becomes the chosen one.
+        """Create one, completely or not at all. The first becomes the current one.
 
         Args:
             identity: `Identity.load` of the admin directory that a manager wrote, or of single files.
@@ -112,7 +112,7 @@ class ContextStore:
 
         Raises:
             NotFound: there is none of that name.
-            Refused: it is the chosen one, and not forced.
+            Refused: it is the current one, and not forced.
         """
         import shutil
 
@@ -171,7 +171,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise NotFound(f"{path} does not exist") from None
+        raise NotFound(f"{path} not found") from None
     except OSError as error:
         raise Unavailable(f"cannot read {path}: {error.strerror}") from error
 

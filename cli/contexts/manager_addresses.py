@@ -11,7 +11,7 @@ from shoal.rpc.host_port import parse
 
 REFRESH_SECONDS = 3600.0
 TIMEOUT_SECONDS = 2.0
-"""What a command takes longer at most, once an hour, when the manager does not answer."""
+"""How much longer a command takes at most, once an hour, when the manager does not respond."""
 
 
 def refresh_due(context: Context, now: datetime) -> bool:
@@ -24,13 +24,13 @@ def refresh_due(context: Context, now: datetime) -> bool:
 
 
 def refresh(context: Context, fetch: Callable[[], Sequence[str]]) -> None:
-    """Keep what `fetch` tells for the commands to come. What fails is tried again in an hour: the command goes on."""
+    """Store what `fetch` returns for later commands. A failure is retried in an hour; the command continues."""
     try:
         os.utime(context.directory / context_file.SETTINGS_FILE)
-        learned = tuple(fetch())
-        for address in learned:
+        discovered = tuple(fetch())
+        for address in discovered:
             parse(address)
-        if learned and learned != context.discovered:
-            context_file.write_settings(context.directory, context.addresses, context.registries, learned)
+        if discovered and discovered != context.discovered:
+            context_file.write_settings(context.directory, context.addresses, context.registries, discovered)
     except (OSError, ShoalError):
         return

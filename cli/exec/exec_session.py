@@ -57,12 +57,13 @@ class SessionOptions:
 
 
 def run(client: Client, start: ExecStart) -> int:
-    """Have the program run and be its other end; its exit code, or 0 as soon as it runs when it is to be left alone.
+    """Run the program, connected to this process's standard streams. Returns its exit code, or 0 as soon as it runs in
+    detached mode.
 
     Raises:
         Failed: it could not be run; the code says why, as shells have it.
-        ShoalError: the cluster could not run it, or it is not known what became of it.
-        BrokenPipeError: who reads our output has gone.
+        ShoalError: the cluster could not run it, or its outcome is unknown.
+        BrokenPipeError: the reader of the output has gone.
     """
     way = SessionOptions(
         client.control.Exec, ExecInput(start=start), forwards_stdin=start.stdin, waits=not start.detach
@@ -73,7 +74,7 @@ def run(client: Client, start: ExecStart) -> int:
 def attach(
     client: Client, start: AttachStart, *, forwards_stdin: bool, forwards_signals: bool, detach_keys: bytes
 ) -> int:
-    """Be the other end of a container's own program; its exit code, or 0 when it was left by the keys.
+    """Attach to a container's main process. Returns its exit code, or 0 when the user detached.
 
     Args:
         forwards_stdin, forwards_signals, detach_keys: as of `SessionOptions`.
@@ -114,7 +115,7 @@ class ExecSession:
 
     @contextmanager
     def _attached(self) -> Generator[None]:
-        """Signals are ours, and the terminal is in the end as it was."""
+        """Handles signals inside this block, and restores the terminal at its end."""
         with self._signals.installed(), closing(self._outbox):
             try:
                 yield

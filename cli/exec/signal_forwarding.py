@@ -36,7 +36,7 @@ class SignalForwarder:
         end: ends the process at once, with this exit code. Nothing that it has written may be in a buffer.
 
     Attributes:
-        forwarding: signals are for the program. Until somebody says so, they end the process, with 128 + the signal's
+        forwarding: signals are for the program. Until then, they end the process, with 128 + the signal's
             number.
         detached: the user leaves a program that goes on: the end is no failure.
     """

@@ -25,7 +25,7 @@ def _retries(spec: ServiceSpec, value: str) -> None:
 
 
 def health_conflicts(given: Mapping[str, object]) -> Iterator[Fault]:
-    """A check that is switched off and described in one command; two ways to ask in one command.
+    """A check that one command disables and defines; two kinds of probes in one command.
 
     Args:
         given: by click's names, None where a flag was not given.

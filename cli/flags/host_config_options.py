@@ -28,7 +28,7 @@ UNSUPPORTED = {
 NO_EFFECT = {
     "--with-registry-auth": "each node uses its own registry credentials (`shoal-agent run --registries-file`)",
 }
-"""Switches that Docker has and that change nothing here, and why; they are warned of."""
+"""Boolean flags that Docker has and that have no effect here, and why; they cause a warning."""
 
 
 def remove_device(spec: ServiceSpec, source: str) -> None:

@@ -10,7 +10,7 @@ from shoal.spec_parsers.repeated_fields import remove_matching
 
 
 def duplicate_attachments(*given: Iterable[str]) -> Iterator[Fault]:
-    """The same network twice in one command; one that is no attachment is told elsewhere."""
+    """The same network twice in one command; an invalid attachment is reported elsewhere."""
     for texts in given:
         names: list[str] = []
         for text in texts:

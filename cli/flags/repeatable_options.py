@@ -64,7 +64,7 @@ def _map_changes(field: Callable[[ServiceSpec], MutableMapping[str, str]]) -> tu
         field(spec)[key] = value
 
     def remove(spec: ServiceSpec, text: str) -> None:
-        # Asked first: to take what is not there makes it, in maps of protobuf.
+        # Checked first: reading a missing key of a protobuf map adds it.
         if text not in field(spec):
             raise InvalidInput(f"{text!r} not found")
         del field(spec)[text]
@@ -165,14 +165,14 @@ def _file_option(flag: str, text: str) -> RepeatableOption:
     def references(spec: ServiceSpec) -> MutableSequence[FileReference]:
         return spec.task.container.secrets if flag == "--secret" else spec.task.container.configs
 
-    noun = flag.removeprefix("--")
+    kind = flag.removeprefix("--")
     return RepeatableOption(
         flag,
         "FILE",
         text,
         file_options.adding(references),
         file_options.removing(references),
-        completes=noun,
+        completes=kind,
     )
 
 

@@ -53,7 +53,7 @@ class Compressor:
     """Compresses layers into files of a directory, which is the caller's to remove.
 
     Args:
-        progress: told of each layer as it begins.
+        progress: called with each layer when it begins.
     """
 
     def __init__(

@@ -86,7 +86,7 @@ def _write(path: Path, content: str) -> None:
 
 
 def main() -> None:
-    """Write the archives and tell where they are."""
+    """Write the archives and print their paths."""
     parser = argparse.ArgumentParser(description="Make the example images as OCI archives.")
     parser.add_argument("--output", type=Path, required=True, help="directory for the archives")
     parser.add_argument("--files", type=Path, default=Path("deploy/images/hello"), help="the hello image's own files")

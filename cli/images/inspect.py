@@ -50,20 +50,20 @@ async def inspect(
     Raises:
         NotFound, InvalidInput, Unauthenticated, PermissionDenied, Unavailable: as the registry answers.
     """
-    from shoal.distribution.registry_client import Distribution  # httpx costs 86 ms: only for who looks
+    from shoal.distribution.registry_client import Distribution  # httpx costs 86 ms: only for `inspect`
 
-    wanted = parse(reference)
+    requested = parse(reference)
     async with Distribution(registries, policy=policy) as distribution:
-        repository = distribution.repository(wanted)
-        top = raw = await repository.manifest(wanted.target)
+        repository = distribution.repository(requested)
+        top = raw = await repository.manifest(requested.target)
         parsed, platforms = parse_manifest(top.content, top.media_type), tuple[Platform, ...]()
         if isinstance(parsed, Index):
             platforms = platforms_of(parsed)
             raw = await repository.manifest(choose_manifest(parsed, platform or host_platform()).digest)
             parsed = parse_manifest(raw.content, raw.media_type)
         if isinstance(parsed, Index):
-            raise InvalidInput(f"{wanted.familiar}: nested image indexes are not supported")
+            raise InvalidInput(f"{requested.familiar}: nested image indexes are not supported")
         config = parse_config(await repository.blob(parsed.config))
-    pinned = str(wanted.with_default_tag().with_digest(top.digest))
+    pinned = str(requested.with_default_tag().with_digest(top.digest))
     size = parsed.config.size + sum(layer.size for layer in parsed.layers)
     return Inspection(pinned, top.digest, platforms or (config.platform,), raw.digest, parsed, config, size)

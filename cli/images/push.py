@@ -50,13 +50,13 @@ async def push(
     from cli.images.upload import Upload  # httpx costs 86 ms: only for who pushes
     from shoal.distribution.registry_client import Distribution
 
-    wanted = parse(reference)
-    if wanted.digest:
+    target = parse(reference)
+    if target.digest:
         raise InvalidInput(f"{reference}: specify a tag, not a digest")
     with open_source(source) as images, TemporaryDirectory(prefix="shoal-push-") as scratch:
-        top = images.choose(wanted.target)
+        top = images.choose(target.target)
         compressor = Compressor(images, Path(scratch), compression, progress)
         async with Distribution(registries, policy=policy) as distribution:
-            run = Upload(images, distribution.repository(wanted), compressor, progress)
-            digest = (await run.manifest(top, wanted.target)).digest
-    return PushResult(str(wanted.with_default_tag().with_digest(digest)), digest, run.sent, run.existing)
+            run = Upload(images, distribution.repository(target), compressor, progress)
+            digest = (await run.manifest(top, target.target)).digest
+    return PushResult(str(target.with_default_tag().with_digest(digest)), digest, run.sent, run.existing)

@@ -39,7 +39,7 @@ def run(namespace: str, command: Sequence[str | Path], *, seconds: float) -> Non
     """Run a program in a namespace to its end.
 
     Raises:
-        Unavailable: it failed; with the last line that it said.
+        Unavailable: it failed; with the last line of its output.
         Timeout: it did not end in time.
     """
     try:

@@ -22,7 +22,7 @@ _PREFIX6 = int(IPv6Address("fd70:6c61::"))
 
 @dataclass(frozen=True)
 class PlaygroundHost:
-    """A pretended machine: a network namespace with an agent.
+    """A simulated host: a network namespace with an agent.
 
     Attributes:
         name: its host name, "h1".

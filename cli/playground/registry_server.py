@@ -67,7 +67,8 @@ class RegistryServer:
         """Start it and wait until it answers.
 
         Raises:
-            NotFound: docker-registry is not installed. Unavailable: it ended, or does not answer; tells its last line.
+            NotFound: docker-registry is not installed. Unavailable: it ended, or does not answer; with the last line of
+            its log.
         """
         (self.directory / "data").mkdir(parents=True, exist_ok=True)
         settings = self.directory / "config.json"

@@ -26,13 +26,13 @@ def ip(*lines: str, namespace: str | None = None) -> None:
     """Run lines of the `ip` program as one batch.
 
     Raises:
-        Unavailable: with what `ip` said.
+        Unavailable: with the output of `ip`.
     """
     command = ["ip", *(("-n", namespace) if namespace else ()), "-batch", "-"]
     done = subprocess.run(command, input="\n".join(lines), text=True, capture_output=True, check=False)
     if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise Unavailable(f"ip: {said[0] if said else 'failed'} (in: {'; '.join(lines)})")
+        output = done.stderr.strip().splitlines()
+        raise Unavailable(f"ip: {output[0] if output else 'failed'} (in: {'; '.join(lines)})")
 
 
 def build_network(layout: Layout) -> None:
@@ -108,13 +108,13 @@ def link_with_subnet(subnet: IPv4Network) -> str | None:
 def processes_in(namespace: str) -> Iterator[int]:
     """Every process whose network namespace is this one."""
     with suppress(FileNotFoundError):
-        wanted = (NAMESPACES / namespace).stat()
+        own = (NAMESPACES / namespace).stat()
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
             with suppress(OSError):
                 found = (entry / "ns/net").stat()
-                if os.path.samestat(found, wanted):
+                if os.path.samestat(found, own):
                     yield int(entry.name)
 
 

@@ -75,7 +75,7 @@ def print_template(form: str, records: Iterable[FieldRecord]) -> None:
 def row_record(row: Mapping[str, Any], names: Mapping[str, FieldSource]) -> FieldRecord:
     """A row by Docker's names of its fields, and all of its columns spelt alike: `memory_bytes` is `.MemoryBytes`.
 
-    So are the fields of what a column lists: `{{range .Places}}{{.Node}} {{end}}`.
+    So are the fields of what a column lists: `{{range .Locations}}{{.Node}} {{end}}`.
     """
     made = FieldRecord(
         {camel(key): document_record(value) if isinstance(value, list) else value for key, value in row.items()}

@@ -17,7 +17,7 @@ _UNITS: dict[str, tuple[str, Callable[[int], str]]] = {
     "_us": ("", lambda microseconds: f"{microseconds / 1000:g}ms"),
     "_ns": ("", lambda nanoseconds: f"{nanoseconds / 1_000_000:g}ms"),
 }
-"""How a name ends: what stands in place of the ending, and how the number is told."""
+"""How a name ends: what stands in place of the ending, and how the number is shown."""
 
 
 class EnumName(str):
@@ -40,7 +40,7 @@ def humanize(document: Any) -> Any:
 def humanize_field(name: str, value: Any) -> tuple[str, Any]:
     """A field's name and value: ("memory_bytes", 67108864) is ("memory", "64 MiB")."""
     if isinstance(value, int) and not isinstance(value, bool):
-        for ending, (other, tell) in _UNITS.items():
+        for ending, (other, render) in _UNITS.items():
             if name.endswith(ending):
-                return name.removesuffix(ending) + other, tell(value)
+                return name.removesuffix(ending) + other, render(value)
     return name, humanize(value)

@@ -36,7 +36,7 @@ class MoveDisplay:
         self._line_at = 0.0
 
     def update(self, status: VolumeMoveStatus) -> None:
-        """Show it, if it is worth it."""
+        """Show it, unless too little has changed."""
         if status.state not in _STATES:
             return
         if self._live:

@@ -34,7 +34,7 @@ def draw(text: str, *, err: bool = False) -> None:
 
 
 def strip_control(text: str) -> str:
-    """Without control characters but tabs and ends of lines: what others say must not be able to move the cursor."""
+    """Without control characters but tabs and ends of lines: text from elsewhere must not move the cursor."""
     return text if text.isprintable() else "".join(c if c.isprintable() or c in "\t\n" else "?" for c in text)
 
 

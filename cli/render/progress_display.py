@@ -80,11 +80,12 @@ def _line(progress: ServiceProgress) -> str:
 class ProgressDisplay:
     """Draws the progress of services; on a terminal over the lines that it drew before.
 
-    Not a terminal: a line of a service when its number of running tasks has changed, as `Lines` says. Close it.
+    Not a terminal: a line of a service when its number of running tasks has changed, as `ProgressLines` decides. Close
+    it.
 
     Args:
         clock: seconds, from any start.
-        removing: they are to go, so that it is told how many tasks still stop.
+        removing: the services are being removed, so that the number of tasks that still stop is shown.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, removing: bool = False) -> None:
@@ -119,7 +120,7 @@ class ProgressDisplay:
                 self._timer.start()
 
     def close(self) -> None:
-        """Say nothing more."""
+        """Print nothing more."""
         with self._mutex:
             if self._timer is not None:
                 self._timer.cancel()

@@ -8,16 +8,16 @@ from shoal.api.v1.control_pb2 import ServiceProgress
 LINE_SECONDS = 1.0
 """Between two lines on the same service."""
 STUCK_SECONDS = 5.0
-"""Without a change, after which it is said what a service waits for, once for each thing that it is."""
+"""Time without a change after which a service's reason to wait is printed, once for each reason."""
 
 
 @dataclass
 class _ServiceLine:
-    """What is known of one, and what was said of it last."""
+    """The state of one service, and the line printed last."""
 
     line: str
     problem: str
-    final: bool  # all run: said at once
+    final: bool  # all tasks run: printed at once
     printed: str = ""
     printed_problem: str = ""
     printed_at: float = float("-inf")
@@ -30,14 +30,14 @@ class ProgressLines:
         self._services: dict[str, _ServiceLine] = {}
 
     def update(self, progress: ServiceProgress, line: str) -> None:
-        """The newest progress of a service, and how it is said."""
+        """The newest progress of a service, and its line."""
         problem = "" if progress.converged or not progress.problems else progress.problems[0]
         final = progress.converged or bool(progress.verify_remaining_ms)
         known = self._services.setdefault(progress.service_id, _ServiceLine(line, problem, final))
         known.line, known.problem, known.final = line, problem, final
 
     def due(self, now: float) -> Sequence[str]:
-        """The lines to be said now."""
+        """The lines to print now."""
         found = []
         for service in self._services.values():
             line, at = _next(service)
@@ -56,9 +56,9 @@ class ProgressLines:
 def _next(service: _ServiceLine) -> tuple[str, float]:
     """The next line and when it is due; an empty one when there is none."""
     stuck = f"{service.line}, {service.problem}" if service.problem else ""
-    is_news = service.problem != service.printed_problem and service.problem not in service.line
+    is_new = service.problem != service.printed_problem and service.problem not in service.line
     if service.printed not in (service.line, stuck) or (service.final and service.printed != service.line):
         return service.line, float("-inf") if service.final else service.printed_at + LINE_SECONDS
-    if stuck and is_news:
+    if stuck and is_new:
         return stuck, service.printed_at + STUCK_SECONDS
     return "", 0.0

@@ -26,7 +26,7 @@ def _differences(old: Any, new: Any, path: str) -> list[str]:
 
 
 def _old_value(old: dict[str, Any], new: dict[str, Any], key: str) -> Any:
-    # A part that is new as a whole is told by its fields.
+    # A part that is new as a whole is listed by its fields.
     return old.get(key, {} if isinstance(new.get(key), dict) else None)
 
 

@@ -75,7 +75,7 @@ def restart_text(view: TaskView, now_ms: int) -> str:
 
 
 def _since(view: TaskView, state: int) -> int:
-    """When it came to its state: news of health, which come later, do not count."""
+    """When it came to its state: later changes of its health do not count."""
     status = view.status
     running_at_ms = status.running_at_ms if state == TaskState.RUNNING else 0
     return running_at_ms or status.at_ms or view.task.created_at_ms

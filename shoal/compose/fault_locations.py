@@ -23,7 +23,7 @@ _SECTIONS = ("services", "networks", "volumes", "secrets", "configs")
 
 
 def locate_faults(tree: object, faults: Sequence[Fault], earlier: FaultLog, names: StackNames) -> list[Fault]:
-    """The manager's faults of a stack, told with file, line and column, and in the file's keys.
+    """The manager's faults of a stack, with file, line and column, and with the file's keys.
 
     Args:
         tree: the model that the specs were made of.
@@ -31,15 +31,15 @@ def locate_faults(tree: object, faults: Sequence[Fault], earlier: FaultLog, name
         names: the faults' paths have the cluster's names, "services.shop_web.task…".
     """
     found = [(fault, _target(tree, _parts(fault.path), names)) for fault in faults]
-    return [_locate(tree, fault, wanted) for fault, wanted in found if not earlier.is_known_faulty(wanted.path)]
+    return [_locate(tree, fault, target) for fault, target in found if not earlier.is_known_faulty(target.path)]
 
 
 class _FaultTarget:
-    """What a fault is of.
+    """What a fault is about.
 
     Args:
         key: of the file, as far as it is known to be one.
-        rest: what the field says beyond; the file may have it in another form.
+        rest: the part of the field below that key; the file may have it in another form.
     """
 
     def __init__(self, key: YamlPath, rest: YamlPath = ()) -> None:
@@ -84,7 +84,7 @@ def _file_index(service: Mapping[str, Any], key: YamlPath, rest: YamlPath) -> tu
 
 
 def _file_entry(service: Mapping[str, Any], key: str, index: int) -> YamlPath:
-    """Where the spec's entry with an index is in the file; nothing where only the whole can be told."""
+    """Where the spec's entry with an index is in the file; nothing where only the whole key can be named."""
     value = service.get(key)
     match key:
         case "networks":
@@ -109,19 +109,19 @@ def _port_count(entry: Any) -> int:
     spec = ServiceSpec()
     try:
         deploy_keys.add_port(spec, entry)
-    except InvalidInput:  # told already
+    except InvalidInput:  # reported already
         return 1
     return len(spec.endpoint.ports)
 
 
-def _locate(tree: object, fault: Fault, wanted: _FaultTarget) -> Fault:
-    known = _present(tree, wanted.path)
+def _locate(tree: object, fault: Fault, target: _FaultTarget) -> Fault:
+    known = _present(tree, target.path)
     location = locate(tree, known) if len(known) > 1 else None
     if location is None:
         return fault
-    # A key that the file does not have is told all the same: it is what would have to be said.
+    # A key that the file does not have is named all the same: it is the one to add.
     return Fault(
-        f"{location}: {format_path(max(known, wanted.key, key=len))}",
+        f"{location}: {format_path(max(known, target.key, key=len))}",
         _MENTIONED_FIELDS.sub(_mentioned_key, fault.message),
     )
 

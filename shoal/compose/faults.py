@@ -8,10 +8,10 @@ from shoal.compose.reading.yaml_tree import YamlPath, format_path, locate
 from shoal.errors import Fault, InvalidInput
 
 _CONVERSION_ERRORS = (InvalidInput, TypeError, ValueError, AttributeError, KeyError)
-"""The schema admits forms that a conversion does not expect, such as null: told, never a traceback."""
+"""The schema admits forms that a conversion does not expect, such as null: an error, never a traceback."""
 
 _OUT_OF_RANGE = re.compile(r"[Oo]ut of range: (-?\d{1,40})")
-"""What protobuf says of a number that its field cannot hold."""
+"""Protobuf's error for a number that its field cannot hold."""
 
 R = TypeVar("R")
 
@@ -19,8 +19,8 @@ R = TypeVar("R")
 class FaultLog:
     """What is wrong, in the order in which it was found.
 
-    Every stage judges the whole model, also what an earlier one has found fault with, so that all is told at once. What
-    it says of the same part is not told: that follows from the fault before.
+    Every stage checks the whole model, also parts that are faulty already, so that all faults are reported at once.
+    Further faults of the same part are left out: they follow from the earlier one.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class FaultLog:
         self._earlier: tuple[YamlPath, ...] = ()
 
     def next_stage(self) -> None:
-        """From now on, no more is told of what is at fault."""
+        """From now on, faults of parts that are faulty already are left out."""
         self._earlier = tuple(self._faulty)
 
     def record(self, path: YamlPath, fault: Fault) -> None:
@@ -44,7 +44,7 @@ class FaultLog:
         return any(path[: len(each)] == each or path == each[: len(path)] for each in self._earlier)
 
     def tolerate(self, path: YamlPath, action: Callable[[], R], otherwise: R) -> R:
-        """What a stage makes of a part; with faults of earlier ones it may stumble, and no more is told of the part."""
+        """The result of an action on a part. After faults of earlier stages it may fail: nothing more is reported."""
         try:
             return action()
         except _CONVERSION_ERRORS:
@@ -60,7 +60,7 @@ class FaultLog:
 
 
 def _scope(path: YamlPath) -> YamlPath:
-    """What a fault makes doubtful: a service that cannot be extended, all of it; a file to include, everything."""
+    """What a fault makes faulty: a service that cannot be extended, all of it; a file to include, everything."""
     if path[:1] == ("include",):
         return ()
     return path[:2] if path[2:3] == ("extends",) else path
@@ -70,7 +70,7 @@ class FaultReporter:
     """Takes the faults of one tree.
 
     Args:
-        fallback: told as the place where the tree has none, such as the file's name.
+        fallback: the location where the tree has none, such as the file's name.
     """
 
     def __init__(self, faults: FaultLog, tree: Any, fallback: str) -> None:
@@ -79,7 +79,7 @@ class FaultReporter:
         self._fallback = fallback
 
     def add(self, path: YamlPath, message: str, *, about: YamlPath | None = None) -> None:
-        """Something is wrong at a path of the tree.
+        """Record a fault at a path of the tree.
 
         Args:
             about: what is wrong, where the path leads to what is around it.
@@ -87,22 +87,22 @@ class FaultReporter:
         self._faults.record(about or path, Fault(self._at(path), message))
 
     def warn(self, path: YamlPath, message: str) -> None:
-        """Something is odd there."""
+        """A warning about the path."""
         self._faults.warnings.append(f"{self._at(path)}: {message}")
 
     def tolerate(self, path: YamlPath, action: Callable[[], R], otherwise: R) -> R:
-        """As that of the faults."""
+        """As `FaultLog.tolerate`."""
         return self._faults.tolerate(path, action, otherwise)
 
     def catch(self, path: YamlPath, action: Callable[[], None]) -> None:
-        """Do it; what is wrong with the input is a fault at the path."""
+        """Run the action; an invalid input is a fault at the path."""
         try:
             action()
         except _CONVERSION_ERRORS as error:
             self.add(path, _message(error))
 
     def catch_section(self, path: YamlPath, value: Any, action: Callable[[Any], None]) -> None:
-        """Do it with a mapping; every key in it that is wrong by itself is a fault of its own.
+        """Run the action with a mapping; every key that is wrong by itself is a fault of its own.
 
         Args:
             action: has no effect when it is done with a part that is wrong, or its effect does not count then.
@@ -147,5 +147,5 @@ def _bound(value: int) -> str:
 
 
 def _without_key(key: str, error: Exception) -> str:
-    """The words, without the key that the path ends with."""
+    """The text, without the key that the path ends with."""
     return _message(error).removeprefix(f"{key}: ")

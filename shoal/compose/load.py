@@ -19,7 +19,7 @@ STDIN = Path("/dev/stdin")
 
 @dataclass(frozen=True)
 class LoadedStack:
-    """A stack as its files have it.
+    """A stack as its files define it.
 
     Attributes:
         names: its name, and those of its resources.
@@ -72,7 +72,7 @@ def load_files(
     profiles: Collection[str] = (),
     env_files: Sequence[Path] = (),
 ) -> LoadedStack:
-    """Read the files and load them, whatever is wrong with them: the faults are told with what else is found.
+    """Read the files and load them, whatever is wrong with them: faults are collected with those of the content.
 
     Args:
         stack: None takes the files' `name`, else COMPOSE_PROJECT_NAME.
@@ -87,9 +87,9 @@ def load_files(
     known = {**_default_variables(directory, variables, env_files), **variables}
     name = stack or _stack_name(documents, known)
     known["COMPOSE_PROJECT_NAME"] = name
-    wanted = {*profiles, *filter(None, known.get("COMPOSE_PROFILES", "").split(","))}
+    enabled = {*profiles, *filter(None, known.get("COMPOSE_PROFILES", "").split(","))}
     faults = FaultLog()
-    model = ModelLoader(faults).load(documents, known, directory, profiles=wanted)
+    model = ModelLoader(faults).load(documents, known, directory, profiles=enabled)
     names = StackNames(name)
     return LoadedStack(names, model, convert_model(names, model, faults), faults)
 

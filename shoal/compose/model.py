@@ -31,7 +31,7 @@ _REMOTE = ("oci:", "git@", "git:", "ssh:", "http:", "https:", "github.com/")
 
 @dataclass(frozen=True)
 class Model:
-    """What the files say together.
+    """The files' merged content.
 
     Attributes:
         tree: by the schema.
@@ -47,7 +47,7 @@ class Model:
 
 @dataclass(frozen=True)
 class _Origin:
-    """Where a file's relative paths begin, what its variables are, and which files led to it."""
+    """Where a file's relative paths begin, what its variables are, and which files included it."""
 
     directory: Path
     variables: Mapping[str, str]
@@ -58,7 +58,7 @@ class ModelLoader:
     """Loads one model.
 
     Args:
-        faults: takes what is wrong, so that all of it is told at once.
+        faults: collects what is wrong, so that all of it is reported at once.
     """
 
     def __init__(self, faults: FaultLog) -> None:
@@ -152,17 +152,17 @@ class ModelLoader:
     def _resolve_extends(self, here: "_ExtendsContext", name: str, chain: tuple[str, ...]) -> YamlMap:
         """A service with what it extends merged below it."""
         body: YamlMap = untagged(here.tree["services"][name])
-        wanted = body.get("extends")
+        extended = body.get("extends")
         path = ("services", name, "extends")
         own: YamlMap = resolve_tags(body.without("extends"))
         label = f"{here.name}#{name}"
         if label in chain:
             here.report.add(path, f"extends cycle: {' → '.join([*chain, label])}")
             return own
-        if wanted is None or isinstance(wanted, Reset):
+        if extended is None or isinstance(extended, Reset):
             return own
-        wanted = untagged(wanted)
-        base = self._extends_base(here, wanted, path, (*chain, label))
+        extended = untagged(extended)
+        base = self._extends_base(here, extended, path, (*chain, label))
         if base is None:
             return own
         if _is_disabled(own) and "healthcheck" in base and not _is_disabled(base):
@@ -172,9 +172,9 @@ class ModelLoader:
         return merge(base, body.without("extends"), ("services", name))
 
     def _extends_base(
-        self, here: "_ExtendsContext", wanted: Any, path: tuple[str | int, ...], chain: tuple[str, ...]
+        self, here: "_ExtendsContext", extended: Any, path: tuple[str | int, ...], chain: tuple[str, ...]
     ) -> YamlMap | None:
-        fields = wanted if isinstance(wanted, dict) else {"service": wanted}
+        fields = extended if isinstance(extended, dict) else {"service": extended}
         unknown = sorted(set(fields) - {"service", "file"})
         if not isinstance(fields.get("service"), str) or unknown:
             here.report.add(path, "must have service, and optionally file")

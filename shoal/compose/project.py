@@ -56,7 +56,7 @@ class _Converter:
         self._services = _section(model.tree, "services")
         self._networks = _section(model.tree, "networks")
         self._volumes = _section(model.tree, "volumes")
-        self._files = {noun: _section(model.tree, f"{noun}s") for noun in ("secret", "config")}
+        self._files = {kind: _section(model.tree, f"{kind}s") for kind in ("secret", "config")}
         self._variables = model.variables
         self._directory = model.directory
         self._faults = model.report
@@ -68,7 +68,7 @@ class _Converter:
         for name, body in self._services.items():
             dependency_keys.connect_services(specs, name, body, self._faults)
         dependency_keys.qualify_affinities(specs)
-        dependency_keys.convert_awaited_jobs(self._services, specs, self._faults)
+        dependency_keys.convert_jobs(self._services, specs, self._faults)
         services = tuple(specs.values())
         used = {network.network for service in services for network in service.task.networks}
         made = [self._network(name, body) for name, body in self._networks.items() if not is_external(body)]
@@ -97,14 +97,14 @@ class _Converter:
                 )
         return tuple(found)
 
-    def _stack_files(self, noun: str) -> tuple[StackFile, ...]:
+    def _stack_files(self, kind: str) -> tuple[StackFile, ...]:
         found: list[StackFile] = []
-        for name, body in self._files[noun].items():
+        for name, body in self._files[kind].items():
             if not is_external(body):
                 self._faults.catch(
-                    (f"{noun}s", name),
+                    (f"{kind}s", name),
                     lambda name=name, body=body: found.append(  # type: ignore[misc]
-                        file_keys.stack_file(self._names, noun, name, body, self._variables, self._directory)
+                        file_keys.stack_file(self._names, kind, name, body, self._variables, self._directory)
                     ),
                 )
         return tuple(found)
@@ -112,12 +112,12 @@ class _Converter:
     def _add_file_references(self, spec: ServiceSpec, path: YamlPath, body: Mapping[str, Any]) -> None:
         """The service's secrets and configs."""
         own = {"secret": spec.task.container.secrets, "config": spec.task.container.configs}
-        for noun, target in own.items():
-            for index, entry in enumerate(body.get(f"{noun}s") or []):
+        for kind, target in own.items():
+            for index, entry in enumerate(body.get(f"{kind}s") or []):
                 self._faults.catch(
-                    (*path, f"{noun}s", index),
-                    lambda noun=noun, target=target, entry=entry: target.extend(  # type: ignore[misc]
-                        file_keys.references(self._names, noun, [entry], self._files[noun])
+                    (*path, f"{kind}s", index),
+                    lambda kind=kind, target=target, entry=entry: target.extend(  # type: ignore[misc]
+                        file_keys.references(self._names, kind, [entry], self._files[kind])
                     ),
                 )
 

@@ -79,7 +79,7 @@ SUPPORTED: Mapping[str, Any] = {
             "scale": None,
             # Shoal's own, beside x-schedule; see OWN.
             "schedule": None,
-            # Says what the image listens on; every port may be reached on a network of the stack.
+            # Documents what the image listens on; every port can be reached on a network of the stack.
             "expose": None,
             # See NO_EFFECT.
             "attach": None,
@@ -170,14 +170,14 @@ UNSUPPORTED: Mapping[YamlPath, str] = {
         "services",
         "storage_opt",
     ): "is not supported: the size of the root filesystem cannot be limited; use a volume or tmpfs mount",
-    ("services", "use_api_socket"): "is not supported: there is no Docker Engine socket",
+    ("services", "use_api_socket"): "is not supported: Shoal has no Docker Engine socket",
     ("secrets", "driver"): "is not supported: secrets are stored by the cluster",
     ("secrets", "driver_opts"): "is not supported: secrets are stored by the cluster",
     ("secrets", "template_driver"): "is not supported: contents are not templates; use environment variables",
     ("configs", "template_driver"): "is not supported: contents are not templates; use environment variables",
     ("models",): "is not supported: Shoal only runs containers",
 }
-"""What Compose has and a cluster cannot have, by section and key, with what to do."""
+"""Keys that Compose has and Shoal does not support, by section and key, with what to do instead."""
 
 NOT_IN_SCHEMA = {
     "pre_start": "is not supported: use a job with depends_on (service_completed_successfully)",
@@ -185,7 +185,7 @@ NOT_IN_SCHEMA = {
 """Keys that the specification's text has and its published schema has not yet, with what to do."""
 
 NO_EFFECT = ("attach", "develop")
-"""Keys of services that say something to other tools, and nothing to a cluster."""
+"""Keys of services that have a meaning for other tools, and none in a cluster."""
 
 
 SHOAL_KEYS = ("schedule",)
@@ -269,7 +269,7 @@ def unsupported_keys(value: Any, known: Mapping[str, Any] = SUPPORTED, path: Yam
 
 
 def ignored_keys(value: Mapping[str, Any]) -> Findings:
-    """Keys that are admitted though nothing follows from them."""
+    """Keys that are accepted and have no effect."""
     services = value.get("services")
     for name, body in services.items() if isinstance(services, dict) else ():
         for key in NO_EFFECT:

@@ -1,6 +1,6 @@
 """Which Compose key each field of a spec comes from, so that the manager's errors can name it.
 
-The most exact rule counts. Where a field may come from several keys, the first that the file has is meant.
+The most exact rule counts. Where a field may come from several keys, the first one in the file counts.
 """
 
 from collections.abc import Iterator, Mapping
@@ -202,9 +202,9 @@ _RESOURCE_KEYS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 
 def compose_keys(section: str, field: YamlPath) -> Iterator[tuple[YamlPath, YamlPath]]:
-    """The keys that a field may come from, and what the field says beyond: indexes, and what is inside.
+    """The keys that a field may come from, and the rest of the field: indexes, and what is inside.
 
-    A field that no rule has to itself is a key of the same name below that of the rule.
+    A field without a rule of its own is a key of the same name below that of the rule.
 
     Args:
         section: "services", "networks" …

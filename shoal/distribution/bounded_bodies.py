@@ -18,7 +18,7 @@ async def read_body(response: httpx.Response, *, limit: int, seconds: float, wha
         what: the thing asked for, for error texts.
     Raises:
         InvalidInput: it is encoded, or has more than `limit` bytes. Unavailable: it does not end in time.
-        Broken: the connection does.
+        ConnectionBroken: the connection does.
     """
     encoding = response.headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":

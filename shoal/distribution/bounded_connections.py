@@ -1,5 +1,5 @@
 """Connections to one endpoint of a registry and to the hosts that it names: bounded in time and bytes, and never to
-where a registry has no business to send its clients.
+addresses that a registry must not send its clients to.
 
 Of httpx this takes requests and answers alone: its client keeps cookies, logs whole URLs and answers to names in URLs
 with passwords. The pool is httpcore's, with a backend of our own below it.
@@ -36,7 +36,7 @@ class Connections:
 
     Args:
         scope: the endpoint's own host, and what it may lead to.
-        trust: whom to believe over TLS.
+        trust: which authorities to trust over TLS.
     """
 
     def __init__(self, scope: RedirectScope, *, trust: TlsTrust, policy: RetryPolicy) -> None:
@@ -61,7 +61,8 @@ class Connections:
         """The answer, its body still to be read and to be closed.
 
         Raises:
-            Broken: no answer, or none in HTTP. Forbidden: the host's address is not for this registry to name.
+            ConnectionBroken: no answer, or none in HTTP. ForbiddenHost: the host's address is not for this registry to
+            name.
         """
         plain = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "shoal"}
         request = httpx.Request(method, url, headers={**plain, **headers}, content=content)

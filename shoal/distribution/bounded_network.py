@@ -56,7 +56,7 @@ class RedirectScope:
         """For requests through a proxy, which finds the address itself.
 
         Raises:
-            Forbidden: the host is itself an address that must not be named.
+            ForbiddenHost: the host is itself an address that must not be named.
         """
         reach = literal_reach(host)
         if reach is None or host == self._own[0] or host in self._permitted:
@@ -102,7 +102,7 @@ class BoundedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: SocketOptions | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """A connection to the first address that answers. Raises as httpcore's own does, and Forbidden."""
+        """A connection to the first address that answers. Raises as httpcore's own does, and ForbiddenHost."""
         try:
             async with asyncio.timeout(timeout):
                 addresses = await self._addresses(host, port)

@@ -34,7 +34,7 @@ class DigestCheck:
         """Take the next bytes.
 
         Raises:
-            InvalidInput: more bytes than announced; told at once, before more of them fill the disk.
+            InvalidInput: more bytes than announced; raised at once, before more of them fill the disk.
         """
         self._hash.update(chunk)
         self.seen += len(chunk)

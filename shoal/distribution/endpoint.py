@@ -52,7 +52,7 @@ class Endpoint:
         """The answer of one try, whatever its status; the caller closes it.
 
         Raises:
-            Broken: no answer; another try may have one.
+            ConnectionBroken: no answer; another try may have one.
             Unavailable: it leads where it must not. Unauthenticated, PermissionDenied: it gives no token.
         """
         try:
@@ -74,7 +74,7 @@ class Endpoint:
             await response.aclose()
 
     def connection_error(self, call: RegistryRequest, url: httpx.URL, error: Exception) -> str:
-        """A connection's end in words for the user."""
+        """The user's text for a broken connection."""
         there = origin_of(url)
         text = " ".join(str(error).split()) or type(error).__name__
         if there == self.origin:

@@ -107,16 +107,16 @@ def parse_manifest(content: bytes, media_type: str = "") -> Manifest | Index:
     return Manifest(_descriptor(document["config"], "config"), layers)
 
 
-def choose_manifest(index: Index, wanted: Platform) -> Descriptor:
+def choose_manifest(index: Index, required: Platform) -> Descriptor:
     """The manifest that fits a platform best: its own variant first, then the nearest older one, then one without.
 
     Raises:
-        NotFound: none fits; tells which there are.
+        NotFound: none fits; the text lists those that exist.
     """
-    fitting = [each for each in index.manifests if each.platform and _fits(each.platform, wanted)]
+    fitting = [each for each in index.manifests if each.platform and _fits(each.platform, required)]
     if not fitting:
         offered = ", ".join(sorted({str(each.platform) for each in index.manifests if _is_real(each)}))
-        raise NotFound(f"no manifest for platform {wanted}; available: {offered or 'none'}")
+        raise NotFound(f"no manifest for platform {required}; available: {offered or 'none'}")
     return max(fitting, key=lambda each: _variant(each.platform))
 
 
@@ -129,9 +129,9 @@ def _is_real(descriptor: Descriptor) -> bool:
     return descriptor.platform is not None and descriptor.platform.os != "unknown"
 
 
-def _fits(offered: Platform, wanted: Platform) -> bool:
-    same = (offered.os, offered.architecture) == (wanted.os, wanted.architecture)
-    return same and _variant(offered) <= _variant(wanted)
+def _fits(offered: Platform, required: Platform) -> bool:
+    same = (offered.os, offered.architecture) == (required.os, required.architecture)
+    return same and _variant(offered) <= _variant(required)
 
 
 def _variant(platform: Platform | None) -> int:

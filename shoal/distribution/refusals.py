@@ -47,8 +47,8 @@ def _error_text(body: bytes) -> str:
         errors = parse_object(body, "the answer").get("errors")
     except InvalidInput:
         return ""
-    told = [each for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
-    texts = [str(each.get("message") or each.get("code") or "") for each in told]
+    found = [each for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
+    texts = [str(each.get("message") or each.get("code") or "") for each in found]
     text = " ".join("; ".join(filter(None, texts[:_MAX_ERRORS])).split())[:_MAX_TEXT_LENGTH]
-    text = "".join(each if each.isprintable() else "?" for each in text)  # a terminal obeys what cannot be seen
+    text = "".join(each if each.isprintable() else "?" for each in text)  # a cursor must not be moved by it
     return f": {text}" if text else ""

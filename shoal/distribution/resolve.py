@@ -50,19 +50,19 @@ class RegistryImageResolver:
             InvalidInput: not a reference, or a manifest that is broken.
             NotFound, Unauthenticated, PermissionDenied, Unavailable: as the registry answers.
         """
-        wanted = parse(reference)
-        repository = self._distribution.repository(wanted)
-        raw = await repository.manifest(wanted.target)
-        manifest = _parse(raw.content, raw.media_type, wanted)
+        requested = parse(reference)
+        repository = self._distribution.repository(requested)
+        raw = await repository.manifest(requested.target)
+        manifest = _parse(raw.content, raw.media_type, requested)
         if isinstance(manifest, Index):
             platforms = platforms_of(manifest)
         else:
             platforms = (platform_in_config(await repository.blob(manifest.config)),)
-        return ResolvedImage(str(wanted.with_default_tag().with_digest(raw.digest)), platforms)
+        return ResolvedImage(str(requested.with_default_tag().with_digest(raw.digest)), platforms)
 
 
-def _parse(content: bytes, media_type: str, wanted: ImageReference) -> Manifest | Index:
+def _parse(content: bytes, media_type: str, requested: ImageReference) -> Manifest | Index:
     try:
         return parse_manifest(content, media_type)
     except InvalidInput as error:
-        raise InvalidInput(f"{wanted.familiar}: {error}") from error
+        raise InvalidInput(f"{requested.familiar}: {error}") from error

@@ -65,9 +65,9 @@ class TokenCache:
 
 def token_query(parameters: Mapping[str, str], scopes: Scopes) -> list[tuple[str, str]]:
     """Query of a token request: the scopes that we want, else the one that the challenge names."""
-    wanted = scopes or tuple(filter(None, [parameters.get("scope", "")]))
+    requested = scopes or tuple(filter(None, [parameters.get("scope", "")]))
     service = [("service", parameters["service"])] if "service" in parameters else []
-    return service + [("scope", scope) for scope in wanted]
+    return service + [("scope", scope) for scope in requested]
 
 
 def parse_token(content: bytes, now: float, *, realm: str) -> BearerToken:

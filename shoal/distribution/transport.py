@@ -43,9 +43,9 @@ class Transport:
         self.registry = registry
         self._policy = policy
         self._sleep = sleep
-        believed = trust_of_file(registry.domain, registry.ca_file) if registry.ca_file else trust or system_trust()
+        trusted = trust_of_file(registry.domain, registry.ca_file) if registry.ca_file else trust or system_trust()
         self._endpoints = {
-            url: Endpoint(registry, url, trust=believed, policy=policy, clock=clock) for url in registry.endpoints
+            url: Endpoint(registry, url, trust=trusted, policy=policy, clock=clock) for url in registry.endpoints
         }
         self._active = 0
         self._retired = False
@@ -97,7 +97,7 @@ class Transport:
             return response, await read_body(response, limit=limit, seconds=seconds, what=call.what)
 
     def upload_location(self, response: httpx.Response) -> tuple[str, str]:
-        """Where an answer says that a request goes on: target and endpoint of the `Call` that does.
+        """Where an answer says that a request goes on: target and endpoint of the `RegistryRequest` that does.
 
         Raises:
             InvalidInput: it says nothing, or nothing that can be followed.

@@ -39,45 +39,45 @@ class FilterSet(Generic[T]):
         Raises:
             InvalidInput: with every fault.
         """
-        wanted: dict[str, list[str]] = {}
+        given: dict[str, list[str]] = {}
         faults = []
         for text in texts:
             key, sign, value = text.partition("=")
             if not sign:
                 faults.append(Fault("", f"--filter: {text!r} must be in the form KEY=VALUE"))
             else:
-                wanted.setdefault(key.strip().lower(), []).append(value.strip())
-        if found := [*faults, *self._faults(wanted)]:
+                given.setdefault(key.strip().lower(), []).append(value.strip())
+        if found := [*faults, *self._faults(given)]:
             raise InvalidInput(found)
-        return self._predicate(wanted)
+        return self._predicate(given)
 
-    def parse_mapping(self, wanted: Mapping[str, Sequence[str]]) -> Callable[[T], bool]:
+    def parse_mapping(self, given: Mapping[str, Sequence[str]]) -> Callable[[T], bool]:
         """The same of values by key, as Docker's API has them.
 
         Raises:
             InvalidInput: with every fault.
         """
-        if found := self._faults(wanted):
+        if found := self._faults(given):
             raise InvalidInput(found)
-        return self._predicate(wanted)
+        return self._predicate(given)
 
-    def _faults(self, wanted: Mapping[str, Sequence[str]]) -> list[Fault]:
-        if sum(map(len, wanted.values())) > MAX_FILTERS:
+    def _faults(self, given: Mapping[str, Sequence[str]]) -> list[Fault]:
+        if sum(map(len, given.values())) > MAX_FILTERS:
             return [Fault("", f"--filter: too many filters; the maximum is {MAX_FILTERS:,}")]
         faults = []
-        for key, values in wanted.items():
+        for key, values in given.items():
             known = self.keys.get(key)
             if known is None:
                 faults.append(Fault("", f"--filter: unknown key {key!r}; allowed keys are {', '.join(self.keys)}"))
                 continue
-            odd = [value for value in values if known.values and value not in known.values]
+            unknown = [value for value in values if known.values and value not in known.values]
             faults += [
-                Fault("", f"--filter: {key} {value!r} must be one of {', '.join(known.values)}") for value in odd
+                Fault("", f"--filter: {key} {value!r} must be one of {', '.join(known.values)}") for value in unknown
             ]
         return faults
 
-    def _predicate(self, wanted: Mapping[str, Sequence[str]]) -> Callable[[T], bool]:
-        chosen = [(self.keys[key], tuple(values)) for key, values in wanted.items() if values]
+    def _predicate(self, given: Mapping[str, Sequence[str]]) -> Callable[[T], bool]:
+        chosen = [(self.keys[key], tuple(values)) for key, values in given.items() if values]
 
         def keeps(each: T) -> bool:
             return all(

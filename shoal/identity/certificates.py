@@ -86,7 +86,7 @@ def requested_key(csr: bytes) -> ec.EllipticCurvePublicKey:
 
 
 def key_digest(csr: bytes) -> bytes:
-    """Tells the public key of a request (PEM): SHA-256 of it as SubjectPublicKeyInfo in DER.
+    """Fingerprint of the public key of a request (PEM): SHA-256 of it as SubjectPublicKeyInfo in DER.
 
     Raises:
         InvalidInput: as `requested_key`.
@@ -129,7 +129,7 @@ def subject_of(certificate: bytes) -> CertificateSubject:
 
 
 def expires_at(certificate: bytes) -> datetime:
-    """When the certificate (PEM) ends, in UTC."""
+    """When the certificate (PEM) expires, in UTC."""
     return load_certificate(certificate).not_valid_after_utc
 
 

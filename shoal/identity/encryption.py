@@ -1,7 +1,7 @@
 """Encryption at rest of secrets in etcd: AES-256-GCM with the cluster key.
 
-The sealed form is 12 bytes of nonce, then ciphertext and tag (NIST SP 800-38D). The purpose is authenticated too, so
-that one sealed value cannot be put in the place of another.
+The encrypted form is 12 bytes of nonce, then ciphertext and tag (NIST SP 800-38D). The purpose is authenticated too, so
+that one encrypted value cannot be put in the place of another.
 """
 
 import os
@@ -19,19 +19,19 @@ _NONCE_BYTES = 12
 
 
 def encrypt(key: bytes, plain: bytes, *, purpose: str) -> bytes:
-    """Encrypt. A nonce is random: safe for 2**32 values under one key, and a cluster seals a few in its life."""
+    """Encrypt. A nonce is random: safe for 2**32 values under one key, and a cluster encrypts a few in its life."""
     nonce = secrets.token_bytes(_NONCE_BYTES)
     return nonce + AESGCM(key).encrypt(nonce, plain, purpose.encode())
 
 
-def decrypt(key: bytes, sealed: bytes, *, purpose: str) -> bytes:
+def decrypt(key: bytes, encrypted: bytes, *, purpose: str) -> bytes:
     """Decrypt.
 
     Raises:
-        InvalidInput: another key or purpose sealed it, or it was changed.
+        InvalidInput: it was encrypted with another key or for another purpose, or it was changed.
     """
     try:
-        return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], purpose.encode())
+        return AESGCM(key).decrypt(encrypted[:_NONCE_BYTES], encrypted[_NONCE_BYTES:], purpose.encode())
     except (InvalidTag, ValueError):
         raise InvalidInput(
             f"cannot decrypt the {purpose}: this manager has the key of another cluster; "

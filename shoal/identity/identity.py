@@ -1,7 +1,7 @@
 """An identity on disk: a certificate, its key, and the CA certificate.
 
-Imports nothing heavy: the command line loads an identity on every start. What is inside a certificate is told by
-`shoal.identity.certificates`.
+Imports nothing heavy: the command line loads an identity on every start. `shoal.identity.certificates` reads what is
+inside a certificate.
 """
 
 from dataclasses import dataclass, field

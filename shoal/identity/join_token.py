@@ -1,7 +1,7 @@
 """Join tokens: the hash of the authority's certificate, and a secret.
 
 What a token admits, and until when, is in its record, which managers have. The hash lets a new node know its cluster
-before it has told anybody the secret.
+before it reveals the secret to anybody.
 """
 
 import base64
@@ -60,7 +60,7 @@ def new_secret() -> str:
 
 
 def token_id(secret: str) -> str:
-    """The id of the token's record: 65 bits of a digest, which tell nothing of the secret."""
+    """The id of the token's record: 65 bits of a digest, which reveal nothing of the secret."""
     digest = hashlib.sha256(b"id of a shoal join token: " + secret.encode()).digest()
     return "".join(ALPHABET[byte % len(ALPHABET)] for byte in digest[:LENGTH])
 
@@ -71,7 +71,7 @@ def mac(key: bytes, secret: str) -> bytes:
 
 
 def same_mac(given: bytes, right: bytes) -> bool:
-    """Compare in a time that tells nothing of where they differ."""
+    """Compare in a time that reveals nothing of where they differ."""
     return hmac.compare_digest(given, right)
 
 

@@ -1,8 +1,8 @@
 """The keys for data that is encrypted in etcd: the cluster key, and during a rotation the previous one.
 
-A rotation never stops anything. While there is an older key, every manager opens with both and seals with the older
-one, which all of them have; the leader seals everything anew with the current key as soon as each manager tells that
-it has that one. Then the older key can be deleted.
+A rotation never stops anything. While there is a previous key, every manager decrypts with both and encrypts with the
+previous one, which all of them have; the leader encrypts everything anew with the current key as soon as each manager
+reports that it has that one. Then the previous key can be deleted.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from shoal.identity.private_files import write_atomically
 
 _ID_BYTES = 8
 PREVIOUS_SUFFIX = ".old"
-"""What the older key's file is called beyond the current one's."""
+"""Suffix of the previous key's file."""
 
 
 @dataclass(frozen=True)
@@ -28,37 +28,37 @@ class Keyring:
     previous: bytes | None = field(default=None, repr=False)
 
     def encrypt(self, plain: bytes, *, purpose: str) -> bytes:
-        """Seal so that every manager can open it."""
+        """Encrypt so that every manager can decrypt it."""
         return encryption.encrypt(self.previous or self.current, plain, purpose=purpose)
 
-    def decrypt(self, sealed: bytes, *, purpose: str) -> bytes:
-        """Open with whichever key fits.
+    def decrypt(self, encrypted: bytes, *, purpose: str) -> bytes:
+        """Decrypt with whichever key fits.
 
         Raises:
             InvalidInput: none does, or it was changed.
         """
         if self.previous is not None:
             try:
-                return encryption.decrypt(self.previous, sealed, purpose=purpose)
+                return encryption.decrypt(self.previous, encrypted, purpose=purpose)
             except InvalidInput:
-                pass  # sealed with the current key already
-        return encryption.decrypt(self.current, sealed, purpose=purpose)
+                pass  # encrypted with the current key already
+        return encryption.decrypt(self.current, encrypted, purpose=purpose)
 
-    def reencrypted(self, sealed: bytes, *, purpose: str) -> bytes | None:
+    def reencrypted(self, encrypted: bytes, *, purpose: str) -> bytes | None:
         """The same under the current key; None when it is so already.
 
         Raises:
-            InvalidInput: no key opens it.
+            InvalidInput: no key fits.
         """
         try:
-            encryption.decrypt(self.current, sealed, purpose=purpose)
+            encryption.decrypt(self.current, encrypted, purpose=purpose)
         except InvalidInput:
-            return encryption.encrypt(self.current, self.decrypt(sealed, purpose=purpose), purpose=purpose)
+            return encryption.encrypt(self.current, self.decrypt(encrypted, purpose=purpose), purpose=purpose)
         return None
 
     @property
     def key_id(self) -> str:
-        """Names the current key without telling anything of it; the same on each manager that has it."""
+        """Identifies the current key without revealing anything of it; the same on each manager that has it."""
         return hmac.digest(self.current, b"shoal cluster key", hashlib.sha256)[:_ID_BYTES].hex()
 
 
@@ -68,37 +68,37 @@ def load_keyring(path: Path, *, make: bool = False) -> Keyring:
     Args:
         make: make a key when there is none, as the first manager of a cluster does.
     Raises:
-        NotFound, InvalidInput, Unavailable: as `sealing.load_key`.
+        NotFound, InvalidInput, Unavailable: as `encryption.load_key`.
     """
     current = encryption.load_or_create_key(path) if make else encryption.load_key(path)
     try:
-        older = encryption.load_key(previous_path(path))
+        previous = encryption.load_key(previous_path(path))
     except NotFound:
-        older = None
-    return Keyring(current, older)
+        previous = None
+    return Keyring(current, previous)
 
 
 def previous_path(path: Path) -> Path:
-    """Where the key before this one is kept during a rotation."""
+    """Where the previous key is kept during a rotation."""
     return path.with_name(path.name + PREVIOUS_SUFFIX)
 
 
 def rotate(path: Path) -> None:
-    """Make another cluster key; the present one becomes the older one. Takes effect when the manager starts anew.
+    """Make another cluster key; the present one becomes the previous one. Takes effect when the manager starts anew.
 
     Raises:
         Refused: a rotation is under way.
-        NotFound, InvalidInput, Unavailable: as `sealing.load_key`, or it cannot be written.
+        NotFound, InvalidInput, Unavailable: as `encryption.load_key`, or it cannot be written.
     """
     current = encryption.load_key(path)
-    older = previous_path(path)
+    previous = previous_path(path)
     try:
-        if encryption.load_key(older) != current:  # equal: an earlier call was interrupted between its two files
+        if encryption.load_key(previous) != current:  # equal: an earlier call was interrupted between its two files
             raise Refused(
-                f"a key rotation is in progress: {older} exists; delete it on every manager once it is complete"
+                f"a key rotation is in progress: {previous} exists; delete it on every manager once it is complete"
             )
     except NotFound:
-        _write(older, current)
+        _write(previous, current)
     _write(path, secrets.token_bytes(encryption.KEY_BYTES))
 
 

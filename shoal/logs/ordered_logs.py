@@ -35,7 +35,7 @@ class _Cursor:
         return True
 
     def timestamp(self) -> bytes:
-        """Of the next line; the least there is where only a loss is told."""
+        """Of the next line; the least there is where only a loss is reported."""
         return self._lines[self._at : self._at + STAMP_BYTES]
 
     def next_run(self, bound: bytes | None) -> LogChunk:

@@ -1,6 +1,6 @@
 """Network modes: values in place of a network's name that refer to no network of the cluster.
 
-Shared, since the control API admits them, the planner gives them no address, and the agent does what they say.
+Shared, since the control API admits them, the planner gives them no address, and the agent applies them.
 """
 
 from ipaddress import IPv4Network

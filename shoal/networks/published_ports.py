@@ -6,7 +6,7 @@ from shoal.api.v1.node_pb2 import HostListener
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
 
 MESH_NETWORK = "ingress"
-"""Id and name of the routing mesh's network: every node takes part, and each task that the mesh leads to is on it."""
+"""ID and name of the routing mesh's network, which every node and each task that the mesh forwards to is on."""
 
 WILDCARD_ADDRESSES = frozenset({"", "0.0.0.0"})  # noqa: S104  (read, not bound)
 """Host addresses that mean every address of the node: of both families, or every IPv4 one."""
@@ -65,7 +65,7 @@ def covers(wide: str, host: str) -> bool:
 
 
 def conflict(left: PublishedPort, right: PublishedPort) -> bool:
-    """Whether two published ports cannot both be had on one node. One that is still to be chosen collides with none."""
+    """Whether two published ports cannot both exist on one node. One that is still to be chosen conflicts with none."""
     if not left.published or (protocol_of(left), left.published) != (protocol_of(right), right.published):
         return False
     return covers(left.host_address, right.host_address) or covers(right.host_address, left.host_address)

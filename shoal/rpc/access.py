@@ -38,7 +38,7 @@ AGENT_STREAMS: Access = {
     **_allow(_methods(streams_pb2.DESCRIPTOR, "AgentStreams"), Role.MANAGER),
     **_allow(_methods(volume_data_pb2.DESCRIPTOR, "VolumeData"), Role.AGENT),
 }
-"""On an agent's stream port, with mutual TLS. Another agent has to have a manager's grant besides."""
+"""On an agent's stream port, with mutual TLS. Another agent needs a manager's token as well."""
 
 assert set(_methods(certificate_authority_pb2.DESCRIPTOR, "CertificateAuthority")) == {
     f"{_AUTHORITY}/{name}" for name in ("GetRoot", "FindManagers", "Join", "Renew")

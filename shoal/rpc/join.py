@@ -1,6 +1,6 @@
 """How a new node gets its identity.
 
-It knows a token and an address, and must not tell the token's secret to anyone but the cluster that the token is of:
+It knows a token and an address, and must not reveal the token's secret to anyone but the cluster that the token is of:
 
 1. Fetch the certificate that the server presents, without trusting it.
 2. Speak TLS with that certificate as the only root, and ask for the authority's certificate.
@@ -61,7 +61,7 @@ async def join(
             token. Empty: a new one.
     Raises:
         InvalidInput: the address or the token has not the right form.
-        Unauthenticated: the server is of another cluster, or the token is wrong, has ended or is used up.
+        Unauthenticated: the server is of another cluster, or the token is wrong, expired or used up.
         AlreadyExists: another node has the name. Busy: too many hosts join.
         Unavailable, Timeout: nobody answers, or it is not a Shoal manager's join address.
     """
@@ -80,13 +80,13 @@ async def join(
 async def find_managers(
     address: str, root: bytes, *, timeout_seconds: float = TIMEOUT_SECONDS
 ) -> tuple[ManagerAddress, ...]:
-    """Where the managers are, by one that has the certificate of the authority `root` (PEM).
+    """The managers' addresses, from one that has the certificate of the authority `root` (PEM).
 
     Args:
         address: `host:port` where a manager lets nodes join.
     Raises:
         InvalidInput: the address has not the right form.
-        Unavailable, Timeout: nobody answers, or nobody whom the authority knows.
+        Unavailable, Timeout: no response, or none from a server whose certificate the authority has signed.
     """
     async with connect_without_identity(address, root) as channel:
         try:
@@ -99,7 +99,7 @@ async def find_managers(
 
 
 async def verified_root(address: str, token: JoinToken, *, timeout_seconds: float = TIMEOUT_SECONDS) -> bytes:
-    """The authority's certificate (PEM), after it and the server have been held against the token.
+    """The authority's certificate (PEM), after it and the server have been checked against the token.
 
     Raises:
         Unauthenticated: the server is not of the token's cluster.
@@ -143,7 +143,7 @@ def _joined(response: JoinResponse, key: bytes, root: bytes) -> JoinedIdentity:
 
 
 async def _presented_certificate(address: str, timeout_seconds: float) -> bytes:
-    """The server's certificate (PEM), believed in nothing.
+    """The server's certificate (PEM), not trusted for anything.
 
     Raises:
         Unavailable, Timeout

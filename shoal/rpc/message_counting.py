@@ -14,7 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 _BYTES, _REPEATED = FieldDescriptorProto.TYPE_BYTES, FieldDescriptorProto.LABEL_REPEATED
 _SkeletonType = tuple[type[Message], tuple[tuple[str, str], ...]]
-"""A message's hollow type, and the names of its fields, each with the full name of the type it had."""
+"""A message's skeleton type, and the names of its fields, each with the full name of the type it had."""
 
 
 class EntryCounter:
@@ -22,24 +22,24 @@ class EntryCounter:
 
     def __init__(self, kind: Descriptor) -> None:
         self._kind = kind.full_name
-        self._hollow = _skeletons(_nested_types(kind))
+        self._skeletons = _make_skeletons(_nested_types(kind))
 
     def count(self, encoded: bytes, limit: int) -> int:
         """To `limit` + 1. Of bytes that are no message, as many as can be read."""
         number, waiting = 0, [(self._kind, encoded)]
         while waiting:
             name, body = waiting.pop()
-            kind, fields = self._hollow[name]
+            kind, fields = self._skeletons[name]
             try:
-                hollow = kind.FromString(body)
+                skeleton = kind.FromString(body)
             except DecodeError:
                 continue
             for field, inner in fields:
-                bodies = getattr(hollow, field)
+                bodies = getattr(skeleton, field)
                 number += len(bodies)
                 if number > limit:
                     return limit + 1
-                if self._hollow[inner][1]:
+                if self._skeletons[inner][1]:
                     waiting += [(inner, each) for each in bodies]
         return number
 
@@ -56,9 +56,9 @@ def _nested_types(kind: Descriptor) -> dict[str, Descriptor]:
     return reached
 
 
-def _skeletons(kinds: Mapping[str, Descriptor]) -> dict[str, _SkeletonType]:
+def _make_skeletons(kinds: Mapping[str, Descriptor]) -> dict[str, _SkeletonType]:
     names = {name: f"M{number}" for number, name in enumerate(kinds)}
-    file = FileDescriptorProto(name="hollow.proto", syntax="proto3")
+    file = FileDescriptorProto(name="skeleton.proto", syntax="proto3")
     for name, kind in kinds.items():
         fields = [
             # A message that comes in several pieces is one; as bytes only the last piece would be left.

@@ -22,7 +22,8 @@ async def renew(managers: Sequence[str], identity: Identity, *, timeout_seconds:
         managers: `host:port` of managers' APIs.
     Raises:
         PermissionDenied: the node has been removed from the cluster.
-        Unauthenticated: the answer is not signed by our authority; Unavailable, Timeout: try again later.
+        Unauthenticated: the certificate received is not signed by the cluster's authority; Unavailable, Timeout: try
+        again later.
     """
     request = RenewRequest(csr=certificates.request(identity.key))
     async with connect_aio(managers, identity) as channel:

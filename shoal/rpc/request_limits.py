@@ -1,6 +1,6 @@
 """Request limits: size of a request by method, and concurrent calls of a node.
 
-gRPC reads a message whole before anybody looks at it, and parsing multiplies it: two bytes on the wire are an object of
+gRPC reads a message whole before any code checks it, and parsing multiplies it: two bytes on the wire are an object of
 a hundred. So a request is read only after its caller was admitted, its entries are counted before it is parsed, and a
 node, which may be in the wrong hands, has few calls at once.
 """
@@ -38,7 +38,7 @@ REQUEST_BYTES: Mapping[str, int] = {
 
 MAX_SESSION_ENTRIES = 60_000
 """Entries of an agent's message, and of its entries: an empty one is two bytes on the wire, and 150 when parsed."""
-_PARTS: Mapping[str, tuple[EntryCounter, int]] = {
+_ENTRY_COUNTERS: Mapping[str, tuple[EntryCounter, int]] = {
     "/shoal.api.v1.Dispatcher/Session": (EntryCounter(AgentMessage.DESCRIPTOR), MAX_SESSION_ENTRIES)
 }
 _SMALL_BYTES = 64 << 10
@@ -56,17 +56,17 @@ class OversizedMessage:
 
 def request_deserializer(method: str, parse: Deserializer) -> Deserializer:
     """Parses requests within the method's bounds, and lets `OversizedMessage` stand for others."""
-    return bounded(parse, REQUEST_BYTES.get(method, MAX_MESSAGE_BYTES), *_PARTS.get(method, (None, 0)))
+    return bounded(parse, REQUEST_BYTES.get(method, MAX_MESSAGE_BYTES), *_ENTRY_COUNTERS.get(method, (None, 0)))
 
 
-def bounded(parse: Deserializer, most_bytes: int, parts: EntryCounter | None, most_parts: int) -> Deserializer:
+def bounded(parse: Deserializer, max_bytes: int, counter: EntryCounter | None, max_entries: int) -> Deserializer:
     """Parses messages of so many bytes and entries, and lets `OversizedMessage` stand for others."""
 
     def read(raw: bytes) -> Any:
-        if len(raw) > most_bytes:
-            return OversizedMessage(f"the message is too large: {len(raw):,} bytes; the maximum is {most_bytes:,}")
-        if parts is not None and len(raw) > _SMALL_BYTES and parts.count(raw, most_parts) > most_parts:
-            return OversizedMessage(f"the message has too many entries; the maximum is {most_parts:,}")
+        if len(raw) > max_bytes:
+            return OversizedMessage(f"the message is too large: {len(raw):,} bytes; the maximum is {max_bytes:,}")
+        if counter is not None and len(raw) > _SMALL_BYTES and counter.count(raw, max_entries) > max_entries:
+            return OversizedMessage(f"the message has too many entries; the maximum is {max_entries:,}")
         return parse(raw)
 
     return read

@@ -1,6 +1,6 @@
 """Server limits: connections, concurrent calls and timeouts, one set of values per port.
 
-A connection costs 20 to 50 kB before anybody knows who is at the other end, so their number and the time for the
+A connection costs 20 to 50 kB before the peer is known, so their number and the time for the
 handshake bound what strangers can take. Names of the options: grpc/impl/channel_arg_names.h.
 """
 
@@ -45,13 +45,13 @@ class ServerLimits:
 
 
 DEFAULT = ServerLimits(connections=1_024, calls=1_000)
-"""For a server of which nothing else is said."""
+"""The default of a server."""
 
 MANAGER_API = ServerLimits(connections=16_384, calls=1_000)
 """Each agent has one connection, each command of a user one for as long as it runs."""
 
 JOIN = ServerLimits(connections=512, calls=4, idle_seconds=30, age_seconds=120)
-"""Whoever comes has no certificate, asks twice and goes."""
+"""Clients have no certificate, make two calls and disconnect."""
 
 AGENT_STREAMS = ServerLimits(connections=256, calls=2_000)
 """Each manager has one connection, with a call for each user who follows logs or runs a program."""

@@ -76,7 +76,7 @@ def trailer_of(error: ShoalError) -> tuple[tuple[str, bytes], ...]:
 
 
 def to_shoal_error(error: grpc.RpcError, *, address: str = "the manager") -> ShoalError:
-    """What a failed call means, in words for the user.
+    """What a failed call means, with a text for the user.
 
     Args:
         address: who was called, for the texts on connections.
@@ -114,25 +114,25 @@ def _read(error: grpc.RpcError) -> tuple[StatusCode, str, Mapping[str, str | byt
 def _faults(trailer: Mapping[str, str | bytes]) -> list[errors.Fault]:
     packed = trailer.get(FAULTS_KEY, b"")
     try:
-        told = Faults.FromString(packed) if isinstance(packed, bytes) else Faults()
+        sent = Faults.FromString(packed) if isinstance(packed, bytes) else Faults()
     except DecodeError:
         return []
-    return [errors.Fault(fault.path, fault.message) for fault in told.faults]
+    return [errors.Fault(fault.path, fault.message) for fault in sent.faults]
 
 
-def _retry_after(told: str | bytes) -> float:
+def _retry_after(value: str | bytes) -> float:
     """Seconds; what is no number of milliseconds is the longest time."""
     try:
-        return min(max(int(told), 0) / 1000, MAX_RETRY_AFTER_SECONDS)
+        return min(max(int(value), 0) / 1000, MAX_RETRY_AFTER_SECONDS)
     except ValueError:
         return MAX_RETRY_AFTER_SECONDS
 
 
 def _connection_error(details: str, address: str) -> ShoalError:
-    """gRPC tells why it has no connection only in words: its own, and BoringSSL's."""
-    told = details.lower()
+    """gRPC says why it has no connection only in its text: its own, and BoringSSL's."""
+    text = details.lower()
     for words, kind, advice in _CONNECTION_TEXTS:
-        if any(word in told for word in words):
+        if any(word in text for word in words):
             return kind(f"{address} {advice}")
     return Unavailable(f"{address} is unavailable: {details or 'the connection was lost'}")
 
@@ -161,7 +161,7 @@ _CONNECTION_TEXTS: tuple[tuple[tuple[str, ...], type[ShoalError], str], ...] = (
         "check the address and the context",
     ),
     (
-        # TLS 1.3: the server judges our certificate after the handshake has ended for us, and tells nothing.
+        # TLS 1.3: the server judges our certificate after the handshake has ended for us, and sends no reason.
         ("backends failing; last error: unavailable", "socket closed"),
         Unavailable,
         "closed the connection: it is shutting down, "

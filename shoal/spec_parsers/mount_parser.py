@@ -39,7 +39,7 @@ read-only or not at all."""
 _OPTION, _LABEL = "volume-opt", "volume-label"
 VOLUME_OPTIONS = ("driver", "subpath", "no_copy", "per_slot")
 PERSISTENT_OPTIONS = ("failover_after", "shared")
-"""What is for data that outlives its container: volumes and bind mounts."""
+"""Options for data that outlives its container: volumes and bind mounts."""
 
 
 def parse_mount(text: str) -> Mount:

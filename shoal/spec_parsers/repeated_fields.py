@@ -7,7 +7,7 @@ E = TypeVar("E")
 
 
 def remove_matching(entries: MutableSequence[E], matches: Callable[[E], bool]) -> bool:
-    """Take out every entry that is unwanted; whether there was one. The others keep their order."""
+    """Remove every matching entry; whether there was one. The others keep their order."""
     before = len(entries)
     for place in range(before - 1, -1, -1):
         if matches(entries[place]):

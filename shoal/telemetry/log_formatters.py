@@ -76,7 +76,7 @@ def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Ends of lines and other control characters as escapes: what others say must not be able to move a cursor."""
+    """Ends of lines and other control characters as escapes: text from elsewhere must not move a cursor."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -43,7 +43,7 @@ _MAX_BYTES = 500 * 1024
 
 @dataclass(frozen=True)
 class FileCalls:
-    """The calls of one noun."""
+    """The calls for one kind of file."""
 
     create: Unary[CreateFileRequest, FileView]
     update: Unary[UpdateFileRequest, UpdateFileResponse]
@@ -53,7 +53,7 @@ class FileCalls:
 
 
 def file_commands(kind: str, calls: Callable[[Client], FileCalls]) -> click.Group:
-    """The commands of a noun."""
+    """The commands for one kind of file."""
     made = click.Group(kind, help=f"Manage {kind}s.")
     for build in (_create, _update, _list, _inspect, _remove):
         made.add_command(build(kind, calls))
@@ -216,7 +216,7 @@ def _remove(kind: str, calls: Callable[[Client], FileCalls]) -> click.Command:
 
 
 def document(view: FileView) -> dict[str, Any]:
-    """Everything that the managers tell; a content that is not text is shown by its size alone."""
+    """All fields of the response; of content that is not text, only the size."""
     whole = to_document(view)
     if view.content:
         try:

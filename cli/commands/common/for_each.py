@@ -21,7 +21,7 @@ class Results(Generic[A]):
 
     Attributes:
         results: of the names that it was done with, in their order.
-        failed: how many others there were; each has been told.
+        failed: how many others there were; an error was printed for each.
     """
 
     results: tuple[A, ...]
@@ -34,10 +34,10 @@ class Results(Generic[A]):
 
 
 def for_each(names: Iterable[str], act: Callable[[str], A]) -> Results[A]:
-    """Do it with each name in turn, as Docker's commands do.
+    """Run the action for each name in turn, as Docker's commands do.
 
     Raises:
-        ShoalError: the manager cannot be asked; the names that are left are not tried.
+        ShoalError: the manager cannot be reached; the remaining names are not tried.
     """
     answers, failed = [], 0
     for name in names:

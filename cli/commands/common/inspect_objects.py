@@ -18,7 +18,7 @@ def inspect_each(
     document: Callable[[V], dict[str, object]],
     fields: Callable[[V], FieldRecord],
 ) -> None:
-    """Show those that there are, and tell those that there are not.
+    """Show the objects that exist, and print an error for each of the others.
 
     Args:
         document: what is shown of an answer; fields: what templates can name of it.

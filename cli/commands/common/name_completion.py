@@ -91,12 +91,12 @@ NAME_SOURCES: dict[str, Names] = {
 
 
 def names_of(*kinds: str) -> Complete:
-    """Completes names of these nouns; nothing when the cluster does not answer: a shell has no place for errors."""
+    """Completes names of these kinds of objects; nothing when the cluster does not respond."""
 
     def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
         try:
             with Client.of_context(ctx.find_root().params.get("context_name")) as client:
-                known = {name for noun in kinds for name in NAME_SOURCES[noun](client)}
+                known = {name for kind in kinds for name in NAME_SOURCES[kind](client)}
         except ShoalError:
             return []
         return sorted(name for name in known if name and name.startswith(incomplete))

@@ -69,14 +69,14 @@ def create(
 ) -> None:
     """Create a network."""
     spec = NetworkSpec(name=name, driver=driver, internal=internal, attachable=attachable, ipv6=ipv6)
-    gathered = FaultCollector()
+    collector = FaultCollector()
     pools = {"--subnet": subnet, "--gateway": gateway, "--ip-range": ip_range}
-    gathered.faults += set_pools(spec, pools, aux_address)
+    collector.faults += set_pools(spec, pools, aux_address)
     for flag, texts, field in (("--opt", opt, spec.options), ("--label", label, spec.labels)):
         for text in texts:
-            with gathered.flag(flag):
+            with collector.flag(flag):
                 _set(text, field)
-    gathered.raise_faults()
+    collector.raise_faults()
     response = client.call(client.control.CreateNetwork, CreateNetworkRequest(spec=spec))
     warn(*response.warnings)
     click.echo(response.network.meta.id)

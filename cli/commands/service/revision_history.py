@@ -32,7 +32,7 @@ def history(client: Client, *, service: str, form: str) -> None:
 
 
 def history_rows(views: list[RevisionView], *, now_ms: int) -> list[dict[str, object]]:
-    """A row a revision, the newest first; each tells what it changed of the one before that is kept."""
+    """A row for each revision, the newest first, with its changes to the previous one that is kept."""
     rows = []
     for view, older in zip(views, [*views[1:], None], strict=True):
         changes = changed_paths(older.revision.spec, view.revision.spec) if older is not None else []

@@ -99,7 +99,7 @@ def tasks(
         found = client.call(client.control.GetService, GetServiceRequest(service=service))
         status = found.status
         warn(*([status.planning_error] if status.planning_error else []), *found.warnings)
-        if not views:  # what it waits for is told of the service, since there is no task to tell it of
+        if not views:  # the service says what it waits for, since it has no task yet
             warn(*status.problems)
         return views
 

@@ -45,6 +45,6 @@ def promote(client: Client, *, service: str, detach: bool, timeout: float, verif
 
 def _control_update(client: Client, service: str, action: ManageUpdateRequest.Action.ValueType) -> str:
     request = ManageUpdateRequest(service=service, action=action)
-    steered = client.call(client.control.ManageUpdate, request).service
-    click.echo(steered.spec.name)
-    return steered.meta.id
+    updated = client.call(client.control.ManageUpdate, request).service
+    click.echo(updated.spec.name)
+    return updated.meta.id

@@ -16,7 +16,7 @@ _OF_A_POOL = ("gateway", "ip_range")
 _CONTAINER = "container:"
 Value = Any
 ReportFault = Callable[[tuple[str | int, ...], str], None]
-"""Takes the place below the network, and what is wrong there."""
+"""Takes the path below the network, and what is wrong there."""
 
 _UNSUPPORTED = {
     "link_local_ips": "is not supported: link-local addresses are assigned automatically",
@@ -36,7 +36,7 @@ def add_attachments(
     defined: Mapping[str, Mapping[str, Value]],
     add: ReportFault,
 ) -> None:
-    """`networks` of a service: names, or settings by name. Higher priority comes first, and with it the way out.
+    """`networks` of a service: names, or settings by name. Higher priority comes first, and has the default route.
 
     Args:
         service: its name in the file, an alias on every network.

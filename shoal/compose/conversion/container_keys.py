@@ -119,7 +119,7 @@ SETTERS: Mapping[str, Setter] = {
 
 
 def label_files(container: ContainerSpec, service: Mapping[str, Value], directory: Path) -> None:
-    """`label_file`: labels that neither `labels` nor a later file says otherwise."""
+    """`label_file`: labels that are neither in `labels` nor in a later file."""
     for entry in reversed(_as_list(service.get("label_file"))):
         for name, text in read_env_file(directory / str(entry), {}).items():
             if name not in container.labels:
@@ -144,7 +144,7 @@ def environment(
         elif name in variables:
             values[name] = variables[name]
         else:
-            values.pop(name, None)  # it is unset, whatever a file says
+            values.pop(name, None)  # it is unset, whatever is in a file
     container.env.extend(f"{name}={value}" for name, value in values.items())
 
 

@@ -27,7 +27,7 @@ _RESTARTS = {
 def connect_services(
     specs: Mapping[str, ServiceSpec], name: str, body: Mapping[str, Any], report: FaultReporter
 ) -> None:
-    """What the service `name` waits for, and the names under which it knows others.
+    """The dependencies of the service `name`, and the aliases by which it knows other services.
 
     Args:
         specs: all services of the file, by their names in it.
@@ -39,8 +39,8 @@ def connect_services(
         report.catch(path, lambda other=other, settings=settings: _add_dependency(specs, name, other, settings or {}))  # type: ignore[misc]
     for index, link in enumerate(body.get("links") or []):
         report.catch(("services", name, "links", index), lambda link=link: _add_link(specs, name, str(link)))  # type: ignore[misc]
-    if isinstance(waits, dict | list) and (circle := _find_cycle(specs, name)):
-        report.add(("services", name, "depends_on"), f"dependency cycle: {' → '.join(circle)}")
+    if isinstance(waits, dict | list) and (cycle := _find_cycle(specs, name)):
+        report.add(("services", name, "depends_on"), f"dependency cycle: {' → '.join(cycle)}")
 
 
 def qualify_affinities(specs: Mapping[str, ServiceSpec]) -> None:
@@ -81,19 +81,19 @@ def _add_link(specs: Mapping[str, ServiceSpec], name: str, link: str) -> None:
 
 
 def _find_cycle(specs: Mapping[str, ServiceSpec], start: str) -> list[str]:
-    """Names from `start` back to it by what has been connected so far; a circle is told once, at its last service."""
+    """Names from `start` back to it over dependencies so far; a cycle is reported once, at its last service."""
     short = {spec.name: name for name, spec in specs.items()}
-    ways = [[start]]
+    chains = [[start]]
     seen = set()
-    while ways:
-        way = ways.pop()
-        for dependency in specs[way[-1]].depends_on:
+    while chains:
+        chain = chains.pop()
+        for dependency in specs[chain[-1]].depends_on:
             other = short[dependency.service]
             if other == start:
-                return [*way, start]
+                return [*chain, start]
             if other not in seen:
                 seen.add(other)
-                ways.append([*way, other])
+                chains.append([*chain, other])
     return []
 
 
@@ -114,25 +114,25 @@ def set_scale(spec: ServiceSpec, body: Mapping[str, Any]) -> None:
     """`scale`, which has to agree with `deploy.replicas`."""
     if body.get("scale") is None:
         return
-    wanted = parse_int(body["scale"])
+    scale = parse_int(body["scale"])
     replicas = (body.get("deploy") or {}).get("replicas")
-    if replicas is not None and parse_int(replicas) != wanted:
-        raise InvalidInput(f"{wanted} conflicts with deploy.replicas ({replicas})")
+    if replicas is not None and parse_int(replicas) != scale:
+        raise InvalidInput(f"{scale} conflicts with deploy.replicas ({replicas})")
     if spec.WhichOneof("mode") != "replicated":
         raise InvalidInput("can only be used with replicated mode")
-    spec.replicated.replicas = wanted
+    spec.replicated.replicas = scale
 
 
-def convert_awaited_jobs(services: Mapping[str, Any], specs: Mapping[str, ServiceSpec], report: FaultReporter) -> None:
-    """A service that another one waits for to complete is a job, unless its file says how it runs."""
+def convert_jobs(services: Mapping[str, Any], specs: Mapping[str, ServiceSpec], report: FaultReporter) -> None:
+    """A service that another one waits for to complete is a job, unless the file sets its mode."""
     short = {spec.name: name for name, spec in specs.items()}
-    awaited = {
+    jobs = {
         dependency.service
         for spec in specs.values()
         for dependency in spec.depends_on
         if dependency.condition == Dependency.COMPLETED
     }
-    for full in sorted(awaited):
+    for full in sorted(jobs):
         spec, body = specs[short[full]], services[short[full]] or {}
         if spec.WhichOneof("mode") != "replicated" or "mode" in (body.get("deploy") or {}):
             continue

@@ -60,7 +60,7 @@ def set_platform(spec: ServiceSpec, value: str | None) -> None:
 
 
 def schedule_keys(service: Mapping[str, Value]) -> list[str]:
-    """The keys by which a service says when it runs; the second is for those who keep to Compose's own keys."""
+    """The keys of a service's schedule; the second one is valid for other Compose tools, too."""
     return [key for key in ("schedule", "x-schedule") if service.get(key) is not None]
 
 
@@ -117,13 +117,13 @@ def placement(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
 
 
 def _constraint(text: str) -> str:
-    """A label of the node may be meant by its name alone, as the specification's example has it: disktype=ssd."""
+    """A node label may be given by its name alone, as in the specification's example: disktype=ssd."""
     match = _LABEL.fullmatch(text)
     return f"node.labels.{match[1]} == {match[2]}" if match is not None else text
 
 
 def _preference(value: Mapping[str, Value]) -> str:
-    """As the flag has it."""
+    """In the notation of the flag."""
     kinds = sorted(key for key in value if key in ("spread", "x-binpack") or not key.startswith("x-"))
     if kinds not in (["spread"], ["x-binpack"]):
         raise InvalidInput(f"preference {dict(value)!r} must have either spread or x-binpack, and optionally x-weight")

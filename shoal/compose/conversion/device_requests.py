@@ -1,6 +1,6 @@
 """Convert device requests: `deploy.resources.reservations.devices` and `gpus`.
 
-They become reservations of kinds of the Container Device Interface, whose devices agents tell of by themselves.
+They become reservations of kinds of the Container Device Interface, whose devices agents report by themselves.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from shoal.errors import InvalidInput
 from shoal.spec_parsers.cdi_reservations import reserve_device, reserve_number
 
 _KIND_BY_DRIVER = {"": NVIDIA, "nvidia": NVIDIA}
-"""By the driver; for a GPU without one Docker's own is meant."""
+"""By the driver; a GPU without one is Docker's default."""
 _ALTERNATIVE = "use generic_resources, or a CDI device in `devices` (vendor.com/class=name)"
 
 

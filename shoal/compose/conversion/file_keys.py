@@ -28,8 +28,8 @@ def stack_file(
     """
     given = [key for key in SOURCES if body.get(key) is not None]
     if len(given) != 1:
-        wanted = "one of file, environment" + (" or content" if kind == "config" else "")
-        raise InvalidInput(f"must have exactly {wanted}, or external: true")
+        allowed = "one of file, environment" + (" or content" if kind == "config" else "")
+        raise InvalidInput(f"must have exactly {allowed}, or external: true")
     labels = string_mapping(body.get("labels") or {})
     spec = FileSpec(name=names.resource(name, body), labels=labels, stack=names.stack)
     return StackFile(spec=spec, content=_content(given[0], str(body[given[0]]), variables, directory))
@@ -54,9 +54,9 @@ def references(names: StackNames, kind: str, entries: Any, defined: Mapping[str,
     """The references of a service, in the short and the long form.
 
     Args:
-        defined: the file's top-level entries of the noun.
+        defined: the file's top-level entries of this kind.
     Raises:
-        InvalidInput: one that is not known, or that asks for what cannot be honoured.
+        InvalidInput: one that is not defined, or has a key that is not supported.
     """
     for entry in entries or []:
         fields = {key: item for key, item in entry.items() if item is not None} if isinstance(entry, dict) else {}

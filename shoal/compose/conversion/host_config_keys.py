@@ -80,7 +80,7 @@ def _rules(spec: ServiceSpec, value: Any) -> None:
 
 
 def _reservation(spec: ServiceSpec, value: Any) -> None:
-    """What the scheduler sets aside, and what the kernel then leaves to it."""
+    """What the scheduler reserves, and the soft limit of the kernel."""
     spec.task.container.memory.reservation_bytes = parse_size(value)
     spec.task.reservations.memory_bytes = spec.task.reservations.memory_bytes or parse_size(value)
 
@@ -103,7 +103,7 @@ def _cgroup(_: ServiceSpec, value: Any) -> None:
 
 
 def _pull_policy(_: ServiceSpec, value: Any) -> None:
-    """A deployment asks the registry what a tag means, and nodes pull that very image where they lack it."""
+    """A deployment resolves the tag at the registry, and nodes pull that very image where they lack it."""
     if value not in _ACCEPTED_PULL_POLICIES:
         raise InvalidInput(
             f"{value!r} is not supported: images are pinned by digest and pulled where they are missing; "
@@ -153,7 +153,7 @@ SETTERS: Mapping[str, Setter] = {
 }
 
 SAME_AS_LIMITS = {"cpus": "cpus", "mem_limit": "memory", "pids_limit": "pids"}
-"""Keys of a service that say the same as one of `deploy.resources.limits`."""
+"""Keys of a service with the same meaning as one of `deploy.resources.limits`."""
 
 
 def conflicting_limits(service: Mapping[str, Any]) -> list[str]:
@@ -166,5 +166,5 @@ def conflicting_limits(service: Mapping[str, Any]) -> list[str]:
 def _amount(key: str, value: Any) -> Any:
     try:
         return {"cpus": _cpus, "mem_limit": parse_size, "pids_limit": parse_int}[key](value)
-    except InvalidInput:  # told already
+    except InvalidInput:  # reported already
         return value

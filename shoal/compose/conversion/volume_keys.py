@@ -20,10 +20,10 @@ _RELABEL = {"z", "Z"}
 _PROPAGATIONS = {*PRIVATE_MODES, *SLAVE_MODES, "shared", "rshared"}
 _MODES = {"rw", "ro", "nocopy", *_PROPAGATIONS, *_RELABEL}
 IGNORED_KEYS = (("bind", "selinux"),)
-"""Settings of a mount, below their section, from which nothing follows; `consistency` and the modes z and Z too."""
+"""Settings of a mount, below their section, that have no effect; `consistency` and the modes z and Z too."""
 _BIND = {"create_host_path": "create_source", "propagation": "propagation", "recursive": "recursive"}
 _EXTENSION_KEYS = {"x-per-slot": "per_slot", "x-failover-after": "failover_after", "x-shared": "shared"}
-"""Extensions of ours."""
+"""Shoal's extensions."""
 
 
 def stack_volume(names: StackNames, name: str, body: Mapping[str, Any], secrets: Mapping[str, Any]) -> VolumeSpec:
@@ -81,7 +81,7 @@ def add_mounts(
 
 
 def apply_mount_labels(volumes: Iterable[VolumeSpec], containers: Iterable[ContainerSpec]) -> None:
-    """Give the stack's volumes the labels that mounts of them say; what the volumes say themselves stands."""
+    """Give the stack's volumes the labels of their mounts; the volumes' own labels win."""
     made = {volume.name: volume for volume in volumes}
     for mount in (mount for container in containers for mount in container.mounts):
         if mount.type == Mount.VOLUME and mount.source in made:
@@ -91,7 +91,7 @@ def apply_mount_labels(volumes: Iterable[VolumeSpec], containers: Iterable[Conta
 
 
 def ignored_setting(entry: Any) -> str:
-    """What of a mount has no effect here: contents are not labelled for SELinux. Empty where all has."""
+    """The setting of a mount that has no effect here: contents are not labelled for SELinux. Empty if there is none."""
     if not isinstance(entry, dict):
         return next((mode for part in str(entry).split(":")[2:] for mode in part.split(",") if mode in _RELABEL), "")
     if "consistency" in entry:

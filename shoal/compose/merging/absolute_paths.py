@@ -55,7 +55,7 @@ def _mount(item: Any, directory: Path) -> Any:
 
 
 def absolute_path(path: str, directory: Path) -> str:
-    """A path of the host as it is written, from the directory on: where a node's links lead is the node's to know."""
+    """A path of the host as it is written, from the directory on: symbolic links are resolved on the node."""
     return normpath(directory / Path(path).expanduser())
 
 

@@ -1,10 +1,10 @@
 """Merge files as in the Compose Specification, chapter "Merge and override"; `extends` merges in the same way.
 
-Mappings are merged, lists are joined, single values of the later file win, and one that says nothing (null) leaves what
-is there. Of what the specification excepts: commands and a health check's `test` are replaced whole; lists of
-name=value are merged by name, and a name without value takes the value away; `networks` and `depends_on` are merged by
-name in both of their forms; ports, mounts, secrets, configs and devices are unique by what they are in the container.
-`!reset` takes away, `!override` replaces.
+Mappings are merged, lists are joined, single values of the later file win, and an empty one (null) leaves what is
+there. Of what the specification excepts: commands and a health check's `test` are replaced whole; lists of name=value
+are merged by name, and a name without value takes the value away; `networks` and `depends_on` are merged by name in
+both of their forms; ports, mounts, secrets, configs and devices are unique by their place in the container. `!reset`
+takes away, `!override` replaces.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -76,7 +76,7 @@ def resolve_tags(value: Any) -> Any:
 
 
 def _null_is_meaningful(path: YamlPath) -> bool:
-    """Whether null says something: the image's command, or a variable whose value is the caller's."""
+    """Whether null has a meaning: the image's command, or a variable whose value is the caller's."""
     return _below_service(path) in _REPLACED_KEYS or _is_by_name(path[:-1])
 
 
@@ -115,7 +115,7 @@ def _merged(base: Any, over: Any, path: YamlPath) -> Any:
 
 
 def _is_other_driver(base: Any, over: Any) -> bool:
-    """Options of one log driver are none of another one's; a side that names none is of the other side's."""
+    """Options of one log driver are none of another one's; a side without one has that of the other side."""
     drivers = {each.get("driver") for each in (base, over) if isinstance(each, dict)} - {None}
     return len(drivers) > 1
 

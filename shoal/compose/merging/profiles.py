@@ -38,7 +38,7 @@ def _without_profiles(body: Any) -> Any:
 
 
 def _references(body: Any) -> Iterator[tuple[str, str, bool]]:
-    """Key, other service, and whether it has to be there."""
+    """Key, other service, and whether it is required."""
     if not isinstance(body, YamlMap):
         return
     waits = body.get("depends_on")

@@ -15,7 +15,7 @@ _CASTS: dict[tuple[str, str], Callable[[str], Any]] = {
 
 
 def cast_strings(tree: YamlMap) -> YamlMap:
-    """The model with such texts as truth values and numbers; one that is none stays, for the schema to tell."""
+    """The model with such texts as booleans and numbers; others stay, and the schema check reports them."""
     services = tree.get("services")
     if not isinstance(services, YamlMap):
         return tree

@@ -14,7 +14,7 @@ _EVERYWHERE = "0.0.0.0"  # noqa: S104  # what a port without an address means
 
 
 def uniqueness_key(path: YamlPath) -> Callable[[Any], Hashable]:
-    """What tells two items of a service's list apart.
+    """The function that gives the unique key of an item of a service's list.
 
     Args:
         path: below the service.

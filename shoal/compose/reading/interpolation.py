@@ -18,7 +18,7 @@ MAX_DEPTH = 20
 
 
 class TrackedVariables(dict[str, str]):
-    """Variables that remember which of them were asked for without a default though they are not set."""
+    """Variables that record which of them were used without a default though they are not set."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         super().__init__(values)
@@ -33,7 +33,7 @@ def interpolate(value: Any, variables: Mapping[str, str], on_fault: OnFault, pat
     """The value with the variables of all texts in it put in; locations are kept.
 
     Args:
-        variables: asked with `[]` and `get`; a `TrackedVariables` remembers which of them were not set.
+        variables: asked with `[]` and `get`; a `TrackedVariables` records which of them were not set.
     """
     if isinstance(value, dict):
         items = {key: interpolate(item, variables, on_fault, (*path, str(key))) for key, item in value.items()}

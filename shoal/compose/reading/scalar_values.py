@@ -28,7 +28,7 @@ def string_list(value: Any) -> list[str]:
 
 
 def string_mapping(value: Any) -> dict[str, str]:
-    """Labels and the like; a name without value has an empty one."""
+    """Labels and similar mappings; a name without value has an empty one."""
     return {name: "" if item is None else scalar_text(item) for name, item in as_mapping(value or {}).items()}
 
 
@@ -66,7 +66,7 @@ _TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no
 
 
 def parse_bool(value: Any) -> bool:
-    """A truth value; variables make texts of them."""
+    """A boolean; interpolated variables are texts."""
     if isinstance(value, bool):
         return value
     try:

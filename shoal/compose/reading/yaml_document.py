@@ -157,7 +157,7 @@ class _TreeBuilder:
         return made
 
     def _merged(self, node: yaml.Node, depth: int) -> list[YamlMap]:
-        """What `<<` brings: one mapping, or several of which the first has precedence."""
+        """The values of `<<`: one mapping, or several of which the first has precedence."""
         value = self.build(node, depth + 1)
         found = value if isinstance(value, YamlList) else [value]
         if not all(isinstance(each, YamlMap) for each in found):

@@ -39,7 +39,7 @@ class YamlMap(dict[str, Any]):
         return YamlMap({key: item for key, item in self.items() if key not in keys}, self.locations, self.location)
 
     def with_item(self, key: str, value: Any, location: SourceLocation | None = None) -> "YamlMap":
-        """A copy with another value of a key, which stands where it stood unless told otherwise."""
+        """A copy with another value of a key, with the location that it had unless another one is given."""
         locations = {**self.locations, key: location} if location is not None else self.locations
         return YamlMap({**self, key: value}, locations, self.location)
 
@@ -72,7 +72,7 @@ def untagged(value: Any) -> Any:
 
 
 def locate(value: Any, path: YamlPath) -> SourceLocation | None:
-    """The place of what the path leads to, or of the nearest thing around it."""
+    """The location of the value at the path, or of the nearest one around it."""
     found: SourceLocation | None = getattr(value, "location", None)
     for part in path:
         nearer = None
@@ -89,7 +89,7 @@ def locate(value: Any, path: YamlPath) -> SourceLocation | None:
 
 
 def item_location(value: Any, key: str | int) -> SourceLocation | None:
-    """The place of one item."""
+    """The location of one item."""
     return locate(value, (key,))
 
 

@@ -195,8 +195,8 @@ class Rig:
         if given is not None:
             settings["stdin"] = subprocess.PIPE
         with killed(self.start(*words, **settings)) as process:
-            written, told = process.communicate(given, timeout=DEADLINE_SECONDS)
-            return process.returncode, written, (told or b"").decode()
+            written, reported = process.communicate(given, timeout=DEADLINE_SECONDS)
+            return process.returncode, written, (reported or b"").decode()
 
 
 @contextmanager
@@ -250,16 +250,16 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def read_until(descriptor: int, wanted: bytes) -> bytes:
+def read_until(descriptor: int, expected: bytes) -> bytes:
     """What comes from there, up to what is wanted.
 
     Raises:
         AssertionError: it does not come in time.
     """
     seen, deadline = b"", time.monotonic() + DEADLINE_SECONDS
-    while wanted not in seen:
+    while expected not in seen:
         ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
         piece = os.read(descriptor, 4096) if ready else b""
-        assert piece, f"{wanted!r} has not come, but {seen!r}"
+        assert piece, f"{expected!r} has not come, but {seen!r}"
         seen += piece
     return seen

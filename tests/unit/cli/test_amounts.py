@@ -7,7 +7,7 @@ from shoal.unit_formats import cpus, duration, exact_size
 
 
 @pytest.mark.parametrize(
-    ("amount", "told"),
+    ("amount", "reported"),
     [
         (0, "0 B"),
         (1000, "1000 B"),
@@ -16,8 +16,8 @@ from shoal.unit_formats import cpus, duration, exact_size
         (1 << 60, "1024 PiB"),
     ],
 )
-def test_sizes_are_told_exactly(amount: int, told: str) -> None:
-    assert exact_size(amount) == told
+def test_sizes_are_told_exactly(amount: int, reported: str) -> None:
+    assert exact_size(amount) == reported
 
 
 def test_bounds_are_told_in_units() -> None:

@@ -46,7 +46,7 @@ def test_every_form(tmp_path: Path, line: str, expected: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("A=1\nno value here\n", "x.env:2: 'no value here' must be in the form NAME=VALUE"),
         ("A='open\n", "x.env:1: unterminated quote"),
@@ -54,12 +54,12 @@ def test_every_form(tmp_path: Path, line: str, expected: str | None) -> None:
         ("A=${B:?needed}", "variable B is not set: needed"),
     ],
 )
-def test_faults_name_their_line(tmp_path: Path, text: str, told: str) -> None:
+def test_faults_name_their_line(tmp_path: Path, text: str, reported: str) -> None:
     path = tmp_path / "x.env"
     path.write_text(text)
     with pytest.raises(InvalidInput) as caught:
         read_env_file(path, {})
-    assert told in str(caught.value)
+    assert reported in str(caught.value)
 
 
 def test_raw_takes_everything_as_it_stands(tmp_path: Path) -> None:

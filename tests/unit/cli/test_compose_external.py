@@ -62,14 +62,14 @@ def test_a_variable_may_say_that_the_stack_makes_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "reported"),
     [
         ("external: true, driver: local", "volumes.thing.driver: 'driver' cannot be combined with external"),
         ("external: perhaps", "volumes.thing.external: 'perhaps' must be true or false"),
         ("external: {name: a}, name: b", "volumes.thing.external.name: 'a' conflicts with name 'b'"),
     ],
 )
-def test_contradictions(body: str, told: str) -> None:
-    with pytest.raises(InvalidInput, match=told) as caught:
+def test_contradictions(body: str, reported: str) -> None:
+    with pytest.raises(InvalidInput, match=reported) as caught:
         project(using("volumes", body))
     assert str(caught.value).startswith("web.yaml:2:")

@@ -180,7 +180,9 @@ def test_two_pools_of_a_family_in_one_file_are_still_told(tmp_path: Path) -> Non
         "networks: {one: {ipam: {config: [{subnet: 10.1.0.0/16}, {subnet: 10.2.0.0/16}]}}}",
         b_yaml="networks: {one: {ipam: {config: [{gateway: 10.1.0.9}]}}}",
     )
-    assert any("only one IPv4 and one IPv6 pool are allowed" in told for told in faults(tmp_path, "a.yaml", "b.yaml"))
+    assert any(
+        "only one IPv4 and one IPv6 pool are allowed" in reported for reported in faults(tmp_path, "a.yaml", "b.yaml")
+    )
 
 
 @pytest.mark.parametrize("over", ["true", '"${OFF:-true}"'])
@@ -240,13 +242,13 @@ services:
 """,
         b_yaml="services:\n  base:\n    imagee: x\n    healthcheck: {test: [CMD, a]}\n",
     )
-    told = faults(tmp_path)
-    assert any("extends cycle: " in line and "a.yaml:3:17" in line for line in told)
-    assert "a.yaml:7:5: services.c.extends: service 'nobody' not found in a.yaml" in told
-    assert any("gone.yaml: No such file" in line for line in told)
+    reported = faults(tmp_path)
+    assert any("extends cycle: " in line and "a.yaml:3:17" in line for line in reported)
+    assert "a.yaml:7:5: services.c.extends: service 'nobody' not found in a.yaml" in reported
+    assert any("gone.yaml: No such file" in line for line in reported)
     assert any(
         "services.e.healthcheck.disable: conflicts with the health check of the extended service" in line
-        for line in told
+        for line in reported
     )
 
 
@@ -256,8 +258,8 @@ def test_a_fault_in_an_extended_file_is_told_where_it_stands(tmp_path: Path) -> 
         a_yaml="services: {web: {extends: {service: base, file: b.yaml}}}",
         b_yaml="services:\n  base:\n    image: x\n    stop_grace_period: soon\n",
     )
-    (told,) = faults(tmp_path)
-    assert told.startswith("b.yaml:4:5: services.web.stop_grace_period: 'soon' is not a valid duration")
+    (reported,) = faults(tmp_path)
+    assert reported.startswith("b.yaml:4:5: services.web.stop_grace_period: 'soon' is not a valid duration")
 
 
 def test_include_in_both_forms_with_their_own_variables_and_paths(tmp_path: Path) -> None:
@@ -292,14 +294,14 @@ def test_faults_of_include(tmp_path: Path) -> None:
         a_yaml="include: [b.yaml, gone.yaml, oci://registry/x, {env_file: x}]\nservices: {web: {image: x}}",
         b_yaml="include:\n  - a.yaml\nservices:\n  web: {image: y}\n",
     )
-    told = faults(tmp_path)
-    assert any("include cycle" in line for line in told)
+    reported = faults(tmp_path)
+    assert any("include cycle" in line for line in reported)
     assert any(
-        line.startswith("a.yaml:1:11: include[0]: services.web conflicts with its definition in ") for line in told
+        line.startswith("a.yaml:1:11: include[0]: services.web conflicts with its definition in ") for line in reported
     )
-    assert any("gone.yaml: No such file" in line for line in told)
-    assert any("remote files are not supported" in line for line in told)
-    assert any("include[3]: must be a path" in line for line in told)
+    assert any("gone.yaml: No such file" in line for line in reported)
+    assert any("remote files are not supported" in line for line in reported)
+    assert any("include[3]: must be a path" in line for line in reported)
 
 
 PROFILES = """
@@ -318,8 +320,8 @@ def test_profiles(tmp_path: Path) -> None:
     assert list(services(tmp_path, profiles=("test",))) == ["foo", "bar", "baz", "may"]
     assert list(services(tmp_path, COMPOSE_PROFILES="debug,test")) == ["foo", "bar", "baz", "zot", "may"]
     assert list(services(tmp_path, profiles=("*",))) == ["foo", "bar", "baz", "zot", "may"]
-    (told,) = faults(tmp_path, profiles=("debug",))
-    assert "services.zot.depends_on: service 'bar' is not enabled; enable one of its profiles: test" in told
+    (reported,) = faults(tmp_path, profiles=("debug",))
+    assert "services.zot.depends_on: service 'bar' is not enabled; enable one of its profiles: test" in reported
 
 
 def test_depends_on_links_restart_and_scale(tmp_path: Path) -> None:
@@ -378,10 +380,10 @@ BAD_DEPENDENCIES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "told"), BAD_DEPENDENCIES)
-def test_what_is_refused(tmp_path: Path, text: str, told: str) -> None:
+@pytest.mark.parametrize(("text", "reported"), BAD_DEPENDENCIES)
+def test_what_is_refused(tmp_path: Path, text: str, reported: str) -> None:
     write(tmp_path, a_yaml=f"services: {text}")
-    assert any(told in line for line in faults(tmp_path)), faults(tmp_path)
+    assert any(reported in line for line in faults(tmp_path)), faults(tmp_path)
 
 
 def test_names_variables_and_what_is_unset(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_every_form(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("${UNSET:?say why}", "variable UNSET is not set: say why"),
         ("${UNSET?}", "variable UNSET is not set"),
@@ -47,10 +47,10 @@ def test_every_form(text: str, expected: str) -> None:
         ("${SET!x}", "invalid interpolation format ${SET!x}"),
     ],
 )
-def test_faults(text: str, told: str) -> None:
+def test_faults(text: str, reported: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         substitute(text, VARIABLES)
-    assert told in str(caught.value)
+    assert reported in str(caught.value)
 
 
 def test_endless_nesting_is_refused() -> None:

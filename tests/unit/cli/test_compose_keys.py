@@ -22,11 +22,11 @@ def keys(section: str) -> list[str]:
 
 @pytest.mark.parametrize(("section", "key"), [(section, key) for section in SECTIONS for key in keys(section)])
 def test_every_key_is_honoured_or_refused_with_a_reason(section: str, key: str) -> None:
-    told = list(unsupported_keys({section: {"x": {key: {}}}}))
+    reported = list(unsupported_keys({section: {"x": {key: {}}}}))
     if key in SUPPORTED[section]["*"]:
-        assert told == []
+        assert reported == []
     else:
-        ((path, why),) = told
+        ((path, why),) = reported
         assert path == (section, "x", key)
         assert why == UNSUPPORTED[section, key], "say what to do instead"
 

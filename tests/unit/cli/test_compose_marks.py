@@ -156,15 +156,15 @@ def extended(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 def test_an_extension_may_stand_in_every_mapping() -> None:
     document = read_document(Path("web.yaml"), RICH)
     plain = load_documents("shop", [document], {"S": "1"}, Path("/srv"))
-    told = {}
+    reported = {}
     for where, tree in extended(document.value):
         try:
             made = load_documents("shop", [type(document)(document.name, tree)], {"S": "1"}, Path("/srv"))
-            told[where] = "" if made == plain else "changes something"
+            reported[where] = "" if made == plain else "changes something"
         except InvalidInput as error:
-            told[where] = str(error)
-    assert len(told) > 30
-    assert not {where: text for where, text in told.items() if text}
+            reported[where] = str(error)
+    assert len(reported) > 30
+    assert not {where: text for where, text in reported.items() if text}
 
 
 def test_the_schema_is_the_published_one_beside_our_own_keys() -> None:
@@ -187,10 +187,10 @@ networks: {one: , two: }
     (web,) = project(text).services
     assert not web.depends_on
     assert [each.network for each in web.task.networks] == ["shop_two", "shop_one"]
-    with pytest.raises(InvalidInput) as told:
+    with pytest.raises(InvalidInput) as reported:
         project(text, NEEDED="true")
-    assert "nowhere.env not found" in str(told.value)
-    assert "service 'db' is not enabled" in str(told.value)
+    assert "nowhere.env not found" in str(reported.value)
+    assert "service 'db' is not enabled" in str(reported.value)
 
 
 def test_a_variable_that_nobody_sets_is_unset_whatever_a_file_says(tmp_path: Path) -> None:

@@ -35,33 +35,33 @@ networks:
 """
 
 
-def told(path: str) -> str:
+def reported(path: str) -> str:
     tree = read_document(Path("shop.yaml"), FILE).value
     return str(locate_faults(tree, [Fault(path, "wrong")], FaultLog(), NAMES)[0])
 
 
 def test_fields_become_keys_with_line_and_column() -> None:
-    assert told("services.shop_web.task.container.image") == "shop.yaml:4:5: services.web.image: wrong"
-    assert told("services.shop_web.endpoint.ports[1].published") == "shop.yaml:5:22: services.web.ports[1]: wrong"
-    assert told("services.shop_web.task.placement.constraints[1]") == (
+    assert reported("services.shop_web.task.container.image") == "shop.yaml:4:5: services.web.image: wrong"
+    assert reported("services.shop_web.endpoint.ports[1].published") == "shop.yaml:5:22: services.web.ports[1]: wrong"
+    assert reported("services.shop_web.task.placement.constraints[1]") == (
         "shop.yaml:8:39: services.web.deploy.placement.constraints[1]: wrong"
     )
-    assert told("services.shop_web.task.limits.memory_bytes") == (
+    assert reported("services.shop_web.task.limits.memory_bytes") == (
         "shop.yaml:9:28: services.web.deploy.resources.limits.memory: wrong"
     )
-    assert told("networks.shop_front.subnet") == "shop.yaml:11:3: networks.front.ipam.config.subnet: wrong"
+    assert reported("networks.shop_front.subnet") == "shop.yaml:11:3: networks.front.ipam.config.subnet: wrong"
 
 
 def test_what_the_file_does_not_have_is_told_by_its_key_at_the_nearest_place() -> None:
-    assert told("services.shop_web.task.container.user") == "shop.yaml:3:3: services.web.user: wrong"
-    assert told("services.shop_web.task.container.shm_bytes") == "shop.yaml:3:3: services.web.shm_size: wrong"
-    assert told("services.shop_web.task.limits.pids") == (
+    assert reported("services.shop_web.task.container.user") == "shop.yaml:3:3: services.web.user: wrong"
+    assert reported("services.shop_web.task.container.shm_bytes") == "shop.yaml:3:3: services.web.shm_size: wrong"
+    assert reported("services.shop_web.task.limits.pids") == (
         "shop.yaml:9:19: services.web.deploy.resources.limits.pids: wrong"
     )
-    assert told("services.shop_web") == "shop.yaml:3:3: services.web: wrong"
-    assert told("services.shop_other.task.container.image") == "services.shop_other.task.container.image: wrong"
-    assert told("stack") == "stack: wrong"
-    assert told("") == "wrong"
+    assert reported("services.shop_web") == "shop.yaml:3:3: services.web: wrong"
+    assert reported("services.shop_other.task.container.image") == "services.shop_other.task.container.image: wrong"
+    assert reported("stack") == "stack: wrong"
+    assert reported("") == "wrong"
 
 
 RICH = """

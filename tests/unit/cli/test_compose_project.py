@@ -134,7 +134,7 @@ def test_later_files_are_merged_over_earlier_ones() -> None:
 
 
 def test_every_fault_is_told_at_once_with_its_place() -> None:
-    told = faults(
+    reported = faults(
         "services:\n"
         "  web:\n"
         "    image: x\n"
@@ -146,7 +146,7 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
         "    command: run\n"
         "    networks: [missing]\n"
     )
-    assert told == [
+    assert reported == [
         "file1.yaml:4:5: services.web.build: is not supported: push the image with `shoal image push` and set `image`",
         "file1.yaml:5:5: services.web.stop_grace_period: 'soon' is not a valid duration; use a value such as 10s or "
         "1m30s",
@@ -158,7 +158,7 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("services: {web: {imagee: x}}", "unknown key 'imagee'"),
         ("services: {web: {image: x, deploy: {update_config: {order: sideways}}}}", "'sideways' must be one of"),
@@ -177,8 +177,8 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
         ("services: {web: {image: '${NAME:?which image}'}}", "variable NAME is not set: which image"),
     ],
 )
-def test_bad_files(text: str, told: str) -> None:
-    assert any(told in line for line in faults(text)), faults(text)
+def test_bad_files(text: str, reported: str) -> None:
+    assert any(reported in line for line in faults(text)), faults(text)
 
 
 def test_a_billion_laughs_is_refused() -> None:
@@ -194,7 +194,7 @@ def test_the_examples_are_valid() -> None:
 
 
 def test_every_key_of_a_section_that_is_wrong_is_told() -> None:
-    told = faults(
+    reported = faults(
         """
 services:
   web:
@@ -207,7 +207,7 @@ services:
       restart_policy: {condition: maybe, delay: 2s}
 """
     )
-    places = [line.partition(": ")[2].partition(": ")[0] for line in told]
+    places = [line.partition(": ")[2].partition(": ")[0] for line in reported]
     assert sorted(places) == [
         "services.web.deploy.resources.limits.cpus",
         "services.web.deploy.resources.limits.memory",
@@ -217,7 +217,7 @@ services:
         "services.web.deploy.update_config.parallelism",
     ]
     assert "file1.yaml:6:53: services.web.deploy.update_config.failure_action: 'explode' must be one of" in "\n".join(
-        told
+        reported
     )
 
 
@@ -299,11 +299,11 @@ services:
     assert web.task.limits.pids == -1
 
 
-@pytest.mark.parametrize(("limit", "told"), [(100, False), (101, True)])
-def test_a_limit_that_is_there_twice_is_the_same(limit: int, told: bool) -> None:
+@pytest.mark.parametrize(("limit", "reported"), [(100, False), (101, True)])
+def test_a_limit_that_is_there_twice_is_the_same(limit: int, reported: bool) -> None:
     limits = "deploy: {resources: {limits: {pids: 100, memory: 1G, cpus: '0.5'}}}"
     text = f"services: {{web: {{image: x, {limits}, pids_limit: {limit}, mem_limit: 1024m, cpus: 0.5}}}}"
-    if not told:
+    if not reported:
         assert project(text).services[0].task.limits.pids == 100
         return
     (fault,) = faults(text)
@@ -369,14 +369,14 @@ def test_a_container_mounts_nothing_on_its_node() -> None:
 
 @pytest.mark.parametrize("part", ["bind: 5", "bind: [selinux]", "volume: 7", "tmpfs: x"])
 def test_a_mount_whose_settings_are_none_is_told(part: str) -> None:
-    told = faults(f"services: {{web: {{image: x, volumes: [{{type: bind, source: /a, target: /b, {part}}}]}}}}")
-    assert any("services.web.volumes[0]" in line for line in told)
+    reported = faults(f"services: {{web: {{image: x, volumes: [{{type: bind, source: /a, target: /b, {part}}}]}}}}")
+    assert any("services.web.volumes[0]" in line for line in reported)
 
 
-@pytest.mark.parametrize(("policy", "told"), [("always", 0), ("missing", 0), ("if_not_present", 0), ("never", 1)])
-def test_a_policy_of_pulling_is_what_happens_anyway_or_told(policy: str, told: int) -> None:
+@pytest.mark.parametrize(("policy", "reported"), [("always", 0), ("missing", 0), ("if_not_present", 0), ("never", 1)])
+def test_a_policy_of_pulling_is_what_happens_anyway_or_told(policy: str, reported: int) -> None:
     text = f"services: {{web: {{image: x, pull_policy: {policy}}}}}"
-    if not told:
+    if not reported:
         assert project(text) == project("services: {web: {image: x}}")
         return
     (fault,) = faults(text)

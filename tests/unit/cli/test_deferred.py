@@ -50,11 +50,11 @@ def test_what_is_used_is_there(use: str) -> None:
 
 
 def test_one_that_is_not_there_or_is_imported_stays_as_it_is() -> None:
-    told = run(
+    reported = run(
         "import json, sys",
         "from cli.lazy_modules import defer",
         "before = sys.modules['json']",
         "defer('json', 'no_such_module', 'json.no_such_module', 'no_such_package.module')",
         "print(sys.modules['json'] is before, 'no_such_module' in sys.modules, 'json.no_such_module' in sys.modules)",
     )
-    assert told == "True False False"
+    assert reported == "True False False"

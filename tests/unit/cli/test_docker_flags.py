@@ -28,15 +28,15 @@ def flags(command: click.Command) -> set[str]:
 
 
 def test_create_has_them_all() -> None:
-    wanted = {f"--{name}" for name in (*DOCKER["both"], *DOCKER["lists"], *DOCKER["create"])}
-    assert wanted - flags(create) == set()
+    expected = {f"--{name}" for name in (*DOCKER["both"], *DOCKER["lists"], *DOCKER["create"])}
+    assert expected - flags(create) == set()
     assert {"-d", "-e", "-l", "-p", "-q", "-t", "-u", "-w"} - flags(create) == set()
 
 
 def test_update_has_them_all() -> None:
     pairs = {f"--{name}-{verb}" for name in DOCKER["lists"] for verb in ("add", "rm")}
-    wanted = {f"--{name}" for name in (*DOCKER["both"], *DOCKER["update"])} | pairs
-    assert wanted - flags(update) == set()
+    expected = {f"--{name}" for name in (*DOCKER["both"], *DOCKER["update"])} | pairs
+    assert expected - flags(update) == set()
     assert {"-d", "-q", "-t", "-u", "-w"} - flags(update) == set()
 
 
@@ -104,7 +104,7 @@ def test_a_quotation_mark_that_is_not_closed() -> None:
 
 
 def test_faults_of_the_manager_are_told_by_flag() -> None:
-    told = faults_by_flag(
+    reported = faults_by_flag(
         [
             Fault("task.container.mounts[2].target", "must be absolute"),
             Fault("update.delay_ms", "is too long"),
@@ -112,9 +112,9 @@ def test_faults_of_the_manager_are_told_by_flag() -> None:
             Fault("task.unheard_of", "is odd"),
         ]
     )
-    assert [fault.path for fault in told] == ["--mount", "--update-delay", "--health-interval", "task.unheard_of"]
+    assert [fault.path for fault in reported] == ["--mount", "--update-delay", "--health-interval", "task.unheard_of"]
 
 
 def test_every_flag_that_is_told_is_one() -> None:
-    told = {flag for flag in _FLAGS.values() if flag.startswith("--")}
-    assert told - flags(create) == set()
+    reported = {flag for flag in _FLAGS.values() if flag.startswith("--")}
+    assert reported - flags(create) == set()

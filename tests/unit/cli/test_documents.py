@@ -75,15 +75,15 @@ def test_differences_are_for_people() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reported"),
     [
         (FieldChange(path="task.limits.memory_bytes", before='"67108864"'), "task.limits.memory: 64 MiB -> (none)"),
         (FieldChange(path="replicated.replicas", before="2", after="3"), "replicated.replicas: 2 -> 3"),
         (FieldChange(path="name", before='"a"', after='"b"'), 'name: "a" -> "b"'),
     ],
 )
-def test_a_change_in_one_line(change: FieldChange, told: str) -> None:
-    assert change_line(change) == told
+def test_a_change_in_one_line(change: FieldChange, reported: str) -> None:
+    assert change_line(change) == reported
 
 
 def test_faults_are_told_once_and_in_the_order_of_the_file() -> None:

@@ -127,16 +127,16 @@ def test_detached_it_tells_what_cannot_be_run(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "told"),
+    ("error", "code", "reported"),
     [
         (NotFound("no task web.1"), 1, "error: no task web.1\n"),
         (Exhausted("too many at once"), 1, "error: too many at once\n"),
         (InvalidInput([Fault("start.working_dir", "is not absolute")]), 2, "error: --workdir: is not absolute\n"),
     ],
 )
-def test_the_managers_errors_are_told(rig: Rig, error: Exception, code: int, told: str) -> None:
+def test_the_managers_errors_are_told(rig: Rig, error: Exception, code: int, reported: str) -> None:
     rig.manager.program = refusing(error)
-    assert rig.run("exec", "web.1", "ls") == (code, b"", told)
+    assert rig.run("exec", "web.1", "ls") == (code, b"", reported)
 
 
 def test_a_node_that_is_lost_is_told_after_what_was_written(rig: Rig) -> None:
@@ -146,21 +146,21 @@ def test_a_node_that_is_lost_is_told_after_what_was_written(rig: Rig) -> None:
 
 def test_answers_that_end_too_soon_are_an_error(rig: Rig) -> None:
     rig.manager.program = saying(STARTED)
-    code, _, told = rig.run("exec", "web.1", "ls")
-    assert code == 1 and told.startswith("error: the manager closed the connection") and told.count("\n") == 1
+    code, _, reported = rig.run("exec", "web.1", "ls")
+    assert code == 1 and reported.startswith("error: the manager closed the connection") and reported.count("\n") == 1
 
 
 def test_a_manager_that_goes_is_told(rig: Rig) -> None:
     with killed(rig.start("exec", "web.1", "sleep")) as process:
         read_until(output_of(process), b"ready\n")
         rig.server.stop(None)
-        _, told = process.communicate(timeout=DEADLINE_SECONDS)
-    assert process.returncode == 1 and told.startswith(b"error: ") and rig.address.encode() in told
+        _, reported = process.communicate(timeout=DEADLINE_SECONDS)
+    assert process.returncode == 1 and reported.startswith(b"error: ") and rig.address.encode() in reported
 
 
 def test_a_terminal_is_needed_for_one(rig: Rig) -> None:
-    code, _, told = rig.run("exec", "-it", "web.1", "sh", input=b"")
-    assert code == 2 and told.startswith("error: --tty: the input device is not a terminal; ")
+    code, _, reported = rig.run("exec", "-it", "web.1", "sh", input=b"")
+    assert code == 2 and reported.startswith("error: --tty: the input device is not a terminal; ")
     assert not rig.manager.starts
 
 
@@ -279,19 +279,19 @@ def test_a_reader_that_has_had_enough_is_no_failure(rig: Rig) -> None:
 
 @pytest.mark.parametrize("shell", ["<&-", ">&-"])
 def test_what_the_caller_has_closed_is_empty(rig: Rig, shell: str) -> None:
-    code, written, told = rig.run("exec", "-i", "web.1", "cat", shell=shell, input=b"")
-    assert (code, told) == (40, "")
+    code, written, reported = rig.run("exec", "-i", "web.1", "cat", shell=shell, input=b"")
+    assert (code, reported) == (40, "")
     assert written == (b"" if ">" in shell else b"ready\n")
 
 
 def test_input_that_cannot_be_read_is_told_and_ends(rig: Rig, tmp_path: Path) -> None:
     with (tmp_path / "written").open("w") as unreadable:
-        code, _, told = rig.run("exec", "-i", "web.1", "cat", stdin=unreadable)
-    assert (code, told) == (40, "warning: cannot read standard input: Bad file descriptor\n")
+        code, _, reported = rig.run("exec", "-i", "web.1", "cat", stdin=unreadable)
+    assert (code, reported) == (40, "warning: cannot read standard input: Bad file descriptor\n")
 
 
 def test_completion_knows_running_tasks_and_services(rig: Rig) -> None:
     asked = {"_SHOAL_COMPLETE": "bash_complete", "COMP_WORDS": "shoal exec w", "COMP_CWORD": "2"}
-    code, written, told = rig.run(env=asked)
-    assert (code, told) == (0, "")
+    code, written, reported = rig.run(env=asked)
+    assert (code, reported) == (0, "")
     assert written.split() == [b"plain,web", b"plain,web.1"]

@@ -76,11 +76,11 @@ def test_a_flag_wins_over_a_file(tmp_path: Path) -> None:
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput) as caught:
         started(interactive=True, tty=True, typed=False, env=["=x", ""], env_file=[str(tmp_path / "none")])
-    told = [str(fault) for fault in caught.value.faults]
-    assert len(told) == 4
-    assert told[0].startswith("--tty: the input device is not a terminal; omit --tty")
-    assert told[1] == f"--env-file: cannot read {tmp_path}/none: No such file or directory"
-    assert told[2] == "--env: '=x' must be in the form NAME[=VALUE]"
+    reported = [str(fault) for fault in caught.value.faults]
+    assert len(reported) == 4
+    assert reported[0].startswith("--tty: the input device is not a terminal; omit --tty")
+    assert reported[1] == f"--env-file: cannot read {tmp_path}/none: No such file or directory"
+    assert reported[2] == "--env: '=x' must be in the form NAME[=VALUE]"
 
 
 def test_bytes_that_are_no_text_are_a_fault() -> None:

@@ -50,8 +50,8 @@ class Pty:
     def type(self, keys: bytes) -> None:
         os.write(self.user, keys)
 
-    def read_until(self, wanted: bytes) -> bytes:
-        return read_until(self.user, wanted)
+    def read_until(self, expected: bytes) -> bytes:
+        return read_until(self.user, expected)
 
 
 @pytest.fixture
@@ -203,8 +203,8 @@ def test_without_input_the_terminal_stays_and_an_interrupt_is_the_programs(rig: 
 
 def test_an_interrupt_that_comes_at_any_place_ends_the_command(rig: Rig) -> None:
     with killed(rig.start("exec", "web.1", "top", before=INTERRUPTED_WHILE_IT_WAITS)) as process:
-        _, told = process.communicate(timeout=DEADLINE_SECONDS)
-        assert (process.returncode, told) == (130, b"")
+        _, reported = process.communicate(timeout=DEADLINE_SECONDS)
+        assert (process.returncode, reported) == (130, b"")
 
 
 def test_input_without_a_terminal_of_its_own_is_by_lines(rig: Rig, terminal: Pty) -> None:

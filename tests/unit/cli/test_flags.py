@@ -84,9 +84,9 @@ def test_all_faults_at_once() -> None:
             "restart_condition": "maybe",
         },
     )
-    told = [str(fault) for fault in faults]
-    assert len(told) == 5
-    assert any(line.startswith("--limit-memory: 'lots' is not a valid size") for line in told)
+    reported = [str(fault) for fault in faults]
+    assert len(reported) == 5
+    assert any(line.startswith("--limit-memory: 'lots' is not a valid size") for line in reported)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_bounds_of_block_devices() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "reported"),
     [
         ({"no_healthcheck": True, "health_cmd": "true"}, "--no-healthcheck cannot be combined with --health-cmd"),
         (
@@ -195,9 +195,9 @@ def test_bounds_of_block_devices() -> None:
         ({"network": ("front", "name=front,alias=a")}, '--network: "front" is specified more than once'),
     ],
 )
-def test_flags_that_contradict_each_other_are_refused(given: dict[str, object], told: str) -> None:
+def test_flags_that_contradict_each_other_are_refused(given: dict[str, object], reported: str) -> None:
     (fault,) = apply_flags(ServiceSpec(), given)
-    assert fault.message.startswith(told)
+    assert fault.message.startswith(reported)
 
 
 def test_a_health_check_may_replace_one_that_is_switched_off() -> None:

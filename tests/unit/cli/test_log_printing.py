@@ -17,7 +17,7 @@ Told = Callable[[LogPrinter, list[LogChunk]], tuple[bytes, bytes]]
 def _printed(capfdbinary: pytest.CaptureFixture[bytes]) -> Told:
     """What comes out of the two descriptors, as in a pipe."""
 
-    def told(printer: LogPrinter, runs: list[LogChunk]) -> tuple[bytes, bytes]:
+    def reported(printer: LogPrinter, runs: list[LogChunk]) -> tuple[bytes, bytes]:
         for number, task_id in enumerate(dict.fromkeys(run.task_id for run in runs), 1):
             printer.source(LogSource(task_id=task_id, task_name=f"web.{number}.{task_id}", node_hostname="h1"))
         printer.runs(runs)
@@ -25,7 +25,7 @@ def _printed(capfdbinary: pytest.CaptureFixture[bytes]) -> Told:
         found = capfdbinary.readouterr()
         return found.out, found.err
 
-    return told
+    return reported
 
 
 def run(task_id: str, *lines: tuple[str, str, bytes]) -> LogChunk:

@@ -30,27 +30,27 @@ def interrupt(rig: Rig, lines: bytes, read_bytes: int) -> tuple[int, bytes]:
         while left > 0:
             left -= len(os.read(process.stdout.fileno(), min(left, 1 << 16)))
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=DEADLINE_SECONDS)
-        return process.returncode, told
+        _, reported = process.communicate(timeout=DEADLINE_SECONDS)
+        return process.returncode, reported
 
 
 @pytest.mark.parametrize("read_bytes", [1, 100_000, 1_000_001, 5_000_000])
 def test_in_a_flood(rig: Rig, read_bytes: int) -> None:
-    code, told = interrupt(rig, LINE * 4000, read_bytes)
-    assert (code, told.strip()) == (130, b"")
+    code, reported = interrupt(rig, LINE * 4000, read_bytes)
+    assert (code, reported.strip()) == (130, b"")
 
 
 def test_in_silence(rig: Rig) -> None:
     for _ in range(3):
-        code, told = interrupt(rig, b"", 0)
-        assert (code, told.strip()) == (130, b"")
+        code, reported = interrupt(rig, b"", 0)
+        assert (code, reported.strip()) == (130, b"")
 
 
 @pytest.mark.parametrize("words", [FOLLOW, ("events",), ("stats",)])
 def test_at_any_place(rig: Rig, words: tuple[str, ...]) -> None:
     with killed(rig.start(*words, before=INTERRUPTED_WHILE_IT_WAITS)) as process:
-        _, told = process.communicate(timeout=DEADLINE_SECONDS)
-        assert (process.returncode, told.strip()) == (130, b"")
+        _, reported = process.communicate(timeout=DEADLINE_SECONDS)
+        assert (process.returncode, reported.strip()) == (130, b"")
 
 
 def test_a_reader_that_has_had_enough(rig: Rig) -> None:

@@ -75,7 +75,7 @@ def test_a_schedule_with_and_without_its_prefix(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("deploy", "told"),
+    ("deploy", "reported"),
     [
         ("{mode: sometimes}", "'sometimes' must be one of replicated, global, replicated-job, global-job"),
         ("{mode: global, replicas: 3}", "replicas cannot be used with global or global-job mode"),
@@ -89,8 +89,8 @@ def test_a_schedule_with_and_without_its_prefix(key: str) -> None:
         ("{update_config: {x-canary: -1}}", "'-1' must be an integer"),
     ],
 )
-def test_compose_faults(deploy: str, told: str) -> None:
-    with pytest.raises(InvalidInput, match=told.replace("[", r"\[")):
+def test_compose_faults(deploy: str, reported: str) -> None:
+    with pytest.raises(InvalidInput, match=reported.replace("[", r"\[")):
         specs(f"services: {{web: {{image: x, deploy: {deploy}}}}}")
 
 

@@ -258,8 +258,8 @@ def test_flags_of_a_network_are_sorted_by_family() -> None:
         aux_addresses={"printer": "10.6.0.10"},
         aux_addresses6={"nas": "fd12::9"},
     )
-    told = [str(fault) for fault in set_pools(spec, {"--subnet": ["fd13::/64"]}, ["=10.6.0.10"])]
-    assert told == [
+    reported = [str(fault) for fault in set_pools(spec, {"--subnet": ["fd13::/64"]}, ["=10.6.0.10"])]
+    assert reported == [
         "--subnet fd13::/64: only one IPv6 value is allowed",
         "--aux-address: '=10.6.0.10' must be in the form NAME=ADDRESS",
     ]

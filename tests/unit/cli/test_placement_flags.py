@@ -22,11 +22,11 @@ def test_they_set_the_spec() -> None:
         generic_resource=("gpu=2",),
         priority="-5",
     )
-    wanted = spec.task.placement
-    assert list(wanted.spread) == ["node.labels.zone"]
-    assert list(wanted.preferences) == [Preference(spread="node.labels.rack", weight=50), Preference(binpack="load")]
+    expected = spec.task.placement
+    assert list(expected.spread) == ["node.labels.zone"]
+    assert list(expected.preferences) == [Preference(spread="node.labels.rack", weight=50), Preference(binpack="load")]
     other = Affinity(service="cache", anti=True, weight=10, topology_key="node.labels.zone")
-    assert list(wanted.affinities) == [Affinity(service="db"), other]
+    assert list(expected.affinities) == [Affinity(service="db"), other]
     assert list(spec.task.reservations.generic_resources) == [GenericResource(kind="gpu", count=2)]
     assert spec.priority == -5
     apply_flags(
@@ -37,7 +37,7 @@ def test_they_set_the_spec() -> None:
             "generic_resource_rm": ("gpu",),
         },
     )
-    assert (len(wanted.spread), len(wanted.preferences), len(wanted.affinities)) == (0, 1, 1)
+    assert (len(expected.spread), len(expected.preferences), len(expected.affinities)) == (0, 1, 1)
     assert not spec.task.reservations.generic_resources
 
 

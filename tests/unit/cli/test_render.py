@@ -112,7 +112,7 @@ def test_a_problem_within_another_one_is_told_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "told"),
+    ("state", "reported"),
     [
         (UpdateStatus.UPDATING, "0/6 updated"),
         (UpdateStatus.PAUSED, "0/6 updated"),
@@ -121,8 +121,10 @@ def test_a_problem_within_another_one_is_told_once() -> None:
         (UpdateStatus.STATE_UNSPECIFIED, "0/6 running"),
     ],
 )
-def test_new_tasks_are_counted_as_updated_while_the_others_run(state: UpdateStatus.State.ValueType, told: str) -> None:
-    assert counts(ServiceProgress(name="web", desired=6, update=UpdateStatus(state=state))) == told
+def test_new_tasks_are_counted_as_updated_while_the_others_run(
+    state: UpdateStatus.State.ValueType, reported: str
+) -> None:
+    assert counts(ServiceProgress(name="web", desired=6, update=UpdateStatus(state=state))) == reported
 
 
 def test_automatic_ports_are_listed_with_their_numbers() -> None:

@@ -34,8 +34,8 @@ def test_elsewhere_lines_come_when_the_step_changes_and_every_ten_seconds(capsys
     display.update(VolumeMoveStatus(state=VolumeMoveStatus.VERIFYING, total_bytes=64 << 20))
     display.update(VolumeMoveStatus(state=VolumeMoveStatus.DONE))
     display.close()
-    told = capsys.readouterr().err.splitlines()
-    assert [each.split("  ")[0] for each in told] == ["data to h2: copying"] * 2 + ["data to h2: verifying"]
+    reported = capsys.readouterr().err.splitlines()
+    assert [each.split("  ")[0] for each in reported] == ["data to h2: copying"] * 2 + ["data to h2: verifying"]
 
 
 def test_a_terminal_has_one_line_that_is_drawn_over(
@@ -47,5 +47,5 @@ def test_a_terminal_has_one_line_that_is_drawn_over(
     display.update(copying(1))
     display.update(copying(2))
     display.close()
-    told = capsys.readouterr().err
-    assert told.count("\r") == 2 and told.endswith("\n") and told.count("\n") == 1
+    reported = capsys.readouterr().err
+    assert reported.count("\r") == 2 and reported.endswith("\n") and reported.count("\n") == 1

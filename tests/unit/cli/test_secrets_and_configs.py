@@ -17,13 +17,13 @@ from shoal.spec_parsers.file_references import parse_reference
 def test_references_in_both_forms() -> None:
     assert parse_reference("pw") == FileReference(source="pw")
     text = "source=pw,target=/etc/pw,uid=7,gid=8,mode=0440,policy=pin"
-    wanted = FileReference(source="pw", target="/etc/pw", uid=7, gid=8, mode=0o440, policy=FileReference.PIN)
-    assert parse_reference(text) == wanted
+    expected = FileReference(source="pw", target="/etc/pw", uid=7, gid=8, mode=0o440, policy=FileReference.PIN)
+    assert parse_reference(text) == expected
     assert parse_reference("src=pw,version=ab").policy == FileReference.PIN, "a version that is named stays"
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("target=/x", "source is missing"),
         ("source=a,mode=9", "octal"),
@@ -32,8 +32,8 @@ def test_references_in_both_forms() -> None:
         ("source=a,colour=red", "colour"),
     ],
 )
-def test_bad_references(text: str, told: str) -> None:
-    with pytest.raises(InvalidInput, match=told):
+def test_bad_references(text: str, reported: str) -> None:
+    with pytest.raises(InvalidInput, match=reported):
         parse_reference(text)
 
 
@@ -78,8 +78,10 @@ configs:
     assert [(each.spec.name, each.content) for each in made.configs] == [("shop_motd", b"for all")]
     db, token, far = made.services[0].task.container.secrets
     assert (db.source, db.target, db.HasField("mode")) == ("shop_db", "db", False)
-    wanted = FileReference(source="our-token", target="/etc/token", uid=7, gid=8, mode=0o400, policy=FileReference.PIN)
-    assert token == wanted
+    expected = FileReference(
+        source="our-token", target="/etc/token", uid=7, gid=8, mode=0o400, policy=FileReference.PIN
+    )
+    assert token == expected
     assert (far.source, far.target) == ("far", "far")
     assert made.services[0].task.container.configs[0].source == "shop_motd"
 
@@ -99,8 +101,8 @@ configs:
 """
     with pytest.raises(InvalidInput, match="template_driver"):
         project(tmp_path, text)
-    with pytest.raises(InvalidInput) as told:
+    with pytest.raises(InvalidInput) as reported:
         project(tmp_path, text.replace(", template_driver: golang", ""))
-    said = str(told.value)
+    said = str(reported.value)
     for part in ("stack.yaml:5", "'nowhere' is not defined", "lost.txt", "'UNSET' is not set", "exactly one of"):
         assert part in said, said

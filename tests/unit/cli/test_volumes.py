@@ -41,7 +41,7 @@ def test_mounts_of_volumes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("source=data", "target is missing"),
         ("type=bind,source=/a,target=/d,bind-propagation=rshared", "do not propagate out"),
@@ -52,8 +52,8 @@ def test_mounts_of_volumes() -> None:
         ("type=npipe,source=d,target=/d", "'npipe' is not supported"),
     ],
 )
-def test_bad_mounts(text: str, told: str) -> None:
-    with pytest.raises(InvalidInput, match=told):
+def test_bad_mounts(text: str, reported: str) -> None:
+    with pytest.raises(InvalidInput, match=reported):
         parse_mount(text)
 
 
@@ -107,9 +107,9 @@ volumes:
   data: {driver: rexray, x-access-mode: both}
   keys: {driver: rexray, x-secrets: {password: none}}
 """)
-    with pytest.raises(InvalidInput) as told:
+    with pytest.raises(InvalidInput) as reported:
         load_files("shop", [path], {}).checked()
-    said = str(told.value)
+    said = str(reported.value)
     for part in ("'nowhere' is not defined", "mode 'slow'", "x-access-mode 'both' must be one of", "secret 'none' is"):
         assert part in said, said
 
@@ -146,8 +146,8 @@ def test_where_a_volume_is() -> None:
     }
     for text, where in shown.items():
         assert location_text(where) == text
-    told = row(VolumeView(locations=shown.values()))["locations"]
-    assert isinstance(told, list) and told[2:4] == [
+    reported = row(VolumeView(locations=shown.values()))["locations"]
+    assert isinstance(reported, list) and reported[2:4] == [
         {"node": "h1", "slot": 3, "home": False, "state": "", "down": True, "used_bytes": None},
         {"node": "h2", "slot": 0, "home": False, "state": "mounted", "down": False, "used_bytes": None},
     ]
@@ -173,11 +173,11 @@ def test_a_move_that_is_under_way() -> None:
     )
     shown = row(view)
     assert (shown["state"], shown["move"]) == ("moving", "h1 to h2 (copying, 40%), 2: h1 to h3 (waiting)")
-    for text, told in (
+    for text, reported in (
         ("{{.State}} {{.Move}}", f"moving {shown['move']}"),
         ("{{range .Moves}}{{.From}}>{{.To}} {{.Percent}} {{.TotalBytes}};{{end}}", "h1>h2 40 10485760;h1>h3 0 0;"),
     ):
-        assert parse_format(text).run(row_record(shown, VOLUME_NAMES)) == told
+        assert parse_format(text).run(row_record(shown, VOLUME_NAMES)) == reported
     assert VOLUMES.parse(["moving=true"])(view) and not VOLUMES.parse(["moving=false"])(view)
     assert row(VolumeView())["moves"] == []
 

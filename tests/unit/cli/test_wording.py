@@ -27,7 +27,7 @@ def faults(tmp_path: Path, text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("services: {a: {image: x, ulimits: {nofile: {soft: 1}}}}", "`hard` is missing"),
         (
@@ -41,9 +41,9 @@ def faults(tmp_path: Path, text: str) -> str:
         (f"x-deep: {'[' * 4000}{']' * 4000}", "web.yaml: nested too deeply"),
     ],
 )
-def test_compose_files(text: str, told: str, tmp_path: Path) -> None:
+def test_compose_files(text: str, reported: str, tmp_path: Path) -> None:
     whole = faults(tmp_path, text)
-    assert told in whole
+    assert reported in whole
     assert "out of range" not in whole and "recursion" not in whole and "property" not in whole
 
 
@@ -67,5 +67,5 @@ def test_an_autoscaler_names_the_flags_that_it_needs() -> None:
     assert [str(each) for each in faults_by_flag([fault])] == ["--autoscale: needs `--reserve-cpu` or `--limit-cpu`"]
     in_stack = Fault(f"services.shop_web.{fault.path}", fault.message)
     tree = {"services": {"web": {"image": "x", "deploy": {"x-autoscale": {"cpu": 50}}}}}
-    (told,) = locate_faults(tree, [in_stack], FaultLog(), StackNames("shop"))
-    assert "task." not in told.message or told == in_stack
+    (reported,) = locate_faults(tree, [in_stack], FaultLog(), StackNames("shop"))
+    assert "task." not in reported.message or reported == in_stack

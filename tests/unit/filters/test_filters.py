@@ -47,10 +47,10 @@ def test_services() -> None:
     assert kept("id=idj") == ["job"]
 
 
-def task(name: str, slot: int, node: str, state: TaskState.ValueType, wanted: TaskState.ValueType) -> TaskView:
+def task(name: str, slot: int, node: str, state: TaskState.ValueType, expected: TaskState.ValueType) -> TaskView:
     view = TaskView(service_name=name, node_hostname=node)
     view.task.id, view.task.slot, view.task.service_id = f"{name}{slot}", slot, f"id{name}"
-    view.task.node_id, view.task.desired_state, view.status.state = f"n-{node}", wanted, state
+    view.task.node_id, view.task.desired_state, view.status.state = f"n-{node}", expected, state
     return view
 
 
@@ -107,7 +107,7 @@ def test_secrets_volumes_and_events() -> None:
 
 
 @pytest.mark.parametrize(
-    ("texts", "told"),
+    ("texts", "reported"),
     [
         (["colour=red"], "unknown key 'colour'; allowed keys are id, label, mode, name, stack"),
         (["name"], "'name' must be in the form KEY=VALUE"),
@@ -115,10 +115,10 @@ def test_secrets_volumes_and_events() -> None:
         (["a=1", "b", "mode=x"], "b"),
     ],
 )
-def test_what_is_no_filter_is_told(texts: Sequence[str], told: str) -> None:
+def test_what_is_no_filter_is_told(texts: Sequence[str], reported: str) -> None:
     with pytest.raises(InvalidInput, match="--filter: ") as caught:
         SERVICES.parse(texts)
-    assert any(told in str(fault) for fault in caught.value.faults)
+    assert any(reported in str(fault) for fault in caught.value.faults)
 
 
 def test_values_by_key_as_in_dockers_api() -> None:

@@ -22,13 +22,13 @@ def test_every_method_is_in_a_table() -> None:
 def test_users_alone_control_and_agents_alone_hold_sessions() -> None:
     for method, roles in access.MANAGER_API.items():
         service = method.split("/")[1].rpartition(".")[2]
-        wanted = {
+        expected = {
             "Control": {Role.ADMIN},
             "Dispatcher": {Role.AGENT},
             "ManagerPeers": {Role.MANAGER},
             "CertificateAuthority": set(Role),
         }
-        assert roles == frozenset(wanted[service])
+        assert roles == frozenset(expected[service])
 
 
 def test_only_joining_needs_no_certificate_and_it_has_a_port_of_its_own() -> None:

@@ -25,7 +25,7 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("addresses", "wanted"),
+    ("addresses", "expected"),
     [
         (["h1:80"], "dns:///h1:80"),
         (["192.0.2.1:1", "192.0.2.2:2"], "ipv4:192.0.2.1:1,192.0.2.2:2"),
@@ -34,8 +34,8 @@ def test_what_is_no_address_is_refused(text: str) -> None:
         (["unix:/run/shoal.sock"], "unix:/run/shoal.sock"),
     ],
 )
-def test_targets_of_grpc(addresses: list[str], wanted: str) -> None:
-    assert target(addresses) == wanted
+def test_targets_of_grpc(addresses: list[str], expected: str) -> None:
+    assert target(addresses) == expected
 
 
 def test_several_names_are_resolved_at_once() -> None:

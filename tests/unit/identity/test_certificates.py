@@ -29,13 +29,13 @@ def test_a_certificate_names_its_caller(role: Role) -> None:
 @pytest.mark.parametrize("role", list(Role))
 def test_a_certificate_is_good_for_the_server_names_of_its_role_only(role: Role) -> None:
     parsed = x509.load_pem_x509_certificate(_issue(role))
-    wanted = server_names(CertificateSubject("party1", role, "cluster1"))
-    if not wanted:
+    expected = server_names(CertificateSubject("party1", role, "cluster1"))
+    if not expected:
         with pytest.raises(x509.ExtensionNotFound):
             parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName)
         return
     names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert tuple(names.get_values_for_type(x509.DNSName)) == wanted
+    assert tuple(names.get_values_for_type(x509.DNSName)) == expected
 
 
 @pytest.mark.parametrize(

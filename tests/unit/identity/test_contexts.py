@@ -94,7 +94,7 @@ def test_a_taken_name_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "reported"),
     [
         ("addresses = [", "not valid TOML"),
         ("addresses = []", "at least one"),
@@ -104,11 +104,11 @@ def test_a_taken_name_is_refused(tmp_path: Path) -> None:
         ('addresses = ["h1:1"]\nregistries = 1', "file path"),
     ],
 )
-def test_damaged_settings_are_told_with_their_file(tmp_path: Path, settings: str, told: str) -> None:
+def test_damaged_settings_are_told_with_their_file(tmp_path: Path, settings: str, reported: str) -> None:
     contexts = _two(tmp_path)
     path = contexts.get("one").directory / "context.toml"
     path.write_text(settings, encoding="utf-8")
-    with pytest.raises(InvalidInput, match=told) as caught:
+    with pytest.raises(InvalidInput, match=reported) as caught:
         contexts.get("one")
     assert str(path) in str(caught.value)
 
@@ -182,9 +182,9 @@ def test_a_certificate_that_cannot_be_renewed_is_told(tmp_path: Path) -> None:
     identity = Authority.create("c", now).issue(CertificateSubject("root", Role.ADMIN, "c"), now)
     made = ContextStore(tmp_path).create("prod", identity, ["127.0.0.1:1"])
     assert certificate_renewal.renew_if_due(made, now + timedelta(days=240)) is None
-    told = certificate_renewal.renew_if_due(made, now + timedelta(days=250))
-    assert told is not None
-    assert "'prod' expires soon and could not be renewed: 127.0.0.1:1" in told
+    reported = certificate_renewal.renew_if_due(made, now + timedelta(days=250))
+    assert reported is not None
+    assert "'prod' expires soon and could not be renewed: 127.0.0.1:1" in reported
     ended = certificate_renewal.renew_if_due(made, now + timedelta(days=366))
     assert ended is not None
     assert "expired at" in ended

@@ -39,7 +39,7 @@ def test_what_is_not_one_certificate_has_no_hash(text: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("", "does not start with SHOAL-1-"),
         ("SWMTKN-1-abc-def", "does not start with SHOAL-1-"),
@@ -50,8 +50,8 @@ def test_what_is_not_one_certificate_has_no_hash(text: bytes) -> None:
         (f"SHOAL-1-{'A' * 52}-{SECRET}", "invalid characters"),
     ],
 )
-def test_a_broken_token_is_told_in_one_line(text: str, told: str) -> None:
-    with pytest.raises(InvalidInput, match=told) as caught:
+def test_a_broken_token_is_told_in_one_line(text: str, reported: str) -> None:
+    with pytest.raises(InvalidInput, match=reported) as caught:
         join_token.parse(text)
     assert "\n" not in str(caught.value)
 

@@ -76,9 +76,9 @@ def test_entries_are_counted_wherever_they_are(many: bytes) -> None:
 
 def test_three_thousand_statuses_pass() -> None:
     statuses = [TaskStatus(task_id=f"{number:013}", at_ms=1 << 40, message="x" * 100) for number in range(3_000)]
-    told = AgentMessage(statuses=StatusBatch(sequence=1, statuses=statuses))
+    reported = AgentMessage(statuses=StatusBatch(sequence=1, statuses=statuses))
     assert len(statuses) < MAX_SESSION_ENTRIES
-    assert request_deserializer(SESSION, AgentMessage.FromString)(told.SerializeToString()) == told
+    assert request_deserializer(SESSION, AgentMessage.FromString)(reported.SerializeToString()) == reported
 
 
 def test_a_request_beyond_its_methods_bound_is_not_parsed() -> None:

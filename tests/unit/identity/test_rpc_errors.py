@@ -37,9 +37,9 @@ def test_a_busy_server_tells_when_to_come_back() -> None:
     assert arrived.retry_after_seconds == 2.5
 
 
-@pytest.mark.parametrize("told", ["9" * 40, "soon", "-1"])
-def test_the_time_to_come_back_is_bounded(told: str) -> None:
-    trailer = aio.Metadata(("shoal-error", "1"), ("shoal-retry-after-ms", told))
+@pytest.mark.parametrize("reported", ["9" * 40, "soon", "-1"])
+def test_the_time_to_come_back_is_bounded(reported: str) -> None:
+    trailer = aio.Metadata(("shoal-error", "1"), ("shoal-retry-after-ms", reported))
     arrived = to_shoal_error(aio.AioRpcError(StatusCode.RESOURCE_EXHAUSTED, aio.Metadata(), trailer, "busy"))
     assert isinstance(arrived, errors.Busy) and 0 <= arrived.retry_after_seconds <= 60
 
@@ -79,7 +79,7 @@ def test_a_deposed_leader_asks_to_try_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("details", "kind", "told"),
+    ("details", "kind", "reported"),
     [
         ("Failed to connect to remote host: Connection refused", errors.Unavailable, "h:1 refused the connection"),
         ("Ssl handshake failed: CERTIFICATE_VERIFY_FAILED", errors.Unauthenticated, "belongs to another cluster"),
@@ -103,11 +103,11 @@ def test_a_deposed_leader_asks_to_try_again() -> None:
         ("", errors.Unavailable, "the connection was lost"),
     ],
 )
-def test_a_broken_connection_is_told_with_the_address(details: str, kind: type[ShoalError], told: str) -> None:
+def test_a_broken_connection_is_told_with_the_address(details: str, kind: type[ShoalError], reported: str) -> None:
     error = to_shoal_error(_below(StatusCode.UNAVAILABLE, details), address="h:1")
     assert type(error) is kind
     assert "h:1" in str(error)
-    assert told in str(error)
+    assert reported in str(error)
 
 
 @pytest.mark.parametrize(

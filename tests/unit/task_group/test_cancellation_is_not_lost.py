@@ -7,8 +7,8 @@ import pytest
 from shoal.task_group import TaskGroup
 
 
-async def _fail_when_told(told: asyncio.Event) -> None:
-    await told.wait()
+async def _fail_when_told(reported: asyncio.Event) -> None:
+    await reported.wait()
     raise ValueError("of its own")
 
 
@@ -20,24 +20,24 @@ async def _end_slowly(ending: asyncio.Event, over: asyncio.Event) -> None:
         await over.wait()
 
 
-async def _again_and_again(told: asyncio.Event, ending: asyncio.Event, over: asyncio.Event) -> None:
+async def _again_and_again(reported: asyncio.Event, ending: asyncio.Event, over: asyncio.Event) -> None:
     """A caller that tries again on errors, as a session does."""
     while True:
         try:
             async with TaskGroup() as group:
-                group.create_task(_fail_when_told(told))
+                group.create_task(_fail_when_told(reported))
                 group.create_task(_end_slowly(ending, over))
         except* ValueError:
-            told.clear()
+            reported.clear()
         await asyncio.sleep(0)
 
 
 def test_a_cancellation_while_it_ends_for_an_error_ends_the_caller() -> None:
     async def run() -> None:
-        told, ending, over = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        caller = asyncio.create_task(_again_and_again(told, ending, over))
+        reported, ending, over = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        caller = asyncio.create_task(_again_and_again(reported, ending, over))
         await asyncio.sleep(0)
-        told.set()
+        reported.set()
         await ending.wait()
         caller.cancel()
         await asyncio.sleep(0)
@@ -51,11 +51,11 @@ def test_a_cancellation_while_it_ends_for_an_error_ends_the_caller() -> None:
 
 def test_an_error_alone_leaves_the_caller_as_it_is() -> None:
     async def run() -> None:
-        told = asyncio.Event()
-        told.set()
+        reported = asyncio.Event()
+        reported.set()
         with pytest.raises(ExceptionGroup):
             async with TaskGroup() as group:
-                group.create_task(_fail_when_told(told))
+                group.create_task(_fail_when_told(reported))
         await asyncio.sleep(0)
 
     asyncio.run(run())
@@ -96,11 +96,11 @@ def test_a_failing_task_interrupts_the_block_and_ends_the_others() -> None:
             finally:
                 ended.set()
 
-        told = asyncio.Event()
-        told.set()
+        reported = asyncio.Event()
+        reported.set()
         with pytest.raises(ExceptionGroup) as raised:
             async with TaskGroup() as group:
-                group.create_task(_fail_when_told(told))
+                group.create_task(_fail_when_told(reported))
                 group.create_task(other())
                 await asyncio.Event().wait()
         assert [str(error) for error in raised.value.exceptions] == ["of its own"]

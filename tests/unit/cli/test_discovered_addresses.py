@@ -34,9 +34,9 @@ def test_what_the_user_gave_comes_first_and_stays(made: Context) -> None:
     assert again.registries == Path("/etc/registries.toml")
 
 
-@pytest.mark.parametrize("told", [[], ["no address at all"]])
-def test_what_is_of_no_use_is_not_kept(made: Context, told: Sequence[str]) -> None:
-    manager_addresses.refresh(made, lambda: told)
+@pytest.mark.parametrize("reported", [[], ["no address at all"]])
+def test_what_is_of_no_use_is_not_kept(made: Context, reported: Sequence[str]) -> None:
+    manager_addresses.refresh(made, lambda: reported)
     assert context_file.read_context(made.directory) == made
 
 
@@ -50,6 +50,6 @@ def test_a_manager_that_does_not_answer_is_asked_again_in_an_hour(made: Context)
 
 
 def test_a_damaged_list_is_told(tmp_path: Path) -> None:
-    (tmp_path / SETTINGS_FILE).write_text('addresses = ["a:1"]\nlearned = [3]\n')
-    with pytest.raises(InvalidInput, match="learned must be a list"):
+    (tmp_path / SETTINGS_FILE).write_text('addresses = ["a:1"]\ndiscovered = [3]\n')
+    with pytest.raises(InvalidInput, match="discovered must be a list"):
         context_file.read_context(tmp_path)
