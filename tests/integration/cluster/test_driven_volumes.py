@@ -159,7 +159,7 @@ def test_two_services_share_it_on_one_node_and_none_is_put_elsewhere(drivers: Dr
     assert {row["node"] for row in cluster.tasks("two")} == {node}
     other = {"h1": "h2", "h2": "h1"}[node]
     for service, host, part in (
-        ("far", other, f"which node {node} has"),
+        ("far", other, f"in use on node {node}"),
         ("no", "h3", f"lacks volume driver {DRIVER}"),
     ):
         cluster.shoal(

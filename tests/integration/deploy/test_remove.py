@@ -50,7 +50,7 @@ def test_data_stays_unless_asked_and_that_is_said() -> None:
 
 def test_all_goes_when_asked() -> None:
     said = on_a_host(f"sh {TOP}/deploy/install.sh remove", f"sh {TOP}/deploy/install.sh remove --purge", AFTER)
-    assert said.endswith("Shoal is gone. Nothing is kept.\n")
+    assert said.endswith("Shoal was removed. No data was kept.\n")
 
 
 def test_a_disk_for_the_data_is_emptied_and_stays_mounted() -> None:
@@ -63,7 +63,7 @@ def test_a_disk_for_the_data_is_emptied_and_stays_mounted() -> None:
         AFTER,
         "mountpoint -q /var/lib/shoal/agent/volumes",
     )
-    assert said.endswith("Shoal is gone. Nothing is kept.\n")
+    assert said.endswith("Shoal was removed. No data was kept.\n")
 
 
 def test_other_commands_do_not_take_the_option() -> None:

@@ -29,4 +29,4 @@ def test_an_agent_waits_for_the_manager_that_it_is_to_join(tmp_path: Path) -> No
                 agent.send_signal(signal.SIGTERM)
             _, log = agent.communicate(timeout=SECONDS)
     assert agent.returncode == 0
-    assert log.count("is the manager running there?; retrying") == 1
+    assert log.count("check that the manager is running; retrying") == 1

@@ -291,7 +291,7 @@ def test_a_full_disk_leaves_nothing_half_made(tmp_path: Path) -> None:
                 reference = f"127.0.0.1:{server.port}/{name}:1"
                 await push(big_archive(tmp_path / f"{name}.tar", size), reference, Registries(), ignore)
                 store = store_in(disk, Registries())
-                with pytest.raises(Exhausted, match=r"disk of the images is (too )?full"):
+                with pytest.raises(Exhausted, match="image store"):
                     await store.ensure(reference, ignore)
                 assert not remainders(disk)
                 await store.aclose()
