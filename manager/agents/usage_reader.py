@@ -1,21 +1,15 @@
 """Resource usage of tasks, sampled from agents: two samples give a rate."""
 
-import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from manager.agents.agent_address import AgentAddress
-from manager.records.object_lookup import hostname_of
+from manager.agents.node_requests import query_nodes
 from manager.store.tables import View
-from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.streams_pb2 import ReadUsageRequest, ReadUsageResponse, TaskUsage
 from shoal.api.v1.task_pb2 import Task
-from shoal.errors import ShoalError
-from shoal.task_group import TaskGroup
-
-CONCURRENT_NODES = 64
-"""Nodes that are queried at the same time."""
 
 MAX_PLAUSIBLE = 1 << 53
 """Bytes, or billionths of a processor, of one task: larger values cannot be true."""
@@ -60,36 +54,18 @@ class UsageReader:
 
         Tasks that are read for the first time are left out.
         """
-        by_node: dict[str, list[str]] = {}
+        by_node: defaultdict[str, list[str]] = defaultdict(list)
         for task in tasks:
-            by_node.setdefault(task.node_id, []).append(task.id)
-        limit = asyncio.Semaphore(CONCURRENT_NODES)
-        async with TaskGroup() as group:
-            asked = [group.create_task(self._read_node(limit, node_id, ids)) for node_id, ids in by_node.items()]
+            by_node[task.node_id].append(task.id)
+        requests = {node_id: ReadUsageRequest(task_ids=task_ids) for node_id, task_ids in by_node.items()}
+        responses, warnings = await query_nodes(self._view(), requests, self._source.read_usage)
         now: dict[str, TaskUsage] = {}
-        warnings = []
-        for answer in asked:
-            if isinstance(found := answer.result(), str):
-                warnings.append(found)
-            else:
-                now.update((usage.task_id, usage) for usage in found)
+        for node_id, response in responses.items():
+            requested = frozenset(by_node[node_id])  # a node reports its own tasks only
+            now.update((usage.task_id, usage) for usage in response.tasks if usage.task_id in requested)
         uses = rates(self._previous, now)
         self._previous = now
         return uses, sorted(warnings)
-
-    async def _read_node(self, limit: asyncio.Semaphore, node_id: str, task_ids: list[str]) -> list[TaskUsage] | str:
-        view = self._view()
-        status = view.node_status.get(node_id)
-        if status is None or status.state != NodeStatus.READY:
-            return f"node {hostname_of(view, node_id)} is not ready"
-        agent = AgentAddress.of(node_id, status.description)
-        try:
-            async with limit:
-                answer = await self._source.read_usage(agent, ReadUsageRequest(task_ids=task_ids))
-        except ShoalError as error:
-            return f"node {hostname_of(view, node_id)}: {error}"
-        requested = frozenset(task_ids)  # a node reports its own tasks only
-        return [usage for usage in answer.tasks if usage.task_id in requested]
 
 
 def rates(before: Mapping[str, TaskUsage], now: Mapping[str, TaskUsage]) -> dict[str, ResourceUsage]:

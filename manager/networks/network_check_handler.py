@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from manager.agents.agent_address import AgentAddress
+from manager.agents.node_requests import query_nodes
 from manager.interfaces import RecordStore
 from manager.records.object_lookup import find_network, hostname_of
 from manager.store.tables import View
@@ -15,10 +16,9 @@ from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.streams_pb2 import PathMeasurement, ProbedNode, ProbedPort, ProbeRequest, ProbeResponse
 from shoal.api.v1.task_pb2 import TaskState
-from shoal.errors import ShoalError
+from shoal.errors import Timeout
 from shoal.networks.published_ports import WILDCARD_ADDRESS6, WILDCARD_ADDRESSES, covers, protocol_name
 from shoal.rpc.caller import Caller
-from shoal.task_group import TaskGroup
 from shoal.task_states import observed_state, should_run
 
 CHECK_SECONDS = 60.0
@@ -83,30 +83,21 @@ class NetworkCheckHandler:
         requests = {
             node_id: _request(view, position, order, nodes, mesh_ports) for position, node_id in enumerate(order)
         }
-        async with TaskGroup() as group:
-            running = {
-                node_id: group.create_task(self._probe(view, nodes[node_id], probes))
-                for node_id, (probes, _) in requests.items()
-            }
+        probes = {node_id: request for node_id, (request, _) in requests.items()}
+        responses, failures = await query_nodes(view, probes, self._probe, at_once=max(1, len(probes)))
         response = CheckNetworkResponse(problems=_not_ready(view, nodes, whole=not request.network))
         response.peers_per_node = len(ring_neighbors(len(order), 0))
-        for node_id, task in running.items():
-            answer = task.result()
-            if isinstance(answer, str):
-                response.problems.append(answer)
-            else:
-                _add_results(response, view, node_id, answer, requests[node_id][1])
+        response.problems.extend(failures)
+        for node_id, answer in responses.items():
+            _add_results(response, view, node_id, answer, requests[node_id][1])
         return response
 
-    async def _probe(self, view: View, status: NodeStatus, request: ProbeRequest) -> ProbeResponse | str:
-        agent = AgentAddress.of(status.node_id, status.description)
+    async def _probe(self, agent: AgentAddress, request: ProbeRequest) -> ProbeResponse:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 return await self._prober.probe(agent, request)
         except TimeoutError:
-            return f"node {hostname_of(view, status.node_id)} did not complete the check within {CHECK_SECONDS:g} s"
-        except ShoalError as error:
-            return f"node {hostname_of(view, status.node_id)}: {error}"
+            raise Timeout(f"the check was not completed within {CHECK_SECONDS:g} s") from None
 
 
 def _nodes_to_probe(view: View, reference: str) -> Mapping[str, NodeStatus]:

@@ -1,21 +1,16 @@
 """Disk usage of volumes, measured by agents on request."""
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from manager.agents.agent_address import AgentAddress
+from manager.agents.node_requests import query_nodes
 from manager.records.object_lookup import hostname_of
 from manager.store.tables import View
 from manager.volumes.volume_drivers import is_csi
 from shoal.api.v1.control_pb2 import VolumeLocation, VolumeView
-from shoal.api.v1.node_pb2 import NodeStatus
-from shoal.api.v1.streams_pb2 import ReadVolumeSizesRequest, ReadVolumeSizesResponse, VolumeSize
-from shoal.errors import ShoalError
-from shoal.task_group import TaskGroup
+from shoal.api.v1.streams_pb2 import ReadVolumeSizesRequest, ReadVolumeSizesResponse
 
-CONCURRENT_NODES = 64
-"""Nodes that are queried at the same time."""
 MAX_MILLISECONDS = 20_000
 """Timeout of the measurement on a node."""
 MAX_VOLUMES = 10_000
@@ -37,18 +32,13 @@ async def add_sizes(view: View, volumes: Iterable[VolumeView], sizes: VolumeSize
         for location in () if is_csi(volume.volume.spec) else volume.locations:
             key = volume.volume.meta.id, location.slot
             locations.setdefault(location.node_id, {})[key] = (volume.volume.spec.name, location)
-    limit = asyncio.Semaphore(CONCURRENT_NODES)
-    async with TaskGroup() as group:
-        answers = {
-            node_id: group.create_task(_read_node(view, sizes, limit, node_id, sorted({key[0] for key in wanted})))
-            for node_id, wanted in locations.items()
-        }
-    warnings: list[str] = []
-    for node_id, answer in answers.items():
-        if isinstance(found := answer.result(), str):
-            warnings.append(found)
-            continue
-        for each in found:
+    requests = {
+        node_id: ReadVolumeSizesRequest(volume_ids=_volume_ids(wanted), timeout_ms=MAX_MILLISECONDS)
+        for node_id, wanted in locations.items()
+    }
+    responses, warnings = await query_nodes(view, requests, sizes.read_volume_sizes)
+    for node_id, response in responses.items():
+        for each in response.volumes:
             name, location = locations[node_id].get((each.volume_id, each.slot), ("", VolumeLocation()))
             if each.problem:
                 warnings.append(f"volume {name} on node {hostname_of(view, node_id)}: {each.problem}")
@@ -57,15 +47,5 @@ async def add_sizes(view: View, volumes: Iterable[VolumeView], sizes: VolumeSize
     return sorted(warnings)
 
 
-async def _read_node(
-    view: View, sizes: VolumeSizeSource, limit: asyncio.Semaphore, node_id: str, volume_ids: Sequence[str]
-) -> Sequence[VolumeSize] | str:
-    status = view.node_status.get(node_id)
-    if status is None or status.state != NodeStatus.READY:
-        return f"node {hostname_of(view, node_id)} is not ready"
-    request = ReadVolumeSizesRequest(volume_ids=volume_ids[:MAX_VOLUMES], timeout_ms=MAX_MILLISECONDS)
-    try:
-        async with limit:
-            return (await sizes.read_volume_sizes(AgentAddress.of(node_id, status.description), request)).volumes
-    except ShoalError as error:
-        return f"node {hostname_of(view, node_id)}: {error}"
+def _volume_ids(keys: Iterable[tuple[str, int]]) -> Sequence[str]:
+    return sorted({volume_id for volume_id, _ in keys})[:MAX_VOLUMES]
