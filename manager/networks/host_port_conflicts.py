@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 
-from manager.planner.spec import constraints
 from manager.store.tables import View
-from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
+from manager.validation.eligible_nodes import eligible_nodes
+from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.service_pb2 import PublishedPort, Service, ServiceSpec
-from shoal.errors import Fault, InvalidInput
+from shoal.errors import Fault
 from shoal.networks.published_ports import is_mesh, label, listens_on
-
-_SCHEDULABLE = (NodeSpec.AVAILABILITY_UNSPECIFIED, NodeSpec.ACTIVE)
 
 
 def conflicts(view: View, spec: ServiceSpec, previous: ServiceSpec | None) -> Iterator[Fault]:
@@ -24,7 +22,7 @@ def conflicts(view: View, spec: ServiceSpec, previous: ServiceSpec | None) -> It
             continue
         nodes = [status for status in view.node_status.values() if status.state == NodeStatus.READY]
         if not is_mesh(port):
-            nodes = [status for status in nodes if _is_eligible(view, spec, status)]
+            nodes = list(eligible_nodes(view, spec))
         taken = list(_conflicts_on(nodes, port))
         if taken and (is_mesh(port) or len(taken) == len(nodes)):
             text = f"{label(port)} is already in use on {_format(taken)}; stop that program or publish another port"
@@ -35,7 +33,7 @@ def warnings(view: View, spec: ServiceSpec) -> Iterator[str]:
     """Ports of mode=host that another program uses on some of the eligible nodes."""
     for port in spec.endpoint.ports:
         if port.published and not is_mesh(port):
-            nodes = [each for each in view.node_status.values() if _is_eligible(view, spec, each)]
+            nodes = list(eligible_nodes(view, spec))
             if 0 < len(taken := list(_conflicts_on(nodes, port))) < len(nodes):
                 yield f"{spec.name}: {label(port)} is already in use on {_format(taken)}; no tasks are scheduled there"
 
@@ -62,16 +60,6 @@ def _conflicts_on(nodes: list[NodeStatus], port: PublishedPort) -> Iterator[str]
 def _format(taken: list[str]) -> str:
     more = f" and {len(taken) - 3} more nodes" if len(taken) > 3 else ""
     return ", ".join(sorted(taken)[:3]) + more
-
-
-def _is_eligible(view: View, spec: ServiceSpec, status: NodeStatus) -> bool:
-    node = view.nodes.get(status.node_id)
-    if node is None or status.state != NodeStatus.READY or node.spec.availability not in _SCHEDULABLE:
-        return False
-    try:
-        return all(constraints.parse(text).matches(node, status) for text in spec.task.placement.constraints)
-    except InvalidInput:  # reported as a fault
-        return False
 
 
 def _port_key(port: PublishedPort) -> tuple[int, int, str, bool]:

@@ -2,11 +2,9 @@
 
 from collections import Counter
 
-from manager.planner.spec import constraints
-from manager.planner.spec.requirements import supports_platform
 from manager.store.tables import View
+from manager.validation.eligible_nodes import rules_of
 from shoal.api.v1.service_pb2 import Service
-from shoal.errors import InvalidInput
 from shoal.task_states import is_live, should_run
 
 
@@ -35,13 +33,5 @@ def misplaced(view: View, service: Service) -> int:
 def is_eligible(view: View, service: Service, node_id: str) -> bool:
     """Whether the node meets the constraints and its platform has the image; true for a node that is not known yet."""
     node, status = view.nodes.get(node_id), view.node_status.get(node_id)
-    if node is None or status is None:
-        return True
-    placement = service.spec.task.placement
-    try:
-        rules = [constraints.parse(text) for text in placement.constraints]
-    except InvalidInput:  # written by another version of Shoal: the planner reports it
-        return True
-    platforms = [(each.os, each.architecture) for each in placement.platforms]
-    fits = not platforms or supports_platform(platforms, status.description.platform)
-    return fits and all(rule.matches(node, status) for rule in rules)
+    rules = rules_of(service.spec.task.placement)
+    return node is None or status is None or rules is None or rules.allow(node, status)

@@ -6,16 +6,14 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from manager.networks.host_port_conflicts import unreachable_ports
-from manager.planner.spec import constraints
 from manager.planner.spec.effective_spec import current_update, effective, rolled_back_to, spec_in_force
-from manager.planner.spec.requirements import supports_platform
 from manager.services.placement_compliance import misplaced
 from manager.store.tables import View
+from manager.validation.eligible_nodes import rules_of
 from shoal.api.v1.control_pb2 import ServiceProgress, ServiceView
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import RestartPolicy, Service, UpdateControl, UpdateStatus
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
-from shoal.errors import InvalidInput
 from shoal.networks.network_modes import network_provider
 from shoal.networks.published_ports import is_assigned, mesh_ports
 from shoal.task_states import is_ready, is_terminal, observed_state, should_run
@@ -124,21 +122,17 @@ def desired(view: View, service: Service) -> int:
 
 
 def _eligible_nodes(view: View, service: Service) -> Iterator[str]:
-    try:
-        rules = [constraints.parse(text) for text in service.spec.task.placement.constraints]
-    except InvalidInput:  # written by another version of Shoal: the planner reports it
+    """IDs of nodes that a global service should have a task on: those that accept one, or keep the one they have."""
+    rules = rules_of(service.spec.task.placement)
+    if rules is None:
         return
-    platforms = [(each.os, each.architecture) for each in service.spec.task.placement.platforms]
     occupied = {task.node_id for task in view.tasks_of(service.meta.id).values() if should_run(task)}
     for identifier, node in view.nodes.items():
         status = view.node_status.get(identifier)
         if status is None or status.state not in _KEEPS_TASKS or node.spec.availability == NodeSpec.DRAIN:
             continue
         takes_more = status.state == NodeStatus.READY and node.spec.availability != NodeSpec.PAUSE
-        if not takes_more and identifier not in occupied:
-            continue
-        fits = not platforms or supports_platform(platforms, status.description.platform)
-        if fits and all(rule.matches(node, status) for rule in rules):
+        if (takes_more or identifier in occupied) and rules.allow(node, status):
             yield identifier
 
 

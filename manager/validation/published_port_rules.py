@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 
-from manager.planner.spec import constraints
 from manager.store.tables import View
 from manager.validation import bounds
+from manager.validation.eligible_nodes import eligible_nodes
 from manager.validation.text_rules import check_address, check_range
-from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
-from shoal.errors import Fault, InvalidInput
+from shoal.errors import Fault
 from shoal.networks.published_ports import DYNAMIC_PORTS, covers, is_mesh, protocol_name, ranges_overlap
 
 
@@ -90,25 +89,10 @@ def port_warnings(spec: ServiceSpec, view: View) -> Iterator[str]:
     """A fixed host port allows one task per node: with more replicas than nodes, some stay pending."""
     fixed = [str(port.published) for port in spec.endpoint.ports if port.published and not is_mesh(port)]
     replicas = spec.replicated.replicas
-    if not fixed or replicas <= 1 or replicas <= (nodes := _nodes_that_fit(spec, view)):
+    if not fixed or replicas <= 1 or replicas <= (nodes := sum(1 for _ in eligible_nodes(view, spec))):
         return
     yield (
         f"{spec.name}: port {', '.join(fixed)} is published with mode=host, "
         f"so each node can run only one of the {replicas} replicas; "
         f"{nodes} {'node is' if nodes == 1 else 'nodes are'} eligible now"
-    )
-
-
-def _nodes_that_fit(spec: ServiceSpec, view: View) -> int:
-    """Nodes that accept new tasks and meet the constraints."""
-    try:
-        rules = [constraints.parse(text) for text in spec.task.placement.constraints]
-    except InvalidInput:
-        return 0  # reported as a fault
-    return sum(
-        status.state == NodeStatus.READY
-        and node.spec.availability in (NodeSpec.AVAILABILITY_UNSPECIFIED, NodeSpec.ACTIVE)
-        and all(rule.matches(node, status) for rule in rules)
-        for identifier, node in view.nodes.items()
-        if (status := view.node_status.get(identifier)) is not None
     )
