@@ -1,0 +1,1 @@
+"""Commands, one module or package per resource."""

@@ -27,7 +27,7 @@ Examples:
 
 STACK defaults to the `name:` in the files, else to COMPOSE_PROJECT_NAME.
 """
-NO_REGISTRY_AUTH = "has no effect: each node uses its own registry credentials (`shoal-agent run --registries-file`)"
+NO_REGISTRY_AUTH = "each node uses its own registry credentials (`shoal-agent run --registries-file`)"
 SIGNS = {"create": ("+", "green"), "update": ("~", "yellow"), "remove": ("-", "red"), "unchanged": ("=", "white")}
 MAX_TASKS_SHOWN = 12
 """Tasks of a service that are listed one by one."""
@@ -77,7 +77,7 @@ resolve_option = click.option(
 @wait_option
 @verify_option
 @click.option("-q", "--quiet", is_flag=True, help="Suppress progress output.")
-@click.option("--with-registry-auth", is_flag=True, help=f"{NO_REGISTRY_AUTH}.")
+@click.option("--with-registry-auth", is_flag=True, help=f"No effect: {NO_REGISTRY_AUTH}.")
 @file_options
 @pass_client
 def deploy(
@@ -98,7 +98,7 @@ def deploy(
 ) -> None:
     """Deploy a new stack or update an existing stack, and wait until it has converged."""
     if with_registry_auth:
-        warn(f"--with-registry-auth: {NO_REGISTRY_AUTH}")
+        warn(f"--with-registry-auth has no effect: {NO_REGISTRY_AUTH}")
     response = _submit(
         client, stack, files, profiles, env_files, prune=prune, resolve_image=resolve_image, dry_run=dry_run
     )

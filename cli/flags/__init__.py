@@ -1,0 +1,1 @@
+"""Tables of flags, and their application to a spec."""

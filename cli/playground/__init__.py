@@ -1,0 +1,1 @@
+"""A local cluster for trying and for tests."""

@@ -1,0 +1,1 @@
+"""Output: tables, documents, progress, logs, errors."""

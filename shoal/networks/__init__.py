@@ -1,0 +1,1 @@
+"""What all programs know about networks: modes, published ports, encryption, load balancing."""

@@ -1,0 +1,1 @@
+"""Convert keys of Compose files to specs."""

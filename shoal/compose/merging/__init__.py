@@ -1,0 +1,1 @@
+"""Merge Compose files, and apply profiles."""

@@ -1,0 +1,1 @@
+"""Read Compose files: YAML with source locations, interpolation, environment files."""
