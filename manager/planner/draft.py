@@ -1,7 +1,7 @@
 """The plan while it is being made: what the stages have decided so far, in the order in which it is safe to commit.
 
-Only a beginning of the writes may get committed (the leader may change between two batches), so: allocations first,
-then stops and deletions, then new tasks, then what tells of them, and last the records that nothing names any more.
+Only a prefix of the writes may get committed (the leader may change between two batches), so: allocations first, then
+stops and deletions, then new tasks, then statuses, and last the records that nothing refers to any more.
 """
 
 from collections.abc import Callable, Hashable
@@ -25,7 +25,7 @@ V = TypeVar("V")
 
 
 class Draft:
-    """Gathers writes, times to wake at and services with tasks that found no node."""
+    """Gathers writes, times at which to plan services again, and services with pending tasks."""
 
     def __init__(
         self, *, view: View, resources: ResourceIndex, slot_index: SlotIndex, now_ms: int, new_id: NewId
@@ -73,7 +73,7 @@ class Draft:
         return self._drained[node_id]
 
     def drain_deadline_ms(self, node_id: str) -> int | None:
-        """Until when the node's drain is gentle; None when it is not drained, or takes the time that it takes."""
+        """The deadline of the node's drain; None when it is not drained, or its drain has none."""
         return (self.view.nodes[node_id].spec.drain_deadline_ms or None) if self.is_drained(node_id) else None
 
     def state(self, task: Task) -> int:
@@ -97,7 +97,7 @@ class Draft:
             return
         self.change_count += 1
         if not task.node_id:
-            self.delete_task(task)  # no agent has seen it, so none will tell of its end
+            self.delete_task(task)  # no agent has it, so none will report its end
             return
         changed = Task()
         changed.CopyFrom(current)
@@ -132,12 +132,12 @@ class Draft:
         self._deleted[task.id] = None
 
     def is_stopping(self, task: Task) -> bool:
-        """Whether this plan stops it, or forgets it."""
+        """Whether this plan stops the task, or deletes it."""
         stopped = self._changed_tasks.get(task.id)
         return task.id in self._deleted or (stopped is not None and stopped.desired_state > TaskState.RUNNING)
 
     def desired(self, task: Task) -> int:
-        """What is wanted of the task once this plan is committed (a TaskState value)."""
+        """The task's desired state once this plan is committed (a TaskState value)."""
         return TaskState.REMOVE if task.id in self._deleted else self._changed_tasks.get(task.id, task).desired_state
 
     def is_deleted(self, task: Task) -> bool:
@@ -145,7 +145,7 @@ class Draft:
         return task.id in self._deleted
 
     def write_task(self, identifier: str, task: Task) -> None:
-        """Write a new task, or a pending one anew. What it holds has been claimed in the ledger."""
+        """Write a new task, or a pending one again. What it uses has been claimed in the index."""
         self._new_tasks[identifier] = task
 
     def allocate(self, network_id: str, allocation: NetworkAllocation | None) -> None:
@@ -159,7 +159,7 @@ class Draft:
         return self.view.allocations.get(network_id)
 
     def set_volume_home(self, home: VolumeHome) -> None:
-        """Write where a slot's volume lies, before any task that needs it."""
+        """Write the home of a slot's volume, before any task that needs it."""
         self._volume_homes[f"{home.volume_id}/{home.slot}"] = home
 
     def volume_home(self, volume_id: str, slot: int) -> VolumeHome | None:
@@ -173,8 +173,8 @@ class Draft:
 
     def write_status(self, status: ServiceStatus) -> None:
         """Write the service's status unless it is already so."""
-        if more := self._status_details.get(status.service_id):
-            status.MergeFrom(more)
+        if detail := self._status_details.get(status.service_id):
+            status.MergeFrom(detail)
         known = self.view.service_status.get(status.service_id)
         due = debounce_problems(status, known, now_ms=self.now_ms)
         if due is not None:
@@ -191,7 +191,7 @@ class Draft:
         found: list[Write] = []
         for network_id, allocation in self._allocations.items():
             found.append(_allocation_write(network_id, allocation))
-        found += (put(kinds.VOLUME_HOME, key, place) for key, place in self._volume_homes.items())
+        found += (put(kinds.VOLUME_HOME, key, home) for key, home in self._volume_homes.items())
         found += (put(kinds.TASK, task.id, task) for task in self._changed_tasks.values())
         for identifier in self._deleted:
             found.append(delete(kinds.TASK, identifier))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 def gc_paused() -> Iterator[None]:
     """Collect no cyclic garbage within the block, which must not await.
 
-    A plan makes no cycles, but as many objects as tasks, each of which the collector would look at several times.
+    A plan creates no cycles, but as many objects as tasks, each of which the collector would visit several times.
     """
     was_on = gc.isenabled()
     gc.disable()

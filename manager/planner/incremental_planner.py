@@ -1,6 +1,6 @@
 """Incremental planning: follows changes of the store and plans only the services that they can affect.
 
-It remembers no decision. Forgetting all of it costs a full pass and nothing else.
+It keeps no decision: losing its state costs a full pass and nothing else.
 """
 
 import logging
@@ -42,7 +42,7 @@ class IncrementalPlanner:
         self._is_full = True
 
     def observe(self, changes: Iterable[Change]) -> None:
-        """The view has changed so."""
+        """Follow changes that the view has applied."""
         tasks: dict[str, None] = {}
         nodes: dict[str, None] = {}
         for change in changes:
@@ -65,7 +65,7 @@ class IncrementalPlanner:
                     self._dirty.add(record.service_id)
                 case ServiceStatus():
                     self.resources.refresh_service(self._view, change.identifier)
-                    # An address or a port that has come free may be what another service waits for.
+                    # An address or a port that was released may be what another service waits for.
                     self._dirty |= self._blocked
                     self._dirty.add(change.identifier.partition("/")[0])
                 case AutoscaleStatus():
@@ -84,21 +84,21 @@ class IncrementalPlanner:
         return min(self._timers.values(), default=None)
 
     def audit(self) -> Iterator[None]:
-        """Compare what is remembered of tasks with the view, with pauses in which the view may go on.
+        """Compare the indexes of tasks with the view, with pauses in which the view may change.
 
-        What differs is kept for `repair`.
+        What differs is reloaded by `repair`.
         """
         self._differences.clear()
         self._statuses_seen = 0
-        for portion in self.slot_index.audit(self._view):
-            self._differences.update(portion.differences)
-            self._statuses_seen += portion.status_count
+        for batch in self.slot_index.audit(self._view):
+            self._differences.update(batch.differences)
+            self._statuses_seen += batch.status_count
             yield
 
     def repair(self) -> None:
-        """Take over what the audit found to differ and what still does, all changes having been noted.
+        """Reload what the audit found to differ and what still does; all changes must have been observed.
 
-        The next pass looks at all services, and at statuses without tasks if there can be any.
+        The next pass plans all services, and deletes statuses without tasks if there are any.
         """
         if self._statuses_seen != len(self._view.task_status):
             self._stale_statuses.update(stale_statuses(self._view))
@@ -114,7 +114,7 @@ class IncrementalPlanner:
         self._is_full = True
 
     def plan(self, *, now_ms: int, new_id: NewId) -> PassResult:
-        """Plan what is due. Ask again only after the plan's writes have been noted, or `request_full_pass`."""
+        """Plan what is due. Before the next call observe the plan's writes, or call `request_full_pass`."""
         scope = self._scope(now_ms)
         result = plan_scope(self._view, self.resources, self.slot_index, scope, now_ms=now_ms, new_id=new_id)
         for service_id in scope.services:
@@ -136,17 +136,16 @@ class IncrementalPlanner:
         due = {service_id for service_id, at_ms in self._timers.items() if at_ms <= now_ms}
         services = (self._dirty - self._quarantined) | due
         services |= self._sharing_services(services | self._blocked) - self._quarantined if services else set()
-        # What the others are given in this very pass may change why a task waits.
+        # What others get in this very pass may change why a task waits.
         return PlanScope(frozenset(services | self._blocked if services else services), frozenset(self._stale_statuses))
 
     def _sharing_services(self, services: Iterable[str]) -> set[str]:
-        """Those whose tasks share these services' networks. Whatever this pass decides about the latter, it decides
-        about all tasks of the former too."""
+        """The services whose tasks share these services' networks; all of their slots are dirty in this pass."""
         if not self._network_sharing:
             return set()
-        found = {follower for service_id in services for follower in self._network_sharing.services_sharing(service_id)}
-        for follower in found:
-            self.slot_index.of_service(follower).mark_all_dirty()
+        found = {sharing for service_id in services for sharing in self._network_sharing.services_sharing(service_id)}
+        for sharing in found:
+            self.slot_index.of_service(sharing).mark_all_dirty()
         return found
 
     def _observe_service(self, identifier: str, service: Service) -> None:
@@ -159,7 +158,7 @@ class IncrementalPlanner:
             self._global_services.discard(identifier)
 
     def _observe_volume(self, change: Change) -> None:
-        """Data that is moved, or was, is a matter of all that mount it; labels are nobody's."""
+        """A move of data concerns all services that mount the volume; other changes concern none."""
         old, new = change.old, change.new
         if not isinstance(old, Volume) or not isinstance(new, Volume):
             return
@@ -188,7 +187,7 @@ class IncrementalPlanner:
                 self._dirty.add(task.service_id)
             elif identifier in self._view.task_status:
                 self._stale_statuses.add(identifier)
-        # Also when something was taken: the reason that a waiting task tells may be another one then.
+        # Also when something was claimed: the reason of a pending task may change.
         if self.resources.refresh_tasks(self._view, identifiers):
             self._dirty |= self._blocked
 

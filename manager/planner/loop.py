@@ -21,10 +21,10 @@ from shoal.ids import NewId
 _log = logging.getLogger(__name__)
 
 FULL_PASS_MS = 60_000
-"""A lost change costs that much time and never more."""
+"""A lost change is noticed after so long."""
 _RETRY_MS = 500
 _NO_SPACE_RETRY_MS = 5_000
-"""Somebody has to make space first."""
+"""The store has to be compacted first."""
 
 
 class BatchStore(Protocol):
@@ -43,7 +43,7 @@ class BatchStore(Protocol):
 
 
 class Planner:
-    """Plans as long as it runs.
+    """Plans while it runs.
 
     Args:
         store: loaded; the planner is the only writer of tasks, allocations and service statuses.
@@ -58,13 +58,13 @@ class Planner:
         self._pacing = PassPacing()
 
     async def run(self, fence: int) -> None:
-        """Plan at each change, whenever something is due, and everything at the beginning and every minute.
+        """Plan at each change, when a service is due, and everything at the beginning and every minute.
 
         Args:
             fence: the term's number.
 
         Raises:
-            Deposed: the term is over.
+            LeadershipLost: the term is over.
         """
         with self._store.follow() as changes:
             planner = IncrementalPlanner(self._store.tables)
@@ -79,29 +79,29 @@ class Planner:
                     full_at = self._clock() + FULL_PASS_MS
 
     async def _pass(self, planner: IncrementalPlanner, commits: SequencedCommits, changes: Subscription) -> int | None:
-        """Plan and commit once; when to try again if the store was away."""
+        """Plan and commit once; when to try again if the store was unavailable."""
         try:
             await commits.barrier()
-        except (Unavailable, Timeout) as doubt:
-            _log.warning("planning is paused until the result of the last commit is known: %s", doubt)
-            return self._retry_at(doubt)
+        except (Unavailable, Timeout) as error:
+            _log.warning("planning is paused until the result of the last commit is known: %s", error)
+            return self._retry_at(error)
         planner.observe(changes.pending_changes())
         began = _seconds()
         with gc_paused():
             result = planner.plan(now_ms=self._clock(), new_id=self._new_id)
         self._pacing.record_pass(began, _seconds())
-        for service_id, error in result.quarantined.items():
+        for service_id, cause in result.quarantined.items():
             service = self._store.tables.services.get(service_id)
             name = service.spec.name if service is not None else service_id
-            _log.error("planning of service %s failed; the service was left unchanged", name, exc_info=error)
+            _log.error("planning of service %s failed; the service was left unchanged", name, exc_info=cause)
         if not result.writes:
             return None
         try:
             await commits.commit(result.writes)
-        except (Unavailable, Timeout) as broken:
-            _log.warning("a plan of %d writes was not fully committed: %s", len(result.writes), broken)
+        except (Unavailable, Timeout) as error:
+            _log.warning("a plan of %d writes was not fully committed: %s", len(result.writes), error)
             planner.request_full_pass()
-            return self._retry_at(broken)
+            return self._retry_at(error)
         _log.debug("committed a plan of %d writes", len(result.writes))
         return None
 
@@ -109,7 +109,7 @@ class Planner:
         return self._clock() + (_NO_SPACE_RETRY_MS if isinstance(error, NoSpace) else _RETRY_MS)
 
     async def _wait(self, changes: Subscription, planner: IncrementalPlanner, until_ms: int) -> None:
-        # Our own writes are already in the subscription, so they are noted before the next pass, late or not.
+        # The plan's own writes are already in the subscription, so they are observed before the next pass.
         try:
             async with asyncio.timeout(max(0, until_ms - self._clock()) / 1000):
                 batch = await anext(changes)
@@ -117,11 +117,11 @@ class Planner:
                 if only_task_statuses(batch) and (rest := self._pacing.remaining(_seconds())):
                     await self._collect_statuses(changes, planner, rest)
         except TimeoutError:
-            # Something may have come in the very moment in which the time was over.
+            # A change may have come at the very moment of the timeout.
             planner.observe(changes.pending_changes())
 
     async def _collect_statuses(self, changes: Subscription, planner: IncrementalPlanner, seconds: float) -> None:
-        """Take statuses in for so long, or until something else comes."""
+        """Observe changes for so long, or until one is not a status."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 async for batch in changes:
@@ -130,7 +130,7 @@ class Planner:
                         return
 
     async def _audit(self, changes: Subscription, planner: IncrementalPlanner) -> None:
-        """Others get their turn between two portions; a million tasks take 0.6 s in all."""
+        """Compare the indexes with the store, with pauses for other work; a million tasks take 0.6 s in all."""
         for _ in planner.audit():
             await asyncio.sleep(0)
         planner.observe(changes.pending_changes())

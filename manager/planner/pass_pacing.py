@@ -1,8 +1,8 @@
 """How long a pass that only task statuses ask for is delayed. Pure: the time is passed in.
 
-Statuses come hundreds of times a second while many tasks start, and each pass costs what has not come to rest, not
-what changed. So a pass that nothing but statuses asks for waits for more of them, in proportion to what the last pass
-took: where passes are cheap nobody notices, and where they are not they take a bounded share of the processor.
+Statuses come hundreds of times a second while many tasks start, and the cost of a pass is that of all dirty slots, not
+of what changed. So a pass that only statuses ask for waits for more of them, in proportion to what the last pass took:
+where passes are cheap the delay is not noticeable, and where they are not they use a bounded share of the processor.
 """
 
 from collections.abc import Iterable
@@ -11,22 +11,22 @@ from manager.store import kinds
 from manager.store.changes import Change
 
 REST_FACTOR = 3.0
-"""Rest after a pass, in units of what it took."""
+"""The delay after a pass, in units of the time that it took."""
 MAX_REST_SECONDS = 0.2
 
 
 class PassPacing:
-    """Times are seconds of one monotonic clock."""
+    """Delays passes. Times are seconds of one monotonic clock."""
 
     def __init__(self) -> None:
         self._rested_at = 0.0
 
     def record_pass(self, began: float, ended: float) -> None:
-        """A pass has been planned in this time."""
+        """Record that a pass was planned in this time."""
         self._rested_at = ended + min(REST_FACTOR * (ended - began), MAX_REST_SECONDS)
 
     def remaining(self, now: float) -> float:
-        """Seconds that statuses may wait still."""
+        """For how many more seconds a pass that only statuses ask for is delayed."""
         return max(0.0, self._rested_at - now)
 
 

@@ -21,10 +21,10 @@ from shoal.networks.network_modes import network_provider
 
 @dataclass(frozen=True)
 class Plan:
-    """What to commit and when to plan again though nothing changes.
+    """What to commit, and when to plan again though nothing changes.
 
     Attributes:
-        writes: in a safe order: after any beginning of them, planning again leads to the same end.
+        writes: in a safe order: after any prefix of them, planning again leads to the same end.
         next_due_ms: milliseconds since the Unix epoch; None when nothing is due.
     """
 
@@ -34,11 +34,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class PlanScope:
-    """What a pass looks at.
+    """What a pass plans.
 
     Attributes:
-        services: ids, also of services that are gone.
-        stale_statuses: ids of tasks whose statuses may be left over.
+        services: ids, also of removed services.
+        stale_statuses: ids of removed tasks that may have left a status.
     """
 
     services: Iterable[str]
@@ -51,7 +51,7 @@ class PlanScope:
 
 
 def services_of(view: View) -> set[str]:
-    """Ids of all services, also of those that are gone but have left something."""
+    """Ids of all services, also of removed ones that have left records."""
     services = set(view.services_with_tasks())
     services.update(view.services, view.service_status, (key.partition("/")[0] for key in view.revisions))
     return services
@@ -65,12 +65,12 @@ def stale_statuses(view: View) -> Iterable[str]:
 
 @dataclass(frozen=True)
 class PassResult:
-    """A plan with what an incremental pass has to remember.
+    """A plan with what an incremental planner keeps of it.
 
     Attributes:
         timers: when each service of the scope is due again, milliseconds since the Unix epoch.
-        blocked: services of the scope with tasks that found no node, and those that are being evened out.
-        quarantined: services of the scope that could not be planned, and why. Nothing but that is written of them.
+        blocked: services of the scope with pending tasks, and those that are being rebalanced.
+        quarantined: services of the scope that could not be planned, and why. Only that is written of them.
     """
 
     writes: tuple[Write, ...]
@@ -90,9 +90,9 @@ def plan(view: View, *, now_ms: int, new_id: NewId) -> Plan:
 def plan_scope(
     view: View, resources: ResourceIndex, slot_index: SlotIndex, scope: PlanScope, *, now_ms: int, new_id: NewId
 ) -> PassResult:
-    """Plan some services only. Ledger and rolls are those of the view, and are so again afterwards.
+    """Plan some services only. The indexes are those of the view, and are so again afterwards.
 
-    A service whose planning raises is set aside: what was planned with it is thrown away, and planned again without it.
+    A service whose planning raises is quarantined: the plan is discarded, and made again without it.
     """
     quarantined: dict[str, Exception] = {}
     while True:
@@ -103,12 +103,12 @@ def plan_scope(
                 write_quarantine(draft, quarantined)
                 return replace(_result(draft), quarantined=quarantined)
         quarantined |= failed
-        for service_id in scope.services:  # what looked as if it had no effect may have some now
+        for service_id in scope.services:  # decisions that had no effect in the discarded plan may have some now
             slot_index.of_service(service_id).mark_all_dirty()
 
 
 def _plan_services(draft: Draft, scope: PlanScope, quarantined: Quarantined) -> dict[str, Exception]:
-    """Plan all but those that are set aside already; those that fail, and how."""
+    """Plan all services that are not quarantined; those that fail, with their exceptions."""
     plan_subnets(draft)
     failed: dict[str, Exception] = {}
     removed = []
@@ -135,8 +135,8 @@ def _result(draft: Draft) -> PassResult:
 
 
 def _by_priority(view: View, service_id: str) -> tuple[int, bool, str]:
-    """Sorts services: the highest priority first, so that it takes what there is; who shares a network after whose it
-    is."""
+    """Sorts services: the highest priority first, so that it gets what there is; a service that shares a network comes
+    after the provider."""
     service = view.services.get(service_id)
     if service is None:
         return 0, False, service_id
@@ -144,7 +144,7 @@ def _by_priority(view: View, service_id: str) -> tuple[int, bool, str]:
 
 
 def _plan_removed(draft: Draft, services: list[str]) -> dict[str, Exception]:
-    """Clear up after services that are gone; those for which that fails, and how."""
+    """Plan the removal of services that are gone; those for which that fails, with their exceptions."""
     failed: dict[str, Exception] = {}
     if not services:
         return failed

@@ -1,7 +1,7 @@
 """Quarantine: a service whose planning raises is left unchanged and reported, and all others are planned.
 
-It is a fault of this program, or of a record that another version wrote. Ending the term over it would stop the whole
-cluster, and so would every leader after this one.
+The cause is a bug of this program, or a record that another version wrote. If it ended the leader's term, it would stop
+the whole cluster, since every next leader would fail as well.
 """
 
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ Quarantined = Mapping[str, Exception]
 """Ids of services, and what their planning raised."""
 
 RETRY_MS = 60_000
-"""Planned again after so long, and at once when the service itself changes."""
+"""A quarantined service is planned again after so long, and at once when it changes."""
 
 _MAX_LENGTH = 300
 
 
 def write_quarantine(draft: Draft, quarantined: Quarantined) -> None:
-    """Write into the services' statuses why they are left as they are, and look at them again in a while."""
+    """Write into the services' statuses why they are left unchanged, and plan them again later."""
     for service_id, error in quarantined.items():
         draft.requeue_at(service_id, draft.now_ms + RETRY_MS)
         if service_id not in draft.view.services:

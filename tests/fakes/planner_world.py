@@ -51,7 +51,7 @@ class World:
         self.apply([Write(kind, identifier, value)])  # type: ignore[arg-type]
 
     def apply(self, writes: Iterable[Write]) -> None:
-        """Commit writes, one revision each, and let the agenda know."""
+        """Commit writes, one revision each, and let the planner observe them."""
         for write in writes:
             rows: Mapping[str, Message] = self.tables.rows(write.kind)
             old = rows.get(write.identifier)
@@ -105,7 +105,7 @@ class World:
         self.put(kinds.NODE, name, node)
 
     def listen(self, name: str, port: int, program: str, *, address: str = "") -> None:
-        """The agent tells that a program of its host has the TCP port."""
+        """The agent reports that a program of its host listens on the TCP port."""
         status = NodeStatus()
         status.CopyFrom(self.tables.node_status[name])
         tcp = PublishedPort.TCP
@@ -115,14 +115,14 @@ class World:
         self.put(kinds.NODE_STATUS, name, status)
 
     def set_devices(self, name: str, *devices: str) -> None:
-        """The agent tells that its host has these devices, and no others."""
+        """The agent reports that its host has these devices, and no others."""
         status = NodeStatus()
         status.CopyFrom(self.tables.node_status[name])
         status.description.devices.CopyFrom(HostDevices(paths=devices))
         self.put(kinds.NODE_STATUS, name, status)
 
     def stop_listeners(self, name: str) -> None:
-        """No program of the host has a port any more."""
+        """No program of the host listens any more."""
         status = NodeStatus()
         status.CopyFrom(self.tables.node_status[name])
         status.ClearField("network_condition")
@@ -172,7 +172,7 @@ class World:
         return True
 
     def rebalance(self, name: str) -> None:
-        """The user wants the service evened out."""
+        """The user requests a rebalance of the service."""
         service = Service()
         service.CopyFrom(self.tables.services[name])
         service.rebalance_requested_at_ms = self.now_ms
@@ -181,12 +181,12 @@ class World:
     # Plans.
 
     def plan(self, *, cut: int | None = None) -> PassResult:
-        """Plan and commit, or commit a beginning of the plan only, after which another leader plans."""
+        """Plan and commit, or commit a prefix of the plan only, after which another leader plans."""
         self._observe()
         scope = PlanScope.full(self.tables)
-        rolls = SlotIndex.of(self.tables, scope.services)
-        ledger = self.planner.resources
-        full = plan_scope(self.tables, ledger, rolls, scope, now_ms=self.now_ms, new_id=self._ids())
+        slot_index = SlotIndex.of(self.tables, scope.services)
+        resources = self.planner.resources
+        full = plan_scope(self.tables, resources, slot_index, scope, now_ms=self.now_ms, new_id=self._ids())
         outcome = self.planner.plan(now_ms=self.now_ms, new_id=self._ids())
         only = [write for write in full.writes if write not in outcome.writes]
         assert outcome.writes == full.writes, f"an incremental pass differs from a full one, which has {only}"
@@ -210,7 +210,7 @@ class World:
         return IdSource(self._next_id)
 
     def check_resources(self) -> None:
-        """What is followed is what would be counted anew."""
+        """The index that follows changes equals a new one."""
         followed, counted = self.planner.resources, ResourceIndex.of(self.tables)
         for name, host in counted.hosts.items():
             other = followed.hosts[name]
@@ -237,7 +237,7 @@ class World:
         message: str = "",
         health: TaskStatus.Health.ValueType = TaskStatus.NONE,
     ) -> None:
-        """The task's agent tells of a state; the dispatcher takes it when it is forward."""
+        """The task's agent reports a state; the dispatcher accepts it when it is forward."""
         old = self.tables.task_status.get(task.id)
         at_ms = self.now_ms if at_ms is None else at_ms
         running_at = old.running_at_ms if old is not None else 0
@@ -249,7 +249,7 @@ class World:
             self.put(kinds.TASK_STATUS, task.id, new)
 
     def obey(self, *, at_once: int | None = None) -> bool:
-        """All agents of ready nodes do at once what is wanted of their tasks; whether there was anything to do.
+        """All agents of ready nodes bring their tasks to the desired state; whether there was anything to do.
 
         Args:
             at_once: of that many tasks, those with the least hash of their ids; None: of all.
@@ -316,7 +316,7 @@ class World:
         return sorted(found, key=lambda task: (task.slot, task.node_id if not task.slot else "", task.created_at_ms))
 
     def live(self, service: str) -> list[Task]:
-        """Those that hold something."""
+        """Live tasks."""
         return [task for task in self.tasks(service) if is_live(task, self.tables.task_status.get(task.id))]
 
     def wanted(self, service: str) -> list[Task]:

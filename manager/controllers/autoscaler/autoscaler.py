@@ -56,7 +56,7 @@ class Autoscaler:
         Args:
             fence: the term's number.
         Raises:
-            Deposed: the term is over.
+            LeadershipLost: the term is over.
         """
         while True:
             await asyncio.sleep(self._interval_seconds)
@@ -80,7 +80,7 @@ class Autoscaler:
     def _scale(self, view: View, service: Service, uses: dict[str, ResourceUsage]) -> Write | None:
         identifier, now_ms = service.meta.id, self._now_ms()
         if view.services.get(identifier) is not service:
-            return None  # it changed while its tasks were measured: at the next time
+            return None  # it changed while its tasks were measured
         known = view.autoscales.get(identifier)
         replicas, why = decide_replicas(service.spec.autoscale, known, load_of(view, service, uses), now_ms=now_ms)
         if known is not None and known.replicas == replicas:
@@ -93,7 +93,7 @@ class Autoscaler:
 
 
 def load_of(view: View, service: Service, uses: dict[str, ResourceUsage]) -> Load:
-    """What was measured of the service. Pure."""
+    """The measured load of the service. Pure."""
     serving = _serving(view, service)
     template = effective(view, service).spec.task
     cpus, memory = utilization_base(template).nano_cpus, utilization_base(template).memory_bytes
@@ -109,7 +109,7 @@ def load_of(view: View, service: Service, uses: dict[str, ResourceUsage]) -> Loa
 
 
 def utilization_base(template: TaskTemplate) -> Resources:
-    """Of what use is a share: the reservation, else the limit."""
+    """What utilization is relative to: the reservation, else the limit."""
     reserved, limits = template.reservations, template.limits
     return Resources(
         nano_cpus=reserved.nano_cpus or limits.nano_cpus, memory_bytes=reserved.memory_bytes or limits.memory_bytes
@@ -122,7 +122,7 @@ def _serving(view: View, service: Service) -> list[Task]:
 
 
 def _stale_records(view: View) -> Iterable[Write]:
-    """Numbers of services that are gone, or have no autoscaler any more."""
+    """Delete the records of services that are gone, or have no autoscaler any more."""
     for identifier in list(view.autoscales):
         service = view.services.get(identifier)
         if service is None or not service.spec.HasField("autoscale"):

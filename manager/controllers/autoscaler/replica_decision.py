@@ -1,7 +1,7 @@
 """How many replicas a service should have by what its tasks use. Pure.
 
-As the horizontal autoscaler of Kubernetes does it: the number that brings the mean use to the target, the greatest
-over all targets, within a tolerance, in bounded steps, with a pause after each.
+As the horizontal autoscaler of Kubernetes does it: the number that brings the mean utilization to the target, the
+greatest over all targets, with a tolerance, in bounded steps, with a cooldown after each.
 """
 
 import math
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from shoal.api.v1.service_pb2 import Autoscale, AutoscaleStatus
 
 TOLERANCE = 0.1
-"""A use so near to its target changes nothing: a hysteresis, so that the number does not swing."""
+"""Utilization so near to its target changes nothing: a hysteresis, so that the number does not oscillate."""
 UP_COOLDOWN_MS = 30_000
 DOWN_COOLDOWN_MS = 300_000
 _MIN_STEP = 4
@@ -22,9 +22,9 @@ class Load:
     """What was measured of a service.
 
     Attributes:
-        replicas: that are in force now.
-        ready: of them, those that serve.
-        utilization: by resource ("CPU", "memory"): of each ready task that was measured, its use of what it reserves.
+        replicas: the effective number.
+        ready: how many of them are ready.
+        utilization: by resource ("CPU", "memory"): of each ready task that was measured, its share of what it reserves.
     """
 
     replicas: int
@@ -33,7 +33,7 @@ class Load:
 
 
 def decide_replicas(scale: Autoscale, known: AutoscaleStatus | None, load: Load, *, now_ms: int) -> tuple[int, str]:
-    """The number of replicas from now on, and what led to it (empty when nothing changes).
+    """The new number of replicas, and the reason (empty when nothing changes).
 
     Args:
         known: as last written; None for a service that was never scaled.
@@ -41,14 +41,14 @@ def decide_replicas(scale: Autoscale, known: AutoscaleStatus | None, load: Load,
     bounded = _clamp(scale, load.replicas)
     if bounded != load.replicas:
         return bounded, f"{load.replicas} replicas are outside the bounds"
-    wanted, why = _highest(scale, load)
-    wanted = _clamp(scale, min(wanted, max(2 * load.replicas, load.replicas + _MIN_STEP)))
+    replicas, why = _highest(scale, load)
+    replicas = _clamp(scale, min(replicas, max(2 * load.replicas, load.replicas + _MIN_STEP)))
     rested_ms = now_ms - known.changed_at_ms if known is not None else math.inf
-    if wanted > load.replicas and rested_ms >= _up(scale):
-        return wanted, f"{why}: {load.replicas} to {wanted} replicas"
-    # As long as not all serve, what is measured says little, and fewer would be fewer than are healthy.
-    if wanted < load.replicas and rested_ms >= _down(scale) and load.ready >= load.replicas:
-        return wanted, f"{why}: {load.replicas} to {wanted} replicas"
+    if replicas > load.replicas and rested_ms >= _up(scale):
+        return replicas, f"{why}: {load.replicas} to {replicas} replicas"
+    # While not all are ready, the measurement says little, and fewer replicas would be too few.
+    if replicas < load.replicas and rested_ms >= _down(scale) and load.ready >= load.replicas:
+        return replicas, f"{why}: {load.replicas} to {replicas} replicas"
     return load.replicas, ""
 
 
@@ -68,7 +68,7 @@ def _highest(scale: Autoscale, load: Load) -> tuple[int, str]:
 
 
 def _replicas_for(replicas: int, shares: Sequence[float], target: float) -> int:
-    """What brings the mean to the target. Tasks that were not measured count as idle on the way up, as busy down."""
+    """What brings the mean to the target. Unmeasured tasks count as idle on the way up, else as on target."""
     total = sum(shares)
     if total > target * replicas * (1 + TOLERANCE):
         return math.ceil(total / target - 1e-9)

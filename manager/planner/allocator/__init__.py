@@ -1,0 +1,1 @@
+"""Allocates subnets, addresses of tasks, virtual addresses and mesh ports."""

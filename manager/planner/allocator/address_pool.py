@@ -1,4 +1,4 @@
-"""Which address of a network a task gets, or a service: widens the network where that is needed and allowed."""
+"""Assigns addresses of a network to tasks and services; widens its subnet where that is needed and allowed."""
 
 from collections.abc import Callable, Iterator
 from itertools import filterfalse
@@ -22,12 +22,12 @@ class AddressPool:
     """Assigns addresses of one pool to one service and its tasks.
 
     Args:
-        pool: named by its network's id, that of IPv6 addresses as `addresses6.ipv6_pool` has it. It has an allocation.
-        requested: the address that each task asks for; empty when any will do.
+        pool: named by its network's id, that of IPv6 addresses as by `ipv6_pool`. The network has an allocation.
+        requested: the address that each task requests; empty when any will do.
 
     Attributes:
-        subnet: what is given out.
-        in_use: those that tasks have.
+        subnet: the addresses to assign.
+        in_use: those in use.
     """
 
     __slots__ = ("_draft", "_next", "_order", "_pool", "_requested", "_text", "in_use", "subnet")
@@ -49,7 +49,7 @@ class AddressPool:
         return f"address {self._requested} of network {self._network().spec.name} is in use{self._holder()}"
 
     def allocate(self) -> str:
-        """The address of the next task, taken in the ledger. There must be no obstacle."""
+        """Claim the address of the next task. There must be no obstacle."""
         address = self._requested_number() if self._requested else self._next
         assert address is not None
         self._draft.resources.claim_address(self.in_use, address, self._draft.now_ms)
@@ -58,7 +58,7 @@ class AddressPool:
         return self._text(address)
 
     def allocate_highest(self) -> str | None:
-        """An address away from those of tasks, which are given out from below; None when none is left."""
+        """Claim an address away from those of tasks, which are assigned from below; None when none is left."""
         left: dict[tuple[str, int], int] = self._draft.cached("highest addresses left", dict)
         last = self.subnet.last
         from_above = range(left.get((self._pool, last), last), self.subnet.first - 1, -1)
@@ -85,14 +85,14 @@ class AddressPool:
         return AllocatableRange.of(allocation.subnet, network.spec, self._requested_by_services(network.spec.subnet))
 
     def _requested_by_services(self, subnet: str) -> set[int]:
-        """Those that services ask for. Looks through all, but only where a subnet is given: of others none can be."""
+        """Addresses that services request. Only a network whose subnet the user chose can have some."""
         if not subnet:
             return set()
-        every = self._draft.cached("addresses asked for", lambda: _requested_addresses(self._draft))
+        every = self._draft.cached("requested addresses", lambda: _requested_addresses(self._draft))
         return every.get(self._pool, set())
 
     def _widen(self) -> bool:
-        """The network has more addresses now."""
+        """Widen the network; whether it has more free addresses."""
         if is_ipv6_pool(self._pool) or not widen(self._draft, self._pool):
             return False
         self.subnet = self._subnet()
@@ -112,8 +112,8 @@ class AddressPool:
 
     def _holder(self) -> str:
         for task in self._draft.view.tasks.values():
-            places = (held for held in task.addresses if held.network_id == pool_network(self._pool))
-            if any(self._requested in (held.address, held.address6) for held in places):
+            addresses = (each for each in task.addresses if each.network_id == pool_network(self._pool))
+            if any(self._requested in (each.address, each.address6) for each in addresses):
                 if self._draft.down_status(task.node_id):
                     return (
                         f" by task {task.id} on node {task.node_id}, which is down; "
@@ -124,7 +124,7 @@ class AddressPool:
 
 
 def _requested_addresses(draft: Draft) -> dict[str, set[int]]:
-    """Addresses that services name themselves, by pool: they are given to nobody else."""
+    """Addresses that services request, by pool: no other service gets them."""
     found: dict[str, set[int]] = {}
     for service in draft.view.services.values():
         for attachment in cluster_networks(service.spec.task):

@@ -13,7 +13,7 @@ from shoal.task_states import is_live
 
 @dataclass(frozen=True)
 class EndpointPlan:
-    """What the service gets, and why it lacks some of it, one line each."""
+    """What the service gets, and why it lacks some of that, one line each."""
 
     virtual_addresses: tuple[VirtualAddress, ...]
     mesh_ports: tuple[PublishedPort, ...]
@@ -21,26 +21,26 @@ class EndpointPlan:
 
 
 def plan_endpoints(draft: Draft, service_id: str, spec: ServiceSpec, networks: Iterable[str]) -> EndpointPlan:
-    """What it has, as far as the spec still asks for it, and what is new.
+    """What the service has, as far as its spec still requests it, and what is new.
 
     Args:
-        networks: ids of those that its tasks are on.
+        networks: ids of the networks of its tasks.
     """
     problems: list[str] = []
     known = draft.view.service_status.get(service_id) or ServiceStatus()
     own = [network for network in networks if network != MESH_NETWORK]
-    own += _networks_being_left(draft, service_id, known, own)
+    own += _networks_to_leave(draft, service_id, known, own)
     virtual = (
         () if spec.endpoint.mode == Endpoint.DNSRR else tuple(_plan_virtual_addresses(draft, known, own, problems))
     )
     mesh = tuple(_plan_mesh_ports(draft, service_id, known, spec, problems))
     if problems:
-        draft.blocked.add(service_id)  # what it lacks may come free with what others give up
+        draft.blocked.add(service_id)  # what it lacks may be released by others
     return EndpointPlan(virtual, mesh, tuple(problems))
 
 
-def _networks_being_left(draft: Draft, service_id: str, known: ServiceStatus, own: Collection[str]) -> list[str]:
-    """Networks that it is to leave, while tasks are still there: until the last has ended, clients reach them."""
+def _networks_to_leave(draft: Draft, service_id: str, known: ServiceStatus, own: Collection[str]) -> list[str]:
+    """Networks that the spec no longer has, while tasks are still on them: clients reach these until the last ends."""
     former = [place.network_id for place in known.virtual_addresses if place.network_id not in own]
     if not former:
         return []
@@ -57,7 +57,7 @@ def _plan_virtual_addresses(
     for network_id in networks:
         allocation = draft.allocation(network_id)
         if allocation is None:
-            continue  # its tasks wait too, and say why
+            continue  # its tasks are pending too, with the reason
         place = VirtualAddress(network_id=network_id)
         place.CopyFrom(kept.get(network_id, place))
         if not place.address:
@@ -69,7 +69,7 @@ def _plan_virtual_addresses(
 
 
 def _allocate_address(draft: Draft, pool: str, problems: list[str]) -> str:
-    """An address for the service itself; empty where none is left, though a network that is full is widened."""
+    """An address for the service itself; empty where none is left even after widening the network."""
     address = AddressPool(draft, pool).allocate_highest()
     if address is None:
         problems.append(f"network {_name(draft, pool_network(pool))} has no free address for the service's virtual IP")
@@ -80,29 +80,29 @@ def _allocate_address(draft: Draft, pool: str, problems: list[str]) -> str:
 def _plan_mesh_ports(
     draft: Draft, service_id: str, known: ServiceStatus, spec: ServiceSpec, problems: list[str]
 ) -> list[PublishedPort]:
-    wanted = mesh_ports(spec)
-    if not wanted:
+    requested = mesh_ports(spec)
+    if not requested:
         return []
-    ledger = draft.resources
-    others = [(other, port) for other, ports in ledger.mesh_ports.items() if other != service_id for port in ports]
+    resources = draft.resources
+    others = [(other, port) for other, ports in resources.mesh_ports.items() if other != service_id for port in ports]
     found: list[PublishedPort] = []
-    for port in wanted:
+    for port in requested:
         chosen = PublishedPort()
         chosen.CopyFrom(port)
         if not port.published:
             chosen.published_first = chosen.published_last = 0
             chosen.published = _kept_number(known, port, found) or _free_number(draft, port, found, others)
-        if (taken := first_conflict(chosen, (other for _, other in others))) is not None:
-            owner = next(other for other, port in others if port is taken)
+        if (conflict := first_conflict(chosen, (other for _, other in others))) is not None:
+            owner = next(other for other, port in others if port is conflict)
             problems.append(f"port {label(chosen)} is already published by service {_service(draft, owner)}")
         else:
             found.append(chosen)
-    ledger.claim_mesh_ports(service_id, found)
+    resources.claim_mesh_ports(service_id, found)
     return found
 
 
 def _kept_number(known: ServiceStatus, port: PublishedPort, found: list[PublishedPort]) -> int:
-    """The number that the planner chose for this port before; 0 when it never did."""
+    """The number that was chosen for this port before; 0 when none was."""
     for chosen in known.mesh_ports:
         same = (protocol_of(chosen), chosen.target, chosen.host_address) == (
             protocol_of(port),
@@ -117,7 +117,7 @@ def _kept_number(known: ServiceStatus, port: PublishedPort, found: list[Publishe
 def _free_number(
     draft: Draft, port: PublishedPort, found: list[PublishedPort], others: list[tuple[str, PublishedPort]]
 ) -> int:
-    """The first number that no service has on the mesh, and no task on its node."""
+    """The first number that neither a service has on the mesh nor a task on its node."""
     taken = {other.published for _, other in others} | {other.published for other in found}
     taken.update(published for host in draft.resources.hosts.values() for _, published, _ in host.ports)
     return next((published for published in candidate_ports(port) if published not in taken), candidate_ports(port)[0])

@@ -13,13 +13,13 @@ from shoal.networks.network_modes import NODE_POOL
 
 
 def plan_subnets(draft: Draft) -> None:
-    """Allocate to networks that have none: what the user asks for first, then what nobody has, asks for or routes.
+    """Allocate to networks that have none: requested subnets first, then ranges that nothing has, requests or routes.
 
-    One that overlaps another gets nothing; its tasks stay PENDING and say so.
+    A requested subnet that overlaps another gets nothing; the network's tasks stay PENDING, with the reason.
     """
     view = draft.view
     for identifier in sorted(view.allocations.keys() - view.networks.keys()):
-        # The control API removes no network that a service attaches to; addresses still held keep the subnet.
+        # The API removes no network that a service attaches to; addresses that are still in use keep the subnet.
         if not draft.resources.pool(identifier).used:
             draft.allocate(identifier, None)
     waiting = sorted(map(view.networks.__getitem__, view.networks.keys() - view.allocations.keys()), key=_age)
@@ -33,18 +33,18 @@ def plan_subnets(draft: Draft) -> None:
 
 
 def _plan_ipv6(view: View, waiting: list[Network]) -> Mapping[str, str]:
-    """The IPv6 subnet by network, empty for one that has none; those that cannot have theirs are left out."""
+    """The IPv6 subnet by network, empty for one without IPv6; networks that cannot have theirs are left out."""
     found = {network.meta.id: "" for network in waiting if not network.spec.ipv6}
     taken = RangeSet(filter(None, (parse_range6(each.subnet6) for each in view.allocations.values() if each.subnet6)))
     for network in waiting:
-        # The control API refuses what is no subnet; an old record must not end the leader's term.
-        asked = parse_range6(network.spec.subnet6) if network.spec.ipv6 and network.spec.subnet6 else None
-        if asked is not None and not taken.overlaps(asked):
-            taken.add(asked)
+        # The API refuses an invalid subnet; an old record must not end the leader's term.
+        requested = parse_range6(network.spec.subnet6) if network.spec.ipv6 and network.spec.subnet6 else None
+        if requested is not None and not taken.overlaps(requested):
+            taken.add(requested)
             found[network.meta.id] = str(IPv6Network(network.spec.subnet6))
     others = [network.meta.id for network in waiting if network.spec.ipv6 and not network.spec.subnet6]
     if others:
-        identifier = view.cluster.meta.id if view.cluster is not None else ""  # it is there before anything else is
+        identifier = view.cluster.meta.id if view.cluster is not None else ""  # created before anything else
         free = free_ipv6_subnets(cluster_prefix(identifier), [*taken, *host_ranges6(view)])
         found |= dict(zip(others, map(str, free), strict=False))
     return found
@@ -52,58 +52,58 @@ def _plan_ipv6(view: View, waiting: list[Network]) -> Mapping[str, str]:
 
 def _allocate_requested(draft: Draft, networks: list[Network], taken: RangeSet, subnets6: Mapping[str, str]) -> None:
     for network in networks:
-        asked = parse_range(network.spec.subnet)  # what is no subnet is left alone, as above
-        if asked is None or taken.overlaps(asked):
+        requested = parse_range(network.spec.subnet)  # an invalid one is skipped, as above
+        if requested is None or taken.overlaps(requested):
             continue
-        taken.add(asked)
+        taken.add(requested)
         identifier, subnet = network.meta.id, str(IPv4Network(network.spec.subnet))
         allocation = NetworkAllocation(network_id=identifier, subnet=subnet, subnet6=subnets6[identifier])
         draft.allocate(identifier, allocation)
 
 
 def _allocate_any(draft: Draft, networks: list[Network], taken: RangeSet, subnets6: Mapping[str, str]) -> None:
-    """Each gets the beginning of a block that it may fill; when there are no blocks left, a subnet out of another's."""
+    """Each gets the beginning of a supernet that it may fill; when none is left, a subnet out of another's."""
     if not networks:
         return
     view, pool = draft.view, range_of(DEFAULT_POOL)
     used = [*taken, *draft.cached("prefixes of hosts", lambda: RangeSet(host_ranges(view)))]
-    held = filter(None, (parse_range(each.supernet) for each in view.allocations.values() if each.supernet))
-    blocks = free_ranges(pool, [*used, *held], 1 << 32 - SUPERNET_LENGTH)
+    supernets = filter(None, (parse_range(each.supernet) for each in view.allocations.values() if each.supernet))
+    free = free_ranges(pool, [*used, *supernets], 1 << 32 - SUPERNET_LENGTH)
     rest: Iterator[AddressRange] | None = None
     for network in networks:
         identifier = network.meta.id
-        block = next(blocks, None)
-        if block is None:
+        supernet = next(free, None)
+        if supernet is None:
             rest = rest or free_ranges(pool, used, 1 << 32 - PREFIX_LENGTH)
-        found = block if block is not None or rest is None else next(rest, None)
+        found = supernet if supernet is not None or rest is None else next(rest, None)
         if found is None:
             return
         subnet = IPv4Network((found[0], PREFIX_LENGTH))
         used.append(range_of(subnet))
         allocation = NetworkAllocation(network_id=identifier, subnet=str(subnet), subnet6=subnets6[identifier])
-        if block is not None:
-            allocation.supernet = str(IPv4Network((block[0], SUPERNET_LENGTH)))
+        if supernet is not None:
+            allocation.supernet = str(IPv4Network((supernet[0], SUPERNET_LENGTH)))
         draft.allocate(identifier, allocation)
 
 
 def host_ranges(view: View) -> Iterator[AddressRange]:
-    """What the nodes use themselves: their addresses, what they route, and the pool of tasks without a network."""
+    """What the nodes use themselves: their addresses, their routes, and the pool of tasks without a network."""
     texts = {NODE_POOL}
     for status in view.node_status.values():
         about = status.description
         texts.update((about.address, about.local_pool), about.host_prefixes)
-    # What cannot be read is an agent's word, or of IPv6: no reason to plan nothing.
+    # A prefix that does not parse is of IPv6, or an agent's mistake, which must not stop planning.
     return filter(None, map(parse_range, texts))
 
 
 def host_ranges6(view: View) -> Iterator[AddressRange]:
-    """What the nodes themselves use of IPv6."""
+    """The IPv6 prefixes that the nodes use themselves."""
     texts = {text for status in view.node_status.values() for text in status.description.host_prefixes if ":" in text}
     return filter(None, map(parse_range6, texts))
 
 
 def widen(draft: Draft, network_id: str) -> bool:
-    """Give the network more addresses, if it may grow; whether it did."""
+    """Double the network's subnet, if it may grow; whether it did."""
     allocation = draft.allocation(network_id)
     if allocation is None or allocation.supernet in ("", allocation.subnet):
         return False
@@ -125,7 +125,7 @@ def widen(draft: Draft, network_id: str) -> bool:
 
 
 def _subnets(draft: Draft) -> RangeSet:
-    """Those of all networks. Once the first network has been widened, nothing else changes them within a pass."""
+    """The subnets of all networks. From the first widening in a pass on, nothing else changes them."""
     each = map(draft.allocation, draft.view.allocations.keys() | draft.view.networks.keys())
     return RangeSet(filter(None, (parse_range(allocation.subnet) for allocation in each if allocation is not None)))
 

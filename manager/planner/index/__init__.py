@@ -1,0 +1,1 @@
+"""What is kept between passes and follows the store: resources in use, slots, sharing of networks."""

@@ -9,7 +9,7 @@ from shoal.networks.network_modes import network_provider
 
 
 class NetworkSharingIndex:
-    """By all revisions that are kept, since tasks may run an earlier one."""
+    """Covers all revisions in the store, since tasks may run an earlier one."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -25,7 +25,7 @@ class NetworkSharingIndex:
 
     @cached_property
     def _by_provider(self) -> dict[str, dict[str, None]]:
-        """Ids of services by the name of the one whose networks they share; read when a pass first asks."""
+        """Ids of services by the name of the provider; computed at the first use."""
         found: dict[str, dict[str, None]] = {}
         for revision in self._view.revisions.values():
             if name := network_provider(revision.spec.task):
@@ -40,10 +40,10 @@ class NetworkSharingIndex:
         name = self._names.get(service_id)
         if name is None:
             service = self._view.services.get(service_id)
-            name = service.spec.name if service is not None else self._name_of_gone(service_id)
+            name = service.spec.name if service is not None else self._name_of_removed(service_id)
             self._names[service_id] = name
         return name
 
-    def _name_of_gone(self, service_id: str) -> str:
-        kept = self._view.revisions.values()
-        return next((revision.spec.name for revision in kept if revision.service_id == service_id), "")
+    def _name_of_removed(self, service_id: str) -> str:
+        revisions = self._view.revisions.values()
+        return next((revision.spec.name for revision in revisions if revision.service_id == service_id), "")

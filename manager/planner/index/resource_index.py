@@ -1,7 +1,7 @@
 """Index of what is in use: each node's resources and ports, each network's addresses. It follows the view.
 
-Whatever a task has is in use until its end is confirmed (`shoal.task_states.is_live`), whatever is wanted of it.
-Figures are plain integers, so that nothing is summed anew for a placement.
+What a task has is in use until its end is confirmed (`shoal.task_states.is_live`), whatever its desired state.
+Totals are plain integers, so that a placement sums nothing.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence, Set
@@ -28,7 +28,7 @@ Port = tuple[int, int, str]
 
 
 class NodeUsage:
-    """A node as the scheduler sees it. `node` is None when its record is gone, `status` when it was never heard of."""
+    """A node as the scheduler sees it. `node` is None when its record is gone, `status` when it has never connected."""
 
     __slots__ = (
         "_devices",
@@ -46,17 +46,17 @@ class NodeUsage:
         "wireguard_only_nodes",
     )
 
-    def __init__(self, identifier: str, wireguard_alone: Set[str] = frozenset()) -> None:
+    def __init__(self, identifier: str, wireguard_only_nodes: Set[str] = frozenset()) -> None:
         self.id = identifier
-        self.wireguard_only_nodes = wireguard_alone
-        """Ids of the nodes, of all, that can encrypt by WireGuard and by nothing else."""
+        self.wireguard_only_nodes = wireguard_only_nodes
+        """Ids of all nodes of the cluster that support WireGuard and no IPsec."""
         self.node: Node | None = None
         self.status: NodeStatus | None = None
         self.cpus = self.memory = 0
         self.used_cpus = self.used_memory = self.tasks = 0
         self.ports: set[Port] = set()
         self.services: dict[str, int] = {}
-        """How many tasks of each service hold something here."""
+        """How many live tasks of each service are here."""
         self.generic = GenericResourcePool()
         self._devices: ReportedDevices | None = None
 
@@ -70,13 +70,13 @@ class NodeUsage:
 
     def missing_device(self, devices: Sequence[str]) -> str:
         """The first of these devices that the node does not have, as its agent reported; empty when it has all."""
-        if self._devices is None:  # only for those who ask: most services have no devices
+        if self._devices is None:  # computed on demand: most services have no devices
             about = self.status.description if self.status is not None else None
             self._devices = ReportedDevices(about.devices if about is not None and about.HasField("devices") else None)
         return self._devices.lacks(devices)
 
     def remove_task_of(self, service_id: str) -> None:
-        """The service has one task less here."""
+        """Count one task of the service less."""
         left = self.services.get(service_id, 0) - 1
         if left:
             self.services[service_id] = left
@@ -99,7 +99,7 @@ class NodeUsage:
 
     def rank(self) -> tuple[float, int, str]:
         """Sorts nodes: the least reserved share, the fewest tasks, the id."""
-        # As `reserved_share`, without a call: each task that is placed is followed by a look at this.
+        # As `reserved_share`, without a call: this is evaluated for each task that is placed.
         cpus = self.used_cpus / self.cpus if self.cpus else 0.0
         memory = self.used_memory / self.memory if self.memory else 0.0
         return cpus if cpus > memory else memory, self.tasks, self.id
@@ -110,7 +110,7 @@ class NodeUsage:
 
 
 def is_port_taken(ports: Collection[Port], protocol: int, published: int, address: str) -> bool:
-    """Whether one of the ports is the same one, on that address or on one that covers it."""
+    """Whether one of the ports conflicts: the same number on the same address or on one that covers it."""
     if not ports:
         return False
     if (protocol, published, address) in ports or (protocol, published, "") in ports:
@@ -120,19 +120,19 @@ def is_port_taken(ports: Collection[Port], protocol: int, published: int, addres
 
 
 class ResourceIndex:
-    """The index. `refresh_tasks` and `refresh_node` follow the view; `tentative` takes back what a plan has claimed."""
+    """The index. `refresh_tasks` and `refresh_node` follow the view; `tentative` undoes the claims of a plan."""
 
     def __init__(self) -> None:
         self.hosts: dict[str, NodeUsage] = {}
         self._wireguard_only_nodes: set[str] = set()
         self.claimed: list[NodeUsage] = []
-        """Those that a plan has claimed on, in the order of its claims, over and over."""
+        """The node of each claim of a plan, in order; a node is repeated."""
         self._undo: dict[NodeUsage, tuple[tuple[int, int, int], set[Port], dict[str, int]]] = {}
         self._claimed_addresses: dict[AddressUsage, list[int]] = {}
         self._cursors: dict[AddressUsage, tuple[int, int]] = {}
         self._claimed_generic: list[tuple[NodeUsage, Sequence[GenericResource]]] = []
         self.mesh_ports: dict[str, Sequence[PublishedPort]] = {}
-        """Ports of every node, by the id of the service that they lead to."""
+        """Ports of the routing mesh, by the id of the service that they are forwarded to."""
         self._claimed_mesh_ports: list[tuple[str, Sequence[PublishedPort]]] = []
         self._virtual_addresses: dict[str, Sequence[VirtualAddress]] = {}
         self.pools: dict[str, AddressUsage] = {}
@@ -141,7 +141,7 @@ class ResourceIndex:
 
     @staticmethod
     def of(view: View) -> "ResourceIndex":
-        """The ledger of a whole view."""
+        """The index of a whole view."""
         index = ResourceIndex()
         for identifier in view.nodes:
             index.refresh_node(view, identifier)
@@ -151,7 +151,7 @@ class ResourceIndex:
         return index
 
     def refresh_node(self, view: View, identifier: str) -> None:
-        """Take over the node's records as the view has them."""
+        """Set the node's records from the view."""
         host = self._host(identifier)
         host.set_records(view.nodes.get(identifier), view.node_status.get(identifier))
         if host.node is not None and host.status is not None and has_only_wireguard(host.status.description):
@@ -161,7 +161,7 @@ class ResourceIndex:
         self._drop_if_idle(host)
 
     def stale_nodes(self, view: View) -> list[str]:
-        """Ids of nodes that are not known as the view has them: their changes were lost."""
+        """Ids of nodes that differ from the view: their changes were lost."""
         known = {identifier: (host.node, host.status) for identifier, host in self.hosts.items()}
         every = sorted({*view.nodes, *known})
         return [
@@ -171,19 +171,19 @@ class ResourceIndex:
         ]
 
     def refresh_all_tasks(self, view: View) -> None:
-        """Count every task anew that is not counted as the view has it."""
+        """Count every task again that is not counted as the view has it."""
         self.refresh_tasks(view, [*self._counted])
         self.refresh_tasks(view, view.tasks)
 
     def refresh_tasks(self, view: View, task_ids: Iterable[str]) -> bool:
-        """Count these tasks as the view has them; whether what is in use changed by it."""
+        """Count these tasks as the view has them; whether what is in use has changed."""
         changed = False
         for identifier in task_ids:
             counted = self._counted.get(identifier)
             task = view.tasks.get(identifier)
             live = task is not None and bool(task.node_id) and is_live(task, view.task_status.get(identifier))
             if live and counted is task:
-                continue  # the usual news of a task: it is one state further
+                continue  # the usual change: the task is one state further
             if counted is not None:
                 del self._counted[identifier]
                 self._release(counted)
@@ -211,7 +211,7 @@ class ResourceIndex:
                 self.pool(ipv6_pool(held.network_id)).add(ipv6_number(held.address6), task.created_at_ms)
 
     def pool(self, name: str) -> AddressUsage:
-        """The addresses in use on a network: of its id, or its IPv6 ones (`addresses6.ipv6_pool`)."""
+        """The addresses in use on a network: of its id, or its IPv6 ones (`ipv6_pool`)."""
         found = self.pools.get(name)
         return found if found is not None else self.pools.setdefault(name, AddressUsage())
 
@@ -224,10 +224,10 @@ class ResourceIndex:
         ports: Collection[Port] = (),
         generic: Sequence[GenericResource] = (),
     ) -> None:
-        """A plan wants to place a task of the service there. Within `tentative` only."""
+        """Claim resources for a task that a plan places there. Within `tentative` only."""
         if host not in self._undo:
-            figures = host.tasks, host.used_cpus, host.used_memory
-            self._undo[host] = figures, set(host.ports), dict(host.services)
+            totals = host.tasks, host.used_cpus, host.used_memory
+            self._undo[host] = totals, set(host.ports), dict(host.services)
         if ports:
             host.ports.update(ports)
         host.services[service_id] = host.services.get(service_id, 0) + 1
@@ -240,21 +240,21 @@ class ResourceIndex:
         self.claimed.append(host)
 
     def claim_address(self, pool: AddressUsage, address: int, now_ms: int) -> None:
-        """A plan wants to give out the address. Within `tentative` only."""
-        taken = self._claimed_addresses.get(pool)
-        if taken is None:
-            taken = self._claimed_addresses[pool] = []
+        """Claim an address that a plan assigns. Within `tentative` only."""
+        claimed = self._claimed_addresses.get(pool)
+        if claimed is None:
+            claimed = self._claimed_addresses[pool] = []
             self._cursors[pool] = pool.cursor, pool.cursor_at_ms
-        taken.append(address)
+        claimed.append(address)
         pool.add(address, now_ms)
 
     def claim_mesh_ports(self, service_id: str, ports: Sequence[PublishedPort]) -> None:
-        """A plan wants every node to lead these ports to the service. Within `tentative` only."""
+        """Claim ports of the routing mesh for the service. Within `tentative` only."""
         self._claimed_mesh_ports.append((service_id, self.mesh_ports.get(service_id, ())))
         self.mesh_ports[service_id] = ports
 
     def is_on_mesh(self, published: int) -> bool:
-        """Whether the number is some service's on every node, of whatever protocol."""
+        """Whether a service has the number on the routing mesh, of whatever protocol."""
         return any(port.published == published for ports in self.mesh_ports.values() for port in ports)
 
     def refresh_service(self, view: View, service_id: str) -> None:
@@ -276,12 +276,12 @@ class ResourceIndex:
 
     @contextmanager
     def tentative(self) -> Iterator[None]:
-        """What is reserved and taken within is given back at the end, hands of pools included."""
+        """Undo at the end what is claimed within, cursors of pools included."""
         try:
             yield
         finally:
-            for host, (figures, ports, services) in self._undo.items():
-                host.tasks, host.used_cpus, host.used_memory = figures
+            for host, (totals, ports, services) in self._undo.items():
+                host.tasks, host.used_cpus, host.used_memory = totals
                 host.ports, host.services = ports, services
             for host, given in self._claimed_generic:
                 host.generic.release(given)
@@ -312,7 +312,7 @@ class ResourceIndex:
 
     def size(self, view: View, task: Task) -> Size:
         """What the task reserves."""
-        # Kept for good, found or not: what is released must be what was claimed.
+        # Cached for good, found or not: what is released must be what was claimed.
         key = task.service_id, task.revision
         size = self._sizes.get(key)
         if size is None:

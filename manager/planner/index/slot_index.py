@@ -1,8 +1,8 @@
 """Index of each service's tasks by slot, kept between passes, with the slots that the next pass has to decide about.
 
-A slot is quiet when the last decision about it left nothing to do: deciding again would leave nothing again, until a
-record of one of its tasks or of their nodes changes, or the service does. Then it is loud, and stays so until it has
-been decided about without effect. Which slots are quiet changes the cost of a pass and never its result.
+A slot is settled when the last decision about it had no effect: another one would have none, until a record of its
+tasks or of their nodes changes, or the service does. Then it is dirty until a decision has no effect again. Which slots
+are settled changes the cost of a pass and never its result.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 _RUNNING = TaskState.RUNNING
 
 _BATCH_SIZE = 1_000
-"""Tasks that are compared without a pause."""
+"""How many tasks are compared without a pause."""
 
 _SLOT, _STATE = attrgetter("slot"), attrgetter("state")
 _NO_STATUS = TaskStatus()
@@ -61,7 +61,7 @@ class ServiceSlots:
         self.monitored_since_ms = 0
 
     def update(self, task_id: str, key: SlotKey, task: Task | None) -> None:
-        """The record of a task of this slot has become another one, or is gone."""
+        """The record of a task of this slot has changed, or is gone."""
         before = self.tasks.get(key, ())
         others = tuple(other for other in before if other.id != task_id) if before else ()
         after = (*others, task) if task is not None else others
@@ -95,10 +95,10 @@ class ServiceSlots:
             self.outdated.clear()
 
     def retarget(self, revision: int, since_ms: int) -> None:
-        """Wake what may be decided otherwise now: this revision is wanted, and newer tasks have to prove themselves.
+        """Make slots dirty whose decision may differ: this revision is desired, and newer tasks are monitored.
 
         Args:
-            since_ms: 0 when none has to. Milliseconds since the Unix epoch.
+            since_ms: tasks created since then are monitored, 0: none are. Milliseconds since the Unix epoch.
         """
         if self.revision != revision:
             self.mark_all_dirty()
@@ -108,7 +108,7 @@ class ServiceSlots:
         self.revision, self.monitored_since_ms = revision, since_ms
 
     def mark_outdated_dirty(self, limit: int) -> None:
-        """Decide about the first so many of those that wait for an update."""
+        """Make the first so many of the slots dirty that an update is still to replace."""
         for key in nsmallest(limit, self.outdated, key=lambda key: (key, "") if isinstance(key, int) else (0, key)):
             self.mark_dirty(key)
 
@@ -130,7 +130,7 @@ class ServiceSlots:
         return sum(map(len, self.tasks.values()))
 
     def dirty_slots(self) -> list[tuple[SlotKey, tuple[Task, ...]]]:
-        """Those to decide about, numbers before nodes, each in order."""
+        """The dirty slots with their tasks, numbers before nodes, each in order."""
         numbers = sorted(key for key in self.dirty if isinstance(key, int))
         nodes = sorted(key for key in self.dirty if isinstance(key, str))
         order: list[SlotKey] = [*numbers, *nodes]
@@ -142,7 +142,7 @@ class AuditBatch:
     """Some tasks of a service, compared with the view.
 
     Attributes:
-        differences: ids of those that are not known as the view has them.
+        differences: ids of those that differ from the view.
         status_count: how many of them have a status.
     """
 
@@ -194,11 +194,11 @@ class SlotIndex:
             del self._services[task.service_id]
 
     def mark_dirty(self, task: Task) -> None:
-        """Make the slot of the task dirty: something that its decision rests on has changed."""
+        """Make the slot of the task dirty: something that its decision depends on has changed."""
         self.of_service(task.service_id).mark_dirty(slot_key(task))
 
     def audit(self, view: View) -> Iterator["AuditBatch"]:
-        """Looks for tasks that are not known as the view has them, with pauses in which the view may change."""
+        """Compare all tasks with the view, with pauses in which the view may change."""
         for service_id in list(view.services_with_tasks()):
             identifiers, tasks = list(view.tasks_of(service_id)), list(view.tasks_of(service_id).values())
             for first in range(0, len(identifiers), _BATCH_SIZE):
@@ -206,7 +206,7 @@ class SlotIndex:
                 yield self._compare(view, service_id, identifiers[batch], tasks[batch])
 
     def repair(self, view: View, task_ids: Iterable[str]) -> int:
-        """Take over what differs from the view; how many tasks that were. None, unless a change was lost."""
+        """Reload what differs from the view; how many tasks that were. None, unless a change was lost."""
         found = 0
         for identifier in task_ids:
             task = view.tasks.get(identifier)
@@ -221,16 +221,16 @@ class SlotIndex:
         return found
 
     def _compare(self, view: View, service_id: str, identifiers: Sequence[str], tasks: Sequence[Task]) -> "AuditBatch":
-        """Tasks that have changed in a pause are not found where they are looked for; then the view is asked."""
+        """Compare some tasks: as a whole first, one by one when something may differ."""
         if self._is_current(view, service_id, identifiers, tasks):
             return AuditBatch((), len(identifiers))
         status_count = sum(identifier in view.task_status for identifier in identifiers)
         return AuditBatch(self._stale_tasks(view, service_id, identifiers), status_count)
 
     def _is_current(self, view: View, service_id: str, identifiers: Sequence[str], tasks: Sequence[Task]) -> bool:
-        """Whether each of the tasks is the only one of its slot, as known, and runs: so most of them are.
+        """Whether each of the tasks is the only one of its slot, as in the index, and runs, as most are.
 
-        Without a line of Python for each task, since a million of them are compared every minute.
+        Runs no Python code for each task, since a million of them are compared every minute.
         """
         keys: Iterable[SlotKey] = [*map(_SLOT, tasks)]
         if 0 in keys:

@@ -1,0 +1,1 @@
+"""Addresses and ranges of addresses as numbers."""

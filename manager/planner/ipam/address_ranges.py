@@ -1,4 +1,4 @@
-"""Ranges of addresses as plain numbers, of either family: which are in use, and which are free."""
+"""Ranges of addresses of either family as plain numbers: which are in use, and which are free."""
 
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator
@@ -35,35 +35,35 @@ def range_of(network: IPv4Network | IPv6Network) -> AddressRange:
 class RangeSet:
     """Ranges in use; they may overlap each other."""
 
-    def __init__(self, spans: Iterable[AddressRange] = ()) -> None:
+    def __init__(self, ranges: Iterable[AddressRange] = ()) -> None:
         self._disjoint: list[AddressRange] = []
         last = -1
-        for begin, end in sorted(spans):
+        for begin, end in sorted(ranges):
             if end <= last:
                 continue
             self._disjoint.append((max(begin, last + 1), end))
             last = end
 
-    def overlaps(self, wanted: AddressRange) -> bool:
+    def overlaps(self, other: AddressRange) -> bool:
         """Whether one of them overlaps that range."""
-        after = bisect_right(self._disjoint, wanted)
+        after = bisect_right(self._disjoint, other)
         return any(
-            begin <= wanted[1] and wanted[0] <= end for begin, end in self._disjoint[max(0, after - 1) : after + 1]
+            begin <= other[1] and other[0] <= end for begin, end in self._disjoint[max(0, after - 1) : after + 1]
         )
 
-    def add(self, span: AddressRange) -> None:
-        """One more, which meets none of them."""
-        insort(self._disjoint, span)
+    def add(self, added: AddressRange) -> None:
+        """Add a range that overlaps none of them."""
+        insort(self._disjoint, added)
 
     def __iter__(self) -> Iterator[AddressRange]:
         return iter(self._disjoint)
 
 
 def free_ranges(whole: AddressRange, taken: Iterable[AddressRange], size: int) -> Iterator[AddressRange]:
-    """Parts of this size, the lowest first, that are disjoint from those taken and from each other.
+    """Parts of this size, the lowest first, that are disjoint from those in use and from each other.
 
     Args:
-        whole: of which they are parts; it begins and ends where a part could.
+        whole: the range to divide; it begins and ends where a part could.
         size: a power of two.
     """
     first, last = whole

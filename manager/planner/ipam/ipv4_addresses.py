@@ -1,4 +1,4 @@
-"""IPv4 subnets of networks and the addresses in them, as plain numbers. IPv6: `addresses6`."""
+"""IPv4 subnets of networks and the addresses in them, as plain numbers. IPv6: `ipv6_addresses`."""
 
 import ipaddress
 from collections.abc import Iterable, Iterator
@@ -20,8 +20,8 @@ class AllocatableRange:
     """The addresses that tasks may have: all but the network's own, the first one (.1) and the broadcast address.
 
     Attributes:
-        first: lowest address given out unasked; last: the highest, included.
-        excluded: addresses between them that are not given out unasked.
+        first: the lowest address that is assigned unless requested; last: the highest, included.
+        excluded: addresses between them that are assigned on request only.
     """
 
     first: int
@@ -38,7 +38,7 @@ class AllocatableRange:
 
     @staticmethod
     def of(cidr: str, spec: NetworkSpec, excluded: Iterable[int] = ()) -> "AllocatableRange":
-        """As the network's spec narrows it: the range, the gateway and what is kept back. The spec is a valid one."""
+        """As the network's spec limits it: the range, the gateway and reserved addresses. The spec is valid."""
         whole = AllocatableRange.parse(cidr)
         kept = {ipv4_number(address) for address in (spec.gateway, *spec.aux_addresses.values()) if address}
         first, last = (parse_range(spec.ip_range) if spec.ip_range else None) or (whole.first, whole.last)
@@ -46,9 +46,9 @@ class AllocatableRange:
 
     @property
     def size(self) -> int:
-        """How many addresses can be given out unasked."""
-        held = sum(self.first <= address <= self.last for address in self.excluded)
-        return max(0, self.last - self.first + 1 - held)
+        """How many addresses can be assigned without a request."""
+        excluded = sum(self.first <= address <= self.last for address in self.excluded)
+        return max(0, self.last - self.first + 1 - excluded)
 
 
 def ipv4_number(address: str) -> int:
@@ -67,14 +67,14 @@ _OCTETS = tuple(map(str, range(256)))
 
 @lru_cache(maxsize=4_096)
 def _prefix_text(bits: int) -> str:
-    """What the dotted quads with the same 24 bits begin with: a batch of tasks has few of them."""
+    """The beginning of dotted quads with the same 24 bits: a batch of tasks has few of them."""
     return f"{bits >> 16}.{bits >> 8 & 255}.{bits & 255}."
 
 
 class AddressUsage:
-    """Addresses in use on one network, and the hand: the newest one given out.
+    """Addresses in use on one network, and the cursor: the newest one assigned.
 
-    The next one is looked for after the hand, so that an address that has just become free rests the longest.
+    The next one is searched after the cursor, so that an address that has just been freed is reused last.
     """
 
     __slots__ = ("cursor", "cursor_at_ms", "used")
@@ -85,18 +85,18 @@ class AddressUsage:
         self.cursor_at_ms = 0
 
     def add(self, address: int, at_ms: int) -> None:
-        """A task that was made at that time has the address."""
+        """A task that was created at that time has the address."""
         self.used.add(address)
         newest = self.cursor_at_ms
         if at_ms > newest or (at_ms == newest and address > self.cursor):
             self.cursor, self.cursor_at_ms = address, at_ms
 
     def free(self, subnet: AllocatableRange) -> Iterator[int]:
-        """The free addresses, in the order in which they are given out. What is taken meanwhile is left out."""
+        """The free addresses, in the order in which they are assigned. Those that are used meanwhile are skipped."""
         start = max(subnet.first, min(self.cursor + 1, subnet.last + 1))
         order = chain(range(start, subnet.last + 1), range(subnet.first, start))
         return filterfalse(subnet.excluded.__contains__, self.unused(order)) if subnet.excluded else self.unused(order)
 
     def unused(self, addresses: Iterable[int]) -> Iterator[int]:
-        """Those that are not in use by the time that they are asked for."""
+        """Those that are not in use when the iterator reaches them."""
         return filterfalse(self.used.__contains__, addresses)

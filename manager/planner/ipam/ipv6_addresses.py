@@ -1,4 +1,4 @@
-"""IPv6 subnets of networks and addresses in them, as plain numbers. None is gone through: it may have 2^64."""
+"""IPv6 subnets of networks and addresses in them, as plain numbers. None is enumerated: it may have 2^64."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -11,12 +11,12 @@ from shoal.api.v1.network_pb2 import NetworkSpec
 
 PREFIX_LENGTH = 64
 _MAX_ASSIGNED = 1 << 32
-"""Addresses of a subnet that are given out unasked: the lowest, so that they stay short."""
+"""How many addresses of a subnet are assigned without a request: the lowest, so that they stay short."""
 _POOL_SUFFIX = "/6"
 
 
 def ipv6_pool(network_id: str) -> str:
-    """Names the pool of a network's IPv6 addresses, where the network's id names that of the others."""
+    """The name of the pool of a network's IPv6 addresses; that of IPv4 has the network's id as its name."""
     return network_id + _POOL_SUFFIX
 
 
@@ -44,7 +44,7 @@ def ipv6_text(address: int) -> str:
 
 
 _GROUP = 16
-"""Bits. The last group is read and written apart: a batch of tasks has few addresses that begin in another way."""
+"""Bits. The last group is parsed and formatted apart: the addresses of a batch of tasks have few beginnings."""
 
 
 @lru_cache(maxsize=4_096)
@@ -54,12 +54,12 @@ def _bits(beginning: str) -> int:
 
 @lru_cache(maxsize=4_096)
 def _prefix_text(bits: int) -> str:
-    # Whatever the last group is, as long as it is not 0: what is left out as zeros is the same.
+    # Whatever the last group is, as long as it is not 0, the same zeros are compressed.
     return str(IPv6Address(bits << _GROUP | 1))[:-1]
 
 
 def allocatable_ipv6(cidr: str, spec: NetworkSpec, excluded: Iterable[int] = ()) -> AllocatableRange:
-    """What tasks may have of a network's IPv6 subnet, as its spec narrows it: all but the first two addresses."""
+    """The addresses of an IPv6 subnet that tasks may have, as the network's spec limits it: all but the first two."""
     whole = IPv6Network(cidr)
     first, last = int(whole[0]) + 2, int(whole[-1])
     if spec.ip_range6:
@@ -78,7 +78,7 @@ def cluster_prefix(cluster_id: str) -> IPv6Network:
 
 
 def free_ipv6_subnets(prefix: IPv6Network, taken: Iterable[AddressRange]) -> Iterator[IPv6Network]:
-    """Each /64 of the prefix that is disjoint from those taken, the lowest first. The very first stays free."""
+    """Each /64 of the prefix that is disjoint from those in use, the lowest first. The very first stays free."""
     size = 1 << 128 - PREFIX_LENGTH
     first, last = range_of(prefix)
     return (IPv6Network((first, PREFIX_LENGTH)) for first, _ in free_ranges((first + size, last), taken, size))

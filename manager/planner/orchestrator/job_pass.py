@@ -1,7 +1,7 @@
 """One job: its runs, the slots of each of them, and what follows for its tasks.
 
-A slot of a run is done when one of its tasks has ended with exit code 0, and stays so. A job without a schedule has a
-run for each template; its newest run stays open, so that more completions or more nodes are worked off too.
+A slot of a run has completed once one of its tasks has ended with exit code 0. A job without a schedule has one run for
+each template; its newest run stays open, so that completions or nodes that are added later are run too.
 """
 
 from collections import Counter, defaultdict
@@ -26,9 +26,9 @@ from shoal.api.v1.task_pb2 import TaskState
 
 def plan_job(draft: Draft, service: Service) -> None:
     """All stages for one job."""
-    held = apply_dependencies(draft, service)
-    if is_job(held.spec):
-        _JobPass(draft, held).run()
+    allowed = apply_dependencies(draft, service)
+    if is_job(allowed.spec):
+        _JobPass(draft, allowed).run()
     else:  # it waits for its dependencies, and has never run
         draft.write_status(ServiceStatus(service_id=service.meta.id))
 
@@ -38,7 +38,7 @@ class _RunProgress:
     """What the slots of one run need, gathered before anything is placed."""
 
     total: int = 0
-    done: int = 0
+    completed: int = 0
     active: int = 0
     waiting: int = 0
     given_up: int = 0
@@ -62,7 +62,7 @@ class _JobPass:
         slots = self._slots_by_run()
         scheduled = self._spec.HasField("schedule")
         status = ServiceStatus(service_id=self._id)
-        # A run that takes the place of another one comes first: nothing is started for the other one any more.
+        # A run that replaces another one is added first, so that nothing is started for the other one any more.
         replaces = not scheduled or self._spec.schedule.overlap == Schedule.REPLACE
         committed = {run.number for run in self._runs}
         if replaces:
@@ -74,8 +74,8 @@ class _JobPass:
                 self._plan_run(run, slots.pop(run.number, {}))
             else:
                 self._stop_run(slots.pop(run.number, {}))
-        for left in slots.values():
-            for slot in left.values():
+        for removed in slots.values():
+            for slot in removed.values():
                 remove_slot(self._draft, slot, "its run was removed from the history")
         if not replaces:
             self._begin_run(status, scheduled)
@@ -84,7 +84,7 @@ class _JobPass:
         self._draft.write_status(status)
 
     def _begin_run(self, status: ServiceStatus, scheduled: bool) -> None:
-        """Add the run that is to begin; the next pass makes its tasks."""
+        """Add the run that is to begin; the next pass creates its tasks."""
         now_ms, revision = self._draft.now_ms, self._desired.revision
         if scheduled:
             schedule = self._spec.schedule
@@ -137,17 +137,17 @@ class _JobPass:
             return list(range(1, completions(self._spec) + 1))
         hosts = self._draft.resources.hosts
         fit = {identifier for identifier, host in hosts.items() if ineligible(host, demand) is None}
-        held = {str(key) for key, slot in slots.items() if self._is_bound(slot)}
-        return [*sorted(fit | held)]
+        bound = {str(key) for key, slot in slots.items() if self._is_bound(slot)}
+        return [*sorted(fit | bound)]
 
     def _is_bound(self, slot: Slot) -> bool:
-        """Something of the slot runs on its node or is done there, whether the node fits any more or not."""
+        """A task of the slot runs or has completed on its node, whether or not the node is still eligible."""
         return bool(slot.active or slot.stopping) or any(
             self._draft.state(task) == TaskState.COMPLETE for task in slot.ended
         )
 
     def _stop_overdue(self, slot: Slot) -> None:
-        """A drain lets a job's tasks finish, as long as it has time."""
+        """A drain lets the tasks of a job finish until its deadline."""
         for task in list(slot.active):
             if drain_deadline.stop_if_overdue(self._draft, task):
                 slot.active.remove(task)
@@ -156,7 +156,7 @@ class _JobPass:
     def _decide(self, progress: _RunProgress, slot: Slot, policy: RestartPolicy) -> None:
         self._stop_overdue(slot)
         if any(self._draft.state(task) == TaskState.COMPLETE for task in slot.ended):
-            progress.done += 1
+            progress.completed += 1
             for task in (*slot.active, *slot.unreachable):
                 self._draft.stop(task, TaskState.SHUTDOWN, "its slot has completed")
         elif slot.active:
@@ -173,7 +173,7 @@ class _JobPass:
             self._consider_start(progress, slot, policy)
 
     def _consider_start(self, progress: _RunProgress, slot: Slot, policy: RestartPolicy) -> None:
-        """The slot has no task: it is due, waits for its restart, or is given up."""
+        """The slot has no task: one is due now, or at its restart, or never again."""
         statuses, now_ms = self._draft.view.task_status, self._draft.now_ms
         attempt = 0
         if slot.restart_candidate() is not None:
@@ -194,7 +194,7 @@ class _JobPass:
         progress.due.append((slot, attempt))
 
     def _start_due(self, progress: _RunProgress) -> None:
-        """As many of the slots that are due as may be active beside those that are."""
+        """Request tasks for slots that are due, as many as `max_concurrent` leaves."""
         limit = self._spec.replicated_job.max_concurrent or progress.total
         for slot, attempt in progress.due[: max(0, limit - progress.active)]:
             for task in slot.ended:
@@ -210,18 +210,18 @@ class _JobPass:
         spec, number = self._spec_of(run), run.number
         placer = Placer(draft, service_id=self._id, spec=spec, revision=run.revision, demand=demand, run=number)
         if is_global(self._spec):
-            for key, need in progress.requests:
-                self._problems.add(placer.place_on(draft.resources.hosts[str(key)], need, 0))
+            for key, request in progress.requests:
+                self._problems.add(placer.place_on(draft.resources.hosts[str(key)], request, 0))
             return
         counts = Counter(task.node_id for slot in slots.values() for task in slot.active if task.node_id)
-        held = await_predecessors(draft, spec, demand, progress.requests, slots)
-        requests = pending_first(need for _, need in held)
+        due = await_predecessors(draft, spec, demand, progress.requests, slots)
+        requests = pending_first(request for _, request in due)
         failing = task_history.failing_nodes(draft, slots.values())
         failing |= {node for slot in slots.values() for node in restart_policy.avoided_nodes(slot.ended)}
         self._problems.update(placer.place_all(requests, counts, failing))
 
     def _update_run(self, run: JobRun, progress: _RunProgress) -> None:
-        run.desired, run.completed = progress.total, progress.done
+        run.desired, run.completed = progress.total, progress.completed
         left = progress.active + progress.waiting + len(progress.due)
         if left or not progress.total:
             run.state, run.finished_at_ms = JobRun.RUNNING, 0
@@ -231,7 +231,7 @@ class _JobPass:
             job_runs.finish(run, JobRun.FAILED if progress.given_up else JobRun.SUCCEEDED, self._draft.now_ms)
 
     def _stop_run(self, slots: dict[SlotKey, Slot]) -> None:
-        """Nothing of a finished run runs; what ended is history."""
+        """Stop what still runs of a finished run; ended tasks are history."""
         for slot in slots.values():
             for task in (*slot.active, *slot.unreachable):
                 self._draft.stop(task, TaskState.SHUTDOWN, "its run has ended")

@@ -1,6 +1,6 @@
 """A job's runs: which are active, when a new one begins, which are dropped from the history. Pure.
 
-A run is in the committed status before any task of it is written: so it is begun once, whoever leads.
+A run is in the committed status before any of its tasks is written, so it begins once, whichever manager leads.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ DEFAULT_HISTORY_LIMIT = 3
 
 
 def copies(known: ServiceStatus | None) -> list[JobRun]:
-    """The runs as last written, the oldest first, to be changed."""
+    """Copies of the runs as last written, the oldest first."""
     found = []
     for run in known.runs if known is not None else ():
         copy = JobRun()
@@ -33,7 +33,7 @@ def finish(run: JobRun, state: JobRun.State.ValueType, now_ms: int) -> None:
 
 
 def add_run(runs: list[JobRun], *, revision: int, due_at_ms: int, replaces: bool, now_ms: int) -> None:
-    """Add a run, in place of those that go on or beside them."""
+    """Add a run, beside the active ones or in place of them."""
     if replaces:
         for run in active_runs(runs):
             finish(run, JobRun.REPLACED, now_ms)
@@ -46,7 +46,7 @@ def add_run(runs: list[JobRun], *, revision: int, due_at_ms: int, replaces: bool
 def follow_schedule(
     runs: list[JobRun], schedule: Schedule, known: ScheduleStatus | None, *, revision: int, now_ms: int
 ) -> ScheduleStatus:
-    """Begin the run that is due, if one is; how the schedule stands then."""
+    """Add the run that is due, if one is; the status of the schedule after that."""
     active = active_runs(runs)
     newest = active[-1].number if active else 0
     found = evaluate(schedule, known, active_run=newest, now_ms=now_ms, other_runs=max(0, len(active) - 1))

@@ -1,8 +1,8 @@
 """The fewest moves after which a service is spread over the nodes as a new one would be.
 
-A move is worth it when it evens out a level of the spread (a preference's key, or the nodes themselves) by one task on
-either side. Each task moves at most once for each time that the user asks, so it ends. The moves themselves are made
-as those of a drain are: a few at a time, in the service's order. Tasks that their volumes bind to a node do not move.
+A move is made when it balances a level of the spread (a preference's key, or the nodes themselves) by one task on
+either side. Each task moves at most once for each request, so it ends. Moves are made as those of a drain are: a few at
+a time, in the service's order. Tasks that their volumes bind to a node do not move.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from manager.planner.spec.requirements import Requirements
 from shoal.api.v1.task_pb2 import Task
 
 WINDOW_MS = 3_600_000
-"""For so long after the user has asked, tasks are moved."""
+"""For so long after a request tasks are moved."""
 
 _Prefix = tuple[str, ...]
 _Path = tuple[_Prefix, ...]
@@ -25,7 +25,7 @@ _Path = tuple[_Prefix, ...]
 
 @dataclass(frozen=True)
 class RebalanceMove:
-    """A task, and the node that its successor goes to, when it still fits there."""
+    """A task, and the node that its successor goes to if it still fits there."""
 
     task: Task
     to: NodeUsage
@@ -39,11 +39,11 @@ def find_moves(
     may_move: Callable[[Task], bool],
     most: int,
 ) -> list[RebalanceMove]:
-    """The best moves, at most so many; none for a service whose tasks are to be near each other.
+    """The best moves, at most so many; none for a service whose tasks are packed or have an affinity to each other.
 
     Args:
-        tasks: those that count, one for each slot, on nodes.
-        hosts: those that may get tasks, by rank.
+        tasks: the newest of each slot, on nodes.
+        hosts: eligible nodes, by rank.
     """
     if demand.binpack or demand.self_affinity or demand.soft_self_affinity:
         return []
@@ -57,7 +57,7 @@ def find_moves(
 
 
 class _TopologyTree:
-    """The parts of the cluster within each other, down to nodes, and how many tasks of the service each part has."""
+    """The nested domains of the cluster, down to nodes, and how many tasks of the service each has."""
 
     def __init__(self, hosts: Sequence[NodeUsage], demand: Requirements) -> None:
         self._demand = demand
@@ -71,7 +71,7 @@ class _TopologyTree:
                 self._parts.setdefault(outer, {})[inner] = None
 
     def count(self, task: Task, *, movable: bool) -> None:
-        """One of the tasks; those on nodes that get no tasks do not count."""
+        """Count a task; those on ineligible nodes do not count."""
         path = self._paths.get(task.node_id)
         if path is not None:
             self._counts.update(path)
@@ -79,7 +79,7 @@ class _TopologyTree:
                 self._movable.setdefault(path, []).append(task)
 
     def best(self) -> tuple[_Path, _Path] | None:
-        """From which node to which a task goes, the outermost unevenness first; None when all is even."""
+        """The source and the target of the next move, the outermost imbalance first; None when all is balanced."""
         sources = {prefix for path, left in self._movable.items() if left for prefix in path}
         fits = [path for path, host in self._hosts.items() if self._fits(path, host)]
         targets = {prefix for path in fits for prefix in path}
@@ -93,7 +93,7 @@ class _TopologyTree:
         return None
 
     def move(self, source: _Path, target: _Path) -> RebalanceMove:
-        """Take one of the source's tasks to the target."""
+        """Move one of the source's tasks to the target."""
         self._counts.subtract(source)
         self._counts.update(target)
         return RebalanceMove(self._movable[source].pop(), self._hosts[target])
@@ -109,6 +109,6 @@ class _TopologyTree:
 
 
 def _path(host: NodeUsage, demand: Requirements) -> _Path:
-    """The parts of the cluster that the node belongs to, from the largest to itself."""
+    """The domains of the node, from the largest to the node itself."""
     values = topology_values(host, (*(key for key, _ in demand.weighted_spread), *demand.spread))
     return (*(values[: length + 1] for length in range(len(values))), (*values, host.id))

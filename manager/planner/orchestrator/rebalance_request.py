@@ -14,11 +14,11 @@ from shoal.api.v1.task_pb2 import Task
 from shoal.task_states import is_live, is_ready, should_run
 
 _MAX_MOVES = 10
-"""Moves that a pass looks for: their pace is that of an update, so more would wait."""
+"""Moves that a pass searches for: their pace is that of an update, so more would wait."""
 
 
 def completed_request_ms(draft: Draft, service_id: str) -> int:
-    """The newest `Service.rebalance_requested_at_ms` of which nothing is left to do; 0 when none is."""
+    """The newest `Service.rebalance_requested_at_ms` that is handled; 0 when none is."""
     known = draft.view.service_status.get(service_id)
     return known.handled_rebalance_at_ms if known is not None else 0
 
@@ -36,9 +36,9 @@ def mark_moving_dirty(
 def find_moving(
     draft: Draft, service: Service, index: ServiceSlots, demand: Requirements
 ) -> list[tuple[Task, str]] | None:
-    """Tasks that are to move, each with the id of the node that it goes to; None when the wish is carried out.
+    """Tasks that are to move, each with the id of its target node; None when the request is handled.
 
-    Those whose successors have been started elsewhere go nowhere any more: the id is empty.
+    The id is empty for tasks whose successors have already been started elsewhere.
     """
     requested_at, deadline = (
         service.rebalance_requested_at_ms,
@@ -46,24 +46,24 @@ def find_moving(
     )
     if requested_at <= completed_request_ms(draft, service.meta.id) or demand.error or draft.now_ms >= deadline:
         return []
-    if draft.now_ms <= requested_at:  # what is made now would count as made before
+    if draft.now_ms <= requested_at:  # a task that is created now would count as created before
         draft.requeue_at(service.meta.id, requested_at + 1)
         return []
     newest, older = _by_slot(draft, index)
-    replaced = [(task, "") for task, heir in older if task.created_at_ms <= requested_at < heir.created_at_ms]
+    replaced = [(task, "") for task, successor in older if task.created_at_ms <= requested_at < successor.created_at_ms]
     moving = _moves(draft, service, newest, demand, requested_at_ms=requested_at, most=_MAX_MOVES)
     moving_tasks = [*replaced, *((move.task, move.to.id) for move in moving)]
     if not moving_tasks and not _moves(
         draft, service, newest, demand, requested_at_ms=requested_at, most=1, ready=False
     ):
         return None
-    draft.blocked.add(service.meta.id)  # what comes free elsewhere may be where its tasks go
+    draft.blocked.add(service.meta.id)  # what is released elsewhere may be where its tasks fit
     draft.requeue_at(service.meta.id, deadline)
     return moving_tasks
 
 
 def planned_moves(draft: Draft, service: Service, demand: Requirements, *, most: int) -> list[RebalanceMove]:
-    """What would move if the user asked for it now."""
+    """What would move if the user requested it now."""
     newest, _ = _by_slot(draft, draft.slot_index.of_service(service.meta.id))
     return _moves(draft, service, newest, demand, requested_at_ms=draft.now_ms, most=most)
 
@@ -80,7 +80,7 @@ def _moves(
 ) -> list[RebalanceMove]:
     if demand.single_node or demand.is_bound:
         return []
-    # Only tasks made before it was asked move, so that each moves once.
+    # Only tasks that were created before the request move, so that each moves once.
     affinity = AffinityRules(draft.view, draft.resources, service.spec, anti_affine_to(draft, service.spec.name))
     hosts = affinity.filter(ranked_nodes(draft, demand))
     statuses = draft.view.task_status
@@ -92,14 +92,14 @@ def _moves(
 
 
 def _by_slot(draft: Draft, index: ServiceSlots) -> tuple[list[Task], list[tuple[Task, Task]]]:
-    """The newest wanted task of each slot, and the older ones, each with the newest of its slot."""
+    """The newest active task of each slot, and the older ones, each with the newest of its slot."""
     newest: list[Task] = []
     older: list[tuple[Task, Task]] = []
     for key in sorted(index.tasks, key=str):
-        wanted = sorted(_placed(draft, index.tasks[key]), key=age)
-        if wanted:
-            newest.append(wanted[-1])
-            older += [(task, wanted[-1]) for task in wanted[:-1]]
+        active = sorted(_placed(draft, index.tasks[key]), key=age)
+        if active:
+            newest.append(active[-1])
+            older += [(task, active[-1]) for task in active[:-1]]
     return newest, older
 
 

@@ -1,7 +1,7 @@
 """Evaluates a schedule: which due times have passed, and whether one of them starts a run. Pure.
 
-`ScheduleStatus.answered_until_ms` is committed together with the run that a due time makes: so each due time makes one
-run or none, whoever leads.
+`ScheduleStatus.handled_until_ms` is committed together with the run that a due time starts, so each due time starts one
+run or none, whichever manager leads.
 """
 
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from manager.planner.spec.cron import last_due_ms, next_due_ms
 from shoal.api.v1.service_pb2 import Schedule, ScheduleStatus
 
 MISSED_AFTER_MS = 60_000
-"""A due time that is answered later was missed: nobody led, or etcd was away."""
+"""A due time that is handled later than that was missed: no manager led, or etcd was unavailable."""
 
 MAX_CONCURRENT_RUNS = 100
-"""Runs of a job that never ends must not pile up for ever, whatever the schedule allows."""
+"""An upper bound whatever the schedule allows, so that the runs of a job that never ends do not pile up."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class ScheduleDecision:
     """What follows from a schedule now.
 
     Attributes:
-        start_due_ms: the due time that makes a run now; 0: none does.
-        replaces: the runs that go on are to be stopped.
+        start_due_ms: the due time that starts a run now; 0: none does.
+        replaces: the active runs are to be stopped.
     """
 
     status: ScheduleStatus
@@ -33,12 +33,12 @@ class ScheduleDecision:
 def evaluate(
     schedule: Schedule, known: ScheduleStatus | None, *, active_run: int, now_ms: int, other_runs: int = 0
 ) -> ScheduleDecision:
-    """Answer every due time up to now.
+    """Handle every due time up to now.
 
     Args:
-        known: as last written; of another expression or zone it says nothing.
-        active_run: number of a run that goes on, 0 when none does.
-        other_runs: how many others go on.
+        known: as last written; it does not count when it is of another expression or zone.
+        active_run: number of an active run, 0 when none is.
+        other_runs: how many others are active.
     """
     cron, zone = schedule.cron, schedule.timezone
     if known is None or (known.cron, known.timezone) != (cron, zone):
@@ -66,11 +66,11 @@ def _skip_reason(schedule: Schedule, late_ms: int, active_run: int, other_runs: 
     return ""
 
 
-def _status(schedule: Schedule, answered_until_ms: int, message: str, now_ms: int) -> ScheduleStatus:
+def _status(schedule: Schedule, handled_until_ms: int, message: str, now_ms: int) -> ScheduleStatus:
     return ScheduleStatus(
         cron=schedule.cron,
         timezone=schedule.timezone,
-        handled_until_ms=answered_until_ms,
-        next_run_at_ms=next_due_ms(schedule.cron, schedule.timezone, max(now_ms, answered_until_ms)) or 0,
+        handled_until_ms=handled_until_ms,
+        next_run_at_ms=next_due_ms(schedule.cron, schedule.timezone, max(now_ms, handled_until_ms)) or 0,
         message=message,
     )

@@ -1,7 +1,7 @@
-"""Dependencies: the conditions of `depends_on`, checked for each template until all have held once.
+"""Dependencies: the conditions of `depends_on`, checked for each template until all have been met once.
 
-Until then the service is planned as if its newest template had not been submitted: with the one before, or, when it has
-never had tasks, with none.
+Until then the service is planned as if its newest template had not been submitted: with the previous one, or without
+tasks if it has never had any.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ def apply_dependencies(draft: Draft, service: Service) -> Service:
     released = known.unblocked_revision if known is not None else 0
     unmet = [] if released == service.task_revision else list(_unmet(draft, service))
     if released != service.task_revision and not unmet:
-        draft.slot_index.of_service(identifier).mark_all_dirty()  # another template is in force from now on
+        draft.slot_index.of_service(identifier).mark_all_dirty()  # another template is effective from now on
     if not unmet:
         draft.add_status_detail(ServiceStatus(service_id=identifier, unblocked_revision=service.task_revision))
         return service
@@ -50,7 +50,7 @@ def _unmet(draft: Draft, service: Service) -> Iterator[str]:
 
 
 def _is_met(draft: Draft, service: Service, condition: Dependency.Condition.ValueType) -> bool:
-    """As many slots as the service is to have meet the condition, with tasks of its newest template."""
+    """Whether as many slots as the service is to have meet the condition, with tasks of its effective template."""
     desired = DesiredTemplate(draft.view, service)
     if condition == Dependency.COMPLETED and is_job(service.spec):
         return _has_succeeded(draft, service, desired)
@@ -64,7 +64,7 @@ def _is_met(draft: Draft, service: Service, condition: Dependency.Condition.Valu
 
 
 def _has_succeeded(draft: Draft, service: Service, desired: DesiredTemplate) -> bool:
-    """A run of the job's newest template has ended well."""
+    """A run of the job's newest template has succeeded."""
     status = draft.view.service_status.get(service.meta.id)
     runs = status.runs if status is not None else ()
     return any(run.state == JobRun.SUCCEEDED and not desired.differs(Task(revision=run.revision)) for run in runs)
@@ -105,16 +105,16 @@ def _required_slots(draft: Draft, service: Service) -> int:
 
 
 def _previous_template(draft: Draft, service: Service, released: int) -> Service:
-    """A copy with the template that its tasks have had so far; with no tasks at all when there was none."""
+    """A copy with the template that its tasks have had so far; without tasks when there was none."""
     tasks = draft.view.tasks_of(service.meta.id).values()
     number = released or max((task.revision for task in tasks if should_run(task)), default=0)
     earlier = draft.view.revision_of(service.meta.id, number)
-    held = Service()
-    held.CopyFrom(service)
+    previous = Service()
+    previous.CopyFrom(service)
     if earlier is None:
-        held.spec.replicated.replicas = 0
-        return held
-    held.spec.task.CopyFrom(earlier.spec.task)
-    held.spec.endpoint.CopyFrom(earlier.spec.endpoint)
-    held.revision = held.task_revision = number
-    return held
+        previous.spec.replicated.replicas = 0
+        return previous
+    previous.spec.task.CopyFrom(earlier.spec.task)
+    previous.spec.endpoint.CopyFrom(earlier.spec.endpoint)
+    previous.revision = previous.task_revision = number
+    return previous

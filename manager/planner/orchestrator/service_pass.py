@@ -108,7 +108,7 @@ class _ServicePass:
         self._write_status(progress, endpoints)
 
     def _find_rebalancing(self) -> dict[str, str]:
-        """Ids of tasks that move because the user wants the service evened out, with their nodes; wakes their slots."""
+        """Ids of tasks that a rebalance moves, with their target nodes; their slots become dirty."""
         if self._is_global or self._monitor.is_active:
             return {}
         found = mark_moving_dirty(self._draft, self._service, self._index, self._demand)
@@ -150,8 +150,8 @@ class _ServicePass:
     def _global_slots(self, slots: dict[SlotKey, Slot]) -> list[Slot]:
         fit = choose_nodes(self._draft, slots, self._demand, self._shared.admits if self._shared else None)
         self._size = len(fit)
-        quiet = self._index.settled
-        kept = [slots.setdefault(identifier, Slot(identifier)) for identifier in fit if identifier not in quiet]
+        settled = self._index.settled
+        kept = [slots.setdefault(identifier, Slot(identifier)) for identifier in fit if identifier not in settled]
         self._gate.begin(self._index, kept, slots)
         return kept
 
@@ -182,17 +182,17 @@ class _ServicePass:
             self._successors.refill(slot, start_first=False)
 
     def _is_current(self, task: Task) -> bool:
-        # One that no node has seen yet is written anew with the wanted revision, and so is never outdated.
+        # A pending task is rewritten with the desired revision, and so is never outdated.
         if not task.node_id:
             return True
         return not (self._is_leaving(task) or self.misplaced.reason(task) or self._desired.differs(task))
 
     def _is_leaving(self, task: Task) -> bool:
-        # What shares another task's network leaves with that one.
+        # A task that shares another one's network moves with that one.
         return not task.network_task_id and (self._draft.is_drained(task.node_id) or task.id in self._rebalancing)
 
     def _is_overdue(self, task: Task) -> bool:
-        """Whether its node is being drained and the time to do so gently is over; it is stopped then."""
+        """Stop the task if the drain deadline of its node has passed; whether it has."""
         if self._demand.single_node and self._draft.is_drained(task.node_id):
             self._draft.stop(
                 task, TaskState.SHUTDOWN, "its node is drained, and its volume can be on one node at a time"
@@ -201,13 +201,13 @@ class _ServicePass:
         return drain_deadline.stop_if_overdue(self._draft, task)
 
     def _keep_current(self, slot: Slot, best: Task, stale: list[Task]) -> None:
-        counts_at = self._monitor.available_at_ms(best)
-        if counts_at is not None and counts_at <= self._draft.now_ms:
+        available_at_ms = self._monitor.available_at_ms(best)
+        if available_at_ms is not None and available_at_ms <= self._draft.now_ms:
             for task in stale:
                 self._draft.stop(task, TaskState.SHUTDOWN, self._why_moved(task))
             return
-        if counts_at is not None:
-            self._draft.requeue_at(self._id, counts_at)
+        if available_at_ms is not None:
+            self._draft.requeue_at(self._id, available_at_ms)
         if stale:
             keep_best(self._draft, stale, "another task runs in its slot")
         failed = self._monitor.has_failed(slot)
@@ -216,7 +216,7 @@ class _ServicePass:
             self._requests.append((best.slot, PlacementRequest(best.slot, best.attempt, best, start_first=False)))
 
     def _decide_stale(self, slot: Slot, tasks: list[Task]) -> None:
-        """None of the tasks is to stay as it is; but before a promotion what ran before is, where it may be."""
+        """None of the tasks is to stay, except stable ones before a promotion, where they may."""
         stable = self._gate.stable if all(map(self._desired.differs, tasks)) else None
         settled = [task for task in tasks if not self._leaves(task, stable)] if stable else []
         best = keep_best(self._draft, settled or tasks, "another task runs in its slot")
@@ -249,19 +249,19 @@ class _ServicePass:
                 return
             stable = None
         if self._starts_first(stable) and not (stable or self._successors).may_start_first(slot):
-            return  # the successor that was started beside it has failed
+            return  # the successor that was started first has failed
         misplaced = bool((stable or self).misplaced.reason(task))
         self._replacements.append(
             (slot, Replacement(task, serves, outdated and not stable, self._is_leaving(task), misplaced))
         )
 
     def _starts_first(self, stable: StableTasks | None) -> bool:
-        """Its successor is started beside it, whatever it is replaced for, if ports and mounts allow it."""
+        """Its successor is started first, whatever it is replaced for, if ports and mounts allow it."""
         demand = stable.demand if stable else self._demand
         return self._policy.order == UpdateConfig.START_FIRST and demand.may_start_first
 
     def _advance_update(self, slots: int) -> UpdateStatus | None:
-        """Take the next step of an update or a drain; how the update stands then."""
+        """Take the next step of an update or a drain; the status of the update after it."""
         now_ms = self._draft.now_ms
         outdated = len(self._outdated) + len(self._index.outdated) + self._gate.stable_slots
         before = self._known.update if self._known.HasField("update") else None
@@ -273,17 +273,17 @@ class _ServicePass:
             control=self._newest.update_control,
             now_ms=now_ms,
         )
-        # An update to an earlier template has nothing to say any more.
+        # An update to an earlier template does not apply any more.
         now = progress if progress is not None and progress.task_revision == self._newest.task_revision else None
         if now is not None and now.effective_revision != self._monitor.effective_revision:
-            return progress  # what was seen is not of the template that is in force from now on
+            return progress  # what was observed is not of the template that is effective from now on
         config = self._policy = update_state.config_of(self._newest.spec, now)
-        movers = [mover for _, mover in self._replacements]
+        replacements = [replacement for _, replacement in self._replacements]
         moving = self._gate.stable.unavailable if self._gate.stable else ()
         step = update_pace.next_step(
             config,
             now,
-            movers,
+            replacements,
             self._unavailable,
             now_ms,
             stable_unavailable=moving,
@@ -294,12 +294,12 @@ class _ServicePass:
         for due in (step.next_due_ms, update_state.deadline_at_ms(now, self._newest.spec)):
             if due is not None and due > now_ms:
                 self._draft.requeue_at(self._id, due)
-        chosen = {mover.task.id for mover in step.replace}
-        for slot, mover in self._replacements:
-            if mover.task.id in chosen:
-                self._replace(slot, mover)
-            elif mover.ready and mover.outdated and not mover.leaving and [*slot.all()] == [mover.task]:
-                self._index.settle_outdated(slot.key, mover.task)
+        chosen = {replacement.task.id for replacement in step.replace}
+        for slot, each in self._replacements:
+            if each.task.id in chosen:
+                self._replace(slot, each)
+            elif each.ready and each.outdated and not each.leaving and [*slot.all()] == [each.task]:
+                self._index.settle_outdated(slot.key, each.task)
         return progress
 
     def _observed(self, slots: int, outdated: int, before: UpdateStatus | None) -> update_state.Observed:
@@ -331,7 +331,7 @@ class _ServicePass:
                 self._moved_at_ms = self._draft.now_ms
 
     def _must_stay(self, task: Task, stable: StableTasks | None) -> bool:
-        """What serves is not given up for what cannot be placed, as long as a drain has time."""
+        """A ready task is not stopped for one that cannot be placed, until the drain deadline."""
         counts = counts_by_node(self._draft, self._index, self._slots)
         why = (stable or self._successors).placer.why_unplaceable(task.slot, counts)
         if why:

@@ -11,7 +11,7 @@ from shoal.api.v1.task_pb2 import TaskState
 
 
 def plan_removal(draft: Draft, service_id: str, revisions: Iterable[str]) -> None:
-    """Stop the tasks of a service that is gone; once none is left, delete its status and its revisions."""
+    """Stop the tasks of a removed service; once none is left, delete its status and its revisions."""
     index = draft.slot_index.of_service(service_id)
     index.mark_all_dirty()
     for slot in classify_dirty(draft, index).values():
@@ -28,7 +28,7 @@ def plan_removal(draft: Draft, service_id: str, revisions: Iterable[str]) -> Non
 
 
 def _release_mesh_ports(draft: Draft, service_id: str) -> None:
-    """Ports of every node are free for others at once."""
+    """Its ports of the routing mesh are free for other services at once."""
     status = draft.view.service_status.get(service_id)
     if status is not None and status.mesh_ports:
         without = ServiceStatus()

@@ -19,9 +19,9 @@ class SlotChoice:
     """What follows from the number of replicas.
 
     Attributes:
-        keep: loud slots that stay.
+        keep: dirty slots that stay.
         new: numbers of new ones, which have no task yet.
-        remove: slots to give up.
+        remove: slots to remove.
     """
 
     keep: list[Slot]
@@ -32,12 +32,12 @@ class SlotChoice:
 def choose_slots(
     draft: Draft, slots: dict[SlotKey, Slot], index: ServiceSlots, replicas: int, *, home: str = ""
 ) -> SlotChoice:
-    """Which slots to keep, to add and to release, each in the order of their numbers.
+    """Which slots to keep, to add and to remove, each in the order of their numbers.
 
     Args:
         home: the node where the volume of the one task that is left has its home: the task there is kept.
 
-    Quiet slots stay too; when there are too many, none is quiet any more. New ones get the lowest free numbers.
+    Settled slots stay too; when there are too many, all are made dirty. New ones get the lowest free numbers.
     """
     held = {key: slot for key, slot in slots.items() if isinstance(key, int) and slot.is_occupied()}
     settled = index.settled
@@ -60,8 +60,8 @@ def choose_slots(
     surplus = _surplus(draft, movable, max(0, -missing))
     keep = [held[key] for key in sorted(held) if key not in surplus]
     kept = {slot.key for slot in keep}
-    release = [slot for slot in others if slot.key not in kept] + [held[key] for key in sorted(surplus)]
-    return SlotChoice(keep, fresh, release)
+    remove = [slot for slot in others if slot.key not in kept] + [held[key] for key in sorted(surplus)]
+    return SlotChoice(keep, fresh, remove)
 
 
 def match_provider_slots(
@@ -87,7 +87,7 @@ def match_provider_slots(
 def choose_nodes(
     draft: Draft, slots: Mapping[SlotKey, Slot], demand: Requirements, admits: Callable[[NodeUsage], bool] | None
 ) -> list[str]:
-    """Ids of the nodes that a global service is to have tasks on, in order; its slots elsewhere are given up.
+    """Ids of the nodes that a global service is to have tasks on, in order; its slots elsewhere are removed.
 
     Args:
         admits: what else a node has to meet.
@@ -104,7 +104,7 @@ def choose_nodes(
 
 
 def _surplus(draft: Draft, held: dict[int, Slot], excess: int) -> set[int]:
-    """Those that do not run go first, then those on the nodes with most of them, then the highest numbers."""
+    """Which slots to remove: those without a running task, then those on the nodes with most, then the highest."""
     if not excess:
         return set()
     running: dict[str, list[int]] = {}

@@ -1,4 +1,4 @@
-"""New tasks of the template in force: requested slot by slot, then placed as one batch."""
+"""New tasks of the effective template: requested slot by slot, then placed as one batch."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -19,18 +19,18 @@ from shoal.api.v1.task_pb2 import TaskState
 
 
 class Successors:
-    """Those of one service in one pass.
+    """The new tasks of one service in one pass.
 
     Attributes:
         requests: tasks to be written.
-        unavailable: slots that have no task that counts, and none that could be replaced.
+        unavailable: slots that have no available task, and none that could be replaced.
         problems: why there are none, one line each for the user.
     """
 
     def __init__(
         self, draft: Draft, service: Service, desired: DesiredTemplate, demand: Requirements, monitor: UpdateMonitor
     ) -> None:
-        """`service` is as it is in force."""
+        """`service` is the effective one."""
         self._draft = draft
         self._id, self._spec = service.meta.id, service.spec
         self._is_global = service.spec.HasField("global")
@@ -50,7 +50,7 @@ class Successors:
         """Fill a slot that has no task to run, unless the restart policy says later or never.
 
         Args:
-            start_first: it has one, which the successor is started beside.
+            start_first: it has one, and the successor starts before that is stopped.
             preferred_node: the node that its next task goes to, when it fits there.
         """
         ended = slot.restart_candidate()
@@ -64,7 +64,7 @@ class Successors:
             attempt = restart_policy.next_attempt(newest, self._draft.view.task_status.get(newest.id))
         self.retire_ended(slot)
         if not start_first:
-            # A node that a global service cannot fill has no record that would say so.
+            # Where a global service cannot place a task there is no record of a pending one.
             hopeless = self._is_global and not any(slot.all())
             failed = self._monitor.has_failed(slot)
             self.unavailable.append(UnavailableSlot(pending=hopeless, crashing=attempt > 0, failed=failed))
@@ -75,19 +75,19 @@ class Successors:
         )
 
     def may_start_first(self, slot: Slot) -> bool:
-        """Whether a successor may be started beside the slot's task: not soon after one has failed there."""
+        """Whether a successor may start before the slot's task is stopped: not soon after one has failed there."""
         if (ended := slot.restart_candidate()) is None or self._desired.differs(ended):
             return True
         decision = self.decide_restart(slot)
         return decision.due_ms is not None and decision.due_ms <= self._draft.now_ms
 
     def retire_ended(self, slot: Slot) -> None:
-        """Stop the ended tasks of the slot: their ends have been answered."""
+        """Stop the ended tasks of the slot: their successor is decided."""
         for task in slot.ended:
             self._draft.stop(task, TaskState.SHUTDOWN, "replaced by its successor")
 
     def decide_restart(self, slot: Slot) -> restart_policy.RestartDecision:
-        """Decide about the slot's last end by the restart policy; a problem is reported."""
+        """What the restart policy decides about the slot, whose task has ended; a problem is reported."""
         statuses = self._draft.view.task_status
         ends = [(task, statuses.get(task.id)) for task in slot.ended if not self._desired.differs(task)]
         decision = restart_policy.decide(self._spec.task.restart, ends, now_ms=self._draft.now_ms)
@@ -100,23 +100,23 @@ class Successors:
         return decision
 
     def place(self, slots: Mapping[SlotKey, Slot], counts: dict[str, int]) -> int:
-        """Write the tasks; how many are beside their predecessors.
+        """Place the requested tasks; how many started before their predecessors were stopped.
 
         Args:
             slots: the service's, as they were when the pass began.
-            counts: the service's wanted tasks by node; kept up.
+            counts: the service's active tasks by node; updated.
         """
         if not self.requests:
             return 0
         draft, every, placer = self._draft, list(slots.values()), self.placer
         if self._is_global:
             self.problems.update(
-                placer.place_on(draft.resources.hosts[str(key)], need, 0) for key, need in self.requests
+                placer.place_on(draft.resources.hosts[str(key)], request, 0) for key, request in self.requests
             )
             return placer.started_first
         failing = task_history.failing_nodes(draft, every) | {
             node for slot in every for node in restart_policy.avoided_nodes(slot.ended)
         }
         requests = await_predecessors(draft, self._spec, self._demand, self.requests, slots)
-        self.problems.update(placer.place_all(pending_first(need for _, need in requests), counts, failing))
+        self.problems.update(placer.place_all(pending_first(request for _, request in requests), counts, failing))
         return placer.started_first

@@ -1,0 +1,1 @@
+"""Chooses nodes for batches of like tasks, and writes the records of placed tasks."""

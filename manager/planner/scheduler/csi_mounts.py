@@ -1,7 +1,7 @@
-"""Volumes of CSI drivers: which nodes a task that mounts some can be placed on, and when it has to wait.
+"""CSI volumes: which nodes a task that mounts some can be placed on, and when it has to wait.
 
-A volume for one node at a time stays where wanted tasks have it. A task placed elsewhere after they have stopped waits
-on its node until the volume has been let go of: that is the volume keeper's to see to, not the planner's.
+A volume for one node at a time stays where active tasks have it. A task that is placed elsewhere after they have
+stopped waits on its node until the volume is unpublished, which the controller of CSI volumes does, not the planner.
 """
 
 from collections import defaultdict
@@ -19,11 +19,11 @@ from shoal.task_states import is_live, should_run
 
 @dataclass
 class _Locations:
-    """Where volumes are, with what a plan has claimed so far.
+    """Where volumes are published, with the claims of the plan so far.
 
     Attributes:
-        node_of: the node of each volume for one node at a time that wanted tasks have, by the volume's id.
-        on_node: ids of the volumes that a node has of a driver.
+        node_of: the node of each single-node volume that active tasks have, by the volume's id.
+        on_node: ids of the volumes of a driver on a node, by both.
     """
 
     node_of: dict[str, str] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class _Locations:
 
 
 class CsiMounts:
-    """Those of one service at one revision. False where there are none, which is the usual case and costs nothing."""
+    """The CSI mounts of one service at one revision. False where there are none, which costs nothing."""
 
     def __init__(self, draft: Draft, service_id: str, revision: int) -> None:
         self._draft = draft
@@ -42,14 +42,14 @@ class CsiMounts:
         self._volumes = [volume for volume in found if volume is not None]
         self._single = {mount.source for mount in mounts if is_csi_mount(mount) and mount.volume.single_node}
         self._locations = (
-            draft.cached("volumes of drivers", lambda: _read_locations(draft)) if self._names else _Locations()
+            draft.cached("CSI volume locations", lambda: _read_locations(draft)) if self._names else _Locations()
         )
 
     def __bool__(self) -> bool:
         return bool(self._names)
 
     def obstacle(self) -> str:
-        """Why no node can have them, one line; empty when nodes can."""
+        """Why no node can have the volumes, one line for the user; empty when nodes can."""
         present = {volume.meta.id: volume for volume in self._volumes}
         for volume_id, name in self._names.items():
             volume, status = present.get(volume_id), self._draft.view.volume_status.get(volume_id)
@@ -61,7 +61,7 @@ class CsiMounts:
         return ""
 
     def rejects(self, host: NodeUsage) -> Reason | None:
-        """Why the node cannot have them now."""
+        """Why the node cannot have the volumes now."""
         for volume in self._volumes:
             reason = self._reject(host, volume)
             if reason is not None:
@@ -69,7 +69,7 @@ class CsiMounts:
         return None
 
     def claim(self, node_id: str) -> None:
-        """A task is placed there."""
+        """A task of the service is placed there."""
         for volume in self._volumes:
             self._locations.on_node[node_id, volume.spec.driver].add(volume.meta.id)
             if volume.meta.id in self._single:
@@ -98,7 +98,7 @@ class CsiMounts:
 
 
 def is_accessible(status: VolumeStatus | None, driver: CsiDriver) -> bool:
-    """Whether the node of this driver reaches a volume (CSI specification, `accessible_topology`)."""
+    """Whether the node with this driver can access a volume (CSI specification, `accessible_topology`)."""
     if status is None or not status.topologies:
         return True
     own = driver.topology

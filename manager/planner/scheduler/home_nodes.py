@@ -1,9 +1,9 @@
 """Home nodes of volumes: a task runs where the data of its volumes is, and that node is recorded once.
 
-A slot's own part of a volume has a home for each slot; a volume of a service with one task has one. A task whose home
-is down, drained or full waits for it, for ever or for as long as the spec says; after that it goes elsewhere and begins
-with an empty volume. With the node's removal its data is given up. Only `set_volume_home` changes a home, for what a
-placement decides (`claim`, `adopt`) and for what the user does (`Volume.homes`, which counts while it is newer).
+A volume per slot has a home for each slot; a volume of a service with one task has one. A task whose home is down,
+drained or full waits for it, without limit or for as long as the spec says; after that it fails over and begins with
+an empty volume. The data is given up with the removal of its node. Only `set_volume_home` changes a home, after a
+placement (`claim`, `adopt`); what the user does stands in `Volume.homes`, which applies while it is newer.
 """
 
 from collections.abc import Iterator
@@ -27,8 +27,8 @@ class HomeNode:
     Attributes:
         node_id: empty when its volumes lie on several nodes, so that it can run nowhere.
         volume: the name of one that binds it.
-        part: of that volume; 0 for its whole data.
-        failover_at_ms: when it is free to go elsewhere, while the node is down and the spec says so; else None.
+        part: the slot that its part of the volume is of; 0 for a volume that is not per slot.
+        failover_at_ms: when it may go elsewhere, if the node is down and the spec has `failover_after`; else None.
     """
 
     node_id: str
@@ -50,12 +50,12 @@ class _MountUse:
         return self.use.per_slot
 
     def part(self, slot: int) -> int:
-        """The number of the home that a slot has, which is 0 for the volume's whole data."""
+        """The number of a slot's home: 0 for a volume that is not per slot."""
         return volume_slot(self.use, slot)
 
 
 class HomeNodes:
-    """The home nodes of one service's volumes, by its spec in force. False where there are none."""
+    """The home nodes of one service's volumes, by its effective spec. False where there are none."""
 
     def __init__(self, draft: Draft, service_id: str, spec: ServiceSpec) -> None:
         self._draft = draft
@@ -82,18 +82,18 @@ class HomeNodes:
         return next(iter(homes.values()), None)
 
     def recorded_node(self) -> str:
-        """The home of a service with one task as it is written; empty when there is none."""
+        """The recorded home of a service with one task; empty when there is none."""
         places = (self._newest(use, 0) for use in self._uses if not use.per_slot)
         return next((place.node_id for place in places if place is not None), "")
 
     def claim(self, slot: int, node_id: str) -> None:
-        """The slot's volumes lie on this node from now on."""
+        """Record the node as the home of the slot's volumes."""
         for use in self._uses:
             self._set(use, slot, node_id)
 
     def adopt(self) -> None:
-        """Make the node of the one task that is there the home: of a service that was placed before its volume had a
-        home, or had several tasks then. Not while another service's task has the volume at its home."""
+        """Record the node of the service's one task as the home, if it was placed before its volume had a home, or when
+        the service had several tasks. Not while a task of another service uses the volume at its home."""
         for use in self._uses:
             if use.per_slot or (task := self._newest_user(use)) is None:
                 continue
@@ -102,7 +102,7 @@ class HomeNodes:
                 self._set(use, 0, task.node_id)
 
     def move_reason(self, slot: int | str) -> str:
-        """Why tasks of the slot are stopped, and wait, while their data is copied to another node; else empty."""
+        """Why tasks of the slot are stopped and pending while their data is moved to another node; else empty."""
         for use in self._uses:
             move = self._move(use, slot if isinstance(slot, int) else 0)
             if move is not None:
@@ -110,7 +110,7 @@ class HomeNodes:
         return ""
 
     def occupied_reason(self, slot: int, node_id: str) -> str:
-        """Why it waits for a task on the node that is being stopped, also of a service that is gone; else empty."""
+        """Why the slot waits for a task on the node that is stopping, also of a removed service; else empty."""
         uses = [use for use in self._uses if use.exclusive]
         for task in self._draft.view.tasks_on(node_id).values() if uses else ():
             if self._is_ending(task) and any(self._has(task, use, slot) for use in uses):
@@ -122,7 +122,7 @@ class HomeNodes:
         return ""
 
     def _newest(self, use: _MountUse, slot: int) -> VolumeHome | None:
-        """The newest record of where it is: the planner's own, or the user's."""
+        """The newest record of the home: the planner's own, or the user's."""
         part = use.part(slot)
         place = self._draft.volume_home(use.volume_id, part)
         volume = self._draft.view.volumes.get(use.volume_id)
@@ -143,10 +143,10 @@ class HomeNodes:
             self._draft.set_volume_home(place)
 
     def _find_data(self, use: _MountUse, slot: int) -> VolumeHome | None:
-        """Where a volume without a home lies: where the service's newest task was, else the newest of several."""
+        """Where the data of a volume without a home is: where the service's newest task was, else the newest data."""
         if use.part(slot):
             return None
-        found = self._draft.cached("held volumes", self._read_node_volumes).get(use.volume_id, {})
+        found = self._draft.cached("local volumes", self._read_node_volumes).get(use.volume_id, {})
         if not found:
             return None
         tasks = self._draft.view.tasks_of(self._service_id).values()
@@ -155,7 +155,7 @@ class HomeNodes:
         return VolumeHome(volume_id=use.volume_id, node_id=node_id)
 
     def _read_node_volumes(self) -> dict[str, dict[str, int]]:
-        """When each node made its data of volumes that are not there for each slot, by volume and node."""
+        """When each node created its volumes that are not per slot, by volume and node."""
         found: dict[str, dict[str, int]] = {}
         view = self._draft.view
         for node_id, record in view.node_volumes.items():
@@ -233,14 +233,14 @@ def waiting_reason(home: HomeNode, slot: int, hostname: str, why: str, since_ms:
 
 _MOVE = "free resources there, or move the data with `{move}`"
 _ACTIVATE = "start it there with `shoal node update --availability active {node}`, or move the data with `{move}`"
-_GIVE_UP = "it starts when the node is back; discard the data with `shoal node rm {node}`"
-_STATES = {"down": _GIVE_UP, "not connected yet": _GIVE_UP, "drained": _ACTIVATE, "paused": _ACTIVATE}
+_DISCARD = "it starts when the node is back; discard the data with `shoal node rm {node}`"
+_STATES = {"down": _DISCARD, "not connected yet": _DISCARD, "drained": _ACTIVATE, "paused": _ACTIVATE}
 
 
 def _use(mount: Mount) -> _MountUse:
     use = mount.volume
-    hold_ms = use.failover_after_ms if use.HasField("failover_after_ms") else None
-    return _MountUse(mount.source, use.name, hold_ms, use, is_exclusive(mount))
+    failover_after_ms = use.failover_after_ms if use.HasField("failover_after_ms") else None
+    return _MountUse(mount.source, use.name, failover_after_ms, use, is_exclusive(mount))
 
 
 def _age(task: Task) -> tuple[int, str]:

@@ -1,6 +1,6 @@
 """Node filters: why a node is ineligible for a service, or has no room for a task now.
 
-Standing filters look at the node alone, and so hold for a whole pass; fitting filters look at what is in use.
+Eligibility depends on the node alone, and so holds for a whole pass; whether a task fits depends on what is in use.
 """
 
 from collections import Counter
@@ -41,7 +41,7 @@ REMOVED = _same("removed")
 def ineligible(host: NodeUsage, demand: Requirements) -> Reason | None:
     """Ready, availability, constraints, platform of the image, devices.
 
-    A device that goes away stops nothing: as on a paused node, what runs there stays, and nothing new comes.
+    A device that goes away stops nothing: as on a paused node, what runs there stays, and nothing new is placed.
     """
     if host.node is None:
         return REMOVED
@@ -59,7 +59,7 @@ def ineligible(host: NodeUsage, demand: Requirements) -> Reason | None:
 
 
 def unmet_constraint(host: NodeUsage, demand: Requirements) -> Reason | None:
-    """The first constraint that the node does not meet, that the image is not for its platform, or what its kernel
+    """The first constraint that the node does not meet, a platform that the image is not for, or what its kernel
     lacks."""
     if not (demand.constraints or demand.platforms or demand.encrypted or demand.ipv6):
         return None
@@ -108,7 +108,7 @@ def unfit(host: NodeUsage, demand: Requirements, same_service: int) -> Reason | 
 
 
 def fit_test(demand: Requirements) -> Callable[[NodeUsage, int], bool]:
-    """Whether `unfit` finds no reason, for a demand that many nodes are asked about."""
+    """A faster form of `unfit(...) is None`, for a demand that many nodes are asked about."""
     if demand.generic or demand.max_per_node or demand.ports:
         return lambda host, same_service: unfit(host, demand, same_service) is None
     cpus, memory = demand.cpus, demand.memory
@@ -122,10 +122,10 @@ def fit_test(demand: Requirements) -> Callable[[NodeUsage, int], bool]:
 
 
 def free_ports(host: NodeUsage, port: PublishedPort, taken: Collection[Port] | None = None) -> Iterator[int]:
-    """Of the numbers that a port may have, those that neither a task nor a program of the host has.
+    """Of the numbers that a port may have, those that neither a task nor a program of the host uses.
 
     Args:
-        taken: in place of the ports that the host's tasks have.
+        taken: in place of the ports of the host's tasks.
     """
     ports = host.ports if taken is None else taken
     for number in candidate_ports(port):
@@ -134,7 +134,7 @@ def free_ports(host: NodeUsage, port: PublishedPort, taken: Collection[Port] | N
 
 
 def listener_at(host: NodeUsage, port: PublishedPort, published: int = 0) -> str:
-    """The program of the host that has the port, or another number of it; empty when none has."""
+    """The program of the host that listens on the port, or on `published`; empty when none does."""
     if host.status is None or not (published or port.published):
         return ""
     found = next((each for each in host.status.network_condition.listeners if listens_on(each, port, published)), None)

@@ -1,12 +1,13 @@
 """The order of nodes for a batch of like tasks.
 
-Among nodes that fit: those that do not keep failing the service, fewest tasks of the service, then `Host.rank` (least
-reserved share, fewest tasks, id). With spread preferences, nodes with the same values of all keys are one cell, and a
-task goes to the cell whose values have the fewest tasks of the service, the first key before the second. Weighted
-preferences and soft affinities add up to a cell's cost, and the cheapest cell comes first. Nodes that are packed are
-filled one after the other instead. Keys that gather cost their weight where the service has no task yet.
+Among nodes that fit: those where the service does not keep failing, fewest tasks of the service, then `NodeUsage.rank`
+(least reserved share, fewest tasks, id). With spread preferences, nodes with the same values of all keys are a domain,
+and a task goes to the domain whose values have the fewest tasks of the service, the first key before the second.
+Weighted preferences and soft affinities add up to the cost of a domain, and the cheapest domain comes first. With a
+binpack preference nodes are filled one after the other instead. A soft affinity to the service itself costs its weight
+where the service has no task yet.
 
-Nodes are taken in rounds, one task each, so a task costs its share of one sort and never the cluster's size.
+Nodes are used in rounds, one task each, so a task costs its share of one sort and never the cluster's size.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -21,17 +22,17 @@ from manager.planner.spec.constraints import node_attribute
 from manager.planner.spec.requirements import Requirements
 
 Counts = dict[str, int]
-"""The service's tasks by node; whoever takes a node counts it."""
+"""The service's tasks by node, counted as nodes are chosen."""
 
 Rejects = Callable[[NodeUsage], Reason | None]
-"""What a node is out of the question for though a task would fit; for good, within a batch."""
+"""Why a node is excluded though a task would fit; it stays so within a batch."""
 
 _Used = dict[tuple[str, ...], int]
 """The service's tasks by the values of keys."""
 
 
 def reject_none(host: NodeUsage) -> None:
-    """Bars no node."""
+    """Rejects no node."""
 
 
 def node_order(
@@ -45,8 +46,8 @@ def node_order(
     """The node for each next task, until none fits. The caller claims on a node before asking for the next one.
 
     Args:
-        hosts: those that have passed the standing filters, by rank.
-        cost: what else speaks against a node, in the unit of weights.
+        hosts: eligible nodes, by rank.
+        cost: of a node besides preferences, in the unit of weights.
         rejects: asked of a node before each task.
     """
     batch = _Batch(demand, counts, failing, rejects, fit_test(demand))
@@ -75,7 +76,7 @@ class _Batch:
 
 
 class _SpreadOrder:
-    """Nodes taken in turns: those with the fewest tasks of the service once each, then those with one more."""
+    """Nodes in turns: those with the fewest tasks of the service once each, then those with one more."""
 
     def __init__(self, hosts: Sequence[NodeUsage], batch: _Batch) -> None:
         self._batch = batch
@@ -85,7 +86,7 @@ class _SpreadOrder:
         return self._order
 
     def fullness(self) -> float:
-        """Does not count here."""
+        """Does not apply here."""
         return 0.0
 
     def _phases(self, hosts: Sequence[NodeUsage], failing: Collection[str]) -> Iterator[NodeUsage]:
@@ -99,7 +100,7 @@ class _SpreadOrder:
         has_rejects = rejects is not reject_none
         waiting: dict[int, list[NodeUsage]] = {}
         first: list[NodeUsage] = []
-        for host in hosts:  # no further than is asked for: a small service must not cost the cluster's size
+        for host in hosts:  # no further than needed: a small service must not cost the cluster's size
             if (level := counts.get(host.id, 0)) > 0:
                 waiting.setdefault(level, []).append(host)
             elif (not has_rejects or rejects(host) is None) and fits(host, 0):
@@ -110,16 +111,16 @@ class _SpreadOrder:
             waiting[1] = sorted(first + waiting.get(1, []), key=NodeUsage.rank)
         while waiting:
             level = min(waiting)
-            taken = []
+            used = []
             for host in waiting.pop(level):
                 if has_rejects and rejects(host) is not None:
                     continue
-                if fits(host, level):  # else never again: nothing comes free within a batch
+                if fits(host, level):  # else never again: nothing is released within a batch
                     counts[host.id] = level + 1
-                    taken.append(host)
+                    used.append(host)
                     yield host
-            if taken:
-                waiting[level + 1] = sorted(taken + waiting.get(level + 1, []), key=NodeUsage.rank)
+            if used:
+                waiting[level + 1] = sorted(used + waiting.get(level + 1, []), key=NodeUsage.rank)
 
 
 class _BinpackOrder:
@@ -141,7 +142,7 @@ class _BinpackOrder:
                 self._left.pop()
 
     def fullness(self) -> float:
-        """Of the node that is being filled, times the weights."""
+        """The fullness of the node that is being filled, times the weights."""
         return self._weight(self._left[-1]) if self._left else 0.0
 
     def _weight(self, host: NodeUsage) -> float:
@@ -152,7 +153,7 @@ _Values = tuple[str, ...]
 
 
 class _Domain:
-    """Nodes that have the same values of all preferences' keys, and the same cost besides."""
+    """Nodes with the same values of all keys of preferences, and the same cost."""
 
     def __init__(
         self, weighted: _Values, ordered: _Values, soft_affinity: _Values, cost: int, demand: Requirements
@@ -170,12 +171,13 @@ class _Domain:
         self.nodes: _SpreadOrder | _BinpackOrder | None = None
 
     def open(self, batch: _Batch) -> None:
-        """All nodes are in."""
+        """All nodes have been added."""
         self.nodes = (_BinpackOrder if batch.demand.binpack else _SpreadOrder)(self.hosts, batch)
         self.order = iter(self.nodes)
 
     def rank(self, used: _Used) -> tuple[float, tuple[tuple[int, str], ...]]:
-        """The less, the sooner it comes. It gets less by what is taken from the cell itself, or when one gathers."""
+        """The least comes first. Only a task in the domain, or in one with the same value of a soft affinity to the
+        service, decreases it."""
         total: float = self._cost + sum(weight * used[key] for key, weight in self._weighted)
         total += sum(weight for key, weight in self._soft_affinity if not used[key])
         total -= self.nodes.fullness() if self.nodes is not None else 0.0
@@ -184,37 +186,37 @@ class _Domain:
 
 def _across_domains(hosts: Sequence[NodeUsage], batch: _Batch, cost: Cost | None) -> Iterator[NodeUsage]:
     used: _Used = {}
-    cells = _domains(hosts, batch, cost, used)
-    gathered: dict[_Values, list[_Domain]] = {}
-    for cell in cells:
-        cell.open(batch)
-        for key in cell.soft_affinity_keys:
-            gathered.setdefault(key, []).append(cell)
+    domains = _domains(hosts, batch, cost, used)
+    with_value: dict[_Values, list[_Domain]] = {}
+    for domain in domains:
+        domain.open(batch)
+        for key in domain.soft_affinity_keys:
+            with_value.setdefault(key, []).append(domain)
     serial = count()
-    heap = [(cell.rank(used), next(serial), cell) for cell in cells]
+    heap = [(domain.rank(used), next(serial), domain) for domain in domains]
     heapify(heap)
     while heap:
-        rank, number, cell = heap[0]
-        now = cell.rank(used)
-        if now != rank:  # others only ever get worse, so the best one is known once its rank is up to date
-            heapreplace(heap, (now, number, cell))
+        rank, number, domain = heap[0]
+        now = domain.rank(used)
+        if now != rank:  # other ranks only increase, so that of the best is current
+            heapreplace(heap, (now, number, domain))
             continue
-        place = next(cell.order, None)
-        if place is None:
+        host = next(domain.order, None)
+        if host is None:
             heappop(heap)
             continue
-        better = [other for key in cell.soft_affinity_keys if not used[key] for other in gathered[key]]
-        for key in cell.keys:
+        cheaper = [other for key in domain.soft_affinity_keys if not used[key] for other in with_value[key]]
+        for key in domain.keys:
             used[key] += 1
-        for other in better:  # but those that have got near: once for each value
+        for other in cheaper:  # once for each value
             heappush(heap, (other.rank(used), next(serial), other))
-        yield place
+        yield host
 
 
 def _domains(hosts: Sequence[NodeUsage], batch: _Batch, cost: Cost | None, used: _Used) -> list[_Domain]:
     demand = batch.demand
-    cells: dict[tuple[_Values, _Values, _Values, int], _Domain] = {}
-    weighted, gathering = (
+    domains: dict[tuple[_Values, _Values, _Values, int], _Domain] = {}
+    weighted, soft_affinity = (
         tuple(key for key, _ in demand.weighted_spread),
         tuple(key for key, _ in demand.soft_self_affinity),
     )
@@ -223,18 +225,18 @@ def _domains(hosts: Sequence[NodeUsage], batch: _Batch, cost: Cost | None, used:
         found = (
             topology_values(host, weighted),
             topology_values(host, demand.spread),
-            topology_values(host, gathering),
+            topology_values(host, soft_affinity),
             price,
         )
-        cell = cells.get(found) or cells.setdefault(found, _Domain(*found, demand))
-        cell.hosts.append(host)
-        for key in cell.keys:
+        domain = domains.get(found) or domains.setdefault(found, _Domain(*found, demand))
+        domain.hosts.append(host)
+        for key in domain.keys:
             used[key] = used.get(key, 0) + batch.counts.get(host.id, 0)
-    return list(cells.values())
+    return list(domains.values())
 
 
 def topology_values(host: NodeUsage, keys: Sequence[str]) -> tuple[str, ...]:
-    """What the node has under these keys, empty where it has nothing."""
+    """The node's values of these keys, empty where it has none."""
     if host.node is None or host.status is None:
         return ("",) * len(keys)
     node, status = host.node, host.status

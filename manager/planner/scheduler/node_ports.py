@@ -7,12 +7,12 @@ from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.task_pb2 import TaskPort
 
 
-def choose_ports(ledger: ResourceIndex, host: NodeUsage, demand: Requirements) -> list[TaskPort]:
-    """The ports that the node publishes for one more task; there is a free number for each of them (`fitting`)."""
+def choose_ports(resources: ResourceIndex, host: NodeUsage, demand: Requirements) -> list[TaskPort]:
+    """The ports that the node publishes for one more task; each has a free number (`node_filters.unfit`)."""
     found = []
     chosen: set[int] = set()
     for port in demand.ports:
-        published = port.published or _choose(ledger, host, port, chosen)
+        published = port.published or _choose(resources, host, port, chosen)
         chosen.add(published)
         found.append(
             TaskPort(protocol=port.protocol, target=port.target, published=published, host_address=port.host_address)
@@ -20,6 +20,6 @@ def choose_ports(ledger: ResourceIndex, host: NodeUsage, demand: Requirements) -
     return found
 
 
-def _choose(ledger: ResourceIndex, host: NodeUsage, port: PublishedPort, chosen: set[int]) -> int:
+def _choose(resources: ResourceIndex, host: NodeUsage, port: PublishedPort, chosen: set[int]) -> int:
     numbers = free_ports(host, port)
-    return next(each for each in numbers if each not in chosen and not ledger.is_on_mesh(each))
+    return next(each for each in numbers if each not in chosen and not resources.is_on_mesh(each))

@@ -11,13 +11,13 @@ from manager.planner.spec.requirements import Requirements
 _Rank = tuple[float, int, str]
 
 _MIN_BULK, _BULK_FRACTION = 8, 256
-"""When no more than so many nodes have changed, or that part of them, they are moved one by one."""
+"""Up to so many changed nodes, or that part of all, are moved one by one."""
 
 
 def ranked_nodes(draft: Draft, demand: Requirements) -> Sequence[NodeUsage]:
-    """Nodes that are eligible for the demand, the least loaded first. Demands that ask the same of nodes share one sort.
+    """Nodes that are eligible for the demand, the least loaded first. Demands that require the same share one sort.
 
-    The list stays as it is until it is asked for again.
+    The list does not change until the next call.
     """
 
     def make() -> NodeRanking:
@@ -30,11 +30,11 @@ def ranked_nodes(draft: Draft, demand: Requirements) -> Sequence[NodeUsage]:
 
 
 class NodeRanking:
-    """Nodes, the least loaded first (`Host.rank`).
+    """Nodes, the least loaded first (`NodeUsage.rank`).
 
     Args:
         hosts: in any order.
-        claimed: grows by each node that something is claimed on.
+        claimed: grows by the node of each claim.
     """
 
     def __init__(self, hosts: Iterable[NodeUsage], claimed: Sequence[NodeUsage]) -> None:
@@ -45,7 +45,7 @@ class NodeRanking:
         self._ranks = [self._rank_of[host] for host in self._hosts]
 
     def hosts(self) -> Sequence[NodeUsage]:
-        """As they stand now. The list stays as it is until this is called again, whatever is claimed meanwhile."""
+        """The nodes by their load now. The list does not change until the next call, whatever is claimed meanwhile."""
         if self._seen < len(self._claimed):
             changed = self._rank_of.keys() & set(self._claimed[self._seen :])
             self._seen = len(self._claimed)
@@ -57,7 +57,7 @@ class NodeRanking:
         return self._hosts
 
     def _move_all(self, changed: Set[NodeUsage]) -> None:
-        """Merge them in. They come from the beginning and most go to one place: a few long pieces are put together."""
+        """Merge them in. Most come from the beginning and go to one place, so a few long pieces are joined."""
         left, end = len(changed), 0
         while left:
             left -= self._hosts[end] in changed

@@ -13,12 +13,12 @@ class PlacementRequest(NamedTuple):
     Attributes:
         slot: its number, 0 for a global service.
         attempt: how many tasks of the slot ended in a row before.
-        pending: the record to write anew, when the slot already has one that found no node.
-        start_first: it starts beside its predecessor; when no node is suitable, nothing is written, and the predecessor
-            stays.
-        preferred_node: the node that it goes to when it fits there: its predecessor was there, or it moves there to even the
-            service out; empty when any is as good.
-        wait_reason: why it is not placed now whatever the nodes are; empty when it may be.
+        pending: the record to rewrite, when the slot has one that found no node.
+        start_first: it starts before its predecessor is stopped; when no node is suitable, nothing is written, and the
+            predecessor stays.
+        preferred_node: the node that it goes to when it fits there: its predecessor's, or the target of a rebalance;
+            empty when there is none.
+        wait_reason: why it is not placed now, whatever the nodes are; empty when it may be.
         network_task_id: id of the task whose network it shares, once that is known.
     """
 
@@ -32,10 +32,10 @@ class PlacementRequest(NamedTuple):
 
 
 def pending_first(requests: Iterable[PlacementRequest]) -> list[PlacementRequest]:
-    """Those that wait already come first, then the others; each by slot."""
+    """Requests with a pending record first, then the others; each by slot."""
     every = sorted(requests, key=_SLOT)
-    waiting = [need for need in every if need.pending is not None]
-    return [*waiting, *(need for need in every if need.pending is None)] if waiting else every
+    pending = [request for request in every if request.pending is not None]
+    return [*pending, *(request for request in every if request.pending is None)] if pending else every
 
 
 _SLOT = attrgetter("slot")

@@ -29,13 +29,13 @@ class Placer:
     """Places tasks of one service and one revision.
 
     Attributes:
-        started_first: how many tasks were placed beside their predecessors.
+        started_first: how many tasks were placed before their predecessors are stopped.
     """
 
     def __init__(
         self, draft: Draft, *, service_id: str, spec: ServiceSpec, revision: int, demand: Requirements, run: int = 0
     ) -> None:
-        """`spec` is that in force, which may be an earlier one; `run` is that of a job's tasks."""
+        """`spec` is the effective one, which may be an earlier revision's; `run` is the number of a job's run."""
         self._draft = draft
         self._service_id, self._revision = service_id, revision
         self._affinity = AffinityRules(draft.view, draft.resources, spec, anti_affine_to(draft, spec.name))
@@ -56,7 +56,7 @@ class Placer:
         self._record = RecordTemplate(self._common_record())
 
     def _common_record(self) -> Task:
-        """What all tasks that are placed have in common."""
+        """What the records of all placed tasks have in common."""
         task = Task(
             service_id=self._service_id,
             revision=self._revision,
@@ -71,28 +71,28 @@ class Placer:
     def place_all(
         self, requests: Sequence[PlacementRequest], counts: dict[str, int], failing: Iterable[str]
     ) -> list[str]:
-        """Place tasks wherever they fit best; returns why some are not placed.
+        """Place tasks where they fit best; returns why some are not placed.
 
         Args:
-            counts: the service's wanted tasks by node; kept up.
+            counts: the service's active tasks by node; updated.
             failing: nodes where the service keeps failing.
         """
         demand = self._demand
         reason = demand.error or self._obstacle
         self._self_affinity = SelfAffinity(self._draft.resources, self._service_id, demand, counts)
         self._reason_limit = ReasonRateLimit.of(
-            (need.pending for need in requests if need.pending is not None), self._draft.now_ms
+            (request.pending for request in requests if request.pending is not None), self._draft.now_ms
         )
         hosts = self._affinity.filter(ranked_nodes(self._draft, demand)) if not reason else []
-        held = [need.wait_reason for need in requests if need.wait_reason]
-        if held:
-            for need in requests:
-                if need.wait_reason:
-                    self._leave_pending(need, need.wait_reason)
-            requests = [need for need in requests if not need.wait_reason]
+        reasons = [request.wait_reason for request in requests if request.wait_reason]
+        if reasons:
+            for request in requests:
+                if request.wait_reason:
+                    self._leave_pending(request, request.wait_reason)
+            requests = [request for request in requests if not request.wait_reason]
         if (self._shared or self._home_nodes) and not reason:
             requests, bound = self._place_bound(requests, counts)
-            held += bound
+            reasons += bound
         unplaced = [] if reason else self._place_preferred(requests, hosts, counts)
         rejects = (
             self._rejects_dynamic
@@ -100,28 +100,28 @@ class Placer:
             else reject_none
         )
         order = node_order(hosts, demand, counts, frozenset(failing), self._affinity.cost(), rejects)
-        for need in unplaced if not reason else requests:
+        for request in unplaced if not reason else requests:
             if not reason and not (reason := self._address_shortage()):
                 host = next(order, None)
                 if host is not None:
-                    self._assign(need, host)
+                    self._assign(request, host)
                     continue
                 if (room := self._preemption.preempt(self._not_rejected(hosts), counts)) is not None:
-                    self._wait_for_preemption(need, room, counts)
+                    self._wait_for_preemption(request, room, counts)
                     continue
                 reason = explain(self._draft.resources.hosts.values(), demand, counts, self._rejects)
-            self._leave_pending(need, reason)
-        return [*held, reason] if reason else held
+            self._leave_pending(request, reason)
+        return [*reasons, reason] if reason else reasons
 
     def _rejects(self, host: NodeUsage) -> Reason | None:
         return self._affinity.rejects(host) or self._rejects_dynamic(host)
 
     def _rejects_dynamic(self, host: NodeUsage) -> Reason | None:
-        """What each task that is placed may change for the next one."""
+        """Reasons that each placed task may change for the next one."""
         return self._self_affinity.rejects(host) or self._csi_mounts.rejects(host)
 
     def _not_rejected(self, hosts: Sequence[NodeUsage]) -> Sequence[NodeUsage]:
-        """Those that the service's own tasks do not keep others from."""
+        """The nodes that neither the service's own tasks nor CSI volumes reject."""
         if not (self._demand.self_anti_affinity or self._demand.self_affinity or self._csi_mounts):
             return hosts
         return [host for host in hosts if self._rejects_dynamic(host) is None]
@@ -129,22 +129,24 @@ class Placer:
     def _place_bound(
         self, requests: Sequence[PlacementRequest], counts: dict[str, int]
     ) -> tuple[list[PlacementRequest], list[str]]:
-        """Place those that a volume or the network that they share binds to a node there or not at all; the others,
-        and why some wait."""
+        """Place tasks that a volume or a shared network binds to a node there or not at all.
+
+        Returns the other tasks, and why some wait.
+        """
         unbound: list[PlacementRequest] = []
-        held: list[str] = []
-        for need in requests:
+        reasons: list[str] = []
+        for request in requests:
             if self._shared:
-                why = self._place_at_network(need, counts)
-            elif (home := self._home_nodes.home(need.slot)) is not None:
-                why = self._place_at_volume(need, home, counts)
+                why = self._place_at_network(request, counts)
+            elif (home := self._home_nodes.home(request.slot)) is not None:
+                why = self._place_at_volume(request, home, counts)
             else:
-                unbound.append(need)
+                unbound.append(request)
                 continue
             if why:
-                held.append(why)
-                self._leave_pending(need, why)
-        return unbound, held
+                reasons.append(why)
+                self._leave_pending(request, why)
+        return unbound, reasons
 
     def _place_at_volume(self, request: PlacementRequest, home: HomeNode, counts: dict[str, int]) -> str:
         """Place a task where its data lies; why it waits, else empty."""
@@ -180,7 +182,7 @@ class Placer:
         return ""
 
     def _preempt(self, host: NodeUsage, counts: dict[str, int]) -> str:
-        """Displace tasks of lower priority on this very node; what is waited for then, empty where that is no help."""
+        """Preempt tasks on this very node; what is waited for then, empty where that does not help."""
         if ineligible(host, self._demand) is not None or self._rejects(host) is not None:
             return ""
         if self._preemption.preempt([host], counts) is None:
@@ -200,22 +202,22 @@ class Placer:
     def _place_preferred(
         self, requests: Sequence[PlacementRequest], hosts: Sequence[NodeUsage], counts: dict[str, int]
     ) -> list[PlacementRequest]:
-        """Place those that return to their predecessor's node; the others."""
-        if not any(need.preferred_node for need in requests):
+        """Place tasks on their preferred nodes where they fit; the others."""
+        if not any(request.preferred_node for request in requests):
             return list(requests)
         by_id = {host.id: host for host in hosts}
         left = []
-        for need in requests:
-            host = by_id.get(need.preferred_node)
+        for request in requests:
+            host = by_id.get(request.preferred_node)
             if host is None or self._unfit(host, counts):
-                left.append(need)
+                left.append(request)
             else:
-                self._assign(need, host)
+                self._assign(request, host)
                 counts[host.id] = counts.get(host.id, 0) + 1
         return left
 
     def why_unplaceable(self, slot: int, counts: dict[str, int]) -> str:
-        """Why no node could have a task of the slot now; empty when one could. Room is made for it if need be."""
+        """Why no node could have a task of the slot now; empty when one could. Preempts for it if that helps."""
         if obstacle := self._demand.error or self._obstacle or self._address_shortage():
             return obstacle
         if self._shared:
@@ -240,12 +242,12 @@ class Placer:
             found = self._shared.find(host.id)
             obstacle = found if isinstance(found, str) else ""
             request = request._replace(network_task_id="" if isinstance(found, str) else found.task_id)
-        barred = None if obstacle else self._affinity.rejects(host) or self._csi_mounts.rejects(host)
-        reason = None if obstacle else barred or unfit(host, self._demand, same_service)
+        rejected = None if obstacle else self._affinity.rejects(host) or self._csi_mounts.rejects(host)
+        reason = None if obstacle else rejected or unfit(host, self._demand, same_service)
         if not obstacle and reason is None:
             self._assign(request, host)
             return ""
-        if not obstacle and barred is None and self._preemption.preempt([host], {host.id: same_service}):
+        if not obstacle and rejected is None and self._preemption.preempt([host], {host.id: same_service}):
             self._reserve(host)
         self._draft.blocked.add(self._service_id)
         name = host.status.description.hostname if host.status is not None else host.id
@@ -270,8 +272,8 @@ class Placer:
         return ""
 
     def _address_shortage(self) -> str:
-        for supply in self._pools:
-            if obstacle := supply.obstacle():
+        for pool in self._pools:
+            if obstacle := pool.obstacle():
                 return obstacle
         return ""
 
@@ -301,7 +303,7 @@ class Placer:
         draft.write_task(identifier, self._record.copy())
 
     def _claim(self, request: PlacementRequest, host: NodeUsage) -> None:
-        """What the service's own wishes and volumes let the next tasks know."""
+        """Claims that the service's volumes and affinities to itself make for the next tasks."""
         if self._home_nodes:
             self._home_nodes.claim(request.slot, host.id)
         if self._csi_mounts:
@@ -354,7 +356,7 @@ class Placer:
 
     def _assign_addresses(self) -> None:
         addresses = self._record.addresses
-        for at, (_, supply, supply6) in enumerate(self._networks):
-            addresses[at].address = supply.allocate()
-            if supply6 is not None:
-                addresses[at].address6 = supply6.allocate()
+        for at, (_, pool, pool6) in enumerate(self._networks):
+            addresses[at].address = pool.allocate()
+            if pool6 is not None:
+                addresses[at].address6 = pool6.allocate()

@@ -1,8 +1,8 @@
 """Preemption: stops tasks of services with a lower priority to make room for pending tasks.
 
-A task that waits for such room stays PENDING, and in each pass the room is held for it against services of lower
-priority, which are planned after it. So what was made free is not taken by others, and nothing is displaced twice.
-Only a strictly lower priority is displaced: there are no cycles. At most `MAX_PENDING` tasks of a service wait so.
+A task that waits for preempted ones stays PENDING, and each pass reserves the room for it against services of lower
+priority, which are planned after it. So others do not get what was released, and nothing is preempted twice. Only tasks
+of a strictly lower priority are preempted, so there are no cycles. At most `MAX_PENDING` tasks of a service wait so.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ _MAX_VICTIMS = 8
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A node where a task would fit without the victims; those that are being stopped already cost nothing."""
+    """A node where a task would fit without the victims; tasks that are stopping already cost nothing."""
 
     host: NodeUsage
     victims: tuple[Task, ...]
@@ -36,8 +36,8 @@ class Preemption:
     """Preempts for the tasks of one service.
 
     Args:
-        service: its name, to be told to those who are displaced.
-        spared: names of services that it has to be near: without them the room would be of no use, again and again.
+        service: its name, for the reason of preempted tasks.
+        spared: names of services that it has an affinity to: without their tasks the room would be of no use.
     """
 
     def __init__(self, draft: Draft, demand: Requirements, *, service: str, spared: Collection[str] = ()) -> None:
@@ -46,7 +46,7 @@ class Preemption:
         self._left = MAX_PENDING
 
     def preempt(self, hosts: Sequence[NodeUsage], counts: Mapping[str, int]) -> NodeUsage | None:
-        """Stop what is in the way on one of the nodes; that node, or None when there is none, or enough was done."""
+        """Stop tasks on one of the nodes; that node, or None when none helps, or enough tasks wait already."""
         if not self._left or not any(True for _ in self._lower_priority()):
             return None
         found = [room for host in hosts[:_MAX_NODES] if (room := self._candidate(host, counts.get(host.id, 0)))]
@@ -67,9 +67,9 @@ class Preemption:
         if self._demand.max_per_node and same_service >= self._demand.max_per_node:
             return None
         if any(listener_at(host, port) for port in self._demand.ports):
-            return None  # which no task's end gives back
+            return None  # no end of a task releases that port
         leaving: list[Task] = []
-        standing: list[tuple[int, int, Task]] = []
+        preemptible: list[tuple[int, int, Task]] = []
         for task in self._draft.view.tasks_on(host.id).values():
             service = self._draft.view.services.get(task.service_id)
             priority = service.spec.priority if service is not None else -(1 << 31)
@@ -78,16 +78,16 @@ class Preemption:
             if self._draft.is_stopping(task) or not should_run(task):
                 leaving.append(task)
             elif priority < self._demand.priority and task.service_id not in self._spared:
-                standing.append((priority, -task.created_at_ms, task))
-        standing.sort(key=lambda entry: (*entry[:2], entry[2].id))
-        return self._fewest_victims(host, leaving, standing)
+                preemptible.append((priority, -task.created_at_ms, task))
+        preemptible.sort(key=lambda entry: (*entry[:2], entry[2].id))
+        return self._fewest_victims(host, leaving, preemptible)
 
     def _fewest_victims(
-        self, host: NodeUsage, leaving: list[Task], standing: list[tuple[int, int, Task]]
+        self, host: NodeUsage, leaving: list[Task], preemptible: list[tuple[int, int, Task]]
     ) -> _Candidate | None:
         victims: list[Task] = []
         worst = -(1 << 31)
-        for priority, _, task in [*standing[:_MAX_VICTIMS], (0, 0, None)]:
+        for priority, _, task in [*preemptible[:_MAX_VICTIMS], (0, 0, None)]:
             if self._fits_without(host, [*leaving, *victims]):
                 return _Candidate(host, tuple(victims), worst)
             if task is not None:

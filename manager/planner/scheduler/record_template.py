@@ -3,18 +3,18 @@
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskArena
 
 ARENA_SIZE = 64
-"""Copies that share one piece of memory, which is free once none of them is used any more. The store keeps none of
-them: its rows are read from the bytes that it writes."""
+"""Copies that share one arena, which is freed once none of them is in use. The store keeps none of them: its rows are
+parsed from the bytes that it writes."""
 
 
 class RecordTemplate:
     """What the batch's tasks have in common is written once; the rest overwrites the values of the task before.
 
-    To copy a whole message onto a page takes half the time and memory of a message written field by field.
+    Copying a whole message into an arena takes half the time and memory of a message written field by field.
 
     Attributes:
-        task: to be filled in. A field that is filled in for one task is so for each.
-        addresses: its addresses.
+        task: to be filled in. A field that is set for one task has to be set for each.
+        addresses: those of `task`.
     """
 
     def __init__(self, common: Task) -> None:
@@ -23,15 +23,15 @@ class RecordTemplate:
         self._arena, self._left = TaskArena().rows, ARENA_SIZE
 
     def copy(self) -> Task:
-        """The record as it is filled in now."""
-        made = self._arena.add()
-        made.CopyFrom(self.task)
+        """A copy of the record as it is filled in now."""
+        copy = self._arena.add()
+        copy.CopyFrom(self.task)
         self._left -= 1
         if not self._left:
             self._arena, self._left = TaskArena().rows, ARENA_SIZE
-            # A new form too: texts that were written over stay in a message's memory.
+            # A new template too: overwritten texts stay in a message's memory.
             self.task, self.addresses = self._blank()
-        return made
+        return copy
 
     def _blank(self) -> tuple[Task, list[TaskAddress]]:
         task = Task()

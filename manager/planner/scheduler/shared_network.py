@@ -1,8 +1,8 @@
 """Tasks that share the network namespace of another service's tasks (`--network service:db`), slot by slot.
 
-Such a task is bound to one task for good (`Task.network_of`) and is on its node. Once that task is to stop or has ended
-this one is stopped too, and its successor waits for the next task that runs in the other service's slot. That other
-service is called the provider here.
+Such a task is bound to one task of the other service, the provider, for good (`Task.network_task_id`), and is on its
+node. Once that task is to stop or has ended this one is stopped too, and its successor waits for the next task that
+runs in the provider's slot.
 """
 
 from collections.abc import Collection, Iterable
@@ -33,7 +33,7 @@ class SharedPlacement(NamedTuple):
 
 
 class SharedNetwork:
-    """Whose networks the tasks of one service share. False where they have networks of their own."""
+    """The provider of one service's networks. False where its tasks have networks of their own."""
 
     def __init__(self, draft: Draft, spec: ServiceSpec) -> None:
         self._draft = draft
@@ -45,7 +45,7 @@ class SharedNetwork:
         return bool(self.provider)
 
     def find(self, key: SlotKey) -> SharedPlacement | str:
-        """Whose network a new task of the slot shares; else why it waits, one line for the user."""
+        """The task whose network a new task of the slot shares; else why it waits, one line for the user."""
         if self._service is None:
             return f"waiting for service {self.provider}, whose network it shares; the service does not exist"
         tasks = self._draft.slot_index.of_service(self._service.meta.id).tasks.get(key, ())
@@ -57,13 +57,13 @@ class SharedNetwork:
         return f"waiting for {self.describe(key)} of service {self.provider}, which {self._state(tasks)}"
 
     def describe(self, key: SlotKey) -> str:
-        """The provider's task of a slot, to be told to users: "task db.1"."""
+        """The provider's task of a slot, for texts: "task db.1"."""
         return (
             f"task {self.provider}.{key}" if isinstance(key, int) else f"the task on node {self._draft.hostname(key)}"
         )
 
     def unfit_reason(self, slot: int, host: NodeUsage, why: str) -> str:
-        """`waits: task db.1, whose network it shares, is on node h1, which is drained`, one line for the user.
+        """`waiting: task db.1, whose network it shares, is on node h1, which is drained`, one line for the user.
 
         Args:
             why: what the node is or lacks: "drained", "lacks 512 MiB of memory".
@@ -86,7 +86,7 @@ class SharedNetwork:
         return f"waiting: {moving}" if moving else homes.occupied_reason(slot, host.id) if homes else ""
 
     def choose_slots(self, replicas: int, held: Collection[int]) -> set[int]:
-        """Which slots a service with so many replicas has. `held` are those that it has now."""
+        """Numbers of the slots that a service with so many replicas has. `held` are those that it has now."""
         tasks = self._draft.slot_index.of_service(self._service.meta.id).tasks if self._service is not None else {}
         provided = [
             key
@@ -96,7 +96,7 @@ class SharedNetwork:
         return choose_slot_numbers(replicas, held=held, provided=provided)
 
     def admits(self, host: NodeUsage) -> bool:
-        """Whether the provider, where it is global, may have a task on the node."""
+        """Whether a global provider may have a task on the node."""
         return self._service is None or unmet_constraint(host, self._demand) is None
 
     @property
@@ -111,8 +111,8 @@ class SharedNetwork:
         if newest is None:
             spec = self._service.spec if self._service is not None else ServiceSpec()
             number = spec.replicated.replicas
-            told = f": the service has {number} replica{'' if number == 1 else 's'}"
-            return f"does not exist{told if spec.HasField('replicated') else ''}"
+            replicas = f": the service has {number} replica{'' if number == 1 else 's'}"
+            return f"does not exist{replicas if spec.HasField('replicated') else ''}"
         if is_terminal(self._draft.state(newest)):
             return "has ended"
         if not is_staying(self._draft, newest):
@@ -121,7 +121,7 @@ class SharedNetwork:
 
 
 def choose_slot_numbers(replicas: int, *, held: Collection[int], provided: Collection[int]) -> set[int]:
-    """Slots that the provider has come first, and of those the ones that are held; what is left over waits."""
+    """Slots of the provider come first, of those the ones that are held; surplus ones wait for the provider's."""
     chosen = set(sorted(provided, key=lambda number: (number not in held, number))[:replicas])
     for number in chain(sorted(set(held) - chosen), count(1)):
         if len(chosen) >= replicas:

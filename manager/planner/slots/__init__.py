@@ -1,0 +1,1 @@
+"""One slot: its tasks by meaning, restarts, history, moves and waits."""

@@ -5,9 +5,9 @@ from shoal.api.v1.task_pb2 import Task, TaskState
 
 
 def stop_if_overdue(draft: Draft, task: Task) -> bool:
-    """Whether the task's node is being drained and the time to do so gently is over: then the task is stopped.
+    """Stop the task if the drain deadline of its node has passed; whether it has.
 
-    The service is planned again when the time will be over.
+    Before the deadline, the service is planned again when it passes.
     """
     deadline_ms = draft.drain_deadline_ms(task.node_id)
     if deadline_ms is None:

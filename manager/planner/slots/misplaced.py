@@ -1,7 +1,7 @@
 """Tasks whose node no longer meets their service's placement: they move as those of a drained node do.
 
-Constraints, the image's platforms and what a network asks of a kernel count as they are now, and a node's labels too;
-so does `max_per_node`. A node that is away or drained is no matter of the placement, and neither is room.
+Constraints, the image's platforms, what networks require of a kernel and `max_per_node` apply as they are now, and so
+do the labels of nodes. Whether a node is down, drained or full is not a matter of the placement.
 """
 
 from collections import Counter
@@ -17,10 +17,10 @@ NOT_ADMITTED = "its node no longer meets the placement"
 
 
 class MisplacedTasks:
-    """Of one replicated service, before a pass makes slots quiet.
+    """The misplaced tasks of one service, as of before a pass settles slots.
 
-    Which of too many tasks on a node are to go does not depend on what is quiet: the newest, and those are loud, since
-    what is to move is not at rest.
+    Of too many tasks on a node the newest are to leave. Which they are does not depend on what is settled, since slots
+    of tasks that are to move are dirty.
     """
 
     def __init__(self, draft: Draft, demand: Requirements, index: ServiceSlots, *, is_global: bool = False) -> None:
@@ -36,7 +36,7 @@ class MisplacedTasks:
         return bool(self._surplus) or not self._admits_all
 
     def reason(self, task: Task) -> str:
-        """Why the task is to leave its node, said of the node; empty when it may stay."""
+        """Why the task is to leave its node, as a predicate of the node; empty when it may stay."""
         if task.id in self._surplus:
             return f"has more than {self._demand.max_per_node} tasks of the service"
         if self._admits_all or not task.node_id:
@@ -49,7 +49,7 @@ class MisplacedTasks:
         )
 
     def move_reason(self, task: Task) -> str:
-        """Why a task that runs what is wanted was moved."""
+        """Why a task of the desired template is moved, one line for the user."""
         if self._draft.is_drained(task.node_id):
             return "its node is drained"
         return NOT_ADMITTED if self.reason(task) else "moved by a rebalance"

@@ -26,12 +26,12 @@ _SELF_ENDED = frozenset({TaskState.COMPLETE, TaskState.FAILED, TaskState.REJECTE
 
 @dataclass(frozen=True)
 class RestartDecision:
-    """What the restart policy decides about a task's end.
+    """What the restart policy decides after a task has ended.
 
     Attributes:
-        due_ms: when the successor is to be made, milliseconds since the Unix epoch; None: never.
+        due_ms: when the successor is to be created, milliseconds since the Unix epoch; None: never.
         attempt: of the successor.
-        problem: why there is none, one line for the user; empty when that is as it should be.
+        problem: why there is none, one line for the user; empty when none is to be.
     """
 
     due_ms: int | None
@@ -40,17 +40,17 @@ class RestartDecision:
 
 
 def ended_by_itself(task: Task, status: TaskStatus | None) -> bool:
-    """Not because it was told to, nor because its node was lost."""
+    """It ended neither because it was stopped nor because its node was lost."""
     return status is not None and status.state in _SELF_ENDED and task.state != TaskState.ORPHANED
 
 
 def job_restart_policy(policy: RestartPolicy) -> RestartPolicy:
-    """A job's task that is done is never started again."""
-    made = RestartPolicy()
-    made.CopyFrom(policy)
-    if made.condition != RestartPolicy.NONE:
-        made.condition = RestartPolicy.ON_FAILURE
-    return made
+    """The policy as it applies to a job: a task that has completed is never started again."""
+    changed = RestartPolicy()
+    changed.CopyFrom(policy)
+    if changed.condition != RestartPolicy.NONE:
+        changed.condition = RestartPolicy.ON_FAILURE
+    return changed
 
 
 def delay_ms(policy: RestartPolicy, attempt: int, task_id: str) -> int:
@@ -106,16 +106,16 @@ def decide(policy: RestartPolicy, ends: Sequence[tuple[Task, TaskStatus | None]]
         )
     if policy.condition == RestartPolicy.ON_FAILURE and status.state == TaskState.COMPLETE:
         return RestartDecision(None)
-    made = _restarts(policy, ends, now_ms)
-    if policy.max_attempts and made >= policy.max_attempts:
-        return RestartDecision(None, problem=_give_up_problem(task, status, made))
+    restarts = _restarts(policy, ends, now_ms)
+    if policy.max_attempts and restarts >= policy.max_attempts:
+        return RestartDecision(None, problem=_give_up_problem(task, status, restarts))
     streak = _streak(task, status)
     return RestartDecision(_end_ms(task, status, now_ms) + delay_ms(policy, streak, task.id), streak + 1)
 
 
 def _end_ms(task: Task, status: TaskStatus, now_ms: int) -> int:
-    # An agent's clock may be off: no end is before the task was made, and one in the future is estimated by
-    # the time for which it ran, else it would move with `now_ms` and never be over.
+    # An agent's clock may be off: no end is before the task was created, and one in the future is estimated by
+    # the time for which it ran, else it would move with `now_ms` and never be due.
     if status.at_ms <= now_ms:
         return max(status.at_ms, task.created_at_ms)
     ran = status.at_ms - status.running_at_ms if status.running_at_ms else 0
@@ -128,7 +128,7 @@ def _streak(task: Task, status: TaskStatus | None) -> int:
 
 
 def _restarts(policy: RestartPolicy, ends: Sequence[tuple[Task, TaskStatus | None]], now_ms: int) -> int:
-    """Successors made within the window. All but the first task of a row are successors."""
+    """Successors created within the window. All but the first task of a row are successors."""
     if not policy.window_ms:
         return max(ends[-1][0].attempt, sum(task.attempt > 0 for task, _ in ends))
     since = now_ms - policy.window_ms

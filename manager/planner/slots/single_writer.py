@@ -1,8 +1,8 @@
 """Single writers: which tasks have to end before a successor starts, and what counts as an end on a node that is down.
 
-What is written by one task of a slot at a time (`mount_rules.is_exclusive`) is so in spite of nodes that are lost: a
-node that is down may still run its tasks. Their end is confirmed by the node when it is back; it is taken for granted
-when the node is removed, after 24 hours, or when the mount's `hold` is over.
+Data of an exclusive mount (`mount_rules.is_exclusive`) is written by one task of a slot at a time, even when nodes are
+lost: a node that is down may still run its tasks. The node confirms their end when it is back; it is assumed once the
+node is removed, after 24 hours, or when the mount's `failover_after_ms` has passed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,16 +25,16 @@ def await_predecessors(
     requests: Sequence[tuple[SlotKey, PlacementRequest]],
     slots: Mapping[SlotKey, Slot],
 ) -> list[tuple[SlotKey, PlacementRequest]]:
-    """The needs, those that have to wait with the reason."""
+    """The requests; those that have to wait get a `wait_reason`."""
     if not demand.exclusive_mount:
         return list(requests)
     others = list(slots.values()) if has_one_task(spec) else []
-    made = []
-    for key, need in requests:
+    found = []
+    for key, request in requests:
         own = [slots[key]] if key in slots else []
-        waits = _reason(draft, demand, others or own) if not need.start_first else ""
-        made.append((key, need._replace(wait_reason=waits) if waits else need))
-    return made
+        reason = _reason(draft, demand, others or own) if not request.start_first else ""
+        found.append((key, request._replace(wait_reason=reason) if reason else request))
+    return found
 
 
 def _reason(draft: Draft, demand: Requirements, slots: Iterable[Slot]) -> str:

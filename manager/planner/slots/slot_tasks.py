@@ -12,16 +12,16 @@ from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.task_states import is_live, is_ready, is_terminal, should_run
 
-# Looking a value up in an enum costs as much as a decision.
+# A look-up in an enum costs as much as a decision.
 _RUNNING, _REMOVE = TaskState.RUNNING, TaskState.REMOVE
 
 FAILURE_WINDOW_MS = 5 * 60_000
-"""For so long a task that failed counts against its node."""
+"""How long a task that failed counts against its node."""
 
 FAILURES = frozenset({TaskState.FAILED, TaskState.REJECTED})
 
 ORPHAN_AFTER_MS = 24 * 3600 * 1000
-"""How long a node is down before its tasks are given up, and with them their addresses and ports."""
+"""How long a node is down before its tasks are orphaned, and their addresses and ports released."""
 
 
 @dataclass(slots=True)
@@ -30,9 +30,9 @@ class Slot:
 
     Attributes:
         active: to run, and not ended.
-        stopping: not wanted any more but still running, on a node that can tell of their end.
-        unreachable: on a node that is down; they hold what they have, yet nobody waits for them.
-        ended: the oldest first. The newest one is still wanted when nothing has been decided about its end.
+        stopping: to be stopped but still running, on a node that can report their end.
+        unreachable: on a node that is down; they keep their resources, and nothing waits for their end.
+        ended: the oldest first. The newest is still to run when nothing has been decided about its end.
     """
 
     key: SlotKey
@@ -42,7 +42,7 @@ class Slot:
     ended: list[Task] = field(default_factory=list)
 
     def is_occupied(self) -> bool:
-        """It belongs to the service's replicas: something in it is more than left over from scaling down."""
+        """It belongs to the service's replicas: not all of its tasks are to be removed."""
         return any(task.desired_state < _REMOVE for task in self.all())
 
     def parts(self) -> tuple[list[Task], list[Task], list[Task], list[Task]]:
@@ -53,13 +53,13 @@ class Slot:
         return chain(self.active, self.stopping, self.unreachable, self.ended)
 
     def restart_candidate(self) -> Task | None:
-        """The newest ended task when it is still wanted: its end is to be answered by the restart policy."""
+        """The newest ended task when it is still to run: the restart policy has to decide about it."""
         newest = self.ended[-1] if self.ended else None
         return newest if newest is not None and newest.desired_state <= _RUNNING else None
 
 
 def classify_dirty(draft: Draft, index: ServiceSlots) -> dict[SlotKey, Slot]:
-    """Sort the loud slots' tasks. Those on removed nodes are forgotten, those on nodes that are down are stopped."""
+    """The dirty slots with their tasks. Tasks of removed nodes are deleted, those of nodes that are down stopped."""
     slots: dict[SlotKey, Slot] = {}
     nodes = draft.view.nodes
     for key, tasks in index.dirty_slots():
@@ -99,10 +99,10 @@ def settle_ready(
 
     Args:
         misplaced: why a task is to leave its node; None when none is.
-        canaries: the update has some: what waits for it may have to move before.
+        canaries: the update has some: outdated tasks may have to move before it replaces them.
 
-    Deciding about them would have no effect. Most are so most of the time: a new leader's first pass is short by it,
-    and that in which an update begins.
+    A decision about them would have no effect. Most slots are so most of the time: it makes the first pass of a new
+    leader short, and the pass in which an update begins.
     """
     nodes, statuses = draft.view.nodes, draft.view.task_status
     for key in list(index.dirty):
@@ -122,7 +122,7 @@ def settle_ready(
 
 
 def remove_slot(draft: Draft, slot: Slot, reason: str) -> None:
-    """Give the slot up: what runs is stopped and then forgotten, what has ended is forgotten at once."""
+    """Remove the slot: what runs is stopped and then deleted, what has ended is deleted at once."""
     for task in slot.all():
         draft.stop(task, TaskState.REMOVE, reason)
     for task in slot.ended:
@@ -130,7 +130,7 @@ def remove_slot(draft: Draft, slot: Slot, reason: str) -> None:
 
 
 def keep_best(draft: Draft, tasks: list[Task], reason: str) -> Task:
-    """Stop all but one; which one: it is ready, has a node, and is the newest."""
+    """Stop all but one, which is returned: if possible it is ready, then has a node, then is the newest."""
     if len(tasks) == 1:
         return tasks[0]
     statuses = draft.view.task_status
@@ -142,7 +142,7 @@ def keep_best(draft: Draft, tasks: list[Task], reason: str) -> Task:
 
 
 def stop_slot(draft: Draft, slot: Slot, reason: str) -> None:
-    """Stop what runs, to go on in the same slot later."""
+    """Stop what runs; the slot gets a successor later."""
     for task in [task for task in slot.active if task.node_id]:
         draft.stop(task, TaskState.SHUTDOWN, reason)
         slot.active.remove(task)
@@ -150,10 +150,10 @@ def stop_slot(draft: Draft, slot: Slot, reason: str) -> None:
 
 
 def stop_orphaned_sharers(draft: Draft, slot: Slot) -> None:
-    """Stop tasks whose network belongs to a task that is to stop or has ended; the successor shares the next one's.
+    """Stop tasks that share the network of a task that is to stop or has ended; their successors share the next one's.
 
-    What this very plan stops is answered by the next one: it may be another service that displaces the provider's task,
-    while a pass looks at neither of the two.
+    Tasks that this very plan stops count in the next pass only: another service may preempt the provider's task in a
+    pass that plans neither of the two.
     """
     view = draft.view
     for task in [task for task in slot.active if task.network_task_id]:
@@ -168,14 +168,14 @@ def stop_orphaned_sharers(draft: Draft, slot: Slot) -> None:
 
 
 def counts_by_node(draft: Draft, index: ServiceSlots, slots: Mapping[SlotKey, Slot]) -> dict[str, int]:
-    """How many of the service's wanted tasks each node has.
+    """How many active tasks of the service each node has.
 
     Args:
-        slots: those that were loud when the pass began.
+        slots: those that were dirty when the pass began.
     """
     counts = Counter(index.settled_by_node)
-    loud = (slot for slot in slots.values() if slot.key not in index.settled)
-    staying = (task for slot in loud for task in slot.active if not draft.is_stopping(task))
+    dirty = (slot for slot in slots.values() if slot.key not in index.settled)
+    staying = (task for slot in dirty for task in slot.active if not draft.is_stopping(task))
     counts.update(task.node_id for task in staying if task.node_id)
     return counts
 

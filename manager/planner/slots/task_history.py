@@ -9,7 +9,7 @@ from shoal.api.v1.service_pb2 import RestartPolicy
 from shoal.api.v1.task_pb2 import TaskState
 
 KEPT_PER_SLOT = 5
-# A restart policy that counts more attempts than that needs them kept, up to this.
+# A restart policy that counts more attempts needs more of them, up to this.
 _MAX_KEPT = 100
 
 _FAILURE_LIMIT = 3
@@ -17,7 +17,7 @@ _FAILURE_LIMIT = 3
 
 
 def trim(draft: Draft, slot: Slot, policy: RestartPolicy) -> None:
-    """Delete what is to be forgotten and has ended, and the oldest of what is more than a slot keeps."""
+    """Delete ended tasks that are to be removed, and the oldest ones beyond what a slot keeps."""
     keep = max(KEPT_PER_SLOT, min(policy.max_attempts + 1, _MAX_KEPT)) if policy.max_attempts else KEPT_PER_SLOT
     left = []
     for task in slot.ended:

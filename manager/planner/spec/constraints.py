@@ -1,4 +1,4 @@
-"""Placement constraints: expressions over what is known of a node.
+"""Placement constraints: expressions over the attributes of a node.
 
     KEY == VALUE        KEY != VALUE
     KEY in A, B, C      KEY not-in A, B, C
@@ -7,8 +7,8 @@
 
 Keys: `node.id`, `node.hostname`, `node.ip` (values are addresses, or networks such as 10.1.0.0/16), `node.platform.os`,
 `node.platform.arch`, `node.role` (`manager` where a manager runs on the same host, else `worker`), `node.labels.<name>`
-(set by users), `engine.labels.<name>` (told by the agent when it joined). What a node was settled as holds, whatever
-its agent says later: see `manager.node_identity`.
+(set by users), `engine.labels.<name>` (reported by the agent when it joined). What is recorded of a node's identity
+applies, whatever its agent reports later: see `manager.node_identity`.
 A label that a node does not have equals no value, is in no list, is not greater or less, and matches no pattern.
 """
 
@@ -71,16 +71,16 @@ class Constraint:
             return self.pattern.matches(found)
         if operator in ("==", "in"):
             return _is_within(found, self.values) if self.key == "node.ip" else found in self.values
-        mine, theirs = _number(found), _number(self.values[0])
-        if mine is None or theirs is None:
+        actual, bound = _number(found), _number(self.values[0])
+        if actual is None or bound is None:
             return False
-        return {">": mine > theirs, "<": mine < theirs, ">=": mine >= theirs, "<=": mine <= theirs}[operator]
+        return {">": actual > bound, "<": actual < bound, ">=": actual >= bound, "<=": actual <= bound}[operator]
 
 
 def _is_within(address: str, networks: tuple[str, ...]) -> bool:
     try:
         found = ipaddress.ip_address(address)
-    except ValueError:  # the agent told no address
+    except ValueError:  # the agent reported no address
         return False
     return any(found in ipaddress.ip_network(network, strict=False) for network in networks)
 
@@ -99,7 +99,7 @@ def role(status: NodeStatus) -> str:
 
 
 def node_attribute(key: str, node: Node, status: NodeStatus) -> str | None:
-    """What the node has under a key; None for a label that it does not have."""
+    """The node's value of a key; None for a label that it does not have."""
     about = node.spec.identity if node.spec.HasField("identity") else status.description
     match key:
         case "node.id":
@@ -120,10 +120,10 @@ def node_attribute(key: str, node: Node, status: NodeStatus) -> str | None:
 
 
 def parse_key(text: str) -> str:
-    """Check a key alone, as spread preferences have it.
+    """Check a key alone, as of a spread preference.
 
     Raises:
-        InvalidInput: no such key.
+        InvalidInput: the key is unknown.
     """
     if text in _ATTRIBUTES or any(text.startswith(prefix) and len(text) > len(prefix) for prefix in _LABELS):
         return text
@@ -133,10 +133,10 @@ def parse_key(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Constraint:
-    """Read one expression.
+    """Parse one expression.
 
     Raises:
-        InvalidInput: it has another form, an unknown key, or a value that its key or operator cannot have.
+        InvalidInput: a wrong form, an unknown key, or a value that its key or operator cannot have.
     """
     match = _SYNTAX.fullmatch(text) if len(text) <= MAX_LENGTH else None
     if match is None:
@@ -154,8 +154,8 @@ def parse(text: str) -> Constraint:
         _check_ordered(text, key, value)
     if key == "node.ip":
         _check_networks(text, values)
-    if key == "node.role" and (odd := next((each for each in values if each not in _ROLES), None)) is not None:
-        raise InvalidInput(f"{text!r}: {odd!r} must be one of {', '.join(_ROLES)}")
+    if key == "node.role" and (unknown := next((each for each in values if each not in _ROLES), None)) is not None:
+        raise InvalidInput(f"{text!r}: {unknown!r} must be one of {', '.join(_ROLES)}")
     return Constraint(key, operator, values)
 
 

@@ -1,7 +1,7 @@
 """When a cron expression is due. Five fields as in crontab(5), by the clock of a time zone.
 
-Around a change of daylight saving time it does what Debian's cron does: what falls into the hour that is left out runs
-at its end, and what falls into the hour that comes twice runs once.
+At a change of daylight saving time it does what Debian's cron does: times in the hour that is skipped are due at its
+end, and times in the hour that is repeated are due once.
 """
 
 from datetime import UTC, datetime, tzinfo
@@ -15,7 +15,7 @@ _FIELDS = "minute, hour, day of month, month, day of week"
 
 
 def check_cron(cron: str) -> None:
-    """Raises InvalidInput when it is no expression of five fields, or is never due."""
+    """Raises InvalidInput when it is not an expression of five fields, or is never due."""
     if len(cron.split()) != 5:
         raise InvalidInput(f'cron expression "{cron[:80]}" must have five fields: {_FIELDS}')
     try:
@@ -30,7 +30,7 @@ def check_zone(name: str) -> None:
     """Raises InvalidInput when the time zone is not known; empty means UTC."""
     try:
         _zone(name)
-    except (ValueError, OSError) as error:  # a path that leads elsewhere, a directory, no such key
+    except (ValueError, OSError) as error:  # a path out of the database, or a directory
         raise InvalidInput(f'unknown time zone "{name[:80]}"; use a name such as Europe/Berlin') from error
     except KeyError as error:
         raise InvalidInput(f'unknown time zone "{name[:80]}"; use a name such as Europe/Berlin') from error
@@ -38,10 +38,10 @@ def check_zone(name: str) -> None:
 
 def next_due_ms(cron: str, zone: str, after_ms: int) -> int | None:
     """The first due time after that time, or None when there is none in sight. Milliseconds since the Unix epoch."""
-    # From within an hour that comes twice, what ran when it came first seems to be still to come.
+    # From within a repeated hour, times of its first occurrence seem to be still to come.
     times = map(_milliseconds, CronSim(cron, _moment(after_ms, zone)))
     found = next((each for each in times if each > after_ms), None)
-    # Forwards, cronsim leaps over half an hour where clocks go back by as much (Lord Howe); backwards it does not.
+    # Forwards, cronsim skips half an hour where clocks go back by as much (Lord Howe); backwards it does not.
     while found is not None and (earlier := _last_before_ms(cron, zone, found)) is not None and earlier > after_ms:
         found = earlier
     return found
@@ -50,7 +50,7 @@ def next_due_ms(cron: str, zone: str, after_ms: int) -> int | None:
 def last_due_ms(cron: str, zone: str, until_ms: int) -> int | None:
     """The last due time up to that time, itself included."""
     found = _last_before_ms(cron, zone, until_ms // 1000 * 1000 + 1000)
-    # What ran when an hour came first is passed over backwards from within the second one.
+    # Backwards from within a repeated hour, times of its first occurrence are skipped.
     while found is not None and (later := next_due_ms(cron, zone, found)) is not None and later <= until_ms:
         found = later
     return found

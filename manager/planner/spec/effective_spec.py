@@ -1,7 +1,7 @@
-"""A service as its tasks are to run it: with an earlier revision's template while a rollback is in force.
+"""The effective spec of a service: the template of a rollback, and the autoscaler's replicas, in place of the user's.
 
-The planner may not write a service's spec, so a rollback of its own lives in the service's status. It ends when the
-user changes the template: then the update that the status tells of is not the newest one's any more.
+The planner may not write a service's spec, so a rollback of its own is in the service's status. It ends when the user
+changes the template: then the update in the status is no longer that to the newest template.
 """
 
 from manager.store.tables import View
@@ -9,7 +9,7 @@ from shoal.api.v1.service_pb2 import Service, ServiceSpec, UpdateStatus
 
 
 def current_update(view: View, service: Service) -> UpdateStatus | None:
-    """How the update to the newest template stands; None when there was none yet."""
+    """The status of the update to the newest template; None when there was none yet."""
     status = view.service_status.get(service.meta.id)
     if status is None or not status.HasField("update") or status.update.task_revision != service.task_revision:
         return None
@@ -17,7 +17,7 @@ def current_update(view: View, service: Service) -> UpdateStatus | None:
 
 
 def rolled_back_to(view: View, service: Service) -> int:
-    """The revision whose template is in force in place of the newest one's; 0 when the newest one's is."""
+    """The revision whose template is effective in place of the newest one; 0 when the newest one is."""
     update = current_update(view, service)
     number = update.effective_revision if update is not None else 0
     return number if number and view.revision_of(service.meta.id, number) is not None else 0
@@ -26,7 +26,7 @@ def rolled_back_to(view: View, service: Service) -> int:
 def spec_in_force(view: View, service: Service) -> ServiceSpec:
     """What the user's next change is based on: the newest spec, with the template that was rolled back to.
 
-    The policies of updates stay the newest, and placement and restarts where the user changed them since.
+    Update policies stay the newest, and so do placement and restart policy where the user has changed them since.
     """
     number = rolled_back_to(view, service)
     earlier = view.revision_of(service.meta.id, number) if number else None
@@ -41,7 +41,7 @@ def spec_in_force(view: View, service: Service) -> ServiceSpec:
 
 
 def effective(view: View, service: Service) -> Service:
-    """The service, or a copy with the spec in force and the replicas that the autoscaler wants."""
+    """The service, or a copy with the effective template and the autoscaler's replicas."""
     number = rolled_back_to(view, service)
     if not number and not service.spec.HasField("autoscale"):  # nearly all
         return service
@@ -59,13 +59,13 @@ def effective(view: View, service: Service) -> Service:
 
 
 def replicas_of(view: View, service: Service) -> int:
-    """The replicas in force: the autoscaler's within the spec's bounds, else the spec's own."""
+    """The effective replicas: the autoscaler's within the spec's bounds, else the spec's own."""
     spec = service.spec
     if not spec.HasField("autoscale"):
         return spec.replicated.replicas
     known = view.autoscales.get(service.meta.id)
-    wanted = known.replicas if known is not None else spec.replicated.replicas
-    return max(spec.autoscale.min_replicas, min(spec.autoscale.max_replicas, wanted))
+    replicas = known.replicas if known is not None else spec.replicated.replicas
+    return max(spec.autoscale.min_replicas, min(spec.autoscale.max_replicas, replicas))
 
 
 def _keep_changed_since(view: View, service: Service, made: ServiceSpec) -> None:

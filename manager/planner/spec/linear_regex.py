@@ -4,8 +4,8 @@ Python's own `re` takes exponential time on some patterns, and the planner runs 
 Thompson's construction (Communications of the ACM 11, 1968; Russ Cox, "Regular Expression Matching Can Be Simple And
 Fast"): all states that a text can lead to are followed at once.
 
-Known: literals, `.`, `[abc] [a-z] [^x]`, `\\d \\w \\s \\D \\W \\S`, escapes, `( )`, `|`, `* + ?`, `{m} {m,} {m,n}`, and
-`^ $` at the ends, for the pattern as a whole. One without anchors matches anywhere in the text.
+Supported: literals, `.`, `[abc] [a-z] [^x]`, `\\d \\w \\s \\D \\W \\S`, escapes, `( )`, `|`, `* + ?`, `{m} {m,} {m,n}`,
+and `^ $` at the ends, for the pattern as a whole. One without anchors matches anywhere in the text.
 """
 
 import string
@@ -30,7 +30,7 @@ _META = frozenset("()|*+?{}[].^$\\")
 
 @dataclass(frozen=True)
 class _State:
-    """Either a test that takes one character, or none and ways onward that take nothing."""
+    """A test that consumes one character, or None with transitions that consume nothing."""
 
     test: Test | None
     next_states: tuple[int, ...]
@@ -40,7 +40,7 @@ class Pattern:
     """A compiled pattern.
 
     Raises:
-        InvalidInput: it cannot be read, or is too long.
+        InvalidInput: it is invalid, or too long.
     """
 
     def __init__(self, text: str) -> None:
@@ -50,7 +50,7 @@ class Pattern:
         self._at_start, self._at_end = starts, ends
         compiler = _Compiler(text[1 if starts else 0 : len(text) - 1 if ends else len(text)])
         self._states, self._first = compiler.compile()
-        # A cluster has few values of a label, and asks about them again and again.
+        # A cluster has few values of a label, and they are matched again and again.
         self._cache: dict[str, bool] = {}
 
     def matches(self, text: str) -> bool:

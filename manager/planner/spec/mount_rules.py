@@ -1,4 +1,4 @@
-"""What the mounts of a container ask of where and when its tasks start: data that lies on one node, data of one writer.
+"""What mounts require of where and when tasks start: data that is on one node, data that has one writer.
 
 mount                                        home   one task of a slot at a time
 named volume on a node's disk                yes    unless read-only or shared
@@ -17,11 +17,11 @@ from shoal.api.v1.service_pb2 import ServiceSpec
 _NETWORK_FILESYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "lustre", "9p"})
 _MEMORY_FILESYSTEMS = frozenset({"tmpfs", "ramfs"})
 _HOST_PATHS = tuple(map(PurePosixPath, ("/dev", "/proc", "/sys", "/run", "/var/run")))
-"""What lies there is the running node's own, and never another one's: sockets, devices."""
+"""What is below is the running node's own, and never another one's: sockets, devices."""
 
 
 def is_exclusive(mount: Mount) -> bool:
-    """Whether no two tasks of a slot may have it at once."""
+    """Whether no two tasks of a slot may have the mount at once."""
     if mount.read_only or mount.shared:
         return False
     if mount.type == Mount.BIND:
@@ -33,23 +33,23 @@ def is_exclusive(mount: Mount) -> bool:
 
 
 def is_node_local(mount: Mount) -> bool:
-    """Whether it is a named volume whose data is on the disk of one node, so that its tasks have to be there."""
+    """Whether it is a named volume whose data is on the disk of one node, where its tasks have to run."""
     if mount.type != Mount.VOLUME or not mount.source or not uses_local_driver(mount):
         return False
     kind = mount.volume.options.get("type", "")
-    if kind == "none" and mount.shared:  # a directory of the host that lies on shared storage
+    if kind == "none" and mount.shared:  # a directory of the host that is on shared storage
         return False
     return kind not in _NETWORK_FILESYSTEMS | _MEMORY_FILESYSTEMS and not kind.startswith("fuse.")
 
 
 def may_be_remote(mount: Mount) -> bool:
-    """Whether a task on another node may have the same data: shared storage does not look like it."""
+    """Whether a task on another node may have the same data: shared storage cannot be told from local one."""
     is_bound = mount.type == Mount.BIND or mount.volume.options.get("type") == "none"
     return is_exclusive(mount) and not mount.volume.single_node and (is_bound or not is_node_local(mount))
 
 
 def is_csi_mount(mount: Mount) -> bool:
-    """Whether the mount is of a volume of a driver."""
+    """Whether the mount is of a CSI volume."""
     return mount.type == Mount.VOLUME and mount.volume.driver not in ("", "local")
 
 
@@ -59,7 +59,7 @@ def uses_local_driver(mount: Mount) -> bool:
 
 
 def has_one_task(spec: ServiceSpec) -> bool:
-    """Whether no two tasks are to run at once: of several, each has what is on its node."""
+    """Whether no two tasks are to run at once: with several, each uses the data on its own node."""
     if spec.WhichOneof("mode") == "replicated_job":
         return spec.replicated_job.total_completions <= 1
     return spec.WhichOneof("mode") == "replicated" and spec.replicated.replicas <= 1
@@ -72,7 +72,7 @@ def has_homes(spec: ServiceSpec) -> bool:
 
 
 def describe_first(mounts: Iterable[Mount]) -> str:
-    """The first of them, to be told to users: "volume data" or "bind mount /srv"."""
+    """The first of them, for texts: "volume data" or "bind mount /srv"."""
     for mount in mounts:
         return f"volume {mount.volume.name}" if mount.type == Mount.VOLUME else f"bind mount {mount.source}"
     return ""

@@ -35,26 +35,27 @@ class Requirements:
         spread: keys over whose values tasks are spread, the first first.
         max_per_node: tasks of the service on a node; 0 means no bound.
         networks: ids.
-        requested_addresses: pools (`AddressPools`) and the address of each that the task asks for.
+        requested_addresses: pools (`AddressPool`) and the address of each that the task requests.
         generic: how many of each kind of generic resource.
-        generic_names: which of them, where it asks for them by name.
-        devices: names of those that its container gets, as agents tell of them (`shoal.device_names`).
+        generic_names: which of them, where it requests them by name.
+        devices: names of the devices that its container gets, as agents report them (`shoal.device_names`).
         platforms: operating systems and architectures that the image is for; empty: not known.
         weighted_spread: keys over whose values tasks are spread, with their weights.
         binpack: what nodes are to be full of, "cpus", "memory" or "load", with its weight.
         self_anti_affinity: keys over whose values no two of the service's tasks may be together.
         self_affinity: keys over whose values all of the service's tasks have to be together.
-        soft_self_affinity: keys over whose values they had better be together, with weights.
-        priority: tasks of services with a lower one may be displaced.
-        encrypted: it is on an encrypted network, which not every node's kernel can have.
-        ipv6: it is on a network with IPv6; on the mesh's, tasks of a node without it do with what there is.
+        soft_self_affinity: keys over whose values they should be together, with weights.
+        priority: tasks of services with a lower one may be preempted.
+        encrypted: it is on an encrypted network, which not every node's kernel supports.
+        ipv6: it is on a network with IPv6; the mesh's network does not require it of a node.
         single_node: it mounts a volume that can be on one node at a time, so all of its tasks are there.
-        exclusive_mount: what of its mounts no two tasks of a slot may have at once, "volume data"; empty when nothing is so.
-        exclusive_remote: of that, what a task on another node may have as well.
-        failover_after_ms: how long the end of a task that has `elsewhere` is waited for when its node is down; None: for ever.
+        exclusive_mount: a mount that no two tasks of a slot may have at once, "volume data"; empty when there is none.
+        exclusive_remote: one of those that a task on another node may have as well.
+        failover_after_ms: how long a successor waits for the end of a task that has it on a node that is down; None:
+            until that is confirmed.
         is_bound: its tasks are bound to nodes by the data of their volumes, or by other tasks.
         shares_network: with tasks of another service: no two of a slot can listen at once.
-        error: why no node can ever fit, empty when the spec is understood.
+        error: why no node can ever fit, empty when the spec is valid.
     """
 
     cpus: int
@@ -87,20 +88,20 @@ class Requirements:
 
     @property
     def has_fixed_port(self) -> bool:
-        """No two of its tasks fit on one node, so a successor cannot start beside its predecessor there."""
+        """No two of its tasks fit on one node, so a successor cannot start there before its predecessor has ended."""
         return any(port.published for port in self.ports)
 
     @property
     def may_start_first(self) -> bool:
-        """Whether a successor can start beside its predecessor."""
+        """Whether a successor can start before its predecessor is stopped."""
         return not (self.has_fixed_port or self.single_node or self.exclusive_mount or self.shares_network)
 
 
 def requirements_of(spec: ServiceSpec, networks: Mapping[str, Network] = MappingProxyType({})) -> Requirements:
-    """Read it from the spec. The control API refuses what cannot be read; an old record is told of, not crashed on.
+    """Parse them from the spec. The API refuses an invalid one; what an old record has is reported as `error`.
 
     Args:
-        networks: the cluster's, by id: some need of a node what not every one has.
+        networks: the cluster's, by id: some require of a node what not every node has.
     """
     template = spec.task
     constraints: tuple[Constraint, ...] = ()
@@ -117,9 +118,9 @@ def requirements_of(spec: ServiceSpec, networks: Mapping[str, Network] = Mapping
         problem = f"placement: {error}"
     placement = template.placement
     weights = [(each, each.weight or DEFAULT_WEIGHT) for each in placement.preferences]
-    own_kind = [each for each in placement.affinities if each.service == spec.name]
-    # To be rather apart is to be spread.
-    spreading = [(each.topology_key or NODE_KEY, each.weight) for each in own_kind if each.anti and each.weight]
+    own_affinities = [each for each in placement.affinities if each.service == spec.name]
+    # A soft anti-affinity to itself is a weighted spread.
+    spreading = [(each.topology_key or NODE_KEY, each.weight) for each in own_affinities if each.anti and each.weight]
     own = cluster_networks(template)
     mesh = [MESH_NETWORK] if mesh_ports(spec) else []
     mounts = template.container.mounts
@@ -146,10 +147,14 @@ def requirements_of(spec: ServiceSpec, networks: Mapping[str, Network] = Mapping
         failover_after_ms=_failover_after_ms(remote),
         is_bound=has_homes(spec) or bool(network_provider(template)),
         shares_network=bool(network_provider(template)),
-        self_anti_affinity=tuple(each.topology_key or NODE_KEY for each in own_kind if each.anti and not each.weight),
-        self_affinity=tuple(each.topology_key or NODE_KEY for each in own_kind if not each.anti and not each.weight),
+        self_anti_affinity=tuple(
+            each.topology_key or NODE_KEY for each in own_affinities if each.anti and not each.weight
+        ),
+        self_affinity=tuple(
+            each.topology_key or NODE_KEY for each in own_affinities if not each.anti and not each.weight
+        ),
         soft_self_affinity=tuple(
-            (each.topology_key or NODE_KEY, each.weight) for each in own_kind if not each.anti and each.weight
+            (each.topology_key or NODE_KEY, each.weight) for each in own_affinities if not each.anti and each.weight
         ),
         encrypted=any(
             is_encrypted(network.spec) for each in own if (network := networks.get(each.network)) is not None
@@ -163,9 +168,9 @@ def requirements_of(spec: ServiceSpec, networks: Mapping[str, Network] = Mapping
 
 
 def supports_platform(platforms: Collection[tuple[str, str]], node: Platform) -> bool:
-    """Whether an image that exists for these platforms may run on a node; yes, as long as the node tells of none.
+    """Whether an image for these platforms may run on a node; yes while the node has reported none.
 
-    Variants do not count: the agent chooses the best of those that the image has.
+    Variants do not count: the agent chooses the best one of the image.
     """
     if not node.os or not node.architecture:
         return True
@@ -173,9 +178,9 @@ def supports_platform(platforms: Collection[tuple[str, str]], node: Platform) ->
 
 
 def _failover_after_ms(mounts: Iterable[Mount]) -> int | None:
-    """The longest hold; None when one has none."""
-    holds = [mount.volume.failover_after_ms if mount.volume.HasField("failover_after_ms") else None for mount in mounts]
-    return max((hold for hold in holds if hold is not None), default=None) if None not in holds else None
+    """The longest of the mounts; None when one of them has none."""
+    times = [mount.volume.failover_after_ms if mount.volume.HasField("failover_after_ms") else None for mount in mounts]
+    return max((each for each in times if each is not None), default=None) if None not in times else None
 
 
 def _devices(container: ContainerSpec) -> tuple[str, ...]:
@@ -185,8 +190,8 @@ def _devices(container: ContainerSpec) -> tuple[str, ...]:
 
 
 def _device_paths(container: ContainerSpec) -> Iterator[str]:
-    """Of all without which the agent starts no container: those that it gets, and those with weights and bounds."""
+    """Devices without which no container starts: those that it gets, and those with weights and limits."""
     yield from (device.source for device in container.devices)
-    bounds = container.block_io
-    for bounded in (bounds.weights, bounds.read_bps, bounds.write_bps, bounds.read_iops, bounds.write_iops):
-        yield from (device.path for device in bounded)
+    io = container.block_io
+    for limited in (io.weights, io.read_bps, io.write_bps, io.read_iops, io.write_iops):
+        yield from (device.path for device in limited)

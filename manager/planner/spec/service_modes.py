@@ -12,7 +12,7 @@ def is_job(spec: ServiceSpec) -> bool:
 
 
 def is_global(spec: ServiceSpec) -> bool:
-    """It has a slot for each node that the placement admits."""
+    """It has a slot for each node that meets the placement."""
     return spec.WhichOneof("mode") in _GLOBAL
 
 

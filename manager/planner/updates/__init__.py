@@ -1,0 +1,1 @@
+"""Updates: their state, pace and monitoring, canaries, and the stable tasks beside them."""

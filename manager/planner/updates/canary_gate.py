@@ -1,8 +1,8 @@
 """The canary gate: until an update is promoted, no more slots than its canaries run the new template.
 
-Slots that are new (the service was scaled, even from 0, or together with its template) or whose tasks have ended get
-what ran before, unless there are fewer canaries than asked for. So nothing but the promotion promotes. A canary whose
-task ends, or moves, keeps its slot. A paused update makes no canaries.
+Slots that are new (the service was scaled, even from 0, or together with its template) or whose tasks have ended get a
+stable task, unless there are fewer canaries than requested. So nothing but the promotion promotes. A canary whose task
+ends, or moves, keeps its slot. A paused update creates no canaries.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,21 +19,21 @@ from shoal.api.v1.task_pb2 import TaskState
 
 
 class CanaryGate:
-    """That of one service in one pass; open when nothing waits for a promotion.
+    """The gate of one service in one pass; open when no update awaits its promotion.
 
     Attributes:
-        stable: the tasks of what ran before; None when the gate is open.
-        stable_slots: slots that get, or wait for, a task of what ran before.
-        extra_canaries: canaries on nodes that get no tasks at the moment (of a global service: paused ones).
+        stable: the tasks of the template from before; None when the gate is open.
+        stable_slots: slots that get, or wait for, a stable task.
+        extra_canaries: canaries outside the service's slots (of a global service: on paused nodes).
         running_revision: the newest revision that the tasks run when the update begins with this pass, else 0.
     """
 
     def __init__(
-        self, draft: Draft, newest: Service, in_force: Service, desired: DesiredTemplate, update: UpdateStatus | None
+        self, draft: Draft, newest: Service, effective: Service, desired: DesiredTemplate, update: UpdateStatus | None
     ):
-        """`update` is that to the newest template, as it stands; None when it has not begun."""
+        """`update` is the status of the update to the newest template; None when it has not begun."""
         self._draft = draft
-        self._newest, self._in_force = newest, in_force
+        self._newest, self._effective = newest, effective
         self._desired = desired
         self._update = update
         self._canaries_left = 0
@@ -44,18 +44,18 @@ class CanaryGate:
         self.running_revision = 0
 
     def begin(self, index: ServiceSlots, kept: list[Slot], slots: Mapping[SlotKey, Slot]) -> None:
-        """Count the canaries that there are, once it is settled which slots stay.
+        """Count the canaries, once the slots of the service are chosen.
 
         Args:
-            kept: the loud ones of them.
-            slots: all that are loud: the others are given up, or stay as they are and are not decided about.
+            kept: the dirty ones of them.
+            slots: all dirty ones: the others are removed, or stay as they are and are not decided about.
         """
         if not self._newest.spec.update.canary:
             return
         update = self._update or self._starting_update(index, kept)
         if update is None or not update_state.awaits_promotion(update, self._newest.spec.update):
             return
-        spec = stable_spec(self._draft, self._in_force, update)
+        spec = stable_spec(self._draft, self._effective, update)
         if spec is None:
             return
         self.stable = StableTasks(self._draft, self._newest.meta.id, spec, update.previous_revision, index)
@@ -102,14 +102,14 @@ class CanaryGate:
         return any(not self._desired.differs(task) for task in slot.active)
 
     def _was_canary(self, slot: Slot) -> bool:
-        """The slot has nothing that is to run, and what was there last ran the new template."""
+        """The slot has no active task, and its newest one ran the new template."""
         if slot.active:
             return False
         newest = max((*slot.stopping, *slot.unreachable, *slot.ended), key=age, default=None)
         return newest is not None and newest.desired_state < TaskState.REMOVE and not self._desired.differs(newest)
 
     def _starting_update(self, index: ServiceSlots, kept: Iterable[Slot]) -> UpdateStatus | None:
-        """The update as this pass begins it; None when it does not, since nothing runs that is to be replaced."""
+        """The update as this pass begins it; None when no task is to be replaced."""
         tasks = (task for slot in kept for task in slot.active if task.node_id)
         outdated = [task.revision for task in tasks if self._desired.differs(task)]
         self.running_revision = max((*outdated, *index.outdated.values()), default=0)

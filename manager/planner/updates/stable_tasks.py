@@ -1,7 +1,7 @@
 """Stable tasks: while canaries wait for promotion, all other slots are filled and moved with the template from before.
 
-A slot that is no canary keeps the template from before the update, whatever happens to it: its task ends, its node is
-drained or no longer admitted, the service is scaled or evened out.
+A slot that is no canary keeps the template from before the update, whatever happens: its task ends, its node is drained
+or no longer meets the placement, the service is scaled or rebalanced.
 """
 
 from functools import cached_property
@@ -21,12 +21,12 @@ from shoal.api.v1.task_pb2 import Task, TaskState
 
 
 class StableTasks:
-    """Those of one service in one pass: what they need is gathered, and placed by `place`.
+    """The stable tasks of one service in one pass: gathered, then placed by `place`.
 
     Attributes:
         demand: what each of them asks of a node.
-        misplaced: tells which of them are to leave their nodes.
-        unavailable: slots that have no task that serves, for the pace of further moves.
+        misplaced: which of them are to leave their nodes.
+        unavailable: slots without a ready task, for the pace of further moves.
     """
 
     def __init__(self, draft: Draft, service_id: str, spec: ServiceSpec, revision: int, index: ServiceSlots) -> None:
@@ -46,7 +46,7 @@ class StableTasks:
         )
 
     def fill(self, slot: Slot) -> None:
-        """Give the slot, which has no task on a node, its next one, once that is due and the one before has ended."""
+        """Request the next task of the slot, which has none on a node, once it is due and the one before has ended."""
         pending = slot.active[-1] if slot.active else None
         attempt = pending.attempt if pending is not None else 0
         if pending is None:
@@ -67,12 +67,12 @@ class StableTasks:
         self.unavailable.append(UnavailableSlot(task.created_at_ms, crashing=task.attempt > 0))
 
     def may_start_first(self, slot: Slot) -> bool:
-        """Whether a successor may be started beside the slot's task: not soon after one has failed there."""
+        """Whether a successor may start before the slot's task is stopped: not soon after one has failed there."""
         ended = slot.restart_candidate()
         return ended is None or ended.revision != self._revision or self._next_attempt(slot, ended) is not None
 
     def start_first(self, slot: Slot, preferred_node: str) -> None:
-        """Start a successor beside the slot's task.
+        """Start a successor before the slot's task is stopped.
 
         Args:
             preferred_node: the node that it goes to when it fits there; empty: any.
@@ -83,23 +83,24 @@ class StableTasks:
         )
 
     def place(self, slots: dict[SlotKey, Slot], counts: dict[str, int]) -> list[str]:
-        """Write the tasks; why some are not placed.
+        """Place the requested tasks; why some are not placed.
 
         Args:
             slots: the service's, as they were when the pass began.
-            counts: the service's wanted tasks by node; kept up.
+            counts: the service's active tasks by node; updated.
         """
         if not self._requests:
             return []
         if self._is_global:
             return [
-                self.placer.place_on(self._draft.resources.hosts[str(key)], need, 0) for key, need in self._requests
+                self.placer.place_on(self._draft.resources.hosts[str(key)], request, 0)
+                for key, request in self._requests
             ]
         requests = await_predecessors(self._draft, self._spec, self.demand, self._requests, slots)
-        return self.placer.place_all(pending_first(need for _, need in requests), counts, ())
+        return self.placer.place_all(pending_first(request for _, request in requests), counts, ())
 
     def _next_attempt(self, slot: Slot, ended: Task) -> int | None:
-        """Which attempt the successor of the ended task is; None while, or because, there is to be none."""
+        """The attempt of the ended task's successor; None when there is none, now or for good."""
         statuses = self._draft.view.task_status
         ends = [(task, statuses.get(task.id)) for task in slot.ended if task.revision == ended.revision]
         decision = restart_policy.decide(self._spec.task.restart, ends, now_ms=self._draft.now_ms)
@@ -112,27 +113,27 @@ class StableTasks:
         return decision.attempt
 
     def _retire_ended(self, slot: Slot) -> None:
-        """The ends in the slot have been answered."""
+        """Stop the ended tasks of the slot: their successor is decided."""
         for task in slot.ended:
             self._draft.stop(task, TaskState.SHUTDOWN, "replaced by its successor")
 
 
 def stable_spec(draft: Draft, service: Service, update: UpdateStatus) -> ServiceSpec | None:
-    """The service's spec with the template from before the update; None when that is not known any more.
+    """The service's spec with the template from before the update; None when its revision is gone.
 
-    The placement is the newest, since it counts for every task, but for the platforms, which are the image's.
+    The placement is the newest, since it applies to every task, but for the platforms, which are the image's.
     """
     earlier = draft.view.revision_of(service.meta.id, update.previous_revision)
     if earlier is None:
         return None
-    made = ServiceSpec()
-    made.CopyFrom(service.spec)
-    made.task.CopyFrom(earlier.spec.task)
-    made.task.placement.CopyFrom(service.spec.task.placement)
-    del made.task.placement.platforms[:]
-    made.task.placement.platforms.extend(earlier.spec.task.placement.platforms)
-    made.endpoint.CopyFrom(earlier.spec.endpoint)
-    return made
+    spec = ServiceSpec()
+    spec.CopyFrom(service.spec)
+    spec.task.CopyFrom(earlier.spec.task)
+    spec.task.placement.CopyFrom(service.spec.task.placement)
+    del spec.task.placement.platforms[:]
+    spec.task.placement.platforms.extend(earlier.spec.task.placement.platforms)
+    spec.endpoint.CopyFrom(earlier.spec.endpoint)
+    return spec
 
 
 def _slot_number(slot: Slot) -> int:

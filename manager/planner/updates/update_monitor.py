@@ -11,12 +11,12 @@ from shoal.task_states import is_ready
 
 
 class UpdateMonitor:
-    """Monitors tasks of the template in force that were created since the update (or its rollback) began.
+    """Monitors tasks of the effective template that were created since the update (or its rollback) began.
 
-    `is_active` while there is something to judge.
+    `is_active` while an update is under way.
 
     Args:
-        update: how the update to the newest template stands; None when there was none.
+        update: the status of the update to the newest template; None when there was none.
     """
 
     def __init__(self, draft: Draft, desired: DesiredTemplate, spec: ServiceSpec, update: UpdateStatus | None) -> None:
@@ -33,7 +33,7 @@ class UpdateMonitor:
 
     @property
     def since_ms(self) -> int:
-        """Tasks made since then are judged; 0 when none is. Milliseconds since the Unix epoch."""
+        """Tasks created since then are monitored; 0 when none are. Milliseconds since the Unix epoch."""
         return self._since_ms if self.is_active else 0
 
     @property
@@ -43,7 +43,7 @@ class UpdateMonitor:
 
     @property
     def reason(self) -> str:
-        """Of the newest failure, one line for the user."""
+        """The reason of the newest failure, one line for the user."""
         return self._newest_failure[1]
 
     def has_failed(self, slot: Slot) -> bool:
@@ -61,19 +61,19 @@ class UpdateMonitor:
                 self._newest_failure = max(self._newest_failure, (task.created_at_ms, why))
 
     def available_at_ms(self, task: Task) -> int | None:
-        """When the task counts, perhaps in the past; None while it is not ready. Milliseconds since the Unix epoch."""
+        """When the task is available, perhaps in the past; None while it is not ready. Milliseconds since the epoch."""
         status = self._draft.view.task_status.get(task.id)
         if status is None or not is_ready(task, status):
             return None
         if not self._is_monitored(task):
             return 0
         ready_at = status.at_ms if status.health == TaskStatus.HEALTHY else status.running_at_ms
-        # An agent's clock may be off: nothing is ready before it was made, and the future is not waited for.
+        # An agent's clock may be off: nothing is ready before it was created, and no time in the future is waited for.
         ready_at = max(ready_at, task.created_at_ms) if ready_at <= self._draft.now_ms else task.created_at_ms
         return ready_at + self._monitor_ms
 
     def is_available(self, task: Task) -> bool:
-        """Whether the task counts, or there is nothing that it has to prove; the service is planned when it will."""
+        """Whether the task is available, or not monitored; the service is planned again when it will be."""
         available_at_ms = self.available_at_ms(task) if self.is_active else 0
         if available_at_ms is not None and available_at_ms > self._draft.now_ms:
             self._draft.requeue_at(task.service_id, available_at_ms)

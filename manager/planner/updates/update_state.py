@@ -1,15 +1,15 @@
 """The state machine of an update: updating, at its canaries, paused, rolling back, completed.
 
-States and what leads from one to the next:
+States and transitions:
 
-    (none) -> UPDATING             a task of another template than the newest one is left
-    UPDATING <-> CANARY            the canaries count and wait; promotion
+    (none) -> UPDATING             a task of another template than the newest one runs
+    UPDATING <-> CANARY            the canaries are available, and await the promotion
     UPDATING, CANARY -> COMPLETED  every slot runs the newest template (or has failed, where that is tolerated)
                      -> PAUSED     by the user; by a failure when the action is PAUSE, or no revision to return to
                      -> ROLLING_BACK -> ROLLED_BACK, or PAUSED when the rollback fails too (the user's own as well)
     PAUSED -> UPDATING or ROLLING_BACK   `resume`
 
-All of it lies in `UpdateStatus`, so another leader goes on exactly where this one stopped.
+All state lies in `UpdateStatus`, so that another leader continues exactly where this one stopped.
 """
 
 from collections.abc import Callable
@@ -23,19 +23,19 @@ MONITOR_MS = 1_000
 PROGRESS_DEADLINE_MS = 600_000
 
 MONITORED = frozenset({S.UPDATING, S.CANARY, S.ROLLING_BACK})
-"""Under way: new tasks have to prove themselves."""
+"""Under way: new tasks are monitored."""
 ENDED = frozenset({S.COMPLETED, S.ROLLED_BACK})
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What a pass has observed of a service, by the template in force.
+    """What a pass has observed of a service.
 
     Attributes:
-        slots: that the service has.
-        outdated: tasks of another template that are wanted still.
-        extra_canaries: canaries that are not of these slots.
-        in_flight: slots that have a replacement that does not count yet.
+        slots: how many the service has.
+        outdated: active tasks of another template.
+        extra_canaries: canaries outside these slots.
+        in_flight: slots with a replacement that is not available yet.
         failed: slots in which a replacement has failed.
         reason: of the newest failure, one line for the user.
         running_revision: the revision that the outdated tasks run, 0 when there are none.
@@ -53,13 +53,13 @@ class Observed:
 
 
 def config_of(spec: ServiceSpec, update: UpdateStatus | None) -> UpdateConfig:
-    """The policy in force: that of rollbacks while one is."""
+    """The policy that applies: that of rollbacks during one."""
     reverting = update is not None and (update.effective_revision or update.reverting)
     return spec.rollback if reverting and spec.HasField("rollback") else spec.update
 
 
 def monitor_ms(config: UpdateConfig) -> int:
-    """How long a new task has to be ready before it counts."""
+    """How long a new task has to be ready before it is available."""
     return config.monitor_ms if config.HasField("monitor_ms") else MONITOR_MS
 
 
@@ -77,7 +77,7 @@ def advance(
     control: UpdateControl,
     now_ms: int,
 ) -> UpdateStatus | None:
-    """How the update stands after what was seen; None when the service has never been updated.
+    """The status of the update after what was observed; None when the service has never been updated.
 
     Args:
         known: as last written, perhaps of an earlier update.
@@ -100,14 +100,14 @@ def advance(
 
 
 def awaits_promotion(update: UpdateStatus, config: UpdateConfig) -> bool:
-    """The update has canaries, and nobody has promoted it: scaling the service, even to 0, does not."""
+    """The update has canaries and has not been promoted. Scaling the service, even to 0, does not promote it."""
     has_canaries = bool(config.canary and update.previous_revision)
     taken_back = bool(update.effective_revision or update.reverting) or update.state in ENDED
     return has_canaries and not update.promoted and not taken_back
 
 
 def deadline_at_ms(status: UpdateStatus | None, spec: ServiceSpec) -> int | None:
-    """When the progress deadline is over, milliseconds since the Unix epoch."""
+    """When the progress deadline passes, milliseconds since the Unix epoch; None when there is none."""
     if status is None or status.state not in (S.UPDATING, S.ROLLING_BACK):
         return None
     allowed = progress_deadline_ms(config_of(spec, status))
@@ -115,7 +115,7 @@ def deadline_at_ms(status: UpdateStatus | None, spec: ServiceSpec) -> int | None
 
 
 def _is_reverted(known: UpdateStatus | None, observed: Observed) -> bool:
-    """The user returns to what the update under way came from."""
+    """The user submitted again what the update under way came from."""
     return known is not None and known.state not in ENDED and observed.reverts
 
 
@@ -131,7 +131,8 @@ def reverts(known: UpdateStatus | None, differs_from: Callable[[int], bool]) -> 
 def begin(
     known: UpdateStatus | None, observed: Observed, task_revision: int, control: UpdateControl, now_ms: int
 ) -> UpdateStatus:
-    """An update at its very beginning; for the arguments see `advance`. Of the facts `running_revision` and `reverts` count."""
+    """The status of an update that begins; for the arguments see `advance`. Of `observed` only `running_revision` and
+    `reverts` count."""
     asked = control.rollback and control.task_revision == task_revision
     reverting = asked or _is_reverted(known, observed)
     return UpdateStatus(
@@ -205,7 +206,7 @@ def _evaluate(status: UpdateStatus, observed: Observed, config: UpdateConfig, no
 
 
 def _apply_failure_action(status: UpdateStatus, config: UpdateConfig, why: str, now_ms: int) -> bool:
-    """Take the failure action; False when that is to go on."""
+    """Apply the failure action; False when that is to continue."""
     if config.failure_action == UpdateConfig.CONTINUE:
         return False
     if status.state == S.ROLLING_BACK or status.reverting:  # which is not rolled back in its turn
@@ -225,7 +226,7 @@ def _is_past_deadline(status: UpdateStatus, config: UpdateConfig, now_ms: int) -
 
 def _finish(status: UpdateStatus, message: str, now_ms: int) -> None:
     if status.state == S.ROLLING_BACK:
-        # Why it was rolled back stays; what did not go back is told as well.
+        # The reason of the rollback stays; what was not rolled back is added.
         status.state = S.ROLLED_BACK
         status.message = "; ".join(filter(None, (status.message, message and f"rollback: {message}")))
     else:
