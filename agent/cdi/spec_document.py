@@ -11,7 +11,7 @@ from typing import Any
 from shoal.cdi_names import is_device, is_kind
 from shoal.errors import InvalidInput
 
-_HOOKS = frozenset({"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"})
+_HOOKS = frozenset({"prestart", "createRuntime", "createContainer", "startContainer", "poststart"})
 _EDITS = frozenset({"env", "deviceNodes", "mounts", "hooks", "additionalGids"})
 _LARGEST_ID = 2**32 - 2
 _MAX_SHOWN = 60
@@ -71,6 +71,9 @@ def _edits(value: Any) -> Edits:
         raise InvalidInput("containerEdits must be a mapping")
     if unknown := next((key for key in value if key not in _EDITS), None):
         raise InvalidInput(f"containerEdits.{_text(unknown)[:_MAX_SHOWN]} is not supported")
+    if any(hook.get("hookName") == "poststop" for hook in _mappings(value.get("hooks"), "hooks")):
+        # Containers are removed without the OCI runtime, so nothing would run them.
+        raise InvalidInput("poststop hooks are not supported")
     return Edits(
         tuple(_listed(value.get("env"), "env must be a list of NAME=VALUE", _is_variable)),
         tuple(_entries(value, "deviceNodes", _NODE, "a device node must have a path")),

@@ -21,7 +21,7 @@ MAX_RETRY_SECONDS = 30.0
 """Delay after a failure; it doubles."""
 
 IN_USE_POLL_SECONDS = 0.1
-"""Between looks whether containers have it still."""
+"""Interval of checking whether containers still use a volume."""
 
 _log = logging.getLogger(__name__)
 

@@ -117,9 +117,24 @@ def new_cgroup() -> str:
     return f"/shoal-test-{new_id()}"
 
 
-def open_runtime(directory: Path, ends: Ends, cgroup: str, *, programs: Sequence[str] = ("crun", "runc")) -> OciRuntime:
+def open_runtime(
+    directory: Path,
+    ends: Ends,
+    cgroup: str,
+    *,
+    programs: Sequence[str] = ("crun", "runc"),
+    cdi_directories: Sequence[Path] = (),
+) -> OciRuntime:
     """A runtime below `directory`, not yet entered."""
-    return OciRuntime(directory / "state", directory / "run", cgroup, ends, wall_clock_ms, programs=programs)
+    return OciRuntime(
+        directory / "state",
+        directory / "run",
+        cgroup,
+        ends,
+        wall_clock_ms,
+        programs=programs,
+        cdi_directories=cdi_directories,
+    )
 
 
 @asynccontextmanager

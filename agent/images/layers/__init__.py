@@ -1,1 +1,1 @@
-"""A layer's blob to a directory for overlayfs, in a process of its own. See README.md."""
+"""Unpacks layers into directories for overlayfs, in a separate process. See README.md."""

@@ -14,7 +14,7 @@ _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
 _SECCOMP_MODE_FILTER = 2
 _CAPABILITY_VERSION = 0x20080522
 _CHOWN, _DAC_OVERRIDE, _FOWNER, _FSETID, _SYS_ADMIN, _MKNOD, _SETFCAP = 0, 1, 3, 4, 21, 27, 31
-_KEPT = (_CHOWN, _DAC_OVERRIDE, _FOWNER, _FSETID, _SYS_ADMIN, _MKNOD, _SETFCAP)
+_KEPT_CAPABILITIES = (_CHOWN, _DAC_OVERRIDE, _FOWNER, _FSETID, _SYS_ADMIN, _MKNOD, _SETFCAP)
 """Required to write any owner, mode, device, file capability and trusted.overlay.* (CAP_SYS_ADMIN)."""
 
 _CLONE_NEWNS = 0x20000
@@ -104,7 +104,7 @@ def extend_cpu_limit(seconds: int) -> None:
 
 
 def _keep_capabilities() -> None:
-    kept = sum(1 << number for number in _KEPT)
+    kept = sum(1 << number for number in _KEPT_CAPABILITIES)
     data = (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)  # effective, permitted, inheritable; then numbers from 32
     header = _CapabilityHeader(_CAPABILITY_VERSION, 0)
     _check(_libc.capset(ctypes.byref(header), data), "capset")

@@ -5,11 +5,12 @@ import asyncio
 import errno
 import json
 import os
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 from agent.cdi import cdi_registry
 from agent.cdi.spec_document import Edits
@@ -22,6 +23,7 @@ from agent.runtime.kernel.cgroups import Cgroups
 from agent.runtime.kernel.linux import CLONE_FS, unshare
 from agent.runtime.kernel.processes import process_start_time
 from agent.runtime.launch.cgroup_attach_lock import CgroupAttachLock
+from agent.runtime.launch.program_start import StartByCommand, StartByFifo
 from agent.runtime.logs.log_files import log_file_limits
 from agent.runtime.logs.rotated_log import link_first_file
 from agent.runtime.rootfs.anonymous_volumes import with_anonymous_volumes
@@ -49,12 +51,23 @@ OnStep = Callable[[str, float], None]
 
 _DEFAULT_LOG_BYTES = 10 << 20
 _DEFAULT_LOG_FILES = 3
-_FIFO_SECONDS = 10.0
 _EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 def no_step(name: str, seconds: float) -> None:
     """Measure nothing."""
+
+
+class _WrittenSpec(NamedTuple):
+    """Of a config.json that was written.
+
+    Attributes:
+        filter_key: for saving the filter that the OCI runtime is going to compile; None: none to save.
+        has_poststart_hooks: the OCI runtime runs hooks after the start.
+    """
+
+    filter_key: str | None
+    has_poststart_hooks: bool
 
 
 class Launcher:
@@ -103,6 +116,7 @@ class Launcher:
         self._hidden_mount = hidden_mount
         self._cdi_directories = cdi_directories
         self._host_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        self._program_start = StartByFifo(paths, StartByCommand(paths, self._start_namespace))
         # Only a thread that shares its root and working directory with no other may change its mount namespace.
         self._threads = ThreadPoolExecutor(threads, "runtime", initializer=unshare, initargs=(CLONE_FS,))
 
@@ -159,7 +173,7 @@ class Launcher:
         bundle, upper = self._paths.bundle(request.task_id), self._paths.upper(request.task_id)
         self._make_directories(request, bundle, upper)
         step("directories")
-        hide = self._layout.hybrid_mount if program.name == "crun" else None
+        hide = self._hidden_mount_for(program.name)
         with private_mounts(self._host_mounts, hide=hide, slave=has_slave_mounts(request.spec)):
             step("mount namespace")
             layers = (*request.image.layers, self._paths.base)
@@ -170,7 +184,7 @@ class Launcher:
             request = with_anonymous_volumes(request, upper / "v")
             request = mount_volumes(bundle / "volumes", bundle / "rootfs", request)
             unmount_here(self._hidden_mount)
-            filter_key = self._write_spec(program, request, files, mounted)
+            written = self._write_spec(program, request, files, mounted)
             step("spec")
             first, pipe = spawn_conmon(self._conmon_arguments(program, request), bundle)
             step("spawn")
@@ -183,13 +197,21 @@ class Launcher:
             verify_filtered(pid)
         record = self._record(program, request, pid)
         state = self._paths.runtime_root(program.name) / request.task_id
-        if filter_key is not None and program.name == "crun":
-            self._compiled_filters.save(filter_key, state / "seccomp.bpf")
+        if written.filter_key is not None and program.name == "crun":
+            self._compiled_filters.save(written.filter_key, state / "seccomp.bpf")
         write_record(bundle, record)
         step("record")
-        self._start_program(program, request.task_id, pid)
+        self._program_start.start(program, request.task_id, pid, has_hooks=written.has_poststart_hooks)
         step("start")
         return record
+
+    def _hidden_mount_for(self, program: str) -> Path | None:
+        """crun does not support the unified hierarchy of hybrid hosts."""
+        return self._layout.hybrid_mount if program == "crun" else None
+
+    def _start_namespace(self, program: str) -> AbstractContextManager[None]:
+        hide = self._hidden_mount_for(program)
+        return private_mounts(self._host_mounts, hide=hide) if hide is not None else nullcontext()
 
     def _conmon_arguments(self, program: OciProgram, request: ContainerRequest) -> list[str]:
         log_bytes = 0 if request.log.disabled else log_file_limits(*_log_bounds(request)).bytes
@@ -216,8 +238,8 @@ class Launcher:
         request: ContainerRequest,
         files: Mapping[str, Path],
         mounted: Mapping[Path, MountedFile],
-    ) -> str | None:
-        """Write config.json; returns the key for saving the filter that the OCI runtime is going to compile."""
+    ) -> "_WrittenSpec":
+        """Write config.json."""
         bundle = self._paths.bundle(request.task_id)
         root = bundle / "rootfs"
         user = resolve_user(
@@ -250,7 +272,7 @@ class Launcher:
         apply_edits(spec, edits)
         filter_key = self._compiled_filters.apply(spec, request.spec.seccomp) if program.name == "crun" else None
         (bundle / "config.json").write_text(json.dumps(spec))
-        return filter_key
+        return _WrittenSpec(filter_key, bool(spec.get("hooks", {}).get("poststart")))
 
     def _record(self, program: OciProgram, request: ContainerRequest, pid: int) -> ContainerRecord:
         conmon = int((self._paths.bundle(request.task_id) / "conmon.pid").read_text())
@@ -270,16 +292,6 @@ class Launcher:
             log_files=log_files,
         )
 
-    def _start_program(self, program: OciProgram, task_id: str, pid: int) -> None:
-        root = self._paths.runtime_root(program.name)
-        if program.name == "crun":
-            _write_start_fifo(root / task_id / "exec.fifo", pid)
-            return
-        command = [str(program.path), "--root", str(root), "start", task_id]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-        if done.returncode:
-            raise Unavailable(f"{program.name} could not start the container: {' '.join(done.stderr.split())[-400:]}")
-
 
 def _log_bounds(request: ContainerRequest) -> tuple[int, int]:
     """The limits in a `ContainerRecord`."""
@@ -297,25 +309,6 @@ class _Steps:
         now = time.perf_counter()
         self._on_step(name, now - self._since)
         self._since = now
-
-
-def _write_start_fifo(fifo: Path, pid: int) -> None:
-    """Do what `crun start` does: write one byte into the fifo at which the container's first process waits."""
-    deadline = time.monotonic() + _FIFO_SECONDS
-    while True:
-        try:
-            descriptor = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            break
-        except OSError as error:
-            # No reader: the first process is not waiting yet, or has exited.
-            if error.errno != errno.ENXIO or process_start_time(pid) is None or time.monotonic() > deadline:
-                raise
-            time.sleep(0.0005)
-    try:
-        os.write(descriptor, b"0")
-    finally:
-        os.close(descriptor)
-    fifo.unlink(missing_ok=True)
 
 
 def _check_bind_sources(request: ContainerRequest, hostname: str) -> None:

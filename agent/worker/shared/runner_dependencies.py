@@ -29,7 +29,8 @@ class RunnerDependencies:
         disk_waiter: waits for space on the disk of containers.
         sharing: which tasks share another task's network.
         start_slots: bounds how many containers are started at once; `attach_slots`, for how many the network is made
-            ready. They are two, lest fifty tasks that come together all be attached before the first of them starts.
+            ready. They are separate, so that the first of fifty simultaneous tasks starts before all of them are
+            attached.
         report: takes each new status of a task.
         find_network: an assigned network by id, None if it is unknown.
         host_resolv_conf: the node's own /etc/resolv.conf.

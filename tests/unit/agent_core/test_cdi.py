@@ -92,6 +92,10 @@ def test_a_spec_that_cannot_be_understood_is_left_out_and_told_of(
             {"kind": "a.b/c", "containerEdits": {"hooks": [{"hookName": "later", "path": "/x"}]}},
             "invalid hookName 'later'",
         ),
+        (
+            {"kind": "a.b/c", "containerEdits": {"hooks": [{"hookName": "poststop", "path": "/x"}]}},
+            "poststop hooks are not supported",
+        ),
         ({"kind": "a.b/c", "containerEdits": {"deviceNodes": [{}]}}, "must have a path"),
         ({"kind": "a.b/c", "containerEdits": {"mounts": [{"hostPath": "/x"}]}}, "must have hostPath"),
         ({"kind": "a.b/c", "containerEdits": {"env": ["X"]}}, "env must be a list"),
