@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from manager import node_identity
 from manager.certificate_authority import cluster_record
 from manager.certificate_authority.join_tokens import JoinTokens
-from manager.certificate_authority.seams import Records
 from manager.store import kinds
 from manager.store.changes import ABSENT, expect, put
+from manager.store.record_store import RecordStore
 from shoal.api.v1.cluster_pb2 import Cluster, Epoch, JoinToken
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.node_pb2 import Node, NodeSpec
@@ -50,7 +50,7 @@ class CertificateAuthority:
         clock: seconds since the Unix epoch.
     """
 
-    def __init__(self, *, store: Records, keyring: Keyring, clock: Callable[[], float], new_id: NewId) -> None:
+    def __init__(self, *, store: RecordStore, keyring: Keyring, clock: Callable[[], float], new_id: NewId) -> None:
         self._store = store
         self._keyring = keyring
         self._clock = clock

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from manager.certificate_authority import cluster_record
-from manager.certificate_authority.seams import Records
 from manager.store.changes import ABSENT, Expect, Write, delete, expect, put
 from manager.store.kinds import JOIN_TOKEN
+from manager.store.record_store import RecordStore
 from shoal.api.v1.cluster_pb2 import Cluster, JoinToken
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.errors import Exhausted, InvalidInput, NotFound, Unauthenticated
@@ -38,7 +38,7 @@ class JoinTokens:
     """
 
     def __init__(
-        self, *, store: Records, keyring: Keyring, cluster: Callable[[], Cluster], now_ms: Callable[[], int]
+        self, *, store: RecordStore, keyring: Keyring, cluster: Callable[[], Cluster], now_ms: Callable[[], int]
     ) -> None:
         self._store = store
         self._keyring = keyring

@@ -3,9 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from manager.interfaces import RecordStore
-from manager.store.kinds import LEADER
-from manager.store.tables import Tables
+from manager.store.record_store import RecordStore
 from shoal.api.v1.cluster_pb2 import JoinToken
 from shoal.api.v1.control_pb2 import (
     ClusterView,
@@ -128,11 +126,11 @@ class ClusterHandler:
         )
 
     def _view(self) -> ClusterView:
-        tables: Tables = self._store.tables
+        tables = self._store.tables
         cluster = tables.cluster
         if cluster is None:
             raise Unavailable("the cluster is not initialized yet; try again in a moment")
-        leader = tables.rows(LEADER).get("")
+        leader = tables.leader
         return ClusterView(
             id=cluster.meta.id,
             ca_certificate=cluster.ca_certificate,

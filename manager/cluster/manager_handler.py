@@ -2,9 +2,9 @@
 
 from collections import Counter
 
-from manager.interfaces import RecordStore
 from manager.store.changes import ABSENT, delete, expect
-from manager.store.kinds import LEADER, MANAGER, REGISTERED_MANAGER
+from manager.store.kinds import MANAGER, REGISTERED_MANAGER
+from manager.store.record_store import RecordStore
 from shoal.api.v1.cluster_pb2 import RegisteredManager
 from shoal.api.v1.control_pb2 import (
     ListManagersRequest,
@@ -26,7 +26,7 @@ class ManagerHandler:
     async def list(self, _: ListManagersRequest, caller: Caller) -> ListManagersResponse:
         tables = self._store.tables
         nodes = Counter(status.manager_id for status in tables.node_status.values())
-        leader = tables.rows(LEADER).get("")
+        leader = tables.leader
         views = []
         for identifier, registered in sorted(tables.registered_managers.items()):
             alive = tables.managers.get(identifier)

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from manager.certificate_authority import cluster_record
 from manager.file_contents.content_codec import EncryptedCodec
-from manager.interfaces import RecordStore
 from manager.store import kinds
 from manager.store.changes import Expect, Write, expect, put
+from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from shoal.errors import Conflict, InvalidInput, Timeout, Unavailable
 from shoal.identity.keyring import Keyring

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 from manager.file_contents.file_kinds import FILE_KINDS
 from manager.files import file_changes
-from manager.interfaces import RecordStore
 from manager.networks import network_handler
 from manager.records.write_groups import WriteGroup
 from manager.store import kinds
+from manager.store.record_store import RecordStore
 from manager.volumes import volume_handler
 from shoal.errors import Conflict, Timeout, Unavailable
 

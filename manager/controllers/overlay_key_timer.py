@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from manager.interfaces import RecordStore
+from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from shoal.errors import Conflict, Refused, Timeout, Unavailable
 from shoal.networks.overlay_encryption import is_encrypted

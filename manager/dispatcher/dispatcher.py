@@ -15,7 +15,6 @@ from manager.dispatcher.assignments.file_delivery import FileDelivery
 from manager.dispatcher.assignments.node_assignments import AssignmentChanges, is_empty
 from manager.dispatcher.liveness.heartbeat_monitor import HeartbeatMonitor
 from manager.dispatcher.liveness.heartbeats import HEARTBEAT_SECONDS, reconnect_seconds
-from manager.dispatcher.records import Records
 from manager.dispatcher.sessions import agent_input
 from manager.dispatcher.sessions.agent_session import AgentSession
 from manager.dispatcher.sessions.manager_set import as_messages, manager_addresses
@@ -24,13 +23,15 @@ from manager.dispatcher.sessions.node_status_sync import NodeStatusSync
 from manager.dispatcher.sessions.session_openings import SessionOpenings
 from manager.dispatcher.sessions.session_rate_limiter import SessionRateLimiter
 from manager.dispatcher.sessions.session_rebalancer import SessionRebalancer
-from manager.dispatcher.statuses.node_status_updates import NodeStatusUpdates, NowMs
+from manager.dispatcher.statuses.node_status_updates import NodeStatusUpdates
 from manager.dispatcher.statuses.node_volumes_writer import NodeVolumesWriter
 from manager.dispatcher.statuses.task_status_writer import Batch, TaskStatusWriter
 from manager.dispatcher.withdrawals.withdrawal_coordinator import WithdrawalCoordinator
 from manager.file_contents.content_codec import ContentCodec
+from manager.interfaces import NowMs
 from manager.store import kinds
 from manager.store.changes import Change
+from manager.store.record_store import BatchStore
 from shoal.api.v1.dispatcher_pb2 import (
     AgentMessage,
     Hello,
@@ -75,7 +76,7 @@ class Dispatcher(DispatcherServicer):
     def __init__(
         self,
         *,
-        store: Records,
+        store: BatchStore,
         manager_id: str,
         now_ms: NowMs,
         secrets: ContentCodec,

@@ -14,9 +14,10 @@ from itertools import islice
 from typing import Protocol
 
 from manager.events.event_builder import ObservedChange, events_of, observe
-from manager.interfaces import NowMs, RecordStore
+from manager.interfaces import NowMs
 from manager.records.object_lookup import find_node, find_service, hostname_of
 from manager.store.event_archive import MAX_BYTES, RETENTION_MS
+from manager.store.record_store import RecordReader
 from shoal.api.v1.control_pb2 import WatchEventsRequest, WatchEventsResponse
 from shoal.api.v1.event_pb2 import Event, EventChunk
 from shoal.errors import InvalidInput, NotFound, Unavailable
@@ -59,7 +60,7 @@ class EventLog:
     A client holds nothing but its position: one that falls behind is told how many changes it has missed.
     """
 
-    def __init__(self, *, store: RecordStore, now_ms: NowMs, archive: Archive, capacity: int = CAPACITY) -> None:
+    def __init__(self, *, store: RecordReader, now_ms: NowMs, archive: Archive, capacity: int = CAPACITY) -> None:
         self._store = store
         self._archive = archive
         self._archive_readers = asyncio.Semaphore(ARCHIVE_READERS)

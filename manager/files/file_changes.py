@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from manager.file_contents.content_codec import ContentCodec
 from manager.file_contents.file_kinds import FileKind
-from manager.interfaces import RecordStore
 from manager.planner.spec.effective_spec import spec_in_force
 from manager.records import name_records
 from manager.records.write_groups import WriteGroup
 from manager.services import file_references, service_handler, service_revisions
 from manager.store.changes import ABSENT, Expect, Write, delete, expect, put
 from manager.store.kinds import NAME
+from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from shoal.api.v1.file_pb2 import File, FileSpec, FileVersion
 from shoal.api.v1.service_pb2 import Service

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from manager.file_contents.content_codec import ContentCodec
 from manager.file_contents.file_kinds import FileKind
 from manager.files import file_changes
-from manager.interfaces import NowMs, RecordStore
+from manager.interfaces import NowMs
 from manager.records import name_records
 from manager.records.in_use import in_use
 from manager.records.object_lookup import find_file
 from manager.records.write_groups import WriteGroup, commit_all
 from manager.services import file_references
+from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from manager.validation.file_rules import check_content, check_file
 from manager.validation.text_rules import check_labels

@@ -102,7 +102,7 @@ class Leadership:
                     )  # From a previous process: it cannot write without the key.
                     continue
                 await self._store.reached(holder.mod_revision)
-                while self._store.tables.rows(LEADER):
+                while self._store.tables.leader is not None:
                     await anext(changes)
 
 

@@ -5,10 +5,10 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from manager.interfaces import RecordStore
 from manager.logs import log_sources
 from manager.logs.log_reader import LogReader
 from manager.logs.log_sources import LogTarget, NodeLogs
+from manager.store.record_store import RecordReader
 from shoal.api.v1.streams_pb2 import LogBatch, ReadLogsRequest
 from shoal.errors import NotFound, ShoalError
 from shoal.logs.log_lines import parse_line
@@ -34,7 +34,7 @@ class FollowedLogs:
         request: how many past lines to read.
     """
 
-    def __init__(self, *, store: RecordStore, reader: LogReader, target: LogTarget, request: ReadLogsRequest) -> None:
+    def __init__(self, *, store: RecordReader, reader: LogReader, target: LogTarget, request: ReadLogsRequest) -> None:
         self._store = store
         self._reader = reader
         self._target = target

@@ -3,11 +3,11 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from manager.interfaces import RecordStore
 from manager.logs import log_sources
 from manager.logs.followed_logs import FollowedLogs
 from manager.logs.log_reader import LogReader
 from manager.logs.merged_logs import merged_logs
+from manager.store.record_store import RecordReader
 from shoal.api.v1.control_pb2 import LogsRequest, LogsResponse
 from shoal.api.v1.streams_pb2 import LogBatch, ReadLogsRequest
 from shoal.errors import Exhausted
@@ -25,7 +25,7 @@ class LogHandler:
         reader: the agents.
     """
 
-    def __init__(self, *, store: RecordStore, reader: LogReader) -> None:
+    def __init__(self, *, store: RecordReader, reader: LogReader) -> None:
         self._store = store
         self._reader = reader
         self._readers = 0

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from manager.agents.agent_address import AgentAddress
 from manager.agents.node_requests import query_nodes
-from manager.interfaces import RecordStore
 from manager.records.object_lookup import find_network, hostname_of
+from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import CheckNetworkRequest, CheckNetworkResponse, NodePair, PathReport, PortCheck
 from shoal.api.v1.node_pb2 import NodeStatus

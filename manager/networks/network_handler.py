@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from manager.interfaces import NowMs, RecordStore
+from manager.interfaces import NowMs
 from manager.networks.network_nodes import NetworkNodes
 from manager.records import name_records
 from manager.records.in_use import in_use
@@ -10,6 +10,7 @@ from manager.records.object_lookup import find_network, hostname_of
 from manager.records.write_groups import WriteGroup
 from manager.store.changes import Expect, Write, delete, expect, put
 from manager.store.kinds import ALLOCATION, NAME, NETWORK
+from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from manager.validation.ipv6_network_rules import (
     check_ipv6,

@@ -3,10 +3,11 @@
 A node can have two generations of keys at a time, so a rotation waits until every node has completed the last one.
 """
 
-from manager.interfaces import NowMs, RecordStore
+from manager.interfaces import NowMs
 from manager.records.object_lookup import hostname_of
 from manager.store.changes import expect, put
 from manager.store.kinds import OVERLAY_KEYS
+from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from manager.validation.text_rules import join_names
 from shoal.api.v1.cluster_pb2 import OverlayKeys

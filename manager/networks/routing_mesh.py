@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Network
 
-from manager.interfaces import NowMs, RecordStore
+from manager.interfaces import NowMs
 from manager.records import name_records
 from manager.store.changes import expect, put
 from manager.store.kinds import NETWORK
+from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from manager.validation.network_rules import overlap, overlap_with_hosts
 from manager.validation.other_services import OtherServices

@@ -1,13 +1,14 @@
 """Node calls: get, list, update, remove."""
 
 from manager import node_identity
-from manager.interfaces import NowMs, RecordStore
+from manager.interfaces import NowMs
 from manager.nodes.node_warnings import NodeWarnings
 from manager.planner.index.generic_resources import GenericResourcePool
 from manager.records.object_lookup import find_node, hostname_of
 from manager.records.versions import check_version
 from manager.store.changes import ABSENT, Expect, Write, delete, expect, put
 from manager.store.kinds import NAME, NODE, NODE_STATUS, NODE_VOLUMES
+from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from manager.validation.node_rules import check_node
 from shoal.api.v1.control_pb2 import (

@@ -2,18 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
 
 from manager.planner.gc_pause import gc_paused
 from manager.planner.incremental_planner import IncrementalPlanner
 from manager.planner.pass_pacing import PassPacing, only_task_statuses
 from manager.store.backend import NoSpace
-from manager.store.changes import Expect, Write
-from manager.store.plan_sequence import CommitSequence, SequencedCommits
+from manager.store.plan_sequence import SequencedCommits
+from manager.store.record_store import BatchStore
 from manager.store.subscription import Subscription
-from manager.store.tables import View
 from shoal import ids
 from shoal.errors import Timeout, Unavailable
 from shoal.ids import NewId
@@ -25,21 +23,6 @@ FULL_PASS_MS = 60_000
 _RETRY_MS = 500
 _NO_SPACE_RETRY_MS = 5_000
 """The store has to be compacted first."""
-
-
-class BatchStore(Protocol):
-    """The part of the store that the planner needs."""
-
-    @property
-    def tables(self) -> View: ...
-    def follow(self) -> Subscription: ...
-    async def commit(
-        self, writes: Sequence[Write], *, expects: Sequence[Expect] = (), fence: int | None = None
-    ) -> int: ...
-    async def commit_in_batches(
-        self, writes: Sequence[Write], *, fence: int | None = None, sequence: CommitSequence | None = None
-    ) -> int: ...
-    async def reached(self, revision: int) -> None: ...
 
 
 class Planner:

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from manager.interfaces import RecordStore
 from manager.records.object_lookup import find_service
 from manager.records.write_groups import WriteGroup
 from manager.store.changes import ABSENT, Expect, Write, delete, expect, put
 from manager.store.kinds import NAME, NETWORK
+from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from shoal.api.v1.meta_pb2 import Meta, Name
 from shoal.api.v1.network_pb2 import Network

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from manager.interfaces import RecordStore
 from manager.store.changes import Expect, Write
+from manager.store.record_store import RecordStore
 
 TRANSACTION_BYTES = 1_000_000
 """Of values in one transaction of the store, with room for the keys."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import suppress
 
-from manager.interfaces import NowMs, RecordStore
+from manager.interfaces import NowMs
 from manager.planner.spec.effective_spec import effective
 from manager.planner.spec.service_modes import is_job
 from manager.records.object_lookup import find_service
@@ -16,6 +16,7 @@ from manager.services.service_dependencies import failed_dependency
 from manager.services.verification import MAX_MS, Verification, is_stable
 from manager.store import kinds
 from manager.store.changes import Change
+from manager.store.record_store import RecordReader
 from manager.store.subscription import Subscription
 from manager.store.tables import View
 from manager.validation import bounds
@@ -43,7 +44,7 @@ class ProgressHandler:
         now_ms: the clock of the timestamps of tasks.
     """
 
-    def __init__(self, *, store: RecordStore, seconds: Callable[[], float], now_ms: NowMs) -> None:
+    def __init__(self, *, store: RecordReader, seconds: Callable[[], float], now_ms: NowMs) -> None:
         self._store = store
         self._seconds = seconds
         self._now_ms = now_ms

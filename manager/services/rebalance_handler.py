@@ -1,12 +1,13 @@
 """Rebalancing on request: what would move, and the request to the planner."""
 
-from manager.interfaces import NowMs, RecordStore
+from manager.interfaces import NowMs
 from manager.planner.rebalance_preview import preview
 from manager.planner.spec.requirements import requirements_of
 from manager.records.object_lookup import find_service, hostname_of
 from manager.services import service_revisions
 from manager.store.changes import put
 from manager.store.kinds import SERVICE
+from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import RebalanceServiceRequest, RebalanceServiceResponse, TaskMove
 from shoal.api.v1.service_pb2 import Service

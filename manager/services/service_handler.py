@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from manager.interfaces import ImageResolver, NowMs, RecordStore
+from manager.interfaces import ImageResolver, NowMs
 from manager.networks import routing_mesh
 from manager.planner.spec.effective_spec import spec_in_force
 from manager.planner.spec.service_modes import is_job
@@ -17,6 +17,7 @@ from manager.services.spec_submission import ResolveImage, prepare
 from manager.services.task_counts import service_view
 from manager.store.changes import Expect, Write, delete
 from manager.store.kinds import SERVICE
+from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from manager.validation import bounds
 from manager.validation.container_name_rules import too_many_tasks

@@ -1,6 +1,6 @@
 """Update calls: pause, resume and promote; revisions of a service."""
 
-from manager.interfaces import NowMs, RecordStore
+from manager.interfaces import NowMs
 from manager.planner.spec.effective_spec import current_update, effective, rolled_back_to
 from manager.planner.spec.running_template import DesiredTemplate
 from manager.planner.spec.service_modes import is_job
@@ -9,6 +9,7 @@ from manager.services import service_revisions
 from manager.services.task_counts import current_revisions
 from manager.store.changes import put
 from manager.store.kinds import SERVICE
+from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import (
     ListRevisionsRequest,

@@ -5,12 +5,12 @@ Time is virtual: nothing is waited for, every container starts and is healthy, a
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from manager.interfaces import RecordStore
 from manager.planner.incremental_planner import IncrementalPlanner
 from manager.records.object_lookup import hostname_of
 from manager.store import kinds
 from manager.store.changes import Change, Expect, Write, put
 from manager.store.kinds import Kind, M
+from manager.store.record_store import RecordStore
 from manager.store.subscription import Subscription
 from manager.store.tables import Tables, View
 from manager.volumes.volume_drivers import is_csi

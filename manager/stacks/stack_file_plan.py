@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from manager.file_contents.content_codec import ContentCodec
 from manager.file_contents.file_kinds import CONFIGS, FILE_KINDS, SECRETS, FileKind
 from manager.files import file_changes
-from manager.interfaces import RecordStore
 from manager.records.in_use import in_use
 from manager.services import file_references
 from manager.stacks.stack_plan import PlannedChange
+from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from manager.validation.file_rules import check_file
 from manager.volumes.volume_secret_references import volume_users

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
-from manager.interfaces import ImageResolver, NowMs, RecordStore
+from manager.interfaces import ImageResolver, NowMs
 from manager.networks import network_handler, routing_mesh
 from manager.planner.spec.effective_spec import spec_in_force
 from manager.records.write_groups import commit_all
@@ -14,6 +14,7 @@ from manager.services.spec_submission import ResolveImage, Submission, prepare
 from manager.stacks import stack_file_plan, stack_plan
 from manager.stacks.dry_run import DryRun, DryRunStore
 from manager.stacks.stack_volume_plan import plan_volumes
+from manager.store.record_store import RecordStore
 from manager.store.tables import Tables
 from manager.validation.other_services import OtherServices
 from manager.validation.shared_network_rules import sharing_faults
@@ -98,7 +99,8 @@ class StackHandler:
             raise InvalidInput(faults)
         checked = [submission.spec for submission in submissions]
         stack_plan.preserve_forced_updates(view, checked)
-        store = DryRunStore(self._store) if request.dry_run else self._store
+        dry_run = DryRunStore(self._store) if request.dry_run else None
+        store: RecordStore = self._store if dry_run is None else dry_run
         await routing_mesh.ensure_network(store, checked, self._now_ms)
         await volume_references.create_missing(store, checked, self._new_id, self._now_ms)
         keep = frozenset(each.change.name for each in planned)
@@ -113,8 +115,8 @@ class StackHandler:
         warnings = _warnings(submissions)
         warnings += dependency_warnings(view, checked)
         await commit_all(store, [each.group for each in planned if each.group is not None])
-        if request.dry_run:
-            warnings += await self._dry_run(store.tables, [each.change for each in planned])
+        if dry_run is not None:
+            warnings += await self._dry_run(dry_run.tables, [each.change for each in planned])
         return DeployStackResponse(changes=[each.change for each in planned], warnings=dict.fromkeys(warnings))
 
     async def _dry_run(self, tables: Tables, changes: Sequence[DeployStackResponse.Change]) -> list[str]:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from manager.interfaces import RecordStore
 from manager.networks import network_handler
 from manager.planner.spec.effective_spec import spec_in_force
 from manager.planner.spec.running_template import running_part
@@ -13,6 +12,7 @@ from manager.records.write_groups import WriteGroup
 from manager.services import service_handler, service_revisions
 from manager.store.changes import expect, put
 from manager.store.kinds import NETWORK
+from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from manager.validation.network_rules import BEING_REMOVED
 from manager.validation.other_services import OtherServices

@@ -7,36 +7,12 @@ alone: what was in flight has been applied by then and is read, or is rejected f
 """
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from manager.store.changes import Expect, Write, expect, put
 from manager.store.kinds import PLAN_SEQUENCE
+from manager.store.record_store import BatchStore
 from shoal.api.v1.cluster_pb2 import PlanSequence
 from shoal.errors import Conflict, ShoalError, Unavailable
-
-
-class Commits(Protocol):
-    """What is needed of the store."""
-
-    async def commit(
-        self, writes: Sequence[Write], *, expects: Sequence[Expect] = (), fence: int | None = None
-    ) -> int: ...
-    async def commit_in_batches(
-        self, writes: Sequence[Write], *, fence: int | None = None, sequence: "CommitSequence | None" = None
-    ) -> int: ...
-    async def reached(self, revision: int) -> None: ...
-
-
-class CommitSequence(Protocol):
-    """The position of a transaction in its term's sequence."""
-
-    def following(self) -> tuple[Write, Expect]:
-        """The additional write of the next transaction, and its condition."""
-        ...
-
-    def made(self, revision: int) -> None:
-        """That transaction was applied."""
-        ...
 
 
 class SequencedCommits:
@@ -46,7 +22,7 @@ class SequencedCommits:
         fence: the term's number.
     """
 
-    def __init__(self, *, store: Commits, fence: int) -> None:
+    def __init__(self, *, store: BatchStore, fence: int) -> None:
         self._store = store
         self._fence = fence
         self._number = 0
@@ -72,7 +48,7 @@ class SequencedCommits:
             The last transaction's revision.
 
         Raises:
-            As `Store.commit_in_batches`; then the decision is void, and `barrier` is due.
+            As `BatchStore.commit_in_batches`; then the decision is void, and `barrier` is due.
         """
         try:
             return await self._store.commit_in_batches(writes, fence=self._fence, sequence=self)

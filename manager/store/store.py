@@ -27,7 +27,7 @@ from manager.store.backend import (
 from manager.store.changes import Change, Expect, Write
 from manager.store.etcd_history import History
 from manager.store.kinds import EPOCH, ROOT, Kind, M
-from manager.store.plan_sequence import CommitSequence
+from manager.store.record_store import CommitSequence
 from manager.store.subscription import Subscription
 from manager.store.tables import Tables
 from manager.store.transaction import Transaction, build, committed_at, next_batch, rejection
@@ -45,7 +45,7 @@ MAX_DELAY_SECONDS = 2.0
 
 
 class Store:
-    """The records of one cluster, as this manager sees and writes them.
+    """The records of one cluster, as this manager sees and writes them. Implements `BatchStore`.
 
     Args:
         backend: etcd.
@@ -110,10 +110,7 @@ class Store:
         await self._loaded.wait()
 
     async def reached(self, revision: int) -> None:
-        """Wait until everything that any manager wrote up to `revision` is in the tables.
-
-        A revision of one of the records is reached soon; any other only with etcd's next progress notification.
-        """
+        """As `BatchStore.reached`."""
         async with self._progress:
             await self._progress.wait_for(lambda: self._watched >= revision)
 
@@ -138,24 +135,7 @@ class Store:
         return subscription
 
     async def commit(self, writes: Sequence[Write], *, expects: Sequence[Expect] = (), fence: int | None = None) -> int:
-        """Apply all writes in one transaction, or none. They are in the tables when it returns.
-
-        Args:
-            writes: at most `max_operations` and 1 MiB, each record once.
-            fence: the term's number (the leader key's create revision); the term must still last.
-
-        Returns:
-            The revision of the writes: their records' version.
-
-        Raises:
-            InvalidInput: too many writes, or a record twice.
-            Exhausted: too many bytes, or etcd's quota is exceeded (`NoSpace`, which is also an Unavailable and means
-                that nothing was written).
-            Conflict: an expectation failed.
-            LeadershipLost: the term is over.
-            Unavailable: etcd is unavailable, or was restored (`HistoryReplaced`); nothing was written.
-            Timeout: etcd became unavailable, and it is unknown whether the writes were applied.
-        """
+        """As `RecordStore.commit`."""
         try:
             return await self._commit(build(writes, expects, fence, self.max_operations))
         except RequestTooLarge as error:
@@ -203,17 +183,7 @@ class Store:
     async def commit_in_batches(
         self, writes: Sequence[Write], *, fence: int | None = None, sequence: CommitSequence | None = None
     ) -> int:
-        """Apply the writes in order, in as many consecutive transactions as the limits require.
-
-        Args:
-            sequence: orders the transactions; it is notified of each that was applied.
-
-        Returns:
-            The last transaction's revision.
-
-        Raises:
-            As `commit`; the batches before the failed one stay applied.
-        """
+        """As `BatchStore.commit_in_batches`."""
         revision, done = self.tables.revision, 0
         while done < len(writes):
             batch = next_batch(writes, done, fence=fence, max_operations=self.max_operations, max_bytes=self.max_bytes)

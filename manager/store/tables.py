@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from manager.store import kinds
 from manager.store.changes import Change
 from manager.store.kinds import Kind, M
-from shoal.api.v1.cluster_pb2 import Cluster, JoinToken, Manager, ManagerApplied, OverlayKeys, RegisteredManager
+from shoal.api.v1.cluster_pb2 import Cluster, JoinToken, Leader, Manager, ManagerApplied, OverlayKeys, RegisteredManager
 from shoal.api.v1.file_pb2 import File, FileVersion
 from shoal.api.v1.meta_pb2 import Name
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation
@@ -34,6 +34,8 @@ class View(Protocol):
     def cluster(self) -> Cluster | None: ...
     @property
     def overlay_keys(self) -> OverlayKeys | None: ...
+    @property
+    def leader(self) -> Leader | None: ...
     @property
     def services(self) -> Mapping[str, Service]: ...
     @property
@@ -86,6 +88,7 @@ class View(Protocol):
     def tasks_of(self, service_id: str) -> Mapping[str, Task]: ...
     def tasks_on(self, node_id: str) -> Mapping[str, Task]: ...
     def revision_of(self, service_id: str, number: int) -> ServiceRevision | None: ...
+    def copy(self) -> "Tables": ...
 
 
 class Tables:
@@ -137,6 +140,10 @@ class Tables:
     @property
     def overlay_keys(self) -> OverlayKeys | None:
         return self.rows(kinds.OVERLAY_KEYS).get("")
+
+    @property
+    def leader(self) -> Leader | None:
+        return self.rows(kinds.LEADER).get("")
 
     def service_named(self, name: str) -> Service | None:
         return self.services.get(self._service_names.get(name, ""))

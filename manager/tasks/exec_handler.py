@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import Protocol
 
 from manager.agents.agent_address import AgentAddress
-from manager.interfaces import RecordStore
+from manager.store.record_store import RecordReader
 from manager.tasks.exec_target import agent_of, container_of, find_running, short_name
 from manager.validation.exec_rules import check_exec
 from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput, ExecStarted
@@ -28,7 +28,7 @@ class ContainerStreams(Protocol):
 class ExecHandler:
     """The exec and attach calls. Buffers hold only what is being sent: each side is flow-controlled by the other."""
 
-    def __init__(self, *, store: RecordStore, streams: ContainerStreams) -> None:
+    def __init__(self, *, store: RecordReader, streams: ContainerStreams) -> None:
         self._store = store
         self._streams = streams
 

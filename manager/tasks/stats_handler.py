@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from manager.agents.usage_reader import ResourceUsage, UsageReader, UsageSource
-from manager.interfaces import RecordStore
 from manager.logs.log_sources import find_target
 from manager.records.object_lookup import find_node, hostname_of, is_in_stack
+from manager.store.record_store import RecordReader
 from manager.store.tables import View
 from manager.validation import bounds
 from shoal.api.v1.control_pb2 import StatsRequest, StatsResponse, TaskStats
@@ -22,7 +22,7 @@ _MIN_MS, _MAX_MS = 200, 60_000
 class StatsHandler:
     """The call `Stats`. Usage is measured only while a client asks for it."""
 
-    def __init__(self, *, store: RecordStore, usage_source: UsageSource) -> None:
+    def __init__(self, *, store: RecordReader, usage_source: UsageSource) -> None:
         self._store = store
         self._usage_source = usage_source
 

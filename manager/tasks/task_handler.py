@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 
-from manager.interfaces import NowMs, RecordStore
+from manager.interfaces import NowMs
 from manager.nodes.drain_status import drain_wait_reason
 from manager.records.object_lookup import find_node, find_service, hostname_of, is_in_stack
 from manager.services.restart_times import RestartTimes
+from manager.store.record_store import RecordReader
 from manager.store.tables import View
 from shoal import image_reference
 from shoal.api.v1.control_pb2 import ListTasksRequest, ListTasksResponse, TaskView
@@ -18,7 +19,7 @@ from shoal.task_states import is_terminal, observed_state
 class TaskHandler:
     """The tasks' calls."""
 
-    def __init__(self, *, store: RecordStore, now_ms: NowMs) -> None:
+    def __init__(self, *, store: RecordReader, now_ms: NowMs) -> None:
         self._store = store
         self._now_ms = now_ms
 

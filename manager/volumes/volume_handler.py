@@ -3,13 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from manager.interfaces import NowMs, RecordStore
+from manager.interfaces import NowMs
 from manager.records import name_records
 from manager.records.in_use import in_use
 from manager.records.object_lookup import find_volume, hostname_of, is_down, volume_named
 from manager.records.write_groups import WriteGroup, commit_all
 from manager.store.changes import Expect, Write, delete, expect, put
 from manager.store.kinds import NAME, VOLUME, VOLUME_HOME, VOLUME_STATUS
+from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from manager.validation.volume_rules import check_volume
 from manager.volumes import volume_references, volume_secret_references

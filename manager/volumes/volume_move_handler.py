@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from manager.interfaces import NowMs, RecordStore
+from manager.interfaces import NowMs
 from manager.planner.spec.mount_rules import has_one_task
 from manager.records.object_lookup import find_node, find_volume, hostname_of, is_down
 from manager.store.changes import expect, put
 from manager.store.kinds import VOLUME
+from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from manager.volumes import volume_references
 from manager.volumes.volume_drivers import is_csi

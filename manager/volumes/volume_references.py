@@ -4,12 +4,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from manager.interfaces import NowMs, RecordStore
+from manager.interfaces import NowMs
 from manager.planner.spec.mount_rules import describe_first, is_exclusive
 from manager.records import name_records
 from manager.records.object_lookup import find_volume, volume_named
 from manager.store.changes import Expect, Write, expect, put
 from manager.store.kinds import NAME, VOLUME
+from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from manager.validation.text_rules import check_object_name
 from manager.validation.volume_rules import check_driver

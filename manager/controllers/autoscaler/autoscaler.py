@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable
 
 from manager.agents.usage_reader import ResourceUsage, UsageReader, UsageSource
 from manager.controllers.autoscaler.replica_decision import Load, decide_replicas
 from manager.planner.spec.effective_spec import effective, replicas_of
 from manager.store.changes import Write, delete, put
 from manager.store.kinds import AUTOSCALE
+from manager.store.record_store import BatchStore
 from manager.store.tables import View
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import AutoscaleStatus, Service, TaskTemplate
@@ -20,14 +20,6 @@ from shoal.task_states import is_ready, should_run
 _log = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 5.0
-
-
-class BatchStore(Protocol):
-    """The part of the store that the autoscaler needs."""
-
-    @property
-    def tables(self) -> View: ...
-    async def commit_in_batches(self, writes: Sequence[Write], *, fence: int | None = None) -> int: ...
 
 
 class Autoscaler:

@@ -7,7 +7,7 @@ in the store. So the leader calls and agents forward: one writer, fenced, and no
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from manager.agents.agent_address import AgentAddress
@@ -19,8 +19,8 @@ from manager.controllers.csi_volumes.volume_facts import VolumeFacts, volume_fac
 from manager.dispatcher.sessions.agent_input import one_line
 from manager.file_contents.driver_secrets import volumes_using
 from manager.store import kinds
-from manager.store.changes import PRESENT, Change, Expect, Write, expect, put
-from manager.store.subscription import Subscription
+from manager.store.changes import PRESENT, Change, expect, put
+from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from shoal.api.v1.file_pb2 import File
 from shoal.api.v1.node_pb2 import NodeStatus
@@ -34,17 +34,6 @@ MAX_CALLS_PER_DRIVER = 32
 """Per driver, so that one that hangs does not delay the others."""
 
 _log = logging.getLogger(__name__)
-
-
-class Records(Protocol):
-    """The part of the store that the keeper needs."""
-
-    @property
-    def tables(self) -> View: ...
-    def follow(self) -> Subscription: ...
-    async def commit(
-        self, writes: Sequence[Write], *, expects: Sequence[Expect] = (), fence: int | None = None
-    ) -> int: ...
 
 
 class DriverCaller(Protocol):
@@ -66,7 +55,7 @@ class SecretValues(Protocol):
 class CsiVolumeReconciler:
     """The only writer of `VolumeStatus`. Each volume is reconciled by one task."""
 
-    def __init__(self, *, store: Records, agents: DriverCaller, secrets: SecretValues) -> None:
+    def __init__(self, *, store: RecordStore, agents: DriverCaller, secrets: SecretValues) -> None:
         self._store = store
         self._agents = agents
         self._secrets = secrets

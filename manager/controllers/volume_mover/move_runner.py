@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from typing import Protocol
 
@@ -30,9 +30,8 @@ from manager.controllers.volume_mover.next_move_step import (
 from manager.dispatcher.sessions.agent_input import one_line
 from manager.interfaces import NowMs
 from manager.store import kinds
-from manager.store.changes import PRESENT, Expect, Write, expect, put
-from manager.store.subscription import Subscription
-from manager.store.tables import View
+from manager.store.changes import PRESENT, expect, put
+from manager.store.record_store import RecordStore
 from manager.volumes.volume_homes import has_ended, home_of
 from shoal.api.v1.streams_pb2 import (
     DropVolumeCopyRequest,
@@ -54,17 +53,6 @@ TOKEN_BYTES = 32
 _log = logging.getLogger(__name__)
 
 
-class Records(Protocol):
-    """The part of the store that the mover needs."""
-
-    @property
-    def tables(self) -> View: ...
-    def follow(self) -> Subscription: ...
-    async def commit(
-        self, writes: Sequence[Write], *, expects: Sequence[Expect] = (), fence: int | None = None
-    ) -> int: ...
-
-
 class VolumeAgents(Protocol):
     """`manager.agents.agent_channels.AgentChannels` is one."""
 
@@ -78,7 +66,7 @@ class VolumeAgents(Protocol):
 class MoveRunner:
     """Executes the moves of one volume."""
 
-    def __init__(self, volume_id: str, store: Records, agents: VolumeAgents, now_ms: NowMs, fence: int) -> None:
+    def __init__(self, volume_id: str, store: RecordStore, agents: VolumeAgents, now_ms: NowMs, fence: int) -> None:
         self._id = volume_id
         self._store = store
         self._agents = agents

@@ -7,10 +7,11 @@ is missing.
 import asyncio
 import logging
 
-from manager.controllers.volume_mover.move_runner import POLL_SECONDS, MoveRunner, Records, VolumeAgents
+from manager.controllers.volume_mover.move_runner import POLL_SECONDS, MoveRunner, VolumeAgents
 from manager.controllers.volume_mover.next_move_step import has_work
 from manager.interfaces import NowMs
 from manager.store import kinds
+from manager.store.record_store import RecordStore
 from shoal.errors import Conflict, Exhausted, Timeout, Unavailable
 from shoal.task_group import TaskGroup
 
@@ -20,7 +21,7 @@ _log = logging.getLogger(__name__)
 class VolumeMover:
     """Executes moves, and is the only writer of `VolumeStatus.moves`. Each volume has one step in progress at most."""
 
-    def __init__(self, *, store: Records, agents: VolumeAgents, now_ms: NowMs) -> None:
+    def __init__(self, *, store: RecordStore, agents: VolumeAgents, now_ms: NowMs) -> None:
         self._store = store
         self._agents = agents
         self._now_ms = now_ms

@@ -4,8 +4,9 @@ import asyncio
 
 from manager.dispatcher.liveness.heartbeats import GRACE_SECONDS, HEARTBEAT_SECONDS, Liveness, grace_seconds
 from manager.dispatcher.liveness.loss_writer import marked_down_nodes, write_losses
-from manager.dispatcher.records import Records
-from manager.dispatcher.statuses.node_status_updates import NodeStatusUpdates, NowMs
+from manager.dispatcher.statuses.node_status_updates import NodeStatusUpdates
+from manager.interfaces import NowMs
+from manager.store.record_store import BatchStore
 from manager.store.tables import View
 from shoal.api.v1.node_pb2 import NodeStatus
 
@@ -27,7 +28,7 @@ class AbandonedNodeMonitor:
     """
 
     def __init__(
-        self, *, store: Records, manager_id: str, now_ms: NowMs, heartbeat_seconds: float = HEARTBEAT_SECONDS
+        self, *, store: BatchStore, manager_id: str, now_ms: NowMs, heartbeat_seconds: float = HEARTBEAT_SECONDS
     ) -> None:
         self._store = store
         self._manager_id = manager_id

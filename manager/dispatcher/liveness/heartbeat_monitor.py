@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from manager.dispatcher.liveness.heartbeats import MISSED, Liveness, LivenessDecision
 from manager.dispatcher.liveness.loss_writer import marked_down_nodes, write_losses
-from manager.dispatcher.records import Records
 from manager.dispatcher.statuses.node_status_updates import NodeStatusUpdates
+from manager.store.record_store import RecordReader
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.task_group import TaskGroup
 
@@ -23,7 +23,7 @@ class HeartbeatMonitor:
     def __init__(
         self,
         *,
-        store: Records,
+        store: RecordReader,
         records: NodeStatusUpdates,
         manager_id: str,
         heartbeat_seconds: float,

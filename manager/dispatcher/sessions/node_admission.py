@@ -6,12 +6,13 @@ from contextlib import suppress
 
 from manager import node_identity
 from manager.dispatcher.assignments.node_peers import ip_version
-from manager.dispatcher.records import Records
 from manager.dispatcher.sessions import agent_input
-from manager.dispatcher.statuses.node_status_updates import NodeReport, NodeStatusUpdates, NowMs
+from manager.dispatcher.statuses.node_status_updates import NodeReport, NodeStatusUpdates
+from manager.interfaces import NowMs
 from manager.node_identity import HOSTNAME
 from manager.store.changes import ABSENT, expect, put
 from manager.store.kinds import NAME, NODE
+from manager.store.record_store import RecordStore
 from shoal.api.v1.meta_pb2 import Meta, Name
 from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeIdentity
 from shoal.errors import (
@@ -42,7 +43,7 @@ class NodeAdmission:
         records: where a rejection is written, for users to see.
     """
 
-    def __init__(self, *, store: Records, records: NodeStatusUpdates, now_ms: NowMs) -> None:
+    def __init__(self, *, store: RecordStore, records: NodeStatusUpdates, now_ms: NowMs) -> None:
         self._store = store
         self._records = records
         self._now_ms = now_ms

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
-from manager.dispatcher.records import Records
 from manager.dispatcher.sessions.agent_session import AgentSession
 from manager.dispatcher.sessions.node_admission import NodeAdmission, node_removed
 from manager.dispatcher.statuses.node_status_updates import NodeStatusUpdates
 from manager.store import kinds
 from manager.store.changes import Change
+from manager.store.record_store import RecordStore
 from shoal.api.v1.cluster_pb2 import Manager
 from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeStatus
 from shoal.errors import Conflict, Exhausted, PermissionDenied, ShoalError, Timeout, Unavailable
@@ -27,7 +27,7 @@ class NodeStatusSync:
     def __init__(
         self,
         *,
-        store: Records,
+        store: RecordStore,
         records: NodeStatusUpdates,
         admission: NodeAdmission,
         manager_id: str,

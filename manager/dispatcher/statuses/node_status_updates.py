@@ -1,10 +1,11 @@
 """Decides the statuses of nodes; `node_status_writer` writes them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from manager.dispatcher.records import Records
 from manager.dispatcher.statuses.node_status_writer import NodeStatusWriter
+from manager.interfaces import NowMs
+from manager.store.record_store import BatchStore
 from shoal.api.v1.cluster_pb2 import Manager
 from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription, NodeIdentity, NodeStatus
 
@@ -12,9 +13,6 @@ MAX_PROBLEMS = 20
 MAX_LISTENERS = 256
 MAX_PREFIXES = 256
 MAX_PATHS = 50
-
-NowMs = Callable[[], int]
-"""Milliseconds since the Unix epoch."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ class NodeStatusUpdates:
         fence: of the leader's term; None if this is not the leader's.
     """
 
-    def __init__(self, *, store: Records, manager_id: str, now_ms: NowMs, fence: int | None = None) -> None:
+    def __init__(self, *, store: BatchStore, manager_id: str, now_ms: NowMs, fence: int | None = None) -> None:
         self._store = store
         self._manager_id = manager_id
         self._now_ms = now_ms

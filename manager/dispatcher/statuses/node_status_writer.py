@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from manager.dispatcher.records import Records
 from manager.store.changes import PRESENT, Expect, expect, put
 from manager.store.kinds import NODE, NODE_STATUS
+from manager.store.record_store import BatchStore
 from manager.store.transaction import batches
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.errors import Conflict, Exhausted, InvalidInput, ShoalError, Unavailable
@@ -47,7 +47,7 @@ class NodeStatusWriter:
         fence: of the leader's term; None if this is not the leader's.
     """
 
-    def __init__(self, *, store: Records, fence: int | None = None) -> None:
+    def __init__(self, *, store: BatchStore, fence: int | None = None) -> None:
         self._store = store
         self._fence = fence
         self._turn = asyncio.Lock()

@@ -1,8 +1,8 @@
 """Writes which volumes each node holds."""
 
-from manager.dispatcher.records import Records
 from manager.store.changes import PRESENT, expect, put
 from manager.store.kinds import NODE, NODE_VOLUMES
+from manager.store.record_store import RecordStore
 from shoal.api.v1.dispatcher_pb2 import VolumeReport
 from shoal.api.v1.volume_pb2 import NodeVolumes
 
@@ -10,7 +10,7 @@ from shoal.api.v1.volume_pb2 import NodeVolumes
 class NodeVolumesWriter:
     """Writes only changes."""
 
-    def __init__(self, *, store: Records) -> None:
+    def __init__(self, *, store: RecordStore) -> None:
         self._store = store
 
     async def write(self, node_id: str, report: VolumeReport) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from manager.dispatcher.records import Records
 from manager.store.changes import ABSENT, PRESENT, Expect, expect, put
 from manager.store.kinds import TASK, TASK_STATUS
+from manager.store.record_store import BatchStore
 from manager.store.tables import View
 from manager.store.transaction import batches as split
 from shoal import task_states
@@ -75,7 +75,7 @@ class TaskStatusWriter:
     then its session is ended, so that the agent reconnects.
     """
 
-    def __init__(self, *, store: Records) -> None:
+    def __init__(self, *, store: BatchStore) -> None:
         self._store = store
         self._waiting: list[Batch] = []
         self._quarantined: dict[str, Batch] = {}

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from manager.dispatcher.assignments.assignment_index import AssignmentIndex
-from manager.dispatcher.records import Records
 from manager.dispatcher.sessions.agent_session import AgentSession
 from manager.dispatcher.withdrawals.pending_withdrawals import (
     PendingWithdrawals,
@@ -15,6 +14,7 @@ from manager.dispatcher.withdrawals.pending_withdrawals import (
 )
 from manager.store.changes import put
 from manager.store.kinds import APPLIED, TASK
+from manager.store.record_store import RecordStore
 from shoal.api.v1.cluster_pb2 import ManagerApplied
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.errors import Conflict, Timeout, Unavailable
@@ -33,7 +33,7 @@ class WithdrawalCoordinator:
         sessions: by node id; live.
     """
 
-    def __init__(self, *, store: Records, manager_id: str, sessions: Mapping[str, AgentSession]) -> None:
+    def __init__(self, *, store: RecordStore, manager_id: str, sessions: Mapping[str, AgentSession]) -> None:
         self._store = store
         self._manager_id = manager_id
         self._sessions = sessions
