@@ -93,9 +93,11 @@ class Successors:
         decision = restart_policy.decide(self._spec.task.restart, ends, now_ms=self._draft.now_ms)
         if decision.problem:
             self.problems.add(decision.problem)
-        if decision.due_ms is not None and decision.due_ms > self._draft.now_ms:
+        is_due = decision.due_ms is not None and decision.due_ms <= self._draft.now_ms
+        if decision.due_ms is not None and not is_due:
             self._draft.requeue_at(self._id, decision.due_ms)
-        if decision.problem or decision.due_ms is not None:
+        # A successor that is due now counts where it is requested.
+        if decision.problem or (decision.due_ms is not None and not is_due):
             self.unavailable.append(UnavailableSlot(crashing=True, failed=self._monitor.has_failed(slot)))
         return decision
 
