@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 
 from manager import node_identity
 from manager.nodes.node_warnings import NodeWarnings
+from manager.planner.spec.problem_texts import is_stay, is_wait
 from manager.records.field_diff import field_changes
 from manager.records.object_lookup import hostname_of
 from manager.store import kinds
@@ -42,8 +43,6 @@ _REPORTED_KINDS = frozenset(
 )
 _TASK_RECORDS = (Task, TaskStatus)
 _FIELDS_NAMED = 8
-_DRAIN_WAIT = " stays on node "
-_WAIT_PREFIXES = ("waiting for ", "waiting since ")
 
 
 @dataclass(slots=True)
@@ -198,9 +197,9 @@ def _service_status(observed: ObservedChange, old: Message | None, new: Message 
     if new.planning_error != before.planning_error:
         yield _service_event(observed, "quarantined" if new.planning_error else "unquarantined", new.planning_error)
     for problem in new.problems:
-        if (problem.startswith(_WAIT_PREFIXES) or _DRAIN_WAIT in problem) and problem not in before.problems:
+        if (is_wait(problem) or is_stay(problem)) and problem not in before.problems:
             yield _service_event(observed, "waiting", problem)
-    waited = any(problem.startswith(_WAIT_PREFIXES) for problem in before.problems)
+    waited = any(map(is_wait, before.problems))
     if waited and new.unblocked_revision > before.unblocked_revision:
         yield _service_event(observed, "unblocked", "all dependencies are satisfied")
 

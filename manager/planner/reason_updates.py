@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from manager.planner.spec.problem_texts import NO_SUITABLE_NODE
 from shoal.api.v1.service_pb2 import ServiceStatus
 from shoal.api.v1.task_pb2 import Task
 
@@ -19,7 +20,7 @@ MAX_PER_SECOND = 100
 """How many tasks of a service are rewritten within a second."""
 
 _SINGULAR = {"lacks": "lack", "is": "are", "does": "do", "has": "have", "violates": "violate"}
-_PREFIX = "no suitable node: "
+_PREFIX = f"{NO_SUITABLE_NODE}: "
 _COUNT = re.compile(r"\d+ of \d+ ")
 
 

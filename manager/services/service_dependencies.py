@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from manager.planner.spec.dependency_goals import GOALS
+from manager.planner.spec.problem_texts import WAITING_FOR
 from manager.planner.spec.service_modes import is_job
 from manager.services.exhausted_restarts import exhausted_slots
 from manager.store.tables import View
@@ -114,7 +115,7 @@ def failed_dependency(view: View, service: Service, *, now_ms: int, dependents: 
         if other is None or other.spec.name in dependents:
             continue
         if _has_failed(view, other, now_ms):
-            return f"waiting for {other.spec.name} to {GOALS.get(dependency.condition, 'start')}, which has failed"
+            return f"{WAITING_FOR}{other.spec.name} to {GOALS.get(dependency.condition, 'start')}, which has failed"
         if found := failed_dependency(view, other, now_ms=now_ms, dependents=dependents | {service.spec.name}):
             return found
     return ""

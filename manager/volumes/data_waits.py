@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+from manager.planner.spec.problem_texts import is_wait_for_volume
 from manager.store.tables import View
 from manager.volumes.volume_homes import home_of
 from shoal.api.v1.task_pb2 import Task
@@ -17,19 +18,14 @@ def tasks_waiting_for_data(view: View) -> Mapping[str, str]:
     """One line for the user for each node that tasks wait for, by its ID."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     waiting = [
-        status.service_id for status in view.service_status.values() if any(map(_waits_for_data, status.problems))
+        status.service_id for status in view.service_status.values() if any(map(is_wait_for_volume, status.problems))
     ]
     for task in (task for service_id in waiting for task in view.tasks_of(service_id).values()):
-        for node_id, volume in _homes(view, task) if not task.node_id and _waits_for_data(task.reason) else ():
+        for node_id, volume in _homes(view, task) if not task.node_id and is_wait_for_volume(task.reason) else ():
             service = view.services.get(task.service_id)
             name = service.spec.name if service is not None else task.service_id
             found[node_id].append(f"{name}.{task.slot} (volume {volume}, since {utc_text(task.created_at_ms)})")
     return {node_id: _line(sorted(tasks)) for node_id, tasks in found.items()}
-
-
-def _waits_for_data(reason: str) -> bool:
-    """As of `manager.planner.scheduler.home_nodes.waiting_reason`."""
-    return reason.startswith("waiting since ") and " for volume " in reason
 
 
 def _homes(view: View, task: Task) -> Iterator[tuple[str, str]]:

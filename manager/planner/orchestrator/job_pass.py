@@ -17,6 +17,7 @@ from manager.planner.scheduler.placer import Placer
 from manager.planner.slots import drain_deadline, restart_policy, task_history
 from manager.planner.slots.single_writer import await_predecessors
 from manager.planner.slots.slot_tasks import Slot, classify_dirty, remove_slot
+from manager.planner.spec.problem_texts import NO_SUITABLE_NODE
 from manager.planner.spec.requirements import Requirements, requirements_of
 from manager.planner.spec.running_template import DesiredTemplate
 from manager.planner.spec.service_modes import completions, is_global, is_job
@@ -226,7 +227,7 @@ class _JobPass:
         if left or not progress.total:
             run.state, run.finished_at_ms = JobRun.RUNNING, 0
             if not progress.total:
-                self._problems.add("no suitable node")
+                self._problems.add(NO_SUITABLE_NODE)
         elif run.state == JobRun.RUNNING or (run.state == JobRun.FAILED) != bool(progress.given_up):
             job_runs.finish(run, JobRun.FAILED if progress.given_up else JobRun.SUCCEEDED, self._draft.now_ms)
 

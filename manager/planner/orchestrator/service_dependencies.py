@@ -11,6 +11,7 @@ from manager.planner.scheduler.node_filters import ineligible
 from manager.planner.scheduler.shared_network import SharedNetwork
 from manager.planner.spec.dependency_goals import GOALS
 from manager.planner.spec.effective_spec import effective
+from manager.planner.spec.problem_texts import WAITING_FOR
 from manager.planner.spec.requirements import requirements_of
 from manager.planner.spec.running_template import DesiredTemplate
 from manager.planner.spec.service_modes import completions, is_job
@@ -44,9 +45,9 @@ def _unmet(draft: Draft, service: Service) -> Iterator[str]:
         other = draft.view.service_named(dependency.service)
         if other is None:
             if not dependency.optional:
-                yield f"waiting for {dependency.service}, which does not exist"
+                yield f"{WAITING_FOR}{dependency.service}, which does not exist"
         elif not _is_met(draft, effective(draft.view, other), dependency.condition):
-            yield f"waiting for {dependency.service} to {GOALS.get(dependency.condition, 'start')}"
+            yield f"{WAITING_FOR}{dependency.service} to {GOALS.get(dependency.condition, 'start')}"
 
 
 def _is_met(draft: Draft, service: Service, condition: Dependency.Condition.ValueType) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from manager.planner.draft import Draft
 from manager.planner.spec.mount_rules import has_one_task, is_exclusive, is_node_local
+from manager.planner.spec.problem_texts import waiting_for_volume
 from shoal.api.v1.container_pb2 import Mount, VolumeOptions
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.task_pb2 import Task
@@ -223,7 +224,7 @@ def waiting_reason(home: HomeNode, slot: int, hostname: str, why: str, since_ms:
             "them to one node with `shoal volume move`"
         )
     state = f"is {why}" if why in _STATES else why
-    text = f"waiting since {utc_text(since_ms)} for volume {home.volume} on node {hostname}, which {state}"
+    text = waiting_for_volume(utc_text(since_ms), home.volume, hostname, state)
     if home.failover_at_ms is not None:
         return f"{text}; fails over at {utc_text(home.failover_at_ms)} with an empty volume"
     move = f"shoal volume move {f'--slot {home.part} ' if home.part else ''}{home.volume} --to NODE"

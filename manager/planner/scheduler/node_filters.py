@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from manager.planner.index.resource_index import NodeUsage, Port, is_port_taken
+from manager.planner.spec.problem_texts import NO_SUITABLE_NODE
 from manager.planner.spec.requirements import Requirements, supports_platform
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import PublishedPort
@@ -158,9 +159,9 @@ def explain(
         if reason is not None:
             found[reason] += 1
     if not total:
-        return "no suitable node: the cluster has no nodes"
+        return f"{NO_SUITABLE_NODE}: the cluster has no nodes"
     ordered = sorted(found.items(), key=lambda item: (item[1], item[0]))
-    return "no suitable node: " + ", ".join(reason.text(count, total) for reason, count in ordered)
+    return f"{NO_SUITABLE_NODE}: " + ", ".join(reason.text(count, total) for reason, count in ordered)
 
 
 def _lacks(what: str) -> Reason:

@@ -15,6 +15,7 @@ from manager.planner.index.slot_index import SlotKey, age
 from manager.planner.scheduler.home_nodes import HomeNodes
 from manager.planner.scheduler.node_filters import DOWN, DRAINED, NOT_CONNECTED, PAUSED, REMOVED, unmet_constraint
 from manager.planner.spec.effective_spec import effective
+from manager.planner.spec.problem_texts import WAITING_FOR
 from manager.planner.spec.requirements import Requirements, requirements_of
 from shoal.api.v1.service_pb2 import Service, ServiceSpec
 from shoal.api.v1.task_pb2 import Task, TaskState
@@ -47,14 +48,14 @@ class SharedNetwork:
     def find(self, key: SlotKey) -> SharedPlacement | str:
         """The task whose network a new task of the slot shares; else why it waits, one line for the user."""
         if self._service is None:
-            return f"waiting for service {self.provider}, whose network it shares; the service does not exist"
+            return f"{WAITING_FOR}service {self.provider}, whose network it shares; the service does not exist"
         tasks = self._draft.slot_index.of_service(self._service.meta.id).tasks.get(key, ())
         running = [task for task in tasks if is_staying(self._draft, task) and self._draft.state(task) == _RUNNING]
         newest = max(running, key=age, default=None)
         host = self._draft.resources.hosts.get(newest.node_id) if newest is not None else None
         if newest is not None and host is not None:
             return SharedPlacement(host, newest.id)
-        return f"waiting for {self.describe(key)} of service {self.provider}, which {self._state(tasks)}"
+        return f"{WAITING_FOR}{self.describe(key)} of service {self.provider}, which {self._state(tasks)}"
 
     def describe(self, key: SlotKey) -> str:
         """The provider's task of a slot, for texts: "task db.1"."""

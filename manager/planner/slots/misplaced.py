@@ -9,6 +9,7 @@ from collections import Counter
 from manager.planner.draft import Draft
 from manager.planner.index.slot_index import ServiceSlots, age
 from manager.planner.scheduler.node_filters import unmet_constraint
+from manager.planner.spec.problem_texts import stays_on_node
 from manager.planner.spec.requirements import Requirements
 from shoal.api.v1.task_pb2 import Task
 from shoal.task_states import is_live, should_run
@@ -56,9 +57,11 @@ class MisplacedTasks:
 
     def stay_problem(self, task: Task, why: str) -> str:
         """One line for the user: the task is to leave its node, and does not for this reason."""
-        drained = self._draft.is_drained(task.node_id)
-        what = "is drained" if drained else self.reason(task) or "has more tasks of the service than other nodes"
-        return f"task {task.slot} stays on node {self._draft.hostname(task.node_id)}, which {what}: {why}"
+        hostname = self._draft.hostname(task.node_id)
+        if self._draft.is_drained(task.node_id):
+            return stays_on_node(task.slot, hostname, why)
+        what = self.reason(task) or "has more tasks of the service than other nodes"
+        return stays_on_node(task.slot, hostname, why, what=what)
 
     def _check_node(self, node_id: str) -> str:
         host = self._draft.resources.hosts.get(node_id)

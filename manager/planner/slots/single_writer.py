@@ -12,6 +12,7 @@ from manager.planner.index.slot_index import SlotKey
 from manager.planner.scheduler.placement_request import PlacementRequest
 from manager.planner.slots.slot_tasks import Slot
 from manager.planner.spec.mount_rules import has_one_task
+from manager.planner.spec.problem_texts import WAITING_SINCE
 from manager.planner.spec.requirements import Requirements
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.task_pb2 import Task
@@ -60,7 +61,7 @@ def _unconfirmed(draft: Draft, demand: Requirements, task: Task) -> str:
         return ""
     name = draft.hostname(task.node_id)
     text = (
-        f"waiting since {utc_text(status.since_ms)} for node {name}, which "
+        f"{WAITING_SINCE}{utc_text(status.since_ms)} for node {name}, which "
         f"is down and may still run task {task.id}: "
         f"{demand.exclusive_remote} is not marked as shared"
     )
