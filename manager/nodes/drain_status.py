@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from manager.planner.spec.problem_texts import drain_obstacle, is_without_node
 from manager.records.object_lookup import hostname_of
 from manager.store.tables import View
 from shoal.api.v1.node_pb2 import Node, NodeSpec
@@ -21,13 +22,11 @@ def drain_wait_reason(view: View, task: Task) -> str:
     if not should_run(task) or not is_live(task, view.task_status.get(task.id)):
         return ""
     name = hostname_of(view, task.node_id)
-    own = f"task {task.slot} stays on node {name}, which is drained: "
-    own_reason = next((problem for problem in status.problems if problem.startswith(own)), "")
-    # A task whose turn has not come waits for the same, as far as is known.
-    others = (problem for problem in status.problems if f" stays on node {name}, which is drained: " in problem)
-    without_capacity = (problem for problem in status.problems if problem.startswith("no "))
-    found = own_reason or next(others, "") or next(without_capacity, "")
-    return found.partition(", which is drained: ")[2] or found
+    # A task whose turn has not come waits for the same as others, as far as is known.
+    for slot in (task.slot, None):
+        if why := next(filter(None, (drain_obstacle(problem, name, slot) for problem in status.problems)), ""):
+            return why
+    return next(filter(is_without_node, status.problems), "")
 
 
 def drain_warning(view: View, node: Node) -> Iterator[str]:

@@ -5,6 +5,7 @@ import re
 from manager.events.event_builder import events_of, observe
 from manager.nodes.drain_status import drain_wait_reason
 from manager.nodes.node_warnings import NodeWarnings
+from manager.planner.spec.problem_texts import stays_on_node
 from manager.store import kinds
 from manager.store.changes import Change
 from shoal.api.v1.container_pb2 import Mount, VolumeOptions
@@ -57,6 +58,22 @@ def test_what_is_not_drained_waits_for_nothing() -> None:
     world.settle()
     assert drain_wait_reason(world.tables, world.running("db")[0]) == ""
     assert not [*NodeWarnings(world.tables).warnings_for(task.node_id)]
+
+
+def test_other_problems_of_the_service_are_not_what_the_drain_waits_for() -> None:
+    world = drained()
+    (task,) = world.running("db")
+    shortage, without_node = "network front has no free address: all 5 are in use", "no suitable node: 2 of 2 down"
+    of_others = stays_on_node(task.slot + 1, "h1", "a"), stays_on_node(task.slot + 1, "h2", "a")
+    own = stays_on_node(task.slot, "h1", "b"), stays_on_node(task.slot, "h2", "b")
+    for problems, why in (
+        ([shortage, "no network front"], ""),
+        ([shortage, without_node], without_node),
+        ([without_node, *of_others], "a"),
+        ([without_node, *of_others, *own], "b"),
+    ):
+        world.put(kinds.SERVICE_STATUS, "db", ServiceStatus(service_id="db", problems=problems))
+        assert drain_wait_reason(world.tables, task) == why
 
 
 def test_it_is_an_event_once() -> None:
