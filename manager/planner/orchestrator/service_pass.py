@@ -30,6 +30,7 @@ from manager.planner.spec.requirements import Requirements, requirements_of
 from manager.planner.spec.running_template import DesiredTemplate
 from manager.planner.updates import update_pace, update_state
 from manager.planner.updates.canary_gate import CanaryGate
+from manager.planner.updates.pass_decisions import PassDecisions
 from manager.planner.updates.stable_tasks import StableTasks
 from manager.planner.updates.update_monitor import UpdateMonitor
 from manager.planner.updates.update_pace import Replacement, UnavailableSlot
@@ -57,7 +58,8 @@ class _ServicePass:
         self._demand: Requirements = requirements_of(self._spec, draft.view.networks)
         self._monitor = UpdateMonitor(draft, self._desired, self._spec, current_update(draft.view, service))
         self._policy = update_state.config_of(service.spec, self._monitor.update)
-        self._gate = CanaryGate(draft, service, self._service, self._desired, self._monitor.update)
+        self._decisions = PassDecisions()
+        self._gate = CanaryGate(draft, service, self._service, self._desired, self._monitor.update, self._decisions)
         self._home_nodes = HomeNodes(draft, self._id, self._spec)
         self._shared = SharedNetwork(draft, self._spec)
         self._index = draft.slot_index.of_service(self._id)
@@ -65,15 +67,9 @@ class _ServicePass:
         self._slots: dict[SlotKey, Slot] = {}
         self._rebalancing: dict[str, str] = {}
         self._rebalanced_at_ms = completed_request_ms(draft, self._id)
-        self._successors = Successors(draft, self._service, self._desired, self._demand, self._monitor)
-        self._requests = self._successors.requests
-        self._replacements: list[tuple[Slot, Replacement]] = []
-        self._unavailable = self._successors.unavailable
-        self._outdated: list[Task] = []
-        self._problems = self._successors.problems
+        self._successors = Successors(draft, self._service, self._desired, self._demand, self._monitor, self._decisions)
         self._steps = 0
         self._moves_started_first = 0
-        self._not_available = 0
         self._known = draft.view.service_status.get(self._id) or ServiceStatus()
         self._moved_at_ms = self._known.last_move_at_ms
 
@@ -102,7 +98,7 @@ class _ServicePass:
         self._home_nodes.adopt()
         self._place()
         endpoints = plan_endpoints(self._draft, self._id, self._spec, self._demand.networks)
-        self._problems.update(endpoints.problems)
+        self._decisions.problems.update(endpoints.problems)
         for slot in slots.values():
             task_history.trim(self._draft, slot, self._spec.task.restart)
         self._write_status(progress, endpoints)
@@ -121,14 +117,7 @@ class _ServicePass:
 
     def _effects(self) -> tuple[int, ...]:
         """Changes with everything that a decision about a slot does, or leaves for the stages after it."""
-        left = (
-            len(self._requests),
-            len(self._replacements),
-            len(self._unavailable),
-            len(self._outdated),
-            len(self._problems),
-        )
-        return self._draft.change_count, self._gate.change_count, *left
+        return self._draft.change_count, *self._decisions.sizes()
 
     def _replica_slots(self, slots: dict[SlotKey, Slot]) -> list[Slot]:
         replicas = self._spec.replicated.replicas
@@ -143,8 +132,8 @@ class _ServicePass:
         fresh = choice.new
         if self._gate.stable:
             fresh = [number for number in fresh if not self._gate.fill_stable(Slot(number))]
-        self._requests += [(number, PlacementRequest(number)) for number in fresh]
-        self._unavailable += [UnavailableSlot()] * len(fresh)
+        self._decisions.requests += [(number, PlacementRequest(number)) for number in fresh]
+        self._decisions.unavailable += [UnavailableSlot()] * len(fresh)
         return choice.keep
 
     def _global_slots(self, slots: dict[SlotKey, Slot]) -> list[Slot]:
@@ -175,9 +164,9 @@ class _ServicePass:
         elif kept:
             self._decide_stale(slot, kept)
         elif stale and self._gate.stable and self._desired.differs(stale[-1]):
-            self._gate.fill_stable_later()
+            self._gate.fill_stable_later(slot)
         elif slot.stopping or stale:
-            self._unavailable.append(UnavailableSlot())
+            self._decisions.unavailable.append(UnavailableSlot())
         else:
             self._successors.refill(slot, start_first=False)
 
@@ -211,9 +200,13 @@ class _ServicePass:
         if stale:
             keep_best(self._draft, stale, "another task runs in its slot")
         failed = self._monitor.has_failed(slot)
-        self._unavailable.append(UnavailableSlot(best.created_at_ms, not best.node_id, best.attempt > 0, failed))
+        self._decisions.unavailable.append(
+            UnavailableSlot(best.created_at_ms, not best.node_id, best.attempt > 0, failed)
+        )
         if not best.node_id:
-            self._requests.append((best.slot, PlacementRequest(best.slot, best.attempt, best, start_first=False)))
+            self._decisions.requests.append(
+                (best.slot, PlacementRequest(best.slot, best.attempt, best, start_first=False))
+            )
 
     def _decide_stale(self, slot: Slot, tasks: list[Task]) -> None:
         """None of the tasks is to stay, except stable ones before a promotion, where they may."""
@@ -224,7 +217,7 @@ class _ServicePass:
         if not stable or not leaving:
             self._consider_replacing(slot, best)
             return
-        self._outdated.append(best)
+        self._decisions.outdated.append(best)
         if is_ready(best, self._draft.view.task_status.get(best.id)):
             for task in leaving:
                 self._draft.stop(task, TaskState.SHUTDOWN, stable.misplaced.move_reason(task))
@@ -240,9 +233,9 @@ class _ServicePass:
         stable = self._gate.stable if outdated else None
         serves = is_ready(task, self._draft.view.task_status.get(task.id))
         if outdated:
-            self._outdated.append(task)
+            self._decisions.outdated.append(task)
         elif not self._monitor.is_available(task) and not self._monitor.has_failed(slot):
-            self._not_available += 1
+            self._decisions.awaited.append(task)
         if stable and not self._leaves(task, stable):
             if self._gate.is_full and not serves:
                 stable.await_ready(task)
@@ -251,7 +244,7 @@ class _ServicePass:
         if self._starts_first(stable) and not (stable or self._successors).may_start_first(slot):
             return  # the successor that was started first has failed
         misplaced = bool((stable or self).misplaced.reason(task))
-        self._replacements.append(
+        self._decisions.replacements.append(
             (slot, Replacement(task, serves, outdated and not stable, self._is_leaving(task), misplaced))
         )
 
@@ -263,7 +256,7 @@ class _ServicePass:
     def _advance_update(self, slots: int) -> UpdateStatus | None:
         """Take the next step of an update or a drain; the status of the update after it."""
         now_ms = self._draft.now_ms
-        outdated = len(self._outdated) + len(self._index.outdated) + self._gate.stable_slots
+        outdated = len(self._decisions.outdated) + len(self._index.outdated) + len(self._decisions.stable_slots)
         before = self._known.update if self._known.HasField("update") else None
         progress = update_state.advance(
             before,
@@ -278,15 +271,14 @@ class _ServicePass:
         if now is not None and now.effective_revision != self._monitor.effective_revision:
             return progress  # what was observed is not of the template that is effective from now on
         config = self._policy = update_state.config_of(self._newest.spec, now)
-        replacements = [replacement for _, replacement in self._replacements]
-        moving = self._gate.stable.unavailable if self._gate.stable else ()
+        replacements = [replacement for _, replacement in self._decisions.replacements]
         step = update_pace.next_step(
             config,
             now,
             replacements,
-            self._unavailable,
+            self._decisions.unavailable,
             now_ms,
-            stable_unavailable=moving,
+            stable_unavailable=self._decisions.stable_unavailable,
             moved_at_ms=self._known.last_move_at_ms,
         )
         canaries = slots - outdated + self._gate.extra_canaries
@@ -295,7 +287,7 @@ class _ServicePass:
             if due is not None and due > now_ms:
                 self._draft.requeue_at(self._id, due)
         chosen = {replacement.task.id for replacement in step.replace}
-        for slot, each in self._replacements:
+        for slot, each in self._decisions.replacements:
             if each.task.id in chosen:
                 self._replace(slot, each)
             elif each.ready and each.outdated and not each.leaving and [*slot.all()] == [each.task]:
@@ -307,11 +299,12 @@ class _ServicePass:
             slots=slots,
             outdated=outdated,
             extra_canaries=self._gate.extra_canaries,
-            in_flight=update_pace.in_flight(self._monitor.update, self._unavailable) + self._not_available,
+            in_flight=update_pace.in_flight(self._monitor.update, self._decisions.unavailable)
+            + len(self._decisions.awaited),
             failed=self._monitor.failed,
             reason=self._monitor.reason,
             running_revision=self._gate.running_revision
-            or max((*(task.revision for task in self._outdated), *self._index.outdated.values()), default=0),
+            or max((*(task.revision for task in self._decisions.outdated), *self._index.outdated.values()), default=0),
             reverts=update_state.reverts(before, self._desired.differs_from),
         )
 
@@ -336,7 +329,7 @@ class _ServicePass:
         why = (stable or self._successors).placer.why_unplaceable(task.slot, counts)
         if why:
             self._draft.blocked.add(self._id)
-            self._problems.add((stable or self).misplaced.stay_problem(task, why))
+            self._decisions.problems.add((stable or self).misplaced.stay_problem(task, why))
         return bool(why)
 
     def _why_moved(self, task: Task) -> str:
@@ -344,11 +337,11 @@ class _ServicePass:
 
     def _place(self) -> None:
         stable = self._gate.stable
-        if not self._requests and not stable:
+        if not self._decisions.requests and not stable:
             return
         counts = counts_by_node(self._draft, self._index, self._slots)
         if stable:
-            self._problems.update(stable.place(self._slots, counts))
+            self._decisions.problems.update(stable.place(self._slots, counts))
         besides = self._successors.place(self._slots, counts)
         self._steps += besides
         if self._moves_started_first and (besides or (stable and stable.placer.started_first)):
@@ -357,7 +350,7 @@ class _ServicePass:
     def _write_status(self, progress: UpdateStatus | None, endpoints: EndpointPlan) -> None:
         status = ServiceStatus(
             service_id=self._id,
-            problems=sorted(self._problems - {""})[:10],
+            problems=sorted(self._decisions.problems - {""})[:10],
             virtual_addresses=endpoints.virtual_addresses,
             mesh_ports=endpoints.mesh_ports,
             handled_rebalance_at_ms=self._rebalanced_at_ms,

@@ -12,6 +12,7 @@ from manager.planner.slots.single_writer import await_predecessors
 from manager.planner.slots.slot_tasks import Slot
 from manager.planner.spec.requirements import Requirements
 from manager.planner.spec.running_template import DesiredTemplate
+from manager.planner.updates.pass_decisions import PassDecisions
 from manager.planner.updates.update_monitor import UpdateMonitor
 from manager.planner.updates.update_pace import UnavailableSlot
 from shoal.api.v1.service_pb2 import Service
@@ -21,23 +22,25 @@ from shoal.api.v1.task_pb2 import TaskState
 class Successors:
     """The new tasks of one service in one pass.
 
-    Attributes:
-        requests: tasks to be written.
-        unavailable: slots that have no available task, and none that could be replaced.
-        problems: why there are none, one line each for the user.
+    Args:
+        service: the effective one.
+        decisions: of the pass, to add to.
     """
 
     def __init__(
-        self, draft: Draft, service: Service, desired: DesiredTemplate, demand: Requirements, monitor: UpdateMonitor
+        self,
+        draft: Draft,
+        service: Service,
+        desired: DesiredTemplate,
+        demand: Requirements,
+        monitor: UpdateMonitor,
+        decisions: PassDecisions,
     ) -> None:
-        """`service` is the effective one."""
         self._draft = draft
         self._id, self._spec = service.meta.id, service.spec
         self._is_global = service.spec.HasField("global")
         self._desired, self._demand, self._monitor = desired, demand, monitor
-        self.requests: list[tuple[SlotKey, PlacementRequest]] = []
-        self.unavailable: list[UnavailableSlot] = []
-        self.problems: set[str] = set()
+        self._decisions = decisions
 
     @cached_property
     def placer(self) -> Placer:
@@ -67,10 +70,10 @@ class Successors:
             # Where a global service cannot place a task there is no record of a pending one.
             hopeless = self._is_global and not any(slot.all())
             failed = self._monitor.has_failed(slot)
-            self.unavailable.append(UnavailableSlot(pending=hopeless, crashing=attempt > 0, failed=failed))
+            self._decisions.unavailable.append(UnavailableSlot(pending=hopeless, crashing=attempt > 0, failed=failed))
         number = slot.key if isinstance(slot.key, int) else 0
         preferred_node = restart_policy.preferred_node(slot.ended) if attempt and not start_first else preferred_node
-        self.requests.append(
+        self._decisions.requests.append(
             (slot.key, PlacementRequest(number, attempt, start_first=start_first, preferred_node=preferred_node))
         )
 
@@ -92,13 +95,13 @@ class Successors:
         ends = [(task, statuses.get(task.id)) for task in slot.ended if not self._desired.differs(task)]
         decision = restart_policy.decide(self._spec.task.restart, ends, now_ms=self._draft.now_ms)
         if decision.problem:
-            self.problems.add(decision.problem)
+            self._decisions.problems.add(decision.problem)
         is_due = decision.due_ms is not None and decision.due_ms <= self._draft.now_ms
         if decision.due_ms is not None and not is_due:
             self._draft.requeue_at(self._id, decision.due_ms)
         # A successor that is due now counts where it is requested.
         if decision.problem or (decision.due_ms is not None and not is_due):
-            self.unavailable.append(UnavailableSlot(crashing=True, failed=self._monitor.has_failed(slot)))
+            self._decisions.unavailable.append(UnavailableSlot(crashing=True, failed=self._monitor.has_failed(slot)))
         return decision
 
     def place(self, slots: Mapping[SlotKey, Slot], counts: dict[str, int]) -> int:
@@ -108,17 +111,20 @@ class Successors:
             slots: the service's, as they were when the pass began.
             counts: the service's active tasks by node; updated.
         """
-        if not self.requests:
+        if not self._decisions.requests:
             return 0
         draft, every, placer = self._draft, list(slots.values()), self.placer
         if self._is_global:
-            self.problems.update(
-                placer.place_on(draft.resources.hosts[str(key)], request, 0) for key, request in self.requests
+            self._decisions.problems.update(
+                placer.place_on(draft.resources.hosts[str(key)], request, 0)
+                for key, request in self._decisions.requests
             )
             return placer.started_first
         failing = task_history.failing_nodes(draft, every) | {
             node for slot in every for node in restart_policy.avoided_nodes(slot.ended)
         }
-        requests = await_predecessors(draft, self._spec, self._demand, self.requests, slots)
-        self.problems.update(placer.place_all(pending_first(request for _, request in requests), counts, failing))
+        requests = await_predecessors(draft, self._spec, self._demand, self._decisions.requests, slots)
+        self._decisions.problems.update(
+            placer.place_all(pending_first(request for _, request in requests), counts, failing)
+        )
         return placer.started_first

@@ -12,6 +12,7 @@ from manager.planner.index.slot_index import ServiceSlots, SlotKey, age
 from manager.planner.slots.slot_tasks import Slot
 from manager.planner.spec.running_template import DesiredTemplate
 from manager.planner.updates import update_state
+from manager.planner.updates.pass_decisions import PassDecisions
 from manager.planner.updates.stable_tasks import StableTasks, stable_spec
 from manager.planner.updates.update_pace import UnavailableSlot
 from shoal.api.v1.service_pb2 import Service, UpdateStatus
@@ -23,23 +24,28 @@ class CanaryGate:
 
     Attributes:
         stable: the tasks of the template from before; None when the gate is open.
-        stable_slots: slots that get, or wait for, a stable task.
         extra_canaries: canaries outside the service's slots (of a global service: on paused nodes).
         running_revision: the newest revision that the tasks run when the update begins with this pass, else 0.
     """
 
     def __init__(
-        self, draft: Draft, newest: Service, effective: Service, desired: DesiredTemplate, update: UpdateStatus | None
-    ):
+        self,
+        draft: Draft,
+        newest: Service,
+        effective: Service,
+        desired: DesiredTemplate,
+        update: UpdateStatus | None,
+        decisions: PassDecisions,
+    ) -> None:
         """`update` is the status of the update to the newest template; None when it has not begun."""
         self._draft = draft
         self._newest, self._effective = newest, effective
         self._desired = desired
         self._update = update
+        self._decisions = decisions
         self._canaries_left = 0
         self._reserved: frozenset[SlotKey] = frozenset()
         self.stable: StableTasks | None = None
-        self.stable_slots = 0
         self.extra_canaries = 0
         self.running_revision = 0
 
@@ -58,17 +64,14 @@ class CanaryGate:
         spec = stable_spec(self._draft, self._effective, update)
         if spec is None:
             return
-        self.stable = StableTasks(self._draft, self._newest.meta.id, spec, update.previous_revision, index)
+        self.stable = StableTasks(
+            self._draft, self._newest.meta.id, spec, update.previous_revision, index, self._decisions
+        )
         self.extra_canaries = self._count_extra_canaries({slot.key for slot in kept}, slots)
         known = len(index.settled) - len(index.outdated) + sum(map(self._is_canary, kept)) + self.extra_canaries
         missing = max(0, self._newest.spec.update.canary - known)
         self._reserved = frozenset(sorted((slot.key for slot in kept if self._was_canary(slot)), key=str)[:missing])
         self._canaries_left = 0 if update.state == UpdateStatus.PAUSED else missing - len(self._reserved)
-
-    @property
-    def change_count(self) -> int:
-        """Changes with what a decision about a slot leaves for later."""
-        return self.stable_slots + (len(self.stable.unavailable) if self.stable is not None else 0)
 
     @property
     def is_full(self) -> bool:
@@ -84,15 +87,14 @@ class CanaryGate:
         if self._canaries_left:
             self._canaries_left -= 1
             return False
-        self.stable_slots += 1
+        self._decisions.stable_slots.append(slot.key)
         self.stable.fill(slot)
         return True
 
-    def fill_stable_later(self) -> None:
+    def fill_stable_later(self, slot: Slot) -> None:
         """Fill the slot with a stable task once the tasks that this pass stops in it have ended."""
-        self.stable_slots += 1
-        if self.stable is not None:
-            self.stable.unavailable.append(UnavailableSlot())
+        self._decisions.stable_slots.append(slot.key)
+        self._decisions.stable_unavailable.append(UnavailableSlot())
 
     def _count_extra_canaries(self, kept: set[SlotKey], slots: Mapping[SlotKey, Slot]) -> int:
         others = [slot for key, slot in slots.items() if key not in kept]

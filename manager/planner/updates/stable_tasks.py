@@ -15,6 +15,7 @@ from manager.planner.slots.misplaced import MisplacedTasks
 from manager.planner.slots.single_writer import await_predecessors
 from manager.planner.slots.slot_tasks import Slot
 from manager.planner.spec.requirements import requirements_of
+from manager.planner.updates.pass_decisions import PassDecisions
 from manager.planner.updates.update_pace import UnavailableSlot
 from shoal.api.v1.service_pb2 import Service, ServiceSpec, UpdateStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
@@ -26,17 +27,23 @@ class StableTasks:
     Attributes:
         demand: what each of them asks of a node.
         misplaced: which of them are to leave their nodes.
-        unavailable: slots without a ready task, for the pace of further moves.
     """
 
-    def __init__(self, draft: Draft, service_id: str, spec: ServiceSpec, revision: int, index: ServiceSlots) -> None:
+    def __init__(
+        self,
+        draft: Draft,
+        service_id: str,
+        spec: ServiceSpec,
+        revision: int,
+        index: ServiceSlots,
+        decisions: PassDecisions,
+    ) -> None:
         self._draft = draft
         self._service_id, self._spec, self._revision = service_id, spec, revision
         self._is_global = spec.HasField("global")
-        self._requests: list[tuple[SlotKey, PlacementRequest]] = []
+        self._decisions = decisions
         self.demand = requirements_of(spec, draft.view.networks)
         self.misplaced = MisplacedTasks(draft, self.demand, index, is_global=self._is_global)
-        self.unavailable: list[UnavailableSlot] = []
 
     @cached_property
     def placer(self) -> Placer:
@@ -51,7 +58,7 @@ class StableTasks:
         attempt = pending.attempt if pending is not None else 0
         if pending is None:
             if slot.stopping:
-                self.unavailable.append(UnavailableSlot())
+                self._decisions.stable_unavailable.append(UnavailableSlot())
                 return
             ended = slot.restart_candidate()
             due = self._next_attempt(slot, ended) if ended is not None else 0
@@ -59,12 +66,12 @@ class StableTasks:
                 return
             attempt = due
         self._retire_ended(slot)
-        self.unavailable.append(UnavailableSlot(pending=pending is not None, crashing=attempt > 0))
-        self._requests.append((slot.key, PlacementRequest(_slot_number(slot), attempt, pending)))
+        self._decisions.stable_unavailable.append(UnavailableSlot(pending=pending is not None, crashing=attempt > 0))
+        self._decisions.stable_requests.append((slot.key, PlacementRequest(_slot_number(slot), attempt, pending)))
 
     def await_ready(self, task: Task) -> None:
         """The task is not ready yet: no other one moves before it is."""
-        self.unavailable.append(UnavailableSlot(task.created_at_ms, crashing=task.attempt > 0))
+        self._decisions.stable_unavailable.append(UnavailableSlot(task.created_at_ms, crashing=task.attempt > 0))
 
     def may_start_first(self, slot: Slot) -> bool:
         """Whether a successor may start before the slot's task is stopped: not soon after one has failed there."""
@@ -78,7 +85,7 @@ class StableTasks:
             preferred_node: the node that it goes to when it fits there; empty: any.
         """
         self._retire_ended(slot)
-        self._requests.append(
+        self._decisions.stable_requests.append(
             (slot.key, PlacementRequest(_slot_number(slot), start_first=True, preferred_node=preferred_node))
         )
 
@@ -89,14 +96,14 @@ class StableTasks:
             slots: the service's, as they were when the pass began.
             counts: the service's active tasks by node; updated.
         """
-        if not self._requests:
+        if not self._decisions.stable_requests:
             return []
         if self._is_global:
             return [
                 self.placer.place_on(self._draft.resources.hosts[str(key)], request, 0)
-                for key, request in self._requests
+                for key, request in self._decisions.stable_requests
             ]
-        requests = await_predecessors(self._draft, self._spec, self.demand, self._requests, slots)
+        requests = await_predecessors(self._draft, self._spec, self.demand, self._decisions.stable_requests, slots)
         return self.placer.place_all(pending_first(request for _, request in requests), counts, ())
 
     def _next_attempt(self, slot: Slot, ended: Task) -> int | None:
@@ -108,7 +115,7 @@ class StableTasks:
             return None
         if decision.due_ms > self._draft.now_ms:
             self._draft.requeue_at(self._service_id, decision.due_ms)
-            self.unavailable.append(UnavailableSlot(crashing=True))
+            self._decisions.stable_unavailable.append(UnavailableSlot(crashing=True))
             return None
         return decision.attempt
 
