@@ -16,7 +16,21 @@ _FIELDS = {
 
 def add_security_option(spec: ServiceSpec, text: str) -> None:
     """Honour an option; a profile's path begins at the working directory."""
-    apply_security_option(spec.task.container, text, Path())
+    apply_security_option(spec.task.container, text, lambda path: read_profile(Path(path).expanduser()))
+
+
+def read_profile(path: Path) -> str:
+    """A seccomp profile.
+
+    Raises:
+        InvalidInput: it cannot be read as text.
+    """
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise InvalidInput(f"cannot read the seccomp profile {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InvalidInput(f"the seccomp profile {path} is not valid UTF-8") from None
 
 
 def remove_security_option(spec: ServiceSpec, text: str) -> None:

@@ -9,12 +9,15 @@ from shoal.compose.faults import FaultLog
 from shoal.compose.model import Model, ModelLoader
 from shoal.compose.project import StackSpecs, convert_model
 from shoal.compose.reading.env_file import read_env_file
+from shoal.compose.reading.file_reader import FileReader, LocalFiles, ProjectFiles
 from shoal.compose.reading.interpolation import substitute
 from shoal.compose.reading.yaml_document import YamlDocument, read_document
 from shoal.compose.stack_names import StackNames
 from shoal.errors import Fault, InvalidInput
 
 STDIN = Path("/dev/stdin")
+LOCAL_FILES = LocalFiles()
+NO_FILES = ProjectFiles()
 
 
 @dataclass(frozen=True)
@@ -45,23 +48,23 @@ def load_documents(
     directory: Path,
     *,
     profiles: Collection[str] = (),
-) -> StackSpecs:
-    """The specs of a stack.
+    files: FileReader = NO_FILES,
+) -> LoadedStack:
+    """Load documents that are at hand. Nothing is read but through `files`.
 
     Args:
-        stack: put before the names.
+        stack: its name.
         documents: in the order given; a later one is merged over an earlier one.
         variables: for interpolation.
         directory: that relative paths begin at.
         profiles: those that are enabled.
+        files: where the files that they name come from; none by default.
     Raises:
-        InvalidInput: with every fault of the files, each with file, line and column.
+        InvalidInput: there are too many files.
     """
-    faults = FaultLog()
-    model = ModelLoader(faults).load(documents, variables, directory, profiles=profiles)
-    project = convert_model(StackNames(stack), model, faults)
-    faults.raise_faults()
-    return project
+    names, faults = StackNames(stack), FaultLog()
+    model = ModelLoader(faults, files).load(documents, variables, directory, profiles=profiles)
+    return LoadedStack(names, model, convert_model(names, model, faults), faults)
 
 
 def load_files(
@@ -71,6 +74,7 @@ def load_files(
     *,
     profiles: Collection[str] = (),
     env_files: Sequence[Path] = (),
+    files: FileReader = LOCAL_FILES,
 ) -> LoadedStack:
     """Read the files and load them, whatever is wrong with them: faults are collected with those of the content.
 
@@ -79,27 +83,25 @@ def load_files(
         paths: relative paths in them begin at the first one's directory; for standard input, at the current one.
         variables: of the caller's environment. What is not in it comes from `env_files`, else from `.env` in that
             directory. COMPOSE_PROFILES adds profiles.
+        files: where the files, and those that they name, come from.
     Raises:
         InvalidInput: files that cannot be read at all, every one of them.
     """
-    documents = _read_documents(paths)
-    directory = Path.cwd() if paths[0] == STDIN else paths[0].resolve().parent
-    known = {**_default_variables(directory, variables, env_files), **variables}
+    documents = _read_documents(paths, files)
+    directory = Path.cwd() if paths[0] == STDIN else files.resolve(paths[0]).parent
+    known = {**_default_variables(directory, variables, env_files, files), **variables}
     name = stack or _stack_name(documents, known)
     known["COMPOSE_PROJECT_NAME"] = name
     enabled = {*profiles, *filter(None, known.get("COMPOSE_PROFILES", "").split(","))}
-    faults = FaultLog()
-    model = ModelLoader(faults).load(documents, known, directory, profiles=enabled)
-    names = StackNames(name)
-    return LoadedStack(names, model, convert_model(names, model, faults), faults)
+    return load_documents(name, documents, known, directory, profiles=enabled, files=files)
 
 
-def _read_documents(paths: Sequence[Path]) -> list[YamlDocument]:
+def _read_documents(paths: Sequence[Path], files: FileReader) -> list[YamlDocument]:
     documents: list[YamlDocument] = []
     faults: list[Fault] = []
     for path in paths:
         try:
-            documents.append(read_document(path))
+            documents.append(read_document(path, files))
         except InvalidInput as error:
             faults += error.faults
     if faults:
@@ -107,10 +109,12 @@ def _read_documents(paths: Sequence[Path]) -> list[YamlDocument]:
     return documents
 
 
-def _default_variables(directory: Path, variables: Mapping[str, str], env_files: Sequence[Path]) -> dict[str, str]:
+def _default_variables(
+    directory: Path, variables: Mapping[str, str], env_files: Sequence[Path], files: FileReader
+) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in env_files or [directory / ".env"]:
-        values = read_env_file(path, variables, required=bool(env_files))
+        values = read_env_file(path, variables, files, required=bool(env_files))
         found |= {name: text for name, text in values.items() if text is not None}
     return found
 

@@ -17,6 +17,7 @@ from shoal.compose.merging.merge import merge, resolve_tags
 from shoal.compose.merging.profiles import apply_profiles
 from shoal.compose.merging.type_casts import cast_strings
 from shoal.compose.reading.env_file import read_env_file
+from shoal.compose.reading.file_reader import FileReader
 from shoal.compose.reading.interpolation import TrackedVariables, interpolate
 from shoal.compose.reading.yaml_document import YamlDocument, read_document
 from shoal.compose.reading.yaml_tree import Override, Reset, YamlMap, item_location, to_plain, untagged
@@ -37,12 +38,14 @@ class Model:
         tree: by the schema.
         variables: for names without a value in `environment`.
         directory: that relative paths begin at.
+        files: where the files that it names come from.
     """
 
     tree: YamlMap
     variables: Mapping[str, str]
     directory: Path
     report: FaultReporter
+    files: FileReader
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,12 @@ class ModelLoader:
 
     Args:
         faults: collects what is wrong, so that all of it is reported at once.
+        files: where included and extended files and environment files come from.
     """
 
-    def __init__(self, faults: FaultLog) -> None:
+    def __init__(self, faults: FaultLog, files: FileReader) -> None:
         self._faults = faults
+        self._reader = files
         self._files = 0
         self._inherited: dict[str, str] = {}
 
@@ -80,7 +85,7 @@ class ModelLoader:
             InvalidInput: there are too many files.
         """
         faults = self._faults
-        tree = cast_strings(self._tree(documents, _Origin(directory.resolve(), variables)))
+        tree = cast_strings(self._tree(documents, _Origin(self._reader.resolve(directory), variables)))
         faults.next_stage()
         report = FaultReporter(faults, tree, documents[-1].name)
         for path, message in schema_check.schema_faults(tree):
@@ -93,7 +98,7 @@ class ModelLoader:
         report = FaultReporter(faults, tree, documents[-1].name)
         for path, message in (*schema_check.unsupported_keys(tree), *external_faults(tree)):
             report.add(path, message)
-        return Model(tree, {**self._inherited, **variables}, directory, report)
+        return Model(tree, {**self._inherited, **variables}, directory, report, self._reader)
 
     def _tree(self, documents: Sequence[YamlDocument], origin: _Origin) -> YamlMap:
         merged = YamlMap({}, {})
@@ -127,9 +132,9 @@ class ModelLoader:
         if text.startswith(_REMOTE):
             report.add(path, f"{text!r}: remote files are not supported; download it and specify the local file")
             return None
-        file = (origin.directory / text).resolve()
+        file = self._reader.resolve(origin.directory / text)
         try:
-            return read_document(file)
+            return read_document(file, self._reader)
         except InvalidInput as error:
             for fault in error.faults:
                 report.add(path, str(fault))
@@ -225,13 +230,14 @@ class ModelLoader:
         path: tuple[str | int, ...],
     ) -> _Origin:
         given = fields.get("project_directory")
-        directory = (origin.directory / str(given)).resolve() if given is not None else files[0].parent
+        directory = self._reader.resolve(origin.directory / str(given)) if given is not None else files[0].parent
         named = fields.get("env_file")
         paths = named if isinstance(named, list) else [named] if named is not None else []
         variables: dict[str, str] = {}
         try:
             for file in paths or [directory / ".env"]:
-                values = read_env_file(origin.directory / str(file), origin.variables, required=bool(paths))
+                path_of_file = origin.directory / str(file)
+                values = read_env_file(path_of_file, origin.variables, self._reader, required=bool(paths))
                 variables |= {name: text for name, text in values.items() if text is not None}
         except InvalidInput as error:
             report.add(path, str(error))

@@ -59,6 +59,7 @@ class _Converter:
         self._files = {kind: _section(model.tree, f"{kind}s") for kind in ("secret", "config")}
         self._variables = model.variables
         self._directory = model.directory
+        self._reader = model.files
         self._faults = model.report
 
     def project(self) -> StackSpecs:
@@ -99,12 +100,13 @@ class _Converter:
 
     def _stack_files(self, kind: str) -> tuple[StackFile, ...]:
         found: list[StackFile] = []
+        read = file_keys.content_reader(self._variables, self._directory, self._reader)
         for name, body in self._files[kind].items():
             if not is_external(body):
                 self._faults.catch(
                     (f"{kind}s", name),
                     lambda name=name, body=body: found.append(  # type: ignore[misc]
-                        file_keys.stack_file(self._names, kind, name, body, self._variables, self._directory)
+                        file_keys.stack_file(self._names, kind, name, body, read)
                     ),
                 )
         return tuple(found)
@@ -135,10 +137,13 @@ class _Converter:
                 self._faults.catch((*path, key), lambda key=key, setter=setter: setter(spec, body[key]))  # type: ignore[misc]
         self._faults.catch(
             (*path, "env_file" if body.get("env_file") else "environment"),
-            lambda: container_keys.environment(spec.task.container, body, self._variables, self._directory),
+            lambda: container_keys.environment(
+                spec.task.container, body, self._variables, self._directory, self._reader
+            ),
         )
         self._faults.catch(
-            (*path, "label_file"), lambda: container_keys.label_files(spec.task.container, body, self._directory)
+            (*path, "label_file"),
+            lambda: container_keys.label_files(spec.task.container, body, self._directory, self._reader),
         )
 
         def add(rest: YamlPath, message: str) -> None:
@@ -150,9 +155,10 @@ class _Converter:
             names=self._names,
             defined=self._volumes,
             directory=self._directory,
+            files=self._reader,
             fault=add,
         )
-        container_keys.security(spec.task.container, body.get("security_opt"), self._directory, add)
+        container_keys.security(spec.task.container, body.get("security_opt"), self._directory, self._reader, add)
         for key in host_config_keys.conflicting_limits(body):
             self._faults.add((*path, key), "conflicts with deploy.resources.limits")
         self._faults.catch((*path, "restart"), lambda: dependency_keys.set_restart(spec, body.get("restart")))

@@ -1,7 +1,7 @@
 """Parse Docker's security options."""
 
 import re
-from pathlib import Path
+from collections.abc import Callable
 
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.errors import InvalidInput
@@ -24,11 +24,11 @@ _NO_EFFECT = (("label", "disable"), ("writable-cgroups", "false"))
 """What is the case anyway."""
 
 
-def apply_security_option(container: ContainerSpec, text: str, directory: Path) -> None:
+def apply_security_option(container: ContainerSpec, text: str, read_profile: Callable[[str], str]) -> None:
     """One option in Docker's forms, `name=value` or `name:value`.
 
     Args:
-        directory: that the path of a profile begins at.
+        read_profile: the content of a seccomp profile by its path.
     Raises:
         InvalidInput: an option that cannot be honoured.
     """
@@ -36,7 +36,7 @@ def apply_security_option(container: ContainerSpec, text: str, directory: Path) 
     if name == "no-new-privileges" and value in (*GO_BOOLEANS, ""):
         container.no_new_privileges = GO_BOOLEANS.get(value, True)
     elif name == "seccomp" and value:
-        container.seccomp = _profile(value, directory)
+        container.seccomp = _profile(value, read_profile)
     elif name == "apparmor" and value:
         container.apparmor = value
     elif (name, value) == ("systempaths", "unconfined"):
@@ -46,12 +46,7 @@ def apply_security_option(container: ContainerSpec, text: str, directory: Path) 
         raise InvalidInput(f"security option {text!r} is not supported: {why}")
 
 
-def _profile(value: str, directory: Path) -> str:
+def _profile(value: str, read_profile: Callable[[str], str]) -> str:
     if value in ("unconfined", "builtin"):
         return value if value == "unconfined" else ""
-    try:
-        return (directory / Path(value).expanduser()).read_text()
-    except OSError as error:
-        raise InvalidInput(f"cannot read the seccomp profile {value}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InvalidInput(f"the seccomp profile {value} is not valid UTF-8") from None
+    return read_profile(value)

@@ -1,7 +1,7 @@
 """What users write: Compose files, options, constraints, files of variables, snapshots, archives, specs."""
 
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from google.protobuf.message import DecodeError
 
@@ -14,8 +14,9 @@ from manager.validation.service_rules import check_service
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.compose.load import load_documents
 from shoal.compose.reading.env_file import read_env_file
+from shoal.compose.reading.file_reader import ProjectFiles
 from shoal.compose.reading.interpolation import substitute
-from shoal.compose.reading.yaml_document import read_document
+from shoal.compose.reading.yaml_document import parse_document
 from shoal.distribution.registries import parse_registries
 from shoal.errors import InvalidInput, ShoalError
 from shoal.spec_parsers.mount_parser import parse_mount
@@ -45,8 +46,8 @@ EXAMPLES = (
 def fuzz_compose_file(data: bytes) -> None:
     """A project, or faults of one line each."""
     try:
-        document = read_document(Path("/nowhere/a.yaml"), data.decode("utf-8", "replace"))
-        load_documents("shop", [document], {"A": "1"}, Path("/nowhere"), profiles=["a"])
+        document = parse_document(Path("/nowhere/a.yaml"), data.decode("utf-8", "replace"))
+        load_documents("shop", [document], {"A": "1"}, Path("/nowhere"), profiles=["a"]).checked()
     except InvalidInput as error:
         assert error.faults and all(each.message for each in error.faults)
 
@@ -91,13 +92,10 @@ def fuzz_variables(data: bytes) -> None:
         substitute(text, {"A": "1"})
     except InvalidInput as error:
         assert str(error)
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(data)
-        file.flush()
-        try:
-            read_env_file(Path(file.name), {"A": "1"})
-        except InvalidInput as error:
-            assert str(error)
+    try:
+        read_env_file(Path("/x.env"), {"A": "1"}, ProjectFiles({PurePosixPath("x.env"): data}))
+    except InvalidInput as error:
+        assert str(error)
 
 
 def fuzz_registries_file(data: bytes) -> None:

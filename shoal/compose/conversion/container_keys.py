@@ -9,6 +9,7 @@ from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.compose.conversion import health_keys, host_config_keys
 from shoal.compose.reading.canonical_forms import as_host_list, as_mapping
 from shoal.compose.reading.env_file import read_env_file
+from shoal.compose.reading.file_reader import FileReader, read_text
 from shoal.compose.reading.scalar_values import (
     command_words,
     duration_ms,
@@ -20,7 +21,7 @@ from shoal.compose.reading.scalar_values import (
     string_mapping,
 )
 from shoal.compose.reading.yaml_tree import YamlPath
-from shoal.errors import InvalidInput
+from shoal.errors import InvalidInput, NotFound
 from shoal.spec_parsers.mount_parser import parse_tmpfs
 from shoal.spec_parsers.security_options import apply_security_option
 
@@ -74,11 +75,24 @@ def _tmpfs(spec: ServiceSpec, value: Value) -> None:
         spec.task.container.mounts.append(parse_tmpfs(entry))
 
 
-def security(container: ContainerSpec, options: Value, directory: Path, fault: Callable[[YamlPath, str], None]) -> None:
+def security(
+    container: ContainerSpec,
+    options: Value,
+    directory: Path,
+    files: FileReader,
+    fault: Callable[[YamlPath, str], None],
+) -> None:
     """`security_opt`; the path of a seccomp profile begins at the file's directory."""
+
+    def profile(path: str) -> str:
+        try:
+            return read_text(directory / files.expand(path), files)
+        except NotFound as error:
+            raise InvalidInput(str(error)) from None
+
     for index, option in enumerate(string_list(options)):
         try:
-            apply_security_option(container, option, directory)
+            apply_security_option(container, option, profile)
         except InvalidInput as error:
             fault(("security_opt", index), str(error))
 
@@ -118,16 +132,20 @@ SETTERS: Mapping[str, Setter] = {
 }
 
 
-def label_files(container: ContainerSpec, service: Mapping[str, Value], directory: Path) -> None:
+def label_files(container: ContainerSpec, service: Mapping[str, Value], directory: Path, files: FileReader) -> None:
     """`label_file`: labels that are neither in `labels` nor in a later file."""
     for entry in reversed(_as_list(service.get("label_file"))):
-        for name, text in read_env_file(directory / str(entry), {}).items():
+        for name, text in read_env_file(directory / str(entry), {}, files).items():
             if name not in container.labels:
                 container.labels[name] = text or ""
 
 
 def environment(
-    container: ContainerSpec, service: Mapping[str, Value], variables: Mapping[str, str], directory: Path
+    container: ContainerSpec,
+    service: Mapping[str, Value],
+    variables: Mapping[str, str],
+    directory: Path,
+    files: FileReader,
 ) -> None:
     """`env_file`, then `environment` over it; a name without value takes that of the caller's environment, if set."""
     values: dict[str, str] = {}
@@ -136,7 +154,7 @@ def environment(
         if settings.get("format") not in (None, "raw"):
             raise InvalidInput(f"env_file: unknown format {settings['format']!r}; omit it or use raw")
         path, required = directory / str(settings["path"]), parse_bool(settings.get("required", True))
-        found = read_env_file(path, variables, required=required, raw=settings.get("format") == "raw")
+        found = read_env_file(path, variables, files, required=required, raw=settings.get("format") == "raw")
         values.update((name, text) for name, text in found.items() if text is not None)
     for name, value in as_mapping(service.get("environment") or {}).items():
         if value is not None:

@@ -1,14 +1,15 @@
 """Convert `secrets` and `configs`: their contents, and the references of services."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from shoal.api.v1.control_pb2 import StackFile
 from shoal.api.v1.file_pb2 import FileReference, FileSpec
+from shoal.compose.reading.file_reader import FileReader
 from shoal.compose.reading.scalar_values import octal_digits, scalar_text, string_mapping
 from shoal.compose.stack_names import StackNames
-from shoal.errors import InvalidInput
+from shoal.errors import InvalidInput, NotFound, Unavailable
 from shoal.spec_parsers.file_references import from_fields
 
 _MAX_BYTES = 500 * 1024
@@ -16,13 +17,13 @@ SOURCES = ("file", "environment", "content")
 
 
 def stack_file(
-    names: StackNames, kind: str, name: str, body: Mapping[str, Any], variables: Mapping[str, str], directory: Path
+    names: StackNames, kind: str, name: str, body: Mapping[str, Any], read: Callable[[str, str], bytes]
 ) -> StackFile:
     """A secret or config that the stack brings.
 
     Args:
         kind: "secret" or "config"; a secret's content is not written into the file.
-        directory: that relative paths begin at.
+        read: the content by one of `SOURCES` and its value; see `content_reader`.
     Raises:
         InvalidInput: none or several of `file`, `environment`, `content`, or one that cannot be read.
     """
@@ -32,22 +33,29 @@ def stack_file(
         raise InvalidInput(f"must have exactly {allowed}, or external: true")
     labels = string_mapping(body.get("labels") or {})
     spec = FileSpec(name=names.resource(name, body), labels=labels, stack=names.stack)
-    return StackFile(spec=spec, content=_content(given[0], str(body[given[0]]), variables, directory))
+    return StackFile(spec=spec, content=read(given[0], str(body[given[0]])))
 
 
-def _content(source: str, value: str, variables: Mapping[str, str], directory: Path) -> bytes:
-    if source == "content":
-        return value.encode()
-    if source == "environment":
-        if value not in variables:
-            raise InvalidInput(f"environment variable {value!r} is not set")
-        return variables[value].encode()
-    path = directory / Path(value).expanduser()
-    try:
-        with path.open("rb") as file:
-            return file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise InvalidInput(f"cannot read {path}: {error.strerror}") from None
+def content_reader(variables: Mapping[str, str], directory: Path, files: FileReader) -> Callable[[str, str], bytes]:
+    """Gives a content by its source and the source's value; at most one byte more than is allowed.
+
+    Args:
+        directory: that relative paths begin at.
+    """
+
+    def read(source: str, value: str) -> bytes:
+        if source == "content":
+            return value.encode()
+        if source == "environment":
+            if value not in variables:
+                raise InvalidInput(f"environment variable {value!r} is not set")
+            return variables[value].encode()
+        try:
+            return files.read(directory / files.expand(value), limit=_MAX_BYTES)
+        except (NotFound, Unavailable) as error:
+            raise InvalidInput(str(error)) from None
+
+    return read
 
 
 def references(names: StackNames, kind: str, entries: Any, defined: Mapping[str, Any]) -> Iterator[FileReference]:

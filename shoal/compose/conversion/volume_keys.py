@@ -7,6 +7,7 @@ from typing import Any
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.api.v1.volume_pb2 import ACCESS_MODE_UNSPECIFIED, VolumeSecret, VolumeSpec
 from shoal.compose.merging.absolute_paths import absolute_path
+from shoal.compose.reading.file_reader import FileReader
 from shoal.compose.reading.scalar_values import octal_digits, scalar_text, string_mapping
 from shoal.compose.reading.yaml_tree import YamlPath
 from shoal.compose.stack_names import StackNames, is_external
@@ -64,6 +65,7 @@ def add_mounts(
     names: StackNames,
     defined: Mapping[str, Any],
     directory: Path,
+    files: FileReader,
     fault: Callable[[YamlPath, str], None],
 ) -> None:
     """`volumes` of a service, in the short and the long form.
@@ -71,11 +73,12 @@ def add_mounts(
     Args:
         defined: the file's top-level volumes.
         directory: that relative paths begin at.
+        files: expands `~`.
     """
     for index, entry in enumerate(entries or []):
         try:
             mount = _from_long_syntax(entry) if isinstance(entry, dict) else _from_short_syntax(str(entry))
-            container.mounts.append(_with_names(mount, names, defined, directory))
+            container.mounts.append(_with_names(mount, names, defined, directory, files))
         except InvalidInput as error:
             fault(("volumes", index), str(error))
 
@@ -100,10 +103,10 @@ def ignored_setting(entry: Any) -> str:
     return next((key for section, key in sections if isinstance(section, dict) and key in section), "")
 
 
-def _with_names(mount: Mount, names: StackNames, known: Mapping[str, Any], directory: Path) -> Mount:
+def _with_names(mount: Mount, names: StackNames, known: Mapping[str, Any], directory: Path, files: FileReader) -> Mount:
     """Paths of the host made absolute, volumes under the names that the cluster has for them."""
     if mount.type == Mount.BIND:
-        mount.source = absolute_path(mount.source, directory)
+        mount.source = absolute_path(files.expand(mount.source), directory)
     elif mount.type == Mount.VOLUME and mount.source:
         if mount.source not in known:
             raise InvalidInput(f"volume {mount.source!r} is not defined")

@@ -54,10 +54,12 @@ def _mount(item: Any, directory: Path) -> Any:
     return item
 
 
-def absolute_path(path: str, directory: Path) -> str:
+def absolute_path(path: Path, directory: Path) -> str:
     """A path of the host as it is written, from the directory on: symbolic links are resolved on the node."""
-    return normpath(directory / Path(path).expanduser())
+    return normpath(directory / path)
 
 
 def _absolute(value: Any, directory: Path) -> Any:
-    return absolute_path(value, directory) if isinstance(value, str) and not value.startswith(("~", "/")) else value
+    return (
+        absolute_path(Path(value), directory) if isinstance(value, str) and not value.startswith(("~", "/")) else value
+    )

@@ -4,16 +4,16 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from shoal.compose.reading.file_reader import FileReader, read_text
 from shoal.compose.reading.interpolation import substitute
-from shoal.errors import Fault, InvalidInput
+from shoal.errors import Fault, InvalidInput, NotFound
 
 _LINE = re.compile(r"\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_./-]*)\s*(?:(?P<sign>[=:])[ \t]*)?")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$$"}
-MAX_BYTES = 1 << 20
 
 
 def read_env_file(
-    path: Path, variables: Mapping[str, str], *, required: bool = True, raw: bool = False
+    path: Path, variables: Mapping[str, str], files: FileReader, *, required: bool = True, raw: bool = False
 ) -> dict[str, str | None]:
     """The variables of a file; None for a name without `=`, which is unset.
 
@@ -24,15 +24,11 @@ def read_env_file(
         InvalidInput: it cannot be read (and is required), or a line is not of that form.
     """
     try:
-        text = path.read_text()
-    except FileNotFoundError:
+        text = read_text(path, files)
+    except NotFound as error:
         if required:
-            raise InvalidInput(f"{path} not found") from None
+            raise InvalidInput(str(error)) from None
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"cannot read {path}: {error}") from None
-    if len(text) > MAX_BYTES:
-        raise InvalidInput(f"{path} is too large; the maximum is {MAX_BYTES >> 20} MiB")
     return _parse_raw(text) if raw else _EnvFileParser(path, text, variables).parse()
 
 

@@ -11,11 +11,10 @@ from typing import Any
 
 import yaml
 
+from shoal.compose.reading.file_reader import FileReader, read_text
 from shoal.compose.reading.yaml_tree import Override, Reset, SourceLocation, YamlList, YamlMap, YamlPath, locate
-from shoal.errors import Fault, InvalidInput
+from shoal.errors import Fault, InvalidInput, NotFound
 
-MAX_BYTES = 1 << 20
-"""Size of one file."""
 MAX_VALUES = 100_000
 """Values after all aliases are written out; a small file can name billions (a "billion laughs")."""
 MAX_DEPTH = 100
@@ -57,16 +56,26 @@ class YamlDocument:
         return str(location) if location is not None and path else self.name
 
 
-def read_document(path: Path, text: str | None = None) -> YamlDocument:
-    """Read a file, or the text that stands for it (standard input).
+def read_document(path: Path, files: FileReader) -> YamlDocument:
+    """Read a file.
 
     Raises:
         InvalidInput: it cannot be read, is too large, is not YAML, or its top is not a mapping.
     """
-    if text is None:
-        text = _content(path)
-    if len(text.encode()) > MAX_BYTES:
-        raise InvalidInput(f"{path}: the file is too large; the maximum is {MAX_BYTES >> 20} MiB")
+    try:
+        return parse_document(path, read_text(path, files))
+    except NotFound as error:
+        raise InvalidInput(str(error)) from None
+
+
+def parse_document(path: Path, text: str) -> YamlDocument:
+    """The document in the text of a file.
+
+    Args:
+        path: its name in errors; files that it names are relative to its directory.
+    Raises:
+        InvalidInput: it is not YAML, or its top is not a mapping.
+    """
     try:
         loader = _Yaml12Loader(text)
     except yaml.YAMLError as error:  # a character that YAML does not have
@@ -87,14 +96,6 @@ def read_document(path: Path, text: str | None = None) -> YamlDocument:
     if not isinstance(value, YamlMap):
         raise InvalidInput(f"{path}: the top level must be a mapping")
     return YamlDocument(str(path), value)
-
-
-def _content(path: Path) -> str:
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not valid UTF-8"
-        raise InvalidInput(f"cannot read {path}: {reason}") from None
 
 
 class _TreeBuilder:

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shoal.compose.load import load_documents
-from shoal.compose.reading.yaml_document import read_document
+from shoal.compose.reading.yaml_document import parse_document
 from shoal.compose.schema_check import schema
 from shoal.errors import InvalidInput
 
@@ -32,10 +32,10 @@ FILE = st.fixed_dictionaries(
 @given(st.lists(FILE, min_size=1, max_size=2))
 def test_specs_or_faults(files: list[dict[str, Any]]) -> None:
     documents = [
-        read_document(Path(f"/nowhere/{number}.yaml"), yaml.safe_dump(file)) for number, file in enumerate(files)
+        parse_document(Path(f"/nowhere/{number}.yaml"), yaml.safe_dump(file)) for number, file in enumerate(files)
     ]
     try:
-        project = load_documents("shop", documents, {"A": "1"}, Path("/nowhere"), profiles=["a"])
+        project = load_documents("shop", documents, {"A": "1"}, Path("/nowhere"), profiles=["a"]).checked().project
     except InvalidInput as error:
         assert error.faults
         assert all(fault.message for fault in error.faults)

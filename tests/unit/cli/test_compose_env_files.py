@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from shoal.compose.reading.env_file import read_env_file
+from shoal.compose.reading.file_reader import LocalFiles
 from shoal.errors import InvalidInput
 
 
@@ -42,7 +43,7 @@ from shoal.errors import InvalidInput
 def test_every_form(tmp_path: Path, line: str, expected: str | None) -> None:
     path = tmp_path / "x.env"
     path.write_text(f"{line}\n")
-    assert read_env_file(path, {"OTHER": "other"})["VAR"] == expected
+    assert read_env_file(path, {"OTHER": "other"}, LocalFiles())["VAR"] == expected
 
 
 @pytest.mark.parametrize(
@@ -58,17 +59,17 @@ def test_faults_name_their_line(tmp_path: Path, text: str, reported: str) -> Non
     path = tmp_path / "x.env"
     path.write_text(text)
     with pytest.raises(InvalidInput) as caught:
-        read_env_file(path, {})
+        read_env_file(path, {}, LocalFiles())
     assert reported in str(caught.value)
 
 
 def test_raw_takes_everything_as_it_stands(tmp_path: Path) -> None:
     path = tmp_path / "x.env"
     path.write_text("A='x' # $B\n# comment\nC\n")
-    assert read_env_file(path, {}, raw=True) == {"A": "'x' # $B", "C": None}
+    assert read_env_file(path, {}, LocalFiles(), raw=True) == {"A": "'x' # $B", "C": None}
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    assert read_env_file(tmp_path / "gone", {}, required=False) == {}
+    assert read_env_file(tmp_path / "gone", {}, LocalFiles(), required=False) == {}
     with pytest.raises(InvalidInput, match="gone not found"):
-        read_env_file(tmp_path / "gone", {})
+        read_env_file(tmp_path / "gone", {}, LocalFiles())

@@ -7,7 +7,7 @@ import pytest
 
 from shoal.compose.load import load_documents
 from shoal.compose.project import StackSpecs
-from shoal.compose.reading.yaml_document import read_document
+from shoal.compose.reading.yaml_document import parse_document
 from shoal.errors import InvalidInput
 
 FORMS = {
@@ -20,7 +20,7 @@ FORMS = {
 
 
 def project(text: str) -> StackSpecs:
-    return load_documents("shop", [read_document(Path("web.yaml"), text)], {}, Path("/srv"))
+    return load_documents("shop", [parse_document(Path("web.yaml"), text)], {}, Path("/srv")).checked().project
 
 
 def using(section: str, body: str) -> str:

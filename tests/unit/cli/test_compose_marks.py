@@ -8,7 +8,8 @@ import pytest
 
 from shoal.compose.load import load_documents
 from shoal.compose.project import StackSpecs
-from shoal.compose.reading.yaml_document import read_document
+from shoal.compose.reading.file_reader import LocalFiles
+from shoal.compose.reading.yaml_document import parse_document
 from shoal.compose.reading.yaml_tree import YamlList, YamlMap
 from shoal.compose.schema_check import schema
 from shoal.errors import InvalidInput
@@ -32,8 +33,8 @@ configs: {one: {content: a}}
 
 
 def project(*texts: str, **variables: str) -> StackSpecs:
-    documents = [read_document(Path(f"file{number}.yaml"), text) for number, text in enumerate(texts, 1)]
-    return load_documents("shop", documents, variables, Path("/srv"))
+    documents = [parse_document(Path(f"file{number}.yaml"), text) for number, text in enumerate(texts, 1)]
+    return load_documents("shop", documents, variables, Path("/srv"), files=LocalFiles()).checked().project
 
 
 def says(made: StackSpecs) -> str:
@@ -154,12 +155,16 @@ def extended(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def test_an_extension_may_stand_in_every_mapping() -> None:
-    document = read_document(Path("web.yaml"), RICH)
-    plain = load_documents("shop", [document], {"S": "1"}, Path("/srv"))
+    document = parse_document(Path("web.yaml"), RICH)
+    plain = load_documents("shop", [document], {"S": "1"}, Path("/srv")).checked().project
     reported = {}
     for where, tree in extended(document.value):
         try:
-            made = load_documents("shop", [type(document)(document.name, tree)], {"S": "1"}, Path("/srv"))
+            made = (
+                load_documents("shop", [type(document)(document.name, tree)], {"S": "1"}, Path("/srv"))
+                .checked()
+                .project
+            )
             reported[where] = "" if made == plain else "changes something"
         except InvalidInput as error:
             reported[where] = str(error)

@@ -1,4 +1,4 @@
-"""Faults that the manager finds, told where the file has their cause."""
+"""Faults that the manager finds, located where the file has their cause."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.volume_pb2 import VolumeSpec
 from shoal.compose.fault_locations import locate_faults
 from shoal.compose.faults import FaultLog
-from shoal.compose.reading.yaml_document import read_document
+from shoal.compose.reading.yaml_document import parse_document
 from shoal.compose.schema_check import SUPPORTED
 from shoal.compose.spec_keys import compose_keys
 from shoal.compose.stack_names import StackNames
@@ -36,7 +36,7 @@ networks:
 
 
 def reported(path: str) -> str:
-    tree = read_document(Path("shop.yaml"), FILE).value
+    tree = parse_document(Path("shop.yaml"), FILE).value
     return str(locate_faults(tree, [Fault(path, "wrong")], FaultLog(), NAMES)[0])
 
 
@@ -122,7 +122,7 @@ TOLD = {
 
 @pytest.mark.parametrize("path", TOLD)
 def test_fields_are_told_by_the_entry_that_they_come_from(path: str) -> None:
-    tree = read_document(Path("shop.yaml"), RICH).value
+    tree = parse_document(Path("shop.yaml"), RICH).value
     assert str(locate_faults(tree, [Fault(path, "wrong")], FaultLog(), NAMES)[0]) == f"shop.yaml:{TOLD[path]}: wrong"
 
 
@@ -170,6 +170,6 @@ def test_every_field_of_a_spec_is_told_by_a_key_of_the_file(section: str) -> Non
     ],
 )
 def test_a_model_with_faults_of_its_own_is_no_hindrance(value: str, path: str) -> None:
-    tree = read_document(Path("shop.yaml"), f"services: {value}\nnetworks: {value}\n").value
+    tree = parse_document(Path("shop.yaml"), f"services: {value}\nnetworks: {value}\n").value
     (fault,) = locate_faults(tree, [Fault(path, "wrong")], FaultLog(), NAMES)
     assert str(fault).endswith(": wrong")

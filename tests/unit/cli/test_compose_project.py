@@ -6,17 +6,18 @@ import pytest
 
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.service_pb2 import Endpoint, PublishedPort, RestartPolicy, UpdateConfig
-from shoal.compose.load import load_documents
+from shoal.compose.load import load_documents, load_files
 from shoal.compose.project import StackSpecs
-from shoal.compose.reading.yaml_document import read_document
+from shoal.compose.reading.file_reader import LocalFiles
+from shoal.compose.reading.yaml_document import parse_document
 from shoal.errors import InvalidInput
 
 HERE = Path("/srv/shop")
 
 
 def project(*texts: str, **variables: str) -> StackSpecs:
-    documents = [read_document(Path(f"file{number}.yaml"), text) for number, text in enumerate(texts, 1)]
-    return load_documents("shop", documents, variables, HERE)
+    documents = [parse_document(Path(f"file{number}.yaml"), text) for number, text in enumerate(texts, 1)]
+    return load_documents("shop", documents, variables, HERE, files=LocalFiles()).checked().project
 
 
 def faults(*texts: str, **variables: str) -> list[str]:
@@ -166,7 +167,7 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
         ("services: {web: {image: x, ports: [{target: 80, mode: mesh}]}}", "'mesh' must be one of ingress, host"),
         ("services: {web: {image: x, volumes: ['data:/data']}}", "volume 'data' is not defined"),
         ("services: {web: {image: x, secrets: [s]}}", "secret 's' is not defined"),
-        ("services: {web: {image: x}}\nsecrets: {s: {file: x}}", "cannot read /srv/shop/x"),
+        ("services: {web: {image: x}}\nsecrets: {s: {file: x}}", "/srv/shop/x not found"),
         ("services: {web: {image: x, build: .}}", "is not supported: push the image with `shoal image push`"),
         ("services: {}", "no services are defined"),
         ("services: [", "invalid YAML"),
@@ -190,7 +191,7 @@ def test_a_billion_laughs_is_refused() -> None:
 def test_the_examples_are_valid() -> None:
     examples = Path(__file__).parents[3] / "deploy" / "examples"
     for path in sorted(examples.glob("*.yaml")):
-        load_documents("shop", [read_document(path)], {}, examples)
+        load_files("shop", [path], {}).checked()
 
 
 def test_every_key_of_a_section_that_is_wrong_is_told() -> None:

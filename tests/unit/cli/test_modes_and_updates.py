@@ -10,7 +10,7 @@ from cli.render.spec_diff import changed_paths
 from shoal.api.v1.control_pb2 import RevisionView
 from shoal.api.v1.service_pb2 import Schedule, ServiceRevision, ServiceSpec, UpdateConfig
 from shoal.compose.load import load_documents
-from shoal.compose.reading.yaml_document import read_document
+from shoal.compose.reading.yaml_document import parse_document
 from shoal.errors import InvalidInput
 from shoal.spec_parsers.service_modes import autoscale_of, set_mode
 
@@ -42,7 +42,7 @@ services:
 
 
 def specs(text: str) -> dict[str, ServiceSpec]:
-    project = load_documents("s", [read_document(Path("compose.yaml"), text)], {}, Path("/srv"))
+    project = load_documents("s", [parse_document(Path("compose.yaml"), text)], {}, Path("/srv")).checked().project
     return {spec.name: spec for spec in project.services}
 
 

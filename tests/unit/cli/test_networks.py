@@ -23,14 +23,14 @@ from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.compose.load import load_documents
 from shoal.compose.project import StackSpecs
-from shoal.compose.reading.yaml_document import read_document
+from shoal.compose.reading.yaml_document import parse_document
 from shoal.errors import InvalidInput
 from shoal.filters.network_filters import NETWORKS
 from shoal.spec_parsers.network_attachments import add_network, parse_attachment
 
 
 def project(text: str) -> StackSpecs:
-    return load_documents("shop", [read_document(Path("file.yaml"), text)], {}, Path("/srv/shop"))
+    return load_documents("shop", [parse_document(Path("file.yaml"), text)], {}, Path("/srv/shop")).checked().project
 
 
 def faults(text: str) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cli.commands.node import row
-from cli.flags.security_flag import add_security_option, remove_security_option
+from cli.flags.security_flag import add_security_option, read_profile, remove_security_option
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.control_pb2 import NodeView
 from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
@@ -17,7 +17,7 @@ from shoal.spec_parsers.security_options import apply_security_option
 def container(*options: str, directory: Path = Path()) -> ContainerSpec:
     made = ContainerSpec()
     for option in options:
-        apply_security_option(made, option, directory)
+        apply_security_option(made, option, lambda path: read_profile(directory / path))
     return made
 
 
