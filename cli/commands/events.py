@@ -9,7 +9,7 @@ import click
 from cli.client import Client
 from cli.commands.common.common_options import pass_client
 from cli.commands.common.listing_options import filter_option, make_format_option
-from cli.commands.service.service_logs import parse_since_ns
+from cli.commands.common.relative_time import parse_time_ns
 from cli.fields.row_fields import EVENTS as NAMES
 from cli.render.error_lines import warn
 from cli.render.task_rows import timestamp
@@ -70,8 +70,8 @@ def request_of(filters: Sequence[str], *, since: str, until: str, now_ns: int) -
     Raises:
         InvalidInput: a filter or a time that is none.
     """
-    since_ms = parse_since_ns("--since", since, now_ns) // 1_000_000
-    request = WatchEventsRequest(since_ms=since_ms, until_ms=parse_since_ns("--until", until, now_ns) // 1_000_000)
+    since_ms = parse_time_ns("--since", since, now_ns) // 1_000_000
+    request = WatchEventsRequest(since_ms=since_ms, until_ms=parse_time_ns("--until", until, now_ns) // 1_000_000)
     if empty := [text for text in filters if text.endswith("=")]:
         raise InvalidInput(f"--filter: {empty[0]!r} must be in the form KEY=VALUE")
     EVENTS.parse(filters)

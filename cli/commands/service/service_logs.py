@@ -1,18 +1,16 @@
 """`shoal service logs`."""
 
 import time
-from datetime import UTC, datetime
 
 import click
 
 from cli.client import Client
 from cli.commands.common.common_options import examples, pass_client
 from cli.commands.common.name_completion import names_of
+from cli.commands.common.relative_time import parse_time_ns
 from cli.render.error_lines import warn
 from cli.render.log_printer import LogPrefixes, LogPrinter
 from shoal.api.v1.control_pb2 import LogsRequest
-from shoal.errors import InvalidInput
-from shoal.spec_parsers.units import parse_duration_ms
 
 
 @click.command("logs", epilog=examples("shoal service logs -f --tail 20 web", "shoal service logs --since 10m web.1"))
@@ -48,7 +46,7 @@ def logs(
     stack: str = "",
 ) -> None:
     """Fetch the logs of a service, or of a task given by its ID or name (web.1)."""
-    since_ns = parse_since_ns("--since", since, time.time_ns())
+    since_ns = parse_time_ns("--since", since, time.time_ns())
     request = LogsRequest(target=target, stack=stack, follow=follow, tail=tail, since_ns=since_ns)
     heads = LogPrefixes(full=no_trunc and not no_task_ids, ids=no_resolve, details=details)
     printer = LogPrinter(timestamps=timestamps, raw=raw, prefixes=heads)
@@ -60,19 +58,3 @@ def logs(
         else:
             printer.runs(response.batch.chunks)
     printer.end()
-
-
-def parse_since_ns(flag: str, text: str, now_ns: int) -> int:
-    """Nanoseconds since the epoch of an age ("10m") or a time (RFC 3339, UTC where no zone is given); 0 for nothing."""
-    if not text:
-        return 0
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        try:
-            return now_ns - parse_duration_ms(text) * 1_000_000
-        except InvalidInput:
-            raise InvalidInput(
-                f"{flag}: {text!r} must be a relative time such as 10m or a timestamp such as 2026-01-31T12:00"
-            ) from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e9)

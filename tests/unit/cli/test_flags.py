@@ -2,9 +2,9 @@
 
 import pytest
 
+from cli.commands.common.relative_time import parse_time_ns
 from cli.commands.service.create import default_name
 from cli.commands.service.scale import parse_targets
-from cli.commands.service.service_logs import parse_since_ns
 from cli.flags.click_options import apply_flags
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
 from shoal.errors import InvalidInput
@@ -156,11 +156,11 @@ def test_default_name() -> None:
 
 def test_since() -> None:
     now = 10**18
-    assert parse_since_ns("--since", "", now) == 0
-    assert parse_since_ns("--since", "10m", now) == now - 600 * 10**9
-    assert parse_since_ns("--since", "1970-01-01T00:00:01", now) == 10**9
+    assert parse_time_ns("--since", "", now) == 0
+    assert parse_time_ns("--since", "10m", now) == now - 600 * 10**9
+    assert parse_time_ns("--since", "1970-01-01T00:00:01", now) == 10**9
     with pytest.raises(InvalidInput):
-        parse_since_ns("--since", "yesterday", now)
+        parse_time_ns("--since", "yesterday", now)
 
 
 def test_traffic_of_a_port_may_stay_on_the_node() -> None:

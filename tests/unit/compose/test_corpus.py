@@ -12,7 +12,7 @@ from google.protobuf.json_format import MessageToDict
 
 from shoal.compose.load import load_files
 
-CORPUS = Path(__file__).parent / "compose_corpus"
+CORPUS = Path(__file__).parent / "corpus"
 FILES = sorted(path.name for path in CORPUS.glob("*.yaml"))
 
 
