@@ -11,12 +11,13 @@ SECONDS ?= 3600
 DEPLOYED := deploy/examples/hello.yaml
 SOURCES := shoal manager agent cli tests
 
-.PHONY: help up down test test-debian13 test-vm fuzz unit check bench fmt protos check-protos images install clean
+.PHONY: help up down test test-plain-runtime test-debian13 test-vm fuzz unit check bench fmt protos check-protos images install clean
 
 help:
 	@sed -n 's/^# //p' Makefile
 	@echo "make down    stop the playground and remove everything it created"
 	@echo "make test-vm run the tests that need their own kernel in a virtual machine: cgroup v2, encryption, systemd"
+	@echo "make test-plain-runtime  run the runtime's tests with --runtime-optimizations off"
 	@echo "make test-debian13  run make check test in a Debian 13 environment"
 	@echo "make fuzz    fuzz all parsers of untrusted input for an hour (SECONDS=3600)"
 	@echo "make check   check format, lint, types, layers, generated code and vocabulary"
@@ -54,6 +55,11 @@ down:
 test: install images
 	$(BIN)/python -m pytest tests/unit -n 2
 	$(BIN)/python -m pytest tests/contract tests/integration tests/hostile
+
+# The switch that turns off what depends on the internals of crun and the kernel: everything works without it.
+test-plain-runtime: install images
+	SHOAL_AGENT_RUNTIME_OPTIMIZATIONS=off $(BIN)/python -m pytest tests/contract/runtime tests/integration/runtime \
+	  tests/hostile/containers tests/hostile/syscalls tests/integration/cluster/test_services.py::test_create_scale_update_remove
 
 test-vm: install images
 	sh deploy/packages.sh tests/vm/packages.txt

@@ -32,12 +32,13 @@ from agent.network.node_network import NodeNetwork
 from agent.retry import until_success
 from agent.runtime.confinement.apparmor import AppArmor
 from agent.runtime.host_requirements import require_host
+from agent.runtime.launch.optimizations import ALL_OPTIMIZATIONS, NO_OPTIMIZATIONS
 from agent.runtime.oci_runtime import OciRuntime
 from agent.session.backoff import delays
 from agent.session.manager_list import ManagerList
 from agent.session.manager_session import ManagerSession
 from agent.session.status_queue import StatusQueue
-from agent.settings import AgentSettings
+from agent.settings import OFF, AgentSettings
 from agent.streams.agent_streams import AgentStreamsService
 from agent.volume_moves.move_source import MoveSource
 from agent.volume_moves.move_target import MoveTarget
@@ -193,8 +194,11 @@ async def _worker(
             hidden_mount=settings.attached_directory,
             cdi_directories=settings.cdi_directory,
             hostname=inspection.hostname(settings),
+            optimizations=NO_OPTIMIZATIONS if settings.runtime_optimizations == OFF else ALL_OPTIMIZATIONS,
         )
     )
+    if settings.runtime_optimizations == OFF:
+        _log.info("runtime optimizations are off")
     kind = host_platform()
     images = ImageStore(settings.images_directory, read_registries(settings.registries_file), kind)
     stack.push_async_callback(images.aclose)

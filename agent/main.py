@@ -17,6 +17,8 @@ from agent.cdi.cdi_registry import DIRECTORIES
 from agent.malloc_tuning import limit_malloc
 from agent.settings import (
     CLOSED_PORTS,
+    ON,
+    ON_OFF,
     REGISTRIES_FILE,
     RUN_DIRECTORY,
     STATE_DIRECTORY,
@@ -136,6 +138,13 @@ def main() -> None:
     help="Encryption of encrypted networks: wireguard, esp, or auto (whatever the kernel supports).",
 )
 @_option("--parallel-starts", default=4, show_default=True, help="Maximum number of containers started concurrently.")
+@_option(
+    "--runtime-optimizations",
+    default=ON,
+    type=click.Choice(ON_OFF),
+    show_default=True,
+    help="Shortcuts for faster container starts; turn off if containers do not start with a new version of crun.",
+)
 @_option(
     "--resource",
     multiple=True,

@@ -19,6 +19,7 @@ RUN_DIRECTORY = Path("/run/shoal")
 REGISTRIES_FILE = Path("/etc/shoal/registries.toml")
 STREAM_PORT = 7441
 VXLAN_PORT = 4789
+ON_OFF = ON, OFF = "on", "off"
 CLOSED_PORTS = "7440,7441,7442"
 
 MAX_RUN_DIRECTORY = 60
@@ -55,6 +56,7 @@ class AgentSettings:
         overlay_encryption: encryption between this node and others: "auto" for whatever the kernel supports,
             "wireguard" or "esp" for one of them only.
         parallel_starts: maximum number of concurrent starts; 4 keep two cores busy, and more only wait.
+        runtime_optimizations: "on", or "off" if containers do not start with a new version of crun.
     Raises:
         InvalidInput: with all errors at once.
     """
@@ -73,6 +75,7 @@ class AgentSettings:
     closed_ports: str = CLOSED_PORTS
     registries_file: Path = REGISTRIES_FILE
     parallel_starts: int = 4
+    runtime_optimizations: str = ON
     overlay_encryption: str = AUTO
     resource: tuple[str, ...] = ()
     label: tuple[str, ...] = ()
@@ -103,6 +106,7 @@ class AgentSettings:
                 "must be comma-separated TCP ports from 1 to 65535",
             ),
             ("--parallel-starts", 0 < self.parallel_starts <= 64, "must be from 1 to 64"),
+            ("--runtime-optimizations", self.runtime_optimizations in ON_OFF, f"must be one of {', '.join(ON_OFF)}"),
             ("--overlay-encryption", self.overlay_encryption in BACKENDS, f"must be one of {', '.join(BACKENDS)}"),
             ("--csi-timeout-seconds", 1 <= self.csi_timeout_seconds <= 300, "must be from 1 to 300"),
             ("--log-level", self.log_level in LEVELS, f"must be one of {', '.join(LEVELS)}"),

@@ -15,7 +15,7 @@ from typing import Self
 
 from agent.health.exec_pool import ExecResult
 from agent.runtime.confinement.apparmor import AppArmor
-from agent.runtime.confinement.compiled_filters import CompiledFilters, compiled_for
+from agent.runtime.confinement.compiled_filters import CompiledFilters, FilterCache, NoFilterCache, compiled_for
 from agent.runtime.container_paths import ContainerPaths, ContainerRecord, OciProgram, read_record
 from agent.runtime.exec.attach_session import AttachSession, AttachSessions
 from agent.runtime.exec.exec_process import ExecProcess
@@ -28,8 +28,9 @@ from agent.runtime.kernel.cgroup_layout import mounted_kind, parse_layout
 from agent.runtime.kernel.cgroups import Cgroups, ContainerStats
 from agent.runtime.kernel.linux import MS_NODEV, MS_NOSUID, become_subreaper, mount, unmount
 from agent.runtime.kernel.processes import mount_table
-from agent.runtime.launch.cgroup_attach_lock import CgroupAttachLock
+from agent.runtime.launch.cgroup_attach_lock import CgroupAttachLock, NoStartLock, StartLock
 from agent.runtime.launch.launcher import Clock, Launcher, OnStep, no_step
+from agent.runtime.launch.optimizations import ALL_OPTIMIZATIONS, Optimizations
 from agent.runtime.launch.sealed_program import SealedProgram
 from agent.runtime.logs.container_logs import ContainerLogs
 from agent.runtime.logs.log_files import log_file_limits
@@ -71,6 +72,7 @@ class OciRuntime:
         hidden_mount: a mount of the host that is removed from containers' mount namespaces.
         cdi_directories: directories of CDI specs.
         hostname: the host's name for users.
+        optimizations: shortcuts for faster starts.
         on_step: takes the duration of each step of each start, from worker threads; for benchmarks.
 
     Attributes:
@@ -91,6 +93,7 @@ class OciRuntime:
         hidden_mount: Path | None = None,
         cdi_directories: Sequence[Path] = (),
         hostname: str = "this host",
+        optimizations: Optimizations = ALL_OPTIMIZATIONS,
     ) -> None:
         self._paths = ContainerPaths(run=run_directory.absolute(), state=state_directory.absolute())
         self._layout = parse_layout(mount_table())
@@ -103,6 +106,7 @@ class OciRuntime:
         self._hidden_mount = hidden_mount
         self._cdi_directories = cdi_directories
         self._hostname = hostname
+        self._optimizations = optimizations
         self._records: dict[str, ContainerRecord] = {}
         self._exits: dict[str, asyncio.Future[Exit]] = {}
         self._starting: dict[str, asyncio.Event] = {}
@@ -116,7 +120,9 @@ class OciRuntime:
         """Raises Unavailable when conmon or the OCI runtimes are missing."""
         become_subreaper()
         await asyncio.to_thread(self._prepare)
-        self._attach_lock = CgroupAttachLock(self._layout)
+        self._attach_lock: StartLock = (
+            CgroupAttachLock(self._layout) if self._optimizations.cgroup_lock else NoStartLock()
+        )
         self._stack.callback(self._attach_lock.close)
         programs = self._open_programs()
         host = read_host_facts(self._layout, has_apparmor=self._apparmor.is_supported)
@@ -286,7 +292,7 @@ class OciRuntime:
         """The installed OCI runtimes; crun from memory, which starts faster."""
         found = [OciProgram(name, Path(path)) for name in self._programs if (path := shutil.which(name))]
         for place, program in enumerate(found):
-            if program.name == "crun":
+            if program.name == "crun" and self._optimizations.sealed_program:
                 sealed = SealedProgram(program.path, self._paths.programs / program.name)
                 self._stack.callback(sealed.close)
                 found[place] = OciProgram(program.name, sealed.path)
@@ -296,7 +302,9 @@ class OciRuntime:
         conmon = shutil.which("conmon")
         if conmon is None or not programs:
             raise Unavailable("conmon and an OCI runtime (crun or runc) are required: apt-get install conmon crun")
-        filters = CompiledFilters(directory=self._paths.filters, environment=compiled_for(programs[0].path))
+        filters: FilterCache = NoFilterCache()
+        if self._optimizations.compiled_filters:
+            filters = CompiledFilters(directory=self._paths.filters, environment=compiled_for(programs[0].path))
         return Launcher(
             paths=self._paths,
             cgroups=self._cgroups,
@@ -309,6 +317,7 @@ class OciRuntime:
             programs=programs,
             clock=self._clock,
             on_step=self._on_step,
+            start_fifo=self._optimizations.start_fifo,
             hidden_mount=self._hidden_mount,
             cdi_directories=self._cdi_directories,
             hostname=self._hostname,

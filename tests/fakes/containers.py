@@ -1,6 +1,7 @@
 """What tests of the runtime need of the real world: an image made of the host's busybox, requests, a runtime's life."""
 
 import asyncio
+import os
 import shutil
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -8,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from agent.runtime.launch.optimizations import ALL_OPTIMIZATIONS, NO_OPTIMIZATIONS, Optimizations
 from agent.runtime.oci_runtime import OciRuntime
 from agent.worker.interfaces import ContainerRequest, Exit, Image, ImageConfig
 from shoal.api.v1.container_pb2 import ContainerSpec
@@ -15,6 +17,9 @@ from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import LogConfig
 from shoal.ids import new_id
 from shoal.logs.log_lines import LogLine, parse_line
+
+OPTIMIZATIONS_VARIABLE = "SHOAL_AGENT_RUNTIME_OPTIMIZATIONS"
+"""The agent's option as a variable: "on", the default, or "off"."""
 
 _BUSYBOX = Path("/usr/bin/busybox")
 _APPLETS = (
@@ -112,6 +117,11 @@ class Ends:
         return self._events.setdefault(task_id, asyncio.Event())
 
 
+def optimizations_of_environment() -> Optimizations:
+    """As the environment says for agents, so that all tests of the runtime run in both states."""
+    return NO_OPTIMIZATIONS if os.environ.get(OPTIMIZATIONS_VARIABLE) == "off" else ALL_OPTIMIZATIONS
+
+
 def new_cgroup() -> str:
     """A cgroup parent that nobody else has."""
     return f"/shoal-test-{new_id()}"
@@ -124,8 +134,13 @@ def open_runtime(
     *,
     programs: Sequence[str] = ("crun", "runc"),
     cdi_directories: Sequence[Path] = (),
+    optimizations: Optimizations | None = None,
 ) -> OciRuntime:
-    """A runtime below `directory`, not yet entered."""
+    """A runtime below `directory`, not yet entered.
+
+    Args:
+        optimizations: None: as `optimizations_of_environment`.
+    """
     return OciRuntime(
         directory / "state",
         directory / "run",
@@ -134,14 +149,17 @@ def open_runtime(
         wall_clock_ms,
         programs=programs,
         cdi_directories=cdi_directories,
+        optimizations=optimizations or optimizations_of_environment(),
     )
 
 
 @asynccontextmanager
-async def real_runtime(directory: Path) -> AsyncGenerator[tuple[OciRuntime, Ends]]:
+async def real_runtime(
+    directory: Path, *, optimizations: Optimizations | None = None
+) -> AsyncGenerator[tuple[OciRuntime, Ends]]:
     """A runtime of which nothing is left at the end."""
     ends = Ends()
-    async with open_runtime(directory, ends, new_cgroup()) as runtime:
+    async with open_runtime(directory, ends, new_cgroup(), optimizations=optimizations) as runtime:
         try:
             yield runtime, ends
         finally:

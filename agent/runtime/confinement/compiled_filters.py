@@ -14,7 +14,7 @@ import logging
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from agent.runtime.kernel.processes import status
 from shoal.errors import Unavailable
@@ -29,6 +29,30 @@ def compiled_for(program: Path) -> str:
     executed)."""
     done = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=False)
     return f"{os.uname().release} {' '.join(done.stdout.split())}"
+
+
+class FilterCache(Protocol):
+    """Knows compiled filters of containers' seccomp profiles."""
+
+    def apply(self, spec: dict[str, Any], profile: str) -> str | None:
+        """As `CompiledFilters.apply`."""
+        ...
+
+    def save(self, key: str, compiled: Path) -> None:
+        """As `CompiledFilters.save`."""
+        ...
+
+
+class NoFilterCache:
+    """Leaves profiles in the spec: the OCI runtime compiles them at each start."""
+
+    def apply(self, spec: dict[str, Any], profile: str) -> str | None:
+        """Nothing to apply, and nothing to save."""
+        del spec, profile
+        return None
+
+    def save(self, key: str, compiled: Path) -> None:
+        """Nothing is saved."""
 
 
 class CompiledFilters:

@@ -14,8 +14,9 @@ import os
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Protocol
 
 from agent.runtime.kernel.cgroup_layout import CgroupLayout
 
@@ -25,6 +26,36 @@ LINGER_SECONDS = 0.05
 
 _OWN = Path("/proc/self/cgroup")
 _log = logging.getLogger(__name__)
+
+
+class StartLock(Protocol):
+    """Prepares the kernel for container starts."""
+
+    def expect_start(self) -> None:
+        """Announce an upcoming start."""
+        ...
+
+    def hold(self) -> AbstractContextManager[None]:
+        """While a container starts."""
+        ...
+
+    def close(self) -> None:
+        """Stop."""
+        ...
+
+
+class NoStartLock:
+    """Does nothing: crun waits for the kernel's lock."""
+
+    def expect_start(self) -> None:
+        """Nothing to prepare."""
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Nothing to hold."""
+        return nullcontext()
+
+    def close(self) -> None:
+        """Nothing to stop."""
 
 
 class CgroupAttachLock:

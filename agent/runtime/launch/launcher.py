@@ -16,14 +16,14 @@ from agent.cdi import cdi_registry
 from agent.cdi.spec_document import Edits
 from agent.disk_full import disk_full, is_disk_full, lacks_space, says_disk_full
 from agent.runtime.confinement.apparmor import AppArmor
-from agent.runtime.confinement.compiled_filters import CompiledFilters, verify_filtered
+from agent.runtime.confinement.compiled_filters import FilterCache, verify_filtered
 from agent.runtime.container_paths import ContainerPaths, ContainerRecord, OciProgram, write_record
 from agent.runtime.kernel.cgroup_layout import CgroupLayout
 from agent.runtime.kernel.cgroups import Cgroups
 from agent.runtime.kernel.linux import CLONE_FS, unshare
 from agent.runtime.kernel.processes import process_start_time
-from agent.runtime.launch.cgroup_attach_lock import CgroupAttachLock
-from agent.runtime.launch.program_start import StartByCommand, StartByFifo
+from agent.runtime.launch.cgroup_attach_lock import StartLock
+from agent.runtime.launch.program_start import ProgramStart, StartByCommand, StartByFifo
 from agent.runtime.logs.log_files import log_file_limits
 from agent.runtime.logs.rotated_log import link_first_file
 from agent.runtime.rootfs.anonymous_volumes import with_anonymous_volumes
@@ -78,6 +78,7 @@ class Launcher:
         cdi_directories: where specs of the Container Device Interface lie.
         hostname: the host's name for users.
         programs: OCI runtimes, the preferred first; the next one is used if one does not support the host.
+        start_fifo: start programs without `crun start`, see `StartByFifo`.
         threads: maximum number of concurrent starts; more than about 4 do not help, the kernel's locks are the limit.
     """
 
@@ -88,13 +89,14 @@ class Launcher:
         cgroups: Cgroups,
         layout: CgroupLayout,
         host: HostFacts,
-        compiled_filters: CompiledFilters,
+        compiled_filters: FilterCache,
         apparmor: AppArmor,
-        attach_lock: CgroupAttachLock,
+        attach_lock: StartLock,
         conmon: Path,
         programs: tuple[OciProgram, ...],
         clock: Clock,
         on_step: OnStep,
+        start_fifo: bool,
         hidden_mount: Path | None,
         cdi_directories: Sequence[Path],
         hostname: str,
@@ -116,7 +118,8 @@ class Launcher:
         self._hidden_mount = hidden_mount
         self._cdi_directories = cdi_directories
         self._host_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-        self._program_start = StartByFifo(paths, StartByCommand(paths, self._start_namespace))
+        command = StartByCommand(paths, self._start_namespace)
+        self._program_start: ProgramStart = StartByFifo(paths, command) if start_fifo else command
         # Only a thread that shares its root and working directory with no other may change its mount namespace.
         self._threads = ThreadPoolExecutor(threads, "runtime", initializer=unshare, initargs=(CLONE_FS,))
 

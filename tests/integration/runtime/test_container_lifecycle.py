@@ -3,8 +3,6 @@
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -31,9 +29,9 @@ from tests.fakes.containers import (
     shell,
 )
 from tests.integration.runtime.child_processes import children
+from tests.integration.runtime.killed_agent import kill_agent_with_containers
 
 Body = Callable[[OciRuntime, Ends, Image], Awaitable[None]]
-AGENT = Path(__file__).parent / "agent_process.py"
 
 
 def with_runtime(directory: Path, body: Body) -> None:
@@ -202,16 +200,7 @@ def test_a_full_disk_fails_the_start_and_nothing_else(tmp_path: Path) -> None:
 def test_containers_outlive_a_killed_agent(tmp_path: Path) -> None:
     """One that runs on, one that ends meanwhile; then the next process of the agent finds both, and every line."""
     cgroup = new_cgroup()
-    build_image(tmp_path)
-    agent = subprocess.Popen(
-        [sys.executable, str(AGENT), str(tmp_path), cgroup], stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
-    )
-    assert agent.stdout is not None
-    told = agent.stdout.readline().split()
-    agent.kill()
-    agent.wait()
-    agent.stdout.close()
-    lives, ended, pid = told[0], told[1], int(told[2])
+    lives, ended, pid = kill_agent_with_containers(tmp_path, cgroup)
 
     async def run() -> None:
         ends = Ends()

@@ -10,6 +10,7 @@ from pathlib import Path
 from agent.runtime.container_paths import ContainerPaths
 from agent.runtime.kernel.cgroup_layout import parse_layout
 from agent.runtime.launch.cgroup_attach_lock import CgroupAttachLock
+from agent.runtime.launch.optimizations import ALL_OPTIMIZATIONS
 from agent.runtime.launch.sealed_program import SealedProgram
 from tests.fakes.containers import build_image, container_request, log_lines, real_runtime, shell
 from tests.integration.runtime.child_processes import executables
@@ -48,7 +49,7 @@ def test_crun_runs_from_a_sealed_copy_and_needs_no_second_one(tmp_path: Path) ->
     """Its own protection would copy and execute it once more; a container cannot write to it either way."""
 
     async def run() -> None:
-        async with real_runtime(tmp_path) as (runtime, _):
+        async with real_runtime(tmp_path, optimizations=ALL_OPTIMIZATIONS) as (runtime, _):
             link = tmp_path / "run/programs/crun"
             assert str(link.readlink()).startswith(f"/proc/{os.getpid()}/fd/")
             request = container_request(build_image(tmp_path), "/bin/sleep", "1000")

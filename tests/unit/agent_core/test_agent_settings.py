@@ -19,6 +19,7 @@ def test_all_faults_are_told_at_once() -> None:
             join="nowhere",
             stream_port=0,
             parallel_starts=0,
+            runtime_optimizations="some",
             advertise_address="fe80::1",
             local_pool="224.0.0.0/8",
             vxlan_port=0,
@@ -26,7 +27,7 @@ def test_all_faults_are_told_at_once() -> None:
             token="a",
             token_file=Path("/b"),
         )
-    assert len(caught.value.faults) == 10
+    assert len(caught.value.faults) == 11
 
 
 @pytest.mark.parametrize(
