@@ -49,11 +49,11 @@ def test_batches_are_full() -> None:
 def test_one_write_that_is_too_large_is_told_when_built() -> None:
     large = task("a", MAX_BYTES)
     assert size(operation(large)) > MAX_BYTES
-    with pytest.raises(Exhausted, match="1048576 is the most"):
+    with pytest.raises(Exhausted, match="the maximum is 1048576 bytes"):
         build([large], (), None)
     split = batches([task("b"), large])
     assert next(split).writes == [task("b")]
-    with pytest.raises(Exhausted, match="1048576 is the most"):
+    with pytest.raises(Exhausted, match="the maximum is 1048576 bytes"):
         next(split)
 
 
@@ -69,12 +69,12 @@ def test_refusal_names_the_fence_before_the_records() -> None:
     leader = {key: KeyValue(key, b"", 9, 7, 0)}
     rejected = rejection(transaction, TxnResult(False, 9, leader | record(task("a"), 8)))
     assert isinstance(rejected, Conflict)
-    assert str(rejected) == "task a exists already"
+    assert str(rejected) == "task a already exists"
 
 
 def test_refusal_tells_a_deleted_record() -> None:
     rejected = rejection(build([task("a")], [expect(NODE, "n", 4)], None), TxnResult(False, 9))
-    assert "node n is not there any more" in str(rejected)
+    assert "node n no longer exists" in str(rejected)
 
 
 def test_lost_answer_is_found_by_bytes_and_revision() -> None:

@@ -51,7 +51,7 @@ def test_the_first_placement_makes_the_home_before_the_task() -> None:
     cluster = world()
     cluster.service("db", database())
     order = [write.kind.name for write in cluster.plan().writes]
-    assert order.index("volume slot") < order.index("task")
+    assert order.index("volume home") < order.index("task")
     cluster.obey()
     assert on(cluster) == [home(cluster)]
 
