@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
 from manager.interfaces import NowMs
 from manager.planner.spec.effective_spec import effective
@@ -59,14 +60,21 @@ class ProgressHandler:
         watched = _watched(view, request)
         verifications = self._verifications(view, watched, request)
         with self._store.follow() as changes:
-            follower = _Watcher(
-                view, watched, request.until_removed, changes, verifications, self._seconds, self._now_ms
+            watcher = _Watcher(
+                view=view,
+                watched=watched,
+                until_removed=request.until_removed,
+                changes=changes,
+                counts=IncrementalCounts(view),
+                verifications=verifications,
+                seconds=self._seconds,
+                now_ms=self._now_ms,
             )
-            now = follower.snapshot()
+            now = watcher.snapshot()
             yield now
             while not now.done:
                 sent_at = self._seconds()
-                sent, now = now, await self._next(follower, sent_at, now)
+                sent, now = now, await self._next(watcher, sent_at, now)
                 if now != sent:
                     yield now
 
@@ -85,71 +93,67 @@ class ProgressHandler:
             if not is_job(service.spec)
         }
 
-    async def _next(self, follower: "_Watcher", sent_at: float, sent: ServicesProgress) -> ServicesProgress:
+    async def _next(self, watcher: "_Watcher", sent_at: float, sent: ServicesProgress) -> ServicesProgress:
         """The progress after the next changes, once it is done or the interval is over."""
-        await follower.wait_for_change()
+        await watcher.wait_for_change()
         now = sent
         while True:
             left = sent_at + INTERVAL_SECONDS - self._seconds()
-            if left <= 0 or follower.should_evaluate():
-                now = follower.snapshot()
+            if left <= 0 or watcher.should_evaluate():
+                now = watcher.snapshot()
             if left <= 0 or now.done:
                 return now
             with suppress(TimeoutError):
                 async with asyncio.timeout(left):
-                    await follower.wait_for_change()
+                    await watcher.wait_for_change()
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Watcher:
-    """State of one WatchServices call."""
+    """One WatchServices call.
 
-    def __init__(
-        self,
-        view: View,
-        watched: Mapping[str, str],
-        until_removed: bool,
-        changes: Subscription,
-        verifications: Mapping[str, Verification],
-        seconds: Callable[[], float],
-        now_ms: NowMs,
-    ) -> None:
-        self._view = view
-        self._now_ms = now_ms
-        self._verifications = verifications
-        self._seconds = seconds
-        self._watched = watched
-        self._until_removed = until_removed
-        self._changes = changes
-        self._counts = IncrementalCounts(view)
+    Attributes:
+        watched: names of the services, by ID.
+        verifications: by ID of the service.
+    """
+
+    view: View
+    watched: Mapping[str, str]
+    until_removed: bool
+    changes: Subscription
+    counts: IncrementalCounts
+    verifications: Mapping[str, Verification]
+    seconds: Callable[[], float]
+    now_ms: NowMs
 
     def snapshot(self) -> ServicesProgress:
         """The progress of all services.
 
         One that is removed with all of its tasks counts as converged; one that waits for its user, as stalled.
         """
-        self._counts.apply(self._changes.pending_changes())
-        services = [self._progress_of(identifier, name) for identifier, name in self._watched.items()]
+        self.counts.apply(self.changes.pending_changes())
+        services = [self._progress_of(identifier, name) for identifier, name in self.watched.items()]
         done = all(service.converged or service.stalled for service in services)
         return ServicesProgress(services=services, done=done)
 
     def should_evaluate(self) -> bool:
         """Whether a snapshot is cheap, or may be the last."""
-        return _tasks(self._view, self._watched) <= CHEAP_TASKS or all(map(self._counts.may_be_done, self._watched))
+        return _tasks(self.view, self.watched) <= CHEAP_TASKS or all(map(self.counts.may_be_done, self.watched))
 
     async def wait_for_change(self) -> None:
         """Wait for a change that may affect the progress, or until a verification is due."""
-        due = [at for each in self._verifications.values() if (at := each.due_at) is not None]
+        due = [at for each in self.verifications.values() if (at := each.due_at) is not None]
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, min(due) - self._seconds()) if due else None):
-                async for batch in self._changes:
-                    self._counts.apply(batch)
-                    if _is_relevant(batch, self._view, self._watched):
+            async with asyncio.timeout(max(0.0, min(due) - self.seconds()) if due else None):
+                async for batch in self.changes:
+                    self.counts.apply(batch)
+                    if _is_relevant(batch, self.view, self.watched):
                         return
 
     def _progress_of(self, identifier: str, name: str) -> ServiceProgress:
-        view, count = self._view, self._counts.count
+        view, count = self.view, self.counts.count
         service = view.services.get(identifier)
-        if self._until_removed or service is None:
+        if self.until_removed or service is None:
             return task_counts.removal_progress(view, identifier, name, count)
         if is_job(service.spec):
             progress, end = job_progress(view, service, count), ""
@@ -157,7 +161,7 @@ class _Watcher:
             progress = task_counts.progress(view, service, count)
             end = self._verify(service, progress)
         if not progress.converged:
-            end = failed_dependency(view, service, now_ms=self._now_ms()) or end
+            end = failed_dependency(view, service, now_ms=self.now_ms()) or end
         if end:
             progress.stalled = True
             progress.problems.insert(0, end)
@@ -165,11 +169,11 @@ class _Watcher:
 
     def _verify(self, service: Service, progress: ServiceProgress) -> str:
         """Adjust the progress during verification; returns why waiting longer is pointless, else empty."""
-        fresh = task_counts.current_revisions(effective(self._view, service))
-        counted = self._counts.count(self._view, service.meta.id, fresh)
-        if (verification := self._verifications.get(service.meta.id)) is not None:
-            verification.evaluate(self._view, service, progress, counted, self._seconds())
-        return stalled_reason(self._view, service, progress, counted, now_ms=self._now_ms())
+        fresh = task_counts.current_revisions(effective(self.view, service))
+        counted = self.counts.count(self.view, service.meta.id, fresh)
+        if (verification := self.verifications.get(service.meta.id)) is not None:
+            verification.evaluate(self.view, service, progress, counted, self.seconds())
+        return stalled_reason(self.view, service, progress, counted, now_ms=self.now_ms())
 
 
 def _watched(view: View, request: WatchServicesRequest) -> dict[str, str]:

@@ -7,15 +7,14 @@ from enum import Enum, auto
 
 from manager.interfaces import ImageResolver
 from manager.networks import host_port_conflicts, network_references, routing_mesh
-from manager.records.object_lookup import SubmittedFiles
 from manager.services import file_references
 from manager.store.tables import View
 from manager.validation import container_name_rules
 from manager.validation.load_balancing_rules import balance_warnings
-from manager.validation.other_services import UNCHANGED, OtherServices
 from manager.validation.placement_rules import placement_warnings
 from manager.validation.published_port_rules import port_warnings
 from manager.validation.service_rules import check_service
+from manager.validation.submitted import NOTHING, Submitted
 from manager.volumes import volume_references
 from shoal import image_reference
 from shoal.api.v1.service_pb2 import ServiceSpec
@@ -59,10 +58,7 @@ async def prepare(
     images: ImageResolver | None,
     previous: ServiceSpec | None = None,
     resolve_image: ResolveImage = ResolveImage.ALWAYS,
-    submitted_networks: network_references.SubmittedNetworks | None = None,
-    submitted_files: SubmittedFiles | None = None,
-    submitted_volumes: volume_references.SubmittedVolumes | None = None,
-    others: OtherServices = UNCHANGED,
+    submitted: Submitted = NOTHING,
 ) -> Submission:
     """Validate and complete a spec.
 
@@ -70,27 +66,24 @@ async def prepare(
         images: resolves the tag; None keeps the tag.
         previous: the service's present spec, whose digest is kept while the registry is unavailable.
         resolve_image: which tags are resolved.
-        submitted_networks: networks that the request creates or changes.
-        submitted_files: secrets and configs that the request creates or changes.
-        submitted_volumes: volumes that the request creates.
-        others: services that the request creates, changes or removes.
+        submitted: objects that the request creates, changes or removes beside this service.
     """
     checked = ServiceSpec()
     checked.CopyFrom(spec)
     faults = list(check_service(checked))
     if not checked.WhichOneof("mode"):
         checked.replicated.replicas = 1
-    faults += others.name_faults(view, checked)
-    faults += container_name_rules.name_conflicts(view, checked, others)
-    faults += network_references.resolve(checked, view, submitted_networks or {}, others)
-    faults += routing_mesh.port_conflicts(view, checked, others)
-    faults += routing_mesh.internal_only_faults(view, checked, submitted_networks or {})
+    faults += submitted.services.name_faults(view, checked)
+    faults += container_name_rules.name_conflicts(view, checked, submitted.services)
+    faults += network_references.resolve(checked, view, submitted.networks, submitted.services)
+    faults += routing_mesh.port_conflicts(view, checked, submitted.services)
+    faults += routing_mesh.internal_only_faults(view, checked, submitted.networks)
     faults += host_port_conflicts.conflicts(view, checked, previous)
-    faults += file_references.resolve(checked, view, submitted_files or {})
-    faults += volume_references.resolve(checked, view, submitted_volumes or {})
+    faults += file_references.resolve(checked, view, submitted.files)
+    faults += volume_references.resolve(checked, view, submitted.volumes)
     faults += volume_references.slot_faults(checked, view)
     image_faults, warnings = await _pin_image(checked, images, previous, resolve_image)
-    placement = placement_warnings(view, checked, others.submitted)
+    placement = placement_warnings(view, checked, submitted.services.submitted)
     own = (
         *port_warnings(checked, view),
         *host_port_conflicts.warnings(view, checked),

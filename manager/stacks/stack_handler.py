@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 
 from manager.interfaces import ImageResolver, NowMs
@@ -19,6 +19,7 @@ from manager.store.tables import Tables
 from manager.validation.other_services import OtherServices
 from manager.validation.shared_network_rules import sharing_faults
 from manager.validation.stack_rules import stack_request_faults
+from manager.validation.submitted import Submitted
 from manager.volumes import volume_references
 from shoal.api.v1.control_pb2 import (
     DeployStackRequest,
@@ -26,11 +27,9 @@ from shoal.api.v1.control_pb2 import (
     RemoveStackRequest,
     RemoveStackResponse,
 )
-from shoal.api.v1.file_pb2 import File
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.network_pb2 import Network, NetworkSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
-from shoal.api.v1.volume_pb2 import Volume
 from shoal.errors import Conflict, Fault, InvalidInput, NotFound
 from shoal.ids import NewId
 from shoal.rpc.caller import Caller
@@ -84,7 +83,7 @@ class StackHandler:
             raise InvalidInput(faults)
         view, specs = self._store.tables, request.services
         planned = stack_plan.plan_networks(view, request.networks, self._new_id, self._now_ms())
-        submitted = {
+        networks = {
             spec.name: Network(meta=Meta(id=each.change.id), spec=spec)
             for spec, each in zip(request.networks, planned, strict=True)
         }
@@ -93,7 +92,8 @@ class StackHandler:
             view, request, files.submitted, self._new_id, self._now_ms()
         )
         others = stack_plan.other_services(view, request, specs)
-        submissions = await self._prepare(request.resolve_image, specs, submitted, files.submitted, volumes, others)
+        submitted = Submitted(networks=networks, files=files.submitted, volumes=volumes, services=others)
+        submissions = await self._prepare(request.resolve_image, specs, submitted)
         own = self._faults(request.networks, submissions, others)
         if faults := [*files.faults, *volume_faults, *own]:
             raise InvalidInput(faults)
@@ -153,10 +153,7 @@ class StackHandler:
         self,
         resolve_image: DeployStackRequest.ResolveImage.ValueType,
         specs: Sequence[ServiceSpec],
-        submitted: Mapping[str, Network],
-        files: Mapping[str, File],
-        volumes: Mapping[str, Volume],
-        others: OtherServices,
+        submitted: Submitted,
     ) -> list[Submission]:
         """Concurrently, since registries are slow; results in the order of the specs."""
         slots = asyncio.Semaphore(LOOKUPS_AT_ONCE)
@@ -174,10 +171,7 @@ class StackHandler:
                     resolve_image=ResolveImage.ALWAYS
                     if resolve_image == DeployStackRequest.ALWAYS
                     else ResolveImage.UNLESS_SAME_TAG,
-                    submitted_networks=submitted,
-                    submitted_files=files,
-                    submitted_volumes=volumes,
-                    others=others,
+                    submitted=submitted,
                 )
 
         async with TaskGroup() as group:
