@@ -52,7 +52,7 @@ def test_where_a_slots_volume_lies_is_written_before_its_task() -> None:
     order = [write.kind.name for write in outcome.writes]
     assert order[:3] == ["volume home"] * 3 and "task" in order[3:]
     assert homes(cluster) == running(cluster)
-    assert not [write for write in cluster.plan().writes if write.kind.name == "volume slot"]
+    assert not [write for write in cluster.plan().writes if write.kind.name == "volume home"]
 
 
 def test_an_update_and_a_scale_keep_every_slot_at_home() -> None:
