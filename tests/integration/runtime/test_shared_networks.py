@@ -33,7 +33,7 @@ async def sharing(runtime: OciRuntime, other: str, request: ContainerRequest) ->
     spec.CopyFrom(request.spec)
     spec.hostname = sandbox.shared.hostname
     try:
-        shared: Mapping[str, Any] = {"netns_fd": sandbox.netns_fd, "files": sandbox.shared.files, "spec": spec}
+        shared: Mapping[str, Any] = {"netns_fd": sandbox.netns_fd, "etc_files": sandbox.shared.files, "spec": spec}
         return await runtime.start(replace(request, **shared, shares_network=True))
     finally:
         os.close(sandbox.netns_fd)
