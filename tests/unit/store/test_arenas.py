@@ -34,19 +34,19 @@ def test_the_same_as_one_by_one(rows: list[Task]) -> None:
 
 
 def test_events_of_all_kinds_in_their_order() -> None:
-    ledger = VersionedTables(Tables())
+    versioned = VersionedTables(Tables())
     events = [event(TASK, f"t{number}", task(number), number + 1) for number in range(150)]  # type: ignore[arg-type]
     events.insert(70, event(NODE, "h1", Node(meta=Meta(id="h1")), 70))  # type: ignore[arg-type]
     events.append(event(TASK, "t3", None, 200))  # type: ignore[arg-type]
     events.append(event(TASK, "t3", task(3), 201))  # type: ignore[arg-type]
     events.append(event(TASK, "t4", None, 202))  # type: ignore[arg-type]
-    changes = ledger.apply_events(events, 202)
+    changes = versioned.apply_events(events, 202)
     assert len(changes) == 154
-    assert ledger.tables.tasks["t3"] == task(3)
-    assert "t4" not in ledger.tables.tasks
-    assert len(ledger.tables.tasks) == 149
-    assert ledger.tables.nodes["h1"].meta.version == 70
-    assert ledger.apply_events(events, 202) == ()
+    assert versioned.tables.tasks["t3"] == task(3)
+    assert "t4" not in versioned.tables.tasks
+    assert len(versioned.tables.tasks) == 149
+    assert versioned.tables.nodes["h1"].meta.version == 70
+    assert versioned.apply_events(events, 202) == ()
 
 
 def test_what_cannot_be_read_is_named() -> None:

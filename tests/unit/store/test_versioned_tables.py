@@ -1,4 +1,4 @@
-"""The ledger comes to the same tables whatever comes first: the commits' answers or the watch."""
+"""The versioned comes to the same tables whatever comes first: the commits' answers or the watch."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,8 +27,8 @@ def event(identifier: str, deleted: bool, revision: int) -> KeyEvent:
     return KeyEvent(TASK.key(identifier), value, revision)
 
 
-def absorb(ledger: VersionedTables, write: Write, revision: int) -> tuple[Change, ...]:
-    return ledger.apply_writes([write], [operation(write)], revision)
+def absorb(versioned: VersionedTables, write: Write, revision: int) -> tuple[Change, ...]:
+    return versioned.apply_writes([write], [operation(write)], revision)
 
 
 def replay(changes: list[Change]) -> dict[str, Task]:
@@ -51,37 +51,37 @@ def test_any_interleaving_of_answers_and_watch_gives_the_last_state(
     watched = [(revision, False, *step) for revision, step in enumerate(history, 1)]
     own = data.draw(st.permutations([step for step in watched if data.draw(st.booleans())]))
     order = data.draw(st.permutations([True] * len(own) + [False] * len(watched)))
-    ledger = VersionedTables(Tables())
+    versioned = VersionedTables(Tables())
     changes: list[Change] = []
     answers, events = iter(own), iter(watched)
     for is_answer in order:
         revision, _, identifier, deleted = next(answers if is_answer else events)
         if is_answer:
             write = delete(TASK, identifier) if deleted else put(TASK, identifier, task(identifier, revision))
-            changes += absorb(ledger, write, revision)
+            changes += absorb(versioned, write, revision)
         else:
-            changes += ledger.apply_events([event(identifier, deleted, revision)], revision)
-            ledger.mark_watched(revision)
+            changes += versioned.apply_events([event(identifier, deleted, revision)], revision)
+            versioned.mark_watched(revision)
     final = {identifier: (deleted, revision) for revision, _, identifier, deleted in watched}
-    assert dict(ledger.tables.tasks) == {
+    assert dict(versioned.tables.tasks) == {
         i: task(i, revision) for i, (deleted, revision) in final.items() if not deleted
     }
-    assert replay(changes) == dict(ledger.tables.tasks)
+    assert replay(changes) == dict(versioned.tables.tasks)
     for identifier, (deleted, revision) in final.items():
-        assert ledger.version_of(TASK, identifier) == (0 if deleted else revision)
+        assert versioned.version_of(TASK, identifier) == (0 if deleted else revision)
 
 
 def test_listing_deletes_what_it_lacks_but_not_what_was_written_later() -> None:
-    ledger = VersionedTables(Tables())
-    ledger.apply_events([event("a", False, 5), event("b", False, 6)], 6)
-    absorb(ledger, put(TASK, "c", task("c", 9)), 9)
-    assert ledger.deletions({TASK.key("b")}, 8) == [KeyEvent(TASK.key("a"), None, 8)]
+    versioned = VersionedTables(Tables())
+    versioned.apply_events([event("a", False, 5), event("b", False, 6)], 6)
+    absorb(versioned, put(TASK, "c", task("c", 9)), 9)
+    assert versioned.deletions({TASK.key("b")}, 8) == [KeyEvent(TASK.key("a"), None, 8)]
 
 
 def test_the_callers_message_stays_as_it_is() -> None:
     service = Service(meta=Meta(id="s", version=3), spec=ServiceSpec(name="web"))
-    ledger = VersionedTables(Tables())
-    absorb(ledger, put(SERVICE, "s", service), 8)
+    versioned = VersionedTables(Tables())
+    absorb(versioned, put(SERVICE, "s", service), 8)
     assert service.meta.version == 3
-    assert ledger.tables.services["s"].meta.version == 8
+    assert versioned.tables.services["s"].meta.version == 8
     assert Service.FromString(encode(SERVICE, service)).meta == Meta(id="s")
