@@ -89,7 +89,7 @@ protos: install
 check-protos: install
 	@rm -rf build/protos && mkdir -p build/protos
 	@PYTHON=$(CURDIR)/$(BIN)/python sh deploy/protos.sh build/protos 2>build/protos.log || { cat build/protos.log; exit 1; }
-	@cd build/protos && for file in */*/v1/*; do \
+	@cd build/protos && for file in */*/v[0-9]/*; do \
 	  cmp -s "$$file" "$(CURDIR)/$$file" || { echo "$$file is out of date: run make protos"; exit 1; }; done
 
 fmt: install

@@ -1,17 +1,18 @@
-"""etcd over gRPC: the `Backend` of a running manager. A thin layer over the messages and stubs of `aetcd`."""
+"""etcd over gRPC: the `Backend` of a running manager. A thin layer over the stubs of etcd's API."""
 
 import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from typing import Protocol, TypeVar
 
 import grpc
 import grpc.aio
-from aetcd import rpc
+from google.protobuf.message import Message
 
 from manager.etcd.maintenance import EtcdMaintenance, find_max_operations
 from manager.etcd.members import Member, Members
+from manager.etcd.v3 import etcd_pb2 as rpc
 from manager.store.backend import (
     Batch,
     Compacted,
@@ -41,8 +42,23 @@ _NO_SPACE = (
     "cluster compact` to compact and defragment it and clear its alarm"
 )
 
-Call = Callable[..., Awaitable[Any]]
-Service = Callable[[Member], Call]
+_TARGETS = {
+    CompareTarget.MODIFIED_AT: (rpc.Compare.MOD, rpc.Compare.EQUAL),
+    CompareTarget.MODIFIED_AFTER: (rpc.Compare.MOD, rpc.Compare.GREATER),
+    CompareTarget.CREATED_AT: (rpc.Compare.CREATE, rpc.Compare.EQUAL),
+}
+
+
+class _Response(Protocol):
+    """Any response of etcd."""
+
+    @property
+    def header(self) -> rpc.ResponseHeader: ...
+
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=_Response)
+Method = Callable[[Member], grpc.aio.UnaryUnaryMultiCallable[Request, Response]]
 """Which of a member's calls is meant."""
 _log = logging.getLogger(__name__)
 
@@ -88,7 +104,7 @@ class Etcd:
 
     async def version(self) -> str:
         """A member's version, "3.4.23"."""
-        return str((await self._read(lambda member: member.maintenance.Status, rpc.StatusRequest())).version)
+        return (await self._read(lambda member: member.maintenance.Status, rpc.StatusRequest())).version
 
     async def discover_limits(self) -> None:
         """Find out from the connected members how large a transaction may be; the minimum is used from now on."""
@@ -143,7 +159,7 @@ class Etcd:
         try:
             await call.write(rpc.WatchRequest(create_request=create))
             parts: list[KeyEvent] = []
-            while (answer := await call.read()) is not grpc.aio.EOF:
+            while isinstance(answer := await call.read(), rpc.WatchResponse):
                 self._check_cluster(answer)
                 _check_cancelled(answer)
                 parts.extend(_event(event) for event in answer.events)
@@ -169,13 +185,11 @@ class Etcd:
             answer = await self._write(lambda member: member.leases.LeaseGrant, rpc.LeaseGrantRequest(TTL=ttl_seconds))
         except OutcomeUnknown as error:
             raise Unavailable(f"cannot get a lease from etcd: {error}") from error  # An unknown lease just expires.
-        return int(answer.ID)
+        return answer.ID
 
     async def keep_alive(self, lease: int) -> int:
-        answer = await self._read(_keep_alive_once, rpc.LeaseKeepAliveRequest(ID=lease))
-        if answer is grpc.aio.EOF:
-            raise Unavailable("etcd closed the lease stream")
-        return int(answer.TTL)
+        request = rpc.LeaseKeepAliveRequest(ID=lease)
+        return (await self._retry(lambda member: _keep_alive_once(member, request, self._deadline))).TTL
 
     async def revoke(self, lease: int) -> None:
         try:
@@ -183,27 +197,35 @@ class Etcd:
         except _LeaseNotFound:
             return
 
-    async def _write(self, service: Service, request: Any) -> Any:
+    async def _write(self, method: Method[Request, Response], request: Request) -> Response:
         """Send once. A broken connection leaves the outcome unknown."""
         member = await self._members.connected(self._deadline)
         try:
             async with self._slots:
-                return self._check_cluster(await service(member)(request, timeout=self._deadline))
+                return self._check_cluster(await method(member)(request, timeout=self._deadline))
         except grpc.aio.AioRpcError as error:
             if error.code() in _BROKEN:
                 member.mark_failed()
                 raise OutcomeUnknown(_text(error)) from error
             raise _rejection(error) from error
 
-    async def _read(self, service: Service, request: Any) -> Any:
-        """Send until a response arrives or `retry_seconds` are over: reads may be repeated."""
+    async def _read(self, method: Method[Request, Response], request: Request) -> Response:
+        """Send, and retry: reads may be repeated."""
+
+        async def attempt(member: Member) -> Response:
+            return await method(member)(request, timeout=self._deadline)
+
+        return await self._retry(attempt)
+
+    async def _retry(self, attempt: Callable[[Member], Awaitable[Response]]) -> Response:
+        """Repeat until a response arrives or `retry_seconds` are over."""
         retry_until = asyncio.get_running_loop().time() + self._retry_seconds
         delay = 0.05
         while True:
             member = await self._members.connected(self._deadline)
             try:
                 async with self._slots:
-                    return self._check_cluster(await service(member)(request, timeout=self._deadline))
+                    return self._check_cluster(await attempt(member))
             except grpc.aio.AioRpcError as error:
                 if error.code() not in _UNREACHABLE:
                     raise _rejection(error) from error
@@ -213,9 +235,9 @@ class Etcd:
             await asyncio.sleep(delay * (0.5 + random.random() / 2))  # noqa: S311  # spreads load, hides nothing
             delay = min(2 * delay, 1.0)
 
-    def _check_cluster(self, answer: Any) -> Any:
+    def _check_cluster(self, answer: Response) -> Response:
         """The response, if it comes from the same etcd cluster as all before."""
-        found = 0 if answer is grpc.aio.EOF else answer.header.cluster_id
+        found = answer.header.cluster_id
         if found and found != self._cluster_id:
             if self._cluster_id:
                 raise HistoryReplaced(
@@ -225,50 +247,53 @@ class Etcd:
         return answer
 
 
-def _keep_alive_once(member: Member) -> Call:
-    async def once(request: Any, timeout: float) -> Any:
-        call = member.leases.LeaseKeepAlive(timeout=timeout)
-        try:
-            await call.write(request)
-            return await call.read()
-        finally:
-            call.cancel()
+async def _keep_alive_once(
+    member: Member, request: rpc.LeaseKeepAliveRequest, timeout: float
+) -> rpc.LeaseKeepAliveResponse:
+    """One request and its response over a stream of their own."""
+    call = member.leases.LeaseKeepAlive(timeout=timeout)
+    try:
+        await call.write(request)
+        answer = await call.read()
+    finally:
+        call.cancel()
+    if not isinstance(answer, rpc.LeaseKeepAliveResponse):
+        raise Unavailable("etcd closed the lease stream")
+    return answer
 
-    return once
 
-
-def _record(kv: Any) -> KeyValue:
+def _record(kv: rpc.KeyValue) -> KeyValue:
     return KeyValue(kv.key, kv.value, kv.mod_revision, kv.create_revision, kv.lease)
 
 
-def _event(event: Any) -> KeyEvent:
-    deleted = event.type == rpc.Event.EventType.DELETE
+def _event(event: rpc.Event) -> KeyEvent:
+    deleted = event.type == rpc.Event.DELETE
     return KeyEvent(event.kv.key, None if deleted else event.kv.value, event.kv.mod_revision)
 
 
-def _reads(keys: Iterable[bytes]) -> list[Any]:
+def _reads(keys: Iterable[bytes]) -> list[rpc.RequestOp]:
     return [rpc.RequestOp(request_range=rpc.RangeRequest(key=key)) for key in dict.fromkeys(keys)]
 
 
-def _found(answer: Any) -> dict[bytes, KeyValue]:
+def _found(answer: rpc.TxnResponse) -> dict[bytes, KeyValue]:
     return {kv.key: _record(kv) for response in answer.responses for kv in response.response_range.kvs}
 
 
-def _compare(compare: Compare) -> Any:
-    if compare.target is CompareTarget.CREATED_AT:
-        return rpc.Compare(key=compare.key, target="CREATE", result="EQUAL", create_revision=compare.revision)
-    result = "EQUAL" if compare.target is CompareTarget.MODIFIED_AT else "GREATER"
-    return rpc.Compare(key=compare.key, target="MOD", result=result, mod_revision=compare.revision)
+def _compare(compare: Compare) -> rpc.Compare:
+    target, result = _TARGETS[compare.target]
+    if target == rpc.Compare.CREATE:
+        return rpc.Compare(key=compare.key, target=target, result=result, create_revision=compare.revision)
+    return rpc.Compare(key=compare.key, target=target, result=result, mod_revision=compare.revision)
 
 
-def _operation(operation: Put | Delete) -> Any:
+def _operation(operation: Put | Delete) -> rpc.RequestOp:
     if isinstance(operation, Delete):
         return rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=operation.key))
     put = rpc.PutRequest(key=operation.key, value=operation.value, lease=operation.lease)
     return rpc.RequestOp(request_put=put)
 
 
-def _check_cancelled(answer: Any) -> None:
+def _check_cancelled(answer: rpc.WatchResponse) -> None:
     if answer.compact_revision:
         raise Compacted(f"etcd has compacted its history up to revision {answer.compact_revision}")
     if answer.canceled and "no leader" in answer.cancel_reason:

@@ -3,19 +3,23 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import grpc
 import grpc.aio
-from aetcd import rpc
+from google.protobuf.message import Message
 
 from manager.etcd.members import Member, Members
+from manager.etcd.v3 import etcd_pb2 as rpc
 from manager.store.kinds import ROOT
 from shoal.errors import Unavailable
 
 ANSWER_SECONDS = 5.0
 DEFRAGMENT_SECONDS = 600.0
 """It rewrites the whole database, of 8 GiB at most by default."""
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,10 @@ class EtcdMaintenance:
         await self._compact(first, now)
         for member in self._members:
             await _call(member, member.maintenance.Defragment, rpc.DefragmentRequest(), DEFRAGMENT_SECONDS)
-        actions = rpc.AlarmRequest.AlarmAction
         for alarm in await self._alarms():
-            deactivate = rpc.AlarmRequest(action=actions.DEACTIVATE, memberID=alarm.memberID, alarm=alarm.alarm)
+            deactivate = rpc.AlarmRequest(
+                action=rpc.AlarmRequest.DEACTIVATE, memberID=alarm.memberID, alarm=alarm.alarm
+            )
             await _call(first, first.maintenance.Alarm, deactivate)
         return await self.status()
 
@@ -77,9 +82,9 @@ class EtcdMaintenance:
             if error.code() is not grpc.StatusCode.OUT_OF_RANGE:  # It is compacted already.
                 raise _failure(member, error) from error
 
-    async def _alarms(self) -> Sequence[Any]:
+    async def _alarms(self) -> Sequence[rpc.AlarmMember]:
         member = await self._members.connected(ANSWER_SECONDS)
-        request = rpc.AlarmRequest(action=rpc.AlarmRequest.AlarmAction.GET)
+        request = rpc.AlarmRequest(action=rpc.AlarmRequest.GET)
         return list((await _call(member, member.maintenance.Alarm, request)).alarms)
 
 
@@ -101,7 +106,7 @@ async def find_max_operations(member: Member, limit: int) -> int:
 async def _accepts(member: Member, operations: int) -> bool:
     """Try a transaction without effect: its condition never holds."""
     key = ROOT.encode()
-    never = rpc.Compare(key=key, target="CREATE", result="LESS", create_revision=0)
+    never = rpc.Compare(key=key, target=rpc.Compare.CREATE, result=rpc.Compare.LESS, create_revision=0)
     reads = [rpc.RequestOp(request_range=rpc.RangeRequest(key=key))] * operations
     try:
         await member.kv.Txn(rpc.TxnRequest(compare=[never], success=reads), timeout=ANSWER_SECONDS)
@@ -112,7 +117,7 @@ async def _accepts(member: Member, operations: int) -> bool:
     return True
 
 
-async def _member_status(member: Member, alarms: Sequence[Any]) -> MemberStatus:
+async def _member_status(member: Member, alarms: Sequence[rpc.AlarmMember]) -> MemberStatus:
     try:
         answer = await _call(member, member.maintenance.Status, rpc.StatusRequest())
     except Unavailable as error:
@@ -120,7 +125,7 @@ async def _member_status(member: Member, alarms: Sequence[Any]) -> MemberStatus:
     active = {alarm.alarm for alarm in alarms if alarm.memberID == answer.header.member_id}
     return MemberStatus(
         endpoint=member.endpoint,
-        version=str(answer.version),
+        version=answer.version,
         database_bytes=answer.dbSize,
         used_bytes=answer.dbSizeInUse,
         problem="; ".join(_ALARMS.get(each, f"alarm {each}") for each in sorted(active)),
@@ -128,12 +133,17 @@ async def _member_status(member: Member, alarms: Sequence[Any]) -> MemberStatus:
 
 
 _ALARMS = {
-    rpc.AlarmType.NOSPACE: "space quota exceeded; writes are rejected; run `shoal cluster compact`",
-    rpc.AlarmType.CORRUPT: "data corruption detected; restore this member from the others, or from a snapshot",
+    rpc.NOSPACE: "space quota exceeded; writes are rejected; run `shoal cluster compact`",
+    rpc.CORRUPT: "data corruption detected; restore this member from the others, or from a snapshot",
 }
 
 
-async def _call(member: Member, call: Any, request: Any, seconds: float = ANSWER_SECONDS) -> Any:
+async def _call(
+    member: Member,
+    call: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
+    request: Request,
+    seconds: float = ANSWER_SECONDS,
+) -> Response:
     try:
         return await call(request, timeout=seconds)
     except grpc.aio.AioRpcError as error:

@@ -14,8 +14,9 @@ from typing import Self
 
 import grpc
 import grpc.aio
-from aetcd import rpc
 
+from manager.etcd.v3 import etcd_pb2 as rpc
+from manager.etcd.v3.etcd_pb2_grpc import KVStub, LeaseStub, MaintenanceStub, WatchStub
 from shoal.errors import Unavailable
 from shoal.rpc import host_port
 
@@ -65,8 +66,8 @@ class Member:
     def __init__(self, endpoint: str, channel: grpc.aio.Channel) -> None:
         self.endpoint = endpoint
         self.channel = channel
-        self.kv, self.leases, self.watches = rpc.KVStub(channel), rpc.LeaseStub(channel), rpc.WatchStub(channel)
-        self.maintenance = rpc.MaintenanceStub(channel)
+        self.kv, self.leases, self.watches = KVStub(channel), LeaseStub(channel), WatchStub(channel)
+        self.maintenance = MaintenanceStub(channel)
         self.avoid_until = 0.0
 
     def mark_failed(self) -> None:

@@ -6,10 +6,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aetcd import rpc
 
 from manager.etcd.members import own_member
 from manager.etcd.server import EtcdServer, etcd_server
+from manager.etcd.v3 import etcd_pb2 as rpc
 from tests.contract.store.rig import Rig
 from tests.fakes.memory_etcd import MemoryEtcd
 

@@ -64,7 +64,7 @@ def test_failed_expectation_names_the_record_and_writes_nothing(run: Run) -> Non
             second = await store.commit(put_tasks(1), expects=[expect(TASK, "t00001", first)])
             with pytest.raises(Conflict, match=f"expected version {first}, found {second}"):
                 await store.commit(put_tasks(1), expects=[expect(TASK, "t00001", first)])
-            with pytest.raises(Conflict, match="task t00009 does not exist"):
+            with pytest.raises(Conflict, match="task t00009 no longer exists"):
                 await store.commit(put_tasks(3), expects=[expect(TASK, "t00009", PRESENT)])
             assert await store.commit(put_tasks(3), expects=[expect(TASK, "t00001", PRESENT)]) > second
             assert store.tables.tasks.keys() == {"t00001", "t00003"}
