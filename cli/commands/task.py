@@ -9,7 +9,7 @@ from cli.commands.common.name_completion import names_of
 from cli.commands.common.task_listing import TaskListing, task_listing_options
 from cli.go_template.template_values import FieldRecord
 from cli.render.documents import to_document
-from cli.render.task_history import state_history
+from cli.render.state_history import state_history
 from shoal.api.v1.control_pb2 import ListTasksRequest, TaskView
 from shoal.errors import NotFound
 

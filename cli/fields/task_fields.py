@@ -2,7 +2,7 @@
 
 from cli.fields.message_fields import all_fields
 from cli.go_template.template_values import FieldRecord
-from cli.render.task_history import state_history
+from cli.render.state_history import state_history
 from cli.render.task_rows import state_name, timestamp
 from shoal.api.v1.control_pb2 import TaskView
 from shoal.task_states import observed_state, task_name

@@ -5,7 +5,7 @@ from collections.abc import Callable, MutableSequence
 from shoal.api.v1.file_pb2 import FileReference
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
-from shoal.spec_parsers.file_references import parse_reference
+from shoal.spec_parsers.file_reference_parser import parse_reference
 
 References = Callable[[ServiceSpec], MutableSequence[FileReference]]
 

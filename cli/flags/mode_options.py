@@ -4,7 +4,7 @@ from cli.flags.value_options import ValueOption
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
 from shoal.spec_parsers.integers import parse_count
-from shoal.spec_parsers.service_modes import (
+from shoal.spec_parsers.mode_parser import (
     MISSED_RUN_POLICIES,
     OVERLAP_POLICIES,
     autoscale_of,

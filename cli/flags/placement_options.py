@@ -3,7 +3,7 @@
 from cli.flags.value_options import ValueOption
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
-from shoal.spec_parsers.placement_rules import (
+from shoal.spec_parsers.placement_parser import (
     is_same_preference,
     parse_preference,
     release_generic,

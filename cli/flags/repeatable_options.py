@@ -14,7 +14,7 @@ from shoal.api.v1.container_pb2 import Ulimit
 from shoal.api.v1.file_pb2 import FileReference
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
-from shoal.spec_parsers import host_config, placement_rules, security_options
+from shoal.spec_parsers import host_config, placement_parser, security_options
 from shoal.spec_parsers.mount_parser import parse_mount
 from shoal.spec_parsers.network_attachments import add_network
 from shoal.spec_parsers.port_parser import is_named, parse_publish
@@ -231,7 +231,7 @@ REPEATABLE_OPTIONS = (
         "--placement-pref",
         "PREFERENCE",
         "Placement preferences: spread=KEY or binpack=cpus|memory|load; option ,weight=N.",
-        placement_rules.add_preference,
+        placement_parser.add_preference,
         placement_options.remove_preference,
     ),
     RepeatableOption(
@@ -239,14 +239,14 @@ REPEATABLE_OPTIONS = (
         "EXPRESSION",
         "Affinity (service==db) or anti-affinity (service!=db), also to the service itself; options ,weight=N "
         "(preferred, not required) and ,topology-key=KEY.",
-        placement_rules.add_affinity,
+        placement_parser.add_affinity,
         placement_options.remove_affinity,
     ),
     RepeatableOption(
         "--generic-resource",
         "KIND=NUMBER",
         "Generic resources to reserve.",
-        placement_rules.add_generic,
+        placement_parser.add_generic,
         placement_options.remove_generic,
     ),
     RepeatableOption("--mount", "MOUNT", MOUNT_HELP, _add_mount, _remove_mount),

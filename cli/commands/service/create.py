@@ -22,7 +22,7 @@ from cli.render.error_lines import warn
 from shoal.api.v1.control_pb2 import CreateServiceRequest
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import Fault, InvalidInput
-from shoal.spec_parsers.service_modes import MODES, set_mode
+from shoal.spec_parsers.mode_parser import MODES, set_mode
 
 
 @click.command(

@@ -17,11 +17,11 @@ from shoal.compose.reading.scalar_values import (
     string_mapping,
 )
 from shoal.errors import InvalidInput
-from shoal.spec_parsers import service_modes
+from shoal.spec_parsers import mode_parser
 from shoal.spec_parsers.choices import ENDPOINT_MODES, RESTART_CONDITIONS, parse_choice
 from shoal.spec_parsers.integers import parse_count
 from shoal.spec_parsers.log_drivers import set_log_driver
-from shoal.spec_parsers.placement_rules import add_affinity, add_preference, set_priority, set_stop_on_disconnect
+from shoal.spec_parsers.placement_parser import add_affinity, add_preference, set_priority, set_stop_on_disconnect
 from shoal.spec_parsers.port_parser import from_long, from_short
 from shoal.spec_parsers.units import parse_nano_cpus
 from shoal.spec_parsers.update_policies import ACTIONS, ORDERS, ROLLBACK_ACTIONS, parse_parallelism, parse_ratio
@@ -32,9 +32,9 @@ _LABEL = re.compile(r"((?!node\.|engine\.)[A-Za-z0-9][\w.-]*)\s*=\s*([^=~\s].*)"
 
 def set_mode(spec: ServiceSpec, deploy: Mapping[str, Value]) -> None:
     """`mode` and `replicas`, and the extensions `x-max-concurrent` and `x-autoscale`."""
-    service_modes.set_mode(spec, str(deploy.get("mode", "replicated")))
+    mode_parser.set_mode(spec, str(deploy.get("mode", "replicated")))
     if "replicas" in deploy:
-        service_modes.set_replicas(spec, parse_count(scalar_text(deploy["replicas"]), key="replicas"))
+        mode_parser.set_replicas(spec, parse_count(scalar_text(deploy["replicas"]), key="replicas"))
     if "x-max-concurrent" in deploy:
         if spec.WhichOneof("mode") != "replicated_job":
             raise InvalidInput("x-max-concurrent can only be used with replicated-job mode")
@@ -42,7 +42,7 @@ def set_mode(spec: ServiceSpec, deploy: Mapping[str, Value]) -> None:
             scalar_text(deploy["x-max-concurrent"]), key="x-max-concurrent"
         )
     if "x-autoscale" in deploy:
-        spec.autoscale.CopyFrom(service_modes.autoscale_of(_string_mapping("x-autoscale", deploy["x-autoscale"])))
+        spec.autoscale.CopyFrom(mode_parser.autoscale_of(_string_mapping("x-autoscale", deploy["x-autoscale"])))
 
 
 def set_platform(spec: ServiceSpec, value: str | None) -> None:
@@ -70,7 +70,7 @@ def set_schedule(spec: ServiceSpec, service: Mapping[str, Value], key: str) -> N
         raise InvalidInput("schedule and x-schedule are mutually exclusive")
     value = service[key]
     fields = {"cron": value} if isinstance(value, str) else _string_mapping(key, value)
-    spec.schedule.CopyFrom(service_modes.schedule_of(fields))
+    spec.schedule.CopyFrom(mode_parser.schedule_of(fields))
 
 
 def _string_mapping(name: str, value: Value) -> dict[str, str]:

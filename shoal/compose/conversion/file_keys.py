@@ -10,7 +10,7 @@ from shoal.compose.reading.file_reader import FileReader
 from shoal.compose.reading.scalar_values import octal_digits, scalar_text, string_mapping
 from shoal.compose.stack_names import StackNames
 from shoal.errors import InvalidInput, NotFound, Unavailable
-from shoal.spec_parsers.file_references import from_fields
+from shoal.spec_parsers.file_reference_parser import from_fields
 
 _MAX_BYTES = 500 * 1024
 SOURCES = ("file", "environment", "content")

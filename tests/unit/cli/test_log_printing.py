@@ -10,11 +10,11 @@ from shoal.api.v1.streams_pb2 import LogChunk
 
 STAMP = "2026-11-23T23:18:27.123456789+00:00"
 
-Told = Callable[[LogPrinter, list[LogChunk]], tuple[bytes, bytes]]
+Printed = Callable[[LogPrinter, list[LogChunk]], tuple[bytes, bytes]]
 
 
 @pytest.fixture(name="printed")
-def _printed(capfdbinary: pytest.CaptureFixture[bytes]) -> Told:
+def _printed(capfdbinary: pytest.CaptureFixture[bytes]) -> Printed:
     """What comes out of the two descriptors, as in a pipe."""
 
     def reported(printer: LogPrinter, runs: list[LogChunk]) -> tuple[bytes, bytes]:
@@ -37,7 +37,7 @@ def printer(*, raw: bool = False, timestamps: bool = False) -> LogPrinter:
     return LogPrinter(timestamps=timestamps, raw=raw)
 
 
-def test_raw_output_has_every_byte(printed: Told) -> None:
+def test_raw_output_has_every_byte(printed: Printed) -> None:
     odd = bytes(byte for byte in range(256) if byte != 10)
     lines = (("stdout", "F", odd), ("stdout", "P", b"a\r"), ("stdout", "F", b"b"), ("stdout", "F", b""))
     assert printed(printer(raw=True), [run("t", *lines[:1])]) == (odd + b"\n", b"")
@@ -46,14 +46,14 @@ def test_raw_output_has_every_byte(printed: Told) -> None:
     assert printed(printer(raw=True), [run("t", ("stdout", "P", b"no end"))]) == (b"no end", b"")
 
 
-def test_each_stream_has_its_own(printed: Told) -> None:
+def test_each_stream_has_its_own(printed: Printed) -> None:
     mixed = run("t", ("stdout", "F", b"out"), ("stderr", "F", b"err"), ("stdout", "F", b"again"))
     assert printed(printer(raw=True), [mixed]) == (b"out\nagain\n", b"err\n")
     assert printed(printer(), [run("t", ("stderr", "F", b"err"))]) == (b"", b"web.1@h1    | err\n")
 
 
 @pytest.mark.parametrize("second", ["F", "P"])
-def test_lines_have_the_task_and_the_time(printed: Told, second: str) -> None:
+def test_lines_have_the_task_and_the_time(printed: Printed, second: str) -> None:
     lines = run("t", ("stdout", "F", b"one"), ("stdout", second, b"two"))
     time = b"2026-11-23T23:18:27.123456789Z "
     expected = b"web.1@h1    | " + time + b"one\nweb.1@h1    | "
@@ -62,17 +62,17 @@ def test_lines_have_the_task_and_the_time(printed: Told, second: str) -> None:
     assert out.endswith(b"two\n")
 
 
-def test_pieces_of_two_tasks_do_not_mix(printed: Told) -> None:
+def test_pieces_of_two_tasks_do_not_mix(printed: Printed) -> None:
     runs = [run("t", ("stdout", "P", b"aa")), run("u", ("stdout", "F", b"bb")), run("t", ("stdout", "F", b"aa"))]
     assert printed(printer(raw=True), runs)[0] == b"bb\naaaa\n"
 
 
-def test_what_is_no_line_is_passed_over(printed: Told) -> None:
+def test_what_is_no_line_is_passed_over(printed: Printed) -> None:
     torn = LogChunk(task_id="t", lines=b"\0\0\n\n" + run("t", ("stdout", "F", b"x")).lines)
     assert printed(printer(), [torn])[0] == b"web.1@h1    | x\n"
 
 
-def test_lost_lines_are_told(printed: Told) -> None:
+def test_lost_lines_are_told(printed: Printed) -> None:
     missing = run("t", ("stdout", "F", b"x"))
     missing.lines_lost = True
     out, err = printed(printer(), [missing])

@@ -11,7 +11,7 @@ from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.compose.load import load_files
 from shoal.compose.project import StackSpecs
 from shoal.errors import InvalidInput
-from shoal.spec_parsers.file_references import parse_reference
+from shoal.spec_parsers.file_reference_parser import parse_reference
 
 
 def test_references_in_both_forms() -> None:

@@ -52,7 +52,7 @@ def test_fields_become_keys_with_line_and_column() -> None:
     assert reported("networks.shop_front.subnet") == "shop.yaml:11:3: networks.front.ipam.config.subnet: wrong"
 
 
-def test_what_the_file_does_not_have_is_told_by_its_key_at_the_nearest_place() -> None:
+def test_what_the_file_does_not_have_is_located_by_its_key_at_the_nearest_place() -> None:
     assert reported("services.shop_web.task.container.user") == "shop.yaml:3:3: services.web.user: wrong"
     assert reported("services.shop_web.task.container.shm_bytes") == "shop.yaml:3:3: services.web.shm_size: wrong"
     assert reported("services.shop_web.task.limits.pids") == (
@@ -91,7 +91,7 @@ networks:
 volumes: {data: {driver_opts: {type: x}}}
 """
 
-TOLD = {
+LOCATED = {
     "services.shop_web.task.container.shm_bytes": "5:5: services.web.shm_size",
     "services.shop_web.task.container.cpu.cpuset_cpus": "6:5: services.web.cpuset",
     "services.shop_web.task.container.cpu.period_us": "7:5: services.web.cpu_period",
@@ -120,10 +120,10 @@ TOLD = {
 }
 
 
-@pytest.mark.parametrize("path", TOLD)
-def test_fields_are_told_by_the_entry_that_they_come_from(path: str) -> None:
+@pytest.mark.parametrize("path", LOCATED)
+def test_fields_are_located_by_the_entry_that_they_come_from(path: str) -> None:
     tree = parse_document(Path("shop.yaml"), RICH).value
-    assert str(locate_faults(tree, [Fault(path, "wrong")], FaultLog(), NAMES)[0]) == f"shop.yaml:{TOLD[path]}: wrong"
+    assert str(locate_faults(tree, [Fault(path, "wrong")], FaultLog(), NAMES)[0]) == f"shop.yaml:{LOCATED[path]}: wrong"
 
 
 SPECS: dict[str, Descriptor] = {
@@ -144,7 +144,7 @@ def fields(of: Descriptor, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ..
 
 
 @pytest.mark.parametrize("section", SPECS)
-def test_every_field_of_a_spec_is_told_by_a_key_of_the_file(section: str) -> None:
+def test_every_field_of_a_spec_is_located_by_a_key_of_the_file(section: str) -> None:
     """A new field of a spec needs a rule, unless it has the name of its key."""
     unknown = []
     for path in fields(SPECS[section]):

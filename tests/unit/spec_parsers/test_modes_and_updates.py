@@ -12,7 +12,7 @@ from shoal.api.v1.service_pb2 import Schedule, ServiceRevision, ServiceSpec, Upd
 from shoal.compose.load import load_documents
 from shoal.compose.reading.yaml_document import parse_document
 from shoal.errors import InvalidInput
-from shoal.spec_parsers.service_modes import autoscale_of, set_mode
+from shoal.spec_parsers.mode_parser import autoscale_of, set_mode
 
 COMPOSE = """\
 services:
