@@ -31,7 +31,7 @@ def test_completions_and_a_second_run(clean: Cluster) -> None:
     assert not before & {row["id"] for row in clean.json("service", "ps", "job")}
     refused = clean.run("service", "scale", "job=7")
     assert refused.returncode == 2
-    assert "is a job" in refused.stderr
+    assert "jobs cannot be scaled" in refused.stderr
 
 
 def test_a_failure_ends_the_wait_with_its_reason(clean: Cluster) -> None:
@@ -59,5 +59,5 @@ def test_a_schedule_is_kept_and_a_bad_one_refused(clean: Cluster) -> None:
     code, told = create(clean, *flags, command="true")
     assert code == 0, told
     (document,) = clean.json("service", "inspect", "job")
-    assert document["status"]["schedule"]["next_due"] > document["created_at"]
+    assert document["status"]["schedule"]["next_run_at"] > document["created_at"]
     assert clean.json("service", "ps", "job") == []

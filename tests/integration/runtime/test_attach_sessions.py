@@ -80,7 +80,7 @@ def test_its_terminal_has_the_size_of_ours(tmp_path: Path) -> None:
 
 
 def test_the_program_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attach_session, "MAX_WAITING", 100_000)
+    monkeypatch.setattr(attach_session, "MAX_BUFFERED", 100_000)
 
     async def body(runtime: OciRuntime, task: str) -> None:
         slow, quick = runtime.attach(task), runtime.attach(task)

@@ -203,7 +203,7 @@ def test_a_passwd_that_points_out_of_the_image_is_not_followed(tmp_path: Path) -
         passwd = image.layers[0] / "etc/passwd"
         passwd.unlink()
         passwd.symlink_to("../../../../../../../../etc/group")
-        with pytest.raises(InvalidInput, match="no user 'daemon'"):
+        with pytest.raises(InvalidInput, match="user 'daemon' not found"):
             await runtime.start(container_request(image, "/bin/true", user="daemon"))
 
     with_runtime(tmp_path, body)

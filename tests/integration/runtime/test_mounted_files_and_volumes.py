@@ -58,7 +58,7 @@ def test_files_have_their_owner_and_mode_in_memory_that_is_not_swapped(tmp_path:
             "grep secrets /proc/self/mountinfo; wc -c < /large 2>/dev/null || ls -ln /large; "
             "echo x > /run/secrets/pw || echo refused"
         )
-        lines = await output(runtime, ends, image, script, mounted=files)
+        lines = await output(runtime, ends, image, script, mounted_files=files)
         assert {"hunter2", "started", "refused"} <= set(lines)
         assert any(line.split()[:4] == ["-r--------", "1", "7", "8"] for line in lines)
         (mount,) = [line for line in lines if " /run/secrets/pw " in line]

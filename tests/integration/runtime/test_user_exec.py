@@ -161,7 +161,7 @@ def test_what_cannot_be_run(tmp_path: Path, program: str) -> None:
             with pytest.raises(CannotExecError) as nowhere:
                 await begun(runtime, task, "/bin/true", working_dir="/nowhere", **terminal)
             assert nowhere.value.code == 126
-        with pytest.raises(InvalidInput, match="no user 'stranger'"):
+        with pytest.raises(InvalidInput, match="user 'stranger' not found"):
             await begun(runtime, task, "/bin/true", user="stranger")
         with pytest.raises(NotFound):
             await begun(runtime, "other", "/bin/true")
@@ -264,7 +264,7 @@ def test_the_container_ends_under_it(tmp_path: Path) -> None:
 
 
 def test_they_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exec_starter, "MAX_PROGRAMS", 3)
+    monkeypatch.setattr(exec_starter, "MAX_EXECS", 3)
 
     async def body(runtime: OciRuntime, task: str) -> None:
         held = [await begun(runtime, task, "/bin/cat", stdin=True) for _ in range(3)]
