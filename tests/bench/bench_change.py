@@ -32,7 +32,7 @@ from tests.bench.figures import Figure, p50, p99, table
 TASKS, ROUNDS = 1_000, 20
 RECORD = "record"
 """Id and host name of the node that is only a record."""
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 BEGIN_SECONDS = 2.0
 PAUSE_SECONDS = 0.3
 """Between changes, so that each is measured alone."""
@@ -41,24 +41,24 @@ PAUSE_SECONDS = 0.3
 class Kernel:
     """What the kernel of one host tells of elements of nftables, with the time of it."""
 
-    def __init__(self, told: "subprocess.Popen[str]") -> None:
-        self._told = told
+    def __init__(self, reported: "subprocess.Popen[str]") -> None:
+        self._reporter = reported
         self._lines: list[tuple[float, str]] = []
-        self._news = threading.Condition()
+        self._changes = threading.Condition()
         threading.Thread(target=self._read, daemon=True).start()
         self._begin()
 
     def _read(self) -> None:
-        assert self._told.stdout is not None
-        for line in self._told.stdout:
-            with self._news:
+        assert self._reporter.stdout is not None
+        for line in self._reporter.stdout:
+            with self._changes:
                 self._lines.append((time.perf_counter(), line))
-                self._news.notify_all()
+                self._changes.notify_all()
 
     def _begin(self) -> None:
         """Wait until the monitor has read all that there is, and hears what comes (/proc/net/netlink: its groups)."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        place = Path(f"/proc/{self._told.pid}/net/netlink")
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        place = Path(f"/proc/{self._reporter.pid}/net/netlink")
         while not any(_hears(line.split()) for line in place.read_text().splitlines()):
             if time.monotonic() > deadline:
                 raise RuntimeError("nft monitor does not begin")
@@ -67,13 +67,13 @@ class Kernel:
 
     def forget(self) -> None:
         """What was told so far."""
-        with self._news:
+        with self._changes:
             self._lines.clear()
 
     def first(self, verb: str, target: str) -> float:
         """When it first told of an element that leads to the target. Blocking."""
-        with self._news:
-            if not self._news.wait_for(lambda: self._find(verb, target), PATIENCE_SECONDS):
+        with self._changes:
+            if not self._changes.wait_for(lambda: self._find(verb, target), TIMEOUT_SECONDS):
                 raise RuntimeError(f"no word of `{verb} … {target}`")
             return self._find(verb, target)
 
@@ -118,7 +118,7 @@ async def _service(bed: Bed, store: Store) -> list[Task]:
     """A service of 1,000 tasks that run, on the node that is a record; its tasks."""
     await asyncio.to_thread(bed.shoal, "network", "create", "front")
     await asyncio.to_thread(
-        bed.shoal, "service", "create", "--name", "asker", "--mode", "global", "--network", "front", IMAGE
+        bed.shoal, "service", "create", "--name", "client", "--mode", "global", "--network", "front", IMAGE
     )
     model = next(iter(store.tables.node_status.values()))
     status = NodeStatus()
@@ -131,7 +131,7 @@ async def _service(bed: Bed, store: Store) -> list[Task]:
     web = ("--name", "web", "--replicas", str(TASKS), "--constraint", f"node.id=={RECORD}", "--network", "front")
     await asyncio.to_thread(bed.shoal, "service", "create", "--detach", *web, IMAGE)
     tasks: list[Task] = []
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while len(tasks) < TASKS:
             await asyncio.sleep(0.1)
             tasks = [task for task in store.tables.tasks.values() if task.node_id == RECORD and task.addresses]
@@ -141,12 +141,12 @@ async def _service(bed: Bed, store: Store) -> list[Task]:
 
 async def _programmed(bed: Bed, tasks: Sequence[Task]) -> None:
     """Wait until every host's kernel leads to all of the tasks."""
-    wanted = {task.addresses[0].address for task in tasks}
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    desired = {task.addresses[0].address for task in tasks}
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         for host in bed.playground.layout.all_hosts():
             enter = ["nsenter", f"--net=/run/netns/{host.namespace}"]
             led: set[str] = set()
-            while not wanted <= led:
+            while not desired <= led:
                 done = await asyncio.to_thread(
                     subprocess.run, [*enter, "nft", "list", "table", "inet", "shoal"], capture_output=True, text=True
                 )
@@ -167,9 +167,9 @@ async def _change(store: Store, seen: Sequence[Kernel], task: Task, *, serves: b
     begin = time.perf_counter()
     await store.commit([put(TASK_STATUS, task.id, _status(task, opening=not serves))])
     verb, target = "add" if serves else "delete", task.addresses[0].address
-    told = await asyncio.gather(*(asyncio.to_thread(kernel.first, verb, target) for kernel in seen))
+    reported = await asyncio.gather(*(asyncio.to_thread(kernel.first, verb, target) for kernel in seen))
     await asyncio.sleep(PAUSE_SECONDS)
-    return [at - begin for at in told]
+    return [at - begin for at in reported]
 
 
 async def _measure(bed: Bed) -> tuple[list[float], list[float]]:

@@ -1,6 +1,7 @@
 """A control plane under many nodes: `python -m tests.bench.bench_control_plane NODES [TASKS] [--only PHASE …]`.
 
-A whole manager, its own etcd, and hollow agents in other processes (`hollow_agents`), mutual TLS throughout. Phases:
+A whole manager, its own etcd, and simulated agents in other processes (`simulated_agents`), mutual TLS throughout.
+Phases:
 `connect` (all agents at once), `idle`, `up` (0 to TASKS), `watched` (the same with a `WatchServices` open), `pause`
 (the manager is stopped for 3, 8 and 14 s), `restart` (SIGKILL, 2 s, start) and `down`. Processor seconds of the
 manager, of etcd and of the agents are told apart; they are firm on a busy machine, where seconds are not.
@@ -28,7 +29,7 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.control_pb2_grpc import ControlStub
 from shoal.api.v1.service_pb2 import ServiceSpec
 from tests.bench.figures import Figure, table
-from tests.bench.hollow_cluster import HollowCluster, Mark, hollow_cluster
+from tests.bench.simulated_cluster import Mark, SimulatedCluster, simulated_cluster
 
 IDLE_SECONDS = 10.0
 SETTLE_SECONDS = 12.0
@@ -44,7 +45,7 @@ DEFAULT_NODES = 200
 class Bench:
     """One cluster through its phases."""
 
-    def __init__(self, cluster: HollowCluster, control: Any, tasks: int) -> None:
+    def __init__(self, cluster: SimulatedCluster, control: Any, tasks: int) -> None:
         self._cluster = cluster
         self._control = control
         self._tasks = tasks
@@ -55,7 +56,7 @@ class Bench:
         before = self._cluster.mark()
         self._cluster.start_agents()
         ends = await self._all_back()
-        self._tell("connect", self._cluster.mark().since(before))
+        self._report("connect", self._cluster.mark().since(before))
         self._figure("connect: manager ended by itself", ends, "times", at_most=0)
         self._figure("connect: failed attempts", self._cluster.counts().failures, "")
         self._figure("connect: messages of assignments", self._cluster.counts().messages, "")
@@ -176,7 +177,7 @@ class Bench:
         await self._cluster.until(done, name, LIMIT_SECONDS)
         await self._quiet()
         used = self._cluster.mark().since(before)
-        self._tell(name, used)
+        self._report(name, used)
         for part in ("manager", "etcd", "agents"):
             self._figure(f"{name}: {part} a task", getattr(used, part) / self._tasks * 1e6, "µs")
 
@@ -201,7 +202,7 @@ class Bench:
         spec.replicated.replicas = 0
         await self._control.CreateService(CreateServiceRequest(spec=spec), timeout=60)
 
-    def _tell(self, name: str, used: Mark) -> None:
+    def _report(self, name: str, used: Mark) -> None:
         self._figure(f"{name}: time", used.at, "s")
         for part in ("manager", "etcd", "agents"):
             self._figure(f"{name}: {part}", getattr(used, part), "s of a processor")
@@ -226,7 +227,7 @@ PHASES: dict[str, Callable[[Bench], Awaitable[None]]] = {
 async def run(nodes: int, tasks: int, phases: list[str]) -> list[Figure]:
     """One cluster; `connect` always comes first."""
     with tempfile.TemporaryDirectory(prefix="shoal-control-plane-") as directory:
-        async with hollow_cluster(Path(directory), nodes) as (cluster, control):
+        async with simulated_cluster(Path(directory), nodes) as (cluster, control):
             bench = Bench(cluster, control, tasks)
             for name, phase in PHASES.items():
                 if name in phases or name == "connect":

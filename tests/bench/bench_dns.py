@@ -42,7 +42,7 @@ def serve(ready: Connection) -> None:
             upstream=UpstreamResolvers(resolvers=lambda: (), timeout_seconds=1),
             ttl_seconds=5,
             shuffle=random.Random(1),
-            queries_per_second=1_000_000,  # no bound of one asker's
+            queries_per_second=1_000_000,  # no limit per client
         )
         server.zone = build_zone([network(1)], tasks, [])
         at = open_resolver_sockets(IPv4Address("127.0.0.1"))

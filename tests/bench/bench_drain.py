@@ -55,11 +55,11 @@ def _services(bed: Bed) -> dict[str, list[str]]:
     # Without a health check: a task gets its clients when it listens.
     web = ("--name", "web", "--replicas", "3", "--publish", f"{PORT}:80", "--drain-timeout", "1s", "--network", "front")
     bed.shoal("service", "create", *web, IMAGE)
-    bed.shoal("service", "create", "--name", "asker", "--constraint", "node.hostname==h3", "--network", "front", IMAGE)
+    bed.shoal("service", "create", "--name", "client", "--constraint", "node.hostname==h3", "--network", "front", IMAGE)
     addresses = [f"{host.address}:{PORT}" for host in bed.playground.layout.all_hosts()]
     return {
         "by every node": from_outside(addresses, fresh=2, kept=2),
-        "by its name": from_container(bed.pid_of("asker"), "web:80", fresh=2, kept=2),
+        "by its name": from_container(bed.pid_of("client"), "web:80", fresh=2, kept=2),
     }
 
 

@@ -145,8 +145,8 @@ def measure(arguments: argparse.Namespace, directory: Path) -> None:
     print(f"{arguments.megabytes} MB in {seconds:.1f} s: {arguments.megabytes / seconds:.0f} MB/s")
     print(f"command: {command:.2f} s of processor")
     for name, each in (("agent", agent), ("manager", manager)):
-        told, _ = each.communicate("\n")
-        processor, memory = told.split()
+        output, _ = each.communicate("\n")
+        processor, memory = output.split()
         print(f"{name}: {float(processor):.2f} s of processor, {int(memory) // 1024} MiB of memory at most")
 
 

@@ -186,7 +186,7 @@ def programming(host: Host, peers: Sequence[Peer], count: int = 5000) -> Program
 
     def seconds(endpoints: list[TaskEndpoint]) -> float:
         begin = time.perf_counter()
-        host.tell([wide], endpoints, peers, [service])
+        host.assign([wide], endpoints, peers, [service])
         return time.perf_counter() - begin
 
     fill, one_less, empty = seconds(many), seconds(many[1:]), seconds([])
@@ -200,11 +200,11 @@ def bench_dns(hosts: Hosts, count: int = 3000) -> None:
     """Queries a second that are decided on one core, none of them kept: a service of 10 tasks on a network of 250."""
     tasks = [endpoint(number, hosts.two, 1, service=f"s{number // 10}") for number in range(1, 251)]
     names = build_zone([network(1)], tasks)
-    asker = DnsClient(("net1",), has_egress=True)
+    dns_client = DnsClient(("net1",), has_egress=True)
     wire = dns.message.make_query("s7", "A", use_edns=0).to_wire()
     begin = time.perf_counter()
     for _ in range(count):
-        assert isinstance(decide(wire, asker, names, ttl=5, tcp=False), AddressAnswer)
+        assert isinstance(decide(wire, dns_client, names, ttl=5, tcp=False), AddressAnswer)
     report("dns_answers", per_second=round(count / (time.perf_counter() - begin)))
     assert IPv4Address("10.99.1.1")
 

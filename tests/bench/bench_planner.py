@@ -180,9 +180,9 @@ def update(
         for write in outcome.writes:
             if isinstance(write.value, Task):
                 state = TaskState.RUNNING if write.value.desired_state == TaskState.RUNNING else TaskState.SHUTDOWN
-                told = TaskStatus(task_id=write.identifier, state=state, at_ms=NOW_MS + 9_000)
-                told.running_at_ms = NOW_MS + 9_000
-                commit(tables, agenda, [Write(kinds.TASK_STATUS, write.identifier, told)])  # type: ignore[arg-type]
+                reported = TaskStatus(task_id=write.identifier, state=state, at_ms=NOW_MS + 9_000)
+                reported.running_at_ms = NOW_MS + 9_000
+                commit(tables, agenda, [Write(kinds.TASK_STATUS, write.identifier, reported)])  # type: ignore[arg-type]
         outcome = clock.timed("a step of it", tasks, step)
 
 
@@ -192,7 +192,7 @@ def figures() -> list[Figure]:
     alone, seconds = "planner alone", {size: found[size]["schedule all"] for size in found}
     large, full_pass, lost = OVERLAY[-1], found[ROW[-1]]["full pass"], found[ROW[-1]]["lost node"] * 1000
     costs = [seconds[size] / size.tasks * 1e6 for size in ROW]
-    told = f"{min(costs):.1f} to {max(costs):.1f} µs a task from {ROW[0].tasks:,} to {ROW[-1].tasks:,} tasks"
+    reported = f"{min(costs):.1f} to {max(costs):.1f} µs a task from {ROW[0].tasks:,} to {ROW[-1].tasks:,} tasks"
     rates = [size for size in found if size.tasks == RATED]
     wholes = [size for size in found if size.tasks == ROW[-1].tasks]
     of_network = [seconds[size] / size.networks * 1e6 for size in NETWORKS]
@@ -207,7 +207,7 @@ def figures() -> list[Figure]:
         Figure(f"… peak memory of {large}", found[large]["peak_bytes"] / 1e6, "MB", 4_000, None, alone),
         Figure("a full pass over 1,000,000 tasks without a change", full_pass, "s", 1, None, alone),
         Figure("one lost node of 10,000, with 100 tasks", lost, "ms", 100, None, alone),
-        Figure(f"greatest cost of a task to the least ({told})", max(costs) / min(costs), "", 1.5, None, alone),
+        Figure(f"greatest cost of a task to the least ({reported})", max(costs) / min(costs), "", 1.5, None, alone),
     ]
 
 

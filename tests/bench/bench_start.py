@@ -153,7 +153,7 @@ async def measure(directory: Path, count: int, parallels: list[int], rounds: int
             bare = Floor(run, directory / "uppers", image, cgroup + "/floor", next((state / "seccomp").iterdir()))
             for _ in range(rounds):
                 for parallel in parallels:
-                    steps.wanted = parallel == 1
+                    steps.enabled = parallel == 1
                     latencies, seconds = await agent_batch(runtime, image, count, parallel)
                     agent.latencies += latencies if parallel == 1 else []
                     agent.rates.setdefault(parallel, []).append(count / seconds)
@@ -174,11 +174,11 @@ class Steps:
     """Seconds by step, while wanted: steps of several starts at once would tell of the queue."""
 
     def __init__(self) -> None:
-        self.wanted = False
+        self.enabled = False
         self.seconds: dict[str, list[float]] = {}
 
     def __call__(self, name: str, seconds: float) -> None:
-        if self.wanted:
+        if self.enabled:
             self.seconds.setdefault(name, []).append(seconds)
 
 

@@ -99,7 +99,7 @@ def change_on_a_node() -> list[float]:
         for number in range(CHANGES):
             endpoints[number * 7] = _endpoint(number * 7, hosts.two.node_id, ready=False)
             begin = time.perf_counter()
-            hosts.one.tell([wide], endpoints, peers, [_service(VIP)])
+            hosts.one.assign([wide], endpoints, peers, [_service(VIP)])
             spent.append((time.perf_counter() - begin) * 1000)
     return spent
 
@@ -107,7 +107,7 @@ def change_on_a_node() -> list[float]:
 def change_in_a_manager() -> list[float]:
     """Milliseconds from the store's word to the messages for three nodes."""
     tables = _records()
-    catalogue = AssignmentIndex(tables)
+    index = AssignmentIndex(tables)
     spent = []
     for number in range(CHANGES):
         begin = time.perf_counter()
@@ -115,8 +115,8 @@ def change_in_a_manager() -> list[float]:
         new.CopyFrom(tables.tasks[f"t{number}"])
         new.desired_state = TaskState.SHUTDOWN
         change = _put(tables, TASK, new.id, new)
-        for node_id, marks in catalogue.update([change]).items():
-            catalogue.changes(node_id, marks).assignments.SerializeToString()
+        for node_id, marks in index.update([change]).items():
+            index.changes(node_id, marks).assignments.SerializeToString()
         spent.append((time.perf_counter() - begin) * 1000)
     return spent
 

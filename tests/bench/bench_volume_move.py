@@ -107,9 +107,9 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=1024)
     parser.add_argument("--small", type=int, default=20_000)
     parser.add_argument("--directory", default=tempfile.gettempdir())
-    told = parser.parse_args()
-    for megabytes, small in ((told.megabytes, 0), (0, told.small)):
-        with tempfile.TemporaryDirectory(dir=told.directory) as directory:
+    options = parser.parse_args()
+    for megabytes, small in ((options.megabytes, 0), (0, options.small)):
+        with tempfile.TemporaryDirectory(dir=options.directory) as directory:
             compare(Path(directory), megabytes=megabytes, small=small)
 
 

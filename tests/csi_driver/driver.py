@@ -213,8 +213,8 @@ class Driver(IdentityServicer, ControllerServicer, NodeServicer):
     async def _begin(self, context: Context, method: str, what: str, secrets: Mapping[str, str] | None = None) -> None:
         """Note the call, want its secrets where the interface has any, and let it suffer what it is to."""
         self._pool.note(self._node, method, what)
-        wanted = self._pool.wanted_secrets()
-        if secrets is not None and wanted is not None and secrets != wanted:
+        expected = self._pool.required_secrets()
+        if secrets is not None and expected is not None and secrets != expected:
             # As careless as drivers are: what it was given is in its words.
             await context.abort(StatusCode.UNAUTHENTICATED, f"the storage does not know {dict(secrets)}")
         fault = self._pool.next_fault(self._node, method)

@@ -95,7 +95,7 @@ class Pool:
         with self.locked():
             (self.directory / "secrets.json").write_text(json.dumps(secrets))
 
-    def wanted_secrets(self) -> dict[str, str] | None:
+    def required_secrets(self) -> dict[str, str] | None:
         try:
             found: dict[str, str] | None = json.loads((self.directory / "secrets.json").read_text())
         except FileNotFoundError:

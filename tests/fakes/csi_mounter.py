@@ -33,10 +33,10 @@ class FakeCsiMounter:
     def target(self, volume_id: str) -> Path:
         return Path("/attached") / volume_id / "target"
 
-    async def mount(self, wanted: VolumeAttachment) -> None:
-        self.disk[wanted.volume_id] = wanted
-        self._note("mount", wanted.volume_id)
-        self.mounted.add(wanted.volume_id)
+    async def mount(self, attachment: VolumeAttachment) -> None:
+        self.disk[attachment.volume_id] = attachment
+        self._note("mount", attachment.volume_id)
+        self.mounted.add(attachment.volume_id)
 
     async def unmount(self, record: VolumeAttachment) -> None:
         self._note("release", record.volume_id)

@@ -50,7 +50,7 @@ class MemoryEtcd:
         self.transactions = 0
         self.slow = b""
         self.held = 0
-        self._let_go = asyncio.Event()
+        self._released = asyncio.Event()
         self._clock = clock
         self._records: dict[bytes, KeyValue] = {}
         self._history: list[KeyEvent] = []
@@ -76,7 +76,7 @@ class MemoryEtcd:
         self.transactions += 1
         if self.slow and any(each.key.startswith(self.slow) for each in operations):
             self.held += 1
-            await self._let_go.wait()
+            await self._released.wait()
         await self._enter()
         if not all(compare.holds(self._records.get(compare.key)) for compare in compares):
             return TxnResult(False, self.revision, self._found([compare.key for compare in compares]))
@@ -123,10 +123,10 @@ class MemoryEtcd:
         self.away = True
         self._notify()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Go on with what was held, and hold nothing more."""
         self.slow = b""
-        self._let_go.set()
+        self._released.set()
 
     def come_back(self) -> None:
         """Answer again."""

@@ -160,7 +160,7 @@ class World:
         """Remove a service."""
         self.put(kinds.SERVICE, name, None)
 
-    def steer(self, name: str, action: ManageUpdateRequest.Action.ValueType) -> bool:
+    def manage(self, name: str, action: ManageUpdateRequest.Action.ValueType) -> bool:
         """The user pauses, resumes or promotes, as the control API does; whether that was admitted."""
         service = Service()
         service.CopyFrom(self.tables.services[name])
@@ -319,17 +319,17 @@ class World:
         """Live tasks."""
         return [task for task in self.tasks(service) if is_live(task, self.tables.task_status.get(task.id))]
 
-    def wanted(self, service: str) -> list[Task]:
+    def desired(self, service: str) -> list[Task]:
         """Those that are to run and have not ended."""
         return [task for task in self.live(service) if should_run(task)]
 
     def running(self, service: str) -> list[Task]:
         """Those that are to run and do."""
-        return [task for task in self.wanted(service) if self.state(task) == TaskState.RUNNING]
+        return [task for task in self.desired(service) if self.state(task) == TaskState.RUNNING]
 
     def by_node(self, service: str) -> dict[str, int]:
-        """How many tasks are wanted on each node."""
-        return dict(Counter(task.node_id for task in self.wanted(service)))
+        """How many tasks are desired on each node."""
+        return dict(Counter(task.node_id for task in self.desired(service)))
 
 
 class IdSource:

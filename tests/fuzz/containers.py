@@ -35,9 +35,9 @@ def fuzz_accounts(data: bytes) -> None:
     """`/etc/passwd` and `/etc/group` of an image, and the user that it wants to be."""
     text = data.decode("utf-8", "replace")
     user, _, rest = text.partition("\n")
-    for wanted in (user[:40], "root", "0:0", "nobody", ""):
+    for requested in (user[:40], "root", "0:0", "nobody", ""):
         try:
-            found = resolve_user(wanted, ["nogroup"], passwd=rest, group=rest)
+            found = resolve_user(requested, ["nogroup"], passwd=rest, group=rest)
         except ShoalError as error:
             assert str(error)
             continue

@@ -23,7 +23,7 @@ from shoal.api.v1.task_pb2 import TaskAddress
 from shoal.errors import InvalidInput, Unavailable
 
 _LINK = bytes(16) + string(3, "eth0") + u32(4, 1450) + attribute(1, b"\2\0\0\0\0\1")
-_TOLD = Assignments(
+_ASSIGNMENTS = Assignments(
     networks=[NetworkAssignment(network_id="a", subnet="10.0.0.0/24", supernet="10.0.0.0/22", subnet6="fd00::/64")],
     peers=[Peer(node_id="n2", address="192.0.2.2", vtep_mac="02:56:c0:00:02:02")],
     endpoints=[TaskEndpoint(task_id="t", node_id="n2", addresses=[TaskAddress(network_id="a", address="10.0.0.7")])],
@@ -46,7 +46,7 @@ EXAMPLES = (
     b"task1 mac=02:00:00:00:00:01 exit=10.0.0.7 local=172.30.0.5 dns=192.0.2.1,fd00::1 exit6=fd00::7",
     bytes(16),
     b"task1 mac=02:00:00:00:00:01 exit=999.0.0.7 local=1.2.3.4.5",
-    _TOLD.SerializeToString(),
+    _ASSIGNMENTS.SerializeToString(),
 )
 
 _NETWORKS = [NetworkAssignment(network_id="front", subnet="10.0.1.0/24", subnet6="fd01::/64")]
@@ -62,7 +62,7 @@ _TASKS = [
     )
     for slot in range(1, 200)
 ]
-_ASKERS = (DnsClient(("front",), has_egress=True), DnsClient(("front",), has_egress=False), None)
+_CLIENTS = (DnsClient(("front",), has_egress=True), DnsClient(("front",), has_egress=False), None)
 _ANSWERS = AnswerCache(ttl_seconds=5, shuffle=random.Random(1))
 _ANSWERS.zone = build_zone(_NETWORKS, _TASKS, [])
 
@@ -70,12 +70,12 @@ _ANSWERS.zone = build_zone(_NETWORKS, _TASKS, [])
 def fuzz_dns_query(data: bytes) -> None:
     """A query of a container: no answer, or one under its number that fits, and the same from what is kept."""
     for tcp in (False, True):
-        for asker in _ASKERS:
-            answer = _ANSWERS.answer(data, asker, tcp=tcp)
-            again = _ANSWERS.answer(data, asker, tcp=tcp)
+        for client in _CLIENTS:
+            answer = _ANSWERS.answer(data, client, tcp=tcp)
+            again = _ANSWERS.answer(data, client, tcp=tcp)
             if answer is None or isinstance(answer, Forward):
                 assert again == answer
-                assert answer is None or (asker is not None and asker.has_egress)
+                assert answer is None or (client is not None and client.has_egress)
                 continue
             assert isinstance(again, bytes) and len(again) == len(answer)
             assert answer[:2] == data[:2] and answer[2] & 0x80
@@ -124,10 +124,10 @@ def fuzz_link_alias(data: bytes) -> None:
 def fuzz_assignments(data: bytes) -> None:
     """A manager's word on networks: tables, or a fault that says what is wrong."""
     try:
-        told = Assignments.FromString(data)
+        assignments = Assignments.FromString(data)
     except DecodeError:
         return
     try:
-        overlay_tables(told.networks, told.endpoints, told.peers, "node7")
+        overlay_tables(assignments.networks, assignments.endpoints, assignments.peers, "node7")
     except InvalidInput as error:
         assert error.faults

@@ -36,9 +36,9 @@ def targets(names: Iterable[str] = ()) -> list[FuzzTarget]:
         LookupError: there is none of a name.
     """
     found = [each for topic in topics() for each in of_topic(topic)]
-    wanted = list(names)
-    chosen = [each for each in found if not wanted or any(_is_named(each, name) for name in wanted)]
-    for name in wanted:
+    selected = list(names)
+    chosen = [each for each in found if not selected or any(_is_named(each, name) for name in selected)]
+    for name in selected:
         if not any(_is_named(each, name) for each in chosen):
             raise LookupError(f"there is no fuzz target {name!r}; --list names them")
     return chosen

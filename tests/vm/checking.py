@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 Check = Callable[[], None]
 
 
-def run_checks(checks: Sequence[Check], told: Check = lambda: None) -> int:
+def run_checks(checks: Sequence[Check], on_failure: Check = lambda: None) -> int:
     """A line for each check, and `N passed, N failed` at the end; how many failed.
 
     Args:
@@ -22,7 +22,7 @@ def run_checks(checks: Sequence[Check], told: Check = lambda: None) -> int:
             failed += 1
             verdict = f"FAIL: {error!r}"
         if verdict != "PASS":
-            told()
+            on_failure()
         print(f"{check.__name__}: {verdict} ({time.monotonic() - started:.1f} s)", flush=True)
     print(f"{len(checks) - failed} passed, {failed} failed", flush=True)
     return failed

@@ -51,7 +51,7 @@ def is_loaded(profile: str) -> bool:
     return any(line.startswith(f"{profile} (") for line in lines)
 
 
-def check_nodes_tell_of_apparmor() -> None:
+def check_nodes_report_apparmor() -> None:
     whole = ["name=apparmor", "name=seccomp,profile=builtin", "name=cgroupns"]
     assert [description(host)["security_options"] for host in HOSTS] == [whole] * len(HOSTS)
     assert all("name=apparmor" in row["security_options"] for row in rows("node", "ls"))
@@ -87,8 +87,8 @@ def check_sockets_that_the_filter_cannot_refuse() -> None:
     mounts = [f"type=bind,source={path},target={path},readonly" for path in ("/usr", "/lib", "/lib64", "/src")]
     options = [word for mount in mounts for word in ("--mount", mount)]
     create("tries", *options, "--restart-condition", "none", command=("/usr/bin/python3", "-I", TRIES))
-    told = until(lambda: lines if "end 0" in (lines := shoal("service", "logs", "tries")) else "", "it has tried")
-    answers = dict(line.split("| ")[-1].rsplit(" ", 1) for line in told.splitlines())
+    attempts = until(lambda: lines if "end 0" in (lines := shoal("service", "logs", "tries")) else "", "it has tried")
+    answers = dict(line.split("| ")[-1].rsplit(" ", 1) for line in attempts.splitlines())
     assert (answers["i386 getpid"], answers["i386 socketcall socket AF_ALG"]) == ("0", "13"), answers
     assert (answers["socket AF_ALG"], answers["socket AF_INET"], answers["mount"]) == ("1", "0", "1"), answers
     shoal("service", "rm", "tries")
@@ -122,7 +122,7 @@ def check_the_default_profile_comes_back() -> None:
 
 
 CHECKS: tuple[Check, ...] = (
-    check_nodes_tell_of_apparmor,
+    check_nodes_report_apparmor,
     check_containers_and_programs_in_them_have_the_default_profile,
     check_the_default_profile_refuses_what_nothing_else_does,
     check_sockets_that_the_filter_cannot_refuse,

@@ -47,7 +47,7 @@ def hosts_of(service: str) -> list[str]:
     return sorted(row["node"] for row in running(service))
 
 
-def find_tasks_anew() -> None:
+def find_tasks_again() -> None:
     """Tasks of a node that was away, which an emulated machine's restarts take long enough for, are new ones."""
     until(lambda: hosts_of("vault") == list(HOSTS), "a task on each host")
     until(_stays, "tasks stay as they are")
@@ -110,7 +110,7 @@ def traffic() -> Iterator[dict[str, Any]]:
         serving.communicate(timeout=60)
 
 
-def check_nodes_tell_that_they_have_wireguard() -> None:
+def check_nodes_report_wireguard() -> None:
     for host in HOSTS:
         assert "wireguard" in description(host).get("features", []), description(host)
         assert not generations(host), "keys before there is an encrypted network"
@@ -206,7 +206,7 @@ def check_agent_comes_back_without_loss() -> None:
         assert in_host("h1", "wg", "show", "shoal-wg0", "public-key") == before
         assert generations("h1") == [2]
     assert result["lost"] == 0 and result["connection_is_whole"], result
-    find_tasks_anew()
+    find_tasks_again()
 
 
 def check_clear_traffic_is_dropped() -> None:
@@ -257,7 +257,7 @@ def check_a_removed_node_is_no_peer() -> None:
     until(lambda: not in_host("h1", "wg", "show", "shoal-wg0", "peers").strip(), "its key is forgotten")
     until(lambda: not generations("h2"), "its own keys are gone with its last task")
     shoal("node", "update", "--availability", "active", "h2")
-    find_tasks_anew()
+    find_tasks_again()
 
 
 def check_ipv6_is_encrypted_too() -> None:
@@ -289,7 +289,7 @@ def check_encrypted_network_goes() -> None:
 
 
 CHECKS: tuple[Check, ...] = (
-    check_nodes_tell_that_they_have_wireguard,
+    check_nodes_report_wireguard,
     check_encrypted_beside_plain,
     check_names_and_virtual_address,
     check_underlay_shows_nothing_of_it,

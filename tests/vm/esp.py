@@ -25,7 +25,7 @@ from tests.vm.encryption import (
     REPAIR_SECONDS,
     captured,
     description,
-    find_tasks_anew,
+    find_tasks_again,
     generations,
     pids_by_host,
     traffic,
@@ -67,7 +67,7 @@ def address6(pid: int) -> str:
     return shown.split()[3].partition("/")[0]
 
 
-def check_nodes_that_are_told_use_esp() -> None:
+def check_configured_nodes_use_esp() -> None:
     for host in HOSTS:
         assert sorted(features(host)) == ["esp", "wireguard"], description(host)
         restart(host, "esp")
@@ -158,7 +158,7 @@ def check_agent_with_esp_comes_back_without_loss() -> None:
         time.sleep(5)
         assert (associations("h1"), public_keys("h1")) == before
     assert result["lost"] == 0 and result["connection_is_whole"], result
-    find_tasks_anew()
+    find_tasks_again()
 
 
 def check_esp_fails_closed() -> None:
@@ -210,13 +210,13 @@ def check_repair_of_esp() -> None:
 def check_between_wireguard_and_esp_there_is_esp() -> None:
     restart("h1", "auto")
     until(lambda: sorted(features("h1")) == ["esp", "wireguard"], "h1 has both")
-    find_tasks_anew()
+    find_tasks_again()
     until(lambda: len(public_keys("h1")) == 2, "h1 has keys of both")
     assert BODY.decode() in http(vault()["h1"][0], vault()["h2"][1])
     assert all(leads_by("shoal-es0", host) for host in HOSTS)
     restart("h2", "auto")
     until(lambda: sorted(features("h2")) == ["esp", "wireguard"], "h2 has both")
-    find_tasks_anew()
+    find_tasks_again()
     until(lambda: all(leads_by("shoal-wg0", host) for host in HOSTS), "WireGuard between both")
     assert BODY.decode() in http(vault()["h1"][0], vault()["h2"][1])
 
@@ -231,7 +231,7 @@ def check_esp_goes() -> None:
 
 
 CHECKS: tuple[Check, ...] = (
-    check_nodes_that_are_told_use_esp,
+    check_configured_nodes_use_esp,
     check_esp_beside_plain,
     check_esp_shows_nothing_on_the_underlay,
     check_esp_keys_lie_in_memory_alone,

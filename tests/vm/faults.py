@@ -69,10 +69,10 @@ def check_return_of_a_partition() -> None:
         until(lambda: states()["h2"] == "down", "h2 is down")
         shoal("service", "scale", "-d", "web=8")
         until(lambda: len(addresses("web", "h1")) >= 6, "tasks run on h1")
-        wanted = addresses("web", "h1")
-        assert not wanted <= routed("h2")
+        desired = addresses("web", "h1")
+        assert not desired <= routed("h2")
     started = time.monotonic()
-    until(lambda: wanted <= routed("h2"), "h2 has routes to all that runs on h1")
+    until(lambda: desired <= routed("h2"), "h2 has routes to all that runs on h1")
     took = time.monotonic() - started
     print(f"    right again after {took:.1f} s", flush=True)
     assert took <= RETURN_SECONDS

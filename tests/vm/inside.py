@@ -91,7 +91,7 @@ def check_scale_update_remove() -> None:
     shoal("service", "rm", "web")
 
 
-def check_memory_kill_is_told() -> None:
+def check_memory_kill_is_reported() -> None:
     grow = "x=a; while :; do x=$x$x; done"
     shoal(
         *("service", "create", "-d", "--name", "greedy", "--restart-condition", "none"),
@@ -120,7 +120,7 @@ MAIN: tuple[Check, ...] = (
     check_ping_between_hosts,
     check_programs_in_containers,
     check_scale_update_remove,
-    check_memory_kill_is_told,
+    check_memory_kill_is_reported,
 )
 GROUPS: dict[str, tuple[Check, ...]] = {
     "main": MAIN,
@@ -139,13 +139,15 @@ def main(groups: list[str]) -> None:
     if groups == ["second"]:
         second.main()
     if groups == ["two"]:
-        sys.exit(1 if run_checks((check_version_2, *two.CHECKS, check_nothing_is_left), told=two.tell_logs) else 0)
+        sys.exit(
+            1 if run_checks((check_version_2, *two.CHECKS, check_nothing_is_left), on_failure=two.print_logs) else 0
+        )
     chosen = [check for group in groups for check in GROUPS[group]]
-    failed = run_checks((check_version_2, check_playground, *chosen, check_nothing_is_left), told=tell_logs)
+    failed = run_checks((check_version_2, check_playground, *chosen, check_nothing_is_left), on_failure=print_logs)
     sys.exit(1 if failed else 0)
 
 
-def tell_logs() -> None:
+def print_logs() -> None:
     for log in sorted(LOGS.glob("[hm]*.log")):
         print(f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-25:]), flush=True)
 

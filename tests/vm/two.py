@@ -36,7 +36,7 @@ from tests.vm.second import ADDRESS, FIRST, LOG, PORT
 
 LAYOUT = Layout(hosts=1)
 PLAYGROUND = Playground(LAYOUT, contexts=ContextStore(CONFIG), ready_seconds=300)
-TOLD = Path("/run/told")
+SHARED = Path("/run/told")
 """What the second machine is told."""
 CABLE = Path("/tmp/cable")
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -102,10 +102,10 @@ def check_two_kernels() -> None:
     PLAYGROUND.up()
     subprocess.run(["ip", "link", "set", "eth0", "netns", LAN], check=True)
     subprocess.run(["ip", "-n", LAN, "link", "set", "eth0", "master", "lan", "up"], check=True)
-    TOLD.mkdir()
-    shutil.copy(LAYOUT.state / "token", TOLD / "token")
-    shutil.copy(LAYOUT.registries_file, TOLD / "registries.toml")
-    serving = [sys.executable, "-m", "http.server", "-b", FIRST, "-d", str(TOLD), str(PORT)]
+    SHARED.mkdir()
+    shutil.copy(LAYOUT.state / "token", SHARED / "token")
+    shutil.copy(LAYOUT.registries_file, SHARED / "registries.toml")
+    serving = [sys.executable, "-m", "http.server", "-b", FIRST, "-d", str(SHARED), str(PORT)]
     quiet = subprocess.DEVNULL
     subprocess.Popen(["nsenter", f"--net=/run/netns/{LAN}", *serving], stdin=quiet, stdout=quiet, stderr=quiet)
     until(lambda: ready() == {"h1", "h2"}, "both machines are nodes", 600)
@@ -210,7 +210,7 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def tell_logs() -> None:
+def print_logs() -> None:
     """What each part said last, and how tasks are."""
     for service in rows("service", "ls"):
         print(shoal("service", "ps", service["name"]), flush=True)

@@ -116,7 +116,7 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def tell_journal() -> None:
+def print_journal() -> None:
     said = subprocess.run(
         ["journalctl", "-b", "--no-pager", "-n", "60", "-o", "cat"], capture_output=True, text=True, check=False
     )
@@ -124,4 +124,4 @@ def tell_journal() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(1 if run_checks(CHECKS, told=tell_journal) else 0)
+    sys.exit(1 if run_checks(CHECKS, on_failure=print_journal) else 0)

@@ -73,7 +73,7 @@ def own(top: Path) -> None:
     os.utime(top, ns=(5, 7))
 
 
-def told(top: Path) -> dict[str, tuple[object, ...]]:
+def described(top: Path) -> dict[str, tuple[object, ...]]:
     """What can be seen of each entry, but for numbers of inodes, which say who is whose hard link."""
     entries = sorted([top, *top.rglob("*")])
     first: dict[tuple[int, int], str] = {}
@@ -132,7 +132,7 @@ def test_everything_is_as_cp_copies_it(tmp_path: Path, is_overlay: bool, durable
             made = copied(merged / plain.name, tmp_path / "made", durable=durable)
     else:
         made = copied(plain, tmp_path / "made", durable=durable)
-    assert told(made) == told(expected) == told(plain)
+    assert described(made) == described(expected) == described(plain)
     assert (made / "holes").stat().st_blocks * 512 < HOLE // 8
 
 

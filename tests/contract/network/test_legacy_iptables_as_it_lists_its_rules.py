@@ -28,7 +28,7 @@ def legacy(home: int, *rules: str) -> None:
         run(home, "sh", "-c", f"iptables-legacy {rule}")
 
 
-def told(home: int) -> list[str]:
+def reported(home: int) -> list[str]:
     with inside(home):
         return list(legacy_blocked_traffic(filter_tables(), PORTS))
 
@@ -38,7 +38,7 @@ def test_tables_that_are_not_in_use_are_not_loaded(home: int) -> None:
         assert filter_tables() == {}
         assert Path("/proc/thread-self/net/ip_tables_names").read_text() == ""
     legacy(home, "-S")
-    assert told(home) == []
+    assert reported(home) == []
 
 
 def test_a_policy_that_drops_is_told_until_what_helps_was_done(home: int) -> None:
@@ -48,28 +48,28 @@ def test_a_policy_that_drops_is_told_until_what_helps_was_done(home: int) -> Non
         (line,) = DockerForwarding(repaired=repaired.extend).check(PORTS)
     assert line.startswith("chain FORWARD of iptables-legacy drops traffic from containers: ")
     run(home, "sh", "-c", line.rpartition("next reload with: ")[2])
-    assert told(home) == []
+    assert reported(home) == []
     assert "-A FORWARD -i shoal-+ -j ACCEPT" in run(home, "iptables-legacy", "-S", "FORWARD")
 
 
 def test_what_comes_to_the_host_is_looked_at_too(home: int) -> None:
     legacy(home, "-P INPUT DROP", *OTHERS.strip().splitlines())
-    assert [line.partition(":")[0] for line in told(home)] == [
+    assert [line.partition(":")[0] for line in reported(home)] == [
         "chain INPUT of iptables-legacy drops DNS queries from containers",
         "chain INPUT of iptables-legacy drops overlay traffic from other nodes (UDP port 4789)",
         "chain INPUT of iptables-legacy drops connections from managers (TCP port 7441)",
     ]
     legacy(home, "-I CHECKS -p udp --dport 4000:5000 -j ACCEPT", "-A INPUT -p tcp -m multiport --dports 7441 -j ACCEPT")
-    (asked,) = told(home)
+    (asked,) = reported(home)
     assert "DNS queries" in asked
     run(home, "sh", "-c", asked.rpartition("next reload with: ")[2])
-    assert told(home) == []
+    assert reported(home) == []
 
 
 def test_ipv6_is_another_program_and_others_chains_are_walked(home: int) -> None:
     for rule in ("-N ENDS", "-A ENDS -j REJECT", "-A FORWARD -i sh-+ -g ENDS"):
         run(home, "ip6tables-legacy", *rule.split())
-    (line,) = told(home)
+    (line,) = reported(home)
     assert line.startswith("chain FORWARD of ip6tables-legacy drops traffic from containers: ")
 
 
@@ -86,6 +86,6 @@ def test_ipv6_is_another_program_and_others_chains_are_walked(home: int) -> None
 )
 def test_what_may_let_packets_pass_is_taken_to(home: int, accepting: str) -> None:
     legacy(home, "-P FORWARD DROP")
-    assert told(home)
+    assert reported(home)
     legacy(home, f"-A FORWARD {accepting}")
-    assert told(home) == []
+    assert reported(home) == []

@@ -86,12 +86,12 @@ def tables() -> Iterator[CountedNftables]:
 
 
 def test_elements_are_listed_as_they_were_written(tables: CountedNftables) -> None:
-    wanted = set_elements.desired_elements(TABLES_WITHOUT_C, [ATTACHMENT], POOL)
-    tables.run(definition(PORTS, UNDERLAY) + set_elements.transaction(set_elements.NO_ELEMENTS, wanted))
-    assert set_elements.parse_listing(tables.list_table("inet", "shoal")) == wanted
+    desired = set_elements.desired_elements(TABLES_WITHOUT_C, [ATTACHMENT], POOL)
+    tables.run(definition(PORTS, UNDERLAY) + set_elements.transaction(set_elements.NO_ELEMENTS, desired))
+    assert set_elements.parse_listing(tables.list_table("inet", "shoal")) == desired
 
     fewer = set_elements.desired_elements(OverlayTables(), [], POOL)
-    tables.run(set_elements.transaction(wanted, fewer))
+    tables.run(set_elements.transaction(desired, fewer))
     assert set_elements.parse_listing(tables.list_table("inet", "shoal")) == fewer
 
 
@@ -104,7 +104,7 @@ def test_a_key_changes_its_value_in_one_transaction(tables: CountedNftables) -> 
     assert set_elements.parse_listing(tables.list_table("inet", "shoal"))["published"] == new["published"]
 
 
-WANTED = set_elements.desired_elements(TABLES_WITHOUT_C, [ATTACHMENT], POOL)
+DESIRED = set_elements.desired_elements(TABLES_WITHOUT_C, [ATTACHMENT], POOL)
 
 
 def own_table(tables: CountedNftables, underlay: IPv4Address = UNDERLAY) -> ShoalTable:
@@ -114,36 +114,36 @@ def own_table(tables: CountedNftables, underlay: IPv4Address = UNDERLAY) -> Shoa
 
 def test_a_table_that_was_right_is_not_listed_again_until_somebody_has_changed_one(tables: CountedNftables) -> None:
     own = own_table(tables)
-    own.load(WANTED)
+    own.load(DESIRED)
     listings = tables.listings
-    assert own.repair(WANTED) == []
+    assert own.repair(DESIRED) == []
     assert tables.listings == listings
 
     for change in ("add table inet other", "delete table inet other"):
         tables.run(change)
-        assert own.repair(WANTED) == []
+        assert own.repair(DESIRED) == []
         listings += 1
         assert tables.listings == listings
 
 
 def test_a_table_that_we_alone_change_stays_right(tables: CountedNftables) -> None:
     own, nothing = own_table(tables), set_elements.desired_elements(OverlayTables(), [], POOL)
-    own.load(WANTED)
-    own.repair(WANTED)
+    own.load(DESIRED)
+    own.repair(DESIRED)
     listings = tables.listings
-    own.change(WANTED, nothing)
+    own.change(DESIRED, nothing)
     assert own.repair(nothing) == [] and tables.listings == listings
-    assert own.repair(WANTED)
-    assert set_elements.parse_listing(tables.list_table("inet", "shoal")) == WANTED
+    assert own.repair(DESIRED)
+    assert set_elements.parse_listing(tables.list_table("inet", "shoal")) == DESIRED
 
 
 def test_a_change_beside_another_programs_or_one_that_fails_is_looked_at(tables: CountedNftables) -> None:
     own = own_table(tables)
-    own.load(WANTED)
-    own.repair(WANTED)
+    own.load(DESIRED)
+    own.repair(DESIRED)
     tables.run("delete element inet shoal peers { 172.31.9.2 }")
     own.change(set_elements.NO_ELEMENTS, {"peers": frozenset({"172.31.9.3"})})
-    more = {**WANTED, "peers": WANTED["peers"] | {"172.31.9.3"}}
+    more = {**DESIRED, "peers": DESIRED["peers"] | {"172.31.9.3"}}
     assert own.repair(more) and not own.repair(more)
     with pytest.raises(Unavailable):
         own.change({"peers": frozenset({"172.31.9.99"})}, {})
@@ -165,17 +165,17 @@ def test_a_change_beside_another_programs_or_one_that_fails_is_looked_at(tables:
 )
 def test_whatever_of_the_rules_is_changed_is_set_right_with_the_elements(tables: CountedNftables, damage: str) -> None:
     own = own_table(tables)
-    own.load(WANTED)
-    assert own.repair(WANTED) == []
+    own.load(DESIRED)
+    assert own.repair(DESIRED) == []
     loaded = table_structure(tables.list_table("inet", "shoal"))
     tables.run(damage.format(handle=_handle(tables, "from_container")))
     assert table_structure(tables.list_table("inet", "shoal")) != loaded
 
-    (told,) = own.repair(WANTED)
-    assert "was missing or its rules were changed" in told
+    (reported,) = own.repair(DESIRED)
+    assert "was missing or its rules were changed" in reported
     assert table_structure(tables.list_table("inet", "shoal")) == loaded
-    assert set_elements.parse_listing(tables.list_table("inet", "shoal")) == WANTED
-    assert own.repair(WANTED) == []
+    assert set_elements.parse_listing(tables.list_table("inet", "shoal")) == DESIRED
+    assert own.repair(DESIRED) == []
 
 
 def _handle(tables: CountedNftables, chain: str) -> int:
@@ -185,22 +185,22 @@ def _handle(tables: CountedNftables, chain: str) -> int:
 
 
 def test_a_later_process_loads_its_own_rules_and_keeps_the_elements(tables: CountedNftables) -> None:
-    own_table(tables).load(WANTED)
+    own_table(tables).load(DESIRED)
     later = own_table(tables, IPv4Address("172.31.9.77"))
     nothing = set_elements.desired_elements(OverlayTables(), [], POOL)
     later.load(nothing)
     listed = tables.list_table("inet", "shoal")
     assert "172.31.9.77" in str(table_structure(listed)["rules", "source_nat"])
     assert str(UNDERLAY) not in str(table_structure(listed))
-    assert set_elements.parse_listing(listed) == WANTED
+    assert set_elements.parse_listing(listed) == DESIRED
 
 
 def test_elements_of_an_earlier_version_that_do_not_fit_are_dropped(tables: CountedNftables) -> None:
     tables.run("add table inet shoal\nadd set inet shoal peers { type ether_addr; }")
     tables.run("add element inet shoal peers { 02:00:00:00:00:07 }")
     own = own_table(tables)
-    own.load(WANTED)
-    assert set_elements.parse_listing(tables.list_table("inet", "shoal")) == WANTED
+    own.load(DESIRED)
+    assert set_elements.parse_listing(tables.list_table("inet", "shoal")) == DESIRED
 
 
 def test_loading_again_takes_the_place_of_the_old_table_and_of_no_other(tables: CountedNftables) -> None:

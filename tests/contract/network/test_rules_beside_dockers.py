@@ -112,8 +112,8 @@ def test_rules_that_others_add_come_before_ours(place: Place) -> None:
     assert place.is_settled() and not place.repaired
 
     place.iptables("-A FORWARD -j REJECT")
-    (told,) = place.look()
-    assert "chain FORWARD of nftables table ip filter drops traffic from containers" in told
+    (reported,) = place.look()
+    assert "chain FORWARD of nftables table ip filter drops traffic from containers" in reported
     assert place.forward()[-1].endswith(FORWARD_CHAIN)
     assert place.is_settled()
 
@@ -156,10 +156,10 @@ def test_our_chain_is_there_again_after_all_of_dockers_were_deleted(place: Place
 def test_what_is_the_wish_of_others_is_told_and_let_be(place: Place, others: str) -> None:
     place.restore(others)
     before = place.saved()
-    (told,) = place.look()
-    assert "drops traffic from containers" in told
+    (reported,) = place.look()
+    assert "drops traffic from containers" in reported
     assert place.saved() == before
-    place.tables.run(told.partition("nft '")[2].rstrip("'"))
+    place.tables.run(reported.partition("nft '")[2].rstrip("'"))
     assert "-A FORWARD -i shoal-+ -j ACCEPT" in place.forward(), "iptables understands what is said to help"
     assert not place.look()
 
@@ -170,8 +170,8 @@ def test_a_policy_that_is_said_to_be_another_firewalls_later_is_its_own_again(pl
     place.look()
     place.iptables("-N ufw-before-forward")
     place.iptables("-A FORWARD -j ufw-before-forward")
-    (told,) = place.look()
-    assert "drops traffic from containers" in told
+    (reported,) = place.look()
+    assert "drops traffic from containers" in reported
     place.iptables("-F ufw-before-forward")
     place.iptables("-D FORWARD -j ufw-before-forward")
     place.iptables("-X ufw-before-forward")

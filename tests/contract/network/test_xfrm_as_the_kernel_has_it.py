@@ -38,8 +38,8 @@ def test_policies_are_as_they_were_told_however_often(connection: Connection, ho
         ("src ::/0 dst ::/0", "src :: dst ::"),
     ):
         for way in ("in", "out"):
-            told = f"{nets} proto udp dport 51832 dir {way} priority 1 ptype main"
-            assert f"{told} tmpl {ends} proto esp reqid {0x53680000} mode transport" in shown
+            policy = f"{nets} proto udp dport 51832 dir {way} priority 1 ptype main"
+            assert f"{policy} tmpl {ends} proto esp reqid {0x53680000} mode transport" in shown
     for _ in range(2):
         connection.apply(map(xfrm.delete_policy, POLICIES))
         assert xfrm.policies(connection) == []
@@ -74,7 +74,7 @@ def test_associations_are_understood_as_far_as_the_kernel_has_the_algorithm(conn
     assert xfrm.states(connection) == []
 
 
-class Told(Connection):
+class RecordedAnswer(Connection):
     """Gives back an association as it was told, which has the form in which a kernel lists it."""
 
     def __init__(self, body: bytes) -> None:
@@ -89,5 +89,5 @@ class Told(Connection):
 def test_an_association_is_read_as_it_was_written(state: SecurityAssociation) -> None:
     body = bytearray(xfrm.add_state(state).body)
     struct.pack_into("=QQ", body, 160, 9000, 6)
-    assert xfrm.states(Told(bytes(body))) == [StateUsage(state, 9000, 6)]
+    assert xfrm.states(RecordedAnswer(bytes(body))) == [StateUsage(state, 9000, 6)]
     assert state.key.hex() not in repr(state)

@@ -24,7 +24,7 @@ from tests.contract.store.rig import running_store, until
 DEFAULT = 128 - RESERVED_OPERATIONS
 SMALL = 64 << 10
 NODES = [f"n{number:03}" for number in range(200)]
-TOLD = NodeReport(NodeDescription(hostname="h", address="192.0.2.1", engine_labels={"l": "x" * 1000}))
+REPORT = NodeReport(NodeDescription(hostname="h", address="192.0.2.1", engine_labels={"l": "x" * 1000}))
 
 
 def tasks(number: int) -> list[Task]:
@@ -133,7 +133,7 @@ def test_statuses_and_states_of_nodes_go_in_pieces_that_etcd_takes(small: Run) -
         async with TaskGroup() as group:
             committing = group.create_task(committer.run())
             committer.submit(Batch("n", tuple(running), done.set, lambda _: None))
-            await asyncio.gather(*(records.mark_ready(each, TOLD) for each in NODES))
+            await asyncio.gather(*(records.mark_ready(each, REPORT) for each in NODES))
             await until(done.is_set)
             committing.cancel()
         assert len(store.tables.task_status) == 300

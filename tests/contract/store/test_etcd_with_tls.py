@@ -120,8 +120,8 @@ def test_member_is_lost_in_the_midst_of_writes_and_watches(
 
 def test_endpoints_may_be_away_and_unknown(tmp_path: Path) -> None:
     async def scenario(members: list[Member]) -> None:
-        told = ["nowhere.invalid:2379", "127.0.0.1:1", *endpoints(members)]
-        async with asyncio.timeout(30), cluster_members(told, None) as connected:
+        addresses = ["nowhere.invalid:2379", "127.0.0.1:1", *endpoints(members)]
+        async with asyncio.timeout(30), cluster_members(addresses, None) as connected:
             etcd = Etcd(members=connected)
             await etcd.read([b"a"])
             *away, there = await etcd.maintenance.status()

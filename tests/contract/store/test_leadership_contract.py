@@ -118,14 +118,14 @@ def test_deposed_leader_stands_again(run: Run) -> None:
     async def scenario(rig: Rig) -> None:
         fences: list[int] = []
 
-        async def deposed_once(fence: int) -> None:
+        async def lost_once(fence: int) -> None:
             fences.append(fence)
             if len(fences) == 1:
                 raise LeadershipLost("on purpose")
             await asyncio.Event().wait()
 
         async with running_store(rig.backend) as store, TaskGroup() as group:
-            leading = group.create_task(Leadership(store, rig.backend, "one").run(deposed_once))
+            leading = group.create_task(Leadership(store, rig.backend, "one").run(lost_once))
             await until(lambda: len(fences) == 2)
             leading.cancel()
 

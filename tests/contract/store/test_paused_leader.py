@@ -81,7 +81,7 @@ def test_a_paused_leader_writes_nothing_when_it_goes_on(tmp_path: Path) -> None:
             asyncio.timeout(60),
             etcd_server(server) as client,
             running_store(client) as store,
-            Collecting(store) as told,
+            Collecting(store) as collected,
             TaskGroup() as group,
         ):
             with start_leader(server.socket) as paused:
@@ -92,11 +92,11 @@ def test_a_paused_leader_writes_nothing_when_it_goes_on(tmp_path: Path) -> None:
                     leading = group.create_task(Leadership(store, client, "other", ttl_seconds=TTL_SECONDS).run(lead))
                     await until(lambda: fences, seconds=30)
                     await store.reached(fences[0])
-                    before = list(told["t"])
+                    before = list(collected["t"])
                     paused.send_signal(signal.SIGCONT)
                     assert await line(paused) == "deposed"
                     await store.reached(await store.commit([put(TASK, "end", Task(id="end"))], fence=fences[0]))
-                    assert told["t"] == before
+                    assert collected["t"] == before
                     assert attempts(before) == list(range(1, len(before) + 1))
                 finally:
                     paused.kill()

@@ -190,9 +190,9 @@ def test_compaction_lists_again_and_tells_the_difference(run: Run, monkeypatch: 
                 await rig.compact(last)
                 faulty.mend_watches()
                 await reader.reached(last)
-                told = [(change.identifier, change.new is None) for change in await anext(changes)]
-            assert told[0] == ("t00005", False)
-            assert sorted(told[1:]) == [("t00003", False), ("t00004", True), ("t00005", True), ("t00030", False)]
+                reported = [(change.identifier, change.new is None) for change in await anext(changes)]
+            assert reported[0] == ("t00005", False)
+            assert sorted(reported[1:]) == [("t00003", False), ("t00004", True), ("t00005", True), ("t00030", False)]
             assert reader.tables.tasks == writer.tables.tasks
             last = await writer.commit(put_tasks(40))
             await reader.reached(last)

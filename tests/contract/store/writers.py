@@ -21,7 +21,7 @@ class Writer:
     def __init__(self, identifier: str) -> None:
         self.identifier = identifier
         self.acknowledged: list[int] = []
-        self.doubtful: set[int] = set()
+        self.unconfirmed: set[int] = set()
 
     async def run(self, store: Store, stop: asyncio.Event) -> None:
         for count in itertools.count(1):
@@ -33,7 +33,7 @@ class Writer:
                 await store.commit([put(TASK, task.id, task), put(TASK, other.id, other)])
                 self.acknowledged.append(count)
             except (Timeout, Unavailable):
-                self.doubtful.add(count)
+                self.unconfirmed.add(count)
 
 
 async def every_writer_gets_on(writers: Sequence[Writer], *, by: int = 20) -> None:
@@ -46,9 +46,9 @@ async def every_writer_gets_on(writers: Sequence[Writer], *, by: int = 20) -> No
 
 def check(writer: Writer, changes: list[Change]) -> None:
     """All acknowledged counts were told once and in order; what else was told had no answer."""
-    told = [change.new.attempt for change in changes if isinstance(change.new, Task)]
-    assert told == sorted(set(told))
-    assert set(writer.acknowledged) <= set(told) <= set(writer.acknowledged) | writer.doubtful
+    reported = [change.new.attempt for change in changes if isinstance(change.new, Task)]
+    assert reported == sorted(set(reported))
+    assert set(writer.acknowledged) <= set(reported) <= set(writer.acknowledged) | writer.unconfirmed
     assert [change.old for change in changes] == [None, *(change.new for change in changes[:-1])]
 
 

@@ -83,7 +83,7 @@ PROMISES: list[Promise] = [mounts_are_repeatable_and_remembered, a_failed_mount_
 def test_on_the_fake(promise: Promise) -> None:
     mounts = FakeCsiMounter()
     mounts.failures = 1 if promise is a_failed_mount_is_remembered else 0
-    asyncio.run(_awaited(promise(mounts, lambda: FakeCsiMounter(mounts.disk))))
+    asyncio.run(_wait_for(promise(mounts, lambda: FakeCsiMounter(mounts.disk))))
 
 
 @pytest.mark.parametrize("promise", PROMISES)
@@ -126,19 +126,19 @@ def test_what_is_written_is_in_the_pool_and_survives_being_let_go(tmp_path: Path
 def test_the_driver_is_asked_what_it_is_and_missed_when_it_is_away(tmp_path: Path) -> None:
     async def run() -> None:
         async with real_driver(tmp_path, "--zone", "z1", "--max-volumes", "3", "--no-attach") as (drivers, pool):
-            (told,) = drivers.descriptions()
-            assert (told.name, told.node_id, dict(told.topology), told.max_volumes) == (
+            (description,) = drivers.descriptions()
+            assert (description.name, description.node_id, dict(description.topology), description.max_volumes) == (
                 DRIVER,
                 "node-h1",
                 {"zone": "z1"},
                 3,
             )
             assert (
-                told.has_controller
-                and told.creates_volumes
-                and told.stages_volumes
-                and told.has_topology
-                and not told.attaches_volumes
+                description.has_controller
+                and description.creates_volumes
+                and description.stages_volumes
+                and description.has_topology
+                and not description.attaches_volumes
             )
             pool.break_calls(Probe={})
             await drivers.refresh()
@@ -176,28 +176,28 @@ def test_a_driver_is_given_its_secrets_and_the_disk_is_not(tmp_path: Path) -> No
             pool.make("vol-v1", {})
             pool.attach("vol-v1", "node-h1")
             pool.want_secrets({"password": "t0pSecret"})
-            wanted, contents = attachment(), FileContents()
-            wanted.secrets.add(key="password", content_key="secret/x/1", name="pw")
+            assigned, contents = attachment(), FileContents()
+            assigned.secrets.add(key="password", content_key="secret/x/1", name="pw")
             mounts = CsiMounter(tmp_path / "attached", drivers, contents)
 
             def bring(content: bytes) -> None:
                 file = FileContent(key="secret/x/1", content=content)
-                contents.apply(Assignments(attachments=[wanted], files=[file]), ())
+                contents.apply(Assignments(attachments=[assigned], files=[file]), ())
 
             try:
                 with pytest.raises(ShoalError, match="waiting for secret pw"):
-                    await mounts.mount(wanted)
+                    await mounts.mount(assigned)
                 bring(b"\xff")
                 with pytest.raises(ShoalError, match="secret pw must be UTF-8 text"):
-                    await mounts.mount(wanted)
+                    await mounts.mount(assigned)
                 bring(b"wr0ngWord")
                 with pytest.raises(ShoalError, match=r"does not know \{'password': '\[secret\]'\} \(UNAUTH"):
-                    await mounts.mount(wanted)
+                    await mounts.mount(assigned)
                 bring(b"t0pSecret")
-                await mounts.mount(wanted)
+                await mounts.mount(assigned)
                 kept = [path.read_bytes() for path in (tmp_path / "attached").rglob("*") if path.is_file()]
                 assert kept and not [each for each in kept if b"t0pSecret" in each]
-                await mounts.unmount(wanted)
+                await mounts.unmount(assigned)
             finally:
                 unmount_all(tmp_path / "attached")
 
@@ -207,8 +207,8 @@ def test_a_driver_is_given_its_secrets_and_the_disk_is_not(tmp_path: Path) -> No
 def test_a_driver_that_stages_nothing_and_names_no_nodes(tmp_path: Path) -> None:
     async def run() -> None:
         async with real_driver(tmp_path, "--no-stage", "--no-attach", "--no-node-info") as (drivers, pool):
-            (told,) = drivers.descriptions()
-            assert not told.stages_volumes and not told.attaches_volumes and told.node_id == DRIVER
+            (description,) = drivers.descriptions()
+            assert not description.stages_volumes and not description.attaches_volumes and description.node_id == DRIVER
             pool.make("vol-v1", {})
             mounts = CsiMounter(tmp_path / "attached", drivers, FileContents())
             try:
@@ -223,5 +223,5 @@ def test_a_driver_that_stages_nothing_and_names_no_nodes(tmp_path: Path) -> None
     asyncio.run(run())
 
 
-async def _awaited(work: Awaitable[None]) -> None:
+async def _wait_for(work: Awaitable[None]) -> None:
     await work

@@ -16,8 +16,8 @@ SCRIPT = "cat /etc/hosts; yes > /etc/hosts; /bin/busybox wc -c < /etc/hosts"
 
 
 def used(directory: Path) -> int:
-    told = os.statvfs(directory)
-    return (told.f_blocks - told.f_bfree) * told.f_frsize
+    usage = os.statvfs(directory)
+    return (usage.f_blocks - usage.f_bfree) * usage.f_frsize
 
 
 def test_what_is_written_to_them_ends_and_fills_nothing_else(tmp_path: Path) -> None:

@@ -90,9 +90,9 @@ def test_measuring_is_as_du_tells_where_nothing_moves(tmp_path: Path) -> None:
     os.link(top / "swapped/inner/1/file", top / "linked")
     (top / "hole").touch()
     os.truncate(top / "hole", 1 << 30)
-    told = subprocess.run(["du", "-sx", "--block-size=1", str(top)], capture_output=True, check=True).stdout
+    reported = subprocess.run(["du", "-sx", "--block-size=1", str(top)], capture_output=True, check=True).stdout
     with opened(top) as held:
-        assert disk_usage(held) == int(told.split()[0])
+        assert disk_usage(held) == int(reported.split()[0])
 
 
 def test_measuring_goes_to_any_depth(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def bounded(found: Attempt, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parts", "told", "seconds"),
+    ("parts", "message", "seconds"),
     [
         (chained_defaults(400, 1 << 20), "extended header too large", 10.0),
         (chained_defaults(400, 2000), "global extended headers", 10.0),
@@ -96,12 +96,12 @@ def bounded(found: Attempt, seconds: float) -> None:
     ids=["defaults", "small defaults", "headers", "slow links", "repeated", "whiteout with content", "after its end"],
 )
 def test_what_costs_its_author_nothing_is_refused(
-    tmp_path: Path, parts: Iterator[bytes], told: str, seconds: float
+    tmp_path: Path, parts: Iterator[bytes], message: str, seconds: float
 ) -> None:
     blob = squeezed(parts)
     assert len(blob) < 1 << 20
     found = attempt(blob, tmp_path)
-    assert found.error == "InvalidInput" and told in found.text, found
+    assert found.error == "InvalidInput" and message in found.text, found
     bounded(found, seconds)
 
 
@@ -117,19 +117,19 @@ def test_what_is_odd_is_unpacked_without_keeping_it(tmp_path: Path, parts: Itera
 
 
 @pytest.mark.parametrize(
-    ("size", "error", "told"),
+    ("size", "error", "message"),
     [
         (1 << 50, "Exhausted", "not enough disk space in the image store"),
         ((1 << 63) - 1, "Exhausted", "not enough disk space in the image store"),
-        (1 << 63, "InvalidInput", "has an invalid name"),
-        ((1 << 87) - 1, "InvalidInput", "has an invalid name"),
+        (1 << 63, "InvalidInput", "invalid size"),
+        ((1 << 87) - 1, "InvalidInput", "invalid size"),
     ],
 )
 def test_a_file_larger_than_the_disk_is_refused_before_it_is_written(
-    tmp_path: Path, size: int, error: str, told: str
+    tmp_path: Path, size: int, error: str, message: str
 ) -> None:
     found = attempt(squeezed([header(b"huge", size=size), bytes(32 << 20)]), tmp_path)
-    assert found.error == error and told in found.text, found
+    assert found.error == error and message in found.text, found
     bounded(found, 5.0)
 
 

@@ -103,7 +103,9 @@ def helper_of(pid: int) -> int:
     """The program beside an agent that unpacks."""
 
     def found() -> list[int]:
-        return [each for each in children_of(pid) if b"layers.program" in Path(f"/proc/{each}/cmdline").read_bytes()]
+        return [
+            each for each in children_of(pid) if b"layers.unpack_program" in Path(f"/proc/{each}/cmdline").read_bytes()
+        ]
 
     until(found, "the program to start")
     (helper,) = found()
@@ -173,7 +175,7 @@ def test_one_that_is_killed_is_told_and_the_next_layer_is_unpacked(tmp_path: Pat
         helper = helper_of(os.getpid())
         process = await under_way(helper)
         os.kill(process if which == "process" else helper, signal.SIGKILL)
-        with pytest.raises(Unavailable, match=r"short of memory|ended"):
+        with pytest.raises(Unavailable, match=r"out of memory|unpacker exited"):
             await task
         await asyncio.to_thread(until, lambda: not alive(process), "the process to end")
         assert blob.exists(), "another try may do"

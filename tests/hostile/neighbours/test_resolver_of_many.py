@@ -148,8 +148,8 @@ def test_the_node_says_who_floods(node: Node) -> None:
     with node.flood(FLOOD, "the same"):
         assert until(lambda: node.dropped() > before + 5_000)
     host.call(host.network.maintenance.inspect_host())
-    (told,) = (each for each in host.network.condition.current.problems if "DNS query limit" in each)
-    assert told.startswith("task task000000001 exceeds the DNS query limit; more than 10")
+    (reported,) = (each for each in host.network.condition.current.problems if "DNS query limit" in each)
+    assert reported.startswith("task task000000001 exceeds the DNS query limit; more than 10")
 
 
 def test_connections_whose_answers_nobody_reads(node: Node) -> None:

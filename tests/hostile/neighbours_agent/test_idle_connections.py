@@ -59,8 +59,8 @@ def test_silent_connections_cost_little_and_end(name: str, tmp_path: Path) -> No
         assert is_served(tried.port, identity)
         memory, descriptors = tried.used()
         silent(stack, tried.port)
-        granted = min(CONNECTIONS, getattr(server_limits, name).connections)
-        until(lambda: tried.used()[1] <= descriptors + granted + 10)
+        allowed = min(CONNECTIONS, getattr(server_limits, name).connections)
+        until(lambda: tried.used()[1] <= descriptors + allowed + 10)
         assert tried.used()[0] - memory < (128 if name == "MANAGER_API" else 64) * MIB
         began = time.monotonic()
         until(lambda: tried.used()[1] <= descriptors + 10)

@@ -47,13 +47,13 @@ async def hostile_agent(*usages: bytes, logs: bytes = NO_MESSAGE) -> AsyncGenera
         usages: what it answers to `ReadUsage`, one after the other.
         logs: what it answers to `ReadLogs`, again and again.
     """
-    told = iter(usages)
+    responses = iter(usages)
 
     async def answer(request: bytes, context: Any) -> bytes:
         return NO_MESSAGE
 
     async def measured(request: bytes, context: Any) -> bytes:
-        return next(told, NO_MESSAGE)
+        return next(responses, NO_MESSAGE)
 
     async def answers(request: bytes, context: Any) -> AsyncGenerator[bytes]:
         yield NO_MESSAGE
@@ -122,14 +122,14 @@ def usage(at_ns: int, **cpu_ns: int) -> bytes:
 
 def test_a_node_tells_of_its_own_tasks_alone_and_in_numbers_that_can_be() -> None:
     async def scenario() -> None:
-        told = [usage(at_ns, own=at_ns << 61, others=at_ns << 61) for at_ns in (1, 2)]
-        async with loaded_store(MemoryEtcd()) as store, hostile_agent(*told) as (channels, agent):
+        responses = [usage(at_ns, own=at_ns << 61, others=at_ns << 61) for at_ns in (1, 2)]
+        async with loaded_store(MemoryEtcd()) as store, hostile_agent(*responses) as (channels, agent):
             host, _, port = agent.address.rpartition(":")
             described = NodeDescription(hostname="n1", address=host, stream_port=int(port))
             status = NodeStatus(node_id="n1", state=NodeStatus.READY, description=described)
             await store.commit([put(kinds.NODE, "n1", Node(meta=Meta(id="n1"))), put(kinds.NODE_STATUS, "n1", status)])
             reader = UsageReader(view=lambda: store.tables, source=channels)
-            for _ in told:
+            for _ in responses:
                 uses, warnings = await reader.read([Task(id="own", node_id="n1")])
             assert not warnings and set(uses) == {"own"}
             assert 0 <= uses["own"].nano_cpus <= 1 << 53 and 0 <= uses["own"].memory_bytes <= 1 << 53

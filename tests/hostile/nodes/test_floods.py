@@ -87,8 +87,8 @@ async def is_kept_out(control: Any, node: HostileNode) -> bool:
         async with node.session(node.description()):
             pass
     view = await control.GetNode(GetNodeRequest(node=node.joined.node_id))
-    told = any("is blocked for" in warning for warning in view.warnings)
-    return told and refused.value.code() == StatusCode.RESOURCE_EXHAUSTED
+    reported = any("is blocked for" in warning for warning in view.warnings)
+    return reported and refused.value.code() == StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_floods_are_bounded_ended_and_told(tmp_path: Path) -> None:

@@ -32,12 +32,12 @@ def test_a_manifest_by_digest_is_that_manifest() -> None:
 
 
 @pytest.mark.parametrize(
-    "told", ["", "sha256:1", "md5:" + "1" * 32, OTHER.upper(), OTHER + "0", "../../etc", OTHER + "\t,x"]
+    "claimed", ["", "sha256:1", "md5:" + "1" * 32, OTHER.upper(), OTHER + "0", "../../etc", OTHER + "\t,x"]
 )
-def test_a_digest_that_is_none_is_not_believed(told: str) -> None:
+def test_a_digest_that_is_none_is_not_believed(claimed: str) -> None:
     async def run() -> None:
         def handle(request: Request) -> bytes:
-            return answer(b"" if request.method == "HEAD" else CONTENT, f"Docker-Content-Digest: {told}")
+            return answer(b"" if request.method == "HEAD" else CONTENT, f"Docker-Content-Digest: {claimed}")
 
         async with server(handle) as own:
             found = await result(lambda repository: repository.manifest_digest("1"), known(f"http://{own.where}"))
@@ -56,14 +56,14 @@ def test_a_configuration_is_what_the_manifest_names(content: bytes) -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("told", [OTHER, "nonsense", "x" * 5000])
-def test_what_is_stored_as_something_else_is_not_pushed(told: str) -> None:
+@pytest.mark.parametrize("claimed", [OTHER, "nonsense", "x" * 5000])
+def test_what_is_stored_as_something_else_is_not_pushed(claimed: str) -> None:
     async def run() -> None:
         async def put(repository: Repository) -> str:
             manifest = RawManifest("application/json", digest_of(CONTENT), CONTENT)
             return await Uploader(repository).put_manifest(manifest, "1")
 
-        async with server(lambda _: answer(b"", f"Docker-Content-Digest: {told}", status="201 Created")) as own:
+        async with server(lambda _: answer(b"", f"Docker-Content-Digest: {claimed}", status="201 Created")) as own:
             error = await outcome(put, known(f"http://{own.where}"))
         assert isinstance(error, InvalidInput) and "stored" in str(error) and len(str(error)) < 400
 

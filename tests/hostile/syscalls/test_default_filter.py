@@ -55,32 +55,32 @@ async def _answers(runtime: OciRuntime, ends: Ends, image: Image, spec: dict[str
     return {name: int(code) for name, _, code in found}
 
 
-def refused(told: dict[str, int]) -> dict[str, int]:
+def refused(results: dict[str, int]) -> dict[str, int]:
     """Of those that the filter is to refuse, and that the kernel has a table for."""
-    return {name: told[name] for name in (*tries.REFUSED, *I386_REFUSED) if told[name] != KILLED}
+    return {name: results[name] for name in (*tries.REFUSED, *I386_REFUSED) if results[name] != KILLED}
 
 
 @pytest.mark.parametrize("program", ["crun", "runc"])
 def test_what_containers_may_not_call_is_refused(tmp_path: Path, program: str) -> None:
     """The second container has the filter that was compiled for the first one (crun)."""
-    for told in answers(tmp_path, program=program, times=2):
-        wrong = {name: code for name, code in refused(told).items() if code != EPERM}
+    for results in answers(tmp_path, program=program, times=2):
+        wrong = {name: code for name, code in refused(results).items() if code != EPERM}
         assert wrong == {"clone3": ENOSYS}
-        assert {name: told[name] for name in tries.ALLOWED} == dict.fromkeys(tries.ALLOWED, 0)
+        assert {name: results[name] for name in tries.ALLOWED} == dict.fromkeys(tries.ALLOWED, 0)
         # A C library takes another way where a kernel lacks a call, and fails where it may not.
-        assert {name: told[name] for name in tries.UNKNOWN} == dict.fromkeys(tries.UNKNOWN, ENOSYS)
+        assert {name: results[name] for name in tries.UNKNOWN} == dict.fromkeys(tries.UNKNOWN, ENOSYS)
         # The family lies in memory, which no filter reads: this one goes on to the kernel, as in Docker's profile.
-        assert told["i386 socketcall socket AF_ALG"] != EPERM
+        assert results["i386 socketcall socket AF_ALG"] != EPERM
 
 
 def test_it_is_the_filter_that_refuses(tmp_path: Path) -> None:
     """Without it, the same calls get to the kernel, which finds other faults with them, if any."""
-    (told,) = answers(tmp_path, seccomp="unconfined", cap_add=["ALL"])
-    assert [name for name, code in refused(told).items() if code == EPERM] == []
+    (results,) = answers(tmp_path, seccomp="unconfined", cap_add=["ALL"])
+    assert [name for name, code in refused(results).items() if code == EPERM] == []
 
 
 def test_a_capability_opens_what_belongs_to_it_and_nothing_else(tmp_path: Path) -> None:
-    (told,) = answers(tmp_path, cap_add=["SYS_ADMIN"])
-    opened = {name for name, code in refused(told).items() if code not in (EPERM, ENOSYS)}
+    (results,) = answers(tmp_path, cap_add=["SYS_ADMIN"])
+    opened = {name for name, code in refused(results).items() if code not in (EPERM, ENOSYS)}
     assert {"mount", "unshare CLONE_NEWNET", "clone CLONE_NEWUSER", "clone3", "setns", "bpf"} <= opened
     assert not {name for name in opened if name.startswith(("socket", "io_uring", "keyctl", "userfaultfd", "x32"))}

@@ -27,9 +27,9 @@ def remove_all(cluster: Cluster) -> None:
         left = _leftovers(client)
         if left["volume"]:
             cluster.playground.wait_for_nodes(len(cluster.layout.all_hosts()))  # each deletes what it has
-        for noun, names in left.items():
+        for kind, names in left.items():
             if names:
-                cluster.shoal(noun, "rm", *names)
+                cluster.shoal(kind, "rm", *names)
         cluster.until(lambda: not _volumes(client), "the volumes to be deleted")
     assert not data_directories(cluster), "nothing of them stays on a disk"
 

@@ -28,7 +28,7 @@ class Writer:
         self._port = port
         self._mark = mark.encode()
         self.acknowledged: list[int] = []
-        self.most_at_once = 0
+        self.max_concurrent = 0
         self.looks = 0
         self._over = threading.Event()
 
@@ -47,9 +47,9 @@ class Writer:
 
     def await_rows(self, more: int, seconds: float = 60.0) -> None:
         """Until so many further rows are acknowledged."""
-        wanted, deadline = len(self.acknowledged) + more, time.monotonic() + seconds
-        while len(self.acknowledged) < wanted:
-            assert time.monotonic() < deadline, f"{len(self.acknowledged)} of {wanted} rows after {seconds} s"
+        expected, deadline = len(self.acknowledged) + more, time.monotonic() + seconds
+        while len(self.acknowledged) < expected:
+            assert time.monotonic() < deadline, f"{len(self.acknowledged)} of {expected} rows after {seconds} s"
             self._over.wait(_PAUSE_SECONDS)
 
     def lost(self) -> set[int]:
@@ -87,7 +87,7 @@ class Writer:
 
     def _watch(self) -> None:
         while not self._over.wait(_PAUSE_SECONDS):
-            self.most_at_once = max(self.most_at_once, len(self.servers()))
+            self.max_concurrent = max(self.max_concurrent, len(self.servers()))
             self.looks += 1
 
     def _ask(self, statement: str) -> str | None:

@@ -9,7 +9,7 @@ CREATE = ("service", "create", "--name", "web")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told", "code"),
+    ("arguments", "message", "code"),
     [
         (("service", "create", "--name", "Bad_Name!", f"{HELLO}:1"), "name", 2),
         ((*CREATE, "registry:5000/UPPER:1"), "image", 2),
@@ -26,10 +26,10 @@ CREATE = ("service", "create", "--name", "web")
         (("node", "update", "--availability", "asleep", "h1"), "asleep", 2),
     ],
 )
-def test_one_line_and_an_exit_code(clean: Cluster, arguments: tuple[str, ...], told: str, code: int) -> None:
+def test_one_line_and_an_exit_code(clean: Cluster, arguments: tuple[str, ...], message: str, code: int) -> None:
     done = clean.run(*arguments)
     assert done.returncode == code, done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert clean.json("service", "ls") == []
 

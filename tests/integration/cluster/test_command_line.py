@@ -15,14 +15,14 @@ def errors(done: subprocess.CompletedProcess[str]) -> list[str]:
 
 
 def test_several_names_are_all_acted_on_and_every_failure_is_told(clean: Cluster) -> None:
-    for noun in ("network", "volume"):
+    for kind in ("network", "volume"):
         for name in ("one", "two"):
-            clean.shoal(noun, "create", name)
-        done = clean.run(noun, "inspect", "one", "missing", "two", "--format", "json")
+            clean.shoal(kind, "create", name)
+        done = clean.run(kind, "inspect", "one", "missing", "two", "--format", "json")
         assert done.returncode == 1
         assert '"one"' in done.stdout and '"two"' in done.stdout
         assert len(errors(done)) == 1
-        done = clean.run(noun, "rm", "one", "missing", "gone", "two")
+        done = clean.run(kind, "rm", "one", "missing", "gone", "two")
         assert (done.returncode, done.stdout.split()) == (1, ["one", "two"])
         assert len(errors(done)) == 2
     clean.shoal(*CREATE, f"{HELLO}:1")
@@ -82,7 +82,7 @@ def test_flags_of_docker_reach_the_service(clean: Cluster) -> None:
 
 def test_names_are_completed(clean: Cluster) -> None:
     clean.shoal(*CREATE, f"{HELLO}:1")
-    for words, wanted in (("service rm ", "web"), ("node ps h", "h2"), ("service logs w", "web")):
+    for words, expected in (("service rm ", "web"), ("node ps h", "h2"), ("service logs w", "web")):
         line = f"shoal {words}"
         environment = {
             **os.environ,
@@ -92,7 +92,7 @@ def test_names_are_completed(clean: Cluster) -> None:
             "COMP_CWORD": str(len(line.split(" ")) - 1),
         }
         done = subprocess.run([SHOAL], capture_output=True, text=True, env=environment, check=True)
-        assert f"plain,{wanted}" in done.stdout.splitlines(), done
+        assert f"plain,{expected}" in done.stdout.splitlines(), done
         environment["SHOAL_CONFIG"] = "/nowhere"
         done = subprocess.run([SHOAL], capture_output=True, text=True, env=environment, check=True)
         assert (done.stdout.strip(), done.stderr) == ("", "")
@@ -124,13 +124,13 @@ def test_faults_of_other_commands_are_told_together(clean: Cluster) -> None:
 
 
 def test_join_tokens_are_made_listed_and_removed(clean: Cluster) -> None:
-    told = clean.shoal("cluster", "join-token", "--ttl", "1h", "--uses", "1")
-    assert "shoal-agent run --join" in told
-    assert "The token is valid for one host and expires at 20" in told
-    identifier = told.split("shoal cluster join-token rm ")[1].strip()
+    output = clean.shoal("cluster", "join-token", "--ttl", "1h", "--uses", "1")
+    assert "shoal-agent run --join" in output
+    assert "The token is valid for one host and expires at 20" in output
+    identifier = output.split("shoal cluster join-token rm ")[1].strip()
     rows = {row["id"]: row for row in clean.json("cluster", "join-token", "ls")}
     assert (rows[identifier]["role"], rows[identifier]["uses_left"], rows[identifier]["uses"]) == ("agent", 1, 1)
-    assert told.split("--token ")[1].split()[0] not in clean.shoal("cluster", "join-token", "ls")
+    assert output.split("--token ")[1].split()[0] not in clean.shoal("cluster", "join-token", "ls")
     assert clean.shoal("cluster", "join-token", "rm", identifier).split() == [identifier]
     done = clean.run("cluster", "join-token", "rm", identifier)
     assert (done.returncode, errors(done)) == (

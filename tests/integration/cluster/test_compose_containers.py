@@ -59,7 +59,7 @@ def test_a_hook_that_fails_fails_the_task(clean: Cluster, tmp_path: Path) -> Non
     path = tmp_path / "fails.yaml"
     path.write_text(FAILS)
     clean.shoal("stack", "deploy", "--detach", "-c", str(path), "fails")
-    told = "post_start hook 1 (sh): exit code 3: cannot"
-    clean.until(lambda: told in clean.shoal("service", "ps", "fails_db", "--format", "json"), told)
+    message = "post_start hook 1 (sh): exit code 3: cannot"
+    clean.until(lambda: message in clean.shoal("service", "ps", "fails_db", "--format", "json"), message)
     (row,) = clean.json("service", "ps", "fails_db")
     assert row["state"] == "failed"

@@ -65,10 +65,10 @@ def other_node(cluster: Cluster, node: str) -> str:
 
 
 def waits(cluster: Cluster, text: str) -> None:
-    def told() -> bool:
+    def reported() -> bool:
         return any(text in row["reason"] for row in cluster.tasks("db"))
 
-    cluster.until(told, f"the database to wait: {text}")
+    cluster.until(reported, f"the database to wait: {text}")
 
 
 def test_on_a_volume_it_stays_with_its_data(database: Cluster, image: str) -> None:
@@ -109,7 +109,7 @@ def test_on_a_volume_it_stays_with_its_data(database: Cluster, image: str) -> No
         writer.await_rows(20)
         assert node_of(database) == at_home
         assert not writer.lost()
-    assert writer.most_at_once == 1 and writer.looks > 100
+    assert writer.max_concurrent == 1 and writer.looks > 100
     listed = database.shoal("volume", "ls", "--size")
     assert " MiB" in listed and at_home in listed
 
@@ -139,4 +139,4 @@ def test_on_shared_storage_it_moves_and_never_overlaps(database: Cluster, image:
         virtual_network.set_link_state(database.layout, database.host_of(lost), connected=True)
         writer.await_rows(20)
         assert not writer.lost()
-    assert writer.most_at_once == 1 and writer.looks > 100
+    assert writer.max_concurrent == 1 and writer.looks > 100

@@ -15,12 +15,12 @@ def test_no_request_is_lost_by_an_update_scaling_and_a_drained_node(clean: Clust
     clean.shoal("network", "create", "front")
     web = ("--name", "web", "--replicas", "3", "--publish", "8085:80", "--drain-timeout", "1s")
     clean.shoal("service", "create", *web, *NETWORK, "--env", "VERSION=1", IMAGE)
-    clean.shoal("service", "create", "--name", "asker", "--constraint", "node.hostname==h3", *NETWORK, IMAGE)
-    (asker,) = clean.pids("asker").values()
+    clean.shoal("service", "create", "--name", "client", "--constraint", "node.hostname==h3", *NETWORK, IMAGE)
+    (client,) = clean.pids("client").values()
     addresses = [f"{host.address}:8085" for host in clean.layout.all_hosts()]
     clients = {
         "by every node": from_outside(addresses, fresh=2, kept=2),
-        "by its name": from_container(asker, "web:80", fresh=2, kept=2),
+        "by its name": from_container(client, "web:80", fresh=2, kept=2),
     }
     with Traffic().running(**clients) as traffic:
         traffic.until(500)

@@ -58,7 +58,7 @@ def test_on_every_host(web: Cluster) -> None:
         assert (done.returncode, done.stderr) == (5, "1 2\n")
         assert done.stdout.startswith("web-")
     assert web.run("exec", "-i", "web", "cat", text="in\nand out").stdout == "in\nand out"
-    for words, code, told in (
+    for words, code, errors in (
         (("web.h9", "ls"), 1, 'task "web.h9" not found'),
         (("nothing", "ls"), 1, 'task or service "nothing" not found'),
         (("web", "missing"), 127, "missing"),
@@ -68,7 +68,7 @@ def test_on_every_host(web: Cluster) -> None:
     ):
         done = web.run("exec", *words)
         assert (done.returncode, done.stdout) == (code, "")
-        assert told in done.stderr
+        assert errors in done.stderr
 
 
 def test_much_goes_through_at_the_pace_of_the_slower_end(web: Cluster) -> None:
@@ -120,9 +120,9 @@ def test_its_node_or_its_container_goes(web: Cluster) -> None:
     host = web.layout.host(3)
     with running(web, "web.h3", "sh", "-c", "echo; sleep 2004") as process:
         web.playground.stop_agent(host, kill=True)
-        _, told = process.communicate(timeout=60)
-        assert (process.returncode, told.count(b"\n")) == (1, 1)
-        assert str(host.address).encode() in told
+        _, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors.count(b"\n")) == (1, 1)
+        assert str(host.address).encode() in errors
     web.playground.start_agent(host)
     web.until(lambda: web.run("exec", "web.h3", "true").returncode == 0, "the agent's return")
     web.until(lambda: "2004" not in listed(web, "web.h3"), "the end of what the agent before had started")

@@ -64,8 +64,8 @@ def test_what_a_full_disk_refused_starts_by_itself_once_there_is_room(clean: Clu
 
         def warned() -> bool:
             (node,) = [row for row in clean.json("node", "ls") if row["hostname"] == "h1"]
-            told = clean.run("node", "ls")
-            return "free disk space on the file system of" in f"{node}{told.stderr}"
+            output = clean.run("node", "ls")
+            return "free disk space on the file system of" in f"{node}{output.stderr}"
 
         clean.until(warned, "the node to tell of its disk")
         (task,) = clean.tasks("web")
@@ -111,18 +111,18 @@ def test_a_container_that_a_full_disk_refuses_starts_by_itself_and_uses_up_no_at
         filler = fill(runtime)
         clean.shoal(*create, "--name", "web", f"{HELLO}:1")
 
-        def told() -> str:
+        def output() -> str:
             (node,) = [row for row in clean.json("node", "ls") if row["hostname"] == "h1"]
             return f"{node}{clean.run('node', 'ls').stderr}"
 
-        clean.until(lambda: "free disk space on the file system of" in told(), "the node to tell of its disk")
+        clean.until(lambda: "free disk space on the file system of" in output(), "the node to tell of its disk")
         (task,) = clean.tasks("web")
         assert task["state"] == "starting" and task["reason"].startswith("waiting for disk space: ")
         for path in filler:
             path.unlink()
         clean.until(lambda: [row for row in clean.tasks("web") if row["state"] == "running"], "the task to run")
         assert [row["id"] for row in clean.tasks("web")] == [task["id"]]
-        clean.until(lambda: "free disk space" not in told(), "the node's problem to be solved")
+        clean.until(lambda: "free disk space" not in output(), "the node's problem to be solved")
     finally:
         clean.shoal("service", "rm", "web", "warm")
         clean.playground.stop_agent(host, kill=True)

@@ -6,7 +6,7 @@ from tests.integration.cluster.harness import Cluster, inside
 from tests.integration.cluster.test_services import HELLO, fetch
 
 SUBNET6 = "fd5a:1:2:3::/64"
-ASKER = ("--stop-signal", "SIGKILL", f"{HELLO}:1", "sleep", "1000")
+CLIENT = ("--stop-signal", "SIGKILL", f"{HELLO}:1", "sleep", "1000")
 
 
 def answers(address: str) -> bool:
@@ -32,20 +32,20 @@ def test_a_services_name_leads_to_an_address_of_each_family(clean: Cluster) -> N
     on_both = ("--network", "dual", "--network", "single")
     clean.shoal("service", "create", "--name", "web", "--replicas", "3", "--network", "dual", f"{HELLO}:1")
     clean.shoal("service", "create", "--name", "old", "--network", "single", f"{HELLO}:1")
-    clean.shoal("service", "create", "--name", "asker", *on_both, *ASKER)
-    (asker,) = clean.pids("asker").values()
+    clean.shoal("service", "create", "--name", "client", *on_both, *CLIENT)
+    (client,) = clean.pids("client").values()
 
-    (virtual,) = clean.until(lambda: looked_up(asker, "web"), "an IPv6 address of the service")
-    tasks = clean.until(lambda: found if len(found := looked_up(asker, "tasks.web")) == 3 else None, "those of tasks")
+    (virtual,) = clean.until(lambda: looked_up(client, "web"), "an IPv6 address of the service")
+    tasks = clean.until(lambda: found if len(found := looked_up(client, "tasks.web")) == 3 else None, "those of tasks")
     assert virtual not in tasks
     for address in (virtual, *tasks):
-        clean.until(partial(fetched, asker, f"[{address}]"), f"an answer of {address}")
-    assert fetched(asker, "web")
-    assert looked_up(asker, "old") == set()
-    assert len(looked_up(asker, "old", "a")) == 1
-    slot = looked_up(asker, "web.1")
+        clean.until(partial(fetched, client, f"[{address}]"), f"an answer of {address}")
+    assert fetched(client, "web")
+    assert looked_up(client, "old") == set()
+    assert len(looked_up(client, "old", "a")) == 1
+    slot = looked_up(client, "web.1")
     assert slot < tasks
-    assert "name = web.1." in inside(asker, "/bin/nslookup", slot.pop()).stdout
+    assert "name = web.1." in inside(client, "/bin/nslookup", slot.pop()).stdout
 
     (network,) = clean.json("network", "inspect", "dual")
     assert network["allocation"]["subnet6"].startswith("fd")
@@ -73,9 +73,9 @@ def test_a_fixed_address_of_each_family(clean: Cluster) -> None:
     clean.shoal("service", "create", "--name", "web", "--network", fixed, f"{HELLO}:1")
     (row,) = clean.tasks("web")
     assert row["addresses"] == ["10.66.1.7", "fd5a:1:2:3::beef"]
-    clean.shoal("service", "create", "--name", "asker", "--network", "lab", *ASKER)
-    (asker,) = clean.pids("asker").values()
-    clean.until(partial(fetched, asker, "[fd5a:1:2:3::beef]"), "an answer at the address")
+    clean.shoal("service", "create", "--name", "client", "--network", "lab", *CLIENT)
+    (client,) = clean.pids("client").values()
+    clean.until(partial(fetched, client, "[fd5a:1:2:3::beef]"), "an answer at the address")
     taken = clean.run("service", "create", "--name", "other", "--network", fixed, f"{HELLO}:1")
     assert 'fd5a:1:2:3::beef is already requested by service "web"' in taken.stderr
 

@@ -77,8 +77,8 @@ def test_a_node_of_the_other_family_is_refused_by_name(over_ipv6: Cluster) -> No
     ]  # fmt: skip
     with host.log.open("w") as log, subprocess.Popen([str(each) for each in command], stdout=log, stderr=log) as agent:
         try:
-            told = "all nodes need addresses of the same IP version"
-            over_ipv6.until(lambda: told in host.log.read_text(), "the refusal in the agent's log")
+            message = "all nodes need addresses of the same IP version"
+            over_ipv6.until(lambda: message in host.log.read_text(), "the refusal in the agent's log")
         finally:
             agent.terminate()
             agent.wait(30)

@@ -17,11 +17,11 @@ def ended(cluster: Cluster) -> list[str]:
 
 
 def test_completions_and_a_second_run(clean: Cluster) -> None:
-    code, told = create(
+    code, output = create(
         clean, "--mode", "replicated-job", "--replicas", "5", "--max-concurrent", "2", command="sleep 0.2"
     )
-    assert code == 0, told + clean.logs()
-    assert "5/5 completed" in told
+    assert code == 0, output + clean.logs()
+    assert "5/5 completed" in output
     assert ended(clean) == [f"job.{slot}" for slot in range(1, 6)]
     (row,) = clean.json("service", "ls")
     assert (row["mode"], row["replicas"]) == ("replicated-job", "5/5 completed")
@@ -35,29 +35,29 @@ def test_completions_and_a_second_run(clean: Cluster) -> None:
 
 
 def test_a_failure_ends_the_wait_with_its_reason(clean: Cluster) -> None:
-    code, told = create(clean, "--mode", "replicated-job", "--restart-max-attempts", "1", command="exit 3")
-    assert code == 1, told
-    assert "0/1 completed" in told
-    assert "failed after 1 restart" in told
+    code, output = create(clean, "--mode", "replicated-job", "--restart-max-attempts", "1", command="exit 3")
+    assert code == 1, output
+    assert "0/1 completed" in output
+    assert "failed after 1 restart" in output
     (row,) = clean.json("service", "ls")
     assert row["replicas"] == "0/1 completed (failed)"
 
 
 def test_a_global_job_runs_on_each_node(clean: Cluster) -> None:
-    code, told = create(clean, "--mode", "global-job", command="true")
-    assert code == 0, told + clean.logs()
+    code, output = create(clean, "--mode", "global-job", command="true")
+    assert code == 0, output + clean.logs()
     assert {row["node"] for row in clean.json("service", "ps", "job")} == {"h1", "h2", "h3"}
 
 
 def test_a_schedule_is_kept_and_a_bad_one_refused(clean: Cluster) -> None:
-    code, told = create(clean, "--schedule", "61 * * * *", "--schedule-timezone", "Mars/Olympus", command="true")
+    code, output = create(clean, "--schedule", "61 * * * *", "--schedule-timezone", "Mars/Olympus", command="true")
     assert code == 2
-    assert "--schedule: " in told
-    assert "--schedule-timezone: " in told
-    assert "is supported for jobs only" in told
+    assert "--schedule: " in output
+    assert "--schedule-timezone: " in output
+    assert "is supported for jobs only" in output
     flags = ("--mode", "replicated-job", "--schedule", "0 3 * * *", "--schedule-timezone", "Europe/Berlin")
-    code, told = create(clean, *flags, command="true")
-    assert code == 0, told
+    code, output = create(clean, *flags, command="true")
+    assert code == 0, output
     (document,) = clean.json("service", "inspect", "job")
     assert document["status"]["schedule"]["next_run_at"] > document["created_at"]
     assert clean.json("service", "ps", "job") == []

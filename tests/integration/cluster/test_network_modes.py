@@ -65,8 +65,8 @@ def test_addresses_ranges_and_what_is_refused(clean: Cluster) -> None:
     options = ("--subnet", "10.77.0.0/24", "--ip-range", "10.77.0.128/25", "--gateway", "10.77.0.129")
     created = clean.run("network", "create", *options, "office")
     assert created.returncode == 0 and "routes nothing" in created.stderr
-    wish = "name=office,alias=database,ip=10.77.0.7"
-    clean.shoal("service", "create", "--name", "db", "--network", wish, HELLO)
+    attachment = "name=office,alias=database,ip=10.77.0.7"
+    clean.shoal("service", "create", "--name", "db", "--network", attachment, HELLO)
     assert clean.tasks("db")[0]["addresses"] == ["10.77.0.7"]
     clean.shoal("service", "create", "--name", "app", "--replicas", "3", "--network", "office", HELLO)
     given = {IPv4Address(address) for row in clean.tasks("app") for address in row["addresses"]}
@@ -76,7 +76,7 @@ def test_addresses_ranges_and_what_is_refused(clean: Cluster) -> None:
     assert lookup(pid, "tasks.db") == {"10.77.0.7"}
     assert lookup(pid, "database")
 
-    second = clean.run("service", "create", "--name", "db2", "--network", wish, HELLO)
+    second = clean.run("service", "create", "--name", "db2", "--network", attachment, HELLO)
     assert second.returncode == 2 and 'asked for by service "db"' in second.stderr
     scaled = clean.run("service", "update", "--replicas", "2", "db")
     assert scaled.returncode == 2 and "a static address requires a service with one task" in scaled.stderr

@@ -58,12 +58,12 @@ def restart_agent(
         for name in asked:
             del os.environ[f"SHOAL_AGENT_{name}"]
 
-    def told() -> bool:
+    def reported() -> bool:
         (node,) = cluster.json("node", "inspect", host.name)
-        about = node["status"]["description"]["resources"].get("generic", [])
+        about = node["status"]["description"]["resources"].get("generic_resources", [])
         return node["status"]["state"] == "READY" and len(about) == len(resources.split()) + (cdi is not None)
 
-    cluster.until(told, "the agent tells of its resources")
+    cluster.until(reported, "the agent tells of its resources")
 
 
 def test_labels_of_hosts_and_roles(equipped: Cluster) -> None:
@@ -80,8 +80,12 @@ def test_labels_of_hosts_and_roles(equipped: Cluster) -> None:
     flags = ("--constraint", "engine.labels.rack == r1", "--constraint", "node.role == worker")
     create(equipped, "web", *flags, replicas=2)
     assert homes(equipped, "web") == {first: 2}
-    told = equipped.run("service", "create", "--detach", "--name", "proxy", "--constraint", "node.role==manager", HELLO)
-    assert "no node matches the constraint 'node.role == manager'" in told.stderr  # the playground's runs on no host
+    reported = equipped.run(
+        "service", "create", "--detach", "--name", "proxy", "--constraint", "node.role==manager", HELLO
+    )
+    assert (
+        "no node matches the constraint 'node.role == manager'" in reported.stderr
+    )  # the playground's runs on no host
 
 
 def test_expressions_and_warnings(clean: Cluster) -> None:
@@ -94,16 +98,16 @@ def test_expressions_and_warnings(clean: Cluster) -> None:
     assert stays < {task["id"] for task in clean.tasks("web")}
     platforms = clean.json("service", "inspect", "web")[0]["spec"]["task"]["placement"]["platforms"]
     assert [platform["os"] for platform in platforms] == ["linux"]
-    told = clean.run(
+    reported = clean.run(
         *("service", "create", "--detach", "--name", "odd", "--constraint", "node.labels.gpu > 3"),
         *("--placement-pref", "spread=node.labels.rack", "--generic-resource", "gpu=1", "--affinity", "service==none"),
         HELLO,
     )
-    assert told.returncode == 0
-    assert "no node matches the constraint 'node.labels.gpu > 3'" in told.stderr
-    assert "no node has node.labels.rack" in told.stderr
-    assert 'affinity: service "none" not found' in told.stderr
-    assert "1 of generic resource gpu are reserved, but no node has more than 0" in told.stderr
+    assert reported.returncode == 0
+    assert "no node matches the constraint 'node.labels.gpu > 3'" in reported.stderr
+    assert "no node has node.labels.rack" in reported.stderr
+    assert 'affinity: service "none" not found' in reported.stderr
+    assert "1 of generic resource gpu are reserved, but no node has more than 0" in reported.stderr
     refused = clean.run("service", "create", "--name", "bad", "--constraint", "node.id =~ (a", "--priority", "5", HELLO)
     assert refused.returncode != 0
     assert "missing ')'" in refused.stderr
@@ -123,7 +127,7 @@ def test_generic_resources_and_priorities(equipped: Cluster) -> None:
     create(equipped, "low", "--generic-resource", "seat=1", "--generic-resource", "thing=1")
     assert homes(equipped, "low") == {first: 1}
     ((task, pid),) = equipped.pids("low").items()
-    given = {each["kind"]: each for each in equipped.inspect(task)["task"]["generic"]}
+    given = {each["kind"]: each for each in equipped.inspect(task)["task"]["generic_resources"]}
     assert given["thing"]["names"] == [DEVICE]
     reserved = equipped.json("node", "inspect", first)[0]["reserved"]["generic_resources"]
     assert sorted((each["kind"], *each.get("names", [])) for each in reserved) == [("seat",), ("thing", DEVICE)]
@@ -149,7 +153,7 @@ def test_devices_of_the_container_device_interface(clean: Cluster, tmp_path: Pat
         create(clean, "one", "--device", "example.com/null=b")
         ((task, pid),) = clean.pids("one").items()
         assert homes(clean, "one") == {first: 1}
-        assert [each["names"] for each in clean.inspect(task)["task"]["generic"]] == [["b"]]
+        assert [each["names"] for each in clean.inspect(task)["task"]["generic_resources"]] == [["b"]]
         environment = inside(pid, "/bin/cat", "/proc/1/environ").stdout.split("\0")
         assert {"COMMON=yes", "DEVICE=b"} <= set(environment)
         assert inside(pid, "/bin/cat", "/usr/lib/driver").stdout == "library"
@@ -157,7 +161,9 @@ def test_devices_of_the_container_device_interface(clean: Cluster, tmp_path: Pat
         assert (tmp_path / "hooked").exists()
         create(clean, "two", "--detach", "--generic-resource", "example.com/null=2")
         create(clean, "three", "--generic-resource", "example.com/null=1")
-        assert [each["names"] for each in clean.inspect(clean.tasks("three")[0]["id"])["task"]["generic"]] == [["a"]]
+        assert [
+            each["names"] for each in clean.inspect(clean.tasks("three")[0]["id"])["task"]["generic_resources"]
+        ] == [["a"]]
         (waiting,) = clean.tasks("two")
         assert "3 of 3 lack 2 example.com/null" in str(clean.inspect(waiting["id"]))
     finally:
@@ -165,8 +171,8 @@ def test_devices_of_the_container_device_interface(clean: Cluster, tmp_path: Pat
 
 
 def test_devices_of_hosts_by_path(clean: Cluster) -> None:
-    told = clean.run("service", "create", "--detach", "--name", "modem", "--device", "/dev/shoal-none", HELLO)
-    assert "no node has the device /dev/shoal-none; the tasks stay pending until one does" in told.stderr
+    reported = clean.run("service", "create", "--detach", "--name", "modem", "--device", "/dev/shoal-none", HELLO)
+    assert "no node has the device /dev/shoal-none; the tasks stay pending until one does" in reported.stderr
 
     def waits() -> bool:
         (task,) = clean.tasks("modem")

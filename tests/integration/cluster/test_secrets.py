@@ -22,8 +22,8 @@ def files(clean: Cluster) -> Cluster:
     return clean
 
 
-def create(cluster: Cluster, noun: str, name: str, content: str) -> None:
-    done = cluster.run(noun, "create", name, "-", text=content)
+def create(cluster: Cluster, kind: str, name: str, content: str) -> None:
+    done = cluster.run(kind, "create", name, "-", text=content)
     assert done.returncode == 0, done.stderr
 
 

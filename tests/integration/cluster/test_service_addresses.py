@@ -16,19 +16,19 @@ def answers(address: str) -> bool:
 def test_a_services_name_leads_to_one_address_and_its_tasks_name_to_all(clean: Cluster) -> None:
     clean.shoal("network", "create", "front")
     clean.shoal("service", "create", "--name", "web", "--replicas", "3", "--network", "front", f"{HELLO}:1")
-    clean.shoal("service", "create", "--name", "asker", "--network", "front", f"{HELLO}:1", "sleep", "1000")
-    (asker,) = clean.pids("asker").values()
+    clean.shoal("service", "create", "--name", "client", "--network", "front", f"{HELLO}:1", "sleep", "1000")
+    (client,) = clean.pids("client").values()
 
     def addresses(name: str) -> set[str]:
-        lines = inside(asker, "/bin/nslookup", "-type=a", name).stdout.splitlines()
+        lines = inside(client, "/bin/nslookup", "-type=a", name).stdout.splitlines()
         found = [line.partition(":")[2].strip() for line in lines if line.startswith("Address")]
         return {address for address in found if not address.startswith("169.254")}
 
     (virtual,) = clean.until(lambda: addresses("web"), "an address of the service")
     tasks = clean.until(lambda: found if len(found := addresses("tasks.web")) == 3 else None, "addresses of the tasks")
     assert virtual not in tasks
-    assert inside(asker, "/bin/wget", "-qO-", f"http://{virtual}/").returncode == 0
-    assert inside(asker, "/bin/wget", "-qO-", "http://web/").returncode == 0
+    assert inside(client, "/bin/wget", "-qO-", f"http://{virtual}/").returncode == 0
+    assert inside(client, "/bin/wget", "-qO-", "http://web/").returncode == 0
     (document,) = clean.json("service", "inspect", "web")
     assert virtual in str(document)
 

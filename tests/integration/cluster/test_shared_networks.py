@@ -32,7 +32,7 @@ def pairs(cluster: Cluster) -> dict[int, tuple[str, str, str]]:
     found = {}
     for row in cluster.tasks("shop_web"):
         task = cluster.inspect(row["id"])
-        if row["current"].startswith("running") and (other := own.get(task["task"].get("network_of", ""))):
+        if row["current"].startswith("running") and (other := own.get(task["task"].get("network_task_id", ""))):
             assert row["node"] == other["node"]
             found[task["task"]["slot"]] = other["id"], row["id"], row["node"]
     return found
@@ -88,8 +88,8 @@ def test_they_share_a_network_and_stay_together(clean: Cluster, tmp_path: Path) 
 
     # The surplus waits, and says for what.
     clean.shoal("service", "scale", "--detach", "shop_web=3")
-    told = "waiting for task shop_db.3 of service shop_db, which does not exist: the service has 2 replicas"
-    clean.until(lambda: any(told in row["current"] + str(row) for row in clean.tasks("shop_web")), told)
+    message = "waiting for task shop_db.3 of service shop_db, which does not exist: the service has 2 replicas"
+    clean.until(lambda: any(message in row["current"] + str(row) for row in clean.tasks("shop_web")), message)
     clean.shoal("service", "scale", "shop_db=3")
     clean.until(lambda: pairs(clean).keys() == {1, 2, 3}, "three pairs")
 
@@ -126,4 +126,4 @@ def test_agents_that_restart_keep_both_and_the_command_line_has_it_too(clean: Cl
     conflict = clean.run("service", "update", "--hostname", "own", "tool")
     assert 'hostname cannot be combined with network "service:db"; configure it on service "db"' in conflict.stderr
     clean.shoal("service", "update", "--network-rm", "service:db", "tool")
-    assert "network_of" not in clean.inspect(clean.tasks("tool")[0]["id"])["task"]
+    assert "network_task_id" not in clean.inspect(clean.tasks("tool")[0]["id"])["task"]

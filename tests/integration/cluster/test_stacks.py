@@ -77,12 +77,12 @@ def test_what_has_to_be_there_and_is_not_is_told_by_name_and_line(clean: Cluster
     path = files(tmp_path, EXTERNAL)
     done = clean.run("stack", "deploy", "-c", path)
     assert done.returncode == 2
-    for told in (
+    for output in (
         ':8:9: services.web.volumes[0]: volume "data" not found',
         ':9:16: services.web.networks[0]: network "away" not found',
         ':10:15: services.web.secrets[0]: secret "key" not found',
     ):
-        assert told in done.stderr, done.stderr
+        assert output in done.stderr, done.stderr
     assert clean.json("volume", "ls") == clean.json("service", "ls") == []
 
 
@@ -97,10 +97,10 @@ def test_a_job_that_fails_ends_the_deployment(clean: Cluster, tmp_path: Path) ->
 
 def test_a_rehearsal_says_where_tasks_would_go_and_changes_nothing(clean: Cluster, tmp_path: Path) -> None:
     path = files(tmp_path)
-    told = clean.shoal("stack", "deploy", "--dry-run", "-c", path)
-    assert "+ service chain_web (create)" in told
-    assert "chain_web.1 -> h" in told
-    assert "chain_web.2 -> h" in told
+    output = clean.shoal("stack", "deploy", "--dry-run", "-c", path)
+    assert "+ service chain_web (create)" in output
+    assert "chain_web.1 -> h" in output
+    assert "chain_web.2 -> h" in output
     assert clean.json("service", "ls") == []
     clean.shoal("stack", "deploy", "-c", path)
     assert clean.run("stack", "diff", "--exit-code", "-c", path).returncode == 0

@@ -96,7 +96,7 @@ def test_agents_and_the_manager_are_killed_in_the_middle(volumes: Cluster) -> No
     assert row["state"] == "moving" and (row["moves"][0]["from"], row["moves"][0]["to"]) == (node, to)
     listed = volumes.shoal("volume", "ls", "--format", "{{.State}} {{range .Moves}}{{.From}} {{.To}}{{end}}")
     assert listed.split() == ["moving", node, to]
-    assert volumes.json("volume", "inspect", "data")[0]["moving"][0]["to_hostname"] == to
+    assert volumes.json("volume", "inspect", "data")[0]["moves"][0]["to_hostname"] == to
     for victim in (to, node):
         volumes.until(lambda: in_volumes(volumes, ".incoming/*/_data/*"), "some of it to be there")
         host = volumes.host_of(victim)
@@ -111,10 +111,10 @@ def test_agents_and_the_manager_are_killed_in_the_middle(volumes: Cluster) -> No
     volumes.until(lambda: len(data_directories(volumes)) == 1, "the old copy to be deleted")
     (data,) = data_directories(volumes)
     assert sums(data) == before
-    told = volumes.shoal(
+    output = volumes.shoal(
         "events", "--since", "1h", "--until", "0s", "--filter", "volume=data", "--format", "{{.Action}}"
     )
-    actions = [action for action in told.split() if action.startswith("move-") and action != "move-waiting"]
+    actions = [action for action in output.split() if action.startswith("move-") and action != "move-waiting"]
     assert actions[:2] == ["move-started", "move-copying"] and actions[-1] == "move-done", actions
     assert "move-resumed" in actions
     assert volumes.json("volume", "ls", "--filter", "moving=true") == []

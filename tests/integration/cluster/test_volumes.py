@@ -73,7 +73,7 @@ def test_a_slot_waits_for_its_node(volumes: Cluster) -> None:
 def test_after_the_hold_it_moves_with_an_empty_volume(volumes: Cluster) -> None:
     volumes.shoal(
         *("service", "create", "--name", "db", "--restart-delay", "100ms"),
-        *("--mount", "source=data,target=/data,per-slot=true,hold=1s", f"{HELLO}:1"),
+        *("--mount", "source=data,target=/data,per-slot=true,failover-after=1s", f"{HELLO}:1"),
     )
     ((node, pid),) = slots(volumes, "db").values()
     write(pid, "/data/who", "me")
@@ -108,10 +108,10 @@ def test_filled_from_the_image_subpaths_and_read_only(volumes: Cluster) -> None:
         *("service", "create", "-d", "--name", "lost", *only, "--restart-condition", "none"),
         *("--mount", "source=content,target=/in,volume-subpath=nowhere", f"{HELLO}:1"),
     )
-    told = volumes.until(
+    warnings = volumes.until(
         lambda: [row["reason"] for row in volumes.json("service", "ps", "lost") if row["state"] == "rejected"], "it"
     )
-    assert "'nowhere' is not a directory in the volume" in told[0]
+    assert "'nowhere' is not a directory in the volume" in warnings[0]
 
 
 def test_prune_keeps_what_is_used(volumes: Cluster) -> None:
@@ -172,17 +172,17 @@ def test_a_drain_says_what_it_waits_for_and_ends_by_its_deadline(volumes: Cluste
     volumes.shoal("node", "update", "--availability", "drain", node)
     try:
 
-        def told() -> str:
+        def warnings() -> str:
             (row,) = [row for row in volumes.json("node", "ls") if row["hostname"] == node]
             return str(row["warnings"])
 
-        volumes.until(lambda: "drain is waiting for db.1" in told(), "node ls tells")
+        volumes.until(lambda: "drain is waiting for db.1" in warnings(), "node ls tells")
         (task,) = volumes.tasks("db")
         assert task["state"] == "running" and "not moved from its drained node yet: its volume data" in task["reason"]
         events = volumes.shoal("events", "--since", "10m", "--until", "0s")
         assert f"task 1 stays on node {node}, which is drained" in events
         volumes.shoal("node", "update", "--availability", "drain", "--drain-deadline", "1h", node)
-        volumes.until(lambda: "remaining tasks are stopped at" in told(), "node ls tells when it ends")
+        volumes.until(lambda: "remaining tasks are stopped at" in warnings(), "node ls tells when it ends")
         volumes.shoal("node", "update", "--availability", "drain", "--drain-deadline", "1s", node)
         volumes.until(lambda: all(row["state"] != "running" for row in volumes.tasks("db")), "the deadline holds")
     finally:

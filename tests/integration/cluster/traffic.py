@@ -74,11 +74,11 @@ class Traffic:
     def _read(self, name: str, process: "subprocess.Popen[str]") -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            news = json.loads(line)
+            report = json.loads(line)
             with self._lock:
-                self.counts.setdefault(name, Counter()).update(news["counts"])
-                self.losses += (f"{name}: {why}" for why in news["lost"])
-                self.pages.update(news["pages"])
+                self.counts.setdefault(name, Counter()).update(report["counts"])
+                self.losses += (f"{name}: {why}" for why in report["lost"])
+                self.pages.update(report["pages"])
 
 
 def _started(command: Sequence[str]) -> "subprocess.Popen[str]":

@@ -22,7 +22,7 @@ SOURCE_PORTS = range(10_000, 32_000)
 end of an earlier one."""
 SECONDS = 5.0
 """A request that takes longer is lost."""
-TELL_SECONDS = 0.1
+REPORT_SECONDS = 0.1
 
 
 class Clients:
@@ -39,25 +39,25 @@ class Clients:
 
     def run(self, fresh: int, kept: int) -> None:
         """Ask, and tell, until the standard input ends."""
-        threads = [threading.Thread(target=self._ask_anew, args=(number,)) for number in range(fresh)]
+        threads = [threading.Thread(target=self._ask_again, args=(number,)) for number in range(fresh)]
         threads += [threading.Thread(target=self._ask_on, args=(number,)) for number in range(kept)]
         for thread in threads:
             thread.start()
-        while not select.select([sys.stdin], [], [], TELL_SECONDS)[0]:
-            self._tell()
+        while not select.select([sys.stdin], [], [], REPORT_SECONDS)[0]:
+            self._report()
         self._end.set()
         for thread in threads:
             thread.join()
-        self._tell()
+        self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         with self._lock:
-            news = {"counts": self._counts, "lost": self._lost, "pages": sorted(self._pages)}
-            text = json.dumps(news)
+            report = {"counts": self._counts, "lost": self._lost, "pages": sorted(self._pages)}
+            text = json.dumps(report)
             self._counts, self._lost = Counter(), []
         print(text, flush=True)
 
-    def _ask_anew(self, number: int) -> None:
+    def _ask_again(self, number: int) -> None:
         while not self._end.is_set():
             number += 1
             address = self._addresses[number % len(self._addresses)]

@@ -251,13 +251,13 @@ class Impostor:
 
     def __init__(self, root: bytes) -> None:
         self.root = root
-        self.told: list[str] = []
+        self.reported: list[str] = []
 
     async def GetRoot(self, request: GetRootRequest, context: Context) -> GetRootResponse:
         return GetRootResponse(ca_certificate=self.root)
 
     async def Join(self, request: JoinRequest, context: Context) -> JoinResponse:
-        self.told.append(request.token)
+        self.reported.append(request.token)
         return JoinResponse()
 
     async def FindManagers(self, request: Any, context: Context) -> FindManagersResponse:

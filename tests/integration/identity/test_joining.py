@@ -119,7 +119,7 @@ def test_a_manager_of_another_cluster_is_told_and_told_nothing() -> None:
             error = await _refusal(address, await made.token())
             assert isinstance(error, Unauthenticated)
             assert "another cluster than the token" in str(error)
-            assert spy.told == []
+            assert spy.reported == []
 
     run(scenario)
 
@@ -132,7 +132,7 @@ def test_an_impostor_that_passes_the_right_root_on_gets_no_token() -> None:
             error = await _refusal(address, await made.token())
             assert isinstance(error, Unauthenticated)
             assert "did not sign" in str(error)
-            assert spy.told == []
+            assert spy.reported == []
 
     run(scenario)
 
@@ -142,7 +142,7 @@ def test_an_impostor_without_a_root_gets_no_token(root: bytes) -> None:
     async def scenario(made: Cluster) -> None:
         async with impostor(made.shown, root) as (address, spy):
             assert isinstance(await _refusal(address, await made.token()), Unauthenticated)
-            assert spy.told == []
+            assert spy.reported == []
 
     run(scenario)
 
@@ -152,7 +152,7 @@ def test_a_node_or_a_user_of_the_cluster_cannot_pose_as_its_manager(role: Role) 
     async def scenario(made: Cluster) -> None:
         async with impostor(made.identity(role), made.authority.cluster().ca_certificate) as (address, spy):
             assert isinstance(await _refusal(address, await made.token()), Unavailable)
-            assert spy.told == []
+            assert spy.reported == []
 
     run(scenario)
 
@@ -162,7 +162,7 @@ def test_an_expired_manager_gets_no_token() -> None:
         root = made.authority.cluster().ca_certificate
         async with impostor(made.expired(Role.MANAGER), root) as (address, spy):
             assert isinstance(await _refusal(address, await made.token()), Unavailable)
-            assert spy.told == []
+            assert spy.reported == []
 
     run(scenario)
 

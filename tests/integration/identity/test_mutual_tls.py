@@ -201,9 +201,9 @@ def test_errors_arrive_whole_and_inner_texts_do_not(caplog: pytest.LogCaptureFix
                 await stub.ListServices(ListServicesRequest(), timeout=DEADLINE)
         assert str(to_shoal_error(missing.value)) == "no node 'h9'"
         assert isinstance(to_shoal_error(streamed.value), NotFound)
-        told = to_shoal_error(faulty.value)
-        assert isinstance(told, InvalidInput)
-        assert len(told.faults) == 150
+        refusal = to_shoal_error(faulty.value)
+        assert isinstance(refusal, InvalidInput)
+        assert len(refusal.faults) == 150
         for error in (inner.value, unserved.value):
             assert isinstance(to_shoal_error(error), Unavailable)
             assert "inner workings" not in str(error)
@@ -220,9 +220,9 @@ def test_blocking_calls_get_the_same_answers() -> None:
                 ControlStub(channel).ListNodes(ListNodesRequest(), timeout=DEADLINE)
                 with pytest.raises(grpc.RpcError) as faulty:
                     ControlStub(channel).CreateService(CreateServiceRequest(), timeout=DEADLINE)
-            told = to_shoal_error(faulty.value)
-            assert isinstance(told, InvalidInput)
-            assert len(told.faults) == 150
+            refusal = to_shoal_error(faulty.value)
+            assert isinstance(refusal, InvalidInput)
+            assert len(refusal.faults) == 150
             with connect([made.api], made.identity(Role.AGENT)) as channel, pytest.raises(grpc.RpcError) as denied:
                 ControlStub(channel).ListNodes(ListNodesRequest(), timeout=DEADLINE)
             assert isinstance(to_shoal_error(denied.value), PermissionDenied)

@@ -23,8 +23,8 @@ def test_an_agent_waits_for_the_manager_that_it_is_to_join(tmp_path: Path) -> No
         environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")}
         with subprocess.Popen([*command, *places], stderr=subprocess.PIPE, text=True, env=environment) as agent:
             try:
-                told = service_manager.recv(4096).decode().splitlines()
-                assert told[0] == "READY=1" and told[1].startswith(f"STATUS=waiting: cannot reach {where}")
+                reported = service_manager.recv(4096).decode().splitlines()
+                assert reported[0] == "READY=1" and reported[1].startswith(f"STATUS=waiting: cannot reach {where}")
             finally:
                 agent.send_signal(signal.SIGTERM)
             _, log = agent.communicate(timeout=SECONDS)

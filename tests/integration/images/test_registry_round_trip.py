@@ -159,8 +159,8 @@ def test_each_platform_gets_its_own_manifest(tmp_path: Path) -> None:
             async with RegistryImageResolver(Registries()) as resolver:
                 resolved = await resolver.resolve(reference)
             assert resolved.platforms == (AMD64, ARM64)
-            for wanted, found in ((AMD64, "linux/amd64"), (Platform("linux", "arm64"), "linux/arm64/v8")):
-                store = store_in(tmp_path / found.replace("/", "-"), Registries(), wanted)
+            for requested, found in ((AMD64, "linux/amd64"), (Platform("linux", "arm64"), "linux/arm64/v8")):
+                store = store_in(tmp_path / found.replace("/", "-"), Registries(), requested)
                 image = await store.ensure(resolved.reference_with_digest, ignore)
                 assert (image.layers[0] / "which").read_text() == found
                 await store.aclose()

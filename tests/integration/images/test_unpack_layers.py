@@ -147,7 +147,7 @@ def test_a_link_that_points_out_does_not_lead_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("blob", "told"),
+    ("blob", "message"),
     [
         (b"\x28\xb5\x2f\xfd" + b"\0" * 64, "layer is truncated"),
         (b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + b"garbage" * 10, "compressed data is corrupt"),
@@ -156,8 +156,8 @@ def test_a_link_that_points_out_does_not_lead_there(tmp_path: Path) -> None:
         (tar_of([entry("a", b"x" * 5000)])[:2048], "not a valid tar archive"),
     ],
 )
-def test_broken_layers_are_refused(tmp_path: Path, blob: bytes, told: str) -> None:
-    with pytest.raises(InvalidInput, match=told):
+def test_broken_layers_are_refused(tmp_path: Path, blob: bytes, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
         unpack_layer(Layer(blob, "sha256:" + "0" * 64), tmp_path)
 
 

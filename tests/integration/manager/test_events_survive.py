@@ -12,7 +12,7 @@ from shoal.api.v1.network_pb2 import NetworkSpec
 from tests.integration.manager.manager_process import ManagerProcess, running_manager, shared_etcd, until
 
 
-async def told(control: Any) -> list[str]:
+async def reported(control: Any) -> list[str]:
     """Names of the networks whose creation is told, of all time."""
     now_ms = time.time_ns() // 1_000_000
     request = WatchEventsRequest(since_ms=1, until_ms=now_ms, types=["network"], actions=["create"])
@@ -33,13 +33,13 @@ def test_events_outlive_the_only_manager_when_it_is_stopped(tmp_path: Path) -> N
             assert manager.stop() == 0
             manager.start()
             control = await manager.ready()
-            assert await told(control) == ["a", "b"]
+            assert await reported(control) == ["a", "b"]
             await create(control, "c")
 
-            async def all_told() -> bool:
-                return await told(control) == ["a", "b", "c"]
+            async def all_reported() -> bool:
+                return await reported(control) == ["a", "b", "c"]
 
-            await until(all_told, "events of both lives")
+            await until(all_reported, "events of both lives")
 
     asyncio.run(scenario())
 
@@ -75,22 +75,22 @@ async def leader_and_another(first: ManagerProcess, second: ManagerProcess, *nam
     return one, await second.ready()
 
 
-async def until_told(names: list[str], *controls: Any) -> None:
-    async def is_told() -> bool:
-        return all([await told(control) == names for control in controls])
+async def until_reported(names: list[str], *controls: Any) -> None:
+    async def is_reported() -> bool:
+        return all([await reported(control) == names for control in controls])
 
-    await until(is_told, f"events of {names}", 60)
+    await until(is_reported, f"events of {names}", 60)
 
 
 def test_another_manager_tells_what_a_killed_leader_has_kept(tmp_path: Path) -> None:
     async def scenario(first: ManagerProcess, second: ManagerProcess) -> None:
         _, two = await leader_and_another(first, second, "a", "b")
-        await until_told(["a", "b"], two)
+        await until_reported(["a", "b"], two)
         first.kill()
         await create(two, "c")
         first.start()
         one = await first.ready()
-        await until_told(["a", "b", "c"], one, two)
+        await until_reported(["a", "b", "c"], one, two)
 
     with_two_managers(tmp_path, scenario)
 
@@ -100,7 +100,7 @@ def test_a_killed_leader_that_leads_again_keeps_what_happened_without_it(tmp_pat
 
     async def scenario(first: ManagerProcess, second: ManagerProcess) -> None:
         _, two = await leader_and_another(first, second, "a")
-        await until_told(["a"], two)
+        await until_reported(["a"], two)
         first.kill()
         await create(two, "b", "c")
         second.pause()
@@ -111,6 +111,6 @@ def test_a_killed_leader_that_leads_again_keeps_what_happened_without_it(tmp_pat
 
         await until(leads_again, "the first one to lead again", 60)
         second.resume()
-        await until_told(["a", "b", "c"], await first.ready())
+        await until_reported(["a", "b", "c"], await first.ready())
 
     with_two_managers(tmp_path, scenario)

@@ -193,7 +193,7 @@ def test_idle_memory_and_a_graceful_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
         (["--state-directory", "relative"], 2, "absolute"),
         (["--api-address", "nonsense"], 2, "api-address"),
@@ -202,13 +202,13 @@ def test_idle_memory_and_a_graceful_end(tmp_path: Path) -> None:
         (["--etcd-endpoint", "127.0.0.1:1"], 1, "127.0.0.1:1"),
     ],
 )
-def test_a_bad_start_is_one_line(tmp_path: Path, arguments: list[str], code: int, told: str) -> None:
+def test_a_bad_start_is_one_line(tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
     state = ["--state-directory", str(tmp_path / "state")]
     command = [sys.executable, "-m", "manager.main", "run", *state, *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode == code
     assert len(ended.stderr.strip().splitlines()) == 1
-    assert told in ended.stderr
+    assert message in ended.stderr
 
 
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:

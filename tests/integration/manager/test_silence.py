@@ -53,10 +53,10 @@ async def run_web(control: Any, replicas: int) -> dict[str, str]:
     await control.CreateService(CreateServiceRequest(spec=web("web", replicas)))
     async for _ in control.WatchServices(WatchServicesRequest(services=["web"]), timeout=30):
         pass
-    return await wanted(control)
+    return await placed(control)
 
 
-async def wanted(control: Any) -> dict[str, str]:
+async def placed(control: Any) -> dict[str, str]:
     tasks = (await control.ListTasks(ListTasksRequest(service="web"))).tasks
     return {each.task.id: each.task.node_id for each in tasks if each.task.desired_state <= TaskState.RUNNING}
 
@@ -76,7 +76,7 @@ def test_a_manager_that_was_stopped_for_a_while_gives_up_no_node(tmp_path: Path)
             manager.process.send_signal(signal.SIGCONT)
             await asyncio.sleep(LOOK_SECONDS)
             await until(lambda: ready(control, 3), "all nodes are ready again")
-            assert await wanted(control) == before
+            assert await placed(control) == before
             assert " is DOWN" not in manager.log and " is UNKNOWN" not in manager.log
 
     with_manager(tmp_path, scenario)
@@ -96,9 +96,9 @@ def test_many_nodes_that_fall_silent_together_keep_their_tasks_until_a_user_give
                 before = await run_web(control, 14)
             gone = [agent.node_id for agent in lost]
             await until(lambda: all_are(control, gone, NodeStatus.UNKNOWN), "six nodes are unknown")
-            await tells_users(control, gone, begin_ms)
+            await warns_users(control, gone, begin_ms)
             await asyncio.sleep(LOOK_SECONDS)
-            assert await wanted(control) == before, "nothing moves"
+            assert await placed(control) == before, "nothing moves"
             given_up = gone[0]  # h1
             code, said = await asyncio.to_thread(shoal, manager, "node", "down", "h0")
             assert code and "only an unknown node" in said, said
@@ -119,15 +119,16 @@ async def all_are(control: Any, node_ids: Sequence[str], state: int) -> bool:
     return all(found[each] == state for each in node_ids)
 
 
-async def tells_users(control: Any, node_ids: list[str], since_ms: int) -> None:
+async def warns_users(control: Any, node_ids: list[str], since_ms: int) -> None:
     """Lists and events say what it means and what to do."""
     view = await control.GetNode(GetNodeRequest(node=node_ids[0]))
     assert any("6 of 7 nodes" in text and "shoal node down h1" in text for text in view.warnings), view.warnings
     request = WatchEventsRequest(
         types=["node"], actions=["unknown"], since_ms=since_ms, until_ms=time.time_ns() // 1_000_000
     )
-    told = [answer.event.id async for answer in control.WatchEvents(request, timeout=10) if answer.HasField("event")]
-    assert sorted(told) == sorted(node_ids)
+    responses = control.WatchEvents(request, timeout=10)
+    unknown = [response.event.id async for response in responses if response.HasField("event")]
+    assert sorted(unknown) == sorted(node_ids)
 
 
 def shoal(manager: ManagerProcess, *arguments: str) -> tuple[int, str]:
@@ -140,7 +141,7 @@ def shoal(manager: ManagerProcess, *arguments: str) -> tuple[int, str]:
 
 
 async def moved(control: Any, before: dict[str, str], node_id: str) -> bool:
-    now = await wanted(control)
+    now = await placed(control)
     stays = {task_id for task_id, home in before.items() if home != node_id}
     return len(now) == len(before) and {task_id for task_id in before if task_id in now} == stays
 

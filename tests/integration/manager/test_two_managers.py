@@ -144,6 +144,6 @@ async def _nodes_of_a_network(first: ManagerProcess, one: Any, second: ManagerPr
 
         async def known() -> bool:
             answers = [await each.GetNetwork(GetNetworkRequest(network="front")) for each in (one, two)]
-            return all([node.hostname for node in told.nodes if node.revision] == ["h1", "h2"] for told in answers)
+            return all([node.hostname for node in answer.nodes if node.revision] == ["h1", "h2"] for answer in answers)
 
         await until(known, "both managers tell of both nodes")

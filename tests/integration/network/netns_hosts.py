@@ -89,7 +89,7 @@ class Host:
 
     def start(self, **settings: object) -> None:
         self.settings = replace(QUICK, **settings)  # type: ignore[arg-type]
-        self._told = Assignments()
+        self._assigned = Assignments()
         started = threading.Event()
         failures: list[BaseException] = []
         self._thread = threading.Thread(target=self._live, args=(started, failures))
@@ -126,7 +126,7 @@ class Host:
         assert self._loop is not None
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
-    def tell(
+    def assign(
         self,
         networks: Sequence[NetworkAssignment],
         endpoints: Sequence[TaskEndpoint],
@@ -135,10 +135,10 @@ class Host:
     ) -> None:
         """Bring the host from what it was told last to this."""
         known = AssignedState()
-        known.apply(self._told)
-        news = Assignments(snapshot=True, networks=networks, endpoints=endpoints, peers=peers, services=services)
-        self.call(self.network.apply(known.apply(news).cluster))
-        self._told = news
+        known.apply(self._assigned)
+        change = Assignments(snapshot=True, networks=networks, endpoints=endpoints, peers=peers, services=services)
+        self.call(self.network.apply(known.apply(change).cluster))
+        self._assigned = change
 
     def nft(self, command: str) -> str:
         return run(self.descriptor, "nft", command)
@@ -192,7 +192,7 @@ class Hosts:
     ) -> None:
         """The same word to all hosts."""
         for host in self.all:
-            host.tell(networks, endpoints, [each.peer for each in self.all], services)
+            host.assign(networks, endpoints, [each.peer for each in self.all], services)
 
     def attach(self, host: Host, task: Task, *, internal_only: bool = False, resolvers: Sequence[str] = ()) -> Sandbox:
         sandbox = host.call(host.network.attach(task, internal_only, resolvers))

@@ -52,7 +52,7 @@ class Cluster:
         """The container's last process ends, and nobody tells the agent."""
         os.close(self._container)
 
-    def asker(self, place: str) -> int:
+    def client_ns(self, place: str) -> int:
         """The namespace that clients of the place are in."""
         return self._inside if "virtual" in place else self.hosts.client
 
@@ -92,13 +92,13 @@ def unanswered(descriptor: int, place: tuple[str, int]) -> list[int]:
     return ports
 
 
-def answer(asker: socket.socket, place: tuple[str, int]) -> str:
-    with asker:
-        asker.settimeout(5)
+def answer(client_ns: socket.socket, place: tuple[str, int]) -> str:
+    with client_ns:
+        client_ns.settimeout(5)
         try:
-            asker.connect(place)
-            asker.sendall(b"hello")
-            return asker.recv(100).decode()
+            client_ns.connect(place)
+            client_ns.sendall(b"hello")
+            return client_ns.recv(100).decode()
         except OSError as error:
             return repr(error)
 
@@ -106,10 +106,10 @@ def answer(asker: socket.socket, place: tuple[str, int]) -> str:
 @pytest.mark.parametrize("place", PLACES)
 def test_who_asks_again_as_its_routes_go_is_led_to_another_task(cluster: Cluster, place: str) -> None:
     cluster.end()
-    where, asker = PLACES[place], cluster.asker(place)
-    ports = until(lambda: unanswered(asker, where))
+    where, client_ns = PLACES[place], cluster.client_ns(place)
+    ports = until(lambda: unanswered(client_ns, where))
     cluster.lead(cluster.kept)  # as managers do: the ended task is not told of any more
-    again = [answer(client(asker, where, port), where) for port in ports]
+    again = [answer(client(client_ns, where, port), where) for port in ports]
     assert ports and again == ["hello"] * len(ports)
 
 
@@ -122,7 +122,7 @@ def test_a_container_that_vanishes_without_its_agents_knowledge(cluster: Cluster
     cluster.lead(cluster.kept, cluster.lost)
     cluster.end_unseen()
     assert until(cluster.link_is_gone)
-    clients = Clients(cluster.stack, cluster.asker(place), PLACES[place])
+    clients = Clients(cluster.stack, cluster.client_ns(place), PLACES[place])
     until(lambda: len(clients.outcomes) >= 1)
     two.call(two.network.detach(cluster.lost.task_id))
     cluster.lead(cluster.kept)
@@ -135,7 +135,7 @@ def test_a_container_that_ends_while_no_agent_runs(cluster: Cluster, place: str)
     two.stop()
     cluster.end_unseen()
     assert until(cluster.link_is_gone)
-    clients = Clients(cluster.stack, cluster.asker(place), PLACES[place])
+    clients = Clients(cluster.stack, cluster.client_ns(place), PLACES[place])
     until(lambda: len(clients.outcomes) >= 1)
     two.start()
     two.call(two.network.recover([]))

@@ -109,7 +109,7 @@ def flush_ours(host: Host) -> None:
     host.nft("flush chain ip filter SHOAL-FORWARD; flush chain ip6 filter SHOAL-FORWARD")
 
 
-def load_anew(host: Host) -> None:
+def load_again(host: Host) -> None:
     for program in ("iptables-nft", "ip6tables-nft"):
         run(host.descriptor, program, "-F", "FORWARD")
     load_docker(host)
@@ -120,7 +120,7 @@ def delete_tables(host: Host) -> None:
     load_docker(host)
 
 
-@pytest.mark.parametrize("somebody", [remove_jump, flush_ours, load_anew, delete_tables])
+@pytest.mark.parametrize("somebody", [remove_jump, flush_ours, load_again, delete_tables])
 def test_rules_that_somebody_removed_come_back(
     hosts: Hosts, stack: ExitStack, somebody: Callable[[Host], None]
 ) -> None:
@@ -130,9 +130,12 @@ def test_rules_that_somebody_removed_come_back(
     before = saved(hosts.one)
     somebody(hosts.one)
     assert not pair.overlay()
-    told = condition(hosts.one).repaired
-    assert "container traffic in chain ip" in told.description and "filter FORWARD were missing" in told.description
-    assert told.count == 1
+    reported = condition(hosts.one).repaired
+    assert (
+        "container traffic in chain ip" in reported.description
+        and "filter FORWARD were missing" in reported.description
+    )
+    assert reported.count == 1
     assert all(pair.ways().values()), pair.ways()
     assert sorted(saved(hosts.one).splitlines()) == sorted(before.splitlines())
     assert condition(hosts.one).repaired.count == 1, "and that is all"
@@ -142,7 +145,7 @@ def test_the_rules_come_back_by_themselves_and_no_look_adds_them_twice(hosts: Ho
     load_docker(hosts.one)
     hosts.one.start(reconcile_seconds=0.1)
     before = saved(hosts.one)
-    load_anew(hosts.one)
+    load_again(hosts.one)
     assert until(lambda: sorted(saved(hosts.one).splitlines()) == sorted(before.splitlines()))
     for _ in range(3):
         assert not condition(hosts.one).problems

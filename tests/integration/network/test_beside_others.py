@@ -84,11 +84,11 @@ def test_a_program_of_the_host_keeps_its_port_until_it_ends(hosts: Hosts, stack:
         assert tcp_exchange(hosts.client, ONE, 8080) == b"hello"
         assert (len(own_clients), len(clients)) == (1, 0)
         assert tcp_exchange(hosts.client, TWO, 8080) == b"hello"
-        told = condition(hosts.one)
-        tunnel, program = told.listeners
+        reported = condition(hosts.one)
+        tunnel, program = reported.listeners
         assert (tunnel.port, tunnel.program) == (4789, "")  # the kernel's own
         assert (program.port, program.address) == (8080, "")
-        (problem,) = told.problems
+        (problem,) = reported.problems
         assert problem.startswith(f"port 8080/tcp is in use by {program.program} on this node")
         assert not condition(hosts.two).problems
     assert not condition(hosts.one).problems
@@ -155,13 +155,13 @@ def test_a_firewall_that_drops_what_comes_to_this_host_is_told_until_it_lets_tha
     for rule in ("-P INPUT DROP", "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", open_to_others):
         run(hosts.one.descriptor, "iptables-nft", *rule.split())
     assert not pings(two, "10.99.1.1")
-    told = condition(hosts.one).problems
-    assert [text.partition(" drops ")[2].partition(":")[0] for text in told] == [
+    reported = condition(hosts.one).problems
+    assert [text.partition(" drops ")[2].partition(":")[0] for text in reported] == [
         "DNS queries from containers",
         "overlay traffic from other nodes (UDP port 4789)",
         "connections from managers (TCP port 7441)",
     ]
-    for problem in told:
+    for problem in reported:
         hosts.one.nft(problem.partition("nft '")[2].rstrip("'"))
     assert not condition(hosts.one).problems
     assert pings(two, "10.99.1.1")
@@ -174,17 +174,17 @@ def test_repairs_are_told_once_a_while(hosts: Hosts) -> None:
     own = hosts.one.network
 
     async def first() -> NetworkCondition:
-        async for told in own.condition.reports():
-            return told
+        async for reported in own.condition.reports():
+            return reported
         raise AssertionError
 
     assert not hosts.one.call(first()).HasField("repaired")
     hosts.one.nft("delete table inet shoal")
     ip(hosts.one.descriptor, "link del shoal-vx")
     hosts.one.call(own.reconcile())
-    told = hosts.one.call(first()).repaired
-    assert told.count == 1
-    assert "shoal-vx was missing or changed" in told.description
+    reported = hosts.one.call(first()).repaired
+    assert reported.count == 1
+    assert "shoal-vx was missing or changed" in reported.description
 
 
 def test_the_namespace_is_let_go_with_the_agent(hosts: Hosts) -> None:

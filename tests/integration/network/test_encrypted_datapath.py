@@ -14,10 +14,10 @@ PLAIN, SEALED = network(1), network(2)
 SEALED.key_generation = 1
 
 
-def tell(hosts: Hosts, *endpoints: TaskEndpoint) -> None:
+def assign(hosts: Hosts, *endpoints: TaskEndpoint) -> None:
     """Both hosts, each with the other's keys as it has them now."""
     for host in (hosts.one, hosts.two):
-        host.tell([PLAIN, SEALED], list(endpoints), [peer(hosts.one), peer(hosts.two)])
+        host.assign([PLAIN, SEALED], list(endpoints), [peer(hosts.one), peer(hosts.two)])
 
 
 def peer(host: Host) -> Peer:
@@ -34,8 +34,8 @@ def test_an_encrypted_network_is_never_in_clear(hosts: Hosts) -> None:
     hosts.start()
     here, there = endpoint(5, hosts.one, 2), endpoint(6, hosts.two, 2)
     plain, other = endpoint(7, hosts.one, 1), endpoint(8, hosts.two, 1)
-    tell(hosts, here, there, plain, other)
-    tell(hosts, here, there, plain, other)
+    assign(hosts, here, there, plain, other)
+    assign(hosts, here, there, plain, other)
     # Plain tasks do not suffer.
     inside = hosts.attach(hosts.one, task(plain))
     hosts.attach(hosts.two, task(other))

@@ -64,7 +64,7 @@ def test_a_node_measures_loss_time_and_mtu_of_underlay_and_tunnel(hosts: Hosts) 
     (reach, _) = hosts.one.call(hosts.one.network.prober.probe(request)).nodes
     assert (len(reach.overlay.rtts_us), reach.overlay.mtu, reach.overlay.expected_mtu) == (5, 1450, 1450)
     # The tunnel is broken on the other side: its node does not believe this one any more.
-    hosts.two.tell([], [], [])
+    hosts.two.assign([], [], [])
     (reach, _) = hosts.one.call(hosts.one.network.prober.probe(request)).nodes
     assert (len(reach.underlay.rtts_us), len(reach.overlay.rtts_us)) == (5, 0)
 

@@ -162,9 +162,9 @@ def test_nor_by_a_container_or_a_node_that_is_the_client(three: Hosts, stack: Ex
     three.apply([MESH], [web, other], service())
     stack.enter_context(echo(three.attach(three.all[2], task(web)).netns_fd))
     container = three.attach(three.one, task(other)).netns_fd
-    for asker in (container, three.one.descriptor):
+    for client_ns in (container, three.one.descriptor):
         with ExitStack() as opened:
-            assert not lost(sockets(opened, asker, socket.SOCK_STREAM, version, NODES[version]))
+            assert not lost(sockets(opened, client_ns, socket.SOCK_STREAM, version, NODES[version]))
 
 
 def test_the_second_connection_after_the_first_one_has_ended(three: Hosts, stack: ExitStack) -> None:

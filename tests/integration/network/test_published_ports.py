@@ -30,7 +30,7 @@ def test_a_published_port_answers_everywhere_and_shows_the_clients_address(hosts
     far = hosts.attach(hosts.two, task(remote)).netns_fd
 
     with tcp_echo(inner, 80) as clients:
-        for asker, address in (
+        for client_ns, address in (
             (hosts.client, "172.31.0.1"),
             (hosts.one.descriptor, "172.31.0.1"),
             (hosts.one.descriptor, "127.0.0.1"),
@@ -38,7 +38,7 @@ def test_a_published_port_answers_everywhere_and_shows_the_clients_address(hosts
             (far, "172.31.0.1"),
             (inner, "172.31.0.1"),
         ):
-            assert tcp_exchange(asker, address, 8080) == b"hello"
+            assert tcp_exchange(client_ns, address, 8080) == b"hello"
         assert refused(hosts.two.descriptor, "172.31.0.2", 8080)
     assert clients == ["172.31.0.100", "172.31.0.1", "169.254.1.1", "10.99.2.2", "172.31.0.2", "169.254.1.1"]
 

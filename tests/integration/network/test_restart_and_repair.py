@@ -153,9 +153,9 @@ def test_what_the_kernel_refuses_keeps_nothing_else_back_and_is_told_until_it_is
     more = endpoint(3, hosts.two, 1)
     hosts.apply([network(1), network(2)], [here, there, more])
     assert "10.99.2.0/24" in hosts.one.nft("list set inet shoal same_network")
-    (told,) = own.condition.current.problems
-    assert "to add route to 10.99.1.3/32: " in told
-    assert "subnet" not in told
+    (reported,) = own.condition.current.problems
+    assert "to add route to 10.99.1.3/32: " in reported
+    assert "subnet" not in reported
 
     assert hosts.one.call(own.reconcile())
     assert not own.condition.current.problems
@@ -180,8 +180,8 @@ def test_without_ipv6_that_a_person_turned_off_ipv4_goes_on(hosts: Hosts) -> Non
     later = hosts.attach(hosts.one, task(second)).netns_fd
     hosts.apply(networks, [first, second, there])
     hosts.one.call(own.reconcile())
-    (told,) = own.condition.current.problems
-    assert told.startswith("containers on this node lost IPv6: IPv6 is disabled")
+    (reported,) = own.condition.current.problems
+    assert reported.startswith("containers on this node lost IPv6: IPv6 is disabled")
     assert pings(later, "10.99.1.3")
     assert pings(inner, "10.99.1.2")
     assert hosts.one.call(own.reconcile()) == []
@@ -214,8 +214,8 @@ def test_an_underlay_that_is_made_anew_is_followed(hosts: Hosts) -> None:
         "link set ubr1 up",
     )
     assert hosts.one.call(own.reconcile()) == []
-    (told,) = own.condition.current.problems
-    assert "no interface of this host has the address 172.31.0.1" in told
+    (reported,) = own.condition.current.problems
+    assert "no interface of this host has the address 172.31.0.1" in reported
 
     ip(hosts.one.descriptor, "addr add 172.31.0.1/24 dev ubr1")
     assert "the address 172.31.0.1 moved to interface ubr1" in hosts.one.call(own.reconcile())

@@ -82,7 +82,7 @@ def test_from_the_nodes_themselves_and_from_containers(hosts: Hosts, stack: Exit
     clients = stack.enter_context(serving(hosts, hosts.two, web))
     container = hosts.attach(hosts.one, task(other)).netns_fd
     without_network = hosts.attach(hosts.one, task(alone)).netns_fd
-    for asker, address in (
+    for client_ns, address in (
         (hosts.one.descriptor, ONE),
         (hosts.one.descriptor, "127.0.0.1"),
         (hosts.one.descriptor, TWO),
@@ -93,7 +93,7 @@ def test_from_the_nodes_themselves_and_from_containers(hosts: Hosts, stack: Exit
         (without_network, ONE),
         (without_network, TWO),
     ):
-        assert tcp_exchange(asker, address, 8080) == b"hello", address
+        assert tcp_exchange(client_ns, address, 8080) == b"hello", address
     # The one that is led back to itself comes from the node between.
     expected = [ONE, ONE, ONE, ONE, "169.254.1.1", "10.99.2.5", ONE, ONE, ONE]
     assert clients == expected
@@ -121,8 +121,8 @@ def test_tasks_do_not_reach_each_other_by_the_meshs_network(hosts: Hosts, stack:
 
 def test_without_a_task_a_connection_is_refused_at_once(hosts: Hosts, stack: ExitStack) -> None:
     hosts.apply([MESH], [], service(port()))
-    for asker in (hosts.client, hosts.one.descriptor):
-        with inside(asker):
+    for client_ns in (hosts.client, hosts.one.descriptor):
+        with inside(client_ns):
             prober = socket.socket()
         with prober:
             prober.settimeout(2)

@@ -35,7 +35,7 @@ PLACES = {
     "another node's port of IPv6": ("fd31::1", 8080),
 }
 CLIENTS = 20
-PATIENCE_SECONDS = 15.0
+TIMEOUT_SECONDS = 15.0
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ class Clients:
             thread.start()
 
     def _ask(self, client: socket.socket, place: tuple[str, int]) -> None:
-        client.settimeout(PATIENCE_SECONDS)
+        client.settimeout(TIMEOUT_SECONDS)
         try:
             client.connect(place)
             client.sendall(b"hello")
@@ -106,9 +106,9 @@ def test_clients_who_are_led_to_it_come_to_another_one(hosts6: Hosts, place: str
     with ExitStack() as stack:
         for host, each in ((hosts.one, kept), (hosts.two, lost)):
             stack.enter_context(echo(hosts.attach(host, task(each)).netns_fd, 80))
-        asker = hosts.attach(hosts.one, task(other)).netns_fd if "virtual" in place else hosts.client
+        client_ns = hosts.attach(hosts.one, task(other)).netns_fd if "virtual" in place else hosts.client
         hosts.two.call(hosts.two.network.detach(lost.task_id))
-        clients = Clients(stack, asker, PLACES[place])
+        clients = Clients(stack, client_ns, PLACES[place])
         until(lambda: len(clients.outcomes) >= 1)  # those that were led to the other one
         hosts.apply([net(), MESH], [kept, web(2, hosts.two, ready=False), other], service())
         assert clients.ended() == ["hello"] * CLIENTS
@@ -127,9 +127,9 @@ def test_a_moment_later_its_address_is_unreachable_and_another_task_may_have_it(
     successor.task_id = "task000000009"
     hosts.apply([net(), MESH], [successor, other], service())
     with echo(hosts.attach(hosts.two, task(successor)).netns_fd, 80):
-        asker = hosts.attach(hosts.one, task(other)).netns_fd
+        client_ns = hosts.attach(hosts.one, task(other)).netns_fd
         with ExitStack() as stack:
-            assert Clients(stack, asker, ("10.99.1.2", 80)).ended() == ["hello"] * CLIENTS
+            assert Clients(stack, client_ns, ("10.99.1.2", 80)).ended() == ["hello"] * CLIENTS
         for address in ("10.99.1.2", "fd99:1::2"):
             assert "dev sh-ask000000009" in run(hosts.two.descriptor, "ip", "route", "get", address)
 
@@ -163,8 +163,8 @@ def test_connections_that_were_answered_stay_when_others_are_led_anew(hosts6: Ho
         stack.enter_context(tcp_echo(hosts.attach(hosts.two, task(live)).netns_fd, 80))
         stack.enter_context(echo(hosts.attach(hosts.one, task(kept)).netns_fd, 80))
         hosts.attach(hosts.two, task(lost))
-        asker = hosts.attach(hosts.one, task(other)).netns_fd
-        with inside(asker):
+        client_ns = hosts.attach(hosts.one, task(other)).netns_fd
+        with inside(client_ns):
             open_one = stack.enter_context(socket.create_connection(("10.99.1.200", 80), timeout=5))
         open_one.sendall(b"one")
         assert open_one.recv(100) == b"one"
@@ -172,7 +172,7 @@ def test_connections_that_were_answered_stay_when_others_are_led_anew(hosts6: Ho
         hosts.two.call(hosts.two.network.detach(lost.task_id))
         live.ready = False
         hosts.apply([net(), MESH], [lost, live, other], service())
-        clients = Clients(stack, asker, ("10.99.1.200", 80))
+        clients = Clients(stack, client_ns, ("10.99.1.200", 80))
         until(lambda: "[UNREPLIED]" in flows(hosts.one))
         hosts.apply([net(), MESH], [kept, live, other], service())
         assert clients.ended() == ["hello"] * CLIENTS

@@ -65,9 +65,9 @@ def test_connections_are_spread_over_ready_tasks_of_all_hosts(hosts: Hosts, runn
     hosts.apply([network(1)], [near, far, waiting, client], service())
     running.start(hosts.one, near)
     running.start(hosts.two, far, waiting)
-    asker = hosts.attach(hosts.one, task(client)).netns_fd
+    client_ns = hosts.attach(hosts.one, task(client)).netns_fd
     for _ in range(60):
-        assert tcp_exchange(asker, VIP, 80) == b"hello"
+        assert tcp_exchange(client_ns, VIP, 80) == b"hello"
     counts = running.spread()
     assert counts[waiting.task_id] == 0
     assert min(counts[near.task_id], counts[far.task_id]) > 10
@@ -81,13 +81,13 @@ def test_a_withdrawn_task_keeps_its_connections_and_gets_no_new_ones(hosts: Host
     hosts.apply([network(1)], [only_two, two, client], service())
     running.start(hosts.one, one)
     running.start(hosts.two, two)
-    asker = hosts.attach(hosts.one, task(client)).netns_fd
-    with inside(asker):
+    client_ns = hosts.attach(hosts.one, task(client)).netns_fd
+    with inside(client_ns):
         kept = socket.create_connection((VIP, 80), timeout=2)
     with kept:
         hosts.apply([network(1)], [one, endpoint(2, hosts.two, 1, ready=False), client], service())
         for _ in range(10):
-            assert tcp_exchange(asker, VIP, 80) == b"hello"
+            assert tcp_exchange(client_ns, VIP, 80) == b"hello"
         assert running.spread() == {one.task_id: 10, two.task_id: 1}
         kept.sendall(b"still")
         assert kept.recv(10) == b"still"
@@ -96,8 +96,8 @@ def test_a_withdrawn_task_keeps_its_connections_and_gets_no_new_ones(hosts: Host
 def test_without_a_ready_task_a_connection_is_refused_at_once(hosts: Hosts, running: Running) -> None:
     client = endpoint(9, hosts.one, 1, service="client")
     hosts.apply([network(1)], [client], service())
-    asker = hosts.attach(hosts.one, task(client)).netns_fd
-    with inside(asker):
+    client_ns = hosts.attach(hosts.one, task(client)).netns_fd
+    with inside(client_ns):
         prober = socket.socket()
     with prober:
         prober.settimeout(2)
@@ -116,8 +116,8 @@ def test_a_virtual_address_is_of_its_network_alone(hosts: Hosts, running: Runnin
     one, stranger = endpoint(1, hosts.one, 1), endpoint(9, hosts.one, 2, service="stranger")
     hosts.apply([network(1), network(2)], [one, stranger], service())
     running.start(hosts.one, one)
-    asker = hosts.attach(hosts.one, task(stranger)).netns_fd
-    assert refused(asker, VIP, 80)
+    client_ns = hosts.attach(hosts.one, task(stranger)).netns_fd
+    assert refused(client_ns, VIP, 80)
     assert refused(hosts.client, VIP, 80)
     assert not running.seen[one.task_id]
 
@@ -126,13 +126,13 @@ def test_elements_and_the_whole_table_come_back(hosts: Hosts, running: Running) 
     one, client = endpoint(1, hosts.one, 1), endpoint(9, hosts.one, 1, service="client")
     hosts.apply([network(1)], [one, client], service())
     running.start(hosts.one, one)
-    asker = hosts.attach(hosts.one, task(client)).netns_fd
+    client_ns = hosts.attach(hosts.one, task(client)).netns_fd
     for harm in ("delete element inet shoal virtual_64 { 10.99.1.200 . 7 }", "flush table inet shoal", "flush ruleset"):
         hosts.one.nft(harm)
         assert hosts.one.call(hosts.one.network.reconcile())
         assert not hosts.one.call(hosts.one.network.reconcile())
         for _ in range(5):
-            assert tcp_exchange(asker, VIP, 80) == b"hello"
+            assert tcp_exchange(client_ns, VIP, 80) == b"hello"
 
 
 def test_an_agent_that_starts_anew_takes_over_what_spreads(hosts: Hosts, running: Running) -> None:
@@ -141,13 +141,13 @@ def test_an_agent_that_starts_anew_takes_over_what_spreads(hosts: Hosts, running
     hosts.apply([network(1)], [one, two, client], service())
     running.start(hosts.one, one)
     running.start(hosts.two, two)
-    asker = hosts.attach(hosts.one, task(client)).netns_fd
+    client_ns = hosts.attach(hosts.one, task(client)).netns_fd
     hosts.one.stop()
-    assert tcp_exchange(asker, VIP, 80) == b"hello"
+    assert tcp_exchange(client_ns, VIP, 80) == b"hello"
     hosts.one.start()
     hosts.one.call(hosts.one.network.recover([task(one), task(client)]))
-    assert tcp_exchange(asker, VIP, 80) == b"hello"
+    assert tcp_exchange(client_ns, VIP, 80) == b"hello"
     hosts.apply([network(1)], [one, two, client], service())
     for _ in range(20):
-        assert tcp_exchange(asker, VIP, 80) == b"hello"
+        assert tcp_exchange(client_ns, VIP, 80) == b"hello"
     assert until(lambda: min(running.spread().values()) > 0)

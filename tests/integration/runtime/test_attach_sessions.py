@@ -34,13 +34,13 @@ def in_container(directory: Path, script: str, body: Body, **spec: Any) -> None:
     asyncio.run(run())
 
 
-async def read(end: AttachSession, wanted: bytes) -> dict[StdStream, bytes]:
+async def read(end: AttachSession, expected: bytes) -> dict[StdStream, bytes]:
     """What it writes until `wanted` is part of it."""
     said = {StdStream.STDOUT: b"", StdStream.STDERR: b""}
     async with aclosing(end.output()) as output:
         async for stream, piece in output:
             said[stream] += piece
-            if any(wanted in each for each in said.values()):
+            if any(expected in each for each in said.values()):
                 return said
     raise AssertionError(said)
 

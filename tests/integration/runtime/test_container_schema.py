@@ -35,13 +35,13 @@ async def output(runtime: OciRuntime, ends: Ends, request: ContainerRequest) -> 
 
 
 def outputs(directory: Path, script: str, **more: Any) -> str:
-    told: list[str] = []
+    lines: list[str] = []
 
     async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
-        told.append(await output(runtime, ends, shell(image, script, **more)))
+        lines.append(await output(runtime, ends, shell(image, script, **more)))
 
     with_runtime(directory, body)
-    return told[0]
+    return lines[0]
 
 
 def started(directory: Path, look: Callable[[int], None], **more: Any) -> None:
@@ -98,10 +98,10 @@ def test_devices_are_there_and_no_others_can_be_used(tmp_path: Path) -> None:
     """/dev/kmsg as another name, readable; the same device made by hand may only be read too."""
     script = "ls -l /dev/log0; (: < /dev/log0) && echo read; echo x > /dev/log0; mknod /tmp/loop b 7 0 && cat /tmp/loop"
     log = Device(source="/dev/kmsg", target="/dev/log0", permissions="r")
-    told = outputs(tmp_path, script, devices=[log], cap_add=["SYSLOG"])
-    assert "1,  11" in told and "\nread\n" in told
-    assert "can't create /dev/log0: Operation not permitted" in told
-    assert "can't open '/tmp/loop': Operation not permitted" in told
+    lines = outputs(tmp_path, script, devices=[log], cap_add=["SYSLOG"])
+    assert "1,  11" in lines and "\nread\n" in lines
+    assert "can't create /dev/log0: Operation not permitted" in lines
+    assert "can't open '/tmp/loop': Operation not permitted" in lines
 
 
 def test_rules_of_the_device_cgroup(tmp_path: Path) -> None:
@@ -126,8 +126,8 @@ def test_privileged_has_the_hosts_devices(tmp_path: Path) -> None:
         for entry in Path("/dev").iterdir()
         if not entry.is_symlink() and (stat.S_ISCHR(entry.stat().st_mode) or stat.S_ISBLK(entry.stat().st_mode))
     }
-    told = outputs(tmp_path, "ls /dev", privileged=True)
-    assert devices - {"console"} <= set(told.split())
+    lines = outputs(tmp_path, "ls /dev", privileged=True)
+    assert devices - {"console"} <= set(lines.split())
 
 
 def test_namespaces_of_the_host(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_container_does_not_inherit_how_soon_its_agent_is_killed(tmp_path: Pat
 
 
 def test_domain_name_ulimits_oom_score_and_sysctls(tmp_path: Path) -> None:
-    told = outputs(
+    lines = outputs(
         tmp_path,
         "cat /proc/sys/kernel/domainname /proc/self/oom_score_adj /proc/sys/kernel/msgmax; ulimit -n; ulimit -Hn",
         domainname="example.org",
@@ -168,7 +168,7 @@ def test_domain_name_ulimits_oom_score_and_sysctls(tmp_path: Path) -> None:
         sysctls={"kernel.msgmax": "4321"},
         ulimits=[Ulimit(name="nofile", soft=100, hard=200)],
     )
-    assert told.split() == ["example.org", "500", "4321", "100", "200"]
+    assert lines.split() == ["example.org", "500", "4321", "100", "200"]
 
 
 def test_standard_input_stays_open_when_asked_for(tmp_path: Path) -> None:
@@ -193,9 +193,11 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
             {"names": ["unlink"], "action": "SCMP_ACT_ERRNO", "includes": {"caps": ["CAP_SYS_TIME"]}},
         ],
     }
-    told = outputs(tmp_path, "mkdir /x; rm /etc/group && echo gone; cat /proc/self/status", seccomp=json.dumps(profile))
+    lines = outputs(
+        tmp_path, "mkdir /x; rm /etc/group && echo gone; cat /proc/self/status", seccomp=json.dumps(profile)
+    )
     # Two streams, in whichever order they come.
-    assert "No space left on device" in told and "gone" in told.splitlines() and "Seccomp:\t2" in told
+    assert "No space left on device" in lines and "gone" in lines.splitlines() and "Seccomp:\t2" in lines
 
 
 def test_masks_are_taken_away_when_asked_for(tmp_path: Path) -> None:

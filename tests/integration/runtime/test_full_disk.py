@@ -31,7 +31,7 @@ async def emptied(trash: Path) -> None:
 
 async def refusals(directory: Path, state: Path) -> list[str]:
     """What starts say with each number of inodes and of blocks that are left."""
-    told: list[str] = []
+    errors: list[str] = []
     image = build_image(directory)
     async with real_runtime(directory) as (runtime, ends):
         for left in [{"inodes": number} for number in range(24)] + [{"blocks": number} for number in range(24)]:
@@ -41,12 +41,12 @@ async def refusals(directory: Path, state: Path) -> list[str]:
             try:
                 await runtime.start(request)
             except DiskFull as error:
-                told.append(str(error))
+                errors.append(str(error))
             else:
                 await ends.of(request.task_id)
             await runtime.remove(request.task_id, keep_logs=False)
             shutil.rmtree(state / "filler")
-    return told
+    return errors
 
 
 def test_in_the_directories_in_conmons_log_and_in_cruns_mounts(tmp_path: Path) -> None:
@@ -55,8 +55,8 @@ def test_in_the_directories_in_conmons_log_and_in_cruns_mounts(tmp_path: Path) -
     state.mkdir()
     mount("none", str(state), "tmpfs", 0, "size=256k,nr_inodes=96")
     try:
-        told = asyncio.run(refusals(tmp_path, state))
+        errors = asyncio.run(refusals(tmp_path, state))
     finally:
         unmount(state)
-    assert 2 < len(told) < 48
-    assert all("free disk space on the file system of" in each for each in told)
+    assert 2 < len(errors) < 48
+    assert all("free disk space on the file system of" in each for each in errors)

@@ -41,13 +41,13 @@ async def output(runtime: OciRuntime, ends: Ends, request: ContainerRequest) -> 
 
 def outputs(directory: Path, script: str, **more: Any) -> str:
     """What a shell script writes in a container of its own."""
-    told: list[str] = []
+    shown: list[str] = []
 
     async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
-        told.append(await output(runtime, ends, shell(image, script, **more)))
+        shown.append(await output(runtime, ends, shell(image, script, **more)))
 
     with_runtime(directory, body)
-    return told[0]
+    return shown[0]
 
 
 def test_namespaces_are_its_own(tmp_path: Path) -> None:
@@ -159,14 +159,14 @@ def test_seccomp_and_capabilities(tmp_path: Path, no_new_privileges: bool) -> No
         for _ in range(2):
             script = "cat /proc/self/status; unshare -n true; mount -t tmpfs x /tmp"
             request = shell(image, script, no_new_privileges=no_new_privileges, cap_add=["SYS_PTRACE"])
-            told = await output(runtime, ends, request)
-            fields = dict(line.split(":\t", 1) for line in told.splitlines() if ":\t" in line)
+            shown = await output(runtime, ends, request)
+            fields = dict(line.split(":\t", 1) for line in shown.splitlines() if ":\t" in line)
             assert fields["Seccomp"] == "2"
             assert fields["NoNewPrivs"] == str(int(no_new_privileges))
             assert int(fields["CapBnd"], 16) == int(fields["CapEff"], 16) == DEFAULT_CAPABILITIES | 1 << 19
             assert int(fields["CapInh"], 16) == int(fields["CapAmb"], 16) == 0
-            assert "unshare(0x40000000): Operation not permitted" in told
-            assert "mount: permission denied" in told
+            assert "unshare(0x40000000): Operation not permitted" in shown
+            assert "mount: permission denied" in shown
 
     with_runtime(tmp_path, body)
     assert len(list((tmp_path / "state").glob("seccomp/*"))) == 0
@@ -177,7 +177,7 @@ def test_privileged_may_mount(tmp_path: Path) -> None:
 
 
 def test_user_environment_directory_and_host_name(tmp_path: Path) -> None:
-    told = outputs(
+    shown = outputs(
         tmp_path,
         "id; pwd; hostname; echo $HOME $IMAGE $MINE; ulimit -n; cat /etc/hosts",
         user="app",
@@ -186,7 +186,7 @@ def test_user_environment_directory_and_host_name(tmp_path: Path) -> None:
         env=["MINE=1"],
         files={"/etc/hosts": b"127.0.0.1 localhost box\n"},
     )
-    assert told.splitlines() == [
+    assert shown.splitlines() == [
         "uid=1000(app) gid=1000(app) groups=29(audio)",
         "/made/for/it",
         "box",
@@ -218,17 +218,17 @@ def test_mounts_and_read_only_root(tmp_path: Path) -> None:
         Mount(type=Mount.BIND, source=str(shared), target="/data/writable"),
         Mount(type=Mount.TMPFS, target="/tmp", tmpfs_bytes=1 << 20),
     ]
-    told = outputs(
+    shown = outputs(
         tmp_path,
         "exec 2>&1; cat /data/shared/greeting; echo x > /data/shared/no; echo x > /no; echo yes > /data/writable/yes;"
         " echo x > /tmp/x && echo tmp; dd if=/dev/zero of=/tmp/big bs=1M count=2 2>&1 | head -1",
         mounts=mounts,
         read_only=True,
     )
-    assert told.splitlines()[0] == "hello"
-    assert told.count("Read-only file system") == 2
-    assert "\ntmp\n" in told
-    assert "No space left on device" in told
+    assert shown.splitlines()[0] == "hello"
+    assert shown.count("Read-only file system") == 2
+    assert "\ntmp\n" in shown
+    assert "No space left on device" in shown
     assert (shared / "yes").read_text() == "yes\n"
 
 
@@ -243,8 +243,8 @@ def test_many_layers(tmp_path: Path) -> None:
             (layer / f"file-{number}").touch()
             layers.append(layer)
         many = Image(image.reference, image.digest, image.config, (*layers, *image.layers))
-        told = await output(runtime, ends, shell(many, "ls -d /file-* | head -1000"))
-        assert len(told.splitlines()) == 120
+        shown = await output(runtime, ends, shell(many, "ls -d /file-* | head -1000"))
+        assert len(shown.splitlines()) == 120
 
     with_runtime(tmp_path, body)
 

@@ -15,18 +15,18 @@ def run(script: str, environment: dict[str, str]) -> tuple[int, bytes]:
         pid = spawn_program(["/bin/sh", "-c", script], environment, descriptors=[(write_end, 7)])
     finally:
         os.close(write_end)
-    with os.fdopen(read_end, "rb") as told:
-        written = told.read()
+    with os.fdopen(read_end, "rb") as output:
+        written = output.read()
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), written
 
 
 def test_a_program_has_its_descriptors_and_its_environment_alone() -> None:
     inherited = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        code, told = run('echo "$GIVEN ${HOME-none}" >&7; ls /proc/self/fd >&7; exit 3', {"GIVEN": "ä b"})
+        code, output = run('echo "$GIVEN ${HOME-none}" >&7; ls /proc/self/fd >&7; exit 3', {"GIVEN": "ä b"})
     finally:
         os.close(inherited)
-    first, *descriptors = told.decode().split("\n")
+    first, *descriptors = output.decode().split("\n")
     assert (code, first) == (3, "ä b none")
     assert str(inherited) not in descriptors
 
@@ -34,10 +34,10 @@ def test_a_program_has_its_descriptors_and_its_environment_alone() -> None:
 def test_no_signal_is_blocked_and_sigpipe_is_not_ignored() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     try:
-        _, told = run("grep -E '^Sig(Blk|Ign)' /proc/self/status >&7", {"PATH": os.defpath})
+        _, output = run("grep -E '^Sig(Blk|Ign)' /proc/self/status >&7", {"PATH": os.defpath})
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
-    blocked, ignored = (int(line.split()[1], 16) for line in told.decode().splitlines())
+    blocked, ignored = (int(line.split()[1], 16) for line in output.decode().splitlines())
     assert (blocked, ignored >> signal.SIGPIPE - 1 & 1) == (0, 0)
 
 

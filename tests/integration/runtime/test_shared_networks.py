@@ -58,8 +58,8 @@ def test_both_are_on_one_loopback_with_the_same_names(tmp_path: Path) -> None:
             links = {Path(f"/proc/{each.pid}/ns/net").readlink() for each in (first, second)}
             assert len(links) == 1 and links != {Path("/proc/self/ns/net").readlink()}
             assert (await ends.of(one.task_id)).code == 0
-            told = b"\n".join(await output(runtime, one.task_id)).decode()
-            assert told.replace("\r", "").partition("\n\n")[2].split() == [
+            shown = b"\n".join(await output(runtime, one.task_id)).decode()
+            assert shown.replace("\r", "").partition("\n\n")[2].split() == [
                 "here",
                 "db",
                 *(ETC["/etc/hosts"] + ETC["/etc/resolv.conf"]).decode().split(),

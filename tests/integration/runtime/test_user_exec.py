@@ -38,8 +38,8 @@ def in_container(directory: Path, body: Body, *, program: str = "crun", **spec: 
     asyncio.run(run())
 
 
-async def begun(runtime: OciRuntime, task: str, *words: str, **wanted: Any) -> ExecProcess:
-    process = await runtime.start_exec(ExecStart(task=task, args=words, **wanted))
+async def begun(runtime: OciRuntime, task: str, *words: str, **options: Any) -> ExecProcess:
+    process = await runtime.start_exec(ExecStart(task=task, args=words, **options))
     assert process is not None
     return process
 
@@ -52,17 +52,17 @@ async def finished(process: ExecProcess) -> tuple[int, bytes, bytes]:
     return await process.exit_code(), written[StdStream.STDOUT], written[StdStream.STDERR]
 
 
-async def ran(runtime: OciRuntime, task: str, script: str, **wanted: Any) -> tuple[int, bytes, bytes]:
-    return await finished(await begun(runtime, task, "/bin/sh", "-c", script, **wanted))
+async def ran(runtime: OciRuntime, task: str, script: str, **options: Any) -> tuple[int, bytes, bytes]:
+    return await finished(await begun(runtime, task, "/bin/sh", "-c", script, **options))
 
 
-async def words_of(process: ExecProcess, wanted: bytes) -> bytes:
+async def words_of(process: ExecProcess, options: bytes) -> bytes:
     """What it writes until `wanted` is part of it."""
     said = b""
     async with aclosing(process.output()) as output:
         async for _, piece in output:
             said += piece
-            if wanted in said:
+            if options in said:
                 return said
     raise AssertionError(said)
 
@@ -230,8 +230,8 @@ def test_one_that_is_let_run_outlives_the_agent_and_others_do_not(tmp_path: Path
             await runtime.start(request)
             task = request.task_id
             size = TerminalSize(columns=80, rows=24)  # nobody would be at the other end of it
-            wanted = ExecStart(task=task, args=["/bin/sleep", "2001"], detach=True, terminal=size)
-            assert await runtime.start_exec(wanted) is None
+            options = ExecStart(task=task, args=["/bin/sleep", "2001"], detach=True, terminal=size)
+            assert await runtime.start_exec(options) is None
             lost = await begun(runtime, task, "/bin/sleep", "2002")
             bundle = runtime._paths.bundle(task)
             for path in bundle.glob("user-exec-*"):  # as of an agent that has died

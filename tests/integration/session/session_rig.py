@@ -40,12 +40,12 @@ from tests.fakes.memory_etcd import MemoryEtcd
 
 CLUSTER = "c"
 HEARTBEAT_SECONDS = 0.2
-PATIENCE_SECONDS = 20.0
+TIMEOUT_SECONDS = 20.0
 
 
 async def until(condition: Callable[[], bool]) -> None:
     """Poll until it is true."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not condition():  # noqa: ASYNC110  # what is waited for is in other processes' hands
             await asyncio.sleep(0.01)
 

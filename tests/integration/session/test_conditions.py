@@ -34,8 +34,10 @@ def test_the_condition_is_recorded_and_outlives_the_session(tmp_path: Path) -> N
 
 
 def test_a_record_holds_a_bounded_part_of_it() -> None:
-    told = NetworkCondition(problems=map(str, range(100)), listeners=[HostListener(port=each) for each in range(1000)])
-    kept = with_condition(NodeStatus(description=NodeDescription(underlay_mtu=1500)), told)
+    reported = NetworkCondition(
+        problems=map(str, range(100)), listeners=[HostListener(port=each) for each in range(1000)]
+    )
+    kept = with_condition(NodeStatus(description=NodeDescription(underlay_mtu=1500)), reported)
     assert len(kept.network_condition.problems) == MAX_PROBLEMS
     assert len(kept.network_condition.listeners) == 256
     assert kept.description.underlay_mtu == 1500

@@ -26,7 +26,7 @@ class Host(FixedHost):
         self.description.address = address or self.description.address
         self.description.engine_labels.update(labels)
 
-    def tell(self, **changed: str) -> None:
+    def report(self, **changed: str) -> None:
         new = NodeDescription()
         new.CopyFrom(self.description)
         for field, value in changed.items():
@@ -88,7 +88,7 @@ def test_another_hostname_waits_while_the_node_works_on(tmp_path: Path) -> None:
     async def scenario() -> None:
         rig, host = SessionRig(tmp_path), Host("h1")
         async with one_manager(rig, "n1") as manager, ready(rig, manager, "n1", host):
-            host.tell(hostname="h2")
+            host.report(hostname="h2")
             await until(lambda: status(manager, "n1").HasField("reported_identity"))
             assert status(manager, "n1").state == NodeStatus.READY
             assert status(manager, "n1").description.hostname == "h1"

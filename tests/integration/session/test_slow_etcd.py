@@ -36,7 +36,7 @@ def test_sessions_that_end_while_their_nodes_states_are_written_end_nothing_else
                 await manager.store.commit([put(MANAGER, "m2", Manager(id="m2", host_address="127.0.0.1"))])
                 await until(lambda: rig.etcd.held > 0)
             rig.etcd.away = True
-            rig.etcd.let_go()
+            rig.etcd.release()
             await asyncio.sleep(0)
             rig.etcd.away = False
             async with rig.agent("n3", [manager.address]) as three:
@@ -56,7 +56,7 @@ def test_assignments_do_not_wait_for_the_states_of_nodes(tmp_path: Path) -> None
             await until(lambda: rig.etcd.held > 0)
             await put_task(manager, task("t1"))
             await until(lambda: "t1" in work.assigned.tasks)
-            rig.etcd.let_go()
+            rig.etcd.release()
             await until(lambda: manager.store.tables.node_status["n1"].colocated_manager_id == "m2")
             assert manager.store.tables.node_status["n1"].state == NodeStatus.READY
 
@@ -86,7 +86,7 @@ def test_of_agents_that_come_at_once_those_beyond_a_bound_are_told_when_to_come_
                 answered.pop().result()
             error = to_shoal_error(refused.value)
             assert isinstance(error, Busy) and 0 < error.retry_after_seconds < 1
-            rig.etcd.let_go()
+            rig.etcd.release()
             await asyncio.gather(*others)
             async with rig.agent(names[-1], [manager.address]) as work:
                 await until(lambda: bool(work.messages))

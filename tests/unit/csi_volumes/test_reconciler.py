@@ -283,7 +283,7 @@ def test_a_node_that_is_removed_while_its_driver_is_about_to_be_asked_ends_nothi
             await make_volume(store)
             await until(lambda: etcd.held > 0)
             await store.commit([delete(kinds.NODE, "n1"), delete(kinds.NODE_STATUS, "n1")])
-            etcd.let_go()
+            etcd.release()
             await until(lambda: "v" in store.tables.volume_status and bool(store.tables.volume_status["v"].problem))
             assert not keeping.done()
             keeping.cancel()

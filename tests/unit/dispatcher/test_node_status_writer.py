@@ -93,7 +93,7 @@ def test_who_does_not_wait_any_more_keeps_nobody_waiting() -> None:
             await asyncio.sleep(0.01)
         first.cancel()
         second.cancel()
-        etcd.let_go()
+        etcd.release()
         await third
         assert NODES[2] in store.tables.node_status
         outcomes = await asyncio.gather(first, second, return_exceptions=True)
@@ -133,7 +133,7 @@ def test_who_leaves_while_others_write_for_it_leaves_quietly() -> None:
         third.cancel()
         outcome = await asyncio.gather(third, return_exceptions=True)
         assert isinstance(outcome[0], asyncio.CancelledError)
-        etcd.let_go()
+        etcd.release()
         await second
         assert NODES[1] in store.tables.node_status
 

@@ -60,7 +60,7 @@ def test_a_task_without_a_node_says_why_and_keeps_its_record() -> None:
     cluster.set_availability("h1", NodeSpec.DRAIN)
     cluster.service("web", spec(5, memory=512 * MIB))
     cluster.settle()
-    pending = [task for task in cluster.wanted("web") if not task.node_id]
+    pending = [task for task in cluster.desired("web") if not task.node_id]
     assert [task.reason for task in pending] == ["no suitable node: 1 of 3 drained, 2 of 3 lack 512 MiB of memory"]
     assert list(cluster.tables.service_status["web"].problems) == [pending[0].reason]
     cluster.node("h4")
@@ -93,12 +93,12 @@ def test_restarts_wait_longer_and_longer_and_keep_five_in_history() -> None:
     delays = []
     for _ in range(9):
         cluster.plan()
-        [task] = cluster.wanted("web")
+        [task] = cluster.desired("web")
         cluster.report(task, TaskState.RUNNING)
         cluster.report(task, TaskState.FAILED, message="exit 1")
         ended_at = cluster.now_ms
         assert cluster.plan().timers["web"] > cluster.now_ms
-        assert cluster.wanted("web") == []
+        assert cluster.desired("web") == []
         cluster.now_ms = cluster.planner.next_due_ms() or 0
         delays.append((cluster.now_ms - ended_at) / 1000)
     for delay, base in zip(delays, [5, 10, 20, 40, 80, 160, 300, 300, 300], strict=True):
@@ -106,7 +106,7 @@ def test_restarts_wait_longer_and_longer_and_keep_five_in_history() -> None:
     assert len(set(delays)) == 9  # what failed together does not come back together
     cluster.plan()
     assert len([task for task in cluster.tasks("web") if task not in cluster.live("web")]) == 5
-    [task] = cluster.wanted("web")
+    [task] = cluster.desired("web")
     cluster.report(task, TaskState.RUNNING)
     cluster.now_ms += 120_000
     cluster.report(task, TaskState.FAILED)
@@ -132,9 +132,9 @@ def test_the_condition_decides_on_a_restart(
     wanted.task.restart.CopyFrom(RestartPolicy(condition=condition, delay_ms=0))
     cluster.service("web", wanted)
     cluster.plan()
-    cluster.report(cluster.wanted("web")[0], end)
+    cluster.report(cluster.desired("web")[0], end)
     cluster.plan()
-    assert bool(cluster.wanted("web")) is again
+    assert bool(cluster.desired("web")) is again
 
 
 def test_attempts_are_bounded_and_a_new_template_begins_anew() -> None:
@@ -145,7 +145,7 @@ def test_attempts_are_bounded_and_a_new_template_begins_anew() -> None:
     made = set()
     for _ in range(6):
         cluster.plan()
-        for task in cluster.wanted("web"):
+        for task in cluster.desired("web"):
             made.add(task.id)
             cluster.report(task, TaskState.FAILED, message="exit 7")
         cluster.now_ms += 600_000
@@ -161,7 +161,7 @@ def test_an_agents_clock_ahead_of_ours_does_not_hold_a_restart_up() -> None:
     cluster = world(1)
     cluster.service("web", spec(1))
     cluster.plan()
-    [task] = cluster.wanted("web")
+    [task] = cluster.desired("web")
     cluster.report(task, TaskState.FAILED, at_ms=cluster.now_ms + 3_600_000)
     cluster.plan()
     assert cluster.planner.next_due_ms() == cluster.now_ms + 5_000
@@ -218,7 +218,7 @@ def test_start_first_never_has_fewer_and_rests_between_batches() -> None:
     began = cluster.now_ms
     while {task.revision for task in cluster.running("web")} != {2} or len(cluster.running("web")) != 3:
         cluster.plan()
-        assert 3 <= len(cluster.wanted("web")) <= 4
+        assert 3 <= len(cluster.desired("web")) <= 4
         assert len(cluster.running("web")) >= 3
         if not cluster.obey():
             cluster.now_ms = cluster.planner.next_due_ms() or cluster.now_ms
@@ -257,9 +257,9 @@ def test_a_lost_node_is_replaced_at_once_and_given_up_after_a_day() -> None:
     cluster.plan()
     gone = cluster.tables.tasks[lost.id]
     assert (gone.desired_state, gone.reason) == (TaskState.SHUTDOWN, "node h2 is down")
-    assert len(cluster.wanted("web")) == 3
+    assert len(cluster.desired("web")) == 3
     held = lost.addresses[0].address
-    assert held not in {task.addresses[0].address for task in cluster.wanted("web")}
+    assert held not in {task.addresses[0].address for task in cluster.desired("web")}
     due = cluster.planner.next_due_ms()
     assert due == cluster.now_ms + 24 * 3_600_000
     cluster.now_ms = due
@@ -358,7 +358,7 @@ def test_host_ports_are_one_task_each() -> None:
     wanted.endpoint.CopyFrom(Endpoint(ports=[port, PublishedPort(target=81, mode=PublishedPort.HOST)]))
     cluster.service("web", wanted)
     cluster.settle()
-    assert [task.reason for task in cluster.wanted("web") if task.reason] == [
+    assert [task.reason for task in cluster.desired("web") if task.reason] == [
         "no suitable node: 2 of 2 have port 8080 in use"
     ]
     assert [[port.published for port in task.ports] for task in cluster.running("web")] == [[8080, 30000]] * 2
@@ -372,7 +372,7 @@ def test_tasks_of_a_node_choose_of_a_range_of_ports() -> None:
     cluster.service("web", wanted)
     cluster.settle()
     assert sorted(task.ports[0].published for task in cluster.running("web")) == [8080, 8081]
-    assert [task.reason for task in cluster.wanted("web") if task.reason] == [
+    assert [task.reason for task in cluster.desired("web") if task.reason] == [
         "no suitable node: 1 of 1 has ports 8080 to 8081 in use"
     ]
 
@@ -393,7 +393,7 @@ def test_no_task_goes_where_a_program_of_the_host_has_its_port() -> None:
     cluster.service("shop", chosen)
     cluster.settle()
     assert [task.node_id for task in cluster.running("web")] == ["h2"]
-    assert [task.reason for task in cluster.wanted("web") if task.reason] == [
+    assert [task.reason for task in cluster.desired("web") if task.reason] == [
         "no suitable node: 1 of 2 has port 8080 in use, 1 of 2 has port 8080 in use by nginx"
     ]
     assert {task.node_id: task.ports[0].published for task in cluster.running("shop")} == {"h1": 30001, "h2": 30000}
@@ -419,7 +419,7 @@ def test_an_address_that_has_just_become_free_rests() -> None:
     cluster.service("web", wanted)
     cluster.settle()
     assert len(cluster.running("web")) == 5
-    reasons = {task.reason for task in cluster.wanted("web")} - {""}
+    reasons = {task.reason for task in cluster.desired("web")} - {""}
     assert reasons == {"network front has no free address: all 5 are in use"}
 
 
@@ -481,7 +481,7 @@ def test_a_node_that_keeps_failing_the_service_comes_last() -> None:
     homes = []
     for _ in range(4):
         cluster.plan()
-        [task] = cluster.wanted("web")
+        [task] = cluster.desired("web")
         homes.append(task.node_id)
         cluster.report(task, TaskState.FAILED)
         cluster.plan()
@@ -495,7 +495,7 @@ def test_a_restart_stays_on_its_node_until_that_has_failed_it_three_times() -> N
     homes = []
     for _ in range(7):
         cluster.plan()
-        [task] = cluster.wanted("web")
+        [task] = cluster.desired("web")
         homes.append(task.node_id)
         cluster.report(task, TaskState.FAILED)
         cluster.plan()
@@ -520,7 +520,7 @@ def test_the_plan_of_everything_says_when_to_look_again() -> None:
     cluster = world(1)
     cluster.service("web", spec(1))
     cluster.plan()
-    cluster.report(cluster.wanted("web")[0], TaskState.FAILED)
+    cluster.report(cluster.desired("web")[0], TaskState.FAILED)
     found = plan(cluster.tables, now_ms=cluster.now_ms, new_id=lambda: "x")
     assert (found.writes, found.next_due_ms) == ((), cluster.now_ms + 5_000)
 
@@ -538,7 +538,7 @@ def test_a_rollback_that_cannot_go_on_ends_and_tells_what_is_left() -> None:
     cluster.plan()
     cluster.obey()
     cluster.plan()
-    [heir] = [task for task in cluster.wanted("web") if task.slot == 1]
+    [heir] = [task for task in cluster.desired("web") if task.slot == 1]
     cluster.report(heir, TaskState.FAILED, message="exit 1")
     cluster.settle()
     update = cluster.tables.service_status["web"].update

@@ -118,11 +118,11 @@ def test_tasks_go_where_the_kernel_can() -> None:
     template.container.image = "hello:1"
     world.service("vault", ServiceSpec(replicated=Replicated(replicas=2), task=template))
     world.plan()
-    reasons = {task.reason for task in world.wanted("vault")}
+    reasons = {task.reason for task in world.desired("vault")}
     assert reasons == {"no suitable node: 2 of 2 lack kernel support for encrypted networks (WireGuard and IPsec ESP)"}
     tell_features(world, "h2", "wireguard")
     world.plan()
-    assert {task.node_id for task in world.wanted("vault")} == {"h2"}
+    assert {task.node_id for task in world.desired("vault")} == {"h2"}
 
 
 def tell_features(world: PlannerWorld, node_id: str, *features: str) -> None:
@@ -155,7 +155,7 @@ def test_tasks_go_where_every_two_nodes_can_speak(
     template.container.image = "hello:1"
     world.service("vault", ServiceSpec(replicated=Replicated(replicas=3), task=template))
     world.plan()
-    tasks = world.wanted("vault")
+    tasks = world.desired("vault")
     assert {task.node_id for task in tasks if task.node_id} == fit
     if len(fit) == 1:
         assert any("2 of 3 lack kernel support for encrypted networks (WireGuard)" in task.reason for task in tasks), [

@@ -146,7 +146,7 @@ def test_an_address_on_a_lost_node_is_not_given_twice_and_that_is_told() -> None
     (first,) = cluster.running("db")
     cluster.set_state(first.node_id, NodeStatus.DOWN)
     cluster.plan()
-    (waiting,) = [task for task in cluster.wanted("db") if not task.node_id]
+    (waiting,) = [task for task in cluster.desired("db") if not task.node_id]
     assert waiting.reason.startswith("address 10.9.0.3 of network front is in use by task ")
     assert f"which is down; free it with `shoal node rm {first.node_id}`" in waiting.reason
 

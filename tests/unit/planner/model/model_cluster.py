@@ -51,7 +51,7 @@ from tests.unit.planner.model.model_specs import (
 )
 from tests.unit.planner.model.model_volumes import check_alone, check_at_home, check_homes_stay, split_by_slot
 
-STEER = ManageUpdateRequest
+MANAGE = ManageUpdateRequest
 services = st.sampled_from(SERVICES)
 nodes = st.sampled_from(NODES)
 
@@ -150,7 +150,7 @@ class Cluster(RuleBasedStateMachine):
     @rule(name=services, number=st.integers(1, 3), rounds=st.integers(1, 3))
     def the_newest_fail(self, name: str, number: int, rounds: int) -> None:
         """Tasks that have to prove themselves end."""
-        tasks = [task for task in self.world.wanted(self.ids.get(name, "")) if task.node_id and self._is_up(task)]
+        tasks = [task for task in self.world.desired(self.ids.get(name, "")) if task.node_id and self._is_up(task)]
         for task in sorted(tasks, key=lambda task: (-task.revision, -task.created_at_ms, task.id))[:number]:
             if not self.world.is_checked(task):
                 self.world.report(task, TaskState.RUNNING)
@@ -294,10 +294,10 @@ class Cluster(RuleBasedStateMachine):
         if self.ids.get(name, "") in self.world.tables.services:
             self.world.rebalance(self.ids[name])
 
-    @rule(name=services, action=st.sampled_from([STEER.PAUSE, STEER.RESUME, STEER.RESUME, STEER.PROMOTE]))
-    def steer(self, name: str, action: STEER.Action.ValueType) -> None:
+    @rule(name=services, action=st.sampled_from([MANAGE.PAUSE, MANAGE.RESUME, MANAGE.RESUME, MANAGE.PROMOTE]))
+    def manage(self, name: str, action: MANAGE.Action.ValueType) -> None:
         if self.ids.get(name, "") in self.world.tables.services:
-            self.world.steer(self.ids[name], action)
+            self.world.manage(self.ids[name], action)
 
     @rule(name=services)
     def remove_service(self, name: str) -> None:
@@ -472,11 +472,11 @@ class Cluster(RuleBasedStateMachine):
             update = service.spec.update
             surplus = (update.parallelism or 1) if update.order == UpdateConfig.START_FIRST else 0
             if service.spec.HasField("replicated"):
-                slots = Counter(task.slot for task in self.world.wanted(name))
+                slots = Counter(task.slot for task in self.world.desired(name))
                 assert len(slots) <= self.in_force[name].spec.replicated.replicas
                 assert max(slots.values(), default=0) <= 2
                 # Those in which a successor has failed are not waited for.
-                failed = {task.slot for task in self.world.wanted(name) if task.attempt}
+                failed = {task.slot for task in self.world.desired(name) if task.attempt}
                 doubled = sum(number - 1 for slot, number in slots.items() if slot not in failed)
                 # A smaller surplus may have been asked for while there was a greater one: it is not taken back.
                 assert doubled <= max(surplus, 3), f"{doubled} slots of {name} have two tasks"

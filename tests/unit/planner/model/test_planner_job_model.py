@@ -206,7 +206,7 @@ class Batch(RuleBasedStateMachine):
             revision.spec.replicated_job.max_concurrent or revision.spec.replicated_job.total_completions or 1
             for revision in tables.revisions.values()
         )
-        active = Counter(task.job_run for task in self.world.wanted(JOB))
+        active = Counter(task.job_run for task in self.world.desired(JOB))
         assert max(active.values(), default=0) <= most
 
 

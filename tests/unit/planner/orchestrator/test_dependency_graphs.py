@@ -36,7 +36,7 @@ def advance(world: World, specs: dict[str, ServiceSpec], pick: int) -> bool:
     ending = {d.service for spec in specs.values() for d in spec.depends_on if d.condition == D.COMPLETED}
     ready: list[tuple[Task, TaskState.ValueType | None]] = []
     for name in sorted(specs):
-        for task in world.wanted(name):
+        for task in world.desired(name):
             state, status = world.state(task), world.tables.task_status.get(task.id)
             if state < TaskState.RUNNING:
                 ready.append((task, TaskState.RUNNING))

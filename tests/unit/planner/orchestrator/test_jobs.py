@@ -46,7 +46,7 @@ def plan(cluster: World) -> None:
 
 def complete(cluster: World, *, failing: frozenset[int] = frozenset()) -> None:
     """Every task that runs ends."""
-    for task in cluster.wanted("job"):
+    for task in cluster.desired("job"):
         if task.node_id:
             cluster.report(task, TaskState.RUNNING)
             cluster.report(task, TaskState.FAILED if task.slot in failing else TaskState.COMPLETE, message="exit 3")
@@ -67,7 +67,7 @@ def test_so_many_completions_so_many_at_once() -> None:
     seen = []
     for _ in range(5):
         plan(cluster)
-        seen.append(len(cluster.wanted("job")))
+        seen.append(len(cluster.desired("job")))
         complete(cluster)
     assert seen == [3, 3, 1, 0, 0]
     assert completed(cluster, 1) == [1, 2, 3, 4, 5, 6, 7]
@@ -84,16 +84,16 @@ def test_done_stays_done_until_the_template_changes() -> None:
     relabelled.labels["a"] = "b"
     cluster.service("job", relabelled)
     plan(cluster)
-    assert cluster.wanted("job") == []
+    assert cluster.desired("job") == []
     cluster.service("job", job(3))  # more completions are worked off, those that are done stay
     plan(cluster)
-    assert [task.slot for task in cluster.wanted("job")] == [3]
+    assert [task.slot for task in cluster.desired("job")] == [3]
     complete(cluster)
     forced = job(3)
     forced.task.force_update = 1
     cluster.service("job", forced)
     plan(cluster)
-    assert [(task.slot, task.job_run) for task in cluster.wanted("job")] == [(1, 2), (2, 2), (3, 2)]
+    assert [(task.slot, task.job_run) for task in cluster.desired("job")] == [(1, 2), (2, 2), (3, 2)]
     complete(cluster)
     plan(cluster)
     assert completed(cluster, 2) == [1, 2, 3]
@@ -120,14 +120,14 @@ def test_a_lost_node_starts_its_slots_elsewhere_and_a_late_end_counts_once() -> 
     cluster = world(2)
     cluster.service("job", job(2))
     plan(cluster)
-    [lost] = [task for task in cluster.wanted("job") if task.node_id == "h2"]
+    [lost] = [task for task in cluster.desired("job") if task.node_id == "h2"]
     cluster.set_state("h2", NodeStatus.DOWN)
     plan(cluster)
-    assert {task.node_id for task in cluster.wanted("job")} == {"h1"}
+    assert {task.node_id for task in cluster.desired("job")} == {"h1"}
     cluster.set_state("h2", NodeStatus.READY)
     cluster.report(lost, TaskState.COMPLETE)  # it had done its work all the while
     plan(cluster)
-    assert [task.slot for task in cluster.wanted("job")] == [3 - lost.slot]
+    assert [task.slot for task in cluster.desired("job")] == [3 - lost.slot]
     cluster.obey()
     complete(cluster)
     plan(cluster)
@@ -158,7 +158,7 @@ def test_a_job_whose_template_changes_starts_over() -> None:
     plan(cluster)
     cluster.service("job", job(2, image="batch:2"))
     plan(cluster)
-    assert {task.job_run for task in cluster.wanted("job")} == {2}
+    assert {task.job_run for task in cluster.desired("job")} == {2}
     cluster.obey()
     plan(cluster)
     assert {task.job_run for task in cluster.tasks("job")} == {2}
@@ -168,7 +168,7 @@ def test_each_due_time_runs_once() -> None:
     cluster = world()
     cluster.service("job", scheduled(history=2))
     plan(cluster)
-    assert cluster.wanted("job") == []
+    assert cluster.desired("job") == []
     made = set()
     for _ in range(5):
         due = cluster.planner.next_due_ms()
@@ -176,7 +176,7 @@ def test_each_due_time_runs_once() -> None:
         assert due % MINUTE == 0
         cluster.now_ms = due
         plan(cluster)
-        made |= {(task.job_run, task.slot) for task in cluster.wanted("job")}
+        made |= {(task.job_run, task.slot) for task in cluster.desired("job")}
         complete(cluster)
         plan(cluster)
     assert made == {(number, 1) for number in range(1, 6)}
@@ -205,7 +205,7 @@ def test_a_run_that_is_due_while_another_goes_on(
         plan(cluster)
         cluster.obey()
     plan(cluster)
-    assert {task.job_run for task in cluster.wanted("job")} == runs
+    assert {task.job_run for task in cluster.desired("job")} == runs
     assert cluster.tables.service_status["job"].schedule.message == told
 
 
@@ -216,7 +216,7 @@ def test_runs_that_never_end_do_not_pile_up_for_ever() -> None:
     for _ in range(MAX_CONCURRENT_RUNS + 5):
         cluster.now_ms = cluster.planner.next_due_ms() or 0
         plan(cluster)
-    assert len({task.job_run for task in cluster.wanted("job")}) == MAX_CONCURRENT_RUNS
+    assert len({task.job_run for task in cluster.desired("job")}) == MAX_CONCURRENT_RUNS
     told = cluster.tables.service_status["job"].schedule.message
     assert told == "the last run was skipped: 100 runs were still active"
 
@@ -228,10 +228,10 @@ def test_runs_that_nobody_planned(missed: Schedule.Missed.ValueType, runs: int) 
     plan(cluster)
     cluster.now_ms += 95 * MINUTE
     plan(cluster)
-    assert len(cluster.wanted("job")) == runs
+    assert len(cluster.desired("job")) == runs
     cluster.now_ms = cluster.planner.next_due_ms() or 0
     plan(cluster)
-    assert len(cluster.wanted("job")) == 1
+    assert len(cluster.desired("job")) == 1
 
 
 @given(

@@ -30,7 +30,7 @@ def world_of(**services: ServiceSpec) -> World:
 def make_healthy(world: World, service: str) -> None:
     from manager.store import kinds
 
-    for task in world.wanted(service):
+    for task in world.desired(service):
         status = TaskStatus()
         status.CopyFrom(world.tables.task_status[task.id])
         status.health = TaskStatus.HEALTHY

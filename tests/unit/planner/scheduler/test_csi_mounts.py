@@ -43,7 +43,7 @@ def database(replicas: int = 1, *, volume_id: str = "v", single: bool = True, im
 
 
 def reasons(cluster: World, service: str) -> set[str]:
-    return {task.reason for task in cluster.wanted(service) if not task.node_id}
+    return {task.reason for task in cluster.desired(service) if not task.node_id}
 
 
 def test_only_nodes_with_the_driver_get_it_and_the_reason_tells() -> None:

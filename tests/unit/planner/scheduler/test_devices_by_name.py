@@ -33,7 +33,7 @@ def test_each_node_gives_its_own_device_of_that_name_once() -> None:
     world.service("web", spec(3, "1"))
     world.settle()
     assert given(world, "web") == [["1"], ["1"]]
-    reasons = [task.reason for task in world.wanted("web") if not task.node_id]
+    reasons = [task.reason for task in world.desired("web") if not task.node_id]
     assert reasons == ["no suitable node: 2 of 2 lack nvidia.com/gpu=1"]
     world.service("any", spec(3, count=1))
     world.settle()
@@ -44,7 +44,7 @@ def test_a_name_that_no_node_has_waits() -> None:
     world = two_nodes()
     world.service("web", spec(1, "0", "7"))
     world.settle()
-    assert [task.reason for task in world.wanted("web")] == [
+    assert [task.reason for task in world.desired("web")] == [
         "no suitable node: 2 of 2 lack nvidia.com/gpu=0, nvidia.com/gpu=7"
     ]
 

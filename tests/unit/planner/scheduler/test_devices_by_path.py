@@ -33,7 +33,7 @@ def cluster(**devices: tuple[str, ...] | None) -> World:
 
 
 def reasons(world: World, service: str) -> list[str]:
-    return [task.reason for task in world.wanted(service) if not task.node_id]
+    return [task.reason for task in world.desired(service) if not task.node_id]
 
 
 def test_tasks_go_to_nodes_that_have_the_device() -> None:

@@ -64,7 +64,7 @@ def test_a_higher_priority_displaces_as_few_of_the_lowest_as_it_needs() -> None:
     cluster.service("same", spec(1, memory=GIB // 2, priority=-1))
     cluster.service("high", spec(1, memory=GIB // 2, priority=5))
     cluster.plan()
-    [waiting] = cluster.wanted("high")
+    [waiting] = cluster.desired("high")
     assert waiting.reason == "waiting until preempted tasks on node h1 have ended"
     [displaced] = [task for task in cluster.tasks("low") if task.desired_state > TaskState.RUNNING]
     assert displaced.reason == "preempted by service high with priority 5"
@@ -82,8 +82,8 @@ def test_room_that_was_made_is_not_taken_by_others() -> None:
     assert len(stopping) == 2
     cluster.report(stopping[0], TaskState.SHUTDOWN)
     cluster.plan()
-    assert len(cluster.wanted("low")) == 3
-    assert sum(1 for task in cluster.wanted("low") if task.node_id) == 2
+    assert len(cluster.desired("low")) == 3
+    assert sum(1 for task in cluster.desired("low") if task.node_id) == 2
     cluster.settle()
     assert len(cluster.running("big")) == 1
 
@@ -173,7 +173,7 @@ def test_generic_resources_are_given_by_name_and_by_number() -> None:
         ("gpu", ["GPU-1", "GPU-2"], 0),
         ("seat", [], 1),
     ]
-    assert [task.reason for task in cluster.wanted("web") if task.reason] == ["no suitable node: 1 of 1 lacks 2 gpu"]
+    assert [task.reason for task in cluster.desired("web") if task.reason] == ["no suitable node: 1 of 1 lacks 2 gpu"]
 
 
 def test_an_image_goes_to_nodes_of_its_platforms() -> None:

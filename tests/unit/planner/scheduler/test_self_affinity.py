@@ -46,11 +46,11 @@ def near(over: str = "", weight: int = 0) -> Affinity:
 
 
 def zones(world: World) -> Counter[str]:
-    return Counter(ZONES[task.node_id] for task in world.wanted("web") if task.node_id)
+    return Counter(ZONES[task.node_id] for task in world.desired("web") if task.node_id)
 
 
 def reasons(world: World) -> set[str]:
-    return {task.reason for task in world.wanted("web") if not task.node_id}
+    return {task.reason for task in world.desired("web") if not task.node_id}
 
 
 def test_away_from_itself_is_one_on_each_node() -> None:
@@ -212,4 +212,4 @@ def test_whatever_is_wished_is_kept(wishes: list[Affinity], replicas: int, memor
             continue
         values = [ZONES[task.node_id] if wish.topology_key else task.node_id for task in tasks]
         assert len(set(values)) == (len(values) if wish.anti else min(1, len(values)))
-    assert len(tasks) + len([task for task in world.wanted("web") if task.reason]) == replicas
+    assert len(tasks) + len([task for task in world.desired("web") if task.reason]) == replicas

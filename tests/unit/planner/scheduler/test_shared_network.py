@@ -47,7 +47,7 @@ def pairs(cluster: World) -> dict[int | str, tuple[Task, Task]]:
 
 
 def reasons(cluster: World, service: str = "app") -> list[str]:
-    return [task.reason for task in cluster.wanted(service) if not task.node_id]
+    return [task.reason for task in cluster.desired(service) if not task.node_id]
 
 
 def test_each_task_is_beside_the_one_of_its_slot() -> None:
@@ -140,7 +140,7 @@ def test_what_has_ended_for_good_is_not_started_again_with_it() -> None:
     cluster.report(pairs(cluster)[1][1], TaskState.COMPLETE)
     cluster.report(cluster.running("db")[0], TaskState.FAILED)
     cluster.settle()
-    assert cluster.running("db") and not cluster.wanted("app")
+    assert cluster.running("db") and not cluster.desired("app")
 
 
 def test_a_replaced_task_takes_it_along_whatever_comes_first() -> None:

@@ -79,7 +79,7 @@ def test_an_update_of_many_goes_on_task_by_task() -> None:
     new.update.parallelism = 1
     cluster.service("web", new)
     cluster.plan()
-    stopping = [task.slot for task in cluster.tasks("web") if task not in cluster.wanted("web")]
+    stopping = [task.slot for task in cluster.tasks("web") if task not in cluster.desired("web")]
     assert stopping == [1]
     cluster.settle()
     assert {task.revision for task in cluster.running("web")} == {2}

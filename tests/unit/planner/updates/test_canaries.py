@@ -11,7 +11,7 @@ from shoal.api.v1.task_pb2 import TaskState
 from tests.fakes.planner_world import World
 
 S = UpdateStatus
-STEER = ManageUpdateRequest
+MANAGE = ManageUpdateRequest
 
 
 def spec(image: str, **update: object) -> ServiceSpec:
@@ -50,7 +50,7 @@ def test_canaries_wait_for_promotion() -> None:
     world = waiting()
     world.now_ms += 3_600_000
     assert not world.plan().writes
-    assert world.steer("web", STEER.PROMOTE)
+    assert world.manage("web", MANAGE.PROMOTE)
     world.settle()
     assert (state(world), images(world)) == (S.COMPLETED, {"a:2": 4})
 
@@ -80,7 +80,7 @@ def test_a_rollback_while_they_wait_acts_at_once(rollback: bool) -> None:
 
 def test_a_rollback_after_the_promotion_has_no_canaries() -> None:
     world = waiting()
-    world.steer("web", STEER.PROMOTE)
+    world.manage("web", MANAGE.PROMOTE)
     world.settle()
     world.service("web", spec("a:1"), rollback=True)
     world.settle()
@@ -89,7 +89,7 @@ def test_a_rollback_after_the_promotion_has_no_canaries() -> None:
 
 def test_a_rollback_of_the_users_follows_the_policy_of_rollbacks() -> None:
     world = waiting()
-    world.steer("web", STEER.PROMOTE)
+    world.manage("web", MANAGE.PROMOTE)
     world.settle()
     wanted = spec("a:1", delay_ms=60_000)
     wanted.rollback.CopyFrom(UpdateConfig(parallelism=4, monitor_ms=0))
@@ -104,7 +104,7 @@ def test_a_rollback_of_the_users_follows_the_policy_of_rollbacks() -> None:
 
 def test_a_rollback_of_a_paused_update_acts_at_once() -> None:
     world = waiting()
-    assert world.steer("web", STEER.PAUSE)
+    assert world.manage("web", MANAGE.PAUSE)
     world.plan()
     assert state(world) == S.PAUSED
     world.service("web", spec("a:1"), rollback=True)
@@ -135,22 +135,22 @@ def test_a_third_version_while_they_wait_has_canaries_of_its_own() -> None:
     assert images(world)["a:3"] == 1
 
 
-ASKED = [STEER.PAUSE, STEER.RESUME, STEER.PROMOTE]
+ASKED = [MANAGE.PAUSE, MANAGE.RESUME, MANAGE.PROMOTE]
 
 
 def test_what_can_be_asked_in_each_state() -> None:
     admitted: dict[str, list[bool]] = {}
     world = waiting()
     admitted["canary"] = _admitted(world)
-    world.steer("web", STEER.PAUSE)
+    world.manage("web", MANAGE.PAUSE)
     admitted["about to be paused"] = _admitted(world)
     world.plan()
     admitted["paused"] = _admitted(world)
-    world.steer("web", STEER.RESUME)
+    world.manage("web", MANAGE.RESUME)
     world.plan()
     world.plan()
     admitted["resumed"] = _admitted(world)
-    world.steer("web", STEER.PROMOTE)
+    world.manage("web", MANAGE.PROMOTE)
     admitted["promoted"] = _admitted(world)
     world.settle()
     admitted["completed"] = _admitted(world)
@@ -169,7 +169,7 @@ def _admitted(world: World) -> list[bool]:
     found = []
     for action in ASKED:
         before = world.tables.services["web"]
-        found.append(world.steer("web", action))
+        found.append(world.manage("web", action))
         world.put_service(before)
     return found
 
@@ -182,7 +182,7 @@ def test_scaling_down_and_up_again_does_not_promote(way: list[int]) -> None:
         assert state(world) == S.CANARY
     scale(world, 6)
     assert (state(world), images(world)) == (S.CANARY, {"a:1": 5, "a:2": 1})
-    assert world.steer("web", STEER.PROMOTE)
+    assert world.manage("web", MANAGE.PROMOTE)
     world.settle()
     assert (state(world), images(world)) == (S.COMPLETED, {"a:2": 6})
 

@@ -23,7 +23,7 @@ from shoal.api.v1.task_pb2 import Task, TaskState
 from tests.fakes.planner_world import World
 
 S = UpdateStatus
-STEER = ManageUpdateRequest
+MANAGE = ManageUpdateRequest
 START_FIRST, STOP_FIRST = UpdateConfig.START_FIRST, UpdateConfig.STOP_FIRST
 BOTH_ORDERS = pytest.mark.parametrize("order", [START_FIRST, STOP_FIRST])
 
@@ -75,7 +75,7 @@ def most_canaries(world: World, *, rounds: int = 30) -> int:
     most = 0
     for _ in range(rounds):
         world.plan()
-        most = max(most, len({task.slot for task in world.wanted("web") if image(world, task) == "a:2"}))
+        most = max(most, len({task.slot for task in world.desired("web") if image(world, task) == "a:2"}))
         world.obey()
     return most
 
@@ -107,7 +107,7 @@ def test_an_image_and_more_replicas_at_once(order: UpdateConfig.Order.ValueType,
     assert most_canaries(world) == canary
     world.settle()
     assert (state(world), images(world)) == (S.CANARY, {"a:1": replicas - canary, "a:2": canary})
-    world.steer("web", STEER.PROMOTE)
+    world.manage("web", MANAGE.PROMOTE)
     world.settle()
     assert (state(world), images(world)) == (S.COMPLETED, {"a:2": replicas})
 
@@ -215,7 +215,7 @@ def test_a_drain_takes_as_many_at_once_as_an_update_does(order: UpdateConfig.Ord
         world.plan()
         serving = {task.slot for task in world.running("web")}
         assert len(serving) >= (4 if order == START_FIRST else 3)
-        assert len(world.wanted("web")) <= (5 if order == START_FIRST else 4)
+        assert len(world.desired("web")) <= (5 if order == START_FIRST else 4)
         world.obey(at_once=1)
     world.settle()
     assert (world.by_node("web"), images(world)) == ({"h2": 4}, {"a:1": 3, "a:2": 1})
@@ -240,7 +240,7 @@ def test_placement_moves_what_ran_before_as_that(order: UpdateConfig.Order.Value
 @BOTH_ORDERS
 def test_evening_out_while_the_update_is_paused_keeps_what_each_slot_runs(order: UpdateConfig.Order.ValueType) -> None:
     world = waiting(cluster(1), order=order)
-    world.steer("web", STEER.PAUSE)
+    world.manage("web", MANAGE.PAUSE)
     world.settle()
     before = {task.slot: image(world, task) for task in world.running("web")}
     world.node("h2")
@@ -261,11 +261,11 @@ def test_a_successor_that_fails_beside_what_is_drained_is_tried_again_later() ->
     leaving = running(world, "a:1")[0]
     world.set_availability(leaving.node_id, NodeSpec.DRAIN)
     world.plan()
-    (successor,) = (task for task in world.wanted("web") if world.state(task) != TaskState.RUNNING)
+    (successor,) = (task for task in world.desired("web") if world.state(task) != TaskState.RUNNING)
     assert (image(world, successor), successor.slot) == ("a:1", leaving.slot)
     world.report(successor, TaskState.FAILED)
     world.plan()
-    assert not [task for task in world.wanted("web") if world.state(task) != TaskState.RUNNING]
+    assert not [task for task in world.desired("web") if world.state(task) != TaskState.RUNNING]
     assert leaving.id in {task.id for task in world.running("web")}
     world.now_ms += 10_000
     world.settle()
@@ -310,10 +310,10 @@ def test_a_paused_update_makes_no_canaries() -> None:
     world.settle()
     world.service("web", spec("a:2"))
     world.plan()
-    assert world.steer("web", STEER.PAUSE)
+    assert world.manage("web", MANAGE.PAUSE)
     world.settle()
     assert (state(world), images(world)) == (S.PAUSED, {"a:1": 4})
-    assert world.steer("web", STEER.RESUME)
+    assert world.manage("web", MANAGE.RESUME)
     world.settle()
     assert (state(world), images(world)) == (S.CANARY, {"a:1": 3, "a:2": 1})
 

@@ -30,7 +30,7 @@ def begun(update: UpdateConfig, rollback: UpdateConfig | None, *, by_user: bool)
         return world
     for _ in range(4):
         world.plan()
-        for task in world.wanted("web"):
+        for task in world.desired("web"):
             failing = world.tables.revisions[f"web/{task.revision}"].spec.task.container.image == BAD
             state = TaskState.FAILED if failing else TaskState.RUNNING
             if world.state(task) < TaskState.RUNNING:
@@ -126,7 +126,7 @@ def test_it_has_its_own_ratio_of_failures() -> None:
     world.plan()
     world.obey()
     world.plan()
-    [fresh] = [task for task in world.wanted("web") if task.revision == 3]
+    [fresh] = [task for task in world.desired("web") if task.revision == 3]
     world.report(fresh, TaskState.FAILED, message="exit 1")
     world.plan()
     assert update_of(world).state == UpdateStatus.UPDATING
@@ -138,7 +138,7 @@ def test_a_rollback_of_the_users_that_fails_pauses_and_is_not_rolled_back(rollba
     world.plan()
     world.obey()
     world.plan()
-    [fresh] = [task for task in world.wanted("web") if task.revision == 3]
+    [fresh] = [task for task in world.desired("web") if task.revision == 3]
     world.report(fresh, TaskState.FAILED, message="exit 1")
     world.plan()
     assert update_of(world).state == UpdateStatus.PAUSED
@@ -151,7 +151,7 @@ def test_a_rollback_with_continue_goes_on_over_failures() -> None:
     world.plan()
     world.obey()
     world.plan()
-    [fresh] = [task for task in world.wanted("web") if task.revision == 3]
+    [fresh] = [task for task in world.desired("web") if task.revision == 3]
     world.report(fresh, TaskState.FAILED, message="exit 1")
     world.settle()
     assert update_of(world).state == UpdateStatus.COMPLETED

@@ -1,4 +1,4 @@
-"""Agents without a runtime, many in one process: `python -m tests.bench.hollow_agents` for `bench_control_plane`.
+"""Agents without a runtime, many in one process: `python -m tests.bench.simulated_agents` for `bench_control_plane`.
 
 Arguments: the file of identities, the manager's address, the file for counts, and which of the identities, first and
 last. Each holds a real `AgentSession` over mutual TLS, with its reconnections; of a task that is to run it says at
@@ -51,7 +51,7 @@ class Counts:
     kilobytes: float = 0
 
 
-class HollowHost:
+class SimulatedHost:
     """A host that never changes."""
 
     def __init__(self, number: int, node_id: str) -> None:
@@ -90,7 +90,7 @@ class NoCondition:
         yield NetworkCondition()
 
 
-class HollowWork:
+class SimulatedWorker:
     """Takes tasks over and says what would have become of them."""
 
     def __init__(self, counts: Counts, outbox: StatusQueue) -> None:
@@ -152,18 +152,18 @@ def session(number: int, node_id: str, identity: Identity, address: str, counts:
     return ManagerSession(
         managers=manager_list(home / node_id, [address], node_id),
         connect=lambda to: connect_aio([to], identity, max_receive_bytes=MAX_STREAM_BYTES),
-        host=HollowHost(number, node_id),
+        host=SimulatedHost(number, node_id),
         outbox=outbox,
-        worker=HollowWork(counts, outbox),
+        worker=SimulatedWorker(counts, outbox),
         volumes=NoVolumes(),
         condition=NoCondition(),
     )
 
 
-async def run(identities: Path, address: str, told: Path, first: int, last: int) -> None:
+async def run(identities: Path, address: str, count_file: Path, first: int, last: int) -> None:
     """Until the process is ended."""
     counts = Counts()
-    home = told.with_suffix(".managers")
+    home = count_file.with_suffix(".managers")
     home.mkdir(exist_ok=True)
     known: list[tuple[str, Identity]] = pickle.loads(identities.read_bytes())
     async with TaskGroup() as group:
@@ -171,9 +171,9 @@ async def run(identities: Path, address: str, told: Path, first: int, last: int)
             group.create_task(session(number, node_id, identity, address, counts, home).run())
         while True:
             await asyncio.sleep(PERIOD_SECONDS)
-            fresh = told.with_suffix(".new")
+            fresh = count_file.with_suffix(".new")
             fresh.write_text(json.dumps(asdict(counts)))
-            fresh.replace(told)
+            fresh.replace(count_file)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A whole manager with its own etcd, and hollow agents in other processes; what each of them uses of the processors.
+"""A whole manager with its own etcd, and simulated agents in other processes; what each of them uses of the processors.
 
 Identities are signed here with the cluster's key and node records written beside the manager, so that thousands of
 nodes need no thousands of joins.
@@ -31,7 +31,7 @@ from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.identity.identity import Identity
 from shoal.identity.keyring import load_keyring
 from shoal.identity.roles import CertificateSubject, Role
-from tests.bench.hollow_agents import Counts
+from tests.bench.simulated_agents import Counts
 from tests.integration.manager.manager_process import ManagerProcess
 
 AGENTS_A_PROCESS = 1500
@@ -55,7 +55,7 @@ class Mark:
         )
 
 
-class HollowCluster:
+class SimulatedCluster:
     """The parts as the bench sees them."""
 
     def __init__(self, directory: Path, nodes: int) -> None:
@@ -63,11 +63,11 @@ class HollowCluster:
         self._directory = directory
         self.manager = ManagerProcess(directory / "manager", more=("--heartbeat-seconds", "2"))
         self._agents: list[subprocess.Popen[bytes]] = []
-        self._told: list[Path] = []
+        self._count_files: list[Path] = []
 
     def counts(self) -> Counts:
         """Of all agents."""
-        found = [counts for path in self._told if (counts := _read(path)) is not None]
+        found = [counts for path in self._count_files if (counts := _read(path)) is not None]
         return Counts(*(sum(getattr(each, name) for each in found) for name in Counts.__dataclass_fields__))
 
     def mark(self) -> Mark:
@@ -99,7 +99,7 @@ class HollowCluster:
 
     async def running(self) -> set[str]:
         """Ids of tasks that are to run."""
-        return {task.id for task in await self.records(kinds.TASK) if _is_wanted(task)}
+        return {task.id for task in await self.records(kinds.TASK) if _should_run(task)}
 
     async def ready(self) -> int:
         """Nodes that etcd has as READY."""
@@ -109,13 +109,13 @@ class HollowCluster:
         """All of them at once."""
         path = self._directory / "identities"
         for first in range(0, self.nodes, AGENTS_A_PROCESS):
-            told = self._directory / f"counts{first}"
+            count_file = self._directory / f"counts{first}"
             last = min(self.nodes, first + AGENTS_A_PROCESS)
-            arguments = [str(path), self.manager.api, str(told), str(first), str(last)]
+            arguments = [str(path), self.manager.api, str(count_file), str(first), str(last)]
             with (self._directory / f"agents{first}.log").open("wb") as log:
-                command = [sys.executable, "-m", "tests.bench.hollow_agents", *arguments]
+                command = [sys.executable, "-m", "tests.bench.simulated_agents", *arguments]
                 self._agents.append(subprocess.Popen(command, stdout=log, stderr=log))
-            self._told.append(told)
+            self._count_files.append(count_file)
 
     async def until(self, holds: Callable[[], bool], what: str, seconds: float) -> None:
         """Wait for it; a process that ended, or the deadline, is an error with what the manager said last."""
@@ -136,11 +136,11 @@ class HollowCluster:
 
 
 @asynccontextmanager
-async def hollow_cluster(directory: Path, nodes: int) -> AsyncGenerator[tuple[HollowCluster, Any]]:
+async def simulated_cluster(directory: Path, nodes: int) -> AsyncGenerator[tuple[SimulatedCluster, Any]]:
     """A manager that leads and knows the nodes, whose agents are not started yet; and its API."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    cluster = HollowCluster(directory, nodes)
+    cluster = SimulatedCluster(directory, nodes)
     cluster.manager.start()
     try:
         control = await cluster.manager.ready()
@@ -169,7 +169,7 @@ def _node(node_id: str, now: datetime) -> bytes:
     return Node(meta=meta, spec=NodeSpec(availability=NodeSpec.ACTIVE)).SerializeToString()
 
 
-def _is_wanted(task: Task) -> bool:
+def _should_run(task: Task) -> bool:
     return task.desired_state <= TaskState.RUNNING and task.state <= TaskState.RUNNING
 
 

@@ -53,8 +53,8 @@ class Drivers:
             process.wait(10)
 
     def is_ready(self, name: str) -> bool:
-        told = self.cluster.json("node", "inspect", name)[0]["status"]["description"].get("csi_drivers", [])
-        return any(each["name"] == DRIVER and not each.get("problem") for each in told)
+        reported = self.cluster.json("node", "inspect", name)[0]["status"]["description"].get("csi_drivers", [])
+        return any(each["name"] == DRIVER and not each.get("problem") for each in reported)
 
     def mounted(self) -> list[str]:
         """What any host has mounted of the pool."""
@@ -108,8 +108,8 @@ def task_of(cluster: Cluster, service: str) -> tuple[str, int]:
         rows = [row for row in cluster.tasks(service) if row["state"] == "running"]
         return (rows[0]["node"], cluster.inspect(rows[0]["id"])["status"]["pid"]) if rows else None
 
-    told: tuple[str, int] = cluster.until(found, f"{service} to run")
-    return told
+    reported: tuple[str, int] = cluster.until(found, f"{service} to run")
+    return reported
 
 
 def sh(pid: int, script: str) -> str:
@@ -120,10 +120,10 @@ def sh(pid: int, script: str) -> str:
 
 def reason(cluster: Cluster, service: str, part: str) -> str:
     """Why its task waits, once that has this part."""
-    told: list[str] = cluster.until(
+    reported: list[str] = cluster.until(
         lambda: [row["reason"] for row in cluster.tasks(service) if part in row["reason"]], f"the reason {part!r}"
     )
-    return told[0]
+    return reported[0]
 
 
 def test_its_data_moves_with_its_task_and_is_deleted_at_the_end(drivers: Drivers) -> None:
@@ -227,8 +227,9 @@ def test_a_node_that_is_away_keeps_it_until_it_is_given_up(drivers: Drivers) -> 
     first, pid = task_of(cluster, "db")
     sh(pid, "echo mine > /d/file")
     virtual_network.set_link_state(cluster.layout, cluster.host_of(first), connected=False)
-    told = reason(cluster, "db", "may still use it")
-    assert told.startswith("volume data: ") and f"to release it anyway, run `shoal node rm --force {first}`" in told
+    reported = reason(cluster, "db", "may still use it")
+    assert reported.startswith("volume data: ")
+    assert f"to release it anyway, run `shoal node rm --force {first}`" in reported
     assert [row["state"] for row in cluster.tasks("db")] == ["preparing"], "it does not run on two nodes"
     virtual_network.set_link_state(cluster.layout, cluster.host_of(first), connected=True)
     second, pid = task_of(cluster, "db")
