@@ -21,7 +21,7 @@ def update_of(world: World) -> UpdateStatus:
 
 
 def active(world: World, revision: int) -> list[Task]:
-    return [task for task in world.wanted("web") if task.revision == revision]
+    return [task for task in world.desired("web") if task.revision == revision]
 
 
 def begun(update: UpdateConfig, *, replicas: int = 4, checked: bool = False) -> World:
