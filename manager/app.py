@@ -11,7 +11,6 @@ from importlib.metadata import version
 
 from grpc import aio
 
-from manager import readiness
 from manager.advertised_address import advertised_host, ip_of, with_port
 from manager.agents.agent_channels import AgentChannels
 from manager.certificate_authority.ca_service import MAX_JOIN_BYTES, CertificateAuthorityService
@@ -75,6 +74,7 @@ from shoal.identity.private_files import make_private_directory
 from shoal.rpc import access, server_limits
 from shoal.rpc.grpc_server import listen, make_server
 from shoal.rpc.request_limits import MAX_REQUEST_BYTES
+from shoal.sd_notify import sd_notify
 from shoal.task_group import TaskGroup
 
 _log = logging.getLogger(__name__)
@@ -164,7 +164,7 @@ async def _run_components(settings: Settings, store: Store, backend: Etcd) -> No
         async with _started(api_server), _started(join_server), _closed_at_exit(agents), images:
             write_admin(authority, settings.admin_directory, manager.api_address, datetime.now(UTC))
             _log.info("ready; serving the API on %s and joins on %s", manager.api_address, manager.join_address)
-            readiness.notify("READY=1", os.environ)
+            sd_notify("READY=1", os.environ)
             await asyncio.Event().wait()
 
 

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 
 
 def sd_notify(state: str, environment: Mapping[str, str]) -> None:
-    """Send a state such as "READY=1"; nothing when no service manager listens."""
+    """Send a state such as "READY=1" to the service manager; does nothing if there is none.
+
+    Raises:
+        OSError: `NOTIFY_SOCKET` names a socket that cannot be reached.
+    """
     address = environment.get("NOTIFY_SOCKET", "")
     if not address:
         return

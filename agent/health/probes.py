@@ -16,6 +16,7 @@ from agent.health.exec_pool import ExecPool, ExecRunner
 from agent.health.healthcheck import exec_command
 from shoal.api.v1.container_pb2 import Healthcheck, HttpProbe
 from shoal.errors import ShoalError
+from shoal.one_line import one_line
 
 MAX_LINE = 200
 _MAX_RESPONSE = 4096
@@ -66,7 +67,7 @@ class HealthProber:
                 f"{address}:{check.http.port or check.tcp.port}: {os.strerror(error.errno) if error.errno else error}",
             )
         except ShoalError as error:
-            return ProbeResult(False, one_line(str(error)))
+            return ProbeResult(False, one_line(str(error), MAX_LINE))
 
     def remove(self, task_id: str) -> None:
         """The container is not checked any more."""
@@ -76,7 +77,7 @@ class HealthProber:
         done = await self._exec_pool.exec(task_id, exec_command(check), seconds)
         lines = done.output.decode(errors="replace").split("\n")
         last = next((line for line in reversed(lines) if line.strip()), "")
-        return ProbeResult(done.code == 0, one_line(last) or (f"exit code {done.code}" if done.code else ""))
+        return ProbeResult(done.code == 0, one_line(last, MAX_LINE) or (f"exit code {done.code}" if done.code else ""))
 
     async def _connect(self, task_id: str, check: Healthcheck, address: str) -> ProbeResult:
         version = ip_address(address).version
@@ -104,9 +105,5 @@ async def _http(connection: socket.socket, probe: HttpProbe, host: str) -> Probe
     if found is None:
         return ProbeResult(False, "the response is not HTTP")
     status = int(found[1])
-    return ProbeResult(200 <= status < 400, one_line(f"HTTP {status} {(found[2] or b'').decode(errors='replace')}"))
-
-
-def one_line(text: str) -> str:
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(printable.split())[:MAX_LINE]
+    reason = (found[2] or b"").decode(errors="replace")
+    return ProbeResult(200 <= status < 400, one_line(f"HTTP {status} {reason}", MAX_LINE))

@@ -6,7 +6,6 @@ from agent.worker.interfaces import Exit
 from shoal.api.v1.task_pb2 import TaskState
 
 _SIGNAL_BASE = 128
-MAX_MESSAGE = 300
 
 
 def final_state(end: Exit, stop_requested: bool, unhealthy: bool = False) -> TaskState.ValueType:
@@ -29,11 +28,6 @@ def failure_reason(end: Exit, memory_limit: int) -> str:
     if end.message or end.code == 0:
         return end.message
     return _signal_name(end.code) or f"exit code {end.code}"
-
-
-def one_line(text: str) -> str:
-    """The text on one line, truncated to the width of a list; undecodable file names get question marks."""
-    return " ".join(text.split())[:MAX_MESSAGE].encode(errors="replace").decode()
 
 
 def _signal_name(code: int) -> str:

@@ -8,11 +8,12 @@ import asyncio
 from typing import Protocol
 
 from agent.health.exec_pool import ExecResult
-from agent.worker.exit_status import one_line
 from agent.worker.interfaces import Report
+from agent.worker.status_update import MAX_MESSAGE
 from shoal.api.v1.container_pb2 import ContainerSpec, Hook
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.errors import NotFound, ShoalError
+from shoal.one_line import one_line
 
 POST_START_SECONDS = 300.0
 """Timeout of one post_start hook; the specification has no limit, but a task must not be starting forever."""
@@ -69,7 +70,7 @@ class LifecycleHooks:
         for number, hook in enumerate(hooks, 1):
             report(f"running pre_stop hook {number} of {len(hooks)}")
             if why := await self._run(hook, max(0.0, end - loop.time())):
-                self.warning = one_line(f"pre_stop hook {number} ({hook.command[0]}): {why}")
+                self.warning = one_line(f"pre_stop hook {number} ({hook.command[0]}): {why}", MAX_MESSAGE)
 
     async def _run(self, hook: Hook, seconds: float) -> str | None:
         """The failure, one line; empty on success, None if the container has exited."""

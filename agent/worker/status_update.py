@@ -1,8 +1,11 @@
 """Advances a task status. Pure."""
 
-from agent.worker.exit_status import one_line
 from shoal import task_states
 from shoal.api.v1.task_pb2 import StateChange, TaskState, TaskStatus
+from shoal.one_line import one_line
+
+MAX_MESSAGE = 300
+"""Characters of a message: it is a column of a list."""
 
 
 def next_status(status: TaskStatus, state: TaskState.ValueType, message: str, now_ms: int) -> TaskStatus:
@@ -14,7 +17,7 @@ def next_status(status: TaskStatus, state: TaskState.ValueType, message: str, no
     """
     new = TaskStatus()
     new.CopyFrom(status)
-    new.state, new.message, new.at_ms = state, one_line(message), max(now_ms, status.at_ms)
+    new.state, new.message, new.at_ms = state, one_line(message, MAX_MESSAGE), max(now_ms, status.at_ms)
     if state != status.state:
         new.state_history.append(StateChange(state=state, at_ms=new.at_ms))
     return new

@@ -2,7 +2,6 @@
 
 from manager.controllers.csi_volumes.next_volume_step import DriverCall, DriverMethod, copy_status
 from manager.controllers.csi_volumes.volume_facts import DriverFacts
-from manager.dispatcher.sessions.agent_input import one_line
 from shoal.api.v1.streams_pb2 import (
     CallDriverRequest,
     CallDriverResponse,
@@ -14,6 +13,7 @@ from shoal.api.v1.streams_pb2 import (
     DriverVolume,
 )
 from shoal.api.v1.volume_pb2 import Segments, Volume, VolumePublication, VolumeStatus
+from shoal.one_line import one_line
 
 MAX_ANSWER_BYTES = 32_768
 """Of a driver's response, which is stored with the volume and sent with each attachment (4 KiB a map by CSI)."""

@@ -16,7 +16,6 @@ from manager.controllers.csi_volumes.next_volume_step import DriverCall, WriteSt
 from manager.controllers.csi_volumes.step_backoff import StepBackoff
 from manager.controllers.csi_volumes.volume_consumers import VolumeConsumers
 from manager.controllers.csi_volumes.volume_facts import VolumeFacts, volume_facts
-from manager.dispatcher.sessions.agent_input import one_line
 from manager.file_contents.driver_secrets import volumes_using
 from manager.store import kinds
 from manager.store.changes import PRESENT, Change, expect, put
@@ -28,6 +27,7 @@ from shoal.api.v1.streams_pb2 import CallDriverRequest, CallDriverResponse
 from shoal.api.v1.task_pb2 import Task
 from shoal.api.v1.volume_pb2 import NodeVolumes, Volume, VolumeStatus
 from shoal.errors import Conflict, Exhausted, ShoalError, Timeout, Unavailable
+from shoal.one_line import one_line
 from shoal.task_group import TaskGroup
 
 MAX_CALLS_PER_DRIVER = 32

@@ -27,7 +27,6 @@ from manager.controllers.volume_mover.next_move_step import (
     stale_copy_step,
     unfinished,
 )
-from manager.dispatcher.sessions.agent_input import one_line
 from manager.interfaces import NowMs
 from manager.store import kinds
 from manager.store.changes import PRESENT, expect, put
@@ -42,6 +41,7 @@ from shoal.api.v1.streams_pb2 import (
 )
 from shoal.api.v1.volume_pb2 import StaleVolumeCopy, Volume, VolumeMove, VolumeMoveStatus, VolumeStatus
 from shoal.errors import Conflict, Exhausted, InvalidInput, NotFound, Refused, ShoalError, Unavailable
+from shoal.one_line import one_line
 
 POLL_SECONDS = 0.5
 """Between checks whether a move may continue, or was cancelled."""

@@ -19,6 +19,7 @@ from shoal.api.v1.dispatcher_pb2 import StatusBatch, VolumeReport
 from shoal.api.v1.node_pb2 import HostDevices, NetworkCondition, NodeDescription
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.errors import Exhausted, Fault, InvalidInput
+from shoal.one_line import one_line
 
 MAX_TEXT = 500
 MAX_ENTRIES = 256
@@ -128,10 +129,11 @@ def sanitize_volumes(report: VolumeReport, now_ms: int) -> VolumeReport:
     return copy
 
 
-def one_line(text: str, limit: int = MAX_TEXT) -> str:
-    """Without characters that could move a terminal's cursor, and cut."""
-    shown = text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text[: 2 * limit])
-    return shown if len(shown) <= limit else shown[: limit - 2] + " …"
+def sanitize_text(text: str) -> str:
+    """Without characters that could move a terminal's cursor, and cut. Blanks stay: it may be a label or a path."""
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else " " for each in text[: 2 * MAX_TEXT])
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 2] + " …"
 
 
 def _within(message: M, max_bytes: int) -> M:
@@ -177,14 +179,14 @@ def _sanitize_list(field: FieldDescriptor, values: Any, latest_ms: int, entries:
 
 def _sanitize_map(values: Any, entries: int) -> None:
     """All maps in agents' messages have text values."""
-    kept = {one_line(key): one_line(values[key]) for key in sorted(values)[:entries]}
+    kept = {sanitize_text(key): sanitize_text(values[key]) for key in sorted(values)[:entries]}
     values.clear()
     values.update(kept)
 
 
 def _scalar(field: FieldDescriptor, value: Any, latest_ms: int) -> Any:
     if isinstance(value, str):
-        return one_line(value)
+        return sanitize_text(value)
     if isinstance(value, bytes):
         return value[:MAX_TEXT]
     if field.enum_type is not None:

@@ -26,6 +26,7 @@ from shoal.errors import (
     Timeout,
     Unavailable,
 )
+from shoal.one_line import one_line
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class NodeAdmission:
         for _ in range(ATTEMPTS):
             with suppress(Unavailable, Timeout):
                 try:
-                    await self._records.set_session_error(node_id, agent_input.one_line(reason))
+                    await self._records.set_session_error(node_id, one_line(reason))
                 except Conflict:  # the node was removed, or another manager wrote its status
                     await asyncio.sleep(CONFLICT_SECONDS)
                     continue

@@ -7,7 +7,7 @@ import pytest
 
 from agent.session.backoff import Backoff, delays, max_delay
 from agent.session.status_queue import MAX_DELAY_SECONDS, MIN_INTERVAL_SECONDS, StatusQueue
-from agent.worker.exit_status import failure_reason, final_state, one_line
+from agent.worker.exit_status import failure_reason, final_state
 from agent.worker.interfaces import Exit
 from agent.worker.sandbox import Sandbox
 from agent.worker.startup.etc_files import etc_files, hostname
@@ -149,8 +149,3 @@ def test_what_was_not_acknowledged_is_sent_again_unless_there_is_news() -> None:
         }
 
     run_virtual(scenario())
-
-
-def test_a_message_is_one_line_that_can_be_sent() -> None:
-    assert one_line("two\n lines of \udcff\ud800") == "two lines of ??"
-    TaskStatus(message=one_line("\udcff"))

@@ -146,6 +146,6 @@ def test_a_report_of_volumes_is_whole_or_refused() -> None:
 
 @settings(deadline=None)
 @given(st.text(max_size=2000))
-def test_one_line_is_short_and_printable(text: str) -> None:
-    line = agent_input.one_line(text, 60)
-    assert len(line) <= 60 and line.isprintable()
+def test_text_is_short_and_printable(text: str) -> None:
+    shown = agent_input.sanitize_text(text)
+    assert len(shown) <= agent_input.MAX_TEXT and shown.isprintable()

@@ -7,9 +7,9 @@ import pytest
 
 from manager.advertised_address import advertised_host, with_port
 from manager.main import user_error
-from manager.readiness import notify
 from manager.settings import Settings
 from shoal.errors import InvalidInput, Unavailable
+from shoal.sd_notify import sd_notify
 
 
 def test_the_defaults_are_valid() -> None:
@@ -59,9 +59,9 @@ def test_readiness_is_told_where_systemd_listens(tmp_path: Path) -> None:
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(path))
-        notify("READY=1", {"NOTIFY_SOCKET": str(path)})
+        sd_notify("READY=1", {"NOTIFY_SOCKET": str(path)})
         assert listener.recv(100) == b"READY=1"
-    notify("READY=1", {})
+    sd_notify("READY=1", {})
 
 
 def test_only_our_own_errors_are_one_line() -> None:
