@@ -5,19 +5,23 @@ from collections.abc import AsyncGenerator
 
 
 class Notifier:
-    """Notifications that arrive while a waiter is busy are coalesced."""
+    """Wakes all waiters. Notifications that arrive while a waiter is busy are coalesced. For one event loop."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
 
     def notify(self) -> None:
-        """Something is different."""
+        """Wake everyone who waits now."""
         self._event.set()
         self._event = asyncio.Event()
 
+    def wakeup(self) -> asyncio.Event:
+        """Set by the next notification. Take it before checking what has changed, so that none is missed."""
+        return self._event
+
     async def wakeups(self) -> AsyncGenerator[None]:
-        """Once now, and again after each notification."""
+        """Yields once immediately, then after each notification."""
         while True:
-            rung = self._event
+            event = self._event
             yield
-            await rung.wait()
+            await event.wait()

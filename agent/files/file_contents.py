@@ -4,7 +4,6 @@ They never appear in the journal, the log or an error. A running container has i
 namespace, so a restarted agent does not need it; for containers that are not started yet, managers send them again.
 """
 
-import asyncio
 from collections.abc import Collection, Iterable, Mapping
 
 from agent.files import required_files
@@ -12,6 +11,7 @@ from agent.worker.interfaces import MountedFile, Report
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.dispatcher_pb2 import Assignments
 from shoal.api.v1.service_pb2 import ServiceRevision
+from shoal.notifier import Notifier
 
 
 class FileContents:
@@ -20,7 +20,7 @@ class FileContents:
     def __init__(self) -> None:
         self._contents: dict[str, bytes] = {}
         self._volume_keys: dict[str, frozenset[str]] = {}
-        self._changed = asyncio.Event()
+        self._notifier = Notifier()
 
     def apply(self, message: Assignments, revisions: Iterable[ServiceRevision]) -> None:
         """Store the received files; drop those that neither these revisions nor this node's volumes need."""
@@ -28,7 +28,7 @@ class FileContents:
         keys = required_files.required_by(revisions).union(*self._volume_keys.values())
         sent = {file.key: file.content for file in message.files}
         self._contents = {key: content for key, content in {**self._contents, **sent}.items() if key in keys}
-        self._notify()
+        self._notifier.notify()
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         """Contents that have not been received yet."""
@@ -41,7 +41,7 @@ class FileContents:
     async def wait(self, keys: Collection[str]) -> Mapping[str, bytes]:
         """Wait until all of these contents have been received."""
         while self.missing(keys):
-            await self._changed.wait()
+            await self._notifier.wakeup().wait()
         return {key: self._contents[key] for key in keys}
 
     async def wait_for_files(self, container: ContainerSpec, report: Report) -> tuple[MountedFile, ...]:
@@ -58,8 +58,3 @@ class FileContents:
             self._volume_keys.pop(volume_id, None)
         for each in message.attachments:
             self._volume_keys[each.volume_id] = frozenset(secret.content_key for secret in each.secrets)
-
-    def _notify(self) -> None:
-        """Everyone who waits looks once."""
-        self._changed.set()
-        self._changed = asyncio.Event()

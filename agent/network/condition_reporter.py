@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import suppress
 
 from shoal.api.v1.node_pb2 import HostListener, NetworkCondition, NetworkRepair, PathFault
+from shoal.notifier import Notifier
 
 MAX_PROBLEMS = 20
 MAX_LISTENERS = 256
@@ -26,7 +27,7 @@ class ConditionReporter:
         self._network = NetworkCondition()
         self._disks: dict[str, str] = {}
         self._paths: Sequence[PathFault] = ()
-        self._changed = asyncio.Event()
+        self._notifier = Notifier()
 
     @property
     def current(self) -> NetworkCondition:
@@ -77,18 +78,14 @@ class ConditionReporter:
             new.repaired.CopyFrom(self._current.repaired)
         if new != self._current:
             self._current = new
-            self._wake()
+            self._notifier.notify()
 
     def _merge(self, part: NetworkCondition) -> None:
         new = NetworkCondition()
         new.CopyFrom(self._current)
         new.MergeFrom(part)
         self._current = new
-        self._wake()
-
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self._notifier.notify()
 
     async def reports(self) -> AsyncGenerator[NetworkCondition]:
         """The condition now and after each change; changes of the repair alone at most once per interval."""
@@ -96,7 +93,7 @@ class ConditionReporter:
         reported: NetworkCondition | None = None
         repair_reported_at = float("-inf")
         while True:
-            changed, now = self._changed, self._current
+            changed, now = self._notifier.wakeup(), self._current
             due_at = repair_reported_at + self._repair_interval_seconds
             if reported is None or (
                 now != reported and (not _differ_by_repair(reported, now) or loop.time() >= due_at)

@@ -21,6 +21,7 @@ from manager.store.record_store import RecordReader
 from shoal.api.v1.control_pb2 import WatchEventsRequest, WatchEventsResponse
 from shoal.api.v1.event_pb2 import Event, EventChunk
 from shoal.errors import InvalidInput, NotFound, Unavailable
+from shoal.notifier import Notifier
 from shoal.rpc.caller import Caller
 
 CAPACITY = 10_000
@@ -68,7 +69,7 @@ class EventLog:
         self._changes: deque[ObservedChange] = deque(maxlen=capacity)
         self._end = 0
         self._started_ms = now_ms()
-        self._changed = asyncio.Event()
+        self._notifier = Notifier()
 
     async def run(self) -> None:
         """Remember every change from now on, until cancelled."""
@@ -81,8 +82,7 @@ class EventLog:
                 self._changes.extend(observed)
                 self._end += len(observed)
                 if observed:
-                    self._changed.set()
-                    self._changed = asyncio.Event()
+                    self._notifier.notify()
 
     async def watch(self, request: WatchEventsRequest, caller: Caller) -> AsyncGenerator[WatchEventsResponse, None]:
         """Events from `since_ms` to `until_ms`, else from now and forever.
@@ -98,7 +98,7 @@ class EventLog:
                     if not response.HasField("event") or admits(response.event):
                         yield response
         while True:
-            changed = self._changed
+            changed = self._notifier.wakeup()
             if position < (oldest := self._end - len(self._changes)):
                 missed = oldest - position
                 yield WatchEventsResponse(warning=f"{missed:,} changes are missing: this client read too slowly")

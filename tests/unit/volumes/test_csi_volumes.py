@@ -37,10 +37,10 @@ class Rig:
         )
         self.attachments.apply(Assignments(snapshot=snapshot, attachments=[told]))
 
-    def take(self, news: Assignments) -> None:
+    def take(self, message: Assignments) -> None:
         """As the worker does."""
-        self.contents.apply(news, ())
-        self.attachments.apply(news)
+        self.contents.apply(message, ())
+        self.attachments.apply(message)
 
     def report(self) -> NodePublication:
         (found,) = self.attachments.publications()

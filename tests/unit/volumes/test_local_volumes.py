@@ -65,8 +65,8 @@ def test_a_record_that_names_no_volume_or_another_place_says_nothing(tmp_path: P
 
 def test_it_is_deleted_as_soon_as_nothing_uses_it(tmp_path: Path) -> None:
     async def scenario() -> None:
-        news = Notifier()
-        store = LocalVolumes(tmp_path, lambda: 7, news)
+        notifier = Notifier()
+        store = LocalVolumes(tmp_path, lambda: 7, notifier)
         for name, identifier in (("data", "v1"), ("other", "v2")):
             store.ensure(container(name, identifier), 1)
         used = {("v1", 0)}
@@ -79,7 +79,7 @@ def test_it_is_deleted_as_soon_as_nothing_uses_it(tmp_path: Path) -> None:
             return used
 
         async def follow() -> None:
-            async for _ in news.wakeups():
+            async for _ in notifier.wakeups():
                 reports.append([each.name for each in store.volumes()])  # noqa: PERF401  # looked at as they come
 
         running = [asyncio.create_task(store.run(in_use)), asyncio.create_task(follow())]
