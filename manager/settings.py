@@ -78,9 +78,9 @@ def _faults(settings: Settings) -> Iterator[Fault]:
     if not 0.1 <= settings.heartbeat_seconds <= 60:
         yield Fault("heartbeat-seconds", f"{settings.heartbeat_seconds:g} is out of range; must be between 0.1 and 60")
     if settings.log_level not in LEVELS:
-        yield Fault("log-level", f'"{settings.log_level}" is not one of {", ".join(LEVELS)}')
+        yield Fault("log-level", f'"{settings.log_level}" is not supported; must be one of {", ".join(LEVELS)}')
     if settings.log_format not in LOG_FORMATS:
-        yield Fault("log-format", f'"{settings.log_format}" is not one of {", ".join(LOG_FORMATS)}')
+        yield Fault("log-format", f'"{settings.log_format}" is not supported; must be one of {", ".join(LOG_FORMATS)}')
 
 
 def _listening_faults(name: str, text: str) -> Iterator[Fault]:

@@ -76,8 +76,8 @@ class TaskGroup:
             self._all_ended.clear()
             try:
                 await self._all_ended.wait()
-            except asyncio.CancelledError as told:
-                cancelled = told
+            except asyncio.CancelledError as reported:
+                cancelled = reported
                 self._cancel_all()
         return cancelled
 

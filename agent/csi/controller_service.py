@@ -59,21 +59,23 @@ class ControllerService:
                 case _:
                     raise InvalidInput("call: unknown driver call")
         except DriverError as error:
-            return CallDriverResponse(failure=DriverFailure(message=str(error), outcome_unknown=error.uncertain))
+            return CallDriverResponse(
+                failure=DriverFailure(message=str(error), outcome_unknown=error.is_outcome_unknown)
+            )
 
 
-async def _create(plugin: DriverClient, wanted: DriverCreateVolume, secrets: Mapping[str, str]) -> CallDriverResponse:
+async def _create(plugin: DriverClient, desired: DriverCreateVolume, secrets: Mapping[str, str]) -> CallDriverResponse:
     request = CreateVolumeRequest(
-        name=wanted.name,
-        parameters=wanted.parameters,
-        volume_capabilities=[volume_capability(wanted.access_mode)],
+        name=desired.name,
+        parameters=desired.parameters,
+        volume_capabilities=[volume_capability(desired.access_mode)],
         secrets=secrets,
     )
-    if wanted.size_bytes or wanted.limit_bytes:
-        capacity = CapacityRange(required_bytes=wanted.size_bytes, limit_bytes=wanted.limit_bytes)
+    if desired.size_bytes or desired.limit_bytes:
+        capacity = CapacityRange(required_bytes=desired.size_bytes, limit_bytes=desired.limit_bytes)
         request.capacity_range.CopyFrom(capacity)
-    if wanted.topologies:
-        topologies = [Topology(segments=each.segments) for each in wanted.topologies]
+    if desired.topologies:
+        topologies = [Topology(segments=each.segments) for each in desired.topologies]
         request.accessibility_requirements.CopyFrom(TopologyRequirement(requisite=topologies, preferred=topologies))
     made = (await plugin.call("CreateVolume", plugin.controller.CreateVolume, request)).volume
     return CallDriverResponse(
@@ -86,18 +88,18 @@ async def _create(plugin: DriverClient, wanted: DriverCreateVolume, secrets: Map
     )
 
 
-async def _delete(plugin: DriverClient, wanted: DriverDeleteVolume, secrets: Mapping[str, str]) -> CallDriverResponse:
-    request = DeleteVolumeRequest(volume_id=wanted.driver_volume_id, secrets=secrets)
+async def _delete(plugin: DriverClient, desired: DriverDeleteVolume, secrets: Mapping[str, str]) -> CallDriverResponse:
+    request = DeleteVolumeRequest(volume_id=desired.driver_volume_id, secrets=secrets)
     await plugin.call("DeleteVolume", plugin.controller.DeleteVolume, request)
     return _DONE
 
 
-async def _attach(plugin: DriverClient, wanted: DriverAttachVolume, secrets: Mapping[str, str]) -> CallDriverResponse:
+async def _attach(plugin: DriverClient, desired: DriverAttachVolume, secrets: Mapping[str, str]) -> CallDriverResponse:
     request = ControllerPublishVolumeRequest(
-        volume_id=wanted.driver_volume_id,
-        node_id=wanted.driver_node_id,
-        volume_capability=volume_capability(wanted.access_mode),
-        volume_context=wanted.context,
+        volume_id=desired.driver_volume_id,
+        node_id=desired.driver_node_id,
+        volume_capability=volume_capability(desired.access_mode),
+        volume_context=desired.context,
         secrets=secrets,
     )
     method = plugin.controller.ControllerPublishVolume
@@ -105,9 +107,9 @@ async def _attach(plugin: DriverClient, wanted: DriverAttachVolume, secrets: Map
     return CallDriverResponse(attached=CallDriverResponse.Attached(context=answer.publish_context))
 
 
-async def _detach(plugin: DriverClient, wanted: DriverDetachVolume, secrets: Mapping[str, str]) -> CallDriverResponse:
+async def _detach(plugin: DriverClient, desired: DriverDetachVolume, secrets: Mapping[str, str]) -> CallDriverResponse:
     request = ControllerUnpublishVolumeRequest(
-        volume_id=wanted.driver_volume_id, node_id=wanted.driver_node_id, secrets=secrets
+        volume_id=desired.driver_volume_id, node_id=desired.driver_node_id, secrets=secrets
     )
     await plugin.call("ControllerUnpublishVolume", plugin.controller.ControllerUnpublishVolume, request)
     return _DONE

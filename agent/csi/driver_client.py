@@ -73,7 +73,7 @@ class DriverClient:
             failure = driver_error(error, driver=self.name, method=name, seconds=self.call_seconds, secrets=secrets)
             raise failure from None  # the driver's message may contain secrets
         if response is None:  # gRPC's result for a message that cannot be parsed
-            raise DriverError(f"driver {self.name}: {name}: invalid response", uncertain=True)
+            raise DriverError(f"driver {self.name}: {name}: invalid response", is_outcome_unknown=True)
         return response
 
     async def probe(self) -> None:
@@ -137,8 +137,8 @@ class DriverClient:
 
 def volume_capability(mode: AccessMode.ValueType) -> VolumeCapability:
     """The capability of a mounted file system in this access mode."""
-    wanted = VolumeCapability.AccessMode.Mode.ValueType(int(mode) or VolumeCapability.AccessMode.SINGLE_NODE_WRITER)
-    return VolumeCapability(mount=VolumeCapability.MountVolume(), access_mode=VolumeCapability.AccessMode(mode=wanted))
+    desired = VolumeCapability.AccessMode.Mode.ValueType(int(mode) or VolumeCapability.AccessMode.SINGLE_NODE_WRITER)
+    return VolumeCapability(mount=VolumeCapability.MountVolume(), access_mode=VolumeCapability.AccessMode(mode=desired))
 
 
 def is_read_only(mode: AccessMode.ValueType) -> bool:

@@ -6,7 +6,7 @@ from grpc import StatusCode, aio
 
 from shoal.errors import ShoalError
 
-_UNCERTAIN = frozenset(
+_OUTCOME_UNKNOWN = frozenset(
     {
         StatusCode.CANCELLED,
         StatusCode.UNKNOWN,
@@ -32,9 +32,9 @@ class DriverError(ShoalError):
         unimplemented: the driver does not implement the call.
     """
 
-    def __init__(self, text: str, *, uncertain: bool, unimplemented: bool = False) -> None:
+    def __init__(self, text: str, *, is_outcome_unknown: bool, unimplemented: bool = False) -> None:
         super().__init__(text)
-        self.uncertain = uncertain
+        self.is_outcome_unknown = is_outcome_unknown
         self.unimplemented = unimplemented
 
 
@@ -49,14 +49,18 @@ def driver_error(
         secrets: passed to the driver, so that its message may contain them.
     """
     code, details = error.code(), redacted(" ".join((error.details() or "").split()), secrets)
-    uncertain = code in _UNCERTAIN
+    is_outcome_unknown = code in _OUTCOME_UNKNOWN
     if code is StatusCode.DEADLINE_EXCEEDED:
-        return DriverError(f"no response from driver {driver} to {method} within {seconds:g} s", uncertain=uncertain)
+        return DriverError(
+            f"no response from driver {driver} to {method} within {seconds:g} s", is_outcome_unknown=is_outcome_unknown
+        )
     if code is StatusCode.UNAVAILABLE:
-        return DriverError(f"driver {driver} is unavailable: {details or 'no response'}", uncertain=uncertain)
+        return DriverError(
+            f"driver {driver} is unavailable: {details or 'no response'}", is_outcome_unknown=is_outcome_unknown
+        )
     return DriverError(
         f"driver {driver}: {method}: {details or 'no reason given'} ({code.name})",
-        uncertain=uncertain,
+        is_outcome_unknown=is_outcome_unknown,
         unimplemented=code is StatusCode.UNIMPLEMENTED,
     )
 

@@ -213,8 +213,8 @@ class OciRuntime:
 
     async def stats(self, task_ids: Iterable[str]) -> Mapping[str, ContainerStats]:
         """Current usage of these containers; unknown ones are omitted."""
-        wanted = tuple(task_ids)
-        read = await asyncio.to_thread(lambda: [(task_id, self._cgroups.stats(task_id)) for task_id in wanted])
+        desired = tuple(task_ids)
+        read = await asyncio.to_thread(lambda: [(task_id, self._cgroups.stats(task_id)) for task_id in desired])
         return {task_id: stats for task_id, stats in read if stats is not None}
 
     async def execute(self, task_id: str, command: tuple[str, ...]) -> ExecResult:

@@ -117,15 +117,15 @@ class TreeWriter:
             raise InvalidInput("protocol error: the source node sent files out of order")
         name, into = _name(entry.name), self._descent.descriptor
         if entry.hard_link_to:
-            _create_anew(lambda: self._link(entry.hard_link_to, into, name), into, name)
+            _recreate(lambda: self._link(entry.hard_link_to, into, name), into, name)
         elif stat.S_ISREG(entry.metadata.mode):
             validate(entry.metadata)
             if entry.size < 0:
                 raise InvalidInput("protocol error: the source node sent a negative file size")
-            descriptor = _create_anew(lambda: os.open(name, _NEW_FILE, 0o600, dir_fd=into), into, name)
+            descriptor = _recreate(lambda: os.open(name, _NEW_FILE, 0o600, dir_fd=into), into, name)
             self._file = _File(descriptor, entry, name)
         else:
-            _create_anew(lambda: _make_special(entry, into, name), into, name)
+            _recreate(lambda: _make_special(entry, into, name), into, name)
             apply_to_entry(into, name, entry.metadata)
             self._keep_link(entry, name)
         self._number += 1
@@ -158,7 +158,7 @@ class TreeWriter:
     def _keep_link(self, entry: TreeEntry, name: str) -> None:
         if entry.has_more_links:
             link, into = str(entry.number), self._descent.descriptor
-            _create_anew(
+            _recreate(
                 lambda: os.link(name, link, src_dir_fd=into, dst_dir_fd=self._links, follow_symlinks=False),
                 self._links,
                 link,
@@ -186,7 +186,7 @@ def _name(sent: bytes) -> str:
     return os.fsdecode(sent)
 
 
-def _create_anew(make: Callable[[], T], into: int, name: str) -> T:
+def _recreate(make: Callable[[], T], into: int, name: str) -> T:
     """Create an entry, replacing what an earlier attempt left."""
     try:
         return make()

@@ -76,42 +76,42 @@ class CsiMounter:
         """The path of a mounted volume, for containers."""
         return self._directory / volume_id / "target"
 
-    async def mount(self, wanted: VolumeAttachment) -> None:
+    async def mount(self, desired: VolumeAttachment) -> None:
         """Stage and publish the volume at `target`.
 
         Raises:
             Unavailable, DriverError: the driver, or the host, failed; it may be partly done.
             Refused: a secret cannot be passed to a driver.
         """
-        plugin, driver = self._drivers.get(wanted.driver)
-        secrets = self._secrets_for(wanted)
-        await asyncio.to_thread(self._write_record, wanted)
-        place, mode = self._directory / wanted.volume_id, volume_capability(wanted.access_mode)
+        plugin, driver = self._drivers.get(desired.driver)
+        secrets = self._secrets_for(desired)
+        await asyncio.to_thread(self._write_record, desired)
+        place, mode = self._directory / desired.volume_id, volume_capability(desired.access_mode)
         staging = str(place / "staging") if driver.stages_volumes else ""
         if driver.stages_volumes:
             stage = NodeStageVolumeRequest(
-                volume_id=wanted.driver_volume_id,
-                publish_context=wanted.publish_context,
+                volume_id=desired.driver_volume_id,
+                publish_context=desired.publish_context,
                 staging_target_path=staging,
                 volume_capability=mode,
-                volume_context=wanted.volume_context,
+                volume_context=desired.volume_context,
                 secrets=secrets,
             )
             await plugin.call("NodeStageVolume", plugin.node.NodeStageVolume, stage)
         publish = NodePublishVolumeRequest(
-            volume_id=wanted.driver_volume_id,
-            publish_context=wanted.publish_context,
+            volume_id=desired.driver_volume_id,
+            publish_context=desired.publish_context,
             staging_target_path=staging,
             target_path=str(place / "target"),
             volume_capability=mode,
-            readonly=is_read_only(wanted.access_mode),
-            volume_context=wanted.volume_context,
+            readonly=is_read_only(desired.access_mode),
+            volume_context=desired.volume_context,
             secrets=secrets,
         )
         await plugin.call("NodePublishVolume", plugin.node.NodePublishVolume, publish)
         if not self._mounted_below(place / "target"):
             raise Unavailable(
-                f"driver {wanted.driver} reports the volume as published, but nothing is mounted on this node"
+                f"driver {desired.driver} reports the volume as published, but nothing is mounted on this node"
             )
 
     async def unmount(self, record: VolumeAttachment) -> None:
@@ -130,10 +130,10 @@ class CsiMounter:
             await plugin.call("NodeUnstageVolume", plugin.node.NodeUnstageVolume, unstage)
         await asyncio.to_thread(self._remove_record, place)
 
-    def _secrets_for(self, wanted: VolumeAttachment) -> dict[str, str]:
-        contents = self._secrets.present(each.content_key for each in wanted.secrets)
+    def _secrets_for(self, desired: VolumeAttachment) -> dict[str, str]:
+        contents = self._secrets.present(each.content_key for each in desired.secrets)
         found = {}
-        for each in wanted.secrets:
+        for each in desired.secrets:
             if each.content_key not in contents:
                 raise Unavailable(f"waiting for secret {each.name}")
             try:
@@ -142,15 +142,15 @@ class CsiMounter:
                 raise Refused(f"secret {each.name} must be UTF-8 text to be passed to a driver") from None
         return found
 
-    def _write_record(self, wanted: VolumeAttachment) -> None:
-        place = self._directory / wanted.volume_id
+    def _write_record(self, desired: VolumeAttachment) -> None:
+        place = self._directory / desired.volume_id
         try:
             self._bind_shared(self._directory)
             # Existing mounts are not accessed: their server may not respond, and would block this thread.
             if place / "staging" not in self._mounted_below(place):
                 (place / "staging").mkdir(mode=0o700, parents=True, exist_ok=True)
             draft = place / "record.new"
-            draft.write_bytes(wanted.SerializeToString())
+            draft.write_bytes(desired.SerializeToString())
             draft.replace(place / "record")
         except OSError as error:
             raise Unavailable(f"cannot prepare {place}: {error.strerror}") from error

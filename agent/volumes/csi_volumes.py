@@ -33,7 +33,7 @@ class MountCalls(Protocol):
 
     def target(self, volume_id: str) -> Path: ...
 
-    async def mount(self, wanted: VolumeAttachment) -> None: ...
+    async def mount(self, desired: VolumeAttachment) -> None: ...
 
     async def unmount(self, record: VolumeAttachment) -> None: ...
 
@@ -147,9 +147,9 @@ class CsiVolumes:
         return not problem
 
     async def _mount(self, volume_id: str) -> None:
-        wanted = self._assigned[volume_id]
-        self._records[volume_id] = wanted
-        await self._mounts.mount(wanted)
+        desired = self._assigned[volume_id]
+        self._records[volume_id] = desired
+        await self._mounts.mount(desired)
         self._mounted.add(volume_id)
 
     async def _unmount(self, volume_id: str) -> None:

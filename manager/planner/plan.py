@@ -148,11 +148,11 @@ def _plan_removed(draft: Draft, services: list[str]) -> dict[str, Exception]:
     failed: dict[str, Exception] = {}
     if not services:
         return failed
-    wanted = set(services)
+    desired = set(services)
     revisions: dict[str, list[str]] = defaultdict(list)
     for key in draft.view.revisions:
         service_id = key.partition("/")[0]
-        if service_id in wanted:
+        if service_id in desired:
             revisions[service_id].append(key)
     for service_id in services:
         try:

@@ -170,7 +170,7 @@ class ServiceHandler:
         rollback = earlier_spec is not None
         changed = service_revisions.with_spec(service, submission.spec, self._now_ms(), base=base, rollback=rollback)
         if changed is None or dry_run:
-            notes = ["nothing to change: this revision is already in force"] if changed is None and rollback else []
+            notes = ["nothing to change: this revision is already active"] if changed is None and rollback else []
             return UpdateServiceResponse(service=changed or service, warnings=[*submission.warnings, *notes])
         await routing_mesh.ensure_network(self._store, [changed.spec], self._now_ms)
         await volume_references.create_missing(self._store, [changed.spec], self._new_id, self._now_ms)

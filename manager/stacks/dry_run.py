@@ -167,14 +167,14 @@ def _created_volumes(view: View) -> Iterator[Write]:
 
 def _completing_services(view: View) -> Iterator[str]:
     """IDs of services whose tasks end by themselves: jobs, and services that others wait for to complete."""
-    awaited = {
+    expected = {
         dependency.service
         for service in view.services.values()
         for dependency in service.spec.depends_on
         if dependency.condition == Dependency.COMPLETED
     }
     for identifier, service in view.services.items():
-        if service.spec.WhichOneof("mode") in _JOBS or service.spec.name in awaited:
+        if service.spec.WhichOneof("mode") in _JOBS or service.spec.name in expected:
             yield identifier
 
 

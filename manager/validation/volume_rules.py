@@ -79,7 +79,7 @@ def check_driver(path: str, driver: str, drivers: Collection[str]) -> Iterator[F
         yield Fault(
             path,
             f'driver "{driver[:80]}" not found on any node; available: '
-            f"{there}; to add one, run its CSI plugin beside an agent",
+            f"{there}; to add one, run its CSI plugin on a node",
         )
 
 
@@ -117,7 +117,7 @@ def check_volume_mount(path: str, mount: Mount) -> Iterator[Fault]:
     named = use.subpath or use.per_slot or use.HasField("failover_after_ms") or use.options or use.labels
     needs_name = named or use.driver not in ("", "local")
     if needs_name and not mount.source:
-        yield Fault(f"{path}.source", "is required: a volume without a name is created anew for each container")
+        yield Fault(f"{path}.source", "is required: a volume without a name is created for each container")
     yield from check_labels(f"{path}.volume.labels", use.labels)
     if use.subpath:
         yield from check_absolute(f"{path}.volume.subpath", f"/{use.subpath}")

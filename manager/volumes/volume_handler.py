@@ -173,11 +173,11 @@ def nodes_with_data(view: View) -> Mapping[str, Sequence[str]]:
 def views(view: View, volumes: Sequence[Volume]) -> Iterator[VolumeView]:
     """Volumes with their users and locations."""
     users = volume_references.users(view)
-    wanted = {volume.meta.id for volume in volumes}
+    desired = {volume.meta.id for volume in volumes}
     places: defaultdict[str, list[VolumeLocation]] = defaultdict(list)
     for node_id, record in view.node_volumes.items():
         for held in record.volumes:
-            if held.volume_id in wanted:
+            if held.volume_id in desired:
                 home = home_of(view, view.volumes[held.volume_id], held.slot)
                 places[held.volume_id].append(
                     VolumeLocation(
@@ -226,7 +226,7 @@ def _removal_blocker(view: View, volume: Volume, node_id: str) -> str:
     if not volume.removing or not is_down(view, node_id):
         return ""
     name, does = hostname_of(view, node_id), "detached it" if is_csi(volume.spec) else "deleted its data"
-    return f"is removed once node {name}, which is down, has {does}; to give up on it, run `shoal node rm {name}`"
+    return f"is removed once node {name}, which is down, has {does}; to remove it now, run `shoal node rm {name}`"
 
 
 def _labelled(volume: Volume, label: str) -> bool:

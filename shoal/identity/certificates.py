@@ -136,8 +136,8 @@ def expires_at(certificate: bytes) -> datetime:
 def needs_renewal(certificate: bytes, now: datetime) -> bool:
     """Whether half of the certificate's life is over. `now` has a time zone."""
     parsed = load_certificate(certificate)
-    life = parsed.not_valid_after_utc - parsed.not_valid_before_utc
-    return now >= parsed.not_valid_before_utc + life / 2
+    lifetime = parsed.not_valid_after_utc - parsed.not_valid_before_utc
+    return now >= parsed.not_valid_before_utc + lifetime / 2
 
 
 def is_signed_by(certificate: bytes, ca: bytes) -> bool:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from agent.network.attachments.namespaces import Namespace, NamespacePool
 from shoal.errors import Unavailable
 
-MAX_SPARES = 64
+MAX_RESERVE = 64
 BURST_GAP_SECONDS = 1.0
 """Starts that follow each other more closely belong to one burst."""
 
@@ -41,7 +41,7 @@ class BurstDemand:
     def target(self, now: float) -> int:
         """At least the minimum, at most `MAX_SPARES` where that is more."""
         peak = self._peak if now - self._peak_at < PEAK_MEMORY_SECONDS else 0
-        return max(self._minimum, min(peak, MAX_SPARES)) if self._minimum else 0
+        return max(self._minimum, min(peak, MAX_RESERVE)) if self._minimum else 0
 
 
 class NamespaceReserve:

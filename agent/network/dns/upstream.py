@@ -86,7 +86,7 @@ class UpstreamResolvers:
                     response = await send(renumbered, str(resolver))
                     return query[:2] + response[2:]
             except (OSError, EOFError) as error:  # a timeout is an OSError too
-                log.debug("Upstream resolver %s did not answer: %s", resolver, error)
+                log.debug("Upstream resolver %s did not respond: %s", resolver, error)
         return None
 
     async def _query_udp(self, query: bytes, resolver: str) -> bytes:

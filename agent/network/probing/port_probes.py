@@ -48,7 +48,7 @@ async def _tcp_fault(sock: socket.socket, address: str, port: int) -> str:
         async with asyncio.timeout(CONNECT_SECONDS):
             await asyncio.get_running_loop().sock_connect(sock, (address, port))
     except TimeoutError:
-        return f"no answer within {CONNECT_SECONDS:g} s"
+        return f"no response within {CONNECT_SECONDS:g} s"
     return ""
 
 

@@ -42,9 +42,9 @@ def profile_for(spec: ContainerSpec, *, is_supported: bool) -> str:
     Raises:
         InvalidInput: a profile is requested by name, but AppArmor is not supported.
     """
-    wanted = spec.apparmor or (UNCONFINED if spec.privileged else DEFAULT_PROFILE)
+    desired = spec.apparmor or (UNCONFINED if spec.privileged else DEFAULT_PROFILE)
     if is_supported:
-        return wanted
+        return desired
     if spec.apparmor in ("", UNCONFINED):
         return ""
     what = "AppArmor is not available on the node (see `shoal node inspect`); use another node, or apparmor=unconfined"

@@ -78,8 +78,8 @@ def spread_subdirectories(path: Path) -> None:
     try:
         flags = bytearray(struct.calcsize("l"))
         fcntl.ioctl(descriptor, _FS_IOC_GETFLAGS, flags)
-        wanted = struct.unpack_from("i", flags)[0] | _FS_TOPDIR_FL
-        fcntl.ioctl(descriptor, _FS_IOC_SETFLAGS, struct.pack("l", wanted))
+        desired = struct.unpack_from("i", flags)[0] | _FS_TOPDIR_FL
+        fcntl.ioctl(descriptor, _FS_IOC_SETFLAGS, struct.pack("l", desired))
     except OSError as error:
         if error.errno not in _WITHOUT_FLAGS:
             raise

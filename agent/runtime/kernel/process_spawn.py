@@ -37,8 +37,8 @@ def spawn_program(
     words = _strings(arguments)
     variables = _strings([f"{name}={value}" for name, value in environment.items()])
     with _opaque("posix_spawn_file_actions") as actions, _opaque("posix_spawnattr") as attributes:
-        for present, wanted in descriptors:
-            _check(_libc.posix_spawn_file_actions_adddup2(actions, present, wanted))
+        for present, desired in descriptors:
+            _check(_libc.posix_spawn_file_actions_adddup2(actions, present, desired))
         _set_signals(attributes)
         path = os.fsencode(arguments[0])
         _check(_libc.posix_spawn(ctypes.byref(pid), path, actions, attributes, words, variables), arguments[0])

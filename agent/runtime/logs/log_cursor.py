@@ -100,15 +100,15 @@ class LogCursor:
         return True
 
 
-def _tail_offset(descriptor: int, wanted: int) -> tuple[int, int]:
+def _tail_offset(descriptor: int, desired: int) -> tuple[int, int]:
     """Offset of the last `wanted` lines of a file, and how many of them it has."""
     end = os.fstat(descriptor).st_size
-    if wanted <= 0:
+    if desired <= 0:
         return end, 0
     found, begin = 0, 0
     for offset, line in _lines_backwards(descriptor, end):
         if line.split(b" ", 3)[2:3] == [b"F"]:  # the last part of a line
-            if found == wanted:
+            if found == desired:
                 return begin, found
             found += 1
         begin = offset

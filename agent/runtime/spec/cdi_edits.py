@@ -19,21 +19,21 @@ def device_nodes(edits: Edits) -> list[DeviceNode]:
     Raises:
         InvalidInput: a device does not exist.
     """
-    return [node for wanted in edits.device_nodes for node in _nodes(wanted)]
+    return [node for desired in edits.device_nodes for node in _nodes(desired)]
 
 
-def _nodes(wanted: Mapping[str, Any]) -> list[DeviceNode]:
-    path = str(wanted["path"])
-    source = str(wanted.get("hostPath") or path)
-    found = nodes_at(Path(source), path, str(wanted.get("permissions") or "rwm"))
+def _nodes(desired: Mapping[str, Any]) -> list[DeviceNode]:
+    path = str(desired["path"])
+    source = str(desired.get("hostPath") or path)
+    found = nodes_at(Path(source), path, str(desired.get("permissions") or "rwm"))
     if not found:
         raise InvalidInput(f"CDI device node {source} does not exist on this node")
     return [
         replace(
             node,
-            mode=stat.S_IMODE(wanted.get("fileMode") or node.mode),
-            uid=wanted.get("uid") or node.uid,
-            gid=wanted.get("gid") or node.gid,
+            mode=stat.S_IMODE(desired.get("fileMode") or node.mode),
+            uid=desired.get("uid") or node.uid,
+            gid=desired.get("gid") or node.gid,
         )
         for node in found
     ]

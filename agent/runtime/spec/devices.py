@@ -38,7 +38,7 @@ class DeviceNode:
     access: str = ALL_ACCESS
 
 
-def find_devices(wanted: Sequence[Device]) -> list[DeviceNode]:
+def find_devices(desired: Sequence[Device]) -> list[DeviceNode]:
     """The nodes that a spec names; for a directory, all nodes in it.
 
     Raises:
@@ -46,7 +46,7 @@ def find_devices(wanted: Sequence[Device]) -> list[DeviceNode]:
     """
     found: list[DeviceNode] = []
     faults: list[Fault] = []
-    for place, device in enumerate(wanted):
+    for place, device in enumerate(desired):
         target, access = device.target or device.source, device.permissions or ALL_ACCESS
         nodes = nodes_at(Path(device.source), target, access)
         if not nodes:

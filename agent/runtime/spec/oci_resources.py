@@ -80,7 +80,7 @@ def _check_host(tuning: MemoryTuning, swap_accounting: bool, cgroup_version: int
     old = {"swappiness": tuning.HasField("swappiness"), "oom_kill_disable": tuning.oom_kill_disable}
     if cgroup_version != 1:
         faults += [
-            Fault(f"spec.memory.{name}", "is not supported with cgroup v2") for name, wanted in old.items() if wanted
+            Fault(f"spec.memory.{name}", "is not supported with cgroup v2") for name, desired in old.items() if desired
         ]
     if faults:
         raise InvalidInput(faults)

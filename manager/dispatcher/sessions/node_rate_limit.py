@@ -38,7 +38,7 @@ class TokenBucket:
         self._level = burst
         self._at = now
 
-    def take(self, amount: float, now: float) -> None:
+    def consume(self, amount: float, now: float) -> None:
         self._level = min(self._burst, self._level + (now - self._at) * self._rate) - amount
         self._at = now
 
@@ -80,9 +80,9 @@ class NodeRateLimit:
         Raises:
             Exhausted: the node has exceeded its rate for too long.
         """
-        self._messages.take(messages, now)
-        self._records.take(records, now)
-        self._bytes.take(size, now)
+        self._messages.consume(messages, now)
+        self._records.consume(records, now)
+        self._bytes.consume(size, now)
         return self._wait(now)
 
     def _debt(self, now: float) -> float:

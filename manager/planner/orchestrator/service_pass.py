@@ -235,7 +235,7 @@ class _ServicePass:
         if outdated:
             self._decisions.outdated.append(task)
         elif not self._monitor.is_available(task) and not self._monitor.has_failed(slot):
-            self._decisions.awaited.append(task)
+            self._decisions.expected.append(task)
         if stable and not self._leaves(task, stable):
             if self._gate.is_full and not serves:
                 stable.await_ready(task)
@@ -300,7 +300,7 @@ class _ServicePass:
             outdated=outdated,
             extra_canaries=self._gate.extra_canaries,
             in_flight=update_pace.in_flight(self._monitor.update, self._decisions.unavailable)
-            + len(self._decisions.awaited),
+            + len(self._decisions.expected),
             failed=self._monitor.failed,
             reason=self._monitor.reason,
             running_revision=self._gate.running_revision

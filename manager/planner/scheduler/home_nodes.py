@@ -197,8 +197,10 @@ class HomeNodes:
         return any(self._lives(task) and not self._is_ending(task) and self._has(task, use, 0) for task in on_node)
 
     def _is_ending(self, task: Task) -> bool:
-        wanted = should_run(task) and not self._draft.is_stopping(task) and task.service_id in self._draft.view.services
-        return not wanted and self._lives(task)
+        desired = (
+            should_run(task) and not self._draft.is_stopping(task) and task.service_id in self._draft.view.services
+        )
+        return not desired and self._lives(task)
 
     def _lives(self, task: Task) -> bool:
         return is_live(task, self._draft.view.task_status.get(task.id))

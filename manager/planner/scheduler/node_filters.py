@@ -87,10 +87,10 @@ def unfit(host: NodeUsage, demand: Requirements, same_service: int) -> Reason | 
         return _lacks(cpus(demand.cpus))
     if demand.memory and host.used_memory + demand.memory > host.memory:
         return _lacks(memory(demand.memory))
-    for kind, wanted in demand.generic.items():
+    for kind, desired in demand.generic.items():
         names = demand.generic_names.get(kind, ())
-        if host.generic.available(kind, names) < wanted:
-            return _lacks(", ".join(f"{kind}={name}" for name in names) or f"{wanted} {kind}")
+        if host.generic.available(kind, names) < desired:
+            return _lacks(", ".join(f"{kind}={name}" for name in names) or f"{desired} {kind}")
     if demand.max_per_node and same_service >= demand.max_per_node:
         tasks = "1 task" if demand.max_per_node == 1 else f"{demand.max_per_node} tasks"
         return Reason(

@@ -101,11 +101,11 @@ class Preemption:
             return False
         if demand.memory and host.used_memory - sum(memory for _, memory in sizes) + demand.memory > host.memory:
             return False
-        for kind, wanted in demand.generic.items():
+        for kind, desired in demand.generic.items():
             names = demand.generic_names.get(kind, ())
             given = [each for task in gone for each in task.generic_resources if each.kind == kind]
             freed = sum(len(set(each.names).intersection(names or each.names)) or each.count for each in given)
-            if host.generic.available(kind, names) + freed < wanted:
+            if host.generic.available(kind, names) + freed < desired:
                 return False
         kept = host.ports - {(port.protocol, port.published, port.host_address) for task in gone for port in task.ports}
         fixed = [port for port in demand.ports if port.published]

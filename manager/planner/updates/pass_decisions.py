@@ -31,7 +31,7 @@ class PassDecisions:
     unavailable: list[UnavailableSlot] = field(default_factory=list)
     stable_unavailable: list[UnavailableSlot] = field(default_factory=list)
     outdated: list[Task] = field(default_factory=list)
-    awaited: list[Task] = field(default_factory=list)
+    expected: list[Task] = field(default_factory=list)
     stable_slots: list[SlotKey] = field(default_factory=list)
     problems: set[str] = field(default_factory=set)
 

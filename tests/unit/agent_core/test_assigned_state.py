@@ -24,7 +24,7 @@ MESSAGES = st.builds(
 )
 
 
-def told(assigned: AssignedState) -> ClusterDiff:
+def reported(assigned: AssignedState) -> ClusterDiff:
     """A copy, since it goes on."""
     return assigned.as_diff()
 
@@ -33,12 +33,12 @@ def told(assigned: AssignedState) -> ClusterDiff:
 def test_changes_in_a_row_make_what_is_known(messages: list[Assignments]) -> None:
     assigned, sum_of_changes = AssignedState(), ClusterDiff()
     for message in messages:
-        before = told(assigned)
+        before = reported(assigned)
         change = assigned.apply(message).cluster
         sum_of_changes = sum_of_changes.merge(change)
         assert all(before.peers.get(key) != value for key, value in change.peers.items())
         assert all(before.endpoints.get(key) != value for key, value in change.endpoints.items())
-    after = told(assigned)
+    after = reported(assigned)
     assert {key: value for key, value in sum_of_changes.peers.items() if value is not None} == after.peers
     assert {key: value for key, value in sum_of_changes.endpoints.items() if value is not None} == after.endpoints
 
@@ -53,7 +53,7 @@ def test_a_snapshot_leaves_nothing_of_before(
     snapshot = Assignments(snapshot=True, peers=peers, endpoints=endpoints)
     assigned.apply(snapshot)
     fresh.apply(snapshot)
-    assert told(assigned) == told(fresh)
+    assert reported(assigned) == reported(fresh)
     assert not assigned.apply(snapshot).cluster
 
 

@@ -73,13 +73,13 @@ def test_the_others_count_and_each_that_is_broken_is_told_of(tmp_path: Path, cap
     broken(tmp_path)
     (tmp_path / "zz.json").write_text(json.dumps(GOOD))
     assert read_specs([tmp_path]).resources() == [GenericResource(kind="good.com/gpu", names=["0"])]
-    told = [record.getMessage() for record in caplog.records]
+    reported = [record.getMessage() for record in caplog.records]
     left_out = sorted(path.name for path in tmp_path.iterdir() if path.name != "zz.json")
     assert (
-        sorted(message.removeprefix("ignoring CDI spec ").split(": ")[0].rpartition("/")[2] for message in told)
+        sorted(message.removeprefix("ignoring CDI spec ").split(": ")[0].rpartition("/")[2] for message in reported)
         == left_out
     )
-    assert all(len(message) < 1000 and "\n" not in message for message in told)
+    assert all(len(message) < 1000 and "\n" not in message for message in reported)
     assert not [record for record in caplog.records if record.exc_info]
 
 

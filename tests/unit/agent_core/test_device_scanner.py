@@ -125,12 +125,12 @@ def test_managers_are_told_again_when_a_device_comes() -> None:
         host = HostDevices()
         names = DeviceScanner(read=lambda: HostDevices(paths=host.paths))
         drivers = DriverRegistry(directory=Path("/nowhere"), configured=(), call_seconds=1)
-        keeper = KeyRollover(tunnels=cast(EncryptedTunnels, NoTunnels()), reconcile=NoTunnels().look)
-        told = HostReporter(NodeDescription(hostname="h1"), names, drivers, keeper)
-        assert not told.current().HasField("devices")
+        reconciler = KeyRollover(tunnels=cast(EncryptedTunnels, NoTunnels()), reconcile=NoTunnels().look)
+        reported = HostReporter(NodeDescription(hostname="h1"), names, drivers, reconciler)
+        assert not reported.current().HasField("devices")
         await names.scan()
-        assert told.current() == NodeDescription(hostname="h1", devices=HostDevices())
-        async with aclosing(told.reports()) as reports, asyncio.timeout(10):
+        assert reported.current() == NodeDescription(hostname="h1", devices=HostDevices())
+        async with aclosing(reported.reports()) as reports, asyncio.timeout(10):
             await anext(reports)
             host.paths.append("/dev/ttyUSB0")
             await names.scan()

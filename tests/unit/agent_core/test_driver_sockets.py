@@ -42,8 +42,8 @@ def test_sockets_are_found_beside_those_told(tmp_path: Path) -> None:
     for name in ("a.sock", "ebs/csi.sock"):
         with socket.socket(socket.AF_UNIX) as made:
             made.bind(str(tmp_path / name))
-    told = DriverSocket(tmp_path / "a.sock", "a.example")
-    assert find_sockets(tmp_path, [told]) == [told, DriverSocket(tmp_path / "ebs/csi.sock")]
+    reported = DriverSocket(tmp_path / "a.sock", "a.example")
+    assert find_sockets(tmp_path, [reported]) == [reported, DriverSocket(tmp_path / "ebs/csi.sock")]
     assert find_sockets(tmp_path / "missing", []) == []
 
 

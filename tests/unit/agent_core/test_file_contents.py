@@ -87,9 +87,9 @@ def test_a_volumes_secret_comes_to_its_driver_and_to_no_container(tmp_path: Path
             volume_id="v", name="data", driver="d", publication_number=1, state=ready, secrets=[secret]
         )
         async with machine.agent() as worker:
-            news = assign(task("t1"), revisions=(made,))
-            news.attachments.append(attached)
-            worker.receive(news)
+            notifier = assign(task("t1"), revisions=(made,))
+            notifier.attachments.append(attached)
+            worker.receive(notifier)
             waits = "volume data: waiting for secret pw"
             await machine.until_true(lambda: any(waits in each.message for each in machine.reports))
             worker.receive(content())

@@ -144,8 +144,8 @@ def test_an_error_that_nobody_foresaw_rejects_the_one_task(tmp_path: Path, caplo
             await machine.until("t3", S.RUNNING)
 
     run_virtual(play())
-    told = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert [record.exc_info and record.exc_info[0] for record in told] == [ZeroDivisionError, RuntimeError]
+    reported = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert [record.exc_info and record.exc_info[0] for record in reported] == [ZeroDivisionError, RuntimeError]
 
 
 def test_what_cannot_be_removed_for_a_fault_is_tried_again(tmp_path: Path) -> None:

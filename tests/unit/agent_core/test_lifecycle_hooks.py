@@ -29,8 +29,8 @@ def test_a_task_runs_once_its_hooks_are_done(tmp_path: Path) -> None:
             worker.receive(assign(task("t1"), revisions=(made,)))
             await machine.until("t1", S.RUNNING)
             assert [words for _, words in machine.runtime.hooks] == [("seed", "all"), ("announce",)]
-            told = [status.message for status in machine.reports if status.state == S.STARTING]
-            assert told[1:] == ["running post_start hook 1 of 2", "running post_start hook 2 of 2"]
+            reported = [status.message for status in machine.reports if status.state == S.STARTING]
+            assert reported[1:] == ["running post_start hook 1 of 2", "running post_start hook 2 of 2"]
             assert machine.runtime.signals == []
             worker.receive(assign(task("t1", desired=S.SHUTDOWN), revisions=(made,)))
             ended = await machine.until("t1", S.SHUTDOWN)

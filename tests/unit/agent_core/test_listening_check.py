@@ -48,7 +48,7 @@ def test_published_ports_are_all_waited_for_and_exposed_ones_count_without_them(
 
 
 @pytest.mark.parametrize(
-    ("wanted", "reached", "result"),
+    ("desired", "reached", "result"),
     [
         (ExpectedPorts(), frozenset(), True),
         (ExpectedPorts(frozenset({(6, 80), (6, 81)})), WEB, False),
@@ -57,9 +57,9 @@ def test_published_ports_are_all_waited_for_and_exposed_ones_count_without_them(
     ],
 )
 def test_a_task_is_open_when_it_listens_on_what_is_waited_for(
-    wanted: ExpectedPorts, reached: frozenset[tuple[int, int]], result: bool
+    desired: ExpectedPorts, reached: frozenset[tuple[int, int]], result: bool
 ) -> None:
-    assert is_listening(wanted, Sockets(reachable=reached)) is result
+    assert is_listening(desired, Sockets(reachable=reached)) is result
 
 
 def test_a_listener_on_loopback_alone_is_told() -> None:
@@ -74,9 +74,9 @@ def test_a_task_runs_at_once_and_is_ready_when_it_listens(tmp_path: Path) -> Non
     async def scenario(machine: Machine) -> None:
         async with machine.agent() as worker:
             worker.receive(assign(task("t1"), revisions=(published(PublishedPort(target=80)),)))
-            told = await machine.until("t1", TaskState.RUNNING)
-            assert told.not_listening
-            assert not is_ready(Task(), told)
+            reported = await machine.until("t1", TaskState.RUNNING)
+            assert reported.not_listening
+            assert not is_ready(Task(), reported)
             machine.networks.open = Sockets(reachable=WEB)
             await machine.until_true(lambda: not machine.last("t1").not_listening)
             assert is_ready(Task(), machine.last("t1"))

@@ -76,10 +76,10 @@ async def served(socket: Path, answers: dict[str, Answer]) -> AsyncGenerator[Non
 
 
 @asynccontextmanager
-async def drivers_of(directory: Path, **told: dict[str, Answer]) -> AsyncGenerator[DriverRegistry]:
+async def drivers_of(directory: Path, **reported: dict[str, Answer]) -> AsyncGenerator[DriverRegistry]:
     """Drivers by the names of their sockets, beside an agent."""
     async with AsyncExitStack() as stack:
-        for name, answers in told.items():
+        for name, answers in reported.items():
             await stack.enter_async_context(served(directory / f"{name}.sock", answers))
         drivers = DriverRegistry(directory=directory, configured=(), call_seconds=0.2)
         running = asyncio.create_task(drivers.run())
@@ -155,19 +155,21 @@ def create(**more: Any) -> CallDriverRequest:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told", "uncertain"),
+    ("answer", "reported", "is_outcome_unknown"),
     [
         (RUBBISH, "CreateVolume: invalid response", True),
         (None, "no response from driver d to CreateVolume within 0.2 s", True),
         (StatusCode.INVALID_ARGUMENT, "(INVALID_ARGUMENT)", False),
     ],
 )
-def test_a_call_that_goes_wrong_is_told(tmp_path: Path, answer: Answer, told: str, uncertain: bool) -> None:
+def test_a_call_that_goes_wrong_is_told(
+    tmp_path: Path, answer: Answer, reported: str, is_outcome_unknown: bool
+) -> None:
     async def run() -> None:
         async with drivers_of(tmp_path, one={**sane(), "CreateVolume": answer}) as drivers:
             await until(drivers.descriptions)
             failure = (await ControllerService(drivers).call(create())).failure
-            assert told in failure.message and failure.outcome_unknown is uncertain
+            assert reported in failure.message and failure.outcome_unknown is is_outcome_unknown
 
     asyncio.run(run())
 
@@ -181,9 +183,9 @@ def test_secrets_go_with_the_call_and_never_come_back_with_an_error(tmp_path: Pa
                 driver="d", delete=DriverDeleteVolume(driver_volume_id="v"), secrets={"pass": WORD}
             )
             for request in (create(secrets={"pass": WORD}), delete):
-                told = (await ControllerService(drivers).call(request)).failure.message
-                assert "pass" in told and "[secret]" in told, "the driver had it, and said it"
-                assert WORD not in told and WORD.split()[1] not in told
+                reported = (await ControllerService(drivers).call(request)).failure.message
+                assert "pass" in reported and "[secret]" in reported, "the driver had it, and said it"
+                assert WORD not in reported and WORD.split()[1] not in reported
 
     asyncio.run(run())
 

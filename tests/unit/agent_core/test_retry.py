@@ -16,7 +16,7 @@ class Attempts:
 
     def __init__(self, *errors: ShoalError) -> None:
         self.errors = list(errors)
-        self.told: list[str] = []
+        self.reported: list[str] = []
 
     async def __call__(self) -> int:
         if self.errors:
@@ -29,11 +29,11 @@ def test_it_is_tried_until_it_works_and_each_reason_is_told_once(caplog: pytest.
 
     async def play() -> None:
         begin = asyncio.get_running_loop().time()
-        assert await until_success(attempts, delays=repeat(2.0), on_failure=attempts.told.append) == 7
+        assert await until_success(attempts, delays=repeat(2.0), on_failure=attempts.reported.append) == 7
         assert asyncio.get_running_loop().time() - begin == 8
 
     run_virtual(play())
-    assert attempts.told == ["refused", "silent", "refused"]
+    assert attempts.reported == ["refused", "silent", "refused"]
     assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 3
 
 

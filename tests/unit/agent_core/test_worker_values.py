@@ -70,7 +70,7 @@ def test_backoff_grows_to_its_bound_which_the_size_of_the_cluster_sets() -> None
     assert [known.next_delay(5.0) for _ in range(4)] == [15.0, 30.0, 30.0, 30.0]
     known.answered(0.01)
     assert [known.next_delay(5.0) for _ in range(7)] == [0.1, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0], "a cluster of three"
-    assert [max_delay(told) for told in (0.0, 0.03, 10.0, 100.0)] == [2.0, 2.0, 10.0, 30.0]
+    assert [max_delay(reported) for reported in (0.0, 0.03, 10.0, 100.0)] == [2.0, 2.0, 10.0, 30.0]
 
 
 def status(task_id: str, state: TaskState.ValueType) -> TaskStatus:
@@ -123,11 +123,11 @@ def test_tasks_that_come_to_run_one_after_the_other_share_batches() -> None:
         outbox.acknowledge(1)
         for number in range(1, 50):
             asyncio.get_running_loop().call_later(0.02 * number, outbox.put, status(str(number), TaskState.RUNNING))
-        told = 1
-        while told < 50:
+        reported = 1
+        while reported < 50:
             batch = await outbox.next_batch()
             outbox.acknowledge(batch.sequence)
-            batches, told = batches + 1, told + len(batch.statuses)
+            batches, reported = batches + 1, reported + len(batch.statuses)
         assert batches <= 40 and now() - begin == pytest.approx(0.98, abs=MIN_INTERVAL_SECONDS)
 
     run_virtual(scenario())

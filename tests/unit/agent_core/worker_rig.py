@@ -28,7 +28,7 @@ BEHAVIOURS: dict[tuple[str, ...], Behaviour] = {
     ("fails",): Behaviour(exits_with=3),
     ("missing",): Behaviour(missing=True),
 }
-PATIENCE_SECONDS = 100.0
+TIMEOUT_SECONDS = 100.0
 
 
 class Machine:
@@ -77,7 +77,7 @@ class Machine:
 
     async def until_true(self, condition: Callable[[], bool]) -> None:
         """Poll, in virtual time."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while not condition():  # noqa: ASYNC110  # the clock is virtual
                 await asyncio.sleep(0.01)
 

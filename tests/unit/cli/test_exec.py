@@ -219,12 +219,12 @@ def is_writing(process: subprocess.Popen[bytes]) -> bool:
 def test_the_second_interrupt_ends_a_command_whose_output_nobody_takes(rig: Rig) -> None:
     got = threading.Event()
 
-    def take(messages: Iterator[ExecInput]) -> None:
+    def consume(messages: Iterator[ExecInput]) -> None:
         assert next(messages).signal == "SIGINT"
         got.set()
 
     def program(messages: Iterator[ExecInput]) -> Iterator[ExecOutput]:
-        threading.Thread(target=take, args=(messages,), daemon=True).start()
+        threading.Thread(target=consume, args=(messages,), daemon=True).start()
         yield from flood(messages)
 
     rig.manager.program = program

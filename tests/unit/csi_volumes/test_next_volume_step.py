@@ -36,7 +36,7 @@ def made(*publications: VolumePublication) -> VolumeStatus:
 
 def facts(
     status: VolumeStatus | None,
-    wanted: Iterable[str] = (),
+    desired: Iterable[str] = (),
     *,
     driver: DriverFacts = WHOLE,
     mode: AccessMode.ValueType = 0,  # type: ignore[assignment]
@@ -53,11 +53,11 @@ def facts(
         if node not in gone
     }
     volume = Volume(meta=Meta(id="v"), spec=spec, removing=removing, forced=forced)
-    return VolumeFacts(volume, status, driver, frozenset(wanted), places)
+    return VolumeFacts(volume, status, driver, frozenset(desired), places)
 
 
-def only(told: VolumeFacts) -> WriteStatus | DriverCall:
-    (step,) = next_steps(told)
+def only(reported: VolumeFacts) -> WriteStatus | DriverCall:
+    (step,) = next_steps(reported)
     return step
 
 
@@ -103,9 +103,9 @@ def test_only_the_nodes_own_word_under_this_number_frees_it() -> None:
     now = NodePublication(volume_id="v", number=4, released=True)
     step = only(facts(leaving, ["n2"], held={"n1": now}))
     assert isinstance(step, DriverCall) and (step.method, step.node_id) == (DriverMethod.DETACH, "n1")
-    told = only(facts(leaving, ["n2"], gone=["n1"])).status
-    assert told.publications[1].problem == "being detached from a removed node"
-    step = only(facts(told, ["n2"], gone=["n1"]))
+    reported = only(facts(leaving, ["n2"], gone=["n1"])).status
+    assert reported.publications[1].problem == "being detached from a removed node"
+    step = only(facts(reported, ["n2"], gone=["n1"]))
     assert isinstance(step, DriverCall) and (step.method, step.node_id) == (DriverMethod.DETACH, "n1"), (
         "the node was given up"
     )
@@ -145,7 +145,7 @@ def test_by_force_it_is_forgotten_once_no_task_has_it() -> None:
 
 
 def test_a_node_without_the_driver_says_so() -> None:
-    told = facts(made(), ["n1"])
+    reported = facts(made(), ["n1"])
     bare = NodeFacts("host-n1", False, "", NodePublication())
-    status = only(VolumeFacts(told.volume, told.status, WHOLE, told.needed_on, {"n1": bare})).status
+    status = only(VolumeFacts(reported.volume, reported.status, WHOLE, reported.needed_on, {"n1": bare})).status
     assert status.publications[0].problem == "the node does not have driver d"

@@ -45,8 +45,8 @@ def check(message: Message) -> None:
 @settings(deadline=None)
 @given(SEEDS)
 def test_any_status_is_bounded(seed: int) -> None:
-    told = any_message(TaskStatus, seed)
-    kept = agent_input.sanitize_status(told, NOW_MS)
+    reported = any_message(TaskStatus, seed)
+    kept = agent_input.sanitize_status(reported, NOW_MS)
     check(kept)
     assert kept.ByteSize() <= STATUS_BYTES
     assert kept.health in TaskStatus.Health.values()
@@ -57,11 +57,11 @@ def test_any_status_is_bounded(seed: int) -> None:
 @settings(max_examples=50, deadline=None)
 @given(SEEDS)
 def test_any_description_is_bounded(seed: int) -> None:
-    told = any_message(NodeDescription, seed)
-    told.address, told.vtep_mac, told.stream_port = "192.0.2.1", "02:56:00:00:00:01", 1
-    told.ClearField("overlay_keys")
+    reported = any_message(NodeDescription, seed)
+    reported.address, reported.vtep_mac, reported.stream_port = "192.0.2.1", "02:56:00:00:00:01", 1
+    reported.ClearField("overlay_keys")
     try:
-        kept = agent_input.sanitize_description(told, NOW_MS)
+        kept = agent_input.sanitize_description(reported, NOW_MS)
     except Exhausted:
         return
     check(kept)
@@ -73,9 +73,9 @@ def test_any_description_is_bounded(seed: int) -> None:
 @settings(max_examples=50, deadline=None)
 @given(SEEDS)
 def test_any_condition_is_bounded(seed: int) -> None:
-    told = any_message(NetworkCondition, seed)
+    reported = any_message(NetworkCondition, seed)
     try:
-        kept = agent_input.sanitize_condition(told, NOW_MS)
+        kept = agent_input.sanitize_condition(reported, NOW_MS)
     except Exhausted:
         return
     check(kept)
@@ -85,19 +85,19 @@ def test_any_condition_is_bounded(seed: int) -> None:
 @settings(max_examples=50, deadline=None)
 @given(SEEDS)
 def test_no_volume_is_left_out_of_a_report(seed: int) -> None:
-    told = any_message(VolumeReport, seed)
+    reported = any_message(VolumeReport, seed)
     try:
-        kept = agent_input.sanitize_volumes(told, NOW_MS)
+        kept = agent_input.sanitize_volumes(reported, NOW_MS)
     except Exhausted:
-        assert told.ByteSize() > agent_input.MAX_VOLUMES_BYTES
+        assert reported.ByteSize() > agent_input.MAX_VOLUMES_BYTES
         return
     check(kept)
-    assert (len(kept.volumes), len(kept.publications)) == (len(told.volumes), len(told.publications))
+    assert (len(kept.volumes), len(kept.publications)) == (len(reported.volumes), len(reported.publications))
 
 
 def test_what_is_within_bounds_is_kept_as_it_is() -> None:
-    told = TaskStatus(task_id="t1", state=TaskState.RUNNING, at_ms=NOW_MS, message="pulling 3 of 5 layers …", pid=7)
-    assert agent_input.sanitize_status(told, NOW_MS) is told
+    reported = TaskStatus(task_id="t1", state=TaskState.RUNNING, at_ms=NOW_MS, message="pulling 3 of 5 layers …", pid=7)
+    assert agent_input.sanitize_status(reported, NOW_MS) is reported
     listener = HostListener(protocol=PublishedPort.TCP, port=80, program="nginx")
     condition = NetworkCondition(problems=["a port is taken"], listeners=[listener])
     assert agent_input.sanitize_condition(condition, NOW_MS) == condition
@@ -108,17 +108,17 @@ def test_what_is_within_bounds_is_kept_as_it_is() -> None:
 
 
 def test_as_many_devices_as_agents_tell_of_are_kept_and_no_more() -> None:
-    told = NodeDescription(address="192.0.2.1", devices=HostDevices(paths=[f"/dev/{n:04}" for n in range(1_000)]))
-    told.features.extend(str(number) for number in range(1_000))
-    kept = agent_input.sanitize_description(told, NOW_MS)
+    reported = NodeDescription(address="192.0.2.1", devices=HostDevices(paths=[f"/dev/{n:04}" for n in range(1_000)]))
+    reported.features.extend(str(number) for number in range(1_000))
+    kept = agent_input.sanitize_description(reported, NOW_MS)
     assert list(kept.devices.paths) == [f"/dev/{n:04}" for n in range(512)]
     assert len(kept.features) == 256
-    assert len(told.devices.paths) == 1_000
+    assert len(reported.devices.paths) == 1_000
 
 
 def test_text_is_one_line_and_cut() -> None:
-    told = TaskStatus(task_id="t1", warning="\x1b[2J" + "x" * 2_000_000, message="a\nb")
-    kept = agent_input.sanitize_status(told, NOW_MS)
+    reported = TaskStatus(task_id="t1", warning="\x1b[2J" + "x" * 2_000_000, message="a\nb")
+    kept = agent_input.sanitize_status(reported, NOW_MS)
     assert kept.message == "a b"
     assert kept.warning.startswith(" [2Jxxx") and len(kept.warning) == agent_input.MAX_TEXT
 

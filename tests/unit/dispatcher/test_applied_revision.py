@@ -26,8 +26,8 @@ def test_a_node_is_at_what_it_has_applied_and_at_the_newest_when_it_lacks_nothin
         session, revision = AgentSession("n", count(1), NodeReport(NodeDescription())), [10]
 
         def source(node_id: str, marks: Collection[RecordRef] | None) -> AssignmentChanges:
-            told = Assignments(snapshot=marks is None, store_revision=revision[0], tasks=[Task(id="t")])
-            return AssignmentChanges(told, {})
+            reported = Assignments(snapshot=marks is None, store_revision=revision[0], tasks=[Task(id="t")])
+            return AssignmentChanges(reported, {})
 
         messages = session.messages(source, cast(FileDelivery, NoFiles()))
         async with aclosing(messages):

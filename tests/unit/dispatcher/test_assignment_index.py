@@ -76,14 +76,14 @@ def test_a_node_learns_of_tasks_elsewhere_on_its_networks_and_of_their_nodes() -
 def test_an_endpoint_is_ready_only_while_it_runs_and_is_wanted() -> None:
     world = two_hosts()
     world.task("t1", "n1", ["a"])
-    catalogue = AssignmentIndex(world.tables)
-    assert not catalogue.assignments("n1").endpoints["t1"].ready
-    assert catalogue.update(world.status("t1", TaskState.RUNNING)) == {"n1": {("task", "t1"), ("endpoint", "t1")}}
-    assert catalogue.assignments("n1").endpoints["t1"].ready
-    catalogue.update(world.task("t1", "n1", ["a"], desired=TaskState.SHUTDOWN))
-    assert not catalogue.assignments("n1").endpoints["t1"].ready
-    catalogue.update(world.status("t1", TaskState.SHUTDOWN))
-    assert not catalogue.assignments("n1").endpoints
+    index = AssignmentIndex(world.tables)
+    assert not index.assignments("n1").endpoints["t1"].ready
+    assert index.update(world.status("t1", TaskState.RUNNING)) == {"n1": {("task", "t1"), ("endpoint", "t1")}}
+    assert index.assignments("n1").endpoints["t1"].ready
+    index.update(world.task("t1", "n1", ["a"], desired=TaskState.SHUTDOWN))
+    assert not index.assignments("n1").endpoints["t1"].ready
+    index.update(world.status("t1", TaskState.SHUTDOWN))
+    assert not index.assignments("n1").endpoints
 
 
 def test_an_ended_task_is_told_with_the_state_that_it_ended_in_and_needs_nothing() -> None:
@@ -98,25 +98,25 @@ def test_an_ended_task_is_told_with_the_state_that_it_ended_in_and_needs_nothing
 def test_a_task_that_is_to_be_forgotten_and_has_ended_is_left_out() -> None:
     world = two_hosts()
     world.task("t1", "n1", ["a"], desired=TaskState.REMOVE)
-    catalogue = AssignmentIndex(world.tables)
-    assert set(catalogue.assignments("n1").tasks) == {"t1"}
-    assert set(catalogue.update(world.status("t1", TaskState.SHUTDOWN))) == {"n1"}
-    assert not catalogue.assignments("n1").tasks
+    index = AssignmentIndex(world.tables)
+    assert set(index.assignments("n1").tasks) == {"t1"}
+    assert set(index.update(world.status("t1", TaskState.SHUTDOWN))) == {"n1"}
+    assert not index.assignments("n1").tasks
 
 
 def test_progress_of_a_task_concerns_nobody() -> None:
     world = two_hosts()
     world.task("t1", "n1", ["a"])
-    catalogue = AssignmentIndex(world.tables)
-    assert catalogue.update(world.status("t1", TaskState.PREPARING)) == {}
+    index = AssignmentIndex(world.tables)
+    assert index.update(world.status("t1", TaskState.PREPARING)) == {}
 
 
 def test_a_task_on_another_network_concerns_only_its_own_node() -> None:
     world = two_hosts()
     world.network("b")
     world.task("t1", "n1", ["a"])
-    catalogue = AssignmentIndex(world.tables)
-    assert set(catalogue.update(world.task("t22", "n2", ["b"]))) == {"n2"}
+    index = AssignmentIndex(world.tables)
+    assert set(index.update(world.task("t22", "n2", ["b"]))) == {"n2"}
 
 
 def test_an_endpoint_shows_only_the_networks_that_the_node_is_on() -> None:
@@ -124,9 +124,9 @@ def test_an_endpoint_shows_only_the_networks_that_the_node_is_on() -> None:
     world.network("b")
     world.task("t1", "n1", ["a"])
     world.task("t22", "n2", ["a", "b"])
-    catalogue = AssignmentIndex(world.tables)
-    assert [each.network_id for each in catalogue.assignments("n1").endpoints["t22"].addresses] == ["a"]
-    assert len(catalogue.assignments("n2").endpoints["t22"].addresses) == 2
+    index = AssignmentIndex(world.tables)
+    assert [each.network_id for each in index.assignments("n1").endpoints["t22"].addresses] == ["a"]
+    assert len(index.assignments("n2").endpoints["t22"].addresses) == 2
 
 
 def test_a_change_of_one_task_is_one_record_to_every_other_node_however_many_there_are() -> None:
@@ -134,11 +134,11 @@ def test_a_change_of_one_task_is_one_record_to_every_other_node_however_many_the
     for number in range(50):
         world.task(f"t1{number}", "n1", ["a"])
         world.task(f"t2{number}", "n2", ["a"])
-    catalogue = AssignmentIndex(world.tables)
-    marks = catalogue.update(world.status("t17", TaskState.RUNNING))
+    index = AssignmentIndex(world.tables)
+    marks = index.update(world.status("t17", TaskState.RUNNING))
     assert marks["n2"] == {("endpoint", "t17")}
-    told = catalogue.changes("n2", marks["n2"]).assignments
-    assert [each.task_id for each in told.endpoints] == ["t17"] and not told.tasks and not told.snapshot
+    reported = index.changes("n2", marks["n2"]).assignments
+    assert [each.task_id for each in reported.endpoints] == ["t17"] and not reported.tasks and not reported.snapshot
 
 
 def test_a_node_that_comes_to_a_network_is_told_of_all_of_it_and_the_others_of_the_node() -> None:
@@ -146,31 +146,31 @@ def test_a_node_that_comes_to_a_network_is_told_of_all_of_it_and_the_others_of_t
     world.node("n3", address="192.0.2.3")
     for number in range(5):
         world.task(f"t{number}", "n1", ["a"])
-    catalogue = AssignmentIndex(world.tables)
-    marks = catalogue.update(world.task("new", "n3", ["a"]))
+    index = AssignmentIndex(world.tables)
+    marks = index.update(world.task("new", "n3", ["a"]))
     assert marks["n1"] == {("endpoint", "new"), ("peer", "n3")}
-    told = catalogue.changes("n3", marks["n3"]).assignments
-    assert len(told.endpoints) == 6 and [each.node_id for each in told.peers] == ["n1"]
-    assert [each.network_id for each in told.networks] == ["a"] and len(told.revisions) == 1
-    marks = catalogue.update([world.put(TASK, "new", None)])
-    told = catalogue.changes("n3", marks["n3"]).assignments
-    assert list(told.removed_networks) == ["a"] and len(told.removed_endpoints) == 6
-    assert list(told.removed_peers) == ["n1"] and list(told.removed_tasks) == ["new"]
+    reported = index.changes("n3", marks["n3"]).assignments
+    assert len(reported.endpoints) == 6 and [each.node_id for each in reported.peers] == ["n1"]
+    assert [each.network_id for each in reported.networks] == ["a"] and len(reported.revisions) == 1
+    marks = index.update([world.put(TASK, "new", None)])
+    reported = index.changes("n3", marks["n3"]).assignments
+    assert list(reported.removed_networks) == ["a"] and len(reported.removed_endpoints) == 6
+    assert list(reported.removed_peers) == ["n1"] and list(reported.removed_tasks) == ["new"]
 
 
 def test_a_subnet_that_is_widened_is_one_record() -> None:
     world = two_hosts()
     world.task("t1", "n1", ["a"])
-    catalogue = AssignmentIndex(world.tables)
+    index = AssignmentIndex(world.tables)
     wider = NetworkAllocation(network_id="a", subnet="10.0.0.0/23")
-    assert catalogue.update([world.put(ALLOCATION, "a", wider)]) == {"n1": {("network", "a")}}
+    assert index.update([world.put(ALLOCATION, "a", wider)]) == {"n1": {("network", "a")}}
 
 
 def test_a_task_that_is_to_stop_does_not_bring_its_revision_again() -> None:
     world = two_hosts()
     world.task("t1", "n1", ["a"])
-    catalogue = AssignmentIndex(world.tables)
-    marks = catalogue.update(world.task("t1", "n1", ["a"], desired=TaskState.SHUTDOWN))
+    index = AssignmentIndex(world.tables)
+    marks = index.update(world.task("t1", "n1", ["a"], desired=TaskState.SHUTDOWN))
     assert marks == {"n1": {("task", "t1")}}
 
 
@@ -182,8 +182,8 @@ def test_a_node_learns_how_its_tasks_are_reached_and_stopped() -> None:
     spec.endpoint.CopyFrom(Endpoint(mode=Endpoint.DNSRR, ports=[port]))
     world.put(REVISION, "s/1", ServiceRevision(service_id="s", number=1, spec=spec))
     world.task("t1", "n1", ["a"])
-    told = AssignmentIndex(world.tables).assignments("n1").revisions["s/1"].spec
-    assert (told.endpoint, told.task.container) == (spec.endpoint, container)
+    reported = AssignmentIndex(world.tables).assignments("n1").revisions["s/1"].spec
+    assert (reported.endpoint, reported.task.container) == (spec.endpoint, container)
 
 
 def test_a_snapshot_replaces_and_an_increment_of_nothing_is_empty() -> None:
@@ -269,7 +269,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.lists(STEPS, max_size=4), max_size=12), st.integers(1, 3))
-def test_marked_records_lead_where_a_fresh_start_leads(bursts: list[list[Step]], patience: int) -> None:
+def test_marked_records_lead_where_a_fresh_start_leads(bursts: list[list[Step]], timeout: int) -> None:
     """A message is made of the marks of up to `patience` bursts, as they gather while another is on its way."""
     world = World()
     world.revision("s", 1, ["a"])
@@ -277,53 +277,53 @@ def test_marked_records_lead_where_a_fresh_start_leads(bursts: list[list[Step]],
     for node, network in zip(NODES, NETWORKS, strict=True):
         world.node(node)
         world.network(network)
-    catalogue = AssignmentIndex(world.tables)
+    index = AssignmentIndex(world.tables)
     known = {node: AssignedState() for node in NODES}
     for node in NODES:
-        known[node].apply(catalogue.changes(node, None).assignments)
+        known[node].apply(index.changes(node, None).assignments)
     waiting: dict[str, set[RecordRef]] = {node: set() for node in NODES}
     for turn, burst in enumerate(bursts, 1):
-        for node, marks in catalogue.update([change for step in burst for change in step(world)]).items():
+        for node, marks in index.update([change for step in burst for change in step(world)]).items():
             waiting[node] |= marks
-        if turn % patience and turn < len(bursts):
+        if turn % timeout and turn < len(bursts):
             continue
         fresh = AssignmentIndex(world.tables)
         for node in NODES:
-            known[node].apply(catalogue.changes(node, waiting[node]).assignments)
+            known[node].apply(index.changes(node, waiting[node]).assignments)
             waiting[node] = set()
             assert same(known[node], fresh.assignments(node)), node
-            assert catalogue.assignments(node) == fresh.assignments(node)
+            assert index.assignments(node) == fresh.assignments(node)
 
 
 @given(st.lists(st.lists(STEPS, max_size=4), max_size=12))
 def test_volumes_to_delete_are_told_of_when_they_come_to_be(bursts: list[list[Step]]) -> None:
     world = World()
-    catalogue = AssignmentIndex(world.tables)
-    told = {node: set(catalogue.assignments(node).volumes_to_delete) for node in NODES}
+    index = AssignmentIndex(world.tables)
+    reported = {node: set(index.assignments(node).volumes_to_delete) for node in NODES}
     for burst in bursts:
-        before = {node: catalogue.assignments(node).volumes_to_delete for node in NODES}
-        marks = catalogue.update([change for step in burst for change in step(world)])
+        before = {node: index.assignments(node).volumes_to_delete for node in NODES}
+        marks = index.update([change for step in burst for change in step(world)])
         for node in NODES:
-            due = catalogue.assignments(node).volumes_to_delete
-            told[node] |= set(catalogue.changes(node, marks.get(node, set())).assignments.volumes_to_delete)
-            assert due <= told[node]
-            told[node] &= due | before[node]
+            due = index.assignments(node).volumes_to_delete
+            reported[node] |= set(index.changes(node, marks.get(node, set())).assignments.volumes_to_delete)
+            assert due <= reported[node]
+            reported[node] &= due | before[node]
 
 
 def test_nodes_that_connect_are_told_nothing_of_each_other_until_a_network_joins_them() -> None:
     """Each new node would else be a message for all that are there: half a million for a thousand nodes."""
     world = World()
-    catalogue = AssignmentIndex(world.tables)
+    index = AssignmentIndex(world.tables)
     marked = 0
     for number in range(100):
-        marked += len(catalogue.update(world.node(f"n{number}", address=f"192.0.2.{number}")))
+        marked += len(index.update(world.node(f"n{number}", address=f"192.0.2.{number}")))
     assert marked <= 100
-    marked_by_mesh = catalogue.update(world.network(MESH_NETWORK))
+    marked_by_mesh = index.update(world.network(MESH_NETWORK))
     assert len(marked_by_mesh) == 100
-    assert len(catalogue.assignments("n1").peers) == 99
-    gone = catalogue.update([world.put(NODE_STATUS, "n2", None)])
+    assert len(index.assignments("n1").peers) == 99
+    gone = index.update([world.put(NODE_STATUS, "n2", None)])
     assert len(gone) >= 99
-    assert len(catalogue.assignments("n1").peers) == 98
+    assert len(index.assignments("n1").peers) == 98
 
 
 def test_a_task_that_is_drained_while_its_removal_is_under_way_is_still_told_to_be_gone() -> None:
@@ -335,11 +335,11 @@ def test_a_task_that_is_drained_while_its_removal_is_under_way_is_still_told_to_
         world.node(node, address=f"192.0.2.{number}")
         world.task(f"t{number}", node, ["a"])
     world.task("t0", NODES[0], ["a"], desired=TaskState.SHUTDOWN)
-    catalogue = AssignmentIndex(world.tables)
-    assert "t0" in catalogue.stopping
+    index = AssignmentIndex(world.tables)
+    assert "t0" in index.stopping
     gone = world.put(TASK, "t0", None)
-    assert catalogue.mark_withdrawn("t0") == NODES[0]
-    assert "t0" not in catalogue.stopping
-    marks = catalogue.update([gone])
+    assert index.mark_withdrawn("t0") == NODES[0]
+    assert "t0" not in index.stopping
+    marks = index.update([gone])
     assert all(("endpoint", "t0") in marks[node] for node in NODES)
-    assert catalogue.mark_withdrawn("t0") == "", "nobody is to be told of it any more"
+    assert index.mark_withdrawn("t0") == "", "nobody is to be told of it any more"

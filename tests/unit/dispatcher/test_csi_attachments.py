@@ -31,17 +31,17 @@ def world() -> World:
     return made
 
 
-def news(cluster: World, catalogue: AssignmentIndex, now: VolumeStatus | None) -> dict[str, Assignments]:
-    marks = catalogue.update([cluster.put(kinds.VOLUME_STATUS, "v", now)])
-    return {node: catalogue.changes(node, marked).assignments for node, marked in marks.items()}
+def notifier(cluster: World, index: AssignmentIndex, now: VolumeStatus | None) -> dict[str, Assignments]:
+    marks = index.update([cluster.put(kinds.VOLUME_STATUS, "v", now)])
+    return {node: index.changes(node, marked).assignments for node, marked in marks.items()}
 
 
 def test_each_node_hears_of_its_own_alone() -> None:
     cluster = world()
-    catalogue = AssignmentIndex(cluster.tables)
-    told = news(cluster, catalogue, status(("n1", R)))
-    assert set(told) == {"n1"}
-    (one,) = told["n1"].attachments
+    index = AssignmentIndex(cluster.tables)
+    reported = notifier(cluster, index, status(("n1", R)))
+    assert set(reported) == {"n1"}
+    (one,) = reported["n1"].attachments
     assert (one.name, one.driver, one.publication_number, one.state, one.driver_volume_id) == (
         "data",
         "d",
@@ -50,21 +50,21 @@ def test_each_node_hears_of_its_own_alone() -> None:
         "real",
     )
     assert dict(one.volume_context) == {"a": "b"} and dict(one.publish_context) == {"secret-less": "n1"}
-    told = news(cluster, catalogue, status(("n1", L), ("n2", W)))
-    assert [each.state for node in ("n1", "n2") for each in told[node].attachments] == [L, W]
-    (waiting,) = told["n2"].attachments
+    reported = notifier(cluster, index, status(("n1", L), ("n2", W)))
+    assert [each.state for node in ("n1", "n2") for each in reported[node].attachments] == [L, W]
+    (waiting,) = reported["n2"].attachments
     assert waiting.problem == "why" and not waiting.publish_context, "nothing to use before it may be used"
-    told = news(cluster, catalogue, status(("n2", A)))
-    assert list(told["n1"].removed_attachments) == ["v"]
-    assert [each.state for each in told["n2"].attachments] == [W], "to the node, being attached is waiting"
+    reported = notifier(cluster, index, status(("n2", A)))
+    assert list(reported["n1"].removed_attachments) == ["v"]
+    assert [each.state for each in reported["n2"].attachments] == [W], "to the node, being attached is waiting"
 
 
 def test_a_new_session_and_a_new_manager_tell_the_same() -> None:
     cluster = world()
-    catalogue = AssignmentIndex(cluster.tables)
-    news(cluster, catalogue, status(("n1", R)))
-    for each in (catalogue, AssignmentIndex(cluster.tables)):
+    index = AssignmentIndex(cluster.tables)
+    notifier(cluster, index, status(("n1", R)))
+    for each in (index, AssignmentIndex(cluster.tables)):
         assert [one.volume_id for one in each.changes("n1", None).assignments.attachments] == ["v"]
         assert not each.changes("n2", None).assignments.attachments
-    assert list(news(cluster, catalogue, None)["n1"].removed_attachments) == ["v"]
-    assert not catalogue.assignments("n1").attachments
+    assert list(notifier(cluster, index, None)["n1"].removed_attachments) == ["v"]
+    assert not index.assignments("n1").attachments

@@ -58,41 +58,41 @@ def world_with_a_secret(content: bytes = PLAIN) -> World:
 
 def test_only_the_node_of_the_task_gets_it() -> None:
     world = world_with_a_secret()
-    catalogue = AssignmentIndex(world.tables)
-    assert set(catalogue.assignments("n1").files) == {"secret/x/1", "config/c/1"}
-    assert not catalogue.assignments("n2").files
+    index = AssignmentIndex(world.tables)
+    assert set(index.assignments("n1").files) == {"secret/x/1", "config/c/1"}
+    assert not index.assignments("n2").files
     files = FileDelivery(view=world.tables, secrets=SEALED)
-    (message,) = files.messages(catalogue.assignments("n1").files, 7)
+    (message,) = files.messages(index.assignments("n1").files, 7)
     assert {each.key: each.content for each in message.files} == {"secret/x/1": PLAIN, "config/c/1": b"plain"}
     assert not message.snapshot and message.store_revision == 7
 
 
 def test_it_goes_when_the_task_ends_and_comes_again_with_another() -> None:
     world = world_with_a_secret()
-    catalogue = AssignmentIndex(world.tables)
-    assert set(catalogue.changes("n1", None).files) == {"secret/x/1", "config/c/1"}
-    marks = catalogue.update(world.task("task2", "n1", service_id="s"))
-    assert not catalogue.changes("n1", marks["n1"]).files, "it has them already"
-    marks = catalogue.update([*world.status("task1", TaskState.FAILED), *world.status("task2", TaskState.FAILED)])
-    assert not catalogue.changes("n1", marks["n1"]).files and not catalogue.assignments("n1").files
-    marks = catalogue.update(world.task("task3", "n1", service_id="s"))
-    assert set(catalogue.changes("n1", marks["n1"]).files) == {"secret/x/1", "config/c/1"}
+    index = AssignmentIndex(world.tables)
+    assert set(index.changes("n1", None).files) == {"secret/x/1", "config/c/1"}
+    marks = index.update(world.task("task2", "n1", service_id="s"))
+    assert not index.changes("n1", marks["n1"]).files, "it has them already"
+    marks = index.update([*world.status("task1", TaskState.FAILED), *world.status("task2", TaskState.FAILED)])
+    assert not index.changes("n1", marks["n1"]).files and not index.assignments("n1").files
+    marks = index.update(world.task("task3", "n1", service_id="s"))
+    assert set(index.changes("n1", marks["n1"]).files) == {"secret/x/1", "config/c/1"}
 
 
 def test_a_new_revision_brings_only_what_no_other_one_has_brought() -> None:
     world = world_with_a_secret()
-    catalogue = AssignmentIndex(world.tables)
+    index = AssignmentIndex(world.tables)
     newer = ServiceRevision()
     newer.CopyFrom(world.tables.revisions["s/1"])
     newer.number = 2
     newer.spec.task.container.configs.append(FileReference(source="d", version="1"))
     version = FileVersion(file_id="d", version="1", content=b"more")
     later = Task(id="task4", service_id="s", revision=2, node_id="n1", state=TaskState.ASSIGNED)
-    marks = catalogue.update(
+    marks = index.update(
         [world.put(CONFIG_VERSION, "d/1", version), world.put(REVISION, "s/2", newer), world.put(TASK, "task4", later)]
     )
-    news = catalogue.changes("n1", marks["n1"])
-    assert set(news.files) == {"config/d/1"} and [each.number for each in news.assignments.revisions] == [2]
+    notifier = index.changes("n1", marks["n1"])
+    assert set(notifier.files) == {"config/d/1"} and [each.number for each in notifier.assignments.revisions] == [2]
 
 
 def test_assignments_themselves_have_no_contents() -> None:
@@ -119,18 +119,18 @@ def test_a_node_is_told_to_delete_what_is_marked_and_held_there() -> None:
     world = World()
     world.node("n1")
     world.node("n2")
-    catalogue = AssignmentIndex(world.tables)
+    index = AssignmentIndex(world.tables)
     held = NodeVolumes(node_id="n1", volumes=[LocalVolume(volume_id="v", name="data"), LocalVolume(volume_id="lost")])
-    assert not catalogue.update([world.put(NODE_VOLUMES, "n1", held)])
+    assert not index.update([world.put(NODE_VOLUMES, "n1", held)])
     volume = Volume(spec=VolumeSpec(name="data"))
-    marks = catalogue.update([world.put(VOLUME, "v", volume)])
-    assert not catalogue.changes("n1", marks["n1"]).assignments.volumes_to_delete
-    marks = catalogue.update([world.put(VOLUME, "v", Volume(spec=volume.spec, removing=True))])
+    marks = index.update([world.put(VOLUME, "v", volume)])
+    assert not index.changes("n1", marks["n1"]).assignments.volumes_to_delete
+    marks = index.update([world.put(VOLUME, "v", Volume(spec=volume.spec, removing=True))])
     assert set(marks) == {"n1"}
-    told = catalogue.changes("n1", marks["n1"]).assignments.volumes_to_delete
-    assert list(told) == ["v"], "data without a record is left alone"
-    assert catalogue.changes("n1", None).assignments.volumes_to_delete == ["v"]
-    assert catalogue.update([world.put(NODE_VOLUMES, "n1", held)]) == {"n1": {("volume", "v")}}
+    reported = index.changes("n1", marks["n1"]).assignments.volumes_to_delete
+    assert list(reported) == ["v"], "data without a record is left alone"
+    assert index.changes("n1", None).assignments.volumes_to_delete == ["v"]
+    assert index.update([world.put(NODE_VOLUMES, "n1", held)]) == {"n1": {("volume", "v")}}
 
 
 def world_with_a_volume() -> World:
@@ -149,34 +149,35 @@ def world_with_a_volume() -> World:
 
 def test_a_volumes_secret_goes_where_the_volume_may_be_used_and_nowhere_else() -> None:
     world = world_with_a_volume()
-    catalogue = AssignmentIndex(world.tables)
-    assert set(catalogue.changes("n1", None).files) == set(catalogue.assignments("n1").files) == {"secret/x/1"}
-    (told,) = catalogue.assignments("n1").attachments.values()
-    assert [(each.key, each.content_key, each.name) for each in told.secrets] == [("password", "secret/x/1", "pw")]
-    assert PLAIN not in told.SerializeToString()
-    assert not catalogue.assignments("n2").files
-    assert not [each for one in catalogue.assignments("n2").attachments.values() for each in one.secrets]
+    index = AssignmentIndex(world.tables)
+    assert set(index.changes("n1", None).files) == set(index.assignments("n1").files) == {"secret/x/1"}
+    (reported,) = index.assignments("n1").attachments.values()
+    assert [(each.key, each.content_key, each.name) for each in reported.secrets] == [("password", "secret/x/1", "pw")]
+    assert PLAIN not in reported.SerializeToString()
+    assert not index.assignments("n2").files
+    assert not [each for one in index.assignments("n2").attachments.values() for each in one.secrets]
     away = VolumePublication(node_id="n1", number=1, state=VolumePublication.RELEASING)
     here = VolumePublication(node_id="n2", number=2, state=VolumePublication.READY)
     status = VolumeStatus(volume_id="v", driver_volume_id="real", publications=[away, here])
-    marks = catalogue.update([world.put(VOLUME_STATUS, "v", status)])
-    assert not catalogue.changes("n1", marks["n1"]).files and set(catalogue.changes("n2", marks["n2"]).files) == {
-        "secret/x/1"
-    }
+    marks = index.update([world.put(VOLUME_STATUS, "v", status)])
+    assert not index.changes("n1", marks["n1"]).files and set(index.changes("n2", marks["n2"]).files) == {"secret/x/1"}
 
 
 def test_a_new_version_of_a_volumes_secret_is_told_to_its_nodes() -> None:
     world = world_with_a_volume()
-    catalogue = AssignmentIndex(world.tables)
+    index = AssignmentIndex(world.tables)
     file = File()
     file.CopyFrom(world.tables.secrets["x"])
     file.spec.labels["a"] = "b"
-    assert not catalogue.update([world.put(SECRET, "x", file)]), "labels are nothing to drivers"
+    assert not index.update([world.put(SECRET, "x", file)]), "labels are nothing to drivers"
     newer = File()
     newer.CopyFrom(file)
     newer.version = "2"
     version = FileVersion(file_id="x", version="2", content=SEALED.encode(newer, "2", b"other"))
-    marks = catalogue.update([world.put(SECRET_VERSION, "x/2", version), world.put(SECRET, "x", newer)])
-    told = catalogue.changes("n1", marks["n1"])
-    assert set(told.files) == {"secret/x/2"} and told.assignments.attachments[0].secrets[0].content_key == "secret/x/2"
-    assert not catalogue.changes("n2", marks["n2"]).files
+    marks = index.update([world.put(SECRET_VERSION, "x/2", version), world.put(SECRET, "x", newer)])
+    reported = index.changes("n1", marks["n1"])
+    assert (
+        set(reported.files) == {"secret/x/2"}
+        and reported.assignments.attachments[0].secrets[0].content_key == "secret/x/2"
+    )
+    assert not index.changes("n2", marks["n2"]).files

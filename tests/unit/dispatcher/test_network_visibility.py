@@ -9,7 +9,7 @@ from shoal.api.v1.task_pb2 import Task, TaskAddress
 NODES = {"front": {"here", "far"}, "local": {"here", "beside"}, "vault": {"here", "safe"}}
 
 
-def sight(node_id: str = "here") -> NetworkVisibility:
+def visibility(node_id: str = "here") -> NetworkVisibility:
     networks = {
         "front": NetworkAssignment(network_id="front"),
         "local": NetworkAssignment(network_id="local", node_local=True),
@@ -25,16 +25,16 @@ def on(node_id: str, *networks: str) -> TaskEntry:
 
 
 def seen(entry: TaskEntry) -> list[str] | None:
-    endpoint = sight().endpoint(entry)
+    endpoint = visibility().endpoint(entry)
     return [place.network_id for place in endpoint.addresses] if endpoint is not None else None
 
 
 def test_a_task_is_told_of_on_the_networks_that_the_node_is_on() -> None:
     whole = on("far", "front")
-    assert sight().endpoint(whole) is whole.endpoint
+    assert visibility().endpoint(whole) is whole.endpoint
     assert seen(on("far", "front", "elsewhere")) == ["front"]
     assert seen(on("far", "elsewhere")) is None
-    assert sight().endpoint(TaskEntry(Task(id="t", node_id="far"), live=False, endpoint=None)) is None
+    assert visibility().endpoint(TaskEntry(Task(id="t", node_id="far"), live=False, endpoint=None)) is None
 
 
 def test_on_a_network_that_ends_at_each_node_only_its_own_tasks_are() -> None:
@@ -45,7 +45,9 @@ def test_on_a_network_that_ends_at_each_node_only_its_own_tasks_are() -> None:
 
 def test_peers_are_those_on_networks_in_common_and_have_keys_only_if_one_is_encrypted() -> None:
     keys = [OverlayKey(generation=1, public_key=b"k")]
-    told = {name: sight().peer(Peer(node_id=name, keys=keys)) for name in ("here", "far", "beside", "safe", "stranger")}
-    assert told["here"] is told["beside"] is told["stranger"] is None
-    assert told["far"] == Peer(node_id="far")
-    assert told["safe"] == Peer(node_id="safe", keys=keys)
+    reported = {
+        name: visibility().peer(Peer(node_id=name, keys=keys)) for name in ("here", "far", "beside", "safe", "stranger")
+    }
+    assert reported["here"] is reported["beside"] is reported["stranger"] is None
+    assert reported["far"] == Peer(node_id="far")
+    assert reported["safe"] == Peer(node_id="safe", keys=keys)

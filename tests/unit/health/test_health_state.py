@@ -101,7 +101,7 @@ def run(plan: Healthcheck, answers: list[int], *, health: TaskStatus.Health.Valu
     async def body() -> list[str]:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        told: list[str] = []
+        reported: list[str] = []
 
         def now_ms() -> int:
             return int((loop.time() - began) * 1000)
@@ -120,14 +120,16 @@ def run(plan: Healthcheck, answers: list[int], *, health: TaskStatus.Health.Valu
             health=health,
             started_ms=0,
             now_ms=now_ms,
-            on_change=lambda state, line: told.append(f"{now_ms() / 1000:g} {TaskStatus.Health.Name(state)} {line}"),
+            on_change=lambda state, line: reported.append(
+                f"{now_ms() / 1000:g} {TaskStatus.Health.Name(state)} {line}"
+            ),
         )
         try:
             async with asyncio.timeout(500):
                 await work
         except TimeoutError:
-            told.append("still checked")
-        return told
+            reported.append("still checked")
+        return reported
 
     return run_virtual(body())
 
@@ -138,15 +140,15 @@ def test_ready_as_soon_as_it_serves() -> None:
 
 
 def test_never_healthy_is_unhealthy_when_docker_would_say_so() -> None:
-    told = run(check(interval_ms=10_000, retries=3), [1])
-    assert told[0] == "0.1 STARTING 1 said"
-    at, state, _ = told[1].split(" ", 2)
+    reported = run(check(interval_ms=10_000, retries=3), [1])
+    assert reported[0] == "0.1 STARTING 1 said"
+    at, state, _ = reported[1].split(" ", 2)
     assert state == "UNHEALTHY" and 30 <= float(at) <= 45
 
 
 def test_checks_that_hang_fail_after_the_timeout() -> None:
-    told = run(check(interval_ms=1_000, timeout_ms=2_000, retries=1), [-1])
-    assert told == ["2.1 UNHEALTHY no response within 2 s"]
+    reported = run(check(interval_ms=1_000, timeout_ms=2_000, retries=1), [-1])
+    assert reported == ["2.1 UNHEALTHY no response within 2 s"]
 
 
 def test_it_goes_on_after_a_restart_of_the_agent() -> None:

@@ -48,7 +48,7 @@ def test_an_index_by_its_media_type_or_its_content() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reported"),
     [
         (b"", "not JSON"),
         (b"[" * 100_000, "nested too deeply"),
@@ -67,13 +67,13 @@ def test_an_index_by_its_media_type_or_its_content() -> None:
         (json.dumps({"config": {**PART, "size": True}, "layers": [PART]}).encode(), "config.size"),
     ],
 )
-def test_broken_manifests(content: bytes, told: str) -> None:
-    with pytest.raises(InvalidInput, match=told):
+def test_broken_manifests(content: bytes, reported: str) -> None:
+    with pytest.raises(InvalidInput, match=reported):
         parse_manifest(content)
 
 
 @pytest.mark.parametrize(
-    ("offered", "wanted", "chosen"),
+    ("offered", "desired", "chosen"),
     [
         (["amd64", "arm64/v8"], "arm64", "arm64/v8"),
         (["amd64", "amd64/v3"], "amd64", "amd64"),
@@ -82,9 +82,9 @@ def test_broken_manifests(content: bytes, told: str) -> None:
         (["arm/v5", "arm/v7"], "arm/v6", "arm/v5"),
     ],
 )
-def test_the_best_variant(offered: list[str], wanted: str, chosen: str) -> None:
+def test_the_best_variant(offered: list[str], desired: str, chosen: str) -> None:
     index = of(*(Platform("linux", *each.split("/")) for each in offered))
-    assert choose_manifest(index, Platform("linux", *wanted.split("/"))).platform == Platform(
+    assert choose_manifest(index, Platform("linux", *desired.split("/"))).platform == Platform(
         "linux", *chosen.split("/")
     )
 

@@ -92,10 +92,10 @@ def test_tokens_are_used_until_they_run_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "kept"), [("1", 48.0), ("-5", 48.0), ("300", 240.0), ("1e999", 2880.0), ('"9e9"', 2880.0)]
+    ("reported", "kept"), [("1", 48.0), ("-5", 48.0), ("300", 240.0), ("1e999", 2880.0), ('"9e9"', 2880.0)]
 )
-def test_the_time_that_a_token_is_kept_is_bounded(told: str, kept: float) -> None:
-    assert parse_token(b'{"token": "t", "expires_in": %s}' % told.encode(), 0.0, realm="r").expires == kept
+def test_the_time_that_a_token_is_kept_is_bounded(reported: str, kept: float) -> None:
+    assert parse_token(b'{"token": "t", "expires_in": %s}' % reported.encode(), 0.0, realm="r").expires == kept
 
 
 def test_tokens_of_a_few_repositories_are_kept() -> None:

@@ -69,9 +69,9 @@ def test_how_others_are_reached(domain: str, endpoint: str) -> None:
 
 
 def test_all_faults_are_told_at_once() -> None:
-    with pytest.raises(InvalidInput) as told:
+    with pytest.raises(InvalidInput) as reported:
         parse_registries(BROKEN, source="r.toml")
-    text = str(told.value)
+    text = str(reported.value)
     for part in ("r.toml: other", "ftp://x", "http://x/path", "http://x:port", '"a".username: must be a string'):
         assert part in text
     for part in (

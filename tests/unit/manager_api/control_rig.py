@@ -64,14 +64,14 @@ class Api:
         )
         self.secrets, self.configs = (
             FileHandler(
-                kind=noun,
-                contents=contents[noun.name],
-                readable=noun is CONFIGS,
+                kind=file_kind,
+                contents=contents[file_kind.name],
+                readable=file_kind is CONFIGS,
                 store=self.store,
                 now_ms=lambda: 1000,
                 new_id=self.new_id,
             )
-            for noun in (SECRETS, CONFIGS)
+            for file_kind in (SECRETS, CONFIGS)
         )
         nodes = NetworkNodes(applied=lambda _: (), peers=FakeManagers())
         self.networks = NetworkHandler(store=self.store, now_ms=lambda: 1000, new_id=self.new_id, nodes=nodes)

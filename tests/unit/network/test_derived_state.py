@@ -140,23 +140,23 @@ class Node:
 
     def apply(self, change: ClusterDiff) -> list[Message]:
         """The messages for the kernel."""
-        understood = self.derived.apply(change)
-        step = understood.transition
+        derived_change = self.derived.apply(change)
+        step = derived_change.transition
         parts = self.live.apply(step)
         self._encrypt(step)
-        move = self.balance.apply(understood.services)
+        move = self.balance.apply(derived_change.services)
         before = set_elements.merge(set_elements.desired_elements(step.before, (), POOL), move.before)
         after = set_elements.merge(set_elements.desired_elements(step.after, (), POOL), move.after)
         for name, values in self.elements.items():
             assert before[name] - after[name] <= values and values.isdisjoint(after[name] - before[name]), name
             values -= before[name] - after[name]
             values |= after[name] - before[name]
-        for gone in understood.removed_names:
+        for gone in derived_change.removed_names:
             self.names.remove(gone)
-        for come in understood.added_names:
+        for come in derived_change.added_names:
             self.names.add(come)
-        if understood.networks is not None:
-            self.names.set_networks(understood.networks)
+        if derived_change.networks is not None:
+            self.names.set_networks(derived_change.networks)
         was, will_be = (_state(each) for each in parts)
         for field in fields(KernelState):
             held = getattr(self.kernel, field.name)
@@ -180,14 +180,14 @@ def test_differences_lead_where_a_fresh_start_leads(bursts: list[list[ClusterDif
     node = Node()
     for change in (START, *map(_joined, bursts)):
         node.apply(change)
-        told = node.derived.records
-        networks, endpoints = list(told.networks.values()), list(told.endpoints.values())
+        reported = node.derived.records
+        networks, endpoints = list(reported.networks.values()), list(reported.endpoints.values())
         endpoints.sort(key=lambda each: (each.ready, each.task_id))
-        fresh = overlay_tables(networks, endpoints, list(told.peers.values()), HERE)
+        fresh = overlay_tables(networks, endpoints, list(reported.peers.values()), HERE)
         assert node.live.current == replace(fresh, encrypted=NO_ENCRYPTION)
         assert node.encrypted == fresh.encrypted
         assert node.kernel == _state(fresh)
-        spread = service_map(networks, endpoints, list(told.services.values()), HERE)
+        spread = service_map(networks, endpoints, list(reported.services.values()), HERE)
         whole = node.derived._services.current
         assert whole.targets == spread.targets and whole.targets6 == spread.targets6
         assert whole.backends.keys() == spread.backends.keys()
@@ -196,7 +196,7 @@ def test_differences_lead_where_a_fresh_start_leads(bursts: list[list[ClusterDif
         assert all(not frontend.kind.is_virtual for frontend in shared)
         assert node.elements == node.desired_elements()
         assert service_elements(whole).items() <= node.balance.elements().items()
-        names = build_zone(networks, endpoints, list(told.services.values()))
+        names = build_zone(networks, endpoints, list(reported.services.values()))
         assert _names(node.names.zone.names) == _names(names.names)
         assert node.names.zone.owners.keys() == names.owners.keys()
         assert node.names.zone.subnets == names.subnets
@@ -204,12 +204,12 @@ def test_differences_lead_where_a_fresh_start_leads(bursts: list[list[ClusterDif
 
 def test_what_only_takes_names_away_is_known_as_that() -> None:
     """The last ready task of a service withdraws from a network: names tell of it before the kernel refuses clients."""
-    meaning = DerivedState(node_id=HERE, ipv6=True)
+    state = DerivedState(node_id=HERE, ipv6=True)
 
     def takes_away(**endpoints: TaskEndpoint | None) -> bool:
-        return meaning.apply(ClusterDiff(endpoints=endpoints)).only_removes_names
+        return state.apply(ClusterDiff(endpoints=endpoints)).only_removes_names
 
-    meaning.apply(START)
+    state.apply(START)
     there = _endpoint("t1", "s", HERE, ["a"], 1, True, "www")
     going = _endpoint("t1", "s", HERE, ["a"], 1, False, "www")
     assert not takes_away(t1=there)

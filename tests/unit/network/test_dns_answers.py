@@ -24,7 +24,7 @@ from shoal.api.v1.dispatcher_pb2 import Aliases, EndpointPort, NetworkAssignment
 from shoal.api.v1.service_pb2 import PublishedPort, VirtualAddress
 from shoal.api.v1.task_pb2 import TaskAddress
 
-ASKER = DnsClient(("back", "front"), has_egress=True)
+CLIENT = DnsClient(("back", "front"), has_egress=True)
 NETWORKS = [
     NetworkAssignment(network_id="front", subnet="10.0.1.0/24"),
     NetworkAssignment(network_id="back", subnet="10.0.2.0/24"),
@@ -69,14 +69,14 @@ def answers(of: Zone) -> AnswerCache:
     return kept
 
 
-def ask(wire: bytes, asker: DnsClient | None = ASKER, *, tcp: bool = False) -> dns.message.Message | None:
-    response = answers(names()).answer(wire, asker, tcp=tcp)
+def ask(wire: bytes, dns_client: DnsClient | None = CLIENT, *, tcp: bool = False) -> dns.message.Message | None:
+    response = answers(names()).answer(wire, dns_client, tcp=tcp)
     assert not isinstance(response, Forward)
     return dns.message.from_wire(response) if response is not None else None
 
 
-def query(name: str, kind: str = "A", asker: DnsClient = ASKER) -> dns.message.Message:
-    response = ask(dns.message.make_query(name, kind).to_wire(), asker)
+def query(name: str, kind: str = "A", dns_client: DnsClient = CLIENT) -> dns.message.Message:
+    response = ask(dns.message.make_query(name, kind).to_wire(), dns_client)
     assert response is not None
     return response
 
@@ -222,7 +222,7 @@ def test_refusals() -> None:
 def test_other_names_are_forwarded() -> None:
     for name in ("example.org", "elsewhere", "1.1.168.192.in-addr.arpa", "_web._tcp.example.org", "_80._tcp.elsewhere"):
         wire = dns.message.make_query(name, "A").to_wire()
-        assert isinstance(answers(names()).answer(wire, ASKER, tcp=False), Forward), name
+        assert isinstance(answers(names()).answer(wire, CLIENT, tcp=False), Forward), name
 
 
 def test_answers_themselves_get_no_answer() -> None:
@@ -233,8 +233,8 @@ def test_answers_themselves_get_no_answer() -> None:
 @given(st.binary(max_size=200))
 def test_no_bytes_break_it(wire: bytes) -> None:
     kept = answers(names())
-    for asker in (ASKER, None):
-        response = kept.answer(wire, asker, tcp=False)
+    for dns_client in (CLIENT, None):
+        response = kept.answer(wire, dns_client, tcp=False)
         # Nobody can make us send much more than was sent to us.
         assert response is None or isinstance(response, Forward) or len(response) <= len(wire) + 64
 
@@ -279,7 +279,7 @@ def test_no_answer_is_larger_than_the_asker_takes(count: int, payload: int, tcp:
     tasks = [endpoint(n, f"front=10.0.1.{n % 250 + 1}", service="long-name-of-a-service") for n in range(1, count + 2)]
     edns = {"use_edns": 0, "payload": payload} if payload else {}
     question = dns.message.make_query("long-name-of-a-service", "A", **edns)  # type: ignore[arg-type]
-    wire = answers(build_zone(NETWORKS, tasks)).answer(question.to_wire(), ASKER, tcp=tcp)
+    wire = answers(build_zone(NETWORKS, tasks)).answer(question.to_wire(), CLIENT, tcp=tcp)
     assert isinstance(wire, bytes)
     response = dns.message.from_wire(wire)
     whole = len(response.answer[0]) == min(count + 1, 250)
@@ -316,7 +316,7 @@ def test_srv_records_of_ports_that_nobody_publishes_do_not_exist() -> None:
 def test_many_srv_records_are_cut_over_udp() -> None:
     tasks = [endpoint(n, f"front=10.0.1.{n}", service="long-name-of-a-service") for n in range(1, 101)]
     wire = dns.message.make_query("_80._tcp.long-name-of-a-service", "SRV", use_edns=0, payload=4096).to_wire()
-    over_udp, over_tcp = (answers(build_zone(NETWORKS, tasks)).answer(wire, ASKER, tcp=tcp) for tcp in (False, True))
+    over_udp, over_tcp = (answers(build_zone(NETWORKS, tasks)).answer(wire, CLIENT, tcp=tcp) for tcp in (False, True))
     assert isinstance(over_udp, bytes) and isinstance(over_tcp, bytes)
     assert len(over_udp) <= 1232 and dns.message.from_wire(over_udp).flags & dns.flags.TC
     assert len(targets(dns.message.from_wire(over_tcp))) == 100
@@ -331,15 +331,15 @@ def test_kept_answers_differ_by_asker_and_transport_and_end_with_their_zone() ->
     kept = answers(names())
     wire = dns.message.make_query("web", "A").to_wire()
     outcomes = {}
-    for asker in (ASKER, DnsClient(("front",), has_egress=True), None, ASKER):
-        response = kept.answer(wire, asker, tcp=False)
+    for dns_client in (CLIENT, DnsClient(("front",), has_egress=True), None, CLIENT):
+        response = kept.answer(wire, dns_client, tcp=False)
         assert isinstance(response, bytes) and response[:2] == wire[:2]
-        outcomes[asker] = response
+        outcomes[dns_client] = response
     assert len(set(outcomes.values())) == 3
-    renumbered = kept.answer(b"\xab\xcd" + wire[2:], ASKER, tcp=False)
-    assert isinstance(renumbered, bytes) and renumbered == b"\xab\xcd" + outcomes[ASKER][2:]
+    renumbered = kept.answer(b"\xab\xcd" + wire[2:], CLIENT, tcp=False)
+    assert isinstance(renumbered, bytes) and renumbered == b"\xab\xcd" + outcomes[CLIENT][2:]
     kept.zone = Zone()
-    assert isinstance(kept.answer(wire, ASKER, tcp=False), Forward)
+    assert isinstance(kept.answer(wire, CLIENT, tcp=False), Forward)
 
 
 @given(st.binary(max_size=40), st.sampled_from(["web", "tasks.web.", "example.org", "."]), st.integers(0, 1))
@@ -362,7 +362,7 @@ def test_every_address_comes_first_at_times() -> None:
     wire = dns.message.make_query("web", "A").to_wire()
     first = set()
     for _ in range(200):
-        response = kept.answer(wire, ASKER, tcp=False)
+        response = kept.answer(wire, CLIENT, tcp=False)
         assert isinstance(response, bytes)
         first.add(dns.message.from_wire(response).answer[0][0].to_text())
     assert len(first) == 5
@@ -395,15 +395,15 @@ def test_only_the_answer_to_our_own_question_is_believed() -> None:
 def test_an_address_belongs_to_the_task_that_was_given_it_last() -> None:
     address = IPv4Address("10.0.1.1")
     old, new = (Attachment(name, 1, "", {"front": address}, None, ()) for name in ("old", "new"))
-    askers = DnsClients()
-    askers.add(old)
-    askers.add(new)
-    askers.remove("old")
-    assert askers.find(address) == DnsClient(("front",), has_egress=False)
-    askers.remove("new")
-    askers.remove("new")
-    assert askers.find(address) is None
-    assert askers.addresses() == frozenset()
+    clients = DnsClients()
+    clients.add(old)
+    clients.add(new)
+    clients.remove("old")
+    assert clients.find(address) == DnsClient(("front",), has_egress=False)
+    clients.remove("new")
+    clients.remove("new")
+    assert clients.find(address) is None
+    assert clients.addresses() == frozenset()
 
 
 def dual() -> Zone:
@@ -418,7 +418,7 @@ def dual() -> Zone:
     return build_zone(networks, [*tasks, alone], [record])
 
 
-def told(name: str, kind: str) -> list[str]:
+def reported(name: str, kind: str) -> list[str]:
     wire = dns.message.make_query(name, kind).to_wire()
     response = answers(dual()).answer(wire, DnsClient(("six", "front"), has_egress=False), tcp=True)
     assert isinstance(response, bytes)
@@ -428,19 +428,19 @@ def told(name: str, kind: str) -> list[str]:
 
 
 def test_names_have_addresses_of_each_family_that_their_network_has() -> None:
-    assert told("web", "AAAA") == ["fd06::fa"]
-    assert told("web", "A") == ["10.0.6.250"]
-    assert told("web", "ANY") == ["10.0.6.250", "fd06::fa"]
-    assert told("tasks.web", "AAAA") == ["fd06::1", "fd06::2"]
-    assert told("web.1", "AAAA") == ["fd06::1"]
-    assert told("old", "AAAA") == []
-    assert told("old", "A") == ["10.0.1.1"]
+    assert reported("web", "AAAA") == ["fd06::fa"]
+    assert reported("web", "A") == ["10.0.6.250"]
+    assert reported("web", "ANY") == ["10.0.6.250", "fd06::fa"]
+    assert reported("tasks.web", "AAAA") == ["fd06::1", "fd06::2"]
+    assert reported("web.1", "AAAA") == ["fd06::1"]
+    assert reported("old", "AAAA") == []
+    assert reported("old", "A") == ["10.0.1.1"]
 
 
 def test_reverse_names_and_service_records_of_both_families() -> None:
-    assert told(IPv6Address("fd06::2").reverse_pointer, "PTR") == ["web.2.t2."]
-    assert told(IPv4Address("10.0.6.2").reverse_pointer, "PTR") == ["web.2.t2."]
-    assert told("_80._tcp.web", "SRV") == [
+    assert reported(IPv6Address("fd06::2").reverse_pointer, "PTR") == ["web.2.t2."]
+    assert reported(IPv4Address("10.0.6.2").reverse_pointer, "PTR") == ["web.2.t2."]
+    assert reported("_80._tcp.web", "SRV") == [
         "0 1 80 web.1.t1.", "0 1 80 web.2.t2.", "10.0.6.1", "10.0.6.2", "fd06::1", "fd06::2",
     ]  # fmt: skip
 

@@ -14,10 +14,10 @@ from agent.network.dns.udp_transport import gro_segment_bytes
 from agent.network.dns.wire_format import servfail
 
 
-def taken_by(shares: Shares, asker: str) -> int:
+def taken_by(shares: Shares, dns_client: str) -> int:
     """As many places as it gets."""
     count = 0
-    while shares.acquire(asker):
+    while shares.acquire(dns_client):
         count += 1
     return count
 
@@ -25,7 +25,7 @@ def taken_by(shares: Shares, asker: str) -> int:
 def test_one_asker_has_half_and_each_that_comes_later_some() -> None:
     shares = Shares(512)
     assert taken_by(shares, "a") == 256
-    later = [taken_by(shares, asker) for asker in "bcdef"]
+    later = [taken_by(shares, dns_client) for dns_client in "bcdef"]
     assert later == [128, 64, 32, 16, 8]
 
 
@@ -41,12 +41,12 @@ def test_what_is_given_back_is_free_again() -> None:
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans())))
 def test_no_more_are_taken_than_there_are(steps: list[tuple[str, bool]]) -> None:
     shares, own = Shares(16), {"a": 0, "b": 0, "c": 0}
-    for asker, takes in steps:
+    for dns_client, takes in steps:
         if takes:
-            own[asker] += shares.acquire(asker)
-        elif own[asker]:
-            shares.release(asker)
-            own[asker] -= 1
+            own[dns_client] += shares.acquire(dns_client)
+        elif own[dns_client]:
+            shares.release(dns_client)
+            own[dns_client] -= 1
         assert shares.in_use == sum(own.values()) < 16
         assert all(count <= 8 for count in own.values())
 

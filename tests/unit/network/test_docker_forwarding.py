@@ -180,31 +180,31 @@ class FakeRuleset:
 
 
 def test_what_is_done_first_is_no_repair_and_what_was_lost_is() -> None:
-    told: list[str] = []
-    tables, beside = FakeRuleset(), DockerForwarding(repaired=told.extend)
+    reported: list[str] = []
+    tables, beside = FakeRuleset(), DockerForwarding(repaired=reported.extend)
     for _ in range(3):
         assert beside.update_rules(tables, PORTS) == []
-    assert (len(tables.commands), told) == (1, [])
+    assert (len(tables.commands), reported) == (1, [])
     tables.lose()
     assert beside.update_rules(tables, PORTS) == []
     assert len(tables.commands) == 2
-    assert told == ["the rules for container traffic in chain ip filter FORWARD were missing"]
+    assert reported == ["the rules for container traffic in chain ip filter FORWARD were missing"]
 
 
 def test_an_agent_that_comes_anew_knows_that_they_were_there() -> None:
-    told: list[str] = []
+    reported: list[str] = []
     tables = FakeRuleset()
-    DockerForwarding(repaired=told.extend).update_rules(tables, PORTS)
-    later = DockerForwarding(repaired=told.extend)
+    DockerForwarding(repaired=reported.extend).update_rules(tables, PORTS)
+    later = DockerForwarding(repaired=reported.extend)
     later.update_rules(tables, PORTS)
     tables.lose()
     later.update_rules(tables, PORTS)
-    assert len(told) == 1
+    assert len(reported) == 1
 
 
 def test_a_refusal_is_told_with_what_is_in_the_way() -> None:
-    told: list[str] = []
-    refused, obstacle = DockerForwarding(repaired=told.extend).update_rules(FakeRuleset(refuses=True), PORTS)
+    reported: list[str] = []
+    refused, obstacle = DockerForwarding(repaired=reported.extend).update_rules(FakeRuleset(refuses=True), PORTS)
     assert refused == "cannot add rules for container traffic behind Docker's: nftables refused: no"
     assert "chain FORWARD of nftables table ip filter drops traffic from containers" in obstacle
-    assert not told
+    assert not reported

@@ -58,10 +58,10 @@ def record(node: str, address: str, *generations: int) -> PeerRecord:
 
 
 def tunnel(generation: int, *peers: int, met: tuple[int, ...] = ()) -> Tunnel:
-    told = {key(each): TunnelPeer(key(each), (A, 51830), frozenset()) for each in peers}
+    reported = {key(each): TunnelPeer(key(each), (A, 51830), frozenset()) for each in peers}
     known = frozenset(map(key, met))
     name = device_name("shoal-wg", generation)
-    return Tunnel(generation, generation + 100, key(200 + generation), 51830, 1440, told, known, name=name)
+    return Tunnel(generation, generation + 100, key(200 + generation), 51830, 1440, reported, known, name=name)
 
 
 def one_node(*generations: int, newest: int) -> EncryptedOverlay:
@@ -159,12 +159,12 @@ def test_two_names_and_ports_in_turn() -> None:
 
 
 def test_differences_are_told_and_a_changed_key_is_no_secret_any_more() -> None:
-    told = {1: tunnel(1, 1), 2: tunnel(2, 2)}
-    assert tunnel_differences(told.values(), told.values()) == []
-    stolen = {1: replace(told[1], key=key(66)), 2: replace(told[2], peers={}, mtu=0)}
-    assert len(tunnel_differences(told.values(), stolen.values())) == 2
-    assert intact_tunnels(told, stolen) == {2: stolen[2]}
-    assert tunnel_differences(told.values(), []) == [
+    reported = {1: tunnel(1, 1), 2: tunnel(2, 2)}
+    assert tunnel_differences(reported.values(), reported.values()) == []
+    stolen = {1: replace(reported[1], key=key(66)), 2: replace(reported[2], peers={}, mtu=0)}
+    assert len(tunnel_differences(reported.values(), stolen.values())) == 2
+    assert intact_tunnels(reported, stolen) == {2: stolen[2]}
+    assert tunnel_differences(reported.values(), []) == [
         "tunnel shoal-wg1 was missing, or its key or port was changed",
         "tunnel shoal-wg0 was missing, or its key or port was changed",
     ]
@@ -219,8 +219,8 @@ def test_every_way_is_by_a_tunnel_that_both_sides_have(
         assert (address in led) == bool(able)
         if able:
             device = led[address]
-            told = device.peers[keys[node][device.generation].key]
-            assert ip_network(address) in told.allowed_ips
+            reported = device.peers[keys[node][device.generation].key]
+            assert ip_network(address) in reported.allowed_ips
             answering = [each for each in devices if keys[node].get(each.generation) and each.confirmed]
             assert not answering or device in answering
 

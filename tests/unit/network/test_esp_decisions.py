@@ -150,7 +150,7 @@ def keyed(*kinds: OverlayKey.Kind.ValueType) -> list[OverlayKey]:
     return [OverlayKey(generation=1, public_key=bytes([kind + 7]) * 32, port=51830, kind=kind) for kind in kinds]
 
 
-def told(**nodes: list[OverlayKey]) -> EncryptedOverlay:
+def reported(**nodes: list[OverlayKey]) -> EncryptedOverlay:
     network = NetworkAssignment(network_id="bank", subnet="10.1.0.0/24", key_generation=1)
     peers = [
         Peer(node_id=name, address=f"192.0.2.{number}", keys=keys)
@@ -163,7 +163,7 @@ def told(**nodes: list[OverlayKey]) -> EncryptedOverlay:
 
 def test_wireguard_between_those_that_have_it_and_esp_to_the_others() -> None:
     both = keyed(OverlayKey.WIREGUARD, OverlayKey.ESP)
-    word = told(b=both, c=keyed(OverlayKey.ESP))
+    word = reported(b=both, c=keyed(OverlayKey.ESP))
     assert word.keys.keys() == {B} and word.esp_keys.keys() == {B, C}
     wireguard, esp = split_by_method(word, wireguard=True, esp=True)
     assert wireguard.keys.keys() == {B} == set(wireguard.locations.values())
@@ -176,10 +176,10 @@ def test_wireguard_between_those_that_have_it_and_esp_to_the_others() -> None:
 
 
 def test_keys_of_esp_are_made_only_where_somebody_needs_them() -> None:
-    word = told(b=keyed(OverlayKey.WIREGUARD), c=keyed(OverlayKey.WIREGUARD, OverlayKey.ESP))
+    word = reported(b=keyed(OverlayKey.WIREGUARD), c=keyed(OverlayKey.WIREGUARD, OverlayKey.ESP))
     assert split_by_method(word, wireguard=True, esp=True)[1].generation == 0
-    assert split_by_method(told(b=[], c=[]), wireguard=True, esp=True)[1].generation == 0
-    assert split_by_method(told(b=[], c=[]), wireguard=False, esp=True)[1].generation == 1
+    assert split_by_method(reported(b=[], c=[]), wireguard=True, esp=True)[1].generation == 0
+    assert split_by_method(reported(b=[], c=[]), wireguard=False, esp=True)[1].generation == 1
     wireguard, esp = split_by_method(word, wireguard=True, esp=False)
     assert wireguard.generation == 1 and esp == NO_ENCRYPTION
 
@@ -191,19 +191,19 @@ class Node:
     address: Address
     kernel: set[SecurityAssociation] = field(default_factory=set)
     file: EspSecret | None = None
-    told: dict[Address, bytes] = field(default_factory=dict)
+    reported: dict[Address, bytes] = field(default_factory=dict)
     installed: list[bytes] = field(default_factory=list)
     may_fail: int = 0
 
     def look(self) -> None:
-        wanted = frozenset(EspPeer(key, node) for node, key in self.told.items())
+        desired = frozenset(EspPeer(key, node) for node, key in self.reported.items())
         if self.file is not None and needs_rekey(self.file, self.address, self.kernel):
             self.file = None
-        todo = plan_associations(self.file, self.address, wanted) if self.file is not None else None
+        todo = plan_associations(self.file, self.address, desired) if self.file is not None else None
         if todo is None:
             self.kernel.clear()
             self.file = EspSecret(1, os.urandom(32))
-            todo = plan_associations(self.file, self.address, wanted)
+            todo = plan_associations(self.file, self.address, desired)
             assert todo is not None
         self.file = todo.secret
         for number, state in enumerate(todo.add):
@@ -235,10 +235,10 @@ EVENTS = st.lists(
 def test_no_key_is_installed_twice_and_in_the_end_all_talk(events: list[tuple[str, int]]) -> None:
     nodes = [Node(each) for each in (A, B, C)]
 
-    def tell(node: Node) -> None:
+    def announce(node: Node) -> None:
         for each in nodes:
             if each is not node and each.file is not None:
-                node.told[each.address] = each.file.public
+                node.reported[each.address] = each.file.public
 
     for event, number in events:
         node = nodes[number % 3]
@@ -246,7 +246,7 @@ def test_no_key_is_installed_twice_and_in_the_end_all_talk(events: list[tuple[st
             case "look":
                 node.look()
             case "tell":
-                tell(node)
+                announce(node)
             case "lose one":
                 node.kernel -= set(sorted(node.kernel, key=lambda state: state.spi)[:1])
             case "flush":
@@ -255,7 +255,7 @@ def test_no_key_is_installed_twice_and_in_the_end_all_talk(events: list[tuple[st
                 node.kernel.clear()
                 node.file = None
             case "leave":
-                node.told.pop(nodes[(number + 1) % 3].address, None)
+                node.reported.pop(nodes[(number + 1) % 3].address, None)
             case "kill":
                 node.may_fail = 1 + number % 3
     for node in nodes:
@@ -264,7 +264,7 @@ def test_no_key_is_installed_twice_and_in_the_end_all_talk(events: list[tuple[st
         for node in nodes:
             node.look()
         for node in nodes:
-            tell(node)
+            announce(node)
     for node in nodes:
         assert len(node.installed) == len(set(node.installed)), "an association was installed twice"
         for each in nodes:

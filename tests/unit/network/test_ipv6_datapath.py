@@ -29,7 +29,7 @@ PEER, PEER6 = IPv4Address("192.0.2.2"), IPv6Address("2001:db8::2")
 PREFIX6 = IPv6Network("fd01::/64")
 
 
-def told(peer: str) -> tuple[list[NetworkAssignment], list[TaskEndpoint], list[Peer]]:
+def reported(peer: str) -> tuple[list[NetworkAssignment], list[TaskEndpoint], list[Peer]]:
     """A network with IPv6 and the mesh's, a task on another node."""
     network = NetworkAssignment(network_id="front", name="front", subnet="10.0.1.0/24", subnet6=str(PREFIX6))
     mesh = NetworkAssignment(network_id="ingress", name="ingress", subnet="10.255.0.0/16", mesh=True)
@@ -39,7 +39,7 @@ def told(peer: str) -> tuple[list[NetworkAssignment], list[TaskEndpoint], list[P
 
 
 def test_a_remote_address_of_each_family_leads_to_its_node() -> None:
-    state = desired_state(overlay_tables(*told(str(PEER)), "n1"), [], 3, POOL, ipv6=True)
+    state = desired_state(overlay_tables(*reported(str(PEER)), "n1"), [], 3, POOL, ipv6=True)
     there = overlay_address6(PEER)
     assert Route(IPv6Network("fd01::8"), 3, there) in state.routes
     assert Route(PREFIX6, 0) in state.routes
@@ -53,7 +53,7 @@ def test_a_remote_address_of_each_family_leads_to_its_node() -> None:
 
 
 def test_over_an_ipv6_underlay_all_goes_to_the_nodes_address_in_the_overlay() -> None:
-    state = desired_state(overlay_tables(*told(str(PEER6)), "n1"), [], 3, POOL, ipv6=True)
+    state = desired_state(overlay_tables(*reported(str(PEER6)), "n1"), [], 3, POOL, ipv6=True)
     there = overlay_address6(PEER6)
     hops = {route.via for route in state.routes if route.via is not None}
     assert hops == {there}
@@ -61,14 +61,14 @@ def test_over_an_ipv6_underlay_all_goes_to_the_nodes_address_in_the_overlay() ->
 
 
 def test_a_node_without_ipv6_holds_none_of_it() -> None:
-    known = overlay_tables(*told(str(PEER)), "n1", ipv6=False)
+    known = overlay_tables(*reported(str(PEER)), "n1", ipv6=False)
     state = desired_state(known, [], 3, POOL, ipv6=False)
     assert {route.destination.version for route in state.routes} == {4}
     assert {entry.address.version for entry in state.neighbours} == {4}
 
 
 def test_subnets_of_each_family_are_disjoint() -> None:
-    networks, endpoints, peers = told(str(PEER))
+    networks, endpoints, peers = reported(str(PEER))
     networks[1].subnet6 = "fd01:0:0:0:8::/80"
     with pytest.raises(InvalidInput, match=r"fd01::8:0:0:0/80 overlaps fd01::/64 of network front"):
         overlay_tables(networks, endpoints, peers, "n1")
@@ -145,7 +145,7 @@ def test_an_alias_tells_a_later_process_of_the_way_out() -> None:
 
 
 def test_what_a_task_gets() -> None:
-    subnets = overlay_tables(*told(str(PEER)), "n1").subnets
+    subnets = overlay_tables(*reported(str(PEER)), "n1").subnets
     place = TaskAddress(network_id="front", address="10.0.1.1", address6="fd01::1")
     found = new_attachment(Task(id="t", addresses=[place]), subnets, None, internal_only=False, ipv6=True)
     assert (found.addresses6, found.egress_address6) == ({"front": IPv6Address("fd01::1")}, IPv6Address("fd01::1"))
@@ -163,7 +163,7 @@ def test_an_internal_network_is_no_way_out() -> None:
     place = TaskAddress(network_id="db", address="10.0.9.1", address6="fd09::1")
     subnets = {
         "db": OverlaySubnet(
-            next(iter(overlay_tables(*told(str(PEER)), "n1").subnets.values())).prefix, True, prefix6=PREFIX6
+            next(iter(overlay_tables(*reported(str(PEER)), "n1").subnets.values())).prefix, True, prefix6=PREFIX6
         )
     }
     found = new_attachment(Task(id="t", addresses=[place]), subnets, None, internal_only=False, ipv6=True)

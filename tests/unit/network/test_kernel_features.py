@@ -20,7 +20,7 @@ def refusing(*words: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("word", "told"),
+    ("word", "reported"),
     [
         ("add table", "nftables (CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET)"),
         ("fib", "fib lookups (CONFIG_NFT_FIB_INET)"),
@@ -28,8 +28,8 @@ def refusing(*words: str) -> list[str]:
         ("numgen", "numgen (CONFIG_NFT_NUMGEN)"),
     ],
 )
-def test_the_missing_feature_is_named(word: str, told: str) -> None:
-    assert refusing(word) == [told]
+def test_the_missing_feature_is_named(word: str, reported: str) -> None:
+    assert refusing(word) == [reported]
 
 
 def test_all_that_is_missing_is_named_at_once() -> None:
@@ -48,16 +48,16 @@ def test_a_refusal_for_another_reason_keeps_its_words() -> None:
 
 
 def test_a_kernel_without_vxlan_is_told_so() -> None:
-    told = explain_vxlan_error(
+    reported = explain_vxlan_error(
         Unavailable("the kernel refused to create VXLAN device shoal-vx: Operation not supported")
     )
-    assert "CONFIG_VXLAN" in str(told)
+    assert "CONFIG_VXLAN" in str(reported)
 
 
 def test_a_kernel_without_veth_or_namespaces_is_told_so() -> None:
-    told = explain_link_error(Unavailable("the kernel refused to create link shp-1-0: Operation not supported"))
-    assert "CONFIG_VETH" in str(told)
-    told = explain_link_error(Unavailable("cannot create a network namespace: Invalid argument"))
-    assert "CONFIG_NET_NS" in str(told)
+    reported = explain_link_error(Unavailable("the kernel refused to create link shp-1-0: Operation not supported"))
+    assert "CONFIG_VETH" in str(reported)
+    reported = explain_link_error(Unavailable("cannot create a network namespace: Invalid argument"))
+    assert "CONFIG_NET_NS" in str(reported)
     other = Unavailable("the kernel refused to create link shp-1-0: Cannot allocate memory")
     assert explain_link_error(other) is other

@@ -27,27 +27,27 @@ class SettlingTunnels:
 
 async def kept(tunnels: SettlingTunnels, seconds: float) -> list[int]:
     """The generations told while a keeper works so long."""
-    keeper = KeyRollover(tunnels=cast(EncryptedTunnels, tunnels), reconcile=tunnels.reconcile)
-    told: list[int] = []
+    reconciler = KeyRollover(tunnels=cast(EncryptedTunnels, tunnels), reconcile=tunnels.reconcile)
+    reported: list[int] = []
 
     async def listen() -> None:
-        async for _ in keeper.changes():
-            told.append(sum(key.generation for key in keeper.public_keys))  # noqa: PERF401  (told is read while this runs)
+        async for _ in reconciler.changes():
+            reported.append(sum(key.generation for key in reconciler.public_keys))  # noqa: PERF401  (told is read while this runs)
 
-    working = [asyncio.ensure_future(listen()), asyncio.ensure_future(keeper.run())]
+    working = [asyncio.ensure_future(listen()), asyncio.ensure_future(reconciler.run())]
     await asyncio.sleep(0)
-    keeper.on_applied()
+    reconciler.on_applied()
     await asyncio.sleep(seconds / 2)
-    keeper.on_applied()
+    reconciler.on_applied()
     tunnels.keys = (*tunnels.keys, OverlayKey(generation=2))
-    keeper.on_applied()
+    reconciler.on_applied()
     await asyncio.sleep(seconds / 2)
-    assert [key.generation for key in keeper.public_keys] == [1, 2]
+    assert [key.generation for key in reconciler.public_keys] == [1, 2]
     for each in working:
         each.cancel()
         with suppress(asyncio.CancelledError):
             await each
-    return told
+    return reported
 
 
 def test_it_looks_until_all_is_settled_and_tells_each_change_once() -> None:

@@ -40,8 +40,8 @@ def test_what_becomes_of_a_packet(rules: str, dropped: bool) -> None:
 def test_each_family_is_told_with_its_own_program_and_for_its_own_needs() -> None:
     closed = parse_rules("-P INPUT DROP\n-P FORWARD DROP\n")
     ports = RequiredPorts("eth0", IPv4Address("192.0.2.1"), 4789, 7441, 40053)
-    told = list(legacy_blocked_traffic({"iptables-legacy": closed, "ip6tables-legacy": closed}, ports))
-    helps = [line.rpartition("next reload with: ")[2] for line in told]
+    reported = list(legacy_blocked_traffic({"iptables-legacy": closed, "ip6tables-legacy": closed}, ports))
+    helps = [line.rpartition("next reload with: ")[2] for line in reported]
     assert helps == [
         " && ".join(
             f"iptables-legacy -I FORWARD {way} {link} -j ACCEPT" for way in ("-i", "-o") for link in ("sh-+", "shoal-+")

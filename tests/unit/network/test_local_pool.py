@@ -15,10 +15,10 @@ OTHER, THIRD = IPv4Network("172.29.0.0/16"), IPv4Network("192.168.7.0/24")
 
 
 def choose(
-    *, told: str = "", before: str = "", used: Iterable[str] = (), prefixes: Iterable[str] = ("192.0.2.0/24",)
+    *, reported: str = "", before: str = "", used: Iterable[str] = (), prefixes: Iterable[str] = ("192.0.2.0/24",)
 ) -> IPv4Network:
     return choose_pool(
-        configured=IPv4Network(told) if told else None,
+        configured=IPv4Network(reported) if reported else None,
         previous=IPv4Network(before) if before else None,
         used=list(map(IPv4Address, used)),
         host_prefixes=list(map(ip_network, prefixes)),
@@ -32,13 +32,13 @@ def test_a_pool_that_the_host_routes_is_passed_over(prefix: str) -> None:
 
 
 def test_what_is_told_counts_even_where_the_host_routes_it() -> None:
-    assert choose(told=str(THIRD), prefixes=["192.168.0.0/16"]) == THIRD
+    assert choose(reported=str(THIRD), prefixes=["192.168.0.0/16"]) == THIRD
 
 
 def test_the_pool_stays_while_containers_have_addresses_of_it() -> None:
     assert choose(before=str(OTHER), used=["172.29.0.4"], prefixes=["172.29.0.0/24"]) == OTHER
-    assert choose(told=str(THIRD), before=str(OTHER), used=["172.29.0.4"]) == OTHER
-    assert choose(told=str(THIRD), before=str(OTHER)) == THIRD
+    assert choose(reported=str(THIRD), before=str(OTHER), used=["172.29.0.4"]) == OTHER
+    assert choose(reported=str(THIRD), before=str(OTHER)) == THIRD
     assert choose(before=str(OTHER), prefixes=["172.29.0.0/24"]) == DEFAULT_POOL
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agent.network.attachments.namespace_reserve import (
     BURST_GAP_SECONDS,
     IDLE_SECONDS,
-    MAX_SPARES,
+    MAX_RESERVE,
     PEAK_MEMORY_SECONDS,
     BurstDemand,
     NamespaceReserve,
@@ -54,7 +54,7 @@ def test_within_its_bounds_whatever_comes(gaps: list[float], least: int, later: 
     for gap in gaps:
         now += gap
         made.record(now)
-    assert least <= made.target(now + later) <= max(least, MAX_SPARES)
+    assert least <= made.target(now + later) <= max(least, MAX_RESERVE)
 
 
 class Pool:
@@ -94,26 +94,26 @@ def test_a_burst_uses_what_is_there_and_is_made_good_when_it_is_over() -> None:
             await asyncio.sleep(0.001)
             work()
 
-        spares = NamespaceReserve(pool=cast(NamespacePool, pool), in_maker=in_maker, minimum=8, clock=now)
-        keeping = asyncio.create_task(spares.run())
+        reserve = NamespaceReserve(pool=cast(NamespacePool, pool), in_maker=in_maker, minimum=8, clock=now)
+        keeping = asyncio.create_task(reserve.run())
         await asyncio.sleep(1)
         assert pool.ready == 8
         for _ in range(8):
-            await spares.acquire()
+            await reserve.acquire()
         assert (pool.ready, pool.made) == (0, 8)
         for _ in range(42):
-            await spares.acquire()
+            await reserve.acquire()
         assert pool.made == 50
         await asyncio.sleep(IDLE_SECONDS * 2 + 1)
         assert pool.ready == 50
         made = pool.made
         for _ in range(50):
-            await spares.acquire()
+            await reserve.acquire()
         assert pool.made == made
         await asyncio.sleep(PEAK_MEMORY_SECONDS * 1.2)
         assert pool.ready == 8
         pool.refused = True
-        await spares.acquire()
+        await reserve.acquire()
         await asyncio.sleep(1)
         pool.refused = False
         await asyncio.sleep(PEAK_MEMORY_SECONDS / 5)

@@ -19,7 +19,7 @@ from tests.fakes.virtual_time import run_virtual
 
 
 def test_changes_are_told_at_once_and_repairs_once_in_a_quiet_time() -> None:
-    told: list[tuple[float, NetworkCondition]] = []
+    reported: list[tuple[float, NetworkCondition]] = []
 
     async def scenario() -> None:
         clock = asyncio.get_running_loop().time
@@ -28,7 +28,7 @@ def test_changes_are_told_at_once_and_repairs_once_in_a_quiet_time() -> None:
 
         async def read() -> None:
             async for report in condition.reports():
-                told.append((clock() - begin, report))  # noqa: PERF401  (it never ends)
+                reported.append((clock() - begin, report))  # noqa: PERF401  (it never ends)
 
         reader = asyncio.create_task(read())
         await asyncio.sleep(1)
@@ -42,7 +42,7 @@ def test_changes_are_told_at_once_and_repairs_once_in_a_quiet_time() -> None:
         reader.cancel()
 
     run_virtual(scenario())
-    assert [(round(at), report.repaired.count, list(report.problems)) for at, report in told] == [
+    assert [(round(at), report.repaired.count, list(report.problems)) for at, report in reported] == [
         (0, 0, []),
         (1, 1, []),
         (61, 4, []),
@@ -50,8 +50,8 @@ def test_changes_are_told_at_once_and_repairs_once_in_a_quiet_time() -> None:
         (181, 10, []),
         (201, 10, ["port taken"]),
     ]
-    assert told[-1][1].repaired.description == "the table was missing (and 1 more)"
-    assert told[-1][1].underlay_mtu == 1500
+    assert reported[-1][1].repaired.description == "the table was missing (and 1 more)"
+    assert reported[-1][1].underlay_mtu == 1500
 
 
 def test_the_disk_is_told_of_beside_the_network() -> None:
@@ -72,8 +72,8 @@ def test_paths_and_the_rest_are_told_together() -> None:
     condition.record_repair(["the table was missing"])
     condition.set_path_faults([PathFault(address="192.0.2.2", mtu=1400)])
     condition.set_network(problems=["port taken"], listeners=[], underlay_mtu=1500)
-    told = condition.current
-    assert (told.repaired.count, told.paths[0].mtu, list(told.problems)) == (1, 1400, ["port taken"])
+    reported = condition.current
+    assert (reported.repaired.count, reported.paths[0].mtu, list(reported.problems)) == (1, 1400, ["port taken"])
     condition.set_path_faults([])
     assert not condition.current.paths
     assert condition.current.problems == ["port taken"]
@@ -123,7 +123,7 @@ PORTS = RequiredPorts("eth0", IPv4Address("192.0.2.1"), 4789, 7441, 40053)
 DROPPING = {"family": "ip", "table": "filter", "name": "FORWARD", "hook": "forward", "policy": "drop"}
 
 
-def told_of(chain: dict[str, str], *rules: dict[str, Any]) -> list[str]:
+def problems_of(chain: dict[str, str], *rules: dict[str, Any]) -> list[str]:
     listed: list[dict[str, Any]] = [{"chain": chain}, {"rule": {"chain": chain["name"], "expr": rules}}]
     return list(blocked_traffic(lambda: [chain], lambda family, table: listed, PORTS))
 
@@ -132,19 +132,19 @@ def told_of(chain: dict[str, str], *rules: dict[str, Any]) -> list[str]:
     "change", [{"policy": "accept"}, {"hook": "output"}, {"family": "inet", "table": "shoal"}, {"family": "bridge"}]
 )
 def test_chains_that_let_us_pass_are_no_obstacles(change: dict[str, str]) -> None:
-    assert not told_of(DROPPING | change)
+    assert not problems_of(DROPPING | change)
 
 
 def test_each_chain_that_drops_is_told_once_with_the_command_that_helps() -> None:
-    (told,) = told_of(DROPPING)
-    assert "insert rule ip filter FORWARD iifname" in told and "insert rule ip filter FORWARD oifname" in told
-    asked, tunnel, manager = told_of(DROPPING | {"name": "INPUT", "hook": "input"})
+    (reported,) = problems_of(DROPPING)
+    assert "insert rule ip filter FORWARD iifname" in reported and "insert rule ip filter FORWARD oifname" in reported
+    asked, tunnel, manager = problems_of(DROPPING | {"name": "INPUT", "hook": "input"})
     assert "INPUT of nftables table ip filter drops DNS queries from containers" in asked
     assert "insert rule ip filter INPUT udp dport 4789 accept" in tunnel
     assert "insert rule ip filter INPUT tcp dport 7441 accept" in manager
     other: dict[str, Any] = {"match": {"left": {"meta": {"key": "iifname"}}, "op": "!=", "right": "sh-*"}}
     unknown = {"xt": {"type": "match", "name": "multiport"}}
-    (asked,) = told_of(DROPPING | {"hook": "input"}, other, unknown, {"accept": None})
+    (asked,) = problems_of(DROPPING | {"hook": "input"}, other, unknown, {"accept": None})
     assert "DNS queries from containers" in asked
 
 

@@ -112,13 +112,13 @@ def test_a_plan_leads_from_one_state_to_the_other(old: OverlayTables, new: Overl
     short = [desired_state(each, [], 3, POOL, ipv6=True) for each in differing_parts(old, new)]
     assert set(plan(*short)) == set(plan(before, after))
     routes = {(route.destination, route.link == 0): route for route in before.routes}
-    wanted = {(route.destination, route.link == 0): route for route in after.routes}
-    by_text = {f"{verb} route to {key[0]}": (verb, key) for verb in ("add", "delete") for key in routes | wanted}
+    desired = {(route.destination, route.link == 0): route for route in after.routes}
+    by_text = {f"{verb} route to {key[0]}": (verb, key) for verb in ("add", "delete") for key in routes | desired}
     for message in plan(before, after):
         if message.description in by_text:
             verb, key = by_text[message.description]
-            routes = {**routes, key: wanted[key]} if verb == "add" else {k: v for k, v in routes.items() if k != key}
-    assert routes == wanted
+            routes = {**routes, key: desired[key]} if verb == "add" else {k: v for k, v in routes.items() if k != key}
+    assert routes == desired
     assert plan(after, after) == []
 
 

@@ -120,7 +120,7 @@ def test_paths_to_nodes_that_are_gone_are_forgotten_and_few_are_asked_at_once() 
 
 
 def test_the_watch_tells_what_it_finds_until_the_path_is_good() -> None:
-    told: list[list[str]] = []
+    reported: list[list[str]] = []
     bad = True
 
     async def peers() -> dict[Address, str]:
@@ -131,8 +131,8 @@ def test_the_watch_tells_what_it_finds_until_the_path_is_good() -> None:
         return PathFault(address=str(address), mtu=1400) if bad and address == TWO else None
 
     def note(faults: Sequence[PathFault]) -> None:
-        if not told or told[-1] != [fault.address for fault in faults]:
-            told.append([fault.address for fault in faults])
+        if not reported or reported[-1] != [fault.address for fault in faults]:
+            reported.append([fault.address for fault in faults])
 
     async def scenario() -> None:
         nonlocal bad
@@ -143,4 +143,4 @@ def test_the_watch_tells_what_it_finds_until_the_path_is_good() -> None:
         watch.cancel()
 
     run_virtual(scenario())
-    assert told == [[], [str(TWO)], []]
+    assert reported == [[], [str(TWO)], []]

@@ -66,14 +66,14 @@ class FakeDriver:
     def add_peers(self, tunnels: Collection[tuple[Tunnel, Mapping[bytes, TunnelPeer]]]) -> None:
         if self.refuses_peers:
             raise Unavailable("no room for peers")
-        for tunnel, wanted in tunnels:
+        for tunnel, desired in tunnels:
             device = self.devices[tunnel.generation]
-            self.devices[tunnel.generation] = replace(device, peers={**device.peers, **wanted})
+            self.devices[tunnel.generation] = replace(device, peers={**device.peers, **desired})
 
     def remove_peers(self, tunnels: Collection[tuple[Tunnel, Mapping[bytes, TunnelPeer]]]) -> None:
-        for tunnel, wanted in tunnels:
+        for tunnel, desired in tunnels:
             device = self.devices[tunnel.generation]
-            kept = {key: peer for key, peer in device.peers.items() if key in wanted or key not in tunnel.peers}
+            kept = {key: peer for key, peer in device.peers.items() if key in desired or key not in tunnel.peers}
             self.devices[tunnel.generation] = replace(device, peers=kept)
 
     def send_probe(self, tunnel: Tunnel) -> None:
@@ -148,8 +148,8 @@ def test_a_spent_key_is_told_and_another_one_takes_its_place() -> None:
     rig.apply(1, 1)
     before = rig.tunnels.keys
     rig.kernel.devices[1] = replace(rig.kernel.devices[1], needs_rekey=True)
-    (told,) = rig.tunnels.reconcile(MTU)
-    assert told == "tunnel t1 had lost security associations"
+    (reported,) = rig.tunnels.reconcile(MTU)
+    assert reported == "tunnel t1 had lost security associations"
     assert rig.generations == [1] and rig.tunnels.keys != before
     assert rig.kernel.devices[1].peers
 
@@ -234,9 +234,9 @@ PLACES = st.dictionaries(st.sampled_from(CONTAINERS), st.sampled_from(NODES))
 @settings(max_examples=150, deadline=None)
 @given(st.booleans(), PLACES, st.lists(PLACES, max_size=6))
 def test_addresses_that_move_lead_where_a_fresh_start_leads(
-    tells: bool, first: dict[Address, Address], then: list[dict[Address, Address]]
+    reports: bool, first: dict[Address, Address], then: list[dict[Address, Address]]
 ) -> None:
-    kernel, asked = FakeDriver(uses_allowed_ips=tells), Routes()
+    kernel, asked = FakeDriver(uses_allowed_ips=reports), Routes()
     tunnels = TunnelSet(connection=cast(Connection, asked), driver=kernel)
     tunnels.apply(EncryptedOverlay(1, KEYS, first), MTU)
     before = first
@@ -247,9 +247,9 @@ def test_addresses_that_move_lead_where_a_fresh_start_leads(
         (tunnel,) = kernel.devices.values()
         assert tunnels.routes == routes(fresh, [tunnel])
         assert len(asked.requests) - count <= len(step.removed) + len(step.added)
-        if tells:
-            told = {key: peer.allowed_ips for key, peer in desired_peers(fresh, tunnel).items()}
-            assert {key: peer.allowed_ips for key, peer in tunnel.peers.items()} == told
+        if reports:
+            reported = {key: peer.allowed_ips for key, peer in desired_peers(fresh, tunnel).items()}
+            assert {key: peer.allowed_ips for key, peer in tunnel.peers.items()} == reported
     made = kernel.made
     tunnels.apply(EncryptedOverlay(1, KEYS, before), MTU)
     assert kernel.made == made and tunnels.routes == routes(EncryptedOverlay(1, KEYS, before), kernel.devices.values())

@@ -55,8 +55,8 @@ class Host:
     ],
 )
 def test_what_a_host_lacks(enabled: str, is_mounted: bool, has_parser: bool, why: str) -> None:
-    told = unsupported_reason(enabled=enabled, is_mounted=is_mounted, has_parser=has_parser)
-    assert why in told and bool(told) == bool(why)
+    reported = unsupported_reason(enabled=enabled, is_mounted=is_mounted, has_parser=has_parser)
+    assert why in reported and bool(reported) == bool(why)
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ OWN: dict[str, Any] = {
 APP = User(1000, 1000, (20,), "/home/app")
 
 
-def made(user: User | None = None, *, own: dict[str, Any] = OWN, home: str = "/root", **wanted: Any) -> dict[str, Any]:
-    start = ExecStart(args=["ls"], **wanted)
+def made(user: User | None = None, *, own: dict[str, Any] = OWN, home: str = "/root", **desired: Any) -> dict[str, Any]:
+    start = ExecStart(args=["ls"], **desired)
     return exec_process_section(
         own, start, user=user, own_home=home, available={"CAP_CHOWN", "CAP_KILL", "CAP_SYS_ADMIN"}
     )

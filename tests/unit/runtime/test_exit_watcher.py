@@ -35,17 +35,17 @@ class Watching:
     def __init__(self, directory: Path) -> None:
         self.places = ContainerPaths(run=directory / "run", state=directory / "state")
         self.places.create()
-        self.told: list[Exit] = []
+        self.reported: list[Exit] = []
         cgroups = Cgroups(layout=CgroupLayout({}, directory / "cgroup"), parent="/shoal")
         self.watch = ExitWatcher(
-            paths=self.places, cgroups=cgroups, clock=lambda: 42, on_exit=lambda _, end: self.told.append(end)
+            paths=self.places, cgroups=cgroups, clock=lambda: 42, on_exit=lambda _, end: self.reported.append(end)
         )
 
     async def one(self) -> Exit:
         async with asyncio.timeout(20):
-            while not self.told:  # noqa: ASYNC110 - told by a reader of the loop
+            while not self.reported:  # noqa: ASYNC110 - told by a reader of the loop
                 await asyncio.sleep(0.001)
-        return self.told[0]
+        return self.reported[0]
 
 
 def test_the_end_waits_for_conmon_and_its_exit_file(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_lost_when_nobody_knows(tmp_path: Path) -> None:
         assert end is not None
         assert end.code == 255
         assert "exit code is lost" in end.message
-        assert watching.told == []
+        assert watching.reported == []
 
     asyncio.run(body())
 

@@ -5,24 +5,24 @@ import errno
 from agent.runtime.host_requirements import missing, require_host
 
 
-def told(*, refused: int = 0, user: int = 0) -> list[str]:
+def reported(*, refused: int = 0, user: int = 0) -> list[str]:
     return list(missing(open_file_system=lambda _: refused, user=user))
 
 
 def test_a_host_that_has_all_lacks_nothing() -> None:
-    assert told() == []
+    assert reported() == []
     require_host()
 
 
 def test_all_that_is_missing_is_told_at_once() -> None:
-    root, overlay = told(refused=errno.ENODEV, user=1000)
+    root, overlay = reported(refused=errno.ENODEV, user=1000)
     assert "as root" in root
     assert "CONFIG_OVERLAY_FS" in overlay
 
 
 def test_an_old_kernel_is_told_so() -> None:
-    assert told(refused=errno.ENOSYS) == ["the kernel is older than Linux 5.2"]
+    assert reported(refused=errno.ENOSYS) == ["the kernel is older than Linux 5.2"]
 
 
 def test_another_refusal_is_not_taken_for_a_missing_feature() -> None:
-    assert told(refused=errno.EPERM) == []
+    assert reported(refused=errno.EPERM) == []

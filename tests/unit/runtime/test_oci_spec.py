@@ -204,11 +204,11 @@ def test_no_bound_on_processes() -> None:
 
 
 def test_block_devices_by_number() -> None:
-    wanted = BlockIo(weight=300)
-    wanted.weights.add(path="/dev/sda", amount=400)
-    wanted.read_bps.add(path="/dev/sdb", amount=1024)
-    wanted.write_iops.add(path="/dev/sdb", amount=30)
-    assert block_io_section(wanted, {"/dev/sda": (8, 0), "/dev/sdb": (8, 16)}) == {
+    desired = BlockIo(weight=300)
+    desired.weights.add(path="/dev/sda", amount=400)
+    desired.read_bps.add(path="/dev/sdb", amount=1024)
+    desired.write_iops.add(path="/dev/sdb", amount=30)
+    assert block_io_section(desired, {"/dev/sda": (8, 0), "/dev/sdb": (8, 16)}) == {
         "weight": 300,
         "weightDevice": [{"major": 8, "minor": 0, "weight": 400}],
         "throttleReadBpsDevice": [{"major": 8, "minor": 16, "rate": 1024}],
@@ -218,12 +218,12 @@ def test_block_devices_by_number() -> None:
 
 
 def test_what_is_no_block_device_is_bad_input() -> None:
-    wanted = BlockIo()
-    wanted.read_bps.add(path="/dev/null", amount=1)
-    wanted.write_bps.add(path="/dev/nowhere", amount=1)
-    with pytest.raises(InvalidInput) as told:
-        device_numbers(wanted)
-    assert [fault.path for fault in told.value.faults] == [
+    desired = BlockIo()
+    desired.read_bps.add(path="/dev/null", amount=1)
+    desired.write_bps.add(path="/dev/nowhere", amount=1)
+    with pytest.raises(InvalidInput) as reported:
+        device_numbers(desired)
+    assert [fault.path for fault in reported.value.faults] == [
         "spec.block_io.read_bps[0].path",
         "spec.block_io.write_bps[0].path",
     ]

@@ -133,22 +133,22 @@ def test_the_keeper_follows_what_the_kernel_tells(tmp_path: Path) -> None:
     link_first_file(logs)
 
     async def follow() -> None:
-        keeper = LogFollower()
+        reconciler = LogFollower()
         try:
-            keeper.add("task", logs, SIZES, bundle=tmp_path)
+            reconciler.add("task", logs, SIZES, bundle=tmp_path)
             for expected in ([1, 2], [1, 2, 3], [2, 3, 4]):
                 conmon.replace()
                 async with asyncio.timeout(10):
                     while numbers(logs) != expected:  # noqa: ASYNC110 - the kernel tells the keeper alone
                         await asyncio.sleep(0.001)
             conmon.replace()
-            await asyncio.wrap_future(keeper.remove("task"))
+            await asyncio.wrap_future(reconciler.remove("task"))
             assert numbers(logs) == [3, 4, 5]
             conmon.replace()
-            await asyncio.wrap_future(keeper.remove("task"))
+            await asyncio.wrap_future(reconciler.remove("task"))
             assert numbers(logs) == [3, 4, 5]
         finally:
-            keeper.close()
+            reconciler.close()
 
     asyncio.run(follow())
 
@@ -175,17 +175,17 @@ def test_a_log_that_cannot_be_followed_keeps_no_other_and_no_removal_waiting(tmp
     link_first_file(logs)
 
     async def follow() -> None:
-        keeper = LogFollower()
+        reconciler = LogFollower()
         try:
-            keeper.add("broken", broken, SIZES, bundle=tmp_path)
-            keeper.add("task", logs, SIZES, bundle=tmp_path)
+            reconciler.add("broken", broken, SIZES, bundle=tmp_path)
+            reconciler.add("task", logs, SIZES, bundle=tmp_path)
             conmon.replace()
             async with asyncio.timeout(10):
-                await asyncio.wrap_future(keeper.remove("broken"))
-                await asyncio.wrap_future(keeper.remove("task"))
+                await asyncio.wrap_future(reconciler.remove("broken"))
+                await asyncio.wrap_future(reconciler.remove("task"))
             assert numbers(logs) == [1, 2]
         finally:
-            keeper.close()
+            reconciler.close()
 
     asyncio.run(follow())
 

@@ -43,21 +43,21 @@ def test_a_rule_may_depend_on_the_kernels_version(conditions: Any, kernel: str, 
     ],
 )
 def test_a_rule_and_a_table_may_depend_on_the_architecture(machine: str, name: str, table: str) -> None:
-    wanted = profile(includes={"arches": [name]}) | {"archMap": [{"architecture": table, "subArchitectures": ["X"]}]}
-    made = section(wanted, machine=machine)
+    desired = profile(includes={"arches": [name]}) | {"archMap": [{"architecture": table, "subArchitectures": ["X"]}]}
+    made = section(desired, machine=machine)
     assert (len(made["syscalls"]), made["architectures"]) == (1, [table, "X"])
     assert section(profile(excludes={"arches": [name]}), machine=machine)["syscalls"] == []
 
 
 def test_a_rule_may_depend_on_capabilities() -> None:
-    wanted = profile(includes={"caps": ["CAP_SYS_BOOT"]}, excludes={"caps": ["CAP_SYS_ADMIN"]})
-    assert section(wanted)["syscalls"] == []
-    assert len(section(wanted, capabilities=["CAP_SYS_BOOT"])["syscalls"]) == 1
-    assert section(wanted, capabilities=["CAP_SYS_BOOT", "CAP_SYS_ADMIN"])["syscalls"] == []
+    desired = profile(includes={"caps": ["CAP_SYS_BOOT"]}, excludes={"caps": ["CAP_SYS_ADMIN"]})
+    assert section(desired)["syscalls"] == []
+    assert len(section(desired, capabilities=["CAP_SYS_BOOT"])["syscalls"]) == 1
+    assert section(desired, capabilities=["CAP_SYS_BOOT", "CAP_SYS_ADMIN"])["syscalls"] == []
 
 
 @pytest.mark.parametrize(
-    "wanted",
+    "desired",
     [
         profile(name="mount"),
         profile(includes={"minKernel": "new"}),
@@ -69,6 +69,6 @@ def test_a_rule_may_depend_on_capabilities() -> None:
         "[" * 100_000,
     ],
 )
-def test_what_is_no_profile_is_bad_input(wanted: Any) -> None:
+def test_what_is_no_profile_is_bad_input(desired: Any) -> None:
     with pytest.raises(InvalidInput, match="is not a seccomp profile"):
-        section(wanted)
+        section(desired)

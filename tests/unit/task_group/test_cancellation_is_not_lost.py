@@ -7,7 +7,7 @@ import pytest
 from shoal.task_group import TaskGroup
 
 
-async def _fail_when_told(reported: asyncio.Event) -> None:
+async def _fail_on_signal(reported: asyncio.Event) -> None:
     await reported.wait()
     raise ValueError("of its own")
 
@@ -25,7 +25,7 @@ async def _again_and_again(reported: asyncio.Event, ending: asyncio.Event, over:
     while True:
         try:
             async with TaskGroup() as group:
-                group.create_task(_fail_when_told(reported))
+                group.create_task(_fail_on_signal(reported))
                 group.create_task(_end_slowly(ending, over))
         except* ValueError:
             reported.clear()
@@ -55,7 +55,7 @@ def test_an_error_alone_leaves_the_caller_as_it_is() -> None:
         reported.set()
         with pytest.raises(ExceptionGroup):
             async with TaskGroup() as group:
-                group.create_task(_fail_when_told(reported))
+                group.create_task(_fail_on_signal(reported))
         await asyncio.sleep(0)
 
     asyncio.run(run())
@@ -100,7 +100,7 @@ def test_a_failing_task_interrupts_the_block_and_ends_the_others() -> None:
         reported.set()
         with pytest.raises(ExceptionGroup) as raised:
             async with TaskGroup() as group:
-                group.create_task(_fail_when_told(reported))
+                group.create_task(_fail_on_signal(reported))
                 group.create_task(other())
                 await asyncio.Event().wait()
         assert [str(error) for error in raised.value.exceptions] == ["of its own"]
@@ -114,7 +114,7 @@ def test_a_failing_task_interrupts_the_block_and_ends_the_others() -> None:
 def test_a_cancelled_task_of_the_group_is_no_failure() -> None:
     async def run() -> None:
         async with TaskGroup() as group:
-            waiting = group.create_task(_fail_when_told(asyncio.Event()))
+            waiting = group.create_task(_fail_on_signal(asyncio.Event()))
             waiting.cancel()
         assert waiting.cancelled()
 
@@ -125,11 +125,11 @@ def test_an_error_of_the_block_is_told_with_those_of_the_tasks() -> None:
     async def run() -> None:
         with pytest.raises(ExceptionGroup) as raised:
             async with TaskGroup() as group:
-                group.create_task(_fail_when_told(asyncio.Event()))
+                group.create_task(_fail_on_signal(asyncio.Event()))
                 raise KeyError("block")
         assert len(raised.value.exceptions) == 1
         with pytest.raises(RuntimeError):
-            group.create_task(_fail_when_told(asyncio.Event()))
+            group.create_task(_fail_on_signal(asyncio.Event()))
 
     asyncio.run(run())
 
@@ -137,7 +137,7 @@ def test_an_error_of_the_block_is_told_with_those_of_the_tasks() -> None:
 def test_a_cancellation_ends_the_tasks_and_goes_on() -> None:
     async def work() -> None:
         async with TaskGroup() as group:
-            group.create_task(_fail_when_told(asyncio.Event()))
+            group.create_task(_fail_on_signal(asyncio.Event()))
 
     async def run() -> None:
         caller = asyncio.create_task(work())

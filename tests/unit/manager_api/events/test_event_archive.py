@@ -72,7 +72,7 @@ class Manager:
             await self.api.services.create(CreateServiceRequest(spec=spec_of(name)), ADMIN)
             await asyncio.sleep(0.01)
 
-    async def told(self, since_ms: int = BEGIN_MS) -> tuple[list[str], str]:
+    async def reported(self, since_ms: int = BEGIN_MS) -> tuple[list[str], str]:
         """Names of the services of all events up to now, and the warnings."""
         await asyncio.sleep(0.01)
         request = WatchEventsRequest(since_ms=since_ms, until_ms=now_ms(), types=["service"])
@@ -116,15 +116,15 @@ def test_events_are_told_after_a_restart_and_by_other_managers() -> None:
             await asyncio.sleep(INTERVAL_SECONDS + 1)
             await first.create("c")
             async with manager(etcd) as other:
-                assert await other.told() == (["a", "b"], ""), "the last few seconds are on their way"
+                assert await other.reported() == (["a", "b"], ""), "the last few seconds are on their way"
                 await asyncio.sleep(INTERVAL_SECONDS + 1)
-                assert await other.told() == (["a", "b", "c"], "")
+                assert await other.reported() == (["a", "b", "c"], "")
             await first.create("d")
         async with manager(etcd) as again:
-            assert await again.told() == (["a", "b", "c", "d"], ""), "who ends keeps what it has"
-            assert (await again.told(now_ms() - 1))[0] == []
+            assert await again.reported() == (["a", "b", "c", "d"], ""), "who ends keeps what it has"
+            assert (await again.reported(now_ms() - 1))[0] == []
             await again.create("e")
-            assert await again.told() == (["a", "b", "c", "d", "e"], "")
+            assert await again.reported() == (["a", "b", "c", "d", "e"], "")
 
     play(scenario)
 
@@ -142,7 +142,7 @@ def test_what_cannot_be_read_is_told_of_and_ends_no_leader() -> None:
             await second.create("b")
             async with manager(etcd) as other:
                 await asyncio.sleep(INTERVAL_SECONDS + 1)
-                names, warnings = await other.told()
+                names, warnings = await other.reported()
                 assert names == ["b"] and "1 changes are missing" in warnings
 
     play(scenario)
@@ -162,7 +162,7 @@ def test_the_next_leader_goes_on_where_the_last_one_stopped() -> None:
                 await writing
             await asyncio.sleep(INTERVAL_SECONDS + 1)
             async with manager(etcd) as third:
-                assert await third.told() == (["a", "b", "c"], "")
+                assert await third.reported() == (["a", "b", "c"], "")
 
     play(scenario)
 
@@ -189,7 +189,7 @@ def test_a_leader_that_was_killed_and_leads_again_learns_from_others_what_it_did
                 await again.lead(other.remembered)
                 await other.create("d")
                 await asyncio.sleep(INTERVAL_SECONDS + 1)
-                assert await again.told() == (["a", "b", "c", "d"], "") == await other.told()
+                assert await again.reported() == (["a", "b", "c", "d"], "") == await other.reported()
 
     play(scenario)
 
@@ -216,7 +216,7 @@ def test_others_are_asked_again_and_not_for_ever(answers_at: int) -> None:
                 await asyncio.sleep((GAP_ATTEMPTS + 1) * INTERVAL_SECONDS)
                 assert asked == GAP_ATTEMPTS
                 between = ["b", "c"] if answers_at == GAP_ATTEMPTS else []
-                assert await again.told() == (["a", *between, "d"], "")
+                assert await again.reported() == (["a", *between, "d"], "")
 
     play(scenario)
 
@@ -232,7 +232,7 @@ def test_what_others_remember_is_kept_once_etcd_is_there_again() -> None:
                 await asyncio.sleep(3 * INTERVAL_SECONDS)
                 etcd.away = False
                 await asyncio.sleep(2 * INTERVAL_SECONDS)
-                assert await again.told() == (["a", "b", "c"], "")
+                assert await again.reported() == (["a", "b", "c"], "")
 
     play(scenario)
 
@@ -261,11 +261,11 @@ def test_nothing_is_lost_or_told_twice_while_etcd_is_away() -> None:
             etcd.away = True
             await asyncio.sleep(3 * INTERVAL_SECONDS)
             unread = "cannot read events from before this manager started: etcd is unavailable"
-            assert await first.told() == (["a", "b"], unread)
+            assert await first.reported() == (["a", "b"], unread)
             etcd.away = False
             await asyncio.sleep(2 * INTERVAL_SECONDS)
             async with manager(etcd) as second:
-                assert await second.told() == (["a", "b"], "")
+                assert await second.reported() == (["a", "b"], "")
 
     play(scenario)
 
@@ -278,7 +278,7 @@ def test_what_came_faster_than_a_manager_remembers_is_told_as_missing() -> None:
             await first.create("a", "b", "c", "d", "e")
             await asyncio.sleep(INTERVAL_SECONDS + 1)
             async with manager(etcd) as second:
-                assert await second.told() == (
+                assert await second.reported() == (
                     ["c", "d", "e"],
                     "2 changes are missing: they arrived faster than events are archived",
                 )

@@ -39,15 +39,15 @@ async def remembering(api: Api, *, kept: int = 1000) -> AsyncGenerator[EventLog]
         running.cancel()
 
 
-async def told(events: EventLog, **wanted: object) -> list[WatchEventsResponse]:
+async def reported(events: EventLog, **desired: object) -> list[WatchEventsResponse]:
     """Everything up to now."""
     await asyncio.sleep(0)
-    request = WatchEventsRequest(since_ms=1, until_ms=NOW_MS, **wanted)  # type: ignore[arg-type]
+    request = WatchEventsRequest(since_ms=1, until_ms=NOW_MS, **desired)  # type: ignore[arg-type]
     return [response async for response in events.watch(request, ADMIN)]
 
 
-async def lines(events: EventLog, **wanted: object) -> list[str]:
-    responses = await told(events, **wanted)
+async def lines(events: EventLog, **desired: object) -> list[str]:
+    responses = await reported(events, **desired)
     return [line(response.event).partition(" ")[2] for response in responses if response.HasField("event")]
 
 
@@ -172,7 +172,7 @@ def test_what_is_forgotten_comes_from_the_archive_alone() -> None:
         async with remembering(api, kept=3) as events:
             for name in ("a", "b", "c", "d"):
                 await api.services.create(CreateServiceRequest(spec=spec_of(name)), ADMIN)
-            responses = await told(events)
+            responses = await reported(events)
             assert "there are no events from before" not in "".join(response.warning for response in responses)
             assert [response.event.name for response in responses] == ["b", "c", "d"]
 
@@ -197,11 +197,11 @@ def test_a_slow_reader_is_told_what_it_missed_and_goes_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("filters", "told"),
+    ("filters", "reported"),
     [(["kind=task"], "unknown key"), (["type="], "must be in the form KEY=VALUE"), (["type=pod"], "must be one of")],
 )
-def test_bad_filters(filters: list[str], told: str) -> None:
-    with pytest.raises(InvalidInput, match=told):
+def test_bad_filters(filters: list[str], reported: str) -> None:
+    with pytest.raises(InvalidInput, match=reported):
         request_of(filters, since="", until="", now_ns=0)
 
 

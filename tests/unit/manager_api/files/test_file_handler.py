@@ -47,8 +47,8 @@ async def reference_of(api: Api, name: str) -> FileReference:
 
 
 async def collect(api: Api) -> None:
-    for noun in (SECRETS, CONFIGS):
-        for step in list(file_changes.unused_versions(api.store, noun)):
+    for file_kind in (SECRETS, CONFIGS):
+        for step in list(file_changes.unused_versions(api.store, file_kind)):
             await api.store.commit(step.writes, expects=step.expects)
 
 
@@ -100,9 +100,9 @@ def test_all_faults_of_references_at_once() -> None:
             FileReference(source="pw", mode=0o7777),
             FileReference(source="pw", version="00ff"),
         )
-        with pytest.raises(InvalidInput) as told:
+        with pytest.raises(InvalidInput) as reported:
             await api.services.create(CreateServiceRequest(spec=spec), ADMIN)
-        text = str(told.value)
+        text = str(reported.value)
         assert 'did you mean "pw"?' in text and '".."' in text and "mode" in text and "no version 00ff" in text
         with pytest.raises(InvalidInput, match="mounted twice"):
             spec = using("web", FileReference(source="pw"), FileReference(source="pw", target="/run/secrets/pw"))
@@ -113,9 +113,9 @@ def test_all_faults_of_references_at_once() -> None:
 
 def test_bounds_of_contents() -> None:
     async def scenario(api: Api) -> None:
-        with pytest.raises(InvalidInput) as told:
+        with pytest.raises(InvalidInput) as reported:
             await api.secrets.create(new("Bad Name", b"x" * (500 * 1024 + 1)), ADMIN)
-        assert {fault.path for fault in told.value.faults} == {"name", "content"}
+        assert {fault.path for fault in reported.value.faults} == {"name", "content"}
         await api.secrets.create(new("large", b"x" * (500 * 1024)), ADMIN)
         with pytest.raises(InvalidInput, match="must not be empty"):
             await api.secrets.create(new("none", b""), ADMIN)

@@ -62,15 +62,15 @@ async def two_tasks(api: Api, second: "NodeStatus.State.ValueType" = NodeStatus.
 
 
 async def lines(logs: LogHandler, request: LogsRequest) -> list[str]:
-    return [line async for answer in logs.read(request, ADMIN) for line in told_lines(answer)]
+    return [line async for answer in logs.read(request, ADMIN) for line in reported_lines(answer)]
 
 
-def told(answer: LogsResponse) -> str:
-    (line,) = told_lines(answer)
+def reported(answer: LogsResponse) -> str:
+    (line,) = reported_lines(answer)
     return line
 
 
-def told_lines(answer: LogsResponse) -> list[str]:
+def reported_lines(answer: LogsResponse) -> list[str]:
     match answer.WhichOneof("kind"):
         case "batch":
             rows = [(run.task_id, parse_line(row)) for run in answer.batch.chunks for row in run.lines.splitlines()]
@@ -117,13 +117,13 @@ def test_following_picks_up_new_tasks_and_ends_with_the_service() -> None:
         agents.write("t1", 1)
         following = LogHandler(store=api.store, reader=agents).read(LogsRequest(target="web", follow=True), ADMIN)
         async with aclosing(following) as answers:
-            seen = [told(await anext(answers)) for _ in range(2)]
+            seen = [reported(await anext(answers)) for _ in range(2)]
             assert seen == ["source t1 h1", "t1@1"]
             agents.write("t3", 7)
             await api.put_task("t3", identifier, node="node2")
-            assert [told(await anext(answers)) for _ in range(2)] == ["source t3 h2", "t3@7"]
+            assert [reported(await anext(answers)) for _ in range(2)] == ["source t3 h2", "t3@7"]
             agents.write("t2", 9)
-            assert [told(await anext(answers)) for _ in range(2)] == ["source t2 h2", "t2@9"]
+            assert [reported(await anext(answers)) for _ in range(2)] == ["source t2 h2", "t2@9"]
 
     with_api(scenario)
 
@@ -150,10 +150,10 @@ def test_following_tells_of_a_silent_node_and_leaves_when_its_tasks_end() -> Non
         agents.ended.update({"t1", "t2"})
         following = LogHandler(store=api.store, reader=agents).read(LogsRequest(target="web", follow=True), ADMIN)
         async with aclosing(following) as answers:
-            assert told(await anext(answers)) == "node h1: it does not answer"
+            assert reported(await anext(answers)) == "node h1: it does not answer"
             agents.away.clear()
             agents.write("t1", 5)
-            assert told(await anext(answers)) == "source t1 h1"
+            assert reported(await anext(answers)) == "source t1 h1"
         await api.services.remove(RemoveServiceRequest(service=identifier), ADMIN)
 
     with_api(scenario)
@@ -168,7 +168,7 @@ def test_who_stops_reading_a_flood_is_let_go() -> None:
         async with asyncio.timeout(10):
             following = LogHandler(store=api.store, reader=agents).read(LogsRequest(target="web", follow=True), ADMIN)
             async with aclosing(following) as answers:
-                assert told(await anext(answers)) == "source t1 h1"
+                assert reported(await anext(answers)) == "source t1 h1"
                 for _ in range(20):
                     await asyncio.sleep(0)  # until the records read ahead have filled the queue
 
@@ -231,11 +231,11 @@ def test_following_a_stack_picks_up_new_services_and_ends_with_the_last() -> Non
         agents.write("t1", 1)
         following = LogHandler(store=api.store, reader=agents).read(LogsRequest(stack="shop", follow=True), ADMIN)
         async with aclosing(following) as answers:
-            assert [told(await anext(answers)) for _ in range(2)] == ["source t1 h1", "t1@1"]
+            assert [reported(await anext(answers)) for _ in range(2)] == ["source t1 h1", "t1@1"]
             db = (await api.services.create(CreateServiceRequest(spec=second), ADMIN)).service.meta.id
             agents.write("t2", 2)
             await api.put_task("t2", db)
-            assert [told(await anext(answers)) for _ in range(2)] == ["source t2 h1", "t2@2"]
+            assert [reported(await anext(answers)) for _ in range(2)] == ["source t2 h1", "t2@2"]
             for name, task in (("shop_web", "t1"), ("shop_db", "t2")):
                 agents.ended.add(task)
                 await api.services.remove(RemoveServiceRequest(service=name), ADMIN)

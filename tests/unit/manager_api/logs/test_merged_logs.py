@@ -56,10 +56,10 @@ def test_any_mixture_is_in_order_and_whole(drawn: list[list[list[int]]], losses:
     assert len(sources) == 1 or times_found == sorted(times_found)
     for task, batches in enumerate(sources):
         assert [each for each in rows(found) if each[0] == str(task)] == rows(batches)
-        told = [
+        reported = [
             each.lines_lost for batch in found for each in batch.chunks if each.task_id == str(task) and each.lines_lost
         ]
-        assert len(told) == sum(each.lines_lost for batch in batches for each in batch.chunks)
+        assert len(reported) == sum(each.lines_lost for batch in batches for each in batch.chunks)
 
 
 def test_runs_stay_together_and_batches_have_a_bound() -> None:

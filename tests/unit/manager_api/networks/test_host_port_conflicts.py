@@ -81,8 +81,10 @@ def test_a_port_that_the_service_has_already_is_not_asked_for_again_but_told() -
         await api.services.update(
             UpdateServiceRequest(service="web", version=service.meta.version, spec=changed), ADMIN
         )
-        told = list(service_view(api.store.tables, service).warnings)
-        assert told == ["8080/tcp is already in use on h2 by nginx; requests to these nodes do not reach the service"]
+        reported = list(service_view(api.store.tables, service).warnings)
+        assert reported == [
+            "8080/tcp is already in use on h2 by nginx; requests to these nodes do not reach the service"
+        ]
 
     with_api(scenario)
 

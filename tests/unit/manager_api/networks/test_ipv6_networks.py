@@ -45,7 +45,7 @@ def faults(more: dict[str, object], view: Tables | None = None) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "reported"),
     [
         ({"ipv6": False, "subnet6": "fd13::/64"}, "subnet6: requires IPv6: set ipv6 too"),
         ({"subnet6": "fd12:0:0:0:8::/80"}, 'subnet6: fd12::8:0:0:0/80 overlaps network "lab"'),
@@ -68,9 +68,9 @@ def faults(more: dict[str, object], view: Tables | None = None) -> list[str]:
         ({"subnet": "fd13::/64"}, 'subnet: "fd13::/64" must be an IPv4 subnet'),
     ],
 )
-def test_every_fault_is_told_at_its_place(more: dict[str, object], told: str) -> None:
+def test_every_fault_is_told_at_its_place(more: dict[str, object], reported: str) -> None:
     found = faults(more)
-    assert any(told in text for text in found) if told else found == []
+    assert any(reported in text for text in found) if reported else found == []
 
 
 def test_a_good_one_has_no_faults() -> None:
@@ -96,7 +96,7 @@ def test_nodes_that_lack_it_are_named_with_the_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "address", "told"),
+    ("network", "address", "reported"),
     [
         ("lab", "fd12::7", ""),
         ("lab", "fd12::8", 'is already requested by service "db"'),
@@ -107,14 +107,14 @@ def test_nodes_that_lack_it_are_named_with_the_reason() -> None:
         ("plain", "fd12::7", 'network "plain" does not have IPv6 enabled'),
     ],
 )
-def test_addresses_that_are_asked_for(network: str, address: str, told: str) -> None:
+def test_addresses_that_are_asked_for(network: str, address: str, reported: str) -> None:
     view = tables()
     other = attached("lab", "fd12::8")
     other.name = "db"
     put(view, kinds.SERVICE, "db", Service(meta=Meta(id="db"), spec=other))
     found = resolve(attached(network, address), view, {})
-    assert [fault.path for fault in found] == (["task.networks[0].address6"] if told else [])
-    assert all(told in fault.message for fault in found)
+    assert [fault.path for fault in found] == (["task.networks[0].address6"] if reported else [])
+    assert all(reported in fault.message for fault in found)
 
 
 def attached(network: str, address: str, replicas: int = 1) -> ServiceSpec:
@@ -124,15 +124,15 @@ def attached(network: str, address: str, replicas: int = 1) -> ServiceSpec:
 
 
 def test_an_address_is_of_one_task_and_written_in_one_way() -> None:
-    told = [fault.message for fault in check_service(attached("lab", "fd12::7", replicas=2))]
-    assert told == ["a static address requires a service with one task; this one has 2 replicas"]
+    reported = [fault.message for fault in check_service(attached("lab", "fd12::7", replicas=2))]
+    assert reported == ["a static address requires a service with one task; this one has 2 replicas"]
     assert [fault.message for fault in check_service(attached("lab", "fd12:0::7"))] == [
         '"fd12:0::7" must be written as fd12::7'
     ]
 
 
 @pytest.mark.parametrize(
-    ("host", "protocol", "told"),
+    ("host", "protocol", "reported"),
     [
         ("::1", PublishedPort.TCP, ""),
         ("::", PublishedPort.UDP, ""),
@@ -142,12 +142,12 @@ def test_an_address_is_of_one_task_and_written_in_one_way() -> None:
         ("0:0:0:0:0:0:0:1", PublishedPort.TCP, "must be written as ::1"),
     ],
 )
-def test_host_addresses_of_ports(host: str, protocol: PublishedPort.Protocol.ValueType, told: str) -> None:
+def test_host_addresses_of_ports(host: str, protocol: PublishedPort.Protocol.ValueType, reported: str) -> None:
     spec = spec_of()
     spec.endpoint.ports.append(PublishedPort(target=80, published=80, protocol=protocol, host_address=host))
     found = [fault.message for fault in check_service(spec)]
-    assert len(found) == bool(told)
-    assert all(told in message for message in found)
+    assert len(found) == bool(reported)
+    assert all(reported in message for message in found)
 
 
 def test_which_ports_collide() -> None:

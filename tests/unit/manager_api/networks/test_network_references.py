@@ -73,15 +73,15 @@ def test_ports_are_published_where_somebody_can_listen() -> None:
 
 
 def test_an_address_is_for_one_task() -> None:
-    wish = on("front", address="10.5.0.8")
-    assert paths(attached(wish)) == []
-    assert paths(attached(wish, replicas=0)) == []
-    assert paths(attached(wish, replicas=2)) == ["task.networks[0].address"]
+    request = on("front", address="10.5.0.8")
+    assert paths(attached(request)) == []
+    assert paths(attached(request, replicas=0)) == []
+    assert paths(attached(request, replicas=2)) == ["task.networks[0].address"]
     assert paths(attached(on("front", address="10.5.0.800"))) == ["task.networks[0].address"]
-    everywhere = attached(wish)
+    everywhere = attached(request)
     getattr(everywhere, "global").SetInParent()
     assert paths(everywhere) == ["task.networks[0].address"]
-    beside = attached(wish)
+    beside = attached(request)
     beside.update.order = UpdateConfig.START_FIRST
     assert paths(beside) == ["task.networks[0].address"]
 

@@ -23,8 +23,8 @@ def spec(name: str, published: int, mode: PublishedPort.Mode.ValueType = Publish
     return made
 
 
-async def create(api: Api, wanted: ServiceSpec) -> Service:
-    return (await api.services.create(CreateServiceRequest(spec=wanted), ADMIN)).service
+async def create(api: Api, desired: ServiceSpec) -> Service:
+    return (await api.services.create(CreateServiceRequest(spec=desired), ADMIN)).service
 
 
 def test_the_meshs_network_is_made_when_a_service_first_needs_it() -> None:
@@ -93,10 +93,10 @@ def test_two_services_may_publish_the_same_port_on_their_own_nodes() -> None:
 def test_nobody_else_is_on_the_meshs_network() -> None:
     async def scenario(api: Api) -> None:
         await create(api, spec("web", 8080))
-        wanted = spec_of("shop")
-        wanted.task.networks.append(NetworkAttachment(network=MESH_NETWORK))
+        desired = spec_of("shop")
+        desired.task.networks.append(NetworkAttachment(network=MESH_NETWORK))
         with pytest.raises(InvalidInput, match="routing mesh"):
-            await create(api, wanted)
+            await create(api, desired)
         with pytest.raises(InvalidInput, match="routing mesh"):
             await api.networks.create(CreateNetworkRequest(spec=NetworkSpec(name=MESH_NETWORK)), ADMIN)
 
@@ -106,9 +106,9 @@ def test_nobody_else_is_on_the_meshs_network() -> None:
 def test_a_service_without_a_way_out_has_no_port_of_every_node() -> None:
     async def scenario(api: Api) -> None:
         await api.networks.create(CreateNetworkRequest(spec=NetworkSpec(name="inner", internal=True)), ADMIN)
-        wanted = spec("web", 8080)
-        wanted.task.networks.append(NetworkAttachment(network="inner"))
+        desired = spec("web", 8080)
+        desired.task.networks.append(NetworkAttachment(network="inner"))
         with pytest.raises(InvalidInput, match="internal"):
-            await create(api, wanted)
+            await create(api, desired)
 
     with_api(scenario)

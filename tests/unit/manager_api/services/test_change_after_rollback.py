@@ -116,7 +116,7 @@ def test_the_template_that_failed_can_be_tried_again() -> None:
 def test_a_rollback_by_hand_finds_that_it_is_done() -> None:
     async def scenario(api: Api, made: Service) -> None:
         answer = await api.services.rollback(RollbackServiceRequest(service="web"), ADMIN)
-        assert "already in force" in answer.warnings[0]
+        assert "already active" in answer.warnings[0]
         assert api.store.tables.services[made.meta.id].revision == 2
 
     rolled_back(scenario)

@@ -61,12 +61,12 @@ def test_it_is_unique_among_containers_and_services() -> None:
     async def scenario(api: Api) -> None:
         await create(api, named("one", "db"))
         await create(api, spec_of("cache"))
-        for spec, told in (
+        for spec, reported in (
             (named("two", "DB"), 'already the container name of service "one"'),
             (named("two", "cache"), "is already the name of a service"),
             (spec_of("db"), 'is already the container name of service "one"'),
         ):
-            with pytest.raises(InvalidInput, match=told):
+            with pytest.raises(InvalidInput, match=reported):
                 await create(api, spec)
         await create(api, named("own", "own"))
 

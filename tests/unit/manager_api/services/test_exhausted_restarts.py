@@ -39,10 +39,10 @@ async def wait(api: Api, *names: str, verify_ms: int = 0, seconds: float = 10) -
     """What the wait ends with, of the first of the services."""
     last = None
     async with asyncio.timeout(seconds):
-        async for told in api.progress.watch(
+        async for reported in api.progress.watch(
             WatchServicesRequest(services=names or ["web"], verify_ms=verify_ms), ADMIN
         ):
-            last = told
+            last = reported
     assert last is not None and last.done
     return last.services[0]
 

@@ -134,8 +134,8 @@ def test_tasks_of_an_older_template_do_not_count() -> None:
         newer = type(tables.services[identifier])()
         newer.CopyFrom(tables.services[identifier])
         newer.revision = newer.task_revision = 2
-        told = progress(tables, newer)
-        assert (told.running, told.converged) == (0, False)
+        reported = progress(tables, newer)
+        assert (reported.running, reported.converged) == (0, False)
 
     with_api(scenario)
 
@@ -145,8 +145,8 @@ def test_problems_name_failures_once() -> None:
         identifier = await service(api, replicas=1)
         for number in range(4):
             await api.put_task(f"t{number}", identifier, state=S.REJECTED, message="no such image")
-        told = progress(api.store.tables, api.store.tables.services[identifier])
-        assert list(told.problems) == ["no such image"]
+        reported = progress(api.store.tables, api.store.tables.services[identifier])
+        assert list(reported.problems) == ["no such image"]
 
     with_api(scenario)
 
@@ -158,8 +158,8 @@ def test_a_global_service_wants_one_task_on_each_ready_node() -> None:
         assert progress(tables, tables.services[identifier]).desired == 0
         await api.add_node("node1", "h1")
         await api.add_node("node2", "h2", NodeStatus.DOWN)
-        told = progress(tables, tables.services[identifier])
-        assert (told.desired, told.converged) == (1, False)
+        reported = progress(tables, tables.services[identifier])
+        assert (reported.desired, reported.converged) == (1, False)
 
     with_api(scenario)
 

@@ -186,9 +186,9 @@ def test_a_rollback_knows_what_platforms_the_earlier_image_is_for() -> None:
         service = api.store.tables.service_named("web")
         assert service is not None
         api.images.platforms = (Platform("linux", "amd64", ""),)
-        wanted = changed(service)
-        wanted.task.container.image = "registry:5000/hello:2"
-        await update(api, service, wanted)
+        requested = changed(service)
+        requested.task.container.image = "registry:5000/hello:2"
+        await update(api, service, requested)
         back = await api.services.rollback(RollbackServiceRequest(service="web"), ADMIN)
         assert [each.architecture for each in back.service.spec.task.placement.platforms] == ["arm64"]
 

@@ -71,7 +71,7 @@ def test_what_an_update_admits(
 
 
 @pytest.mark.parametrize(
-    ("action", "state", "told"),
+    ("action", "state", "reported"),
     [
         (ASK.PAUSE, None, "no update is in progress; to start one, use `shoal service update`"),
         (ASK.PAUSE, S.PAUSED, "it is already paused; to continue, use `shoal service resume web`"),
@@ -88,12 +88,12 @@ def test_what_an_update_admits(
     ],
 )
 def test_a_refusal_says_what_to_do(
-    action: ManageUpdateRequest.Action.ValueType, state: UpdateStatus.State.ValueType | None, told: str
+    action: ManageUpdateRequest.Action.ValueType, state: UpdateStatus.State.ValueType | None, reported: str
 ) -> None:
     with pytest.raises(Refused) as refused:
         apply_action(service(canary=1), status(state) if state is not None else None, action)
     word = {ASK.PAUSE: "paused", ASK.RESUME: "resumed", ASK.PROMOTE: "promoted"}[action]
-    assert str(refused.value) == f'the update of service "web" cannot be {word}: {told}'
+    assert str(refused.value) == f'the update of service "web" cannot be {word}: {reported}'
 
 
 def test_an_update_that_the_planner_has_not_begun_yet_can_be_paused() -> None:
@@ -119,9 +119,9 @@ def test_what_was_asked_adds_up_and_belongs_to_one_update() -> None:
     assert (fresh.promoted, fresh.resume_count) == (False, 1)
 
 
-async def tell(api: Api, identifier: str, **fields: object) -> None:
-    told = ServiceStatus(service_id=identifier, **fields)  # type: ignore[arg-type]
-    await api.store.commit([put(kinds.SERVICE_STATUS, identifier, told)])
+async def announce(api: Api, identifier: str, **fields: object) -> None:
+    reported = ServiceStatus(service_id=identifier, **fields)  # type: ignore[arg-type]
+    await api.store.commit([put(kinds.SERVICE_STATUS, identifier, reported)])
 
 
 def test_a_paused_update_ends_the_wait_until_the_user_has_spoken() -> None:
@@ -129,7 +129,7 @@ def test_a_paused_update_ends_the_wait_until_the_user_has_spoken() -> None:
         made = (await api.services.create(CreateServiceRequest(spec=spec_of(replicas=1)), ADMIN)).service
         await api.put_task("t1", made.meta.id)
         paused = UpdateStatus(state=S.PAUSED, task_revision=1, message="1 of 1 failed: exit 7")
-        await tell(api, made.meta.id, update=paused)
+        await announce(api, made.meta.id, update=paused)
         seen = progress(api.store.tables, api.store.tables.services[made.meta.id])
         assert (seen.converged, seen.stalled) == (False, True)
         assert list(seen.problems) == ["the update is paused: 1 of 1 failed: exit 7"]
@@ -143,7 +143,7 @@ def test_a_paused_update_ends_the_wait_until_the_user_has_spoken() -> None:
 def test_who_scales_while_canaries_wait_waits_until_the_tasks_run() -> None:
     async def scenario(api: Api) -> None:
         made = (await api.services.create(CreateServiceRequest(spec=spec_of(replicas=2)), ADMIN)).service
-        await tell(api, made.meta.id, update=UpdateStatus(state=S.CANARY, task_revision=1))
+        await announce(api, made.meta.id, update=UpdateStatus(state=S.CANARY, task_revision=1))
 
         def halted() -> bool:
             return progress(api.store.tables, api.store.tables.services[made.meta.id]).stalled
@@ -172,7 +172,7 @@ def test_after_a_rollback_the_tasks_of_the_earlier_revision_count() -> None:
         tables = api.store.tables
         assert not progress(tables, tables.services[made.meta.id]).converged
         back = UpdateStatus(state=S.ROLLED_BACK, task_revision=2, effective_revision=1, previous_revision=1)
-        await tell(api, made.meta.id, update=back)
+        await announce(api, made.meta.id, update=back)
         assert progress(tables, tables.services[made.meta.id]).converged
         newest, first = (await api.updates.revisions(ListRevisionsRequest(service="web"), ADMIN)).revisions
         assert (newest.current, newest.effective, newest.running) == (True, False, 0)
@@ -193,7 +193,7 @@ def test_a_job_is_done_when_its_newest_run_is() -> None:
         tables = api.store.tables
         assert not job_progress(tables, made).converged
         run = JobRun(number=1, revision=1, state=JobRun.SUCCEEDED, desired=2, completed=2)
-        await tell(api, made.meta.id, runs=[run])
+        await announce(api, made.meta.id, runs=[run])
         seen = job_progress(tables, made)
         assert (seen.converged, seen.completed, seen.desired, seen.is_job) == (True, 2, 2, True)
         assert job_view(tables, made).completed == 2
@@ -204,7 +204,7 @@ def test_a_job_is_done_when_its_newest_run_is() -> None:
         ).service
         assert not job_progress(tables, more).converged  # the planner does not know of the third yet
         run.state, run.desired = JobRun.FAILED, 3
-        await tell(api, made.meta.id, runs=[run], problems=["task 3 failed"])
+        await announce(api, made.meta.id, runs=[run], problems=["task 3 failed"])
         seen = job_progress(tables, more)
         assert (seen.converged, seen.stalled, list(seen.problems)) == (False, True, ["task 3 failed"])
 
@@ -217,7 +217,7 @@ def test_a_schedule_is_there_once_the_planner_keeps_it() -> None:
         spec.schedule.cron = "0 3 * * *"
         made = (await api.services.create(CreateServiceRequest(spec=spec), ADMIN)).service
         assert not job_progress(api.store.tables, made).converged
-        await tell(api, made.meta.id, schedule=ScheduleStatus(cron="0 3 * * *"))
+        await announce(api, made.meta.id, schedule=ScheduleStatus(cron="0 3 * * *"))
         assert job_progress(api.store.tables, made).converged
 
     with_api(scenario)

@@ -31,18 +31,18 @@ class Watch:
 
     def __init__(self, api: Api, verify_ms: int) -> None:
         self.updates: list[ServicesProgress] = []
-        self._told = asyncio.Event()
+        self._reported = asyncio.Event()
         self._request = WatchServicesRequest(services=["web"], verify_ms=verify_ms)
         self._task = asyncio.create_task(self._follow(api))
 
     async def until_verifying(self) -> None:
-        await self.until(lambda told: told.verify_remaining_ms > 0)
+        await self.until(lambda reported: reported.verify_remaining_ms > 0)
 
     async def until(self, condition: Callable[[ServiceProgress], bool]) -> None:
         async with asyncio.timeout(10):
             while not (self.updates and condition(self.updates[-1].services[0])):
-                await self._told.wait()
-                self._told.clear()
+                await self._reported.wait()
+                self._reported.clear()
 
     async def end(self) -> ServiceProgress:
         async with asyncio.timeout(10):
@@ -53,7 +53,7 @@ class Watch:
     async def _follow(self, api: Api) -> None:
         async for update in api.progress.watch(self._request, ADMIN):
             self.updates.append(update)
-            self._told.set()
+            self._reported.set()
 
 
 async def create(
@@ -168,7 +168,7 @@ def test_while_an_update_is_under_way_its_policy_judges() -> None:
         watch = Watch(api, 100)
         await report(api, "t1", identifier, S.FAILED)
         await report(api, "t2", identifier)
-        await watch.until(lambda told: told.running == 1)
+        await watch.until(lambda reported: reported.running == 1)
         await update(UpdateStatus.COMPLETED)
         assert (await watch.end()).stalled is False
 

@@ -33,9 +33,9 @@ def test_a_circle_is_named_and_an_unknown_service_too() -> None:
         ]
         with pytest.raises(InvalidInput) as caught:
             await deploy(api, *circle)
-        told = [str(fault) for fault in caught.value.faults]
-        assert "services.shop_a.depends_on: dependency cycle: shop_a → shop_b → shop_c → shop_a" in told
-        assert 'services.shop_c.depends_on[1].service: service "shop_nobody" not found' in told
+        reported = [str(fault) for fault in caught.value.faults]
+        assert "services.shop_a.depends_on: dependency cycle: shop_a → shop_b → shop_c → shop_a" in reported
+        assert 'services.shop_c.depends_on[1].service: service "shop_nobody" not found' in reported
 
     with_api(scenario)
 

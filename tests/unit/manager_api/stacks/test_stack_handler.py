@@ -142,8 +142,8 @@ def test_affinities_name_services_of_the_stack_or_of_the_cluster() -> None:
         assert stored is not None
         named = [affinity.service for affinity in stored.spec.task.placement.affinities]
         assert named == ["shop_db", "shop_web", "cache"]
-        told = [warning for warning in made.warnings if "affinity" in warning]
-        assert told == ['services.shop_web: affinity: service "cache" not found']
+        reported = [warning for warning in made.warnings if "affinity" in warning]
+        assert reported == ['services.shop_web: affinity: service "cache" not found']
         again = await api.stacks.deploy(shop(web(), spec_of("db")), ADMIN)
         assert {change.action for change in again.changes} == {"unchanged"}
 

@@ -85,7 +85,7 @@ def test_which_task_is_meant(reference: str, task_id: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "kind", "told"),
+    ("reference", "kind", "reported"),
     [
         ("web.9", NotFound, 'task "web.9" not found; list tasks with `shoal service ps web`'),
         ("web.3", Refused, "task web.3 is not running; see `shoal service ps web`"),
@@ -96,12 +96,12 @@ def test_which_task_is_meant(reference: str, task_id: str) -> None:
         ("", InvalidInput, "a task name or ID is required"),
     ],
 )
-def test_no_running_task_is_meant(reference: str, kind: type[Exception], told: str) -> None:
+def test_no_running_task_is_meant(reference: str, kind: type[Exception], reported: str) -> None:
     async def scenario(api: Api) -> None:
         await services(api)
         with pytest.raises(kind) as refused:
             find_running(api.store.tables, reference)
-        assert told in str(refused.value)
+        assert reported in str(refused.value)
 
     with_api(scenario)
 
@@ -135,14 +135,14 @@ def test_both_ways() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "kind", "told"),
+    ("first", "kind", "reported"),
     [
         (ExecInput(stdin=b"x"), InvalidInput, "the first message"),
         (ExecInput(start=ExecStart(task="web.1")), InvalidInput, "args: is required: a command"),
         (ExecInput(start=ExecStart(task="web.2", args=["x"])), Refused, "node h2.example.com is down"),
     ],
 )
-def test_what_reaches_no_agent(first: ExecInput, kind: type[Exception], told: str) -> None:
+def test_what_reaches_no_agent(first: ExecInput, kind: type[Exception], reported: str) -> None:
     async def scenario(api: Api) -> None:
         await services(api)
         agents = FakeAgents()
@@ -152,7 +152,7 @@ def test_what_reaches_no_agent(first: ExecInput, kind: type[Exception], told: st
 
         with pytest.raises(kind) as refused:
             await anext(ExecHandler(store=api.store, streams=agents).run(messages(), ADMIN))
-        assert told in str(refused.value)
+        assert reported in str(refused.value)
         assert agents.asked == []
 
     with_api(scenario)
@@ -172,8 +172,8 @@ def test_an_attached_container_says_what_it_has() -> None:
         calls = ExecHandler(store=api.store, streams=FakeAgents())
         first = ExecInput(attach=AttachStart(task="web"))
         (answer,) = [answer async for answer in calls.attach(messages(first), ADMIN)]
-        wanted = ExecStarted(task_id="t1", task_name="web.1", has_terminal=True, reads_input=True)
-        assert answer.started == wanted
+        desired = ExecStarted(task_id="t1", task_name="web.1", has_terminal=True, reads_input=True)
+        assert answer.started == desired
         with pytest.raises(InvalidInput):
             await anext(calls.attach(messages(ExecInput(start=ExecStart(task="web", args=["ls"]))), ADMIN))
 

@@ -20,7 +20,7 @@ def service(replicas: int, *, network: str = "", port: bool = False, mode: str =
     return spec
 
 
-def told(spec: ServiceSpec) -> list[str]:
+def reported(spec: ServiceSpec) -> list[str]:
     return [fault.message for fault in check_service(spec)]
 
 
@@ -28,7 +28,9 @@ def told(spec: ServiceSpec) -> list[str]:
     "spec", [service(65_537, network="front"), service(65_537, port=True), service(65_537, port=True, mode="DNSRR")]
 )
 def test_more_tasks_than_slots_are_refused_where_connections_are_spread(spec: ServiceSpec) -> None:
-    assert told(spec) == ["load balancing supports at most 65,536 tasks; use endpoint mode dnsrr, or several services"]
+    assert reported(spec) == [
+        "load balancing supports at most 65,536 tasks; use endpoint mode dnsrr, or several services"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,7 @@ def test_more_tasks_than_slots_are_refused_where_connections_are_spread(spec: Se
     ],
 )
 def test_others_may_be_larger(spec: ServiceSpec) -> None:
-    assert not told(spec)
+    assert not reported(spec)
 
 
 def test_an_autoscaled_service_is_as_large_as_it_may_become() -> None:

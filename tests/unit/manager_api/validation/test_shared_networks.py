@@ -92,7 +92,7 @@ def test_what_it_may_have_of_its_own() -> None:
     assert not list(check_service(spec))
 
 
-async def told(api: Api, *specs: ServiceSpec) -> list[str]:
+async def reported(api: Api, *specs: ServiceSpec) -> list[str]:
     with pytest.raises(InvalidInput) as caught:
         for spec in specs:
             await api.services.create(CreateServiceRequest(spec=spec), ADMIN)
@@ -101,19 +101,19 @@ async def told(api: Api, *specs: ServiceSpec) -> list[str]:
 
 def test_the_other_service_exists_has_a_network_and_is_of_the_same_mode() -> None:
     async def scenario(api: Api) -> None:
-        assert await told(api, sharing()) == ['service "db" not found']
-        assert await told(api, sharing("db")) == ["a service cannot share its own network; remove it"]
+        assert await reported(api, sharing()) == ['service "db" not found']
+        assert await reported(api, sharing("db")) == ["a service cannot share its own network; remove it"]
         await api.services.create(CreateServiceRequest(spec=spec_of("db")), ADMIN)
         await api.services.create(CreateServiceRequest(spec=sharing(replicas=5)), ADMIN)
-        assert await told(api, sharing("more", of="app")) == [
+        assert await reported(api, sharing("more", of="app")) == [
             'service "app" itself shares the network of service "db"; name service "db" instead'
         ]
-        assert await told(api, everywhere(sharing("agent"))) == [
+        assert await reported(api, everywhere(sharing("agent"))) == [
             'is global, but service "db", whose network it shares, is replicated; both must be the same'
         ]
         job = spec_of("once")
         job.replicated_job.total_completions = 1
-        assert await told(api, job, sharing("more", of="once")) == [
+        assert await reported(api, job, sharing("more", of="once")) == [
             'service "once" is a job; a network can be shared with long-running services only'
         ]
 

@@ -46,15 +46,15 @@ def test_what_cannot_be_is_refused_all_at_once() -> None:
         ):
             await volumes_of(api).create(driven(), ADMIN)
         await give_driver(api)
-        with pytest.raises(InvalidInput) as told:
+        with pytest.raises(InvalidInput) as reported:
             await volumes_of(api).create(
                 driven("Bad one", options={"": "x"}, size_bytes=5, limit_bytes=4, access_mode=4), ADMIN
             )
-        assert {fault.path for fault in told.value.faults} == {"name", "options.", "limit_bytes", "access_mode"}
+        assert {fault.path for fault in reported.value.faults} == {"name", "options.", "limit_bytes", "access_mode"}
         local = VolumeSpec(name="data", size_bytes=5, access_mode=MULTI_NODE_READER_ONLY)
-        with pytest.raises(InvalidInput) as told:
+        with pytest.raises(InvalidInput) as reported:
             await volumes_of(api).create(CreateVolumeRequest(spec=local), ADMIN)
-        assert {fault.path for fault in told.value.faults} == {"size_bytes", "access_mode"}
+        assert {fault.path for fault in reported.value.faults} == {"size_bytes", "access_mode"}
 
     with_api(scenario)
 
@@ -77,20 +77,20 @@ def test_mounts_come_to_name_the_driver_and_stay_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("use", "told"),
+    ("use", "reported"),
     [
         ({"driver": "local"}, "already exists with driver d, not local"),
         ({"per_slot": True}, "per-slot volumes are supported by the local driver only"),
         ({}, "is read-only; mount it with readonly"),
     ],
 )
-def test_mounts_that_cannot_be(use: dict[str, Any], told: str) -> None:
+def test_mounts_that_cannot_be(use: dict[str, Any], reported: str) -> None:
     async def scenario(api: Api) -> None:
         await give_driver(api)
         await volumes_of(api).create(driven(access_mode=MULTI_NODE_READER_ONLY), ADMIN)
         spec = mounting("web", **use)
         spec.task.container.mounts[0].read_only = "per_slot" in use
-        with pytest.raises(InvalidInput, match=told):
+        with pytest.raises(InvalidInput, match=reported):
             await api.services.create(CreateServiceRequest(spec=spec), ADMIN)
 
     with_api(scenario)
@@ -101,13 +101,13 @@ def test_a_driver_that_no_node_has_is_told_by_its_place() -> None:
         spec = spec_of("web")
         spec.task.container.mounts.append(Mount(type=Mount.VOLUME, source="data", target="/d"))
         spec.task.container.mounts[0].volume.driver = "far"
-        with pytest.raises(InvalidInput) as told:
+        with pytest.raises(InvalidInput) as reported:
             await api.services.create(CreateServiceRequest(spec=spec), ADMIN)
-        assert [fault.path for fault in told.value.faults] == ["task.container.mounts[0].volume.driver"]
+        assert [fault.path for fault in reported.value.faults] == ["task.container.mounts[0].volume.driver"]
         stack = stack_request("shop", volumes=[VolumeSpec(name="data", driver="far")])
-        with pytest.raises(InvalidInput) as told:
+        with pytest.raises(InvalidInput) as reported:
             await api.stacks.deploy(stack, ADMIN)
-        assert [fault.path for fault in told.value.faults] == ["volumes.shop_data.driver"]
+        assert [fault.path for fault in reported.value.faults] == ["volumes.shop_data.driver"]
 
     with_api(scenario)
 

@@ -102,11 +102,11 @@ def test_start_first_is_not_in_force_on_data_of_one_writer_and_that_is_said() ->
         spec = mounting("db", per_slot=True)
         spec.update.order = UpdateConfig.START_FIRST
         answer = await api.services.create(CreateServiceRequest(spec=spec), ADMIN)
-        told = "volume data can be used by one task at a time, so each task stops before its replacement starts"
-        assert told in "".join(answer.warnings)
+        reported = "volume data can be used by one task at a time, so each task stops before its replacement starts"
+        assert reported in "".join(answer.warnings)
         spec.name, spec.task.container.mounts[0].shared = "web", True
         answer = await api.services.create(CreateServiceRequest(spec=spec), ADMIN)
-        assert told not in "".join(answer.warnings)
+        assert reported not in "".join(answer.warnings)
 
     with_api(scenario)
 
@@ -178,9 +178,9 @@ def test_a_volume_without_a_name_is_no_record() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "reported"),
     [
-        (mounting("web", "", per_slot=True), "created anew for each container"),
+        (mounting("web", "", per_slot=True), "created for each container"),
         (mounting("web", "d-{{.Service.Name}}"), "no placeholder other than"),
         (mounting("web", subpath="../x"), '".."'),
         (mounting("web", subpath="/x"), "relative"),
@@ -190,11 +190,11 @@ def test_a_volume_without_a_name_is_no_record() -> None:
         (mounting("web", "No Name"), "must contain only letters"),
     ],
 )
-def test_bad_mounts(spec: ServiceSpec, told: str) -> None:
+def test_bad_mounts(spec: ServiceSpec, reported: str) -> None:
     async def scenario(api: Api) -> None:
         with pytest.raises(InvalidInput) as error:
             await api.services.create(CreateServiceRequest(spec=spec), ADMIN)
-        assert told in str(error.value)
+        assert reported in str(error.value)
         assert not api.store.tables.volumes
 
     with_api(scenario)
@@ -316,7 +316,7 @@ def test_what_a_node_that_is_down_keeps_from_going_is_told() -> None:
         view = await volumes.get(GetVolumeRequest(volume="data"), ADMIN)
         assert [(each.down, each.problem) for each in view.locations] == [(True, "")]
         answer = await volumes.remove(RemoveVolumeRequest(volume="data"), ADMIN)
-        why = "is removed once node h1, which is down, has deleted its data; to give up on it, run `shoal node rm h1`"
+        why = "is removed once node h1, which is down, has deleted its data; to remove it now, run `shoal node rm h1`"
         assert list(answer.warnings) == [f'volume "data" {why}']
         assert (await volumes.get(GetVolumeRequest(volume="data"), ADMIN)).locations[0].problem == why
         pruned = await volumes.prune(PruneVolumesRequest(), ADMIN)

@@ -33,7 +33,7 @@ def status(
     return VolumeStatus(volume_id="v", moves=[move])
 
 
-async def told(api: Api, *records: Volume | VolumeStatus) -> list[str]:
+async def reported(api: Api, *records: Volume | VolumeStatus) -> list[str]:
     """The events of the records, written one after the other."""
     view, lines = api.store.tables, list[str]()
     with api.store.follow() as changes:
@@ -59,7 +59,7 @@ def test_a_move_that_is_resumed_and_done() -> None:
         copying, verifying = VolumeMoveStatus.COPYING, VolumeMoveStatus.VERIFYING
         ended = Volume(meta=Meta(id="v"), spec=VolumeSpec(name="data", driver="local"))
         ended.stale_copies.append(StaleVolumeCopy(node_id="n1", home_node_id="n2"))
-        lines = await told(
+        lines = await reported(
             api,
             Volume(meta=Meta(id="v"), spec=VolumeSpec(name="data", driver="local")),
             moving(),
@@ -91,12 +91,12 @@ def test_a_move_that_is_resumed_and_done() -> None:
 def test_a_move_that_fails_and_one_that_is_cancelled() -> None:
     async def scenario(api: Api) -> None:
         await nodes(api)
-        await told(api, moving(), status(VolumeMoveStatus.COPYING, attempts=1))
+        await reported(api, moving(), status(VolumeMoveStatus.COPYING, attempts=1))
         failed = status(VolumeMoveStatus.FAILED, "no room on h2", attempts=1, done=7 * GIB)
-        assert await told(api, failed) == [
+        assert await reported(api, failed) == [
             "move-failed data: from node h1 to node h2, after 70% of 10 GiB copied: no room on h2"
         ]
-        assert await told(api, status(VolumeMoveStatus.CANCELLED)) == [
+        assert await reported(api, status(VolumeMoveStatus.CANCELLED)) == [
             "move-cancelled data: from node h1 to node h2, after nothing copied"
         ]
 
@@ -106,16 +106,16 @@ def test_a_move_that_fails_and_one_that_is_cancelled() -> None:
 def test_a_listing_shows_the_move_that_is_under_way() -> None:
     async def scenario(api: Api) -> None:
         await nodes(api)
-        await told(api, moving())
+        await reported(api, moving())
         view = api.store.tables
         (begun,) = next(views(view, [view.volumes["v"]])).moves
         assert (begun.from_hostname, begun.to_hostname, begun.percent) == ("h1", "h2", 0)
         assert begun.status.state == VolumeMoveStatus.WAITING
-        await told(api, status(VolumeMoveStatus.COPYING, attempts=1, done=4 * GIB))
+        await reported(api, status(VolumeMoveStatus.COPYING, attempts=1, done=4 * GIB))
         (copying,) = next(views(view, [view.volumes["v"]])).moves
         assert (copying.percent, copying.status.state) == (40, VolumeMoveStatus.COPYING)
         ended = Volume(meta=Meta(id="v"), spec=VolumeSpec(name="data", driver="local"))
-        await told(api, status(VolumeMoveStatus.DONE, attempts=1, done=10 * GIB), ended)
+        await reported(api, status(VolumeMoveStatus.DONE, attempts=1, done=10 * GIB), ended)
         assert not next(views(view, [view.volumes["v"]])).moves
 
     with_api(scenario)

@@ -59,9 +59,9 @@ def test_what_cannot_be_named_is_told_all_at_once() -> None:
         await give_driver(api)
         await make_secret(api)
         odd = [password("pww"), password("pw", ""), password("pw", "twice"), password("pw", "twice")]
-        with pytest.raises(InvalidInput) as told:
+        with pytest.raises(InvalidInput) as reported:
             await volumes_of(api).create(driven(secrets=odd), ADMIN)
-        found = {fault.path: fault.message for fault in told.value.faults}
+        found = {fault.path: fault.message for fault in reported.value.faults}
         assert found.keys() == {"secrets.password", "secrets.", "secrets.twice"}
         assert 'did you mean "pw"?' in found["secrets.password"]
         with pytest.raises(InvalidInput, match="has 17 secrets; the maximum is 16"):
@@ -110,9 +110,9 @@ def test_a_stack_brings_both_and_its_removal_leaves_the_secret_with_the_volume()
         assert [each.spec.name for each in api.store.tables.secrets.values()] == ["shop_pw"]
         other = stack(b"two")
         other.volumes[0].secrets[0].key = "token"
-        with pytest.raises(InvalidInput) as told:
+        with pytest.raises(InvalidInput) as reported:
             await api.stacks.deploy(other, ADMIN)
-        assert [fault.path for fault in told.value.faults] == ["volumes.shop_data.secrets"]
+        assert [fault.path for fault in reported.value.faults] == ["volumes.shop_data.secrets"]
 
     with_api(scenario)
 
@@ -120,8 +120,8 @@ def test_a_stack_brings_both_and_its_removal_leaves_the_secret_with_the_volume()
 def test_a_stack_whose_volume_names_what_is_not_there_is_refused_by_its_place() -> None:
     async def scenario(api: Api) -> None:
         await give_driver(api)
-        with pytest.raises(InvalidInput) as told:
+        with pytest.raises(InvalidInput) as reported:
             await api.stacks.deploy(stack(b"", secrets=False), ADMIN)
-        assert [fault.path for fault in told.value.faults] == ["volumes.shop_data.secrets.password"]
+        assert [fault.path for fault in reported.value.faults] == ["volumes.shop_data.secrets.password"]
 
     with_api(scenario)

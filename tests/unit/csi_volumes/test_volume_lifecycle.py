@@ -37,7 +37,7 @@ class Node:
     confirmed: bool = False
     mounted: bool = False
     task: str = ""
-    told: NodePublication = field(default_factory=NodePublication)
+    reported: NodePublication = field(default_factory=NodePublication)
 
     def facts(self) -> csi_volume_step.CsiVolumeFacts:
         in_use = self.task in ("runs", "ended")
@@ -57,9 +57,9 @@ class World:
         self.nodes = {name: Node() for name in NODES}
 
     def facts(self) -> VolumeFacts:
-        wanted = frozenset(name for name, node in self.nodes.items() if node.task in ("waits", "runs"))
-        places = {name: NodeFacts(name, False, f"d-{name}", node.told) for name, node in self.nodes.items()}
-        return VolumeFacts(self.volume, self.status, self.driver, wanted, places)
+        desired = frozenset(name for name, node in self.nodes.items() if node.task in ("waits", "runs"))
+        places = {name: NodeFacts(name, False, f"d-{name}", node.reported) for name, node in self.nodes.items()}
+        return VolumeFacts(self.volume, self.status, self.driver, desired, places)
 
     def keep(self, outcome: str, choice: int = 0) -> bool:
         """One step of the keeper; the answer of a driver may be lost though it did what it was asked."""
@@ -99,7 +99,7 @@ class World:
                 assert not self.nodes[call.node_id].mounted, "never under a node that has it"
                 self.attached.discard(call.node_id)
 
-    def tell(self, name: str) -> None:
+    def announce(self, name: str) -> None:
         """The node hears what managers have to say."""
         publications = self.status.publications if self.status is not None else ()
         found = next((each for each in publications if each.node_id == name), None)
@@ -131,9 +131,9 @@ class World:
         return step in (CsiVolumeStep.MOUNT, CsiVolumeStep.RELEASE)
 
     def report(self, name: str) -> None:
-        told = csi_volume_step.publication_of(self.nodes[name].facts(), "v", "")
-        self.nodes[name].told = told or NodePublication()
-        assert not (told and told.released) or not self.nodes[name].mounted, "the word is true"
+        reported = csi_volume_step.publication_of(self.nodes[name].facts(), "v", "")
+        self.nodes[name].reported = reported or NodePublication()
+        assert not (reported and reported.released) or not self.nodes[name].mounted, "the word is true"
 
     def kill(self, name: str) -> None:
         """The agent begins anew; disk, mounts and containers stay."""
@@ -156,11 +156,11 @@ class World:
         for _ in range(60):
             moved = self.keep("done")
             for name in NODES:
-                self.tell(name)
+                self.announce(name)
                 moved |= self.act(name, "done")
-                before = self.nodes[name].told
+                before = self.nodes[name].reported
                 self.report(name)
-                moved |= before != self.nodes[name].told
+                moved |= before != self.nodes[name].reported
             if not moved:
                 return
         raise AssertionError("it does not come to rest")
@@ -186,7 +186,7 @@ def test_whatever_happens(steps: list[tuple[str, str, str, int]], mode: AccessMo
             case "keep":
                 world.keep(outcome, choice)
             case "tell":
-                world.tell(name)
+                world.announce(name)
             case "act":
                 world.act(name, outcome)
             case "report":
