@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.commands.volume import location_text, row
+from cli.commands.volume_listing import location_text, row
 from cli.fields.row_fields import VOLUMES as VOLUME_NAMES
 from cli.render.format_template import parse_format, row_record
 from shoal.api.v1.container_pb2 import Mount, VolumeOptions
