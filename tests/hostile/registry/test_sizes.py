@@ -183,7 +183,7 @@ def test_the_reserve_is_looked_at_while_a_layer_grows(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 32) as disk:
         images = ImageStore(disk, Registries(), AMD64, retry=QUICK, reserve_bytes=16 << 20)
         error, _ = asyncio.run(pulled(images, serving(image, blobs={blob: paused})))
-        assert isinstance(error, Exhausted) and "less than 16 MiB are free" in str(error)
+        assert isinstance(error, Exhausted) and "free space in the image store is below 16 MiB" in str(error)
         assert not list((disk / "partial").iterdir())
 
 

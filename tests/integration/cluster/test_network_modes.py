@@ -77,7 +77,7 @@ def test_addresses_ranges_and_what_is_refused(clean: Cluster) -> None:
     assert lookup(pid, "database")
 
     second = clean.run("service", "create", "--name", "db2", "--network", attachment, HELLO)
-    assert second.returncode == 2 and 'asked for by service "db"' in second.stderr
+    assert second.returncode == 2 and 'already requested by service "db"' in second.stderr
     scaled = clean.run("service", "update", "--replicas", "2", "db")
     assert scaled.returncode == 2 and "a static address requires a service with one task" in scaled.stderr
     underlay = clean.run("network", "create", "--subnet", str(clean.layout.subnet), "lan")
