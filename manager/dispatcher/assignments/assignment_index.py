@@ -5,7 +5,7 @@ records that `update` returned for it, has the `assignments` of an index built f
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Set
+from collections.abc import Callable, Collection, Iterable, Set
 
 from google.protobuf.message import Message
 
@@ -41,42 +41,72 @@ class AssignmentIndex:
         self._networks = NetworkIndex(view, self._peers)
         self._services = ServiceEndpointIndex(view)
         self._attachments = Attachments(view)
+        self._handlers: dict[str, Callable[[Change, DirtyRecords], None]] = {
+            kinds.TASK.name: self._on_task,
+            kinds.TASK_STATUS.name: self._on_task,
+            kinds.NODE_STATUS.name: self._on_node_status,
+            kinds.NETWORK.name: self._on_network,
+            kinds.ALLOCATION.name: self._on_network,
+            kinds.SERVICE.name: self._on_service,
+            kinds.SERVICE_STATUS.name: self._on_service,
+            kinds.OVERLAY_KEYS.name: self._on_overlay_keys,
+            kinds.NODE_VOLUMES.name: self._on_node_volumes,
+            kinds.VOLUME.name: self._on_volume,
+            kinds.VOLUME_STATUS.name: self._on_volume_status,
+            kinds.SECRET.name: self._on_secret,
+            kinds.REVISION.name: self._on_revision,
+        }
         none = NoDirtyRecords()
         for task_id in view.tasks:
             self._refresh_task(task_id, none)
+
+    @property
+    def handled_kinds(self) -> Set[str]:
+        """Names of the kinds of records on which assignments depend."""
+        return self._handlers.keys()
 
     def update(self, changes: Iterable[Change]) -> dict[str, set[RecordRef]]:
         """Apply changes that the view already has; returns the records that changed for each node."""
         dirty = DirtyRecords()
         for change in changes:
-            self._apply(change, dirty)
+            if (handle := self._handlers.get(change.kind.name)) is not None:
+                handle(change, dirty)
         return dirty.by_node()
 
-    def _apply(self, change: Change, dirty: DirtyRecords) -> None:
-        kind, identifier = change.kind.name, change.identifier
-        if kind in (kinds.TASK.name, kinds.TASK_STATUS.name):
-            self._refresh_task(identifier, dirty)
-        elif kind == kinds.NODE_STATUS.name:
-            self._refresh_peer(identifier, dirty)
-        elif kind in (kinds.NETWORK.name, kinds.ALLOCATION.name):
-            self._refresh_network(identifier, dirty)
-        elif kind in (kinds.SERVICE.name, kinds.SERVICE_STATUS.name):
-            for network_id in self._services.refresh(identifier):
-                dirty.add(self._networks.nodes(network_id), ("service", identifier))
-        elif kind == kinds.OVERLAY_KEYS.name:
-            for network_id in self._networks.encrypted():
-                self._refresh_network(network_id, dirty)
-        elif kind == kinds.NODE_VOLUMES.name:
-            dirty.add([identifier], *(("volume", held) for held in self._dependencies.update_volumes(change)))
-        elif kind == kinds.VOLUME.name:
-            dirty.add(self._dependencies.holders(identifier), ("volume", identifier))
-        elif kind == kinds.VOLUME_STATUS.name:
-            dirty.add(self._attachments.update(change), ("attachment", identifier))
-        elif kind == kinds.SECRET.name:
-            for volume_id, nodes in self._attachments.update_secret(change):
-                dirty.add(nodes, ("attachment", volume_id))
-        elif kind == kinds.REVISION.name and change.new is None:
-            self._dependencies.forget_revision(identifier)
+    def _on_task(self, change: Change, dirty: DirtyRecords) -> None:
+        self._refresh_task(change.identifier, dirty)
+
+    def _on_node_status(self, change: Change, dirty: DirtyRecords) -> None:
+        self._refresh_peer(change.identifier, dirty)
+
+    def _on_network(self, change: Change, dirty: DirtyRecords) -> None:
+        self._refresh_network(change.identifier, dirty)
+
+    def _on_service(self, change: Change, dirty: DirtyRecords) -> None:
+        for network_id in self._services.refresh(change.identifier):
+            dirty.add(self._networks.nodes(network_id), ("service", change.identifier))
+
+    def _on_overlay_keys(self, _: Change, dirty: DirtyRecords) -> None:
+        for network_id in self._networks.encrypted():
+            self._refresh_network(network_id, dirty)
+
+    def _on_node_volumes(self, change: Change, dirty: DirtyRecords) -> None:
+        volumes = self._dependencies.update_volumes(change)
+        dirty.add([change.identifier], *(("volume", volume_id) for volume_id in volumes))
+
+    def _on_volume(self, change: Change, dirty: DirtyRecords) -> None:
+        dirty.add(self._dependencies.holders(change.identifier), ("volume", change.identifier))
+
+    def _on_volume_status(self, change: Change, dirty: DirtyRecords) -> None:
+        dirty.add(self._attachments.update(change), ("attachment", change.identifier))
+
+    def _on_secret(self, change: Change, dirty: DirtyRecords) -> None:
+        for volume_id, nodes in self._attachments.update_secret(change):
+            dirty.add(nodes, ("attachment", volume_id))
+
+    def _on_revision(self, change: Change, _: DirtyRecords) -> None:
+        if change.new is None:
+            self._dependencies.forget_revision(change.identifier)
 
     def changes(self, node_id: str, dirty: Collection[RecordRef] | None) -> AssignmentChanges:
         """What to send a node: these records as they are now, or everything if None."""

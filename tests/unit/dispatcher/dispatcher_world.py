@@ -20,7 +20,7 @@ M = TypeVar("M", bound=Message)
 
 
 class World:
-    """Tables that a test writes to; keeps the changes for the catalogue."""
+    """Tables that a test writes to; keeps the changes for the index."""
 
     def __init__(self) -> None:
         self.tables = Tables()

@@ -11,6 +11,7 @@ from agent.assignments.assigned_state import AssignedState
 from manager.dispatcher.assignments.assignment_index import AssignmentIndex
 from manager.dispatcher.assignments.dirty_records import RecordRef
 from manager.dispatcher.assignments.node_assignments import NodeAssignments, increment, is_empty, snapshot
+from manager.store import kinds
 from manager.store.changes import Change
 from manager.store.kinds import (
     ALLOCATION,
@@ -65,12 +66,12 @@ def test_a_node_learns_of_tasks_elsewhere_on_its_networks_and_of_their_nodes() -
     world.task("t1", "n1", ["a"])
     world.task("t22", "n2", ["a"])
     world.task("t333", "n2", [])
-    needs = AssignmentIndex(world.tables).assignments("n1")
-    assert set(needs.tasks) == {"t1"}
-    assert set(needs.endpoints) == {"t1", "t22"}
-    assert set(needs.peers) == {"n2"}
-    assert set(needs.revisions) == {"s/1"}
-    assert needs.endpoints["t22"].aliases["a"].names == ["alias-a"]
+    assigned = AssignmentIndex(world.tables).assignments("n1")
+    assert set(assigned.tasks) == {"t1"}
+    assert set(assigned.endpoints) == {"t1", "t22"}
+    assert set(assigned.peers) == {"n2"}
+    assert set(assigned.revisions) == {"s/1"}
+    assert assigned.endpoints["t22"].aliases["a"].names == ["alias-a"]
 
 
 def test_an_endpoint_is_ready_only_while_it_runs_and_is_wanted() -> None:
@@ -90,9 +91,9 @@ def test_an_ended_task_is_told_with_the_state_that_it_ended_in_and_needs_nothing
     world = two_hosts()
     world.task("t1", "n1", ["a"])
     world.status("t1", TaskState.COMPLETE)
-    needs = AssignmentIndex(world.tables).assignments("n1")
-    assert needs.tasks["t1"].state == TaskState.COMPLETE
-    assert not needs.networks and not needs.revisions
+    assigned = AssignmentIndex(world.tables).assignments("n1")
+    assert assigned.tasks["t1"].state == TaskState.COMPLETE
+    assert not assigned.networks and not assigned.revisions
 
 
 def test_a_task_that_is_to_be_forgotten_and_has_ended_is_left_out() -> None:
@@ -327,7 +328,7 @@ def test_nodes_that_connect_are_told_nothing_of_each_other_until_a_network_joins
 
 
 def test_a_task_that_is_drained_while_its_removal_is_under_way_is_still_told_to_be_gone() -> None:
-    """The tables are ahead of the catalogue for a moment, in which an agent may say that it has applied something."""
+    """The tables are ahead of the index for a moment, in which an agent may say that it has applied something."""
     world = World()
     world.revision("s", 1, ["a"])
     world.network("a")
@@ -343,3 +344,28 @@ def test_a_task_that_is_drained_while_its_removal_is_under_way_is_still_told_to_
     marks = index.update([gone])
     assert all(("endpoint", "t0") in marks[node] for node in NODES)
     assert index.mark_withdrawn("t0") == "", "nobody is to be told of it any more"
+
+
+UNRELATED_KINDS = {
+    kinds.NODE.name,  # its identity is in the description of its status
+    kinds.SECRET_VERSION.name,
+    kinds.CONFIG.name,
+    kinds.CONFIG_VERSION.name,  # immutable; a new one comes with a new revision
+    kinds.AUTOSCALE.name,
+    kinds.VOLUME_HOME.name,
+    kinds.NAME.name,
+    kinds.MANAGER.name,
+    kinds.REGISTERED_MANAGER.name,
+    kinds.APPLIED.name,
+    kinds.CLUSTER.name,
+    kinds.JOIN_TOKEN.name,
+    kinds.EPOCH.name,
+    kinds.LEADER.name,
+    kinds.PLAN_SEQUENCE.name,
+}
+
+
+def test_every_kind_of_record_is_handled_or_unrelated() -> None:
+    handled = AssignmentIndex(World().tables).handled_kinds
+    assert handled | UNRELATED_KINDS == {kind.name for kind in kinds.KINDS}
+    assert not handled & UNRELATED_KINDS
