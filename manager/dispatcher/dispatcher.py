@@ -219,17 +219,7 @@ class Dispatcher(DispatcherServicer):
     async def _read(self, session: AgentSession, requests: AsyncIterator[AgentMessage]) -> None:
         try:
             async for message in self._rate_limiter.messages(session, requests):
-                if message.WhichOneof("kind") == "volumes":
-                    await self._write_volumes(session, message.volumes)
-                if message.WhichOneof("kind") == "network":
-                    await self._write_condition(session, message.network)
-                if message.WhichOneof("kind") == "description":
-                    await self._update_description(session, message.description)
-                if message.WhichOneof("kind") == "statuses":
-                    self._submit_statuses(session, message.statuses)
-                if message.WhichOneof("kind") == "applied":
-                    session.applied(message.applied.sequence)
-                    self._withdrawals.node_applied(session.node_id)
+                await self._handle(session, message)
         except aio.UsageError:
             # gRPC raises this for a stream that broke while it was read.
             _log.info("lost the connection to node %s", session.node_id)
@@ -239,6 +229,20 @@ class Dispatcher(DispatcherServicer):
             session.end(error)
         finally:
             session.end(None)
+
+    async def _handle(self, session: AgentSession, message: AgentMessage) -> None:
+        match message.WhichOneof("kind"):
+            case "statuses":
+                self._submit_statuses(session, message.statuses)
+            case "applied":
+                session.applied(message.applied.sequence)
+                self._withdrawals.node_applied(session.node_id)
+            case "volumes":
+                await self._write_volumes(session, message.volumes)
+            case "network":
+                await self._write_condition(session, message.network)
+            case "description":
+                await self._update_description(session, message.description)
 
     async def _write_volumes(self, session: AgentSession, report: VolumeReport) -> None:
         try:

@@ -84,7 +84,7 @@ class HeartbeatMonitor:
         held_by = dict.fromkeys((*decision.down, *decision.unknown), self._manager_id)
         result = await write_losses(self._records, self._store.tables, decision, held_by, self._message)
         for node_id in result.finished:
-            self._finish(node_id, node_id in result.written)
+            self._finish(node_id, node_id in result.down)
         for node_id, why in result.written.items():
             self._lost(node_id, why)
 

@@ -21,10 +21,12 @@ class LossResult:
 
     Attributes:
         finished: nodes that need no more monitoring: they are DOWN, were removed, or are another manager's.
+        down: those of them that were marked DOWN now.
         written: nodes whose state was changed, and why.
     """
 
     finished: list[str] = field(default_factory=list)
+    down: set[str] = field(default_factory=set)
     written: dict[str, str] = field(default_factory=dict)
 
 
@@ -66,6 +68,7 @@ async def _mark_down(records: NodeStatusUpdates, node_id: str, held_by: str, mes
     try:
         if await records.mark_down(node_id, held_by, message):
             _log.warning("node %s is DOWN: %s", node_id, message)
+            result.down.add(node_id)
             result.written[node_id] = message
     except Conflict:
         _log.info("node %s was removed", node_id)
