@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 # etcd 3.4 accepts a Unix socket only as "unix://HOST:PORT" and creates a file of that name in its working directory.
 _CLIENT_SOCKET = "client:0"
 _PEER_SOCKET = "peer:0"
-_INITIALIZED = "answered"
+_INITIALIZED = "initialized"
 _FLAGS = (
     "--name=default",
     f"--listen-client-urls=unix://{_CLIENT_SOCKET}",
