@@ -52,9 +52,9 @@ def _address_conflicts(
     for occupied in other.task.networks:
         if occupied.network in (network.meta.id, network.spec.name):
             for field in ("address", "address6"):
-                desired = getattr(attachment, field)
-                if desired and desired == getattr(occupied, field):
-                    yield Fault(f"{path}.{field}", f'{desired} is already requested by service "{other.name}"')
+                requested = getattr(attachment, field)
+                if requested and requested == getattr(occupied, field):
+                    yield Fault(f"{path}.{field}", f'{requested} is already requested by service "{other.name}"')
 
 
 def _find_usable(view: View, reference: str) -> Network:

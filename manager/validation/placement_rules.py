@@ -164,16 +164,16 @@ def _resource_warnings(spec: ServiceSpec, nodes: Sequence[NodeDescription]) -> I
             f"{exact_size(demand.memory)} of memory is reserved, but no node "
             f"has more than {exact_size(most_memory)}; the tasks stay pending"
         )
-    for kind, desired in demand.generic.items():
+    for kind, requested in demand.generic.items():
         names = demand.generic_names.get(kind, ())
         available = max(_free(node, kind, names) for node in nodes)
-        if desired > available and names:
+        if requested > available and names:
             yield (
                 f"no node has the CDI device {', '.join(f'{kind}={name}' for name in names)}; the tasks stay pending"
             )
-        elif desired > available:
+        elif requested > available:
             yield (
-                f"{desired} of generic resource {kind} are reserved, but "
+                f"{requested} of generic resource {kind} are reserved, but "
                 f"no node has more than {available}; the tasks stay pending"
             )
     reported = (

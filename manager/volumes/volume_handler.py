@@ -173,11 +173,11 @@ def nodes_with_data(view: View) -> Mapping[str, Sequence[str]]:
 def views(view: View, volumes: Sequence[Volume]) -> Iterator[VolumeView]:
     """Volumes with their users and locations."""
     users = volume_references.users(view)
-    desired = {volume.meta.id for volume in volumes}
+    requested = {volume.meta.id for volume in volumes}
     places: defaultdict[str, list[VolumeLocation]] = defaultdict(list)
     for node_id, record in view.node_volumes.items():
         for held in record.volumes:
-            if held.volume_id in desired:
+            if held.volume_id in requested:
                 home = home_of(view, view.volumes[held.volume_id], held.slot)
                 places[held.volume_id].append(
                     VolumeLocation(

@@ -240,7 +240,7 @@ def warnings(spec: ServiceSpec) -> Iterator[str]:
     if spec.WhichOneof("mode") == "replicated" and spec.replicated.replicas < 2:
         return
     csi_volumes = {
-        desired.name for _, desired in volumes_to_create(spec) if is_csi(desired)
+        new.name for _, new in volumes_to_create(spec) if is_csi(new)
     }  # for a single node, unless its access mode says otherwise
     for name in sorted(csi_volumes.union(mount.volume.name for mount in mounts if mount.volume.single_node)):
         yield f"volume {name} can be used on one node at a time; all tasks run there"

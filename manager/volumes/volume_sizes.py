@@ -33,8 +33,8 @@ async def add_sizes(view: View, volumes: Iterable[VolumeView], sizes: VolumeSize
             key = volume.volume.meta.id, location.slot
             locations.setdefault(location.node_id, {})[key] = (volume.volume.spec.name, location)
     requests = {
-        node_id: ReadVolumeSizesRequest(volume_ids=_volume_ids(desired), timeout_ms=MAX_MILLISECONDS)
-        for node_id, desired in locations.items()
+        node_id: ReadVolumeSizesRequest(volume_ids=_volume_ids(keys), timeout_ms=MAX_MILLISECONDS)
+        for node_id, keys in locations.items()
     }
     responses, warnings = await query_nodes(view, requests, sizes.read_volume_sizes)
     for node_id, response in responses.items():

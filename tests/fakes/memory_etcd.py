@@ -37,7 +37,7 @@ class MemoryEtcd:
 
     Attributes:
         transactions: how many were asked for.
-        slow: keys that begin so are written only when `let_go` is called; empty: none.
+        slow: keys that begin so are written only when `release` is called; empty: none.
         held: transactions that wait for that.
     """
 

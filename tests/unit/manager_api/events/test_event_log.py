@@ -39,15 +39,15 @@ async def remembering(api: Api, *, kept: int = 1000) -> AsyncGenerator[EventLog]
         running.cancel()
 
 
-async def reported(events: EventLog, **desired: object) -> list[WatchEventsResponse]:
+async def reported(events: EventLog, **filters: object) -> list[WatchEventsResponse]:
     """Everything up to now."""
     await asyncio.sleep(0)
-    request = WatchEventsRequest(since_ms=1, until_ms=NOW_MS, **desired)  # type: ignore[arg-type]
+    request = WatchEventsRequest(since_ms=1, until_ms=NOW_MS, **filters)  # type: ignore[arg-type]
     return [response async for response in events.watch(request, ADMIN)]
 
 
-async def lines(events: EventLog, **desired: object) -> list[str]:
-    responses = await reported(events, **desired)
+async def lines(events: EventLog, **filters: object) -> list[str]:
+    responses = await reported(events, **filters)
     return [line(response.event).partition(" ")[2] for response in responses if response.HasField("event")]
 
 

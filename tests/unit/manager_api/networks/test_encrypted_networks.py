@@ -120,12 +120,12 @@ def test_tasks_go_where_the_kernel_can() -> None:
     world.plan()
     reasons = {task.reason for task in world.desired("vault")}
     assert reasons == {"no suitable node: 2 of 2 lack kernel support for encrypted networks (WireGuard and IPsec ESP)"}
-    tell_features(world, "h2", "wireguard")
+    report_features(world, "h2", "wireguard")
     world.plan()
     assert {task.node_id for task in world.desired("vault")} == {"h2"}
 
 
-def tell_features(world: PlannerWorld, node_id: str, *features: str) -> None:
+def report_features(world: PlannerWorld, node_id: str, *features: str) -> None:
     status = NodeStatus()
     status.CopyFrom(world.tables.node_status[node_id])
     status.description.features[:] = features
@@ -147,8 +147,8 @@ def test_tasks_go_where_every_two_nodes_can_speak(
     world = PlannerWorld()
     for name in ("h1", "h2", "h3"):
         world.node(name)
-    tell_features(world, "h2", *second)
-    tell_features(world, "h3", *third)
+    report_features(world, "h2", *second)
+    report_features(world, "h3", *third)
     world.put(kinds.NETWORK, "bank", Network(meta=Meta(id="bank"), spec=BANK))
     template = TaskTemplate(networks=[NetworkAttachment(network="bank")])
     template.placement.max_per_node = 1
@@ -183,11 +183,11 @@ def test_keys_are_told_to_those_alone_who_share_an_encrypted_network() -> None:
     world.task("t1", "n1", ["bank", "street"])
     world.task("t22", "n2", ["bank"])
     world.task("t333", "n3", ["street"])
-    catalogue = AssignmentIndex(world.tables)
-    peers = catalogue.assignments("n1").peers
+    index = AssignmentIndex(world.tables)
+    peers = index.assignments("n1").peers
     assert [len(peers[node_id].keys) for node_id in ("n2", "n3")] == [1, 0]
-    assert not catalogue.assignments("n3").peers["n1"].keys
-    networks = catalogue.assignments("n1").networks
+    assert not index.assignments("n3").peers["n1"].keys
+    networks = index.assignments("n1").networks
     assert {name: network.key_generation for name, network in networks.items()} == {"bank": 1, "street": 0}
 
 
@@ -201,7 +201,7 @@ def test_a_change_of_keys_reaches_the_nodes_of_encrypted_networks() -> None:
     world.revision("s", 1, ["bank", "street"])
     world.task("t1", "n1", ["bank"])
     world.task("t22", "n2", ["street"])
-    catalogue = AssignmentIndex(world.tables)
-    marks = catalogue.update([world.put(kinds.OVERLAY_KEYS, "", OverlayKeys(generation=2))])
+    index = AssignmentIndex(world.tables)
+    marks = index.update([world.put(kinds.OVERLAY_KEYS, "", OverlayKeys(generation=2))])
     assert marks == {"n1": {("network", "bank")}}
-    assert catalogue.assignments("n1").networks["bank"].key_generation == 2
+    assert index.assignments("n1").networks["bank"].key_generation == 2
