@@ -59,7 +59,7 @@ test: install images
 # The switch that turns off what depends on the internals of crun and the kernel: everything works without it.
 test-plain-runtime: install images
 	SHOAL_AGENT_RUNTIME_OPTIMIZATIONS=off $(BIN)/python -m pytest tests/contract/runtime tests/integration/runtime \
-	  tests/hostile/containers tests/hostile/syscalls tests/integration/cluster/test_services.py::test_create_scale_update_remove
+	  tests/hostile/containers tests/hostile/syscalls tests/integration/cluster/services/test_service_life.py::test_create_scale_update_remove
 
 test-vm: install images
 	sh deploy/packages.sh tests/vm/packages.txt

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.cluster.harness import Cluster, data_directories, in_volumes
-from tests.integration.cluster.test_volumes import HELLO, read, slots, volumes, write
+from tests.integration.cluster.volumes.test_volumes import HELLO, read, slots, volumes, write
 
 __all__ = ["volumes"]
 

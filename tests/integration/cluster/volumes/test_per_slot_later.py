@@ -1,7 +1,7 @@
 """`per-slot` for a volume that holds data, and the way back: no task ever starts empty."""
 
 from tests.integration.cluster.harness import Cluster
-from tests.integration.cluster.test_volumes import HELLO, read, slots, volumes, write
+from tests.integration.cluster.volumes.test_volumes import HELLO, read, slots, volumes, write
 
 __all__ = ["volumes"]
 

@@ -12,7 +12,7 @@ from cli.playground.registry_server import RegistryAuth, registry_settings
 from tests.integration.cluster.harness import Cluster
 from tests.integration.registry_fixture import make_certificate, make_htpasswd
 
-ARCHIVE = str(Path(__file__).parents[3] / "build" / "images" / "hello-1.tar")
+ARCHIVE = str(Path(__file__).parents[4] / "build" / "images" / "hello-1.tar")
 PORT = 5443
 
 

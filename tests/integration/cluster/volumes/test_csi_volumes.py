@@ -15,11 +15,11 @@ from cli.playground import virtual_network
 from tests.csi_driver.driver import DRIVER
 from tests.csi_driver.pool import Pool
 from tests.integration.cluster.harness import Cluster, inside
-from tests.integration.cluster.test_secrets import create, etcd_values, files_with, in_memory
+from tests.integration.cluster.services.test_secrets import create, etcd_values, files_with, in_memory
 
 HELLO = "registry:5000/hello"
 QUICK = ("--restart-delay", "100ms")
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 class Drivers:

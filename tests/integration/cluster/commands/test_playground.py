@@ -20,7 +20,7 @@ from shoal.errors import Refused, Unavailable
 from tests.integration.cluster.harness import Cluster
 from tests.integration.cluster.subnets import beside, free_subnet
 
-IMAGES = Path(__file__).parents[3] / "build" / "images"
+IMAGES = Path(__file__).parents[4] / "build" / "images"
 NAMES = [f"{letter}{os.getpid() % 1_000_000}" for letter in "ab"]
 
 

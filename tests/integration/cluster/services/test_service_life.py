@@ -114,7 +114,7 @@ def test_constraints_and_pending_reasons(clean: Cluster) -> None:
 def test_stack(clean: Cluster) -> None:
     from pathlib import Path
 
-    example = str(Path(__file__).parents[3] / "deploy" / "examples" / "web.yaml")
+    example = str(Path(__file__).parents[4] / "deploy" / "examples" / "web.yaml")
     clean.shoal("stack", "deploy", "-c", example, "shop")
     rows = clean.json("stack", "ps", "shop")
     assert Counter(row["name"].partition(".")[0] for row in rows) == {"shop_web": 3, "shop_api": 2}

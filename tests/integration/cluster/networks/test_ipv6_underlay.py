@@ -13,8 +13,8 @@ from cli.playground.layout import Layout
 from cli.playground.lifecycle import Playground
 from tests.integration.cluster.conftest import IMAGES
 from tests.integration.cluster.harness import Cluster
+from tests.integration.cluster.services.test_service_life import HELLO, fetch
 from tests.integration.cluster.subnets import beside, free_subnet
-from tests.integration.cluster.test_services import HELLO, fetch
 
 
 @pytest.fixture(scope="module")
