@@ -34,11 +34,12 @@ from agent.runtime.confinement.apparmor import AppArmor
 from agent.runtime.host_requirements import require_host
 from agent.runtime.launch.optimizations import ALL_OPTIMIZATIONS, NO_OPTIMIZATIONS
 from agent.runtime.oci_runtime import OciRuntime
+from agent.runtime.open_runtime import RuntimeConfig, open_runtime
 from agent.session.backoff import delays
 from agent.session.manager_list import ManagerList
 from agent.session.manager_session import ManagerSession
 from agent.session.status_queue import StatusQueue
-from agent.settings import OFF, AgentSettings
+from agent.settings import ON, AgentSettings
 from agent.streams.agent_streams import AgentStreamsService
 from agent.volume_moves.move_source import MoveSource
 from agent.volume_moves.move_target import MoveTarget
@@ -167,6 +168,21 @@ def _network_settings(settings: AgentSettings) -> NetworkSettings:
     )
 
 
+def _runtime_config(settings: AgentSettings, node_id: str) -> RuntimeConfig:
+    is_optimized = settings.runtime_optimizations == ON
+    if not is_optimized:
+        _log.info("runtime optimizations are off")
+    return RuntimeConfig(
+        state_directory=settings.runtime_directory,
+        run_directory=settings.run_directory,
+        cgroup_parent=cgroup_parent(node_id),
+        hidden_mount=settings.attached_directory,
+        cdi_directories=settings.cdi_directory,
+        hostname=inspection.hostname(settings),
+        optimizations=ALL_OPTIMIZATIONS if is_optimized else NO_OPTIMIZATIONS,
+    )
+
+
 async def _worker(
     stack: AsyncExitStack,
     settings: AgentSettings,
@@ -184,21 +200,8 @@ async def _worker(
         worker.exited(task_id, end)
 
     runtime = await stack.enter_async_context(
-        OciRuntime(
-            settings.runtime_directory,
-            settings.run_directory,
-            cgroup_parent(node_id),
-            exited,
-            now_ms,
-            apparmor=apparmor,
-            hidden_mount=settings.attached_directory,
-            cdi_directories=settings.cdi_directory,
-            hostname=inspection.hostname(settings),
-            optimizations=NO_OPTIMIZATIONS if settings.runtime_optimizations == OFF else ALL_OPTIMIZATIONS,
-        )
+        open_runtime(_runtime_config(settings, node_id), on_exit=exited, clock=now_ms, apparmor=apparmor)
     )
-    if settings.runtime_optimizations == OFF:
-        _log.info("runtime optimizations are off")
     kind = host_platform()
     images = ImageStore(settings.images_directory, read_registries(settings.registries_file), kind)
     stack.push_async_callback(images.aclose)

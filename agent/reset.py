@@ -6,7 +6,7 @@ from contextlib import suppress
 from agent.app import cgroup_parent, now_ms
 from agent.network.network_settings import NetworkSettings
 from agent.network.node_network import NodeNetwork
-from agent.runtime.oci_runtime import OciRuntime
+from agent.runtime.open_runtime import RuntimeConfig, open_runtime
 from agent.settings import AgentSettings
 from agent.volumes.mount_table import unmount_all
 from agent.worker.interfaces import Exit
@@ -61,8 +61,8 @@ async def _remove_containers(settings: AgentSettings, node_id: str) -> None:
     def on_exit(task_id: str, end: Exit) -> None:
         _log.debug("container %s exited with code %d", task_id, end.code)
 
-    runtime = OciRuntime(settings.runtime_directory, settings.run_directory, cgroup_parent(node_id), on_exit, now_ms)
-    async with runtime:
+    config = RuntimeConfig(settings.runtime_directory, settings.run_directory, cgroup_parent(node_id))
+    async with open_runtime(config, on_exit=on_exit, clock=now_ms) as runtime:
         await runtime.recover()
         await runtime.reset()
 

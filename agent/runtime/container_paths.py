@@ -8,6 +8,9 @@ from pathlib import Path
 
 from agent.runtime.kernel.linux import spread_subdirectories
 
+TMPFS_SOURCE = "shoal-runtime"
+"""Identifies the tmpfs that is mounted on the run directory."""
+
 _BASE_DIRECTORIES = ("dev", "etc", "proc", "sys")
 _BASE_FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
 

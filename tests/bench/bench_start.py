@@ -27,6 +27,7 @@ from agent.runtime.kernel.cgroup_layout import parse_layout
 from agent.runtime.kernel.cgroups import Cgroups
 from agent.runtime.kernel.linux import CLONE_FS, unshare
 from agent.runtime.oci_runtime import OciRuntime
+from agent.runtime.open_runtime import RuntimeConfig, open_runtime
 from agent.runtime.rootfs.overlay_mount import mount_overlay, private_mounts
 from agent.runtime.spec.oci_spec import oci_spec
 from agent.runtime.spec.user_lookup import User
@@ -147,7 +148,8 @@ async def measure(directory: Path, count: int, parallels: list[int], rounds: int
     # The runtime mounts a tmpfs at `run`; the floor's bundles lie on it too, and its upper directories on disk.
     state, run = directory / "state", directory / "run"
     steps = Steps()
-    async with OciRuntime(state, run, cgroup, Ends(), wall_clock_ms, on_step=steps) as runtime:
+    config = RuntimeConfig(state, run, cgroup)
+    async with open_runtime(config, on_exit=Ends(), clock=wall_clock_ms, on_step=steps) as runtime:
         try:
             await agent_batch(runtime, image, 3, 1)
             bare = Floor(run, directory / "uppers", image, cgroup + "/floor", next((state / "seccomp").iterdir()))

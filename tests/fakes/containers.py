@@ -5,12 +5,13 @@ import os
 import shutil
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from agent.runtime.launch.optimizations import ALL_OPTIMIZATIONS, NO_OPTIMIZATIONS, Optimizations
 from agent.runtime.oci_runtime import OciRuntime
+from agent.runtime.open_runtime import RuntimeConfig, open_runtime
 from agent.worker.interfaces import ContainerRequest, Exit, Image, ImageConfig
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.meta_pb2 import Resources
@@ -127,7 +128,7 @@ def new_cgroup() -> str:
     return f"/shoal-test-{new_id()}"
 
 
-def open_runtime(
+def open_test_runtime(
     directory: Path,
     ends: Ends,
     cgroup: str,
@@ -135,22 +136,21 @@ def open_runtime(
     programs: Sequence[str] = ("crun", "runc"),
     cdi_directories: Sequence[Path] = (),
     optimizations: Optimizations | None = None,
-) -> OciRuntime:
-    """A runtime below `directory`, not yet entered.
+) -> AbstractAsyncContextManager[OciRuntime]:
+    """A runtime below `directory`.
 
     Args:
         optimizations: None: as `optimizations_of_environment`.
     """
-    return OciRuntime(
+    config = RuntimeConfig(
         directory / "state",
         directory / "run",
         cgroup,
-        ends,
-        wall_clock_ms,
         programs=programs,
         cdi_directories=cdi_directories,
         optimizations=optimizations or optimizations_of_environment(),
     )
+    return open_runtime(config, on_exit=ends, clock=wall_clock_ms)
 
 
 @asynccontextmanager
@@ -159,7 +159,7 @@ async def real_runtime(
 ) -> AsyncGenerator[tuple[OciRuntime, Ends]]:
     """A runtime of which nothing is left at the end."""
     ends = Ends()
-    async with open_runtime(directory, ends, new_cgroup(), optimizations=optimizations) as runtime:
+    async with open_test_runtime(directory, ends, new_cgroup(), optimizations=optimizations) as runtime:
         try:
             yield runtime, ends
         finally:

@@ -91,7 +91,7 @@ class Launcher:
         host: HostFacts,
         compiled_filters: FilterCache,
         apparmor: AppArmor,
-        attach_lock: StartLock,
+        start_lock: StartLock,
         conmon: Path,
         programs: tuple[OciProgram, ...],
         clock: Clock,
@@ -109,7 +109,7 @@ class Launcher:
         self._hostname = hostname
         self._compiled_filters = compiled_filters
         self._apparmor = apparmor
-        self._attach_lock = attach_lock
+        self._start_lock = start_lock
         self._has_base = False
         self._conmon = conmon
         self._programs = programs
@@ -136,7 +136,7 @@ class Launcher:
         Raises:
             InvalidInput, Unavailable, Exhausted: as `Runtime.start` says.
         """
-        with self._attach_lock.hold():
+        with self._start_lock.hold():
             work = asyncio.get_running_loop().run_in_executor(self._threads, self._start, request)
             try:
                 return await asyncio.shield(work)

@@ -12,7 +12,7 @@ import pytest
 
 from agent.runtime.kernel.linux import mount, unmount
 from shoal.api.v1.container_pb2 import Mount
-from tests.fakes.containers import Ends, build_image, log_lines, new_cgroup, open_runtime, shell
+from tests.fakes.containers import Ends, build_image, log_lines, new_cgroup, open_test_runtime, shell
 
 SCRIPT = "echo x > /d/file || echo kept; echo x > /d/below/file || echo kept below; ls /d/below"
 EXPECTED = {
@@ -39,7 +39,7 @@ def mounted_below(source: Path) -> Iterator[Path]:
 def test_what_is_mounted_below_is_read_only_too(tmp_path: Path, program: str) -> None:
     async def run(source: Path) -> None:
         ends, image = Ends(), build_image(tmp_path)
-        async with open_runtime(tmp_path, ends, new_cgroup(), programs=[program]) as runtime:
+        async with open_test_runtime(tmp_path, ends, new_cgroup(), programs=[program]) as runtime:
             try:
                 for recursive, expected in EXPECTED.items():
                     bind = Mount(type=Mount.BIND, source=str(source), target="/d", read_only=True, recursive=recursive)
@@ -59,7 +59,7 @@ def test_what_is_mounted_below_is_read_only_too(tmp_path: Path, program: str) ->
 def test_a_single_file_is_mounted_read_only(tmp_path: Path, program: str) -> None:
     async def run(source: Path) -> None:
         ends, image = Ends(), build_image(tmp_path)
-        async with open_runtime(tmp_path, ends, new_cgroup(), programs=[program]) as runtime:
+        async with open_test_runtime(tmp_path, ends, new_cgroup(), programs=[program]) as runtime:
             try:
                 bind = Mount(type=Mount.BIND, source=str(source), target="/conf", read_only=True)
                 request = shell(image, "(echo x > /conf || cat /conf) 2>/dev/null", mounts=[bind])

@@ -15,7 +15,7 @@ from agent.runtime.container_paths import ContainerPaths
 from agent.runtime.oci_runtime import OciRuntime
 from shoal.api.v1.service_pb2 import LogConfig
 from shoal.logs.log_lines import parse_line
-from tests.fakes.containers import Ends, build_image, new_cgroup, open_runtime, real_runtime, shell
+from tests.fakes.containers import Ends, build_image, new_cgroup, open_test_runtime, real_runtime, shell
 
 MIB = 1 << 20
 COUNTS = "while :; do echo $i; i=$((i+1)); done"
@@ -86,7 +86,7 @@ def test_the_bound_holds_without_an_agent_and_the_next_one_says_what_is_missing(
         places = ContainerPaths(run=tmp_path / "run", state=tmp_path / "state")
         request = shell(build_image(tmp_path), COUNTS, log=LogConfig(max_bytes=256 << 10, max_files=2))
         directory = places.logs(request.task_id)
-        async with open_runtime(tmp_path, ends, cgroup) as runtime:
+        async with open_test_runtime(tmp_path, ends, cgroup) as runtime:
             await runtime.start(request)
         alone = {(directory / "log").stat().st_ino}
 
@@ -96,7 +96,7 @@ def test_the_bound_holds_without_an_agent_and_the_next_one_says_what_is_missing(
 
         began = time.time()
         await stays_below(512 << 10, directory, has_gone_on)
-        async with open_runtime(tmp_path, ends, cgroup) as runtime:
+        async with open_test_runtime(tmp_path, ends, cgroup) as runtime:
             try:
                 await runtime.recover()
                 await end(runtime, ends, request.task_id)

@@ -16,7 +16,7 @@ import pytest
 from agent.runtime.oci_runtime import OciRuntime
 from agent.worker.interfaces import Image
 from shoal.api.v1.container_pb2 import Mount
-from tests.fakes.containers import Ends, build_image, container_request, log_lines, new_cgroup, open_runtime
+from tests.fakes.containers import Ends, build_image, container_request, log_lines, new_cgroup, open_test_runtime
 from tests.hostile.syscalls import tries
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="the calls are tried by their x86_64 numbers")
@@ -31,7 +31,7 @@ def answers(directory: Path, *, program: str = "crun", times: int = 1, **spec: A
 
     async def run() -> list[dict[str, int]]:
         ends = Ends()
-        async with open_runtime(directory, ends, new_cgroup(), programs=(program,)) as runtime:
+        async with open_test_runtime(directory, ends, new_cgroup(), programs=(program,)) as runtime:
             try:
                 image = build_image(directory)
                 return [await _answers(runtime, ends, image, spec) for _ in range(times)]

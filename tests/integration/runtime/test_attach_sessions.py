@@ -14,7 +14,7 @@ from agent.runtime.exec.attach_session import AttachSession
 from agent.runtime.exec.exec_streams import StdStream
 from agent.runtime.oci_runtime import OciRuntime
 from shoal.errors import Exhausted, NotFound
-from tests.fakes.containers import Ends, build_image, new_cgroup, open_runtime, shell
+from tests.fakes.containers import Ends, build_image, new_cgroup, open_test_runtime, shell
 
 Body = Callable[[OciRuntime, str], Awaitable[None]]
 ECHO = "trap 'echo interrupted; exit 4' INT; while read -r line; do echo \"out $line\"; echo err >&2; done; exit 3"
@@ -22,7 +22,7 @@ ECHO = "trap 'echo interrupted; exit 4' INT; while read -r line; do echo \"out $
 
 def in_container(directory: Path, script: str, body: Body, **spec: Any) -> None:
     async def run() -> None:
-        async with open_runtime(directory, Ends(), new_cgroup()) as runtime:
+        async with open_test_runtime(directory, Ends(), new_cgroup()) as runtime:
             try:
                 request = shell(build_image(directory), script, **spec)
                 await runtime.start(request)

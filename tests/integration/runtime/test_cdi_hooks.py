@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.containers import Ends, build_image, container_request, new_cgroup, open_runtime
+from tests.fakes.containers import Ends, build_image, container_request, new_cgroup, open_test_runtime
 
 DEVICE = ("vendor.com/gpu", "0")
 
@@ -30,7 +30,9 @@ def test_a_hook_gets_the_state_of_the_container(tmp_path: Path, program: str, ho
 
     async def run() -> None:
         cdi = [tmp_path / "cdi"]
-        async with open_runtime(tmp_path, Ends(), new_cgroup(), programs=(program,), cdi_directories=cdi) as runtime:
+        async with open_test_runtime(
+            tmp_path, Ends(), new_cgroup(), programs=(program,), cdi_directories=cdi
+        ) as runtime:
             try:
                 request = replace(container_request(build_image(tmp_path), "/bin/sleep", "1000"), cdi_devices=(DEVICE,))
                 running = await runtime.start(request)

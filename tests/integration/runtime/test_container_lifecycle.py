@@ -24,7 +24,7 @@ from tests.fakes.containers import (
     container_request,
     log_lines,
     new_cgroup,
-    open_runtime,
+    open_test_runtime,
     real_runtime,
     shell,
 )
@@ -109,7 +109,7 @@ def test_twenty_starts_at_once_and_nothing_left_after_removal(tmp_path: Path) ->
 def test_reset_leaves_nothing(tmp_path: Path) -> None:
     async def run() -> None:
         cgroup, ends = new_cgroup(), Ends()
-        async with open_runtime(tmp_path, ends, cgroup) as runtime:
+        async with open_test_runtime(tmp_path, ends, cgroup) as runtime:
             await runtime.start(shell(build_image(tmp_path), "sleep 1000"))
             assert list(Path("/sys/fs/cgroup").glob(f"*{cgroup}"))
             await runtime.reset()
@@ -205,7 +205,7 @@ def test_containers_outlive_a_killed_agent(tmp_path: Path) -> None:
     async def run() -> None:
         ends = Ends()
         async with AsyncExitStack() as stack:
-            runtime = await stack.enter_async_context(open_runtime(tmp_path, ends, cgroup))
+            runtime = await stack.enter_async_context(open_test_runtime(tmp_path, ends, cgroup))
             stack.push_async_callback(runtime.reset)
             await until(lambda: ended not in supervision_processes(places(tmp_path)).values())
             found = await runtime.recover()
@@ -233,7 +233,7 @@ def test_recover_removes_what_is_half_made(tmp_path: Path) -> None:
 
     async def run() -> None:
         cgroup, ends = new_cgroup(), Ends()
-        async with open_runtime(tmp_path, ends, cgroup) as runtime:
+        async with open_test_runtime(tmp_path, ends, cgroup) as runtime:
             image = build_image(tmp_path)
             request = shell(image, "sleep 1000")
             running = await runtime.start(request)
@@ -243,7 +243,7 @@ def test_recover_removes_what_is_half_made(tmp_path: Path) -> None:
             for mounted in Path("/sys/fs/cgroup").glob(f"pids{cgroup}"):
                 (mounted / "nobody").mkdir()
             async with AsyncExitStack() as stack:
-                again = await stack.enter_async_context(open_runtime(tmp_path, ends, cgroup))
+                again = await stack.enter_async_context(open_test_runtime(tmp_path, ends, cgroup))
                 stack.push_async_callback(again.reset)
                 assert await again.recover() == {}
                 assert not places(tmp_path).tasks_with_upper()
@@ -257,7 +257,7 @@ def test_recover_removes_what_is_half_made(tmp_path: Path) -> None:
 def test_runc_where_crun_is_absent(tmp_path: Path) -> None:
     async def run() -> None:
         ends, image, cgroup = Ends(), build_image(tmp_path), new_cgroup()
-        async with open_runtime(tmp_path, ends, cgroup, programs=("no-such-runtime", "runc")) as runtime:
+        async with open_test_runtime(tmp_path, ends, cgroup, programs=("no-such-runtime", "runc")) as runtime:
             try:
                 request = shell(
                     image, "cat /proc/self/status; sleep 0.1; exit 3", limits=Resources(memory_bytes=16 << 20)

@@ -11,7 +11,7 @@ from agent.worker.interfaces import Running
 from shoal.api.v1.container_pb2 import Hook
 from shoal.api.v1.service_pb2 import LogConfig
 from shoal.errors import InvalidInput, NotFound
-from tests.fakes.containers import Ends, build_image, new_cgroup, open_runtime, real_runtime, shell
+from tests.fakes.containers import Ends, build_image, new_cgroup, open_test_runtime, real_runtime, shell
 
 SLEEP = "trap 'exit 0' TERM; while :; do sleep 0.02; done"
 FLOOD_SECONDS = 30
@@ -72,7 +72,7 @@ def test_nothing_is_kept_of_what_a_container_without_log_writes(tmp_path: Path) 
         cgroup, image = new_cgroup(), build_image(tmp_path)
         text = "read -r line; echo heard $line; echo aside >&2; read -r line; exit 4"
         request = shell(image, text, log=LogConfig(disabled=True), stdin_open=True)
-        async with open_runtime(tmp_path, Ends(), cgroup) as runtime:
+        async with open_test_runtime(tmp_path, Ends(), cgroup) as runtime:
             await runtime.start(request)
             attached = runtime.attach(request.task_id)
             await attached.write(b"you\n")
@@ -88,7 +88,7 @@ def test_nothing_is_kept_of_what_a_container_without_log_writes(tmp_path: Path) 
                 async with aclosing(runtime.logs(request.task_id)) as lines:
                     await anext(lines)
         ends = Ends()
-        async with open_runtime(tmp_path, ends, cgroup) as runtime:
+        async with open_test_runtime(tmp_path, ends, cgroup) as runtime:
             try:
                 assert isinstance((await runtime.recover())[request.task_id], Running)
                 again = runtime.attach(request.task_id)

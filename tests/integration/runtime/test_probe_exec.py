@@ -13,7 +13,7 @@ from agent.runtime.oci_runtime import OciRuntime
 from agent.worker.interfaces import Image
 from shoal.api.v1.container_pb2 import Healthcheck, HttpProbe, TcpProbe
 from shoal.errors import NotFound
-from tests.fakes.containers import Ends, build_image, container_request, new_cgroup, open_runtime, shell
+from tests.fakes.containers import Ends, build_image, container_request, new_cgroup, open_test_runtime, shell
 from tests.integration.runtime.child_processes import children
 
 Body = Callable[[OciRuntime, Image], Awaitable[None]]
@@ -22,7 +22,7 @@ SERVE = "mkdir /www; echo hello > /www/index.html; httpd -p 8080 -h /www; nc -l 
 
 def with_runtime(directory: Path, body: Body, *, programs: tuple[str, ...] = ("crun", "runc")) -> None:
     async def run() -> None:
-        async with open_runtime(directory, Ends(), new_cgroup(), programs=programs) as runtime:
+        async with open_test_runtime(directory, Ends(), new_cgroup(), programs=programs) as runtime:
             try:
                 await body(runtime, build_image(directory))
             finally:

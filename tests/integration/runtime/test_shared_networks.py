@@ -13,7 +13,7 @@ import pytest
 from agent.runtime.oci_runtime import OciRuntime
 from agent.worker.interfaces import ContainerRequest, Exit, Image, Running
 from shoal.errors import InvalidInput, NotFound
-from tests.fakes.containers import Ends, build_image, log_lines, new_cgroup, open_runtime, real_runtime, shell
+from tests.fakes.containers import Ends, build_image, log_lines, new_cgroup, open_test_runtime, real_runtime, shell
 
 ETC = {
     "/etc/hosts": b"127.0.0.1\tlocalhost\n10.0.0.7\tdb\n",
@@ -73,12 +73,12 @@ def test_after_a_restart_of_the_agent_both_are_watched_and_more_can_join(tmp_pat
     async def run() -> None:
         cgroup, image = new_cgroup(), build_image(tmp_path)
         own, one = provider(image, SERVE), shell(image, LIVES)
-        async with open_runtime(tmp_path, Ends(), cgroup) as runtime:
+        async with open_test_runtime(tmp_path, Ends(), cgroup) as runtime:
             await runtime.start(own)
             await sharing(runtime, own.task_id, one)
         ends = Ends()
         async with AsyncExitStack() as stack:
-            runtime = await stack.enter_async_context(open_runtime(tmp_path, ends, cgroup))
+            runtime = await stack.enter_async_context(open_test_runtime(tmp_path, ends, cgroup))
             stack.push_async_callback(runtime.reset)
             found = await runtime.recover()
             assert {task_id for task_id, each in found.items() if isinstance(each, Running)} == {

@@ -18,7 +18,7 @@ from agent.runtime.exec.exec_streams import StdStream
 from agent.runtime.oci_runtime import OciRuntime
 from shoal.api.v1.streams_pb2 import ExecStart, TerminalSize
 from shoal.errors import Exhausted, InvalidInput, NotFound
-from tests.fakes.containers import Ends, build_image, container_request, new_cgroup, open_runtime
+from tests.fakes.containers import Ends, build_image, container_request, new_cgroup, open_test_runtime
 
 Body = Callable[[OciRuntime, str], Awaitable[None]]
 PROGRAMS = pytest.mark.parametrize("program", ["crun", "runc"])
@@ -26,7 +26,7 @@ PROGRAMS = pytest.mark.parametrize("program", ["crun", "runc"])
 
 def in_container(directory: Path, body: Body, *, program: str = "crun", **spec: Any) -> None:
     async def run() -> None:
-        async with open_runtime(directory, Ends(), new_cgroup(), programs=(program,)) as runtime:
+        async with open_test_runtime(directory, Ends(), new_cgroup(), programs=(program,)) as runtime:
             try:
                 request = container_request(build_image(directory), "/bin/sleep", "1000", **spec)
                 await runtime.start(request)
@@ -225,7 +225,7 @@ def test_who_goes_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
 def test_one_that_is_let_run_outlives_the_agent_and_others_do_not(tmp_path: Path) -> None:
     async def run() -> None:
         cgroup = new_cgroup()
-        async with open_runtime(tmp_path, Ends(), cgroup) as runtime:
+        async with open_test_runtime(tmp_path, Ends(), cgroup) as runtime:
             request = container_request(build_image(tmp_path), "/bin/sleep", "1000")
             await runtime.start(request)
             task = request.task_id
@@ -236,7 +236,7 @@ def test_one_that_is_let_run_outlives_the_agent_and_others_do_not(tmp_path: Path
             bundle = runtime._paths.bundle(task)
             for path in bundle.glob("user-exec-*"):  # as of an agent that has died
                 path.rename(bundle / path.name.replace(f"-{os.getpid()}-", "-1-"))
-        async with open_runtime(tmp_path, Ends(), cgroup) as runtime:
+        async with open_test_runtime(tmp_path, Ends(), cgroup) as runtime:
             try:
                 assert task in await runtime.recover()
                 listed = (await ran(runtime, task, "cat /proc/[0-9]*/cmdline"))[1]

@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.runtime.kernel.processes import status
 from agent.runtime.launch.optimizations import NO_OPTIMIZATIONS
 from agent.worker.interfaces import Running
-from tests.fakes.containers import Ends, build_image, log_lines, new_cgroup, open_runtime, real_runtime, shell
+from tests.fakes.containers import Ends, build_image, log_lines, new_cgroup, open_test_runtime, real_runtime, shell
 from tests.integration.runtime.killed_agent import kill_agent_with_containers
 
 
@@ -46,7 +46,7 @@ def test_containers_of_a_killed_agent_are_recovered(tmp_path: Path) -> None:
         ends = Ends()
         async with AsyncExitStack() as stack:
             runtime = await stack.enter_async_context(
-                open_runtime(tmp_path, ends, cgroup, optimizations=NO_OPTIMIZATIONS)
+                open_test_runtime(tmp_path, ends, cgroup, optimizations=NO_OPTIMIZATIONS)
             )
             stack.push_async_callback(runtime.reset)
             found = await runtime.recover()
