@@ -204,7 +204,7 @@ def test_a_containers_link_that_somebody_deleted_is_made_anew(hosts: Hosts, stac
     ip(hosts.one.descriptor, f"link del {link}")
     assert refused(one, "10.99.1.2", 80)
     wrong = hosts.one.call(hosts.one.network.reconcile())
-    assert f"the link {link} was missing" in wrong
+    assert f"link {link} was missing" in wrong
     assert tcp_exchange(one, "10.99.1.2", 80) == b"hello"
     assert pings(two, "10.99.1.1")
     assert not hosts.one.call(hosts.one.network.reconcile())
