@@ -46,7 +46,13 @@ class KernelState:
 
 
 def desired_state(
-    tables: OverlayTables, attachments: Collection[Attachment], overlay: int, local_pool: IPv4Network, *, ipv6: bool
+    tables: OverlayTables,
+    attachments: Collection[Attachment],
+    overlay: int,
+    local_pool: IPv4Network,
+    *,
+    ipv6: bool,
+    has_ingress: bool | None = None,
 ) -> KernelState:
     """The entries that follow from the assigned records and from the node's own tasks.
 
@@ -57,6 +63,7 @@ def desired_state(
     Args:
         overlay: index of the VXLAN device.
         ipv6: whether the kernel accepts IPv6; otherwise its entries are left out, whatever tables and tasks have.
+        has_ingress: whether the whole tables, of which these are a part, have ingress marks; None where they are whole.
     """
     routes = {
         Route(ip_network(address), overlay, next_hop(via, address.version)) for address, via in tables.routes.items()
@@ -72,13 +79,11 @@ def desired_state(
         routes.update(host_routes(attachment))
         neighbours.update(host_neighbours(attachment))
     forwarding = {FdbEntry(overlay, mac, address) for address, mac in tables.peers.items()}
-    for peer, mark in tables.ingress_marks.items():
+    for peer, (mark, _) in tables.ingress_marks.items():
         routes.add(Route(_ANYWHERE, overlay, next_hop(peer, 4), table=mark))
         if ipv6:
             routes.add(Route(_ANYWHERE6, overlay, next_hop(peer, 6), table=mark))
-    rules = frozenset(
-        rule for family in ((AF_INET, AF_INET6) if ipv6 else (AF_INET,)) for rule in _ingress_rules(tables, family)
-    )
+    rules = _ingress_rules(tables, ipv6, bool(tables.ingress_marks) if has_ingress is None else has_ingress)
     state = KernelState(frozenset(routes), frozenset(neighbours), frozenset(forwarding), rules)
     return state if ipv6 else only_ipv4(state)
 
@@ -93,12 +98,18 @@ def only_ipv4(state: KernelState) -> KernelState:
     )
 
 
-def _ingress_rules(tables: OverlayTables, family: int) -> Iterator[RoutingRule]:
+def _ingress_rules(tables: OverlayTables, ipv6: bool, has_ingress: bool) -> frozenset[RoutingRule]:
+    if not has_ingress:  # any rule at all makes the kernel take the slow path of route look-ups
+        return frozenset()
+    return frozenset(
+        rule for family in ((AF_INET, AF_INET6) if ipv6 else (AF_INET,)) for rule in _rules(tables, family)
+    )
+
+
+def _rules(tables: OverlayTables, family: int) -> Iterator[RoutingRule]:
     """Packets without an ingress mark, nearly all, pass one rule, however many nodes there are."""
-    if not tables.has_ingress:  # any rule at all makes the kernel take the slow path of route look-ups
-        return
     yield RoutingRule(_FIRST_RULE_PRIORITY, INGRESS_MARK, INGRESS_MASK, skip_to=_FIRST_RULE_PRIORITY + 2, family=family)
-    for mark in tables.ingress_marks.values():
+    for mark, _ in tables.ingress_marks.values():
         yield RoutingRule(_FIRST_RULE_PRIORITY + 1, mark, 0xFFFFFFFF, table=mark, family=family)
     yield RoutingRule(_FIRST_RULE_PRIORITY + 2, family=family)
 

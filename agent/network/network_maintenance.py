@@ -7,8 +7,8 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from agent.network.balancing.stale_flows import WithdrawnBackends
+from agent.network.cluster_state.derived_diff import DerivedDiff
 from agent.network.cluster_state.service_map import ServiceMap
-from agent.network.cluster_state.table_state import TableTransition
 from agent.network.condition_reporter import ConditionReporter
 from agent.network.datapath.comparison import Findings
 from agent.network.firewalls.blocked_traffic import relax_rp_filter
@@ -48,7 +48,7 @@ class DatapathOperations(Protocol):
     def underlay(self) -> Underlay: ...
     @property
     def tunnels(self) -> TunnelStatus: ...
-    def apply(self, transition: TableTransition, services: ServiceMap) -> WithdrawnBackends: ...
+    def apply(self, diff: DerivedDiff, services: ServiceMap) -> WithdrawnBackends: ...
     def reconcile(self) -> Sequence[str]: ...
     def host_prefixes(self) -> Sequence[Network]: ...
     def query_floods(self) -> Sequence[str]: ...
@@ -109,19 +109,19 @@ class NetworkMaintenance:
         self._query_floods: Sequence[str] = ()
         self._prefixes: list[str] = []
 
-    async def apply(self, transition: TableTransition, services: ServiceMap) -> None:
+    async def apply(self, diff: DerivedDiff) -> None:
         """Apply a change to the kernel, except for ports of the mesh that other programs use.
 
         Raises:
             Unavailable: the kernel refused part of it; the next call or reconciliation tries again.
         """
-        served = self._host.apply(services)
-        await self._apply(transition, served)
+        served = self._host.apply(diff.services)
+        await self._apply(diff, served)
         await self._in_kernel(relax_rp_filter)
 
-    async def _apply(self, transition: TableTransition, served: ServiceMap) -> None:
+    async def _apply(self, diff: DerivedDiff, served: ServiceMap) -> None:
         try:
-            withdrawn = await self._in_kernel(lambda: self._datapath.apply(transition, served))
+            withdrawn = await self._in_kernel(lambda: self._datapath.apply(diff, served))
         finally:
             self._report()
         await self._flows.delete_stale(withdrawn)
@@ -173,7 +173,7 @@ class NetworkMaintenance:
     async def _scan_ports(self) -> None:
         try:
             if await self._host.scan():
-                await self._apply(TableTransition(), self._host.served)
+                await self._apply(DerivedDiff(), self._host.served)
         except Unavailable as error:
             log.warning("Cannot scan the host's listening ports or update the routing mesh: %s", error)
         self._report()

@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -24,8 +24,10 @@ from agent.network.attachments.namespaces import Namespace, NamespacePool
 from agent.network.attachments.task_attachment import new_attachment, recovered_attachment
 from agent.network.balancing.blackhole_routes import BLACKHOLE_SECONDS
 from agent.network.balancing.stale_flows import StaleFlows
-from agent.network.cluster_state.derived_state import DerivedChange, DerivedState
-from agent.network.cluster_state.overlay_tables import OverlaySubnet
+from agent.network.cluster_state.derived_diff import DerivedDiff
+from agent.network.cluster_state.derived_state import DerivedState
+from agent.network.cluster_state.diff import Diff
+from agent.network.cluster_state.overlay_tables import OverlaySubnet, OverlayTables
 from agent.network.condition_reporter import ConditionReporter
 from agent.network.datapath.datapath import Datapath
 from agent.network.dns.dns_clients import DnsClients
@@ -84,7 +86,7 @@ class NodeNetwork:
         self._attached: dict[str, _AttachedTask] = {}
         self._detaching: deque[str] = deque()
         self._dns_clients = DnsClients()
-        self._subnets: Mapping[str, OverlaySubnet] = {}
+        self._subnets: dict[str, OverlaySubnet] = {}
         self._last_local: IPv4Address | None = None
         self._sweep_due = asyncio.Event()
         self._dns = DnsServer(
@@ -199,28 +201,32 @@ class NodeNetwork:
             InvalidInput: the records are invalid; nothing is changed.
             Unavailable: the kernel refused part of it; the next call or reconciliation tries again.
         """
-        derived = await self._in_kernel(self._derived.apply, change)
-        if derived.networks is not None:
-            self._subnets = derived.transition.after.subnets
-        names_first = derived.only_removes_names
+        diff = await self._in_kernel(self._derived.apply, change)
+        self._update_subnets(diff.tables)
+        names_first = diff.only_removes_names
         if names_first:
-            self._update_names(derived)
+            self._update_names(diff)
         try:
-            await self.maintenance.apply(derived.transition, derived.services)
+            await self.maintenance.apply(diff)
         finally:
             if not names_first:
-                self._update_names(derived)
+                self._update_names(diff)
             self.key_rollover.on_applied()
             if self._datapath.blackholes.is_active:
                 self._sweep_due.set()
 
-    def _update_names(self, derived: DerivedChange) -> None:
-        for removed in derived.removed_names:
+    def _update_subnets(self, diff: Diff[OverlayTables]) -> None:
+        for network_id in diff.removed.subnets:
+            self._subnets.pop(network_id, None)
+        self._subnets.update(diff.added.subnets)
+
+    def _update_names(self, diff: DerivedDiff) -> None:
+        for removed in diff.removed_names:
             self._zone_state.remove(removed)
-        for added in derived.added_names:
+        for added in diff.added_names:
             self._zone_state.add(added)
-        if derived.networks is not None:
-            self._zone_state.set_networks(derived.networks)
+        if diff.networks is not None:
+            self._zone_state.set_networks(diff.networks)
         self._dns.zone = self._zone_state.zone
 
     async def attach(self, task: Task, internal_only: bool = False, resolvers: Sequence[str] = ()) -> Sandbox:

@@ -1,51 +1,23 @@
 """Derives overlay tables, service map and DNS entries from the cluster's records, incrementally."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agent.assignments.cluster_diff import ClusterDiff
 from agent.network.cluster_state.cluster_records import AffectedRecords, ClusterRecords
+from agent.network.cluster_state.derived_diff import DerivedDiff
+from agent.network.cluster_state.diff import mapping_diff
 from agent.network.cluster_state.encrypted_overlay import (
+    NO_MOVES,
     AddressMoves,
     EncryptedOverlay,
-    address_moves,
     encrypted_network_ids,
     encrypted_overlay,
 )
 from agent.network.cluster_state.name_entries import NameEntries, name_entries
-from agent.network.cluster_state.overlay_tables import OverlayTables, overlay_tables
+from agent.network.cluster_state.overlay_tables import OverlayTables, overlay_tables, removed_addresses, table_diff
 from agent.network.cluster_state.service_map import ServiceMap, service_map
 from agent.network.cluster_state.service_map_state import ServiceMapState
-from agent.network.cluster_state.table_state import TableTransition
-from agent.network.netlink.rtnetlink import Address
-from shoal.api.v1.dispatcher_pb2 import NetworkAssignment
-
-
-@dataclass(frozen=True)
-class DerivedChange:
-    """What one change of the records changes in the derived state.
-
-    Attributes:
-        networks: all, where one of them has changed; otherwise None.
-        services: all; unchanged backends are shared with the previous one.
-        removed_names, added_names: name entries before and after; one pair for each service.
-    """
-
-    transition: TableTransition
-    networks: list[NetworkAssignment] | None
-    services: ServiceMap
-    removed_names: list[NameEntries]
-    added_names: list[NameEntries]
-
-    @property
-    def only_removes_names(self) -> bool:
-        """Whether names only lose addresses: applied before the kernel rejects clients."""
-        known = set(_targets(self.removed_names))
-        return bool(known) and all(each in known for each in _targets(self.added_names))
-
-
-def _targets(entries: Iterable[NameEntries]) -> Iterator[tuple[str, str, Address]]:
-    return ((network, name, each) for one in entries for network, name, addresses in one.names for each in addresses)
 
 
 @dataclass(frozen=True)
@@ -69,7 +41,7 @@ class DerivedState:
         self._services = ServiceMapState()
         self.records = ClusterRecords()
 
-    def apply(self, change: ClusterDiff) -> DerivedChange:
+    def apply(self, change: ClusterDiff) -> DerivedDiff:
         """Apply a change of the records.
 
         Raises:
@@ -79,9 +51,17 @@ class DerivedState:
         old, new = self._derive(before), self._derive(after)
         self.records.apply(change)
         self._services.apply(old.service_maps, new.service_maps)
-        transition = TableTransition(old.tables, new.tables, *self._encrypted_change(change, before, after, old, new))
-        networks = list(after.networks.values()) if change.networks else None
-        return DerivedChange(transition, networks, self._services.current, old.name_entries, new.name_entries)
+        encrypted, moves = self._encrypted_change(change, before, after, old, new)
+        return DerivedDiff(
+            tables=table_diff(old.tables, new.tables),
+            removed_addresses=removed_addresses(old.tables, new.tables),
+            encrypted=encrypted,
+            encrypted_moves=moves,
+            services=self._services.current,
+            removed_names=old.name_entries,
+            added_names=new.name_entries,
+            networks=list(after.networks.values()) if change.networks else None,
+        )
 
     def _derive(self, records: AffectedRecords) -> _Derived:
         return _Derived(
@@ -102,11 +82,11 @@ class DerivedState:
     ) -> tuple[EncryptedOverlay | None, AddressMoves]:
         """The whole where a network or a node has changed, otherwise the moves of addresses."""
         if not (change.networks or change.peers):
-            return None, address_moves(old.tables.encrypted.locations, new.tables.encrypted.locations)
+            return None, mapping_diff(old.tables.encrypted.locations, new.tables.encrypted.locations)
         has_encrypted = encrypted_network_ids(before.endpoint_networks) or encrypted_network_ids(
             after.endpoint_networks
         )
-        return self._encrypted_overlay() if has_encrypted else None, AddressMoves()
+        return self._encrypted_overlay() if has_encrypted else None, NO_MOVES
 
     def _encrypted_overlay(self) -> EncryptedOverlay:
         """The whole: there is one for all encrypted networks."""

@@ -4,6 +4,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
+from agent.network.cluster_state.diff import Diff
 from agent.network.netlink.rtnetlink import Address
 from agent.network.netlink.wireguard import KEY_BYTES
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
@@ -35,36 +36,22 @@ class EncryptedOverlay:
     esp_keys: Mapping[Address, Mapping[int, NodeKey]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class AddressMoves:
-    """Container addresses on encrypted networks that other nodes no longer have, and new ones.
-
-    Attributes:
-        removed, added: underlay address of the node, by the container's address.
-    """
-
-    removed: Mapping[Address, Address] = field(default_factory=dict)
-    added: Mapping[Address, Address] = field(default_factory=dict)
-
-    @property
-    def nodes(self) -> frozenset[Address]:
-        """The nodes whose addresses change."""
-        return frozenset((*self.removed.values(), *self.added.values()))
-
-    def on_nodes(self, nodes: Container[Address]) -> "AddressMoves":
-        """The changes of some nodes only."""
-        removed, added = (
-            {address: node for address, node in side.items() if node in nodes} for side in (self.removed, self.added)
-        )
-        return AddressMoves(removed, added)
-
-    def __bool__(self) -> bool:
-        return bool(self.removed or self.added)
+AddressMoves = Diff[Mapping[Address, Address]]
+"""Container addresses on encrypted networks that other nodes lose and get: the node's underlay address, by address."""
+NO_MOVES = AddressMoves({}, {})
 
 
-def address_moves(before: Mapping[Address, Address], after: Mapping[Address, Address]) -> AddressMoves:
-    """The difference between two mappings of locations."""
-    return AddressMoves(dict(before.items() - after.items()), dict(after.items() - before.items()))
+def moved_nodes(moves: AddressMoves) -> frozenset[Address]:
+    """The nodes whose addresses change."""
+    return frozenset((*moves.removed.values(), *moves.added.values()))
+
+
+def moves_on_nodes(moves: AddressMoves, nodes: Container[Address]) -> AddressMoves:
+    """The moves from and to some nodes only."""
+    removed, added = (
+        {address: node for address, node in side.items() if node in nodes} for side in (moves.removed, moves.added)
+    )
+    return AddressMoves(removed, added)
 
 
 NO_ENCRYPTION = EncryptedOverlay()

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from itertools import pairwise
-from typing import TypeVar
+from typing import NamedTuple
 
+from agent.network.cluster_state.diff import Diff, mapping_diff
 from agent.network.cluster_state.encrypted_overlay import NO_ENCRYPTION, EncryptedOverlay, encrypted_overlay
 from agent.network.netlink.rtnetlink import INGRESS_MARK, INGRESS_MASK, ZONE_MASK, Address, Network
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
@@ -39,6 +40,13 @@ class OverlaySubnet:
         return self.supernet or self.prefix
 
 
+class IngressMark(NamedTuple):
+    """The mark of connections that come in through another node, and the MAC address of that node's VTEP."""
+
+    mark: int
+    mac: str
+
+
 @dataclass(frozen=True)
 class OverlayTables:
     """The rest of the cluster as the kernel should hold it.
@@ -48,16 +56,14 @@ class OverlayTables:
         peers: MAC address of each other node's VTEP, by underlay address.
         routes: underlay address of the node that has a container's address, by that address.
         encrypted: encrypted networks, whose addresses are not in `routes`.
-        ingress_marks: mark of connections that come in through another node, by that node's underlay address; none
-            without a routing mesh.
-        has_ingress: whether the whole tables, of which these may be a part, have ingress marks.
+        ingress_marks: by a node's underlay address, the mark of connections that come in through it; none without a
+            routing mesh.
     """
 
     subnets: Mapping[str, OverlaySubnet] = field(default_factory=dict)
     peers: Mapping[Address, str] = field(default_factory=dict)
     routes: Mapping[Address, Address] = field(default_factory=dict)
-    ingress_marks: Mapping[Address, int] = field(default_factory=dict)
-    has_ingress: bool = False
+    ingress_marks: Mapping[Address, IngressMark] = field(default_factory=dict)
     encrypted: EncryptedOverlay = NO_ENCRYPTION
 
 
@@ -90,13 +96,14 @@ def overlay_tables(
     if faults:
         raise InvalidInput(faults)
     has_mesh = any(subnet.mesh for subnet in subnets.values())
+    macs = {node_addresses[key]: by_id[key].vtep_mac.lower() for key in node_addresses}
     marks = assign_ingress_marks(node_addresses.values()) if has_mesh else {}
+    ingress_marks = {peer: IngressMark(mark, macs[peer]) for peer, mark in marks.items()}
     encrypted = encrypted_overlay(networks, endpoints, peers, node_id, ipv6=ipv6)
     open_routes = {
         address: node_address for address, node_address in routes.items() if address not in encrypted.locations
     }
-    macs = {node_addresses[key]: by_id[key].vtep_mac.lower() for key in node_addresses}
-    return OverlayTables(subnets, macs, open_routes, marks, bool(marks), encrypted)
+    return OverlayTables(subnets, macs, open_routes, ingress_marks, encrypted)
 
 
 def assign_ingress_marks(peers: Iterable[Address]) -> dict[Address, int]:
@@ -154,24 +161,19 @@ def _overlaps(prefixes: Mapping[str, IPv4Network] | Mapping[str, IPv6Network]) -
             yield Fault(f"network {other}", f"{right} overlaps {left} of network {one}")
 
 
-def differing_parts(old: OverlayTables, new: OverlayTables) -> tuple[OverlayTables, OverlayTables]:
-    """Both without the entries that they share, so that applying a change costs in proportion to it."""
-    return _entries_not_in(new, old), _entries_not_in(old, new)
-
-
-def _entries_not_in(other: OverlayTables, given: OverlayTables) -> OverlayTables:
-    return OverlayTables(
-        _differing(other.subnets, given.subnets),
-        _differing(other.peers, given.peers),
-        _differing(other.routes, given.routes),
-        _differing(other.ingress_marks, given.ingress_marks),
-        given.has_ingress,
+def table_diff(before: OverlayTables, after: OverlayTables) -> Diff[OverlayTables]:
+    """The entries that differ, except for encrypted networks."""
+    subnets = mapping_diff(before.subnets, after.subnets)
+    peers = mapping_diff(before.peers, after.peers)
+    routes = mapping_diff(before.routes, after.routes)
+    marks = mapping_diff(before.ingress_marks, after.ingress_marks)
+    return Diff(
+        OverlayTables(subnets.removed, peers.removed, routes.removed, marks.removed),
+        OverlayTables(subnets.added, peers.added, routes.added, marks.added),
     )
 
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
-
-
-def _differing(other: Mapping[Key, Value], entries: Mapping[Key, Value]) -> dict[Key, Value]:
-    return {key: value for key, value in entries.items() if other.get(key) != value}
+def removed_addresses(before: OverlayTables, after: OverlayTables) -> frozenset[Address]:
+    """Container addresses that no other node has any more, encrypted or not."""
+    old, new = (each.routes.keys() | each.encrypted.locations.keys() for each in (before, after))
+    return frozenset(old - new)

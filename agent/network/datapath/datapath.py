@@ -16,9 +16,10 @@ from agent.network.attachments.namespaces import Namespace
 from agent.network.balancing.blackhole_routes import BlackholeRoutes
 from agent.network.balancing.load_balancer import LoadBalancer
 from agent.network.balancing.stale_flows import CONNECT_WINDOW_SECONDS, WithdrawnBackends
+from agent.network.cluster_state.derived_diff import DerivedDiff
 from agent.network.cluster_state.overlay_tables import OverlayTables
 from agent.network.cluster_state.service_map import ServiceMap
-from agent.network.cluster_state.table_state import TableState, TableTransition
+from agent.network.cluster_state.table_state import TableState
 from agent.network.datapath.comparison import Comparison, Findings, actual_state, retried_refusal
 from agent.network.datapath.link_repair import ContainerMtus, LinkMtus, link_differences, restore_links
 from agent.network.datapath.overlay_device import LINK_SETTINGS, OverlayDevice
@@ -169,12 +170,13 @@ class Datapath:
     def _all_desired_elements(self) -> set_elements.Elements:
         return set_elements.merge(self._desired_elements(), self._balance.elements())
 
-    def _desired_state(self, tables: OverlayTables, attachments: Collection[Attachment]) -> KernelState:
-        overlay = self._overlay
-        return desired_state(tables, attachments, overlay.index, self.local_pool, ipv6=overlay.has_ipv6)
+    def _part_state(self, part: OverlayTables, has_ingress: bool) -> KernelState:
+        return desired_state(
+            part, (), self._overlay.index, self.local_pool, ipv6=self._overlay.has_ipv6, has_ingress=has_ingress
+        )
 
-    def apply(self, transition: TableTransition, services: ServiceMap) -> WithdrawnBackends:
-        """Apply a transition of the tables, and these services, to the kernel.
+    def apply(self, diff: DerivedDiff, services: ServiceMap) -> WithdrawnBackends:
+        """Apply a change of the tables, and these services, to the kernel.
 
         Routes, neighbours and the like that the kernel refuses are recorded in `findings`, and retried by each
         reconciliation: nothing else has to wait for them.
@@ -182,26 +184,29 @@ class Datapath:
         Raises:
             Unavailable: the kernel refused the rules; the next call, or `reconcile`, compares everything and retries.
         """
-        parts = self._cluster.apply(transition)
+        had_ingress = self._cluster.has_ingress
+        self._cluster.apply(diff.tables)
         balance_change, self._has_applied = self._balance.apply(services), True
         withdrawn = WithdrawnBackends(
             balance_change.withdrawn,
-            self._balance.withdrawn_recently(transition.removed_addresses, CONNECT_WINDOW_SECONDS),
+            self._balance.withdrawn_recently(diff.removed_addresses, CONNECT_WINDOW_SECONDS),
         )
         self._connection.attempt(self.blackholes.add(withdrawn.removed))
-        if transition.encrypted is not None:
-            self.tunnels.apply(transition.encrypted)
-        self.tunnels.move_addresses(transition.encrypted_moves)
+        if diff.encrypted is not None:
+            self.tunnels.apply(diff.encrypted)
+        self.tunnels.move_addresses(diff.encrypted_moves)
         if self._dirty:
             self.reconcile()
             return withdrawn
         self._dirty = True
-        before_state, after_state = (self._desired_state(each, ()) for each in parts)
+        before_state = self._part_state(diff.tables.removed, had_ingress)
+        after_state = self._part_state(diff.tables.added, self._cluster.has_ingress)
         # No client is forwarded to an address that has no route yet, or none any more.
         refusals = self._connection.attempt(additions(before_state, after_state))
         # Elements of this node's own tasks change only when they are attached or detached.
         before, after = (
-            set_elements.desired_elements(each, (), self.local_pool) for each in (transition.before, transition.after)
+            set_elements.desired_elements(each, (), self.local_pool)
+            for each in (diff.tables.removed, diff.tables.added)
         )
         self._commit(set_elements.merge(before, balance_change.before), set_elements.merge(after, balance_change.after))
         refusals += self._connection.attempt(removals(before_state, after_state))
@@ -357,9 +362,10 @@ class Datapath:
 
     def _repair_routes(self, comparison: Comparison) -> None:
         actual = actual_state(self._connection, self._overlay.index, {each.link for each in self.attachments})
-        desired = self._desired_state(self._cluster.current, self.attachments)
+        overlay, tables = self._overlay, self._cluster.current
+        desired = desired_state(tables, self.attachments, overlay.index, self.local_pool, ipv6=overlay.has_ipv6)
         desired = replace(desired, routes=desired.routes | self.tunnels.routes | self.blackholes.routes)
-        todo = plan(actual, desired if self._overlay.has_ipv6 else only_ipv4(desired))
+        todo = plan(actual, desired if overlay.has_ipv6 else only_ipv4(desired))
         refusals = self._connection.attempt(todo)
         comparison.refused += (retried_refusal(each.reason) for each in refusals)
         refused = {id(each.message) for each in refusals}

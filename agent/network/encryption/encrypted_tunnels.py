@@ -2,7 +2,12 @@
 
 from collections.abc import Callable, Sequence, Set
 
-from agent.network.cluster_state.encrypted_overlay import AddressMoves, EncryptedOverlay, split_by_method
+from agent.network.cluster_state.encrypted_overlay import (
+    AddressMoves,
+    EncryptedOverlay,
+    moves_on_nodes,
+    split_by_method,
+)
 from agent.network.encryption.esp_driver import EspDriver, NodeAddresses
 from agent.network.encryption.esp_key_store import EspKeyStore
 from agent.network.encryption.tunnel_driver import TunnelDriver
@@ -82,7 +87,7 @@ class EncryptedTunnels:
     def move_addresses(self, moves: AddressMoves) -> None:
         """See `TunnelSet.move_addresses`."""
         for part, nodes in zip(self._tunnel_sets, self._nodes, strict=True):
-            part.move_addresses(moves.on_nodes(nodes))
+            part.move_addresses(moves_on_nodes(moves, nodes))
 
     def reconcile(self) -> list[str]:
         """See `TunnelSet.reconcile`."""

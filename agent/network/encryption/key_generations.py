@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import ip_network
 
-from agent.network.cluster_state.encrypted_overlay import AddressMoves, EncryptedOverlay, NodeKey
+from agent.network.cluster_state.encrypted_overlay import AddressMoves, EncryptedOverlay, NodeKey, moved_nodes
 from agent.network.host.underlay import next_hop
 from agent.network.netlink.rtnetlink import Address, Network, Route
 from agent.network.netlink.wireguard import TunnelPeer
@@ -111,7 +111,7 @@ def routes_to(
 def peers_after_moves(moves: AddressMoves, overlay: EncryptedOverlay, tunnel: Tunnel) -> dict[bytes, TunnelPeer]:
     """The peers whose addresses change, with their addresses afterwards."""
     found = {}
-    for node in moves.nodes:
+    for node in moved_nodes(moves):
         node_key = overlay.keys.get(node, {}).get(tunnel.generation)
         if node_key is not None and (peer := tunnel.peers.get(node_key.key)) is not None:
             removed, added = (

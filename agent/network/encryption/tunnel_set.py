@@ -96,7 +96,7 @@ class TunnelSet:
 
     def move_addresses(self, moves: AddressMoves) -> None:
         """Apply moves of addresses, in time proportional to their number. Otherwise like `apply`."""
-        if not moves or self._is_idle(self._overlay):
+        if not (moves.removed or moves.added) or self._is_idle(self._overlay):
             return
         for address in moves.removed.keys() - moves.added.keys():
             self._locations.pop(address, None)

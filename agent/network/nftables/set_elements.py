@@ -41,10 +41,8 @@ def desired_elements(tables: OverlayTables, attachments: Iterable[Attachment], l
     for peer in tables.ingress_marks:
         next_hop = peer if isinstance(peer, IPv4Address) else overlay_address6(peer)
         found["peer_to_itself" + _family_suffix(peer)].add(f"{peer} . {next_hop}")
-    found["ingress_marks"].update(f"{tables.peers[peer]} : {mark}" for peer, mark in tables.ingress_marks.items())
-    found["ingress_zones"].update(
-        f"{tables.peers[peer]} : {mark & ZONE_MASK}" for peer, mark in tables.ingress_marks.items()
-    )
+    found["ingress_marks"].update(f"{mac} : {mark}" for mark, mac in tables.ingress_marks.values())
+    found["ingress_zones"].update(f"{mac} : {mark & ZONE_MASK}" for mark, mac in tables.ingress_marks.values())
     for attachment in attachments:
         for name, values in attachment_elements(attachment).items():
             found[name] |= values

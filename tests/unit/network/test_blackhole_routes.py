@@ -7,9 +7,8 @@ from agent.network.attachments.attachment import Attachment
 from agent.network.balancing.blackhole_routes import BLACKHOLE_SECONDS, MAX_BLACKHOLE_SECONDS, BlackholeRoutes
 from agent.network.balancing.load_balancer import LoadBalancer
 from agent.network.cluster_state.encrypted_overlay import EncryptedOverlay
-from agent.network.cluster_state.overlay_tables import OverlayTables
+from agent.network.cluster_state.overlay_tables import OverlayTables, removed_addresses
 from agent.network.cluster_state.service_map import Frontend, FrontendKind, ServiceMap
-from agent.network.cluster_state.table_state import TableTransition
 from agent.network.netlink.rtnetlink import BLACKHOLE_LINK, Address, Route, add_route, delete_route
 
 ONE, TWO, SIX = IPv4Address("10.99.0.1"), IPv4Address("10.99.0.2"), IPv6Address("fd99::1")
@@ -153,12 +152,7 @@ def test_attempts_may_be_left_for_a_moment_after_a_backend_was_withdrawn() -> No
 
 
 def test_addresses_that_a_step_takes_away() -> None:
-    step = TableTransition(
-        OverlayTables(routes={ONE: NODE, TWO: NODE}), OverlayTables(routes={TWO: IPv4Address("192.0.2.2")})
-    )
-    assert step.removed_addresses == {ONE}
-    encrypted = TableTransition(
-        OverlayTables(encrypted=EncryptedOverlay(locations={ONE: NODE, SIX: NODE})),
-        OverlayTables(encrypted=EncryptedOverlay(locations={SIX: NODE})),
-    )
-    assert encrypted.removed_addresses == {ONE}
+    both, moved = OverlayTables(routes={ONE: NODE, TWO: NODE}), OverlayTables(routes={TWO: IPv4Address("192.0.2.2")})
+    assert removed_addresses(both, moved) == {ONE}
+    encrypted = OverlayTables(encrypted=EncryptedOverlay(locations={ONE: NODE, SIX: NODE}))
+    assert removed_addresses(encrypted, OverlayTables(encrypted=EncryptedOverlay(locations={SIX: NODE}))) == {ONE}

@@ -1,7 +1,9 @@
 """Whatever changes in whatever order: what is kept by differences is what follows from all records at once."""
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from ipaddress import ip_address
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,11 +12,12 @@ from agent.assignments.cluster_diff import ClusterDiff
 from agent.network.attachments.local_pool import DEFAULT_POOL
 from agent.network.balancing.bucket_elements import service_elements
 from agent.network.balancing.load_balancer import LoadBalancer
+from agent.network.cluster_state.derived_diff import DerivedDiff
 from agent.network.cluster_state.derived_state import DerivedState
 from agent.network.cluster_state.encrypted_overlay import NO_ENCRYPTION
 from agent.network.cluster_state.overlay_tables import OverlayTables, overlay_tables
 from agent.network.cluster_state.service_map import service_map
-from agent.network.cluster_state.table_state import TableState, TableTransition
+from agent.network.cluster_state.table_state import TableState
 from agent.network.dns.zone import ZoneState, build_zone
 from agent.network.kernel_state import KernelState, desired_state, plan
 from agent.network.netlink.rtnetlink import Message
@@ -122,8 +125,22 @@ def _joined(changes: list[ClusterDiff]) -> ClusterDiff:
     return found
 
 
-def _state(whole: OverlayTables) -> KernelState:
-    return desired_state(whole, (), 7, POOL, ipv6=True)
+def _state(tables: OverlayTables, has_ingress: bool | None = None) -> KernelState:
+    return desired_state(tables, (), 7, POOL, ipv6=True, has_ingress=has_ingress)
+
+
+def assert_disjoint(diff: DerivedDiff) -> None:
+    """What stays as it is is on neither side."""
+    removed, added = diff.tables.removed, diff.tables.added
+    assert removed.encrypted == added.encrypted == NO_ENCRYPTION
+    sides: list[tuple[Mapping[Any, Any], Mapping[Any, Any]]] = [
+        (removed.subnets, added.subnets),
+        (removed.peers, added.peers),
+        (removed.routes, added.routes),
+        (removed.ingress_marks, added.ingress_marks),
+        (diff.encrypted_moves.removed, diff.encrypted_moves.added),
+    ]
+    assert all(left.items().isdisjoint(right.items()) for left, right in sides)
 
 
 class Node:
@@ -140,31 +157,32 @@ class Node:
 
     def apply(self, change: ClusterDiff) -> list[Message]:
         """The messages for the kernel."""
-        derived_change = self.derived.apply(change)
-        step = derived_change.transition
-        parts = self.live.apply(step)
-        self._encrypt(step)
-        move = self.balance.apply(derived_change.services)
-        before = set_elements.merge(set_elements.desired_elements(step.before, (), POOL), move.before)
-        after = set_elements.merge(set_elements.desired_elements(step.after, (), POOL), move.after)
+        diff = self.derived.apply(change)
+        assert_disjoint(diff)
+        had_ingress = self.live.has_ingress
+        self.live.apply(diff.tables)
+        self._encrypt(diff)
+        move = self.balance.apply(diff.services)
+        before = set_elements.merge(set_elements.desired_elements(diff.tables.removed, (), POOL), move.before)
+        after = set_elements.merge(set_elements.desired_elements(diff.tables.added, (), POOL), move.after)
         for name, values in self.elements.items():
             assert before[name] - after[name] <= values and values.isdisjoint(after[name] - before[name]), name
             values -= before[name] - after[name]
             values |= after[name] - before[name]
-        for gone in derived_change.removed_names:
+        for gone in diff.removed_names:
             self.names.remove(gone)
-        for come in derived_change.added_names:
+        for come in diff.added_names:
             self.names.add(come)
-        if derived_change.networks is not None:
-            self.names.set_networks(derived_change.networks)
-        was, will_be = (_state(each) for each in parts)
+        if diff.networks is not None:
+            self.names.set_networks(diff.networks)
+        was, will_be = _state(diff.tables.removed, had_ingress), _state(diff.tables.added, self.live.has_ingress)
         for field in fields(KernelState):
             held = getattr(self.kernel, field.name)
             gone, come = getattr(was, field.name), getattr(will_be, field.name)
             self.kernel = replace(self.kernel, **{field.name: (held - (gone - come)) | come})
         return plan(was, will_be)
 
-    def _encrypt(self, step: TableTransition) -> None:
+    def _encrypt(self, step: DerivedDiff) -> None:
         whole = self.encrypted if step.encrypted is None else step.encrypted
         kept = {
             address: node for address, node in whole.locations.items() if address not in step.encrypted_moves.removed

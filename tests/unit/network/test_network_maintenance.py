@@ -10,8 +10,8 @@ from typing import TypeVar
 import pytest
 
 from agent.network.balancing.stale_flows import WithdrawnBackends
+from agent.network.cluster_state.derived_diff import DerivedDiff
 from agent.network.cluster_state.service_map import ServiceMap
-from agent.network.cluster_state.table_state import TableTransition
 from agent.network.condition_reporter import ConditionReporter
 from agent.network.datapath.comparison import Findings
 from agent.network.host.underlay import Underlay
@@ -40,8 +40,8 @@ class FakeDatapath:
     tunnels: Tunnels = field(default_factory=Tunnels)
     underlay: Underlay = field(default_factory=lambda: Underlay(HERE, 2, 1500))
 
-    def apply(self, transition: TableTransition, services: ServiceMap) -> WithdrawnBackends:
-        del transition, services
+    def apply(self, diff: DerivedDiff, services: ServiceMap) -> WithdrawnBackends:
+        del diff, services
         self.reconcile()
         return WithdrawnBackends()
 
@@ -119,7 +119,7 @@ def reported(
 
 
 def test_a_repair_is_told_whichever_call_makes_it() -> None:
-    for work in (lambda own: own.reconcile(), lambda own: own.apply(TableTransition(), ServiceMap())):
+    for work in (lambda own: own.reconcile(), lambda own: own.apply(DerivedDiff())):
         condition = reported(FakeDatapath(repairs=["the table was missing"]), work)
         assert (condition.repaired.description, condition.repaired.count) == ("the table was missing", 1)
 
@@ -128,7 +128,7 @@ def test_what_is_refused_is_a_problem_and_what_was_set_right_before_is_told_too(
     condition = ConditionReporter(now_ms=lambda: 7)
     kernel = FakeDatapath(repairs=["a link was missing"], refuses="nftables refused: no")
     own = maintenance(kernel, condition)
-    for work in (own.reconcile, lambda: own.apply(TableTransition(), ServiceMap())):
+    for work in (own.reconcile, lambda: own.apply(DerivedDiff())):
         with pytest.raises(Unavailable):
             asyncio.run(work())
     assert condition.current.repaired.count == 2

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.network.attachments.attachment import Attachment, Port, choose_egress_address, parse_alias, port_from_message
 from agent.network.attachments.local_pool import next_address
-from agent.network.cluster_state.overlay_tables import OverlaySubnet, OverlayTables, differing_parts, overlay_tables
+from agent.network.cluster_state.overlay_tables import OverlaySubnet, OverlayTables, overlay_tables, table_diff
 from agent.network.kernel_state import additions, desired_state, plan, removals
 from agent.network.netlink.rtnetlink import FdbEntry, Neighbour, Route
 from agent.network.network_settings import NetworkSettings
@@ -109,7 +109,8 @@ some_tables = st.builds(
 def test_a_plan_leads_from_one_state_to_the_other(old: OverlayTables, new: OverlayTables) -> None:
     """The kernel as a dictionary by key: additions replace, removals need not find anything."""
     before, after = (desired_state(each, [], 3, POOL, ipv6=True) for each in (old, new))
-    short = [desired_state(each, [], 3, POOL, ipv6=True) for each in differing_parts(old, new)]
+    diff = table_diff(old, new)
+    short = [desired_state(each, [], 3, POOL, ipv6=True) for each in (diff.removed, diff.added)]
     assert set(plan(*short)) == set(plan(before, after))
     routes = {(route.destination, route.link == 0): route for route in before.routes}
     desired = {(route.destination, route.link == 0): route for route in after.routes}

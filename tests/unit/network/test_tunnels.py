@@ -8,7 +8,8 @@ from typing import cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.network.cluster_state.encrypted_overlay import NO_ENCRYPTION, EncryptedOverlay, NodeKey, address_moves
+from agent.network.cluster_state.diff import mapping_diff
+from agent.network.cluster_state.encrypted_overlay import NO_ENCRYPTION, EncryptedOverlay, NodeKey, moves_on_nodes
 from agent.network.encryption.key_generations import Tunnel, desired_peers, routes
 from agent.network.encryption.tunnel_set import IDLE_SECONDS, TunnelSet
 from agent.network.netlink.connection import Connection
@@ -241,8 +242,8 @@ def test_addresses_that_move_lead_where_a_fresh_start_leads(
     tunnels.apply(EncryptedOverlay(1, KEYS, first), MTU)
     before = first
     for places in then:
-        step, count = address_moves(before, places), len(asked.requests)
-        tunnels.move_addresses(step.on_nodes(KEYS.keys()))
+        step, count = mapping_diff(before, places), len(asked.requests)
+        tunnels.move_addresses(moves_on_nodes(step, KEYS.keys()))
         before, fresh = places, EncryptedOverlay(1, KEYS, places)
         (tunnel,) = kernel.devices.values()
         assert tunnels.routes == routes(fresh, [tunnel])
@@ -259,7 +260,7 @@ def test_addresses_that_move_while_peers_are_refused_are_led_to_at_the_next_look
     rig = Rig()
     rig.apply(1, 1)
     rig.kernel.uses_allowed_ips = rig.kernel.refuses_peers = True
-    rig.tunnels.move_addresses(address_moves({}, {CONTAINERS[1]: NODE}))
+    rig.tunnels.move_addresses(mapping_diff({}, {CONTAINERS[1]: NODE}))
     assert rig.tunnels.fault.endswith("no room for peers")
     rig.kernel.refuses_peers = False
     rig.tunnels.reconcile(MTU)

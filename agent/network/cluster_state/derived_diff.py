@@ -1,0 +1,46 @@
+"""What one change of the cluster's records changes in the state that follows from them. A value."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from agent.network.cluster_state.diff import Diff
+from agent.network.cluster_state.encrypted_overlay import NO_MOVES, AddressMoves, EncryptedOverlay
+from agent.network.cluster_state.name_entries import NameEntries
+from agent.network.cluster_state.overlay_tables import OverlayTables
+from agent.network.cluster_state.service_map import ServiceMap
+from agent.network.netlink.rtnetlink import Address
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment
+
+
+@dataclass(frozen=True)
+class DerivedDiff:
+    """The difference of the derived state.
+
+    Attributes:
+        tables: entries of the overlay tables.
+        removed_addresses: container addresses that no other node has any more.
+        encrypted: the whole of encrypted networks; None when nothing but `encrypted_moves` has changed.
+        encrypted_moves: addresses on encrypted networks that are added, removed or moved to other nodes.
+        services: all; unchanged backends are shared with the previous one.
+        removed_names, added_names: name entries before and after; one pair for each service.
+        networks: all, where one of them has changed; otherwise None.
+    """
+
+    tables: Diff[OverlayTables] = field(default_factory=lambda: Diff(OverlayTables(), OverlayTables()))
+    removed_addresses: frozenset[Address] = frozenset()
+    encrypted: EncryptedOverlay | None = None
+    encrypted_moves: AddressMoves = NO_MOVES
+    services: ServiceMap = field(default_factory=ServiceMap)
+    removed_names: Sequence[NameEntries] = ()
+    added_names: Sequence[NameEntries] = ()
+    networks: Sequence[NetworkAssignment] | None = None
+
+    @property
+    def only_removes_names(self) -> bool:
+        """Whether names only lose addresses: applied before the kernel rejects clients."""
+        known = set(_targets(self.removed_names))
+        return bool(known) and all(each in known for each in _targets(self.added_names))
+
+
+def _targets(entries: Iterable[NameEntries]) -> Iterator[tuple[str, str, Address]]:
+    return ((network, name, each) for one in entries for network, name, addresses in one.names for each in addresses)
