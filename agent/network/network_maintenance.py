@@ -8,7 +8,8 @@ from typing import Protocol, TypeVar
 
 from agent.network.balancing.stale_flows import WithdrawnBackends
 from agent.network.cluster_state.derived_diff import DerivedDiff
-from agent.network.cluster_state.service_map import ServiceMap
+from agent.network.cluster_state.diff import Diff
+from agent.network.cluster_state.service_map import Frontend, ServiceMap
 from agent.network.condition_reporter import ConditionReporter
 from agent.network.datapath.comparison import Findings
 from agent.network.firewalls.blocked_traffic import relax_rp_filter
@@ -48,7 +49,7 @@ class DatapathOperations(Protocol):
     def underlay(self) -> Underlay: ...
     @property
     def tunnels(self) -> TunnelStatus: ...
-    def apply(self, diff: DerivedDiff, services: ServiceMap) -> WithdrawnBackends: ...
+    def apply(self, diff: DerivedDiff, excluded: frozenset[Frontend]) -> WithdrawnBackends: ...
     def reconcile(self) -> Sequence[str]: ...
     def host_prefixes(self) -> Sequence[Network]: ...
     def query_floods(self) -> Sequence[str]: ...
@@ -57,9 +58,9 @@ class DatapathOperations(Protocol):
 class HostPortState(Protocol):
     """What maintenance needs of the host's ports."""
 
-    served: ServiceMap
+    excluded: frozenset[Frontend]
 
-    def apply(self, services: ServiceMap) -> ServiceMap: ...
+    def apply(self, diff: Diff[ServiceMap]) -> frozenset[Frontend]: ...
     async def scan(self) -> bool: ...
     def fixed_listeners(self) -> Sequence[HostListener]: ...
     def problems(self) -> Iterable[str]: ...
@@ -115,13 +116,12 @@ class NetworkMaintenance:
         Raises:
             Unavailable: the kernel refused part of it; the next call or reconciliation tries again.
         """
-        served = self._host.apply(diff.services)
-        await self._apply(diff, served)
+        await self._apply(diff, self._host.apply(diff.services))
         await self._in_kernel(relax_rp_filter)
 
-    async def _apply(self, diff: DerivedDiff, served: ServiceMap) -> None:
+    async def _apply(self, diff: DerivedDiff, excluded: frozenset[Frontend]) -> None:
         try:
-            withdrawn = await self._in_kernel(lambda: self._datapath.apply(diff, served))
+            withdrawn = await self._in_kernel(lambda: self._datapath.apply(diff, excluded))
         finally:
             self._report()
         await self._flows.delete_stale(withdrawn)
@@ -173,7 +173,7 @@ class NetworkMaintenance:
     async def _scan_ports(self) -> None:
         try:
             if await self._host.scan():
-                await self._apply(DerivedDiff(), self._host.served)
+                await self._apply(DerivedDiff(), self._host.excluded)
         except Unavailable as error:
             log.warning("Cannot scan the host's listening ports or update the routing mesh: %s", error)
         self._report()

@@ -1,9 +1,9 @@
 """Frontends and their buckets as elements of our nftables table."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from agent.network.balancing.buckets import BUCKET_COUNTS, Buckets
-from agent.network.cluster_state.service_map import Frontend, FrontendKind, ServiceMap
+from agent.network.cluster_state.service_map import Frontend, FrontendKind
 
 BucketsByFrontend = Mapping[Frontend, Buckets]
 """Buckets by frontend; none for one without backends."""
@@ -45,17 +45,19 @@ def bucket_elements(buckets_of: BucketsByFrontend) -> dict[str, frozenset[str]]:
     return {name: frozenset(values) for name, values in found.items()}
 
 
-def service_elements(services: ServiceMap) -> dict[str, frozenset[str]]:
+def service_elements(
+    frontends: Collection[Frontend], targets: frozenset[str], targets6: frozenset[str]
+) -> dict[str, frozenset[str]]:
     """Elements that tell frontends from other destinations, and that let other nodes forward to this node's tasks."""
     return {
-        "virtual_ips": _keys(services, FrontendKind.VIRTUAL),
-        "virtual_ips6": _keys(services, FrontendKind.VIRTUAL6),
-        "mesh_ports": _keys(services, FrontendKind.MESH),
-        "mesh_ports6": _keys(services, FrontendKind.MESH6),
-        "mesh_backends": services.targets,
-        "mesh_backends6": services.targets6,
+        "virtual_ips": _keys(frontends, FrontendKind.VIRTUAL),
+        "virtual_ips6": _keys(frontends, FrontendKind.VIRTUAL6),
+        "mesh_ports": _keys(frontends, FrontendKind.MESH),
+        "mesh_ports6": _keys(frontends, FrontendKind.MESH6),
+        "mesh_backends": targets,
+        "mesh_backends6": targets6,
     }
 
 
-def _keys(services: ServiceMap, kind: FrontendKind) -> frozenset[str]:
-    return frozenset(frontend.key for frontend in services.backends if frontend.kind is kind)
+def _keys(frontends: Collection[Frontend], kind: FrontendKind) -> frozenset[str]:
+    return frozenset(frontend.key for frontend in frontends if frontend.kind is kind)

@@ -51,6 +51,11 @@ class BucketTable:
         """All buckets."""
         return Buckets(len(self._buckets), dict(enumerate(self._buckets)))
 
+    @property
+    def backends(self) -> Collection[str]:
+        """All backends, those without a bucket too."""
+        return self._buckets_of.keys()
+
     def change(self, removed: Collection[str], added: Collection[str]) -> tuple[Buckets, Buckets]:
         """Remove and add backends; returns the buckets that move, before and after.
 

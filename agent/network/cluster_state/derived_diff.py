@@ -21,7 +21,8 @@ class DerivedDiff:
         removed_addresses: container addresses that no other node has any more.
         encrypted: the whole of encrypted networks; None when nothing but `encrypted_moves` has changed.
         encrypted_moves: addresses on encrypted networks that are added, removed or moved to other nodes.
-        services: all; unchanged backends are shared with the previous one.
+        services: backends by frontend, and targets on this node. A frontend that appears is a key of the added side
+            alone, one that disappears of the removed side alone, and one whose backends change of both.
         removed_names, added_names: name entries before and after; one pair for each service.
         networks: all, where one of them has changed; otherwise None.
     """
@@ -30,7 +31,7 @@ class DerivedDiff:
     removed_addresses: frozenset[Address] = frozenset()
     encrypted: EncryptedOverlay | None = None
     encrypted_moves: AddressMoves = NO_MOVES
-    services: ServiceMap = field(default_factory=ServiceMap)
+    services: Diff[ServiceMap] = field(default_factory=lambda: Diff(ServiceMap(), ServiceMap()))
     removed_names: Sequence[NameEntries] = ()
     added_names: Sequence[NameEntries] = ()
     networks: Sequence[NetworkAssignment] | None = None

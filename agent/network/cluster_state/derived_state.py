@@ -50,14 +50,13 @@ class DerivedState:
         before, after = self.records.affected(change)
         old, new = self._derive(before), self._derive(after)
         self.records.apply(change)
-        self._services.apply(old.service_maps, new.service_maps)
         encrypted, moves = self._encrypted_change(change, before, after, old, new)
         return DerivedDiff(
             tables=table_diff(old.tables, new.tables),
             removed_addresses=removed_addresses(old.tables, new.tables),
             encrypted=encrypted,
             encrypted_moves=moves,
-            services=self._services.current,
+            services=self._services.apply(old.service_maps, new.service_maps),
             removed_names=old.name_entries,
             added_names=new.name_entries,
             networks=list(after.networks.values()) if change.networks else None,

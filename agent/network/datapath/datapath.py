@@ -18,7 +18,7 @@ from agent.network.balancing.load_balancer import LoadBalancer
 from agent.network.balancing.stale_flows import CONNECT_WINDOW_SECONDS, WithdrawnBackends
 from agent.network.cluster_state.derived_diff import DerivedDiff
 from agent.network.cluster_state.overlay_tables import OverlayTables
-from agent.network.cluster_state.service_map import ServiceMap
+from agent.network.cluster_state.service_map import Frontend
 from agent.network.cluster_state.table_state import TableState
 from agent.network.datapath.comparison import Comparison, Findings, actual_state, retried_refusal
 from agent.network.datapath.link_repair import ContainerMtus, LinkMtus, link_differences, restore_links
@@ -175,18 +175,20 @@ class Datapath:
             part, (), self._overlay.index, self.local_pool, ipv6=self._overlay.has_ipv6, has_ingress=has_ingress
         )
 
-    def apply(self, diff: DerivedDiff, services: ServiceMap) -> WithdrawnBackends:
-        """Apply a change of the tables, and these services, to the kernel.
+    def apply(self, diff: DerivedDiff, excluded: frozenset[Frontend]) -> WithdrawnBackends:
+        """Apply a change of the derived state to the kernel.
 
         Routes, neighbours and the like that the kernel refuses are recorded in `findings`, and retried by each
         reconciliation: nothing else has to wait for them.
 
+        Args:
+            excluded: frontends that this node does not serve, from now on.
         Raises:
             Unavailable: the kernel refused the rules; the next call, or `reconcile`, compares everything and retries.
         """
         had_ingress = self._cluster.has_ingress
         self._cluster.apply(diff.tables)
-        balance_change, self._has_applied = self._balance.apply(services), True
+        balance_change, self._has_applied = self._balance.apply(diff.services, excluded), True
         withdrawn = WithdrawnBackends(
             balance_change.withdrawn,
             self._balance.withdrawn_recently(diff.removed_addresses, CONNECT_WINDOW_SECONDS),

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 
-from agent.network.cluster_state.service_map import ServiceMap
+from agent.network.cluster_state.diff import Diff
+from agent.network.cluster_state.service_map import Frontend, ServiceMap
 from agent.network.ip_protocols import PROTOCOL_NAMES
 from agent.network.netlink import sock_diag
 from agent.network.netlink.connection import Connection
@@ -24,9 +25,9 @@ class HostPorts:
         self._reservations = reservations
         self._connection = Connection(sock_diag.SOCK_DIAG)
         self._names = ProgramNames()
-        self._requested = ServiceMap()
         self.mesh = MeshPorts(reservations=reservations, foreign_sockets=self.foreign_sockets)
-        self.served = ServiceMap()
+        self.excluded: frozenset[Frontend] = frozenset()
+        """Frontends that this node does not serve, since other programs use their ports."""
         self.listeners: Sequence[HostListener] = ()
 
     def close(self) -> None:
@@ -42,13 +43,13 @@ class HostPorts:
             sock_diag.listening_sockets(self._connection), self._reservations.inodes(), ephemeral_ports()
         )
 
-    def apply(self, services: ServiceMap) -> ServiceMap:
-        """The part of these services that this node serves."""
-        self._requested, self.served = services, self.mesh.apply(services)
-        return self.served
+    def apply(self, diff: Diff[ServiceMap]) -> frozenset[Frontend]:
+        """Apply a change of the services; returns `excluded`."""
+        self.excluded = self.mesh.apply(diff)
+        return self.excluded
 
     async def scan(self) -> bool:
-        """Scan the listening ports. True when the served part has changed since the last `apply`.
+        """Scan the listening ports. Whether `excluded` has changed.
 
         Raises:
             Unavailable: the kernel refused.
@@ -56,8 +57,8 @@ class HostPorts:
         found = self.foreign_sockets()
         names = await asyncio.to_thread(self._names.names_of, {each.inode for each in found})
         self.listeners = listeners(found, names)
-        before = self.served
-        return self.apply(self._requested) != before
+        before, self.excluded = self.excluded, self.mesh.rescan()
+        return self.excluded != before
 
     def fixed_listeners(self) -> list[HostListener]:
         """Listeners on ports outside the ephemeral range; the others are short-lived."""
@@ -66,9 +67,7 @@ class HostPorts:
 
     def problems(self) -> Iterator[str]:
         """One line for each mesh port that this node does not serve."""
-        for frontend in sorted(
-            self._requested.backends.keys() - self.served.backends.keys(), key=lambda each: each.key
-        ):
+        for frontend in sorted(self.excluded, key=lambda each: each.key):
             port = node_port(frontend)
             name = f"{port.published}/{PROTOCOL_NAMES[port.protocol]}"
             programs = programs_at(self.listeners, port.protocol, port.published)

@@ -1,10 +1,10 @@
 """Reserves the routing mesh's ports on this node, except those that other programs already use."""
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from ipaddress import ip_address
 
 from agent.network.attachments.attachment import Port
+from agent.network.cluster_state.diff import Diff
 from agent.network.cluster_state.service_map import Frontend, FrontendKind, ServiceMap
 from agent.network.netlink.sock_diag import Socket
 from agent.network.ports.port_reservations import PortInUse, PortReservations
@@ -23,28 +23,30 @@ class MeshPorts:
         self._reservations = reservations
         self._foreign_sockets = foreign_sockets
         self._reserved: set[Frontend] = set()
+        self._unreserved: set[Frontend] = set()
 
-    def apply(self, services: ServiceMap) -> ServiceMap:
-        """Reserve new ports and release removed ones; returns the services without the ports that other programs use.
+    def apply(self, diff: Diff[ServiceMap]) -> frozenset[Frontend]:
+        """Release the ports of removed frontends, and reserve those of added ones. Returns the same as `rescan`."""
+        for removed in diff.removed.backends.keys() - diff.added.backends.keys():
+            if removed in self._reserved:
+                self._release(removed)
+            self._unreserved.discard(removed)
+        added = diff.added.backends.keys() - diff.removed.backends.keys()
+        self._unreserved |= {frontend for frontend in added if not frontend.kind.is_virtual}
+        return self.rescan()
+
+    def rescan(self) -> frozenset[Frontend]:
+        """Reserve the ports that are free now; returns those that other programs use.
 
         A port that cannot be reserved although no program listens there (a client of the host may use it briefly) is
         served all the same.
         """
-        requested = {frontend for frontend in services.backends if not frontend.kind.is_virtual}
-        for removed in self._reserved - requested:
-            self._reservations.release(_reservation_key(removed))
-        self._reserved &= requested
-        unavailable = [frontend for frontend in requested - self._reserved if not self._reserve(frontend)]
+        unavailable = [frontend for frontend in list(self._unreserved) if not self._reserve(frontend)]
         if not unavailable:
-            return services
+            return frozenset()
         busy = {(each.protocol, each.port) for each in self._foreign_sockets()}
-        conflicting = {
-            frontend
-            for frontend in unavailable
-            if (node_port(frontend).protocol, node_port(frontend).published) in busy
-        }
-        served = {frontend: backends for frontend, backends in services.backends.items() if frontend not in conflicting}
-        return replace(services, backends=served)
+        ports = ((frontend, node_port(frontend)) for frontend in unavailable)
+        return frozenset(frontend for frontend, port in ports if (port.protocol, port.published) in busy)
 
     def release_for(self, ports: Collection[Port]) -> None:
         """Release ports that a task of this node is about to reserve: the service has just changed its mode."""
@@ -52,8 +54,12 @@ class MeshPorts:
         for frontend in [
             each for each in self._reserved if (node_port(each).protocol, node_port(each).published) in numbers
         ]:
-            self._reservations.release(_reservation_key(frontend))
-            self._reserved.remove(frontend)
+            self._release(frontend)
+
+    def _release(self, frontend: Frontend) -> None:
+        self._reservations.release(_reservation_key(frontend))
+        self._reserved.remove(frontend)
+        self._unreserved.add(frontend)
 
     def _reserve(self, frontend: Frontend) -> bool:
         """False when another socket uses it."""
@@ -63,6 +69,7 @@ class MeshPorts:
             return False
         except (Refused, Unavailable):
             return True  # an address of another node: no client can reach it here
+        self._unreserved.remove(frontend)
         self._reserved.add(frontend)
         return True
 

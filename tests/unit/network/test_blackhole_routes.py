@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_network
 from agent.network.attachments.attachment import Attachment
 from agent.network.balancing.blackhole_routes import BLACKHOLE_SECONDS, MAX_BLACKHOLE_SECONDS, BlackholeRoutes
 from agent.network.balancing.load_balancer import LoadBalancer
+from agent.network.cluster_state.diff import Diff
 from agent.network.cluster_state.encrypted_overlay import EncryptedOverlay
 from agent.network.cluster_state.overlay_tables import OverlayTables, removed_addresses
 from agent.network.cluster_state.service_map import Frontend, FrontendKind, ServiceMap
@@ -108,7 +109,7 @@ def test_what_an_earlier_process_left_lasts_on() -> None:
 
 def balance(now: list[float], services: ServiceMap) -> LoadBalancer:
     made = LoadBalancer(clock=lambda: now[0])
-    made.apply(services)
+    made.apply(Diff(ServiceMap(), services))
     return made
 
 
@@ -118,18 +119,16 @@ def led_to(made: LoadBalancer, *addresses: Address) -> Collection[Address]:
 
 def test_only_addresses_that_clients_are_led_to() -> None:
     now = [100.0]
-    made = balance(
-        now,
-        ServiceMap(
-            {
-                Frontend(FrontendKind.VIRTUAL, "10.99.0.200"): frozenset({"10.99.0.1"}),
-                Frontend(FrontendKind.MESH6, "6 . 80"): frozenset({"fd99::1 . 80"}),
-                Frontend(FrontendKind.VIRTUAL, "10.99.0.201"): frozenset(),
-            }
-        ),
+    services = ServiceMap(
+        {
+            Frontend(FrontendKind.VIRTUAL, "10.99.0.200"): frozenset({"10.99.0.1"}),
+            Frontend(FrontendKind.MESH6, "6 . 80"): frozenset({"fd99::1 . 80"}),
+            Frontend(FrontendKind.VIRTUAL, "10.99.0.201"): frozenset(),
+        }
     )
+    made = balance(now, services)
     assert led_to(made, ONE, TWO, SIX) == {ONE, SIX}
-    made.apply(ServiceMap())
+    made.apply(Diff(services, ServiceMap()))
     assert led_to(made, ONE, TWO, SIX) == {ONE, SIX}  # other nodes may still lead there
     now[0] += BLACKHOLE_SECONDS
     assert not led_to(made, ONE, TWO, SIX)
@@ -142,9 +141,10 @@ def test_other_nodes_lead_to_tasks_by_ports_that_this_node_does_not_lead() -> No
 
 def test_attempts_may_be_left_for_a_moment_after_a_backend_was_withdrawn() -> None:
     now = [100.0]
-    made = balance(now, ServiceMap({Frontend(FrontendKind.VIRTUAL, "10.99.0.200"): frozenset({"10.99.0.1"})}))
+    services = ServiceMap({Frontend(FrontendKind.VIRTUAL, "10.99.0.200"): frozenset({"10.99.0.1"})})
+    made = balance(now, services)
     assert not made.withdrawn_recently([ONE, TWO], 1.0)
-    made.apply(ServiceMap())
+    made.apply(Diff(services, ServiceMap()))
     now[0] += 0.5
     assert made.withdrawn_recently([ONE, TWO], 1.0) == {ONE}
     now[0] += 0.5

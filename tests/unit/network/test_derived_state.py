@@ -141,6 +141,11 @@ def assert_disjoint(diff: DerivedDiff) -> None:
         (diff.encrypted_moves.removed, diff.encrypted_moves.added),
     ]
     assert all(left.items().isdisjoint(right.items()) for left, right in sides)
+    less, more = diff.services.removed, diff.services.added
+    assert less.targets.isdisjoint(more.targets) and less.targets6.isdisjoint(more.targets6)
+    for frontend in less.backends.keys() & more.backends.keys():
+        assert less.backends[frontend].isdisjoint(more.backends[frontend])
+        assert less.backends[frontend] or more.backends[frontend]
 
 
 class Node:
@@ -205,16 +210,17 @@ def test_differences_lead_where_a_fresh_start_leads(bursts: list[list[ClusterDif
         assert node.live.current == replace(fresh, encrypted=NO_ENCRYPTION)
         assert node.encrypted == fresh.encrypted
         assert node.kernel == _state(fresh)
-        spread = service_map(networks, endpoints, list(reported.services.values()), HERE)
-        whole = node.derived._services.current
+        spread = service_map(networks, endpoints, list(told.services.values()), HERE)
+        whole = node.balance.services()
         assert whole.targets == spread.targets and whole.targets6 == spread.targets6
         assert whole.backends.keys() == spread.backends.keys()
         shared = [frontend for frontend in whole.backends if whole.backends[frontend] != spread.backends[frontend]]
         # Of a port that two services claim, one alone would be read last.
         assert all(not frontend.kind.is_virtual for frontend in shared)
         assert node.elements == node.desired_elements()
-        assert service_elements(whole).items() <= node.balance.elements().items()
-        names = build_zone(networks, endpoints, list(reported.services.values()))
+        own = service_elements(spread.backends, spread.targets, spread.targets6)
+        assert own.items() <= node.balance.elements().items()
+        names = build_zone(networks, endpoints, list(told.services.values()))
         assert _names(node.names.zone.names) == _names(names.names)
         assert node.names.zone.owners.keys() == names.owners.keys()
         assert node.names.zone.subnets == names.subnets

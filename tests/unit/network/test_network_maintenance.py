@@ -11,7 +11,8 @@ import pytest
 
 from agent.network.balancing.stale_flows import WithdrawnBackends
 from agent.network.cluster_state.derived_diff import DerivedDiff
-from agent.network.cluster_state.service_map import ServiceMap
+from agent.network.cluster_state.diff import Diff
+from agent.network.cluster_state.service_map import Frontend, ServiceMap
 from agent.network.condition_reporter import ConditionReporter
 from agent.network.datapath.comparison import Findings
 from agent.network.host.underlay import Underlay
@@ -40,8 +41,8 @@ class FakeDatapath:
     tunnels: Tunnels = field(default_factory=Tunnels)
     underlay: Underlay = field(default_factory=lambda: Underlay(HERE, 2, 1500))
 
-    def apply(self, diff: DerivedDiff, services: ServiceMap) -> WithdrawnBackends:
-        del diff, services
+    def apply(self, diff: DerivedDiff, excluded: frozenset[Frontend]) -> WithdrawnBackends:
+        del diff, excluded
         self.reconcile()
         return WithdrawnBackends()
 
@@ -60,10 +61,11 @@ class FakeDatapath:
 
 
 class FakeHostPorts:
-    served = ServiceMap()
+    excluded: frozenset[Frontend] = frozenset()
 
-    def apply(self, services: ServiceMap) -> ServiceMap:
-        return services
+    def apply(self, diff: Diff[ServiceMap]) -> frozenset[Frontend]:
+        del diff
+        return self.excluded
 
     async def scan(self) -> bool:
         return True
