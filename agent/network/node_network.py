@@ -221,12 +221,7 @@ class NodeNetwork:
         self._subnets.update(diff.added.subnets)
 
     def _update_names(self, diff: DerivedDiff) -> None:
-        for removed in diff.removed_names:
-            self._zone_state.remove(removed)
-        for added in diff.added_names:
-            self._zone_state.add(added)
-        if diff.networks is not None:
-            self._zone_state.set_networks(diff.networks)
+        self._zone_state.apply(diff.names, diff.networks)
         self._dns.zone = self._zone_state.zone
 
     async def attach(self, task: Task, internal_only: bool = False, resolvers: Sequence[str] = ()) -> Sandbox:

@@ -1,6 +1,6 @@
 """What one change of the cluster's records changes in the state that follows from them. A value."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from agent.network.cluster_state.diff import Diff
@@ -23,7 +23,7 @@ class DerivedDiff:
         encrypted_moves: addresses on encrypted networks that are added, removed or moved to other nodes.
         services: backends by frontend, and targets on this node. A frontend that appears is a key of the added side
             alone, one that disappears of the removed side alone, and one whose backends change of both.
-        removed_names, added_names: name entries before and after; one pair for each service.
+        names: name entries.
         networks: all, where one of them has changed; otherwise None.
     """
 
@@ -32,16 +32,15 @@ class DerivedDiff:
     encrypted: EncryptedOverlay | None = None
     encrypted_moves: AddressMoves = NO_MOVES
     services: Diff[ServiceMap] = field(default_factory=lambda: Diff(ServiceMap(), ServiceMap()))
-    removed_names: Sequence[NameEntries] = ()
-    added_names: Sequence[NameEntries] = ()
+    names: Diff[NameEntries] = field(default_factory=lambda: Diff(NameEntries(), NameEntries()))
     networks: Sequence[NetworkAssignment] | None = None
 
     @property
     def only_removes_names(self) -> bool:
         """Whether names only lose addresses: applied before the kernel rejects clients."""
-        known = set(_targets(self.removed_names))
-        return bool(known) and all(each in known for each in _targets(self.added_names))
+        known = set(_targets(self.names.removed))
+        return bool(known) and all(each in known for each in _targets(self.names.added))
 
 
-def _targets(entries: Iterable[NameEntries]) -> Iterator[tuple[str, str, Address]]:
-    return ((network, name, each) for one in entries for network, name, addresses in one.names for each in addresses)
+def _targets(entries: NameEntries) -> Iterator[tuple[str, str, Address]]:
+    return ((network, name, each) for network, name, addresses in entries.names for each in addresses)

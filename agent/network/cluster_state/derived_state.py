@@ -14,7 +14,7 @@ from agent.network.cluster_state.encrypted_overlay import (
     encrypted_network_ids,
     encrypted_overlay,
 )
-from agent.network.cluster_state.name_entries import NameEntries, name_entries
+from agent.network.cluster_state.name_entries import NameEntries, name_diff, name_entries
 from agent.network.cluster_state.overlay_tables import OverlayTables, overlay_tables, removed_addresses, table_diff
 from agent.network.cluster_state.service_map import ServiceMap, service_map
 from agent.network.cluster_state.service_map_state import ServiceMapState
@@ -57,8 +57,7 @@ class DerivedState:
             encrypted=encrypted,
             encrypted_moves=moves,
             services=self._services.apply(old.service_maps, new.service_maps),
-            removed_names=old.name_entries,
-            added_names=new.name_entries,
+            names=name_diff(old.name_entries, new.name_entries),
             networks=list(after.networks.values()) if change.networks else None,
         )
 

@@ -3,16 +3,20 @@
 A zone is the sum of these, so that a change of one costs in proportion to its own entries, however many there are.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
+from agent.network.cluster_state.diff import Diff
 from agent.network.ip_protocols import PROTOCOL_NAMES, protocol_number
 from agent.network.netlink.rtnetlink import Address
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.service_pb2 import VirtualAddress
 from shoal.api.v1.task_pb2 import TaskAddress
 
+NameEntry = tuple[str, str, tuple[Address, ...]]
+"""Network id, lower-case name, and addresses."""
 PortKey = tuple[str, int]
 """A protocol's lower-case name, and a port."""
 
@@ -39,13 +43,13 @@ class NameEntries:
     """Entries of one or several services and endpoints.
 
     Attributes:
-        names: network id, lower-case name and the addresses that it resolves to; none while no task is ready.
+        names: with the addresses that a name resolves to; none while no task is ready.
         fallbacks: likewise, for names without such addresses: virtual addresses with no ready task behind them.
         owners: the task or service of an address.
     """
 
-    names: list[tuple[str, str, tuple[Address, ...]]] = field(default_factory=list)
-    fallbacks: list[tuple[str, str, tuple[Address, ...]]] = field(default_factory=list)
+    names: list[NameEntry] = field(default_factory=list)
+    fallbacks: list[NameEntry] = field(default_factory=list)
     owners: list[tuple[Address, AddressOwner]] = field(default_factory=list)
 
 
@@ -141,4 +145,46 @@ def _names(endpoint: TaskEndpoint, network_id: str) -> dict[str, bool]:
     for name in (service, *aliases):
         found.setdefault(f"tasks.{name}".lower(), False)
         found.setdefault(name.lower(), True)
+    return found
+
+
+def name_diff(before: Iterable[NameEntries], after: Iterable[NameEntries]) -> Diff[NameEntries]:
+    """The entries that differ. Of an address that several tasks share all owners are on both sides, if any differs."""
+    old, new = _joined(before), _joined(after)
+    owners = _owner_diff(old.owners, new.owners)
+    return Diff(
+        NameEntries(_surplus(old.names, new.names), _surplus(old.fallbacks, new.fallbacks), owners.removed),
+        NameEntries(_surplus(new.names, old.names), _surplus(new.fallbacks, old.fallbacks), owners.added),
+    )
+
+
+def _joined(parts: Iterable[NameEntries]) -> NameEntries:
+    found = NameEntries()
+    for part in parts:
+        found.names.extend(part.names)
+        found.fallbacks.extend(part.fallbacks)
+        found.owners.extend(part.owners)
+    return found
+
+
+def _surplus(entries: list[NameEntry], others: list[NameEntry]) -> list[NameEntry]:
+    """Entries that are more often on the one side than on the other."""
+    return list((Counter(entries) - Counter(others)).elements()) if entries and others else entries
+
+
+def _owner_diff(
+    before: list[tuple[Address, AddressOwner]], after: list[tuple[Address, AddressOwner]]
+) -> Diff[list[tuple[Address, AddressOwner]]]:
+    """By address, since of several owners the last one counts."""
+    old, new = _by_address(before), _by_address(after)
+    return Diff(
+        [(address, owner) for address, owners in old.items() if new.get(address) != owners for owner in owners],
+        [(address, owner) for address, owners in new.items() if old.get(address) != owners for owner in owners],
+    )
+
+
+def _by_address(entries: list[tuple[Address, AddressOwner]]) -> dict[Address, list[AddressOwner]]:
+    found: defaultdict[Address, list[AddressOwner]] = defaultdict(list)
+    for address, owner in entries:
+        found[address].append(owner)
     return found

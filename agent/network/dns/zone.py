@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 
-from agent.network.cluster_state.name_entries import AddressOwner, NameEntries, name_entries
+from agent.network.cluster_state.diff import Diff
+from agent.network.cluster_state.name_entries import AddressOwner, NameEntries, name_diff, name_entries
 from agent.network.netlink.rtnetlink import Address, Network
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, ServiceEndpoint, TaskEndpoint
 
@@ -83,16 +84,25 @@ class ZoneState:
         self._owner_counts: Counter[Address] = Counter()
         self.zone = self._zone(())
 
-    def set_networks(self, networks: Iterable[NetworkAssignment]) -> None:
-        """Set all networks."""
+    def apply(self, diff: Diff[NameEntries], networks: Iterable[NetworkAssignment] | None) -> None:
+        """Remove and add entries.
+
+        Args:
+            networks: all, where one of them has changed; otherwise None.
+        """
+        self._remove(diff.removed)
+        self._add(diff.added)
+        if networks is not None:
+            self.zone = self._zone(self._prefixes(networks))
+
+    def _prefixes(self, networks: Iterable[NetworkAssignment]) -> Sequence[Network]:
         both = (text for each in networks for text in (each.subnet, each.subnet6 if self._ipv6 else "") if text)
-        self.zone = self._zone(tuple(map(ip_network, both)))
+        return tuple(map(ip_network, both))
 
     def _zone(self, subnets: Sequence[Network]) -> Zone:
         return Zone(self._names.by_network, self._owners, subnets, self._fallbacks.by_network)
 
-    def remove(self, entries: NameEntries) -> None:
-        """Remove entries."""
+    def _remove(self, entries: NameEntries) -> None:
         self._names.remove(entries.names)
         self._fallbacks.remove(entries.fallbacks)
         for address, _ in entries.owners:
@@ -100,8 +110,7 @@ class ZoneState:
             if not self._owner_counts[address]:
                 del self._owner_counts[address], self._owners[address]
 
-    def add(self, entries: NameEntries) -> None:
-        """Add entries."""
+    def _add(self, entries: NameEntries) -> None:
         self._names.add(entries.names)
         self._fallbacks.add(entries.fallbacks)
         for address, owner in entries.owners:
@@ -148,7 +157,9 @@ def build_zone(
     for endpoint in endpoints:
         own[endpoint.service_id].append(endpoint)
     records = {service.service_id: service for service in services}
-    for service_id in dict.fromkeys((*records, *own)):
-        state.add(name_entries(records.get(service_id), own.get(service_id, ()), known, ipv6=ipv6))
-    state.set_networks(networks)
+    entries = (
+        name_entries(records.get(service_id), own.get(service_id, ()), known, ipv6=ipv6)
+        for service_id in dict.fromkeys((*records, *own))
+    )
+    state.apply(name_diff((), entries), networks)
     return state.zone

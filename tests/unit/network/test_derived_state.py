@@ -141,6 +141,8 @@ def assert_disjoint(diff: DerivedDiff) -> None:
         (diff.encrypted_moves.removed, diff.encrypted_moves.added),
     ]
     assert all(left.items().isdisjoint(right.items()) for left, right in sides)
+    old, new = diff.names.removed, diff.names.added
+    assert set(old.names).isdisjoint(new.names) and set(old.fallbacks).isdisjoint(new.fallbacks)
     less, more = diff.services.removed, diff.services.added
     assert less.targets.isdisjoint(more.targets) and less.targets6.isdisjoint(more.targets6)
     for frontend in less.backends.keys() & more.backends.keys():
@@ -174,12 +176,7 @@ class Node:
             assert before[name] - after[name] <= values and values.isdisjoint(after[name] - before[name]), name
             values -= before[name] - after[name]
             values |= after[name] - before[name]
-        for gone in diff.removed_names:
-            self.names.remove(gone)
-        for come in diff.added_names:
-            self.names.add(come)
-        if diff.networks is not None:
-            self.names.set_networks(diff.networks)
+        self.names.apply(diff.names, diff.networks)
         was, will_be = _state(diff.tables.removed, had_ingress), _state(diff.tables.added, self.live.has_ingress)
         for field in fields(KernelState):
             held = getattr(self.kernel, field.name)
