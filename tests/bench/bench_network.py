@@ -16,6 +16,7 @@ from ipaddress import IPv4Address
 
 import dns.message
 
+from agent.network.cluster_state.overlay_tables import overlay_tables
 from agent.network.dns.address_records import AddressAnswer
 from agent.network.dns.answer import decide
 from agent.network.dns.dns_clients import DnsClient
@@ -164,6 +165,7 @@ class Programming:
     one_change: float
     empty: float
     compare: float
+    derive: float
 
 
 def programming(host: Host, peers: Sequence[Peer], count: int = 5000) -> Programming:
@@ -193,7 +195,10 @@ def programming(host: Host, peers: Sequence[Peer], count: int = 5000) -> Program
     seconds(many)
     begin = time.perf_counter()
     host.call(host.network.reconcile())
-    return Programming(fill, one_less, empty, time.perf_counter() - begin)
+    compare = time.perf_counter() - begin
+    begin = time.perf_counter()
+    overlay_tables([wide], many, peers, "node1")
+    return Programming(fill, one_less, empty, compare, time.perf_counter() - begin)
 
 
 def bench_dns(hosts: Hosts, count: int = 3000) -> None:
@@ -243,6 +248,9 @@ def programming_figures() -> list[Figure]:
         Figure("5,000 endpoints on a fresh node", p50([each.fill for each in found]), "s", 2.0, scope="node network"),
         Figure("  one change of them", p50([each.one_change for each in found]) * 1000, "ms", scope="node network"),
         Figure("  comparison of all", p50([each.compare for each in found]), "s", scope="node network"),
+        Figure(
+            "  overlay tables of all, derived", 1000 * p50([each.derive for each in found]), "ms", scope="node network"
+        ),
     ]
 
 
