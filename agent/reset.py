@@ -4,8 +4,8 @@ import logging
 from contextlib import suppress
 
 from agent.app import cgroup_parent, now_ms
+from agent.network.network_lifecycle import open_node_network
 from agent.network.network_settings import NetworkSettings
-from agent.network.node_network import NodeNetwork
 from agent.runtime.open_runtime import RuntimeConfig, open_runtime
 from agent.settings import AgentSettings
 from agent.volumes.mount_table import unmount_all
@@ -69,9 +69,5 @@ async def _remove_containers(settings: AgentSettings, node_id: str) -> None:
 
 async def _remove_network(settings: AgentSettings, node_id: str) -> None:
     own = NetworkSettings(keys_directory=settings.keys_directory)
-    network = NodeNetwork(underlay_address=LOOPBACK, node_id=node_id, settings=own)
-    await network.start()
-    try:
+    async with open_node_network(underlay_address=LOOPBACK, node_id=node_id, settings=own) as network:
         await network.reset()
-    finally:
-        await network.stop()

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from agent.network.balancing.stale_flows import WithdrawnBackends
 from agent.network.cluster_state.derived_diff import DerivedDiff
@@ -15,6 +15,7 @@ from agent.network.datapath.comparison import Findings
 from agent.network.firewalls.blocked_traffic import relax_rp_filter
 from agent.network.host import namespace_lock
 from agent.network.host.underlay import Underlay
+from agent.network.kernel_threads import RunInThread
 from agent.network.netlink.rtnetlink import Network
 from shoal.api.v1.node_pb2 import HostListener
 from shoal.errors import Unavailable
@@ -23,14 +24,6 @@ log = logging.getLogger(__name__)
 
 PORT_SCAN_SECONDS = 3.0
 """Between two scans of the host's listening ports; a scan costs about half a millisecond."""
-
-T = TypeVar("T")
-
-
-class RunInThread(Protocol):
-    """Runs a function in the thread that owns the datapath."""
-
-    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
 
 
 class TunnelStatus(Protocol):
@@ -43,8 +36,8 @@ class TunnelStatus(Protocol):
 class DatapathOperations(Protocol):
     """What maintenance needs of the datapath. Blocking."""
 
-    findings: Findings
-
+    @property
+    def findings(self) -> Findings: ...
     @property
     def underlay(self) -> Underlay: ...
     @property

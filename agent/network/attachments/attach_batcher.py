@@ -5,12 +5,13 @@ attachment, the next ones gather.
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from agent.network.attachments.attachment import Attachment
 from agent.network.attachments.namespaces import Namespace
+from agent.network.kernel_threads import RunInThread
 from shoal.errors import Unavailable
 
 
@@ -37,7 +38,7 @@ class AttachBatcher:
         in_kernel: runs a function in the thread that changes the kernel's tables, in the order of the calls.
     """
 
-    def __init__(self, *, links: LinkOperations, in_kernel: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
+    def __init__(self, *, links: LinkOperations, in_kernel: RunInThread) -> None:
         self._links = links
         self._in_kernel = in_kernel
         self._pending: deque[_PendingAttach] = deque()

@@ -6,10 +6,11 @@ Creating one takes a millisecond of processor time and the kernel's only lock of
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 
 from agent.network.attachments.namespaces import Namespace, NamespacePool
+from agent.network.kernel_threads import RunInThread
 from shoal.errors import Unavailable
 
 MAX_RESERVE = 64
@@ -57,7 +58,7 @@ class NamespaceReserve:
         self,
         *,
         pool: NamespacePool,
-        in_maker: Callable[[Callable[[], None]], Awaitable[None]],
+        in_maker: RunInThread,
         minimum: int,
         clock: Callable[[], float],
     ) -> None:

@@ -142,6 +142,21 @@ class NamespacePool:
         self._numbers = count()
         self._closed = False
 
+    @classmethod
+    def open(cls, *, mtu: int, ipv6: bool) -> "NamespacePool":
+        """A pool with one namespace, for the thread that calls it.
+
+        Raises:
+            Unavailable: the kernel lacks a feature; the text names it.
+        """
+        pool = cls(connection=Connection(), mtu=mtu, ipv6=ipv6)
+        try:
+            pool.fill(1)
+        except Unavailable as error:
+            pool.close()
+            raise explain_link_error(error) from error
+        return pool
+
     def __len__(self) -> int:
         return len(self._ready)
 
@@ -151,17 +166,6 @@ class NamespacePool:
             return self._ready.popleft()
         except IndexError:
             return None
-
-    def make_first(self) -> None:
-        """Create the first one.
-
-        Raises:
-            Unavailable: the kernel lacks a feature; the text names it.
-        """
-        try:
-            self.fill(1)
-        except Unavailable as error:
-            raise explain_link_error(error) from error
 
     def fill(self, target: int) -> None:
         """Create one more if fewer than `target` are ready.

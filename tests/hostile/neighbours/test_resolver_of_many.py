@@ -158,12 +158,12 @@ def test_connections_whose_answers_nobody_reads(node: Node) -> None:
         assert node.answers("web", 20) >= 19
         assert node.answers("web", 20, tcp=True) >= 19
         assert memory() - before < MOST_BYTES
-    held = node.hosts.one.network._dns._connections
+    held = node.hosts.one.network._parts.dns._connections
     assert until(lambda: held.in_use == 0, 15)
 
 
 def test_questions_that_no_resolver_answers(node: Node) -> None:
     """The flooder's own resolver is silent; the neighbour's answers."""
     with node.flood(FLOOD, "never the same"):
-        assert until(lambda: node.hosts.one.network._dns._forwards.in_use > 200)
+        assert until(lambda: node.hosts.one.network._parts.dns._forwards.in_use > 200)
         assert node.answers("example.org", 20) >= 19

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from threading import Event
-from typing import cast
+from typing import TypeVar, cast
 
 import pytest
 
@@ -15,6 +15,7 @@ from agent.network.attachments.namespaces import Namespace
 from shoal.errors import Unavailable
 
 NAMESPACE = cast(Namespace, None)
+T = TypeVar("T")
 
 
 class Links:
@@ -55,8 +56,8 @@ def attach(links: Links, *names: str, cancelled: str = "") -> dict[str, BaseExce
     async def run() -> dict[str, BaseException | None]:
         with ThreadPoolExecutor(1) as kernel:
 
-            async def in_kernel(work: Callable[[], None]) -> None:
-                await asyncio.get_running_loop().run_in_executor(kernel, work)
+            async def in_kernel(work: Callable[[], T]) -> T:
+                return await asyncio.get_running_loop().run_in_executor(kernel, work)
 
             arrivals = AttachBatcher(links=links, in_kernel=in_kernel)
             tasks = {name: asyncio.create_task(arrivals.attach(NAMESPACE, attachment(name))) for name in names}

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import cast
+from typing import TypeVar, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +18,8 @@ from agent.network.attachments.namespace_reserve import (
 from agent.network.attachments.namespaces import Namespace, NamespacePool
 from shoal.errors import Unavailable
 from tests.fakes.virtual_time import run_virtual
+
+T = TypeVar("T")
 
 
 def demand(*taken_at: float, least: int = 8) -> BurstDemand:
@@ -90,9 +92,9 @@ def test_a_burst_uses_what_is_there_and_is_made_good_when_it_is_over() -> None:
     async def scenario() -> None:
         pool, now = Pool(), asyncio.get_running_loop().time
 
-        async def in_maker(work: Callable[[], None]) -> None:
+        async def in_maker(work: Callable[[], T]) -> T:
             await asyncio.sleep(0.001)
-            work()
+            return work()
 
         reserve = NamespaceReserve(pool=cast(NamespacePool, pool), in_maker=in_maker, minimum=8, clock=now)
         keeping = asyncio.create_task(reserve.run())

@@ -1,0 +1,114 @@
+"""Links of this node's tasks: attached, admitted, withdrawn, detached, taken over. Blocking; single-threaded."""
+
+import logging
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+
+from agent.network import well_known
+from agent.network.attachments.attachment import Attachment, container_messages, host_messages
+from agent.network.attachments.namespaces import Namespace
+from agent.network.datapath.datapath_state import DatapathState, merged_elements
+from agent.network.datapath.overlay_device import LINK_SETTINGS
+from agent.network.datapath.removal import mark_ended
+from agent.network.netlink import rtnetlink, rtnetlink_dump
+from agent.network.nftables import set_elements
+from shoal.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+
+class TaskLinks:
+    """Changes the links of tasks, their routes and their elements."""
+
+    def __init__(self, state: DatapathState) -> None:
+        self._state = state
+
+    def link(self, namespace: Namespace, attachment: Attachment) -> Attachment:
+        """Configure a namespace's addresses and name the host's end of its link; `admit` follows. After an error only
+        the link is left, in the group that `sweep` deletes."""
+        state = self._state
+        with suppress(OSError):
+            stale_index = socket.if_nametoindex(attachment.name)
+            log.warning("Deleting the leftover link %s of an earlier attempt", attachment.name)
+            state.connection.apply([rtnetlink.set_link(stale_index, group=well_known.ENDED_GROUP)])
+            self.sweep()
+        subnets = state.cluster.current.subnets
+        if state.tunnels.fault and any(subnets[name].encrypted for name in attachment.addresses if name):
+            raise Unavailable(state.tunnels.fault)
+        attachment = replace(attachment, link=socket.if_nametoindex(namespace.link))
+        state.attachments[attachment.task_id] = attachment
+        try:
+            state.connection.apply([claim_message(attachment), *host_messages(self._without_lost_ipv6(attachment))])
+            namespace.connection.apply(container_messages(attachment, subnets, state.tunnels.mtu))
+        except Unavailable:
+            self.detach(attachment.task_id)
+            raise
+        return attachment
+
+    def _without_lost_ipv6(self, attachment: Attachment) -> Attachment:
+        """Without IPv6, where another program has just disabled it."""
+        overlay = self._state.overlay
+        if attachment.addresses6:
+            overlay.check_ipv6()
+        return attachment if overlay.has_ipv6 else replace(attachment, addresses6={})
+
+    def admit(self, attachments: Iterable[Attachment]) -> None:
+        """Accept the packets of linked tasks: of all, or of none where the kernel refuses one."""
+        self._state.table.change(set_elements.NO_ELEMENTS, merged_elements(list(attachments)))
+
+    def withdraw(self, task_id: str) -> None:
+        """Forward no new connection to a task's published ports on this node. Unknown tasks are ignored."""
+        if attachment := self._state.attachments.get(task_id):
+            self._state.attachments[task_id] = without = replace(attachment, ports=())
+            self._state.commit(set_elements.attachment_elements(attachment), set_elements.attachment_elements(without))
+
+    def detach(self, *task_ids: str) -> None:
+        """Withdraw ports and addresses at once; the next `sweep` deletes the links. Unknown tasks are ignored."""
+        state = self._state
+        detached = [each for task_id in task_ids if (each := state.attachments.pop(task_id, None)) is not None]
+        if not detached:
+            return
+        try:
+            state.commit(merged_elements(detached), {})
+        finally:
+            state.connection.attempt(state.blackholes.replace_ended(detached))
+            state.connection.apply(mark_ended(each.link) for each in detached)
+
+    def sweep(self) -> bool:
+        """Delete the links of stopped tasks, and expired blackhole routes. Whether blackhole routes remain."""
+        expired = self._state.blackholes.remove_expired()
+        self._state.connection.apply([rtnetlink.delete_group(well_known.ENDED_GROUP), *expired])
+        return self._state.blackholes.is_active
+
+    def adopt(self, attachments: Iterable[Attachment]) -> None:
+        """Take over links that an earlier process left, and delete all our other links with their entries. What that
+        process knew of other nodes stays until the first change of the derived state."""
+        state = self._state
+        state.attachments.clear()
+        state.attachments.update((attachment.task_id, attachment) for attachment in attachments)
+        adopted_links = {attachment.link for attachment in state.attachments.values()}
+        surplus = [link.index for link in state.container_links() if link.index not in adopted_links]
+        state.connection.apply(map(mark_ended, surplus))
+        self.sweep()
+        state.blackholes.recover(rtnetlink_dump.blackhole_routes(state.connection))
+        state.table.keep_attachments(state.task_elements())
+
+    def container_links(self) -> list[rtnetlink_dump.Link]:
+        """The host's ends of all container links, except spare ones."""
+        return self._state.container_links()
+
+
+def claim_message(attachment: Attachment) -> rtnetlink.Message:
+    """The request that names and configures a link as the attachment's."""
+    return rtnetlink.set_link(
+        attachment.link,
+        up=True,
+        name=attachment.name,
+        alias=attachment.alias,
+        group=well_known.ATTACHED_GROUP,
+        master=0,
+        ipv4=LINK_SETTINGS,
+        no_arp=True,  # otherwise a container could fill the host's neighbour table
+    )

@@ -1,0 +1,188 @@
+"""The networks of this node's tasks: attach, withdraw, detach, recover. For the event loop."""
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from agent.network.attachments.attach_batcher import AttachBatcher
+from agent.network.attachments.attachment import Attachment, parse_alias
+from agent.network.attachments.local_pool import next_address
+from agent.network.attachments.namespace_reserve import NamespaceReserve
+from agent.network.attachments.namespaces import Namespace
+from agent.network.attachments.task_attachment import new_attachment, recovered_attachment
+from agent.network.balancing.blackhole_routes import BLACKHOLE_SECONDS
+from agent.network.cluster_state.diff import Diff
+from agent.network.cluster_state.overlay_tables import OverlaySubnet, OverlayTables
+from agent.network.datapath.datapath import Datapath
+from agent.network.dns.dns_clients import DnsClients
+from agent.network.kernel_threads import KernelThreads
+from agent.network.ports.mesh_ports import MeshPorts
+from agent.network.ports.port_reservations import PortReservations
+from agent.network.well_known import GATEWAY
+from agent.worker.sandbox import Sandbox
+from shoal.api.v1.task_pb2 import Task
+from shoal.errors import ShoalError, Unavailable
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _AttachedTask:
+    """Resources of a task that this process attached itself."""
+
+    namespace: Namespace
+    sandbox: Sandbox
+
+
+class TaskNetworks:
+    """Attachments of this node's tasks, with their ports and their place among the DNS clients.
+
+    Args:
+        threads: the datapath belongs to the kernel thread.
+        mesh_ports: releases ports that a task reserves.
+        sweep_seconds: how long links of stopped tasks are collected.
+    """
+
+    def __init__(
+        self,
+        *,
+        threads: KernelThreads,
+        datapath: Datapath,
+        reserve: NamespaceReserve,
+        reservations: PortReservations,
+        mesh_ports: MeshPorts,
+        dns_clients: DnsClients,
+        sweep_seconds: float,
+    ) -> None:
+        self._threads = threads
+        self._datapath = datapath
+        self._reserve = reserve
+        self._batcher = AttachBatcher(links=datapath.links, in_kernel=threads.in_kernel)
+        self._reservations = reservations
+        self._mesh_ports = mesh_ports
+        self._dns_clients = dns_clients
+        self._sweep_seconds = sweep_seconds
+        self._ipv6 = not datapath.ipv6_unavailable_reason
+        self._attached: dict[str, _AttachedTask] = {}
+        self._detaching: deque[str] = deque()
+        self._subnets: dict[str, OverlaySubnet] = {}
+        self._last_local: IPv4Address | None = None
+        self._sweep_due = asyncio.Event()
+
+    def close(self) -> None:
+        """Release this process's hold on namespaces; those with a process in them stay."""
+        for attached in self._attached.values():
+            os.close(attached.namespace.descriptor)
+        self._attached.clear()
+
+    def update_subnets(self, diff: Diff[OverlayTables]) -> None:
+        """Follow a change of the tables: tasks are attached to these subnets."""
+        for network_id in diff.removed.subnets:
+            self._subnets.pop(network_id, None)
+        self._subnets.update(diff.added.subnets)
+
+    def request_sweep(self) -> None:
+        """Have links of stopped tasks, and expired blackhole routes, deleted soon."""
+        self._sweep_due.set()
+
+    async def attach(self, task: Task, internal_only: bool, resolvers: Sequence[str]) -> Sandbox:
+        """See `Networks.attach`."""
+        if (attached := self._attached.get(task.id)) is None:
+            attached = await self._attach(
+                replace(self._new_attachment(task, internal_only), resolvers=_addresses(resolvers))
+            )
+        return replace(attached.sandbox, netns_fd=os.dup(attached.namespace.descriptor))
+
+    async def _attach(self, attachment: Attachment) -> _AttachedTask:
+        task_id = attachment.task_id
+        self._mesh_ports.release_for(attachment.ports)
+        self._reservations.reserve(task_id, attachment.ports)
+        self._dns_clients.add(attachment)
+        namespace: Namespace | None = None
+        try:
+            namespace = await self._reserve.acquire()
+            await self._batcher.attach(namespace, replace(attachment, mac=namespace.mac))
+        except BaseException:
+            # After a cancellation the thread may still be working: the clean-up must queue behind it.
+            self._threads.submit(lambda: self._undo_attach(task_id, namespace))
+            self._release(task_id)
+            raise
+        namespace.connection.close()
+        addresses, addresses6 = (
+            {network: str(address) for network, address in each.items()}
+            for each in (attachment.addresses, attachment.addresses6)
+        )
+        sandbox = Sandbox(namespace.descriptor, addresses, str(GATEWAY), addresses6)
+        self._attached[task_id] = _AttachedTask(namespace, sandbox)
+        return self._attached[task_id]
+
+    def _undo_attach(self, task_id: str, namespace: Namespace | None) -> None:
+        try:
+            self._datapath.links.detach(task_id)
+            self._datapath.links.sweep()
+        except Unavailable as error:
+            log.warning("Could not clean up after attaching task %s failed: %s", task_id, error)
+        if namespace is not None:
+            namespace.close()
+
+    def _new_attachment(self, task: Task, internal_only: bool) -> Attachment:
+        """The attachment to create; link and MAC address are not known yet."""
+        local: IPv4Address | None = None
+        if not task.addresses and not internal_only:
+            local = next_address(self._datapath.local_pool, self._dns_clients.addresses(), self._last_local)
+            self._last_local = local
+        return new_attachment(task, self._subnets, local, internal_only=internal_only, ipv6=self._ipv6)
+
+    async def withdraw(self, task_id: str) -> None:
+        """See `Networks.withdraw`. The ports stay reserved until the task has stopped."""
+        await self._threads.in_kernel(self._datapath.links.withdraw, task_id)
+
+    async def detach(self, task_id: str) -> None:
+        """See `Networks.detach`. The link itself is deleted a moment later, together with others."""
+        attached = self._attached.pop(task_id, None)
+        self._detaching.append(task_id)
+        await self._threads.in_kernel(self._detach_pending)
+        self._release(task_id)
+        if attached is not None:
+            os.close(attached.namespace.descriptor)
+        self.request_sweep()
+
+    def _detach_pending(self) -> None:
+        """Detach all pending tasks in one transaction; later calls find them done."""
+        pending = [self._detaching.popleft() for _ in range(len(self._detaching))]
+        self._datapath.links.detach(*pending)
+
+    def _release(self, task_id: str) -> None:
+        self._reservations.release(task_id)
+        self._dns_clients.remove(task_id)
+
+    async def recover(self, live: Sequence[Task]) -> None:
+        """See `Networks.recover`. A published port that another program uses by now is logged, and kept."""
+        links = await self._threads.in_kernel(self._datapath.links.container_links)
+        found = {alias.task_id: (link, alias) for link in links if (alias := parse_alias(link.alias)) is not None}
+        recovered = [recovered_attachment(task, *found[task.id], ipv6=self._ipv6) for task in live if task.id in found]
+        await self._threads.in_kernel(self._datapath.links.adopt, recovered)
+        self.request_sweep()
+        for attachment in recovered:
+            self._dns_clients.add(attachment)
+            try:
+                self._reservations.reserve(attachment.task_id, attachment.ports)
+            except ShoalError as error:
+                log.warning("Task %s keeps its published port although it is in use: %s", attachment.task_id, error)
+
+    async def run(self) -> None:
+        """Delete links of stopped tasks, and expired blackhole routes, until cancelled."""
+        while True:
+            await self._sweep_due.wait()
+            await asyncio.sleep(self._sweep_seconds)
+            self._sweep_due.clear()
+            if await self._threads.in_kernel(self._datapath.links.sweep):
+                asyncio.get_running_loop().call_later(BLACKHOLE_SECONDS, self._sweep_due.set)
+
+
+def _addresses(texts: Sequence[str]) -> tuple[IPv4Address | IPv6Address, ...]:
+    return tuple(map(ip_address, texts))
