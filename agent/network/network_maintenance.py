@@ -12,8 +12,8 @@ from agent.network.cluster_state.diff import Diff
 from agent.network.cluster_state.service_map import Frontend, ServiceMap
 from agent.network.condition_reporter import ConditionReporter
 from agent.network.datapath.comparison import Findings
-from agent.network.firewalls.blocked_traffic import relax_rp_filter
 from agent.network.host import namespace_lock
+from agent.network.host.rp_filter import relax_rp_filter
 from agent.network.host.underlay import Underlay
 from agent.network.kernel_threads import RunInThread
 from agent.network.netlink.rtnetlink import Network

@@ -7,7 +7,7 @@ Without an association with the other node the packet is dropped, so a new node 
 import os
 import re
 import socket
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Protocol
 
@@ -15,7 +15,8 @@ from agent.network.encryption import security_associations
 from agent.network.encryption.esp_key_store import EspKeyStore
 from agent.network.encryption.key_generations import Tunnel, device_name, device_port
 from agent.network.encryption.security_associations import EspPeer, EspSecret, association_pair
-from agent.network.encryption.tunnel_driver import LINK_SETTINGS, creation_error, set_up, usable_mtu
+from agent.network.encryption.tunnel_driver import PeerUpdates
+from agent.network.encryption.tunnel_links import LINK_SETTINGS, creation_error, set_up, usable_mtu
 from agent.network.host.underlay import Underlay, next_hop
 from agent.network.netlink import rtnetlink, rtnetlink_dump, xfrm
 from agent.network.netlink.connection import Connection
@@ -50,9 +51,6 @@ class NodeAddresses(Protocol):
     def has_ipv6(self) -> bool:
         """Whether containers on this node have IPv6."""
         ...
-
-
-PeerUpdates = Collection[tuple[Tunnel, Mapping[bytes, TunnelPeer]]]
 
 
 class EspDriver:

@@ -4,24 +4,11 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from agent.network.encryption.key_generations import Tunnel
-from agent.network.netlink import rtnetlink
-from agent.network.netlink.rtnetlink_dump import Link
 from agent.network.netlink.wireguard import TunnelPeer
-from agent.network.well_known import ENCRYPTED_GROUP
 from shoal.api.v1.node_pb2 import OverlayKey
-from shoal.errors import Unavailable
 
-LINK_SETTINGS = {rtnetlink.DEVCONF_RP_FILTER: 0, rtnetlink.DEVCONF_SEND_REDIRECTS: 0}
-
-
-def set_up(link: int, mtu: int = 0) -> rtnetlink.Message:
-    """Set a device up, in the group that rules match, with this MTU where one is given."""
-    return rtnetlink.set_link(link, up=True, mtu=mtu, group=ENCRYPTED_GROUP)
-
-
-def usable_mtu(link: Link) -> int:
-    """The MTU of a device that is as `set_up` left it; 0 of one that needs repair."""
-    return link.mtu if link.up and link.group == ENCRYPTED_GROUP else 0
+PeerUpdates = Collection[tuple[Tunnel, Mapping[bytes, TunnelPeer]]]
+"""Tunnels with the peers that each should have."""
 
 
 class TunnelDriver(Protocol):
@@ -66,19 +53,14 @@ class TunnelDriver(Protocol):
         """Whether the tunnel's key can be used with all of these."""
         ...
 
-    def add_peers(self, tunnels: Collection[tuple[Tunnel, Mapping[bytes, TunnelPeer]]]) -> None:
+    def add_peers(self, tunnels: PeerUpdates) -> None:
         """Add new peers of each tunnel, and update changed ones."""
         ...
 
-    def remove_peers(self, tunnels: Collection[tuple[Tunnel, Mapping[bytes, TunnelPeer]]]) -> None:
+    def remove_peers(self, tunnels: PeerUpdates) -> None:
         """Remove peers, and what a peer no longer has."""
         ...
 
     def send_probe(self, tunnel: Tunnel) -> None:
         """Send each peer a packet, which proves that this node has its key."""
         ...
-
-
-def creation_error(name: str, port: int, error: Exception) -> Unavailable:
-    """The error of a device that could not be created."""
-    return Unavailable(f"cannot create tunnel {name} on UDP port {port}: {error}")

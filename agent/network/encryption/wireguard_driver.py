@@ -4,11 +4,12 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from agent.network.encryption.key_generations import Tunnel, device_name, device_port
 from agent.network.encryption.peer_changes import STALE_SECONDS, peer_additions, peer_removals
-from agent.network.encryption.tunnel_driver import LINK_SETTINGS, creation_error, set_up, usable_mtu
+from agent.network.encryption.tunnel_driver import PeerUpdates
+from agent.network.encryption.tunnel_links import LINK_SETTINGS, creation_error, set_up, usable_mtu
 from agent.network.netlink import rtnetlink, rtnetlink_dump, wireguard
 from agent.network.netlink.connection import Connection
 from agent.network.netlink.rtnetlink import Message
@@ -24,8 +25,6 @@ _UNSUPPORTED = (
     "load esp4 and xfrm_user to use IPsec ESP, or use a kernel that has one of them"
 )
 _ALIAS = re.compile(r"keys of generation (\d+)")
-
-PeerUpdates = Collection[tuple[Tunnel, Mapping[bytes, TunnelPeer]]]
 
 
 class WireGuardDriver:

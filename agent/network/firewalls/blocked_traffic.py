@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from agent.network.firewalls.legacy_iptables import PROGRAMS
@@ -11,7 +10,6 @@ from agent.network.firewalls.packet_verdict import Packet, RulesetListing, drops
 from agent.network.netlink.rtnetlink import Address
 from agent.network.well_known import DEVICE_PREFIX, FAMILY, GATEWAY, LINK_PREFIX, TABLE, VXLAN_DEVICE
 
-_SETTINGS = Path("/proc/sys/net/ipv4/conf")
 _ANY_CONTAINER_LINK = LINK_PREFIX + "0"
 """An example of a container link."""
 LINK_PATTERNS = (f"{LINK_PREFIX}*", f"{DEVICE_PREFIX}*")
@@ -21,28 +19,6 @@ _ACCEPT_FORWARDED = "; insert rule CHAIN ".join(
     f'{way} "{link}" accept' for way in ("iifname", "oifname") for link in LINK_PATTERNS
 )
 _ACCEPT_FORWARDED_OPTIONS = [f"{way} {link.replace('*', '+')}" for way in ("-i", "-o") for link in LINK_PATTERNS]
-_STRICT, _LOOSE = 1, 2
-"""Values of rp_filter (ip-sysctl): drop senders whose replies would leave by another interface; or only those without
-any route."""
-
-
-def relax_rp_filter() -> bool:
-    """Accept clients that another node forwards here, on a host that checks the reverse path of every sender strictly.
-
-    The kernel uses the greater of a link's value and the host's, so the check cannot be disabled for our device, only
-    made loose: replies to such clients go through that node, not by the link that routes to them.
-
-    Returns:
-        Whether anything was changed.
-    """
-    host, device = (_SETTINGS / name / "rp_filter" for name in ("all", VXLAN_DEVICE))
-    try:
-        if int(host.read_text()) != _STRICT or int(device.read_text()) == _LOOSE:
-            return False
-        device.write_text(str(_LOOSE))
-    except FileNotFoundError:  # the device was deleted, and will be recreated
-        return False
-    return True
 
 
 @dataclass(frozen=True)
