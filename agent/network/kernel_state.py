@@ -8,15 +8,13 @@ from typing import TypeVar
 from agent.network.attachments.attachment import Attachment, host_neighbours, host_routes
 from agent.network.cluster_state.overlay_tables import OverlayTables
 from agent.network.host.underlay import next_hop
+from agent.network.ip_types import AF_INET, AF_INET6, Network
 from agent.network.netlink.rtnetlink import (
-    AF_INET,
-    AF_INET6,
     INGRESS_MARK,
     INGRESS_MASK,
     FdbEntry,
     Message,
     Neighbour,
-    Network,
     Route,
     RoutingRule,
     add_fdb_entry,

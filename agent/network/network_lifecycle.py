@@ -21,8 +21,8 @@ from agent.network.dns.zone import ZoneState
 from agent.network.encryption.key_rollover import KeyRollover
 from agent.network.firewalls.docker_forwarding import DockerForwarding
 from agent.network.host import namespace_lock
+from agent.network.ip_types import Address
 from agent.network.kernel_threads import KernelThreads
-from agent.network.netlink.rtnetlink import Address
 from agent.network.network_maintenance import NetworkMaintenance
 from agent.network.network_settings import NetworkSettings
 from agent.network.node_network import NetworkParts, NodeNetwork

@@ -15,8 +15,8 @@ from agent.network.datapath.comparison import Findings
 from agent.network.host import namespace_lock
 from agent.network.host.rp_filter import relax_rp_filter
 from agent.network.host.underlay import Underlay
+from agent.network.ip_types import Network
 from agent.network.kernel_threads import RunInThread
-from agent.network.netlink.rtnetlink import Network
 from shoal.api.v1.node_pb2 import HostListener
 from shoal.errors import Unavailable
 

@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from agent.network.cluster_state.overlay_tables import OverlaySubnet
 from agent.network.ip_protocols import protocol_number
+from agent.network.ip_types import Address
 from agent.network.netlink.rtnetlink import (
     BLACKHOLE_LINK,
-    Address,
     Message,
     Neighbour,
     Route,

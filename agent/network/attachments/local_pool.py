@@ -4,7 +4,7 @@ import logging
 from collections.abc import Collection, Iterable
 from ipaddress import IPv4Address, IPv4Network
 
-from agent.network.netlink.rtnetlink import Network
+from agent.network.ip_types import Network
 from shoal.errors import Exhausted
 from shoal.networks.network_modes import NODE_POOL
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Iterable
 from ipaddress import ip_network
 
 from agent.network.attachments.attachment import Attachment, host_routes
-from agent.network.netlink.rtnetlink import BLACKHOLE_LINK, Address, Message, Route, add_route, delete_route
+from agent.network.ip_types import Address
+from agent.network.netlink.rtnetlink import BLACKHOLE_LINK, Message, Route, add_route, delete_route
 
 BLACKHOLE_SECONDS = 3.0
 """Clients retry after one second, and after three (RFC 6298, 2)."""

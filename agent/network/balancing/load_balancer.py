@@ -11,7 +11,7 @@ from agent.network.balancing.bucket_elements import BucketsByFrontend, bucket_el
 from agent.network.balancing.buckets import Buckets, BucketTable
 from agent.network.cluster_state.diff import Diff
 from agent.network.cluster_state.service_map import Frontend, ServiceMap
-from agent.network.netlink.rtnetlink import Address
+from agent.network.ip_types import Address
 
 _NO_BACKENDS: frozenset[str] = frozenset()
 

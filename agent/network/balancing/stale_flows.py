@@ -8,9 +8,9 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from agent.network.ip_types import Address
 from agent.network.netlink import conntrack
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.rtnetlink import Address
 from shoal.errors import Unavailable
 
 UNREPLIED_SECONDS = 0.5

@@ -8,7 +8,7 @@ from agent.network.cluster_state.encrypted_overlay import NO_MOVES, AddressMoves
 from agent.network.cluster_state.name_entries import NameEntries
 from agent.network.cluster_state.overlay_tables import OverlayTables
 from agent.network.cluster_state.service_map import ServiceMap
-from agent.network.netlink.rtnetlink import Address
+from agent.network.ip_types import Address
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from agent.network.cluster_state.diff import Diff
-from agent.network.netlink.rtnetlink import Address
+from agent.network.ip_types import Address
 from agent.network.netlink.wireguard import KEY_BYTES
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
 from shoal.api.v1.node_pb2 import OverlayKey

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 from agent.network.cluster_state.diff import Diff
 from agent.network.ip_protocols import PROTOCOL_NAMES, protocol_number
-from agent.network.netlink.rtnetlink import Address
+from agent.network.ip_types import Address
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.service_pb2 import VirtualAddress
 from shoal.api.v1.task_pb2 import TaskAddress

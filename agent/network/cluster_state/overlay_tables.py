@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from agent.network.cluster_state.diff import Diff, mapping_diff
 from agent.network.cluster_state.encrypted_overlay import NO_ENCRYPTION, EncryptedOverlay, encrypted_overlay
-from agent.network.netlink.rtnetlink import INGRESS_MARK, INGRESS_MASK, ZONE_MASK, Address, Network
+from agent.network.ip_types import Address, Network
+from agent.network.netlink.rtnetlink import INGRESS_MARK, INGRESS_MASK, ZONE_MASK
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
 from shoal.errors import Fault, InvalidInput
 from shoal.networks.vtep import vtep_number

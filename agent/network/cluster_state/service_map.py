@@ -7,7 +7,7 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from agent.network.ip_protocols import protocol_number
-from agent.network.netlink.rtnetlink import Address
+from agent.network.ip_types import Address
 from agent.network.well_known import LOOPBACK6
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.service_pb2 import PublishedPort, VirtualAddress

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from agent.network.cluster_state.diff import Diff
 from agent.network.cluster_state.overlay_tables import IngressMark, OverlaySubnet, OverlayTables
-from agent.network.netlink.rtnetlink import Address
+from agent.network.ip_types import Address
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")

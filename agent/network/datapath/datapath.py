@@ -20,8 +20,8 @@ from agent.network.encryption.encrypted_tunnels import EncryptedTunnels
 from agent.network.firewalls.blocked_traffic import RequiredPorts
 from agent.network.host.host_routes import host_prefixes
 from agent.network.host.underlay import Underlay
+from agent.network.ip_types import Address, Network
 from agent.network.kernel_state import KernelState, additions, desired_state, removals
-from agent.network.netlink.rtnetlink import Address, Network
 from agent.network.network_settings import NetworkSettings
 from agent.network.nftables import set_elements
 from agent.network.nftables.ruleset import QUERY_FLOODS

@@ -18,8 +18,8 @@ from agent.network.datapath.overlay_device import OverlayDevice
 from agent.network.encryption.encrypted_tunnels import EncryptedTunnels
 from agent.network.host.host_routes import host_prefixes
 from agent.network.host.kernel_features import explain_rules_error
+from agent.network.ip_types import Address
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.rtnetlink import Address
 from agent.network.netlink.rtnetlink_dump import Link, links
 from agent.network.network_settings import NetworkSettings
 from agent.network.nftables import set_elements

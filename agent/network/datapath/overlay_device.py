@@ -10,9 +10,9 @@ from agent.network.datapath.comparison import Comparison
 from agent.network.host import ipv6_support
 from agent.network.host.kernel_features import explain_vxlan_error
 from agent.network.host.underlay import find_underlay, overlay_address6
+from agent.network.ip_types import Address
 from agent.network.netlink import rtnetlink, rtnetlink_dump
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.rtnetlink import Address
 from agent.network.netlink.rtnetlink_dump import Link, Vxlan
 from agent.network.network_settings import NetworkSettings
 from shoal.errors import InvalidInput, Unavailable

@@ -10,7 +10,7 @@ import dns.message
 import dns.rdataclass
 import dns.rdatatype
 
-from agent.network.netlink.rtnetlink import Address
+from agent.network.ip_types import Address
 
 _HEADER_BYTES = 12
 ADDRESS_TYPES = {4: dns.rdatatype.A, 6: dns.rdatatype.AAAA}

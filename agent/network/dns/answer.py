@@ -22,7 +22,7 @@ from agent.network.dns.address_records import AddressAnswer, address_answer
 from agent.network.dns.dns_clients import DnsClient
 from agent.network.dns.srv_records import parse_srv_name, srv_rrsets, srv_targets
 from agent.network.dns.zone import Addresses, Zone
-from agent.network.netlink.rtnetlink import Address
+from agent.network.ip_types import Address
 
 MIN_UDP_BYTES = 512
 MAX_UDP_BYTES = 1232

@@ -18,7 +18,7 @@ from dns.rdataclass import IN
 from agent.network.cluster_state.name_entries import PortKey
 from agent.network.dns.address_records import ADDRESS_TYPES
 from agent.network.dns.zone import Zone
-from agent.network.netlink.rtnetlink import Address
+from agent.network.ip_types import Address
 
 _NAME = re.compile(r"_(\d{1,5})\._(tcp|udp|sctp)\.(.+)")
 _PRIORITY, _WEIGHT = 0, 1

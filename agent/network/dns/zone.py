@@ -7,7 +7,7 @@ from ipaddress import ip_network
 
 from agent.network.cluster_state.diff import Diff
 from agent.network.cluster_state.name_entries import AddressOwner, NameEntries, name_diff, name_entries
-from agent.network.netlink.rtnetlink import Address, Network
+from agent.network.ip_types import Address, Network
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, ServiceEndpoint, TaskEndpoint
 
 Addresses = Sequence[Address]

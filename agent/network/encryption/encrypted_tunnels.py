@@ -14,8 +14,9 @@ from agent.network.encryption.tunnel_driver import TunnelDriver
 from agent.network.encryption.tunnel_set import TunnelSet
 from agent.network.encryption.wireguard_driver import WireGuardDriver
 from agent.network.host.kernel_features import supports_ipsec_match
+from agent.network.ip_types import Address
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.rtnetlink import Address, Route
+from agent.network.netlink.rtnetlink import Route
 from agent.network.network_settings import NetworkSettings
 from shoal.api.v1.node_pb2 import OverlayKey
 from shoal.networks.overlay_encryption import AUTO, ESP, WIREGUARD

@@ -18,9 +18,10 @@ from agent.network.encryption.security_associations import EspPeer, EspSecret, a
 from agent.network.encryption.tunnel_driver import PeerUpdates
 from agent.network.encryption.tunnel_links import LINK_SETTINGS, creation_error, set_up, usable_mtu
 from agent.network.host.underlay import Underlay, next_hop
+from agent.network.ip_types import Address, family_of
 from agent.network.netlink import rtnetlink, rtnetlink_dump, xfrm
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.rtnetlink import Address, FdbEntry, Message, Neighbour, family_of
+from agent.network.netlink.rtnetlink import FdbEntry, Message, Neighbour
 from agent.network.netlink.rtnetlink_dump import Link, Vxlan
 from agent.network.netlink.wireguard import KEY_BYTES, TunnelPeer
 from agent.network.netlink.xfrm import Policy, SecurityAssociation

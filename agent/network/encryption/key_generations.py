@@ -12,7 +12,8 @@ from ipaddress import ip_network
 
 from agent.network.cluster_state.encrypted_overlay import AddressMoves, EncryptedOverlay, NodeKey, moved_nodes
 from agent.network.host.underlay import next_hop
-from agent.network.netlink.rtnetlink import Address, Network, Route
+from agent.network.ip_types import Address, Network
+from agent.network.netlink.rtnetlink import Route
 from agent.network.netlink.wireguard import TunnelPeer
 
 KEEPALIVE_SECONDS = 25

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from agent.network.netlink.rtnetlink import Address
+from agent.network.ip_types import Address
 from agent.network.netlink.xfrm import KEY_BYTES, MIN_SPI, SecurityAssociation
 
 _LABEL = b"shoal overlay, ESP, AES-GCM"

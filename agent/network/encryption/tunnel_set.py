@@ -21,9 +21,10 @@ from agent.network.encryption.key_generations import (
 )
 from agent.network.encryption.peer_changes import intact_tunnels, tunnel_differences
 from agent.network.encryption.tunnel_driver import TunnelDriver
+from agent.network.ip_types import Address
 from agent.network.kernel_state import KernelState, plan
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.rtnetlink import Address, Route
+from agent.network.netlink.rtnetlink import Route
 from shoal.api.v1.node_pb2 import OverlayKey
 from shoal.errors import Unavailable
 

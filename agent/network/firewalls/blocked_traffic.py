@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.network.firewalls.legacy_iptables import PROGRAMS
 from agent.network.firewalls.packet_verdict import Packet, RulesetListing, drops
-from agent.network.netlink.rtnetlink import Address
+from agent.network.ip_types import Address
 from agent.network.well_known import DEVICE_PREFIX, FAMILY, GATEWAY, LINK_PREFIX, TABLE, VXLAN_DEVICE
 
 _ANY_CONTAINER_LINK = LINK_PREFIX + "0"

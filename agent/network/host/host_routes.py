@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import TypeVar
 
+from agent.network.ip_types import Network
 from agent.network.netlink import rtnetlink_dump
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.rtnetlink import Network
 
 MAX_PREFIXES_PER_FAMILY = 128
 """Of a host with more, a router, the widest ones are reported."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
-from agent.network.netlink.rtnetlink import Address
+from agent.network.ip_types import Address
 from agent.network.netlink.rtnetlink_dump import Link
 from agent.network.well_known import NODE_PREFIX6
 from shoal.errors import InvalidInput

@@ -7,8 +7,9 @@ does a TCP connection that has not been answered yet, each time its client retri
 import struct
 from collections.abc import Collection, Iterator, Sequence
 
+from agent.network.ip_types import Address, family_of
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.rtnetlink import NOT_FOUND, Address, Message, attribute, family_of, nest, u32
+from agent.network.netlink.rtnetlink import NOT_FOUND, Message, attribute, nest, u32
 from agent.network.netlink.rtnetlink_dump import parse_attributes
 
 NETFILTER = 12

@@ -5,11 +5,9 @@ Each function returns one `Message`; nothing is sent here. Addresses are of the 
 
 import errno
 import struct
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import NamedTuple
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
+from agent.network.ip_types import AF_INET, AF_INET6, Address, Network, family_of
 
 REQUEST, ACK, REPLACE, EXCLUSIVE, CREATE, DUMP = 0x1, 0x4, 0x100, 0x200, 0x400, 0x300
 
@@ -19,7 +17,7 @@ NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
 NEWNEIGH, DELNEIGH, GETNEIGH = 28, 29, 30
 NEWRULE, DELRULE, GETRULE = 32, 33, 34
 
-AF_INET, AF_BRIDGE, AF_INET6 = 2, 7, 10
+AF_BRIDGE = 7
 IFF_UP, IFF_NOARP = 0x1, 0x80
 ROUTE_PROTOCOL = 83
 """Marks our routes (rtm_protocol); free in /etc/iproute2/rt_protos."""
@@ -102,10 +100,6 @@ def mtu_of_link(mtu: int) -> bytes:
 
 def _kind(name: str, *data: bytes) -> bytes:
     return nest(18, string(1, name), *((nest(2, *data),) if data else ()))
-
-
-def family_of(address: Address | Network) -> int:
-    return AF_INET if address.version == 4 else AF_INET6
 
 
 def _ipv4_settings(settings: dict[int, int]) -> bytes:

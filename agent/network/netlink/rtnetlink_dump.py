@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
+from agent.network.ip_types import AF_INET, AF_INET6, Address, Network
 from agent.network.netlink.connection import Connection
 from agent.network.netlink.rtnetlink import (
     AF_BRIDGE,
-    AF_INET,
-    AF_INET6,
     BLACKHOLE_LINK,
     GETADDR,
     GETLINK,
@@ -22,10 +21,8 @@ from agent.network.netlink.rtnetlink import (
     ROUTE_PROTOCOL,
     RTN_BLACKHOLE,
     RTN_UNREACHABLE,
-    Address,
     FdbEntry,
     Neighbour,
-    Network,
     Route,
     RoutingRule,
     u32,

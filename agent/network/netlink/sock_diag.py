@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
+from agent.network.ip_types import AF_INET, AF_INET6
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.rtnetlink import AF_INET, AF_INET6
 
 SOCK_DIAG = 4
 """NETLINK_SOCK_DIAG."""

@@ -8,17 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
+from agent.network.ip_types import AF_INET, AF_INET6, Address, Network
 from agent.network.netlink.connection import Connection
 from agent.network.netlink.rtnetlink import (
-    AF_INET,
-    AF_INET6,
     CREATE,
     EXCLUSIVE,
     NEWLINK,
     NOT_FOUND,
-    Address,
     Message,
-    Network,
     attribute,
     mtu_of_link,
     named_link,

@@ -7,18 +7,9 @@ import struct
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from agent.network.ip_types import AF_INET, AF_INET6, Address, family_of
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.rtnetlink import (
-    AF_INET,
-    AF_INET6,
-    CREATE,
-    EXCLUSIVE,
-    NOT_FOUND,
-    Address,
-    Message,
-    attribute,
-    family_of,
-)
+from agent.network.netlink.rtnetlink import CREATE, EXCLUSIVE, NOT_FOUND, Message, attribute
 from agent.network.netlink.rtnetlink_dump import parse_attributes
 
 XFRM = 6

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from agent.network.balancing.bucket_elements import BALANCE_MAPS, BALANCE_SETS, balance_rules
 from agent.network.cluster_state.service_map import FrontendKind
 from agent.network.host.underlay import overlay_address, overlay_address6
-from agent.network.netlink.rtnetlink import INGRESS_MARK, INGRESS_MASK, Address
+from agent.network.ip_types import Address
+from agent.network.netlink.rtnetlink import INGRESS_MARK, INGRESS_MASK
 from agent.network.nftables.ipv6_rules import ipv6_name, ipv6_text
 from agent.network.nftables.rule_ports import RulePorts
 from agent.network.well_known import (

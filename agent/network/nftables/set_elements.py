@@ -8,7 +8,8 @@ from agent.network.attachments.attachment import Attachment
 from agent.network.cluster_state.overlay_tables import OverlayTables
 from agent.network.cluster_state.service_map import routable_address
 from agent.network.host.underlay import overlay_address6
-from agent.network.netlink.rtnetlink import ZONE_MASK, Address, Network
+from agent.network.ip_types import Address, Network
+from agent.network.netlink.rtnetlink import ZONE_MASK
 from agent.network.nftables.ruleset import MAPS, SETS
 from agent.network.well_known import FAMILY, LINK_PREFIX, LOOPBACK6, NODE_POOL6, TABLE
 

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from agent.network.attachments.attachment import Port
 from agent.network.ip_protocols import PROTOCOL_NAMES
-from agent.network.netlink.rtnetlink import Address, family_of
+from agent.network.ip_types import Address, family_of
 from agent.network.ports.loopback_relay import LoopbackRelay
 from shoal.errors import Refused, Unavailable
 

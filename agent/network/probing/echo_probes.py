@@ -13,7 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 
-from agent.network.netlink.rtnetlink import Address, family_of, mac_bytes
+from agent.network.ip_types import Address, family_of
+from agent.network.netlink.rtnetlink import mac_bytes
 from agent.network.well_known import VXLAN_DEVICE
 from shoal.errors import Unavailable
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 
 from agent.network.host.underlay import Underlay
-from agent.network.netlink.rtnetlink import Address
+from agent.network.ip_types import Address
 from agent.network.probing.echo_probes import MIN_PROBE_BYTES, IcmpPinger, TunnelPinger
 from agent.network.probing.port_probes import port_fault
 from shoal.api.v1.node_pb2 import PathFault

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.network.netlink.rtnetlink import Address
+from agent.network.ip_types import Address
 from shoal.api.v1.node_pb2 import PathFault
 from shoal.task_group import TaskGroup
 

@@ -6,9 +6,9 @@ from ipaddress import ip_address
 
 import pytest
 
+from agent.network.ip_types import AF_INET, AF_INET6
 from agent.network.netlink import xfrm
 from agent.network.netlink.connection import Connection, Reply
-from agent.network.netlink.rtnetlink import AF_INET, AF_INET6
 from agent.network.netlink.xfrm import IN, OUT, Policy, SecurityAssociation, StateUsage
 from shoal.errors import Unavailable
 from tests.integration.network.netns_hosts import inside, run

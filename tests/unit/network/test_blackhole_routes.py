@@ -10,7 +10,8 @@ from agent.network.cluster_state.diff import Diff
 from agent.network.cluster_state.encrypted_overlay import EncryptedOverlay
 from agent.network.cluster_state.overlay_tables import OverlayTables, removed_addresses
 from agent.network.cluster_state.service_map import Frontend, FrontendKind, ServiceMap
-from agent.network.netlink.rtnetlink import BLACKHOLE_LINK, Address, Route, add_route, delete_route
+from agent.network.ip_types import Address
+from agent.network.netlink.rtnetlink import BLACKHOLE_LINK, Route, add_route, delete_route
 
 ONE, TWO, SIX = IPv4Address("10.99.0.1"), IPv4Address("10.99.0.2"), IPv6Address("fd99::1")
 NODE = IPv4Address("192.0.2.1")

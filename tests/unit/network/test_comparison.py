@@ -8,8 +8,9 @@ import pytest
 from agent.network.attachments.attachment import Attachment
 from agent.network.datapath.comparison import MAX_REFUSALS, Comparison, Findings
 from agent.network.datapath.link_repair import LinkMtus, link_differences
+from agent.network.ip_types import AF_INET, AF_INET6
 from agent.network.kernel_state import KernelState, only_ipv4
-from agent.network.netlink.rtnetlink import AF_INET, AF_INET6, Neighbour, Route, RoutingRule
+from agent.network.netlink.rtnetlink import Neighbour, Route, RoutingRule
 from agent.network.netlink.rtnetlink_dump import Link
 from agent.network.well_known import ATTACHED_GROUP
 from shoal.errors import Unavailable

@@ -24,7 +24,8 @@ from agent.network.encryption.key_generations import (
 )
 from agent.network.encryption.peer_changes import intact_tunnels, peer_additions, peer_removals, tunnel_differences
 from agent.network.host.underlay import Underlay
-from agent.network.netlink.rtnetlink import Address, Route, add_route
+from agent.network.ip_types import Address
+from agent.network.netlink.rtnetlink import Route, add_route
 from agent.network.netlink.wireguard import TunnelPeer
 from agent.network.nftables.rule_ports import RulePorts
 from agent.network.nftables.ruleset import chains

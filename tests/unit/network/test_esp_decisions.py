@@ -26,7 +26,7 @@ from agent.network.encryption.security_associations import (
     parse_esp_peer,
     plan_associations,
 )
-from agent.network.netlink.rtnetlink import Address
+from agent.network.ip_types import Address
 from agent.network.netlink.xfrm import MIN_SPI, SecurityAssociation
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer
 from shoal.api.v1.node_pb2 import OverlayKey

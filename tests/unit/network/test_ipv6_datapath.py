@@ -12,8 +12,9 @@ from agent.network.cluster_state.overlay_tables import OverlaySubnet, assign_ing
 from agent.network.cluster_state.service_map import Frontend, FrontendKind, service_map
 from agent.network.host import ipv6_support
 from agent.network.host.underlay import Underlay, overlay_address, overlay_address6
+from agent.network.ip_types import AF_INET, AF_INET6
 from agent.network.kernel_state import desired_state
-from agent.network.netlink.rtnetlink import AF_INET, AF_INET6, ZONE_MASK, Neighbour, Route
+from agent.network.netlink.rtnetlink import ZONE_MASK, Neighbour, Route
 from agent.network.nftables import set_elements
 from agent.network.nftables.ipv6_rules import ipv6_name, ipv6_text
 from agent.network.nftables.rule_ports import RulePorts

@@ -16,7 +16,7 @@ from agent.network.cluster_state.service_map import Frontend, ServiceMap
 from agent.network.condition_reporter import ConditionReporter
 from agent.network.datapath.comparison import Findings
 from agent.network.host.underlay import Underlay
-from agent.network.netlink.rtnetlink import Network
+from agent.network.ip_types import Network
 from agent.network.network_maintenance import NetworkMaintenance
 from shoal.api.v1.node_pb2 import HostListener, NetworkCondition
 from shoal.errors import Unavailable

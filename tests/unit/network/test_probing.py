@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.network.netlink.rtnetlink import Address
+from agent.network.ip_types import Address
 from agent.network.probing.network_prober import largest_passing, measure, path_fault
 from agent.network.probing.path_monitor import (
     FIRST_CHECK_SECONDS,

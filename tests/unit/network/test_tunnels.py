@@ -12,8 +12,9 @@ from agent.network.cluster_state.diff import mapping_diff
 from agent.network.cluster_state.encrypted_overlay import NO_ENCRYPTION, EncryptedOverlay, NodeKey, moves_on_nodes
 from agent.network.encryption.key_generations import Tunnel, desired_peers, routes
 from agent.network.encryption.tunnel_set import IDLE_SECONDS, TunnelSet
+from agent.network.ip_types import Address
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.rtnetlink import Address, Message, Route
+from agent.network.netlink.rtnetlink import Message, Route
 from agent.network.netlink.wireguard import TunnelPeer
 from shoal.api.v1.node_pb2 import OverlayKey
 from shoal.errors import Unavailable
