@@ -16,7 +16,7 @@ class Notifier:
         self._event = asyncio.Event()
 
     def wakeup(self) -> asyncio.Event:
-        """The event that the next notification sets, to wait for with a timeout."""
+        """Set by the next notification. Take it before checking what has changed, so that none is missed."""
         return self._event
 
     async def wakeups(self) -> AsyncGenerator[None]:

@@ -207,7 +207,7 @@ def test_differences_lead_where_a_fresh_start_leads(bursts: list[list[ClusterDif
         assert node.live.current == replace(fresh, encrypted=NO_ENCRYPTION)
         assert node.encrypted == fresh.encrypted
         assert node.kernel == _state(fresh)
-        spread = service_map(networks, endpoints, list(told.services.values()), HERE)
+        spread = service_map(networks, endpoints, list(reported.services.values()), HERE)
         whole = node.balance.services()
         assert whole.targets == spread.targets and whole.targets6 == spread.targets6
         assert whole.backends.keys() == spread.backends.keys()
@@ -217,7 +217,7 @@ def test_differences_lead_where_a_fresh_start_leads(bursts: list[list[ClusterDif
         assert node.elements == node.desired_elements()
         own = service_elements(spread.backends, spread.targets, spread.targets6)
         assert own.items() <= node.balance.elements().items()
-        names = build_zone(networks, endpoints, list(told.services.values()))
+        names = build_zone(networks, endpoints, list(reported.services.values()))
         assert _names(node.names.zone.names) == _names(names.names)
         assert node.names.zone.owners.keys() == names.owners.keys()
         assert node.names.zone.subnets == names.subnets
