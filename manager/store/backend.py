@@ -107,7 +107,7 @@ class TxnResult:
 
 
 class Compacted(Exception):
-    """The watch's start was compacted away, or etcd cancelled the watch: list again. Not for users."""
+    """The watch's start was compacted, or etcd cancelled the watch: list again. Not for users."""
 
 
 class OutcomeUnknown(Exception):

@@ -63,7 +63,7 @@ class SequencedCommits:
         assert self._version is not None, "barrier comes before commit"
         return self._next(), expect(PLAN_SEQUENCE, "", self._version)
 
-    def made(self, revision: int) -> None:
+    def committed(self, revision: int) -> None:
         self._version = revision
 
     def _next(self) -> Write:

@@ -66,7 +66,7 @@ class CommitSequence(Protocol):
         """The additional write of the next transaction, and its condition."""
         ...
 
-    def made(self, revision: int) -> None:
+    def committed(self, revision: int) -> None:
         """That transaction was applied."""
         ...
 

@@ -195,7 +195,7 @@ class Store:
                     raise Exhausted(str(error)) from error
                 continue  # The limits are lower now.
             if sequence is not None:
-                sequence.made(revision)
+                sequence.committed(revision)
             done += count
         return revision
 

@@ -1,4 +1,4 @@
-"""The keeper on a real store: what it asks of agents, what it writes, and how it goes on after failures."""
+"""The reconciler on a real store: what it asks of agents, what it writes, and how it goes on after failures."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,11 +23,11 @@ from shoal.identity.keyring import Keyring
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
 
-SEALED = EncryptedCodec(Keyring(bytes(32)))
+ENCRYPTED = EncryptedCodec(Keyring(bytes(32)))
 
 
 class Agents:
-    """Answers for every node; fails as often as it is told to.
+    """Answers for every node; fails as often as it is configured to.
 
     Attributes:
         asked: the node and the call of each request. given: its secrets.
@@ -74,20 +74,20 @@ def node(name: str, *, controller: bool = True) -> list[Write]:
     return [put(kinds.NODE, name, Node(meta=Meta(id=name))), put(kinds.NODE_STATUS, name, status)]
 
 
-def with_keeper(scenario: Callable[[Store, Agents], Awaitable[None]]) -> None:
+def with_reconciler(scenario: Callable[[Store, Agents], Awaitable[None]]) -> None:
     async def run() -> None:
         async with loaded_store(MemoryEtcd()) as store:
             agents = Agents()
             await store.commit([*node("n1"), *node("n2", controller=False)])
-            keeping = asyncio.create_task(
-                CsiVolumeReconciler(store=store, agents=agents, secrets=DriverSecrets(SEALED)).run(0)
+            running = asyncio.create_task(
+                CsiVolumeReconciler(store=store, agents=agents, secrets=DriverSecrets(ENCRYPTED)).run(0)
             )
             try:
                 async with asyncio.timeout(30):
                     await scenario(store, agents)
             finally:
-                keeping.cancel()
-                await asyncio.gather(keeping, return_exceptions=True)
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
 
     asyncio.run(run())
 
@@ -104,9 +104,9 @@ async def make_volume(store: Store, identifier: str = "v", *, removing: bool = F
 
 
 async def make_secret(store: Store, version: str, content: bytes) -> None:
-    file = store.tables.secrets.get("x") or File(meta=Meta(id="x"), encrypted_data_key=SEALED.new_data_key("x"))
+    file = store.tables.secrets.get("x") or File(meta=Meta(id="x"), encrypted_data_key=ENCRYPTED.new_data_key("x"))
     new = File(meta=file.meta, encrypted_data_key=file.encrypted_data_key, version=version)
-    record = FileVersion(file_id="x", version=version, content=SEALED.encode(new, version, content))
+    record = FileVersion(file_id="x", version=version, content=ENCRYPTED.encode(new, version, content))
     await store.commit([put(kinds.SECRET_VERSION, f"x/{version}", record), put(kinds.SECRET, "x", new)])
 
 
@@ -139,14 +139,14 @@ def test_from_its_making_to_its_end() -> None:
         assert agents.asked == [("n1", "create"), ("n1", "attach")], "by the node that has the controller"
         await end_task(store, "n2")
         await until(lambda: states(store) == [("n2", VolumePublication.RELEASING)])
-        told = NodePublication(volume_id="v", number=1, released=True)
-        await store.commit([put(kinds.NODE_VOLUMES, "n2", NodeVolumes(node_id="n2", publications=[told]))])
+        reported = NodePublication(volume_id="v", number=1, released=True)
+        await store.commit([put(kinds.NODE_VOLUMES, "n2", NodeVolumes(node_id="n2", publications=[reported]))])
         await until(lambda: states(store) == [])
         await make_volume(store, removing=True)
         await until(lambda: store.tables.volume_status["v"].deleted)
         assert [call for _, call in agents.asked] == ["create", "attach", "detach", "delete"]
 
-    with_keeper(scenario)
+    with_reconciler(scenario)
 
 
 def test_failures_are_told_and_it_is_asked_again() -> None:
@@ -154,14 +154,14 @@ def test_failures_are_told_and_it_is_asked_again() -> None:
         agents.refusals = 1
         await make_volume(store)
         await until(lambda: "v" in store.tables.volume_status and bool(store.tables.volume_status["v"].problem))
-        told = store.tables.volume_status["v"]
-        assert told.problem == "driver d: no space (OUT_OF_RANGE)" and not told.outcome_unknown
+        reported = store.tables.volume_status["v"]
+        assert reported.problem == "driver d: no space (OUT_OF_RANGE)" and not reported.outcome_unknown
         agents.deaf = 1
         await until(lambda: store.tables.volume_status["v"].outcome_unknown)
         await until(lambda: bool(store.tables.volume_status["v"].driver_volume_id))
         assert store.tables.volume_status["v"].problem == "" and len(agents.asked) == 3
 
-    with_keeper(scenario)
+    with_reconciler(scenario)
 
 
 def test_a_driver_that_is_away_is_asked_as_soon_as_it_is_back() -> None:
@@ -179,7 +179,7 @@ def test_a_driver_that_is_away_is_asked_as_soon_as_it_is_back() -> None:
         await store.commit([put(kinds.NODE_STATUS, "n1", back)])
         await until(lambda: bool(store.tables.volume_status["v"].driver_volume_id))
 
-    with_keeper(scenario)
+    with_reconciler(scenario)
 
 
 PASSWORD = VolumeSecret(key="password", source="x", name="pw")
@@ -197,7 +197,7 @@ def test_each_call_brings_the_secrets_as_they_are_now() -> None:
         assert agents.given == [{"password": "one"}, {"password": "two"}]
         assert b"one" not in store.tables.volume_status["v"].SerializeToString()
 
-    with_keeper(scenario)
+    with_reconciler(scenario)
 
 
 def test_a_secret_that_no_driver_can_be_given_is_told_and_nobody_is_asked_until_it_is_mended() -> None:
@@ -205,14 +205,14 @@ def test_a_secret_that_no_driver_can_be_given_is_told_and_nobody_is_asked_until_
         await make_secret(store, "1", b"\xff\xfe")
         await make_volume(store, secrets=[PASSWORD])
         await until(lambda: "v" in store.tables.volume_status and bool(store.tables.volume_status["v"].problem))
-        told = store.tables.volume_status["v"]
-        assert told.problem == "secret pw must be UTF-8 text to be passed to a volume driver"
-        assert not told.outcome_unknown and not agents.asked
+        reported = store.tables.volume_status["v"]
+        assert reported.problem == "secret pw must be UTF-8 text to be passed to a volume driver"
+        assert not reported.outcome_unknown and not agents.asked
         await make_secret(store, "2", b"text")
         await until(lambda: store.tables.volume_status["v"].driver_volume_id == "real")
         assert agents.given == [{"password": "text"}]
 
-    with_keeper(scenario)
+    with_reconciler(scenario)
 
 
 def test_answers_that_cannot_be_kept_are_failures() -> None:
@@ -238,7 +238,7 @@ def test_answers_that_cannot_be_kept_are_failures() -> None:
         assert problems[2].isprintable() and len(problems[2]) <= 500
         assert len(agents.asked) == 4, "each after a pause, and none of them in a loop"
 
-    with_keeper(scenario)
+    with_reconciler(scenario)
 
 
 def test_a_driver_that_hangs_keeps_no_other_from_its_calls() -> None:
@@ -251,7 +251,7 @@ def test_a_driver_that_hangs_keeps_no_other_from_its_calls() -> None:
         await until(lambda: "v" in store.tables.volume_status)
         await until(lambda: store.tables.volume_status["v"].driver_volume_id == "real")
 
-    with_keeper(scenario)
+    with_reconciler(scenario)
 
 
 def test_a_driver_that_fails_in_ever_other_words_makes_nobody_impatient() -> None:
@@ -269,7 +269,7 @@ def test_a_driver_that_fails_in_ever_other_words_makes_nobody_impatient() -> Non
         await until(lambda: "other" in store.tables.volume_status)
         assert len(agents.asked) < 10, "pauses are kept"
 
-    with_keeper(scenario)
+    with_reconciler(scenario)
 
 
 def test_a_node_that_is_removed_while_its_driver_is_about_to_be_asked_ends_nothing() -> None:
@@ -277,16 +277,16 @@ def test_a_node_that_is_removed_while_its_driver_is_about_to_be_asked_ends_nothi
         etcd = MemoryEtcd()
         async with loaded_store(etcd) as store:
             await store.commit(node("n1"))
-            keeper = CsiVolumeReconciler(store=store, agents=Agents(), secrets=DriverSecrets(SEALED))
+            reconciler = CsiVolumeReconciler(store=store, agents=Agents(), secrets=DriverSecrets(ENCRYPTED))
             etcd.slow = kinds.VOLUME_STATUS.key("v")
-            keeping = asyncio.create_task(keeper.run(0))
+            running = asyncio.create_task(reconciler.run(0))
             await make_volume(store)
             await until(lambda: etcd.held > 0)
             await store.commit([delete(kinds.NODE, "n1"), delete(kinds.NODE_STATUS, "n1")])
             etcd.release()
             await until(lambda: "v" in store.tables.volume_status and bool(store.tables.volume_status["v"].problem))
-            assert not keeping.done()
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+            assert not running.done()
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
     asyncio.run(run())

@@ -18,7 +18,7 @@ from tests.fakes.memory_etcd import MemoryEtcd
 from tests.fakes.virtual_time import run_virtual
 
 NODES = [f"n{number:04}" for number in range(3000)]
-TOLD = NodeReport(NodeDescription(hostname="h", address="192.0.2.1"))
+REPORT = NodeReport(NodeDescription(hostname="h", address="192.0.2.1"))
 
 Scenario = Callable[[MemoryEtcd, Store], Awaitable[None]]
 
@@ -40,7 +40,7 @@ def records(store: Store, fence: int | None = None) -> NodeStatusUpdates:
 def test_three_thousand_nodes_are_a_handful_of_transactions() -> None:
     async def scenario(etcd: MemoryEtcd, store: Store) -> None:
         writer, before = records(store), etcd.transactions
-        await asyncio.gather(*(writer.mark_ready(each, TOLD) for each in NODES))
+        await asyncio.gather(*(writer.mark_ready(each, REPORT) for each in NODES))
         assert all(store.tables.node_status[each].state == NodeStatus.READY for each in NODES)
         assert etcd.transactions - before <= 2 + len(NODES) // 400
 
@@ -51,7 +51,7 @@ def test_what_cannot_be_written_harms_no_other() -> None:
     async def scenario(etcd: MemoryEtcd, store: Store) -> None:
         writer, before = records(store), etcd.transactions
         asked = [*NODES[:200], "removed", *NODES[200:400]]
-        outcomes = await asyncio.gather(*(writer.mark_ready(each, TOLD) for each in asked), return_exceptions=True)
+        outcomes = await asyncio.gather(*(writer.mark_ready(each, REPORT) for each in asked), return_exceptions=True)
         assert [type(each) for each in outcomes if each is not None] == [Conflict]
         assert set(store.tables.node_status) == set(NODES[:400])
         assert etcd.transactions - before < 30, "halves, and not one each"
@@ -64,7 +64,7 @@ def test_each_is_decided_from_the_record_before_it_and_nothing_is_written_twice(
         writer = records(store)
         condition = NetworkCondition(problems=["no route"])
         await asyncio.gather(
-            writer.mark_ready("n0000", TOLD),
+            writer.mark_ready("n0000", REPORT),
             writer.set_condition("n0000", condition),
             writer.mark_down("n0000", "m1", "lost"),
         )
@@ -87,7 +87,7 @@ def test_who_does_not_wait_any_more_keeps_nobody_waiting() -> None:
     async def scenario(etcd: MemoryEtcd, store: Store) -> None:
         writer = records(store)
         etcd.slow = b"/shoal/v1/"
-        first, second, third = (asyncio.create_task(writer.mark_ready(each, TOLD)) for each in NODES[:3])
+        first, second, third = (asyncio.create_task(writer.mark_ready(each, REPORT)) for each in NODES[:3])
         await asyncio.sleep(0)
         while not etcd.held:  # noqa: ASYNC110  # the fake has no event for it
             await asyncio.sleep(0.01)
@@ -105,9 +105,11 @@ def test_who_does_not_wait_any_more_keeps_nobody_waiting() -> None:
 def test_everybody_is_told_when_etcd_is_away_or_the_term_is_over() -> None:
     async def scenario(etcd: MemoryEtcd, store: Store) -> None:
         writer = records(store)
-        await writer.mark_ready(NODES[0], TOLD)
+        await writer.mark_ready(NODES[0], REPORT)
         etcd.away = True
-        outcomes = await asyncio.gather(*(writer.mark_ready(each, TOLD) for each in NODES[1:5]), return_exceptions=True)
+        outcomes = await asyncio.gather(
+            *(writer.mark_ready(each, REPORT) for each in NODES[1:5]), return_exceptions=True
+        )
         assert [type(each) for each in outcomes] == [Unavailable] * 4
         etcd.away = False
         fence = await store.commit([put(LEADER, "", Leader(manager_id="m1"))])
@@ -122,10 +124,10 @@ def test_who_leaves_while_others_write_for_it_leaves_quietly() -> None:
     async def scenario(etcd: MemoryEtcd, store: Store) -> None:
         writer = records(store)
         etcd.slow = b"/shoal/v1/"
-        first = asyncio.create_task(writer.mark_ready(NODES[0], TOLD))
+        first = asyncio.create_task(writer.mark_ready(NODES[0], REPORT))
         await asyncio.sleep(1.0)
         etcd.slow = b""  # the first is under way; the second writes for the third
-        second, third = (asyncio.create_task(writer.mark_ready(each, TOLD)) for each in NODES[1:3])
+        second, third = (asyncio.create_task(writer.mark_ready(each, REPORT)) for each in NODES[1:3])
         await asyncio.sleep(1.0)
         etcd.slow = b"/shoal/v1/"
         first.cancel()

@@ -27,7 +27,7 @@ def event(identifier: str, deleted: bool, revision: int) -> KeyEvent:
     return KeyEvent(TASK.key(identifier), value, revision)
 
 
-def absorb(versioned: VersionedTables, write: Write, revision: int) -> tuple[Change, ...]:
+def apply(versioned: VersionedTables, write: Write, revision: int) -> tuple[Change, ...]:
     return versioned.apply_writes([write], [operation(write)], revision)
 
 
@@ -58,7 +58,7 @@ def test_any_interleaving_of_answers_and_watch_gives_the_last_state(
         revision, _, identifier, deleted = next(answers if is_answer else events)
         if is_answer:
             write = delete(TASK, identifier) if deleted else put(TASK, identifier, task(identifier, revision))
-            changes += absorb(versioned, write, revision)
+            changes += apply(versioned, write, revision)
         else:
             changes += versioned.apply_events([event(identifier, deleted, revision)], revision)
             versioned.mark_watched(revision)
@@ -74,14 +74,14 @@ def test_any_interleaving_of_answers_and_watch_gives_the_last_state(
 def test_listing_deletes_what_it_lacks_but_not_what_was_written_later() -> None:
     versioned = VersionedTables(Tables())
     versioned.apply_events([event("a", False, 5), event("b", False, 6)], 6)
-    absorb(versioned, put(TASK, "c", task("c", 9)), 9)
+    apply(versioned, put(TASK, "c", task("c", 9)), 9)
     assert versioned.deletions({TASK.key("b")}, 8) == [KeyEvent(TASK.key("a"), None, 8)]
 
 
 def test_the_callers_message_stays_as_it_is() -> None:
     service = Service(meta=Meta(id="s", version=3), spec=ServiceSpec(name="web"))
     versioned = VersionedTables(Tables())
-    absorb(versioned, put(SERVICE, "s", service), 8)
+    apply(versioned, put(SERVICE, "s", service), 8)
     assert service.meta.version == 3
     assert versioned.tables.services["s"].meta.version == 8
     assert Service.FromString(encode(SERVICE, service)).meta == Meta(id="s")
