@@ -237,30 +237,9 @@ def scale_targets(view: View, request: ScaleServicesRequest) -> list[tuple[Servi
             continue
         spec = ServiceSpec()
         spec.CopyFrom(spec_in_force(view, service))
-        if is_job(spec):
-            faults.append(
-                Fault(
-                    target.service,
-                    "jobs cannot be scaled; to change the number of completions, use `shoal service update --replicas`",
-                )
-            )
-        elif spec.HasField("autoscale"):
-            faults.append(
-                Fault(
-                    target.service,
-                    "autoscaling is enabled; to change its limits, use `shoal service update --autoscale`",
-                )
-            )
-        elif spec.WhichOneof("mode") == "global":
-            faults.append(Fault(target.service, "global services run one task per node and cannot be scaled"))
-        elif target.replicas > bounds.REPLICAS:
-            faults.append(
-                Fault(target.service, f"{target.replicas:,} is too large; the maximum is {bounds.REPLICAS:,} replicas")
-            )
-        elif target.replicas > 1 and spec.task.container.name:
-            faults.append(Fault(target.service, too_many_tasks(spec.task.container.name, f"{target.replicas:,}")))
-        elif service.meta.id in chosen:
-            faults.append(Fault(target.service, "is listed twice"))
+        twice = "is listed twice" if service.meta.id in chosen else ""
+        if why := _scale_obstacle(spec, target.replicas) or twice:
+            faults.append(Fault(target.service, why))
         else:
             spec.replicated.replicas = target.replicas
         chosen[service.meta.id] = (service, spec)
@@ -269,6 +248,21 @@ def scale_targets(view: View, request: ScaleServicesRequest) -> list[tuple[Servi
     if faults or missing:
         raise InvalidInput([*faults, *(Fault("", str(error)) for error in missing)])
     return list(chosen.values())
+
+
+def _scale_obstacle(spec: ServiceSpec, replicas: int) -> str:
+    """Why a service cannot be scaled to this number; empty when it can."""
+    if is_job(spec):
+        return "jobs cannot be scaled; to change the number of completions, use `shoal service update --replicas`"
+    if spec.HasField("autoscale"):
+        return "autoscaling is enabled; to change its limits, use `shoal service update --autoscale`"
+    if spec.WhichOneof("mode") == "global":
+        return "global services run one task per node and cannot be scaled"
+    if replicas > bounds.REPLICAS:
+        return f"{replicas:,} is too large; the maximum is {bounds.REPLICAS:,} replicas"
+    if replicas > 1 and spec.task.container.name:
+        return too_many_tasks(spec.task.container.name, f"{replicas:,}")
+    return ""
 
 
 def immutable_faults(old: ServiceSpec, new: ServiceSpec) -> list[Fault]:
