@@ -18,7 +18,6 @@ from agent.runtime.exec.probe_exec import ProbeExecutor
 from agent.runtime.kernel.cgroup_layout import mounted_kind
 from agent.runtime.kernel.cgroups import Cgroups, ContainerStats
 from agent.runtime.kernel.linux import unmount
-from agent.runtime.kernel.processes import mount_table
 from agent.runtime.launch.cgroup_attach_lock import StartLock
 from agent.runtime.launch.launcher import Launcher
 from agent.runtime.logs.container_logs import ContainerLogs
@@ -28,6 +27,7 @@ from agent.runtime.network_join import join_network
 from agent.runtime.rootfs.trash import Trash
 from agent.runtime.supervision.container_removal import has_more_than_logs, remove_container, supervision_processes
 from agent.runtime.supervision.exit_watcher import ExitWatcher
+from agent.safe_paths.mountinfo import read_mountinfo
 from agent.worker.interfaces import ContainerRequest, Exit, Running
 from agent.worker.sandbox import Sandbox
 from shoal.api.v1.container_pb2 import Hook
@@ -215,7 +215,7 @@ class OciRuntime:
         self._cgroups.remove_parent()
         state = self._paths
         delete_trees(state.uppers, state.trash, state.logs_root, state.filters, state.base)
-        kind = mounted_kind(mount_table(), self._paths.run)
+        kind = mounted_kind(read_mountinfo(), self._paths.run)
         if kind == ("tmpfs", TMPFS_SOURCE):
             unmount(self._paths.run)
         else:

@@ -19,7 +19,6 @@ from agent.runtime.host_facts import read_host_facts
 from agent.runtime.kernel.cgroup_layout import CgroupLayout, mounted_kind, parse_layout
 from agent.runtime.kernel.cgroups import Cgroups
 from agent.runtime.kernel.linux import MS_NODEV, MS_NOSUID, become_subreaper, mount
-from agent.runtime.kernel.processes import mount_table
 from agent.runtime.launch.cgroup_attach_lock import CgroupAttachLock, NoStartLock, StartLock
 from agent.runtime.launch.launcher import Clock, Launcher, OnStep, no_step
 from agent.runtime.launch.optimizations import ALL_OPTIMIZATIONS, Optimizations
@@ -29,6 +28,7 @@ from agent.runtime.oci_runtime import OciRuntime
 from agent.runtime.rootfs.trash import Trash
 from agent.runtime.spec.oci_spec import HostFacts
 from agent.runtime.supervision.exit_watcher import ExitWatcher
+from agent.safe_paths.mountinfo import read_mountinfo
 from agent.worker.interfaces import Exit, OnExit
 from shoal.errors import Unavailable
 from shoal.task_group import TaskGroup
@@ -108,7 +108,7 @@ async def _open(
     """Construct the parts in the order in which they depend on each other; `stack` closes them."""
     become_subreaper()
     paths = ContainerPaths(run=config.run_directory.absolute(), state=config.state_directory.absolute())
-    layout = parse_layout(mount_table())
+    layout = parse_layout(read_mountinfo())
     cgroups = Cgroups(layout=layout, parent=config.cgroup_parent.rstrip("/"))
     await asyncio.to_thread(_prepare, paths)
     start_lock: StartLock = CgroupAttachLock(layout) if config.optimizations.cgroup_lock else NoStartLock()
@@ -164,7 +164,7 @@ def _prepare(paths: ContainerPaths) -> None:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     paths.run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    kind = mounted_kind(mount_table(), paths.run)
+    kind = mounted_kind(read_mountinfo(), paths.run)
     if kind is None or kind[0] != "tmpfs":
         mount(TMPFS_SOURCE, str(paths.run), "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700")
     paths.create()

@@ -3,20 +3,15 @@
 import subprocess
 from pathlib import Path
 
+from agent.safe_paths.mountinfo import parse_mountinfo, read_mountinfo
 from shoal.errors import Unavailable
 
-_ESCAPES = {r"\040": " ", r"\011": "\t", r"\012": "\n", r"\134": "\\"}
 _SECONDS = 10.0
-
-
-def mount_points(mountinfo: str) -> list[Path]:
-    """Mount points in the text of /proc/self/mountinfo (proc(5)), in its order. Pure."""
-    return [Path(_unescaped(line.split()[4])) for line in mountinfo.splitlines()]
 
 
 def mounted_below(directory: Path) -> list[Path]:
     """Mount points at the directory and below it, the innermost last."""
-    points = mount_points(Path("/proc/self/mountinfo").read_text(errors="surrogateescape"))
+    points = (entry.point for entry in parse_mountinfo(read_mountinfo()))
     return [point for point in points if point == directory or directory in point.parents]
 
 
@@ -55,9 +50,3 @@ def _run(*command: str) -> None:
         raise Unavailable(f"{' '.join(command)}: {error}") from error
     if done.returncode:
         raise Unavailable(f"{' '.join(command)}: {' '.join(done.stderr.split())[-300:]}")
-
-
-def _unescaped(text: str) -> str:
-    for escape, character in _ESCAPES.items():
-        text = text.replace(escape, character)
-    return text

@@ -1,9 +1,10 @@
 """How cgroups are mounted on this host: pure functions over the text of /proc/self/mountinfo (proc(5))."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from agent.safe_paths.mountinfo import parse_mountinfo
 
 _ROOT = Path("/sys/fs/cgroup")
 
@@ -61,25 +62,11 @@ def parse_layout(mountinfo: str) -> CgroupLayout:
 
 def mounted_kind(mountinfo: str, path: Path) -> tuple[str, str] | None:
     """File system type and source of the topmost mount at exactly `path`; None if nothing is mounted there."""
-    found = None
-    for line in mountinfo.splitlines():
-        before, _, after = line.partition(" - ")
-        fields, tail = before.split(" "), after.split(" ")
-        if len(fields) > 4 and len(tail) > 1 and _unescape(fields[4]) == str(path):
-            found = (tail[0], tail[1])
-    return found
+    found = [entry for entry in parse_mountinfo(mountinfo) if entry.point == path]
+    return (found[-1].kind, found[-1].source) if found else None
 
 
-def _cgroup_mounts(mountinfo: str) -> Iterator[tuple[Path, str, list[str]]]:
-    for line in mountinfo.splitlines():
-        before, _, after = line.partition(" - ")
-        fields, tail = before.split(" "), after.split(" ")
-        if len(fields) < 5 or len(tail) < 3 or tail[0] not in ("cgroup", "cgroup2"):
-            continue
-        point = Path(_unescape(fields[4]))
-        if point.is_relative_to(_ROOT):
-            yield point, tail[0], tail[2].split(",")
-
-
-def _unescape(text: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+def _cgroup_mounts(mountinfo: str) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
+    for entry in parse_mountinfo(mountinfo):
+        if entry.kind in ("cgroup", "cgroup2") and entry.point.is_relative_to(_ROOT):
+            yield entry.point, entry.kind, entry.options

@@ -41,11 +41,6 @@ def status(pid: int | str, proc: Path = _PROC) -> Mapping[str, str]:
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
-def mount_table(proc: Path = _PROC) -> str:
-    """/proc/self/mountinfo of this process; paths in it may hold any bytes."""
-    return (proc / "self" / "mountinfo").read_text(errors="surrogateescape")
-
-
 def process_start_time(pid: int) -> int | None:
     """Start time of a process in clock ticks since boot; None if there is no such process."""
     try:

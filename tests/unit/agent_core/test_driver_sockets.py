@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from agent.csi.driver_sockets import DriverSocket, find_sockets, parse_socket
+from agent.safe_paths.mountinfo import parse_mountinfo
 from agent.settings import AgentSettings
-from agent.volumes.mount_table import mount_points
 from shoal.errors import InvalidInput
 
 
@@ -49,4 +49,4 @@ def test_sockets_are_found_beside_those_told(tmp_path: Path) -> None:
 
 def test_mount_points_are_read_with_their_escapes() -> None:
     text = "36 35 98:0 / /mnt\\040a/b rw - ext4 /dev/x rw\n37 35 0:5 / /run rw shared:1 - tmpfs tmpfs rw\n"
-    assert mount_points(text) == [Path("/mnt a/b"), Path("/run")]
+    assert [entry.point for entry in parse_mountinfo(text)] == [Path("/mnt a/b"), Path("/run")]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from agent.runtime.kernel.cgroup_layout import CgroupLayout, mounted_kind, parse_layout
 from agent.runtime.kernel.cgroups import Cgroups, ContainerStats
+from agent.safe_paths.mountinfo import parse_mountinfo
 
 HYBRID = """\
 27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -77,3 +78,10 @@ def test_statistics_of_version_1(tmp_path: Path) -> None:
     cgroups = Cgroups(layout=layout, parent="/shoal")
     assert cgroups.stats("t") == ContainerStats(cpu_ns=77, memory_bytes=0, pids=1)
     assert cgroups.oom_kills("t") == 3
+
+
+def test_lines_that_are_no_mounts_are_passed_over_and_a_source_is_unescaped() -> None:
+    text = "\n36 35 98:0 / /run rw - tmpfs a\\040b rw,size=1k\nbroken - x\n40 35 0:1 / /a\u2028b rw - proc proc rw\n"
+    run, other = parse_mountinfo(text)
+    assert (run.point, run.kind, run.source, run.options) == (Path("/run"), "tmpfs", "a b", ("rw", "size=1k"))
+    assert other.point == Path("/a\u2028b")

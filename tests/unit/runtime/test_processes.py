@@ -4,7 +4,8 @@ from pathlib import Path
 
 from agent.network.ports.host_listeners import ProgramNames
 from agent.runtime.kernel.cgroup_layout import parse_layout
-from agent.runtime.kernel.processes import children, descendants, mount_table, status
+from agent.runtime.kernel.processes import children, descendants, status
+from agent.safe_paths.mountinfo import read_mountinfo
 
 
 def process(proc: Path, pid: int | str, *threads: str) -> None:
@@ -47,4 +48,4 @@ def test_and_a_mount_of_the_host(tmp_path: Path) -> None:
     (tmp_path / "self").mkdir()
     lines = b"21 1 8:1 / /media/b\xfcro rw - ext4 /dev/sda1 rw\n22 1 0:20 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
     (tmp_path / "self" / "mountinfo").write_bytes(lines)
-    assert parse_layout(mount_table(tmp_path)).unified == Path("/sys/fs/cgroup")
+    assert parse_layout(read_mountinfo(tmp_path)).unified == Path("/sys/fs/cgroup")
