@@ -12,11 +12,12 @@ import errno
 import json
 import os
 import socket
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 from agent.runtime.exec.exec_streams import StdStream
+from agent.runtime.exec.session_limits import SessionLimits
 from agent.runtime.supervision.conmon import resize_terminal
 from shoal.errors import Exhausted, NotFound
 
@@ -37,23 +38,20 @@ class AttachSessions:
     """Counts attach sessions and limits them: conmon writes to each of them, and each buffers up to a MiB."""
 
     def __init__(self) -> None:
-        self._sessions: Counter[str] = Counter()
+        self._limits = SessionLimits(
+            per_container=MAX_SESSIONS_PER_CONTAINER, per_node=MAX_SESSIONS, noun="attach sessions"
+        )
 
     def attach(
         self, bundle: Path, *, code: Callable[[], Awaitable[int]], send: Callable[[int], None]
     ) -> "AttachSession":
         """A new `AttachSession`. Raises Exhausted if there are too many, NotFound if the container has exited."""
-        task_id = bundle.name
-        if (sessions := self._sessions[task_id]) >= MAX_SESSIONS_PER_CONTAINER:
-            raise Exhausted(f"too many clients attached to this container ({sessions}); detach one first")
-        if (sessions := self._sessions.total()) >= MAX_SESSIONS:
-            raise Exhausted(f"too many clients attached on this node ({sessions}); detach one first")
-        attached = AttachSession(bundle, code=code, send=send, on_close=lambda: self._closed(task_id))
-        self._sessions[task_id] += 1
-        return attached
-
-    def _closed(self, task_id: str) -> None:
-        self._sessions -= Counter({task_id: 1})
+        closed = self._limits.open(bundle.name)
+        try:
+            return AttachSession(bundle, code=code, send=send, on_close=closed)
+        except BaseException:
+            closed()
+            raise
 
 
 class AttachSession:

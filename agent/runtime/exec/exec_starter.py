@@ -4,8 +4,7 @@ agent."""
 import asyncio
 import json
 import os
-from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,13 @@ from agent.runtime.exec.child_process import ChildProcess, kill
 from agent.runtime.exec.exec_process import ExecProcess
 from agent.runtime.exec.exec_streams import ExecStreams
 from agent.runtime.exec.exec_thread import ExecThread
+from agent.runtime.exec.session_limits import SessionLimits
 from agent.runtime.kernel.processes import open_pidfd, process_start_time
 from agent.runtime.rootfs.overlay_mount import read_in_root
 from agent.runtime.spec.exec_spec import exec_failure, exec_process_section
 from agent.runtime.spec.user_lookup import resolve_user
 from shoal.api.v1.streams_pb2 import ExecStart
-from shoal.errors import Exhausted, Fault, InvalidInput, NotFound, ShoalError, Unavailable
+from shoal.errors import Fault, InvalidInput, NotFound, ShoalError, Unavailable
 
 MAX_EXECS = 256
 """Users' programs on one node: each takes a few descriptors of the agent."""
@@ -86,7 +86,7 @@ class ExecStarter:
         self._exec_thread = exec_thread
         self._available = available
         self._number = 0
-        self._running: Counter[str] = Counter()
+        self._limits = SessionLimits(per_container=MAX_EXECS_PER_CONTAINER, per_node=MAX_EXECS, noun="exec sessions")
 
     async def start(self, record: ContainerRecord, request: ExecStart) -> ExecProcess | None:
         """Start a program; None if it is detached.
@@ -96,13 +96,9 @@ class ExecStarter:
             InvalidInput: the container has no such user or group. NotFound: the container has exited.
             Exhausted: too many programs are running. Unavailable: the host failed.
         """
-        if (all_running := self._running.total()) >= MAX_EXECS:
-            raise Exhausted(f"too many exec sessions on this node ({all_running}); end one first")
-        if (running := self._running[record.task_id]) >= MAX_EXECS_PER_CONTAINER:
-            raise Exhausted(f"too many exec sessions in this container ({running}); end one first")
-        self._running[record.task_id] += 1
+        closed = self._limits.open(record.task_id)
         # The start is completed even if the caller is cancelled: an unknown program could not be stopped.
-        starting = asyncio.ensure_future(self._start(record, request))
+        starting = asyncio.ensure_future(self._start(record, request, closed))
         try:
             process = await asyncio.shield(starting)
         except OSError as error:
@@ -116,12 +112,12 @@ class ExecStarter:
             raise
         return None if request.detach else process
 
-    async def _start(self, record: ContainerRecord, request: ExecStart) -> ExecProcess:
+    async def _start(self, record: ContainerRecord, request: ExecStart, closed: Callable[[], None]) -> ExecProcess:
         self._number += 1
         files = _ExecFiles(self._paths.bundle(record.task_id) / f"{_PREFIX}{os.getpid()}-{self._number}")
 
         def clean_up() -> None:
-            self._running -= Counter({record.task_id: 1})  # drops names with a count of zero
+            closed()
             files.delete()
 
         with ExitStack() as undo:
