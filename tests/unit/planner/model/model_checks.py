@@ -93,9 +93,11 @@ class Pace:
         return self._view.revisions[f"{task.service_id}/{task.revision}"].spec
 
     def _is_taken(self, task: Task) -> bool:
-        """It serves, and is stopped by choice."""
+        """It serves, and is stopped by choice: its slot gets a successor. The tasks of a removed slot are to be removed."""
         before = self._before.get(task.id)
         if before is None or not task.desired_state > RUNNING >= before.desired_state:
+            return False
+        if task.desired_state != TaskState.SHUTDOWN:
             return False
         return task.reason in BY_CHOICE and is_ready(before, self._view.task_status.get(task.id))
 
