@@ -37,8 +37,6 @@ class Draft:
         self.new_id = new_id
         self.timers: dict[str, int] = {}
         self.blocked: set[str] = set()
-        self.change_count = 0
-        """Rises with each decision, also with one that is drafted already."""
         self._cache: dict[Hashable, Any] = {}
         self._down: dict[str, NodeStatus | None] = {}
         self._drained: dict[str, bool] = {}
@@ -87,7 +85,6 @@ class Draft:
 
     def requeue_at(self, service_id: str, at_ms: int) -> None:
         """Plan the service again at that time at the latest."""
-        self.change_count += 1
         self.timers[service_id] = min(self.timers.get(service_id, at_ms), at_ms)
 
     def stop(self, task: Task, desired: TaskState.ValueType, reason: str) -> None:
@@ -95,7 +92,6 @@ class Draft:
         current = self._changed_tasks.get(task.id, task)
         if task.id in self._deleted or current.desired_state >= desired:
             return
-        self.change_count += 1
         if not task.node_id:
             self.delete_task(task)  # no agent has it, so none will report its end
             return
@@ -108,7 +104,6 @@ class Draft:
 
     def set_revision(self, task: Task, revision: int) -> None:
         """Record that the task runs this revision too: it has the same template as the task's own."""
-        self.change_count += 1
         changed = Task()
         changed.CopyFrom(self._changed_tasks.get(task.id, task))
         changed.revision = revision
@@ -116,7 +111,6 @@ class Draft:
 
     def orphan(self, task: Task, reason: str) -> None:
         """Give the task up together with its node."""
-        self.change_count += 1
         changed = Task()
         changed.CopyFrom(self._changed_tasks.get(task.id, task))
         changed.state = TaskState.ORPHANED
@@ -127,7 +121,6 @@ class Draft:
 
     def delete_task(self, task: Task) -> None:
         """Delete the task and its status."""
-        self.change_count += 1
         self._changed_tasks.pop(task.id, None)
         self._deleted[task.id] = None
 

@@ -16,7 +16,7 @@ from manager.planner.scheduler.placement_request import PlacementRequest, pendin
 from manager.planner.scheduler.placer import Placer
 from manager.planner.slots import drain_deadline, restart_policy, task_history
 from manager.planner.slots.single_writer import await_predecessors
-from manager.planner.slots.slot_tasks import Slot, classify_dirty, remove_slot
+from manager.planner.slots.slot_tasks import Slot, TaskStop, classify_dirty, remove_slot
 from manager.planner.spec.problem_texts import NO_SUITABLE_NODE
 from manager.planner.spec.requirements import Requirements, requirements_of
 from manager.planner.spec.running_template import DesiredTemplate
@@ -150,9 +150,13 @@ class _JobPass:
     def _stop_overdue(self, slot: Slot) -> None:
         """A drain lets the tasks of a job finish until its deadline."""
         for task in list(slot.active):
-            if drain_deadline.stop_if_overdue(self._draft, task):
+            overdue = drain_deadline.check_deadline(self._draft, task)
+            if isinstance(overdue, TaskStop):
+                self._draft.stop(*overdue)
                 slot.active.remove(task)
                 slot.stopping.append(task)
+            elif overdue is not None:
+                self._draft.requeue_at(self._id, overdue)
 
     def _decide(self, progress: _RunProgress, slot: Slot, policy: RestartPolicy) -> None:
         self._stop_overdue(slot)

@@ -1,19 +1,16 @@
 """Stops the tasks of a drained node once its deadline has passed."""
 
 from manager.planner.draft import Draft
+from manager.planner.slots.slot_tasks import TaskStop
 from shoal.api.v1.task_pb2 import Task, TaskState
 
 
-def stop_if_overdue(draft: Draft, task: Task) -> bool:
-    """Stop the task if the drain deadline of its node has passed; whether it has.
+def check_deadline(draft: Draft, task: Task) -> TaskStop | int | None:
+    """The task's stop if the drain deadline of its node has passed, else when it passes; None when there is none.
 
-    Before the deadline, the service is planned again when it passes.
+    Times are milliseconds since the Unix epoch.
     """
     deadline_ms = draft.drain_deadline_ms(task.node_id)
-    if deadline_ms is None:
-        return False
-    if deadline_ms > draft.now_ms:
-        draft.requeue_at(task.service_id, deadline_ms)
-        return False
-    draft.stop(task, TaskState.SHUTDOWN, "drain deadline exceeded")
-    return True
+    if deadline_ms is None or deadline_ms > draft.now_ms:
+        return deadline_ms
+    return TaskStop(task, TaskState.SHUTDOWN, "drain deadline exceeded")

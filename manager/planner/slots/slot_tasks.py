@@ -1,9 +1,10 @@
 """A slot's tasks by what they mean for it: active, stopping, unreachable, ended. A global service has a slot a node."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import NamedTuple
 
 from manager.planner.draft import Draft
 from manager.planner.index.slot_index import ServiceSlots, SlotKey, age
@@ -22,6 +23,19 @@ FAILURES = frozenset({TaskState.FAILED, TaskState.REJECTED})
 
 ORPHAN_AFTER_MS = 24 * 3600 * 1000
 """How long a node is down before its tasks are orphaned, and their addresses and ports released."""
+
+
+class TaskStop(NamedTuple):
+    """A task to stop: the arguments of `Draft.stop`.
+
+    Attributes:
+        desired: SHUTDOWN or REMOVE.
+        reason: one line for the user.
+    """
+
+    task: Task
+    desired: TaskState.ValueType
+    reason: str
 
 
 @dataclass(slots=True)
@@ -129,42 +143,53 @@ def remove_slot(draft: Draft, slot: Slot, reason: str) -> None:
         draft.delete_task(task)
 
 
-def keep_best(draft: Draft, tasks: list[Task], reason: str) -> Task:
-    """Stop all but one, which is returned: if possible it is ready, then has a node, then is the newest."""
+def keep_best(draft: Draft, tasks: list[Task], reason: str) -> tuple[Task, tuple[TaskStop, ...]]:
+    """The task to keep: if possible it is ready, then has a node, then is the newest. All others are to be stopped."""
     if len(tasks) == 1:
-        return tasks[0]
+        return tasks[0], ()
     statuses = draft.view.task_status
     best = max(tasks, key=lambda task: (is_ready(task, statuses.get(task.id)), bool(task.node_id), age(task)))
-    for task in tasks:
-        if task is not best:
-            draft.stop(task, TaskState.SHUTDOWN, reason)
-    return best
+    return best, tuple(TaskStop(task, TaskState.SHUTDOWN, reason) for task in tasks if task is not best)
 
 
-def stop_slot(draft: Draft, slot: Slot, reason: str) -> None:
-    """Stop what runs; the slot gets a successor later."""
-    for task in [task for task in slot.active if task.node_id]:
-        draft.stop(task, TaskState.SHUTDOWN, reason)
-        slot.active.remove(task)
-        slot.stopping.append(task)
+def retire_ended(slot: Slot) -> tuple[TaskStop, ...]:
+    """Stops of the ended tasks of the slot, whose successor is decided."""
+    return tuple(TaskStop(task, TaskState.SHUTDOWN, "replaced by its successor") for task in slot.ended)
 
 
-def stop_orphaned_sharers(draft: Draft, slot: Slot) -> None:
-    """Stop tasks that share the network of a task that is to stop or has ended; their successors share the next one's.
+def stop_slot(slot: Slot, reason: str) -> tuple[TaskStop, ...]:
+    """Stops of all that runs; the slot gets a successor later. The tasks become stopping ones of the slot."""
+    stops = tuple(TaskStop(task, TaskState.SHUTDOWN, reason) for task in slot.active if task.node_id)
+    _become_stopping(slot, stops)
+    return stops
+
+
+def stop_orphaned_sharers(draft: Draft, slot: Slot) -> tuple[TaskStop, ...]:
+    """Stops of tasks that share the network of a task that is to stop or has ended; successors share the next one's.
 
     Tasks that this very plan stops count in the next pass only: another service may preempt the provider's task in a
     pass that plans neither of the two.
     """
     view = draft.view
-    for task in [task for task in slot.active if task.network_task_id]:
+    stops: list[TaskStop] = []
+    for task in slot.active:
+        if not task.network_task_id:
+            continue
         provider = view.tasks.get(task.network_task_id)
         is_there = provider is not None and provider.service_id in view.services
         if provider is None or not (
             is_there and should_run(provider) and is_live(provider, view.task_status.get(provider.id))
         ):
-            draft.stop(task, TaskState.SHUTDOWN, f"task {task.network_task_id}, whose network it shared, has stopped")
-            slot.active.remove(task)
-            slot.stopping.append(task)
+            reason = f"task {task.network_task_id}, whose network it shared, has stopped"
+            stops.append(TaskStop(task, TaskState.SHUTDOWN, reason))
+    _become_stopping(slot, stops)
+    return tuple(stops)
+
+
+def _become_stopping(slot: Slot, stops: Sequence[TaskStop]) -> None:
+    for stop in stops:
+        slot.active.remove(stop.task)
+        slot.stopping.append(stop.task)
 
 
 def counts_by_node(draft: Draft, index: ServiceSlots, slots: Mapping[SlotKey, Slot]) -> dict[str, int]:

@@ -12,9 +12,8 @@ from manager.planner.index.slot_index import ServiceSlots, SlotKey, age
 from manager.planner.slots.slot_tasks import Slot
 from manager.planner.spec.running_template import DesiredTemplate
 from manager.planner.updates import update_state
-from manager.planner.updates.pass_decisions import PassDecisions
+from manager.planner.updates.slot_decision import SlotDecision
 from manager.planner.updates.stable_tasks import StableTasks, stable_spec
-from manager.planner.updates.update_pace import UnavailableSlot
 from shoal.api.v1.service_pb2 import Service, UpdateStatus
 from shoal.api.v1.task_pb2 import TaskState
 
@@ -35,14 +34,12 @@ class CanaryGate:
         effective: Service,
         desired: DesiredTemplate,
         update: UpdateStatus | None,
-        decisions: PassDecisions,
     ) -> None:
         """`update` is the status of the update to the newest template; None when it has not begun."""
         self._draft = draft
         self._newest, self._effective = newest, effective
         self._desired = desired
         self._update = update
-        self._decisions = decisions
         self._canaries_left = 0
         self._reserved: frozenset[SlotKey] = frozenset()
         self.stable: StableTasks | None = None
@@ -64,9 +61,7 @@ class CanaryGate:
         spec = stable_spec(self._draft, self._effective, update)
         if spec is None:
             return
-        self.stable = StableTasks(
-            self._draft, self._newest.meta.id, spec, update.previous_revision, index, self._decisions
-        )
+        self.stable = StableTasks(self._draft, self._newest.meta.id, spec, update.previous_revision, index)
         self.extra_canaries = self._count_extra_canaries({slot.key for slot in kept}, slots)
         known = len(index.settled) - len(index.outdated) + sum(map(self._is_canary, kept)) + self.extra_canaries
         missing = max(0, self._newest.spec.update.canary - known)
@@ -78,23 +73,16 @@ class CanaryGate:
         """No slot but the canaries' gets the new template."""
         return not self._canaries_left
 
-    def fill_stable(self, slot: Slot) -> bool:
-        """Fill the slot, which has no task on a node, with a stable task unless it is a canary's; whether it was."""
+    def fill_stable(self, slot: Slot) -> SlotDecision | None:
+        """Fill the slot, which has no task on a node, with a stable task; None when it is a canary's."""
         if self.stable is None or self._is_canary(slot) or any(task.node_id for task in slot.active):
-            return False
+            return None
         if slot.key in self._reserved:
-            return False
+            return None
         if self._canaries_left:
             self._canaries_left -= 1
-            return False
-        self._decisions.stable_slots.append(slot.key)
-        self.stable.fill(slot)
-        return True
-
-    def fill_stable_later(self, slot: Slot) -> None:
-        """Fill the slot with a stable task once the tasks that this pass stops in it have ended."""
-        self._decisions.stable_slots.append(slot.key)
-        self._decisions.stable_unavailable.append(UnavailableSlot())
+            return None
+        return self.stable.fill(slot)
 
     def _count_extra_canaries(self, kept: set[SlotKey], slots: Mapping[SlotKey, Slot]) -> int:
         others = [slot for key, slot in slots.items() if key not in kept]

@@ -4,6 +4,7 @@ A slot that is no canary keeps the template from before the update, whatever hap
 or no longer meets the placement, the service is scaled or rebalanced.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from manager.planner.draft import Draft
@@ -13,12 +14,12 @@ from manager.planner.scheduler.placer import Placer
 from manager.planner.slots import restart_policy
 from manager.planner.slots.misplaced import MisplacedTasks
 from manager.planner.slots.single_writer import await_predecessors
-from manager.planner.slots.slot_tasks import Slot
+from manager.planner.slots.slot_tasks import Slot, retire_ended
 from manager.planner.spec.requirements import requirements_of
-from manager.planner.updates.pass_decisions import PassDecisions
+from manager.planner.updates.slot_decision import NOTHING, SlotDecision
 from manager.planner.updates.update_pace import UnavailableSlot
 from shoal.api.v1.service_pb2 import Service, ServiceSpec, UpdateStatus
-from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.api.v1.task_pb2 import Task
 
 
 class StableTasks:
@@ -36,12 +37,10 @@ class StableTasks:
         spec: ServiceSpec,
         revision: int,
         index: ServiceSlots,
-        decisions: PassDecisions,
     ) -> None:
         self._draft = draft
         self._service_id, self._spec, self._revision = service_id, spec, revision
         self._is_global = spec.HasField("global")
-        self._decisions = decisions
         self.demand = requirements_of(spec, draft.view.networks)
         self.misplaced = MisplacedTasks(draft, self.demand, index, is_global=self._is_global)
 
@@ -52,77 +51,78 @@ class StableTasks:
             self._draft, service_id=self._service_id, spec=self._spec, revision=self._revision, demand=self.demand
         )
 
-    def fill(self, slot: Slot) -> None:
+    def fill(self, slot: Slot) -> SlotDecision:
         """Request the next task of the slot, which has none on a node, once it is due and the one before has ended."""
         pending = slot.active[-1] if slot.active else None
         attempt = pending.attempt if pending is not None else 0
         if pending is None:
             if slot.stopping:
-                self._decisions.stable_unavailable.append(UnavailableSlot())
-                return
+                return SlotDecision(is_stable=True, stable_unavailable=UnavailableSlot())
             ended = slot.restart_candidate()
-            due = self._next_attempt(slot, ended) if ended is not None else 0
-            if due is None:
-                return
-            attempt = due
-        self._retire_ended(slot)
-        self._decisions.stable_unavailable.append(UnavailableSlot(pending=pending is not None, crashing=attempt > 0))
-        self._decisions.stable_requests.append((slot.key, PlacementRequest(_slot_number(slot), attempt, pending)))
+            if ended is not None:
+                restart = self._decide_restart(slot, ended)
+                if restart.due_ms is None or restart.due_ms > self._draft.now_ms:
+                    return _await_restart(restart)._replace(is_stable=True)
+                attempt = restart.attempt
+        return SlotDecision(
+            is_stable=True,
+            stops=retire_ended(slot),
+            stable_unavailable=UnavailableSlot(pending=pending is not None, crashing=attempt > 0),
+            stable_requests=(PlacementRequest(_slot_number(slot), attempt, pending),),
+        )
 
-    def await_ready(self, task: Task) -> None:
-        """The task is not ready yet: no other one moves before it is."""
-        self._decisions.stable_unavailable.append(UnavailableSlot(task.created_at_ms, crashing=task.attempt > 0))
-
-    def may_start_first(self, slot: Slot) -> bool:
-        """Whether a successor may start before the slot's task is stopped: not soon after one has failed there."""
+    def failed_first(self, slot: Slot) -> SlotDecision | None:
+        """What follows when a successor that was started first has failed; None when another one may be started."""
         ended = slot.restart_candidate()
-        return ended is None or ended.revision != self._revision or self._next_attempt(slot, ended) is not None
+        if ended is None or ended.revision != self._revision:
+            return None
+        restart = self._decide_restart(slot, ended)
+        is_due = restart.due_ms is not None and restart.due_ms <= self._draft.now_ms
+        return None if is_due else _await_restart(restart)
 
-    def start_first(self, slot: Slot, preferred_node: str) -> None:
+    def start_first(self, slot: Slot, preferred_node: str) -> SlotDecision:
         """Start a successor before the slot's task is stopped.
 
         Args:
             preferred_node: the node that it goes to when it fits there; empty: any.
         """
-        self._retire_ended(slot)
-        self._decisions.stable_requests.append(
-            (slot.key, PlacementRequest(_slot_number(slot), start_first=True, preferred_node=preferred_node))
-        )
+        request = PlacementRequest(_slot_number(slot), start_first=True, preferred_node=preferred_node)
+        return SlotDecision(stops=retire_ended(slot), stable_requests=(request,))
 
-    def place(self, slots: dict[SlotKey, Slot], counts: dict[str, int]) -> list[str]:
+    def place(
+        self,
+        requests: Sequence[tuple[SlotKey, PlacementRequest]],
+        slots: Mapping[SlotKey, Slot],
+        counts: dict[str, int],
+    ) -> list[str]:
         """Place the requested tasks; why some are not placed.
 
         Args:
             slots: the service's, as they were when the pass began.
             counts: the service's active tasks by node; updated.
         """
-        if not self._decisions.stable_requests:
-            return []
         if self._is_global:
-            return [
-                self.placer.place_on(self._draft.resources.hosts[str(key)], request, 0)
-                for key, request in self._decisions.stable_requests
-            ]
-        requests = await_predecessors(self._draft, self._spec, self.demand, self._decisions.stable_requests, slots)
+            hosts = self._draft.resources.hosts
+            return [self.placer.place_on(hosts[str(key)], request, 0) for key, request in requests]
+        requests = await_predecessors(self._draft, self._spec, self.demand, requests, slots)
         return self.placer.place_all(pending_first(request for _, request in requests), counts, ())
 
-    def _next_attempt(self, slot: Slot, ended: Task) -> int | None:
-        """The attempt of the ended task's successor; None when there is none, now or for good."""
+    def _decide_restart(self, slot: Slot, ended: Task) -> restart_policy.RestartDecision:
         statuses = self._draft.view.task_status
         ends = [(task, statuses.get(task.id)) for task in slot.ended if task.revision == ended.revision]
-        decision = restart_policy.decide(self._spec.task.restart, ends, now_ms=self._draft.now_ms)
-        if decision.due_ms is None:
-            return None
-        if decision.due_ms > self._draft.now_ms:
-            self._draft.requeue_at(self._service_id, decision.due_ms)
-            self._decisions.stable_unavailable.append(UnavailableSlot(crashing=True))
-            return None
-        return decision.attempt
+        return restart_policy.decide(self._spec.task.restart, ends, now_ms=self._draft.now_ms)
 
-    def _retire_ended(self, slot: Slot) -> None:
-        """Stop the ended tasks of the slot: their successor is decided."""
-        for task in slot.ended:
-            self._draft.stop(task, TaskState.SHUTDOWN, "replaced by its successor")
+
+def _await_restart(restart: restart_policy.RestartDecision) -> SlotDecision:
+    """The slot gets no task now: its restart is due later, or never."""
+    if restart.due_ms is None:
+        return NOTHING
+    return SlotDecision(requeue_at_ms=restart.due_ms, stable_unavailable=UnavailableSlot(crashing=True))
+
+
+def await_ready(task: Task) -> UnavailableSlot:
+    """The stable task is not ready yet: no other one moves before it is."""
+    return UnavailableSlot(task.created_at_ms, crashing=task.attempt > 0)
 
 
 def stable_spec(draft: Draft, service: Service, update: UpdateStatus) -> ServiceSpec | None:

@@ -72,13 +72,6 @@ class UpdateMonitor:
         ready_at = max(ready_at, task.created_at_ms) if ready_at <= self._draft.now_ms else task.created_at_ms
         return ready_at + self._monitor_ms
 
-    def is_available(self, task: Task) -> bool:
-        """Whether the task is available, or not monitored; the service is planned again when it will be."""
-        available_at_ms = self.available_at_ms(task) if self.is_active else 0
-        if available_at_ms is not None and available_at_ms > self._draft.now_ms:
-            self._draft.requeue_at(task.service_id, available_at_ms)
-        return available_at_ms is not None and available_at_ms <= self._draft.now_ms
-
     def _is_monitored(self, task: Task) -> bool:
         return self.is_active and task.created_at_ms >= self._since_ms and not self._desired.differs(task)
 

@@ -93,7 +93,7 @@ class Pace:
         return self._view.revisions[f"{task.service_id}/{task.revision}"].spec
 
     def _is_taken(self, task: Task) -> bool:
-        """It serves, and is stopped by choice: its slot gets a successor. The tasks of a removed slot are to be removed."""
+        """It serves, and is stopped by choice: its slot gets a successor, where a removed slot's tasks are removed."""
         before = self._before.get(task.id)
         if before is None or not task.desired_state > RUNNING >= before.desired_state:
             return False
