@@ -78,8 +78,10 @@ def test_waiting_goes_on_across_a_restart_of_the_manager(clean: Cluster) -> None
     )
     terminal.read_until("0/1 running")
     clean.playground.stop_manager(kill=True)
-    terminal.read_until("the operation continues in the background")
-    clean.playground.start_manager()
+    try:
+        terminal.read_until("the operation continues; retrying")
+    finally:
+        clean.playground.start_manager()
     clean.playground.wait_for_nodes(3)
     clean.shoal("node", "update", "--label-add", "late=y", "h1")
     terminal.read_until("1/1 running")
