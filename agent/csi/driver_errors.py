@@ -28,7 +28,7 @@ class DriverError(ShoalError):
     """A call to a driver failed.
 
     Attributes:
-        uncertain: the call may have been executed nevertheless.
+        is_outcome_unknown: the call may have been executed nevertheless.
         unimplemented: the driver does not implement the call.
     """
 
