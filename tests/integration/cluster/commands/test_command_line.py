@@ -180,4 +180,4 @@ def test_what_is_no_filter_or_template_is_told(clean: Cluster) -> None:
     done = clean.run("service", "ls", "--filter", "colour=red")
     assert done.returncode == 2 and "unknown key 'colour'; allowed keys are id, label, mode, name" in done.stderr
     done = clean.run("service", "update", "--with-registry-auth", "--detach", "web")
-    assert done.returncode == 0 and "--with-registry-auth changes nothing" in done.stderr
+    assert done.returncode == 0 and "--with-registry-auth has no effect" in done.stderr
