@@ -106,14 +106,14 @@ def writes_tasks(operations: Sequence[Put | Delete]) -> bool:
     return any(each.key.startswith(kinds.TASK.key("")) for each in operations)
 
 
-def wanted(store: Store) -> list[Task]:
+def desired(store: Store) -> list[Task]:
     return [task for task in store.tables.tasks.values() if task.desired_state <= TaskState.RUNNING]
 
 
 def check(store: Store) -> None:
     """No slot and no address is held twice."""
-    slots = Counter(task.slot for task in wanted(store))
-    addresses = Counter(each.address for task in wanted(store) for each in task.addresses)
+    slots = Counter(task.slot for task in desired(store))
+    addresses = Counter(each.address for task in desired(store) for each in task.addresses)
     assert max(slots.values()) == 1, slots
     assert max(addresses.values()) == 1, addresses
 
@@ -133,7 +133,7 @@ def test_what_comes_late_fills_no_slot_twice_and_brings_nothing_back() -> None:
             for number, replicas in enumerate((2, 6, 1, 6, 0, 4), start=1):
                 backend.hold(writes_tasks)
                 await scale(store, replicas, number)
-                await until(lambda: backend.held == 1 and len(wanted(store)) == replicas)  # noqa: B023
+                await until(lambda: backend.held == 1 and len(desired(store)) == replicas)  # noqa: B023
                 assert await backend.deliver() == [False]
                 if replicas:
                     check(store)

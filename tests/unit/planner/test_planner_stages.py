@@ -43,9 +43,9 @@ def spec(replicas: int = 3, *, image: str = "hello:1", memory: int = 0) -> Servi
 def test_a_new_service_is_written_once_with_nodes_and_addresses() -> None:
     cluster = world()
     cluster.network("front")
-    wanted = spec(3)
-    wanted.task.networks.append(NetworkAttachment(network="front"))
-    cluster.service("web", wanted)
+    requested = spec(3)
+    requested.task.networks.append(NetworkAttachment(network="front"))
+    cluster.service("web", requested)
     outcome = cluster.plan()
     assert [write.kind.name for write in outcome.writes] == ["allocation", "task", "task", "task", "service status"]
     assert cluster.by_node("web") == {"h1": 1, "h2": 1, "h3": 1}
@@ -128,9 +128,9 @@ def test_the_condition_decides_on_a_restart(
     condition: RestartPolicy.Condition.ValueType, end: TaskState.ValueType, again: bool
 ) -> None:
     cluster = world(1)
-    wanted = spec(1)
-    wanted.task.restart.CopyFrom(RestartPolicy(condition=condition, delay_ms=0))
-    cluster.service("web", wanted)
+    requested = spec(1)
+    requested.task.restart.CopyFrom(RestartPolicy(condition=condition, delay_ms=0))
+    cluster.service("web", requested)
     cluster.plan()
     cluster.report(cluster.desired("web")[0], end)
     cluster.plan()
@@ -139,9 +139,9 @@ def test_the_condition_decides_on_a_restart(
 
 def test_attempts_are_bounded_and_a_new_template_begins_anew() -> None:
     cluster = world(1)
-    wanted = spec(1)
-    wanted.task.restart.CopyFrom(RestartPolicy(max_attempts=2))
-    cluster.service("web", wanted)
+    requested = spec(1)
+    requested.task.restart.CopyFrom(RestartPolicy(max_attempts=2))
+    cluster.service("web", requested)
     made = set()
     for _ in range(6):
         cluster.plan()
@@ -151,8 +151,8 @@ def test_attempts_are_bounded_and_a_new_template_begins_anew() -> None:
         cluster.now_ms += 600_000
     assert len(made) == 3
     assert list(cluster.tables.service_status["web"].problems) == ["task 1 failed after 2 restarts: exit 7"]
-    wanted.task.container.image = "hello:2"
-    cluster.service("web", wanted)
+    requested.task.container.image = "hello:2"
+    cluster.service("web", requested)
     cluster.settle()
     assert [(task.revision, task.attempt) for task in cluster.running("web")] == [(2, 0)]
 
@@ -187,9 +187,9 @@ def test_a_broken_update_stops_after_its_first_batch() -> None:
     cluster = world(3)
     cluster.service("web", spec(6))
     cluster.settle()
-    wanted = spec(6, image="broken")
-    wanted.update.parallelism = 2
-    cluster.service("web", wanted)
+    requested = spec(6, image="broken")
+    requested.update.parallelism = 2
+    cluster.service("web", requested)
     for _ in range(30):
         cluster.plan()
         for task in cluster.live("web"):
@@ -212,9 +212,9 @@ def test_start_first_never_has_fewer_and_rests_between_batches() -> None:
     cluster = world(3)
     cluster.service("web", spec(3))
     cluster.settle()
-    wanted = spec(3, image="hello:2")
-    wanted.update.CopyFrom(UpdateConfig(order=UpdateConfig.START_FIRST, delay_ms=10_000))
-    cluster.service("web", wanted)
+    requested = spec(3, image="hello:2")
+    requested.update.CopyFrom(UpdateConfig(order=UpdateConfig.START_FIRST, delay_ms=10_000))
+    cluster.service("web", requested)
     began = cluster.now_ms
     while {task.revision for task in cluster.running("web")} != {2} or len(cluster.running("web")) != 3:
         cluster.plan()
@@ -231,15 +231,15 @@ def test_labels_replicas_and_placement_restart_nothing() -> None:
     cluster.service("web", spec(2))
     cluster.settle()
     before = {task.id for task in cluster.running("web")}
-    wanted = spec(2)
-    wanted.labels["a"] = "b"
-    wanted.task.placement.max_per_node = 2
-    wanted.task.restart.delay_ms = 1
-    cluster.service("web", wanted)
+    requested = spec(2)
+    requested.labels["a"] = "b"
+    requested.task.placement.max_per_node = 2
+    requested.task.restart.delay_ms = 1
+    cluster.service("web", requested)
     cluster.settle()
     assert {task.id for task in cluster.running("web")} == before
-    wanted.endpoint.CopyFrom(Endpoint(ports=[PublishedPort(target=80, mode=PublishedPort.HOST)]))
-    cluster.service("web", wanted)
+    requested.endpoint.CopyFrom(Endpoint(ports=[PublishedPort(target=80, mode=PublishedPort.HOST)]))
+    cluster.service("web", requested)
     cluster.settle()
     assert not {task.id for task in cluster.running("web")} & before
     assert all(task.ports for task in cluster.running("web"))
@@ -248,9 +248,9 @@ def test_labels_replicas_and_placement_restart_nothing() -> None:
 def test_a_lost_node_is_replaced_at_once_and_given_up_after_a_day() -> None:
     cluster = world(3)
     cluster.network("front")
-    wanted = spec(3)
-    wanted.task.networks.append(NetworkAttachment(network="front"))
-    cluster.service("web", wanted)
+    requested = spec(3)
+    requested.task.networks.append(NetworkAttachment(network="front"))
+    cluster.service("web", requested)
     cluster.settle()
     [lost] = [task for task in cluster.running("web") if task.node_id == "h2"]
     cluster.set_state("h2", NodeStatus.DOWN)
@@ -328,10 +328,10 @@ def test_a_paused_node_keeps_its_tasks_and_gets_no_more() -> None:
 
 def test_a_global_service_follows_the_nodes() -> None:
     cluster = world(2)
-    wanted = spec(0)
-    getattr(wanted, "global").CopyFrom(Global())
-    wanted.task.placement.CopyFrom(Placement(constraints=["node.hostname != h3"]))
-    cluster.service("agent", wanted)
+    requested = spec(0)
+    getattr(requested, "global").CopyFrom(Global())
+    requested.task.placement.CopyFrom(Placement(constraints=["node.hostname != h3"]))
+    cluster.service("agent", requested)
     cluster.settle()
     cluster.node("h3")
     cluster.node("h4")
@@ -340,23 +340,23 @@ def test_a_global_service_follows_the_nodes() -> None:
     cluster.set_availability("h1", NodeSpec.DRAIN)
     cluster.settle()
     assert cluster.by_node("agent") == {"h2": 1, "h4": 1}
-    wanted.task.container.image = "hello:2"
-    cluster.service("agent", wanted)
+    requested.task.container.image = "hello:2"
+    cluster.service("agent", requested)
     cluster.settle()
     assert [task.revision for task in cluster.running("agent")] == [2, 2]
     cluster.node("h5", memory=1)
-    wanted.task.reservations.memory_bytes = GIB // 2
-    cluster.service("agent", wanted)
+    requested.task.reservations.memory_bytes = GIB // 2
+    cluster.service("agent", requested)
     cluster.settle()
     assert list(cluster.tables.service_status["agent"].problems) == ["node h5 lacks 512 MiB of memory"]
 
 
 def test_host_ports_are_one_task_each() -> None:
     cluster = world(2)
-    wanted = spec(3)
+    requested = spec(3)
     port = PublishedPort(target=80, published=8080, mode=PublishedPort.HOST)
-    wanted.endpoint.CopyFrom(Endpoint(ports=[port, PublishedPort(target=81, mode=PublishedPort.HOST)]))
-    cluster.service("web", wanted)
+    requested.endpoint.CopyFrom(Endpoint(ports=[port, PublishedPort(target=81, mode=PublishedPort.HOST)]))
+    cluster.service("web", requested)
     cluster.settle()
     assert [task.reason for task in cluster.desired("web") if task.reason] == [
         "no suitable node: 2 of 2 have port 8080 in use"
@@ -366,10 +366,10 @@ def test_host_ports_are_one_task_each() -> None:
 
 def test_tasks_of_a_node_choose_of_a_range_of_ports() -> None:
     cluster = world(1)
-    wanted = spec(3)
+    requested = spec(3)
     ports = [PublishedPort(target=80, published_first=8080, published_last=8081, mode=PublishedPort.HOST)]
-    wanted.endpoint.CopyFrom(Endpoint(ports=ports))
-    cluster.service("web", wanted)
+    requested.endpoint.CopyFrom(Endpoint(ports=ports))
+    cluster.service("web", requested)
     cluster.settle()
     assert sorted(task.ports[0].published for task in cluster.running("web")) == [8080, 8081]
     assert [task.reason for task in cluster.desired("web") if task.reason] == [
@@ -385,9 +385,9 @@ def test_no_task_goes_where_a_program_of_the_host_has_its_port() -> None:
         status.network_condition.listeners.add(protocol=PublishedPort.TCP, port=taken, program="nginx")
     cluster.put(kinds.NODE_STATUS, "h1", status)
     port = PublishedPort(target=80, published=8080, mode=PublishedPort.HOST)
-    wanted = spec(2)
-    wanted.endpoint.CopyFrom(Endpoint(ports=[port]))
-    cluster.service("web", wanted)
+    requested = spec(2)
+    requested.endpoint.CopyFrom(Endpoint(ports=[port]))
+    cluster.service("web", requested)
     chosen = spec(2)
     chosen.endpoint.CopyFrom(Endpoint(ports=[PublishedPort(target=81, mode=PublishedPort.HOST)]))
     cluster.service("shop", chosen)
@@ -406,17 +406,17 @@ def test_no_task_goes_where_a_program_of_the_host_has_its_port() -> None:
 def test_an_address_that_has_just_become_free_rests() -> None:
     cluster = world(1)
     cluster.network("front", "10.9.0.0/29")
-    wanted = spec(2)
-    wanted.endpoint.mode = Endpoint.DNSRR
-    wanted.task.networks.append(NetworkAttachment(network="front"))
-    cluster.service("web", wanted)
+    requested = spec(2)
+    requested.endpoint.mode = Endpoint.DNSRR
+    requested.task.networks.append(NetworkAttachment(network="front"))
+    cluster.service("web", requested)
     cluster.settle()
     for expected in (["10.9.0.3", "10.9.0.4"], ["10.9.0.4", "10.9.0.5"], ["10.9.0.5", "10.9.0.6"]):
         cluster.report(min(cluster.running("web"), key=lambda task: task.created_at_ms), TaskState.FAILED)
         cluster.settle()
         assert sorted(task.addresses[0].address for task in cluster.running("web")) == expected
-    wanted.replicated.replicas = 6
-    cluster.service("web", wanted)
+    requested.replicated.replicas = 6
+    cluster.service("web", requested)
     cluster.settle()
     assert len(cluster.running("web")) == 5
     reasons = {task.reason for task in cluster.desired("web")} - {""}
@@ -432,9 +432,9 @@ def test_subnets_are_disjoint_and_what_the_user_gives_comes_first() -> None:
     cluster.plan()
     found = {name: allocation.subnet for name, allocation in cluster.tables.allocations.items()}
     assert found == {"b": "10.0.0.0/23", "a": "10.0.32.0/24", "c": "10.0.64.0/24"}
-    wanted = spec(1)
-    wanted.task.networks.append(NetworkAttachment(network="d"))
-    cluster.service("web", wanted)
+    requested = spec(1)
+    requested.task.networks.append(NetworkAttachment(network="d"))
+    cluster.service("web", requested)
     cluster.plan()
     assert "network d has no subnet" in cluster.tasks("web")[0].reason
 
@@ -468,9 +468,9 @@ def test_tasks_spread_over_labels_before_nodes() -> None:
     cluster = World()
     for name, zone in (("h1", "a"), ("h2", "a"), ("h3", "a"), ("h4", "b")):
         cluster.node(name, labels={"zone": zone})
-    wanted = spec(6)
-    wanted.task.placement.CopyFrom(Placement(spread=["node.labels.zone"]))
-    cluster.service("web", wanted)
+    requested = spec(6)
+    requested.task.placement.CopyFrom(Placement(spread=["node.labels.zone"]))
+    cluster.service("web", requested)
     cluster.settle()
     assert cluster.by_node("web") == {"h1": 1, "h2": 1, "h3": 1, "h4": 3}
 
@@ -509,9 +509,9 @@ def test_a_restart_stays_on_its_node_until_that_has_failed_it_three_times() -> N
 
 def test_an_unreadable_constraint_is_told_and_not_crashed_on() -> None:
     cluster = world(1)
-    wanted = spec(1)
-    wanted.task.placement.constraints.append("node.colour == red")
-    cluster.service("web", wanted)
+    requested = spec(1)
+    requested.task.placement.constraints.append("node.colour == red")
+    cluster.service("web", requested)
     cluster.plan()
     assert "unknown key 'node.colour'" in cluster.tasks("web")[0].reason
 

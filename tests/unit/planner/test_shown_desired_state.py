@@ -9,7 +9,7 @@ S = TaskState
 
 
 @pytest.mark.parametrize(
-    ("desired", "run", "state", "told"),
+    ("desired", "run", "state", "reported"),
     [
         (S.RUNNING, 0, S.RUNNING, S.RUNNING),
         (S.RUNNING, 0, S.PENDING, S.RUNNING),
@@ -22,5 +22,5 @@ S = TaskState
         (S.REMOVE, 0, S.RUNNING, S.REMOVE),
     ],
 )
-def test_goal(desired: TaskState.ValueType, run: int, state: TaskState.ValueType, told: int) -> None:
-    assert shown_desired_state(Task(desired_state=desired, job_run=run), state) == told
+def test_goal(desired: TaskState.ValueType, run: int, state: TaskState.ValueType, reported: int) -> None:
+    assert shown_desired_state(Task(desired_state=desired, job_run=run), state) == reported

@@ -25,19 +25,19 @@ class Rig:
     def __init__(self, mounts: FakeCsiMounter) -> None:
         self.mounts = mounts
         self.held: set[str] = set()
-        self.told: list[str] = []
+        self.reported: list[str] = []
         self.contents = FileContents()
         self.attachments = CsiVolumes(mounts, self.contents, Notifier())
 
     def say(
         self, state: VolumePublication.State.ValueType, number: int = 1, *, problem: str = "", snapshot: bool = False
     ) -> None:
-        told = VolumeAttachment(
+        reported = VolumeAttachment(
             volume_id="v", name="data", driver="d", publication_number=number, state=state, problem=problem
         )
-        self.attachments.apply(Assignments(snapshot=snapshot, attachments=[told]))
+        self.attachments.apply(Assignments(snapshot=snapshot, attachments=[reported]))
 
-    def take(self, message: Assignments) -> None:
+    def receive(self, message: Assignments) -> None:
         """As the worker does."""
         self.contents.apply(message, ())
         self.attachments.apply(message)
@@ -67,7 +67,7 @@ def with_rig(scenario: Callable[[Rig], Awaitable[None]], mounts: FakeCsiMounter 
 
 def test_a_task_waits_until_it_is_there_and_tells_why() -> None:
     async def scenario(rig: Rig) -> None:
-        waiting = asyncio.create_task(rig.attachments.prepare(MOUNT, rig.told.append))
+        waiting = asyncio.create_task(rig.attachments.prepare(MOUNT, rig.reported.append))
         await asyncio.sleep(1)
         rig.say(VolumePublication.WAITING, problem="it is in use on node h1")
         await asyncio.sleep(1)
@@ -76,7 +76,7 @@ def test_a_task_waits_until_it_is_there_and_tells_why() -> None:
         rig.say(VolumePublication.READY)
         source = await waiting
         assert (source.data, source.subpath, source.populate) == (Path("/attached/v/target"), "sub", False)
-        assert rig.told == [
+        assert rig.reported == [
             "waiting for volume data",
             "volume data: it is in use on node h1",
             "waiting for volume data",
@@ -158,14 +158,14 @@ def with_a_secret(version: str) -> VolumeAttachment:
 
 def test_a_driver_is_asked_when_the_secret_that_it_is_given_has_come() -> None:
     async def scenario(rig: Rig) -> None:
-        rig.take(Assignments(attachments=[with_a_secret("1")]))
-        waiting = asyncio.create_task(rig.attachments.prepare(MOUNT, rig.told.append))
+        rig.receive(Assignments(attachments=[with_a_secret("1")]))
+        waiting = asyncio.create_task(rig.attachments.prepare(MOUNT, rig.reported.append))
         await asyncio.sleep(60)
-        assert not rig.mounts.calls and rig.told == ["volume data: waiting for secret pw"]
-        rig.take(Assignments(files=[FileContent(key="secret/x/1", content=b"tOpSeCrEt")]))
+        assert not rig.mounts.calls and rig.reported == ["volume data: waiting for secret pw"]
+        rig.receive(Assignments(files=[FileContent(key="secret/x/1", content=b"tOpSeCrEt")]))
         await waiting
         assert rig.mounts.calls == ["mount v"] and b"tOpSeCrEt" not in rig.mounts.disk["v"].SerializeToString()
-        rig.take(Assignments(attachments=[with_a_secret("2")]))
+        rig.receive(Assignments(attachments=[with_a_secret("2")]))
         await asyncio.sleep(60)
         assert rig.mounts.calls == ["mount v"] and rig.attachments.is_usable("v"), "what is mounted stays"
         rig.say(VolumePublication.RELEASING)

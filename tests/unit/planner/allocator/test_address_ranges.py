@@ -47,12 +47,12 @@ def test_a_pool_can_be_used_up_and_what_lies_beside_it_does_not_matter() -> None
     st.tuples(st.integers(0, 2**10), st.integers(22, 32)),
 )
 def test_ranges_meet_where_networks_overlap(places: list[tuple[int, int]], other: tuple[int, int]) -> None:
-    taken, (wanted,) = networks(places), networks([other])
+    taken, (desired,) = networks(places), networks([other])
     spans = RangeSet(map(range_of, taken))
-    assert spans.overlaps(range_of(wanted)) == any(map(wanted.overlaps, taken))
-    if not spans.overlaps(range_of(wanted)):
-        spans.add(range_of(wanted))
-        assert spans.overlaps(range_of(wanted))
+    assert spans.overlaps(range_of(desired)) == any(map(desired.overlaps, taken))
+    if not spans.overlaps(range_of(desired)):
+        spans.add(range_of(desired))
+        assert spans.overlaps(range_of(desired))
         assert [*spans] == sorted(spans)
 
 

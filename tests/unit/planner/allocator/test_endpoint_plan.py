@@ -60,9 +60,9 @@ def test_a_service_that_leaves_a_network_keeps_its_address_there_until_its_last_
 
 def test_a_service_whose_name_leads_to_its_tasks_has_none() -> None:
     cluster = world()
-    wanted = spec("web")
-    wanted.endpoint.mode = Endpoint.DNSRR
-    cluster.service("web", wanted)
+    desired = spec("web")
+    desired.endpoint.mode = Endpoint.DNSRR
+    cluster.service("web", desired)
     cluster.settle()
     assert "web" not in cluster.tables.service_status or not status(cluster, "web").virtual_addresses
 

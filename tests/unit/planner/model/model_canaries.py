@@ -38,9 +38,9 @@ def check_canaries(view: View, service: Service, before: Mapping[str, Task]) -> 
 
 
 def _canaries(view: View, service: Service, tasks: Iterable[Task]) -> set[Key]:
-    wanted = DesiredTemplate(view, service)
+    desired = DesiredTemplate(view, service)
     living = (task for task in tasks if should_run(task) and is_live(task, view.task_status.get(task.id)))
-    return {task.slot or task.node_id for task in living if not wanted.differs(task)}
+    return {task.slot or task.node_id for task in living if not desired.differs(task)}
 
 
 def _count(view: View, service: Service, before: Mapping[str, Task], canaries: set[Key]) -> None:

@@ -94,7 +94,7 @@ class Cluster(RuleBasedStateMachine):
         self.proofs = Proofs()
         self.waits: dict[str, Wait] = {}
         self.moved: dict[str, int] = {}
-        self.world.observers.append(self.who_waits_is_told_the_truth)
+        self.world.observers.append(self.waiting_reasons_are_true)
         COUNTED["clusters"] += 1
 
     @initialize(size=st.integers(1, 3), features=st.sets(st.sampled_from(FEATURES), max_size=5))
@@ -437,7 +437,7 @@ class Cluster(RuleBasedStateMachine):
                 check_at_home(tables, task, self.in_force[task.service_id].spec)
         if cut is None:
             check_bound(tables, before)
-            self._check_displaced(before)
+            self._check_preempted(before)
             self._check_numbers()
             for task in filter(should_run, tables.tasks.values()):
                 if task.node_id and task.service_id in self.in_force and not is_terminal(self.world.state(task)):
@@ -447,8 +447,8 @@ class Cluster(RuleBasedStateMachine):
         """Between two passes that move what the placement does not admit any more lies the delay of the policy."""
         tables, name = self.world.tables, service.meta.id
         known = tables.service_status.get(name)
-        evened_out = known is None or known.handled_rebalance_at_ms >= service.rebalance_requested_at_ms
-        moves = pace.moves_for_placement(service) if evened_out else 0
+        rebalanced = known is None or known.handled_rebalance_at_ms >= service.rebalance_requested_at_ms
+        moves = pace.moves_for_placement(service) if rebalanced else 0
         if not moves:
             return
         COUNTED["placement moves"] += moves
@@ -461,7 +461,7 @@ class Cluster(RuleBasedStateMachine):
         if cut is None:
             self.moved[name] = self.world.now_ms
 
-    def _check_displaced(self, before: dict[str, Task]) -> None:
+    def _check_preempted(self, before: dict[str, Task]) -> None:
         for task in self.world.tables.tasks.values():
             if task.reason.startswith("preempted by service ") and before[task.id].reason != task.reason:
                 check_displaced(self.world.tables, task)
@@ -490,7 +490,7 @@ class Cluster(RuleBasedStateMachine):
     # What always holds.
 
     @invariant()
-    def who_waits_is_told_the_truth(self) -> None:
+    def waiting_reasons_are_true(self) -> None:
         tables, now_ms = self.world.tables, self.world.now_ms
         self.proofs.look(tables, now_ms)
         for name, wait in list(self.waits.items()):
@@ -561,6 +561,6 @@ class Cluster(RuleBasedStateMachine):
         assert bool(update.finished_at_ms) == (update.state in (UpdateStatus.COMPLETED, UpdateStatus.ROLLED_BACK))
         assert update.message or update.state in (UpdateStatus.COMPLETED, UpdateStatus.CANARY)
         if update.state in (UpdateStatus.COMPLETED, UpdateStatus.ROLLED_BACK) and "remaining" not in update.message:
-            wanted = DesiredTemplate(tables, effective(tables, service))
+            requested = DesiredTemplate(tables, effective(tables, service))
             running = self.world.running(service.meta.id)
-            assert not [task for task in running if wanted.differs(task) and service.spec.HasField("replicated")]
+            assert not [task for task in running if requested.differs(task) and service.spec.HasField("replicated")]

@@ -58,7 +58,7 @@ class Oracle:
             return "is of another platform"
         if not self._has_devices(status):
             return "lacks a device"
-        return self._company(node_id)
+        return self._affinity(node_id)
 
     def lacks(self, node_id: str) -> str:
         """What of the node is in use."""
@@ -66,9 +66,9 @@ class Oracle:
         ask = self._spec.task.reservations
         if ask.memory_bytes and self._memory(node_id) + ask.memory_bytes > about.memory_bytes:
             return "lacks memory"
-        for wanted in ask.generic_resources:
-            if self._free(node_id, wanted.kind, about.generic_resources) < wanted.count:
-                return f"lacks {wanted.kind}"
+        for desired in ask.generic_resources:
+            if self._free(node_id, desired.kind, about.generic_resources) < desired.count:
+                return f"lacks {desired.kind}"
         most = self._spec.task.placement.max_per_node
         if most and self._spec.HasField("replicated") and self._own(node_id) >= most:
             return "has enough tasks of it"
@@ -104,27 +104,27 @@ class Oracle:
             return False
         return not any(conflict(asked, _as_asked(held)) for task in self._live(node_id) for held in task.ports)
 
-    def _company(self, node_id: str) -> str:
+    def _affinity(self, node_id: str) -> str:
         for affinity in self._spec.task.placement.affinities:
-            if not affinity.weight and (reason := self._wish(affinity, node_id)):
+            if not affinity.weight and (reason := self._rule(affinity, node_id)):
                 return reason
         for other in self._others.values():
             if other.meta.id == self._id:
                 continue
             for affinity in other.spec.task.placement.affinities:
-                shy = affinity.anti and not affinity.weight and affinity.service == self._spec.name
-                if shy and self._is_near(other.meta.id, affinity.topology_key, node_id):
+                anti_affine = affinity.anti and not affinity.weight and affinity.service == self._spec.name
+                if anti_affine and self._is_near(other.meta.id, affinity.topology_key, node_id):
                     return f"is near {other.spec.name}, which keeps away"
         return ""
 
-    def _wish(self, affinity: Affinity, node_id: str) -> str:
+    def _rule(self, affinity: Affinity, node_id: str) -> str:
         other = self._view.service_named(affinity.service)
         if other is not None and other.meta.id == self._id:
-            return self._kin(affinity, node_id) if self._spec.HasField("replicated") else ""
+            return self._self_affinity(affinity, node_id) if self._spec.HasField("replicated") else ""
         near = other is not None and self._is_near(other.meta.id, affinity.topology_key, node_id)
         return "" if near != affinity.anti else f"is in the wrong company as to {affinity.service}"
 
-    def _kin(self, affinity: Affinity, node_id: str) -> str:
+    def _self_affinity(self, affinity: Affinity, node_id: str) -> str:
         """Apart from all that live, where somebody waits for them; together with those that stay."""
         key = affinity.topology_key or "node.id"
         mine = self._value(key, node_id)
@@ -132,8 +132,8 @@ class Oracle:
         if affinity.anti:
             up = {home for home in homes if self._state(home) == NodeStatus.READY}
             return "is near its own" if mine is not None and mine in {self._value(key, home) for home in up} else ""
-        wanted = [task for task in self._view.tasks_of(self._id).values() if should_run(task) and self._lives(task)]
-        stay = {task.node_id for task in wanted if task.node_id and not self._is_out(task.node_id)}
+        desired = [task for task in self._view.tasks_of(self._id).values() if should_run(task) and self._lives(task)]
+        stay = {task.node_id for task in desired if task.node_id and not self._is_out(task.node_id)}
         return "is away from its own" if stay and mine not in {self._value(key, home) for home in stay} else ""
 
     def _is_out(self, node_id: str) -> bool:
@@ -151,8 +151,8 @@ class Oracle:
         )
 
     def _has_devices(self, status: NodeStatus) -> bool:
-        told = status.description.devices.paths if status.description.HasField("devices") else None
-        return told is None or all(device.source in told for device in self._spec.task.container.devices)
+        reported = status.description.devices.paths if status.description.HasField("devices") else None
+        return reported is None or all(device.source in reported for device in self._spec.task.container.devices)
 
     def _is_near(self, service_id: str, over: str, node_id: str) -> bool:
         key = over or "node.id"

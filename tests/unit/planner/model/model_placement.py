@@ -25,14 +25,14 @@ def check_placement(view: View, service: Service, tasks: list[Task]) -> None:
     wrong = [task for task in wrong if not any(homes(view, task, service.spec))]
     if not wrong:
         return  # their data keeps them, which is told
-    told = " ".join(view.service_status[service.meta.id].problems)
+    reported = " ".join(view.service_status[service.meta.id].problems)
     if network_provider(service.spec.task):  # it can be nowhere else
-        assert told, f"{[task.id for task in wrong]} are not told of"
+        assert reported, f"{[task.id for task in wrong]} are not told of"
         return
     oracle = Oracle(view, service)
     free = [node_id for node_id in view.nodes if not oracle.excludes(node_id)]
-    assert not free, f"{[t.id for t in wrong]} could go to {free}: {told}"
-    assert told, f"{[task.id for task in wrong]} are not told of"
+    assert not free, f"{[t.id for t in wrong]} could go to {free}: {reported}"
+    assert reported, f"{[task.id for task in wrong]} are not told of"
 
 
 def _is_barred(view: View, service: Service, node_id: str) -> bool:

@@ -83,7 +83,7 @@ class Proofs:
 
     def _failed_slots(self, view: View, in_force: Service, update: UpdateStatus, before: Before) -> set[int | str]:
         """Slots in which a new task has failed: each once, however often it did."""
-        wanted = DesiredTemplate(view, in_force)
+        desired = DesiredTemplate(view, in_force)
         kept = {
             _slot(task) for task in view.tasks_of(in_force.meta.id).values() if task.desired_state < TaskState.REMOVE
         }
@@ -92,7 +92,7 @@ class Proofs:
             status = before.statuses.get(task.id)
             if task.service_id != in_force.meta.id or status is None or task.node_id not in view.nodes:
                 continue
-            is_new = task.created_at_ms >= update.monitored_since_ms and not wanted.differs(task)
+            is_new = task.created_at_ms >= update.monitored_since_ms and not desired.differs(task)
             if is_new and _slot(task) in kept and _has_failed(task, status, in_force, update):
                 found.add(_slot(task))
         return found
@@ -101,11 +101,11 @@ class Proofs:
         self, view: View, in_force: Service, update: UpdateStatus, failed: set[int | str], now_ms: int
     ) -> None:
         """It has ended well: each new task has served for as long as it was to."""
-        wanted = DesiredTemplate(view, in_force)
+        desired = DesiredTemplate(view, in_force)
         monitor_ms = update_state.monitor_ms(update_state.config_of(in_force.spec, update))
         for task in view.tasks_of(in_force.meta.id).values():
             status = view.task_status.get(task.id)
-            is_new = task.created_at_ms >= update.monitored_since_ms and not wanted.differs(task)
+            is_new = task.created_at_ms >= update.monitored_since_ms and not desired.differs(task)
             if not is_new or not task.node_id or not should_run(task) or not is_live(task, status):
                 continue
             if _slot(task) in failed or task.created_at_ms == now_ms:
@@ -160,23 +160,23 @@ class Wait:
         in_force = effective(view, service)
         fresh = task_counts.current_revisions(in_force)
         counted = task_counts.count_tasks(view, service.meta.id, fresh)
-        told = task_counts.progress(view, service)
-        under_way = told.HasField("update") and told.update.state in WATCHED
+        reported = task_counts.progress(view, service)
+        under_way = reported.HasField("update") and reported.update.state in WATCHED
         if not self._looked or under_way:
             self._ended = _ended(view, service.meta.id, fresh)
         self._looked = True
-        self._verification.evaluate(view, service, told, counted, now_ms / 1000)
-        end = stalled_reason(view, service, told, counted, now_ms=now_ms)
+        self._verification.evaluate(view, service, reported, counted, now_ms / 1000)
+        end = stalled_reason(view, service, reported, counted, now_ms=now_ms)
         if end:
             COUNTED["waits given up"] += 1
             _check_given_up(view, in_force, fresh)
             return True
-        if told.converged:
+        if reported.converged:
             self._check_converged(view, in_force, fresh, proofs, now_ms)
-        elif told.stalled:
+        elif reported.stalled:
             COUNTED["waits halted"] += 1
-            assert told.problems or told.HasField("update"), "the wait is over, and nobody says why"
-        return told.converged or told.stalled
+            assert reported.problems or reported.HasField("update"), "the wait is over, and nobody says why"
+        return reported.converged or reported.stalled
 
     def _check_converged(self, view: View, service: Service, fresh: range, proofs: Proofs, now_ms: int) -> None:
         """All run what is wanted; those of a new template for as long as they are watched, or they are healthy."""

@@ -169,15 +169,15 @@ class Batch(RuleBasedStateMachine):
             return
         spec, run = tables.services[JOB].spec, self._runs()[-1]
         assert running_part(tables.revisions[f"{JOB}/{run.revision}"].spec) == running_part(spec)
-        wanted = len(NODES) if self.kind["everywhere"] else spec.replicated_job.total_completions or 1
-        assert run.desired == wanted
+        requested = len(NODES) if self.kind["everywhere"] else spec.replicated_job.total_completions or 1
+        assert run.desired == requested
         slots = Counter(
             task.slot or task.node_id
             for task in self.world.tasks(JOB)
             if task.job_run == run.number and self.world.state(task) == TaskState.COMPLETE
         )
         assert len(slots) == run.completed
-        assert (run.completed == wanted) == (run.state == JobRun.SUCCEEDED)
+        assert (run.completed == requested) == (run.state == JobRun.SUCCEEDED)
 
     @invariant()
     def count(self) -> None:

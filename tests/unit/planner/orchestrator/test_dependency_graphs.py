@@ -42,7 +42,7 @@ def advance(world: World, specs: dict[str, ServiceSpec], pick: int) -> bool:
                 ready.append((task, TaskState.RUNNING))
             elif state == TaskState.RUNNING and status is not None and status.health != TaskStatus.HEALTHY:
                 ready.append((task, None))
-            elif state == TaskState.RUNNING and name in ending and all(_awaited_health(world, specs, name)):
+            elif state == TaskState.RUNNING and name in ending and all(_expected_health(world, specs, name)):
                 ready.append((task, TaskState.COMPLETE))
     if not ready:
         return False
@@ -57,7 +57,7 @@ def advance(world: World, specs: dict[str, ServiceSpec], pick: int) -> bool:
     return True
 
 
-def _awaited_health(world: World, specs: dict[str, ServiceSpec], name: str) -> list[bool]:
+def _expected_health(world: World, specs: dict[str, ServiceSpec], name: str) -> list[bool]:
     """Whoever waits for its health or its start has seen it: a real service would not end before that either."""
     return [
         world.tables.service_status[other].unblocked_revision == 1

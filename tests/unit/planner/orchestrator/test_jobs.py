@@ -102,9 +102,9 @@ def test_done_stays_done_until_the_template_changes() -> None:
 
 def test_a_failure_is_tried_again_and_then_given_up() -> None:
     cluster = world()
-    wanted = job(2)
-    wanted.task.restart.max_attempts = 2
-    cluster.service("job", wanted)
+    requested = job(2)
+    requested.task.restart.max_attempts = 2
+    cluster.service("job", requested)
     for _ in range(8):
         plan(cluster)
         complete(cluster, failing=frozenset({2}))
@@ -187,7 +187,7 @@ def test_each_due_time_runs_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overlap", "runs", "told"),
+    ("overlap", "runs", "reported"),
     [
         (Schedule.FORBID, {1}, "the last run was skipped: run 1 was still active"),
         (Schedule.ALLOW, {1, 2}, ""),
@@ -195,7 +195,7 @@ def test_each_due_time_runs_once() -> None:
     ],
 )
 def test_a_run_that_is_due_while_another_goes_on(
-    overlap: Schedule.Overlap.ValueType, runs: set[int], told: str
+    overlap: Schedule.Overlap.ValueType, runs: set[int], reported: str
 ) -> None:
     cluster = world()
     cluster.service("job", scheduled(overlap=overlap))
@@ -206,7 +206,7 @@ def test_a_run_that_is_due_while_another_goes_on(
         cluster.obey()
     plan(cluster)
     assert {task.job_run for task in cluster.desired("job")} == runs
-    assert cluster.tables.service_status["job"].schedule.message == told
+    assert cluster.tables.service_status["job"].schedule.message == reported
 
 
 def test_runs_that_never_end_do_not_pile_up_for_ever() -> None:
@@ -217,8 +217,8 @@ def test_runs_that_never_end_do_not_pile_up_for_ever() -> None:
         cluster.now_ms = cluster.planner.next_due_ms() or 0
         plan(cluster)
     assert len({task.job_run for task in cluster.desired("job")}) == MAX_CONCURRENT_RUNS
-    told = cluster.tables.service_status["job"].schedule.message
-    assert told == "the last run was skipped: 100 runs were still active"
+    reported = cluster.tables.service_status["job"].schedule.message
+    assert reported == "the last run was skipped: 100 runs were still active"
 
 
 @pytest.mark.parametrize(("missed", "runs"), [(Schedule.SKIP, 0), (Schedule.RUN_ONCE, 1)])

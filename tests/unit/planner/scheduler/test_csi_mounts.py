@@ -55,8 +55,10 @@ def test_only_nodes_with_the_driver_get_it_and_the_reason_tells() -> None:
     give_driver(cluster, "h2", problem="driver d is away: no answer")
     cluster.service("two", database(single=False))
     cluster.plan()
-    (told,) = reasons(cluster, "two")
-    assert "2 of 3 lack volume driver d" in told and "1 of 3 has a volume driver error: driver d is away" in told
+    (reported,) = reasons(cluster, "two")
+    assert (
+        "2 of 3 lack volume driver d" in reported and "1 of 3 has a volume driver error: driver d is away" in reported
+    )
     give_driver(cluster, "h2")
     cluster.settle()
     assert cluster.by_node("two") == {"h2": 1}, "a driver that is back is noticed"
@@ -95,8 +97,8 @@ def test_one_node_at_a_time_for_all_services() -> None:
     elsewhere.task.placement.constraints.append(f"node.id != {home}")
     cluster.service("far", elsewhere)
     cluster.plan()
-    (told,) = reasons(cluster, "far")
-    assert f"cannot mount volume data-v: in use on node {home}" in told
+    (reported,) = reasons(cluster, "far")
+    assert f"cannot mount volume data-v: in use on node {home}" in reported
 
 
 def test_a_drain_moves_all_of_it_at_once_and_an_update_stops_first() -> None:
@@ -145,5 +147,8 @@ def test_nodes_out_of_reach_and_full_nodes_are_passed_over() -> None:
     )
     cluster.service("last", database(volume_id="x"))
     cluster.plan()
-    (told,) = reasons(cluster, "last")
-    assert "1 of 3 cannot access volume data-x" in told and "have reached the limit of 1 volume of driver d" in told
+    (reported,) = reasons(cluster, "last")
+    assert (
+        "1 of 3 cannot access volume data-x" in reported
+        and "have reached the limit of 1 volume of driver d" in reported
+    )

@@ -126,10 +126,10 @@ def test_of_a_list_that_is_cut_what_would_stand_after_it_is_not_known() -> None:
     about = NodeDescription()
     about.devices.paths.extend(["/dev/sda", "/dev/sdc", "/dev/disk/a"])
     about.devices.truncated = True
-    told = ReportedDevices(about.devices)
-    assert told.lacks(["/dev/sda", "/dev/sdb"]) == "/dev/sdb"
-    assert told.lacks(["/dev/ttyUSB0"]) == "/dev/ttyUSB0"
-    assert not told.lacks(["/dev/disk/b", "/dev/bus/usb/001"])
+    reported = ReportedDevices(about.devices)
+    assert reported.lacks(["/dev/sda", "/dev/sdb"]) == "/dev/sdb"
+    assert reported.lacks(["/dev/ttyUSB0"]) == "/dev/ttyUSB0"
+    assert not reported.lacks(["/dev/disk/b", "/dev/bus/usb/001"])
     about.devices.truncated = False
     assert ReportedDevices(about.devices).lacks(["/dev/disk/b"]) == "/dev/disk/b"
     about.devices.Clear()

@@ -89,8 +89,8 @@ def test_a_drain_of_its_home_waits_and_says_for_what_until_its_deadline() -> Non
     cluster.set_availability(at_home, NodeSpec.DRAIN)
     cluster.settle()
     assert on(cluster) == [at_home], "what serves is not given up while the drain has time"
-    (told,) = cluster.tables.service_status["db"].problems
-    assert told == (
+    (reported,) = cluster.tables.service_status["db"].problems
+    assert reported == (
         f"task 1 stays on node {at_home}, which is drained: volume data is there; move it with `shoal volume move`"
     )
     node = Node()

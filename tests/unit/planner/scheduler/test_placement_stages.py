@@ -66,8 +66,8 @@ def test_a_higher_priority_displaces_as_few_of_the_lowest_as_it_needs() -> None:
     cluster.plan()
     [waiting] = cluster.desired("high")
     assert waiting.reason == "waiting until preempted tasks on node h1 have ended"
-    [displaced] = [task for task in cluster.tasks("low") if task.desired_state > TaskState.RUNNING]
-    assert displaced.reason == "preempted by service high with priority 5"
+    [preempted] = [task for task in cluster.tasks("low") if task.desired_state > TaskState.RUNNING]
+    assert preempted.reason == "preempted by service high with priority 5"
     cluster.settle()
     assert (len(cluster.running("high")), len(cluster.running("low")), len(cluster.running("same"))) == (1, 3, 0)
 
@@ -135,8 +135,8 @@ def test_a_soft_affinity_gives_way() -> None:
     cluster.service("db", spec(1, memory=GIB // 2))
     cluster.settle()
     [home] = cluster.by_node("db")
-    wish = Affinity(service="db", weight=100)
-    cluster.service("web", spec(2, memory=GIB // 2, placement=Placement(affinities=[wish])))
+    request = Affinity(service="db", weight=100)
+    cluster.service("web", spec(2, memory=GIB // 2, placement=Placement(affinities=[request])))
     cluster.settle()
     assert cluster.by_node("web")[home] == 1
     assert len(cluster.running("web")) == 2
@@ -162,11 +162,11 @@ def test_generic_resources_are_given_by_name_and_by_number() -> None:
     cluster = World()
     stock = [GenericResource(kind="gpu", names=["GPU-1", "GPU-2", "GPU-3"]), GenericResource(kind="seat", count=5)]
     cluster.node("h1", generic=stock)
-    wanted = spec(2)
-    wanted.task.reservations.generic_resources.extend(
+    requested = spec(2)
+    requested.task.reservations.generic_resources.extend(
         [GenericResource(kind="gpu", count=2), GenericResource(kind="seat", count=1)]
     )
-    cluster.service("web", wanted)
+    cluster.service("web", requested)
     cluster.settle()
     [running] = cluster.running("web")
     assert [(each.kind, list(each.names), each.count) for each in running.generic_resources] == [

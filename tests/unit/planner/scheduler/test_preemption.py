@@ -29,7 +29,7 @@ def published(made: ServiceSpec, address: str = "") -> ServiceSpec:
     return made
 
 
-def displaced(cluster: World, service: str) -> list[Task]:
+def preempted(cluster: World, service: str) -> list[Task]:
     return [task for task in cluster.tasks(service) if task.reason.startswith("preempted by")]
 
 
@@ -44,14 +44,14 @@ def test_devices_that_come_free_one_by_one_are_held_for_who_waits_for_several(
     cluster.settle()
     cluster.service("high", spec(1, gpus=2, priority=10, on_each=on_each))
     cluster.plan()
-    victims = displaced(cluster, "low")
+    victims = preempted(cluster, "low")
     assert len(victims) == 2
     for victim in victims:  # they end at different times
         cluster.report(victim, TaskState.SHUTDOWN)
         cluster.plan()
         cluster.plan()
     cluster.settle()
-    assert {task.id for task in displaced(cluster, "low")} <= {task.id for task in victims}
+    assert {task.id for task in preempted(cluster, "low")} <= {task.id for task in victims}
     assert (len(cluster.running("high")), len(cluster.running("low"))) == (1, 0)
     [winner] = cluster.running("high")
     assert sum(len(each.names) or each.count for each in winner.generic_resources) == 2
@@ -64,7 +64,7 @@ def test_a_lesser_wish_takes_what_is_left_beside_the_one_that_waits() -> None:
     cluster.settle()
     cluster.service("high", spec(1, gpus=2, priority=10))
     cluster.plan()
-    [victim] = displaced(cluster, "low")
+    [victim] = preempted(cluster, "low")
     cluster.settle()
     assert len(cluster.running("high")) == len(cluster.running("low")) == 1
     assert cluster.state(victim) == TaskState.SHUTDOWN
@@ -78,7 +78,7 @@ def test_nothing_is_displaced_where_a_program_of_the_host_has_the_port() -> None
     cluster.listen("h1", 8080, "nginx")
     cluster.service("high", published(spec(1, priority=10)))
     cluster.settle()
-    assert displaced(cluster, "low") == []
+    assert preempted(cluster, "low") == []
     assert len(cluster.running("low")) == 1
     reason = "no suitable node: 1 of 1 has port 8080 in use"
     assert [task.reason for task in cluster.tasks("high")] == [reason]
@@ -93,7 +93,7 @@ def test_nothing_is_displaced_where_the_port_stays_taken_at_another_address() ->
     cluster.settle()
     cluster.service("high", published(spec(1, priority=10), "0.0.0.0"))  # a value, not a socket
     cluster.settle()
-    assert displaced(cluster, "low") == []
+    assert preempted(cluster, "low") == []
     assert len(cluster.running("equal")) == len(cluster.running("low")) == 1
     assert [task.reason for task in cluster.tasks("high")] == ["no suitable node: 1 of 1 has port 8080 in use"]
 

@@ -31,8 +31,8 @@ def cluster(memory: int = 1000 * MIB) -> World:
     return world
 
 
-def service(replicas: int, *wishes: Affinity, memory: int = 0, image: str = "a:1", **more: object) -> ServiceSpec:
-    task = TaskTemplate(placement=Placement(affinities=wishes), reservations=Resources(memory_bytes=memory))
+def service(replicas: int, *preferences: Affinity, memory: int = 0, image: str = "a:1", **more: object) -> ServiceSpec:
+    task = TaskTemplate(placement=Placement(affinities=preferences), reservations=Resources(memory_bytes=memory))
     task.container.image = image
     return ServiceSpec(task=task, replicated=Replicated(replicas=replicas), **more)  # type: ignore[arg-type]
 
@@ -104,8 +104,8 @@ def test_near_itself_what_does_not_fit_waits() -> None:
     world.settle()
     assert len({task.node_id for task in world.running("web")}) == 1
     assert len(world.running("web")) == 2
-    told = "no suitable node: 1 of 5 lacks 400 MiB of memory, 4 of 5 do not meet the service's affinity with itself"
-    assert reasons(world) == {told}
+    reported = "no suitable node: 1 of 5 lacks 400 MiB of memory, 4 of 5 do not meet the service's affinity with itself"
+    assert reasons(world) == {reported}
 
 
 def test_near_itself_over_a_label() -> None:
@@ -134,17 +134,17 @@ def test_near_itself_moves_as_a_whole_when_its_node_is_lost(how: str) -> None:
 
 
 @pytest.mark.parametrize("order", [UpdateConfig.STOP_FIRST, UpdateConfig.START_FIRST])
-@pytest.mark.parametrize("wish", [away(), near(), away("node.labels.zone")])
-def test_an_update_keeps_to_it(order: UpdateConfig.Order.ValueType, wish: Affinity) -> None:
+@pytest.mark.parametrize("preference", [away(), near(), away("node.labels.zone")])
+def test_an_update_keeps_to_it(order: UpdateConfig.Order.ValueType, preference: Affinity) -> None:
     world = cluster()
     update = UpdateConfig(order=order, parallelism=2, monitor_ms=0)
-    world.service("web", service(2, wish, update=update))
+    world.service("web", service(2, preference, update=update))
     world.settle()
-    world.service("web", service(2, wish, image="a:2", update=update))
+    world.service("web", service(2, preference, image="a:2", update=update))
     world.settle()
     running = world.running("web")
     assert {task.revision for task in running} == {2}
-    assert len({task.node_id for task in running}) == (2 if wish.anti else 1)
+    assert len({task.node_id for task in running}) == (2 if preference.anti else 1)
 
 
 def test_rather_apart_is_spread_and_rather_together_is_packed_as_far_as_there_is_room() -> None:
@@ -191,7 +191,7 @@ def test_a_rebalancing_does_not_pull_apart_what_is_to_be_together() -> None:
     assert world.by_node("web") == before
 
 
-WISHES = st.builds(
+RULES = st.builds(
     Affinity,
     service=st.just("web"),
     anti=st.booleans(),
@@ -201,15 +201,15 @@ WISHES = st.builds(
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(WISHES, max_size=2), st.integers(0, 9), st.sampled_from([0, 100, 400]))
-def test_whatever_is_wished_is_kept(wishes: list[Affinity], replicas: int, memory: int) -> None:
+@given(st.lists(RULES, max_size=2), st.integers(0, 9), st.sampled_from([0, 100, 400]))
+def test_whatever_is_wished_is_kept(preferences: list[Affinity], replicas: int, memory: int) -> None:
     world = cluster()
-    world.service("web", service(replicas, *wishes, memory=memory * MIB))
+    world.service("web", service(replicas, *preferences, memory=memory * MIB))
     world.settle()
     tasks = world.running("web")
-    for wish in wishes:
-        if wish.weight:
+    for preference in preferences:
+        if preference.weight:
             continue
-        values = [ZONES[task.node_id] if wish.topology_key else task.node_id for task in tasks]
-        assert len(set(values)) == (len(values) if wish.anti else min(1, len(values)))
+        values = [ZONES[task.node_id] if preference.topology_key else task.node_id for task in tasks]
+        assert len(set(values)) == (len(values) if preference.anti else min(1, len(values)))
     assert len(tasks) + len([task for task in world.desired("web") if task.reason]) == replicas

@@ -125,8 +125,8 @@ def test_volumes_on_different_nodes_are_told() -> None:
     cluster.put(kinds.VOLUME_HOME, "v2/1", VolumeHome(volume_id="v2", slot=1, node_id=other))
     cluster.service("db", second)
     settle(cluster, 20)
-    told = "volumes data and logs of task 1 are on different nodes; move them to one node with `shoal volume move`"
-    assert any(task.reason == told for task in cluster.tasks("db"))
+    reported = "volumes data and logs of task 1 are on different nodes; move them to one node with `shoal volume move`"
+    assert any(task.reason == reported for task in cluster.tasks("db"))
 
 
 @given(st.lists(st.tuples(st.sampled_from(["down", "up", "drain", "active", "image"]), st.integers(1, 4)), max_size=12))

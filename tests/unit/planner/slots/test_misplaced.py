@@ -118,28 +118,28 @@ def test_what_serves_is_not_given_up_for_what_no_node_can_have() -> None:
 @pytest.mark.parametrize("why", ["constraint", "label", "bound", "platform"])
 def test_the_delay_of_updates_is_kept_between_moves(order: "UpdateConfig.Order.ValueType", why: str) -> None:
     world = cluster()
-    wanted = spec(replicas=6, parallelism=2, order=order, constraints=[SSD])
-    wanted.update.delay_ms = 60_000
+    desired = spec(replicas=6, parallelism=2, order=order, constraints=[SSD])
+    desired.update.delay_ms = 60_000
     if why == "bound":
         world.set_availability("h2", NodeSpec.PAUSE)
         world.set_availability("h3", NodeSpec.PAUSE)
-    world.service("web", wanted)
+    world.service("web", desired)
     world.settle()
     stays = {task.id for task in world.running("web")}
     if why == "constraint":
-        wanted.task.placement.constraints.append("node.hostname == h3")
+        desired.task.placement.constraints.append("node.hostname == h3")
     elif why == "platform":
-        wanted.task.placement.platforms.add(os="linux", architecture="arm64")
+        desired.task.placement.platforms.add(os="linux", architecture="arm64")
         world.node("h3", labels={"disk": "ssd"}, platform="linux/arm64")
     elif why == "bound":
         world.set_availability("h2", NodeSpec.ACTIVE)
         world.set_availability("h3", NodeSpec.ACTIVE)
-        wanted.task.placement.max_per_node = 2
+        desired.task.placement.max_per_node = 2
     if why == "label":
         world.relabel("h1", disk="hdd")
         world.relabel("h2", disk="hdd")
     else:
-        world.service("web", wanted)
+        world.service("web", desired)
     steps = []
     for _ in range(4):
         _at_this_time(world)
@@ -156,9 +156,9 @@ def test_the_delay_of_updates_is_kept_between_moves(order: "UpdateConfig.Order.V
 
 def test_a_drain_does_not_wait_for_the_delay() -> None:
     world = cluster()
-    wanted = spec(constraints=[SSD])
-    wanted.update.delay_ms = 60_000
-    world.service("web", wanted)
+    desired = spec(constraints=[SSD])
+    desired.update.delay_ms = 60_000
+    world.service("web", desired)
     world.settle()
     world.relabel("h1", disk="hdd")
     _at_this_time(world)
@@ -170,9 +170,9 @@ def test_a_drain_does_not_wait_for_the_delay() -> None:
 
 def test_another_leader_keeps_the_delay() -> None:
     world = cluster()
-    wanted = spec(constraints=[SSD])
-    wanted.update.delay_ms = 60_000
-    world.service("web", wanted)
+    desired = spec(constraints=[SSD])
+    desired.update.delay_ms = 60_000
+    world.service("web", desired)
     world.settle()
     world.relabel("h1", disk="hdd")
     _at_this_time(world)

@@ -27,31 +27,31 @@ def world() -> World:
 
 
 def glance(cluster: World) -> ServiceSlots:
-    """The service's roll after a look at it with every slot loud."""
-    view, rolls = cluster.tables, cluster.planner.slot_index
+    """The service's index after a look at it with every slot loud."""
+    view, slots = cluster.tables, cluster.planner.slot_index
     draft = Draft(
-        view=view, resources=cluster.planner.resources, slot_index=rolls, now_ms=cluster.now_ms, new_id=lambda: "none"
+        view=view, resources=cluster.planner.resources, slot_index=slots, now_ms=cluster.now_ms, new_id=lambda: "none"
     )
-    roll = rolls.of_service("web")
-    roll.mark_all_dirty()
-    settle_ready(draft, roll, DesiredTemplate(view, view.services["web"]), lambda _: "", canaries=False)
-    return roll
+    index = slots.of_service("web")
+    index.mark_all_dirty()
+    settle_ready(draft, index, DesiredTemplate(view, view.services["web"]), lambda _: "", canaries=False)
+    return index
 
 
 def test_tasks_that_run_what_is_wanted_are_left_alone() -> None:
-    roll = glance(world())
-    assert not roll.dirty and not roll.outdated
-    assert roll.settled_by_node == {"n0": 2, "n1": 2, "n2": 2}
+    index = glance(world())
+    assert not index.dirty and not index.outdated
+    assert index.settled_by_node == {"n0": 2, "n1": 2, "n2": 2}
 
 
 def test_when_an_update_begins_those_that_run_the_old_template_wait_for_it() -> None:
     cluster = world()
     cluster.service("web", spec("hello:2"))
-    roll = glance(cluster)
-    assert not roll.dirty
-    assert roll.outdated == dict.fromkeys(range(1, 7), 1)
-    roll.mark_outdated_dirty(2)
-    assert roll.dirty == {1, 2}
+    index = glance(cluster)
+    assert not index.dirty
+    assert index.outdated == dict.fromkeys(range(1, 7), 1)
+    index.mark_outdated_dirty(2)
+    assert index.dirty == {1, 2}
 
 
 def test_a_revision_that_says_the_same_is_no_update() -> None:
@@ -59,8 +59,8 @@ def test_a_revision_that_says_the_same_is_no_update() -> None:
     same = spec("hello:1")
     same.labels["a"] = "b"
     cluster.service("web", same)
-    roll = glance(cluster)
-    assert not roll.outdated
+    index = glance(cluster)
+    assert not index.outdated
 
 
 def test_those_on_nodes_that_are_drained_or_down_are_decided_about() -> None:
@@ -68,9 +68,9 @@ def test_those_on_nodes_that_are_drained_or_down_are_decided_about() -> None:
     cluster.service("web", spec("hello:2"))
     cluster.set_availability("n0", NodeSpec.DRAIN)
     on_n0 = {task.slot for task in cluster.running("web") if task.node_id == "n0"}
-    roll = glance(cluster)
-    assert roll.dirty == on_n0
-    assert roll.outdated.keys() == set(range(1, 7)) - on_n0
+    index = glance(cluster)
+    assert index.dirty == on_n0
+    assert index.outdated.keys() == set(range(1, 7)) - on_n0
 
 
 def test_an_update_of_many_goes_on_task_by_task() -> None:

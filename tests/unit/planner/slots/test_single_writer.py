@@ -33,7 +33,7 @@ def started(spec: ServiceSpec) -> World:
     return cluster
 
 
-def most_at_once(cluster: World, rounds: int = 12) -> int:
+def max_at_once(cluster: World, rounds: int = 12) -> int:
     most = 0
     for _ in range(rounds):
         cluster.plan()
@@ -70,13 +70,13 @@ def test_neither_a_drain_nor_an_update_overlaps_unless_shared(shared: bool) -> N
     cluster = started(bound(shared=shared))
     (task,) = cluster.running("db")
     cluster.set_availability(task.node_id, NodeSpec.DRAIN)
-    assert most_at_once(cluster) == 1 + shared
+    assert max_at_once(cluster) == 1 + shared
     (moved,) = cluster.running("db")
     assert moved.node_id != task.node_id
     spec = bound(shared=shared)
     spec.task.container.image = "db:2"
     cluster.service("db", spec)
-    assert most_at_once(cluster) == 1 + shared
+    assert max_at_once(cluster) == 1 + shared
 
 
 def test_a_lost_nodes_task_is_replaced_once_the_node_is_given_up() -> None:
@@ -101,7 +101,7 @@ def test_it_starts_when_the_node_is_back_and_has_stopped_it() -> None:
     cluster.set_state(task.node_id, NodeStatus.DOWN)
     cluster.settle()
     cluster.set_state(task.node_id, NodeStatus.READY)
-    assert most_at_once(cluster) <= 2  # the record that waits, and the one that is stopped
+    assert max_at_once(cluster) <= 2  # the record that waits, and the one that is stopped
     assert len(cluster.running("db")) == 1
 
 

@@ -124,8 +124,8 @@ def test_a_pool_gives_out_every_address_once(length: int, steps: list[tuple[bool
     subnet = AllocatableRange.parse(str(network))
     usable = {int(address) for address in network.hosts()} - {int(network.network_address) + 1}
     pool = AddressUsage()
-    for at_ms, (take, which) in enumerate(steps):
-        if take:
+    for at_ms, (allocate, which) in enumerate(steps):
+        if allocate:
             free = next(pool.free(subnet), None)
             assert (free is None) == (pool.used == usable)
             if free is not None:

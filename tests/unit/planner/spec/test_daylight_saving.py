@@ -39,8 +39,8 @@ def local(moment: int, zone: str) -> datetime:
 def test_a_daily_one_runs_once_on_each_day_of_two_years(cron: str, zone: str) -> None:
     begin, end = at("2025-12-31T12:00:00", zone), at("2027-12-31T12:00:00", zone)
     days = Counter(local(moment, zone).date() for moment in dues(cron, zone, begin, end))
-    wanted = [date(2026, 1, 1) + timedelta(days=number) for number in range(730)]
-    assert days == dict.fromkeys(wanted, 1)
+    desired = [date(2026, 1, 1) + timedelta(days=number) for number in range(730)]
+    assert days == dict.fromkeys(desired, 1)
 
 
 @pytest.mark.parametrize(

@@ -91,9 +91,9 @@ def test_a_rollback_of_the_users_follows_the_policy_of_rollbacks() -> None:
     world = waiting()
     world.manage("web", MANAGE.PROMOTE)
     world.settle()
-    wanted = spec("a:1", delay_ms=60_000)
-    wanted.rollback.CopyFrom(UpdateConfig(parallelism=4, monitor_ms=0))
-    world.service("web", wanted, rollback=True)
+    desired = spec("a:1", delay_ms=60_000)
+    desired.rollback.CopyFrom(UpdateConfig(parallelism=4, monitor_ms=0))
+    world.service("web", desired, rollback=True)
     began = world.now_ms
     for _ in range(4):
         world.plan()
@@ -213,8 +213,8 @@ def test_as_many_canaries_as_tasks_wait_for_promotion_too() -> None:
 
 
 def scale(world: World, replicas: int) -> None:
-    wanted = ServiceSpec()
-    wanted.CopyFrom(world.tables.services["web"].spec)
-    wanted.replicated.replicas = replicas
-    world.service("web", wanted)
+    desired = ServiceSpec()
+    desired.CopyFrom(world.tables.services["web"].spec)
+    desired.replicated.replicas = replicas
+    world.service("web", desired)
     world.settle()
