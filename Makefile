@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 HOSTS ?= 3
 SECONDS ?= 3600
 DEPLOYED := deploy/examples/hello.yaml
-SOURCES := shoal manager agent cli tests
+SOURCES := shoal manager agent cli tests deploy
 
 .PHONY: help up down test test-plain-runtime test-debian13 test-vm fuzz unit check bench fmt protos check-protos images install clean
 
@@ -59,7 +59,7 @@ test: install images
 # The switch that turns off what depends on the internals of crun and the kernel: everything works without it.
 test-plain-runtime: install images
 	SHOAL_AGENT_RUNTIME_OPTIMIZATIONS=off $(BIN)/python -m pytest tests/contract/runtime tests/integration/runtime \
-	  tests/hostile/containers tests/hostile/syscalls tests/integration/cluster/services/test_service_life.py::test_create_scale_update_remove
+	  tests/hostile/containers tests/hostile/syscalls tests/integration/cluster/services/test_service_lifecycle.py::test_create_scale_update_remove
 
 test-vm: install images
 	sh deploy/packages.sh tests/vm/packages.txt
@@ -82,6 +82,7 @@ check: install check-protos
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python deploy/check_words.py
 
 protos: install
 	PYTHON=$(CURDIR)/$(BIN)/python sh deploy/protos.sh

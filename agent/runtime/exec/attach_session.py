@@ -39,7 +39,7 @@ class AttachSessions:
 
     def __init__(self) -> None:
         self._limits = SessionLimits(
-            per_container=MAX_SESSIONS_PER_CONTAINER, per_node=MAX_SESSIONS, noun="attach sessions"
+            per_container=MAX_SESSIONS_PER_CONTAINER, per_node=MAX_SESSIONS, plural="attach sessions"
         )
 
     def attach(

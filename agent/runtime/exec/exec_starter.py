@@ -86,7 +86,7 @@ class ExecStarter:
         self._exec_thread = exec_thread
         self._available = available
         self._number = 0
-        self._limits = SessionLimits(per_container=MAX_EXECS_PER_CONTAINER, per_node=MAX_EXECS, noun="exec sessions")
+        self._limits = SessionLimits(per_container=MAX_EXECS_PER_CONTAINER, per_node=MAX_EXECS, plural="exec sessions")
 
     async def start(self, record: ContainerRecord, request: ExecStart) -> ExecProcess | None:
         """Start a program; None if it is detached.

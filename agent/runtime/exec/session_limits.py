@@ -10,13 +10,13 @@ class SessionLimits:
     """Counts open sessions of one kind.
 
     Args:
-        noun: what the sessions are called, in the plural, for the user.
+        plural: what the sessions are called, in the plural, for the user.
     """
 
-    def __init__(self, *, per_container: int, per_node: int, noun: str) -> None:
+    def __init__(self, *, per_container: int, per_node: int, plural: str) -> None:
         self._per_container = per_container
         self._per_node = per_node
-        self._noun = noun
+        self._plural = plural
         self._open: Counter[str] = Counter()
 
     def open(self, task_id: str) -> Callable[[], None]:
@@ -26,9 +26,9 @@ class SessionLimits:
             Exhausted: too many are open.
         """
         if (count := self._open[task_id]) >= self._per_container:
-            raise Exhausted(f"too many {self._noun} in this container ({count}); end one first")
+            raise Exhausted(f"too many {self._plural} in this container ({count}); end one first")
         if (count := self._open.total()) >= self._per_node:
-            raise Exhausted(f"too many {self._noun} on this node ({count}); end one first")
+            raise Exhausted(f"too many {self._plural} on this node ({count}); end one first")
         self._open[task_id] += 1
         return lambda: self._close(task_id)
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.integration.cluster.harness import SHOAL, Cluster
-from tests.integration.cluster.services.test_service_life import HELLO
+from tests.integration.cluster.services.test_service_lifecycle import HELLO
 
 PIECES = 64
 

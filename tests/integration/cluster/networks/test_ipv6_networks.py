@@ -3,7 +3,7 @@
 from functools import partial
 
 from tests.integration.cluster.harness import Cluster, inside
-from tests.integration.cluster.services.test_service_life import HELLO, fetch
+from tests.integration.cluster.services.test_service_lifecycle import HELLO, fetch
 
 SUBNET6 = "fd5a:1:2:3::/64"
 CLIENT = ("--stop-signal", "SIGKILL", f"{HELLO}:1", "sleep", "1000")

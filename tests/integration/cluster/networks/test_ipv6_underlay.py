@@ -13,7 +13,7 @@ from cli.playground.layout import Layout
 from cli.playground.lifecycle import Playground
 from tests.integration.cluster.conftest import IMAGES
 from tests.integration.cluster.harness import Cluster
-from tests.integration.cluster.services.test_service_life import HELLO, fetch
+from tests.integration.cluster.services.test_service_lifecycle import HELLO, fetch
 from tests.integration.cluster.subnets import beside, free_subnet
 
 

@@ -40,12 +40,12 @@ class Pace:
         self._view = view
         self._before = before
         self._after: dict[str, Task] = dict(before)
-        self._told: dict[str, ServiceStatus] = {}
+        self._reported: dict[str, ServiceStatus] = {}
         for write in writes:
             if isinstance(write.value, Task):
                 self._after[write.identifier] = write.value
             elif isinstance(write.value, ServiceStatus):
-                self._told[write.identifier] = write.value
+                self._reported[write.identifier] = write.value
             elif write.value is None:
                 self._after.pop(write.identifier, None)
 
@@ -124,10 +124,14 @@ class Pace:
         return all(task.node_id and not task.attempt for task in living if should_run(task))
 
     def _update(self, service: Service) -> UpdateStatus | None:
-        told = self._told.get(service.meta.id) or self._view.service_status.get(service.meta.id)
-        if told is None or not told.HasField("update") or told.update.task_revision != service.task_revision:
+        reported = self._reported.get(service.meta.id) or self._view.service_status.get(service.meta.id)
+        if (
+            reported is None
+            or not reported.HasField("update")
+            or reported.update.task_revision != service.task_revision
+        ):
             return None
-        return told.update
+        return reported.update
 
     def _serves(self, task: Task) -> bool:
         return should_run(task) and self._is_up(task) and is_ready(task, self._view.task_status.get(task.id))
@@ -195,7 +199,7 @@ def check_template(view: View, task: Task, in_force: Mapping[str, Service], befo
     COUNTED["tasks after a rollback"] += bool(rolled_back_to(view, service))
 
 
-def check_displaced(view: View, task: Task) -> None:
+def check_preempted(view: View, task: Task) -> None:
     """Who displaced it has a higher priority, and fits there once all that is being stopped has ended."""
     name, priority = task.reason.removeprefix("preempted by service ").split(" with priority ")
     assert view.services[task.service_id].spec.priority < int(priority)
@@ -216,20 +220,20 @@ class Rest:
         """Everything that may run does, and what does not is kept from it by what the oracle finds, too."""
         for name, service in self._view.services.items():
             service = effective(self._view, service)
-            wanted = [task for task in self._tasks(name) if should_run(task) and self._is_live(task)]
-            assert all(self._runs(task) or not task.node_id for task in wanted)
+            desired = [task for task in self._tasks(name) if should_run(task) and self._is_live(task)]
+            assert all(self._runs(task) or not task.node_id for task in desired)
             if service.spec.HasField("replicated"):
-                self._check_slots(service, wanted)
-                for task in wanted:
+                self._check_slots(service, desired)
+                for task in desired:
                     if not task.node_id:
                         self._check_waiting(service, task)
-                if all(task.node_id for task in wanted) and not self._is_held(service):
-                    check_placement(self._view, service, wanted)
+                if all(task.node_id for task in desired) and not self._is_held(service):
+                    check_placement(self._view, service, desired)
             else:
                 self._check_each_node(service)
 
-    def _check_slots(self, service: Service, wanted: list[Task]) -> None:
-        held = {task.slot for task in wanted}
+    def _check_slots(self, service: Service, desired: list[Task]) -> None:
+        held = {task.slot for task in desired}
         ended = {task.slot for task in self._tasks(service.meta.id) if should_run(task) and not self._is_live(task)}
         assert len(held | ended) == service.spec.replicated.replicas
 
@@ -257,12 +261,12 @@ class Rest:
             room = Oracle(self._view, service, gone=victims).lacks(node_id)
             assert oracle.bars(node_id) or room or len(victims) > MOST_VICTIMS, f"{victims} are not displaced"
 
-    def _check_shared(self, service: Service, key: int | str, told: str) -> None:
+    def _check_shared(self, service: Service, key: int | str, reported: str) -> None:
         """No task runs whose network it would share, or its node is excluded, or not the one of its volumes."""
         provider = running_provider(self._view, service.spec, key)
-        if provider is not None and "`shoal volume move" not in told:
+        if provider is not None and "`shoal volume move" not in reported:
             oracle = Oracle(self._view, service)
-            assert oracle.excludes(provider.node_id), f"{service.meta.id} {key} waits ({told}), and could start"
+            assert oracle.excludes(provider.node_id), f"{service.meta.id} {key} waits ({reported}), and could start"
 
     def _check_home(self, service: Service, task: Task) -> None:
         """The node where the data is is excluded, for what there is and for what could be displaced."""
@@ -281,11 +285,13 @@ class Rest:
             here = [task for task in tasks if task.node_id == node_id and should_run(task)]
             if here or oracle.bars(node_id):
                 continue
-            told = " ".join(self._view.service_status[service.meta.id].problems)
+            reported = " ".join(self._view.service_status[service.meta.id].problems)
             if network_provider(service.spec.task):
-                self._check_shared(service, node_id, told)
+                self._check_shared(service, node_id, reported)
                 continue
-            assert self._is_full(told) or oracle.lacks(node_id), f"{service.meta.id} is not on {node_id}: {told}"
+            assert self._is_full(reported) or oracle.lacks(node_id), (
+                f"{service.meta.id} is not on {node_id}: {reported}"
+            )
 
     def _lower(self, service: Service, node_id: str) -> set[str]:
         """Tasks that may be displaced: of a lower priority, and of no service that it has to be near."""

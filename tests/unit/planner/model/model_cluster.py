@@ -30,8 +30,8 @@ from tests.unit.planner.model.model_canaries import check_canaries
 from tests.unit.planner.model.model_checks import (
     Pace,
     Rest,
-    check_displaced,
     check_placed,
+    check_preempted,
     check_template,
 )
 from tests.unit.planner.model.model_counts import COUNTED
@@ -464,7 +464,7 @@ class Cluster(RuleBasedStateMachine):
     def _check_preempted(self, before: dict[str, Task]) -> None:
         for task in self.world.tables.tasks.values():
             if task.reason.startswith("preempted by service ") and before[task.id].reason != task.reason:
-                check_displaced(self.world.tables, task)
+                check_preempted(self.world.tables, task)
 
     def _check_numbers(self) -> None:
         """Never more than wanted and the update's surplus."""

@@ -39,8 +39,8 @@ def draft(world: World) -> Draft:
     return Draft(view=view, resources=resources, slot_index=slot_index, now_ms=world.now_ms, new_id=IdSource(0))
 
 
-def effects(drafted: Draft, gathered: PassDecisions) -> tuple[object, ...]:
-    lists = [value for name, value in vars(gathered).items() if not name.startswith("_")]
+def effects(drafted: Draft, collected: PassDecisions) -> tuple[object, ...]:
+    lists = [value for name, value in vars(collected).items() if not name.startswith("_")]
     return drafted.writes(), dict(drafted.timers), [sorted(map(str, value)) for value in lists]
 
 
@@ -49,11 +49,11 @@ def test_each_field_counts_and_has_an_effect(name: str) -> None:
     decision = SlotDecision(**{name: EXAMPLES[name]})  # type: ignore[arg-type]
     assert decision != NOTHING
     drafted = draft(World())
-    gathered = PassDecisions(drafted, "web")
-    gathered.add(Slot(1), NOTHING)
-    before = effects(drafted, gathered)
-    gathered.add(Slot(1), decision)
-    assert effects(drafted, gathered) != before
+    collected = PassDecisions(drafted, "web")
+    collected.add(Slot(1), NOTHING)
+    before = effects(drafted, collected)
+    collected.add(Slot(1), decision)
+    assert effects(drafted, collected) != before
 
 
 def check(world: World) -> None:
