@@ -11,14 +11,15 @@ SECONDS ?= 3600
 DEPLOYED := deploy/examples/hello.yaml
 SOURCES := shoal manager agent cli tests deploy
 
-.PHONY: help up down test test-plain-runtime test-debian13 test-vm fuzz unit check bench fmt protos check-protos images install clean
+.PHONY: help up down test test-plain-runtime test-debian13 test-random test-vm fuzz unit check bench fmt protos check-protos images install clean
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n 's/^# make/make/p' Makefile
 	@echo "make down    stop the playground and remove everything it created"
 	@echo "make test-vm run the tests that need their own kernel in a virtual machine: cgroup v2, encryption, systemd"
 	@echo "make test-plain-runtime  run the runtime's tests with --runtime-optimizations off"
 	@echo "make test-debian13  run make check test in a Debian 13 environment"
+	@echo "make test-random  run the property tests with other examples each time, for an hour"
 	@echo "make fuzz    fuzz all parsers of untrusted input for an hour (SECONDS=3600)"
 	@echo "make check   check format, lint, types, layers, generated code and vocabulary"
 	@echo "make bench   run the benchmarks (takes minutes; the machine should be idle)"
@@ -60,6 +61,11 @@ test: install images
 test-plain-runtime: install images
 	SHOAL_AGENT_RUNTIME_OPTIMIZATIONS=off $(BIN)/python -m pytest tests/contract/runtime tests/integration/runtime \
 	  tests/hostile/containers tests/hostile/syscalls tests/integration/cluster/services/test_service_lifecycle.py::test_create_scale_update_remove
+
+# Property tests alone, without the bounds of time that a test has: the models of the planner take an hour.
+test-random: install
+	HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest tests/unit tests/integration/images tests/hostile/layers -m hypothesis -n 2 \
+	  -o timeout=0 -o faulthandler_timeout=0
 
 test-vm: install images
 	sh deploy/packages.sh tests/vm/packages.txt

@@ -1,7 +1,8 @@
 """Property tests look at the same examples in each run, so that a run says something of the change that was made.
 
-What a random run finds becomes an `@example`. `HYPOTHESIS_PROFILE=deep` looks elsewhere each time; so do `make fuzz`
-and `python -m tests.unit.planner.model.model_run`. No example has a deadline: on a busy machine it would say nothing.
+What a random run finds becomes an `@example`. `make test-random` (`HYPOTHESIS_PROFILE=random`) looks elsewhere each
+time and for longer; so do `make fuzz` and `python -m tests.unit.planner.model.model_run`. No example has a deadline:
+on a busy machine it would say nothing.
 """
 
 import os
@@ -12,8 +13,8 @@ from hypothesis import settings
 from tests.old_runs import delete_old_runs, directory
 
 settings.register_profile("same examples", deadline=None, derandomize=True)
-settings.register_profile("deep", deadline=None)
-settings.load_profile("deep" if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else "same examples")
+settings.register_profile("random", deadline=None, max_examples=2_000, print_blob=True)
+settings.load_profile("random" if os.environ.get("HYPOTHESIS_PROFILE") == "random" else "same examples")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -210,7 +210,7 @@ class Batch(RuleBasedStateMachine):
         assert max(active.values(), default=0) <= most
 
 
-EXAMPLES, STEPS = (2_000, 80) if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else (60, 40)
+EXAMPLES, STEPS = (2_000, 80) if os.environ.get("HYPOTHESIS_PROFILE") == "random" else (60, 40)
 TestBatch = Batch.TestCase
 TestBatch.settings = settings(
     max_examples=EXAMPLES,

@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.unit.planner.model.model_cluster import Cluster
 
-# HYPOTHESIS_PROFILE=deep looks for an hour's worth; the usual run is one of seconds.
-EXAMPLES, STEPS = (3_000, 80) if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else (60, 40)
+# `make test-random` looks for an hour's worth; the usual run is one of seconds.
+EXAMPLES, STEPS = (3_000, 80) if os.environ.get("HYPOTHESIS_PROFILE") == "random" else (60, 40)
 TestCluster = Cluster.TestCase
 TestCluster.settings = settings(
     max_examples=EXAMPLES,
