@@ -2,71 +2,50 @@
 
 from collections.abc import Iterable, Sequence
 
-from manager.planner.allocator.address_pool import AddressPool
 from manager.planner.draft import Draft
-from manager.planner.index.resource_index import NodeUsage, Port
-from manager.planner.ipam.ipv6_addresses import ipv6_pool
+from manager.planner.index.resource_index import NodeUsage
 from manager.planner.reason_updates import ReasonRateLimit
 from manager.planner.scheduler.affinity import AffinityRules, SelfAffinity, anti_affine_to
 from manager.planner.scheduler.csi_mounts import CsiMounts
 from manager.planner.scheduler.home_nodes import HomeNode, HomeNodes, waiting_reason
 from manager.planner.scheduler.node_filters import Reason, explain, ineligible, unfit
 from manager.planner.scheduler.node_order import node_order, reject_none
-from manager.planner.scheduler.node_ports import choose_ports
 from manager.planner.scheduler.node_ranking import ranked_nodes
 from manager.planner.scheduler.placement_request import PlacementRequest
 from manager.planner.scheduler.preemption import Preemption
-from manager.planner.scheduler.record_template import RecordTemplate
 from manager.planner.scheduler.shared_network import SharedNetwork
+from manager.planner.scheduler.task_writer import TaskWriter
 from manager.planner.spec.requirements import Requirements
-from shoal.api.v1.meta_pb2 import GenericResource
 from shoal.api.v1.service_pb2 import ServiceSpec
-from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.networks.network_modes import network_provider
 
 
 class Placer:
-    """Places tasks of one service and one revision.
-
-    Attributes:
-        started_first: how many tasks were placed before their predecessors are stopped.
-    """
+    """Places tasks of one service and one revision."""
 
     def __init__(
         self, draft: Draft, *, service_id: str, spec: ServiceSpec, revision: int, demand: Requirements, run: int = 0
     ) -> None:
         """`spec` is the effective one, which may be an earlier revision's; `run` is the number of a job's run."""
         self._draft = draft
-        self._service_id, self._revision = service_id, revision
+        self._service_id = service_id
         self._affinity = AffinityRules(draft.view, draft.resources, spec, anti_affine_to(draft, spec.name))
         near = [each.service for each in spec.task.placement.affinities if not each.anti and not each.weight]
         self._preemption = Preemption(draft, demand, service=spec.name, spared=[*near, network_provider(spec.task)])
         self._demand = demand
         self._self_affinity = SelfAffinity(draft.resources, service_id, demand, {})
         self._reason_limit = ReasonRateLimit.of((), draft.now_ms)
-        self._networks: list[tuple[str, AddressPool, AddressPool | None]] = []
-        self._pools: list[AddressPool] = []
         self._home_nodes = HomeNodes(draft, service_id, spec)
         self._shared = SharedNetwork(draft, spec)
         self._csi_mounts = CsiMounts(draft, service_id, revision)
-        self._obstacle = self._csi_mounts.obstacle() or self._open_pools()
+        self._writer = TaskWriter(draft, service_id=service_id, revision=revision, demand=demand, run=run)
+        self._obstacle = self._csi_mounts.obstacle() or self._writer.obstacle
         self._claims = bool(self._home_nodes or self._csi_mounts or demand.self_anti_affinity or demand.self_affinity)
-        self.started_first = 0
-        self._run = run
-        self._record = RecordTemplate(self._common_record())
 
-    def _common_record(self) -> Task:
-        """What the records of all placed tasks have in common."""
-        task = Task(
-            service_id=self._service_id,
-            revision=self._revision,
-            state=TaskState.ASSIGNED,
-            desired_state=TaskState.RUNNING,
-            job_run=self._run,
-        )
-        for network_id, _, _ in self._networks:
-            task.addresses.add(network_id=network_id)
-        return task
+    @property
+    def started_first(self) -> int:
+        """How many tasks were placed before their predecessors are stopped."""
+        return self._writer.started_first
 
     def place_all(
         self, requests: Sequence[PlacementRequest], counts: dict[str, int], failing: Iterable[str]
@@ -101,7 +80,7 @@ class Placer:
         )
         order = node_order(hosts, demand, counts, frozenset(failing), self._affinity.cost(), rejects)
         for request in unplaced if not reason else requests:
-            if not reason and not (reason := self._address_shortage()):
+            if not reason and not (reason := self._writer.shortage()):
                 host = next(order, None)
                 if host is not None:
                     self._assign(request, host)
@@ -193,7 +172,7 @@ class Placer:
 
     def _unfit(self, host: NodeUsage, counts: dict[str, int]) -> str:
         """Why a task of the service cannot be placed on this very node; empty when it can."""
-        if exhausted := self._address_shortage():
+        if exhausted := self._writer.shortage():
             return exhausted
         demand = self._demand
         reason = ineligible(host, demand) or self._rejects(host) or unfit(host, demand, counts.get(host.id, 0))
@@ -218,7 +197,7 @@ class Placer:
 
     def why_unplaceable(self, slot: int, counts: dict[str, int]) -> str:
         """Why no node could have a task of the slot now; empty when one could. Preempts for it if that helps."""
-        if obstacle := self._demand.error or self._obstacle or self._address_shortage():
+        if obstacle := self._demand.error or self._obstacle or self._writer.shortage():
             return obstacle
         if self._shared:
             found = self._shared.find(slot)
@@ -237,7 +216,7 @@ class Placer:
 
     def place_on(self, host: NodeUsage, request: PlacementRequest, same_service: int) -> str:
         """Place a task on this node or not at all; returns why not, else an empty string."""
-        obstacle = self._demand.error or self._obstacle or self._address_shortage()
+        obstacle = self._demand.error or self._obstacle or self._writer.shortage()
         if self._shared and not obstacle:
             found = self._shared.find(host.id)
             obstacle = found if isinstance(found, str) else ""
@@ -253,54 +232,10 @@ class Placer:
         name = host.status.description.hostname if host.status is not None else host.id
         return obstacle if reason is None else f"node {name} {reason.one}"
 
-    def _open_pools(self) -> str:
-        draft, asked = self._draft, dict(self._demand.requested_addresses)
-        for network_id in self._demand.networks:
-            network = draft.view.networks.get(network_id)
-            allocation = draft.allocation(network_id)
-            if network is None:
-                return f"network {network_id} does not exist"
-            if allocation is None:
-                return (
-                    f"network {network.spec.name} has no subnet: the requested one "
-                    "overlaps another network, or none is free"
-                )
-            pools = [network_id, ipv6_pool(network_id)] if allocation.subnet6 else [network_id]
-            found = [AddressPool(draft, pool, asked.get(pool, "")) for pool in pools]
-            self._networks.append((network_id, found[0], found[1] if allocation.subnet6 else None))
-            self._pools += found
-        return ""
-
-    def _address_shortage(self) -> str:
-        for pool in self._pools:
-            if obstacle := pool.obstacle():
-                return obstacle
-        return ""
-
     def _assign(self, request: PlacementRequest, host: NodeUsage) -> None:
-        draft, demand, pending = self._draft, self._demand, request.pending
-        self.started_first += request.start_first
-        record = self._record.task
-        identifier = record.id = pending.id if pending is not None else draft.new_id()
-        record.created_at_ms = pending.created_at_ms if pending is not None else draft.now_ms
-        record.slot, record.node_id, record.attempt = request.slot, host.id, request.attempt
-        if self._shared:
-            record.network_task_id = request.network_task_id
-        if self._networks:
-            self._assign_addresses()
+        self._writer.assign(request, host)
         if self._claims:
             self._claim(request, host)
-        ports: list[Port] = []
-        if demand.ports:
-            del record.ports[:]
-            record.ports.extend(choose_ports(draft.resources, host, demand))
-            ports += ((port.protocol, port.published, port.host_address) for port in record.ports)
-        generic = host.generic.select(demand.generic, demand.generic_names) if demand.generic else ()
-        if generic:
-            del record.generic_resources[:]
-            record.generic_resources.extend(generic)
-        draft.resources.reserve(host, self._service_id, demand.cpus, demand.memory, ports, generic)
-        draft.write_task(identifier, self._record.copy())
 
     def _claim(self, request: PlacementRequest, host: NodeUsage) -> None:
         """Claims that the service's volumes and affinities to itself make for the next tasks."""
@@ -317,46 +252,9 @@ class Placer:
         self._leave_pending(request, f"waiting until preempted tasks on node {name} have ended")
 
     def _reserve(self, host: NodeUsage) -> None:
-        """Reserve the preempted resources against services that are planned after this one."""
+        """Reserve the preempted resources, and count the task that waits for them as one there."""
         self._self_affinity.add(host)
-        demand = self._demand
-        ports = [(port.protocol, port.published, port.host_address) for port in demand.ports if port.published]
-        generic = [GenericResource(kind=kind, count=number) for kind, number in demand.generic.items()]
-        self._draft.resources.reserve(host, self._service_id, demand.cpus, demand.memory, ports, generic)
+        self._writer.reserve(host)
 
     def _leave_pending(self, request: PlacementRequest, reason: str) -> None:
-        self._draft.blocked.add(self._service_id)
-        pending = request.pending
-        if request.start_first:
-            return
-        reason_at = 0
-        if pending is not None and pending.revision == self._revision:
-            if pending.reason == reason:
-                return
-            due = self._reason_limit.due(pending, reason)
-            if due is not None:
-                self._draft.requeue_at(self._service_id, due)
-                return
-            reason_at = self._draft.now_ms
-        identifier = pending.id if pending is not None else self._draft.new_id()
-        task = Task(
-            id=identifier,
-            service_id=self._service_id,
-            revision=self._revision,
-            slot=request.slot,
-            state=TaskState.PENDING,
-            desired_state=TaskState.RUNNING,
-            reason=reason,
-            reason_at_ms=reason_at,
-            created_at_ms=pending.created_at_ms if pending is not None else self._draft.now_ms,
-            attempt=request.attempt,
-            job_run=self._run,
-        )
-        self._draft.write_task(identifier, task)
-
-    def _assign_addresses(self) -> None:
-        addresses = self._record.addresses
-        for at, (_, pool, pool6) in enumerate(self._networks):
-            addresses[at].address = pool.allocate()
-            if pool6 is not None:
-                addresses[at].address6 = pool6.allocate()
+        self._writer.leave_pending(request, reason, self._reason_limit)
