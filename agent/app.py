@@ -50,6 +50,7 @@ from agent.volumes.host_volumes import HostVolumes
 from agent.volumes.local_volume_sizes import LocalVolumeSizes
 from agent.volumes.local_volumes import LocalVolumes
 from agent.worker.interfaces import Exit
+from agent.worker.shared.runner_dependencies import make_dependencies
 from agent.worker.worker import Worker
 from shoal.api.v1.streams_pb2_grpc import add_AgentStreamsServicer_to_server
 from shoal.api.v1.volume_data_pb2_grpc import add_VolumeDataServicer_to_server
@@ -205,24 +206,24 @@ async def _worker(
     kind = host_platform()
     images = ImageStore(settings.images_directory, read_registries(settings.registries_file), kind)
     stack.push_async_callback(images.aclose)
-    worker = Worker(
+    journal = Journal(settings.journal_directory)
+    deps = make_dependencies(
         node=NodeValues(node_id, inspection.hostname(settings), kind.os, kind.architecture, address),
         prober=HealthProber(containers=runtime),
         runtime=runtime,
         images=images,
         networks=network,
-        journal=Journal(settings.journal_directory),
+        journal=journal,
         contents=contents,
         volumes=volumes,
         report=outbox.put,
         now_ms=now_ms,
         host_resolv_conf=inspection.resolv_conf,
-        set_journal_problem=network.condition.set_disk_problem,
-        set_images_problem=partial(network.condition.set_disk_problem, disk="images"),
-        set_containers_problem=partial(network.condition.set_disk_problem, disk="containers"),
+        set_problem=lambda disk, problem: network.condition.set_disk_problem(problem, disk=disk),
         lacks_space=partial(lacks_space, settings.runtime_directory),
         parallel_starts=settings.parallel_starts,
     )
+    worker = Worker(deps, images=images, journal=journal)
     return worker, runtime
 
 

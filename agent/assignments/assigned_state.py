@@ -34,6 +34,10 @@ class AssignedState:
         self.peers: dict[str, Peer] = {}
         self.services: dict[str, ServiceEndpoint] = {}
 
+    def restore(self, other: "AssignedState") -> None:
+        """Take over another state, which must not be used afterwards."""
+        vars(self).update(vars(other))
+
     def revision_of(self, task: Task) -> ServiceRevision | None:
         """The spec that a task runs."""
         return self.revisions.get(revision_key(task))

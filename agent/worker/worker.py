@@ -2,34 +2,24 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from functools import partial
 
 from agent.assignments.assigned_state import AssignedState, revision_key
-from agent.disk_full import DiskFull
-from agent.health.probes import HealthProber
 from agent.journal.journal import Journal
-from agent.worker.interfaces import ContentSource, Exit, Images, Networks, Running, Runtime, VolumePart, Volumes
-from agent.worker.shared.datapath_applier import DatapathApplier
-from agent.worker.shared.disk_space_waiter import DiskSpaceWaiter
-from agent.worker.shared.image_waiter import ImageWaiter
-from agent.worker.shared.journal_writer import JournalWriter
-from agent.worker.shared.network_sharers import NetworkSharing
+from agent.worker.interfaces import Exit, Images, Running, VolumePart
 from agent.worker.shared.runner_dependencies import RunnerDependencies
 from agent.worker.shutdown.disconnection import CHECK_SECONDS, DisconnectionTimer, must_stop, stop_reason
 from agent.worker.task_runner import TaskRunner
 from shoal import task_states
 from shoal.api.v1.container_pb2 import Mount
-from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment
+from shoal.api.v1.dispatcher_pb2 import Assignments
 from shoal.api.v1.journal_pb2 import JournalEntry
 from shoal.api.v1.task_pb2 import Task, TaskStatus
 from shoal.errors import ShoalError
-from shoal.spec_templates import NodeValues
 from shoal.task_group import TaskGroup
 from shoal.volume_slots import volume_slot
 
-MAX_DELAY_SECONDS = 10.0
-"""Longest delay between attempts to start a container on a disk with too little space for it."""
 GC_SECONDS = 30.0
 """Interval of image garbage collection."""
 
@@ -40,74 +30,20 @@ class Worker:
     """`exited` is the runtime's `OnExit`; the session calls `receive`.
 
     Args:
-        report: takes each new status of a task.
-        node: this node, for templates.
-        prober: runs health checks.
-        parallel_starts: maximum number of containers prepared and started concurrently.
-        host_resolv_conf: reads the node's own /etc/resolv.conf.
-        set_journal_problem: takes the problem of the journal's disk, one line; empty if there is none.
-        set_images_problem, set_containers_problem: the same for the disks of images and containers.
-        lacks_space: whether the disk of containers is full.
+        deps: shared with all task runners.
+        images, journal: the parts behind `deps.images` and `deps.journal`.
     """
 
-    def __init__(
-        self,
-        *,
-        node: NodeValues,
-        prober: HealthProber,
-        runtime: Runtime,
-        images: Images,
-        networks: Networks,
-        journal: Journal,
-        contents: ContentSource,
-        volumes: Volumes,
-        report: Callable[[TaskStatus], None],
-        now_ms: Callable[[], int],
-        host_resolv_conf: Callable[[], str],
-        set_journal_problem: Callable[[str], None],
-        set_images_problem: Callable[[str], None],
-        set_containers_problem: Callable[[str], None],
-        lacks_space: Callable[[], bool],
-        parallel_starts: int = 4,
-    ) -> None:
-        self._runtime = runtime
+    def __init__(self, deps: RunnerDependencies, *, images: Images, journal: Journal) -> None:
+        self._deps = deps
         self._images = images
-        self._networks = networks
         self._journal = journal
-        self._journal_writer = JournalWriter(journal, set_journal_problem)
-        self._datapath = DatapathApplier(networks=networks, journal=self._journal_writer)
-        self._contents = contents
-        self._volumes = volumes
-        self._assigned = AssignedState()
+        self._assigned = deps.assigned
         self._runners: dict[str, TaskRunner] = {}
-        self._sharing = NetworkSharing(self._runners)
         self._incoming: asyncio.Queue[Assignments] = asyncio.Queue()
         self._recovered: dict[str, tuple[JournalEntry, Running | Exit | None]] = {}
         self._early_exits: dict[str, Exit] = {}
         self._disconnection = DisconnectionTimer()
-        self._deps = RunnerDependencies(
-            node=node,
-            prober=prober,
-            runtime=runtime,
-            images=ImageWaiter(images, set_images_problem),
-            disk_waiter=DiskSpaceWaiter(
-                refusal=DiskFull,
-                lacks_space=lacks_space,
-                set_problem=set_containers_problem,
-                max_delay=MAX_DELAY_SECONDS,
-            ),
-            networks=networks,
-            datapath=self._datapath,
-            journal=self._journal_writer,
-            contents=self._contents,
-            volumes=volumes,
-            sharing=self._sharing,
-            start_slots=asyncio.Semaphore(parallel_starts),
-            report=report,
-            find_network=self._network,
-            host_resolv_conf=host_resolv_conf,
-            now_ms=now_ms,
-        )
 
     def receive(self, assignments: Assignments) -> None:
         """Receive assignments from a manager; returns immediately."""
@@ -130,7 +66,7 @@ class Worker:
 
     def applied_sequences(self) -> AsyncGenerator[int]:
         """Sequence numbers of managers' messages, as soon as the datapath has applied them."""
-        return self._datapath.applied_sequences()
+        return self._deps.datapath.applied_sequences()
 
     def knows(self, task_id: str) -> bool:
         """Whether this node has the task and has not forgotten it."""
@@ -143,23 +79,23 @@ class Worker:
             ShoalError: the host does not allow this agent to work.
         """
         recovered = self._journal.load()
-        found = await self._runtime.recover()
+        found = await self._deps.runtime.recover()
         for task_id in found.keys() - recovered.entries.keys():
             _log.warning("removing container %s: not in the journal", task_id)
-            await self._runtime.remove(task_id, keep_logs=False)
+            await self._deps.runtime.remove(task_id, keep_logs=False)
         live = [entry.task for task_id, entry in recovered.entries.items() if isinstance(found.get(task_id), Running)]
-        await self._networks.recover(live)
+        await self._deps.networks.recover(live)
         self._recovered = {task_id: (entry, found.get(task_id)) for task_id, entry in recovered.entries.items()}
-        self._assigned = recovered.assigned
-        await self._datapath.start(self._assigned.as_diff())
+        self._assigned.restore(recovered.assigned)
+        await self._deps.datapath.start(self._assigned.as_diff())
         _log.info("found %d tasks in the journal, %d of them running", len(recovered.entries), len(live))
 
     async def run(self) -> None:
         """Run until cancelled, after `recover`. Containers keep running."""
         async with TaskGroup() as group:
-            group.create_task(self._datapath.run(), name="datapath")
-            group.create_task(self._journal_writer.run(), name="journal")
-            group.create_task(self._volumes.run(self._volumes_in_use, self._mounted_volumes), name="volumes")
+            group.create_task(self._deps.datapath.run(), name="datapath")
+            group.create_task(self._deps.journal.run(), name="journal")
+            group.create_task(self._deps.volumes.run(self._volumes_in_use, self._mounted_volumes), name="volumes")
             group.create_task(self._collect_images(), name="image collection")
             group.create_task(self._stop_disconnected(), name="stop on disconnect")
             self._start_runners(group)
@@ -176,21 +112,21 @@ class Worker:
             if task_id not in self._runners:
                 entry, found = self._recovered.pop(task_id, (None, None))
                 revision = self._assigned.revision_of(task)
-                self._runtime.expect_start()
+                self._deps.runtime.expect_start()
                 runner = TaskRunner(deps=self._deps, task=task, revision=revision, entry=entry, observed=found)
                 self._runners[task_id] = runner
-                self._sharing.add(task)
+                self._deps.sharing.add(runner)
                 running = group.create_task(runner.run(), name=f"task {task_id}")
                 running.add_done_callback(partial(self._remove_runner, task_id))
 
     async def _apply(self, assignments: Assignments) -> None:
         diff = self._assigned.apply(assignments)
-        self._contents.apply(assignments, self._assigned.revisions.values())
-        self._volumes.apply(assignments)
+        self._deps.contents.apply(assignments, self._assigned.revisions.values())
+        self._deps.volumes.apply(assignments)
         if diff.cluster:
-            await self._datapath.request(diff.cluster)
+            await self._deps.datapath.request(diff.cluster)
         if assignments.sequence:
-            await self._datapath.report_when_applied(assignments.sequence)
+            await self._deps.datapath.report_when_applied(assignments.sequence)
         for task_id, task in diff.tasks.items():
             if (runner := self._runners.get(task_id)) is None:
                 continue
@@ -202,13 +138,10 @@ class Worker:
     def _remove_runner(self, task_id: str, running: "asyncio.Task[None]") -> None:
         if running.cancelled() or running.exception() is not None:
             return
-        self._sharing.remove(self._runners.pop(task_id).task)
+        self._deps.sharing.remove(self._runners.pop(task_id).task)
         if task_id in self._assigned.tasks:
             # It was assigned again during its last step.
             self._incoming.put_nowait(Assignments())
-
-    def _network(self, network_id: str) -> NetworkAssignment | None:
-        return self._assigned.networks.get(network_id)
 
     def _volumes_in_use(self) -> frozenset[VolumePart]:
         """The parts of volumes that containers on this node use, or will use once they start."""
@@ -238,7 +171,7 @@ class Worker:
         while True:
             await asyncio.sleep(GC_SECONDS)
             tasks = [runner for runner in self._runners.values() if not task_states.is_terminal(runner.status.state)]
-            self._journal_writer.drop_unused_revisions(frozenset(_revisions(self._runners, self._assigned)))
+            self._deps.journal.drop_unused_revisions(frozenset(_revisions(self._runners, self._assigned)))
             try:
                 await self._images.collect_garbage(frozenset(runner.status.image_digest for runner in tasks))
             except ShoalError as error:

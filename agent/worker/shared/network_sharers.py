@@ -6,7 +6,7 @@ keep another one from stopping.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -40,23 +40,22 @@ class SharingTask(Protocol):
 
 
 class NetworkSharing:
-    """Knows which tasks share another task's network.
+    """Knows which tasks of this node share another task's network."""
 
-    Args:
-        tasks: all tasks of the node by id.
-    """
-
-    def __init__(self, tasks: Mapping[str, SharingTask]) -> None:
-        self._tasks = tasks
+    def __init__(self) -> None:
+        self._tasks: dict[str, SharingTask] = {}
         self._sharers: dict[str, set[str]] = {}
 
-    def add(self, task: Task) -> None:
+    def add(self, sharing_task: SharingTask) -> None:
         """Add a task of this node."""
+        task = sharing_task.task
+        self._tasks[task.id] = sharing_task
         if task.network_task_id:
             self._sharers.setdefault(task.network_task_id, set()).add(task.id)
 
     def remove(self, task: Task) -> None:
         """Remove a task."""
+        self._tasks.pop(task.id, None)
         if task.network_task_id and (sharers := self._sharers.get(task.network_task_id)) is not None:
             sharers.discard(task.id)
             if not sharers:

@@ -39,7 +39,7 @@ def close_sandbox(sandbox: Sandbox | None) -> None:
 
 def _internal_only(deps: RunnerDependencies, task: Task) -> bool:
     """Whether all networks of the task are internal; the routing mesh's network gives no route out either."""
-    networks = [deps.find_network(address.network_id) for address in task.addresses]
+    networks = [deps.assigned.networks.get(address.network_id) for address in task.addresses]
     if None in networks:
         raise Refused("a network of this task was removed")
     own = [network for network in networks if network is not None and not network.mesh]

@@ -9,6 +9,7 @@ from agent.files.file_contents import FileContents
 from agent.health.probes import HealthProber
 from agent.journal.journal import Journal
 from agent.worker.interfaces import Exit
+from agent.worker.shared.runner_dependencies import make_dependencies
 from agent.worker.worker import Worker
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment
@@ -85,23 +86,24 @@ class Machine:
     async def agent(self) -> AsyncGenerator[Worker]:
         """The agent's process; it ends as by SIGTERM."""
         contents = FileContents()
-        worker = self.worker = Worker(
+        journal = self.journal()
+        disks = {"journal": self.of_disk, "images": self.of_images_disk, "containers": self.of_containers_disk}
+        deps = make_dependencies(
             node=NodeValues("n", "host-n"),
             prober=HealthProber(containers=self.probed),
             runtime=self.runtime,
             images=self.images,
             networks=self.networks,
-            journal=self.journal(),
+            journal=journal,
             contents=contents,
             volumes=host_volumes(self.directory / "volumes", self.now_ms, contents=contents),
             report=self.reports.append,
             now_ms=self.now_ms,
             host_resolv_conf=self.resolv_conf,
-            set_journal_problem=self.of_disk.append,
-            set_images_problem=self.of_images_disk.append,
-            set_containers_problem=self.of_containers_disk.append,
+            set_problem=lambda disk, problem: disks[disk].append(problem),
             lacks_space=lambda: self.lacks_space,
         )
+        worker = self.worker = Worker(deps, images=self.images, journal=journal)
         await worker.recover()
         running = asyncio.create_task(worker.run())
         try:
