@@ -41,7 +41,7 @@ def test_tables_that_are_not_in_use_are_not_loaded(home: int) -> None:
     assert reported(home) == []
 
 
-def test_a_policy_that_drops_is_told_until_what_helps_was_done(home: int) -> None:
+def test_a_policy_that_drops_is_reported_until_what_helps_was_done(home: int) -> None:
     legacy(home, "-P FORWARD DROP", "-A FORWARD -i docker0 ! -o docker0 -j ACCEPT")
     repaired: list[str] = []
     with inside(home):
@@ -52,7 +52,7 @@ def test_a_policy_that_drops_is_told_until_what_helps_was_done(home: int) -> Non
     assert "-A FORWARD -i shoal-+ -j ACCEPT" in run(home, "iptables-legacy", "-S", "FORWARD")
 
 
-def test_what_comes_to_the_host_is_looked_at_too(home: int) -> None:
+def test_what_comes_to_the_host_is_checked_too(home: int) -> None:
     legacy(home, "-P INPUT DROP", *OTHERS.strip().splitlines())
     assert [line.partition(":")[0] for line in reported(home)] == [
         "chain INPUT of iptables-legacy drops DNS queries from containers",

@@ -137,7 +137,7 @@ def test_a_table_that_we_alone_change_stays_right(tables: CountedNftables) -> No
     assert set_elements.parse_listing(tables.list_table("inet", "shoal")) == DESIRED
 
 
-def test_a_change_beside_another_programs_or_one_that_fails_is_looked_at(tables: CountedNftables) -> None:
+def test_a_change_beside_another_programs_or_one_that_fails_is_verified(tables: CountedNftables) -> None:
     own = own_table(tables)
     own.load(DESIRED)
     own.repair(DESIRED)

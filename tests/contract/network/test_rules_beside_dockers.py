@@ -153,7 +153,7 @@ def test_our_chain_is_there_again_after_all_of_dockers_were_deleted(place: Place
         DOCKER_20.replace("-A DOCKER-USER -j RETURN", "-A DOCKER-USER -j DROP"),
     ],
 )
-def test_what_is_the_wish_of_others_is_told_and_let_be(place: Place, others: str) -> None:
+def test_rules_that_others_want_are_reported_and_left_alone(place: Place, others: str) -> None:
     place.restore(others)
     before = place.saved()
     (reported,) = place.look()

@@ -28,7 +28,7 @@ def connection(home: int) -> Iterator[Connection]:
     made.close()
 
 
-def test_policies_are_as_they_were_told_however_often(connection: Connection, home: int) -> None:
+def test_policies_stay_the_same_however_often_they_are_applied(connection: Connection, home: int) -> None:
     for _ in range(2):
         connection.apply(map(xfrm.add_policy, POLICIES))
         assert sorted(map(repr, xfrm.policies(connection))) == sorted(map(repr, POLICIES))

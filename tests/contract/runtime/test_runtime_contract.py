@@ -63,7 +63,7 @@ async def stop_politely(runtime: Runtime, ends: Ends, task_id: str) -> Exit:
     return ends.reported[task_id][0]
 
 
-def test_an_end_is_told_once_with_its_code(check: Callable[[Promise], None]) -> None:
+def test_an_end_is_reported_once_with_its_code(check: Callable[[Promise], None]) -> None:
     async def promise(runtime: Runtime, ends: Ends, image: Image) -> None:
         request = container_request(image, *FAIL)
         running = await runtime.start(request)
@@ -142,7 +142,7 @@ def test_signals_by_name_only_and_to_nobody_without_error(check: Callable[[Promi
     check(promise)
 
 
-def test_remove_is_idempotent_and_tells_the_end(check: Callable[[Promise], None]) -> None:
+def test_remove_is_idempotent_and_reports_the_end(check: Callable[[Promise], None]) -> None:
     async def promise(runtime: Runtime, ends: Ends, image: Image) -> None:
         request = container_request(image, *SLEEP)
         await runtime.start(request)

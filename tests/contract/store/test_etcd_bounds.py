@@ -55,7 +55,7 @@ def small(tmp_path: Path) -> Iterator[Run]:
     yield from runs(tmp_path, "--max-txn-ops=1024", f"--max-request-bytes={SMALL}")
 
 
-def test_bounds_are_learned_and_batches_fit(run: Run) -> None:
+def test_limits_are_discovered_and_batches_fit(run: Run) -> None:
     async def scenario(etcd: Etcd, store: Store) -> None:
         await etcd.discover_limits()
         assert store.max_operations == DEFAULT
@@ -78,7 +78,7 @@ def test_what_may_not_be_cut_is_refused_with_what_would_help(run: Run) -> None:
     run(scenario)
 
 
-def test_bounds_are_learned_from_a_refusal(run: Run) -> None:
+def test_limits_are_discovered_from_a_refusal(run: Run) -> None:
     async def scenario(etcd: Etcd, store: Store) -> None:
         writes = [put(TASK, task.id, task) for task in tasks(1000)]
         await store.commit_in_batches(writes)

@@ -76,7 +76,7 @@ def test_a_second_manager_on_the_same_directory_is_refused(tmp_path: Path) -> No
     asyncio.run(scenario())
 
 
-def test_missing_program_is_told(tmp_path: Path) -> None:
+def test_missing_program_is_reported(tmp_path: Path) -> None:
     async def scenario() -> None:
         with pytest.raises(Unavailable, match="/nonexistent/etcd"):
             await EtcdServer(tmp_path, program="/nonexistent/etcd").run()
@@ -123,7 +123,7 @@ def test_leftover_etcd_is_replaced_and_its_data_are_kept(tmp_path: Path) -> None
     asyncio.run(scenario())
 
 
-def test_etcd_killed_while_it_makes_its_data_is_begun_anew(tmp_path: Path) -> None:
+def test_etcd_killed_while_it_creates_its_data_starts_from_scratch(tmp_path: Path) -> None:
     async def scenario() -> None:
         (tmp_path / "etcd").mkdir(mode=0o700)
         with start_leftover(tmp_path) as unfinished:

@@ -42,7 +42,7 @@ def test_store_runs_over_mutual_tls(tmp_path: Path, host: str) -> None:
         asyncio.run(scenario(members))
 
 
-def test_name_of_all_certificates_may_be_told(tmp_path: Path) -> None:
+def test_the_name_of_all_certificates_may_be_given(tmp_path: Path) -> None:
     async def scenario(members: list[Member]) -> None:
         right = authority.issue("client", "client", server_name="etcd.test")
         async with asyncio.timeout(30), cluster_members(endpoints(members), right) as connected:

@@ -91,7 +91,7 @@ def test_a_watch_is_not_resumed_in_another_history(run: Run, epoch: str, records
     run(scenario)
 
 
-def test_an_older_record_in_a_listing_tells_a_backup_with_bumped_revisions(run: Run) -> None:
+def test_an_older_record_in_a_listing_shows_a_backup_with_bumped_revisions(run: Run) -> None:
     async def scenario(rig: Rig) -> None:
         await write(rig.backend, "old", "t1", "t2")
         faulty, restored = FaultyBackend(rig.backend), MemoryEtcd()

@@ -99,7 +99,7 @@ def test_there_is_nothing_to_save_without_a_cluster(run: Run, tmp_path: Path) ->
     run(scenario)
 
 
-def test_a_damaged_file_is_told(run: Run, tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported(run: Run, tmp_path: Path) -> None:
     async def scenario(rig: Rig) -> None:
         await populate(rig.backend)
         file = tmp_path / "saved"

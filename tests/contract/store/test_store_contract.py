@@ -39,7 +39,7 @@ def test_commit_is_in_the_tables_at_once_and_in_other_stores_soon(run: Run) -> N
     run(scenario)
 
 
-def test_version_is_told_in_meta_and_not_stored(run: Run) -> None:
+def test_the_version_is_set_in_meta_and_not_stored(run: Run) -> None:
     async def scenario(rig: Rig) -> None:
         async with running_store(rig.backend) as store:
             made = Service(meta=Meta(id="s", version=77), spec=ServiceSpec(name="web"))
@@ -175,7 +175,7 @@ def test_watch_resumes_where_it_broke(run: Run) -> None:
     run(scenario)
 
 
-def test_compaction_lists_again_and_tells_the_difference(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_compaction_a_new_listing_publishes_the_difference(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(rig: Rig) -> None:
         faulty = FaultyBackend(rig.backend)
         async with running_store(faulty) as reader, running_store(rig.backend) as writer:

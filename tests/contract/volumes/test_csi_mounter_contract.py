@@ -105,7 +105,7 @@ def test_on_the_real_thing(promise: Promise, tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_what_is_written_is_in_the_pool_and_survives_being_let_go(tmp_path: Path) -> None:
+def test_what_is_written_is_in_the_pool_and_survives_its_release(tmp_path: Path) -> None:
     async def run() -> None:
         async with real_driver(tmp_path) as (drivers, pool):
             pool.make("vol-v1", {})

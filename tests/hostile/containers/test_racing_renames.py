@@ -85,7 +85,7 @@ def test_measuring_counts_nothing_from_outside(tmp_path: Path) -> None:
     assert count[0] > ROUNDS
 
 
-def test_measuring_is_as_du_tells_where_nothing_moves(tmp_path: Path) -> None:
+def test_measuring_agrees_with_du_where_nothing_moves(tmp_path: Path) -> None:
     top = tree(tmp_path / "top")
     os.link(top / "swapped/inner/1/file", top / "linked")
     (top / "hole").touch()

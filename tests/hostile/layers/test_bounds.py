@@ -139,7 +139,7 @@ def test_a_layer_writes_no_more_than_the_disk_has_room_for(tmp_path: Path, small
     bounded(found, 10.0)
 
 
-def test_more_inodes_than_the_disk_has_are_told(tmp_path: Path, small_disk: Path) -> None:
+def test_more_inodes_than_the_disk_has_are_reported(tmp_path: Path, small_disk: Path) -> None:
     found = attempt(squeezed(header(b"%d" % number) for number in range(5000)), small_disk)
     assert found.error == "Exhausted" and "inodes" in found.text, found
     bounded(found, 10.0)

@@ -68,7 +68,7 @@ WRONG_MANIFEST: dict[str, list[object]] = {
 
 
 @pytest.mark.parametrize("path", WRONG)
-def test_a_configuration_with_a_wrong_type_is_told(path: str) -> None:
+def test_a_configuration_with_a_wrong_type_is_reported(path: str) -> None:
     for value in WRONG[path]:
         with pytest.raises(InvalidInput, match="the image's configuration"):
             image_config(parse_config(changed(CONFIG, path, value)))
@@ -80,7 +80,7 @@ def test_what_is_null_is_left_out(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", WRONG_MANIFEST)
-def test_a_manifest_with_a_wrong_type_is_told(path: str) -> None:
+def test_a_manifest_with_a_wrong_type_is_reported(path: str) -> None:
     for value in WRONG_MANIFEST[path]:
         with pytest.raises(InvalidInput):
             parse_manifest(changed(MANIFEST, path, value))

@@ -164,7 +164,7 @@ def test_a_layer_s_process_has_no_other_root_than_its_directory(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("which", ["process", "helper"])
-def test_one_that_is_killed_is_told_and_the_next_layer_is_unpacked(tmp_path: Path, which: str) -> None:
+def test_one_that_is_killed_is_reported_and_the_next_layer_is_unpacked(tmp_path: Path, which: str) -> None:
     """As the kernel kills it first where the host is short of memory."""
 
     async def run() -> None:

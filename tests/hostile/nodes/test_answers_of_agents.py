@@ -120,7 +120,7 @@ def usage(at_ns: int, **cpu_ns: int) -> bytes:
     return streams_pb2.ReadUsageResponse(tasks=tasks).SerializeToString()
 
 
-def test_a_node_tells_of_its_own_tasks_alone_and_in_numbers_that_can_be() -> None:
+def test_a_node_reports_its_own_tasks_alone_and_in_possible_numbers() -> None:
     async def scenario() -> None:
         responses = [usage(at_ns, own=at_ns << 61, others=at_ns << 61) for at_ns in (1, 2)]
         async with loaded_store(MemoryEtcd()) as store, hostile_agent(*responses) as (channels, agent):

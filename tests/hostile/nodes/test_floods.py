@@ -91,7 +91,7 @@ async def is_kept_out(control: Any, node: HostileNode) -> bool:
     return reported and refused.value.code() == StatusCode.RESOURCE_EXHAUSTED
 
 
-def test_floods_are_bounded_ended_and_told(tmp_path: Path) -> None:
+def test_floods_are_bounded_ended_and_reported(tmp_path: Path) -> None:
     """Four nodes at once, each in its own way."""
 
     async def scenario() -> None:

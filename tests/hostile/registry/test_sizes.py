@@ -170,7 +170,7 @@ def test_the_reserve_stays_free(tmp_path: Path) -> None:
         assert not list((disk / "partial").iterdir())
 
 
-def test_the_reserve_is_looked_at_while_a_layer_grows(tmp_path: Path) -> None:
+def test_the_reserve_is_checked_while_a_layer_grows(tmp_path: Path) -> None:
     """Somebody else fills the disk once the download has begun."""
     image, blob = image_and_blob(10_000_000)
     content = image.blobs[blob]

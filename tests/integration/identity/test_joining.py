@@ -88,7 +88,7 @@ def test_a_wrong_secret_makes_no_node_and_guessing_is_bounded() -> None:
     run(scenario)
 
 
-def test_an_impostor_does_not_tell_a_node_where_managers_are() -> None:
+def test_an_impostor_cannot_give_a_node_addresses_of_managers() -> None:
     async def scenario(made: Cluster) -> None:
         foreign = foreign_authority()
         shown = foreign.issue(CertificateSubject("m", Role.MANAGER, "elsewhere"), datetime.now(UTC))
@@ -111,7 +111,7 @@ def test_a_rotated_token_lets_nobody_in() -> None:
     run(scenario)
 
 
-def test_a_manager_of_another_cluster_is_told_and_told_nothing() -> None:
+def test_a_manager_of_another_cluster_is_refused_and_learns_nothing() -> None:
     async def scenario(made: Cluster) -> None:
         foreign = foreign_authority()
         shown = foreign.issue(CertificateSubject("m", Role.MANAGER, "elsewhere"), datetime.now(UTC))
@@ -187,7 +187,7 @@ def test_the_api_port_is_not_where_nodes_join() -> None:
     run(scenario)
 
 
-def test_nobody_there_not_tls_and_silence_are_told_apart() -> None:
+def test_refused_not_tls_and_silent_are_distinguished() -> None:
     async def scenario(made: Cluster) -> None:
         token = await made.token()
         assert "cannot reach 127.0.0.1:1" in str(await _refusal("127.0.0.1:1", token))
@@ -200,7 +200,7 @@ def test_nobody_there_not_tls_and_silence_are_told_apart() -> None:
     run(scenario)
 
 
-def test_a_bad_address_or_token_is_told_before_anyone_is_called() -> None:
+def test_a_bad_address_or_token_is_refused_before_a_call() -> None:
     async def scenario(made: Cluster) -> None:
         assert isinstance(await _refusal("h1", await made.token()), InvalidInput)
         assert isinstance(await _refusal(made.joining, "SHOAL-1-x"), InvalidInput)

@@ -241,7 +241,7 @@ def test_of_several_addresses_one_that_answers_is_enough() -> None:
     run(scenario)
 
 
-def test_what_does_not_listen_or_is_not_shoal_is_told() -> None:
+def test_what_does_not_listen_or_is_not_shoal_is_reported() -> None:
     async def scenario(made: Cluster) -> None:
         admin = made.identity(Role.ADMIN)
         refused = await _outcome(connect_aio(["127.0.0.1:1"], admin), _control)
@@ -282,7 +282,7 @@ def test_a_message_beyond_the_bound_is_refused() -> None:
     run(scenario)
 
 
-def test_a_port_that_is_taken_is_told() -> None:
+def test_a_port_that_is_taken_is_reported() -> None:
     async def scenario(made: Cluster) -> None:
         with pytest.raises(Unavailable, match="cannot listen on"):
             listen(make_server({}), made.api, lambda: made.shown)

@@ -95,6 +95,6 @@ def test_two_versions_share_their_base(tmp_path: Path) -> None:
     assert layers[0][1] != layers[1][1]
 
 
-def test_without_busybox_it_tells_what_to_install(tmp_path: Path) -> None:
+def test_without_busybox_it_says_what_to_install(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="busybox-static"):
         build_hello("1", tmp_path, files=HELLO_FILES, busybox=tmp_path / "none")

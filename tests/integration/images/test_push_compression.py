@@ -190,7 +190,7 @@ def test_a_corrupt_layer_is_not_pushed_and_leaves_no_file(tmp_path: Path, monkey
     assert not list(scratch.iterdir())
 
 
-def test_too_little_room_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_disk_space_is_reported_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, scratch = layout(tmp_path / "layout"), tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))

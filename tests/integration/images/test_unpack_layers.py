@@ -178,7 +178,7 @@ SAMPLE = tar_of(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(SAMPLE) - 1), st.binary(min_size=1, max_size=8)), min_size=1, max_size=4))
-def test_damage_is_told_as_such(damage: list[tuple[int, bytes]]) -> None:
+def test_damage_is_reported_as_such(damage: list[tuple[int, bytes]]) -> None:
     content = bytearray(SAMPLE)
     for at, replacement in damage:
         content[at : at + len(replacement)] = replacement

@@ -82,7 +82,7 @@ async def until_reported(names: list[str], *controls: Any) -> None:
     await until(is_reported, f"events of {names}", 60)
 
 
-def test_another_manager_tells_what_a_killed_leader_has_kept(tmp_path: Path) -> None:
+def test_another_manager_serves_events_of_a_killed_leader(tmp_path: Path) -> None:
     async def scenario(first: ManagerProcess, second: ManagerProcess) -> None:
         _, two = await leader_and_another(first, second, "a", "b")
         await until_reported(["a", "b"], two)

@@ -69,7 +69,7 @@ def test_many_tasks_with_the_default_bounds_of_a_transaction(tmp_path: Path) -> 
     with_manager(tmp_path, scenario)
 
 
-def test_without_space_the_manager_reads_on_and_tells_what_helps(tmp_path: Path) -> None:
+def test_without_space_the_manager_still_reads_and_says_what_helps(tmp_path: Path) -> None:
     async def scenario(manager: ManagerProcess, control: Any) -> None:
         token = await join_token_of(control)
         async with scripted_agents(manager, token, "h1"):

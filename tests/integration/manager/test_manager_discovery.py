@@ -85,7 +85,7 @@ def test_a_manager_that_came_later_takes_over(tmp_path: Path) -> None:
     with_two(tmp_path, scenario)
 
 
-def test_where_nodes_join_tells_where_managers_are(tmp_path: Path) -> None:
+def test_the_join_address_lists_managers(tmp_path: Path) -> None:
     async def scenario(first: ManagerProcess, one: Any, second: ManagerProcess, two: Any) -> None:
         root = Identity.load(first.state / "admin").ca
         found = await find_managers(second.joining, root)

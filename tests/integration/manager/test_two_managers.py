@@ -122,7 +122,7 @@ async def _update_and_loss(first: ManagerProcess, one: Any, second: ManagerProce
         assert last.update.last_step_at_ms > before.last_step_at_ms
 
 
-def test_any_manager_tells_how_far_all_nodes_are(tmp_path: Path) -> None:
+def test_any_manager_knows_the_progress_of_all_nodes(tmp_path: Path) -> None:
     with_two(tmp_path, _nodes_of_a_network)
 
 

@@ -129,7 +129,7 @@ def test_a_host_that_becomes_strict_is_followed(hosts: Hosts, stack: ExitStack) 
     assert tcp_exchange(hosts.client, ONE, 8080) == b"hello"
 
 
-def test_a_chain_that_drops_what_containers_send_is_told_with_the_command_that_helps(hosts: Hosts) -> None:
+def test_a_chain_that_drops_what_containers_send_is_reported_with_the_command_that_helps(hosts: Hosts) -> None:
     hosts.start()
     here, there = endpoint(1, hosts.one, 1), endpoint(2, hosts.two, 1)
     hosts.apply([network(1)], [here, there])
@@ -146,7 +146,7 @@ def test_a_chain_that_drops_what_containers_send_is_told_with_the_command_that_h
     assert not condition(hosts.one).problems
 
 
-def test_a_firewall_that_drops_what_comes_to_this_host_is_told_until_it_lets_that_pass(hosts: Hosts) -> None:
+def test_a_firewall_that_drops_what_comes_to_this_host_is_reported_until_it_accepts_that(hosts: Hosts) -> None:
     hosts.start()
     here, there = endpoint(1, hosts.one, 1), endpoint(2, hosts.two, 1)
     hosts.apply([network(1)], [here, there])
@@ -168,7 +168,7 @@ def test_a_firewall_that_drops_what_comes_to_this_host_is_told_until_it_lets_tha
     assert "find nobody.: SERVFAIL" in run(one, "busybox", "nslookup", "nobody.", "169.254.1.1", check=False)
 
 
-def test_repairs_are_told_once_a_while(hosts: Hosts) -> None:
+def test_repairs_are_reported_once_in_a_while(hosts: Hosts) -> None:
     hosts.start()
     hosts.apply([network(1)], [endpoint(1, hosts.one, 1), endpoint(2, hosts.two, 1)])
     own = hosts.one.network
@@ -187,13 +187,13 @@ def test_repairs_are_told_once_a_while(hosts: Hosts) -> None:
     assert "shoal-vx was missing or changed" in reported.description
 
 
-def test_the_namespace_is_let_go_with_the_agent(hosts: Hosts) -> None:
+def test_the_namespace_is_released_with_the_agent(hosts: Hosts) -> None:
     with inside(hosts.one.descriptor):
         lock_namespace("a").close()
         lock_namespace("b").close()
 
 
-def test_a_containers_link_that_somebody_deleted_is_made_anew(hosts: Hosts, stack: ExitStack) -> None:
+def test_a_deleted_link_of_a_container_is_created_again(hosts: Hosts, stack: ExitStack) -> None:
     hosts.start()
     here, there = endpoint(1, hosts.one, 1), endpoint(2, hosts.two, 1)
     hosts.apply([network(1)], [here, there])

@@ -89,7 +89,7 @@ def test_the_hosts_own_port_53_may_be_anothers(hosts: Hosts) -> None:
     assert hosts.one.call(hosts.one.network.reconcile()) == []
 
 
-def test_names_lead_to_ready_tasks_of_the_askers_networks(hosts: Hosts) -> None:
+def test_names_resolve_to_ready_tasks_of_the_clients_networks(hosts: Hosts) -> None:
     hosts.start(upstream_resolvers=(IPv4Address("172.31.0.100"),))
     aliases = {"net1": Aliases(names=["www", "web"])}
     web = endpoint(1, hosts.one, 1, service="shop_web", aliases=aliases)

@@ -141,7 +141,7 @@ def test_damage_is_found_and_set_right(hosts: Hosts, damage: str) -> None:
         assert tcp_exchange(hosts.client, "172.31.0.1", 8080) == b"hello"
 
 
-def test_what_the_kernel_refuses_keeps_nothing_else_back_and_is_told_until_it_is_done(hosts: Hosts) -> None:
+def test_what_the_kernel_refuses_keeps_nothing_else_back_and_is_reported_until_it_is_done(hosts: Hosts) -> None:
     hosts.start()
     here, there = endpoint(1, hosts.one, 1), endpoint(2, hosts.two, 1)
     hosts.apply([network(1)], [here, there])
@@ -198,7 +198,7 @@ def with_ipv6(given: NetworkAssignment) -> NetworkAssignment:
     return given
 
 
-def test_an_underlay_that_is_made_anew_is_followed(hosts: Hosts) -> None:
+def test_an_underlay_that_is_created_again_is_followed(hosts: Hosts) -> None:
     hosts.start()
     here, there = endpoint(1, hosts.one, 1), endpoint(2, hosts.two, 1)
     hosts.apply([network(1)], [here, there])
@@ -228,7 +228,7 @@ def test_an_underlay_that_is_made_anew_is_followed(hosts: Hosts) -> None:
     assert hosts.one.call(own.reconcile()) == []
 
 
-def test_a_repair_that_an_application_makes_is_told(hosts: Hosts) -> None:
+def test_a_repair_that_an_application_makes_is_reported(hosts: Hosts) -> None:
     hosts.start()
     hosts.apply([network(1)], [])
     hosts.one.nft("delete table inet shoal")
@@ -358,7 +358,7 @@ def test_the_pool_of_a_nodes_own_keeps_off_the_hosts_routes_and_stays_while_cont
     assert "172.28.0.0" not in run(hosts.one.descriptor, "ip", "route")
 
 
-def test_a_route_of_the_host_that_comes_later_is_told(hosts: Hosts) -> None:
+def test_a_route_of_the_host_that_comes_later_is_reported(hosts: Hosts) -> None:
     hosts.start()
     own = hosts.one.network
     assert list(own.condition.current.host_prefixes) == ["172.31.0.0/24"]

@@ -154,7 +154,7 @@ def test_a_task_that_no_client_was_led_to_is_unreachable_at_once(hosts6: Hosts) 
     assert "blackhole" not in run(hosts.two.descriptor, "ip", "route")
 
 
-def test_connections_that_were_answered_stay_when_others_are_led_anew(hosts6: Hosts) -> None:
+def test_established_connections_stay_when_others_are_redirected(hosts6: Hosts) -> None:
     hosts = hosts6
     kept, lost, live = web(1, hosts.one), web(2, hosts.two), web(4, hosts.two)
     other = endpoint(3, hosts.one, 1, service="other")

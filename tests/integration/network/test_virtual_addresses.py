@@ -135,7 +135,7 @@ def test_elements_and_the_whole_table_come_back(hosts: Hosts, running: Running) 
             assert tcp_exchange(client_ns, VIP, 80) == b"hello"
 
 
-def test_an_agent_that_starts_anew_takes_over_what_spreads(hosts: Hosts, running: Running) -> None:
+def test_an_agent_that_starts_again_adopts_load_balancing(hosts: Hosts, running: Running) -> None:
     one, two = endpoint(1, hosts.one, 1), endpoint(2, hosts.two, 1)
     client = endpoint(9, hosts.one, 1, service="client")
     hosts.apply([network(1)], [one, two, client], service())

@@ -77,7 +77,7 @@ def test_exit_codes(tmp_path: Path, script: str, code: int) -> None:
     with_runtime(tmp_path, body)
 
 
-def test_an_oom_kill_is_told_as_such(tmp_path: Path) -> None:
+def test_an_oom_kill_is_reported_as_such(tmp_path: Path) -> None:
     async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
         request = container_request(
             image, "/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=64M", limits=Resources(memory_bytes=16 << 20)

@@ -110,7 +110,7 @@ def test_a_subpath_stays_inside_the_volume(tmp_path: Path) -> None:
     with_runtime(tmp_path, body)
 
 
-def test_what_cannot_be_mounted_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+def test_what_cannot_be_mounted_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
     async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
         wrong: list[tuple[dict[str, str], type[ShoalError]]] = [
             ({"type": "no-such-fs", "device": "x"}, Unavailable),

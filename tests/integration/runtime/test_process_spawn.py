@@ -41,6 +41,6 @@ def test_no_signal_is_blocked_and_sigpipe_is_not_ignored() -> None:
     assert (blocked, ignored >> signal.SIGPIPE - 1 & 1) == (0, 0)
 
 
-def test_a_program_that_is_not_there_is_told_by_name() -> None:
+def test_a_program_that_is_not_there_is_reported_by_name() -> None:
     with pytest.raises(FileNotFoundError, match="/nowhere/at/all"):
         spawn_program(["/nowhere/at/all"], {}, descriptors=[])

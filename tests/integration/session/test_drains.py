@@ -97,7 +97,7 @@ def test_a_node_that_has_fallen_silent_is_waited_for_until_it_is_down(tmp_path: 
     asyncio.run(scenario())
 
 
-def test_a_manager_that_begins_anew_asks_again(tmp_path: Path) -> None:
+def test_a_manager_that_starts_again_asks_again(tmp_path: Path) -> None:
     rig = SessionRig(tmp_path)
 
     async def scenario() -> None:

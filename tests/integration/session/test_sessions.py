@@ -151,7 +151,7 @@ def test_a_newer_session_ends_the_older(rig: SessionRig) -> None:
     play(rig, scenario)
 
 
-def test_the_work_is_told_whether_a_manager_is_in_reach(rig: SessionRig) -> None:
+def test_the_worker_knows_whether_a_manager_is_reachable(rig: SessionRig) -> None:
     async def scenario(manager: ManagerProcess) -> None:
         async with rig.manager("m2") as other, rig.agent("n1", [other.address]) as work:
             await until(lambda: work.touch == [True])
@@ -205,7 +205,7 @@ def test_the_leader_marks_nodes_of_a_manager_that_is_gone(rig: SessionRig) -> No
     play(rig, scenario)
 
 
-def test_a_removed_node_is_refused_and_told_why(rig: SessionRig, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_removed_node_is_refused_with_the_reason(rig: SessionRig, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(manager: ManagerProcess) -> None:
         async with rig.agent("n1", [manager.address]) as work:
             await until(lambda: bool(work.messages))

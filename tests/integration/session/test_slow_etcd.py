@@ -63,7 +63,7 @@ def test_assignments_do_not_wait_for_the_states_of_nodes(tmp_path: Path) -> None
     asyncio.run(scenario())
 
 
-def test_of_agents_that_come_at_once_those_beyond_a_bound_are_told_when_to_come_back(tmp_path: Path) -> None:
+def test_of_agents_that_connect_at_once_those_beyond_a_bound_are_given_a_time_to_return(tmp_path: Path) -> None:
     rig = SessionRig(tmp_path)
     names = [f"n{number}" for number in range(MAX_OPENINGS + 1)]
 

@@ -113,7 +113,7 @@ async def test_what_is_complete_is_not_sent_again_after_either_node_was_restarte
 
 
 @in_loop
-async def test_a_volume_that_changes_meanwhile_is_copied_anew(tmp_path: Path) -> None:
+async def test_a_volume_that_changes_meanwhile_is_copied_again(tmp_path: Path) -> None:
     pair = Pair(tmp_path)
     data = pair.h1.data()
     for number in range(80):

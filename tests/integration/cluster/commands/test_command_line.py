@@ -14,7 +14,7 @@ def errors(done: subprocess.CompletedProcess[str]) -> list[str]:
     return [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
 
 
-def test_several_names_are_all_acted_on_and_every_failure_is_told(clean: Cluster) -> None:
+def test_several_names_are_all_acted_on_and_every_failure_is_reported(clean: Cluster) -> None:
     for kind in ("network", "volume"):
         for name in ("one", "two"):
             clean.shoal(kind, "create", name)
@@ -31,7 +31,7 @@ def test_several_names_are_all_acted_on_and_every_failure_is_told(clean: Cluster
     assert clean.json("service", "ls") == []
 
 
-def test_faults_of_flags_and_of_the_manager_are_told_together(clean: Cluster) -> None:
+def test_faults_of_flags_and_of_the_manager_are_reported_together(clean: Cluster) -> None:
     done = clean.run(
         *CREATE, "--limit-memory", "much", "--mode", "odd", "--hostname", "x y", "-w", "rel", f"{HELLO}:no"
     )
@@ -50,7 +50,7 @@ def test_faults_of_flags_and_of_the_manager_are_told_together(clean: Cluster) ->
     assert clean.json("service", "inspect", "web")[0]["revision"] == 1
 
 
-def test_faults_of_a_file_and_of_the_manager_are_told_together(clean: Cluster) -> None:
+def test_faults_of_a_file_and_of_the_manager_are_reported_together(clean: Cluster) -> None:
     text = f"""\
 services:
   web:
@@ -113,7 +113,7 @@ def test_quiet_says_the_id_alone_and_pipes_have_no_colours(clean: Cluster) -> No
     assert "\x1b" not in clean.run("service", "inspect", "missing").stderr
 
 
-def test_faults_of_other_commands_are_told_together(clean: Cluster) -> None:
+def test_faults_of_other_commands_are_reported_together(clean: Cluster) -> None:
     done = clean.run("node", "update", "--availability", "odd", "--label-rm", "none", "--label-add", "bad", "h1")
     assert (done.returncode, len(errors(done))) == (2, 3)
     done = clean.run("service", "scale", "missing=1", "gone=2")
@@ -173,7 +173,7 @@ def test_listings_take_filters_and_templates(clean: Cluster) -> None:
     assert len(hosts) == 3 and all(line.endswith(" Ready") for line in hosts)
 
 
-def test_what_is_no_filter_or_template_is_told(clean: Cluster) -> None:
+def test_what_is_no_filter_or_template_is_reported(clean: Cluster) -> None:
     clean.shoal(*CREATE, "--with-registry-auth", f"{HELLO}:1")
     done = clean.run("service", "ls", "--format", "{{.Nmae}}")
     assert done.returncode == 2 and "unknown field 'Nmae'" in done.stderr

@@ -122,7 +122,7 @@ def test_down_after_an_agent_was_restarted_by_hand_leaves_nothing(single: Cluste
     assert not any(map(daemons.is_running, [by_hand, *containers]))
 
 
-def test_down_tells_what_is_left_and_can_be_repeated(single: Cluster) -> None:
+def test_down_reports_what_is_left_and_can_be_repeated(single: Cluster) -> None:
     layout = single.layout
     place = layout.state / "mine"
     place.mkdir()

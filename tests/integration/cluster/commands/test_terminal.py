@@ -62,7 +62,7 @@ def test_ctrl_c_detaches_and_says_so(clean: Cluster) -> None:
     assert [row["name"] for row in clean.json("service", "ls")] == ["nowhere"]
 
 
-def test_what_does_not_converge_in_time_is_told_with_its_reason(clean: Cluster) -> None:
+def test_what_does_not_converge_in_time_is_reported_with_its_reason(clean: Cluster) -> None:
     done = clean.run(
         *("service", "create", "--timeout", "1", "--name", "nowhere"),
         *("--constraint", "node.hostname == h9", f"{HELLO}:1"),

@@ -65,7 +65,7 @@ def test_networks_are_apart(clean: Cluster) -> None:
     assert inside(pid, "/bin/nslookup", "web").returncode != 0
 
 
-def test_exit_codes_and_memory_kills_are_told(clean: Cluster) -> None:
+def test_exit_codes_and_memory_kills_are_reported(clean: Cluster) -> None:
     once = ("--restart-condition", "none")
     clean.shoal("service", "create", "-d", "--name", "three", *once, f"{HELLO}:1", "sh", "-c", "exit 3")
     clean.shoal(

@@ -125,7 +125,7 @@ def test_an_update_rolls_the_service_and_a_rollback_brings_the_old_one_back(file
     assert contents() == ["one", "one"]
 
 
-def test_containers_keep_their_secret_when_the_agent_starts_anew(files: Cluster) -> None:
+def test_containers_keep_their_secret_when_the_agent_starts_again(files: Cluster) -> None:
     create(files, "secret", "pw", WORD)
     files.shoal("service", "create", "--name", "web", "--mode", "global", "--secret", "pw", f"{HELLO}:1")
     before = files.pids("web")

@@ -73,7 +73,7 @@ secrets: {key: {external: true}}
 """
 
 
-def test_what_has_to_be_there_and_is_not_is_told_by_name_and_line(clean: Cluster, tmp_path: Path) -> None:
+def test_what_has_to_be_there_and_is_not_is_reported_by_name_and_line(clean: Cluster, tmp_path: Path) -> None:
     path = files(tmp_path, EXTERNAL)
     done = clean.run("stack", "deploy", "-c", path)
     assert done.returncode == 2

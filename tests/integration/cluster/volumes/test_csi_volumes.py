@@ -171,7 +171,7 @@ def test_two_services_share_it_on_one_node_and_none_is_put_elsewhere(drivers: Dr
     assert wrong.returncode == 2 and f"already exists with driver {DRIVER}, not local" in wrong.stderr
 
 
-def test_what_the_driver_says_is_told_and_asked_again(drivers: Drivers) -> None:
+def test_errors_of_the_driver_are_reported_and_calls_repeated(drivers: Drivers) -> None:
     cluster = drivers.cluster
     refused = cluster.run("volume", "create", "--driver", DRIVER, "--opt", "colour=red", "red")
     assert refused.returncode == 1 and "parameter 'colour' is not known (INVALID_ARGUMENT)" in refused.stderr

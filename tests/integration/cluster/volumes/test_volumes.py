@@ -129,7 +129,7 @@ def test_prune_keeps_what_is_used(volumes: Cluster) -> None:
     assert refused.returncode == 1 and "in use by web" in refused.stderr
 
 
-def test_options_are_mounted_or_told(volumes: Cluster, tmp_path: Path) -> None:
+def test_options_are_mounted_or_reported(volumes: Cluster, tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     (tmp_path / "there").write_text("on the host")
     volumes.shoal("volume", "create", "--opt", "type=none", "--opt", "o=bind", "--opt", f"device={tmp_path}", "host")
