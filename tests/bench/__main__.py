@@ -1,6 +1,6 @@
 """Every figure, in one table: `make bench`, or `python -m tests.bench [name …]` for some.
 
-Writes `build/bench.json` too. Takes minutes; wants root and an idle machine. The exit code tells nothing of the
+Writes `build/bench.json` too. Takes minutes; wants root and an idle machine. The exit code says nothing about the
 targets: a noisy machine is no failure.
 """
 

@@ -3,7 +3,7 @@
 Run `python -m tests.bench.bench_change`. A playground of three hosts, with a real manager, etcd and agents, and a
 container on each so that it takes part in the network. The 1,000 tasks are the planner's own, on a node that is only a
 record, since one machine does not run so many. What is committed is the word that a task does not serve, or does again,
-by the store of a second manager. The time begins before the commit, and ends for each kernel when it tells of the
+by the store of a second manager. The time begins before the commit, and ends for each kernel when it reports the
 elements (`nft monitor`).
 """
 
@@ -39,7 +39,7 @@ PAUSE_SECONDS = 0.3
 
 
 class Kernel:
-    """What the kernel of one host tells of elements of nftables, with the time of it."""
+    """What the kernel of one host reports of elements of nftables, with the time."""
 
     def __init__(self, reported: "subprocess.Popen[str]") -> None:
         self._reporter = reported
@@ -66,12 +66,12 @@ class Kernel:
         time.sleep(BEGIN_SECONDS)
 
     def forget(self) -> None:
-        """What was told so far."""
+        """What was reported so far."""
         with self._changes:
             self._lines.clear()
 
     def first(self, verb: str, target: str) -> float:
-        """When it first told of an element that leads to the target. Blocking."""
+        """When it first reported an element that leads to the target. Blocking."""
         with self._changes:
             if not self._changes.wait_for(lambda: self._find(verb, target), TIMEOUT_SECONDS):
                 raise RuntimeError(f"no word of `{verb} … {target}`")

@@ -4,7 +4,7 @@ A whole manager, its own etcd, and simulated agents in other processes (`simulat
 Phases:
 `connect` (all agents at once), `idle`, `up` (0 to TASKS), `watched` (the same with a `WatchServices` open), `pause`
 (the manager is stopped for 3, 8 and 14 s), `restart` (SIGKILL, 2 s, start) and `down`. Processor seconds of the
-manager, of etcd and of the agents are told apart; they are firm on a busy machine, where seconds are not.
+manager, of etcd and of the agents are separate; they are firm on a busy machine, where seconds are not.
 """
 
 import argparse
@@ -81,7 +81,7 @@ class Bench:
         await self._scale("T to 0", 0)
 
     async def watched(self) -> None:
-        """Down and up again while somebody watches the service, as the command line does."""
+        """Down and up again while someone watches the service, as the command line does."""
         await self._scale("T to 0, before watched", 0)
         watching = asyncio.create_task(self._watch())
         await self._scale("0 to T, watched", self._tasks)
@@ -124,7 +124,7 @@ class Bench:
         before, log = await self._cluster.running(), len(self._cluster.manager.log)
         start, failures = self._cluster.mark(), self._cluster.counts().failures
         ended = await harm()
-        await asyncio.sleep(1.0)  # agents tell what they know four times a second
+        await asyncio.sleep(1.0)  # agents report what they know four times a second
         ends = await self._all_back()
         back = time.monotonic() - ended
         used = self._cluster.mark()

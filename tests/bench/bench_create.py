@@ -2,7 +2,7 @@
 
     python -m tests.bench.bench_create
 
-One replica, the image present. The steps are what the records tell: when the service was written, when its task was,
+One replica, the image present. The steps are what the records show: when the service was written, when its task was,
 when the container ran. All clocks are this machine's. Mere starts of the command line alternate with the rest, so that
 both meet the same noise.
 """

@@ -32,7 +32,7 @@ WINDOW = 64
 
 
 def serve(ready: Connection) -> None:
-    """Answer until told to stop; then tell the processor seconds that were used."""
+    """Answer until asked to stop; then return the processor seconds that were used."""
 
     async def run() -> None:
         host = Host(2, -1)
@@ -63,7 +63,7 @@ def processor_seconds() -> float:
 
 
 def load(port: int, question: Callable[[int], bytes]) -> tuple[int, float]:
-    """Answers within the time, and how long it was. Lost ones are asked anew."""
+    """Answers within the time, and how long it was. Lost ones are sent again."""
     with socket.socket(type=socket.SOCK_DGRAM) as client:
         client.connect(("127.0.0.1", port))
         client.setblocking(False)

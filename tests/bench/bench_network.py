@@ -1,6 +1,6 @@
 """Figures of the node's network, on hosts that are network namespaces: run `python -m tests.bench.bench_network`.
 
-The machine is noisy: what is compared alternates in one batch, and medians and ratios are told.
+The machine is noisy: what is compared alternates in one batch, and medians and ratios are reported.
 """
 
 import asyncio
@@ -169,7 +169,7 @@ class Programming:
 
 
 def programming(host: Host, peers: Sequence[Peer], count: int = 5000) -> Programming:
-    """On a host that has been told nothing yet."""
+    """On a host without any assignments yet."""
     wide = NetworkAssignment(network_id="wide", name="wide", subnet="10.100.0.0/16")
     virtual = [VirtualAddress(network_id="wide", address="10.100.255.1")]
     service = ServiceEndpoint(service_id="id-of-many", service_name="many", virtual_addresses=virtual)

@@ -102,7 +102,7 @@ async def call(manager: ManagerAlone, *work: object) -> object:
 
 
 async def settle(agents: list[SimulatedAgent]) -> None:
-    """Wait until nothing comes any more, and count anew."""
+    """Wait until nothing comes any more, and start counting again."""
     before, now = -1, 0
     while before != now:
         await asyncio.sleep(0.5)
@@ -169,7 +169,7 @@ async def changes(manager: ManagerAlone, agents: list[SimulatedAgent], idle: flo
     await settle(agents)
     burst = await processor(manager) - before - idle * (time.monotonic() - begin)
     return [
-        Figure("one endpoint more, told to 100 nodes: p50", p50(waits), "ms", scope="manager"),
+        Figure("one endpoint more, sent to 100 nodes: p50", p50(waits), "ms", scope="manager"),
         Figure("  p99 (greatest of 40)", p99(waits), "ms", scope="manager"),
         Figure("  bytes for one node", statistics.median(sizes), "B", scope="manager"),
         Figure("  manager's processor time", spent / CHANGES * 1e3, "ms", scope="manager"),

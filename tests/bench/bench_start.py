@@ -173,7 +173,7 @@ async def measure(directory: Path, count: int, parallels: list[int], rounds: int
 
 
 class Steps:
-    """Seconds by step, while wanted: steps of several starts at once would tell of the queue."""
+    """Seconds by step, while enabled: steps of several starts at once would measure the queue."""
 
     def __init__(self) -> None:
         self.enabled = False

@@ -32,7 +32,7 @@ def docker_overlay(archive: Path) -> Iterator[Pair]:
     """Two containers of the image of an OCI archive on an overlay network of Docker's.
 
     Raises:
-        RuntimeError: Docker refused something, which the text tells.
+        RuntimeError: Docker refused something, as the text says.
     """
     with ExitStack() as stack:
         first, second = (_host(stack, number, archive) for number in (1, 2))

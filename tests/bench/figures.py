@@ -12,7 +12,7 @@ class Figure:
     Attributes:
         name: what was measured, with the quantile where it is one.
         value: in `unit`.
-        at_most, at_least: what is to be reached, in the same unit; None for a figure that is only told.
+        at_most, at_least: what is to be reached, in the same unit; None for a figure that is only reported.
         scope: "end to end", or the part that was measured alone.
     """
 

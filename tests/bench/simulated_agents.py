@@ -73,7 +73,7 @@ class SimulatedHost:
 
 
 class NoVolumes:
-    """Has nothing to tell."""
+    """Has nothing to report."""
 
     async def reports(self) -> AsyncGenerator[VolumeReport]:
         """None."""
@@ -82,7 +82,7 @@ class NoVolumes:
 
 
 class NoCondition:
-    """Has nothing to tell."""
+    """Has nothing to report."""
 
     async def reports(self) -> AsyncGenerator[NetworkCondition]:
         """None."""

@@ -13,7 +13,7 @@ from shoal.notifier import Notifier
 
 
 class FakeCsiMounter:
-    """Mounts at once, or fails as often as it is told to; the disk outlives the object when it is handed on.
+    """Mounts at once, or fails as often as it is set to; the disk outlives the object when it is handed on.
 
     Attributes:
         disk: records by volume id. mounted: ids of what is mounted. calls: what was asked, "mount v1".

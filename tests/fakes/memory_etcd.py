@@ -153,7 +153,7 @@ class MemoryEtcd:
         return {key: self._records[key] for key in keys if key in self._records}
 
     def _at(self, revision: int) -> dict[bytes, KeyValue]:
-        """The records as they were at a revision, made anew from the history."""
+        """The records as they were at a revision, rebuilt from the history."""
         records: dict[bytes, KeyValue] = {}
         for event in self._history:
             if event.mod_revision > revision:

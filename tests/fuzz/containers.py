@@ -108,7 +108,7 @@ def fuzz_image_reference(data: bytes) -> None:
 
 
 def fuzz_template(data: bytes) -> None:
-    """A value with placeholders: expanded, or a fault that is told before anything runs."""
+    """A value with placeholders: expanded, or a fault that is reported before anything runs."""
     text = data.decode("utf-8", "replace")
     if template_fault(text):
         return

@@ -83,7 +83,7 @@ def fuzz_dns_query(data: bytes) -> None:
 
 
 def fuzz_dns_bytes(data: bytes) -> None:
-    """What is told of a query without reading all of it."""
+    """What is known of a query without reading all of it."""
     assert question_end(data) >= HEADER_BYTES
     bare = without_options(data)
     assert without_options(bare) == bare and data.startswith(bare[:-2] or bare)
@@ -92,7 +92,7 @@ def fuzz_dns_bytes(data: bytes) -> None:
 
 
 def fuzz_dns_answer_of_others(data: bytes) -> None:
-    """What an upstream resolver, or somebody in its name, answers."""
+    """What an upstream resolver, or someone in its name, answers."""
     query = b"\x12\x34\1\0\0\1\0\0\0\0\0\0\3web\7example\0\0\1\0\1"
     if matches(query, data):
         assert data[:2] == query[:2] and data[2] & 0x80

@@ -61,7 +61,7 @@ def _admit(kind: Callable[[], Message], admit: Callable[..., Message], data: byt
 
 
 def fuzz_join_token(data: bytes) -> None:
-    """A token or a line that says why not; the text itself, which may be nearly a secret, is not told."""
+    """A token or a line that says why not; the text itself, which may be nearly a secret, is not shown."""
     text = data.decode("utf-8", "replace")
     try:
         token = join_token.parse(text)

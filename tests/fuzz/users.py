@@ -99,7 +99,7 @@ def fuzz_variables(data: bytes) -> None:
 
 
 def fuzz_registries_file(data: bytes) -> None:
-    """`registries.toml`: settings or faults, and a fault does not tell the password."""
+    """`registries.toml`: settings or faults, and a fault does not show the password."""
     try:
         parse_registries(data.decode("utf-8", "replace"))
     except InvalidInput as error:

@@ -1,4 +1,4 @@
-"""Runs checks and tells each one's verdict by name."""
+"""Runs checks and prints each one's result by name."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ def run_checks(checks: Sequence[Check], on_failure: Check = lambda: None) -> int
     """A line for each check, and `N passed, N failed` at the end; how many failed.
 
     Args:
-        told: called after each check that failed.
+        on_failure: called after each check that failed.
     """
     failed = 0
     for check in checks:

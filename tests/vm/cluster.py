@@ -65,7 +65,7 @@ def until(condition: Callable[[], T], what: str, seconds: float = 120) -> T:
 
 
 def restart_agent(host: PlaygroundHost, *, kill: bool = False, **environment: str) -> None:
-    """End it and start it anew with these variables; until it has a session again."""
+    """End it and start it again with these variables; until it has a session again."""
 
     def sessions() -> int:
         return host.log.read_text(errors="replace").count("connected to manager")

@@ -1,4 +1,4 @@
-"""AppArmor on a kernel that has it: the default profile, its rules, profiles by name, and what nodes tell."""
+"""AppArmor on a kernel that has it: the default profile, its rules, profiles by name, and what nodes report."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Encrypted networks, on a kernel that has WireGuard. Each check is told by its name."""
+"""Encrypted networks, on a kernel that has WireGuard. Each check is reported by its name."""
 
 import json
 import subprocess
@@ -247,7 +247,7 @@ def check_repair_of_tunnels() -> None:
         )
         print(f"    {' '.join(damage[:4])}: back after {time.monotonic() - started:.1f} s", flush=True)
     after = in_host("h1", "wg", "show", "shoal-wg0", "public-key")
-    assert after != before, "a device made anew has a new key"
+    assert after != before, "a new device has a new key"
     assert after.strip() not in "".join(path.read_text(errors="replace") for path in LOGS.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""Encrypted networks by IPsec ESP: of nodes that are told to use it, and between one that is and one that is not."""
+"""Encrypted networks by IPsec ESP: of nodes configured to use it, and between one that is and one that is not."""
 
 import json
 import re

@@ -88,7 +88,7 @@ listener.listen()
 print("listening", flush=True)
 while True:
     connection, (address, _) = listener.accept()
-    with contextlib.suppress(OSError):  # who only asks whether somebody listens is gone
+    with contextlib.suppress(OSError):  # who only asks whether anything listens is gone
         connection.sendall(address.encode())
     connection.close()
 """

@@ -1,4 +1,4 @@
-"""Traffic between two containers that tells what it lost: datagrams, and lines on one TCP connection.
+"""Traffic between two containers that reports what it lost: datagrams, and lines on one TCP connection.
 
 python -m tests.vm.flow serve            answers at port 7000 until its standard input ends
 python -m tests.vm.flow send ADDRESS     sends every 50 ms until its standard input ends; prints what came back, as JSON

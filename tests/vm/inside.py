@@ -134,7 +134,7 @@ GROUPS: dict[str, tuple[Check, ...]] = {
 def main(groups: list[str]) -> None:
     os.environ.update(HOME="/run", SHOAL_CONFIG=str(CONFIG), SHOAL_VERIFY="0")
     if "faults" not in groups:  # where nodes that are away are the matter
-        # An emulated machine may take a minute to start an agent anew, which is no reason to miss its node.
+        # An emulated machine may take a minute to start an agent again, which is no reason to miss its node.
         os.environ["SHOAL_MANAGER_HEARTBEAT_SECONDS"] = "30"
     if groups == ["second"]:
         second.main()

@@ -16,7 +16,7 @@ from tests.vm.cluster import until
 
 ADDRESS, FIRST = "198.18.0.12", "198.18.0.1"
 PORT = 9000
-"""Of both: the first one's tells how to join, the second one's does as it is told."""
+"""Of both: the first one's says how to join, the second one's follows."""
 LOG = Path("/run/agent.log")
 DIRECTORY = Path("/var/lib/second")
 

@@ -36,8 +36,8 @@ from tests.vm.second import ADDRESS, FIRST, LOG, PORT
 
 LAYOUT = Layout(hosts=1)
 PLAYGROUND = Playground(LAYOUT, contexts=ContextStore(CONFIG), ready_seconds=300)
-SHARED = Path("/run/told")
-"""What the second machine is told."""
+SHARED = Path("/run/shared")
+"""What the second machine receives."""
 CABLE = Path("/tmp/cable")
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 

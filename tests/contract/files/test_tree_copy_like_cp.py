@@ -1,4 +1,4 @@
-"""`copy_tree` beside `cp -a`: the same trees, told entry by entry, from a directory and from an overlay."""
+"""`copy_tree` beside `cp -a`: the same trees, described entry by entry, from a directory and from an overlay."""
 
 import os
 import socket

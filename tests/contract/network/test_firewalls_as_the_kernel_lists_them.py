@@ -26,7 +26,7 @@ def iptables(home: int, rule: str) -> None:
 
 
 def dropped(tables: Nftables) -> set[str]:
-    """What is told, in short."""
+    """What is reported, in short."""
     words = {"DNS queries": "resolver", "UDP port 4789": "tunnel", "TCP port 7441": "agent", "FORWARD": "forward"}
     reported = blocked_traffic(tables.list_chains, tables.list_rules, PORTS)
     return {short for line in reported for word, short in words.items() if word in line}

@@ -1,4 +1,4 @@
-"""What iptables-legacy tells of its rules, which nftables does not show, and the command that then helps."""
+"""What iptables-legacy lists of its rules, which nftables does not show, and the command that then helps."""
 
 from ipaddress import IPv4Address
 from pathlib import Path

@@ -75,7 +75,7 @@ def test_associations_are_understood_as_far_as_the_kernel_has_the_algorithm(conn
 
 
 class RecordedAnswer(Connection):
-    """Gives back an association as it was told, which has the form in which a kernel lists it."""
+    """Returns an association as it was set, in the form in which a kernel lists it."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body

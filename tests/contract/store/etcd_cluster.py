@@ -69,7 +69,7 @@ def _general_name(host: str) -> x509.GeneralName:
 
 @dataclass
 class Member:
-    """One member: where it is told to be found, and its process."""
+    """One member: where it is said to be found, and its process."""
 
     endpoint: str
     process: subprocess.Popen[bytes]

@@ -34,7 +34,7 @@ async def ends_replaced(store: Store, backend: Backend, act: Callable[[], Awaita
     running = asyncio.ensure_future(store.run())
     try:
         await store.ready()
-        # A write of somebody else, so that the watch is known to stand.
+        # A write of someone else, so that the watch is known to stand.
         await store.reached((await backend.txn((), [Put(TASK.key("t1"), b"")])).revision)
         await act()
         with pytest.raises(HistoryReplaced, match=match):

@@ -1,4 +1,4 @@
-"""Writers that know what was acknowledged to them, and what followers were told of it."""
+"""Writers that know what was acknowledged to them, and what followers received."""
 
 import asyncio
 import itertools
@@ -45,7 +45,7 @@ async def every_writer_gets_on(writers: Sequence[Writer], *, by: int = 20) -> No
 
 
 def check(writer: Writer, changes: list[Change]) -> None:
-    """All acknowledged counts were told once and in order; what else was told had no answer."""
+    """All acknowledged counts were received once and in order; other received ones had no response."""
     reported = [change.new.attempt for change in changes if isinstance(change.new, Task)]
     assert reported == sorted(set(reported))
     assert set(writer.acknowledged) <= set(reported) <= set(writer.acknowledged) | writer.unconfirmed

@@ -1,6 +1,6 @@
 """An image or a container whose /etc/passwd is a device, a FIFO, a file of the kernel, or has no end.
 
-Bounds: none of them is opened, at most 1 MiB is read, and the user is told which file it is.
+Bounds: none of them is opened, at most 1 MiB is read, and the error names the file.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """A layer unpacked as an agent does it, by an agent's process of its own, and what that took.
 
 `python -m tests.hostile.layers.attempt BLOB DIFF_ID STORE` prints an `Attempt`: a program of its own, since the kernel
-tells the largest child of a process over its whole life only.
+reports the largest child of a process over its whole life only.
 """
 
 import asyncio

@@ -30,7 +30,7 @@ def _mount() -> None:
 
 
 def _leave() -> None:
-    """Out of a root directory as chroot(2) tells it."""
+    """Out of a root directory as chroot(2) describes it."""
     Path("below").mkdir()
     os.chroot("below")
 

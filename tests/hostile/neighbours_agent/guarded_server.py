@@ -1,4 +1,4 @@
-"""A process with one server as agents and managers open it: tells its port, then for each line of input what it uses.
+"""A process with one server as agents and managers open it: prints its port, then for each line of input what it uses.
 
 Arguments: the limits' name in `shoal.rpc.server_limits`, a directory for a manager's identity, that of logs if any.
 """

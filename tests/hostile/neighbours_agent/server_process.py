@@ -1,4 +1,4 @@
-"""A server in a process of its own, so that its memory can be told."""
+"""A server in a process of its own, so that its memory can be measured."""
 
 import subprocess
 import sys

@@ -1,7 +1,7 @@
 """Neighbours that connect and say nothing, thousands of times: what it costs a server, and for how long.
 
 Bounds: at most the limit's number of connections open; 64 MiB of memory meanwhile (128 for the API port), of which all
-but 24 MiB is given back; every connection without a handshake is closed after the deadline, and then whoever has a
+but 24 MiB is given back; every connection without a handshake is closed after the deadline, and then anyone who has a
 certificate is served.
 """
 

@@ -108,7 +108,7 @@ def test_the_bound_holds_without_an_agent_and_the_next_one_says_what_is_missing(
 
 
 async def check_lines(runtime: OciRuntime, task_id: str) -> None:
-    """Each number follows the one before, or it is told that some are missing."""
+    """Each number follows the one before, or some are reported as missing."""
     last: int | None = None
     begun = b""
     async for found in runtime.logs(task_id):

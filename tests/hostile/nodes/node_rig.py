@@ -29,7 +29,7 @@ class HostileNode:
     address: str = "192.0.2.66"
 
     def description(self, **more: Any) -> NodeDescription:
-        """What it says of itself unless told otherwise."""
+        """What it says of itself by default."""
         about = NodeDescription(**{"hostname": self.name, "address": self.address, **more})
         about.platform.os, about.platform.architecture = "linux", "amd64"
         about.resources.nano_cpus, about.resources.memory_bytes = 1 << 40, 1 << 40

@@ -1,4 +1,4 @@
-"""A node that floods its manager: etcd grows by a bounded amount, others go on, and it is kept out and told of.
+"""A node that floods its manager: etcd grows by a bounded amount, others go on, and it is blocked and reported.
 
 Before nodes had a budget, descriptions of 80 kB that differ added 200 MB to etcd in 6 s, to its quota in four minutes.
 """
@@ -107,7 +107,7 @@ def test_floods_are_bounded_ended_and_reported(tmp_path: Path) -> None:
             floods = [flood(*each) for each in zip(flooding_nodes, FLOODS, strict=True)]
             flooding = asyncio.ensure_future(asyncio.gather(*floods))
             assert await slowest_answer(control, flooding) < ANSWER_SECONDS
-            # gRPC's client tells INTERNAL where a write fails before the status is there.
+            # gRPC's client reports INTERNAL where a write fails before the status is there.
             assert set(await flooding) <= {StatusCode.RESOURCE_EXHAUSTED, StatusCode.INTERNAL}
             assert stored_bytes(manager) - before < MOST_BYTES
             assert manager.resident_kib() - memory < MOST_GROWTH_KIB

@@ -18,7 +18,7 @@ Address = IPv4Address | IPv6Address
 
 
 def label(name: str) -> bytes:
-    """Marks a payload: every 64 bytes of it, so every fragment, tell whose it is."""
+    """Marks a payload: every 64 bytes of it, so every fragment, show whose it is."""
     return f"<<{name}>>".encode().ljust(64, b".")
 
 

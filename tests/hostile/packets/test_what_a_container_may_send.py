@@ -136,7 +136,7 @@ def test_what_is_sent_to_all_reaches_no_program_of_the_host(lab: Laboratory) -> 
 
 @pytest.mark.parametrize("port", [7440, 7441, 7442])
 def test_the_agents_and_managers_ports_are_closed_to_containers(lab: Laboratory, port: int) -> None:
-    """Of their own node, of another one, and of any other host; told at once, not by silence."""
+    """Of their own node, of another one, and of any other host; refused at once, not by silence."""
     one, two = lab.hosts.one, lab.hosts.two
     for descriptor, address in (
         (one.descriptor, one.address),

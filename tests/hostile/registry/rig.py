@@ -1,4 +1,4 @@
-"""Clients of hostile registries: what they are told, and with whose password."""
+"""Clients of hostile registries: what they report, and with whose password."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -58,7 +58,7 @@ def known(
 
 
 async def outcome(work: Work, registries: Registries, policy: RetryPolicy = ONCE) -> ShoalError:
-    """What the user is told."""
+    """The error that the user gets."""
     async with Distribution(registries, policy=policy) as distribution:
         with pytest.raises(ShoalError) as caught:
             await work(distribution.repository(parse(f"{DOMAIN}/a:1")))

@@ -219,7 +219,7 @@ def lying_about(image: PackedImage, digest: str, size: int) -> PackedImage:
 
 async def until(condition: Callable[[], object]) -> None:
     """Poll; the test's own bound ends it."""
-    while not condition():  # noqa: ASYNC110 - the other side tells nobody
+    while not condition():  # noqa: ASYNC110 - the other side notifies nobody
         await asyncio.sleep(0.01)
 
 

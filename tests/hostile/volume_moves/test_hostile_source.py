@@ -1,4 +1,4 @@
-"""A node in the wrong hands that a volume is copied from: what it sends stays in the copy, and within what it told of.
+"""A hostile node that a volume is copied from: what it sends stays in the copy, and within what it announced.
 
 Bound: nothing outside the copy's directory is made, changed or opened; entries as many as were offered; no time or
 memory by what it claims, such as files of 8 EiB.

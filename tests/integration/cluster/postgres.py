@@ -20,7 +20,7 @@ class Writer:
 
     Args:
         addresses: of nodes.
-        mark: what the environment of the servers has, to tell them from others of this machine.
+        mark: what the environment of the servers has, to distinguish them from others of this machine.
     """
 
     def __init__(self, addresses: Sequence[str], port: int, mark: str) -> None:

@@ -27,7 +27,7 @@ def from_container(pid: int, address: str, *, fresh: int, kept: int) -> list[str
 
 
 class Traffic:
-    """What all clients told so far.
+    """What all clients reported so far.
 
     Attributes:
         counts: requests that had the whole answer, by where from and by kind: `fresh`, and of connections that are kept
@@ -49,7 +49,7 @@ class Traffic:
 
     @contextmanager
     def running(self, **clients: Sequence[str]) -> Iterator["Traffic"]:
-        """Run these commands until the end of the block; they are told apart by their names."""
+        """Run these commands until the end of the block; their names distinguish them."""
         processes = {name: _started(command) for name, command in clients.items()}
         readers = [threading.Thread(target=self._read, args=each) for each in processes.items()]
         for reader in readers:

@@ -38,7 +38,7 @@ class Clients:
         self._sources = itertools.cycle(SOURCE_PORTS)
 
     def run(self, fresh: int, kept: int) -> None:
-        """Ask, and tell, until the standard input ends."""
+        """Ask, and report, until the standard input ends."""
         threads = [threading.Thread(target=self._ask_again, args=(number,)) for number in range(fresh)]
         threads += [threading.Thread(target=self._ask_on, args=(number,)) for number in range(kept)]
         for thread in threads:

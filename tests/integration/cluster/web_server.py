@@ -1,7 +1,7 @@
 """A web server that keeps connections and ends as a good one does. Runs in a container, by the standard library alone.
 
 At its stop signal it takes no new connection, answers the request in progress and the next one on each connection,
-tells with that answer that the connection ends (RFC 9112, 9.6), and ends when all have.
+says in that response that the connection ends (RFC 9112, 9.6), and ends when all have.
 """
 
 import os

@@ -247,7 +247,7 @@ async def agent(identity: CurrentIdentity) -> AsyncGenerator[str]:
 
 
 class Impostor:
-    """Serves the join port with any certificate and any root, and keeps what it was told."""
+    """Serves the join port with any certificate and any root, and keeps what it received."""
 
     def __init__(self, root: bytes) -> None:
         self.root = root

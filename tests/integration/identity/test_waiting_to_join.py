@@ -1,4 +1,4 @@
-"""The agent's own process where no manager is there yet: it waits, says so to systemd, and ends when it is told to."""
+"""The agent's own process where no manager is there yet: it waits, says so to systemd, and ends when it is asked to."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The example image does what it promises: answers, and stops when told."""
+"""The example image does what it promises: answers, and stops when asked."""
 
 import os
 import signal

@@ -225,7 +225,7 @@ def test_a_pull_goes_on_where_the_connection_broke(tmp_path: Path) -> None:
             await store.aclose()
         assert image.digest == pushed.digest
         assert len(given) >= 3
-        assert sum(given) < 9_000_000  # resumed, not fetched anew
+        assert sum(given) < 9_000_000  # resumed, not fetched again
 
     asyncio.run(run())
 

@@ -41,7 +41,7 @@ WORK: dict[str, Work] = {
 
 
 async def refusal(work: Work, *pieces: bytes, policy: RetryPolicy = ONCE, pause_seconds: float = 0.0) -> ShoalError:
-    """What the user is told."""
+    """The error that the user gets."""
     async with (
         rogue_registry(*pieces, pause_seconds=pause_seconds) as where,
         Distribution(Registries(), policy=policy) as distribution,

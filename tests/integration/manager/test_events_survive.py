@@ -1,4 +1,4 @@
-"""Events after a manager's end: stopped, killed, and told by a manager that was not there when they happened."""
+"""Events after a manager's end: stopped, killed, and served by a manager that was not there when they happened."""
 
 import asyncio
 import shutil
@@ -13,7 +13,7 @@ from tests.integration.manager.manager_process import ManagerProcess, running_ma
 
 
 async def reported(control: Any) -> list[str]:
-    """Names of the networks whose creation is told, of all time."""
+    """Names of the networks whose creation is in the events, of all time."""
     now_ms = time.time_ns() // 1_000_000
     request = WatchEventsRequest(since_ms=1, until_ms=now_ms, types=["network"], actions=["create"])
     return [answer.event.name async for answer in control.WatchEvents(request, timeout=20) if answer.HasField("event")]

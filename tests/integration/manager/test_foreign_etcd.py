@@ -1,4 +1,4 @@
-"""A manager on an etcd that somebody else started, with its defaults."""
+"""A manager on an etcd that someone else started, with its defaults."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -150,7 +150,7 @@ def test_another_manager_takes_over(tmp_path: Path, harm: Callable[[ManagerProce
 
 
 async def _follows(one: Any, two: Any) -> bool:
-    """Whether both tell the same, and what the leader of before believed has changed nothing."""
+    """Whether both show the same, and what the leader of before believed has changed nothing."""
     try:
         own = (await one.ListTasks(ListTasksRequest(service="web"), timeout=5)).tasks
     except aio.AioRpcError:

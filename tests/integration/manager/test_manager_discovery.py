@@ -63,7 +63,7 @@ def test_a_manager_that_came_later_takes_over(tmp_path: Path) -> None:
             async def reported() -> bool:
                 return kept(tmp_path) == {first.api, second.api}
 
-            await until(reported, "the node is told of the second manager while its session lasts")
+            await until(reported, "the node to receive the second manager while its session lasts")
             first.kill()
             await until(lambda: ready_at(two, second_id), "the node goes on with the second manager", 40)
 

@@ -101,7 +101,7 @@ async def _logs(control: Control) -> None:
     answers: list[LogsResponse] = []
 
     async def are_whole() -> bool:
-        """A node that a busy machine keeps from answering for five seconds is told as missing."""
+        """A node that a busy machine keeps from answering for five seconds is reported as missing."""
         answers[:] = [answer async for answer in control.Logs(LogsRequest(target="web"), timeout=20)]
         return not any(answer.warning for answer in answers)
 

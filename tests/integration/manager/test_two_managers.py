@@ -146,4 +146,4 @@ async def _nodes_of_a_network(first: ManagerProcess, one: Any, second: ManagerPr
             answers = [await each.GetNetwork(GetNetworkRequest(network="front")) for each in (one, two)]
             return all([node.hostname for node in answer.nodes if node.revision] == ["h1", "h2"] for answer in answers)
 
-        await until(known, "both managers tell of both nodes")
+        await until(known, "both managers to show both nodes")

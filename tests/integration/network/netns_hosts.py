@@ -133,7 +133,7 @@ class Host:
         peers: Sequence[Peer],
         services: Sequence[ServiceEndpoint] = (),
     ) -> None:
-        """Bring the host from what it was told last to this."""
+        """Bring the host from its last assignments to these."""
         known = AssignedState()
         known.apply(self._assigned)
         change = Assignments(snapshot=True, networks=networks, endpoints=endpoints, peers=peers, services=services)

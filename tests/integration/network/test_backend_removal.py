@@ -1,4 +1,4 @@
-"""The moment between a task's end and everybody's knowledge of it: no client is told that there is no route."""
+"""The moment between a task's end and everybody's knowledge of it: no client gets an error that there is no route."""
 
 import errno
 import os
@@ -40,7 +40,7 @@ class Cluster:
         self._container = hosts.two.call(hosts.two.network.attach(task(self.lost))).netns_fd
 
     def lead(self, *webs: TaskEndpoint) -> None:
-        """What every node is told of the service."""
+        """What every node receives of the service."""
         self.hosts.apply([net(), MESH], [*webs, self._other], service())
 
     def end(self) -> None:
@@ -49,7 +49,7 @@ class Cluster:
         self.hosts.two.call(self.hosts.two.network.detach(self.lost.task_id))
 
     def end_unseen(self) -> None:
-        """The container's last process ends, and nobody tells the agent."""
+        """The container's last process ends, and nobody notifies the agent."""
         os.close(self._container)
 
     def client_ns(self, place: str) -> int:
@@ -108,7 +108,7 @@ def test_who_asks_again_as_its_routes_go_is_led_to_another_task(cluster: Cluster
     cluster.end()
     where, client_ns = PLACES[place], cluster.client_ns(place)
     ports = until(lambda: unanswered(client_ns, where))
-    cluster.lead(cluster.kept)  # as managers do: the ended task is not told of any more
+    cluster.lead(cluster.kept)  # as managers do: the ended task is not in the assignments any more
     again = [answer(client(client_ns, where, port), where) for port in ports]
     assert ports and again == ["hello"] * len(ports)
 

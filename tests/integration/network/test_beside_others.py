@@ -1,4 +1,4 @@
-"""Beside other programs of the host: whose ports, rules and settings are theirs, and what is told of them."""
+"""Beside other programs of the host: whose ports, rules and settings are theirs, and what is reported of them."""
 
 import asyncio
 import os

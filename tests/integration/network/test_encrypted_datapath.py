@@ -1,4 +1,4 @@
-"""What a node does when it is told of an encrypted network: never in clear, whatever its kernel can.
+"""What a node does when it gets an encrypted network: never in clear, whatever its kernel can.
 
 Where the kernel has WireGuard the tasks reach each other by it (also proven in a virtual machine, `tests/vm`); where it
 lacks it they are refused, and nothing else suffers.
@@ -52,7 +52,7 @@ def test_an_encrypted_network_is_never_in_clear(hosts: Hosts) -> None:
         Unavailable, match=r"encrypted networks are not available on this node: .*not support WireGuard"
     ):
         hosts.attach(hosts.one, task(here))
-    # Nor does it come in by the open tunnel, whoever sends it.
+    # Nor does it come in by the open tunnel, no matter who sends it.
     assert "10.99.2.0/24" in hosts.one.nft("list set inet shoal encrypted")
     assert "@encrypted drop" in hosts.one.nft("list chain inet shoal drop_unencrypted")
     assert hosts.one.nft("list chain inet shoal from_overlay").count("jump drop_unencrypted") == 2

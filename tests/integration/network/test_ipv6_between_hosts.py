@@ -110,7 +110,7 @@ def test_containers_reach_each_other_by_both_families(hosts6: Hosts) -> None:
         assert ask(sandbox.netns_fd, "fd99:1::2") == "hello"
         assert ask(three, "fd99:1::2") == "hello"
     assert clients == ["fd99:1::1", "fd99:1::3"]
-    # Nobody has this one, and that is told at once; no address is asked of the underlay.
+    # Nobody has this one, and that is answered at once; no address is asked of the underlay.
     assert fails(sandbox.netns_fd, "fd99:1::77", seconds=3) in ("No route to host", "Network is unreachable")
 
 

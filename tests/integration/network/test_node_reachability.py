@@ -71,7 +71,7 @@ def test_a_node_measures_loss_time_and_mtu_of_underlay_and_tunnel(hosts: Hosts) 
 
 def test_a_narrow_path_is_found_to_the_byte(hosts: Hosts) -> None:
     hosts.start()
-    # Behind the first hop, where no interface of the hosts tells of it.
+    # Behind the first hop, where no interface of the hosts shows it.
     ip(hosts.switch, "link set u2 mtu 1400", "link set u1 mtu 1400")
     (reach,) = hosts.one.call(hosts.one.network.prober.probe(ProbeRequest(nodes=[probed(hosts.two)], count=2))).nodes
     assert (reach.underlay.mtu, reach.underlay.expected_mtu) == (1400, 1500)

@@ -148,7 +148,7 @@ def test_what_the_kernel_refuses_keeps_nothing_else_back_and_is_reported_until_i
     inner = hosts.attach(hosts.one, task(here)).netns_fd
     hosts.attach(hosts.two, task(there))
     own = hosts.one.network
-    # A next hop on our device is refused while that is down; somebody keeps it so, until the comparison.
+    # A next hop on our device is refused while that is down; something keeps it so, until the comparison.
     ip(hosts.one.descriptor, "link set shoal-vx down")
     more = endpoint(3, hosts.two, 1)
     hosts.apply([network(1), network(2)], [here, there, more])

@@ -94,7 +94,7 @@ def test_from_the_nodes_themselves_and_from_containers(hosts: Hosts, stack: Exit
         (without_network, TWO),
     ):
         assert tcp_exchange(client_ns, address, 8080) == b"hello", address
-    # The one that is led back to itself comes from the node between.
+    # The one that is forwarded back to itself comes from the node between.
     expected = [ONE, ONE, ONE, ONE, "169.254.1.1", "10.99.2.5", ONE, ONE, ONE]
     assert clients == expected
 

@@ -1,4 +1,4 @@
-"""A task that ends without being drained, as by a fault: clients that are led to it meanwhile come to another one."""
+"""A task that ends without being drained, as by a fault: its new clients reach another one."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""A process of the agent that starts two containers, tells their ids, and waits for its SIGKILL."""
+"""A process of the agent that starts two containers, prints their IDs, and waits for its SIGKILL."""
 
 import asyncio
 import sys

@@ -45,7 +45,7 @@ def with_runtime(directory: Path, body: Body) -> None:
 async def until(condition: Callable[[], bool]) -> None:
     """Poll a condition for 20 seconds at most."""
     async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - the kernel tells nobody
+        while not condition():  # noqa: ASYNC110 - the kernel notifies nobody
             await asyncio.sleep(0.01)
 
 

@@ -1,4 +1,4 @@
-"""Starts on a full disk: wherever they meet it, it is told as that."""
+"""Starts on a full disk: wherever they meet it, it is reported as that."""
 
 import asyncio
 import os
@@ -50,7 +50,7 @@ async def refusals(directory: Path, state: Path) -> list[str]:
 
 
 def test_in_the_directories_in_conmons_log_and_in_cruns_mounts(tmp_path: Path) -> None:
-    """Which start meets what depends on what is deleted meanwhile; no start may tell of anything else than the disk."""
+    """Which start meets what depends on what is deleted meanwhile; no start may report anything else than the disk."""
     state = tmp_path / "state"
     state.mkdir()
     mount("none", str(state), "tmpfs", 0, "size=256k,nr_inodes=96")

@@ -39,7 +39,7 @@ async def found(runtime: OciRuntime, task_id: str, check: Healthcheck) -> ProbeR
 
 async def until_passed(runtime: OciRuntime, task_id: str, check: Healthcheck) -> None:
     async with asyncio.timeout(20):
-        while not (await found(runtime, task_id, check)).passed:  # noqa: ASYNC110 - nobody tells
+        while not (await found(runtime, task_id, check)).passed:  # noqa: ASYNC110 - nothing notifies
             await asyncio.sleep(0.02)
 
 

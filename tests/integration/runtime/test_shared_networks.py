@@ -90,7 +90,7 @@ def test_after_a_restart_of_the_agent_both_are_watched_and_more_can_join(tmp_pat
             assert (await ends.of(another.task_id)).code == 0
             await runtime.signal(own.task_id, "SIGKILL")
             assert (await ends.of(own.task_id)).code == 137
-            assert one.task_id not in ends.reported  # the namespace lives as long as somebody is in it
+            assert one.task_id not in ends.reported  # the namespace lives as long as a process is in it
             with pytest.raises(NotFound):
                 await runtime.join_network(own.task_id)
             await runtime.signal(one.task_id, "SIGTERM")

@@ -1,4 +1,4 @@
-"""What an agent tells of its node's network is in the node's record, and stays there as sessions come and go."""
+"""What an agent reports of its node's network is in the node's record, and stays there as sessions come and go."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a node is to others: settled once, changed by users, and told where its agent says otherwise."""
+"""What a node is to others: settled once, changed by users, with a warning where its agent says otherwise."""
 
 import asyncio
 from collections.abc import AsyncGenerator

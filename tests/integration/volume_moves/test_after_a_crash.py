@@ -1,4 +1,4 @@
-"""A volume that was told to be complete is whole after the target's host has crashed: the source deletes its copy then.
+"""A volume that was reported complete is whole after the target's host has crashed: the source deletes its copy then.
 
 A crash is shown by a copy of the disk as it is at that moment: what the kernel had only in its memory is not on it.
 """

@@ -84,7 +84,7 @@ async def test_all_that_a_volume_has_is_on_the_other_node_afterwards(tmp_path: P
     assert (made / "link").readlink() == Path("../../etc/passwd")
     assert stat.S_ISFIFO((made / "fifo").lstat().st_mode) and stat.S_ISSOCK((made / "socket").lstat().st_mode)
     assert list((pair.h2.directory / ".incoming").iterdir()) == []
-    assert digest(data), "the source keeps its own until it is told"
+    assert digest(data), "the source keeps its own until the manager says so"
 
 
 @in_loop

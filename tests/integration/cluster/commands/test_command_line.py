@@ -149,7 +149,7 @@ def test_a_node_is_renamed_by_a_user(clean: Cluster) -> None:
         clean.until(lambda: "renamed" in {row["hostname"] for row in clean.json("node", "ls")}, "the new name")
         (row,) = [row for row in clean.json("node", "ls") if row["hostname"] == "renamed"]
         clean.until(
-            lambda: f"--hostname {name} renamed" in clean.shoal("node", "ls"), "its agent's word is told beside it"
+            lambda: f"--hostname {name} renamed" in clean.shoal("node", "ls"), "its agent's hostname is shown beside it"
         )
         assert row["status"] == "ready"
     finally:

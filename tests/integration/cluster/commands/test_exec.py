@@ -158,7 +158,7 @@ def test_the_program_of_the_container_itself(clean: Cluster) -> None:
         os.set_blocking(watching.stdout.fileno(), False)
         keys, screen = typing.stdin, watching.stdout
 
-        def seen() -> bool:  # what is written before somebody watches is not shown
+        def seen() -> bool:  # what is written before someone watches is not shown
             keys.write(b"more\n")
             keys.flush()
             return b"said more" in (screen.read() or b"")

@@ -69,7 +69,7 @@ def test_they_share_a_network_and_stay_together(clean: Cluster, tmp_path: Path) 
     assert "hello" in clean.shoal("service", "logs", "shop_web")
     assert clean.json("stats", "--no-stream", "shop_web")
 
-    # The one dies: the other comes anew with it, on a loopback on which both are.
+    # The one dies: the other is replaced with it, on a loopback on which both are.
     db, web, _ = before[1]
     os.kill(clean.inspect(db)["status"]["pid"], signal.SIGKILL)
     after = clean.until(lambda: len(found := pairs(clean)) == 2 and found[1][0] != db and found, "another pair")

@@ -1,4 +1,4 @@
-"""No request is lost while a service is updated, scaled and moved away from a node, whoever asks and however."""
+"""No request is lost while a service is updated, scaled and moved away from a node, for any client."""
 
 from pathlib import Path
 

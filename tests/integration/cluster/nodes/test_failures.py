@@ -67,7 +67,7 @@ def test_what_a_full_disk_refused_starts_by_itself_once_there_is_room(clean: Clu
             output = clean.run("node", "ls")
             return "free disk space on the file system of" in f"{node}{output.stderr}"
 
-        clean.until(warned, "the node to tell of its disk")
+        clean.until(warned, "the node to report its disk")
         (task,) = clean.tasks("web")
         assert task["state"] == "preparing" and task["reason"].startswith("waiting for disk space: ")
         subprocess.run(["mount", "-o", "remount,size=1g", images], check=True)
@@ -115,7 +115,7 @@ def test_a_container_that_a_full_disk_refuses_starts_by_itself_and_uses_up_no_at
             (node,) = [row for row in clean.json("node", "ls") if row["hostname"] == "h1"]
             return f"{node}{clean.run('node', 'ls').stderr}"
 
-        clean.until(lambda: "free disk space on the file system of" in output(), "the node to tell of its disk")
+        clean.until(lambda: "free disk space on the file system of" in output(), "the node to report its disk")
         (task,) = clean.tasks("web")
         assert task["state"] == "starting" and task["reason"].startswith("waiting for disk space: ")
         for path in filler:

@@ -63,7 +63,7 @@ def restart_agent(
         about = node["status"]["description"]["resources"].get("generic_resources", [])
         return node["status"]["state"] == "READY" and len(about) == len(resources.split()) + (cdi is not None)
 
-    cluster.until(reported, "the agent tells of its resources")
+    cluster.until(reported, "the agent to report its resources")
 
 
 def test_labels_of_hosts_and_roles(equipped: Cluster) -> None:

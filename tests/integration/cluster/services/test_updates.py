@@ -1,4 +1,4 @@
-"""Updates as a user has them: what fails comes back, canaries wait, the history tells."""
+"""Updates as a user has them: what fails comes back, canaries wait, the history shows it."""
 
 from tests.integration.cluster.harness import Cluster
 

@@ -1,4 +1,4 @@
-"""Commands that wait go on watching after "running": what ends in that time is told, and counts."""
+"""Commands that wait go on watching after "running": what ends in that time is reported, and counts."""
 
 from pathlib import Path
 

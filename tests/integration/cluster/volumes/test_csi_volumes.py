@@ -38,7 +38,7 @@ class Drivers:
                 self._running[name] = subprocess.Popen(
                     [*command, "--pool", str(self.pool.directory)], cwd=ROOT, stdout=log, stderr=log
                 )
-        self.cluster.until(lambda: all(self.is_ready(name) for name in names), "the nodes to tell of the driver")
+        self.cluster.until(lambda: all(self.is_ready(name) for name in names), "the nodes to report the driver")
 
     def stop(self, *names: str) -> None:
         for name in names:
@@ -285,7 +285,7 @@ def test_its_driver_is_given_secrets_that_are_nowhere_else(drivers: Drivers, tmp
     host = cluster.host_of(second)
     cluster.playground.stop_agent(host, kill=True)
     cluster.playground.start_agent(host)
-    cluster.until(lambda: cluster.json("volume", "ls")[0]["nodes"] == second, "it to be confirmed anew")
+    cluster.until(lambda: cluster.json("volume", "ls")[0]["nodes"] == second, "it to be confirmed again")
     cluster.shoal("service", "rm", "db")
     cluster.shoal("volume", "rm", "data")
     cluster.until(lambda: drivers.pool.volumes() == [], "the driver to delete it")

@@ -176,13 +176,13 @@ def test_a_drain_says_what_it_waits_for_and_ends_by_its_deadline(volumes: Cluste
             (row,) = [row for row in volumes.json("node", "ls") if row["hostname"] == node]
             return str(row["warnings"])
 
-        volumes.until(lambda: "drain is waiting for db.1" in warnings(), "node ls tells")
+        volumes.until(lambda: "drain is waiting for db.1" in warnings(), "node ls to show it")
         (task,) = volumes.tasks("db")
         assert task["state"] == "running" and "not moved from its drained node yet: its volume data" in task["reason"]
         events = volumes.shoal("events", "--since", "10m", "--until", "0s")
         assert f"task 1 stays on node {node}, which is drained" in events
         volumes.shoal("node", "update", "--availability", "drain", "--drain-deadline", "1h", node)
-        volumes.until(lambda: "remaining tasks are stopped at" in warnings(), "node ls tells when it ends")
+        volumes.until(lambda: "remaining tasks are stopped at" in warnings(), "node ls to show when it ends")
         volumes.shoal("node", "update", "--availability", "drain", "--drain-deadline", "1s", node)
         volumes.until(lambda: all(row["state"] != "running" for row in volumes.tasks("db")), "the deadline holds")
     finally:
