@@ -22,6 +22,7 @@ from functools import cached_property
 from pathlib import Path
 
 NOMENCLATURE = "docs/nomenclature.md"
+TABLE = "\n## Retired words"
 FOLDERS = ("agent", "cli", "deploy", "docs", "manager", "proto", "shoal", "tests")
 USER_DOCUMENTS = re.compile(r"(README|CHANGELOG|deploy/.*|docs/.*)\.md|deploy/(examples/.*|[^/]*\.sh)|Makefile")
 DESCRIPTIONS = re.compile(r"(.*/)?README\.md|docs/.*\.md")
@@ -103,7 +104,7 @@ def split_words(name: str) -> tuple[str, ...]:
 
 def retired_words(nomenclature: str) -> list[RetiredWord]:
     """The rows of the table in the document."""
-    rows = _ROW.findall(nomenclature.partition("\n## Retired words")[2])
+    rows = _ROW.findall(nomenclature.partition(TABLE)[2])
     return [RetiredWord(old, new.strip(), scope) for olds, new, scope in rows for old in _CODE_SPAN.findall(olds)]
 
 
@@ -137,8 +138,10 @@ def find_in_document(path: str, content: str) -> Iterator[Finding]:
 
 def find(path: str, content: str) -> Iterator[Finding]:
     """Everything in a file that could be a retired word."""
-    if path == NOMENCLATURE or GENERATED.fullmatch(path):
+    if GENERATED.fullmatch(path):
         return iter(())
+    if path == NOMENCLATURE:
+        content = content.partition(TABLE)[0]
     if path.endswith(".py"):
         return find_in_python(path, content)
     if path.endswith(".proto"):
