@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 
@@ -64,82 +65,122 @@ async def open_node_network(
         Refused: another agent uses this network namespace.
     """
     async with AsyncExitStack() as opened:
-        parts = await _open_parts(opened, ip_address(underlay_address), node_id, settings)
+        kernel = await _open_kernel_parts(opened, ip_address(underlay_address), node_id, settings)
+        parts = await _open_parts(opened, kernel, node_id, settings)
         await parts.maintenance.inspect_host()
         yield NodeNetwork(parts=parts, settings=settings)
 
 
-async def _open_parts(
+@dataclass(frozen=True, kw_only=True)
+class _KernelParts:
+    """What the other parts stand on."""
+
+    threads: KernelThreads
+    reservations: PortReservations
+    dns_sockets: ResolverSockets
+    datapath: Datapath
+    namespaces: NamespacePool
+
+
+async def _open_kernel_parts(
     opened: AsyncExitStack, address: Address, node_id: str, settings: NetworkSettings
-) -> NetworkParts:
+) -> _KernelParts:
     opened.callback(namespace_lock.lock_namespace(node_id).close)
     reservations = PortReservations(address)
     opened.callback(reservations.close)
     threads = KernelThreads()
     opened.callback(threads.close)
-    dns_sockets = open_resolver_sockets(GATEWAY)
-    opened.callback(dns_sockets.close)
-    open_datapath = partial(
-        Datapath.open, underlay_address=address, settings=settings, resolver_ports=dns_sockets.ports
+    sockets = open_resolver_sockets(GATEWAY)
+    opened.callback(sockets.close)
+    datapath = await threads.in_kernel(
+        partial(Datapath.open, underlay_address=address, settings=settings, resolver_ports=sockets.ports)
     )
-    datapath = await threads.in_kernel(open_datapath)
     opened.push_async_callback(threads.in_kernel, datapath.close)
     ipv6 = not datapath.ipv6_unavailable_reason
     namespaces = await threads.in_maker(NamespacePool.open, mtu=datapath.underlay.overlay_mtu, ipv6=ipv6)
     opened.push_async_callback(threads.in_maker, namespaces.close)
-    reserve = NamespaceReserve(
-        pool=namespaces, in_maker=threads.in_maker, minimum=settings.spare_namespaces, clock=time.monotonic
+    return _KernelParts(
+        threads=threads, reservations=reservations, dns_sockets=sockets, datapath=datapath, namespaces=namespaces
     )
+
+
+async def _open_parts(
+    opened: AsyncExitStack, kernel: _KernelParts, node_id: str, settings: NetworkSettings
+) -> NetworkParts:
+    threads, datapath = kernel.threads, kernel.datapath
+    ipv6 = not datapath.ipv6_unavailable_reason
     prober = NetworkProber(underlay=lambda: datapath.underlay, has_tunnel=datapath.has_tunnel_to)
     opened.callback(prober.close)
-    host_ports = HostPorts(reservations=reservations)
+    host_ports = HostPorts(reservations=kernel.reservations)
     opened.callback(host_ports.close)
     condition = ConditionReporter(now_ms=lambda: time.time_ns() // 1_000_000)
-    key_rollover = KeyRollover(
-        tunnels=datapath.tunnels, reconcile=partial(threads.in_kernel, datapath.reconcile_tunnels)
-    )
-    dns_clients = DnsClients()
-    tasks = TaskNetworks(
+    reconcile_tunnels = partial(threads.in_kernel, datapath.reconcile_tunnels)
+    key_rollover = KeyRollover(tunnels=datapath.tunnels, reconcile=reconcile_tunnels)
+    dns_clients, reserve = DnsClients(), _reserve(kernel, settings)
+    return NetworkParts(
         threads=threads,
         datapath=datapath,
+        namespaces=kernel.namespaces,
         reserve=reserve,
-        reservations=reservations,
+        tasks=_task_networks(opened, kernel, reserve, host_ports, dns_clients, settings),
+        derived=DerivedState(node_id=node_id, ipv6=ipv6),
+        zone_state=ZoneState(ipv6=ipv6),
+        dns=await _start_resolver(opened, kernel.dns_sockets, dns_clients, settings),
+        prober=prober,
+        path_monitor=_path_monitor(kernel, prober, condition),
+        key_rollover=key_rollover,
+        maintenance=_maintenance(opened, node_id, kernel, host_ports, condition, key_rollover),
+        condition=condition,
+    )
+
+
+def _reserve(kernel: _KernelParts, settings: NetworkSettings) -> NamespaceReserve:
+    return NamespaceReserve(
+        pool=kernel.namespaces,
+        in_maker=kernel.threads.in_maker,
+        minimum=settings.spare_namespaces,
+        clock=time.monotonic,
+    )
+
+
+def _task_networks(
+    opened: AsyncExitStack,
+    kernel: _KernelParts,
+    reserve: NamespaceReserve,
+    host_ports: HostPorts,
+    dns_clients: DnsClients,
+    settings: NetworkSettings,
+) -> TaskNetworks:
+    tasks = TaskNetworks(
+        threads=kernel.threads,
+        datapath=kernel.datapath,
+        reserve=reserve,
+        reservations=kernel.reservations,
         mesh_ports=host_ports.mesh,
         dns_clients=dns_clients,
         sweep_seconds=settings.sweep_seconds,
     )
     opened.callback(tasks.close)
-    return NetworkParts(
-        threads=threads,
-        datapath=datapath,
-        namespaces=namespaces,
-        reserve=reserve,
-        tasks=tasks,
-        derived=DerivedState(node_id=node_id, ipv6=ipv6),
-        zone_state=ZoneState(ipv6=ipv6),
-        dns=await _start_resolver(opened, dns_sockets, dns_clients, settings),
-        prober=prober,
-        path_monitor=PathMonitor(
-            peers=partial(threads.in_kernel, datapath.peers),
-            check=prober.check_path,
-            report=condition.set_path_faults,
-        ),
-        key_rollover=key_rollover,
-        maintenance=_maintenance(opened, node_id, threads, datapath, host_ports, condition, key_rollover),
-        condition=condition,
+    return tasks
+
+
+def _path_monitor(kernel: _KernelParts, prober: NetworkProber, condition: ConditionReporter) -> PathMonitor:
+    return PathMonitor(
+        peers=partial(kernel.threads.in_kernel, kernel.datapath.peers),
+        check=prober.check_path,
+        report=condition.set_path_faults,
     )
 
 
 def _maintenance(
     opened: AsyncExitStack,
     node_id: str,
-    threads: KernelThreads,
-    datapath: Datapath,
+    kernel: _KernelParts,
     host_ports: HostPorts,
     condition: ConditionReporter,
     key_rollover: KeyRollover,
 ) -> NetworkMaintenance:
-    flows = StaleFlows()
+    datapath, flows = kernel.datapath, StaleFlows()
     opened.callback(flows.close)
     docker = DockerForwarding(repaired=datapath.findings.add_repairs)
     return NetworkMaintenance(
@@ -147,7 +188,7 @@ def _maintenance(
         datapath=datapath,
         host=host_ports,
         flows=flows,
-        in_kernel=threads.in_kernel,
+        in_kernel=kernel.threads.in_kernel,
         condition=condition,
         find_blocked=lambda: docker.check(datapath.required_ports()),
         on_compared=key_rollover.on_compared,
