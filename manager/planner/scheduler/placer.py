@@ -79,11 +79,13 @@ class Placer:
             else reject_none
         )
         order = node_order(hosts, demand, counts, frozenset(failing), self._affinity.cost(), rejects)
+        assign = self._assign if self._claims else self._writer.assign  # this loop is hot
+        shortage = self._writer.shortage
         for request in unplaced if not reason else requests:
-            if not reason and not (reason := self._writer.shortage()):
+            if not reason and not (reason := shortage()):
                 host = next(order, None)
                 if host is not None:
-                    self._assign(request, host)
+                    assign(request, host)
                     continue
                 if (room := self._preemption.preempt(self._not_rejected(hosts), counts)) is not None:
                     self._wait_for_preemption(request, room, counts)

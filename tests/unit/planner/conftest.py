@@ -1,4 +1,4 @@
-"""Tells at the end of a run how far the models have gone."""
+"""Reports at the end of a run how far the models have gone."""
 
 import pytest
 

@@ -148,7 +148,7 @@ def test_what_was_made_though_its_answer_was_lost_is_built_on() -> None:
     async def scenario(store: Store, backend: FaultyBackend) -> None:
         commits = SequencedCommits(store=store, fence=await lead(store))
         await commits.barrier()
-        backend.cut_watches()  # so that it is not the watch that tells
+        backend.cut_watches()  # so that the change does not come by the watch
         backend.lose_answer(made=True)
         await commits.commit([put(kinds.TASK, "t1", Task(id="t1"))])
         assert "t1" in store.tables.tasks

@@ -1,4 +1,4 @@
-"""What is wanted of a task, as users are told."""
+"""The desired state of a task, as users see it."""
 
 import pytest
 

@@ -29,7 +29,7 @@ def world(*, everywhere: bool = False) -> World:
 
 
 def lose(world: World, kind: Kind[M], identifier: str, new: M | None) -> None:
-    """The tables change and nobody tells the planner."""
+    """The tables change without the planner's knowledge."""
     old = world.tables.rows(kind).get(identifier)
     change = Change(kind, identifier, old, new)  # type: ignore[arg-type]  # see kinds.KINDS
     world.tables.apply([change], world.tables.revision + 1)

@@ -331,7 +331,7 @@ class Cluster(RuleBasedStateMachine):
 
     @rule(name=nodes, devices=st.lists(st.sampled_from(DEVICES), unique=True))
     def plug(self, name: str, devices: list[str]) -> None:
-        """Until now its agent may not have told of devices."""
+        """Until now its agent may not have reported devices."""
         if name in self.world.tables.nodes:
             self.world.set_devices(name, *devices)
 

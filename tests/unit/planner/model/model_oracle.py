@@ -125,7 +125,7 @@ class Oracle:
         return "" if near != affinity.anti else f"is in the wrong company as to {affinity.service}"
 
     def _self_affinity(self, affinity: Affinity, node_id: str) -> str:
-        """Apart from all that live, where somebody waits for them; together with those that stay."""
+        """Away from all live tasks but those that nothing waits for; together with those that stay."""
         key = affinity.topology_key or "node.id"
         mine = self._value(key, node_id)
         homes = {task.node_id for task in self._view.tasks_of(self._id).values() if task.node_id and self._lives(task)}

@@ -10,7 +10,7 @@ from tests.unit.planner.model.model_volumes import homes
 
 
 def check_placement(view: View, service: Service, tasks: list[Task]) -> None:
-    """Each task is where its placement admits it, unless no node could have it, which is told.
+    """Each task is where its placement admits it, unless no node could have it, which is reported.
 
     Args:
         service: as it is in force; replicated.
@@ -24,7 +24,7 @@ def check_placement(view: View, service: Service, tasks: list[Task]) -> None:
         return
     wrong = [task for task in wrong if not any(homes(view, task, service.spec))]
     if not wrong:
-        return  # their data keeps them, which is told
+        return  # their data keeps them, which is reported
     reported = " ".join(view.service_status[service.meta.id].problems)
     if network_provider(service.spec.task):  # it can be nowhere else
         assert reported, f"{[task.id for task in wrong]} are not told of"

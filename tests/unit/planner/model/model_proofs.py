@@ -1,4 +1,4 @@
-"""What the model checks of new tasks that have to prove themselves: while an update goes on, and while somebody waits.
+"""What the model checks of new tasks that are monitored: during an update, and while a command waits.
 
 It keeps book of what agents tell, by the cluster's clock, and shares nothing with how the planner and the control API
 find it out but `is_ready` and the templates.
@@ -47,7 +47,7 @@ class Before:
 
 @dataclass
 class Proofs:
-    """Since when each task serves without a break, as it was told. Milliseconds since the Unix epoch.
+    """Since when each task serves without a break, as reported. Milliseconds since the Unix epoch.
 
     Attributes:
         since: by the cluster's clock.
@@ -58,7 +58,7 @@ class Proofs:
     odd: set[str] = field(default_factory=set)
 
     def look(self, view: View, now_ms: int) -> None:
-        """Take in what was told until now."""
+        """Record what was reported until now."""
         for task in view.tasks.values():
             status = view.task_status.get(task.id)
             if not is_ready(task, status):
@@ -145,7 +145,7 @@ def _has_failed(task: Task, status: TaskStatus, in_force: Service, update: Updat
 
 
 class Wait:
-    """Somebody waits for a service after a change, as the commands do."""
+    """Waits for a service after a change, as the commands do."""
 
     def __init__(self, view: View, service: Service, now_ms: int) -> None:
         COUNTED["waits"] += 1
@@ -156,7 +156,7 @@ class Wait:
         self._looked = False
 
     def look(self, view: View, service: Service, proofs: Proofs, now_ms: int) -> bool:
-        """Whether it is over: what it is told then is true."""
+        """Whether the wait is over: the result that is reported then is true."""
         in_force = effective(view, service)
         fresh = task_counts.current_revisions(in_force)
         counted = task_counts.count_tasks(view, service.meta.id, fresh)

@@ -1,6 +1,6 @@
 """A long run of the planner's models: `python -m tests.unit.planner.model.model_run --seconds 600`.
 
-Tells how many clusters were played, in how many steps and passes of the planner, and what was found. Each finding is
+Reports how many clusters were played, in how many steps and passes of the planner, and what was found. Each finding is
 the shortest sequence that Hypothesis could make of it; the exit code is 1 when there is one.
 """
 
@@ -60,7 +60,7 @@ def _play(machine: type[RuleBasedStateMachine], number: int) -> bool:
 
 
 def say(text: str) -> None:
-    """One line for whoever runs it."""
+    """Print one line."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

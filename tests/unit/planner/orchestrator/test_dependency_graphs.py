@@ -58,7 +58,7 @@ def advance(world: World, specs: dict[str, ServiceSpec], pick: int) -> bool:
 
 
 def _expected_health(world: World, specs: dict[str, ServiceSpec], name: str) -> list[bool]:
-    """Whoever waits for its health or its start has seen it: a real service would not end before that either."""
+    """All services that wait for its health or start have seen it: a real service would not end before that either."""
     return [
         world.tables.service_status[other].unblocked_revision == 1
         for other, spec in specs.items()

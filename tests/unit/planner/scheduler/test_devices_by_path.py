@@ -1,4 +1,4 @@
-"""Devices of hosts that services ask for by path: tasks go where agents tell that there are such."""
+"""Devices of hosts that services request by path: tasks go where agents report them."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def spec(replicas: int, *devices: str) -> ServiceSpec:
 
 
 def cluster(**devices: tuple[str, ...] | None) -> World:
-    """Nodes with what they tell of; None: they do not tell."""
+    """Nodes with the devices that they report; None: they report none at all."""
     world = World()
     for name, paths in devices.items():
         world.node(name)

@@ -1,4 +1,4 @@
-"""Slots about which nothing has to be decided, told at a glance: also when an update of many tasks begins."""
+"""Slots that settle without a decision, also when an update of many tasks begins."""
 
 from manager.planner.draft import Draft
 from manager.planner.index.slot_index import ServiceSlots
@@ -27,7 +27,7 @@ def world() -> World:
 
 
 def glance(cluster: World) -> ServiceSlots:
-    """The service's index after a look at it with every slot loud."""
+    """The service's index after a pass with every slot dirty."""
     view, slots = cluster.tables, cluster.planner.slot_index
     draft = Draft(
         view=view, resources=cluster.planner.resources, slot_index=slots, now_ms=cluster.now_ms, new_id=lambda: "none"
