@@ -5,6 +5,9 @@ import signal
 from agent.worker.interfaces import Exit
 from shoal.api.v1.task_pb2 import TaskState
 
+CONTAINER_LOST = "container lost: the host was restarted, or the container was removed"
+"""Of a task that ran and left no trace of how it ended."""
+
 _SIGNAL_BASE = 128
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from agent.assignments.assigned_state import required_revision
 from agent.disk_full import DiskFull
 from agent.worker.error_handling import describe_error, try_or_pause
-from agent.worker.exit_status import failure_reason, final_state
+from agent.worker.exit_status import CONTAINER_LOST, failure_reason, final_state
 from agent.worker.interfaces import Exit, Image, Running
 from agent.worker.lifecycle_hooks import LifecycleHooks
 from agent.worker.monitoring.container_monitor import ContainerMonitor, StatusChange, add_warning
@@ -20,6 +20,7 @@ from agent.worker.shared.network_sharers import StopOrder
 from agent.worker.shared.runner_dependencies import RunnerDependencies
 from agent.worker.shutdown import termination
 from agent.worker.shutdown.connection_drain import ConnectionDrain
+from agent.worker.shutdown.grace_period import GracePeriod
 from agent.worker.shutdown.stop_policy import drain_policy, grace_seconds, invalid_stop_signal_warning, stop_signal
 from agent.worker.startup.container_start import start_container
 from agent.worker.startup.network_attachment import SharedNetworkGone, attach_network, close_sandbox
@@ -57,10 +58,9 @@ class TaskRunner:
         self._image_stop_signal = entry.image_stop_signal if entry is not None else ""
         self._observed = observed
         known = entry.healthcheck if entry is not None and entry.HasField("healthcheck") else None
-        read_sockets = deps.networks.sockets
         self._monitor = ContainerMonitor(
             prober=deps.prober,
-            read_sockets=read_sockets,
+            read_sockets=deps.networks.sockets,
             now_ms=deps.now_ms,
             on_change=self._change_status,
             check=known,
@@ -68,13 +68,9 @@ class TaskRunner:
         self._image: Image | None = None
         self._sandbox: Sandbox | None = None
         self._inputs: TaskInputs | None = None
-        self._signalled_at: float | None = None
-        self._grace_began = 0.0
-        self._grace_expired = False
-        self._detached = False
-        self._released = False
+        self._grace = GracePeriod()
+        self._detached = self._released = self._forgotten = False
         self._disconnected = ""
-        self._forgotten = False
         self._wake = asyncio.Event()
         self._drain = ConnectionDrain(deps.networks, self._wake)
         self._hooks = LifecycleHooks(deps.runtime, task.id)
@@ -136,8 +132,8 @@ class TaskRunner:
             state=self._status.state,
             container=self._container(),
             prepared=self._image is not None and self._sandbox is not None,
-            signalled=self._signalled_at is not None,
-            grace_expired=self._grace_expired,
+            signalled=self._grace.is_signalled,
+            grace_expired=self._grace.is_over,
             released=self._released,
             monitoring_due=self._monitor.is_due(self._status),
             unhealthy=self._status.health == TaskStatus.UNHEALTHY,
@@ -203,9 +199,7 @@ class TaskRunner:
             case TaskAction.REPORT_EXIT:
                 await self._report_exit()
             case TaskAction.REPORT_LOST:
-                await self._end(
-                    TaskState.FAILED, "container lost: the host was restarted, or the container was removed"
-                )
+                await self._end(TaskState.FAILED, CONTAINER_LOST)
             case TaskAction.REPORT_STOPPED:
                 await self._end(TaskState.SHUTDOWN, self._disconnected or "stopped before it started")
             case TaskAction.RELEASE:
@@ -213,18 +207,7 @@ class TaskRunner:
             case TaskAction.FORGET:
                 await try_or_pause(self._task.id, "forgotten", self._erase())
             case TaskAction.WAIT:
-                await self._wait()
-
-    async def _wait(self) -> None:
-        """Wait for a change, or for the end of the grace period."""
-        if self._signalled_at is None or self._grace_expired or self._container() is not Container.RUNNING:
-            await self._wake.wait()
-            return
-        try:
-            async with asyncio.timeout_at(self._signalled_at + grace_seconds(self._revision)):
-                await self._wake.wait()
-        except TimeoutError:
-            self._grace_expired = True
+                await (self._grace.wait(self._wake, self.grace_seconds) if self.has_container else self._wake.wait())
 
     async def _wait_until(self, condition: Callable[[], bool]) -> None:
         while not condition():
@@ -254,12 +237,11 @@ class TaskRunner:
     async def _start(self) -> None:
         assert self._image is not None and self._sandbox is not None and self._inputs is not None
         prepared, report = (self._image, self._sandbox, self._inputs), partial(self._report, TaskState.STARTING)
+        cancelled = partial(self._wait_until, self._should_stop)
         try:
-            cancelled = partial(self._wait_until, self._should_stop)
             revision = required_revision(self._revision, self._task)
-            running = await start_container(
-                self._deps, self._task, revision, prepared, report=report, cancelled=cancelled
-            )
+            deps, task = self._deps, self._task
+            running = await start_container(deps, task, revision, prepared, report=report, cancelled=cancelled)
             # An exit may have been reported before the start returned.
             self._observed = self._observed or running
             self._status.pid = running.pid
@@ -281,8 +263,8 @@ class TaskRunner:
 
     async def _pre_stop(self) -> None:
         """Within the grace period; the rest of it is for the stop signal."""
-        self._grace_began = asyncio.get_running_loop().time()
-        grace, report = grace_seconds(self._revision), partial(self._report, TaskState.RUNNING)
+        self._grace.begin()
+        grace, report = self.grace_seconds, partial(self._report, TaskState.RUNNING)
         hooks = self._hooks.pre_stop(self._revision, grace, report)
         await race(hooks, self._wait_until(lambda: not isinstance(self._observed, Running)))
         if self._hooks.warning:
@@ -297,23 +279,20 @@ class TaskRunner:
 
     async def _signal(self) -> None:
         self._monitor.stop()
-        self._signalled_at = self._grace_began or asyncio.get_running_loop().time()
-        await termination.send_stop_signal(
-            self._deps.runtime, self._task.id, stop_signal(self._revision, self._image_stop_signal)
-        )
+        self._grace.signal()
+        name = stop_signal(self._revision, self._image_stop_signal)
+        await termination.send_stop_signal(self._deps.runtime, self._task.id, name)
 
     async def _report_exit(self) -> None:
         assert isinstance(self._observed, Exit)
         is_unhealthy = self._status.health == TaskStatus.UNHEALTHY
-        failed = self._hooks.failure or (f"unhealthy: {self._status.health_output}" if is_unhealthy else "")
-        state = final_state(self._observed, self._goal() is not Goal.RUN, bool(failed))
+        failure = self._hooks.failure or (f"unhealthy: {self._status.health_output}" if is_unhealthy else "")
         limit = self._revision.spec.task.limits.memory_bytes if self._revision is not None else 0
         self._status.exit_code = self._observed.code
         self._status.oom_killed = self._observed.oom_killed
-        await self._end(
-            state,
-            self._disconnected if state == TaskState.SHUTDOWN else failed or failure_reason(self._observed, limit),
-        )
+        stopping = self._should_stop()
+        reason = self._disconnected if stopping else failure or failure_reason(self._observed, limit)
+        await self._end(final_state(self._observed, stopping, bool(failure)), reason)
 
     async def _end(self, state: TaskState.ValueType, message: str) -> None:
         """Report a final state, once the task's addresses and ports are free: a successor may get them at once."""
@@ -350,8 +329,7 @@ class TaskRunner:
         self._wake.set()
 
     def _report(self, state: TaskState.ValueType, message: str = "") -> None:
-        """Write the journal first, then report. A state before the reported one is not reported: recovery repeats
-        steps."""
+        """Write the journal first, then report. Recovery repeats steps: an earlier state is not reported again."""
         if state < self._status.state:
             return
         before, self._status = self._status, next_status(self._status, state, message, self._deps.now_ms())
