@@ -20,7 +20,7 @@ def test_stats_of_a_busy_and_an_idle_task(clean: Cluster) -> None:
     assert 0 < busy["memory_bytes"] < busy["limit_memory_bytes"]
     assert busy["pids"] >= 1
     table = clean.shoal("stats", "--no-stream", "idle")
-    assert table.splitlines()[0].split() == ["NAME", "NODE", "CPU", "MEMORY", "OF", "SHARE", "PIDS"]
+    assert table.splitlines()[0].split() == ["NAME", "NODE", "CPU", "MEMORY", "LIMIT", "PERCENT", "PIDS"]
     assert len(table.splitlines()) == 2
     assert clean.run("stats", "--no-stream", "nothing").returncode == 1
 
@@ -33,7 +33,7 @@ def test_a_busy_service_grows(clean: Cluster) -> None:
     clean.until(lambda: len(clean.tasks("busy")) == 2, "the second task")
     (document,) = clean.json("service", "inspect", "busy")
     assert document["revision"] == 1
-    assert "1 to 2 replicas" in document["autoscale"]["message"]
+    assert "1 to 2 replicas" in document["autoscale_status"]["message"]
     refused = clean.run("service", "scale", "busy=5")
     assert refused.returncode == 2
     assert "autoscaling is enabled" in refused.stderr
