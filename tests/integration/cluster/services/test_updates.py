@@ -27,7 +27,7 @@ def test_a_failed_update_comes_back_and_says_why(clean: Cluster) -> None:
     before = {task["id"] for task in clean.tasks("web")}
     broken = clean.run("service", "update", "--args", "sh -c 'exit 7'", "--image", f"{HELLO}:2", "web")
     assert broken.returncode == 1, broken.stderr + clean.logs()
-    assert "the update was rolled back: 1 of 3 failed" in broken.stderr
+    assert "the update was rolled back: 1 of 3 tasks failed" in broken.stderr
     assert images(clean) == ["1", "1", "1"]
     assert len(before & {task["id"] for task in clean.tasks("web")}) == 2  # only one was ever tried
     (document,) = clean.json("service", "inspect", "web")
@@ -88,7 +88,7 @@ def test_pause_and_resume(clean: Cluster) -> None:
     start(clean, "--update-failure-action", "pause", "--restart-condition", "none")
     paused = clean.run("service", "update", "--args", "false", "web")
     assert paused.returncode == 1
-    assert "the update was paused: 1 of 3 failed" in paused.stderr
+    assert "the update was paused: 1 of 3 tasks failed" in paused.stderr
     assert clean.run("service", "pause", "web").returncode == 1  # it is
     clean.shoal("service", "rollback", "web")
     assert images(clean) == ["1", "1", "1"]

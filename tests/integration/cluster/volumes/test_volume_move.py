@@ -27,7 +27,7 @@ def test_data_moves_and_its_task_follows(volumes: Cluster) -> None:
     write(pid, "/data/row", "precious")
     to = other_node(volumes, node)
     refused = volumes.run("volume", "move", "data", "--to", node)
-    assert refused.returncode == 1 and f"is on node {node} already" in refused.stderr
+    assert refused.returncode == 1 and f"is already on node {node}" in refused.stderr
     done = volumes.run("volume", "move", "data", "--to", to)
     assert done.returncode == 0, done.stderr
     assert f"volume data is on node {to}" in done.stderr

@@ -178,7 +178,7 @@ def test_a_drain_says_what_it_waits_for_and_ends_by_its_deadline(volumes: Cluste
 
         volumes.until(lambda: "drain is waiting for db.1" in warnings(), "node ls to show it")
         (task,) = volumes.tasks("db")
-        assert task["state"] == "running" and "not moved from its drained node yet: its volume data" in task["reason"]
+        assert task["state"] == "running" and "not moved from its drained node yet: volume data" in task["reason"]
         events = volumes.shoal("events", "--since", "10m", "--until", "0s")
         assert f"task 1 stays on node {node}, which is drained" in events
         volumes.shoal("node", "update", "--availability", "drain", "--drain-deadline", "1h", node)
