@@ -48,7 +48,7 @@ def test_a_failed_update_comes_back_and_says_why(clean: Cluster) -> None:
     clean.shoal("service", "scale", "web=4")
     assert images(clean) == ["1"] * 4 and kept < {task["id"] for task in clean.tasks("web")}
     newest = clean.json("service", "history", "web")[0]
-    assert (newest["state"], newest["running"]) == ("in force", 4)
+    assert (newest["state"], newest["running"]) == ("active", 4)
     clean.shoal("service", "update", "--env-add", "LEVEL=debug", "web")
     assert images(clean) == ["1"] * 4
     clean.shoal("service", "update", "--image", f"{HELLO}:2", "--args", "", "web")

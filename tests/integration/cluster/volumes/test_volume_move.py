@@ -30,7 +30,7 @@ def test_data_moves_and_its_task_follows(volumes: Cluster) -> None:
     assert refused.returncode == 1 and f"is already on node {node}" in refused.stderr
     done = volumes.run("volume", "move", "data", "--to", to)
     assert done.returncode == 0, done.stderr
-    assert f"volume data is on node {to}" in done.stderr
+    assert f"volume data moved to node {to}" in done.stderr
     now, pid = running(volumes, "db")
     assert now == to and read(pid, "/data/row") == "precious"
     volumes.until(lambda: len(data_directories(volumes)) == 1, "the old copy to be deleted")
