@@ -61,6 +61,8 @@ def line(status: VolumeMoveStatus, *, bar: bool) -> str:
     """ "copying [####......] 40% of 1.2 GiB"."""
     word = _STATES[status.state]
     if status.state == VolumeMoveStatus.WAITING:
+        if status.message.startswith(word):  # "waiting for node h2, which is down"
+            return status.message
         return f"{word}: {status.message}" if status.message else word
     share = 1.0 if not status.total_bytes else min(1.0, status.bytes / status.total_bytes)
     filled = int(BAR * share)

@@ -21,8 +21,10 @@ def copying(done: int) -> VolumeMoveStatus:
 def test_a_line_tells_what_goes_on() -> None:
     assert line(copying(16), bar=True) == f"copying  [{'#' * 7}{'.' * 23}]  25% of 64 MiB"
     assert line(VolumeMoveStatus(state=VolumeMoveStatus.VERIFYING), bar=False) == "verifying  100% of 0 B"
-    waiting = VolumeMoveStatus(state=VolumeMoveStatus.WAITING, message="waits for node h2, which is down")
-    assert line(waiting, bar=True) == "waiting: waits for node h2, which is down"
+    waiting = VolumeMoveStatus(state=VolumeMoveStatus.WAITING, message="waiting for node h2, which is down")
+    assert line(waiting, bar=True) == "waiting for node h2, which is down"
+    retrying = VolumeMoveStatus(state=VolumeMoveStatus.WAITING, message="no response from node h2; retrying")
+    assert line(retrying, bar=True) == "waiting: no response from node h2; retrying"
 
 
 def test_elsewhere_lines_come_when_the_step_changes_and_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:

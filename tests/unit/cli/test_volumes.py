@@ -164,7 +164,7 @@ def test_the_home_and_the_size_of_a_volume() -> None:
 
 def test_a_move_that_is_under_way() -> None:
     copying = VolumeMoveStatus(state=VolumeMoveStatus.COPYING, bytes=4 << 20, total_bytes=10 << 20)
-    waiting = VolumeMoveStatus(state=VolumeMoveStatus.WAITING, slot=2, message="waits for node h3, which is down")
+    waiting = VolumeMoveStatus(state=VolumeMoveStatus.WAITING, slot=2, message="waiting for node h3, which is down")
     view = VolumeView(
         moves=[
             VolumeMoveView(status=copying, from_hostname="h1", to_hostname="h2", percent=40),
