@@ -136,7 +136,8 @@ def test_damage_is_found_and_set_right(hosts: Hosts, damage: str) -> None:
 
     assert hosts.one.call(verify())
     assert hosts.one.call(verify()) == []
-    assert pings(inner, "10.99.1.2")
+    # The kernel announces a link that is set up as much as a second later.
+    assert until(lambda: pings(inner, "10.99.1.2"))
     with tcp_echo(inner, 80):
         assert tcp_exchange(hosts.client, "172.31.0.1", 8080) == b"hello"
 
