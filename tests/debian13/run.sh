@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run a command in a Debian 13 of its own: its root file system, /run and /tmp on this machine's kernel, network and cgroups,
+# Run a command in a Debian 13 of its own: its root file system and /run on this machine's kernel, network and cgroups,
 # with a copy of this tree in /src. As root.
 #
 #   tests/debian13/run.sh 'make check test'
@@ -51,15 +51,18 @@ if [ "$(cat "$out/stamp" 2>/dev/null)" != "$stamp" ]; then
 fi
 copy_tree
 copy_settings
+# On disk, not in memory: all tests together write some ten GB.
+clear_tmp() { rm -rf --one-file-system "$root/tmp" && mkdir -m 1777 "$root/tmp"; }
+clear_tmp
 
 # setns(2) puts a thread at the root of its mount namespace: a chroot would let containers and their helpers out of it.
+code=0
 # shellcheck disable=SC2016  # expanded inside
-exec unshare --mount --propagation private sh -euc '
+unshare --mount --propagation private sh -euc '
   root=$1 command=$2
   mount --bind "$root" "$root"
   for place in proc sys dev; do mount --rbind "/$place" "$root/$place"; done
   mount -t tmpfs -o mode=755 tmpfs "$root/run"
-  mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
   cp /bin/busybox "$root/run/"
   cd "$root"
   mkdir -p .machine
@@ -68,4 +71,6 @@ exec unshare --mount --propagation private sh -euc '
   rm /run/busybox
   cd /src
   exec env -i HOME=/root LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TERM="${TERM:-dumb}" \
-    http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" sh -c "$command"' sh "$root" "$command"
+    ${http_proxy:+"http_proxy=$http_proxy"} ${https_proxy:+"https_proxy=$https_proxy"} sh -c "$command"' sh "$root" "$command" || code=$?
+clear_tmp
+exit "$code"

@@ -63,6 +63,7 @@ def test_a_tunnel_with_a_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             running_registry(tmp_path / "registry", security=security) as server,
             tunnelling_proxy(server.port) as proxy,
         ):
+            monkeypatch.delenv("https_proxy", raising=False)  # which has precedence
             monkeypatch.setenv("HTTPS_PROXY", f"http://user:pass%20word@127.0.0.1:{proxy.port}")
             # The certificate is for 127.0.0.1, where only the proxy knows that another port answers.
             domain = "registry.example:5000"

@@ -166,7 +166,7 @@ async def test_a_volume_in_use_and_older_data_stand_in_the_way(tmp_path: Path) -
     pair.h1.used.update({("v1", 0), ("v1", 2)})
     pair.h2.used.add(("v1", 2))
     async with asyncio.timeout(SECONDS), pair.serving():
-        with pytest.raises(grpc.RpcError, match="volume data is still in use by a container"):
+        with pytest.raises(grpc.RpcError, match="volume data is in use by a container on this node"):
             await pair.request()
         pair.h1.used.remove(("v1", 0))  # other slots may have theirs
         request = await pair.request()
