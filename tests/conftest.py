@@ -6,6 +6,7 @@ on a busy machine it would say nothing.
 """
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -15,6 +16,18 @@ from tests.old_runs import delete_old_runs, directory
 settings.register_profile("same examples", deadline=None, derandomize=True)
 settings.register_profile("random", deadline=None, max_examples=2_000, print_blob=True)
 settings.load_profile("random" if os.environ.get("HYPOTHESIS_PROFILE") == "random" else "same examples")
+
+
+def pytest_configure() -> None:
+    """Shells ignore signals for what they start in the background, as nohup does, and programs inherit that: those
+    that tests end by Ctrl-C would go on."""
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGQUIT, signal.SIG_DFL),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.hookimpl(tryfirst=True)
