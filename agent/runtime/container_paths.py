@@ -22,6 +22,9 @@ class ContainerPaths:
     Attributes:
         run: on a tmpfs of its own: bundles, the OCI runtime's state, exit files. Lost at a reboot, as containers are.
         state: on disk: what containers write, logs, compiled filters.
+
+    Nothing of a task outlives it but its log. What is kept of a container, whose runs are tasks, is in `kept`, which
+    nothing that removes tasks ever touches.
     """
 
     run: Path
@@ -47,6 +50,16 @@ class ContainerPaths:
         """Upper and work directories of overlays, one directory per container, in groups that are spread over the
         disk."""
         return self.state / "upper"
+
+    @cached_property
+    def kept(self) -> Path:
+        """What is kept of containers, one directory per container, grouped as in `uppers`."""
+        return self.state / "containers"
+
+    @cached_property
+    def drafts(self) -> Path:
+        """Such directories that are not complete yet."""
+        return self.state / "drafts"
 
     @cached_property
     def base(self) -> Path:
@@ -75,6 +88,22 @@ class ContainerPaths:
         """Tasks that have such a directory."""
         return _grouped(self.uppers)
 
+    def kept_root(self, container_id: str) -> Path:
+        """As `upper`, and `logs`, the one log over all runs, and `root.json`; see `kept_roots.py`."""
+        return self.kept / container_id[-1] / container_id
+
+    def containers_with_root(self) -> frozenset[str]:
+        """Containers that have such a directory."""
+        return _grouped(self.kept)
+
+    def upper_of(self, task_id: str, container_id: str) -> Path:
+        """The container's if it has an id of its own (not empty), otherwise the task's."""
+        return self.kept_root(container_id) if container_id else self.upper(task_id)
+
+    def logs_of(self, task_id: str, container_id: str) -> Path:
+        """The log directory; as `upper_of`."""
+        return self.kept_root(container_id) / "logs" if container_id else self.logs(task_id)
+
     def logs(self, task_id: str) -> Path:
         """Holds `log` and the files `log-1`, `log-2`, …, of which the last is the same: see `log_files.py`."""
         return self.logs_root / task_id[-1] / task_id
@@ -96,9 +125,9 @@ class ContainerPaths:
         """Create all directories."""
         for path in (self.bundles, self.exits, self.programs, self.runtime_root("crun"), self.runtime_root("runc")):
             path.mkdir(parents=True, exist_ok=True)
-        for path in (self.logs_root, self.uppers, self.trash, self.filters):
+        for path in (self.logs_root, self.uppers, self.kept, self.drafts, self.trash, self.filters):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in (self.logs_root, self.uppers):
+        for path in (self.logs_root, self.uppers, self.kept):
             spread_subdirectories(path)
 
     def create_base(self) -> None:
@@ -131,6 +160,7 @@ class ContainerRecord:
             22), so that another process with the same number is not mistaken for it. The same for conmon.
         log_bytes, log_files: the user's limits of a log file's size and of their number: the product limits the log.
             Both are 0 if no log is kept.
+        container_id: of the container whose root file system and log it uses; empty: the task's own.
     """
 
     task_id: str
@@ -142,6 +172,7 @@ class ContainerRecord:
     started_ms: int
     log_bytes: int
     log_files: int
+    container_id: str = ""
 
 
 def write_record(bundle: Path, record: ContainerRecord) -> None:
@@ -157,4 +188,4 @@ def read_record(bundle: Path) -> ContainerRecord | None:
         stored = json.loads((bundle / "record.json").read_bytes())
     except FileNotFoundError:
         return None
-    return ContainerRecord(**{each.name: stored[each.name] for each in fields(ContainerRecord)})
+    return ContainerRecord(**{each.name: stored[each.name] for each in fields(ContainerRecord) if each.name in stored})

@@ -4,35 +4,40 @@ import asyncio
 import os
 import socket
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from signal import SIGKILL
 
 from agent.health.exec_pool import ExecResult
 from agent.runtime.container_paths import TMPFS_SOURCE, ContainerPaths, ContainerRecord, read_record
 from agent.runtime.container_table import ContainerTable
-from agent.runtime.exec.attach_session import AttachSession, AttachSessions
+from agent.runtime.exec.attach_session import AttachSession
 from agent.runtime.exec.exec_process import ExecProcess
 from agent.runtime.exec.exec_starter import ExecStarter, kill_orphans
 from agent.runtime.exec.exec_thread import ExecThread
 from agent.runtime.exec.hook_exec import run_hook
+from agent.runtime.exec.main_process import MainProcess
 from agent.runtime.exec.probe_exec import ProbeExecutor
+from agent.runtime.exec.waiting_attach import WaitingSession
 from agent.runtime.kernel.cgroup_layout import mounted_kind
 from agent.runtime.kernel.cgroups import Cgroups, ContainerStats
 from agent.runtime.kernel.linux import unmount
 from agent.runtime.launch.cgroup_attach_lock import StartLock
 from agent.runtime.launch.launcher import Launcher
+from agent.runtime.launch.start_errors import full_disk, start_error
 from agent.runtime.logs.container_logs import ContainerLogs
 from agent.runtime.logs.log_files import log_file_limits
 from agent.runtime.logs.log_follower import LogFollower
 from agent.runtime.network_join import join_network
+from agent.runtime.rootfs.kept_roots import KeptRoot, KeptRoots
 from agent.runtime.rootfs.trash import Trash
 from agent.runtime.supervision.container_removal import has_more_than_logs, remove_container, supervision_processes
 from agent.runtime.supervision.exit_watcher import ExitWatcher
 from agent.safe_paths.mountinfo import read_mountinfo
-from agent.worker.interfaces import ContainerRequest, Exit, Running
+from agent.worker.interfaces import ContainerRequest, Exit, Image, Running
 from agent.worker.sandbox import Sandbox
 from shoal.api.v1.container_pb2 import Hook
 from shoal.api.v1.streams_pb2 import ExecStart
-from shoal.errors import InvalidInput, NotFound, Unavailable
+from shoal.errors import InvalidInput, NotFound, ShoalError, Unavailable
 from shoal.signal_names import signal_number
 from shoal.tree_removal import delete_trees
 
@@ -58,6 +63,8 @@ class OciRuntime:
         log_follower: LogFollower,
         start_lock: StartLock,
         trash: Trash,
+        kept_roots: KeptRoots,
+        main_process: MainProcess,
     ) -> None:
         self._paths = paths
         self._cgroups = cgroups
@@ -70,8 +77,10 @@ class OciRuntime:
         self._log_follower = log_follower
         self._start_lock = start_lock
         self._trash = trash
-        self._attach_sessions = AttachSessions()
-        self.logs = ContainerLogs(directory=paths.logs, is_running=exit_watcher.is_running).read
+        self._kept_roots = kept_roots
+        self._main_process = main_process
+        self._root_locks: dict[str, asyncio.Lock] = {}
+        self.logs = ContainerLogs(directory=self._log_directory, is_running=self._writes_log).read
 
     def expect_start(self) -> None:
         """As `Runtime.expect_start`."""
@@ -81,12 +90,29 @@ class OciRuntime:
         """As `Runtime.start`; also raises AlreadyExists for a task that has a container."""
         task_id = request.task_id
         with self._containers.begin_start(task_id):
-            record = await self._launcher.start(request)
+            record = await self._launch(request)
             self._adopt(record)
-        if self._containers.exit(task_id).done():
+            has_exited = self._containers.exit(task_id).done()
+        await self._main_process.started(request.container_id, task_id)
+        if has_exited:
             # It has exited already; the caller first learns that it ran.
             self._containers.report_exit_soon(task_id)
         return Running(record.pid, record.started_ms)
+
+    async def _launch(self, request: ContainerRequest) -> ContainerRecord:
+        if not request.container_id:
+            return await self._launcher.start(request)
+        await self._containers.hold(request.container_id, request.task_id)
+        try:
+            if request.container_id not in self._kept_roots.roots:
+                raise Unavailable(f"container {request.container_id} has no root file system on this host")
+            return await self._launcher.start(request)
+        except BaseException as error:
+            failure = error if isinstance(error, ShoalError) else Unavailable("the container was not started")
+            self._main_process.waiting.failed(request.container_id, failure)
+            if not self._paths.bundle(request.task_id).exists():  # otherwise `remove` has to complete it
+                await self._containers.release(request.task_id)
+            raise
 
     async def signal(self, task_id: str, signal: str) -> None:
         """As `Runtime.signal`. Raises InvalidInput for a name that is no signal."""
@@ -114,11 +140,12 @@ class OciRuntime:
             await asyncio.to_thread(remove_container, self._paths, self._cgroups, task_id, keep_logs=keep_logs)
         except OSError as error:
             raise Unavailable(f"{error.filename}: {error.strerror}") from error
-        self._containers.remove(task_id)
+        await self._containers.remove(task_id)
         self._trash.wake()
 
     async def recover(self) -> Mapping[str, Running | Exit]:
         """As `Runtime.recover`. Incomplete containers and other remains of this agent are removed."""
+        await asyncio.to_thread(self._kept_roots.load)
         records = await asyncio.to_thread(self._find_records)
         found: dict[str, Running | Exit] = {}
         for record in records:
@@ -129,6 +156,44 @@ class OciRuntime:
             found[task_id] = end.result() if end.done() else Running(record.pid, record.started_ms)
         self._trash.wake()
         return found
+
+    def kept_roots(self) -> Mapping[str, str]:
+        """As `Runtime.kept_roots`."""
+        return {container_id: root.image_digest for container_id, root in self._kept_roots.roots.items()}
+
+    async def make_root(self, container_id: str, image: Image, *, volatile: bool) -> None:
+        """As `Runtime.make_root`."""
+        root = KeptRoot(image.digest, image.reference)
+        async with self._root_lock(container_id):
+            try:
+                await asyncio.to_thread(self._kept_roots.make, container_id, root, durable=not volatile)
+            except OSError as error:
+                full = await asyncio.to_thread(full_disk, self._paths)
+                raise start_error(error, full, self._paths) from error
+
+    async def remove_root(self, container_id: str) -> None:
+        """As `Runtime.remove_root`."""
+        async with self._root_lock(container_id):
+            if (task_id := self._containers.holder(container_id)) is not None:
+                raise Unavailable(f"container {container_id} is still in use by its run {task_id}")
+            try:
+                await asyncio.to_thread(self._kept_roots.remove, container_id)
+            except OSError as error:
+                raise Unavailable(f"{error.filename}: {error.strerror}") from error
+            self._main_process.waiting.failed(container_id, NotFound(f"container {container_id} was removed"))
+        self._trash.wake()
+
+    def _root_lock(self, container_id: str) -> asyncio.Lock:
+        return self._root_locks.setdefault(container_id, asyncio.Lock())
+
+    def _log_directory(self, own_id: str) -> Path:
+        """Of a task or of a container."""
+        if own_id in self._kept_roots.roots:
+            return self._paths.logs_of("", own_id)
+        return self._paths.logs_of(own_id, self._containers.container_of(own_id))
+
+    def _writes_log(self, own_id: str) -> bool:
+        return self._exit_watcher.is_running(self._containers.holder(own_id) or own_id)
 
     async def stats(self, task_ids: Iterable[str]) -> Mapping[str, ContainerStats]:
         """Current usage of these containers; unknown ones are omitted."""
@@ -158,15 +223,14 @@ class OciRuntime:
 
     def attach(self, task_id: str) -> AttachSession:
         """Attach to a running container. As `AttachSessions.attach`."""
-        record, end = self._running(task_id), self._containers.exit(task_id)
+        return self._main_process.attach(self._running(task_id).task_id)
 
-        async def code() -> int:
-            return (await asyncio.shield(end)).code
-
-        bundle = self._paths.bundle(record.task_id)
-        return self._attach_sessions.attach(
-            bundle, code=code, send=lambda number: self._exit_watcher.send_signal(task_id, number)
-        )
+    def attach_at_start(self, container_id: str) -> AttachSession | WaitingSession:
+        """Attach to a container before its program starts; at once if it is running."""
+        task_id = self._containers.holder(container_id)
+        if task_id is not None and self._exit_watcher.is_running(task_id):
+            return self.attach(task_id)
+        return self._main_process.waiting.wait(container_id)
 
     def _running(self, task_id: str) -> ContainerRecord:
         if not self._exit_watcher.is_running(task_id):
@@ -177,6 +241,7 @@ class OciRuntime:
         """Remove every container and everything else of this agent on the host, including logs and the tmpfs."""
         for task_id in await asyncio.to_thread(self._known_tasks):
             await self.remove(task_id, keep_logs=False)
+        self._kept_roots.roots.clear()
         await asyncio.to_thread(self._remove_everything)
 
     def _adopt(self, record: ContainerRecord) -> None:
@@ -188,7 +253,8 @@ class OciRuntime:
             self._containers.set_exit(task_id, end)
             return
         limits = log_file_limits(record.log_bytes, record.log_files)
-        self._log_follower.add(task_id, self._paths.logs(task_id), limits, bundle=self._paths.bundle(task_id))
+        directory = self._paths.logs_of(task_id, record.container_id)
+        self._log_follower.add(task_id, directory, limits, bundle=self._paths.bundle(task_id))
 
     def _known_tasks(self) -> set[str]:
         """Tasks of which anything exists on this host."""
@@ -214,7 +280,7 @@ class OciRuntime:
     def _remove_everything(self) -> None:
         self._cgroups.remove_parent()
         state = self._paths
-        delete_trees(state.uppers, state.trash, state.logs_root, state.filters, state.base)
+        delete_trees(state.uppers, state.kept, state.drafts, state.trash, state.logs_root, state.filters, state.base)
         kind = mounted_kind(read_mountinfo(), self._paths.run)
         if kind == ("tmpfs", TMPFS_SOURCE):
             unmount(self._paths.run)

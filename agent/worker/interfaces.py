@@ -232,6 +232,9 @@ class ContainerRequest:
         volumes: by target, one for each mount of a volume in the spec.
         cdi_devices: devices of the Container Device Interface, kind and name.
         shares_network: the namespace is another container's, and its settings are that one's.
+        container_id: the container whose root file system and log it uses, which `Runtime.make_root` has made; empty:
+            they are the task's own and end with it.
+        volatile: what it writes need not survive a crash of the host.
     """
 
     task_id: str
@@ -246,6 +249,8 @@ class ContainerRequest:
     volumes: Mapping[str, MountSource] = field(default_factory=dict)
     cdi_devices: Sequence[tuple[str, str]] = ()
     shares_network: bool = False
+    container_id: str = ""
+    volatile: bool = True
 
 
 @dataclass(frozen=True)
@@ -314,10 +319,38 @@ class Runtime(Protocol):
         ...
 
     async def remove(self, task_id: str, *, keep_logs: bool) -> None:
-        """Kill remaining processes and delete the container, its cgroup, root file system and bundle. Idempotent."""
+        """Kill remaining processes and delete the container, its cgroup, root file system and bundle. Idempotent.
+
+        A root file system that `make_root` has made stays, with its log.
+        """
         ...
 
     async def recover(self) -> Mapping[str, Running | Exit]:
         """All containers of this agent found on this host, by task id; exits of running ones are reported from now
-        on."""
+        on. No root file system that `make_root` has made is removed."""
+        ...
+
+    def kept_roots(self) -> Mapping[str, str]:
+        """The containers whose root file systems are kept on this host, with the digest of the image below each; empty
+        if it is not known."""
+        ...
+
+    async def make_root(self, container_id: str, image: Image, *, volatile: bool) -> None:
+        """Make a container's root file system, which is kept until `remove_root`. Idempotent.
+
+        When this returns, it survives any crash, also of the host; before, nothing of it does.
+
+        Args:
+            volatile: it need not survive a crash of the host.
+        Raises:
+            Refused: there is one already, on another image. Unavailable: the disk failed; DiskFull: it is full.
+        """
+        ...
+
+    async def remove_root(self, container_id: str) -> None:
+        """Delete a container's root file system, its anonymous volumes and its log. Idempotent.
+
+        Raises:
+            Unavailable: a task's container still uses it, or the host failed; a later call may succeed.
+        """
         ...

@@ -1,8 +1,10 @@
 """Anonymous volumes: those that an image declares as VOLUME, and mounts of volumes without a name.
 
-They are stored beside the container's upper directory, and removed with it.
+They are stored beside the container's upper directory, and removed with it. Each has a name made of its target, so that
+the next run of a kept container finds it.
 """
 
+import hashlib
 import posixpath
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,13 +29,17 @@ def with_anonymous_volumes(request: ContainerRequest, directory: Path) -> Contai
     if not unnamed:
         return request
     volumes = dict(request.volumes)
-    for place, mount in enumerate(unnamed):
-        data = directory / str(place) / "_data"
-        data.mkdir(parents=True)
+    for mount in unnamed:
+        data = directory / _name_of(mount.target) / "_data"
+        data.mkdir(parents=True, exist_ok=True)
         volumes[mount.target] = MountSource(
-            data=data, options={}, subpath="", populate=not mount.volume.no_copy, durable=False
+            data=data, options={}, subpath="", populate=not mount.volume.no_copy, durable=not request.volatile
         )
     return replace(request, spec=spec, volumes=volumes)
+
+
+def _name_of(target: str) -> str:
+    return hashlib.sha256(posixpath.normpath(target).encode()).hexdigest()[:32]
 
 
 def _declared(request: ContainerRequest) -> Iterator[str]:

@@ -20,7 +20,8 @@ _KILL_SECONDS = 10.0
 def remove_container(paths: ContainerPaths, cgroups: Cgroups, task_id: str, *, keep_logs: bool) -> None:
     """Remove a container, optionally keeping its logs. Idempotent; blocks while processes die.
 
-    The upper directory is moved to the trash, which is emptied in the background.
+    The task's upper directory is moved to the trash, which is emptied in the background. What is kept of a container is
+    not a task's, and stays.
 
     Raises:
         Unavailable: a process cannot be killed or the cgroup stays busy; a later call may succeed.
@@ -77,6 +78,9 @@ def _kill_supervision(paths: ContainerPaths, cgroups: Cgroups, task_id: str) -> 
     _kill(record.pid, record.pid_started)
     cgroups.kill(task_id)
     _kill(record.conmon_pid, record.conmon_started, grace=1.0)
+    if record.container_id and process_start_time(record.conmon_pid) == record.conmon_started:
+        # It holds the overlay's last mount; the next run must not mount the same upper directory before that is gone.
+        raise Unavailable(f"task {task_id}: its root file system is still being unmounted")
 
 
 def _reap_conmon(pid_file: Path) -> None:
