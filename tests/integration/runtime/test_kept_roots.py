@@ -183,7 +183,6 @@ def test_an_agent_that_is_killed_loses_nothing(tmp_path: Path, fault: str) -> No
     image = build_image(tmp_path)
     command = [sys.executable, str(AGENT), str(tmp_path), cgroup, container, fault]
     agent = subprocess.run(command, capture_output=True, text=True, cwd=Path.cwd(), timeout=60, check=False)
-    assert (agent.returncode, agent.stdout) == (-9, ""), agent.stderr
     phase, _, step = fault.partition(":")
     places = ContainerPaths(run=tmp_path / "run", state=tmp_path / "state")
 
@@ -192,6 +191,7 @@ def test_an_agent_that_is_killed_loses_nothing(tmp_path: Path, fault: str) -> No
         async with AsyncExitStack() as stack:
             runtime = await stack.enter_async_context(open_test_runtime(tmp_path, ends, cgroup))
             stack.push_async_callback(runtime.reset)
+            assert (agent.returncode, agent.stdout) == (-9, ""), agent.stderr
             found = await runtime.recover()
             for task_id, each in found.items():
                 if isinstance(each, Running):
