@@ -14,16 +14,14 @@ from agent.worker.exit_status import failure_reason, final_state
 from agent.worker.interfaces import Exit, Image, Running
 from agent.worker.lifecycle_hooks import LifecycleHooks
 from agent.worker.monitoring.container_monitor import ContainerMonitor, StatusChange, add_warning
-from agent.worker.sandbox import Sandbox
-from agent.worker.shared.disk_space_waiter import rejection_is_final
 from agent.worker.shared.network_sharers import StopOrder
 from agent.worker.shared.runner_dependencies import RunnerDependencies
 from agent.worker.shutdown import termination
 from agent.worker.shutdown.connection_drain import ConnectionDrain
 from agent.worker.shutdown.stop_policy import drain_policy, grace_seconds, invalid_stop_signal_warning, stop_signal
-from agent.worker.startup.container_start import start_container
-from agent.worker.startup.network_attachment import SharedNetworkGone, attach_network, close_sandbox
-from agent.worker.startup.task_inputs import NO_INPUTS, TaskInputs, gather_inputs, volumes_of
+from agent.worker.startup.network_attachment import SharedNetworkGone
+from agent.worker.startup.preparation import Preparation
+from agent.worker.startup.task_inputs import volumes_of
 from agent.worker.status_update import is_for_journal, next_status
 from agent.worker.task_step import Container, Goal, TaskAction, TaskFacts, goal_of, next_action
 from shoal import task_states
@@ -65,9 +63,7 @@ class TaskRunner:
             on_change=self._change_status,
             check=known,
         )
-        self._image: Image | None = None
-        self._sandbox: Sandbox | None = None
-        self._inputs: TaskInputs | None = None
+        self._preparation = Preparation(deps)
         self._signalled_at: float | None = None
         self._grace_began = 0.0
         self._grace_expired = False
@@ -91,7 +87,7 @@ class TaskRunner:
 
     def mounted_volumes(self) -> frozenset[str]:
         """Ids of the volumes that its container has mounted, or is about to mount."""
-        holds = not self._released and (self._inputs is not None or self._observed is not None)
+        holds = not self._released and (self._preparation.uses_volumes or self._observed is not None)
         return volumes_of(self._revision) if holds else frozenset()
 
     def assign(self, task: Task, revision: ServiceRevision | None) -> None:
@@ -128,14 +124,15 @@ class TaskRunner:
                     await self._act(next_action(self._facts()), group)
                 self._monitor.stop()
         finally:
-            self._close_sandbox()
+            self._preparation.close_sandbox()
 
     def _facts(self) -> TaskFacts:
         return TaskFacts(
             goal=self._goal(),
             state=self._status.state,
             container=self._container(),
-            prepared=self._image is not None and self._sandbox is not None,
+            made=self._preparation.is_made,
+            connected=self._preparation.is_connected,
             signalled=self._signalled_at is not None,
             grace_expired=self._grace_expired,
             released=self._released,
@@ -163,7 +160,7 @@ class TaskRunner:
 
     @property
     def grace_seconds(self) -> float:
-        return grace_seconds(self._revision)
+        return grace_seconds(self._task, self._revision)
 
     def _goal(self) -> Goal:
         goal = goal_of(self._task if self._assigned else None)
@@ -178,8 +175,12 @@ class TaskRunner:
         match action:
             case TaskAction.ACCEPT:
                 self._report(TaskState.ACCEPTED)
-            case TaskAction.PREPARE:
-                await race(self._prepare(), self._wait_until(self._should_stop))
+            case TaskAction.MAKE:
+                await race(self._make(), self._wait_until(self._should_stop))
+            case TaskAction.REPORT_READY:
+                self._report(TaskState.READY)
+            case TaskAction.CONNECT:
+                await race(self._connect(), self._wait_until(self._should_stop))
             case TaskAction.START:
                 await self._start()
             case TaskAction.POST_START:
@@ -221,7 +222,7 @@ class TaskRunner:
             await self._wake.wait()
             return
         try:
-            async with asyncio.timeout_at(self._signalled_at + grace_seconds(self._revision)):
+            async with asyncio.timeout_at(self._signalled_at + self.grace_seconds):
                 await self._wake.wait()
         except TimeoutError:
             self._grace_expired = True
@@ -231,47 +232,43 @@ class TaskRunner:
             self._wake.clear()
             await self._wake.wait()
 
-    async def _prepare(self) -> None:
+    async def _make(self) -> None:
         try:
             revision = required_revision(self._revision, self._task)
-            container, report = revision.spec.task.container, partial(self._report, TaskState.PREPARING)
-            report("pulling the image")
-            is_final = rejection_is_final(revision.spec.task.restart)
-            self._image = await self._deps.images.ensure(container.image, report, is_final=is_final)
-            self._image_stop_signal = self._image.config.stop_signal
-            self._status.warning = invalid_stop_signal_warning(self._image_stop_signal)
-            self._monitor.configure(revision, self._task, self._image.config)
-            self._status.image_digest = self._image.digest
-            self._inputs = await gather_inputs(self._deps, self._task, container, report, is_final=is_final)
-            await self._deps.datapath.wait_applied()
-            async with self._deps.attach_slots:
-                self._sandbox = await attach_network(self._deps, self._task, revision.spec.task)
+            report = partial(self._report, TaskState.PREPARING)
+            await self._preparation.make(self._task, revision, report, partial(self._use_image, revision))
+        except Exception as error:
+            await self._end(TaskState.REJECTED, describe_error(f"task {self._task.id}", error))
+
+    def _use_image(self, revision: ServiceRevision, image: Image) -> None:
+        self._image_stop_signal = image.config.stop_signal
+        self._status.warning = invalid_stop_signal_warning(self._image_stop_signal)
+        self._monitor.configure(revision, self._task, image.config)
+        self._status.image_digest = image.digest
+
+    async def _connect(self) -> None:
+        try:
+            await self._preparation.connect(self._task, required_revision(self._revision, self._task))
         except SharedNetworkGone as error:
             await self._end(TaskState.SHUTDOWN, str(error))
         except Exception as error:
             await self._end(TaskState.REJECTED, describe_error(f"task {self._task.id}", error))
 
     async def _start(self) -> None:
-        assert self._image is not None and self._sandbox is not None and self._inputs is not None
-        prepared, report = (self._image, self._sandbox, self._inputs), partial(self._report, TaskState.STARTING)
+        report = partial(self._report, TaskState.STARTING)
         try:
             cancelled = partial(self._wait_until, self._should_stop)
             revision = required_revision(self._revision, self._task)
-            running = await start_container(
-                self._deps, self._task, revision, prepared, report=report, cancelled=cancelled
-            )
+            running = await self._preparation.start(self._task, revision, report=report, cancelled=cancelled)
             # An exit may have been reported before the start returned.
             self._observed = self._observed or running
             self._status.pid = running.pid
         except Exception as error:
             if not (isinstance(error, DiskFull) and self._should_stop()):
                 await self._end(TaskState.REJECTED, describe_error(f"task {self._task.id}", error))
-        finally:
-            self._close_sandbox()
-            self._inputs = NO_INPUTS
 
     def _should_stop(self) -> bool:
-        return self._goal() is not Goal.RUN
+        return self._goal() not in (Goal.RUN, Goal.CREATE)
 
     async def _post_start(self) -> None:
         hooks = self._hooks.post_start(self._revision, partial(self._report, TaskState.STARTING))
@@ -282,7 +279,7 @@ class TaskRunner:
     async def _pre_stop(self) -> None:
         """Within the grace period; the rest of it is for the stop signal."""
         self._grace_began = asyncio.get_running_loop().time()
-        grace, report = grace_seconds(self._revision), partial(self._report, TaskState.RUNNING)
+        grace, report = self.grace_seconds, partial(self._report, TaskState.RUNNING)
         hooks = self._hooks.pre_stop(self._revision, grace, report)
         await race(hooks, self._wait_until(lambda: not isinstance(self._observed, Running)))
         if self._hooks.warning:
@@ -299,7 +296,7 @@ class TaskRunner:
         self._monitor.stop()
         self._signalled_at = self._grace_began or asyncio.get_running_loop().time()
         await termination.send_stop_signal(
-            self._deps.runtime, self._task.id, stop_signal(self._revision, self._image_stop_signal)
+            self._deps.runtime, self._task.id, stop_signal(self._task, self._revision, self._image_stop_signal)
         )
 
     async def _report_exit(self) -> None:
@@ -318,7 +315,7 @@ class TaskRunner:
     async def _end(self, state: TaskState.ValueType, message: str) -> None:
         """Report a final state, once the task's addresses and ports are free: a successor may get them at once."""
         self._monitor.stop()
-        self._close_sandbox()
+        self._preparation.close_sandbox()
         while not self._detached:
             await try_or_pause(self._task.id, "detached from its networks", self._detach())
         self._report(state, message)
@@ -363,7 +360,3 @@ class TaskRunner:
         signal, check = self._image_stop_signal, self._monitor.check
         entry = JournalEntry(task=self._task, status=self._status, image_stop_signal=signal, healthcheck=check)
         self._deps.journal.write(entry, self._revision)
-
-    def _close_sandbox(self) -> None:
-        close_sandbox(self._sandbox)
-        self._sandbox = None

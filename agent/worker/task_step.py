@@ -17,6 +17,8 @@ class Goal(Enum):
     """The goal for a task."""
 
     RUN = auto()
+    CREATE = auto()
+    """Created and not started: its image, volumes and root file system are here, and nothing else."""
     STOP = auto()
     """Stopped, with its log kept: the task is still assigned."""
     REMOVED = auto()
@@ -37,7 +39,8 @@ class TaskFacts:
 
     Attributes:
         state: the last one reported (a TaskState value); 0 if the task was not accepted yet.
-        prepared: image and sandbox are available in this process.
+        made: image, volumes and, for a container's run, the root file system are available in this process.
+        connected: the sandbox is.
         signalled: the stop signal was sent. grace_expired: and the grace period is over.
         released: an ended task's container, root file system and network are removed.
         needs_drain: it must stop, and may still receive connections.
@@ -51,7 +54,8 @@ class TaskFacts:
     goal: Goal
     state: int
     container: Container
-    prepared: bool = False
+    made: bool = False
+    connected: bool = False
     signalled: bool = False
     grace_expired: bool = False
     released: bool = False
@@ -69,8 +73,12 @@ class TaskAction(Enum):
 
     ACCEPT = auto()
     """Write it into the journal."""
-    PREPARE = auto()
-    """Pull the image, create the sandbox."""
+    MAKE = auto()
+    """Pull the image, prepare the volumes, make the root file system if it is a container's."""
+    REPORT_READY = auto()
+    """It is created, and waits for its start."""
+    CONNECT = auto()
+    """Create the sandbox."""
     START = auto()
     POST_START = auto()
     """Run its post_start hooks."""
@@ -103,7 +111,7 @@ def goal_of(task: Task | None) -> Goal:
     if task is None:
         return Goal.REMOVED
     if task_states.should_run(task) and not task_states.is_terminal(task.state):
-        return Goal.RUN
+        return Goal.CREATE if task.desired_state == TaskState.READY else Goal.RUN
     return Goal.STOP
 
 
@@ -125,7 +133,8 @@ def _after_end(facts: TaskFacts) -> TaskAction:
 
 
 def _running(facts: TaskFacts) -> TaskAction:
-    if facts.goal is not Goal.RUN or facts.unhealthy or facts.hook_failed:
+    # One that was started is never only created again, so CREATE is an order that was overtaken by a later one.
+    if facts.goal not in (Goal.RUN, Goal.CREATE) or facts.unhealthy or facts.hook_failed:
         return _stopping(facts)
     if not facts.state:
         return TaskAction.ACCEPT
@@ -148,8 +157,14 @@ def _stopping(facts: TaskFacts) -> TaskAction:
 def _absent(facts: TaskFacts) -> TaskAction:
     if facts.state >= TaskState.RUNNING:
         return TaskAction.REPORT_LOST
-    if facts.goal is not Goal.RUN:
+    if facts.goal not in (Goal.RUN, Goal.CREATE):
         return TaskAction.REPORT_STOPPED
     if not facts.state:
         return TaskAction.ACCEPT
-    return TaskAction.START if facts.prepared else TaskAction.PREPARE
+    if facts.goal is Goal.CREATE and facts.state >= TaskState.READY:
+        return TaskAction.WAIT
+    if not facts.made:
+        return TaskAction.MAKE
+    if facts.goal is Goal.CREATE:
+        return TaskAction.REPORT_READY
+    return TaskAction.START if facts.connected else TaskAction.CONNECT

@@ -10,6 +10,7 @@ from agent.disk_full import DiskFull
 from agent.health.probes import HealthProber
 from agent.journal.journal import Journal
 from agent.worker.interfaces import ContentSource, Exit, Images, Networks, Running, Runtime, VolumePart, Volumes
+from agent.worker.root_collector import RootCollector
 from agent.worker.shared.datapath_applier import DatapathApplier
 from agent.worker.shared.disk_space_waiter import DiskSpaceWaiter
 from agent.worker.shared.image_waiter import ImageWaiter
@@ -85,6 +86,7 @@ class Worker:
         self._recovered: dict[str, tuple[JournalEntry, Running | Exit | None]] = {}
         self._early_exits: dict[str, Exit] = {}
         self._disconnection = DisconnectionTimer()
+        self._root_collector = RootCollector(runtime, self._tasks)
         self._deps = RunnerDependencies(
             node=node,
             prober=prober,
@@ -161,6 +163,7 @@ class Worker:
             group.create_task(self._journal_writer.run(), name="journal")
             group.create_task(self._volumes.run(self._volumes_in_use, self._mounted_volumes), name="volumes")
             group.create_task(self._collect_images(), name="image collection")
+            group.create_task(self._root_collector.run(), name="root collection")
             group.create_task(self._stop_disconnected(), name="stop on disconnect")
             self._start_runners(group)
             for task_id, end in self._early_exits.items():
@@ -198,14 +201,21 @@ class Worker:
                 runner.unassign()
             else:
                 runner.assign(task, self._assigned.revision_of(task))
+        self._root_collector.apply(assignments)
 
     def _remove_runner(self, task_id: str, running: "asyncio.Task[None]") -> None:
         if running.cancelled() or running.exception() is not None:
             return
         self._sharing.remove(self._runners.pop(task_id).task)
+        self._root_collector.wake()
         if task_id in self._assigned.tasks:
             # It was assigned again during its last step.
             self._incoming.put_nowait(Assignments())
+
+    def _tasks(self) -> list[Task]:
+        """All that are assigned, in the journal, or not forgotten yet."""
+        recovered = (entry.task for entry, _ in self._recovered.values())
+        return [*(runner.task for runner in self._runners.values()), *self._assigned.tasks.values(), *recovered]
 
     def _network(self, network_id: str) -> NetworkAssignment | None:
         return self._assigned.networks.get(network_id)
@@ -239,8 +249,9 @@ class Worker:
             await asyncio.sleep(GC_SECONDS)
             tasks = [runner for runner in self._runners.values() if not task_states.is_terminal(runner.status.state)]
             self._journal_writer.drop_unused_revisions(frozenset(_revisions(self._runners, self._assigned)))
+            used = {runner.status.image_digest for runner in tasks} | set(self._runtime.kept_roots().values())
             try:
-                await self._images.collect_garbage(frozenset(runner.status.image_digest for runner in tasks))
+                await self._images.collect_garbage(frozenset(used))
             except ShoalError as error:
                 _log.warning("could not remove unused images: %s", error)
 

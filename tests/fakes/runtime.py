@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from agent.health.exec_pool import ExecResult
-from agent.worker.interfaces import ContainerRequest, Exit, OnExit, Running
+from agent.worker.interfaces import ContainerRequest, Exit, Image, OnExit, Running
 from agent.worker.sandbox import Sandbox, SharedNamespace
 from shoal.api.v1.container_pb2 import Hook
-from shoal.errors import AlreadyExists, Fault, InvalidInput, NotFound
+from shoal.errors import AlreadyExists, Fault, InvalidInput, NotFound, Refused, Unavailable
 from shoal.signal_names import signal_number
 
 
@@ -53,6 +53,9 @@ class FakeRuntime:
         self.start_error: Exception | None = None
         self.starts_tried = 0
         self.remove_error: Exception | None = None
+        self.roots: dict[str, str] = {}
+        self.volatile_roots: set[str] = set()
+        self.root_error: Exception | None = None
 
     def expect_start(self) -> None:
         """As `Runtime.expect_start`."""
@@ -65,6 +68,8 @@ class FakeRuntime:
             raise self.start_error
         if request.task_id in self.containers:
             raise AlreadyExists(f"task {request.task_id} already has a container; remove it first")
+        if request.container_id and request.container_id not in self.roots:
+            raise Unavailable(f"container {request.container_id} has no root file system on this host")
         behaviour = self._behaviour(request)
         if behaviour.missing:
             name = request.spec.command[0]
@@ -121,6 +126,27 @@ class FakeRuntime:
     async def recover(self) -> Mapping[str, Running | Exit]:
         """As `Runtime.recover`."""
         return dict(self.containers)
+
+    def kept_roots(self) -> Mapping[str, str]:
+        """As `Runtime.kept_roots`."""
+        return dict(self.roots)
+
+    async def make_root(self, container_id: str, image: Image, *, volatile: bool) -> None:
+        """As `Runtime.make_root`."""
+        if self.root_error is not None:
+            raise self.root_error
+        if self.roots.setdefault(container_id, image.digest) != image.digest:
+            raise Refused(f"the root file system of container {container_id} is on image {self.roots[container_id]}")
+        if volatile:
+            self.volatile_roots.add(container_id)
+
+    async def remove_root(self, container_id: str) -> None:
+        """As `Runtime.remove_root`."""
+        if self.root_error is not None:
+            raise self.root_error
+        if any(self.requests[task_id].container_id == container_id for task_id in self.containers):
+            raise Unavailable(f"container {container_id} is still in use")
+        self.roots.pop(container_id, None)
 
     def end(self, task_id: str, code: int, *, oom_killed: bool = False) -> None:
         """End a running container from the test, as the kernel would."""

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.runtime.logs.rename_watch import NameWatch
+from agent.runtime.kernel.rename_watch import NameWatch
 
 
 class ExitFiles:
