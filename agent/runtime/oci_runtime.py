@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from signal import SIGKILL
 
@@ -24,6 +24,9 @@ from agent.runtime.kernel.linux import unmount
 from agent.runtime.launch.cgroup_attach_lock import StartLock
 from agent.runtime.launch.launcher import Launcher
 from agent.runtime.launch.start_errors import full_disk, start_error
+from agent.runtime.live.limits import LiveLimits
+from agent.runtime.live.pause import set_paused
+from agent.runtime.live.process_table import ProcessTable, process_table
 from agent.runtime.logs.container_logs import ContainerLogs
 from agent.runtime.logs.log_files import log_file_limits
 from agent.runtime.logs.log_follower import LogFollower
@@ -35,9 +38,10 @@ from agent.runtime.supervision.exit_watcher import ExitWatcher
 from agent.safe_paths.mountinfo import read_mountinfo
 from agent.worker.interfaces import ContainerRequest, Exit, Image, Running
 from agent.worker.sandbox import Sandbox
-from shoal.api.v1.container_pb2 import Hook
+from shoal.api.v1.container_pb2 import ContainerSpec, Hook
+from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.streams_pb2 import ExecStart
-from shoal.errors import InvalidInput, NotFound, ShoalError, Unavailable
+from shoal.errors import InvalidInput, NotFound, Refused, ShoalError, Unavailable
 from shoal.signal_names import signal_number
 from shoal.tree_removal import delete_trees
 
@@ -65,6 +69,7 @@ class OciRuntime:
         trash: Trash,
         kept_roots: KeptRoots,
         main_process: MainProcess,
+        limits: LiveLimits,
     ) -> None:
         self._paths = paths
         self._cgroups = cgroups
@@ -79,6 +84,7 @@ class OciRuntime:
         self._trash = trash
         self._kept_roots = kept_roots
         self._main_process = main_process
+        self._limits = limits
         self._root_locks: dict[str, asyncio.Lock] = {}
         self.logs = ContainerLogs(directory=self._log_directory, is_running=self._writes_log).read
 
@@ -119,8 +125,7 @@ class OciRuntime:
         if (number := signal_number(signal)) is None:
             raise InvalidInput(f"unknown signal {signal!r}; use a name such as SIGTERM")
         self._exit_watcher.send_signal(task_id, number)
-        if number == SIGKILL:
-            await asyncio.to_thread(self._cgroups.kill, task_id)
+        await asyncio.to_thread(self._cgroups.kill if number == SIGKILL else self._cgroups.thaw, task_id)
 
     async def remove(self, task_id: str, *, keep_logs: bool) -> None:
         """As `Runtime.remove`. The exit of a running container is reported before this returns.
@@ -201,6 +206,28 @@ class OciRuntime:
         read = await asyncio.to_thread(lambda: [(task_id, self._cgroups.stats(task_id)) for task_id in desired])
         return {task_id: stats for task_id, stats in read if stats is not None}
 
+    async def set_paused(self, task_id: str, paused: bool) -> None:
+        """As `Runtime.set_paused`."""
+        self._running(task_id)
+        await asyncio.to_thread(set_paused, self._cgroups, task_id, paused)
+
+    async def is_paused(self, task_id: str) -> bool:
+        """As `Runtime.is_paused`."""
+        return await asyncio.to_thread(self._cgroups.is_frozen, task_id)
+
+    async def set_limits(self, task_id: str, spec: ContainerSpec, limits: Resources) -> None:
+        """As `Runtime.set_limits`."""
+        await self._limits.apply(self._running(task_id), spec, limits)
+
+    async def processes(self, own_id: str, ps_args: Sequence[str]) -> ProcessTable:
+        """The processes of a running container, by its id or its task's. As `process_table`."""
+        record = self._running(self._containers.holder(own_id) or own_id)
+        return await asyncio.to_thread(process_table, self._cgroups.processes(record.task_id), ps_args)
+
+    def task_of(self, own_id: str) -> str:
+        """The task of a running container, by the id of either. Raises NotFound if it is not running."""
+        return self._running(self._containers.holder(own_id) or own_id).task_id
+
     async def execute(self, task_id: str, command: tuple[str, ...]) -> ExecResult:
         """As `agent.health.probes.ContainerAccess.execute`."""
         return await self._probe_executor.execute(self._running(task_id), command)
@@ -211,7 +238,10 @@ class OciRuntime:
 
     async def start_exec(self, request: ExecStart) -> ExecProcess | None:
         """Run a user's program in a running container. As `ExecStarter.start`."""
-        return await self._exec_starter.start(self._running(request.task), request)
+        record = self._running(request.task)
+        if await self.is_paused(record.task_id):  # it would be frozen too, and the caller wait for it
+            raise Refused(f"task {record.task_id} is paused; resume it first")
+        return await self._exec_starter.start(record, request)
 
     async def join_network(self, task_id: str) -> Sandbox:
         """As `Runtime.join_network`."""

@@ -24,6 +24,7 @@ from agent.runtime.launch.cgroup_attach_lock import CgroupAttachLock, NoStartLoc
 from agent.runtime.launch.launcher import BeforeProgram, Clock, Launcher, OnStep, no_step
 from agent.runtime.launch.optimizations import ALL_OPTIMIZATIONS, Optimizations
 from agent.runtime.launch.sealed_program import SealedProgram
+from agent.runtime.live.limits import LiveLimits
 from agent.runtime.logs.log_follower import LogFollower
 from agent.runtime.oci_runtime import OciRuntime
 from agent.runtime.rootfs.kept_roots import KeptRoots
@@ -155,6 +156,7 @@ async def _open(
         exec_thread=exec_thread,
         kept_roots=KeptRoots(paths, on_step),
         main_process=main_process,
+        limits=LiveLimits(paths=paths, cgroups=cgroups, exec_thread=exec_thread, host=host),
         exec_starter=ExecStarter(paths=paths, exec_thread=exec_thread, available=host.capabilities),
         probe_executor=ProbeExecutor(paths=paths, exec_thread=exec_thread),
         exit_watcher=exit_watcher,

@@ -318,6 +318,26 @@ class Runtime(Protocol):
         """
         ...
 
+    async def set_paused(self, task_id: str, paused: bool) -> None:
+        """Freeze a running container's processes, or let them continue.
+
+        Raises:
+            NotFound: it is not running. Refused: it is paused already, or not paused. Unavailable: the kernel failed.
+        """
+        ...
+
+    async def is_paused(self, task_id: str) -> bool:
+        """Whether its processes are frozen. A signal lets them continue."""
+        ...
+
+    async def set_limits(self, task_id: str, spec: ContainerSpec, limits: Resources) -> None:
+        """Change the limits of a running container: those of the request, and `cpu` and `memory` of the spec.
+
+        Raises:
+            NotFound: it is not running. InvalidInput: the host does not support one. Unavailable: the kernel refused.
+        """
+        ...
+
     async def remove(self, task_id: str, *, keep_logs: bool) -> None:
         """Kill remaining processes and delete the container, its cgroup, root file system and bundle. Idempotent.
 

@@ -13,7 +13,8 @@ from agent.worker.error_handling import describe_error, try_or_pause
 from agent.worker.exit_status import failure_reason, final_state
 from agent.worker.interfaces import Exit, Image, Running
 from agent.worker.lifecycle_hooks import LifecycleHooks
-from agent.worker.monitoring.container_monitor import ContainerMonitor, StatusChange, add_warning
+from agent.worker.limit_changes import LimitChanges
+from agent.worker.monitoring.container_monitor import ContainerMonitor, StatusChange, add_warning, set_paused
 from agent.worker.shared.network_sharers import StopOrder
 from agent.worker.shared.runner_dependencies import RunnerDependencies
 from agent.worker.shutdown import termination
@@ -74,6 +75,7 @@ class TaskRunner:
         self._wake = asyncio.Event()
         self._drain = ConnectionDrain(deps.networks, self._wake)
         self._hooks = LifecycleHooks(deps.runtime, task.id)
+        self._limits = LimitChanges(deps.runtime, task.id)
         self._stop_order = StopOrder(deps.sharing)
 
     @property
@@ -92,7 +94,7 @@ class TaskRunner:
 
     def assign(self, task: Task, revision: ServiceRevision | None) -> None:
         """Update the task's assignment."""
-        changed = task.desired_state != self._task.desired_state
+        changed = (task.desired_state, task.revision) != (self._task.desired_state, self._task.revision)
         self._task, self._assigned = task, True
         self._revision = revision or self._revision
         if changed and self._status.state:
@@ -115,10 +117,24 @@ class TaskRunner:
         self._observed = end
         self._wake.set()
 
+    async def set_paused(self, paused: bool) -> None:
+        """Pause its container, or resume it. Raises NotFound, Refused, Unavailable: see `Runtime.set_paused`."""
+        await self._deps.runtime.set_paused(self._task.id, paused)
+        await self.follow_paused()
+
+    async def follow_paused(self) -> None:
+        """Report whether its container is paused; call it after signals, which resume it."""
+        paused = isinstance(self._observed, Running) and await self._deps.runtime.is_paused(self._task.id)
+        if paused:
+            self._monitor.suspend()
+        if paused != self._status.paused:
+            self._change_status(partial(set_paused, paused=paused))
+
     async def run(self) -> None:
         """Run until everything of the task is removed. On cancellation the container keeps running."""
         try:
             async with TaskGroup() as group:
+                await self.follow_paused()
                 while not self._forgotten:
                     self._wake.clear()
                     await self._act(next_action(self._facts()), group)
@@ -141,6 +157,7 @@ class TaskRunner:
             post_start_due=self._hooks.post_start_due(self._revision),
             hook_failed=bool(self._hooks.failure),
             pre_stop_due=self._hooks.pre_stop_due(self._revision),
+            limits_due=self.has_container and self._limits.is_due(self._task, self._revision),
             needs_drain=self.needs_drain,
             # Without a manager, the others would not be asked to stop.
             must_wait_for_others=not self._disconnected
@@ -187,6 +204,9 @@ class TaskRunner:
                 await self._post_start()
             case TaskAction.REPORT_RUNNING:
                 self._report_running()
+            case TaskAction.APPLY_LIMITS:
+                if warning := await self._limits.apply(self._revision):
+                    self._change_status(partial(add_warning, warning=warning))
             case TaskAction.MONITOR:
                 assert isinstance(self._observed, Running)
                 self._monitor.start(group, self._task, self._observed, self._status)
@@ -259,6 +279,7 @@ class TaskRunner:
         try:
             cancelled = partial(self._wait_until, self._should_stop)
             revision = required_revision(self._revision, self._task)
+            self._limits.started(revision)
             running = await self._preparation.start(self._task, revision, report=report, cancelled=cancelled)
             # An exit may have been reported before the start returned.
             self._observed = self._observed or running
@@ -298,6 +319,7 @@ class TaskRunner:
         await termination.send_stop_signal(
             self._deps.runtime, self._task.id, stop_signal(self._task, self._revision, self._image_stop_signal)
         )
+        await self.follow_paused()
 
     async def _report_exit(self) -> None:
         assert isinstance(self._observed, Exit)
@@ -305,7 +327,7 @@ class TaskRunner:
         failed = self._hooks.failure or (f"unhealthy: {self._status.health_output}" if is_unhealthy else "")
         state = final_state(self._observed, self._goal() is not Goal.RUN, bool(failed))
         limit = self._revision.spec.task.limits.memory_bytes if self._revision is not None else 0
-        self._status.exit_code = self._observed.code
+        self._status.exit_code, self._status.paused = self._observed.code, False
         self._status.oom_killed = self._observed.oom_killed
         await self._end(
             state,

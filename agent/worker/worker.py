@@ -24,7 +24,7 @@ from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment
 from shoal.api.v1.journal_pb2 import JournalEntry
 from shoal.api.v1.task_pb2 import Task, TaskStatus
-from shoal.errors import ShoalError
+from shoal.errors import NotFound, ShoalError
 from shoal.spec_templates import NodeValues
 from shoal.task_group import TaskGroup
 from shoal.volume_slots import volume_slot
@@ -114,6 +114,21 @@ class Worker:
     def receive(self, assignments: Assignments) -> None:
         """Receive assignments from a manager; returns immediately."""
         self._incoming.put_nowait(assignments)
+
+    async def set_paused(self, task_id: str, paused: bool) -> None:
+        """Pause a task's container, or resume it. Raises NotFound, Refused, Unavailable: see `Runtime.set_paused`."""
+        await self._runner(task_id).set_paused(paused)
+
+    async def signal(self, task_id: str, signal: str) -> None:
+        """Send a signal to a task's container, as `Runtime.signal`. Raises NotFound, InvalidInput."""
+        runner = self._runner(task_id)
+        await self._runtime.signal(task_id, signal)
+        await runner.follow_paused()
+
+    def _runner(self, task_id: str) -> TaskRunner:
+        if (runner := self._runners.get(task_id)) is None:
+            raise NotFound(f"task {task_id} is not on this node")
+        return runner
 
     def set_connected(self, connected: bool) -> None:
         """Whether the session with a manager is established."""

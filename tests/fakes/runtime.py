@@ -9,7 +9,8 @@ from itertools import count
 from agent.health.exec_pool import ExecResult
 from agent.worker.interfaces import ContainerRequest, Exit, Image, OnExit, Running
 from agent.worker.sandbox import Sandbox, SharedNamespace
-from shoal.api.v1.container_pb2 import Hook
+from shoal.api.v1.container_pb2 import ContainerSpec, Hook
+from shoal.api.v1.meta_pb2 import Resources
 from shoal.errors import AlreadyExists, Fault, InvalidInput, NotFound, Refused, Unavailable
 from shoal.signal_names import signal_number
 
@@ -56,6 +57,9 @@ class FakeRuntime:
         self.roots: dict[str, str] = {}
         self.volatile_roots: set[str] = set()
         self.root_error: Exception | None = None
+        self.paused: set[str] = set()
+        self.limits: list[tuple[str, int]] = []
+        self.limits_error: Exception | None = None
 
     def expect_start(self) -> None:
         """As `Runtime.expect_start`."""
@@ -85,11 +89,33 @@ class FakeRuntime:
         if signal_number(signal) is None:
             raise InvalidInput(f"unknown signal {signal!r}; use a name such as SIGTERM")
         self.signals.append((task_id, signal))
+        self.paused.discard(task_id)
         if isinstance(self.containers.get(task_id), Running):
             codes = {**self._behaviour(self.requests[task_id]).on_signal, "SIGKILL": 137}
             code = next((code for name, code in codes.items() if signal_number(name) == signal_number(signal)), None)
             if code is not None:
                 self.end(task_id, code)
+
+    async def set_paused(self, task_id: str, paused: bool) -> None:
+        """As `Runtime.set_paused`."""
+        if not isinstance(self.containers.get(task_id), Running):
+            raise NotFound(f"task {task_id} is not running")
+        if (task_id in self.paused) == paused:
+            raise Refused(f"task {task_id} is {'already' if paused else 'not'} paused")
+        self.paused ^= {task_id}
+
+    async def is_paused(self, task_id: str) -> bool:
+        """As `Runtime.is_paused`."""
+        return task_id in self.paused
+
+    async def set_limits(self, task_id: str, spec: ContainerSpec, limits: Resources) -> None:
+        """As `Runtime.set_limits`."""
+        del spec
+        if not isinstance(self.containers.get(task_id), Running):
+            raise NotFound(f"task {task_id} is not running")
+        if self.limits_error is not None:
+            raise self.limits_error
+        self.limits.append((task_id, limits.memory_bytes))
 
     async def join_network(self, task_id: str) -> Sandbox:
         """As `Runtime.join_network`; the descriptor is of /dev/null."""
@@ -151,6 +177,7 @@ class FakeRuntime:
     def end(self, task_id: str, code: int, *, oom_killed: bool = False) -> None:
         """End a running container from the test, as the kernel would."""
         end = Exit(code, oom_killed, self._clock())
+        self.paused.discard(task_id)
         self.containers[task_id] = end
         self._on_exit(task_id, end)
 

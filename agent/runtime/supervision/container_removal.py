@@ -75,6 +75,7 @@ def _kill_supervision(paths: ContainerPaths, cgroups: Cgroups, task_id: str) -> 
             if owner == task_id and started is not None:
                 _kill(pid, started)
         return
+    cgroups.thaw(task_id)
     _kill(record.pid, record.pid_started)
     cgroups.kill(task_id)
     _kill(record.conmon_pid, record.conmon_started, grace=1.0)

@@ -8,11 +8,12 @@ import pytest
 
 from agent.worker.worker import Worker
 from shoal.api.v1.dispatcher_pb2 import Assignments
+from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.standalone_pb2 import ContainerStop
 from shoal.api.v1.task_pb2 import Task, TaskState
-from shoal.errors import Unavailable
+from shoal.errors import NotFound, Refused, Unavailable
 from tests.fakes.virtual_time import run_virtual
-from tests.unit.agent_core.worker_rig import Machine, assign, task
+from tests.unit.agent_core.worker_rig import Machine, assign, revision, task
 
 S = TaskState
 BOX = "container-box"
@@ -206,3 +207,70 @@ def test_images_below_kept_roots_count_as_used(machine: Machine) -> None:
         assert "sha256:below" in machine.images.collected[-1]
 
     scenario(machine, play)
+
+
+def test_a_paused_container_is_reported_and_not_probed(machine: Machine) -> None:
+    async def play(worker: Worker) -> None:
+        worker.receive(order(run_of("r1")))
+        await machine.until("r1", S.RUNNING)
+        with pytest.raises(NotFound):
+            await worker.set_paused("r2", True)
+        await worker.set_paused("r1", True)
+        assert machine.last("r1").paused
+        with pytest.raises(Refused):
+            await worker.set_paused("r1", True)
+        await worker.set_paused("r1", False)
+        assert not machine.last("r1").paused
+        await worker.set_paused("r1", True)
+        await worker.signal("r1", "SIGHUP")
+        assert not machine.last("r1").paused, "it continues, to handle the signal"
+        await worker.set_paused("r1", True)
+
+    async def after_a_restart(worker: Worker) -> None:
+        assert machine.last("r1").paused
+        machine.runtime.paused.discard("r1")  # while no agent was there to see it
+        await settle()
+        assert not machine.last("r1").paused
+        await worker.set_paused("r1", True)
+        worker.receive(order(run_of("r1", desired=S.SHUTDOWN)))
+        status = await machine.until("r1", S.SHUTDOWN)
+        assert status.exit_code == 0 and not status.paused
+
+    scenario(machine, play, after_a_restart)
+
+
+def test_new_limits_reach_a_running_container(machine: Machine) -> None:
+    def limited(number: int, memory: int) -> tuple[Task, ServiceRevision]:
+        made, template = run_of("r1"), revision()
+        made.revision = template.number = number
+        template.spec.task.limits.memory_bytes = memory
+        return made, template
+
+    def receive(worker: Worker, number: int, memory: int) -> None:
+        made, template = limited(number, memory)
+        message = assign(made, revisions=(template,))
+        message.containers.append(BOX)
+        message.lists_containers = True
+        worker.receive(message)
+
+    async def play(worker: Worker) -> None:
+        receive(worker, 1, 64 << 20)
+        await machine.until("r1", S.RUNNING)
+        receive(worker, 2, 64 << 20)
+        await settle()
+        assert machine.runtime.limits == [], "another revision with the same limits"
+        receive(worker, 3, 128 << 20)
+        await settle()
+        assert machine.runtime.limits == [("r1", 128 << 20)]
+        machine.runtime.limits_error = Unavailable("the kernel refused")
+        receive(worker, 4, 1 << 20)
+        await settle()
+        assert machine.last("r1").warning == "the kernel refused" and machine.last("r1").state == S.RUNNING
+        machine.runtime.limits_error = None
+
+    async def after_a_restart(worker: Worker) -> None:
+        del worker
+        await settle()
+        assert machine.runtime.limits == [("r1", 128 << 20), ("r1", 1 << 20)], "set once more, it may be missing"
+
+    scenario(machine, play, after_a_restart)
