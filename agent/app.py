@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from grpc import aio
 
+from agent.archives.container_files import ContainerFiles
 from agent.csi.controller_service import ControllerService
 from agent.csi.driver_registry import DriverRegistry
 from agent.csi.driver_sockets import parse_socket
@@ -290,7 +291,8 @@ async def _streams(
         now_ns=time.monotonic_ns,
     )
     add_AgentStreamsServicer_to_server(streams, server)
-    add_AgentContainersServicer_to_server(AgentContainersService(containers=runtime, tasks=worker), server)
+    of_containers = AgentContainersService(containers=runtime, tasks=worker, files=ContainerFiles(runtime))
+    add_AgentContainersServicer_to_server(of_containers, server)
     add_VolumeDataServicer_to_server(VolumeDataService(source), server)
     listen(server, address, membership.current)
     await server.start()

@@ -161,6 +161,7 @@ class ContainerRecord:
         log_bytes, log_files: the user's limits of a log file's size and of their number: the product limits the log.
             Both are 0 if no log is kept.
         container_id: of the container whose root file system and log it uses; empty: the task's own.
+        layers: directories of its image's layers, the topmost first.
     """
 
     task_id: str
@@ -173,6 +174,7 @@ class ContainerRecord:
     log_bytes: int
     log_files: int
     container_id: str = ""
+    layers: tuple[str, ...] = ()
 
 
 def write_record(bundle: Path, record: ContainerRecord) -> None:

@@ -1,6 +1,7 @@
 """The containers that the runtime knows: their records, their exits, and starts in progress."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -26,6 +27,7 @@ class ContainerTable:
         self._starting: dict[str, asyncio.Event] = {}
         self._holders: dict[str, str] = {}
         self._held: dict[str, str] = {}
+        self._pins: Counter[str] = Counter()
         self._released = asyncio.Condition()
 
     def __contains__(self, task_id: str) -> bool:
@@ -44,6 +46,24 @@ class ContainerTable:
         """The container whose root file system a task's container uses; empty if that is its own, or it is unknown."""
         return self._records[task_id].container_id if task_id in self._records else ""
 
+    @contextmanager
+    def pinned(self, container_id: str) -> Generator[None]:
+        """While its root file system is open (`RootAccess`), no task gets it; call `wake` afterwards."""
+        self._pins[container_id] += 1
+        try:
+            yield
+        finally:
+            self._pins -= Counter({container_id: 1})
+
+    async def wake(self) -> None:
+        """Let those look again who wait for a root file system."""
+        async with self._released:
+            self._released.notify_all()
+
+    def is_pinned(self, container_id: str) -> bool:
+        """Whether its root file system is open."""
+        return container_id in self._pins
+
     async def hold(self, container_id: str, task_id: str) -> None:
         """Give a kept root file system to a task, once the task that has it is removed.
 
@@ -52,11 +72,13 @@ class ContainerTable:
         """
         try:
             async with asyncio.timeout(HOLD_SECONDS), self._released:
-                await self._released.wait_for(lambda: container_id not in self._holders)
+                await self._released.wait_for(
+                    lambda: container_id not in self._holders and container_id not in self._pins
+                )
                 self._hold(container_id, task_id)
         except TimeoutError:
-            other = self._holders.get(container_id)
-            raise Unavailable(f"container {container_id} is still in use by its run {other}") from None
+            other = f"its run {self._holders[container_id]}" if container_id in self._holders else "a copy of its files"
+            raise Unavailable(f"container {container_id} is still in use by {other}") from None
 
     async def release(self, task_id: str) -> None:
         """Take it back from the task. No error if it has none."""

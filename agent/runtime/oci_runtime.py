@@ -27,6 +27,7 @@ from agent.runtime.launch.start_errors import full_disk, start_error
 from agent.runtime.live.limits import LiveLimits
 from agent.runtime.live.pause import set_paused
 from agent.runtime.live.process_table import ProcessTable, process_table
+from agent.runtime.live.root_access import RootAccess
 from agent.runtime.logs.container_logs import ContainerLogs
 from agent.runtime.logs.log_files import log_file_limits
 from agent.runtime.logs.log_follower import LogFollower
@@ -51,6 +52,8 @@ class OciRuntime:
 
     Attributes:
         logs: as `ContainerLogs.read`.
+        open_root: as `RootAccess.open`.
+        open_below: as `RootAccess.below`.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class OciRuntime:
         kept_roots: KeptRoots,
         main_process: MainProcess,
         limits: LiveLimits,
+        roots: RootAccess,
     ) -> None:
         self._paths = paths
         self._cgroups = cgroups
@@ -85,6 +89,8 @@ class OciRuntime:
         self._kept_roots = kept_roots
         self._main_process = main_process
         self._limits = limits
+        self.open_root = roots.open
+        self.open_below = roots.below
         self._root_locks: dict[str, asyncio.Lock] = {}
         self.logs = ContainerLogs(directory=self._log_directory, is_running=self._writes_log).read
 
@@ -168,7 +174,7 @@ class OciRuntime:
 
     async def make_root(self, container_id: str, image: Image, *, volatile: bool) -> None:
         """As `Runtime.make_root`."""
-        root = KeptRoot(image.digest, image.reference)
+        root = KeptRoot(image.digest, image.reference, tuple(map(str, image.layers)))
         async with self._root_lock(container_id):
             try:
                 await asyncio.to_thread(self._kept_roots.make, container_id, root, durable=not volatile)
@@ -181,6 +187,8 @@ class OciRuntime:
         async with self._root_lock(container_id):
             if (task_id := self._containers.holder(container_id)) is not None:
                 raise Unavailable(f"container {container_id} is still in use by its run {task_id}")
+            if self._containers.is_pinned(container_id):
+                raise Unavailable(f"container {container_id} is still in use by a copy of its files")
             try:
                 await asyncio.to_thread(self._kept_roots.remove, container_id)
             except OSError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.runtime.confinement.apparmor import AppArmor
 from agent.runtime.confinement.compiled_filters import CompiledFilters, FilterCache, NoFilterCache, compiled_for
-from agent.runtime.container_paths import TMPFS_SOURCE, ContainerPaths, OciProgram
+from agent.runtime.container_paths import TMPFS_SOURCE, ContainerPaths, ContainerRecord, OciProgram
 from agent.runtime.container_table import ContainerTable
 from agent.runtime.exec.exec_starter import ExecStarter
 from agent.runtime.exec.exec_thread import ExecThread
@@ -25,6 +25,7 @@ from agent.runtime.launch.launcher import BeforeProgram, Clock, Launcher, OnStep
 from agent.runtime.launch.optimizations import ALL_OPTIMIZATIONS, Optimizations
 from agent.runtime.launch.sealed_program import SealedProgram
 from agent.runtime.live.limits import LiveLimits
+from agent.runtime.live.root_access import RootAccess
 from agent.runtime.logs.log_follower import LogFollower
 from agent.runtime.oci_runtime import OciRuntime
 from agent.runtime.rootfs.kept_roots import KeptRoots
@@ -144,6 +145,14 @@ async def _open(
     stack.callback(launcher.close)
     exec_thread = ExecThread(paths=paths, hide=layout.hybrid_mount, programs=programs)
     stack.callback(exec_thread.close)
+    kept_roots = KeptRoots(paths, on_step)
+
+    def running(own_id: str) -> ContainerRecord | None:
+        task_id = containers.holder(own_id) or own_id
+        return containers.record(task_id) if exit_watcher.is_running(task_id) else None
+
+    roots = RootAccess(paths=paths, containers=containers, running=running, kept=lambda: kept_roots.roots)
+    stack.callback(roots.close)
     trash = Trash(paths.trash)
     group = await stack.enter_async_context(TaskGroup())
     for task in (group.create_task(_sweep_execs(exec_thread)), group.create_task(trash.run())):
@@ -154,7 +163,8 @@ async def _open(
         containers=containers,
         launcher=launcher,
         exec_thread=exec_thread,
-        kept_roots=KeptRoots(paths, on_step),
+        kept_roots=kept_roots,
+        roots=roots,
         main_process=main_process,
         limits=LiveLimits(paths=paths, cgroups=cgroups, exec_thread=exec_thread, host=host),
         exec_starter=ExecStarter(paths=paths, exec_thread=exec_thread, available=host.capabilities),

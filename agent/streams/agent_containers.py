@@ -1,20 +1,29 @@
 """gRPC servicer of `AgentContainers`: what managers ask of containers of this node beside their desired state."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Protocol
 
 from grpc import aio
 
+from agent.archives.container_files import ContainerFiles
 from agent.runtime.live.process_table import ProcessTable
 from shoal.api.v1.agent_containers_pb2 import PauseTaskResponse
 from shoal.api.v1.agent_containers_pb2_grpc import AgentContainersServicer
 from shoal.api.v1.engine_pb2 import (
+    ArchiveChunk,
+    ArchiveRequest,
     KillContainerRequest,
     KillContainerResponse,
+    ListChangesRequest,
     ListProcessesRequest,
     ListProcessesResponse,
+    PathChanges,
+    PathStat,
     PauseContainerRequest,
     ProcessRow,
+    WriteArchiveRequest,
+    WriteArchiveResponse,
 )
 
 DEFAULT_SIGNAL = "SIGKILL"
@@ -47,9 +56,54 @@ class TaskControl(Protocol):
 class AgentContainersService(AgentContainersServicer):
     """Serves managers."""
 
-    def __init__(self, *, containers: RunningContainers, tasks: TaskControl) -> None:
+    def __init__(self, *, containers: RunningContainers, tasks: TaskControl, files: ContainerFiles) -> None:
         self._containers = containers
         self._tasks = tasks
+        self._files = files
+
+    async def StatPath(  # noqa: N802  # named by the protocol
+        self, request: ArchiveRequest, context: aio.ServicerContext[ArchiveRequest, PathStat]
+    ) -> PathStat:
+        """What a path of a container is. Raises as `ContainerFiles.stat`."""
+        del context
+        return await self._files.stat(request)
+
+    async def ReadArchive(  # noqa: N802  # named by the protocol
+        self, request: ArchiveRequest, context: aio.ServicerContext[ArchiveRequest, ArchiveChunk]
+    ) -> AsyncGenerator[ArchiveChunk]:
+        """The archive of a path. Raises as `ContainerFiles.stat`."""
+        del context
+        async with aclosing(self._files.read(request)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def WriteArchive(  # noqa: N802  # named by the protocol
+        self,
+        request_iterator: AsyncIterator[WriteArchiveRequest],
+        context: aio.ServicerContext[WriteArchiveRequest, WriteArchiveResponse],
+    ) -> WriteArchiveResponse:
+        """Unpack an archive. Raises as `ContainerFiles.write`."""
+        del context
+        await self._files.write(request_iterator)
+        return WriteArchiveResponse()
+
+    async def ListChanges(  # noqa: N802  # named by the protocol
+        self, request: ListChangesRequest, context: aio.ServicerContext[ListChangesRequest, PathChanges]
+    ) -> AsyncGenerator[PathChanges]:
+        """What a container has changed. Raises as `ContainerFiles.stat`."""
+        del context
+        async with aclosing(self._files.changes(request.container)) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def ExportContainer(  # noqa: N802  # named by the protocol
+        self, request: ListChangesRequest, context: aio.ServicerContext[ListChangesRequest, ArchiveChunk]
+    ) -> AsyncGenerator[ArchiveChunk]:
+        """The archive of a root file system. Raises as `ContainerFiles.stat`."""
+        del context
+        async with aclosing(self._files.export(request.container)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     async def Pause(  # noqa: N802  # named by the protocol
         self, request: PauseContainerRequest, context: aio.ServicerContext[PauseContainerRequest, PauseTaskResponse]

@@ -30,6 +30,7 @@ from agent.runtime.rootfs.anonymous_volumes import with_anonymous_volumes
 from agent.runtime.rootfs.mounted_files import mount_etc_files, mount_files
 from agent.runtime.rootfs.overlay_mount import mount_overlay, private_mounts, read_in_root
 from agent.runtime.rootfs.volume_mounts import mount_volumes, unmount_here
+from agent.runtime.rootfs.volume_record import write_volumes
 from agent.runtime.spec.cdi_edits import apply_edits, device_nodes
 from agent.runtime.spec.devices import all_devices, find_devices
 from agent.runtime.spec.oci_block_io import device_numbers
@@ -187,6 +188,8 @@ class Launcher:
             files = mount_etc_files(bundle / "files", request.etc_files)
             mounted = mount_files(bundle / "mounted", request.mounted_files)
             request = with_anonymous_volumes(request, upper / "v")
+            if request.container_id:
+                write_volumes(upper, request)
             request = mount_volumes(bundle / "volumes", bundle / "rootfs", request)
             unmount_here(self._hidden_mount)
             written = self._write_spec(program, request, files, mounted)
@@ -300,6 +303,7 @@ class Launcher:
             log_bytes=log_bytes,
             log_files=log_files,
             container_id=request.container_id,
+            layers=tuple(map(str, request.image.layers)),
         )
 
 

@@ -5,6 +5,7 @@
         u, w, v                     the overlay's upper and work directory, anonymous volumes
         logs                        the one log over all runs, made at the first start
         root.json                   the image below it
+        volumes.json                its volumes at the last start, see `volume_record.py`
 
 A directory is in its place whole or not at all. It is made elsewhere and renamed, and goes to the trash by one rename.
 Nothing here is deleted but by `KeptRoots.remove`. Blocking; call it in threads.
@@ -37,10 +38,12 @@ class KeptRoot:
     Attributes:
         image_digest: of the manifest of the image below it, "sha256:…"; empty if its record cannot be read.
         image_reference: as the image was requested.
+        layers: directories of its layers, the topmost first.
     """
 
     image_digest: str
     image_reference: str
+    layers: tuple[str, ...] = ()
 
 
 class KeptRoots:
@@ -153,7 +156,7 @@ def _read(place: Path) -> KeptRoot:
     """Kept in any case: a damaged record must not cost the data."""
     try:
         stored = json.loads((place / _RECORD).read_bytes())
-        return KeptRoot(str(stored["image_digest"]), str(stored["image_reference"]))
+        return KeptRoot(str(stored["image_digest"]), str(stored["image_reference"]), tuple(map(str, stored["layers"])))
     except (OSError, ValueError, KeyError, TypeError) as error:
         _log.warning("cannot read %s: %s", place / _RECORD, error)
         return KeptRoot("", "")

@@ -10,6 +10,7 @@ from pathlib import Path
 from agent.runtime.kernel.linux import (
     CLONE_NEWNS,
     MS_PRIVATE,
+    MS_RDONLY,
     MS_REC,
     MS_SLAVE,
     mount,
@@ -92,6 +93,16 @@ def read_in_root(root: Path, path: str) -> str:
         raise
     finally:
         os.close(root_fd)
+
+
+def mount_layers(layers: Sequence[Path], target: Path) -> None:
+    """Mount at least two `layers`, the topmost first, at `target`, read-only: nothing is written anywhere."""
+    with ExitStack() as opened:
+        descriptors = [os.open(each, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for each in dict.fromkeys(layers)]
+        for descriptor in descriptors:
+            opened.callback(os.close, descriptor)
+        lower = ":".join(f"/proc/self/fd/{descriptor}" for descriptor in descriptors)
+        mount("overlay", str(target), "overlay", MS_RDONLY, f"lowerdir={lower}")
 
 
 def _remove_mark(mark: Path) -> None:
