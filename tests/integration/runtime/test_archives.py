@@ -49,7 +49,9 @@ async def read(files: ContainerFiles, container: str, path: str) -> dict[str, by
     chunks = [chunk async for chunk in files.read(ArchiveRequest(container=container, path=path))]
     assert chunks[0].HasField("stat")
     with tarfile.open(fileobj=io.BytesIO(b"".join(chunk.data for chunk in chunks))) as tar:
-        return {info.name: file.read() if (file := tar.extractfile(info)) else None for info in tar.getmembers()}
+        regular = {info.name: tar.extractfile(info) for info in tar.getmembers() if info.isreg()}
+        names = dict.fromkeys(tar.getnames())
+        return names | {name: file.read() for name, file in regular.items() if file is not None}
 
 
 def tar_with(name: str, data: bytes, **fields: Any) -> bytes:
