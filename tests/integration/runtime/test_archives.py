@@ -180,13 +180,15 @@ def test_a_start_waits_for_the_copy_and_a_copy_for_the_end(tmp_path: Path) -> No
         await anext(second)
         with pytest.raises(Unavailable, match="in use by a copy of its files"):
             await runtime.remove_root(container)
-        request = run_of(image, container, "trap 'exit 4' TERM; echo run > /file; while :; do sleep 0.05; done")
+        request = run_of(image, container, "echo run > /file; echo ready; sleep 1000")
         starting = asyncio.create_task(runtime.start(request))
         await asyncio.sleep(0.3)
         assert not starting.done()
         await first.aclose()
         assert sum([len(chunk.data) async for chunk in second]) > 5_000_000
         await starting
+        async with aclosing(log_lines(runtime, request.task_id, follow=True)) as lines:
+            assert (await anext(lines)).data == b"ready"
         third = files.read(ArchiveRequest(container=container, path="/large"))
         await anext(third)
         await runtime.signal(request.task_id, "SIGKILL")
