@@ -6,10 +6,10 @@ import stat
 from collections.abc import Iterator
 from enum import Enum, auto
 
+from agent.archives.tar_stream import is_opaque
 from agent.safe_paths.descent import Descent
 from agent.safe_paths.system_calls import open_in_root
 
-_OPAQUE = "trusted.overlay.opaque"
 _PATH_ONLY = os.O_PATH | os.O_NOFOLLOW
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
@@ -82,7 +82,7 @@ def _entries(directory: int, below: int, path: str) -> Iterator[Change]:
             yield ChangeKind.DELETED, full
         else:
             yield (ChangeKind.MODIFIED if _is_below(below, full) else ChangeKind.ADDED), full
-    if _is_opaque(directory):
+    if is_opaque(directory):
         yield from ((ChangeKind.DELETED, f"{path}/{name}") for name in _names_below(below, path) if name not in names)
 
 
@@ -109,10 +109,3 @@ def _names_below(below: int, path: str) -> list[str]:
             return sorted(entry.name for entry in entries)
     finally:
         os.close(directory)
-
-
-def _is_opaque(directory: int) -> bool:
-    try:
-        return os.getxattr(directory, _OPAQUE) == b"y"
-    except OSError:
-        return False

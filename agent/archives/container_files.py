@@ -16,7 +16,7 @@ from agent.archives.changes import ChangeKind, changes
 from agent.archives.disk_budget import DiskBudget
 from agent.archives.lookup import Found, find
 from agent.archives.tar_extract import ExtractOptions, extract
-from agent.archives.tar_stream import archive, archive_root
+from agent.archives.tar_stream import archive, archive_layer, archive_root
 from agent.runtime.live.root_access import OpenRoot
 from shoal.api.v1.engine_pb2 import (
     ArchiveChunk,
@@ -75,6 +75,12 @@ class ContainerFiles:
         async with self._roots.open_root(container) as opened, aclosing(_each(archive_root(opened.root))) as found:
             async for chunk in found:
                 yield ArchiveChunk(data=chunk)
+
+    async def layer(self, container: str) -> AsyncGenerator[ArchiveChunk]:
+        """What a container has changed, as an image's layer. Raises as `stat` does."""
+        async with self._roots.open_root(container) as opened, aclosing(_each(_layer(opened))) as found:
+            async for chunk in found:
+                yield chunk
 
     async def changes(self, container: str) -> AsyncGenerator[PathChanges]:
         """What a container has changed. Raises as `stat` does."""
@@ -176,6 +182,15 @@ def _change_batches(opened: OpenRoot, below: int) -> Generator[PathChanges]:
         found = changes(upper, below)
         while batch := [PathChange(kind=_KINDS[kind], path=path) for kind, path in islice(found, CHANGES_PER_BATCH)]:
             yield PathChanges(changes=batch)
+    finally:
+        os.close(upper)
+
+
+def _layer(opened: OpenRoot) -> Generator[ArchiveChunk]:
+    upper = os.open(opened.upper, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for chunk in archive_layer(upper):
+            yield ArchiveChunk(data=chunk)
     finally:
         os.close(upper)
 

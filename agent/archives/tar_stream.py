@@ -9,13 +9,17 @@ import errno
 import os
 import stat
 import tarfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from agent.archives.lookup import Found, kernel_file_system
+from agent.archives.lookup import Found, kernel_file_system, shown
 from agent.safe_paths.descent import Descent
 from shoal.errors import InvalidInput
 
+WHITEOUT_PREFIX, OPAQUE_MARKER = ".wh.", ".wh..wh..opq"
+"""Of names in layers: a name of the layers below is gone; all names of a directory are."""
+
+OPAQUE = "trusted.overlay.opaque"
 CHUNK_BYTES = 512 << 10
 MAX_HARD_LINKS = 1_000_000
 """Files with several names that are remembered; a further one is archived as a file of its own."""
@@ -51,6 +55,15 @@ def archive_root(root: int) -> Generator[bytes]:
     return _chunked(_Archive(one_file_system=True).of(root, ""))
 
 
+def archive_layer(upper: int) -> Generator[bytes]:
+    """A layer of an OCI image (layer.md), uncompressed: what an upper directory changes of the layers below.
+
+    Raises:
+        As `archive` does; InvalidInput also for a name that has a meaning of its own in a layer.
+    """
+    return _chunked(_Archive(one_file_system=True, is_layer=True).of(upper, ""))
+
+
 def _chunked(pieces: Iterator[bytes]) -> Generator[bytes]:
     buffer = bytearray()
     for piece in pieces:
@@ -69,8 +82,9 @@ class _Level:
 
 
 class _Archive:
-    def __init__(self, *, one_file_system: bool) -> None:
+    def __init__(self, *, one_file_system: bool, is_layer: bool = False) -> None:
         self._one_file_system = one_file_system
+        self._is_layer = is_layer
         self._links: dict[tuple[int, int], str] = {}
         self._pending = 0
         self._device = 0
@@ -118,10 +132,13 @@ class _Archive:
         level = levels[-1]
         if level.name:
             yield _header(descent.descriptor, status, level.name + "/")
+            if self._is_layer and is_opaque(descent.descriptor):
+                yield _marker(_join(level.name, OPAQUE_MARKER), status)
         if kernel_file_system(descent.descriptor) or (self._one_file_system and status.st_dev != self._device):
             return
         with os.scandir(descent.descriptor) as entries:
             names = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
+        self._check_names((name for name, _ in names), level.name)
         level.pending = [name for name, is_directory in reversed(names) if is_directory]
         self._pending += len(level.pending)
         if self._pending > MAX_PENDING:
@@ -129,6 +146,12 @@ class _Archive:
         for name, is_directory in names:
             if not is_directory:
                 yield from self._entry(descent.descriptor, name, _join(level.name, name))
+
+    def _check_names(self, names: Iterable[str], directory: str) -> None:
+        """A layer cannot say that there is a file of such a name."""
+        for name in names if self._is_layer else ():
+            if name.startswith(WHITEOUT_PREFIX):
+                raise InvalidInput(f"{shown(f'/{directory}/{name}')}: a layer cannot have names that begin with .wh.")
 
     def _entry(self, directory: int, name: str, full: str) -> Iterator[bytes]:
         try:
@@ -145,6 +168,10 @@ class _Archive:
     def _file(self, descriptor: int, status: os.stat_result, name: str) -> Iterator[bytes]:
         if stat.S_IFMT(status.st_mode) not in _KINDS or stat.S_ISDIR(status.st_mode):
             return  # a socket, or replaced by a directory meanwhile
+        if self._is_layer and stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+            directory, _, base = name.rpartition("/")
+            yield _marker(_join(directory, WHITEOUT_PREFIX + base), status)
+            return
         key = status.st_dev, status.st_ino
         if status.st_nlink > 1 and (first := self._links.get(key)) is not None:
             yield _header(descriptor, status, name, hard_link_to=first)
@@ -201,6 +228,21 @@ def _attributes(descriptor: int) -> dict[str, str]:
     except OSError:
         return {}  # the file system has none, or one disappeared
     return {name: value.decode("utf-8", "surrogateescape") for name, value in found.items()}
+
+
+def _marker(name: str, status: os.stat_result) -> bytes:
+    """An empty file that says something about others."""
+    info = tarfile.TarInfo(name)
+    info.mode, info.mtime = 0o600, status.st_mtime_ns // 1_000_000_000
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def is_opaque(directory: int) -> bool:
+    """Whether a directory of an upper directory hides what the layers below have in it (kernel: overlayfs.rst)."""
+    try:
+        return os.getxattr(directory, OPAQUE) == b"y"
+    except OSError:
+        return False
 
 
 def _join(directory: str, name: str) -> str:

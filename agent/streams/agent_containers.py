@@ -96,6 +96,15 @@ class AgentContainersService(AgentContainersServicer):
             async for batch in batches:
                 yield batch
 
+    async def ReadLayer(  # noqa: N802  # named by the protocol
+        self, request: ListChangesRequest, context: aio.ServicerContext[ListChangesRequest, ArchiveChunk]
+    ) -> AsyncGenerator[ArchiveChunk]:
+        """What a container has changed, as a layer. Raises as `ContainerFiles.stat`."""
+        del context
+        async with aclosing(self._files.layer(request.container)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
     async def ExportContainer(  # noqa: N802  # named by the protocol
         self, request: ListChangesRequest, context: aio.ServicerContext[ListChangesRequest, ArchiveChunk]
     ) -> AsyncGenerator[ArchiveChunk]:

@@ -75,6 +75,11 @@ class AgentContainersStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListChangesRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveChunk.FromString,
                 _registered_method=True)
+        self.ReadLayer = channel.unary_stream(
+                '/shoal.api.v1.AgentContainers/ReadLayer',
+                request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListChangesRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveChunk.FromString,
+                _registered_method=True)
 
 
 class AgentContainersServicer:
@@ -140,6 +145,14 @@ class AgentContainersServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadLayer(self, request, context):
+        """What it has changed of its image's files as a layer on that image (OCI image-spec, layer.md), an uncompressed tar: what a
+        commit is made of. Pause it before for a layer of one moment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentContainersServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -180,6 +193,11 @@ def add_AgentContainersServicer_to_server(servicer, server):
             ),
             'ExportContainer': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportContainer,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListChangesRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveChunk.SerializeToString,
+            ),
+            'ReadLayer': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadLayer,
                     request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListChangesRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveChunk.SerializeToString,
             ),
@@ -398,6 +416,33 @@ class AgentContainers:
             request,
             target,
             '/shoal.api.v1.AgentContainers/ExportContainer',
+            shoal_dot_api_dot_v1_dot_engine__pb2.ListChangesRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveChunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadLayer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/shoal.api.v1.AgentContainers/ReadLayer',
             shoal_dot_api_dot_v1_dot_engine__pb2.ListChangesRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveChunk.FromString,
             options,

@@ -58,6 +58,10 @@ class AgentContainersStub:
     """What it has changed of its image's files, in batches; volumes are not part of that."""
     ExportContainer: _grpc.UnaryStreamMultiCallable[_engine_pb2.ListChangesRequest, _engine_pb2.ArchiveChunk]
     """A tar archive of its root file system, without volumes and other mounts."""
+    ReadLayer: _grpc.UnaryStreamMultiCallable[_engine_pb2.ListChangesRequest, _engine_pb2.ArchiveChunk]
+    """What it has changed of its image's files as a layer on that image (OCI image-spec, layer.md), an uncompressed tar: what a
+    commit is made of. Pause it before for a layer of one moment.
+    """
 
 @_typing.type_check_only
 class AgentContainersAsyncStub(AgentContainersStub):
@@ -85,6 +89,10 @@ class AgentContainersAsyncStub(AgentContainersStub):
     """What it has changed of its image's files, in batches; volumes are not part of that."""
     ExportContainer: _aio.UnaryStreamMultiCallable[_engine_pb2.ListChangesRequest, _engine_pb2.ArchiveChunk]  # type: ignore[assignment]
     """A tar archive of its root file system, without volumes and other mounts."""
+    ReadLayer: _aio.UnaryStreamMultiCallable[_engine_pb2.ListChangesRequest, _engine_pb2.ArchiveChunk]  # type: ignore[assignment]
+    """What it has changed of its image's files as a layer on that image (OCI image-spec, layer.md), an uncompressed tar: what a
+    commit is made of. Pause it before for a layer of one moment.
+    """
 
 class AgentContainersServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -157,5 +165,15 @@ class AgentContainersServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_engine_pb2.ArchiveChunk], _abc.AsyncIterator[_engine_pb2.ArchiveChunk]]:
         """A tar archive of its root file system, without volumes and other mounts."""
+
+    @_abc_1.abstractmethod
+    def ReadLayer(
+        self,
+        request: _engine_pb2.ListChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_engine_pb2.ArchiveChunk], _abc.AsyncIterator[_engine_pb2.ArchiveChunk]]:
+        """What it has changed of its image's files as a layer on that image (OCI image-spec, layer.md), an uncompressed tar: what a
+        commit is made of. Pause it before for a layer of one moment.
+        """
 
 def add_AgentContainersServicer_to_server(servicer: AgentContainersServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

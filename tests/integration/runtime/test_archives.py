@@ -1,6 +1,7 @@
 """Files of real containers, running and stopped: read, written, compared with their image."""
 
 import asyncio
+import hashlib
 import io
 import os
 import tarfile
@@ -13,8 +14,11 @@ from typing import Any
 import pytest
 
 from agent.archives.container_files import ContainerFiles
+from agent.images.disk_guard import DiskGuard
+from agent.images.layers.budget import LayerBudget
+from agent.images.layers.layer_unpack import extract_layer
 from agent.runtime.oci_runtime import OciRuntime
-from agent.worker.interfaces import ContainerRequest, Image, MountSource
+from agent.worker.interfaces import ContainerRequest, Image, ImageConfig, MountSource
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.engine_pb2 import ArchiveRequest, PathChange, WriteArchiveRequest
 from shoal.errors import InvalidInput, NotFound, PermissionDenied, Refused, Unavailable
@@ -163,11 +167,35 @@ def test_a_stopped_container_and_one_that_never_ran(tmp_path: Path) -> None:
         found = await changes(files, container)
         assert (found["/etc/group"], found["/made"], found["/made/file"], found["/etc"]) == ("D", "A", "A", "M")
         assert found["/root"] == "M"
+        await check_layer(runtime, ends, image, files, container)
         again = run_of(image, container, "test -e /data/while-stopped && test ! -e /etc/group")
         assert await run_to_end(runtime, ends, replace(again, volumes={})) in (0, 1)
         await runtime.remove_root(container)
 
     with_runtime(tmp_path, body)
+
+
+async def check_layer(runtime: OciRuntime, ends: Ends, image: Image, files: ContainerFiles, container: str) -> None:
+    """What it has changed, as a layer on its image: another container of both has the same files."""
+    content = b"".join([chunk.data async for chunk in files.layer(container)])
+    directory = image.layers[0].parent / "committed"
+    (directory / "layer").mkdir(parents=True)
+    (directory / "discarded").mkdir()
+    descriptors = [os.open(directory / name, os.O_RDONLY) for name in ("layer", "discarded")]
+    disk = DiskGuard(descriptors[0], reserve_bytes=0)
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    budget = LayerBudget()
+    extract_layer(io.BufferedReader(io.BytesIO(content)), *descriptors, diff_id=digest, budget=budget, disk=disk)
+    for each in descriptors:
+        os.close(each)
+    committed = replace(image, layers=(directory / "layer", *image.layers), config=ImageConfig())
+    script = "cat /made/file; test ! -e /etc/group && test -e /etc/passwd && test -d /root && cat /tmp/before"
+    request = shell(committed, script)
+    await runtime.start(request)
+    assert (await ends.of(request.task_id)).code == 0
+    lines = [line.data async for line in log_lines(runtime, request.task_id)]
+    assert lines == [b"1", b"the start"]
+    await runtime.remove(request.task_id, keep_logs=False)
 
 
 def test_a_start_waits_for_the_copy_and_a_copy_for_the_end(tmp_path: Path) -> None:

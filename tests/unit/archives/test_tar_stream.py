@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from agent.archives.lookup import find
-from agent.archives.tar_stream import archive, archive_root
-from shoal.errors import NotFound, Refused
+from agent.archives.tar_stream import archive, archive_layer, archive_root
+from shoal.errors import InvalidInput, NotFound, Refused
 
 
 def read(chunks: Iterable[bytes]) -> dict[str, tarfile.TarInfo]:
@@ -97,5 +97,25 @@ def test_file_systems_of_the_kernel_are_empty() -> None:
         for path in ("/proc/version", "/proc/self/root/etc/passwd", "/sys/kernel"):
             with pytest.raises((Refused, NotFound, ValueError, Exception), match=r"kernel|cannot open"):
                 find(descriptor, path, follow=True)
+    finally:
+        os.close(descriptor)
+
+
+def test_a_layer_says_what_is_gone(tmp_path: Path) -> None:
+    upper = tmp_path / "upper"
+    (upper / "opaque/inner").mkdir(parents=True)
+    os.setxattr(upper / "opaque", "trusted.overlay.opaque", b"y")
+    (upper / "plain").mkdir()
+    os.mknod(upper / "gone", 0o20000, 0)
+    os.mknod(upper / "plain/gone", 0o20000, 0)
+    descriptor = os.open(upper, os.O_PATH)
+    try:
+        found = read(archive_layer(descriptor))
+        names = [".wh.gone", "opaque", "opaque/.wh..wh..opq", "opaque/inner", "plain", "plain/.wh.gone"]
+        assert sorted(found) == names
+        assert found[".wh.gone"].isreg() and found[".wh.gone"].size == 0
+        (upper / "plain/.wh.own").write_text("")
+        with pytest.raises(InvalidInput, match=r"'/plain/\.wh\.own': a layer cannot have names"):
+            read(archive_layer(descriptor))
     finally:
         os.close(descriptor)
