@@ -118,11 +118,11 @@ class _Extraction:
         parent = self._open_parent(path[:-1])
         if header.kind in (REGULAR, OLD_REGULAR, CONTIGUOUS):
             self._disk.require(header.size)
-            self._make_way(parent, path)
+            self._remove_existing(parent, path)
             self._regular(parent, path, reader, entry)
         elif header.kind == tar_header.SYMLINK:
             target = link_target("/".join(path), os.fsdecode(header.link))
-            self._make_way(parent, path)
+            self._remove_existing(parent, path)
             os.symlink(target, path[-1], dir_fd=parent)
             self._finish(parent, path[-1], entry, chmod=False)
         elif header.kind == tar_header.HARD_LINK:
@@ -143,7 +143,7 @@ class _Extraction:
             if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
                 if self._options.keep_kinds:
                     raise _other_kind(path, "a directory", "no directory") from None
-                self._make_way(parent, path)
+                self._remove_existing(parent, path)
                 os.mkdir(name, 0o700, dir_fd=parent)
         descriptor = open_beneath(parent, name, _DIRECTORY | os.O_NOFOLLOW)
         try:
@@ -171,7 +171,7 @@ class _Extraction:
         try:
             if target[-1] == path[-1] and os.path.sameopenfile(source, parent):
                 return
-            self._make_way(parent, path)
+            self._remove_existing(parent, path)
             os.link(target[-1], path[-1], src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
         finally:
             os.close(source)
@@ -179,11 +179,11 @@ class _Extraction:
     def _node(self, parent: int, path: Parts, entry: TarEntry) -> None:
         kind, (major, minor) = _NODES[entry.header.kind], entry.header.device
         if kind != stat.S_IFIFO and not self._options.devices:
-            raise PermissionDenied(f"entry {shown('/'.join(path))} is a device; devices are made only if that is asked")
+            raise PermissionDenied(f"entry {shown('/'.join(path))} is a device; devices are created only on request")
         if kind != stat.S_IFIFO and not (0 < major < 1 << 12 and 0 <= minor < 1 << 20):
             # Among others 0:0, which overlayfs takes for a deleted file.
             raise InvalidInput(f"entry {shown('/'.join(path))} has an invalid device number {major}:{minor}")
-        self._make_way(parent, path)
+        self._remove_existing(parent, path)
         os.mknod(path[-1], kind | 0o600, os.makedev(major, minor), dir_fd=parent)
         self._finish(parent, path[-1], entry, chmod=True)
 
@@ -216,7 +216,7 @@ class _Extraction:
             raise InvalidInput(f"entry {shown(name)} has an invalid owner {uid}:{gid}")
         return uid, gid
 
-    def _make_way(self, parent: int, path: Parts) -> None:
+    def _remove_existing(self, parent: int, path: Parts) -> None:
         """Remove what has the name of an entry that is no directory."""
         name = path[-1]
         try:
@@ -280,5 +280,5 @@ class _Extraction:
             self._parent = None
 
 
-def _other_kind(path: Parts, wanted: str, present: str) -> InvalidInput:
-    return InvalidInput(f"entry {shown('/'.join(path))} is {wanted}, but there is {present} of this name")
+def _other_kind(path: Parts, desired: str, present: str) -> InvalidInput:
+    return InvalidInput(f"entry {shown('/'.join(path))} is {desired}, but there is {present} of this name")

@@ -185,9 +185,11 @@ def write_record(bundle: Path, record: ContainerRecord) -> None:
 
 
 def read_record(bundle: Path) -> ContainerRecord | None:
-    """The record; None if there is none: the start was not completed. Fields of newer versions are ignored."""
+    """The record; None if there is none: the start was not completed. Fields of newer versions are ignored,
+    and those that an older one did not write have their defaults."""
     try:
         stored = json.loads((bundle / "record.json").read_bytes())
     except FileNotFoundError:
         return None
+    stored["layers"] = tuple(stored.get("layers", ()))
     return ContainerRecord(**{each.name: stored[each.name] for each in fields(ContainerRecord) if each.name in stored})

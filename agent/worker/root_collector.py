@@ -2,7 +2,9 @@
 
 This is people's data. Nothing is deleted before a manager has listed all containers of this node in a snapshot, nor
 while a task of the container is assigned here or not forgotten yet. A manager that does not know containers lists none,
-and then all stay.
+and then all stay. A snapshot may be of a manager that is behind another one: what it does not list is deleted only after
+`SETTLE_SECONDS`, and once it has reached the newest revision of the store that this process has seen. What is removed by
+name is deleted at once.
 """
 
 import asyncio
@@ -15,6 +17,7 @@ from shoal.api.v1.task_pb2 import Task
 from shoal.errors import ShoalError
 
 RETRY_SECONDS = 5.0
+SETTLE_SECONDS = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -30,15 +33,25 @@ class RootCollector:
         self._runtime = runtime
         self._tasks = tasks
         self._kept: set[str] | None = None
+        self._removed: set[str] = set()
+        self._settled_at = 0.0
+        self._revision = self._newest_revision = 0
         self._woken = asyncio.Event()
 
     def apply(self, message: Assignments) -> None:
         """Follow a message."""
+        self._revision = message.store_revision if message.snapshot else max(self._revision, message.store_revision)
+        self._newest_revision = max(self._newest_revision, self._revision)
         if message.snapshot:
             self._kept = set(message.containers) if message.lists_containers else None
+            self._removed.clear()
+            loop = asyncio.get_running_loop()
+            self._settled_at = loop.time() + SETTLE_SECONDS
+            loop.call_later(SETTLE_SECONDS, self.wake)
         elif self._kept is not None:
             self._kept.difference_update(message.removed_containers)
             self._kept.update(message.containers)
+            self._removed.update(message.removed_containers)
         self.wake()
 
     def wake(self) -> None:
@@ -50,7 +63,9 @@ class RootCollector:
         if self._kept is None:
             return frozenset()
         used = {task.container_id for task in self._tasks()}
-        return frozenset(self._runtime.kept_roots().keys() - self._kept - used)
+        found = self._runtime.kept_roots().keys() - self._kept - used
+        is_settled = asyncio.get_running_loop().time() >= self._settled_at
+        return frozenset(found if is_settled and self._revision >= self._newest_revision else found & self._removed)
 
     async def run(self) -> None:
         """Delete them, until cancelled."""

@@ -59,7 +59,7 @@ def parse_table(text: str, pids: Collection[int]) -> ProcessTable:
     lines = text.splitlines()
     titles = tuple(lines[0].split()) if lines else ()
     if "PID" not in titles:
-        raise InvalidInput("ps_args: there is no column PID in what ps shows")
+        raise InvalidInput("ps_args: the output of ps has no column PID")
     place = titles.index("PID")
     rows = (tuple(line.split(maxsplit=len(titles) - 1)) for line in lines[1:])
     found = (row for row in rows if len(row) > place and row[place].isdigit() and int(row[place]) in pids)

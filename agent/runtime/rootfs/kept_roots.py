@@ -144,11 +144,11 @@ class KeptRoots:
         self._on_step(name, 0.0)
 
 
-def _check_image(container_id: str, known: KeptRoot, wanted: KeptRoot) -> None:
-    if known.image_digest and known.image_digest != wanted.image_digest:
+def _check_image(container_id: str, known: KeptRoot, desired: KeptRoot) -> None:
+    if known.image_digest and known.image_digest != desired.image_digest:
         raise Refused(
             f"the root file system of container {container_id} is on image {known.image_digest}, "
-            f"not on {wanted.image_digest}: remove the container, and create it again"
+            f"not on {desired.image_digest}: remove the container, and create it again"
         )
 
 

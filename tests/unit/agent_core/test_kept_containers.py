@@ -274,3 +274,31 @@ def test_new_limits_reach_a_running_container(machine: Machine) -> None:
         assert machine.runtime.limits == [("r1", 128 << 20), ("r1", 1 << 20)], "set once more, it may be missing"
 
     scenario(machine, play, after_a_restart)
+
+
+def test_a_manager_that_is_behind_deletes_nothing(machine: Machine) -> None:
+    def snapshot(revision: int, *containers: str) -> Assignments:
+        message = order(containers=containers)
+        message.store_revision = revision
+        return message
+
+    async def play(worker: Worker) -> None:
+        machine.runtime.roots.update({BOX: "", "gone": ""})
+        worker.receive(snapshot(10, BOX, "gone"))
+        await settle()
+        worker.receive(snapshot(9))  # of another manager, which has not seen the newest revision yet
+        await settle()
+        assert machine.runtime.roots.keys() == {BOX, "gone"}
+        worker.receive(Assignments(store_revision=9, removed_containers=["gone"]))
+        await asyncio.sleep(0.1)
+        assert machine.runtime.roots.keys() == {BOX}, "removed by name, at once"
+        worker.receive(Assignments(store_revision=11, containers=[BOX]))
+        await settle()
+        assert machine.runtime.roots.keys() == {BOX}
+        worker.receive(snapshot(12))
+        await asyncio.sleep(5)
+        assert machine.runtime.roots.keys() == {BOX}, "it may be behind"
+        await settle()
+        assert not machine.runtime.roots
+
+    scenario(machine, play)
