@@ -2,9 +2,9 @@
 
 This is people's data. Nothing is deleted before a manager has listed all containers of this node in a snapshot, nor
 while a task of the container is assigned here or not forgotten yet. A manager that does not know containers lists none,
-and then all stay. A snapshot may be of a manager that is behind another one: what it does not list is deleted only after
-`SETTLE_SECONDS`, and once it has reached the newest revision of the store that this process has seen. What is removed by
-name is deleted at once.
+and then all stay. A snapshot may be of a manager that is behind another one: what it does not list is deleted only
+after `SETTLE_SECONDS`, and once it has reached the newest revision of the store that this process has seen. What is
+removed by name is deleted at once.
 """
 
 import asyncio

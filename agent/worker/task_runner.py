@@ -15,15 +15,16 @@ from agent.worker.interfaces import Exit, Image, Running
 from agent.worker.lifecycle_hooks import LifecycleHooks
 from agent.worker.limit_changes import LimitChanges
 from agent.worker.monitoring.container_monitor import ContainerMonitor, StatusChange, add_warning, set_paused
+from agent.worker.reported_status import ReportedStatus
 from agent.worker.shared.network_sharers import StopOrder
 from agent.worker.shared.runner_dependencies import RunnerDependencies
 from agent.worker.shutdown import termination
 from agent.worker.shutdown.connection_drain import ConnectionDrain
 from agent.worker.shutdown.stop_policy import drain_policy, grace_seconds, invalid_stop_signal_warning, stop_signal
+from agent.worker.shutdown.task_removal import TaskRemoval
 from agent.worker.startup.network_attachment import SharedNetworkGone
 from agent.worker.startup.preparation import Preparation
 from agent.worker.startup.task_inputs import volumes_of
-from agent.worker.status_update import is_for_journal, next_status
 from agent.worker.task_step import Container, Goal, TaskAction, TaskFacts, goal_of, next_action
 from shoal import task_states
 from shoal.api.v1.journal_pb2 import JournalEntry
@@ -48,11 +49,15 @@ class TaskRunner:
         self._task = task
         self._revision = revision
         self._assigned = True
-        self._status = TaskStatus(task_id=task.id)
+        status = TaskStatus(task_id=task.id)
         if entry is not None:
-            self._status.CopyFrom(entry.status)
+            status.CopyFrom(entry.status)
         elif task_states.is_terminal(task.state):
-            self._status.state = task.state
+            status.state = task.state
+        self._reported = ReportedStatus(
+            status, now_ms=deps.now_ms, report=deps.report, write_journal=self._write_journal
+        )
+        self._report = self._reported.advance
         self._image_stop_signal = entry.image_stop_signal if entry is not None else ""
         self._observed = observed
         known = entry.healthcheck if entry is not None and entry.HasField("healthcheck") else None
@@ -65,13 +70,11 @@ class TaskRunner:
             check=known,
         )
         self._preparation = Preparation(deps)
+        self._removal = TaskRemoval(deps, task.id)
         self._signalled_at: float | None = None
         self._grace_began = 0.0
         self._grace_expired = False
-        self._detached = False
-        self._released = False
         self._disconnected = ""
-        self._forgotten = False
         self._wake = asyncio.Event()
         self._drain = ConnectionDrain(deps.networks, self._wake)
         self._hooks = LifecycleHooks(deps.runtime, task.id)
@@ -85,11 +88,11 @@ class TaskRunner:
     @property
     def status(self) -> TaskStatus:
         """The last status reported; its state is 0 before acceptance. Do not modify it."""
-        return self._status
+        return self._reported.current
 
     def mounted_volumes(self) -> frozenset[str]:
         """Ids of the volumes that its container has mounted, or is about to mount."""
-        holds = not self._released and (self._preparation.uses_volumes or self._observed is not None)
+        holds = not self._removal.is_released and (self._preparation.uses_volumes or self._observed is not None)
         return volumes_of(self._revision) if holds else frozenset()
 
     def assign(self, task: Task, revision: ServiceRevision | None) -> None:
@@ -97,7 +100,7 @@ class TaskRunner:
         changed = (task.desired_state, task.revision) != (self._task.desired_state, self._task.revision)
         self._task, self._assigned = task, True
         self._revision = revision or self._revision
-        if changed and self._status.state:
+        if changed and self.status.state:
             self._write_journal()
         self._wake.set()
 
@@ -108,7 +111,7 @@ class TaskRunner:
 
     def stop_disconnected(self, reason: str) -> None:
         """Stop it for good, whatever its last desired state, because no manager is reachable. Idempotent."""
-        if not self._disconnected and self._goal() is Goal.RUN and not task_states.is_terminal(self._status.state):
+        if not self._disconnected and self._goal() is Goal.RUN and not task_states.is_terminal(self.status.state):
             self._disconnected = reason
             self._wake.set()
 
@@ -127,7 +130,7 @@ class TaskRunner:
         paused = isinstance(self._observed, Running) and await self._deps.runtime.is_paused(self._task.id)
         if paused:
             self._monitor.suspend()
-        if paused != self._status.paused:
+        if paused != self.status.paused:
             self._change_status(partial(set_paused, paused=paused))
 
     async def run(self) -> None:
@@ -135,7 +138,7 @@ class TaskRunner:
         try:
             async with TaskGroup() as group:
                 await self.follow_paused()
-                while not self._forgotten:
+                while not self._removal.is_forgotten:
                     self._wake.clear()
                     await self._act(next_action(self._facts()), group)
                 self._monitor.stop()
@@ -145,15 +148,15 @@ class TaskRunner:
     def _facts(self) -> TaskFacts:
         return TaskFacts(
             goal=self._goal(),
-            state=self._status.state,
+            state=self.status.state,
             container=self._container(),
             made=self._preparation.is_made,
             connected=self._preparation.is_connected,
             signalled=self._signalled_at is not None,
             grace_expired=self._grace_expired,
-            released=self._released,
-            monitoring_due=self._monitor.is_due(self._status),
-            unhealthy=self._status.health == TaskStatus.UNHEALTHY,
+            released=self._removal.is_released,
+            monitoring_due=self._monitor.is_due(self.status),
+            unhealthy=self.status.health == TaskStatus.UNHEALTHY,
             post_start_due=self._hooks.post_start_due(self._revision),
             hook_failed=bool(self._hooks.failure),
             pre_stop_due=self._hooks.pre_stop_due(self._revision),
@@ -173,7 +176,7 @@ class TaskRunner:
     def needs_drain(self) -> bool:
         """As `SharingTask.needs_drain`. Without a manager, no other node could confirm the withdrawal."""
         to_stop = not self._disconnected and self._goal() is Goal.STOP and self.has_container
-        return to_stop and self._drain.is_due(self._task, self._status.state)
+        return to_stop and self._drain.is_due(self._task, self.status.state)
 
     @property
     def grace_seconds(self) -> float:
@@ -209,10 +212,10 @@ class TaskRunner:
                     self._change_status(partial(add_warning, warning=warning))
             case TaskAction.MONITOR:
                 assert isinstance(self._observed, Running)
-                self._monitor.start(group, self._task, self._observed, self._status)
+                self._monitor.start(group, self._task, self._observed, self.status)
             case TaskAction.DRAIN:
                 policy = drain_policy(self._revision)
-                await self._drain.run(policy, self._status.pid, lambda: self._task, lambda: self._observed)
+                await self._drain.run(policy, self.status.pid, lambda: self._task, lambda: self._observed)
             case TaskAction.WAIT_FOR_OTHERS:
                 await self._stop_order.wait(self._task, lambda: not self.has_container)
             case TaskAction.PRE_STOP:
@@ -230,9 +233,9 @@ class TaskRunner:
             case TaskAction.REPORT_STOPPED:
                 await self._end(TaskState.SHUTDOWN, self._disconnected or "stopped before it started")
             case TaskAction.RELEASE:
-                await try_or_pause(self._task.id, "removed", self._remove(keep_logs=True))
+                await try_or_pause(self._task.id, "removed", self._release())
             case TaskAction.FORGET:
-                await try_or_pause(self._task.id, "forgotten", self._erase())
+                await try_or_pause(self._task.id, "forgotten", self._removal.forget())
             case TaskAction.WAIT:
                 await self._wait()
 
@@ -262,9 +265,9 @@ class TaskRunner:
 
     def _use_image(self, revision: ServiceRevision, image: Image) -> None:
         self._image_stop_signal = image.config.stop_signal
-        self._status.warning = invalid_stop_signal_warning(self._image_stop_signal)
+        self.status.warning = invalid_stop_signal_warning(self._image_stop_signal)
         self._monitor.configure(revision, self._task, image.config)
-        self._status.image_digest = image.digest
+        self.status.image_digest = image.digest
 
     async def _connect(self) -> None:
         try:
@@ -283,7 +286,7 @@ class TaskRunner:
             running = await self._preparation.start(self._task, revision, report=report, cancelled=cancelled)
             # An exit may have been reported before the start returned.
             self._observed = self._observed or running
-            self._status.pid = running.pid
+            self.status.pid = running.pid
         except Exception as error:
             if not (isinstance(error, DiskFull) and self._should_stop()):
                 await self._end(TaskState.REJECTED, describe_error(f"task {self._task.id}", error))
@@ -308,9 +311,9 @@ class TaskRunner:
 
     def _report_running(self) -> None:
         if isinstance(self._observed, Running):
-            self._status.pid = self._observed.pid
-            self._status.running_at_ms = self._observed.started_ms
-        self._monitor.mark_started(self._status)
+            self.status.pid = self._observed.pid
+            self.status.running_at_ms = self._observed.started_ms
+        self._monitor.mark_started(self.status)
         self._report(TaskState.RUNNING)
 
     async def _signal(self) -> None:
@@ -323,12 +326,12 @@ class TaskRunner:
 
     async def _report_exit(self) -> None:
         assert isinstance(self._observed, Exit)
-        is_unhealthy = self._status.health == TaskStatus.UNHEALTHY
-        failed = self._hooks.failure or (f"unhealthy: {self._status.health_output}" if is_unhealthy else "")
+        is_unhealthy = self.status.health == TaskStatus.UNHEALTHY
+        failed = self._hooks.failure or (f"unhealthy: {self.status.health_output}" if is_unhealthy else "")
         state = final_state(self._observed, self._goal() is not Goal.RUN, bool(failed))
         limit = self._revision.spec.task.limits.memory_bytes if self._revision is not None else 0
-        self._status.exit_code, self._status.paused = self._observed.code, False
-        self._status.oom_killed = self._observed.oom_killed
+        self.status.exit_code, self.status.paused = self._observed.code, False
+        self.status.oom_killed = self._observed.oom_killed
         await self._end(
             state,
             self._disconnected if state == TaskState.SHUTDOWN else failed or failure_reason(self._observed, limit),
@@ -338,47 +341,19 @@ class TaskRunner:
         """Report a final state, once the task's addresses and ports are free: a successor may get them at once."""
         self._monitor.stop()
         self._preparation.close_sandbox()
-        while not self._detached:
-            await try_or_pause(self._task.id, "detached from its networks", self._detach())
+        while not self._removal.is_detached:
+            await try_or_pause(self._task.id, "detached from its networks", self._removal.detach())
         self._report(state, message)
 
-    async def _detach(self) -> None:
-        await self._deps.networks.detach(self._task.id)
-        self._detached = True
-
-    async def _remove(self, *, keep_logs: bool) -> None:
-        if not self._detached:
-            await self._detach()
-        await self._deps.runtime.remove(self._task.id, keep_logs=keep_logs)
-        self._released, self._observed = True, None
-
-    async def _erase(self) -> None:
-        await self._remove(keep_logs=False)
-        self._deps.journal.remove(self._task.id)
-        self._forgotten = True
+    async def _release(self) -> None:
+        await self._removal.release()
+        self._observed = None
 
     def _change_status(self, change: StatusChange) -> None:
-        if self._status.state != TaskState.RUNNING:
-            return
-        new = TaskStatus()  # the previous one may still be in the status queue
-        new.CopyFrom(self._status)
-        change(new)
-        self._status = new
-        self._report(TaskState.RUNNING)
-        self._write_journal()
-        self._wake.set()
-
-    def _report(self, state: TaskState.ValueType, message: str = "") -> None:
-        """Write the journal first, then report. A state before the reported one is not reported: recovery repeats
-        steps."""
-        if state < self._status.state:
-            return
-        before, self._status = self._status, next_status(self._status, state, message, self._deps.now_ms())
-        if state != before.state and is_for_journal(state):
-            self._write_journal()
-        self._deps.report(self._status)
+        if self._reported.change(change):
+            self._wake.set()
 
     def _write_journal(self) -> None:
         signal, check = self._image_stop_signal, self._monitor.check
-        entry = JournalEntry(task=self._task, status=self._status, image_stop_signal=signal, healthcheck=check)
+        entry = JournalEntry(task=self._task, status=self.status, image_stop_signal=signal, healthcheck=check)
         self._deps.journal.write(entry, self._revision)
