@@ -117,12 +117,12 @@ class ExitWatcher:
             self._report(watched)
         else:
             self._bound_wait(watched)
-            if watched.record.container_id:
-                self._exit_files.expect(watched.record.task_id, lambda: self._report(watched))
 
     def _bound_wait(self, watched: _Watched) -> None:
         """conmon exits soon after its container; one that hangs must not delay the report forever."""
         watched.timer = asyncio.get_running_loop().call_later(_CONMON_SECONDS, self._report, watched)
+        if watched.record.container_id:
+            self._exit_files.expect(watched.record.task_id, lambda: self._report(watched))
 
     def _conmon_ended(self, watched: _Watched) -> None:
         assert watched.conmon is not None
