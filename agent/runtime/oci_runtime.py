@@ -182,6 +182,10 @@ class OciRuntime:
                 full = await asyncio.to_thread(full_disk, self._paths)
                 raise start_error(error, full, self._paths) from error
 
+    def never_started(self, container_id: str, reason: str) -> None:
+        """As `Runtime.never_started`."""
+        self._main_process.waiting.failed(container_id, Unavailable(reason))
+
     async def remove_root(self, container_id: str) -> None:
         """As `Runtime.remove_root`."""
         async with self._root_lock(container_id):

@@ -367,6 +367,10 @@ class Runtime(Protocol):
         """
         ...
 
+    def never_started(self, container_id: str, reason: str) -> None:
+        """A container's run ended before its container was started: those who wait for its start are told why."""
+        ...
+
     async def remove_root(self, container_id: str) -> None:
         """Delete a container's root file system, its anonymous volumes and its log. Idempotent.
 

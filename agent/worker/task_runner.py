@@ -344,6 +344,8 @@ class TaskRunner:
         while not self._removal.is_detached:
             await try_or_pause(self._task.id, "detached from its networks", self._removal.detach())
         self._report(state, message)
+        if self._task.container_id and not isinstance(self._observed, Exit):
+            self._deps.runtime.never_started(self._task.container_id, message)
 
     async def _release(self) -> None:
         await self._removal.release()

@@ -56,6 +56,7 @@ class FakeRuntime:
         self.remove_error: Exception | None = None
         self.roots: dict[str, str] = {}
         self.volatile_roots: set[str] = set()
+        self.not_started: list[tuple[str, str]] = []
         self.root_error: Exception | None = None
         self.paused: set[str] = set()
         self.limits: list[tuple[str, int]] = []
@@ -165,6 +166,10 @@ class FakeRuntime:
             raise Refused(f"the root file system of container {container_id} is on image {self.roots[container_id]}")
         if volatile:
             self.volatile_roots.add(container_id)
+
+    def never_started(self, container_id: str, reason: str) -> None:
+        """As `Runtime.never_started`."""
+        self.not_started.append((container_id, reason))
 
     async def remove_root(self, container_id: str) -> None:
         """As `Runtime.remove_root`."""

@@ -20,6 +20,9 @@ from shoal.errors import ShoalError, Unavailable
 Connect = Callable[[str, "asyncio.Future[asyncio.Future[Exit]]"], AttachSession]
 """Attaches to the container of a task whose exit is going to be known by the future's result."""
 
+CONNECT_SECONDS = 30.0
+"""For the event loop; it answers in milliseconds, unless it is ending."""
+
 _ACCEPT_SECONDS = 1.0
 _UNIX_SOCKETS = Path("/proc/net/unix")
 
@@ -129,7 +132,10 @@ class WaitingSessions:
         """Attach those who wait for a created container. Blocks, in a worker thread; see `BeforeProgram`."""
         if request.container_id in self._waiting:
             done = asyncio.run_coroutine_threadsafe(self._attach_all(request.container_id, request.task_id), self._loop)
-            done.result()
+            try:
+                done.result(CONNECT_SECONDS)
+            except TimeoutError:
+                raise Unavailable("the container was not started: callers could not be attached in time") from None
             _await_accepted()
 
     async def started(self, container_id: str, task_id: str, end: "asyncio.Future[Exit]") -> None:

@@ -14,7 +14,7 @@ from agent.runtime.oci_runtime import OciRuntime
 from agent.streams.exec_relay import Process, serve_attach
 from agent.worker.interfaces import ContainerRequest, Image
 from shoal.api.v1.streams_pb2 import AttachStart, ExecInput, ExecOutput, TerminalSize
-from shoal.errors import InvalidInput, NotFound
+from shoal.errors import InvalidInput, NotFound, Unavailable
 from shoal.ids import new_id
 from tests.fakes.containers import Ends, build_image, real_runtime, shell
 
@@ -154,5 +154,22 @@ def test_the_call_answers_before_the_start(tmp_path: Path) -> None:
         said = b"".join(answer.stdout for answer in rest)
         assert b"33 91\r\n" in said and b"<hello>\r\n" in said
         assert rest[-1].end.exit_code == 3
+
+    with_container(tmp_path, body)
+
+
+def test_a_run_that_never_gets_to_its_start_is_told_too(tmp_path: Path) -> None:
+    async def body(runtime: OciRuntime, ends: Ends, request: Callable[..., ContainerRequest], container: str) -> None:
+        del ends
+        session = runtime.attach_at_start(container)
+        runtime.never_started(container, "port 80 is taken")
+        with pytest.raises(Unavailable, match="port 80 is taken"):
+            await all_of(session)
+        await session.close()
+        after = runtime.attach_at_start(container)
+        reading = asyncio.create_task(all_of(after))
+        await runtime.start(request("echo next"))
+        assert (await reading)[StdStream.STDOUT] == b"next\n"
+        await after.close()
 
     with_container(tmp_path, body)

@@ -90,6 +90,7 @@ def test_a_created_container_is_stopped_without_having_run(machine: Machine) -> 
         await machine.until("r1", S.SHUTDOWN)
         await settle()
         assert machine.runtime.roots and not machine.runtime.starts_tried
+        assert machine.runtime.not_started == [(BOX, "stopped before it started")]
 
     scenario(machine, play)
 
@@ -113,6 +114,7 @@ def test_runs_end_and_the_root_stays_until_managers_drop_the_container(machine: 
         await machine.until("r1", S.RUNNING)
         machine.runtime.end("r1", 3)
         await machine.until("r1", S.FAILED)
+        assert machine.runtime.not_started == []
         await settle()
         worker.receive(order())
         await settle()
