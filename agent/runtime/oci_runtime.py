@@ -33,6 +33,7 @@ from agent.runtime.logs.log_files import log_file_limits
 from agent.runtime.logs.log_follower import LogFollower
 from agent.runtime.network_join import join_network
 from agent.runtime.rootfs.kept_roots import KeptRoot, KeptRoots
+from agent.runtime.rootfs.root_locks import ShardedLocks, complete_in_thread
 from agent.runtime.rootfs.trash import Trash
 from agent.runtime.supervision.container_removal import has_more_than_logs, remove_container, supervision_processes
 from agent.runtime.supervision.exit_watcher import ExitWatcher
@@ -91,7 +92,7 @@ class OciRuntime:
         self._limits = limits
         self.open_root = roots.open
         self.open_below = roots.below
-        self._root_locks: dict[str, asyncio.Lock] = {}
+        self._root_locks = ShardedLocks()
         self.logs = ContainerLogs(directory=self._log_directory, is_running=self._writes_log).read
 
     def expect_start(self) -> None:
@@ -175,9 +176,9 @@ class OciRuntime:
     async def make_root(self, container_id: str, image: Image, *, volatile: bool) -> None:
         """As `Runtime.make_root`."""
         root = KeptRoot(image.digest, image.reference, tuple(map(str, image.layers)))
-        async with self._root_lock(container_id):
+        async with self._root_locks.of(container_id):
             try:
-                await asyncio.to_thread(self._kept_roots.make, container_id, root, durable=not volatile)
+                await complete_in_thread(self._kept_roots.make, container_id, root, durable=not volatile)
             except OSError as error:
                 full = await asyncio.to_thread(full_disk, self._paths)
                 raise start_error(error, full, self._paths) from error
@@ -188,20 +189,17 @@ class OciRuntime:
 
     async def remove_root(self, container_id: str) -> None:
         """As `Runtime.remove_root`."""
-        async with self._root_lock(container_id):
+        async with self._root_locks.of(container_id):
             if (task_id := self._containers.holder(container_id)) is not None:
                 raise Unavailable(f"container {container_id} is still in use by its run {task_id}")
             if self._containers.is_pinned(container_id):
                 raise Unavailable(f"container {container_id} is still in use by a copy of its files")
             try:
-                await asyncio.to_thread(self._kept_roots.remove, container_id)
+                await complete_in_thread(self._kept_roots.remove, container_id)
             except OSError as error:
                 raise Unavailable(f"{error.filename}: {error.strerror}") from error
             self._main_process.waiting.failed(container_id, NotFound(f"container {container_id} was removed"))
         self._trash.wake()
-
-    def _root_lock(self, container_id: str) -> asyncio.Lock:
-        return self._root_locks.setdefault(container_id, asyncio.Lock())
 
     def _log_directory(self, own_id: str) -> Path:
         """Of a task or of a container."""

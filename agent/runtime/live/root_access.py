@@ -22,6 +22,7 @@ from agent.runtime.kernel.linux import CLONE_FS, MS_BIND, MS_RDONLY, MS_REMOUNT,
 from agent.runtime.kernel.processes import open_pidfd, wait_pidfd
 from agent.runtime.rootfs.kept_roots import KeptRoot
 from agent.runtime.rootfs.overlay_mount import mount_layers, mount_overlay, private_mounts
+from agent.runtime.rootfs.root_locks import ShardedLocks
 from agent.runtime.rootfs.volume_record import RecordedVolume, read_volumes
 from agent.safe_paths.system_calls import open_in_root
 from shoal.errors import Exhausted, NotFound, Refused, Unavailable
@@ -83,7 +84,7 @@ class RootAccess:
         self._running = running
         self._kept = kept
         self._mounted: dict[str, _Mounted] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks = ShardedLocks()
         self._open = 0
         self._host_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         self._threads = ThreadPoolExecutor(2, "roots", initializer=unshare, initargs=(CLONE_FS,))
@@ -173,7 +174,7 @@ class RootAccess:
         await self._containers.wake()
 
     async def _mount(self, container_id: str, kept: KeptRoot) -> _Mounted:
-        async with self._locks.setdefault(container_id, asyncio.Lock()):
+        async with self._locks.of(container_id):
             mounted = self._mounted.get(container_id)
             if mounted is None:
                 work = asyncio.get_running_loop().run_in_executor(self._threads, self._mount_all, container_id, kept)
@@ -191,7 +192,7 @@ class RootAccess:
             return mounted
 
     async def _unmount(self, container_id: str, mounted: _Mounted) -> None:
-        async with self._locks[container_id]:
+        async with self._locks.of(container_id):
             mounted.users -= 1
             if not mounted.users:
                 del self._mounted[container_id]
