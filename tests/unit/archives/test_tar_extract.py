@@ -1,9 +1,11 @@
 """Archives unpacked below a container's root: what fits, and what a hostile one tries."""
 
+import ctypes
 import io
 import os
 import stat
 import tarfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -194,3 +196,32 @@ def test_deep_paths(root: Path) -> None:
     deep = "/".join("d" * 10 for _ in range(300)) + "/file"
     unpack(root, "/srv", tar_of(entry(deep, data=b"deep")))
     assert (root / "srv" / deep).read_bytes() == b"deep"
+
+
+def test_a_container_that_swaps_names_meanwhile_gets_nothing_outside(root: Path, tmp_path: Path) -> None:
+    """A directory becomes a link and back, as fast as it goes, while archives are unpacked through it."""
+    outside, ends = tmp_path / "outside", threading.Event()
+    (root / "srv/dir").mkdir()
+    (root / "evil").symlink_to(outside)
+
+    def swap() -> None:
+        libc, here, exchange = ctypes.CDLL(None), -100, 2  # renameat2(2): AT_FDCWD, RENAME_EXCHANGE
+        while not ends.is_set():
+            libc.renameat2(here, os.fsencode(root / "srv/dir"), here, os.fsencode(root / "evil"), exchange)
+
+    content = tar_of(
+        entry("dir/one", data=b"1"), entry("dir/sub/two", data=b"2"), entry("dir/sub/l", tarfile.SYMTYPE, linkname="x")
+    )
+    swapping = threading.Thread(target=swap)
+    swapping.start()
+    written = 0
+    try:
+        for _ in range(400):
+            with suppress(InvalidInput, NotFound):
+                unpack(root, "/srv", content)
+                written += 1
+    finally:
+        ends.set()
+        swapping.join()
+    assert [each.name for each in outside.iterdir()] == ["secret"]
+    assert written
