@@ -115,7 +115,7 @@ def test_from_its_creation_to_its_removal(tmp_path: Path) -> None:
                 waiting = runtime.attach_at_start(BOX)
                 output = waiting.output()
                 worker.receive(host.assigned(run_of(first, S.RUNNING)))
-                assert [piece async for piece in take(output, 1)] == [b"run\n"]
+                assert [piece async for piece in pieces_of(output, 1)] == [b"run\n"]
                 await machine.until(first, S.RUNNING)
                 await waiting.close()
                 await worker.set_paused(first, True)
@@ -143,7 +143,7 @@ def test_from_its_creation_to_its_removal(tmp_path: Path) -> None:
         asyncio.run(host.reset())
 
 
-async def take(output: AsyncGenerator[tuple[Any, bytes]], count: int) -> AsyncGenerator[bytes]:
+async def pieces_of(output: AsyncGenerator[tuple[Any, bytes]], count: int) -> AsyncGenerator[bytes]:
     for _ in range(count):
         yield (await anext(output))[1]
 
