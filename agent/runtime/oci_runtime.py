@@ -32,15 +32,17 @@ from agent.runtime.logs.container_logs import ContainerLogs
 from agent.runtime.logs.log_files import log_file_limits
 from agent.runtime.logs.log_follower import LogFollower
 from agent.runtime.network_join import join_network
+from agent.runtime.rootfs.anonymous_volumes import anonymous_volumes
 from agent.runtime.rootfs.kept_roots import KeptRoot, KeptRoots
 from agent.runtime.rootfs.root_locks import ShardedLocks, complete_in_thread
 from agent.runtime.rootfs.trash import Trash
+from agent.runtime.rootfs.volume_record import write_volumes
 from agent.runtime.supervision.container_removal import has_more_than_logs, remove_container, supervision_processes
 from agent.runtime.supervision.exit_watcher import ExitWatcher
 from agent.safe_paths.mountinfo import read_mountinfo
-from agent.worker.interfaces import ContainerRequest, Exit, Image, Running
+from agent.worker.interfaces import ContainerRequest, Exit, Image, MountSource, Running
 from agent.worker.sandbox import Sandbox
-from shoal.api.v1.container_pb2 import ContainerSpec, Hook
+from shoal.api.v1.container_pb2 import ContainerSpec, Hook, Mount
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.streams_pb2 import ExecStart
 from shoal.errors import InvalidInput, NotFound, Refused, ShoalError, Unavailable
@@ -182,6 +184,21 @@ class OciRuntime:
             except OSError as error:
                 full = await asyncio.to_thread(full_disk, self._paths)
                 raise start_error(error, full, self._paths) from error
+
+    async def record_volumes(
+        self, container_id: str, image: Image, mounts: Sequence[Mount], volumes: Mapping[str, MountSource]
+    ) -> None:
+        """As `Runtime.record_volumes`."""
+
+        def record() -> None:
+            root = self._paths.kept_root(container_id)
+            write_volumes(root, mounts, {**volumes, **anonymous_volumes(mounts, image, root / "v", durable=True)})
+
+        async with self._root_locks.of(container_id):
+            try:
+                await complete_in_thread(record)
+            except OSError as error:
+                raise start_error(error, await asyncio.to_thread(full_disk, self._paths), self._paths) from error
 
     def never_started(self, container_id: str, reason: str) -> None:
         """As `Runtime.never_started`."""

@@ -8,7 +8,7 @@ from typing import Protocol
 from agent.assignments.cluster_diff import ClusterDiff
 from agent.health.exec_pool import ExecResult
 from agent.worker.sandbox import Sandbox
-from shoal.api.v1.container_pb2 import ContainerSpec, Healthcheck, Hook
+from shoal.api.v1.container_pb2 import ContainerSpec, Healthcheck, Hook, Mount
 from shoal.api.v1.dispatcher_pb2 import Assignments
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import LogConfig, ServiceRevision
@@ -364,6 +364,19 @@ class Runtime(Protocol):
             volatile: it need not survive a crash of the host.
         Raises:
             Refused: there is one already, on another image. Unavailable: the disk failed; DiskFull: it is full.
+        """
+        ...
+
+    async def record_volumes(
+        self, container_id: str, image: Image, mounts: Sequence[Mount], volumes: Mapping[str, MountSource]
+    ) -> None:
+        """Note the volumes of a container that `make_root` has made, so that its files can be copied before its start.
+
+        Args:
+            mounts: of its spec; those of volumes without a name are made.
+            volumes: the named ones, by target.
+        Raises:
+            Unavailable: the disk failed; DiskFull: it is full.
         """
         ...
 

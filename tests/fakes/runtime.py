@@ -2,14 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
 from agent.health.exec_pool import ExecResult
-from agent.worker.interfaces import ContainerRequest, Exit, Image, OnExit, Running
+from agent.worker.interfaces import ContainerRequest, Exit, Image, MountSource, OnExit, Running
 from agent.worker.sandbox import Sandbox, SharedNamespace
-from shoal.api.v1.container_pb2 import ContainerSpec, Hook
+from shoal.api.v1.container_pb2 import ContainerSpec, Hook, Mount
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.errors import AlreadyExists, Fault, InvalidInput, NotFound, Refused, Unavailable
 from shoal.signal_names import signal_number
@@ -56,6 +56,7 @@ class FakeRuntime:
         self.remove_error: Exception | None = None
         self.roots: dict[str, str] = {}
         self.volatile_roots: set[str] = set()
+        self.recorded_volumes: dict[str, frozenset[str]] = {}
         self.not_started: list[tuple[str, str]] = []
         self.root_error: Exception | None = None
         self.paused: set[str] = set()
@@ -166,6 +167,13 @@ class FakeRuntime:
             raise Refused(f"the root file system of container {container_id} is on image {self.roots[container_id]}")
         if volatile:
             self.volatile_roots.add(container_id)
+
+    async def record_volumes(
+        self, container_id: str, image: Image, mounts: Sequence[Mount], volumes: Mapping[str, MountSource]
+    ) -> None:
+        """As `Runtime.record_volumes`."""
+        del image, mounts
+        self.recorded_volumes[container_id] = frozenset(volumes)
 
     def never_started(self, container_id: str, reason: str) -> None:
         """As `Runtime.never_started`."""

@@ -189,7 +189,7 @@ class Launcher:
             mounted = mount_files(bundle / "mounted", request.mounted_files)
             request = with_anonymous_volumes(request, upper / "v")
             if request.container_id:
-                write_volumes(upper, request)
+                write_volumes(upper, request.spec.mounts, request.volumes)
             request = mount_volumes(bundle / "volumes", bundle / "rootfs", request)
             unmount_here(self._hidden_mount)
             written = self._write_spec(program, request, files, mounted)

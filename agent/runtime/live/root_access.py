@@ -2,7 +2,7 @@
 
 A running one is reached through its first process, with its volumes and everything else that it has mounted. The files
 of a stopped one, which is kept, are mounted for as long as someone uses them, in a mount namespace that nothing else is
-in, with the volumes of its last start. As long as one is open, no run of that container starts: two mounts of one upper
+in, with its volumes. As long as one is open, no run of that container starts: two mounts of one upper
 directory would not see each other's changes.
 """
 
@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from agent.runtime.kernel.processes import open_pidfd, wait_pidfd
 from agent.runtime.rootfs.kept_roots import KeptRoot
 from agent.runtime.rootfs.overlay_mount import mount_layers, mount_overlay, private_mounts
 from agent.runtime.rootfs.root_locks import ShardedLocks
+from agent.runtime.rootfs.volume_population import populate
 from agent.runtime.rootfs.volume_record import RecordedVolume, read_volumes
 from agent.safe_paths.system_calls import open_in_root
 from shoal.errors import Exhausted, NotFound, Refused, Unavailable
@@ -209,6 +210,8 @@ class RootAccess:
             root = os.open(point, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 for volume in read_volumes(upper):
+                    if volume.populate and Path(volume.data).is_dir():
+                        populate(Path(volume.data), point, volume.target, durable=True)
                     _bind_volume(root, volume)
                 namespace = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
             except BaseException:
@@ -246,7 +249,7 @@ def _open_root_of(record: ContainerRecord) -> int:
 def _bind_volume(root: int, volume: RecordedVolume) -> None:
     """Where the container has it. One that is not here any more, or a file system of a server, leaves a directory that
     cannot be written to: what is put there would be hidden at the next start."""
-    point = open_in_root(root, volume.target, os.O_PATH | os.O_DIRECTORY)
+    point = _open_or_make(root, volume.target)
     try:
         place = f"/proc/self/fd/{point}"
         source = _open_volume(volume)
@@ -263,6 +266,19 @@ def _bind_volume(root: int, volume: RecordedVolume) -> None:
             mount("none", f"/proc/self/fd/{point}", None, MS_BIND | MS_REMOUNT | MS_RDONLY)
         finally:
             os.close(point)
+
+
+def _open_or_make(root: int, target: str) -> int:
+    """The directory at a target; made, as the OCI runtime would make it at the start, if it is missing."""
+    parts = [part for part in target.split("/") if part]
+    for length in range(len(parts)):
+        with suppress(FileExistsError):
+            above = open_in_root(root, "/".join(parts[:length]) or "/", os.O_PATH | os.O_DIRECTORY)
+            try:
+                os.mkdir(parts[length], 0o755, dir_fd=above)
+            finally:
+                os.close(above)
+    return open_in_root(root, target, os.O_PATH | os.O_DIRECTORY)
 
 
 def _open_volume(volume: RecordedVolume) -> int | None:

@@ -5,7 +5,7 @@
         u, w, v                     the overlay's upper and work directory, anonymous volumes
         logs                        the one log over all runs, made at the first start
         root.json                   the image below it
-        volumes.json                its volumes at the last start, see `volume_record.py`
+        volumes.json                its volumes, see `volume_record.py`
 
 A directory is in its place whole or not at all. It is made elsewhere and renamed, and goes to the trash by one rename.
 Nothing here is deleted but by `KeptRoots.remove`. Blocking; call it in threads.

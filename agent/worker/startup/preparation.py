@@ -62,7 +62,10 @@ class Preparation:
             make = partial(self._deps.runtime.make_root, task.container_id, image, volatile=is_volatile(task))
             await self._deps.disk_waiter.run(make, report, is_final=is_final)
         self._image = image
-        self._inputs = await gather_inputs(self._deps, task, container, report, is_final=is_final)
+        inputs = await gather_inputs(self._deps, task, container, report, is_final=is_final)
+        if task.container_id:
+            await self._deps.runtime.record_volumes(task.container_id, image, container.mounts, inputs.volumes)
+        self._inputs = inputs
 
     async def connect(self, task: Task, revision: ServiceRevision) -> None:
         """The network. Raises as `attach_network` does."""

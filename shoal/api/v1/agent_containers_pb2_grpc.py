@@ -108,8 +108,8 @@ class AgentContainersServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StatPath(self, request, context):
-        """Files of a running container, with its volumes; of one of one's own also while it is stopped, with the volumes of its
-        last start. File systems of the kernel (/proc, /sys) count as empty. A run that is to start waits until the calls are
+        """Files of a running container, with its volumes; of one of one's own also while it is not running, with its local
+        volumes. File systems of the kernel (/proc, /sys) count as empty. A run that is to start waits until the calls are
         over. NOT_FOUND: there is no such container or path here.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

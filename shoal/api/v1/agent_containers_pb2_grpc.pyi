@@ -44,8 +44,8 @@ class AgentContainersStub:
     ListProcesses: _grpc.UnaryUnaryMultiCallable[_engine_pb2.ListProcessesRequest, _engine_pb2.ListProcessesResponse]
     """The processes of a running container as ps(1) shows them, with the host's process ids."""
     StatPath: _grpc.UnaryUnaryMultiCallable[_engine_pb2.ArchiveRequest, _engine_pb2.PathStat]
-    """Files of a running container, with its volumes; of one of one's own also while it is stopped, with the volumes of its
-    last start. File systems of the kernel (/proc, /sys) count as empty. A run that is to start waits until the calls are
+    """Files of a running container, with its volumes; of one of one's own also while it is not running, with its local
+    volumes. File systems of the kernel (/proc, /sys) count as empty. A run that is to start waits until the calls are
     over. NOT_FOUND: there is no such container or path here.
     """
     ReadArchive: _grpc.UnaryStreamMultiCallable[_engine_pb2.ArchiveRequest, _engine_pb2.ArchiveChunk]
@@ -75,8 +75,8 @@ class AgentContainersAsyncStub(AgentContainersStub):
     ListProcesses: _aio.UnaryUnaryMultiCallable[_engine_pb2.ListProcessesRequest, _engine_pb2.ListProcessesResponse]  # type: ignore[assignment]
     """The processes of a running container as ps(1) shows them, with the host's process ids."""
     StatPath: _aio.UnaryUnaryMultiCallable[_engine_pb2.ArchiveRequest, _engine_pb2.PathStat]  # type: ignore[assignment]
-    """Files of a running container, with its volumes; of one of one's own also while it is stopped, with the volumes of its
-    last start. File systems of the kernel (/proc, /sys) count as empty. A run that is to start waits until the calls are
+    """Files of a running container, with its volumes; of one of one's own also while it is not running, with its local
+    volumes. File systems of the kernel (/proc, /sys) count as empty. A run that is to start waits until the calls are
     over. NOT_FOUND: there is no such container or path here.
     """
     ReadArchive: _aio.UnaryStreamMultiCallable[_engine_pb2.ArchiveRequest, _engine_pb2.ArchiveChunk]  # type: ignore[assignment]
@@ -127,8 +127,8 @@ class AgentContainersServicer(metaclass=_abc_1.ABCMeta):
         request: _engine_pb2.ArchiveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_engine_pb2.PathStat, _abc.Awaitable[_engine_pb2.PathStat]]:
-        """Files of a running container, with its volumes; of one of one's own also while it is stopped, with the volumes of its
-        last start. File systems of the kernel (/proc, /sys) count as empty. A run that is to start waits until the calls are
+        """Files of a running container, with its volumes; of one of one's own also while it is not running, with its local
+        volumes. File systems of the kernel (/proc, /sys) count as empty. A run that is to start waits until the calls are
         over. NOT_FOUND: there is no such container or path here.
         """
 

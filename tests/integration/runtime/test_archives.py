@@ -198,6 +198,29 @@ async def check_layer(runtime: OciRuntime, ends: Ends, image: Image, files: Cont
     await runtime.remove(request.task_id, keep_logs=False)
 
 
+def test_volumes_of_a_container_that_never_ran(tmp_path: Path) -> None:
+    """They have the image's files first, as at a start, and what is copied into them is there at the start."""
+    (tmp_path / "volume/_data").mkdir(parents=True)
+
+    async def body(runtime: OciRuntime, ends: Ends, image: Image, files: ContainerFiles) -> None:
+        image = replace(image, config=replace(image.config, volumes=("/anonymous/deep",)))
+        (image.layers[0] / "data/of-image").write_text("1")
+        container, mounts = new_id(), [Mount(type=Mount.VOLUME, source="v", target="/data")]
+        volumes = {"/data": MountSource(tmp_path / "volume/_data", {}, "", populate=True)}
+        await runtime.make_root(container, image, volatile=False)
+        await runtime.record_volumes(container, image, mounts, volumes)
+        await write(files, container, "/data", tar_with("put", b"2"))
+        await write(files, container, "/anonymous/deep", tar_with("put", b"3"))
+        assert sorted(each.name for each in (tmp_path / "volume/_data").iterdir()) == ["of-image", "put"]
+        assert await changes(files, container) == {"/anonymous": "A", "/anonymous/deep": "A"}
+        script = "cat /data/of-image /data/put /anonymous/deep/put"
+        request = replace(run_of(image, container, script, mounts=mounts), volumes=volumes)
+        assert await run_to_end(runtime, ends, request) == 0
+        assert b"".join([line.data async for line in log_lines(runtime, container)]) == b"123"
+
+    with_runtime(tmp_path, body)
+
+
 def test_a_start_waits_for_the_copy_and_a_copy_for_the_end(tmp_path: Path) -> None:
     async def body(runtime: OciRuntime, ends: Ends, image: Image, files: ContainerFiles) -> None:
         container = new_id()

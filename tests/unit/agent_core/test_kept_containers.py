@@ -66,6 +66,7 @@ def test_a_created_container_has_a_root_and_no_network(machine: Machine) -> None
         assert machine.states("r1") == [S.ACCEPTED, S.PREPARING, S.READY]
         assert status.image_digest == DIGEST and not status.pid
         assert machine.runtime.roots == {BOX: DIGEST} and not machine.runtime.volatile_roots
+        assert machine.runtime.recorded_volumes == {BOX: frozenset()}
         assert not machine.networks.attached and not machine.runtime.containers
 
     async def start(worker: Worker) -> None:
