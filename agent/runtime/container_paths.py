@@ -11,6 +11,9 @@ from agent.runtime.kernel.linux import spread_subdirectories
 TMPFS_SOURCE = "shoal-runtime"
 """Identifies the tmpfs that is mounted on the run directory."""
 
+KEPT_MARK = "container"
+"""A file in the bundle of a task that uses a container's kept root file system, from before it is mounted."""
+
 _BASE_DIRECTORIES = ("dev", "etc", "proc", "sys")
 _BASE_FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
 

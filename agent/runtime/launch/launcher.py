@@ -15,7 +15,7 @@ from agent.cdi import cdi_registry
 from agent.cdi.spec_document import Edits
 from agent.runtime.confinement.apparmor import AppArmor
 from agent.runtime.confinement.compiled_filters import FilterCache, verify_filtered
-from agent.runtime.container_paths import ContainerPaths, ContainerRecord, OciProgram, write_record
+from agent.runtime.container_paths import KEPT_MARK, ContainerPaths, ContainerRecord, OciProgram, write_record
 from agent.runtime.kernel.cgroup_layout import CgroupLayout
 from agent.runtime.kernel.cgroups import Cgroups
 from agent.runtime.kernel.linux import CLONE_FS, unshare
@@ -235,7 +235,9 @@ class Launcher:
         bundle.mkdir(mode=0o700)
         for directory in (bundle / "rootfs", bundle / "files"):
             directory.mkdir()
-        if not request.container_id:
+        if request.container_id:
+            bundle.joinpath(KEPT_MARK).write_text(request.container_id)
+        else:
             upper.mkdir(parents=True)
             for directory in (upper / "u", upper / "w"):
                 directory.mkdir()
