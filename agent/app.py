@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from grpc import aio
 
+from agent.archives.container_files import ContainerFiles
 from agent.csi.controller_service import ControllerService
 from agent.csi.driver_registry import DriverRegistry
 from agent.csi.driver_sockets import parse_socket
@@ -40,6 +41,7 @@ from agent.session.manager_list import ManagerList
 from agent.session.manager_session import ManagerSession
 from agent.session.status_queue import StatusQueue
 from agent.settings import ON, AgentSettings
+from agent.streams.agent_containers import AgentContainersService
 from agent.streams.agent_streams import AgentStreamsService
 from agent.volume_moves.move_source import MoveSource
 from agent.volume_moves.move_target import MoveTarget
@@ -52,6 +54,7 @@ from agent.volumes.local_volumes import LocalVolumes
 from agent.worker.interfaces import Exit
 from agent.worker.shared.runner_dependencies import make_dependencies
 from agent.worker.worker import Worker
+from shoal.api.v1.agent_containers_pb2_grpc import add_AgentContainersServicer_to_server
 from shoal.api.v1.streams_pb2_grpc import add_AgentStreamsServicer_to_server
 from shoal.api.v1.volume_data_pb2_grpc import add_VolumeDataServicer_to_server
 from shoal.distribution.manifests import host_platform
@@ -118,7 +121,16 @@ async def run(settings: AgentSettings) -> None:
             stack, settings, membership.node_id, address, network, outbox, contents, volumes, apparmor
         )
         await stack.enter_async_context(
-            _streams(str(HostPort(address, settings.stream_port)), membership, runtime, network, drivers, local, sizes)
+            _streams(
+                str(HostPort(address, settings.stream_port)),
+                membership,
+                runtime,
+                worker,
+                network,
+                drivers,
+                local,
+                sizes,
+            )
         )
         session = ManagerSession(
             managers=managers,
@@ -259,6 +271,7 @@ async def _streams(
     address: str,
     membership: Membership,
     runtime: OciRuntime,
+    worker: Worker,
     network: NodeNetwork,
     drivers: DriverRegistry,
     volumes: LocalVolumes,
@@ -279,6 +292,8 @@ async def _streams(
         now_ns=time.monotonic_ns,
     )
     add_AgentStreamsServicer_to_server(streams, server)
+    of_containers = AgentContainersService(containers=runtime, tasks=worker, files=ContainerFiles(runtime))
+    add_AgentContainersServicer_to_server(of_containers, server)
     add_VolumeDataServicer_to_server(VolumeDataService(source), server)
     listen(server, address, membership.current)
     await server.start()

@@ -1,12 +1,16 @@
 """The containers that the runtime knows: their records, their exits, and starts in progress."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 
 from agent.runtime.container_paths import ContainerRecord
 from agent.worker.interfaces import Exit, OnExit
-from shoal.errors import AlreadyExists
+from shoal.errors import AlreadyExists, Unavailable
+
+HOLD_SECONDS = 60.0
+"""For the removal of a container's run before the next one of it starts."""
 
 
 class ContainerTable:
@@ -21,6 +25,10 @@ class ContainerTable:
         self._records: dict[str, ContainerRecord] = {}
         self._exits: dict[str, asyncio.Future[Exit]] = {}
         self._starting: dict[str, asyncio.Event] = {}
+        self._holders: dict[str, str] = {}
+        self._held: dict[str, str] = {}
+        self._pins: Counter[str] = Counter()
+        self._released = asyncio.Condition()
 
     def __contains__(self, task_id: str) -> bool:
         return task_id in self._records
@@ -29,6 +37,58 @@ class ContainerTable:
     def starting(self) -> frozenset[str]:
         """Tasks whose start is in progress."""
         return frozenset(self._starting)
+
+    def holder(self, container_id: str) -> str | None:
+        """The task whose container uses a kept root file system; None if there is none."""
+        return self._holders.get(container_id)
+
+    def container_of(self, task_id: str) -> str:
+        """The container whose root file system a task's container uses; empty if that is its own, or it is unknown."""
+        return self._records[task_id].container_id if task_id in self._records else ""
+
+    @contextmanager
+    def pinned(self, container_id: str) -> Generator[None]:
+        """While its root file system is open (`RootAccess`), no task gets it; call `wake` afterwards."""
+        self._pins[container_id] += 1
+        try:
+            yield
+        finally:
+            self._pins -= Counter({container_id: 1})
+
+    async def wake(self) -> None:
+        """Let those look again who wait for a root file system."""
+        async with self._released:
+            self._released.notify_all()
+
+    def is_pinned(self, container_id: str) -> bool:
+        """Whether its root file system is open."""
+        return container_id in self._pins
+
+    async def hold(self, container_id: str, task_id: str) -> None:
+        """Give a kept root file system to a task, once the task that has it is removed.
+
+        Raises:
+            Unavailable: that takes longer than `HOLD_SECONDS`.
+        """
+        try:
+            async with asyncio.timeout(HOLD_SECONDS), self._released:
+                await self._released.wait_for(
+                    lambda: container_id not in self._holders and container_id not in self._pins
+                )
+                self._hold(container_id, task_id)
+        except TimeoutError:
+            other = f"its run {self._holders[container_id]}" if container_id in self._holders else "a copy of its files"
+            raise Unavailable(f"container {container_id} is still in use by {other}") from None
+
+    async def release(self, task_id: str) -> None:
+        """Take it back from the task. No error if it has none."""
+        if task_id in self._held:
+            async with self._released:
+                del self._holders[self._held.pop(task_id)]
+                self._released.notify_all()
+
+    def _hold(self, container_id: str, task_id: str) -> None:
+        self._holders[container_id], self._held[task_id] = task_id, container_id
 
     @contextmanager
     def begin_start(self, task_id: str) -> Generator[None]:
@@ -53,6 +113,8 @@ class ContainerTable:
 
     def add(self, record: ContainerRecord) -> None:
         """Add a container whose exit is not known yet."""
+        if record.container_id:
+            self._hold(record.container_id, record.task_id)
         self._records[record.task_id] = record
         self._exits[record.task_id] = asyncio.get_running_loop().create_future()
 
@@ -77,7 +139,8 @@ class ContainerTable:
         """Report an exit that was set, after the caller has returned."""
         asyncio.get_running_loop().call_soon(self._on_exit, task_id, self._exits[task_id].result())
 
-    def remove(self, task_id: str) -> None:
+    async def remove(self, task_id: str) -> None:
         """Remove a container. No error if it is unknown."""
         self._records.pop(task_id, None)
         self._exits.pop(task_id, None)
+        await self.release(task_id)

@@ -3,36 +3,49 @@
 import asyncio
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from signal import SIGKILL
 
 from agent.health.exec_pool import ExecResult
 from agent.runtime.container_paths import TMPFS_SOURCE, ContainerPaths, ContainerRecord, read_record
 from agent.runtime.container_table import ContainerTable
-from agent.runtime.exec.attach_session import AttachSession, AttachSessions
+from agent.runtime.exec.attach_session import AttachSession
 from agent.runtime.exec.exec_process import ExecProcess
 from agent.runtime.exec.exec_starter import ExecStarter, kill_orphans
 from agent.runtime.exec.exec_thread import ExecThread
 from agent.runtime.exec.hook_exec import run_hook
+from agent.runtime.exec.main_process import MainProcess
 from agent.runtime.exec.probe_exec import ProbeExecutor
+from agent.runtime.exec.waiting_attach import WaitingSession
 from agent.runtime.kernel.cgroup_layout import mounted_kind
 from agent.runtime.kernel.cgroups import Cgroups, ContainerStats
 from agent.runtime.kernel.linux import unmount
 from agent.runtime.launch.cgroup_attach_lock import StartLock
 from agent.runtime.launch.launcher import Launcher
+from agent.runtime.launch.start_errors import full_disk, start_error
+from agent.runtime.live.limits import LiveLimits
+from agent.runtime.live.pause import set_paused
+from agent.runtime.live.process_table import ProcessTable, process_table
+from agent.runtime.live.root_access import RootAccess
 from agent.runtime.logs.container_logs import ContainerLogs
 from agent.runtime.logs.log_files import log_file_limits
 from agent.runtime.logs.log_follower import LogFollower
 from agent.runtime.network_join import join_network
+from agent.runtime.rootfs.anonymous_volumes import anonymous_volumes
+from agent.runtime.rootfs.kept_roots import KeptRoot, KeptRoots
+from agent.runtime.rootfs.root_locks import ShardedLocks, complete_in_thread
 from agent.runtime.rootfs.trash import Trash
+from agent.runtime.rootfs.volume_record import write_volumes
 from agent.runtime.supervision.container_removal import has_more_than_logs, remove_container, supervision_processes
 from agent.runtime.supervision.exit_watcher import ExitWatcher
 from agent.safe_paths.mountinfo import read_mountinfo
-from agent.worker.interfaces import ContainerRequest, Exit, Running
+from agent.worker.interfaces import ContainerRequest, Exit, Image, MountSource, Running
 from agent.worker.sandbox import Sandbox
-from shoal.api.v1.container_pb2 import Hook
+from shoal.api.v1.container_pb2 import ContainerSpec, Hook, Mount
+from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.streams_pb2 import ExecStart
-from shoal.errors import InvalidInput, NotFound, Unavailable
+from shoal.errors import InvalidInput, NotFound, Refused, ShoalError, Unavailable
 from shoal.signal_names import signal_number
 from shoal.tree_removal import delete_trees
 
@@ -42,6 +55,8 @@ class OciRuntime:
 
     Attributes:
         logs: as `ContainerLogs.read`.
+        open_root: as `RootAccess.open`.
+        open_below: as `RootAccess.below`.
     """
 
     def __init__(
@@ -58,6 +73,10 @@ class OciRuntime:
         log_follower: LogFollower,
         start_lock: StartLock,
         trash: Trash,
+        kept_roots: KeptRoots,
+        main_process: MainProcess,
+        limits: LiveLimits,
+        roots: RootAccess,
     ) -> None:
         self._paths = paths
         self._cgroups = cgroups
@@ -70,8 +89,13 @@ class OciRuntime:
         self._log_follower = log_follower
         self._start_lock = start_lock
         self._trash = trash
-        self._attach_sessions = AttachSessions()
-        self.logs = ContainerLogs(directory=paths.logs, is_running=exit_watcher.is_running).read
+        self._kept_roots = kept_roots
+        self._main_process = main_process
+        self._limits = limits
+        self.open_root = roots.open
+        self.open_below = roots.below
+        self._root_locks = ShardedLocks()
+        self.logs = ContainerLogs(directory=self._log_directory, is_running=self._writes_log).read
 
     def expect_start(self) -> None:
         """As `Runtime.expect_start`."""
@@ -81,20 +105,36 @@ class OciRuntime:
         """As `Runtime.start`; also raises AlreadyExists for a task that has a container."""
         task_id = request.task_id
         with self._containers.begin_start(task_id):
-            record = await self._launcher.start(request)
+            record = await self._launch(request)
             self._adopt(record)
-        if self._containers.exit(task_id).done():
+            has_exited = self._containers.exit(task_id).done()
+        await self._main_process.started(request.container_id, task_id)
+        if has_exited:
             # It has exited already; the caller first learns that it ran.
             self._containers.report_exit_soon(task_id)
         return Running(record.pid, record.started_ms)
+
+    async def _launch(self, request: ContainerRequest) -> ContainerRecord:
+        if not request.container_id:
+            return await self._launcher.start(request)
+        await self._containers.hold(request.container_id, request.task_id)
+        try:
+            if request.container_id not in self._kept_roots.roots:
+                raise Unavailable(f"container {request.container_id} has no root file system on this host")
+            return await self._launcher.start(request)
+        except BaseException as error:
+            failure = error if isinstance(error, ShoalError) else Unavailable("the container was not started")
+            self._main_process.waiting.failed(request.container_id, failure)
+            if not self._paths.bundle(request.task_id).exists():  # otherwise `remove` has to complete it
+                await self._containers.release(request.task_id)
+            raise
 
     async def signal(self, task_id: str, signal: str) -> None:
         """As `Runtime.signal`. Raises InvalidInput for a name that is no signal."""
         if (number := signal_number(signal)) is None:
             raise InvalidInput(f"unknown signal {signal!r}; use a name such as SIGTERM")
         self._exit_watcher.send_signal(task_id, number)
-        if number == SIGKILL:
-            await asyncio.to_thread(self._cgroups.kill, task_id)
+        await asyncio.to_thread(self._cgroups.kill if number == SIGKILL else self._cgroups.thaw, task_id)
 
     async def remove(self, task_id: str, *, keep_logs: bool) -> None:
         """As `Runtime.remove`. The exit of a running container is reported before this returns.
@@ -114,11 +154,12 @@ class OciRuntime:
             await asyncio.to_thread(remove_container, self._paths, self._cgroups, task_id, keep_logs=keep_logs)
         except OSError as error:
             raise Unavailable(f"{error.filename}: {error.strerror}") from error
-        self._containers.remove(task_id)
+        await self._containers.remove(task_id)
         self._trash.wake()
 
     async def recover(self) -> Mapping[str, Running | Exit]:
         """As `Runtime.recover`. Incomplete containers and other remains of this agent are removed."""
+        await asyncio.to_thread(self._kept_roots.load)
         records = await asyncio.to_thread(self._find_records)
         found: dict[str, Running | Exit] = {}
         for record in records:
@@ -130,11 +171,89 @@ class OciRuntime:
         self._trash.wake()
         return found
 
+    def kept_roots(self) -> Mapping[str, str]:
+        """As `Runtime.kept_roots`."""
+        return {container_id: root.image_digest for container_id, root in self._kept_roots.roots.items()}
+
+    async def make_root(self, container_id: str, image: Image, *, volatile: bool) -> None:
+        """As `Runtime.make_root`."""
+        root = KeptRoot(image.digest, image.reference, tuple(map(str, image.layers)))
+        async with self._root_locks.of(container_id):
+            try:
+                await complete_in_thread(self._kept_roots.make, container_id, root, durable=not volatile)
+            except OSError as error:
+                full = await asyncio.to_thread(full_disk, self._paths)
+                raise start_error(error, full, self._paths) from error
+
+    async def record_volumes(
+        self, container_id: str, image: Image, mounts: Sequence[Mount], volumes: Mapping[str, MountSource]
+    ) -> None:
+        """As `Runtime.record_volumes`."""
+
+        def record() -> None:
+            root = self._paths.kept_root(container_id)
+            write_volumes(root, mounts, {**volumes, **anonymous_volumes(mounts, image, root / "v", durable=True)})
+
+        async with self._root_locks.of(container_id):
+            try:
+                await complete_in_thread(record)
+            except OSError as error:
+                raise start_error(error, await asyncio.to_thread(full_disk, self._paths), self._paths) from error
+
+    def never_started(self, container_id: str, reason: str) -> None:
+        """As `Runtime.never_started`."""
+        self._main_process.waiting.failed(container_id, Unavailable(reason))
+
+    async def remove_root(self, container_id: str) -> None:
+        """As `Runtime.remove_root`."""
+        async with self._root_locks.of(container_id):
+            if (task_id := self._containers.holder(container_id)) is not None:
+                raise Unavailable(f"container {container_id} is still in use by its run {task_id}")
+            if self._containers.is_pinned(container_id):
+                raise Unavailable(f"container {container_id} is still in use by a copy of its files")
+            try:
+                await complete_in_thread(self._kept_roots.remove, container_id)
+            except OSError as error:
+                raise Unavailable(f"{error.filename}: {error.strerror}") from error
+            self._main_process.waiting.failed(container_id, NotFound(f"container {container_id} was removed"))
+        self._trash.wake()
+
+    def _log_directory(self, own_id: str) -> Path:
+        """Of a task or of a container."""
+        if own_id in self._kept_roots.roots:
+            return self._paths.logs_of("", own_id)
+        return self._paths.logs_of(own_id, self._containers.container_of(own_id))
+
+    def _writes_log(self, own_id: str) -> bool:
+        return self._exit_watcher.is_running(self._containers.holder(own_id) or own_id)
+
     async def stats(self, task_ids: Iterable[str]) -> Mapping[str, ContainerStats]:
         """Current usage of these containers; unknown ones are omitted."""
         desired = tuple(task_ids)
         read = await asyncio.to_thread(lambda: [(task_id, self._cgroups.stats(task_id)) for task_id in desired])
         return {task_id: stats for task_id, stats in read if stats is not None}
+
+    async def set_paused(self, task_id: str, paused: bool) -> None:
+        """As `Runtime.set_paused`."""
+        self._running(task_id)
+        await asyncio.to_thread(set_paused, self._cgroups, task_id, paused)
+
+    async def is_paused(self, task_id: str) -> bool:
+        """As `Runtime.is_paused`."""
+        return await asyncio.to_thread(self._cgroups.is_frozen, task_id)
+
+    async def set_limits(self, task_id: str, spec: ContainerSpec, limits: Resources) -> None:
+        """As `Runtime.set_limits`."""
+        await self._limits.apply(self._running(task_id), spec, limits)
+
+    async def processes(self, own_id: str, ps_args: Sequence[str]) -> ProcessTable:
+        """The processes of a running container, by its id or its task's. As `process_table`."""
+        record = self._running(self._containers.holder(own_id) or own_id)
+        return await asyncio.to_thread(process_table, self._cgroups.processes(record.task_id), ps_args)
+
+    def task_of(self, own_id: str) -> str:
+        """The task of a running container, by the id of either. Raises NotFound if it is not running."""
+        return self._running(self._containers.holder(own_id) or own_id).task_id
 
     async def execute(self, task_id: str, command: tuple[str, ...]) -> ExecResult:
         """As `agent.health.probes.ContainerAccess.execute`."""
@@ -146,7 +265,10 @@ class OciRuntime:
 
     async def start_exec(self, request: ExecStart) -> ExecProcess | None:
         """Run a user's program in a running container. As `ExecStarter.start`."""
-        return await self._exec_starter.start(self._running(request.task), request)
+        record = self._running(request.task)
+        if await self.is_paused(record.task_id):  # it would be frozen too, and the caller wait for it
+            raise Refused(f"task {record.task_id} is paused; resume it first")
+        return await self._exec_starter.start(record, request)
 
     async def join_network(self, task_id: str) -> Sandbox:
         """As `Runtime.join_network`."""
@@ -158,15 +280,14 @@ class OciRuntime:
 
     def attach(self, task_id: str) -> AttachSession:
         """Attach to a running container. As `AttachSessions.attach`."""
-        record, end = self._running(task_id), self._containers.exit(task_id)
+        return self._main_process.attach(self._running(task_id).task_id)
 
-        async def code() -> int:
-            return (await asyncio.shield(end)).code
-
-        bundle = self._paths.bundle(record.task_id)
-        return self._attach_sessions.attach(
-            bundle, code=code, send=lambda number: self._exit_watcher.send_signal(task_id, number)
-        )
+    def attach_at_start(self, container_id: str) -> AttachSession | WaitingSession:
+        """Attach to a container before its program starts; at once if it is running."""
+        task_id = self._containers.holder(container_id)
+        if task_id is not None and self._exit_watcher.is_running(task_id):
+            return self.attach(task_id)
+        return self._main_process.waiting.wait(container_id)
 
     def _running(self, task_id: str) -> ContainerRecord:
         if not self._exit_watcher.is_running(task_id):
@@ -177,6 +298,7 @@ class OciRuntime:
         """Remove every container and everything else of this agent on the host, including logs and the tmpfs."""
         for task_id in await asyncio.to_thread(self._known_tasks):
             await self.remove(task_id, keep_logs=False)
+        self._kept_roots.roots.clear()
         await asyncio.to_thread(self._remove_everything)
 
     def _adopt(self, record: ContainerRecord) -> None:
@@ -188,7 +310,8 @@ class OciRuntime:
             self._containers.set_exit(task_id, end)
             return
         limits = log_file_limits(record.log_bytes, record.log_files)
-        self._log_follower.add(task_id, self._paths.logs(task_id), limits, bundle=self._paths.bundle(task_id))
+        directory = self._paths.logs_of(task_id, record.container_id)
+        self._log_follower.add(task_id, directory, limits, bundle=self._paths.bundle(task_id))
 
     def _known_tasks(self) -> set[str]:
         """Tasks of which anything exists on this host."""
@@ -214,7 +337,7 @@ class OciRuntime:
     def _remove_everything(self) -> None:
         self._cgroups.remove_parent()
         state = self._paths
-        delete_trees(state.uppers, state.trash, state.logs_root, state.filters, state.base)
+        delete_trees(state.uppers, state.kept, state.drafts, state.trash, state.logs_root, state.filters, state.base)
         kind = mounted_kind(read_mountinfo(), self._paths.run)
         if kind == ("tmpfs", TMPFS_SOURCE):
             unmount(self._paths.run)

@@ -10,21 +10,25 @@ from pathlib import Path
 
 from agent.runtime.confinement.apparmor import AppArmor
 from agent.runtime.confinement.compiled_filters import CompiledFilters, FilterCache, NoFilterCache, compiled_for
-from agent.runtime.container_paths import TMPFS_SOURCE, ContainerPaths, OciProgram
+from agent.runtime.container_paths import TMPFS_SOURCE, ContainerPaths, ContainerRecord, OciProgram
 from agent.runtime.container_table import ContainerTable
 from agent.runtime.exec.exec_starter import ExecStarter
 from agent.runtime.exec.exec_thread import ExecThread
+from agent.runtime.exec.main_process import MainProcess
 from agent.runtime.exec.probe_exec import ProbeExecutor
 from agent.runtime.host_facts import read_host_facts
 from agent.runtime.kernel.cgroup_layout import CgroupLayout, mounted_kind, parse_layout
 from agent.runtime.kernel.cgroups import Cgroups
 from agent.runtime.kernel.linux import MS_NODEV, MS_NOSUID, become_subreaper, mount
 from agent.runtime.launch.cgroup_attach_lock import CgroupAttachLock, NoStartLock, StartLock
-from agent.runtime.launch.launcher import Clock, Launcher, OnStep, no_step
+from agent.runtime.launch.launcher import BeforeProgram, Clock, Launcher, OnStep, no_step
 from agent.runtime.launch.optimizations import ALL_OPTIMIZATIONS, Optimizations
 from agent.runtime.launch.sealed_program import SealedProgram
+from agent.runtime.live.limits import LiveLimits
+from agent.runtime.live.root_access import RootAccess
 from agent.runtime.logs.log_follower import LogFollower
 from agent.runtime.oci_runtime import OciRuntime
+from agent.runtime.rootfs.kept_roots import KeptRoots
 from agent.runtime.rootfs.trash import Trash
 from agent.runtime.spec.oci_spec import HostFacts
 from agent.runtime.supervision.exit_watcher import ExitWatcher
@@ -115,6 +119,16 @@ async def _open(
     stack.callback(start_lock.close)
     programs = _open_programs(stack, config, paths)
     host = read_host_facts(layout, has_apparmor=apparmor.is_supported)
+    log_follower = LogFollower()
+    stack.callback(log_follower.close)
+
+    def exited(task_id: str, end: Exit) -> None:
+        log_follower.remove(task_id)
+        containers.report_exit(task_id, end)
+
+    exit_watcher = ExitWatcher(paths=paths, cgroups=cgroups, clock=clock, on_exit=exited)
+    stack.callback(exit_watcher.close)
+    main_process = MainProcess(paths=paths, containers=containers, exit_watcher=exit_watcher)
     launcher = _launcher(
         config,
         paths=paths,
@@ -126,19 +140,19 @@ async def _open(
         apparmor=apparmor,
         clock=clock,
         on_step=on_step,
+        before_program=main_process.waiting.before_program,
     )
     stack.callback(launcher.close)
     exec_thread = ExecThread(paths=paths, hide=layout.hybrid_mount, programs=programs)
     stack.callback(exec_thread.close)
-    log_follower = LogFollower()
+    kept_roots = KeptRoots(paths, on_step)
 
-    def exited(task_id: str, end: Exit) -> None:
-        log_follower.remove(task_id)
-        containers.report_exit(task_id, end)
+    def running(own_id: str) -> ContainerRecord | None:
+        task_id = containers.holder(own_id) or own_id
+        return containers.record(task_id) if exit_watcher.is_running(task_id) else None
 
-    exit_watcher = ExitWatcher(paths=paths, cgroups=cgroups, clock=clock, on_exit=exited)
-    stack.callback(exit_watcher.close)
-    stack.callback(log_follower.close)
+    roots = RootAccess(paths=paths, containers=containers, running=running, kept=lambda: kept_roots.roots)
+    stack.callback(roots.close)
     trash = Trash(paths.trash)
     group = await stack.enter_async_context(TaskGroup())
     for task in (group.create_task(_sweep_execs(exec_thread)), group.create_task(trash.run())):
@@ -149,6 +163,10 @@ async def _open(
         containers=containers,
         launcher=launcher,
         exec_thread=exec_thread,
+        kept_roots=kept_roots,
+        roots=roots,
+        main_process=main_process,
+        limits=LiveLimits(paths=paths, cgroups=cgroups, exec_thread=exec_thread, host=host),
         exec_starter=ExecStarter(paths=paths, exec_thread=exec_thread, available=host.capabilities),
         probe_executor=ProbeExecutor(paths=paths, exec_thread=exec_thread),
         exit_watcher=exit_watcher,
@@ -193,6 +211,7 @@ def _launcher(
     apparmor: AppArmor,
     clock: Clock,
     on_step: OnStep,
+    before_program: BeforeProgram,
 ) -> Launcher:
     conmon = shutil.which("conmon")
     if conmon is None or not programs:
@@ -212,6 +231,7 @@ def _launcher(
         programs=programs,
         clock=clock,
         on_step=on_step,
+        before_program=before_program,
         start_fifo=config.optimizations.start_fifo,
         hidden_mount=config.hidden_mount,
         cdi_directories=config.cdi_directories,

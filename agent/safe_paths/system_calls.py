@@ -6,6 +6,7 @@ import os
 
 _OPENAT2 = 437  # the same on all architectures
 _RENAME_NOREPLACE = 1
+_AT_EMPTY_PATH = 0x1000
 _WAIT_BEFORE, _WRITE, _WAIT_AFTER = 1, 2, 4
 _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH, _IN_ROOT = 0x02, 0x04, 0x08, 0x10
 _TRIES = 64
@@ -45,6 +46,16 @@ def open_in_root(root_fd: int, path: str, flags: int) -> int:
         OSError: as open(2); ELOOP for a magic link of /proc.
     """
     return _open(root_fd, path, flags, _IN_ROOT | _NO_MAGICLINKS)
+
+
+def change_owner(descriptor: int, uid: int, gid: int) -> None:
+    """Change the owner of what an O_PATH descriptor holds, also of a symbolic link (fchownat(2), AT_EMPTY_PATH).
+
+    Raises:
+        OSError: as fchownat(2).
+    """
+    if _libc.fchownat(descriptor, b"", ctypes.c_uint32(uid), ctypes.c_uint32(gid), _AT_EMPTY_PATH) < 0:
+        raise _error("")
 
 
 def rename_no_replace(source_fd: int, source: str, target_fd: int, target: str) -> None:

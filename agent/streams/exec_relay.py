@@ -13,7 +13,7 @@ from shoal.signal_names import signal_number
 
 
 class Process(Protocol):
-    """A running program: `ExecProcess` or `AttachSession`."""
+    """A program: `ExecProcess`, `AttachSession`, or `WaitingSession`."""
 
     def output(self) -> AsyncGenerator[tuple[StdStream, bytes]]:
         """Its output, until it has exited."""
@@ -49,6 +49,10 @@ class ExecRuntime(Protocol):
         """Raises NotFound, Exhausted."""
         ...
 
+    def attach_at_start(self, container_id: str) -> Process:
+        """Attach before its program starts. Raises Exhausted; the session, what the start raises."""
+        ...
+
 
 async def serve_exec(runtime: ExecRuntime, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput]:
     """Run the program of the first message; later messages are its input. When the caller leaves, it gets SIGHUP.
@@ -75,6 +79,8 @@ async def serve_exec(runtime: ExecRuntime, messages: AsyncIterator[ExecInput]) -
 async def serve_attach(runtime: ExecRuntime, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput]:
     """Attach to a container's main process, which continues when the caller detaches.
 
+    With `AttachStart.wait` the first response says that the caller will miss no byte of the container's next run.
+
     Raises:
         InvalidInput: the first message is another one. NotFound: the container is not running.
         Exhausted: the caller reads too slowly.
@@ -82,7 +88,8 @@ async def serve_attach(runtime: ExecRuntime, messages: AsyncIterator[ExecInput])
     first = await anext(messages, None)
     if first is None or not first.HasField("attach"):
         raise InvalidInput("the first message must be AttachStart")
-    process = runtime.attach(first.attach.task)
+    attach = runtime.attach_at_start if first.attach.wait else runtime.attach
+    process = attach(first.attach.task)
     size = first.attach.terminal if first.attach.HasField("terminal") else None
     async with aclosing(_relay(process, first.attach.task, messages, size)) as outputs:
         async for output in outputs:

@@ -8,7 +8,7 @@ from typing import Protocol
 from agent.assignments.cluster_diff import ClusterDiff
 from agent.health.exec_pool import ExecResult
 from agent.worker.sandbox import Sandbox
-from shoal.api.v1.container_pb2 import ContainerSpec, Healthcheck, Hook
+from shoal.api.v1.container_pb2 import ContainerSpec, Healthcheck, Hook, Mount
 from shoal.api.v1.dispatcher_pb2 import Assignments
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import LogConfig, ServiceRevision
@@ -232,6 +232,9 @@ class ContainerRequest:
         volumes: by target, one for each mount of a volume in the spec.
         cdi_devices: devices of the Container Device Interface, kind and name.
         shares_network: the namespace is another container's, and its settings are that one's.
+        container_id: the container whose root file system and log it uses, which `Runtime.make_root` has made; empty:
+            they are the task's own and end with it.
+        volatile: what it writes need not survive a crash of the host.
     """
 
     task_id: str
@@ -246,6 +249,8 @@ class ContainerRequest:
     volumes: Mapping[str, MountSource] = field(default_factory=dict)
     cdi_devices: Sequence[tuple[str, str]] = ()
     shares_network: bool = False
+    container_id: str = ""
+    volatile: bool = True
 
 
 @dataclass(frozen=True)
@@ -313,11 +318,76 @@ class Runtime(Protocol):
         """
         ...
 
+    async def set_paused(self, task_id: str, paused: bool) -> None:
+        """Freeze a running container's processes, or let them continue.
+
+        Raises:
+            NotFound: it is not running. Refused: it is paused already, or not paused. Unavailable: the kernel failed.
+        """
+        ...
+
+    async def is_paused(self, task_id: str) -> bool:
+        """Whether its processes are frozen. A signal lets them continue."""
+        ...
+
+    async def set_limits(self, task_id: str, spec: ContainerSpec, limits: Resources) -> None:
+        """Change the limits of a running container: those of the request, and `cpu` and `memory` of the spec.
+
+        Raises:
+            NotFound: it is not running. InvalidInput: the host does not support one. Unavailable: the kernel refused.
+        """
+        ...
+
     async def remove(self, task_id: str, *, keep_logs: bool) -> None:
-        """Kill remaining processes and delete the container, its cgroup, root file system and bundle. Idempotent."""
+        """Kill remaining processes and delete the container, its cgroup, root file system and bundle. Idempotent.
+
+        A root file system that `make_root` has made stays, with its log.
+        """
         ...
 
     async def recover(self) -> Mapping[str, Running | Exit]:
         """All containers of this agent found on this host, by task id; exits of running ones are reported from now
-        on."""
+        on. No root file system that `make_root` has made is removed."""
+        ...
+
+    def kept_roots(self) -> Mapping[str, str]:
+        """The containers whose root file systems are kept on this host, with the digest of the image below each; empty
+        if it is not known."""
+        ...
+
+    async def make_root(self, container_id: str, image: Image, *, volatile: bool) -> None:
+        """Make a container's root file system, which is kept until `remove_root`. Idempotent.
+
+        When this returns, it survives any crash, also of the host; before, nothing of it does.
+
+        Args:
+            volatile: it need not survive a crash of the host.
+        Raises:
+            Refused: there is one already, on another image. Unavailable: the disk failed; DiskFull: it is full.
+        """
+        ...
+
+    async def record_volumes(
+        self, container_id: str, image: Image, mounts: Sequence[Mount], volumes: Mapping[str, MountSource]
+    ) -> None:
+        """Note the volumes of a container that `make_root` has made, so that its files can be copied before its start.
+
+        Args:
+            mounts: of its spec; those of volumes without a name are made.
+            volumes: the named ones, by target.
+        Raises:
+            Unavailable: the disk failed; DiskFull: it is full.
+        """
+        ...
+
+    def never_started(self, container_id: str, reason: str) -> None:
+        """A container's run ended before its container was started: those who wait for its start are told why."""
+        ...
+
+    async def remove_root(self, container_id: str) -> None:
+        """Delete a container's root file system, its anonymous volumes and its log. Idempotent.
+
+        Raises:
+            Unavailable: a task's container still uses it, or the host failed; a later call may succeed.
+        """
         ...

@@ -25,4 +25,4 @@ def next_status(status: TaskStatus, state: TaskState.ValueType, message: str, no
 
 def is_for_journal(state: TaskState.ValueType) -> bool:
     """Whether a restarted agent has to know that this state was reached."""
-    return state in (TaskState.ACCEPTED, TaskState.RUNNING) or task_states.is_terminal(state)
+    return state in (TaskState.ACCEPTED, TaskState.READY, TaskState.RUNNING) or task_states.is_terminal(state)

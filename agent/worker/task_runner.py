@@ -13,19 +13,19 @@ from agent.worker.error_handling import describe_error, try_or_pause
 from agent.worker.exit_status import CONTAINER_LOST, failure_reason, final_state
 from agent.worker.interfaces import Exit, Image, Running
 from agent.worker.lifecycle_hooks import LifecycleHooks
-from agent.worker.monitoring.container_monitor import ContainerMonitor, StatusChange, add_warning
-from agent.worker.sandbox import Sandbox
-from agent.worker.shared.disk_space_waiter import rejection_is_final
+from agent.worker.limit_changes import LimitChanges
+from agent.worker.monitoring.container_monitor import ContainerMonitor, StatusChange, add_warning, set_paused
+from agent.worker.reported_status import ReportedStatus
 from agent.worker.shared.network_sharers import StopOrder
 from agent.worker.shared.runner_dependencies import RunnerDependencies
 from agent.worker.shutdown import termination
 from agent.worker.shutdown.connection_drain import ConnectionDrain
 from agent.worker.shutdown.grace_period import GracePeriod
 from agent.worker.shutdown.stop_policy import drain_policy, grace_seconds, invalid_stop_signal_warning, stop_signal
-from agent.worker.startup.container_start import start_container
-from agent.worker.startup.network_attachment import SharedNetworkGone, attach_network, close_sandbox
-from agent.worker.startup.task_inputs import NO_INPUTS, TaskInputs, gather_inputs, volumes_of
-from agent.worker.status_update import is_for_journal, next_status
+from agent.worker.shutdown.task_removal import TaskRemoval
+from agent.worker.startup.network_attachment import SharedNetworkGone
+from agent.worker.startup.preparation import Preparation
+from agent.worker.startup.task_inputs import volumes_of
 from agent.worker.task_step import Container, Goal, TaskAction, TaskFacts, goal_of, next_action
 from shoal import task_states
 from shoal.api.v1.journal_pb2 import JournalEntry
@@ -50,11 +50,15 @@ class TaskRunner:
         self._task = task
         self._revision = revision
         self._assigned = True
-        self._status = TaskStatus(task_id=task.id)
+        status = TaskStatus(task_id=task.id)
         if entry is not None:
-            self._status.CopyFrom(entry.status)
+            status.CopyFrom(entry.status)
         elif task_states.is_terminal(task.state):
-            self._status.state = task.state
+            status.state = task.state
+        self._reported = ReportedStatus(
+            status, now_ms=deps.now_ms, report=deps.report, write_journal=self._write_journal
+        )
+        self._report = self._reported.advance
         self._image_stop_signal = entry.image_stop_signal if entry is not None else ""
         self._observed = observed
         known = entry.healthcheck if entry is not None and entry.HasField("healthcheck") else None
@@ -65,15 +69,14 @@ class TaskRunner:
             on_change=self._change_status,
             check=known,
         )
-        self._image: Image | None = None
-        self._sandbox: Sandbox | None = None
-        self._inputs: TaskInputs | None = None
+        self._preparation = Preparation(deps)
+        self._removal = TaskRemoval(deps, task.id)
         self._grace = GracePeriod()
-        self._detached = self._released = self._forgotten = False
         self._disconnected = ""
         self._wake = asyncio.Event()
         self._drain = ConnectionDrain(deps.networks, self._wake)
         self._hooks = LifecycleHooks(deps.runtime, task.id)
+        self._limits = LimitChanges(deps.runtime, task.id)
         self._stop_order = StopOrder(deps.sharing)
 
     @property
@@ -83,19 +86,19 @@ class TaskRunner:
     @property
     def status(self) -> TaskStatus:
         """The last status reported; its state is 0 before acceptance. Do not modify it."""
-        return self._status
+        return self._reported.current
 
     def mounted_volumes(self) -> frozenset[str]:
         """Ids of the volumes that its container has mounted, or is about to mount."""
-        holds = not self._released and (self._inputs is not None or self._observed is not None)
+        holds = not self._removal.is_released and (self._preparation.uses_volumes or self._observed is not None)
         return volumes_of(self._revision) if holds else frozenset()
 
     def assign(self, task: Task, revision: ServiceRevision | None) -> None:
         """Update the task's assignment."""
-        changed = task.desired_state != self._task.desired_state
+        changed = (task.desired_state, task.revision) != (self._task.desired_state, self._task.revision)
         self._task, self._assigned = task, True
         self._revision = revision or self._revision
-        if changed and self._status.state:
+        if changed and self.status.state:
             self._write_journal()
         self._wake.set()
 
@@ -106,7 +109,7 @@ class TaskRunner:
 
     def stop_disconnected(self, reason: str) -> None:
         """Stop it for good, whatever its last desired state, because no manager is reachable. Idempotent."""
-        if not self._disconnected and self._goal() is Goal.RUN and not task_states.is_terminal(self._status.state):
+        if not self._disconnected and self._goal() is Goal.RUN and not task_states.is_terminal(self.status.state):
             self._disconnected = reason
             self._wake.set()
 
@@ -115,31 +118,47 @@ class TaskRunner:
         self._observed = end
         self._wake.set()
 
+    async def set_paused(self, paused: bool) -> None:
+        """Pause its container, or resume it. Raises NotFound, Refused, Unavailable: see `Runtime.set_paused`."""
+        await self._deps.runtime.set_paused(self._task.id, paused)
+        await self.follow_paused()
+
+    async def follow_paused(self) -> None:
+        """Report whether its container is paused; call it after signals, which resume it."""
+        paused = isinstance(self._observed, Running) and await self._deps.runtime.is_paused(self._task.id)
+        if paused:
+            self._monitor.suspend()
+        if paused != self.status.paused:
+            self._change_status(partial(set_paused, paused=paused))
+
     async def run(self) -> None:
         """Run until everything of the task is removed. On cancellation the container keeps running."""
         try:
             async with TaskGroup() as group:
-                while not self._forgotten:
+                await self.follow_paused()
+                while not self._removal.is_forgotten:
                     self._wake.clear()
                     await self._act(next_action(self._facts()), group)
                 self._monitor.stop()
         finally:
-            self._close_sandbox()
+            self._preparation.close_sandbox()
 
     def _facts(self) -> TaskFacts:
         return TaskFacts(
             goal=self._goal(),
-            state=self._status.state,
+            state=self.status.state,
             container=self._container(),
-            prepared=self._image is not None and self._sandbox is not None,
+            made=self._preparation.is_made,
+            connected=self._preparation.is_connected,
             signalled=self._grace.is_signalled,
             grace_expired=self._grace.is_over,
-            released=self._released,
-            monitoring_due=self._monitor.is_due(self._status),
-            unhealthy=self._status.health == TaskStatus.UNHEALTHY,
+            released=self._removal.is_released,
+            monitoring_due=self._monitor.is_due(self.status),
+            unhealthy=self.status.health == TaskStatus.UNHEALTHY,
             post_start_due=self._hooks.post_start_due(self._revision),
             hook_failed=bool(self._hooks.failure),
             pre_stop_due=self._hooks.pre_stop_due(self._revision),
+            limits_due=self.has_container and self._limits.is_due(self._task, self._revision),
             needs_drain=self.needs_drain,
             # Without a manager, the others would not be asked to stop.
             must_wait_for_others=not self._disconnected
@@ -155,11 +174,11 @@ class TaskRunner:
     def needs_drain(self) -> bool:
         """As `SharingTask.needs_drain`. Without a manager, no other node could confirm the withdrawal."""
         to_stop = not self._disconnected and self._goal() is Goal.STOP and self.has_container
-        return to_stop and self._drain.is_due(self._task, self._status.state)
+        return to_stop and self._drain.is_due(self._task, self.status.state)
 
     @property
     def grace_seconds(self) -> float:
-        return grace_seconds(self._revision)
+        return grace_seconds(self._task, self._revision)
 
     def _goal(self) -> Goal:
         goal = goal_of(self._task if self._assigned else None)
@@ -174,20 +193,27 @@ class TaskRunner:
         match action:
             case TaskAction.ACCEPT:
                 self._report(TaskState.ACCEPTED)
-            case TaskAction.PREPARE:
-                await race(self._prepare(), self._wait_until(self._should_stop))
+            case TaskAction.MAKE:
+                await race(self._make(), self._wait_until(self._should_stop))
+            case TaskAction.REPORT_READY:
+                self._report(TaskState.READY)
+            case TaskAction.CONNECT:
+                await race(self._connect(), self._wait_until(self._should_stop))
             case TaskAction.START:
                 await self._start()
             case TaskAction.POST_START:
                 await self._post_start()
             case TaskAction.REPORT_RUNNING:
                 self._report_running()
+            case TaskAction.APPLY_LIMITS:
+                if warning := await self._limits.apply(self._revision):
+                    self._change_status(partial(add_warning, warning=warning))
             case TaskAction.MONITOR:
                 assert isinstance(self._observed, Running)
-                self._monitor.start(group, self._task, self._observed, self._status)
+                self._monitor.start(group, self._task, self._observed, self.status)
             case TaskAction.DRAIN:
                 policy = drain_policy(self._revision)
-                await self._drain.run(policy, self._status.pid, lambda: self._task, lambda: self._observed)
+                await self._drain.run(policy, self.status.pid, lambda: self._task, lambda: self._observed)
             case TaskAction.WAIT_FOR_OTHERS:
                 await self._stop_order.wait(self._task, lambda: not self.has_container)
             case TaskAction.PRE_STOP:
@@ -203,9 +229,9 @@ class TaskRunner:
             case TaskAction.REPORT_STOPPED:
                 await self._end(TaskState.SHUTDOWN, self._disconnected or "stopped before it started")
             case TaskAction.RELEASE:
-                await try_or_pause(self._task.id, "removed", self._remove(keep_logs=True))
+                await try_or_pause(self._task.id, "removed", self._release())
             case TaskAction.FORGET:
-                await try_or_pause(self._task.id, "forgotten", self._erase())
+                await try_or_pause(self._task.id, "forgotten", self._removal.forget())
             case TaskAction.WAIT:
                 await (self._grace.wait(self._wake, self.grace_seconds) if self.has_container else self._wake.wait())
 
@@ -214,46 +240,44 @@ class TaskRunner:
             self._wake.clear()
             await self._wake.wait()
 
-    async def _prepare(self) -> None:
+    async def _make(self) -> None:
         try:
             revision = required_revision(self._revision, self._task)
-            container, report = revision.spec.task.container, partial(self._report, TaskState.PREPARING)
-            report("pulling the image")
-            is_final = rejection_is_final(revision.spec.task.restart)
-            self._image = await self._deps.images.ensure(container.image, report, is_final=is_final)
-            self._image_stop_signal = self._image.config.stop_signal
-            self._status.warning = invalid_stop_signal_warning(self._image_stop_signal)
-            self._monitor.configure(revision, self._task, self._image.config)
-            self._status.image_digest = self._image.digest
-            self._inputs = await gather_inputs(self._deps, self._task, container, report, is_final=is_final)
-            await self._deps.datapath.wait_applied()
-            async with self._deps.attach_slots:
-                self._sandbox = await attach_network(self._deps, self._task, revision.spec.task)
+            report = partial(self._report, TaskState.PREPARING)
+            await self._preparation.make(self._task, revision, report, partial(self._use_image, revision))
+        except Exception as error:
+            await self._end(TaskState.REJECTED, describe_error(f"task {self._task.id}", error))
+
+    def _use_image(self, revision: ServiceRevision, image: Image) -> None:
+        self._image_stop_signal = image.config.stop_signal
+        self.status.warning = invalid_stop_signal_warning(self._image_stop_signal)
+        self._monitor.configure(revision, self._task, image.config)
+        self.status.image_digest = image.digest
+
+    async def _connect(self) -> None:
+        try:
+            await self._preparation.connect(self._task, required_revision(self._revision, self._task))
         except SharedNetworkGone as error:
             await self._end(TaskState.SHUTDOWN, str(error))
         except Exception as error:
             await self._end(TaskState.REJECTED, describe_error(f"task {self._task.id}", error))
 
     async def _start(self) -> None:
-        assert self._image is not None and self._sandbox is not None and self._inputs is not None
-        prepared, report = (self._image, self._sandbox, self._inputs), partial(self._report, TaskState.STARTING)
+        report = partial(self._report, TaskState.STARTING)
         cancelled = partial(self._wait_until, self._should_stop)
         try:
             revision = required_revision(self._revision, self._task)
-            deps, task = self._deps, self._task
-            running = await start_container(deps, task, revision, prepared, report=report, cancelled=cancelled)
+            self._limits.started(revision)
+            running = await self._preparation.start(self._task, revision, report=report, cancelled=cancelled)
             # An exit may have been reported before the start returned.
             self._observed = self._observed or running
-            self._status.pid = running.pid
+            self.status.pid = running.pid
         except Exception as error:
             if not (isinstance(error, DiskFull) and self._should_stop()):
                 await self._end(TaskState.REJECTED, describe_error(f"task {self._task.id}", error))
-        finally:
-            self._close_sandbox()
-            self._inputs = NO_INPUTS
 
     def _should_stop(self) -> bool:
-        return self._goal() is not Goal.RUN
+        return self._goal() not in (Goal.RUN, Goal.CREATE)
 
     async def _post_start(self) -> None:
         hooks = self._hooks.post_start(self._revision, partial(self._report, TaskState.STARTING))
@@ -272,24 +296,25 @@ class TaskRunner:
 
     def _report_running(self) -> None:
         if isinstance(self._observed, Running):
-            self._status.pid = self._observed.pid
-            self._status.running_at_ms = self._observed.started_ms
-        self._monitor.mark_started(self._status)
+            self.status.pid = self._observed.pid
+            self.status.running_at_ms = self._observed.started_ms
+        self._monitor.mark_started(self.status)
         self._report(TaskState.RUNNING)
 
     async def _signal(self) -> None:
         self._monitor.stop()
         self._grace.signal()
-        name = stop_signal(self._revision, self._image_stop_signal)
+        name = stop_signal(self._task, self._revision, self._image_stop_signal)
         await termination.send_stop_signal(self._deps.runtime, self._task.id, name)
+        await self.follow_paused()
 
     async def _report_exit(self) -> None:
         assert isinstance(self._observed, Exit)
-        is_unhealthy = self._status.health == TaskStatus.UNHEALTHY
-        failure = self._hooks.failure or (f"unhealthy: {self._status.health_output}" if is_unhealthy else "")
+        is_unhealthy = self.status.health == TaskStatus.UNHEALTHY
+        failure = self._hooks.failure or (f"unhealthy: {self.status.health_output}" if is_unhealthy else "")
         limit = self._revision.spec.task.limits.memory_bytes if self._revision is not None else 0
-        self._status.exit_code = self._observed.code
-        self._status.oom_killed = self._observed.oom_killed
+        self.status.exit_code, self.status.paused = self._observed.code, False
+        self.status.oom_killed = self._observed.oom_killed
         stopping = self._should_stop()
         reason = self._disconnected if stopping else failure or failure_reason(self._observed, limit)
         await self._end(final_state(self._observed, stopping, bool(failure)), reason)
@@ -297,51 +322,22 @@ class TaskRunner:
     async def _end(self, state: TaskState.ValueType, message: str) -> None:
         """Report a final state, once the task's addresses and ports are free: a successor may get them at once."""
         self._monitor.stop()
-        self._close_sandbox()
-        while not self._detached:
-            await try_or_pause(self._task.id, "detached from its networks", self._detach())
+        self._preparation.close_sandbox()
+        while not self._removal.is_detached:
+            await try_or_pause(self._task.id, "detached from its networks", self._removal.detach())
         self._report(state, message)
+        if self._task.container_id and not isinstance(self._observed, Exit):
+            self._deps.runtime.never_started(self._task.container_id, message)
 
-    async def _detach(self) -> None:
-        await self._deps.networks.detach(self._task.id)
-        self._detached = True
-
-    async def _remove(self, *, keep_logs: bool) -> None:
-        if not self._detached:
-            await self._detach()
-        await self._deps.runtime.remove(self._task.id, keep_logs=keep_logs)
-        self._released, self._observed = True, None
-
-    async def _erase(self) -> None:
-        await self._remove(keep_logs=False)
-        self._deps.journal.remove(self._task.id)
-        self._forgotten = True
+    async def _release(self) -> None:
+        await self._removal.release()
+        self._observed = None
 
     def _change_status(self, change: StatusChange) -> None:
-        if self._status.state != TaskState.RUNNING:
-            return
-        new = TaskStatus()  # the previous one may still be in the status queue
-        new.CopyFrom(self._status)
-        change(new)
-        self._status = new
-        self._report(TaskState.RUNNING)
-        self._write_journal()
-        self._wake.set()
-
-    def _report(self, state: TaskState.ValueType, message: str = "") -> None:
-        """Write the journal first, then report. Recovery repeats steps: an earlier state is not reported again."""
-        if state < self._status.state:
-            return
-        before, self._status = self._status, next_status(self._status, state, message, self._deps.now_ms())
-        if state != before.state and is_for_journal(state):
-            self._write_journal()
-        self._deps.report(self._status)
+        if self._reported.change(change):
+            self._wake.set()
 
     def _write_journal(self) -> None:
         signal, check = self._image_stop_signal, self._monitor.check
-        entry = JournalEntry(task=self._task, status=self._status, image_stop_signal=signal, healthcheck=check)
+        entry = JournalEntry(task=self._task, status=self.status, image_stop_signal=signal, healthcheck=check)
         self._deps.journal.write(entry, self._revision)
-
-    def _close_sandbox(self) -> None:
-        close_sandbox(self._sandbox)
-        self._sandbox = None

@@ -17,6 +17,8 @@ class Goal(Enum):
     """The goal for a task."""
 
     RUN = auto()
+    CREATE = auto()
+    """Created and not started: its image, volumes and root file system are here, and nothing else."""
     STOP = auto()
     """Stopped, with its log kept: the task is still assigned."""
     REMOVED = auto()
@@ -37,13 +39,15 @@ class TaskFacts:
 
     Attributes:
         state: the last one reported (a TaskState value); 0 if the task was not accepted yet.
-        prepared: image and sandbox are available in this process.
+        made: image, volumes and, for a container's run, the root file system are available in this process.
+        connected: the sandbox is.
         signalled: the stop signal was sent. grace_expired: and the grace period is over.
         released: an ended task's container, root file system and network are removed.
         needs_drain: it must stop, and may still receive connections.
         must_wait_for_others: it must stop, but tasks that share its network stop first.
         monitoring_due: it has a health or listening check that is not running.
         unhealthy: its health check has failed.
+        limits_due: its limits have changed, and its container has the earlier ones.
         post_start_due, pre_stop_due: it has such hooks, and they have not been run. hook_failed: a post_start hook has
             failed, so the task fails.
     """
@@ -51,7 +55,8 @@ class TaskFacts:
     goal: Goal
     state: int
     container: Container
-    prepared: bool = False
+    made: bool = False
+    connected: bool = False
     signalled: bool = False
     grace_expired: bool = False
     released: bool = False
@@ -62,6 +67,7 @@ class TaskFacts:
     post_start_due: bool = False
     hook_failed: bool = False
     pre_stop_due: bool = False
+    limits_due: bool = False
 
 
 class TaskAction(Enum):
@@ -69,12 +75,18 @@ class TaskAction(Enum):
 
     ACCEPT = auto()
     """Write it into the journal."""
-    PREPARE = auto()
-    """Pull the image, create the sandbox."""
+    MAKE = auto()
+    """Pull the image, prepare the volumes, make the root file system if it is a container's."""
+    REPORT_READY = auto()
+    """It is created, and waits for its start."""
+    CONNECT = auto()
+    """Create the sandbox."""
     START = auto()
     POST_START = auto()
     """Run its post_start hooks."""
     REPORT_RUNNING = auto()
+    APPLY_LIMITS = auto()
+    """Change the limits of its running container."""
     MONITOR = auto()
     """Start its health and listening checks."""
     DRAIN = auto()
@@ -103,7 +115,7 @@ def goal_of(task: Task | None) -> Goal:
     if task is None:
         return Goal.REMOVED
     if task_states.should_run(task) and not task_states.is_terminal(task.state):
-        return Goal.RUN
+        return Goal.CREATE if task.desired_state == TaskState.READY else Goal.RUN
     return Goal.STOP
 
 
@@ -125,12 +137,15 @@ def _after_end(facts: TaskFacts) -> TaskAction:
 
 
 def _running(facts: TaskFacts) -> TaskAction:
-    if facts.goal is not Goal.RUN or facts.unhealthy or facts.hook_failed:
+    # One that was started is never only created again, so CREATE is an order that was overtaken by a later one.
+    if facts.goal not in (Goal.RUN, Goal.CREATE) or facts.unhealthy or facts.hook_failed:
         return _stopping(facts)
     if not facts.state:
         return TaskAction.ACCEPT
     if facts.state < TaskState.RUNNING:
         return TaskAction.POST_START if facts.post_start_due else TaskAction.REPORT_RUNNING
+    if facts.limits_due:
+        return TaskAction.APPLY_LIMITS
     return TaskAction.MONITOR if facts.monitoring_due else TaskAction.WAIT
 
 
@@ -148,8 +163,14 @@ def _stopping(facts: TaskFacts) -> TaskAction:
 def _absent(facts: TaskFacts) -> TaskAction:
     if facts.state >= TaskState.RUNNING:
         return TaskAction.REPORT_LOST
-    if facts.goal is not Goal.RUN:
+    if facts.goal not in (Goal.RUN, Goal.CREATE):
         return TaskAction.REPORT_STOPPED
     if not facts.state:
         return TaskAction.ACCEPT
-    return TaskAction.START if facts.prepared else TaskAction.PREPARE
+    if facts.goal is Goal.CREATE and facts.state >= TaskState.READY:
+        return TaskAction.WAIT
+    if not facts.made:
+        return TaskAction.MAKE
+    if facts.goal is Goal.CREATE:
+        return TaskAction.REPORT_READY
+    return TaskAction.START if facts.connected else TaskAction.CONNECT

@@ -8,6 +8,7 @@ from functools import partial
 from agent.assignments.assigned_state import AssignedState, revision_key
 from agent.journal.journal import Journal
 from agent.worker.interfaces import Exit, Images, Running, VolumePart
+from agent.worker.root_collector import RootCollector
 from agent.worker.shared.runner_dependencies import RunnerDependencies
 from agent.worker.shutdown.disconnection import CHECK_SECONDS, DisconnectionTimer, must_stop, stop_reason
 from agent.worker.task_runner import TaskRunner
@@ -16,7 +17,7 @@ from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.dispatcher_pb2 import Assignments
 from shoal.api.v1.journal_pb2 import JournalEntry
 from shoal.api.v1.task_pb2 import Task, TaskStatus
-from shoal.errors import ShoalError
+from shoal.errors import NotFound, ShoalError
 from shoal.task_group import TaskGroup
 from shoal.volume_slots import volume_slot
 
@@ -44,10 +45,26 @@ class Worker:
         self._recovered: dict[str, tuple[JournalEntry, Running | Exit | None]] = {}
         self._early_exits: dict[str, Exit] = {}
         self._disconnection = DisconnectionTimer()
+        self._root_collector = RootCollector(deps.runtime, self._tasks)
 
     def receive(self, assignments: Assignments) -> None:
         """Receive assignments from a manager; returns immediately."""
         self._incoming.put_nowait(assignments)
+
+    async def set_paused(self, task_id: str, paused: bool) -> None:
+        """Pause a task's container, or resume it. Raises NotFound, Refused, Unavailable: see `Runtime.set_paused`."""
+        await self._runner(task_id).set_paused(paused)
+
+    async def signal(self, task_id: str, signal: str) -> None:
+        """Send a signal to a task's container, as `Runtime.signal`. Raises NotFound, InvalidInput."""
+        runner = self._runner(task_id)
+        await self._deps.runtime.signal(task_id, signal)
+        await runner.follow_paused()
+
+    def _runner(self, task_id: str) -> TaskRunner:
+        if (runner := self._runners.get(task_id)) is None:
+            raise NotFound(f"task {task_id} is not on this node")
+        return runner
 
     def set_connected(self, connected: bool) -> None:
         """Whether the session with a manager is established."""
@@ -97,6 +114,7 @@ class Worker:
             group.create_task(self._deps.journal.run(), name="journal")
             group.create_task(self._deps.volumes.run(self._volumes_in_use, self._mounted_volumes), name="volumes")
             group.create_task(self._collect_images(), name="image collection")
+            group.create_task(self._root_collector.run(), name="root collection")
             group.create_task(self._stop_disconnected(), name="stop on disconnect")
             self._start_runners(group)
             for task_id, end in self._early_exits.items():
@@ -134,14 +152,21 @@ class Worker:
                 runner.unassign()
             else:
                 runner.assign(task, self._assigned.revision_of(task))
+        self._root_collector.apply(assignments)
 
     def _remove_runner(self, task_id: str, running: "asyncio.Task[None]") -> None:
         if running.cancelled() or running.exception() is not None:
             return
         self._deps.sharing.remove(self._runners.pop(task_id).task)
+        self._root_collector.wake()
         if task_id in self._assigned.tasks:
             # It was assigned again during its last step.
             self._incoming.put_nowait(Assignments())
+
+    def _tasks(self) -> list[Task]:
+        """All that are assigned, in the journal, or not forgotten yet."""
+        recovered = (entry.task for entry, _ in self._recovered.values())
+        return [*(runner.task for runner in self._runners.values()), *self._assigned.tasks.values(), *recovered]
 
     def _volumes_in_use(self) -> frozenset[VolumePart]:
         """The parts of volumes that containers on this node use, or will use once they start."""
@@ -172,8 +197,9 @@ class Worker:
             await asyncio.sleep(GC_SECONDS)
             tasks = [runner for runner in self._runners.values() if not task_states.is_terminal(runner.status.state)]
             self._deps.journal.drop_unused_revisions(frozenset(_revisions(self._runners, self._assigned)))
+            used = {runner.status.image_digest for runner in tasks} | set(self._deps.runtime.kept_roots().values())
             try:
-                await self._images.collect_garbage(frozenset(runner.status.image_digest for runner in tasks))
+                await self._images.collect_garbage(frozenset(used))
             except ShoalError as error:
                 _log.warning("could not remove unused images: %s", error)
 

@@ -2,7 +2,14 @@
 
 from collections.abc import Mapping
 
-from shoal.api.v1 import certificate_authority_pb2, control_pb2, dispatcher_pb2, streams_pb2, volume_data_pb2
+from shoal.api.v1 import (
+    agent_containers_pb2,
+    certificate_authority_pb2,
+    control_pb2,
+    dispatcher_pb2,
+    streams_pb2,
+    volume_data_pb2,
+)
 from shoal.identity.roles import Role
 
 Access = Mapping[str, frozenset[Role] | None]
@@ -36,6 +43,7 @@ JOIN: Access = {f"{_AUTHORITY}/{name}": None for name in ("GetRoot", "FindManage
 
 AGENT_STREAMS: Access = {
     **_allow(_methods(streams_pb2.DESCRIPTOR, "AgentStreams"), Role.MANAGER),
+    **_allow(_methods(agent_containers_pb2.DESCRIPTOR, "AgentContainers"), Role.MANAGER),
     **_allow(_methods(volume_data_pb2.DESCRIPTOR, "VolumeData"), Role.AGENT),
 }
 """On an agent's stream port, with mutual TLS. Another agent needs a manager's token as well."""

@@ -2,15 +2,16 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
 from agent.health.exec_pool import ExecResult
-from agent.worker.interfaces import ContainerRequest, Exit, OnExit, Running
+from agent.worker.interfaces import ContainerRequest, Exit, Image, MountSource, OnExit, Running
 from agent.worker.sandbox import Sandbox, SharedNamespace
-from shoal.api.v1.container_pb2 import Hook
-from shoal.errors import AlreadyExists, Fault, InvalidInput, NotFound
+from shoal.api.v1.container_pb2 import ContainerSpec, Hook, Mount
+from shoal.api.v1.meta_pb2 import Resources
+from shoal.errors import AlreadyExists, Fault, InvalidInput, NotFound, Refused, Unavailable
 from shoal.signal_names import signal_number
 
 
@@ -53,6 +54,14 @@ class FakeRuntime:
         self.start_error: Exception | None = None
         self.starts_tried = 0
         self.remove_error: Exception | None = None
+        self.roots: dict[str, str] = {}
+        self.volatile_roots: set[str] = set()
+        self.recorded_volumes: dict[str, frozenset[str]] = {}
+        self.not_started: list[tuple[str, str]] = []
+        self.root_error: Exception | None = None
+        self.paused: set[str] = set()
+        self.limits: list[tuple[str, int]] = []
+        self.limits_error: Exception | None = None
 
     def expect_start(self) -> None:
         """As `Runtime.expect_start`."""
@@ -65,6 +74,8 @@ class FakeRuntime:
             raise self.start_error
         if request.task_id in self.containers:
             raise AlreadyExists(f"task {request.task_id} already has a container; remove it first")
+        if request.container_id and request.container_id not in self.roots:
+            raise Unavailable(f"container {request.container_id} has no root file system on this host")
         behaviour = self._behaviour(request)
         if behaviour.missing:
             name = request.spec.command[0]
@@ -80,11 +91,33 @@ class FakeRuntime:
         if signal_number(signal) is None:
             raise InvalidInput(f"unknown signal {signal!r}; use a name such as SIGTERM")
         self.signals.append((task_id, signal))
+        self.paused.discard(task_id)
         if isinstance(self.containers.get(task_id), Running):
             codes = {**self._behaviour(self.requests[task_id]).on_signal, "SIGKILL": 137}
             code = next((code for name, code in codes.items() if signal_number(name) == signal_number(signal)), None)
             if code is not None:
                 self.end(task_id, code)
+
+    async def set_paused(self, task_id: str, paused: bool) -> None:
+        """As `Runtime.set_paused`."""
+        if not isinstance(self.containers.get(task_id), Running):
+            raise NotFound(f"task {task_id} is not running")
+        if (task_id in self.paused) == paused:
+            raise Refused(f"task {task_id} is {'already' if paused else 'not'} paused")
+        self.paused ^= {task_id}
+
+    async def is_paused(self, task_id: str) -> bool:
+        """As `Runtime.is_paused`."""
+        return task_id in self.paused
+
+    async def set_limits(self, task_id: str, spec: ContainerSpec, limits: Resources) -> None:
+        """As `Runtime.set_limits`."""
+        del spec
+        if not isinstance(self.containers.get(task_id), Running):
+            raise NotFound(f"task {task_id} is not running")
+        if self.limits_error is not None:
+            raise self.limits_error
+        self.limits.append((task_id, limits.memory_bytes))
 
     async def join_network(self, task_id: str) -> Sandbox:
         """As `Runtime.join_network`; the descriptor is of /dev/null."""
@@ -122,9 +155,42 @@ class FakeRuntime:
         """As `Runtime.recover`."""
         return dict(self.containers)
 
+    def kept_roots(self) -> Mapping[str, str]:
+        """As `Runtime.kept_roots`."""
+        return dict(self.roots)
+
+    async def make_root(self, container_id: str, image: Image, *, volatile: bool) -> None:
+        """As `Runtime.make_root`."""
+        if self.root_error is not None:
+            raise self.root_error
+        if self.roots.setdefault(container_id, image.digest) != image.digest:
+            raise Refused(f"the root file system of container {container_id} is on image {self.roots[container_id]}")
+        if volatile:
+            self.volatile_roots.add(container_id)
+
+    async def record_volumes(
+        self, container_id: str, image: Image, mounts: Sequence[Mount], volumes: Mapping[str, MountSource]
+    ) -> None:
+        """As `Runtime.record_volumes`."""
+        del image, mounts
+        self.recorded_volumes[container_id] = frozenset(volumes)
+
+    def never_started(self, container_id: str, reason: str) -> None:
+        """As `Runtime.never_started`."""
+        self.not_started.append((container_id, reason))
+
+    async def remove_root(self, container_id: str) -> None:
+        """As `Runtime.remove_root`."""
+        if self.root_error is not None:
+            raise self.root_error
+        if any(self.requests[task_id].container_id == container_id for task_id in self.containers):
+            raise Unavailable(f"container {container_id} is still in use")
+        self.roots.pop(container_id, None)
+
     def end(self, task_id: str, code: int, *, oom_killed: bool = False) -> None:
         """End a running container from the test, as the kernel would."""
         end = Exit(code, oom_killed, self._clock())
+        self.paused.discard(task_id)
         self.containers[task_id] = end
         self._on_exit(task_id, end)
 

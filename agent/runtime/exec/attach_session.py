@@ -123,7 +123,11 @@ class AttachSession:
                 return
 
     def close_input(self) -> None:
-        """Does nothing: the input stays open for other sessions."""
+        """End its standard input, unless that stays open for other sessions (conmon, `--leave-stdin-open`), or is a
+        terminal."""
+        if self._open and not self._has_terminal:
+            with contextlib.suppress(OSError):  # it has exited
+                self._socket.shutdown(socket.SHUT_WR)
 
     def resize(self, columns: int, rows: int) -> None:
         """Resize its terminal, if it has one."""

@@ -3,11 +3,16 @@
 import errno
 import os
 import signal
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.runtime.kernel.cgroup_layout import CgroupLayout
+
+FREEZE_SECONDS = 5.0
+"""For processes in calls that cannot be interrupted, such as to a file server that does not answer."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,54 @@ class Cgroups:
             _number(cpu), max(0, memory - cache), _number(self._read("pids", task_id, "pids.current"))
         )
 
+    def remove_cpu_quota(self, task_id: str) -> None:
+        """Let it use as much processor time as there is. No error if the cgroup is gone."""
+        directory = self._layout.directory("cpu", self.name(task_id))
+        name, text = ("cpu.cfs_quota_us", "-1") if self._layout.version == 1 else ("cpu.max", "max")
+        if directory is not None and directory.joinpath(name).exists():
+            directory.joinpath(name).write_text(text)
+
+    def is_frozen(self, task_id: str) -> bool:
+        """Whether its processes are frozen, or about to be; not so if the cgroup is gone."""
+        if self._layout.version == 1:
+            return self._read("freezer", task_id, "freezer.state").strip() in ("FROZEN", "FREEZING")
+        return self._read("freezer", task_id, "cgroup.freeze").strip() == "1"
+
+    def freeze(self, task_id: str) -> bool:
+        """Freeze all its processes; False if the kernel could not within `FREEZE_SECONDS`, then they continue.
+
+        Raises:
+            OSError: the host has no freezer, or the cgroup is gone.
+        """
+        self._write_freezer(task_id, frozen=True)
+        deadline = time.monotonic() + FREEZE_SECONDS
+        while not self._is_settled(task_id):
+            if time.monotonic() > deadline:
+                self.thaw(task_id)
+                return False
+            time.sleep(0.001)
+        return True
+
+    def thaw(self, task_id: str) -> None:
+        """Let its processes continue. No error if they are not frozen, or the cgroup is gone."""
+        if self.is_frozen(task_id):
+            with suppress(FileNotFoundError):
+                self._write_freezer(task_id, frozen=False)
+
+    def _is_settled(self, task_id: str) -> bool:
+        if self._layout.version == 1:
+            return self._read("freezer", task_id, "freezer.state").strip() == "FROZEN"
+        return _keyed(self._read("freezer", task_id, "cgroup.events"), "frozen") == 1
+
+    def _write_freezer(self, task_id: str, *, frozen: bool) -> None:
+        directory = self._layout.directory("freezer", self.name(task_id))
+        if directory is None:
+            raise OSError(errno.EOPNOTSUPP, "this host has no freezer cgroup")
+        if self._layout.version == 1:
+            directory.joinpath("freezer.state").write_text("FROZEN" if frozen else "THAWED")
+        else:
+            directory.joinpath("cgroup.freeze").write_text("1" if frozen else "0")
+
     def processes(self, task_id: str) -> frozenset[int]:
         """Processes in the container's cgroup and in its child cgroups."""
         found: set[int] = set()
@@ -87,13 +140,15 @@ class Cgroups:
         return frozenset(found - {0})
 
     def kill(self, task_id: str) -> frozenset[int]:
-        """Kill every process in the cgroup; returns those that it found, so that the caller can check again."""
+        """Kill every process in the cgroup, frozen or not; returns those that it found, so that the caller can check
+        again."""
         found = self.processes(task_id)
         for pid in found:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
+        self.thaw(task_id)  # on version 1 a frozen process does not even die
         return found
 
     def remove(self, task_id: str) -> bool:

@@ -2,7 +2,6 @@
 crun."""
 
 import asyncio
-import errno
 import json
 import os
 import time
@@ -14,22 +13,24 @@ from typing import NamedTuple
 
 from agent.cdi import cdi_registry
 from agent.cdi.spec_document import Edits
-from agent.disk_full import disk_full, is_disk_full, lacks_space, says_disk_full
 from agent.runtime.confinement.apparmor import AppArmor
 from agent.runtime.confinement.compiled_filters import FilterCache, verify_filtered
-from agent.runtime.container_paths import ContainerPaths, ContainerRecord, OciProgram, write_record
+from agent.runtime.container_paths import KEPT_MARK, ContainerPaths, ContainerRecord, OciProgram, write_record
 from agent.runtime.kernel.cgroup_layout import CgroupLayout
 from agent.runtime.kernel.cgroups import Cgroups
 from agent.runtime.kernel.linux import CLONE_FS, unshare
 from agent.runtime.kernel.processes import process_start_time
+from agent.runtime.launch.bind_sources import check_bind_sources, file_mounts
 from agent.runtime.launch.cgroup_attach_lock import StartLock
 from agent.runtime.launch.program_start import ProgramStart, StartByCommand, StartByFifo
+from agent.runtime.launch.start_errors import full_disk, start_error
 from agent.runtime.logs.log_files import log_file_limits
 from agent.runtime.logs.rotated_log import link_first_file
 from agent.runtime.rootfs.anonymous_volumes import with_anonymous_volumes
 from agent.runtime.rootfs.mounted_files import mount_etc_files, mount_files
 from agent.runtime.rootfs.overlay_mount import mount_overlay, private_mounts, read_in_root
 from agent.runtime.rootfs.volume_mounts import mount_volumes, unmount_here
+from agent.runtime.rootfs.volume_record import write_volumes
 from agent.runtime.spec.cdi_edits import apply_edits, device_nodes
 from agent.runtime.spec.devices import all_devices, find_devices
 from agent.runtime.spec.oci_block_io import device_numbers
@@ -40,18 +41,19 @@ from agent.runtime.spec.user_lookup import resolve_user
 from agent.runtime.supervision.conmon import RuntimeUnsupported, await_created, conmon_arguments, spawn_conmon
 from agent.runtime.supervision.container_removal import remove_container
 from agent.worker.interfaces import ContainerRequest, MountedFile
-from shoal.api.v1.container_pb2 import ContainerSpec, Mount
-from shoal.errors import Exhausted, Fault, InvalidInput, ShoalError, Unavailable
+from shoal.errors import ShoalError, Unavailable
 
 Clock = Callable[[], int]
 """Milliseconds since the Unix epoch."""
+
+BeforeProgram = Callable[[ContainerRequest], None]
+"""Called in a worker thread once a container is created, before its program starts; what it raises ends the start."""
 
 OnStep = Callable[[str, float], None]
 """Takes the name of each completed step of a start and its duration in seconds, from a worker thread."""
 
 _DEFAULT_LOG_BYTES = 10 << 20
 _DEFAULT_LOG_FILES = 3
-_EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 def no_step(name: str, seconds: float) -> None:
@@ -78,6 +80,7 @@ class Launcher:
         cdi_directories: where specs of the Container Device Interface lie.
         hostname: the host's name for users.
         programs: OCI runtimes, the preferred first; the next one is used if one does not support the host.
+        before_program: those who wait for the container's output are attached in it.
         start_fifo: start programs without `crun start`, see `StartByFifo`.
         threads: maximum number of concurrent starts; more than about 4 do not help, the kernel's locks are the limit.
     """
@@ -96,6 +99,7 @@ class Launcher:
         programs: tuple[OciProgram, ...],
         clock: Clock,
         on_step: OnStep,
+        before_program: BeforeProgram,
         start_fifo: bool,
         hidden_mount: Path | None,
         cdi_directories: Sequence[Path],
@@ -115,6 +119,7 @@ class Launcher:
         self._programs = programs
         self._clock = clock
         self._on_step = on_step
+        self._before_program = before_program
         self._hidden_mount = hidden_mount
         self._cdi_directories = cdi_directories
         self._host_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
@@ -152,13 +157,10 @@ class Launcher:
         try:
             return self._start_with_any(request)
         except BaseException as error:
-            # Checked before the remains of the start are deleted.
-            full = next((each for each in (self._paths.state, self._paths.run) if lacks_space(each)), None)
+            full = full_disk(self._paths)
             remove_container(self._paths, self._cgroups, request.task_id, keep_logs=False)
-            if isinstance(error, OSError):
-                raise _to_shoal_error(error, full or self._paths.state) from error
-            if isinstance(error, Unavailable) and (full is not None or says_disk_full(str(error))):
-                raise disk_full(f"the disk is full: {error}", full or self._paths.state) from error
+            if (shown := start_error(error, full, self._paths)) is not error:
+                raise shown from error
             raise
 
     def _start_with_any(self, request: ContainerRequest) -> ContainerRecord:
@@ -173,18 +175,21 @@ class Launcher:
 
     def _start_with(self, program: OciProgram, request: ContainerRequest) -> ContainerRecord:
         step = _Steps(self._on_step)
-        bundle, upper = self._paths.bundle(request.task_id), self._paths.upper(request.task_id)
+        bundle = self._paths.bundle(request.task_id)
+        upper = self._paths.upper_of(request.task_id, request.container_id)
         self._make_directories(request, bundle, upper)
         step("directories")
         hide = self._hidden_mount_for(program.name)
         with private_mounts(self._host_mounts, hide=hide, slave=has_slave_mounts(request.spec)):
             step("mount namespace")
             layers = (*request.image.layers, self._paths.base)
-            mount_overlay(layers, upper, bundle / "rootfs")
+            mount_overlay(layers, upper, bundle / "rootfs", volatile=request.volatile)
             step("overlay")
             files = mount_etc_files(bundle / "files", request.etc_files)
             mounted = mount_files(bundle / "mounted", request.mounted_files)
             request = with_anonymous_volumes(request, upper / "v")
+            if request.container_id:
+                write_volumes(upper, request.spec.mounts, request.volumes)
             request = mount_volumes(bundle / "volumes", bundle / "rootfs", request)
             unmount_here(self._hidden_mount)
             written = self._write_spec(program, request, files, mounted)
@@ -194,7 +199,7 @@ class Launcher:
         pid = await_created(first, pipe, program.name, command_line(request.spec, request.image.config)[0])
         step("create")
         if not request.log.disabled:
-            link_first_file(self._paths.logs(request.task_id))
+            link_first_file(self._paths.logs_of(request.task_id, request.container_id))
         # With no_new_privileges crun installs the filter after this point, just before it executes the program.
         if has_seccomp(request.spec) and not request.spec.no_new_privileges:
             verify_filtered(pid)
@@ -204,6 +209,7 @@ class Launcher:
             self._compiled_filters.save(written.filter_key, state / "seccomp.bpf")
         write_record(bundle, record)
         step("record")
+        self._before_program(request)
         self._program_start.start(program, request.task_id, pid, has_hooks=written.has_poststart_hooks)
         step("start")
         return record
@@ -218,22 +224,27 @@ class Launcher:
 
     def _conmon_arguments(self, program: OciProgram, request: ContainerRequest) -> list[str]:
         log_bytes = 0 if request.log.disabled else log_file_limits(*_log_bounds(request)).bytes
-        return conmon_arguments(self._conmon, program, self._paths, request.task_id, request.spec, log_bytes=log_bytes)
+        return conmon_arguments(self._conmon, program, self._paths, request, log_bytes=log_bytes)
 
     def _make_directories(self, request: ContainerRequest, bundle: Path, upper: Path) -> None:
-        """Create the bundle, the log directory, the overlay's directories."""
-        _check_bind_sources(request, self._hostname)
+        """Create the bundle, the log directory, and the overlay's directories unless these are kept ones."""
+        check_bind_sources(request, self._hostname)
         if not self._has_base:
             self._paths.create_base()
             self._has_base = True
         bundle.mkdir(mode=0o700)
-        upper.mkdir(parents=True)
-        for directory in (bundle / "rootfs", bundle / "files", upper / "u", upper / "w"):
+        for directory in (bundle / "rootfs", bundle / "files"):
             directory.mkdir()
-        # The overlay's root shows the upper directory's mode and owner.
-        upper.joinpath("u").chmod(0o755)
+        if request.container_id:
+            bundle.joinpath(KEPT_MARK).write_text(request.container_id)
+        else:
+            upper.mkdir(parents=True)
+            for directory in (upper / "u", upper / "w"):
+                directory.mkdir()
+            # The overlay's root shows the upper directory's mode and owner.
+            upper.joinpath("u").chmod(0o755)
         if not request.log.disabled:
-            self._paths.logs(request.task_id).mkdir(parents=True, exist_ok=True)
+            self._paths.logs_of(request.task_id, request.container_id).mkdir(parents=True, exist_ok=True)
 
     def _write_spec(
         self,
@@ -269,7 +280,7 @@ class Launcher:
             devices=devices,
             block_devices=device_numbers(request.spec.block_io),
             host=self._host,
-            file_sources=_file_mounts(request.spec),
+            file_sources=file_mounts(request.spec),
         )
         self._apparmor.require(spec["process"].get("apparmorProfile", ""))
         apply_edits(spec, edits)
@@ -293,6 +304,8 @@ class Launcher:
             started_ms=self._clock(),
             log_bytes=log_bytes,
             log_files=log_files,
+            container_id=request.container_id,
+            layers=tuple(map(str, request.image.layers)),
         )
 
 
@@ -312,31 +325,3 @@ class _Steps:
         now = time.perf_counter()
         self._on_step(name, now - self._since)
         self._since = now
-
-
-def _check_bind_sources(request: ContainerRequest, hostname: str) -> None:
-    for mount in request.spec.mounts:
-        if mount.type == Mount.BIND and mount.create_source and not Path(mount.source).exists():
-            Path(mount.source).mkdir(parents=True, exist_ok=True)
-    faults = [
-        Fault("", f"mount source {mount.source} does not exist on {hostname}")
-        for mount in request.spec.mounts
-        if mount.type == Mount.BIND and not Path(mount.source).exists()
-    ]
-    if faults:
-        raise InvalidInput(faults)
-
-
-def _file_mounts(spec: ContainerSpec) -> frozenset[str]:
-    """Sources of read-only mounts that are no directories."""
-    binds = (mount.source for mount in spec.mounts if mount.read_only and mount.type == Mount.BIND)
-    return frozenset(source for source in binds if not Path(source).is_dir())
-
-
-def _to_shoal_error(error: OSError, full: Path) -> ShoalError:
-    text = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
-    if is_disk_full(error):
-        return disk_full(f"cannot start the container: {text}", full)
-    if error.errno in _EXHAUSTED:
-        return Exhausted(f"cannot start the container: {text}; free memory or file descriptors")
-    return Unavailable(f"cannot start the container: {text}")

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
+from agent.runtime.kernel.rename_watch import RenameWatch
 from agent.runtime.logs.log_files import CURRENT, LogFileLimits
-from agent.runtime.logs.rename_watch import RenameWatch
 from agent.runtime.logs.rotated_log import RotatedLog
 from agent.runtime.supervision.conmon import reopen_log
 

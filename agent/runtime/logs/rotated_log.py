@@ -17,8 +17,11 @@ _HEAD_BYTES = 64
 def link_first_file(directory: Path) -> None:
     """Give the first file its number, before the container's program starts and conmon could replace it.
 
-    The name may exist if an agent exited just after this; the task is then started again, in the same directory.
+    The name may exist if an agent exited just after this; the task is then started again, in the same directory. The
+    log of a container that has run before has numbers already, and is followed from where it is.
     """
+    if numbered_log_files(directory):
+        return
     with suppress(FileExistsError):
         log_file_path(directory, 1).hardlink_to(directory / CURRENT)
 

@@ -1,14 +1,16 @@
 """Anonymous volumes: those that an image declares as VOLUME, and mounts of volumes without a name.
 
-They are stored beside the container's upper directory, and removed with it.
+They are stored beside the container's upper directory, and removed with it. Each has a name made of its target, so that
+the next run of a kept container finds it.
 """
 
+import hashlib
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from agent.worker.interfaces import ContainerRequest, MountSource
+from agent.worker.interfaces import ContainerRequest, Image, MountSource
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 
 
@@ -22,24 +24,40 @@ def with_anonymous_volumes(request: ContainerRequest, directory: Path) -> Contai
     """
     spec = ContainerSpec()
     spec.CopyFrom(request.spec)
-    spec.mounts.extend(Mount(type=Mount.VOLUME, target=target) for target in _declared(request))
-    unnamed = [mount for mount in spec.mounts if mount.type == Mount.VOLUME and not mount.source]
-    if not unnamed:
-        return request
-    volumes = dict(request.volumes)
-    for place, mount in enumerate(unnamed):
-        data = directory / str(place) / "_data"
-        data.mkdir(parents=True)
+    spec.mounts.extend(Mount(type=Mount.VOLUME, target=target) for target in _declared(spec.mounts, request.image))
+    made = anonymous_volumes(request.spec.mounts, request.image, directory, durable=not request.volatile)
+    return replace(request, spec=spec, volumes={**request.volumes, **made}) if made else request
+
+
+def anonymous_volumes(
+    mounts: Collection[Mount], image: Image, directory: Path, *, durable: bool
+) -> dict[str, MountSource]:
+    """These volumes by target; their directories are created. Arguments and errors as of `with_anonymous_volumes`.
+
+    Args:
+        mounts: of the container's spec.
+        durable: they outlive a crash of the host.
+    """
+    unnamed = [mount for mount in mounts if mount.type == Mount.VOLUME and not mount.source]
+    unnamed += [Mount(type=Mount.VOLUME, target=target) for target in _declared(mounts, image)]
+    volumes = {}
+    for mount in unnamed:
+        data = directory / _name_of(mount.target) / "_data"
+        data.mkdir(parents=True, exist_ok=True)
         volumes[mount.target] = MountSource(
-            data=data, options={}, subpath="", populate=not mount.volume.no_copy, durable=False
+            data=data, options={}, subpath="", populate=not mount.volume.no_copy, durable=durable
         )
-    return replace(request, spec=spec, volumes=volumes)
+    return volumes
 
 
-def _declared(request: ContainerRequest) -> Iterator[str]:
+def _name_of(target: str) -> str:
+    return hashlib.sha256(posixpath.normpath(target).encode()).hexdigest()[:32]
+
+
+def _declared(mounts: Iterable[Mount], image: Image) -> Iterator[str]:
     """Directories that the image declares and at which the spec has no mount."""
-    mounted = {posixpath.normpath(mount.target) for mount in request.spec.mounts}
-    for path in dict.fromkeys(posixpath.normpath(f"/{each}") for each in request.image.config.volumes):
+    mounted = {posixpath.normpath(mount.target) for mount in mounts}
+    for path in dict.fromkeys(posixpath.normpath(f"/{each}") for each in image.config.volumes):
         target = path.replace("//", "/", 1)  # POSIX allows a special meaning of two leading slashes
         if target not in mounted and target != "/":
             yield target

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from agent.runtime.kernel.linux import (
     CLONE_NEWNS,
     MS_PRIVATE,
+    MS_RDONLY,
     MS_REC,
     MS_SLAVE,
     mount,
@@ -44,12 +46,15 @@ def private_mounts(host_namespace_fd: int, *, hide: Path | None, slave: bool = F
         set_namespace(host_namespace_fd, CLONE_NEWNS)
 
 
-def mount_overlay(layers: Sequence[Path], upper: Path, target: Path) -> None:
+def mount_overlay(layers: Sequence[Path], upper: Path, target: Path, *, volatile: bool = True) -> None:
     """Mount `layers`, the topmost first, under `upper`/u at `target`.
 
     The directories are passed by descriptor: mount options are limited to 4,096 bytes, too few for the paths of many
-    layers, and have separators that a path may contain. `volatile` avoids all syncs, since no container outlives a
-    crash of the host; an upper directory is never mounted twice.
+    layers, and have separators that a path may contain.
+
+    `volatile` avoids all syncs, for containers that do not outlive a crash of the host. The kernel refuses to mount
+    such an upper directory again, since it cannot know whether there was a crash; its mark is removed here. Without it,
+    fsync(2) in the container reaches the disk, and the last unmount syncs the file system.
 
     The kernel rejects a directory that is given twice (ELOOP), but an image may contain a layer, such as the empty one,
     repeatedly: only the topmost is used. Everything in the layer, whiteouts included, takes effect there first, and its
@@ -63,10 +68,9 @@ def mount_overlay(layers: Sequence[Path], upper: Path, target: Path) -> None:
             return f"/proc/self/fd/{descriptor}"
 
         lower = ":".join(by_descriptor(layer) for layer in dict.fromkeys(layers))
-        options = (
-            f"lowerdir={lower},upperdir={by_descriptor(upper / 'u')},workdir={by_descriptor(upper / 'w')},volatile"
-        )
-        mount("overlay", str(target), "overlay", 0, options)
+        options = f"lowerdir={lower},upperdir={by_descriptor(upper / 'u')},workdir={by_descriptor(upper / 'w')}"
+        _remove_mark(upper / "w/work/incompat")
+        mount("overlay", str(target), "overlay", 0, f"{options},volatile" if volatile else options)
 
 
 def read_in_root(root: Path, path: str) -> str:
@@ -89,3 +93,19 @@ def read_in_root(root: Path, path: str) -> str:
         raise
     finally:
         os.close(root_fd)
+
+
+def mount_layers(layers: Sequence[Path], target: Path) -> None:
+    """Mount at least two `layers`, the topmost first, at `target`, read-only: nothing is written anywhere."""
+    with ExitStack() as opened:
+        descriptors = [os.open(each, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for each in dict.fromkeys(layers)]
+        for descriptor in descriptors:
+            opened.callback(os.close, descriptor)
+        lower = ":".join(f"/proc/self/fd/{descriptor}" for descriptor in descriptors)
+        mount("overlay", str(target), "overlay", MS_RDONLY, f"lowerdir={lower}")
+
+
+def _remove_mark(mark: Path) -> None:
+    """Of a `volatile` mount: `incompat/volatile`, directories that only the agent and the kernel use."""
+    if mark.exists():
+        shutil.rmtree(mark)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from agent.runtime.container_paths import ContainerPaths, OciProgram
 from agent.runtime.kernel.process_spawn import spawn_program
-from shoal.api.v1.container_pb2 import ContainerSpec
+from agent.worker.interfaces import ContainerRequest
 from shoal.errors import Fault, InvalidInput, Unavailable
 
 _CREATE_SECONDS = 60.0
@@ -26,14 +26,16 @@ class RuntimeUnsupported(Unavailable):
 
 
 def conmon_arguments(
-    conmon: Path, program: OciProgram, paths: ContainerPaths, task_id: str, spec: ContainerSpec, *, log_bytes: int
+    conmon: Path, program: OciProgram, paths: ContainerPaths, request: ContainerRequest, *, log_bytes: int
 ) -> list[str]:
     """The command line that creates (but does not start) a container and supervises it.
 
     Args:
         log_bytes: size of the log file at which conmon replaces it by an empty one; 0: no log.
     """
-    bundle, log = paths.bundle(task_id), f"k8s-file:{paths.logs(task_id)}/log" if log_bytes else "none:"
+    task_id, spec, bundle = request.task_id, request.spec, paths.bundle(request.task_id)
+    # It appends to the log of an earlier run.
+    log = f"k8s-file:{paths.logs_of(task_id, request.container_id)}/log" if log_bytes else "none:"
     arguments = [
         str(conmon), "--api-version", "1", "--cid", task_id, "--cuuid", task_id, "--name", task_id,
         "--runtime", str(program.path), "--bundle", str(bundle),
@@ -42,8 +44,9 @@ def conmon_arguments(
         "--log-size-max", str(log_bytes or -1), "--full-attach", "--no-sync-log",
         "--runtime-arg", "--root", "--runtime-arg", str(paths.runtime_root(program.name)),
     ]  # fmt: skip
-    # Standard input stays open when an attached client leaves.
-    stdin = ["--stdin", "--leave-stdin-open"] if spec.stdin_open else []
+    # Without the second flag it ends when an attached client ends its own, or leaves.
+    leave_open = ["--leave-stdin-open"] if not spec.stdin_once else []
+    stdin = ["--stdin", *leave_open] if spec.stdin_open else []
     return [*arguments, *stdin, *(["--terminal"] if spec.tty else [])]
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.runtime.container_paths import ContainerPaths, read_record
+from agent.runtime.container_paths import KEPT_MARK, ContainerPaths, read_record
 from agent.runtime.kernel.cgroups import Cgroups
 from agent.runtime.kernel.processes import open_pidfd, process_start_time, reap, wait_pidfd
 from shoal.errors import Unavailable
@@ -20,7 +20,8 @@ _KILL_SECONDS = 10.0
 def remove_container(paths: ContainerPaths, cgroups: Cgroups, task_id: str, *, keep_logs: bool) -> None:
     """Remove a container, optionally keeping its logs. Idempotent; blocks while processes die.
 
-    The upper directory is moved to the trash, which is emptied in the background.
+    The task's upper directory is moved to the trash, which is emptied in the background. What is kept of a container is
+    not a task's, and stays.
 
     Raises:
         Unavailable: a process cannot be killed or the cgroup stays busy; a later call may succeed.
@@ -73,10 +74,39 @@ def _kill_supervision(paths: ContainerPaths, cgroups: Cgroups, task_id: str) -> 
             started = process_start_time(pid)
             if owner == task_id and started is not None:
                 _kill(pid, started)
+        _await_unmounted(paths, task_id)
         return
+    cgroups.thaw(task_id)
     _kill(record.pid, record.pid_started)
     cgroups.kill(task_id)
     _kill(record.conmon_pid, record.conmon_started, grace=1.0)
+    if record.container_id and process_start_time(record.conmon_pid) == record.conmon_started:
+        # It holds the overlay's last mount; the next run must not mount the same upper directory before that is gone.
+        raise Unavailable(f"task {task_id}: its root file system is still being unmounted")
+
+
+def _await_unmounted(paths: ContainerPaths, task_id: str) -> None:
+    """Of a start that was not completed, on a container's kept root file system: conmon holds the overlay's last mount.
+
+    Its command line is empty while it exits, so only its number tells of it.
+    """
+    bundle = paths.bundle(task_id)
+    if not bundle.joinpath(KEPT_MARK).exists():
+        return
+    try:
+        pid = int((bundle / "conmon.pid").read_text())
+        is_conmon = Path(f"/proc/{pid}/comm").read_text().strip() == "conmon"
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return
+    started = process_start_time(pid)
+    pidfd = open_pidfd(pid, started) if is_conmon and started is not None else None
+    if pidfd is None:
+        return
+    try:
+        if not wait_pidfd(pidfd, _KILL_SECONDS):
+            raise Unavailable(f"task {task_id}: its root file system is still being unmounted")
+    finally:
+        os.close(pidfd)
 
 
 def _reap_conmon(pid_file: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from agent.runtime.container_paths import ContainerPaths, ContainerRecord
 from agent.runtime.kernel.cgroups import Cgroups
 from agent.runtime.kernel.processes import open_pidfd, reap, wait_pidfd
+from agent.runtime.supervision.exit_files import ExitFiles
 from agent.worker.interfaces import Exit
 
 _log = logging.getLogger(__name__)
@@ -37,7 +38,8 @@ class _Watched:
 class ExitWatcher:
     """Reports each container's exit exactly once.
 
-    The exit is reported when conmon has exited too, so that the log is complete and the exit file written. A container
+    The exit is reported when conmon has exited too, so that the log is complete and the exit file written; of a
+    container whose root file system is kept, when the exit file is there: see `exit_files.py`. A container
     whose conmon was killed has no log and no standard output any more: it is stopped (SIGTERM, five seconds later
     SIGKILL) and reported with exit code 255 and a message, whatever its program's exit code. If both have exited
     without an exit file, the code comes from waitpid(2), for which this process is a child subreaper, else it is 255.
@@ -59,6 +61,7 @@ class ExitWatcher:
         self._clock = clock
         self._on_exit = on_exit
         self._watched: dict[str, _Watched] = {}
+        self._exit_files = ExitFiles(paths.exits)
 
     def add(self, record: ContainerRecord) -> Exit | None:
         """Watch a container; or return its exit if both processes have exited already, which is then not reported.
@@ -100,6 +103,7 @@ class ExitWatcher:
         for watched in self._watched.values():
             self._release(watched)
         self._watched.clear()
+        self._exit_files.close()
 
     def _first_ended(self, watched: _Watched) -> None:
         assert watched.first is not None
@@ -117,6 +121,8 @@ class ExitWatcher:
     def _bound_wait(self, watched: _Watched) -> None:
         """conmon exits soon after its container; one that hangs must not delay the report forever."""
         watched.timer = asyncio.get_running_loop().call_later(_CONMON_SECONDS, self._report, watched)
+        if watched.record.container_id:
+            self._exit_files.expect(watched.record.task_id, lambda: self._report(watched))
 
     def _conmon_ended(self, watched: _Watched) -> None:
         assert watched.conmon is not None
@@ -144,6 +150,7 @@ class ExitWatcher:
         if self._watched.pop(watched.record.task_id, None) is None:
             return
         self._release(watched)
+        self._exit_files.forget(watched.record.task_id)
         end = self._outcome(watched.record, watched.code)
         if watched.unsupervised and not end.oom_killed:
             end = Exit(LOST_EXIT_CODE, False, end.at_ms, UNSUPERVISED)

@@ -69,6 +69,8 @@ class ContainerMonitor:
 
     def is_due(self, status: TaskStatus) -> bool:
         """Whether there is a check that is not running."""
+        if status.paused:
+            return False
         return self._health.is_due() or (status.not_listening and self._listening_task is None)
 
     def start(self, group: TaskGroup, task: Task, running: Running, status: TaskStatus) -> None:
@@ -77,6 +79,10 @@ class ContainerMonitor:
             self._health.start(group, task, running, status.health)
         if status.not_listening and self._listening_task is None:
             self._listening_task = group.create_task(self._listening.run(running.pid), name=f"listeners {task.id}")
+
+    def suspend(self) -> None:
+        """The container is paused: it cannot answer a health check, which is due again when it goes on."""
+        self._health.suspend()
 
     def stop(self) -> None:
         """Stop the checks; afterwards none is due."""
@@ -92,6 +98,10 @@ def set_health(status: TaskStatus, *, health: TaskStatus.Health.ValueType, line:
 def set_not_listening(status: TaskStatus, *, not_listening: bool, warning: str) -> None:
     status.not_listening = not_listening
     add_warning(status, warning)
+
+
+def set_paused(status: TaskStatus, *, paused: bool) -> None:
+    status.paused = paused
 
 
 def add_warning(status: TaskStatus, warning: str) -> None:

@@ -61,6 +61,12 @@ class HealthCheckRunner:
         )
         self._task = group.create_task(checking, name=f"health {task.id}")
 
+    def suspend(self) -> None:
+        """Stop the check; afterwards it is due."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
     def stop(self) -> None:
         """Stop the check; afterwards none is due."""
         if self._task is not None:

@@ -1,8 +1,10 @@
 """Stop signal, grace period and drain time of a container. Pure."""
 
+import math
 from dataclasses import dataclass
 
 from shoal.api.v1.service_pb2 import Endpoint, ServiceRevision
+from shoal.api.v1.task_pb2 import Task
 from shoal.signal_names import signal_number
 
 DEFAULT_GRACE_MS = 10_000
@@ -10,10 +12,11 @@ DEFAULT_DRAIN_MS = 5_000
 DEFAULT_STOP_SIGNAL = "SIGTERM"
 
 
-def stop_signal(revision: ServiceRevision | None, image_signal: str) -> str:
-    """The spec's, else the image's, else SIGTERM. Unknown signals are ignored."""
+def stop_signal(task: Task, revision: ServiceRevision | None, image_signal: str) -> str:
+    """That of the order to stop, else the spec's, else the image's, else SIGTERM. Unknown signals are ignored."""
     own = revision.spec.task.container.stop_signal if revision is not None else ""
-    return next((each for each in (own, image_signal) if signal_number(each) is not None), DEFAULT_STOP_SIGNAL)
+    known = (each for each in (task.stop.signal, own, image_signal) if signal_number(each) is not None)
+    return next(known, DEFAULT_STOP_SIGNAL)
 
 
 def invalid_stop_signal_warning(image_signal: str) -> str:
@@ -23,8 +26,10 @@ def invalid_stop_signal_warning(image_signal: str) -> str:
     return f"unknown stop signal {image_signal[:40]!a} in the image; using {DEFAULT_STOP_SIGNAL}"
 
 
-def grace_seconds(revision: ServiceRevision | None) -> float:
-    """Time from the stop signal to SIGKILL."""
+def grace_seconds(task: Task, revision: ServiceRevision | None) -> float:
+    """Time from the stop signal to SIGKILL, that of the order to stop, else the spec's; infinity: never SIGKILL."""
+    if task.stop.HasField("grace_ms"):
+        return task.stop.grace_ms / 1000 if task.stop.grace_ms >= 0 else math.inf
     container = revision.spec.task.container if revision is not None else None
     if container is not None and container.HasField("stop_grace_ms"):
         return container.stop_grace_ms / 1000

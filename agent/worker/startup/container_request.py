@@ -49,7 +49,14 @@ def container_request(
         volumes=inputs.volumes,
         cdi_devices=cdi_devices(task),
         shares_network=shared is not None,
+        container_id=task.container_id,
+        volatile=is_volatile(task),
     )
+
+
+def is_volatile(task: Task) -> bool:
+    """Whether its root file system need not survive a crash of the host."""
+    return not task.container_id or task.auto_remove
 
 
 def _with_shared_hostname(shared: SharedNamespace, spec: ContainerSpec) -> ContainerSpec:

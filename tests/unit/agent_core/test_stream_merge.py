@@ -77,6 +77,9 @@ class NoPrograms:
     def attach(self, task_id: str) -> Process:
         raise AssertionError(task_id)
 
+    def attach_at_start(self, container_id: str) -> Process:
+        raise AssertionError(container_id)
+
 
 async def read(request: ReadLogsRequest) -> list[int]:
     context: object = None

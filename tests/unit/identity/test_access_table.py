@@ -1,6 +1,13 @@
 """Who may call what: the whole table, so that a change of it is seen."""
 
-from shoal.api.v1 import certificate_authority_pb2, control_pb2, dispatcher_pb2, streams_pb2, volume_data_pb2
+from shoal.api.v1 import (
+    agent_containers_pb2,
+    certificate_authority_pb2,
+    control_pb2,
+    dispatcher_pb2,
+    streams_pb2,
+    volume_data_pb2,
+)
 from shoal.identity.roles import Role
 from shoal.rpc import access
 
@@ -9,7 +16,14 @@ AUTHORITY = "/shoal.api.v1.CertificateAuthority/"
 
 def test_every_method_is_in_a_table() -> None:
     served = access.MANAGER_API.keys() | access.JOIN.keys() | access.AGENT_STREAMS.keys()
-    files = (certificate_authority_pb2, control_pb2, dispatcher_pb2, streams_pb2, volume_data_pb2)
+    files = (
+        agent_containers_pb2,
+        certificate_authority_pb2,
+        control_pb2,
+        dispatcher_pb2,
+        streams_pb2,
+        volume_data_pb2,
+    )
     described = {
         f"/{service.full_name}/{method.name}"
         for file in files

@@ -23,10 +23,9 @@ def sleeper() -> subprocess.Popen[bytes]:
     return subprocess.Popen(["sleep", "1000"])
 
 
-def record_of(first: int, conmon: int) -> ContainerRecord:
-    return ContainerRecord(
-        "t", "crun", first, process_start_time(first) or 0, conmon, process_start_time(conmon) or 0, 0, 1, 1
-    )
+def record_of(first: int, conmon: int, container_id: str = "") -> ContainerRecord:
+    started = process_start_time(first) or 0, process_start_time(conmon) or 0
+    return ContainerRecord("t", "crun", first, started[0], conmon, started[1], 0, 1, 1, container_id)
 
 
 class Watching:
@@ -62,6 +61,40 @@ def test_the_end_waits_for_conmon_and_its_exit_file(tmp_path: Path) -> None:
         assert (await watching.one()).code == 3
         assert not watching.watch.is_running("t")
         conmon.returncode = -signal.SIGKILL
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("is_there", ["before", "while the program runs", "afterwards"])
+def test_the_end_of_a_kept_container_does_not_wait_for_conmon(tmp_path: Path, is_there: str) -> None:
+    """It is about to unmount the root file system, which may take long."""
+
+    async def body() -> None:
+        watching, conmon = Watching(tmp_path), sleeper()
+        first = sleeper() if is_there == "while the program runs" else None
+        draft, file = watching.places.exits / "draft", watching.places.exits / "t"
+        draft.write_text("3")
+        try:
+            if is_there == "before":
+                draft.rename(file)
+            assert watching.watch.add(record_of(first.pid if first else GONE, conmon.pid, "box")) is None
+            await asyncio.sleep(0.02)
+            if is_there != "before":
+                assert watching.watch.is_running("t")
+                draft.rename(file)
+            if first is not None:
+                await asyncio.sleep(0.02)
+                assert watching.watch.is_running("t"), "conmon writes it only after the end"
+                first.kill()
+                first.returncode = -signal.SIGKILL
+            async with asyncio.timeout(1):
+                assert (await watching.one()).code == 3
+            await asyncio.sleep(0.02)
+            assert len(watching.reported) == 1 and conmon.poll() is None
+            watching.watch.close()
+        finally:
+            conmon.kill()
+            conmon.wait()
 
     asyncio.run(body())
 

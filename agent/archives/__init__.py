@@ -1,0 +1,1 @@
+"""Archives of containers' files: read, written, and what a container has changed."""

@@ -1,0 +1,249 @@
+"""Writes files of a container as a tar archive (POSIX.1-2001 pax), as a stream.
+
+The container may change its files meanwhile: what is archived may then be from before or after the change, but the
+archive is well formed, and nothing from outside of the container is in it. Links are not followed, devices and FIFOs
+not opened.
+"""
+
+import errno
+import os
+import stat
+import tarfile
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from agent.archives.lookup import Found, kernel_file_system, shown
+from agent.safe_paths.descent import Descent
+from shoal.errors import InvalidInput
+
+WHITEOUT_PREFIX, OPAQUE_MARKER = ".wh.", ".wh..wh..opq"
+"""Of names in layers: a name of the layers below is gone; all names of a directory are."""
+
+OPAQUE = "trusted.overlay.opaque"
+CHUNK_BYTES = 512 << 10
+MAX_HARD_LINKS = 1_000_000
+"""Files with several names that are remembered; a further one is archived as a file of its own."""
+
+MAX_PENDING = 1_000_000
+"""Names of directories that are held while others are archived."""
+
+_KINDS = {
+    stat.S_IFREG: tarfile.REGTYPE,
+    stat.S_IFDIR: tarfile.DIRTYPE,
+    stat.S_IFLNK: tarfile.SYMTYPE,
+    stat.S_IFCHR: tarfile.CHRTYPE,
+    stat.S_IFBLK: tarfile.BLKTYPE,
+    stat.S_IFIFO: tarfile.FIFOTYPE,
+}
+_PATH_ONLY = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_KEPT_ATTRIBUTES = ("security.capability",)
+_GONE = (errno.ENOENT, errno.ESTALE, errno.ENOTDIR, errno.ELOOP)
+
+
+def archive(found: Found) -> Generator[bytes]:
+    """The archive of a file or a directory with all below it, in chunks; its names begin with the file's own.
+
+    Raises:
+        OSError: the disk failed. InvalidInput: too many directories in one directory.
+    """
+    return _chunked(_Archive(one_file_system=False).of(found.descriptor, "." if found.name == "/" else found.name))
+
+
+def archive_root(root: int) -> Generator[bytes]:
+    """The archive of a container's root file system, without what is mounted in it. Raises as `archive` does."""
+    return _chunked(_Archive(one_file_system=True).of(root, ""))
+
+
+def archive_layer(upper: int) -> Generator[bytes]:
+    """A layer of an OCI image (layer.md), uncompressed: what an upper directory changes of the layers below.
+
+    Raises:
+        As `archive` does; InvalidInput also for a name that has a meaning of its own in a layer.
+    """
+    return _chunked(_Archive(one_file_system=True, is_layer=True).of(upper, ""))
+
+
+def _chunked(pieces: Iterator[bytes]) -> Generator[bytes]:
+    buffer = bytearray()
+    for piece in pieces:
+        buffer += piece
+        if len(buffer) >= CHUNK_BYTES:
+            yield bytes(buffer)
+            buffer.clear()
+    buffer += bytes(2 * tarfile.BLOCKSIZE)
+    yield bytes(buffer)
+
+
+@dataclass
+class _Level:
+    name: str
+    pending: list[str] = field(default_factory=list)
+
+
+class _Archive:
+    def __init__(self, *, one_file_system: bool, is_layer: bool = False) -> None:
+        self._one_file_system = one_file_system
+        self._is_layer = is_layer
+        self._links: dict[tuple[int, int], str] = {}
+        self._pending = 0
+        self._device = 0
+
+    def of(self, descriptor: int, name: str) -> Iterator[bytes]:
+        """A file or a directory by its O_PATH descriptor; an empty name leaves the directory itself out."""
+        status = os.fstat(descriptor)
+        if not stat.S_ISDIR(status.st_mode):
+            yield from self._file(descriptor, status, name)
+            return
+        top = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._device = os.fstat(top).st_dev
+            yield from self._tree(top, name)
+        finally:
+            os.close(top)
+
+    def _tree(self, top: int, name: str) -> Iterator[bytes]:
+        descent = Descent(top)
+        try:
+            yield from self._directory(descent, os.fstat(top), levels := [_Level(name)])
+            while levels:
+                if levels[-1].pending:
+                    yield from self._enter(descent, levels, levels[-1].pending.pop())
+                else:
+                    levels.pop()
+                    if levels:
+                        descent.leave()
+        finally:
+            descent.close()
+
+    def _enter(self, descent: Descent, levels: list[_Level], inner: str) -> Iterator[bytes]:
+        self._pending -= 1
+        try:
+            status = descent.enter(inner)
+        except OSError as error:
+            if error.errno in _GONE:  # replaced meanwhile
+                return
+            raise
+        levels.append(_Level(_join(levels[-1].name, inner)))
+        yield from self._directory(descent, status, levels)
+
+    def _directory(self, descent: Descent, status: os.stat_result, levels: list[_Level]) -> Iterator[bytes]:
+        """The directory that was just entered, and its entries that are no directories."""
+        level = levels[-1]
+        if level.name:
+            yield _header(descent.descriptor, status, level.name + "/")
+            if self._is_layer and is_opaque(descent.descriptor):
+                yield _marker(_join(level.name, OPAQUE_MARKER), status)
+        if kernel_file_system(descent.descriptor) or (self._one_file_system and status.st_dev != self._device):
+            return
+        with os.scandir(descent.descriptor) as entries:
+            names = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
+        self._check_names((name for name, _ in names), level.name)
+        level.pending = [name for name, is_directory in reversed(names) if is_directory]
+        self._pending += len(level.pending)
+        if self._pending > MAX_PENDING:
+            raise InvalidInput(f"too many directories in one directory; the maximum is {MAX_PENDING:,}")
+        for name, is_directory in names:
+            if not is_directory:
+                yield from self._entry(descent.descriptor, name, _join(level.name, name))
+
+    def _check_names(self, names: Iterable[str], directory: str) -> None:
+        """A layer cannot say that there is a file of such a name."""
+        for name in names if self._is_layer else ():
+            if name.startswith(WHITEOUT_PREFIX):
+                raise InvalidInput(f"{shown(f'/{directory}/{name}')}: a layer cannot have names that begin with .wh.")
+
+    def _entry(self, directory: int, name: str, full: str) -> Iterator[bytes]:
+        try:
+            descriptor = os.open(name, _PATH_ONLY, dir_fd=directory)
+        except OSError as error:
+            if error.errno in _GONE:
+                return
+            raise
+        try:
+            yield from self._file(descriptor, os.fstat(descriptor), full)
+        finally:
+            os.close(descriptor)
+
+    def _file(self, descriptor: int, status: os.stat_result, name: str) -> Iterator[bytes]:
+        if stat.S_IFMT(status.st_mode) not in _KINDS or stat.S_ISDIR(status.st_mode):
+            return  # a socket, or replaced by a directory meanwhile
+        if self._is_layer and stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+            directory, _, base = name.rpartition("/")
+            yield _marker(_join(directory, WHITEOUT_PREFIX + base), status)
+            return
+        key = status.st_dev, status.st_ino
+        if status.st_nlink > 1 and (first := self._links.get(key)) is not None:
+            yield _header(descriptor, status, name, hard_link_to=first)
+            return
+        if status.st_nlink > 1 and len(self._links) < MAX_HARD_LINKS:
+            self._links[key] = name
+        if not stat.S_ISREG(status.st_mode):
+            yield _header(descriptor, status, name)
+        elif not kernel_file_system(descriptor):
+            yield from _regular(descriptor, name)
+
+
+def _regular(descriptor: int, name: str) -> Iterator[bytes]:
+    """Exactly as many bytes as the header says, whatever happens to the file meanwhile."""
+    opened = os.open(f"/proc/self/fd/{descriptor}", _READ)
+    try:
+        status = os.fstat(opened)
+        yield _header(opened, status, name)
+        left = status.st_size
+        while left:
+            piece = os.read(opened, min(left, CHUNK_BYTES)) or bytes(min(left, CHUNK_BYTES))
+            left -= len(piece)
+            yield piece
+        yield bytes(-status.st_size % tarfile.BLOCKSIZE)
+    finally:
+        os.close(opened)
+
+
+def _header(descriptor: int, status: os.stat_result, name: str, *, hard_link_to: str = "") -> bytes:
+    info = tarfile.TarInfo(name)
+    info.mode, info.uid, info.gid = stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
+    info.mtime = status.st_mtime_ns // 1_000_000_000
+    info.type = tarfile.LNKTYPE if hard_link_to else _KINDS[stat.S_IFMT(status.st_mode)]
+    if info.type == tarfile.REGTYPE:
+        info.size = status.st_size
+    elif hard_link_to:
+        info.linkname = hard_link_to
+    elif info.type == tarfile.SYMTYPE:
+        info.linkname = os.readlink("", dir_fd=descriptor)
+    elif info.type in (tarfile.CHRTYPE, tarfile.BLKTYPE):
+        info.devmajor, info.devminor = os.major(status.st_rdev), os.minor(status.st_rdev)
+    records = _attributes(descriptor) if info.type in (tarfile.REGTYPE, tarfile.DIRTYPE) else {}
+    if status.st_mtime_ns % 1_000_000_000:
+        records["mtime"] = f"{info.mtime}.{status.st_mtime_ns % 1_000_000_000:09d}"
+    info.pax_headers = records
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def _attributes(descriptor: int) -> dict[str, str]:
+    """As records of a pax header: users' attributes and file capabilities."""
+    try:
+        names = [name for name in os.listxattr(descriptor) if name.startswith("user.") or name in _KEPT_ATTRIBUTES]
+        found = {f"SCHILY.xattr.{name}": os.getxattr(descriptor, name) for name in names}
+    except OSError:
+        return {}  # the file system has none, or one disappeared
+    return {name: value.decode("utf-8", "surrogateescape") for name, value in found.items()}
+
+
+def _marker(name: str, status: os.stat_result) -> bytes:
+    """An empty file that says something about others."""
+    info = tarfile.TarInfo(name)
+    info.mode, info.mtime = 0o600, status.st_mtime_ns // 1_000_000_000
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def is_opaque(directory: int) -> bool:
+    """Whether a directory of an upper directory hides what the layers below have in it (kernel: overlayfs.rst)."""
+    try:
+        return os.getxattr(directory, OPAQUE) == b"y"
+    except OSError:
+        return False
+
+
+def _join(directory: str, name: str) -> str:
+    return f"{directory}/{name}" if directory else name

@@ -1,0 +1,1 @@
+"""What can be done to a running container: pausing it, changing its limits, listing its processes."""

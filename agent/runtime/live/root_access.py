@@ -1,0 +1,301 @@
+"""Opens a container's root file system for the agent, of a running container or of one that is stopped.
+
+A running one is reached through its first process, with its volumes and everything else that it has mounted. The files
+of a stopped one, which is kept, are mounted for as long as someone uses them, in a mount namespace that nothing else is
+in, with its volumes. As long as one is open, no run of that container starts: two mounts of one upper
+directory would not see each other's changes.
+"""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.runtime.container_paths import ContainerPaths, ContainerRecord
+from agent.runtime.container_table import ContainerTable
+from agent.runtime.kernel.linux import CLONE_FS, MS_BIND, MS_RDONLY, MS_REMOUNT, mount, unshare
+from agent.runtime.kernel.processes import open_pidfd, wait_pidfd
+from agent.runtime.rootfs.kept_roots import KeptRoot
+from agent.runtime.rootfs.overlay_mount import mount_layers, mount_overlay, private_mounts
+from agent.runtime.rootfs.root_locks import ShardedLocks
+from agent.runtime.rootfs.volume_population import populate
+from agent.runtime.rootfs.volume_record import RecordedVolume, read_volumes
+from agent.safe_paths.system_calls import open_in_root
+from shoal.errors import Exhausted, NotFound, Refused, Unavailable
+
+MAX_OPEN = 16
+"""Containers whose files are in use at once, on a node: each call takes a thread."""
+
+
+SETTLE_SECONDS = 10.0
+"""For a start or a removal in progress."""
+
+_POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class OpenRoot:
+    """A container's files while they are open.
+
+    Attributes:
+        root: descriptor (O_PATH) of its root directory. Only openat2(2) with it as root is safe.
+        upper: what it has changed.
+        layers: the directories below, the topmost first.
+        user: user and group id of its program; None while it is stopped.
+    """
+
+    root: int
+    upper: Path
+    layers: tuple[Path, ...]
+    user: tuple[int, int] | None = None
+
+
+@dataclass
+class _Mounted:
+    """`namespace` keeps the mounts; `users` counts those who use them."""
+
+    root: int
+    namespace: int
+    users: int = 0
+
+
+class RootAccess:
+    """For one event loop; `close` it.
+
+    Args:
+        running: returns the record of a running container by its id or its task's; None if it does not run.
+        kept: the roots that are kept, by container id.
+    """
+
+    def __init__(
+        self,
+        *,
+        paths: ContainerPaths,
+        containers: ContainerTable,
+        running: Callable[[str], ContainerRecord | None],
+        kept: Callable[[], dict[str, KeptRoot]],
+    ) -> None:
+        self._paths = paths
+        self._containers = containers
+        self._running = running
+        self._kept = kept
+        self._mounted: dict[str, _Mounted] = {}
+        self._locks = ShardedLocks()
+        self._open = 0
+        self._host_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        self._threads = ThreadPoolExecutor(2, "roots", initializer=unshare, initargs=(CLONE_FS,))
+
+    def close(self) -> None:
+        """Wait for mounts and unmounts in progress."""
+        self._threads.shutdown()
+        os.close(self._host_mounts)
+
+    @asynccontextmanager
+    async def open(self, own_id: str) -> AsyncGenerator[OpenRoot]:
+        """The files of a container, until the end of the context.
+
+        Raises:
+            NotFound: this host has none of it. Refused: it is stopped and its image is not known.
+            Exhausted: too many are in use. Unavailable: the host failed.
+        """
+        if self._open >= MAX_OPEN:
+            raise Exhausted(f"too many containers' files are in use on this node ({self._open}); try again later")
+        self._open += 1
+        try:
+            record = await self._settled(own_id)
+            access = self._of_running(record) if record is not None else self._of_stopped(own_id)
+            async with access as opened:
+                yield opened
+        finally:
+            self._open -= 1
+
+    @asynccontextmanager
+    async def below(self, opened: OpenRoot) -> AsyncGenerator[int]:
+        """A descriptor of what is below a container's changes: the merged layers of its image, read-only.
+
+        Raises:
+            Refused: they are not known. Unavailable: the host failed.
+        """
+        if not opened.layers:
+            raise Refused("the image below this container is not known")
+        loop = asyncio.get_running_loop()
+        try:
+            mounted = await asyncio.shield(loop.run_in_executor(self._threads, self._mount_layers, opened.layers))
+        except OSError as error:
+            raise Unavailable(f"cannot mount the image's layers: {error.strerror}") from error
+        try:
+            yield mounted.root
+        finally:
+            await asyncio.shield(loop.run_in_executor(self._threads, _close, mounted))
+
+    async def _settled(self, own_id: str) -> ContainerRecord | None:
+        """The record of a running container; None if it does not run, and is not being started or removed either."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while (record := self._running(own_id)) is None and self._containers.holder(own_id) is not None:
+            if time.monotonic() > deadline:
+                raise Unavailable(f"container {own_id} is being started or removed; try again")
+            await asyncio.sleep(_POLL_SECONDS)
+        return record
+
+    @asynccontextmanager
+    async def _of_running(self, record: ContainerRecord) -> AsyncGenerator[OpenRoot]:
+        with self._containers.pinned(record.container_id):
+            root = _open_root_of(record)
+            try:
+                upper = self._paths.upper_of(record.task_id, record.container_id)
+                user = self._user_of(record)
+                yield OpenRoot(root, upper / "u", tuple(map(Path, record.layers)), user)
+            finally:
+                os.close(root)
+        await self._containers.wake()
+
+    def _user_of(self, record: ContainerRecord) -> tuple[int, int]:
+        spec = json.loads((self._paths.bundle(record.task_id) / "config.json").read_bytes())
+        return spec["process"]["user"]["uid"], spec["process"]["user"]["gid"]
+
+    @asynccontextmanager
+    async def _of_stopped(self, container_id: str) -> AsyncGenerator[OpenRoot]:
+        kept = self._kept().get(container_id)
+        if kept is None:
+            raise NotFound(f"this host has no files of {container_id}: it is not running, and they are not kept")
+        if not kept.layers:
+            raise Refused(f"the image below container {container_id} is not known; start it first")
+        with self._containers.pinned(container_id):
+            mounted = await self._mount(container_id, kept)
+            try:
+                upper = self._paths.kept_root(container_id)
+                yield OpenRoot(mounted.root, upper / "u", tuple(map(Path, kept.layers)))
+            finally:
+                await asyncio.shield(self._unmount(container_id, mounted))
+        await self._containers.wake()
+
+    async def _mount(self, container_id: str, kept: KeptRoot) -> _Mounted:
+        async with self._locks.of(container_id):
+            mounted = self._mounted.get(container_id)
+            if mounted is None:
+                work = asyncio.get_running_loop().run_in_executor(self._threads, self._mount_all, container_id, kept)
+                try:
+                    mounted = await asyncio.shield(work)
+                except asyncio.CancelledError:
+                    await asyncio.wait([work])
+                    if work.exception() is None:
+                        _close(work.result())
+                    raise
+                except OSError as error:
+                    raise Unavailable(f"cannot mount the files of {container_id}: {error.strerror}") from error
+                self._mounted[container_id] = mounted
+            mounted.users += 1
+            return mounted
+
+    async def _unmount(self, container_id: str, mounted: _Mounted) -> None:
+        async with self._locks.of(container_id):
+            mounted.users -= 1
+            if not mounted.users:
+                del self._mounted[container_id]
+                # The last unmount syncs the disk.
+                await asyncio.get_running_loop().run_in_executor(self._threads, _close, mounted)
+
+    def _mount_all(self, container_id: str, kept: KeptRoot) -> _Mounted:
+        point = self._paths.run / "roots" / container_id
+        point.mkdir(mode=0o700, parents=True, exist_ok=True)
+        upper = self._paths.kept_root(container_id)
+        self._paths.create_base()
+        with private_mounts(self._host_mounts, hide=None):
+            mount_overlay([*map(Path, kept.layers), self._paths.base], upper, point, volatile=False)
+            root = os.open(point, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                for volume in read_volumes(upper):
+                    if volume.populate and Path(volume.data).is_dir():
+                        populate(Path(volume.data), point, volume.target, durable=True)
+                    _bind_volume(root, volume)
+                namespace = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+            except BaseException:
+                os.close(root)
+                raise
+        return _Mounted(root, namespace)
+
+    def _mount_layers(self, layers: tuple[Path, ...]) -> _Mounted:
+        point = self._paths.run / "roots" / "layers"  # of each namespace its own
+        point.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._paths.create_base()
+        with private_mounts(self._host_mounts, hide=None):
+            mount_layers([*layers, self._paths.base], point)
+            root = os.open(point, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            return _Mounted(root, os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
+
+
+def _open_root_of(record: ContainerRecord) -> int:
+    """It may exit at any moment, and its number become another process's."""
+    pidfd = open_pidfd(record.pid, record.pid_started)
+    if pidfd is None:
+        raise NotFound(f"task {record.task_id} is not running")
+    try:
+        root = os.open(f"/proc/{record.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        if wait_pidfd(pidfd, 0):
+            os.close(root)
+            raise NotFound(f"task {record.task_id} is not running")
+        return root
+    except (FileNotFoundError, ProcessLookupError):
+        raise NotFound(f"task {record.task_id} is not running") from None
+    finally:
+        os.close(pidfd)
+
+
+def _bind_volume(root: int, volume: RecordedVolume) -> None:
+    """Where the container has it. One that is not here any more, or a file system of a server, leaves a directory that
+    cannot be written to: what is put there would be hidden at the next start."""
+    point = _open_or_make(root, volume.target)
+    try:
+        place = f"/proc/self/fd/{point}"
+        source = _open_volume(volume)
+        try:
+            mount(place if source is None else f"/proc/self/fd/{source}", place, None, MS_BIND)
+        finally:
+            if source is not None:
+                os.close(source)
+    finally:
+        os.close(point)
+    if volume.read_only or source is None:
+        point = open_in_root(root, volume.target, os.O_PATH | os.O_DIRECTORY)
+        try:
+            mount("none", f"/proc/self/fd/{point}", None, MS_BIND | MS_REMOUNT | MS_RDONLY)
+        finally:
+            os.close(point)
+
+
+def _open_or_make(root: int, target: str) -> int:
+    """The directory at a target; made, as the OCI runtime would make it at the start, if it is missing."""
+    parts = [part for part in target.split("/") if part]
+    for length in range(len(parts)):
+        with suppress(FileExistsError):
+            above = open_in_root(root, "/".join(parts[:length]) or "/", os.O_PATH | os.O_DIRECTORY)
+            try:
+                os.mkdir(parts[length], 0o755, dir_fd=above)
+            finally:
+                os.close(above)
+    return open_in_root(root, target, os.O_PATH | os.O_DIRECTORY)
+
+
+def _open_volume(volume: RecordedVolume) -> int | None:
+    if not volume.data:
+        return None
+    try:
+        top = os.open(volume.data, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return open_in_root(top, volume.subpath or ".", os.O_PATH | os.O_DIRECTORY)
+    except OSError:
+        return None
+    finally:
+        os.close(top)
+
+
+def _close(mounted: _Mounted) -> None:
+    os.close(mounted.root)
+    os.close(mounted.namespace)

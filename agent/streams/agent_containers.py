@@ -1,0 +1,139 @@
+"""gRPC servicer of `AgentContainers`: what managers ask of containers of this node beside their desired state."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Protocol
+
+from grpc import aio
+
+from agent.archives.container_files import ContainerFiles
+from agent.runtime.live.process_table import ProcessTable
+from shoal.api.v1.agent_containers_pb2 import PauseTaskResponse
+from shoal.api.v1.agent_containers_pb2_grpc import AgentContainersServicer
+from shoal.api.v1.engine_pb2 import (
+    ArchiveChunk,
+    ArchiveRequest,
+    KillContainerRequest,
+    KillContainerResponse,
+    ListChangesRequest,
+    ListProcessesRequest,
+    ListProcessesResponse,
+    PathChanges,
+    PathStat,
+    PauseContainerRequest,
+    ProcessRow,
+    WriteArchiveRequest,
+    WriteArchiveResponse,
+)
+
+DEFAULT_SIGNAL = "SIGKILL"
+
+
+class RunningContainers(Protocol):
+    """Finds running containers; `agent.runtime.oci_runtime.OciRuntime` is one."""
+
+    def task_of(self, own_id: str) -> str:
+        """The task of a running container, by the id of either. Raises NotFound."""
+        ...
+
+    async def processes(self, own_id: str, ps_args: Sequence[str]) -> ProcessTable:
+        """Raises NotFound, InvalidInput, Unavailable."""
+        ...
+
+
+class TaskControl(Protocol):
+    """Pauses and signals tasks, and reports their new status; `agent.worker.worker.Worker` is one."""
+
+    async def set_paused(self, task_id: str, paused: bool) -> None:
+        """Raises NotFound, Refused, Unavailable."""
+        ...
+
+    async def signal(self, task_id: str, signal: str) -> None:
+        """Raises NotFound, InvalidInput."""
+        ...
+
+
+class AgentContainersService(AgentContainersServicer):
+    """Serves managers."""
+
+    def __init__(self, *, containers: RunningContainers, tasks: TaskControl, files: ContainerFiles) -> None:
+        self._containers = containers
+        self._tasks = tasks
+        self._files = files
+
+    async def StatPath(  # noqa: N802  # named by the protocol
+        self, request: ArchiveRequest, context: aio.ServicerContext[ArchiveRequest, PathStat]
+    ) -> PathStat:
+        """What a path of a container is. Raises as `ContainerFiles.stat`."""
+        del context
+        return await self._files.stat(request)
+
+    async def ReadArchive(  # noqa: N802  # named by the protocol
+        self, request: ArchiveRequest, context: aio.ServicerContext[ArchiveRequest, ArchiveChunk]
+    ) -> AsyncGenerator[ArchiveChunk]:
+        """The archive of a path. Raises as `ContainerFiles.stat`."""
+        del context
+        async with aclosing(self._files.read(request)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def WriteArchive(  # noqa: N802  # named by the protocol
+        self,
+        request_iterator: AsyncIterator[WriteArchiveRequest],
+        context: aio.ServicerContext[WriteArchiveRequest, WriteArchiveResponse],
+    ) -> WriteArchiveResponse:
+        """Unpack an archive. Raises as `ContainerFiles.write`."""
+        del context
+        await self._files.write(request_iterator)
+        return WriteArchiveResponse()
+
+    async def ListChanges(  # noqa: N802  # named by the protocol
+        self, request: ListChangesRequest, context: aio.ServicerContext[ListChangesRequest, PathChanges]
+    ) -> AsyncGenerator[PathChanges]:
+        """What a container has changed. Raises as `ContainerFiles.stat`."""
+        del context
+        async with aclosing(self._files.changes(request.container)) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def ReadLayer(  # noqa: N802  # named by the protocol
+        self, request: ListChangesRequest, context: aio.ServicerContext[ListChangesRequest, ArchiveChunk]
+    ) -> AsyncGenerator[ArchiveChunk]:
+        """What a container has changed, as a layer. Raises as `ContainerFiles.stat`."""
+        del context
+        async with aclosing(self._files.layer(request.container)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def ExportContainer(  # noqa: N802  # named by the protocol
+        self, request: ListChangesRequest, context: aio.ServicerContext[ListChangesRequest, ArchiveChunk]
+    ) -> AsyncGenerator[ArchiveChunk]:
+        """The archive of a root file system. Raises as `ContainerFiles.stat`."""
+        del context
+        async with aclosing(self._files.export(request.container)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def Pause(  # noqa: N802  # named by the protocol
+        self, request: PauseContainerRequest, context: aio.ServicerContext[PauseContainerRequest, PauseTaskResponse]
+    ) -> PauseTaskResponse:
+        """Pause a container, or resume it. Raises NotFound, Refused, Unavailable: see `TaskControl`."""
+        del context
+        await self._tasks.set_paused(self._containers.task_of(request.container), not request.unpause)
+        return PauseTaskResponse()
+
+    async def Kill(  # noqa: N802  # named by the protocol
+        self, request: KillContainerRequest, context: aio.ServicerContext[KillContainerRequest, KillContainerResponse]
+    ) -> KillContainerResponse:
+        """Send a signal. Raises NotFound, InvalidInput: see `TaskControl`."""
+        del context
+        await self._tasks.signal(self._containers.task_of(request.container), request.signal or DEFAULT_SIGNAL)
+        return KillContainerResponse()
+
+    async def ListProcesses(  # noqa: N802  # named by the protocol
+        self, request: ListProcessesRequest, context: aio.ServicerContext[ListProcessesRequest, ListProcessesResponse]
+    ) -> ListProcessesResponse:
+        """The processes of a running container. Raises NotFound, InvalidInput, Unavailable: see `process_table`."""
+        del context
+        table = await self._containers.processes(request.container, request.ps_args)
+        return ListProcessesResponse(titles=table.titles, processes=[ProcessRow(cells=row) for row in table.rows])

@@ -1,0 +1,126 @@
+"""The calls of `AgentContainers` over gRPC: to which part each goes, and archives there and back."""
+
+import asyncio
+import io
+import os
+import tarfile
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from grpc import aio
+
+from agent.archives.container_files import ContainerFiles
+from agent.runtime.live.process_table import ProcessTable
+from agent.runtime.live.root_access import OpenRoot
+from agent.streams.agent_containers import AgentContainersService
+from shoal.api.v1.agent_containers_pb2_grpc import AgentContainersStub, add_AgentContainersServicer_to_server
+from shoal.api.v1.engine_pb2 import (
+    ArchiveRequest,
+    KillContainerRequest,
+    ListChangesRequest,
+    ListProcessesRequest,
+    PauseContainerRequest,
+    WriteArchiveRequest,
+)
+
+
+class Node:
+    """Containers that are directories, and what was asked of their tasks."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.calls: list[tuple[str, str, object]] = []
+
+    def task_of(self, own_id: str) -> str:
+        return f"task-of-{own_id}"
+
+    async def processes(self, own_id: str, ps_args: Sequence[str]) -> ProcessTable:
+        return ProcessTable(("PID", "CMD"), (("1", f"{own_id} {' '.join(ps_args)}"),))
+
+    async def set_paused(self, task_id: str, paused: bool) -> None:
+        self.calls.append(("pause", task_id, paused))
+
+    async def signal(self, task_id: str, signal: str) -> None:
+        self.calls.append(("signal", task_id, signal))
+
+    @asynccontextmanager
+    async def open_root(self, own_id: str) -> AsyncGenerator[OpenRoot]:
+        root = os.open(self._root / own_id, os.O_PATH | os.O_DIRECTORY)
+        try:
+            yield OpenRoot(root, self._root / "upper", (self._root / "below",), (1000, 1001))
+        finally:
+            os.close(root)
+
+    @asynccontextmanager
+    async def open_below(self, opened: OpenRoot) -> AsyncGenerator[int]:
+        below = os.open(opened.layers[0], os.O_PATH | os.O_DIRECTORY)
+        try:
+            yield below
+        finally:
+            os.close(below)
+
+
+@asynccontextmanager
+async def served(node: Node) -> AsyncGenerator[Any]:
+    server = aio.server()
+    service = AgentContainersService(containers=node, tasks=node, files=ContainerFiles(node))
+    add_AgentContainersServicer_to_server(service, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield AgentContainersStub(channel)
+    finally:
+        await server.stop(None)
+
+
+def test_each_call_reaches_its_part(tmp_path: Path) -> None:
+    for name in ("box/srv", "upper", "below/etc"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "upper/etc").mkdir()
+    (tmp_path / "upper/new").write_text("1")
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        info = tarfile.TarInfo("file")
+        info.size = 3_000_000
+        tar.addfile(info, io.BytesIO(b"x" * info.size))
+    content = buffer.getvalue()
+
+    async def messages() -> AsyncIterator[WriteArchiveRequest]:
+        yield WriteArchiveRequest(target=ArchiveRequest(container="box", path="/srv"), copy_owner=True)
+        for begin in range(0, len(content), 1 << 18):
+            yield WriteArchiveRequest(data=content[begin : begin + (1 << 18)])
+
+    async def body() -> None:
+        node = Node(tmp_path)
+        async with served(node) as agent:
+            await agent.Pause(PauseContainerRequest(container="box"))
+            await agent.Pause(PauseContainerRequest(container="box", unpause=True))
+            await agent.Kill(KillContainerRequest(container="box"))
+            await agent.Kill(KillContainerRequest(container="box", signal="HUP"))
+            task = "task-of-box"
+            assert node.calls == [
+                ("pause", task, True), ("pause", task, False), ("signal", task, "SIGKILL"), ("signal", task, "HUP"),
+            ]  # fmt: skip
+            table = await agent.ListProcesses(ListProcessesRequest(container="box", ps_args=["-ef"]))
+            assert list(table.titles) == ["PID", "CMD"] and list(table.processes[0].cells) == ["1", "box -ef"]
+            await agent.WriteArchive(messages())
+            stat = await agent.StatPath(ArchiveRequest(container="box", path="/srv/file"))
+            assert (stat.name, stat.size) == ("file", 3_000_000)
+            assert (tmp_path / "box/srv/file").stat().st_uid == 1000
+            chunks = [chunk async for chunk in agent.ReadArchive(ArchiveRequest(container="box", path="/srv/file"))]
+            assert chunks[0].stat == stat and sum(len(chunk.data) for chunk in chunks) > stat.size
+            exported = [chunk async for chunk in agent.ExportContainer(ListChangesRequest(container="box"))]
+            with tarfile.open(fileobj=io.BytesIO(b"".join(chunk.data for chunk in exported))) as tar:
+                assert tar.getnames() == ["srv", "srv/file"]
+            batches = [batch async for batch in agent.ListChanges(ListChangesRequest(container="box"))]
+            assert [(change.kind, change.path) for batch in batches for change in batch.changes] == [
+                (0, "/etc"), (1, "/new"),
+            ]  # fmt: skip
+            layer = [chunk async for chunk in agent.ReadLayer(ListChangesRequest(container="box"))]
+            with tarfile.open(fileobj=io.BytesIO(b"".join(chunk.data for chunk in layer))) as tar:
+                assert sorted(tar.getnames()) == ["etc", "new"]
+
+    asyncio.run(body())
