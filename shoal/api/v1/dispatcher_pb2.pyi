@@ -430,6 +430,8 @@ class Assignments(_message.Message):
     REMOVED_SERVICES_FIELD_NUMBER: _builtins.int
     ATTACHMENTS_FIELD_NUMBER: _builtins.int
     REMOVED_ATTACHMENTS_FIELD_NUMBER: _builtins.int
+    CONTAINERS_FIELD_NUMBER: _builtins.int
+    REMOVED_CONTAINERS_FIELD_NUMBER: _builtins.int
     snapshot: _builtins.bool
     """A snapshot replaces everything; an increment adds, replaces by key, and removes."""
     store_revision: _builtins.int
@@ -488,6 +490,15 @@ class Assignments(_message.Message):
 
     @_builtins.property
     def removed_attachments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def containers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of the containers of one's own whose root file systems, logs and settings are kept on this node, whether they run
+        or not. What is here of any other container is deleted once none of its tasks is assigned, and never before a snapshot
+        has come.
+        """
+
+    @_builtins.property
+    def removed_containers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -509,10 +520,12 @@ class Assignments(_message.Message):
         removed_services: _abc.Iterable[_builtins.str] | None = ...,
         attachments: _abc.Iterable[Global___VolumeAttachment] | None = ...,
         removed_attachments: _abc.Iterable[_builtins.str] | None = ...,
+        containers: _abc.Iterable[_builtins.str] | None = ...,
+        removed_containers: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "endpoints", b"endpoints", "files", b"files", "networks", b"networks", "peers", b"peers", "removed_attachments", b"removed_attachments", "removed_endpoints", b"removed_endpoints", "removed_networks", b"removed_networks", "removed_peers", b"removed_peers", "removed_services", b"removed_services", "removed_tasks", b"removed_tasks", "revisions", b"revisions", "sequence", b"sequence", "services", b"services", "snapshot", b"snapshot", "store_revision", b"store_revision", "tasks", b"tasks", "volumes_to_delete", b"volumes_to_delete"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "containers", b"containers", "endpoints", b"endpoints", "files", b"files", "networks", b"networks", "peers", b"peers", "removed_attachments", b"removed_attachments", "removed_containers", b"removed_containers", "removed_endpoints", b"removed_endpoints", "removed_networks", b"removed_networks", "removed_peers", b"removed_peers", "removed_services", b"removed_services", "removed_tasks", b"removed_tasks", "revisions", b"revisions", "sequence", b"sequence", "services", b"services", "snapshot", b"snapshot", "store_revision", b"store_revision", "tasks", b"tasks", "volumes_to_delete", b"volumes_to_delete"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1039,6 +1039,9 @@ class ServiceStatus(_message.Message):
     UNBLOCKED_REVISION_FIELD_NUMBER: _builtins.int
     HANDLED_REBALANCE_AT_MS_FIELD_NUMBER: _builtins.int
     LAST_MOVE_AT_MS_FIELD_NUMBER: _builtins.int
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    REFUSED_RUN_FIELD_NUMBER: _builtins.int
+    RESTART_DUE_MS_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     planning_error: _builtins.str
     """Why the service is quarantined: planning it failed, and it is left unchanged. One line; empty when it is not."""
@@ -1052,6 +1055,15 @@ class ServiceStatus(_message.Message):
     """When a misplaced task was last moved; the update's delay starts from it.
     Milliseconds since the Unix epoch.
     """
+    node_id: _builtins.str
+    """The rest is of a container of one's own only.
+
+    Where it is: its root file system, all of its runs. Changed by a reschedule only. Empty: it was never placed.
+    """
+    refused_run: _builtins.int
+    """The newest run (`Container.run`) that cannot start; `problems` say why. 0: none."""
+    restart_due_ms: _builtins.int
+    """When its restart policy starts it again. Milliseconds since the Unix epoch; 0: it does not."""
     @_builtins.property
     def update(self) -> Global___UpdateStatus: ...
     @_builtins.property
@@ -1089,10 +1101,13 @@ class ServiceStatus(_message.Message):
         unblocked_revision: _builtins.int = ...,
         handled_rebalance_at_ms: _builtins.int = ...,
         last_move_at_ms: _builtins.int = ...,
+        node_id: _builtins.str = ...,
+        refused_run: _builtins.int = ...,
+        restart_due_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["handled_rebalance_at_ms", b"handled_rebalance_at_ms", "last_move_at_ms", b"last_move_at_ms", "mesh_ports", b"mesh_ports", "planning_error", b"planning_error", "problems", b"problems", "problems_at_ms", b"problems_at_ms", "runs", b"runs", "schedule", b"schedule", "service_id", b"service_id", "unblocked_revision", b"unblocked_revision", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["handled_rebalance_at_ms", b"handled_rebalance_at_ms", "last_move_at_ms", b"last_move_at_ms", "mesh_ports", b"mesh_ports", "node_id", b"node_id", "planning_error", b"planning_error", "problems", b"problems", "problems_at_ms", b"problems_at_ms", "refused_run", b"refused_run", "restart_due_ms", b"restart_due_ms", "runs", b"runs", "schedule", b"schedule", "service_id", b"service_id", "unblocked_revision", b"unblocked_revision", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -50,7 +50,7 @@ class Container(_message.Message):
 
     Its template is an ordinary ServiceRevision (key /shoal/v1/revisions/<container id>/<number>), its status an ordinary
     ServiceStatus, and each start of it is one Task with `service_id` = `container_id` = this id, slot 1 and `job_run` =
-    `run`. So agents, dispatcher, resource index and DNS need no second kind of owner. The root file system belongs to
+    `run` (0 until its first start). So agents, dispatcher, resource index and DNS need no second kind of owner. The root file system belongs to
     the container: it survives its tasks, and is deleted only after this record is gone.
     """
 

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from shoal.api.v1 import meta_pb2 as _meta_pb2
+from shoal.api.v1 import standalone_pb2 as _standalone_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -106,6 +107,9 @@ class Task(_message.Message):
     GENERIC_RESOURCES_FIELD_NUMBER: _builtins.int
     WITHDRAWN_FIELD_NUMBER: _builtins.int
     NETWORK_TASK_ID_FIELD_NUMBER: _builtins.int
+    CONTAINER_ID_FIELD_NUMBER: _builtins.int
+    STOP_FIELD_NUMBER: _builtins.int
+    RESTART_DELAY_MS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     service_id: _builtins.str
     revision: _builtins.int
@@ -117,7 +121,9 @@ class Task(_message.Message):
     state: Global___TaskState.ValueType
     """Set by the planner: NEW, PENDING or ASSIGNED; ORPHANED when the task's node is lost for good."""
     desired_state: Global___TaskState.ValueType
-    """RUNNING, SHUTDOWN or REMOVE."""
+    """RUNNING, SHUTDOWN or REMOVE; READY for a container that was created and not started: it becomes RUNNING with its
+    first start.
+    """
     reason: _builtins.str
     """Why it is PENDING or being stopped, one line for the user."""
     reason_at_ms: _builtins.int
@@ -134,6 +140,12 @@ class Task(_message.Message):
     """Set by the dispatcher in assignments only: it is stopping, and every node has withdrawn its endpoint."""
     network_task_id: _builtins.str
     """Id of the task on the same node whose network namespace it shares; empty: it has its own."""
+    container_id: _builtins.str
+    """The container of one's own that it is a run of; the root file system is the container's. Empty: a service's task."""
+    restart_delay_ms: _builtins.int
+    """Of a container's run: milliseconds between the end of the one before and this one, by the restart policy; the next
+    delay follows from it. 0: it was started by its user.
+    """
     @_builtins.property
     def addresses(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskAddress]: ...
     @_builtins.property
@@ -141,6 +153,10 @@ class Task(_message.Message):
     @_builtins.property
     def generic_resources(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.GenericResource]:
         """The generic resources assigned to the task: names, or a count for those without names."""
+
+    @_builtins.property
+    def stop(self) -> _standalone_pb2.ContainerStop:
+        """Of a container's run that is to stop: how."""
 
     def __init__(
         self,
@@ -163,10 +179,13 @@ class Task(_message.Message):
         generic_resources: _abc.Iterable[_meta_pb2.GenericResource] | None = ...,
         withdrawn: _builtins.bool = ...,
         network_task_id: _builtins.str = ...,
+        container_id: _builtins.str = ...,
+        stop: _standalone_pb2.ContainerStop | None = ...,
+        restart_delay_ms: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stop", b"stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "attempt", b"attempt", "created_at_ms", b"created_at_ms", "desired_state", b"desired_state", "generic_resources", b"generic_resources", "id", b"id", "job_run", b"job_run", "network_task_id", b"network_task_id", "node_id", b"node_id", "ports", b"ports", "reason", b"reason", "reason_at_ms", b"reason_at_ms", "revision", b"revision", "service_id", b"service_id", "slot", b"slot", "state", b"state", "stopped_at_ms", b"stopped_at_ms", "withdrawn", b"withdrawn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "attempt", b"attempt", "container_id", b"container_id", "created_at_ms", b"created_at_ms", "desired_state", b"desired_state", "generic_resources", b"generic_resources", "id", b"id", "job_run", b"job_run", "network_task_id", b"network_task_id", "node_id", b"node_id", "ports", b"ports", "reason", b"reason", "reason_at_ms", b"reason_at_ms", "restart_delay_ms", b"restart_delay_ms", "revision", b"revision", "service_id", b"service_id", "slot", b"slot", "state", b"state", "stop", b"stop", "stopped_at_ms", b"stopped_at_ms", "withdrawn", b"withdrawn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -270,6 +289,7 @@ class TaskStatus(_message.Message):
     STATE_HISTORY_FIELD_NUMBER: _builtins.int
     NOT_LISTENING_FIELD_NUMBER: _builtins.int
     WARNING_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     state: Global___TaskState.ValueType
     at_ms: _builtins.int
@@ -293,6 +313,8 @@ class TaskStatus(_message.Message):
     """It runs, but does not listen on its published ports yet: no traffic is routed to it."""
     warning: _builtins.str
     """A problem of a running task, one line for the user; empty when there is none."""
+    paused: _builtins.bool
+    """Its processes are frozen."""
     @_builtins.property
     def state_history(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateChange]:
         """When it reached each state, in order."""
@@ -314,10 +336,11 @@ class TaskStatus(_message.Message):
         state_history: _abc.Iterable[Global___StateChange] | None = ...,
         not_listening: _builtins.bool = ...,
         warning: _builtins.str = ...,
+        paused: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "at_ms", b"at_ms", "exit_code", b"exit_code", "health", b"health", "health_output", b"health_output", "image_digest", b"image_digest", "message", b"message", "not_listening", b"not_listening", "oom_killed", b"oom_killed", "pid", b"pid", "running_at_ms", b"running_at_ms", "state", b"state", "state_history", b"state_history", "task_id", b"task_id", "warning", b"warning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "at_ms", b"at_ms", "exit_code", b"exit_code", "health", b"health", "health_output", b"health_output", "image_digest", b"image_digest", "message", b"message", "not_listening", b"not_listening", "oom_killed", b"oom_killed", "paused", b"paused", "pid", b"pid", "running_at_ms", b"running_at_ms", "state", b"state", "state_history", b"state_history", "task_id", b"task_id", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
