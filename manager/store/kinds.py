@@ -63,6 +63,8 @@ SERVICE_STATUS = Kind("service status", service_pb2.ServiceStatus, "services/", 
 AUTOSCALE = Kind("autoscale", service_pb2.AutoscaleStatus, "autoscale/", "", "autoscaler")
 # One of its user's own, outside services. It has revisions, a service status and tasks, as a service has.
 CONTAINER = Kind("container", standalone_pb2.Container, "containers/", "", "control API")
+# Identifier: the node's.
+NODE_IMAGES = Kind("node images", standalone_pb2.NodeImages, "node-images/", "", "dispatcher")
 TASK = Kind("task", task_pb2.Task, "tasks/", "", "planner")
 # The planner deletes a status together with its task.
 TASK_STATUS = Kind("task status", task_pb2.TaskStatus, "status/", "", "dispatcher")
@@ -114,6 +116,7 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     SERVICE_STATUS,
     AUTOSCALE,
     CONTAINER,
+    NODE_IMAGES,
     TASK,
     TASK_STATUS,
     NODE,

@@ -19,7 +19,7 @@ from shoal.api.v1.meta_pb2 import Name
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation
 from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.service_pb2 import AutoscaleStatus, Service, ServiceRevision, ServiceStatus
-from shoal.api.v1.standalone_pb2 import Container
+from shoal.api.v1.standalone_pb2 import Container, NodeImages
 from shoal.api.v1.task_pb2 import Task, TaskStatus
 from shoal.api.v1.volume_pb2 import NodeVolumes, Volume, VolumeHome, VolumeStatus
 
@@ -47,6 +47,8 @@ class View(Protocol):
     def autoscales(self) -> Mapping[str, AutoscaleStatus]: ...
     @property
     def containers(self) -> Mapping[str, Container]: ...
+    @property
+    def node_images(self) -> Mapping[str, NodeImages]: ...
     @property
     def tasks(self) -> Mapping[str, Task]: ...
     @property
@@ -107,6 +109,7 @@ class Tables:
         self.service_status: Mapping[str, ServiceStatus] = self._read(kinds.SERVICE_STATUS)
         self.autoscales: Mapping[str, AutoscaleStatus] = self._read(kinds.AUTOSCALE)
         self.containers: Mapping[str, Container] = self._read(kinds.CONTAINER)
+        self.node_images: Mapping[str, NodeImages] = self._read(kinds.NODE_IMAGES)
         self.tasks: Mapping[str, Task] = self._read(kinds.TASK)
         self.task_status: Mapping[str, TaskStatus] = self._read(kinds.TASK_STATUS)
         self.nodes: Mapping[str, Node] = self._read(kinds.NODE)

@@ -1042,6 +1042,7 @@ class ServiceStatus(_message.Message):
     NODE_ID_FIELD_NUMBER: _builtins.int
     REFUSED_RUN_FIELD_NUMBER: _builtins.int
     RESTART_DUE_MS_FIELD_NUMBER: _builtins.int
+    FINISHED_RUN_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     planning_error: _builtins.str
     """Why the service is quarantined: planning it failed, and it is left unchanged. One line; empty when it is not."""
@@ -1064,6 +1065,8 @@ class ServiceStatus(_message.Message):
     """The newest run (`Container.run`) that cannot start; `problems` say why. 0: none."""
     restart_due_ms: _builtins.int
     """When its restart policy starts it again. Milliseconds since the Unix epoch; 0: it does not."""
+    finished_run: _builtins.int
+    """The newest run that has ended and is not started again, whatever becomes of its restart policy. 0: none."""
     @_builtins.property
     def update(self) -> Global___UpdateStatus: ...
     @_builtins.property
@@ -1104,10 +1107,11 @@ class ServiceStatus(_message.Message):
         node_id: _builtins.str = ...,
         refused_run: _builtins.int = ...,
         restart_due_ms: _builtins.int = ...,
+        finished_run: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["handled_rebalance_at_ms", b"handled_rebalance_at_ms", "last_move_at_ms", b"last_move_at_ms", "mesh_ports", b"mesh_ports", "node_id", b"node_id", "planning_error", b"planning_error", "problems", b"problems", "problems_at_ms", b"problems_at_ms", "refused_run", b"refused_run", "restart_due_ms", b"restart_due_ms", "runs", b"runs", "schedule", b"schedule", "service_id", b"service_id", "unblocked_revision", b"unblocked_revision", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finished_run", b"finished_run", "handled_rebalance_at_ms", b"handled_rebalance_at_ms", "last_move_at_ms", b"last_move_at_ms", "mesh_ports", b"mesh_ports", "node_id", b"node_id", "planning_error", b"planning_error", "problems", b"problems", "problems_at_ms", b"problems_at_ms", "refused_run", b"refused_run", "restart_due_ms", b"restart_due_ms", "runs", b"runs", "schedule", b"schedule", "service_id", b"service_id", "unblocked_revision", b"unblocked_revision", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
