@@ -19,9 +19,16 @@ from manager.certificate_authority.join_limits import FailedTokenLimit, Issuance
 from manager.cluster.cluster_handler import ClusterHandler, StoreMaintenance
 from manager.cluster.manager_handler import ManagerHandler
 from manager.cluster.peer_managers import PeerEvents, PeerManagerClient
+from manager.containers.container_handler import ContainerHandler
+from manager.containers.container_network_handler import ContainerNetworkHandler
+from manager.containers.container_removal import ContainerRemoval
+from manager.containers.container_runs import ContainerRuns
+from manager.containers.container_wait_handler import ContainerWaitHandler
+from manager.control_api.containers_servicer import ContainerHandlers, ContainersService
 from manager.control_api.servicer import ControlService, Handlers
 from manager.controllers.autoscaler.autoscaler import Autoscaler
 from manager.controllers.cluster_key_rotation import ClusterKeyRotation
+from manager.controllers.container_collector import ContainerCollector
 from manager.controllers.csi_volumes.reconciler import CsiVolumeReconciler
 from manager.controllers.garbage_collector import GarbageCollector
 from manager.controllers.overlay_key_timer import OverlayKeyTimer
@@ -64,6 +71,7 @@ from shoal.api.v1.certificate_authority_pb2_grpc import add_CertificateAuthority
 from shoal.api.v1.cluster_pb2 import Manager
 from shoal.api.v1.control_pb2_grpc import add_ControlServicer_to_server
 from shoal.api.v1.dispatcher_pb2_grpc import add_DispatcherServicer_to_server, add_ManagerPeersServicer_to_server
+from shoal.api.v1.engine_pb2_grpc import add_ContainersServicer_to_server
 from shoal.distribution.registries import read_registries
 from shoal.distribution.resolve import RegistryImageResolver
 from shoal.errors import Refused, Unavailable
@@ -139,6 +147,7 @@ async def _run_components(settings: Settings, store: Store, backend: Etcd) -> No
     )
     api_server = make_server(access.MANAGER_API, max_receive_bytes=MAX_REQUEST_BYTES, limits=server_limits.MANAGER_API)
     add_ControlServicer_to_server(control, api_server)
+    add_ContainersServicer_to_server(_containers_service(store, images), api_server)
     add_DispatcherServicer_to_server(dispatcher, api_server)
     add_ManagerPeersServicer_to_server(
         ManagerPeersService(applied=dispatcher.applied, events=events.between), api_server
@@ -220,6 +229,18 @@ def _control_service(
     )
 
 
+def _containers_service(store: Store, images: RegistryImageResolver) -> ContainersService:
+    return ContainersService(  # type: ignore[abstract]  # what it does not serve, gRPC's own class answers
+        ContainerHandlers(
+            records=ContainerHandler(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),
+            runs=ContainerRuns(store=store, now_ms=now_ms),
+            removal=ContainerRemoval(store=store, now_ms=now_ms),
+            waits=ContainerWaitHandler(store=store),
+            networks=ContainerNetworkHandler(store=store, now_ms=now_ms),
+        )
+    )
+
+
 def _leader_work(
     settings: Settings, store: Store, manager_id: str, keyring: Keyring, agents: AgentChannels, writer: EventArchiver
 ) -> Lead:
@@ -235,6 +256,7 @@ def _leader_work(
             autoscaler = Autoscaler(store=store, meters=agents, now_ms=now_ms)
             term.create_task(autoscaler.run(fence), name="autoscaler")
             term.create_task(GarbageCollector(store=store).run(fence), name="collector")
+            term.create_task(ContainerCollector(store=store).run(fence), name="container collector")
             reconciler = CsiVolumeReconciler(store=store, agents=agents, secrets=DriverSecrets(EncryptedCodec(keyring)))
             term.create_task(reconciler.run(fence), name="CSI volumes")
             mover = VolumeMover(store=store, agents=agents, now_ms=now_ms)

@@ -77,6 +77,7 @@ def snapshot(assigned: NodeAssignments, revision: int) -> Assignments:
         services=assigned.services.values(),
         attachments=assigned.attachments.values(),
         containers=sorted(assigned.containers),
+        lists_containers=True,
     )
 
 
@@ -108,7 +109,7 @@ def _by_kind(dirty: Iterable[RecordRef]) -> dict[RecordKind, list[str]]:
 
 def is_empty(message: Assignments) -> bool:
     """Whether it changes nothing but the store's revision."""
-    return all(field.name in ("snapshot", "store_revision") for field, _ in message.ListFields())
+    return all(field.name in ("snapshot", "store_revision", "lists_containers") for field, _ in message.ListFields())
 
 
 def trimmed(revision: ServiceRevision) -> ServiceRevision:

@@ -81,6 +81,7 @@ class ContainerPlacement:
         common = Task(
             desired_state=task.desired_state,
             container_id=self._id,
+            auto_remove=self._container.definition.auto_remove,
             restart_delay_ms=task.restart_delay_ms,
             generic_resources=task.generic_resources,
         )

@@ -432,12 +432,17 @@ class Assignments(_message.Message):
     REMOVED_ATTACHMENTS_FIELD_NUMBER: _builtins.int
     CONTAINERS_FIELD_NUMBER: _builtins.int
     REMOVED_CONTAINERS_FIELD_NUMBER: _builtins.int
+    LISTS_CONTAINERS_FIELD_NUMBER: _builtins.int
     snapshot: _builtins.bool
     """A snapshot replaces everything; an increment adds, replaces by key, and removes."""
     store_revision: _builtins.int
     """The store's revision that this brings the agent to."""
     sequence: _builtins.int
     """Counts up over all sessions of a manager; 0: no acknowledgement required."""
+    lists_containers: _builtins.bool
+    """Of a snapshot: `containers` is complete. A manager that does not know containers leaves it out, and then nothing is
+    deleted.
+    """
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_task_pb2.Task]:
         """Tasks of this node, desired states included. Key: id."""
@@ -522,10 +527,11 @@ class Assignments(_message.Message):
         removed_attachments: _abc.Iterable[_builtins.str] | None = ...,
         containers: _abc.Iterable[_builtins.str] | None = ...,
         removed_containers: _abc.Iterable[_builtins.str] | None = ...,
+        lists_containers: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "containers", b"containers", "endpoints", b"endpoints", "files", b"files", "networks", b"networks", "peers", b"peers", "removed_attachments", b"removed_attachments", "removed_containers", b"removed_containers", "removed_endpoints", b"removed_endpoints", "removed_networks", b"removed_networks", "removed_peers", b"removed_peers", "removed_services", b"removed_services", "removed_tasks", b"removed_tasks", "revisions", b"revisions", "sequence", b"sequence", "services", b"services", "snapshot", b"snapshot", "store_revision", b"store_revision", "tasks", b"tasks", "volumes_to_delete", b"volumes_to_delete"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "containers", b"containers", "endpoints", b"endpoints", "files", b"files", "lists_containers", b"lists_containers", "networks", b"networks", "peers", b"peers", "removed_attachments", b"removed_attachments", "removed_containers", b"removed_containers", "removed_endpoints", b"removed_endpoints", "removed_networks", b"removed_networks", "removed_peers", b"removed_peers", "removed_services", b"removed_services", "removed_tasks", b"removed_tasks", "revisions", b"revisions", "sequence", b"sequence", "services", b"services", "snapshot", b"snapshot", "store_revision", b"store_revision", "tasks", b"tasks", "volumes_to_delete", b"volumes_to_delete"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,29 +26,29 @@ from shoal.api.v1 import meta_pb2 as shoal_dot_api_dot_v1_dot_meta__pb2
 from shoal.api.v1 import standalone_pb2 as shoal_dot_api_dot_v1_dot_standalone__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17shoal/api/v1/task.proto\x12\x0cshoal.api.v1\x1a\x17shoal/api/v1/meta.proto\x1a\x1dshoal/api/v1/standalone.proto\"\xbb\x04\n\x04Task\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x0c\n\x04slot\x18\x04 \x01(\r\x12\x0f\n\x07node_id\x18\x05 \x01(\t\x12&\n\x05state\x18\x06 \x01(\x0e\x32\x17.shoal.api.v1.TaskState\x12.\n\rdesired_state\x18\x07 \x01(\x0e\x32\x17.shoal.api.v1.TaskState\x12,\n\taddresses\x18\x08 \x03(\x0b\x32\x19.shoal.api.v1.TaskAddress\x12%\n\x05ports\x18\t \x03(\x0b\x32\x16.shoal.api.v1.TaskPort\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x14\n\x0creason_at_ms\x18\x1e \x01(\x03\x12\x15\n\rcreated_at_ms\x18\x0b \x01(\x03\x12\x15\n\rstopped_at_ms\x18\x0c \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\r \x01(\r\x12\x0f\n\x07job_run\x18\x0e \x01(\x04\x12\x38\n\x11generic_resources\x18\x13 \x03(\x0b\x32\x1d.shoal.api.v1.GenericResource\x12\x11\n\twithdrawn\x18\x14 \x01(\x08\x12\x17\n\x0fnetwork_task_id\x18< \x01(\t\x12\x14\n\x0c\x63ontainer_id\x18\x46 \x01(\t\x12)\n\x04stop\x18G \x01(\x0b\x32\x1b.shoal.api.v1.ContainerStop\x12\x18\n\x10restart_delay_ms\x18H \x01(\x03\"D\n\x0bTaskAddress\x12\x12\n\nnetwork_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x10\n\x08\x61\x64\x64ress6\x18( \x01(\t\"U\n\x08TaskPort\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x0e\n\x06target\x18\x02 \x01(\r\x12\x11\n\tpublished\x18\x03 \x01(\r\x12\x14\n\x0chost_address\x18\x04 \x01(\t\"\xc9\x03\n\nTaskStatus\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.shoal.api.v1.TaskState\x12\r\n\x05\x61t_ms\x18\x03 \x01(\x03\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x16\n\texit_code\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\noom_killed\x18\x06 \x01(\x08\x12\x0b\n\x03pid\x18\x07 \x01(\x05\x12\x14\n\x0cimage_digest\x18\x08 \x01(\t\x12\x15\n\rrunning_at_ms\x18\t \x01(\x03\x12/\n\x06health\x18\n \x01(\x0e\x32\x1f.shoal.api.v1.TaskStatus.Health\x12\x15\n\rhealth_output\x18\x0b \x01(\t\x12\x30\n\rstate_history\x18\x1e \x03(\x0b\x32\x19.shoal.api.v1.StateChange\x12\x15\n\rnot_listening\x18\x32 \x01(\x08\x12\x0f\n\x07warning\x18\x33 \x01(\t\x12\x0e\n\x06paused\x18\x46 \x01(\x08\"<\n\x06Health\x12\x08\n\x04NONE\x10\x00\x12\x0c\n\x08STARTING\x10\x01\x12\x0b\n\x07HEALTHY\x10\x02\x12\r\n\tUNHEALTHY\x10\x03\x42\x0c\n\n_exit_code\"D\n\x0bStateChange\x12&\n\x05state\x18\x01 \x01(\x0e\x32\x17.shoal.api.v1.TaskState\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x03\"-\n\tTaskArena\x12 \n\x04rows\x18\x01 \x03(\x0b\x32\x12.shoal.api.v1.Task\"9\n\x0fTaskStatusArena\x12&\n\x04rows\x18\x01 \x03(\x0b\x32\x18.shoal.api.v1.TaskStatus*\xe0\x01\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x07\n\x03NEW\x10\n\x12\x0b\n\x07PENDING\x10\x14\x12\x0c\n\x08\x41SSIGNED\x10\x1e\x12\x0c\n\x08\x41\x43\x43\x45PTED\x10(\x12\r\n\tPREPARING\x10\x32\x12\t\n\x05READY\x10<\x12\x0c\n\x08STARTING\x10\x46\x12\x0b\n\x07RUNNING\x10P\x12\x0c\n\x08\x43OMPLETE\x10Z\x12\x0c\n\x08SHUTDOWN\x10\x64\x12\n\n\x06\x46\x41ILED\x10n\x12\x0c\n\x08REJECTED\x10x\x12\x0b\n\x06REMOVE\x10\x82\x01\x12\r\n\x08ORPHANED\x10\x8c\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17shoal/api/v1/task.proto\x12\x0cshoal.api.v1\x1a\x17shoal/api/v1/meta.proto\x1a\x1dshoal/api/v1/standalone.proto\"\xd0\x04\n\x04Task\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x0c\n\x04slot\x18\x04 \x01(\r\x12\x0f\n\x07node_id\x18\x05 \x01(\t\x12&\n\x05state\x18\x06 \x01(\x0e\x32\x17.shoal.api.v1.TaskState\x12.\n\rdesired_state\x18\x07 \x01(\x0e\x32\x17.shoal.api.v1.TaskState\x12,\n\taddresses\x18\x08 \x03(\x0b\x32\x19.shoal.api.v1.TaskAddress\x12%\n\x05ports\x18\t \x03(\x0b\x32\x16.shoal.api.v1.TaskPort\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x14\n\x0creason_at_ms\x18\x1e \x01(\x03\x12\x15\n\rcreated_at_ms\x18\x0b \x01(\x03\x12\x15\n\rstopped_at_ms\x18\x0c \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\r \x01(\r\x12\x0f\n\x07job_run\x18\x0e \x01(\x04\x12\x38\n\x11generic_resources\x18\x13 \x03(\x0b\x32\x1d.shoal.api.v1.GenericResource\x12\x11\n\twithdrawn\x18\x14 \x01(\x08\x12\x17\n\x0fnetwork_task_id\x18< \x01(\t\x12\x14\n\x0c\x63ontainer_id\x18\x46 \x01(\t\x12)\n\x04stop\x18G \x01(\x0b\x32\x1b.shoal.api.v1.ContainerStop\x12\x18\n\x10restart_delay_ms\x18H \x01(\x03\x12\x13\n\x0b\x61uto_remove\x18I \x01(\x08\"D\n\x0bTaskAddress\x12\x12\n\nnetwork_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x10\n\x08\x61\x64\x64ress6\x18( \x01(\t\"U\n\x08TaskPort\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x0e\n\x06target\x18\x02 \x01(\r\x12\x11\n\tpublished\x18\x03 \x01(\r\x12\x14\n\x0chost_address\x18\x04 \x01(\t\"\xc9\x03\n\nTaskStatus\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.shoal.api.v1.TaskState\x12\r\n\x05\x61t_ms\x18\x03 \x01(\x03\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x16\n\texit_code\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\noom_killed\x18\x06 \x01(\x08\x12\x0b\n\x03pid\x18\x07 \x01(\x05\x12\x14\n\x0cimage_digest\x18\x08 \x01(\t\x12\x15\n\rrunning_at_ms\x18\t \x01(\x03\x12/\n\x06health\x18\n \x01(\x0e\x32\x1f.shoal.api.v1.TaskStatus.Health\x12\x15\n\rhealth_output\x18\x0b \x01(\t\x12\x30\n\rstate_history\x18\x1e \x03(\x0b\x32\x19.shoal.api.v1.StateChange\x12\x15\n\rnot_listening\x18\x32 \x01(\x08\x12\x0f\n\x07warning\x18\x33 \x01(\t\x12\x0e\n\x06paused\x18\x46 \x01(\x08\"<\n\x06Health\x12\x08\n\x04NONE\x10\x00\x12\x0c\n\x08STARTING\x10\x01\x12\x0b\n\x07HEALTHY\x10\x02\x12\r\n\tUNHEALTHY\x10\x03\x42\x0c\n\n_exit_code\"D\n\x0bStateChange\x12&\n\x05state\x18\x01 \x01(\x0e\x32\x17.shoal.api.v1.TaskState\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x03\"-\n\tTaskArena\x12 \n\x04rows\x18\x01 \x03(\x0b\x32\x12.shoal.api.v1.Task\"9\n\x0fTaskStatusArena\x12&\n\x04rows\x18\x01 \x03(\x0b\x32\x18.shoal.api.v1.TaskStatus*\xe0\x01\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x07\n\x03NEW\x10\n\x12\x0b\n\x07PENDING\x10\x14\x12\x0c\n\x08\x41SSIGNED\x10\x1e\x12\x0c\n\x08\x41\x43\x43\x45PTED\x10(\x12\r\n\tPREPARING\x10\x32\x12\t\n\x05READY\x10<\x12\x0c\n\x08STARTING\x10\x46\x12\x0b\n\x07RUNNING\x10P\x12\x0c\n\x08\x43OMPLETE\x10Z\x12\x0c\n\x08SHUTDOWN\x10\x64\x12\n\n\x06\x46\x41ILED\x10n\x12\x0c\n\x08REJECTED\x10x\x12\x0b\n\x06REMOVE\x10\x82\x01\x12\r\n\x08ORPHANED\x10\x8c\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shoal.api.v1.task_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TASKSTATE']._serialized_start=1465
-  _globals['_TASKSTATE']._serialized_end=1689
+  _globals['_TASKSTATE']._serialized_start=1486
+  _globals['_TASKSTATE']._serialized_end=1710
   _globals['_TASK']._serialized_start=98
-  _globals['_TASK']._serialized_end=669
-  _globals['_TASKADDRESS']._serialized_start=671
-  _globals['_TASKADDRESS']._serialized_end=739
-  _globals['_TASKPORT']._serialized_start=741
-  _globals['_TASKPORT']._serialized_end=826
-  _globals['_TASKSTATUS']._serialized_start=829
-  _globals['_TASKSTATUS']._serialized_end=1286
-  _globals['_TASKSTATUS_HEALTH']._serialized_start=1212
-  _globals['_TASKSTATUS_HEALTH']._serialized_end=1272
-  _globals['_STATECHANGE']._serialized_start=1288
-  _globals['_STATECHANGE']._serialized_end=1356
-  _globals['_TASKARENA']._serialized_start=1358
-  _globals['_TASKARENA']._serialized_end=1403
-  _globals['_TASKSTATUSARENA']._serialized_start=1405
-  _globals['_TASKSTATUSARENA']._serialized_end=1462
+  _globals['_TASK']._serialized_end=690
+  _globals['_TASKADDRESS']._serialized_start=692
+  _globals['_TASKADDRESS']._serialized_end=760
+  _globals['_TASKPORT']._serialized_start=762
+  _globals['_TASKPORT']._serialized_end=847
+  _globals['_TASKSTATUS']._serialized_start=850
+  _globals['_TASKSTATUS']._serialized_end=1307
+  _globals['_TASKSTATUS_HEALTH']._serialized_start=1233
+  _globals['_TASKSTATUS_HEALTH']._serialized_end=1293
+  _globals['_STATECHANGE']._serialized_start=1309
+  _globals['_STATECHANGE']._serialized_end=1377
+  _globals['_TASKARENA']._serialized_start=1379
+  _globals['_TASKARENA']._serialized_end=1424
+  _globals['_TASKSTATUSARENA']._serialized_start=1426
+  _globals['_TASKSTATUSARENA']._serialized_end=1483
 # @@protoc_insertion_point(module_scope)

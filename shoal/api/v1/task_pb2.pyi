@@ -110,6 +110,7 @@ class Task(_message.Message):
     CONTAINER_ID_FIELD_NUMBER: _builtins.int
     STOP_FIELD_NUMBER: _builtins.int
     RESTART_DELAY_MS_FIELD_NUMBER: _builtins.int
+    AUTO_REMOVE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     service_id: _builtins.str
     revision: _builtins.int
@@ -145,6 +146,10 @@ class Task(_message.Message):
     restart_delay_ms: _builtins.int
     """Of a container's run: milliseconds between the end of the one before and this one, by the restart policy; the next
     delay follows from it. 0: it was started by its user.
+    """
+    auto_remove: _builtins.bool
+    """Of a container's run: the container is removed when it ends (`--rm`), so its root file system need not survive a crash
+    of the host.
     """
     @_builtins.property
     def addresses(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskAddress]: ...
@@ -182,10 +187,11 @@ class Task(_message.Message):
         container_id: _builtins.str = ...,
         stop: _standalone_pb2.ContainerStop | None = ...,
         restart_delay_ms: _builtins.int = ...,
+        auto_remove: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["stop", b"stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "attempt", b"attempt", "container_id", b"container_id", "created_at_ms", b"created_at_ms", "desired_state", b"desired_state", "generic_resources", b"generic_resources", "id", b"id", "job_run", b"job_run", "network_task_id", b"network_task_id", "node_id", b"node_id", "ports", b"ports", "reason", b"reason", "reason_at_ms", b"reason_at_ms", "restart_delay_ms", b"restart_delay_ms", "revision", b"revision", "service_id", b"service_id", "slot", b"slot", "state", b"state", "stop", b"stop", "stopped_at_ms", b"stopped_at_ms", "withdrawn", b"withdrawn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "attempt", b"attempt", "auto_remove", b"auto_remove", "container_id", b"container_id", "created_at_ms", b"created_at_ms", "desired_state", b"desired_state", "generic_resources", b"generic_resources", "id", b"id", "job_run", b"job_run", "network_task_id", b"network_task_id", "node_id", b"node_id", "ports", b"ports", "reason", b"reason", "reason_at_ms", b"reason_at_ms", "restart_delay_ms", b"restart_delay_ms", "revision", b"revision", "service_id", b"service_id", "slot", b"slot", "state", b"state", "stop", b"stop", "stopped_at_ms", b"stopped_at_ms", "withdrawn", b"withdrawn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
