@@ -84,7 +84,7 @@ class ContainerRig:
         return await self.runs.start(StartContainerRequest(container=name), ADMIN)
 
     async def run(self, name: str, **fields: object) -> ContainerView:
-        await self.create(name, **fields)
+        await self.create(name, "", **fields)
         return await self.start(name)
 
     async def stop(self, name: str) -> ContainerView:

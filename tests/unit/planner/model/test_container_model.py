@@ -4,6 +4,7 @@ nothing is left of it afterwards.
 """
 
 import os
+from collections.abc import Mapping
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from manager.dispatcher.assignments.kept_containers import KeptContainers, kept_
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import NetworkAttachment, PublishedPort
 from shoal.api.v1.standalone_pb2 import Container, ContainerDefinition, ContainerRestart, Reschedule
-from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.networks.published_ports import MESH_NETWORK
 from shoal.task_states import is_terminal, should_run
 from tests.fakes.container_world import ContainerWorld, definition
@@ -185,7 +186,7 @@ class Lives(RuleBasedStateMachine):
 
     # What has to hold.
 
-    def _check_new(self, task: Task, before: Task | None, statuses: dict[str, object]) -> None:
+    def _check_new(self, task: Task, before: Task | None, statuses: Mapping[str, TaskStatus]) -> None:
         """A new task is wanted, on a node that can be reached, and never follows what its user has stopped."""
         container = self.world.container(task.container_id)
         status = self.world.tables.node_status[task.node_id]
