@@ -17,7 +17,7 @@ def container_view(view: View, container: Container) -> ContainerView:
     """A container with the facts about it."""
     identifier = container.meta.id
     status, task = view.service_status.get(identifier), newest_task(view, identifier)
-    node_id = node_of(view, identifier)
+    node_id = status.node_id if status is not None and status.node_id else task.node_id if task is not None else ""
     return ContainerView(
         container=container,
         status=status,
@@ -47,9 +47,14 @@ def task_views(view: View) -> Iterator[ContainerView]:
 
 def newest_task(view: View, container_id: str) -> Task | None:
     """The task of the newest run, where that is to be; None before the container was placed."""
-    tasks = view.tasks_of(container_id).values()
-    order = sorted(tasks, key=lambda each: (each.job_run, each.attempt, should_run(each), each.created_at_ms, each.id))
-    return order[-1] if order else None
+    tasks = view.tasks_of(container_id)
+    if len(tasks) < 2:  # as of most
+        return next(iter(tasks.values()), None)
+    return max(tasks.values(), key=_order)
+
+
+def _order(task: Task) -> tuple[int, int, bool, int, str]:
+    return task.job_run, task.attempt, should_run(task), task.created_at_ms, task.id
 
 
 def node_of(view: View, container_id: str) -> str:
