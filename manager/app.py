@@ -13,6 +13,7 @@ from grpc import aio
 
 from manager.advertised_address import advertised_host, ip_of, with_port
 from manager.agents.agent_channels import AgentChannels
+from manager.agents.container_channels import ContainerChannels
 from manager.certificate_authority.ca_service import MAX_JOIN_BYTES, CertificateAuthorityService
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.certificate_authority.join_limits import FailedTokenLimit, IssuanceLimit
@@ -21,6 +22,7 @@ from manager.cluster.manager_handler import ManagerHandler
 from manager.cluster.peer_managers import PeerEvents, PeerManagerClient
 from manager.containers.container_handler import ContainerHandler
 from manager.containers.container_network_handler import ContainerNetworkHandler
+from manager.containers.container_processes import ContainerProcesses
 from manager.containers.container_removal import ContainerRemoval
 from manager.containers.container_runs import ContainerRuns
 from manager.containers.container_wait_handler import ContainerWaitHandler
@@ -147,7 +149,7 @@ async def _run_components(settings: Settings, store: Store, backend: Etcd) -> No
     )
     api_server = make_server(access.MANAGER_API, max_receive_bytes=MAX_REQUEST_BYTES, limits=server_limits.MANAGER_API)
     add_ControlServicer_to_server(control, api_server)
-    add_ContainersServicer_to_server(_containers_service(store, images), api_server)
+    add_ContainersServicer_to_server(_containers_service(store, agents, images), api_server)
     add_DispatcherServicer_to_server(dispatcher, api_server)
     add_ManagerPeersServicer_to_server(
         ManagerPeersService(applied=dispatcher.applied, events=events.between), api_server
@@ -229,7 +231,7 @@ def _control_service(
     )
 
 
-def _containers_service(store: Store, images: RegistryImageResolver) -> ContainersService:
+def _containers_service(store: Store, agents: AgentChannels, images: RegistryImageResolver) -> ContainersService:
     return ContainersService(  # type: ignore[abstract]  # what it does not serve, gRPC's own class answers
         ContainerHandlers(
             records=ContainerHandler(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),
@@ -237,6 +239,7 @@ def _containers_service(store: Store, images: RegistryImageResolver) -> Containe
             removal=ContainerRemoval(store=store, now_ms=now_ms),
             waits=ContainerWaitHandler(store=store),
             networks=ContainerNetworkHandler(store=store, now_ms=now_ms),
+            processes=ContainerProcesses(store=store, agents=ContainerChannels(agents), streams=agents, now_ms=now_ms),
         )
     )
 

@@ -170,9 +170,20 @@ class AgentChannels:
 
     async def _unary(self, agent: AgentAddress, call: Callable[["AgentStreamsAsyncStub"], Awaitable[Answer]]) -> Answer:
         """The response of a unary call."""
+        return await self.unary(agent, lambda channel: call(_stub(channel)))
+
+    async def unary(self, agent: AgentAddress, call: Callable[[aio.Channel], Awaitable[Answer]]) -> Answer:
+        """The response of a unary call of any of the agent's services.
+
+        Args:
+            call: makes it on the node's channel.
+
+        Raises:
+            Unavailable: the node does not respond, or the connection broke. What the agent answers with.
+        """
         async with self._channel(agent) as channel:
             try:
-                return checked(await call(_stub(channel)), agent)
+                return checked(await call(channel), agent)
             except grpc.RpcError as error:
                 raise to_shoal_error(error, address=f"the agent at {agent.address}") from error
 

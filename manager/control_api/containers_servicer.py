@@ -1,20 +1,21 @@
 """The Containers gRPC service: passes each call about records to its handler.
 
-Calls that need the container's node (attach, archives, signals, processes, commits) are not served yet: gRPC answers
-them with UNIMPLEMENTED.
+Archives, changes and commits are not served: gRPC's own class answers them with UNIMPLEMENTED.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from manager.containers.container_handler import ContainerHandler
 from manager.containers.container_network_handler import ContainerNetworkHandler
+from manager.containers.container_processes import ContainerProcesses
 from manager.containers.container_removal import ContainerRemoval
 from manager.containers.container_runs import ContainerRuns
 from manager.containers.container_wait_handler import ContainerWaitHandler
 from shoal.api.v1 import engine_pb2
 from shoal.api.v1.engine_pb2_grpc import ContainersServicer
+from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput
 from shoal.rpc.caller import Context, caller_of
 
 
@@ -27,6 +28,7 @@ class ContainerHandlers:
     removal: ContainerRemoval
     waits: ContainerWaitHandler
     networks: ContainerNetworkHandler
+    processes: ContainerProcesses
 
 
 class ContainersService(ContainersServicer):
@@ -71,6 +73,28 @@ class ContainersService(ContainersServicer):
         async with aclosing(self._handlers.waits.wait(request, caller_of(context))) as responses:
             async for response in responses:
                 yield response
+
+    async def KillContainer(
+        self, request: engine_pb2.KillContainerRequest, context: Context
+    ) -> engine_pb2.KillContainerResponse:
+        return await self._handlers.processes.kill(request, caller_of(context))
+
+    async def PauseContainer(
+        self, request: engine_pb2.PauseContainerRequest, context: Context
+    ) -> engine_pb2.ContainerView:
+        return await self._handlers.processes.pause(request, caller_of(context))
+
+    async def ListProcesses(
+        self, request: engine_pb2.ListProcessesRequest, context: Context
+    ) -> engine_pb2.ListProcessesResponse:
+        return await self._handlers.processes.list_processes(request, caller_of(context))
+
+    async def AttachContainer(
+        self, request_iterator: AsyncIterator[ExecInput], context: Context
+    ) -> AsyncGenerator[ExecOutput]:
+        async with aclosing(self._handlers.processes.attach(request_iterator, caller_of(context))) as outputs:
+            async for output in outputs:
+                yield output
 
     async def RenameContainer(
         self, request: engine_pb2.RenameContainerRequest, context: Context

@@ -64,6 +64,14 @@ def find_container(view: View, reference: str) -> Container:
     return _by_id("container", view.containers, reference, [each.name for each in view.containers.values()])
 
 
+def container_of_name(view: View, reference: str) -> Container | None:
+    """As `find_container`, but None where none is named; raises InvalidInput when several are."""
+    try:
+        return find_container(view, reference) if reference else None
+    except NotFound:
+        return None
+
+
 def find_network(view: View, reference: str) -> Network:
     """Raises as `find_service`."""
     named = view.network_named(reference)

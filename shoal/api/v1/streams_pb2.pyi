@@ -321,8 +321,13 @@ class AttachStart(_message.Message):
 
     TASK_FIELD_NUMBER: _builtins.int
     TERMINAL_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
     task: _builtins.str
     """As `ExecStart.task`."""
+    wait: _builtins.bool
+    """`task` is the id of a container of one's own that is to be started: the first response comes at once, and its program
+    starts only after the caller is attached, so that it misses no byte. If it runs already, as without this.
+    """
     @_builtins.property
     def terminal(self) -> Global___TerminalSize:
         """Of the caller's terminal, for that of the container if it has one. Unset: it stays as it is."""
@@ -332,10 +337,11 @@ class AttachStart(_message.Message):
         *,
         task: _builtins.str = ...,
         terminal: Global___TerminalSize | None = ...,
+        wait: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["terminal", b"terminal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["task", b"task", "terminal", b"terminal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task", b"task", "terminal", b"terminal", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

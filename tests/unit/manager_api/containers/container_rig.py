@@ -107,6 +107,12 @@ class ContainerRig:
         """The node is down from now on."""
         await self.add_node(name, NodeStatus.DOWN)
 
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until the records are so."""
+        with self.store.follow() as changes:
+            while not holds():
+                await anext(changes)
+
     async def obey(self) -> None:
         """Agents of ready nodes, until cancelled."""
         with self.store.follow() as changes:

@@ -1,7 +1,7 @@
 """The containers' calls: created once, started and stopped, renamed, changed, removed with all that was theirs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 import pytest
 
@@ -160,7 +160,7 @@ def test_a_short_run_is_answered_too_and_removed_with_its_volumes() -> None:
         await rig.start("once")
         assert (await waiting).exit_code == 3
         assert not rig.store.tables.containers
-        await _until(rig, lambda: not rig.store.tables.volumes)
+        await rig.until(lambda: not rig.store.tables.volumes)
         assert not rig.store.tables.names
 
     with_rig(scenario)
@@ -172,14 +172,8 @@ async def _create_with_volume(rig: ContainerRig, name: str, **fields: object) ->
     return await rig.records.create(CreateContainerRequest(name=name, definition=made), ADMIN)
 
 
-async def _until(rig: ContainerRig, holds: Callable[[], bool]) -> None:
-    with rig.store.follow() as changes:
-        while not holds():
-            await anext(changes)
-
-
 async def _gone(rig: ContainerRig, name: str) -> None:
-    await _until(rig, lambda: rig.store.tables.container_named(name) is None)
+    await rig.until(lambda: rig.store.tables.container_named(name) is None)
 
 
 def test_stop_and_restart() -> None:
@@ -255,7 +249,7 @@ def test_limits_change_what_runs() -> None:
             ADMIN,
         )
         assert changed.container.definition.task.limits.memory_bytes == 512 << 20
-        await _until(rig, lambda: rig.store.tables.tasks[running.task.id].revision == 2)
+        await rig.until(lambda: rig.store.tables.tasks[running.task.id].revision == 2)
         with pytest.raises(InvalidInput, match="out of range"):
             await rig.records.update(UpdateContainerRequest(container="db", limits=Resources(memory_bytes=1)), ADMIN)
 
@@ -273,7 +267,7 @@ def test_removal() -> None:
         await rig.run("db")
         await rig.stop("db")
         await rig.remove("db")
-        await _until(rig, lambda: not rig.store.tables.tasks and not rig.store.tables.revisions)
+        await rig.until(lambda: not rig.store.tables.tasks and not rig.store.tables.revisions)
         assert not rig.store.tables.names
         assert not rig.store.tables.service_status
 
@@ -325,7 +319,7 @@ def test_filters() -> None:
         await rig.run("db", labels={"tier": "data"}, ports=PORTS)
         rig.exit_codes["job"] = 2
         await rig.run("job")
-        await _until(rig, lambda: any(each.state == TaskState.FAILED for each in rig.store.tables.task_status.values()))
+        await rig.until(lambda: any(each.state == TaskState.FAILED for each in rig.store.tables.task_status.values()))
         await rig.create("web")
         for filters, names in (
             ([("status", "created")], ["web"]),
