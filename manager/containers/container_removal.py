@@ -122,7 +122,7 @@ def _is_gone(view: View, identifier: str) -> bool:
         name = hostname_of(view, node_id)
         raise Unavailable(
             f'container "{container.name}" is removed once node {name}, which is down, is back; '
-            f"to give up what is there, run `shoal node rm {name}`"
+            f"to delete what is there together with the node, run `shoal node rm {name}`"
         )
     return False
 

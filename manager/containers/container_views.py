@@ -117,7 +117,7 @@ def state_text(each: ContainerView) -> str:
     has_run = task.desired_state != TaskState.READY
     if is_live(task, status):
         return "restarting" if task.attempt else "created"
-    if has_run and _is_wanted(each) and task.job_run == container.run:
+    if has_run and _is_desired(each) and task.job_run == container.run:
         return "restarting"
     return "exited" if has_run else "created"
 
@@ -128,6 +128,6 @@ def exit_code(task: Task | None, view: View) -> int:
     return status.exit_code if status is not None else 0
 
 
-def _is_wanted(each: ContainerView) -> bool:
+def _is_desired(each: ContainerView) -> bool:
     container = each.container
     return container.desired == Container.RUNNING and each.status.finished_run != container.run

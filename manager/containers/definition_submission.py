@@ -91,7 +91,8 @@ def _resolve_containers(found: SubmittedDefinition, node: str, view: View) -> No
         try:
             definition.beside.append(find_container(view, reference).meta.id)
         except ShoalError as error:
-            found.faults.append(Fault(f"beside[{index}]", str(error)))
+            path = f"beside[{index}]"  # retired word: the field's name
+            found.faults.append(Fault(path, str(error)))
     for index, link in enumerate(definition.links):
         try:
             find_container(view, link.partition(":")[0])

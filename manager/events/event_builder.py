@@ -89,8 +89,8 @@ def observe(change: Change, view: View, at_ms: int) -> ObservedChange | None:
         container = view.containers.get(task.container_id) or container_events.container_of_run(task, view)
         return ObservedChange(at_ms, change, task, None, container=container)
     if isinstance(new, Container) or isinstance(old, Container):
-        container = new if isinstance(new, Container) else old if isinstance(old, Container) else None
-        return ObservedChange(at_ms, change, None, None, container=container)
+        record = new if isinstance(new, Container) else old if isinstance(old, Container) else None
+        return ObservedChange(at_ms, change, None, None, container=record)
     service = view.services.get(identifier)
     return ObservedChange(at_ms, change, None, old if service is None and isinstance(old, Service) else service)
 

@@ -89,5 +89,5 @@ def _order(task: Task) -> tuple[int, int, bool, int, str]:
 
 def _home(tasks: Iterable[Task], known: str) -> str:
     """The node of the newest task that is to run; while there is none, the one that is recorded."""
-    wanted = [task.node_id for task in tasks if should_run(task)]
-    return wanted[-1] if wanted else known
+    nodes = [task.node_id for task in tasks if should_run(task)]
+    return nodes[-1] if nodes else known

@@ -30,15 +30,15 @@ class Agents:
 
     def __init__(self, rig: ContainerRig) -> None:
         self.rig = rig
-        self.told: list[str] = []
+        self.calls: list[str] = []
         self.attached: list[AttachStart] = []
 
     async def pause(self, agent: AgentAddress, request: PauseContainerRequest) -> None:
-        self.told.append(f"{agent.node_id} {'unpause' if request.unpause else 'pause'}")
+        self.calls.append(f"{agent.node_id} {'unpause' if request.unpause else 'pause'}")
         await self._report(request.container, paused=not request.unpause)
 
     async def kill(self, agent: AgentAddress, request: KillContainerRequest) -> None:
-        self.told.append(f"{agent.node_id} kill {request.signal}")
+        self.calls.append(f"{agent.node_id} kill {request.signal}")
         await self._report(request.container, state=TaskState.FAILED, exit_code=137)
 
     async def list_processes(self, agent: AgentAddress, request: ListProcessesRequest) -> ListProcessesResponse:
@@ -65,19 +65,19 @@ class Agents:
         await self.rig.store.commit([put(kinds.TASK_STATUS, task.id, status)])
 
 
-def calls(rig: ContainerRig) -> tuple[ContainerProcesses, Agents]:
+def handler_of(rig: ContainerRig) -> tuple[ContainerProcesses, Agents]:
     agents = Agents(rig)
     return ContainerProcesses(store=rig.store, agents=agents, streams=agents, now_ms=rig.clock), agents
 
 
 def test_what_was_killed_is_not_started_again() -> None:
     async def scenario(rig: ContainerRig) -> None:
-        processes, agents = calls(rig)
+        processes, agents = handler_of(rig)
         with pytest.raises(InvalidInput, match="not a signal"):
             await processes.kill(KillContainerRequest(container="db", signal="SIGNONE"), ADMIN)
         running = await rig.run("db", restart=ContainerRestart(condition=ContainerRestart.ALWAYS))
         await processes.kill(KillContainerRequest(container="db", signal="HUP"), ADMIN)
-        assert agents.told == [f"{running.node_id} kill HUP"]
+        assert agents.calls == [f"{running.node_id} kill HUP"]
         assert rig.store.tables.containers[running.container.meta.id].held
         statuses = rig.store.tables.service_status
         await rig.until(lambda: bool(statuses[running.container.meta.id].finished_run))
@@ -89,14 +89,14 @@ def test_what_was_killed_is_not_started_again() -> None:
 
 def test_it_is_paused_and_continues() -> None:
     async def scenario(rig: ContainerRig) -> None:
-        processes, agents = calls(rig)
+        processes, agents = handler_of(rig)
         await rig.run("db")
         paused = await processes.pause(PauseContainerRequest(container="db"), ADMIN)
         assert paused.task_status.paused
         assert await rig.names(filters=[]) == ["db"]
         continued = await processes.pause(PauseContainerRequest(container="db", unpause=True), ADMIN)
         assert not continued.task_status.paused
-        assert [each.split()[1] for each in agents.told] == ["pause", "unpause"]
+        assert [each.split()[1] for each in agents.calls] == ["pause", "unpause"]
         listed = await processes.list_processes(ListProcessesRequest(container="db", ps_args=["-ef"]), ADMIN)
         assert [*listed.titles] == ["PID", "-ef"]
 
@@ -105,7 +105,7 @@ def test_it_is_paused_and_continues() -> None:
 
 def test_attach_before_the_start_goes_to_the_container_and_later_to_its_run() -> None:
     async def scenario(rig: ContainerRig) -> None:
-        processes, agents = calls(rig)
+        processes, agents = handler_of(rig)
         created = await rig.create("db")
 
         async def messages(*, wait: bool) -> AsyncGenerator[ExecInput]:
@@ -134,12 +134,12 @@ async def _nothing() -> AsyncGenerator[ExecInput]:
 
 def test_a_node_that_is_away_is_named() -> None:
     async def scenario(rig: ContainerRig) -> None:
-        processes, agents = calls(rig)
+        processes, agents = handler_of(rig)
         node = (await rig.run("db")).node_hostname
         await rig.lose(node)
         with pytest.raises(Unavailable, match=f"is on node {node}, which has been down since 2023"):
             await processes.kill(KillContainerRequest(container="db"), ADMIN)
-        assert not agents.told
+        assert not agents.calls
 
     with_rig(scenario)
 

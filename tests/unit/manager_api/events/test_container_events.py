@@ -28,8 +28,8 @@ class Watched(ContainerWorld):
             if (old is not None or write.value is not None) and (seen := observe(change, self.tables, 5)) is not None:
                 self.events += events_of(seen, self.tables)
 
-    def told(self) -> list[str]:
-        """What was told since the last time, nodes left out."""
+    def reported(self) -> list[str]:
+        """What was reported since the last time, nodes left out."""
         found = [f"{each.type} {each.action}" for each in self.events if each.type not in ("node",)]
         self.events.clear()
         return found
@@ -40,7 +40,7 @@ def test_the_life_of_a_container() -> None:
     world.node("h1")
     db = world.create("db", definition(labels={"tier": "data"}))
     world.settle()
-    assert world.told() == ["container create"]
+    assert world.reported() == ["container create"]
     world.start(db)
     world.settle()
     (started,) = [each for each in world.events if each.action == "start"]
@@ -52,11 +52,11 @@ def test_the_life_of_a_container() -> None:
     world.settle()
     (died,) = [each for each in world.events if each.action == "die"]
     assert (died.attributes["exitCode"], died.attributes["execDuration"]) == ("0", "2")
-    assert world.told() == ["container die", "container stop"]
+    assert world.reported() == ["container die", "container stop"]
     world.remove(db)
     world.collect()
     world.settle()
-    assert world.told() == ["container destroy"]
+    assert world.reported() == ["container destroy"]
 
 
 def test_what_is_done_to_one_that_runs() -> None:
@@ -67,7 +67,7 @@ def test_what_is_done_to_one_that_runs() -> None:
     db = world.create("db")
     world.start(db)
     world.settle()
-    world.told()
+    world.reported()
 
     def change(**fields: object) -> list[str]:
         def apply(container: Container) -> Container:
@@ -78,7 +78,7 @@ def test_what_is_done_to_one_that_runs() -> None:
             return changed
 
         world.change(db, apply)
-        return world.told()
+        return world.reported()
 
     assert change(name="pg") == ["container rename"]
     assert change(definition=definition(links=["x:y"])) == ["container update"]
@@ -100,8 +100,8 @@ def test_what_is_done_to_one_that_runs() -> None:
         changed = TaskStatus()
         changed.CopyFrom(status)
         changed.paused = False
-        changed.MergeFrom(TaskStatus(**fields))  # type: ignore[arg-type]  # the test's
+        changed.MergeFrom(TaskStatus(**fields))
         world.put(kinds.TASK_STATUS, task.id, changed)
         status = changed
         expected = [f"container {action}"] if action else []
-        assert world.told() == [*expected, *(["container die"] if action == "oom" else [])]
+        assert world.reported() == [*expected, *(["container die"] if action == "oom" else [])]

@@ -81,10 +81,10 @@ class Lives(RuleBasedStateMachine):
         if f"container/{name}" not in self.world.tables.names:
             self.world.create(name, made)
 
-    @rule(data=st.data(), patience_ms=st.sampled_from([0, 0, 5_000]))
-    def start(self, data: st.DataObject, patience_ms: int) -> None:
+    @rule(data=st.data(), limit_ms=st.sampled_from([0, 0, 5_000]))
+    def start(self, data: st.DataObject, limit_ms: int) -> None:
         if chosen := self._draw(data):
-            self.world.start(chosen, patience_ms and self.world.now_ms + patience_ms)
+            self.world.start(chosen, limit_ms and self.world.now_ms + limit_ms)
 
     @rule(data=st.data(), what=st.sampled_from(["stop", "restart", "kill", "remove"]))
     def command(self, data: st.DataObject, what: str) -> None:
@@ -223,8 +223,8 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def each_is_on_one_node(self) -> None:
         for identifier, container in self.world.tables.containers.items():
-            wanted = [task for task in self.world.live_tasks(identifier) if should_run(task)]
-            assert len(wanted) <= 1
+            desired = [task for task in self.world.live_tasks(identifier) if should_run(task)]
+            assert len(desired) <= 1
             reachable = [task for task in self.world.runs(identifier) if self.world.is_reachable(task)]
             stays = container.definition.reschedule != Reschedule.ON_NODE_FAILURE
             assert len({task.node_id for task in reachable}) <= 1 or not stays
