@@ -23,7 +23,10 @@ from tests.unit.planner.model.model_counts import COUNTED
 
 NODES = ["h1", "h2", "h3"]
 NAMES = ["db", "web", "app"]
+ENDS = [TaskState.COMPLETE, TaskState.FAILED, TaskState.FAILED, TaskState.REJECTED]
+COMMANDS = ["start", "start", "start", "short", "stop", "restart", "kill", "remove"]
 nodes = st.sampled_from(NODES)
+_STATES = {"up": NodeStatus.READY, "down": NodeStatus.DOWN, "unknown": NodeStatus.UNKNOWN}
 
 
 @st.composite
@@ -60,12 +63,18 @@ class Lives(RuleBasedStateMachine):
         self.kept = KeptContainers(self.world.tables)
         COUNTED["clusters"] += 1
 
-    @initialize()
-    def found(self) -> None:
+    @initialize(made=st.lists(definitions(), min_size=2, max_size=2))
+    def found(self, made: list[ContainerDefinition]) -> None:
         for name in NODES:
             self.world.node(name)
         self.world.network(MESH_NETWORK)
         self.world.network("front")
+        for name, each in zip(NAMES, made, strict=False):
+            self.world.create(name, each)
+        self.proceed()
+        for identifier in self._containers():
+            self.world.start(identifier)
+        self.proceed()
 
     def _containers(self) -> list[str]:
         return sorted(each for each, row in self.world.tables.containers.items() if not row.removing)
@@ -81,17 +90,17 @@ class Lives(RuleBasedStateMachine):
         if f"container/{name}" not in self.world.tables.names:
             self.world.create(name, made)
 
-    @rule(data=st.data(), limit_ms=st.sampled_from([0, 0, 5_000]))
-    def start(self, data: st.DataObject, limit_ms: int) -> None:
-        if chosen := self._draw(data):
-            self.world.start(chosen, limit_ms and self.world.now_ms + limit_ms)
-
-    @rule(data=st.data(), what=st.sampled_from(["stop", "restart", "kill", "remove"]))
+    @rule(data=st.data(), what=st.sampled_from(COMMANDS))
     def command(self, data: st.DataObject, what: str) -> None:
-        if chosen := self._draw(data):
-            getattr(self.world, what)(chosen)
-            if what == "remove":
-                self.removed.add(chosen)
+        """`short`: a start whose caller waits for some seconds only."""
+        if not (chosen := self._draw(data)):
+            return
+        if what == "short":
+            self.world.start(chosen, self.world.now_ms + 5_000)
+            return
+        getattr(self.world, what)(chosen)
+        if what == "remove":
+            self.removed.add(chosen)
 
     @rule(data=st.data())
     def withdraw_start(self, data: st.DataObject) -> None:
@@ -122,30 +131,47 @@ class Lives(RuleBasedStateMachine):
 
     # Programs, agents and nodes.
 
-    @rule(data=st.data(), state=st.sampled_from([TaskState.COMPLETE, TaskState.FAILED, TaskState.REJECTED]))
-    def end(self, data: st.DataObject, state: TaskState.ValueType) -> None:
+    @rule(data=st.data(), state=st.sampled_from(ENDS), proceed=st.booleans())
+    def end(self, data: st.DataObject, state: TaskState.ValueType, proceed: bool) -> None:
+        """A program ends, or cannot be run."""
         tasks = [each for each in self.world.tables.tasks.values() if self.world.is_reachable(each)]
         tasks = sorted((each for each in tasks if not is_terminal(self.world.state(each))), key=lambda each: each.id)
-        if tasks:
-            task = data.draw(st.sampled_from(tasks))
-            ran = self.world.state(task) >= TaskState.RUNNING
-            self.world.report(task, state if ran or state == TaskState.REJECTED else TaskState.REJECTED)
+        if not tasks:
+            return
+        task = data.draw(st.sampled_from(tasks))
+        ran = self.world.state(task) >= TaskState.RUNNING
+        self.world.report(task, state if ran else TaskState.REJECTED)
+        if proceed:
+            self.proceed()
 
-    @rule(at_once=st.sampled_from([1, 2, None]))
-    def work(self, at_once: int | None) -> None:
+    @rule()
+    def obey(self) -> None:
+        self.work()
+
+    def work(self) -> None:
+        """Agents do what they are to do."""
         self.world.obey()
         self._make_and_delete_roots()
 
-    @rule(name=nodes, state=st.sampled_from([NodeStatus.READY, NodeStatus.READY, NodeStatus.DOWN, NodeStatus.UNKNOWN]))
-    def turn(self, name: str, state: NodeStatus.State.ValueType) -> None:
-        if name in self.world.tables.nodes:
-            self.world.set_state(name, state)
-
-    @rule(name=nodes)
-    def reboot(self, name: str) -> None:
-        """The host is started again: nothing runs any more, and all files are there."""
+    @rule(name=nodes, what=st.sampled_from(["up", "down", "down", "unknown", "reboot", "remove", "drain", "activate"]))
+    def happen(self, name: str, what: str) -> None:
+        """Something becomes of a node. A removed one never comes back: a host that joins again has another id."""
         if name not in self.world.tables.nodes:
             return
+        if what in _STATES:
+            self.world.set_state(name, _STATES[what])
+        elif what == "reboot":
+            self._reboot(name)
+        elif what == "remove":
+            is_down = self.world.tables.node_status[name].state == NodeStatus.DOWN
+            if is_down and len(self.world.tables.nodes) > 1:
+                self.world.remove_node(name)
+                self.roots[name] = set()
+        else:
+            self.world.set_availability(name, NodeSpec.DRAIN if what == "drain" else NodeSpec.ACTIVE)
+
+    def _reboot(self, name: str) -> None:
+        """The host is started again: nothing runs any more, and all files are there."""
         self.world.set_state(name, NodeStatus.DOWN)
         self.world.plan()
         self.world.set_state(name, NodeStatus.READY)
@@ -153,36 +179,53 @@ class Lives(RuleBasedStateMachine):
             if self.world.state(task) == TaskState.RUNNING:
                 self.world.report(task, TaskState.FAILED, message="the host was restarted")
 
-    @rule(name=nodes)
-    def remove_node(self, name: str) -> None:
-        """Once in a while, and never the last one: a new host of this name joins at once."""
-        status = self.world.tables.node_status.get(name)
-        if status is not None and status.state == NodeStatus.DOWN and self.world.now_ms % 3 == 0:
-            self.world.remove_node(name)
-            self.roots[name] = set()
-
-    @rule(name=nodes, availability=st.sampled_from([NodeSpec.ACTIVE, NodeSpec.PAUSE, NodeSpec.DRAIN]))
-    def set_availability(self, name: str, availability: NodeSpec.Availability.ValueType) -> None:
-        if name in self.world.tables.nodes:
-            self.world.set_availability(name, availability)
-
     @rule(milliseconds=st.sampled_from([1, 100, 5_000, 12_000, 60_000, 90_000_000]))
     def wait(self, milliseconds: int) -> None:
         self.world.now_ms += milliseconds
 
-    @rule(cut=st.one_of(st.none(), st.none(), st.integers(0, 6)))
+    @rule()
+    def proceed(self) -> None:
+        """Planner and agents do what there is to do, so that longer stories come about."""
+        self.pass_once(None)
+        self.work()
+        due = self.world.planner.next_due_ms()
+        if due is not None and due < self.world.now_ms + 120_000:
+            self.world.now_ms = max(due, self.world.now_ms)
+        self.pass_once(None)
+        self.work()
+
+    @rule(cut=st.one_of(st.none(), st.none(), st.integers(0, 3)))
     def plan(self, cut: int | None) -> None:
+        self.pass_once(cut)
+
+    def pass_once(self, cut: int | None) -> None:
+        """Plan, and check what that does."""
         self.seen = dict(self.world.tables.tasks)
         before = {each: self.world.newest(each) for each in self.world.tables.containers}
         statuses = dict(self.world.tables.task_status)
+        finished = {each: self.world.status(each).finished_run for each in self.world.tables.containers}
         self.world.plan(cut=cut)
         for task in self.world.tables.tasks.values():
             if task.id not in self.seen:
+                assert task.job_run != finished[task.container_id] or not task.job_run, "it had ended for good"
                 self._check_new(task, before[task.container_id], statuses)
+            elif task.desired_state > self.seen[task.id].desired_state:
+                self._check_stopped(task)
+
+    def _check_stopped(self, task: Task) -> None:
+        """What its user has not stopped is stopped for a node that is lost only."""
+        COUNTED["containers stopped"] += 1
+        status = self.world.tables.node_status.get(task.node_id)
+        if task.reason.endswith(" is down"):
+            assert status is None or status.state == NodeStatus.DOWN
 
     @rule()
     def collect(self) -> None:
+        live = {each: self.world.live_tasks(each) for each in self.world.tables.containers}
         self.world.collect()
+        for identifier in live.keys() - self.world.tables.containers.keys():
+            assert not live[identifier], "it was deleted before its end was confirmed"
+            COUNTED["containers collected"] += 1
 
     # What has to hold.
 
@@ -261,9 +304,7 @@ class Lives(RuleBasedStateMachine):
     @rule()
     def finish(self) -> None:
         """With all nodes well: what is to run runs or says why not, and nothing is left of what was removed."""
-        for name in NODES:
-            if name not in self.world.tables.nodes:
-                self.world.node(name)
+        for name in [*self.world.tables.nodes]:
             self.world.set_state(name, NodeStatus.READY)
             self.world.set_availability(name, NodeSpec.ACTIVE)
         for _ in range(3):
@@ -286,6 +327,7 @@ class Lives(RuleBasedStateMachine):
         status, runs = self.world.status(identifier), self.world.runs(identifier)
         COUNTED["containers settled"] += 1
         assert all(task.revision == container.revision for task in runs)
+        assert len(self.world.tables.tasks_of(identifier)) <= 1
         if container.desired != Container.RUNNING:
             assert not runs
         elif not runs:
