@@ -6,7 +6,7 @@ from manager.containers import container_records
 from manager.containers.container_filters import container_filter
 from manager.containers.container_names import choose_name
 from manager.containers.container_removal import deletion_writes
-from manager.containers.container_views import container_view, node_of, state_text, task_views
+from manager.containers.container_views import container_view, for_filters, node_of, state_text, task_views
 from manager.containers.definition_submission import SubmittedDefinition, prepare_definition
 from manager.containers.store_waits import wait_on
 from manager.interfaces import ImageResolver, NowMs
@@ -86,7 +86,8 @@ class ContainerHandler:
     async def list(self, request: ListContainersRequest, caller: Caller) -> ListContainersResponse:
         """The newest first. Without `all`, those that run."""
         view = self._store.tables
-        keeps = container_filter(view, request.filters)
+        fits = container_filter(view, request.filters)
+        keeps = (lambda each: fits(for_filters(view, each))) if request.filters else fits
         every: Iterable[ContainerView] = (container_view(view, each) for each in view.containers.values())
         found = [*every, *(task_views(view) if request.include_tasks else ())]
         shows_all = request.all or bool(request.limit) or any(each.key == "status" for each in request.filters)

@@ -9,7 +9,7 @@ from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.errors import Unavailable
-from shoal.task_states import is_live, observed_state, should_run
+from shoal.task_states import is_live, observed_state, should_run, task_name
 from shoal.utc_text import utc_text
 
 
@@ -43,6 +43,21 @@ def task_views(view: View) -> Iterator[ContainerView]:
             node_down_since_ms=down_since_ms(view, task.node_id),
             restart_count=task.attempt,
         )
+
+
+def for_filters(view: View, each: ContainerView) -> ContainerView:
+    """The same with what filters compare: of a service's task its name, and what it runs."""
+    if each.HasField("container"):
+        return each
+    found = ContainerView()
+    found.CopyFrom(each)
+    revision = view.revision_of(each.task.service_id, each.task.revision)
+    if revision is not None:
+        found.container.name = task_name(revision.spec.name, each.task)
+        found.container.definition.task.CopyFrom(revision.spec.task)
+        found.container.definition.labels.update(revision.spec.labels)
+        found.container.definition.ports.extend(revision.spec.endpoint.ports)
+    return found
 
 
 def newest_task(view: View, container_id: str) -> Task | None:

@@ -15,6 +15,8 @@ HEALTH = ("starting", "healthy", "unhealthy", "none")
 def container_filters(state_of: Callable[[ContainerView], str]) -> FilterSet[ContainerView]:
     """The keys of Docker that concern one container alone.
 
+    Of a service's task `container` has the name and the definition by which it is filtered, and no id.
+
     Args:
         state_of: Docker's word for its state.
     """
@@ -23,7 +25,7 @@ def container_filters(state_of: Callable[[ContainerView], str]) -> FilterSet[Con
             "exited": exact_filter(_exit_text),
             "health": exact_filter(_health, HEALTH),
             "id": KeyFilter(_has_id),
-            "is-task": boolean_filter(lambda each: not each.HasField("container")),
+            "is-task": boolean_filter(lambda each: not each.container.meta.id),
             "label": label_filter(_labels),
             "name": substring_filter(lambda each: each.container.name),
             "network": KeyFilter(_is_on_network),

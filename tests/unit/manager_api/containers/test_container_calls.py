@@ -5,7 +5,10 @@ from collections.abc import Awaitable
 
 import pytest
 
+from manager.containers import container_records
 from manager.containers.container_volumes import ANONYMOUS_LABEL
+from manager.store import kinds
+from manager.store.changes import put
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.engine_pb2 import (
     ContainerView,
@@ -22,11 +25,13 @@ from shoal.api.v1.engine_pb2 import (
     WaitContainerResponse,
 )
 from shoal.api.v1.meta_pb2 import Resources
-from shoal.api.v1.service_pb2 import PublishedPort
+from shoal.api.v1.service_pb2 import PublishedPort, ServiceRevision, ServiceSpec
 from shoal.api.v1.standalone_pb2 import Container, ContainerRestart, ContainerStop
-from shoal.api.v1.task_pb2 import TaskState
+from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.container_ids import container_id, short_container_id
 from shoal.errors import AlreadyExists, InvalidInput, NotFound, Refused, Unavailable
+from tests.fakes.loaded_store import loaded_store
+from tests.fakes.memory_etcd import MemoryEtcd
 from tests.unit.manager_api.containers.container_rig import ContainerRig, definition, with_rig
 from tests.unit.manager_api.control_rig import ADMIN
 
@@ -312,6 +317,41 @@ def test_a_node_that_is_away() -> None:
 
 async def _list(rig: ContainerRig) -> ListContainersResponse:
     return await rig.records.list(ListContainersRequest(all=True), ADMIN)
+
+
+def test_tasks_of_services_are_listed_and_filtered_too() -> None:
+    async def scenario() -> None:
+        async with loaded_store(MemoryEtcd()) as store:
+            await _list_tasks(ContainerRig(store))
+
+    asyncio.run(scenario())
+
+
+async def _list_tasks(rig: ContainerRig) -> None:
+    """No planner is at work here."""
+    spec = ServiceSpec(name="web", labels={"tier": "front"})
+    spec.task.container.image = "docker.io/library/a:1"
+    task = Task(id="0" * 13, service_id="s", revision=1, slot=2, node_id="h1", state=TaskState.ASSIGNED)
+    container = container_records.new_container("1" * 13, "db", definition(), 5)
+    writes = [
+        *container_records.creation(rig.store.tables, container).writes,
+        put(kinds.REVISION, "s/1", ServiceRevision(service_id="s", number=1, spec=spec)),
+        put(kinds.TASK, task.id, task),
+        put(kinds.TASK_STATUS, task.id, TaskStatus(task_id=task.id, state=TaskState.RUNNING, at_ms=1)),
+    ]
+    await rig.store.commit(writes)
+
+    async def listed(*filters: tuple[str, str]) -> list[str]:
+        chosen = [Filter(key=key, value=value) for key, value in filters]
+        request = ListContainersRequest(include_tasks=True, all=True, filters=chosen)
+        response = await rig.records.list(request, ADMIN)
+        return sorted(each.container.name or each.task.id for each in response.containers)
+
+    assert await listed() == [task.id, "db"]
+    assert await listed(("is-task", "true")) == [task.id]
+    for given in (("name", "web.2"), ("label", "tier=front"), ("ancestor", "a:1"), ("id", container_id(task.id))):
+        assert await listed(given) == [task.id], given
+    assert await rig.names(all=True) == ["db"]
 
 
 def test_filters() -> None:

@@ -388,3 +388,17 @@ def test_a_service_of_a_higher_priority_stops_no_container(world: ContainerWorld
     world.settle()
     assert len(world.runs(db)) == 1
     assert not world.running("high")
+
+
+def test_a_move_of_which_only_the_task_was_written_is_made_once(world: ContainerWorld) -> None:
+    db = started(world, reschedule=Reschedule.ON_NODE_FAILURE)
+    node = world.status(db).node_id
+    world.set_state(node, NodeStatus.DOWN)
+    world.plan(cut=2)
+    assert world.status(db).node_id == node
+    moved = world.newest(db)
+    assert moved is not None
+    assert moved.node_id != node
+    world.settle()
+    assert world.status(db).node_id == moved.node_id
+    assert [task.id for task in world.runs(db) if task.node_id != node] == [moved.id]
