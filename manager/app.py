@@ -46,6 +46,7 @@ from manager.file_contents.content_codec import EncryptedCodec, PlainCodec
 from manager.file_contents.driver_secrets import DriverSecrets
 from manager.file_contents.file_kinds import CONFIGS, SECRETS
 from manager.files.file_handler import FileHandler
+from manager.interfaces import ImageResolver
 from manager.leadership.leadership import Lead, Leadership
 from manager.logs.log_handler import LogHandler
 from manager.manager_identity import ManagerIdentity, keep_admin_valid, write_admin
@@ -231,7 +232,7 @@ def _control_service(
     )
 
 
-def _containers_service(store: Store, agents: AgentChannels, images: RegistryImageResolver) -> ContainersService:
+def _containers_service(store: Store, agents: AgentChannels, images: ImageResolver) -> ContainersService:
     return ContainersService(  # type: ignore[abstract]  # what it does not serve, gRPC's own class answers
         ContainerHandlers(
             records=ContainerHandler(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),

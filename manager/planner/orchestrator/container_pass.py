@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from manager.planner.allocator.endpoint_plan import plan_endpoints
 from manager.planner.allocator.network_changes import changed_addresses
 from manager.planner.draft import Draft
-from manager.planner.orchestrator.container_state import ContainerState, NextRun
+from manager.planner.orchestrator.container_state import ContainerState, NextRun, is_settled
 from manager.planner.scheduler.container_placement import ContainerPlacement
 from manager.planner.slots.single_writer import unconfirmed_reason
 from shoal.api.v1.service_pb2 import ServiceSpec, ServiceStatus
@@ -20,7 +20,13 @@ from shoal.utc_text import utc_text
 
 
 def plan_container(draft: Draft, container: Container) -> None:
-    """All stages for one container."""
+    """All stages for one container; none where they would have no effect, as for most of the time."""
+    if not is_settled(draft, container):
+        decide_container(draft, container)
+
+
+def decide_container(draft: Draft, container: Container) -> None:
+    """As `plan_container`, also where it has no effect."""
     _ContainerPass(draft, container).run()
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from manager.planner.draft import Draft
 from manager.planner.slots.container_restart import decide_restart
 from shoal.api.v1.standalone_pb2 import Container
-from shoal.api.v1.task_pb2 import Task
-from shoal.task_states import is_live, should_run
+from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.task_states import is_live, is_terminal, should_run
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,35 @@ class ContainerState:
             return NextRun(draft.now_ms, task.attempt, task.restart_delay_ms)
         decision = decide_restart(self.container, task, draft.view.task_status.get(task.id), now_ms=draft.now_ms)
         return NextRun(decision.due_ms, task.attempt + 1, decision.delay_ms) if decision is not None else None
+
+
+def is_settled(draft: Draft, container: Container) -> bool:
+    """Whether a pass over the container would write nothing: it is as it has to be, on a node that is there."""
+    view = draft.view
+    known, tasks = view.service_status.get(container.meta.id), view.tasks_of(container.meta.id)
+    if known is None or len(tasks) != 1 or container.removing:
+        return False
+    if known.problems or known.planning_error or known.refused_run or known.restart_due_ms:
+        return False
+    (task,) = tasks.values()
+    if task.node_id != known.node_id or task.node_id not in view.nodes or draft.down_status(task.node_id):
+        return False
+    finished = known.finished_run == container.run
+    if is_terminal(draft.state(task)):
+        return container.desired != Container.CREATED and finished and not known.mesh_ports
+    if task.revision != container.revision or len(known.mesh_ports) != _mesh_port_count(container, task):
+        return False
+    if container.desired == Container.RUNNING:
+        return task.desired_state == TaskState.RUNNING and task.job_run == container.run and not finished
+    return container.desired == Container.CREATED and task.desired_state == TaskState.READY
+
+
+def _mesh_port_count(container: Container, task: Task) -> int:
+    """How many ports of the routing mesh it has, while this task has not ended."""
+    definition = container.definition
+    if task.desired_state == TaskState.READY or definition.publish_on_node:
+        return 0
+    return sum(not port.host_address for port in definition.ports)
 
 
 def _order(task: Task) -> tuple[int, int, bool, int, str]:

@@ -12,6 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from manager.containers import container_records
 from manager.dispatcher.assignments.kept_containers import KeptContainers, kept_nodes
+from manager.planner.draft import Draft
+from manager.planner.orchestrator.container_pass import decide_container
+from manager.planner.orchestrator.container_state import is_settled
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import NetworkAttachment, PublishedPort
 from shoal.api.v1.standalone_pb2 import Container, ContainerDefinition, ContainerRestart, Reschedule
@@ -202,6 +205,7 @@ class Lives(RuleBasedStateMachine):
         """Plan, and check what that does."""
         self.seen = dict(self.world.tables.tasks)
         before = {each: self.world.newest(each) for each in self.world.tables.containers}
+        self._check_settled_ones()
         statuses = dict(self.world.tables.task_status)
         finished = {each: self.world.status(each).finished_run for each in self.world.tables.containers}
         self.world.plan(cut=cut)
@@ -211,6 +215,21 @@ class Lives(RuleBasedStateMachine):
                 self._check_new(task, before[task.container_id], statuses)
             elif task.desired_state > self.seen[task.id].desired_state:
                 self._check_stopped(task)
+
+    def _check_settled_ones(self) -> None:
+        """A container that is passed over would not have been changed."""
+        world = self.world
+        resources, slots = world.planner.resources, world.planner.slot_index
+        for container in world.tables.containers.values():
+            with resources.tentative():
+                draft = Draft(
+                    view=world.tables, resources=resources, slot_index=slots, now_ms=world.now_ms, new_id=lambda: "new"
+                )
+                if is_settled(draft, container):
+                    COUNTED["containers passed over"] += 1
+                    decide_container(draft, container)
+                    assert not draft.writes()
+                    assert not draft.timers
 
     def _check_stopped(self, task: Task) -> None:
         """What its user has not stopped is stopped for a node that is lost only."""
