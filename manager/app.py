@@ -20,6 +20,7 @@ from manager.certificate_authority.join_limits import FailedTokenLimit, Issuance
 from manager.cluster.cluster_handler import ClusterHandler, StoreMaintenance
 from manager.cluster.manager_handler import ManagerHandler
 from manager.cluster.peer_managers import PeerEvents, PeerManagerClient
+from manager.containers.container_files import ContainerFiles
 from manager.containers.container_handler import ContainerHandler
 from manager.containers.container_network_handler import ContainerNetworkHandler
 from manager.containers.container_processes import ContainerProcesses
@@ -233,6 +234,7 @@ def _control_service(
 
 
 def _containers_service(store: Store, agents: AgentChannels, images: ImageResolver) -> ContainersService:
+    nodes = ContainerChannels(agents)
     return ContainersService(  # type: ignore[abstract]  # what it does not serve, gRPC's own class answers
         ContainerHandlers(
             records=ContainerHandler(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),
@@ -240,7 +242,8 @@ def _containers_service(store: Store, agents: AgentChannels, images: ImageResolv
             removal=ContainerRemoval(store=store, now_ms=now_ms),
             waits=ContainerWaitHandler(store=store),
             networks=ContainerNetworkHandler(store=store, now_ms=now_ms),
-            processes=ContainerProcesses(store=store, agents=ContainerChannels(agents), streams=agents, now_ms=now_ms),
+            processes=ContainerProcesses(store=store, agents=nodes, streams=agents, now_ms=now_ms),
+            files=ContainerFiles(store=store, agents=nodes),
         )
     )
 

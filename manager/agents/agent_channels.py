@@ -190,9 +190,22 @@ class AgentChannels:
     async def _stream(
         self, agent: AgentAddress, call: Callable[["AgentStreamsAsyncStub"], Any]
     ) -> AsyncGenerator[Any, None]:
-        """The responses of a streaming call, as they arrive; it is cancelled when the consumer stops reading."""
+        """As `stream`, of the service `AgentStreams`."""
+        async with aclosing(self.stream(agent, lambda channel: call(_stub(channel)))) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def stream(self, agent: AgentAddress, call: Callable[[aio.Channel], Any]) -> AsyncGenerator[Any, None]:
+        """The responses of a streaming call, as they arrive; it is cancelled when the consumer stops reading.
+
+        Args:
+            call: makes it on the node's channel.
+
+        Raises:
+            Unavailable: the node does not respond, or the connection broke. What the agent answers with.
+        """
         async with self._channel(agent) as channel:
-            rpc = call(_stub(channel))
+            rpc = call(channel)
             try:
                 async for answer in rpc:
                     yield checked(answer, agent)

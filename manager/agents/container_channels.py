@@ -1,5 +1,6 @@
-"""Calls to agents about containers of their nodes: pause, signals, processes."""
+"""Calls to agents about containers of their nodes: pause, signals, processes, files."""
 
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from grpc import aio
@@ -9,10 +10,17 @@ from manager.agents.agent_channels import ANSWER_SECONDS, AgentChannels
 from manager.agents.answer_bounds import BoundedChannel
 from shoal.api.v1.agent_containers_pb2_grpc import AgentContainersStub
 from shoal.api.v1.engine_pb2 import (
+    ArchiveChunk,
+    ArchiveRequest,
     KillContainerRequest,
+    ListChangesRequest,
     ListProcessesRequest,
     ListProcessesResponse,
+    PathChanges,
+    PathStat,
     PauseContainerRequest,
+    WriteArchiveRequest,
+    WriteArchiveResponse,
 )
 
 if TYPE_CHECKING:
@@ -41,6 +49,30 @@ class ContainerChannels:
         return await self._channels.unary(
             agent, lambda channel: _stub(channel).ListProcesses(request, timeout=ANSWER_SECONDS)
         )
+
+    async def stat_path(self, agent: AgentAddress, request: ArchiveRequest) -> PathStat:
+        """What a path in a container is."""
+        return await self._channels.unary(
+            agent, lambda channel: _stub(channel).StatPath(request, timeout=ANSWER_SECONDS)
+        )
+
+    def read_archive(self, agent: AgentAddress, request: ArchiveRequest) -> AsyncGenerator[ArchiveChunk, None]:
+        """A tar archive of a path; the first chunk says what it is."""
+        return self._channels.stream(agent, lambda channel: _stub(channel).ReadArchive(request))
+
+    async def write_archive(
+        self, agent: AgentAddress, messages: AsyncIterator[WriteArchiveRequest]
+    ) -> WriteArchiveResponse:
+        """Unpack a tar archive there. Raises Exhausted, PermissionDenied, InvalidInput: some of it may be there."""
+        return await self._channels.unary(agent, lambda channel: _stub(channel).WriteArchive(messages))
+
+    def list_changes(self, agent: AgentAddress, request: ListChangesRequest) -> AsyncGenerator[PathChanges, None]:
+        """What a container has changed of its image's files."""
+        return self._channels.stream(agent, lambda channel: _stub(channel).ListChanges(request))
+
+    def export_container(self, agent: AgentAddress, request: ListChangesRequest) -> AsyncGenerator[ArchiveChunk, None]:
+        """A tar archive of a container's root file system."""
+        return self._channels.stream(agent, lambda channel: _stub(channel).ExportContainer(request))
 
 
 def _stub(channel: aio.Channel) -> "AgentContainersAsyncStub":

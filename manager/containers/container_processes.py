@@ -7,10 +7,11 @@ from typing import Protocol
 
 from manager.agents.agent_address import AgentAddress
 from manager.containers import container_records
-from manager.containers.container_views import check_node, container_view, newest_task, node_of
+from manager.containers.container_target import agent_of_container, find_container_target
+from manager.containers.container_views import check_node, container_view, newest_task
 from manager.containers.store_waits import wait_on
 from manager.interfaces import NowMs
-from manager.records.object_lookup import find_container
+from manager.records.object_lookup import container_of_name, find_container
 from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from manager.tasks.exec_handler import ContainerStreams, prepend, with_task_info
@@ -71,7 +72,7 @@ class ContainerProcesses:
         _running(view, container)
         await self._hold(container.meta.id)
         sent = KillContainerRequest(container=container.meta.id, signal=request.signal)
-        await self._agents.kill(_agent(view, container), sent)
+        await self._agents.kill(agent_of_container(view, container), sent)
         return KillContainerResponse()
 
     async def pause(self, request: PauseContainerRequest, caller: Caller) -> ContainerView:
@@ -81,7 +82,7 @@ class ContainerProcesses:
         task = _running(view, container)
         sent = PauseContainerRequest(container=container.meta.id, unpause=request.unpause)
         with self._store.follow() as changes:
-            await self._agents.pause(_agent(view, container), sent)
+            await self._agents.pause(agent_of_container(view, container), sent)
             return await wait_on(
                 changes,
                 view,
@@ -91,12 +92,14 @@ class ContainerProcesses:
             )
 
     async def list_processes(self, request: ListProcessesRequest, caller: Caller) -> ListProcessesResponse:
-        """Raises Refused: it does not run."""
+        """Of a container, or of a service's task. Raises Refused: it does not run."""
         view = self._store.tables
-        container = find_container(view, request.container)
-        _running(view, container)
-        sent = ListProcessesRequest(container=container.meta.id, ps_args=request.ps_args)
-        return await self._agents.list_processes(_agent(view, container), sent)
+        container = container_of_name(view, request.container)
+        if container is not None:
+            _running(view, container)
+        target = find_container_target(view, request.container)
+        sent = ListProcessesRequest(container=target.identifier, ps_args=request.ps_args)
+        return await self._agents.list_processes(target.agent, sent)
 
     async def attach(self, messages: AsyncIterator[ExecInput], caller: Caller) -> AsyncGenerator[ExecOutput]:
         """With `wait` before it is started: the first response says that no byte will be missed.
@@ -111,7 +114,7 @@ class ContainerProcesses:
         container = find_container(view, first.attach.task)
         waits = first.attach.wait and not _is_running(view, container)
         identifier = container.meta.id if waits else _running(view, container).id
-        agent = _agent(view, container)
+        agent = agent_of_container(view, container)
         _log.info("attaching to container %s (%s) by %s", container.name, container.meta.id, caller)
         start = ExecInput(attach=first.attach)
         start.attach.task, start.attach.wait = identifier, waits
@@ -135,16 +138,6 @@ class ContainerProcesses:
             except Conflict:
                 if attempt + 1 == _ATTEMPTS:
                     raise
-
-
-def _agent(view: View, container: Container) -> AgentAddress:
-    """Raises Unavailable: its node is down. Refused: it was never placed."""
-    check_node(view, container)
-    node_id = node_of(view, container.meta.id)
-    status = view.node_status.get(node_id)
-    if status is None:
-        raise Refused(f'container "{container.name}" is on no node yet')
-    return AgentAddress.of(node_id, status.description)
 
 
 def _is_running(view: View, container: Container) -> bool:

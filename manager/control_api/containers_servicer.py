@@ -1,12 +1,13 @@
 """The Containers gRPC service: passes each call about records to its handler.
 
-Archives, changes and commits are not served: gRPC's own class answers them with UNIMPLEMENTED.
+Commits are not served: gRPC's own class answers them with UNIMPLEMENTED.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from manager.containers.container_files import ContainerFiles
 from manager.containers.container_handler import ContainerHandler
 from manager.containers.container_network_handler import ContainerNetworkHandler
 from manager.containers.container_processes import ContainerProcesses
@@ -29,6 +30,7 @@ class ContainerHandlers:
     waits: ContainerWaitHandler
     networks: ContainerNetworkHandler
     processes: ContainerProcesses
+    files: ContainerFiles
 
 
 class ContainersService(ContainersServicer):
@@ -95,6 +97,35 @@ class ContainersService(ContainersServicer):
         async with aclosing(self._handlers.processes.attach(request_iterator, caller_of(context))) as outputs:
             async for output in outputs:
                 yield output
+
+    async def StatPath(self, request: engine_pb2.ArchiveRequest, context: Context) -> engine_pb2.PathStat:
+        return await self._handlers.files.stat(request, caller_of(context))
+
+    async def ReadArchive(
+        self, request: engine_pb2.ArchiveRequest, context: Context
+    ) -> AsyncGenerator[engine_pb2.ArchiveChunk]:
+        async with aclosing(self._handlers.files.read(request, caller_of(context))) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def WriteArchive(
+        self, request_iterator: AsyncIterator[engine_pb2.WriteArchiveRequest], context: Context
+    ) -> engine_pb2.WriteArchiveResponse:
+        return await self._handlers.files.write(request_iterator, caller_of(context))
+
+    async def ListChanges(
+        self, request: engine_pb2.ListChangesRequest, context: Context
+    ) -> AsyncGenerator[engine_pb2.PathChanges]:
+        async with aclosing(self._handlers.files.changes(request, caller_of(context))) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def ExportContainer(
+        self, request: engine_pb2.ListChangesRequest, context: Context
+    ) -> AsyncGenerator[engine_pb2.ArchiveChunk]:
+        async with aclosing(self._handlers.files.export(request, caller_of(context))) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     async def RenameContainer(
         self, request: engine_pb2.RenameContainerRequest, context: Context

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from shoal.api.v1 import engine_pb2 as shoal_dot_api_dot_v1_dot_engine__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#shoal/api/v1/agent_containers.proto\x12\x0cshoal.api.v1\x1a\x19shoal/api/v1/engine.proto\"\x13\n\x11PauseTaskResponse2\x8b\x02\n\x0f\x41gentContainers\x12M\n\x05Pause\x12#.shoal.api.v1.PauseContainerRequest\x1a\x1f.shoal.api.v1.PauseTaskResponse\x12O\n\x04Kill\x12\".shoal.api.v1.KillContainerRequest\x1a#.shoal.api.v1.KillContainerResponse\x12X\n\rListProcesses\x12\".shoal.api.v1.ListProcessesRequest\x1a#.shoal.api.v1.ListProcessesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#shoal/api/v1/agent_containers.proto\x12\x0cshoal.api.v1\x1a\x19shoal/api/v1/engine.proto\"\x13\n\x11PauseTaskResponse2\xdf\x05\n\x0f\x41gentContainers\x12M\n\x05Pause\x12#.shoal.api.v1.PauseContainerRequest\x1a\x1f.shoal.api.v1.PauseTaskResponse\x12O\n\x04Kill\x12\".shoal.api.v1.KillContainerRequest\x1a#.shoal.api.v1.KillContainerResponse\x12X\n\rListProcesses\x12\".shoal.api.v1.ListProcessesRequest\x1a#.shoal.api.v1.ListProcessesResponse\x12@\n\x08StatPath\x12\x1c.shoal.api.v1.ArchiveRequest\x1a\x16.shoal.api.v1.PathStat\x12I\n\x0bReadArchive\x12\x1c.shoal.api.v1.ArchiveRequest\x1a\x1a.shoal.api.v1.ArchiveChunk0\x01\x12W\n\x0cWriteArchive\x12!.shoal.api.v1.WriteArchiveRequest\x1a\".shoal.api.v1.WriteArchiveResponse(\x01\x12L\n\x0bListChanges\x12 .shoal.api.v1.ListChangesRequest\x1a\x19.shoal.api.v1.PathChanges0\x01\x12Q\n\x0f\x45xportContainer\x12 .shoal.api.v1.ListChangesRequest\x1a\x1a.shoal.api.v1.ArchiveChunk0\x01\x12K\n\tReadLayer\x12 .shoal.api.v1.ListChangesRequest\x1a\x1a.shoal.api.v1.ArchiveChunk0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,5 +35,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAUSETASKRESPONSE']._serialized_start=80
   _globals['_PAUSETASKRESPONSE']._serialized_end=99
   _globals['_AGENTCONTAINERS']._serialized_start=102
-  _globals['_AGENTCONTAINERS']._serialized_end=369
+  _globals['_AGENTCONTAINERS']._serialized_end=837
 # @@protoc_insertion_point(module_scope)

@@ -50,6 +50,36 @@ class AgentContainersStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListProcessesRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListProcessesResponse.FromString,
                 _registered_method=True)
+        self.StatPath = channel.unary_unary(
+                '/shoal.api.v1.AgentContainers/StatPath',
+                request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.PathStat.FromString,
+                _registered_method=True)
+        self.ReadArchive = channel.unary_stream(
+                '/shoal.api.v1.AgentContainers/ReadArchive',
+                request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveChunk.FromString,
+                _registered_method=True)
+        self.WriteArchive = channel.stream_unary(
+                '/shoal.api.v1.AgentContainers/WriteArchive',
+                request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.WriteArchiveRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.WriteArchiveResponse.FromString,
+                _registered_method=True)
+        self.ListChanges = channel.unary_stream(
+                '/shoal.api.v1.AgentContainers/ListChanges',
+                request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListChangesRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.PathChanges.FromString,
+                _registered_method=True)
+        self.ExportContainer = channel.unary_stream(
+                '/shoal.api.v1.AgentContainers/ExportContainer',
+                request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListChangesRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveChunk.FromString,
+                _registered_method=True)
+        self.ReadLayer = channel.unary_stream(
+                '/shoal.api.v1.AgentContainers/ReadLayer',
+                request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListChangesRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveChunk.FromString,
+                _registered_method=True)
 
 
 class AgentContainersServicer:
@@ -77,6 +107,52 @@ class AgentContainersServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StatPath(self, request, context):
+        """Files of a running container, with its volumes; of one of one's own also while it is stopped, with the volumes of its
+        last start. File systems of the kernel (/proc, /sys) count as empty. A run that is to start waits until the calls are
+        over. NOT_FOUND: there is no such container or path here.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadArchive(self, request, context):
+        """A tar archive of a path, whose names begin with the last component of it; the first chunk has its `stat`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WriteArchive(self, request_iterator, context):
+        """Unpack a tar archive into a directory that exists. RESOURCE_EXHAUSTED: the disk is filling up. PERMISSION_DENIED: it is
+        read-only there, or the archive has devices. After an error a part of it is there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChanges(self, request, context):
+        """What it has changed of its image's files, in batches; volumes are not part of that.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportContainer(self, request, context):
+        """A tar archive of its root file system, without volumes and other mounts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadLayer(self, request, context):
+        """What it has changed of its image's files as a layer on that image (OCI image-spec, layer.md), an uncompressed tar: what a
+        commit is made of. Pause it before for a layer of one moment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentContainersServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +170,36 @@ def add_AgentContainersServicer_to_server(servicer, server):
                     servicer.ListProcesses,
                     request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListProcessesRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListProcessesResponse.SerializeToString,
+            ),
+            'StatPath': grpc.unary_unary_rpc_method_handler(
+                    servicer.StatPath,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.PathStat.SerializeToString,
+            ),
+            'ReadArchive': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadArchive,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveChunk.SerializeToString,
+            ),
+            'WriteArchive': grpc.stream_unary_rpc_method_handler(
+                    servicer.WriteArchive,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.WriteArchiveRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.WriteArchiveResponse.SerializeToString,
+            ),
+            'ListChanges': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListChanges,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListChangesRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.PathChanges.SerializeToString,
+            ),
+            'ExportContainer': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportContainer,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListChangesRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveChunk.SerializeToString,
+            ),
+            'ReadLayer': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadLayer,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListChangesRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveChunk.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -177,6 +283,168 @@ class AgentContainers:
             '/shoal.api.v1.AgentContainers/ListProcesses',
             shoal_dot_api_dot_v1_dot_engine__pb2.ListProcessesRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_engine__pb2.ListProcessesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StatPath(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.AgentContainers/StatPath',
+            shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_engine__pb2.PathStat.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadArchive(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/shoal.api.v1.AgentContainers/ReadArchive',
+            shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveChunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WriteArchive(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/shoal.api.v1.AgentContainers/WriteArchive',
+            shoal_dot_api_dot_v1_dot_engine__pb2.WriteArchiveRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_engine__pb2.WriteArchiveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/shoal.api.v1.AgentContainers/ListChanges',
+            shoal_dot_api_dot_v1_dot_engine__pb2.ListChangesRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_engine__pb2.PathChanges.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportContainer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/shoal.api.v1.AgentContainers/ExportContainer',
+            shoal_dot_api_dot_v1_dot_engine__pb2.ListChangesRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveChunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadLayer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/shoal.api.v1.AgentContainers/ReadLayer',
+            shoal_dot_api_dot_v1_dot_engine__pb2.ListChangesRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveChunk.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,25 @@ class AgentContainersStub:
     """Send a signal to its first process; a paused one continues then. NOT_FOUND: it is not running."""
     ListProcesses: _grpc.UnaryUnaryMultiCallable[_engine_pb2.ListProcessesRequest, _engine_pb2.ListProcessesResponse]
     """The processes of a running container as ps(1) shows them, with the host's process ids."""
+    StatPath: _grpc.UnaryUnaryMultiCallable[_engine_pb2.ArchiveRequest, _engine_pb2.PathStat]
+    """Files of a running container, with its volumes; of one of one's own also while it is stopped, with the volumes of its
+    last start. File systems of the kernel (/proc, /sys) count as empty. A run that is to start waits until the calls are
+    over. NOT_FOUND: there is no such container or path here.
+    """
+    ReadArchive: _grpc.UnaryStreamMultiCallable[_engine_pb2.ArchiveRequest, _engine_pb2.ArchiveChunk]
+    """A tar archive of a path, whose names begin with the last component of it; the first chunk has its `stat`."""
+    WriteArchive: _grpc.StreamUnaryMultiCallable[_engine_pb2.WriteArchiveRequest, _engine_pb2.WriteArchiveResponse]
+    """Unpack a tar archive into a directory that exists. RESOURCE_EXHAUSTED: the disk is filling up. PERMISSION_DENIED: it is
+    read-only there, or the archive has devices. After an error a part of it is there.
+    """
+    ListChanges: _grpc.UnaryStreamMultiCallable[_engine_pb2.ListChangesRequest, _engine_pb2.PathChanges]
+    """What it has changed of its image's files, in batches; volumes are not part of that."""
+    ExportContainer: _grpc.UnaryStreamMultiCallable[_engine_pb2.ListChangesRequest, _engine_pb2.ArchiveChunk]
+    """A tar archive of its root file system, without volumes and other mounts."""
+    ReadLayer: _grpc.UnaryStreamMultiCallable[_engine_pb2.ListChangesRequest, _engine_pb2.ArchiveChunk]
+    """What it has changed of its image's files as a layer on that image (OCI image-spec, layer.md), an uncompressed tar: what a
+    commit is made of. Pause it before for a layer of one moment.
+    """
 
 @_typing.type_check_only
 class AgentContainersAsyncStub(AgentContainersStub):
@@ -55,6 +74,25 @@ class AgentContainersAsyncStub(AgentContainersStub):
     """Send a signal to its first process; a paused one continues then. NOT_FOUND: it is not running."""
     ListProcesses: _aio.UnaryUnaryMultiCallable[_engine_pb2.ListProcessesRequest, _engine_pb2.ListProcessesResponse]  # type: ignore[assignment]
     """The processes of a running container as ps(1) shows them, with the host's process ids."""
+    StatPath: _aio.UnaryUnaryMultiCallable[_engine_pb2.ArchiveRequest, _engine_pb2.PathStat]  # type: ignore[assignment]
+    """Files of a running container, with its volumes; of one of one's own also while it is stopped, with the volumes of its
+    last start. File systems of the kernel (/proc, /sys) count as empty. A run that is to start waits until the calls are
+    over. NOT_FOUND: there is no such container or path here.
+    """
+    ReadArchive: _aio.UnaryStreamMultiCallable[_engine_pb2.ArchiveRequest, _engine_pb2.ArchiveChunk]  # type: ignore[assignment]
+    """A tar archive of a path, whose names begin with the last component of it; the first chunk has its `stat`."""
+    WriteArchive: _aio.StreamUnaryMultiCallable[_engine_pb2.WriteArchiveRequest, _engine_pb2.WriteArchiveResponse]  # type: ignore[assignment]
+    """Unpack a tar archive into a directory that exists. RESOURCE_EXHAUSTED: the disk is filling up. PERMISSION_DENIED: it is
+    read-only there, or the archive has devices. After an error a part of it is there.
+    """
+    ListChanges: _aio.UnaryStreamMultiCallable[_engine_pb2.ListChangesRequest, _engine_pb2.PathChanges]  # type: ignore[assignment]
+    """What it has changed of its image's files, in batches; volumes are not part of that."""
+    ExportContainer: _aio.UnaryStreamMultiCallable[_engine_pb2.ListChangesRequest, _engine_pb2.ArchiveChunk]  # type: ignore[assignment]
+    """A tar archive of its root file system, without volumes and other mounts."""
+    ReadLayer: _aio.UnaryStreamMultiCallable[_engine_pb2.ListChangesRequest, _engine_pb2.ArchiveChunk]  # type: ignore[assignment]
+    """What it has changed of its image's files as a layer on that image (OCI image-spec, layer.md), an uncompressed tar: what a
+    commit is made of. Pause it before for a layer of one moment.
+    """
 
 class AgentContainersServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -82,5 +120,60 @@ class AgentContainersServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_engine_pb2.ListProcessesResponse, _abc.Awaitable[_engine_pb2.ListProcessesResponse]]:
         """The processes of a running container as ps(1) shows them, with the host's process ids."""
+
+    @_abc_1.abstractmethod
+    def StatPath(
+        self,
+        request: _engine_pb2.ArchiveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_engine_pb2.PathStat, _abc.Awaitable[_engine_pb2.PathStat]]:
+        """Files of a running container, with its volumes; of one of one's own also while it is stopped, with the volumes of its
+        last start. File systems of the kernel (/proc, /sys) count as empty. A run that is to start waits until the calls are
+        over. NOT_FOUND: there is no such container or path here.
+        """
+
+    @_abc_1.abstractmethod
+    def ReadArchive(
+        self,
+        request: _engine_pb2.ArchiveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_engine_pb2.ArchiveChunk], _abc.AsyncIterator[_engine_pb2.ArchiveChunk]]:
+        """A tar archive of a path, whose names begin with the last component of it; the first chunk has its `stat`."""
+
+    @_abc_1.abstractmethod
+    def WriteArchive(
+        self,
+        request_iterator: _MaybeAsyncIterator[_engine_pb2.WriteArchiveRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_engine_pb2.WriteArchiveResponse, _abc.Awaitable[_engine_pb2.WriteArchiveResponse]]:
+        """Unpack a tar archive into a directory that exists. RESOURCE_EXHAUSTED: the disk is filling up. PERMISSION_DENIED: it is
+        read-only there, or the archive has devices. After an error a part of it is there.
+        """
+
+    @_abc_1.abstractmethod
+    def ListChanges(
+        self,
+        request: _engine_pb2.ListChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_engine_pb2.PathChanges], _abc.AsyncIterator[_engine_pb2.PathChanges]]:
+        """What it has changed of its image's files, in batches; volumes are not part of that."""
+
+    @_abc_1.abstractmethod
+    def ExportContainer(
+        self,
+        request: _engine_pb2.ListChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_engine_pb2.ArchiveChunk], _abc.AsyncIterator[_engine_pb2.ArchiveChunk]]:
+        """A tar archive of its root file system, without volumes and other mounts."""
+
+    @_abc_1.abstractmethod
+    def ReadLayer(
+        self,
+        request: _engine_pb2.ListChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_engine_pb2.ArchiveChunk], _abc.AsyncIterator[_engine_pb2.ArchiveChunk]]:
+        """What it has changed of its image's files as a layer on that image (OCI image-spec, layer.md), an uncompressed tar: what a
+        commit is made of. Pause it before for a layer of one moment.
+        """
 
 def add_AgentContainersServicer_to_server(servicer: AgentContainersServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

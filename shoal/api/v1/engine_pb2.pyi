@@ -647,11 +647,14 @@ class WriteArchiveRequest(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     NO_OVERWRITE_KIND_FIELD_NUMBER: _builtins.int
     COPY_OWNER_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
     no_overwrite_kind: _builtins.bool
     """With `target`: a directory does not replace another thing, nor the other way round."""
     copy_owner: _builtins.bool
     """With `target`: owners as the container's user has them, as in the archive otherwise."""
+    devices: _builtins.bool
+    """With `target`: make the archive's device files; otherwise they are refused."""
     @_builtins.property
     def target(self) -> Global___ArchiveRequest: ...
     def __init__(
@@ -661,10 +664,11 @@ class WriteArchiveRequest(_message.Message):
         data: _builtins.bytes = ...,
         no_overwrite_kind: _builtins.bool = ...,
         copy_owner: _builtins.bool = ...,
+        devices: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "kind", b"kind", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["copy_owner", b"copy_owner", "data", b"data", "kind", b"kind", "no_overwrite_kind", b"no_overwrite_kind", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["copy_owner", b"copy_owner", "data", b"data", "devices", b"devices", "kind", b"kind", "no_overwrite_kind", b"no_overwrite_kind", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["target", "data"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
