@@ -1,18 +1,19 @@
 """Container calls about records: create, get, list, rename, update."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from manager.containers import container_records
 from manager.containers.container_filters import container_filter
 from manager.containers.container_names import choose_name
-from manager.containers.container_removal import deletion_writes
 from manager.containers.container_views import container_view, for_filters, node_of, state_text, task_views
+from manager.containers.container_volumes import deletion_with_volumes
 from manager.containers.definition_submission import SubmittedDefinition, prepare_definition
 from manager.containers.store_waits import wait_on
 from manager.interfaces import ImageResolver, NowMs
 from manager.networks import routing_mesh
 from manager.records.object_lookup import find_container
-from manager.store.kinds import NAME
+from manager.store.kinds import NAME, VOLUME
 from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from manager.validation.standalone_rules import check_container_name, check_definition
@@ -70,10 +71,10 @@ class ContainerHandler:
                     what=f'container "{name}" was not placed',
                 )
             except Timeout as error:
-                await self._undo(identifier)
+                await self._undo(identifier, prepared)
                 raise Unavailable(f"{error}: no manager is leading, or room is being made; try again") from error
         if placed:
-            await self._undo(identifier)
+            await self._undo(identifier, prepared)
             raise Refused(f'container "{name}" cannot be created: {placed}')
         answer = self._view(identifier, container)
         answer.warnings.extend(prepared.warnings)
@@ -170,12 +171,14 @@ class ContainerHandler:
         number = int(container_id(identifier)[17:47], 16)
         return choose_name(number, lambda name: view.container_named(name) is not None)
 
-    async def _undo(self, identifier: str) -> None:
-        """Delete a container that could not be placed, unless somebody has changed it since."""
+    async def _undo(self, identifier: str, prepared: SubmittedDefinition) -> None:
+        """Delete a container that could not be placed, with what was made with it; not what others have changed since."""
         container = self._store.tables.containers.get(identifier)
         if container is None:
             return
-        for group in deletion_writes(self._store, container, with_volumes=True):
+        made = {write.identifier for write in prepared.writes if write.kind is VOLUME}
+        group = deletion_with_volumes(self._store, container, made)
+        with suppress(Conflict):
             await self._store.commit(group.writes, expects=group.expects)
 
     async def _change(self, container: Container, changed: Container, taken: str = "") -> ContainerView:

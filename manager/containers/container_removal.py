@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from manager.containers import container_records
 from manager.containers.container_filters import container_filter
+from manager.containers.container_records import deletion
 from manager.containers.container_views import (
     container_view,
     down_since_ms,
@@ -12,11 +13,10 @@ from manager.containers.container_views import (
     is_running,
     node_of,
 )
-from manager.containers.container_volumes import anonymous_volumes
+from manager.containers.container_volumes import deletion_with_volumes
 from manager.containers.store_waits import wait_on
 from manager.interfaces import NowMs
 from manager.records.object_lookup import find_container, hostname_of
-from manager.records.write_groups import WriteGroup
 from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from shoal.api.v1.engine_pb2 import (
@@ -92,20 +92,14 @@ class ContainerRemoval:
             raise Refused(f'container "{container.name}" is running; stop it first, or remove it with --force')
         if not has_live_task(view, identifier):
             with_volumes = request.remove_volumes or container.remove_volumes or container.definition.auto_remove
-            for group in deletion_writes(self._store, container, with_volumes=with_volumes):
-                await self._store.commit(group.writes, expects=group.expects)
+            group = deletion_with_volumes(self._store, container) if with_volumes else deletion(container)
+            await self._store.commit(group.writes, expects=group.expects)
             return
         changed = container_records.removed(
             container, with_volumes=request.remove_volumes, force=request.force, now_ms=self._now_ms()
         )
         group = container_records.change(container, changed, self._now_ms())
         await self._store.commit(group.writes, expects=group.expects)
-
-
-def deletion_writes(store: RecordStore, container: Container, *, with_volumes: bool) -> list[WriteGroup]:
-    """The deletion of a container, then those of its anonymous volumes, one transaction each."""
-    volumes = anonymous_volumes(store, container) if with_volumes else []
-    return [container_records.deletion(container), *volumes]
 
 
 def _is_gone(view: View, identifier: str) -> bool:

@@ -8,9 +8,8 @@ import asyncio
 import logging
 from collections.abc import Iterable, Iterator
 
-from manager.containers import container_records
-from manager.containers.container_volumes import anonymous_volumes
-from manager.records.write_groups import WriteGroup
+from manager.containers.container_records import deletion
+from manager.containers.container_volumes import deletion_with_volumes
 from manager.store.changes import Change
 from manager.store.record_store import RecordStore
 from manager.store.tables import View
@@ -65,13 +64,9 @@ class ContainerCollector:
         return failed
 
     async def _delete(self, container: Container, fence: int) -> None:
-        group = container_records.deletion(container)
-        volumes: list[WriteGroup] = []
-        if container.remove_volumes or container.definition.auto_remove:
-            volumes = anonymous_volumes(self._store, container)
+        with_volumes = container.remove_volumes or container.definition.auto_remove
+        group = deletion_with_volumes(self._store, container) if with_volumes else deletion(container)
         await self._store.commit(group.writes, expects=group.expects, fence=fence)
-        for each in volumes:
-            await self._store.commit(each.writes, expects=each.expects, fence=fence)
 
 
 def collectable(view: View, container: Container) -> bool:

@@ -91,6 +91,7 @@ def _constrained(mount: Mount) -> CreateContainerRequest:
     made = definition()
     made.task.placement.constraints.append("node.labels.a == b")
     made.task.container.mounts.append(mount)
+    made.task.container.mounts.add(type=Mount.VOLUME, source="named", target="/other")
     return CreateContainerRequest(name="db", definition=made)
 
 
