@@ -172,7 +172,7 @@ class ContainerHandler:
         return choose_name(number, lambda name: view.container_named(name) is not None)
 
     async def _undo(self, identifier: str, prepared: SubmittedDefinition) -> None:
-        """Delete a container that could not be placed, with what was made with it; not what others have changed since."""
+        """Delete a container that could not be placed, with what was made with it; not what was changed since."""
         container = self._store.tables.containers.get(identifier)
         if container is None:
             return
