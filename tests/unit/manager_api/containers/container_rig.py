@@ -132,7 +132,8 @@ class ContainerRig:
         if is_terminal(state) or node.state != NodeStatus.READY:
             return None
         new = TaskStatus(task_id=task.id, at_ms=self.clock())
-        name = self.store.tables.containers[task.container_id].name
+        container = self.store.tables.containers.get(task.container_id)  # it may have been removed before its placement
+        name = container.name if container is not None else ""
         if not should_run(task):
             new.state, new.exit_code = TaskState.SHUTDOWN, 143
             return new if self.stops else None
