@@ -13,15 +13,25 @@ from grpc import aio
 
 from manager.advertised_address import advertised_host, ip_of, with_port
 from manager.agents.agent_channels import AgentChannels
+from manager.agents.container_channels import ContainerChannels
 from manager.certificate_authority.ca_service import MAX_JOIN_BYTES, CertificateAuthorityService
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.certificate_authority.join_limits import FailedTokenLimit, IssuanceLimit
 from manager.cluster.cluster_handler import ClusterHandler, StoreMaintenance
 from manager.cluster.manager_handler import ManagerHandler
 from manager.cluster.peer_managers import PeerEvents, PeerManagerClient
+from manager.containers.container_files import ContainerFiles
+from manager.containers.container_handler import ContainerHandler
+from manager.containers.container_network_handler import ContainerNetworkHandler
+from manager.containers.container_processes import ContainerProcesses
+from manager.containers.container_removal import ContainerRemoval
+from manager.containers.container_runs import ContainerRuns
+from manager.containers.container_wait_handler import ContainerWaitHandler
+from manager.control_api.containers_servicer import ContainerHandlers, ContainersService
 from manager.control_api.servicer import ControlService, Handlers
 from manager.controllers.autoscaler.autoscaler import Autoscaler
 from manager.controllers.cluster_key_rotation import ClusterKeyRotation
+from manager.controllers.container_collector import ContainerCollector
 from manager.controllers.csi_volumes.reconciler import CsiVolumeReconciler
 from manager.controllers.garbage_collector import GarbageCollector
 from manager.controllers.overlay_key_timer import OverlayKeyTimer
@@ -37,6 +47,7 @@ from manager.file_contents.content_codec import EncryptedCodec, PlainCodec
 from manager.file_contents.driver_secrets import DriverSecrets
 from manager.file_contents.file_kinds import CONFIGS, SECRETS
 from manager.files.file_handler import FileHandler
+from manager.interfaces import ImageResolver
 from manager.leadership.leadership import Lead, Leadership
 from manager.logs.log_handler import LogHandler
 from manager.manager_identity import ManagerIdentity, keep_admin_valid, write_admin
@@ -64,6 +75,7 @@ from shoal.api.v1.certificate_authority_pb2_grpc import add_CertificateAuthority
 from shoal.api.v1.cluster_pb2 import Manager
 from shoal.api.v1.control_pb2_grpc import add_ControlServicer_to_server
 from shoal.api.v1.dispatcher_pb2_grpc import add_DispatcherServicer_to_server, add_ManagerPeersServicer_to_server
+from shoal.api.v1.engine_pb2_grpc import add_ContainersServicer_to_server
 from shoal.distribution.registries import read_registries
 from shoal.distribution.resolve import RegistryImageResolver
 from shoal.errors import Refused, Unavailable
@@ -139,6 +151,7 @@ async def _run_components(settings: Settings, store: Store, backend: Etcd) -> No
     )
     api_server = make_server(access.MANAGER_API, max_receive_bytes=MAX_REQUEST_BYTES, limits=server_limits.MANAGER_API)
     add_ControlServicer_to_server(control, api_server)
+    add_ContainersServicer_to_server(_containers_service(store, agents, images), api_server)
     add_DispatcherServicer_to_server(dispatcher, api_server)
     add_ManagerPeersServicer_to_server(
         ManagerPeersService(applied=dispatcher.applied, events=events.between), api_server
@@ -220,6 +233,21 @@ def _control_service(
     )
 
 
+def _containers_service(store: Store, agents: AgentChannels, images: ImageResolver) -> ContainersService:
+    nodes = ContainerChannels(agents)
+    return ContainersService(  # type: ignore[abstract]  # what it does not serve, gRPC's own class answers
+        ContainerHandlers(
+            records=ContainerHandler(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),
+            runs=ContainerRuns(store=store, now_ms=now_ms),
+            removal=ContainerRemoval(store=store, now_ms=now_ms),
+            waits=ContainerWaitHandler(store=store),
+            networks=ContainerNetworkHandler(store=store, now_ms=now_ms),
+            processes=ContainerProcesses(store=store, agents=nodes, streams=agents, now_ms=now_ms),
+            files=ContainerFiles(store=store, agents=nodes),
+        )
+    )
+
+
 def _leader_work(
     settings: Settings, store: Store, manager_id: str, keyring: Keyring, agents: AgentChannels, writer: EventArchiver
 ) -> Lead:
@@ -235,6 +263,7 @@ def _leader_work(
             autoscaler = Autoscaler(store=store, meters=agents, now_ms=now_ms)
             term.create_task(autoscaler.run(fence), name="autoscaler")
             term.create_task(GarbageCollector(store=store).run(fence), name="collector")
+            term.create_task(ContainerCollector(store=store).run(fence), name="container collector")
             reconciler = CsiVolumeReconciler(store=store, agents=agents, secrets=DriverSecrets(EncryptedCodec(keyring)))
             term.create_task(reconciler.run(fence), name="CSI volumes")
             mover = VolumeMover(store=store, agents=agents, now_ms=now_ms)

@@ -46,7 +46,7 @@ def shown_desired_state(task: Task, state: int) -> int:
     """
     if not should_run(task):
         return task.desired_state
-    if task.job_run:
+    if task.job_run and not task.container_id:
         return S.COMPLETE
     return S.SHUTDOWN if is_terminal(state) else task.desired_state
 

@@ -170,18 +170,42 @@ class AgentChannels:
 
     async def _unary(self, agent: AgentAddress, call: Callable[["AgentStreamsAsyncStub"], Awaitable[Answer]]) -> Answer:
         """The response of a unary call."""
+        return await self.unary(agent, lambda channel: call(_stub(channel)))
+
+    async def unary(self, agent: AgentAddress, call: Callable[[aio.Channel], Awaitable[Answer]]) -> Answer:
+        """The response of a unary call of any of the agent's services.
+
+        Args:
+            call: makes it on the node's channel.
+
+        Raises:
+            Unavailable: the node does not respond, or the connection broke. What the agent answers with.
+        """
         async with self._channel(agent) as channel:
             try:
-                return checked(await call(_stub(channel)), agent)
+                return checked(await call(channel), agent)
             except grpc.RpcError as error:
                 raise to_shoal_error(error, address=f"the agent at {agent.address}") from error
 
     async def _stream(
         self, agent: AgentAddress, call: Callable[["AgentStreamsAsyncStub"], Any]
     ) -> AsyncGenerator[Any, None]:
-        """The responses of a streaming call, as they arrive; it is cancelled when the consumer stops reading."""
+        """As `stream`, of the service `AgentStreams`."""
+        async with aclosing(self.stream(agent, lambda channel: call(_stub(channel)))) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def stream(self, agent: AgentAddress, call: Callable[[aio.Channel], Any]) -> AsyncGenerator[Any, None]:
+        """The responses of a streaming call, as they arrive; it is cancelled when the consumer stops reading.
+
+        Args:
+            call: makes it on the node's channel.
+
+        Raises:
+            Unavailable: the node does not respond, or the connection broke. What the agent answers with.
+        """
         async with self._channel(agent) as channel:
-            rpc = call(_stub(channel))
+            rpc = call(channel)
             try:
                 async for answer in rpc:
                     yield checked(answer, agent)

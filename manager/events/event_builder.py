@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 
 from manager import node_identity
+from manager.events import container_events
 from manager.nodes.node_warnings import NodeWarnings
 from manager.planner.spec.problem_texts import is_stay, is_wait
 from manager.records.field_diff import field_changes
@@ -19,6 +20,7 @@ from shoal.api.v1.file_pb2 import File
 from shoal.api.v1.network_pb2 import Network
 from shoal.api.v1.node_pb2 import NetworkCondition, Node, NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import AutoscaleStatus, Service, ServiceStatus, UpdateStatus
+from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.api.v1.volume_pb2 import Volume, VolumeStatus
 
@@ -31,6 +33,7 @@ _OBJECT_TYPES = {
 _REPORTED_KINDS = frozenset(
     {
         *_OBJECT_TYPES,
+        kinds.CONTAINER.name,
         kinds.SERVICE.name,
         kinds.SERVICE_STATUS.name,
         kinds.AUTOSCALE.name,
@@ -56,6 +59,7 @@ class ObservedChange:
         task: the task that the change concerns.
         service: the service that the change or its task belongs to.
         volume: for a change of a volume's status.
+        container: the container that the change or its task belongs to.
     """
 
     at_ms: int
@@ -63,6 +67,7 @@ class ObservedChange:
     task: Task | None
     service: Service | None
     volume: Volume | None = None
+    container: Container | None = None
 
 
 def observe(change: Change, view: View, at_ms: int) -> ObservedChange | None:
@@ -79,19 +84,28 @@ def observe(change: Change, view: View, at_ms: int) -> ObservedChange | None:
         return ObservedChange(at_ms, change, None, None, view.volumes.get(identifier)) if has_events else None
     if isinstance(new, _TASK_RECORDS) or isinstance(old, _TASK_RECORDS):
         task = view.tasks.get(identifier) or (old if isinstance(old, Task) else None)
-        return ObservedChange(at_ms, change, task, view.services.get(task.service_id) if task is not None else None)
+        if task is None or not task.container_id:
+            return ObservedChange(at_ms, change, task, view.services.get(task.service_id) if task is not None else None)
+        container = view.containers.get(task.container_id) or container_events.container_of_run(task, view)
+        return ObservedChange(at_ms, change, task, None, container=container)
+    if isinstance(new, Container) or isinstance(old, Container):
+        record = new if isinstance(new, Container) else old if isinstance(old, Container) else None
+        return ObservedChange(at_ms, change, None, None, container=record)
     service = view.services.get(identifier)
     return ObservedChange(at_ms, change, None, old if service is None and isinstance(old, Service) else service)
 
 
 def _differ(old: TaskStatus, new: TaskStatus) -> bool:
-    return old.state != new.state or old.health != new.health or old.warning != new.warning
+    return (old.state, old.health, old.warning, old.paused) != (new.state, new.health, new.warning, new.paused)
 
 
 def events_of(observed: ObservedChange, view: View) -> Iterator[Event]:
     """The events of one change, without their numbers."""
     old, new = observed.change.old, observed.change.new
     record = new if new is not None else old
+    if observed.container is not None:
+        yield from container_events.events_of(observed.container, observed.task, old, new, view, observed.at_ms)
+        return
     match record:
         case Service():
             yield from _service(observed, old, new)

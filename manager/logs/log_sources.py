@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from itertools import chain
 
 from manager.agents.agent_address import AgentAddress
-from manager.records.object_lookup import find_service, find_task, hostname_of, service_with_container, slot_names
+from manager.records.object_lookup import (
+    container_of_name,
+    find_service,
+    find_task,
+    hostname_of,
+    service_with_container,
+    slot_names,
+)
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import LogSource
 from shoal.api.v1.node_pb2 import NodeStatus
@@ -45,7 +52,7 @@ class NodeLogs:
 
 
 def find_target(view: View, reference: str) -> LogTarget:
-    """A service (also by its container name), a task, or a slot of a service ("web.1", "web.h1").
+    """A service (also by its container name), a container, a task, or a slot of a service ("web.1", "web.h1").
 
     Raises:
         NotFound: none exists; the message is that of the service.
@@ -53,6 +60,8 @@ def find_target(view: View, reference: str) -> LogTarget:
     try:
         return LogTarget(service_id=find_service(view, reference).meta.id)
     except NotFound:
+        if (container := container_of_name(view, reference)) is not None:
+            return LogTarget(service_id=container.meta.id)
         if (target := _find_slot(view, reference)) is not None:
             return target
         if (named := service_with_container(view, reference)) is not None:
@@ -79,7 +88,8 @@ def is_gone(view: View, target: LogTarget) -> bool:
         return not any(each.spec.stack == target.stack for each in view.services.values()) and not tasks_of(
             view, target
         )
-    return target.service_id not in view.services and not view.tasks_of(target.service_id)
+    is_there = target.service_id in view.services or target.service_id in view.containers
+    return not is_there and not view.tasks_of(target.service_id)
 
 
 def _find_slot(view: View, reference: str) -> LogTarget | None:
@@ -163,4 +173,5 @@ def source_of(view: View, task_id: str) -> LogSource:
         return LogSource(task_id=task_id, task_name=task_id)
     revision = view.revision_of(task.service_id, task.revision)
     service = revision.spec.name if revision is not None else task.service_id
-    return LogSource(task_id=task_id, task_name=task_name(service, task), node_hostname=hostname_of(view, task.node_id))
+    name = service if task.container_id else task_name(service, task)
+    return LogSource(task_id=task_id, task_name=name, node_hostname=hostname_of(view, task.node_id))

@@ -39,6 +39,7 @@ from shoal.api.v1.control_pb2 import (
     RemoveNetworkResponse,
 )
 from shoal.api.v1.network_pb2 import Network, NetworkSpec
+from shoal.api.v1.standalone_pb2 import ContainerDefinition
 from shoal.errors import AlreadyExists, Fault, InvalidInput, Refused
 from shoal.ids import NewId
 from shoal.networks.overlay_encryption import is_encrypted
@@ -162,13 +163,24 @@ def has_live_tasks(view: View, network_id: str) -> bool:
 
 
 def services_on(view: View, network_id: str) -> list[str]:
-    """Names of the services that attach to the network."""
-    return sorted(
+    """Names of the services that attach to the network, then `container NAME` of the containers that do."""
+    services = sorted(
         service.spec.name
         for service in view.services.values()
         if any(attachment.network == network_id for attachment in service.spec.task.networks)
         or (network_id == MESH_NETWORK and mesh_ports(service.spec))
     )
+    containers = sorted(
+        f"container {container.name}"
+        for container in view.containers.values()
+        if any(attachment.network == network_id for attachment in container.definition.task.networks)
+        or (network_id == MESH_NETWORK and _publishes_on_mesh(container.definition))
+    )
+    return services + containers
+
+
+def _publishes_on_mesh(definition: ContainerDefinition) -> bool:
+    return not definition.publish_on_node and any(not port.host_address for port in definition.ports)
 
 
 def addresses_in_use(view: View) -> Counter[str]:

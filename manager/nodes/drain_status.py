@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from manager.planner.spec.problem_texts import drain_obstacle, is_without_node
 from manager.records.object_lookup import hostname_of
 from manager.store.tables import View
+from manager.validation.text_rules import join_names
 from shoal.api.v1.node_pb2 import Node, NodeSpec
 from shoal.api.v1.task_pb2 import Task
 from shoal.task_states import is_live, should_run
@@ -30,9 +31,10 @@ def drain_wait_reason(view: View, task: Task) -> str:
 
 
 def drain_warning(view: View, node: Node) -> Iterator[str]:
-    """A warning, when the drain of the node is waiting."""
+    """Warnings: the drain of the node is waiting, and containers that no drain moves."""
     if node.spec.availability != NodeSpec.DRAIN:
         return
+    yield from _staying_containers(view, node)
     reasons = {}
     for task in view.tasks_on(node.meta.id).values():
         service = view.services.get(task.service_id)
@@ -43,6 +45,17 @@ def drain_warning(view: View, node: Node) -> Iterator[str]:
     named = [f"{name} ({reasons[name]})" for name in sorted(reasons)[:_SHOWN]]
     more = [f"{len(reasons) - _SHOWN} more"] if len(reasons) > _SHOWN else []
     yield f"drain is waiting for {', '.join([*named, *more])}; {_deadline_text(node)}"
+
+
+def _staying_containers(view: View, node: Node) -> Iterator[str]:
+    staying = [
+        container.name
+        for identifier, container in view.containers.items()
+        if (status := view.service_status.get(identifier)) is not None and status.node_id == node.meta.id
+    ]
+    if staying:
+        what = "1 container stays" if len(staying) == 1 else f"{len(staying)} containers stay"
+        yield f"{what} on the drained node: {join_names(sorted(staying))}"
 
 
 def _deadline_text(node: Node) -> str:

@@ -4,7 +4,7 @@ Only a prefix of the writes may get committed (the leader may change between two
 stops and deletions, then new tasks, then statuses, and last the records that nothing refers to any more.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, TypeVar
 
 from manager.planner.index.resource_index import ResourceIndex
@@ -16,7 +16,8 @@ from manager.store.tables import View
 from shoal.api.v1.network_pb2 import NetworkAllocation
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import ServiceStatus
-from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.api.v1.standalone_pb2 import ContainerStop
+from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskState
 from shoal.api.v1.volume_pb2 import VolumeHome
 from shoal.ids import NewId
 from shoal.task_states import observed_state
@@ -87,8 +88,12 @@ class Draft:
         """Plan the service again at that time at the latest."""
         self.timers[service_id] = min(self.timers.get(service_id, at_ms), at_ms)
 
-    def stop(self, task: Task, desired: TaskState.ValueType, reason: str) -> None:
-        """Request a stop: SHUTDOWN keeps the task as history, REMOVE deletes it once ended. An earlier REMOVE stays."""
+    def stop(self, task: Task, desired: TaskState.ValueType, reason: str, how: ContainerStop | None = None) -> None:
+        """Request a stop: SHUTDOWN keeps the task as history, REMOVE deletes it once ended. An earlier REMOVE stays.
+
+        Args:
+            how: with which signal, and how long it has; None: as its spec says.
+        """
         current = self._changed_tasks.get(task.id, task)
         if task.id in self._deleted or current.desired_state >= desired:
             return
@@ -100,6 +105,24 @@ class Draft:
         changed.desired_state = desired
         changed.reason = reason
         changed.stopped_at_ms = changed.stopped_at_ms or self.now_ms
+        if how is not None:
+            changed.stop.CopyFrom(how)
+        self._changed_tasks[task.id] = changed
+
+    def change_stop(self, task: Task, how: ContainerStop) -> None:
+        """Stop a task that is stopping already with another signal, or another time."""
+        changed = Task()
+        changed.CopyFrom(self._changed_tasks.get(task.id, task))
+        changed.stop.CopyFrom(how)
+        self._changed_tasks[task.id] = changed
+
+    def adopt(self, task: Task, revision: int, addresses: Iterable[TaskAddress]) -> None:
+        """Record that the task runs this revision from now on, with these addresses."""
+        changed = Task()
+        changed.CopyFrom(self._changed_tasks.get(task.id, task))
+        changed.revision = revision
+        del changed.addresses[:]
+        changed.addresses.extend(addresses)
         self._changed_tasks[task.id] = changed
 
     def set_revision(self, task: Task, revision: int) -> None:
@@ -136,6 +159,10 @@ class Draft:
     def is_deleted(self, task: Task) -> bool:
         """Whether this plan deletes it."""
         return task.id in self._deleted
+
+    def new_task(self, identifier: str) -> Task | None:
+        """A task as this plan writes it; None when it writes none of this id."""
+        return self._new_tasks.get(identifier)
 
     def write_task(self, identifier: str, task: Task) -> None:
         """Write a new task, or a pending one again. What it uses has been claimed in the index."""

@@ -16,6 +16,7 @@ from manager.store.tables import View
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation
 from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.service_pb2 import AutoscaleStatus, Service, ServiceRevision, ServiceStatus
+from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.task_pb2 import Task, TaskStatus
 from shoal.api.v1.volume_pb2 import Volume, VolumeStatus
 from shoal.ids import NewId
@@ -59,6 +60,9 @@ class IncrementalPlanner:
                     nodes[change.identifier] = None
                 case Service():
                     self._observe_service(change.identifier, record)
+                case Container():
+                    self._dirty.add(change.identifier)
+                    self._quarantined.discard(change.identifier)
                 case ServiceRevision():
                     self._network_sharing.add(record)
                     self.slot_index.of_service(record.service_id).mark_all_dirty()

@@ -8,6 +8,7 @@ from contextlib import suppress
 from manager.planner.gc_pause import gc_paused
 from manager.planner.incremental_planner import IncrementalPlanner
 from manager.planner.pass_pacing import PassPacing, only_task_statuses
+from manager.planner.spec.task_owners import owner_name
 from manager.store.backend import NoSpace
 from manager.store.plan_sequence import SequencedCommits
 from manager.store.record_store import BatchStore
@@ -74,9 +75,9 @@ class Planner:
             result = planner.plan(now_ms=self._clock(), new_id=self._new_id)
         self._pacing.record_pass(began, _seconds())
         for service_id, cause in result.quarantined.items():
-            service = self._store.tables.services.get(service_id)
-            name = service.spec.name if service is not None else service_id
-            _log.error("planning of service %s failed; the service was left unchanged", name, exc_info=cause)
+            name = owner_name(self._store.tables, service_id)
+            kind = name.partition(" ")[0]
+            _log.error("planning of %s failed; the %s was left unchanged", name, kind, exc_info=cause)
         if not result.writes:
             return None
         try:

@@ -8,6 +8,7 @@ from manager.planner.allocator.network_subnets import plan_subnets
 from manager.planner.draft import Draft
 from manager.planner.index.resource_index import ResourceIndex
 from manager.planner.index.slot_index import SlotIndex
+from manager.planner.orchestrator.container_pass import plan_container
 from manager.planner.orchestrator.job_pass import plan_job
 from manager.planner.orchestrator.service_pass import plan_service
 from manager.planner.orchestrator.service_removal import delete_stale_statuses, plan_removal
@@ -37,7 +38,7 @@ class PlanScope:
     """What a pass plans.
 
     Attributes:
-        services: ids, also of removed services.
+        services: ids of services and containers, also of removed ones.
         stale_statuses: ids of removed tasks that may have left a status.
     """
 
@@ -51,9 +52,11 @@ class PlanScope:
 
 
 def services_of(view: View) -> set[str]:
-    """Ids of all services, also of removed ones that have left records."""
+    """Ids of all services and containers, also of removed ones that have left records."""
     services = set(view.services_with_tasks())
-    services.update(view.services, view.service_status, (key.partition("/")[0] for key in view.revisions))
+    services.update(
+        view.services, view.containers, view.service_status, (key.partition("/")[0] for key in view.revisions)
+    )
     return services
 
 
@@ -116,11 +119,15 @@ def _plan_services(draft: Draft, scope: PlanScope, quarantined: Quarantined) -> 
         service = draft.view.services.get(identifier)
         if identifier in quarantined:
             continue
-        if service is None:
+        container = draft.view.containers.get(identifier)
+        if service is None and container is None:
             removed.append(identifier)
             continue
         try:
-            (plan_job if is_job(service.spec) else plan_service)(draft, service)
+            if container is not None:
+                plan_container(draft, container)
+            elif service is not None:
+                (plan_job if is_job(service.spec) else plan_service)(draft, service)
         except MemoryError:
             raise
         except Exception as error:

@@ -22,7 +22,7 @@ def write_quarantine(draft: Draft, quarantined: Quarantined) -> None:
     """Write into the services' statuses why they are left unchanged, and plan them again later."""
     for service_id, error in quarantined.items():
         draft.requeue_at(service_id, draft.now_ms + RETRY_MS)
-        if service_id not in draft.view.services:
+        if service_id not in draft.view.services and service_id not in draft.view.containers:
             continue
         status = ServiceStatus(service_id=service_id)
         known = draft.view.service_status.get(service_id)

@@ -11,8 +11,10 @@ from shoal.api.v1.file_pb2 import File
 from shoal.api.v1.network_pb2 import Network
 from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.service_pb2 import Service
+from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.task_pb2 import Task
 from shoal.api.v1.volume_pb2 import Volume
+from shoal.container_ids import container_id, is_beginning, object_id
 from shoal.errors import InvalidInput, NotFound
 
 V = TypeVar("V")
@@ -42,6 +44,32 @@ def service_with_container(view: View, name: str) -> Service | None:
         names = ", ".join(sorted(each.spec.name for each in found))
         raise InvalidInput(f'{len(found)} containers are named "{name}" (services {names}); use a service name instead')
     return found[0] if found else None
+
+
+def find_container(view: View, reference: str) -> Container:
+    """By ID, by name, or by the beginning of an ID, in Shoal's form or in Docker's (`shoal.container_ids`).
+
+    Raises as `find_service`.
+    """
+    reference = reference.removeprefix("/")
+    exact = view.containers.get(reference) or view.containers.get(object_id(reference) or "")
+    named = exact or view.container_named(reference)
+    if named is not None:
+        return named
+    short = [each for each in view.containers if reference and each.startswith(reference)]
+    if is_beginning(reference):
+        short += [each for each in view.containers if container_id(each).startswith(reference) and each not in short]
+    if short:
+        return view.containers[_only("container", reference, short)]
+    return _by_id("container", view.containers, reference, [each.name for each in view.containers.values()])
+
+
+def container_of_name(view: View, reference: str) -> Container | None:
+    """As `find_container`, but None where none is named; raises InvalidInput when several are."""
+    try:
+        return find_container(view, reference) if reference else None
+    except NotFound:
+        return None
 
 
 def find_network(view: View, reference: str) -> Network:
@@ -118,16 +146,19 @@ def _by_id(object_type: str, objects: Mapping[str, V], reference: str, names: It
         raise InvalidInput(f"a {object_type} name or ID is required")
     if reference in objects:
         return objects[reference]
-    matching = [identifier for identifier in objects if identifier.startswith(reference)]
+    if matching := [identifier for identifier in objects if identifier.startswith(reference)]:
+        return objects[_only(object_type, reference, matching)]
+    near = difflib.get_close_matches(reference, list(names), n=1)
+    raise NotFound(f'{object_type} "{reference}" not found' + (f'; did you mean "{near[0]}"?' if near else ""))
+
+
+def _only(object_type: str, reference: str, matching: list[str]) -> str:
     if len(matching) > 1:
         raise InvalidInput(
             f'{object_type} ID prefix "{reference}" is ambiguous: it matches '
             f"{len(matching)} IDs ({_format_ids(matching)}); use a longer prefix"
         )
-    if matching:
-        return objects[matching[0]]
-    near = difflib.get_close_matches(reference, list(names), n=1)
-    raise NotFound(f'{object_type} "{reference}" not found' + (f'; did you mean "{near[0]}"?' if near else ""))
+    return matching[0]
 
 
 def _format_ids(identifiers: list[str]) -> str:

@@ -82,7 +82,7 @@ async def prepare(
     faults += file_references.resolve(checked, view, submitted.files)
     faults += volume_references.resolve(checked, view, submitted.volumes)
     faults += volume_references.slot_faults(checked, view)
-    image_faults, warnings = await _pin_image(checked, images, previous, resolve_image)
+    image_faults, warnings = await pin_image(checked, images, previous, resolve_image)
     placement = placement_warnings(view, checked, submitted.services.submitted)
     own = (
         *port_warnings(checked, view),
@@ -94,7 +94,7 @@ async def prepare(
     return Submission(checked, (*faults, *image_faults), (*warnings, *own))
 
 
-async def _pin_image(
+async def pin_image(
     spec: ServiceSpec, images: ImageResolver | None, previous: ServiceSpec | None, resolve_image: ResolveImage
 ) -> tuple[Sequence[Fault], Sequence[str]]:
     """Resolve the tag to a digest. An unreachable registry is an error, unless the digest is already known."""

@@ -8,7 +8,17 @@ from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
 
-from shoal.api.v1 import cluster_pb2, file_pb2, meta_pb2, network_pb2, node_pb2, service_pb2, task_pb2, volume_pb2
+from shoal.api.v1 import (
+    cluster_pb2,
+    file_pb2,
+    meta_pb2,
+    network_pb2,
+    node_pb2,
+    service_pb2,
+    standalone_pb2,
+    task_pb2,
+    volume_pb2,
+)
 
 ROOT = "/shoal/v1/"
 
@@ -51,6 +61,10 @@ SERVICE = Kind("service", service_pb2.Service, "services/", "/spec", "control AP
 REVISION = Kind("revision", service_pb2.ServiceRevision, "revisions/", "", "control API")
 SERVICE_STATUS = Kind("service status", service_pb2.ServiceStatus, "services/", "/status", "planner")
 AUTOSCALE = Kind("autoscale", service_pb2.AutoscaleStatus, "autoscale/", "", "autoscaler")
+# One of its user's own, outside services. It has revisions, a service status and tasks, as a service has.
+CONTAINER = Kind("container", standalone_pb2.Container, "containers/", "", "control API")
+# Identifier: the node's.
+NODE_IMAGES = Kind("node images", standalone_pb2.NodeImages, "node-images/", "", "dispatcher")
 TASK = Kind("task", task_pb2.Task, "tasks/", "", "planner")
 # The planner deletes a status together with its task.
 TASK_STATUS = Kind("task status", task_pb2.TaskStatus, "status/", "", "dispatcher")
@@ -101,6 +115,8 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     REVISION,
     SERVICE_STATUS,
     AUTOSCALE,
+    CONTAINER,
+    NODE_IMAGES,
     TASK,
     TASK_STATUS,
     NODE,

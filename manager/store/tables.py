@@ -19,6 +19,7 @@ from shoal.api.v1.meta_pb2 import Name
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation
 from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.service_pb2 import AutoscaleStatus, Service, ServiceRevision, ServiceStatus
+from shoal.api.v1.standalone_pb2 import Container, NodeImages
 from shoal.api.v1.task_pb2 import Task, TaskStatus
 from shoal.api.v1.volume_pb2 import NodeVolumes, Volume, VolumeHome, VolumeStatus
 
@@ -44,6 +45,10 @@ class View(Protocol):
     def service_status(self) -> Mapping[str, ServiceStatus]: ...
     @property
     def autoscales(self) -> Mapping[str, AutoscaleStatus]: ...
+    @property
+    def containers(self) -> Mapping[str, Container]: ...
+    @property
+    def node_images(self) -> Mapping[str, NodeImages]: ...
     @property
     def tasks(self) -> Mapping[str, Task]: ...
     @property
@@ -84,6 +89,7 @@ class View(Protocol):
     def node_volumes(self) -> Mapping[str, NodeVolumes]: ...
     def service_named(self, name: str) -> Service | None: ...
     def network_named(self, name: str) -> Network | None: ...
+    def container_named(self, name: str) -> Container | None: ...
     def services_with_tasks(self) -> Iterable[str]: ...
     def tasks_of(self, service_id: str) -> Mapping[str, Task]: ...
     def tasks_on(self, node_id: str) -> Mapping[str, Task]: ...
@@ -102,6 +108,8 @@ class Tables:
         self.revisions: Mapping[str, ServiceRevision] = self._read(kinds.REVISION)
         self.service_status: Mapping[str, ServiceStatus] = self._read(kinds.SERVICE_STATUS)
         self.autoscales: Mapping[str, AutoscaleStatus] = self._read(kinds.AUTOSCALE)
+        self.containers: Mapping[str, Container] = self._read(kinds.CONTAINER)
+        self.node_images: Mapping[str, NodeImages] = self._read(kinds.NODE_IMAGES)
         self.tasks: Mapping[str, Task] = self._read(kinds.TASK)
         self.task_status: Mapping[str, TaskStatus] = self._read(kinds.TASK_STATUS)
         self.nodes: Mapping[str, Node] = self._read(kinds.NODE)
@@ -123,6 +131,7 @@ class Tables:
         self.node_volumes: Mapping[str, NodeVolumes] = self._read(kinds.NODE_VOLUMES)
         self._service_names: dict[str, str] = {}
         self._network_names: dict[str, str] = {}
+        self._container_names: dict[str, str] = {}
         self._by_service: dict[str, dict[str, Task]] = {}
         self._by_node: dict[str, dict[str, Task]] = {}
 
@@ -151,12 +160,15 @@ class Tables:
     def network_named(self, name: str) -> Network | None:
         return self.networks.get(self._network_names.get(name, ""))
 
+    def container_named(self, name: str) -> Container | None:
+        return self.containers.get(self._container_names.get(name, ""))
+
     def services_with_tasks(self) -> Iterable[str]:
-        """Ids of services that have a task, including deleted services."""
+        """Ids of services and containers that have a task, including deleted ones."""
         return self._by_service.keys()
 
     def tasks_of(self, service_id: str) -> Mapping[str, Task]:
-        """Tasks of a service by id, ended ones too."""
+        """Tasks of a service or a container by id, ended ones too."""
         return self._by_service.get(service_id, _NONE)
 
     def tasks_on(self, node_id: str) -> Mapping[str, Task]:
@@ -184,6 +196,7 @@ class Tables:
         for name, rows in self._rows.items():
             copy._rows[name].update(rows)
         copy._service_names, copy._network_names = dict(self._service_names), dict(self._network_names)
+        copy._container_names = dict(self._container_names)
         copy._by_service = {group: dict(members) for group, members in self._by_service.items()}
         copy._by_node = {group: dict(members) for group, members in self._by_node.items()}
         return copy
@@ -198,6 +211,8 @@ class Tables:
             _remove_name(self._service_names, old.spec.name, identifier)
         elif isinstance(old, Network):
             _remove_name(self._network_names, old.spec.name, identifier)
+        elif isinstance(old, Container):
+            _remove_name(self._container_names, old.name, identifier)
         if isinstance(new, Task):
             _add(self._by_service, new.service_id, identifier, new)
             if node_id := new.node_id:
@@ -206,6 +221,8 @@ class Tables:
             self._service_names[new.spec.name] = identifier
         elif isinstance(new, Network):
             self._network_names[new.spec.name] = identifier
+        elif isinstance(new, Container):
+            self._container_names[new.name] = identifier
 
 
 def _remove_name(names: dict[str, str], name: str, identifier: str) -> None:

@@ -48,8 +48,8 @@ class ExecHandler:
         _log.info("exec in task %s (%s) by %s", name, task.id, caller)
         start = ExecInput(start=first.start)
         start.start.task = task.id
-        outputs = self._streams.exec(agent, _prepend(start, messages))
-        async with aclosing(_with_task_info(outputs, ExecStarted(task_name=name))) as responses:
+        outputs = self._streams.exec(agent, prepend(start, messages))
+        async with aclosing(with_task_info(outputs, ExecStarted(task_name=name))) as responses:
             async for response in responses:
                 yield response
 
@@ -62,9 +62,9 @@ class ExecHandler:
         container = container_of(self._store.tables, task)
         start = ExecInput(attach=first.attach)
         start.attach.task = task.id
-        outputs = self._streams.attach(agent, _prepend(start, messages))
+        outputs = self._streams.attach(agent, prepend(start, messages))
         about = ExecStarted(task_name=name, has_terminal=container.tty, reads_input=container.stdin_open)
-        async with aclosing(_with_task_info(outputs, about)) as responses:
+        async with aclosing(with_task_info(outputs, about)) as responses:
             async for response in responses:
                 yield response
 
@@ -74,7 +74,7 @@ class ExecHandler:
         return task, agent_of(view, task), short_name(view, task)
 
 
-async def _with_task_info(outputs: AsyncGenerator[ExecOutput, None], about: ExecStarted) -> AsyncGenerator[ExecOutput]:
+async def with_task_info(outputs: AsyncGenerator[ExecOutput, None], about: ExecStarted) -> AsyncGenerator[ExecOutput]:
     """The agent's responses, completed with facts about the task that the agent does not have."""
     async with aclosing(outputs):
         async for output in outputs:
@@ -83,7 +83,8 @@ async def _with_task_info(outputs: AsyncGenerator[ExecOutput, None], about: Exec
             yield output
 
 
-async def _prepend(first: ExecInput, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecInput]:
+async def prepend(first: ExecInput, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecInput]:
+    """The message before all others."""
     yield first
     async for message in messages:
         yield message

@@ -3,11 +3,19 @@
 from collections.abc import Iterable
 
 from manager.agents.agent_address import AgentAddress
-from manager.records.object_lookup import find_task, hostname_of, is_down, service_with_container, slot_names
+from manager.records.object_lookup import (
+    container_of_name,
+    find_task,
+    hostname_of,
+    is_down,
+    service_with_container,
+    slot_names,
+)
 from manager.store.tables import View
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.service_pb2 import Service
+from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.errors import NotFound, Refused
 from shoal.task_states import observed_state
@@ -15,7 +23,7 @@ from shoal.task_states import observed_state
 
 def find_running(view: View, reference: str) -> Task:
     """A running task: by ID or ID prefix, by name ("web.1", "web.1.<ID>"; of a global service "web.h1"), by container
-    name, or the one with the lowest slot of a service.
+    name, or the one with the lowest slot of a service. Of a container of one's own by its name or any form of its ID.
 
     Raises:
         NotFound: no such task or service. Refused: it is not running.
@@ -25,6 +33,8 @@ def find_running(view: View, reference: str) -> Task:
     service = view.service_named(name) or view.services.get(name)
     if service is None and (named := service_with_container(view, reference)) is not None:
         return _first_running(view, named, view.tasks_of(named.meta.id).values(), f"container {reference}")
+    if service is None and (container := container_of_name(view, reference)) is not None:
+        return _running_task(view, container)
     if service is None:
         try:
             return _require_running(view, find_task(view, reference), reference)
@@ -59,10 +69,19 @@ def container_of(view: View, task: Task) -> ContainerSpec:
 
 
 def short_name(view: View, task: Task) -> str:
-    """`web.1`, of a global service `web.h1`."""
+    """`web.1`, of a global service `web.h1`, of a container of one's own its name."""
+    if (container := view.containers.get(task.container_id)) is not None:
+        return container.name
     service = view.services.get(task.service_id)
     name = service.spec.name if service is not None else task.service_id
     return f"{name}.{slot_names(view, task)[0]}"
+
+
+def _running_task(view: View, container: Container) -> Task:
+    for task in view.tasks_of(container.meta.id).values():
+        if _state(view, task) == TaskState.RUNNING:
+            return task
+    raise Refused(f"container {container.name} is not running; start it with `shoal start {container.name}`")
 
 
 def _first_running(view: View, service: Service, tasks: Iterable[Task], what: str) -> Task:

@@ -132,6 +132,10 @@ def _objections(view: View, volume: Volume, node: Node, source: str, request: Mo
             f'node {to} has older data of volume "{name}" (current data: node {where}); '
             "to delete the older data once the copy is complete, use `--replace`"
         )
+    for container in view.containers.values():
+        for _, mount in volume_references.volume_mounts(container.definition.task.container):
+            if mount.source == volume.meta.id:
+                yield f'container {container.name} uses volume "{name}" and stays on node {where}; remove it first'
     for service in view.services.values():
         for _, mount in volume_references.volume_mounts(service.spec.task.container):
             if mount.source == volume.meta.id and not mount.volume.per_slot and not has_one_task(service.spec):

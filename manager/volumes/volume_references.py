@@ -208,11 +208,14 @@ def touch(view: View, spec: ServiceSpec, previous: ServiceSpec | None = None) ->
 
 
 def users(view: View) -> Mapping[str, Sequence[str]]:
-    """Names of the services that use a volume, by its ID."""
+    """Names of the services that use a volume, and `container NAME`, by the volume's ID."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for service in view.services.values():
         for _, mount in volume_mounts(service.spec.task.container):
             found[mount.source].add(service.spec.name)
+    for container in view.containers.values():
+        for _, mount in volume_mounts(container.definition.task.container):
+            found[mount.source].add(f"container {container.name}")
     return {identifier: sorted(services) for identifier, services in found.items()}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from shoal.api.v1.event_pb2 import Event
 from shoal.filters.filter_set import FilterSet, KeyFilter, exact_filter
 
-TYPES = ("service", "task", "node", "network", "secret", "config", "volume")
+TYPES = ("service", "task", "node", "network", "secret", "config", "volume", "container")
 
 
 def _is_about(kind: str) -> Callable[[Event, str], bool]:
@@ -28,6 +28,7 @@ def _concerns_node(event: Event, value: str) -> bool:
 EVENTS: FilterSet[Event] = FilterSet(
     {
         "action": exact_filter(lambda event: event.action),
+        "container": KeyFilter(_is_about("container")),
         "config": KeyFilter(_is_about("config")),
         "event": exact_filter(lambda event: event.action),
         "network": KeyFilter(_is_about("network")),

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from manager.dispatcher.assignments.csi_attachments import Attachments
 from manager.dispatcher.assignments.dirty_records import DirtyRecords, NoDirtyRecords, RecordKind, RecordRef
+from manager.dispatcher.assignments.kept_containers import KeptContainers
 from manager.dispatcher.assignments.network_index import Membership, NetworkIndex
 from manager.dispatcher.assignments.network_visibility import NetworkVisibility
 from manager.dispatcher.assignments.node_assignments import AssignmentChanges, NodeAssignments, increment, snapshot
@@ -41,6 +42,7 @@ class AssignmentIndex:
         self._networks = NetworkIndex(view, self._peers)
         self._services = ServiceEndpointIndex(view)
         self._attachments = Attachments(view)
+        self._kept = KeptContainers(view)
         self._handlers: dict[str, Callable[[Change, DirtyRecords], None]] = {
             kinds.TASK.name: self._on_task,
             kinds.TASK_STATUS.name: self._on_task,
@@ -49,6 +51,7 @@ class AssignmentIndex:
             kinds.ALLOCATION.name: self._on_network,
             kinds.SERVICE.name: self._on_service,
             kinds.SERVICE_STATUS.name: self._on_service,
+            kinds.CONTAINER.name: self._on_service,
             kinds.OVERLAY_KEYS.name: self._on_overlay_keys,
             kinds.NODE_VOLUMES.name: self._on_node_volumes,
             kinds.VOLUME.name: self._on_volume,
@@ -75,6 +78,9 @@ class AssignmentIndex:
 
     def _on_task(self, change: Change, dirty: DirtyRecords) -> None:
         self._refresh_task(change.identifier, dirty)
+        for task in (change.old, change.new):
+            if isinstance(task, Task) and task.container_id:
+                self._refresh_kept(task.container_id, dirty)
 
     def _on_node_status(self, change: Change, dirty: DirtyRecords) -> None:
         self._refresh_peer(change.identifier, dirty)
@@ -85,6 +91,10 @@ class AssignmentIndex:
     def _on_service(self, change: Change, dirty: DirtyRecords) -> None:
         for network_id in self._services.refresh(change.identifier):
             dirty.add(self._networks.nodes(network_id), ("service", change.identifier))
+        self._refresh_kept(change.identifier, dirty)
+
+    def _refresh_kept(self, container_id: str, dirty: DirtyRecords) -> None:
+        dirty.add(self._kept.refresh(container_id), ("container", container_id))
 
     def _on_overlay_keys(self, _: Change, dirty: DirtyRecords) -> None:
         for network_id in self._networks.encrypted():
@@ -142,6 +152,7 @@ class AssignmentIndex:
             files={**self._dependencies.files(node_id, revisions), **self._attachments.files(node_id, attachments)},
             attachments={key: each for key in attachments if (each := self._attachments.attachment(node_id, key))},
             volumes_to_delete=self._dependencies.volumes_to_delete(node_id),
+            containers=frozenset(self._kept.on_node(node_id)),
         )
 
     def _driver_files(self, node_id: str, dirty: Collection[RecordRef]) -> dict[str, FileVersion]:
@@ -168,6 +179,8 @@ class AssignmentIndex:
                 return self._attachments.attachment(node_id, key)
             case "volume":
                 return key if key in self._dependencies.volumes_to_delete(node_id) else None
+            case "container":
+                return key if key in self._kept.on_node(node_id) else None
 
     def _task(self, node_id: str, task_id: str) -> Task | None:
         found = self._entries.get(task_id)

@@ -8,8 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Literal
 
-RecordKind = Literal["task", "revision", "network", "endpoint", "peer", "service", "volume", "attachment"]
-"""A kind of record of `Assignments`; "volume": one whose data is to be deleted; "attachment": a CSI volume."""
+RecordKind = Literal["task", "revision", "network", "endpoint", "peer", "service", "volume", "attachment", "container"]
+"""A kind of record of `Assignments`; "volume": one whose data is to be deleted; "attachment": a CSI volume;
+"container": one that is kept on the node."""
 
 RecordRef = tuple[RecordKind, str]
 """A record by its kind, and its key in `Assignments`."""

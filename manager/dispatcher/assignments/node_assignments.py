@@ -35,6 +35,8 @@ class NodeAssignments:
     attachments: Mapping[str, VolumeAttachment] = field(default_factory=dict)
     volumes_to_delete: frozenset[str] = frozenset()
     """Ids of volumes whose data is on the node and must be deleted."""
+    containers: frozenset[str] = frozenset()
+    """Ids of containers that are kept on the node."""
     files: Mapping[str, FileVersion] = field(default_factory=dict)
     """As stored, secrets encrypted, by `FileContent.key`; `manager.dispatcher.assignments.file_delivery` sends them."""
 
@@ -56,6 +58,7 @@ _FIELDS: Mapping[RecordKind, tuple[str, str]] = {
     "service": ("services", "removed_services"),
     "volume": ("volumes_to_delete", ""),
     "attachment": ("attachments", "removed_attachments"),
+    "container": ("containers", "removed_containers"),
 }
 """By kind: the field of `Assignments` for a record, and the field for its key when it was removed."""
 
@@ -73,6 +76,8 @@ def snapshot(assigned: NodeAssignments, revision: int) -> Assignments:
         volumes_to_delete=sorted(assigned.volumes_to_delete),
         services=assigned.services.values(),
         attachments=assigned.attachments.values(),
+        containers=sorted(assigned.containers),
+        lists_containers=True,
     )
 
 
@@ -104,7 +109,7 @@ def _by_kind(dirty: Iterable[RecordRef]) -> dict[RecordKind, list[str]]:
 
 def is_empty(message: Assignments) -> bool:
     """Whether it changes nothing but the store's revision."""
-    return all(field.name in ("snapshot", "store_revision") for field, _ in message.ListFields())
+    return all(field.name in ("snapshot", "store_revision", "lists_containers") for field, _ in message.ListFields())
 
 
 def trimmed(revision: ServiceRevision) -> ServiceRevision:

@@ -9,7 +9,7 @@ from shoal.networks.published_ports import MESH_NETWORK
 
 
 class ServiceEndpointIndex:
-    """Services with a virtual address, or with ports on the routing mesh."""
+    """Services and containers with a virtual address, or with ports on the routing mesh."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -46,9 +46,15 @@ class ServiceEndpointIndex:
         status, service = self._view.service_status.get(service_id), self._view.services.get(service_id)
         if status is None or not (status.virtual_addresses or status.mesh_ports):
             return None
+        container = self._view.containers.get(service_id)
         # A removed service keeps its name until its last task has ended.
         known = self._records.get(service_id)
-        name = service.spec.name if service is not None else known.service_name if known is not None else ""
+        if service is not None:
+            name = service.spec.name
+        elif container is not None:
+            name = container.name
+        else:
+            name = known.service_name if known is not None else ""
         return ServiceEndpoint(
             service_id=service_id,
             service_name=name,

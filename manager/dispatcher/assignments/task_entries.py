@@ -55,6 +55,8 @@ def task_entry(
         return TaskEntry(_ended(task, status), live=False, endpoint=None)
     endpoint = endpoint_of(task, status, revision) if task.addresses else None
     networks = _shared(frozenset(place.network_id for place in task.addresses))
+    # Connections of a container are not drained: its user wants it stopped.
+    withdrawn = withdrawn or (bool(task.container_id) and not task_states.should_run(task))
     return TaskEntry(_withdrawn_task(task) if withdrawn else task, live=True, endpoint=endpoint, networks=networks)
 
 
@@ -77,7 +79,7 @@ def endpoint_of(task: Task, status: TaskStatus | None, revision: ServiceRevision
         slot=task.slot,
         node_id=task.node_id,
         addresses=task.addresses,
-        ready=task_states.should_run(task) and task_states.is_ready(task, status),
+        ready=task_states.should_run(task) and _answers(task, status),
     )
     if revision is not None:
         endpoint.service_name = revision.spec.name
@@ -91,6 +93,13 @@ def endpoint_of(task: Task, status: TaskStatus | None, revision: ServiceRevision
             if names:
                 endpoint.aliases[attachment.network].CopyFrom(Aliases(names=names))
     return endpoint
+
+
+def _answers(task: Task, status: TaskStatus | None) -> bool:
+    """Whether names resolve to it: a container's do while it runs, as with Docker, whatever its health check says."""
+    if task.container_id:
+        return task_states.observed_state(task, status) == TaskState.RUNNING
+    return task_states.is_ready(task, status)
 
 
 def narrowed(endpoint: TaskEndpoint, is_visible: Callable[[str], bool]) -> TaskEndpoint | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from manager.planner.allocator.address_pool import AddressPool
 from manager.planner.draft import Draft
 from manager.planner.ipam.ipv6_addresses import ipv6_pool, pool_network
+from manager.planner.spec.task_owners import owner_name
 from shoal.api.v1.service_pb2 import Endpoint, PublishedPort, ServiceSpec, ServiceStatus, VirtualAddress
 from shoal.networks.published_ports import MESH_NETWORK, candidate_ports, first_conflict, label, mesh_ports, protocol_of
 from shoal.task_states import is_live
@@ -94,7 +95,7 @@ def _plan_mesh_ports(
             chosen.published = _kept_number(known, port, found) or _free_number(draft, port, found, others)
         if (conflict := first_conflict(chosen, (other for _, other in others))) is not None:
             owner = next(other for other, port in others if port is conflict)
-            problems.append(f"port {label(chosen)} is already published by service {_service(draft, owner)}")
+            problems.append(f"port {label(chosen)} is already published by {owner_name(draft.view, owner)}")
         else:
             found.append(chosen)
     resources.claim_mesh_ports(service_id, found)
@@ -126,8 +127,3 @@ def _free_number(
 def _name(draft: Draft, network_id: str) -> str:
     network = draft.view.networks.get(network_id)
     return network.spec.name if network is not None else network_id
-
-
-def _service(draft: Draft, service_id: str) -> str:
-    service = draft.view.services.get(service_id)
-    return service.spec.name if service is not None else service_id

@@ -16,7 +16,8 @@ def plan_removal(draft: Draft, service_id: str, revisions: Iterable[str]) -> Non
     index.mark_all_dirty()
     for slot in classify_dirty(draft, index).values():
         for task in slot.all():
-            draft.stop(task, TaskState.REMOVE, "the service was removed")
+            what = "container" if task.container_id else "service"
+            draft.stop(task, TaskState.REMOVE, f"the {what} was removed")
         for task in slot.ended:
             draft.delete_task(task)
     _release_mesh_ports(draft, service_id)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from manager.planner.draft import Draft
 from manager.planner.spec.mount_rules import has_one_task, is_exclusive, is_node_local
 from manager.planner.spec.problem_texts import waiting_for_volume
+from manager.planner.spec.task_owners import has_owner
 from shoal.api.v1.container_pb2 import Mount, VolumeOptions
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.task_pb2 import Task
@@ -197,9 +198,7 @@ class HomeNodes:
         return any(self._lives(task) and not self._is_ending(task) and self._has(task, use, 0) for task in on_node)
 
     def _is_ending(self, task: Task) -> bool:
-        desired = (
-            should_run(task) and not self._draft.is_stopping(task) and task.service_id in self._draft.view.services
-        )
+        desired = should_run(task) and not self._draft.is_stopping(task) and has_owner(self._draft.view, task)
         return not desired and self._lives(task)
 
     def _lives(self, task: Task) -> bool:

@@ -17,6 +17,7 @@ from manager.planner.scheduler.shared_network import SharedNetwork
 from manager.planner.scheduler.task_writer import TaskWriter
 from manager.planner.spec.requirements import Requirements
 from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.api.v1.task_pb2 import Task
 from shoal.networks.network_modes import network_provider
 
 
@@ -24,9 +25,17 @@ class Placer:
     """Places tasks of one service and one revision."""
 
     def __init__(
-        self, draft: Draft, *, service_id: str, spec: ServiceSpec, revision: int, demand: Requirements, run: int = 0
+        self,
+        draft: Draft,
+        *,
+        service_id: str,
+        spec: ServiceSpec,
+        revision: int,
+        demand: Requirements,
+        run: int = 0,
+        common: Task | None = None,
     ) -> None:
-        """`spec` is the effective one, which may be an earlier revision's; `run` is the number of a job's run."""
+        """`spec` is the effective one, maybe an earlier revision's; `run` and `common` are as of `TaskWriter`."""
         self._draft = draft
         self._service_id = service_id
         self._affinity = AffinityRules(draft.view, draft.resources, spec, anti_affine_to(draft, spec.name))
@@ -38,7 +47,9 @@ class Placer:
         self._home_nodes = HomeNodes(draft, service_id, spec)
         self._shared = SharedNetwork(draft, spec)
         self._csi_mounts = CsiMounts(draft, service_id, revision)
-        self._writer = TaskWriter(draft, service_id=service_id, revision=revision, demand=demand, run=run)
+        self._writer = TaskWriter(
+            draft, service_id=service_id, revision=revision, demand=demand, run=run, common=common
+        )
         self._obstacle = self._csi_mounts.obstacle() or self._writer.obstacle
         self._claims = bool(self._home_nodes or self._csi_mounts or demand.self_anti_affinity or demand.self_affinity)
 

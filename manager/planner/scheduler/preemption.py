@@ -73,8 +73,8 @@ class Preemption:
         for task in self._draft.view.tasks_on(host.id).values():
             service = self._draft.view.services.get(task.service_id)
             priority = service.spec.priority if service is not None else -(1 << 31)
-            if not is_live(task, self._draft.view.task_status.get(task.id)):
-                continue
+            if task.container_id or not is_live(task, self._draft.view.task_status.get(task.id)):
+                continue  # a container would not be started anywhere else
             if self._draft.is_stopping(task) or not should_run(task):
                 leaving.append(task)
             elif priority < self._demand.priority and task.service_id not in self._spared:

@@ -17,21 +17,31 @@ class TaskWriter:
     """That of one service and one revision.
 
     Args:
-        run: the number of a job's run, else 0.
+        run: the number of a job's run or of a container's, else 0.
+        common: further fields of every record; its desired state is RUNNING unless they say otherwise.
 
     Attributes:
         obstacle: why no task can be placed, whatever the nodes are, one line for the user; empty when tasks can.
         started_first: how many tasks were placed before their predecessors are stopped.
     """
 
-    def __init__(self, draft: Draft, *, service_id: str, revision: int, demand: Requirements, run: int = 0) -> None:
+    def __init__(
+        self,
+        draft: Draft,
+        *,
+        service_id: str,
+        revision: int,
+        demand: Requirements,
+        run: int = 0,
+        common: Task | None = None,
+    ) -> None:
         self._draft, self._demand = draft, demand
         self._service_id, self._revision, self._run = service_id, revision, run
         self._networks: list[tuple[str, AddressPool, AddressPool | None]] = []
         self._pools: list[AddressPool] = []
         self.obstacle = self._open_pools()
         self.started_first = 0
-        self._record = RecordTemplate(self._common_record())
+        self._record = RecordTemplate(self._common_record(common or Task()))
 
     def shortage(self) -> str:
         """Why the next task has no address, one line for the user; empty when it has one."""
@@ -120,7 +130,7 @@ class TaskWriter:
             self._pools += found
         return ""
 
-    def _common_record(self) -> Task:
+    def _common_record(self, common: Task) -> Task:
         """What the records of all placed tasks have in common."""
         task = Task(
             service_id=self._service_id,
@@ -131,6 +141,7 @@ class TaskWriter:
         )
         for network_id, _, _ in self._networks:
             task.addresses.add(network_id=network_id)
+        task.MergeFrom(common)
         return task
 
     def _assign_addresses(self) -> None:

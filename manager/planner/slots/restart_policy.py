@@ -110,10 +110,11 @@ def decide(policy: RestartPolicy, ends: Sequence[tuple[Task, TaskStatus | None]]
     if policy.max_attempts and restarts >= policy.max_attempts:
         return RestartDecision(None, problem=_give_up_problem(task, status, restarts))
     streak = _streak(task, status)
-    return RestartDecision(_end_ms(task, status, now_ms) + delay_ms(policy, streak, task.id), streak + 1)
+    return RestartDecision(ended_at_ms(task, status, now_ms) + delay_ms(policy, streak, task.id), streak + 1)
 
 
-def _end_ms(task: Task, status: TaskStatus, now_ms: int) -> int:
+def ended_at_ms(task: Task, status: TaskStatus, now_ms: int) -> int:
+    """When the task ended, by the manager's clock as far as that is known. Milliseconds since the Unix epoch."""
     # An agent's clock may be off: no end is before the task was created, and one in the future is estimated by
     # the time for which it ran, else it would move with `now_ms` and never be due.
     if status.at_ms <= now_ms:

@@ -46,7 +46,7 @@ def _reason(draft: Draft, demand: Requirements, slots: Iterable[Slot]) -> str:
             only = f"only one task at a time may use {demand.exclusive_mount}"
             reason = f"waiting until task {task.id} {where} has ended: {only}"
         for task in slot.unreachable if demand.exclusive_remote else ():
-            reason = _unconfirmed(draft, demand, task) or reason
+            reason = unconfirmed_reason(draft, demand, task) or reason
     return reason
 
 
@@ -55,7 +55,8 @@ def _ending(draft: Draft, slot: Slot) -> Iterator[Task]:
     yield from (task for task in slot.active if task.node_id and draft.is_stopping(task))
 
 
-def _unconfirmed(draft: Draft, demand: Requirements, task: Task) -> str:
+def unconfirmed_reason(draft: Draft, demand: Requirements, task: Task) -> str:
+    """Why a successor waits for the end of a task on a node that is down; empty when it need not."""
     status = draft.down_status(task.node_id)
     if status is None:
         return ""

@@ -24,15 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18shoal/api/v1/event.proto\x12\x0cshoal.api.v1\"\x9f\x01\n\x05\x45vent\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x03\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\n\n\x02id\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x0f\n\x07service\x18\x07 \x01(\t\x12\x0c\n\x04node\x18\x08 \x01(\t\x12\r\n\x05stack\x18\t \x01(\t\x12\x0f\n\x07message\x18\n \x01(\t\"n\n\nEventChunk\x12#\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x13.shoal.api.v1.Event\x12\x0f\n\x07last_ms\x18\x02 \x01(\x03\x12\x0f\n\x07\x64ropped\x18\x03 \x01(\x04\x12\x19\n\x11\x63omplete_since_ms\x18\x04 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18shoal/api/v1/event.proto\x12\x0cshoal.api.v1\"\x8b\x02\n\x05\x45vent\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x03\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\n\n\x02id\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x0f\n\x07service\x18\x07 \x01(\t\x12\x0c\n\x04node\x18\x08 \x01(\t\x12\r\n\x05stack\x18\t \x01(\t\x12\x0f\n\x07message\x18\n \x01(\t\x12\x37\n\nattributes\x18\x0b \x03(\x0b\x32#.shoal.api.v1.Event.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"n\n\nEventChunk\x12#\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x13.shoal.api.v1.Event\x12\x0f\n\x07last_ms\x18\x02 \x01(\x03\x12\x0f\n\x07\x64ropped\x18\x03 \x01(\x04\x12\x19\n\x11\x63omplete_since_ms\x18\x04 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shoal.api.v1.event_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_EVENT_ATTRIBUTESENTRY']._loaded_options = None
+  _globals['_EVENT_ATTRIBUTESENTRY']._serialized_options = b'8\001'
   _globals['_EVENT']._serialized_start=43
-  _globals['_EVENT']._serialized_end=202
-  _globals['_EVENTCHUNK']._serialized_start=204
-  _globals['_EVENTCHUNK']._serialized_end=314
+  _globals['_EVENT']._serialized_end=310
+  _globals['_EVENT_ATTRIBUTESENTRY']._serialized_start=261
+  _globals['_EVENT_ATTRIBUTESENTRY']._serialized_end=310
+  _globals['_EVENTCHUNK']._serialized_start=312
+  _globals['_EVENTCHUNK']._serialized_end=422
 # @@protoc_insertion_point(module_scope)

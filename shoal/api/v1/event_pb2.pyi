@@ -22,6 +22,26 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class Event(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class AttributesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     SEQUENCE_FIELD_NUMBER: _builtins.int
     AT_MS_FIELD_NUMBER: _builtins.int
     TYPE_FIELD_NUMBER: _builtins.int
@@ -32,18 +52,20 @@ class Event(_message.Message):
     NODE_FIELD_NUMBER: _builtins.int
     STACK_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Counts up on the manager that reports it; unique among its events."""
     at_ms: _builtins.int
     """When the manager observed it. Milliseconds since the Unix epoch."""
     type: _builtins.str
-    """"service", "task", "node", "network", "secret", "config" or "volume"."""
+    """"service", "task", "node", "network", "secret", "config", "volume" or "container"."""
     action: _builtins.str
     """"create", "update", "remove"; of tasks the state; of nodes "ready", "down", "active", "pause", "drain",
     "network-repaired", "problem" and "resolved"; of tasks also "stop", "healthy", "unhealthy" and "warning"; of
     services also "update-<state>", "waiting", "unblocked", "quarantined", "unquarantined" and "autoscale"; of volumes
     also "move-started", "move-copying", "move-waiting", "move-resumed", "move-verifying", "move-done", "move-failed"
-    and "move-cancelled".
+    and "move-cancelled". Of containers as Docker's: "create", "start", "die", "oom", "stop", "kill", "pause", "unpause",
+    "health_status: healthy", "rename", "update" and "destroy"; of networks also "connect" and "disconnect".
     """
     id: _builtins.str
     name: _builtins.str
@@ -55,6 +77,12 @@ class Event(_message.Message):
     """Name of the stack, empty outside one."""
     message: _builtins.str
     """Why, one line for the user."""
+    @_builtins.property
+    def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Of a container as Docker has them: its labels, "name", "image", of "die" also "exitCode" and "execDuration" (seconds);
+        of a network that it joins or leaves: "container", its id.
+        """
+
     def __init__(
         self,
         *,
@@ -68,10 +96,11 @@ class Event(_message.Message):
         node: _builtins.str = ...,
         stack: _builtins.str = ...,
         message: _builtins.str = ...,
+        attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at_ms", b"at_ms", "id", b"id", "message", b"message", "name", b"name", "node", b"node", "sequence", b"sequence", "service", b"service", "stack", b"stack", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at_ms", b"at_ms", "attributes", b"attributes", "id", b"id", "message", b"message", "name", b"name", "node", b"node", "sequence", b"sequence", "service", b"service", "stack", b"stack", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

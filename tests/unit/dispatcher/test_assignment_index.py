@@ -347,7 +347,8 @@ def test_a_task_that_is_drained_while_its_removal_is_under_way_is_still_told_to_
 
 
 UNRELATED_KINDS = {
-    kinds.NODE.name,  # its identity is in the description of its status
+    kinds.NODE.name,
+    kinds.NODE_IMAGES.name,  # its identity is in the description of its status
     kinds.SECRET_VERSION.name,
     kinds.CONFIG.name,
     kinds.CONFIG_VERSION.name,  # immutable; a new one comes with a new revision

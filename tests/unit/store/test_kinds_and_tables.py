@@ -9,6 +9,7 @@ from manager.store.kinds import KINDS, Kind, parse_key
 from manager.store.tables import Tables
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.service_pb2 import Service, ServiceSpec
+from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.task_pb2 import Task
 
 
@@ -51,3 +52,13 @@ def test_name_taken_over_stays_with_its_new_owner() -> None:
         tables.apply((Change(kinds.SERVICE, identifier, before or None, after or None),), 1)  # type: ignore[arg-type]  # see KINDS
     assert tables.service_named("web") == tables.services["b"]
     assert tables.service_named("other") == tables.services["a"]
+
+
+def test_containers_are_found_by_name_also_when_two_swap_theirs() -> None:
+    tables = Tables()
+    for identifier, old, new in (("a", "", "one"), ("b", "", "two"), ("a", "one", "two"), ("b", "two", "one")):
+        before = Container(meta=Meta(id=identifier), name=old) if old else None
+        after = Container(meta=Meta(id=identifier), name=new)
+        tables.apply((Change(kinds.CONTAINER, identifier, before, after),), 1)  # type: ignore[arg-type]  # see KINDS
+    assert tables.container_named("one") == tables.containers["b"]
+    assert tables.copy().container_named("two") == tables.containers["a"]

@@ -11,6 +11,7 @@ from manager.store.changes import Change
 from shoal.api.v1.container_pb2 import Mount, VolumeOptions
 from shoal.api.v1.node_pb2 import Node, NodeSpec
 from shoal.api.v1.service_pb2 import Replicated, RestartPolicy, ServiceSpec, ServiceStatus, TaskTemplate
+from tests.fakes.container_world import ContainerWorld
 from tests.fakes.planner_world import World
 
 WHY = "volume data is there; move it with `shoal volume move`"
@@ -88,3 +89,15 @@ def test_it_is_an_event_once() -> None:
     same = Change(kinds.SERVICE_STATUS, "db", status, status)  # type: ignore[arg-type]
     again = observe(same, world.tables, world.now_ms)
     assert again is None or not [*events_of(again, world.tables)]
+
+
+def test_containers_that_no_drain_moves_are_named() -> None:
+    world = ContainerWorld()
+    world.node("h1")
+    for name in ("db", "web"):
+        world.create(name)
+    world.settle()
+    assert not list(NodeWarnings(world.tables).warnings_for("h1"))
+    world.set_availability("h1", NodeSpec.DRAIN)
+    world.settle()
+    assert list(NodeWarnings(world.tables).warnings_for("h1")) == ["2 containers stay on the drained node: db, web"]

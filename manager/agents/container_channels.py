@@ -1,0 +1,81 @@
+"""Calls to agents about containers of their nodes: pause, signals, processes, files."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from grpc import aio
+
+from manager.agents.agent_address import AgentAddress
+from manager.agents.agent_channels import ANSWER_SECONDS, AgentChannels
+from manager.agents.answer_bounds import BoundedChannel
+from shoal.api.v1.agent_containers_pb2_grpc import AgentContainersStub
+from shoal.api.v1.engine_pb2 import (
+    ArchiveChunk,
+    ArchiveRequest,
+    KillContainerRequest,
+    ListChangesRequest,
+    ListProcessesRequest,
+    ListProcessesResponse,
+    PathChanges,
+    PathStat,
+    PauseContainerRequest,
+    WriteArchiveRequest,
+    WriteArchiveResponse,
+)
+
+if TYPE_CHECKING:
+    from shoal.api.v1.agent_containers_pb2_grpc import AgentContainersAsyncStub
+
+
+class ContainerChannels:
+    """The service `AgentContainers` of all nodes. `container` in requests is the id of a container or of a task.
+
+    Every call raises Unavailable when the node does not respond, NotFound when it does not run the container.
+    """
+
+    def __init__(self, channels: AgentChannels) -> None:
+        self._channels = channels
+
+    async def pause(self, agent: AgentAddress, request: PauseContainerRequest) -> None:
+        """Freeze a container's processes, or let them continue. Raises Refused: they are so already."""
+        await self._channels.unary(agent, lambda channel: _stub(channel).Pause(request, timeout=ANSWER_SECONDS))
+
+    async def kill(self, agent: AgentAddress, request: KillContainerRequest) -> None:
+        """Send a signal to a container's first process. Raises InvalidInput: there is no such signal."""
+        await self._channels.unary(agent, lambda channel: _stub(channel).Kill(request, timeout=ANSWER_SECONDS))
+
+    async def list_processes(self, agent: AgentAddress, request: ListProcessesRequest) -> ListProcessesResponse:
+        """A container's processes. Raises InvalidInput: ps(1) does not know the arguments."""
+        return await self._channels.unary(
+            agent, lambda channel: _stub(channel).ListProcesses(request, timeout=ANSWER_SECONDS)
+        )
+
+    async def stat_path(self, agent: AgentAddress, request: ArchiveRequest) -> PathStat:
+        """What a path in a container is."""
+        return await self._channels.unary(
+            agent, lambda channel: _stub(channel).StatPath(request, timeout=ANSWER_SECONDS)
+        )
+
+    def read_archive(self, agent: AgentAddress, request: ArchiveRequest) -> AsyncGenerator[ArchiveChunk, None]:
+        """A tar archive of a path; the first chunk says what it is."""
+        return self._channels.stream(agent, lambda channel: _stub(channel).ReadArchive(request))
+
+    async def write_archive(
+        self, agent: AgentAddress, messages: AsyncIterator[WriteArchiveRequest]
+    ) -> WriteArchiveResponse:
+        """Unpack a tar archive there. Raises Exhausted, PermissionDenied, InvalidInput: some of it may be there."""
+        return await self._channels.unary(agent, lambda channel: _stub(channel).WriteArchive(messages))
+
+    def list_changes(self, agent: AgentAddress, request: ListChangesRequest) -> AsyncGenerator[PathChanges, None]:
+        """What a container has changed of its image's files."""
+        return self._channels.stream(agent, lambda channel: _stub(channel).ListChanges(request))
+
+    def export_container(self, agent: AgentAddress, request: ListChangesRequest) -> AsyncGenerator[ArchiveChunk, None]:
+        """A tar archive of a container's root file system."""
+        return self._channels.stream(agent, lambda channel: _stub(channel).ExportContainer(request))
+
+
+def _stub(channel: aio.Channel) -> "AgentContainersAsyncStub":
+    counted: Any = BoundedChannel(channel)
+    stub: AgentContainersAsyncStub = AgentContainersStub(counted)
+    return stub

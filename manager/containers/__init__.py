@@ -1,0 +1,1 @@
+"""Containers of their users' own: the calls about their records."""

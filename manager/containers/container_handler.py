@@ -1,0 +1,225 @@
+"""Container calls about records: create, get, list, rename, update."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from manager.containers import container_records
+from manager.containers.container_filters import container_filter
+from manager.containers.container_names import choose_name
+from manager.containers.container_views import container_view, for_filters, node_of, state_text, task_views
+from manager.containers.container_volumes import deletion_with_volumes
+from manager.containers.definition_submission import SubmittedDefinition, prepare_definition
+from manager.containers.store_waits import wait_on
+from manager.interfaces import ImageResolver, NowMs
+from manager.networks import routing_mesh
+from manager.records.object_lookup import find_container
+from manager.store.kinds import NAME, VOLUME
+from manager.store.record_store import RecordStore
+from manager.store.tables import View
+from manager.validation.standalone_rules import check_container_name, check_definition
+from shoal.api.v1.engine_pb2 import (
+    ContainerView,
+    CreateContainerRequest,
+    GetContainerRequest,
+    ListContainersRequest,
+    ListContainersResponse,
+    RenameContainerRequest,
+    UpdateContainerRequest,
+)
+from shoal.api.v1.standalone_pb2 import Container, ContainerDefinition
+from shoal.container_ids import container_id
+from shoal.errors import AlreadyExists, Conflict, InvalidInput, NotFound, Refused, Timeout, Unavailable
+from shoal.ids import NewId
+from shoal.rpc.caller import Caller
+
+PLACE_SECONDS = 30.0
+"""How long a creation waits for the planner."""
+_ATTEMPTS = 4
+
+
+class ContainerHandler:
+    """The calls of containers that concern their records.
+
+    Args:
+        images: resolves tags, at creation only.
+        new_id: of containers, and of volumes that are made with them.
+    """
+
+    def __init__(self, *, store: RecordStore, images: ImageResolver, now_ms: NowMs, new_id: NewId) -> None:
+        self._store = store
+        self._images = images
+        self._now_ms = now_ms
+        self._new_id = new_id
+
+    async def create(self, request: CreateContainerRequest, caller: Caller) -> ContainerView:
+        """All in one transaction; answered once the planner has chosen a node.
+
+        Raises:
+            InvalidInput: with all faults. AlreadyExists: the name is taken.
+            Refused: no node fits, with all reasons; nothing is left. Unavailable: no manager is leading.
+        """
+        prepared = await self._prepare(request)
+        with self._store.follow() as changes:
+            container = await self._commit_new(request, prepared)
+            identifier, name = container.meta.id, container.name
+            try:
+                placed = await wait_on(
+                    changes,
+                    self._store.tables,
+                    lambda view: _placement(view, identifier),
+                    seconds=PLACE_SECONDS,
+                    what=f'container "{name}" was not placed',
+                )
+            except Timeout as error:
+                await self._undo(identifier, prepared)
+                raise Unavailable(f"{error}: no manager is leading, or room is being made; try again") from error
+        if placed:
+            await self._undo(identifier, prepared)
+            raise Refused(f'container "{name}" cannot be created: {placed}')
+        answer = self._view(identifier, container)
+        answer.warnings.extend(prepared.warnings)
+        return answer
+
+    async def get(self, request: GetContainerRequest, caller: Caller) -> ContainerView:
+        view = self._store.tables
+        return container_view(view, find_container(view, request.container))
+
+    async def list(self, request: ListContainersRequest, caller: Caller) -> ListContainersResponse:
+        """The newest first. Without `all`, those that run."""
+        view = self._store.tables
+        fits = container_filter(view, request.filters)
+        keeps = (lambda each: fits(for_filters(view, each))) if request.filters else fits
+        every: Iterable[ContainerView] = (container_view(view, each) for each in view.containers.values())
+        found = [*every, *(task_views(view) if request.include_tasks else ())]
+        shows_all = request.all or bool(request.limit) or any(each.key == "status" for each in request.filters)
+        shown = [each for each in found if keeps(each) and (shows_all or state_text(each) in _SHOWN)]
+        shown.sort(key=lambda each: each.container.meta.created_at_ms or each.task.created_at_ms, reverse=True)
+        return ListContainersResponse(containers=shown[: request.limit or None])
+
+    async def rename(self, request: RenameContainerRequest, caller: Caller) -> ContainerView:
+        """Raises AlreadyExists when another container has the name."""
+        name = request.name.removeprefix("/")
+        if faults := list(check_container_name("name", name)):
+            raise InvalidInput(faults)
+        container = find_container(self._store.tables, request.container)
+        if name == container.name:
+            raise InvalidInput(f'container "{name}" has this name already')
+        changed = container_records.renamed(container, name, self._now_ms())
+        return await self._change(container, changed, taken=name)
+
+    async def update(self, request: UpdateContainerRequest, caller: Caller) -> ContainerView:
+        """Limits, reservations and restart policy; what is unset stays. Raises InvalidInput with all faults."""
+        container = find_container(self._store.tables, request.container)
+        definition = ContainerDefinition()
+        definition.CopyFrom(container.definition)
+        if request.HasField("limits"):
+            definition.task.limits.MergeFrom(request.limits)
+        if request.HasField("reservations"):
+            definition.task.reservations.MergeFrom(request.reservations)
+        if request.HasField("restart"):
+            definition.restart.CopyFrom(request.restart)
+        changed = container_records.redefined(container, definition, self._now_ms())
+        if faults := list(check_definition(definition, container_records.spec_of(changed))):
+            raise InvalidInput(faults)
+        return await self._change(container, changed)
+
+    async def _prepare(self, request: CreateContainerRequest) -> SubmittedDefinition:
+        images = None if request.no_resolve_image else self._images
+        prepared = await prepare_definition(
+            request.definition,
+            node=request.node,
+            view=self._store.tables,
+            images=images,
+            new_id=self._new_id,
+            now_ms=self._now_ms(),
+        )
+        name = request.name.removeprefix("/")
+        faults = [*(check_container_name("name", name) if name else ()), *prepared.faults]
+        if faults:
+            raise InvalidInput(faults)
+        if name and (known := self._store.tables.container_named(name)) is not None:
+            raise AlreadyExists(name_taken(known))
+        return prepared
+
+    async def _commit_new(self, request: CreateContainerRequest, prepared: SubmittedDefinition) -> Container:
+        """Commit the container; another name is chosen where the user has given none and it was taken meanwhile."""
+        await self._ensure_mesh(prepared.definition)
+        for attempt in range(_ATTEMPTS):
+            identifier = self._new_id()
+            name = request.name.removeprefix("/") or self._free_name(identifier)
+            container = container_records.new_container(identifier, name, prepared.definition, self._now_ms())
+            group = container_records.creation(self._store.tables, container)
+            writes, expects = [*group.writes, *prepared.writes], [*group.expects, *prepared.expects]
+            try:
+                await self._store.commit(writes, expects=expects)
+                return container
+            except Conflict as conflict:
+                is_name = conflict.key == f"{NAME.name}/{container_records.OBJECT_TYPE}/{name}"
+                if is_name and request.name:
+                    raise AlreadyExists(name_taken(self._store.tables.container_named(name), name)) from conflict
+                if attempt + 1 == _ATTEMPTS or not is_name:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _ensure_mesh(self, definition: ContainerDefinition) -> None:
+        of_none = Container(definition=definition)
+        of_none.meta.id = self._new_id()
+        await routing_mesh.ensure_network(self._store, [container_records.spec_of(of_none)], self._now_ms)
+
+    def _free_name(self, identifier: str) -> str:
+        view = self._store.tables
+        number = int(container_id(identifier)[17:47], 16)
+        return choose_name(number, lambda name: view.container_named(name) is not None)
+
+    async def _undo(self, identifier: str, prepared: SubmittedDefinition) -> None:
+        """Delete a container that could not be placed, with what was made with it; not what was changed since."""
+        container = self._store.tables.containers.get(identifier)
+        if container is None:
+            return
+        made = {write.identifier for write in prepared.writes if write.kind is VOLUME}
+        group = deletion_with_volumes(self._store, container, made)
+        with suppress(Conflict):
+            await self._store.commit(group.writes, expects=group.expects)
+
+    async def _change(self, container: Container, changed: Container, taken: str = "") -> ContainerView:
+        """Commit a changed record.
+
+        Args:
+            taken: its new name, if it has one.
+        """
+        group = container_records.change(container, changed, self._now_ms())
+        try:
+            await self._store.commit(group.writes, expects=group.expects)
+        except Conflict as conflict:
+            if taken and conflict.key == f"{NAME.name}/{container_records.OBJECT_TYPE}/{taken}":
+                raise AlreadyExists(name_taken(self._store.tables.container_named(taken), taken)) from conflict
+            raise
+        return self._view(container.meta.id, changed)
+
+    def _view(self, identifier: str, known: Container) -> ContainerView:
+        view = self._store.tables
+        return container_view(view, view.containers.get(identifier, known))
+
+
+_SHOWN = frozenset({"running", "paused", "restarting"})
+"""What a list shows without `all`."""
+
+
+def name_taken(known: Container | None, name: str = "") -> str:
+    """The message for a name that another container has."""
+    if known is None:
+        return f'container "{name}" already exists; choose another name'
+    return f'container "{known.name}" already exists with ID {known.meta.id}; remove it, or choose another name'
+
+
+def _placement(view: View, identifier: str) -> str | None:
+    """Empty once it has a node; why it has none; None while that is not decided."""
+    if identifier not in view.containers:
+        raise NotFound("the container was removed while it was being created")
+    if node_of(view, identifier):
+        return ""
+    status = view.service_status.get(identifier)
+    problems: Sequence[str] = status.problems if status is not None else ()
+    if status is not None and status.planning_error:
+        return status.planning_error
+    return "; ".join(problems) or None

@@ -1,0 +1,160 @@
+"""Container calls to the node where it runs: signals, pause, processes, attach."""
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Protocol
+
+from manager.agents.agent_address import AgentAddress
+from manager.containers import container_records
+from manager.containers.container_target import agent_of_container, find_container_target
+from manager.containers.container_views import check_node, container_view, newest_task
+from manager.containers.store_waits import wait_on
+from manager.interfaces import NowMs
+from manager.records.object_lookup import container_of_name, find_container
+from manager.store.record_store import RecordStore
+from manager.store.tables import View
+from manager.tasks.exec_handler import ContainerStreams, prepend, with_task_info
+from shoal.api.v1.engine_pb2 import (
+    ContainerView,
+    KillContainerRequest,
+    KillContainerResponse,
+    ListProcessesRequest,
+    ListProcessesResponse,
+    PauseContainerRequest,
+)
+from shoal.api.v1.standalone_pb2 import Container
+from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput, ExecStarted
+from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.errors import Conflict, InvalidInput, Refused
+from shoal.rpc.caller import Caller
+from shoal.signal_names import signal_number
+from shoal.task_states import observed_state
+
+_log = logging.getLogger(__name__)
+
+REPORT_SECONDS = 10.0
+"""How long a pause waits for its report."""
+_ATTEMPTS = 4
+
+
+class ContainerControl(Protocol):
+    """The agents, as of `manager.agents.container_channels.ContainerChannels`."""
+
+    async def pause(self, agent: AgentAddress, request: PauseContainerRequest) -> None: ...
+
+    async def kill(self, agent: AgentAddress, request: KillContainerRequest) -> None: ...
+
+    async def list_processes(self, agent: AgentAddress, request: ListProcessesRequest) -> ListProcessesResponse: ...
+
+
+class ContainerProcesses:
+    """The calls that concern the processes of a container. Each raises Unavailable when its node is away."""
+
+    def __init__(
+        self, *, store: RecordStore, agents: ContainerControl, streams: ContainerStreams, now_ms: NowMs
+    ) -> None:
+        self._store = store
+        self._agents = agents
+        self._streams = streams
+        self._now_ms = now_ms
+
+    async def kill(self, request: KillContainerRequest, caller: Caller) -> KillContainerResponse:
+        """Its restart policy leaves it after this, as with Docker.
+
+        Raises:
+            InvalidInput: there is no such signal. Refused: it does not run.
+        """
+        if request.signal and signal_number(request.signal) is None:
+            raise InvalidInput(f'signal "{request.signal[:40]}" is not a signal')
+        view = self._store.tables
+        container = find_container(view, request.container)
+        _running(view, container)
+        await self._hold(container.meta.id)
+        sent = KillContainerRequest(container=container.meta.id, signal=request.signal)
+        await self._agents.kill(agent_of_container(view, container), sent)
+        return KillContainerResponse()
+
+    async def pause(self, request: PauseContainerRequest, caller: Caller) -> ContainerView:
+        """Answered once the node has reported it. Raises Refused: it does not run, or is so already."""
+        view = self._store.tables
+        container = find_container(view, request.container)
+        task = _running(view, container)
+        sent = PauseContainerRequest(container=container.meta.id, unpause=request.unpause)
+        with self._store.follow() as changes:
+            await self._agents.pause(agent_of_container(view, container), sent)
+            return await wait_on(
+                changes,
+                view,
+                lambda view: _reported(view, container, task, paused=not request.unpause),
+                seconds=REPORT_SECONDS,
+                what=f'container "{container.name}" has not been reported',
+            )
+
+    async def list_processes(self, request: ListProcessesRequest, caller: Caller) -> ListProcessesResponse:
+        """Of a container, or of a service's task. Raises Refused: it does not run."""
+        view = self._store.tables
+        container = container_of_name(view, request.container)
+        if container is not None:
+            _running(view, container)
+        target = find_container_target(view, request.container)
+        sent = ListProcessesRequest(container=target.identifier, ps_args=request.ps_args)
+        return await self._agents.list_processes(target.agent, sent)
+
+    async def attach(self, messages: AsyncIterator[ExecInput], caller: Caller) -> AsyncGenerator[ExecOutput]:
+        """With `wait` before it is started: the first response says that no byte will be missed.
+
+        Raises:
+            InvalidInput: the first message is another one. Refused: it does not run, without `wait`.
+        """
+        first = await anext(messages, None)
+        if first is None or not first.HasField("attach"):
+            raise InvalidInput("the first message must be `attach`")
+        view = self._store.tables
+        container = find_container(view, first.attach.task)
+        waits = first.attach.wait and not _is_running(view, container)
+        identifier = container.meta.id if waits else _running(view, container).id
+        agent = agent_of_container(view, container)
+        _log.info("attaching to container %s (%s) by %s", container.name, container.meta.id, caller)
+        start = ExecInput(attach=first.attach)
+        start.attach.task, start.attach.wait = identifier, waits
+        spec = container.definition.task.container
+        about = ExecStarted(task_name=container.name, has_terminal=spec.tty, reads_input=spec.stdin_open)
+        outputs = self._streams.attach(agent, prepend(start, messages))
+        async with aclosing(with_task_info(outputs, about)) as responses:
+            async for response in responses:
+                yield response
+
+    async def _hold(self, identifier: str) -> None:
+        """Keep the restart policy from starting it again, whatever the signal does."""
+        for attempt in range(_ATTEMPTS):
+            container = find_container(self._store.tables, identifier)
+            if container.held:
+                return
+            group = container_records.change(container, container_records.held(container, self._now_ms()), 0)
+            try:
+                await self._store.commit(group.writes, expects=group.expects)
+                return
+            except Conflict:
+                if attempt + 1 == _ATTEMPTS:
+                    raise
+
+
+def _is_running(view: View, container: Container) -> bool:
+    task = newest_task(view, container.meta.id)
+    return task is not None and observed_state(task, view.task_status.get(task.id)) == TaskState.RUNNING
+
+
+def _running(view: View, container: Container) -> Task:
+    task = newest_task(view, container.meta.id)
+    if task is None or not _is_running(view, container):
+        raise Refused(f'container "{container.name}" is not running')
+    check_node(view, container)
+    return task
+
+
+def _reported(view: View, container: Container, task: Task, *, paused: bool) -> ContainerView | None:
+    status = view.task_status.get(task.id)
+    if status is not None and status.state == TaskState.RUNNING and status.paused != paused:
+        return None
+    return container_view(view, view.containers.get(container.meta.id, container))

@@ -1,0 +1,49 @@
+"""What a call to a container's node is about: a container of one's own, or a running task of a service. Pure."""
+
+from dataclasses import dataclass
+
+from manager.agents.agent_address import AgentAddress
+from manager.containers.container_views import check_node, node_of
+from manager.records.object_lookup import container_of_name
+from manager.store.tables import View
+from manager.tasks.exec_target import agent_of, find_running
+from shoal.api.v1.standalone_pb2 import Container
+from shoal.errors import NotFound, Refused
+
+
+@dataclass(frozen=True)
+class ContainerTarget:
+    """Attributes: identifier: of the container or of the task, as agents take it."""
+
+    identifier: str
+    agent: AgentAddress
+
+
+def find_container_target(view: View, reference: str) -> ContainerTarget:
+    """A container, whether it runs or not, else a running task of a service, as `find_running` finds it.
+
+    Raises:
+        NotFound: neither is there. InvalidInput: several are. Refused: it is on no node, or does not run.
+        Unavailable: its node is down.
+    """
+    container = container_of_name(view, reference)
+    if container is not None:
+        return ContainerTarget(container.meta.id, agent_of_container(view, container))
+    try:
+        task = find_running(view, reference)
+    except NotFound:
+        raise NotFound(f'container "{reference}" not found') from None
+    return ContainerTarget(task.id, agent_of(view, task))
+
+
+def agent_of_container(view: View, container: Container) -> AgentAddress:
+    """The agent of the container's node.
+
+    Raises:
+        Unavailable: its node is down. Refused: it was never placed.
+    """
+    check_node(view, container)
+    status = view.node_status.get(node_of(view, container.meta.id))
+    if status is None:
+        raise Refused(f'container "{container.name}" is on no node yet')
+    return AgentAddress.of(status.node_id, status.description)

@@ -1,0 +1,58 @@
+"""Docker's container ids of Shoal's ids, and back: 64 hexadecimal digits, of which any beginning names one. Pure.
+
+An id of Shoal is 13 characters of base32, 65 bits. They are the first 17 digits, aligned to the left; 47 digits of
+SHA-256 over the id follow, so that no index is needed in either direction, and the first 12 digits, which Docker's
+clients show, are as random as Docker's own.
+"""
+
+import re
+from functools import lru_cache
+from hashlib import sha256
+
+from shoal.ids import ALPHABET, LENGTH, is_id
+
+DIGITS = 64
+"""Of a container id."""
+SHORT_DIGITS = 12
+"""Of the form that Docker's clients show."""
+
+_ID_BITS = 5 * LENGTH
+_ID_DIGITS = -(-_ID_BITS // 4)
+_PADDING_BITS = 4 * _ID_DIGITS - _ID_BITS
+_VALUES = {character: value for value, character in enumerate(ALPHABET)}
+_HEXADECIMAL = re.compile(r"[0-9a-f]{1,64}")
+
+
+@lru_cache(maxsize=1 << 16)
+def container_id(identifier: str) -> str:
+    """The container id of an object's id, 64 hexadecimal digits.
+
+    Raises:
+        ValueError: it is no id.
+    """
+    if not is_id(identifier):
+        raise ValueError(f"{identifier!r} is no id")
+    number = 0
+    for character in identifier:
+        number = number << 5 | _VALUES[character]
+    head = format(number << _PADDING_BITS, f"0{_ID_DIGITS}x")
+    return head + sha256(identifier.encode()).hexdigest()[: DIGITS - _ID_DIGITS]
+
+
+def short_container_id(identifier: str) -> str:
+    """The first 12 digits, by which a container is also known on its networks."""
+    return container_id(identifier)[:SHORT_DIGITS]
+
+
+def object_id(container: str) -> str | None:
+    """The object's id that a whole container id is of; None if it is that of no object."""
+    if len(container) != DIGITS or not is_beginning(container):
+        return None
+    number = int(container[:_ID_DIGITS], 16) >> _PADDING_BITS
+    identifier = "".join(ALPHABET[number >> shift & 31] for shift in range(_ID_BITS - 5, -1, -5))
+    return identifier if container_id(identifier) == container else None
+
+
+def is_beginning(text: str) -> bool:
+    """Whether it may be the beginning of a container id: 1 to 64 hexadecimal digits, in lower case."""
+    return _HEXADECIMAL.fullmatch(text) is not None

@@ -1,0 +1,179 @@
+"""The containers' calls over the real store on etcd in memory, with planner and collector, and agents that obey."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Self
+
+from manager.containers.container_handler import ContainerHandler
+from manager.containers.container_network_handler import ContainerNetworkHandler
+from manager.containers.container_removal import ContainerRemoval
+from manager.containers.container_runs import ContainerRuns
+from manager.containers.container_wait_handler import ContainerWaitHandler
+from manager.controllers.container_collector import ContainerCollector
+from manager.planner.loop import Planner
+from manager.store import kinds
+from manager.store.changes import put
+from manager.store.store import Store
+from shoal import ids
+from shoal.api.v1.cluster_pb2 import Leader
+from shoal.api.v1.engine_pb2 import (
+    ContainerView,
+    CreateContainerRequest,
+    ListContainersRequest,
+    RemoveContainerRequest,
+    StartContainerRequest,
+    StopContainerRequest,
+)
+from shoal.api.v1.meta_pb2 import Meta
+from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeSpec, NodeStatus
+from shoal.api.v1.standalone_pb2 import ContainerDefinition
+from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.task_states import is_forward, is_terminal, observed_state, should_run
+from tests.fakes.images import FakeImages
+from tests.fakes.loaded_store import loaded_store
+from tests.fakes.memory_etcd import MemoryEtcd
+from tests.unit.manager_api.control_rig import ADMIN
+
+IMAGE = "registry:5000/hello:1"
+
+
+def definition(**fields: object) -> ContainerDefinition:
+    """The least valid definition, with these fields."""
+    found = ContainerDefinition(**fields)  # type: ignore[arg-type]  # the caller's
+    found.task.container.image = found.task.container.image or IMAGE
+    return found
+
+
+@dataclass
+class ContainerRig:
+    """One manager's calls, and agents that do what they are told.
+
+    Attributes:
+        rejects: names of containers whose programs are not there.
+        exit_codes: of programs that end as soon as they run, by the container's name.
+        stops: whether programs end when they are to.
+    """
+
+    store: Store
+    images: FakeImages = field(default_factory=FakeImages)
+    now_ms: int = 1_800_000_000_000
+    rejects: set[str] = field(default_factory=set)
+    exit_codes: dict[str, int] = field(default_factory=dict)
+    stops: bool = True
+
+    def __post_init__(self) -> None:
+        clock = self.clock
+        self.records = ContainerHandler(store=self.store, images=self.images, now_ms=clock, new_id=ids.new_id)
+        self.runs = ContainerRuns(store=self.store, now_ms=clock)
+        self.removal = ContainerRemoval(store=self.store, now_ms=clock)
+        self.waits = ContainerWaitHandler(store=self.store)
+        self.networks = ContainerNetworkHandler(store=self.store, now_ms=clock)
+
+    def clock(self) -> int:
+        """A millisecond later each time, so that nothing is of the same moment."""
+        self.now_ms += 1
+        return self.now_ms
+
+    async def create(self, name: str = "", node: str = "", **fields: object) -> ContainerView:
+        request = CreateContainerRequest(name=name, definition=definition(**fields), node=node)
+        return await self.records.create(request, ADMIN)
+
+    async def start(self, name: str) -> ContainerView:
+        return await self.runs.start(StartContainerRequest(container=name), ADMIN)
+
+    async def run(self, name: str, **fields: object) -> ContainerView:
+        await self.create(name, "", **fields)
+        return await self.start(name)
+
+    async def stop(self, name: str) -> ContainerView:
+        return await self.runs.stop(StopContainerRequest(container=name), ADMIN)
+
+    async def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
+        await self.removal.remove(RemoveContainerRequest(container=name, force=force, remove_volumes=volumes), ADMIN)
+
+    async def names(self, **fields: object) -> list[str]:
+        request = ListContainersRequest(**fields)  # type: ignore[arg-type]  # the caller's
+        return [each.container.name for each in (await self.records.list(request, ADMIN)).containers]
+
+    async def add_node(self, name: str, state: NodeStatus.State.ValueType = NodeStatus.READY) -> None:
+        about = NodeDescription(hostname=name, address="127.0.0.1", stream_port=7441)
+        status = NodeStatus(node_id=name, state=state, since_ms=1_700_000_000_000, description=about)
+        node = Node(meta=Meta(id=name), spec=NodeSpec(availability=NodeSpec.ACTIVE))
+        await self.store.commit([put(kinds.NODE, name, node), put(kinds.NODE_STATUS, name, status)])
+
+    async def lose(self, name: str) -> None:
+        """The node is down from now on."""
+        await self.add_node(name, NodeStatus.DOWN)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until the records are so."""
+        with self.store.follow() as changes:
+            while not holds():
+                await anext(changes)
+
+    async def obey(self) -> None:
+        """Agents of ready nodes, until cancelled."""
+        with self.store.follow() as changes:
+            while True:
+                writes = [put(kinds.TASK_STATUS, task.id, new) for task in self.tasks() if (new := self._next(task))]
+                if writes:
+                    await self.store.commit(writes)
+                else:
+                    await anext(changes)
+
+    def tasks(self) -> list[Task]:
+        return [*self.store.tables.tasks.values()]
+
+    def _next(self, task: Task) -> TaskStatus | None:
+        status, node = self.store.tables.task_status.get(task.id), self.store.tables.node_status[task.node_id]
+        state = observed_state(task, status)
+        if is_terminal(state) or node.state != NodeStatus.READY:
+            return None
+        new = TaskStatus(task_id=task.id, at_ms=self.clock())
+        container = self.store.tables.containers.get(task.container_id)  # it may have been removed before its placement
+        name = container.name if container is not None else ""
+        if not should_run(task):
+            new.state, new.exit_code = TaskState.SHUTDOWN, 143
+            return new if self.stops else None
+        if name in self.rejects and task.desired_state == TaskState.RUNNING:
+            new.state, new.message, new.exit_code = TaskState.REJECTED, "executable file not found", 127
+        elif state < min(task.desired_state, TaskState.RUNNING):
+            new.state, new.running_at_ms = task.desired_state, new.at_ms
+        elif state == TaskState.RUNNING and name in self.exit_codes:
+            new.exit_code = self.exit_codes[name]
+            new.state = TaskState.FAILED if new.exit_code else TaskState.COMPLETE
+        return new if new.state and is_forward(status, new) else None
+
+    @asynccontextmanager
+    async def working(self) -> AsyncGenerator[Self]:
+        """With planner, collector and agents."""
+        fence = await self.store.commit([put(kinds.LEADER, "", Leader(manager_id="m"))])
+        works = (
+            Planner(store=self.store, clock=self.clock).run(fence),
+            ContainerCollector(store=self.store).run(fence),
+            self.obey(),
+        )
+        tasks = [asyncio.create_task(work) for work in works]
+        try:
+            yield self
+        finally:
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+
+def with_rig(scenario: Callable[[ContainerRig], Awaitable[None]], nodes: int = 2) -> None:
+    """Run a scenario with one manager and some nodes, in half a minute at most."""
+
+    async def run() -> None:
+        async with asyncio.timeout(30), loaded_store(MemoryEtcd()) as store:
+            rig = ContainerRig(store)
+            for number in range(nodes):
+                await rig.add_node(f"h{number + 1}")
+            async with rig.working():
+                await scenario(rig)
+
+    asyncio.run(run())

@@ -1,0 +1,104 @@
+"""Networks and volumes of containers: joined and left while they run, and kept from removal while they are used."""
+
+import pytest
+
+from manager.networks.network_handler import services_on
+from manager.store import kinds
+from manager.store.changes import put
+from manager.volumes import volume_references
+from shoal.api.v1.container_pb2 import Mount
+from shoal.api.v1.engine_pb2 import ConnectContainerRequest, CreateContainerRequest, DisconnectContainerRequest
+from shoal.api.v1.meta_pb2 import Meta, Name
+from shoal.api.v1.network_pb2 import Network, NetworkSpec
+from shoal.api.v1.service_pb2 import NetworkAttachment, PublishedPort
+from shoal.container_ids import short_container_id
+from shoal.errors import InvalidInput, NotFound, Refused
+from shoal.networks.published_ports import MESH_NETWORK
+from tests.unit.manager_api.containers.container_rig import ContainerRig, definition, with_rig
+from tests.unit.manager_api.control_rig import ADMIN
+
+
+async def _network(rig: ContainerRig, name: str, subnet: str = "") -> None:
+    network = Network(meta=Meta(id=name), spec=NetworkSpec(name=name, subnet=subnet))
+    await rig.store.commit(
+        [put(kinds.NETWORK, name, network), put(kinds.NAME, f"network/{name}", Name(meta=Meta(id=name)))]
+    )
+
+
+def _connect(network: str, address: str = "") -> ConnectContainerRequest:
+    attachment = NetworkAttachment(network=network, address=address, aliases=["store"])
+    return ConnectContainerRequest(container="db", attachment=attachment)
+
+
+def test_a_network_is_joined_and_left_while_it_runs() -> None:
+    async def scenario(rig: ContainerRig) -> None:
+        await _network(rig, "front")
+        await _network(rig, "back", "10.9.0.0/24")
+        running = await rig.run("db")
+        for network, address in (("front", ""), ("back", "10.9.0.9")):
+            connected = await rig.networks.connect(_connect(network, address), ADMIN)
+        assert connected.task.id == running.task.id
+        places = {each.network_id: each.address for each in connected.task.addresses}
+        assert places.keys() == {"front", "back"}
+        assert places["back"] == "10.9.0.9"
+        revision = rig.store.tables.revision_of(running.container.meta.id, connected.container.revision)
+        assert revision is not None
+        short = short_container_id(running.container.meta.id)
+        assert [*revision.spec.task.networks[0].aliases] == ["store", short]
+        left = await rig.networks.disconnect(DisconnectContainerRequest(container="db", network="front"), ADMIN)
+        assert [each.network_id for each in left.task.addresses] == ["back"]
+
+    with_rig(scenario)
+
+
+def test_what_cannot_be_joined_or_left() -> None:
+    async def scenario(rig: ContainerRig) -> None:
+        await _network(rig, "front")
+        await rig.run("db")
+        await rig.networks.connect(_connect("front"), ADMIN)
+        with pytest.raises(Refused, match="already connected"):
+            await rig.networks.connect(_connect("front"), ADMIN)
+        with pytest.raises(InvalidInput, match="no user-defined subnet"):
+            await _network(rig, "other")
+            await rig.networks.connect(_connect("other", "10.9.0.9"), ADMIN)
+        with pytest.raises(NotFound):
+            await rig.networks.disconnect(DisconnectContainerRequest(container="db", network="other"), ADMIN)
+        made = definition()
+        made.task.networks.append(NetworkAttachment(network="host"))
+        await rig.records.create(CreateContainerRequest(name="hosts", definition=made), ADMIN)
+        with pytest.raises(Refused, match="uses network mode host"):
+            request = _connect("front")
+            request.container = "hosts"
+            await rig.networks.connect(request, ADMIN)
+
+    with_rig(scenario)
+
+
+def test_networks_and_volumes_know_the_containers_that_use_them() -> None:
+    async def scenario(rig: ContainerRig) -> None:
+        await _network(rig, "front")
+        made = definition(ports=[PublishedPort(target=80)])
+        made.task.networks.append(NetworkAttachment(network="front"))
+        for target in ("/a", "/b"):
+            made.task.container.mounts.add(type=Mount.VOLUME, source="data", target=target)
+        await rig.records.create(CreateContainerRequest(name="db", definition=made), ADMIN)
+        view = rig.store.tables
+        assert services_on(view, "front") == services_on(view, MESH_NETWORK) == ["container db"]
+        (volume,) = view.volumes.values()
+        assert volume_references.users(view) == {volume.meta.id: ["container db"]}
+        await rig.remove("db", volumes=True)
+        assert list(view.volumes) == [volume.meta.id], "it has a name, so it is its user's"
+
+    with_rig(scenario)
+
+
+def test_a_bind_mount_needs_a_node() -> None:
+    async def scenario(rig: ContainerRig) -> None:
+        made = definition()
+        made.task.container.mounts.add(type=Mount.BIND, source="/srv", target="/srv")
+        with pytest.raises(InvalidInput, match="name the node"):
+            await rig.records.create(CreateContainerRequest(name="db", definition=made), ADMIN)
+        created = await rig.records.create(CreateContainerRequest(name="db", definition=made, node="h2"), ADMIN)
+        assert created.node_hostname == "h2"
+
+    with_rig(scenario)

@@ -1,0 +1,160 @@
+"""Calls to the node of a container: signals hold its restart policy, a pause is answered when it is reported."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import pytest
+
+from manager.agents.agent_address import AgentAddress
+from manager.containers.container_processes import ContainerProcesses
+from manager.logs.log_sources import find_target, is_gone, source_of, tasks_of
+from manager.store import kinds
+from manager.store.changes import put
+from manager.tasks.exec_target import find_running, short_name
+from shoal.api.v1.engine_pb2 import (
+    KillContainerRequest,
+    ListProcessesRequest,
+    ListProcessesResponse,
+    PauseContainerRequest,
+)
+from shoal.api.v1.standalone_pb2 import ContainerRestart
+from shoal.api.v1.streams_pb2 import AttachStart, ExecInput, ExecOutput, ExecStarted
+from shoal.api.v1.task_pb2 import TaskState, TaskStatus
+from shoal.container_ids import container_id
+from shoal.errors import InvalidInput, Refused, Unavailable
+from tests.unit.manager_api.containers.container_rig import ContainerRig, with_rig
+from tests.unit.manager_api.control_rig import ADMIN
+
+
+class Agents:
+    """Agents that report what they are told to do, and remember it."""
+
+    def __init__(self, rig: ContainerRig) -> None:
+        self.rig = rig
+        self.calls: list[str] = []
+        self.attached: list[AttachStart] = []
+
+    async def pause(self, agent: AgentAddress, request: PauseContainerRequest) -> None:
+        self.calls.append(f"{agent.node_id} {'unpause' if request.unpause else 'pause'}")
+        await self._report(request.container, paused=not request.unpause)
+
+    async def kill(self, agent: AgentAddress, request: KillContainerRequest) -> None:
+        self.calls.append(f"{agent.node_id} kill {request.signal}")
+        await self._report(request.container, state=TaskState.FAILED, exit_code=137)
+
+    async def list_processes(self, agent: AgentAddress, request: ListProcessesRequest) -> ListProcessesResponse:
+        return ListProcessesResponse(titles=["PID", *request.ps_args])
+
+    def exec(self, agent: AgentAddress, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput, None]:
+        raise AssertionError("nothing is executed here")
+
+    async def attach(self, agent: AgentAddress, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput, None]:
+        async for message in messages:
+            if message.HasField("attach"):
+                self.attached.append(message.attach)
+                yield ExecOutput(started=ExecStarted())
+            else:
+                yield ExecOutput(stdout=message.stdin)
+
+    async def _report(self, container_id: str, **fields: object) -> None:
+        (task,) = self.rig.store.tables.tasks_of(container_id).values()
+        status = TaskStatus()
+        status.CopyFrom(self.rig.store.tables.task_status[task.id])
+        status.paused = False
+        status.MergeFrom(TaskStatus(**fields))  # type: ignore[arg-type]  # the caller's
+        status.at_ms = self.rig.clock()
+        await self.rig.store.commit([put(kinds.TASK_STATUS, task.id, status)])
+
+
+def handler_of(rig: ContainerRig) -> tuple[ContainerProcesses, Agents]:
+    agents = Agents(rig)
+    return ContainerProcesses(store=rig.store, agents=agents, streams=agents, now_ms=rig.clock), agents
+
+
+def test_what_was_killed_is_not_started_again() -> None:
+    async def scenario(rig: ContainerRig) -> None:
+        processes, agents = handler_of(rig)
+        with pytest.raises(InvalidInput, match="not a signal"):
+            await processes.kill(KillContainerRequest(container="db", signal="SIGNONE"), ADMIN)
+        running = await rig.run("db", restart=ContainerRestart(condition=ContainerRestart.ALWAYS))
+        await processes.kill(KillContainerRequest(container="db", signal="HUP"), ADMIN)
+        assert agents.calls == [f"{running.node_id} kill HUP"]
+        assert rig.store.tables.containers[running.container.meta.id].held
+        statuses = rig.store.tables.service_status
+        await rig.until(lambda: bool(statuses[running.container.meta.id].finished_run))
+        with pytest.raises(Refused, match="is not running"):
+            await processes.kill(KillContainerRequest(container="db"), ADMIN)
+
+    with_rig(scenario)
+
+
+def test_it_is_paused_and_continues() -> None:
+    async def scenario(rig: ContainerRig) -> None:
+        processes, agents = handler_of(rig)
+        await rig.run("db")
+        paused = await processes.pause(PauseContainerRequest(container="db"), ADMIN)
+        assert paused.task_status.paused
+        assert await rig.names(filters=[]) == ["db"]
+        continued = await processes.pause(PauseContainerRequest(container="db", unpause=True), ADMIN)
+        assert not continued.task_status.paused
+        assert [each.split()[1] for each in agents.calls] == ["pause", "unpause"]
+        listed = await processes.list_processes(ListProcessesRequest(container="db", ps_args=["-ef"]), ADMIN)
+        assert [*listed.titles] == ["PID", "-ef"]
+
+    with_rig(scenario)
+
+
+def test_attach_before_the_start_goes_to_the_container_and_later_to_its_run() -> None:
+    async def scenario(rig: ContainerRig) -> None:
+        processes, agents = handler_of(rig)
+        created = await rig.create("db")
+
+        async def messages(*, wait: bool) -> AsyncGenerator[ExecInput]:
+            yield ExecInput(attach=AttachStart(task="db", wait=wait))
+            yield ExecInput(stdin=b"data")
+
+        with pytest.raises(Refused, match="is not running"):
+            _ = [each async for each in processes.attach(messages(wait=False), ADMIN)]
+        outputs = [each async for each in processes.attach(messages(wait=True), ADMIN)]
+        assert outputs[0].started.task_name == "db"
+        assert outputs[1].stdout == b"data"
+        running = await rig.start("db")
+        _ = [each async for each in processes.attach(messages(wait=True), ADMIN)]
+        identifier = created.container.meta.id
+        assert [(each.task, each.wait) for each in agents.attached] == [(identifier, True), (running.task.id, False)]
+        with pytest.raises(InvalidInput, match="must be `attach`"):
+            _ = [each async for each in processes.attach(_nothing(), ADMIN)]
+
+    with_rig(scenario)
+
+
+async def _nothing() -> AsyncGenerator[ExecInput]:
+    return
+    yield
+
+
+def test_a_node_that_is_away_is_named() -> None:
+    async def scenario(rig: ContainerRig) -> None:
+        processes, agents = handler_of(rig)
+        node = (await rig.run("db")).node_hostname
+        await rig.lose(node)
+        with pytest.raises(Unavailable, match=f"is on node {node}, which has been down since 2023"):
+            await processes.kill(KillContainerRequest(container="db"), ADMIN)
+        assert not agents.calls
+
+    with_rig(scenario)
+
+
+def test_exec_and_logs_take_containers() -> None:
+    async def scenario(rig: ContainerRig) -> None:
+        view = rig.store.tables
+        created = await rig.create("db")
+        with pytest.raises(Refused, match="container db is not running"):
+            find_running(view, "db")
+        running = await rig.start("db")
+        for reference in ("db", created.container.meta.id, container_id(created.container.meta.id)[:12]):
+            assert find_running(view, reference) == view.tasks[running.task.id]
+            assert tasks_of(view, find_target(view, reference)) == [view.tasks[running.task.id]]
+        assert short_name(view, running.task) == source_of(view, running.task.id).task_name == "db"
+        assert not is_gone(view, find_target(view, "db"))
+
+    with_rig(scenario)

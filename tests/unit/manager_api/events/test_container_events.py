@@ -1,0 +1,107 @@
+"""Events of containers: Docker's names, in Docker's order."""
+
+from collections.abc import Iterable
+
+from manager.events.event_builder import events_of, observe
+from manager.store import kinds
+from manager.store.changes import Change, Write
+from shoal.api.v1.event_pb2 import Event
+from shoal.api.v1.service_pb2 import NetworkAttachment
+from shoal.api.v1.standalone_pb2 import Container, ContainerStop
+from shoal.api.v1.task_pb2 import TaskState, TaskStatus
+from tests.fakes.container_world import ContainerWorld, definition
+
+
+class Watched(ContainerWorld):
+    """A world that remembers the events of all changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[Event] = []
+
+    def apply(self, writes: Iterable[Write]) -> None:
+        """Commit, and derive the events."""
+        for write in writes:
+            old = self.tables.rows(write.kind).get(write.identifier)
+            super().apply([write])
+            change = Change(write.kind, write.identifier, old, write.value)
+            if (old is not None or write.value is not None) and (seen := observe(change, self.tables, 5)) is not None:
+                self.events += events_of(seen, self.tables)
+
+    def reported(self) -> list[str]:
+        """What was reported since the last time, nodes left out."""
+        found = [f"{each.type} {each.action}" for each in self.events if each.type not in ("node",)]
+        self.events.clear()
+        return found
+
+
+def test_the_life_of_a_container() -> None:
+    world = Watched()
+    world.node("h1")
+    db = world.create("db", definition(labels={"tier": "data"}))
+    world.settle()
+    assert world.reported() == ["container create"]
+    world.start(db)
+    world.settle()
+    (started,) = [each for each in world.events if each.action == "start"]
+    assert dict(started.attributes) == {"tier": "data", "name": "db", "image": "a:1"}
+    assert started.node == "h1"
+    world.events.clear()
+    world.now_ms += 2_500
+    world.stop(db, ContainerStop())
+    world.settle()
+    (died,) = [each for each in world.events if each.action == "die"]
+    assert (died.attributes["exitCode"], died.attributes["execDuration"]) == ("0", "2")
+    assert world.reported() == ["container die", "container stop"]
+    world.remove(db)
+    world.collect()
+    world.settle()
+    assert world.reported() == ["container destroy"]
+
+
+def test_what_is_done_to_one_that_runs() -> None:
+    world = Watched()
+    world.node("h1")
+    world.network("front")
+    world.settle()
+    db = world.create("db")
+    world.start(db)
+    world.settle()
+    world.reported()
+
+    def change(**fields: object) -> list[str]:
+        def apply(container: Container) -> Container:
+            changed = Container()
+            changed.CopyFrom(container)
+            changed.MergeFrom(Container(**fields))  # type: ignore[arg-type]  # the test's
+            changed.revision += 1
+            return changed
+
+        world.change(db, apply)
+        return world.reported()
+
+    assert change(name="pg") == ["container rename"]
+    assert change(definition=definition(links=["x:y"])) == ["container update"]
+    joined = definition()
+    joined.task.networks.append(NetworkAttachment(network="front"))
+    assert change(definition=joined) == ["network connect"]
+    assert change(held=True) == ["container kill"]
+    task = world.newest(db)
+    assert task is not None
+    status = TaskStatus()
+    status.CopyFrom(world.tables.task_status[task.id])
+    for fields, action in (
+        ({"paused": True}, "pause"),
+        ({"paused": False}, "unpause"),
+        ({"health": TaskStatus.HEALTHY}, "health_status: healthy"),
+        ({"warning": "slow"}, ""),
+        ({"state": TaskState.FAILED, "oom_killed": True, "exit_code": 137}, "oom"),
+    ):
+        changed = TaskStatus()
+        changed.CopyFrom(status)
+        changed.paused = False
+        changed.MergeFrom(TaskStatus(**fields))
+        world.put(kinds.TASK_STATUS, task.id, changed)
+        status = changed
+        expected = [f"container {action}"] if action else []
+        assert world.reported() == [*expected, *(["container die"] if action == "oom" else [])]

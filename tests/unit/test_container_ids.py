@@ -1,0 +1,41 @@
+"""Container ids: the mapping to Docker's form and back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shoal.container_ids import DIGITS, container_id, is_beginning, object_id, short_container_id
+from shoal.ids import ALPHABET, LENGTH, new_id
+
+ids = st.text(ALPHABET, min_size=LENGTH, max_size=LENGTH)
+
+
+@given(ids)
+def test_there_and_back(identifier: str) -> None:
+    long = container_id(identifier)
+    assert len(long) == DIGITS
+    assert is_beginning(long)
+    assert object_id(long) == identifier
+    assert long.startswith(short_container_id(identifier))
+
+
+@given(ids, ids)
+def test_two_ids_have_two_container_ids_that_differ_early(one: str, other: str) -> None:
+    if one != other:
+        assert container_id(one)[:17] != container_id(other)[:17]
+
+
+def test_the_first_digits_are_those_of_the_id() -> None:
+    assert container_id("0" * 13).startswith("0" * 17)
+    assert container_id("z" * 13).startswith("f" * 16 + "8")
+    assert len({short_container_id(new_id()) for _ in range(1000)}) == 1000
+
+
+@pytest.mark.parametrize("text", ["", "0" * 64, "f" * 63, "g" * 64, "F" * 64, "0" * 65])
+def test_what_no_object_has(text: str) -> None:
+    assert object_id(text) is None
+
+
+def test_no_id_has_none() -> None:
+    with pytest.raises(ValueError, match="no id"):
+        container_id("short")
