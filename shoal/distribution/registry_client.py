@@ -18,7 +18,7 @@ from shoal.distribution.registry_request import RegistryRequest
 from shoal.distribution.retry_policy import RetryPolicy
 from shoal.distribution.transport import Transport
 from shoal.distribution.trust import system_trust
-from shoal.errors import InvalidInput, NotFound
+from shoal.errors import InvalidInput, NotFound, Refused
 from shoal.image_reference import ImageReference
 
 _ACCEPT = ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))
@@ -124,6 +124,26 @@ class Repository:
             chunks = response.aiter_raw()
             assert isinstance(chunks, AsyncGenerator)
             yield BlobStream(start, chunks)
+
+    async def delete_manifest(self, digest: str) -> bool:
+        """Delete a manifest with its tags; False where there is none. Blobs go when the registry collects its garbage.
+
+        Raises:
+            Refused: the registry does not delete (OCI distribution-spec, "Content Management": it need not).
+        """
+        scopes = (f"repository:{self.path}:delete",)
+        path, what = f"/v2/{self.path}/manifests/{digest}", self._what(digest)
+        call = RegistryRequest("DELETE", path, what, scopes, expected_statuses=frozenset({200, 202, 405}))
+        try:
+            response, _ = await self.transport.send(call)
+        except NotFound:
+            return False
+        if response.status_code == 405:
+            raise Refused(
+                f"registry {self.transport.registry.domain} does not delete; "
+                "enable it in its settings (storage.delete.enabled)"
+            )
+        return True
 
     def _manifest_call(self, method: str, target: str) -> RegistryRequest:
         what = f"{self.name}{'@' if is_digest(target) else ':'}{target}"
