@@ -8,7 +8,17 @@ from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
 
-from shoal.api.v1 import cluster_pb2, file_pb2, meta_pb2, network_pb2, node_pb2, service_pb2, task_pb2, volume_pb2
+from shoal.api.v1 import (
+    cluster_pb2,
+    file_pb2,
+    meta_pb2,
+    network_pb2,
+    node_pb2,
+    service_pb2,
+    standalone_pb2,
+    task_pb2,
+    volume_pb2,
+)
 
 ROOT = "/shoal/v1/"
 
@@ -72,6 +82,9 @@ VOLUME_STATUS = Kind(
 # Identifier: "<volume id>/<slot>".
 VOLUME_HOME = Kind("volume home", volume_pb2.VolumeHome, "volume-homes/", "", "planner")
 NODE_VOLUMES = Kind("node volumes", volume_pb2.NodeVolumes, "node-volumes/", "", "dispatcher")
+# Identifier: SHA-256 of the image's name, of one without a name that of its digest; hexadecimal.
+IMAGE = Kind("image", standalone_pb2.Image, "images/", "", "control API")
+NODE_IMAGES = Kind("node images", standalone_pb2.NodeImages, "node-images/", "", "dispatcher")
 # Identifier: "service/<name>", "network/<name>", "node/<hostname>", "node-address/<address>" and the like.
 # Unique, since creating one requires that it is absent.
 NAME = Kind("name", meta_pb2.Name, "names/", "", "control API")
@@ -93,6 +106,8 @@ JOIN_TOKEN = Kind("join token", cluster_pb2.JoinToken, "join-tokens/", "", "cert
 EPOCH = Kind("epoch", cluster_pb2.Epoch, "epochs/", "", "certificate authority, restore")
 # A singleton: the generation of nodes' keys for encrypted networks. The keys themselves are in no record.
 OVERLAY_KEYS = Kind("overlay keys", cluster_pb2.OverlayKeys, "overlay-keys", "", "control API")
+# A singleton: what an operator chooses for the whole cluster.
+CLUSTER_SETTINGS = Kind("cluster settings", cluster_pb2.ClusterSettings, "settings", "", "control API")
 LEADER = Kind("leader", cluster_pb2.Leader, "leader", "", "leadership")
 PLAN_SEQUENCE = Kind("plan sequence", cluster_pb2.PlanSequence, "plan-sequence", "", "planner")
 
@@ -115,6 +130,8 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     VOLUME_STATUS,
     VOLUME_HOME,
     NODE_VOLUMES,
+    IMAGE,
+    NODE_IMAGES,
     NAME,
     MANAGER,
     REGISTERED_MANAGER,
@@ -122,6 +139,7 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     CLUSTER,
     JOIN_TOKEN,
     OVERLAY_KEYS,
+    CLUSTER_SETTINGS,
     EPOCH,
     LEADER,
     PLAN_SEQUENCE,

@@ -13,12 +13,22 @@ from google.protobuf.message import Message
 from manager.store import kinds
 from manager.store.changes import Change
 from manager.store.kinds import Kind, M
-from shoal.api.v1.cluster_pb2 import Cluster, JoinToken, Leader, Manager, ManagerApplied, OverlayKeys, RegisteredManager
+from shoal.api.v1.cluster_pb2 import (
+    Cluster,
+    ClusterSettings,
+    JoinToken,
+    Leader,
+    Manager,
+    ManagerApplied,
+    OverlayKeys,
+    RegisteredManager,
+)
 from shoal.api.v1.file_pb2 import File, FileVersion
 from shoal.api.v1.meta_pb2 import Name
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation
 from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.service_pb2 import AutoscaleStatus, Service, ServiceRevision, ServiceStatus
+from shoal.api.v1.standalone_pb2 import Image, NodeImages
 from shoal.api.v1.task_pb2 import Task, TaskStatus
 from shoal.api.v1.volume_pb2 import NodeVolumes, Volume, VolumeHome, VolumeStatus
 
@@ -34,6 +44,8 @@ class View(Protocol):
     def cluster(self) -> Cluster | None: ...
     @property
     def overlay_keys(self) -> OverlayKeys | None: ...
+    @property
+    def settings(self) -> ClusterSettings | None: ...
     @property
     def leader(self) -> Leader | None: ...
     @property
@@ -82,6 +94,10 @@ class View(Protocol):
     def volume_homes(self) -> Mapping[str, VolumeHome]: ...
     @property
     def node_volumes(self) -> Mapping[str, NodeVolumes]: ...
+    @property
+    def images(self) -> Mapping[str, Image]: ...
+    @property
+    def node_images(self) -> Mapping[str, NodeImages]: ...
     def service_named(self, name: str) -> Service | None: ...
     def network_named(self, name: str) -> Network | None: ...
     def services_with_tasks(self) -> Iterable[str]: ...
@@ -121,6 +137,8 @@ class Tables:
         self.volume_status: Mapping[str, VolumeStatus] = self._read(kinds.VOLUME_STATUS)
         self.volume_homes: Mapping[str, VolumeHome] = self._read(kinds.VOLUME_HOME)
         self.node_volumes: Mapping[str, NodeVolumes] = self._read(kinds.NODE_VOLUMES)
+        self.images: Mapping[str, Image] = self._read(kinds.IMAGE)
+        self.node_images: Mapping[str, NodeImages] = self._read(kinds.NODE_IMAGES)
         self._service_names: dict[str, str] = {}
         self._network_names: dict[str, str] = {}
         self._by_service: dict[str, dict[str, Task]] = {}
@@ -140,6 +158,10 @@ class Tables:
     @property
     def overlay_keys(self) -> OverlayKeys | None:
         return self.rows(kinds.OVERLAY_KEYS).get("")
+
+    @property
+    def settings(self) -> ClusterSettings | None:
+        return self.rows(kinds.CLUSTER_SETTINGS).get("")
 
     @property
     def leader(self) -> Leader | None:

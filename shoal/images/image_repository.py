@@ -16,7 +16,7 @@ from shoal.images.image_contents import ImageContents, media_type_of, read_conte
 from shoal.images.image_copy import CopyResult, ImageCopy
 from shoal.images.image_record import read_variants
 from shoal.images.progress import Progress
-from shoal.images.repository_name import keeping_tag, parse_repository_name
+from shoal.images.repository_name import keeping_tag, parse_repository_name, record_name
 
 
 class ImageRepository:
@@ -98,10 +98,3 @@ class ImageRepository:
 
 def _record(name: str, contents: ImageContents, variants: Sequence[ImageVariant], *, source: str) -> Image:
     return Image(name=name, digest=contents.top.digest, variants=variants, source=source)
-
-
-def record_name(reference: ImageReference) -> str:
-    """What a record of an image is called: a tag's reference, or one by digest, which then has no tag, as in Docker."""
-    if reference.digest:
-        return f"{reference.name}@{reference.digest}"
-    return str(reference.with_default_tag())

@@ -35,3 +35,8 @@ def keeping_tag(digest: str) -> str:
     if found is None:
         raise InvalidInput(f"{digest[:80]!r} is not a sha256 digest")
     return f"m-{found[1]}"
+
+
+def record_name(reference: ImageReference) -> str:
+    """What a record of an image is called: a tag's reference, or one by digest, which then has no tag, as in Docker."""
+    return f"{reference.name}@{reference.digest}" if reference.digest else str(reference.with_default_tag())

@@ -2,7 +2,14 @@
 
 from collections.abc import Mapping
 
-from shoal.api.v1 import certificate_authority_pb2, control_pb2, dispatcher_pb2, streams_pb2, volume_data_pb2
+from shoal.api.v1 import (
+    certificate_authority_pb2,
+    control_pb2,
+    dispatcher_pb2,
+    engine_pb2,
+    streams_pb2,
+    volume_data_pb2,
+)
 from shoal.identity.roles import Role
 
 Access = Mapping[str, frozenset[Role] | None]
@@ -25,6 +32,7 @@ def _methods(file: object, service: str) -> list[str]:
 
 MANAGER_API: Access = {
     **_allow(_methods(control_pb2.DESCRIPTOR, "Control"), Role.ADMIN),
+    **_allow(_methods(engine_pb2.DESCRIPTOR, "Images"), Role.ADMIN),
     **_allow(_methods(dispatcher_pb2.DESCRIPTOR, "Dispatcher"), Role.AGENT),
     **_allow(_methods(dispatcher_pb2.DESCRIPTOR, "ManagerPeers"), Role.MANAGER),
     **_allow([f"{_AUTHORITY}/GetRoot", f"{_AUTHORITY}/Renew"], *Role),

@@ -56,7 +56,7 @@ Global___Cluster: _TypeAlias = Cluster  # noqa: Y015
 
 @_typing.final
 class ClusterSettings(_message.Message):
-    """Key: /shoal/v1/cluster-settings, written by the control API only. Absent: all of it is unset."""
+    """Key: /shoal/v1/settings, written by the control API only. Absent: all of it is unset."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

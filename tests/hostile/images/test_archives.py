@@ -10,6 +10,7 @@ import time
 import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 from backports import zstd
@@ -212,6 +213,6 @@ def test_a_stream_that_never_ends_stops_at_the_bound() -> None:
             buffer[:] = bytes(len(buffer))
             return len(buffer)
 
-    stream = io.BufferedReader(Endless())
+    stream = io.BufferedReader(cast(io.FileIO, Endless()))
     with pytest.raises(Exhausted), open_stream(stream, "-", LIMITS):
         pass

@@ -372,3 +372,44 @@ def test_a_layer_that_comes_twice_is_saved_once(tmp_path: Path) -> None:
                 assert [each.digest for each in await load(source, repository, nothing)] == [image.digest]
 
     asyncio.run(run())
+
+
+def test_a_node_asks_the_cluster_s_repository_first(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with rig(tmp_path) as (port, cluster, distribution, repository):
+            name = f"127.0.0.1:{port}/small:1"
+            await push(small_archive(tmp_path), name, Registries(), ignore)
+            await push(small_archive(tmp_path, "2", b"other"), f"127.0.0.1:{port}/other:1", Registries(), ignore)
+            image = await pull(distribution, repository, name)
+            elsewhere = await distribution.repository(parse(f"127.0.0.1:{port}/other:1")).manifest_digest("1")
+            store = store_in(tmp_path / "images", Registries())
+            store.set_cluster_repository(f"127.0.0.1:{cluster}/shoal/pool")
+            reports = store.reports()
+            assert list((await anext(reports)).digests) == []
+            # No such registry: what is found comes from the cluster's.
+            found = await store.ensure(f"127.0.0.1:1/absent/small:1@{image.digest}", ignore)
+            assert found.digest == image.digest
+            assert list((await anext(reports)).digests) == [image.digest]
+            # Not in the cluster's: from its own.
+            assert (await store.ensure(f"127.0.0.1:{port}/other@{elsewhere}", ignore)).digest == elsewhere
+            assert sorted((await anext(reports)).digests) == sorted([image.digest, elsewhere])
+            await reports.aclose()
+            await store.aclose()
+
+    asyncio.run(run())
+
+
+def test_a_cluster_s_repository_that_is_away_delays_no_node(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_registry(tmp_path / "source") as source:
+            name = f"127.0.0.1:{source.port}/small:1"
+            pushed = await push(small_archive(tmp_path), name, Registries(), ignore)
+            store = store_in(tmp_path / "images", Registries())
+            store.set_cluster_repository("127.0.0.1:1/shoal/pool")
+            assert (await store.ensure(pushed.reference, ignore)).digest == pushed.digest
+            absent = f"127.0.0.1:{source.port}/absent@sha256:{'a' * 64}"
+            with pytest.raises(NotFound, match=r"absent.*; the cluster's image repository: registry 127\.0\.0\.1:1"):
+                await store.ensure(absent, ignore)
+            await store.aclose()
+
+    asyncio.run(run())

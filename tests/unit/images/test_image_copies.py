@@ -23,9 +23,8 @@ from shoal.errors import InvalidInput, NotFound, Unavailable
 from shoal.image_reference import parse
 from shoal.images.config_changes import apply_changes
 from shoal.images.image_documents import choose_variant, digests_of, history, inspect_document, tags_of
-from shoal.images.image_repository import record_name
 from shoal.images.piecewise_digest import PiecewiseDigest
-from shoal.images.repository_name import keeping_tag, parse_repository_name
+from shoal.images.repository_name import keeping_tag, parse_repository_name, record_name
 from shoal.images.source_blob import SourceBlob
 from shoal.images.tar_index import MAX_EXTENDED_BYTES, IndexedFile, read_index
 
