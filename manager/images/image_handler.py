@@ -29,7 +29,7 @@ from shoal.api.v1.engine_pb2 import (
 )
 from shoal.api.v1.standalone_pb2 import Image
 from shoal.errors import Conflict, InvalidInput, NotFound, Refused, ShoalError
-from shoal.filters.image_filters import image_filters, is_dangling, prune_filters
+from shoal.filters.image_filters import image_filters, is_dangling, matching_names, prune_filters
 from shoal.image_reference import parse
 from shoal.rpc.caller import Caller
 
@@ -75,8 +75,12 @@ class ImageHandler:
 
     async def list(self, request: ListImagesRequest, caller: Caller) -> ListImagesResponse:
         """Raises InvalidInput: an unknown filter, or one whose value is none."""
-        filters = image_filters(self._view_of, self._moment).parse_mapping(_by_key(request.filters))
-        return ListImagesResponse(images=filter(filters, views(self._store.tables)))
+        given = _by_key(request.filters)
+        keeps = image_filters(self._view_of, self._moment).parse_mapping(given)
+        found = [each for each in views(self._store.tables) if keeps(each)]
+        for each in found:
+            each.names[:] = matching_names(each.names, given.get("reference", ()))
+        return ListImagesResponse(images=found)
 
     async def remove(self, request: RemoveImageRequest, caller: Caller) -> RemoveImagesResponse:
         """Remove a name; with the last one the image.

@@ -3,7 +3,7 @@
 import fnmatch
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from shoal.api.v1.engine_pb2 import ImageView
@@ -74,10 +74,19 @@ def _labels(config: bytes) -> dict[str, str]:
         return {}
 
 
+def matching_names(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
+    """Names that fit a pattern (Go's path.Match), with or without their tag or digest, in short or whole; with no
+    pattern all. `reference=` shows no other names of an image.
+    """
+    return [
+        name
+        for name in names
+        if not patterns or any(_fits(text, each) for text in _spellings(parse(name)) for each in patterns)
+    ]
+
+
 def _matches(view: ImageView, pattern: str) -> bool:
-    """A pattern of names (Go's path.Match), with or without a tag or a digest, in short or whole."""
-    names: Sequence[ImageReference] = [parse(name) for name in view.names]
-    return any(_fits(text, pattern) for each in names for text in _spellings(each))
+    return bool(matching_names(view.names, [pattern]))
 
 
 def _spellings(name: ImageReference) -> set[str]:
