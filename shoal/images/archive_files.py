@@ -9,7 +9,7 @@ from typing import BinaryIO, cast
 
 from shoal.distribution.manifests import MAX_MANIFEST_BYTES
 from shoal.errors import InvalidInput, NotFound
-from shoal.images.tar_index import IndexedFile, link_target, read_index
+from shoal.images.tar_index import IndexedFile, NotTarError, link_target, read_index
 
 _MAX_LINKS = 8
 
@@ -82,6 +82,10 @@ class TarFiles(ArchiveFiles):
         size = os.fstat(archive.fileno()).st_size
         try:
             self._entries = {each.name: each for each in read_index(archive, size)}
+        except NotTarError as error:
+            raise InvalidInput(
+                f"{source}: neither an OCI layout directory nor a tar archive of an image: unknown archive format"
+            ) from error
         except InvalidInput as error:
             raise InvalidInput(f"{source}: {error}") from error
 

@@ -23,6 +23,10 @@ _WITHOUT_DATA = (tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.DIRTYPE, tarfile.FIFO
 _DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE)
 
 
+class NotTarError(InvalidInput):
+    """The file does not begin with a header of a tar archive."""
+
+
 @dataclass(frozen=True)
 class IndexedFile:
     """One entry.
@@ -94,7 +98,9 @@ def _header(file: BinaryIO, position: int) -> tarfile.TarInfo | None:
     except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # not in the stubs
         return None
     except (tarfile.HeaderError, ValueError) as error:
-        raise InvalidInput(f"not a tar archive: {error or 'no header'}") from error
+        if position == 0:
+            raise NotTarError("not a tar archive: unknown archive format") from error
+        raise InvalidInput(f"the archive is corrupt at byte {position}: {error or 'no header'}") from error
 
 
 def _entry(header: tarfile.TarInfo, extended: dict[str, str], start: int, length: int) -> IndexedFile:
