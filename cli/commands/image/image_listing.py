@@ -1,7 +1,7 @@
 """`shoal images`."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
@@ -11,9 +11,10 @@ from cli.commands.common.listing_options import filter_option, no_trunc_option
 from cli.commands.common.name_completion import names_of
 from cli.commands.image.image_filter import LIST_FILTERS, to_filters
 from cli.render.docker_units import docker_age, docker_size
-from cli.render.table import FieldSource, print_listing
+from cli.render.table import FieldSource, aligned, print_listing
 from shoal.api.v1.engine_pb2 import Filter, ImageView, ListImagesRequest
 from shoal.api.v1.engine_pb2_grpc import ImagesStub
+from shoal.errors import InvalidInput
 from shoal.filters.image_filters import created_ms
 from shoal.image_reference import ImageReference, parse
 from shoal.images.image_documents import choose_variant, platform_text, size_of
@@ -52,6 +53,7 @@ _SHORT = 12
 @format_option
 @click.option("-q", "--quiet", is_flag=True, help="Only display image IDs.")
 @no_trunc_option
+@click.option("--tree", is_flag=True, help="List the platforms of each image as a tree.")
 @click.argument("repository", default="", metavar="[REPOSITORY[:TAG]]", shell_complete=names_of("image"))
 @pass_client
 def list_images(
@@ -63,16 +65,23 @@ def list_images(
     form: str,
     quiet: bool,
     no_trunc: bool,
+    tree: bool,
 ) -> None:
     """List the images of the cluster: those that were pulled, loaded, imported or built, and those that services use.
 
     SIZE is that of one platform: this host's, if the image has it; compressed, as it is in the registry.
     """
     given = to_filters(LIST_FILTERS, filters)
+    if tree and (quiet or digests or no_trunc or form != "table"):
+        raise InvalidInput("--tree: cannot be combined with --quiet, --digests, --no-trunc or --format")
     if repository:
         given.append(Filter(key="reference", value=repository))
     views = client.call(ImagesStub(client.channel).ListImages, ListImagesRequest(filters=given)).images
-    found = [each for view in sorted(views, key=created_ms, reverse=True) for each in rows(view, time.time())]
+    ordered = sorted(views, key=created_ms, reverse=True)
+    if tree:
+        click.echo("\n".join(tree_lines(ordered)))
+        return
+    found = [each for view in ordered for each in rows(view, time.time())]
     if not no_trunc:
         found = [{**each, "image_id": short_id(str(each["image_id"]))} for each in found]
     if quiet:
@@ -105,6 +114,19 @@ def rows(view: ImageView, now: float) -> Iterator[dict[str, object]]:
         yield {"repository": repository_of(name), "tag": name.tag or NONE, **about}
     if not view.names:
         yield {"repository": NONE, "tag": NONE, **about}
+
+
+def tree_lines(views: Sequence[ImageView]) -> list[str]:
+    """Images with all of their names, and their platforms below them."""
+    lines = [("IMAGE", "ID", "SIZE")]
+    for view in views:
+        names = ", ".join(parse(name).familiar for name in view.names) or "<untagged>"
+        total = sum(map(size_of, view.image.variants))
+        lines.append((names, short_id(view.image.digest), docker_size(total) if total else "N/A"))
+        for number, each in enumerate(view.image.variants, start=1):
+            branch = "└─" if number == len(view.image.variants) else "├─"
+            lines.append((f"{branch} {platform_text(each)}", short_id(each.config_digest), docker_size(size_of(each))))
+    return aligned(lines)
 
 
 def repository_of(name: ImageReference) -> str:

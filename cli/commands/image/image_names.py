@@ -17,6 +17,7 @@ from shoal.api.v1.engine_pb2 import (
 )
 from shoal.api.v1.engine_pb2_grpc import ImagesStub
 from shoal.api.v1.standalone_pb2 import Image
+from shoal.errors import InvalidInput
 
 REMOVE_SECONDS = 60.0
 """The registry is asked to delete each image."""
@@ -42,14 +43,22 @@ def tag(client: Client, *, source: str, target: str) -> None:
 @click.command("rm", epilog=examples("shoal rmi web:1", "shoal rmi --force 4abcf2066143"))
 @click.option("-f", "--force", is_flag=True, help="Remove all names of an image that is given by its ID.")
 @click.option("--no-prune", is_flag=True, expose_value=False, help="Has no effect: images have no untagged parents.")
+@click.option(
+    "--platform", "platforms", multiple=True, metavar="OS/ARCH", help="Not supported: see `shoal pull --platform`."
+)
 @click.argument("images", nargs=-1, required=True, shell_complete=names_of("image"))
 @pass_client
-def remove(client: Client, *, images: tuple[str, ...], force: bool) -> None:
+def remove(client: Client, *, images: tuple[str, ...], force: bool, platforms: tuple[str, ...]) -> None:
     """Remove one or more images: their names, and with the last name the image.
 
     An image that a service uses cannot be removed. Nodes keep what they have until their disk space is low; in the
     registry, space is freed by its own garbage collection.
     """
+
+    if platforms:
+        raise InvalidInput(
+            "--platform: not supported: a registry keeps an image whole; pull one platform with `shoal pull --platform`"
+        )
 
     def remove_one(image: str) -> None:
         request = RemoveImageRequest(image=image, force=force)

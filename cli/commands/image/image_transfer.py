@@ -65,7 +65,7 @@ def pull(
     references = [requested.with_default_tag()]
     if all_tags:
         tags = run(list_tags(known, requested), requested.domain)
-        references = [ImageReference(requested.domain, requested.path, tag) for tag in sorted(tags)]
+        references = [parse(f"{requested.name}:{tag}") for tag in sorted(tags)]  # what a registry says may be anything
     elif not quiet and not requested.tag and not requested.digest:
         click.echo("Using default tag: latest", err=True)
     for reference in references:

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from cli.commands.image.image_inspect import history_row
-from cli.commands.image.image_listing import rows
+from cli.commands.image.image_listing import rows, tree_lines
 from cli.images.docker_config import DockerConfig, Login, config_path, domain_of, registry_key
 from cli.images.registry_logins import with_logins
 from cli.render import layer_bars
 from cli.render.docker_units import docker_age, docker_size
 from cli.render.layer_bars import PULLING, LayerBars, layer_line
 from shoal.api.v1.engine_pb2 import ImageView
+from shoal.api.v1.meta_pb2 import Platform
 from shoal.api.v1.standalone_pb2 import Image, ImageVariant
 from shoal.distribution.credentials import basic_for
 from shoal.distribution.registries import Registries, RegistrySettings
@@ -65,6 +66,21 @@ def test_an_image_has_a_row_for_each_name() -> None:
     assert [(each["repository"], each["tag"]) for each in found] == [("web", "1"), ("registry:5000/web", "<none>")]
     only_on_nodes = next(rows(ImageView(image=Image(digest=DIGEST), node_ids=["n1"]), 0))
     assert (only_on_nodes["image_id"], only_on_nodes["size"], only_on_nodes["created"]) == (DIGEST, "N/A", "N/A")
+
+
+def test_platforms_are_listed_as_a_tree() -> None:
+    variants = [
+        ImageVariant(platform=Platform(os="linux", architecture=each), config_digest=DIGEST, stored_bytes=2_000)
+        for each in ("amd64", "arm64")
+    ]
+    view = ImageView(image=Image(digest="sha256:" + "cd" * 32, variants=variants), names=["docker.io/library/web:1"])
+    assert tree_lines([view, ImageView(image=Image(digest=DIGEST))]) == [
+        "IMAGE            ID             SIZE",
+        "web:1            cdcdcdcdcdcd   4kB",
+        "├─ linux/amd64   abababababab   2kB",
+        "└─ linux/arm64   abababababab   2kB",
+        "<untagged>       abababababab   N/A",
+    ]
 
 
 def test_a_step_of_a_history() -> None:
