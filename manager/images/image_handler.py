@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from manager.images import image_records
 from manager.images.filter_moments import moment_ms
@@ -12,7 +13,7 @@ from manager.images.image_repository_client import ImageContents
 from manager.images.image_users import names_of_services, services_by_digest
 from manager.interfaces import NowMs
 from manager.records.in_use import in_use
-from manager.store.changes import delete, expect
+from manager.store.changes import ABSENT, delete, expect, put
 from manager.store.kinds import NAME
 from manager.store.record_store import RecordStore
 from manager.validation.image_rules import check_image
@@ -27,6 +28,7 @@ from shoal.api.v1.engine_pb2 import (
     RemoveImagesResponse,
     SetImageRequest,
 )
+from shoal.api.v1.meta_pb2 import Meta, Name
 from shoal.api.v1.standalone_pb2 import Image
 from shoal.errors import Conflict, InvalidInput, NotFound, Refused, ShoalError
 from shoal.filters.image_filters import image_filters, is_dangling, matching_names, prune_filters
@@ -108,14 +110,32 @@ class ImageHandler:
         return await self._remove(unused, keep_used=True)
 
     async def _set(self, image: Image) -> Image:
+        lock = await self._lock(image.digest)
         record, writes, expects = naming(self._store, image, self._now_ms())
         if not await self._contents.has(image.digest):
+            if lock:
+                await self._unlock(image.digest, lock)
             raise NotFound(f"image {image.digest} is not in the cluster's image repository; push it again")
         version = await self._store.commit(writes, expects=expects)
         answer = Image()
         answer.CopyFrom(record)
         answer.meta.version = version
         return answer
+
+    async def _lock(self, digest: str) -> int:
+        """Make the lock of a digest that has none, before its bytes are looked for: a removal that comes and goes
+        meanwhile would otherwise leave no trace. Returns its version; 0 where it was there.
+        """
+        key = image_records.lock_key(digest)
+        if key in self._store.tables.names:
+            return 0
+        record = Name(meta=Meta(id=digest[7:20], updated_at_ms=self._now_ms()))
+        return await self._store.commit([put(NAME, key, record)], expects=[expect(NAME, key, ABSENT)])
+
+    async def _unlock(self, digest: str, version: int) -> None:
+        key = image_records.lock_key(digest)
+        with suppress(Conflict):  # someone else has named it
+            await self._store.commit([delete(NAME, key)], expects=[expect(NAME, key, version)])
 
     async def _remove(self, images: Sequence[FoundImage], *, keep_used: bool) -> RemoveImagesResponse:
         response = RemoveImagesResponse()

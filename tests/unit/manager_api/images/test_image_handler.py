@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import suppress
+from random import Random
 
 import pytest
 
@@ -260,6 +262,7 @@ def test_bytes_that_are_not_there_get_no_name() -> None:
         with pytest.raises(NotFound, match="not in the cluster's image repository"):
             await rig.set("web:1", "a")
         assert not api.store.tables.images
+        assert not [each for each in api.store.tables.names if each.startswith("image/")]
 
     with_api(scenario)
 
@@ -299,6 +302,56 @@ def test_nothing_is_named_while_its_bytes_are_deleted() -> None:
             # It waited until the bytes were gone, and would have been told so by the registry.
             assert isinstance(named, (Image, Conflict))
             assert contents.forgotten
+
+    asyncio.run(run())
+
+
+class SlowContents:
+    """The bytes of a registry that takes its time."""
+
+    def __init__(self, chance: Random) -> None:
+        self.digests: set[str] = set()
+        self._chance = chance
+
+    async def has(self, digest: str) -> bool:
+        found = digest in self.digests
+        await self._pause()
+        return found
+
+    async def forget(self, digest: str) -> None:
+        await self._pause()
+        self.digests.discard(digest)
+        await self._pause()
+
+    async def _pause(self) -> None:
+        for _ in range(self._chance.randrange(8)):
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_has_a_name_has_its_bytes(seed: int) -> None:
+    async def run() -> None:
+        chance = Random(seed)
+        contents = SlowContents(chance)
+        async with two_managers() as managers:
+            handlers = [ImageHandler(store=each.store, contents=contents, now_ms=lambda: 1) for each in managers]
+
+            async def name_or_remove() -> None:
+                for _ in range(15):
+                    handler, name, text = chance.choice(handlers), chance.choice(("a:1", "b:1")), chance.choice("xy")
+                    with suppress(NotFound, Conflict, Refused):
+                        if chance.random() < 0.5:
+                            image = image_of(name, text)
+                            contents.digests.add(image.digest)
+                            await handler.set(SetImageRequest(image=image), ADMIN)
+                        elif chance.random() < 0.7:
+                            await handler.remove(RemoveImageRequest(image=name), ADMIN)
+                        else:
+                            await handler.prune(PruneImagesRequest(), ADMIN)
+
+            await asyncio.gather(*(name_or_remove() for _ in range(4)))
+            named = {each.digest for each in managers[0].store.tables.images.values()}
+            assert named <= contents.digests
 
     asyncio.run(run())
 
