@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 from manager.images import image_records
 from manager.images.filter_moments import moment_ms
@@ -35,6 +36,8 @@ from shoal.filters.image_filters import image_filters, is_dangling, matching_nam
 from shoal.image_reference import parse
 from shoal.rpc.caller import Caller
 
+T = TypeVar("T")
+
 _ATTEMPTS = 5
 _PAUSE_SECONDS = 0.05
 _log = logging.getLogger(__name__)
@@ -62,14 +65,7 @@ class ImageHandler:
         faults = list(check_image(request.image))
         if faults:
             raise InvalidInput(faults)
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                return await self._set(request.image)
-            except Conflict:
-                if attempt == _ATTEMPTS:
-                    raise
-                await asyncio.sleep(_PAUSE_SECONDS * attempt)
-        raise AssertionError("there is a last attempt")
+        return await _retried(lambda: self._set(request.image))
 
     async def get(self, request: GetImageRequest, caller: Caller) -> ImageView:
         """Raises NotFound; InvalidInput when an ID prefix is ambiguous."""
@@ -90,11 +86,7 @@ class ImageHandler:
         Raises:
             NotFound; Refused: a service uses it, or an ID that has several names is given without `force`.
         """
-        found = find_image(self._store.tables, request.image)
-        if not found.name and len(found.names) > 1 and not request.force:
-            names = ", ".join(parse(each).familiar for each in found.names)
-            raise Refused(f"image {request.image[:80]} has several names ({names}); remove them, or use --force")
-        return await self._remove([found], keep_used=False)
+        return await _retried(lambda: self._remove_one(request))
 
     async def prune(self, request: PruneImagesRequest, caller: Caller) -> RemoveImagesResponse:
         """Remove what nothing uses. Raises InvalidInput: an unknown filter."""
@@ -108,6 +100,13 @@ class ImageHandler:
             if not each.service_ids and (everything or is_dangling(each)) and wanted(each)
         ]
         return await self._remove(unused, keep_used=True)
+
+    async def _remove_one(self, request: RemoveImageRequest) -> RemoveImagesResponse:
+        found = find_image(self._store.tables, request.image)
+        if not found.name and len(found.names) > 1 and not request.force:
+            names = ", ".join(parse(each).familiar for each in found.names)
+            raise Refused(f"image {request.image[:80]} has several names ({names}); remove them, or use --force")
+        return await self._remove([found], keep_used=False)
 
     async def _set(self, image: Image) -> Image:
         lock = await self._lock(image.digest)
@@ -190,6 +189,16 @@ class ImageHandler:
 
     def _moment(self, text: str) -> int:
         return moment_ms(text, self._now_ms())
+
+
+async def _retried(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Try again where another manager was faster: it is in the tables a moment later."""
+    for number in range(1, _ATTEMPTS):
+        try:
+            return await attempt()
+        except Conflict:
+            await asyncio.sleep(_PAUSE_SECONDS * number)
+    return await attempt()
 
 
 def _by_key(filters: Iterable[Filter]) -> dict[str, list[str]]:

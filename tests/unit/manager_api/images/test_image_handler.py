@@ -306,6 +306,22 @@ def test_nothing_is_named_while_its_bytes_are_deleted() -> None:
     asyncio.run(run())
 
 
+def test_a_removal_that_does_not_know_of_another_name_deletes_no_bytes() -> None:
+    async def run() -> None:
+        async with two_managers() as (one, other):
+            contents = FakeContents()
+            namer, remover = Rig(one, contents), Rig(other, contents)
+            await namer.set("a:1", "x")
+            while not other.store.tables.images:  # noqa: ASYNC110  # its watch brings it
+                await asyncio.sleep(0.001)
+            _, removed = await asyncio.gather(namer.set("b:1", "x"), remover.remove("a:1"))
+            assert removed == (["a:1"], [])
+            assert contents.forgotten == []
+            assert await namer.names() == [["docker.io/library/b:1"]]
+
+    asyncio.run(run())
+
+
 class SlowContents:
     """The bytes of a registry that takes its time."""
 
