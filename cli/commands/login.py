@@ -68,7 +68,8 @@ def logout(*, server: str) -> None:
 def _check(settings: Registries, domain: str, given: Login) -> None:
     from shoal.distribution.check_login import check_login
 
-    run(check_login(settings.with_login(domain, given.username, given.password).find(domain)))
+    known = settings.with_login(domain, given.username, given.password, identity_token=given.identity_token)
+    run(check_login(known.find(domain)))
 
 
 def _is_accepted(settings: Registries, domain: str, known: Login) -> bool:

@@ -32,11 +32,12 @@ _NOT_FOUND = ("credentials not found", "no credentials")
 
 @dataclass(frozen=True)
 class Login:
-    """A user name and a password; `source` says where it is kept."""
+    """A user name and a password, or an identity token in place of both; `source` says where it is kept."""
 
     username: str
     password: str = field(repr=False)
     source: str = ""
+    identity_token: str = field(default="", repr=False)
 
 
 def config_path(environment: Mapping[str, str]) -> Path:
@@ -72,7 +73,7 @@ class DockerConfig:
         """The login of a registry; None where there is none.
 
         Raises:
-            InvalidInput: its entry is broken, or is an identity token, which is not supported.
+            InvalidInput: its entry is broken.
             Unavailable: its helper fails.
         """
         helper = self._helper(domain)
@@ -124,7 +125,7 @@ class DockerConfig:
         entries = [each for key, each in self._auths().items() if domain_of(key) == domain]
         entry = _object(next(iter(entries), None), f"{self.path}: auths")
         if entry.get("identitytoken"):
-            raise InvalidInput(f"{self.path}: identity tokens are not supported; log in with a password: {domain}")
+            return Login("", "", str(self.path), str(entry["identitytoken"]))
         if not entry.get("auth"):
             username, password = entry.get("username"), entry.get("password")
             return Login(str(username), str(password), str(self.path)) if username and password else None
@@ -189,7 +190,7 @@ def _get(helper: str, domain: str) -> Login | None:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Unavailable(f"{helper} returned no credentials for {domain}") from error
     if username == _TOKEN_USER:
-        raise InvalidInput(f"{helper}: identity tokens are not supported; log in with a password: {domain}")
+        return Login("", "", helper, secret)
     return Login(username, secret, helper) if username else None
 
 

@@ -17,5 +17,7 @@ def with_logins(registries: Registries, domains: Iterable[str], config: DockerCo
             continue
         login = config.login(domain)
         if login is not None:
-            registries = registries.with_login(domain, login.username, login.password)
+            registries = registries.with_login(
+                domain, login.username, login.password, identity_token=login.identity_token
+            )
     return registries

@@ -185,7 +185,7 @@ def test_a_link_to_the_file_stays_one(tmp_path: Path) -> None:
     "text",
     [
         "[]", "{", "5", '{"auths": 5}', '{"auths": {"r:1": 5}}', '{"auths": {"r:1": {"auth": "%%"}}}',
-        '{"auths": {"r:1": {"auth": "YQ=="}}}', '{"auths": {"r:1": {"identitytoken": "t"}}}',
+        '{"auths": {"r:1": {"auth": "YQ=="}}}',
         '{"credsStore": "../../bin/sh"}', '{"credsStore": 5}', '{"credHelpers": []}', "[" * 100_000,
     ],
 )  # fmt: skip
@@ -195,6 +195,14 @@ def test_a_broken_file_is_one_error(tmp_path: Path, text: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         DockerConfig(path).login("r:1")
     assert "\n" not in str(caught.value)
+
+
+def test_identity_tokens_are_kept_apart_from_passwords(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"auths": {"r:1": {"auth": "PHRva2VuPjo=", "identitytoken": "t0ken"}}}')
+    found = with_logins(Registries(), ["r:1"], DockerConfig(path)).find("r:1")
+    assert (found.identity_token, found.username, basic_for(found)) == ("t0ken", "", None)
+    assert "t0ken" not in repr(found)
 
 
 @pytest.mark.parametrize(
