@@ -104,23 +104,23 @@ class Puller:
 
     async def _find(self, reference: ImageReference) -> tuple[Repository, RawManifest]:
         """Where the image is: of one with a digest the cluster's image repository is asked first."""
-        failure = ""
-        if reference.digest and self._cluster_repository:
+        failure, cluster = "", parse(self._cluster_repository) if self._cluster_repository else None
+        if reference.digest and cluster is not None:
             try:
-                once = self._distribution.repository(parse(self._cluster_repository), attempts=1)
-                top = await once.manifest(reference.digest)
+                top = await self._distribution.repository(cluster, attempts=1).manifest(reference.digest)
             except NotFound:
                 pass
             except ShoalError as error:
                 failure = str(error)
                 _log.warning("%s; pulling %s from its own registry", failure, reference.familiar)
             else:
-                return self._distribution.repository(parse(self._cluster_repository)), top
+                return self._distribution.repository(cluster), top
         repository = self._distribution.repository(reference)
         try:
             return repository, await repository.manifest(reference.target)
         except ShoalError as error:
-            if not failure or isinstance(error, InvalidInput):
+            same = cluster is not None and cluster.domain == reference.domain
+            if not failure or same or isinstance(error, InvalidInput):
                 raise
             raise type(error)(f"{error}; the cluster's image repository: {failure}") from error
 
