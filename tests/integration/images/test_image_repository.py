@@ -21,14 +21,17 @@ from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Platform
 from shoal.distribution.registries import Registries
 from shoal.distribution.registry_client import Distribution
+from shoal.distribution.uploads import Uploader
 from shoal.errors import InvalidInput, NotFound, Unauthenticated, Unavailable
 from shoal.image_reference import parse
 from shoal.images.archive import open_source, open_stream
 from shoal.images.archive_writer import SavedImage
 from shoal.images.archive_writer import write_archive as save_archive
+from shoal.images.image_contents import read_contents
 from shoal.images.image_repository import ImageRepository
 from shoal.images.loading import load
 from shoal.images.progress import LayerProgress, LayerState
+from shoal.images.source_blob import SourceBlob
 from shoal.images.tar_import import ImportSettings, imported_image
 from tests.integration.images.rig import (
     AMD64,
@@ -170,6 +173,23 @@ def test_a_pull_goes_on_when_the_source_breaks_off(tmp_path: Path) -> None:
                 image = await pull(distribution, repository, f"127.0.0.1:{proxy}/big:1")
             assert sum(given) < 9_500_000
             assert await repository.has(image.digest)
+
+    asyncio.run(run())
+
+
+def test_a_large_blob_goes_over_in_pieces_and_is_verified_whole(tmp_path: Path) -> None:
+    async def run() -> None:
+        archive = tmp_path / "big.tar"
+        write_archive(archive, [image_of(layer_of(entry("big", os.urandom(300_000))))], tag="1")
+        async with rig(tmp_path) as (port, _, distribution, repository):
+            await push(archive, f"127.0.0.1:{port}/big:1", Registries(), ignore)
+            source = distribution.repository(parse(f"127.0.0.1:{port}/big:1"))
+            (layer,) = (await read_contents(source, "1")).manifests[0].manifest.layers
+            done: list[int] = []
+            blob = SourceBlob(source, layer, on_bytes=done.append)
+            assert await Uploader(repository.repository, chunk_bytes=70_001).put_blob(layer, blob.open)
+            assert done[-1] == layer.size
+            assert await repository.repository.blob(layer)
 
     asyncio.run(run())
 
