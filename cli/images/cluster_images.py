@@ -74,8 +74,8 @@ async def save_images(
 ) -> None:
     """Write an archive of digests with their names. Raises as `write_archive` does."""
     async with _opened(cluster) as (_, repository):
-        wanted = [SavedImage(digest, tuple(names)) for digest, names in images]
-        async with aclosing(write_archive(repository.repository, wanted, progress, platform=platform)) as pieces:
+        requested = [SavedImage(digest, tuple(names)) for digest, names in images]
+        async with aclosing(write_archive(repository.repository, requested, progress, platform=platform)) as pieces:
             async for piece in pieces:
                 output.write(piece)
 

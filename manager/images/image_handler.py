@@ -91,13 +91,13 @@ class ImageHandler:
     async def prune(self, request: PruneImagesRequest, caller: Caller) -> RemoveImagesResponse:
         """Remove what nothing uses. Raises InvalidInput: an unknown filter."""
         given = _by_key(request.filters)
-        wanted = prune_filters(self._moment).parse_mapping(given)
+        matches = prune_filters(self._moment).parse_mapping(given)
         everything = request.all or any(each in ("false", "0") for each in given.get("dangling", ()))
         view = self._store.tables
         unused = [
             FoundImage(each.image.digest, "", image_records.records_of(view, each.image.digest))
             for each in views(view, sorted(image_records.records_by_digest(view)))
-            if not each.service_ids and (everything or is_dangling(each)) and wanted(each)
+            if not each.service_ids and (everything or is_dangling(each)) and matches(each)
         ]
         return await self._remove(unused, keep_used=True)
 

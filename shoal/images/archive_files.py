@@ -128,8 +128,8 @@ class Part(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        wanted = min(len(buffer), max(0, self._size - self._position))
-        content = os.pread(self._fd, wanted, self._offset + self._position)
+        length = min(len(buffer), max(0, self._size - self._position))
+        content = os.pread(self._fd, length, self._offset + self._position)
         buffer[: len(content)] = content
         self._position += len(content)
         return len(content)

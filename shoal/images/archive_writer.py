@@ -110,7 +110,7 @@ def _entries(image: SavedImage, contents: ImageContents) -> list[dict[str, objec
     ]
 
 
-def _docker_manifest(found: Sequence[tuple[SavedImage, ImageContents]], wanted: Platform) -> list[dict[str, object]]:
+def _docker_manifest(found: Sequence[tuple[SavedImage, ImageContents]], preferred: Platform) -> list[dict[str, object]]:
     """The list that Docker before version 25 reads: one platform of each image."""
     return [
         {
@@ -119,16 +119,16 @@ def _docker_manifest(found: Sequence[tuple[SavedImage, ImageContents]], wanted: 
             "Layers": [blob_path(layer.digest) for layer in one.manifest.layers],
         }
         for image, contents in found
-        for one in [_for_docker(contents, wanted)]
+        for one in [_for_docker(contents, preferred)]
     ]
 
 
-def _for_docker(contents: ImageContents, wanted: Platform) -> PlatformManifest:
+def _for_docker(contents: ImageContents, preferred: Platform) -> PlatformManifest:
     """This host's platform; where the image has none for it, its first one."""
     real = [each for each in contents.manifests if each.is_image]
     if not real:
         raise NotFound(f"{contents.top.digest} has no image for any platform")
-    same = (each for each in real if each.platform and each.platform.architecture == wanted.architecture)
+    same = (each for each in real if each.platform and each.platform.architecture == preferred.architecture)
     return next(same, real[0])
 
 

@@ -97,5 +97,5 @@ class ImageCopy:
         except TimeoutError:
             raise Unavailable(
                 f"{blob.digest[:19]} of {self._source.name} was not transferred within {seconds:.0f} s; "
-                "repeat the command to go on with the others"
+                "repeat the command to continue with the others"
             ) from None

@@ -40,15 +40,15 @@ def choose_variant(view: ImageView, platform: Platform | None = None) -> ImageVa
     Raises:
         NotFound: it has none for the platform asked for, or none at all.
     """
-    wanted = platform or host_platform()
+    requested = platform or host_platform()
     for each in view.image.variants:
-        same = (each.platform.os, each.platform.architecture) == (wanted.os, wanted.architecture)
-        if same and wanted.variant in ("", each.platform.variant):
+        same = (each.platform.os, each.platform.architecture) == (requested.os, requested.architecture)
+        if same and requested.variant in ("", each.platform.variant):
             return each
     if platform is None and view.image.variants:
         return view.image.variants[0]
     offered = ", ".join(map(platform_text, view.image.variants)) or "none"
-    raise NotFound(f"no manifest for platform {wanted}; available: {offered}")
+    raise NotFound(f"no manifest for platform {requested}; available: {offered}")
 
 
 def platform_text(variant: ImageVariant) -> str:

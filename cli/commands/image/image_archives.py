@@ -54,24 +54,24 @@ def save(
 
     if output is None and sys.stdout.isatty():
         raise InvalidInput("cowardly refusing to save to a terminal; use --output or redirect")
-    wanted = _wanted(client, images)
+    requested = _requested(client, images)
     name = repository_name(client)
     cluster = ClusterRepository(name, registries_with_logins(ctx, registries, [parse(name)]))
     with LayerBars(SAVING, quiet=output is None) as bars:
         if output is None:
-            run(save_images(cluster, wanted, sys.stdout.buffer, bars, platform=platform))
+            run(save_images(cluster, requested, sys.stdout.buffer, bars, platform=platform))
             sys.stdout.buffer.flush()
             return
         temporary = output.with_name(f".{output.name}.new")
         try:
             with temporary.open("wb") as file:
-                run(save_images(cluster, wanted, file, bars, platform=platform))
+                run(save_images(cluster, requested, file, bars, platform=platform))
             temporary.replace(output)
         finally:
             temporary.unlink(missing_ok=True)
 
 
-def _wanted(client: Client, images: Sequence[str]) -> list[tuple[str, Sequence[ImageReference]]]:
+def _requested(client: Client, images: Sequence[str]) -> list[tuple[str, Sequence[ImageReference]]]:
     """Digests with the names that are to stand in the archive: those that are given; none for an ID."""
     found: dict[str, list[ImageReference]] = {}
     for each in images:

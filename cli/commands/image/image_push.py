@@ -132,12 +132,12 @@ def push_file(
 
 def _names_of(client: Client, name: str) -> Sequence[ImageReference]:
     """All names with tags of a repository, sorted."""
-    wanted = parse(name)
-    if wanted.tag or wanted.digest:
+    requested = parse(name)
+    if requested.tag or requested.digest:
         raise InvalidInput("--all-tags: cannot be combined with a tag or a digest")
     views = client.call(ImagesStub(client.channel).ListImages, ListImagesRequest()).images
     found = [parse(each) for view in views for each in view.names]
-    same = sorted((each for each in found if each.name == wanted.name and each.tag), key=str)
+    same = sorted((each for each in found if each.name == requested.name and each.tag), key=str)
     if not same:
-        raise NotFound(f"no image of the cluster has a tag of repository {wanted.familiar}")
+        raise NotFound(f"no image of the cluster has a tag of repository {requested.familiar}")
     return same

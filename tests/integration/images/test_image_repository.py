@@ -241,9 +241,9 @@ def test_saved_images_load_with_their_names_and_digests(tmp_path: Path) -> None:
             await push(small_archive(tmp_path), f"127.0.0.1:{port}/small:1", Registries(), ignore)
             two = await pull(distribution, repository, f"127.0.0.1:{port}/two:1")
             small = await pull(distribution, repository, f"127.0.0.1:{port}/small:1")
-            wanted = [SavedImage(two.digest, (parse("two:1"), parse("b:2"))), SavedImage(small.digest)]
-            await save(repository, wanted, tmp_path / "saved.tar")
-            await save(repository, wanted, tmp_path / "again.tar")
+            requested = [SavedImage(two.digest, (parse("two:1"), parse("b:2"))), SavedImage(small.digest)]
+            await save(repository, requested, tmp_path / "saved.tar")
+            await save(repository, requested, tmp_path / "again.tar")
             assert (tmp_path / "saved.tar").read_bytes() == (tmp_path / "again.tar").read_bytes()
             with tarfile.open(tmp_path / "saved.tar") as tar:
                 listed = json.load(tar.extractfile("manifest.json"))  # type: ignore[arg-type]
@@ -315,10 +315,10 @@ def test_a_tar_becomes_an_image_of_one_layer(tmp_path: Path) -> None:
     async def run() -> None:
         content = tar_of([entry("etc/os-release", b"ID=mine\n")])
         (tmp_path / "root.tar").write_bytes(content)
-        wanted = ImportSettings(AMD64, CREATED, "docker.io/library/mine:1", ['CMD ["/bin/sh"]'], "from a tar")
+        requested = ImportSettings(AMD64, CREATED, "docker.io/library/mine:1", ['CMD ["/bin/sh"]'], "from a tar")
         async with rig(tmp_path) as (_, cluster, _, repository):
             with (tmp_path / "root.tar").open("rb") as file:
-                (image,) = await load(imported_image(file, "root.tar", wanted), repository, nothing)
+                (image,) = await load(imported_image(file, "root.tar", requested), repository, nothing)
             config = json.loads(image.variants[0].config)
             assert (image.name, config["config"]) == ("docker.io/library/mine:1", {"Cmd": ["/bin/sh"]})
             assert config["rootfs"]["diff_ids"] == [digest_of(content)]

@@ -1,4 +1,4 @@
-"""What nodes report of their images, and what they are told of the cluster's image repository, over a real session."""
+"""What nodes report of their images, and what they are received of the cluster's image repository, over a real session."""
 
 import asyncio
 from functools import partial
@@ -18,7 +18,7 @@ def held(manager: ManagerProcess) -> list[str]:
     return list(record.digests) if record is not None else []
 
 
-def told(images: FakeImageReports, name: str) -> bool:
+def received(images: FakeImageReports, name: str) -> bool:
     """Whether this is the newest that a manager has said."""
     return images.repositories[-1:] == [name]
 
@@ -62,7 +62,7 @@ def test_nodes_are_told_of_the_image_repository_at_once_and_when_it_changes(tmp_
                 await until(lambda: True in work.touch)
                 for name in ("registry:5000/shoal/pool", "other:5000/shoal/pool"):
                     await manager.store.commit([put(CLUSTER_SETTINGS, "", ClusterSettings(image_repository=name))])
-                    await until(partial(told, first, name))
+                    await until(partial(received, first, name))
             async with rig.agent("n2", [manager.address], images=later):
                 await until(lambda: later.repositories == ["other:5000/shoal/pool"])
                 await manager.store.commit([put(CLUSTER_SETTINGS, "", ClusterSettings())])
