@@ -96,5 +96,5 @@ def _spellings(name: ImageReference) -> set[str]:
 
 def _fits(text: str, pattern: str) -> bool:
     """`*` does not go over a slash."""
-    parts, patterns = text.split("/"), pattern.split("/")
-    return len(parts) == len(patterns) and all(map(fnmatch.fnmatchcase, parts, patterns))
+    parts, part_patterns = text.split("/"), pattern.split("/")
+    return len(parts) == len(part_patterns) and all(map(fnmatch.fnmatchcase, parts, part_patterns))

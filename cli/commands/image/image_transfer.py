@@ -52,8 +52,8 @@ def pull(
 ) -> None:
     """Pull an image from a registry into the cluster's image repository, from which every node fetches it.
 
-    The registry receives one request for the whole cluster, with your credentials (see `shoal login`); nodes need none. Layers
-    that are in the repository already are not transferred again.
+    The image is transferred once for the whole cluster, with your credentials (see `shoal login`); nodes need none.
+    Layers that are in the repository already are not transferred again.
     """
     from cli.images.cluster_images import list_tags
 

@@ -1,4 +1,4 @@
-"""What nodes report of their images, and what they are received of the cluster's image repository, over a real session."""
+"""What nodes report of their images, and receive of the cluster's image repository, over a real session."""
 
 import asyncio
 from functools import partial
