@@ -55,12 +55,14 @@ async def push_image(
     progress: Progress,
     *,
     platform: Platform | None,
+    source: str = "",
 ) -> Pushed:
     """Raises as `ImageRepository.push` does."""
     async with _opened(cluster) as (distribution, repository):
         contents = await repository.contents(digest, platform)
         found = distribution.repository(target)
-        await repository.push(contents.top.digest, found, target.with_default_tag().tag, progress)
+        tag = target.with_default_tag().tag
+        await repository.push(contents.top.digest, found, tag, progress, source=source)
         return Pushed(contents.top.digest, len(contents.top.content))
 
 

@@ -31,10 +31,18 @@ class ImageCopy:
 
     Args:
         source, target: repositories, of one registry or of two; each has its own credentials.
+        mount_from: path of another repository of the target's registry that may have the blobs; the source's own comes
+            first where it is of that registry.
     """
 
     def __init__(
-        self, source: Repository, target: Repository, progress: Progress, *, policy: RetryPolicy | None = None
+        self,
+        source: Repository,
+        target: Repository,
+        progress: Progress,
+        *,
+        mount_from: str = "",
+        policy: RetryPolicy | None = None,
     ) -> None:
         self._source = source
         self._target = target
@@ -42,7 +50,8 @@ class ImageCopy:
         self._policy = policy or RetryPolicy()
         self._uploader = Uploader(target)
         same = source.transport.registry.domain == target.transport.registry.domain
-        self._mount_from = source.path if same and source.path != target.path else ""
+        mount_from = source.path if same else mount_from
+        self._mount_from = mount_from if mount_from != target.path else ""
         self._slots = asyncio.Semaphore(PARALLEL)
         self._transferred = self._existing = 0
 

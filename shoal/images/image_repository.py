@@ -11,7 +11,7 @@ from shoal.distribution.manifests import Platform
 from shoal.distribution.registry_client import Distribution, RawManifest, Repository
 from shoal.distribution.uploads import Uploader
 from shoal.errors import NotFound
-from shoal.image_reference import ImageReference
+from shoal.image_reference import ImageReference, parse
 from shoal.images.image_contents import ImageContents, media_type_of, read_contents
 from shoal.images.image_copy import CopyResult, ImageCopy
 from shoal.images.image_record import read_variants
@@ -50,9 +50,19 @@ class ImageRepository:
         origin = str(reference.with_default_tag().with_digest(contents.top.digest))
         return _record(record_name(reference), contents, variants, source=origin)
 
-    async def push(self, digest: str, target: Repository, tag: str, progress: Progress) -> CopyResult:
-        """Copy an image of this repository under a tag of another one. Raises as `ImageCopy.run` does."""
-        return await ImageCopy(self.repository, target, progress).run(await self.contents(digest), tag)
+    async def push(
+        self, digest: str, target: Repository, tag: str, progress: Progress, *, source: str = ""
+    ) -> CopyResult:
+        """Copy an image of this repository under a tag of another one. Raises as `ImageCopy.run` does.
+
+        Args:
+            source: where it was pulled from, as its record says: a repository of the same registry lends its blobs.
+        """
+        origin = parse(source) if source else None
+        lends = origin is not None and origin.domain == target.transport.registry.domain
+        mount_from = origin.path if origin is not None and lends else ""
+        contents = await self.contents(digest)
+        return await ImageCopy(self.repository, target, progress, mount_from=mount_from).run(contents, tag)
 
     async def contents(self, digest: str, platform: Platform | None = None) -> ImageContents:
         """What an image here consists of. Raises as `read_contents` does."""

@@ -99,9 +99,10 @@ def push_names(
     if not quiet:
         click.echo(f"The push refers to repository [{references[0].name}]", err=True)
     for reference in references:
-        digest = get_image(client, str(reference)).image.digest
+        image = get_image(client, str(reference)).image
         with LayerBars(PUSHING, quiet=quiet) as bars:
-            work = push_image(ClusterRepository(cluster, known), digest, reference, bars, platform=platform)
+            where = ClusterRepository(cluster, known)
+            work = push_image(where, image.digest, reference, bars, platform=platform, source=image.source)
             pushed = run(work, reference.domain)
         click.echo(str(reference) if quiet else f"{reference.tag}: digest: {pushed.digest} size: {pushed.size}")
 

@@ -229,6 +229,10 @@ def test_an_image_is_pushed_elsewhere_under_another_name(tmp_path: Path) -> None
             assert (done.transferred, done.existing) == (4, 0)
             again = await repository.push(image.digest, target, "10", nothing)
             assert (again.transferred, again.existing) == (0, 4)
+            third = distribution.repository(parse(f"127.0.0.1:{port}/third:1"))
+            lent = await repository.push(image.digest, third, "1", nothing, source=image.source)
+            assert (lent.transferred, lent.existing) == (0, 4)
+            assert (await third.manifest("1")).digest == image.digest
 
     asyncio.run(run())
 
