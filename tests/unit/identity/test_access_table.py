@@ -1,6 +1,13 @@
 """Who may call what: the whole table, so that a change of it is seen."""
 
-from shoal.api.v1 import certificate_authority_pb2, control_pb2, dispatcher_pb2, streams_pb2, volume_data_pb2
+from shoal.api.v1 import (
+    certificate_authority_pb2,
+    control_pb2,
+    dispatcher_pb2,
+    engine_pb2,
+    streams_pb2,
+    volume_data_pb2,
+)
 from shoal.identity.roles import Role
 from shoal.rpc import access
 
@@ -10,12 +17,9 @@ AUTHORITY = "/shoal.api.v1.CertificateAuthority/"
 def test_every_method_is_in_a_table() -> None:
     served = access.MANAGER_API.keys() | access.JOIN.keys() | access.AGENT_STREAMS.keys()
     files = (certificate_authority_pb2, control_pb2, dispatcher_pb2, streams_pb2, volume_data_pb2)
-    described = {
-        f"/{service.full_name}/{method.name}"
-        for file in files
-        for service in file.DESCRIPTOR.services_by_name.values()
-        for method in service.methods
-    }
+    services = [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
+    services.append(engine_pb2.DESCRIPTOR.services_by_name["Images"])
+    described = {f"/{service.full_name}/{method.name}" for service in services for method in service.methods}
     assert served == described
 
 
@@ -24,6 +28,7 @@ def test_users_alone_control_and_agents_alone_hold_sessions() -> None:
         service = method.split("/")[1].rpartition(".")[2]
         expected = {
             "Control": {Role.ADMIN},
+            "Images": {Role.ADMIN},
             "Dispatcher": {Role.AGENT},
             "ManagerPeers": {Role.MANAGER},
             "CertificateAuthority": set(Role),
