@@ -117,8 +117,10 @@ async def run(settings: AgentSettings) -> None:
         volumes, sizes = _volumes(settings, local, notifier, drivers, contents)
         apparmor = AppArmor()
         await asyncio.to_thread(apparmor.load_default)
+        images = ImageStore(settings.images_directory, read_registries(settings.registries_file), host_platform())
+        stack.push_async_callback(images.aclose)
         worker, runtime = await _worker(
-            stack, settings, membership.node_id, address, network, outbox, contents, volumes, apparmor
+            stack, settings, membership.node_id, address, network, outbox, contents, volumes, images, apparmor
         )
         await stack.enter_async_context(
             _streams(
@@ -145,6 +147,7 @@ async def run(settings: AgentSettings) -> None:
             worker=worker,
             volumes=volumes,
             condition=network.condition,
+            images=images,
             find_managers=partial(membership.find, managers),
         )
         # Before the first session: a manager receives the last state of all tasks.
@@ -205,6 +208,7 @@ async def _worker(
     outbox: StatusQueue,
     contents: FileContents,
     volumes: HostVolumes,
+    images: ImageStore,
     apparmor: AppArmor,
 ) -> tuple[Worker, OciRuntime]:
     """The worker with its runtime and images; the runtime reports exits to the worker, which is created after it."""
@@ -216,8 +220,6 @@ async def _worker(
         open_runtime(_runtime_config(settings, node_id), on_exit=exited, clock=now_ms, apparmor=apparmor)
     )
     kind = host_platform()
-    images = ImageStore(settings.images_directory, read_registries(settings.registries_file), kind)
-    stack.push_async_callback(images.aclose)
     journal = Journal(settings.journal_directory)
     deps = make_dependencies(
         node=NodeValues(node_id, inspection.hostname(settings), kind.os, kind.architecture, address),

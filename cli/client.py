@@ -41,7 +41,11 @@ class Streaming(Protocol[Q, G]):
 
 
 class Client:
-    """Calls to the managers of one context. A context manager; closing it cancels pending calls."""
+    """Calls to the managers of one context. A context manager; closing it cancels pending calls.
+
+    Attributes:
+        control: the service `Control`; stubs of other services are made of `channel` where they are needed.
+    """
 
     def __init__(self, context: Context) -> None:
         # Here, not above: gRPC takes 40 ms to import, and help, completion and bad input need none of it.
@@ -51,10 +55,10 @@ class Client:
 
         self.context = context
         self._address = ", ".join(context.all_addresses)
-        self._channel = connect(
+        self.channel = connect(
             context.all_addresses, Identity.load(context.directory), max_receive_bytes=MAX_RESPONSE_BYTES
         )
-        self.control = ControlStub(self._channel)
+        self.control = ControlStub(self.channel)
 
     @classmethod
     def of_context(cls, name: str | None) -> Self:
@@ -92,7 +96,7 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._channel.close()
+        self.channel.close()
 
     def call(self, method: Unary[Q, A], request: Q, *, seconds: float = CALL_SECONDS) -> A:
         """One call.

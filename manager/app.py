@@ -17,7 +17,7 @@ from manager.agents.container_channels import ContainerChannels
 from manager.certificate_authority.ca_service import MAX_JOIN_BYTES, CertificateAuthorityService
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.certificate_authority.join_limits import FailedTokenLimit, IssuanceLimit
-from manager.cluster.cluster_handler import ClusterHandler, StoreMaintenance
+from manager.cluster.cluster_handler import CheckRepository, ClusterHandler, StoreMaintenance
 from manager.cluster.manager_handler import ManagerHandler
 from manager.cluster.peer_managers import PeerEvents, PeerManagerClient
 from manager.containers.container_files import ContainerFiles
@@ -28,6 +28,7 @@ from manager.containers.container_removal import ContainerRemoval
 from manager.containers.container_runs import ContainerRuns
 from manager.containers.container_wait_handler import ContainerWaitHandler
 from manager.control_api.containers_servicer import ContainerHandlers, ContainersService
+from manager.control_api.images_servicer import ImagesService
 from manager.control_api.servicer import ControlService, Handlers
 from manager.controllers.autoscaler.autoscaler import Autoscaler
 from manager.controllers.cluster_key_rotation import ClusterKeyRotation
@@ -47,6 +48,9 @@ from manager.file_contents.content_codec import EncryptedCodec, PlainCodec
 from manager.file_contents.driver_secrets import DriverSecrets
 from manager.file_contents.file_kinds import CONFIGS, SECRETS
 from manager.files.file_handler import FileHandler
+from manager.images.image_handler import ImageHandler
+from manager.images.image_repository_client import ImageRepositoryClient
+from manager.images.named_images import NamedImageResolver
 from manager.interfaces import ImageResolver
 from manager.leadership.leadership import Lead, Leadership
 from manager.logs.log_handler import LogHandler
@@ -75,7 +79,7 @@ from shoal.api.v1.certificate_authority_pb2_grpc import add_CertificateAuthority
 from shoal.api.v1.cluster_pb2 import Manager
 from shoal.api.v1.control_pb2_grpc import add_ControlServicer_to_server
 from shoal.api.v1.dispatcher_pb2_grpc import add_DispatcherServicer_to_server, add_ManagerPeersServicer_to_server
-from shoal.api.v1.engine_pb2_grpc import add_ContainersServicer_to_server
+from shoal.api.v1.engine_pb2_grpc import add_ContainersServicer_to_server, add_ImagesServicer_to_server
 from shoal.distribution.registries import read_registries
 from shoal.distribution.resolve import RegistryImageResolver
 from shoal.errors import Refused, Unavailable
@@ -137,12 +141,17 @@ async def _run_components(settings: Settings, store: Store, backend: Etcd) -> No
         heartbeat_seconds=settings.heartbeat_seconds,
     )
     agents = AgentChannels(lambda: own.current)
-    images = RegistryImageResolver(read_registries(settings.registries_file))
+    registries = read_registries(settings.registries_file)
+    registry_images = RegistryImageResolver(registries)
+    repository = ImageRepositoryClient(view=store.tables, registries=registries)
+    images = NamedImageResolver(view=store.tables, registries=registry_images)
     archive = EventArchive(backend)
     events = EventLog(store=store, now_ms=now_ms, archive=archive)
     others = PeerManagerClient(lambda: own.current)
     nodes = NetworkNodes(applied=dispatcher.applied, peers=others)
-    control = _control_service(store, authority, agents, images, keyring, events, nodes, backend.maintenance)
+    control = _control_service(
+        store, authority, agents, images, keyring, events, nodes, backend.maintenance, repository.check
+    )
     joining = CertificateAuthorityService(
         authority=authority,
         managers=store.tables.registered_managers,
@@ -151,6 +160,8 @@ async def _run_components(settings: Settings, store: Store, backend: Etcd) -> No
     )
     api_server = make_server(access.MANAGER_API, max_receive_bytes=MAX_REQUEST_BYTES, limits=server_limits.MANAGER_API)
     add_ControlServicer_to_server(control, api_server)
+    named = ImageHandler(store=store, contents=repository, now_ms=now_ms)
+    add_ImagesServicer_to_server(ImagesService(named), api_server)
     add_ContainersServicer_to_server(_containers_service(store, agents, images), api_server)
     add_DispatcherServicer_to_server(dispatcher, api_server)
     add_ManagerPeersServicer_to_server(
@@ -174,7 +185,7 @@ async def _run_components(settings: Settings, store: Store, backend: Etcd) -> No
         group.create_task(trim_heap_forever(), name="heap")
         admin = keep_admin_valid(authority, settings.admin_directory, manager.api_address, time.time)
         group.create_task(admin, name="renewal of the admin's certificate")
-        async with _started(api_server), _started(join_server), _closed_at_exit(agents), images:
+        async with _started(api_server), _started(join_server), _closed_at_exit(agents), registry_images, repository:
             write_admin(authority, settings.admin_directory, manager.api_address, datetime.now(UTC))
             _log.info("ready; serving the API on %s and joins on %s", manager.api_address, manager.join_address)
             sd_notify("READY=1", os.environ)
@@ -185,11 +196,12 @@ def _control_service(
     store: Store,
     authority: CertificateAuthority,
     agents: AgentChannels,
-    images: RegistryImageResolver,
+    images: NamedImageResolver,
     keyring: Keyring,
     events: EventLog,
     nodes: NetworkNodes,
     maintenance: StoreMaintenance,
+    check_repository: CheckRepository,
 ) -> ControlService:
     encrypted, plain = EncryptedCodec(keyring), PlainCodec()
     return ControlService(
@@ -222,6 +234,8 @@ def _control_service(
                 tokens=authority.tokens,
                 rotate_keys=OverlayKeyRotation(store=store, now_ms=now_ms).rotate,
                 maintenance=maintenance,
+                check_repository=check_repository,
+                now_ms=now_ms,
                 version=VERSION,
             ),
             logs=LogHandler(store=store, reader=agents),

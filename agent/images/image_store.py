@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -16,10 +16,15 @@ from agent.images.image_index import ImageIndex, LocalImage, pinned_digest
 from agent.images.single_flight import SingleFlight
 from agent.images.unpacker import Unpacker
 from agent.worker.interfaces import Image, Report
+from shoal.api.v1.dispatcher_pb2 import ImageReport
 from shoal.distribution.manifests import Platform
 from shoal.distribution.registries import Registries
 from shoal.distribution.retry_policy import RetryPolicy
 from shoal.errors import Unavailable
+from shoal.notifier import Notifier
+
+MAX_REPORTED = 10_000
+"""Digests; managers take no more of a node."""
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +43,10 @@ class PullSource(Protocol):
 
     async def current_digest(self, reference: str) -> str:
         """What a tag names now."""
+        ...
+
+    def set_cluster_repository(self, name: str) -> None:
+        """See `ImageStore.set_cluster_repository`."""
         ...
 
     async def aclose(self) -> None:
@@ -81,6 +90,8 @@ class ImageStore:
         self._unpacker = Unpacker(self._content, reserve_bytes=reserve_bytes)
         self._index = ImageIndex(self._content)
         self._index.load()
+        self._changed = Notifier()
+        self._cluster_repository = ""
         self._source: PullSource | None = None
         self._fresh_until: dict[str, float] = {}
         self._last_used: dict[str, float] = {each.image.digest: clock() for each in self._index.entries()}
@@ -99,6 +110,21 @@ class ImageStore:
             entry = await self._pulls.run(reference, report, lambda report_all: self._resolve(reference, report_all))
         self._last_used[entry.image.digest] = self._clock()
         return entry.image
+
+    def set_cluster_repository(self, name: str) -> None:
+        """The repository in which images with a digest are looked for first; empty for none. Its bytes are verified."""
+        self._cluster_repository = name
+        if self._source is not None:
+            self._source.set_cluster_repository(name)
+
+    async def reports(self) -> AsyncGenerator[ImageReport]:
+        """Digests of the images here, of their manifests and of their indexes: now, then whenever they change."""
+        reported: list[str] | None = None
+        async for _ in self._changed.wakeups():
+            digests = sorted({digest for each in self._index.entries() for digest in (each.image.digest, each.target)})
+            if digests != reported:
+                reported = digests
+                yield ImageReport(digests=digests[:MAX_REPORTED])
 
     async def collect_garbage(self, used: frozenset[str]) -> None:
         """See `Images.collect_garbage`."""
@@ -136,6 +162,7 @@ class ImageStore:
         self._last_used[entry.image.digest] = self._clock()
         if self._index.by_reference(reference) != entry:
             self._index.add(entry)
+            self._changed.notify()
         self._fresh_until[reference] = self._clock() + self._fresh_seconds
         return entry
 
@@ -162,6 +189,7 @@ class ImageStore:
                 reserve_bytes=self._reserve_bytes,
                 clock=self._clock,
             )
+            self._source.set_cluster_repository(self._cluster_repository)
         return self._source
 
     def _collectable(self, used: frozenset[str]) -> tuple[str, ...]:
@@ -182,6 +210,7 @@ class ImageStore:
         """Remove an image, then the layers that no other image uses."""
         layers = {diff_id for each in self._index.entries() if each.image.digest == digest for diff_id in each.diff_ids}
         self._index.remove(frozenset({digest}))
+        self._changed.notify()
         self._last_used.pop(digest, None)
         _log.info("removing unused image %s: low disk space", digest)
         await self._remove_layers(frozenset(layers))

@@ -24,7 +24,7 @@ from shoal.distribution.registries import Registries
 from shoal.distribution.registry_client import Distribution, RawManifest, Repository
 from shoal.distribution.retry_policy import RetryPolicy
 from shoal.errors import Exhausted, InvalidInput, NotFound, ShoalError
-from shoal.image_reference import parse
+from shoal.image_reference import ImageReference, parse
 from shoal.task_group import TaskGroup
 
 _log = logging.getLogger(__name__)
@@ -65,7 +65,12 @@ class Puller:
         self._layer_locks = KeyedLocks()
         self._reservations = DiskReservations(content.directory, reserve_bytes, clock=clock)
         self._active_downloads: Counter[Path] = Counter()
+        self._cluster_repository = ""
         self._layer_pulls: SingleFlight[tuple[str, str, str], None] = SingleFlight()
+
+    def set_cluster_repository(self, name: str) -> None:
+        """See `ImageStore.set_cluster_repository`."""
+        self._cluster_repository = name
 
     @property
     def lacks_space(self) -> bool:
@@ -84,10 +89,9 @@ class Puller:
     async def pull(self, reference: str, report: Report) -> LocalImage:
         """The image, with all its parts in place. Raises as `Images.ensure` does."""
         parsed = parse(reference)
-        repository = self._distribution.repository(parsed)
         report(f"pulling {parsed.familiar}")
         try:
-            top = await repository.manifest(parsed.target)
+            repository, top = await self._find(parsed)
             raw, manifest = await self._for_platform(repository, top)
             config = await repository.blob(manifest.config)
             entry = local_image(self._content, reference, top.digest, raw.digest, manifest.config.digest, config)
@@ -97,6 +101,28 @@ class Puller:
         self._content.write_blob(raw.digest, raw.content)
         self._content.write_blob(manifest.config.digest, config)
         return entry
+
+    async def _find(self, reference: ImageReference) -> tuple[Repository, RawManifest]:
+        """Where the image is: of one with a digest the cluster's image repository is asked first."""
+        failure, cluster = "", parse(self._cluster_repository) if self._cluster_repository else None
+        if reference.digest and cluster is not None:
+            try:
+                top = await self._distribution.repository(cluster, attempts=1).manifest(reference.digest)
+            except NotFound:
+                pass
+            except ShoalError as error:
+                failure = str(error)
+                _log.warning("%s; pulling %s from its own registry", failure, reference.familiar)
+            else:
+                return self._distribution.repository(cluster), top
+        repository = self._distribution.repository(reference)
+        try:
+            return repository, await repository.manifest(reference.target)
+        except ShoalError as error:
+            same = cluster is not None and cluster.domain == reference.domain
+            if not failure or same or isinstance(error, InvalidInput):
+                raise
+            raise type(error)(f"{error}; the cluster's image repository: {failure}") from error
 
     async def _for_platform(self, repository: Repository, top: RawManifest) -> tuple[RawManifest, Manifest]:
         raw, parsed = top, parse_manifest(top.content, top.media_type)

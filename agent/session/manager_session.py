@@ -20,6 +20,7 @@ from shoal.api.v1.dispatcher_pb2 import (
     Assignments,
     Heartbeat,
     Hello,
+    ImageReport,
     ManagerMessage,
     VolumeReport,
     Welcome,
@@ -68,6 +69,14 @@ class VolumeReports(Protocol):
     def reports(self) -> AsyncGenerator[VolumeReport]: ...
 
 
+class ImageReports(Protocol):
+    """The host's images and managers; `agent.images.image_store.ImageStore` is one."""
+
+    def reports(self) -> AsyncGenerator[ImageReport]: ...
+
+    def set_cluster_repository(self, name: str) -> None: ...
+
+
 class HostReports(Protocol):
     """Reports of the host for managers; `agent.host.host_reporter.HostReporter` is one."""
 
@@ -101,6 +110,7 @@ class ManagerSession:
         worker: AssignmentReceiver,
         volumes: VolumeReports,
         condition: NetworkReports,
+        images: ImageReports,
         find_managers: FindManagers | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -111,6 +121,7 @@ class ManagerSession:
         self._worker = worker
         self._volumes = volumes
         self._condition = condition
+        self._images = images
         self._find_managers = find_managers
         self._jitter = jitter
         self._backoff = Backoff(jitter)
@@ -187,6 +198,7 @@ class ManagerSession:
             group.create_task(self._send_descriptions(stream, description), name="description")
             group.create_task(self._send_volumes(stream), name="volumes")
             group.create_task(self._send_network(stream), name="network condition")
+            group.create_task(self._send_images(stream), name="images")
             group.create_task(self._receive(stream, address), name="assignments")
             group.create_task(self._send_applied(stream), name="applied")
 
@@ -226,6 +238,11 @@ class ManagerSession:
             async for condition in reports:
                 await self._write(stream, AgentMessage(network=condition))
 
+    async def _send_images(self, stream: Stream) -> None:
+        async with aclosing(self._images.reports()) as reports:
+            async for report in reports:
+                await self._write(stream, AgentMessage(images=report))
+
     async def _send_applied(self, stream: Stream) -> None:
         async with aclosing(self._worker.applied_sequences()) as sequences:
             async for sequence in sequences:
@@ -244,6 +261,8 @@ class ManagerSession:
                     self._outbox.acknowledge(message.status_ack)
                 case "managers":
                     self._managers.update(message.managers.managers)
+                case "image_repository":
+                    self._images.set_cluster_repository(message.image_repository)
                 case "redirect":
                     self._managers.prefer(message.redirect.manager_id)
                     raise _Redirected

@@ -22,6 +22,7 @@ from shoal.api.v1.control_pb2 import (
     RemoveJoinTokensRequest,
     RotateNetworkKeysRequest,
     StoreMember,
+    UpdateClusterRequest,
 )
 from shoal.errors import InvalidInput, ShoalError
 from shoal.spec_parsers.units import parse_duration_ms
@@ -48,6 +49,7 @@ def info(client: Client, *, form: str) -> None:
         "manager_version": view.manager_version,
         "leader": view.leader_id,
         "join_addresses": list(view.join_addresses),
+        "image_repository": view.image_repository,
         "network_keys": {
             "generation": view.network_key_generation,
             "since": timestamp(view.network_keys_since_ms),
@@ -56,6 +58,31 @@ def info(client: Client, *, form: str) -> None:
         "ca_certificate": view.ca_certificate.decode(),
     }
     print_documents([about], form=form)
+
+
+@command.command(
+    "update",
+    epilog=examples(
+        "shoal cluster update --image-repository registry:5000/shoal/pool",
+        "shoal cluster update --image-repository ''",
+    ),
+)
+@click.option(
+    "--image-repository",
+    metavar="REPOSITORY",
+    help="Repository that holds the cluster's images (a registry alone: its repository shoal/pool); '' for none.",
+)
+@pass_client
+def update(client: Client, *, image_repository: str | None) -> None:
+    """Update settings of the cluster.
+
+    Managers and nodes must reach the image repository, with credentials from their registries.toml. Changing it does
+    not move the images.
+    """
+    if image_repository is None:
+        raise InvalidInput("nothing to update; use --image-repository")
+    request = UpdateClusterRequest(image_repository=image_repository)
+    click.echo(client.call(client.control.UpdateCluster, request).image_repository or "none")
 
 
 def _store(client: Client) -> list[dict[str, Any]]:

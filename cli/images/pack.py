@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.images.json_bytes import to_bytes
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import (
     OCI_CONFIG,
@@ -22,6 +21,7 @@ from shoal.distribution.manifests import (
     Descriptor,
     Platform,
 )
+from shoal.images.json_bytes import to_bytes
 
 _REF_NAME = "org.opencontainers.image.ref.name"
 

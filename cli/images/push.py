@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cli.images.archive import open_source
-from cli.images.compress import Compression, Compressor
 from shoal.distribution.registries import Registries
 from shoal.distribution.retry_policy import RetryPolicy
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
+from shoal.images.archive import open_source
+from shoal.images.compress import Compression, Compressor
+from shoal.images.progress import LayerProgress, LayerState
 
-Progress = Callable[[str], None]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ async def push(
     source: Path,
     reference: str,
     registries: Registries,
-    progress: Progress,
+    say: Say,
     *,
     compression: Compression = "gzip",
     policy: RetryPolicy | None = None,
@@ -39,6 +40,7 @@ async def push(
     Blobs go first, then manifests, the tag last: a push that breaks off leaves the tag as it was.
 
     Args:
+        say: called with a line for what happens to each blob.
         compression: of layers that are plain tars in the files; their image's manifest has another digest then. What is
             compressed already stays as it is.
     Raises:
@@ -47,16 +49,32 @@ async def push(
         Exhausted: no room for what is compressed.
         Unauthenticated, PermissionDenied, Unavailable: as the registry answers.
     """
-    from cli.images.upload import Upload  # httpx costs 86 ms: only for who pushes
     from shoal.distribution.registry_client import Distribution
+    from shoal.images.upload import Upload  # httpx costs 86 ms: only for who pushes
 
     target = parse(reference)
     if target.digest:
         raise InvalidInput(f"{reference}: specify a tag, not a digest")
     with open_source(source) as images, TemporaryDirectory(prefix="shoal-push-") as scratch:
         top = images.choose(target.target)
+
+        def progress(step: LayerProgress) -> None:
+            if line := progress_line(step):
+                say(line)
+
         compressor = Compressor(images, Path(scratch), compression, progress)
         async with Distribution(registries, policy=policy) as distribution:
             run = Upload(images, distribution.repository(target), compressor, progress)
             digest = (await run.manifest(top, target.target)).digest
     return PushResult(str(target.with_default_tag().with_digest(digest)), digest, run.sent, run.existing)
+
+
+def progress_line(step: LayerProgress) -> str:
+    """One line for the beginning of a compression and for the end of a transfer; empty for what is between."""
+    name, size = step.digest[:19], f"({step.total_bytes / 1e6:.1f} MB)"
+    lines = {
+        LayerState.COMPRESSING: f"compressing {name} {size}",
+        LayerState.DONE: f"pushed {name} {size}",
+        LayerState.EXISTS: f"{name} already exists",
+    }
+    return lines.get(step.state, "")

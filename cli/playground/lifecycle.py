@@ -23,7 +23,12 @@ from cli.playground import daemons, subnets, virtual_network
 from cli.playground.layout import REGISTRY_PORT, Layout, PlaygroundHost
 from cli.playground.leftovers import agent_processes, leftovers, summarize
 from cli.playground.registry_server import RegistryAuth, registry_settings
-from shoal.api.v1.control_pb2 import CreateJoinTokenRequest, GetClusterRequest, ListNodesRequest
+from shoal.api.v1.control_pb2 import (
+    CreateJoinTokenRequest,
+    GetClusterRequest,
+    ListNodesRequest,
+    UpdateClusterRequest,
+)
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.errors import NotFound, Refused, ShoalError, Timeout, Unavailable
 from shoal.identity.identity import Identity
@@ -303,6 +308,8 @@ class Playground:
             # A host that was reset joins anew, for as long as the playground is up.
             request = CreateJoinTokenRequest(ttl_ms=365 * 24 * 3_600_000, uses=10_000)
             made = client.call(client.control.CreateJoinToken, request)
+            images = UpdateClusterRequest(image_repository=f"registry:{REGISTRY_PORT}")
+            client.call(client.control.UpdateCluster, images)
         token = self.layout.state / "token"
         token.touch(mode=0o600)
         token.write_text(made.token)

@@ -3,8 +3,11 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+from manager.interfaces import NowMs
+from manager.store.changes import expect, put
+from manager.store.kinds import CLUSTER_SETTINGS
 from manager.store.record_store import RecordStore
-from shoal.api.v1.cluster_pb2 import JoinToken
+from shoal.api.v1.cluster_pb2 import ClusterSettings, JoinToken
 from shoal.api.v1.control_pb2 import (
     ClusterView,
     CompactStoreRequest,
@@ -20,8 +23,10 @@ from shoal.api.v1.control_pb2 import (
     RotateNetworkKeysRequest,
     StoreMember,
     StoreView,
+    UpdateClusterRequest,
 )
-from shoal.errors import Unavailable
+from shoal.errors import Fault, InvalidInput, Unavailable
+from shoal.images.repository_name import parse_repository_name
 from shoal.networks.overlay_encryption import key_generation
 from shoal.rpc.caller import Caller
 
@@ -37,6 +42,10 @@ class TokenIssuer(Protocol):
 
 RotateKeys = Callable[[], Awaitable[int]]
 """Has nodes create new keys for encrypted networks; returns the generation."""
+
+
+CheckRepository = Callable[[str], Awaitable[None]]
+"""Whether the registry of a repository responds. Raises ShoalError."""
 
 
 class StoreMemberStatus(Protocol):
@@ -69,6 +78,7 @@ class ClusterHandler:
         tokens: of the certificate authority.
         rotate_keys: `OverlayKeyRotation.rotate`.
         maintenance: of the store.
+        check_repository: of images, before it becomes the cluster's.
         version: of this manager.
     """
 
@@ -79,17 +89,42 @@ class ClusterHandler:
         tokens: TokenIssuer,
         rotate_keys: RotateKeys,
         maintenance: StoreMaintenance,
+        check_repository: CheckRepository,
+        now_ms: NowMs,
         version: str,
     ) -> None:
         self._store = store
         self._tokens = tokens
         self._rotate_keys = rotate_keys
         self._maintenance = maintenance
+        self._check_repository = check_repository
+        self._now_ms = now_ms
         self._version = version
 
     async def get(self, _: GetClusterRequest, caller: Caller) -> ClusterView:
         """Raises Unavailable before the cluster is initialized."""
         return self._view()
+
+    async def update(self, request: UpdateClusterRequest, caller: Caller) -> ClusterView:
+        """Raises InvalidInput: it is no repository. Unavailable: its registry does not respond."""
+        if request.HasField("image_repository"):
+            await self._set_repository(request.image_repository)
+        return self._view()
+
+    async def _set_repository(self, text: str) -> None:
+        name = ""
+        if text:
+            try:
+                name = str(parse_repository_name(text))
+            except InvalidInput as error:
+                raise InvalidInput([Fault("image_repository", str(error))]) from error
+            await self._check_repository(name)
+        settings, known = ClusterSettings(), self._store.tables.settings
+        if known is not None:
+            settings.CopyFrom(known)
+        settings.image_repository, settings.meta.updated_at_ms = name, self._now_ms()
+        version = self._store.version_of(CLUSTER_SETTINGS, "")
+        await self._store.commit([put(CLUSTER_SETTINGS, "", settings)], expects=[expect(CLUSTER_SETTINGS, "", version)])
 
     async def create_token(self, request: CreateJoinTokenRequest, caller: Caller) -> CreateJoinTokenResponse:
         """Raises InvalidInput: its lifetime or number of uses is too large. Exhausted: there are too many tokens."""
@@ -138,6 +173,7 @@ class ClusterHandler:
             manager_version=self._version,
             api_addresses=sorted(manager.api_address for manager in tables.registered_managers.values()),
             leader_id=leader.manager_id if leader is not None else "",
+            image_repository=tables.settings.image_repository if tables.settings is not None else "",
             network_key_generation=key_generation(tables.overlay_keys),
             network_keys_since_ms=tables.overlay_keys.changed_at_ms if tables.overlay_keys is not None else 0,
         )

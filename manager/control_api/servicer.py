@@ -257,6 +257,11 @@ class ControlService(ControlServicer):
     async def GetCluster(self, request: control_pb2.GetClusterRequest, context: Context) -> control_pb2.ClusterView:
         return await self._handlers.cluster.get(request, caller_of(context))
 
+    async def UpdateCluster(
+        self, request: control_pb2.UpdateClusterRequest, context: Context
+    ) -> control_pb2.ClusterView:
+        return await self._handlers.cluster.update(request, caller_of(context))
+
     async def CreateJoinToken(
         self, request: control_pb2.CreateJoinTokenRequest, context: Context
     ) -> control_pb2.CreateJoinTokenResponse:

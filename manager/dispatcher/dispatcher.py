@@ -23,6 +23,7 @@ from manager.dispatcher.sessions.node_status_sync import NodeStatusSync
 from manager.dispatcher.sessions.session_openings import SessionOpenings
 from manager.dispatcher.sessions.session_rate_limiter import SessionRateLimiter
 from manager.dispatcher.sessions.session_rebalancer import SessionRebalancer
+from manager.dispatcher.statuses.node_images_writer import NodeImagesWriter
 from manager.dispatcher.statuses.node_status_updates import NodeStatusUpdates
 from manager.dispatcher.statuses.node_volumes_writer import NodeVolumesWriter
 from manager.dispatcher.statuses.task_status_writer import Batch, TaskStatusWriter
@@ -35,6 +36,7 @@ from manager.store.record_store import BatchStore
 from shoal.api.v1.dispatcher_pb2 import (
     AgentMessage,
     Hello,
+    ImageReport,
     ManagerMessage,
     ManagerSet,
     NodeApplied,
@@ -93,6 +95,7 @@ class Dispatcher(DispatcherServicer):
         self._node_statuses = NodeStatusUpdates(store=store, manager_id=manager_id, now_ms=now_ms)
         self._admission = NodeAdmission(store=store, records=self._node_statuses, now_ms=now_ms)
         self._node_volumes = NodeVolumesWriter(store=store)
+        self._node_images = NodeImagesWriter(store=store)
         self._task_statuses = TaskStatusWriter(store=store)
         self._heartbeats = HeartbeatMonitor(
             store=store,
@@ -168,6 +171,8 @@ class Dispatcher(DispatcherServicer):
         reader = asyncio.create_task(self._read(session, requests), name=f"session of {node_id}")
         try:
             yield ManagerMessage(welcome=self._welcome())
+            if name := self._image_repository():
+                yield ManagerMessage(image_repository=name)
             async with aclosing(session.messages(self._changes, self._file_delivery)) as messages:
                 async for message in messages:
                     self._openings.end(node_id)
@@ -239,6 +244,8 @@ class Dispatcher(DispatcherServicer):
                 self._withdrawals.node_applied(session.node_id)
             case "volumes":
                 await self._write_volumes(session, message.volumes)
+            case "images":
+                await self._write_images(session, message.images)
             case "network":
                 await self._write_condition(session, message.network)
             case "description":
@@ -250,6 +257,12 @@ class Dispatcher(DispatcherServicer):
         except (Conflict, Unavailable, Timeout) as error:
             # The agent opens a new session, and reports them again.
             session.end(Unavailable(f"cannot write the node's volumes: {error}"))
+
+    async def _write_images(self, session: AgentSession, report: ImageReport) -> None:
+        try:
+            await self._node_images.write(session.node_id, agent_input.sanitize_images(report))
+        except (Conflict, Unavailable, Timeout) as error:
+            session.end(Unavailable(f"cannot write the node's images: {error}"))
 
     async def _write_condition(self, session: AgentSession, condition: NetworkCondition) -> None:
         try:
@@ -291,6 +304,14 @@ class Dispatcher(DispatcherServicer):
             self._status_sync.handle_changes(batch)
             if any(change.kind.name in _MANAGER_KINDS for change in batch):
                 self._send_managers()
+            if any(change.kind.name == kinds.CLUSTER_SETTINGS.name for change in batch):
+                message = ManagerMessage(image_repository=self._image_repository())
+                for session in self._sessions.values():
+                    session.send(message)
+
+    def _image_repository(self) -> str:
+        settings = self._store.tables.settings
+        return settings.image_repository if settings is not None else ""
 
     def _send_managers(self) -> None:
         """Agents keep the list for when this manager is unavailable."""

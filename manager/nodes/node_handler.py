@@ -7,7 +7,7 @@ from manager.planner.index.generic_resources import GenericResourcePool
 from manager.records.object_lookup import find_node, hostname_of
 from manager.records.versions import check_version
 from manager.store.changes import ABSENT, Expect, Write, delete, expect, put
-from manager.store.kinds import NAME, NODE, NODE_STATUS, NODE_VOLUMES
+from manager.store.kinds import NAME, NODE, NODE_IMAGES, NODE_STATUS, NODE_VOLUMES
 from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from manager.validation.node_rules import check_node
@@ -88,6 +88,7 @@ class NodeHandler:
                 delete(NODE, identifier),
                 delete(NODE_STATUS, identifier),
                 delete(NODE_VOLUMES, identifier),
+                delete(NODE_IMAGES, identifier),
                 *(delete(NAME, name) for name in names if node_identity.name_owner(view, name) == identifier),
             ],
             expects=[unchanged],

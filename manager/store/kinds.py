@@ -63,8 +63,6 @@ SERVICE_STATUS = Kind("service status", service_pb2.ServiceStatus, "services/", 
 AUTOSCALE = Kind("autoscale", service_pb2.AutoscaleStatus, "autoscale/", "", "autoscaler")
 # One of its user's own, outside services. It has revisions, a service status and tasks, as a service has.
 CONTAINER = Kind("container", standalone_pb2.Container, "containers/", "", "control API")
-# Identifier: the node's.
-NODE_IMAGES = Kind("node images", standalone_pb2.NodeImages, "node-images/", "", "dispatcher")
 TASK = Kind("task", task_pb2.Task, "tasks/", "", "planner")
 # The planner deletes a status together with its task.
 TASK_STATUS = Kind("task status", task_pb2.TaskStatus, "status/", "", "dispatcher")
@@ -86,6 +84,10 @@ VOLUME_STATUS = Kind(
 # Identifier: "<volume id>/<slot>".
 VOLUME_HOME = Kind("volume home", volume_pb2.VolumeHome, "volume-homes/", "", "planner")
 NODE_VOLUMES = Kind("node volumes", volume_pb2.NodeVolumes, "node-volumes/", "", "dispatcher")
+# Identifier: SHA-256 of the image's name, of one without a name that of its digest; hexadecimal.
+IMAGE = Kind("image", standalone_pb2.Image, "images/", "", "control API")
+# Identifier: the node's.
+NODE_IMAGES = Kind("node images", standalone_pb2.NodeImages, "node-images/", "", "dispatcher")
 # Identifier: "service/<name>", "network/<name>", "node/<hostname>", "node-address/<address>" and the like.
 # Unique, since creating one requires that it is absent.
 NAME = Kind("name", meta_pb2.Name, "names/", "", "control API")
@@ -107,6 +109,8 @@ JOIN_TOKEN = Kind("join token", cluster_pb2.JoinToken, "join-tokens/", "", "cert
 EPOCH = Kind("epoch", cluster_pb2.Epoch, "epochs/", "", "certificate authority, restore")
 # A singleton: the generation of nodes' keys for encrypted networks. The keys themselves are in no record.
 OVERLAY_KEYS = Kind("overlay keys", cluster_pb2.OverlayKeys, "overlay-keys", "", "control API")
+# A singleton: what an operator chooses for the whole cluster.
+CLUSTER_SETTINGS = Kind("cluster settings", cluster_pb2.ClusterSettings, "settings", "", "control API")
 LEADER = Kind("leader", cluster_pb2.Leader, "leader", "", "leadership")
 PLAN_SEQUENCE = Kind("plan sequence", cluster_pb2.PlanSequence, "plan-sequence", "", "planner")
 
@@ -116,7 +120,6 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     SERVICE_STATUS,
     AUTOSCALE,
     CONTAINER,
-    NODE_IMAGES,
     TASK,
     TASK_STATUS,
     NODE,
@@ -131,6 +134,8 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     VOLUME_STATUS,
     VOLUME_HOME,
     NODE_VOLUMES,
+    IMAGE,
+    NODE_IMAGES,
     NAME,
     MANAGER,
     REGISTERED_MANAGER,
@@ -138,6 +143,7 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     CLUSTER,
     JOIN_TOKEN,
     OVERLAY_KEYS,
+    CLUSTER_SETTINGS,
     EPOCH,
     LEADER,
     PLAN_SEQUENCE,

@@ -13,13 +13,22 @@ from google.protobuf.message import Message
 from manager.store import kinds
 from manager.store.changes import Change
 from manager.store.kinds import Kind, M
-from shoal.api.v1.cluster_pb2 import Cluster, JoinToken, Leader, Manager, ManagerApplied, OverlayKeys, RegisteredManager
+from shoal.api.v1.cluster_pb2 import (
+    Cluster,
+    ClusterSettings,
+    JoinToken,
+    Leader,
+    Manager,
+    ManagerApplied,
+    OverlayKeys,
+    RegisteredManager,
+)
 from shoal.api.v1.file_pb2 import File, FileVersion
 from shoal.api.v1.meta_pb2 import Name
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation
 from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.service_pb2 import AutoscaleStatus, Service, ServiceRevision, ServiceStatus
-from shoal.api.v1.standalone_pb2 import Container, NodeImages
+from shoal.api.v1.standalone_pb2 import Container, Image, NodeImages
 from shoal.api.v1.task_pb2 import Task, TaskStatus
 from shoal.api.v1.volume_pb2 import NodeVolumes, Volume, VolumeHome, VolumeStatus
 
@@ -36,6 +45,8 @@ class View(Protocol):
     @property
     def overlay_keys(self) -> OverlayKeys | None: ...
     @property
+    def settings(self) -> ClusterSettings | None: ...
+    @property
     def leader(self) -> Leader | None: ...
     @property
     def services(self) -> Mapping[str, Service]: ...
@@ -47,8 +58,6 @@ class View(Protocol):
     def autoscales(self) -> Mapping[str, AutoscaleStatus]: ...
     @property
     def containers(self) -> Mapping[str, Container]: ...
-    @property
-    def node_images(self) -> Mapping[str, NodeImages]: ...
     @property
     def tasks(self) -> Mapping[str, Task]: ...
     @property
@@ -87,6 +96,10 @@ class View(Protocol):
     def volume_homes(self) -> Mapping[str, VolumeHome]: ...
     @property
     def node_volumes(self) -> Mapping[str, NodeVolumes]: ...
+    @property
+    def images(self) -> Mapping[str, Image]: ...
+    @property
+    def node_images(self) -> Mapping[str, NodeImages]: ...
     def service_named(self, name: str) -> Service | None: ...
     def network_named(self, name: str) -> Network | None: ...
     def container_named(self, name: str) -> Container | None: ...
@@ -109,7 +122,6 @@ class Tables:
         self.service_status: Mapping[str, ServiceStatus] = self._read(kinds.SERVICE_STATUS)
         self.autoscales: Mapping[str, AutoscaleStatus] = self._read(kinds.AUTOSCALE)
         self.containers: Mapping[str, Container] = self._read(kinds.CONTAINER)
-        self.node_images: Mapping[str, NodeImages] = self._read(kinds.NODE_IMAGES)
         self.tasks: Mapping[str, Task] = self._read(kinds.TASK)
         self.task_status: Mapping[str, TaskStatus] = self._read(kinds.TASK_STATUS)
         self.nodes: Mapping[str, Node] = self._read(kinds.NODE)
@@ -129,6 +141,8 @@ class Tables:
         self.volume_status: Mapping[str, VolumeStatus] = self._read(kinds.VOLUME_STATUS)
         self.volume_homes: Mapping[str, VolumeHome] = self._read(kinds.VOLUME_HOME)
         self.node_volumes: Mapping[str, NodeVolumes] = self._read(kinds.NODE_VOLUMES)
+        self.images: Mapping[str, Image] = self._read(kinds.IMAGE)
+        self.node_images: Mapping[str, NodeImages] = self._read(kinds.NODE_IMAGES)
         self._service_names: dict[str, str] = {}
         self._network_names: dict[str, str] = {}
         self._container_names: dict[str, str] = {}
@@ -149,6 +163,10 @@ class Tables:
     @property
     def overlay_keys(self) -> OverlayKeys | None:
         return self.rows(kinds.OVERLAY_KEYS).get("")
+
+    @property
+    def settings(self) -> ClusterSettings | None:
+        return self.rows(kinds.CLUSTER_SETTINGS).get("")
 
     @property
     def leader(self) -> Leader | None:

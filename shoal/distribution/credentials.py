@@ -67,6 +67,8 @@ def basic_for(registry: RegistrySettings) -> str | None:
     Raises:
         InvalidInput: the password file cannot be read, or others than its owner can read it.
     """
+    if registry.password:
+        return basic(registry.username, registry.password)
     if registry.password_file is None:
         return None
     return basic(registry.username, read_password(registry.password_file))

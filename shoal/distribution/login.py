@@ -6,6 +6,7 @@ whoever answers for the endpoint's own origin says which (Docker's client reads 
 
 import asyncio
 from collections.abc import Callable, Mapping
+from urllib.parse import urlencode
 
 import httpx
 
@@ -18,7 +19,7 @@ from shoal.distribution.reachability import Reach, literal_reach
 from shoal.distribution.refusals import foreign_refusal, refusal
 from shoal.distribution.registries import RegistrySettings
 from shoal.distribution.retry_policy import RetryPolicy
-from shoal.distribution.tokens import BearerToken, Scopes, TokenCache, parse_token, token_query
+from shoal.distribution.tokens import BearerToken, Scopes, TokenCache, parse_token, token_form, token_query
 from shoal.errors import InvalidInput, Unauthenticated, Unavailable
 
 _MAX_TOKEN_BYTES = 128 << 10
@@ -81,7 +82,10 @@ class RegistryLogin:
         realm = self._realm(parameters["realm"])
         query = httpx.QueryParams(tuple(token_query(parameters, scopes)))
         try:
-            token = await self._fetch(realm.copy_merge_params(query), what)
+            if self._registry.identity_token:
+                token = await self._exchange(realm, token_form(parameters, scopes), what)
+            else:
+                token = await self._fetch(realm.copy_merge_params(query), what)
         except ForbiddenHost as error:
             raise Unauthenticated(
                 f"registry {self._origin} names token server {origin_of(realm)}, which is in a more private network; "
@@ -97,6 +101,15 @@ class RegistryLogin:
         response = await self._connections.send(
             "GET", url, {"Authorization": authorization} if authorization else {}, None
         )
+        return await self._read_token(response, url, what)
+
+    async def _exchange(self, url: httpx.URL, form: Mapping[str, str], what: str) -> BearerToken:
+        """A token for the identity token (distribution, "Authenticating with OAuth2")."""
+        body = urlencode({**form, "refresh_token": self._registry.identity_token}).encode()
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(body))}
+        return await self._read_token(await self._connections.send("POST", url, headers, body), url, what)
+
+    async def _read_token(self, response: httpx.Response, url: httpx.URL, what: str) -> BearerToken:
         try:
             if response.status_code != 200:
                 raise await self._refused(response, url, what)

@@ -32,7 +32,11 @@ MAX_LAYERS = 500
 """The kernel's overlayfs takes no more lower directories."""
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm", "i686": "386"}
-_REFERENCE = "org.opencontainers.image.ref.name"
+REFERENCE_ANNOTATION = "org.opencontainers.image.ref.name"
+"""Of an entry of an OCI layout's index: a tag, or a name with its tag."""
+
+NAME_ANNOTATION = "io.containerd.image.name"
+"""The same with the whole name, as `docker save` and containerd write it."""
 _VARIANT_DIGITS = 4
 _ARM_VARIANTS = {"armv7l": "v7", "armv6l": "v6"}
 
@@ -164,9 +168,10 @@ def _descriptor(value: object, where: str) -> Descriptor:
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_CONTENT_BYTES:
         raise InvalidInput(f"{where}.size of the manifest is not a size in bytes")
     what = f"{where} of the manifest"
-    name = object_of(value, "annotations", what).get(_REFERENCE, "")
+    annotations = object_of(value, "annotations", what)
+    name = annotations.get(NAME_ANNOTATION) or annotations.get(REFERENCE_ANNOTATION, "")
     if not isinstance(name, str):
-        raise InvalidInput(f"{what} has an annotation {_REFERENCE} that is not a string")
+        raise InvalidInput(f"{what} has an annotation {REFERENCE_ANNOTATION} that is not a string")
     return Descriptor(text_of(value, "mediaType", what), digest, size, _platform(value, what), name)
 
 

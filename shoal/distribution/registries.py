@@ -12,7 +12,7 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,6 +34,8 @@ class RegistrySettings:
         ca_file: PEM file with the authorities to trust in place of the system's.
         username: empty for anonymous.
         password_file: holds the password and nothing else; readable by its owner only.
+        password: in place of a file, where it comes from elsewhere than the settings.
+        identity_token: in place of a password: what token servers give new tokens for (Docker's `<token>`).
         allowed_hosts: `host` or `host:port` to which it may lead for layers, uploads and tokens wherever they are; to
             others only where their addresses are as public as its own.
     """
@@ -44,6 +46,8 @@ class RegistrySettings:
     username: str = ""
     password_file: Path | None = None
     allowed_hosts: frozenset[str] = frozenset()
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,13 @@ class Registries:
     def find(self, domain: str) -> RegistrySettings:
         """The registry of a reference's domain. Plain HTTP without being told so is for loopback addresses only."""
         return self.by_domain.get(domain) or RegistrySettings(domain, (_default_endpoint(domain),))
+
+    def with_login(self, domain: str, username: str, password: str, *, identity_token: str = "") -> "Registries":
+        """The same with credentials for one registry; its other settings stay."""
+        changed = replace(
+            self.find(domain), username=username, password=password, password_file=None, identity_token=identity_token
+        )
+        return Registries({**self.by_domain, domain: changed})
 
 
 def read_registries(path: Path) -> Registries:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 from shoal.distribution.content_range import range_start
 from shoal.distribution.digests import DigestCheck, digest_of, is_digest
@@ -18,11 +19,15 @@ from shoal.distribution.registry_request import RegistryRequest
 from shoal.distribution.retry_policy import RetryPolicy
 from shoal.distribution.transport import Transport
 from shoal.distribution.trust import system_trust
-from shoal.errors import InvalidInput, NotFound
+from shoal.distribution.untrusted_json import parse_object, texts_of
+from shoal.errors import InvalidInput, NotFound, Refused
 from shoal.image_reference import ImageReference
 
 _ACCEPT = ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))
 _MAX_TRANSPORTS = 32
+_TAGS_AT_ONCE = 1000
+MAX_TAGS = 10_000
+"""Of one repository."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +129,46 @@ class Repository:
             chunks = response.aiter_raw()
             assert isinstance(chunks, AsyncGenerator)
             yield BlobStream(start, chunks)
+
+    async def tags(self) -> list[str]:
+        """All tags, in the registry's order (OCI distribution-spec, "Listing Tags").
+
+        Raises:
+            InvalidInput: the answer is no list, or there are more than is allowed.
+        """
+        found: list[str] = []
+        while True:
+            after = f"&last={quote(found[-1], safe='')}" if found else ""
+            call = RegistryRequest(
+                "GET", f"/v2/{self.path}/tags/list?n={_TAGS_AT_ONCE}{after}", self.name, self.pull_scopes
+            )
+            _, content = await self.transport.send(call, limit=MAX_MANIFEST_BYTES)
+            page = texts_of(parse_object(content, "the list of tags"), "tags", "the list of tags")
+            found += page
+            if len(found) > MAX_TAGS:
+                raise InvalidInput(f"{self.name} has more than {MAX_TAGS} tags")
+            if len(page) < _TAGS_AT_ONCE or found[-1] in found[: -len(page)]:
+                return list(dict.fromkeys(found))
+
+    async def delete_manifest(self, digest: str) -> bool:
+        """Delete a manifest with its tags; False where there is none. Blobs go when the registry collects its garbage.
+
+        Raises:
+            Refused: the registry does not delete (OCI distribution-spec, "Content Management": it need not).
+        """
+        scopes = (f"repository:{self.path}:delete",)
+        path, what = f"/v2/{self.path}/manifests/{digest}", self._what(digest)
+        call = RegistryRequest("DELETE", path, what, scopes, expected_statuses=frozenset({200, 202, 405}))
+        try:
+            response, _ = await self.transport.send(call)
+        except NotFound:
+            return False
+        if response.status_code == 405:
+            raise Refused(
+                f"registry {self.transport.registry.domain} does not delete; "
+                "enable it in its settings (storage.delete.enabled)"
+            )
+        return True
 
     def _manifest_call(self, method: str, target: str) -> RegistryRequest:
         what = f"{self.name}{'@' if is_digest(target) else ':'}{target}"

@@ -70,6 +70,15 @@ def token_query(parameters: Mapping[str, str], scopes: Scopes) -> list[tuple[str
     return service + [("scope", scope) for scope in requested]
 
 
+def token_form(parameters: Mapping[str, str], scopes: Scopes) -> dict[str, str]:
+    """The same for an identity token, which is sent in a form; without that token."""
+    pairs = token_query(parameters, scopes)
+    service = next((value for key, value in pairs if key == "service"), "")
+    scope = " ".join(value for key, value in pairs if key == "scope")
+    form = {"grant_type": "refresh_token", "client_id": "shoal", "service": service}
+    return form | ({"scope": scope} if scope else {})
+
+
 def parse_token(content: bytes, now: float, *, realm: str) -> BearerToken:
     """The token in a realm's answer.
 

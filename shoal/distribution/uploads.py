@@ -1,6 +1,6 @@
 """Putting blobs and manifests into a repository. OCI distribution-spec v1.1, "Push"."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from urllib.parse import urlencode
 
 import httpx
@@ -129,11 +129,16 @@ class Uploader:
 def _piece(open_blob: OpenBlob, offset: int, size: int) -> Body:
     async def chunks() -> AsyncIterator[bytes]:
         left = size
-        async for chunk in open_blob(offset):
-            yield chunk[:left]
-            left -= len(chunk)
-            if left <= 0:
-                return
+        blob = open_blob(offset)
+        try:
+            async for chunk in blob:
+                yield chunk[:left]
+                left -= len(chunk)
+                if left <= 0:
+                    return
+        finally:
+            if isinstance(blob, AsyncGenerator):  # it may hold a connection or a file
+                await blob.aclose()
 
     return chunks
 

@@ -34,6 +34,7 @@ def _methods(file: object, service: str) -> list[str]:
 MANAGER_API: Access = {
     **_allow(_methods(control_pb2.DESCRIPTOR, "Control"), Role.ADMIN),
     **_allow(_methods(engine_pb2.DESCRIPTOR, "Containers"), Role.ADMIN),
+    **_allow(_methods(engine_pb2.DESCRIPTOR, "Images"), Role.ADMIN),
     **_allow(_methods(dispatcher_pb2.DESCRIPTOR, "Dispatcher"), Role.AGENT),
     **_allow(_methods(dispatcher_pb2.DESCRIPTOR, "ManagerPeers"), Role.MANAGER),
     **_allow([f"{_AUTHORITY}/GetRoot", f"{_AUTHORITY}/Renew"], *Role),

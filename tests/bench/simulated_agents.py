@@ -22,6 +22,7 @@ from shoal.api.v1.task_pb2 import StateChange, TaskState, TaskStatus
 from shoal.identity.identity import Identity
 from shoal.rpc.channel import MAX_STREAM_BYTES, connect_aio
 from shoal.task_group import TaskGroup
+from tests.fakes.image_reports import FakeImageReports
 from tests.fakes.manager_list import manager_list
 
 PERIOD_SECONDS = 0.25
@@ -157,6 +158,7 @@ def session(number: int, node_id: str, identity: Identity, address: str, counts:
         worker=SimulatedWorker(counts, outbox),
         volumes=NoVolumes(),
         condition=NoCondition(),
+        images=FakeImageReports(),
     )
 
 

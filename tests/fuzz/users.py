@@ -6,7 +6,6 @@ from pathlib import Path, PurePosixPath
 from google.protobuf.message import DecodeError
 
 from cli.exec.detach_keys import parse_keys
-from cli.images.archive import open_source
 from manager.planner.spec.constraints import parse as parse_constraint
 from manager.planner.spec.linear_regex import Pattern
 from manager.store import snapshot
@@ -19,6 +18,7 @@ from shoal.compose.reading.interpolation import substitute
 from shoal.compose.reading.yaml_document import parse_document
 from shoal.distribution.registries import parse_registries
 from shoal.errors import InvalidInput, ShoalError
+from shoal.images.archive import open_source
 from shoal.spec_parsers.mount_parser import parse_mount
 from shoal.spec_parsers.port_parser import parse_publish
 from shoal.spec_parsers.units import parse_bytes, parse_duration_ms, parse_nano_cpus

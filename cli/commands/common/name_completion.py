@@ -70,6 +70,16 @@ def _volumes(client: Client) -> Iterable[str]:
     return (view.volume.spec.name for view in views)
 
 
+def _images(client: Client) -> Iterable[str]:
+    """Names as people write them."""
+    from shoal.api.v1.engine_pb2 import ListImagesRequest
+    from shoal.api.v1.engine_pb2_grpc import ImagesStub
+    from shoal.image_reference import parse
+
+    views = client.call(ImagesStub(client.channel).ListImages, ListImagesRequest(), seconds=TIMEOUT_SECONDS).images
+    return (parse(name).familiar for view in views for name in view.names)
+
+
 def _drivers(client: Client) -> Iterable[str]:
     """Drivers of volumes that a node has."""
     views = client.call(client.control.ListNodes, ListNodesRequest(), seconds=TIMEOUT_SECONDS).nodes
@@ -86,6 +96,7 @@ NAME_SOURCES: dict[str, Names] = {
     "secret": _secrets,
     "config": _configs,
     "volume": _volumes,
+    "image": _images,
     "driver": _drivers,
 }
 

@@ -15,9 +15,10 @@ from google.protobuf.message import Message
 
 from manager.node_identity import is_reachable
 from shoal import device_names
-from shoal.api.v1.dispatcher_pb2 import StatusBatch, VolumeReport
+from shoal.api.v1.dispatcher_pb2 import ImageReport, StatusBatch, VolumeReport
 from shoal.api.v1.node_pb2 import HostDevices, NetworkCondition, NodeDescription
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
+from shoal.distribution.digests import is_digest
 from shoal.errors import Exhausted, Fault, InvalidInput
 from shoal.one_line import one_line
 
@@ -36,6 +37,8 @@ MAX_STATUSES = 10_000
 """Of a batch. An empty status takes two bytes on the wire, and hundreds in memory."""
 MAX_VOLUMES = 20_000
 """Of a report, and publications."""
+MAX_IMAGES = 10_000
+"""Of a report."""
 MAX_NODE_BYTES = 256 * 1024
 """Of a description, and of a condition: a node's record holds both."""
 MAX_INPUT_BYTES = 512 * 1024
@@ -127,6 +130,17 @@ def sanitize_volumes(report: VolumeReport, now_ms: int) -> VolumeReport:
     copy.CopyFrom(report)
     _sanitize(copy, now_ms + MAX_CLOCK_SKEW_MS, MAX_VOLUMES_BYTES)
     return copy
+
+
+def sanitize_images(report: ImageReport) -> list[str]:
+    """Digests of a node's image report; what is none is left out.
+
+    Raises:
+        Exhausted: there are too many.
+    """
+    if len(report.digests) > MAX_IMAGES:
+        raise Exhausted(f"the node reports more than {MAX_IMAGES} images; remove some")
+    return [each for each in report.digests if is_digest(each) and each.startswith("sha256:")]
 
 
 def sanitize_text(text: str) -> str:

@@ -55,6 +55,32 @@ class Cluster(_message.Message):
 Global___Cluster: _TypeAlias = Cluster  # noqa: Y015
 
 @_typing.final
+class ClusterSettings(_message.Message):
+    """Key: /shoal/v1/settings, written by the control API only. Absent: all of it is unset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    META_FIELD_NUMBER: _builtins.int
+    IMAGE_REPOSITORY_FIELD_NUMBER: _builtins.int
+    image_repository: _builtins.str
+    """The repository that holds the cluster's images, "registry:5000/shoal/pool"; empty: there is none."""
+    @_builtins.property
+    def meta(self) -> _meta_pb2.Meta: ...
+    def __init__(
+        self,
+        *,
+        meta: _meta_pb2.Meta | None = ...,
+        image_repository: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_repository", b"image_repository", "meta", b"meta"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClusterSettings: _TypeAlias = ClusterSettings  # noqa: Y015
+
+@_typing.final
 class Manager(_message.Message):
     """Key: /shoal/v1/managers/<id>, written by that manager under its lease."""
 

@@ -1581,6 +1581,7 @@ class ClusterView(_message.Message):
     API_ADDRESSES_FIELD_NUMBER: _builtins.int
     NETWORK_KEY_GENERATION_FIELD_NUMBER: _builtins.int
     NETWORK_KEYS_SINCE_MS_FIELD_NUMBER: _builtins.int
+    IMAGE_REPOSITORY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     ca_certificate: _builtins.bytes
     """PEM."""
@@ -1589,6 +1590,8 @@ class ClusterView(_message.Message):
     network_key_generation: _builtins.int
     """Of the keys of encrypted networks, and since when; milliseconds since the Unix epoch, 0 when never changed."""
     network_keys_since_ms: _builtins.int
+    image_repository: _builtins.str
+    """The repository that holds the cluster's images, "registry:5000/shoal/pool"; empty: there is none."""
     @_builtins.property
     def join_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -1606,14 +1609,37 @@ class ClusterView(_message.Message):
         api_addresses: _abc.Iterable[_builtins.str] | None = ...,
         network_key_generation: _builtins.int = ...,
         network_keys_since_ms: _builtins.int = ...,
+        image_repository: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_addresses", b"api_addresses", "ca_certificate", b"ca_certificate", "id", b"id", "join_addresses", b"join_addresses", "leader_id", b"leader_id", "manager_version", b"manager_version", "network_key_generation", b"network_key_generation", "network_keys_since_ms", b"network_keys_since_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_addresses", b"api_addresses", "ca_certificate", b"ca_certificate", "id", b"id", "image_repository", b"image_repository", "join_addresses", b"join_addresses", "leader_id", b"leader_id", "manager_version", b"manager_version", "network_key_generation", b"network_key_generation", "network_keys_since_ms", b"network_keys_since_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClusterView: _TypeAlias = ClusterView  # noqa: Y015
+
+@_typing.final
+class UpdateClusterRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_REPOSITORY_FIELD_NUMBER: _builtins.int
+    image_repository: _builtins.str
+    """Unset: stays as it is; empty: none."""
+    def __init__(
+        self,
+        *,
+        image_repository: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_image_repository", b"_image_repository", "image_repository", b"image_repository"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_repository", b"_image_repository", "image_repository", b"image_repository"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__image_repository: _TypeAlias = _typing.Literal["image_repository"]  # noqa: Y015
+    _WhichOneofArgType__image_repository: _TypeAlias = _typing.Literal["_image_repository", b"_image_repository"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__image_repository) -> _WhichOneofReturnType__image_repository | None: ...
+
+Global___UpdateClusterRequest: _TypeAlias = UpdateClusterRequest  # noqa: Y015
 
 @_typing.final
 class ListManagersRequest(_message.Message):

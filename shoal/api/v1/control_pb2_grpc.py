@@ -173,6 +173,11 @@ class ControlStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.GetClusterRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.FromString,
                 _registered_method=True)
+        self.UpdateCluster = channel.unary_unary(
+                '/shoal.api.v1.Control/UpdateCluster',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateClusterRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.FromString,
+                _registered_method=True)
         self.CreateJoinToken = channel.unary_unary(
                 '/shoal.api.v1.Control/CreateJoinToken',
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenRequest.SerializeToString,
@@ -489,6 +494,13 @@ class ControlServicer:
 
     def GetCluster(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateCluster(self, request, context):
+        """INVALID_ARGUMENT: not a repository. UNAVAILABLE: its registry does not respond.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -815,6 +827,11 @@ def add_ControlServicer_to_server(servicer, server):
             'GetCluster': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCluster,
                     request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.GetClusterRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.SerializeToString,
+            ),
+            'UpdateCluster': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateCluster,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateClusterRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.SerializeToString,
             ),
             'CreateJoinToken': grpc.unary_unary_rpc_method_handler(
@@ -1689,6 +1706,33 @@ class Control:
             target,
             '/shoal.api.v1.Control/GetCluster',
             shoal_dot_api_dot_v1_dot_control__pb2.GetClusterRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateCluster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/UpdateCluster',
+            shoal_dot_api_dot_v1_dot_control__pb2.UpdateClusterRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.FromString,
             options,
             channel_credentials,

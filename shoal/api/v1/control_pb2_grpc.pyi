@@ -74,6 +74,8 @@ class ControlStub:
     RemoveManager: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveManagerRequest, _control_pb2.RemoveManagerResponse]
     """FAILED_PRECONDITION: the manager is alive."""
     GetCluster: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetClusterRequest, _control_pb2.ClusterView]
+    UpdateCluster: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateClusterRequest, _control_pb2.ClusterView]
+    """INVALID_ARGUMENT: not a repository. UNAVAILABLE: its registry does not respond."""
     CreateJoinToken: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateJoinTokenRequest, _control_pb2.CreateJoinTokenResponse]
     """The response is the only place where the token can be read."""
     ListJoinTokens: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListJoinTokensRequest, _control_pb2.ListJoinTokensResponse]
@@ -168,6 +170,8 @@ class ControlAsyncStub(ControlStub):
     RemoveManager: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveManagerRequest, _control_pb2.RemoveManagerResponse]  # type: ignore[assignment]
     """FAILED_PRECONDITION: the manager is alive."""
     GetCluster: _aio.UnaryUnaryMultiCallable[_control_pb2.GetClusterRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
+    UpdateCluster: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateClusterRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
+    """INVALID_ARGUMENT: not a repository. UNAVAILABLE: its registry does not respond."""
     CreateJoinToken: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateJoinTokenRequest, _control_pb2.CreateJoinTokenResponse]  # type: ignore[assignment]
     """The response is the only place where the token can be read."""
     ListJoinTokens: _aio.UnaryUnaryMultiCallable[_control_pb2.ListJoinTokensRequest, _control_pb2.ListJoinTokensResponse]  # type: ignore[assignment]
@@ -421,6 +425,14 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.GetClusterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.ClusterView, _abc.Awaitable[_control_pb2.ClusterView]]: ...
+
+    @_abc_1.abstractmethod
+    def UpdateCluster(
+        self,
+        request: _control_pb2.UpdateClusterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ClusterView, _abc.Awaitable[_control_pb2.ClusterView]]:
+        """INVALID_ARGUMENT: not a repository. UNAVAILABLE: its registry does not respond."""
 
     @_abc_1.abstractmethod
     def CreateJoinToken(

@@ -146,6 +146,7 @@ class AgentMessage(_message.Message):
     VOLUMES_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     NETWORK_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -164,6 +165,8 @@ class AgentMessage(_message.Message):
     def network(self) -> _node_pb2.NetworkCondition:
         """After Hello, then whenever it changes."""
 
+    @_builtins.property
+    def images(self) -> Global___ImageReport: ...
     def __init__(
         self,
         *,
@@ -174,12 +177,13 @@ class AgentMessage(_message.Message):
         volumes: Global___VolumeReport | None = ...,
         description: _node_pb2.NodeDescription | None = ...,
         network: _node_pb2.NetworkCondition | None = ...,
+        images: Global___ImageReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "description", b"description", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "network", b"network", "statuses", b"statuses", "volumes", b"volumes"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "description", b"description", "heartbeat", b"heartbeat", "hello", b"hello", "images", b"images", "kind", b"kind", "network", b"network", "statuses", b"statuses", "volumes", b"volumes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "description", b"description", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "network", b"network", "statuses", b"statuses", "volumes", b"volumes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "description", b"description", "heartbeat", b"heartbeat", "hello", b"hello", "images", b"images", "kind", b"kind", "network", b"network", "statuses", b"statuses", "volumes", b"volumes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "heartbeat", "statuses", "applied", "volumes", "description", "network"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "heartbeat", "statuses", "applied", "volumes", "description", "network", "images"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -294,6 +298,30 @@ class VolumeReport(_message.Message):
 Global___VolumeReport: _TypeAlias = VolumeReport  # noqa: Y015
 
 @_typing.final
+class ImageReport(_message.Message):
+    """Every image that the node has unpacked; sent after Hello, then whenever it changes. At most 10,000."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Digests of manifests."""
+
+    def __init__(
+        self,
+        *,
+        digests: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digests", b"digests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImageReport: _TypeAlias = ImageReport  # noqa: Y015
+
+@_typing.final
 class ManagerMessage(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -302,8 +330,13 @@ class ManagerMessage(_message.Message):
     STATUS_ACK_FIELD_NUMBER: _builtins.int
     MANAGERS_FIELD_NUMBER: _builtins.int
     REDIRECT_FIELD_NUMBER: _builtins.int
+    IMAGE_REPOSITORY_FIELD_NUMBER: _builtins.int
     status_ack: _builtins.int
     """All batches up to this sequence are in etcd."""
+    image_repository: _builtins.str
+    """The cluster's image repository: after Welcome where there is one, then whenever it changes. Images are fetched from it
+    first; empty: there is none any more.
+    """
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
@@ -322,12 +355,13 @@ class ManagerMessage(_message.Message):
         status_ack: _builtins.int = ...,
         managers: Global___ManagerSet | None = ...,
         redirect: Global___Redirect | None = ...,
+        image_repository: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "kind", b"kind", "managers", b"managers", "redirect", b"redirect", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "image_repository", b"image_repository", "kind", b"kind", "managers", b"managers", "redirect", b"redirect", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "kind", b"kind", "managers", b"managers", "redirect", b"redirect", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "image_repository", b"image_repository", "kind", b"kind", "managers", b"managers", "redirect", b"redirect", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "assignments", "status_ack", "managers", "redirect"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "assignments", "status_ack", "managers", "redirect", "image_repository"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 

@@ -341,6 +341,7 @@ class ImageVariant(_message.Message):
     UNPACKED_BYTES_FIELD_NUMBER: _builtins.int
     LAYERS_FIELD_NUMBER: _builtins.int
     CONFIG_FIELD_NUMBER: _builtins.int
+    LAYER_BYTES_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     """Of the manifest."""
     config_digest: _builtins.str
@@ -349,12 +350,16 @@ class ImageVariant(_message.Message):
     """Bytes of layers and configuration as they are stored, compressed; and unpacked, as far as known."""
     unpacked_bytes: _builtins.int
     config: _builtins.bytes
-    """The configuration as it is, JSON; at most 1 MiB."""
+    """The configuration as it is, JSON; at most 256 KiB."""
     @_builtins.property
     def platform(self) -> _meta_pb2.Platform: ...
     @_builtins.property
     def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Digests of layers as they are stored; the lowest first."""
+
+    @_builtins.property
+    def layer_bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Bytes of each of `layers`."""
 
     def __init__(
         self,
@@ -366,10 +371,11 @@ class ImageVariant(_message.Message):
         unpacked_bytes: _builtins.int = ...,
         layers: _abc.Iterable[_builtins.str] | None = ...,
         config: _builtins.bytes = ...,
+        layer_bytes: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["platform", b"platform"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "config_digest", b"config_digest", "digest", b"digest", "layers", b"layers", "platform", b"platform", "stored_bytes", b"stored_bytes", "unpacked_bytes", b"unpacked_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "config_digest", b"config_digest", "digest", b"digest", "layer_bytes", b"layer_bytes", "layers", b"layers", "platform", b"platform", "stored_bytes", b"stored_bytes", "unpacked_bytes", b"unpacked_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

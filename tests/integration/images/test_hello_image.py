@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from cli.images.archive import open_source
 from cli.images.examples import build_hello
 from shoal.distribution.image_config import parse_config
 from shoal.distribution.manifests import Manifest, parse_manifest
 from shoal.errors import NotFound
+from shoal.images.archive import open_source
 from tests.integration.images.rig import unpack_blob
 from tests.integration.registry_fixture import free_port
 

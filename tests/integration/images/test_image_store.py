@@ -15,12 +15,12 @@ import pytest
 from agent.images.content_store import ContentStore
 from agent.images.garbage_collection import ImageGcPolicy
 from agent.images.image_store import ImageStore
-from cli.images.archive import open_source
 from cli.images.pack import Layer, write_archive
 from cli.images.push import push
 from shoal.distribution.digests import digest_of
 from shoal.distribution.registries import Registries
 from shoal.errors import Exhausted, InvalidInput, NotFound
+from shoal.images.archive import open_source
 from tests.integration.images.rig import AMD64, QUICK, entry, ignore, image_of, layer_of, settings, store_in, tar_of
 from tests.integration.registry_fixture import free_port, running_registry
 

@@ -10,9 +10,6 @@ from typing import Any
 
 import pytest
 
-from cli.images.archive import open_source
-from cli.images.compress import Compression
-from cli.images.json_bytes import to_bytes
 from cli.images.push import push
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST
@@ -20,6 +17,9 @@ from shoal.distribution.registries import Registries
 from shoal.distribution.registry_client import Distribution
 from shoal.errors import Exhausted, InvalidInput
 from shoal.image_reference import parse
+from shoal.images.archive import open_source
+from shoal.images.compress import Compression
+from shoal.images.json_bytes import to_bytes
 from tests.integration.images.rig import entry, ignore, small_archive, store_in, tar_of
 from tests.integration.registry_fixture import running_registry
 

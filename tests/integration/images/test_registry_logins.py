@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from cli.images.push import push
 from cli.playground.registry_server import RegistryAuth
+from shoal.distribution.check_login import check_login
 from shoal.errors import InvalidInput, Unauthenticated, Unavailable
 from tests.integration.images.rig import (
     QUICK,
@@ -144,5 +145,55 @@ def test_tokens(tmp_path: Path) -> None:
                 await store.aclose()
                 with pytest.raises(Unauthenticated, match="requires authentication"):
                     await push(archive, f"{domain}/small:1", settings(domain, server.endpoint), ignore)
+
+    asyncio.run(run())
+
+
+@asynccontextmanager
+async def exchange_server(keys: CertifiedKey, identity: str, asked: list[dict[str, list[str]]]) -> AsyncGenerator[str]:
+    """Gives tokens for an identity token in a form; yields its realm."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.partition("content-length: ")[2].partition("\r\n")[0] or 0)
+        form = parse_qs((await reader.readexactly(length)).decode())
+        asked.append(form)
+        allowed = head.startswith("post /token ") and form.get("refresh_token") == [identity]
+        scopes = " ".join(form.get("scope", [])).split()
+        text = json.dumps({"access_token": signed_token(keys, scopes)}) if allowed else "{}"
+        status = "200 OK" if allowed else "401 No"
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n{text}".encode())
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/token"
+
+
+def test_identity_tokens_are_exchanged_and_go_to_the_token_server_alone(tmp_path: Path) -> None:
+    async def run() -> None:
+        keys, asked = make_certificate(tmp_path / "keys"), list[dict[str, list[str]]]()
+        async with exchange_server(keys, "refresh me", asked) as realm:
+            token = {"realm": realm, "service": "shoal", "issuer": "tests", "rootcertbundle": str(keys.certificate)}
+            async with running_registry(tmp_path / "registry", security=RegistryAuth(token=token)) as server:
+                domain, archive = f"127.0.0.1:{server.port}", small_archive(tmp_path)
+                known = settings(domain, server.endpoint)
+                right = known.with_login(domain, "", "", identity_token="refresh me")
+                await push(archive, f"{domain}/small:1", right, ignore)
+                assert asked[-1] == {
+                    "grant_type": ["refresh_token"],
+                    "client_id": ["shoal"],
+                    "service": ["shoal"],
+                    "scope": ["repository:small:pull,push"],
+                    "refresh_token": ["refresh me"],
+                }
+                with pytest.raises(Unauthenticated, match="requires authentication") as caught:
+                    wrong = known.with_login(domain, "", "", identity_token="other")
+                    await push(archive, f"{domain}/small:1", wrong, ignore)
+                assert "other" not in str(caught.value)
+                await check_login(right.find(domain))
+                with pytest.raises(Unauthenticated, match="incorrect user name or password"):
+                    await check_login(known.with_login(domain, "ann", "x").find(domain))
 
     asyncio.run(run())

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from agent.images.content_store import ContentStore
-from cli.images.archive import open_source
 from cli.images.examples import build_hello
 from cli.images.inspect import inspect
 from cli.images.pack import write_archive
@@ -25,6 +24,7 @@ from shoal.distribution.resolve import RegistryImageResolver
 from shoal.distribution.uploads import Uploader
 from shoal.errors import Exhausted, InvalidInput, NotFound, Unavailable
 from shoal.image_reference import parse
+from shoal.images.archive import open_source
 from tests.integration.images.rig import (
     AMD64,
     QUICK,

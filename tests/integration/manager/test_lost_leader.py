@@ -27,6 +27,7 @@ from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.join import find_managers, join
 from tests.fakes.csi_mounter import host_volumes
+from tests.fakes.image_reports import FakeImageReports
 from tests.fakes.manager_list import manager_list
 from tests.integration.manager.manager_process import ManagerProcess, join_token_of, until
 from tests.integration.manager.test_two_managers import web, with_two
@@ -72,6 +73,7 @@ async def agent(
         worker=work,
         volumes=host_volumes(directory / "volumes", lambda: 0),
         condition=ConditionReporter(now_ms=lambda: 0),
+        images=FakeImageReports(),
         find_managers=partial(find_managers, managers[0].joining, joined.identity.ca),
     )
     running = asyncio.create_task(session.run())

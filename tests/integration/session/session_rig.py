@@ -34,6 +34,7 @@ from shoal.rpc.access import MANAGER_API
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.grpc_server import listen, make_server
 from tests.fakes.csi_mounter import host_volumes
+from tests.fakes.image_reports import FakeImageReports
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.manager_list import manager_list
 from tests.fakes.memory_etcd import MemoryEtcd
@@ -175,6 +176,7 @@ class SessionRig:
         role: Role = Role.AGENT,
         condition: ConditionReporter | None = None,
         host: FixedHost | None = None,
+        images: FakeImageReports | None = None,
     ) -> AsyncGenerator[RecordedAssignments]:
         """An agent's session, again and again until the end."""
         identity = self.authority.issue(CertificateSubject(node_id, role, CLUSTER), datetime.now(UTC))
@@ -187,6 +189,7 @@ class SessionRig:
             worker=work,
             volumes=host_volumes(self.directory / "volumes", lambda: 0),
             condition=condition or ConditionReporter(now_ms=lambda: 0),
+            images=images or FakeImageReports(),
         )
         running = asyncio.create_task(session.run())
         try:

@@ -41,7 +41,7 @@ def test_letters_mean_what_they_mean_in_docker(words: str, letters: str) -> None
 
 
 LISTINGS = ("service ls", "service ps", "stack services", "stack ps", "node ls", "node ps", "task ls", "secret ls",
-            "config ls", "volume ls", "network ls")  # fmt: skip
+            "config ls", "volume ls", "network ls", "images")  # fmt: skip
 
 
 @pytest.mark.parametrize("words", LISTINGS)

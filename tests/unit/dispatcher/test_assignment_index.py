@@ -359,6 +359,9 @@ UNRELATED_KINDS = {
     kinds.REGISTERED_MANAGER.name,
     kinds.APPLIED.name,
     kinds.CLUSTER.name,
+    kinds.CLUSTER_SETTINGS.name,  # a message of its own
+    kinds.IMAGE.name,
+    kinds.NODE_IMAGES.name,
     kinds.JOIN_TOKEN.name,
     kinds.EPOCH.name,
     kinds.LEADER.name,

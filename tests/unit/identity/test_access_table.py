@@ -19,7 +19,7 @@ def test_every_method_is_in_a_table() -> None:
     served = access.MANAGER_API.keys() | access.JOIN.keys() | access.AGENT_STREAMS.keys()
     files = (agent_containers_pb2, certificate_authority_pb2, control_pb2, dispatcher_pb2, streams_pb2, volume_data_pb2)
     services = [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
-    services.append(engine_pb2.DESCRIPTOR.services_by_name["Containers"])
+    services += [engine_pb2.DESCRIPTOR.services_by_name[name] for name in ("Containers", "Images")]
     described = {f"/{service.full_name}/{method.name}" for service in services for method in service.methods}
     assert served == described
 
@@ -30,6 +30,7 @@ def test_users_alone_control_and_agents_alone_hold_sessions() -> None:
         expected = {
             "Control": {Role.ADMIN},
             "Containers": {Role.ADMIN},
+            "Images": {Role.ADMIN},
             "Dispatcher": {Role.AGENT},
             "ManagerPeers": {Role.MANAGER},
             "CertificateAuthority": set(Role),

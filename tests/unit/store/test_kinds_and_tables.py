@@ -16,7 +16,9 @@ from shoal.api.v1.task_pb2 import Task
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_key_leads_back_to_its_kind(kind: Kind[Message]) -> None:
     identifier = (
-        "" if kind in (kinds.CLUSTER, kinds.LEADER, kinds.OVERLAY_KEYS, kinds.PLAN_SEQUENCE) else "0123456789abc"
+        ""
+        if kind in (kinds.CLUSTER, kinds.CLUSTER_SETTINGS, kinds.LEADER, kinds.OVERLAY_KEYS, kinds.PLAN_SEQUENCE)
+        else "0123456789abc"
     )
     assert parse_key(kind.key(identifier)) == (kind, identifier)
 

@@ -2,34 +2,33 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from cli.images.archive import ImageSource
-from cli.images.compress import Compressor
-from cli.images.rewrite import with_replaced
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Descriptor, Index, Manifest, parse_manifest
 from shoal.distribution.registry_client import RawManifest, Repository
 from shoal.distribution.uploads import Uploader
+from shoal.images.archive import ImageSource
+from shoal.images.compress import Compressor
+from shoal.images.image_copy import PARALLEL
+from shoal.images.progress import LayerProgress, LayerState, Progress
+from shoal.images.rewrite import with_replaced
 from shoal.task_group import TaskGroup
 
 _READ = 256 << 10
-_PARALLEL = 3
 
 
 class Upload:
     """Takes manifests with their blobs from files to a repository; `sent` and `existing` count blobs."""
 
-    def __init__(
-        self, images: ImageSource, repository: Repository, compressor: Compressor, progress: Callable[[str], None]
-    ) -> None:
+    def __init__(self, images: ImageSource, repository: Repository, compressor: Compressor, progress: Progress) -> None:
         self.sent = self.existing = 0
         self._images = images
         self._uploader = Uploader(repository)
         self._compressor = compressor
         self._progress = progress
-        self._slots = asyncio.Semaphore(_PARALLEL)
+        self._slots = asyncio.Semaphore(PARALLEL)
 
     async def manifest(self, descriptor: Descriptor, target: str = "") -> Descriptor:
         """Push a manifest with all that it names; those of an index first. Returns it as it is in the repository: where
@@ -65,18 +64,20 @@ class Upload:
 
     async def _blob(self, blob: Descriptor) -> None:
         async with self._slots:
-            if await self._uploader.put_blob(blob, lambda offset: self._read(blob.digest, offset)):
+            if await self._uploader.put_blob(blob, lambda offset: self._read(blob, offset)):
                 self.sent += 1
-                self._progress(f"pushed {blob.digest[:19]} ({blob.size / 1e6:.1f} MB)")
+                self._progress(LayerProgress(blob.digest, LayerState.DONE, blob.size, blob.size))
             else:
                 self.existing += 1
-                self._progress(f"{blob.digest[:19]} already exists")
+                self._progress(LayerProgress(blob.digest, LayerState.EXISTS, blob.size, blob.size))
 
-    async def _read(self, digest: str, offset: int) -> AsyncIterator[bytes]:
-        path = self._compressor.file(digest)
-        with path.open("rb") if path else self._images.open_blob(digest) as file:
+    async def _read(self, blob: Descriptor, offset: int) -> AsyncIterator[bytes]:
+        path, position = self._compressor.file(blob.digest), offset
+        with path.open("rb") if path else self._images.open_blob(blob.digest) as file:
             file.seek(offset)
             while chunk := file.read(_READ):
+                position += len(chunk)
+                self._progress(LayerProgress(blob.digest, LayerState.TRANSFERRING, position, blob.size))
                 yield chunk
 
 

@@ -10,14 +10,14 @@ import os
 import sys
 import threading
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
-from cli.images.archive import ImageSource
 from shoal.distribution.manifests import OCI_LAYER, OCI_LAYER_GZIP, Descriptor, Manifest
 from shoal.errors import Exhausted, InvalidInput
+from shoal.images.archive import ImageSource
+from shoal.images.progress import LayerProgress, LayerState, Progress
 from shoal.task_group import TaskGroup
 
 if sys.version_info >= (3, 14):
@@ -56,9 +56,7 @@ class Compressor:
         progress: called with each layer when it begins.
     """
 
-    def __init__(
-        self, images: ImageSource, directory: Path, compression: Compression, progress: Callable[[str], None]
-    ) -> None:
+    def __init__(self, images: ImageSource, directory: Path, compression: Compression, progress: Progress) -> None:
         self._images = images
         self._directory = directory
         self._compression = compression
@@ -102,7 +100,7 @@ class Compressor:
 
     async def _layer(self, layer: Descriptor, stop: threading.Event) -> None:
         async with self._slots:
-            self._progress(f"compressing {layer.digest[:19]} ({layer.size / 1e6:.1f} MB)")
+            self._progress(LayerProgress(layer.digest, LayerState.COMPRESSING, 0, layer.size))
             path = self._directory / layer.digest.replace(":", "-")
             try:
                 digest, size = await asyncio.to_thread(self._compress, layer, path, stop)

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Mapping
 
-from cli.images.json_bytes import to_bytes
 from shoal.distribution.manifests import Descriptor
+from shoal.images.json_bytes import to_bytes
 
 _REFERENCE = "vnd.docker.reference.digest"
 """Annotation of an attestation's entry in an index: the manifest that it is about."""

@@ -1,0 +1,191 @@
+"""Records of images: by name, by image ID, by digest. Pure."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from manager.images.image_users import services_by_digest
+from manager.store.tables import View
+from shoal.api.v1.engine_pb2 import ImageView
+from shoal.api.v1.standalone_pb2 import Image
+from shoal.errors import InvalidInput, NotFound
+from shoal.image_reference import ImageReference, parse
+from shoal.images.repository_name import record_name
+
+_HEX = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
+_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class FoundImage:
+    """What a reference means.
+
+    Attributes:
+        name: of the record, where the reference is a name; empty where it is an ID or a digest.
+        records: all records of the digest; at least one.
+    """
+
+    digest: str
+    name: str
+    records: tuple[Image, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names of the digest, sorted."""
+        return names_of(self.records)
+
+
+def record_key(image: Image) -> str:
+    """The identifier of a record."""
+    return key_of(image.name or image.digest)
+
+
+def key_of(text: str) -> str:
+    """The identifier of a name's record, or of the record of an image without a name by its digest."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def lock_key(digest: str) -> str:
+    """The identifier of the name record that each naming of a digest rewrites, and that its removal requires."""
+    return f"image/{digest}"
+
+
+def records_by_digest(view: View) -> dict[str, tuple[Image, ...]]:
+    """All records, those of one digest together."""
+    found: dict[str, list[Image]] = {}
+    for each in view.images.values():
+        found.setdefault(each.digest, []).append(each)
+    return {digest: tuple(each) for digest, each in found.items()}
+
+
+def records_of(view: View, digest: str) -> tuple[Image, ...]:
+    """The records of a digest."""
+    return tuple(each for each in view.images.values() if each.digest == digest)
+
+
+def names_of(records: Iterable[Image]) -> tuple[str, ...]:
+    """Names of records, sorted, without those of images that have none."""
+    return tuple(sorted(each.name for each in records if each.name))
+
+
+def find_image(view: View, reference: str) -> FoundImage:
+    """By name, by the beginning of an image ID, or by digest.
+
+    Raises:
+        NotFound: none has it. InvalidInput: it is no reference, or several images begin so.
+    """
+    named = _named(view, reference)
+    if named is not None:
+        return FoundImage(named.digest, named.name, records_of(view, named.digest))
+    digests = sorted(_matching(view, reference))
+    if len(digests) > 1:
+        shown = ", ".join(each[7:19] for each in digests[:_SHOWN])
+        raise InvalidInput(
+            f'image ID prefix "{reference[:80]}" is ambiguous: it matches {len(digests)} images ({shown})'
+        )
+    if not digests:
+        raise NotFound(f"No such image: {_shown(reference)}")
+    return FoundImage(digests[0], "", records_of(view, digests[0]))
+
+
+def find_name(view: View, reference: ImageReference) -> Image | None:
+    """The record of a name; of one with a digest, also another name of the same repository that has it."""
+    found = view.images.get(key_of(record_name(reference)))
+    if found is not None or not reference.digest:
+        return found
+    same = (each for each in view.images.values() if each.digest == reference.digest)
+    return next((each for each in same if each.name and parse(each.name).name == reference.name), None)
+
+
+def image_view(
+    records: Sequence[Image], *, nodes: Iterable[str], services: Iterable[str], names: Sequence[str] | None = None
+) -> ImageView:
+    """A digest's records as one; the newest first.
+
+    Args:
+        names: of the digest, where `records` are only some of its records.
+    """
+    newest = max(records, key=lambda each: each.meta.updated_at_ms)
+    shown = names_of(records) if names is None else names
+    return ImageView(image=newest, names=shown, node_ids=sorted(set(nodes)), service_ids=sorted(services))
+
+
+def views(view: View, digests: Iterable[str] | None = None) -> Iterator[ImageView]:
+    """Images with what uses and holds them, by digest; None: all of them, and those that only nodes hold."""
+    records, services, nodes = records_by_digest(view), services_by_digest(view), nodes_by_digest(view)
+    known: set[str] = set()
+    for digest in sorted(records) if digests is None else digests:
+        own = contents_of(records[digest])
+        known |= own
+        yield image_view(
+            records[digest],
+            nodes=[node for each in own for node in nodes.get(each, ())],
+            services={service for each in own for service in services.get(each, ())},
+        )
+    if digests is None:
+        yield from _unrecorded(view, nodes, services, known)
+
+
+def contents_of(records: Iterable[Image]) -> set[str]:
+    """Digests of an image's index and of its manifests: services and nodes may name either."""
+    return {digest for each in records for digest in (each.digest, *(one.digest for one in each.variants))}
+
+
+def nodes_by_digest(view: View) -> dict[str, list[str]]:
+    """Nodes that hold an image, by each of its digests."""
+    found: dict[str, list[str]] = {}
+    for node_id, held in view.node_images.items():
+        for digest in held.digests:
+            found.setdefault(digest, []).append(node_id)
+    return found
+
+
+def _unrecorded(
+    view: View, nodes: Mapping[str, Sequence[str]], services: Mapping[str, set[str]], known: set[str]
+) -> Iterator[ImageView]:
+    """Images of services that were never pulled into the cluster's repository: a digest, and their names by digest."""
+    for digest in sorted({*nodes, *services} - known):
+        users = services.get(digest, set())
+        names = {name for each in users if (name := _name_in_service(view, each, digest))}
+        yield ImageView(
+            image=Image(digest=digest),
+            names=sorted(names),
+            node_ids=sorted(nodes.get(digest, ())),
+            service_ids=sorted(users),
+        )
+
+
+def _name_in_service(view: View, service_id: str, digest: str) -> str:
+    service = view.services.get(service_id)
+    image = service.spec.task.container.image if service is not None else ""
+    return f"{parse(image).name}@{digest}" if image.endswith(f"@{digest}") else ""
+
+
+def _named(view: View, reference: str) -> Image | None:
+    try:
+        return find_name(view, parse(reference))
+    except InvalidInput:
+        if _HEX.fullmatch(reference):
+            return None
+        raise
+
+
+def _matching(view: View, reference: str) -> set[str]:
+    found = _HEX.fullmatch(reference)
+    if found is None:
+        return set()
+    prefix = f"sha256:{found[1]}"
+    return {
+        each.digest
+        for each in view.images.values()
+        if each.digest.startswith(prefix) or any(one.config_digest.startswith(prefix) for one in each.variants)
+    }
+
+
+def _shown(reference: str) -> str:
+    """As Docker shows it: with a tag. Clients compare the text."""
+    try:
+        return parse(reference).with_default_tag().familiar
+    except InvalidInput:
+        return reference[:100]

@@ -1,0 +1,35 @@
+"""Progress of an image's blobs as values, for bars of a terminal and for streams of an API."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+
+class LayerState(Enum):
+    """What happens to a layer, or to a configuration."""
+
+    WAITING = "waiting"
+    COMPRESSING = "compressing"
+    TRANSFERRING = "transferring"
+    EXISTS = "exists"
+    """The repository had it already, or could mount it: nothing was transferred."""
+    DONE = "done"
+
+
+@dataclass(frozen=True)
+class LayerProgress:
+    """One step of one blob.
+
+    Attributes:
+        digest: of the blob as the manifest names it.
+        done_bytes: of `total_bytes`.
+    """
+
+    digest: str
+    state: LayerState
+    done_bytes: int = 0
+    total_bytes: int = 0
+
+
+Progress = Callable[[LayerProgress], None]
+"""Called in the event loop, often: whoever shows it decides how often."""
