@@ -81,6 +81,7 @@ _SERVICE_KEYS: Mapping[str, tuple[str, ...]] = {
     "task.placement.platforms": ("image",),
     "task.container": ("",),
     "task.container.name": ("container_name",),
+    "task.container.stdin_once": ("stdin_open",),
     "task.container.env": ("environment", "env_file"),
     "task.container.groups": ("group_add",),
     "task.container.labels": ("labels", "label_file"),
