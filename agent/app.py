@@ -51,7 +51,7 @@ from agent.volumes.csi_volumes import CsiVolumes
 from agent.volumes.host_volumes import HostVolumes
 from agent.volumes.local_volume_sizes import LocalVolumeSizes
 from agent.volumes.local_volumes import LocalVolumes
-from agent.worker.interfaces import Exit
+from agent.worker.container_runtime import Exit
 from agent.worker.shared.runner_dependencies import make_dependencies
 from agent.worker.worker import Worker
 from shoal.api.v1.agent_containers_pb2_grpc import add_AgentContainersServicer_to_server

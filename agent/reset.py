@@ -9,7 +9,7 @@ from agent.network.network_settings import NetworkSettings
 from agent.runtime.open_runtime import RuntimeConfig, open_runtime
 from agent.settings import AgentSettings
 from agent.volumes.mount_table import unmount_all
-from agent.worker.interfaces import Exit
+from agent.worker.container_runtime import Exit
 from shoal.errors import ShoalError
 from shoal.identity import certificates, identity
 from shoal.identity.identity import Identity

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from agent.runtime.container_paths import ContainerRecord
-from agent.worker.interfaces import Exit, OnExit
+from agent.worker.container_runtime import Exit, OnExit
 from shoal.errors import AlreadyExists, Unavailable
 
 HOLD_SECONDS = 60.0

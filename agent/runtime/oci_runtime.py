@@ -40,7 +40,8 @@ from agent.runtime.rootfs.volume_record import write_volumes
 from agent.runtime.supervision.container_removal import has_more_than_logs, remove_container, supervision_processes
 from agent.runtime.supervision.exit_watcher import ExitWatcher
 from agent.safe_paths.mountinfo import read_mountinfo
-from agent.worker.interfaces import ContainerRequest, Exit, Image, MountSource, Running
+from agent.worker.container_runtime import ContainerRequest, Exit, Running
+from agent.worker.interfaces import Image, MountSource
 from agent.worker.sandbox import Sandbox
 from shoal.api.v1.container_pb2 import ContainerSpec, Hook, Mount
 from shoal.api.v1.meta_pb2 import Resources

@@ -33,7 +33,7 @@ from agent.runtime.rootfs.trash import Trash
 from agent.runtime.spec.oci_spec import HostFacts
 from agent.runtime.supervision.exit_watcher import ExitWatcher
 from agent.safe_paths.mountinfo import read_mountinfo
-from agent.worker.interfaces import Exit, OnExit
+from agent.worker.container_runtime import Exit, OnExit
 from shoal.errors import Unavailable
 from shoal.task_group import TaskGroup
 

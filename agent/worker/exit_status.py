@@ -2,7 +2,7 @@
 
 import signal
 
-from agent.worker.interfaces import Exit
+from agent.worker.container_runtime import Exit
 from shoal.api.v1.task_pb2 import TaskState
 
 CONTAINER_LOST = "container lost: the host was restarted, or the container was removed"

@@ -5,7 +5,7 @@ A container's run may get a new revision, which differs from the one before in t
 
 import logging
 
-from agent.worker.interfaces import Runtime
+from agent.worker.container_runtime import Runtime
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import ShoalError

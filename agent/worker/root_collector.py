@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
-from agent.worker.interfaces import Runtime
+from agent.worker.container_runtime import Runtime
 from shoal.api.v1.dispatcher_pb2 import Assignments
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import ShoalError

@@ -9,9 +9,10 @@ from functools import partial
 
 from agent.assignments.assigned_state import required_revision
 from agent.disk_full import DiskFull
+from agent.worker.container_runtime import Exit, Running
 from agent.worker.error_handling import describe_error, try_or_pause
 from agent.worker.exit_status import CONTAINER_LOST, failure_reason, final_state
-from agent.worker.interfaces import Exit, Image, Running
+from agent.worker.interfaces import Image
 from agent.worker.lifecycle_hooks import LifecycleHooks
 from agent.worker.limit_changes import LimitChanges
 from agent.worker.monitoring.container_monitor import ContainerMonitor, StatusChange, add_warning, set_paused

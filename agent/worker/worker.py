@@ -7,7 +7,8 @@ from functools import partial
 
 from agent.assignments.assigned_state import AssignedState, revision_key
 from agent.journal.journal import Journal
-from agent.worker.interfaces import Exit, Images, Running, VolumePart
+from agent.worker.container_runtime import Exit, Running
+from agent.worker.interfaces import Images, VolumePart
 from agent.worker.root_collector import RootCollector
 from agent.worker.shared.runner_dependencies import RunnerDependencies
 from agent.worker.shutdown.disconnection import CHECK_SECONDS, DisconnectionTimer, must_stop, stop_reason

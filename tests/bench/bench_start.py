@@ -31,7 +31,8 @@ from agent.runtime.open_runtime import RuntimeConfig, open_runtime
 from agent.runtime.rootfs.overlay_mount import mount_overlay, private_mounts
 from agent.runtime.spec.oci_spec import oci_spec
 from agent.runtime.spec.user_lookup import User
-from agent.worker.interfaces import ContainerRequest, Image
+from agent.worker.container_runtime import ContainerRequest
+from agent.worker.interfaces import Image
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.task_group import TaskGroup
 from shoal.tree_removal import delete_trees

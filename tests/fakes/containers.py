@@ -12,7 +12,8 @@ from typing import Any
 from agent.runtime.launch.optimizations import ALL_OPTIMIZATIONS, NO_OPTIMIZATIONS, Optimizations
 from agent.runtime.oci_runtime import OciRuntime
 from agent.runtime.open_runtime import RuntimeConfig, open_runtime
-from agent.worker.interfaces import ContainerRequest, Exit, Image, ImageConfig
+from agent.worker.container_runtime import ContainerRequest, Exit
+from agent.worker.interfaces import Image, ImageConfig
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import LogConfig

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from agent.health.exec_pool import ExecResult
-from agent.worker.interfaces import ContainerRequest, Exit, Image, MountSource, OnExit, Running
+from agent.worker.container_runtime import ContainerRequest, Exit, OnExit, Running
+from agent.worker.interfaces import Image, MountSource
 from agent.worker.sandbox import Sandbox, SharedNamespace
 from shoal.api.v1.container_pb2 import ContainerSpec, Hook, Mount
 from shoal.api.v1.meta_pb2 import Resources

@@ -7,7 +7,7 @@ from agent.runtime.container_table import ContainerTable
 from agent.runtime.exec.attach_session import AttachSession, AttachSessions
 from agent.runtime.exec.waiting_attach import WaitingSessions
 from agent.runtime.supervision.exit_watcher import ExitWatcher
-from agent.worker.interfaces import Exit
+from agent.worker.container_runtime import Exit
 
 
 class MainProcess:

@@ -14,7 +14,7 @@ from pathlib import Path
 from agent.runtime.exec.attach_session import MAX_SESSIONS, MAX_SESSIONS_PER_CONTAINER, AttachSession
 from agent.runtime.exec.exec_streams import StdStream
 from agent.runtime.exec.session_limits import SessionLimits
-from agent.worker.interfaces import ContainerRequest, Exit
+from agent.worker.container_runtime import ContainerRequest, Exit
 from shoal.errors import ShoalError, Unavailable
 
 Connect = Callable[[str, "asyncio.Future[asyncio.Future[Exit]]"], AttachSession]

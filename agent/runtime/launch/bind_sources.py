@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from agent.worker.interfaces import ContainerRequest
+from agent.worker.container_runtime import ContainerRequest
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.errors import Fault, InvalidInput
 

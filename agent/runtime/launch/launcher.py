@@ -40,7 +40,8 @@ from agent.runtime.spec.oci_spec import HostFacts, has_seccomp, oci_spec
 from agent.runtime.spec.user_lookup import resolve_user
 from agent.runtime.supervision.conmon import RuntimeUnsupported, await_created, conmon_arguments, spawn_conmon
 from agent.runtime.supervision.container_removal import remove_container
-from agent.worker.interfaces import ContainerRequest, MountedFile
+from agent.worker.container_runtime import ContainerRequest
+from agent.worker.interfaces import MountedFile
 from shoal.errors import ShoalError, Unavailable
 
 Clock = Callable[[], int]

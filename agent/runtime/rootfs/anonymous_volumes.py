@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from agent.worker.interfaces import ContainerRequest, Image, MountSource
+from agent.worker.container_runtime import ContainerRequest
+from agent.worker.interfaces import Image, MountSource
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from agent.runtime.kernel.linux import MS_BIND, MS_REC, mount, unmount
 from agent.runtime.rootfs.volume_population import finish_population, populate
 from agent.safe_paths.system_calls import open_in_root
-from agent.worker.interfaces import ContainerRequest, MountSource
+from agent.worker.container_runtime import ContainerRequest
+from agent.worker.interfaces import MountSource
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.errors import InvalidInput, Unavailable
 

@@ -6,7 +6,8 @@ from typing import Any
 from agent.runtime.confinement.apparmor import profile_for
 from agent.runtime.spec.capability_sets import resolve_capabilities
 from agent.runtime.spec.user_lookup import User
-from agent.worker.interfaces import ContainerRequest, ImageConfig
+from agent.worker.container_runtime import ContainerRequest
+from agent.worker.interfaces import ImageConfig
 from shoal.api.v1.container_pb2 import ContainerSpec, Ulimit
 from shoal.errors import Fault, InvalidInput
 

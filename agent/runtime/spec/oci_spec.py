@@ -14,7 +14,8 @@ from agent.runtime.spec.oci_mounts import MASKED_PATHS, READ_ONLY_PATHS, bind, h
 from agent.runtime.spec.oci_process import hostname, process_section
 from agent.runtime.spec.oci_resources import resources_section
 from agent.runtime.spec.user_lookup import User
-from agent.worker.interfaces import ContainerRequest, MountedFile
+from agent.worker.container_runtime import ContainerRequest
+from agent.worker.interfaces import MountedFile
 from shoal.api.v1.container_pb2 import ContainerSpec, HostNamespaces
 from shoal.errors import Fault, InvalidInput
 

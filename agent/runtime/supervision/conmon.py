@@ -14,7 +14,7 @@ from pathlib import Path
 
 from agent.runtime.container_paths import ContainerPaths, OciProgram
 from agent.runtime.kernel.process_spawn import spawn_program
-from agent.worker.interfaces import ContainerRequest
+from agent.worker.container_runtime import ContainerRequest
 from shoal.errors import Fault, InvalidInput, Unavailable
 
 _CREATE_SECONDS = 60.0

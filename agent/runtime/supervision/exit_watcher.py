@@ -12,7 +12,7 @@ from agent.runtime.container_paths import ContainerPaths, ContainerRecord
 from agent.runtime.kernel.cgroups import Cgroups
 from agent.runtime.kernel.processes import open_pidfd, reap, wait_pidfd
 from agent.runtime.supervision.exit_files import ExitFiles
-from agent.worker.interfaces import Exit
+from agent.worker.container_runtime import Exit
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from agent.health.probes import HealthProber
-from agent.worker.interfaces import ImageConfig, Running, Sockets
+from agent.worker.container_runtime import Running
+from agent.worker.interfaces import ImageConfig, Sockets
 from agent.worker.monitoring.health_check_runner import HealthCheckRunner
 from agent.worker.monitoring.listening_check import ExpectedPorts, ListeningCheck, expected_ports
 from shoal.api.v1.container_pb2 import Healthcheck

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from agent.health.health_monitor import OnHealthChange, monitor_health
 from agent.health.healthcheck import effective_healthcheck
 from agent.health.probes import HealthProber
-from agent.worker.interfaces import Running
+from agent.worker.container_runtime import Running
 from shoal.api.v1.container_pb2 import Healthcheck
 from shoal.api.v1.task_pb2 import Task, TaskStatus
 from shoal.task_group import TaskGroup

@@ -9,7 +9,8 @@ from agent.assignments.assigned_state import AssignedState
 from agent.disk_full import DiskFull
 from agent.health.probes import HealthProber
 from agent.journal.journal import Journal
-from agent.worker.interfaces import ContentSource, Images, Networks, Runtime, Volumes
+from agent.worker.container_runtime import Runtime
+from agent.worker.interfaces import ContentSource, Images, Networks, Volumes
 from agent.worker.shared.datapath_applier import DatapathApplier
 from agent.worker.shared.disk_space_waiter import DiskSpaceWaiter
 from agent.worker.shared.image_waiter import ImageWaiter

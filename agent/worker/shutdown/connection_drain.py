@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 
-from agent.worker.interfaces import Exit, Networks, Running
+from agent.worker.container_runtime import Exit, Running
+from agent.worker.interfaces import Networks
 from agent.worker.shutdown.stop_policy import DrainPolicy
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.errors import Unavailable

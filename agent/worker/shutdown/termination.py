@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from agent.worker.interfaces import Runtime
+from agent.worker.container_runtime import Runtime
 from shoal.errors import ShoalError
 
 KILL_TIMEOUT_SECONDS = 10.0

@@ -1,6 +1,7 @@
 """Builds the container request from a task and its prepared inputs. Pure."""
 
-from agent.worker.interfaces import ContainerRequest, Image
+from agent.worker.container_runtime import ContainerRequest
+from agent.worker.interfaces import Image
 from agent.worker.sandbox import NO_SANDBOX, Sandbox, SharedNamespace
 from agent.worker.startup.allocated_resources import cdi_devices, with_generic_resources
 from agent.worker.startup.etc_files import etc_files

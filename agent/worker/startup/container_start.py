@@ -1,6 +1,7 @@
 """Starts a task's container from its prepared inputs."""
 
-from agent.worker.interfaces import Image, Report, Running
+from agent.worker.container_runtime import Running
+from agent.worker.interfaces import Image, Report
 from agent.worker.sandbox import Sandbox
 from agent.worker.shared.disk_space_waiter import WaitCancelled, rejection_is_final
 from agent.worker.shared.runner_dependencies import RunnerDependencies

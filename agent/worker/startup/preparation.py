@@ -6,7 +6,8 @@ It is lost with this process; each step may be repeated.
 from collections.abc import Callable
 from functools import partial
 
-from agent.worker.interfaces import Image, Report, Running
+from agent.worker.container_runtime import Running
+from agent.worker.interfaces import Image, Report
 from agent.worker.sandbox import Sandbox
 from agent.worker.shared.disk_space_waiter import WaitCancelled, rejection_is_final
 from agent.worker.shared.runner_dependencies import RunnerDependencies

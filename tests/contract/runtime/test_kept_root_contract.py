@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from agent.worker.interfaces import Image, Runtime
+from agent.worker.container_runtime import Runtime
+from agent.worker.interfaces import Image
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.errors import NotFound, Refused, Unavailable

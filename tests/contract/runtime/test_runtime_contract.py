@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.worker.interfaces import Exit, Image, Running, Runtime
+from agent.worker.container_runtime import Exit, Running, Runtime
+from agent.worker.interfaces import Image
 from shoal.errors import AlreadyExists, InvalidInput, NotFound
 from tests.fakes.containers import Ends, build_image, container_request, real_runtime, wall_clock_ms
 from tests.fakes.runtime import Behaviour, FakeRuntime

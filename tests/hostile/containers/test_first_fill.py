@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from agent.runtime.rootfs.volume_population import finish_population, populate
-from agent.worker.interfaces import ContainerRequest, Image, MountSource
+from agent.worker.container_runtime import ContainerRequest
+from agent.worker.interfaces import Image, MountSource
 from shoal.api.v1.container_pb2 import Mount
 from shoal.errors import Unavailable
 from tests.fakes.containers import build_image, log_lines, real_runtime, shell

@@ -18,7 +18,8 @@ from agent.images.disk_guard import DiskGuard
 from agent.images.layers.budget import LayerBudget
 from agent.images.layers.layer_unpack import extract_layer
 from agent.runtime.oci_runtime import OciRuntime
-from agent.worker.interfaces import ContainerRequest, Image, ImageConfig, MountSource
+from agent.worker.container_runtime import ContainerRequest
+from agent.worker.interfaces import Image, ImageConfig, MountSource
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.engine_pb2 import ArchiveRequest, PathChange, WriteArchiveRequest
 from shoal.errors import InvalidInput, NotFound, PermissionDenied, Refused, Unavailable

@@ -12,7 +12,8 @@ import pytest
 from agent.runtime.exec.exec_streams import StdStream
 from agent.runtime.oci_runtime import OciRuntime
 from agent.streams.exec_relay import Process, serve_attach
-from agent.worker.interfaces import ContainerRequest, Image
+from agent.worker.container_runtime import ContainerRequest
+from agent.worker.interfaces import Image
 from shoal.api.v1.streams_pb2 import AttachStart, ExecInput, ExecOutput, TerminalSize
 from shoal.errors import InvalidInput, NotFound, Unavailable
 from shoal.ids import new_id

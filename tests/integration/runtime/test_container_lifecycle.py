@@ -14,7 +14,8 @@ from agent.runtime.kernel.linux import mount, unmount
 from agent.runtime.oci_runtime import OciRuntime
 from agent.runtime.supervision.container_removal import supervision_processes
 from agent.runtime.supervision.exit_watcher import LOST_EXIT_CODE, UNSUPERVISED
-from agent.worker.interfaces import Exit, Image, Running
+from agent.worker.container_runtime import Exit, Running
+from agent.worker.interfaces import Image
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import LogConfig
 from shoal.errors import Exhausted, InvalidInput

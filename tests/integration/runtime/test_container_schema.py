@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from agent.runtime.oci_runtime import OciRuntime
-from agent.worker.interfaces import ContainerRequest, Image
+from agent.worker.container_runtime import ContainerRequest
+from agent.worker.interfaces import Image
 from shoal.api.v1.container_pb2 import CpuTuning, Device, HostNamespaces, MemoryTuning, Ulimit
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.errors import InvalidInput

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.runtime.exec.exec_streams import StdStream
-from agent.worker.interfaces import Running
+from agent.worker.container_runtime import Running
 from shoal.api.v1.container_pb2 import Hook
 from shoal.api.v1.service_pb2 import LogConfig
 from shoal.errors import InvalidInput, NotFound

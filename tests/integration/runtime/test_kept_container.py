@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.runtime.oci_runtime import OciRuntime
-from agent.worker.interfaces import Exit, Image, Report
+from agent.worker.container_runtime import Exit
+from agent.worker.interfaces import Image, Report
 from agent.worker.worker import Worker
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.dispatcher_pb2 import Assignments

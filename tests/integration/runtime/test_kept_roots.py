@@ -15,7 +15,8 @@ import pytest
 from agent.runtime.container_paths import ContainerPaths, read_record
 from agent.runtime.kernel.linux import unmount
 from agent.runtime.oci_runtime import OciRuntime
-from agent.worker.interfaces import ContainerRequest, Image, Running
+from agent.worker.container_runtime import ContainerRequest, Running
+from agent.worker.interfaces import Image
 from shoal.errors import NotFound, Refused, Unavailable
 from shoal.ids import new_id
 from tests.fakes.containers import Ends, build_image, log_lines, new_cgroup, open_test_runtime, real_runtime, shell

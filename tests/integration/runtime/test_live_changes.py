@@ -10,7 +10,7 @@ import pytest
 from agent.runtime.kernel.cgroup_layout import parse_layout
 from agent.runtime.oci_runtime import OciRuntime
 from agent.safe_paths.mountinfo import read_mountinfo
-from agent.worker.interfaces import ContainerRequest
+from agent.worker.container_runtime import ContainerRequest
 from shoal.api.v1.container_pb2 import ContainerSpec, CpuTuning
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.streams_pb2 import ExecStart

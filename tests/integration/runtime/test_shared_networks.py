@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from agent.runtime.oci_runtime import OciRuntime
-from agent.worker.interfaces import ContainerRequest, Exit, Image, Running
+from agent.worker.container_runtime import ContainerRequest, Exit, Running
+from agent.worker.interfaces import Image
 from shoal.errors import InvalidInput, NotFound
 from tests.fakes.containers import Ends, build_image, log_lines, new_cgroup, open_test_runtime, real_runtime, shell
 

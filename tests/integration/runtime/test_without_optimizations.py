@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent.runtime.kernel.processes import status
 from agent.runtime.launch.optimizations import NO_OPTIMIZATIONS
-from agent.worker.interfaces import Running
+from agent.worker.container_runtime import Running
 from tests.fakes.containers import Ends, build_image, log_lines, new_cgroup, open_test_runtime, real_runtime, shell
 from tests.integration.runtime.killed_agent import kill_agent_with_containers
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from agent.worker.interfaces import Running
+from agent.worker.container_runtime import Running
 from agent.worker.worker import Worker
 from shoal.api.v1.dispatcher_pb2 import Assignments
 from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceRevision

@@ -8,7 +8,8 @@ import pytest
 
 from agent.journal.journal import Journal
 from agent.journal.record_log import frame
-from agent.worker.interfaces import ImageConfig, Running
+from agent.worker.container_runtime import Running
+from agent.worker.interfaces import ImageConfig
 from agent.worker.worker import Worker
 from shoal.api.v1.dispatcher_pb2 import Assignments
 from shoal.api.v1.task_pb2 import TaskState

@@ -7,8 +7,8 @@ import pytest
 
 from agent.session.backoff import Backoff, delays, max_delay
 from agent.session.status_queue import MAX_DELAY_SECONDS, MIN_INTERVAL_SECONDS, StatusQueue
+from agent.worker.container_runtime import Exit
 from agent.worker.exit_status import failure_reason, final_state
-from agent.worker.interfaces import Exit
 from agent.worker.sandbox import Sandbox
 from agent.worker.startup.etc_files import etc_files, hostname
 from shoal.api.v1.container_pb2 import ContainerSpec, DnsConfig

@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.files.file_contents import FileContents
 from agent.health.probes import HealthProber
 from agent.journal.journal import Journal
-from agent.worker.interfaces import Exit
+from agent.worker.container_runtime import Exit
 from agent.worker.shared.runner_dependencies import make_dependencies
 from agent.worker.worker import Worker
 from shoal.api.v1.container_pb2 import ContainerSpec

@@ -13,7 +13,7 @@ from agent.runtime.kernel.cgroup_layout import CgroupLayout
 from agent.runtime.kernel.cgroups import Cgroups
 from agent.runtime.kernel.processes import process_start_time
 from agent.runtime.supervision.exit_watcher import LOST_EXIT_CODE, UNSUPERVISED, ExitWatcher
-from agent.worker.interfaces import Exit
+from agent.worker.container_runtime import Exit
 
 GONE = 4_194_304
 """Above the greatest process id."""

@@ -12,7 +12,8 @@ from agent.runtime.spec.oci_block_io import block_io_section, device_numbers
 from agent.runtime.spec.oci_process import command_line, environment
 from agent.runtime.spec.oci_spec import HostFacts, oci_spec
 from agent.runtime.spec.user_lookup import User, resolve_user
-from agent.worker.interfaces import ContainerRequest, Image, ImageConfig
+from agent.worker.container_runtime import ContainerRequest
+from agent.worker.interfaces import Image, ImageConfig
 from shoal.api.v1.container_pb2 import BlockIo, ContainerSpec, Mount, Ulimit
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import LogConfig
