@@ -69,7 +69,7 @@ def mount_overlay(layers: Sequence[Path], upper: Path, target: Path, *, volatile
 
         lower = ":".join(by_descriptor(layer) for layer in dict.fromkeys(layers))
         options = f"lowerdir={lower},upperdir={by_descriptor(upper / 'u')},workdir={by_descriptor(upper / 'w')}"
-        _remove_mark(upper / "w/work/incompat")
+        _remove_mark(upper / "w" / "work" / "incompat")
         mount("overlay", str(target), "overlay", 0, f"{options},volatile" if volatile else options)
 
 
