@@ -8,8 +8,8 @@ from typing import Self
 
 import click
 
-from cli.render.docker_units import docker_size
 from cli.render.output_terminal import draw, is_interactive
+from shoal.docker_units import docker_size
 from shoal.images.progress import LayerProgress, LayerState
 
 BAR = 50

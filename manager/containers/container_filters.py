@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable
 
-from manager.containers.container_views import state_text
 from manager.records.object_lookup import find_container
 from manager.store.tables import View
 from shoal.api.v1.engine_pb2 import ContainerView, Filter
+from shoal.container_states import state_text
 from shoal.filters.container_filters import container_filters
 
 _FILTERS = container_filters(state_text)

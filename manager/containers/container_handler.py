@@ -6,7 +6,7 @@ from contextlib import suppress
 from manager.containers import container_records
 from manager.containers.container_filters import container_filter
 from manager.containers.container_names import choose_name
-from manager.containers.container_views import container_view, for_filters, node_of, state_text, task_views
+from manager.containers.container_views import container_view, node_of, task_views
 from manager.containers.container_volumes import deletion_with_volumes
 from manager.containers.definition_submission import SubmittedDefinition, prepare_definition
 from manager.containers.store_waits import wait_on
@@ -28,6 +28,7 @@ from shoal.api.v1.engine_pb2 import (
 )
 from shoal.api.v1.standalone_pb2 import Container, ContainerDefinition
 from shoal.container_ids import container_id
+from shoal.container_states import ACTIVE, state_text
 from shoal.errors import AlreadyExists, Conflict, InvalidInput, NotFound, Refused, Timeout, Unavailable
 from shoal.ids import NewId
 from shoal.rpc.caller import Caller
@@ -87,12 +88,11 @@ class ContainerHandler:
     async def list(self, request: ListContainersRequest, caller: Caller) -> ListContainersResponse:
         """The newest first. Without `all`, those that run."""
         view = self._store.tables
-        fits = container_filter(view, request.filters)
-        keeps = (lambda each: fits(for_filters(view, each))) if request.filters else fits
+        keeps = container_filter(view, request.filters)
         every: Iterable[ContainerView] = (container_view(view, each) for each in view.containers.values())
         found = [*every, *(task_views(view) if request.include_tasks else ())]
         shows_all = request.all or bool(request.limit) or any(each.key == "status" for each in request.filters)
-        shown = [each for each in found if keeps(each) and (shows_all or state_text(each) in _SHOWN)]
+        shown = [each for each in found if keeps(each) and (shows_all or state_text(each) in ACTIVE)]
         shown.sort(key=lambda each: each.container.meta.created_at_ms or each.task.created_at_ms, reverse=True)
         return ListContainersResponse(containers=shown[: request.limit or None])
 
@@ -199,10 +199,6 @@ class ContainerHandler:
     def _view(self, identifier: str, known: Container) -> ContainerView:
         view = self._store.tables
         return container_view(view, view.containers.get(identifier, known))
-
-
-_SHOWN = frozenset({"running", "paused", "restarting"})
-"""What a list shows without `all`."""
 
 
 def name_taken(known: Container | None, name: str = "") -> str:

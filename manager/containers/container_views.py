@@ -9,7 +9,7 @@ from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.errors import Unavailable
-from shoal.task_states import is_live, observed_state, should_run, task_name
+from shoal.task_states import is_live, should_run, task_name
 from shoal.utc_text import utc_text
 
 
@@ -31,29 +31,25 @@ def container_view(view: View, container: Container) -> ContainerView:
 
 
 def task_views(view: View) -> Iterator[ContainerView]:
-    """Tasks of services in the same form, without a container."""
+    """Tasks of services in the same form: without an id of a container."""
     for task in view.tasks.values():
-        if task.container_id or not task.node_id:
-            continue
-        yield ContainerView(
-            task=task,
-            task_status=view.task_status.get(task.id),
-            node_id=task.node_id,
-            node_hostname=hostname_of(view, task.node_id),
-            node_down_since_ms=down_since_ms(view, task.node_id),
-            restart_count=task.attempt,
-        )
+        if not task.container_id and task.node_id:
+            yield task_view(view, task)
 
 
-def for_filters(view: View, each: ContainerView) -> ContainerView:
-    """The same with what filters compare: of a service's task its name, and what it runs."""
-    if each.HasField("container"):
-        return each
-    found = ContainerView()
-    found.CopyFrom(each)
-    revision = view.revision_of(each.task.service_id, each.task.revision)
+def task_view(view: View, task: Task) -> ContainerView:
+    """A service's task as a container: its name and what it runs, without an id."""
+    found = ContainerView(
+        task=task,
+        task_status=view.task_status.get(task.id),
+        node_id=task.node_id,
+        node_hostname=hostname_of(view, task.node_id),
+        node_down_since_ms=down_since_ms(view, task.node_id),
+        restart_count=task.attempt,
+    )
+    revision = view.revision_of(task.service_id, task.revision)
     if revision is not None:
-        found.container.name = task_name(revision.spec.name, each.task)
+        found.container.name = task_name(revision.spec.name, task)
         found.container.definition.task.CopyFrom(revision.spec.task)
         found.container.definition.labels.update(revision.spec.labels)
         found.container.definition.ports.extend(revision.spec.endpoint.ports)
@@ -119,30 +115,7 @@ def check_node(view: View, container: Container) -> None:
     )
 
 
-def state_text(each: ContainerView) -> str:
-    """Docker's word for its state: created, running, paused, restarting, exited, removing or dead."""
-    container, task = each.container, each.task
-    if container.removing:
-        return "dead" if each.node_down_since_ms else "removing"
-    if not each.HasField("task"):
-        return "dead" if each.node_id else "created"
-    status = each.task_status if each.HasField("task_status") else None
-    if observed_state(task, status) == TaskState.RUNNING:
-        return "paused" if each.task_status.paused else "running"
-    has_run = task.desired_state != TaskState.READY
-    if is_live(task, status):
-        return "restarting" if task.attempt else "created"
-    if has_run and _is_desired(each) and task.job_run == container.run:
-        return "restarting"
-    return "exited" if has_run else "created"
-
-
 def exit_code(task: Task | None, view: View) -> int:
     """Of an ended run; 0 where none is known, 128 with the signal where one ended it."""
     status = view.task_status.get(task.id) if task is not None else None
     return status.exit_code if status is not None else 0
-
-
-def _is_desired(each: ContainerView) -> bool:
-    container = each.container
-    return container.desired == Container.RUNNING and each.status.finished_run != container.run

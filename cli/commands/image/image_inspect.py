@@ -17,10 +17,10 @@ from cli.commands.common.name_completion import names_of
 from cli.commands.image.image_calls import get_image
 from cli.commands.image.image_listing import short_id
 from cli.commands.image.image_options import platform_option, registries_option, registries_with_logins, run
-from cli.render.docker_units import docker_age, docker_size
 from cli.render.documents import print_documents
 from cli.render.table import FieldSource, print_listing
 from shoal.distribution.manifests import Platform
+from shoal.docker_units import docker_age, docker_size
 from shoal.errors import NotFound, ShoalError
 from shoal.image_reference import parse
 from shoal.images.image_documents import MISSING, HistoryStep, choose_variant, history, inspect_document

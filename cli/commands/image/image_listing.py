@@ -10,10 +10,10 @@ from cli.commands.common.common_options import examples, format_option, pass_cli
 from cli.commands.common.listing_options import filter_option, no_trunc_option
 from cli.commands.common.name_completion import names_of
 from cli.commands.image.image_filter import LIST_FILTERS, to_filters
-from cli.render.docker_units import docker_age, docker_size
 from cli.render.table import FieldSource, aligned, print_listing
 from shoal.api.v1.engine_pb2 import Filter, ImageView, ListImagesRequest
 from shoal.api.v1.engine_pb2_grpc import ImagesStub
+from shoal.docker_units import docker_age, docker_size
 from shoal.errors import InvalidInput
 from shoal.filters.image_filters import created_ms
 from shoal.image_reference import ImageReference, parse

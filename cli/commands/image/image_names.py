@@ -9,7 +9,6 @@ from cli.commands.common.name_completion import names_of
 from cli.commands.image.image_calls import get_image, set_image
 from cli.commands.image.image_filter import PRUNE_FILTERS, to_filters
 from cli.commands.image.image_options import reference_with_tag
-from cli.render.docker_units import docker_size
 from shoal.api.v1.engine_pb2 import (
     PruneImagesRequest,
     RemoveImageRequest,
@@ -17,6 +16,7 @@ from shoal.api.v1.engine_pb2 import (
 )
 from shoal.api.v1.engine_pb2_grpc import ImagesStub
 from shoal.api.v1.standalone_pb2 import Image
+from shoal.docker_units import docker_size
 from shoal.errors import InvalidInput
 
 REMOVE_SECONDS = 60.0

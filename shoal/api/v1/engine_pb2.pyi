@@ -138,7 +138,7 @@ class ListContainersRequest(_message.Message):
     all: _builtins.bool
     """Those that have ended too."""
     include_tasks: _builtins.bool
-    """Tasks of services too; `ContainerView.container` is unset for these."""
+    """Tasks of services too; `ContainerView.container` has only the name and the definition of these, and no id."""
     limit: _builtins.int
     """The newest so many; 0: all."""
     @_builtins.property

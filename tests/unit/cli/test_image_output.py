@@ -13,13 +13,13 @@ from cli.commands.image.image_listing import rows, tree_lines
 from cli.images.docker_config import DockerConfig, Login, config_path, domain_of, registry_key
 from cli.images.registry_logins import with_logins
 from cli.render import layer_bars
-from cli.render.docker_units import docker_age, docker_size
 from cli.render.layer_bars import PULLING, LayerBars, layer_line
 from shoal.api.v1.engine_pb2 import ImageView
 from shoal.api.v1.meta_pb2 import Platform
 from shoal.api.v1.standalone_pb2 import Image, ImageVariant
 from shoal.distribution.credentials import basic_for
 from shoal.distribution.registries import Registries, RegistrySettings
+from shoal.docker_units import docker_age, docker_size
 from shoal.errors import InvalidInput, Unavailable
 from shoal.images.image_documents import HistoryStep
 from shoal.images.progress import LayerProgress, LayerState

@@ -346,12 +346,13 @@ async def _list_tasks(rig: ContainerRig) -> None:
         chosen = [Filter(key=key, value=value) for key, value in filters]
         request = ListContainersRequest(include_tasks=True, all=True, filters=chosen)
         response = await rig.records.list(request, ADMIN)
-        return sorted(each.container.name or each.task.id for each in response.containers)
+        return sorted(each.container.name for each in response.containers)
 
-    assert await listed() == [task.id, "db"]
-    assert await listed(("is-task", "true")) == [task.id]
+    name = f"web.2.{task.id}"
+    assert await listed() == ["db", name]
+    assert await listed(("is-task", "true")) == [name]
     for given in (("name", "web.2"), ("label", "tier=front"), ("ancestor", "a:1"), ("id", container_id(task.id))):
-        assert await listed(given) == [task.id], given
+        assert await listed(given) == [name], given
     assert await rig.names(all=True) == ["db"]
 
 
