@@ -16,6 +16,7 @@ from shoal.api.v1.streams_pb2 import AttachStart
     "attach",
     epilog=examples(
         "shoal attach web.1",
+        "shoal attach db",
         "shoal attach --no-stdin --sig-proxy=false web.1",
         "shoal attach --detach-keys ctrl-x game",
     ),
@@ -32,7 +33,7 @@ from shoal.api.v1.streams_pb2 import AttachStart
 @click.argument("task", metavar="TASK", shell_complete=names_of("running task", "service"))
 @pass_client
 def command(client: Client, no_stdin: bool, sig_proxy: bool, detach_keys: str, task: str) -> None:
-    """Attach to the main process of TASK (named as for `shoal exec`).
+    """Attach to the main process of a container or task (named as for `shoal exec`).
 
     Displays its output from now on and, if its service was created with `--interactive`, sends it your input.
     The command exits with the exit code of the process. Detaching does not stop the process. The process never waits

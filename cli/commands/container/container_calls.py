@@ -1,0 +1,15 @@
+"""The service `Containers`, as commands call it."""
+
+from typing import TYPE_CHECKING
+
+from cli.client import Client
+
+if TYPE_CHECKING:
+    from shoal.api.v1.engine_pb2_grpc import ContainersStub
+
+
+def containers(client: Client) -> "ContainersStub":
+    """The stub of the service, for `client.call(containers(client).StopContainer, …)`."""
+    from shoal.api.v1.engine_pb2_grpc import ContainersStub
+
+    return ContainersStub(client.channel)
