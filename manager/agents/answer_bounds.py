@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from grpc import aio
 
 from manager.agents.agent_address import AgentAddress
-from shoal.api.v1 import streams_pb2
+from shoal.api.v1 import agent_containers_pb2, streams_pb2
 from shoal.api.v1.streams_pb2 import LogBatch
 from shoal.errors import Unavailable
 from shoal.logs.log_lines import HEADER_BYTES
@@ -21,8 +21,15 @@ MAX_ENTRIES = 60_000
 MAX_TORN_LINES = 1_000
 """Lines of a batch that a crash of the host left without a header."""
 
-_SERVICE = streams_pb2.DESCRIPTOR.services_by_name["AgentStreams"]
-_ENTRIES = {f"/{_SERVICE.full_name}/{each.name}": EntryCounter(each.output_type) for each in _SERVICE.methods}
+_SERVICES = (
+    streams_pb2.DESCRIPTOR.services_by_name["AgentStreams"],
+    agent_containers_pb2.DESCRIPTOR.services_by_name["AgentContainers"],
+)
+_ENTRIES = {
+    f"/{service.full_name}/{each.name}": EntryCounter(each.output_type)
+    for service in _SERVICES
+    for each in service.methods
+}
 
 
 class BoundedChannel:
@@ -38,6 +45,10 @@ class BoundedChannel:
     def unary_stream(self, method: str, *, response_deserializer: Deserializer, **more: Any) -> Any:
         """Several responses."""
         return self._channel.unary_stream(method, response_deserializer=_bounded(method, response_deserializer), **more)
+
+    def stream_unary(self, method: str, *, response_deserializer: Deserializer, **more: Any) -> Any:
+        """One response to several messages."""
+        return self._channel.stream_unary(method, response_deserializer=_bounded(method, response_deserializer), **more)
 
     def stream_stream(self, method: str, *, response_deserializer: Deserializer, **more: Any) -> Any:
         """Several responses to several messages."""

@@ -16,10 +16,11 @@ from grpc import aio
 
 from manager.agents.agent_address import AgentAddress
 from manager.agents.agent_channels import AgentChannels
+from manager.agents.container_channels import ContainerChannels
 from manager.agents.usage_reader import UsageReader
 from manager.store import kinds
 from manager.store.changes import put
-from shoal.api.v1 import streams_pb2
+from shoal.api.v1 import engine_pb2, streams_pb2
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeStatus
 from shoal.api.v1.task_pb2 import Task
@@ -35,6 +36,8 @@ CLUSTER = "cluster"
 NO_MESSAGE = b"\xff" * 16
 SINGLE = ("Probe", "ReadUsage", "ReadVolumeSizes", "CallDriver", "OfferVolume", "DropVolumeCopy")
 STREAMS = ("ReadLogs", "FetchVolume")
+SINGLE_OF_CONTAINERS = ("Pause", "Kill", "ListProcesses", "StatPath")
+STREAMS_OF_CONTAINERS = ("ReadArchive", "ListChanges", "ExportContainer")
 
 Calls = dict[str, Callable[[AgentChannels, AgentAddress], Awaitable[Any]]]
 
@@ -52,6 +55,9 @@ async def hostile_agent(*usages: bytes, logs: bytes = NO_MESSAGE) -> AsyncGenera
     async def answer(request: bytes, context: Any) -> bytes:
         return NO_MESSAGE
 
+    async def answer_to_all(requests: AsyncGenerator[bytes], context: Any) -> bytes:
+        return NO_MESSAGE
+
     async def measured(request: bytes, context: Any) -> bytes:
         return next(responses, NO_MESSAGE)
 
@@ -66,13 +72,19 @@ async def hostile_agent(*usages: bytes, logs: bytes = NO_MESSAGE) -> AsyncGenera
     handlers["ReadUsage"] = grpc.unary_unary_rpc_method_handler(measured)
     handlers |= {name: grpc.unary_stream_rpc_method_handler(answers) for name in STREAMS}
     handlers["ReadLogs"] = grpc.unary_stream_rpc_method_handler(batches)
+    of_containers: dict[str, Any] = {
+        **{name: grpc.unary_unary_rpc_method_handler(answer) for name in SINGLE_OF_CONTAINERS},
+        **{name: grpc.unary_stream_rpc_method_handler(answers) for name in STREAMS_OF_CONTAINERS},
+        "WriteArchive": grpc.stream_unary_rpc_method_handler(answer_to_all),
+    }
     authority = Authority.create(CLUSTER, datetime.now(UTC))
     shown, manager = (
         authority.issue(CertificateSubject(name, role, CLUSTER), datetime.now(UTC))
         for name, role in (("n1", Role.AGENT), ("m1", Role.MANAGER))
     )
     server = aio.server()
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shoal.api.v1.AgentStreams", handlers),))
+    for service, methods in (("AgentStreams", handlers), ("AgentContainers", of_containers)):
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(f"shoal.api.v1.{service}", methods),))
     port = listen(server, "127.0.0.1:0", lambda: shown)
     await server.start()
     channels = AgentChannels(lambda: manager)
@@ -88,6 +100,10 @@ async def first(answers: AsyncGenerator[Any, None]) -> Any:
         return await anext(answers)
 
 
+async def no_archive() -> AsyncGenerator[engine_pb2.WriteArchiveRequest]:
+    yield engine_pb2.WriteArchiveRequest()
+
+
 CALLS: Calls = {
     "Probe": lambda channels, agent: channels.probe(agent, streams_pb2.ProbeRequest()),
     "ReadUsage": lambda channels, agent: channels.read_usage(agent, streams_pb2.ReadUsageRequest()),
@@ -97,10 +113,26 @@ CALLS: Calls = {
     "DropVolumeCopy": lambda channels, agent: channels.drop_volume_copy(agent, streams_pb2.DropVolumeCopyRequest()),
     "ReadLogs": lambda channels, agent: first(channels.read_logs(agent, streams_pb2.ReadLogsRequest())),
     "FetchVolume": lambda channels, agent: first(channels.fetch_volume(agent, streams_pb2.FetchVolumeRequest())),
+    "Pause": lambda channels, agent: ContainerChannels(channels).pause(agent, engine_pb2.PauseContainerRequest()),
+    "Kill": lambda channels, agent: ContainerChannels(channels).kill(agent, engine_pb2.KillContainerRequest()),
+    "ListProcesses": lambda channels, agent: ContainerChannels(channels).list_processes(
+        agent, engine_pb2.ListProcessesRequest()
+    ),
+    "StatPath": lambda channels, agent: ContainerChannels(channels).stat_path(agent, engine_pb2.ArchiveRequest()),
+    "WriteArchive": lambda channels, agent: ContainerChannels(channels).write_archive(agent, no_archive()),
+    "ReadArchive": lambda channels, agent: first(
+        ContainerChannels(channels).read_archive(agent, engine_pb2.ArchiveRequest())
+    ),
+    "ListChanges": lambda channels, agent: first(
+        ContainerChannels(channels).list_changes(agent, engine_pb2.ListChangesRequest())
+    ),
+    "ExportContainer": lambda channels, agent: first(
+        ContainerChannels(channels).export_container(agent, engine_pb2.ListChangesRequest())
+    ),
 }
 
 
-@pytest.mark.parametrize("name", [*SINGLE, *STREAMS])
+@pytest.mark.parametrize("name", CALLS)
 def test_an_answer_that_is_no_message_is_an_error_of_that_call(name: str) -> None:
     async def scenario() -> ShoalError:
         async with hostile_agent() as (channels, agent):
