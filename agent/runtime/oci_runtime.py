@@ -25,7 +25,7 @@ from agent.runtime.launch.cgroup_attach_lock import StartLock
 from agent.runtime.launch.launcher import Launcher
 from agent.runtime.launch.start_errors import full_disk, start_error
 from agent.runtime.live.limits import LiveLimits
-from agent.runtime.live.pause import set_paused
+from agent.runtime.live.pause import resume_briefly_paused, set_paused
 from agent.runtime.live.process_table import ProcessTable, process_table
 from agent.runtime.live.root_access import RootAccess
 from agent.runtime.logs.container_logs import ContainerLogs
@@ -234,10 +234,10 @@ class OciRuntime:
         read = await asyncio.to_thread(lambda: [(task_id, self._cgroups.stats(task_id)) for task_id in desired])
         return {task_id: stats for task_id, stats in read if stats is not None}
 
-    async def set_paused(self, task_id: str, paused: bool) -> None:
+    async def set_paused(self, task_id: str, paused: bool, *, briefly: bool = False) -> None:
         """As `Runtime.set_paused`."""
-        self._running(task_id)
-        await asyncio.to_thread(set_paused, self._cgroups, task_id, paused)
+        bundle = self._paths.bundle(self._running(task_id).task_id)
+        await complete_in_thread(set_paused, self._cgroups, bundle, paused, briefly=briefly)
 
     async def is_paused(self, task_id: str) -> bool:
         """As `Runtime.is_paused`."""
@@ -330,6 +330,7 @@ class OciRuntime:
             waits = self._paths.runtime_root(record.program) / task_id / "exec.fifo" if record else None
             if record is not None and waits is not None and not (record.program == "crun" and waits.exists()):
                 kill_orphans(self._paths.bundle(task_id))
+                resume_briefly_paused(self._cgroups, self._paths.bundle(task_id))
                 records.append(record)
             elif task_id not in with_logs_only or has_more_than_logs(self._paths, self._cgroups, task_id):
                 remove_container(self._paths, self._cgroups, task_id, keep_logs=True)

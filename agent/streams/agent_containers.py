@@ -1,13 +1,14 @@
 """gRPC servicer of `AgentContainers`: what managers ask of containers of this node beside their desired state."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import Protocol
 
 from grpc import aio
 
 from agent.archives.container_files import ContainerFiles
 from agent.runtime.live.process_table import ProcessTable
+from agent.streams.copy_pause import CopyPause
 from shoal.api.v1.agent_containers_pb2 import PauseTaskResponse
 from shoal.api.v1.agent_containers_pb2_grpc import AgentContainersServicer
 from shoal.api.v1.engine_pb2 import (
@@ -44,7 +45,7 @@ class RunningContainers(Protocol):
 class TaskControl(Protocol):
     """Pauses and signals tasks, and reports their new status; `agent.worker.worker.Worker` is one."""
 
-    async def set_paused(self, task_id: str, paused: bool) -> None:
+    async def set_paused(self, task_id: str, paused: bool, *, briefly: bool = False) -> None:
         """Raises NotFound, Refused, Unavailable."""
         ...
 
@@ -60,6 +61,7 @@ class AgentContainersService(AgentContainersServicer):
         self._containers = containers
         self._tasks = tasks
         self._files = files
+        self._copy_pause = CopyPause(task_of=containers.task_of, tasks=tasks)
 
     async def StatPath(  # noqa: N802  # named by the protocol
         self, request: ArchiveRequest, context: aio.ServicerContext[ArchiveRequest, PathStat]
@@ -101,7 +103,10 @@ class AgentContainersService(AgentContainersServicer):
     ) -> AsyncGenerator[ArchiveChunk]:
         """What a container has changed, as a layer. Raises as `ContainerFiles.stat`."""
         del context
-        async with aclosing(self._files.layer(request.container)) as chunks:
+        async with (
+            self._copy_pause.during(request.container) if request.pause else nullcontext(),
+            aclosing(self._files.layer(request.container)) as chunks,
+        ):
             async for chunk in chunks:
                 yield chunk
 

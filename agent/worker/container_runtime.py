@@ -113,9 +113,11 @@ class Runtime(Protocol):
         """
         ...
 
-    async def set_paused(self, task_id: str, paused: bool) -> None:
+    async def set_paused(self, task_id: str, paused: bool, *, briefly: bool = False) -> None:
         """Freeze a running container's processes, or let them continue.
 
+        Args:
+            briefly: if this process of the agent ends meanwhile, the next one lets them continue.
         Raises:
             NotFound: it is not running. Refused: it is paused already, or not paused. Unavailable: the kernel failed.
         """

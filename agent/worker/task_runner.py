@@ -119,13 +119,8 @@ class TaskRunner:
         self._observed = end
         self._wake.set()
 
-    async def set_paused(self, paused: bool) -> None:
-        """Pause its container, or resume it. Raises NotFound, Refused, Unavailable: see `Runtime.set_paused`."""
-        await self._deps.runtime.set_paused(self._task.id, paused)
-        await self.follow_paused()
-
     async def follow_paused(self) -> None:
-        """Report whether its container is paused; call it after signals, which resume it."""
+        """Report whether its container is paused; call it after a pause, and after signals, which resume it."""
         paused = isinstance(self._observed, Running) and await self._deps.runtime.is_paused(self._task.id)
         if paused:
             self._monitor.suspend()

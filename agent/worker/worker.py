@@ -52,9 +52,11 @@ class Worker:
         """Receive assignments from a manager; returns immediately."""
         self._incoming.put_nowait(assignments)
 
-    async def set_paused(self, task_id: str, paused: bool) -> None:
+    async def set_paused(self, task_id: str, paused: bool, *, briefly: bool = False) -> None:
         """Pause a task's container, or resume it. Raises NotFound, Refused, Unavailable: see `Runtime.set_paused`."""
-        await self._runner(task_id).set_paused(paused)
+        runner = self._runner(task_id)
+        await self._deps.runtime.set_paused(task_id, paused, briefly=briefly)
+        await runner.follow_paused()
 
     async def signal(self, task_id: str, signal: str) -> None:
         """Send a signal to a task's container, as `Runtime.signal`. Raises NotFound, InvalidInput."""

@@ -23,6 +23,9 @@ from shoal.logs.log_lines import LogLine, parse_line
 OPTIMIZATIONS_VARIABLE = "SHOAL_AGENT_RUNTIME_OPTIMIZATIONS"
 """The agent's option as a variable: "on", the default, or "off"."""
 
+PROGRAMS: Sequence[str] = ("crun", "runc")
+"""OCI runtimes of test runtimes, as an agent has them."""
+
 _BUSYBOX = Path("/usr/bin/busybox")
 _APPLETS = (
     "sh",
@@ -134,20 +137,21 @@ def open_test_runtime(
     ends: Ends,
     cgroup: str,
     *,
-    programs: Sequence[str] = ("crun", "runc"),
+    programs: Sequence[str] = (),
     cdi_directories: Sequence[Path] = (),
     optimizations: Optimizations | None = None,
 ) -> AbstractAsyncContextManager[OciRuntime]:
     """A runtime below `directory`.
 
     Args:
+        programs: OCI runtimes, the preferred first; none means `PROGRAMS`.
         optimizations: None: as `optimizations_of_environment`.
     """
     config = RuntimeConfig(
         directory / "state",
         directory / "run",
         cgroup,
-        programs=programs,
+        programs=programs or PROGRAMS,
         cdi_directories=cdi_directories,
         optimizations=optimizations or optimizations_of_environment(),
     )

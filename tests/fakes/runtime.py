@@ -99,8 +99,9 @@ class FakeRuntime:
             if code is not None:
                 self.end(task_id, code)
 
-    async def set_paused(self, task_id: str, paused: bool) -> None:
+    async def set_paused(self, task_id: str, paused: bool, *, briefly: bool = False) -> None:
         """As `Runtime.set_paused`."""
+        del briefly
         if not isinstance(self.containers.get(task_id), Running):
             raise NotFound(f"task {task_id} is not running")
         if (task_id in self.paused) == paused:

@@ -147,7 +147,7 @@ class AgentContainersServicer:
 
     def ReadLayer(self, request, context):
         """What it has changed of its image's files as a layer on that image (OCI image-spec, layer.md), an uncompressed tar: what a
-        commit is made of. Pause it before for a layer of one moment.
+        commit is made of. With `pause` a layer of one moment.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -60,7 +60,7 @@ class AgentContainersStub:
     """A tar archive of its root file system, without volumes and other mounts."""
     ReadLayer: _grpc.UnaryStreamMultiCallable[_engine_pb2.ListChangesRequest, _engine_pb2.ArchiveChunk]
     """What it has changed of its image's files as a layer on that image (OCI image-spec, layer.md), an uncompressed tar: what a
-    commit is made of. Pause it before for a layer of one moment.
+    commit is made of. With `pause` a layer of one moment.
     """
 
 @_typing.type_check_only
@@ -91,7 +91,7 @@ class AgentContainersAsyncStub(AgentContainersStub):
     """A tar archive of its root file system, without volumes and other mounts."""
     ReadLayer: _aio.UnaryStreamMultiCallable[_engine_pb2.ListChangesRequest, _engine_pb2.ArchiveChunk]  # type: ignore[assignment]
     """What it has changed of its image's files as a layer on that image (OCI image-spec, layer.md), an uncompressed tar: what a
-    commit is made of. Pause it before for a layer of one moment.
+    commit is made of. With `pause` a layer of one moment.
     """
 
 class AgentContainersServicer(metaclass=_abc_1.ABCMeta):
@@ -173,7 +173,7 @@ class AgentContainersServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_engine_pb2.ArchiveChunk], _abc.AsyncIterator[_engine_pb2.ArchiveChunk]]:
         """What it has changed of its image's files as a layer on that image (OCI image-spec, layer.md), an uncompressed tar: what a
-        commit is made of. Pause it before for a layer of one moment.
+        commit is made of. With `pause` a layer of one moment.
         """
 
 def add_AgentContainersServicer_to_server(servicer: AgentContainersServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

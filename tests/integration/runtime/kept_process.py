@@ -1,7 +1,7 @@
 """A process of the agent that makes a container, runs it, and removes it, and is killed at one step of that.
 
-Arguments: directory, cgroup parent, container id, and the fault: "<phase>:<step>", where the phases are make, start,
-stop and remove. Without such a step it lives to its end and says so.
+Arguments: directory, cgroup parent, container id, OCI runtime, and the fault: "<phase>:<step>", where the phases are
+make, start, pause, commit, stop and remove. Without such a step it lives to its end and says so.
 """
 
 import asyncio
@@ -13,8 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from agent.archives.container_files import ContainerFiles
+from agent.runtime.kernel.cgroups import Cgroups
+from agent.runtime.oci_runtime import OciRuntime
 from agent.runtime.open_runtime import RuntimeConfig, open_runtime
 from agent.runtime.supervision import container_removal
+from agent.streams.copy_pause import CopyPause
 from agent.worker.interfaces import Image, ImageConfig
 from tests.fakes.containers import Ends, optimizations_of_environment, shell, wall_clock_ms
 
@@ -45,12 +49,33 @@ class Faults:
         return call
 
 
-async def main(directory: Path, cgroup: str, container: str, fault: str) -> None:
+class ContainerRoots:
+    """Opens root file systems for archives."""
+
+    def __init__(self, runtime: OciRuntime) -> None:
+        self.open_root, self.open_below = runtime.open_root, runtime.open_below
+
+
+async def commit(runtime: OciRuntime, container: str, faults: Faults) -> None:
+    """Read the layer that a commit is made of, as managers have the agent do it."""
+    async with CopyPause(task_of=runtime.task_of, tasks=runtime).during(container):
+        faults.reached("paused")
+        async for _ in ContainerFiles(ContainerRoots(runtime)).layer(container):
+            faults.reached("reading")
+        faults.reached("read")
+    faults.reached("end")
+
+
+async def main(directory: Path, cgroup: str, container: str, program: str, fault: str) -> None:
     image = Image("busybox:test", "sha256:0", ImageConfig(), (directory / "layer",))
     faults, ends = Faults(fault), Ends()
     for name in REMOVAL_STEPS:
         setattr(container_removal, name, faults.after(name, getattr(container_removal, name)))
-    config = RuntimeConfig(directory / "state", directory / "run", cgroup, optimizations=optimizations_of_environment())
+    for name in ("_write_freezer", "freeze", "thaw"):
+        setattr(Cgroups, name, faults.after(name, getattr(Cgroups, name)))
+    config = RuntimeConfig(
+        directory / "state", directory / "run", cgroup, programs=[program], optimizations=optimizations_of_environment()
+    )
     async with open_runtime(config, on_exit=ends, clock=wall_clock_ms, on_step=faults.reached) as runtime:
         await runtime.recover()
         faults.phase = "make"
@@ -64,6 +89,12 @@ async def main(directory: Path, cgroup: str, container: str, fault: str) -> None
         second = replace(shell(image, SECOND), container_id=container, volatile=False)
         await runtime.start(second)
         faults.reached("end")
+        faults.phase = "pause"
+        await runtime.set_paused(second.task_id, True)
+        await runtime.set_paused(second.task_id, False)
+        faults.reached("end")
+        faults.phase = "commit"
+        await commit(runtime, container, faults)
         faults.phase = "stop"
         while second.task_id not in ends.reported:
             await runtime.signal(second.task_id, "SIGTERM")
@@ -79,4 +110,4 @@ async def main(directory: Path, cgroup: str, container: str, fault: str) -> None
     print("alive", flush=True)
 
 
-asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:5]))
+asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:6]))

@@ -20,6 +20,7 @@ from shoal.ids import new_id
 from tests.fakes.containers import Ends, build_image, real_runtime, shell
 
 Body = Callable[[OciRuntime, Ends, Callable[..., ContainerRequest], str], Awaitable[None]]
+pytestmark = pytest.mark.usefixtures("program")
 
 
 def with_container(directory: Path, body: Body) -> None:

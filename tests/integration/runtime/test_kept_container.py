@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from agent.runtime.oci_runtime import OciRuntime
 from agent.worker.container_runtime import Exit
 from agent.worker.interfaces import Image, Report
@@ -22,6 +24,7 @@ from tests.unit.agent_core.worker_rig import Machine
 S = TaskState
 BOX = new_id()
 SCRIPT = "trap 'exit 7' HUP; echo run >> /runs; cat /runs; while :; do sleep 0.02; done"
+pytestmark = pytest.mark.usefixtures("program")
 
 
 class OneImage:

@@ -26,10 +26,15 @@ ROOT_STEPS = ("root draft", "root filled", "root in place", "root durable")
 START_STEPS = (
     "directories", "mount namespace", "overlay", "spec", "spawn", "create", "record", "start", "end",
 )  # fmt: skip
+PAUSE_STEPS = ("_write_freezer", "freeze", "thaw", "end")
+COMMIT_STEPS = ("_write_freezer", "freeze", "paused", "reading", "read", "thaw", "end")
 STOP_STEPS = ("signal", "exit", "_kill_supervision", "_empty_cgroup", "_delete", "end")
+RUN_PHASES = ("start", "pause", "commit", "stop")
 FAULTS = [
     *(f"make:{step}" for step in ROOT_STEPS),
     *(f"start:{step}" for step in START_STEPS),
+    *(f"pause:{step}" for step in PAUSE_STEPS),
+    *(f"commit:{step}" for step in COMMIT_STEPS),
     *(f"stop:{step}" for step in STOP_STEPS),
     "remove:root removed",
     "remove:end",
@@ -172,11 +177,11 @@ def test_an_unreadable_record_costs_no_data(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_an_agent_that_is_killed_loses_nothing(tmp_path: Path, fault: str) -> None:
+def test_an_agent_that_is_killed_loses_nothing(tmp_path: Path, fault: str, program: str) -> None:
     """Killed at this step: the container is there whole, or the host is clean."""
     cgroup, container = new_cgroup(), new_id()
     image = build_image(tmp_path)
-    command = [sys.executable, str(AGENT), str(tmp_path), cgroup, container, fault]
+    command = [sys.executable, str(AGENT), str(tmp_path), cgroup, container, program, fault]
     agent = subprocess.run(command, capture_output=True, text=True, cwd=Path.cwd(), timeout=60, check=False)
     phase, _, step = fault.partition(":")
     places = ContainerPaths(run=tmp_path / "run", state=tmp_path / "state")
@@ -190,15 +195,16 @@ def test_an_agent_that_is_killed_loses_nothing(tmp_path: Path, fault: str) -> No
             found = await runtime.recover()
             for task_id, each in found.items():
                 if isinstance(each, Running):
+                    assert await runtime.is_paused(task_id) == (fault in ("pause:_write_freezer", "pause:freeze"))
                     await runtime.signal(task_id, "SIGKILL")
                     await ends.of(task_id)
                 await runtime.remove(task_id, keep_logs=True)
             assert not any(places.drafts.iterdir())
             assert not places.tasks_with_upper()
             assert not any(places.bundles.iterdir())
-            is_there = phase in ("start", "stop") or step in ("root in place", "root durable")
+            is_there = phase in RUN_PHASES or step in ("root in place", "root durable")
             assert runtime.kept_roots() == ({container: "sha256:0"} if is_there else {})
-            if phase in ("start", "stop"):
+            if phase in RUN_PHASES:
                 check = "grep one /kept && test $(grep -c two /kept) -le 1"
                 assert (await lines_of(runtime, container))[0] == "first"
                 assert await run_to_end(runtime, ends, run_of(image, container, check)) == 0

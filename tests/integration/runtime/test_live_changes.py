@@ -19,6 +19,7 @@ from tests.fakes.containers import Ends, build_image, new_cgroup, open_test_runt
 
 Body = Callable[[OciRuntime, Ends, ContainerRequest], Awaitable[None]]
 COUNT = "trap 'exit 9' TERM; i=0; while :; do i=$((i+1)); echo $i > /count; done"
+pytestmark = pytest.mark.usefixtures("program")
 
 
 def in_container(directory: Path, script: str, body: Callable[..., Awaitable[None]], **spec: Any) -> None:

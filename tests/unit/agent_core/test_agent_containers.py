@@ -39,7 +39,8 @@ class Node:
     async def processes(self, own_id: str, ps_args: Sequence[str]) -> ProcessTable:
         return ProcessTable(("PID", "CMD"), (("1", f"{own_id} {' '.join(ps_args)}"),))
 
-    async def set_paused(self, task_id: str, paused: bool) -> None:
+    async def set_paused(self, task_id: str, paused: bool, *, briefly: bool = False) -> None:
+        assert not briefly or paused
         self.calls.append(("pause", task_id, paused))
 
     async def signal(self, task_id: str, signal: str) -> None:
@@ -122,5 +123,8 @@ def test_each_call_reaches_its_part(tmp_path: Path) -> None:
             layer = [chunk async for chunk in agent.ReadLayer(ListChangesRequest(container="box"))]
             with tarfile.open(fileobj=io.BytesIO(b"".join(chunk.data for chunk in layer))) as tar:
                 assert sorted(tar.getnames()) == ["etc", "new"]
+            assert len(node.calls) == 4
+            assert layer == [each async for each in agent.ReadLayer(ListChangesRequest(container="box", pause=True))]
+            assert node.calls[4:] == [("pause", task, True), ("pause", task, False)]
 
     asyncio.run(body())

@@ -26,9 +26,9 @@ def version_2(directory: Path) -> tuple[Cgroups, Path, Path]:
 def test_version_1(tmp_path: Path) -> None:
     cgroups, freezer, cpu = version_1(tmp_path)
     (freezer / "freezer.state").write_text("THAWED\n")
-    set_paused(cgroups, "t", True)
+    set_paused(cgroups, Path("t"), True, briefly=False)
     assert (freezer / "freezer.state").read_text() == "FROZEN" and cgroups.is_frozen("t")
-    set_paused(cgroups, "t", False)
+    set_paused(cgroups, Path("t"), False, briefly=False)
     assert (freezer / "freezer.state").read_text() == "THAWED"
     (freezer / "freezer.state").write_text("FREEZING\n")
     assert cgroups.is_frozen("t")
@@ -41,16 +41,16 @@ def test_version_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cgroups, freezer, cpu = version_2(tmp_path)
     (freezer / "cgroup.freeze").write_text("0\n")
     (freezer / "cgroup.events").write_text("populated 1\nfrozen 1\n")
-    set_paused(cgroups, "t", True)
+    set_paused(cgroups, Path("t"), True, briefly=False)
     assert (freezer / "cgroup.freeze").read_text() == "1"
     with pytest.raises(Refused, match="already paused"):
-        set_paused(cgroups, "t", True)
+        set_paused(cgroups, Path("t"), True, briefly=False)
     cgroups.kill("t")
     assert (freezer / "cgroup.freeze").read_text() == "0"
     monkeypatch.setattr(cgroups_module, "FREEZE_SECONDS", 0.01)
     (freezer / "cgroup.events").write_text("populated 1\nfrozen 0\n")
     with pytest.raises(Unavailable, match="cannot be interrupted"):
-        set_paused(cgroups, "t", True)
+        set_paused(cgroups, Path("t"), True, briefly=False)
     assert (freezer / "cgroup.freeze").read_text() == "0", "it goes on"
     (cpu / "cpu.max").write_text("50000 100000")
     cgroups.remove_cpu_quota("t")
@@ -63,7 +63,7 @@ def test_without_a_cgroup_or_a_freezer(tmp_path: Path) -> None:
     cgroups.thaw("gone")
     cgroups.remove_cpu_quota("gone")
     with pytest.raises(Unavailable, match="could not be paused"):
-        set_paused(cgroups, "gone", True)
+        set_paused(cgroups, Path("gone"), True, briefly=False)
     without = Cgroups(layout=CgroupLayout({"cpu": tmp_path}, None), parent="/shoal")
     with pytest.raises(Unavailable, match="no freezer"):
-        set_paused(without, "t", True)
+        set_paused(without, Path("t"), True, briefly=False)
