@@ -6,12 +6,13 @@ from contextlib import suppress
 from manager.containers import container_records
 from manager.containers.container_filters import container_filter
 from manager.containers.container_names import choose_name
-from manager.containers.container_views import container_view, node_of, task_views
+from manager.containers.container_views import container_view, task_views
 from manager.containers.container_volumes import deletion_with_volumes
 from manager.containers.definition_submission import SubmittedDefinition, prepare_definition
 from manager.containers.store_waits import wait_on
 from manager.interfaces import ImageResolver, NowMs
 from manager.networks import routing_mesh
+from manager.records.container_facts import node_of
 from manager.records.object_lookup import find_container
 from manager.store.kinds import NAME, VOLUME
 from manager.store.record_store import RecordStore

@@ -1,11 +1,12 @@
 """Connects containers to networks and disconnects them, also while they run: a new revision that their task adopts."""
 
 from manager.containers import container_records
-from manager.containers.container_views import container_view, has_live_task, newest_task
+from manager.containers.container_views import container_view
 from manager.containers.store_waits import wait_on
 from manager.interfaces import NowMs
 from manager.networks import network_references
 from manager.records import name_records
+from manager.records.container_facts import has_live_task, newest_task
 from manager.records.object_lookup import find_container, find_network
 from manager.store.record_store import RecordStore
 from manager.store.tables import View

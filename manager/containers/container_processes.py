@@ -8,9 +8,10 @@ from typing import Protocol
 from manager.agents.agent_address import AgentAddress
 from manager.containers import container_records
 from manager.containers.container_target import agent_of_container, find_container_target
-from manager.containers.container_views import check_node, container_view, newest_task
+from manager.containers.container_views import check_node, container_view
 from manager.containers.store_waits import wait_on
 from manager.interfaces import NowMs
+from manager.records.container_facts import newest_task
 from manager.records.object_lookup import container_of_name, find_container
 from manager.store.record_store import RecordStore
 from manager.store.tables import View

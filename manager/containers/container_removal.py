@@ -5,17 +5,11 @@ from collections.abc import Callable
 from manager.containers import container_records
 from manager.containers.container_filters import container_filter
 from manager.containers.container_records import deletion
-from manager.containers.container_views import (
-    container_view,
-    down_since_ms,
-    has_live_task,
-    is_restarting,
-    is_running,
-    node_of,
-)
+from manager.containers.container_views import container_view, down_since_ms
 from manager.containers.container_volumes import deletion_with_volumes
 from manager.containers.store_waits import wait_on
 from manager.interfaces import NowMs
+from manager.records.container_facts import has_live_task, is_restarting, is_running, node_of
 from manager.records.object_lookup import find_container, hostname_of
 from manager.store.record_store import RecordStore
 from manager.store.tables import View

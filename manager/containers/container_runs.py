@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 from manager.containers import container_records
-from manager.containers.container_views import check_node, container_view, is_restarting, is_running
+from manager.containers.container_views import check_node, container_view
 from manager.containers.store_waits import wait_on
 from manager.interfaces import NowMs
+from manager.records.container_facts import is_restarting, is_running
 from manager.records.object_lookup import find_container
 from manager.store.record_store import RecordStore
 from manager.store.subscription import Subscription

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from manager.agents.agent_address import AgentAddress
-from manager.containers.container_views import check_node, node_of
+from manager.containers.container_views import check_node
+from manager.records.container_facts import node_of
 from manager.records.object_lookup import container_of_name
 from manager.store.tables import View
 from manager.tasks.exec_target import agent_of, find_running

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 
+from manager.records.container_facts import newest_task, node_of
 from manager.records.object_lookup import hostname_of
 from manager.store.tables import View
 from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.standalone_pb2 import Container
-from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.api.v1.task_pb2 import Task
 from shoal.errors import Unavailable
-from shoal.task_states import is_live, should_run, task_name
+from shoal.task_states import task_name
 from shoal.utc_text import utc_text
 
 
@@ -54,44 +55,6 @@ def task_view(view: View, task: Task) -> ContainerView:
         found.container.definition.labels.update(revision.spec.labels)
         found.container.definition.ports.extend(revision.spec.endpoint.ports)
     return found
-
-
-def newest_task(view: View, container_id: str) -> Task | None:
-    """The task of the newest run, where that is to be; None before the container was placed."""
-    tasks = view.tasks_of(container_id)
-    if len(tasks) < 2:  # as of most
-        return next(iter(tasks.values()), None)
-    return max(tasks.values(), key=_order)
-
-
-def _order(task: Task) -> tuple[int, int, bool, int, str]:
-    return task.job_run, task.attempt, should_run(task), task.created_at_ms, task.id
-
-
-def node_of(view: View, container_id: str) -> str:
-    """Id of the node where it is, also of one that was removed; empty before it was placed."""
-    status, task = view.service_status.get(container_id), newest_task(view, container_id)
-    if status is not None and status.node_id:
-        return status.node_id
-    return task.node_id if task is not None else ""
-
-
-def is_running(view: View, container_id: str) -> bool:
-    """Whether a run of it was begun and has not ended, as far as is known."""
-    tasks = view.tasks_of(container_id).values()
-    return any(each.desired_state != TaskState.READY and is_live(each, view.task_status.get(each.id)) for each in tasks)
-
-
-def has_live_task(view: View, container_id: str) -> bool:
-    """Whether its node may have anything of it in hand: a run, or the creation."""
-    return any(is_live(each, view.task_status.get(each.id)) for each in view.tasks_of(container_id).values())
-
-
-def is_restarting(view: View, container: Container) -> bool:
-    """Whether it has ended, and is to be started again by its policy or by its user."""
-    status = view.service_status.get(container.meta.id)
-    finished = status is not None and status.finished_run == container.run
-    return container.desired == Container.RUNNING and not finished and not is_running(view, container.meta.id)
 
 
 def down_since_ms(view: View, node_id: str) -> int:

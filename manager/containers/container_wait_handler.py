@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-from manager.containers.container_views import has_live_task, is_restarting, is_running, newest_task
+from manager.records.container_facts import has_live_task, is_restarting, is_running, newest_task
 from manager.records.object_lookup import find_container
 from manager.store.changes import Change
 from manager.store.record_store import RecordReader

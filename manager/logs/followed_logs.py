@@ -97,7 +97,7 @@ class FollowedLogs:
                 try:
                     async with aclosing(self._reader.read_logs(node.agent, request)) as batches:
                         async for batch in batches:
-                            since_ns, warned = max(since_ns, _last_ns(batch)), False
+                            since_ns, warned = max(since_ns, last_ns(batch)), False
                             await self._queue.put(batch)
                     return
                 except NotFound:
@@ -127,7 +127,7 @@ class FollowedLogs:
         return found[0] if found else node
 
 
-def _last_ns(batch: LogBatch) -> int:
+def last_ns(batch: LogBatch) -> int:
     """When the last line of a batch was written; 0 if it is not a valid line."""
     lines = batch.chunks[-1].lines if batch.chunks else b""
     last = parse_line(lines[lines.rfind(b"\n", 0, -1) + 1 :])

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from manager.logs import log_sources
+from manager.logs.followed_container import FollowedContainer
 from manager.logs.followed_logs import FollowedLogs
 from manager.logs.log_reader import LogReader
 from manager.logs.merged_logs import merged_logs
@@ -71,6 +72,11 @@ class LogHandler:
         sent = ReadLogsRequest(since_ns=request.since_ns)
         if request.HasField("tail"):
             sent.tail = request.tail
+        if target.container_id and request.follow:
+            followed = FollowedContainer(self._store, self._reader, target.container_id, sent)
+            return followed.batches()
+        if target.container_id:
+            return merged_logs(log_sources.container_logs(view, target.container_id), self._reader, sent)
         if request.follow:
             return FollowedLogs(store=self._store, reader=self._reader, target=target, request=sent).batches()
         return merged_logs(log_sources.by_node(view, log_sources.tasks_of(view, target)), self._reader, sent)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from manager.agents.agent_address import AgentAddress
+from manager.records.container_facts import node_of
 from manager.records.object_lookup import (
     container_of_name,
     find_service,
@@ -23,7 +24,7 @@ from shoal.task_states import observed_state, task_name
 
 @dataclass(frozen=True)
 class LogTarget:
-    """What to read the logs of: a service or one of its slots; a task; or a stack.
+    """What to read the logs of: a service or one of its slots; a task; a stack; or a container of one's own.
 
     Attributes:
         slot_name: a slot's number, a node's hostname or ID; empty for the whole service.
@@ -33,6 +34,7 @@ class LogTarget:
     slot_name: str = ""
     task_id: str = ""
     stack: str = ""
+    container_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class NodeLogs:
 
     Attributes:
         agent: None when the node is not available; then `warning` says why.
-        tasks: IDs.
+        tasks: IDs; or one, that of a container, whose runs have one log.
     """
 
     node_id: str
@@ -61,15 +63,17 @@ def find_target(view: View, reference: str) -> LogTarget:
         return LogTarget(service_id=find_service(view, reference).meta.id)
     except NotFound:
         if (container := container_of_name(view, reference)) is not None:
-            return LogTarget(service_id=container.meta.id)
+            return LogTarget(container_id=container.meta.id)
         if (target := _find_slot(view, reference)) is not None:
             return target
         if (named := service_with_container(view, reference)) is not None:
             return LogTarget(service_id=named.meta.id)
         try:
-            return LogTarget(task_id=find_task(view, reference).id)
+            task = find_task(view, reference)
         except NotFound:
             pass
+        else:
+            return LogTarget(container_id=task.container_id) if task.container_id else LogTarget(task_id=task.id)
         raise
 
 
@@ -88,8 +92,7 @@ def is_gone(view: View, target: LogTarget) -> bool:
         return not any(each.spec.stack == target.stack for each in view.services.values()) and not tasks_of(
             view, target
         )
-    is_there = target.service_id in view.services or target.service_id in view.containers
-    return not is_there and not view.tasks_of(target.service_id)
+    return target.service_id not in view.services and not view.tasks_of(target.service_id)
 
 
 def _find_slot(view: View, reference: str) -> LogTarget | None:
@@ -123,6 +126,12 @@ def require_log(view: View, target: LogTarget) -> None:
     Raises:
         Refused: they are not, nor those of earlier tasks that still exist.
     """
+    container = view.containers.get(target.container_id)
+    if container is not None and container.definition.task.log.disabled:
+        raise Refused(
+            f'container "{container.name}" has no logs because its log driver is none; for live output, run `shoal '
+            f"attach {container.name}`"
+        )
     task = view.tasks.get(target.task_id)
     service = view.services.get(task.service_id if task is not None else target.service_id)
     disabled = service is not None and service.spec.task.log.disabled if task is None else not _keeps_log(view, task)
@@ -152,6 +161,14 @@ def by_node(view: View, tasks: Iterable[Task]) -> list[NodeLogs]:
     return sorted(found, key=lambda each: (each.hostname, each.node_id))
 
 
+def container_logs(view: View, container_id: str) -> list[NodeLogs]:
+    """The log of a container, on its node; empty while it has none, or once it is removed."""
+    container, node_id = view.containers.get(container_id), node_of(view, container_id)
+    if container is None or not container.run or not node_id:
+        return []
+    return [_node_logs(view, node_id, (container_id,))]
+
+
 def _node_logs(view: View, node_id: str, tasks: tuple[str, ...]) -> NodeLogs:
     hostname = hostname_of(view, node_id)
     status = view.node_status.get(node_id)
@@ -167,11 +184,14 @@ def _missing_text(tasks: tuple[str, ...]) -> str:
 
 
 def source_of(view: View, task_id: str) -> LogSource:
-    """Names of a task for the user; for a removed task, its ID."""
+    """Names of a task or a container for the user; for a removed one, its ID."""
+    container = view.containers.get(task_id)
+    if container is not None:
+        hostname = hostname_of(view, node_of(view, task_id))
+        return LogSource(task_id=task_id, task_name=container.name, node_hostname=hostname)
     task = view.tasks.get(task_id)
     if task is None:
         return LogSource(task_id=task_id, task_name=task_id)
     revision = view.revision_of(task.service_id, task.revision)
-    service = revision.spec.name if revision is not None else task.service_id
-    name = service if task.container_id else task_name(service, task)
+    name = task_name(revision.spec.name if revision is not None else task.service_id, task)
     return LogSource(task_id=task_id, task_name=name, node_hostname=hostname_of(view, task.node_id))

@@ -123,6 +123,20 @@ class ContainerRig:
                 else:
                     await anext(changes)
 
+    async def report(self, status: TaskStatus) -> None:
+        """A state that a program came to by itself; by now any wait for its restart is over."""
+        status.at_ms = self.clock()
+        self.now_ms += 60_000
+        await self.store.commit([put(kinds.TASK_STATUS, status.task_id, status)])
+
+    def running(self, container_id: str) -> list[Task]:
+        """Tasks of a container that run."""
+        view = self.store.tables
+        of_container = view.tasks_of(container_id).values()
+        return [
+            each for each in of_container if observed_state(each, view.task_status.get(each.id)) == TaskState.RUNNING
+        ]
+
     def tasks(self) -> list[Task]:
         return [*self.store.tables.tasks.values()]
 
