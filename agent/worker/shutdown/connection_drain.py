@@ -38,8 +38,10 @@ class ConnectionDrain:
         self._done = False
 
     def is_due(self, task: Task, state: int) -> bool:
-        """Whether the task may receive connections: it is running, and has addresses or published ports."""
-        return not self._done and state == TaskState.RUNNING and len(task.addresses) + len(task.ports) > 0
+        """Whether the task may receive connections: it is running, and has addresses or published ports. Containers of
+        one's own are stopped at once, as their users know it of Docker."""
+        may_receive = len(task.addresses) + len(task.ports) > 0 and not task.container_id
+        return may_receive and not self._done and state == TaskState.RUNNING
 
     async def run(
         self, policy: DrainPolicy, pid: int, task: Callable[[], Task], observed: Callable[[], Running | Exit | None]

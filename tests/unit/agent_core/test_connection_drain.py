@@ -113,6 +113,24 @@ def test_a_task_whose_address_is_given_by_its_services_name_waits_until_answers_
     run_virtual(run())
 
 
+def test_a_container_of_ones_own_is_not_drained(machine: Machine) -> None:
+    def of_container(made: Task) -> Task:
+        made.container_id = "box"
+        return made
+
+    async def run() -> None:
+        async with machine.agent() as worker:
+            of, first = revision(mode=Endpoint.DNSRR), assign(of_container(task("t1", addresses=("10.0.0.7",))))
+            first.containers.append("box")
+            worker.receive(first)
+            await machine.until("t1", S.RUNNING)
+            machine.networks.open = Sockets(connections=1)
+            assert await seconds_to_stop(machine, worker, of_container(stopped(drained=False)), of) < 0.5
+            assert machine.runtime.signals == [("t1", "SIGTERM")]
+
+    run_virtual(run())
+
+
 def test_a_task_that_ends_by_itself_meanwhile_is_not_waited_for(machine: Machine) -> None:
     async def run() -> None:
         async with machine.agent() as worker:
