@@ -15,6 +15,7 @@ from typing import TypeVar
 from grpc import aio
 
 from agent.archives.container_files import ContainerFiles
+from agent.commits.layer_commits import LayerCommits
 from agent.csi.controller_service import ControllerService
 from agent.csi.driver_registry import DriverRegistry
 from agent.csi.driver_sockets import parse_socket
@@ -132,6 +133,7 @@ async def run(settings: AgentSettings) -> None:
                 drivers,
                 local,
                 sizes,
+                images,
             )
         )
         session = ManagerSession(
@@ -278,6 +280,7 @@ async def _streams(
     drivers: DriverRegistry,
     volumes: LocalVolumes,
     sizes: LocalVolumeSizes,
+    images: ImageStore,
 ) -> AsyncGenerator[aio.Server]:
     """The agent's gRPC server, for managers, and for other agents that may read a volume."""
     server = make_server(AGENT_STREAMS, limits=server_limits.AGENT_STREAMS)
@@ -294,7 +297,9 @@ async def _streams(
         now_ns=time.monotonic_ns,
     )
     add_AgentStreamsServicer_to_server(streams, server)
-    of_containers = AgentContainersService(containers=runtime, tasks=worker, files=ContainerFiles(runtime))
+    commits = LayerCommits(containers=runtime, images=images)
+    files = ContainerFiles(runtime)
+    of_containers = AgentContainersService(containers=runtime, tasks=worker, files=files, commits=commits)
     add_AgentContainersServicer_to_server(of_containers, server)
     add_VolumeDataServicer_to_server(VolumeDataService(source), server)
     listen(server, address, membership.current)

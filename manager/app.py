@@ -20,6 +20,7 @@ from manager.certificate_authority.join_limits import FailedTokenLimit, Issuance
 from manager.cluster.cluster_handler import CheckRepository, ClusterHandler, StoreMaintenance
 from manager.cluster.manager_handler import ManagerHandler
 from manager.cluster.peer_managers import PeerEvents, PeerManagerClient
+from manager.containers.container_commit import ContainerCommit
 from manager.containers.container_files import ContainerFiles
 from manager.containers.container_handler import ContainerHandler
 from manager.containers.container_network_handler import ContainerNetworkHandler
@@ -162,7 +163,7 @@ async def _run_components(settings: Settings, store: Store, backend: Etcd) -> No
     add_ControlServicer_to_server(control, api_server)
     named = ImageHandler(store=store, contents=repository, now_ms=now_ms)
     add_ImagesServicer_to_server(ImagesService(named), api_server)
-    add_ContainersServicer_to_server(_containers_service(store, agents, images), api_server)
+    add_ContainersServicer_to_server(_containers_service(store, agents, images, repository, named), api_server)
     add_DispatcherServicer_to_server(dispatcher, api_server)
     add_ManagerPeersServicer_to_server(
         ManagerPeersService(applied=dispatcher.applied, events=events.between), api_server
@@ -247,9 +248,11 @@ def _control_service(
     )
 
 
-def _containers_service(store: Store, agents: AgentChannels, images: ImageResolver) -> ContainersService:
+def _containers_service(
+    store: Store, agents: AgentChannels, images: ImageResolver, repository: ImageRepositoryClient, named: ImageHandler
+) -> ContainersService:
     nodes = ContainerChannels(agents)
-    return ContainersService(  # type: ignore[abstract]  # what it does not serve, gRPC's own class answers
+    return ContainersService(
         ContainerHandlers(
             records=ContainerHandler(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),
             runs=ContainerRuns(store=store, now_ms=now_ms),
@@ -258,6 +261,7 @@ def _containers_service(store: Store, agents: AgentChannels, images: ImageResolv
             networks=ContainerNetworkHandler(store=store, now_ms=now_ms),
             processes=ContainerProcesses(store=store, agents=nodes, streams=agents, now_ms=now_ms),
             files=ContainerFiles(store=store, agents=nodes),
+            commits=ContainerCommit(store=store, agents=nodes, publisher=repository, names=named, now_ms=now_ms),
         )
     )
 

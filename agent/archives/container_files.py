@@ -60,7 +60,7 @@ class ContainerFiles:
     async def stat(self, request: ArchiveRequest) -> PathStat:
         """What a path is. Raises NotFound, InvalidInput, Refused, Exhausted, Unavailable."""
         async with self._roots.open_root(request.container) as opened:
-            return await _in_thread(partial(_stat, opened.root, request))
+            return await in_thread(partial(_stat, opened.root, request))
 
     async def read(self, request: ArchiveRequest) -> AsyncGenerator[ArchiveChunk]:
         """A path's archive. Raises as `stat` does."""
@@ -104,7 +104,7 @@ class ContainerFiles:
                 devices=first.devices,
             )
             feed = _Feed(messages, asyncio.get_running_loop())
-            await _in_thread(partial(_write, opened, first.target.path, feed.read, options), on_cancel=feed.abort)
+            await in_thread(partial(_write, opened, first.target.path, feed.read, options), on_cancel=feed.abort)
 
 
 class _Feed:
@@ -213,7 +213,7 @@ def _owner(opened: OpenRoot) -> tuple[int, int]:
     return opened.user
 
 
-async def _in_thread(work: Callable[[], T], *, on_cancel: Callable[[], None] = lambda: None) -> T:
+async def in_thread(work: Callable[[], T], *, on_cancel: Callable[[], None] = lambda: None) -> T:
     """Run it; on cancellation, wait for its end: it uses descriptors that are closed then."""
     running = asyncio.get_running_loop().run_in_executor(None, work)
     try:
@@ -229,7 +229,7 @@ async def _in_thread(work: Callable[[], T], *, on_cancel: Callable[[], None] = l
 async def _each(items: Generator[T]) -> AsyncGenerator[T]:
     """The items of a generator that runs in threads; none of them is None."""
     try:
-        while (item := await _in_thread(partial(_next, items))) is not None:
+        while (item := await in_thread(partial(_next, items))) is not None:
             yield item
     finally:
         await asyncio.to_thread(items.close)

@@ -17,10 +17,10 @@ from agent.images.single_flight import SingleFlight
 from agent.images.unpacker import Unpacker
 from agent.worker.interfaces import Image, Report
 from shoal.api.v1.dispatcher_pb2 import ImageReport
-from shoal.distribution.manifests import Platform
+from shoal.distribution.manifests import Descriptor, Manifest, Platform, parse_manifest
 from shoal.distribution.registries import Registries
 from shoal.distribution.retry_policy import RetryPolicy
-from shoal.errors import Unavailable
+from shoal.errors import Refused, Unavailable
 from shoal.notifier import Notifier
 
 MAX_REPORTED = 10_000
@@ -125,6 +125,37 @@ class ImageStore:
             if digests != reported:
                 reported = digests
                 yield ImageReport(digests=digests[:MAX_REPORTED])
+
+    @property
+    def temporary(self) -> Path:
+        """A directory for files that do not outlive a crash, on the images' disk."""
+        return self._content.temporary
+
+    async def push_layer(
+        self, image: str, repository: str, layer: Descriptor | None, path: Path
+    ) -> tuple[bytes, bytes]:
+        """Put a layer into a repository, with those of the image below it that are not there; returns the image's
+        manifest and configuration, as they are.
+
+        Args:
+            image: digest of the manifest, or of its index.
+            layer, path: None: there is no new one.
+        Raises:
+            Refused: the image is not here. Others as `layer_push.push_layer`.
+        """
+        entry = self._index.by_digest(image)
+        manifest = self._content.read_blob(entry.image.digest) if entry is not None else None
+        config = self._content.read_blob(entry.config_digest) if entry is not None else None
+        if entry is None or manifest is None or config is None:
+            raise Refused(f"image {image} is not complete on this node")
+        parsed = parse_manifest(manifest)
+        if not isinstance(parsed, Manifest):
+            raise Refused(f"image {image} is an index")
+        from agent.images.layer_push import push_layer  # with httpx: not at an agent's start
+
+        source = entry.image.reference
+        await push_layer(self._registries, self._retry, repository, layer, path, below=parsed, source=source)
+        return manifest, config
 
     async def collect_garbage(self, used: frozenset[str]) -> None:
         """See `Images.collect_garbage`."""

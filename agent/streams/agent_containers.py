@@ -1,15 +1,16 @@
 """gRPC servicer of `AgentContainers`: what managers ask of containers of this node beside their desired state."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, nullcontext
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import Protocol
 
 from grpc import aio
 
 from agent.archives.container_files import ContainerFiles
+from agent.commits.layer_commits import LayerCommits
 from agent.runtime.live.process_table import ProcessTable
 from agent.streams.copy_pause import CopyPause
-from shoal.api.v1.agent_containers_pb2 import PauseTaskResponse
+from shoal.api.v1.agent_containers_pb2 import CommitLayerRequest, CommitLayerResponse, PauseTaskResponse
 from shoal.api.v1.agent_containers_pb2_grpc import AgentContainersServicer
 from shoal.api.v1.engine_pb2 import (
     ArchiveChunk,
@@ -57,10 +58,13 @@ class TaskControl(Protocol):
 class AgentContainersService(AgentContainersServicer):
     """Serves managers."""
 
-    def __init__(self, *, containers: RunningContainers, tasks: TaskControl, files: ContainerFiles) -> None:
+    def __init__(
+        self, *, containers: RunningContainers, tasks: TaskControl, files: ContainerFiles, commits: LayerCommits
+    ) -> None:
         self._containers = containers
         self._tasks = tasks
         self._files = files
+        self._commits = commits
         self._copy_pause = CopyPause(task_of=containers.task_of, tasks=tasks)
 
     async def StatPath(  # noqa: N802  # named by the protocol
@@ -110,6 +114,13 @@ class AgentContainersService(AgentContainersServicer):
             async for chunk in chunks:
                 yield chunk
 
+    async def CommitLayer(  # noqa: N802  # named by the protocol
+        self, request: CommitLayerRequest, context: aio.ServicerContext[CommitLayerRequest, CommitLayerResponse]
+    ) -> CommitLayerResponse:
+        """Put what a container has changed into the cluster's image repository. Raises as `LayerCommits.commit`."""
+        del context
+        return await self._commits.commit(request, pause=_not_paused if request.no_pause else self._copy_pause.during)
+
     async def ExportContainer(  # noqa: N802  # named by the protocol
         self, request: ListChangesRequest, context: aio.ServicerContext[ListChangesRequest, ArchiveChunk]
     ) -> AsyncGenerator[ArchiveChunk]:
@@ -142,3 +153,8 @@ class AgentContainersService(AgentContainersServicer):
         del context
         table = await self._containers.processes(request.container, request.ps_args)
         return ListProcessesResponse(titles=table.titles, processes=[ProcessRow(cells=row) for row in table.rows])
+
+
+def _not_paused(own_id: str) -> AbstractAsyncContextManager[None]:
+    del own_id
+    return nullcontext()

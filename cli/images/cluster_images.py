@@ -18,11 +18,11 @@ from shoal.errors import InvalidInput
 from shoal.image_reference import ImageReference
 from shoal.images.archive import ImageSource, open_source, open_stream
 from shoal.images.archive_writer import SavedImage, write_archive
-from shoal.images.compress import Compression
 from shoal.images.image_repository import ImageRepository
 from shoal.images.loading import load
 from shoal.images.progress import Progress
 from shoal.images.spool import spooled, uncompressed
+from shoal.images.stream_compressor import Compression
 from shoal.images.tar_import import ImportSettings, imported_image
 
 

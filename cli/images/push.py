@@ -10,8 +10,9 @@ from shoal.distribution.retry_policy import RetryPolicy
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
 from shoal.images.archive import open_source
-from shoal.images.compress import Compression, Compressor
+from shoal.images.compress import Compressor
 from shoal.images.progress import LayerProgress, LayerState
+from shoal.images.stream_compressor import Compression
 
 Say = Callable[[str], None]
 

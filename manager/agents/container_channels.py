@@ -8,6 +8,7 @@ from grpc import aio
 from manager.agents.agent_address import AgentAddress
 from manager.agents.agent_channels import ANSWER_SECONDS, AgentChannels
 from manager.agents.answer_bounds import BoundedChannel
+from shoal.api.v1.agent_containers_pb2 import CommitLayerRequest, CommitLayerResponse
 from shoal.api.v1.agent_containers_pb2_grpc import AgentContainersStub
 from shoal.api.v1.engine_pb2 import (
     ArchiveChunk,
@@ -73,6 +74,10 @@ class ContainerChannels:
     def export_container(self, agent: AgentAddress, request: ListChangesRequest) -> AsyncGenerator[ArchiveChunk, None]:
         """A tar archive of a container's root file system."""
         return self._channels.stream(agent, lambda channel: _stub(channel).ExportContainer(request))
+
+    async def commit_layer(self, agent: AgentAddress, request: CommitLayerRequest) -> CommitLayerResponse:
+        """What a container has changed, put into an image repository. Raises Refused, Exhausted."""
+        return await self._channels.unary(agent, lambda channel: _stub(channel).CommitLayer(request))
 
 
 def _stub(channel: aio.Channel) -> "AgentContainersAsyncStub":

@@ -1,12 +1,10 @@
-"""The Containers gRPC service: passes each call about records to its handler.
-
-Commits are not served: gRPC's own class answers them with UNIMPLEMENTED.
-"""
+"""The Containers gRPC service: passes each call to its handler."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from manager.containers.container_commit import ContainerCommit
 from manager.containers.container_files import ContainerFiles
 from manager.containers.container_handler import ContainerHandler
 from manager.containers.container_network_handler import ContainerNetworkHandler
@@ -16,6 +14,7 @@ from manager.containers.container_runs import ContainerRuns
 from manager.containers.container_wait_handler import ContainerWaitHandler
 from shoal.api.v1 import engine_pb2
 from shoal.api.v1.engine_pb2_grpc import ContainersServicer
+from shoal.api.v1.standalone_pb2 import Image
 from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput
 from shoal.rpc.caller import Context, caller_of
 
@@ -31,6 +30,7 @@ class ContainerHandlers:
     networks: ContainerNetworkHandler
     processes: ContainerProcesses
     files: ContainerFiles
+    commits: ContainerCommit
 
 
 class ContainersService(ContainersServicer):
@@ -126,6 +126,9 @@ class ContainersService(ContainersServicer):
         async with aclosing(self._handlers.files.export(request, caller_of(context))) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+    async def CommitContainer(self, request: engine_pb2.CommitContainerRequest, context: Context) -> Image:
+        return await self._handlers.commits.commit(request, caller_of(context))
 
     async def RenameContainer(
         self, request: engine_pb2.RenameContainerRequest, context: Context

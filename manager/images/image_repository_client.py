@@ -7,10 +7,14 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from manager.store.tables import View
+from shoal.api.v1.standalone_pb2 import Image
+from shoal.distribution.manifests import OCI_MANIFEST
 from shoal.distribution.registries import Registries
-from shoal.distribution.registry_client import Distribution
+from shoal.distribution.registry_client import Distribution, RawManifest
 from shoal.distribution.retry_policy import RetryPolicy
+from shoal.distribution.uploads import Uploader
 from shoal.errors import Refused, Timeout
+from shoal.images.committed_image import CommittedImage
 from shoal.images.image_repository import ImageRepository
 
 CALL_SECONDS = 20.0
@@ -56,19 +60,44 @@ class ImageRepositoryClient:
         async with _in_time():
             await self._repository().forget(digest)
 
-    async def check(self, name: str) -> None:
-        """Raises Unavailable, Unauthenticated, PermissionDenied: the repository's registry does not let us read."""
-        async with _in_time():
-            await ImageRepository(self._distribution, name).has(_NONE)
-
-    def _repository(self) -> ImageRepository:
+    @property
+    def name(self) -> str:
+        """The cluster's image repository. Raises Refused: there is none."""
         settings = self._view.settings
         if settings is None or not settings.image_repository:
             raise Refused(
                 "the cluster has no image repository; set one with "
                 "`shoal cluster update --image-repository REGISTRY/shoal/pool`"
             )
-        return ImageRepository(self._distribution, settings.image_repository)
+        return settings.image_repository
+
+    async def publish(self, image: CommittedImage, name: str) -> Image:
+        """Put an image's documents beside its layers, which are there; what the cluster's record is to say of it.
+
+        Args:
+            name: normalized reference; empty for none.
+        Raises:
+            As `has` does; InvalidInput: its configuration is too large. Unauthenticated, PermissionDenied.
+        """
+        async with _in_time():
+            repository = self._repository()
+            uploader = Uploader(repository.repository)
+            await uploader.put_blob(image.config_blob, lambda offset: _content(image.config, offset))
+            manifest = RawManifest(OCI_MANIFEST, image.manifest_digest, image.manifest)
+            await uploader.put_manifest(manifest, image.manifest_digest)
+            return await repository.adopt(image.manifest_digest, name)
+
+    async def check(self, name: str) -> None:
+        """Raises Unavailable, Unauthenticated, PermissionDenied: the repository's registry does not let us read."""
+        async with _in_time():
+            await ImageRepository(self._distribution, name).has(_NONE)
+
+    def _repository(self) -> ImageRepository:
+        return ImageRepository(self._distribution, self.name)
+
+
+async def _content(content: bytes, offset: int) -> AsyncGenerator[bytes]:
+    yield content[offset:]
 
 
 @asynccontextmanager

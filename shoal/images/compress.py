@@ -7,25 +7,17 @@ as it is; its manifest names other blobs then. OCI image-spec, layer.md, "+gzip"
 import asyncio
 import hashlib
 import os
-import sys
 import threading
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol
+from typing import BinaryIO
 
 from shoal.distribution.manifests import OCI_LAYER, OCI_LAYER_GZIP, Descriptor, Manifest
 from shoal.errors import Exhausted, InvalidInput
 from shoal.images.archive import ImageSource
 from shoal.images.progress import LayerProgress, LayerState, Progress
+from shoal.images.stream_compressor import Compression, stream_compressor
 from shoal.task_group import TaskGroup
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
-Compression = Literal["gzip", "zstd", "none"]
 
 _DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 _COMPRESSED_TYPES: dict[tuple[str, str], str] = {
@@ -35,9 +27,6 @@ _COMPRESSED_TYPES: dict[tuple[str, str], str] = {
 }
 _MAGIC = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 _READ = 1 << 20
-_GZIP_LEVEL = 6
-_GZIP_BITS = 31
-_ZSTD_LEVEL = 3
 _MAX_THREADS = 4
 
 
@@ -114,7 +103,7 @@ class Compressor:
 
     def _compress(self, layer: Descriptor, path: Path, stop: threading.Event) -> tuple[str, int]:
         """Blocking. The same layer gives the same bytes: no time and no name go into them."""
-        packer = _stream_compressor(self._compression)
+        packer = stream_compressor(self._compression)
         found, packed, size = hashlib.sha256(), hashlib.sha256(), 0
         with path.open("xb") as file, self._images.open_blob(layer.digest) as source:
             while not stop.is_set():
@@ -132,21 +121,3 @@ class Compressor:
     def _read(self, source: BinaryIO) -> bytes:
         with self._reading:  # members of one archive share its file
             return source.read(_READ)
-
-
-class _StreamCompressor(Protocol):
-    """What `zlib` and `zstd` have in common."""
-
-    def compress(self, data: bytes, /) -> bytes:
-        """What comes out for some bytes more."""
-        ...
-
-    def flush(self) -> bytes:
-        """What is left at the end."""
-        ...
-
-
-def _stream_compressor(compression: Compression) -> _StreamCompressor:
-    if compression == "zstd":
-        return zstd.ZstdCompressor(level=_ZSTD_LEVEL)
-    return zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_BITS)

@@ -1,7 +1,7 @@
 """Copies an image from one repository to another, blob by blob. Imports httpx: import this module at first use."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from shoal.distribution.manifests import Descriptor
@@ -62,21 +62,25 @@ class ImageCopy:
             InvalidInput: a blob is not what its digest names. Unavailable: one of the registries fails.
             NotFound, Unauthenticated, PermissionDenied: as the registries answer.
         """
-        blobs = contents.blobs
+        await self.copy_blobs(contents.blobs)
+        if contents.is_index:
+            for manifest in contents.manifests:
+                await self._put(manifest.raw, manifest.raw.digest)
+        await self._put(contents.top, tag)
+        return CopyResult(self._transferred, self._existing)
+
+    async def copy_blobs(self, blobs: Sequence[Descriptor]) -> None:
+        """Copy blobs alone. Raises as `run` does."""
         for each in blobs:
             self._progress(LayerProgress(each.digest, LayerState.WAITING, 0, each.size))
-        await self._blob(blobs[0])  # alone: whether the registry lets us in is asked once, not by all at once
+        for each in blobs[:1]:
+            await self._blob(each)  # alone: whether the registry lets us in is asked once, not by all at once
         try:
             async with TaskGroup() as group:
                 for each in blobs[1:]:
                     group.create_task(self._blob(each))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
-        if contents.is_index:
-            for manifest in contents.manifests:
-                await self._put(manifest.raw, manifest.raw.digest)
-        await self._put(contents.top, tag)
-        return CopyResult(self._transferred, self._existing)
 
     async def _put(self, raw: RawManifest, target: str) -> None:
         await self._uploader.put_manifest(replace(raw, media_type=media_type_of(raw)), target)

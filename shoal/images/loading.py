@@ -18,11 +18,12 @@ from shoal.distribution.manifests import (
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
 from shoal.images.archive import ImageSource
-from shoal.images.compress import Compression, Compressor
+from shoal.images.compress import Compressor
 from shoal.images.image_record import MAX_CONFIG_BYTES
 from shoal.images.image_repository import ImageRepository
 from shoal.images.progress import Progress
 from shoal.images.repository_name import record_name
+from shoal.images.stream_compressor import Compression
 from shoal.images.upload import Upload
 
 

@@ -112,7 +112,7 @@ def push_file(
 ) -> None:
     """Push the image in a file."""
     from cli.images.push import push as push_archive
-    from shoal.images.compress import Compression
+    from shoal.images.stream_compressor import Compression
 
     def say(line: str) -> None:
         if not quiet and is_interactive(sys.stderr):

@@ -33,3 +33,71 @@ class PauseTaskResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PauseTaskResponse: _TypeAlias = PauseTaskResponse  # noqa: Y015
+
+@_typing.final
+class CommitLayerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTAINER_FIELD_NUMBER: _builtins.int
+    IMAGE_REPOSITORY_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    NO_PAUSE_FIELD_NUMBER: _builtins.int
+    container: _builtins.str
+    image_repository: _builtins.str
+    """"registry:5000/shoal/pool"."""
+    image: _builtins.str
+    """Reference with a digest of the image below it, where the node has not kept that itself: a service's task."""
+    no_pause: _builtins.bool
+    """Do not pause it meanwhile."""
+    def __init__(
+        self,
+        *,
+        container: _builtins.str = ...,
+        image_repository: _builtins.str = ...,
+        image: _builtins.str = ...,
+        no_pause: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "image", b"image", "image_repository", b"image_repository", "no_pause", b"no_pause"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommitLayerRequest: _TypeAlias = CommitLayerRequest  # noqa: Y015
+
+@_typing.final
+class CommitLayerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+    DIFF_ID_FIELD_NUMBER: _builtins.int
+    MANIFEST_FIELD_NUMBER: _builtins.int
+    CONFIG_FIELD_NUMBER: _builtins.int
+    digest: _builtins.str
+    """Of the compressed layer in the repository; empty where it has changed nothing."""
+    size: _builtins.int
+    media_type: _builtins.str
+    diff_id: _builtins.str
+    """Of the uncompressed layer."""
+    manifest: _builtins.bytes
+    """Of the image below it: the manifest and the configuration, as they are."""
+    config: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        digest: _builtins.str = ...,
+        size: _builtins.int = ...,
+        media_type: _builtins.str = ...,
+        diff_id: _builtins.str = ...,
+        manifest: _builtins.bytes = ...,
+        config: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "diff_id", b"diff_id", "digest", b"digest", "manifest", b"manifest", "media_type", b"media_type", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommitLayerResponse: _TypeAlias = CommitLayerResponse  # noqa: Y015

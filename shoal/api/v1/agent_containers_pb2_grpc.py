@@ -80,6 +80,11 @@ class AgentContainersStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListChangesRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveChunk.FromString,
                 _registered_method=True)
+        self.CommitLayer = channel.unary_unary(
+                '/shoal.api.v1.AgentContainers/CommitLayer',
+                request_serializer=shoal_dot_api_dot_v1_dot_agent__containers__pb2.CommitLayerRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_agent__containers__pb2.CommitLayerResponse.FromString,
+                _registered_method=True)
 
 
 class AgentContainersServicer:
@@ -153,6 +158,14 @@ class AgentContainersServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CommitLayer(self, request, context):
+        """The same layer, compressed and put into the cluster's image repository, with those of the image below it that are not
+        there. A running container is paused while its files are read. FAILED_PRECONDITION: the image below it is not known.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentContainersServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -200,6 +213,11 @@ def add_AgentContainersServicer_to_server(servicer, server):
                     servicer.ReadLayer,
                     request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListChangesRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveChunk.SerializeToString,
+            ),
+            'CommitLayer': grpc.unary_unary_rpc_method_handler(
+                    servicer.CommitLayer,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_agent__containers__pb2.CommitLayerRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_agent__containers__pb2.CommitLayerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -445,6 +463,33 @@ class AgentContainers:
             '/shoal.api.v1.AgentContainers/ReadLayer',
             shoal_dot_api_dot_v1_dot_engine__pb2.ListChangesRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveChunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CommitLayer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.AgentContainers/CommitLayer',
+            shoal_dot_api_dot_v1_dot_agent__containers__pb2.CommitLayerRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_agent__containers__pb2.CommitLayerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -62,6 +62,10 @@ class AgentContainersStub:
     """What it has changed of its image's files as a layer on that image (OCI image-spec, layer.md), an uncompressed tar: what a
     commit is made of. With `pause` a layer of one moment.
     """
+    CommitLayer: _grpc.UnaryUnaryMultiCallable[_agent_containers_pb2.CommitLayerRequest, _agent_containers_pb2.CommitLayerResponse]
+    """The same layer, compressed and put into the cluster's image repository, with those of the image below it that are not
+    there. A running container is paused while its files are read. FAILED_PRECONDITION: the image below it is not known.
+    """
 
 @_typing.type_check_only
 class AgentContainersAsyncStub(AgentContainersStub):
@@ -92,6 +96,10 @@ class AgentContainersAsyncStub(AgentContainersStub):
     ReadLayer: _aio.UnaryStreamMultiCallable[_engine_pb2.ListChangesRequest, _engine_pb2.ArchiveChunk]  # type: ignore[assignment]
     """What it has changed of its image's files as a layer on that image (OCI image-spec, layer.md), an uncompressed tar: what a
     commit is made of. With `pause` a layer of one moment.
+    """
+    CommitLayer: _aio.UnaryUnaryMultiCallable[_agent_containers_pb2.CommitLayerRequest, _agent_containers_pb2.CommitLayerResponse]  # type: ignore[assignment]
+    """The same layer, compressed and put into the cluster's image repository, with those of the image below it that are not
+    there. A running container is paused while its files are read. FAILED_PRECONDITION: the image below it is not known.
     """
 
 class AgentContainersServicer(metaclass=_abc_1.ABCMeta):
@@ -174,6 +182,16 @@ class AgentContainersServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_engine_pb2.ArchiveChunk], _abc.AsyncIterator[_engine_pb2.ArchiveChunk]]:
         """What it has changed of its image's files as a layer on that image (OCI image-spec, layer.md), an uncompressed tar: what a
         commit is made of. With `pause` a layer of one moment.
+        """
+
+    @_abc_1.abstractmethod
+    def CommitLayer(
+        self,
+        request: _agent_containers_pb2.CommitLayerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_containers_pb2.CommitLayerResponse, _abc.Awaitable[_agent_containers_pb2.CommitLayerResponse]]:
+        """The same layer, compressed and put into the cluster's image repository, with those of the image below it that are not
+        there. A running container is paused while its files are read. FAILED_PRECONDITION: the image below it is not known.
         """
 
 def add_AgentContainersServicer_to_server(servicer: AgentContainersServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

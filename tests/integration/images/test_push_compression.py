@@ -18,8 +18,8 @@ from shoal.distribution.registry_client import Distribution
 from shoal.errors import Exhausted, InvalidInput
 from shoal.image_reference import parse
 from shoal.images.archive import open_source
-from shoal.images.compress import Compression
 from shoal.images.json_bytes import to_bytes
+from shoal.images.stream_compressor import Compression
 from tests.integration.images.rig import entry, ignore, small_archive, store_in, tar_of
 from tests.integration.registry_fixture import running_registry
 

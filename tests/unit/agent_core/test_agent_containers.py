@@ -4,7 +4,7 @@ import asyncio
 import io
 import os
 import tarfile
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,12 @@ from typing import Any
 from grpc import aio
 
 from agent.archives.container_files import ContainerFiles
+from agent.commits.layer_commits import LayerCommits
+from agent.images.layers.inflate import inflated
 from agent.runtime.live.process_table import ProcessTable
 from agent.runtime.live.root_access import OpenRoot
 from agent.streams.agent_containers import AgentContainersService
+from shoal.api.v1.agent_containers_pb2 import CommitLayerRequest
 from shoal.api.v1.agent_containers_pb2_grpc import AgentContainersStub, add_AgentContainersServicer_to_server
 from shoal.api.v1.engine_pb2 import (
     ArchiveRequest,
@@ -24,6 +27,9 @@ from shoal.api.v1.engine_pb2 import (
     PauseContainerRequest,
     WriteArchiveRequest,
 )
+from shoal.distribution.digests import digest_of
+from shoal.distribution.manifests import Descriptor
+from shoal.images.committed_image import EMPTY_DIFF_ID
 
 
 class Node:
@@ -32,9 +38,24 @@ class Node:
     def __init__(self, root: Path) -> None:
         self._root = root
         self.calls: list[tuple[str, str, object]] = []
+        self.pushed = b""
 
     def task_of(self, own_id: str) -> str:
         return f"task-of-{own_id}"
+
+    def kept_roots(self) -> Mapping[str, str]:
+        return {"box": "sha256:image"}
+
+    @property
+    def temporary(self) -> Path:
+        return self._root
+
+    async def push_layer(
+        self, image: str, repository: str, layer: Descriptor | None, path: Path
+    ) -> tuple[bytes, bytes]:
+        self.calls.append(("push", image, repository))
+        self.pushed = path.read_bytes() if layer else b""
+        return b"manifest", b"config"
 
     async def processes(self, own_id: str, ps_args: Sequence[str]) -> ProcessTable:
         return ProcessTable(("PID", "CMD"), (("1", f"{own_id} {' '.join(ps_args)}"),))
@@ -66,7 +87,8 @@ class Node:
 @asynccontextmanager
 async def served(node: Node) -> AsyncGenerator[Any]:
     server = aio.server()
-    service = AgentContainersService(containers=node, tasks=node, files=ContainerFiles(node))
+    commits = LayerCommits(containers=node, images=node)
+    service = AgentContainersService(containers=node, tasks=node, files=ContainerFiles(node), commits=commits)
     add_AgentContainersServicer_to_server(service, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -126,5 +148,48 @@ def test_each_call_reaches_its_part(tmp_path: Path) -> None:
             assert len(node.calls) == 4
             assert layer == [each async for each in agent.ReadLayer(ListChangesRequest(container="box", pause=True))]
             assert node.calls[4:] == [("pause", task, True), ("pause", task, False)]
+
+    asyncio.run(body())
+
+
+def test_a_commit_pauses_reads_resumes_and_then_pushes(tmp_path: Path) -> None:
+    for name in ("box", "upper/etc", "other"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "upper/etc/new").write_bytes(b"x" * 2_000_000)
+
+    async def body() -> None:
+        node = Node(tmp_path)
+        async with served(node) as agent:
+            answer = await agent.CommitLayer(CommitLayerRequest(container="box", image_repository="r:5000/pool"))
+            assert node.calls == [
+                ("pause", "task-of-box", True), ("pause", "task-of-box", False),
+                ("push", "sha256:image", "r:5000/pool"),
+            ]  # fmt: skip
+            assert (answer.manifest, answer.config, answer.size) == (b"manifest", b"config", len(node.pushed))
+            assert answer.digest == digest_of(node.pushed) and answer.media_type.endswith("+zstd")
+            plain = b"".join(inflated(io.BufferedReader(io.BytesIO(node.pushed))))
+            assert answer.diff_id == digest_of(plain) and len(plain) > 2_000_000
+            with tarfile.open(fileobj=io.BytesIO(plain)) as tar:
+                assert tar.getnames() == ["etc", "etc/new"]
+            node.calls.clear()
+            request = CommitLayerRequest(
+                container="other", image_repository="r:5000/pool", no_pause=True, image="web@sha256:of-the-task"
+            )
+            await agent.CommitLayer(request)
+            assert node.calls == [("push", "sha256:of-the-task", "r:5000/pool")]
+        assert not list(tmp_path.glob("commit-*"))
+
+    asyncio.run(body())
+
+
+def test_an_unchanged_container_has_no_layer(tmp_path: Path) -> None:
+    for name in ("box", "upper"):
+        (tmp_path / name).mkdir()
+
+    async def body() -> None:
+        node = Node(tmp_path)
+        async with served(node) as agent:
+            answer = await agent.CommitLayer(CommitLayerRequest(container="box"))
+            assert (answer.digest, answer.size, answer.diff_id) == ("", 0, EMPTY_DIFF_ID)
 
     asyncio.run(body())
