@@ -14,14 +14,14 @@ from pathlib import Path
 
 from agent.archives.disk_budget import DiskBudget
 from agent.archives.lookup import PATH_ONLY, check_path, open_path, require_ordinary, shown
-from agent.images.layers import tar_header
-from agent.images.layers.budget import BudgetMeter, LayerBudget
 from agent.images.layers.layer_paths import Parts, link_target, path_parts
-from agent.images.layers.tar_header import CONTIGUOUS, OLD_REGULAR, REGULAR
-from agent.images.layers.tar_reader import TarEntry, TarReader
 from agent.images.layers.xattrs import allowed_attributes, set_attributes
 from agent.safe_paths.system_calls import change_owner, open_beneath, open_in_root
 from shoal.errors import InvalidInput, NotFound, PermissionDenied
+from shoal.tar import tar_header
+from shoal.tar.budget import BudgetMeter, LayerBudget
+from shoal.tar.tar_header import CONTIGUOUS, OLD_REGULAR, REGULAR
+from shoal.tar.tar_reader import TarEntry, TarReader
 from shoal.tree_removal import delete_beneath
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from agent.images.disk_guard import DiskGuard
 from agent.images.image_index import image_config
-from agent.images.layers.budget import BudgetMeter, LayerBudget
 from agent.images.layers.inflate import PIECE, inflated
 from agent.images.layers.layer_unpack import extract_layer
-from agent.images.layers.tar_header import BLOCK, parse_header, parse_records
-from agent.images.layers.tar_reader import TarReader
 from shoal.distribution.image_config import parse_config
 from shoal.distribution.manifests import Index, parse_manifest, platforms_of
 from shoal.errors import Exhausted, InvalidInput
+from shoal.tar.budget import BudgetMeter, LayerBudget
+from shoal.tar.tar_header import BLOCK, parse_header, parse_records
+from shoal.tar.tar_reader import TarReader
 
 BUDGET = LayerBudget(entries=2000, steps=20_000, steps_per_entry=0)
 _ANY = "sha256:" + "0" * 64

@@ -4,8 +4,8 @@ import hashlib
 from io import BufferedIOBase
 
 from agent.images.disk_guard import DiskGuard
-from agent.images.layers.budget import BudgetMeter
 from agent.images.layers.inflate import inflated
+from shoal.tar.budget import BudgetMeter
 
 
 class LayerStream:

@@ -8,12 +8,12 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 
-from agent.images.layers.budget import BudgetMeter
 from agent.images.layers.layer_paths import Parts, quoted
 from agent.images.layers.path_walk import open_directory
 from agent.images.layers.xattrs import OPAQUE, set_attributes
 from agent.safe_paths.system_calls import open_directory_beneath
 from shoal.errors import InvalidInput
+from shoal.tar.budget import BudgetMeter
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 

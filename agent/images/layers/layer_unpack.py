@@ -9,15 +9,15 @@ import stat
 from io import BufferedIOBase
 
 from agent.images.disk_guard import DiskGuard
-from agent.images.layers import tar_header
-from agent.images.layers.budget import BudgetMeter, LayerBudget
 from agent.images.layers.layer_paths import EntryKind, Parts, hidden_name, kind_of, link_target, path_parts, quoted
 from agent.images.layers.layer_stream import LayerStream
 from agent.images.layers.layer_tree import EntryMetadata, LayerTree
-from agent.images.layers.tar_header import CONTIGUOUS, OLD_REGULAR, REGULAR
-from agent.images.layers.tar_reader import TarEntry, TarReader
 from agent.images.layers.xattrs import allowed_attributes
 from shoal.errors import InvalidInput
+from shoal.tar import tar_header
+from shoal.tar.budget import BudgetMeter, LayerBudget
+from shoal.tar.tar_header import CONTIGUOUS, OLD_REGULAR, REGULAR
+from shoal.tar.tar_reader import TarEntry, TarReader
 
 _LAYER_ERRORS = frozenset(
     (

@@ -8,10 +8,10 @@ component at a time, and each counts against the layer's budget.
 import errno
 import os
 
-from agent.images.layers.budget import BudgetMeter
 from agent.images.layers.layer_paths import Parts, components, quoted
 from agent.safe_paths.system_calls import open_directory_beneath
 from shoal.errors import InvalidInput
+from shoal.tar.budget import BudgetMeter
 
 _MAX_LINKS = 40  # as path_resolution(7)
 

@@ -7,8 +7,8 @@ import ctypes
 import os
 import resource
 
-from agent.images.layers.budget import LayerBudget
 from agent.images.layers.denied_system_calls import DENIED
+from shoal.tar.budget import LayerBudget
 
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
 _SECCOMP_MODE_FILTER = 2

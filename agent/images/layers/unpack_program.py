@@ -22,12 +22,12 @@ import sys
 from collections.abc import Sequence
 
 from agent.images.disk_guard import DiskGuard, disk_error
-from agent.images.layers.budget import LayerBudget, budget_for
 from agent.images.layers.inflate import is_zstd
 from agent.images.layers.layer_unpack import extract_layer
 from agent.images.layers.sandbox import change_root, die_with_parent, drop_privileges, extend_cpu_limit, prefer_oom_kill
 from agent.images.layers.unpack_messages import MAX_BYTES, ProcessExit, UnpackRequest, UnpackResult
 from shoal.errors import InvalidInput, ShoalError, Unavailable
+from shoal.tar.budget import LayerBudget, budget_for
 
 _UMASK = 0o022
 _DESCRIPTOR_BYTES = 4

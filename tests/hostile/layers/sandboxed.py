@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from agent.images.layers.budget import LayerBudget
 from agent.images.layers.sandbox import change_root, drop_privileges, prefer_oom_kill
+from shoal.tar.budget import LayerBudget
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _BUDGET = LayerBudget(processor_seconds=1)

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.images.layers.budget import BudgetMeter, LayerBudget
-from agent.images.layers.tar_reader import TarReader
 from shoal.distribution.digests import digest_of
+from shoal.tar.budget import BudgetMeter, LayerBudget
+from shoal.tar.tar_reader import TarReader
 from tests.fuzz import layers
 from tests.hostile.layers.making import END, header, padded, pax, squeezed
 from tests.integration.images.rig import directory, entry, symlink, tar_of

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from agent.images.disk_guard import DiskGuard
 from agent.images.image_store import ImageStore
-from agent.images.layers.budget import budget_for
 from agent.images.layers.layer_unpack import extract_layer
 from cli.images.pack import Layer, PackedImage, pack_image, write_archive
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Platform
 from shoal.distribution.registries import Registries, RegistrySettings
 from shoal.distribution.retry_policy import RetryPolicy
+from shoal.tar.budget import budget_for
 
 AMD64 = Platform("linux", "amd64")
 QUICK = RetryPolicy(attempts=3, first_seconds=0.01, max_seconds=0.05, connect_seconds=2.0, idle_seconds=5.0)

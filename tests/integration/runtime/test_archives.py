@@ -15,7 +15,6 @@ import pytest
 
 from agent.archives.container_files import ContainerFiles
 from agent.images.disk_guard import DiskGuard
-from agent.images.layers.budget import LayerBudget
 from agent.images.layers.layer_unpack import extract_layer
 from agent.runtime.oci_runtime import OciRuntime
 from agent.worker.container_runtime import ContainerRequest
@@ -24,6 +23,7 @@ from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.engine_pb2 import ArchiveRequest, PathChange, WriteArchiveRequest
 from shoal.errors import InvalidInput, NotFound, PermissionDenied, Refused, Unavailable
 from shoal.ids import new_id
+from shoal.tar.budget import LayerBudget
 from tests.fakes.containers import Ends, build_image, log_lines, real_runtime, shell
 
 Body = Callable[[OciRuntime, Ends, Image, ContainerFiles], Awaitable[None]]

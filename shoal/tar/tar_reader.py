@@ -5,9 +5,10 @@ Only the settings of global headers are kept from one entry to the next.
 
 from collections.abc import Callable, Iterator, Mapping
 
-from agent.images.layers import tar_header
-from agent.images.layers.budget import BudgetMeter
-from agent.images.layers.tar_header import (
+from shoal.errors import InvalidInput
+from shoal.tar import tar_header
+from shoal.tar.budget import BudgetMeter
+from shoal.tar.tar_header import (
     BLOCK,
     Header,
     parse_decimal,
@@ -16,7 +17,6 @@ from agent.images.layers.tar_header import (
     parse_size,
     parse_time,
 )
-from shoal.errors import InvalidInput
 
 _XATTR = b"SCHILY.xattr."
 _SPARSE = b"GNU.sparse."
