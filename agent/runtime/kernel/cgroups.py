@@ -14,6 +14,9 @@ from agent.runtime.kernel.cgroup_layout import CgroupLayout
 FREEZE_SECONDS = 5.0
 """For processes in calls that cannot be interrupted, such as to a file server that does not answer."""
 
+_FREEZE_AGAIN_SECONDS = 0.02
+"""Version 1 never finishes if a process forks at the wrong moment; another attempt may."""
+
 
 @dataclass(frozen=True)
 class ContainerStats:
@@ -103,11 +106,17 @@ class Cgroups:
             OSError: the host has no freezer, or the cgroup is gone.
         """
         self._write_freezer(task_id, frozen=True)
-        deadline = time.monotonic() + FREEZE_SECONDS
+        started = tried = time.monotonic()
         while not self._is_settled(task_id):
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now > started + FREEZE_SECONDS:
                 self.thaw(task_id)
                 return False
+            if self._layout.version == 1 and now > tried + _FREEZE_AGAIN_SECONDS:
+                self.thaw(task_id)
+                time.sleep(0.001)
+                self._write_freezer(task_id, frozen=True)
+                tried = now
             time.sleep(0.001)
         return True
 

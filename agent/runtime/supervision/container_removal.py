@@ -79,8 +79,8 @@ def _kill_supervision(paths: ContainerPaths, cgroups: Cgroups, task_id: str) -> 
     cgroups.thaw(task_id)
     _kill(record.pid, record.pid_started)
     cgroups.kill(task_id)
-    _kill(record.conmon_pid, record.conmon_started, grace=1.0)
-    if record.container_id and process_start_time(record.conmon_pid) == record.conmon_started:
+    has_exited = _kill(record.conmon_pid, record.conmon_started, grace=1.0)
+    if record.container_id and not has_exited:
         # It holds the overlay's last mount; the next run must not mount the same upper directory before that is gone.
         raise Unavailable(f"task {task_id}: its root file system is still being unmounted")
 
@@ -123,17 +123,21 @@ def _reap_conmon(pid_file: Path) -> None:
         _kill(pid, started, grace=1.0)
 
 
-def _kill(pid: int, started: int, *, grace: float = 0.0) -> None:
-    """Kill exactly this process, after `grace` seconds in which it may exit by itself; wait for its exit."""
+def _kill(pid: int, started: int, *, grace: float = 0.0) -> bool:
+    """Kill exactly this process, after `grace` seconds in which it may exit by itself; wait for its exit.
+
+    Whether it has exited. Its parent may not have reaped it yet: that takes as long as an init process likes.
+    """
     pidfd = open_pidfd(pid, started)
     if pidfd is None:
-        return
+        return True
     try:
-        if not (grace and wait_pidfd(pidfd, grace)):
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            wait_pidfd(pidfd, _KILL_SECONDS)
+        if grace and wait_pidfd(pidfd, grace):
+            return True
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        return wait_pidfd(pidfd, _KILL_SECONDS)
     except ProcessLookupError:
-        return
+        return True
     finally:
         reap(pidfd)
         os.close(pidfd)

@@ -67,3 +67,18 @@ def test_without_a_cgroup_or_a_freezer(tmp_path: Path) -> None:
     without = Cgroups(layout=CgroupLayout({"cpu": tmp_path}, None), parent="/shoal")
     with pytest.raises(Unavailable, match="no freezer"):
         set_paused(without, Path("t"), True, briefly=False)
+
+
+def test_version_1_tries_again_where_processes_fork_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cgroups, freezer, _ = version_1(tmp_path)
+    written: list[str] = []
+
+    def write(_: Cgroups, task_id: str, *, frozen: bool) -> None:
+        written.append(task_id if frozen else "thawed")
+        state = ("FROZEN" if len(written) == 5 else "FREEZING") if frozen else "THAWED"
+        (freezer / "freezer.state").write_text(state)
+
+    monkeypatch.setattr(Cgroups, "_write_freezer", write)
+    (freezer / "freezer.state").write_text("THAWED\n")
+    set_paused(cgroups, Path("t"), True, briefly=False)
+    assert written == ["t", "thawed", "t", "thawed", "t"]
