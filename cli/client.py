@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import NoReturn, Protocol, Self, TypeVar
 
 from cli.contexts.context_file import Context
 from cli.interrupts import deferred_interrupt
@@ -98,8 +98,11 @@ class Client:
     ) -> None:
         self.channel.close()
 
-    def call(self, method: Unary[Q, A], request: Q, *, seconds: float = CALL_SECONDS) -> A:
+    def call(self, method: Unary[Q, A], request: Q, *, seconds: float | None = CALL_SECONDS) -> A:
         """One call.
+
+        Args:
+            seconds: how long it may take; None: as long as the manager takes.
 
         Raises:
             ShoalError: the manager's error, or why it cannot be reached.
@@ -126,6 +129,15 @@ class Client:
                     yield answer
         finally:
             answers.cancel()
+
+    def raise_for(self, error: BaseException) -> NoReturn:
+        """Raise the error of a call that was made with a stub.
+
+        Raises:
+            ShoalError: what it means; another error as it is.
+        """
+        with self._translated_errors():
+            raise error
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:

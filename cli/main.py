@@ -14,6 +14,7 @@ from shoal.errors import InvalidInput, ShoalError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "cluster": ("cli.commands.cluster", "Manage the cluster"),
+    "create": ("cli.commands.container.create:create", "Create a new container"),
     "completion": ("cli.commands.completion", "Print a shell completion script"),
     "config": ("cli.commands.config", "Manage configs"),
     "container": ("cli.commands.container", "Manage containers"),
@@ -37,9 +38,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "save": ("cli.commands.image.image_archives:save", "Save one or more images to a tar archive"),
     "tag": ("cli.commands.image.image_names:tag", "Create a name for an image"),
     "playground": ("cli.commands.playground", "Run a local test cluster"),
+    "run": ("cli.commands.container.run:run", "Create and run a new container from an image"),
     "secret": ("cli.commands.secret", "Manage secrets"),
     "service": ("cli.commands.service", "Manage services"),
     "stack": ("cli.commands.stack", "Manage stacks"),
+    "start": ("cli.commands.container.start:start", "Start one or more stopped containers"),
     "stats": ("cli.commands.stats", "Display resource usage of tasks"),
     "task": ("cli.commands.task", "List and inspect tasks"),
     "volume": ("cli.commands.volume", "Manage volumes"),

@@ -1,18 +1,19 @@
 """One exec or attach session, from the first message to the exit code."""
 
 import os
+import signal
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
-from cli.client import Client, Streaming
+from cli.client import Client, ResponseIterator, Streaming
 from cli.exec.detach_keys import DetachKeyScanner
 from cli.exec.input_queue import InputQueue, read_chunk, send_all, write_all
 from cli.exec.raw_terminal import Terminal, size_of
-from cli.exec.signal_forwarding import SignalForwarder, raise_sighup
+from cli.exec.signal_forwarding import SignalForwarder, raise_in_main_thread, raise_sighup
 from cli.render.error_lines import CommandFailed, warn
 from shoal.api.v1.streams_pb2 import AttachStart, ExecEnd, ExecInput, ExecOutput, ExecStart, ExecStarted, TerminalSize
 from shoal.errors import Unavailable
@@ -35,6 +36,10 @@ class SessionOptions:
 
     Attributes:
         call: of the control API.
+        begins: begins what it is attached to already, and has `ExecSession.begun` called; None: that runs.
+        held: signals that came before it began; it takes those that come until then.
+        kills: a second SIGINT is sent as SIGKILL, a third one ends this process.
+        shows: the streams of output that are written.
         first_message: the message that begins it.
         forwards_stdin: standard input is for the program.
         waits: it is waited for; otherwise it runs by itself once it has begun.
@@ -48,6 +53,10 @@ class SessionOptions:
     waits: bool = True
     forwards_signals: bool = True
     detach_keys: bytes = b""
+    begins: Callable[[], None] | None = None
+    held: list[signal.Signals] | None = None
+    kills: bool = False
+    shows: Collection[str] = ("stdout", "stderr")
 
     def is_raw(self, started: ExecStarted) -> bool:
         """Whether keys go to a terminal of the program's, as far as the program is concerned."""
@@ -102,16 +111,35 @@ class ExecSession:
         self._is_raw = False
         self._detach_scanner = DetachKeyScanner(way.detach_keys)
         self._signals = SignalForwarder(forward=self._send_signal, resized=self._send_size, cleanup=self._restore)
+        self._signals.held, self._signals.kills = way.held, way.kills
+        self._call: ResponseIterator[ExecOutput] | None = None
 
     def run(self, client: Client) -> int:
         """As the function."""
-        with self._attached(), closing(client.stream(self._options.call, self._outbox, seconds=None)) as answers:
+        with self._attached(), closing(client.stream(self._open, self._outbox, seconds=None)) as answers:
             for answer in answers:
                 if (code := self._handle(answer)) is not None:
                     return code
         raise Unavailable(
             "the manager closed the connection; the command may still be running and its exit code is unknown"
         )
+
+    def abort(self) -> None:
+        """End the call, so that `run` raises. For any thread, once it has begun."""
+        if self._call is not None:
+            self._call.cancel()
+
+    def begun(self) -> None:
+        """The program runs: signals are for it from now on, those that were held first. For any thread."""
+        held, self._signals.held = self._signals.held or [], None
+        self._signals.forwarding = self._options.forwards_signals and not self._is_raw
+        for number in held:
+            raise_in_main_thread(number)
+        held.clear()
+
+    def _open(self, request: InputQueue, /, timeout: float | None = None) -> ResponseIterator[ExecOutput]:
+        self._call = self._options.call(request, timeout=timeout)
+        return self._call
 
     @contextmanager
     def _attached(self) -> Generator[None]:
@@ -129,20 +157,23 @@ class ExecSession:
                 if not self._options.waits:
                     return 0
                 self._on_started(answer.started)
-            case "stdout":
+            case "stdout" if "stdout" in self._options.shows:
                 _write(sys.stdout, answer.stdout)
-            case "stderr":
+            case "stderr" if "stderr" in self._options.shows:
                 _write(sys.stderr, answer.stderr)
             case "end":
                 return exit_code_of(answer.end)
         return None
 
     def _on_started(self, started: ExecStarted) -> None:
-        """It runs: what is typed, and signals, are for it from now on."""
+        """It runs, or is going to: what is typed is for it from now on."""
         if self._terminal is not None and self._options.is_raw(started):
             self._is_raw = True
             self._terminal.make_raw()
-        self._signals.forwarding = self._options.forwards_signals and not self._is_raw
+        if self._options.begins is None:
+            self.begun()
+        else:
+            self._options.begins()
         if self._options.forwards_stdin and (self._options.first_message.HasField("start") or started.reads_input):
             threading.Thread(target=self._send_stdin, daemon=True).start()
 

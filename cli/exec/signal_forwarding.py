@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Never
 
-HANDLED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+HANDLED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def ends_command(number: int, *, forwarding: bool, interrupted: bool) -> bool:
@@ -38,6 +38,9 @@ class SignalForwarder:
     Attributes:
         forwarding: signals are for the program. Until then, they end the process, with 128 + the signal's
             number.
+        held: takes signals in place of all else, so that what was begun can be undone first, or they be forwarded
+            later; a second SIGINT among them ends the process all the same. None: they are handled as they come.
+        kills: the second SIGINT ends the program, by SIGKILL, and only the third one ends this process.
         detached: the user leaves a program that goes on: the end is no failure.
     """
 
@@ -50,6 +53,8 @@ class SignalForwarder:
         end: Callable[[int], Never] = os._exit,
     ) -> None:
         self.forwarding = False
+        self.held: list[signal.Signals] | None = None
+        self.kills = False
         self.detached = False
         self._interrupted = False
         self._forward = forward
@@ -71,10 +76,16 @@ class SignalForwarder:
                 signal.signal(number, handler)
 
     def _handle(self, number: int, _: FrameType | None) -> None:
-        if ends_command(number, forwarding=self.forwarding, interrupted=self._interrupted):
+        if self.held is not None and not (number == signal.SIGINT and signal.SIGINT in self.held):
+            self.held.append(signal.Signals(number))
+        elif not ends_command(number, forwarding=self.forwarding, interrupted=self._interrupted):
+            self._interrupted = self._interrupted or number == signal.SIGINT
+            self._forward(signal.Signals(number).name)
+        elif self.kills and self.forwarding:
+            self.kills = False
+            self._forward(signal.SIGKILL.name)
+        else:
             self._end(number)
-        self._interrupted = self._interrupted or number == signal.SIGINT
-        self._forward(signal.Signals(number).name)
 
     def _end(self, number: int) -> Never:
         self._cleanup()
@@ -84,8 +95,22 @@ class SignalForwarder:
         self._resized()
 
 
+@contextmanager
+def held_signals() -> Generator[list[signal.Signals]]:
+    """Signals that come inside this block are kept in the list; a second SIGINT ends the process."""
+    forwarder = SignalForwarder(forward=lambda _: None, resized=lambda: None, cleanup=lambda: None)
+    forwarder.held = []
+    with forwarder.installed():
+        yield forwarder.held
+
+
 def raise_sighup() -> None:
     """The terminal has gone. For any thread; the kernel itself tells only those whose controlling terminal it was."""
+    raise_in_main_thread(signal.SIGHUP)
+
+
+def raise_in_main_thread(number: signal.Signals) -> None:
+    """The signal, as if it came from outside; for any thread."""
     main = threading.main_thread().ident
     assert main is not None
-    signal.pthread_kill(main, signal.SIGHUP)
+    signal.pthread_kill(main, number)

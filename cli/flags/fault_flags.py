@@ -1,7 +1,7 @@
 """Translate the manager's errors, which name fields of specs, to flags."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from shoal.errors import Fault
 
@@ -126,14 +126,18 @@ _INDEX = re.compile(r"\[\d+\]")
 
 def faults_by_flag(faults: Sequence[Fault]) -> list[Fault]:
     """The manager's faults of a spec by the flags that set them; a field without a flag keeps its path."""
-    return [Fault(_flag(fault.path), _MENTIONED_FIELDS.sub(_mentioned_flag, fault.message)) for fault in faults]
+    return [
+        Fault(flag_of_field(fault.path) or fault.path, _MENTIONED_FIELDS.sub(_mentioned_flag, fault.message))
+        for fault in faults
+    ]
 
 
 def _mentioned_flag(mention: re.Match[str]) -> str:
     return f"`{_FLAGS[mention[0]]}`"
 
 
-def _flag(path: str) -> str:
+def flag_of_field(path: str, flags: Mapping[str, str] = _FLAGS) -> str:
+    """The flag of a field, or of the field that it is part of; empty if there is none."""
     parts = _INDEX.sub("", path).split(".")
     known = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
-    return next((_FLAGS[field] for field in known if field in _FLAGS), path)
+    return next((flags[field] for field in known if field in flags), "")

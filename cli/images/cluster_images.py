@@ -18,6 +18,8 @@ from shoal.errors import InvalidInput
 from shoal.image_reference import ImageReference
 from shoal.images.archive import ImageSource, open_source, open_stream
 from shoal.images.archive_writer import SavedImage, write_archive
+from shoal.images.image_contents import read_contents
+from shoal.images.image_record import read_variants
 from shoal.images.image_repository import ImageRepository
 from shoal.images.loading import load
 from shoal.images.progress import Progress
@@ -40,6 +42,14 @@ async def pull_image(
     """Raises as `ImageRepository.pull` does."""
     async with _opened(cluster) as (distribution, repository):
         return await repository.pull(distribution.repository(reference), reference, progress, platform=platform)
+
+
+async def describe_image(registries: Registries, reference: ImageReference) -> Image:
+    """What a registry says of an image, which is not copied. Raises as `read_contents` and `read_variants` do."""
+    async with Distribution(registries) as distribution:
+        source = distribution.repository(reference)
+        contents = await read_contents(source, reference.target)
+        return Image(digest=contents.top.digest, variants=await read_variants(source, contents))
 
 
 async def list_tags(registries: Registries, reference: ImageReference) -> list[str]:

@@ -4,8 +4,16 @@ from ipaddress import IPv6Address
 
 from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
 from shoal.errors import InvalidInput
+from shoal.networks.network_modes import BRIDGE
 
 KEYS = ("name", "alias", "ip", "ip6")
+UNSUPPORTED = {
+    "mac-address": "networks are routed; request a fixed address with ip=",
+    "link-local-ip": "networks are routed; request a fixed address with ip=",
+    "driver-opt": "options are those of the network",
+    "gw-priority": "a container has one default route, whatever networks it is on",
+}
+"""Options of Docker's attachments that Shoal does not honour, and why."""
 
 
 def parse_attachment(text: str) -> NetworkAttachment:
@@ -35,6 +43,23 @@ def parse_attachment(text: str) -> NetworkAttachment:
             raise InvalidInput(f"unknown key {key!r}; allowed keys are {', '.join(KEYS)}")
     if not attachment.network:
         raise InvalidInput(f"name is missing in {text!r}")
+    return attachment
+
+
+def parse_container_attachment(text: str) -> NetworkAttachment:
+    """One attachment of a container of one's own: "container:NAME" is a mode too, and "default" is "bridge".
+
+    Raises:
+        InvalidInput: it is of another form, or has an option of Docker's that is not supported.
+    """
+    if text.startswith("container:") and text != "container:":
+        return NetworkAttachment(network=text)
+    for part in text.split(",") if "=" in text else ():
+        if (key := part.partition("=")[0]) in UNSUPPORTED:
+            raise InvalidInput(f"{key} is not supported: {UNSUPPORTED[key]}")
+    attachment = parse_attachment(text)
+    if attachment.network == "default":
+        attachment.network = BRIDGE
     return attachment
 
 

@@ -61,13 +61,15 @@ def hostname(request: ContainerRequest) -> str:
 
 
 def command_line(spec: ContainerSpec, config: ImageConfig) -> tuple[str, ...]:
-    """Entrypoint, then command. An entrypoint of the spec's own discards the image's command.
+    """Entrypoint, then command. An entrypoint of the spec's own discards the image's command; one of a single empty
+    word is none, in place of the image's (`docker run --entrypoint ""`).
 
     Raises:
         InvalidInput: there is neither.
     """
-    entrypoint = tuple(spec.entrypoint) or config.entrypoint
-    command = tuple(spec.command) or (() if spec.entrypoint else config.command)
+    own = tuple(spec.entrypoint)
+    entrypoint = () if own == ("",) else own or config.entrypoint
+    command = tuple(spec.command) or (() if own else config.command)
     if not entrypoint + command:
         raise InvalidInput([Fault("spec.command", "no command: set one in the spec or use an image that has one")])
     return entrypoint + command

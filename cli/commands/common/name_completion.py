@@ -80,6 +80,16 @@ def _images(client: Client) -> Iterable[str]:
     return (parse(name).familiar for view in views for name in view.names)
 
 
+def _containers(client: Client) -> Iterable[str]:
+    """Names of containers, running or not."""
+    from shoal.api.v1.engine_pb2 import ListContainersRequest
+    from shoal.api.v1.engine_pb2_grpc import ContainersStub
+
+    request = ListContainersRequest(all=True)
+    views = client.call(ContainersStub(client.channel).ListContainers, request, seconds=TIMEOUT_SECONDS).containers
+    return (view.container.name for view in views)
+
+
 def _drivers(client: Client) -> Iterable[str]:
     """Drivers of volumes that a node has."""
     views = client.call(client.control.ListNodes, ListNodesRequest(), seconds=TIMEOUT_SECONDS).nodes
@@ -97,6 +107,7 @@ NAME_SOURCES: dict[str, Names] = {
     "config": _configs,
     "volume": _volumes,
     "image": _images,
+    "container": _containers,
     "driver": _drivers,
 }
 

@@ -5,6 +5,9 @@ top level too, as `docker run` is `docker container run`.
 from cli.lazy_group import LazyGroup
 
 COMMANDS = {
+    "run": ("cli.commands.container.run:run", "Create and run a new container from an image"),
+    "create": ("cli.commands.container.create:create", "Create a new container"),
+    "start": ("cli.commands.container.start:start", "Start one or more stopped containers"),
     "attach": ("cli.commands.attach", "Attach to the main process of a container"),
 }
 

@@ -69,11 +69,15 @@ def pull(
     elif not quiet and not requested.tag and not requested.digest:
         click.echo("Using default tag: latest", err=True)
     for reference in references:
-        image = _pulled(ClusterRepository(cluster, known), reference, platform, quiet=quiet)
+        image = transfer(ClusterRepository(cluster, known), reference, platform, quiet=quiet)
         _name(client, image, reference, quiet=quiet)
 
 
-def _pulled(cluster: ClusterRepository, reference: ImageReference, platform: Platform | None, *, quiet: bool) -> Image:
+def transfer(cluster: ClusterRepository, reference: ImageReference, platform: Platform | None, *, quiet: bool) -> Image:
+    """Copy an image into the cluster's image repository, with progress on standard error; it has no name yet.
+
+    Raises as `pull_image` does.
+    """
     from cli.images.cluster_images import pull_image
 
     if not quiet:

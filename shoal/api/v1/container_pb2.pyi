@@ -175,7 +175,7 @@ class ContainerSpec(_message.Message):
     """
     @_builtins.property
     def entrypoint(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Replaces the image's entrypoint when not empty (Compose `entrypoint`)."""
+        """Replaces the image's entrypoint when not empty (Compose `entrypoint`); a single empty word: there is none."""
 
     @_builtins.property
     def command(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -12,14 +12,12 @@ from shoal.compose.reading.scalar_values import octal_digits, scalar_text, strin
 from shoal.compose.reading.yaml_tree import YamlPath
 from shoal.compose.stack_names import StackNames, is_external
 from shoal.errors import InvalidInput
-from shoal.spec_parsers.mount_parser import PRIVATE_MODES, SLAVE_MODES, from_fields
+from shoal.spec_parsers.mount_parser import from_fields
+from shoal.spec_parsers.short_mounts import RELABEL, parse_short_mount
 from shoal.spec_parsers.units import parse_bytes
 from shoal.spec_parsers.volume_parser import ACCESS_MODES
 
 _LONG = {"type", "source", "target", "read_only", "tmpfs", "bind", "volume", "consistency"}
-_RELABEL = {"z", "Z"}
-_PROPAGATIONS = {*PRIVATE_MODES, *SLAVE_MODES, "shared", "rshared"}
-_MODES = {"rw", "ro", "nocopy", *_PROPAGATIONS, *_RELABEL}
 IGNORED_KEYS = (("bind", "selinux"),)
 """Settings of a mount, below their section, that have no effect; `consistency` and the modes z and Z too."""
 _BIND = {"create_host_path": "create_source", "propagation": "propagation", "recursive": "recursive"}
@@ -77,7 +75,7 @@ def add_mounts(
     """
     for index, entry in enumerate(entries or []):
         try:
-            mount = _from_long_syntax(entry) if isinstance(entry, dict) else _from_short_syntax(str(entry))
+            mount = _from_long_syntax(entry) if isinstance(entry, dict) else parse_short_mount(str(entry))
             container.mounts.append(_with_names(mount, names, defined, directory, files))
         except InvalidInput as error:
             fault(("volumes", index), str(error))
@@ -96,7 +94,7 @@ def apply_mount_labels(volumes: Iterable[VolumeSpec], containers: Iterable[Conta
 def ignored_setting(entry: Any) -> str:
     """The setting of a mount that has no effect here: contents are not labelled for SELinux. Empty if there is none."""
     if not isinstance(entry, dict):
-        return next((mode for part in str(entry).split(":")[2:] for mode in part.split(",") if mode in _RELABEL), "")
+        return next((mode for part in str(entry).split(":")[2:] for mode in part.split(",") if mode in RELABEL), "")
     if "consistency" in entry:
         return "consistency"
     sections = ((entry.get(section), key) for section, key in IGNORED_KEYS)
@@ -115,18 +113,6 @@ def _with_names(mount: Mount, names: StackNames, known: Mapping[str, Any], direc
         if mount.volume.labels and mount.volume.external:
             raise InvalidInput("volume.labels cannot be used with an external volume")
     return mount
-
-
-def _from_short_syntax(entry: str) -> Mount:
-    source, target, *rest = entry.split(":") if ":" in entry else ("", entry)
-    modes = [mode for part in rest for mode in part.split(",")]
-    if unknown := [mode for mode in modes if mode not in _MODES]:
-        raise InvalidInput(f"mode {unknown[0]!r} is not supported; use {', '.join(sorted(_MODES))}")
-    kind = "bind" if source.startswith(("/", ".", "~")) else "volume"
-    fields = {"type": kind, "source": source, "target": target, "read_only": str("ro" in modes)}
-    fields |= {"create_source": "true"} if kind == "bind" else {}
-    fields |= [("propagation", mode) for mode in modes if mode in _PROPAGATIONS]
-    return from_fields(fields | ({"no_copy": "true"} if "nocopy" in modes else {}), entry)
 
 
 def _from_long_syntax(entry: Mapping[str, Any]) -> Mount:

@@ -61,6 +61,7 @@ def test_how_soon_the_kernel_kills_it_is_never_left_to_what_it_would_inherit(sco
         ([], ["mine"], ("/entry", "mine")),
         (["/own"], [], ("/own",)),
         (["/own"], ["mine"], ("/own", "mine")),
+        ([""], ["mine", ""], ("mine", "")),
     ],
 )
 def test_command_line_follows_dockers_rules(entrypoint: list[str], command: list[str], expected: tuple[str]) -> None:

@@ -1,0 +1,109 @@
+"""`shoal run`."""
+
+import signal
+import sys
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import click
+
+from cli.client import Client
+from cli.commands.common.common_options import examples, pass_client
+from cli.commands.container.attach_options import attached_streams, detach_keys_option, sig_proxy_option
+from cli.commands.container.container_calls import containers
+from cli.commands.container.container_creation import (
+    container_id,
+    create_container,
+    creation_options,
+    remove_container,
+    request_of,
+)
+from cli.commands.container.run_errors import RunCommand, exit_as_docker
+from cli.exec.container_run import Interrupted, RunOptions, first_signal, run_attached, start_detached
+from cli.exec.detach_keys import parse_keys
+from cli.exec.signal_forwarding import held_signals
+from shoal.api.v1.engine_pb2 import ContainerView, CreateContainerRequest
+from shoal.errors import Fault, InvalidInput
+
+
+@click.command(
+    "run",
+    cls=RunCommand,
+    epilog=examples(
+        "shoal run --rm registry:5000/busybox:1 echo hello",
+        "shoal run -it --name work --node h2 registry:5000/debian:12 bash",
+        "echo data | shoal run -i --rm registry:5000/alpine:3 sha256sum",
+        "shoal run -d --name db -v data:/var/lib/db -p 5432:5432 --restart unless-stopped registry:5000/postgres:16",
+    ),
+    context_settings={"allow_interspersed_args": False, "help_option_names": ["--help"]},
+)
+@creation_options
+@click.option("-d", "--detach", is_flag=True, help="Run the container in the background and print its ID.")
+@detach_keys_option
+@sig_proxy_option
+@click.pass_context
+@pass_client
+def run(client: Client, ctx: click.Context, **given: Any) -> None:
+    """Create a container of IMAGE and run it, connected to this terminal.
+
+    The image comes from the cluster; one that is not there is pulled into it. Exits with the exit code of the program;
+    125 if the container was not run, 126 if its program cannot be executed, 127 if it is not found. Without `--tty`,
+    signals are forwarded to the program; with `--rm`, a second Ctrl-C kills it.
+    """
+    with exit_as_docker():
+        streams, keys, faults = _attachment(given)
+        request = request_of(client, ctx, given, faults=faults)
+        task = request.definition.task.container
+        task.stdin_once = task.stdin_open and "stdin" in streams
+        with held_signals() as held:
+            view = create_container(client, request, given["cidfile"])
+            try:
+                code = _run(client, request, view, streams, keys, given["sig_proxy"], held)
+            except Interrupted as interrupted:
+                remove_container(client, view.container.meta.id)
+                code = 128 + interrupted.number
+    sys.exit(code)
+
+
+def _attachment(given: Mapping[str, Any]) -> tuple[Collection[str], bytes, list[Fault]]:
+    """The streams to attach, the keys to detach, and what is wrong with these flags."""
+    interactive = bool(given["interactive"])
+    streams, faults = attached_streams(given["attach"], interactive=interactive, detach=given["detach"])
+    keys = b""
+    try:
+        keys = parse_keys(given["detach_keys"]) if given["detach_keys"] else b""
+    except InvalidInput as error:
+        faults += error.faults
+    if given["tty"] and "stdin" in streams and interactive and not (sys.stdin is not None and sys.stdin.isatty()):
+        faults.append(Fault("", "--tty: the input device is not a terminal; omit --tty to pipe input to the program"))
+    return streams, keys, faults
+
+
+def _run(
+    client: Client,
+    request: CreateContainerRequest,
+    view: ContainerView,
+    streams: Collection[str],
+    keys: bytes,
+    forwards_signals: bool,
+    held: list[signal.Signals],
+) -> int:
+    first_signal(held)
+    if not {"stdout", "stderr"} & set(streams):
+        click.echo(container_id(view))
+        sys.stdout.flush()
+    identifier, definition = view.container.meta.id, request.definition
+    if not streams:
+        start_detached(client, containers(client), identifier)
+        return 0
+    options = RunOptions(
+        container=identifier,
+        shows=streams,
+        forwards_stdin="stdin" in streams and definition.task.container.stdin_open,
+        forwards_signals=forwards_signals,
+        detach_keys=keys,
+        has_terminal=definition.task.container.tty,
+        is_removed=definition.auto_remove,
+        held=held,
+    )
+    return run_attached(client, containers(client), options)

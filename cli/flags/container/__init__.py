@@ -1,0 +1,1 @@
+"""Flags of `shoal run` and `shoal create`, which are those of `docker run`."""
