@@ -28,6 +28,7 @@ from manager.containers.container_processes import ContainerProcesses
 from manager.containers.container_removal import ContainerRemoval
 from manager.containers.container_runs import ContainerRuns
 from manager.containers.container_wait_handler import ContainerWaitHandler
+from manager.containers.orphan_removal import OrphanRemoval
 from manager.control_api.containers_servicer import ContainerHandlers, ContainersService
 from manager.control_api.images_servicer import ImagesService
 from manager.control_api.servicer import ControlService, Handlers
@@ -262,6 +263,7 @@ def _containers_service(
             processes=ContainerProcesses(store=store, agents=nodes, streams=agents, now_ms=now_ms),
             files=ContainerFiles(store=store, agents=nodes),
             commits=ContainerCommit(store=store, agents=nodes, publisher=repository, names=named, now_ms=now_ms),
+            orphans=OrphanRemoval(store=store, agents=nodes),
         )
     )
 

@@ -24,7 +24,12 @@ class AssignmentDiff:
 
 
 class AssignedState:
-    """By the keys of `Assignments`; a revision's key is "<service id>/<number>"."""
+    """By the keys of `Assignments`; a revision's key is "<service id>/<number>".
+
+    Attributes:
+        epoch: of the newest snapshot, `Assignments.epoch`.
+        store_revision: of the newest message.
+    """
 
     def __init__(self) -> None:
         self.tasks: dict[str, Task] = {}
@@ -33,6 +38,8 @@ class AssignedState:
         self.endpoints: dict[str, TaskEndpoint] = {}
         self.peers: dict[str, Peer] = {}
         self.services: dict[str, ServiceEndpoint] = {}
+        self.epoch = ""
+        self.store_revision = 0
 
     def restore(self, other: "AssignedState") -> None:
         """Take over another state, which must not be used afterwards."""
@@ -52,6 +59,9 @@ class AssignedState:
         A snapshot replaces everything. Revisions that no task runs are dropped.
         """
         whole = message.snapshot
+        if whole:
+            self.epoch = message.epoch
+        self.store_revision = message.store_revision or self.store_revision
         networks = _diff(self.networks, message.networks, message.removed_networks, lambda each: each.network_id, whole)
         endpoints = _diff(
             self.endpoints, message.endpoints, message.removed_endpoints, lambda each: each.task_id, whole

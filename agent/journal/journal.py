@@ -3,6 +3,7 @@
     <directory>/records    named records, each a message of shoal.api.v1:
         task/<task id>                       JournalEntry, written when a task is accepted, is running, must stop, has
         ended revision/<service id>/<number>       ServiceRevision
+        epoch/cluster                        `AssignedState.epoch`, UTF-8
         network/…, endpoint/…, peer/…, service/…   input of the datapath, by the keys of `Assignments`
 
 Nothing is synced to disk: a crash of the agent loses nothing, and a power loss at most the newest records, together
@@ -26,6 +27,7 @@ from shoal.api.v1.service_pb2 import ServiceRevision
 
 M = TypeVar("M", bound=Message)
 
+_EPOCH = "epoch/cluster"
 _log = logging.getLogger(__name__)
 
 
@@ -54,6 +56,7 @@ class Journal:
         entries = {entry.task.id: entry for entry in _read(records, "task", JournalEntry)}
         known = Assignments(
             snapshot=True,
+            epoch=records.get(_EPOCH, b"").decode(errors="replace"),
             tasks=[entry.task for entry in entries.values()],
             revisions=_read(records, "revision", ServiceRevision),
             networks=_read(records, "network", NetworkAssignment),
@@ -79,6 +82,10 @@ class Journal:
     def remove(self, task_id: str) -> None:
         """Remove a task's entry; no error if there is none."""
         self._records.write({f"task/{task_id}": None})
+
+    def write_epoch(self, epoch: str) -> None:
+        """Write the id of the cluster's epoch."""
+        self._records.write({_EPOCH: epoch.encode()})
 
     def write_cluster(self, change: ClusterDiff) -> None:
         """Write a change of networks, endpoints, peers and services."""

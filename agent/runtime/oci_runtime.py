@@ -23,7 +23,7 @@ from agent.runtime.kernel.cgroups import Cgroups, ContainerStats
 from agent.runtime.kernel.linux import unmount
 from agent.runtime.launch.cgroup_attach_lock import StartLock
 from agent.runtime.launch.launcher import Launcher
-from agent.runtime.launch.start_errors import full_disk, start_error
+from agent.runtime.launch.start_errors import disk_errors, disk_failures
 from agent.runtime.live.limits import LiveLimits
 from agent.runtime.live.pause import resume_briefly_paused, set_paused
 from agent.runtime.live.process_table import ProcessTable, process_table
@@ -42,6 +42,7 @@ from agent.runtime.supervision.exit_watcher import ExitWatcher
 from agent.safe_paths.mountinfo import read_mountinfo
 from agent.worker.container_runtime import ContainerRequest, Exit, Running
 from agent.worker.interfaces import Image, MountSource
+from agent.worker.root_origin import UNKNOWN_ORIGIN, RootOrigin
 from agent.worker.sandbox import Sandbox
 from shoal.api.v1.container_pb2 import ContainerSpec, Hook, Mount
 from shoal.api.v1.meta_pb2 import Resources
@@ -151,10 +152,8 @@ class OciRuntime:
             await asyncio.shield(self._containers.exit(task_id))
         if not (unfollowed := self._log_follower.remove(task_id)).done():
             await asyncio.wrap_future(unfollowed)
-        try:
+        with disk_failures():
             await asyncio.to_thread(remove_container, self._paths, self._cgroups, task_id, keep_logs=keep_logs)
-        except OSError as error:
-            raise Unavailable(f"{error.filename}: {error.strerror}") from error
         await self._containers.remove(task_id)
         self._trash.wake()
 
@@ -176,15 +175,23 @@ class OciRuntime:
         """As `Runtime.kept_roots`."""
         return {container_id: root.image_digest for container_id, root in self._kept_roots.roots.items()}
 
-    async def make_root(self, container_id: str, image: Image, *, volatile: bool) -> None:
+    def root_origins(self) -> Mapping[str, RootOrigin]:
+        """As `Runtime.root_origins`."""
+        return dict(self._kept_roots.origins)
+
+    async def set_root_origin(self, container_id: str, origin: RootOrigin) -> None:
+        """As `Runtime.set_root_origin`."""
+        async with self._root_locks.of(container_id):
+            with disk_failures():
+                await complete_in_thread(self._kept_roots.set_origin, container_id, origin)
+
+    async def make_root(
+        self, container_id: str, image: Image, *, volatile: bool, origin: RootOrigin = UNKNOWN_ORIGIN
+    ) -> None:
         """As `Runtime.make_root`."""
         root = KeptRoot(image.digest, image.reference, tuple(map(str, image.layers)))
-        async with self._root_locks.of(container_id):
-            try:
-                await complete_in_thread(self._kept_roots.make, container_id, root, durable=not volatile)
-            except OSError as error:
-                full = await asyncio.to_thread(full_disk, self._paths)
-                raise start_error(error, full, self._paths) from error
+        async with self._root_locks.of(container_id), disk_errors(self._paths):
+            await complete_in_thread(self._kept_roots.make, container_id, root, durable=not volatile, origin=origin)
 
     async def record_volumes(
         self, container_id: str, image: Image, mounts: Sequence[Mount], volumes: Mapping[str, MountSource]
@@ -195,11 +202,8 @@ class OciRuntime:
             root = self._paths.kept_root(container_id)
             write_volumes(root, mounts, {**volumes, **anonymous_volumes(mounts, image, root / "v", durable=True)})
 
-        async with self._root_locks.of(container_id):
-            try:
-                await complete_in_thread(record)
-            except OSError as error:
-                raise start_error(error, await asyncio.to_thread(full_disk, self._paths), self._paths) from error
+        async with self._root_locks.of(container_id), disk_errors(self._paths):
+            await complete_in_thread(record)
 
     def never_started(self, container_id: str, reason: str) -> None:
         """As `Runtime.never_started`."""
@@ -212,10 +216,8 @@ class OciRuntime:
                 raise Unavailable(f"container {container_id} is still in use by its run {task_id}")
             if self._containers.is_pinned(container_id):
                 raise Unavailable(f"container {container_id} is still in use by a copy of its files")
-            try:
+            with disk_failures():
                 await complete_in_thread(self._kept_roots.remove, container_id)
-            except OSError as error:
-                raise Unavailable(f"{error.filename}: {error.strerror}") from error
             self._main_process.waiting.failed(container_id, NotFound(f"container {container_id} was removed"))
         self._trash.wake()
 
@@ -299,7 +301,7 @@ class OciRuntime:
         """Remove every container and everything else of this agent on the host, including logs and the tmpfs."""
         for task_id in await asyncio.to_thread(self._known_tasks):
             await self.remove(task_id, keep_logs=False)
-        self._kept_roots.roots.clear()
+        self._kept_roots.clear()
         await asyncio.to_thread(self._remove_everything)
 
     def _adopt(self, record: ContainerRecord) -> None:

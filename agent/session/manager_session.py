@@ -22,6 +22,7 @@ from shoal.api.v1.dispatcher_pb2 import (
     Hello,
     ImageReport,
     ManagerMessage,
+    OrphanReport,
     VolumeReport,
     Welcome,
 )
@@ -61,6 +62,8 @@ class AssignmentReceiver(Protocol):
     def statuses(self) -> list[TaskStatus]: ...
 
     def applied_sequences(self) -> AsyncGenerator[int]: ...
+
+    def orphan_reports(self) -> AsyncGenerator[OrphanReport]: ...
 
 
 class VolumeReports(Protocol):
@@ -199,6 +202,7 @@ class ManagerSession:
             group.create_task(self._send_volumes(stream), name="volumes")
             group.create_task(self._send_network(stream), name="network condition")
             group.create_task(self._send_images(stream), name="images")
+            group.create_task(self._send_orphans(stream), name="orphaned containers")
             group.create_task(self._receive(stream, address), name="assignments")
             group.create_task(self._send_applied(stream), name="applied")
 
@@ -242,6 +246,11 @@ class ManagerSession:
         async with aclosing(self._images.reports()) as reports:
             async for report in reports:
                 await self._write(stream, AgentMessage(images=report))
+
+    async def _send_orphans(self, stream: Stream) -> None:
+        async with aclosing(self._worker.orphan_reports()) as reports:
+            async for report in reports:
+                await self._write(stream, AgentMessage(orphans=report))
 
     async def _send_applied(self, stream: Stream) -> None:
         async with aclosing(self._worker.applied_sequences()) as sequences:

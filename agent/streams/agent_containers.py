@@ -10,7 +10,12 @@ from agent.archives.container_files import ContainerFiles
 from agent.commits.layer_commits import LayerCommits
 from agent.runtime.live.process_table import ProcessTable
 from agent.streams.copy_pause import CopyPause
-from shoal.api.v1.agent_containers_pb2 import CommitLayerRequest, CommitLayerResponse, PauseTaskResponse
+from shoal.api.v1.agent_containers_pb2 import (
+    CommitLayerRequest,
+    CommitLayerResponse,
+    PauseTaskResponse,
+    RemoveOrphanResponse,
+)
 from shoal.api.v1.agent_containers_pb2_grpc import AgentContainersServicer
 from shoal.api.v1.engine_pb2 import (
     ArchiveChunk,
@@ -52,6 +57,10 @@ class TaskControl(Protocol):
 
     async def signal(self, task_id: str, signal: str) -> None:
         """Raises NotFound, InvalidInput."""
+        ...
+
+    async def remove_orphan(self, container_id: str) -> None:
+        """Raises NotFound, Unavailable."""
         ...
 
 
@@ -153,6 +162,14 @@ class AgentContainersService(AgentContainersServicer):
         del context
         table = await self._containers.processes(request.container, request.ps_args)
         return ListProcessesResponse(titles=table.titles, processes=[ProcessRow(cells=row) for row in table.rows])
+
+    async def RemoveOrphan(  # noqa: N802  # named by the protocol
+        self, request: ListChangesRequest, context: aio.ServicerContext[ListChangesRequest, RemoveOrphanResponse]
+    ) -> RemoveOrphanResponse:
+        """Delete what is kept of a container that managers do not know. Raises as `RootCollector.remove_orphan`."""
+        del context
+        await self._tasks.remove_orphan(request.container)
+        return RemoveOrphanResponse()
 
 
 def _not_paused(own_id: str) -> AbstractAsyncContextManager[None]:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from agent.health.exec_pool import ExecResult
 from agent.worker.interfaces import Image, MountedFile, MountSource
+from agent.worker.root_origin import UNKNOWN_ORIGIN, RootOrigin
 from agent.worker.sandbox import Sandbox
 from shoal.api.v1.container_pb2 import ContainerSpec, Hook, Mount
 from shoal.api.v1.meta_pb2 import Resources
@@ -152,13 +153,28 @@ class Runtime(Protocol):
         if it is not known."""
         ...
 
-    async def make_root(self, container_id: str, image: Image, *, volatile: bool) -> None:
+    def root_origins(self) -> Mapping[str, RootOrigin]:
+        """The containers whose root file systems are kept on this host, with the origin that is recorded of each."""
+        ...
+
+    async def set_root_origin(self, container_id: str, origin: RootOrigin) -> None:
+        """Record another origin of a kept root file system, durably; nothing if it is gone.
+
+        Raises:
+            Unavailable: the disk failed; the old one holds.
+        """
+        ...
+
+    async def make_root(
+        self, container_id: str, image: Image, *, volatile: bool, origin: RootOrigin = UNKNOWN_ORIGIN
+    ) -> None:
         """Make a container's root file system, which is kept until `remove_root`. Idempotent.
 
         When this returns, it survives any crash, also of the host; before, nothing of it does.
 
         Args:
             volatile: it need not survive a crash of the host.
+            origin: recorded with it, where it is made now.
         Raises:
             Refused: there is one already, on another image. Unavailable: the disk failed; DiskFull: it is full.
         """

@@ -15,7 +15,7 @@ from agent.worker.shutdown.disconnection import CHECK_SECONDS, DisconnectionTime
 from agent.worker.task_runner import TaskRunner
 from shoal import task_states
 from shoal.api.v1.container_pb2 import Mount
-from shoal.api.v1.dispatcher_pb2 import Assignments
+from shoal.api.v1.dispatcher_pb2 import Assignments, OrphanReport
 from shoal.api.v1.journal_pb2 import JournalEntry
 from shoal.api.v1.task_pb2 import Task, TaskStatus
 from shoal.errors import NotFound, ShoalError
@@ -84,6 +84,14 @@ class Worker:
         """The last status of every task that was accepted, for a manager that may have missed some."""
         return [runner.status for runner in self._runners.values() if runner.status.state]
 
+    def orphan_reports(self) -> AsyncGenerator[OrphanReport]:
+        """As `RootCollector.reports`."""
+        return self._root_collector.reports()
+
+    async def remove_orphan(self, container_id: str) -> None:
+        """As `RootCollector.remove_orphan`."""
+        await self._root_collector.remove_orphan(container_id)
+
     def applied_sequences(self) -> AsyncGenerator[int]:
         """Sequence numbers of managers' messages, as soon as the datapath has applied them."""
         return self._deps.datapath.applied_sequences()
@@ -141,7 +149,10 @@ class Worker:
                 running.add_done_callback(partial(self._remove_runner, task_id))
 
     async def _apply(self, assignments: Assignments) -> None:
+        epoch = self._assigned.epoch
         diff = self._assigned.apply(assignments)
+        if self._assigned.epoch != epoch:
+            self._journal.write_epoch(self._assigned.epoch)
         self._deps.contents.apply(assignments, self._assigned.revisions.values())
         self._deps.volumes.apply(assignments)
         if diff.cluster:

@@ -27,12 +27,13 @@ from shoal.api.v1.control_pb2 import (
     RemoveNodeRequest,
     UpdateNodeRequest,
 )
-from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
+from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus, OrphanedContainer
+from shoal.container_ids import short_container_id
 from shoal.errors import InvalidInput, Refused
 from shoal.filters.node_filters import NODES
 from shoal.spec_parsers.choices import parse_choice
 from shoal.spec_parsers.units import parse_duration_ms
-from shoal.unit_formats import cpus, size
+from shoal.unit_formats import age, cpus, size
 
 AVAILABILITIES = {"active": NodeSpec.ACTIVE, "pause": NodeSpec.PAUSE, "drain": NodeSpec.DRAIN}
 _OPTIONAL_COLUMNS = ("manager", "warnings")
@@ -222,6 +223,56 @@ def _address(text: str) -> str:
         return str(ip_address(text.removeprefix("[").removesuffix("]")))
     except ValueError:
         raise InvalidInput(f"{text!r} is not an IP address") from None
+
+
+@command.command(
+    "orphans",
+    epilog=examples("shoal node orphans", "shoal node orphans h1", "shoal node orphans h1 --remove 9f8e7d6c5b4a"),
+)
+@format_option
+@quiet_option
+@click.option("--remove", multiple=True, metavar="CONTAINER", help="Delete the files of this container.")
+@click.option("--remove-all", is_flag=True, help="Delete the files of all of them.")
+@click.argument("node", required=False, shell_complete=names_of("node"))
+@pass_client
+def orphans(
+    client: Client, *, node: str | None, remove: tuple[str, ...], remove_all: bool, form: str, quiet: bool
+) -> None:
+    """List what nodes keep of containers that have no record in the cluster, or delete it.
+
+    A cluster that is restored from a snapshot does not know the containers that are younger. Their nodes keep the files
+    until they are deleted here, or `shoal create --adopt` creates the container again.
+    """
+    if (remove or remove_all) and node is None:
+        raise InvalidInput("--remove and --remove-all require a node")
+    if remove and remove_all:
+        raise InvalidInput("--remove and --remove-all exclude each other")
+    if node is not None and (remove or remove_all):
+        from shoal.api.v1.engine_pb2 import RemoveOrphanedContainersRequest
+        from shoal.api.v1.engine_pb2_grpc import ContainersStub
+
+        request = RemoveOrphanedContainersRequest(node=node, containers=remove)
+        for each in client.call(ContainersStub(client.channel).RemoveOrphanedContainers, request).ids:
+            click.echo(each)
+        return
+    if node is not None:
+        views = [client.call(client.control.GetNode, GetNodeRequest(node=node))]
+    else:
+        views = list(client.call(client.control.ListNodes, ListNodesRequest()).nodes)
+    rows = [_orphan_row(view, orphan) for view in views for orphan in view.status.orphaned_containers]
+    print_listing(rows, ("id", "name", "node", "image", "created"), form=form, quiet="id" if quiet else None, names={})
+
+
+def _orphan_row(view: NodeView, orphan: OrphanedContainer) -> dict[str, object]:
+    return {
+        "id": short_container_id(orphan.id),
+        "name": orphan.name,
+        "node": view.node.spec.identity.hostname or view.status.description.hostname,
+        "image": orphan.image.partition("@")[0],
+        "created": f"{age(int(time.time() * 1000) - orphan.created_at_ms)} ago" if orphan.created_at_ms else "",
+        "created_at_ms": orphan.created_at_ms,
+        "node_id": view.node.meta.id,
+    }
 
 
 @command.command("rm", epilog=examples("shoal node rm h3", "shoal node rm --force h2 h3"))

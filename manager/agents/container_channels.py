@@ -67,6 +67,10 @@ class ContainerChannels:
         """Unpack a tar archive there. Raises Exhausted, PermissionDenied, InvalidInput: some of it may be there."""
         return await self._channels.unary(agent, lambda channel: _stub(channel).WriteArchive(messages))
 
+    async def remove_orphan(self, agent: AgentAddress, request: ListChangesRequest) -> None:
+        """Delete what the node keeps of a container that managers do not know. Raises NotFound: it keeps none."""
+        await self._channels.unary(agent, lambda channel: _stub(channel).RemoveOrphan(request, timeout=ANSWER_SECONDS))
+
     def list_changes(self, agent: AgentAddress, request: ListChangesRequest) -> AsyncGenerator[PathChanges, None]:
         """What a container has changed of its image's files."""
         return self._channels.stream(agent, lambda channel: _stub(channel).ListChanges(request))

@@ -9,6 +9,7 @@ from manager.containers.container_names import choose_name
 from manager.containers.container_views import container_view, task_views
 from manager.containers.container_volumes import deletion_with_volumes
 from manager.containers.definition_submission import SubmittedDefinition, prepare_definition
+from manager.containers.orphaned_containers import find_orphan
 from manager.containers.store_waits import wait_on
 from manager.interfaces import ImageResolver, NowMs
 from manager.networks import routing_mesh
@@ -57,7 +58,7 @@ class ContainerHandler:
         """All in one transaction; answered once the planner has chosen a node.
 
         Raises:
-            InvalidInput: with all faults. AlreadyExists: the name is taken.
+            InvalidInput: with all faults. AlreadyExists: the name is taken. NotFound: no node keeps what it adopts.
             Refused: no node fits, with all reasons; nothing is left. Unavailable: no manager is leading.
         """
         prepared = await self._prepare(request)
@@ -73,7 +74,8 @@ class ContainerHandler:
                     what=f'container "{name}" was not placed',
                 )
             except Timeout as error:
-                await self._undo(identifier, prepared)
+                if not (request.adopt and node_of(self._store.tables, identifier)):  # its files are not to go with it
+                    await self._undo(identifier, prepared)
                 raise Unavailable(f"{error}: no manager is leading, or room is being made; try again") from error
         if placed:
             await self._undo(identifier, prepared)
@@ -128,7 +130,7 @@ class ContainerHandler:
         images = None if request.no_resolve_image else self._images
         prepared = await prepare_definition(
             request.definition,
-            node=request.node,
+            node=find_orphan(self._store.tables, request.adopt)[0] if request.adopt else request.node,
             view=self._store.tables,
             images=images,
             new_id=self._new_id,
@@ -146,7 +148,7 @@ class ContainerHandler:
         """Commit the container; another name is chosen where the user has given none and it was taken meanwhile."""
         await self._ensure_mesh(prepared.definition)
         for attempt in range(_ATTEMPTS):
-            identifier = self._new_id()
+            identifier = find_orphan(self._store.tables, request.adopt)[1].id if request.adopt else self._new_id()
             name = request.name.removeprefix("/") or self._free_name(identifier)
             container = container_records.new_container(identifier, name, prepared.definition, self._now_ms())
             group = container_records.creation(self._store.tables, container)

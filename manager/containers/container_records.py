@@ -6,7 +6,7 @@ service's, since agents, dispatcher, indexes and names know no other. What it do
 
 from manager.records import name_records
 from manager.records.write_groups import WriteGroup
-from manager.store.changes import Expect, Write, delete, expect, put
+from manager.store.changes import ABSENT, Expect, Write, delete, expect, put
 from manager.store.kinds import CONTAINER, REVISION
 from manager.store.tables import View
 from manager.volumes import volume_references
@@ -146,7 +146,8 @@ def creation(view: View, container: Container) -> WriteGroup:
     volumes, there = volume_references.touch(view, spec)
     created_at_ms = container.meta.created_at_ms
     own = [put(CONTAINER, container.meta.id, container), revision_of(container, created_at_ms), name]
-    return WriteGroup([*own, *networks, *volumes], [free, *present, *there])
+    new = expect(CONTAINER, container.meta.id, ABSENT)
+    return WriteGroup([*own, *networks, *volumes], [free, new, *present, *there])
 
 
 def change(container: Container, changed: Container, now_ms: int) -> WriteGroup:

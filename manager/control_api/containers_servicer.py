@@ -12,6 +12,7 @@ from manager.containers.container_processes import ContainerProcesses
 from manager.containers.container_removal import ContainerRemoval
 from manager.containers.container_runs import ContainerRuns
 from manager.containers.container_wait_handler import ContainerWaitHandler
+from manager.containers.orphan_removal import OrphanRemoval
 from shoal.api.v1 import engine_pb2
 from shoal.api.v1.engine_pb2_grpc import ContainersServicer
 from shoal.api.v1.standalone_pb2 import Image
@@ -31,6 +32,7 @@ class ContainerHandlers:
     processes: ContainerProcesses
     files: ContainerFiles
     commits: ContainerCommit
+    orphans: OrphanRemoval
 
 
 class ContainersService(ContainersServicer):
@@ -149,6 +151,11 @@ class ContainersService(ContainersServicer):
         self, request: engine_pb2.PruneContainersRequest, context: Context
     ) -> engine_pb2.RemoveContainersResponse:
         return await self._handlers.removal.prune(request, caller_of(context))
+
+    async def RemoveOrphanedContainers(
+        self, request: engine_pb2.RemoveOrphanedContainersRequest, context: Context
+    ) -> engine_pb2.RemoveContainersResponse:
+        return await self._handlers.orphans.remove(request, caller_of(context))
 
     async def ConnectContainer(
         self, request: engine_pb2.ConnectContainerRequest, context: Context

@@ -40,6 +40,7 @@ from shoal.api.v1.dispatcher_pb2 import (
     ManagerMessage,
     ManagerSet,
     NodeApplied,
+    OrphanReport,
     StatusBatch,
     VolumeReport,
     Welcome,
@@ -246,6 +247,8 @@ class Dispatcher(DispatcherServicer):
                 await self._write_volumes(session, message.volumes)
             case "images":
                 await self._write_images(session, message.images)
+            case "orphans":
+                await self._write_orphans(session, message.orphans)
             case "network":
                 await self._write_condition(session, message.network)
             case "description":
@@ -263,6 +266,12 @@ class Dispatcher(DispatcherServicer):
             await self._node_images.write(session.node_id, agent_input.sanitize_images(report))
         except (Conflict, Unavailable, Timeout) as error:
             session.end(Unavailable(f"cannot write the node's images: {error}"))
+
+    async def _write_orphans(self, session: AgentSession, report: OrphanReport) -> None:
+        try:
+            await self._node_statuses.set_orphans(session.node_id, agent_input.sanitize_orphans(report, self._now_ms()))
+        except (Conflict, Unavailable, Timeout) as error:
+            session.end(Unavailable(f"cannot write the node's orphaned containers: {error}"))
 
     async def _write_condition(self, session: AgentSession, condition: NetworkCondition) -> None:
         try:

@@ -39,6 +39,7 @@ class NodeWarnings:
             if node_id in self._view.nodes:
                 yield from node_identity.warnings(self._view.nodes[node_id], status)
                 yield from drain_warning(self._view, self._view.nodes[node_id])
+            yield from orphan_warning(status)
             yield from status.network_condition.problems
             yield from map(self.path_warning, status.network_condition.paths)
             about = status.description
@@ -79,6 +80,14 @@ class NodeWarnings:
             network = self._view.networks.get(network_id)
             name = network.spec.name if network is not None else network_id
             yield f"{what} overlaps network {name} ({subnet}); tasks on that network cannot run here"
+
+
+def orphan_warning(status: NodeStatus) -> Iterator[str]:
+    """One line when the node keeps any."""
+    number = status.orphaned_count
+    if number:
+        what = "1 container that has" if number == 1 else f"{number} containers that have"
+        yield f"it keeps the files of {what} no record in the cluster (see `shoal node orphans`)"
 
 
 def hostname_at(view: View, address: str) -> str:

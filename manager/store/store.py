@@ -252,8 +252,9 @@ class Store:
             await stream.aclose()
 
     async def _apply(self, batch: Batch) -> None:
-        self._publish(self._versioned.apply_events(batch.events, batch.revision))
-        self._history.check_epoch()
+        changes = self._versioned.apply_events(batch.events, batch.revision)
+        self._history.check_epoch()  # first, so that agents delete nothing because etcd was wiped
+        self._publish(changes)
         self._versioned.mark_watched(batch.revision)
         async with self._progress:
             self._watched = max(self._watched, batch.revision)

@@ -41,6 +41,8 @@ class View(Protocol):
     @property
     def revision(self) -> int: ...
     @property
+    def epoch(self) -> str: ...
+    @property
     def cluster(self) -> Cluster | None: ...
     @property
     def overlay_keys(self) -> OverlayKeys | None: ...
@@ -155,6 +157,11 @@ class Tables:
     def rows(self, kind: Kind[M]) -> Mapping[str, M]:
         """All records of a kind by identifier, read-only and live."""
         return self._read(kind)
+
+    @property
+    def epoch(self) -> str:
+        """Id of the cluster's epoch; empty before there is a cluster."""
+        return next(iter(self.rows(kinds.EPOCH)), "")
 
     @property
     def cluster(self) -> Cluster | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agent.session.manager_session import ManagerSession
 from agent.session.status_queue import StatusQueue
-from shoal.api.v1.dispatcher_pb2 import Assignments, VolumeReport
+from shoal.api.v1.dispatcher_pb2 import Assignments, OrphanReport, VolumeReport
 from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription
 from shoal.api.v1.task_pb2 import StateChange, TaskState, TaskStatus
 from shoal.identity.identity import Identity
@@ -111,6 +111,11 @@ class SimulatedWorker:
     def statuses(self) -> list[TaskStatus]:
         """Of all tasks."""
         return list(self._known.values())
+
+    async def orphan_reports(self) -> AsyncGenerator[OrphanReport]:
+        """None."""
+        await asyncio.Event().wait()
+        yield OrphanReport()
 
     async def applied_sequences(self) -> AsyncGenerator[int]:
         """Each message, at once."""

@@ -9,6 +9,7 @@ from itertools import count
 from agent.health.exec_pool import ExecResult
 from agent.worker.container_runtime import ContainerRequest, Exit, OnExit, Running
 from agent.worker.interfaces import Image, MountSource
+from agent.worker.root_origin import UNKNOWN_ORIGIN, RootOrigin
 from agent.worker.sandbox import Sandbox, SharedNamespace
 from shoal.api.v1.container_pb2 import ContainerSpec, Hook, Mount
 from shoal.api.v1.meta_pb2 import Resources
@@ -56,6 +57,7 @@ class FakeRuntime:
         self.starts_tried = 0
         self.remove_error: Exception | None = None
         self.roots: dict[str, str] = {}
+        self.origins: dict[str, RootOrigin] = {}
         self.volatile_roots: set[str] = set()
         self.recorded_volumes: dict[str, frozenset[str]] = {}
         self.not_started: list[tuple[str, str]] = []
@@ -161,10 +163,25 @@ class FakeRuntime:
         """As `Runtime.kept_roots`."""
         return dict(self.roots)
 
-    async def make_root(self, container_id: str, image: Image, *, volatile: bool) -> None:
+    def root_origins(self) -> Mapping[str, RootOrigin]:
+        """As `Runtime.root_origins`."""
+        return {each: self.origins.get(each, UNKNOWN_ORIGIN) for each in self.roots}
+
+    async def set_root_origin(self, container_id: str, origin: RootOrigin) -> None:
+        """As `Runtime.set_root_origin`."""
+        if self.root_error is not None:
+            raise self.root_error
+        if container_id in self.roots:
+            self.origins[container_id] = origin
+
+    async def make_root(
+        self, container_id: str, image: Image, *, volatile: bool, origin: RootOrigin = UNKNOWN_ORIGIN
+    ) -> None:
         """As `Runtime.make_root`."""
         if self.root_error is not None:
             raise self.root_error
+        if container_id not in self.roots:
+            self.origins[container_id] = origin
         if self.roots.setdefault(container_id, image.digest) != image.digest:
             raise Refused(f"the root file system of container {container_id} is on image {self.roots[container_id]}")
         if volatile:
@@ -188,6 +205,7 @@ class FakeRuntime:
         if any(self.requests[task_id].container_id == container_id for task_id in self.containers):
             raise Unavailable(f"container {container_id} is still in use")
         self.roots.pop(container_id, None)
+        self.origins.pop(container_id, None)
 
     def end(self, task_id: str, code: int, *, oom_killed: bool = False) -> None:
         """End a running container from the test, as the kernel would."""

@@ -1,6 +1,9 @@
 """Errors of a start, as users see them."""
 
+import asyncio
 import errno
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from agent.disk_full import disk_full, is_disk_full, lacks_space, says_disk_full
@@ -8,6 +11,24 @@ from agent.runtime.container_paths import ContainerPaths
 from shoal.errors import Exhausted, ShoalError, Unavailable
 
 _EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+
+
+@contextmanager
+def disk_failures() -> Iterator[None]:
+    """A failure of the disk is one that may pass. Raises Unavailable instead of OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"{error.filename}: {error.strerror}") from error
+
+
+@asynccontextmanager
+async def disk_errors(paths: ContainerPaths) -> AsyncGenerator[None]:
+    """Errors of what is written for a start, as `start_error` has them."""
+    try:
+        yield
+    except OSError as error:
+        raise start_error(error, await asyncio.to_thread(full_disk, paths), paths) from error
 
 
 def full_disk(paths: ContainerPaths) -> Path | None:

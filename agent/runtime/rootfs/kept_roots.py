@@ -5,6 +5,7 @@
         u, w, v                     the overlay's upper and work directory, anonymous volumes
         logs                        the one log over all runs, made at the first start
         root.json                   the image below it
+        origin.json                 which history of the cluster knows it, see `root_origins.py`
         volumes.json                its volumes, see `volume_record.py`
 
 A directory is in its place whole or not at all. It is made elsewhere and renamed, and goes to the trash by one rename.
@@ -20,7 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.runtime.container_paths import ContainerPaths
+from agent.runtime.rootfs.root_origins import read_origin, replace_origin, write_first_origin
 from agent.safe_paths.disk_flush import fsync_directory
+from agent.worker.root_origin import UNKNOWN_ORIGIN, RootOrigin
 from shoal.errors import Refused
 from shoal.tree_removal import delete_trees
 
@@ -57,12 +60,23 @@ class KeptRoots:
         self._paths = paths
         self._on_step = on_step
         self._roots: dict[str, KeptRoot] = {}
+        self._origins: dict[str, RootOrigin] = {}
         self._is_loaded = False
 
     @property
     def roots(self) -> dict[str, KeptRoot]:
         """By container id. Do not modify it."""
         return self._roots
+
+    @property
+    def origins(self) -> dict[str, RootOrigin]:
+        """By container id. Do not modify it."""
+        return self._origins
+
+    def clear(self) -> None:
+        """Forget them all, since their files were deleted."""
+        self._roots.clear()
+        self._origins.clear()
 
     def load(self) -> None:
         """Find them all; delete what was never complete. Nothing at later calls.
@@ -76,9 +90,11 @@ class KeptRoots:
         drafts = [Path(entry.path) for entry in os.scandir(self._paths.drafts)]
         if drafts:
             delete_trees(*drafts)
-        self._roots = {each: _read(self._paths.kept_root(each)) for each in self._paths.containers_with_root()}
+        places = {each: self._paths.kept_root(each) for each in self._paths.containers_with_root()}
+        self._roots = {each: _read(place) for each, place in places.items()}
+        self._origins = {each: read_origin(place) for each, place in places.items()}
 
-    def make(self, container_id: str, root: KeptRoot, *, durable: bool) -> None:
+    def make(self, container_id: str, root: KeptRoot, *, durable: bool, origin: RootOrigin = UNKNOWN_ORIGIN) -> None:
         """Make one. Idempotent; one call at a time for an id.
 
         Raises:
@@ -90,14 +106,23 @@ class KeptRoots:
         place = self._paths.kept_root(container_id)
         if place.exists():  # an earlier call could not flush it
             _check_image(container_id, _read(place), root)
+            origin = read_origin(place)
         else:
-            self._put(container_id, place, root, durable=durable)
+            self._put(container_id, place, root, origin, durable=durable)
         if durable:
             # Journaling file systems flush earlier operations first: the group's own name, and all of the draft.
             fsync_directory(place.parent)
             fsync_directory(self._paths.kept)
-        self._roots[container_id] = root
+        self._roots[container_id], self._origins[container_id] = root, origin
         self._step("root durable")
+
+    def set_origin(self, container_id: str, origin: RootOrigin) -> None:
+        """Record another origin; nothing if it is not here. Raises OSError: the old one holds."""
+        if container_id not in self._origins:
+            return
+        replace_origin(self._paths.kept_root(container_id), origin)
+        self._origins[container_id] = origin
+        self._step("root origin")
 
     def remove(self, container_id: str) -> None:
         """Move it to the trash. Idempotent.
@@ -113,12 +138,13 @@ class KeptRoots:
                 delete_trees(place)
         self._step("root removed")
         self._roots.pop(container_id, None)
+        self._origins.pop(container_id, None)
 
-    def _put(self, container_id: str, place: Path, root: KeptRoot, *, durable: bool) -> None:
+    def _put(self, container_id: str, place: Path, root: KeptRoot, origin: RootOrigin, *, durable: bool) -> None:
         draft = self._paths.drafts / container_id
         delete_trees(draft)
         try:
-            self._fill(draft, root, durable=durable)
+            self._fill(draft, root, origin, durable=durable)
             place.parent.mkdir(mode=0o700, exist_ok=True)
             draft.rename(place)
         except OSError:
@@ -126,13 +152,14 @@ class KeptRoots:
             raise
         self._step("root in place")
 
-    def _fill(self, draft: Path, root: KeptRoot, *, durable: bool) -> None:
+    def _fill(self, draft: Path, root: KeptRoot, origin: RootOrigin, *, durable: bool) -> None:
         draft.mkdir(mode=0o700)
         self._step("root draft")
         for name in ("u", "w", "v"):
             draft.joinpath(name).mkdir()
         # The overlay's root shows the upper directory's mode and owner.
         draft.joinpath("u").chmod(0o755)
+        write_first_origin(draft, origin)
         with draft.joinpath(_RECORD).open("x") as record:
             json.dump(vars(root), record)
             record.flush()

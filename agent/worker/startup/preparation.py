@@ -8,6 +8,7 @@ from functools import partial
 
 from agent.worker.container_runtime import Running
 from agent.worker.interfaces import Image, Report
+from agent.worker.root_origin import RootOrigin
 from agent.worker.sandbox import Sandbox
 from agent.worker.shared.disk_space_waiter import WaitCancelled, rejection_is_final
 from agent.worker.shared.runner_dependencies import RunnerDependencies
@@ -60,7 +61,10 @@ class Preparation:
         image = await self._deps.images.ensure(reference, report, is_final=is_final)
         use_image(image)
         if task.container_id:
-            make = partial(self._deps.runtime.make_root, task.container_id, image, volatile=is_volatile(task))
+            origin = self._origin(revision, image)
+            make = partial(
+                self._deps.runtime.make_root, task.container_id, image, volatile=is_volatile(task), origin=origin
+            )
             await self._deps.disk_waiter.run(make, report, is_final=is_final)
         self._image = image
         inputs = await gather_inputs(self._deps, task, container, report, is_final=is_final)
@@ -90,6 +94,17 @@ class Preparation:
         """Close the network's descriptor; the container's own processes keep it alive."""
         close_sandbox(self._sandbox)
         self._sandbox = None
+
+    def _origin(self, revision: ServiceRevision, image: Image) -> RootOrigin:
+        """Of a root file system that is made now."""
+        assigned = self._deps.assigned
+        return RootOrigin(
+            epoch=assigned.epoch,
+            revision=assigned.store_revision,
+            name=revision.spec.name,
+            image=f"{image.reference.partition('@')[0]}@{image.digest}",
+            created_at_ms=self._deps.now_ms(),
+        )
 
     def _image_of(self, task: Task, reference: str) -> str:
         """The image that is below the container's root file system already, whatever its tag means by now."""

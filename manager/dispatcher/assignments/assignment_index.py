@@ -123,7 +123,7 @@ class AssignmentIndex:
         revision = self._view.revision
         if dirty is None:
             assigned = self.assignments(node_id)
-            return AssignmentChanges(snapshot(assigned, revision), assigned.files)
+            return AssignmentChanges(snapshot(assigned, revision, self._view.epoch), assigned.files)
         visibility = self._networks.visibility(node_id)
         message = increment(dirty, lambda kind, key: self._find(visibility, kind, key), revision)
         return AssignmentChanges(

@@ -63,8 +63,16 @@ _FIELDS: Mapping[RecordKind, tuple[str, str]] = {
 """By kind: the field of `Assignments` for a record, and the field for its key when it was removed."""
 
 
-def snapshot(assigned: NodeAssignments, revision: int) -> Assignments:
-    """The message that replaces everything that the agent has."""
+_ENVELOPE = frozenset({"snapshot", "store_revision", "lists_containers", "epoch"})
+"""Fields that are no records."""
+
+
+def snapshot(assigned: NodeAssignments, revision: int, epoch: str = "") -> Assignments:
+    """The message that replaces everything that the agent has.
+
+    Args:
+        epoch: id of the cluster's epoch.
+    """
     return Assignments(
         snapshot=True,
         store_revision=revision,
@@ -78,6 +86,7 @@ def snapshot(assigned: NodeAssignments, revision: int) -> Assignments:
         attachments=assigned.attachments.values(),
         containers=sorted(assigned.containers),
         lists_containers=True,
+        epoch=epoch,
     )
 
 
@@ -109,7 +118,9 @@ def _by_kind(dirty: Iterable[RecordRef]) -> dict[RecordKind, list[str]]:
 
 def is_empty(message: Assignments) -> bool:
     """Whether it changes nothing but the store's revision."""
-    return all(field.name in ("snapshot", "store_revision", "lists_containers") for field, _ in message.ListFields())
+    return all(
+        field.name in ("snapshot", "store_revision", "lists_containers", "epoch") for field, _ in message.ListFields()
+    )
 
 
 def trimmed(revision: ServiceRevision) -> ServiceRevision:

@@ -15,11 +15,12 @@ from google.protobuf.message import Message
 
 from manager.node_identity import is_reachable
 from shoal import device_names
-from shoal.api.v1.dispatcher_pb2 import ImageReport, StatusBatch, VolumeReport
+from shoal.api.v1.dispatcher_pb2 import ImageReport, OrphanReport, StatusBatch, VolumeReport
 from shoal.api.v1.node_pb2 import HostDevices, NetworkCondition, NodeDescription
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.distribution.digests import is_digest
 from shoal.errors import Exhausted, Fault, InvalidInput
+from shoal.ids import is_id
 from shoal.one_line import one_line
 
 MAX_TEXT = 500
@@ -130,6 +131,17 @@ def sanitize_volumes(report: VolumeReport, now_ms: int) -> VolumeReport:
     copy.CopyFrom(report)
     _sanitize(copy, now_ms + MAX_CLOCK_SKEW_MS, MAX_VOLUMES_BYTES)
     return copy
+
+
+def sanitize_orphans(report: OrphanReport, now_ms: int) -> OrphanReport:
+    """A node's orphaned containers, sanitized; what has no id is left out.
+
+    Raises:
+        Exhausted: it is too large.
+    """
+    clean = _within(sanitized(_within(report, MAX_INPUT_BYTES), now_ms), MAX_NODE_BYTES)
+    kept = [each for each in clean.containers if is_id(each.id)]
+    return OrphanReport(containers=kept, count=clean.count)
 
 
 def sanitize_images(report: ImageReport) -> list[str]:

@@ -7,6 +7,7 @@ from manager.dispatcher.statuses.node_status_writer import NodeStatusWriter
 from manager.interfaces import NowMs
 from manager.store.record_store import BatchStore
 from shoal.api.v1.cluster_pb2 import Manager
+from shoal.api.v1.dispatcher_pb2 import OrphanReport
 from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription, NodeIdentity, NodeStatus
 
 MAX_PROBLEMS = 20
@@ -63,7 +64,11 @@ def ready_status(
         colocated_manager_id=colocated_manager(old, report.peer_address, managers),
         reported_identity=report.reported_identity,
     )
-    return new if old is None else with_condition(new, old.network_condition)
+    if old is None:
+        return new
+    new.orphaned_containers.extend(old.orphaned_containers)
+    new.orphaned_count = old.orphaned_count
+    return with_condition(new, old.network_condition)
 
 
 def status_with_error(old: NodeStatus | None, node_id: str, reason: str) -> NodeStatus:
@@ -88,6 +93,16 @@ def with_condition(status: NodeStatus, condition: NetworkCondition) -> NodeStatu
         new.description.underlay_mtu = condition.underlay_mtu
     if condition.host_prefixes:
         new.description.host_prefixes[:] = condition.host_prefixes[:MAX_PREFIXES]
+    return new
+
+
+def with_orphans(status: NodeStatus, report: OrphanReport) -> NodeStatus:
+    """The status with the orphaned containers that the agent reported. Pure."""
+    new = NodeStatus()
+    new.CopyFrom(status)
+    new.ClearField("orphaned_containers")
+    new.orphaned_containers.extend(report.containers)
+    new.orphaned_count = max(report.count, len(report.containers))
     return new
 
 
@@ -136,6 +151,19 @@ class NodeStatusUpdates:
 
         def decide(old: NodeStatus | None) -> NodeStatus | None:
             new = with_condition(old, condition) if old is not None else None
+            return new if new != old else None
+
+        await self._writer.write(node_id, decide)
+
+    async def set_orphans(self, node_id: str, report: OrphanReport) -> None:
+        """Set the orphaned containers of a node whose session this manager has. Writes only changes.
+
+        Raises:
+            Conflict, Unavailable: as `mark_ready`.
+        """
+
+        def decide(old: NodeStatus | None) -> NodeStatus | None:
+            new = with_orphans(old, report) if old is not None else None
             return new if new != old else None
 
         await self._writer.write(node_id, decide)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from shoal.api.v1 import engine_pb2 as shoal_dot_api_dot_v1_dot_engine__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#shoal/api/v1/agent_containers.proto\x12\x0cshoal.api.v1\x1a\x19shoal/api/v1/engine.proto\"\x13\n\x11PauseTaskResponse\"b\n\x12\x43ommitLayerRequest\x12\x11\n\tcontainer\x18\x01 \x01(\t\x12\x18\n\x10image_repository\x18\x02 \x01(\t\x12\r\n\x05image\x18\x03 \x01(\t\x12\x10\n\x08no_pause\x18\x04 \x01(\x08\"z\n\x13\x43ommitLayerResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0f\n\x07\x64iff_id\x18\x04 \x01(\t\x12\x10\n\x08manifest\x18\x05 \x01(\x0c\x12\x0e\n\x06\x63onfig\x18\x06 \x01(\x0c\x32\xb3\x06\n\x0f\x41gentContainers\x12M\n\x05Pause\x12#.shoal.api.v1.PauseContainerRequest\x1a\x1f.shoal.api.v1.PauseTaskResponse\x12O\n\x04Kill\x12\".shoal.api.v1.KillContainerRequest\x1a#.shoal.api.v1.KillContainerResponse\x12X\n\rListProcesses\x12\".shoal.api.v1.ListProcessesRequest\x1a#.shoal.api.v1.ListProcessesResponse\x12@\n\x08StatPath\x12\x1c.shoal.api.v1.ArchiveRequest\x1a\x16.shoal.api.v1.PathStat\x12I\n\x0bReadArchive\x12\x1c.shoal.api.v1.ArchiveRequest\x1a\x1a.shoal.api.v1.ArchiveChunk0\x01\x12W\n\x0cWriteArchive\x12!.shoal.api.v1.WriteArchiveRequest\x1a\".shoal.api.v1.WriteArchiveResponse(\x01\x12L\n\x0bListChanges\x12 .shoal.api.v1.ListChangesRequest\x1a\x19.shoal.api.v1.PathChanges0\x01\x12Q\n\x0f\x45xportContainer\x12 .shoal.api.v1.ListChangesRequest\x1a\x1a.shoal.api.v1.ArchiveChunk0\x01\x12K\n\tReadLayer\x12 .shoal.api.v1.ListChangesRequest\x1a\x1a.shoal.api.v1.ArchiveChunk0\x01\x12R\n\x0b\x43ommitLayer\x12 .shoal.api.v1.CommitLayerRequest\x1a!.shoal.api.v1.CommitLayerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#shoal/api/v1/agent_containers.proto\x12\x0cshoal.api.v1\x1a\x19shoal/api/v1/engine.proto\"\x13\n\x11PauseTaskResponse\"\x16\n\x14RemoveOrphanResponse\"b\n\x12\x43ommitLayerRequest\x12\x11\n\tcontainer\x18\x01 \x01(\t\x12\x18\n\x10image_repository\x18\x02 \x01(\t\x12\r\n\x05image\x18\x03 \x01(\t\x12\x10\n\x08no_pause\x18\x04 \x01(\x08\"z\n\x13\x43ommitLayerResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0f\n\x07\x64iff_id\x18\x04 \x01(\t\x12\x10\n\x08manifest\x18\x05 \x01(\x0c\x12\x0e\n\x06\x63onfig\x18\x06 \x01(\x0c\x32\x89\x07\n\x0f\x41gentContainers\x12M\n\x05Pause\x12#.shoal.api.v1.PauseContainerRequest\x1a\x1f.shoal.api.v1.PauseTaskResponse\x12O\n\x04Kill\x12\".shoal.api.v1.KillContainerRequest\x1a#.shoal.api.v1.KillContainerResponse\x12X\n\rListProcesses\x12\".shoal.api.v1.ListProcessesRequest\x1a#.shoal.api.v1.ListProcessesResponse\x12@\n\x08StatPath\x12\x1c.shoal.api.v1.ArchiveRequest\x1a\x16.shoal.api.v1.PathStat\x12I\n\x0bReadArchive\x12\x1c.shoal.api.v1.ArchiveRequest\x1a\x1a.shoal.api.v1.ArchiveChunk0\x01\x12W\n\x0cWriteArchive\x12!.shoal.api.v1.WriteArchiveRequest\x1a\".shoal.api.v1.WriteArchiveResponse(\x01\x12L\n\x0bListChanges\x12 .shoal.api.v1.ListChangesRequest\x1a\x19.shoal.api.v1.PathChanges0\x01\x12Q\n\x0f\x45xportContainer\x12 .shoal.api.v1.ListChangesRequest\x1a\x1a.shoal.api.v1.ArchiveChunk0\x01\x12K\n\tReadLayer\x12 .shoal.api.v1.ListChangesRequest\x1a\x1a.shoal.api.v1.ArchiveChunk0\x01\x12R\n\x0b\x43ommitLayer\x12 .shoal.api.v1.CommitLayerRequest\x1a!.shoal.api.v1.CommitLayerResponse\x12T\n\x0cRemoveOrphan\x12 .shoal.api.v1.ListChangesRequest\x1a\".shoal.api.v1.RemoveOrphanResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,10 +34,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PAUSETASKRESPONSE']._serialized_start=80
   _globals['_PAUSETASKRESPONSE']._serialized_end=99
-  _globals['_COMMITLAYERREQUEST']._serialized_start=101
-  _globals['_COMMITLAYERREQUEST']._serialized_end=199
-  _globals['_COMMITLAYERRESPONSE']._serialized_start=201
-  _globals['_COMMITLAYERRESPONSE']._serialized_end=323
-  _globals['_AGENTCONTAINERS']._serialized_start=326
-  _globals['_AGENTCONTAINERS']._serialized_end=1145
+  _globals['_REMOVEORPHANRESPONSE']._serialized_start=101
+  _globals['_REMOVEORPHANRESPONSE']._serialized_end=123
+  _globals['_COMMITLAYERREQUEST']._serialized_start=125
+  _globals['_COMMITLAYERREQUEST']._serialized_end=223
+  _globals['_COMMITLAYERRESPONSE']._serialized_start=225
+  _globals['_COMMITLAYERRESPONSE']._serialized_end=347
+  _globals['_AGENTCONTAINERS']._serialized_start=350
+  _globals['_AGENTCONTAINERS']._serialized_end=1255
 # @@protoc_insertion_point(module_scope)

@@ -35,6 +35,21 @@ class PauseTaskResponse(_message.Message):
 Global___PauseTaskResponse: _TypeAlias = PauseTaskResponse  # noqa: Y015
 
 @_typing.final
+class RemoveOrphanResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveOrphanResponse: _TypeAlias = RemoveOrphanResponse  # noqa: Y015
+
+@_typing.final
 class CommitLayerRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

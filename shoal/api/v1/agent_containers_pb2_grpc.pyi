@@ -66,6 +66,8 @@ class AgentContainersStub:
     """The same layer, compressed and put into the cluster's image repository, with those of the image below it that are not
     there. A running container is paused while its files are read. FAILED_PRECONDITION: the image below it is not known.
     """
+    RemoveOrphan: _grpc.UnaryUnaryMultiCallable[_engine_pb2.ListChangesRequest, _agent_containers_pb2.RemoveOrphanResponse]
+    """Delete what is kept of a container that managers do not know. NOT_FOUND: there is nothing of it, or managers know it."""
 
 @_typing.type_check_only
 class AgentContainersAsyncStub(AgentContainersStub):
@@ -101,6 +103,8 @@ class AgentContainersAsyncStub(AgentContainersStub):
     """The same layer, compressed and put into the cluster's image repository, with those of the image below it that are not
     there. A running container is paused while its files are read. FAILED_PRECONDITION: the image below it is not known.
     """
+    RemoveOrphan: _aio.UnaryUnaryMultiCallable[_engine_pb2.ListChangesRequest, _agent_containers_pb2.RemoveOrphanResponse]  # type: ignore[assignment]
+    """Delete what is kept of a container that managers do not know. NOT_FOUND: there is nothing of it, or managers know it."""
 
 class AgentContainersServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -193,5 +197,13 @@ class AgentContainersServicer(metaclass=_abc_1.ABCMeta):
         """The same layer, compressed and put into the cluster's image repository, with those of the image below it that are not
         there. A running container is paused while its files are read. FAILED_PRECONDITION: the image below it is not known.
         """
+
+    @_abc_1.abstractmethod
+    def RemoveOrphan(
+        self,
+        request: _engine_pb2.ListChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_containers_pb2.RemoveOrphanResponse, _abc.Awaitable[_agent_containers_pb2.RemoveOrphanResponse]]:
+        """Delete what is kept of a container that managers do not know. NOT_FOUND: there is nothing of it, or managers know it."""
 
 def add_AgentContainersServicer_to_server(servicer: AgentContainersServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

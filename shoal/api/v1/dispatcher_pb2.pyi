@@ -147,6 +147,7 @@ class AgentMessage(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     NETWORK_FIELD_NUMBER: _builtins.int
     IMAGES_FIELD_NUMBER: _builtins.int
+    ORPHANS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -167,6 +168,8 @@ class AgentMessage(_message.Message):
 
     @_builtins.property
     def images(self) -> Global___ImageReport: ...
+    @_builtins.property
+    def orphans(self) -> Global___OrphanReport: ...
     def __init__(
         self,
         *,
@@ -178,12 +181,13 @@ class AgentMessage(_message.Message):
         description: _node_pb2.NodeDescription | None = ...,
         network: _node_pb2.NetworkCondition | None = ...,
         images: Global___ImageReport | None = ...,
+        orphans: Global___OrphanReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "description", b"description", "heartbeat", b"heartbeat", "hello", b"hello", "images", b"images", "kind", b"kind", "network", b"network", "statuses", b"statuses", "volumes", b"volumes"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "description", b"description", "heartbeat", b"heartbeat", "hello", b"hello", "images", b"images", "kind", b"kind", "network", b"network", "orphans", b"orphans", "statuses", b"statuses", "volumes", b"volumes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "description", b"description", "heartbeat", b"heartbeat", "hello", b"hello", "images", b"images", "kind", b"kind", "network", b"network", "statuses", b"statuses", "volumes", b"volumes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "description", b"description", "heartbeat", b"heartbeat", "hello", b"hello", "images", b"images", "kind", b"kind", "network", b"network", "orphans", b"orphans", "statuses", b"statuses", "volumes", b"volumes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "heartbeat", "statuses", "applied", "volumes", "description", "network", "images"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "heartbeat", "statuses", "applied", "volumes", "description", "network", "images", "orphans"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -296,6 +300,36 @@ class VolumeReport(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VolumeReport: _TypeAlias = VolumeReport  # noqa: Y015
+
+@_typing.final
+class OrphanReport(_message.Message):
+    """What is kept of containers that managers do not know; sent after the first snapshot of assignments, then whenever it
+    changes.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTAINERS_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """How many there are, the others included."""
+    @_builtins.property
+    def containers(self) -> _containers.RepeatedCompositeFieldContainer[_node_pb2.OrphanedContainer]:
+        """At most 256, the oldest first."""
+
+    def __init__(
+        self,
+        *,
+        containers: _abc.Iterable[_node_pb2.OrphanedContainer] | None = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["containers", b"containers", "count", b"count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrphanReport: _TypeAlias = OrphanReport  # noqa: Y015
 
 @_typing.final
 class ImageReport(_message.Message):
@@ -467,6 +501,7 @@ class Assignments(_message.Message):
     CONTAINERS_FIELD_NUMBER: _builtins.int
     REMOVED_CONTAINERS_FIELD_NUMBER: _builtins.int
     LISTS_CONTAINERS_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
     snapshot: _builtins.bool
     """A snapshot replaces everything; an increment adds, replaces by key, and removes."""
     store_revision: _builtins.int
@@ -476,6 +511,10 @@ class Assignments(_message.Message):
     lists_containers: _builtins.bool
     """Of a snapshot: `containers` is complete. A manager that does not know containers leaves it out, and then nothing is
     deleted.
+    """
+    epoch: _builtins.str
+    """Of a snapshot: the id of the cluster's epoch, see `Epoch`. What is kept of a container that another epoch knew is never
+    deleted because `containers` does not have it: the cluster may have been restored from an older backup.
     """
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_task_pb2.Task]:
@@ -562,10 +601,11 @@ class Assignments(_message.Message):
         containers: _abc.Iterable[_builtins.str] | None = ...,
         removed_containers: _abc.Iterable[_builtins.str] | None = ...,
         lists_containers: _builtins.bool = ...,
+        epoch: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "containers", b"containers", "endpoints", b"endpoints", "files", b"files", "lists_containers", b"lists_containers", "networks", b"networks", "peers", b"peers", "removed_attachments", b"removed_attachments", "removed_containers", b"removed_containers", "removed_endpoints", b"removed_endpoints", "removed_networks", b"removed_networks", "removed_peers", b"removed_peers", "removed_services", b"removed_services", "removed_tasks", b"removed_tasks", "revisions", b"revisions", "sequence", b"sequence", "services", b"services", "snapshot", b"snapshot", "store_revision", b"store_revision", "tasks", b"tasks", "volumes_to_delete", b"volumes_to_delete"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "containers", b"containers", "endpoints", b"endpoints", "epoch", b"epoch", "files", b"files", "lists_containers", b"lists_containers", "networks", b"networks", "peers", b"peers", "removed_attachments", b"removed_attachments", "removed_containers", b"removed_containers", "removed_endpoints", b"removed_endpoints", "removed_networks", b"removed_networks", "removed_peers", b"removed_peers", "removed_services", b"removed_services", "removed_tasks", b"removed_tasks", "revisions", b"revisions", "sequence", b"sequence", "services", b"services", "snapshot", b"snapshot", "store_revision", b"store_revision", "tasks", b"tasks", "volumes_to_delete", b"volumes_to_delete"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -33,12 +33,17 @@ class CreateContainerRequest(_message.Message):
     DEFINITION_FIELD_NUMBER: _builtins.int
     NO_RESOLVE_IMAGE_FIELD_NUMBER: _builtins.int
     NODE_FIELD_NUMBER: _builtins.int
+    ADOPT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Empty: one is chosen, of two words."""
     no_resolve_image: _builtins.bool
     """Take the image's tag as it is, and do not ask a registry."""
     node: _builtins.str
     """A hostname or id of a node; empty: the planner chooses."""
+    adopt: _builtins.str
+    """Create it on the files that a node keeps of a container without a record, with its id: its id or the beginning of it.
+    The image has to be the same. NOT_FOUND: no node has reported it.
+    """
     @_builtins.property
     def definition(self) -> _standalone_pb2.ContainerDefinition: ...
     def __init__(
@@ -48,14 +53,41 @@ class CreateContainerRequest(_message.Message):
         definition: _standalone_pb2.ContainerDefinition | None = ...,
         no_resolve_image: _builtins.bool = ...,
         node: _builtins.str = ...,
+        adopt: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition", "name", b"name", "no_resolve_image", b"no_resolve_image", "node", b"node"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopt", b"adopt", "definition", b"definition", "name", b"name", "no_resolve_image", b"no_resolve_image", "node", b"node"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateContainerRequest: _TypeAlias = CreateContainerRequest  # noqa: Y015
+
+@_typing.final
+class RemoveOrphanedContainersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: _builtins.int
+    CONTAINERS_FIELD_NUMBER: _builtins.int
+    node: _builtins.str
+    """A hostname or id of a node."""
+    @_builtins.property
+    def containers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of containers or beginnings of them; none: all that the node has reported."""
+
+    def __init__(
+        self,
+        *,
+        node: _builtins.str = ...,
+        containers: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["containers", b"containers", "node", b"node"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveOrphanedContainersRequest: _TypeAlias = RemoveOrphanedContainersRequest  # noqa: Y015
 
 @_typing.final
 class ContainerView(_message.Message):

@@ -111,6 +111,11 @@ class ContainersStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.DisconnectContainerRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ContainerView.FromString,
                 _registered_method=True)
+        self.RemoveOrphanedContainers = channel.unary_unary(
+                '/shoal.api.v1.Containers/RemoveOrphanedContainers',
+                request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.RemoveOrphanedContainersRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.RemoveContainersResponse.FromString,
+                _registered_method=True)
         self.AttachContainer = channel.stream_stream(
                 '/shoal.api.v1.Containers/AttachContainer',
                 request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
@@ -253,6 +258,14 @@ class ContainersServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RemoveOrphanedContainers(self, request, context):
+        """Delete what a node keeps of containers that have no record, since the cluster was restored from an older backup.
+        NOT_FOUND: the node has not reported it. UNAVAILABLE: the node is down.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AttachContainer(self, request_iterator, context):
         """As AgentStreams.Attach; with `AttachStart.wait` before the container is started: the first response says that whoever
         called will miss no byte of it.
@@ -382,6 +395,11 @@ def add_ContainersServicer_to_server(servicer, server):
                     servicer.DisconnectContainer,
                     request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.DisconnectContainerRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ContainerView.SerializeToString,
+            ),
+            'RemoveOrphanedContainers': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveOrphanedContainers,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.RemoveOrphanedContainersRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.RemoveContainersResponse.SerializeToString,
             ),
             'AttachContainer': grpc.stream_stream_rpc_method_handler(
                     servicer.AttachContainer,
@@ -829,6 +847,33 @@ class Containers:
             '/shoal.api.v1.Containers/DisconnectContainer',
             shoal_dot_api_dot_v1_dot_engine__pb2.DisconnectContainerRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_engine__pb2.ContainerView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveOrphanedContainers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Containers/RemoveOrphanedContainers',
+            shoal_dot_api_dot_v1_dot_engine__pb2.RemoveOrphanedContainersRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_engine__pb2.RemoveContainersResponse.FromString,
             options,
             channel_credentials,
             insecure,

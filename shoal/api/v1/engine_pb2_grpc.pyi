@@ -58,6 +58,10 @@ class ContainersStub:
     PruneContainers: _grpc.UnaryUnaryMultiCallable[_engine_pb2.PruneContainersRequest, _engine_pb2.RemoveContainersResponse]
     ConnectContainer: _grpc.UnaryUnaryMultiCallable[_engine_pb2.ConnectContainerRequest, _engine_pb2.ContainerView]
     DisconnectContainer: _grpc.UnaryUnaryMultiCallable[_engine_pb2.DisconnectContainerRequest, _engine_pb2.ContainerView]
+    RemoveOrphanedContainers: _grpc.UnaryUnaryMultiCallable[_engine_pb2.RemoveOrphanedContainersRequest, _engine_pb2.RemoveContainersResponse]
+    """Delete what a node keeps of containers that have no record, since the cluster was restored from an older backup.
+    NOT_FOUND: the node has not reported it. UNAVAILABLE: the node is down.
+    """
     AttachContainer: _grpc.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]
     """As AgentStreams.Attach; with `AttachStart.wait` before the container is started: the first response says that whoever
     called will miss no byte of it.
@@ -98,6 +102,10 @@ class ContainersAsyncStub(ContainersStub):
     PruneContainers: _aio.UnaryUnaryMultiCallable[_engine_pb2.PruneContainersRequest, _engine_pb2.RemoveContainersResponse]  # type: ignore[assignment]
     ConnectContainer: _aio.UnaryUnaryMultiCallable[_engine_pb2.ConnectContainerRequest, _engine_pb2.ContainerView]  # type: ignore[assignment]
     DisconnectContainer: _aio.UnaryUnaryMultiCallable[_engine_pb2.DisconnectContainerRequest, _engine_pb2.ContainerView]  # type: ignore[assignment]
+    RemoveOrphanedContainers: _aio.UnaryUnaryMultiCallable[_engine_pb2.RemoveOrphanedContainersRequest, _engine_pb2.RemoveContainersResponse]  # type: ignore[assignment]
+    """Delete what a node keeps of containers that have no record, since the cluster was restored from an older backup.
+    NOT_FOUND: the node has not reported it. UNAVAILABLE: the node is down.
+    """
     AttachContainer: _aio.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]  # type: ignore[assignment]
     """As AgentStreams.Attach; with `AttachStart.wait` before the container is started: the first response says that whoever
     called will miss no byte of it.
@@ -225,6 +233,16 @@ class ContainersServicer(metaclass=_abc_1.ABCMeta):
         request: _engine_pb2.DisconnectContainerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_engine_pb2.ContainerView, _abc.Awaitable[_engine_pb2.ContainerView]]: ...
+
+    @_abc_1.abstractmethod
+    def RemoveOrphanedContainers(
+        self,
+        request: _engine_pb2.RemoveOrphanedContainersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_engine_pb2.RemoveContainersResponse, _abc.Awaitable[_engine_pb2.RemoveContainersResponse]]:
+        """Delete what a node keeps of containers that have no record, since the cluster was restored from an older backup.
+        NOT_FOUND: the node has not reported it. UNAVAILABLE: the node is down.
+        """
 
     @_abc_1.abstractmethod
     def AttachContainer(

@@ -239,6 +239,8 @@ class NodeStatus(_message.Message):
     COLOCATED_MANAGER_ID_FIELD_NUMBER: _builtins.int
     REPORTED_IDENTITY_FIELD_NUMBER: _builtins.int
     SESSION_ERROR_FIELD_NUMBER: _builtins.int
+    ORPHANED_CONTAINERS_FIELD_NUMBER: _builtins.int
+    ORPHANED_COUNT_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     state: Global___NodeStatus.State.ValueType
     message: _builtins.str
@@ -253,6 +255,8 @@ class NodeStatus(_message.Message):
     """
     session_error: _builtins.str
     """Why the node's last session was rejected or ended, one line; empty once one was accepted."""
+    orphaned_count: _builtins.int
+    """How many there are, the others included."""
     @_builtins.property
     def description(self) -> Global___NodeDescription: ...
     @_builtins.property
@@ -262,6 +266,10 @@ class NodeStatus(_message.Message):
     @_builtins.property
     def reported_identity(self) -> Global___NodeIdentity:
         """What its agent reports if that differs from the node's spec, which applies. Absent when both agree."""
+
+    @_builtins.property
+    def orphaned_containers(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrphanedContainer]:
+        """What its agent keeps of containers that managers do not know: at most 256, the oldest first."""
 
     def __init__(
         self,
@@ -276,14 +284,51 @@ class NodeStatus(_message.Message):
         colocated_manager_id: _builtins.str = ...,
         reported_identity: Global___NodeIdentity | None = ...,
         session_error: _builtins.str = ...,
+        orphaned_containers: _abc.Iterable[Global___OrphanedContainer] | None = ...,
+        orphaned_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "network_condition", b"network_condition", "reported_identity", b"reported_identity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["colocated_manager_id", b"colocated_manager_id", "description", b"description", "manager_id", b"manager_id", "message", b"message", "network_condition", b"network_condition", "node_id", b"node_id", "reported_identity", b"reported_identity", "session_error", b"session_error", "since_ms", b"since_ms", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["colocated_manager_id", b"colocated_manager_id", "description", b"description", "manager_id", b"manager_id", "message", b"message", "network_condition", b"network_condition", "node_id", b"node_id", "orphaned_containers", b"orphaned_containers", "orphaned_count", b"orphaned_count", "reported_identity", b"reported_identity", "session_error", b"session_error", "since_ms", b"since_ms", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NodeStatus: _TypeAlias = NodeStatus  # noqa: Y015
+
+@_typing.final
+class OrphanedContainer(_message.Message):
+    """The root file system and the log of a container that has no record, since the cluster was restored from an older backup.
+    They stay until a user removes them, or creates the container again on them.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    CREATED_AT_MS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    name: _builtins.str
+    """When it was created; empty: unknown."""
+    image: _builtins.str
+    """Of the image below it, with the digest."""
+    created_at_ms: _builtins.int
+    """Milliseconds since the Unix epoch; 0: unknown."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        image: _builtins.str = ...,
+        created_at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "id", b"id", "image", b"image", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrphanedContainer: _TypeAlias = OrphanedContainer  # noqa: Y015
 
 @_typing.final
 class NetworkCondition(_message.Message):

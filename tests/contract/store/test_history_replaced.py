@@ -117,7 +117,11 @@ def test_the_epoch_deleted_under_us_is_noticed(run: Run) -> None:
         store = Store(backend=rig.backend)
 
         async def act() -> None:
-            await rig.backend.txn((), [Delete(EPOCH.key("old"))])
+            with store.follow() as changes:
+                await rig.backend.txn((), [Delete(TASK.key("t1")), Delete(EPOCH.key("old"))])
+                with pytest.raises(TimeoutError):  # a node would delete what a container's record stood for
+                    async with asyncio.timeout(0.5):
+                        await anext(changes)
 
         await ends_replaced(store, rig.backend, act, "the epoch record was deleted")
 

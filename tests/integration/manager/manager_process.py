@@ -210,6 +210,7 @@ class ScriptedAgent(AgentStreamsServicer):
         self.node_id = node_id
         self.identity = identity
         self.tasks: dict[str, Task] = {}
+        self.snapshots: list[Assignments] = []
         self._api = api
         self._outgoing: asyncio.Queue[AgentMessage] = asyncio.Queue()
         self._sequence = 0
@@ -290,6 +291,10 @@ class ScriptedAgent(AgentStreamsServicer):
             if message.WhichOneof("kind") == "assignments":
                 self._take(message.assignments)
 
+    def report(self, message: AgentMessage) -> None:
+        """Send something else."""
+        self._outgoing.put_nowait(message)
+
     async def _messages(self) -> AsyncIterator[AgentMessage]:
         while True:
             try:
@@ -300,6 +305,7 @@ class ScriptedAgent(AgentStreamsServicer):
 
     def _take(self, assignments: Assignments) -> None:
         if assignments.snapshot:
+            self.snapshots.append(assignments)
             self.tasks.clear()
         for task_id in assignments.removed_tasks:
             self.tasks.pop(task_id, None)
@@ -313,7 +319,9 @@ class ScriptedAgent(AgentStreamsServicer):
             self._outgoing.put_nowait(AgentMessage(statuses=batch))
 
     def _status(self, task: Task) -> TaskStatus:
-        state = TaskState.RUNNING if task.desired_state <= TaskState.RUNNING else TaskState.SHUTDOWN
+        state = min(task.desired_state, TaskState.RUNNING) or TaskState.RUNNING
+        if task.desired_state > TaskState.RUNNING:
+            state = TaskState.SHUTDOWN
         return TaskStatus(task_id=task.id, state=state, at_ms=time.time_ns() // 1_000_000)
 
 

@@ -7,13 +7,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from agent.worker.root_origin import RootOrigin
+from agent.worker.root_verdicts import KnownContainers, Verdict
 from shoal.api.v1.control_pb2 import (
     CreateServiceRequest,
     GetClusterRequest,
+    GetNodeRequest,
     ListServicesRequest,
     ScaleServicesRequest,
     WatchServicesRequest,
 )
+from shoal.api.v1.dispatcher_pb2 import AgentMessage, OrphanReport
+from shoal.api.v1.engine_pb2 import CreateContainerRequest
+from shoal.api.v1.engine_pb2_grpc import ContainersStub
+from shoal.api.v1.node_pb2 import OrphanedContainer
+from shoal.api.v1.standalone_pb2 import ContainerDefinition
 from tests.integration.manager.manager_process import (
     ManagerProcess,
     join_token_of,
@@ -77,3 +85,62 @@ def test_a_cluster_comes_back_as_it_was_at_the_snapshot(tmp_path: Path) -> None:
                 await until(as_then, "the node has the tasks of the snapshot, and no newer ones")
 
     asyncio.run(scenario())
+
+
+def test_containers_younger_than_the_snapshot_stay_on_their_nodes(tmp_path: Path) -> None:
+    """Nodes go by the epoch, and a user decides about what the cluster has forgotten."""
+
+    async def scenario() -> None:
+        file = tmp_path / "shoal.snapshot"
+        async with (
+            running_manager(tmp_path, "--heartbeat-seconds", "5") as (manager, control),
+            scripted_agents(manager, await join_token_of(control), "h1") as (agent,),
+        ):
+
+            async def connected() -> bool:
+                return bool(agent.snapshots) and agent.snapshots[-1].epoch != epoch
+
+            epoch = ""
+            await until(connected, "the node is connected")
+            old = await create(manager, "old")
+            saved = await on(manager, "snapshot", file)
+            assert saved.returncode == 0, saved.stderr
+            young = await create(manager, "young")
+            epoch = agent.snapshots[-1].epoch
+            origins = {each: RootOrigin(epoch, 1 << 40, each) for each in (old, young)}
+            assert manager.stop() == 0
+            shutil.rmtree(manager.state / "etcd")
+            restored = await on(manager, "restore", file)
+            assert restored.returncode == 0, restored.stderr
+            manager.start()
+            control = await manager.ready()
+
+            await until(connected, "the node has a snapshot of the new epoch")
+            known = KnownContainers(agent.snapshots[-1].epoch, agent.snapshots[-1].store_revision)
+            known.update(kept=set(agent.snapshots[-1].containers), removed=set())
+            verdicts = {each: known.verdict(each, origin) for each, origin in origins.items()}
+            assert epoch and verdicts == {old: Verdict.CONFIRM, young: Verdict.ORPHAN}
+
+            orphan = OrphanedContainer(id=young, name="young", image="docker.io/library/busybox:1")
+            agent.report(AgentMessage(orphans=OrphanReport(containers=[orphan], count=1)))
+
+            async def warned() -> bool:
+                node = await control.GetNode(GetNodeRequest(node="h1"))
+                return any("no record" in each for each in node.warnings)
+
+            await until(warned, "the node's warning")
+            assert await create(manager, "young", adopt=young) == young
+
+            async def assigned() -> bool:
+                return young in {task.container_id for task in agent.tasks.values()}
+
+            await until(assigned, "the adopted container's task")
+
+    asyncio.run(scenario())
+
+
+async def create(manager: ManagerProcess, name: str, adopt: str = "") -> str:
+    definition = ContainerDefinition(task=web("x", 1).task)
+    del definition.task.networks[:]
+    request = CreateContainerRequest(name=name, definition=definition, adopt=adopt, no_resolve_image=True)
+    return str((await ContainersStub(manager.channel()).CreateContainer(request, timeout=30)).container.meta.id)

@@ -21,7 +21,7 @@ from manager.store.changes import put
 from manager.store.kinds import MANAGER, NODE, TASK
 from manager.store.store import Store
 from shoal.api.v1.cluster_pb2 import Manager
-from shoal.api.v1.dispatcher_pb2 import AgentMessage, Assignments, Hello, ManagerMessage
+from shoal.api.v1.dispatcher_pb2 import AgentMessage, Assignments, Hello, ManagerMessage, OrphanReport
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherStub, add_DispatcherServicer_to_server
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.node_pb2 import Node, NodeDescription
@@ -71,6 +71,10 @@ class RecordedAssignments:
         self.assigned.apply(assignments)
         if assignments.sequence and not self.silent:
             self.answers.put_nowait(assignments.sequence)
+
+    async def orphan_reports(self) -> AsyncGenerator[OrphanReport]:
+        await asyncio.Event().wait()
+        yield OrphanReport()
 
     async def applied_sequences(self) -> AsyncGenerator[int]:
         while True:

@@ -67,6 +67,9 @@ class Node:
     async def signal(self, task_id: str, signal: str) -> None:
         self.calls.append(("signal", task_id, signal))
 
+    async def remove_orphan(self, container_id: str) -> None:
+        self.calls.append(("remove orphan", container_id, None))
+
     @asynccontextmanager
     async def open_root(self, own_id: str) -> AsyncGenerator[OpenRoot]:
         root = os.open(self._root / own_id, os.O_PATH | os.O_DIRECTORY)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.worker.root_origin import RootOrigin
 from agent.worker.worker import Worker
 from shoal.api.v1.dispatcher_pb2 import Assignments
 from shoal.api.v1.service_pb2 import ServiceRevision
@@ -18,6 +19,7 @@ from tests.unit.agent_core.worker_rig import Machine, assign, revision, task
 S = TaskState
 BOX = "container-box"
 DIGEST = "sha256:" + "1" * 64
+EPOCH = "epoch-1"
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def order(*tasks: Task, containers: tuple[str, ...] = (BOX,)) -> Assignments:
     """A snapshot."""
     message = assign(*tasks)
     message.containers.extend(containers)
-    message.lists_containers = True
+    message.lists_containers, message.epoch = True, EPOCH
     return message
 
 
@@ -130,6 +132,7 @@ def test_runs_end_and_the_root_stays_until_managers_drop_the_container(machine: 
 def test_nothing_is_deleted_before_a_manager_lists_containers(machine: Machine) -> None:
     async def play(worker: Worker) -> None:
         machine.runtime.roots.update({BOX: "", "gone": ""})
+        machine.runtime.origins.update(dict.fromkeys((BOX, "gone"), RootOrigin(EPOCH)))
         await settle()
         worker.receive(Assignments(removed_containers=[BOX, "gone"]))
         await settle()

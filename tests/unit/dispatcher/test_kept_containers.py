@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from manager.dispatcher.assignments.assignment_index import AssignmentIndex
 from manager.dispatcher.assignments.kept_containers import kept_nodes
 from manager.store.changes import Change
-from manager.store.kinds import CONTAINER, SERVICE_STATUS, TASK, TASK_STATUS
+from manager.store.kinds import CONTAINER, EPOCH, SERVICE_STATUS, TASK, TASK_STATUS
+from shoal.api.v1.cluster_pb2 import Epoch
 from shoal.api.v1.dispatcher_pb2 import Assignments
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceStatus
@@ -50,6 +51,13 @@ def test_it_is_kept_from_its_placement_until_its_record_is_deleted() -> None:
     assert index.update([world.put(CONTAINER, "c", None)]) == {"n1": {("container", "c")}}
     message = index.changes("n1", {("container", "c")}).assignments
     assert (list(message.containers), list(message.removed_containers)) == ([], ["c"])
+
+
+def test_a_snapshot_names_the_epoch() -> None:
+    world = World()
+    world.put(EPOCH, "e1", Epoch(id="e1"))
+    message = AssignmentIndex(world.tables).changes("n1", None).assignments
+    assert (message.epoch, message.lists_containers) == ("e1", True)
 
 
 def test_a_node_that_it_has_left_keeps_it_until_its_run_there_has_ended() -> None:

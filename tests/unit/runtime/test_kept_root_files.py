@@ -12,6 +12,7 @@ from agent.runtime.container_paths import ContainerPaths
 from agent.runtime.rootfs import kept_roots
 from agent.runtime.rootfs.kept_roots import KeptRoot, KeptRoots
 from agent.runtime.rootfs.root_locks import ShardedLocks, complete_in_thread
+from agent.worker.root_origin import UNKNOWN_ORIGIN, RootOrigin
 from shoal.errors import Refused
 
 ROOT = KeptRoot("sha256:1", "image:1", ("/layer",))
@@ -28,12 +29,31 @@ def test_what_is_there_after_it_was_made(tmp_path: Path) -> None:
     paths, roots, steps = opened(tmp_path)
     roots.make("box", ROOT, durable=True)
     place = paths.kept_root("box")
-    assert sorted(each.name for each in place.iterdir()) == ["root.json", "u", "v", "w"]
+    assert sorted(each.name for each in place.iterdir()) == ["origin.json", "root.json", "u", "v", "w"]
     assert (place / "u").stat().st_mode & 0o777 == 0o755 and place.stat().st_mode & 0o777 == 0o700
     assert steps == ["root draft", "root filled", "root in place", "root durable"]
     _, again, _ = opened(tmp_path)
     again.load()
     assert again.roots == {"box": ROOT}
+
+
+def test_the_origin_is_kept_and_may_change(tmp_path: Path) -> None:
+    paths, roots, _ = opened(tmp_path)
+    first, second = RootOrigin("a", 7, "web", "image:1@sha256:1", 5), RootOrigin("b", 9, "web", "image:1@sha256:1", 5)
+    for durable in (True, False):
+        roots.make("box", ROOT, durable=durable, origin=first)
+    roots.make("box", ROOT, durable=True, origin=second)
+    assert roots.origins == {"box": first}, "it was made at the first call"
+    roots.set_origin("box", second)
+    _, again, _ = opened(tmp_path)
+    again.load()
+    assert again.origins == {"box": second} == roots.origins
+    paths.kept_root("box").joinpath("origin.json").write_text('{"epoch": "b"')
+    _, damaged, _ = opened(tmp_path)
+    damaged.load()
+    assert damaged.origins == {"box": UNKNOWN_ORIGIN} and damaged.roots == {"box": ROOT}
+    damaged.remove("box")
+    assert damaged.origins == {}
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
