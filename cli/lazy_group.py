@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -12,16 +13,26 @@ class LazyGroup(click.Group):
 
     Args:
         parts: name: (module, or "module:attribute"; one line of help). Without an attribute it is `command`.
+        aliases: other name: name; the help does not show them.
     """
 
-    def __init__(self, name: str | None = None, *, parts: Mapping[str, tuple[str, str]], **settings: Any) -> None:
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        parts: Mapping[str, tuple[str, str]],
+        aliases: Mapping[str, str] = MappingProxyType({}),
+        **settings: Any,
+    ) -> None:
         super().__init__(name, **settings)
         self._commands = parts
+        self._aliases = aliases
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self._commands)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        cmd_name = self._aliases.get(cmd_name, cmd_name)
         if cmd_name not in self._commands:
             return None
         module, _, attribute = self._commands[cmd_name][0].partition(":")

@@ -53,7 +53,7 @@ class LogSource(Protocol):
     """Reads logs; `agent.runtime.oci_runtime.OciRuntime` is one."""
 
     def logs(
-        self, task_id: str, *, follow: bool, tail: int | None, since_ns: int, chunk_bytes: int
+        self, task_id: str, *, follow: bool, tail: int | None, since_ns: int, until_ns: int, chunk_bytes: int
     ) -> AsyncGenerator[LogLines]:
         """Raises NotFound if the host has no log of the task."""
         ...
@@ -287,7 +287,14 @@ class AgentStreamsService(AgentStreamsServicer):
         tail = request.tail if request.HasField("tail") else None
         # The request's bound is exclusive, the reader's is inclusive.
         since_ns = request.since_ns + 1 if request.since_ns else 0
-        found = self._logs.logs(task_id, follow=request.follow, tail=tail, since_ns=since_ns, chunk_bytes=chunk_bytes)
+        found = self._logs.logs(
+            task_id,
+            follow=request.follow,
+            tail=tail,
+            since_ns=since_ns,
+            until_ns=request.until_ns,
+            chunk_bytes=chunk_bytes,
+        )
         async with aclosing(found) as parts:
             async for part in parts:
                 yield LogBatch(chunks=[LogChunk(task_id=task_id, lines=part.data, lines_lost=part.lost)])

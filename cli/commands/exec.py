@@ -15,7 +15,7 @@ from shoal.errors import InvalidInput
 
 
 def strip_double_dash(ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
-    """`TASK -- COMMAND`, as users of other orchestrators type it."""
+    """`CONTAINER -- COMMAND`, as users of other orchestrators type it."""
     words = words[1:] if words[:1] == ("--",) else words
     if not words and not ctx.resilient_parsing:
         raise click.MissingParameter(ctx=ctx, param=parameter)
@@ -26,6 +26,7 @@ def strip_double_dash(ctx: click.Context, parameter: click.Parameter, words: tup
     "exec",
     context_settings={"allow_interspersed_args": False},
     epilog=examples(
+        "shoal exec -it db sh",
         "shoal exec -it web.1 sh",
         "shoal exec web ls -la /srv",
         "shoal exec -u postgres -e PGDATABASE=shop db.1 pg_dump > shop.sql",
@@ -43,20 +44,24 @@ def strip_double_dash(ctx: click.Context, parameter: click.Parameter, words: tup
 @click.option("-u", "--user", default="", metavar="USER[:GROUP]", help="Username or UID.")
 @click.option("-w", "--workdir", default="", metavar="PATH", help="Working directory inside the container.")
 @click.option("--privileged", is_flag=True, help="Give extended privileges to the command.")
-@click.argument("task", metavar="TASK", shell_complete=names_of("running task", "service"))
+@click.option("--detach-keys", metavar="KEYS", help="Not supported: use --detach.")
+@click.argument("task", metavar="CONTAINER", shell_complete=names_of("running container", "running task", "service"))
 @click.argument(
     "program", metavar="COMMAND [ARG]...", nargs=-1, required=True, type=click.UNPROCESSED, callback=strip_double_dash
 )
 @pass_client
-def command(client: Client, **given: Any) -> None:
-    """Run a command in the container of TASK.
+def command(client: Client, *, detach_keys: str | None, **given: Any) -> None:
+    """Run a command in a running container.
 
-    TASK is a task name (`web.1`), an ID or ID prefix, or a service: then its running task with the lowest slot is used.
+    CONTAINER is the name of a container, of a task (`web.1`), an ID or ID prefix, or a service: then its running task
+    with the lowest slot is used.
 
     Exits with the exit code of the command; 126 if it cannot be run, 127 if it is not found. Without `--tty`, signals
     are forwarded to the command; a second Ctrl-C ends `shoal exec`. If `shoal exec` ends first, the command receives
     SIGHUP.
     """
+    if detach_keys:
+        raise InvalidInput("--detach-keys: not supported: with --detach, a command continues when `shoal exec` ends")
     flags = ExecOptions(**given)
     start = exec_start(
         flags, environment=os.environ, size=local_size(), stdin_is_terminal=sys.stdin is not None and sys.stdin.isatty()

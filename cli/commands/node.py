@@ -117,18 +117,20 @@ def inspect(client: Client, *, nodes: tuple[str, ...], form: str) -> None:
     def get(node: str) -> NodeView:
         return client.call(client.control.GetNode, GetNodeRequest(node=node))
 
-    def document(view: NodeView) -> dict[str, object]:
-        tasks = client.call(client.control.ListTasks, ListTasksRequest(node=view.node.meta.id)).tasks
-        rows = task_rows.rows(tasks, now_ms=int(time.time() * 1000))
-        running = [{key: row[key] for key in ("id", "name", "image", "state", "since", "ports")} for row in rows]
-        return {**to_document(view), "running": running}
-
     def fields(view: NodeView) -> FieldRecord:
         from cli.fields.node_fields import node_fields
 
         return node_fields(view)
 
-    inspect_each(nodes, get, form=form, document=document, fields=fields)
+    inspect_each(nodes, get, form=form, document=lambda view: document(client, view), fields=fields)
+
+
+def document(client: Client, view: NodeView) -> dict[str, object]:
+    """A node as `inspect` shows it: with its running tasks."""
+    tasks = client.call(client.control.ListTasks, ListTasksRequest(node=view.node.meta.id)).tasks
+    rows = task_rows.rows(tasks, now_ms=int(time.time() * 1000))
+    running = [{key: row[key] for key in ("id", "name", "image", "state", "since", "ports")} for row in rows]
+    return {**to_document(view), "running": running}
 
 
 @command.command(

@@ -1,4 +1,4 @@
-"""`shoal stats`: resource usage of tasks, refreshed like `top`."""
+"""`shoal stats`: resource usage of containers, refreshed like `top`."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ COLUMNS = ("name", "node", "cpu", "memory", "limit", "percent", "pids")
 EXAMPLES = """\b
 Examples:
   shoal stats
-  shoal stats --no-stream web cache
+  shoal stats --no-stream db web cache
   shoal stats --node h1 --format json
 """
 
@@ -31,14 +31,19 @@ Examples:
 @click.option(
     "--interval", type=click.FloatRange(0.2, 60), default=1.0, metavar="SECONDS", help="Refresh interval (default 1)."
 )
-@click.option("--node", default="", help="Show only tasks on this node.", shell_complete=names_of("node"))
+@click.option("--node", default="", help="Show only containers on this node.", shell_complete=names_of("node"))
 @click.option("--stack", default="", help="Show only tasks of this stack.", shell_complete=names_of("stack"))
 @make_format_option()
 @no_trunc_option
 @click.option(
-    "-a", "--all", is_flag=True, hidden=True, expose_value=False, help="No effect: only running tasks are shown."
+    "-a", "--all", is_flag=True, hidden=True, expose_value=False, help="No effect: only running containers are shown."
 )
-@click.argument("targets", nargs=-1, metavar="[SERVICE|TASK]…", shell_complete=names_of("service", "task"))
+@click.argument(
+    "targets",
+    nargs=-1,
+    metavar="[CONTAINER|SERVICE|TASK]…",
+    shell_complete=names_of("running container", "service", "task"),
+)
 @pass_client
 def command(
     client: Client,
@@ -51,7 +56,7 @@ def command(
     form: str,
     no_trunc: bool,
 ) -> None:
-    """Display resource usage of running tasks: CPU, memory and processes."""
+    """Display resource usage of running containers and tasks: CPU, memory and processes."""
     request = StatsRequest(targets=targets, node=node, stack=stack, interval_ms=round(interval * 1000))
     live = is_interactive(sys.stdout) and not no_stream and form == "table"
     for response in client.stream(client.control.Stats, request, seconds=None):

@@ -1,5 +1,7 @@
 """`shoal task …`."""
 
+from collections.abc import Sequence
+
 import click
 
 from cli.client import Client
@@ -41,16 +43,10 @@ def list_tasks(
 @pass_client
 def inspect(client: Client, *, tasks: tuple[str, ...], form: str) -> None:
     """Display detailed information on one or more tasks (IDs or ID prefixes)."""
-    views = client.call(client.control.ListTasks, ListTasksRequest(include_ended=True)).tasks
+    views = list_all(client)
 
     def get(task: str) -> TaskView:
-        found = [view for view in views if view.task.id.startswith(task)]
-        if len(found) != 1:
-            raise NotFound(f"{'no' if not found else 'more than one'} task has an ID that starts with {task!r}")
-        return found[0]
-
-    def document(view: TaskView) -> dict[str, object]:
-        return {**to_document(view), "path": state_history(view)}
+        return find_task(views, task)
 
     def fields(view: TaskView) -> FieldRecord:
         from cli.fields.task_fields import task_fields
@@ -58,3 +54,25 @@ def inspect(client: Client, *, tasks: tuple[str, ...], form: str) -> None:
         return task_fields(view)
 
     inspect_each(tasks, get, form=form, document=document, fields=fields)
+
+
+def list_all(client: Client) -> Sequence[TaskView]:
+    """All tasks, also those that have ended."""
+    return client.call(client.control.ListTasks, ListTasksRequest(include_ended=True)).tasks
+
+
+def find_task(views: Sequence[TaskView], task: str) -> TaskView:
+    """The task whose ID begins so.
+
+    Raises:
+        NotFound: none, or several.
+    """
+    found = [view for view in views if view.task.id.startswith(task)]
+    if len(found) != 1:
+        raise NotFound(f"{'no' if not found else 'more than one'} task has an ID that starts with {task!r}")
+    return found[0]
+
+
+def document(view: TaskView) -> dict[str, object]:
+    """A task as `inspect` shows it: with its states so far."""
+    return {**to_document(view), "path": state_history(view)}

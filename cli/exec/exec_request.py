@@ -9,7 +9,13 @@ from cli.flags.fault_collector import faults_of_flag
 from shoal.api.v1.streams_pb2 import ExecStart, TerminalSize
 from shoal.errors import Fault, InvalidInput
 
-_OPTION_OF_FIELD = {"task": "TASK", "args": "COMMAND", "env": "--env", "user": "--user", "working_dir": "--workdir"}
+_OPTION_OF_FIELD = {
+    "task": "CONTAINER",
+    "args": "COMMAND",
+    "env": "--env",
+    "user": "--user",
+    "working_dir": "--workdir",
+}
 """What a field of `ExecStart` is called on the command line."""
 
 _FIELD = re.compile(r"(?:.*\.)?(\w+)(?:\[\d+\])?")

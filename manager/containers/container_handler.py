@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from manager.containers import container_records
+from manager.containers.container_commands import fill_commands
 from manager.containers.container_filters import container_filter
 from manager.containers.container_names import choose_name
 from manager.containers.container_views import container_view, task_views
@@ -86,7 +87,9 @@ class ContainerHandler:
 
     async def get(self, request: GetContainerRequest, caller: Caller) -> ContainerView:
         view = self._store.tables
-        return container_view(view, find_container(view, request.container))
+        found = container_view(view, find_container(view, request.container))
+        fill_commands(view, [found])
+        return found
 
     async def list(self, request: ListContainersRequest, caller: Caller) -> ListContainersResponse:
         """The newest first. Without `all`, those that run."""
@@ -97,7 +100,9 @@ class ContainerHandler:
         shows_all = request.all or bool(request.limit) or any(each.key == "status" for each in request.filters)
         shown = [each for each in found if keeps(each) and (shows_all or state_text(each) in ACTIVE)]
         shown.sort(key=lambda each: each.container.meta.created_at_ms or each.task.created_at_ms, reverse=True)
-        return ListContainersResponse(containers=shown[: request.limit or None])
+        shown = shown[: request.limit or None]
+        fill_commands(view, shown)
+        return ListContainersResponse(containers=shown)
 
     async def rename(self, request: RenameContainerRequest, caller: Caller) -> ContainerView:
         """Raises AlreadyExists when another container has the name."""
@@ -119,6 +124,8 @@ class ContainerHandler:
             definition.task.limits.MergeFrom(request.limits)
         if request.HasField("reservations"):
             definition.task.reservations.MergeFrom(request.reservations)
+        definition.task.container.cpu.MergeFrom(request.cpu)
+        definition.task.container.memory.MergeFrom(request.memory)
         if request.HasField("restart"):
             definition.restart.CopyFrom(request.restart)
         changed = container_records.redefined(container, definition, self._now_ms())

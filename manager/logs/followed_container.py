@@ -44,7 +44,7 @@ class FollowedContainer:
                     async for item in items:
                         yield item
                 is_first = False
-            if not may_write:
+            if not may_write or (self._request.until_ns and not self._warning):
                 return
             if self._warning:
                 await asyncio.sleep(RETRY_SECONDS)

@@ -82,7 +82,8 @@ class FollowedLogs:
 
     def _is_finished(self) -> bool:
         view = self._store.tables
-        return self._target.task_id in self._started or log_sources.is_gone(view, self._target)
+        ends_by_itself = bool(self._request.until_ns) or self._target.task_id in self._started
+        return ends_by_itself or log_sources.is_gone(view, self._target)
 
     async def _read(self, node: NodeLogs) -> None:
         """Read the logs of one node's tasks to their end; reconnect while the tasks still run."""

@@ -1,4 +1,4 @@
-"""The logs call: of a service, task or stack, from all nodes that have them."""
+"""The logs call: of a service, task, container or stack, from all nodes that have them."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -69,7 +69,7 @@ class LogHandler:
         )
         target = find(view, name)
         log_sources.require_log(view, target)
-        sent = ReadLogsRequest(since_ns=request.since_ns)
+        sent = ReadLogsRequest(since_ns=request.since_ns, until_ns=request.until_ns)
         if request.HasField("tail"):
             sent.tail = request.tail
         if target.container_id and request.follow:

@@ -59,11 +59,12 @@ def find_target(view: View, reference: str) -> LogTarget:
     Raises:
         NotFound: none exists; the message is that of the service.
     """
+    service = view.service_named(reference) or view.services.get(reference)
+    if service is None and (container := container_of_name(view, reference)) is not None:
+        return LogTarget(container_id=container.meta.id)
     try:
         return LogTarget(service_id=find_service(view, reference).meta.id)
     except NotFound:
-        if (container := container_of_name(view, reference)) is not None:
-            return LogTarget(container_id=container.meta.id)
         if (target := _find_slot(view, reference)) is not None:
             return target
         if (named := service_with_container(view, reference)) is not None:
@@ -188,7 +189,7 @@ def source_of(view: View, task_id: str) -> LogSource:
     container = view.containers.get(task_id)
     if container is not None:
         hostname = hostname_of(view, node_of(view, task_id))
-        return LogSource(task_id=task_id, task_name=container.name, node_hostname=hostname)
+        return LogSource(task_id=task_id, task_name=container.name, node_hostname=hostname, is_container=True)
     task = view.tasks.get(task_id)
     if task is None:
         return LogSource(task_id=task_id, task_name=task_id)

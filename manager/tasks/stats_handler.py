@@ -59,11 +59,11 @@ def selected_tasks(view: View, request: StatsRequest) -> list[Task]:
         raise InvalidInput(f"{len(request.targets)} targets in one request; the maximum is {bounds.TARGETS_IN_CALL}")
     node_id = find_node(view, request.node).meta.id if request.node else ""
     targets = [find_target(view, reference) for reference in request.targets]
-    services = {target.service_id for target in targets if target.service_id}
+    owners = {target.service_id or target.container_id for target in targets} - {""}
     tasks = {target.task_id for target in targets if target.task_id}
     found = []
     for task in (view.tasks_on(node_id) if node_id else view.tasks).values():
-        if targets and task.service_id not in services and task.id not in tasks:
+        if targets and task.service_id not in owners and task.id not in tasks:
             continue
         if request.stack and not is_in_stack(view, task, request.stack):
             continue
@@ -77,12 +77,17 @@ def _service_name(view: View, task: Task) -> str:
     return service.spec.name if service is not None else task.service_id
 
 
+def _name(view: View, task: Task) -> str:
+    container = view.containers.get(task.container_id)
+    return container.name if container is not None else task_name(_service_name(view, task), task)
+
+
 def _row(view: View, task: Task, usage: ResourceUsage) -> TaskStats:
     revision = view.revision_of(task.service_id, task.revision)
     limits = revision.spec.task.limits if revision is not None else None
     return TaskStats(
         task_id=task.id,
-        name=task_name(_service_name(view, task), task),
+        name=_name(view, task),
         node_hostname=hostname_of(view, task.node_id),
         nano_cpus=usage.nano_cpus,
         memory_bytes=usage.memory_bytes,

@@ -31,6 +31,7 @@ class ContainerLogs:
         follow: bool = False,
         tail: int | None = None,
         since_ns: int = 0,
+        until_ns: int = 0,
         chunk_bytes: int = CHUNK_BYTES,
     ) -> AsyncGenerator[LogLines]:
         """Lines, the oldest first, with their times in UTC.
@@ -41,6 +42,7 @@ class ContainerLogs:
             follow: continue with new output, until the container has exited and everything is read.
             tail: only this many of the last existing lines (of both streams together); None: all.
             since_ns: begin with the first line that is not older; nanoseconds since the epoch.
+            until_ns: end before the first line that is younger, and that ends following too; 0: no bound.
             chunk_bytes: bytes per read; each item has whole lines of about this size.
         Raises:
             NotFound: this host has no log of the task.
@@ -48,7 +50,7 @@ class ContainerLogs:
         directory = self._directory(task_id)
         if not directory.is_dir():
             raise NotFound(f"no log of task {task_id} on this host")
-        since = _Since(since_ns)
+        since, until = _Since(since_ns), _Until(until_ns)
         is_over = not self._is_running(task_id)
         cursor = await asyncio.to_thread(LogCursor.at, directory, is_over=is_over, tail=tail, since_ns=since_ns)
         while True:
@@ -59,10 +61,12 @@ class ContainerLogs:
                 if is_over or not follow:
                     return
                 await asyncio.sleep(_POLL_SECONDS)
-            elif lines := since.cut(to_utc(found.data)):
+            elif lines := until.cut(since.cut(to_utc(found.data))):
                 yield LogLines(lines, found.lost)
             elif found.lost:
                 yield LogLines(b"", lost=True)
+            if until.is_reached:
+                return
 
 
 class _Since:
@@ -81,3 +85,24 @@ class _Since:
             begin = end_of_line(lines, begin)
         self._stamp = b""
         return lines[begin:]
+
+
+class _Until:
+    """Drops lines after a point in time, from the first later one on.
+
+    Attributes:
+        is_reached: there was one.
+    """
+
+    def __init__(self, until_ns: int) -> None:
+        self._stamp = timestamp_bytes(until_ns) if until_ns else b""
+        self.is_reached = False
+
+    def cut(self, lines: bytes) -> bytes:
+        if not self._stamp or not lines or last_timestamp(lines) <= self._stamp:
+            return lines
+        self.is_reached = True
+        end = 0
+        while end < len(lines) and lines[end : end + STAMP_BYTES] <= self._stamp:
+            end = end_of_line(lines, end)
+        return lines[:end]

@@ -1,6 +1,7 @@
 """Shell completion of names, which queries the cluster with a short timeout."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import click
 
@@ -14,7 +15,7 @@ from shoal.api.v1.control_pb2 import (
     ListVolumesRequest,
 )
 from shoal.api.v1.task_pb2 import TaskState
-from shoal.errors import ShoalError
+from shoal.errors import PermissionDenied, ShoalError, Unavailable
 from shoal.task_states import observed_state, task_name
 
 TIMEOUT_SECONDS = 1.0
@@ -80,12 +81,12 @@ def _images(client: Client) -> Iterable[str]:
     return (parse(name).familiar for view in views for name in view.names)
 
 
-def _containers(client: Client) -> Iterable[str]:
-    """Names of containers, running or not."""
-    from shoal.api.v1.engine_pb2 import ListContainersRequest
+def _containers(client: Client, *states: str) -> Iterable[str]:
+    """Names of containers of one's own; with states, of those that are in one of them."""
+    from shoal.api.v1.engine_pb2 import Filter, ListContainersRequest
     from shoal.api.v1.engine_pb2_grpc import ContainersStub
 
-    request = ListContainersRequest(all=True)
+    request = ListContainersRequest(all=True, filters=[Filter(key="status", value=state) for state in states])
     views = client.call(ContainersStub(client.channel).ListContainers, request, seconds=TIMEOUT_SECONDS).containers
     return (view.container.name for view in views)
 
@@ -108,6 +109,9 @@ NAME_SOURCES: dict[str, Names] = {
     "volume": _volumes,
     "image": _images,
     "container": _containers,
+    "running container": lambda client: _containers(client, "running", "paused", "restarting"),
+    "stopped container": lambda client: _containers(client, "created", "exited"),
+    "paused container": lambda client: _containers(client, "paused"),
     "driver": _drivers,
 }
 
@@ -116,9 +120,12 @@ def names_of(*kinds: str) -> Complete:
     """Completes names of these kinds of objects; nothing when the cluster does not respond."""
 
     def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+        known: set[str] = set()
         try:
             with Client.of_context(ctx.find_root().params.get("context_name")) as client:
-                known = {name for kind in kinds for name in NAME_SOURCES[kind](client)}
+                for kind in kinds:
+                    with suppress(PermissionDenied, Unavailable):  # a manager of an earlier version has no containers
+                        known.update(NAME_SOURCES[kind](client))
         except ShoalError:
             return []
         return sorted(name for name in known if name and name.startswith(incomplete))

@@ -7,6 +7,9 @@ from cli.client import Client
 if TYPE_CHECKING:
     from shoal.api.v1.engine_pb2_grpc import ContainersStub
 
+LONG_SECONDS = 365 * 86_400.0
+"""Of calls that take as long as a program does: a stop without a bound, a removal."""
+
 
 def containers(client: Client) -> "ContainersStub":
     """The stub of the service, for `client.call(containers(client).StopContainer, …)`."""

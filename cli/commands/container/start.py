@@ -31,7 +31,7 @@ def _refuse_checkpoint(_: click.Context, parameter: click.Parameter, value: str 
     "--checkpoint-dir", metavar="DIRECTORY", callback=_refuse_checkpoint, expose_value=False, help="Not supported."
 )
 @detach_keys_option
-@click.argument("names", metavar="CONTAINER...", nargs=-1, required=True, shell_complete=names_of("container"))
+@click.argument("names", metavar="CONTAINER...", nargs=-1, required=True, shell_complete=names_of("stopped container"))
 @pass_client
 def start(client: Client, *, attach: bool, interactive: bool, detach_keys: str, names: tuple[str, ...]) -> None:
     """Start one or more containers that do not run, on the files of their last run.

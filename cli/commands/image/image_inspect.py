@@ -17,6 +17,7 @@ from cli.commands.common.name_completion import names_of
 from cli.commands.image.image_calls import get_image
 from cli.commands.image.image_listing import short_id
 from cli.commands.image.image_options import platform_option, registries_option, registries_with_logins, run
+from cli.go_template.template_values import FieldRecord
 from cli.render.documents import print_documents
 from cli.render.table import FieldSource, print_listing
 from shoal.distribution.manifests import Platform
@@ -95,15 +96,17 @@ def _in_registry(ctx: click.Context, image: str, path: Path | None, platform: Pl
 
 def _print_template(form: str, documents: tuple[dict[str, Any], ...]) -> None:
     """Fields have Docker's names, which are the documents' own; maps of the configuration keep theirs."""
-    from cli.go_template.template_values import FieldRecord
     from cli.render.format_template import print_template
 
-    print_template(form, [FieldRecord({name: _record(each) for name, each in one.items()}) for one in documents])
+    print_template(form, map(image_fields, documents))
+
+
+def image_fields(document: Mapping[str, Any]) -> FieldRecord:
+    """What templates can name of an image's document: its own names, which are Docker's."""
+    return FieldRecord({name: _record(each) for name, each in document.items()})
 
 
 def _record(value: object) -> object:
-    from cli.go_template.template_values import FieldRecord
-
     if isinstance(value, dict):
         return FieldRecord({str(name): value[name] for name in value})
     return value

@@ -8,8 +8,8 @@ COMMANDS = {
     "inspect": ("cli.commands.network.network_listing:inspect", "Display detailed information on one or more networks"),
     "rm": ("cli.commands.network.network_changes:remove", "Remove one or more networks"),
     "prune": ("cli.commands.network.network_changes:prune", "Remove all unused networks"),
-    "connect": ("cli.commands.network.connect:connect", "Connect a service to a network"),
-    "disconnect": ("cli.commands.network.connect:disconnect", "Disconnect a service from a network"),
+    "connect": ("cli.commands.network.connect:connect", "Connect a container or a service to a network"),
+    "disconnect": ("cli.commands.network.connect:disconnect", "Disconnect a container or a service from a network"),
     "check": (
         "cli.commands.network.connectivity_check:check",
         "Check connectivity between nodes and to published ports",

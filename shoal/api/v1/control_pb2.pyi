@@ -2121,14 +2121,19 @@ class LogsRequest(_message.Message):
     TAIL_FIELD_NUMBER: _builtins.int
     SINCE_NS_FIELD_NUMBER: _builtins.int
     STACK_FIELD_NUMBER: _builtins.int
+    UNTIL_NS_FIELD_NUMBER: _builtins.int
     target: _builtins.str
-    """A service; a task by id, by its full name, or as "web.1" ("web.h1" of a global service): all tasks in that place."""
+    """A service; a container of one's own; a task by id, by its full name, or as "web.1" ("web.h1" of a global service): all
+    tasks in that place.
+    """
     follow: _builtins.bool
     tail: _builtins.int
     since_ns: _builtins.int
     """Nanoseconds since the Unix epoch."""
     stack: _builtins.str
     """In place of `target`: all services of a stack."""
+    until_ns: _builtins.int
+    """Lines up to this; 0 means all. `follow` ends with the first later one. Nanoseconds since the Unix epoch."""
     def __init__(
         self,
         *,
@@ -2137,10 +2142,11 @@ class LogsRequest(_message.Message):
         tail: _builtins.int | None = ...,
         since_ns: _builtins.int = ...,
         stack: _builtins.str = ...,
+        until_ns: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "tail", b"tail"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "follow", b"follow", "since_ns", b"since_ns", "stack", b"stack", "tail", b"tail", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "follow", b"follow", "since_ns", b"since_ns", "stack", b"stack", "tail", b"tail", "target", b"target", "until_ns", b"until_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__tail: _TypeAlias = _typing.Literal["tail"]  # noqa: Y015
     _WhichOneofArgType__tail: _TypeAlias = _typing.Literal["_tail", b"_tail"]  # noqa: Y015
@@ -2187,19 +2193,23 @@ class LogSource(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     TASK_NAME_FIELD_NUMBER: _builtins.int
     NODE_HOSTNAME_FIELD_NUMBER: _builtins.int
+    IS_CONTAINER_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     task_name: _builtins.str
     node_hostname: _builtins.str
+    is_container: _builtins.bool
+    """It is a container of one's own, and `task_id` is the container's."""
     def __init__(
         self,
         *,
         task_id: _builtins.str = ...,
         task_name: _builtins.str = ...,
         node_hostname: _builtins.str = ...,
+        is_container: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["node_hostname", b"node_hostname", "task_id", b"task_id", "task_name", b"task_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_container", b"is_container", "node_hostname", b"node_hostname", "task_id", b"task_id", "task_name", b"task_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,6 +10,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from shoal.api.v1 import container_pb2 as _container_pb2
 from shoal.api.v1 import meta_pb2 as _meta_pb2
 from shoal.api.v1 import service_pb2 as _service_pb2
 from shoal.api.v1 import standalone_pb2 as _standalone_pb2
@@ -102,6 +103,7 @@ class ContainerView(_message.Message):
     NODE_DOWN_SINCE_MS_FIELD_NUMBER: _builtins.int
     RESTART_COUNT_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    COMMAND_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     node_hostname: _builtins.str
     node_down_since_ms: _builtins.int
@@ -119,6 +121,12 @@ class ContainerView(_message.Message):
     def task_status(self) -> _task_pb2.TaskStatus: ...
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def command(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of answers to ListContainers and GetContainer: what it runs, also what its definition leaves to its image, as far as the
+        cluster knows that.
+        """
+
     def __init__(
         self,
         *,
@@ -131,10 +139,11 @@ class ContainerView(_message.Message):
         node_down_since_ms: _builtins.int = ...,
         restart_count: _builtins.int = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        command: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "status", b"status", "task", b"task", "task_status", b"task_status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "node_down_since_ms", b"node_down_since_ms", "node_hostname", b"node_hostname", "node_id", b"node_id", "restart_count", b"restart_count", "status", b"status", "task", b"task", "task_status", b"task_status", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "container", b"container", "node_down_since_ms", b"node_down_since_ms", "node_hostname", b"node_hostname", "node_id", b"node_id", "restart_count", b"restart_count", "status", b"status", "task", b"task", "task_status", b"task_status", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -442,6 +451,8 @@ class UpdateContainerRequest(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     RESERVATIONS_FIELD_NUMBER: _builtins.int
     RESTART_FIELD_NUMBER: _builtins.int
+    CPU_FIELD_NUMBER: _builtins.int
+    MEMORY_FIELD_NUMBER: _builtins.int
     container: _builtins.str
     @_builtins.property
     def limits(self) -> _meta_pb2.Resources:
@@ -451,6 +462,10 @@ class UpdateContainerRequest(_message.Message):
     def reservations(self) -> _meta_pb2.Resources: ...
     @_builtins.property
     def restart(self) -> _standalone_pb2.ContainerRestart: ...
+    @_builtins.property
+    def cpu(self) -> _container_pb2.CpuTuning: ...
+    @_builtins.property
+    def memory(self) -> _container_pb2.MemoryTuning: ...
     def __init__(
         self,
         *,
@@ -458,10 +473,12 @@ class UpdateContainerRequest(_message.Message):
         limits: _meta_pb2.Resources | None = ...,
         reservations: _meta_pb2.Resources | None = ...,
         restart: _standalone_pb2.ContainerRestart | None = ...,
+        cpu: _container_pb2.CpuTuning | None = ...,
+        memory: _container_pb2.MemoryTuning | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "reservations", b"reservations", "restart", b"restart"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cpu", b"cpu", "limits", b"limits", "memory", b"memory", "reservations", b"reservations", "restart", b"restart"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "limits", b"limits", "reservations", b"reservations", "restart", b"restart"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "cpu", b"cpu", "limits", b"limits", "memory", b"memory", "reservations", b"reservations", "restart", b"restart"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -161,3 +161,18 @@ def test_following_ends_with_the_removal() -> None:
             assert [shown(each) async for each in answers] == []
 
     with_rig(scenario)
+
+
+def test_a_bound_of_time_ends_following() -> None:
+    async def scenario(rig: ContainerRig) -> None:
+        logs = FakeLogs()
+        running = await rig.run("db")
+        logs.lines[running.container.meta.id] = [1]
+        request = LogsRequest(target="db", follow=True, until_ns=9)
+        async with aclosing(LogHandler(store=rig.store, reader=logs).read(request, ADMIN)) as answers:
+            assert [shown(await anext(answers)) for _ in range(2)][1] == "1"
+            logs.run_ended()  # as a node does after the first later line
+            assert [shown(each) async for each in answers] == []
+        assert [each.until_ns for each in logs.asked] == [9]
+
+    with_rig(scenario)

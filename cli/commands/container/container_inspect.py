@@ -1,0 +1,56 @@
+"""`shoal container inspect`."""
+
+import click
+
+from cli.client import Client
+from cli.commands.common.common_options import examples, inspect_format_option, pass_client
+from cli.commands.common.inspect_objects import inspect_each
+from cli.commands.common.name_completion import names_of
+from cli.commands.container.container_calls import containers
+from cli.go_template.template_values import FieldRecord
+from cli.render.documents import to_document
+from shoal.api.v1.control_pb2 import ListNetworksRequest
+from shoal.api.v1.engine_pb2 import ContainerView, GetContainerRequest
+from shoal.container_ids import container_id
+from shoal.container_states import state_text
+
+
+@click.command(
+    "inspect",
+    epilog=examples(
+        "shoal container inspect db",
+        "shoal container inspect --format '{{.State.Status}} {{.NetworkSettings.IPAddress}}' db",
+    ),
+)
+@inspect_format_option
+@click.argument("names", metavar="CONTAINER...", nargs=-1, required=True, shell_complete=names_of("container"))
+@pass_client
+def inspect(client: Client, *, names: tuple[str, ...], form: str) -> None:
+    """Display detailed information on one or more containers."""
+
+    def get(name: str) -> ContainerView:
+        return get_container(client, name)
+
+    def fields(view: ContainerView) -> FieldRecord:
+        return fields_of(client, view)
+
+    inspect_each(names, get, form=form, document=document, fields=fields)
+
+
+def get_container(client: Client, name: str) -> ContainerView:
+    """A container of one's own. Raises NotFound; InvalidInput: the beginning of an ID is ambiguous."""
+    return client.call(containers(client).GetContainer, GetContainerRequest(container=name))
+
+
+def document(view: ContainerView) -> dict[str, object]:
+    """A container as `inspect` shows it: with its ID and its state in Docker's form."""
+    return {"id": container_id(view.container.meta.id), "state": state_text(view), **to_document(view)}
+
+
+def fields_of(client: Client, view: ContainerView) -> FieldRecord:
+    """What templates can name of it: Docker's fields, networks by their names."""
+    from cli.fields.container_fields import container_fields
+    from cli.render.container_rows import names_of_networks
+
+    networks = client.call(client.control.ListNetworks, ListNetworksRequest()).networks
+    return container_fields(view, names_of_networks(networks))
