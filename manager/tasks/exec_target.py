@@ -19,6 +19,7 @@ from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.errors import NotFound, Refused
 from shoal.task_states import observed_state
+from shoal.utc_text import utc_text
 
 
 def find_running(view: View, reference: str) -> Task:
@@ -54,11 +55,12 @@ def agent_of(view: View, task: Task) -> AgentAddress:
     """The agent of a task's node.
 
     Raises:
-        Refused: the node is down.
+        Refused: the node is down, since when is in the text.
     """
     status = view.node_status.get(task.node_id)
     if status is None or status.state != NodeStatus.READY:
-        raise Refused(f"node {hostname_of(view, task.node_id)} is down")
+        since = f" since {utc_text(status.since_ms)}" if status is not None and status.since_ms else ""
+        raise Refused(f"node {hostname_of(view, task.node_id)} is down{since}")
     return AgentAddress.of(task.node_id, status.description)
 
 

@@ -8,7 +8,7 @@ from manager.agents.agent_address import AgentAddress
 from manager.containers.container_processes import ContainerProcesses
 from manager.store import kinds
 from manager.store.changes import put
-from manager.tasks.exec_target import find_running, short_name
+from manager.tasks.exec_target import agent_of, find_running, short_name
 from shoal.api.v1.engine_pb2 import (
     KillContainerRequest,
     ListProcessesRequest,
@@ -153,5 +153,8 @@ def test_exec_takes_containers() -> None:
         for reference in ("db", created.container.meta.id, container_id(created.container.meta.id)[:12]):
             assert find_running(view, reference) == view.tasks[running.task.id]
         assert short_name(view, running.task) == "db"
+        await rig.lose(running.node_hostname)
+        with pytest.raises(Refused, match=f"node {running.node_hostname} is down since 2023-11-14T"):
+            agent_of(view, find_running(view, "db"))
 
     with_rig(scenario)
