@@ -1,9 +1,11 @@
 """What is known of a container of one's own from its tasks: its newest run, its node, whether it runs. Pure."""
 
 from manager.store.tables import View
-from shoal.api.v1.standalone_pb2 import Container
+from shoal.api.v1.standalone_pb2 import Container, ContainerRestart
 from shoal.api.v1.task_pb2 import Task, TaskState
-from shoal.task_states import is_live, should_run
+from shoal.task_states import is_live, is_terminal, observed_state, should_run
+
+_NEVER = frozenset({ContainerRestart.CONDITION_UNSPECIFIED, ContainerRestart.NO})
 
 
 def newest_task(view: View, container_id: str) -> Task | None:
@@ -39,6 +41,20 @@ def has_live_task(view: View, container_id: str) -> bool:
 
 def is_restarting(view: View, container: Container) -> bool:
     """Whether it has ended, and is to be started again by its policy or by its user."""
-    status = view.service_status.get(container.meta.id)
+    identifier = container.meta.id
+    status = view.service_status.get(identifier)
     finished = status is not None and status.finished_run == container.run
-    return container.desired == Container.RUNNING and not finished and not is_running(view, container.meta.id)
+    if container.desired != Container.RUNNING or finished or is_running(view, identifier):
+        return False
+    # Without a policy, the end of a run is the end of it, even before the planner has written that.
+    return container.definition.restart.condition not in _NEVER or not _has_ended(view, container)
+
+
+def _has_ended(view: View, container: Container) -> bool:
+    """Whether the run that its user asked for last has ended; not that it is still to be planned."""
+    task = newest_task(view, container.meta.id)
+    return (
+        task is not None
+        and task.job_run == container.run
+        and is_terminal(observed_state(task, view.task_status.get(task.id)))
+    )

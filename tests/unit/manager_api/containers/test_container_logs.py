@@ -133,6 +133,7 @@ def test_who_wants_no_past_lines_has_those_of_later_runs_alone() -> None:
         logs = FakeLogs()
         running = await rig.run("db", restart=ON_FAILURE)
         own = running.container.meta.id
+        logs.lines[own] = []
         request = LogsRequest(target="db", follow=True, tail=0)
         async with aclosing(LogHandler(store=rig.store, reader=logs).read(request, ADMIN)) as answers:
             answer = asyncio.create_task(anext(answers))
