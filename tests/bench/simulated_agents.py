@@ -131,7 +131,7 @@ class SimulatedWorker:
         self._forget(assignments.removed_tasks)
         now_ms = time.time_ns() // 1_000_000
         for task in assignments.tasks:
-            self._report(task.id, task.desired_state <= TaskState.RUNNING, now_ms)
+            self._report(task.id, task.desired_state, now_ms)
         if assignments.sequence:
             self._applied.put_nowait(assignments.sequence)
 
@@ -139,14 +139,16 @@ class SimulatedWorker:
         for task_id in task_ids:
             self._counts.tasks -= self._known.pop(task_id, None) is not None
 
-    def _report(self, task_id: str, runs: bool, now_ms: int) -> None:
-        state = TaskState.RUNNING if runs else TaskState.SHUTDOWN
+    def _report(self, task_id: str, desired: TaskState.ValueType, now_ms: int) -> None:
+        """It is what it is to be: READY (a created container), RUNNING, else ended."""
+        runs = desired <= TaskState.RUNNING
+        state = desired if runs else TaskState.SHUTDOWN
         known = self._known.get(task_id)
         self._counts.tasks += known is None
         if known is not None and known.state >= state:
             return
         status = TaskStatus(task_id=task_id, state=state, at_ms=now_ms, running_at_ms=now_ms, image_digest=DIGEST)
-        status.state_history.extend(StateChange(state=each, at_ms=now_ms) for each in PATH)
+        status.state_history.extend(StateChange(state=each, at_ms=now_ms) for each in PATH if each <= state)
         self._known[task_id] = status
         self._outbox.put(status)
         self._counts.started += runs
