@@ -38,6 +38,7 @@ from manager.controllers.container_collector import ContainerCollector
 from manager.controllers.csi_volumes.reconciler import CsiVolumeReconciler
 from manager.controllers.garbage_collector import GarbageCollector
 from manager.controllers.overlay_key_timer import OverlayKeyTimer
+from manager.controllers.rebooted_containers import RebootedContainers
 from manager.controllers.volume_mover.volume_mover import VolumeMover
 from manager.dispatcher.dispatcher import Dispatcher
 from manager.dispatcher.liveness.abandoned_nodes import AbandonedNodeMonitor
@@ -284,6 +285,8 @@ def _leader_work(
             term.create_task(autoscaler.run(fence), name="autoscaler")
             term.create_task(GarbageCollector(store=store).run(fence), name="collector")
             term.create_task(ContainerCollector(store=store).run(fence), name="container collector")
+            rebooted = RebootedContainers(store=store, now_ms=now_ms)
+            term.create_task(rebooted.run(fence), name="containers of rebooted nodes")
             reconciler = CsiVolumeReconciler(store=store, agents=agents, secrets=DriverSecrets(EncryptedCodec(keyring)))
             term.create_task(reconciler.run(fence), name="CSI volumes")
             mover = VolumeMover(store=store, agents=agents, now_ms=now_ms)

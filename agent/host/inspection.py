@@ -52,6 +52,7 @@ def describe(settings: AgentSettings, network: NodeDescription, *, without_appar
         stream_port=settings.stream_port,
         agent_version=metadata.version("shoal"),
         kernel=platform.release(),
+        boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         runtime=_runtime(),
         security_options=security_options(
             apparmor=not without_apparmor,

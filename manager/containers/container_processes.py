@@ -11,7 +11,7 @@ from manager.containers.container_target import agent_of_container, find_contain
 from manager.containers.container_views import check_node, container_view
 from manager.containers.store_waits import wait_on
 from manager.interfaces import NowMs
-from manager.records.container_facts import newest_task
+from manager.records.container_facts import boot_of, newest_task
 from manager.records.object_lookup import container_of_name, find_container
 from manager.store.record_store import RecordStore
 from manager.store.tables import View
@@ -130,9 +130,11 @@ class ContainerProcesses:
         """Keep the restart policy from starting it again, whatever the signal does."""
         for attempt in range(_ATTEMPTS):
             container = find_container(self._store.tables, identifier)
-            if container.held:
+            boot_id = boot_of(self._store.tables, identifier)
+            if container.held and container.held_boot_id == boot_id:
                 return
-            group = container_records.change(container, container_records.held(container, self._now_ms()), 0)
+            held = container_records.held(container, self._now_ms(), boot_id)
+            group = container_records.change(container, held, 0)
             try:
                 await self._store.commit(group.writes, expects=group.expects)
                 return

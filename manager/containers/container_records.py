@@ -39,7 +39,7 @@ def started(container: Container, now_ms: int, start_by_ms: int = 0) -> Containe
     """
     changed = _copy(container, now_ms)
     changed.desired, changed.run = Container.RUNNING, container.run + 1
-    changed.start_by_ms, changed.held = start_by_ms, False
+    changed.start_by_ms, changed.held, changed.held_boot_id = start_by_ms, False, ""
     changed.ClearField("stop")
     return changed
 
@@ -48,14 +48,14 @@ def start_withdrawn(container: Container, before: Container, now_ms: int) -> Con
     """Its start is not admitted and is taken back; the number of the run is not used again."""
     changed = _copy(container, now_ms)
     changed.desired = Container.CREATED if before.desired == Container.CREATED else Container.STOPPED
-    changed.start_by_ms, changed.held = 0, before.held
+    changed.start_by_ms, changed.held, changed.held_boot_id = 0, before.held, before.held_boot_id
     return changed
 
 
-def stopped(container: Container, how: ContainerStop, now_ms: int) -> Container:
-    """Its user stops it."""
-    changed = _copy(container, now_ms)
-    changed.desired, changed.held, changed.start_by_ms = Container.STOPPED, True, 0
+def stopped(container: Container, how: ContainerStop, now_ms: int, boot_id: str = "") -> Container:
+    """Its user stops it, in this boot of its node."""
+    changed = held(container, now_ms, boot_id)
+    changed.desired, changed.start_by_ms = Container.STOPPED, 0
     changed.stop.CopyFrom(how)
     return changed
 
@@ -67,10 +67,10 @@ def restarted(container: Container, how: ContainerStop, now_ms: int, start_by_ms
     return changed
 
 
-def held(container: Container, now_ms: int) -> Container:
-    """Its user sends it a signal, which may end it: its restart policy leaves it then."""
+def held(container: Container, now_ms: int, boot_id: str = "") -> Container:
+    """Its user sends it a signal, which may end it: its restart policy leaves it then, in this boot of its node."""
     changed = _copy(container, now_ms)
-    changed.held = True
+    changed.held, changed.held_boot_id = True, boot_id
     return changed
 
 

@@ -6,7 +6,7 @@ from manager.containers import container_records
 from manager.containers.container_views import check_node, container_view
 from manager.containers.store_waits import wait_on
 from manager.interfaces import NowMs
-from manager.records.container_facts import is_restarting, is_running
+from manager.records.container_facts import boot_of, is_restarting, is_running
 from manager.records.object_lookup import find_container
 from manager.store.record_store import RecordStore
 from manager.store.subscription import Subscription
@@ -72,7 +72,8 @@ class ContainerRuns:
             is_idle = not is_running(view, container.meta.id) and not is_restarting(view, container)
             if is_idle:
                 return None
-            return container_records.stopped(container, request.stop, self._now_ms())
+            boot_id = boot_of(view, container.meta.id)
+            return container_records.stopped(container, request.stop, self._now_ms(), boot_id)
 
         container = find_container(view, request.container)
         with self._store.follow() as changes:

@@ -28,6 +28,12 @@ def node_of(view: View, container_id: str) -> str:
     return task.node_id if task is not None else ""
 
 
+def boot_of(view: View, container_id: str) -> str:
+    """Id of the newest boot of the container's node; empty: unknown."""
+    status = view.node_status.get(node_of(view, container_id))
+    return status.description.boot_id if status is not None else ""
+
+
 def is_running(view: View, container_id: str) -> bool:
     """Whether a run of it was begun and has not ended, as far as is known."""
     tasks = view.tasks_of(container_id).values()

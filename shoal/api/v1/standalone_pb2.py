@@ -26,7 +26,7 @@ from shoal.api.v1 import meta_pb2 as shoal_dot_api_dot_v1_dot_meta__pb2
 from shoal.api.v1 import service_pb2 as shoal_dot_api_dot_v1_dot_service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dshoal/api/v1/standalone.proto\x12\x0cshoal.api.v1\x1a\x17shoal/api/v1/meta.proto\x1a\x1ashoal/api/v1/service.proto\"\x86\x03\n\tContainer\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x35\n\ndefinition\x18\x03 \x01(\x0b\x32!.shoal.api.v1.ContainerDefinition\x12\x10\n\x08revision\x18\x04 \x01(\x04\x12\x30\n\x07\x64\x65sired\x18\x05 \x01(\x0e\x32\x1f.shoal.api.v1.Container.Desired\x12\x0b\n\x03run\x18\x06 \x01(\x04\x12\x13\n\x0bstart_by_ms\x18\x07 \x01(\x03\x12)\n\x04stop\x18\x08 \x01(\x0b\x32\x1b.shoal.api.v1.ContainerStop\x12\x0c\n\x04held\x18\t \x01(\x08\x12\x10\n\x08removing\x18\n \x01(\x08\x12\x16\n\x0eremove_volumes\x18\x0b \x01(\x08\"I\n\x07\x44\x65sired\x12\x17\n\x13\x44\x45SIRED_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x43REATED\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\x0b\n\x07STOPPED\x10\x03\"C\n\rContainerStop\x12\x0e\n\x06signal\x18\x01 \x01(\t\x12\x15\n\x08grace_ms\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_grace_ms\"\xae\x03\n\x13\x43ontainerDefinition\x12(\n\x04task\x18\x01 \x01(\x0b\x32\x1a.shoal.api.v1.TaskTemplate\x12*\n\x05ports\x18\x02 \x03(\x0b\x32\x1b.shoal.api.v1.PublishedPort\x12=\n\x06labels\x18\x03 \x03(\x0b\x32-.shoal.api.v1.ContainerDefinition.LabelsEntry\x12/\n\x07restart\x18\x04 \x01(\x0b\x32\x1e.shoal.api.v1.ContainerRestart\x12\x13\n\x0b\x61uto_remove\x18\x05 \x01(\x08\x12\x0f\n\x07node_id\x18\x06 \x01(\t\x12,\n\nreschedule\x18\x07 \x01(\x0e\x32\x18.shoal.api.v1.Reschedule\x12\x0e\n\x06\x62\x65side\x18\x08 \x03(\t\x12\r\n\x05links\x18\t \x03(\t\x12\x16\n\x0e\x65ngine_request\x18\n \x01(\x0c\x12\x17\n\x0fpublish_on_node\x18\x0b \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc5\x01\n\x10\x43ontainerRestart\x12;\n\tcondition\x18\x01 \x01(\x0e\x32(.shoal.api.v1.ContainerRestart.Condition\x12\x14\n\x0cmax_attempts\x18\x02 \x01(\r\"^\n\tCondition\x12\x19\n\x15\x43ONDITION_UNSPECIFIED\x10\x00\x12\x06\n\x02NO\x10\x01\x12\x0e\n\nON_FAILURE\x10\x02\x12\n\n\x06\x41LWAYS\x10\x03\x12\x12\n\x0eUNLESS_STOPPED\x10\x04\"\x85\x01\n\x05Image\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12,\n\x08variants\x18\x04 \x03(\x0b\x32\x1a.shoal.api.v1.ImageVariant\x12\x0e\n\x06source\x18\x05 \x01(\t\"\xc2\x01\n\x0cImageVariant\x12(\n\x08platform\x18\x01 \x01(\x0b\x32\x16.shoal.api.v1.Platform\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x15\n\rconfig_digest\x18\x03 \x01(\t\x12\x14\n\x0cstored_bytes\x18\x04 \x01(\x03\x12\x16\n\x0eunpacked_bytes\x18\x05 \x01(\x03\x12\x0e\n\x06layers\x18\x06 \x03(\t\x12\x0e\n\x06\x63onfig\x18\x07 \x01(\x0c\x12\x13\n\x0blayer_bytes\x18\x08 \x03(\x03\".\n\nNodeImages\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07\x64igests\x18\x02 \x03(\t*G\n\nReschedule\x12\x1a\n\x16RESCHEDULE_UNSPECIFIED\x10\x00\x12\x08\n\x04STAY\x10\x01\x12\x13\n\x0fON_NODE_FAILURE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dshoal/api/v1/standalone.proto\x12\x0cshoal.api.v1\x1a\x17shoal/api/v1/meta.proto\x1a\x1ashoal/api/v1/service.proto\"\x9c\x03\n\tContainer\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x35\n\ndefinition\x18\x03 \x01(\x0b\x32!.shoal.api.v1.ContainerDefinition\x12\x10\n\x08revision\x18\x04 \x01(\x04\x12\x30\n\x07\x64\x65sired\x18\x05 \x01(\x0e\x32\x1f.shoal.api.v1.Container.Desired\x12\x0b\n\x03run\x18\x06 \x01(\x04\x12\x13\n\x0bstart_by_ms\x18\x07 \x01(\x03\x12)\n\x04stop\x18\x08 \x01(\x0b\x32\x1b.shoal.api.v1.ContainerStop\x12\x0c\n\x04held\x18\t \x01(\x08\x12\x10\n\x08removing\x18\n \x01(\x08\x12\x16\n\x0eremove_volumes\x18\x0b \x01(\x08\x12\x14\n\x0cheld_boot_id\x18\x0c \x01(\t\"I\n\x07\x44\x65sired\x12\x17\n\x13\x44\x45SIRED_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x43REATED\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\x0b\n\x07STOPPED\x10\x03\"C\n\rContainerStop\x12\x0e\n\x06signal\x18\x01 \x01(\t\x12\x15\n\x08grace_ms\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_grace_ms\"\xae\x03\n\x13\x43ontainerDefinition\x12(\n\x04task\x18\x01 \x01(\x0b\x32\x1a.shoal.api.v1.TaskTemplate\x12*\n\x05ports\x18\x02 \x03(\x0b\x32\x1b.shoal.api.v1.PublishedPort\x12=\n\x06labels\x18\x03 \x03(\x0b\x32-.shoal.api.v1.ContainerDefinition.LabelsEntry\x12/\n\x07restart\x18\x04 \x01(\x0b\x32\x1e.shoal.api.v1.ContainerRestart\x12\x13\n\x0b\x61uto_remove\x18\x05 \x01(\x08\x12\x0f\n\x07node_id\x18\x06 \x01(\t\x12,\n\nreschedule\x18\x07 \x01(\x0e\x32\x18.shoal.api.v1.Reschedule\x12\x0e\n\x06\x62\x65side\x18\x08 \x03(\t\x12\r\n\x05links\x18\t \x03(\t\x12\x16\n\x0e\x65ngine_request\x18\n \x01(\x0c\x12\x17\n\x0fpublish_on_node\x18\x0b \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc5\x01\n\x10\x43ontainerRestart\x12;\n\tcondition\x18\x01 \x01(\x0e\x32(.shoal.api.v1.ContainerRestart.Condition\x12\x14\n\x0cmax_attempts\x18\x02 \x01(\r\"^\n\tCondition\x12\x19\n\x15\x43ONDITION_UNSPECIFIED\x10\x00\x12\x06\n\x02NO\x10\x01\x12\x0e\n\nON_FAILURE\x10\x02\x12\n\n\x06\x41LWAYS\x10\x03\x12\x12\n\x0eUNLESS_STOPPED\x10\x04\"\x85\x01\n\x05Image\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12,\n\x08variants\x18\x04 \x03(\x0b\x32\x1a.shoal.api.v1.ImageVariant\x12\x0e\n\x06source\x18\x05 \x01(\t\"\xc2\x01\n\x0cImageVariant\x12(\n\x08platform\x18\x01 \x01(\x0b\x32\x16.shoal.api.v1.Platform\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x15\n\rconfig_digest\x18\x03 \x01(\t\x12\x14\n\x0cstored_bytes\x18\x04 \x01(\x03\x12\x16\n\x0eunpacked_bytes\x18\x05 \x01(\x03\x12\x0e\n\x06layers\x18\x06 \x03(\t\x12\x0e\n\x06\x63onfig\x18\x07 \x01(\x0c\x12\x13\n\x0blayer_bytes\x18\x08 \x03(\x03\".\n\nNodeImages\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07\x64igests\x18\x02 \x03(\t*G\n\nReschedule\x12\x1a\n\x16RESCHEDULE_UNSPECIFIED\x10\x00\x12\x08\n\x04STAY\x10\x01\x12\x13\n\x0fON_NODE_FAILURE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,26 +35,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CONTAINERDEFINITION_LABELSENTRY']._loaded_options = None
   _globals['_CONTAINERDEFINITION_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_RESCHEDULE']._serialized_start=1576
-  _globals['_RESCHEDULE']._serialized_end=1647
+  _globals['_RESCHEDULE']._serialized_start=1598
+  _globals['_RESCHEDULE']._serialized_end=1669
   _globals['_CONTAINER']._serialized_start=101
-  _globals['_CONTAINER']._serialized_end=491
-  _globals['_CONTAINER_DESIRED']._serialized_start=418
-  _globals['_CONTAINER_DESIRED']._serialized_end=491
-  _globals['_CONTAINERSTOP']._serialized_start=493
-  _globals['_CONTAINERSTOP']._serialized_end=560
-  _globals['_CONTAINERDEFINITION']._serialized_start=563
-  _globals['_CONTAINERDEFINITION']._serialized_end=993
-  _globals['_CONTAINERDEFINITION_LABELSENTRY']._serialized_start=948
-  _globals['_CONTAINERDEFINITION_LABELSENTRY']._serialized_end=993
-  _globals['_CONTAINERRESTART']._serialized_start=996
-  _globals['_CONTAINERRESTART']._serialized_end=1193
-  _globals['_CONTAINERRESTART_CONDITION']._serialized_start=1099
-  _globals['_CONTAINERRESTART_CONDITION']._serialized_end=1193
-  _globals['_IMAGE']._serialized_start=1196
-  _globals['_IMAGE']._serialized_end=1329
-  _globals['_IMAGEVARIANT']._serialized_start=1332
-  _globals['_IMAGEVARIANT']._serialized_end=1526
-  _globals['_NODEIMAGES']._serialized_start=1528
-  _globals['_NODEIMAGES']._serialized_end=1574
+  _globals['_CONTAINER']._serialized_end=513
+  _globals['_CONTAINER_DESIRED']._serialized_start=440
+  _globals['_CONTAINER_DESIRED']._serialized_end=513
+  _globals['_CONTAINERSTOP']._serialized_start=515
+  _globals['_CONTAINERSTOP']._serialized_end=582
+  _globals['_CONTAINERDEFINITION']._serialized_start=585
+  _globals['_CONTAINERDEFINITION']._serialized_end=1015
+  _globals['_CONTAINERDEFINITION_LABELSENTRY']._serialized_start=970
+  _globals['_CONTAINERDEFINITION_LABELSENTRY']._serialized_end=1015
+  _globals['_CONTAINERRESTART']._serialized_start=1018
+  _globals['_CONTAINERRESTART']._serialized_end=1215
+  _globals['_CONTAINERRESTART_CONDITION']._serialized_start=1121
+  _globals['_CONTAINERRESTART_CONDITION']._serialized_end=1215
+  _globals['_IMAGE']._serialized_start=1218
+  _globals['_IMAGE']._serialized_end=1351
+  _globals['_IMAGEVARIANT']._serialized_start=1354
+  _globals['_IMAGEVARIANT']._serialized_end=1548
+  _globals['_NODEIMAGES']._serialized_start=1550
+  _globals['_NODEIMAGES']._serialized_end=1596
 # @@protoc_insertion_point(module_scope)

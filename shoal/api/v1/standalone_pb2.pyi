@@ -86,6 +86,7 @@ class Container(_message.Message):
     HELD_FIELD_NUMBER: _builtins.int
     REMOVING_FIELD_NUMBER: _builtins.int
     REMOVE_VOLUMES_FIELD_NUMBER: _builtins.int
+    HELD_BOOT_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """[a-zA-Z0-9][a-zA-Z0-9_.-]*, at most 63 characters, unique among the cluster's containers."""
     revision: _builtins.int
@@ -96,11 +97,15 @@ class Container(_message.Message):
     start_by_ms: _builtins.int
     """A start that nobody waits for any more is given up after this. Milliseconds since the Unix epoch; 0: never."""
     held: _builtins.bool
-    """Stopped by a user: its restart policy does not start it again, not even after a reboot with `unless-stopped`."""
+    """Stopped by a user: its restart policy does not start it again; ALWAYS does after a reboot of its node."""
     removing: _builtins.bool
     """Being removed: deleted once its node has deleted what is there, or the node was removed."""
     remove_volumes: _builtins.bool
     """With it, its anonymous volumes."""
+    held_boot_id: _builtins.str
+    """While `held`: the boot of its node then, NodeDescription.boot_id. With the restart policy ALWAYS it is started again
+    after the next one.
+    """
     @_builtins.property
     def meta(self) -> _meta_pb2.Meta: ...
     @_builtins.property
@@ -123,10 +128,11 @@ class Container(_message.Message):
         held: _builtins.bool = ...,
         removing: _builtins.bool = ...,
         remove_volumes: _builtins.bool = ...,
+        held_boot_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition", "meta", b"meta", "stop", b"stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition", "desired", b"desired", "held", b"held", "meta", b"meta", "name", b"name", "remove_volumes", b"remove_volumes", "removing", b"removing", "revision", b"revision", "run", b"run", "start_by_ms", b"start_by_ms", "stop", b"stop"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition", "desired", b"desired", "held", b"held", "held_boot_id", b"held_boot_id", "meta", b"meta", "name", b"name", "remove_volumes", b"remove_volumes", "removing", b"removing", "revision", b"revision", "run", b"run", "start_by_ms", b"start_by_ms", "stop", b"stop"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -48,7 +48,7 @@ def test_a_root_records_what_managers_knew(machine: Machine) -> None:
         await created(machine, worker)
         (origin,) = machine.runtime.root_origins().values()
         assert (origin.epoch, origin.revision, origin.name) == ("first", 10, "polite")
-        assert origin.image == f"docker.io/library/hello:1@{DIGEST}" and origin.created_at_ms
+        assert origin.image == f"hello:1@{DIGEST}" and origin.created_at_ms
         assert await first_report(worker) == OrphanReport()
 
     scenario(machine, play)

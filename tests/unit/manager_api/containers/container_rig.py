@@ -12,6 +12,7 @@ from manager.containers.container_removal import ContainerRemoval
 from manager.containers.container_runs import ContainerRuns
 from manager.containers.container_wait_handler import ContainerWaitHandler
 from manager.controllers.container_collector import ContainerCollector
+from manager.controllers.rebooted_containers import RebootedContainers
 from manager.planner.loop import Planner
 from manager.store import kinds
 from manager.store.changes import put
@@ -97,8 +98,10 @@ class ContainerRig:
         request = ListContainersRequest(**fields)  # type: ignore[arg-type]  # the caller's
         return [each.container.name for each in (await self.records.list(request, ADMIN)).containers]
 
-    async def add_node(self, name: str, state: NodeStatus.State.ValueType = NodeStatus.READY) -> None:
-        about = NodeDescription(hostname=name, address="127.0.0.1", stream_port=7441)
+    async def add_node(
+        self, name: str, state: NodeStatus.State.ValueType = NodeStatus.READY, boot_id: str = "boot-1"
+    ) -> None:
+        about = NodeDescription(hostname=name, address="127.0.0.1", stream_port=7441, boot_id=boot_id)
         status = NodeStatus(node_id=name, state=state, since_ms=1_700_000_000_000, description=about)
         node = Node(meta=Meta(id=name), spec=NodeSpec(availability=NodeSpec.ACTIVE))
         await self.store.commit([put(kinds.NODE, name, node), put(kinds.NODE_STATUS, name, status)])
@@ -167,6 +170,7 @@ class ContainerRig:
         works = (
             Planner(store=self.store, clock=self.clock).run(fence),
             ContainerCollector(store=self.store).run(fence),
+            RebootedContainers(store=self.store, now_ms=self.clock).run(fence),
             self.obey(),
         )
         tasks = [asyncio.create_task(work) for work in works]
