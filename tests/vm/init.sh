@@ -1,15 +1,22 @@
 #!/bin/sh
 # The virtual machine's first process: a host with cgroup version 2, as production has it, then the checks that the
-# kernel's command line names (shoal.checks=main,encryption,…), then off. With "systemd" among them, systemd takes over.
+# kernel's command line names (shoal.checks=main,encryption,…), then off. With "systemd" or "reboot", systemd takes over.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 checks=$(sed -n 's/.*shoal.checks=\([a-z,]*\).*/\1/p' /proc/cmdline)
 # Root is an overlay here, and an overlay cannot be the upper side of another: what agents write goes to memory.
-if [ "$checks" = systemd ]; then
+if [ "$checks" = systemd ] || [ "$checks" = reboot ]; then
   mkdir -p /var/lib/shoal
-  mount -t tmpfs tmpfs /var/lib/shoal
-  cp /src/tests/vm/shoal-checks.service /etc/systemd/system/
+  if [ "$checks" = systemd ]; then
+    mount -t tmpfs tmpfs /var/lib/shoal
+  else # the disk that survives the machine
+    modprobe -a dummy overlay
+    ip link add lan0 type dummy && ip addr add 10.77.0.1/24 dev lan0 && ip link set lan0 up
+    mkdir -p /mnt && mount -t ext4 /dev/vdc /mnt && mkdir -p /mnt/shoal && mount --bind /mnt/shoal /var/lib/shoal
+  fi
+  sed "s/under_systemd/$(test "$checks" = systemd && echo under_systemd || echo reboot)/" \
+    /src/tests/vm/shoal-checks.service > /etc/systemd/system/shoal-checks.service
   mkdir -p /etc/systemd/system/multi-user.target.wants
   ln -sf /etc/systemd/system/shoal-checks.service /etc/systemd/system/multi-user.target.wants/
   # A login on the serial line would hang up on the checks, which speak there.

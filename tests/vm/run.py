@@ -2,11 +2,14 @@
 
     python -m tests.vm.run [CHECKS …]      each a boot with these groups of checks, e.g. `main,encryption systemd`
 
-`two` are two machines with a cable between them; what the second one says is in build/vm/second.log.
+`reboot` is one machine that boots several times, with a disk that survives. `two` are two machines with a cable
+between them; what the second one says is in build/vm/second.log.
 
 Software emulation: some 10 times slower than the machine below, so for correctness only.
 """
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,10 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from tests.vm.power import POWER_OFF, STAGES
+
 BUILD = Path(__file__).parents[2] / "build" / "vm"
 MINUTES = 20
-BOOTS = ("main,confinement,encryption,faults", "esp", "two", "systemd")
-TWO, SECOND = "two", "second"
+DISK_BYTES = 3 << 30
+BOOTS = ("main,confinement,encryption,faults", "esp", "two", "systemd", "reboot")
+TWO, SECOND, REBOOT = "two", "second", "reboot"
 MEGABYTES = {TWO: 1024, SECOND: 512}
 """Of memory; what is not named has room for all that the checks write to memory."""
 
@@ -41,11 +47,13 @@ def command(checks: str, cable: int | None = None) -> list[str]:
         *("-append", f"console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable shoal.checks={checks}"),
         *_disk("root", "root.img"),
         *_disk("tree", "tree.tar"),
+        *(_disk("data", "data.img", writable=True) if checks == REBOOT else ()),
     ]
 
 
-def _disk(name: str, file: str) -> tuple[str, ...]:
-    drive = f"file={BUILD / file},if=none,id={name},format=raw,readonly=on,file.locking=off"
+def _disk(name: str, file: str, *, writable: bool = False) -> tuple[str, ...]:
+    mode = "off" if writable else "on"
+    drive = f"file={BUILD / file},if=none,id={name},format=raw,readonly={mode},file.locking=off"
     return ("-drive", drive, "-device", f"virtio-blk-pci,drive={name}")
 
 
@@ -88,11 +96,29 @@ def boot(checks: str) -> bool:
             print(line, end="", flush=True)
             if " passed, " in line:
                 last = line
+            if line.startswith(POWER_OFF):
+                end(machine.pid)
     return last.strip().endswith(" 0 failed")
 
 
+def end(timeout: int) -> None:
+    """As a failure of its power ends the machine: what it has not written to its disks is lost."""
+    for child in Path(f"/proc/{timeout}/task/{timeout}/children").read_text().split():
+        os.kill(int(child), signal.SIGKILL)
+
+
+def boot_again_and_again() -> bool:
+    """Boots of one machine whose disk survives them."""
+    disk = BUILD / "data.img"
+    disk.unlink(missing_ok=True)
+    with disk.open("wb") as file:
+        file.truncate(DISK_BYTES)
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", str(disk)], check=True)
+    return all(boot(REBOOT) for _ in STAGES)
+
+
 def main(boots: list[str]) -> None:
-    verdicts = list(map(boot, boots or BOOTS))
+    verdicts = [boot_again_and_again() if each == REBOOT else boot(each) for each in boots or BOOTS]
     sys.exit(0 if all(verdicts) else 1)
 
 
