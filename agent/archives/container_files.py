@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from agent.archives.changes import ChangeKind, changes
 from agent.archives.disk_budget import DiskBudget
 from agent.archives.lookup import Found, find
+from agent.archives.read_ahead import read_ahead
 from agent.archives.tar_extract import ExtractOptions, extract
 from agent.archives.tar_stream import archive, archive_layer, archive_root
 from agent.runtime.live.root_access import OpenRoot
@@ -62,28 +63,40 @@ class ContainerFiles:
         async with self._roots.open_root(request.container) as opened:
             return await in_thread(partial(_stat, opened.root, request))
 
-    async def read(self, request: ArchiveRequest) -> AsyncGenerator[ArchiveChunk]:
+    def read(self, request: ArchiveRequest) -> AsyncGenerator[ArchiveChunk]:
         """A path's archive. Raises as `stat` does."""
+        return read_ahead(self._read(request))
+
+    async def _read(self, request: ArchiveRequest) -> AsyncGenerator[ArchiveChunk]:
         async with self._roots.open_root(request.container) as opened:
             chunks = _read(opened.root, request)
             async with aclosing(_each(chunks)) as found:
                 async for chunk in found:
                     yield chunk
 
-    async def export(self, container: str) -> AsyncGenerator[ArchiveChunk]:
+    def export(self, container: str) -> AsyncGenerator[ArchiveChunk]:
         """The archive of a root file system. Raises as `stat` does."""
+        return read_ahead(self._export(container))
+
+    async def _export(self, container: str) -> AsyncGenerator[ArchiveChunk]:
         async with self._roots.open_root(container) as opened, aclosing(_each(archive_root(opened.root))) as found:
             async for chunk in found:
                 yield ArchiveChunk(data=chunk)
 
-    async def layer(self, container: str) -> AsyncGenerator[ArchiveChunk]:
+    def layer(self, container: str) -> AsyncGenerator[ArchiveChunk]:
         """What a container has changed, as an image's layer. Raises as `stat` does."""
+        return read_ahead(self._layer(container))
+
+    async def _layer(self, container: str) -> AsyncGenerator[ArchiveChunk]:
         async with self._roots.open_root(container) as opened, aclosing(_each(_layer(opened))) as found:
             async for chunk in found:
                 yield chunk
 
-    async def changes(self, container: str) -> AsyncGenerator[PathChanges]:
+    def changes(self, container: str) -> AsyncGenerator[PathChanges]:
         """What a container has changed. Raises as `stat` does."""
+        return read_ahead(self._changes(container))
+
+    async def _changes(self, container: str) -> AsyncGenerator[PathChanges]:
         async with (
             self._roots.open_root(container) as opened,
             self._roots.open_below(opened) as below,

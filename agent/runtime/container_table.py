@@ -1,9 +1,8 @@
 """The containers that the runtime knows: their records, their exits, and starts in progress."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 
 from agent.runtime.container_paths import ContainerRecord
 from agent.worker.container_runtime import Exit, OnExit
@@ -11,6 +10,9 @@ from shoal.errors import AlreadyExists, Unavailable
 
 HOLD_SECONDS = 60.0
 """For the removal of a container's run before the next one of it starts."""
+
+COPY_SECONDS = 10.0
+"""For copies of its files that are in progress then; after that they are ended."""
 
 
 class ContainerTable:
@@ -27,7 +29,7 @@ class ContainerTable:
         self._starting: dict[str, asyncio.Event] = {}
         self._holders: dict[str, str] = {}
         self._held: dict[str, str] = {}
-        self._pins: Counter[str] = Counter()
+        self._copies: dict[str, set[asyncio.Timeout]] = {}
         self._released = asyncio.Condition()
 
     def __contains__(self, task_id: str) -> bool:
@@ -46,35 +48,59 @@ class ContainerTable:
         """The container whose root file system a task's container uses; empty if that is its own, or it is unknown."""
         return self._records[task_id].container_id if task_id in self._records else ""
 
-    @contextmanager
-    def pinned(self, container_id: str) -> Generator[None]:
-        """While its root file system is open (`RootAccess`), no task gets it; call `wake` afterwards."""
-        self._pins[container_id] += 1
+    @asynccontextmanager
+    async def copied(self, container_id: str) -> AsyncGenerator[None]:
+        """While its root file system is open (`RootAccess`), no task gets it.
+
+        Leave the context in the asyncio task that entered it, without waiting for others in between.
+
+        Raises:
+            Unavailable: in the context, which was ended: the container is to be started, or removed.
+        """
+        limit = asyncio.timeout(None)
         try:
-            yield
+            async with limit:
+                self._copies.setdefault(container_id, set()).add(limit)
+                yield
+        except TimeoutError:
+            if limit.expired():
+                raise Unavailable(f"the copy was ended: container {container_id} is being started or removed") from None
+            raise
         finally:
-            self._pins -= Counter({container_id: 1})
+            self._copies[container_id].remove(limit)
+            if not self._copies[container_id]:
+                del self._copies[container_id]
+            async with self._released:
+                self._released.notify_all()
 
-    async def wake(self) -> None:
-        """Let those look again who wait for a root file system."""
-        async with self._released:
-            self._released.notify_all()
-
-    def is_pinned(self, container_id: str) -> bool:
+    def is_copied(self, container_id: str) -> bool:
         """Whether its root file system is open."""
-        return container_id in self._pins
+        return container_id in self._copies
+
+    def end_copies(self, container_id: str) -> None:
+        """End those of its files that are in progress; they need a moment."""
+        for limit in self._copies.get(container_id, ()):
+            if not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time())
 
     async def hold(self, container_id: str, task_id: str) -> None:
         """Give a kept root file system to a task, once the task that has it is removed.
+
+        Copies of its files have `COPY_SECONDS` more, so that a start does not depend on who reads how slowly.
 
         Raises:
             Unavailable: that takes longer than `HOLD_SECONDS`.
         """
         try:
             async with asyncio.timeout(HOLD_SECONDS), self._released:
-                await self._released.wait_for(
-                    lambda: container_id not in self._holders and container_id not in self._pins
-                )
+                await self._released.wait_for(lambda: container_id not in self._holders)
+                ending = asyncio.get_running_loop().call_later(COPY_SECONDS, self.end_copies, container_id)
+                try:
+                    await self._released.wait_for(
+                        lambda: container_id not in self._holders and container_id not in self._copies
+                    )
+                finally:
+                    ending.cancel()
                 self._hold(container_id, task_id)
         except TimeoutError:
             other = f"its run {self._holders[container_id]}" if container_id in self._holders else "a copy of its files"

@@ -214,7 +214,8 @@ class OciRuntime:
         async with self._root_locks.of(container_id):
             if (task_id := self._containers.holder(container_id)) is not None:
                 raise Unavailable(f"container {container_id} is still in use by its run {task_id}")
-            if self._containers.is_pinned(container_id):
+            if self._containers.is_copied(container_id):
+                self._containers.end_copies(container_id)
                 raise Unavailable(f"container {container_id} is still in use by a copy of its files")
             with disk_failures():
                 await complete_in_thread(self._kept_roots.remove, container_id)

@@ -17,7 +17,7 @@ from shoal import task_states
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.dispatcher_pb2 import Assignments, OrphanReport
 from shoal.api.v1.journal_pb2 import JournalEntry
-from shoal.api.v1.task_pb2 import Task, TaskStatus
+from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.errors import NotFound, ShoalError
 from shoal.task_group import TaskGroup
 from shoal.volume_slots import volume_slot
@@ -165,6 +165,8 @@ class Worker:
             if task is None:
                 runner.unassign()
             else:
+                if task.desired_state == TaskState.RUNNING != runner.task.desired_state:  # it was only made so far
+                    self._deps.runtime.expect_start()
                 runner.assign(task, self._assigned.revision_of(task))
         self._root_collector.apply(assignments)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.bench import (
     bench_change,
+    bench_container_start,
     bench_control_plane,
     bench_create,
     bench_dns,
@@ -37,6 +38,7 @@ BENCHES: Mapping[str, Callable[[], list[Figure]]] = {
     "create": bench_create.measure,
     "memory": bench_memory.measure,
     "start": bench_start.as_figures,
+    "container-start": bench_container_start.as_figures,
     "network": bench_network.measure,
     "vip": bench_vip.measure,
     "change": bench_change.measure,

@@ -13,9 +13,10 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from tests.unit.agent_core.worker_rig import Machine
 
 S = TaskState
 SECONDS = 60.0
+ENDS = (S.SHUTDOWN, S.FAILED, S.COMPLETE)
 MAX_RATIO = 1.5
 """Of the start of one that is kept, against a service's task."""
 
@@ -74,6 +76,10 @@ class Reports(list[TaskStatus]):
         async with asyncio.timeout(SECONDS):
             await self._event(task_id, state).wait()
         return self.at[task_id, state]
+
+    def has_ended(self, task_id: str) -> bool:
+        """Whether it was reported in a final state."""
+        return any((task_id, state) in self.at for state in ENDS)
 
     def _event(self, task_id: str, state: int) -> asyncio.Event:
         return self._waiting.setdefault((task_id, state), asyncio.Event())
@@ -170,10 +176,15 @@ class Bench:
             task.stop.signal = "SIGKILL"
         self.assign(tasks, containers)
         for task in tasks:
-            while not any((task.id, state) in self._reports.at for state in (S.SHUTDOWN, S.FAILED, S.COMPLETE)):
-                await asyncio.sleep(0.01)
+            await until(partial(self._reports.has_ended, task.id))
         self.assign((), containers)
-        while any(self._worker.knows(task.id) for task in tasks):
+        await until(lambda: not any(self._worker.knows(task.id) for task in tasks))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Poll; nothing is measured meanwhile."""
+    async with asyncio.timeout(SECONDS):
+        while not condition():  # noqa: ASYNC110  # there is no event for it
             await asyncio.sleep(0.01)
 
 

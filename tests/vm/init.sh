@@ -13,6 +13,7 @@ if [ "$checks" = systemd ] || [ "$checks" = reboot ]; then
   else # the disk that survives the machine
     modprobe -a dummy overlay
     ip link add lan0 type dummy && ip addr add 10.77.0.1/24 dev lan0 && ip link set lan0 up
+    mount -t devtmpfs dev /dev
     mkdir -p /mnt && mount -t ext4 /dev/vdc /mnt && mkdir -p /mnt/shoal && mount --bind /mnt/shoal /var/lib/shoal
   fi
   sed "s/under_systemd/$(test "$checks" = systemd && echo under_systemd || echo reboot)/" \

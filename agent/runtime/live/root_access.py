@@ -3,7 +3,7 @@
 A running one is reached through its first process, with its volumes and everything else that it has mounted. The files
 of a stopped one, which is kept, are mounted for as long as someone uses them, in a mount namespace that nothing else is
 in, with its volumes. As long as one is open, no run of that container starts: two mounts of one upper
-directory would not see each other's changes.
+directory would not see each other's changes. So a start ends those uses after some seconds.
 """
 
 import asyncio
@@ -144,7 +144,7 @@ class RootAccess:
 
     @asynccontextmanager
     async def _of_running(self, record: ContainerRecord) -> AsyncGenerator[OpenRoot]:
-        with self._containers.pinned(record.container_id):
+        async with self._containers.copied(record.container_id):
             root = _open_root_of(record)
             try:
                 upper = self._paths.upper_of(record.task_id, record.container_id)
@@ -152,7 +152,6 @@ class RootAccess:
                 yield OpenRoot(root, upper / "u", tuple(map(Path, record.layers)), user)
             finally:
                 os.close(root)
-        await self._containers.wake()
 
     def _user_of(self, record: ContainerRecord) -> tuple[int, int]:
         spec = json.loads((self._paths.bundle(record.task_id) / "config.json").read_bytes())
@@ -165,14 +164,13 @@ class RootAccess:
             raise NotFound(f"this host has no files of {container_id}: it is not running, and they are not kept")
         if not kept.layers:
             raise Refused(f"the image below container {container_id} is not known; start it first")
-        with self._containers.pinned(container_id):
+        async with self._containers.copied(container_id):
             mounted = await self._mount(container_id, kept)
             try:
                 upper = self._paths.kept_root(container_id)
                 yield OpenRoot(mounted.root, upper / "u", tuple(map(Path, kept.layers)))
             finally:
                 await asyncio.shield(self._unmount(container_id, mounted))
-        await self._containers.wake()
 
     async def _mount(self, container_id: str, kept: KeptRoot) -> _Mounted:
         async with self._locks.of(container_id):

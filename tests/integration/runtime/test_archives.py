@@ -16,6 +16,7 @@ import pytest
 from agent.archives.container_files import ContainerFiles
 from agent.images.disk_guard import DiskGuard
 from agent.images.layers.layer_unpack import extract_layer
+from agent.runtime import container_table
 from agent.runtime.oci_runtime import OciRuntime
 from agent.worker.container_runtime import ContainerRequest
 from agent.worker.interfaces import Image, ImageConfig, MountSource
@@ -230,8 +231,6 @@ def test_a_start_waits_for_the_copy_and_a_copy_for_the_end(tmp_path: Path) -> No
         first, second = (files.read(ArchiveRequest(container=container, path="/large")) for _ in range(2))
         await anext(first)
         await anext(second)
-        with pytest.raises(Unavailable, match="in use by a copy of its files"):
-            await runtime.remove_root(container)
         request = run_of(image, container, "echo run > /file; echo ready; sleep 1000")
         starting = asyncio.create_task(runtime.start(request))
         await asyncio.sleep(0.3)
@@ -249,6 +248,39 @@ def test_a_start_waits_for_the_copy_and_a_copy_for_the_end(tmp_path: Path) -> No
         reading = asyncio.create_task(read(files, container, "/file"))
         await runtime.remove(request.task_id, keep_logs=False)
         assert await reading == {"file": b"run\n"}
+
+    with_runtime(tmp_path, body)
+
+
+def test_a_start_and_a_removal_end_copies_that_take_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container_table, "COPY_SECONDS", 0.2)
+
+    async def body(runtime: OciRuntime, ends: Ends, image: Image, files: ContainerFiles) -> None:
+        container = new_id()
+        await runtime.make_root(container, image, volatile=False)
+        (image.layers[0] / "large").write_bytes(os.urandom(5_000_000))
+        target = ArchiveRequest(container=container, path="/large")
+
+        async def never() -> AsyncIterator[WriteArchiveRequest]:
+            yield WriteArchiveRequest(target=ArchiveRequest(container=container, path="/tmp"))
+            await asyncio.Event().wait()
+
+        reading, writing = files.read(target), asyncio.create_task(files.write(never()))
+        await anext(reading)
+        request = run_of(image, container, "true")
+        await runtime.start(request)
+        for copy in (anext(reading), writing):
+            with pytest.raises(Unavailable, match="the copy was ended"):
+                await copy
+        assert (await ends.of(request.task_id)).code == 0
+        await runtime.remove(request.task_id, keep_logs=False)
+        reading = files.read(target)
+        await anext(reading)
+        with pytest.raises(Unavailable, match="in use by a copy of its files"):
+            await runtime.remove_root(container)
+        with pytest.raises(Unavailable, match="the copy was ended"):
+            await anext(reading)
+        await runtime.remove_root(container)
 
     with_runtime(tmp_path, body)
 

@@ -76,8 +76,10 @@ def test_a_created_container_has_a_root_and_no_network(machine: Machine) -> None
         asked = machine.images.asked
         await settle()
         assert machine.images.asked == asked
+        expected = machine.runtime.expected_starts
         worker.receive(order(run_of("r1")))
         await machine.until("r1", S.RUNNING)
+        assert machine.runtime.expected_starts == expected + 1, "the kernel's part of a start begins early"
         request = machine.runtime.requests["r1"]
         assert (request.container_id, request.volatile) == (BOX, False)
         assert machine.states("r1") == [S.ACCEPTED, S.PREPARING, S.READY, S.STARTING, S.RUNNING]
