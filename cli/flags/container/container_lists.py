@@ -92,7 +92,6 @@ def _link(draft: ContainerDraft, text: str) -> None:
     if not name or ":" in alias or (sign and not alias):
         raise InvalidInput(f"{text!r} must be in the form CONTAINER[:ALIAS]")
     draft.request.definition.links.append(f"{name}:{alias.rpartition('/')[2] or name}")
-    draft.request.definition.beside.append(name)
 
 
 def _add_host(draft: ContainerDraft, text: str) -> None:

@@ -61,7 +61,7 @@ SAMPLES: dict[str, tuple[str, str]] = {
     "--ipc": ("host", "host_namespaces { ipc: true }"),
     "--isolation": ("default", ""),
     "--label": ("a=b", 'labels { key: "a" value: "b" }'),
-    "--link": ("db:database", 'beside: "db" links: "db:database"'),
+    "--link": ("db:database", 'links: "db:database"'),
     "--log-driver": ("none", "log { disabled: true }"),
     "--log-opt": ("max-size=1m", "log { max_bytes: 1048576 }"),
     "--memory": ("64M", "limits { memory_bytes: 67108864 }"),

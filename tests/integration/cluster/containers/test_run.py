@@ -1,0 +1,212 @@
+"""`shoal run` on a real cluster: output, input, exit codes, terminals, and what is left when its client dies."""
+
+import hashlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from cli.client import Client
+from cli.contexts.context_store import ContextStore
+from shoal.api.v1.engine_pb2 import ContainerView, ListContainersRequest, RemoveContainerRequest
+from shoal.api.v1.engine_pb2_grpc import ContainersStub
+from shoal.container_ids import container_id
+from tests.integration.cluster.harness import SHOAL, Cluster
+from tests.integration.cluster.terminal import Terminal
+
+HELLO = "registry:5000/hello:1"
+
+
+@pytest.fixture
+def ran(clean: Cluster) -> Iterator[Cluster]:
+    """The cluster, with the image in it; containers that the test leaves are removed."""
+    yield clean
+    with Client(ContextStore(clean.config).resolve(None, {})) as client:
+        stub = ContainersStub(client.channel)
+        for view in _containers(clean):
+            request = RemoveContainerRequest(container=view.container.meta.id, force=True, remove_volumes=True)
+            client.call(stub.RemoveContainer, request)
+
+
+def _containers(cluster: Cluster) -> list[ContainerView]:
+    with Client(ContextStore(cluster.config).resolve(None, {})) as client:
+        request = ListContainersRequest(all=True)
+        return [*client.call(ContainersStub(client.channel).ListContainers, request).containers]
+
+
+def _names(cluster: Cluster) -> list[str]:
+    return [view.container.name for view in _containers(cluster)]
+
+
+def _spawn(cluster: Cluster, *words: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [SHOAL, *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "SHOAL_CONFIG": str(cluster.config)},
+    )
+
+
+def test_an_image_that_is_not_there_is_pulled_first(ran: Cluster) -> None:
+    ran.run("rmi", "-f", HELLO)
+    first = ran.run("run", "--rm", HELLO, "echo", "hello")
+    assert (first.returncode, first.stdout) == (0, "hello\n")
+    assert f"Unable to find image '{HELLO}' in the cluster" in first.stderr
+    second = ran.run("run", "--rm", HELLO, "echo", "again")
+    assert (second.returncode, second.stdout, second.stderr) == (0, "again\n", "")
+    assert _names(ran) == []
+
+
+def test_output_is_whole_and_in_its_streams(ran: Cluster) -> None:
+    lines = "".join(f"{number}\n" for number in range(1, 200_001))
+    done = ran.run("run", "--rm", HELLO, "sh", "-c", "echo err >&2; seq 1 200000")
+    assert done.returncode == 0
+    assert done.stdout == lines
+    assert done.stderr == "err\n"
+
+
+def test_not_a_byte_of_a_short_program_is_missed(ran: Cluster) -> None:
+    for number in range(10):
+        done = ran.run("run", "--rm", HELLO, "sh", "-c", f"echo {number}; echo {number} >&2; exit {number}")
+        assert (done.returncode, done.stdout, done.stderr) == (number, f"{number}\n", f"{number}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("true",), 0),
+        (("false",), 1),
+        (("sh", "-c", "exit 42"), 42),
+        (("sh", "-c", "sh -c 'kill -KILL $$'; exit $?"), 137),
+        (("no-such-program",), 127),
+        (("/etc",), 126),
+        (("/etc/passwd",), 126),
+    ],
+)
+def test_exit_codes(ran: Cluster, words: tuple[str, ...], code: int) -> None:
+    assert ran.run("run", "--rm", HELLO, *words).returncode == code
+    assert _names(ran) == []
+
+
+def test_input_reaches_the_program_to_its_end(ran: Cluster) -> None:
+    data = "data\n" * 200_000
+    done = ran.run("run", "-i", "--rm", HELLO, "sha256sum", text=data)
+    assert (done.returncode, done.stdout) == (0, f"{hashlib.sha256(data.encode()).hexdigest()}  -\n")
+    assert ran.run("run", "-i", "--rm", HELLO, "wc", "-c", text="").stdout == "0\n"
+
+
+def test_in_the_background_and_started_again(ran: Cluster) -> None:
+    identifier = ran.shoal("run", "-d", "--name", "work", HELLO, "sh", "-c", "echo $((n++)) >> /n; cat /n; sleep 1000")
+    (view,) = _containers(ran)
+    assert identifier == f"{container_id(view.container.meta.id)}\n"
+    taken = ran.run("run", "--name", "work", HELLO, "true")
+    assert taken.returncode == 125
+    assert 'container "work" already exists' in taken.stderr
+    assert _names(ran) == ["work"]
+    assert ran.shoal("exec", "work", "cat", "/n") == "0\n"
+
+
+def test_a_container_is_created_and_started_later_on_the_same_files(ran: Cluster) -> None:
+    ran.shoal("create", "-i", "--name", "later", HELLO, "sh", "-c", "cat >> /kept; cat /kept")
+    first = ran.run("start", "-ai", "later", text="one\n")
+    assert (first.returncode, first.stdout) == (0, "one\n")
+    second = ran.run("start", "-ai", "later", text="two\n")
+    assert (second.returncode, second.stdout) == (0, "one\ntwo\n")
+    assert ran.run("start", "nowhere").returncode == 1
+
+
+def test_a_terminal(ran: Cluster) -> None:
+    terminal = Terminal(ran, "run", "-it", "--rm", HELLO, "sh")
+    terminal.read_until("# ")
+    terminal.type("stty size; tty; echo re''ady\r")
+    terminal.read_until("ready")
+    assert "24 80" in terminal.seen
+    assert "/dev/pts/0" in terminal.seen
+    terminal.type("sh -c 'echo sle''eps; sleep 100'\r")
+    terminal.read_until("sleeps")
+    terminal.type("\x03")
+    terminal.read_until("^C\r\n/ # ")
+    terminal.type("exit 5\r")
+    assert terminal.end() == 5
+    ran.until(lambda: not _containers(ran), "the container to be removed")
+
+
+def test_detach_keys_leave_it_running(ran: Cluster) -> None:
+    terminal = Terminal(ran, "run", "-it", "--name", "left", HELLO, "sh")
+    terminal.read_until("# ")
+    terminal.type("\x10\x11")
+    assert terminal.end() == 0
+    assert ran.shoal("exec", "left", "echo", "here") == "here\n"
+
+
+def test_signals_are_forwarded(ran: Cluster) -> None:
+    script = "trap 'echo caught; exit 9' TERM; echo ready; while :; do sleep 0.05; done"
+    with _spawn(ran, "run", "--rm", HELLO, "sh", "-c", script) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.read() == b"caught\n"
+        assert process.wait(60) == 9
+    assert _names(ran) == []
+
+
+def test_ctrl_c_leaves_nothing_behind(ran: Cluster) -> None:
+    with _spawn(
+        ran, "run", "--rm", HELLO, "sh", "-c", "trap '' INT; echo ready; while :; do sleep 0.05; done"
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 137
+    assert _names(ran) == []
+
+
+def test_a_container_is_removed_when_its_client_has_died(ran: Cluster) -> None:
+    with _spawn(
+        ran, "run", "-i", "--rm", "--name", "orphan", HELLO, "sh", "-c", "echo ready; cat; echo done"
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        assert _names(ran) == ["orphan"]
+        process.kill()
+    ran.until(lambda: not _containers(ran), "the container to be removed")
+
+
+BAD = [
+    (("--memory", "much"), "--memory"),
+    (("--memory", "1"), "--memory"),
+    (("--runtime", "runc"), "--runtime: not supported"),
+    (("--restart", "always", "--rm"), "--rm"),
+    (("--network", "nowhere"), "--network"),
+    (("--node", "h9"), "--node"),
+    (("-v", "/srv:/srv"), "--volume"),
+    (("-v", "relative/../x:/srv"), "--volume"),
+    (("--volumes-from", "nowhere"), "--volumes-from"),
+    (("--link", "nowhere"), "--"),
+    (("--name", "-bad-"), "--name"),
+    (("--constraint", "node.hostname == h9"), "cannot be created"),
+    (("--hostname", "a b"), "--hostname"),
+    (("-u", "a:b:c"), "--user"),
+    (("-w", "relative"), "--workdir"),
+    (("--tmpfs", "relative"), "--volume"),
+    (("-p", "99999:80"), "--publish"),
+    (("--cidfile", "/nowhere/cid"), "--cidfile"),
+    (("--env-file", "/nowhere"), "--env-file"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "named"), BAD, ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
+def test_bad_input_is_one_line_and_makes_nothing(ran: Cluster, words: tuple[str, ...], named: str) -> None:
+    done = ran.run("run", *words, HELLO, "true")
+    assert done.returncode == 125
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert named in line
+    assert _names(ran) == []
+    assert ran.json("volume", "ls") == []
