@@ -29,6 +29,7 @@ from manager.containers.container_removal import ContainerRemoval
 from manager.containers.container_runs import ContainerRuns
 from manager.containers.container_wait_handler import ContainerWaitHandler
 from manager.containers.orphan_removal import OrphanRemoval
+from manager.containers.task_calls import TaskCalls
 from manager.control_api.containers_servicer import ContainerHandlers, ContainersService
 from manager.control_api.images_servicer import ImagesService
 from manager.control_api.servicer import ControlService, Handlers
@@ -254,12 +255,13 @@ def _containers_service(
     store: Store, agents: AgentChannels, images: ImageResolver, repository: ImageRepositoryClient, named: ImageHandler
 ) -> ContainersService:
     nodes = ContainerChannels(agents)
+    tasks = TaskCalls(store=store, agents=nodes)
     return ContainersService(
         ContainerHandlers(
             records=ContainerHandler(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),
-            runs=ContainerRuns(store=store, now_ms=now_ms),
-            removal=ContainerRemoval(store=store, now_ms=now_ms),
-            waits=ContainerWaitHandler(store=store),
+            runs=ContainerRuns(store=store, now_ms=now_ms, tasks=tasks),
+            removal=ContainerRemoval(store=store, now_ms=now_ms, tasks=tasks),
+            waits=ContainerWaitHandler(store=store, tasks=tasks),
             networks=ContainerNetworkHandler(store=store, now_ms=now_ms),
             processes=ContainerProcesses(store=store, agents=nodes, streams=agents, now_ms=now_ms),
             files=ContainerFiles(store=store, agents=nodes),

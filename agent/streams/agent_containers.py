@@ -56,7 +56,7 @@ class TaskControl(Protocol):
         ...
 
     async def signal(self, task_id: str, signal: str) -> None:
-        """Raises NotFound, InvalidInput."""
+        """Empty: its own stop signal. Raises NotFound, InvalidInput."""
         ...
 
     async def remove_orphan(self, container_id: str) -> None:
@@ -152,7 +152,8 @@ class AgentContainersService(AgentContainersServicer):
     ) -> KillContainerResponse:
         """Send a signal. Raises NotFound, InvalidInput: see `TaskControl`."""
         del context
-        await self._tasks.signal(self._containers.task_of(request.container), request.signal or DEFAULT_SIGNAL)
+        signal = "" if request.stop else request.signal or DEFAULT_SIGNAL
+        await self._tasks.signal(self._containers.task_of(request.container), signal)
         return KillContainerResponse()
 
     async def ListProcesses(  # noqa: N802  # named by the protocol

@@ -300,9 +300,13 @@ class TaskRunner:
     async def _signal(self) -> None:
         self._monitor.stop()
         self._grace.signal()
-        name = stop_signal(self._task, self._revision, self._image_stop_signal)
-        await termination.send_stop_signal(self._deps.runtime, self._task.id, name)
+        await termination.send_stop_signal(self._deps.runtime, self._task.id, self.stop_signal)
         await self.follow_paused()
+
+    @property
+    def stop_signal(self) -> str:
+        """The name of the signal that asks its program to end."""
+        return stop_signal(self._task, self._revision, self._image_stop_signal)
 
     async def _report_exit(self) -> None:
         assert isinstance(self._observed, Exit)

@@ -59,9 +59,13 @@ class Worker:
         await runner.follow_paused()
 
     async def signal(self, task_id: str, signal: str) -> None:
-        """Send a signal to a task's container, as `Runtime.signal`. Raises NotFound, InvalidInput."""
+        """Send a signal to a task's container, as `Runtime.signal`; empty: its own stop signal.
+
+        Raises:
+            NotFound, InvalidInput.
+        """
         runner = self._runner(task_id)
-        await self._deps.runtime.signal(task_id, signal)
+        await self._deps.runtime.signal(task_id, signal or runner.stop_signal)
         await runner.follow_paused()
 
     def _runner(self, task_id: str) -> TaskRunner:

@@ -7,10 +7,11 @@ from manager.containers import container_records
 from manager.containers.container_commands import fill_commands
 from manager.containers.container_filters import container_filter
 from manager.containers.container_names import choose_name
-from manager.containers.container_views import container_view, task_views
+from manager.containers.container_views import container_view, task_view, task_views
 from manager.containers.container_volumes import deletion_with_volumes
 from manager.containers.definition_submission import SubmittedDefinition, prepare_definition
 from manager.containers.orphaned_containers import find_orphan
+from manager.containers.service_tasks import find_own, service_task
 from manager.containers.store_waits import wait_on
 from manager.interfaces import ImageResolver, NowMs
 from manager.networks import routing_mesh
@@ -86,8 +87,10 @@ class ContainerHandler:
         return answer
 
     async def get(self, request: GetContainerRequest, caller: Caller) -> ContainerView:
+        """A container of one's own, or a service's task."""
         view = self._store.tables
-        found = container_view(view, find_container(view, request.container))
+        task = service_task(view, request.container)
+        found = task_view(view, task) if task else container_view(view, find_container(view, request.container))
         fill_commands(view, [found])
         return found
 
@@ -109,7 +112,7 @@ class ContainerHandler:
         name = request.name.removeprefix("/")
         if faults := list(check_container_name("name", name)):
             raise InvalidInput(faults)
-        container = find_container(self._store.tables, request.container)
+        container = find_own(self._store.tables, request.container, "cannot be renamed")
         if name == container.name:
             raise InvalidInput(f'container "{name}" has this name already')
         changed = container_records.renamed(container, name, self._now_ms())
@@ -117,7 +120,7 @@ class ContainerHandler:
 
     async def update(self, request: UpdateContainerRequest, caller: Caller) -> ContainerView:
         """Limits, reservations and restart policy; what is unset stays. Raises InvalidInput with all faults."""
-        container = find_container(self._store.tables, request.container)
+        container = find_own(self._store.tables, request.container, "cannot be updated")
         definition = ContainerDefinition()
         definition.CopyFrom(container.definition)
         if request.HasField("limits"):

@@ -2,12 +2,13 @@
 
 from manager.containers import container_records
 from manager.containers.container_views import container_view
+from manager.containers.service_tasks import find_own
 from manager.containers.store_waits import wait_on
 from manager.interfaces import NowMs
 from manager.networks import network_references
 from manager.records import name_records
 from manager.records.container_facts import has_live_task, newest_task
-from manager.records.object_lookup import find_container, find_network
+from manager.records.object_lookup import find_network
 from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from manager.validation.standalone_rules import check_definition
@@ -37,7 +38,7 @@ class ContainerNetworkHandler:
         Raises:
             Refused: it is on no network that can be left or joined (host, none), or on this one already.
         """
-        container = find_container(self._store.tables, request.container)
+        container = find_own(self._store.tables, request.container, "keeps its networks")
         mode = mode_of(container.definition.task)
         if mode and mode != BRIDGE:
             raise Refused(f'container "{container.name}" uses network mode {mode}; it cannot be connected to networks')
@@ -51,7 +52,7 @@ class ContainerNetworkHandler:
     async def disconnect(self, request: DisconnectContainerRequest, caller: Caller) -> ContainerView:
         """Raises NotFound when the container is not on the network."""
         view = self._store.tables
-        container = find_container(view, request.container)
+        container = find_own(view, request.container, "keeps its networks")
         identifier = request.network
         if not is_mode(identifier):
             identifier = find_network(view, request.network).meta.id

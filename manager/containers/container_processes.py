@@ -3,19 +3,24 @@
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Protocol
+from dataclasses import dataclass
 
 from manager.agents.agent_address import AgentAddress
 from manager.containers import container_records
+from manager.containers.container_control import ContainerControl
 from manager.containers.container_target import agent_of_container, find_container_target
 from manager.containers.container_views import check_node, container_view
+from manager.containers.service_tasks import agent_of_task, service_task
 from manager.containers.store_waits import wait_on
+from manager.containers.task_calls import TaskCalls
 from manager.interfaces import NowMs
 from manager.records.container_facts import boot_of, newest_task
 from manager.records.object_lookup import container_of_name, find_container
 from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from manager.tasks.exec_handler import ContainerStreams, prepend, with_task_info
+from manager.tasks.exec_target import container_of, short_name
+from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.engine_pb2 import (
     ContainerView,
     KillContainerRequest,
@@ -25,7 +30,7 @@ from shoal.api.v1.engine_pb2 import (
     PauseContainerRequest,
 )
 from shoal.api.v1.standalone_pb2 import Container
-from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput, ExecStarted
+from shoal.api.v1.streams_pb2 import AttachStart, ExecInput, ExecOutput, ExecStarted
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.errors import Conflict, InvalidInput, Refused
 from shoal.rpc.caller import Caller
@@ -39,16 +44,6 @@ REPORT_SECONDS = 10.0
 _ATTEMPTS = 4
 
 
-class ContainerControl(Protocol):
-    """The agents, as of `manager.agents.container_channels.ContainerChannels`."""
-
-    async def pause(self, agent: AgentAddress, request: PauseContainerRequest) -> None: ...
-
-    async def kill(self, agent: AgentAddress, request: KillContainerRequest) -> None: ...
-
-    async def list_processes(self, agent: AgentAddress, request: ListProcessesRequest) -> ListProcessesResponse: ...
-
-
 class ContainerProcesses:
     """The calls that concern the processes of a container. Each raises Unavailable when its node is away."""
 
@@ -59,6 +54,7 @@ class ContainerProcesses:
         self._agents = agents
         self._streams = streams
         self._now_ms = now_ms
+        self._tasks = TaskCalls(store=store, agents=agents)
 
     async def kill(self, request: KillContainerRequest, caller: Caller) -> KillContainerResponse:
         """Its restart policy leaves it after this, as with Docker.
@@ -69,6 +65,8 @@ class ContainerProcesses:
         if request.signal and signal_number(request.signal) is None:
             raise InvalidInput(f'signal "{request.signal[:40]}" is not a signal')
         view = self._store.tables
+        if (task := service_task(view, request.container)) is not None:
+            return await self._tasks.kill(task, request)
         container = find_container(view, request.container)
         _running(view, container)
         await self._hold(container.meta.id)
@@ -79,6 +77,8 @@ class ContainerProcesses:
     async def pause(self, request: PauseContainerRequest, caller: Caller) -> ContainerView:
         """Answered once the node has reported it. Raises Refused: it does not run, or is so already."""
         view = self._store.tables
+        if (of_service := service_task(view, request.container)) is not None:
+            return await self._tasks.pause(of_service, request)
         container = find_container(view, request.container)
         task = _running(view, container)
         sent = PauseContainerRequest(container=container.meta.id, unpause=request.unpause)
@@ -111,17 +111,12 @@ class ContainerProcesses:
         first = await anext(messages, None)
         if first is None or not first.HasField("attach"):
             raise InvalidInput("the first message must be `attach`")
-        view = self._store.tables
-        container = find_container(view, first.attach.task)
-        waits = first.attach.wait and not _is_running(view, container)
-        identifier = container.meta.id if waits else _running(view, container).id
-        agent = agent_of_container(view, container)
-        _log.info("attaching to container %s (%s) by %s", container.name, container.meta.id, caller)
+        target = _attach_target(self._store.tables, first.attach)
+        _log.info("attaching to container %s (%s) by %s", target.name, target.identifier, caller)
         start = ExecInput(attach=first.attach)
-        start.attach.task, start.attach.wait = identifier, waits
-        spec = container.definition.task.container
-        about = ExecStarted(task_name=container.name, has_terminal=spec.tty, reads_input=spec.stdin_open)
-        outputs = self._streams.attach(agent, prepend(start, messages))
+        start.attach.task, start.attach.wait = target.identifier, target.waits
+        about = ExecStarted(task_name=target.name, has_terminal=target.spec.tty, reads_input=target.spec.stdin_open)
+        outputs = self._streams.attach(target.agent, prepend(start, messages))
         async with aclosing(with_task_info(outputs, about)) as responses:
             async for response in responses:
                 yield response
@@ -141,6 +136,31 @@ class ContainerProcesses:
             except Conflict:
                 if attempt + 1 == _ATTEMPTS:
                     raise
+
+
+@dataclass(frozen=True)
+class _AttachTarget:
+    """To what a caller is attached.
+
+    Attributes:
+        identifier: of the task; of the container where its start is waited for (`waits`).
+    """
+
+    name: str
+    identifier: str
+    agent: AgentAddress
+    spec: ContainerSpec
+    waits: bool = False
+
+
+def _attach_target(view: View, start: AttachStart) -> _AttachTarget:
+    if (task := service_task(view, start.task)) is not None:
+        return _AttachTarget(short_name(view, task), task.id, agent_of_task(view, task), container_of(view, task))
+    container = find_container(view, start.task)
+    waits = start.wait and not _is_running(view, container)
+    identifier = container.meta.id if waits else _running(view, container).id
+    spec = container.definition.task.container
+    return _AttachTarget(container.name, identifier, agent_of_container(view, container), spec, waits)
 
 
 def _is_running(view: View, container: Container) -> bool:

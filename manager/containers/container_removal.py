@@ -7,7 +7,9 @@ from manager.containers.container_filters import container_filter
 from manager.containers.container_records import deletion
 from manager.containers.container_views import container_view, down_since_ms
 from manager.containers.container_volumes import deletion_with_volumes
+from manager.containers.service_tasks import service_task
 from manager.containers.store_waits import wait_on
+from manager.containers.task_calls import TaskCalls
 from manager.interfaces import NowMs
 from manager.records.container_facts import has_live_task, is_restarting, is_running, node_of
 from manager.records.object_lookup import find_container, hostname_of
@@ -30,9 +32,10 @@ _ATTEMPTS = 4
 class ContainerRemoval:
     """The calls that remove containers."""
 
-    def __init__(self, *, store: RecordStore, now_ms: NowMs) -> None:
+    def __init__(self, *, store: RecordStore, now_ms: NowMs, tasks: TaskCalls) -> None:
         self._store = store
         self._now_ms = now_ms
+        self._tasks = tasks
 
     async def remove(self, request: RemoveContainerRequest, caller: Caller) -> RemoveContainersResponse:
         """Answered once the name is free.
@@ -41,6 +44,8 @@ class ContainerRemoval:
             Refused: it runs, and `force` is not set.
             Unavailable: its node is down: it is removed once that is back, or removed itself.
         """
+        if (task := service_task(self._store.tables, request.container)) is not None:
+            return await self._tasks.remove(task, request)
         identifier = find_container(self._store.tables, request.container).meta.id
         with self._store.follow() as changes:
             for attempt in range(_ATTEMPTS):

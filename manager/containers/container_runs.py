@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 from manager.containers import container_records
 from manager.containers.container_views import check_node, container_view
+from manager.containers.service_tasks import find_own, service_task
 from manager.containers.store_waits import wait_on
+from manager.containers.task_calls import TaskCalls
 from manager.interfaces import NowMs
 from manager.records.container_facts import boot_of, is_restarting, is_running
 from manager.records.object_lookup import find_container
@@ -30,9 +32,10 @@ Change = Callable[[Container], Container | None]
 class ContainerRuns:
     """The calls that start and stop containers."""
 
-    def __init__(self, *, store: RecordStore, now_ms: NowMs) -> None:
+    def __init__(self, *, store: RecordStore, now_ms: NowMs, tasks: TaskCalls) -> None:
         self._store = store
         self._now_ms = now_ms
+        self._tasks = tasks
 
     async def start(self, request: StartContainerRequest, caller: Caller) -> ContainerView:
         """Answered once it runs, or has ended again. One that runs already is answered as it is.
@@ -75,6 +78,8 @@ class ContainerRuns:
             boot_id = boot_of(view, container.meta.id)
             return container_records.stopped(container, request.stop, self._now_ms(), boot_id)
 
+        if (task := service_task(view, request.container)) is not None:
+            return await self._tasks.stop(task, request)
         container = find_container(view, request.container)
         with self._store.follow() as changes:
             stopped = await self._change(container.meta.id, change)
@@ -91,7 +96,7 @@ class ContainerRuns:
 
     async def _run(self, reference: str, change: Change) -> ContainerView:
         view = self._store.tables
-        before = find_container(view, reference)
+        before = find_own(view, reference, "cannot be started")
         with self._store.follow() as changes:
             started = await self._change(before.meta.id, change)
             if started is None:

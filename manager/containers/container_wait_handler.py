@@ -1,7 +1,10 @@
 """WaitContainer: the first response says that the caller is waiting, the last one how it ended."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 
+from manager.containers.service_tasks import service_task
+from manager.containers.task_calls import TaskCalls
 from manager.records.container_facts import has_live_task, is_restarting, is_running, newest_task
 from manager.records.object_lookup import find_container
 from manager.store.changes import Change
@@ -18,14 +21,20 @@ from shoal.task_states import is_terminal
 class ContainerWaitHandler:
     """The wait call. It follows one subscription from before its first response, so it misses no end."""
 
-    def __init__(self, *, store: RecordReader) -> None:
+    def __init__(self, *, store: RecordReader, tasks: TaskCalls) -> None:
         self._store = store
+        self._tasks = tasks
 
     async def wait(self, request: WaitContainerRequest, caller: Caller) -> AsyncGenerator[WaitContainerResponse]:
         """Raises NotFound when there is no such container."""
         if request.condition not in WaitContainerRequest.Condition.values():
             raise InvalidInput("condition: must be one of not-running, next-exit, removed")
         view = self._store.tables
+        if (task := service_task(view, request.container)) is not None:
+            async with aclosing(self._tasks.wait(task, request)) as responses:
+                async for response in responses:
+                    yield response
+            return
         identifier = find_container(view, request.container).meta.id
         with self._store.follow() as changes:
             ends = _Ends(view, identifier)

@@ -298,18 +298,22 @@ class KillContainerRequest(_message.Message):
 
     CONTAINER_FIELD_NUMBER: _builtins.int
     SIGNAL_FIELD_NUMBER: _builtins.int
+    STOP_FIELD_NUMBER: _builtins.int
     container: _builtins.str
     signal: _builtins.str
     """Name or number; empty: SIGKILL."""
+    stop: _builtins.bool
+    """Its own stop signal instead."""
     def __init__(
         self,
         *,
         container: _builtins.str = ...,
         signal: _builtins.str = ...,
+        stop: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "signal", b"signal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "signal", b"signal", "stop", b"stop"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -11,6 +11,7 @@ from manager.containers.container_network_handler import ContainerNetworkHandler
 from manager.containers.container_removal import ContainerRemoval
 from manager.containers.container_runs import ContainerRuns
 from manager.containers.container_wait_handler import ContainerWaitHandler
+from manager.containers.task_calls import TaskCalls
 from manager.controllers.container_collector import ContainerCollector
 from manager.controllers.rebooted_containers import RebootedContainers
 from manager.planner.loop import Planner
@@ -35,6 +36,7 @@ from shoal.task_states import is_forward, is_terminal, observed_state, should_ru
 from tests.fakes.images import FakeImages
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
+from tests.unit.manager_api.containers.rig_agents import RigAgents
 from tests.unit.manager_api.control_rig import ADMIN
 
 IMAGE = "registry:5000/hello:1"
@@ -66,10 +68,12 @@ class ContainerRig:
 
     def __post_init__(self) -> None:
         clock = self.clock
+        self.agents = RigAgents(self)
         self.records = ContainerHandler(store=self.store, images=self.images, now_ms=clock, new_id=ids.new_id)
-        self.runs = ContainerRuns(store=self.store, now_ms=clock)
-        self.removal = ContainerRemoval(store=self.store, now_ms=clock)
-        self.waits = ContainerWaitHandler(store=self.store)
+        tasks = TaskCalls(store=self.store, agents=self.agents)
+        self.runs = ContainerRuns(store=self.store, now_ms=clock, tasks=tasks)
+        self.removal = ContainerRemoval(store=self.store, now_ms=clock, tasks=tasks)
+        self.waits = ContainerWaitHandler(store=self.store, tasks=tasks)
         self.networks = ContainerNetworkHandler(store=self.store, now_ms=clock)
 
     def clock(self) -> int:

@@ -1,71 +1,27 @@
 """Calls to the node of a container: signals hold its restart policy, a pause is answered when it is reported."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 
 import pytest
 
-from manager.agents.agent_address import AgentAddress
 from manager.containers.container_processes import ContainerProcesses
-from manager.store import kinds
-from manager.store.changes import put
 from manager.tasks.exec_target import agent_of, find_running, short_name
 from shoal.api.v1.engine_pb2 import (
     KillContainerRequest,
     ListProcessesRequest,
-    ListProcessesResponse,
     PauseContainerRequest,
 )
 from shoal.api.v1.standalone_pb2 import ContainerRestart
-from shoal.api.v1.streams_pb2 import AttachStart, ExecInput, ExecOutput, ExecStarted
-from shoal.api.v1.task_pb2 import TaskState, TaskStatus
+from shoal.api.v1.streams_pb2 import AttachStart, ExecInput
 from shoal.container_ids import container_id
 from shoal.errors import InvalidInput, Refused, Unavailable
 from tests.unit.manager_api.containers.container_rig import ContainerRig, with_rig
+from tests.unit.manager_api.containers.rig_agents import RigAgents
 from tests.unit.manager_api.control_rig import ADMIN
 
 
-class Agents:
-    """Agents that report what they are told to do, and remember it."""
-
-    def __init__(self, rig: ContainerRig) -> None:
-        self.rig = rig
-        self.calls: list[str] = []
-        self.attached: list[AttachStart] = []
-
-    async def pause(self, agent: AgentAddress, request: PauseContainerRequest) -> None:
-        self.calls.append(f"{agent.node_id} {'unpause' if request.unpause else 'pause'}")
-        await self._report(request.container, paused=not request.unpause)
-
-    async def kill(self, agent: AgentAddress, request: KillContainerRequest) -> None:
-        self.calls.append(f"{agent.node_id} kill {request.signal}")
-        await self._report(request.container, state=TaskState.FAILED, exit_code=137)
-
-    async def list_processes(self, agent: AgentAddress, request: ListProcessesRequest) -> ListProcessesResponse:
-        return ListProcessesResponse(titles=["PID", *request.ps_args])
-
-    def exec(self, agent: AgentAddress, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput, None]:
-        raise AssertionError("nothing is executed here")
-
-    async def attach(self, agent: AgentAddress, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput, None]:
-        async for message in messages:
-            if message.HasField("attach"):
-                self.attached.append(message.attach)
-                yield ExecOutput(started=ExecStarted())
-            else:
-                yield ExecOutput(stdout=message.stdin)
-
-    async def _report(self, container_id: str, **fields: object) -> None:
-        (task,) = self.rig.store.tables.tasks_of(container_id).values()
-        status = TaskStatus()
-        status.CopyFrom(self.rig.store.tables.task_status[task.id])
-        status.paused = False
-        status.MergeFrom(TaskStatus(**fields))  # type: ignore[arg-type]  # the caller's
-        status.at_ms = self.rig.clock()
-        await self.rig.store.commit([put(kinds.TASK_STATUS, task.id, status)])
-
-
-def handler_of(rig: ContainerRig) -> tuple[ContainerProcesses, Agents]:
-    agents = Agents(rig)
+def handler_of(rig: ContainerRig) -> tuple[ContainerProcesses, RigAgents]:
+    agents = RigAgents(rig)
     return ContainerProcesses(store=rig.store, agents=agents, streams=agents, now_ms=rig.clock), agents
 
 
