@@ -1,7 +1,7 @@
 """The connection to a cluster: the channel of a context, calls with deadlines, gRPC errors as `ShoalError`."""
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
@@ -38,6 +38,14 @@ class Streaming(Protocol[Q, G]):
     """A streaming call of a stub. The request is a message, or an iterator of messages."""
 
     def __call__(self, request: Q, /, timeout: float | None = None) -> ResponseIterator[G]: ...
+
+
+class PendingCall(Protocol[G]):
+    """A call in progress, `Stub.Method.future(…)`."""
+
+    def result(self) -> G: ...
+
+    def cancel(self) -> object: ...
 
 
 class Client:
@@ -109,6 +117,18 @@ class Client:
         """
         with self._translated_errors():
             return method(request, timeout=seconds)
+
+    def finish(self, start: Callable[[], PendingCall[A]]) -> A:
+        """A call that takes as long as it takes; Ctrl-C cancels it.
+
+        Raises:
+            ShoalError: as `call`.
+        """
+        with self._translated_errors():
+            with deferred_interrupt(lambda: None):
+                pending = start()
+            with deferred_interrupt(pending.cancel):
+                return pending.result()
 
     def stream(self, method: Streaming[Q, A], request: Q, *, seconds: float | None) -> Generator[A]:
         """The answers of a call, as they come. Leaving the loop cancels the call.

@@ -18,6 +18,7 @@ from agent.archives.lookup import Found, find
 from agent.archives.read_ahead import read_ahead
 from agent.archives.tar_extract import ExtractOptions, extract
 from agent.archives.tar_stream import archive, archive_layer, archive_root
+from agent.malloc_tuning import LargeBuffers
 from agent.runtime.live.root_access import OpenRoot
 from shoal.api.v1.engine_pb2 import (
     ArchiveChunk,
@@ -57,6 +58,7 @@ class ContainerFiles:
 
     def __init__(self, roots: Roots) -> None:
         self._roots = roots
+        self._buffers = LargeBuffers()
 
     async def stat(self, request: ArchiveRequest) -> PathStat:
         """What a path is. Raises NotFound, InvalidInput, Refused, Exhausted, Unavailable."""
@@ -69,19 +71,21 @@ class ContainerFiles:
 
     async def _read(self, request: ArchiveRequest) -> AsyncGenerator[ArchiveChunk]:
         async with self._roots.open_root(request.container) as opened:
-            chunks = _read(opened.root, request)
-            async with aclosing(_each(chunks)) as found:
-                async for chunk in found:
-                    yield chunk
+            with self._buffers.kept():
+                async with aclosing(_each(_read(opened.root, request))) as found:
+                    async for chunk in found:
+                        yield chunk
 
     def export(self, container: str) -> AsyncGenerator[ArchiveChunk]:
         """The archive of a root file system. Raises as `stat` does."""
         return read_ahead(self._export(container))
 
     async def _export(self, container: str) -> AsyncGenerator[ArchiveChunk]:
-        async with self._roots.open_root(container) as opened, aclosing(_each(archive_root(opened.root))) as found:
-            async for chunk in found:
-                yield ArchiveChunk(data=chunk)
+        async with self._roots.open_root(container) as opened:
+            with self._buffers.kept():
+                async with aclosing(_each(archive_root(opened.root))) as found:
+                    async for chunk in found:
+                        yield ArchiveChunk(data=chunk)
 
     def layer(self, container: str) -> AsyncGenerator[ArchiveChunk]:
         """What a container has changed, as an image's layer. Raises as `stat` does."""
@@ -117,7 +121,8 @@ class ContainerFiles:
                 devices=first.devices,
             )
             feed = _Feed(messages, asyncio.get_running_loop())
-            await in_thread(partial(_write, opened, first.target.path, feed.read, options), on_cancel=feed.abort)
+            with self._buffers.kept():
+                await in_thread(partial(_write, opened, first.target.path, feed.read, options), on_cancel=feed.abort)
 
 
 class _Feed:

@@ -20,7 +20,7 @@ WHITEOUT_PREFIX, OPAQUE_MARKER = ".wh.", ".wh..wh..opq"
 """Of names in layers: a name of the layers below is gone; all names of a directory are."""
 
 OPAQUE = "trusted.overlay.opaque"
-CHUNK_BYTES = 512 << 10
+CHUNK_BYTES = 1 << 20
 MAX_HARD_LINKS = 1_000_000
 """Files with several names that are remembered; a further one is archived as a file of its own."""
 

@@ -9,7 +9,11 @@ COMMANDS = {
     "create": ("cli.commands.container.create:create", "Create a new container"),
     "start": ("cli.commands.container.start:start", "Start one or more stopped containers"),
     "attach": ("cli.commands.attach", "Attach to the main process of a container"),
+    "commit": ("cli.commands.container.container_commit", "Create a new image from a container's changes"),
+    "cp": ("cli.commands.container.copy_files", "Copy files between a container and this machine"),
+    "diff": ("cli.commands.container.container_diff", "List what a container has changed of its image's files"),
     "exec": ("cli.commands.exec", "Run a command in a running container"),
+    "export": ("cli.commands.container.container_export", "Export a container's root file system as a tar archive"),
     "inspect": (
         "cli.commands.container.container_inspect:inspect",
         "Display detailed information on one or more containers",

@@ -1,0 +1,116 @@
+"""Local files as a tar archive (POSIX.1-2001 pax), as a stream of bounded memory."""
+
+import os
+import stat
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from cli.file_copies.copy_paths import CopySource, split_entry
+
+CHUNK_BYTES = 1 << 20
+_KINDS = {
+    stat.S_IFREG: tarfile.REGTYPE,
+    stat.S_IFDIR: tarfile.DIRTYPE,
+    stat.S_IFLNK: tarfile.SYMTYPE,
+    stat.S_IFCHR: tarfile.CHRTYPE,
+    stat.S_IFBLK: tarfile.BLKTYPE,
+    stat.S_IFIFO: tarfile.FIFOTYPE,
+}
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class _Entry(NamedTuple):
+    path: str
+    name: str
+
+
+def archive(source: CopySource, new_name: str = "") -> Iterator[bytes]:
+    """The archive of a file or a directory with all below it; sockets are left out.
+
+    Args:
+        new_name: of the first component of all names; empty: the source's own.
+    Raises:
+        OSError: something cannot be read.
+    """
+    buffer = bytearray()
+    for piece in _entries(source, new_name):
+        if len(piece) >= CHUNK_BYTES:
+            if buffer:
+                yield bytes(buffer)
+                buffer.clear()
+            yield piece
+            continue
+        buffer += piece
+        if len(buffer) >= CHUNK_BYTES:
+            yield bytes(buffer)
+            buffer.clear()
+    buffer += bytes(2 * tarfile.BLOCKSIZE)
+    yield bytes(buffer)
+
+
+def _entries(source: CopySource, new_name: str) -> Iterator[bytes]:
+    directory, base = split_entry(source.path)
+    links: dict[tuple[int, int], str] = {}
+    path = directory if base == "." else f"{directory}/{base}"
+    pending = [_Entry(path, new_name or source.rebase_name or ("." if base == "/" else base))]
+    while pending:
+        path, name = pending.pop()
+        status = os.lstat(path)
+        if stat.S_ISDIR(status.st_mode):
+            yield _header(path, name + "/", status)
+            with os.scandir(path) as found:
+                names = sorted((each.name for each in found), reverse=True)
+            pending.extend(_Entry(f"{path}/{each}", f"{name}/{each}") for each in names)
+        else:
+            yield from _file(path, name, status, links)
+
+
+def _file(path: str, name: str, status: os.stat_result, links: dict[tuple[int, int], str]) -> Iterator[bytes]:
+    key = status.st_dev, status.st_ino
+    if stat.S_IFMT(status.st_mode) not in _KINDS:
+        return
+    if status.st_nlink > 1 and key in links:
+        yield _header(path, name, status, hard_link_to=links[key])
+        return
+    if status.st_nlink > 1:
+        links[key] = name
+    if stat.S_ISREG(status.st_mode):
+        yield from _content(path, name)
+    else:
+        yield _header(path, name, status)
+
+
+def _content(path: str, name: str) -> Iterator[bytes]:
+    """Exactly as many bytes as the header says, whatever happens to the file meanwhile."""
+    descriptor = os.open(path, _READ)
+    try:
+        status = os.fstat(descriptor)
+        yield _header(path, name, status)
+        left = status.st_size
+        while left:
+            piece = os.read(descriptor, min(left, CHUNK_BYTES)) or bytes(min(left, CHUNK_BYTES))
+            left -= len(piece)
+            yield piece
+        yield bytes(-status.st_size % tarfile.BLOCKSIZE)
+    finally:
+        os.close(descriptor)
+
+
+def _header(path: str, name: str, status: os.stat_result, *, hard_link_to: str = "") -> bytes:
+    info = tarfile.TarInfo(name)
+    info.mode, info.uid, info.gid = stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
+    info.mtime = status.st_mtime_ns // 1_000_000_000
+    info.type = tarfile.LNKTYPE if hard_link_to else _KINDS[stat.S_IFMT(status.st_mode)]
+    if hard_link_to:
+        info.linkname = hard_link_to
+    elif info.type == tarfile.REGTYPE:
+        info.size = status.st_size
+    elif info.type == tarfile.SYMTYPE:
+        info.linkname = str(Path(path).readlink())
+    elif info.type in (tarfile.CHRTYPE, tarfile.BLKTYPE):
+        info.devmajor, info.devminor = os.major(status.st_rdev), os.minor(status.st_rdev)
+    if fraction := status.st_mtime_ns % 1_000_000_000:
+        info.pax_headers = {"mtime": f"{info.mtime}.{fraction:09d}"}
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
