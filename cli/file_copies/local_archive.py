@@ -54,7 +54,7 @@ def _entries(source: CopySource, new_name: str) -> Iterator[bytes]:
     directory, base = split_entry(source.path)
     links: dict[tuple[int, int], str] = {}
     path = directory if base == "." else f"{directory}/{base}"
-    pending = [_Entry(path, new_name or source.rebase_name or ("." if base == "/" else base))]
+    pending = [_Entry(path, new_name or ("." if base == "/" else base))]
     while pending:
         path, name = pending.pop()
         status = os.lstat(path)

@@ -17,7 +17,7 @@ from shoal.errors import InvalidInput
     epilog=examples(
         "shoal cp db:/etc/passwd .",
         "shoal cp -a site web:/srv",
-        "shoal cp site/. web:/srv/site",
+        "shoal cp site/. web:/srv",
         "shoal cp db:/var/log - | tar -t",
         "shoal cp - db:/restore < backup.tar.gz",
     ),
