@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from signal import SIGKILL
 
@@ -19,15 +19,14 @@ from agent.runtime.exec.main_process import MainProcess
 from agent.runtime.exec.probe_exec import ProbeExecutor
 from agent.runtime.exec.waiting_attach import WaitingSession
 from agent.runtime.kernel.cgroup_layout import mounted_kind
-from agent.runtime.kernel.cgroups import Cgroups, ContainerStats
+from agent.runtime.kernel.cgroups import Cgroups
 from agent.runtime.kernel.linux import unmount
 from agent.runtime.launch.cgroup_attach_lock import StartLock
 from agent.runtime.launch.launcher import Launcher
 from agent.runtime.launch.start_errors import disk_errors, disk_failures
-from agent.runtime.live.limits import LiveLimits
-from agent.runtime.live.pause import resume_briefly_paused, set_paused
-from agent.runtime.live.process_table import ProcessTable, process_table
+from agent.runtime.live.pause import resume_briefly_paused
 from agent.runtime.live.root_access import RootAccess
+from agent.runtime.live.running_containers import RunningContainers
 from agent.runtime.logs.container_logs import ContainerLogs
 from agent.runtime.logs.log_files import log_file_limits
 from agent.runtime.logs.log_follower import LogFollower
@@ -44,8 +43,7 @@ from agent.worker.container_runtime import ContainerRequest, Exit, Running
 from agent.worker.interfaces import Image, MountSource
 from agent.worker.root_origin import UNKNOWN_ORIGIN, RootOrigin
 from agent.worker.sandbox import Sandbox
-from shoal.api.v1.container_pb2 import ContainerSpec, Hook, Mount
-from shoal.api.v1.meta_pb2 import Resources
+from shoal.api.v1.container_pb2 import Hook, Mount
 from shoal.api.v1.streams_pb2 import ExecStart
 from shoal.errors import InvalidInput, NotFound, Refused, ShoalError, Unavailable
 from shoal.signal_names import signal_number
@@ -59,6 +57,7 @@ class OciRuntime:
         logs: as `ContainerLogs.read`.
         open_root: as `RootAccess.open`.
         open_below: as `RootAccess.below`.
+        stats, counters, processes, task_of, set_limits, set_paused, is_paused: as `RunningContainers` has them.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class OciRuntime:
         trash: Trash,
         kept_roots: KeptRoots,
         main_process: MainProcess,
-        limits: LiveLimits,
+        running: RunningContainers,
         roots: RootAccess,
     ) -> None:
         self._paths = paths
@@ -93,7 +92,10 @@ class OciRuntime:
         self._trash = trash
         self._kept_roots = kept_roots
         self._main_process = main_process
-        self._limits = limits
+        self._running = running
+        self.stats, self.counters, self.processes = running.stats, running.counters, running.processes
+        self.task_of, self.set_limits = running.task_of, running.set_limits
+        self.set_paused, self.is_paused = running.set_paused, running.is_paused
         self.open_root = roots.open
         self.open_below = roots.below
         self._root_locks = ShardedLocks()
@@ -231,52 +233,24 @@ class OciRuntime:
     def _writes_log(self, own_id: str) -> bool:
         return self._exit_watcher.is_running(self._containers.holder(own_id) or own_id)
 
-    async def stats(self, task_ids: Iterable[str]) -> Mapping[str, ContainerStats]:
-        """Current usage of these containers; unknown ones are omitted."""
-        desired = tuple(task_ids)
-        read = await asyncio.to_thread(lambda: [(task_id, self._cgroups.stats(task_id)) for task_id in desired])
-        return {task_id: stats for task_id, stats in read if stats is not None}
-
-    async def set_paused(self, task_id: str, paused: bool, *, briefly: bool = False) -> None:
-        """As `Runtime.set_paused`."""
-        bundle = self._paths.bundle(self._running(task_id).task_id)
-        await complete_in_thread(set_paused, self._cgroups, bundle, paused, briefly=briefly)
-
-    async def is_paused(self, task_id: str) -> bool:
-        """As `Runtime.is_paused`."""
-        return await asyncio.to_thread(self._cgroups.is_frozen, task_id)
-
-    async def set_limits(self, task_id: str, spec: ContainerSpec, limits: Resources) -> None:
-        """As `Runtime.set_limits`."""
-        await self._limits.apply(self._running(task_id), spec, limits)
-
-    async def processes(self, own_id: str, ps_args: Sequence[str]) -> ProcessTable:
-        """The processes of a running container, by its id or its task's. As `process_table`."""
-        record = self._running(self._containers.holder(own_id) or own_id)
-        return await asyncio.to_thread(process_table, self._cgroups.processes(record.task_id), ps_args)
-
-    def task_of(self, own_id: str) -> str:
-        """The task of a running container, by the id of either. Raises NotFound if it is not running."""
-        return self._running(self._containers.holder(own_id) or own_id).task_id
-
     async def execute(self, task_id: str, command: tuple[str, ...]) -> ExecResult:
         """As `agent.health.probes.ContainerAccess.execute`."""
-        return await self._probe_executor.execute(self._running(task_id), command)
+        return await self._probe_executor.execute(self._running.record(task_id), command)
 
     async def open_socket(self, task_id: str, family: socket.AddressFamily) -> socket.socket:
         """As `agent.health.probes.ContainerAccess.open_socket`."""
-        return await self._exec_thread.open_socket(self._running(task_id), family)
+        return await self._exec_thread.open_socket(self._running.record(task_id), family)
 
     async def start_exec(self, request: ExecStart) -> ExecProcess | None:
         """Run a user's program in a running container. As `ExecStarter.start`."""
-        record = self._running(request.task)
+        record = self._running.record(request.task)
         if await self.is_paused(record.task_id):  # it would be frozen too, and the caller wait for it
             raise Refused(f"task {record.task_id} is paused; resume it first")
         return await self._exec_starter.start(record, request)
 
     async def join_network(self, task_id: str) -> Sandbox:
         """As `Runtime.join_network`."""
-        return await asyncio.to_thread(join_network, self._paths, self._running(task_id))
+        return await asyncio.to_thread(join_network, self._paths, self._running.record(task_id))
 
     async def run_hook(self, task_id: str, hook: Hook) -> ExecResult:
         """As `Runtime.run_hook`."""
@@ -284,7 +258,7 @@ class OciRuntime:
 
     def attach(self, task_id: str) -> AttachSession:
         """Attach to a running container. As `AttachSessions.attach`."""
-        return self._main_process.attach(self._running(task_id).task_id)
+        return self._main_process.attach(self._running.record(task_id).task_id)
 
     def attach_at_start(self, container_id: str) -> AttachSession | WaitingSession:
         """Attach to a container before its program starts; at once if it is running."""
@@ -292,11 +266,6 @@ class OciRuntime:
         if task_id is not None and self._exit_watcher.is_running(task_id):
             return self.attach(task_id)
         return self._main_process.waiting.wait(container_id)
-
-    def _running(self, task_id: str) -> ContainerRecord:
-        if not self._exit_watcher.is_running(task_id):
-            raise NotFound(f"task {task_id} is not running")
-        return self._containers.record(task_id)
 
     async def reset(self) -> None:
         """Remove every container and everything else of this agent on the host, including logs and the tmpfs."""

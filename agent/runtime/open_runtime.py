@@ -26,6 +26,7 @@ from agent.runtime.launch.optimizations import ALL_OPTIMIZATIONS, Optimizations
 from agent.runtime.launch.sealed_program import SealedProgram
 from agent.runtime.live.limits import LiveLimits
 from agent.runtime.live.root_access import RootAccess
+from agent.runtime.live.running_containers import RunningContainers
 from agent.runtime.logs.log_follower import LogFollower
 from agent.runtime.oci_runtime import OciRuntime
 from agent.runtime.rootfs.kept_roots import KeptRoots
@@ -166,7 +167,13 @@ async def _open(
         kept_roots=kept_roots,
         roots=roots,
         main_process=main_process,
-        limits=LiveLimits(paths=paths, cgroups=cgroups, exec_thread=exec_thread, host=host),
+        running=RunningContainers(
+            paths=paths,
+            cgroups=cgroups,
+            containers=containers,
+            exit_watcher=exit_watcher,
+            limits=LiveLimits(paths=paths, cgroups=cgroups, exec_thread=exec_thread, host=host),
+        ),
         exec_starter=ExecStarter(paths=paths, exec_thread=exec_thread, available=host.capabilities),
         probe_executor=ProbeExecutor(paths=paths, exec_thread=exec_thread),
         exit_watcher=exit_watcher,

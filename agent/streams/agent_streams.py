@@ -33,6 +33,7 @@ from shoal.api.v1.streams_pb2 import (
     ReadVolumeSizesRequest,
     ReadVolumeSizesResponse,
     TaskUsage,
+    UsageCounters,
 )
 from shoal.api.v1.streams_pb2_grpc import AgentStreamsServicer
 from shoal.errors import Exhausted, InvalidInput, NotFound
@@ -72,6 +73,10 @@ class StatsSource(Protocol):
 
     async def stats(self, task_ids: Iterable[str]) -> Mapping[str, ContainerStats]:
         """Current usage of these containers; unknown ones are omitted."""
+        ...
+
+    async def counters(self, task_ids: Iterable[str]) -> Mapping[str, UsageCounters]:
+        """What the kernel has counted of these containers; those that do not run are omitted."""
         ...
 
 
@@ -162,10 +167,16 @@ class AgentStreamsService(AgentStreamsServicer):
         async with self._usage_slots:
             at_ns = self._now_ns()
             found = await self._stats.stats(dict.fromkeys(request.task_ids))
+            counters = await self._stats.counters(found) if request.counters else {}
         return ReadUsageResponse(
             tasks=[
                 TaskUsage(
-                    task_id=task_id, at_ns=at_ns, cpu_ns=used.cpu_ns, memory_bytes=used.memory_bytes, pids=used.pids
+                    task_id=task_id,
+                    at_ns=at_ns,
+                    cpu_ns=used.cpu_ns,
+                    memory_bytes=used.memory_bytes,
+                    pids=used.pids,
+                    counters=counters.get(task_id),
                 )
                 for task_id, used in found.items()
             ]

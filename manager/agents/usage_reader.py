@@ -8,7 +8,7 @@ from typing import Protocol
 from manager.agents.agent_address import AgentAddress
 from manager.agents.node_requests import query_nodes
 from manager.store.tables import View
-from shoal.api.v1.streams_pb2 import ReadUsageRequest, ReadUsageResponse, TaskUsage
+from shoal.api.v1.streams_pb2 import ReadUsageRequest, ReadUsageResponse, TaskUsage, UsageCounters
 from shoal.api.v1.task_pb2 import Task
 
 MAX_PLAUSIBLE = 1 << 53
@@ -30,11 +30,13 @@ class ResourceUsage:
     Attributes:
         nano_cpus: billionths of a CPU, the mean between two readings.
         memory_bytes: without reclaimable page cache.
+        counters: the kernel's, if they were asked for.
     """
 
     nano_cpus: int
     memory_bytes: int
     pids: int
+    counters: UsageCounters | None = None
 
 
 class UsageReader:
@@ -42,9 +44,11 @@ class UsageReader:
 
     Args:
         view: returns the current records, for each reading.
+        counters: whether the kernel's counters are read too.
     """
 
-    def __init__(self, *, view: Callable[[], View], source: UsageSource) -> None:
+    def __init__(self, *, view: Callable[[], View], source: UsageSource, counters: bool = False) -> None:
+        self._counters = counters
         self._view = view
         self._source = source
         self._previous: dict[str, TaskUsage] = {}
@@ -57,7 +61,10 @@ class UsageReader:
         by_node: defaultdict[str, list[str]] = defaultdict(list)
         for task in tasks:
             by_node[task.node_id].append(task.id)
-        requests = {node_id: ReadUsageRequest(task_ids=task_ids) for node_id, task_ids in by_node.items()}
+        requests = {
+            node_id: ReadUsageRequest(task_ids=task_ids, counters=self._counters)
+            for node_id, task_ids in by_node.items()
+        }
         responses, warnings = await query_nodes(self._view(), requests, self._source.read_usage)
         now: dict[str, TaskUsage] = {}
         for node_id, response in responses.items():
@@ -77,5 +84,6 @@ def rates(before: Mapping[str, TaskUsage], now: Mapping[str, TaskUsage]) -> dict
             continue
         share = max(0, usage.cpu_ns - earlier.cpu_ns) / (usage.at_ns - earlier.at_ns)
         memory_bytes = min(max(usage.memory_bytes, 0), MAX_PLAUSIBLE)
-        found[task_id] = ResourceUsage(round(min(share * 1e9, MAX_PLAUSIBLE)), memory_bytes, usage.pids)
+        counters = usage.counters if usage.HasField("counters") else None
+        found[task_id] = ResourceUsage(round(min(share * 1e9, MAX_PLAUSIBLE)), memory_bytes, usage.pids, counters)
     return found

@@ -43,7 +43,7 @@ class StatsHandler:
                 ]
             )
         view = self._store.tables
-        reader = UsageReader(view=lambda: view, source=self._usage_source)
+        reader = UsageReader(view=lambda: view, source=self._usage_source, counters=request.counters)
         await reader.read(selected_tasks(view, request))
         while True:
             await asyncio.sleep(interval)
@@ -94,4 +94,5 @@ def _row(view: View, task: Task, usage: ResourceUsage) -> TaskStats:
         pids=usage.pids,
         limit_nano_cpus=limits.nano_cpus if limits is not None else 0,
         limit_memory_bytes=limits.memory_bytes if limits is not None else 0,
+        counters=usage.counters,
     )

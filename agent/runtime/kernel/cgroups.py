@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.runtime.kernel.cgroup_layout import CgroupLayout
+from agent.runtime.kernel.usage_counters import read_counters
+from shoal.api.v1.streams_pb2 import UsageCounters
 
 FREEZE_SECONDS = 5.0
 """For processes in calls that cannot be interrupted, such as to a file server that does not answer."""
@@ -85,6 +87,10 @@ class Cgroups:
         return ContainerStats(
             _number(cpu), max(0, memory - cache), _number(self._read("pids", task_id, "pids.current"))
         )
+
+    def counters(self, task_id: str) -> UsageCounters:
+        """What the kernel has counted of a container, without its links; zeros if it has no cgroup."""
+        return read_counters(lambda controller, file: self._read(controller, task_id, file), self._layout.version)
 
     def remove_cpu_quota(self, task_id: str) -> None:
         """Let it use as much processor time as there is. No error if the cgroup is gone."""

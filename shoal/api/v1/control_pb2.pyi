@@ -2018,10 +2018,13 @@ class StatsRequest(_message.Message):
     NODE_FIELD_NUMBER: _builtins.int
     STACK_FIELD_NUMBER: _builtins.int
     INTERVAL_MS_FIELD_NUMBER: _builtins.int
+    COUNTERS_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     stack: _builtins.str
     interval_ms: _builtins.int
     """Milliseconds between measurements, 200 to 60,000; 0 means 1,000."""
+    counters: _builtins.bool
+    """With `TaskStats.counters`."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """An empty field selects all; services and tasks by name or id."""
@@ -2033,10 +2036,11 @@ class StatsRequest(_message.Message):
         node: _builtins.str = ...,
         stack: _builtins.str = ...,
         interval_ms: _builtins.int = ...,
+        counters: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval_ms", b"interval_ms", "node", b"node", "stack", b"stack", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "interval_ms", b"interval_ms", "node", b"node", "stack", b"stack", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2082,6 +2086,7 @@ class TaskStats(_message.Message):
     PIDS_FIELD_NUMBER: _builtins.int
     LIMIT_NANO_CPUS_FIELD_NUMBER: _builtins.int
     LIMIT_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    COUNTERS_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     name: _builtins.str
     node_hostname: _builtins.str
@@ -2092,6 +2097,10 @@ class TaskStats(_message.Message):
     limit_nano_cpus: _builtins.int
     """Limits of the task; 0: none."""
     limit_memory_bytes: _builtins.int
+    @_builtins.property
+    def counters(self) -> _streams_pb2.UsageCounters:
+        """What the kernel has counted since the container's start."""
+
     def __init__(
         self,
         *,
@@ -2103,10 +2112,11 @@ class TaskStats(_message.Message):
         pids: _builtins.int = ...,
         limit_nano_cpus: _builtins.int = ...,
         limit_memory_bytes: _builtins.int = ...,
+        counters: _streams_pb2.UsageCounters | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit_memory_bytes", b"limit_memory_bytes", "limit_nano_cpus", b"limit_nano_cpus", "memory_bytes", b"memory_bytes", "name", b"name", "nano_cpus", b"nano_cpus", "node_hostname", b"node_hostname", "pids", b"pids", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "limit_memory_bytes", b"limit_memory_bytes", "limit_nano_cpus", b"limit_nano_cpus", "memory_bytes", b"memory_bytes", "name", b"name", "nano_cpus", b"nano_cpus", "node_hostname", b"node_hostname", "pids", b"pids", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1010,6 +1010,9 @@ class ReadUsageRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TASK_IDS_FIELD_NUMBER: _builtins.int
+    COUNTERS_FIELD_NUMBER: _builtins.int
+    counters: _builtins.bool
+    """With `TaskUsage.counters`."""
     @_builtins.property
     def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """At most 10,000."""
@@ -1018,10 +1021,11 @@ class ReadUsageRequest(_message.Message):
         self,
         *,
         task_ids: _abc.Iterable[_builtins.str] | None = ...,
+        counters: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_ids", b"task_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "task_ids", b"task_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1056,6 +1060,7 @@ class TaskUsage(_message.Message):
     CPU_NS_FIELD_NUMBER: _builtins.int
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     PIDS_FIELD_NUMBER: _builtins.int
+    COUNTERS_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     at_ns: _builtins.int
     """When it was read, nanoseconds of the node's steady clock: two readings give a rate."""
@@ -1064,6 +1069,8 @@ class TaskUsage(_message.Message):
     memory_bytes: _builtins.int
     """Memory without the page cache that can go at once."""
     pids: _builtins.int
+    @_builtins.property
+    def counters(self) -> Global___UsageCounters: ...
     def __init__(
         self,
         *,
@@ -1072,14 +1079,170 @@ class TaskUsage(_message.Message):
         cpu_ns: _builtins.int = ...,
         memory_bytes: _builtins.int = ...,
         pids: _builtins.int = ...,
+        counters: Global___UsageCounters | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ns", b"at_ns", "cpu_ns", b"cpu_ns", "memory_bytes", b"memory_bytes", "pids", b"pids", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ns", b"at_ns", "counters", b"counters", "cpu_ns", b"cpu_ns", "memory_bytes", b"memory_bytes", "pids", b"pids", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TaskUsage: _TypeAlias = TaskUsage  # noqa: Y015
+
+@_typing.final
+class UsageCounters(_message.Message):
+    """What the kernel has counted of a container since its start, as it is. 0 where it does not count."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CGROUP_VERSION_FIELD_NUMBER: _builtins.int
+    CPU_NS_FIELD_NUMBER: _builtins.int
+    USER_NS_FIELD_NUMBER: _builtins.int
+    SYSTEM_NS_FIELD_NUMBER: _builtins.int
+    PERIODS_FIELD_NUMBER: _builtins.int
+    THROTTLED_PERIODS_FIELD_NUMBER: _builtins.int
+    THROTTLED_NS_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    MEMORY_PEAK_BYTES_FIELD_NUMBER: _builtins.int
+    MEMORY_LIMIT_BYTES_FIELD_NUMBER: _builtins.int
+    INACTIVE_FILE_BYTES_FIELD_NUMBER: _builtins.int
+    PIDS_FIELD_NUMBER: _builtins.int
+    PIDS_LIMIT_FIELD_NUMBER: _builtins.int
+    BLOCKS_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
+    HOST_CPU_NS_FIELD_NUMBER: _builtins.int
+    HOST_CPUS_FIELD_NUMBER: _builtins.int
+    cgroup_version: _builtins.int
+    """1 or 2: of the files that were read; some mean different things."""
+    cpu_ns: _builtins.int
+    """Processor time, of it in user space and in the kernel; nanoseconds."""
+    user_ns: _builtins.int
+    system_ns: _builtins.int
+    periods: _builtins.int
+    """Periods of the processor quota, those in which it was used up, and the time spent waiting for the next one."""
+    throttled_periods: _builtins.int
+    throttled_ns: _builtins.int
+    memory_bytes: _builtins.int
+    """With the page cache, of which `inactive_file_bytes` can go at once. A limit of 0: none."""
+    memory_peak_bytes: _builtins.int
+    memory_limit_bytes: _builtins.int
+    inactive_file_bytes: _builtins.int
+    pids: _builtins.int
+    pids_limit: _builtins.int
+    host_cpu_ns: _builtins.int
+    """What all processors of the host have done since its boot, idling included, nanoseconds; and how many there are."""
+    host_cpus: _builtins.int
+    @_builtins.property
+    def blocks(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlockUsage]: ...
+    @_builtins.property
+    def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___LinkUsage]:
+        """Of its network namespace, without loopback; none with the host's network."""
+
+    def __init__(
+        self,
+        *,
+        cgroup_version: _builtins.int = ...,
+        cpu_ns: _builtins.int = ...,
+        user_ns: _builtins.int = ...,
+        system_ns: _builtins.int = ...,
+        periods: _builtins.int = ...,
+        throttled_periods: _builtins.int = ...,
+        throttled_ns: _builtins.int = ...,
+        memory_bytes: _builtins.int = ...,
+        memory_peak_bytes: _builtins.int = ...,
+        memory_limit_bytes: _builtins.int = ...,
+        inactive_file_bytes: _builtins.int = ...,
+        pids: _builtins.int = ...,
+        pids_limit: _builtins.int = ...,
+        blocks: _abc.Iterable[Global___BlockUsage] | None = ...,
+        links: _abc.Iterable[Global___LinkUsage] | None = ...,
+        host_cpu_ns: _builtins.int = ...,
+        host_cpus: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocks", b"blocks", "cgroup_version", b"cgroup_version", "cpu_ns", b"cpu_ns", "host_cpu_ns", b"host_cpu_ns", "host_cpus", b"host_cpus", "inactive_file_bytes", b"inactive_file_bytes", "links", b"links", "memory_bytes", b"memory_bytes", "memory_limit_bytes", b"memory_limit_bytes", "memory_peak_bytes", b"memory_peak_bytes", "periods", b"periods", "pids", b"pids", "pids_limit", b"pids_limit", "system_ns", b"system_ns", "throttled_ns", b"throttled_ns", "throttled_periods", b"throttled_periods", "user_ns", b"user_ns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsageCounters: _TypeAlias = UsageCounters  # noqa: Y015
+
+@_typing.final
+class BlockUsage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAJOR_FIELD_NUMBER: _builtins.int
+    MINOR_FIELD_NUMBER: _builtins.int
+    READ_BYTES_FIELD_NUMBER: _builtins.int
+    WRITTEN_BYTES_FIELD_NUMBER: _builtins.int
+    READS_FIELD_NUMBER: _builtins.int
+    WRITES_FIELD_NUMBER: _builtins.int
+    major: _builtins.int
+    minor: _builtins.int
+    read_bytes: _builtins.int
+    written_bytes: _builtins.int
+    reads: _builtins.int
+    writes: _builtins.int
+    def __init__(
+        self,
+        *,
+        major: _builtins.int = ...,
+        minor: _builtins.int = ...,
+        read_bytes: _builtins.int = ...,
+        written_bytes: _builtins.int = ...,
+        reads: _builtins.int = ...,
+        writes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["major", b"major", "minor", b"minor", "read_bytes", b"read_bytes", "reads", b"reads", "writes", b"writes", "written_bytes", b"written_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BlockUsage: _TypeAlias = BlockUsage  # noqa: Y015
+
+@_typing.final
+class LinkUsage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RECEIVED_BYTES_FIELD_NUMBER: _builtins.int
+    RECEIVED_PACKETS_FIELD_NUMBER: _builtins.int
+    RECEIVED_ERRORS_FIELD_NUMBER: _builtins.int
+    RECEIVED_DROPPED_FIELD_NUMBER: _builtins.int
+    SENT_BYTES_FIELD_NUMBER: _builtins.int
+    SENT_PACKETS_FIELD_NUMBER: _builtins.int
+    SENT_ERRORS_FIELD_NUMBER: _builtins.int
+    SENT_DROPPED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    received_bytes: _builtins.int
+    received_packets: _builtins.int
+    received_errors: _builtins.int
+    received_dropped: _builtins.int
+    sent_bytes: _builtins.int
+    sent_packets: _builtins.int
+    sent_errors: _builtins.int
+    sent_dropped: _builtins.int
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        received_bytes: _builtins.int = ...,
+        received_packets: _builtins.int = ...,
+        received_errors: _builtins.int = ...,
+        received_dropped: _builtins.int = ...,
+        sent_bytes: _builtins.int = ...,
+        sent_packets: _builtins.int = ...,
+        sent_errors: _builtins.int = ...,
+        sent_dropped: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "received_bytes", b"received_bytes", "received_dropped", b"received_dropped", "received_errors", b"received_errors", "received_packets", b"received_packets", "sent_bytes", b"sent_bytes", "sent_dropped", b"sent_dropped", "sent_errors", b"sent_errors", "sent_packets", b"sent_packets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LinkUsage: _TypeAlias = LinkUsage  # noqa: Y015
 
 @_typing.final
 class ProbeRequest(_message.Message):

@@ -1,6 +1,7 @@
 """What is done to a container while it runs: pausing, limits, its processes."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,27 @@ def test_limits_change_while_it_runs(tmp_path: Path) -> None:
             await runtime.set_limits("nobody", ContainerSpec(), Resources())
 
     in_container(tmp_path, "sleep 1000", body)
+
+
+def test_what_the_kernel_counts(tmp_path: Path) -> None:
+    async def body(runtime: OciRuntime, ends: Ends, request: ContainerRequest, cgroup: str) -> None:
+        del cgroup
+        task = request.task_id
+        await runtime.set_limits(task, ContainerSpec(), Resources(memory_bytes=64 << 20, pids=50))
+        await asyncio.sleep(0.3)
+        counters = await runtime.counters([task, "nobody"])
+        assert counters.keys() == {task}
+        found = counters[task]
+        assert found.cgroup_version == parse_layout(read_mountinfo()).version
+        assert 0 < found.cpu_ns < found.host_cpu_ns and found.host_cpus == os.cpu_count()
+        assert found.user_ns + found.system_ns > 0 and found.memory_bytes > 0
+        assert (found.memory_limit_bytes, found.pids_limit) == (64 << 20, 50) and found.pids >= 1
+        assert not found.links, "it has no network but loopback"
+        await runtime.signal(task, "SIGKILL")
+        await ends.of(task)
+        assert await runtime.counters([task]) == {}
+
+    in_container(tmp_path, COUNT, body)
 
 
 def test_its_processes(tmp_path: Path) -> None:

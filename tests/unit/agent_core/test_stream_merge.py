@@ -20,6 +20,7 @@ from shoal.api.v1.streams_pb2 import (
     ReadLogsRequest,
     ReadVolumeSizesRequest,
     ReadVolumeSizesResponse,
+    UsageCounters,
 )
 from shoal.errors import InvalidInput, NotFound
 from shoal.logs.log_lines import parse_line, timestamp_bytes
@@ -56,6 +57,9 @@ class NoProber:
 
 
 class NoMeters:
+    async def counters(self, task_ids: Iterable[str]) -> Mapping[str, UsageCounters]:
+        return {}
+
     async def stats(self, task_ids: Iterable[str]) -> Mapping[str, ContainerStats]:
         raise AssertionError(task_ids)
 

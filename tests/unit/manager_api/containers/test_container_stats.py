@@ -5,7 +5,7 @@ import pytest
 from manager.agents.agent_address import AgentAddress
 from manager.tasks.stats_handler import StatsHandler, selected_tasks
 from shoal.api.v1.control_pb2 import StatsRequest
-from shoal.api.v1.streams_pb2 import ReadUsageRequest, ReadUsageResponse, TaskUsage
+from shoal.api.v1.streams_pb2 import ReadUsageRequest, ReadUsageResponse, TaskUsage, UsageCounters
 from shoal.container_ids import container_id
 from shoal.errors import NotFound
 from tests.unit.manager_api.containers.container_rig import ContainerRig, with_rig
@@ -17,7 +17,10 @@ class Agents:
 
     async def read_usage(self, agent: AgentAddress, request: ReadUsageRequest) -> ReadUsageResponse:
         self.at_ns += 200_000_000
-        usage = [TaskUsage(task_id=each, at_ns=self.at_ns, memory_bytes=7) for each in request.task_ids]
+        counters = UsageCounters(cpu_ns=9) if request.counters else None
+        usage = [
+            TaskUsage(task_id=each, at_ns=self.at_ns, memory_bytes=7, counters=counters) for each in request.task_ids
+        ]
         return ReadUsageResponse(tasks=usage)
 
 
@@ -42,6 +45,11 @@ def test_rows_have_the_containers_name() -> None:
         handler = StatsHandler(store=rig.store, usage_source=Agents())
         async for response in handler.watch(StatsRequest(targets=["db"], interval_ms=200), ADMIN):
             assert [(each.name, each.memory_bytes) for each in response.tasks] == [("db", 7)]
-            return
+            assert not response.tasks[0].HasField("counters")
+            break
+        request = StatsRequest(targets=["db"], interval_ms=200, counters=True)
+        async for response in handler.watch(request, ADMIN):
+            assert [each.counters.cpu_ns for each in response.tasks] == [9]
+            break
 
     with_rig(scenario)
