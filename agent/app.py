@@ -15,6 +15,7 @@ from typing import TypeVar
 from grpc import aio
 
 from agent.archives.container_files import ContainerFiles
+from agent.archives.root_sizes import RootSizes
 from agent.commits.layer_commits import LayerCommits
 from agent.csi.controller_service import ControllerService
 from agent.csi.driver_registry import DriverRegistry
@@ -299,7 +300,9 @@ async def _streams(
     add_AgentStreamsServicer_to_server(streams, server)
     commits = LayerCommits(containers=runtime, images=images)
     files = ContainerFiles(runtime)
-    of_containers = AgentContainersService(containers=runtime, tasks=worker, files=files, commits=commits)
+    of_containers = AgentContainersService(
+        containers=runtime, tasks=worker, files=files, sizes=RootSizes(runtime.find_root), commits=commits
+    )
     add_AgentContainersServicer_to_server(of_containers, server)
     add_VolumeDataServicer_to_server(VolumeDataService(source), server)
     listen(server, address, membership.current)

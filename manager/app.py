@@ -258,7 +258,7 @@ def _containers_service(
     tasks = TaskCalls(store=store, agents=nodes)
     return ContainersService(
         ContainerHandlers(
-            records=ContainerHandler(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),
+            records=ContainerHandler(store=store, images=images, sizes=nodes, now_ms=now_ms, new_id=ids.new_id),
             runs=ContainerRuns(store=store, now_ms=now_ms, tasks=tasks),
             removal=ContainerRemoval(store=store, now_ms=now_ms, tasks=tasks),
             waits=ContainerWaitHandler(store=store, tasks=tasks),

@@ -98,6 +98,7 @@ class OciRuntime:
         self.set_paused, self.is_paused = running.set_paused, running.is_paused
         self.open_root = roots.open
         self.open_below = roots.below
+        self.find_root = roots.find
         self._root_locks = ShardedLocks()
         self.logs = ContainerLogs(directory=self._log_directory, is_running=self._writes_log).read
 

@@ -7,6 +7,7 @@ from typing import Protocol
 from grpc import aio
 
 from agent.archives.container_files import ContainerFiles
+from agent.archives.root_sizes import RootSizes
 from agent.commits.layer_commits import LayerCommits
 from agent.runtime.live.process_table import ProcessTable
 from agent.streams.copy_pause import CopyPause
@@ -14,6 +15,8 @@ from shoal.api.v1.agent_containers_pb2 import (
     CommitLayerRequest,
     CommitLayerResponse,
     PauseTaskResponse,
+    ReadContainerSizesRequest,
+    ReadContainerSizesResponse,
     RemoveOrphanResponse,
 )
 from shoal.api.v1.agent_containers_pb2_grpc import AgentContainersServicer
@@ -68,11 +71,18 @@ class AgentContainersService(AgentContainersServicer):
     """Serves managers."""
 
     def __init__(
-        self, *, containers: RunningContainers, tasks: TaskControl, files: ContainerFiles, commits: LayerCommits
+        self,
+        *,
+        containers: RunningContainers,
+        tasks: TaskControl,
+        files: ContainerFiles,
+        sizes: RootSizes,
+        commits: LayerCommits,
     ) -> None:
         self._containers = containers
         self._tasks = tasks
         self._files = files
+        self._sizes = sizes
         self._commits = commits
         self._copy_pause = CopyPause(task_of=containers.task_of, tasks=tasks)
 
@@ -163,6 +173,15 @@ class AgentContainersService(AgentContainersServicer):
         del context
         table = await self._containers.processes(request.container, request.ps_args)
         return ListProcessesResponse(titles=table.titles, processes=[ProcessRow(cells=row) for row in table.rows])
+
+    async def ReadSizes(  # noqa: N802  # named by the protocol
+        self,
+        request: ReadContainerSizesRequest,
+        context: aio.ServicerContext[ReadContainerSizesRequest, ReadContainerSizesResponse],
+    ) -> ReadContainerSizesResponse:
+        """Bytes on disk of containers. Raises as `RootSizes.read`."""
+        del context
+        return await self._sizes.read(request)
 
     async def RemoveOrphan(  # noqa: N802  # named by the protocol
         self, request: ListChangesRequest, context: aio.ServicerContext[ListChangesRequest, RemoveOrphanResponse]

@@ -38,8 +38,8 @@ class Inspected:
     fields: Callable[[], FieldRecord]
 
 
-def _container(client: Client, name: str) -> Inspected:
-    view = container_inspect.get_container(client, name)
+def _container(client: Client, name: str, sizes: bool = False) -> Inspected:
+    view = container_inspect.get_container(client, name, sizes=sizes)
     return Inspected(container_inspect.document(view), lambda: container_inspect.fields_of(client, view))
 
 
@@ -129,6 +129,7 @@ TYPES: Mapping[str, Callable[[Client, str], Inspected]] = {
     ),
 )
 @inspect_format_option
+@container_inspect.size_option
 @click.option(
     "--type",
     "kind",
@@ -143,13 +144,13 @@ TYPES: Mapping[str, Callable[[Client, str], Inspected]] = {
     shell_complete=names_of("container", "image", "network", "volume"),
 )
 @pass_client
-def command(client: Client, *, names: tuple[str, ...], form: str, kind: str | None) -> None:
+def command(client: Client, *, names: tuple[str, ...], form: str, kind: str | None, sizes: bool) -> None:
     """Display detailed information on objects by name or ID.
 
     Without --type, an object is looked for among containers, images, networks, volumes, services, tasks, nodes, secrets
     and configs, in this order.
     """
-    outcome = for_each(names, lambda name: _find(client, name, kind))
+    outcome = for_each(names, lambda name: _find(client, name, kind, sizes))
     if form == "json":
         click.echo(json.dumps([each.document for each in outcome.results], indent=2))
     elif form == "table":
@@ -161,20 +162,21 @@ def command(client: Client, *, names: tuple[str, ...], form: str, kind: str | No
     outcome.exit_if_failed()
 
 
-def _find(client: Client, name: str, kind: str | None) -> Inspected:
+def _find(client: Client, name: str, kind: str | None, sizes: bool) -> Inspected:
     """The object.
 
     Raises:
         NotFound: there is none. InvalidInput: the beginning of an ID is that of several.
     """
-    if kind is not None:
-        return TYPES[kind](client, name)
     for each, get in TYPES.items():
-        try:
-            return get(client, name)
-        except NotFound:
+        if kind not in (None, each):
             continue
+        try:
+            return _container(client, name, sizes) if each == "container" else get(client, name)
+        except NotFound:
+            if kind is not None:
+                raise
         except InvalidInput:
-            if each != "image":  # names of other objects need not be references
+            if kind is not None or each != "image":  # names of other objects need not be references
                 raise
     raise NotFound(f'no such object: "{name}"')

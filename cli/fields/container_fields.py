@@ -43,6 +43,8 @@ def container_fields(view: ContainerView, networks: Mapping[str, str]) -> FieldR
             "Name": f"/{container.name}",
             "Node": FieldRecord({"ID": view.node_id, "Name": view.node_hostname}),
             "RestartCount": view.restart_count,
+            "SizeRw": view.writable_bytes if view.HasField("writable_bytes") else None,
+            "SizeRootFs": view.writable_bytes + view.image_bytes if view.HasField("writable_bytes") else None,
             "Driver": "overlay2",
             "Platform": "linux",
             "HostConfig": _host_config(view, networks),

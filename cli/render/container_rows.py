@@ -14,7 +14,7 @@ from shoal.api.v1.control_pb2 import NetworkView
 from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.container_ids import container_id
 from shoal.container_states import ACTIVE, state_text, status_text
-from shoal.docker_units import docker_age
+from shoal.docker_units import docker_age, docker_size
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
 from shoal.networks.network_modes import BRIDGE
@@ -63,6 +63,7 @@ def container_row(view: ContainerView, options: RowOptions) -> dict[str, Any]:
         "ports": ports_text(view),
         "node": view.node_hostname,
         "names": name if options.no_trunc or view.container.meta.id else name.removesuffix(f".{identifier}"),
+        "size": size_text(view),
         "object_id": identifier,
         "state": state_text(view),
         "created_at": timestamp(created_ms),
@@ -70,10 +71,20 @@ def container_row(view: ContainerView, options: RowOptions) -> dict[str, Any]:
         "mounts": [_mount_name(each, options.no_trunc) for each in spec.mounts],
         "local_volumes": sum(each.type == Mount.VOLUME for each in spec.mounts),
         "networks": [options.networks.get(each.network, each.network) for each in definition.task.networks] or [BRIDGE],
+        "writable_bytes": view.writable_bytes if view.HasField("writable_bytes") else None,
+        "image_bytes": view.image_bytes if view.HasField("image_bytes") else None,
         "exit_code": view.task_status.exit_code if view.task_status.HasField("exit_code") else None,
         "restart_count": view.restart_count,
         "is_task": not view.container.meta.id,
     }
+
+
+def size_text(view: ContainerView) -> str:
+    """ "12kB (virtual 8.1MB)"; "N/A" where its node has not told it."""
+    if not view.HasField("writable_bytes"):
+        return "N/A"
+    total = docker_size(view.writable_bytes + view.image_bytes)
+    return f"{docker_size(view.writable_bytes)} (virtual {total})"
 
 
 def identifier_of(view: ContainerView) -> str:

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from cli.render.humanize import EnumName, humanize
 from cli.render.task_rows import timestamp
 
-TIMESTAMP_FIELD = re.compile(r"(?:^|_)(?:at|since|until)_ms$|^drain_deadline_ms$")
+TIMESTAMP_FIELD = re.compile(r"(?:^|_)(?:at|since|until|start_by|due)_ms$|^drain_deadline_ms$")
 """Names of fields that are moments."""
 
 

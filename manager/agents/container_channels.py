@@ -8,7 +8,12 @@ from grpc import aio
 from manager.agents.agent_address import AgentAddress
 from manager.agents.agent_channels import ANSWER_SECONDS, AgentChannels
 from manager.agents.answer_bounds import BoundedChannel
-from shoal.api.v1.agent_containers_pb2 import CommitLayerRequest, CommitLayerResponse
+from shoal.api.v1.agent_containers_pb2 import (
+    CommitLayerRequest,
+    CommitLayerResponse,
+    ReadContainerSizesRequest,
+    ReadContainerSizesResponse,
+)
 from shoal.api.v1.agent_containers_pb2_grpc import AgentContainersStub
 from shoal.api.v1.engine_pb2 import (
     ArchiveChunk,
@@ -50,6 +55,11 @@ class ContainerChannels:
         return await self._channels.unary(
             agent, lambda channel: _stub(channel).ListProcesses(request, timeout=ANSWER_SECONDS)
         )
+
+    async def read_sizes(self, agent: AgentAddress, request: ReadContainerSizesRequest) -> ReadContainerSizesResponse:
+        """Disk usage of containers on the node."""
+        seconds = request.timeout_ms / 1000 + ANSWER_SECONDS
+        return await self._channels.unary(agent, lambda channel: _stub(channel).ReadSizes(request, timeout=seconds))
 
     async def stat_path(self, agent: AgentAddress, request: ArchiveRequest) -> PathStat:
         """What a path in a container is."""

@@ -21,12 +21,13 @@ def fill_commands(view: View, shown: Iterable[ContainerView]) -> None:
 
 def command_of(spec: ContainerSpec, configs: Mapping[str, bytes]) -> list[str]:
     """Entrypoint and command. An entrypoint of its own does without the image's command, as with Docker.
+    A single empty word is none.
 
     Args:
         configs: configurations of images (JSON) by the digest of an index or a manifest.
     """
     if spec.entrypoint:
-        return [*spec.entrypoint, *spec.command]
+        return [word for word in spec.entrypoint if word] + [*spec.command]
     entrypoint, command = _of_image(configs.get(spec.image.partition("@")[2], b""))
     return [*entrypoint, *(spec.command or command)]
 

@@ -7,6 +7,7 @@ from manager.containers import container_records
 from manager.containers.container_commands import fill_commands
 from manager.containers.container_filters import container_filter
 from manager.containers.container_names import choose_name
+from manager.containers.container_sizes import ContainerSizeSource, add_sizes
 from manager.containers.container_views import container_view, task_view, task_views
 from manager.containers.container_volumes import deletion_with_volumes
 from manager.containers.definition_submission import SubmittedDefinition, prepare_definition
@@ -47,12 +48,22 @@ class ContainerHandler:
 
     Args:
         images: resolves tags, at creation only.
+        sizes: the agents.
         new_id: of containers, and of volumes that are made with them.
     """
 
-    def __init__(self, *, store: RecordStore, images: ImageResolver, now_ms: NowMs, new_id: NewId) -> None:
+    def __init__(
+        self,
+        *,
+        store: RecordStore,
+        images: ImageResolver,
+        sizes: ContainerSizeSource,
+        now_ms: NowMs,
+        new_id: NewId,
+    ) -> None:
         self._store = store
         self._images = images
+        self._sizes = sizes
         self._now_ms = now_ms
         self._new_id = new_id
 
@@ -92,6 +103,8 @@ class ContainerHandler:
         task = service_task(view, request.container)
         found = task_view(view, task) if task else container_view(view, find_container(view, request.container))
         fill_commands(view, [found])
+        if request.include_sizes:
+            found.warnings.extend(await add_sizes(view, [found], self._sizes))
         return found
 
     async def list(self, request: ListContainersRequest, caller: Caller) -> ListContainersResponse:
@@ -105,7 +118,8 @@ class ContainerHandler:
         shown.sort(key=lambda each: each.container.meta.created_at_ms or each.task.created_at_ms, reverse=True)
         shown = shown[: request.limit or None]
         fill_commands(view, shown)
-        return ListContainersResponse(containers=shown)
+        warnings = await add_sizes(view, shown, self._sizes) if request.include_sizes else []
+        return ListContainersResponse(containers=shown, warnings=warnings)
 
     async def rename(self, request: RenameContainerRequest, caller: Caller) -> ContainerView:
         """Raises AlreadyExists when another container has the name."""

@@ -81,6 +81,7 @@ class ContainerProcesses:
             return await self._tasks.pause(of_service, request)
         container = find_container(view, request.container)
         task = _running(view, container)
+        _check_pause(view, container, task, request)
         sent = PauseContainerRequest(container=container.meta.id, unpause=request.unpause)
         with self._store.follow() as changes:
             await self._agents.pause(agent_of_container(view, container), sent)
@@ -174,6 +175,13 @@ def _running(view: View, container: Container) -> Task:
         raise Refused(f'container "{container.name}" is not running')
     check_node(view, container)
     return task
+
+
+def _check_pause(view: View, container: Container, task: Task, request: PauseContainerRequest) -> None:
+    """Raises Refused: it is so already, as far as its node has told."""
+    status = view.task_status.get(task.id)
+    if status is not None and status.paused != request.unpause:
+        raise Refused(f'container "{container.name}" is {"already" if status.paused else "not"} paused')
 
 
 def _reported(view: View, container: Container, task: Task, *, paused: bool) -> ContainerView | None:

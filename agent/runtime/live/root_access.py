@@ -55,6 +55,18 @@ class OpenRoot:
     user: tuple[int, int] | None = None
 
 
+@dataclass(frozen=True)
+class RootFiles:
+    """Where the files of a container are.
+
+    Attributes:
+        upper: what it has changed; layers: the directories below; none where they are not known.
+    """
+
+    upper: Path
+    layers: tuple[Path, ...]
+
+
 @dataclass
 class _Mounted:
     """`namespace` keeps the mounts; `users` counts those who use them."""
@@ -113,6 +125,15 @@ class RootAccess:
                 yield opened
         finally:
             self._open -= 1
+
+    def find(self, own_id: str) -> RootFiles | None:
+        """Where its files are; None: this host has none of it. Nothing is opened."""
+        if (record := self._running(own_id)) is not None:
+            upper = self._paths.upper_of(record.task_id, record.container_id)
+            return RootFiles(upper / "u", tuple(map(Path, record.layers)))
+        if (kept := self._kept().get(own_id)) is not None:
+            return RootFiles(self._paths.kept_root(own_id) / "u", tuple(map(Path, kept.layers)))
+        return None
 
     @asynccontextmanager
     async def below(self, opened: OpenRoot) -> AsyncGenerator[int]:

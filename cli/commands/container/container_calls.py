@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 LONG_SECONDS = 365 * 86_400.0
 """Of calls that take as long as a program does: a stop without a bound, a removal."""
+SIZE_SECONDS = 40.0
+"""For nodes to count what is on their disks."""
 
 
 def containers(client: Client) -> "ContainersStub":

@@ -2,17 +2,20 @@
 
 import click
 
-from cli.client import Client
+from cli.client import CALL_SECONDS, Client
 from cli.commands.common.common_options import examples, inspect_format_option, pass_client
 from cli.commands.common.inspect_objects import inspect_each
 from cli.commands.common.name_completion import names_of
-from cli.commands.container.container_calls import containers
+from cli.commands.container.container_calls import SIZE_SECONDS, containers
 from cli.go_template.template_values import FieldRecord
 from cli.render.documents import to_document
+from cli.render.error_lines import warn
 from shoal.api.v1.control_pb2 import ListNetworksRequest
 from shoal.api.v1.engine_pb2 import ContainerView, GetContainerRequest
 from shoal.container_ids import container_id
 from shoal.container_states import state_text
+
+size_option = click.option("-s", "--size", "sizes", is_flag=True, help="Display total file sizes of containers.")
 
 
 @click.command(
@@ -23,13 +26,14 @@ from shoal.container_states import state_text
     ),
 )
 @inspect_format_option
+@size_option
 @click.argument("names", metavar="CONTAINER...", nargs=-1, required=True, shell_complete=names_of("container"))
 @pass_client
-def inspect(client: Client, *, names: tuple[str, ...], form: str) -> None:
+def inspect(client: Client, *, names: tuple[str, ...], form: str, sizes: bool) -> None:
     """Display detailed information on one or more containers."""
 
     def get(name: str) -> ContainerView:
-        return get_container(client, name)
+        return get_container(client, name, sizes=sizes)
 
     def fields(view: ContainerView) -> FieldRecord:
         return fields_of(client, view)
@@ -37,9 +41,12 @@ def inspect(client: Client, *, names: tuple[str, ...], form: str) -> None:
     inspect_each(names, get, form=form, document=document, fields=fields)
 
 
-def get_container(client: Client, name: str) -> ContainerView:
+def get_container(client: Client, name: str, *, sizes: bool = False) -> ContainerView:
     """A container of one's own. Raises NotFound; InvalidInput: the beginning of an ID is ambiguous."""
-    return client.call(containers(client).GetContainer, GetContainerRequest(container=name))
+    request = GetContainerRequest(container=name, include_sizes=sizes)
+    view = client.call(containers(client).GetContainer, request, seconds=SIZE_SECONDS if sizes else CALL_SECONDS)
+    warn(*view.warnings)
+    return view
 
 
 def document(view: ContainerView) -> dict[str, object]:

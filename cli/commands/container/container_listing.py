@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import click
 
-from cli.client import Client
+from cli.client import CALL_SECONDS, Client
 from cli.commands.common.common_options import examples, format_option, pass_client
 from cli.commands.common.listing_options import filter_option, no_trunc_option
-from cli.commands.container.container_calls import containers
+from cli.commands.container.container_calls import SIZE_SECONDS, containers
 from cli.render.container_rows import COLUMNS, FIELDS, RowOptions, container_row, names_of_networks
 from cli.render.error_lines import warn
 from cli.render.table import print_listing
@@ -52,6 +52,7 @@ _NO_LIMIT = -1
 @click.option("-l", "--latest", is_flag=True, help="Show the latest created container (includes all states).")
 @no_trunc_option
 @click.option("-q", "--quiet", is_flag=True, help="Only display container IDs.")
+@click.option("-s", "--size", "sizes", is_flag=True, help="Display total file sizes (queries the nodes).")
 @pass_client
 def list_containers(
     client: Client,
@@ -63,26 +64,30 @@ def list_containers(
     latest: bool,
     no_trunc: bool,
     quiet: bool,
+    sizes: bool,
 ) -> None:
     """List the containers of the cluster: those that users created, and those of tasks of services.
 
     Of a container whose node is down, STATUS is the last one known. Ports with the address 0.0.0.0 are published on
-    every node, unless they were published on one node only.
+    every node, unless they were published on one node only. SIZE is what a container has changed of its image's files,
+    on disk, and in parentheses together with them.
     """
     request = ListContainersRequest(
         all=everything,
         include_tasks=True,
         filters=to_filters(filters),
         limit=1 if latest else max(last, 0),
+        include_sizes=sizes or ".Size" in form,
     )
-    answer = client.call(containers(client).ListContainers, request)
+    seconds = SIZE_SECONDS if request.include_sizes else CALL_SECONDS
+    answer = client.call(containers(client).ListContainers, request, seconds=seconds)
     options = RowOptions(int(time.time() * 1000), _network_names(client, answer.containers, form), no_trunc)
     if quiet and form == "table":
         for view in answer.containers:
             click.echo(container_row(view, options)["container_id"])
     else:
         rows = [container_row(view, options) for view in answer.containers]
-        print_listing(rows, COLUMNS, form=form, names=FIELDS)
+        print_listing(rows, (*COLUMNS, "size") if sizes else COLUMNS, form=form, names=FIELDS)
     warn(*answer.warnings)
 
 

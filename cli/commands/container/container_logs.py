@@ -1,6 +1,7 @@
 """`shoal logs`."""
 
 import time
+from collections.abc import Iterator
 
 import click
 
@@ -10,8 +11,8 @@ from cli.commands.common.name_completion import names_of
 from cli.commands.common.relative_time import parse_time_ns
 from cli.render.error_lines import warn
 from cli.render.log_printer import LogPrefixes, LogPrinter
-from shoal.api.v1.control_pb2 import LogsRequest
-from shoal.errors import InvalidInput
+from shoal.api.v1.control_pb2 import LogsRequest, LogsResponse
+from shoal.errors import InvalidInput, NotFound
 from shoal.spec_parsers.integers import parse_count
 
 _MAX_LINES = (1 << 32) - 1
@@ -59,7 +60,7 @@ def logs(
     """
     request = logs_request(container, since=since, until=until, tail=tail, follow=follow, now_ns=time.time_ns())
     printer: LogPrinter | None = None
-    for response in client.stream(client.control.Logs, request, seconds=None):
+    for response in _responses(client, request):
         if response.HasField("warning"):
             warn(response.warning)
             continue
@@ -72,6 +73,14 @@ def logs(
             printer.runs(response.batch.chunks)
     if printer is not None:
         printer.end()
+
+
+def _responses(client: Client, request: LogsRequest) -> Iterator[LogsResponse]:
+    try:
+        yield from client.stream(client.control.Logs, request, seconds=None)
+    except NotFound:
+        text = f'container, task or service "{request.target}" not found; list containers with `shoal ps --all`'
+        raise NotFound(text) from None
 
 
 def logs_request(container: str, *, since: str, until: str, tail: str, follow: bool, now_ns: int) -> LogsRequest:

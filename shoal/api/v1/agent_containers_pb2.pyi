@@ -6,8 +6,10 @@ What an agent does to its node's containers for managers. Only the role `manager
 `container` in requests is the id of a container of one's own, or of a task of a service; nothing is looked up by name.
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -116,3 +118,78 @@ class CommitLayerResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CommitLayerResponse: _TypeAlias = CommitLayerResponse  # noqa: Y015
+
+@_typing.final
+class ReadContainerSizesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTAINERS_FIELD_NUMBER: _builtins.int
+    TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    timeout_ms: _builtins.int
+    """Milliseconds, 1 to 60,000: what has not been measured by then is reported as a problem."""
+    @_builtins.property
+    def containers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 10,000."""
+
+    def __init__(
+        self,
+        *,
+        containers: _abc.Iterable[_builtins.str] | None = ...,
+        timeout_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["containers", b"containers", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadContainerSizesRequest: _TypeAlias = ReadContainerSizesRequest  # noqa: Y015
+
+@_typing.final
+class ReadContainerSizesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sizes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContainerSize]: ...
+    def __init__(
+        self,
+        *,
+        sizes: _abc.Iterable[Global___ContainerSize] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sizes", b"sizes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadContainerSizesResponse: _TypeAlias = ReadContainerSizesResponse  # noqa: Y015
+
+@_typing.final
+class ContainerSize(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTAINER_FIELD_NUMBER: _builtins.int
+    WRITABLE_BYTES_FIELD_NUMBER: _builtins.int
+    IMAGE_BYTES_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    container: _builtins.str
+    writable_bytes: _builtins.int
+    image_bytes: _builtins.int
+    problem: _builtins.str
+    """Why it is not known, one line; then the others are 0."""
+    def __init__(
+        self,
+        *,
+        container: _builtins.str = ...,
+        writable_bytes: _builtins.int = ...,
+        image_bytes: _builtins.int = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "image_bytes", b"image_bytes", "problem", b"problem", "writable_bytes", b"writable_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContainerSize: _TypeAlias = ContainerSize  # noqa: Y015

@@ -85,6 +85,11 @@ class AgentContainersStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_agent__containers__pb2.CommitLayerRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_agent__containers__pb2.CommitLayerResponse.FromString,
                 _registered_method=True)
+        self.ReadSizes = channel.unary_unary(
+                '/shoal.api.v1.AgentContainers/ReadSizes',
+                request_serializer=shoal_dot_api_dot_v1_dot_agent__containers__pb2.ReadContainerSizesRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_agent__containers__pb2.ReadContainerSizesResponse.FromString,
+                _registered_method=True)
         self.RemoveOrphan = channel.unary_unary(
                 '/shoal.api.v1.AgentContainers/RemoveOrphan',
                 request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListChangesRequest.SerializeToString,
@@ -171,6 +176,13 @@ class AgentContainersServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadSizes(self, request, context):
+        """Bytes on disk of what containers have changed of their images' files, and of their images, for those that are here.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RemoveOrphan(self, request, context):
         """Delete what is kept of a container that managers do not know. NOT_FOUND: there is nothing of it, or managers know it.
         """
@@ -230,6 +242,11 @@ def add_AgentContainersServicer_to_server(servicer, server):
                     servicer.CommitLayer,
                     request_deserializer=shoal_dot_api_dot_v1_dot_agent__containers__pb2.CommitLayerRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_agent__containers__pb2.CommitLayerResponse.SerializeToString,
+            ),
+            'ReadSizes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadSizes,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_agent__containers__pb2.ReadContainerSizesRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_agent__containers__pb2.ReadContainerSizesResponse.SerializeToString,
             ),
             'RemoveOrphan': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveOrphan,
@@ -507,6 +524,33 @@ class AgentContainers:
             '/shoal.api.v1.AgentContainers/CommitLayer',
             shoal_dot_api_dot_v1_dot_agent__containers__pb2.CommitLayerRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_agent__containers__pb2.CommitLayerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadSizes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.AgentContainers/ReadSizes',
+            shoal_dot_api_dot_v1_dot_agent__containers__pb2.ReadContainerSizesRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_agent__containers__pb2.ReadContainerSizesResponse.FromString,
             options,
             channel_credentials,
             insecure,

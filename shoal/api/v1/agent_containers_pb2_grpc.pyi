@@ -66,6 +66,8 @@ class AgentContainersStub:
     """The same layer, compressed and put into the cluster's image repository, with those of the image below it that are not
     there. A running container is paused while its files are read. FAILED_PRECONDITION: the image below it is not known.
     """
+    ReadSizes: _grpc.UnaryUnaryMultiCallable[_agent_containers_pb2.ReadContainerSizesRequest, _agent_containers_pb2.ReadContainerSizesResponse]
+    """Bytes on disk of what containers have changed of their images' files, and of their images, for those that are here."""
     RemoveOrphan: _grpc.UnaryUnaryMultiCallable[_engine_pb2.ListChangesRequest, _agent_containers_pb2.RemoveOrphanResponse]
     """Delete what is kept of a container that managers do not know. NOT_FOUND: there is nothing of it, or managers know it."""
 
@@ -103,6 +105,8 @@ class AgentContainersAsyncStub(AgentContainersStub):
     """The same layer, compressed and put into the cluster's image repository, with those of the image below it that are not
     there. A running container is paused while its files are read. FAILED_PRECONDITION: the image below it is not known.
     """
+    ReadSizes: _aio.UnaryUnaryMultiCallable[_agent_containers_pb2.ReadContainerSizesRequest, _agent_containers_pb2.ReadContainerSizesResponse]  # type: ignore[assignment]
+    """Bytes on disk of what containers have changed of their images' files, and of their images, for those that are here."""
     RemoveOrphan: _aio.UnaryUnaryMultiCallable[_engine_pb2.ListChangesRequest, _agent_containers_pb2.RemoveOrphanResponse]  # type: ignore[assignment]
     """Delete what is kept of a container that managers do not know. NOT_FOUND: there is nothing of it, or managers know it."""
 
@@ -197,6 +201,14 @@ class AgentContainersServicer(metaclass=_abc_1.ABCMeta):
         """The same layer, compressed and put into the cluster's image repository, with those of the image below it that are not
         there. A running container is paused while its files are read. FAILED_PRECONDITION: the image below it is not known.
         """
+
+    @_abc_1.abstractmethod
+    def ReadSizes(
+        self,
+        request: _agent_containers_pb2.ReadContainerSizesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_containers_pb2.ReadContainerSizesResponse, _abc.Awaitable[_agent_containers_pb2.ReadContainerSizesResponse]]:
+        """Bytes on disk of what containers have changed of their images' files, and of their images, for those that are here."""
 
     @_abc_1.abstractmethod
     def RemoveOrphan(

@@ -104,11 +104,18 @@ class ContainerView(_message.Message):
     RESTART_COUNT_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
+    WRITABLE_BYTES_FIELD_NUMBER: _builtins.int
+    IMAGE_BYTES_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     node_hostname: _builtins.str
     node_down_since_ms: _builtins.int
     """Its node is down or removed, since then: what is said of it is as it was. Milliseconds since the Unix epoch; 0: no."""
     restart_count: _builtins.int
+    writable_bytes: _builtins.int
+    """Where sizes were asked for, as far as its node has told them: bytes on disk of what it has changed of its image's files,
+    and of these.
+    """
+    image_bytes: _builtins.int
     @_builtins.property
     def container(self) -> _standalone_pb2.Container: ...
     @_builtins.property
@@ -140,12 +147,21 @@ class ContainerView(_message.Message):
         restart_count: _builtins.int = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
         command: _abc.Iterable[_builtins.str] | None = ...,
+        writable_bytes: _builtins.int | None = ...,
+        image_bytes: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "status", b"status", "task", b"task", "task_status", b"task_status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_image_bytes", b"_image_bytes", "_writable_bytes", b"_writable_bytes", "container", b"container", "image_bytes", b"image_bytes", "status", b"status", "task", b"task", "task_status", b"task_status", "writable_bytes", b"writable_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "container", b"container", "node_down_since_ms", b"node_down_since_ms", "node_hostname", b"node_hostname", "node_id", b"node_id", "restart_count", b"restart_count", "status", b"status", "task", b"task", "task_status", b"task_status", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_bytes", b"_image_bytes", "_writable_bytes", b"_writable_bytes", "command", b"command", "container", b"container", "image_bytes", b"image_bytes", "node_down_since_ms", b"node_down_since_ms", "node_hostname", b"node_hostname", "node_id", b"node_id", "restart_count", b"restart_count", "status", b"status", "task", b"task", "task_status", b"task_status", "warnings", b"warnings", "writable_bytes", b"writable_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__image_bytes: _TypeAlias = _typing.Literal["image_bytes"]  # noqa: Y015
+    _WhichOneofArgType__image_bytes: _TypeAlias = _typing.Literal["_image_bytes", b"_image_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__writable_bytes: _TypeAlias = _typing.Literal["writable_bytes"]  # noqa: Y015
+    _WhichOneofArgType__writable_bytes: _TypeAlias = _typing.Literal["_writable_bytes", b"_writable_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__image_bytes) -> _WhichOneofReturnType__image_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__writable_bytes) -> _WhichOneofReturnType__writable_bytes | None: ...
 
 Global___ContainerView: _TypeAlias = ContainerView  # noqa: Y015
 
@@ -154,15 +170,19 @@ class GetContainerRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CONTAINER_FIELD_NUMBER: _builtins.int
+    INCLUDE_SIZES_FIELD_NUMBER: _builtins.int
     container: _builtins.str
+    include_sizes: _builtins.bool
+    """As of ListContainersRequest."""
     def __init__(
         self,
         *,
         container: _builtins.str = ...,
+        include_sizes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "include_sizes", b"include_sizes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -176,12 +196,15 @@ class ListContainersRequest(_message.Message):
     INCLUDE_TASKS_FIELD_NUMBER: _builtins.int
     FILTERS_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    INCLUDE_SIZES_FIELD_NUMBER: _builtins.int
     all: _builtins.bool
     """Those that have ended too."""
     include_tasks: _builtins.bool
     """Tasks of services too; `ContainerView.container` has only the name and the definition of these, and no id."""
     limit: _builtins.int
     """The newest so many; 0: all."""
+    include_sizes: _builtins.bool
+    """Sizes too. Nodes count what is on their disks, which takes a while."""
     @_builtins.property
     def filters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Filter]: ...
     def __init__(
@@ -191,10 +214,11 @@ class ListContainersRequest(_message.Message):
         include_tasks: _builtins.bool = ...,
         filters: _abc.Iterable[Global___Filter] | None = ...,
         limit: _builtins.int = ...,
+        include_sizes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "filters", b"filters", "include_tasks", b"include_tasks", "limit", b"limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "filters", b"filters", "include_sizes", b"include_sizes", "include_tasks", b"include_tasks", "limit", b"limit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

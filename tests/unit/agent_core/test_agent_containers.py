@@ -12,10 +12,11 @@ from typing import Any
 from grpc import aio
 
 from agent.archives.container_files import ContainerFiles
+from agent.archives.root_sizes import RootSizes
 from agent.commits.layer_commits import LayerCommits
 from agent.images.layers.inflate import inflated
 from agent.runtime.live.process_table import ProcessTable
-from agent.runtime.live.root_access import OpenRoot
+from agent.runtime.live.root_access import OpenRoot, RootFiles
 from agent.streams.agent_containers import AgentContainersService
 from shoal.api.v1.agent_containers_pb2 import CommitLayerRequest
 from shoal.api.v1.agent_containers_pb2_grpc import AgentContainersStub, add_AgentContainersServicer_to_server
@@ -39,6 +40,9 @@ class Node:
         self._root = root
         self.calls: list[tuple[str, str, object]] = []
         self.pushed = b""
+
+    def find_root(self, own_id: str) -> RootFiles | None:
+        return RootFiles(self._root / "upper", (self._root / "below",)) if own_id == "box" else None
 
     def task_of(self, own_id: str) -> str:
         return f"task-of-{own_id}"
@@ -91,7 +95,9 @@ class Node:
 async def served(node: Node) -> AsyncGenerator[Any]:
     server = aio.server()
     commits = LayerCommits(containers=node, images=node)
-    service = AgentContainersService(containers=node, tasks=node, files=ContainerFiles(node), commits=commits)
+    service = AgentContainersService(
+        containers=node, tasks=node, files=ContainerFiles(node), sizes=RootSizes(node.find_root), commits=commits
+    )
     add_AgentContainersServicer_to_server(service, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

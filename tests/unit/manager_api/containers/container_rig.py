@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Self
 
+from manager.agents.agent_address import AgentAddress
 from manager.containers.container_handler import ContainerHandler
 from manager.containers.container_network_handler import ContainerNetworkHandler
 from manager.containers.container_removal import ContainerRemoval
@@ -19,6 +20,11 @@ from manager.store import kinds
 from manager.store.changes import put
 from manager.store.store import Store
 from shoal import ids
+from shoal.api.v1.agent_containers_pb2 import (
+    ContainerSize,
+    ReadContainerSizesRequest,
+    ReadContainerSizesResponse,
+)
 from shoal.api.v1.cluster_pb2 import Leader
 from shoal.api.v1.engine_pb2 import (
     ContainerView,
@@ -57,6 +63,7 @@ class ContainerRig:
         rejects: names of containers whose programs are not there.
         exit_codes: of programs that end as soon as they run, by the container's name.
         stops: whether programs end when they are to.
+        unreadable: names of containers whose sizes are not known.
     """
 
     store: Store
@@ -65,16 +72,29 @@ class ContainerRig:
     rejects: set[str] = field(default_factory=set)
     exit_codes: dict[str, int] = field(default_factory=dict)
     stops: bool = True
+    unreadable: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         clock = self.clock
         self.agents = RigAgents(self)
-        self.records = ContainerHandler(store=self.store, images=self.images, now_ms=clock, new_id=ids.new_id)
+        self.records = ContainerHandler(
+            store=self.store, images=self.images, sizes=self, now_ms=clock, new_id=ids.new_id
+        )
         tasks = TaskCalls(store=self.store, agents=self.agents)
         self.runs = ContainerRuns(store=self.store, now_ms=clock, tasks=tasks)
         self.removal = ContainerRemoval(store=self.store, now_ms=clock, tasks=tasks)
         self.waits = ContainerWaitHandler(store=self.store, tasks=tasks)
         self.networks = ContainerNetworkHandler(store=self.store, now_ms=clock)
+
+    async def read_sizes(self, agent: AgentAddress, request: ReadContainerSizesRequest) -> ReadContainerSizesResponse:
+        """Each has 7 bytes on 100 of its image; those in `unreadable` have a problem."""
+        sizes = [
+            ContainerSize(container=each, problem="the disk failed")
+            if self.store.tables.containers[each].name in self.unreadable
+            else ContainerSize(container=each, writable_bytes=7, image_bytes=100)
+            for each in request.containers
+        ]
+        return ReadContainerSizesResponse(sizes=sizes)
 
     def clock(self) -> int:
         """A millisecond later each time, so that nothing is of the same moment."""

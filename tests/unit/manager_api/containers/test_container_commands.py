@@ -17,6 +17,7 @@ CONFIG = json.dumps({"config": {"Entrypoint": ["entry"], "Cmd": ["serve"]}}).enc
         ([], [], ["entry", "serve"]),
         ([], ["other"], ["entry", "other"]),
         (["sh"], [], ["sh"]),
+        ([""], ["true"], ["true"]),
         (["sh"], ["-c", "true"], ["sh", "-c", "true"]),
     ],
 )
