@@ -260,7 +260,7 @@ def _containers_service(
         ContainerHandlers(
             records=ContainerHandler(store=store, images=images, sizes=nodes, now_ms=now_ms, new_id=ids.new_id),
             runs=ContainerRuns(store=store, now_ms=now_ms, tasks=tasks),
-            removal=ContainerRemoval(store=store, now_ms=now_ms, tasks=tasks),
+            removal=ContainerRemoval(store=store, sizes=nodes, now_ms=now_ms, tasks=tasks),
             waits=ContainerWaitHandler(store=store, tasks=tasks),
             networks=ContainerNetworkHandler(store=store, now_ms=now_ms),
             processes=ContainerProcesses(store=store, agents=nodes, streams=agents, now_ms=now_ms),

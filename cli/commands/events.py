@@ -33,6 +33,7 @@ Examples:
   shoal events
   shoal events --since 10m --filter type=task --filter service=web
   shoal events --since 1h --until 0s --filter action=failed --format json
+  shoal system events --filter container=db
 """
 
 

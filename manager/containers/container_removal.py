@@ -1,10 +1,12 @@
 """Container calls that remove: one container, and all that do not run."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from manager.containers import container_records
 from manager.containers.container_filters import container_filter
 from manager.containers.container_records import deletion
+from manager.containers.container_sizes import ContainerSizeSource, add_sizes
 from manager.containers.container_views import container_view, down_since_ms
 from manager.containers.container_volumes import deletion_with_volumes
 from manager.containers.service_tasks import service_task
@@ -23,17 +25,20 @@ from shoal.api.v1.engine_pb2 import (
     RemoveContainersResponse,
 )
 from shoal.api.v1.standalone_pb2 import Container
-from shoal.errors import Conflict, InvalidInput, Refused, Unavailable
+from shoal.errors import Conflict, InvalidInput, Refused, Timeout, Unavailable
 from shoal.rpc.caller import Caller
 
+GONE_SECONDS = 5.0
+"""How long a prune waits for nodes."""
 _ATTEMPTS = 4
 
 
 class ContainerRemoval:
     """The calls that remove containers."""
 
-    def __init__(self, *, store: RecordStore, now_ms: NowMs, tasks: TaskCalls) -> None:
+    def __init__(self, *, store: RecordStore, sizes: ContainerSizeSource, now_ms: NowMs, tasks: TaskCalls) -> None:
         self._store = store
+        self._sizes = sizes
         self._now_ms = now_ms
         self._tasks = tasks
 
@@ -68,21 +73,32 @@ class ContainerRemoval:
         return RemoveContainersResponse(ids=[identifier])
 
     async def prune(self, request: PruneContainersRequest, caller: Caller) -> RemoveContainersResponse:
-        """All that do not run and are not about to; those of nodes that are down too. Filters: `until`, `label`."""
+        """All that do not run and are not about to; those of nodes that are down too. Filters: `until`, `label`.
+
+        Answered once they are gone, but for those of nodes that do not delete them soon.
+        """
         view = self._store.tables
         keeps = _prune_filter(view, request)
-        removed = []
-        for container in [*view.containers.values()]:
-            if container.removing or is_running(view, container.meta.id) or is_restarting(view, container):
-                continue
-            if not keeps(container_view(view, container)):
-                continue
-            try:
-                await self._begin(container, RemoveContainerRequest(remove_volumes=False))
-            except (Conflict, Refused):
-                continue  # somebody has started it, or removed it
-            removed.append(container.meta.id)
-        return RemoveContainersResponse(ids=removed)
+        idle = [each for each in view.containers.values() if _is_idle(view, each)]
+        chosen = [each for each in (container_view(view, one) for one in idle) if keeps(each)]
+        await add_sizes(view, chosen, self._sizes)
+        removed: dict[str, int] = {}
+        with self._store.follow() as changes:
+            for each in chosen:
+                try:
+                    await self._begin(each.container, RemoveContainerRequest(remove_volumes=False))
+                except (Conflict, Refused):
+                    continue  # somebody has started it, or removed it
+                removed[each.container.meta.id] = each.writable_bytes
+            with suppress(Timeout):
+                await wait_on(
+                    changes,
+                    view,
+                    lambda view: view.containers.keys().isdisjoint(removed) or None,
+                    seconds=GONE_SECONDS,
+                    what="",
+                )
+        return RemoveContainersResponse(ids=removed, reclaimed_bytes=sum(removed.values()))
 
     async def _begin(self, container: Container, request: RemoveContainerRequest) -> None:
         """Delete what has nothing on its node in hand; mark the rest, which the collector deletes."""
@@ -99,6 +115,12 @@ class ContainerRemoval:
         )
         group = container_records.change(container, changed, self._now_ms())
         await self._store.commit(group.writes, expects=group.expects)
+
+
+def _is_idle(view: View, container: Container) -> bool:
+    """Whether it neither runs nor is about to, and is not being removed."""
+    is_busy = is_running(view, container.meta.id) or is_restarting(view, container)
+    return not (container.removing or is_busy)
 
 
 def _is_gone(view: View, identifier: str) -> bool:

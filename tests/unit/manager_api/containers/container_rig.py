@@ -82,15 +82,19 @@ class ContainerRig:
         )
         tasks = TaskCalls(store=self.store, agents=self.agents)
         self.runs = ContainerRuns(store=self.store, now_ms=clock, tasks=tasks)
-        self.removal = ContainerRemoval(store=self.store, now_ms=clock, tasks=tasks)
+        self.removal = ContainerRemoval(store=self.store, sizes=self, now_ms=clock, tasks=tasks)
         self.waits = ContainerWaitHandler(store=self.store, tasks=tasks)
         self.networks = ContainerNetworkHandler(store=self.store, now_ms=clock)
+
+    def _name_of(self, identifier: str) -> str:
+        container = self.store.tables.containers.get(identifier)
+        return container.name if container is not None else ""
 
     async def read_sizes(self, agent: AgentAddress, request: ReadContainerSizesRequest) -> ReadContainerSizesResponse:
         """Each has 7 bytes on 100 of its image; those in `unreadable` have a problem."""
         sizes = [
             ContainerSize(container=each, problem="the disk failed")
-            if self.store.tables.containers[each].name in self.unreadable
+            if self._name_of(each) in self.unreadable
             else ContainerSize(container=each, writable_bytes=7, image_bytes=100)
             for each in request.containers
         ]

@@ -289,7 +289,8 @@ def test_prune_leaves_what_runs() -> None:
         await rig.stop("older")
         await rig.create("new")
         request = PruneContainersRequest(filters=[Filter(key="label!", value="keep")])
-        assert len((await rig.removal.prune(request, ADMIN)).ids) == 2
+        done = await rig.removal.prune(request, ADMIN)
+        assert (len(done.ids), done.reclaimed_bytes) == (2, 14)
         await _gone(rig, "new")
         assert sorted(await rig.names(all=True)) == ["db", "old"]
         with pytest.raises(InvalidInput, match="not supported"):
