@@ -4,11 +4,15 @@ import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from types import TracebackType
-from typing import NoReturn, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, NoReturn, Protocol, Self, TypeVar
 
 from cli.contexts.context_file import Context
 from cli.interrupts import deferred_interrupt
+
+if TYPE_CHECKING:
+    from shoal.api.v1.control_pb2_grpc import ControlStub
 
 Q = TypeVar("Q", contravariant=True)
 A = TypeVar("A")
@@ -49,15 +53,10 @@ class PendingCall(Protocol[G]):
 
 
 class Client:
-    """Calls to the managers of one context. A context manager; closing it cancels pending calls.
-
-    Attributes:
-        control: the service `Control`; stubs of other services are made of `channel` where they are needed.
-    """
+    """Calls to the managers of one context. A context manager; closing it cancels pending calls."""
 
     def __init__(self, context: Context) -> None:
         # Here, not above: gRPC takes 40 ms to import, and help, completion and bad input need none of it.
-        from shoal.api.v1.control_pb2_grpc import ControlStub
         from shoal.identity.identity import Identity
         from shoal.rpc.channel import connect
 
@@ -66,7 +65,13 @@ class Client:
         self.channel = connect(
             context.all_addresses, Identity.load(context.directory), max_receive_bytes=MAX_RESPONSE_BYTES
         )
-        self.control = ControlStub(self.channel)
+
+    @cached_property
+    def control(self) -> "ControlStub":
+        """The service `Control`; stubs of other services are made of `channel` where they are needed."""
+        from shoal.api.v1.control_pb2_grpc import ControlStub
+
+        return ControlStub(self.channel)
 
     @classmethod
     def of_context(cls, name: str | None) -> Self:
@@ -163,11 +168,11 @@ class Client:
     def _translated_errors(self) -> Iterator[None]:
         import grpc
 
-        from shoal.rpc.status_mapping import raise_for
-
         try:
             yield
         except grpc.RpcError as error:
+            from shoal.rpc.status_mapping import raise_for
+
             raise_for(error, address=self._address)
 
 

@@ -1,12 +1,14 @@
 """`--format`, `--filter` and the other options that listings share."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from shoal.errors import InvalidInput
-from shoal.filters.filter_set import FilterSet
+
+if TYPE_CHECKING:
+    from shoal.filters.filter_set import FilterSet
 
 CommandFunction = Callable[..., Any]
 
@@ -63,7 +65,7 @@ ignored_no_trunc_option = click.option(
 no_resolve_option = click.option("--no-resolve", is_flag=True, help="Do not map IDs to names.")
 
 
-def filter_option(filters: FilterSet[Any]) -> Callable[[CommandFunction], CommandFunction]:
+def filter_option(filters: "FilterSet[Any]") -> Callable[[CommandFunction], CommandFunction]:
     """The option `-f`, `--filter`; its keys, and values of keys that have only some, are completed."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

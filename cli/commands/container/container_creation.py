@@ -15,17 +15,16 @@ from cli.commands.container.image_presence import (
     exposed_ports,
     present_image,
     reference_of,
-    unlisted_image,
 )
-from cli.commands.image.image_options import PlatformType
 from cli.flags.container.container_draft import ContainerDraft
 from cli.flags.container.container_fault_flags import faults_by_container_flag
 from cli.flags.container.container_options import Command, container_options, draft_of
 from cli.render.error_lines import warn
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.engine_pb2 import ContainerView, CreateContainerRequest, GetContainerRequest, RemoveContainerRequest
-from shoal.api.v1.standalone_pb2 import ContainerDefinition
+from shoal.api.v1.standalone_pb2 import ContainerDefinition, Image
 from shoal.errors import Fault, InvalidInput, NotFound
+from shoal.image_reference import parse
 from shoal.spec_parsers.exposed_ports import publish_all
 
 
@@ -117,14 +116,20 @@ def _cidfile_faults(path: Path | None) -> list[Fault]:
 
 def _set_image(client: Client, ctx: click.Context, draft: ContainerDraft, given: Mapping[str, Any]) -> None:
     name, container = given["image"], draft.spec.task.container
-    platform = PlatformType().convert(given["platform"], None, ctx) if given["platform"] else None
+    platform = tuple((given["platform"] or "").lower().split("/")) if given["platform"] else ()
     view = present_image(client, ctx, name, pull=given["pull"], platform=platform, quiet=given["quiet"])
     container.image = reference_of(view, name) if view is not None else name
     container.command.extend(given["command"])
     if draft.publishes_all:
-        image = view.image if view is not None and view.image.variants else unlisted_image(ctx, name)
+        image = view.image if view is not None and view.image.variants else _unlisted_image(ctx, name)
         ports = draft.spec.endpoint.ports
         ports.extend(publish_all(ports, [*draft.exposed, *exposed_ports(image)]))
+
+
+def _unlisted_image(ctx: click.Context, name: str) -> Image:
+    from cli.commands.container.image_pull import unlisted_image
+
+    return unlisted_image(ctx, parse(name).with_default_tag())
 
 
 def _add_volumes(client: Client, draft: ContainerDraft) -> None:

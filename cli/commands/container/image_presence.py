@@ -3,15 +3,10 @@
 import click
 
 from cli.client import Client
-from cli.commands.image.image_calls import get_image, set_image
-from cli.commands.image.image_options import registries_with_logins, run
-from cli.commands.image.image_transfer import transfer
-from cli.images.cluster_repository import ClusterRepository
-from shoal.api.v1.control_pb2 import GetClusterRequest
+from cli.commands.image.image_calls import get_image
 from shoal.api.v1.engine_pb2 import ImageView
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.standalone_pb2 import Image, ImageVariant
-from shoal.distribution.manifests import Platform
 from shoal.errors import NotFound, Refused
 from shoal.image_reference import parse
 from shoal.spec_parsers.exposed_ports import parse_exposed
@@ -20,10 +15,12 @@ PULL_POLICIES = ("always", "missing", "never")
 
 
 def present_image(
-    client: Client, ctx: click.Context, name: str, *, pull: str, platform: Platform | None, quiet: bool
+    client: Client, ctx: click.Context, name: str, *, pull: str, platform: tuple[str, ...], quiet: bool
 ) -> ImageView | None:
     """The image as the cluster has it; pulled before, as the policy says, with progress on standard error.
 
+    Args:
+        platform: os, architecture, and perhaps variant, that it has to be for; empty: any.
     Returns:
         None where the cluster has no image repository: then nodes pull from the image's own registry, as for services.
     Raises:
@@ -33,6 +30,8 @@ def present_image(
     found = _find(client, name, platform)
     if found is not None and pull != "always":
         return found
+    from shoal.api.v1.control_pb2 import GetClusterRequest
+
     repository = client.call(client.control.GetCluster, GetClusterRequest()).image_repository
     if not repository:
         return None
@@ -41,23 +40,21 @@ def present_image(
         raise NotFound(f"image {reference.familiar} not found in the cluster, and --pull is never")
     if not quiet and found is None:
         click.echo(f"Unable to find image '{reference.familiar}' in the cluster", err=True)
-    registries = registries_with_logins(ctx, None, [reference, parse(repository)])
-    image = transfer(ClusterRepository(repository, registries), reference, platform, quiet=quiet)
-    return ImageView(image=set_image(client, image), names=[image.name])
+    from cli.commands.container.image_pull import pull_into_cluster
+
+    return pull_into_cluster(client, ctx, repository, reference, platform=platform, quiet=quiet)
 
 
-def _find(client: Client, name: str, platform: Platform | None) -> ImageView | None:
+def _find(client: Client, name: str, platform: tuple[str, ...]) -> ImageView | None:
     try:
         found = get_image(client, name)
     except NotFound:
         return None
-    variants = found.image.variants
-    return found if platform is None or any(_is_for(each, platform) for each in variants) else None
+    return found if not platform or any(_is_for(each, platform) for each in found.image.variants) else None
 
 
-def _is_for(variant: ImageVariant, platform: Platform) -> bool:
-    own = variant.platform
-    return (own.os, own.architecture) == (platform.os, platform.architecture)
+def _is_for(variant: ImageVariant, platform: tuple[str, ...]) -> bool:
+    return (variant.platform.os, variant.platform.architecture) == platform[:2]
 
 
 def reference_of(view: ImageView, name: str) -> str:
@@ -71,14 +68,6 @@ def reference_of(view: ImageView, name: str) -> str:
     if not view.names:
         raise Refused(f"image {name} has no name; give it one with `shoal tag {name} NAME`")
     return view.names[0]
-
-
-def unlisted_image(ctx: click.Context, name: str) -> Image:
-    """What its own registry says of an image that the cluster has no record of. Raises as `shoal pull` does."""
-    from cli.images.cluster_images import describe_image
-
-    reference = parse(name).with_default_tag()
-    return run(describe_image(registries_with_logins(ctx, None, [reference]), reference), reference.domain)
 
 
 def exposed_ports(image: Image) -> list[PublishedPort]:

@@ -122,3 +122,16 @@ def test_a_call_imports_what_it_needs(words: tuple[str, ...], tmp_path: Path, mo
     assert "shoal.rpc.status_mapping" in modules  # it came as far as to call the manager
     assert ("cli.convergence" in modules) == (words[0] == "service") and ("termios" in modules) == (words[0] == "exec")
     assert not modules & OF_OTHERS
+
+
+def test_run_imports_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registries are asked only for images that are not in the cluster, and names only by completion."""
+    now = datetime.now(UTC)
+    identity = Authority.create("c", now).issue(CertificateSubject("me", Role.ADMIN, "c"), now)
+    ContextStore(tmp_path).create("here", identity, ["127.0.0.1:1"])
+    monkeypatch.setenv("SHOAL_CONFIG", str(tmp_path))
+    modules = imported("run", "--rm", "-i", "-m", "64M", "-p", "80:80", "app", "true")
+    assert "shoal.rpc.status_mapping" in modules  # it came as far as to call the manager
+    unneeded = {"shoal.distribution", "shoal.filters", "shoal.api.v1.control_pb2_grpc", "cli.images", "json", "httpx"}
+    assert not modules & unneeded
+    assert "cli.commands.common.name_sources" not in modules
