@@ -17,6 +17,12 @@ def _is_about(kind: str) -> Callable[[Event, str], bool]:
     return fits
 
 
+def _has_label(event: Event, value: str) -> bool:
+    """A label of a container, by its name or with its value; labels are among the attributes, as in Docker."""
+    name, equals, text = value.partition("=")
+    return event.attributes.get(name) == text if equals else name in event.attributes
+
+
 def _concerns_service(event: Event, value: str) -> bool:
     return event.service == value or _is_about("service")(event, value)
 
@@ -31,6 +37,7 @@ EVENTS: FilterSet[Event] = FilterSet(
         "container": KeyFilter(_is_about("container")),
         "config": KeyFilter(_is_about("config")),
         "event": exact_filter(lambda event: event.action),
+        "label": KeyFilter(_has_label),
         "network": KeyFilter(_is_about("network")),
         "node": KeyFilter(_concerns_node),
         "secret": KeyFilter(_is_about("secret")),

@@ -180,6 +180,7 @@ CONTAINER_VALUES: tuple[ContainerFlag, ...] = (
     *_shared("--read-only", "--tty", "--interactive", "--privileged", "--init", "--log-driver"),
     *_shared("--cpu-shares", "--cpu-period", "--cpu-quota", "--cpuset-cpus", "--cpuset-mems", "--blkio-weight"),
     *_shared("--memory-swap", "--memory-swappiness", "--memory-reservation", "--oom-kill-disable", "--oom-score-adj"),
+    *_shared("--reserve-cpu", "--reserve-memory"),
     *_shared(*(option.flag for option in HEALTH_OPTIONS)),
     _flag("--disable-content-trust", "", "Has no effect: images are not signed.", _ignore),
     *map(_refusal, REFUSED),

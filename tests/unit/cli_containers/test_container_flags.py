@@ -101,6 +101,15 @@ SAMPLES: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 """A value of each flag, and what it puts into the request; empty: nothing by itself."""
 
+OF_PLACEMENT = {
+    "--constraint": ("node.hostname == h1", 'constraints: "node.hostname == h1"'),
+    "--node": ("h2", 'node: "h2"'),
+    "--reschedule": ("on-node-failure", "reschedule: ON_NODE_FAILURE"),
+    "--reserve-cpu": ("0.5", "reservations { nano_cpus: 500000000 }"),
+    "--reserve-memory": ("64M", "reservations { memory_bytes: 67108864 }"),
+}
+"""Flags that Docker does not have."""
+
 OF_FIRST_NETWORK = {
     "--network-alias": ("db", 'networks { network: "front" aliases: "db" }'),
     "--ip": ("10.0.0.7", 'networks { network: "front" address: "10.0.0.7" }'),
@@ -140,9 +149,9 @@ def test_every_flag_of_docker_is_one_of_these() -> None:
     assert {flag for flag in DOCKER if flag.startswith("--")} == known
 
 
-@pytest.mark.parametrize("flag", SAMPLES)
+@pytest.mark.parametrize("flag", [*SAMPLES, *OF_PLACEMENT])
 def test_what_a_flag_says_is_in_the_request(flag: str) -> None:
-    value, expected = SAMPLES[flag]
+    value, expected = (SAMPLES | OF_PLACEMENT)[flag]
     draft, faults = parsed(*words_of(flag, value))
     assert faults == []
     assert expected in request_text(draft)

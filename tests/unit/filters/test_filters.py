@@ -104,6 +104,9 @@ def test_secrets_volumes_and_events() -> None:
     event = Event(type="task", action="failed", service="web", node="h1", id="abc", name="web.1")
     assert EVENTS.parse(["type=task", "event=failed", "service=web", "node=h1", "task=ab"])(event)
     assert not EVENTS.parse(["network=web.1"])(event)
+    event = Event(type="container", name="db", attributes={"image": "postgres:16", "tier": "data"})
+    assert EVENTS.parse(["label=tier"])(event) and EVENTS.parse(["label=tier=data"])(event)
+    assert not EVENTS.parse(["label=tier=web"])(event) and not EVENTS.parse(["label=old"])(event)
 
 
 @pytest.mark.parametrize(
