@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cli.main import shoal
+from cli.main import main
 from cli.playground.layout import Layout, PlaygroundHost
 from cli.playground.lifecycle import Playground
 
@@ -61,18 +61,31 @@ class Cluster:
         return done.stdout
 
     def json(self, *arguments: str) -> Any:
-        """The same with `--format json`, parsed. The command runs in this process: tests that wait for something ask
-        again and again, and a process for each look costs more than all that they wait for."""
-        with _ONE_AT_A_TIME:
-            done = CliRunner().invoke(
-                shoal,
-                [*arguments, "--format", "json"],
-                env={"SHOAL_CONFIG": str(self.config)},
-                standalone_mode=False,
-            )
-        failure = done.exception or done.return_value
-        assert not failure, f"shoal {' '.join(arguments)}: {failure!r} {done.stderr}{self.logs()}"
-        return json.loads(done.stdout)
+        """The same with `--format json`, parsed, as `quick`."""
+        return json.loads(self.quick(*arguments, "--format", "json"))
+
+    def quick(self, *arguments: str) -> str:
+        """As `shoal`, of a command that runs in this process: tests that wait for something ask again and again, and a
+        process for each look costs more than all that they wait for."""
+        code, output, errors = self._in_process(arguments)
+        assert not code, f"shoal {' '.join(arguments)}: {errors}{self.logs()}"
+        return output
+
+    def refusal(self, *arguments: str) -> str:
+        """What `shoal …` says on standard error when it fails, which it has to; in this process."""
+        code, output, errors = self._in_process(arguments)
+        assert code, f"shoal {' '.join(arguments)} succeeded: {output}{errors}"
+        return errors
+
+    def _in_process(self, arguments: Sequence[str]) -> tuple[int, str, str]:
+        """Exit code, standard output and errors of a command."""
+        environment = {"SHOAL_CONFIG": str(self.config), "SHOAL_VERIFY": "0"}
+        with _ONE_AT_A_TIME, CliRunner().isolation(env=environment) as (output, errors, _):
+            with pytest.raises(SystemExit) as end:
+                main(arguments)
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            return int(end.value.code or 0), output.getvalue().decode(), errors.getvalue().decode()
 
     def tasks(self, service: str) -> list[dict[str, Any]]:
         """Tasks of a service that are to run, as `service ps` has them."""

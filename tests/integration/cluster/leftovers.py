@@ -1,5 +1,7 @@
 """What a test has left in the cluster: found over one connection, removed through the command line."""
 
+from contextlib import suppress
+
 from cli.client import Client
 from cli.contexts.context_store import ContextStore
 from shoal.api.v1.control_pb2 import (
@@ -9,8 +11,16 @@ from shoal.api.v1.control_pb2 import (
     ListServicesRequest,
     ListVolumesRequest,
 )
+from shoal.api.v1.engine_pb2 import (
+    ListContainersRequest,
+    ListImagesRequest,
+    RemoveContainerRequest,
+    RemoveImageRequest,
+)
+from shoal.api.v1.engine_pb2_grpc import ContainersStub, ImagesStub
 from shoal.api.v1.node_pb2 import NodeSpec
 from shoal.api.v1.volume_pb2 import Volume
+from shoal.errors import NotFound
 from tests.integration.cluster.harness import Cluster, data_directories
 
 _WITHOUT_TASKS = frozenset({NodeSpec.PAUSE, NodeSpec.DRAIN})
@@ -24,6 +34,7 @@ def remove_all(cluster: Cluster) -> None:
     with Client(ContextStore(cluster.config).resolve(None, {})) as client:
         for name in _drained(client):  # by a test that failed before it gave the node back
             cluster.shoal("node", "update", "--availability", "active", name)
+        _remove_containers(client)
         left = _leftovers(client)
         if left["volume"]:
             cluster.playground.wait_for_nodes(len(cluster.layout.all_hosts()))  # each deletes what it has
@@ -31,7 +42,22 @@ def remove_all(cluster: Cluster) -> None:
             if names:
                 cluster.shoal(kind, "rm", *names)
         cluster.until(lambda: not _volumes(client), "the volumes to be deleted")
+        _remove_images(client)
     assert not data_directories(cluster), "nothing of them stays on a disk"
+
+
+def _remove_containers(client: Client) -> None:
+    containers = ContainersStub(client.channel)
+    for each in client.call(containers.ListContainers, ListContainersRequest(all=True)).containers:
+        name = each.container.meta.id
+        client.call(containers.RemoveContainer, RemoveContainerRequest(container=name, force=True, remove_volumes=True))
+
+
+def _remove_images(client: Client) -> None:
+    images = ImagesStub(client.channel)
+    for each in client.call(images.ListImages, ListImagesRequest()).images:
+        with suppress(NotFound):  # it was another name of one that is removed
+            client.call(images.RemoveImage, RemoveImageRequest(image=each.image.digest, force=True))
 
 
 def _drained(client: Client) -> list[str]:

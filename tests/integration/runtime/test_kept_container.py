@@ -52,7 +52,7 @@ class Host:
         self.cgroup = new_cgroup()
         self.image = build_image(directory)
         self.machine = Machine(directory)
-        self.store_revision = 0
+        self.tasks: dict[str, Task] = {}
 
     @asynccontextmanager
     async def agent(self) -> AsyncGenerator[tuple[Worker, OciRuntime]]:
@@ -72,8 +72,7 @@ class Host:
             await runtime.reset()
 
     def assigned(self, *tasks: Task, containers: tuple[str, ...] = (BOX,), memory: int = 64 << 20) -> Assignments:
-        """A snapshot, each of a later store than the one before."""
-        self.store_revision += 1
+        """A snapshot."""
         container = ContainerSpec(image="busybox:test", command=["/bin/sh", "-c", SCRIPT])
         template = TaskTemplate(container=container, networks=[NetworkAttachment(network="none")])
         template.limits.memory_bytes = memory
@@ -82,13 +81,7 @@ class Host:
             for number in {task.revision for task in tasks}
         ]
         return Assignments(
-            snapshot=True,
-            tasks=tasks,
-            revisions=revisions,
-            containers=containers,
-            lists_containers=True,
-            epoch="first",
-            store_revision=self.store_revision,
+            snapshot=True, tasks=tasks, revisions=revisions, containers=containers, lists_containers=True
         )
 
 
