@@ -1,4 +1,7 @@
-"""Reads and writes files of this node's containers for managers' calls, in threads."""
+"""Reads and writes files of this node's containers for managers' calls, in threads.
+
+What knows archives is imported when it is needed: most agents never use it, and it takes most of a megabyte.
+"""
 
 import asyncio
 import errno
@@ -10,14 +13,11 @@ from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, aclosing
 from functools import partial
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from agent.archives.changes import ChangeKind, changes
 from agent.archives.disk_budget import DiskBudget
 from agent.archives.lookup import Found, find
 from agent.archives.read_ahead import read_ahead
-from agent.archives.tar_extract import ExtractOptions, extract
-from agent.archives.tar_stream import archive, archive_layer, archive_root
 from agent.malloc_tuning import LargeBuffers
 from agent.runtime.live.root_access import OpenRoot
 from shoal.api.v1.engine_pb2 import (
@@ -30,14 +30,12 @@ from shoal.api.v1.engine_pb2 import (
 )
 from shoal.errors import Exhausted, InvalidInput, Refused, ShoalError, Unavailable
 
+if TYPE_CHECKING:
+    from agent.archives.tar_extract import ExtractOptions
+
 T = TypeVar("T")
 
 CHANGES_PER_BATCH = 1000
-_KINDS = {
-    ChangeKind.MODIFIED: PathChange.MODIFIED,
-    ChangeKind.ADDED: PathChange.ADDED,
-    ChangeKind.DELETED: PathChange.DELETED,
-}
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -81,6 +79,8 @@ class ContainerFiles:
         return read_ahead(self._export(container))
 
     async def _export(self, container: str) -> AsyncGenerator[ArchiveChunk]:
+        from agent.archives.tar_stream import archive_root
+
         async with self._roots.open_root(container) as opened:
             with self._buffers.kept():
                 async with aclosing(_each(archive_root(opened.root))) as found:
@@ -114,6 +114,8 @@ class ContainerFiles:
         first = await anext(messages, None)
         if first is None or not first.HasField("target"):
             raise InvalidInput("the first message must have a target")
+        from agent.archives.tar_extract import ExtractOptions
+
         async with self._roots.open_root(first.target.container) as opened:
             options = ExtractOptions(
                 keep_kinds=first.no_overwrite_kind,
@@ -177,6 +179,8 @@ def _stat(root: int, request: ArchiveRequest) -> PathStat:
 
 
 def _read(root: int, request: ArchiveRequest) -> Generator[ArchiveChunk]:
+    from agent.archives.tar_stream import archive
+
     found = find(root, request.path, follow=request.follow)
     try:
         yield ArchiveChunk(stat=_path_stat(found))
@@ -186,7 +190,9 @@ def _read(root: int, request: ArchiveRequest) -> Generator[ArchiveChunk]:
         os.close(found.descriptor)
 
 
-def _write(opened: OpenRoot, path: str, read: Callable[[int], bytes], options: ExtractOptions) -> None:
+def _write(opened: OpenRoot, path: str, read: Callable[[int], bytes], options: "ExtractOptions") -> None:
+    from agent.archives.tar_extract import extract
+
     disk = os.open(opened.upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         extract(opened.root, path, read, options, DiskBudget(disk))
@@ -195,16 +201,25 @@ def _write(opened: OpenRoot, path: str, read: Callable[[int], bytes], options: E
 
 
 def _change_batches(opened: OpenRoot, below: int) -> Generator[PathChanges]:
+    from agent.archives.changes import ChangeKind, changes
+
+    kinds = {
+        ChangeKind.MODIFIED: PathChange.MODIFIED,
+        ChangeKind.ADDED: PathChange.ADDED,
+        ChangeKind.DELETED: PathChange.DELETED,
+    }
     upper = os.open(opened.upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         found = changes(upper, below)
-        while batch := [PathChange(kind=_KINDS[kind], path=path) for kind, path in islice(found, CHANGES_PER_BATCH)]:
+        while batch := [PathChange(kind=kinds[kind], path=path) for kind, path in islice(found, CHANGES_PER_BATCH)]:
             yield PathChanges(changes=batch)
     finally:
         os.close(upper)
 
 
 def _layer(opened: OpenRoot) -> Generator[ArchiveChunk]:
+    from agent.archives.tar_stream import archive_layer
+
     upper = os.open(opened.upper, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for chunk in archive_layer(upper):

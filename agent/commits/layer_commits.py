@@ -8,15 +8,17 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from agent.archives.container_files import Roots, in_thread
 from agent.archives.disk_budget import DiskBudget
-from agent.commits.layer_file import LayerFile, write_layer
 from agent.runtime.live.root_access import OpenRoot
 from shoal.api.v1.agent_containers_pb2 import CommitLayerRequest, CommitLayerResponse
 from shoal.distribution.manifests import Descriptor
 from shoal.errors import Refused, Unavailable
+
+if TYPE_CHECKING:
+    from agent.commits.layer_file import LayerFile
 
 MAX_COMMITS = 2
 Pause = Callable[[str], AbstractAsyncContextManager[None]]
@@ -93,11 +95,13 @@ class LayerCommits:
         except OSError as error:
             raise Unavailable(f"{self._images.temporary}: {error.strerror}") from error
 
-    async def _written(self, container: str, path: Path, pause: Pause) -> LayerFile:
+    async def _written(self, container: str, path: Path, pause: Pause) -> "LayerFile":
         async with self._reading, self._containers.open_root(container) as opened, pause(container):
             return await self._read(opened, path)
 
-    async def _read(self, opened: OpenRoot, path: Path) -> LayerFile:
+    async def _read(self, opened: OpenRoot, path: Path) -> "LayerFile":
+        from agent.commits.layer_file import write_layer  # with what reads and compresses archives, when it is needed
+
         stop = threading.Event()
         disk = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

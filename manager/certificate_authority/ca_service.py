@@ -32,7 +32,7 @@ MAX_JOIN_BYTES = 64 * 1024
 
 
 class CertificateAuthorityService(CertificateAuthorityServicer):
-    """Serve it with `access.JOIN` on the join port, with `access.MANAGER_API` on the API port.
+    """Serve it with `access.JOIN` on the join port, with `manager_access.MANAGER_API` on the API port.
 
     Args:
         managers: the live table of all managers, including those that are not running.

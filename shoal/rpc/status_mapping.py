@@ -11,7 +11,6 @@ from google.protobuf.message import DecodeError
 from grpc import StatusCode, aio
 
 from shoal import errors
-from shoal.api.v1.control_pb2 import Fault, Faults
 from shoal.errors import InvalidInput, ShoalError, Unauthenticated, Unavailable
 
 ORIGIN_KEY = "shoal-error"
@@ -65,6 +64,9 @@ def trailer_of(error: ShoalError) -> tuple[tuple[str, bytes], ...]:
         return (origin, (RETRY_AFTER_KEY, b"%d" % round(error.retry_after_seconds * 1000)))
     if not isinstance(error, InvalidInput):
         return (origin,)
+    # Here, not above: an agent needs nothing else of the control API, which takes half a megabyte.
+    from shoal.api.v1.control_pb2 import Fault, Faults
+
     faults, size = Faults(), 0
     for fault in error.faults[:MAX_FAULTS]:
         message = Fault(path=fault.path, message=fault.message[:_MAX_DETAILS])
@@ -112,6 +114,8 @@ def _read(error: grpc.RpcError) -> tuple[StatusCode, str, Mapping[str, str | byt
 
 
 def _faults(trailer: Mapping[str, str | bytes]) -> list[errors.Fault]:
+    from shoal.api.v1.control_pb2 import Faults
+
     packed = trailer.get(FAULTS_KEY, b"")
     try:
         sent = Faults.FromString(packed) if isinstance(packed, bytes) else Faults()

@@ -38,6 +38,7 @@ from shoal.logs.log_lines import timestamp_bytes
 from shoal.rpc import access
 from shoal.rpc.caller import Context as Call
 from shoal.rpc.grpc_server import listen, make_server
+from shoal.rpc.manager_access import MANAGER_API
 
 CLUSTER = "cluster"
 MB = 1_000_000
@@ -93,7 +94,7 @@ async def serve_manager(directory: Path, port: int, tasks: int) -> None:
     place = NodeLogs(
         "node", "h1", AgentAddress("node", f"127.0.0.1:{port}"), "", tuple(f"task{n}" for n in range(tasks))
     )
-    server = make_server(access.MANAGER_API)
+    server = make_server(MANAGER_API)
     control: Any = Control
     control.__abstractmethods__ = frozenset()
     add_ControlServicer_to_server(control(AgentChannels(lambda: identity), place), server)

@@ -28,9 +28,9 @@ from shoal.identity.authority import Authority
 from shoal.identity.identity import Identity
 from shoal.identity.keyring import Keyring
 from shoal.identity.roles import CertificateSubject, Role
-from shoal.rpc.access import MANAGER_API
 from shoal.rpc.channel import MAX_STREAM_BYTES
 from shoal.rpc.grpc_server import listen, make_server
+from shoal.rpc.manager_access import MANAGER_API
 from shoal.task_group import TaskGroup
 
 CLUSTER = "c"

@@ -41,6 +41,7 @@ from shoal.ids import new_id
 from shoal.rpc import access
 from shoal.rpc.caller import Context, caller_of
 from shoal.rpc.grpc_server import CurrentIdentity, listen, make_server
+from shoal.rpc.manager_access import MANAGER_API
 from shoal.task_group import TaskGroup
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
@@ -219,7 +220,7 @@ async def cluster() -> AsyncGenerator[Cluster]:
         # Only some of its methods: the rest stays as the stubs have it, unserved.
         control = Control()  # type: ignore[abstract]
         made = Cluster(store=store, authority=authority, shown=authority.issue_manager("m1"), control=control)
-        api, joining = make_server(access.MANAGER_API), make_server(access.JOIN, max_receive_bytes=MAX_JOIN_BYTES)
+        api, joining = make_server(MANAGER_API), make_server(access.JOIN, max_receive_bytes=MAX_JOIN_BYTES)
         service = CertificateAuthorityService(
             authority=authority,
             managers=store.tables.registered_managers,

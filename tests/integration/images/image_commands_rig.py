@@ -27,8 +27,8 @@ from shoal.api.v1.meta_pb2 import Meta
 from shoal.distribution.registries import Registries
 from shoal.identity.authority import Authority
 from shoal.identity.roles import CertificateSubject, Role
-from shoal.rpc.access import MANAGER_API
 from shoal.rpc.grpc_server import listen, make_server
+from shoal.rpc.manager_access import MANAGER_API
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
 from tests.integration.registry_fixture import running_registry

@@ -17,10 +17,10 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.control_pb2_grpc import ControlStub, add_ControlServicer_to_server
 from shoal.errors import PermissionDenied
 from shoal.identity.roles import Role
-from shoal.rpc import access
 from shoal.rpc.caller import Caller
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.grpc_server import listen, make_server
+from shoal.rpc.manager_access import MANAGER_API
 from shoal.rpc.status_mapping import to_shoal_error
 from tests.integration.identity.rig import Cluster, run, serving
 
@@ -45,7 +45,7 @@ class Recorder:
 def test_handlers_see_name_role_cluster_and_address_of_the_certificate() -> None:
     async def scenario(made: Cluster) -> None:
         handler: Any = Recorder()
-        server = make_server(access.MANAGER_API)
+        server = make_server(MANAGER_API)
         handlers = Handlers(**{field.name: handler for field in dataclasses.fields(Handlers)})
         add_ControlServicer_to_server(ControlService(handlers), server)
         address = f"127.0.0.1:{listen(server, '127.0.0.1:0', lambda: made.shown)}"

@@ -30,9 +30,9 @@ from shoal.identity.authority import Authority
 from shoal.identity.keyring import Keyring
 from shoal.identity.roles import CertificateSubject, Role
 from shoal.notifier import Notifier
-from shoal.rpc.access import MANAGER_API
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.grpc_server import listen, make_server
+from shoal.rpc.manager_access import MANAGER_API
 from tests.fakes.csi_mounter import host_volumes
 from tests.fakes.image_reports import FakeImageReports
 from tests.fakes.loaded_store import loaded_store

@@ -11,12 +11,13 @@ from shoal.api.v1 import (
 )
 from shoal.identity.roles import Role
 from shoal.rpc import access
+from shoal.rpc.manager_access import MANAGER_API
 
 AUTHORITY = "/shoal.api.v1.CertificateAuthority/"
 
 
 def test_every_method_is_in_a_table() -> None:
-    served = access.MANAGER_API.keys() | access.JOIN.keys() | access.AGENT_STREAMS.keys()
+    served = MANAGER_API.keys() | access.JOIN.keys() | access.AGENT_STREAMS.keys()
     files = (agent_containers_pb2, certificate_authority_pb2, control_pb2, dispatcher_pb2, streams_pb2, volume_data_pb2)
     services = [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
     services += [engine_pb2.DESCRIPTOR.services_by_name[name] for name in ("Containers", "Images")]
@@ -25,7 +26,7 @@ def test_every_method_is_in_a_table() -> None:
 
 
 def test_users_alone_control_and_agents_alone_hold_sessions() -> None:
-    for method, roles in access.MANAGER_API.items():
+    for method, roles in MANAGER_API.items():
         service = method.split("/")[1].rpartition(".")[2]
         expected = {
             "Control": {Role.ADMIN},
@@ -40,7 +41,7 @@ def test_users_alone_control_and_agents_alone_hold_sessions() -> None:
 
 def test_only_joining_needs_no_certificate_and_it_has_a_port_of_its_own() -> None:
     assert dict(access.JOIN) == {AUTHORITY + name: None for name in ("GetRoot", "Join", "FindManagers")}
-    assert None not in access.MANAGER_API.values()
+    assert None not in MANAGER_API.values()
 
 
 def test_agents_read_volumes_of_each_other_and_nothing_else() -> None:

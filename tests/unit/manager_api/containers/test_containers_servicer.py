@@ -4,7 +4,7 @@ from manager.control_api.containers_servicer import ContainersService
 from shoal.api.v1 import engine_pb2
 from shoal.api.v1.engine_pb2_grpc import ContainersServicer
 from shoal.identity.roles import Role
-from shoal.rpc.access import MANAGER_API
+from shoal.rpc.manager_access import MANAGER_API
 
 
 def test_every_call_is_served() -> None:
