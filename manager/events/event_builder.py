@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 
 from manager import node_identity
-from manager.events import container_events
+from manager.events import container_events, image_events
 from manager.nodes.node_warnings import NodeWarnings
 from manager.planner.spec.problem_texts import is_stay, is_wait
 from manager.records.field_diff import field_changes
@@ -17,10 +17,11 @@ from manager.store.tables import View
 from manager.volumes import volume_move_progress
 from shoal.api.v1.event_pb2 import Event
 from shoal.api.v1.file_pb2 import File
+from shoal.api.v1.meta_pb2 import Name
 from shoal.api.v1.network_pb2 import Network
 from shoal.api.v1.node_pb2 import NetworkCondition, Node, NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import AutoscaleStatus, Service, ServiceStatus, UpdateStatus
-from shoal.api.v1.standalone_pb2 import Container
+from shoal.api.v1.standalone_pb2 import Container, Image
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.api.v1.volume_pb2 import Volume, VolumeStatus
 
@@ -34,6 +35,7 @@ _REPORTED_KINDS = frozenset(
     {
         *_OBJECT_TYPES,
         kinds.CONTAINER.name,
+        kinds.IMAGE.name,
         kinds.SERVICE.name,
         kinds.SERVICE_STATUS.name,
         kinds.AUTOSCALE.name,
@@ -72,7 +74,7 @@ class ObservedChange:
 
 def observe(change: Change, view: View, at_ms: int) -> ObservedChange | None:
     """The change with the records it concerns, or None if it has no event. Cheap: called for every change."""
-    if change.kind.name not in _REPORTED_KINDS:
+    if change.kind.name not in _REPORTED_KINDS and not _is_image_lock(change):
         return None
     old, new = change.old, change.new
     if isinstance(old, TaskStatus) and isinstance(new, TaskStatus) and not _differ(old, new):
@@ -93,6 +95,10 @@ def observe(change: Change, view: View, at_ms: int) -> ObservedChange | None:
         return ObservedChange(at_ms, change, None, None, container=record)
     service = view.services.get(identifier)
     return ObservedChange(at_ms, change, None, old if service is None and isinstance(old, Service) else service)
+
+
+def _is_image_lock(change: Change) -> bool:
+    return change.kind is kinds.NAME and change.identifier.startswith(image_events.LOCKS)
 
 
 def _differ(old: TaskStatus, new: TaskStatus) -> bool:
@@ -125,6 +131,8 @@ def events_of(observed: ObservedChange, view: View) -> Iterator[Event]:
             yield from _volume(observed, old, new, view)
         case VolumeStatus():
             yield from _volume_status(observed, old, new, view)
+        case Image() | Name():
+            yield from image_events.events_of(old, new, observed.at_ms)
         case Network() | File() | Volume():
             yield from _object_event(observed, record, old, new)
 

@@ -7,9 +7,10 @@ from contextlib import suppress
 from typing import TypeVar
 
 from manager.images import image_records
+from manager.images.container_conflicts import check_containers
 from manager.images.filter_moments import moment_ms
 from manager.images.image_records import FoundImage, contents_of, find_image, image_view, views
-from manager.images.image_removal import Removal, naming, removal
+from manager.images.image_removal import Removal, naming, removal, untagging
 from manager.images.image_repository_client import ImageContents
 from manager.images.image_users import names_of_services, services_by_digest
 from manager.interfaces import NowMs
@@ -97,7 +98,7 @@ class ImageHandler:
         unused = [
             FoundImage(each.image.digest, "", image_records.records_of(view, each.image.digest))
             for each in views(view, sorted(image_records.records_by_digest(view)))
-            if not each.service_ids and (everything or is_dangling(each)) and matches(each)
+            if not each.service_ids and not each.container_ids and (everything or is_dangling(each)) and matches(each)
         ]
         return await self._remove(unused, keep_used=True)
 
@@ -106,7 +107,7 @@ class ImageHandler:
         if not found.name and len(found.names) > 1 and not request.force:
             names = ", ".join(parse(each).familiar for each in found.names)
             raise Refused(f"image {request.image[:80]} has several names ({names}); remove them, or use --force")
-        return await self._remove([found], keep_used=False)
+        return await self._remove([found], keep_used=False, force=request.force)
 
     async def _set(self, image: Image) -> Image:
         lock = await self._lock(image.digest)
@@ -136,11 +137,13 @@ class ImageHandler:
         with suppress(Conflict):  # someone else has named it
             await self._store.commit([delete(NAME, key)], expects=[expect(NAME, key, version)])
 
-    async def _remove(self, images: Sequence[FoundImage], *, keep_used: bool) -> RemoveImagesResponse:
+    async def _remove(
+        self, images: Sequence[FoundImage], *, keep_used: bool, force: bool = False
+    ) -> RemoveImagesResponse:
         response = RemoveImagesResponse()
         for each in images:
             try:
-                done = self._removal(each)
+                done = self._removal(each, force=force)
                 await self._store.commit(done.writes, expects=done.expects)
             except (Conflict, Refused):
                 if keep_used:
@@ -149,13 +152,17 @@ class ImageHandler:
             response.untagged.extend(parse(name).familiar for name in done.names)
             if done.is_last:
                 response.deleted.extend(done.image_ids)
+                response.reclaimed_bytes += image_records.unshared_bytes(self._store.tables, each.records)
                 await self._forget(each.digest)
         return response
 
-    def _removal(self, found: FoundImage) -> Removal:
+    def _removal(self, found: FoundImage, *, force: bool) -> Removal:
         done = removal(self._store, found, self._now_ms())
-        if done.is_last:
-            self._check_unused(found)
+        if not done.is_last:
+            return done
+        self._check_unused(found)
+        if check_containers(self._store.tables, found, force=force):
+            return untagging(self._store, found, self._now_ms())
         return done
 
     def _check_unused(self, found: FoundImage) -> None:
@@ -184,7 +191,13 @@ class ImageHandler:
         shown = next(views(view, [found.digest]))
         named = [each for each in found.records if found.name and each.name == found.name]
         if named:
-            return image_view(named, nodes=shown.node_ids, services=shown.service_ids, names=shown.names)
+            return image_view(
+                named,
+                nodes=shown.node_ids,
+                services=shown.service_ids,
+                containers=shown.container_ids,
+                names=shown.names,
+            )
         return shown
 
     def _moment(self, text: str) -> int:

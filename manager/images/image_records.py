@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from manager.images.image_users import services_by_digest
+from manager.images.image_users import containers_by_digest, services_by_digest
 from manager.store.tables import View
 from shoal.api.v1.engine_pb2 import ImageView
 from shoal.api.v1.standalone_pb2 import Image
@@ -99,7 +99,12 @@ def find_name(view: View, reference: ImageReference) -> Image | None:
 
 
 def image_view(
-    records: Sequence[Image], *, nodes: Iterable[str], services: Iterable[str], names: Sequence[str] | None = None
+    records: Sequence[Image],
+    *,
+    nodes: Iterable[str],
+    services: Iterable[str],
+    containers: Iterable[str],
+    names: Sequence[str] | None = None,
 ) -> ImageView:
     """A digest's records as one; the newest first.
 
@@ -107,13 +112,19 @@ def image_view(
         names: of the digest, where `records` are only some of its records.
     """
     newest = max(records, key=lambda each: each.meta.updated_at_ms)
-    shown = names_of(records) if names is None else names
-    return ImageView(image=newest, names=shown, node_ids=sorted(set(nodes)), service_ids=sorted(services))
+    return ImageView(
+        image=newest,
+        names=names_of(records) if names is None else names,
+        node_ids=sorted(set(nodes)),
+        container_ids=sorted(containers),
+        service_ids=sorted(services),
+    )
 
 
 def views(view: View, digests: Iterable[str] | None = None) -> Iterator[ImageView]:
     """Images with what uses and holds them, by digest; None: all of them, and those that only nodes hold."""
-    records, services, nodes = records_by_digest(view), services_by_digest(view), nodes_by_digest(view)
+    records, nodes = records_by_digest(view), nodes_by_digest(view)
+    services, containers = services_by_digest(view), containers_by_digest(view)
     known: set[str] = set()
     for digest in sorted(records) if digests is None else digests:
         own = contents_of(records[digest])
@@ -122,14 +133,26 @@ def views(view: View, digests: Iterable[str] | None = None) -> Iterator[ImageVie
             records[digest],
             nodes=[node for each in own for node in nodes.get(each, ())],
             services={service for each in own for service in services.get(each, ())},
+            containers={container for each in own for container in containers.get(each, ())},
         )
     if digests is None:
-        yield from _unrecorded(view, nodes, services, known)
+        yield from _unrecorded(view, nodes, services, containers, known)
 
 
 def contents_of(records: Iterable[Image]) -> set[str]:
     """Digests of an image's index and of its manifests: services and nodes may name either."""
     return {digest for each in records for digest in (each.digest, *(one.digest for one in each.variants))}
+
+
+def unshared_bytes(view: View, records: Iterable[Image]) -> int:
+    """Stored bytes of images that no other record needs: what their registry can free once they are gone."""
+    own = {each.digest for each in records}
+    others = (one for each in view.images.values() if each.digest not in own for one in each.variants)
+    needed = {layer for one in others for layer in one.layers}
+    variants = {one.digest: one for each in records for one in each.variants}.values()
+    layers = {digest: size for one in variants for digest, size in zip(one.layers, one.layer_bytes, strict=False)}
+    configs = sum(max(0, one.stored_bytes - sum(one.layer_bytes)) for one in variants)
+    return configs + sum(size for digest, size in layers.items() if digest not in needed)
 
 
 def nodes_by_digest(view: View) -> dict[str, list[str]]:
@@ -142,24 +165,34 @@ def nodes_by_digest(view: View) -> dict[str, list[str]]:
 
 
 def _unrecorded(
-    view: View, nodes: Mapping[str, Sequence[str]], services: Mapping[str, set[str]], known: set[str]
+    view: View,
+    nodes: Mapping[str, Sequence[str]],
+    services: Mapping[str, set[str]],
+    containers: Mapping[str, set[str]],
+    known: set[str],
 ) -> Iterator[ImageView]:
-    """Images of services that were never pulled into the cluster's repository: a digest, and their names by digest."""
-    for digest in sorted({*nodes, *services} - known):
-        users = services.get(digest, set())
-        names = {name for each in users if (name := _name_in_service(view, each, digest))}
+    """Images of services and containers that were never pulled into the cluster's repository: a digest, and their names
+    by digest."""
+    for digest in sorted({*nodes, *services, *containers} - known):
+        users, others = services.get(digest, set()), containers.get(digest, set())
+        references = [*(_image_of_service(view, each) for each in users), *(_image_of(view, each) for each in others)]
+        names = {f"{parse(each).name}@{digest}" for each in references if each.endswith(f"@{digest}")}
         yield ImageView(
             image=Image(digest=digest),
             names=sorted(names),
             node_ids=sorted(nodes.get(digest, ())),
+            container_ids=sorted(others),
             service_ids=sorted(users),
         )
 
 
-def _name_in_service(view: View, service_id: str, digest: str) -> str:
+def _image_of_service(view: View, service_id: str) -> str:
     service = view.services.get(service_id)
-    image = service.spec.task.container.image if service is not None else ""
-    return f"{parse(image).name}@{digest}" if image.endswith(f"@{digest}") else ""
+    return service.spec.task.container.image if service is not None else ""
+
+
+def _image_of(view: View, container_id: str) -> str:
+    return view.containers[container_id].definition.task.container.image
 
 
 def _named(view: View, reference: str) -> Image | None:

@@ -16,7 +16,7 @@ from shoal.api.v1.standalone_pb2 import Image
 from shoal.errors import Conflict
 
 REMOVING = "removing"
-"""Content of a lock while the bytes of an image are being deleted."""
+"""Content of a lock while the bytes of an image are being deleted; its image ID follows."""
 
 REMOVING_MS = 60_000
 """A mark that is older was left by a manager that ended: deleting takes 20 s at most."""
@@ -73,25 +73,45 @@ def naming(store: RecordStore, image: Image, now_ms: int) -> tuple[Image, list[W
     return record, writes, expects
 
 
+def untagging(store: RecordStore, found: FoundImage, now_ms: int) -> Removal:
+    """What taking names from an image writes, which stays without one: a container uses it."""
+    done = removal(store, found, now_ms)
+    if not done.is_last:
+        return done
+    key = key_of(found.digest)
+    write, condition = _lock(store, found.digest, now_ms)
+    writes = [each for each in done.writes if each.kind is IMAGE and each.identifier != key]
+    kept = put(IMAGE, key, _unnamed(found.records[0]))
+    return Removal(done.names, False, (), (*writes, kept, write), (*done.expects[:-1], condition))
+
+
 def removal(store: RecordStore, found: FoundImage, now_ms: int) -> Removal:
     """What removing a name, or an image with all of its names, writes."""
     going = [each for each in found.records if not found.name or each.name == found.name]
     is_last = len(going) == len(found.records)
     lock = lock_key(found.digest)
-    mark = Name(meta=Meta(id=REMOVING if is_last else found.digest[7:20], updated_at_ms=now_ms))
+    image_ids = tuple(dict.fromkeys(one.config_digest for each in going for one in each.variants))
+    image_id = next(iter(image_ids), found.digest)
+    mark = Name(meta=Meta(id=f"{REMOVING} {image_id}" if is_last else found.digest[7:20], updated_at_ms=now_ms))
     return Removal(
         names=tuple(sorted(each.name for each in going if each.name)),
         is_last=is_last,
-        image_ids=tuple(dict.fromkeys(one.config_digest for each in going for one in each.variants)),
+        image_ids=image_ids,
         writes=(*(delete(IMAGE, record_key(each)) for each in going), put(NAME, lock, mark)),
         expects=(*_unchanged(store, going), expect(NAME, lock, store.version_of(NAME, lock))),
     )
 
 
+def removed_id(lock: Name) -> str:
+    """The image ID in the mark of a removal; empty where a lock has none."""
+    mark, _, image_id = lock.meta.id.partition(" ")
+    return image_id if mark == REMOVING else ""
+
+
 def _lock(store: RecordReader, digest: str, now_ms: int) -> tuple[Write, Expect]:
     key = lock_key(digest)
     known = store.tables.names.get(key)
-    if known is not None and known.meta.id == REMOVING and now_ms - known.meta.updated_at_ms < REMOVING_MS:
+    if known is not None and removed_id(known) and now_ms - known.meta.updated_at_ms < REMOVING_MS:
         raise Conflict(f"image {digest} is being removed; try again in a moment")
     version = known.meta.version if known is not None else 0
     return put(NAME, key, Name(meta=Meta(id=digest[7:20], updated_at_ms=now_ms))), expect(NAME, key, version)

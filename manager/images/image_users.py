@@ -1,6 +1,7 @@
-"""Which services use an image. Pure."""
+"""Which services and containers use an image. Pure."""
 
 from manager.store.tables import View
+from shoal.api.v1.task_pb2 import TaskState
 from shoal.task_states import is_live
 
 
@@ -14,6 +15,22 @@ def services_by_digest(view: View) -> dict[str, set[str]]:
         if revision is not None:
             _add(found, revision.spec.task.container.image, key[0])
     return found
+
+
+def containers_by_digest(view: View) -> dict[str, set[str]]:
+    """IDs of containers of one's own, running or not, by the digest that they were created from."""
+    found: dict[str, set[str]] = {}
+    for container_id, container in view.containers.items():
+        _add(found, container.definition.task.container.image, container_id)
+    return found
+
+
+def is_running(view: View, container_id: str) -> bool:
+    """Whether a run of it has begun and not ended, as far as is known."""
+    return any(
+        each.desired_state != TaskState.READY and _is_live(view, each.id)
+        for each in view.tasks_of(container_id).values()
+    )
 
 
 def names_of_services(view: View, service_ids: set[str]) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from shoal.api.v1.event_pb2 import Event
 from shoal.filters.filter_set import FilterSet, KeyFilter, exact_filter
 
-TYPES = ("service", "task", "node", "network", "secret", "config", "volume", "container")
+TYPES = ("service", "task", "node", "network", "secret", "config", "volume", "container", "image")
 
 
 def _is_about(kind: str) -> Callable[[Event, str], bool]:
@@ -31,6 +31,14 @@ def _concerns_node(event: Event, value: str) -> bool:
     return event.node == value or _is_about("node")(event, value)
 
 
+def _concerns_image(event: Event, value: str) -> bool:
+    """Of an image, by its name or the beginning of its ID; or of a container of it."""
+    if event.type == "container":
+        return event.attributes.get("image", "") in (value, f"{value}:latest")
+    name_fits = event.name in (value, f"{value}:latest")
+    return event.type == "image" and bool(value) and (name_fits or event.id.removeprefix("sha256:").startswith(value))
+
+
 EVENTS: FilterSet[Event] = FilterSet(
     {
         "action": exact_filter(lambda event: event.action),
@@ -38,6 +46,7 @@ EVENTS: FilterSet[Event] = FilterSet(
         "config": KeyFilter(_is_about("config")),
         "event": exact_filter(lambda event: event.action),
         "label": KeyFilter(_has_label),
+        "image": KeyFilter(_concerns_image),
         "network": KeyFilter(_is_about("network")),
         "node": KeyFilter(_concerns_node),
         "secret": KeyFilter(_is_about("secret")),

@@ -18,4 +18,6 @@ COMMANDS = {
     "prune": ("cli.commands.image.image_names:prune", "Remove unused images"),
 }
 
-command = LazyGroup("image", parts=COMMANDS, help="Manage images.")
+ALIASES = {"list": "ls", "remove": "rm"}
+
+command = LazyGroup("image", parts=COMMANDS, aliases=ALIASES, help="Manage images.")

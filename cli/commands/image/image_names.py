@@ -84,13 +84,13 @@ def remove(client: Client, *, images: tuple[str, ...], force: bool, platforms: t
 )
 @pass_client
 def prune(client: Client, *, everything: bool, force: bool, filters: tuple[str, ...]) -> None:
-    """Remove unused images: those without a name, or, with --all, all that no service uses.
+    """Remove unused images: those without a name, or, with --all, all that no service or container uses.
 
-    The space displayed is what nodes have freed. In the registry, space is freed by its own garbage collection
-    (`registry garbage-collect`).
+    The space displayed is what no other image needs in the cluster's image repository; its registry frees that by its
+    own garbage collection (`registry garbage-collect`). Nodes free theirs when their disks run short.
     """
     given = to_filters(PRUNE_FILTERS, filters)
-    what = "all images without at least one service using them" if everything else "all images without a name"
+    what = "all images that no service or container uses" if everything else "all images without a name"
     if not force:
         click.confirm(f"WARNING! This will remove {what}.\nAre you sure you want to continue?", abort=True, err=True)
     request = PruneImagesRequest(all=everything, filters=given)

@@ -1103,6 +1103,7 @@ class RemoveImagesResponse(_message.Message):
     DELETED_FIELD_NUMBER: _builtins.int
     RECLAIMED_BYTES_FIELD_NUMBER: _builtins.int
     reclaimed_bytes: _builtins.int
+    """As stored: what no other image needs in the cluster's image repository. Its registry's garbage collection frees it."""
     @_builtins.property
     def untagged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property

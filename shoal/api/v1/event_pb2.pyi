@@ -58,14 +58,15 @@ class Event(_message.Message):
     at_ms: _builtins.int
     """When the manager observed it. Milliseconds since the Unix epoch."""
     type: _builtins.str
-    """"service", "task", "node", "network", "secret", "config", "volume" or "container"."""
+    """"service", "task", "node", "network", "secret", "config", "volume", "container" or "image"."""
     action: _builtins.str
     """"create", "update", "remove"; of tasks the state; of nodes "ready", "down", "active", "pause", "drain",
     "network-repaired", "problem" and "resolved"; of tasks also "stop", "healthy", "unhealthy" and "warning"; of
     services also "update-<state>", "waiting", "unblocked", "quarantined", "unquarantined" and "autoscale"; of volumes
     also "move-started", "move-copying", "move-waiting", "move-resumed", "move-verifying", "move-done", "move-failed"
     and "move-cancelled". Of containers as Docker's: "create", "start", "die", "oom", "stop", "kill", "pause", "unpause",
-    "health_status: healthy", "rename", "update" and "destroy"; of networks also "connect" and "disconnect".
+    "health_status: healthy", "rename", "update" and "destroy"; of networks also "connect" and "disconnect". Of images
+    "pull", "tag", "untag" and "delete".
     """
     id: _builtins.str
     name: _builtins.str
@@ -79,7 +80,7 @@ class Event(_message.Message):
     """Why, one line for the user."""
     @_builtins.property
     def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Of a container as Docker has them: its labels, "name", "image", of "die" also "exitCode" and "execDuration" (seconds);
+        """Of an image its labels and "name". Of a container as Docker has them: its labels, "name", "image", of "die" also "exitCode" and "execDuration" (seconds);
         of a network that it joins or leaves: "container", its id.
         """
 
