@@ -148,11 +148,11 @@ def unshared_bytes(view: View, records: Iterable[Image]) -> int:
     """Stored bytes of images that no other record needs: what their registry can free once they are gone."""
     own = {each.digest for each in records}
     others = (one for each in view.images.values() if each.digest not in own for one in each.variants)
-    needed = {layer for one in others for layer in one.layers}
+    needed = {digest for one in others for digest in (*one.layers, one.config_digest)}
     variants = {one.digest: one for each in records for one in each.variants}.values()
     layers = {digest: size for one in variants for digest, size in zip(one.layers, one.layer_bytes, strict=False)}
-    configs = sum(max(0, one.stored_bytes - sum(one.layer_bytes)) for one in variants)
-    return configs + sum(size for digest, size in layers.items() if digest not in needed)
+    configs = {one.config_digest: max(0, one.stored_bytes - sum(one.layer_bytes)) for one in variants}
+    return sum(size for digest, size in (layers | configs).items() if digest not in needed)
 
 
 def nodes_by_digest(view: View) -> dict[str, list[str]]:

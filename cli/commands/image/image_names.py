@@ -87,7 +87,7 @@ def prune(client: Client, *, everything: bool, force: bool, filters: tuple[str, 
     """Remove unused images: those without a name, or, with --all, all that no service or container uses.
 
     The space displayed is what no other image needs in the cluster's image repository; its registry frees that by its
-    own garbage collection (`registry garbage-collect`). Nodes free theirs when their disks run short.
+    own garbage collection (`registry garbage-collect`). Nodes free space when their disks run short.
     """
     given = to_filters(PRUNE_FILTERS, filters)
     what = "all images that no service or container uses" if everything else "all images without a name"
