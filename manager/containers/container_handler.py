@@ -1,5 +1,6 @@
 """Container calls about records: create, get, list, rename, update."""
 
+from asyncio import CancelledError
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -20,6 +21,7 @@ from manager.records.container_facts import node_of
 from manager.records.object_lookup import find_container
 from manager.store.kinds import NAME, VOLUME
 from manager.store.record_store import RecordStore
+from manager.store.subscription import Subscription
 from manager.store.tables import View
 from manager.validation.standalone_rules import check_container_name, check_definition
 from shoal.api.v1.engine_pb2 import (
@@ -68,27 +70,25 @@ class ContainerHandler:
         self._new_id = new_id
 
     async def create(self, request: CreateContainerRequest, caller: Caller) -> ContainerView:
-        """All in one transaction; answered once the planner has chosen a node.
+        """All in one transaction; answered once the planner has chosen a node. Undone when its caller leaves before.
 
         Raises:
             InvalidInput: with all faults. AlreadyExists: the name is taken. NotFound: no node keeps what it adopts.
             Refused: no node fits, with all reasons; nothing is left. Unavailable: no manager is leading.
         """
         prepared = await self._prepare(request)
+        if request.dry_run:
+            return ContainerView(warnings=prepared.warnings)
         with self._store.follow() as changes:
             container = await self._commit_new(request, prepared)
             identifier, name = container.meta.id, container.name
             try:
-                placed = await wait_on(
-                    changes,
-                    self._store.tables,
-                    lambda view: _placement(view, identifier),
-                    seconds=PLACE_SECONDS,
-                    what=f'container "{name}" was not placed',
-                )
-            except Timeout as error:
+                placed = await self._wait_for_placement(changes, container)
+            except (Timeout, CancelledError) as error:
                 if not (request.adopt and node_of(self._store.tables, identifier)):  # its files are not to go with it
                     await self._undo(identifier, prepared)
+                if isinstance(error, CancelledError):  # the caller has gone, and will not know its name
+                    raise
                 raise Unavailable(f"{error}: no manager is leading, or room is being made; try again") from error
         if placed:
             await self._undo(identifier, prepared)
@@ -96,6 +96,16 @@ class ContainerHandler:
         answer = self._view(identifier, container)
         answer.warnings.extend(prepared.warnings)
         return answer
+
+    async def _wait_for_placement(self, changes: Subscription, container: Container) -> str:
+        """Empty once it has a node; why no node fits. Raises Timeout."""
+        return await wait_on(
+            changes,
+            self._store.tables,
+            lambda view: _placement(view, container.meta.id),
+            seconds=PLACE_SECONDS,
+            what=f'container "{container.name}" was not placed',
+        )
 
     async def get(self, request: GetContainerRequest, caller: Caller) -> ContainerView:
         """A container of one's own, or a service's task."""

@@ -3,12 +3,13 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from cli.client import Client
 from cli.commands.common.name_completion import names_of
+from cli.commands.common.submit import submit
 from cli.commands.container.container_calls import containers
 from cli.commands.container.image_presence import (
     PULL_POLICIES,
@@ -18,7 +19,7 @@ from cli.commands.container.image_presence import (
 )
 from cli.flags.container.container_draft import ContainerDraft
 from cli.flags.container.container_fault_flags import faults_by_container_flag
-from cli.flags.container.container_options import Command, container_options, draft_of
+from cli.flags.container.container_options import Command, container_options, draft_of, is_text
 from cli.render.error_lines import warn
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.engine_pb2 import ContainerView, CreateContainerRequest, GetContainerRequest, RemoveContainerRequest
@@ -61,18 +62,35 @@ def request_of(
         given: by click's names, those of `creation_options`.
         faults: of further flags.
     Raises:
-        InvalidInput: with the faults of all flags. ShoalError: as `present_image` does.
+        InvalidInput: with the faults of all flags, and what the manager says of the rest.
+        ShoalError: as `present_image` does.
     """
     draft, found = draft_of(given)
-    found = [*faults, *found, *_cidfile_faults(given["cidfile"])]
-    try:
-        _add_volumes(client, draft)
-    except InvalidInput as error:
-        found += error.faults
+    found = [*faults, *found, *_cidfile_faults(given["cidfile"]), *_text_faults(given)]
+    found += _add_volumes(client, draft)
     if found:
-        raise InvalidInput(found)
+        _raise_all(client, draft, given, found)
     _set_image(client, ctx, draft, given)
     return draft.finished()
+
+
+def _raise_all(client: Client, draft: ContainerDraft, given: Mapping[str, Any], faults: Sequence[Fault]) -> NoReturn:
+    """Raises InvalidInput, with what the manager says of what is right so far."""
+    draft.spec.task.container.image = given["image"] if is_text(given["image"]) else "image"
+    request = draft.finished()
+    request.dry_run = request.no_resolve_image = True
+    submit(
+        lambda: client.call(containers(client).CreateContainer, request),
+        faults=faults,
+        translate=faults_by_container_flag,
+    )
+    raise InvalidInput(faults)
+
+
+def _text_faults(given: Mapping[str, Any]) -> list[Fault]:
+    """Bytes of the command line that are no text, as Python carries them."""
+    words = (given["image"], *given["command"])
+    return [Fault("", f"{word!r} is not valid UTF-8") for word in words if not is_text(word)]
 
 
 def create_container(client: Client, request: CreateContainerRequest, cidfile: Path | None) -> ContainerView:
@@ -132,12 +150,8 @@ def _unlisted_image(ctx: click.Context, name: str) -> Image:
     return unlisted_image(ctx, parse(name).with_default_tag())
 
 
-def _add_volumes(client: Client, draft: ContainerDraft) -> None:
-    """`--volumes-from`: mounts of other containers, where nothing else is mounted.
-
-    Raises:
-        InvalidInput: there is no such container.
-    """
+def _add_volumes(client: Client, draft: ContainerDraft) -> list[Fault]:
+    """`--volumes-from`: mounts of other containers, where nothing else is mounted. Those that are not there."""
     mounts = draft.spec.task.container.mounts
     taken, faults = {mount.target for mount in mounts}, []
     for text in draft.volumes_from:
@@ -149,8 +163,7 @@ def _add_volumes(client: Client, draft: ContainerDraft) -> None:
             continue
         draft.request.definition.beside.append(other.meta.id)
         mounts.extend(_inherited(other.definition, taken, read_only=mode == "ro"))
-    if faults:
-        raise InvalidInput(faults)
+    return faults
 
 
 def _inherited(definition: ContainerDefinition, taken: set[str], *, read_only: bool) -> list[Mount]:

@@ -9,6 +9,7 @@ from shoal.errors import Fault
 _FLAGS = {
     "name": "--name",
     "node": "--node",
+    "adopt": "--adopt",
     "labels": "--label",
     "ports": "--publish",
     "endpoint.ports": "--publish",

@@ -53,6 +53,8 @@ def draft_of(given: Mapping[str, Any]) -> tuple[ContainerDraft, list[Fault]]:
         value = given.get(flag.parameter)
         for text in (value or ()) if flag.repeatable else () if value is None else (value,):
             with collector.flag(flag.flag):
+                if not is_text(str(text)):
+                    raise InvalidInput(f"{text!r} is not valid UTF-8")
                 flag.apply(draft, text if flag.metavar else str(text).lower())
     apply_volume_driver(draft)
     try:
@@ -60,3 +62,12 @@ def draft_of(given: Mapping[str, Any]) -> tuple[ContainerDraft, list[Fault]]:
     except InvalidInput as error:
         collector.faults += error.faults
     return draft, collector.faults
+
+
+def is_text(word: str) -> bool:
+    """Whether a word of the command line can be sent: bytes that are no UTF-8 cannot."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -34,6 +34,10 @@ def _node(draft: ContainerDraft, value: str) -> None:
     draft.request.node = value
 
 
+def _adopt(draft: ContainerDraft, value: str) -> None:
+    draft.request.adopt = value
+
+
 def _restart(draft: ContainerDraft, value: str) -> None:
     draft.request.definition.restart.CopyFrom(parse_restart(value))
 
@@ -158,6 +162,7 @@ CONTAINER_VALUES: tuple[ContainerFlag, ...] = (
     _flag("--name", "NAME", "Name of the container, unique in the cluster (default: two words).", _name),
     _flag("--node", "NODE", "Node to run it on (default: chosen by the cluster).", _node, completes="node"),
     _flag("--reschedule", "WHEN", "When its node is lost: stay (default) or on-node-failure.", _reschedule),
+    _flag("--adopt", "ID", "Use the files that a node keeps of a container that the cluster has lost.", _adopt),
     _flag("--restart", "POLICY", "Restart policy: no (default), on-failure[:N], always, unless-stopped.", _restart),
     _flag("--rm", "", "Remove the container and its anonymous volumes when it exits.", _auto_remove),
     _flag("--publish-all", "", "Publish all exposed ports to ports that the cluster chooses.", _publish_all, "-P"),

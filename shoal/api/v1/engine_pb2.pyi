@@ -35,6 +35,7 @@ class CreateContainerRequest(_message.Message):
     NO_RESOLVE_IMAGE_FIELD_NUMBER: _builtins.int
     NODE_FIELD_NUMBER: _builtins.int
     ADOPT_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Empty: one is chosen, of two words."""
     no_resolve_image: _builtins.bool
@@ -45,6 +46,8 @@ class CreateContainerRequest(_message.Message):
     """Create it on the files that a node keeps of a container without a record, with its id: its id or the beginning of it.
     The image has to be the same. NOT_FOUND: no node has reported it.
     """
+    dry_run: _builtins.bool
+    """Validate it only: nothing is created, and the view has nothing but warnings."""
     @_builtins.property
     def definition(self) -> _standalone_pb2.ContainerDefinition: ...
     def __init__(
@@ -55,10 +58,11 @@ class CreateContainerRequest(_message.Message):
         no_resolve_image: _builtins.bool = ...,
         node: _builtins.str = ...,
         adopt: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopt", b"adopt", "definition", b"definition", "name", b"name", "no_resolve_image", b"no_resolve_image", "node", b"node"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopt", b"adopt", "definition", b"definition", "dry_run", b"dry_run", "name", b"name", "no_resolve_image", b"no_resolve_image", "node", b"node"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

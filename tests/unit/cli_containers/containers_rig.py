@@ -89,6 +89,9 @@ class Manager(ControlServicer, ContainersServicer, ImagesServicer):
         return self.image  # type: ignore[return-value]  # abort raises
 
     def CreateContainer(self, request: CreateContainerRequest, context: Any) -> ContainerView:
+        if request.dry_run:
+            _abort(context, self.not_created)
+            return ContainerView()
         self.calls.append("create")
         self.requests.append(request)
         self.creating.set()

@@ -110,6 +110,24 @@ def test_bad_flags_exit_with_125_and_nothing_is_created(rigs: tuple[Rig, Manager
     assert manager.calls == []
 
 
+def test_faults_of_the_manager_come_with_those_of_flags(rigs: tuple[Rig, Manager]) -> None:
+    rig, manager = rigs
+    manager.not_created = InvalidInput([Fault("task.limits.memory_bytes", "is small")])
+    reported = (
+        "error: --cpus: 'x' is not a valid number of CPUs; use a value such as 0.5 or 2\nerror: --memory: is small\n"
+    )
+    assert rig.run("run", "--memory=1", "--cpus=x", "app") == (125, b"", reported)
+    assert manager.calls == []
+
+
+def test_words_that_are_no_text(rigs: tuple[Rig, Manager]) -> None:
+    rig, manager = rigs
+    code, _, reported = rig.run("run", "-e", "A=\udcff", "app", "\udcfe")
+    assert code == 125
+    assert reported == "error: '\\udcfe' is not valid UTF-8\nerror: --env: 'A=\\udcff' is not valid UTF-8\n"
+    assert manager.calls == []
+
+
 def test_create_prints_the_id_and_writes_it(rigs: tuple[Rig, Manager], tmp_path: Path) -> None:
     rig, manager = rigs
     cidfile = tmp_path / "cid"

@@ -87,6 +87,34 @@ def test_what_fits_nowhere_is_refused_with_all_reasons_and_leaves_nothing() -> N
     with_rig(scenario)
 
 
+def test_a_dry_run_tells_faults_and_makes_nothing() -> None:
+    async def scenario(rig: ContainerRig) -> None:
+        made = await rig.records.create(CreateContainerRequest(definition=definition(), dry_run=True), ADMIN)
+        assert not made.HasField("container")
+        with pytest.raises(InvalidInput, match="node"):
+            await rig.records.create(CreateContainerRequest(definition=definition(), node="h9", dry_run=True), ADMIN)
+        assert not rig.store.tables.containers
+
+    with_rig(scenario)
+
+
+def test_a_creation_whose_caller_leaves_is_undone() -> None:
+    async def no_leader() -> None:
+        async with asyncio.timeout(30), loaded_store(MemoryEtcd()) as store:
+            rig = ContainerRig(store)
+            mount = Mount(type=Mount.VOLUME, target="/data")
+            call = asyncio.create_task(rig.records.create(_constrained(mount), ADMIN))
+            await rig.until(lambda: bool(store.tables.containers))
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            assert not store.tables.containers
+            assert not store.tables.volumes
+            assert not store.tables.names
+
+    asyncio.run(no_leader())
+
+
 def _constrained(mount: Mount) -> CreateContainerRequest:
     made = definition()
     made.task.placement.constraints.append("node.labels.a == b")
