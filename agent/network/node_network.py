@@ -1,7 +1,7 @@
 """The `Networks` interface of the worker: asynchronous outside, one kernel thread inside."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.assignments.cluster_diff import ClusterDiff
@@ -22,7 +22,7 @@ from agent.network.probing.network_prober import NetworkProber
 from agent.network.probing.path_monitor import PathMonitor
 from agent.network.task_networks import TaskNetworks
 from agent.worker.interfaces import Sockets
-from agent.worker.sandbox import Sandbox
+from agent.worker.sandbox import NO_OPTIONS, ORDINARY, NetworkOptions, Sandbox
 from shoal.api.v1.node_pb2 import NodeDescription
 from shoal.api.v1.task_pb2 import Task
 from shoal.task_group import TaskGroup
@@ -108,14 +108,13 @@ class NodeNetwork:
         """See `Networks.dns_ttl_seconds`: all nodes have the same setting."""
         return self._settings.dns_ttl_seconds
 
-    async def attach(self, task: Task, internal_only: bool = False, resolvers: Sequence[str] = ()) -> Sandbox:
-        """See `Networks.attach`.
+    async def attach(self, task: Task, options: NetworkOptions = ORDINARY) -> Sandbox:
+        """See `Networks.attach`."""
+        return await self._parts.tasks.attach(task, options)
 
-        Args:
-            internal_only: no egress, whatever the networks; without networks, loopback only.
-            resolvers: resolvers of names outside the cluster; none means the node's.
-        """
-        return await self._parts.tasks.attach(task, internal_only, resolvers)
+    async def change(self, task: Task, options: NetworkOptions, netns_fd: int) -> Collection[str]:
+        """See `Networks.change`."""
+        return await self._parts.tasks.change(task, options, netns_fd)
 
     async def withdraw(self, task_id: str) -> None:
         """See `Networks.withdraw`."""
@@ -125,9 +124,9 @@ class NodeNetwork:
         """See `Networks.detach`."""
         await self._parts.tasks.detach(task_id)
 
-    async def recover(self, live: Sequence[Task]) -> None:
+    async def recover(self, live: Sequence[Task], options: Mapping[str, NetworkOptions] = NO_OPTIONS) -> None:
         """See `Networks.recover`."""
-        await self._parts.tasks.recover(live)
+        await self._parts.tasks.recover(live, options)
 
     async def sockets(self, pid: int) -> Sockets:
         """See `Networks.sockets`."""

@@ -4,9 +4,9 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address
 
 from agent.network.attachments.attach_batcher import AttachBatcher
 from agent.network.attachments.attachment import Attachment, parse_alias
@@ -23,7 +23,7 @@ from agent.network.kernel_threads import KernelThreads
 from agent.network.ports.mesh_ports import MeshPorts
 from agent.network.ports.port_reservations import PortReservations
 from agent.network.well_known import GATEWAY
-from agent.worker.sandbox import Sandbox
+from agent.worker.sandbox import NO_OPTIONS, ORDINARY, NetworkOptions, Sandbox
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import ShoalError, Unavailable
 
@@ -89,12 +89,10 @@ class TaskNetworks:
         """Have links of stopped tasks, and expired blackhole routes, deleted soon."""
         self._sweep_due.set()
 
-    async def attach(self, task: Task, internal_only: bool, resolvers: Sequence[str]) -> Sandbox:
+    async def attach(self, task: Task, options: NetworkOptions) -> Sandbox:
         """See `Networks.attach`."""
         if (attached := self._attached.get(task.id)) is None:
-            attached = await self._attach(
-                replace(self._new_attachment(task, internal_only), resolvers=_addresses(resolvers))
-            )
+            attached = await self._attach(self._new_attachment(task, options))
         return replace(attached.sandbox, netns_fd=os.dup(attached.namespace.descriptor))
 
     async def _attach(self, attachment: Attachment) -> _AttachedTask:
@@ -105,7 +103,7 @@ class TaskNetworks:
         namespace: Namespace | None = None
         try:
             namespace = await self._reserve.acquire()
-            await self._batcher.attach(namespace, replace(attachment, mac=namespace.mac))
+            await self._batcher.attach(namespace, replace(attachment, mac=attachment.mac or namespace.mac))
         except BaseException:
             # After a cancellation the thread may still be working: the clean-up must queue behind it.
             self._threads.submit(lambda: self._undo_attach(task_id, namespace))
@@ -129,13 +127,23 @@ class TaskNetworks:
         if namespace is not None:
             namespace.close()
 
-    def _new_attachment(self, task: Task, internal_only: bool) -> Attachment:
-        """The attachment to create; link and MAC address are not known yet."""
+    async def change(self, task: Task, options: NetworkOptions, netns_fd: int) -> Collection[str]:
+        """See `Networks.change`."""
+        before = self._dns_clients.attachment(task.id)
+        attachment = self._new_attachment(task, options, before)
+        await self._threads.in_kernel(self._datapath.links.change, attachment, netns_fd)
+        self._dns_clients.replace(attachment)
+        return tuple(map(str, attachment.all_addresses))
+
+    def _new_attachment(self, task: Task, options: NetworkOptions, before: Attachment | None = None) -> Attachment:
+        """The attachment to create, or to make of an earlier one; the link is not known yet."""
         local: IPv4Address | None = None
-        if not task.addresses and not internal_only:
-            local = next_address(self._datapath.local_pool, self._dns_clients.addresses(), self._last_local)
-            self._last_local = local
-        return new_attachment(task, self._subnets, local, internal_only=internal_only, ipv6=self._ipv6)
+        if options.node_pool or (not task.addresses and not options.internal_only):
+            local = before.addresses.get("") if before is not None else None
+            if local is None:
+                local = next_address(self._datapath.local_pool, self._dns_clients.addresses(), self._last_local)
+                self._last_local = local
+        return new_attachment(task, self._subnets, local, options, ipv6=self._ipv6)
 
     async def withdraw(self, task_id: str) -> None:
         """See `Networks.withdraw`. The ports stay reserved until the task has stopped."""
@@ -160,11 +168,15 @@ class TaskNetworks:
         self._reservations.release(task_id)
         self._dns_clients.remove(task_id)
 
-    async def recover(self, live: Sequence[Task]) -> None:
+    async def recover(self, live: Sequence[Task], options: Mapping[str, NetworkOptions] = NO_OPTIONS) -> None:
         """See `Networks.recover`. A published port that another program uses by now is logged, and kept."""
         links = await self._threads.in_kernel(self._datapath.links.container_links)
         found = {alias.task_id: (link, alias) for link in links if (alias := parse_alias(link.alias)) is not None}
-        recovered = [recovered_attachment(task, *found[task.id], ipv6=self._ipv6) for task in live if task.id in found]
+        recovered = [
+            recovered_attachment(task, *found[task.id], options.get(task.id, ORDINARY), ipv6=self._ipv6)
+            for task in live
+            if task.id in found
+        ]
         await self._threads.in_kernel(self._datapath.links.adopt, recovered)
         self.request_sweep()
         for attachment in recovered:
@@ -182,7 +194,3 @@ class TaskNetworks:
             self._sweep_due.clear()
             if await self._threads.in_kernel(self._datapath.links.sweep):
                 asyncio.get_running_loop().call_later(BLACKHOLE_SECONDS, self._sweep_due.set)
-
-
-def _addresses(texts: Sequence[str]) -> tuple[IPv4Address | IPv6Address, ...]:
-    return tuple(map(ip_address, texts))

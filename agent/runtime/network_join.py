@@ -16,24 +16,40 @@ MAX_FILE_BYTES = 2 << 20
 _UNFIT = (errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.EXDEV, errno.EAGAIN)
 
 
-def join_network(paths: ContainerPaths, record: ContainerRecord) -> Sandbox:
-    """As `Runtime.join_network`. The container may exit, and change its files, at any moment."""
+def open_namespace(record: ContainerRecord, kind: str) -> int:
+    """A descriptor of a running container's namespace, "net", "pid" or "ipc"; the caller closes it.
+
+    Raises:
+        NotFound: it has exited.
+    """
+    gone = NotFound(f"task {record.task_id} is not running")
     pidfd = open_pidfd(record.pid, record.pid_started)
     if pidfd is None:
-        raise NotFound(f"task {record.task_id} is not running")
+        raise gone
     try:
-        namespace = os.open(f"/proc/{record.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            shared = SharedNamespace(*_names(paths, record), _files(record))
-            if wait_pidfd(pidfd, 0):
-                raise NotFound(f"task {record.task_id} is not running")
-        except BaseException:
+        namespace = os.open(f"/proc/{record.pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+        if wait_pidfd(pidfd, 0):
             os.close(namespace)
-            raise
+            raise gone
+        return namespace
     except (FileNotFoundError, ProcessLookupError) as error:
-        raise NotFound(f"task {record.task_id} is not running") from error
+        raise gone from error
     finally:
         os.close(pidfd)
+
+
+def join_network(paths: ContainerPaths, record: ContainerRecord) -> Sandbox:
+    """As `Runtime.join_network`. The container may exit, and change its files, at any moment."""
+    namespace = open_namespace(record, "net")
+    try:
+        shared = SharedNamespace(*_names(paths, record), _files(record))
+        os.close(open_namespace(record, "net"))  # it has not exited meanwhile
+    except (FileNotFoundError, ProcessLookupError) as error:
+        os.close(namespace)
+        raise NotFound(f"task {record.task_id} is not running") from error
+    except BaseException:
+        os.close(namespace)
+        raise
     return Sandbox(namespace, {}, "", shared=shared)
 
 

@@ -24,13 +24,13 @@ from agent.runtime.kernel.linux import unmount
 from agent.runtime.launch.cgroup_attach_lock import StartLock
 from agent.runtime.launch.launcher import Launcher
 from agent.runtime.launch.start_errors import disk_errors, disk_failures
+from agent.runtime.live.network_access import NetworkAccess
 from agent.runtime.live.pause import resume_briefly_paused
 from agent.runtime.live.root_access import RootAccess
 from agent.runtime.live.running_containers import RunningContainers
 from agent.runtime.logs.container_logs import ContainerLogs
 from agent.runtime.logs.log_files import log_file_limits
 from agent.runtime.logs.log_follower import LogFollower
-from agent.runtime.network_join import join_network
 from agent.runtime.rootfs.anonymous_volumes import anonymous_volumes
 from agent.runtime.rootfs.kept_roots import KeptRoot, KeptRoots
 from agent.runtime.rootfs.root_locks import ShardedLocks, complete_in_thread
@@ -42,7 +42,6 @@ from agent.safe_paths.mountinfo import read_mountinfo
 from agent.worker.container_runtime import ContainerRequest, Exit, Running
 from agent.worker.interfaces import Image, MountSource
 from agent.worker.root_origin import UNKNOWN_ORIGIN, RootOrigin
-from agent.worker.sandbox import Sandbox
 from shoal.api.v1.container_pb2 import Hook, Mount
 from shoal.api.v1.streams_pb2 import ExecStart
 from shoal.errors import InvalidInput, NotFound, Refused, ShoalError, Unavailable
@@ -58,6 +57,7 @@ class OciRuntime:
         open_root: as `RootAccess.open`.
         open_below: as `RootAccess.below`.
         stats, counters, processes, task_of, set_limits, set_paused, is_paused: as `RunningContainers` has them.
+        join_network, open_network, set_addresses: as those of `Runtime`.
     """
 
     def __init__(
@@ -99,6 +99,9 @@ class OciRuntime:
         self.open_root = roots.open
         self.open_below = roots.below
         self.find_root = roots.find
+        network = NetworkAccess(paths, running.record)
+        self.join_network, self.open_network = network.join, network.open
+        self.set_addresses = network.set_addresses
         self._root_locks = ShardedLocks()
         self.logs = ContainerLogs(directory=self._log_directory, is_running=self._writes_log).read
 
@@ -121,12 +124,12 @@ class OciRuntime:
 
     async def _launch(self, request: ContainerRequest) -> ContainerRecord:
         if not request.container_id:
-            return await self._launcher.start(request)
+            return await self._launcher.start(request, self._running.record)
         await self._containers.hold(request.container_id, request.task_id)
         try:
             if request.container_id not in self._kept_roots.roots:
                 raise Unavailable(f"container {request.container_id} has no root file system on this host")
-            return await self._launcher.start(request)
+            return await self._launcher.start(request, self._running.record)
         except BaseException as error:
             failure = error if isinstance(error, ShoalError) else Unavailable("the container was not started")
             self._main_process.waiting.failed(request.container_id, failure)
@@ -248,10 +251,6 @@ class OciRuntime:
         if await self.is_paused(record.task_id):  # it would be frozen too, and the caller wait for it
             raise Refused(f"task {record.task_id} is paused; resume it first")
         return await self._exec_starter.start(record, request)
-
-    async def join_network(self, task_id: str) -> Sandbox:
-        """As `Runtime.join_network`."""
-        return await asyncio.to_thread(join_network, self._paths, self._running.record(task_id))
 
     async def run_hook(self, task_id: str, hook: Hook) -> ExecResult:
         """As `Runtime.run_hook`."""

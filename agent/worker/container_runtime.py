@@ -1,6 +1,6 @@
 """The interface of the runtime that the worker needs, and the values of starts and exits."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -28,6 +28,7 @@ class ContainerRequest:
         volumes: by target, one for each mount of a volume in the spec.
         cdi_devices: devices of the Container Device Interface, kind and name.
         shares_network: the namespace is another container's, and its settings are that one's.
+        pid_task_id, ipc_task_id: tasks on this host whose process and IPC namespaces it joins; empty: its own.
         container_id: the container whose root file system and log it uses, which `Runtime.make_root` has made; empty:
             they are the task's own and end with it.
         volatile: what it writes need not survive a crash of the host.
@@ -47,6 +48,8 @@ class ContainerRequest:
     shares_network: bool = False
     container_id: str = ""
     volatile: bool = True
+    pid_task_id: str = ""
+    ipc_task_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ class Runtime(Protocol):
 
         Raises:
             InvalidInput: the spec and the image do not fit (no command, unknown user, program not found).
+            NotFound: a container whose namespaces it joins is not running.
             Unavailable: the host failed; DiskFull: the disk is full; Exhausted: out of memory.
         """
         ...
@@ -102,6 +106,22 @@ class Runtime(Protocol):
 
         Raises:
             NotFound: the container is not running. InvalidInput: its files of /etc cannot be shared.
+        """
+        ...
+
+    async def open_network(self, task_id: str) -> int:
+        """A descriptor of a running container's network namespace, which the caller closes.
+
+        Raises:
+            NotFound: the container is not running.
+        """
+        ...
+
+    async def set_addresses(self, task_id: str, addresses: Collection[str]) -> None:
+        """Put a running container's addresses into its /etc/hosts, in place of those that it had. Idempotent.
+
+        Raises:
+            NotFound: the container is not running. Unavailable: the file cannot be written.
         """
         ...
 

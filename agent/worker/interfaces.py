@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.assignments.cluster_diff import ClusterDiff
-from agent.worker.sandbox import Sandbox
+from agent.worker.sandbox import NO_OPTIONS, ORDINARY, NetworkOptions, Sandbox
 from shoal.api.v1.container_pb2 import ContainerSpec, Healthcheck
 from shoal.api.v1.dispatcher_pb2 import Assignments
 from shoal.api.v1.service_pb2 import ServiceRevision
@@ -101,13 +101,25 @@ class Networks(Protocol):
         """
         ...
 
-    async def attach(self, task: Task, internal_only: bool = False, resolvers: Sequence[str] = ()) -> Sandbox:
+    async def attach(self, task: Task, options: NetworkOptions = ORDINARY) -> Sandbox:
         """A namespace with the task's addresses and routes, and its published ports. Idempotent for a task.
 
-        Args:
-            resolvers: DNS servers for names outside of the cluster; none means the node's.
         Raises:
             Unavailable: the kernel refused. Refused: a port is taken on this host.
+        """
+        ...
+
+    async def change(self, task: Task, options: NetworkOptions, netns_fd: int) -> Collection[str]:
+        """Give a running container the addresses that its task has now, and those alone. Idempotent.
+
+        Connections of addresses that stay are not affected. One without a link gets one.
+
+        Args:
+            netns_fd: its network namespace; stays the caller's.
+        Returns:
+            All of its addresses.
+        Raises:
+            Unavailable: the kernel refused; another call may succeed.
         """
         ...
 
@@ -123,9 +135,13 @@ class Networks(Protocol):
         """Remove ports, routes and links of a task. No error if there are none."""
         ...
 
-    async def recover(self, live: Sequence[Task]) -> None:
+    async def recover(self, live: Sequence[Task], options: Mapping[str, NetworkOptions] = NO_OPTIONS) -> None:
         """After a start of the agent: adopt what belongs to `live`, and remove everything else that the agent
-        created."""
+        created.
+
+        Args:
+            options: by task id, where a task has some that are not on its link.
+        """
         ...
 
     async def sockets(self, pid: int) -> Sockets:

@@ -1,7 +1,8 @@
 """A network namespace that is ready for a container: the result of attaching a task, and an input of its start."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 
 @dataclass(frozen=True)
@@ -12,6 +13,32 @@ class SharedNamespace:
     hostname: str
     domainname: str
     files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """How a task is attached, beside its addresses.
+
+    Attributes:
+        internal_only: no egress, whatever the networks; without networks, loopback only.
+        resolvers: DNS servers for names outside of the cluster; none means the node's.
+        node_pool: it has an address of the node's own pool beside those of its networks.
+        mac: of the container's end of its link; empty: one is chosen.
+        container_id: the container of one's own that it is a run of; empty: none.
+        links: ids of containers on its networks, or in the node's pool, by lower-case names that it alone knows.
+    """
+
+    internal_only: bool = False
+    resolvers: Sequence[str] = ()
+    node_pool: bool = False
+    mac: str = ""
+    container_id: str = ""
+    links: Mapping[str, str] = field(default_factory=dict)
+
+
+ORDINARY = NetworkOptions()
+"""Of most tasks."""
+NO_OPTIONS: Mapping[str, NetworkOptions] = MappingProxyType({})
 
 
 @dataclass(frozen=True)

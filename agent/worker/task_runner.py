@@ -14,7 +14,7 @@ from agent.worker.error_handling import describe_error, try_or_pause
 from agent.worker.exit_status import CONTAINER_LOST, failure_reason, final_state
 from agent.worker.interfaces import Image
 from agent.worker.lifecycle_hooks import LifecycleHooks
-from agent.worker.limit_changes import LimitChanges
+from agent.worker.live_changes import LiveChanges
 from agent.worker.monitoring.container_monitor import ContainerMonitor, StatusChange, add_warning, set_paused
 from agent.worker.reported_status import ReportedStatus
 from agent.worker.shared.network_sharers import StopOrder
@@ -77,7 +77,7 @@ class TaskRunner:
         self._wake = asyncio.Event()
         self._drain = ConnectionDrain(deps.networks, self._wake)
         self._hooks = LifecycleHooks(deps.runtime, task.id)
-        self._limits = LimitChanges(deps.runtime, task.id)
+        self._live_changes = LiveChanges(deps)
         self._stop_order = StopOrder(deps.sharing)
 
     @property
@@ -154,7 +154,7 @@ class TaskRunner:
             post_start_due=self._hooks.post_start_due(self._revision),
             hook_failed=bool(self._hooks.failure),
             pre_stop_due=self._hooks.pre_stop_due(self._revision),
-            limits_due=self.has_container and self._limits.is_due(self._task, self._revision),
+            changes_due=self.has_container and self._live_changes.is_due(self._task, self.status, self._revision),
             needs_drain=self.needs_drain,
             # Without a manager, the others would not be asked to stop.
             must_wait_for_others=not self._disconnected
@@ -201,9 +201,9 @@ class TaskRunner:
                 await self._post_start()
             case TaskAction.REPORT_RUNNING:
                 self._report_running()
-            case TaskAction.APPLY_LIMITS:
-                if warning := await self._limits.apply(self._revision):
-                    self._change_status(partial(add_warning, warning=warning))
+            case TaskAction.APPLY_CHANGES:
+                if change := await self._live_changes.apply(self._task, self.status, self._revision):
+                    self._change_status(change)
             case TaskAction.MONITOR:
                 assert isinstance(self._observed, Running)
                 self._monitor.start(group, self._task, self._observed, self.status)
@@ -252,7 +252,9 @@ class TaskRunner:
 
     async def _connect(self) -> None:
         try:
-            await self._preparation.connect(self._task, required_revision(self._revision, self._task))
+            task, revision = self._task, required_revision(self._revision, self._task)
+            await self._preparation.connect(task, revision)
+            self._live_changes.connected(task, revision)
         except SharedNetworkGone as error:
             await self._end(TaskState.SHUTDOWN, str(error))
         except Exception as error:
@@ -263,7 +265,7 @@ class TaskRunner:
         cancelled = partial(self._wait_until, self._should_stop)
         try:
             revision = required_revision(self._revision, self._task)
-            self._limits.started(revision)
+            self._live_changes.started(self._task, revision, self.status)
             running = await self._preparation.start(self._task, revision, report=report, cancelled=cancelled)
             # An exit may have been reported before the start returned.
             self._observed = self._observed or running

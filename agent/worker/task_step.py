@@ -47,7 +47,7 @@ class TaskFacts:
         must_wait_for_others: it must stop, but tasks that share its network stop first.
         monitoring_due: it has a health or listening check that is not running.
         unhealthy: its health check has failed.
-        limits_due: its limits have changed, and its container has the earlier ones.
+        changes_due: it has a new revision, and its container has the limits and networks of the earlier one.
         post_start_due, pre_stop_due: it has such hooks, and they have not been run. hook_failed: a post_start hook has
             failed, so the task fails.
     """
@@ -67,7 +67,7 @@ class TaskFacts:
     post_start_due: bool = False
     hook_failed: bool = False
     pre_stop_due: bool = False
-    limits_due: bool = False
+    changes_due: bool = False
 
 
 class TaskAction(Enum):
@@ -85,8 +85,8 @@ class TaskAction(Enum):
     POST_START = auto()
     """Run its post_start hooks."""
     REPORT_RUNNING = auto()
-    APPLY_LIMITS = auto()
-    """Change the limits of its running container."""
+    APPLY_CHANGES = auto()
+    """Make its running container what its new revision says."""
     MONITOR = auto()
     """Start its health and listening checks."""
     DRAIN = auto()
@@ -144,8 +144,8 @@ def _running(facts: TaskFacts) -> TaskAction:
         return TaskAction.ACCEPT
     if facts.state < TaskState.RUNNING:
         return TaskAction.POST_START if facts.post_start_due else TaskAction.REPORT_RUNNING
-    if facts.limits_due:
-        return TaskAction.APPLY_LIMITS
+    if facts.changes_due:
+        return TaskAction.APPLY_CHANGES
     return TaskAction.MONITOR if facts.monitoring_due else TaskAction.WAIT
 
 

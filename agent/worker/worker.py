@@ -10,8 +10,10 @@ from agent.journal.journal import Journal
 from agent.worker.container_runtime import Exit, Running
 from agent.worker.interfaces import Images, VolumePart
 from agent.worker.root_collector import RootCollector
+from agent.worker.sandbox import ORDINARY, NetworkOptions
 from agent.worker.shared.runner_dependencies import RunnerDependencies
 from agent.worker.shutdown.disconnection import CHECK_SECONDS, DisconnectionTimer, must_stop, stop_reason
+from agent.worker.startup.network_attachment import links_of
 from agent.worker.task_runner import TaskRunner
 from shoal import task_states
 from shoal.api.v1.container_pb2 import Mount
@@ -116,11 +118,19 @@ class Worker:
             _log.warning("removing container %s: not in the journal", task_id)
             await self._deps.runtime.remove(task_id, keep_logs=False)
         live = [entry.task for task_id, entry in recovered.entries.items() if isinstance(found.get(task_id), Running)]
-        await self._deps.networks.recover(live)
-        self._recovered = {task_id: (entry, found.get(task_id)) for task_id, entry in recovered.entries.items()}
         self._assigned.restore(recovered.assigned)
+        options = {task.id: self._network_options(task) for task in live if task.container_id}
+        await self._deps.networks.recover(live, options)
+        self._recovered = {task_id: (entry, found.get(task_id)) for task_id, entry in recovered.entries.items()}
         await self._deps.datapath.start(self._assigned.as_diff())
         _log.info("found %d tasks in the journal, %d of them running", len(recovered.entries), len(live))
+
+    def _network_options(self, task: Task) -> NetworkOptions:
+        """Of a running task, as far as they are not on its link."""
+        revision = self._assigned.revision_of(task)
+        if revision is None:
+            return ORDINARY
+        return NetworkOptions(container_id=task.container_id, links=links_of(revision.spec.task))
 
     async def run(self) -> None:
         """Run until cancelled, after `recover`. Containers keep running."""

@@ -16,8 +16,9 @@ from shoal.api.v1.engine_pb2 import ConnectContainerRequest, ContainerView, Disc
 from shoal.api.v1.network_pb2 import Network
 from shoal.api.v1.service_pb2 import NetworkAttachment
 from shoal.api.v1.standalone_pb2 import Container, ContainerDefinition
+from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.errors import Fault, InvalidInput, NotFound, Refused, ShoalError
-from shoal.networks.network_modes import BRIDGE, is_mode, mode_of
+from shoal.networks.network_modes import BRIDGE, NONE, has_node_pool, is_mode, mode_of
 from shoal.rpc.caller import Caller
 from shoal.task_states import should_run
 
@@ -35,30 +36,43 @@ class ContainerNetworkHandler:
     async def connect(self, request: ConnectContainerRequest, caller: Caller) -> ContainerView:
         """Answered once the container has an address there, or was not running.
 
+        One without a network joins it too; the node's own pool stays beside it.
+
         Raises:
-            Refused: it is on no network that can be left or joined (host, none), or on this one already.
+            Refused: it is on no network that can be left or joined (host, another container's), or on this one already.
         """
         container = find_own(self._store.tables, request.container, "keeps its networks")
         mode = mode_of(container.definition.task)
-        if mode and mode != BRIDGE:
+        if mode not in ("", BRIDGE, NONE):
             raise Refused(f'container "{container.name}" uses network mode {mode}; it cannot be connected to networks')
         attachment = NetworkAttachment()
         attachment.CopyFrom(request.attachment)
-        network = self._resolve(container, attachment)
-        definition = _without(container.definition, BRIDGE)
+        network = None if attachment.network == BRIDGE else self._resolve(container, attachment)
+        if network is None and has_node_pool(container.definition.task):
+            raise Refused(f'container "{container.name}" is already connected to network "{BRIDGE}"')
+        definition = _without(container.definition, NONE)
+        if mode == BRIDGE and not definition.task.networks:
+            definition.task.networks.append(NetworkAttachment(network=BRIDGE))
         definition.task.networks.append(attachment)
         return await self._change(container, definition, network)
 
     async def disconnect(self, request: DisconnectContainerRequest, caller: Caller) -> ContainerView:
-        """Raises NotFound when the container is not on the network."""
+        """One that has left its last network has none (`none`). Raises NotFound when it is not on the network."""
         view = self._store.tables
         container = find_own(view, request.container, "keeps its networks")
         identifier = request.network
         if not is_mode(identifier):
             identifier = find_network(view, request.network).meta.id
-        if not any(each.network == identifier for each in container.definition.task.networks):
+        networks = container.definition.task.networks
+        implied = identifier == BRIDGE and not networks
+        if not implied and not any(each.network == identifier for each in networks):
             raise NotFound(f'container "{container.name}" is not connected to network "{request.network}"')
-        return await self._change(container, _without(container.definition, identifier), None)
+        if is_mode(identifier) and identifier != BRIDGE:
+            raise Refused(f'container "{container.name}" cannot be disconnected from network mode {identifier}')
+        definition = _without(container.definition, identifier)
+        if not definition.task.networks:
+            definition.task.networks.append(NetworkAttachment(network=NONE))
+        return await self._change(container, definition, None)
 
     def _resolve(self, container: Container, attachment: NetworkAttachment) -> Network:
         """Put the network's id into the attachment, which is checked.
@@ -95,7 +109,7 @@ class ContainerNetworkHandler:
                 self._store.tables,
                 lambda view: _adopted(view, changed),
                 seconds=ADOPT_SECONDS,
-                what=f'container "{container.name}" has no address yet',
+                what=f'container "{container.name}" does not have its networks yet',
             )
 
 
@@ -112,8 +126,13 @@ def _names(view: View, attachment: NetworkAttachment) -> tuple[str, ...]:
     return (attachment.network, network.spec.name) if network is not None else (attachment.network,)
 
 
+def _is_applied(status: TaskStatus | None, revision: int) -> bool:
+    """Whether its agent has applied a revision, or will start it with that one."""
+    return status is None or status.state != TaskState.RUNNING or status.revision >= revision
+
+
 def _adopted(view: View, changed: Container) -> ContainerView | None:
-    """The container once its task has the networks, or has none to change.
+    """The container once it has the networks, or has none to change.
 
     Raises:
         ShoalError: it was removed, or there is no address.
@@ -124,7 +143,7 @@ def _adopted(view: View, changed: Container) -> ContainerView | None:
     task, status = newest_task(view, container.meta.id), view.service_status.get(container.meta.id)
     if task is None or not has_live_task(view, container.meta.id) or not should_run(task):
         return container_view(view, container)
-    if task.revision >= changed.revision:
+    if task.revision >= changed.revision and _is_applied(view.task_status.get(task.id), changed.revision):
         return container_view(view, container)
     error: ShoalError | None = Refused("; ".join(status.problems)) if status is not None and status.problems else None
     if error is not None:

@@ -13,7 +13,7 @@ from manager.volumes import volume_references
 from shoal.api.v1.service_pb2 import Endpoint, PublishedPort, RestartPolicy, ServiceRevision, ServiceSpec
 from shoal.api.v1.standalone_pb2 import Container, ContainerDefinition, ContainerStop
 from shoal.container_ids import short_container_id
-from shoal.networks.network_modes import HOST, is_mode, mode_of
+from shoal.networks.network_modes import HOST, is_mode, joined_container, mode_of
 
 OBJECT_TYPE = "container"
 """Before the name in the identifier of its name record."""
@@ -121,7 +121,7 @@ def spec_of(container: Container) -> ServiceSpec:
     template, short = spec.task, short_container_id(container.meta.id)
     template.restart.condition = RestartPolicy.NONE
     template.container.drain_ms = 0
-    if not template.container.hostname and mode_of(template) != HOST:
+    if not template.container.hostname and mode_of(template) != HOST and not joined_container(template):
         template.container.hostname = short
     for attachment in template.networks:
         if not is_mode(attachment.network):

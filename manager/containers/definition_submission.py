@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from manager.containers import container_records
+from manager.containers.container_sharing import resolve_sharing
 from manager.containers.container_volumes import ANONYMOUS_LABEL
 from manager.interfaces import ImageResolver
 from manager.networks import network_references, routing_mesh
@@ -93,11 +94,7 @@ def _resolve_containers(found: SubmittedDefinition, node: str, view: View) -> No
         except ShoalError as error:
             path = f"beside[{index}]"  # retired word: the field's name
             found.faults.append(Fault(path, str(error)))
-    for index, link in enumerate(definition.links):
-        try:
-            find_container(view, link.partition(":")[0])
-        except ShoalError as error:
-            found.faults.append(Fault(f"links[{index}]", str(error)))
+    found.faults += resolve_sharing(definition, view)
 
 
 def _make_volumes(found: SubmittedDefinition, spec: ServiceSpec, new_id: NewId, now_ms: int) -> None:

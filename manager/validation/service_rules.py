@@ -6,6 +6,7 @@ from manager.planner.spec.service_modes import is_global
 from manager.validation import bounds
 from manager.validation.container_name_rules import check_container_name
 from manager.validation.container_rules import check_container
+from manager.validation.container_sharing_rules import check_without_sharing
 from manager.validation.container_tuning_rules import check_tuning_of_task
 from manager.validation.load_balancing_rules import check_balance
 from manager.validation.network_attachment_rules import check_attachments
@@ -48,6 +49,7 @@ def check_service(spec: ServiceSpec) -> Iterator[Fault]:
     yield from check_priority("priority", spec.priority)
     yield from check_attachments("task.networks", spec)
     yield from check_shared_network(spec)
+    yield from check_without_sharing(spec)
     yield from _check_update("update", spec.update)
     yield from _check_rollback("rollback", spec.rollback)
     yield from check_ports("endpoint.ports", spec.endpoint.ports)

@@ -4,13 +4,14 @@ import re
 from collections.abc import Iterator
 
 from manager.validation import bounds
+from manager.validation.container_sharing_rules import check_sharing, without_sharing
 from manager.validation.service_rules import check_service
 from manager.validation.text_rules import check_range
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.standalone_pb2 import ContainerDefinition, ContainerRestart, ContainerStop, Reschedule
 from shoal.errors import Fault
-from shoal.networks.network_modes import SERVICE
+from shoal.networks.network_modes import SERVICE, joined_container
 from shoal.signal_names import signal_number
 
 MAX_REQUEST_BYTES = 65_536
@@ -37,8 +38,7 @@ def check_definition(definition: ContainerDefinition, spec: ServiceSpec) -> Iter
     Args:
         spec: the definition in the form of a service.
     """
-    named = ServiceSpec()
-    named.CopyFrom(spec)
+    named = without_sharing(spec)
     named.name = _ANY_NAME
     for fault in check_service(named):
         yield Fault(fault.path.removeprefix("endpoint."), fault.message)
@@ -48,6 +48,7 @@ def check_definition(definition: ContainerDefinition, spec: ServiceSpec) -> Iter
     if definition.reschedule not in Reschedule.values():
         yield Fault("reschedule", "must be one of stay, on-node-failure")
     yield from check_range("engine_request", len(definition.engine_request), 0, MAX_REQUEST_BYTES, "bytes")
+    yield from check_sharing(definition)
     yield from _check_unsupported(definition)
     yield from _check_binds(definition)
 
@@ -85,7 +86,9 @@ def _check_unsupported(definition: ContainerDefinition) -> Iterator[Fault]:
 
 def _check_binds(definition: ContainerDefinition) -> Iterator[Fault]:
     """A directory of a host means something on that host only."""
-    has_node = definition.node_id or definition.beside or definition.task.placement.constraints
+    container, beside = definition.task.container, definition.beside
+    others = beside or container.pid_container or container.ipc_container or joined_container(definition.task)
+    has_node = definition.node_id or others or definition.task.placement.constraints
     for index, mount in enumerate(definition.task.container.mounts):
         if mount.type == Mount.BIND and not has_node:
             text = "a bind mount is of one node: name the node, or set a constraint"

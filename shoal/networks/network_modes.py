@@ -16,6 +16,8 @@ BRIDGE = "bridge"
 MODES = frozenset({HOST, NONE, BRIDGE})
 SERVICE = "service:"
 """Before a service's name: the network namespace of that service's task in the same slot."""
+CONTAINER = "container:"
+"""Before the name of a container, in records its id: the network namespace of that container."""
 
 NODE_POOL = "172.30.0.0/16"
 """For tasks on no network, on every node that has no reason to take another one; no network of the cluster may overlap
@@ -38,7 +40,7 @@ def pool_error(pool: str) -> str:
 
 def is_mode(name: str) -> bool:
     """Whether it means no network of the cluster."""
-    return name in MODES or name.startswith(SERVICE)
+    return name in MODES or name.startswith((SERVICE, CONTAINER))
 
 
 def mode_of(template: TaskTemplate) -> str:
@@ -55,6 +57,17 @@ def network_provider(template: TaskTemplate) -> str:
         return ""
     first = template.networks[0].network
     return first.removeprefix(SERVICE) if first.startswith(SERVICE) else ""
+
+
+def joined_container(template: TaskTemplate) -> str:
+    """Name or id of the container whose network namespace it shares; empty when it shares none."""
+    first = template.networks[0].network if template.networks else ""
+    return first.removeprefix(CONTAINER) if first.startswith(CONTAINER) else ""
+
+
+def has_node_pool(template: TaskTemplate) -> bool:
+    """Whether it has an address of the node's own pool: without networks, and by BRIDGE beside them."""
+    return not template.networks or any(attachment.network == BRIDGE for attachment in template.networks)
 
 
 def cluster_networks(template: TaskTemplate) -> list[NetworkAttachment]:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from agent.assignments.cluster_diff import ClusterDiff
 from agent.worker.interfaces import Sockets
-from agent.worker.sandbox import Sandbox
+from agent.worker.sandbox import NO_OPTIONS, ORDINARY, NetworkOptions, Sandbox
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import ShoalError
@@ -21,6 +21,8 @@ class FakeNetworks:
         self.attached: dict[str, Task] = {}
         self.internal_only: dict[str, bool] = {}
         self.resolvers: dict[str, list[str]] = {}
+        self.options: dict[str, NetworkOptions] = {}
+        self.changes = 0
         self.cluster = ClusterDiff()
         self.applied: list[tuple[list[NetworkAssignment], list[TaskEndpoint], list[Peer]]] = []
         self.recovered: list[str] = []
@@ -38,14 +40,24 @@ class FakeNetworks:
         networks, endpoints, peers = self.cluster.networks, self.cluster.endpoints, self.cluster.peers
         self.applied.append((_present(networks), _present(endpoints), _present(peers)))
 
-    async def attach(self, task: Task, internal_only: bool = False, resolvers: Sequence[str] = ()) -> Sandbox:
+    async def attach(self, task: Task, options: NetworkOptions = ORDINARY) -> Sandbox:
         """As `Networks.attach`."""
         if task.id in self.errors:
             raise self.errors[task.id]
-        self.attached[task.id], self.internal_only[task.id] = task, internal_only
-        self.resolvers[task.id] = list(resolvers)
+        self.attached[task.id], self.internal_only[task.id] = task, options.internal_only
+        self.options[task.id] = options
+        self.resolvers[task.id] = list(options.resolvers)
         addresses = {address.network_id: address.address for address in task.addresses}
         return Sandbox(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), addresses, "10.255.0.1")
+
+    async def change(self, task: Task, options: NetworkOptions, netns_fd: int) -> Sequence[str]:
+        """As `Networks.change`."""
+        assert os.fstat(netns_fd)
+        if task.id in self.errors:
+            raise self.errors[task.id]
+        self.attached[task.id], self.options[task.id] = task, options
+        self.changes += 1
+        return [address.address for address in task.addresses]
 
     async def withdraw(self, task_id: str) -> None:
         """As `Networks.withdraw`."""
@@ -55,8 +67,9 @@ class FakeNetworks:
         """As `Networks.detach`."""
         self.attached.pop(task_id, None)
 
-    async def recover(self, live: Sequence[Task]) -> None:
+    async def recover(self, live: Sequence[Task], options: Mapping[str, NetworkOptions] = NO_OPTIONS) -> None:
         """As `Networks.recover`."""
+        self.options = dict(options)
         self.recovered = [task.id for task in live]
         self.attached = {task.id: task for task in live}
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -65,6 +65,7 @@ class FakeRuntime:
         self.paused: set[str] = set()
         self.limits: list[tuple[str, int]] = []
         self.limits_error: Exception | None = None
+        self.addresses: dict[str, tuple[str, ...]] = {}
 
     def expect_start(self) -> None:
         """As `Runtime.expect_start`."""
@@ -130,6 +131,16 @@ class FakeRuntime:
         request = self.requests[task_id]
         names = SharedNamespace(request.spec.hostname, request.spec.domainname, request.etc_files)
         return Sandbox(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), {}, "", shared=names)
+
+    async def open_network(self, task_id: str) -> int:
+        """As `Runtime.open_network`; the descriptor is of /dev/null."""
+        if not isinstance(self.containers.get(task_id), Running):
+            raise NotFound(f"task {task_id} is not running")
+        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+
+    async def set_addresses(self, task_id: str, addresses: Collection[str]) -> None:
+        """As `Runtime.set_addresses`."""
+        self.addresses[task_id] = tuple(addresses)
 
     async def run_hook(self, task_id: str, hook: Hook) -> ExecResult:
         """As `Runtime.run_hook`: `exit N` ends with that code, `hang` never."""

@@ -1,7 +1,7 @@
 """A task's network attachment as a value, and the kernel entries that follow from it."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeVar
@@ -17,6 +17,10 @@ from agent.network.netlink.rtnetlink import (
     add_address,
     add_neighbour,
     add_route,
+    delete_address,
+    delete_neighbour,
+    delete_route,
+    set_link,
 )
 from agent.network.well_known import GATEWAY, GATEWAY6, NODE_POOL6, link_name
 from shoal.api.v1.task_pb2 import TaskPort
@@ -65,6 +69,7 @@ class Attachment:
             are internal.
         resolvers: for names outside the cluster; none means the node's.
         addresses6, egress_address6: the same for IPv6, where the networks and the node have it.
+        container_id, links: as `NetworkOptions`.
     """
 
     task_id: str
@@ -76,6 +81,8 @@ class Attachment:
     resolvers: Sequence[Address] = ()
     addresses6: Mapping[str, IPv6Address] = field(default_factory=dict)
     egress_address6: IPv6Address | None = None
+    container_id: str = ""
+    links: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def all_addresses(self) -> Sequence[Address]:
@@ -164,6 +171,18 @@ def host_messages(attachment: Attachment) -> Iterator[Message]:
     yield from map(add_neighbour, host_neighbours(attachment))
 
 
+def set_mac(mac: str) -> Message:
+    """The request in the container's namespace that gives its link another MAC address."""
+    return set_link(CONTAINER_INDEX, mac=mac)
+
+
+def removed_host_messages(before: Attachment, after: Attachment) -> Iterator[Message]:
+    """The requests in the node's namespace that remove what only the earlier attachment has, on the same link."""
+    routes, neighbours = set(host_routes(after)), set(host_neighbours(after))
+    yield from (delete_route(each) for each in host_routes(before) if each not in routes)
+    yield from (delete_neighbour(each) for each in host_neighbours(before) if each not in neighbours)
+
+
 def container_messages(
     attachment: Attachment, subnets: Mapping[str, OverlaySubnet], encrypted_mtu: int
 ) -> Iterator[Message]:
@@ -172,17 +191,48 @@ def container_messages(
     Args:
         encrypted_mtu: bytes; of routes to encrypted networks, which is smaller than the link's.
     """
-    for network, address in attachment.addresses.items():
+    for address in attachment.all_addresses:
         yield add_address(CONTAINER_INDEX, address)
+    yield from map(add_route, container_routes(attachment, subnets, encrypted_mtu))
+
+
+def container_routes(
+    attachment: Attachment, subnets: Mapping[str, OverlaySubnet], encrypted_mtu: int
+) -> Iterator[Route]:
+    """The routes in the container's namespace, without those to the gateway itself."""
+    for network, address in attachment.addresses.items():
         if network:
             mtu = encrypted_mtu if subnets[network].encrypted else 0
-            yield add_route(Route(subnets[network].routed_prefix, CONTAINER_INDEX, GATEWAY, address, mtu=mtu))
+            yield Route(subnets[network].routed_prefix, CONTAINER_INDEX, GATEWAY, address, mtu=mtu)
     if attachment.egress_address is not None:
-        yield add_route(Route(_ANYWHERE, CONTAINER_INDEX, GATEWAY, attachment.egress_address))
+        yield Route(_ANYWHERE, CONTAINER_INDEX, GATEWAY, attachment.egress_address)
     for network, address6 in attachment.addresses6.items():
-        yield add_address(CONTAINER_INDEX, address6)
         if network and (prefix := subnets[network].prefix6) is not None:
             mtu = encrypted_mtu if subnets[network].encrypted else 0
-            yield add_route(Route(prefix, CONTAINER_INDEX, GATEWAY6, address6, mtu=mtu))
+            yield Route(prefix, CONTAINER_INDEX, GATEWAY6, address6, mtu=mtu)
     if attachment.egress_address6 is not None:
-        yield add_route(Route(_ANYWHERE6, CONTAINER_INDEX, GATEWAY6, attachment.egress_address6))
+        yield Route(_ANYWHERE6, CONTAINER_INDEX, GATEWAY6, attachment.egress_address6)
+
+
+def surplus_messages(
+    attachment: Attachment,
+    subnets: Mapping[str, OverlaySubnet],
+    *,
+    addresses: Iterable[Address],
+    routes: Iterable[Route],
+    earlier: Collection[Address],
+) -> Iterator[Message]:
+    """The requests that remove from the container's namespace what it has of networks that it has left.
+
+    Args:
+        addresses, routes: of its link, and of ours; the container may have added addresses of its own, which stay.
+        earlier: addresses that it had.
+    """
+    wanted = {route.destination for route in container_routes(attachment, subnets, 0)}
+    gateways = {ip_network(GATEWAY), ip_network(GATEWAY6)}
+    yield from (delete_route(route) for route in routes if route.destination not in wanted | gateways)
+    kept = set(attachment.all_addresses)
+    for address in addresses:
+        ours = address in earlier or any(address in prefix for each in subnets.values() for prefix in each.prefixes)
+        if ours and address not in kept:
+            yield delete_address(CONTAINER_INDEX, address)

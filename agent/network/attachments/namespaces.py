@@ -91,6 +91,11 @@ def create_namespace() -> tuple[int, Connection]:
         os.close(home)
 
 
+def random_mac() -> str:
+    """A MAC address for the container's end of a link: of a single interface, locally administered."""
+    return "02:" + secrets.token_bytes(5).hex(":")
+
+
 def initial_messages(*, ipv6: bool) -> list[Message]:
     """The requests in a new namespace that has just got its link, whichever task will use it."""
     own = [disable_ipv6_autoconf(CONTAINER_DEVICE)] if ipv6 else []
@@ -113,17 +118,22 @@ def connect_inside(pid: int, family: int) -> Connection:
     """
     there = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        home = os.open(_CURRENT, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            _raise_on_error(_libc.setns(there, _CLONE_NEWNET), "enter a container's network namespace")
-            try:
-                return Connection(family)
-            finally:
-                _raise_on_error(_libc.setns(home, _CLONE_NEWNET), "return to the host's network namespace")
-        finally:
-            os.close(home)
+        return connect_to_namespace(there, family)
     finally:
         os.close(there)
+
+
+def connect_to_namespace(netns_fd: int, family: int) -> Connection:
+    """A socket in a network namespace. The calling thread returns to its own one. Raises as `connect_inside`."""
+    home = os.open(_CURRENT, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _raise_on_error(_libc.setns(netns_fd, _CLONE_NEWNET), "enter a container's network namespace")
+        try:
+            return Connection(family)
+        finally:
+            _raise_on_error(_libc.setns(home, _CLONE_NEWNET), "return to the host's network namespace")
+    finally:
+        os.close(home)
 
 
 class NamespacePool:
@@ -180,7 +190,7 @@ class NamespacePool:
 
     def _make(self) -> Namespace:
         name = f"{self._prefix}{next(self._numbers) & 0xFFFF:x}"
-        mac = "02:" + secrets.token_bytes(5).hex(":")
+        mac = random_mac()
         descriptor, inside = create_namespace()
         namespace = Namespace(descriptor, inside, name, mac)
         try:

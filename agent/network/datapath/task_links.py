@@ -7,12 +7,22 @@ from contextlib import suppress
 from dataclasses import replace
 
 from agent.network import well_known
-from agent.network.attachments.attachment import Attachment, container_messages, host_messages
-from agent.network.attachments.namespaces import Namespace
+from agent.network.attachments.attachment import (
+    CONTAINER_INDEX,
+    Attachment,
+    container_messages,
+    host_messages,
+    removed_host_messages,
+    set_mac,
+    surplus_messages,
+)
+from agent.network.attachments.namespaces import Namespace, connect_to_namespace, initial_messages, random_mac
 from agent.network.datapath.datapath_state import DatapathState, merged_elements
 from agent.network.datapath.overlay_device import LINK_SETTINGS
 from agent.network.datapath.removal import mark_ended
 from agent.network.netlink import rtnetlink, rtnetlink_dump
+from agent.network.netlink.connection import Connection
+from agent.network.netlink.rtnetlink import VethEnd
 from agent.network.nftables import set_elements
 from shoal.errors import Unavailable
 
@@ -41,7 +51,8 @@ class TaskLinks:
         state.attachments[attachment.task_id] = attachment
         try:
             state.connection.apply([claim_message(attachment), *host_messages(self._without_lost_ipv6(attachment))])
-            namespace.connection.apply(container_messages(attachment, subnets, state.tunnels.mtu))
+            own_mac = [set_mac(attachment.mac)] if attachment.mac != namespace.mac else []
+            namespace.connection.apply([*own_mac, *container_messages(attachment, subnets, state.tunnels.mtu)])
         except Unavailable:
             self.detach(attachment.task_id)
             raise
@@ -56,7 +67,75 @@ class TaskLinks:
 
     def admit(self, attachments: Iterable[Attachment]) -> None:
         """Accept the packets of linked tasks: of all, or of none where the kernel refuses one."""
-        self._state.table.change(set_elements.NO_ELEMENTS, merged_elements(list(attachments)))
+        admitted = list(attachments)
+        new = {each.task_id for each in admitted}
+        every = self._state.attachments.values()
+        earlier = set_elements.link_elements([each for each in every if each.task_id not in new])
+        links = set_elements.link_elements([*every])
+        self._state.table.change(earlier, set_elements.merge(merged_elements(admitted), links))
+
+    def change(self, attachment: Attachment, netns_fd: int) -> None:
+        """Give a container's link other addresses while it runs; one without a link gets one. Idempotent.
+
+        Args:
+            attachment: as it is to be; link and MAC address are those that it has.
+            netns_fd: the container's network namespace.
+        Raises:
+            Unavailable: the kernel refused; the next call tries all of it again.
+        """
+        state, task_id = self._state, attachment.task_id
+        before, links = state.attachments.get(task_id), set_elements.link_elements([*state.attachments.values()])
+        subnets = state.cluster.current.subnets
+        if state.tunnels.fault and any(subnets[name].encrypted for name in attachment.addresses if name):
+            raise Unavailable(state.tunnels.fault)
+        inside = connect_to_namespace(netns_fd, socket.NETLINK_ROUTE)
+        try:
+            if before is None:
+                after = self._new_link(attachment, netns_fd, inside)
+            else:
+                after = replace(attachment, link=before.link, mac=before.mac)
+            state.attachments[task_id] = after
+            state.connection.apply([claim_message(after), *host_messages(self._without_lost_ipv6(after))])
+            inside.apply(container_messages(after, subnets, state.tunnels.mtu))
+            own = set_elements.attachment_elements(before) if before is not None else {}
+            linked = set_elements.link_elements([*state.attachments.values()])
+            state.commit(
+                set_elements.merge(own, links), set_elements.merge(set_elements.attachment_elements(after), linked)
+            )
+            inside.apply(self._surplus(after, before, inside))
+            if before is not None:
+                state.connection.apply(removed_host_messages(before, after))
+        finally:
+            inside.close()
+
+    def _surplus(self, after: Attachment, before: Attachment | None, inside: Connection) -> list[rtnetlink.Message]:
+        """The requests that remove what the container has of networks that it has left."""
+        found = rtnetlink_dump.addresses(inside)
+        return list(
+            surplus_messages(
+                after,
+                self._state.cluster.current.subnets,
+                addresses=[address for address, link in found.items() if link == CONTAINER_INDEX],
+                routes=rtnetlink_dump.own_routes(inside),
+                earlier=before.all_addresses if before is not None else (),
+            )
+        )
+
+    def _new_link(self, attachment: Attachment, netns_fd: int, inside: Connection) -> Attachment:
+        """Give a container without any a link."""
+        state = self._state
+        made = replace(attachment, mac=attachment.mac or random_mac())
+        ends = (
+            VethEnd(made.name, well_known.GATEWAY_MAC),
+            VethEnd(well_known.CONTAINER_DEVICE, made.mac),
+        )
+        mtu = state.overlay.underlay.overlay_mtu
+        state.connection.apply([rtnetlink.add_veth(*ends, netns_fd, mtu, well_known.ATTACHED_GROUP)])
+        ipv6 = state.overlay.has_ipv6
+        if ipv6:
+            state.connection.apply([rtnetlink.disable_ipv6_autoconf(made.name)])
+        inside.apply(initial_messages(ipv6=ipv6))
+        return replace(made, link=socket.if_nametoindex(made.name))
 
     def withdraw(self, task_id: str) -> None:
         """Forward no new connection to a task's published ports on this node. Unknown tasks are ignored."""
@@ -67,11 +146,13 @@ class TaskLinks:
     def detach(self, *task_ids: str) -> None:
         """Withdraw ports and addresses at once; the next `sweep` deletes the links. Unknown tasks are ignored."""
         state = self._state
+        links = set_elements.link_elements([*state.attachments.values()])
         detached = [each for task_id in task_ids if (each := state.attachments.pop(task_id, None)) is not None]
         if not detached:
             return
         try:
-            state.commit(merged_elements(detached), {})
+            left = set_elements.link_elements([*state.attachments.values()])
+            state.commit(set_elements.merge(merged_elements(detached), links), left)
         finally:
             state.connection.attempt(state.blackholes.replace_ended(detached))
             state.connection.apply(mark_ended(each.link) for each in detached)

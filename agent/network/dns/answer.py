@@ -88,7 +88,9 @@ def _answer_question(query: dns.message.Message, client: DnsClient, zone: Zone, 
     if any(map(question.name.is_subdomain, _REVERSE)) and (address := _reverse_address(question.name)) is not None:
         return _answer_reverse(query, address, client, zone, ttl)
     name = question.name.to_text(omit_final_dot=True).lower()
-    addresses = zone.find(name, client.networks)
+    addresses = _linked(name, client, zone) if client.links else None
+    if addresses is None:
+        addresses = zone.find(name, client.networks)
     if addresses is not None:
         ttl = zone.ttl_for(addresses, ttl)
         return address_answer(_response(query), _addresses_of_type(addresses, question.rdtype), ttl, limit)
@@ -102,6 +104,14 @@ def _answer_question(query: dns.message.Message, client: DnsClient, zone: Zone, 
             response.answer, response.additional = srv_rrsets(question.name, targets, ttl)
         return FixedAnswer(response.to_wire(max_size=limit, prefer_truncation=True))
     return Forward() if client.has_egress else FixedAnswer(error_response(query, dns.rcode.NXDOMAIN))
+
+
+def _linked(name: str, client: DnsClient, zone: Zone) -> Addresses | None:
+    """Addresses of a name that this client alone knows; None when it is no such name. None run: no addresses."""
+    link = next((each for each in client.links if each.name == name), None)
+    if link is None:
+        return None
+    return zone.find(link.target, client.networks) or tuple(link.local)
 
 
 def _addresses_of_type(addresses: Addresses, record_type: dns.rdatatype.RdataType) -> Addresses:

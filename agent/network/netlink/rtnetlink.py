@@ -160,6 +160,7 @@ def set_link(
     master: int | None = None,
     ipv4: dict[int, int] | None = None,
     no_arp: bool = False,
+    mac: str = "",
 ) -> Message:
     """Change the given settings of a link; `ipv4` has values of net.ipv4.conf by DEVCONF number; master 0 is none.
 
@@ -168,6 +169,7 @@ def set_link(
     """
     body = _link_header(index, up, no_arp=no_arp)
     body += string(3, name) if name else b""
+    body += attribute(1, mac_bytes(mac)) if mac else b""
     body += attribute(20, alias.encode()) if alias else b""
     body += u32(4, mtu) if mtu else b""
     body += u32(27, group) if group is not None else b""
@@ -197,6 +199,12 @@ def add_address(index: int, address: Address, scope: int = SCOPE_UNIVERSE, *, de
         body += u32(8, _NODAD | _NOPREFIXROUTE)
         body += attribute(6, struct.pack("=IIII", 0, _INFINITE_LIFETIME, 0, 0)) if deprecated else b""
     return Message(NEWADDR, CREATE | REPLACE, body, f"add address {address}")
+
+
+def delete_address(index: int, address: Address) -> Message:
+    body = struct.pack("=BBBBi", family_of(address), address.max_prefixlen, 0, 0, index)
+    body += attribute(2, address.packed) + attribute(1, address.packed)
+    return Message(DELADDR, 0, body, f"delete address {address}", NOT_FOUND)
 
 
 BLACKHOLE_LINK = -1

@@ -44,8 +44,9 @@ def desired_elements(tables: OverlayTables, attachments: Iterable[Attachment], l
         found["peer_to_itself" + _family_suffix(peer)].add(f"{peer} . {next_hop}")
     found["ingress_marks"].update(f"{mac} : {mark}" for mark, mac in tables.ingress_marks.values())
     found["ingress_zones"].update(f"{mac} : {mark & ZONE_MASK}" for mark, mac in tables.ingress_marks.values())
-    for attachment in attachments:
-        for name, values in attachment_elements(attachment).items():
+    own = list(attachments)
+    for elements in (*map(attachment_elements, own), link_elements(own)):
+        for name, values in elements.items():
             found[name] |= values
     return {name: frozenset(values) for name, values in found.items()}
 
@@ -121,6 +122,21 @@ def _attachment_elements_of(
             if port.host is not None and port.on_one_address(version)
         ),
     }
+
+
+def link_elements(attachments: Collection[Attachment]) -> Elements:
+    """The elements by which containers without a network reach those that they are linked to, on this node."""
+    linking = [each for each in attachments if each.links and "" in each.addresses]
+    if not linking:
+        return {}
+    local = {each.container_id: each for each in attachments if each.container_id and "" in each.addresses}
+    found: dict[str, set[str]] = {"same_network": set(), "same_network6": set()}
+    for each in linking:
+        for target in filter(None, map(local.get, each.links.values())):
+            found["same_network"].add(f"{each.addresses['']} . {target.addresses['']}")
+            if "" in each.addresses6 and "" in target.addresses6:
+                found["same_network6"].add(f"{each.addresses6['']} . {target.addresses6['']}")
+    return {name: frozenset(values) for name, values in found.items()}
 
 
 _TASK_SETS = tuple(

@@ -23,6 +23,9 @@ MS_SHARED = 1 << 20
 
 _MNT_DETACH = 2
 _MOUNT_SETATTR = 442  # the same on all architectures
+_OPEN_TREE, _MOVE_MOUNT = 428, 429  # likewise
+_OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH = 1, 4
+_AT_FDCWD = -100
 _PR_SET_CHILD_SUBREAPER = 36
 _FS_IOC_GETFLAGS, _FS_IOC_SETFLAGS, _FS_TOPDIR_FL = 0x8008_6601, 0x4008_6602, 0x0002_0000
 _WITHOUT_FLAGS = (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EACCES)
@@ -57,6 +60,18 @@ def mount(source: str, target: str, kind: str | None, flags: int, options: str =
 def unmount(target: Path) -> None:
     """Detach the topmost mount at `target` (umount2(2), MNT_DETACH)."""
     _check(_libc.umount2(os.fsencode(target), _MNT_DETACH), f"umount {target}")
+
+
+def clone_mount(path: Path) -> int:
+    """A descriptor of a copy of the mount at a path, without those below it, that is mounted nowhere (open_tree(2))."""
+    result = _libc.syscall(_OPEN_TREE, _AT_FDCWD, os.fsencode(path), _OPEN_TREE_CLONE | os.O_CLOEXEC)
+    return _check(result, f"open_tree {path}")
+
+
+def move_mount(mount_fd: int, target: Path) -> None:
+    """Mount what `clone_mount` has returned (move_mount(2))."""
+    result = _libc.syscall(_MOVE_MOUNT, mount_fd, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH)
+    _check(result, f"move_mount to {target}")
 
 
 def has_mount_setattr() -> bool:

@@ -22,6 +22,12 @@ from agent.runtime.kernel.linux import CLONE_FS, unshare
 from agent.runtime.kernel.processes import process_start_time
 from agent.runtime.launch.bind_sources import check_bind_sources, file_mounts
 from agent.runtime.launch.cgroup_attach_lock import StartLock
+from agent.runtime.launch.joined_namespaces import (
+    NOTHING_JOINED,
+    JoinedNamespaces,
+    joined_namespaces,
+    mount_shared_memory,
+)
 from agent.runtime.launch.program_start import ProgramStart, StartByCommand, StartByFifo
 from agent.runtime.launch.start_errors import full_disk, start_error
 from agent.runtime.logs.log_files import log_file_limits
@@ -36,7 +42,7 @@ from agent.runtime.spec.devices import all_devices, find_devices
 from agent.runtime.spec.oci_block_io import device_numbers
 from agent.runtime.spec.oci_mounts import has_slave_mounts
 from agent.runtime.spec.oci_process import command_line
-from agent.runtime.spec.oci_spec import HostFacts, has_seccomp, oci_spec
+from agent.runtime.spec.oci_spec import HostFacts, Joined, has_seccomp, oci_spec
 from agent.runtime.spec.user_lookup import resolve_user
 from agent.runtime.supervision.conmon import RuntimeUnsupported, await_created, conmon_arguments, spawn_conmon
 from agent.runtime.supervision.container_removal import remove_container
@@ -46,6 +52,8 @@ from shoal.errors import ShoalError, Unavailable
 
 Clock = Callable[[], int]
 """Milliseconds since the Unix epoch."""
+
+FindRunning = Callable[[str], ContainerRecord]
 
 BeforeProgram = Callable[[ContainerRequest], None]
 """Called in a worker thread once a container is created, before its program starts; what it raises ends the start."""
@@ -134,16 +142,18 @@ class Launcher:
         self._threads.shutdown()
         os.close(self._host_mounts)
 
-    async def start(self, request: ContainerRequest) -> ContainerRecord:
+    async def start(self, request: ContainerRequest, find_running: FindRunning) -> ContainerRecord:
         """Create and start a container; on an error nothing is left behind.
 
         A cancelled start is first completed in its thread, so that no incomplete container is visible.
 
+        Args:
+            find_running: the record of a running container, by its task's id; raises NotFound.
         Raises:
-            InvalidInput, Unavailable, Exhausted: as `Runtime.start` says.
+            InvalidInput, NotFound, Unavailable, Exhausted: as `Runtime.start` says.
         """
         with self._start_lock.hold():
-            work = asyncio.get_running_loop().run_in_executor(self._threads, self._start, request)
+            work = asyncio.get_running_loop().run_in_executor(self._threads, self._start, request, find_running)
             try:
                 return await asyncio.shield(work)
             except asyncio.CancelledError:
@@ -154,9 +164,12 @@ class Launcher:
                     )
                 raise
 
-    def _start(self, request: ContainerRequest) -> ContainerRecord:
+    def _start(self, request: ContainerRequest, find_running: FindRunning) -> ContainerRecord:
         try:
-            return self._start_with_any(request)
+            if not (request.pid_task_id or request.ipc_task_id):
+                return self._start_with_any(request, NOTHING_JOINED)
+            with joined_namespaces(request, find_running) as joined:
+                return self._start_with_any(request, joined)
         except BaseException as error:
             full = full_disk(self._paths)
             remove_container(self._paths, self._cgroups, request.task_id, keep_logs=False)
@@ -164,17 +177,17 @@ class Launcher:
                 raise shown from error
             raise
 
-    def _start_with_any(self, request: ContainerRequest) -> ContainerRecord:
+    def _start_with_any(self, request: ContainerRequest, joined: JoinedNamespaces) -> ContainerRecord:
         refused: ShoalError = Unavailable("no OCI runtime found; install crun or runc")
         for program in self._programs:
             try:
-                return self._start_with(program, request)
+                return self._start_with(program, request, joined)
             except RuntimeUnsupported as error:
                 remove_container(self._paths, self._cgroups, request.task_id, keep_logs=False)
                 refused = error
         raise refused
 
-    def _start_with(self, program: OciProgram, request: ContainerRequest) -> ContainerRecord:
+    def _start_with(self, program: OciProgram, request: ContainerRequest, joined: JoinedNamespaces) -> ContainerRecord:
         step = _Steps(self._on_step)
         bundle = self._paths.bundle(request.task_id)
         upper = self._paths.upper_of(request.task_id, request.container_id)
@@ -193,7 +206,8 @@ class Launcher:
                 write_volumes(upper, request.spec.mounts, request.volumes)
             request = mount_volumes(bundle / "volumes", bundle / "rootfs", request)
             unmount_here(self._hidden_mount)
-            written = self._write_spec(program, request, files, mounted)
+            shared_memory = mount_shared_memory(joined, bundle / "shm")
+            written = self._write_spec(program, request, files, mounted, Joined(joined.by_kind, shared_memory))
             step("spec")
             first, pipe = spawn_conmon(self._conmon_arguments(program, request), bundle)
             step("spawn")
@@ -253,6 +267,7 @@ class Launcher:
         request: ContainerRequest,
         files: Mapping[str, Path],
         mounted: Mapping[Path, MountedFile],
+        joined: Joined,
     ) -> "_WrittenSpec":
         """Write config.json."""
         bundle = self._paths.bundle(request.task_id)
@@ -282,6 +297,7 @@ class Launcher:
             block_devices=device_numbers(request.spec.block_io),
             host=self._host,
             file_sources=file_mounts(request.spec),
+            joined=joined,
         )
         self._apparmor.require(spec["process"].get("apparmorProfile", ""))
         apply_edits(spec, edits)

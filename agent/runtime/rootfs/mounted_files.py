@@ -15,6 +15,9 @@ from agent.worker.interfaces import MountedFile
 MAX_WRITTEN_BYTES = 1 << 20
 """Bytes that a container can add to its files of /etc."""
 
+ETC_SOURCE = "shoal-etc"
+"""Source of the tmpfs of files of /etc, as the mount table has it."""
+
 _PAGE = 4096
 
 
@@ -51,7 +54,7 @@ def mount_etc_files(directory: Path, files: Mapping[str, bytes]) -> dict[str, Pa
     if not files:
         return {}
     options = f"mode=0700,size={_size(files.values()) + MAX_WRITTEN_BYTES}"
-    mount("shoal-etc", str(directory), "tmpfs", MS_NOSUID | MS_NODEV, options)
+    mount(ETC_SOURCE, str(directory), "tmpfs", MS_NOSUID | MS_NODEV, options)
     made = {}
     for place, (path, content) in enumerate(files.items()):
         made[path] = directory / str(place)

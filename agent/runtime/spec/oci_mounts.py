@@ -37,6 +37,7 @@ def mounts_section(
     *,
     recursive_read_only: bool,
     file_sources: Collection[str] = (),
+    shared_memory: Path | None = None,
 ) -> list[dict[str, Any]]:
     """Kernel file systems, the given files, the spec's mounts (parents first), secrets and configs.
 
@@ -44,6 +45,7 @@ def mounts_section(
         etc_files: path on this host by path in the container; each is bound over the image's file.
         mounted_files: secrets and configs by path on this host.
         recursive_read_only: the kernel can make a mount and all mounts below it read-only.
+        shared_memory: where another container's /dev/shm is mounted, if it is shared.
         file_sources: sources that are not directories: there are no mounts below them, and crun would treat them as
             directories for a recursive read-only mount.
     Raises:
@@ -58,9 +60,10 @@ def mounts_section(
     own.sort(key=lambda mount: PurePosixPath(mount["destination"]).parts)
     files = [_file(source, file) for source, file in mounted_files.items()]
     kernel = _kernel_mounts(access, spec.shm_bytes or _DEFAULT_SHM_BYTES)
-    if spec.host_namespaces.ipc:
+    if spec.host_namespaces.ipc or shared_memory is not None:
         # Any mqueue mount shows the namespace's queues; its shared memory is this one tmpfs.
-        kernel = [bind(_SHM, _SHM, read_only=False) if mount["destination"] == _SHM else mount for mount in kernel]
+        source = str(shared_memory or _SHM)
+        kernel = [bind(source, _SHM, read_only=False) if mount["destination"] == _SHM else mount for mount in kernel]
     return [*kernel, *bound, *own, *files]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.runtime.confinement.seccomp import SeccompProfile, seccomp_section
 from agent.runtime.confinement.seccomp_custom import custom_section
@@ -55,6 +55,21 @@ class HostFacts:
     recursive_read_only: bool = True
 
 
+class Joined(NamedTuple):
+    """What a container shares with another one.
+
+    Attributes:
+        namespaces: descriptors of the agent's process, by kind: "pid", "ipc".
+        shared_memory: where the other one's /dev/shm is mounted; None: it has its own.
+    """
+
+    namespaces: Mapping[str, int] = MappingProxyType({})
+    shared_memory: Path | None = None
+
+
+NOTHING_SHARED = Joined()
+
+
 def oci_spec(
     request: ContainerRequest,
     *,
@@ -67,6 +82,7 @@ def oci_spec(
     devices: Sequence[DeviceNode] = (),
     block_devices: Mapping[str, Number] = MappingProxyType({}),
     file_sources: Collection[str] = (),
+    joined: Joined = NOTHING_SHARED,
 ) -> dict[str, Any]:
     """The whole config.json.
 
@@ -97,8 +113,11 @@ def oci_spec(
             mounted_files,
             recursive_read_only=host.recursive_read_only,
             file_sources=file_sources,
+            shared_memory=joined.shared_memory,
         ),
-        "linux": _linux_section(request, cgroup, process["capabilities"]["bounding"], host, devices, block_devices),
+        "linux": _linux_section(
+            request, cgroup, process["capabilities"]["bounding"], host, devices, block_devices, joined.namespaces
+        ),
     }
     if not request.spec.host_namespaces.uts:
         section["hostname"] = hostname(request)
@@ -125,11 +144,12 @@ def _linux_section(
     host: HostFacts,
     devices: Sequence[DeviceNode],
     block_devices: Mapping[str, Number],
+    joined: Mapping[str, int],
 ) -> dict[str, Any]:
     spec = request.spec
     section: dict[str, Any] = {
         "cgroupsPath": cgroup,
-        "namespaces": _namespaces(spec.host_namespaces, request.netns_fd, host.agent_pid),
+        "namespaces": _namespaces(spec.host_namespaces, request.netns_fd, host.agent_pid, joined),
         "resources": resources_section(
             spec,
             request.limits,
@@ -163,9 +183,12 @@ def _seccomp(profile: str, host: HostFacts, capabilities: list[str]) -> dict[str
     return seccomp_section(host.profile, machine=host.machine, capabilities=capabilities)
 
 
-def _namespaces(shared: HostNamespaces, netns_fd: int | None, agent_pid: int) -> list[dict[str, str]]:
+def _namespaces(
+    shared: HostNamespaces, netns_fd: int | None, agent_pid: int, joined: Mapping[str, int]
+) -> list[dict[str, str]]:
     kinds = {"pid": shared.pid, "ipc": shared.ipc, "uts": shared.uts, "mount": False, "cgroup": False}
-    own = [{"type": kind} for kind, of_host in kinds.items() if not of_host]
+    own = [{"type": kind} for kind, of_host in kinds.items() if not of_host and kind not in joined]
+    own += ({"type": kind, "path": f"/proc/{agent_pid}/fd/{number}"} for kind, number in joined.items())
     if netns_fd is None:
         return [*own, {"type": "network"}]
     if netns_fd == HOST_NETWORK:

@@ -105,5 +105,10 @@ def set_paused(status: TaskStatus, *, paused: bool) -> None:
     status.paused = paused
 
 
+def set_revision(status: TaskStatus, *, revision: int, warning: str) -> None:
+    status.revision = revision
+    add_warning(status, warning)
+
+
 def add_warning(status: TaskStatus, warning: str) -> None:
     status.warning = "; ".join(filter(None, [status.warning, warning]))

@@ -50,20 +50,20 @@ class NetworkSharing:
         """Add a task of this node."""
         task = sharing_task.task
         self._tasks[task.id] = sharing_task
-        if task.network_task_id:
+        if _stops_with(task):
             self._sharers.setdefault(task.network_task_id, set()).add(task.id)
 
     def remove(self, task: Task) -> None:
         """Remove a task."""
         self._tasks.pop(task.id, None)
-        if task.network_task_id and (sharers := self._sharers.get(task.network_task_id)) is not None:
+        if _stops_with(task) and (sharers := self._sharers.get(task.network_task_id)) is not None:
             sharers.discard(task.id)
             if not sharers:
                 del self._sharers[task.network_task_id]
 
     def must_wait(self, task: Task) -> bool:
         """Whether the task, which must stop, has to wait for another one."""
-        if task.network_task_id:
+        if _stops_with(task):
             other = self._tasks.get(task.network_task_id)
             return other is not None and other.needs_drain
         return bool(self._running_sharers(task))
@@ -80,6 +80,12 @@ class NetworkSharing:
         return [each for each in found if each is not None and each.has_container]
 
 
+def _stops_with(task: Task) -> bool:
+    """Whether it stops with the task whose network it shares. A container's run does not: managers leave it running,
+    with what is left of the namespace, so that nothing may wait for it."""
+    return bool(task.network_task_id) and not task.container_id
+
+
 class StopOrder:
     """Decides when one task may stop."""
 
@@ -94,7 +100,7 @@ class StopOrder:
     async def wait(self, task: Task, has_ended: Callable[[], bool]) -> None:
         """Wait until the task may stop, until the timeout, or until its container has exited."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(None if task.network_task_id else self._sharing.max_wait_seconds(task)):
+            async with asyncio.timeout(None if _stops_with(task) else self._sharing.max_wait_seconds(task)):
                 while self._sharing.must_wait(task) and not has_ended():  # noqa: ASYNC110  (no event)
                     await asyncio.sleep(POLL_SECONDS)
         self._done = True

@@ -52,6 +52,8 @@ def container_request(
         shares_network=shared is not None,
         container_id=task.container_id,
         volatile=is_volatile(task),
+        pid_task_id=task.pid_task_id,
+        ipc_task_id=task.ipc_task_id,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from manager.planner.draft import Draft
 from manager.planner.index.resource_index import NodeUsage
+from manager.planner.scheduler.container_sharing import ContainerSharing
 from manager.planner.scheduler.home_nodes import HomeNodes
 from manager.planner.scheduler.node_filters import DOWN, DRAINED, NOT_CONNECTED, PAUSED, REMOVED, ineligible, unfit
 from manager.planner.scheduler.node_ranking import ranked_nodes
@@ -33,6 +34,7 @@ class ContainerPlacement:
         self._draft, self._container, self._spec = draft, container, spec
         self._id = container.meta.id
         self.demand = requirements_of(spec, draft.view.networks)
+        self._sharing = ContainerSharing(draft, spec.task)
 
     def place_anywhere(self, task: Task) -> str:
         """Place a run, or a container that was created, on a node that fits; why on none, one line, else empty.
@@ -46,7 +48,8 @@ class ContainerPlacement:
         if len(bound) > 1:
             return f"{NO_SUITABLE_NODE}: {'; '.join(f'{what} on node {self._name(node)}' for node, what in bound)}"
         if bound:
-            return self._place_bound(placer, task, demand, *bound[0])
+            why = self._sharing.obstacle(bound[0][0]) if task.desired_state != TaskState.READY else ""
+            return why or self._place_bound(placer, task, demand, *bound[0])
         request = _request(task, preferred_node=self._preferred_node())
         return next(iter(placer.place_all([request], {}, ())), "")
 
@@ -58,6 +61,8 @@ class ContainerPlacement:
         if (home := homes.home(SLOT)) is not None and home.node_id != node_id:
             where = f"on node {self._name(home.node_id)}" if home.node_id else "on different nodes"
             return f"volume {home.volume} is {where}, and the container on node {self._name(node_id)}"
+        if why := self._sharing.obstacle(node_id):
+            return why
         host = self._draft.resources.hosts[node_id]
         return self._placer(task, self.demand).place_on(host, _request(task), 0)
 
@@ -74,6 +79,8 @@ class ContainerPlacement:
         common.MergeFrom(run)
         if moving := HomeNodes(self._draft, self._id, self._spec).move_reason(SLOT):
             return f"waiting: {moving}"
+        if why := self._sharing.obstacle(task.node_id):
+            return why
         placer = self._placer(common, demand)
         return placer.place_on(host, PlacementRequest(SLOT, task.attempt, task), 0)
 
@@ -85,6 +92,8 @@ class ContainerPlacement:
             restart_delay_ms=task.restart_delay_ms,
             generic_resources=task.generic_resources,
         )
+        if task.desired_state != TaskState.READY:
+            self._sharing.join(common)
         return Placer(
             self._draft,
             service_id=self._id,
@@ -120,6 +129,8 @@ class ContainerPlacement:
             other, status = view.containers.get(other_id), view.service_status.get(other_id)
             if other is not None and status is not None and status.node_id:
                 found.setdefault(status.node_id, f"container {other.name} is")
+        for node_id, what in self._sharing.nodes():
+            found.setdefault(node_id, what)
         home = HomeNodes(self._draft, self._id, self._spec).home(SLOT)
         if home is not None:
             found.setdefault(home.node_id, f"volume {home.volume} is")

@@ -129,6 +129,10 @@ class ContainerSpec(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     POST_START_FIELD_NUMBER: _builtins.int
     PRE_STOP_FIELD_NUMBER: _builtins.int
+    PID_CONTAINER_FIELD_NUMBER: _builtins.int
+    IPC_CONTAINER_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
+    MAC_ADDRESS_FIELD_NUMBER: _builtins.int
     image: _builtins.str
     """Image reference, normalised ("registry:5000/hello:1", with "@sha256:…" once a manager has resolved it)."""
     working_dir: _builtins.str
@@ -172,6 +176,15 @@ class ContainerSpec(_message.Message):
     name: _builtins.str
     """Names the one task of a service, unique in the cluster (Compose `container_name`): commands take it, and it is an alias
     of the service on its networks. Empty: none. Only for services that have one task at most.
+    """
+    pid_container: _builtins.str
+    """Containers of one's own only: the container whose processes it sees, and whose inter-process communication it shares with
+    its /dev/shm. A name or id; a manager puts the id. Empty: its own.
+    """
+    ipc_container: _builtins.str
+    mac_address: _builtins.str
+    """Of its link, "02:42:ac:11:00:02": it has one however many networks it is on. Containers of one's own only; empty: one is
+    chosen.
     """
     @_builtins.property
     def entrypoint(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -249,6 +262,10 @@ class ContainerSpec(_message.Message):
         rest is left to the signal. A failure is reported, and the remaining ones still run.
         """
 
+    @_builtins.property
+    def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContainerLink]:
+        """Containers that it knows by further names; made by a manager of ContainerDefinition.links."""
+
     def __init__(
         self,
         *,
@@ -297,10 +314,14 @@ class ContainerSpec(_message.Message):
         name: _builtins.str = ...,
         post_start: _abc.Iterable[Global___Hook] | None = ...,
         pre_stop: _abc.Iterable[Global___Hook] | None = ...,
+        pid_container: _builtins.str = ...,
+        ipc_container: _builtins.str = ...,
+        links: _abc.Iterable[Global___ContainerLink] | None = ...,
+        mac_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_drain_ms", b"_drain_ms", "_stop_grace_ms", b"_stop_grace_ms", "block_io", b"block_io", "cpu", b"cpu", "dns", b"dns", "drain_ms", b"drain_ms", "healthcheck", b"healthcheck", "host_namespaces", b"host_namespaces", "memory", b"memory", "stop_grace_ms", b"stop_grace_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drain_ms", b"_drain_ms", "_stop_grace_ms", b"_stop_grace_ms", "annotations", b"annotations", "apparmor", b"apparmor", "block_io", b"block_io", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "command", b"command", "configs", b"configs", "cpu", b"cpu", "device_cgroup_rules", b"device_cgroup_rules", "devices", b"devices", "dns", b"dns", "domainname", b"domainname", "drain_ms", b"drain_ms", "entrypoint", b"entrypoint", "env", b"env", "extra_hosts", b"extra_hosts", "groups", b"groups", "healthcheck", b"healthcheck", "host_namespaces", b"host_namespaces", "hostname", b"hostname", "image", b"image", "init", b"init", "labels", b"labels", "memory", b"memory", "mounts", b"mounts", "name", b"name", "no_new_privileges", b"no_new_privileges", "oom_score_adj", b"oom_score_adj", "post_start", b"post_start", "pre_stop", b"pre_stop", "privileged", b"privileged", "read_only", b"read_only", "seccomp", b"seccomp", "secrets", b"secrets", "shm_bytes", b"shm_bytes", "stdin_once", b"stdin_once", "stdin_open", b"stdin_open", "stop_grace_ms", b"stop_grace_ms", "stop_signal", b"stop_signal", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "unmasked_paths", b"unmasked_paths", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drain_ms", b"_drain_ms", "_stop_grace_ms", b"_stop_grace_ms", "annotations", b"annotations", "apparmor", b"apparmor", "block_io", b"block_io", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "command", b"command", "configs", b"configs", "cpu", b"cpu", "device_cgroup_rules", b"device_cgroup_rules", "devices", b"devices", "dns", b"dns", "domainname", b"domainname", "drain_ms", b"drain_ms", "entrypoint", b"entrypoint", "env", b"env", "extra_hosts", b"extra_hosts", "groups", b"groups", "healthcheck", b"healthcheck", "host_namespaces", b"host_namespaces", "hostname", b"hostname", "image", b"image", "init", b"init", "ipc_container", b"ipc_container", "labels", b"labels", "links", b"links", "mac_address", b"mac_address", "memory", b"memory", "mounts", b"mounts", "name", b"name", "no_new_privileges", b"no_new_privileges", "oom_score_adj", b"oom_score_adj", "pid_container", b"pid_container", "post_start", b"post_start", "pre_stop", b"pre_stop", "privileged", b"privileged", "read_only", b"read_only", "seccomp", b"seccomp", "secrets", b"secrets", "shm_bytes", b"shm_bytes", "stdin_once", b"stdin_once", "stdin_open", b"stdin_open", "stop_grace_ms", b"stop_grace_ms", "stop_signal", b"stop_signal", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "unmasked_paths", b"unmasked_paths", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__drain_ms: _TypeAlias = _typing.Literal["drain_ms"]  # noqa: Y015
     _WhichOneofArgType__drain_ms: _TypeAlias = _typing.Literal["_drain_ms", b"_drain_ms"]  # noqa: Y015
@@ -312,6 +333,31 @@ class ContainerSpec(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__stop_grace_ms) -> _WhichOneofReturnType__stop_grace_ms | None: ...
 
 Global___ContainerSpec: _TypeAlias = ContainerSpec  # noqa: Y015
+
+@_typing.final
+class ContainerLink(_message.Message):
+    """A container that another one knows by names of its own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTAINER_ID_FIELD_NUMBER: _builtins.int
+    NAMES_FIELD_NUMBER: _builtins.int
+    container_id: _builtins.str
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        container_id: _builtins.str = ...,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_id", b"container_id", "names", b"names"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContainerLink: _TypeAlias = ContainerLink  # noqa: Y015
 
 @_typing.final
 class Hook(_message.Message):

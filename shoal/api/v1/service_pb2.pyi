@@ -745,7 +745,8 @@ class NetworkAttachment(_message.Message):
     network: _builtins.str
     """Name or id as given by the user; a manager puts the id. "host" (the node's own network), "none" (loopback only) and
     "bridge" (the node's own pool, as without any network) are no networks of the cluster and stay as they are; so does
-    "service:NAME": the task shares the network namespace of that service's task in the same slot.
+    "service:NAME": the task shares the network namespace of that service's task in the same slot; and, of a container of
+    one's own, "container:NAME": it shares that of another container on its node, and a manager puts that one's id.
     """
     address: _builtins.str
     """The address of the service's one task; empty lets the planner choose."""

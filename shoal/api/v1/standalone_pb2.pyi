@@ -221,13 +221,13 @@ class ContainerDefinition(_message.Message):
     def restart(self) -> Global___ContainerRestart: ...
     @_builtins.property
     def beside(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Ids of containers on whose node it has to be: `--volumes-from`, `--network container:`, `--pid container:`,
-        `--ipc container:`, `--link`.
+        """Ids of containers on whose node it has to be: `--volumes-from`. The planner adds those of `--network container:`,
+        `--pid container:` and `--ipc container:`, and without networks those of `--link`.
         """
 
     @_builtins.property
     def links(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of other containers that resolve to them in this one (`--link`): "name:alias"."""
+        """Names of other containers that resolve to them in this one (`--link`): "name:alias", or "name" alone."""
 
     def __init__(
         self,

@@ -111,6 +111,8 @@ class Task(_message.Message):
     STOP_FIELD_NUMBER: _builtins.int
     RESTART_DELAY_MS_FIELD_NUMBER: _builtins.int
     AUTO_REMOVE_FIELD_NUMBER: _builtins.int
+    PID_TASK_ID_FIELD_NUMBER: _builtins.int
+    IPC_TASK_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     service_id: _builtins.str
     revision: _builtins.int
@@ -140,7 +142,9 @@ class Task(_message.Message):
     withdrawn: _builtins.bool
     """Set by the dispatcher in assignments only: it is stopping, and every node has withdrawn its endpoint."""
     network_task_id: _builtins.str
-    """Id of the task on the same node whose network namespace it shares; empty: it has its own."""
+    """Id of the task on the same node whose network namespace it shares; empty: it has its own. One of a service stops before
+    that task does; a container's run keeps what is left of the namespace, as with Docker.
+    """
     container_id: _builtins.str
     """The container of one's own that it is a run of; the root file system is the container's. Empty: a service's task."""
     restart_delay_ms: _builtins.int
@@ -151,6 +155,9 @@ class Task(_message.Message):
     """Of a container's run: the container is removed when it ends (`--rm`), so its root file system need not survive a crash
     of the host.
     """
+    pid_task_id: _builtins.str
+    """Ids of the tasks on the same node whose process and IPC namespaces it shares; empty: it has its own."""
+    ipc_task_id: _builtins.str
     @_builtins.property
     def addresses(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskAddress]: ...
     @_builtins.property
@@ -188,10 +195,12 @@ class Task(_message.Message):
         stop: _standalone_pb2.ContainerStop | None = ...,
         restart_delay_ms: _builtins.int = ...,
         auto_remove: _builtins.bool = ...,
+        pid_task_id: _builtins.str = ...,
+        ipc_task_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["stop", b"stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "attempt", b"attempt", "auto_remove", b"auto_remove", "container_id", b"container_id", "created_at_ms", b"created_at_ms", "desired_state", b"desired_state", "generic_resources", b"generic_resources", "id", b"id", "job_run", b"job_run", "network_task_id", b"network_task_id", "node_id", b"node_id", "ports", b"ports", "reason", b"reason", "reason_at_ms", b"reason_at_ms", "restart_delay_ms", b"restart_delay_ms", "revision", b"revision", "service_id", b"service_id", "slot", b"slot", "state", b"state", "stop", b"stop", "stopped_at_ms", b"stopped_at_ms", "withdrawn", b"withdrawn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "attempt", b"attempt", "auto_remove", b"auto_remove", "container_id", b"container_id", "created_at_ms", b"created_at_ms", "desired_state", b"desired_state", "generic_resources", b"generic_resources", "id", b"id", "ipc_task_id", b"ipc_task_id", "job_run", b"job_run", "network_task_id", b"network_task_id", "node_id", b"node_id", "pid_task_id", b"pid_task_id", "ports", b"ports", "reason", b"reason", "reason_at_ms", b"reason_at_ms", "restart_delay_ms", b"restart_delay_ms", "revision", b"revision", "service_id", b"service_id", "slot", b"slot", "state", b"state", "stop", b"stop", "stopped_at_ms", b"stopped_at_ms", "withdrawn", b"withdrawn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -296,6 +305,7 @@ class TaskStatus(_message.Message):
     NOT_LISTENING_FIELD_NUMBER: _builtins.int
     WARNING_FIELD_NUMBER: _builtins.int
     PAUSED_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     state: Global___TaskState.ValueType
     at_ms: _builtins.int
@@ -321,6 +331,8 @@ class TaskStatus(_message.Message):
     """A problem of a running task, one line for the user; empty when there is none."""
     paused: _builtins.bool
     """Its processes are frozen."""
+    revision: _builtins.int
+    """Of a container's run: the revision whose networks and limits it has; 0 before it has started."""
     @_builtins.property
     def state_history(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateChange]:
         """When it reached each state, in order."""
@@ -343,10 +355,11 @@ class TaskStatus(_message.Message):
         not_listening: _builtins.bool = ...,
         warning: _builtins.str = ...,
         paused: _builtins.bool = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "at_ms", b"at_ms", "exit_code", b"exit_code", "health", b"health", "health_output", b"health_output", "image_digest", b"image_digest", "message", b"message", "not_listening", b"not_listening", "oom_killed", b"oom_killed", "paused", b"paused", "pid", b"pid", "running_at_ms", b"running_at_ms", "state", b"state", "state_history", b"state_history", "task_id", b"task_id", "warning", b"warning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "at_ms", b"at_ms", "exit_code", b"exit_code", "health", b"health", "health_output", b"health_output", "image_digest", b"image_digest", "message", b"message", "not_listening", b"not_listening", "oom_killed", b"oom_killed", "paused", b"paused", "pid", b"pid", "revision", b"revision", "running_at_ms", b"running_at_ms", "state", b"state", "state_history", b"state_history", "task_id", b"task_id", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

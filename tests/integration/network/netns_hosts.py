@@ -21,7 +21,7 @@ from agent.network.attachments.namespaces import create_namespace
 from agent.network.network_lifecycle import run_node_network
 from agent.network.network_settings import NetworkSettings
 from agent.network.node_network import NodeNetwork
-from agent.worker.sandbox import Sandbox
+from agent.worker.sandbox import NetworkOptions, Sandbox
 from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskPort
 
@@ -194,8 +194,8 @@ class Hosts:
         for host in self.all:
             host.assign(networks, endpoints, [each.peer for each in self.all], services)
 
-    def attach(self, host: Host, task: Task, *, internal_only: bool = False, resolvers: Sequence[str] = ()) -> Sandbox:
-        sandbox = host.call(host.network.attach(task, internal_only, resolvers))
+    def attach(self, host: Host, task: Task, **options: Any) -> Sandbox:
+        sandbox = host.call(host.network.attach(task, NetworkOptions(**options)))
         self._stack.callback(os.close, sandbox.netns_fd)
         # The kernel lets a link that has just come up send a moment later; a container takes longer to start than that.
         until(lambda: "state UP" in run(sandbox.netns_fd, "ip", "-o", "link", "show", "eth0"))

@@ -1,10 +1,9 @@
 """Many tasks at once: the first container starts while the network of the others is still being made ready."""
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 
-from agent.worker.sandbox import Sandbox
+from agent.worker.sandbox import ORDINARY, NetworkOptions, Sandbox
 from shoal.api.v1.task_pb2 import Task, TaskState
 from tests.fakes.networks import FakeNetworks
 from tests.fakes.virtual_time import run_virtual
@@ -16,9 +15,9 @@ ATTACH_SECONDS = 1.0
 class SlowNetworks(FakeNetworks):
     """Each attachment takes its time; several may be under way."""
 
-    async def attach(self, task: Task, internal_only: bool = False, resolvers: Sequence[str] = ()) -> Sandbox:
+    async def attach(self, task: Task, options: NetworkOptions = ORDINARY) -> Sandbox:
         await asyncio.sleep(ATTACH_SECONDS)
-        return await super().attach(task, internal_only, resolvers)
+        return await super().attach(task, options)
 
 
 def test_the_first_of_many_starts_before_the_last_is_attached(tmp_path: Path) -> None:

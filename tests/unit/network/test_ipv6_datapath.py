@@ -19,6 +19,7 @@ from agent.network.nftables import set_elements
 from agent.network.nftables.ipv6_rules import ipv6_name, ipv6_text
 from agent.network.nftables.rule_ports import RulePorts
 from agent.network.nftables.ruleset import DYNAMIC_SETS, MAPS, SETS, chains
+from agent.worker.sandbox import ORDINARY
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskPort
@@ -148,16 +149,16 @@ def test_an_alias_tells_a_later_process_of_the_way_out() -> None:
 def test_what_a_task_gets() -> None:
     subnets = overlay_tables(*reported(str(PEER)), "n1").subnets
     place = TaskAddress(network_id="front", address="10.0.1.1", address6="fd01::1")
-    found = new_attachment(Task(id="t", addresses=[place]), subnets, None, internal_only=False, ipv6=True)
+    found = new_attachment(Task(id="t", addresses=[place]), subnets, None, ORDINARY, ipv6=True)
     assert (found.addresses6, found.egress_address6) == ({"front": IPv6Address("fd01::1")}, IPv6Address("fd01::1"))
-    without = new_attachment(Task(id="t", addresses=[place]), subnets, None, internal_only=False, ipv6=False)
+    without = new_attachment(Task(id="t", addresses=[place]), subnets, None, ORDINARY, ipv6=False)
     assert (without.addresses6, without.egress_address6) == ({}, None)
     local = IPv4Address("172.30.0.7")
-    alone = new_attachment(Task(id="t"), subnets, local, internal_only=False, ipv6=True)
+    alone = new_attachment(Task(id="t"), subnets, local, ORDINARY, ipv6=True)
     assert alone.addresses6 == {"": local_address6(local)} == {"": IPv6Address("fd53:686f:616c:2::ac1e:7")}
     port = TaskPort(target=80, published=80, host_address="::1")
     with pytest.raises(Refused, match="publishes port 80 on ::1 but has no IPv6 address"):
-        new_attachment(Task(id="t", addresses=[place], ports=[port]), subnets, None, internal_only=False, ipv6=False)
+        new_attachment(Task(id="t", addresses=[place], ports=[port]), subnets, None, ORDINARY, ipv6=False)
 
 
 def test_an_internal_network_is_no_way_out() -> None:
@@ -167,7 +168,7 @@ def test_an_internal_network_is_no_way_out() -> None:
             next(iter(overlay_tables(*reported(str(PEER)), "n1").subnets.values())).prefix, True, prefix6=PREFIX6
         )
     }
-    found = new_attachment(Task(id="t", addresses=[place]), subnets, None, internal_only=False, ipv6=True)
+    found = new_attachment(Task(id="t", addresses=[place]), subnets, None, ORDINARY, ipv6=True)
     assert found.egress_address6 is None
 
 

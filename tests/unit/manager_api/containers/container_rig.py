@@ -182,6 +182,7 @@ class ContainerRig:
         if not should_run(task):
             new.state, new.exit_code = TaskState.SHUTDOWN, 143
             return new if self.stops else None
+        new.revision = task.revision
         if name in self.rejects and task.desired_state == TaskState.RUNNING:
             new.state, new.message, new.exit_code = TaskState.REJECTED, "executable file not found", 127
         elif state < min(task.desired_state, TaskState.RUNNING):
@@ -189,6 +190,9 @@ class ContainerRig:
         elif state == TaskState.RUNNING and name in self.exit_codes:
             new.exit_code = self.exit_codes[name]
             new.state = TaskState.FAILED if new.exit_code else TaskState.COMPLETE
+        elif status is not None and state == TaskState.RUNNING and status.revision != task.revision:
+            new.state = state
+            return new
         return new if new.state and is_forward(status, new) else None
 
     @asynccontextmanager
