@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class LiveChanges:
-    """For one task. After a restart of the agent all of it is applied once more, since the last change may be missing."""
+    """For one task. After a restart of the agent all of it is applied again, since the last change may be missing."""
 
     def __init__(self, deps: RunnerDependencies) -> None:
         self._deps = deps

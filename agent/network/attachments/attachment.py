@@ -20,7 +20,6 @@ from agent.network.netlink.rtnetlink import (
     delete_address,
     delete_neighbour,
     delete_route,
-    set_link,
 )
 from agent.network.well_known import GATEWAY, GATEWAY6, NODE_POOL6, link_name
 from shoal.api.v1.task_pb2 import TaskPort
@@ -169,11 +168,6 @@ def host_messages(attachment: Attachment) -> Iterator[Message]:
     """The requests in the node's namespace for a link that is up."""
     yield from map(add_route, host_routes(attachment))
     yield from map(add_neighbour, host_neighbours(attachment))
-
-
-def set_mac(mac: str) -> Message:
-    """The request in the container's namespace that gives its link another MAC address."""
-    return set_link(CONTAINER_INDEX, mac=mac)
 
 
 def removed_host_messages(before: Attachment, after: Attachment) -> Iterator[Message]:

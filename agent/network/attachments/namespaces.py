@@ -96,6 +96,13 @@ def random_mac() -> str:
     return "02:" + secrets.token_bytes(5).hex(":")
 
 
+def mac_messages(mac: str, *, ipv6: bool) -> list[Message]:
+    """The requests in a namespace that give its link another MAC address; the kernel then forgets its neighbours."""
+    gateways = (GATEWAY, GATEWAY6) if ipv6 else (GATEWAY,)
+    neighbours = [add_neighbour(Neighbour(CONTAINER_INDEX, gateway, GATEWAY_MAC)) for gateway in gateways]
+    return [set_link(CONTAINER_INDEX, mac=mac), *neighbours]
+
+
 def initial_messages(*, ipv6: bool) -> list[Message]:
     """The requests in a new namespace that has just got its link, whichever task will use it."""
     own = [disable_ipv6_autoconf(CONTAINER_DEVICE)] if ipv6 else []

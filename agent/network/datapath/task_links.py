@@ -13,10 +13,15 @@ from agent.network.attachments.attachment import (
     container_messages,
     host_messages,
     removed_host_messages,
-    set_mac,
     surplus_messages,
 )
-from agent.network.attachments.namespaces import Namespace, connect_to_namespace, initial_messages, random_mac
+from agent.network.attachments.namespaces import (
+    Namespace,
+    connect_to_namespace,
+    initial_messages,
+    mac_messages,
+    random_mac,
+)
 from agent.network.datapath.datapath_state import DatapathState, merged_elements
 from agent.network.datapath.overlay_device import LINK_SETTINGS
 from agent.network.datapath.removal import mark_ended
@@ -51,7 +56,8 @@ class TaskLinks:
         state.attachments[attachment.task_id] = attachment
         try:
             state.connection.apply([claim_message(attachment), *host_messages(self._without_lost_ipv6(attachment))])
-            own_mac = [set_mac(attachment.mac)] if attachment.mac != namespace.mac else []
+            ipv6 = state.overlay.has_ipv6
+            own_mac = mac_messages(attachment.mac, ipv6=ipv6) if attachment.mac != namespace.mac else []
             namespace.connection.apply([*own_mac, *container_messages(attachment, subnets, state.tunnels.mtu)])
         except Unavailable:
             self.detach(attachment.task_id)

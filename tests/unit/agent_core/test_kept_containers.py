@@ -8,8 +8,8 @@ import pytest
 
 from agent.worker.root_origin import RootOrigin
 from agent.worker.worker import Worker
-from shoal.api.v1.dispatcher_pb2 import Assignments
-from shoal.api.v1.service_pb2 import ServiceRevision
+from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment
+from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceRevision
 from shoal.api.v1.standalone_pb2 import ContainerStop
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.errors import NotFound, Refused, Unavailable
@@ -282,6 +282,99 @@ def test_new_limits_reach_a_running_container(machine: Machine) -> None:
         assert machine.runtime.limits == [("r1", 128 << 20), ("r1", 1 << 20)], "set once more, it may be missing"
 
     scenario(machine, play, after_a_restart)
+
+
+def networked(number: int, *addresses: str, mode: str = "") -> tuple[Task, ServiceRevision]:
+    made, template = run_of("r1"), revision()
+    del made.addresses[:]
+    for place, address in enumerate(addresses):
+        made.addresses.add(network_id=f"net{place}", address=address)
+    made.revision = template.number = number
+    if mode:
+        template.spec.task.networks.append(NetworkAttachment(network=mode))
+    return made, template
+
+
+def test_new_networks_reach_a_running_container(machine: Machine) -> None:
+    def receive(worker: Worker, number: int, *addresses: str, mode: str = "") -> None:
+        made, template = networked(number, *addresses, mode=mode)
+        message = assign(made, revisions=(template,))
+        message.networks.extend(NetworkAssignment(network_id=f"net{place}") for place in range(3))
+        message.containers.append(BOX)
+        message.lists_containers = True
+        worker.receive(message)
+
+    async def play(worker: Worker) -> None:
+        receive(worker, 1, "10.0.0.7")
+        assert (await machine.until("r1", S.RUNNING)).revision == 1
+        receive(worker, 2, "10.0.0.7")
+        await settle()
+        assert machine.networks.changes == 0, "another revision on the same networks"
+        assert machine.last("r1").revision == 2
+        receive(worker, 3, "10.0.0.7", "10.0.1.7")
+        await settle()
+        assert machine.last("r1").revision == 3
+        assert [*machine.runtime.addresses["r1"]] == ["10.0.0.7", "10.0.1.7"]
+        pools = [machine.networks.options["r1"].node_pool]
+        receive(worker, 4, "10.0.1.7", mode="bridge")
+        await settle()
+        assert [*machine.runtime.addresses["r1"]] == ["10.0.1.7"]
+        assert [*pools, machine.networks.options["r1"].node_pool] == [False, True]
+        machine.networks.errors["r1"] = Unavailable("the kernel refused")
+        receive(worker, 5, "10.0.1.7", "10.0.2.7")
+        await settle()
+        assert machine.last("r1").warning == "its networks could not be changed: the kernel refused"
+        assert machine.last("r1").state == S.RUNNING
+        machine.networks.errors.clear()
+
+    async def after_a_restart(worker: Worker) -> None:
+        del worker
+        await settle()
+        assert [*machine.runtime.addresses["r1"]] == ["10.0.1.7", "10.0.2.7"], "tried again"
+        assert machine.networks.changes == 3
+
+    scenario(machine, play, after_a_restart)
+
+
+def test_how_a_containers_run_is_attached(machine: Machine) -> None:
+    made, template = networked(1)
+    template.spec.task.container.mac_address = "02:42:ac:11:00:02"
+    template.spec.task.container.links.add(container_id="other", names=["db", "store"])
+
+    async def play(worker: Worker) -> None:
+        message = assign(made, revisions=(template,))
+        message.containers.append(BOX)
+        message.lists_containers = True
+        worker.receive(message)
+        await machine.until("r1", S.RUNNING)
+        options = machine.networks.options["r1"]
+        assert options.node_pool and not options.internal_only
+        assert (options.container_id, options.mac) == (BOX, "02:42:ac:11:00:02")
+        assert options.links == {"db": "other", "store": "other"}
+
+    async def after_a_restart(worker: Worker) -> None:
+        del worker
+        assert machine.networks.options["r1"].links == {"db": "other", "store": "other"}
+        assert machine.networks.options["r1"].container_id == BOX
+
+    scenario(machine, play, after_a_restart)
+
+
+def test_namespaces_of_others_are_asked_for(machine: Machine) -> None:
+    made, template = networked(1, "10.0.0.7")
+    made.pid_task_id, made.ipc_task_id = "r8", "r9"
+
+    async def play(worker: Worker) -> None:
+        message = assign(made, revisions=(template,))
+        message.networks.append(NetworkAssignment(network_id="net0"))
+        message.containers.append(BOX)
+        message.lists_containers = True
+        worker.receive(message)
+        await machine.until("r1", S.RUNNING)
+        request = machine.runtime.requests["r1"]
+        assert (request.pid_task_id, request.ipc_task_id) == ("r8", "r9")
+
+    scenario(machine, play)
 
 
 def test_a_manager_that_is_behind_deletes_nothing(machine: Machine) -> None:

@@ -139,3 +139,41 @@ def test_its_end_leaves_the_network_of_the_other(tmp_path: Path) -> None:
             assert list(machine.networks.attached) == ["t1"]
 
     run_virtual(run())
+
+
+def test_a_container_that_has_joined_holds_nothing_up_and_stays(tmp_path: Path) -> None:
+    """As with Docker: it keeps what is left of the namespace."""
+    machine = Machine(tmp_path)
+    run, joined = follower(), follower(desired=TaskState.SHUTDOWN)
+    for each in (run, joined):
+        each.container_id = "box"
+
+    async def play() -> None:
+        async with machine.agent() as worker:
+            worker.receive(assign(task("t1"), revisions=revisions()))
+            await machine.until("t1", TaskState.RUNNING)
+            worker.receive(both(task("t1"), run))
+            await machine.until("t2", TaskState.RUNNING)
+            began = machine.now_ms()
+            worker.receive(both(task("t1", desired=TaskState.SHUTDOWN), run))
+            await machine.until("t1", TaskState.SHUTDOWN)
+            assert machine.now_ms() - began < 1_000
+            assert isinstance(machine.runtime.containers["t2"], Running)
+            worker.receive(both(task("t1", desired=TaskState.SHUTDOWN), joined))
+            await machine.until("t2", TaskState.SHUTDOWN)
+
+    run_virtual(play())
+
+
+def test_a_container_that_joins_one_that_does_not_run_is_refused(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    run = follower()
+    run.container_id = "box"
+
+    async def play() -> None:
+        async with machine.agent() as worker:
+            worker.receive(assign(run, revisions=revisions()))
+            status = await machine.until("t2", TaskState.REJECTED)
+            assert status.message.endswith("cannot join network of a non running container: task t1 is not running")
+
+    run_virtual(play())

@@ -191,7 +191,7 @@ class ContainerRig:
             new.exit_code = self.exit_codes[name]
             new.state = TaskState.FAILED if new.exit_code else TaskState.COMPLETE
         elif status is not None and state == TaskState.RUNNING and status.revision != task.revision:
-            new.state = state
+            new.state = TaskState.RUNNING
             return new
         return new if new.state and is_forward(status, new) else None
 

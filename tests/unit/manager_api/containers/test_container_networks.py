@@ -44,9 +44,12 @@ def test_a_network_is_joined_and_left_while_it_runs() -> None:
         revision = rig.store.tables.revision_of(running.container.meta.id, connected.container.revision)
         assert revision is not None
         short = short_container_id(running.container.meta.id)
-        assert [*revision.spec.task.networks[0].aliases] == ["store", short]
+        networks = revision.spec.task.networks
+        assert [each.network for each in networks] == ["bridge", "front", "back"], "as with Docker, it keeps the first"
+        assert [*networks[1].aliases] == ["store", short]
         left = await rig.networks.disconnect(DisconnectContainerRequest(container="db", network="front"), ADMIN)
         assert [each.network_id for each in left.task.addresses] == ["back"]
+        assert left.task_status.revision == left.container.revision, "answered once its node has done it"
 
     with_rig(scenario)
 
@@ -70,6 +73,33 @@ def test_what_cannot_be_joined_or_left() -> None:
             request = _connect("front")
             request.container = "hosts"
             await rig.networks.connect(request, ADMIN)
+
+    with_rig(scenario)
+
+
+def test_without_its_last_network_it_has_none_and_may_join_another() -> None:
+    async def scenario(rig: ContainerRig) -> None:
+        await _network(rig, "front")
+        await rig.run("db")
+
+        async def disconnect(network: str) -> list[str]:
+            left = await rig.networks.disconnect(DisconnectContainerRequest(container="db", network=network), ADMIN)
+            return [each.network for each in left.container.definition.task.networks]
+
+        assert await disconnect("bridge") == ["none"], "the one that is implied"
+        with pytest.raises(NotFound):
+            await disconnect("bridge")
+        with pytest.raises(Refused, match="network mode none"):
+            await disconnect("none")
+        joined = await rig.networks.connect(_connect("front"), ADMIN)
+        assert [each.network for each in joined.container.definition.task.networks] == ["front"]
+        again = ConnectContainerRequest(container="db", attachment=NetworkAttachment(network="bridge"))
+        both = await rig.networks.connect(again, ADMIN)
+        assert [each.network for each in both.container.definition.task.networks] == ["front", "bridge"]
+        with pytest.raises(Refused, match="already connected"):
+            await rig.networks.connect(again, ADMIN)
+        assert await disconnect("bridge") == ["front"]
+        assert await disconnect("front") == ["none"]
 
     with_rig(scenario)
 
