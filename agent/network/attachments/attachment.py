@@ -222,9 +222,9 @@ def surplus_messages(
         addresses, routes: of its link, and of ours; the container may have added addresses of its own, which stay.
         earlier: addresses that it had.
     """
-    wanted = {route.destination for route in container_routes(attachment, subnets, 0)}
+    desired = {route.destination for route in container_routes(attachment, subnets, 0)}
     gateways = {ip_network(GATEWAY), ip_network(GATEWAY6)}
-    yield from (delete_route(route) for route in routes if route.destination not in wanted | gateways)
+    yield from (delete_route(route) for route in routes if route.destination not in desired | gateways)
     kept = set(attachment.all_addresses)
     for address in addresses:
         ours = address in earlier or any(address in prefix for each in subnets.values() for prefix in each.prefixes)

@@ -44,10 +44,10 @@ def joined_namespaces(
     Raises:
         NotFound: one of them is not running. Unavailable: the kernel cannot share a mount.
     """
-    wanted = {"pid": request.pid_task_id, "ipc": request.ipc_task_id}
+    desired = {"pid": request.pid_task_id, "ipc": request.ipc_task_id}
     with ExitStack() as opened:
         found: dict[str, int] = {}
-        for kind, task_id in wanted.items():
+        for kind, task_id in desired.items():
             if task_id:
                 found[kind] = _open(find_running, task_id, kind)
                 opened.callback(os.close, found[kind])
