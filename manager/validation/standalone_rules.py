@@ -17,6 +17,9 @@ from shoal.signal_names import signal_number
 MAX_REQUEST_BYTES = 65_536
 """Of what an Engine API client has sent."""
 
+NEVER_MS = -1
+"""A grace that does not end."""
+
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _ANY_NAME = "container"
 """In place of the name, whose rules are those of containers."""
@@ -40,6 +43,8 @@ def check_definition(definition: ContainerDefinition, spec: ServiceSpec) -> Iter
     """
     named = without_sharing(spec)
     named.name = _ANY_NAME
+    if named.task.container.stop_grace_ms == NEVER_MS:  # services have to come to an end
+        named.task.container.ClearField("stop_grace_ms")
     for fault in check_service(named):
         yield Fault(fault.path.removeprefix("endpoint."), fault.message)
     yield from check_restart("restart", definition.restart)
@@ -66,7 +71,7 @@ def check_stop(path: str, stop: ContainerStop) -> Iterator[Fault]:
     if stop.signal and signal_number(stop.signal) is None:
         yield Fault(f"{path}.signal", f'"{stop.signal[:40]}" is not a signal')
     if stop.HasField("grace_ms"):
-        yield from check_range(f"{path}.grace_ms", stop.grace_ms, -1, bounds.DURATION_MS, "milliseconds")
+        yield from check_range(f"{path}.grace_ms", stop.grace_ms, NEVER_MS, bounds.DURATION_MS, "milliseconds")
 
 
 def _check_unsupported(definition: ContainerDefinition) -> Iterator[Fault]:

@@ -28,12 +28,12 @@ def invalid_stop_signal_warning(image_signal: str) -> str:
 
 def grace_seconds(task: Task, revision: ServiceRevision | None) -> float:
     """Time from the stop signal to SIGKILL, that of the order to stop, else the spec's; infinity: never SIGKILL."""
+    grace_ms = DEFAULT_GRACE_MS
     if task.stop.HasField("grace_ms"):
-        return task.stop.grace_ms / 1000 if task.stop.grace_ms >= 0 else math.inf
-    container = revision.spec.task.container if revision is not None else None
-    if container is not None and container.HasField("stop_grace_ms"):
-        return container.stop_grace_ms / 1000
-    return DEFAULT_GRACE_MS / 1000
+        grace_ms = task.stop.grace_ms
+    elif revision is not None and revision.spec.task.container.HasField("stop_grace_ms"):
+        grace_ms = revision.spec.task.container.stop_grace_ms
+    return grace_ms / 1000 if grace_ms >= 0 else math.inf
 
 
 @dataclass(frozen=True)

@@ -72,9 +72,7 @@ def _entrypoint(draft: ContainerDraft, value: str) -> None:
 
 
 def _stop_timeout(draft: ContainerDraft, value: str) -> None:
-    if value == "-1":
-        raise InvalidInput("-1 (never SIGKILL) is not supported; specify a number of seconds")
-    draft.spec.task.container.stop_grace_ms = 1000 * parse_count(value)
+    draft.spec.task.container.stop_grace_ms = -1 if value == "-1" else 1000 * parse_count(value)
 
 
 def _volume_driver(draft: ContainerDraft, value: str) -> None:
@@ -170,7 +168,7 @@ CONTAINER_VALUES: tuple[ContainerFlag, ...] = (
     _flag("--memory", "SIZE", "Limit memory, such as 64M.", _memory, "-m"),
     _flag("--pids-limit", "NUMBER", "Limit processes and threads; -1 = unlimited.", _pids),
     _flag("--entrypoint", "PROGRAM", 'Override the entrypoint of the image; "" = none.', _entrypoint),
-    _flag("--stop-timeout", "SECONDS", "Time to wait before SIGKILL (default 10).", _stop_timeout),
+    _flag("--stop-timeout", "SECONDS", "Time to wait before SIGKILL (default 10); -1 = forever.", _stop_timeout),
     _flag("--gpus", "GPUS", "GPUs to reserve: a number, or device=NAME.", of_spec(request_gpus)),
     _flag("--volume-driver", "DRIVER", "Driver of volumes named by --volume.", _volume_driver, completes="driver"),
     _flag("--platform", "OS/ARCH", "Run on a node of this platform.", _platform),

@@ -146,7 +146,7 @@ class ContainerSpec(_message.Message):
     stop_signal: _builtins.str
     """Signal name, "SIGTERM"; empty means the image's, else SIGTERM."""
     stop_grace_ms: _builtins.int
-    """Milliseconds between the stop signal and SIGKILL; unset means 10,000."""
+    """Milliseconds between the stop signal and SIGKILL; unset means 10,000. Of a container of one's own also -1: never SIGKILL."""
     privileged: _builtins.bool
     shm_bytes: _builtins.int
     """Bytes of /dev/shm; 0 means 64 MiB."""

@@ -180,7 +180,7 @@ def test_what_is_not_honoured_is_named(flag: str) -> None:
 BAD = [
     ("--cgroupns", "host"), ("--isolation", "hyperv"), ("--restart", "sometimes"), ("--restart", "always:3"),
     ("--reschedule", "never"), ("--memory", "much"), ("--cpus", "two"), ("--pids-limit", "-2"),
-    ("--stop-timeout", "-1"), ("--gpus", "all"), ("--gpus", "device=0,count=1"), ("--platform", "linux"),
+    ("--stop-timeout", "-2"), ("--gpus", "all"), ("--gpus", "device=0,count=1"), ("--platform", "linux"),
     ("--volume", "a:/b:odd"), ("--tmpfs", "/t:odd"), ("--volumes-from", "db:x"), ("--link", ":x"), ("--link", "a:"),
     ("--add-host", "db"), ("--add-host", "db:300.1.1.1"), ("--env", "=1"), ("--label", "=1"), ("--expose", "1:2"),
     ("--publish", "x"), ("--network", "name=a,mac-address=02:00:00:00:00:01"), ("--network", "alias=x"),
@@ -235,6 +235,11 @@ def test_a_range_for_one_port_is_a_choice() -> None:
     draft, _ = parsed("-p", "8000-8010:80")
     (port,) = draft.spec.endpoint.ports
     assert (port.published, port.published_first, port.published_last) == (0, 8000, 8010)
+
+
+def test_a_stop_that_never_kills() -> None:
+    draft, _ = parsed("--stop-timeout", "-1")
+    assert draft.spec.task.container.stop_grace_ms == -1
 
 
 def test_an_empty_entrypoint_is_kept_as_one() -> None:

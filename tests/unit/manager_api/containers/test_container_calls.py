@@ -87,6 +87,19 @@ def test_what_fits_nowhere_is_refused_with_all_reasons_and_leaves_nothing() -> N
     with_rig(scenario)
 
 
+def test_a_grace_that_does_not_end_is_for_containers() -> None:
+    async def scenario(rig: ContainerRig) -> None:
+        made = definition()
+        made.task.container.stop_grace_ms = -1
+        view = await rig.records.create(CreateContainerRequest(definition=made), ADMIN)
+        assert view.container.definition.task.container.stop_grace_ms == -1
+        made.task.container.stop_grace_ms = -2
+        with pytest.raises(InvalidInput, match="stop_grace_ms"):
+            await rig.records.create(CreateContainerRequest(definition=made), ADMIN)
+
+    with_rig(scenario)
+
+
 def test_a_dry_run_tells_faults_and_makes_nothing() -> None:
     async def scenario(rig: ContainerRig) -> None:
         made = await rig.records.create(CreateContainerRequest(definition=definition(), dry_run=True), ADMIN)
