@@ -1,7 +1,7 @@
 """`shoal inspect`: objects of any type by name or ID."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from cli.commands.common.for_each import for_each
 from cli.commands.common.name_completion import names_of
 from cli.commands.container import container_inspect
 from cli.go_template.template_values import FieldRecord
+from cli.render.container_rows import identifier_of
 from cli.render.documents import print_documents, to_document
 from shoal.api.v1.control_pb2 import (
     FileView,
@@ -23,7 +24,11 @@ from shoal.api.v1.control_pb2 import (
     GetServiceRequest,
     GetVolumeRequest,
 )
+from shoal.container_ids import container_id
 from shoal.errors import InvalidInput, NotFound
+
+_ID_CHARACTERS = 6
+"""Of an ID, so many name an object whatever others are called."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +36,24 @@ class Inspected:
     """An object that was found.
 
     Attributes:
+        names: its names and IDs.
         fields: what templates can name of it.
     """
 
+    names: Sequence[str]
     document: Mapping[str, Any]
     fields: Callable[[], FieldRecord]
+
+    def is_named(self, text: str) -> bool:
+        """Whether it has this name, or an ID that begins so: with fewer characters that may be a coincidence."""
+        return any(text == each or (len(text) >= _ID_CHARACTERS and each.startswith(text)) for each in self.names)
 
 
 def _container(client: Client, name: str, sizes: bool = False) -> Inspected:
     view = container_inspect.get_container(client, name, sizes=sizes)
-    return Inspected(container_inspect.document(view), lambda: container_inspect.fields_of(client, view))
+    own, identifier = view.container.name, identifier_of(view)
+    names = (own, f"/{own}", own.removesuffix(f".{identifier}"), container_id(identifier), identifier)
+    return Inspected(names, container_inspect.document(view), lambda: container_inspect.fields_of(client, view))
 
 
 def _image(client: Client, name: str) -> Inspected:
@@ -49,8 +62,21 @@ def _image(client: Client, name: str) -> Inspected:
     from shoal.images.image_documents import choose_variant, inspect_document
 
     view = get_image(client, name)
+    ids = [digest for one in view.image.variants for digest in (one.config_digest, one.digest)]
+    digests = [view.image.digest, *ids]
+    names = [*view.names, *digests, *(each.removeprefix("sha256:") for each in digests), *_spellings(name, view.names)]
     found = inspect_document(view, choose_variant(view))
-    return Inspected(found, lambda: image_fields(found))
+    return Inspected(names, found, lambda: image_fields(found))
+
+
+def _spellings(text: str, names: Sequence[str]) -> Sequence[str]:
+    """The text, if it is another spelling of one of the names."""
+    from shoal.image_reference import parse
+
+    try:
+        return [text] if str(parse(text).with_default_tag()) in names else []
+    except InvalidInput:
+        return []
 
 
 def _network(client: Client, name: str) -> Inspected:
@@ -58,14 +84,16 @@ def _network(client: Client, name: str) -> Inspected:
     from cli.fields.resource_fields import network_fields
 
     view = client.call(client.control.GetNetwork, GetNetworkRequest(network=name))
-    return Inspected(document(view), lambda: network_fields(view))
+    names = (view.network.spec.name, view.network.meta.id)
+    return Inspected(names, document(view), lambda: network_fields(view))
 
 
 def _volume(client: Client, name: str) -> Inspected:
     from cli.fields.resource_fields import volume_fields
 
     view = client.call(client.control.GetVolume, GetVolumeRequest(volume=name))
-    return Inspected(to_document(view), lambda: volume_fields(view))
+    names = (view.volume.spec.name, view.volume.meta.id)
+    return Inspected(names, to_document(view), lambda: volume_fields(view))
 
 
 def _service(client: Client, name: str) -> Inspected:
@@ -73,7 +101,8 @@ def _service(client: Client, name: str) -> Inspected:
     from cli.render.service_document import document
 
     view = client.call(client.control.GetService, GetServiceRequest(service=name))
-    return Inspected(document(view), lambda: service_fields(view))
+    names = (view.service.spec.name, view.service.meta.id)
+    return Inspected(names, document(view), lambda: service_fields(view))
 
 
 def _task(client: Client, name: str) -> Inspected:
@@ -81,7 +110,7 @@ def _task(client: Client, name: str) -> Inspected:
     from cli.fields.task_fields import task_fields
 
     view = find_task(list_all(client), name)
-    return Inspected(document(view), lambda: task_fields(view))
+    return Inspected((view.task.id,), document(view), lambda: task_fields(view))
 
 
 def _node(client: Client, name: str) -> Inspected:
@@ -89,7 +118,8 @@ def _node(client: Client, name: str) -> Inspected:
     from cli.fields.node_fields import node_fields
 
     view = client.call(client.control.GetNode, GetNodeRequest(node=name))
-    return Inspected(document(client, view), lambda: node_fields(view))
+    names = (view.status.description.hostname, view.node.meta.id)
+    return Inspected(names, document(client, view), lambda: node_fields(view))
 
 
 def _secret(client: Client, name: str) -> Inspected:
@@ -103,7 +133,7 @@ def _config(client: Client, name: str) -> Inspected:
 def _file(view: FileView) -> Inspected:
     from cli.fields.resource_fields import file_fields
 
-    return Inspected(file_commands.document(view), lambda: file_fields(view))
+    return Inspected((view.spec.name, view.meta.id), file_commands.document(view), lambda: file_fields(view))
 
 
 TYPES: Mapping[str, Callable[[Client, str], Inspected]] = {
@@ -163,20 +193,30 @@ def command(client: Client, *, names: tuple[str, ...], form: str, kind: str | No
 
 
 def _find(client: Client, name: str, kind: str | None, sizes: bool) -> Inspected:
-    """The object.
+    """The object: of those that the text may mean, the first that has it as its name.
 
     Raises:
-        NotFound: there is none. InvalidInput: the beginning of an ID is that of several.
+        NotFound: none is meant. InvalidInput: the beginning of an ID is that of several.
     """
-    for each, get in TYPES.items():
-        if kind not in (None, each):
-            continue
+    if kind is not None:
+        return _get(client, name, kind, sizes)
+    others: list[Inspected] = []
+    errors: list[InvalidInput] = []
+    for each in TYPES:
         try:
-            return _container(client, name, sizes) if each == "container" else get(client, name)
+            found = _get(client, name, each, sizes)
         except NotFound:
-            if kind is not None:
-                raise
-        except InvalidInput:
-            if kind is not None or each != "image":  # names of other objects need not be references
-                raise
-    raise NotFound(f'no such object: "{name}"')
+            continue
+        except InvalidInput as error:
+            errors += [error] if each != "image" else []  # names of other objects need not be references
+            continue
+        if found.is_named(name):
+            return found
+        others.append(found)
+    if others:
+        return others[0]
+    raise errors[0] if errors else NotFound(f'no such object: "{name}"')
+
+
+def _get(client: Client, name: str, kind: str, sizes: bool) -> Inspected:
+    return _container(client, name, sizes) if kind == "container" else TYPES[kind](client, name)

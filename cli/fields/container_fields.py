@@ -5,7 +5,7 @@ from typing import Any
 
 from cli.fields.message_fields import all_fields
 from cli.go_template.template_values import FieldRecord
-from cli.render.container_rows import port_bindings
+from cli.render.container_rows import identifier_of, port_bindings
 from cli.render.task_rows import timestamp
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.engine_pb2 import ContainerView
@@ -27,15 +27,19 @@ def container_fields(view: ContainerView, networks: Mapping[str, str]) -> FieldR
     Args:
         networks: names of networks by id.
     """
-    container, spec = view.container, view.container.definition.task.container
+    container, spec, digits = (
+        view.container,
+        view.container.definition.task.container,
+        container_id(identifier_of(view)),
+    )
     words = list(view.command) or [*spec.entrypoint, *spec.command]
     return FieldRecord(
         all_fields(view)
         | all_fields(container)
         | {
-            "ID": container_id(container.meta.id),
-            "Id": container_id(container.meta.id),
-            "Created": timestamp(container.meta.created_at_ms),
+            "ID": digits,
+            "Id": digits,
+            "Created": timestamp(container.meta.created_at_ms or view.task.created_at_ms),
             "Path": words[0] if words else "",
             "Args": words[1:],
             "State": _state(view),
@@ -126,7 +130,7 @@ def _config(view: ContainerView) -> FieldRecord:
     definition, spec = view.container.definition, view.container.definition.task.container
     return FieldRecord(
         {
-            "Hostname": spec.hostname or container_id(view.container.meta.id)[:SHORT_DIGITS],
+            "Hostname": spec.hostname or container_id(identifier_of(view))[:SHORT_DIGITS],
             "Domainname": spec.domainname,
             "User": spec.user,
             "Tty": spec.tty,

@@ -8,6 +8,7 @@ from cli.commands.common.inspect_objects import inspect_each
 from cli.commands.common.name_completion import names_of
 from cli.commands.container.container_calls import SIZE_SECONDS, containers
 from cli.go_template.template_values import FieldRecord
+from cli.render.container_rows import identifier_of, names_of_networks
 from cli.render.documents import to_document
 from cli.render.error_lines import warn
 from shoal.api.v1.control_pb2 import ListNetworksRequest
@@ -42,7 +43,7 @@ def inspect(client: Client, *, names: tuple[str, ...], form: str, sizes: bool) -
 
 
 def get_container(client: Client, name: str, *, sizes: bool = False) -> ContainerView:
-    """A container of one's own. Raises NotFound; InvalidInput: the beginning of an ID is ambiguous."""
+    """A container, or a service's task. Raises NotFound; InvalidInput: the beginning of an ID is ambiguous."""
     request = GetContainerRequest(container=name, include_sizes=sizes)
     view = client.call(containers(client).GetContainer, request, seconds=SIZE_SECONDS if sizes else CALL_SECONDS)
     warn(*view.warnings)
@@ -51,13 +52,12 @@ def get_container(client: Client, name: str, *, sizes: bool = False) -> Containe
 
 def document(view: ContainerView) -> dict[str, object]:
     """A container as `inspect` shows it: with its ID and its state in Docker's form."""
-    return {"id": container_id(view.container.meta.id), "state": state_text(view), **to_document(view)}
+    return {"id": container_id(identifier_of(view)), "state": state_text(view), **to_document(view)}
 
 
 def fields_of(client: Client, view: ContainerView) -> FieldRecord:
     """What templates can name of it: Docker's fields, networks by their names."""
     from cli.fields.container_fields import container_fields
-    from cli.render.container_rows import names_of_networks
 
     networks = client.call(client.control.ListNetworks, ListNetworksRequest()).networks
     return container_fields(view, names_of_networks(networks))

@@ -115,14 +115,21 @@ def disconnect(client: Client, *, network: str, container: str, force: bool, det
 
 
 def _is_container(client: Client, name: str) -> bool:
-    """Whether it names a container; then no service of the same name is meant."""
+    """Whether a container is meant; a service, when its name is only the beginning of a container's ID."""
     from shoal.api.v1.engine_pb2_grpc import ContainersStub
 
     try:
-        client.call(ContainersStub(client.channel).GetContainer, GetContainerRequest(container=name))
+        request = GetContainerRequest(container=name)
+        container = client.call(ContainersStub(client.channel).GetContainer, request).container
     except NotFound:
         return False
-    return True
+    if not container.meta.id or container.name == name.removeprefix("/"):
+        return bool(container.meta.id)
+    try:
+        service = client.call(client.control.GetService, GetServiceRequest(service=name)).service
+    except NotFound:
+        return True
+    return service.spec.name != name
 
 
 def _connect_container(client: Client, container: str, attachment: NetworkAttachment) -> None:
