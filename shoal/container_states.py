@@ -1,5 +1,7 @@
 """Docker's words for the state of a container, and the text of a listing's column STATUS. Pure."""
 
+from typing import NamedTuple
+
 from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
@@ -34,33 +36,50 @@ def state_text(each: ContainerView) -> str:
     return "exited" if has_run else "created"
 
 
+class StatusText(NamedTuple):
+    """The text of a listing's column STATUS, without its age.
+
+    Attributes:
+        since_ms: what the age is counted from, milliseconds since the Unix epoch; 0: there is none.
+    """
+
+    before: str
+    since_ms: int = 0
+    after: str = ""
+
+    def at(self, now_ms: int) -> str:
+        """The text at a time, milliseconds since the Unix epoch."""
+        age = docker_age((now_ms - self.since_ms) // 1000) if self.since_ms else ""
+        return f"{self.before}{age}{self.after}"
+
+
 def status_text(each: ContainerView, now_ms: int) -> str:
     """ "Up 3 minutes (healthy)", "Exited (0) 2 hours ago"; of a node that is away with the node's name.
 
     Args:
         now_ms: milliseconds since the Unix epoch.
     """
+    return status_parts(each).at(now_ms)
+
+
+def status_parts(each: ContainerView) -> StatusText:
+    """As `status_text`, apart from the age."""
     if not each.node_down_since_ms:
-        return _own_text(each, now_ms, with_health=True)
-    where = f"node {each.node_hostname or each.node_id} is down"
-    return f"{_own_text(each, now_ms, with_health=False)} ({where})"
+        return _own_text(each, with_health=True)
+    text = _own_text(each, with_health=False)
+    return text._replace(after=f"{text.after} (node {each.node_hostname or each.node_id} is down)")
 
 
-def _own_text(each: ContainerView, now_ms: int, *, with_health: bool) -> str:
+def _own_text(each: ContainerView, *, with_health: bool) -> StatusText:
     state, status = state_text(each), each.task_status
     if state == "running":
-        return f"Up {_age(now_ms, status.running_at_ms)}{_HEALTH.get(status.health, '') if with_health else ''}"
+        return StatusText("Up ", status.running_at_ms, _HEALTH.get(status.health, "") if with_health else "")
     if state == "paused":
-        return f"Up {_age(now_ms, status.running_at_ms)} (Paused)"
-    if state == "restarting":
-        return f"Restarting ({status.exit_code}) {_age(now_ms, status.at_ms)} ago" if status.at_ms else "Restarting"
-    if state == "exited":
-        return f"Exited ({status.exit_code}) {_age(now_ms, status.at_ms)} ago" if status.at_ms else "Exited"
-    return {"removing": "Removal In Progress", "dead": "Dead"}.get(state, "Created")
-
-
-def _age(now_ms: int, at_ms: int) -> str:
-    return docker_age((now_ms - at_ms) // 1000)
+        return StatusText("Up ", status.running_at_ms, " (Paused)")
+    if state in ("restarting", "exited"):
+        word = state.capitalize()
+        return StatusText(f"{word} ({status.exit_code}) ", status.at_ms, " ago") if status.at_ms else StatusText(word)
+    return StatusText({"removing": "Removal In Progress", "dead": "Dead"}.get(state, "Created"))
 
 
 def _is_desired(each: ContainerView) -> bool:

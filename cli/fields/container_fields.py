@@ -5,13 +5,14 @@ from typing import Any
 
 from cli.fields.message_fields import all_fields
 from cli.go_template.template_values import FieldRecord
-from cli.render.container_rows import identifier_of, port_bindings
+from cli.render.container_rows import identifier_of
 from cli.render.task_rows import timestamp
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.api.v1.standalone_pb2 import ContainerRestart
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.container_ids import SHORT_DIGITS, container_id
+from shoal.container_ports import port_bindings
 from shoal.container_states import ACTIVE, state_text
 from shoal.networks.network_modes import mode_of
 from shoal.networks.published_ports import protocol_name

@@ -4,21 +4,21 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain, groupby
+from itertools import chain
 from typing import Any
 
 from cli.render.table import FieldSource
 from cli.render.task_rows import short_image, timestamp
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.control_pb2 import NetworkView
-from shoal.api.v1.engine_pb2 import ContainerView
+from shoal.api.v1.engine_pb2 import ContainerSummaries, ContainerView
 from shoal.container_ids import container_id
-from shoal.container_states import ACTIVE, state_text, status_text
+from shoal.container_ports import ports_text
+from shoal.container_states import state_text, status_text
 from shoal.docker_units import docker_age, docker_size
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
 from shoal.networks.network_modes import BRIDGE
-from shoal.networks.published_ports import bracketed, protocol_name
 
 COLUMNS = ("container_id", "image", "command", "created", "status", "ports", "node", "names")
 FIELDS: Mapping[str, FieldSource] = {
@@ -79,6 +79,24 @@ def container_row(view: ContainerView, options: RowOptions) -> dict[str, Any]:
     }
 
 
+def summary_columns(answer: ContainerSummaries, now_ms: int) -> dict[str, Sequence[str]]:
+    """The table's columns, of what `SummarizeContainers` answers."""
+    status = zip(answer.status_before, answer.status_since_ms, answer.status_after, strict=True)
+    return {
+        "container_id": answer.ids,
+        "image": answer.images,
+        "command": [_shown_command(each, no_trunc=False) for each in answer.commands],
+        "created": [f"{docker_age((now_ms - each) // 1000)} ago" for each in answer.created_at_ms],
+        "status": [
+            f"{before}{docker_age((now_ms - since) // 1000)}{after}" if since else f"{before}{after}"
+            for before, since, after in status
+        ],
+        "ports": answer.ports,
+        "node": answer.nodes,
+        "names": answer.names,
+    }
+
+
 def size_text(view: ContainerView) -> str:
     """ "12kB (virtual 8.1MB)"; "N/A" where its node has not told it."""
     if not view.HasField("writable_bytes"):
@@ -90,58 +108,6 @@ def size_text(view: ContainerView) -> str:
 def identifier_of(view: ContainerView) -> str:
     """The id of the container, or of the service's task."""
     return view.container.meta.id or view.task.id
-
-
-@dataclass(frozen=True)
-class PortBinding:
-    """A published port: of every node where `host_address` is empty."""
-
-    host_address: str
-    published: int
-    target: int
-    protocol: int
-
-    @property
-    def published_text(self) -> str:
-        """ "0.0.0.0:8080"."""
-        return f"{_host(self.host_address)}:{self.published}"
-
-
-def port_bindings(view: ContainerView) -> list[PortBinding]:
-    """The published ports of a container that runs, by port."""
-    if state_text(view) not in ACTIVE:
-        return []
-    mesh = (
-        PortBinding(each.host_address, each.published, each.target, each.protocol) for each in view.status.mesh_ports
-    )
-    own = (PortBinding(each.host_address, each.published, each.target, each.protocol) for each in view.task.ports)
-    return sorted({*mesh, *own}, key=lambda each: (each.target, each.protocol, each.host_address, each.published))
-
-
-def ports_text(view: ContainerView) -> str:
-    """ "0.0.0.0:8080->80/tcp, 0.0.0.0:9000-9002->9000-9002/tcp": neighbours are written as a range."""
-    bindings = enumerate(port_bindings(view))
-    groups = groupby(bindings, key=lambda at: _range_key(at[0], at[1]))
-    return ", ".join(_range_text([each for _, each in group]) for _, group in groups)
-
-
-def _range_key(index: int, each: PortBinding) -> tuple[str, int, int, int]:
-    """The same for neighbours: both numbers go up with the index."""
-    return each.host_address, each.protocol, each.published - index, each.target - index
-
-
-def _range_text(group: Sequence[PortBinding]) -> str:
-    first, last = group[0], group[-1]
-    published, target = _span(first.published, last.published), _span(first.target, last.target)
-    return f"{_host(first.host_address)}:{published}->{target}/{protocol_name(first.protocol)}"
-
-
-def _span(first: int, last: int) -> str:
-    return str(first) if first == last else f"{first}-{last}"
-
-
-def _host(address: str) -> str:
-    return bracketed(address) if address else "0.0.0.0"  # noqa: S104  (shown, not bound)
 
 
 @lru_cache(maxsize=1024)
@@ -156,7 +122,11 @@ def _image(image: str, no_trunc: bool) -> str:
 def _command(view: ContainerView, no_trunc: bool) -> str:
     spec = view.container.definition.task.container
     words = view.command or [*chain(spec.entrypoint, spec.command)]
-    text = " ".join(words)
+    return _shown_command(" ".join(words), no_trunc)
+
+
+@lru_cache(maxsize=4096)
+def _shown_command(text: str, no_trunc: bool) -> str:
     shown = text if no_trunc or len(text) <= _COMMAND else f"{text[: _COMMAND - 1]}…"
     return json.dumps(shown, ensure_ascii=False)
 

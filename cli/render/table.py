@@ -19,9 +19,19 @@ def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:
             be able to move the cursor.
         columns: names with underscores, in order.
     """
-    cells = [[_printable(str(row.get(column, ""))) for column in columns] for row in rows]
-    heads = [column.replace("_", " ").upper() for column in columns]
-    return "\n".join(aligned([heads, *cells]))
+    return column_table({column: [str(row.get(column, "")) for row in rows] for column in columns})
+
+
+def column_table(columns: Mapping[str, Sequence[str]]) -> str:
+    """As `table`, from the cells of each column; twice as fast for many rows."""
+    padded = []
+    for name, cells in columns.items():
+        lines = [name.replace("_", " ").upper(), *cells]
+        if not "".join(lines).isprintable():
+            lines = list(map(_printable, lines))
+        width = max(map(len, lines))
+        padded.append([line.ljust(width) for line in lines])
+    return "\n".join(map(str.rstrip, map("   ".join, zip(*padded, strict=True))))
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
@@ -60,4 +70,6 @@ def print_listing(
 
 
 def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else "?" for character in text)

@@ -9,6 +9,7 @@ from manager.containers.container_commands import fill_commands
 from manager.containers.container_filters import container_filter
 from manager.containers.container_names import choose_name
 from manager.containers.container_sizes import ContainerSizeSource, add_sizes
+from manager.containers.container_summaries import SummaryCache, joined, row_of
 from manager.containers.container_views import container_view, task_view, task_views
 from manager.containers.container_volumes import deletion_with_volumes
 from manager.containers.definition_submission import SubmittedDefinition, prepare_definition
@@ -25,6 +26,7 @@ from manager.store.subscription import Subscription
 from manager.store.tables import View
 from manager.validation.standalone_rules import check_container_name, check_definition
 from shoal.api.v1.engine_pb2 import (
+    ContainerSummaries,
     ContainerView,
     CreateContainerRequest,
     GetContainerRequest,
@@ -68,6 +70,7 @@ class ContainerHandler:
         self._sizes = sizes
         self._now_ms = now_ms
         self._new_id = new_id
+        self._summaries = SummaryCache(store.tables)
 
     async def create(self, request: CreateContainerRequest, caller: Caller) -> ContainerView:
         """All in one transaction; answered once the planner has chosen a node. Undone when its caller leaves before.
@@ -119,6 +122,19 @@ class ContainerHandler:
 
     async def list(self, request: ListContainersRequest, caller: Caller) -> ListContainersResponse:
         """The newest first. Without `all`, those that run."""
+        view, shown = self._store.tables, self._listed(request)
+        fill_commands(view, shown)
+        warnings = await add_sizes(view, shown, self._sizes) if request.include_sizes else []
+        return ListContainersResponse(containers=shown, warnings=warnings)
+
+    async def summarize(self, request: ListContainersRequest, caller: Caller) -> ContainerSummaries:
+        """As `list`, in columns."""
+        if request.filters:
+            return joined([row_of(self._store.tables, each) for each in self._listed(request)])
+        shows_all = request.all or bool(request.limit)
+        return self._summaries.answer(shows_all=shows_all, include_tasks=request.include_tasks, limit=request.limit)
+
+    def _listed(self, request: ListContainersRequest) -> Sequence[ContainerView]:
         view = self._store.tables
         keeps = container_filter(view, request.filters)
         every: Iterable[ContainerView] = (container_view(view, each) for each in view.containers.values())
@@ -126,10 +142,7 @@ class ContainerHandler:
         shows_all = request.all or bool(request.limit) or any(each.key == "status" for each in request.filters)
         shown = [each for each in found if keeps(each) and (shows_all or state_text(each) in ACTIVE)]
         shown.sort(key=lambda each: each.container.meta.created_at_ms or each.task.created_at_ms, reverse=True)
-        shown = shown[: request.limit or None]
-        fill_commands(view, shown)
-        warnings = await add_sizes(view, shown, self._sizes) if request.include_sizes else []
-        return ListContainersResponse(containers=shown, warnings=warnings)
+        return shown[: request.limit or None]
 
     async def rename(self, request: RenameContainerRequest, caller: Caller) -> ContainerView:
         """Raises AlreadyExists when another container has the name."""

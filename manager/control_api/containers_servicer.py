@@ -56,6 +56,11 @@ class ContainersService(ContainersServicer):
     ) -> engine_pb2.ListContainersResponse:
         return await self._handlers.records.list(request, caller_of(context))
 
+    async def SummarizeContainers(
+        self, request: engine_pb2.ListContainersRequest, context: Context
+    ) -> engine_pb2.ContainerSummaries:
+        return await self._handlers.records.summarize(request, caller_of(context))
+
     async def StartContainer(
         self, request: engine_pb2.StartContainerRequest, context: Context
     ) -> engine_pb2.ContainerView:

@@ -9,11 +9,11 @@ from cli.client import CALL_SECONDS, Client
 from cli.commands.common.common_options import examples, format_option, pass_client
 from cli.commands.common.listing_options import filter_option, no_trunc_option
 from cli.commands.container.container_calls import SIZE_SECONDS, containers
-from cli.render.container_rows import COLUMNS, FIELDS, RowOptions, container_row, names_of_networks
+from cli.render.container_rows import COLUMNS, FIELDS, RowOptions, container_row, names_of_networks, summary_columns
 from cli.render.error_lines import warn
-from cli.render.table import print_listing
+from cli.render.table import column_table, print_listing
 from shoal.api.v1.control_pb2 import ListNetworksRequest
-from shoal.api.v1.engine_pb2 import ContainerView, Filter, ListContainersRequest
+from shoal.api.v1.engine_pb2 import ContainerSummaries, ContainerView, Filter, ListContainersRequest
 from shoal.container_states import state_text
 from shoal.filters.container_filters import container_filters
 from shoal.filters.filter_set import FilterSet, KeyFilter
@@ -79,6 +79,9 @@ def list_containers(
         limit=1 if latest else max(last, 0),
         include_sizes=sizes or ".Size" in form,
     )
+    if form == "table" and not (no_trunc or sizes):
+        _show_summaries(client.call(containers(client).SummarizeContainers, request), quiet)
+        return
     seconds = SIZE_SECONDS if request.include_sizes else CALL_SECONDS
     answer = client.call(containers(client).ListContainers, request, seconds=seconds)
     options = RowOptions(int(time.time() * 1000), _network_names(client, answer.containers, form), no_trunc)
@@ -88,6 +91,15 @@ def list_containers(
     else:
         rows = [container_row(view, options) for view in answer.containers]
         print_listing(rows, (*COLUMNS, "size") if sizes else COLUMNS, form=form, names=FIELDS)
+    warn(*answer.warnings)
+
+
+def _show_summaries(answer: ContainerSummaries, quiet: bool) -> None:
+    """The table, from columns as managers send them."""
+    if quiet:
+        click.echo("".join(f"{each}\n" for each in answer.ids), nl=False)
+    else:
+        click.echo(column_table(summary_columns(answer, int(time.time() * 1000))))
     warn(*answer.warnings)
 
 

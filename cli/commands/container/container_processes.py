@@ -6,10 +6,10 @@ from cli.client import Client
 from cli.commands.common.common_options import examples, pass_client
 from cli.commands.common.name_completion import names_of
 from cli.commands.container.container_calls import containers
-from cli.render.container_rows import port_bindings
 from cli.render.output_terminal import strip_control
 from cli.render.table import aligned
 from shoal.api.v1.engine_pb2 import GetContainerRequest, ListProcessesRequest
+from shoal.container_ports import port_bindings
 from shoal.errors import InvalidInput, Refused
 from shoal.networks.published_ports import protocol_name
 

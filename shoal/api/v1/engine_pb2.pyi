@@ -279,6 +279,88 @@ class ListContainersResponse(_message.Message):
 Global___ListContainersResponse: _TypeAlias = ListContainersResponse  # noqa: Y015
 
 @_typing.final
+class ContainerSummaries(_message.Message):
+    """A listing in columns: every field has one value for each container, in the same order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDS_FIELD_NUMBER: _builtins.int
+    NAMES_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    COMMANDS_FIELD_NUMBER: _builtins.int
+    CREATED_AT_MS_FIELD_NUMBER: _builtins.int
+    STATUS_BEFORE_FIELD_NUMBER: _builtins.int
+    STATUS_SINCE_MS_FIELD_NUMBER: _builtins.int
+    STATUS_AFTER_FIELD_NUMBER: _builtins.int
+    PORTS_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The first 12 digits of the container ids."""
+
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of a service's task without its id."""
+
+    @_builtins.property
+    def images(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As people write them, without digest."""
+
+    @_builtins.property
+    def commands(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What they run, the words with blanks between them; at most 40 characters."""
+
+    @_builtins.property
+    def created_at_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Milliseconds since the Unix epoch."""
+
+    @_builtins.property
+    def status_before(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The text of their state: `status_before`, the age of `status_since_ms` if that is not 0, `status_after`: "Exited (0) ",
+        1700000000000, " ago".
+        """
+
+    @_builtins.property
+    def status_since_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def status_after(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """"0.0.0.0:8080->80/tcp"."""
+
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Hostnames."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As of ListContainersResponse."""
+
+    def __init__(
+        self,
+        *,
+        ids: _abc.Iterable[_builtins.str] | None = ...,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+        images: _abc.Iterable[_builtins.str] | None = ...,
+        commands: _abc.Iterable[_builtins.str] | None = ...,
+        created_at_ms: _abc.Iterable[_builtins.int] | None = ...,
+        status_before: _abc.Iterable[_builtins.str] | None = ...,
+        status_since_ms: _abc.Iterable[_builtins.int] | None = ...,
+        status_after: _abc.Iterable[_builtins.str] | None = ...,
+        ports: _abc.Iterable[_builtins.str] | None = ...,
+        nodes: _abc.Iterable[_builtins.str] | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commands", b"commands", "created_at_ms", b"created_at_ms", "ids", b"ids", "images", b"images", "names", b"names", "nodes", b"nodes", "ports", b"ports", "status_after", b"status_after", "status_before", b"status_before", "status_since_ms", b"status_since_ms", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContainerSummaries: _TypeAlias = ContainerSummaries  # noqa: Y015
+
+@_typing.final
 class StartContainerRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -51,6 +51,11 @@ class ContainersStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListContainersRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListContainersResponse.FromString,
                 _registered_method=True)
+        self.SummarizeContainers = channel.unary_unary(
+                '/shoal.api.v1.Containers/SummarizeContainers',
+                request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListContainersRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ContainerSummaries.FromString,
+                _registered_method=True)
         self.StartContainer = channel.unary_unary(
                 '/shoal.api.v1.Containers/StartContainer',
                 request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.StartContainerRequest.SerializeToString,
@@ -181,9 +186,16 @@ class ContainersServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def StartContainer(self, request, context):
+    def SummarizeContainers(self, request, context):
         """Answers when it runs, or has ended again. FAILED_PRECONDITION: it cannot start (a port is taken, the image is gone).
+        The same as a table shows it: of ten thousand containers, in a fifth of the time.
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartContainer(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -335,6 +347,11 @@ def add_ContainersServicer_to_server(servicer, server):
                     servicer.ListContainers,
                     request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListContainersRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListContainersResponse.SerializeToString,
+            ),
+            'SummarizeContainers': grpc.unary_unary_rpc_method_handler(
+                    servicer.SummarizeContainers,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListContainersRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ContainerSummaries.SerializeToString,
             ),
             'StartContainer': grpc.unary_unary_rpc_method_handler(
                     servicer.StartContainer,
@@ -523,6 +540,33 @@ class Containers:
             '/shoal.api.v1.Containers/ListContainers',
             shoal_dot_api_dot_v1_dot_engine__pb2.ListContainersRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_engine__pb2.ListContainersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SummarizeContainers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Containers/SummarizeContainers',
+            shoal_dot_api_dot_v1_dot_engine__pb2.ListContainersRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_engine__pb2.ContainerSummaries.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,8 +41,11 @@ class ContainersStub:
     """
     GetContainer: _grpc.UnaryUnaryMultiCallable[_engine_pb2.GetContainerRequest, _engine_pb2.ContainerView]
     ListContainers: _grpc.UnaryUnaryMultiCallable[_engine_pb2.ListContainersRequest, _engine_pb2.ListContainersResponse]
+    SummarizeContainers: _grpc.UnaryUnaryMultiCallable[_engine_pb2.ListContainersRequest, _engine_pb2.ContainerSummaries]
+    """Answers when it runs, or has ended again. FAILED_PRECONDITION: it cannot start (a port is taken, the image is gone).
+    The same as a table shows it: of ten thousand containers, in a fifth of the time.
+    """
     StartContainer: _grpc.UnaryUnaryMultiCallable[_engine_pb2.StartContainerRequest, _engine_pb2.ContainerView]
-    """Answers when it runs, or has ended again. FAILED_PRECONDITION: it cannot start (a port is taken, the image is gone)."""
     StopContainer: _grpc.UnaryUnaryMultiCallable[_engine_pb2.StopContainerRequest, _engine_pb2.ContainerView]
     RestartContainer: _grpc.UnaryUnaryMultiCallable[_engine_pb2.StopContainerRequest, _engine_pb2.ContainerView]
     """A stop and a start in one."""
@@ -85,8 +88,11 @@ class ContainersAsyncStub(ContainersStub):
     """
     GetContainer: _aio.UnaryUnaryMultiCallable[_engine_pb2.GetContainerRequest, _engine_pb2.ContainerView]  # type: ignore[assignment]
     ListContainers: _aio.UnaryUnaryMultiCallable[_engine_pb2.ListContainersRequest, _engine_pb2.ListContainersResponse]  # type: ignore[assignment]
+    SummarizeContainers: _aio.UnaryUnaryMultiCallable[_engine_pb2.ListContainersRequest, _engine_pb2.ContainerSummaries]  # type: ignore[assignment]
+    """Answers when it runs, or has ended again. FAILED_PRECONDITION: it cannot start (a port is taken, the image is gone).
+    The same as a table shows it: of ten thousand containers, in a fifth of the time.
+    """
     StartContainer: _aio.UnaryUnaryMultiCallable[_engine_pb2.StartContainerRequest, _engine_pb2.ContainerView]  # type: ignore[assignment]
-    """Answers when it runs, or has ended again. FAILED_PRECONDITION: it cannot start (a port is taken, the image is gone)."""
     StopContainer: _aio.UnaryUnaryMultiCallable[_engine_pb2.StopContainerRequest, _engine_pb2.ContainerView]  # type: ignore[assignment]
     RestartContainer: _aio.UnaryUnaryMultiCallable[_engine_pb2.StopContainerRequest, _engine_pb2.ContainerView]  # type: ignore[assignment]
     """A stop and a start in one."""
@@ -146,12 +152,21 @@ class ContainersServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_engine_pb2.ListContainersResponse, _abc.Awaitable[_engine_pb2.ListContainersResponse]]: ...
 
     @_abc_1.abstractmethod
+    def SummarizeContainers(
+        self,
+        request: _engine_pb2.ListContainersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_engine_pb2.ContainerSummaries, _abc.Awaitable[_engine_pb2.ContainerSummaries]]:
+        """Answers when it runs, or has ended again. FAILED_PRECONDITION: it cannot start (a port is taken, the image is gone).
+        The same as a table shows it: of ten thousand containers, in a fifth of the time.
+        """
+
+    @_abc_1.abstractmethod
     def StartContainer(
         self,
         request: _engine_pb2.StartContainerRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_engine_pb2.ContainerView, _abc.Awaitable[_engine_pb2.ContainerView]]:
-        """Answers when it runs, or has ended again. FAILED_PRECONDITION: it cannot start (a port is taken, the image is gone)."""
+    ) -> _typing.Union[_engine_pb2.ContainerView, _abc.Awaitable[_engine_pb2.ContainerView]]: ...
 
     @_abc_1.abstractmethod
     def StopContainer(

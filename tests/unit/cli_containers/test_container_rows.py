@@ -2,13 +2,14 @@
 
 import pytest
 
-from cli.render.container_rows import FIELDS, RowOptions, container_row, port_bindings, ports_text
+from cli.render.container_rows import FIELDS, RowOptions, container_row
 from cli.render.format_template import row_record
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.container_ids import container_id
+from shoal.container_ports import port_bindings, ports_text
 
 NOW = 1_700_000_000_000
 ID = "0123456789abc"
