@@ -15,9 +15,10 @@ from cli.render.error_lines import warn
 from cli.render.output_terminal import draw, is_interactive
 from cli.render.table import print_listing, table
 from shoal.api.v1.control_pb2 import StatsRequest, StatsResponse, TaskStats
+from shoal.docker_units import docker_size
 from shoal.unit_formats import size
 
-COLUMNS = ("name", "node", "cpu", "memory", "limit", "percent", "pids")
+COLUMNS = ("name", "node", "cpu", "memory", "limit", "percent", "net_io", "block_io", "pids")
 EXAMPLES = """\b
 Examples:
   shoal stats
@@ -56,8 +57,11 @@ def command(
     form: str,
     no_trunc: bool,
 ) -> None:
-    """Display resource usage of running containers and tasks: CPU, memory and processes."""
-    request = StatsRequest(targets=targets, node=node, stack=stack, interval_ms=round(interval * 1000))
+    """Display resource usage of running containers and tasks: CPU, memory, network, block devices and processes.
+
+    NET IO is what was received and sent, BLOCK IO what was read and written, both since the start.
+    """
+    request = StatsRequest(targets=targets, node=node, stack=stack, interval_ms=round(interval * 1000), counters=True)
     live = is_interactive(sys.stdout) and not no_stream and form == "table"
     for response in client.stream(client.control.Stats, request, seconds=None):
         if form not in ("table", "json"):
@@ -92,8 +96,27 @@ def _row(task: TaskStats, no_trunc: bool) -> dict[str, object]:
         "memory": size(task.memory_bytes),
         "limit": size(limit) if limit else "",
         "percent": f"{100 * task.memory_bytes / limit:.1f}%" if limit else "",
+        "net_io": _pair(_network_bytes(task)),
+        "block_io": _pair(_block_bytes(task)),
         "pids": task.pids,
     }
+
+
+def _network_bytes(task: TaskStats) -> tuple[int, int]:
+    """Received and sent since its start."""
+    links = task.counters.links
+    return sum(each.received_bytes for each in links), sum(each.sent_bytes for each in links)
+
+
+def _block_bytes(task: TaskStats) -> tuple[int, int]:
+    """Read and written since its start."""
+    blocks = task.counters.blocks
+    return sum(each.read_bytes for each in blocks), sum(each.written_bytes for each in blocks)
+
+
+def _pair(amounts: tuple[int, int]) -> str:
+    """ "1.2kB / 0B"."""
+    return " / ".join(map(docker_size, amounts))
 
 
 def _json(response: StatsResponse) -> str:
@@ -107,6 +130,10 @@ def _json(response: StatsResponse) -> str:
                 "memory_bytes": task.memory_bytes,
                 "limit_nano_cpus": task.limit_nano_cpus,
                 "limit_memory_bytes": task.limit_memory_bytes,
+                "received_bytes": _network_bytes(task)[0],
+                "sent_bytes": _network_bytes(task)[1],
+                "read_bytes": _block_bytes(task)[0],
+                "written_bytes": _block_bytes(task)[1],
                 "pids": task.pids,
             }
             for task in response.tasks

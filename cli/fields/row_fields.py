@@ -76,6 +76,6 @@ STATS: Mapping[str, FieldSource] = {
     "MemUsage": lambda row: f"{row['memory']} / {row['limit'] or '--'}",
     "MemPerc": lambda row: row["percent"] or "--",
     "PIDs": "pids",
-    "NetIO": _constant("--"),
-    "BlockIO": _constant("--"),
+    "NetIO": "net_io",
+    "BlockIO": "block_io",
 }

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.api.v1.task_pb2 import TaskStatus
 from shoal.container_ids import container_id
-from shoal.filters.filter_set import FilterSet, KeyFilter, boolean_filter, exact_filter, label_filter, substring_filter
+from shoal.filters.filter_set import FilterSet, KeyFilter, boolean_filter, exact_filter, label_filter
 from shoal.image_reference import parse
 
 STATES = ("created", "running", "paused", "restarting", "exited", "removing", "dead")
@@ -27,7 +27,7 @@ def container_filters(state_of: Callable[[ContainerView], str]) -> FilterSet[Con
             "id": KeyFilter(_has_id),
             "is-task": boolean_filter(lambda each: not each.container.meta.id),
             "label": label_filter(_labels),
-            "name": substring_filter(lambda each: each.container.name),
+            "name": KeyFilter(_is_named),
             "network": KeyFilter(_is_on_network),
             "node": KeyFilter(lambda each, value: value in (each.node_hostname, each.node_id)),
             "publish": KeyFilter(_publishes),
@@ -46,6 +46,20 @@ def _labels(each: ContainerView) -> dict[str, str]:
 
 def _exit_text(each: ContainerView) -> str:
     return str(each.task_status.exit_code) if each.task_status.HasField("exit_code") else ""
+
+
+def _is_named(each: ContainerView, value: str) -> bool:
+    """A part of the name, with `^` at its beginning or `$` at its end. Docker takes any regular expression: one that
+    takes for ever would stop a manager.
+    """
+    name = f"/{each.container.name}"
+    text = value.removeprefix("^").removesuffix("$")
+    text = text if text.startswith("/") or not value.startswith("^") else f"/{text}"
+    if value.startswith("^") and value.endswith("$"):
+        return name == text
+    if value.startswith("^"):
+        return name.startswith(text)
+    return name.endswith(text) if value.endswith("$") else text in name
 
 
 def _health(each: ContainerView) -> str:

@@ -98,5 +98,7 @@ COMPLETED_KEYS = {
     "volume": "volume",
     "secret": "secret",
     "config": "config",
+    "container": "container",
+    "ancestor": "image",
 }
 """Keys whose values are names that the cluster knows."""
