@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 EXIT_NOT_RUN, EXIT_CANNOT_EXECUTE, EXIT_NOT_FOUND = 125, 126, 127
 """Docker's exit codes: the container was not started; its program is not executable; its program does not exist."""
 
+REMOVAL_SECONDS = 10.0
+"""How long the removal of what could not be started is waited for, so that its name is free again."""
+
 _NOT_FOUND = re.compile(
     r"no such file in the image|executable file not found|no such file or directory|not found in \$PATH", re.IGNORECASE
 )
@@ -81,15 +84,19 @@ def run_attached(client: Client, stub: "ContainersStub", options: RunOptions) ->
     return _AttachedRun(client, stub, options).run()
 
 
-def start_detached(client: Client, stub: "ContainersStub", container: str) -> None:
+def start_detached(client: Client, stub: "ContainersStub", container: str, *, is_removed: bool) -> None:
     """Start a container, and return once it runs or has ended.
 
+    Args:
+        is_removed: it is removed after its run; when it cannot be started, too.
     Raises:
         CommandFailed: it could not be started; the code is Docker's. NotFound: there is no such container.
     """
     try:
         client.call(stub.StartContainer, StartContainerRequest(container=container), seconds=None)
     except (Refused, Unavailable) as error:
+        if is_removed and isinstance(error, Refused):
+            RunEnd(stub, container, is_removed=True).wait(REMOVAL_SECONDS)
         raise CommandFailed(str(error), start_error_code(str(error))) from error
 
 
@@ -144,6 +151,8 @@ class _AttachedRun:
         try:
             self._client.raise_for(failure)
         except ShoalError as error:
+            if self._options.is_removed and isinstance(error, Refused):
+                self._ending.wait(REMOVAL_SECONDS)
             raise CommandFailed(str(error), start_error_code(str(error))) from error
 
 
@@ -166,6 +175,10 @@ class RunEnd:
         """Return when no end can be missed any more. Raises ShoalError."""
         self._waiting.wait()
         self._raise_failure(client)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end, at most so long, whatever it is."""
+        self._ended.wait(seconds)
 
     def exit_code(self, client: Client) -> int:
         """Wait for the end. Raises ShoalError: it is unknown."""

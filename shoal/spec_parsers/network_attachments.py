@@ -4,11 +4,10 @@ from ipaddress import IPv6Address
 
 from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
 from shoal.errors import InvalidInput
-from shoal.networks.network_modes import BRIDGE
+from shoal.networks.network_modes import BRIDGE, CONTAINER
 
 KEYS = ("name", "alias", "ip", "ip6")
 UNSUPPORTED = {
-    "mac-address": "networks are routed; request a fixed address with ip=",
     "link-local-ip": "networks are routed; request a fixed address with ip=",
     "driver-opt": "options are those of the network",
     "gw-priority": "a container has one default route, whatever networks it is on",
@@ -52,7 +51,7 @@ def parse_container_attachment(text: str) -> NetworkAttachment:
     Raises:
         InvalidInput: it is of another form, or has an option of Docker's that is not supported.
     """
-    if text.startswith("container:") and text != "container:":
+    if text.startswith(CONTAINER) and text != CONTAINER:
         return NetworkAttachment(network=text)
     for part in text.split(",") if "=" in text else ():
         if (key := part.partition("=")[0]) in UNSUPPORTED:

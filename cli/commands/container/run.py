@@ -94,7 +94,7 @@ def _run(
         sys.stdout.flush()
     identifier, definition = view.container.meta.id, request.definition
     if not streams:
-        start_detached(client, containers(client), identifier)
+        start_detached(client, containers(client), identifier, is_removed=definition.auto_remove)
         return 0
     options = RunOptions(
         container=identifier,

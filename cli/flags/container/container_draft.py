@@ -35,6 +35,19 @@ class ContainerDraft:
     address: str = ""
     address6: str = ""
 
+    def set_mac(self, address: str) -> None:
+        """The MAC address of its link, of which it has one.
+
+        Raises:
+            InvalidInput: it has another one already.
+        """
+        container, address = self.spec.task.container, address.lower().replace("-", ":")
+        if container.mac_address not in ("", address):
+            raise InvalidInput(
+                f"{address!r}: a container has one MAC address, and {container.mac_address} is given too"
+            )
+        container.mac_address = address
+
     def finished(self) -> CreateContainerRequest:
         """The request with all that was said."""
         definition = self.request.definition

@@ -29,6 +29,7 @@ _FLAGS = {
     "task.container.pid_container": "--pid",
     "task.container.ipc_container": "--ipc",
     "task.container.links": "--link",
+    "task.container.mac_address": "--mac-address",
 }
 """The flag of a field, or of all fields below it, where it is not that of `service create`."""
 

@@ -17,6 +17,7 @@ from shoal.spec_parsers.network_attachments import parse_container_attachment
 from shoal.spec_parsers.port_parser import from_short, parse_publish
 from shoal.spec_parsers.short_mounts import CONSISTENCY, parse_short_mount
 
+_MAC_OPTION = "mac-address="
 _SHARED: dict[str, RepeatableOption] = {option.flag: option for option in REPEATABLE_OPTIONS}
 
 
@@ -61,7 +62,15 @@ def _expose(draft: ContainerDraft, text: str) -> None:
 
 
 def _network(draft: ContainerDraft, text: str) -> None:
-    draft.spec.task.networks.append(parse_container_attachment(text))
+    """The option `mac-address` is the container's: it has one link, however many networks it is on."""
+    parts = text.split(",") if "=" in text else [text]
+    for part in parts:
+        if part.startswith(_MAC_OPTION):
+            draft.set_mac(part.removeprefix(_MAC_OPTION))
+    rest = ",".join(part for part in parts if not part.startswith(_MAC_OPTION))
+    if not rest:
+        raise InvalidInput(f"name is missing in {text!r}")
+    draft.spec.task.networks.append(parse_container_attachment(rest))
 
 
 def _alias(draft: ContainerDraft, text: str) -> None:

@@ -7,6 +7,7 @@ from cli.flags.health_options import HEALTH_OPTIONS
 from cli.flags.host_config_options import HOST_CONFIG_OPTIONS, UNSUPPORTED
 from cli.flags.value_options import VALUE_OPTIONS, ValueOption
 from shoal.errors import InvalidInput
+from shoal.networks.network_modes import CONTAINER
 from shoal.spec_parsers.container_restart import parse_reschedule, parse_restart
 from shoal.spec_parsers.gpu_requests import request_gpus
 from shoal.spec_parsers.integers import parse_count
@@ -96,6 +97,10 @@ def _address6(draft: ContainerDraft, value: str) -> None:
     draft.address6 = value
 
 
+def _mac(draft: ContainerDraft, value: str) -> None:
+    draft.set_mac(value)
+
+
 def _cgroup_namespace(_: ContainerDraft, value: str) -> None:
     if value not in ("", "private"):
         raise InvalidInput(f"{value!r} is not supported: {UNSUPPORTED['--cgroupns']}")
@@ -106,14 +111,22 @@ def _isolation(_: ContainerDraft, value: str) -> None:
         raise InvalidInput(f"{value!r} is not supported: it only applies to Windows")
 
 
-def _namespace(flag: str, own: tuple[str, ...]) -> ContainerFlag:
-    """A namespace of its own, which Docker has several words for, or the node's."""
+def _namespace(flag: str, own: tuple[str, ...], joined: str = "") -> ContainerFlag:
+    """A namespace of its own, which Docker has several words for, or the node's.
+
+    Args:
+        joined: field of the container that has another one's, "container:NAME".
+    """
     shared = _SHARED[flag]
 
     def apply(draft: ContainerDraft, value: str) -> None:
-        shared.apply(draft.spec, "private" if value in own else value)
+        if joined and value.startswith(CONTAINER) and value != CONTAINER:
+            setattr(draft.spec.task.container, joined, value.removeprefix(CONTAINER))
+        else:
+            shared.apply(draft.spec, "private" if value in own else value)
 
-    return ContainerFlag(flag, "MODE", shared.help, apply)
+    text = f"{shared.help[:-1]}, or container:NAME." if joined else shared.help
+    return ContainerFlag(flag, "MODE", text, apply)
 
 
 def _ignore(_: ContainerDraft, __: str) -> None:
@@ -132,7 +145,6 @@ REFUSED: dict[str, tuple[str, str]] = {
     "--io-maxiops": ("NUMBER", _WINDOWS),
     "--kernel-memory": ("SIZE", "Linux has no such limit any more; use --memory"),
     "--link-local-ip": ("ADDRESS", "networks are routed; request a fixed address with --ip"),
-    "--mac-address": ("ADDRESS", UNSUPPORTED["--mac-address"]),
     "--runtime": ("NAME", UNSUPPORTED["--runtime"]),
     "--storage-opt": ("OPTION", UNSUPPORTED["--storage-opt"]),
     "--use-api-socket": ("", "the socket is one of a host; mount it with --volume and --node"),
@@ -174,10 +186,11 @@ CONTAINER_VALUES: tuple[ContainerFlag, ...] = (
     _flag("--platform", "OS/ARCH", "Run on a node of this platform.", _platform),
     _flag("--ip", "ADDRESS", "IPv4 address on the first network.", _address),
     _flag("--ip6", "ADDRESS", "IPv6 address on the first network.", _address6),
+    _flag("--mac-address", "ADDRESS", "MAC address, such as 02:42:ac:11:00:02.", _mac),
     _flag("--cgroupns", "MODE", "Cgroup namespace: private.", _cgroup_namespace),
     _flag("--isolation", "MODE", "Isolation technology: default.", _isolation),
-    _namespace("--pid", ("", "private")),
-    _namespace("--ipc", ("", "private", "shareable")),
+    _namespace("--pid", ("", "private"), "pid_container"),
+    _namespace("--ipc", ("", "private", "shareable"), "ipc_container"),
     _namespace("--uts", ("", "private")),
     *_shared("--user", "--workdir", "--hostname", "--domainname", "--userns", "--stop-signal", "--shm-size"),
     *_shared("--read-only", "--tty", "--interactive", "--privileged", "--init", "--log-driver"),

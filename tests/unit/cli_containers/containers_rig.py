@@ -108,6 +108,8 @@ class Manager(ControlServicer, ContainersServicer, ImagesServicer):
         self.calls.append("start")
         self.starting.set()
         self.may_start.wait(DEADLINE_SECONDS)
+        if self.refused is not None:
+            self.ended.set()
         _abort(context, self.refused)
         self.running.set()
         return self._view()

@@ -64,6 +64,7 @@ SAMPLES: dict[str, tuple[str, str]] = {
     "--link": ("db:database", 'links: "db:database"'),
     "--log-driver": ("none", "log { disabled: true }"),
     "--log-opt": ("max-size=1m", "log { max_bytes: 1048576 }"),
+    "--mac-address": ("02:42:AC:11:00:02", 'mac_address: "02:42:ac:11:00:02"'),
     "--memory": ("64M", "limits { memory_bytes: 67108864 }"),
     "--memory-reservation": ("32M", "reservation_bytes: 33554432"),
     "--memory-swap": ("-1", "swap_bytes: -1"),
@@ -183,7 +184,8 @@ BAD = [
     ("--stop-timeout", "-2"), ("--gpus", "all"), ("--gpus", "device=0,count=1"), ("--platform", "linux"),
     ("--volume", "a:/b:odd"), ("--tmpfs", "/t:odd"), ("--volumes-from", "db:x"), ("--link", ":x"), ("--link", "a:"),
     ("--add-host", "db"), ("--add-host", "db:300.1.1.1"), ("--env", "=1"), ("--label", "=1"), ("--expose", "1:2"),
-    ("--publish", "x"), ("--network", "name=a,mac-address=02:00:00:00:00:01"), ("--network", "alias=x"),
+    ("--publish", "x"), ("--network", "name=a,gw-priority=1"), ("--network", "alias=x"),
+    ("--network", "mac-address=02:42:ac:11:00:02"),
     ("--ipc", "none-such"), ("--pid", "x"), ("--uts", "x"), ("--userns", "x"), ("--security-opt", "label=x"),
     ("--log-driver", "syslog"), ("--ulimit", "nofile"), ("--sysctl", "=1"), ("--blkio-weight", "x"),
 ]  # fmt: skip
@@ -235,6 +237,27 @@ def test_a_range_for_one_port_is_a_choice() -> None:
     draft, _ = parsed("-p", "8000-8010:80")
     (port,) = draft.spec.endpoint.ports
     assert (port.published, port.published_first, port.published_last) == (0, 8000, 8010)
+
+
+def test_namespaces_of_other_containers() -> None:
+    draft, faults = parsed("--pid", "container:db", "--ipc", "container:db", "--network", "container:db")
+    assert faults == []
+    container = draft.spec.task.container
+    assert (container.pid_container, container.ipc_container) == ("db", "db")
+    assert draft.spec.task.networks[0].network == "container:db"
+    assert [fault.partition(":")[0] for fault in parsed("--pid", "container:", "--uts", "container:db")[1]] == [
+        "--pid",
+        "--uts",
+    ]
+
+
+def test_a_container_has_one_mac_address() -> None:
+    draft, faults = parsed("--network", "name=front,mac-address=02:42:ac:11:00:02,alias=db", "--network", "back")
+    assert faults == []
+    assert draft.spec.task.container.mac_address == "02:42:ac:11:00:02"
+    assert list(draft.spec.task.networks[0].aliases) == ["db"]
+    _, (fault,) = parsed("--network", "name=front,mac-address=02:42:ac:11:00:02", "--mac-address", "02:42:ac:11:00:03")
+    assert fault.startswith("--mac-address: ")
 
 
 def test_a_stop_that_never_kills() -> None:

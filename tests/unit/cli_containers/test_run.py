@@ -88,6 +88,16 @@ def test_a_start_that_is_refused_has_dockers_code(
     assert written == (f"{ID}\n".encode() if detach else b"")
 
 
+@pytest.mark.parametrize("detach", [(), ("-d",)])
+def test_what_cannot_be_started_is_removed_before_the_command_ends(
+    rigs: tuple[Rig, Manager], detach: tuple[str, ...]
+) -> None:
+    rig, manager = rigs
+    manager.refused = Refused("port 80 is taken")
+    assert rig.run("run", "--rm", *detach, "app")[0] == 125
+    assert "wait REMOVED" in manager.calls
+
+
 def test_what_cannot_be_created_exits_with_125(rigs: tuple[Rig, Manager]) -> None:
     rig, manager = rigs
     manager.not_created = InvalidInput([Fault("task.limits.memory_bytes", "is small"), Fault("ports[0]", "is odd")])

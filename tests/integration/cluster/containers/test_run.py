@@ -22,6 +22,7 @@ HELLO = "registry:5000/hello:1"
 @pytest.fixture
 def ran(clean: Cluster) -> Iterator[Cluster]:
     """The cluster, with the image in it; containers that the test leaves are removed."""
+    clean.shoal("pull", "-q", HELLO)
     yield clean
     with Client(ContextStore(clean.config).resolve(None, {})) as client:
         stub = ContainersStub(client.channel)
@@ -116,6 +117,25 @@ def test_a_container_is_created_and_started_later_on_the_same_files(ran: Cluster
     second = ran.run("start", "-ai", "later", text="two\n")
     assert (second.returncode, second.stdout) == (0, "one\ntwo\n")
     assert ran.run("start", "nowhere").returncode == 1
+
+
+def test_namespaces_of_another_container(ran: Cluster) -> None:
+    ran.shoal("run", "-d", "--name", "first", "--mac-address", "02:42:ac:11:00:99", HELLO, "sleep", "1000")
+    shared = ("--network", "container:first", "--pid", "container:first", "--ipc", "container:first")
+    seen = ran.shoal("run", "--rm", *shared, HELLO, "sh", "-c", "ps; cat /sys/class/net/eth0/address")
+    assert "sleep 1000" in seen
+    assert "02:42:ac:11:00:99" in seen
+    refused = ran.run("run", "--rm", "--network", "container:first", "-p", "80", HELLO, "true")
+    assert refused.returncode == 125
+    assert refused.stderr.startswith("error: --publish: ")
+
+
+def test_volumes_and_links_of_other_containers(ran: Cluster) -> None:
+    ran.shoal("run", "-d", "--name", "db", "-v", "data:/data", HELLO, "sh", "-c", "echo kept > /data/file; sleep 1000")
+    seen = ran.run("run", "--rm", "--volumes-from", "db:ro", HELLO, "sh", "-c", "cat /data/file; echo x > /data/file")
+    assert (seen.returncode, seen.stdout) == (1, "kept\n")
+    assert "Read-only file system" in seen.stderr
+    assert ran.run("run", "--rm", "--link", "db:database", HELLO, "ping", "-c", "1", "database").returncode == 0
 
 
 def test_a_terminal(ran: Cluster) -> None:
