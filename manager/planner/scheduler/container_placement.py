@@ -1,6 +1,6 @@
 """Where a container goes: once, to the node that it is bound to, else to one that fits, one with its image first."""
 
-from collections.abc import Collection
+from bisect import bisect_left
 from dataclasses import replace
 
 from manager.planner.draft import Draft
@@ -14,7 +14,7 @@ from manager.planner.scheduler.placer import Placer
 from manager.planner.spec.problem_texts import NO_SUITABLE_NODE
 from manager.planner.spec.requirements import Requirements, requirements_of
 from shoal.api.v1.service_pb2 import ServiceSpec
-from shoal.api.v1.standalone_pb2 import Container
+from shoal.api.v1.standalone_pb2 import Container, NodeImages
 from shoal.api.v1.task_pb2 import Task, TaskState
 
 SLOT = 1
@@ -138,30 +138,25 @@ class ContainerPlacement:
 
     def _preferred_node(self) -> str:
         """The least loaded of the nodes that hold the image and have room and ports; empty when there is none."""
-        holding = _nodes_with_image(self._draft, self._spec.task.container.image)
-        if not holding:
+        digest = self._spec.task.container.image.partition("@")[2]
+        if not digest:  # of a tag alone nothing is known
             return ""
-        hosts = ranked_nodes(self._draft, self.demand)
-        fit = (host.id for host in hosts if host.id in holding and unfit(host, self.demand, 0) is None)
-        return next(fit, "")
+        view = self._draft.view
+        for host in ranked_nodes(self._draft, self.demand):
+            if _holds(view.node_images.get(host.id), digest) and unfit(host, self.demand, 0) is None:
+                return host.id
+        return ""
 
     def _name(self, node_id: str) -> str:
         return self._draft.hostname(node_id) if node_id else "?"
 
 
-def _nodes_with_image(draft: Draft, image: str) -> Collection[str]:
-    """Ids of the nodes that hold the image; none are known of an image without a digest."""
-    digest = image.partition("@")[2]
-
-    def read() -> dict[str, set[str]]:
-        found: dict[str, set[str]] = {}
-        for node_id, record in draft.view.node_images.items():
-            for held in record.digests:
-                found.setdefault(held, set()).add(node_id)
-        return found
-
-    held: dict[str, set[str]] = draft.cached("nodes by image", read) if digest else {}
-    return held.get(digest, ())
+def _holds(images: NodeImages | None, digest: str) -> bool:
+    """Whether a node holds an image; its digests are in order, and there may be thousands."""
+    if images is None:
+        return False
+    at = bisect_left(images.digests, digest)
+    return at < len(images.digests) and images.digests[at] == digest
 
 
 def _request(task: Task, preferred_node: str = "") -> PlacementRequest:

@@ -398,7 +398,7 @@ class NodeImages(_message.Message):
     node_id: _builtins.str
     @_builtins.property
     def digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Digests of manifests."""
+        """Digests of manifests and of indexes, in order."""
 
     def __init__(
         self,

@@ -211,6 +211,7 @@ class ScriptedAgent(AgentStreamsServicer):
         self.identity = identity
         self.tasks: dict[str, Task] = {}
         self.snapshots: list[Assignments] = []
+        self.is_silent = False
         self._api = api
         self._outgoing: asyncio.Queue[AgentMessage] = asyncio.Queue()
         self._sequence = 0
@@ -226,7 +227,8 @@ class ScriptedAgent(AgentStreamsServicer):
             async with connect_aio([self._api], self.identity) as channel:
                 while True:
                     with suppress(aio.AioRpcError):
-                        await self._session(DispatcherStub(channel))
+                        if not self.is_silent:
+                            await self._session(DispatcherStub(channel))
                     await asyncio.sleep(0.1)
         finally:
             await server.stop(None)
@@ -296,7 +298,7 @@ class ScriptedAgent(AgentStreamsServicer):
         self._outgoing.put_nowait(message)
 
     async def _messages(self) -> AsyncIterator[AgentMessage]:
-        while True:
+        while not self.is_silent:
             try:
                 async with asyncio.timeout(0.3):
                     yield await self._outgoing.get()
