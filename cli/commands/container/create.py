@@ -20,15 +20,9 @@ from cli.exec.signal_forwarding import held_signals
     context_settings={"allow_interspersed_args": False, "help_option_names": ["--help"]},
 )
 @creation_options
-@click.option(
-    "--adopt",
-    default="",
-    metavar="CONTAINER",
-    help="Create it on the files of an orphaned container (`shoal node orphans`), with its ID.",
-)
 @click.pass_context
 @pass_client
-def create(client: Client, ctx: click.Context, *, adopt: str, **given: Any) -> None:
+def create(client: Client, ctx: click.Context, **given: Any) -> None:
     """Create a container of IMAGE without starting it, and print its ID.
 
     It has a node then, its image and its root file system; `shoal start` starts it. The flags are those of `shoal run`.
@@ -36,7 +30,6 @@ def create(client: Client, ctx: click.Context, *, adopt: str, **given: Any) -> N
     interactive = bool(given["interactive"])
     streams, faults = attached_streams(given["attach"], interactive=interactive, detach=False)
     request = request_of(client, ctx, given, faults=faults)
-    request.adopt = adopt
     request.definition.task.container.stdin_once = interactive and "stdin" in streams
     with held_signals():
         view = create_container(client, request, given["cidfile"])
