@@ -16,8 +16,9 @@ if [ "$checks" = systemd ] || [ "$checks" = reboot ]; then
     mount -t devtmpfs dev /dev
     mkdir -p /mnt && mount -t ext4 /dev/vdc /mnt && mkdir -p /mnt/shoal && mount --bind /mnt/shoal /var/lib/shoal
   fi
-  sed "s/under_systemd/$(test "$checks" = systemd && echo under_systemd || echo reboot)/" \
-    /src/tests/vm/shoal-checks.service > /etc/systemd/system/shoal-checks.service
+  cp /src/tests/vm/shoal-checks.service /etc/systemd/system/
+  test "$checks" = systemd ||
+    sed -i 's/under_systemd/reboot/; s|^Environment=HOME.*|& PYTHONPATH=/src|' /etc/systemd/system/shoal-checks.service
   mkdir -p /etc/systemd/system/multi-user.target.wants
   ln -sf /etc/systemd/system/shoal-checks.service /etc/systemd/system/multi-user.target.wants/
   # A login on the serial line would hang up on the checks, which speak there.

@@ -1,7 +1,8 @@
 """Containers of one's own on a machine that boots several times: once by itself, once after its power has failed.
 
-systemd runs the manager, the registry and the agent, as `deploy/install.sh` installs them. Each boot goes on where the
-one before has ended; what it has to know of that is on the disk.
+systemd runs the manager, the registry and the agent by their units, from this tree: `deploy/install.sh`, which the
+group `systemd` checks, takes a quarter of an hour here. Each boot goes on where the one before has ended; what it has
+to know of that is on the disk.
 """
 
 import json
@@ -36,6 +37,9 @@ from tests.vm.cluster import until
 from tests.vm.power import POWER_OFF, STAGES
 from tests.vm.under_systemd import ADDRESS, active, print_journal, ready, run
 
+SHOAL = "/usr/local/bin/shoal"
+SETTINGS = Path("/etc/shoal")
+REGISTRIES = SETTINGS / "registries.toml"
 STATE = Path("/var/lib/shoal/checks.json")
 GOES_ON = Path("/run/goes-on")
 """Keeps systemd from ending the machine after the checks: it reboots by itself, or its power fails."""
@@ -89,7 +93,7 @@ def names() -> set[str]:
 
 
 def log(name: str) -> list[str]:
-    return run("/usr/local/bin/shoal", "logs", name).split("\n")
+    return run(SHOAL, "logs", name).split("\n")
 
 
 def said(name: str, *lines: str) -> None:
@@ -107,17 +111,39 @@ def in_volume(name: str) -> list[str]:
     return data.read_text().split()
 
 
-def check_install() -> None:
-    Path("/etc/shoal").mkdir(exist_ok=True)
-    Path("/etc/shoal/registries.toml").write_text(
-        f'[registry."{ADDRESS}:5000"]\nendpoint = "http://{ADDRESS}:5000"\nplain_http = true\n'
+def check_units() -> None:
+    run("systemctl", "disable", "--now", "docker-registry")
+    SETTINGS.mkdir()
+    (SETTINGS / "registry").mkdir()
+    REGISTRIES.write_text(f'[registry."{ADDRESS}:5000"]\nendpoint = "http://{ADDRESS}:5000"\nplain_http = true\n')
+    config = Path("deploy/registry/config.yml").read_text().replace("127.0.0.1:5000", f"{ADDRESS}:5000")
+    (SETTINGS / "registry/config.yml").write_text(config)
+    (SETTINGS / "manager.env").write_text(f"SHOAL_MANAGER_ADVERTISE_ADDRESS={ADDRESS}\n")
+    Path("/usr/local/bin/shoal").symlink_to("/opt/shoal/venv/bin/shoal")
+    _enable("deploy/registry/shoal-registry.service")
+    _enable("deploy/systemd/shoal-manager.service")
+    run(SHOAL, "context", "create", "--admin", "/var/lib/shoal/manager/admin", "default")
+    token = run(SHOAL, "cluster", "join-token", "-q").strip()
+    (SETTINGS / "join-token").write_text(f"{token}\n")
+    (SETTINGS / "join-token").chmod(0o600)
+    (SETTINGS / "agent.env").write_text(
+        f"SHOAL_AGENT_JOIN={ADDRESS}:7442\nSHOAL_AGENT_TOKEN_FILE={SETTINGS}/join-token\n"
+        f"SHOAL_AGENT_ADVERTISE_ADDRESS={ADDRESS}\n"
     )
-    run("sh", "deploy/install.sh", "registry", "--address", f"{ADDRESS}:5000")
-    run("sh", "deploy/install.sh", "manager", "--advertise", ADDRESS)
-    token = run("/usr/local/bin/shoal", "cluster", "join-token", "-q").strip()
-    run("sh", "deploy/install.sh", "agent", "--join", f"{ADDRESS}:7442", "--token", token, "--advertise", ADDRESS)
+    _enable("deploy/systemd/shoal-agent.service")
     until(ready, "the node is ready")
-    run("/usr/local/bin/shoal", "image", "push", "-q", "images/hello-1.tar", IMAGE)
+    run(SHOAL, "image", "push", "-q", "--registries", str(REGISTRIES), "images/hello-1.tar", IMAGE)
+
+
+def _enable(unit: str) -> None:
+    """Install a unit that runs this tree, and start it, now and after each boot."""
+    name = Path(unit).name
+    directory = Path("/etc/systemd/system")
+    (directory / name).write_text(Path(unit).read_text())
+    (directory / f"{name}.d").mkdir()
+    (directory / f"{name}.d/tree.conf").write_text("[Service]\nEnvironment=PYTHONPATH=/src\n")
+    run("systemctl", "daemon-reload")
+    run("systemctl", "enable", "--now", name)
 
 
 def check_containers_of_every_kind() -> None:
@@ -157,7 +183,7 @@ def check_processes_and_usage_on_version_2() -> None:
     table = call("ListProcesses", ListProcessesRequest(container="stays"))
     assert "PID" in table.titles
     assert any("while :" in row.cells[-1] for row in table.processes), table
-    rows = json.loads(run("/usr/local/bin/shoal", "stats", "--no-stream", "--format", "json", "stays"))
+    rows = json.loads(run(SHOAL, "stats", "--no-stream", "--format", "json", "stays"))
     assert len(rows) == 1, rows
 
 
@@ -242,7 +268,7 @@ def _cgroup(name: str) -> Path:
 
 
 CHECKS: tuple[tuple[Check, ...], ...] = (
-    (check_install, check_containers_of_every_kind),
+    (check_units, check_containers_of_every_kind),
     (
         check_everything_is_there,
         check_all_can_be_started,
