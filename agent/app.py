@@ -45,6 +45,7 @@ from agent.session.status_queue import StatusQueue
 from agent.settings import ON, AgentSettings
 from agent.streams.agent_containers import AgentContainersService
 from agent.streams.agent_streams import AgentStreamsService
+from agent.streams.exec_sessions import ExecSessions
 from agent.volume_moves.move_source import MoveSource
 from agent.volume_moves.move_target import MoveTarget
 from agent.volume_moves.volume_data import VolumeDataService
@@ -301,7 +302,12 @@ async def _streams(
     commits = LayerCommits(containers=runtime, images=images)
     files = ContainerFiles(runtime)
     of_containers = AgentContainersService(
-        containers=runtime, tasks=worker, files=files, sizes=RootSizes(runtime.find_root), commits=commits
+        containers=runtime,
+        tasks=worker,
+        files=files,
+        sizes=RootSizes(runtime.find_root),
+        commits=commits,
+        execs=ExecSessions(task_of=runtime.task_of, runtime=runtime),
     )
     add_AgentContainersServicer_to_server(of_containers, server)
     add_VolumeDataServicer_to_server(VolumeDataService(source), server)

@@ -13,24 +13,13 @@ from grpc import aio
 
 from manager.advertised_address import advertised_host, ip_of, with_port
 from manager.agents.agent_channels import AgentChannels
-from manager.agents.container_channels import ContainerChannels
 from manager.certificate_authority.ca_service import MAX_JOIN_BYTES, CertificateAuthorityService
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.certificate_authority.join_limits import FailedTokenLimit, IssuanceLimit
 from manager.cluster.cluster_handler import CheckRepository, ClusterHandler, StoreMaintenance
 from manager.cluster.manager_handler import ManagerHandler
 from manager.cluster.peer_managers import PeerEvents, PeerManagerClient
-from manager.containers.container_commit import ContainerCommit
-from manager.containers.container_files import ContainerFiles
-from manager.containers.container_handler import ContainerHandler
-from manager.containers.container_network_handler import ContainerNetworkHandler
-from manager.containers.container_processes import ContainerProcesses
-from manager.containers.container_removal import ContainerRemoval
-from manager.containers.container_runs import ContainerRuns
-from manager.containers.container_wait_handler import ContainerWaitHandler
-from manager.containers.orphan_removal import OrphanRemoval
-from manager.containers.task_calls import TaskCalls
-from manager.control_api.containers_servicer import ContainerHandlers, ContainersService
+from manager.control_api.containers_service import containers_service
 from manager.control_api.images_servicer import ImagesService
 from manager.control_api.servicer import ControlService, Handlers
 from manager.controllers.autoscaler.autoscaler import Autoscaler
@@ -55,7 +44,6 @@ from manager.files.file_handler import FileHandler
 from manager.images.image_handler import ImageHandler
 from manager.images.image_repository_client import ImageRepositoryClient
 from manager.images.named_images import NamedImageResolver
-from manager.interfaces import ImageResolver
 from manager.leadership.leadership import Lead, Leadership
 from manager.logs.log_handler import LogHandler
 from manager.manager_identity import ManagerIdentity, keep_admin_valid, write_admin
@@ -167,7 +155,7 @@ async def _run_components(settings: Settings, store: Store, backend: Etcd) -> No
     add_ControlServicer_to_server(control, api_server)
     named = ImageHandler(store=store, contents=repository, now_ms=now_ms)
     add_ImagesServicer_to_server(ImagesService(named), api_server)
-    add_ContainersServicer_to_server(_containers_service(store, agents, images, repository, named), api_server)
+    add_ContainersServicer_to_server(containers_service(store, agents, images, repository, named, now_ms), api_server)
     add_DispatcherServicer_to_server(dispatcher, api_server)
     add_ManagerPeersServicer_to_server(
         ManagerPeersService(applied=dispatcher.applied, events=events.between), api_server
@@ -248,26 +236,6 @@ def _control_service(
             stats=StatsHandler(store=store, usage_source=agents),
             progress=ProgressHandler(store=store, seconds=time.monotonic, now_ms=now_ms),
             events=events,
-        )
-    )
-
-
-def _containers_service(
-    store: Store, agents: AgentChannels, images: ImageResolver, repository: ImageRepositoryClient, named: ImageHandler
-) -> ContainersService:
-    nodes = ContainerChannels(agents)
-    tasks = TaskCalls(store=store, agents=nodes)
-    return ContainersService(
-        ContainerHandlers(
-            records=ContainerHandler(store=store, images=images, sizes=nodes, now_ms=now_ms, new_id=ids.new_id),
-            runs=ContainerRuns(store=store, now_ms=now_ms, tasks=tasks),
-            removal=ContainerRemoval(store=store, sizes=nodes, now_ms=now_ms, tasks=tasks),
-            waits=ContainerWaitHandler(store=store, tasks=tasks),
-            networks=ContainerNetworkHandler(store=store, now_ms=now_ms),
-            processes=ContainerProcesses(store=store, agents=nodes, streams=agents, now_ms=now_ms),
-            files=ContainerFiles(store=store, agents=nodes),
-            commits=ContainerCommit(store=store, agents=nodes, publisher=repository, names=named, now_ms=now_ms),
-            orphans=OrphanRemoval(store=store, agents=nodes),
         )
     )
 

@@ -48,9 +48,26 @@ def object_id(container: str) -> str | None:
     """The object's id that a whole container id is of; None if it is that of no object."""
     if len(container) != DIGITS or not is_beginning(container):
         return None
-    number = int(container[:_ID_DIGITS], 16) >> _PADDING_BITS
-    identifier = "".join(ALPHABET[number >> shift & 31] for shift in range(_ID_BITS - 5, -1, -5))
+    identifier = _decoded(container)
     return identifier if container_id(identifier) == container else None
+
+
+def _decoded(digits: str) -> str:
+    number = int(digits[:_ID_DIGITS], 16) >> _PADDING_BITS
+    return "".join(ALPHABET[number >> shift & 31] for shift in range(_ID_BITS - 5, -1, -5))
+
+
+def new_exec_id(task_id: str, random: bytes) -> str:
+    """An id for a program in a task's container: the digits of the task, and those of 24 random bytes."""
+    return container_id(task_id)[:_ID_DIGITS] + random.hex()[: DIGITS - _ID_DIGITS]
+
+
+def task_of_exec(exec_id: str) -> str | None:
+    """The task that an id of `new_exec_id` is of; None if it is that of no task."""
+    if len(exec_id) != DIGITS or not is_beginning(exec_id):
+        return None
+    identifier = _decoded(exec_id)
+    return identifier if container_id(identifier)[:_ID_DIGITS] == exec_id[:_ID_DIGITS] else None
 
 
 def is_beginning(text: str) -> bool:

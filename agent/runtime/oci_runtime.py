@@ -245,7 +245,7 @@ class OciRuntime:
         """As `agent.health.probes.ContainerAccess.open_socket`."""
         return await self._exec_thread.open_socket(self._running.record(task_id), family)
 
-    async def start_exec(self, request: ExecStart) -> ExecProcess | None:
+    async def start_exec(self, request: ExecStart) -> ExecProcess:
         """Run a user's program in a running container. As `ExecStarter.start`."""
         record = self._running.record(request.task)
         if await self.is_paused(record.task_id):  # it would be frozen too, and the caller wait for it

@@ -11,6 +11,7 @@ from agent.archives.root_sizes import RootSizes
 from agent.commits.layer_commits import LayerCommits
 from agent.runtime.live.process_table import ProcessTable
 from agent.streams.copy_pause import CopyPause
+from agent.streams.exec_sessions import ExecSessions
 from shoal.api.v1.agent_containers_pb2 import (
     CommitLayerRequest,
     CommitLayerResponse,
@@ -23,6 +24,9 @@ from shoal.api.v1.agent_containers_pb2_grpc import AgentContainersServicer
 from shoal.api.v1.engine_pb2 import (
     ArchiveChunk,
     ArchiveRequest,
+    CreateExecRequest,
+    ExecSession,
+    GetExecRequest,
     KillContainerRequest,
     KillContainerResponse,
     ListChangesRequest,
@@ -32,9 +36,12 @@ from shoal.api.v1.engine_pb2 import (
     PathStat,
     PauseContainerRequest,
     ProcessRow,
+    ResizeExecRequest,
+    ResizeExecResponse,
     WriteArchiveRequest,
     WriteArchiveResponse,
 )
+from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput
 
 DEFAULT_SIGNAL = "SIGKILL"
 
@@ -78,7 +85,9 @@ class AgentContainersService(AgentContainersServicer):
         files: ContainerFiles,
         sizes: RootSizes,
         commits: LayerCommits,
+        execs: ExecSessions,
     ) -> None:
+        self._execs = execs
         self._containers = containers
         self._tasks = tasks
         self._files = files
@@ -165,6 +174,37 @@ class AgentContainersService(AgentContainersServicer):
         signal = "" if request.stop else request.signal or DEFAULT_SIGNAL
         await self._tasks.signal(self._containers.task_of(request.container), signal)
         return KillContainerResponse()
+
+    async def CreateExec(  # noqa: N802  # named by the protocol
+        self, request: CreateExecRequest, context: aio.ServicerContext[CreateExecRequest, ExecSession]
+    ) -> ExecSession:
+        """A program that is started later. Raises as `ExecSessions.create`."""
+        del context
+        return self._execs.create(request)
+
+    async def GetExec(  # noqa: N802  # named by the protocol
+        self, request: GetExecRequest, context: aio.ServicerContext[GetExecRequest, ExecSession]
+    ) -> ExecSession:
+        """How a program is. Raises NotFound."""
+        del context
+        return self._execs.get(request.id)
+
+    async def StartExec(  # noqa: N802  # named by the protocol
+        self, request_iterator: AsyncIterator[ExecInput], context: aio.ServicerContext[ExecInput, ExecOutput]
+    ) -> AsyncGenerator[ExecOutput]:
+        """Run a program that was created. Raises as `ExecSessions.serve`."""
+        del context
+        async with aclosing(self._execs.serve(request_iterator)) as outputs:
+            async for output in outputs:
+                yield output
+
+    async def ResizeExec(  # noqa: N802  # named by the protocol
+        self, request: ResizeExecRequest, context: aio.ServicerContext[ResizeExecRequest, ResizeExecResponse]
+    ) -> ResizeExecResponse:
+        """Set the size of a program's terminal. Raises NotFound, Refused."""
+        del context
+        self._execs.resize(request)
+        return ResizeExecResponse()
 
     async def ListProcesses(  # noqa: N802  # named by the protocol
         self, request: ListProcessesRequest, context: aio.ServicerContext[ListProcessesRequest, ListProcessesResponse]

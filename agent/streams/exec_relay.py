@@ -38,11 +38,28 @@ class Process(Protocol):
         ...
 
 
+class Program(Process, Protocol):
+    """A program that the agent has started: `ExecProcess`."""
+
+    @property
+    def pid(self) -> int:
+        """On the host."""
+        ...
+
+    async def close(self) -> int:
+        """End it if it runs; its exit code."""
+        ...
+
+
 class ExecRuntime(Protocol):
     """Runs programs in containers; `agent.runtime.oci_runtime.OciRuntime` is one."""
 
-    async def start_exec(self, request: ExecStart) -> Process | None:
-        """None if detached. Raises CannotExecError, NotFound, InvalidInput, Exhausted, Unavailable."""
+    async def start_exec(self, request: ExecStart) -> Program:
+        """One that is detached has no output, and need not be closed.
+
+        Raises:
+            CannotExecError, NotFound, InvalidInput, Exhausted, Unavailable.
+        """
         ...
 
     def attach(self, task_id: str) -> Process:
@@ -68,10 +85,10 @@ async def serve_exec(runtime: ExecRuntime, messages: AsyncIterator[ExecInput]) -
     except CannotExecError as error:
         yield ExecOutput(end=ExecEnd(exit_code=error.code, error=str(error)))
         return
-    if process is None:
+    if first.start.detach:
         yield ExecOutput(started=ExecStarted(task_id=first.start.task))
         return
-    async with aclosing(_relay(process, first.start.task, messages)) as outputs:
+    async with aclosing(relay(process, first.start.task, messages)) as outputs:
         async for output in outputs:
             yield output
 
@@ -91,12 +108,12 @@ async def serve_attach(runtime: ExecRuntime, messages: AsyncIterator[ExecInput])
     attach = runtime.attach_at_start if first.attach.wait else runtime.attach
     process = attach(first.attach.task)
     size = first.attach.terminal if first.attach.HasField("terminal") else None
-    async with aclosing(_relay(process, first.attach.task, messages, size)) as outputs:
+    async with aclosing(relay(process, first.attach.task, messages, size)) as outputs:
         async for output in outputs:
             yield output
 
 
-async def _relay(
+async def relay(
     process: Process, task_id: str, messages: AsyncIterator[ExecInput], size: TerminalSize | None = None
 ) -> AsyncGenerator[ExecOutput]:
     """Relay both ways, until the program or the caller ends."""

@@ -18,6 +18,9 @@ from shoal.api.v1.agent_containers_pb2_grpc import AgentContainersStub
 from shoal.api.v1.engine_pb2 import (
     ArchiveChunk,
     ArchiveRequest,
+    CreateExecRequest,
+    ExecSession,
+    GetExecRequest,
     KillContainerRequest,
     ListChangesRequest,
     ListProcessesRequest,
@@ -25,9 +28,12 @@ from shoal.api.v1.engine_pb2 import (
     PathChanges,
     PathStat,
     PauseContainerRequest,
+    ResizeExecRequest,
+    ResizeExecResponse,
     WriteArchiveRequest,
     WriteArchiveResponse,
 )
+from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput
 
 if TYPE_CHECKING:
     from shoal.api.v1.agent_containers_pb2_grpc import AgentContainersAsyncStub
@@ -80,6 +86,28 @@ class ContainerChannels:
     async def remove_orphan(self, agent: AgentAddress, request: ListChangesRequest) -> None:
         """Delete what the node keeps of a container that managers do not know. Raises NotFound: it keeps none."""
         await self._channels.unary(agent, lambda channel: _stub(channel).RemoveOrphan(request, timeout=ANSWER_SECONDS))
+
+    async def create_exec(self, agent: AgentAddress, request: CreateExecRequest) -> ExecSession:
+        """A program for a running container that is started later. Raises Exhausted."""
+        return await self._channels.unary(
+            agent, lambda channel: _stub(channel).CreateExec(request, timeout=ANSWER_SECONDS)
+        )
+
+    async def get_exec(self, agent: AgentAddress, request: GetExecRequest) -> ExecSession:
+        """How such a program is. Raises NotFound."""
+        return await self._channels.unary(
+            agent, lambda channel: _stub(channel).GetExec(request, timeout=ANSWER_SECONDS)
+        )
+
+    def start_exec(self, agent: AgentAddress, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput, None]:
+        """Run such a program; its output. Raises Refused: it was started before."""
+        return self._channels.stream(agent, lambda channel: _stub(channel).StartExec(messages))
+
+    async def resize_exec(self, agent: AgentAddress, request: ResizeExecRequest) -> ResizeExecResponse:
+        """Set the size of such a program's terminal. Raises NotFound, Refused."""
+        return await self._channels.unary(
+            agent, lambda channel: _stub(channel).ResizeExec(request, timeout=ANSWER_SECONDS)
+        )
 
     def list_changes(self, agent: AgentAddress, request: ListChangesRequest) -> AsyncGenerator[PathChanges, None]:
         """What a container has changed of its image's files."""

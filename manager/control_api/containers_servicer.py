@@ -5,6 +5,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from manager.containers.container_commit import ContainerCommit
+from manager.containers.container_execs import ContainerExecs
 from manager.containers.container_files import ContainerFiles
 from manager.containers.container_handler import ContainerHandler
 from manager.containers.container_network_handler import ContainerNetworkHandler
@@ -33,6 +34,7 @@ class ContainerHandlers:
     files: ContainerFiles
     commits: ContainerCommit
     orphans: OrphanRemoval
+    execs: ContainerExecs
 
 
 class ContainersService(ContainersServicer):
@@ -97,6 +99,24 @@ class ContainersService(ContainersServicer):
         self, request: engine_pb2.ListProcessesRequest, context: Context
     ) -> engine_pb2.ListProcessesResponse:
         return await self._handlers.processes.list_processes(request, caller_of(context))
+
+    async def CreateExec(self, request: engine_pb2.CreateExecRequest, context: Context) -> engine_pb2.ExecSession:
+        return await self._handlers.execs.create(request, caller_of(context))
+
+    async def GetExec(self, request: engine_pb2.GetExecRequest, context: Context) -> engine_pb2.ExecSession:
+        return await self._handlers.execs.get(request, caller_of(context))
+
+    async def StartExec(
+        self, request_iterator: AsyncIterator[ExecInput], context: Context
+    ) -> AsyncGenerator[ExecOutput]:
+        async with aclosing(self._handlers.execs.start(request_iterator, caller_of(context))) as outputs:
+            async for output in outputs:
+                yield output
+
+    async def ResizeExec(
+        self, request: engine_pb2.ResizeExecRequest, context: Context
+    ) -> engine_pb2.ResizeExecResponse:
+        return await self._handlers.execs.resize(request, caller_of(context))
 
     async def AttachContainer(
         self, request_iterator: AsyncIterator[ExecInput], context: Context

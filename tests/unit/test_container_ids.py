@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal.container_ids import DIGITS, container_id, is_beginning, object_id, short_container_id
+from shoal.container_ids import (
+    DIGITS,
+    container_id,
+    is_beginning,
+    new_exec_id,
+    object_id,
+    short_container_id,
+    task_of_exec,
+)
 from shoal.ids import ALPHABET, LENGTH, new_id
 
 ids = st.text(ALPHABET, min_size=LENGTH, max_size=LENGTH)
@@ -39,3 +47,15 @@ def test_what_no_object_has(text: str) -> None:
 def test_no_id_has_none() -> None:
     with pytest.raises(ValueError, match="no id"):
         container_id("short")
+
+
+@given(ids)
+def test_the_id_of_a_program_begins_as_its_tasks(identifier: str) -> None:
+    found = new_exec_id(identifier, bytes(range(24)))
+    assert len(found) == DIGITS and is_beginning(found) and found.endswith("15161")
+    assert task_of_exec(found) == identifier
+
+
+@pytest.mark.parametrize("text", ["", "f" * 64, "0" * 16 + "1" + "0" * 47, "0" * 63, "x" * 64])
+def test_what_is_no_id_of_a_program(text: str) -> None:
+    assert task_of_exec(text) is None

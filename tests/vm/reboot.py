@@ -141,7 +141,7 @@ def _enable(unit: str) -> None:
     directory = Path("/etc/systemd/system")
     (directory / name).write_text(Path(unit).read_text())
     (directory / f"{name}.d").mkdir()
-    (directory / f"{name}.d/tree.conf").write_text("[Service]\nEnvironment=PYTHONPATH=/src\n")
+    (directory / f"{name}.d/tree.conf").write_text("[Service]\nTimeoutStartSec=900\nEnvironment=PYTHONPATH=/src\n")
     run("systemctl", "daemon-reload")
     run("systemctl", "enable", "--now", name)
 

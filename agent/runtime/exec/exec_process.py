@@ -42,6 +42,11 @@ class ExecProcess:
         self._waiters: set[asyncio.Event] = set()
         self._exit_task = asyncio.create_task(self._wait_for_exit())
 
+    @property
+    def pid(self) -> int:
+        """On the host."""
+        return self._child.pid
+
     async def output(self) -> AsyncGenerator[tuple[StdStream, bytes]]:
         """Its output, until it exits. Processes that it started may still have its output open: they are not waited
         for."""

@@ -88,8 +88,8 @@ class ExecStarter:
         self._number = 0
         self._limits = SessionLimits(per_container=MAX_EXECS_PER_CONTAINER, per_node=MAX_EXECS, plural="exec sessions")
 
-    async def start(self, record: ContainerRecord, request: ExecStart) -> ExecProcess | None:
-        """Start a program; None if it is detached.
+    async def start(self, record: ContainerRecord, request: ExecStart) -> ExecProcess:
+        """Start a program. One that is detached has no output, and need not be closed.
 
         Raises:
             CannotExecError: the program does not exist, or is not executable.
@@ -100,7 +100,7 @@ class ExecStarter:
         # The start is completed even if the caller is cancelled: an unknown program could not be stopped.
         starting = asyncio.ensure_future(self._start(record, request, closed))
         try:
-            process = await asyncio.shield(starting)
+            return await asyncio.shield(starting)
         except OSError as error:
             if not self._paths.bundle(record.task_id).exists():
                 raise _not_running(record) from None
@@ -110,7 +110,6 @@ class ExecStarter:
             if starting.exception() is None:
                 await starting.result().close()
             raise
-        return None if request.detach else process
 
     async def _start(self, record: ContainerRecord, request: ExecStart, closed: Callable[[], None]) -> ExecProcess:
         self._number += 1

@@ -15,9 +15,7 @@ _PAUSE_SECONDS = 0.05
 """Delay after each read beyond the unthrottled bytes: a flood of output slows down the container, not the agent."""
 
 
-async def run_hook(
-    start_exec: Callable[[ExecStart], Awaitable[ExecProcess | None]], task_id: str, hook: Hook
-) -> ExecResult:
+async def run_hook(start_exec: Callable[[ExecStart], Awaitable[ExecProcess]], task_id: str, hook: Hook) -> ExecResult:
     """As `Runtime.run_hook`.
 
     Args:
@@ -35,7 +33,6 @@ async def run_hook(
         process = await start_exec(request)
     except CannotExecError as error:
         return ExecResult(error.code, str(error).encode())
-    assert process is not None  # None only if detached
     tail, read = b"", 0
     try:
         async with aclosing(process.output()) as output:

@@ -23,29 +23,30 @@ _sym_db = _symbol_database.Default()
 
 
 from shoal.api.v1 import engine_pb2 as shoal_dot_api_dot_v1_dot_engine__pb2
+from shoal.api.v1 import streams_pb2 as shoal_dot_api_dot_v1_dot_streams__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#shoal/api/v1/agent_containers.proto\x12\x0cshoal.api.v1\x1a\x19shoal/api/v1/engine.proto\"\x13\n\x11PauseTaskResponse\"\x16\n\x14RemoveOrphanResponse\"b\n\x12\x43ommitLayerRequest\x12\x11\n\tcontainer\x18\x01 \x01(\t\x12\x18\n\x10image_repository\x18\x02 \x01(\t\x12\r\n\x05image\x18\x03 \x01(\t\x12\x10\n\x08no_pause\x18\x04 \x01(\x08\"z\n\x13\x43ommitLayerResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0f\n\x07\x64iff_id\x18\x04 \x01(\t\x12\x10\n\x08manifest\x18\x05 \x01(\x0c\x12\x0e\n\x06\x63onfig\x18\x06 \x01(\x0c\"C\n\x19ReadContainerSizesRequest\x12\x12\n\ncontainers\x18\x01 \x03(\t\x12\x12\n\ntimeout_ms\x18\x02 \x01(\r\"H\n\x1aReadContainerSizesResponse\x12*\n\x05sizes\x18\x01 \x03(\x0b\x32\x1b.shoal.api.v1.ContainerSize\"`\n\rContainerSize\x12\x11\n\tcontainer\x18\x01 \x01(\t\x12\x16\n\x0ewritable_bytes\x18\x02 \x01(\x03\x12\x13\n\x0bimage_bytes\x18\x03 \x01(\x03\x12\x0f\n\x07problem\x18\x04 \x01(\t2\xe9\x07\n\x0f\x41gentContainers\x12M\n\x05Pause\x12#.shoal.api.v1.PauseContainerRequest\x1a\x1f.shoal.api.v1.PauseTaskResponse\x12O\n\x04Kill\x12\".shoal.api.v1.KillContainerRequest\x1a#.shoal.api.v1.KillContainerResponse\x12X\n\rListProcesses\x12\".shoal.api.v1.ListProcessesRequest\x1a#.shoal.api.v1.ListProcessesResponse\x12@\n\x08StatPath\x12\x1c.shoal.api.v1.ArchiveRequest\x1a\x16.shoal.api.v1.PathStat\x12I\n\x0bReadArchive\x12\x1c.shoal.api.v1.ArchiveRequest\x1a\x1a.shoal.api.v1.ArchiveChunk0\x01\x12W\n\x0cWriteArchive\x12!.shoal.api.v1.WriteArchiveRequest\x1a\".shoal.api.v1.WriteArchiveResponse(\x01\x12L\n\x0bListChanges\x12 .shoal.api.v1.ListChangesRequest\x1a\x19.shoal.api.v1.PathChanges0\x01\x12Q\n\x0f\x45xportContainer\x12 .shoal.api.v1.ListChangesRequest\x1a\x1a.shoal.api.v1.ArchiveChunk0\x01\x12K\n\tReadLayer\x12 .shoal.api.v1.ListChangesRequest\x1a\x1a.shoal.api.v1.ArchiveChunk0\x01\x12R\n\x0b\x43ommitLayer\x12 .shoal.api.v1.CommitLayerRequest\x1a!.shoal.api.v1.CommitLayerResponse\x12^\n\tReadSizes\x12\'.shoal.api.v1.ReadContainerSizesRequest\x1a(.shoal.api.v1.ReadContainerSizesResponse\x12T\n\x0cRemoveOrphan\x12 .shoal.api.v1.ListChangesRequest\x1a\".shoal.api.v1.RemoveOrphanResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#shoal/api/v1/agent_containers.proto\x12\x0cshoal.api.v1\x1a\x19shoal/api/v1/engine.proto\x1a\x1ashoal/api/v1/streams.proto\"\x13\n\x11PauseTaskResponse\"\x16\n\x14RemoveOrphanResponse\"b\n\x12\x43ommitLayerRequest\x12\x11\n\tcontainer\x18\x01 \x01(\t\x12\x18\n\x10image_repository\x18\x02 \x01(\t\x12\r\n\x05image\x18\x03 \x01(\t\x12\x10\n\x08no_pause\x18\x04 \x01(\x08\"z\n\x13\x43ommitLayerResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0f\n\x07\x64iff_id\x18\x04 \x01(\t\x12\x10\n\x08manifest\x18\x05 \x01(\x0c\x12\x0e\n\x06\x63onfig\x18\x06 \x01(\x0c\"C\n\x19ReadContainerSizesRequest\x12\x12\n\ncontainers\x18\x01 \x03(\t\x12\x12\n\ntimeout_ms\x18\x02 \x01(\r\"H\n\x1aReadContainerSizesResponse\x12*\n\x05sizes\x18\x01 \x03(\x0b\x32\x1b.shoal.api.v1.ContainerSize\"`\n\rContainerSize\x12\x11\n\tcontainer\x18\x01 \x01(\t\x12\x16\n\x0ewritable_bytes\x18\x02 \x01(\x03\x12\x13\n\x0bimage_bytes\x18\x03 \x01(\x03\x12\x0f\n\x07problem\x18\x04 \x01(\t2\x8c\n\n\x0f\x41gentContainers\x12M\n\x05Pause\x12#.shoal.api.v1.PauseContainerRequest\x1a\x1f.shoal.api.v1.PauseTaskResponse\x12O\n\x04Kill\x12\".shoal.api.v1.KillContainerRequest\x1a#.shoal.api.v1.KillContainerResponse\x12H\n\nCreateExec\x12\x1f.shoal.api.v1.CreateExecRequest\x1a\x19.shoal.api.v1.ExecSession\x12\x42\n\x07GetExec\x12\x1c.shoal.api.v1.GetExecRequest\x1a\x19.shoal.api.v1.ExecSession\x12\x42\n\tStartExec\x12\x17.shoal.api.v1.ExecInput\x1a\x18.shoal.api.v1.ExecOutput(\x01\x30\x01\x12O\n\nResizeExec\x12\x1f.shoal.api.v1.ResizeExecRequest\x1a .shoal.api.v1.ResizeExecResponse\x12X\n\rListProcesses\x12\".shoal.api.v1.ListProcessesRequest\x1a#.shoal.api.v1.ListProcessesResponse\x12@\n\x08StatPath\x12\x1c.shoal.api.v1.ArchiveRequest\x1a\x16.shoal.api.v1.PathStat\x12I\n\x0bReadArchive\x12\x1c.shoal.api.v1.ArchiveRequest\x1a\x1a.shoal.api.v1.ArchiveChunk0\x01\x12W\n\x0cWriteArchive\x12!.shoal.api.v1.WriteArchiveRequest\x1a\".shoal.api.v1.WriteArchiveResponse(\x01\x12L\n\x0bListChanges\x12 .shoal.api.v1.ListChangesRequest\x1a\x19.shoal.api.v1.PathChanges0\x01\x12Q\n\x0f\x45xportContainer\x12 .shoal.api.v1.ListChangesRequest\x1a\x1a.shoal.api.v1.ArchiveChunk0\x01\x12K\n\tReadLayer\x12 .shoal.api.v1.ListChangesRequest\x1a\x1a.shoal.api.v1.ArchiveChunk0\x01\x12R\n\x0b\x43ommitLayer\x12 .shoal.api.v1.CommitLayerRequest\x1a!.shoal.api.v1.CommitLayerResponse\x12^\n\tReadSizes\x12\'.shoal.api.v1.ReadContainerSizesRequest\x1a(.shoal.api.v1.ReadContainerSizesResponse\x12T\n\x0cRemoveOrphan\x12 .shoal.api.v1.ListChangesRequest\x1a\".shoal.api.v1.RemoveOrphanResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shoal.api.v1.agent_containers_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PAUSETASKRESPONSE']._serialized_start=80
-  _globals['_PAUSETASKRESPONSE']._serialized_end=99
-  _globals['_REMOVEORPHANRESPONSE']._serialized_start=101
-  _globals['_REMOVEORPHANRESPONSE']._serialized_end=123
-  _globals['_COMMITLAYERREQUEST']._serialized_start=125
-  _globals['_COMMITLAYERREQUEST']._serialized_end=223
-  _globals['_COMMITLAYERRESPONSE']._serialized_start=225
-  _globals['_COMMITLAYERRESPONSE']._serialized_end=347
-  _globals['_READCONTAINERSIZESREQUEST']._serialized_start=349
-  _globals['_READCONTAINERSIZESREQUEST']._serialized_end=416
-  _globals['_READCONTAINERSIZESRESPONSE']._serialized_start=418
-  _globals['_READCONTAINERSIZESRESPONSE']._serialized_end=490
-  _globals['_CONTAINERSIZE']._serialized_start=492
-  _globals['_CONTAINERSIZE']._serialized_end=588
-  _globals['_AGENTCONTAINERS']._serialized_start=591
-  _globals['_AGENTCONTAINERS']._serialized_end=1592
+  _globals['_PAUSETASKRESPONSE']._serialized_start=108
+  _globals['_PAUSETASKRESPONSE']._serialized_end=127
+  _globals['_REMOVEORPHANRESPONSE']._serialized_start=129
+  _globals['_REMOVEORPHANRESPONSE']._serialized_end=151
+  _globals['_COMMITLAYERREQUEST']._serialized_start=153
+  _globals['_COMMITLAYERREQUEST']._serialized_end=251
+  _globals['_COMMITLAYERRESPONSE']._serialized_start=253
+  _globals['_COMMITLAYERRESPONSE']._serialized_end=375
+  _globals['_READCONTAINERSIZESREQUEST']._serialized_start=377
+  _globals['_READCONTAINERSIZESREQUEST']._serialized_end=444
+  _globals['_READCONTAINERSIZESRESPONSE']._serialized_start=446
+  _globals['_READCONTAINERSIZESRESPONSE']._serialized_end=518
+  _globals['_CONTAINERSIZE']._serialized_start=520
+  _globals['_CONTAINERSIZE']._serialized_end=616
+  _globals['_AGENTCONTAINERS']._serialized_start=619
+  _globals['_AGENTCONTAINERS']._serialized_end=1911
 # @@protoc_insertion_point(module_scope)

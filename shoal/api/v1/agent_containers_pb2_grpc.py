@@ -5,6 +5,7 @@ import warnings
 
 from shoal.api.v1 import agent_containers_pb2 as shoal_dot_api_dot_v1_dot_agent__containers__pb2
 from shoal.api.v1 import engine_pb2 as shoal_dot_api_dot_v1_dot_engine__pb2
+from shoal.api.v1 import streams_pb2 as shoal_dot_api_dot_v1_dot_streams__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -44,6 +45,26 @@ class AgentContainersStub:
                 '/shoal.api.v1.AgentContainers/Kill',
                 request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.KillContainerRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.KillContainerResponse.FromString,
+                _registered_method=True)
+        self.CreateExec = channel.unary_unary(
+                '/shoal.api.v1.AgentContainers/CreateExec',
+                request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.CreateExecRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ExecSession.FromString,
+                _registered_method=True)
+        self.GetExec = channel.unary_unary(
+                '/shoal.api.v1.AgentContainers/GetExec',
+                request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.GetExecRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ExecSession.FromString,
+                _registered_method=True)
+        self.StartExec = channel.stream_stream(
+                '/shoal.api.v1.AgentContainers/StartExec',
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
+                _registered_method=True)
+        self.ResizeExec = channel.unary_unary(
+                '/shoal.api.v1.AgentContainers/ResizeExec',
+                request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ResizeExecRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ResizeExecResponse.FromString,
                 _registered_method=True)
         self.ListProcesses = channel.unary_unary(
                 '/shoal.api.v1.AgentContainers/ListProcesses',
@@ -111,6 +132,31 @@ class AgentContainersServicer:
     def Kill(self, request, context):
         """Send a signal to its first process; a paused one continues then. NOT_FOUND: it is not running.
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateExec(self, request, context):
+        """A program that is started later, and whose end is remembered for five minutes. As in `Containers`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetExec(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartExec(self, request_iterator, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResizeExec(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -202,6 +248,26 @@ def add_AgentContainersServicer_to_server(servicer, server):
                     servicer.Kill,
                     request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.KillContainerRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.KillContainerResponse.SerializeToString,
+            ),
+            'CreateExec': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateExec,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.CreateExecRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ExecSession.SerializeToString,
+            ),
+            'GetExec': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetExec,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.GetExecRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ExecSession.SerializeToString,
+            ),
+            'StartExec': grpc.stream_stream_rpc_method_handler(
+                    servicer.StartExec,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.SerializeToString,
+            ),
+            'ResizeExec': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResizeExec,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ResizeExecRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ResizeExecResponse.SerializeToString,
             ),
             'ListProcesses': grpc.unary_unary_rpc_method_handler(
                     servicer.ListProcesses,
@@ -308,6 +374,114 @@ class AgentContainers:
             '/shoal.api.v1.AgentContainers/Kill',
             shoal_dot_api_dot_v1_dot_engine__pb2.KillContainerRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_engine__pb2.KillContainerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateExec(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.AgentContainers/CreateExec',
+            shoal_dot_api_dot_v1_dot_engine__pb2.CreateExecRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_engine__pb2.ExecSession.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetExec(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.AgentContainers/GetExec',
+            shoal_dot_api_dot_v1_dot_engine__pb2.GetExecRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_engine__pb2.ExecSession.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartExec(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/shoal.api.v1.AgentContainers/StartExec',
+            shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResizeExec(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.AgentContainers/ResizeExec',
+            shoal_dot_api_dot_v1_dot_engine__pb2.ResizeExecRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_engine__pb2.ResizeExecResponse.FromString,
             options,
             channel_credentials,
             insecure,

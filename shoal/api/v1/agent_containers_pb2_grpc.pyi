@@ -10,6 +10,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from shoal.api.v1 import agent_containers_pb2 as _agent_containers_pb2
 from shoal.api.v1 import engine_pb2 as _engine_pb2
+from shoal.api.v1 import streams_pb2 as _streams_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -41,6 +42,11 @@ class AgentContainersStub:
     """
     Kill: _grpc.UnaryUnaryMultiCallable[_engine_pb2.KillContainerRequest, _engine_pb2.KillContainerResponse]
     """Send a signal to its first process; a paused one continues then. NOT_FOUND: it is not running."""
+    CreateExec: _grpc.UnaryUnaryMultiCallable[_engine_pb2.CreateExecRequest, _engine_pb2.ExecSession]
+    """A program that is started later, and whose end is remembered for five minutes. As in `Containers`."""
+    GetExec: _grpc.UnaryUnaryMultiCallable[_engine_pb2.GetExecRequest, _engine_pb2.ExecSession]
+    StartExec: _grpc.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]
+    ResizeExec: _grpc.UnaryUnaryMultiCallable[_engine_pb2.ResizeExecRequest, _engine_pb2.ResizeExecResponse]
     ListProcesses: _grpc.UnaryUnaryMultiCallable[_engine_pb2.ListProcessesRequest, _engine_pb2.ListProcessesResponse]
     """The processes of a running container as ps(1) shows them, with the host's process ids."""
     StatPath: _grpc.UnaryUnaryMultiCallable[_engine_pb2.ArchiveRequest, _engine_pb2.PathStat]
@@ -80,6 +86,11 @@ class AgentContainersAsyncStub(AgentContainersStub):
     """
     Kill: _aio.UnaryUnaryMultiCallable[_engine_pb2.KillContainerRequest, _engine_pb2.KillContainerResponse]  # type: ignore[assignment]
     """Send a signal to its first process; a paused one continues then. NOT_FOUND: it is not running."""
+    CreateExec: _aio.UnaryUnaryMultiCallable[_engine_pb2.CreateExecRequest, _engine_pb2.ExecSession]  # type: ignore[assignment]
+    """A program that is started later, and whose end is remembered for five minutes. As in `Containers`."""
+    GetExec: _aio.UnaryUnaryMultiCallable[_engine_pb2.GetExecRequest, _engine_pb2.ExecSession]  # type: ignore[assignment]
+    StartExec: _aio.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]  # type: ignore[assignment]
+    ResizeExec: _aio.UnaryUnaryMultiCallable[_engine_pb2.ResizeExecRequest, _engine_pb2.ResizeExecResponse]  # type: ignore[assignment]
     ListProcesses: _aio.UnaryUnaryMultiCallable[_engine_pb2.ListProcessesRequest, _engine_pb2.ListProcessesResponse]  # type: ignore[assignment]
     """The processes of a running container as ps(1) shows them, with the host's process ids."""
     StatPath: _aio.UnaryUnaryMultiCallable[_engine_pb2.ArchiveRequest, _engine_pb2.PathStat]  # type: ignore[assignment]
@@ -128,6 +139,35 @@ class AgentContainersServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_engine_pb2.KillContainerResponse, _abc.Awaitable[_engine_pb2.KillContainerResponse]]:
         """Send a signal to its first process; a paused one continues then. NOT_FOUND: it is not running."""
+
+    @_abc_1.abstractmethod
+    def CreateExec(
+        self,
+        request: _engine_pb2.CreateExecRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_engine_pb2.ExecSession, _abc.Awaitable[_engine_pb2.ExecSession]]:
+        """A program that is started later, and whose end is remembered for five minutes. As in `Containers`."""
+
+    @_abc_1.abstractmethod
+    def GetExec(
+        self,
+        request: _engine_pb2.GetExecRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_engine_pb2.ExecSession, _abc.Awaitable[_engine_pb2.ExecSession]]: ...
+
+    @_abc_1.abstractmethod
+    def StartExec(
+        self,
+        request_iterator: _MaybeAsyncIterator[_streams_pb2.ExecInput],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_streams_pb2.ExecOutput], _abc.AsyncIterator[_streams_pb2.ExecOutput]]: ...
+
+    @_abc_1.abstractmethod
+    def ResizeExec(
+        self,
+        request: _engine_pb2.ResizeExecRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_engine_pb2.ResizeExecResponse, _abc.Awaitable[_engine_pb2.ResizeExecResponse]]: ...
 
     @_abc_1.abstractmethod
     def ListProcesses(

@@ -14,6 +14,7 @@ from shoal.api.v1 import container_pb2 as _container_pb2
 from shoal.api.v1 import meta_pb2 as _meta_pb2
 from shoal.api.v1 import service_pb2 as _service_pb2
 from shoal.api.v1 import standalone_pb2 as _standalone_pb2
+from shoal.api.v1 import streams_pb2 as _streams_pb2
 from shoal.api.v1 import task_pb2 as _task_pb2
 import builtins as _builtins
 import sys
@@ -933,6 +934,135 @@ class PathChange(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PathChange: _TypeAlias = PathChange  # noqa: Y015
+
+@_typing.final
+class CreateExecRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTAINER_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    container: _builtins.str
+    """As `ExecStart.task`."""
+    @_builtins.property
+    def start(self) -> _streams_pb2.ExecStart:
+        """`task` and `detach` mean nothing here."""
+
+    def __init__(
+        self,
+        *,
+        container: _builtins.str = ...,
+        start: _streams_pb2.ExecStart | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateExecRequest: _TypeAlias = CreateExecRequest  # noqa: Y015
+
+@_typing.final
+class ExecSession(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    CONTAINER_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    PID_FIELD_NUMBER: _builtins.int
+    EXIT_CODE_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """64 hexadecimal digits; the first 17 are those of its task's container id."""
+    container: _builtins.str
+    """The container of one's own; empty for a service's task."""
+    task_id: _builtins.str
+    running: _builtins.bool
+    pid: _builtins.int
+    """Of the host, while it runs."""
+    exit_code: _builtins.int
+    """Set once it has ended."""
+    @_builtins.property
+    def start(self) -> _streams_pb2.ExecStart:
+        """As it was created, without its environment."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        container: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        start: _streams_pb2.ExecStart | None = ...,
+        running: _builtins.bool = ...,
+        pid: _builtins.int = ...,
+        exit_code: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "container", b"container", "exit_code", b"exit_code", "id", b"id", "pid", b"pid", "running", b"running", "start", b"start", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
+    _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_code) -> _WhichOneofReturnType__exit_code | None: ...
+
+Global___ExecSession: _TypeAlias = ExecSession  # noqa: Y015
+
+@_typing.final
+class GetExecRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetExecRequest: _TypeAlias = GetExecRequest  # noqa: Y015
+
+@_typing.final
+class ResizeExecRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    @_builtins.property
+    def size(self) -> _streams_pb2.TerminalSize: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        size: _streams_pb2.TerminalSize | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["size", b"size"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResizeExecRequest: _TypeAlias = ResizeExecRequest  # noqa: Y015
+
+@_typing.final
+class ResizeExecResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResizeExecResponse: _TypeAlias = ResizeExecResponse  # noqa: Y015
 
 @_typing.final
 class ListProcessesRequest(_message.Message):

@@ -156,6 +156,26 @@ class ContainersStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListProcessesRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListProcessesResponse.FromString,
                 _registered_method=True)
+        self.CreateExec = channel.unary_unary(
+                '/shoal.api.v1.Containers/CreateExec',
+                request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.CreateExecRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ExecSession.FromString,
+                _registered_method=True)
+        self.GetExec = channel.unary_unary(
+                '/shoal.api.v1.Containers/GetExec',
+                request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.GetExecRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ExecSession.FromString,
+                _registered_method=True)
+        self.StartExec = channel.stream_stream(
+                '/shoal.api.v1.Containers/StartExec',
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
+                _registered_method=True)
+        self.ResizeExec = channel.unary_unary(
+                '/shoal.api.v1.Containers/ResizeExec',
+                request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ResizeExecRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ResizeExecResponse.FromString,
+                _registered_method=True)
         self.CommitContainer = channel.unary_unary(
                 '/shoal.api.v1.Containers/CommitContainer',
                 request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.CommitContainerRequest.SerializeToString,
@@ -323,6 +343,33 @@ class ContainersServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateExec(self, request, context):
+        """A program for a running container, or for a service's task, that is started later; kept for five minutes, and for five
+        minutes after its end. NOT_FOUND: it does not run.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetExec(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartExec(self, request_iterator, context):
+        """As AgentStreams.Exec; the first message is `start_created`. FAILED_PRECONDITION: it was started before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResizeExec(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CommitContainer(self, request, context):
         """Its root file system as a new layer on its image, in the cluster's image repository, under a name.
         """
@@ -452,6 +499,26 @@ def add_ContainersServicer_to_server(servicer, server):
                     servicer.ListProcesses,
                     request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListProcessesRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListProcessesResponse.SerializeToString,
+            ),
+            'CreateExec': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateExec,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.CreateExecRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ExecSession.SerializeToString,
+            ),
+            'GetExec': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetExec,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.GetExecRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ExecSession.SerializeToString,
+            ),
+            'StartExec': grpc.stream_stream_rpc_method_handler(
+                    servicer.StartExec,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.SerializeToString,
+            ),
+            'ResizeExec': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResizeExec,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ResizeExecRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ResizeExecResponse.SerializeToString,
             ),
             'CommitContainer': grpc.unary_unary_rpc_method_handler(
                     servicer.CommitContainer,
@@ -1107,6 +1174,114 @@ class Containers:
             '/shoal.api.v1.Containers/ListProcesses',
             shoal_dot_api_dot_v1_dot_engine__pb2.ListProcessesRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_engine__pb2.ListProcessesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateExec(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Containers/CreateExec',
+            shoal_dot_api_dot_v1_dot_engine__pb2.CreateExecRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_engine__pb2.ExecSession.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetExec(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Containers/GetExec',
+            shoal_dot_api_dot_v1_dot_engine__pb2.GetExecRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_engine__pb2.ExecSession.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartExec(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/shoal.api.v1.Containers/StartExec',
+            shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResizeExec(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Containers/ResizeExec',
+            shoal_dot_api_dot_v1_dot_engine__pb2.ResizeExecRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_engine__pb2.ResizeExecResponse.FromString,
             options,
             channel_credentials,
             insecure,

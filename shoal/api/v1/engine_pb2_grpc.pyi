@@ -76,6 +76,14 @@ class ContainersStub:
     ListChanges: _grpc.UnaryStreamMultiCallable[_engine_pb2.ListChangesRequest, _engine_pb2.PathChanges]
     ExportContainer: _grpc.UnaryStreamMultiCallable[_engine_pb2.ListChangesRequest, _engine_pb2.ArchiveChunk]
     ListProcesses: _grpc.UnaryUnaryMultiCallable[_engine_pb2.ListProcessesRequest, _engine_pb2.ListProcessesResponse]
+    CreateExec: _grpc.UnaryUnaryMultiCallable[_engine_pb2.CreateExecRequest, _engine_pb2.ExecSession]
+    """A program for a running container, or for a service's task, that is started later; kept for five minutes, and for five
+    minutes after its end. NOT_FOUND: it does not run.
+    """
+    GetExec: _grpc.UnaryUnaryMultiCallable[_engine_pb2.GetExecRequest, _engine_pb2.ExecSession]
+    StartExec: _grpc.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]
+    """As AgentStreams.Exec; the first message is `start_created`. FAILED_PRECONDITION: it was started before."""
+    ResizeExec: _grpc.UnaryUnaryMultiCallable[_engine_pb2.ResizeExecRequest, _engine_pb2.ResizeExecResponse]
     CommitContainer: _grpc.UnaryUnaryMultiCallable[_engine_pb2.CommitContainerRequest, _standalone_pb2.Image]
     """Its root file system as a new layer on its image, in the cluster's image repository, under a name."""
 
@@ -123,6 +131,14 @@ class ContainersAsyncStub(ContainersStub):
     ListChanges: _aio.UnaryStreamMultiCallable[_engine_pb2.ListChangesRequest, _engine_pb2.PathChanges]  # type: ignore[assignment]
     ExportContainer: _aio.UnaryStreamMultiCallable[_engine_pb2.ListChangesRequest, _engine_pb2.ArchiveChunk]  # type: ignore[assignment]
     ListProcesses: _aio.UnaryUnaryMultiCallable[_engine_pb2.ListProcessesRequest, _engine_pb2.ListProcessesResponse]  # type: ignore[assignment]
+    CreateExec: _aio.UnaryUnaryMultiCallable[_engine_pb2.CreateExecRequest, _engine_pb2.ExecSession]  # type: ignore[assignment]
+    """A program for a running container, or for a service's task, that is started later; kept for five minutes, and for five
+    minutes after its end. NOT_FOUND: it does not run.
+    """
+    GetExec: _aio.UnaryUnaryMultiCallable[_engine_pb2.GetExecRequest, _engine_pb2.ExecSession]  # type: ignore[assignment]
+    StartExec: _aio.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]  # type: ignore[assignment]
+    """As AgentStreams.Exec; the first message is `start_created`. FAILED_PRECONDITION: it was started before."""
+    ResizeExec: _aio.UnaryUnaryMultiCallable[_engine_pb2.ResizeExecRequest, _engine_pb2.ResizeExecResponse]  # type: ignore[assignment]
     CommitContainer: _aio.UnaryUnaryMultiCallable[_engine_pb2.CommitContainerRequest, _standalone_pb2.Image]  # type: ignore[assignment]
     """Its root file system as a new layer on its image, in the cluster's image repository, under a name."""
 
@@ -311,6 +327,38 @@ class ContainersServicer(metaclass=_abc_1.ABCMeta):
         request: _engine_pb2.ListProcessesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_engine_pb2.ListProcessesResponse, _abc.Awaitable[_engine_pb2.ListProcessesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def CreateExec(
+        self,
+        request: _engine_pb2.CreateExecRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_engine_pb2.ExecSession, _abc.Awaitable[_engine_pb2.ExecSession]]:
+        """A program for a running container, or for a service's task, that is started later; kept for five minutes, and for five
+        minutes after its end. NOT_FOUND: it does not run.
+        """
+
+    @_abc_1.abstractmethod
+    def GetExec(
+        self,
+        request: _engine_pb2.GetExecRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_engine_pb2.ExecSession, _abc.Awaitable[_engine_pb2.ExecSession]]: ...
+
+    @_abc_1.abstractmethod
+    def StartExec(
+        self,
+        request_iterator: _MaybeAsyncIterator[_streams_pb2.ExecInput],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_streams_pb2.ExecOutput], _abc.AsyncIterator[_streams_pb2.ExecOutput]]:
+        """As AgentStreams.Exec; the first message is `start_created`. FAILED_PRECONDITION: it was started before."""
+
+    @_abc_1.abstractmethod
+    def ResizeExec(
+        self,
+        request: _engine_pb2.ResizeExecRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_engine_pb2.ResizeExecResponse, _abc.Awaitable[_engine_pb2.ResizeExecResponse]]: ...
 
     @_abc_1.abstractmethod
     def CommitContainer(

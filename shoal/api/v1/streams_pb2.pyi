@@ -219,6 +219,7 @@ class ExecInput(_message.Message):
     RESIZE_FIELD_NUMBER: _builtins.int
     SIGNAL_FIELD_NUMBER: _builtins.int
     ATTACH_FIELD_NUMBER: _builtins.int
+    START_CREATED_FIELD_NUMBER: _builtins.int
     stdin: _builtins.bytes
     """For its standard input."""
     signal: _builtins.str
@@ -235,6 +236,10 @@ class ExecInput(_message.Message):
     def attach(self) -> Global___AttachStart:
         """In place of `start`, the first message of `Attach`."""
 
+    @_builtins.property
+    def start_created(self) -> Global___StartCreatedExec:
+        """In place of `start`, the first message of `StartExec`."""
+
     def __init__(
         self,
         *,
@@ -244,12 +249,13 @@ class ExecInput(_message.Message):
         resize: Global___TerminalSize | None = ...,
         signal: _builtins.str = ...,
         attach: Global___AttachStart | None = ...,
+        start_created: Global___StartCreatedExec | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "close_stdin", b"close_stdin", "kind", b"kind", "resize", b"resize", "signal", b"signal", "start", b"start", "stdin", b"stdin"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "close_stdin", b"close_stdin", "kind", b"kind", "resize", b"resize", "signal", b"signal", "start", b"start", "start_created", b"start_created", "stdin", b"stdin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "close_stdin", b"close_stdin", "kind", b"kind", "resize", b"resize", "signal", b"signal", "start", b"start", "stdin", b"stdin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "close_stdin", b"close_stdin", "kind", b"kind", "resize", b"resize", "signal", b"signal", "start", b"start", "start_created", b"start_created", "stdin", b"stdin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["start", "stdin", "close_stdin", "resize", "signal", "attach"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["start", "stdin", "close_stdin", "resize", "signal", "attach", "start_created"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -314,6 +320,35 @@ class ExecStart(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExecStart: _TypeAlias = ExecStart  # noqa: Y015
+
+@_typing.final
+class StartCreatedExec(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    DETACH_FIELD_NUMBER: _builtins.int
+    TERMINAL_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Of the ExecSession."""
+    detach: _builtins.bool
+    @_builtins.property
+    def terminal(self) -> Global___TerminalSize:
+        """The size of its terminal, if it has one; unset: as it was created with."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        detach: _builtins.bool = ...,
+        terminal: Global___TerminalSize | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terminal", b"terminal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detach", b"detach", "id", b"id", "terminal", b"terminal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartCreatedExec: _TypeAlias = StartCreatedExec  # noqa: Y015
 
 @_typing.final
 class AttachStart(_message.Message):

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from agent.runtime.exec.exec_process import ExecProcess
 from agent.runtime.exec.exec_starter import CannotExecError
 from agent.runtime.exec.exec_streams import StdStream
 from agent.runtime.oci_runtime import OciRuntime
-from shoal.api.v1.streams_pb2 import ExecStart, TerminalSize
+from agent.streams.exec_sessions import ExecSessions
+from shoal.api.v1.engine_pb2 import CreateExecRequest, ExecSession
+from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput, ExecStart, StartCreatedExec, TerminalSize
 from shoal.errors import Exhausted, InvalidInput, NotFound
 from tests.fakes.containers import Ends, build_image, container_request, new_cgroup, open_test_runtime
 
@@ -39,9 +41,7 @@ def in_container(directory: Path, body: Body, *, program: str = "crun", **spec: 
 
 
 async def begun(runtime: OciRuntime, task: str, *words: str, **options: Any) -> ExecProcess:
-    process = await runtime.start_exec(ExecStart(task=task, args=words, **options))
-    assert process is not None
-    return process
+    return await runtime.start_exec(ExecStart(task=task, args=words, **options))
 
 
 async def finished(process: ExecProcess) -> tuple[int, bytes, bytes]:
@@ -85,6 +85,37 @@ def test_streams_and_code(tmp_path: Path, program: str) -> None:
             assert (code, len(out)) == (0, 1_000_001)  # not waiting for who was left behind
         assert await descriptors(runtime, task) <= before
         assert [path.name for path in tmp_path.rglob("user-exec-*")] == []
+
+    in_container(tmp_path, body, program=program)
+
+
+@PROGRAMS
+def test_one_that_is_created_first_is_remembered(tmp_path: Path, program: str) -> None:
+    async def body(runtime: OciRuntime, task: str) -> None:
+        sessions = ExecSessions(task_of=runtime.task_of, runtime=runtime)
+
+        async def run(script: str, *, detach: bool) -> tuple[ExecSession, list[ExecOutput]]:
+            start = ExecStart(args=["/bin/sh", "-c", script])
+            about = sessions.create(CreateExecRequest(container=task, start=start))
+
+            async def messages() -> AsyncIterator[ExecInput]:
+                yield ExecInput(start_created=StartCreatedExec(id=about.id, detach=detach))
+
+            return about, [each async for each in sessions.serve(messages())]
+
+        about, outputs = await run("echo out; exit 5", detach=False)
+        assert b"".join(each.stdout for each in outputs) == b"out\n" and outputs[-1].end.exit_code == 5
+        assert sessions.get(about.id).exit_code == 5
+        about, outputs = await run("sleep 0.2; exit 6", detach=True)
+        assert len(outputs) == 1 and sessions.get(about.id).running
+        assert task in Path(f"/proc/{sessions.get(about.id).pid}/cgroup").read_text()
+        async with asyncio.timeout(10):
+            while sessions.get(about.id).running:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert sessions.get(about.id).exit_code == 6
+        about, outputs = await run("exit 7", detach=True)
+        about, outputs = await run("sleep 1000 & echo $!", detach=False)
+        assert sessions.get(about.id).exit_code == 0
 
     in_container(tmp_path, body, program=program)
 
@@ -231,7 +262,7 @@ def test_one_that_is_let_run_outlives_the_agent_and_others_do_not(tmp_path: Path
             task = request.task_id
             size = TerminalSize(columns=80, rows=24)  # nobody would be at the other end of it
             options = ExecStart(task=task, args=["/bin/sleep", "2001"], detach=True, terminal=size)
-            assert await runtime.start_exec(options) is None
+            await runtime.start_exec(options)
             lost = await begun(runtime, task, "/bin/sleep", "2002")
             bundle = runtime._paths.bundle(task)
             for path in bundle.glob("user-exec-*"):  # as of an agent that has died

@@ -18,6 +18,7 @@ from agent.images.layers.inflate import inflated
 from agent.runtime.live.process_table import ProcessTable
 from agent.runtime.live.root_access import OpenRoot, RootFiles
 from agent.streams.agent_containers import AgentContainersService
+from agent.streams.exec_sessions import ExecSessions
 from shoal.api.v1.agent_containers_pb2 import CommitLayerRequest
 from shoal.api.v1.agent_containers_pb2_grpc import AgentContainersStub, add_AgentContainersServicer_to_server
 from shoal.api.v1.engine_pb2 import (
@@ -31,6 +32,7 @@ from shoal.api.v1.engine_pb2 import (
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Descriptor
 from shoal.images.committed_image import EMPTY_DIFF_ID
+from tests.unit.agent_core.test_exec_sessions import Programs
 
 
 class Node:
@@ -96,7 +98,12 @@ async def served(node: Node) -> AsyncGenerator[Any]:
     server = aio.server()
     commits = LayerCommits(containers=node, images=node)
     service = AgentContainersService(
-        containers=node, tasks=node, files=ContainerFiles(node), sizes=RootSizes(node.find_root), commits=commits
+        containers=node,
+        tasks=node,
+        files=ContainerFiles(node),
+        sizes=RootSizes(node.find_root),
+        commits=commits,
+        execs=ExecSessions(task_of=node.task_of, runtime=Programs()),
     )
     add_AgentContainersServicer_to_server(service, server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -9,7 +9,7 @@ import pytest
 from agent.runtime.kernel.cgroups import ContainerStats
 from agent.runtime.logs.log_cursor import LogLines
 from agent.streams.agent_streams import AgentStreamsService
-from agent.streams.exec_relay import Process
+from agent.streams.exec_relay import Process, Program
 from agent.streams.stream_merge import interleave
 from shoal.api.v1.streams_pb2 import (
     CallDriverRequest,
@@ -75,7 +75,7 @@ class NoController:
 
 
 class NoPrograms:
-    async def start_exec(self, request: ExecStart) -> Process | None:
+    async def start_exec(self, request: ExecStart) -> Program:
         raise AssertionError(request)
 
     def attach(self, task_id: str) -> Process:
