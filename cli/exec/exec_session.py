@@ -131,11 +131,10 @@ class ExecSession:
 
     def begun(self) -> None:
         """The program runs: signals are for it from now on, those that were held first. For any thread."""
-        held, self._signals.held = self._signals.held or [], None
+        held, self._signals.held = self._signals.held, None
         self._signals.forwarding = self._options.forwards_signals and not self._is_raw
-        for number in held:
-            raise_in_main_thread(number)
-        held.clear()
+        while held:
+            raise_in_main_thread(held.pop(0))
 
     def _open(self, request: InputQueue, /, timeout: float | None = None) -> ResponseIterator[ExecOutput]:
         self._call = self._options.call(request, timeout=timeout)

@@ -1,6 +1,5 @@
 """Parse named choices and commands."""
 
-import shlex
 from collections.abc import Mapping
 
 from shoal.api.v1.service_pb2 import Endpoint, RestartPolicy
@@ -27,6 +26,8 @@ def split_command(text: str) -> list[str]:
     Raises:
         InvalidInput: a quotation mark is not closed.
     """
+    import shlex  # here, since most commands split nothing
+
     try:
         return shlex.split(text)
     except ValueError as error:
