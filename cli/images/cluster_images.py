@@ -118,7 +118,7 @@ async def _load(
     progress: Progress,
     *,
     platform: Platform | None,
-    compression: Compression = "gzip",
+    compression: Compression = "zstd",
 ) -> list[Image]:
     async with _opened(cluster) as (_, repository):
         return await load(images, repository, progress, platform=platform, compression=compression)

@@ -103,7 +103,7 @@ class Compressor:
 
     def _compress(self, layer: Descriptor, path: Path, stop: threading.Event) -> tuple[str, int]:
         """Blocking. The same layer gives the same bytes: no time and no name go into them."""
-        packer = stream_compressor(self._compression)
+        packer = stream_compressor(self._compression, threads=min(_MAX_THREADS, os.cpu_count() or 1))
         found, packed, size = hashlib.sha256(), hashlib.sha256(), 0
         with path.open("xb") as file, self._images.open_blob(layer.digest) as source:
             while not stop.is_set():

@@ -11,6 +11,7 @@ else:
 
 Compression = Literal["gzip", "zstd", "none"]
 
+_LEVEL, _THREADS = zstd.CompressionParameter.compression_level, zstd.CompressionParameter.nb_workers
 _GZIP_LEVEL = 6
 _GZIP_BITS = 31
 _ZSTD_LEVEL = 1
@@ -29,8 +30,12 @@ class StreamCompressor(Protocol):
         ...
 
 
-def stream_compressor(compression: Compression) -> StreamCompressor:
-    """A new one. The same bytes give the same bytes: no time and no name go into them."""
+def stream_compressor(compression: Compression, *, threads: int = 0) -> StreamCompressor:
+    """A new one. The same bytes give the same bytes: no time and no name go into them.
+
+    Args:
+        threads: of zstd, beside the caller's own; 0: none.
+    """
     if compression == "zstd":
-        return zstd.ZstdCompressor(level=_ZSTD_LEVEL)
+        return zstd.ZstdCompressor(options={_LEVEL: _ZSTD_LEVEL, _THREADS: threads})
     return zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_BITS)
