@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from agent.archives.disk_budget import DiskBudget
-from agent.archives.lookup import Found, find
+from agent.archives.lookup import Found, find, shown
 from agent.archives.read_ahead import read_ahead
 from agent.malloc_tuning import LargeBuffers
 from agent.runtime.live.root_access import OpenRoot
@@ -61,6 +61,7 @@ class ContainerFiles:
     async def stat(self, request: ArchiveRequest) -> PathStat:
         """What a path is. Raises NotFound, InvalidInput, Refused, Exhausted, Unavailable."""
         async with self._roots.open_root(request.container) as opened:
+            _require_present(opened, request.path)
             return await in_thread(partial(_stat, opened.root, request))
 
     def read(self, request: ArchiveRequest) -> AsyncGenerator[ArchiveChunk]:
@@ -69,6 +70,7 @@ class ContainerFiles:
 
     async def _read(self, request: ArchiveRequest) -> AsyncGenerator[ArchiveChunk]:
         async with self._roots.open_root(request.container) as opened:
+            _require_present(opened, request.path)
             with self._buffers.kept():
                 async with aclosing(_each(_read(opened.root, request))) as found:
                     async for chunk in found:
@@ -117,6 +119,7 @@ class ContainerFiles:
         from agent.archives.tar_extract import ExtractOptions
 
         async with self._roots.open_root(first.target.container) as opened:
+            _require_present(opened, first.target.path)
             options = ExtractOptions(
                 keep_kinds=first.no_overwrite_kind,
                 owner=_owner(opened) if first.copy_owner else None,
@@ -240,9 +243,19 @@ def _path_stat(found: Found) -> PathStat:
     )
 
 
+def _require_present(opened: OpenRoot, path: str) -> None:
+    """Raises Refused, naming it, for a path in a volume that is not here."""
+    for target in opened.absent:
+        if f"{path.rstrip('/')}/".startswith(f"{target.rstrip('/')}/"):
+            raise Refused(
+                f"{shown(path)} is in a volume or directory of the host at {shown(target)}, which this node has only "
+                "while the container runs; start it first"
+            )
+
+
 def _owner(opened: OpenRoot) -> tuple[int, int]:
     if opened.user is None:
-        raise Refused("the container's user is not known while it is stopped: copy with the archive's owners")
+        raise Refused("the container's user is not known: it has no such account, or was made by an earlier version")
     return opened.user
 
 

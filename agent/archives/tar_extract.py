@@ -31,6 +31,9 @@ _NODES = {
     tar_header.BLOCK_DEVICE: stat.S_IFBLK,
     tar_header.FIFO: stat.S_IFIFO,
 }
+MAX_TIMES = 65_536
+"""Directories of one archive that get its times; those after them have the times of their writing."""
+
 _LATEST_NS = (1 << 33) * 1_000_000_000
 _MAX_ID = 2**32 - 2
 
@@ -82,6 +85,7 @@ class _Extraction:
         self._disk = disk
         self._meter = BudgetMeter(LayerBudget())
         self._parent: tuple[Parts, int] | None = None
+        self._times: dict[Parts, int] = {}
 
     def run(self, read: Callable[[int], bytes]) -> None:
         reader = TarReader(read, self._meter)
@@ -89,6 +93,7 @@ class _Extraction:
             for entry in reader.entries():
                 self._disk.add_entry()
                 self._checked(reader, entry)
+            self._set_times()
         except InvalidInput as error:
             # The reader speaks of layers, for which it was written.
             raise InvalidInput(str(error).replace("the layer", "the archive").replace("layer entry", "entry")) from None
@@ -151,6 +156,18 @@ class _Extraction:
             self._set_metadata(descriptor, path, entry)
         finally:
             os.close(descriptor)
+        if len(self._times) < MAX_TIMES:
+            self._times[path] = entry.header.mtime_ns
+
+    def _set_times(self) -> None:
+        """Of directories, once nothing more is written into them. One that the container has replaced keeps its own."""
+        for path, time_ns in self._times.items():
+            with suppress(OSError):
+                descriptor = open_in_root(self._root, self._full(path), _DIRECTORY | os.O_NOFOLLOW)
+                try:
+                    _set_time(descriptor, time_ns)
+                finally:
+                    os.close(descriptor)
 
     def _regular(self, parent: int, path: Parts, reader: TarReader, entry: TarEntry) -> None:
         descriptor = os.open(path[-1], _CREATE, 0o600, dir_fd=parent)
@@ -207,8 +224,7 @@ class _Extraction:
         os.fchmod(descriptor, entry.header.mode & 0o7777)
         if attributes := allowed_attributes(entry.xattrs):
             set_attributes(descriptor, attributes, path)
-        time_ns = max(-_LATEST_NS, min(entry.header.mtime_ns, _LATEST_NS))
-        os.utime(descriptor, ns=(time_ns, time_ns))
+        _set_time(descriptor, entry.header.mtime_ns)
 
     def _owner(self, name: str, entry: TarEntry) -> tuple[int, int]:
         uid, gid = self._options.owner or (entry.header.uid, entry.header.gid)
@@ -278,6 +294,11 @@ class _Extraction:
         if self._parent is not None:
             os.close(self._parent[1])
             self._parent = None
+
+
+def _set_time(descriptor: int, time_ns: int) -> None:
+    time_ns = max(-_LATEST_NS, min(time_ns, _LATEST_NS))
+    os.utime(descriptor, ns=(time_ns, time_ns))
 
 
 def _other_kind(path: Parts, desired: str, present: str) -> InvalidInput:

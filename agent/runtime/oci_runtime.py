@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from signal import SIGKILL
 
@@ -31,6 +31,7 @@ from agent.runtime.live.running_containers import RunningContainers
 from agent.runtime.logs.container_logs import ContainerLogs
 from agent.runtime.logs.log_files import log_file_limits
 from agent.runtime.logs.log_follower import LogFollower
+from agent.runtime.rootfs.access_record import write_access
 from agent.runtime.rootfs.anonymous_volumes import anonymous_volumes
 from agent.runtime.rootfs.kept_roots import KeptRoot, KeptRoots
 from agent.runtime.rootfs.root_locks import ShardedLocks, complete_in_thread
@@ -42,7 +43,7 @@ from agent.safe_paths.mountinfo import read_mountinfo
 from agent.worker.container_runtime import ContainerRequest, Exit, Running
 from agent.worker.interfaces import Image, MountSource
 from agent.worker.root_origin import UNKNOWN_ORIGIN, RootOrigin
-from shoal.api.v1.container_pb2 import Hook, Mount
+from shoal.api.v1.container_pb2 import ContainerSpec, Hook
 from shoal.api.v1.streams_pb2 import ExecStart
 from shoal.errors import InvalidInput, NotFound, Refused, ShoalError, Unavailable
 from shoal.signal_names import signal_number
@@ -200,13 +201,14 @@ class OciRuntime:
             await complete_in_thread(self._kept_roots.make, container_id, root, durable=not volatile, origin=origin)
 
     async def record_volumes(
-        self, container_id: str, image: Image, mounts: Sequence[Mount], volumes: Mapping[str, MountSource]
+        self, container_id: str, image: Image, spec: ContainerSpec, volumes: Mapping[str, MountSource]
     ) -> None:
         """As `Runtime.record_volumes`."""
 
         def record() -> None:
-            root = self._paths.kept_root(container_id)
+            root, mounts = self._paths.kept_root(container_id), spec.mounts
             write_volumes(root, mounts, {**volumes, **anonymous_volumes(mounts, image, root / "v", durable=True)})
+            write_access(root, spec, image)
 
         async with self._root_locks.of(container_id), disk_errors(self._paths):
             await complete_in_thread(record)

@@ -8,7 +8,7 @@ from agent.health.exec_pool import ExecResult
 from agent.worker.interfaces import Image, MountedFile, MountSource
 from agent.worker.root_origin import UNKNOWN_ORIGIN, RootOrigin
 from agent.worker.sandbox import Sandbox
-from shoal.api.v1.container_pb2 import ContainerSpec, Hook, Mount
+from shoal.api.v1.container_pb2 import ContainerSpec, Hook
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import LogConfig
 
@@ -201,12 +201,12 @@ class Runtime(Protocol):
         ...
 
     async def record_volumes(
-        self, container_id: str, image: Image, mounts: Sequence[Mount], volumes: Mapping[str, MountSource]
+        self, container_id: str, image: Image, spec: ContainerSpec, volumes: Mapping[str, MountSource]
     ) -> None:
         """Note the volumes of a container that `make_root` has made, so that its files can be copied before its start.
 
         Args:
-            mounts: of its spec; those of volumes without a name are made.
+            spec: its mounts of volumes without a name are made.
             volumes: the named ones, by target.
         Raises:
             Unavailable: the disk failed; DiskFull: it is full.

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -11,7 +11,7 @@ from agent.worker.container_runtime import ContainerRequest, Exit, OnExit, Runni
 from agent.worker.interfaces import Image, MountSource
 from agent.worker.root_origin import UNKNOWN_ORIGIN, RootOrigin
 from agent.worker.sandbox import Sandbox, SharedNamespace
-from shoal.api.v1.container_pb2 import ContainerSpec, Hook, Mount
+from shoal.api.v1.container_pb2 import ContainerSpec, Hook
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.errors import AlreadyExists, Fault, InvalidInput, NotFound, Refused, Unavailable
 from shoal.signal_names import signal_number
@@ -199,10 +199,10 @@ class FakeRuntime:
             self.volatile_roots.add(container_id)
 
     async def record_volumes(
-        self, container_id: str, image: Image, mounts: Sequence[Mount], volumes: Mapping[str, MountSource]
+        self, container_id: str, image: Image, spec: ContainerSpec, volumes: Mapping[str, MountSource]
     ) -> None:
         """As `Runtime.record_volumes`."""
-        del image, mounts
+        del image, spec
         self.recorded_volumes[container_id] = frozenset(volumes)
 
     def never_started(self, container_id: str, reason: str) -> None:

@@ -32,6 +32,7 @@ from agent.runtime.launch.program_start import ProgramStart, StartByCommand, Sta
 from agent.runtime.launch.start_errors import full_disk, start_error
 from agent.runtime.logs.log_files import log_file_limits
 from agent.runtime.logs.rotated_log import link_first_file
+from agent.runtime.rootfs.access_record import write_access
 from agent.runtime.rootfs.anonymous_volumes import with_anonymous_volumes
 from agent.runtime.rootfs.mounted_files import mount_etc_files, mount_files
 from agent.runtime.rootfs.overlay_mount import mount_overlay, private_mounts, read_in_root
@@ -204,6 +205,7 @@ class Launcher:
             request = with_anonymous_volumes(request, upper / "v")
             if request.container_id:
                 write_volumes(upper, request.spec.mounts, request.volumes)
+                write_access(upper, request.spec, request.image)
             request = mount_volumes(bundle / "volumes", bundle / "rootfs", request)
             unmount_here(self._hidden_mount)
             shared_memory = mount_shared_memory(joined, bundle / "shm")

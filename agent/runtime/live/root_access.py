@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +20,14 @@ from agent.runtime.container_paths import ContainerPaths, ContainerRecord
 from agent.runtime.container_table import ContainerTable
 from agent.runtime.kernel.linux import CLONE_FS, MS_BIND, MS_RDONLY, MS_REMOUNT, mount, unshare
 from agent.runtime.kernel.processes import open_pidfd, wait_pidfd
+from agent.runtime.live.stopped_mounts import mount_volumes_of_stopped
+from agent.runtime.rootfs.access_record import read_access
 from agent.runtime.rootfs.kept_roots import KeptRoot
-from agent.runtime.rootfs.overlay_mount import mount_layers, mount_overlay, private_mounts
+from agent.runtime.rootfs.overlay_mount import mount_layers, mount_overlay, private_mounts, read_in_root
 from agent.runtime.rootfs.root_locks import ShardedLocks
-from agent.runtime.rootfs.volume_population import populate
-from agent.runtime.rootfs.volume_record import RecordedVolume, read_volumes
-from agent.safe_paths.system_calls import open_in_root
-from shoal.errors import Exhausted, NotFound, Refused, Unavailable
+from agent.runtime.rootfs.volume_record import read_volumes
+from agent.runtime.spec.user_lookup import resolve_user
+from shoal.errors import Exhausted, InvalidInput, NotFound, Refused, Unavailable
 
 MAX_OPEN = 16
 """Containers whose files are in use at once, on a node: each call takes a thread."""
@@ -46,13 +47,15 @@ class OpenRoot:
         root: descriptor (O_PATH) of its root directory. Only openat2(2) with it as root is safe.
         upper: what it has changed.
         layers: the directories below, the topmost first.
-        user: user and group id of its program; None while it is stopped.
+        user: user and group id of its program; None where they are not known.
+        absent: where it has volumes and directories of the host that are not here while it does not run.
     """
 
     root: int
     upper: Path
     layers: tuple[Path, ...]
     user: tuple[int, int] | None = None
+    absent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,12 @@ class RootFiles:
 
 @dataclass
 class _Mounted:
-    """`namespace` keeps the mounts; `users` counts those who use them."""
+    """`namespace` keeps the mounts; `users` counts those who use them; `absent`: see `OpenRoot`."""
 
     root: int
     namespace: int
+    absent: tuple[str, ...] = ()
+    user: str | None = None
     users: int = 0
 
 
@@ -189,7 +194,8 @@ class RootAccess:
             mounted = await self._mount(container_id, kept)
             try:
                 upper = self._paths.kept_root(container_id)
-                yield OpenRoot(mounted.root, upper / "u", tuple(map(Path, kept.layers)))
+                layers = tuple(map(Path, kept.layers))
+                yield OpenRoot(mounted.root, upper / "u", layers, _user_in(mounted), mounted.absent)
             finally:
                 await asyncio.shield(self._unmount(container_id, mounted))
 
@@ -224,19 +230,19 @@ class RootAccess:
         point.mkdir(mode=0o700, parents=True, exist_ok=True)
         upper = self._paths.kept_root(container_id)
         self._paths.create_base()
+        access = read_access(upper)
         with private_mounts(self._host_mounts, hide=None):
             mount_overlay([*map(Path, kept.layers), self._paths.base], upper, point, volatile=False)
             root = os.open(point, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                for volume in read_volumes(upper):
-                    if volume.populate and Path(volume.data).is_dir():
-                        populate(Path(volume.data), point, volume.target, durable=True)
-                    _bind_volume(root, volume)
+                absent = mount_volumes_of_stopped(root, point, [*read_volumes(upper), *access.binds])
+                if access.read_only:
+                    mount("none", str(point), None, MS_BIND | MS_REMOUNT | MS_RDONLY)
                 namespace = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
             except BaseException:
                 os.close(root)
                 raise
-        return _Mounted(root, namespace)
+        return _Mounted(root, namespace, absent, access.user)
 
     def _mount_layers(self, layers: tuple[Path, ...]) -> _Mounted:
         point = self._paths.run / "roots" / "layers"  # of each namespace its own
@@ -246,6 +252,19 @@ class RootAccess:
             mount_layers([*layers, self._paths.base], point)
             root = os.open(point, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             return _Mounted(root, os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
+
+
+def _user_in(mounted: _Mounted) -> tuple[int, int] | None:
+    """The user of a program that does not run, by the accounts that the container has now; None if it has none such."""
+    if mounted.user is None:
+        return None
+    try:
+        root = Path(f"/proc/self/fd/{mounted.root}")
+        passwd, group = (read_in_root(root, path) for path in ("/etc/passwd", "/etc/group"))
+        user = resolve_user(mounted.user, (), passwd=passwd, group=group)
+    except InvalidInput:
+        return None
+    return user.uid, user.gid
 
 
 def _open_root_of(record: ContainerRecord) -> int:
@@ -263,56 +282,6 @@ def _open_root_of(record: ContainerRecord) -> int:
         raise NotFound(f"task {record.task_id} is not running") from None
     finally:
         os.close(pidfd)
-
-
-def _bind_volume(root: int, volume: RecordedVolume) -> None:
-    """Where the container has it. One that is not here any more, or a file system of a server, leaves a directory that
-    cannot be written to: what is put there would be hidden at the next start."""
-    point = _open_or_make(root, volume.target)
-    try:
-        place = f"/proc/self/fd/{point}"
-        source = _open_volume(volume)
-        try:
-            mount(place if source is None else f"/proc/self/fd/{source}", place, None, MS_BIND)
-        finally:
-            if source is not None:
-                os.close(source)
-    finally:
-        os.close(point)
-    if volume.read_only or source is None:
-        point = open_in_root(root, volume.target, os.O_PATH | os.O_DIRECTORY)
-        try:
-            mount("none", f"/proc/self/fd/{point}", None, MS_BIND | MS_REMOUNT | MS_RDONLY)
-        finally:
-            os.close(point)
-
-
-def _open_or_make(root: int, target: str) -> int:
-    """The directory at a target; made, as the OCI runtime would make it at the start, if it is missing."""
-    parts = [part for part in target.split("/") if part]
-    for length in range(len(parts)):
-        with suppress(FileExistsError):
-            above = open_in_root(root, "/".join(parts[:length]) or "/", os.O_PATH | os.O_DIRECTORY)
-            try:
-                os.mkdir(parts[length], 0o755, dir_fd=above)
-            finally:
-                os.close(above)
-    return open_in_root(root, target, os.O_PATH | os.O_DIRECTORY)
-
-
-def _open_volume(volume: RecordedVolume) -> int | None:
-    if not volume.data:
-        return None
-    try:
-        top = os.open(volume.data, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        return open_in_root(top, volume.subpath or ".", os.O_PATH | os.O_DIRECTORY)
-    except OSError:
-        return None
-    finally:
-        os.close(top)
 
 
 def _close(mounted: _Mounted) -> None:

@@ -69,7 +69,7 @@ class Preparation:
         self._image = image
         inputs = await gather_inputs(self._deps, task, container, report, is_final=is_final)
         if task.container_id:
-            await self._deps.runtime.record_volumes(task.container_id, image, container.mounts, inputs.volumes)
+            await self._deps.runtime.record_volumes(task.container_id, image, container, inputs.volumes)
         self._inputs = inputs
 
     async def connect(self, task: Task, revision: ServiceRevision) -> None:

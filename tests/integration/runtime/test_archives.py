@@ -20,7 +20,7 @@ from agent.runtime import container_table
 from agent.runtime.oci_runtime import OciRuntime
 from agent.worker.container_runtime import ContainerRequest
 from agent.worker.interfaces import Image, ImageConfig, MountSource
-from shoal.api.v1.container_pb2 import Mount
+from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.api.v1.engine_pb2 import ArchiveRequest, PathChange, WriteArchiveRequest
 from shoal.errors import InvalidInput, NotFound, PermissionDenied, Refused, Unavailable
 from shoal.ids import new_id
@@ -163,8 +163,7 @@ def test_a_stopped_container_and_one_that_never_ran(tmp_path: Path) -> None:
             await write(files, container, "/read-only", tar_with("x", b""))
         with pytest.raises(PermissionDenied, match="is a device"):
             await write(files, container, "/tmp", tar_with("x", b"", type=tarfile.CHRTYPE))  # its own
-        with pytest.raises(Refused, match="user is not known"):
-            await write(files, container, "/tmp", tar_with("x", b""), copy_owner=True)  # its own
+        await write(files, container, "/tmp", tar_with("x", b"", uid=5), copy_owner=True)  # its own
         assert "./proc" in (whole := await read(files, container, "/")) and "./made/file" in whole
         found = await changes(files, container)
         assert (found["/etc/group"], found["/made"], found["/made/file"], found["/etc"]) == ("D", "A", "A", "M")
@@ -210,7 +209,7 @@ def test_volumes_of_a_container_that_never_ran(tmp_path: Path) -> None:
         container, mounts = new_id(), [Mount(type=Mount.VOLUME, source="v", target="/data")]
         volumes = {"/data": MountSource(tmp_path / "volume/_data", {}, "", populate=True)}
         await runtime.make_root(container, image, volatile=False)
-        await runtime.record_volumes(container, image, mounts, volumes)
+        await runtime.record_volumes(container, image, ContainerSpec(mounts=mounts), volumes)
         await write(files, container, "/data", tar_with("put", b"2"))
         await write(files, container, "/anonymous/deep", tar_with("put", b"3"))
         assert sorted(each.name for each in (tmp_path / "volume/_data").iterdir()) == ["of-image", "put"]
@@ -305,5 +304,45 @@ def test_a_call_that_is_cancelled_ends_before_its_descriptors_are_closed(tmp_pat
         with pytest.raises(asyncio.CancelledError):
             await writing
         await runtime.remove_root(container)
+
+    with_runtime(tmp_path, body)
+
+
+def test_users_binds_and_read_only_roots_of_a_container_that_does_not_run(tmp_path: Path) -> None:
+    for name in ("host/sub", "read-only"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "file").write_text("of the host")
+    bind = Mount.BIND
+    spec = ContainerSpec(
+        user="app",
+        read_only=True,
+        mounts=[
+            Mount(type=bind, source=str(tmp_path / "host"), target="/mnt/host"),
+            Mount(type=bind, source=str(tmp_path / "read-only"), target="/mnt/host/sub", read_only=True),
+            Mount(type=bind, source=str(tmp_path / "file"), target="/etc/of-host"),
+            Mount(type=bind, source=str(tmp_path / "gone"), target="/gone"),
+            Mount(type=Mount.VOLUME, source="nfs", target="/nfs"),
+        ],
+    )
+
+    async def body(runtime: OciRuntime, ends: Ends, image: Image, files: ContainerFiles) -> None:
+        del ends
+        container = new_id()
+        await runtime.make_root(container, image, volatile=False)
+        volumes = {"/nfs": MountSource(tmp_path / "none", {"type": "nfs"}, "", populate=False)}
+        await runtime.record_volumes(container, image, spec, volumes)
+        await write(files, container, "/mnt/host", tar_with("put", b"1", uid=5), copy_owner=True)
+        put = (tmp_path / "host/put").stat()
+        assert (put.st_uid, put.st_gid) == (1000, 1000), "the container's user, by its accounts"
+        assert await read(files, container, "/etc/of-host") == {"of-host": b"of the host"}
+        for path in ("/mnt/host/sub", "/tmp", "/"):  # its own
+            with pytest.raises(PermissionDenied, match="Read-only file system"):
+                await write(files, container, path, tar_with("x", b""))
+        for path in ("/gone", "/gone/x", "/nfs"):
+            with pytest.raises(Refused, match=r"volume or directory of the host at '/(gone|nfs)'.*start it first"):
+                await write(files, container, path, tar_with("x", b""))
+            with pytest.raises(Refused, match="start it first"):
+                await read(files, container, path)
+        assert not (tmp_path / "gone").exists()
 
     with_runtime(tmp_path, body)

@@ -69,7 +69,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_files_directories_and_links_with_their_metadata(root: Path) -> None:
     content = tar_of(
-        entry("dir/", tarfile.DIRTYPE, mode=0o750, uid=1000, gid=1001),
+        entry("dir/", tarfile.DIRTYPE, mode=0o750, uid=1000, gid=1001, mtime=900_000_000),
         entry("dir/file", data=b"hello" * 1000, mode=0o4755, uid=7, gid=8, mtime=1_000_000_000),
         entry("dir/link", tarfile.SYMTYPE, linkname="/etc", uid=5, gid=6),
         entry("dir/again", tarfile.LNKTYPE, linkname="dir/file"),
@@ -79,6 +79,7 @@ def test_files_directories_and_links_with_their_metadata(root: Path) -> None:
     unpack(root, "/srv", content)
     made = root / "srv/dir"
     assert stat.S_IMODE(made.stat().st_mode) == 0o750 and (made.stat().st_uid, made.stat().st_gid) == (1000, 1001)
+    assert made.stat().st_mtime == 900_000_000, "though it was written into afterwards"
     status = (made / "file").stat()
     assert (made / "file").read_bytes() == b"hello" * 1000
     assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o4755, 7, 8)
