@@ -10,7 +10,8 @@ def services_by_digest(view: View) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for service_id, service in view.services.items():
         _add(found, service.spec.task.container.image, service_id)
-    for key in {(task.service_id, task.revision) for task in view.tasks.values() if _is_live(view, task.id)}:
+    of_services = (task for task in view.tasks.values() if not task.container_id and _is_live(view, task.id))
+    for key in {(task.service_id, task.revision) for task in of_services}:
         revision = view.revision_of(*key)
         if revision is not None:
             _add(found, revision.spec.task.container.image, key[0])

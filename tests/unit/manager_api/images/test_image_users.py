@@ -9,6 +9,7 @@ from shoal.api.v1.control_pb2 import WatchEventsRequest
 from shoal.api.v1.engine_pb2 import RemoveImageRequest, SetImageRequest
 from shoal.api.v1.event_pb2 import Event
 from shoal.api.v1.meta_pb2 import Meta
+from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.container_ids import short_container_id
@@ -28,8 +29,11 @@ async def add_container(api: Api, image: str, *, runs: bool = False) -> str:
     writes = [put(kinds.CONTAINER, identifier, container)]
     if runs:
         task = Task(id=new_id(), service_id=identifier, container_id=identifier, node_id="h1")
-        task.desired_state = TaskState.RUNNING
+        task.desired_state, task.revision = TaskState.RUNNING, 1
+        revision = ServiceRevision(service_id=identifier, number=1)
+        revision.spec.task.container.image = image
         status = TaskStatus(task_id=task.id, state=TaskState.RUNNING)
+        writes.append(put(kinds.REVISION, f"{identifier}/1", revision))
         writes += [put(kinds.TASK, task.id, task), put(kinds.TASK_STATUS, task.id, status)]
     await api.store.commit(writes)
     return identifier
