@@ -5,10 +5,26 @@ Python raises KeyboardInterrupt between any two steps of the main thread. In the
 interrupt that comes there ends the wait, and is raised after it.
 """
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import NoReturn
+
+EXIT_INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+
+
+def end_process() -> NoReturn:
+    """End as by an interrupt, at once: other threads are in gRPC calls, and to close the channel under them, or to let
+    Python end its modules, may crash the process.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(EXIT_INTERRUPTED)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import click
 
+from cli.interrupts import EXIT_INTERRUPTED
 from cli.lazy_group import LazyGroup
 from cli.render.error_lines import CommandFailed, print_errors, sort_faults
 from cli.render.output_terminal import colored
@@ -71,7 +72,6 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
 
 
 class ShoalCommand(LazyGroup):

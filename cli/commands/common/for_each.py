@@ -1,12 +1,14 @@
 """Commands with several names: a failure of one name is printed and does not stop the others."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
 import click
 
+from cli.interrupts import end_process
 from cli.render.error_lines import print_errors
 from shoal.errors import ShoalError, Timeout, Unauthenticated, Unavailable
 
@@ -36,36 +38,48 @@ class Results(Generic[A]):
             raise click.exceptions.Exit(1)
 
 
-def for_each(names: Iterable[str], act: Callable[[str], A], *, at_once: int = 1) -> Results[A]:
+def for_each(
+    names: Iterable[str], act: Callable[[str], A], *, at_once: int = 1, show: Callable[[A], object] = bool
+) -> Results[A]:
     """Run the action for each name, as Docker's commands do; results and errors are in the order of the names.
 
     Args:
         at_once: how many names it is run for at the same time. Each then runs in a thread of its own.
+        show: is given each result as soon as those before it are there.
     Raises:
-        ShoalError: the manager cannot be reached; the remaining names are not tried.
+        ShoalError: the manager cannot be reached, and the remaining names are not tried; not with `at_once`, where all
+            of them are under way and each has an error of its own.
     """
-    answers, failed = [], 0
-    for outcome in _outcomes([*names], act, at_once):
-        try:
-            answers.append(outcome())
-        except _FATAL:
-            raise
-        except ShoalError as error:
-            print_errors(str(error))
-            failed += 1
+    several, answers, failed = [*names], [], 0
+    fatal = _FATAL if at_once == 1 else ()
+    printed: set[str] = set()
+    with _threads(several, act, at_once) as outcomes:
+        for outcome in outcomes:
+            try:
+                answers.append(outcome())
+                show(answers[-1])
+            except fatal:
+                raise
+            except ShoalError as error:
+                print_errors(*{str(error)} - printed)
+                printed.add(str(error))
+                failed += 1
     return Results(tuple(answers), failed)
 
 
-def _outcomes(names: Sequence[str], act: Callable[[str], A], at_once: int) -> Iterator[Callable[[], A]]:
-    """What became of each name: gives the answer, or raises the error."""
+@contextmanager
+def _threads(names: Sequence[str], act: Callable[[str], A], at_once: int) -> Generator[Iterable[Callable[[], A]]]:
+    """For each name what gives the answer, or raises the error."""
     if at_once == 1 or len(names) == 1:
-        yield from (partial(act, name) for name in names)
+        yield [partial(act, name) for name in names]
         return
     from concurrent.futures import ThreadPoolExecutor
 
     pool = ThreadPoolExecutor(max_workers=at_once)
     try:
-        yield from [pool.submit(act, name).result for name in names]
+        yield [pool.submit(act, name).result for name in names]
+    except KeyboardInterrupt:
+        end_process()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -74,11 +88,11 @@ def print_each(names: Iterable[str], act: Callable[[str], object]) -> None:
     """Run the action for many names at once, and print the name of each that it was done to.
 
     Raises:
-        Exit: with 1, when any failed. ShoalError as of `for_each`.
+        Exit: with 1, when any failed.
     """
 
-    def act_and_print(name: str) -> None:
+    def act_on(name: str) -> str:
         act(name)
-        click.echo(name)
+        return name
 
-    for_each(names, act_and_print, at_once=AT_ONCE).exit_if_failed()
+    for_each(names, act_on, at_once=AT_ONCE, show=click.echo).exit_if_failed()

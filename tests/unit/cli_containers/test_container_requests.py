@@ -1,5 +1,8 @@
 """Flags of container commands as requests; what is wrong with them is said at once."""
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -111,12 +114,17 @@ def test_names_at_once_and_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     assert "1 not found" in capsys.readouterr().err
 
 
-def test_no_more_names_when_the_manager_is_away() -> None:
-    def act(name: str) -> None:
-        raise Unavailable("no manager")
+def test_a_node_that_is_away_does_not_keep_the_others_from_it(capsys: pytest.CaptureFixture[str]) -> None:
+    def act(name: str) -> str:
+        if name != "b":
+            raise Unavailable("node h2 is down")
+        return name
 
     with pytest.raises(Unavailable):
-        for_each(["0", "1"], act, at_once=2)
+        for_each(["a", "b"], act)
+    outcome = for_each(["a", "b", "c"], act, at_once=2)
+    assert (outcome.results, outcome.failed) == (("b",), 2)
+    assert capsys.readouterr().err.count("node h2 is down") == 1, "what all have in common is said once"
 
 
 def test_the_names_that_it_was_done_to_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,3 +136,16 @@ def test_the_names_that_it_was_done_to_are_printed(capsys: pytest.CaptureFixture
         print_each(["a", "b"], act)
     assert ended.value.exit_code == 1
     assert capsys.readouterr().out == "a\n"
+
+
+def test_an_interrupt_ends_the_process_whatever_its_threads_do() -> None:
+    script = (
+        "import threading; from cli.commands.common.for_each import print_each\n"
+        "print('ready', flush=True)\n"
+        "print_each(['a', 'b'], lambda name: threading.Event().wait(60))"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
