@@ -22,6 +22,8 @@ COLORS = ("cyan", "yellow", "green", "magenta", "blue", "bright_cyan", "bright_y
 _MAX_JOINED_LINE = 1 << 20
 _WITHOUT_ZONE = STAMP_BYTES - len("+00:00")
 _COMPLETE_LINE = {False: b" stdout F ", True: b" stderr F "}
+_ENDS = {False: {b" stdout F ": b"\n", b" stdout P ": b""}, True: {b" stderr F ": b"\n", b" stderr P ": b""}}
+"""What follows a line, and a piece of one."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,30 @@ class LogPrinter:
         rows = lines.split(b"\n")
         del rows[-1]
         for is_stderr in (False, True):
-            if (task_id, is_stderr) not in self._partial and (made := self._whole_lines(task_id, rows, is_stderr)):
+            made = self._pieces(rows, is_stderr) if self._as_it_is else None
+            if made is None and (task_id, is_stderr) not in self._partial:
+                made = self._whole_lines(task_id, rows, is_stderr)
+            if made:
                 self._write(made, is_stderr)
                 return
         for is_stderr, made in self._one_by_one(task_id, rows):
             self._write(made, is_stderr)
+
+    @property
+    def _as_it_is(self) -> bool:
+        """Of one task, pieces need not be put together for the same bytes to come out."""
+        return self._raw and not self._timestamps and not self._prefix_format.details and len(self._names) <= 1
+
+    def _pieces(self, rows: list[bytes], is_stderr: bool) -> bytes | None:
+        """Lines of one stream and pieces of some, as the program wrote them; None: they are not of this stream alone.
+
+        A program that writes much fills its pipe, and each piece of that ends in the middle of a line.
+        """
+        ends = _ENDS[is_stderr]
+        try:
+            return b"".join([row[HEADER_BYTES:] + ends[row[STAMP_BYTES:HEADER_BYTES]] for row in rows])
+        except KeyError:
+            return None
 
     def _whole_lines(self, task_id: str, rows: list[bytes], is_stderr: bool) -> bytes | None:
         """Lines that are all whole and of one stream; None: they are not."""
@@ -114,8 +135,7 @@ class LogPrinter:
         return b"\n".join(made)
 
     def _one_by_one(self, task_id: str, rows: Iterable[bytes]) -> Iterator[tuple[bool, bytes]]:
-        # Of one task, pieces need not be put together for the same bytes to come out.
-        as_it_is = self._raw and not self._timestamps and len(self._names) <= 1
+        as_it_is = self._as_it_is
         for row in rows:
             line = parse_line(row)
             if line is None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cli.render.log_printer import LogPrinter
+from cli.render.log_printer import LogPrefixes, LogPrinter
 from shoal.api.v1.control_pb2 import LogSource
 from shoal.api.v1.streams_pb2 import LogChunk
 
@@ -78,3 +78,10 @@ def test_lost_lines_are_told(printed: Printed) -> None:
     out, err = printed(printer(), [missing])
     assert out == b"web.1@h1    | x\n"
     assert b"web.1@h1: lines are missing here" in err
+
+
+def test_raw_output_has_details_where_they_are_asked_for(printed: Printed) -> None:
+    details = LogPrinter(timestamps=False, raw=True, prefixes=LogPrefixes(details=True))
+    lines = run("t", ("stdout", "F", b"one"), ("stdout", "P", b"tw"), ("stdout", "F", b"o"))
+    about = b"node.hostname=h1,task.id=t,task.name=web.1.t "
+    assert printed(details, [lines]) == (about + b"one\n" + about + b"two\n", b"")
