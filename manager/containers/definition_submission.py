@@ -23,6 +23,10 @@ from shoal.errors import Fault, ShoalError
 from shoal.ids import NewId
 
 
+PUBLISH_LABEL = "shoal.publish"
+"""A label with the value "node" has a container's ports published on its own node alone; Docker has no flag for it."""
+
+
 @dataclass
 class SubmittedDefinition:
     """A definition that is ready to be stored, or why it is not.
@@ -52,6 +56,8 @@ async def prepare_definition(
     found = SubmittedDefinition(ContainerDefinition())
     found.definition.CopyFrom(definition)
     _resolve_containers(found, node, view)
+    if found.definition.labels.get(PUBLISH_LABEL) == "node":
+        found.definition.publish_on_node = True
     spec = _as_service(found.definition)
     found.faults += check_definition(found.definition, spec)
     for fault in (
