@@ -22,7 +22,6 @@ from shoal.container_ids import container_id
 from shoal.errors import Fault, ShoalError
 from shoal.ids import NewId
 
-
 PUBLISH_LABEL = "shoal.publish"
 """A label with the value "node" has a container's ports published on its own node alone; Docker has no flag for it."""
 

@@ -98,9 +98,16 @@ def random_mac() -> str:
 
 def mac_messages(mac: str, *, ipv6: bool) -> list[Message]:
     """The requests in a namespace that give its link another MAC address; the kernel then forgets its neighbours."""
-    gateways = (GATEWAY, GATEWAY6) if ipv6 else (GATEWAY,)
-    neighbours = [add_neighbour(Neighbour(CONTAINER_INDEX, gateway, GATEWAY_MAC)) for gateway in gateways]
-    return [set_link(CONTAINER_INDEX, mac=mac), *neighbours]
+    return [set_link(CONTAINER_INDEX, mac=mac), *gateway_messages(ipv6=ipv6)]
+
+
+def gateway_messages(*, ipv6: bool) -> list[Message]:
+    """The requests in a namespace for the way to its gateway. The kernel drops it with the last address of a link."""
+    return [
+        add_route(Route(IPv4Network(GATEWAY), CONTAINER_INDEX)),
+        add_neighbour(Neighbour(CONTAINER_INDEX, GATEWAY, GATEWAY_MAC)),
+        *(_GATEWAY6_MESSAGES if ipv6 else ()),
+    ]
 
 
 def initial_messages(*, ipv6: bool) -> list[Message]:
@@ -110,9 +117,7 @@ def initial_messages(*, ipv6: bool) -> list[Message]:
         *own,
         set_link(_LOOPBACK_INDEX, up=True),
         set_link(CONTAINER_INDEX, up=True),
-        add_route(Route(IPv4Network(GATEWAY), CONTAINER_INDEX)),
-        add_neighbour(Neighbour(CONTAINER_INDEX, GATEWAY, GATEWAY_MAC)),
-        *(_GATEWAY6_MESSAGES if ipv6 else ()),
+        *gateway_messages(ipv6=ipv6),
     ]
 
 

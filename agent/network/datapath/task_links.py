@@ -18,6 +18,7 @@ from agent.network.attachments.attachment import (
 from agent.network.attachments.namespaces import (
     Namespace,
     connect_to_namespace,
+    gateway_messages,
     initial_messages,
     mac_messages,
     random_mac,
@@ -102,7 +103,8 @@ class TaskLinks:
                 after = replace(attachment, link=before.link, mac=before.mac)
             state.attachments[task_id] = after
             state.connection.apply([claim_message(after), *host_messages(self._without_lost_ipv6(after))])
-            inside.apply(container_messages(after, subnets, state.tunnels.mtu))
+            gateway = gateway_messages(ipv6=state.overlay.has_ipv6)
+            inside.apply([*gateway, *container_messages(after, subnets, state.tunnels.mtu)])
             own = set_elements.attachment_elements(before) if before is not None else {}
             linked = set_elements.link_elements([*state.attachments.values()])
             state.commit(

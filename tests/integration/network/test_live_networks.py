@@ -165,7 +165,8 @@ def test_any_sequence_of_changes_and_restarts_ends_in_what_was_asked_last(hosts:
         hosts.attach(hosts.two, task(each))
     for _ in range(10):
         chosen = [number for number in (1, 2, 3) if chance.random() < 0.5]
-        options = POOL if not chosen or chance.random() < 0.3 else NetworkOptions(internal_only=chosen == [3])
+        is_internal = not chosen or chosen == [3]
+        options = POOL if chance.random() < 0.4 else NetworkOptions(internal_only=is_internal)
         here = endpoint(1, hosts.one, *chosen)
         hosts.apply(NETWORKS, [here, *peers])
         if chance.random() < 0.4:
