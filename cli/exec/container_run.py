@@ -3,7 +3,7 @@
 import re
 import signal
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -84,16 +84,25 @@ def run_attached(client: Client, stub: "ContainersStub", options: RunOptions) ->
     return _AttachedRun(client, stub, options).run()
 
 
-def start_detached(client: Client, stub: "ContainersStub", container: str, *, is_removed: bool) -> None:
+def start_detached(
+    client: Client, stub: "ContainersStub", container: str, *, is_removed: bool, meanwhile: Callable[[], None]
+) -> None:
     """Start a container, and return once it runs or has ended.
 
     Args:
         is_removed: it is removed after its run; when it cannot be started, too.
+        meanwhile: called while the cluster starts it.
+
     Raises:
         CommandFailed: it could not be started; the code is Docker's. NotFound: there is no such container.
     """
+    starting: grpc.Future[Any] = stub.StartContainer.future(StartContainerRequest(container=container))
+    meanwhile()
+    failure = starting.exception()
+    if failure is None:
+        return
     try:
-        client.call(stub.StartContainer, StartContainerRequest(container=container), seconds=None)
+        client.raise_for(failure)
     except (Refused, Unavailable) as error:
         if is_removed and isinstance(error, Refused):
             RunEnd(stub, container, is_removed=True).wait(REMOVAL_SECONDS)

@@ -89,13 +89,15 @@ def _run(
     held: list[signal.Signals],
 ) -> int:
     first_signal(held)
-    if not {"stdout", "stderr"} & set(streams):
-        click.echo(container_id(view))
-        sys.stdout.flush()
     identifier, definition = view.container.meta.id, request.definition
     if not streams:
-        start_detached(client, containers(client), identifier, is_removed=definition.auto_remove)
+        is_removed = definition.auto_remove
+        start_detached(
+            client, containers(client), identifier, is_removed=is_removed, meanwhile=lambda: _print_id(view)
+        )
         return 0
+    if not {"stdout", "stderr"} & set(streams):
+        _print_id(view)
     options = RunOptions(
         container=identifier,
         shows=streams,
@@ -107,3 +109,8 @@ def _run(
         held=held,
     )
     return run_attached(client, containers(client), options)
+
+
+def _print_id(view: ContainerView) -> None:
+    click.echo(container_id(view))
+    sys.stdout.flush()
