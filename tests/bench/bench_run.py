@@ -76,20 +76,22 @@ def runs(rounds: int = ROUNDS) -> list[Figure]:
         if other is not None:
             sides["docker"] = _docker(other)
         found = []
-        for network, options in (("bridge", ()), ("no network", ("--network", "none"))):
-            found += _one_by_one(sides, network, options, rounds)
+        found += _one_by_one(sides, "bridge", (), rounds, OF_DOCKER)
+        found += _one_by_one(sides, "no network", ("--network", "none"), rounds, {})
         found += _together(sides)
     return found
 
 
-def _one_by_one(sides: Mapping[str, Side], network: str, options: Sequence[str], rounds: int) -> list[Figure]:
+def _one_by_one(
+    sides: Mapping[str, Side], network: str, options: Sequence[str], rounds: int, targets: Mapping[str, float]
+) -> list[Figure]:
     seconds: dict[str, dict[str, list[float]]] = {name: {side: [] for side in sides} for name in OF_DOCKER}
     for _ in range(rounds):
         for name, side in sides.items():
             seconds["run --rm … true"][name].append(_seconds(side.run("--rm", *options)))
             seconds["run -d"][name].append(_seconds(side.run("-d", *options, program=("sleep", "1000"))))
             side.remove_all()
-    return [figure for name, of in seconds.items() for figure in _against(f"{name}, {network}", of, OF_DOCKER[name])]
+    return [figure for name, of in seconds.items() for figure in _against(f"{name}, {network}", of, targets.get(name))]
 
 
 def _against(name: str, seconds: Mapping[str, Sequence[float]], target: float | None) -> list[Figure]:
@@ -107,7 +109,7 @@ def _together(sides: Mapping[str, Side]) -> list[Figure]:
         for name, side in sides.items():
             seconds[name].append(_at_once(side.run("-d", program=("sleep", "1000"))))
             side.remove_all()
-    return _against(f"run -d, {AT_ONCE} at once", seconds, 1.0)
+    return _against(f"run -d, {AT_ONCE} at once", seconds, None)
 
 
 def files() -> list[Figure]:

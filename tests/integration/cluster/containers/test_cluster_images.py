@@ -17,6 +17,7 @@ from tests.integration.cluster.harness import Cluster
 from tests.integration.registry_fixture import make_htpasswd
 
 ARCHIVE = IMAGES / "hello-1.tar"
+OTHER_ARCHIVE = IMAGES / "hello-2.tar"
 HOSTS = ("h1", "h2", "h3")
 PORT = 5055
 
@@ -75,6 +76,21 @@ def test_run_pulls_what_is_missing_and_services_take_names(source: str, clean: C
     assert len(clean.pids("web")) == 3
     assert "is in use by web" in clean.refusal("rmi", "--force", "web", f"{source}/hello:1")
     clean.shoal("service", "rm", "web")
+
+
+def test_an_image_in_use_is_not_removed_and_prune_leaves_it(clean: Cluster) -> None:
+    load_image(clean)
+    clean.quick("load", "--quiet", "--input", str(OTHER_ARCHIVE))
+    run(clean, "--name", "user")
+    clean.quick("stop", "--timeout", "0", "user")
+    assert "container user" in clean.refusal("rmi", IMAGE)
+    pruned = clean.shoal("image", "prune", "--all", "--force")
+    assert "hello:2" in pruned and images(clean) == {"hello:1"}
+    clean.quick("start", "user")
+    clean.quick("rm", "--force", "user")
+    assert "Deleted: sha256:" in clean.quick("rmi", IMAGE)
+    assert images(clean) == set()
+    assert "No such image" in clean.refusal("rmi", IMAGE)
 
 
 def test_saved_and_loaded_in_every_form(clean: Cluster, tmp_path: Path) -> None:
