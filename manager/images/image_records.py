@@ -122,7 +122,8 @@ def image_view(
 
 
 def views(view: View, digests: Iterable[str] | None = None) -> Iterator[ImageView]:
-    """Images with what uses and holds them, by digest; None: all of them, and those that only nodes hold."""
+    """Images with what uses and holds them, by digest; None: all of them, and those that services and containers use
+    without a record. What nodes alone still hold is no image of the cluster any more: they collect it."""
     records, nodes = records_by_digest(view), nodes_by_digest(view)
     services, containers = services_by_digest(view), containers_by_digest(view)
     known: set[str] = set()
@@ -173,7 +174,7 @@ def _unrecorded(
 ) -> Iterator[ImageView]:
     """Images of services and containers that were never pulled into the cluster's repository: a digest, and their names
     by digest."""
-    for digest in sorted({*nodes, *services, *containers} - known):
+    for digest in sorted({*services, *containers} - known):
         users, others = services.get(digest, set()), containers.get(digest, set())
         references = [*(_image_of_service(view, each) for each in users), *(_image_of(view, each) for each in others)]
         names = {f"{parse(each).name}@{digest}" for each in references if each.endswith(f"@{digest}")}

@@ -92,9 +92,7 @@ def _run(
     identifier, definition = view.container.meta.id, request.definition
     if not streams:
         is_removed = definition.auto_remove
-        start_detached(
-            client, containers(client), identifier, is_removed=is_removed, meanwhile=lambda: _print_id(view)
-        )
+        start_detached(client, containers(client), identifier, is_removed=is_removed, meanwhile=lambda: _print_id(view))
         return 0
     if not {"stdout", "stderr"} & set(streams):
         _print_id(view)

@@ -46,6 +46,22 @@ def test_raw_output_has_every_byte(printed: Printed) -> None:
     assert printed(printer(raw=True), [run("t", ("stdout", "P", b"no end"))]) == (b"no end", b"")
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_pieces_of_one_stream_come_out_as_they_were_written(printed: Printed, stream: str) -> None:
+    pieces = run("t", (stream, "F", b"one"), (stream, "P", b"tw"), (stream, "F", b"o"), (stream, "P", b"three"))
+    assert b"".join(printed(printer(raw=True), [pieces])) == b"one\ntwo\nthree"
+    torn = run("t", (stream, "F", b"one"))
+    torn.lines += b"no line\n" + run("t", (stream, "P", b"tw"), (stream, "F", b"o")).lines
+    assert b"".join(printed(printer(raw=True), [torn])) == b"one\ntwo\n"
+
+
+def test_pieces_are_joined_where_something_stands_before_lines(printed: Printed) -> None:
+    pieces = run("t", ("stdout", "F", b"one"), ("stdout", "P", b"tw"), ("stdout", "F", b"o"))
+    details = LogPrinter(timestamps=False, raw=True, prefixes=LogPrefixes(details=True))
+    before = b"node.hostname=h1,task.id=t,task.name=web.1.t "
+    assert printed(details, [pieces])[0] == before + b"one\n" + before + b"two\n"
+
+
 def test_each_stream_has_its_own(printed: Printed) -> None:
     mixed = run("t", ("stdout", "F", b"out"), ("stderr", "F", b"err"), ("stdout", "F", b"again"))
     assert printed(printer(raw=True), [mixed]) == (b"out\nagain\n", b"err\n")

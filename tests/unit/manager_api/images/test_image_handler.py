@@ -237,12 +237,12 @@ def test_listings_are_filtered_as_docker_does() -> None:
     with_api(scenario)
 
 
-def test_images_of_nodes_are_listed_by_digest() -> None:
+def test_images_of_services_are_listed_by_digest() -> None:
     async def scenario(api: Api) -> None:
         rig = Rig(api)
         image = await rig.set("web:1", "a")
         other = digest_of(b"elsewhere")
-        held = NodeImages(node_id="node1", digests=[image.digest, other])
+        held = NodeImages(node_id="node1", digests=[image.digest, other, digest_of(b"removed")])
         await api.store.commit([put(kinds.NODE_IMAGES, "node1", held)])
         spec = spec_of("db", image=f"registry:5000/db:1@{other}")
         await api.services.create(CreateServiceRequest(spec=spec), ADMIN)
