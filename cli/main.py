@@ -145,6 +145,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = EXIT_BAD_INPUT if isinstance(error, InvalidInput) else EXIT_FAILED
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
+    except UnicodeEncodeError as error:  # bytes of the command line, as Python carries them, in a request
+        print_errors(f"{error.object!r} is not valid UTF-8")
+        code = EXIT_BAD_INPUT
     except OSError as error:  # what the command writes, or a file that it was given
         print_errors(": ".join(filter(None, (str(error.filename or ""), error.strerror or str(error)))))
         code = EXIT_FAILED

@@ -138,6 +138,11 @@ def test_words_that_are_no_text(rigs: tuple[Rig, Manager]) -> None:
     assert manager.calls == []
 
 
+def test_a_name_that_is_no_text(rigs: tuple[Rig, Manager]) -> None:
+    rig, _ = rigs
+    assert rig.run("start", "\udcff") == (2, b"", "error: '\\udcff' is not valid UTF-8\n")
+
+
 def test_create_prints_the_id_and_writes_it(rigs: tuple[Rig, Manager], tmp_path: Path) -> None:
     rig, manager = rigs
     cidfile = tmp_path / "cid"
