@@ -61,6 +61,7 @@ class RecordedAssignments:
         self.answers: asyncio.Queue[int] = asyncio.Queue()
         self.silent = False
         self.touch: list[bool] = []
+        self.orphans: asyncio.Queue[OrphanReport] = asyncio.Queue()
 
     def set_connected(self, connected: bool) -> None:
         if self.touch[-1:] != [connected]:
@@ -73,8 +74,8 @@ class RecordedAssignments:
             self.answers.put_nowait(assignments.sequence)
 
     async def orphan_reports(self) -> AsyncGenerator[OrphanReport]:
-        await asyncio.Event().wait()
-        yield OrphanReport()
+        while True:
+            yield await self.orphans.get()
 
     async def applied_sequences(self) -> AsyncGenerator[int]:
         while True:

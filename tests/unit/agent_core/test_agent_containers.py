@@ -139,9 +139,12 @@ def test_each_call_reaches_its_part(tmp_path: Path) -> None:
             await agent.Pause(PauseContainerRequest(container="box", unpause=True))
             await agent.Kill(KillContainerRequest(container="box"))
             await agent.Kill(KillContainerRequest(container="box", signal="HUP"))
+            await agent.Kill(KillContainerRequest(container="box", signal="HUP", stop=True))
+            await agent.RemoveOrphan(ListChangesRequest(container="lost"))
             task = "task-of-box"
             assert node.calls == [
                 ("pause", task, True), ("pause", task, False), ("signal", task, "SIGKILL"), ("signal", task, "HUP"),
+                ("signal", task, ""), ("remove orphan", "lost", None),
             ]  # fmt: skip
             table = await agent.ListProcesses(ListProcessesRequest(container="box", ps_args=["-ef"]))
             assert list(table.titles) == ["PID", "CMD"] and list(table.processes[0].cells) == ["1", "box -ef"]
@@ -161,9 +164,9 @@ def test_each_call_reaches_its_part(tmp_path: Path) -> None:
             layer = [chunk async for chunk in agent.ReadLayer(ListChangesRequest(container="box"))]
             with tarfile.open(fileobj=io.BytesIO(b"".join(chunk.data for chunk in layer))) as tar:
                 assert sorted(tar.getnames()) == ["etc", "new"]
-            assert len(node.calls) == 4
+            assert len(node.calls) == 6
             assert layer == [each async for each in agent.ReadLayer(ListChangesRequest(container="box", pause=True))]
-            assert node.calls[4:] == [("pause", task, True), ("pause", task, False)]
+            assert node.calls[6:] == [("pause", task, True), ("pause", task, False)]
 
     asyncio.run(body())
 

@@ -247,6 +247,17 @@ def test_a_paused_container_is_reported_and_not_probed(machine: Machine) -> None
     scenario(machine, play, after_a_restart)
 
 
+def test_its_own_stop_signal_may_be_sent(machine: Machine) -> None:
+    async def play(worker: Worker) -> None:
+        worker.receive(order(run_of("r1")))
+        await machine.until("r1", S.RUNNING)
+        await worker.signal("r1", "SIGHUP")
+        await worker.signal("r1", "")
+        assert machine.runtime.signals == [("r1", "SIGHUP"), ("r1", "SIGTERM")]
+
+    scenario(machine, play)
+
+
 def test_new_limits_reach_a_running_container(machine: Machine) -> None:
     def limited(number: int, memory: int) -> tuple[Task, ServiceRevision]:
         made, template = run_of("r1"), revision()

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manager.dispatcher.sessions import agent_input
-from shoal.api.v1.dispatcher_pb2 import VolumeReport
+from shoal.api.v1.dispatcher_pb2 import OrphanReport, VolumeReport
 from shoal.api.v1.node_pb2 import HostDevices, HostListener, NetworkCondition, NodeDescription, OverlayKey
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.api.v1.volume_pb2 import LocalVolume
 from shoal.errors import Exhausted, InvalidInput
+from shoal.ids import is_id
 from tests.fakes.any_message import any_message
 
 NOW_MS = 1_700_000_000_000
@@ -80,6 +81,17 @@ def test_any_condition_is_bounded(seed: int) -> None:
         return
     check(kept)
     assert kept.ByteSize() <= agent_input.MAX_NODE_BYTES
+
+
+@settings(max_examples=50, deadline=None)
+@given(SEEDS)
+def test_any_report_of_orphans_is_bounded(seed: int) -> None:
+    try:
+        kept = agent_input.sanitize_orphans(any_message(OrphanReport, seed), NOW_MS)
+    except Exhausted:
+        return
+    check(kept)
+    assert all(is_id(each.id) for each in kept.containers)
 
 
 @settings(max_examples=50, deadline=None)
