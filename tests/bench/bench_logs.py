@@ -119,7 +119,8 @@ def run_command(directory: Path, port: int, words: list[str]) -> None:
 
     with Client(Context("bench", (f"127.0.0.1:{port}",), directory / "admin")) as client:
         command: Any = inspect.unwrap(cast(Any, logs_command.callback))
-        command(client, target="web", follow=False, tail=None, since="", timestamps="-t" in words, raw="--raw" in words)
+        options = logs_command.make_context("logs", [*words, "web"]).params
+        command(client, **options)
 
 
 def process(*words: object, **more: Any) -> subprocess.Popen[str]:
