@@ -32,6 +32,7 @@ class FollowedContainer:
         self._request = request
         self._read_ns = 0
         self._warning = ""
+        self._is_absent = False
 
     async def batches(self) -> AsyncGenerator[LogBatch | str, None]:
         """Batches of lines; strings are warnings. Ends when the container has ended and is not about to start again."""
@@ -46,14 +47,14 @@ class FollowedContainer:
                 is_first = False
             if not may_write or (self._request.until_ns and not self._warning):
                 return
-            if self._warning:
+            if self._warning or self._is_absent:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 await self._wait_for_other(before)
 
     async def _read(self, node: NodeLogs, request: ReadLogsRequest) -> AsyncGenerator[LogBatch | str, None]:
         """What there is on the node, and what is written until the present run ends; each problem once."""
-        warning = node.warning
+        warning, self._is_absent = node.warning, False
         if node.agent is not None:
             try:
                 async with aclosing(self._reader.read_logs(node.agent, request)) as batches:
@@ -61,7 +62,7 @@ class FollowedContainer:
                         self._read_ns = max(self._read_ns, last_ns(batch))
                         yield batch
             except NotFound:
-                pass  # it has written nothing yet, or is removed
+                self._is_absent = True  # it is being made, or is removed
             except ShoalError as error:
                 warning = f"node {node.hostname}: {error}"
         if warning and warning != self._warning:
