@@ -52,7 +52,7 @@ def for_each(
     """
     several, answers, failed = [*names], [], 0
     fatal = _FATAL if at_once == 1 else ()
-    printed: set[str] = set()
+    printed: set[str] = set()  # what all have in common is said once
     with _threads(several, act, at_once) as outcomes:
         for outcome in outcomes:
             try:
@@ -61,8 +61,9 @@ def for_each(
             except fatal:
                 raise
             except ShoalError as error:
-                print_errors(*{str(error)} - printed)
-                printed.add(str(error))
+                if str(error) not in printed:
+                    print_errors(str(error))
+                printed |= {str(error)} if isinstance(error, _FATAL) else set()
                 failed += 1
     return Results(tuple(answers), failed)
 

@@ -6,7 +6,7 @@ import click
 
 from cli.client import Client
 from cli.commands.common.common_options import examples, pass_client
-from cli.commands.common.for_each import for_each
+from cli.commands.common.for_each import print_each
 from cli.commands.common.name_completion import names_of
 from cli.commands.container.attach_options import detach_keys_option
 from cli.commands.container.container_calls import containers
@@ -46,9 +46,8 @@ def start(client: Client, *, attach: bool, interactive: bool, detach_keys: str, 
 
     def start_one(name: str) -> None:
         client.call(containers(client).StartContainer, StartContainerRequest(container=name), seconds=None)
-        click.echo(name)
 
-    for_each(names, start_one).exit_if_failed()
+    print_each(names, start_one)
 
 
 def _start_attached(client: Client, name: str, *, interactive: bool, keys: bytes) -> int:
