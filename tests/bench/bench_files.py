@@ -11,13 +11,14 @@ import hashlib
 import io
 import json
 import os
+import resource
 import subprocess
 import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench.bed import ARCHIVE, SHOAL, Bed, cluster
@@ -29,20 +30,43 @@ GIGABYTE = 1_000_000_000
 PIECE = 10_000_000
 SMALL_FILES, SMALL_BYTES = 10_000, 2_000
 ROUNDS = 3
+WORKS = 5
+"""Commands of a round."""
+
 AIM_MB = 150.0
 
 
 @dataclass(frozen=True)
 class Side:
-    """A command line with a container `box` that runs."""
+    """A command line with a container `box` that runs.
+
+    Attributes:
+        daemons: what the command lines of its daemons have in them.
+        processor: seconds of the processor, of the command and of the daemons, for each command.
+    """
 
     command: tuple[str, ...]
+    daemons: str
+    processor: list[float] = field(default_factory=list)
 
     def run(self, *words: str) -> float:
         """Seconds from the start of a command to its end."""
-        begin = time.perf_counter()
+        begin, before = time.perf_counter(), self._processor_seconds()
         subprocess.run([*self.command, *words], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.processor.append(self._processor_seconds() - before)
         return time.perf_counter() - begin
+
+    def _processor_seconds(self) -> float:
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return children.ru_utime + children.ru_stime + sum(map(_processor_seconds, self._pids()))
+
+    def _pids(self) -> list[Path]:
+        found = []
+        for each in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if self.daemons.encode() in each.joinpath("cmdline").read_bytes():
+                    found.append(each)
+        return found
 
 
 def measure(rounds: int = ROUNDS) -> list[Figure]:
@@ -54,7 +78,16 @@ def measure(rounds: int = ROUNDS) -> list[Figure]:
             sides["docker"] = _docker(stack.enter_context(swarm(ARCHIVE)))
         sides = {"shoal": _ours(stack.enter_context(cluster(hosts=1))), **sides}
         seconds = _seconds(sides, _works(place), rounds)
-    return [figure for name, of in seconds.items() for figure in _figures(name, of)]
+    found = [figure for name, of in seconds.items() for figure in _figures(name, of)]
+    return found + [
+        _processor_figure(name, place, each) for place, name in enumerate(seconds) for each in sides.items()
+    ]
+
+
+def _processor_figure(name: str, place: int, side: tuple[str, Side]) -> Figure:
+    """Firmer than seconds on a busy machine: two processors take half of them at least."""
+    whole = side[1].processor
+    return Figure(f"{side[0]} {name}, processor", p50(whole[place::WORKS]), "s")
 
 
 def _works(place: Path) -> Mapping[str, Callable[[Side, int], float]]:
@@ -107,6 +140,15 @@ def _figures(name: str, seconds: Mapping[str, Sequence[float]]) -> list[Figure]:
     return found
 
 
+def _processor_seconds(process: Path) -> float:
+    """Of a process so far (proc(5), stat); 0 once it is gone."""
+    try:
+        fields = process.joinpath("stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _write_mixed(path: Path, seed: int) -> None:
     """Half random, half what programs are made of; another file for another seed."""
     sources = [each for each in Path("/usr/lib").rglob("*.so*") if each.is_file() and not each.is_symlink()]
@@ -147,12 +189,12 @@ def _image(place: Path, number: int) -> Path:
 def _ours(bed: Bed) -> Side:
     bed.shoal("load", "--quiet", "--input", str(ARCHIVE))
     bed.shoal("run", "-d", "--name", "box", "hello:1", "sleep", "10000")
-    return Side(("env", f"SHOAL_CONFIG={bed.config}", str(SHOAL)))
+    return Side(("env", f"SHOAL_CONFIG={bed.config}", str(SHOAL)), str(bed.config.parent))
 
 
 def _docker(other: Swarm) -> Side:
     other.docker("run", "-d", "--name", "box", DOCKER_IMAGE, "sleep", "10000")
-    return Side((str(DOCKER), "--host", f"unix://{other.socket}"))
+    return Side((str(DOCKER), "--host", f"unix://{other.socket}"), str(other.socket.parent))
 
 
 def main() -> None:
