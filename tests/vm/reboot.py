@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from shoal.api.v1.engine_pb2 import (
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.standalone_pb2 import ContainerDefinition, ContainerRestart
 from shoal.api.v1.task_pb2 import TaskState
-from shoal.errors import ShoalError, Unavailable
+from shoal.errors import AlreadyExists, NotFound, ShoalError, Timeout, Unauthenticated, Unavailable
 from tests.vm.checking import Check, run_checks
 from tests.vm.cluster import until
 from tests.vm.power import POWER_OFF, STAGES
@@ -53,12 +54,12 @@ R = ContainerRestart
 
 
 def call(method: str, request: Any, *, seconds: float = 120) -> Any:
-    """One call of the service `Containers`; a manager that is starting is asked again."""
+    """One call of the service `Containers`; a manager that is starting, or too slow to shake hands, is asked again."""
     for _ in range(120):
         try:
             with Client.of_context(None) as client:
                 return client.call(getattr(containers(client), method), request, seconds=seconds)
-        except Unavailable:
+        except (Unavailable, Unauthenticated, Timeout):
             time.sleep(1)
     raise AssertionError(f"{method}: no manager")
 
@@ -70,8 +71,9 @@ def create(name: str, script: str = ON, restart: R.Condition.ValueType = R.NO, *
     spec.image = IMAGE
     spec.command.extend(["/bin/sh", "-c", script])
     spec.mounts.add(type=Mount.VOLUME, source=f"{name}-data", target="/data")
-    view: ContainerView = call("CreateContainer", CreateContainerRequest(name=name, definition=definition))
-    return str(view.container.meta.id)
+    with suppress(AlreadyExists):  # by an earlier attempt, whose answer was lost
+        call("CreateContainer", CreateContainerRequest(name=name, definition=definition))
+    return str(get(name).container.meta.id)
 
 
 def start(name: str) -> None:
@@ -93,7 +95,8 @@ def names() -> set[str]:
 
 
 def log(name: str) -> list[str]:
-    return run(SHOAL, "logs", name).split("\n")
+    done = subprocess.run([SHOAL, "logs", name], capture_output=True, text=True, timeout=300, check=False)
+    return done.stdout.split("\n") if not done.returncode else []
 
 
 def said(name: str, *lines: str) -> None:
@@ -256,7 +259,8 @@ def check_everything_is_there_after_the_power_failed() -> None:
 
 def check_removal() -> None:
     for name in names():
-        call("RemoveContainer", RemoveContainerRequest(container=name, force=True, remove_volumes=True))
+        with suppress(NotFound):  # removed by an earlier attempt, whose answer was lost
+            call("RemoveContainer", RemoveContainerRequest(container=name, force=True, remove_volumes=True))
     assert names() == set()
     until(lambda: not list(AGENT.glob("**/containers/*/*")), "no files of containers are left")
 
