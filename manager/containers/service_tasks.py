@@ -87,6 +87,9 @@ def _by_name(view: View, reference: str) -> Task | None:
 
 
 def _by_id(view: View, reference: str) -> Task | None:
+    _, dot, last = reference.rpartition(".")
+    if dot:  # a name: its end is no beginning of an id
+        return view.tasks.get(last)
     if is_beginning(reference):
         found = [each for each in view.tasks.values() if container_id(each.id).startswith(reference)]
         if len(found) == 1:

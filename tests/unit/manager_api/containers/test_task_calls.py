@@ -50,7 +50,7 @@ def test_it_is_found_by_every_form_of_its_name() -> None:
         for name in names:
             found = await rig.records.get(engine.GetContainerRequest(container=name), ADMIN)
             assert (found.task.id, found.container.meta.id) == (task.id, ""), name
-        for name in ("web.3", "web", "", "nothing", "ffffffffffff"):
+        for name in ("web.3", f"web.{task.id[:3]}", f"other.{task.id[0]}", "web", "", "nothing", "ffffffffffff"):
             with pytest.raises((NotFound, InvalidInput)):
                 await rig.records.get(engine.GetContainerRequest(container=name), ADMIN)
         await rig.create("web.1")
