@@ -14,6 +14,7 @@ from manager.validation.other_services import OtherServices
 from shoal.api.v1.network_pb2 import Network, NetworkSpec
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
 from shoal.errors import Conflict, Fault, Refused
+from shoal.networks.network_modes import BRIDGE
 from shoal.networks.published_ports import MESH_NETWORK, first_conflict, is_mesh, label, mesh_ports, ranges_overlap
 
 _CANDIDATES = [f"10.{second}.0.0/16" for second in range(255, 127, -1)]
@@ -78,6 +79,8 @@ def internal_only_faults(view: View, spec: ServiceSpec, submitted: Mapping[str, 
     """
     known = dict(view.networks) | {network.meta.id: network for network in submitted.values()}
     networks = [known[each.network] for each in spec.task.networks if each.network in known]
+    if any(each.network == BRIDGE for each in spec.task.networks):
+        return  # a container of one's own has the node's pool beside its networks, which is a way out
     if networks and mesh_ports(spec) and all(network.spec.internal for network in networks):
         yield Fault(
             "endpoint.ports",

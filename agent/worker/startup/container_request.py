@@ -2,7 +2,7 @@
 
 from agent.worker.container_runtime import ContainerRequest
 from agent.worker.interfaces import Image
-from agent.worker.sandbox import NO_SANDBOX, Sandbox, SharedNamespace
+from agent.worker.sandbox import NO_SANDBOX, Sandbox
 from agent.worker.startup.allocated_resources import cdi_devices, with_generic_resources
 from agent.worker.startup.etc_files import etc_files
 from agent.worker.startup.task_inputs import TaskInputs
@@ -10,7 +10,7 @@ from shoal import task_states
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.task_pb2 import Task
-from shoal.networks.network_modes import NONE, mode_of
+from shoal.networks.network_modes import HOST, NONE, mode_of
 from shoal.spec_templates import NodeValues, expand_container, values_of
 
 
@@ -35,7 +35,9 @@ def container_request(
     own = sandbox if sandbox is not NO_SANDBOX else None
     shared = sandbox.shared
     if shared is not None:
-        spec = _with_shared_hostname(shared, spec)
+        spec = _with_hostname(spec, shared.hostname, shared.domainname)
+    elif task.container_id and mode_of(template) == HOST and not spec.hostname:
+        spec = _with_hostname(spec, node.hostname, spec.domainname)  # as with Docker
     files = shared.files if shared else etc_files(spec, name, own, host_resolv_conf, node_address=node.address)
     return ContainerRequest(
         task_id=task.id,
@@ -62,9 +64,9 @@ def is_volatile(task: Task) -> bool:
     return not task.container_id or task.auto_remove
 
 
-def _with_shared_hostname(shared: SharedNamespace, spec: ContainerSpec) -> ContainerSpec:
-    """The spec with the host and domain name of the container whose network it shares."""
+def _with_hostname(spec: ContainerSpec, hostname: str, domainname: str) -> ContainerSpec:
+    """The spec with other names, such as those of the container whose network it shares."""
     made = ContainerSpec()
     made.CopyFrom(spec)
-    made.hostname, made.domainname = shared.hostname, shared.domainname
+    made.hostname, made.domainname = hostname, domainname
     return made

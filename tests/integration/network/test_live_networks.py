@@ -24,6 +24,7 @@ from tests.integration.network.netns_hosts import (
     tcp_exchange,
     until,
 )
+from tests.integration.network.test_ipv6_between_hosts import dual, placed
 from tests.integration.network.test_names_in_containers import addresses, ask
 
 POOL = NetworkOptions(node_pool=True)
@@ -114,6 +115,28 @@ def test_the_nodes_own_pool_stays_beside_a_network_until_it_is_left(hosts: Hosts
     assert not pings(own, "172.31.0.100")
     assert inside_routes(own) == {"10.99.3.0/24"}
     assert pings(own, "10.99.3.2")
+    assert hosts.one.call(hosts.one.network.reconcile()) == []
+
+
+def test_addresses_of_both_families_come_and_go(hosts: Hosts) -> None:
+    hosts.start()
+    networks = [dual(1), dual(2)]
+    before, both, left = (placed(1, hosts.one, *of) for of in ((1,), (1, 2), (2,)))
+    peers = [placed(10 + number, hosts.two, number) for number in (1, 2)]
+    hosts.apply(networks, [before, *peers])
+    own = hosts.attach(hosts.one, task(before)).netns_fd
+    for each in peers:
+        hosts.attach(hosts.two, task(each))
+    hosts.apply(networks, [both, *peers])
+    change(hosts.one, both, own)
+    for number in (1, 2):
+        assert pings(own, f"fd99:{number}::{10 + number}")
+    hosts.apply(networks, [left, *peers])
+    change(hosts.one, left, own)
+    assert pings(own, "fd99:2::12")
+    assert not pings(own, "fd99:1::11")
+    text = run(own, "ip", "-6", "-o", "addr", "show", "dev", "eth0") + run(own, "ip", "-6", "route")
+    assert "fd99:2::" in text and "fd99:1:" not in text
     assert hosts.one.call(hosts.one.network.reconcile()) == []
 
 

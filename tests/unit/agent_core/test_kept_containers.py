@@ -371,6 +371,22 @@ def test_how_a_containers_run_is_attached(machine: Machine) -> None:
     scenario(machine, play, after_a_restart)
 
 
+def test_on_the_nodes_own_network_it_has_the_nodes_name(machine: Machine) -> None:
+    made, template = networked(1, mode="host")
+
+    async def play(worker: Worker) -> None:
+        message = assign(made, revisions=(template,))
+        message.containers.append(BOX)
+        message.lists_containers = True
+        worker.receive(message)
+        await machine.until("r1", S.RUNNING)
+        request = machine.runtime.requests["r1"]
+        assert (request.netns_fd, request.spec.hostname) == (-1, "host-n")
+        assert request.etc_files["/etc/hostname"] == b"host-n\n"
+
+    scenario(machine, play)
+
+
 def test_namespaces_of_others_are_asked_for(machine: Machine) -> None:
     made, template = networked(1, "10.0.0.7")
     made.pid_task_id, made.ipc_task_id = "r8", "r9"

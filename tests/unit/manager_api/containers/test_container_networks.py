@@ -104,6 +104,21 @@ def test_without_its_last_network_it_has_none_and_may_join_another() -> None:
     with_rig(scenario)
 
 
+def test_ports_need_a_way_out_which_the_nodes_pool_is() -> None:
+    async def scenario(rig: ContainerRig) -> None:
+        await _network(rig, "secret")
+        network = Network(meta=Meta(id="secret"), spec=NetworkSpec(name="secret", internal=True))
+        await rig.store.commit([put(kinds.NETWORK, "secret", network)])
+        made = definition(ports=[PublishedPort(target=80)])
+        made.task.networks.append(NetworkAttachment(network="secret"))
+        with pytest.raises(InvalidInput, match="internal"):
+            await rig.records.create(CreateContainerRequest(name="db", definition=made), ADMIN)
+        made.task.networks.append(NetworkAttachment(network="bridge"))
+        await rig.records.create(CreateContainerRequest(name="db", definition=made), ADMIN)
+
+    with_rig(scenario)
+
+
 def test_networks_and_volumes_know_the_containers_that_use_them() -> None:
     async def scenario(rig: ContainerRig) -> None:
         await _network(rig, "front")
