@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -40,6 +40,8 @@ class TaskLinks:
 
     def __init__(self, state: DatapathState) -> None:
         self._state = state
+        self._linking: set[str] = set()
+        """Tasks with links; those of most nodes have none, and then nothing is looked for."""
 
     def link(self, namespace: Namespace, attachment: Attachment) -> Attachment:
         """Configure a namespace's addresses and name the host's end of its link; `admit` follows. After an error only
@@ -54,7 +56,7 @@ class TaskLinks:
         if state.tunnels.fault and any(subnets[name].encrypted for name in attachment.addresses if name):
             raise Unavailable(state.tunnels.fault)
         attachment = replace(attachment, link=socket.if_nametoindex(namespace.link))
-        state.attachments[attachment.task_id] = attachment
+        self._remember(attachment)
         try:
             state.connection.apply([claim_message(attachment), *host_messages(self._without_lost_ipv6(attachment))])
             ipv6 = state.overlay.has_ipv6
@@ -75,11 +77,21 @@ class TaskLinks:
     def admit(self, attachments: Iterable[Attachment]) -> None:
         """Accept the packets of linked tasks: of all, or of none where the kernel refuses one."""
         admitted = list(attachments)
-        new = {each.task_id for each in admitted}
+        earlier = self._link_elements(without={each.task_id for each in admitted})
+        added = set_elements.merge(merged_elements(admitted), self._link_elements())
+        self._state.table.change(earlier, added)
+
+    def _link_elements(self, without: Collection[str] = ()) -> set_elements.Elements:
+        """The elements of all links between tasks, except for some tasks."""
+        if not self._linking:
+            return {}
         every = self._state.attachments.values()
-        earlier = set_elements.link_elements([each for each in every if each.task_id not in new])
-        links = set_elements.link_elements([*every])
-        self._state.table.change(earlier, set_elements.merge(merged_elements(admitted), links))
+        return set_elements.link_elements([each for each in every if each.task_id not in without])
+
+    def _remember(self, attachment: Attachment) -> None:
+        self._state.attachments[attachment.task_id] = attachment
+        if attachment.links:
+            self._linking.add(attachment.task_id)
 
     def change(self, attachment: Attachment, netns_fd: int) -> None:
         """Give a container's link other addresses while it runs; one without a link gets one. Idempotent.
@@ -91,7 +103,7 @@ class TaskLinks:
             Unavailable: the kernel refused; the next call tries all of it again.
         """
         state, task_id = self._state, attachment.task_id
-        before, links = state.attachments.get(task_id), set_elements.link_elements([*state.attachments.values()])
+        before, links = state.attachments.get(task_id), self._link_elements()
         subnets = state.cluster.current.subnets
         if state.tunnels.fault and any(subnets[name].encrypted for name in attachment.addresses if name):
             raise Unavailable(state.tunnels.fault)
@@ -101,15 +113,13 @@ class TaskLinks:
                 after = self._new_link(attachment, netns_fd, inside)
             else:
                 after = replace(attachment, link=before.link, mac=before.mac)
-            state.attachments[task_id] = after
+            self._remember(after)
             state.connection.apply([claim_message(after), *host_messages(self._without_lost_ipv6(after))])
             gateway = gateway_messages(ipv6=state.overlay.has_ipv6)
             inside.apply([*gateway, *container_messages(after, subnets, state.tunnels.mtu)])
             own = set_elements.attachment_elements(before) if before is not None else {}
-            linked = set_elements.link_elements([*state.attachments.values()])
-            state.commit(
-                set_elements.merge(own, links), set_elements.merge(set_elements.attachment_elements(after), linked)
-            )
+            added = set_elements.merge(set_elements.attachment_elements(after), self._link_elements())
+            state.commit(set_elements.merge(own, links), added)
             inside.apply(self._surplus(after, before, inside))
             if before is not None:
                 state.connection.apply(removed_host_messages(before, after))
@@ -154,13 +164,13 @@ class TaskLinks:
     def detach(self, *task_ids: str) -> None:
         """Withdraw ports and addresses at once; the next `sweep` deletes the links. Unknown tasks are ignored."""
         state = self._state
-        links = set_elements.link_elements([*state.attachments.values()])
+        links = self._link_elements()
         detached = [each for task_id in task_ids if (each := state.attachments.pop(task_id, None)) is not None]
         if not detached:
             return
         try:
-            left = set_elements.link_elements([*state.attachments.values()])
-            state.commit(set_elements.merge(merged_elements(detached), links), left)
+            self._linking.difference_update(task_ids)
+            state.commit(set_elements.merge(merged_elements(detached), links), self._link_elements())
         finally:
             state.connection.attempt(state.blackholes.replace_ended(detached))
             state.connection.apply(mark_ended(each.link) for each in detached)
@@ -176,7 +186,9 @@ class TaskLinks:
         process knew of other nodes stays until the first change of the derived state."""
         state = self._state
         state.attachments.clear()
-        state.attachments.update((attachment.task_id, attachment) for attachment in attachments)
+        self._linking.clear()
+        for attachment in attachments:
+            self._remember(attachment)
         adopted_links = {attachment.link for attachment in state.attachments.values()}
         surplus = [link.index for link in state.container_links() if link.index not in adopted_links]
         state.connection.apply(map(mark_ended, surplus))

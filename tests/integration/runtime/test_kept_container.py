@@ -52,7 +52,7 @@ class Host:
         self.cgroup = new_cgroup()
         self.image = build_image(directory)
         self.machine = Machine(directory)
-        self.tasks: dict[str, Task] = {}
+        self.store_revision = 0
 
     @asynccontextmanager
     async def agent(self) -> AsyncGenerator[tuple[Worker, OciRuntime]]:
@@ -72,7 +72,8 @@ class Host:
             await runtime.reset()
 
     def assigned(self, *tasks: Task, containers: tuple[str, ...] = (BOX,), memory: int = 64 << 20) -> Assignments:
-        """A snapshot."""
+        """A snapshot, each of a later store than the one before."""
+        self.store_revision += 1
         container = ContainerSpec(image="busybox:test", command=["/bin/sh", "-c", SCRIPT])
         template = TaskTemplate(container=container, networks=[NetworkAttachment(network="none")])
         template.limits.memory_bytes = memory
@@ -81,7 +82,13 @@ class Host:
             for number in {task.revision for task in tasks}
         ]
         return Assignments(
-            snapshot=True, tasks=tasks, revisions=revisions, containers=containers, lists_containers=True
+            snapshot=True,
+            tasks=tasks,
+            revisions=revisions,
+            containers=containers,
+            lists_containers=True,
+            epoch="first",
+            store_revision=self.store_revision,
         )
 
 
