@@ -31,7 +31,8 @@ class _Deferred(ModuleType):
 def defer(*names: str) -> None:
     """Put modules in place that are loaded when first used. One that is imported already, or not there, stays so.
 
-    To be called before there are threads: two that are the first to use a module would both load it.
+    To be called before there are threads: two that are the first to use a module would both load it. See
+    `load_deferred`.
     """
     for name in names:
         if name not in sys.modules and (spec := _spec_of(name)) is not None:
@@ -39,6 +40,12 @@ def defer(*names: str) -> None:
             made.__dict__.pop("__path__", None)
             made.__class__ = _Deferred
             sys.modules[name] = made
+
+
+def load_deferred() -> None:
+    """Load all that were put in place: to be called before threads are started that may use them."""
+    for module in [each for each in sys.modules.values() if type(each) is _Deferred]:
+        getattr(module, "_", None)  # anything that is asked for loads it
 
 
 def _spec_of(name: str) -> ModuleSpec | None:

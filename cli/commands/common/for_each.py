@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 import click
 
 from cli.interrupts import end_process
+from cli.lazy_modules import load_deferred
 from cli.render.error_lines import print_errors
 from shoal.errors import ShoalError, Timeout, Unauthenticated, Unavailable
 
@@ -76,6 +77,7 @@ def _threads(names: Sequence[str], act: Callable[[str], A], at_once: int) -> Gen
         return
     from concurrent.futures import ThreadPoolExecutor
 
+    load_deferred()
     pool = ThreadPoolExecutor(max_workers=at_once)
     try:
         yield [pool.submit(act, name).result for name in names]

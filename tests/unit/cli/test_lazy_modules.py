@@ -58,3 +58,10 @@ def test_one_that_is_not_there_or_is_imported_stays_as_it_is() -> None:
         "print(sys.modules['json'] is before, 'no_such_module' in sys.modules, 'json.no_such_module' in sys.modules)",
     )
     assert reported == "True False False"
+
+
+def test_all_are_loaded_before_threads_use_them() -> None:
+    load = "from cli.lazy_modules import load_deferred; load_deferred()"
+    assert "grpc.aio._call" in run(DEFER, *CALL, load, LOADED)
+    kinds = f"import sys; print({{type(sys.modules[name]).__name__ for name in {LAZY_MODULES}}})"
+    assert run(DEFER, *CALL, load, kinds) == "{'module'}"
