@@ -131,8 +131,7 @@ class ContainerPlacement:
                 found.setdefault(status.node_id, f"container {other.name} is")
         for node_id, what in self._sharing.nodes():
             found.setdefault(node_id, what)
-        home = HomeNodes(self._draft, self._id, self._spec).home(SLOT)
-        if home is not None:
+        for home in HomeNodes(self._draft, self._id, self._spec).homes(SLOT):
             found.setdefault(home.node_id, f"volume {home.volume} is")
         return list(found.items())
 

@@ -71,6 +71,13 @@ class HomeNodes:
 
     def home(self, slot: int) -> HomeNode | None:
         """The node that the slot is bound to; None when it may go anywhere."""
+        homes = self.homes(slot)
+        if len(homes) > 1:
+            return HomeNode("", " and ".join(sorted(home.volume for home in homes)))
+        return next(iter(homes), None)
+
+    def homes(self, slot: int) -> list[HomeNode]:
+        """The nodes on which the slot's volumes lie, each with one of these; with more than one it can run nowhere."""
         homes: dict[str, HomeNode] = {}
         for use in self._uses:
             place = self._newest(use, slot) or self._find_data(use, slot)
@@ -79,9 +86,7 @@ class HomeNodes:
             home = self._bound(use, place)
             if home is not None:
                 homes.setdefault(home.node_id, home)
-        if len(homes) > 1:
-            return HomeNode("", " and ".join(sorted(home.volume for home in homes.values())))
-        return next(iter(homes.values()), None)
+        return list(homes.values())
 
     def recorded_node(self) -> str:
         """The recorded home of a service with one task; empty when there is none."""

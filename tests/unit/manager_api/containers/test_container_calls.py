@@ -9,7 +9,7 @@ from manager.containers import container_records
 from manager.containers.container_volumes import ANONYMOUS_LABEL
 from manager.store import kinds
 from manager.store.changes import put
-from shoal.api.v1.container_pb2 import Mount
+from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.api.v1.engine_pb2 import (
     ContainerView,
     CreateContainerRequest,
@@ -25,7 +25,7 @@ from shoal.api.v1.engine_pb2 import (
     WaitContainerResponse,
 )
 from shoal.api.v1.meta_pb2 import Resources
-from shoal.api.v1.service_pb2 import PublishedPort, ServiceRevision, ServiceSpec
+from shoal.api.v1.service_pb2 import PublishedPort, ServiceRevision, ServiceSpec, TaskTemplate
 from shoal.api.v1.standalone_pb2 import Container, ContainerRestart, ContainerStop
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.container_ids import container_id, short_container_id
@@ -83,6 +83,21 @@ def test_what_fits_nowhere_is_refused_with_all_reasons_and_leaves_nothing() -> N
         assert not tables.containers
         assert not tables.volumes
         assert not tables.names
+
+    with_rig(scenario)
+
+
+def test_volumes_on_two_nodes_are_refused_with_both() -> None:
+    def with_volumes(*names: str) -> TaskTemplate:
+        mounts = [Mount(type=Mount.VOLUME, source=name, target=f"/{name}") for name in names]
+        return TaskTemplate(container=ContainerSpec(mounts=mounts))
+
+    async def scenario(rig: ContainerRig) -> None:
+        await rig.create("first", "h1", task=with_volumes("data"))
+        await rig.create("second", "h2", task=with_volumes("more"))
+        with pytest.raises(Refused, match="no suitable node: volume data is on node h1; volume more is on node h2"):
+            await rig.create("both", task=with_volumes("data", "more"))
+        assert set(await rig.names(all=True)) == {"first", "second"}
 
     with_rig(scenario)
 
