@@ -17,8 +17,8 @@ from shoal.distribution.registries import Registries
 from shoal.distribution.registry_client import Distribution
 from shoal.image_reference import parse
 from tests.integration.images.image_commands_rig import CommandRig, command_rig
+from tests.integration.images.image_repository_rig import docker_archive, two_platforms
 from tests.integration.images.rig import entry, ignore, settings, small_archive, tar_of
-from tests.integration.images.test_image_repository import docker_archive, two_platforms
 from tests.integration.registry_fixture import make_htpasswd, running_registry
 
 

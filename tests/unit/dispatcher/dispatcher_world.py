@@ -17,6 +17,7 @@ from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceRevision, Service
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskState, TaskStatus
 
 M = TypeVar("M", bound=Message)
+NODES = ("n1", "n2", "n3")
 
 
 class World:

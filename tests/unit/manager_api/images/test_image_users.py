@@ -18,7 +18,7 @@ from shoal.filters.event_filters import EVENTS
 from shoal.ids import new_id
 from tests.unit.manager_api.control_rig import ADMIN, Api, with_api
 from tests.unit.manager_api.events.test_event_log import NOW_MS, remembering
-from tests.unit.manager_api.images.test_image_handler import Rig, image_of
+from tests.unit.manager_api.images.image_handler_rig import Rig, image_of
 
 
 async def add_container(api: Api, image: str, *, runs: bool = False) -> str:

@@ -1,0 +1,191 @@
+"""Images are removed and pruned; what services use stays, and whatever has a name has its bytes."""
+
+import asyncio
+from contextlib import suppress
+from random import Random
+
+import pytest
+
+from manager.images.image_handler import ImageHandler
+from manager.images.image_removal import REMOVING_MS
+from shoal.api.v1.control_pb2 import CreateServiceRequest
+from shoal.api.v1.engine_pb2 import (
+    PruneImagesRequest,
+    RemoveImageRequest,
+    SetImageRequest,
+)
+from shoal.api.v1.standalone_pb2 import Image
+from shoal.errors import Conflict, InvalidInput, NotFound, Refused
+from tests.unit.manager_api.control_rig import ADMIN, Api, spec_of, two_managers, with_api
+from tests.unit.manager_api.images.image_handler_rig import FakeContents, Rig, image_of
+
+
+def test_the_last_name_takes_the_image_along() -> None:
+    async def scenario(api: Api) -> None:
+        rig = Rig(api)
+        image = await rig.set("web:1", "a")
+        await rig.set("web:2", "a")
+        config = image.variants[0].config_digest
+        with pytest.raises(Refused, match="has several names"):
+            await rig.remove(config[7:19])
+        assert await rig.remove("web:1") == (["web:1"], [])
+        assert rig.contents.forgotten == []
+        assert await rig.remove("web:2") == (["web:2"], [config])
+        assert rig.contents.forgotten == [image.digest]
+        assert not [each for each in api.store.tables.names if each.startswith("image/")]
+        with pytest.raises(NotFound):
+            await rig.remove("web:2")
+        await rig.set("web:1", "a")
+        await rig.set("web:2", "a")
+        assert await rig.remove(config[7:19], force=True) == (["web:1", "web:2"], [config])
+
+    with_api(scenario)
+
+
+def test_what_a_service_uses_stays() -> None:
+    async def scenario(api: Api) -> None:
+        rig = Rig(api)
+        image = await rig.set("web:1", "a")
+        await rig.set("web:2", "a")
+        spec = spec_of("shop", image=f"docker.io/library/web:1@{image.digest}")
+        await api.services.create(CreateServiceRequest(spec=spec), ADMIN)
+        view = await rig.get("web:1")
+        assert len(view.service_ids) == 1
+        assert await rig.remove("web:2") == (["web:2"], [])
+        for force in (False, True):
+            with pytest.raises(Refused, match='image "web:1" is in use by shop'):
+                await rig.remove("web:1", force=force)
+        assert await rig.prune(everything=True) == []
+
+    with_api(scenario)
+
+
+def test_prune_removes_what_has_no_name_or_what_nothing_uses() -> None:
+    async def scenario(api: Api) -> None:
+        rig = Rig(api)
+        old = await rig.set("web:1", "a")
+        await rig.set("web:1", "b")
+        assert await rig.prune() == [old.variants[0].config_digest]
+        assert rig.contents.forgotten == [old.digest]
+        await rig.set("keep:1", "k", labels={"keep": "yes"})
+        assert len(await rig.prune("label!=keep", everything=True)) == 1
+        assert await rig.names() == [["docker.io/library/keep:1"]]
+        assert await rig.prune("until=2025-01-01", everything=True) == []
+        assert len(await rig.prune("dangling=false")) == 1
+        with pytest.raises(InvalidInput, match="unknown key 'name'"):
+            await rig.prune("name=x")
+
+    with_api(scenario)
+
+
+def test_nothing_is_named_while_its_bytes_are_deleted() -> None:
+    async def run() -> None:
+        async with two_managers() as (one, other):
+            contents = FakeContents()
+            remover, namer = Rig(one, contents), Rig(other, contents)
+            await remover.set("web:1", "a")
+            attempts: list[asyncio.Task[Image]] = []
+            contents.during_forget = lambda: attempts.append(asyncio.create_task(namer.set("web:2", "a")))
+            await remover.remove("web:1")
+            (named,) = await asyncio.gather(*attempts, return_exceptions=True)
+            # It waited until the bytes were gone, and would have been told so by the registry.
+            assert isinstance(named, (Image, Conflict))
+            assert contents.forgotten
+
+    asyncio.run(run())
+
+
+def test_a_removal_that_does_not_know_of_another_name_deletes_no_bytes() -> None:
+    async def run() -> None:
+        async with two_managers() as (one, other):
+            contents = FakeContents()
+            namer, remover = Rig(one, contents), Rig(other, contents)
+            await namer.set("a:1", "x")
+            while not other.store.tables.images:  # noqa: ASYNC110  # its watch brings it
+                await asyncio.sleep(0.001)
+            _, removed = await asyncio.gather(namer.set("b:1", "x"), remover.remove("a:1"))
+            assert removed == (["a:1"], [])
+            assert contents.forgotten == []
+            assert await namer.names() == [["docker.io/library/b:1"]]
+
+    asyncio.run(run())
+
+
+class SlowContents:
+    """The bytes of a registry that takes its time."""
+
+    def __init__(self, chance: Random) -> None:
+        self.digests: set[str] = set()
+        self._chance = chance
+
+    async def has(self, digest: str) -> bool:
+        found = digest in self.digests
+        await self._pause()
+        return found
+
+    async def forget(self, digest: str) -> None:
+        await self._pause()
+        self.digests.discard(digest)
+        await self._pause()
+
+    async def _pause(self) -> None:
+        for _ in range(self._chance.randrange(8)):
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_has_a_name_has_its_bytes(seed: int) -> None:
+    async def run() -> None:
+        chance = Random(seed)
+        contents = SlowContents(chance)
+        async with two_managers() as managers:
+            handlers = [ImageHandler(store=each.store, contents=contents, now_ms=lambda: 1) for each in managers]
+
+            async def name_or_remove() -> None:
+                for _ in range(15):
+                    handler, name, text = chance.choice(handlers), chance.choice(("a:1", "b:1")), chance.choice("xy")
+                    with suppress(NotFound, Conflict, Refused):
+                        if chance.random() < 0.5:
+                            image = image_of(name, text)
+                            contents.digests.add(image.digest)
+                            await handler.set(SetImageRequest(image=image), ADMIN)
+                        elif chance.random() < 0.7:
+                            await handler.remove(RemoveImageRequest(image=name), ADMIN)
+                        else:
+                            await handler.prune(PruneImagesRequest(), ADMIN)
+
+            await asyncio.gather(*(name_or_remove() for _ in range(4)))
+            named = {each.digest for each in managers[0].store.tables.images.values()}
+            assert named <= contents.digests
+
+    asyncio.run(run())
+
+
+def test_a_removal_that_was_broken_off_is_no_obstacle_for_ever() -> None:
+    async def scenario(api: Api) -> None:
+        rig = Rig(api)
+        await rig.set("web:1", "a")
+
+        def crash() -> None:
+            raise KeyboardInterrupt
+
+        rig.contents.during_forget = crash
+        with pytest.raises(KeyboardInterrupt):
+            await rig.remove("web:1")
+        with pytest.raises(Conflict, match="is being removed"):
+            await rig.set("web:1", "a")
+        rig.now += REMOVING_MS
+        assert (await rig.set("web:1", "a")).name == "docker.io/library/web:1"
+
+    with_api(scenario)
+
+
+def test_a_registry_that_is_away_keeps_no_name_from_being_removed() -> None:
+    async def scenario(api: Api) -> None:
+        rig = Rig(api)
+        await rig.set("web:1", "a")
+        rig.contents.fails = True
+        assert (await rig.remove("web:1"))[0] == ["web:1"]
+        assert await rig.names() == []
+
+    with_api(scenario)
