@@ -1,6 +1,6 @@
 """Limits on agents' responses: an agent may be compromised, so its responses are checked before they are used."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, TypeVar
 
 from grpc import aio
@@ -76,13 +76,26 @@ def checked(answer: Answer | OversizedMessage | None, agent: AgentAddress) -> An
 
 
 def requested_lines(batch: LogBatch, task_ids: Collection[str], agent: AgentAddress) -> LogBatch:
-    """The batch itself, checked. Line ends are counted, not searched: searching is slow if nearly every byte is one.
+    """The batch itself, checked.
 
     Raises:
         Unavailable: it has lines of other tasks, or invalid lines.
     """
-    ends = sum(run.lines.count(b"\n") for run in batch.chunks)
-    most = MAX_TORN_LINES + sum(len(run.lines) for run in batch.chunks) // HEADER_BYTES
-    if ends > most or not all(run.task_id in task_ids for run in batch.chunks):
+    runs = [run.lines for run in batch.chunks]
+    most = MAX_TORN_LINES + sum(map(len, runs)) // HEADER_BYTES
+    if _has_more_lines(runs, most) or not all(run.task_id in task_ids for run in batch.chunks):
         raise Unavailable(f"the agent at {agent.address} returned log lines of tasks that were not requested")
     return batch
+
+
+def _has_more_lines(runs: Iterable[bytes], most: int) -> bool:
+    """Whether they have more than `most` ends of lines.
+
+    Removing them is several times as fast as counting them, which looks at each byte by itself, and stops early where
+    nearly every byte is one.
+    """
+    for lines in runs:
+        most -= len(lines) - len(lines.replace(b"\n", b"", most + 1))
+        if most < 0:
+            return True
+    return False

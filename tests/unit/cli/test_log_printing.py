@@ -1,8 +1,12 @@
 """Logs on the user's terminal: the same bytes, by the quick way and by the long one."""
 
+import io
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cli.render.log_printer import LogPrefixes, LogPrinter
 from shoal.api.v1.control_pb2 import LogSource
@@ -53,6 +57,44 @@ def test_pieces_of_one_stream_come_out_as_they_were_written(printed: Printed, st
     torn = run("t", (stream, "F", b"one"))
     torn.lines += b"no line\n" + run("t", (stream, "P", b"tw"), (stream, "F", b"o")).lines
     assert b"".join(printed(printer(raw=True), [torn])) == b"one\ntwo\n"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["stdout", "stdout", "stdout", "stderr"]),
+            st.sampled_from(["F", "F", "F", "P"]),
+            st.sampled_from([b"", b"x", b"x" * 45, f"{STAMP} stdout F ".encode(), b" stdout P ", b"\r\x1b[1m"]),
+        ),
+        max_size=40,
+    ),
+    st.booleans(),
+)
+def test_the_quick_way_prints_what_the_long_one_does(lines: list[tuple[str, str, bytes]], one_stream: bool) -> None:
+    if one_stream:
+        lines = [("stderr", flag, data) for _, flag, data in lines]
+    expected = {
+        stream: b"".join(data + (b"\n" if flag == "F" else b"") for of, flag, data in lines if of == stream)
+        for stream in ("stdout", "stderr")
+    }
+    assert _raw([run("t", *lines)]) == (expected["stdout"], expected["stderr"])
+
+
+def _raw(runs: list[LogChunk]) -> tuple[bytes, bytes]:
+    """What a raw printer writes."""
+    out, err = io.TextIOWrapper(io.BytesIO()), io.TextIOWrapper(io.BytesIO())
+    with redirect_stdout(out), redirect_stderr(err):
+        shown = printer(raw=True)
+        shown.runs(runs)
+        shown.end()
+    return out.buffer.getvalue(), err.buffer.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("bad", [b"no line\n", b"\n", b"x" * 45 + b"\n", f"{STAMP} stdout X x\n".encode()])
+def test_torn_lines_among_many_are_passed_over(bad: bytes) -> None:
+    many = run("t", *[("stdout", "F", b"text")] * 100)
+    many.lines = bad + many.lines + bad + run("t", ("stdout", "P", b"pie"), ("stdout", "F", b"ce")).lines + bad
+    assert _raw([many]) == (b"text\n" * 100 + b"piece\n", b"")
 
 
 def test_pieces_are_joined_where_something_stands_before_lines(printed: Printed) -> None:
