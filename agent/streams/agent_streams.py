@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, aclosing
-from typing import Protocol
+from typing import Protocol, cast
 
 from grpc import aio
 
@@ -22,7 +22,6 @@ from shoal.api.v1.streams_pb2 import (
     FetchVolumeProgress,
     FetchVolumeRequest,
     LogBatch,
-    LogChunk,
     OfferVolumeRequest,
     OfferVolumeResponse,
     ProbeRequest,
@@ -37,6 +36,7 @@ from shoal.api.v1.streams_pb2 import (
 )
 from shoal.api.v1.streams_pb2_grpc import AgentStreamsServicer
 from shoal.errors import Exhausted, InvalidInput, NotFound
+from shoal.logs.encoded_batch import Batch, encode_run
 from shoal.logs.ordered_logs import in_time_order
 
 MAX_TASKS = 10_000
@@ -275,11 +275,11 @@ class AgentStreamsService(AgentStreamsServicer):
         try:
             async with aclosing(self._read_all(task_ids, request)) as batches:
                 async for batch in batches:
-                    yield batch
+                    yield cast(LogBatch, batch)  # or what stands for one
         finally:
             self._log_readers -= 1
 
-    async def _read_all(self, task_ids: list[str], request: ReadLogsRequest) -> AsyncGenerator[LogBatch]:
+    async def _read_all(self, task_ids: list[str], request: ReadLogsRequest) -> AsyncGenerator[Batch]:
         batch_bytes = min(request.batch_bytes or CHUNK_BYTES, CHUNK_BYTES)
         chunk_bytes = max(_MIN_CHUNK, min(batch_bytes, _READ_AHEAD_BYTES // len(task_ids)))
         async with AsyncExitStack() as stack:
@@ -294,7 +294,7 @@ class AgentStreamsService(AgentStreamsServicer):
                 f"no log of task {task_ids[0]}" + (" or the others" if task_ids[1:] else "") + " on this node"
             )
 
-    async def _read(self, task_id: str, request: ReadLogsRequest, chunk_bytes: int) -> AsyncGenerator[LogBatch]:
+    async def _read(self, task_id: str, request: ReadLogsRequest, chunk_bytes: int) -> AsyncGenerator[Batch]:
         tail = request.tail if request.HasField("tail") else None
         # The request's bound is exclusive, the reader's is inclusive.
         since_ns = request.since_ns + 1 if request.since_ns else 0
@@ -308,20 +308,20 @@ class AgentStreamsService(AgentStreamsServicer):
         )
         async with aclosing(found) as parts:
             async for part in parts:
-                yield LogBatch(chunks=[LogChunk(task_id=task_id, lines=part.data, lines_lost=part.lost)])
+                yield encode_run(task_id, part.data, lost=part.lost)
 
 
 class _TaskLogReader:
     """Log lines of one task; knows whether there is a log."""
 
-    def __init__(self, batches: AsyncGenerator[LogBatch]) -> None:
+    def __init__(self, batches: AsyncGenerator[Batch]) -> None:
         self.batches = batches
         self.missing = False
 
     def __aiter__(self) -> "_TaskLogReader":
         return self
 
-    async def __anext__(self) -> LogBatch:
+    async def __anext__(self) -> Batch:
         try:
             return await anext(self.batches)
         except NotFound:

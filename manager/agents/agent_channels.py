@@ -19,7 +19,6 @@ from shoal.api.v1.streams_pb2 import (
     ExecOutput,
     FetchVolumeProgress,
     FetchVolumeRequest,
-    LogBatch,
     OfferVolumeRequest,
     OfferVolumeResponse,
     ProbeRequest,
@@ -34,6 +33,7 @@ from shoal.api.v1.streams_pb2_grpc import AgentStreamsStub
 from shoal.errors import Unavailable
 from shoal.identity.identity import Identity
 from shoal.identity.roles import agent_server_name
+from shoal.logs.encoded_batch import Batch
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.status_mapping import to_shoal_error
 
@@ -73,7 +73,7 @@ class AgentChannels:
     _open: dict[str, _OpenChannel] = field(default_factory=dict)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def read_logs(self, agent: AgentAddress, request: ReadLogsRequest) -> AsyncGenerator[LogBatch, None]:
+    async def read_logs(self, agent: AgentAddress, request: ReadLogsRequest) -> AsyncGenerator[Batch, None]:
         """The node's lines of the tasks, in its order.
 
         Raises:

@@ -7,8 +7,8 @@ from grpc import aio
 
 from manager.agents.agent_address import AgentAddress
 from shoal.api.v1 import agent_containers_pb2, streams_pb2
-from shoal.api.v1.streams_pb2 import LogBatch
 from shoal.errors import Unavailable
+from shoal.logs.encoded_batch import Batch, lines_of, read_batch, task_ids
 from shoal.logs.log_lines import HEADER_BYTES
 from shoal.rpc.channel import MAX_MESSAGE_BYTES
 from shoal.rpc.message_counting import EntryCounter
@@ -21,6 +21,7 @@ MAX_ENTRIES = 60_000
 MAX_TORN_LINES = 1_000
 """Lines of a batch that a crash of the host left without a header."""
 
+_READ_LOGS = "/shoal.api.v1.AgentStreams/ReadLogs"
 _SERVICES = (
     streams_pb2.DESCRIPTOR.services_by_name["AgentStreams"],
     agent_containers_pb2.DESCRIPTOR.services_by_name["AgentContainers"],
@@ -57,7 +58,13 @@ class BoundedChannel:
 
 
 def _bounded(method: str, parse: Deserializer) -> Deserializer:
-    return bounded(parse, MAX_MESSAGE_BYTES, _ENTRIES[method], MAX_ENTRIES)
+    parse = bounded(parse, MAX_MESSAGE_BYTES, _ENTRIES[method], MAX_ENTRIES)
+    return parse if method != _READ_LOGS else lambda raw: _log_batch(raw) or parse(raw)
+
+
+def _log_batch(raw: bytes) -> Batch | None:
+    """One of a single run, not parsed: the manager sends it on."""
+    return read_batch(raw) if len(raw) <= MAX_MESSAGE_BYTES else None
 
 
 def checked(answer: Answer | OversizedMessage | None, agent: AgentAddress) -> Answer:
@@ -75,15 +82,15 @@ def checked(answer: Answer | OversizedMessage | None, agent: AgentAddress) -> An
     return answer
 
 
-def requested_lines(batch: LogBatch, task_ids: Collection[str], agent: AgentAddress) -> LogBatch:
+def requested_lines(batch: Batch, requested: Collection[str], agent: AgentAddress) -> Batch:
     """The batch itself, checked.
 
     Raises:
         Unavailable: it has lines of other tasks, or invalid lines.
     """
-    runs = [run.lines for run in batch.chunks]
+    runs = lines_of(batch)
     most = MAX_TORN_LINES + sum(map(len, runs)) // HEADER_BYTES
-    if _has_more_lines(runs, most) or not all(run.task_id in task_ids for run in batch.chunks):
+    if _has_more_lines(runs, most) or not all(task_id in requested for task_id in task_ids(batch)):
         raise Unavailable(f"the agent at {agent.address} returned log lines of tasks that were not requested")
     return batch
 

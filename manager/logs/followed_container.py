@@ -11,8 +11,9 @@ from manager.logs.log_sources import NodeLogs
 from manager.records.container_facts import is_restarting, is_running, newest_task
 from manager.store.record_store import RecordReader
 from manager.store.tables import View
-from shoal.api.v1.streams_pb2 import LogBatch, ReadLogsRequest
+from shoal.api.v1.streams_pb2 import ReadLogsRequest
 from shoal.errors import NotFound, ShoalError
+from shoal.logs.encoded_batch import Batch
 from shoal.task_states import observed_state
 
 
@@ -34,7 +35,7 @@ class FollowedContainer:
         self._warning = ""
         self._is_absent = False
 
-    async def batches(self) -> AsyncGenerator[LogBatch | str, None]:
+    async def batches(self) -> AsyncGenerator[Batch | str, None]:
         """Batches of lines; strings are warnings. Ends when the container has ended and is not about to start again."""
         is_first = True
         while True:
@@ -52,7 +53,7 @@ class FollowedContainer:
             else:
                 await self._wait_for_other(before)
 
-    async def _read(self, node: NodeLogs, request: ReadLogsRequest) -> AsyncGenerator[LogBatch | str, None]:
+    async def _read(self, node: NodeLogs, request: ReadLogsRequest) -> AsyncGenerator[Batch | str, None]:
         """What there is on the node, and what is written until the present run ends; each problem once."""
         warning, self._is_absent = node.warning, False
         if node.agent is not None:

@@ -9,8 +9,9 @@ from manager.logs import log_sources
 from manager.logs.log_reader import LogReader
 from manager.logs.log_sources import LogTarget, NodeLogs
 from manager.store.record_store import RecordReader
-from shoal.api.v1.streams_pb2 import LogBatch, ReadLogsRequest
+from shoal.api.v1.streams_pb2 import ReadLogsRequest
 from shoal.errors import NotFound, ShoalError
+from shoal.logs.encoded_batch import Batch, lines_of
 from shoal.logs.log_lines import parse_line
 from shoal.task_group import TaskGroup
 from shoal.task_states import is_terminal, observed_state
@@ -39,15 +40,15 @@ class FollowedLogs:
         self._reader = reader
         self._target = target
         self._request = request
-        self._queue: asyncio.Queue[LogBatch | str | object] = asyncio.Queue(QUEUED_BATCHES)
+        self._queue: asyncio.Queue[Batch | str | object] = asyncio.Queue(QUEUED_BATCHES)
         self._started: set[str] = set()
 
-    async def batches(self) -> AsyncGenerator[LogBatch | str, None]:
+    async def batches(self) -> AsyncGenerator[Batch | str, None]:
         """Batches of lines; strings are warnings. Ends when no more lines can follow."""
         work = asyncio.create_task(self._run(), name="logs")
         try:
             while (item := await self._queue.get()) is not _END:
-                assert isinstance(item, LogBatch | str)
+                assert isinstance(item, Batch | str)
                 yield item
             await work
         finally:
@@ -128,8 +129,8 @@ class FollowedLogs:
         return found[0] if found else node
 
 
-def last_ns(batch: LogBatch) -> int:
+def last_ns(batch: Batch) -> int:
     """When the last line of a batch was written; 0 if it is not a valid line."""
-    lines = batch.chunks[-1].lines if batch.chunks else b""
+    *_, lines = b"", *lines_of(batch)
     last = parse_line(lines[lines.rfind(b"\n", 0, -1) + 1 :])
     return last.time_ns if last is not None else 0

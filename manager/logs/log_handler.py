@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import cast
 
 from manager.logs import log_sources
 from manager.logs.followed_container import FollowedContainer
@@ -10,8 +11,10 @@ from manager.logs.log_reader import LogReader
 from manager.logs.merged_logs import merged_logs
 from manager.store.record_store import RecordReader
 from shoal.api.v1.control_pb2 import LogsRequest, LogsResponse
-from shoal.api.v1.streams_pb2 import LogBatch, ReadLogsRequest
+from shoal.api.v1.streams_pb2 import ReadLogsRequest
+from shoal.encoded_message import EncodedMessage, field_head
 from shoal.errors import Exhausted
+from shoal.logs.encoded_batch import Batch, EncodedBatch, task_ids
 from shoal.rpc.caller import Caller
 
 MAX_READERS = 128
@@ -56,13 +59,13 @@ class LogHandler:
                 if isinstance(item, str):
                     yield LogsResponse(warning=item)
                     continue
-                for chunk in item.chunks:
-                    if chunk.task_id not in named:
-                        named.add(chunk.task_id)
-                        yield LogsResponse(source=log_sources.source_of(self._store.tables, chunk.task_id))
-                yield LogsResponse(batch=item)
+                for task_id in task_ids(item):
+                    if task_id not in named:
+                        named.add(task_id)
+                        yield LogsResponse(source=log_sources.source_of(self._store.tables, task_id))
+                yield response_of(item)
 
-    def _items(self, request: LogsRequest) -> AsyncGenerator[LogBatch | str, None]:
+    def _items(self, request: LogsRequest) -> AsyncGenerator[Batch | str, None]:
         view = self._store.tables
         find, name = (
             (log_sources.find_stack, request.stack) if request.stack else (log_sources.find_target, request.target)
@@ -80,3 +83,11 @@ class LogHandler:
         if request.follow:
             return FollowedLogs(store=self._store, reader=self._reader, target=target, request=sent).batches()
         return merged_logs(log_sources.by_node(view, log_sources.tasks_of(view, target)), self._reader, sent)
+
+
+def response_of(batch: Batch) -> LogsResponse:
+    """The response with the batch; an `EncodedMessage` stands for it if the batch came encoded."""
+    if not isinstance(batch, EncodedBatch):
+        return LogsResponse(batch=batch)
+    head = field_head(LogsResponse.BATCH_FIELD_NUMBER, len(batch.encoded))
+    return cast(LogsResponse, EncodedMessage(head + batch.encoded))

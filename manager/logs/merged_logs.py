@@ -6,8 +6,9 @@ from contextlib import AsyncExitStack, aclosing
 
 from manager.logs.log_reader import LogReader
 from manager.logs.log_sources import NodeLogs
-from shoal.api.v1.streams_pb2 import LogBatch, ReadLogsRequest
+from shoal.api.v1.streams_pb2 import ReadLogsRequest
 from shoal.errors import NotFound, ShoalError
+from shoal.logs.encoded_batch import Batch
 from shoal.logs.ordered_logs import in_time_order
 
 READ_AHEAD_BYTES = 2 << 20
@@ -20,7 +21,7 @@ BATCH_SECONDS = 5.0
 class _NodeStream:
     """The log stream of one node. An error ends it; `warning` then says what is missing."""
 
-    def __init__(self, node: NodeLogs, batches: AsyncGenerator[LogBatch, None]) -> None:
+    def __init__(self, node: NodeLogs, batches: AsyncGenerator[Batch, None]) -> None:
         self._node = node
         self._batches = batches
         self.warning = ""
@@ -28,7 +29,7 @@ class _NodeStream:
     def __aiter__(self) -> "_NodeStream":
         return self
 
-    async def __anext__(self) -> LogBatch:
+    async def __anext__(self) -> Batch:
         try:
             async with asyncio.timeout(BATCH_SECONDS):
                 return await anext(self._batches)
@@ -43,7 +44,7 @@ class _NodeStream:
 
 async def merged_logs(
     nodes: Sequence[NodeLogs], reader: LogReader, request: ReadLogsRequest
-) -> AsyncGenerator[LogBatch | str, None]:
+) -> AsyncGenerator[Batch | str, None]:
     """All lines, the oldest first provided that each node sends its own in order; strings are warnings."""
     async with AsyncExitStack() as stack:
         feeds = []

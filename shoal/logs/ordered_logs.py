@@ -5,6 +5,7 @@ import heapq
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from shoal.api.v1.streams_pb2 import LogBatch, LogChunk
+from shoal.logs.encoded_batch import Batch
 from shoal.logs.log_lines import STAMP_BYTES, end_of_line, last_timestamp
 
 BATCH_BYTES = 256 << 10
@@ -15,7 +16,7 @@ _RUN_BYTES = 64
 class _Cursor:
     """What is next of one source: a place in a run of lines."""
 
-    def __init__(self, source: AsyncIterator[LogBatch]) -> None:
+    def __init__(self, source: AsyncIterator[Batch]) -> None:
         self._source = source
         self._runs: list[LogChunk] = []
         self._run = LogChunk()
@@ -52,8 +53,8 @@ class _Cursor:
 
 
 async def in_time_order(
-    sources: Sequence[AsyncIterator[LogBatch]], *, batch_bytes: int = BATCH_BYTES
-) -> AsyncGenerator[LogBatch]:
+    sources: Sequence[AsyncIterator[Batch]], *, batch_bytes: int = BATCH_BYTES
+) -> AsyncGenerator[Batch]:
     """All lines, the oldest first, if each source has its own in order. Holds one batch of each.
 
     Args:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeAlias
 import grpc
 from grpc import aio
 
+from shoal.encoded_message import EncodedMessage
 from shoal.errors import PermissionDenied, ShoalError, Timeout
 from shoal.identity.roles import Role
 from shoal.rpc.access import Access
@@ -131,7 +132,7 @@ def _wrap(handler: Any, guarded: _GuardedMethod) -> Handler:
     """The same method, guarded. (The types of gRPC know only blocking handlers.)"""
     coders = {
         "request_deserializer": request_deserializer(guarded.method, handler.request_deserializer),
-        "response_serializer": handler.response_serializer,
+        "response_serializer": _serializer(handler.response_serializer),
     }
     streaming = bool(handler.request_streaming)
     if handler.response_streaming:
@@ -139,6 +140,11 @@ def _wrap(handler: Any, guarded: _GuardedMethod) -> Handler:
         return grpc.stream_stream_rpc_method_handler(guarded.stream(behave, streaming=streaming), **coders)
     behave = handler.stream_unary if streaming else handler.unary_unary
     return grpc.stream_unary_rpc_method_handler(guarded.unary(behave, streaming=streaming), **coders)
+
+
+def _serializer(serialize: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    """Sends messages that are encoded already as they are."""
+    return lambda response: response.encoded if isinstance(response, EncodedMessage) else serialize(response)
 
 
 def _cause(error: Exception) -> Exception:

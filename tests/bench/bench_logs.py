@@ -25,6 +25,7 @@ from cli.commands.service.service_logs import logs as logs_command
 from cli.contexts.context_file import Context
 from manager.agents.agent_address import AgentAddress
 from manager.agents.agent_channels import AgentChannels
+from manager.logs.log_handler import response_of
 from manager.logs.log_sources import NodeLogs
 from manager.logs.merged_logs import merged_logs
 from shoal.api.v1.control_pb2 import LogSource, LogsRequest, LogsResponse
@@ -74,7 +75,7 @@ class Control(ControlServicer):
             yield LogsResponse(source=LogSource(task_id=task_id, task_name=f"web.{number}", node_hostname="h1"))
         async for item in merged_logs([self._place], self._channels, ReadLogsRequest(tail=None)):
             assert not isinstance(item, str), item
-            yield LogsResponse(batch=item)
+            yield response_of(item)
 
 
 async def serve_agent(directory: Path) -> None:

@@ -14,6 +14,7 @@ from agent.runtime.spec.user_lookup import resolve_user
 from shoal.api.v1.streams_pb2 import LogBatch, LogChunk
 from shoal.errors import InvalidInput, NotFound, ShoalError
 from shoal.image_reference import parse as parse_reference
+from shoal.logs.encoded_batch import Batch
 from shoal.logs.log_lines import last_timestamp, parse_line, to_utc
 from shoal.logs.ordered_logs import in_time_order
 from shoal.spec_templates import fill_in, template_fault
@@ -60,7 +61,7 @@ def fuzz_merged_logs(data: bytes) -> None:
     async def source(name: int, log: bytes) -> AsyncGenerator[LogBatch]:
         yield LogBatch(chunks=[LogChunk(task_id=str(name), lines=log)])
 
-    async def merged() -> list[LogBatch]:
+    async def merged() -> list[Batch]:
         sources = [source(name, log) for name, log in enumerate(logs)]
         return [batch async for batch in in_time_order(sources, batch_bytes=64)]
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from grpc import aio
 
@@ -38,6 +38,7 @@ from shoal.identity.identity import Identity
 from shoal.identity.keyring import Keyring
 from shoal.identity.roles import CertificateSubject, Role
 from shoal.ids import new_id
+from shoal.logs.encoded_batch import encode_run
 from shoal.rpc import access
 from shoal.rpc.caller import Context, caller_of
 from shoal.rpc.grpc_server import CurrentIdentity, listen, make_server
@@ -119,6 +120,7 @@ class Streams(AgentStreamsServicer):
         self, request: streams_pb2.ReadLogsRequest, context: Context
     ) -> AsyncIterator[streams_pb2.LogBatch]:
         yield streams_pb2.LogBatch()
+        yield cast(streams_pb2.LogBatch, encode_run("t", b"line\n", lost=True))
 
     async def ReadUsage(self, request: streams_pb2.ReadUsageRequest, context: Context) -> streams_pb2.ReadUsageResponse:
         return streams_pb2.ReadUsageResponse()

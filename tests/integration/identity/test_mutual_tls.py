@@ -22,7 +22,7 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.control_pb2_grpc import ControlStub
 from shoal.api.v1.dispatcher_pb2 import AgentMessage, Heartbeat
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherStub
-from shoal.api.v1.streams_pb2 import ReadLogsRequest
+from shoal.api.v1.streams_pb2 import LogBatch, LogChunk, ReadLogsRequest
 from shoal.api.v1.streams_pb2_grpc import AgentStreamsStub
 from shoal.errors import Exhausted, InvalidInput, NotFound, PermissionDenied, ShoalError, Unauthenticated, Unavailable
 from shoal.identity import certificates
@@ -102,6 +102,20 @@ def test_each_role_at_each_kind_of_method(role: Role) -> None:
                 assert error is None, call
             else:
                 assert isinstance(error, PermissionDenied), call
+
+    run(scenario)
+
+
+def test_batches_arrive_built_or_encoded() -> None:
+    async def scenario(made: Cluster) -> None:
+        served, manager = made.identity(Role.AGENT), made.identity(Role.MANAGER)
+        async with (
+            agent(lambda: served) as address,
+            connect_aio([address], manager, server_name=AGENT_SERVER_NAME) as channel,
+        ):
+            batches = [batch async for batch in AgentStreamsStub(channel).ReadLogs(ReadLogsRequest(), timeout=DEADLINE)]
+        chunk = LogChunk(task_id="t", lines=b"line\n", lines_lost=True)
+        assert batches == [LogBatch(), LogBatch(chunks=[chunk])]
 
     run(scenario)
 

@@ -87,7 +87,7 @@ def _raw(runs: list[LogChunk]) -> tuple[bytes, bytes]:
         shown = printer(raw=True)
         shown.runs(runs)
         shown.end()
-    return out.buffer.getvalue(), err.buffer.getvalue()  # type: ignore[attr-defined]
+    return out.buffer.getvalue(), err.buffer.getvalue()
 
 
 @pytest.mark.parametrize("bad", [b"no line\n", b"\n", b"x" * 45 + b"\n", f"{STAMP} stdout X x\n".encode()])

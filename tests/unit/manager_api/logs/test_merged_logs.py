@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.api.v1.streams_pb2 import LogBatch, LogChunk
+from shoal.logs.encoded_batch import Batch, lines_of
 from shoal.logs.log_lines import parse_line, timestamp_bytes
 from shoal.logs.ordered_logs import BATCH_BYTES, in_time_order
 
@@ -24,14 +25,14 @@ async def source(batches: Sequence[LogBatch]) -> AsyncGenerator[LogBatch]:
         yield copied
 
 
-def merge(*sources: Sequence[LogBatch]) -> list[LogBatch]:
-    async def collect() -> list[LogBatch]:
+def merge(*sources: Sequence[LogBatch]) -> list[Batch]:
+    async def collect() -> list[Batch]:
         return [batch async for batch in in_time_order([source(batches) for batches in sources])]
 
     return asyncio.run(collect())
 
 
-def rows(batches: Sequence[LogBatch]) -> list[tuple[str, int]]:
+def rows(batches: Sequence[Batch]) -> list[tuple[str, int]]:
     found = [
         (each.task_id, parse_line(row)) for batch in batches for each in batch.chunks for row in each.lines.splitlines()
     ]
@@ -67,7 +68,7 @@ def test_runs_stay_together_and_batches_have_a_bound() -> None:
     found = merge([LogBatch(chunks=[late])], [LogBatch(chunks=[early])])
     assert [each.task_id for batch in found for each in batch.chunks] == ["1", "2"]
     between = merge([LogBatch(chunks=[early])], [LogBatch(chunks=[run(3, range(1000))])])
-    assert all(batch.ByteSize() < BATCH_BYTES + len(early.lines) // 900 for batch in between)
+    assert all(sum(map(len, lines_of(batch))) < BATCH_BYTES + len(early.lines) // 900 for batch in between)
 
 
 def test_what_is_no_line_passes_without_harm() -> None:
