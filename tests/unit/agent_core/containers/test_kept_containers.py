@@ -9,7 +9,7 @@ from agent.worker.root_origin import RootOrigin
 from agent.worker.worker import Worker
 from shoal.api.v1.dispatcher_pb2 import Assignments
 from shoal.errors import Unavailable
-from tests.unit.agent_core.kept_rig import (
+from tests.unit.agent_core.containers.kept_rig import (
     BOX,
     DIGEST,
     EPOCH,

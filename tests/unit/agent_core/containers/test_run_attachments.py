@@ -6,7 +6,7 @@ import pytest
 
 from agent.worker.worker import Worker
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment
-from tests.unit.agent_core.kept_rig import BOX, S, machine_with_image, networked, scenario
+from tests.unit.agent_core.containers.kept_rig import BOX, S, machine_with_image, networked, scenario
 from tests.unit.agent_core.worker_rig import Machine, assign
 
 

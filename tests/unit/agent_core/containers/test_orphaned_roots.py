@@ -13,7 +13,7 @@ from agent.worker.worker import Worker
 from shoal.api.v1.dispatcher_pb2 import Assignments, OrphanReport
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.errors import NotFound, Unavailable
-from tests.unit.agent_core.kept_rig import BOX, DIGEST, machine_with_image, order, run_of, scenario, settle
+from tests.unit.agent_core.containers.kept_rig import BOX, DIGEST, machine_with_image, order, run_of, scenario, settle
 from tests.unit.agent_core.worker_rig import Machine, assign
 
 S = TaskState

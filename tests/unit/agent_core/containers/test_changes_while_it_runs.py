@@ -11,7 +11,7 @@ from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.standalone_pb2 import ContainerStop
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import NotFound, Refused, Unavailable
-from tests.unit.agent_core.kept_rig import (
+from tests.unit.agent_core.containers.kept_rig import (
     BOX,
     S,
     machine_with_image,

@@ -32,7 +32,7 @@ from shoal.api.v1.engine_pb2 import (
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Descriptor
 from shoal.images.committed_image import EMPTY_DIFF_ID
-from tests.unit.agent_core.test_exec_sessions import Programs
+from tests.unit.agent_core.containers.test_exec_sessions import Programs
 
 
 class Node:
