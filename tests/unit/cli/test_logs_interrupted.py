@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.exec_rig import DEADLINE_SECONDS, INTERRUPTED_WHILE_IT_WAITS, Rig, killed, rig_in
+from tests.unit.cli.exec.exec_rig import DEADLINE_SECONDS, INTERRUPTED_WHILE_IT_WAITS, Rig, killed, rig_in
 
 LINE = b"2026-11-23T23:18:27.123456789+00:00 stdout F 0123456789\n"
 FOLLOW = ("service", "logs", "-f", "web")

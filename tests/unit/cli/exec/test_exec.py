@@ -14,7 +14,7 @@ import pytest
 
 from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput
 from shoal.errors import Exhausted, Fault, InvalidInput, NotFound
-from tests.unit.cli.exec_rig import (
+from tests.unit.cli.exec.exec_rig import (
     DEADLINE_SECONDS,
     STARTED,
     Program,

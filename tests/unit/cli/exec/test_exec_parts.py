@@ -16,7 +16,7 @@ from cli.exec.input_queue import MAX_PENDING_CHUNKS, InputQueue, read_chunk, sen
 from cli.exec.raw_terminal import size_of
 from cli.exec.signal_forwarding import SignalForwarder, ends_command
 from shoal.api.v1.streams_pb2 import ExecInput
-from tests.unit.cli.exec_rig import until
+from tests.unit.cli.exec.exec_rig import until
 
 
 class Source:

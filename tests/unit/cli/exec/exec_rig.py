@@ -230,7 +230,7 @@ def rig_in(directory: Path) -> Generator[Rig]:
         server.start()
         hidden = ("SHOAL_CONTEXT", "NO_COLOR")
         environment = {name: value for name, value in os.environ.items() if name not in hidden}
-        root = str(Path(__file__).parents[3])
+        root = str(Path(__file__).parents[4])
         try:
             made = {**environment, "SHOAL_CONFIG": str(directory), "PYTHONPATH": root}
             yield Rig(manager, server, address, made)

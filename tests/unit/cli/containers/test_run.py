@@ -13,8 +13,8 @@ import pytest
 from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput
 from shoal.container_ids import container_id
 from shoal.errors import AlreadyExists, Fault, InvalidInput, Refused, Unavailable
-from tests.unit.cli.exec_rig import DEADLINE_SECONDS, STARTED, Rig, echo, end, err, killed, out, read_until
-from tests.unit.cli_containers.containers_rig import IDENTIFIER, Manager, containers_rig, with_image
+from tests.unit.cli.containers.containers_rig import IDENTIFIER, Manager, containers_rig, with_image
+from tests.unit.cli.exec.exec_rig import DEADLINE_SECONDS, STARTED, Rig, echo, end, err, killed, out, read_until
 
 ID = container_id(IDENTIFIER)
 

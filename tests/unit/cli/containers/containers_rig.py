@@ -41,7 +41,7 @@ from shoal.errors import NotFound, ShoalError
 from shoal.identity.authority import Authority
 from shoal.identity.roles import CertificateSubject, Role
 from shoal.rpc.status_mapping import code_of, details_of, trailer_of
-from tests.unit.cli.exec_rig import DEADLINE_SECONDS, Program, Rig, echo
+from tests.unit.cli.exec.exec_rig import DEADLINE_SECONDS, Program, Rig, echo
 
 IDENTIFIER = "0123456789abc"
 
@@ -180,7 +180,7 @@ def containers_rig(directory: Path) -> Generator[tuple[Rig, Manager]]:
         ContextStore(directory).create("here", identity, [address])
         server.start()
         kept = {name: value for name, value in os.environ.items() if name not in ("SHOAL_CONTEXT", "NO_COLOR")}
-        made = {**kept, "SHOAL_CONFIG": str(directory), "PYTHONPATH": str(Path(__file__).parents[3])}
+        made = {**kept, "SHOAL_CONFIG": str(directory), "PYTHONPATH": str(Path(__file__).parents[4])}
         try:
             yield Rig(manager, server, address, made), manager  # type: ignore[arg-type]  # another manager
         finally:
