@@ -3,14 +3,14 @@
 import re
 import signal
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cli.client import Client
 from cli.exec.exec_session import ExecSession, SessionOptions, local_size
 from cli.render.error_lines import CommandFailed, warn
-from shoal.api.v1.engine_pb2 import StartContainerRequest, WaitContainerRequest
+from shoal.api.v1.engine_pb2 import CreateContainerRequest, StartContainerRequest, WaitContainerRequest
 from shoal.api.v1.streams_pb2 import AttachStart, ExecInput
 from shoal.errors import Refused, ShoalError, Unavailable
 
@@ -84,29 +84,35 @@ def run_attached(client: Client, stub: "ContainersStub", options: RunOptions) ->
     return _AttachedRun(client, stub, options).run()
 
 
-def start_detached(
-    client: Client, stub: "ContainersStub", container: str, *, is_removed: bool, meanwhile: Callable[[], None]
-) -> None:
-    """Start a container, and return once it runs or has ended.
+class DetachedRun:
+    """A container that is created and started by one call, and not attached to.
 
-    Args:
-        is_removed: it is removed after its run; when it cannot be started, too.
-        meanwhile: called while the cluster starts it.
+    Attributes:
+        view: the container as it was created.
 
     Raises:
-        CommandFailed: it could not be started; the code is Docker's. NotFound: there is no such container.
+        ShoalError: it could not be created; nothing is left of it.
     """
-    starting: grpc.Future[Any] = stub.StartContainer.future(StartContainerRequest(container=container))
-    meanwhile()
-    failure = starting.exception()
-    if failure is None:
-        return
-    try:
-        client.raise_for(failure)
-    except (Refused, Unavailable) as error:
-        if is_removed and isinstance(error, Refused):
-            RunEnd(stub, container, is_removed=True).wait(REMOVAL_SECONDS)
-        raise CommandFailed(str(error), start_error_code(str(error))) from error
+
+    def __init__(self, client: Client, stub: "ContainersStub", request: CreateContainerRequest) -> None:
+        self._stub = stub
+        self._is_removed = request.definition.auto_remove
+        self._views = client.stream(stub.RunContainer, request, seconds=None)
+        self.view = next(self._views)
+
+    def wait_until_started(self) -> None:
+        """Return once it runs or has ended.
+
+        Raises:
+            CommandFailed: it could not be started; the code is Docker's.
+        """
+        try:
+            for _ in self._views:
+                pass
+        except (Refused, Unavailable) as error:
+            if self._is_removed and isinstance(error, Refused):
+                RunEnd(self._stub, self.view.container.meta.id, is_removed=True).wait(REMOVAL_SECONDS)
+            raise CommandFailed(str(error), start_error_code(str(error))) from error
 
 
 class _AttachedRun:
@@ -209,9 +215,3 @@ class RunEnd:
             self._failure = error
         self._waiting.set()
         self._ended.set()
-
-
-def first_signal(held: Sequence[signal.Signals]) -> None:
-    """Raises Interrupted when one came."""
-    if held:
-        raise Interrupted(held[0])

@@ -8,6 +8,7 @@ from manager.containers import container_records
 from manager.containers.container_commands import fill_commands
 from manager.containers.container_filters import container_filter
 from manager.containers.container_names import choose_name
+from manager.containers.container_runs import GIVE_UP_MS, NOT_STARTED
 from manager.containers.container_sizes import ContainerSizeSource, add_sizes
 from manager.containers.container_summaries import SummaryCache, joined, row_of
 from manager.containers.container_views import container_view, task_view, task_views
@@ -72,9 +73,11 @@ class ContainerHandler:
         self._new_id = new_id
         self._summaries = SummaryCache(store.tables)
 
-    async def create(self, request: CreateContainerRequest, caller: Caller) -> ContainerView:
+    async def create(self, request: CreateContainerRequest, caller: Caller, *, starts: bool = False) -> ContainerView:
         """All in one transaction; answered once the planner has chosen a node. Undone when its caller leaves before.
 
+        Args:
+            starts: its first run is planned with it. Where that is not possible it is created, and not started.
         Raises:
             InvalidInput: with all faults. AlreadyExists: the name is taken. NotFound: no node keeps what it adopts.
             Refused: no node fits, with all reasons; nothing is left. Unavailable: no manager is leading.
@@ -83,10 +86,13 @@ class ContainerHandler:
         if request.dry_run:
             return ContainerView(warnings=prepared.warnings)
         with self._store.follow() as changes:
-            container = await self._commit_new(request, prepared)
+            container = await self._commit_new(request, prepared, starts=starts)
             identifier, name = container.meta.id, container.name
             try:
                 placed = await self._wait_for_placement(changes, container)
+                if placed and starts:  # its ports are taken, say: a container that does not run needs none
+                    await self._withdraw_start(identifier)
+                    placed = await self._wait_for_placement(changes, container)
             except (Timeout, CancelledError) as error:
                 if not (request.adopt and node_of(self._store.tables, identifier)):  # its files are not to go with it
                     await self._undo(identifier, prepared)
@@ -105,7 +111,7 @@ class ContainerHandler:
         return await wait_on(
             changes,
             self._store.tables,
-            lambda view: _placement(view, container.meta.id),
+            lambda view: _placement(view, container),
             seconds=PLACE_SECONDS,
             what=f'container "{container.name}" was not placed',
         )
@@ -191,13 +197,18 @@ class ContainerHandler:
             raise AlreadyExists(name_taken(known))
         return prepared
 
-    async def _commit_new(self, request: CreateContainerRequest, prepared: SubmittedDefinition) -> Container:
+    async def _commit_new(
+        self, request: CreateContainerRequest, prepared: SubmittedDefinition, *, starts: bool
+    ) -> Container:
         """Commit the container; another name is chosen where the user has given none and it was taken meanwhile."""
         await self._ensure_mesh(prepared.definition)
         for attempt in range(_ATTEMPTS):
             identifier = find_orphan(self._store.tables, request.adopt)[1].id if request.adopt else self._new_id()
             name = request.name.removeprefix("/") or self._free_name(identifier)
-            container = container_records.new_container(identifier, name, prepared.definition, self._now_ms())
+            now_ms = self._now_ms()
+            container = container_records.new_container(identifier, name, prepared.definition, now_ms)
+            if starts:
+                container = container_records.started(container, now_ms, now_ms + GIVE_UP_MS)
             group = container_records.creation(self._store.tables, container)
             writes, expects = [*group.writes, *prepared.writes], [*group.expects, *prepared.expects]
             try:
@@ -220,6 +231,15 @@ class ContainerHandler:
         view = self._store.tables
         number = int(container_id(identifier)[17:47], 16)
         return choose_name(number, lambda name: view.container_named(name) is not None)
+
+    async def _withdraw_start(self, identifier: str) -> None:
+        """Its first run is not possible: it is only created. Not if somebody else has decided about it meanwhile."""
+        container = self._store.tables.containers.get(identifier)
+        if container is not None and container.desired == Container.RUNNING:
+            changed = container_records.start_withdrawn(container, NOT_STARTED, self._now_ms())
+            with suppress(Conflict):
+                group = container_records.change(container, changed, self._now_ms())
+                await self._store.commit(group.writes, expects=group.expects)
 
     async def _undo(self, identifier: str, prepared: SubmittedDefinition) -> None:
         """Delete a container that could not be placed, with what was made with it; not what was changed since."""
@@ -258,9 +278,17 @@ def name_taken(known: Container | None, name: str = "") -> str:
     return f'container "{known.name}" already exists with ID {known.meta.id}; remove it, or choose another name'
 
 
-def _placement(view: View, identifier: str) -> str | None:
-    """Empty once it has a node; why it has none; None while that is not decided."""
-    if identifier not in view.containers:
+def _placement(view: View, made: Container) -> str | None:
+    """Empty once it has a node; why it has none; None while that is not decided.
+
+    Args:
+        made: as it was written first.
+    """
+    identifier = made.meta.id
+    container = view.containers.get(identifier)
+    if container is None:
+        if made.run and made.definition.auto_remove:  # its run has ended, and it was removed with it
+            return ""
         raise NotFound("the container was removed while it was being created")
     if node_of(view, identifier):
         return ""
@@ -268,4 +296,6 @@ def _placement(view: View, identifier: str) -> str | None:
     problems: Sequence[str] = status.problems if status is not None else ()
     if status is not None and status.planning_error:
         return status.planning_error
+    if status is not None and status.refused_run and container.desired == Container.CREATED:
+        return None  # said of the start that was withdrawn
     return "; ".join(problems) or None

@@ -23,6 +23,8 @@ from shoal.task_states import observed_state
 
 GIVE_UP_MS = 60_000
 """When the planner gives a start up that is not possible yet and that its caller has not withdrawn."""
+NOT_STARTED = Container(desired=Container.CREATED)
+"""What a container goes back to whose first start is withdrawn."""
 _ATTEMPTS = 4
 
 Change = Callable[[Container], Container | None]
@@ -51,6 +53,11 @@ class ContainerRuns:
             return container_records.started(container, self._now_ms(), self._now_ms() + GIVE_UP_MS)
 
         return await self._run(request.container, change)
+
+    async def first_run(self, created: Container) -> ContainerView:
+        """Of a container whose first run is planned already: answered and raises as `start`."""
+        with self._store.follow() as changes:
+            return await self._wait_for_run(changes, NOT_STARTED, created)
 
     async def restart(self, request: StopContainerRequest, caller: Caller) -> ContainerView:
         """Stop it and start it again. Raises as `start`."""

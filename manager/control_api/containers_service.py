@@ -5,6 +5,7 @@ from manager.agents.container_channels import ContainerChannels
 from manager.containers.container_commit import ContainerCommit
 from manager.containers.container_execs import ContainerExecs
 from manager.containers.container_files import ContainerFiles
+from manager.containers.container_first_run import ContainerFirstRun
 from manager.containers.container_handler import ContainerHandler
 from manager.containers.container_network_handler import ContainerNetworkHandler
 from manager.containers.container_processes import ContainerProcesses
@@ -32,10 +33,13 @@ def containers_service(
     """The service of one manager."""
     nodes = ContainerChannels(agents)
     tasks = TaskCalls(store=store, agents=nodes)
+    records = ContainerHandler(store=store, images=images, sizes=nodes, now_ms=now_ms, new_id=ids.new_id)
+    runs = ContainerRuns(store=store, now_ms=now_ms, tasks=tasks)
     return ContainersService(
         ContainerHandlers(
-            records=ContainerHandler(store=store, images=images, sizes=nodes, now_ms=now_ms, new_id=ids.new_id),
-            runs=ContainerRuns(store=store, now_ms=now_ms, tasks=tasks),
+            records=records,
+            runs=runs,
+            first_run=ContainerFirstRun(records=records, runs=runs),
             removal=ContainerRemoval(store=store, sizes=nodes, now_ms=now_ms, tasks=tasks),
             waits=ContainerWaitHandler(store=store, tasks=tasks),
             execs=ContainerExecs(store=store, agents=nodes),

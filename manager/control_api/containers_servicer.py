@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from manager.containers.container_commit import ContainerCommit
 from manager.containers.container_execs import ContainerExecs
 from manager.containers.container_files import ContainerFiles
+from manager.containers.container_first_run import ContainerFirstRun
 from manager.containers.container_handler import ContainerHandler
 from manager.containers.container_network_handler import ContainerNetworkHandler
 from manager.containers.container_processes import ContainerProcesses
@@ -27,6 +28,7 @@ class ContainerHandlers:
 
     records: ContainerHandler
     runs: ContainerRuns
+    first_run: ContainerFirstRun
     removal: ContainerRemoval
     waits: ContainerWaitHandler
     networks: ContainerNetworkHandler
@@ -49,6 +51,13 @@ class ContainersService(ContainersServicer):
         self, request: engine_pb2.CreateContainerRequest, context: Context
     ) -> engine_pb2.ContainerView:
         return await self._handlers.records.create(request, caller_of(context))
+
+    async def RunContainer(
+        self, request: engine_pb2.CreateContainerRequest, context: Context
+    ) -> AsyncGenerator[engine_pb2.ContainerView]:
+        async with aclosing(self._handlers.first_run.run(request, caller_of(context))) as views:
+            async for view in views:
+                yield view
 
     async def GetContainer(self, request: engine_pb2.GetContainerRequest, context: Context) -> engine_pb2.ContainerView:
         return await self._handlers.records.get(request, caller_of(context))

@@ -30,11 +30,17 @@ class ContainerWorld(World):
         super().__init__()
         self._created = 0
 
-    def create(self, name: str, made: ContainerDefinition | None = None) -> str:
-        """Create a container; its id."""
+    def create(self, name: str, made: ContainerDefinition | None = None, *, starts: bool = False) -> str:
+        """Create a container; its id.
+
+        Args:
+            starts: with its first run.
+        """
         self._created += 1
         identifier = f"{self._created:013d}"
         container = container_records.new_container(identifier, name, made or definition(), self.now_ms)
+        if starts:
+            container = container_records.started(container, self.now_ms, self.now_ms + 60_000)
         self.apply(container_records.creation(self.tables, container).writes)
         return identifier
 

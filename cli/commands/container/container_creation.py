@@ -1,7 +1,8 @@
 """What `create` and `run` do before a container is started: its request of the flags, its image, the call."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -99,14 +100,26 @@ def create_container(client: Client, request: CreateContainerRequest, cidfile: P
     Raises:
         InvalidInput: with the manager's faults, by flag. ShoalError: of the manager.
     """
-    try:
+    with faults_by_flag():
         view = client.call(containers(client).CreateContainer, request, seconds=None)
+    tell_created(view, cidfile)
+    return view
+
+
+@contextmanager
+def faults_by_flag() -> Generator[None]:
+    """Raises InvalidInput with the manager's faults by flag, where the block raises it."""
+    try:
+        yield
     except InvalidInput as error:
         raise InvalidInput(faults_by_container_flag(error.faults)) from error
+
+
+def tell_created(view: ContainerView, cidfile: Path | None) -> None:
+    """Write the ID of what was created to the file, and print the warnings."""
     if cidfile is not None:
         cidfile.write_text(container_id(view))
     warn(*view.warnings)
-    return view
 
 
 def remove_container(client: Client, container: str) -> None:

@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,11 +16,13 @@ from cli.commands.container.container_creation import (
     container_id,
     create_container,
     creation_options,
+    faults_by_flag,
     remove_container,
     request_of,
+    tell_created,
 )
 from cli.commands.container.run_errors import RunCommand, exit_as_docker
-from cli.exec.container_run import Interrupted, RunOptions, first_signal, run_attached, start_detached
+from cli.exec.container_run import DetachedRun, Interrupted, RunOptions, run_attached
 from cli.exec.detach_keys import parse_keys
 from cli.exec.signal_forwarding import held_signals
 from shoal.api.v1.engine_pb2 import ContainerView, CreateContainerRequest
@@ -56,12 +59,10 @@ def run(client: Client, ctx: click.Context, **given: Any) -> None:
         task = request.definition.task.container
         task.stdin_once = task.stdin_open and "stdin" in streams
         with held_signals() as held:
-            view = create_container(client, request, given["cidfile"])
-            try:
-                code = _run(client, request, view, streams, keys, given["sig_proxy"], held)
-            except Interrupted as interrupted:
-                remove_container(client, view.container.meta.id)
-                code = 128 + interrupted.number
+            if streams:
+                code = _run_attached(client, request, streams, keys, given, held)
+            else:
+                code = _run_detached(client, request, given["cidfile"], held)
     sys.exit(code)
 
 
@@ -79,34 +80,52 @@ def _attachment(given: Mapping[str, Any]) -> tuple[Collection[str], bytes, list[
     return streams, keys, faults
 
 
-def _run(
+def _run_detached(
+    client: Client, request: CreateContainerRequest, cidfile: Path | None, held: list[signal.Signals]
+) -> int:
+    with faults_by_flag():
+        run = DetachedRun(client, containers(client), request)
+    tell_created(run.view, cidfile)
+    if held:
+        return _undo(client, run.view, held)
+    _print_id(run.view)
+    run.wait_until_started()
+    return 0
+
+
+def _run_attached(
     client: Client,
     request: CreateContainerRequest,
-    view: ContainerView,
     streams: Collection[str],
     keys: bytes,
-    forwards_signals: bool,
+    given: Mapping[str, Any],
     held: list[signal.Signals],
 ) -> int:
-    first_signal(held)
-    identifier, definition = view.container.meta.id, request.definition
-    if not streams:
-        is_removed = definition.auto_remove
-        start_detached(client, containers(client), identifier, is_removed=is_removed, meanwhile=lambda: _print_id(view))
-        return 0
-    if not {"stdout", "stderr"} & set(streams):
-        _print_id(view)
+    view, definition = create_container(client, request, given["cidfile"]), request.definition
     options = RunOptions(
-        container=identifier,
+        container=view.container.meta.id,
         shows=streams,
         forwards_stdin="stdin" in streams and definition.task.container.stdin_open,
-        forwards_signals=forwards_signals,
+        forwards_signals=given["sig_proxy"],
         detach_keys=keys,
         has_terminal=definition.task.container.tty,
         is_removed=definition.auto_remove,
         held=held,
     )
-    return run_attached(client, containers(client), options)
+    if held:
+        return _undo(client, view, held)
+    if not {"stdout", "stderr"} & set(streams):
+        _print_id(view)
+    try:
+        return run_attached(client, containers(client), options)
+    except Interrupted:
+        return _undo(client, view, held)
+
+
+def _undo(client: Client, view: ContainerView, held: list[signal.Signals]) -> int:
+    """Remove it, since a signal came; the exit code for that."""
+    remove_container(client, view.container.meta.id)
+    return 128 + held[0]
 
 
 def _print_id(view: ContainerView) -> None:

@@ -39,13 +39,16 @@ class ContainersStub:
     """Answers once the planner has chosen a node. ALREADY_EXISTS: the name is taken. FAILED_PRECONDITION: no node fits;
     the text has all reasons, and nothing was created.
     """
+    RunContainer: _grpc.UnaryStreamMultiCallable[_engine_pb2.CreateContainerRequest, _engine_pb2.ContainerView]
+    """Both in one, with one record less to write and one decision of the planner. The first response is as that of
+    CreateContainer, the last one as that of StartContainer; so are the errors before and after the first one.
+    """
     GetContainer: _grpc.UnaryUnaryMultiCallable[_engine_pb2.GetContainerRequest, _engine_pb2.ContainerView]
     ListContainers: _grpc.UnaryUnaryMultiCallable[_engine_pb2.ListContainersRequest, _engine_pb2.ListContainersResponse]
     SummarizeContainers: _grpc.UnaryUnaryMultiCallable[_engine_pb2.ListContainersRequest, _engine_pb2.ContainerSummaries]
-    """Answers when it runs, or has ended again. FAILED_PRECONDITION: it cannot start (a port is taken, the image is gone).
-    The same as a table shows it: of ten thousand containers, in a fifth of the time.
-    """
+    """The same as a table shows it: of ten thousand containers, in a fifth of the time."""
     StartContainer: _grpc.UnaryUnaryMultiCallable[_engine_pb2.StartContainerRequest, _engine_pb2.ContainerView]
+    """Answers when it runs, or has ended again. FAILED_PRECONDITION: it cannot start (a port is taken, the image is gone)."""
     StopContainer: _grpc.UnaryUnaryMultiCallable[_engine_pb2.StopContainerRequest, _engine_pb2.ContainerView]
     RestartContainer: _grpc.UnaryUnaryMultiCallable[_engine_pb2.StopContainerRequest, _engine_pb2.ContainerView]
     """A stop and a start in one."""
@@ -94,13 +97,16 @@ class ContainersAsyncStub(ContainersStub):
     """Answers once the planner has chosen a node. ALREADY_EXISTS: the name is taken. FAILED_PRECONDITION: no node fits;
     the text has all reasons, and nothing was created.
     """
+    RunContainer: _aio.UnaryStreamMultiCallable[_engine_pb2.CreateContainerRequest, _engine_pb2.ContainerView]  # type: ignore[assignment]
+    """Both in one, with one record less to write and one decision of the planner. The first response is as that of
+    CreateContainer, the last one as that of StartContainer; so are the errors before and after the first one.
+    """
     GetContainer: _aio.UnaryUnaryMultiCallable[_engine_pb2.GetContainerRequest, _engine_pb2.ContainerView]  # type: ignore[assignment]
     ListContainers: _aio.UnaryUnaryMultiCallable[_engine_pb2.ListContainersRequest, _engine_pb2.ListContainersResponse]  # type: ignore[assignment]
     SummarizeContainers: _aio.UnaryUnaryMultiCallable[_engine_pb2.ListContainersRequest, _engine_pb2.ContainerSummaries]  # type: ignore[assignment]
-    """Answers when it runs, or has ended again. FAILED_PRECONDITION: it cannot start (a port is taken, the image is gone).
-    The same as a table shows it: of ten thousand containers, in a fifth of the time.
-    """
+    """The same as a table shows it: of ten thousand containers, in a fifth of the time."""
     StartContainer: _aio.UnaryUnaryMultiCallable[_engine_pb2.StartContainerRequest, _engine_pb2.ContainerView]  # type: ignore[assignment]
+    """Answers when it runs, or has ended again. FAILED_PRECONDITION: it cannot start (a port is taken, the image is gone)."""
     StopContainer: _aio.UnaryUnaryMultiCallable[_engine_pb2.StopContainerRequest, _engine_pb2.ContainerView]  # type: ignore[assignment]
     RestartContainer: _aio.UnaryUnaryMultiCallable[_engine_pb2.StopContainerRequest, _engine_pb2.ContainerView]  # type: ignore[assignment]
     """A stop and a start in one."""
@@ -154,6 +160,16 @@ class ContainersServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def RunContainer(
+        self,
+        request: _engine_pb2.CreateContainerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_engine_pb2.ContainerView], _abc.AsyncIterator[_engine_pb2.ContainerView]]:
+        """Both in one, with one record less to write and one decision of the planner. The first response is as that of
+        CreateContainer, the last one as that of StartContainer; so are the errors before and after the first one.
+        """
+
+    @_abc_1.abstractmethod
     def GetContainer(
         self,
         request: _engine_pb2.GetContainerRequest,
@@ -173,16 +189,15 @@ class ContainersServicer(metaclass=_abc_1.ABCMeta):
         request: _engine_pb2.ListContainersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_engine_pb2.ContainerSummaries, _abc.Awaitable[_engine_pb2.ContainerSummaries]]:
-        """Answers when it runs, or has ended again. FAILED_PRECONDITION: it cannot start (a port is taken, the image is gone).
-        The same as a table shows it: of ten thousand containers, in a fifth of the time.
-        """
+        """The same as a table shows it: of ten thousand containers, in a fifth of the time."""
 
     @_abc_1.abstractmethod
     def StartContainer(
         self,
         request: _engine_pb2.StartContainerRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_engine_pb2.ContainerView, _abc.Awaitable[_engine_pb2.ContainerView]]: ...
+    ) -> _typing.Union[_engine_pb2.ContainerView, _abc.Awaitable[_engine_pb2.ContainerView]]:
+        """Answers when it runs, or has ended again. FAILED_PRECONDITION: it cannot start (a port is taken, the image is gone)."""
 
     @_abc_1.abstractmethod
     def StopContainer(

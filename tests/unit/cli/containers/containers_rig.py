@@ -99,6 +99,10 @@ class Manager(ControlServicer, ContainersServicer, ImagesServicer):
         _abort(context, self.not_created)
         return self._view()
 
+    def RunContainer(self, request: CreateContainerRequest, context: Any) -> Iterator[ContainerView]:
+        yield self.CreateContainer(request, context)
+        yield self.StartContainer(StartContainerRequest(container=IDENTIFIER), context)
+
     def GetContainer(self, request: GetContainerRequest, context: Any) -> ContainerView:
         if not self.requests:
             _abort(context, NotFound(f'container "{request.container}" not found'))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from manager.agents.agent_address import AgentAddress
+from manager.containers.container_first_run import ContainerFirstRun
 from manager.containers.container_handler import ContainerHandler
 from manager.containers.container_network_handler import ContainerNetworkHandler
 from manager.containers.container_removal import ContainerRemoval
@@ -82,6 +83,7 @@ class ContainerRig:
         )
         tasks = TaskCalls(store=self.store, agents=self.agents)
         self.runs = ContainerRuns(store=self.store, now_ms=clock, tasks=tasks)
+        self.first_run = ContainerFirstRun(records=self.records, runs=self.runs)
         self.removal = ContainerRemoval(store=self.store, sizes=self, now_ms=clock, tasks=tasks)
         self.waits = ContainerWaitHandler(store=self.store, tasks=tasks)
         self.networks = ContainerNetworkHandler(store=self.store, now_ms=clock)
@@ -115,6 +117,11 @@ class ContainerRig:
     async def run(self, name: str, **fields: object) -> ContainerView:
         await self.create(name, "", **fields)
         return await self.start(name)
+
+    async def run_at_once(self, name: str = "", **fields: object) -> AsyncGenerator[ContainerView]:
+        """As `run`, by one call; its answers."""
+        async for view in self.first_run.run(CreateContainerRequest(name=name, definition=definition(**fields)), ADMIN):
+            yield view
 
     async def stop(self, name: str) -> ContainerView:
         return await self.runs.stop(StopContainerRequest(container=name), ADMIN)

@@ -46,10 +46,10 @@ class Lives(SimulatedContainers):
 
     # Users.
 
-    @rule(name=st.sampled_from(NAMES), made=definitions())
-    def create(self, name: str, made: ContainerDefinition) -> None:
+    @rule(name=st.sampled_from(NAMES), made=definitions(), starts=st.booleans())
+    def create(self, name: str, made: ContainerDefinition, starts: bool) -> None:
         if f"container/{name}" not in self.world.tables.names:
-            self.world.create(name, made)
+            self.world.create(name, made, starts=starts)
 
     @rule(data=st.data(), what=st.sampled_from(COMMANDS))
     def command(self, data: st.DataObject, what: str) -> None:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from manager.containers import container_records
+from manager.containers.container_runs import NOT_STARTED
 from manager.store import kinds
 from shoal.api.v1.service_pb2 import NetworkAttachment, PublishedPort
 from shoal.api.v1.standalone_pb2 import (
@@ -40,6 +42,38 @@ def test_a_created_container_holds_a_node_and_nothing_else(world: ContainerWorld
     assert (running.id, running.desired_state, running.job_run) == (task.id, TaskState.RUNNING, 1)
     assert {address.network_id for address in running.addresses} == {"front", MESH_NETWORK}
     assert [port.published for port in world.status(db).mesh_ports] == [8080]
+
+
+def test_one_that_is_started_with_its_creation_is_placed_to_run(world: ContainerWorld) -> None:
+    made = definition(ports=[PublishedPort(target=80, published=8080)])
+    made.task.networks.append(NetworkAttachment(network="front"))
+    db = world.create("db", made, starts=True)
+    world.plan()
+    task = world.newest(db)
+    assert task is not None
+    assert (task.desired_state, task.job_run, task.attempt) == (TaskState.RUNNING, 1, 0)
+    assert {each.network_id for each in task.addresses} == {"front", MESH_NETWORK}
+    assert world.status(db).node_id == task.node_id
+    assert [each.published for each in world.status(db).mesh_ports] == [8080]
+    world.settle()
+    assert world.runs(db)
+    assert len(world.tables.tasks_of(db)) == 1
+
+
+def test_one_that_cannot_start_is_not_placed_either_until_its_start_is_withdrawn(world: ContainerWorld) -> None:
+    ports = [PublishedPort(target=80, published=8080)]
+    started(world, "first", ports=ports)
+    second = world.create("second", definition(ports=ports), starts=True)
+    world.plan()
+    assert world.newest(second) is None
+    assert world.status(second).refused_run == 1
+    world.change(second, lambda each: container_records.start_withdrawn(each, NOT_STARTED, world.now_ms))
+    world.settle()
+    task = world.newest(second)
+    assert task is not None
+    assert task.desired_state == TaskState.READY
+    assert not world.status(second).problems
+    assert not world.status(second).refused_run
 
 
 def test_a_later_start_is_a_new_task_on_the_same_node(world: ContainerWorld) -> None:
