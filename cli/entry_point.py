@@ -5,7 +5,8 @@ import os
 import sys
 from typing import NoReturn
 
-from cli.lazy_modules import defer
+from cli.lazy_modules import defer, stand_in
+from cli.stand_ins import STAND_INS
 
 GARBAGE_THRESHOLD = 50_000
 """Objects made before the first search for cycles; Python's own 700 is met by imports a hundred times, for 10 ms."""
@@ -22,6 +23,8 @@ def program() -> NoReturn:
     """Entry point."""
     gc.set_threshold(GARBAGE_THRESHOLD)
     defer(*LAZY_MODULES)
+    for name, functions in STAND_INS.items():
+        stand_in(name, functions)
     from cli.main import EXIT_FAILED, main  # only now, when its own imports are spared the searches too
 
     try:

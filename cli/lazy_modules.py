@@ -5,6 +5,7 @@ which it does at each `import` of it.
 """
 
 import sys
+from collections.abc import Callable, Mapping
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import module_from_spec
 from types import ModuleType
@@ -40,6 +41,14 @@ def defer(*names: str) -> None:
             made.__dict__.pop("__path__", None)
             made.__class__ = _Deferred
             sys.modules[name] = made
+
+
+def stand_in(name: str, functions: Mapping[str, Callable[..., object]]) -> None:
+    """As `defer`, but that some functions of the module are there without loading it; with it, its own take their
+    place."""
+    defer(name)
+    if (module := sys.modules.get(name)) is not None and type(module) is _Deferred:
+        module.__dict__.update(functions)
 
 
 def load_deferred() -> None:

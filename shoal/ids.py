@@ -4,8 +4,8 @@ A million tasks collide with a chance of about 1 in 70 million, and a creation c
 that would be an error, never an object overwritten.
 """
 
+import os
 import re
-import secrets
 from collections.abc import Callable
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -18,7 +18,7 @@ NewId = Callable[[], str]
 
 def new_id() -> str:
     """A random id from the operating system's generator."""
-    return secrets.token_bytes(LENGTH).translate(_CHARACTERS).decode()
+    return os.urandom(LENGTH).translate(_CHARACTERS).decode()
 
 
 _CHARACTERS = ALPHABET.encode() * (256 // len(ALPHABET))

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from shoal.errors import InvalidInput, NotFound, Unavailable
 from shoal.identity.private_files import write_atomically
@@ -73,12 +74,9 @@ def parse_settings(text: bytes, path: Path) -> Context:
     Raises:
         InvalidInput: they are damaged.
     """
-    import tomllib
-
-    try:
-        settings = tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} is not valid TOML: {error}") from None
+    settings = _as_written(text)
+    if settings is None:
+        settings = _parse_toml(text, path)
     unknown = settings.keys() - _KEYS
     if unknown:
         raise InvalidInput(f"{path}: unknown key {min(unknown)!r}; allowed keys are {', '.join(sorted(_KEYS))}")
@@ -94,13 +92,40 @@ def parse_settings(text: bytes, path: Path) -> Context:
     )
 
 
+def _as_written(text: bytes) -> dict[str, Any] | None:
+    """What `tomllib` finds, without its 5 ms, in settings as `write_settings` makes them; None: they are others."""
+    found: dict[str, Any] = {}
+    if not text.isascii() or b"\\" in text:
+        return None
+    for line in text.decode().split("\n")[:-1]:
+        key, _, value = line.partition(" = ")
+        is_list = value.startswith("[")
+        inner = value.removeprefix("[").removesuffix("]") if is_list else value
+        words = inner.removeprefix('"').removesuffix('"').split('", "')
+        if key not in _KEYS or key in found or not all(word.isprintable() and '"' not in word for word in words):
+            return None
+        if line != f"{key} = {_array(words) if is_list else _quoted(words[0])}":
+            return None
+        found[key] = words if is_list else words[0]
+    return found if text.endswith(b"\n") else None
+
+
+def _parse_toml(text: bytes, path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} is not valid TOML: {error}") from None
+
+
 def write_settings(
     directory: Path, addresses: Sequence[str], registries: Path | None, discovered: Sequence[str] = ()
 ) -> None:
     """Write the settings into the directory, which exists."""
-    lines = [f"addresses = [{', '.join(map(_quoted, addresses))}]\n"]
+    lines = [f"addresses = {_array(addresses)}\n"]
     if discovered:
-        lines.append(f"discovered = [{', '.join(map(_quoted, discovered))}]\n")
+        lines.append(f"discovered = {_array(discovered)}\n")
     if registries is not None:
         lines.append(f"registries = {_quoted(str(registries))}\n")
     write_atomically(directory / SETTINGS_FILE, "".join(lines).encode())
@@ -112,7 +137,11 @@ def _addresses(path: Path, key: str, value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _array(texts: Sequence[str]) -> str:
+    return f"[{', '.join(map(_quoted, texts))}]"
+
+
 def _quoted(text: str) -> str:
     """A basic string (TOML 1.0)."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04X}" for c in escaped) + '"'
+    return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in escaped) + '"'

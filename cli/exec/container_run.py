@@ -1,34 +1,22 @@
 """One run of a container with this process attached to it: attached before the start, so that no byte is lost."""
 
-import re
 import signal
-import threading
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cli.client import Client
 from cli.exec.exec_session import ExecSession, SessionOptions, local_size
+from cli.exec.run_end import REMOVAL_SECONDS, RunEnd, start_error_code
 from cli.render.error_lines import CommandFailed, warn
-from shoal.api.v1.engine_pb2 import CreateContainerRequest, StartContainerRequest, WaitContainerRequest
+from shoal.api.v1.engine_pb2 import StartContainerRequest
 from shoal.api.v1.streams_pb2 import AttachStart, ExecInput
-from shoal.errors import Refused, ShoalError, Unavailable
+from shoal.errors import Refused, ShoalError
 
 if TYPE_CHECKING:
     import grpc
 
     from shoal.api.v1.engine_pb2_grpc import ContainersStub
-
-EXIT_NOT_RUN, EXIT_CANNOT_EXECUTE, EXIT_NOT_FOUND = 125, 126, 127
-"""Docker's exit codes: the container was not started; its program is not executable; its program does not exist."""
-
-REMOVAL_SECONDS = 10.0
-"""How long the removal of what could not be started is waited for, so that its name is free again."""
-
-_NOT_FOUND = re.compile(
-    r"no such file in the image|executable file not found|no such file or directory|not found in \$PATH", re.IGNORECASE
-)
-_CANNOT_EXECUTE = re.compile(r"not executable|permission denied|is a directory|exec format error", re.IGNORECASE)
 
 
 class Interrupted(Exception):
@@ -65,13 +53,6 @@ class RunOptions:
     held: list[signal.Signals]
 
 
-def start_error_code(text: str) -> int:
-    """The exit code for a start that failed, by what was said of it, as Docker's command line has it."""
-    if _NOT_FOUND.search(text):
-        return EXIT_NOT_FOUND
-    return EXIT_CANNOT_EXECUTE if _CANNOT_EXECUTE.search(text) else EXIT_NOT_RUN
-
-
 def run_attached(client: Client, stub: "ContainersStub", options: RunOptions) -> int:
     """Attach, start the container, and wait for its end; its exit code.
 
@@ -82,37 +63,6 @@ def run_attached(client: Client, stub: "ContainersStub", options: RunOptions) ->
         BrokenPipeError: the reader of the output has gone.
     """
     return _AttachedRun(client, stub, options).run()
-
-
-class DetachedRun:
-    """A container that is created and started by one call, and not attached to.
-
-    Attributes:
-        view: the container as it was created.
-
-    Raises:
-        ShoalError: it could not be created; nothing is left of it.
-    """
-
-    def __init__(self, client: Client, stub: "ContainersStub", request: CreateContainerRequest) -> None:
-        self._stub = stub
-        self._is_removed = request.definition.auto_remove
-        self._views = client.stream(stub.RunContainer, request, seconds=None)
-        self.view = next(self._views)
-
-    def wait_until_started(self) -> None:
-        """Return once it runs or has ended.
-
-        Raises:
-            CommandFailed: it could not be started; the code is Docker's.
-        """
-        try:
-            for _ in self._views:
-                pass
-        except (Refused, Unavailable) as error:
-            if self._is_removed and isinstance(error, Refused):
-                RunEnd(self._stub, self.view.container.meta.id, is_removed=True).wait(REMOVAL_SECONDS)
-            raise CommandFailed(str(error), start_error_code(str(error))) from error
 
 
 class _AttachedRun:
@@ -169,49 +119,3 @@ class _AttachedRun:
             if self._options.is_removed and isinstance(error, Refused):
                 self._ending.wait(REMOVAL_SECONDS)
             raise CommandFailed(str(error), start_error_code(str(error))) from error
-
-
-class RunEnd:
-    """The end of a run, waited for by a call that was made before its start.
-
-    Args:
-        is_removed: its removal is waited for too.
-    """
-
-    def __init__(self, stub: "ContainersStub", container: str, *, is_removed: bool) -> None:
-        condition = WaitContainerRequest.REMOVED if is_removed else WaitContainerRequest.NEXT_EXIT
-        self._responses = stub.WaitContainer(WaitContainerRequest(container=container, condition=condition))
-        self._waiting, self._ended = threading.Event(), threading.Event()
-        self._failure: BaseException | None = None
-        self._code = 0
-        threading.Thread(target=self._follow, daemon=True).start()
-
-    def wait_until_waiting(self, client: Client) -> None:
-        """Return when no end can be missed any more. Raises ShoalError."""
-        self._waiting.wait()
-        self._raise_failure(client)
-
-    def wait(self, seconds: float) -> None:
-        """Wait for the end, at most so long, whatever it is."""
-        self._ended.wait(seconds)
-
-    def exit_code(self, client: Client) -> int:
-        """Wait for the end. Raises ShoalError: it is unknown."""
-        self._ended.wait()
-        self._raise_failure(client)
-        return self._code
-
-    def _raise_failure(self, client: Client) -> None:
-        if self._failure is not None:
-            client.raise_for(self._failure)
-
-    def _follow(self) -> None:
-        """In a thread of its own."""
-        try:
-            for response in self._responses:
-                self._waiting.set()
-                self._code = response.exit_code
-        except Exception as error:  # of gRPC; raised again where it is waited for
-            self._failure = error
-        self._waiting.set()
-        self._ended.set()

@@ -3,7 +3,7 @@
 The command line asks this at each start. X.509, RFC 5280 section 4.1; DER, X.690 section 8.1.
 """
 
-import base64
+import binascii
 from datetime import UTC, datetime
 
 from shoal.errors import InvalidInput
@@ -20,7 +20,7 @@ def validity_period(pem: bytes) -> tuple[datetime, datetime]:
     """
     try:
         text = pem[pem.index(_BEGIN) + len(_BEGIN) : pem.index(_END)]
-        _, certificate, _ = _element(base64.b64decode(text))
+        _, certificate, _ = _element(binascii.a2b_base64(text))
         _, fields, _ = _element(certificate)
         tag, _, rest = _element(fields)
         if tag == _VERSION:

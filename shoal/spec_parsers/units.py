@@ -1,21 +1,22 @@
-"""Parse sizes, durations and CPUs in Docker's notation."""
+"""Parse sizes, durations and CPUs in Docker's notation. `decimal` is imported where there is something to parse: most
+commands have no such flag.
+"""
 
 import re
-from decimal import Decimal, InvalidOperation
 
 from shoal.errors import InvalidInput
 
 _SIZES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgtp]?)(?:i?b)?", re.IGNORECASE)
 _DURATIONS_MS = {
-    "ns": Decimal("1e-6"),
-    "us": Decimal("1e-3"),
-    "µs": Decimal("1e-3"),
-    "ms": Decimal(1),
-    "s": Decimal(1000),
-    "m": Decimal(60_000),
-    "h": Decimal(3_600_000),
-    "d": Decimal(86_400_000),
+    "ns": "1e-6",
+    "us": "1e-3",
+    "µs": "1e-3",
+    "ms": "1",
+    "s": "1000",
+    "m": "60000",
+    "h": "3600000",
+    "d": "86400000",
 }
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)")
 MAX_BYTES = 1 << 60
@@ -28,6 +29,8 @@ def parse_bytes(text: str) -> int:
     Raises:
         InvalidInput: it is not a size.
     """
+    from decimal import Decimal
+
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise InvalidInput(f"{text!r} is not a valid size; use a value such as 64M or 1.5G")
@@ -43,12 +46,14 @@ def parse_duration_ms(text: str) -> int:
     Raises:
         InvalidInput: it is not a duration, or of more than ten years.
     """
+    from decimal import Decimal
+
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text.strip():
         if text.strip() == "0":
             return 0
         raise InvalidInput(f"{text!r} is not a valid duration; use a value such as 10s or 1m30s")
-    amount = int(sum(Decimal(number) * _DURATIONS_MS[unit] for number, unit in parts))
+    amount = int(sum(Decimal(number) * Decimal(_DURATIONS_MS[unit]) for number, unit in parts))
     if not amount and any(Decimal(number) for number, _ in parts):
         raise InvalidInput(f"{text!r} is too short; the minimum is 1ms")
     if amount > MAX_MS:
@@ -62,6 +67,8 @@ def parse_nano_cpus(text: str) -> int:
     Raises:
         InvalidInput: it is not a number of CPUs.
     """
+    from decimal import Decimal, InvalidOperation
+
     try:
         amount = Decimal(text.strip()) * 1_000_000_000
     except InvalidOperation:

@@ -22,8 +22,8 @@ from cli.commands.container.container_creation import (
     tell_created,
 )
 from cli.commands.container.run_errors import RunCommand, exit_as_docker
-from cli.exec.container_run import DetachedRun, Interrupted, RunOptions, run_attached
 from cli.exec.detach_keys import parse_keys
+from cli.exec.detached_run import DetachedRun
 from cli.exec.signal_forwarding import held_signals
 from shoal.api.v1.engine_pb2 import ContainerView, CreateContainerRequest
 from shoal.errors import Fault, InvalidInput
@@ -101,6 +101,8 @@ def _run_attached(
     given: Mapping[str, Any],
     held: list[signal.Signals],
 ) -> int:
+    from cli.exec.container_run import Interrupted, RunOptions, run_attached
+
     view, definition = create_container(client, request, given["cidfile"]), request.definition
     options = RunOptions(
         container=view.container.meta.id,

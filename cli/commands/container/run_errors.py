@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cli.exec.container_run import EXIT_NOT_RUN
+from cli.exec.run_end import EXIT_NOT_RUN
 from cli.render.error_lines import print_errors, sort_faults
 from shoal.errors import InvalidInput, ShoalError
 

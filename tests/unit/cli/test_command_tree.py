@@ -135,3 +135,13 @@ def test_run_imports_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     unneeded = {"shoal.distribution", "shoal.filters", "shoal.api.v1.control_pb2_grpc", "cli.images", "json", "httpx"}
     assert not modules & unneeded
     assert "cli.commands.common.name_sources" not in modules
+
+
+def test_run_in_the_background_imports_nothing_of_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime.now(UTC)
+    identity = Authority.create("c", now).issue(CertificateSubject("me", Role.ADMIN, "c"), now)
+    ContextStore(tmp_path).create("here", identity, ["127.0.0.1:1"])
+    monkeypatch.setenv("SHOAL_CONFIG", str(tmp_path))
+    modules = imported("run", "-d", "app", "true")
+    assert "shoal.rpc.status_mapping" in modules  # it came as far as to call the manager
+    assert not modules & {"cli.exec.exec_session", "tomllib", "decimal"}

@@ -6,10 +6,30 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cli.contexts import context_file, manager_addresses
 from cli.contexts.context_file import SETTINGS_FILE, Context
 from shoal.errors import InvalidInput, Unavailable
+
+WORDS = st.text(min_size=1, max_size=12)
+LINES = st.sampled_from(
+    [
+        'addresses = ["a:1"]',
+        'addresses = ["a:1", "b:2"]',
+        'addresses = ["a:1",  "b:2"]',
+        'addresses = ["a", "b"',
+        "addresses = []",
+        'discovered = ["c:3"] # known',
+        'registries = "/etc/r"',
+        "registries = '/etc/r'",
+        'registries = "a", "b"',
+        'registries = ["a"]',
+        'other = "a"',
+        "",
+    ]
+)
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -53,3 +73,37 @@ def test_a_damaged_list_is_told(tmp_path: Path) -> None:
     (tmp_path / SETTINGS_FILE).write_text('addresses = ["a:1"]\ndiscovered = [3]\n')
     with pytest.raises(InvalidInput, match="discovered must be a list"):
         context_file.read_context(tmp_path)
+
+
+@given(st.lists(WORDS, min_size=1, max_size=3), st.lists(WORDS, max_size=3), st.none() | WORDS)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_settings_are_read_as_they_were_written(
+    tmp_path: Path, addresses: list[str], discovered: list[str], registries: str | None
+) -> None:
+    file = None if registries is None else Path("/", registries.replace("\0", "0"))
+    context_file.write_settings(tmp_path, addresses, file, discovered)
+    found = context_file.read_context(tmp_path)
+    assert (found.addresses, found.discovered, found.registries) == (tuple(addresses), tuple(discovered), file)
+
+
+@given(st.lists(LINES, max_size=4), st.sampled_from(["\n", "\n", "\r\n", ""]))
+def test_what_others_have_written_is_read_as_toml(lines: list[str], end: str) -> None:
+    """The short way for what was written here never finds anything else."""
+    text = "".join(line + (end or "\n") for line in lines[:-1]) + "".join(line + end for line in lines[-1:])
+    path = Path("/here/context.toml")
+    expected = _outcome(text.encode())
+    try:
+        assert context_file.parse_settings(text.encode(), path) == expected
+    except InvalidInput as error:
+        assert str(error) == expected
+
+
+def _outcome(text: bytes) -> Context | str:
+    """By `tomllib` alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(context_file, "_as_written", lambda _: None)
+        try:
+            found = context_file.parse_settings(text, Path("/here/context.toml"))
+        except InvalidInput as error:
+            return str(error)
+    return found

@@ -1,11 +1,16 @@
 """Modules that are loaded when first used."""
 
+import inspect
+import platform
 import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cli.entry_point import LAZY_MODULES
+from cli.stand_ins import STAND_INS, cleandoc
 
 
 def run(*lines: str) -> str:
@@ -65,3 +70,43 @@ def test_all_are_loaded_before_threads_use_them() -> None:
     assert "grpc.aio._call" in run(DEFER, *CALL, load, LOADED)
     kinds = f"import sys; print({{type(sys.modules[name]).__name__ for name in {LAZY_MODULES}}})"
     assert run(DEFER, *CALL, load, kinds) == "{'module'}"
+
+
+STAND_IN = (
+    "from cli.lazy_modules import stand_in",
+    "from cli.stand_ins import STAND_INS",
+    "for each in STAND_INS.items(): stand_in(*each)",
+)
+KINDS = f"import sys; print({{type(sys.modules[name]).__name__ for name in {tuple(STAND_INS)}}})"
+
+
+def test_run_needs_nothing_more_of_them_than_their_stand_ins() -> None:
+    command = "import cli.main, cli.commands.container.run, uuid; uuid.UUID"
+    assert run(DEFER, *STAND_IN, command, KINDS) == "{'_Deferred'}"
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "import inspect; print(inspect.cleandoc('used'))",
+        "from inspect import signature; print(signature(print) and 'used')",
+        "import inspect; inspect.signature(print); print(inspect.cleandoc.__module__ == 'inspect' and 'used')",
+        "import platform; print(platform.system() and platform.machine() and 'used')",
+        "from dataclasses import make_dataclass; print(make_dataclass('D', ['x'])(x='used').x)",
+    ],
+)
+def test_all_else_of_them_is_there_too(use: str) -> None:
+    assert run(*STAND_IN, use) == "used"
+
+
+def test_one_that_is_loaded_already_keeps_its_functions() -> None:
+    assert run("import inspect", *STAND_IN, "print(inspect.cleandoc.__module__)") == "inspect"
+
+
+@given(st.text("a \t\n\x0b", max_size=30))
+def test_text_is_cleaned_as_by_inspect(text: str) -> None:
+    assert cleandoc(text) == inspect.cleandoc(text)
+
+
+def test_the_system_is_as_platform_has_it() -> None:
+    assert STAND_INS["platform"]["system"]() == platform.system()
