@@ -102,7 +102,7 @@ def create_container(client: Client, request: CreateContainerRequest, cidfile: P
     """
     with faults_by_flag():
         view = client.call(containers(client).CreateContainer, request, seconds=None)
-    tell_created(view, cidfile)
+    report_created(view, cidfile)
     return view
 
 
@@ -115,7 +115,7 @@ def faults_by_flag() -> Generator[None]:
         raise InvalidInput(faults_by_container_flag(error.faults)) from error
 
 
-def tell_created(view: ContainerView, cidfile: Path | None) -> None:
+def report_created(view: ContainerView, cidfile: Path | None) -> None:
     """Write the ID of what was created to the file, and print the warnings."""
     if cidfile is not None:
         cidfile.write_text(container_id(view))

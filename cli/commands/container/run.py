@@ -18,8 +18,8 @@ from cli.commands.container.container_creation import (
     creation_options,
     faults_by_flag,
     remove_container,
+    report_created,
     request_of,
-    tell_created,
 )
 from cli.commands.container.run_errors import RunCommand, exit_as_docker
 from cli.exec.detach_keys import parse_keys
@@ -85,7 +85,7 @@ def _run_detached(
 ) -> int:
     with faults_by_flag():
         run = DetachedRun(client, containers(client), request)
-    tell_created(run.view, cidfile)
+    report_created(run.view, cidfile)
     if held:
         return _undo(client, run.view, held)
     _print_id(run.view)
