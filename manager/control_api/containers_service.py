@@ -2,16 +2,16 @@
 
 from manager.agents.agent_channels import AgentChannels
 from manager.agents.container_channels import ContainerChannels
-from manager.containers.container_commit import ContainerCommit
-from manager.containers.container_execs import ContainerExecs
-from manager.containers.container_files import ContainerFiles
 from manager.containers.container_first_run import ContainerFirstRun
 from manager.containers.container_handler import ContainerHandler
 from manager.containers.container_network_handler import ContainerNetworkHandler
-from manager.containers.container_processes import ContainerProcesses
 from manager.containers.container_removal import ContainerRemoval
 from manager.containers.container_runs import ContainerRuns
 from manager.containers.container_wait_handler import ContainerWaitHandler
+from manager.containers.node_calls.container_commit import ContainerCommit
+from manager.containers.node_calls.container_execs import ContainerExecs
+from manager.containers.node_calls.container_files import ContainerFiles
+from manager.containers.node_calls.container_processes import ContainerProcesses
 from manager.containers.orphan_removal import OrphanRemoval
 from manager.containers.task_calls import TaskCalls
 from manager.control_api.containers_servicer import ContainerHandlers, ContainersService

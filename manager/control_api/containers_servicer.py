@@ -4,16 +4,16 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from manager.containers.container_commit import ContainerCommit
-from manager.containers.container_execs import ContainerExecs
-from manager.containers.container_files import ContainerFiles
 from manager.containers.container_first_run import ContainerFirstRun
 from manager.containers.container_handler import ContainerHandler
 from manager.containers.container_network_handler import ContainerNetworkHandler
-from manager.containers.container_processes import ContainerProcesses
 from manager.containers.container_removal import ContainerRemoval
 from manager.containers.container_runs import ContainerRuns
 from manager.containers.container_wait_handler import ContainerWaitHandler
+from manager.containers.node_calls.container_commit import ContainerCommit
+from manager.containers.node_calls.container_execs import ContainerExecs
+from manager.containers.node_calls.container_files import ContainerFiles
+from manager.containers.node_calls.container_processes import ContainerProcesses
 from manager.containers.orphan_removal import OrphanRemoval
 from shoal.api.v1 import engine_pb2
 from shoal.api.v1.engine_pb2_grpc import ContainersServicer

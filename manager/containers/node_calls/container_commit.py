@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from manager.agents.agent_address import AgentAddress
-from manager.containers.committed_settings import command_line, committed_settings
-from manager.containers.container_target import ContainerTarget, find_container_target
+from manager.containers.node_calls.committed_settings import command_line, committed_settings
+from manager.containers.node_calls.container_target import ContainerTarget, find_container_target
 from manager.interfaces import NowMs
 from manager.records.object_lookup import container_of_name
 from manager.store.record_store import RecordReader

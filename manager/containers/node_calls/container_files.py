@@ -5,7 +5,7 @@ from contextlib import aclosing
 from typing import Protocol
 
 from manager.agents.agent_address import AgentAddress
-from manager.containers.container_target import ContainerTarget, find_container_target
+from manager.containers.node_calls.container_target import ContainerTarget, find_container_target
 from manager.store.record_store import RecordReader
 from shoal.api.v1.engine_pb2 import (
     ArchiveChunk,

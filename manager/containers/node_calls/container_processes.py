@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from manager.agents.agent_address import AgentAddress
 from manager.containers import container_records
 from manager.containers.container_control import ContainerControl
-from manager.containers.container_target import agent_of_container, find_container_target
 from manager.containers.container_views import check_node, container_view
+from manager.containers.node_calls.container_target import agent_of_container, find_container_target
 from manager.containers.service_tasks import agent_of_task, service_task
 from manager.containers.store_waits import wait_on
 from manager.containers.task_calls import TaskCalls

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from manager.containers.committed_settings import command_line, committed_settings
+from manager.containers.node_calls.committed_settings import command_line, committed_settings
 from shoal.api.v1.container_pb2 import ContainerSpec, Healthcheck, Mount, VolumeOptions
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.standalone_pb2 import ContainerDefinition

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from manager.agents.agent_address import AgentAddress
-from manager.containers.container_commit import ContainerCommit
+from manager.containers.node_calls.container_commit import ContainerCommit
 from shoal.api.v1.agent_containers_pb2 import CommitLayerRequest, CommitLayerResponse
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.engine_pb2 import CommitContainerRequest, SetImageRequest

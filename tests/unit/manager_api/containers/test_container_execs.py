@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import pytest
 
 from manager.agents.agent_address import AgentAddress
-from manager.containers.container_execs import ContainerExecs
+from manager.containers.node_calls.container_execs import ContainerExecs
 from shoal.api.v1.engine_pb2 import (
     CreateExecRequest,
     ExecSession,

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from manager.containers.container_processes import ContainerProcesses
+from manager.containers.node_calls.container_processes import ContainerProcesses
 from manager.tasks.exec_target import agent_of, find_running, short_name
 from shoal.api.v1.engine_pb2 import (
     KillContainerRequest,

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from manager.containers.container_processes import ContainerProcesses
+from manager.containers.node_calls.container_processes import ContainerProcesses
 from manager.store.tables import View
 from shoal.api.v1.engine_pb2 import KillContainerRequest
 from shoal.api.v1.node_pb2 import NodeStatus

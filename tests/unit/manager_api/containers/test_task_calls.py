@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from manager.containers.container_processes import ContainerProcesses
+from manager.containers.node_calls.container_processes import ContainerProcesses
 from manager.store import kinds
 from manager.store.changes import put
 from shoal.api.v1 import engine_pb2 as engine
