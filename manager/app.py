@@ -75,7 +75,7 @@ from shoal.api.v1.engine_pb2_grpc import add_ContainersServicer_to_server, add_I
 from shoal.distribution.registries import read_registries
 from shoal.distribution.resolve import RegistryImageResolver
 from shoal.errors import Refused, Unavailable
-from shoal.heap_trimming import trim_heap_forever
+from shoal.heap_trimming import keep_freed_memory, trim_heap_forever
 from shoal.identity import identity
 from shoal.identity.keyring import Keyring, load_keyring
 from shoal.identity.private_files import make_private_directory
@@ -175,6 +175,7 @@ async def _run_components(settings: Settings, store: Store, backend: Etcd) -> No
             leadership.run(_leader_work(settings, store, own.manager_id, keyring, agents, writer)), name="leadership"
         )
         group.create_task(own.keep_valid(), name="certificate renewal")
+        keep_freed_memory()
         group.create_task(trim_heap_forever(), name="heap")
         admin = keep_admin_valid(authority, settings.admin_directory, manager.api_address, time.time)
         group.create_task(admin, name="renewal of the admin's certificate")

@@ -14,12 +14,24 @@ MIN_GROWTH_BYTES = 32 << 20
 MAX_BACKOFF = 32
 """Between two tries, where one after the other gives little."""
 
+_BLOCK_BYTES = 1 << 20
+"""Half of what is then kept."""
+
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def resident_bytes() -> int:
     """What this process occupies of the host's memory (proc(5), statm, second field)."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
+
+
+def keep_freed_memory() -> None:
+    """Keep up to 2 MiB at the end of each heap, from where the pages of every large message would come and go.
+
+    The C library itself does so from the first time on that such a block is freed (mallopt(3), M_MMAP_THRESHOLD,
+    "dynamic"): a process through which messages of a quarter of a megabyte flow frees one at its start.
+    """
+    bytearray(_BLOCK_BYTES)
 
 
 async def trim_heap_forever(*, check_seconds: float = CHECK_SECONDS) -> None:

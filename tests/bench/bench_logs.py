@@ -32,6 +32,7 @@ from shoal.api.v1.control_pb2 import LogSource, LogsRequest, LogsResponse
 from shoal.api.v1.control_pb2_grpc import ControlServicer, add_ControlServicer_to_server
 from shoal.api.v1.streams_pb2 import ReadLogsRequest
 from shoal.api.v1.streams_pb2_grpc import add_AgentStreamsServicer_to_server
+from shoal.heap_trimming import keep_freed_memory
 from shoal.identity.authority import Authority
 from shoal.identity.identity import Identity
 from shoal.identity.roles import CertificateSubject, Role
@@ -91,6 +92,7 @@ async def serve_agent(directory: Path) -> None:
 
 
 async def serve_manager(directory: Path, port: int, tasks: int) -> None:
+    keep_freed_memory()
     identity = Identity.load(directory / "manager")
     place = NodeLogs(
         "node", "h1", AgentAddress("node", f"127.0.0.1:{port}"), "", tuple(f"task{n}" for n in range(tasks))
