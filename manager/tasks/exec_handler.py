@@ -8,7 +8,7 @@ from typing import Protocol
 from manager.agents.agent_address import AgentAddress
 from manager.store.record_store import RecordReader
 from manager.tasks.exec_target import agent_of, container_of, find_running, short_name
-from manager.validation.exec_rules import check_exec
+from manager.validation.containers.exec_rules import check_exec
 from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput, ExecStarted
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import InvalidInput

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from manager.planner.spec.service_modes import is_global
 from manager.validation import bounds
 from manager.validation.container_name_rules import check_container_name
-from manager.validation.container_rules import check_container
-from manager.validation.container_sharing_rules import check_without_sharing
-from manager.validation.container_tuning_rules import check_tuning_of_task
+from manager.validation.containers.container_rules import check_container
+from manager.validation.containers.container_sharing_rules import check_without_sharing
+from manager.validation.containers.container_tuning_rules import check_tuning_of_task
 from manager.validation.load_balancing_rules import check_balance
 from manager.validation.network_attachment_rules import check_attachments
 from manager.validation.placement_rules import check_generic, check_placement, check_priority

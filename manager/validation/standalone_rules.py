@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from manager.validation import bounds
-from manager.validation.container_sharing_rules import check_sharing, without_sharing
+from manager.validation.containers.container_sharing_rules import check_sharing, without_sharing
 from manager.validation.service_rules import check_service
 from manager.validation.text_rules import check_range
 from shoal.api.v1.container_pb2 import Mount

@@ -13,7 +13,7 @@ from manager.store.record_store import RecordReader
 from manager.store.tables import View
 from manager.tasks.exec_handler import prepend, with_task_info
 from manager.tasks.exec_target import agent_of, find_running, short_name
-from manager.validation.exec_rules import check_exec
+from manager.validation.containers.exec_rules import check_exec
 from shoal.api.v1.engine_pb2 import (
     CreateExecRequest,
     ExecSession,

@@ -8,7 +8,7 @@ import pytest
 from cli.commands.node import remove
 from cli.commands.service.create import create
 from cli.flags.fault_flags import faults_by_flag
-from manager.validation.container_tuning_rules import check_tuning
+from manager.validation.containers.container_tuning_rules import check_tuning
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.compose.fault_locations import locate_faults
 from shoal.compose.faults import FaultLog

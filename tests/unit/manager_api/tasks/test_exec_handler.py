@@ -8,7 +8,7 @@ import pytest
 from manager.agents.agent_address import AgentAddress
 from manager.tasks.exec_handler import ExecHandler
 from manager.tasks.exec_target import find_running
-from manager.validation.exec_rules import check_exec
+from manager.validation.containers.exec_rules import check_exec
 from shoal.api.v1.control_pb2 import CreateServiceRequest
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.streams_pb2 import AttachStart, ExecEnd, ExecInput, ExecOutput, ExecStart, ExecStarted

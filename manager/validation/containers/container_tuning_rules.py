@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from manager.validation import bounds
-from manager.validation.block_io_rules import check_block_io
+from manager.validation.containers.block_io_rules import check_block_io
 from manager.validation.text_rules import check_absolute, check_hostname, check_range
 from shoal.api.v1.container_pb2 import ContainerSpec, CpuTuning, Device, MemoryTuning
 from shoal.api.v1.service_pb2 import TaskTemplate

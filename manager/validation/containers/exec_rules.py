@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from manager.validation import bounds
-from manager.validation.container_rules import check_user, check_variables
+from manager.validation.containers.container_rules import check_user, check_variables
 from manager.validation.text_rules import check_absolute, check_texts
 from shoal.api.v1.streams_pb2 import ExecStart
 from shoal.errors import Fault

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from manager.validation import bounds
-from manager.validation.container_tuning_rules import check_tuning
+from manager.validation.containers.container_tuning_rules import check_tuning
+from manager.validation.containers.healthcheck_rules import check_health
 from manager.validation.file_rules import check_references
-from manager.validation.healthcheck_rules import check_health
 from manager.validation.text_rules import (
     check_absolute,
     check_address,
