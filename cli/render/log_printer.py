@@ -100,12 +100,8 @@ class LogPrinter:
 
     def _print(self, task_id: str, lines: bytes) -> None:
         is_stderr = lines.startswith(b" stderr", STAMP_BYTES)
-        made: bytes | None = None
-        if self._as_it_is:
-            made = _pieces(lines, is_stderr)
-        elif (task_id, is_stderr) not in self._partial:
-            made = self._whole_lines(task_id, lines, is_stderr)
-        if made:
+        made = _pieces(lines, is_stderr) if self._as_it_is else self._put_together(task_id, lines, is_stderr)
+        if made is not None:
             self._write(made, is_stderr)
             return
         for is_stderr, made in self._one_by_one(task_id, _rows(lines)):
@@ -116,13 +112,20 @@ class LogPrinter:
         """Of one task, pieces need not be put together for the same bytes to come out."""
         return self._raw and not self._timestamps and not self._prefix_format.details and len(self._names) <= 1
 
-    def _whole_lines(self, task_id: str, lines: bytes, is_stderr: bool) -> bytes | None:
-        """Lines that are all whole and of one stream; None: they are not."""
-        prefix = self._prefix(task_id, is_stderr)
-        if self._timestamps:
-            return _with_times(lines, prefix, is_stderr)
-        texts = _TEXTS[is_stderr].findall(lines)
-        return None if b"" in texts else prefix + prefix.join(texts)
+    def _put_together(self, task_id: str, lines: bytes, is_stderr: bool) -> bytes | None:
+        """Lines of one stream, put together from their pieces; None: they are not of this stream alone."""
+        key = (task_id, is_stderr)
+        before, prefix = self._partial.get(key, b""), self._prefix(task_id, is_stderr)
+        if len(before) + len(lines) >= _MAX_JOINED_LINE:
+            return None
+        found = (_with_times if self._timestamps else _with_prefixes)(lines, before, prefix, is_stderr)
+        if found is None:
+            return None
+        made, rest = found
+        self._partial.pop(key, None)
+        if rest:
+            self._partial[key] = rest
+        return made
 
     def _one_by_one(self, task_id: str, rows: Iterable[bytes]) -> Iterator[tuple[bool, bytes]]:
         as_it_is = self._as_it_is
@@ -189,15 +192,30 @@ def _pieces(lines: bytes, is_stderr: bool) -> bytes | None:
     return None
 
 
-def _with_times(lines: bytes, prefix: bytes, is_stderr: bool) -> bytes | None:
-    """The same as `_whole_lines`, each with its time."""
-    heads, at, end, zone = {_COMPLETE_LINE[is_stderr]: prefix}, STAMP_BYTES, HEADER_BYTES, _WITHOUT_ZONE
-    try:
-        made = [heads[row[at:end]] + row[:zone] + b"Z " + row[end:] for row in _rows(lines)]
-    except KeyError:
+def _with_prefixes(lines: bytes, before: bytes, prefix: bytes, is_stderr: bool) -> tuple[bytes, bytes] | None:
+    """Lines of one stream after a piece, and the piece that is left; None: they are not of this stream alone."""
+    text = _pieces(lines, is_stderr)
+    if text is None:
         return None
-    made.append(b"")
-    return b"\n".join(made)
+    whole, end, rest = (before + text).rpartition(b"\n")
+    return prefix + whole.replace(b"\n", b"\n" + prefix) + end if end else b"", rest
+
+
+def _with_times(lines: bytes, before: bytes, prefix: bytes, is_stderr: bool) -> tuple[bytes, bytes] | None:
+    """The same, each line with the time of its last piece."""
+    complete, piece = _COMPLETE_LINE[is_stderr], _PIECE_OF_LINE[is_stderr]
+    at, end, zone = STAMP_BYTES, HEADER_BYTES, _WITHOUT_ZONE
+    made: list[bytes] = []
+    for row in _rows(lines):
+        head = row[at:end]
+        if head == complete:
+            made.append(prefix + row[:zone] + b"Z " + before + row[end:] + b"\n")
+            before = b""
+        elif head == piece and len(row) > end:
+            before += row[end:]
+        else:
+            return None
+    return b"".join(made), before
 
 
 def _time(line: LogLine) -> bytes:

@@ -59,17 +59,17 @@ def test_pieces_of_one_stream_come_out_as_they_were_written(printed: Printed, st
     assert b"".join(printed(printer(raw=True), [torn])) == b"one\ntwo\n"
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["stdout", "stdout", "stdout", "stderr"]),
-            st.sampled_from(["F", "F", "F", "P"]),
-            st.sampled_from([b"", b"x", b"x" * 45, f"{STAMP} stdout F ".encode(), b" stdout P ", b"\r\x1b[1m"]),
-        ),
-        max_size=40,
+LINES = st.lists(
+    st.tuples(
+        st.sampled_from(["stdout", "stdout", "stdout", "stderr"]),
+        st.sampled_from(["F", "F", "F", "P"]),
+        st.sampled_from([b"", b"x", b"x" * 45, f"{STAMP} stdout F ".encode(), b" stdout P ", b"\r\x1b[1m"]),
     ),
-    st.booleans(),
+    max_size=40,
 )
+
+
+@given(LINES, st.booleans())
 def test_the_quick_way_prints_what_the_long_one_does(lines: list[tuple[str, str, bytes]], one_stream: bool) -> None:
     if one_stream:
         lines = [("stderr", flag, data) for _, flag, data in lines]
@@ -77,14 +77,46 @@ def test_the_quick_way_prints_what_the_long_one_does(lines: list[tuple[str, str,
         stream: b"".join(data + (b"\n" if flag == "F" else b"") for of, flag, data in lines if of == stream)
         for stream in ("stdout", "stderr")
     }
-    assert _raw([run("t", *lines)]) == (expected["stdout"], expected["stderr"])
+    assert _shown(raw=True, runs=[run("t", *lines)]) == (expected["stdout"], expected["stderr"])
 
 
-def _raw(runs: list[LogChunk]) -> tuple[bytes, bytes]:
-    """What a raw printer writes."""
+@given(st.lists(LINES, max_size=4), st.booleans(), st.booleans())
+def test_lines_are_put_together_from_pieces(
+    chunks: list[list[tuple[str, str, bytes]]], one_stream: bool, timestamps: bool
+) -> None:
+    before = b"t    | " + (b"2026-11-23T23:18:27.123456789Z " if timestamps else b"")
+    if one_stream:
+        chunks = [[("stdout", flag, data) for _, flag, data in lines] for lines in chunks]
+    expected = {"stdout": b"", "stderr": b""}
+    pending = dict.fromkeys(expected, b"")
+    for stream, flag, data in (line for lines in chunks for line in lines):
+        pending[stream] += data
+        if flag == "F":
+            expected[stream] += before + pending[stream] + b"\n"
+            pending[stream] = b""
+    for stream in expected:
+        if [flag for lines in chunks for of, flag, _ in lines if of == stream][-1:] == ["P"]:
+            expected[stream] += b"t    | " + pending[stream] + b"\n"
+    assert _shown(timestamps=timestamps, runs=[run("t", *lines) for lines in chunks]) == (
+        expected["stdout"],
+        expected["stderr"],
+    )
+
+
+def test_a_line_that_is_too_long_is_printed_in_parts() -> None:
+    piece = ("stdout", "P", b"x" * 8192)
+    chunks = [run("t", *[piece] * 32) for _ in range(9)]
+    out, _ = _shown(runs=[*chunks, run("t", ("stdout", "F", b"end"))])
+    parts = out.splitlines()
+    assert max(map(len, parts)) <= (1 << 20) + len(b"t    | ")
+    assert b"".join(part.removeprefix(b"t    | ") for part in parts) == b"x" * 8192 * 32 * 9 + b"end"
+
+
+def _shown(*, raw: bool = False, timestamps: bool = False, runs: list[LogChunk]) -> tuple[bytes, bytes]:
+    """What is written to the two streams; tasks have their ids for names."""
     out, err = io.TextIOWrapper(io.BytesIO()), io.TextIOWrapper(io.BytesIO())
     with redirect_stdout(out), redirect_stderr(err):
-        shown = printer(raw=True)
+        shown = printer(raw=raw, timestamps=timestamps)
         shown.runs(runs)
         shown.end()
     return out.buffer.getvalue(), err.buffer.getvalue()
@@ -94,7 +126,7 @@ def _raw(runs: list[LogChunk]) -> tuple[bytes, bytes]:
 def test_torn_lines_among_many_are_passed_over(bad: bytes) -> None:
     many = run("t", *[("stdout", "F", b"text")] * 100)
     many.lines = bad + many.lines + bad + run("t", ("stdout", "P", b"pie"), ("stdout", "F", b"ce")).lines + bad
-    assert _raw([many]) == (b"text\n" * 100 + b"piece\n", b"")
+    assert _shown(raw=True, runs=[many]) == (b"text\n" * 100 + b"piece\n", b"")
 
 
 def test_pieces_are_joined_where_something_stands_before_lines(printed: Printed) -> None:
