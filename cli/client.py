@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, NoReturn, Protocol, Self, TypeVar
 
 from cli.contexts.context_file import Context
 from cli.interrupts import deferred_interrupt
+from shoal.errors import ShoalError
 
 if TYPE_CHECKING:
     from shoal.api.v1.control_pb2_grpc import ControlStub
@@ -55,6 +56,8 @@ class PendingCall(Protocol[G]):
 class Client:
     """Calls to the managers of one context. A context manager; closing it cancels pending calls."""
 
+    _begun: ClassVar["Client | None"] = None
+
     def __init__(self, context: Context) -> None:
         # Here, not above: gRPC takes 40 ms to import, and help, completion and bad input need none of it.
         from shoal.identity.identity import Identity
@@ -74,7 +77,7 @@ class Client:
         return ControlStub(self.channel)
 
     @classmethod
-    def of_context(cls, name: str | None) -> Self:
+    def of_context(cls, name: str | None) -> "Client":
         """A client of the context named, else of the one chosen, whose certificate is renewed if it is time.
 
         Raises:
@@ -87,10 +90,30 @@ class Client:
         context, now = resolve_context(name), datetime.now(UTC)
         if warning := renew_if_due(context, now):
             warn(warning)
-        client = cls(context)
+        client = cls._take_begun(context) or cls(context)
         if manager_addresses.refresh_due(context, now):
             manager_addresses.refresh(context, client.manager_addresses)
         return client
+
+    @classmethod
+    def begin(cls, name: str | None) -> None:
+        """Begin to connect for `of_context`, which comes soon, and return at once: so the handshake is over when the
+        modules of the command are imported. What is wrong is for `of_context` to raise.
+        """
+        try:
+            client = cls(resolve_context(name))
+        except ShoalError:
+            return
+        # The public `subscribe` does so too, with a thread that polls and for which the end of the process waits.
+        inner = getattr(client.channel, "_channel", None)
+        if (check := getattr(inner, "check_connectivity_state", None)) is not None:
+            check(True)
+        cls._begun = client
+
+    @classmethod
+    def _take_begun(cls, context: Context) -> "Client | None":
+        begun, cls._begun = cls._begun, None
+        return begun if begun is not None and begun.context == context else None
 
     def manager_addresses(self) -> Sequence[str]:
         """`host:port` of the API of each manager of the cluster.

@@ -70,6 +70,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 """Name: module (with a click command `command`), one line of help."""
 
+CONNECTED_AHEAD = frozenset({"run"})
+"""Commands that begin to connect before they are imported: those of many modules, whose time users count."""
+
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 
@@ -80,6 +83,10 @@ class ShoalCommand(LazyGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] in CONNECTED_AHEAD and "--help" not in args and not ctx.resilient_parsing:
+            from cli.client import Client
+
+            Client.begin(ctx.params.get("context_name"))
         name, command, rest = super().resolve_command(ctx, args)
         if command is None or not any("=" in word for word in rest):
             return name, command, rest

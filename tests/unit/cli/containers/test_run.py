@@ -304,3 +304,30 @@ def test_start_attached(rigs: tuple[Rig, Manager]) -> None:
     manager.ended.clear()
     assert rig.run("create", "-i", "app")[0] == 0
     assert rig.run("start", "-ai", "c", input=b"x") == (40, b"ready\n<x>\n", "")
+
+
+def test_it_connects_while_its_modules_are_imported(rigs: tuple[Rig, Manager]) -> None:
+    rig, _ = rigs
+    said = "import atexit, os, sys; from cli.client import Client; begin = Client.begin"
+    seen = "'cli.commands.container.run' in sys.modules"
+    before = f"{said}; Client.begin = lambda name: (print('begun', name, {seen}, flush=True), begin(name))"
+    with killed(rig.start("run", "-d", "app", before=before)) as process:
+        written, _ = process.communicate(timeout=DEADLINE_SECONDS)
+    assert written.decode() == f"begun None False\n{ID}\n"
+    for words in (("run", "--help"), ("--help",), ("create", "app")):
+        with killed(rig.start(*words, before=before)) as process:
+            assert b"begun" not in process.communicate(timeout=DEADLINE_SECONDS)[0]
+
+
+def test_a_context_that_is_not_there_is_reported_once(rigs: tuple[Rig, Manager]) -> None:
+    rig, _ = rigs
+    code, _, reported = rig.run("--context", "nowhere", "run", "-d", "app")
+    assert code == 1
+    assert reported.count("\n") == 1
+    assert "nowhere" in reported
+
+
+def test_the_context_that_is_named_is_the_one_that_is_used(rigs: tuple[Rig, Manager]) -> None:
+    rig, manager = rigs
+    assert rig.run("--context", "here", "run", "-d", "app")[0] == 0
+    assert manager.calls == ["create", "start"]
