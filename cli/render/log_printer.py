@@ -87,8 +87,8 @@ class LogPrinter:
                 self._flush()
                 name = click.unstyle(self._names.get(run.task_id, run.task_id))
                 warn(f"{name}: lines are missing here; the log was rotated before they could be read")
-            if run.lines:
-                self._print(run.task_id, run.lines)
+            if lines := run.lines:  # a copy each time
+                self._print(run.task_id, lines)
         self._flush()
 
     def end(self) -> None:
@@ -178,17 +178,20 @@ def _pieces(lines: bytes, is_stderr: bool) -> bytes | None:
     A program that writes much fills its pipe, and each piece of that ends in the middle of a line.
     """
     texts: list[bytes] = _TEXTS[is_stderr].findall(lines)
+    found: list[bytes] = []
     done, at = 0, 0
     for _ in range(len(texts) // _LINES_TO_A_PIECE + 2):
         try:
             place = texts.index(b"", done)
         except ValueError:
-            return b"".join(texts)
-        at += sum(map(len, texts[done:place])) + HEADER_BYTES * (place - done)
+            return b"".join(found + texts[done:])
+        whole = b"".join(texts[done:place])
+        at += len(whole) + HEADER_BYTES * (place - done)
         end = lines.find(b"\n", at)
         if end == at + HEADER_BYTES or not lines.startswith(_PIECE_OF_LINE[is_stderr], at + STAMP_BYTES):
             return None
-        texts[place], done, at = lines[at + HEADER_BYTES : end], place + 1, end + 1
+        found += (whole, lines[at + HEADER_BYTES : end])
+        done, at = place + 1, end + 1
     return None
 
 
