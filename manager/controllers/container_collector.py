@@ -4,12 +4,13 @@ Run by the leader alone. A container's record is deleted here only, or by the ca
 its node deletes its root file system after that, never before. The anonymous volumes of a container go with it.
 """
 
-import asyncio
 import logging
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from manager.containers.container_records import deletion
 from manager.containers.container_volumes import deletion_with_volumes
+from manager.controllers.changed_containers import follow_containers
 from manager.store.changes import Change
 from manager.store.record_store import RecordStore
 from manager.store.tables import View
@@ -21,9 +22,6 @@ from shoal.errors import Conflict, Timeout, Unavailable
 from shoal.task_states import is_live
 
 _log = logging.getLogger(__name__)
-
-RETRY_SECONDS = 1.0
-"""After a commit that failed."""
 
 
 class ContainerCollector:
@@ -38,16 +36,7 @@ class ContainerCollector:
         Raises:
             LeadershipLost: the term is over.
         """
-        with self._store.follow() as changes:
-            failed = await self._collect([*self._store.tables.containers], fence)
-            while True:
-                batch: tuple[Change, ...] = ()
-                try:
-                    async with asyncio.timeout(RETRY_SECONDS if failed else None):
-                        batch = await anext(changes)
-                except TimeoutError:
-                    pass
-                failed = await self._collect([*failed, *affected(self._store.tables, batch)], fence)
+        await follow_containers(self._store, affected, partial(self._collect, fence=fence))
 
     async def _collect(self, containers: Iterable[str], fence: int) -> list[str]:
         """Delete what can be deleted; ids of the containers for which that failed."""

@@ -4,11 +4,12 @@ That is what distinguishes `always` from `unless-stopped`: Docker starts these c
 Run by the leader alone. Containers that were not stopped by a user are the planner's, whatever ended them.
 """
 
-import asyncio
 import logging
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from manager.containers import container_records
+from manager.controllers.changed_containers import follow_containers
 from manager.interfaces import NowMs
 from manager.records.container_facts import boot_of, is_running, node_of
 from manager.store.changes import Change
@@ -19,9 +20,6 @@ from shoal.api.v1.standalone_pb2 import Container, ContainerRestart
 from shoal.errors import Conflict, Timeout, Unavailable
 
 _log = logging.getLogger(__name__)
-
-RETRY_SECONDS = 1.0
-"""After a commit that failed."""
 
 
 class RebootedContainers:
@@ -37,16 +35,7 @@ class RebootedContainers:
         Raises:
             LeadershipLost: the term is over.
         """
-        with self._store.follow() as changes:
-            failed = await self._start([*self._store.tables.containers], fence)
-            while True:
-                batch: tuple[Change, ...] = ()
-                try:
-                    async with asyncio.timeout(RETRY_SECONDS if failed else None):
-                        batch = await anext(changes)
-                except TimeoutError:
-                    pass
-                failed = await self._start([*failed, *_affected(self._store.tables, batch)], fence)
+        await follow_containers(self._store, _affected, partial(self._start, fence=fence))
 
     async def _start(self, containers: Iterable[str], fence: int) -> list[str]:
         """Start what is due; ids of the containers for which that failed."""
