@@ -15,26 +15,18 @@ from dataclasses import dataclass, field
 from agent.archives.lookup import Found, kernel_file_system, shown
 from agent.safe_paths.descent import Descent
 from shoal.errors import InvalidInput
+from shoal.tar.tar_entries import CHUNK_BYTES, KINDS, entry_content, entry_header
 
 WHITEOUT_PREFIX, OPAQUE_MARKER = ".wh.", ".wh..wh..opq"
 """Of names in layers: a name of the layers below is gone; all names of a directory are."""
 
 OPAQUE = "trusted.overlay.opaque"
-CHUNK_BYTES = 1 << 20
 MAX_HARD_LINKS = 1_000_000
 """Files with several names that are remembered; a further one is archived as a file of its own."""
 
 MAX_PENDING = 1_000_000
 """Names of directories that are held while others are archived."""
 
-_KINDS = {
-    stat.S_IFREG: tarfile.REGTYPE,
-    stat.S_IFDIR: tarfile.DIRTYPE,
-    stat.S_IFLNK: tarfile.SYMTYPE,
-    stat.S_IFCHR: tarfile.CHRTYPE,
-    stat.S_IFBLK: tarfile.BLKTYPE,
-    stat.S_IFIFO: tarfile.FIFOTYPE,
-}
 _PATH_ONLY = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _KEPT_ATTRIBUTES = ("security.capability",)
@@ -166,7 +158,7 @@ class _Archive:
             os.close(descriptor)
 
     def _file(self, descriptor: int, status: os.stat_result, name: str) -> Iterator[bytes]:
-        if stat.S_IFMT(status.st_mode) not in _KINDS or stat.S_ISDIR(status.st_mode):
+        if stat.S_IFMT(status.st_mode) not in KINDS or stat.S_ISDIR(status.st_mode):
             return  # a socket, or replaced by a directory meanwhile
         if self._is_layer and stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
             directory, _, base = name.rpartition("/")
@@ -185,39 +177,20 @@ class _Archive:
 
 
 def _regular(descriptor: int, name: str) -> Iterator[bytes]:
-    """Exactly as many bytes as the header says, whatever happens to the file meanwhile."""
     opened = os.open(f"/proc/self/fd/{descriptor}", _READ)
     try:
         status = os.fstat(opened)
         yield _header(opened, status, name)
-        left = status.st_size
-        while left:
-            piece = os.read(opened, min(left, CHUNK_BYTES)) or bytes(min(left, CHUNK_BYTES))
-            left -= len(piece)
-            yield piece
-        yield bytes(-status.st_size % tarfile.BLOCKSIZE)
+        yield from entry_content(opened, status.st_size)
     finally:
         os.close(opened)
 
 
 def _header(descriptor: int, status: os.stat_result, name: str, *, hard_link_to: str = "") -> bytes:
-    info = tarfile.TarInfo(name)
-    info.mode, info.uid, info.gid = stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
-    info.mtime = status.st_mtime_ns // 1_000_000_000
-    info.type = tarfile.LNKTYPE if hard_link_to else _KINDS[stat.S_IFMT(status.st_mode)]
-    if info.type == tarfile.REGTYPE:
-        info.size = status.st_size
-    elif hard_link_to:
-        info.linkname = hard_link_to
-    elif info.type == tarfile.SYMTYPE:
-        info.linkname = os.readlink("", dir_fd=descriptor)
-    elif info.type in (tarfile.CHRTYPE, tarfile.BLKTYPE):
-        info.devmajor, info.devminor = os.major(status.st_rdev), os.minor(status.st_rdev)
-    records = _attributes(descriptor) if info.type in (tarfile.REGTYPE, tarfile.DIRTYPE) else {}
-    if status.st_mtime_ns % 1_000_000_000:
-        records["mtime"] = f"{info.mtime}.{status.st_mtime_ns % 1_000_000_000:09d}"
-    info.pax_headers = records
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    target = os.readlink("", dir_fd=descriptor) if stat.S_ISLNK(status.st_mode) else ""
+    has_attributes = not hard_link_to and (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode))
+    attributes = _attributes(descriptor) if has_attributes else {}
+    return entry_header(name, status, link_target=target, hard_link_to=hard_link_to, attributes=attributes)
 
 
 def _attributes(descriptor: int) -> dict[str, str]:

@@ -8,16 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cli.file_copies.copy_paths import CopySource, split_entry
+from shoal.tar.tar_entries import CHUNK_BYTES, KINDS, entry_content, entry_header
 
-CHUNK_BYTES = 1 << 20
-_KINDS = {
-    stat.S_IFREG: tarfile.REGTYPE,
-    stat.S_IFDIR: tarfile.DIRTYPE,
-    stat.S_IFLNK: tarfile.SYMTYPE,
-    stat.S_IFCHR: tarfile.CHRTYPE,
-    stat.S_IFBLK: tarfile.BLKTYPE,
-    stat.S_IFIFO: tarfile.FIFOTYPE,
-}
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -69,7 +61,7 @@ def _entries(source: CopySource, new_name: str) -> Iterator[bytes]:
 
 def _file(path: str, name: str, status: os.stat_result, links: dict[tuple[int, int], str]) -> Iterator[bytes]:
     key = status.st_dev, status.st_ino
-    if stat.S_IFMT(status.st_mode) not in _KINDS:
+    if stat.S_IFMT(status.st_mode) not in KINDS:
         return
     if status.st_nlink > 1 and key in links:
         yield _header(path, name, status, hard_link_to=links[key])
@@ -83,34 +75,15 @@ def _file(path: str, name: str, status: os.stat_result, links: dict[tuple[int, i
 
 
 def _content(path: str, name: str) -> Iterator[bytes]:
-    """Exactly as many bytes as the header says, whatever happens to the file meanwhile."""
     descriptor = os.open(path, _READ)
     try:
         status = os.fstat(descriptor)
-        yield _header(path, name, status)
-        left = status.st_size
-        while left:
-            piece = os.read(descriptor, min(left, CHUNK_BYTES)) or bytes(min(left, CHUNK_BYTES))
-            left -= len(piece)
-            yield piece
-        yield bytes(-status.st_size % tarfile.BLOCKSIZE)
+        yield entry_header(name, status)
+        yield from entry_content(descriptor, status.st_size)
     finally:
         os.close(descriptor)
 
 
 def _header(path: str, name: str, status: os.stat_result, *, hard_link_to: str = "") -> bytes:
-    info = tarfile.TarInfo(name)
-    info.mode, info.uid, info.gid = stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
-    info.mtime = status.st_mtime_ns // 1_000_000_000
-    info.type = tarfile.LNKTYPE if hard_link_to else _KINDS[stat.S_IFMT(status.st_mode)]
-    if hard_link_to:
-        info.linkname = hard_link_to
-    elif info.type == tarfile.REGTYPE:
-        info.size = status.st_size
-    elif info.type == tarfile.SYMTYPE:
-        info.linkname = str(Path(path).readlink())
-    elif info.type in (tarfile.CHRTYPE, tarfile.BLKTYPE):
-        info.devmajor, info.devminor = os.major(status.st_rdev), os.minor(status.st_rdev)
-    if fraction := status.st_mtime_ns % 1_000_000_000:
-        info.pax_headers = {"mtime": f"{info.mtime}.{fraction:09d}"}
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    target = str(Path(path).readlink()) if stat.S_ISLNK(status.st_mode) else ""
+    return entry_header(name, status, link_target=target, hard_link_to=hard_link_to)

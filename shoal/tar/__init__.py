@@ -1,1 +1,1 @@
-"""Tar archives read as streams, with bounds: of people who mean harm."""
+"""Tar archives: read as streams with bounds, of people who mean harm; entries written."""

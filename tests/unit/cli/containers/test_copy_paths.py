@@ -20,11 +20,12 @@ from cli.file_copies.copy_paths import (
     split_argument,
     split_entry,
 )
-from cli.file_copies.local_archive import CHUNK_BYTES, archive
+from cli.file_copies.local_archive import archive
 from cli.file_copies.local_extract import LocalExtraction
 from cli.file_copies.local_paths import local_source, local_target
 from cli.file_copies.piece_reader import PieceReader
 from shoal.errors import InvalidInput, NotFound
+from shoal.tar.tar_entries import CHUNK_BYTES
 
 
 @pytest.mark.parametrize(
