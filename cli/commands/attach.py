@@ -30,7 +30,7 @@ from shoal.api.v1.streams_pb2 import AttachStart
     help="Forward signals if the process has no terminal (default true).",
 )
 @click.option("--detach-keys", default=DEFAULT, metavar="KEYS", help=f"Key sequence for detaching (default {DEFAULT}).")
-@click.argument("task", metavar="TASK", shell_complete=names_of("running container", "running task", "service"))
+@click.argument("task", metavar="CONTAINER", shell_complete=names_of("running container", "running task", "service"))
 @pass_client
 def command(client: Client, no_stdin: bool, sig_proxy: bool, detach_keys: str, task: str) -> None:
     """Attach to the main process of a container or task (named as for `shoal exec`).
