@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 HOSTS ?= 3
 SECONDS ?= 3600
 DEPLOYED := deploy/examples/hello.yaml
-SOURCES := shoal manager agent cli tests deploy
+SOURCES := shoal manager agent cli engine tests deploy
 
 .PHONY: help up down test test-plain-runtime test-debian13 test-random test-vm fuzz unit check bench fmt protos check-protos images install clean
 

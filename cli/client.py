@@ -8,7 +8,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, NoReturn, Protocol, Self, TypeVar
 
-from cli.contexts.context_file import Context
+from shoal.contexts.context_file import Context
 from cli.interrupts import deferred_interrupt
 from shoal.errors import ShoalError
 
@@ -83,8 +83,8 @@ class Client:
         Raises:
             NotFound: there is none.
         """
-        from cli.contexts import manager_addresses
-        from cli.contexts.certificate_renewal import renew_if_due
+        from shoal.contexts import manager_addresses
+        from shoal.contexts.certificate_renewal import renew_if_due
         from cli.render.error_lines import warn
 
         context, now = resolve_context(name), datetime.now(UTC)
@@ -121,7 +121,7 @@ class Client:
         Raises:
             ShoalError: no manager responds in time.
         """
-        from cli.contexts.manager_addresses import TIMEOUT_SECONDS
+        from shoal.contexts.manager_addresses import TIMEOUT_SECONDS
         from shoal.api.v1.control_pb2 import GetClusterRequest
 
         return self.call(self.control.GetCluster, GetClusterRequest(), seconds=TIMEOUT_SECONDS).api_addresses
@@ -201,6 +201,6 @@ class Client:
 
 def resolve_context(name: str | None) -> Context:
     """The context named, else that of SHOAL_CONTEXT, else the current one."""
-    from cli.contexts.context_store import ContextStore, default_directory
+    from shoal.contexts.context_store import ContextStore, default_directory
 
     return ContextStore(default_directory(os.environ)).resolve(name, os.environ)

@@ -23,7 +23,7 @@ from pathlib import Path
 
 NOMENCLATURE = "docs/nomenclature.md"
 TABLE = "\n## Retired words"
-FOLDERS = ("agent", "cli", "deploy", "docs", "manager", "proto", "shoal", "tests")
+FOLDERS = ("agent", "cli", "deploy", "docs", "engine", "manager", "proto", "shoal", "tests")
 USER_DOCUMENTS = re.compile(r"(README|CHANGELOG|deploy/.*|docs/.*)\.md|deploy/(examples/.*|[^/]*\.sh)|Makefile")
 DESCRIPTIONS = re.compile(r"(.*/)?README\.md|docs/.*\.md")
 GENERATED = re.compile(r".*_pb2(_grpc)?\.pyi?")

@@ -8,7 +8,7 @@ import click
 
 from cli.commands.common.common_options import examples, format_option, inspect_format_option
 from cli.commands.common.for_each import for_each
-from cli.contexts.context_store import ContextStore, default_directory
+from shoal.contexts.context_store import ContextStore, default_directory
 from cli.fields.row_fields import CONTEXTS as NAMES
 from cli.render.documents import print_documents
 from cli.render.error_lines import warn
@@ -88,7 +88,7 @@ def create(
     registries: Path | None,
 ) -> None:
     """Create a context from credentials and the API addresses of managers."""
-    from cli.contexts.context_store import identity_from_files
+    from shoal.contexts.context_store import identity_from_files
     from shoal.identity.identity import Identity
 
     if admin is not None:
@@ -110,7 +110,7 @@ def create(
 @click.pass_context
 def inspect(ctx: click.Context, *, name: str | None, form: str) -> None:
     """Display detailed information on a context (default: the current one)."""
-    from cli.contexts.certificate_renewal import expiry_warning
+    from shoal.contexts.certificate_renewal import expiry_warning
     from shoal.identity.identity import Identity
 
     chosen = contexts().resolve(name or ctx.find_root().obj, os.environ)
@@ -144,7 +144,7 @@ def remove(*, names: tuple[str, ...], force: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def export(*, name: str, file: Path) -> None:
     """Export a context, including its private key, to FILE."""
-    from cli.contexts.context_archive import export_context
+    from shoal.contexts.context_archive import export_context
 
     export_context(contexts().get(name), file)
     click.echo(str(file))
@@ -155,6 +155,6 @@ def export(*, name: str, file: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def import_(*, name: str, file: Path) -> None:
     """Create a context from a file written by `shoal context export`."""
-    from cli.contexts.context_archive import import_context
+    from shoal.contexts.context_archive import import_context
 
     click.echo(import_context(contexts(), name, file).name)

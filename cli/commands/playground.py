@@ -35,7 +35,7 @@ def playground(name: str, **plan: Any):  # type: ignore[no-untyped-def]  # impor
     Args:
         plan: more of its layout; without a subnet, it takes the first one that is free.
     """
-    from cli.contexts.context_store import ContextStore, default_directory
+    from shoal.contexts.context_store import ContextStore, default_directory
     from cli.playground.lifecycle import Playground
 
     if os.geteuid():
@@ -96,7 +96,7 @@ def run(*, name: str, host: str, program: tuple[str, ...]) -> None:
 @name_option
 def hints(*, name: str) -> None:
     """Print example commands for the playground."""
-    from cli.contexts.context_store import ContextStore, default_directory
+    from shoal.contexts.context_store import ContextStore, default_directory
     from cli.playground.current_state import inspect_playground
     from cli.playground.hints import hints as text
 

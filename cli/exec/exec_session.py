@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from cli.client import Client, ResponseIterator, Streaming
-from cli.exec.detach_keys import DetachKeyScanner
 from cli.exec.input_queue import InputQueue, read_chunk, send_all, write_all
 from cli.exec.raw_terminal import Terminal, size_of
 from cli.exec.signal_forwarding import SignalForwarder, raise_in_main_thread, raise_sighup
 from cli.render.error_lines import CommandFailed, warn
 from shoal.api.v1.streams_pb2 import AttachStart, ExecEnd, ExecInput, ExecOutput, ExecStart, ExecStarted, TerminalSize
+from shoal.detach_keys import DetachKeyScanner
 from shoal.errors import Unavailable
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cli.client import Client
-from cli.contexts.context_store import ContextStore
+from shoal.contexts.context_store import ContextStore
 from cli.playground import subnets, virtual_network
 from cli.playground.hints import PlaygroundState
 from cli.playground.layout import REGISTRY_PORT, Layout

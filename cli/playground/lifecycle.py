@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from cli.client import Client
-from cli.contexts.context_store import ContextStore
+from shoal.contexts.context_store import ContextStore
 from cli.playground import daemons, subnets, virtual_network
 from cli.playground.layout import REGISTRY_PORT, Layout, PlaygroundHost
 from cli.playground.leftovers import agent_processes, leftovers, summarize

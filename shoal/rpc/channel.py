@@ -31,6 +31,7 @@ KEEPALIVE_OPTIONS = (
 )
 
 _ROUND_ROBIN = '{"loadBalancingConfig": [{"round_robin": {}}]}'
+_ONE_AT_A_TIME = '{"loadBalancingConfig": [{"pick_first": {}}]}'
 
 
 def connect(
@@ -60,9 +61,15 @@ def connect_aio(
     *,
     server_name: str = MANAGER_SERVER_NAME,
     max_receive_bytes: int = MAX_MESSAGE_BYTES,
+    one_at_a_time: bool = False,
 ) -> "aio.Channel":
-    """The same for asyncio."""
-    options = channel_options(server_name, max_receive_bytes)
+    """The same for asyncio.
+
+    Args:
+        one_at_a_time: all calls go to one server, and to another one only when that fails; so what a caller has written
+            is there when it reads.
+    """
+    options = channel_options(server_name, max_receive_bytes, _ONE_AT_A_TIME if one_at_a_time else _ROUND_ROBIN)
     return aio.secure_channel(target(addresses), _mutual_tls(identity), options)
 
 
@@ -72,7 +79,9 @@ def connect_without_identity(address: str, root: bytes, *, server_name: str = MA
     return aio.secure_channel(target([address]), grpc.ssl_channel_credentials(root), options)
 
 
-def channel_options(server_name: str, max_receive_bytes: int) -> tuple[tuple[str, str | int], ...]:
+def channel_options(
+    server_name: str, max_receive_bytes: int, service_config: str = _ROUND_ROBIN
+) -> tuple[tuple[str, str | int], ...]:
     """The options of every channel."""
     return (
         *KEEPALIVE_OPTIONS,
@@ -86,7 +95,7 @@ def channel_options(server_name: str, max_receive_bytes: int) -> tuple[tuple[str
         ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
-        ("grpc.service_config", _ROUND_ROBIN),
+        ("grpc.service_config", service_config),
         # A proxy named in the environment is for the web, not for the cluster.
         ("grpc.enable_http_proxy", 0),
     )

@@ -14,7 +14,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from cli.client import Client
-from cli.contexts.context_store import ContextStore
+from shoal.contexts.context_store import ContextStore
 from cli.playground.layout import Layout
 from cli.playground.lifecycle import Playground
 

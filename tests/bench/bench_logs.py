@@ -22,7 +22,7 @@ from typing import Any, cast
 from agent.runtime.logs.container_logs import ContainerLogs as LogFiles
 from agent.streams.agent_streams import AgentStreamsService
 from cli.commands.service.service_logs import logs as logs_command
-from cli.contexts.context_file import Context
+from shoal.contexts.context_file import Context
 from manager.agents.agent_address import AgentAddress
 from manager.agents.agent_channels import AgentChannels
 from manager.logs.log_handler import response_of

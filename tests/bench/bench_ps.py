@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, cast
 
-from cli.contexts.context_store import ContextStore
+from shoal.contexts.context_store import ContextStore
 from manager.containers.container_handler import ContainerHandler
 from manager.containers.container_records import new_container, revision_of, started
 from manager.control_api.containers_servicer import ContainerHandlers, ContainersService

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.client import Client
-from cli.contexts.context_store import ContextStore
+from shoal.contexts.context_store import ContextStore
 from shoal.api.v1.engine_pb2 import CreateContainerRequest, StartContainerRequest
 from shoal.api.v1.engine_pb2_grpc import ContainersStub
 from shoal.api.v1.standalone_pb2 import ContainerDefinition

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from google.protobuf.message import DecodeError
 
-from cli.exec.detach_keys import parse_keys
+from shoal.detach_keys import parse_keys
 from manager.planner.spec.constraints import parse as parse_constraint
 from manager.planner.spec.linear_regex import Pattern
 from manager.store import snapshot

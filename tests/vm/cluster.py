@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from click.testing import CliRunner
 
-from cli.contexts.context_store import ContextStore
+from shoal.contexts.context_store import ContextStore
 from cli.main import shoal as command
 from cli.playground.layout import Layout, PlaygroundHost
 from cli.playground.lifecycle import Playground

@@ -13,7 +13,7 @@ import urllib.request
 from functools import partial
 from pathlib import Path
 
-from cli.contexts.context_store import ContextStore
+from shoal.contexts.context_store import ContextStore
 from cli.playground.layout import Layout
 from cli.playground.lifecycle import Playground
 from tests.vm.checking import Check

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 import click
 
-from cli.exec.detach_keys import DEFAULT
+from shoal.detach_keys import DEFAULT
 from shoal.errors import Fault
 
 STREAMS = ("stdin", "stdout", "stderr")

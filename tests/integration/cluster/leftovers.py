@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from cli.client import Client
-from cli.contexts.context_store import ContextStore
+from shoal.contexts.context_store import ContextStore
 from shoal.api.v1.control_pb2 import (
     ListFilesRequest,
     ListNetworksRequest,

@@ -4,8 +4,8 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cli.contexts.certificate_renewal import renew_if_due
-from cli.contexts.context_store import ContextStore
+from shoal.contexts.certificate_renewal import renew_if_due
+from shoal.contexts.context_store import ContextStore
 from shoal.identity import certificates
 from shoal.identity.authority import ADMIN_LIFETIME
 from shoal.identity.identity import Identity

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from cli.contexts.context_store import ContextStore
+from shoal.contexts.context_store import ContextStore
 from manager.cluster.cluster_handler import ClusterHandler
 from manager.control_api.images_servicer import ImagesService
 from manager.control_api.servicer import ControlService, Handlers

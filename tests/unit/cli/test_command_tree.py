@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from cli.contexts.context_store import ContextStore
+from shoal.contexts.context_store import ContextStore
 from cli.main import shoal
 from shoal.identity.authority import Authority
 from shoal.identity.roles import CertificateSubject, Role

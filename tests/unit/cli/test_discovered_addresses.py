@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cli.contexts import context_file, manager_addresses
-from cli.contexts.context_file import SETTINGS_FILE, Context
+from shoal.contexts import context_file, manager_addresses
+from shoal.contexts.context_file import SETTINGS_FILE, Context
 from shoal.errors import InvalidInput, Unavailable
 
 WORDS = st.text(min_size=1, max_size=12)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.contexts.context_store import ContextStore
+from shoal.contexts.context_store import ContextStore
 from cli.playground.daemons import is_running
 from cli.playground.layout import Layout
 from cli.playground.lifecycle import Playground

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.contexts import certificate_renewal, context_archive
-from cli.contexts.context_store import ContextStore, default_directory, identity_from_files
+from shoal.contexts import certificate_renewal, context_archive
+from shoal.contexts.context_store import ContextStore, default_directory, identity_from_files
 from shoal.errors import AlreadyExists, InvalidInput, NotFound, Refused
 from shoal.identity.authority import Authority
 from shoal.identity.identity import Identity

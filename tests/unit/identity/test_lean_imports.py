@@ -15,10 +15,10 @@ def _imported(statement: str) -> set[str]:
 @pytest.mark.parametrize(
     "module",
     [
-        "cli.contexts.context_store",
-        "cli.contexts.context_archive",
+        "shoal.contexts.context_store",
+        "shoal.contexts.context_archive",
         "shoal.identity.identity",
-        "cli.contexts.certificate_renewal",
+        "shoal.contexts.certificate_renewal",
     ],
 )
 def test_files_of_contexts_need_neither_grpc_nor_cryptography_nor_asyncio(module: str) -> None:

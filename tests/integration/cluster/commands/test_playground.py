@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.contexts.context_store import ContextStore
+from shoal.contexts.context_store import ContextStore
 from cli.playground import daemons, virtual_network
 from cli.playground.layout import Layout
 from cli.playground.leftovers import agent_processes, leftovers

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from cli.client import Client
-from cli.contexts.context_store import ContextStore
+from shoal.contexts.context_store import ContextStore
 from shoal.api.v1.engine_pb2 import ContainerView, ListContainersRequest, RemoveContainerRequest
 from shoal.api.v1.engine_pb2_grpc import ContainersStub
 from shoal.container_ids import container_id

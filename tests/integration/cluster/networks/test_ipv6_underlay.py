@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from cli.contexts.context_store import ContextStore
+from shoal.contexts.context_store import ContextStore
 from cli.playground import daemons, virtual_network
 from cli.playground.layout import Layout
 from cli.playground.lifecycle import Playground

@@ -14,7 +14,7 @@ from typing import Any
 
 import grpc
 
-from cli.contexts.context_store import ContextStore
+from shoal.contexts.context_store import ContextStore
 from shoal.api.v1.control_pb2 import ClusterView, GetClusterRequest
 from shoal.api.v1.control_pb2_grpc import ControlServicer, add_ControlServicer_to_server
 from shoal.api.v1.engine_pb2 import (

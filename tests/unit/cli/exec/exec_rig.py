@@ -18,7 +18,7 @@ from typing import Any
 
 import grpc
 
-from cli.contexts.context_store import ContextStore
+from shoal.contexts.context_store import ContextStore
 from shoal.api.v1.control_pb2 import (
     ListServicesRequest,
     ListServicesResponse,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.exec.detach_keys import DetachKeyScanner, parse_keys
+from shoal.detach_keys import DetachKeyScanner, parse_keys
 from shoal.errors import InvalidInput
 
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.contexts import context_file
-from cli.contexts.context_file import Context
+from shoal.contexts import context_file
+from shoal.contexts.context_file import Context
 from shoal.errors import AlreadyExists, InvalidInput, NotFound, Refused, Unavailable
 from shoal.identity.identity import Identity
 from shoal.identity.private_files import make_private_directory, write_atomically

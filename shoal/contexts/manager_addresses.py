@@ -4,8 +4,8 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from cli.contexts import context_file
-from cli.contexts.context_file import Context
+from shoal.contexts import context_file
+from shoal.contexts.context_file import Context
 from shoal.errors import ShoalError
 from shoal.rpc.host_port import parse
 

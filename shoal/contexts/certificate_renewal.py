@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from cli.contexts.context_file import Context
+from shoal.contexts.context_file import Context
 from shoal.errors import ShoalError
 from shoal.identity.identity import Identity
 from shoal.identity.validity import validity_period

@@ -7,9 +7,9 @@ import io
 import tarfile
 from pathlib import Path
 
-from cli.contexts import context_file
-from cli.contexts.context_file import SETTINGS_FILE, Context
-from cli.contexts.context_store import ContextStore
+from shoal.contexts import context_file
+from shoal.contexts.context_file import SETTINGS_FILE, Context
+from shoal.contexts.context_store import ContextStore
 from shoal.errors import AlreadyExists, InvalidInput, NotFound, Unavailable
 from shoal.identity.identity import CA_FILE, CERTIFICATE_FILE, KEY_FILE, Identity
 from shoal.identity.private_files import write_atomically

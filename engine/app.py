@@ -1,0 +1,106 @@
+"""Assembles the engine: the only place that constructs its parts."""
+
+import asyncio
+import logging
+import os
+import socket
+import ssl
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from engine.cluster.managers import Managers
+from engine.handlers.ping import ping_routes
+from engine.handlers.system_handlers import SystemHandlers
+from engine.server.api_server import ApiServer
+from engine.server.listeners import passed_listeners, serve, server_context, tcp_listener, unix_listener
+from engine.server.routes import RouteTable
+from engine.settings import EngineSettings
+from shoal.contexts.certificate_renewal import renew_if_due
+from shoal.contexts.context_file import Context
+from shoal.contexts.context_store import ContextStore, default_directory
+from shoal.distribution.registries import Registries, read_registries
+from shoal.errors import InvalidInput
+from shoal.identity.identity import CA_FILE, Identity
+from shoal.rpc.channel import connect_aio
+from shoal.rpc.host_port import parse as parse_address
+from shoal.sd_notify import sd_notify
+
+MAX_RESPONSE_BYTES = 256 << 20
+"""A list of a million tasks."""
+DISTRIBUTION = "shoal"
+
+_log = logging.getLogger(__name__)
+
+Listeners = dict[socket.socket, ssl.SSLContext | None]
+
+
+async def run(settings: EngineSettings) -> None:
+    """Serve until cancelled.
+
+    Raises:
+        ShoalError: there is no context, or an address cannot be listened on.
+    """
+    context = ContextStore(default_directory(os.environ)).resolve(settings.context or None, os.environ)
+    if warning := await asyncio.to_thread(renew_if_due, context, datetime.now(UTC)):
+        _log.warning("%s", warning)
+    async with AsyncExitStack() as stack:
+        channel = connect_aio(
+            context.all_addresses,
+            Identity.load(context.directory),
+            max_receive_bytes=MAX_RESPONSE_BYTES,
+            one_at_a_time=True,
+        )
+        await stack.enter_async_context(channel)
+        managers = Managers(channel, address=", ".join(context.all_addresses))
+        server = ApiServer(route_table(settings, managers, registries_of(settings, context)))
+        listeners = open_listeners(settings, context)
+        await stack.enter_async_context(serve(server.http_server(), listeners))
+        for each in listeners:
+            _log.info("listening on %s", _address_text(each))
+        sd_notify("READY=1", os.environ)
+        await asyncio.Event().wait()
+
+
+def route_table(settings: EngineSettings, managers: Managers, registries: Registries) -> RouteTable:
+    """All routes of the API with their handlers."""
+    system = SystemHandlers(
+        managers,
+        home_name=settings.home_node,
+        shoal_version=version(DISTRIBUTION),
+        listeners=lambda: 0,
+        is_swarm_active=lambda: True,
+        registries=registries,
+    )
+    return RouteTable([*ping_routes(is_swarm_active=lambda: True), *system.routes()])
+
+
+def registries_of(settings: EngineSettings, context: Context) -> Registries:
+    """Settings of registries: the file that is named, else the context's."""
+    path = settings.registries_file or context.registries
+    return read_registries(path) if path is not None else Registries()
+
+
+def open_listeners(settings: EngineSettings, context: Context) -> Listeners:
+    """The sockets to listen on: what systemd has passed, else the Unix socket; and TCP.
+
+    Raises:
+        Unavailable: an address cannot be had; InvalidInput: there is none at all, or a file of TLS cannot be used.
+    """
+    found: Listeners = dict.fromkeys(passed_listeners(os.environ))
+    if not found and settings.socket is not None:
+        found[unix_listener(settings.socket, group=settings.socket_group)] = None
+    if settings.listen:
+        assert settings.tls_certificate is not None and settings.tls_key is not None  # checked by the settings
+        authority = settings.tls_ca or context.directory / CA_FILE
+        tls = server_context(settings.tls_certificate, settings.tls_key, authority)
+        address = parse_address(settings.listen)
+        found[tcp_listener(address.host, address.port)] = tls
+    if not found:
+        raise InvalidInput("there is nothing to listen on; give --socket or --listen")
+    return found
+
+
+def _address_text(listener: socket.socket) -> str:
+    name = listener.getsockname()
+    return f"unix://{name}" if isinstance(name, str) else f"tcp://{name[0]}:{name[1]}"

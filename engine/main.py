@@ -1,0 +1,107 @@
+"""`shoal-engine`: the command line of the engine."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine.settings import FORBIDDABLE, SOCKET, EngineSettings
+from shoal.errors import ShoalError
+from shoal.telemetry import log_formatters
+
+Command = Callable[..., Any]
+
+FAILURE = 1
+NO_SOCKET = "none"
+
+
+def _option(name: str, *, help: str, **more: Any) -> Callable[[Command], Command]:  # noqa: A002  # click's word
+    variable = "SHOAL_ENGINE_" + name.removeprefix("--").replace("-", "_").upper()
+    return click.option(name, envvar=variable, show_envvar=True, help=help, **more)
+
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="shoal", prog_name="shoal-engine")
+@_option("--context", default="", metavar="NAME", help="Context of the cluster to serve.  [default: the current one]")
+@_option("--socket", default=str(SOCKET), show_default=True, help="Unix socket to listen on; none for no socket.")
+@_option("--socket-group", default="", metavar="GROUP", help="Group that may use the socket, besides its owner.")
+@_option("--listen", default="", metavar="HOST:PORT", help="TCP address to listen on, with mutual TLS.")
+@_option("--tls-certificate", default=None, type=_PATH, help="Server certificate (PEM); needed with --listen.")
+@_option("--tls-key", default=None, type=_PATH, help="Private key of the server certificate (PEM).")
+@_option("--tls-ca", default=None, type=_PATH, help="CA of clients' certificates (PEM).  [default: the cluster's]")
+@_option(
+    "--home-node",
+    default="",
+    metavar="NODE",
+    help="Node whose files bind mounts without a node mean; none for none.  [default: the node on this host]",
+)
+@_option(
+    "--forbid",
+    default="",
+    metavar="WORDS",
+    help=f"Comma-separated features that clients over TCP may not use: {', '.join(FORBIDDABLE)}.",
+)
+@_option("--registries-file", default=None, type=_PATH, help="Registry settings (TOML).  [default: the context's]")
+@_option(
+    "--log-level",
+    default="info",
+    type=click.Choice(log_formatters.LEVELS),
+    show_default=True,
+    help="Minimum log level.",
+)
+@_option("--log-json", is_flag=True, help="Write logs as JSON, one object per line.")
+def main(socket: str, forbid: str, **options: Any) -> None:
+    """Serve Docker's Engine API for a Shoal cluster.
+
+    \b
+    Examples:
+      shoal-engine --socket /var/run/docker.sock --socket-group docker
+      shoal-engine --listen 0.0.0.0:2376 --tls-certificate server.pem --tls-key server-key.pem
+      DOCKER_HOST=unix:///run/shoal/engine.sock docker ps
+    """
+    try:
+        settings = EngineSettings(
+            socket=None if socket == NO_SOCKET else Path(socket),
+            forbid=tuple(word for word in forbid.split(",") if word),
+            **options,
+        )
+        log_formatters.configure(settings.log_level, json=settings.log_json)
+        asyncio.run(_until_stopped(settings))
+    except (ShoalError, BaseExceptionGroup) as error:
+        known = _single_error(error)
+        if known is None:
+            raise
+        click.echo(f"shoal-engine: {log_formatters.without_secrets(str(known))}", err=True)
+        sys.exit(FAILURE)
+
+
+async def _until_stopped(settings: EngineSettings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    from engine import app  # after the options are validated: it loads gRPC and aiohttp
+
+    loop = asyncio.get_running_loop()
+    running = loop.create_task(app.run(settings), name="engine")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, running.cancel)
+    try:
+        await running
+    except asyncio.CancelledError:
+        return
+
+
+def _single_error(error: BaseException) -> ShoalError | None:
+    """The ShoalError in a tree of exception groups, if it contains no other error."""
+    if isinstance(error, BaseExceptionGroup):
+        return _single_error(error.exceptions[0]) if len(error.exceptions) == 1 else None
+    return error if isinstance(error, ShoalError) else None
+
+
+if __name__ == "__main__":
+    main()

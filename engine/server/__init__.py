@@ -1,0 +1,1 @@
+"""HTTP: listeners, TLS, routes, connections that are taken over from HTTP."""

@@ -1,0 +1,78 @@
+"""The engine's settings: read once at start, validated, never changed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from shoal.errors import Fault, InvalidInput
+from shoal.rpc import host_port
+from shoal.telemetry.log_formatters import LEVELS
+
+SOCKET = Path("/run/shoal/engine.sock")
+FORBIDDABLE = ("privileged", "bind", "host-network", "host-pid")
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """All settings of an engine.
+
+    Attributes:
+        context: name of the context whose cluster is served; empty: SHOAL_CONTEXT, the current one, or the only one.
+        socket: path of the Unix socket to listen on; None: none. Not used where systemd passes sockets.
+        socket_group: group that may open the socket besides its owner; empty: that of the process.
+        listen: HOST:PORT to serve on with mutual TLS; empty: none.
+        tls_certificate, tls_key: PEM files of the server; both with `listen`.
+        tls_ca: PEM file of the authority of clients' certificates; None: the context's, that of the cluster.
+        home_node: hostname or id of the node whose files are meant by paths and by the engine's own socket; empty: the
+            node with an address of this host; "none": there is none.
+        forbid: what callers may not ask for unless they are local: some of `FORBIDDABLE`.
+        registries_file: settings of registries (TOML); None: the context's, if it names one.
+        log_level: one of `shoal.telemetry.log_formatters.LEVELS`.
+        log_json: one JSON object a line.
+    Raises:
+        InvalidInput: with every fault.
+    """
+
+    context: str = ""
+    socket: Path | None = SOCKET
+    socket_group: str = ""
+    listen: str = ""
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_ca: Path | None = None
+    home_node: str = ""
+    forbid: tuple[str, ...] = ()
+    registries_file: Path | None = None
+    log_level: str = "info"
+    log_json: bool = False
+
+    def __post_init__(self) -> None:
+        if faults := list(_faults(self)):
+            raise InvalidInput(faults)
+
+
+def _faults(settings: EngineSettings) -> Iterator[Fault]:
+    if settings.socket is not None and not settings.socket.is_absolute():
+        yield Fault("socket", f'"{settings.socket}" must be an absolute path')
+    if settings.listen:
+        yield from _listen_faults(settings.listen)
+    given = {"tls-certificate": settings.tls_certificate, "tls-key": settings.tls_key}
+    for name, path in given.items():
+        if bool(settings.listen) != (path is not None):
+            yield Fault(name, "is required with --listen" if settings.listen else "requires --listen")
+    for name, path in {**given, "tls-ca": settings.tls_ca}.items():
+        if path is not None and not path.is_file():
+            yield Fault(name, f"{path} is not a file")
+    for word in settings.forbid:
+        if word not in FORBIDDABLE:
+            yield Fault("forbid", f'"{word}" must be one of {", ".join(FORBIDDABLE)}')
+    if settings.log_level not in LEVELS:
+        yield Fault("log-level", f'"{settings.log_level}" must be one of {", ".join(LEVELS)}')
+
+
+def _listen_faults(text: str) -> Iterator[Fault]:
+    host, _, port = text.rpartition(":")
+    try:
+        host_port.parse(f"{host}:1" if port == "0" else text)
+    except InvalidInput as error:
+        yield Fault("listen", str(error))

@@ -1,0 +1,1 @@
+"""Docker's documents from the cluster's messages and back. Pure."""

@@ -1,0 +1,226 @@
+"""`version` and `info`: the cluster as if it were one engine. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.protocol.versions import FIREWALL_BACKEND, NEWEST, OLDEST, ApiVersion
+from shoal.api.v1.control_pb2 import ClusterView, ManagerView, NodeView
+from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.docker_units import docker_size
+
+VOLUME_DRIVERS = ("local",)
+NETWORK_DRIVERS = ("bridge", "host", "null", "overlay")
+LOG_DRIVERS = ("json-file", "local", "none")
+
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "arm": "armv7l", "386": "i686"}
+"""Of uname(2), by the name that images have for the architecture."""
+
+
+def version_document(
+    *, engine_version: str, shoal_version: str, cluster: ClusterView, home: NodeView | None
+) -> dict[str, Any]:
+    """`GET /version`: the parts that a request meets, from the engine to the container runtime of the home node."""
+    kernel, runtime = "", ""
+    architecture = "amd64"
+    if home is not None:
+        description = home.status.description
+        kernel, runtime = description.kernel, description.runtime
+        architecture = description.platform.architecture or architecture
+    details = {
+        "ApiVersion": str(NEWEST),
+        "Arch": architecture,
+        "BuildTime": "",
+        "Experimental": "false",
+        "GitCommit": "",
+        "GoVersion": "",
+        "KernelVersion": kernel,
+        "MinAPIVersion": str(OLDEST),
+        "Os": "linux",
+    }
+    components = [
+        {"Name": "Engine", "Version": engine_version, "Details": details},
+        {"Name": "shoal-engine", "Version": shoal_version, "Details": {"GitCommit": ""}},
+        {"Name": "shoal-manager", "Version": cluster.manager_version, "Details": {"GitCommit": ""}},
+    ]
+    if runtime:
+        name, _, number = runtime.partition(" ")
+        components.append({"Name": name, "Version": number, "Details": {"GitCommit": ""}})
+    return {
+        "Platform": {"Name": f"Shoal {shoal_version}"},
+        "Components": components,
+        "Version": engine_version,
+        "ApiVersion": str(NEWEST),
+        "MinAPIVersion": str(OLDEST),
+        "GitCommit": "",
+        "GoVersion": "",
+        "Os": "linux",
+        "Arch": architecture,
+        "KernelVersion": kernel,
+        "BuildTime": "",
+    }
+
+
+def info_document(
+    *,
+    version: ApiVersion,
+    engine_version: str,
+    cluster: ClusterView,
+    nodes: Sequence[NodeView],
+    home: NodeView | None,
+    states: Mapping[str, int],
+    images: int,
+    swarm: Mapping[str, Any],
+    listeners: int,
+    now: str,
+) -> dict[str, Any]:
+    """`GET /info`: sums over the nodes that are ready; `DriverStatus` has a row a node, which the CLI prints.
+
+    Args:
+        states: containers by Docker's word for their state.
+        listeners: clients that follow events.
+        now: RFC 3339.
+    """
+    ready = [node for node in nodes if node.status.state == NodeStatus.READY]
+    description = home.status.description if home is not None else None
+    architecture = description.platform.architecture if description is not None else ""
+    document: dict[str, Any] = {
+        "ID": cluster.id,
+        "Containers": sum(states.values()),
+        "ContainersRunning": states.get("running", 0),
+        "ContainersPaused": states.get("paused", 0),
+        "ContainersStopped": sum(
+            number for state, number in states.items() if state not in ("running", "paused", "restarting")
+        ),
+        "Images": images,
+        "Driver": "overlay2",
+        "DriverStatus": [["Nodes", str(len(nodes))], *(row for node in nodes for row in _node_rows(node))],
+        "Plugins": {
+            "Volume": sorted({*VOLUME_DRIVERS, *_csi_drivers(ready)}),
+            "Network": list(NETWORK_DRIVERS),
+            "Authorization": None,
+            "Log": list(LOG_DRIVERS),
+        },
+        "MemoryLimit": True,
+        "SwapLimit": True,
+        "CpuCfsPeriod": True,
+        "CpuCfsQuota": True,
+        "CPUShares": True,
+        "CPUSet": True,
+        "PidsLimit": True,
+        "IPv4Forwarding": True,
+        "Debug": False,
+        "NFd": 0,
+        "OomKillDisable": False,
+        "NGoroutines": 0,
+        "SystemTime": now,
+        "LoggingDriver": "json-file",
+        "CgroupDriver": "cgroupfs",
+        "CgroupVersion": "2",
+        "NEventsListener": listeners,
+        "KernelVersion": description.kernel if description is not None else "",
+        "OperatingSystem": f"Shoal {cluster.manager_version}",
+        "OSVersion": cluster.manager_version,
+        "OSType": "linux",
+        "Architecture": _MACHINES.get(architecture, architecture or "x86_64"),
+        "IndexServerAddress": "https://index.docker.io/v1/",
+        "RegistryConfig": _registry_config(),
+        "NCPU": sum(node.status.description.resources.nano_cpus for node in ready) // 10**9,
+        "MemTotal": sum(node.status.description.resources.memory_bytes for node in ready),
+        "GenericResources": None,
+        "DockerRootDir": "/var/lib/shoal",
+        "HttpProxy": "",
+        "HttpsProxy": "",
+        "NoProxy": "",
+        "Name": _hostname(home) if home is not None else cluster.id,
+        "Labels": _labels(home),
+        "ExperimentalBuild": False,
+        "ServerVersion": engine_version,
+        "Runtimes": {"runc": {"path": "runc"}},
+        "DefaultRuntime": "runc",
+        "Swarm": dict(swarm),
+        "LiveRestoreEnabled": True,
+        "Isolation": "",
+        "InitBinary": "docker-init",
+        "ContainerdCommit": {"ID": ""},
+        "RuncCommit": {"ID": description.runtime if description is not None else ""},
+        "InitCommit": {"ID": ""},
+        "SecurityOptions": list(description.security_options) if description is not None else [],
+        "CDISpecDirs": [],
+        "Warnings": None,
+    }
+    if version >= FIREWALL_BACKEND:
+        document["FirewallBackend"] = {"Driver": "nftables"}
+    return document
+
+
+def inactive_swarm() -> dict[str, Any]:
+    """`Swarm` of `info` where the swarm side is hidden."""
+    return {
+        "NodeID": "",
+        "NodeAddr": "",
+        "LocalNodeState": "inactive",
+        "ControlAvailable": False,
+        "Error": "",
+        "RemoteManagers": None,
+    }
+
+
+def active_swarm(
+    *, node_id: str, node_address: str, cluster: ClusterView, nodes: int, managers: Sequence[ManagerView]
+) -> dict[str, Any]:
+    """`Swarm` of `info`: the cluster, seen from the home node.
+
+    Args:
+        node_id: Docker's form of the home node's id.
+    """
+    return {
+        "NodeID": node_id,
+        "NodeAddr": node_address,
+        "LocalNodeState": "active",
+        "ControlAvailable": True,
+        "Error": "",
+        "RemoteManagers": [
+            {"NodeID": each.manager.id, "Addr": each.manager.api_address} for each in managers if each.alive
+        ],
+        "Nodes": nodes,
+        "Managers": len(managers),
+        "Cluster": {"ID": cluster.id},
+    }
+
+
+def _node_rows(node: NodeView) -> list[list[str]]:
+    description = node.status.description
+    resources = description.resources
+    state = NodeStatus.State.Name(node.status.state).lower()
+    cpus = f"{node.reserved.nano_cpus / 1e9:g} / {resources.nano_cpus / 1e9:g}"
+    memory = f"{docker_size(node.reserved.memory_bytes)} / {docker_size(resources.memory_bytes)}"
+    return [
+        [f" {_hostname(node)}", description.address or node.node.spec.identity.address],
+        ["  └ Status", state],
+        ["  └ Tasks", str(node.tasks)],
+        ["  └ Reserved CPUs", cpus],
+        ["  └ Reserved Memory", memory],
+    ]
+
+
+def _hostname(node: NodeView) -> str:
+    return node.node.spec.identity.hostname or node.status.description.hostname or node.node.meta.id
+
+
+def _labels(home: NodeView | None) -> list[str]:
+    if home is None:
+        return []
+    labels = home.node.spec.identity.engine_labels
+    return [f"{name}={labels[name]}" for name in sorted(labels)]
+
+
+def _csi_drivers(nodes: Sequence[NodeView]) -> set[str]:
+    return {driver.name for node in nodes for driver in node.status.description.csi_drivers}
+
+
+def _registry_config() -> dict[str, Any]:
+    return {
+        "IndexConfigs": {"docker.io": {"Mirrors": [], "Name": "docker.io", "Official": True, "Secure": True}},
+        "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8"],
+        "Mirrors": None,
+    }
