@@ -8,8 +8,8 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, NoReturn, Protocol, Self, TypeVar
 
-from shoal.contexts.context_file import Context
 from cli.interrupts import deferred_interrupt
+from shoal.contexts.context_file import Context
 from shoal.errors import ShoalError
 
 if TYPE_CHECKING:
@@ -83,9 +83,9 @@ class Client:
         Raises:
             NotFound: there is none.
         """
+        from cli.render.error_lines import warn
         from shoal.contexts import manager_addresses
         from shoal.contexts.certificate_renewal import renew_if_due
-        from cli.render.error_lines import warn
 
         context, now = resolve_context(name), datetime.now(UTC)
         if warning := renew_if_due(context, now):
@@ -121,8 +121,8 @@ class Client:
         Raises:
             ShoalError: no manager responds in time.
         """
-        from shoal.contexts.manager_addresses import TIMEOUT_SECONDS
         from shoal.api.v1.control_pb2 import GetClusterRequest
+        from shoal.contexts.manager_addresses import TIMEOUT_SECONDS
 
         return self.call(self.control.GetCluster, GetClusterRequest(), seconds=TIMEOUT_SECONDS).api_addresses
 

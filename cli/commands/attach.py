@@ -7,9 +7,9 @@ import click
 from cli.client import Client
 from cli.commands.common.common_options import examples, pass_client
 from cli.commands.common.name_completion import names_of
-from shoal.detach_keys import DEFAULT, parse_keys
 from cli.exec.exec_session import attach, local_size
 from shoal.api.v1.streams_pb2 import AttachStart
+from shoal.detach_keys import DEFAULT, parse_keys
 
 
 @click.command(

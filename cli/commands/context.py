@@ -8,11 +8,11 @@ import click
 
 from cli.commands.common.common_options import examples, format_option, inspect_format_option
 from cli.commands.common.for_each import for_each
-from shoal.contexts.context_store import ContextStore, default_directory
 from cli.fields.row_fields import CONTEXTS as NAMES
 from cli.render.documents import print_documents
 from cli.render.error_lines import warn
 from cli.render.table import print_listing
+from shoal.contexts.context_store import ContextStore, default_directory
 from shoal.errors import InvalidInput
 
 

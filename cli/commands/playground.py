@@ -35,8 +35,8 @@ def playground(name: str, **plan: Any):  # type: ignore[no-untyped-def]  # impor
     Args:
         plan: more of its layout; without a subnet, it takes the first one that is free.
     """
-    from shoal.contexts.context_store import ContextStore, default_directory
     from cli.playground.lifecycle import Playground
+    from shoal.contexts.context_store import ContextStore, default_directory
 
     if os.geteuid():
         raise CommandFailed("a playground creates network namespaces and cgroups; run it as root")
@@ -96,8 +96,8 @@ def run(*, name: str, host: str, program: tuple[str, ...]) -> None:
 @name_option
 def hints(*, name: str) -> None:
     """Print example commands for the playground."""
-    from shoal.contexts.context_store import ContextStore, default_directory
     from cli.playground.current_state import inspect_playground
     from cli.playground.hints import hints as text
+    from shoal.contexts.context_store import ContextStore, default_directory
 
     click.echo(text(inspect_playground(Layout(name=name), ContextStore(default_directory(os.environ)))))

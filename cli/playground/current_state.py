@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from cli.client import Client
-from shoal.contexts.context_store import ContextStore
 from cli.playground import subnets, virtual_network
 from cli.playground.hints import PlaygroundState
 from cli.playground.layout import REGISTRY_PORT, Layout
 from shoal.api.v1.control_pb2 import ListNetworksRequest, ListServicesRequest
 from shoal.api.v1.service_pb2 import PublishedPort
+from shoal.contexts.context_store import ContextStore
 from shoal.errors import NotFound
 
 _SECONDS = 5.0

@@ -18,7 +18,6 @@ from types import TracebackType
 from typing import Self
 
 from cli.client import Client
-from shoal.contexts.context_store import ContextStore
 from cli.playground import daemons, subnets, virtual_network
 from cli.playground.layout import REGISTRY_PORT, Layout, PlaygroundHost
 from cli.playground.leftovers import agent_processes, leftovers, summarize
@@ -30,6 +29,7 @@ from shoal.api.v1.control_pb2 import (
     UpdateClusterRequest,
 )
 from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.contexts.context_store import ContextStore
 from shoal.errors import NotFound, Refused, ShoalError, Timeout, Unavailable
 from shoal.identity.identity import Identity
 from shoal.tree_removal import delete_trees

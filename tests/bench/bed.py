@@ -14,9 +14,9 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from cli.client import Client
-from shoal.contexts.context_store import ContextStore
 from cli.playground.layout import Layout
 from cli.playground.lifecycle import Playground
+from shoal.contexts.context_store import ContextStore
 
 SHOAL = Path(sys.executable).parent / "shoal"
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,6 @@ from pathlib import Path, PurePosixPath
 
 from google.protobuf.message import DecodeError
 
-from shoal.detach_keys import parse_keys
 from manager.planner.spec.constraints import parse as parse_constraint
 from manager.planner.spec.linear_regex import Pattern
 from manager.store import snapshot
@@ -16,6 +15,7 @@ from shoal.compose.reading.env_file import read_env_file
 from shoal.compose.reading.file_reader import ProjectFiles
 from shoal.compose.reading.interpolation import substitute
 from shoal.compose.reading.yaml_document import parse_document
+from shoal.detach_keys import parse_keys
 from shoal.distribution.registries import parse_registries
 from shoal.errors import InvalidInput, ShoalError
 from shoal.images.archive import open_source

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 from click.testing import CliRunner
 
-from shoal.contexts.context_store import ContextStore
 from cli.main import shoal as command
 from cli.playground.layout import Layout, PlaygroundHost
 from cli.playground.lifecycle import Playground
+from shoal.contexts.context_store import ContextStore
 from tests.integration.network.netns_hosts import inside
 
 SHOAL = str(Path(sys.executable).parent / "shoal")

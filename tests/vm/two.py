@@ -13,9 +13,9 @@ import urllib.request
 from functools import partial
 from pathlib import Path
 
-from shoal.contexts.context_store import ContextStore
 from cli.playground.layout import Layout
 from cli.playground.lifecycle import Playground
+from shoal.contexts.context_store import ContextStore
 from tests.vm.checking import Check
 from tests.vm.cluster import (
     CONFIG,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from shoal.contexts.context_store import ContextStore
 from cli.playground import virtual_network
 from cli.playground.layout import Layout
 from cli.playground.lifecycle import Playground
+from shoal.contexts.context_store import ContextStore
 from tests.integration.cluster.harness import Cluster
 from tests.integration.cluster.leftovers import remove_all
 from tests.integration.cluster.subnets import free_subnet

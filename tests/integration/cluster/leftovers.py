@@ -3,7 +3,6 @@
 from contextlib import suppress
 
 from cli.client import Client
-from shoal.contexts.context_store import ContextStore
 from shoal.api.v1.control_pb2 import (
     ListFilesRequest,
     ListNetworksRequest,
@@ -20,6 +19,7 @@ from shoal.api.v1.engine_pb2 import (
 from shoal.api.v1.engine_pb2_grpc import ContainersStub, ImagesStub
 from shoal.api.v1.node_pb2 import NodeSpec
 from shoal.api.v1.volume_pb2 import Volume
+from shoal.contexts.context_store import ContextStore
 from shoal.errors import NotFound
 from tests.integration.cluster.harness import Cluster, data_directories
 

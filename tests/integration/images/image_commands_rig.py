@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from shoal.contexts.context_store import ContextStore
 from manager.cluster.cluster_handler import ClusterHandler
 from manager.control_api.images_servicer import ImagesService
 from manager.control_api.servicer import ControlService, Handlers
@@ -24,6 +23,7 @@ from shoal.api.v1.cluster_pb2 import Cluster
 from shoal.api.v1.control_pb2_grpc import add_ControlServicer_to_server
 from shoal.api.v1.engine_pb2_grpc import add_ImagesServicer_to_server
 from shoal.api.v1.meta_pb2 import Meta
+from shoal.contexts.context_store import ContextStore
 from shoal.distribution.registries import Registries
 from shoal.identity.authority import Authority
 from shoal.identity.roles import CertificateSubject, Role

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
-from shoal.contexts.context_store import ContextStore
 from cli.main import shoal
+from shoal.contexts.context_store import ContextStore
 from shoal.identity.authority import Authority
 from shoal.identity.roles import CertificateSubject, Role
 

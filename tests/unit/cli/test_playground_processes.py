@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from shoal.contexts.context_store import ContextStore
 from cli.playground.daemons import is_running
 from cli.playground.layout import Layout
 from cli.playground.lifecycle import Playground
+from shoal.contexts.context_store import ContextStore
 from shoal.errors import Unavailable
 
 

@@ -12,10 +12,10 @@ from agent.runtime.kernel.cgroup_layout import CgroupLayout
 from agent.runtime.kernel.cgroups import Cgroups
 from agent.settings import AgentSettings
 from agent.volumes.local_volumes import LocalVolumes
-from shoal.contexts.context_store import ContextStore
 from cli.playground.layout import Layout
 from cli.playground.lifecycle import Playground
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount, VolumeOptions
+from shoal.contexts.context_store import ContextStore
 from shoal.errors import Unavailable
 from shoal.notifier import Notifier
 from shoal.tree_removal import delete_trees

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from shoal.contexts.context_store import ContextStore
 from cli.playground import daemons, virtual_network
 from cli.playground.layout import Layout
 from cli.playground.leftovers import agent_processes, leftovers
 from cli.playground.lifecycle import Playground
 from shoal.api.v1.control_pb2 import ListNetworksRequest, ListNodesRequest
+from shoal.contexts.context_store import ContextStore
 from shoal.errors import Refused, Unavailable
 from tests.integration.cluster.harness import Cluster
 from tests.integration.cluster.subnets import beside, free_subnet

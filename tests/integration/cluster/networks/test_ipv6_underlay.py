@@ -7,10 +7,10 @@ from functools import partial
 
 import pytest
 
-from shoal.contexts.context_store import ContextStore
 from cli.playground import daemons, virtual_network
 from cli.playground.layout import Layout
 from cli.playground.lifecycle import Playground
+from shoal.contexts.context_store import ContextStore
 from tests.integration.cluster.conftest import IMAGES
 from tests.integration.cluster.harness import Cluster
 from tests.integration.cluster.services.test_service_lifecycle import HELLO, fetch

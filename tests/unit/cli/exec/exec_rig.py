@@ -18,7 +18,6 @@ from typing import Any
 
 import grpc
 
-from shoal.contexts.context_store import ContextStore
 from shoal.api.v1.control_pb2 import (
     ListServicesRequest,
     ListServicesResponse,
@@ -34,6 +33,7 @@ from shoal.api.v1.control_pb2_grpc import ControlServicer, add_ControlServicer_t
 from shoal.api.v1.service_pb2 import Service, ServiceSpec
 from shoal.api.v1.streams_pb2 import ExecEnd, ExecInput, ExecOutput, ExecStart, ExecStarted, LogBatch, LogChunk
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.contexts.context_store import ContextStore
 from shoal.errors import ShoalError
 from shoal.identity.authority import Authority
 from shoal.identity.roles import CertificateSubject, Role
