@@ -9,9 +9,22 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+from engine.cluster.container_lookup import ContainerLookup
+from engine.cluster.exec_table import ExecTable
+from engine.cluster.home_node import HomeNode
 from engine.cluster.managers import Managers
+from engine.handlers.archive_handlers import ArchiveHandlers
+from engine.handlers.attach_handlers import AttachHandlers
+from engine.handlers.container_handlers import ContainerHandlers
+from engine.handlers.container_run_handlers import ContainerRunHandlers
+from engine.handlers.event_handlers import EventHandlers
+from engine.handlers.exec_handlers import ExecHandlers
+from engine.handlers.log_handlers import LogHandlers
+from engine.handlers.network_handlers import NetworkHandlers
 from engine.handlers.ping import ping_routes
+from engine.handlers.stats_handlers import StatsHandlers
 from engine.handlers.system_handlers import SystemHandlers
+from engine.handlers.volume_handlers import VolumeHandlers
 from engine.server.api_server import ApiServer
 from engine.server.listeners import passed_listeners, serve, server_context, tcp_listener, unix_listener
 from engine.server.routes import RouteTable
@@ -64,15 +77,31 @@ async def run(settings: EngineSettings) -> None:
 
 def route_table(settings: EngineSettings, managers: Managers, registries: Registries) -> RouteTable:
     """All routes of the API with their handlers."""
+    home, lookup, events = HomeNode(managers, settings.home_node), ContainerLookup(managers), EventHandlers(managers)
     system = SystemHandlers(
         managers,
         home_name=settings.home_node,
         shoal_version=version(DISTRIBUTION),
-        listeners=lambda: 0,
+        listeners=lambda: events.listeners,
         is_swarm_active=lambda: True,
         registries=registries,
     )
-    return RouteTable([*ping_routes(is_swarm_active=lambda: True), *system.routes()])
+    nouns = (
+        system,
+        events,
+        ContainerHandlers(managers, lookup, home, forbid=frozenset(settings.forbid)),
+        ContainerRunHandlers(managers, lookup),
+        AttachHandlers(managers, lookup),
+        LogHandlers(managers, lookup),
+        StatsHandlers(managers, lookup),
+        ArchiveHandlers(managers, lookup),
+        ExecHandlers(managers, lookup, ExecTable()),
+        NetworkHandlers(managers, lookup),
+        VolumeHandlers(managers),
+    )
+    return RouteTable(
+        [*ping_routes(is_swarm_active=lambda: True), *(route for noun in nouns for route in noun.routes())]
+    )
 
 
 def registries_of(settings: EngineSettings, context: Context) -> Registries:

@@ -1,6 +1,6 @@
 """Calls to the cluster's managers, over one channel of the engine's own context."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import grpc
@@ -58,7 +58,7 @@ class Managers:
         except grpc.RpcError as error:
             raise to_shoal_error(error, address=self._address) from error
 
-    async def stream(self, method: Callable[..., AsyncIterator[R]], request: object) -> AsyncGenerator[R]:
+    async def stream(self, method: Callable[..., AsyncIterable[R]], request: object) -> AsyncGenerator[R]:
         """The answers of a call, as they come. Closing the generator cancels the call.
 
         Args:

@@ -1,0 +1,163 @@
+"""Runs of containers: start, stop, restart, kill, pause, unpause, wait."""
+
+from contextlib import aclosing
+
+from aiohttp import web
+
+from engine.cluster.container_lookup import ContainerLookup, no_such_container
+from engine.cluster.managers import Managers
+from engine.handlers.container_handlers import LONG_CALL_SECONDS
+from engine.protocol.docker_texts import start_failure
+from engine.protocol.errors import NotModified, bad_request, conflict
+from engine.protocol.versions import STOP_SIGNAL, WAIT_CONDITIONS
+from engine.server.call import Call
+from engine.server.routes import Route
+from engine.translate.container_facts import identifier
+from shoal.api.v1.engine_pb2 import (
+    KillContainerRequest,
+    PauseContainerRequest,
+    StartContainerRequest,
+    StopContainerRequest,
+    WaitContainerRequest,
+)
+from shoal.api.v1.standalone_pb2 import ContainerStop
+from shoal.container_states import state_text
+from shoal.errors import NotFound, Refused
+from shoal.signal_names import signal_number
+
+CONDITIONS = {
+    "": WaitContainerRequest.NOT_RUNNING,
+    "not-running": WaitContainerRequest.NOT_RUNNING,
+    "next-exit": WaitContainerRequest.NEXT_EXIT,
+    "removed": WaitContainerRequest.REMOVED,
+}
+_ACTIVE = ("running", "paused", "restarting")
+_NEVER_KILL_MS = -1
+
+
+class ContainerRunHandlers:
+    """The operations that start and end runs."""
+
+    def __init__(self, managers: Managers, lookup: ContainerLookup) -> None:
+        self._managers = managers
+        self._containers = managers.containers
+        self._lookup = lookup
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("POST", "/containers/{id}/start", self.start, "ContainerStart"),
+            Route("POST", "/containers/{id}/stop", self.stop, "ContainerStop"),
+            Route("POST", "/containers/{id}/restart", self.restart, "ContainerRestart"),
+            Route("POST", "/containers/{id}/kill", self.kill, "ContainerKill"),
+            Route("POST", "/containers/{id}/pause", self.pause, "ContainerPause"),
+            Route("POST", "/containers/{id}/unpause", self.unpause, "ContainerUnpause"),
+            Route("POST", "/containers/{id}/wait", self.wait, "ContainerWait"),
+        ]
+
+    async def start(self, call: Call) -> web.StreamResponse:
+        """Answered when it runs, or has ended again; 304 if it runs already."""
+        view = await self._lookup.own(call.parameters["id"])
+        state = state_text(view)
+        if state == "paused":
+            raise conflict("cannot start a paused container, try unpause instead")
+        if state == "running":
+            raise NotModified
+        request = StartContainerRequest(container=view.container.meta.id)
+        try:
+            await self._managers.call(self._containers.StartContainer, request, seconds=LONG_CALL_SECONDS)
+        except Refused as error:
+            raise start_failure(error) from error
+        return call.empty()
+
+    async def stop(self, call: Call) -> web.StreamResponse:
+        """Answered when it has ended; 304 if it does not run."""
+        view = await self._lookup.own(call.parameters["id"])
+        if state_text(view) not in _ACTIVE:
+            raise NotModified
+        await self._managers.call(
+            self._containers.StopContainer, _stop(call, view.container.meta.id), seconds=LONG_CALL_SECONDS
+        )
+        return call.empty()
+
+    async def restart(self, call: Call) -> web.StreamResponse:
+        """A stop and a start in one; of one that does not run a start."""
+        view = await self._lookup.own(call.parameters["id"])
+        try:
+            await self._managers.call(
+                self._containers.RestartContainer, _stop(call, view.container.meta.id), seconds=LONG_CALL_SECONDS
+            )
+        except Refused as error:
+            raise start_failure(error) from error
+        return call.empty()
+
+    async def kill(self, call: Call) -> web.StreamResponse:
+        """A signal to its first process."""
+        view, signal = await self._lookup.own(call.parameters["id"]), call.text("signal")
+        _check_signal(signal)
+        if state_text(view) not in _ACTIVE:
+            raise conflict(
+                f"cannot kill container: {call.parameters['id']}: container {identifier(view)} is not running"
+            )
+        request = KillContainerRequest(container=view.container.meta.id, signal=signal)
+        await self._managers.call(self._containers.KillContainer, request)
+        return call.empty()
+
+    async def pause(self, call: Call) -> web.StreamResponse:
+        """Freeze its processes."""
+        return await self._pause(call, unpause=False)
+
+    async def unpause(self, call: Call) -> web.StreamResponse:
+        """Let its processes continue."""
+        return await self._pause(call, unpause=True)
+
+    async def wait(self, call: Call) -> web.StreamResponse:
+        """The head goes out when no end can be missed any more, the code when it has ended."""
+        condition = call.text("condition")
+        if condition not in CONDITIONS:
+            raise bad_request(f'invalid condition: "{condition}"')
+        view = await self._lookup.own(call.parameters["id"])
+        request = WaitContainerRequest(container=view.container.meta.id, condition=CONDITIONS[condition])
+        async with aclosing(self._managers.stream(self._containers.WaitContainer, request)) as responses:
+            try:
+                await anext(responses)
+            except NotFound as error:
+                raise no_such_container(call.parameters["id"]) from error
+            if call.version < WAIT_CONDITIONS:
+                ended = await anext(responses)
+                return call.json({"StatusCode": ended.exit_code})
+            response = await call.stream()
+            ended = await anext(responses)
+        document: dict[str, object] = {"StatusCode": ended.exit_code}
+        if ended.error:
+            document["Error"] = {"Message": ended.error}
+        await response.write(call.json(document).body)  # type: ignore[arg-type]
+        return response
+
+    async def _pause(self, call: Call, *, unpause: bool) -> web.StreamResponse:
+        view = await self._lookup.own(call.parameters["id"])
+        state, whole_id = state_text(view), identifier(view)
+        if unpause and state != "paused":
+            raise conflict(f"Container {whole_id} is not paused")
+        if not unpause and state == "paused":
+            raise conflict(f"Container {whole_id} is already paused")
+        if not unpause and state != "running":
+            raise conflict(f"Container {whole_id} is not running")
+        request = PauseContainerRequest(container=view.container.meta.id, unpause=unpause)
+        await self._managers.call(self._containers.PauseContainer, request)
+        return call.empty()
+
+
+def _stop(call: Call, container: str) -> StopContainerRequest:
+    request = StopContainerRequest(container=container, stop=ContainerStop())
+    if call.version >= STOP_SIGNAL and (signal := call.text("signal")):
+        _check_signal(signal)
+        request.stop.signal = signal
+    if call.text("t"):
+        seconds = call.integer("t", 0)
+        request.stop.grace_ms = _NEVER_KILL_MS if seconds < 0 else seconds * 1000
+    return request
+
+
+def _check_signal(signal: str) -> None:
+    if signal and signal_number(signal) is None:
+        raise bad_request(f"Invalid signal: {signal}")

@@ -1,0 +1,151 @@
+"""What `attach` and `exec` do with a connection that was taken over: both directions, until the program ends."""
+
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from engine.cluster.program_session import ProgramSession
+from engine.protocol.errors import bad_request
+from engine.protocol.frames import Output, frame
+from engine.protocol.versions import STREAM_CONTENT_TYPE, ApiVersion
+from engine.server.hijack import MULTIPLEXED, RAW, RawStream
+from shoal.api.v1.streams_pb2 import ExecEnd, TerminalSize
+from shoal.detach_keys import DEFAULT, DetachKeyScanner, parse_keys
+from shoal.errors import InvalidInput, ShoalError
+from shoal.task_group import TaskGroup
+
+INPUT_BYTES = 64 * 1024
+
+
+class _Detached(Exception):
+    """The keys for detaching were typed."""
+
+
+@dataclass
+class StreamOptions:
+    """How a client is connected to a program.
+
+    Attributes:
+        terminal: it has one: output is raw, not in frames.
+        stdin: input is for the program; else it is left unread.
+        outputs: the streams of output that the client gets.
+        detach_keys: bytes that end the connection, of a terminal; empty: none.
+    """
+
+    terminal: bool
+    stdin: bool
+    outputs: Collection[Output] = (Output.STDOUT, Output.STDERR)
+    detach_keys: bytes = b""
+
+    def frame(self, output: Output, data: bytes) -> bytes:
+        """Data as the client gets it; nothing of a stream that it does not get."""
+        if output not in self.outputs:
+            return b""
+        return data if self.terminal else frame(output, data)
+
+
+@dataclass
+class Terminals:
+    """Sessions in progress of this engine by what they are with, for changes of the size of a terminal."""
+
+    _sessions: dict[str, list[ProgramSession]] = field(default_factory=dict)
+
+    def add(self, identifier: str, session: ProgramSession) -> None:
+        self._sessions.setdefault(identifier, []).append(session)
+
+    def remove(self, identifier: str, session: ProgramSession) -> None:
+        sessions = self._sessions.get(identifier, [])
+        with suppress(ValueError):
+            sessions.remove(session)
+        if not sessions:
+            self._sessions.pop(identifier, None)
+
+    async def resize(self, identifier: str, size: TerminalSize) -> bool:
+        """Whether there was a session to tell."""
+        sessions = self._sessions.get(identifier)
+        if not sessions:
+            return False
+        await sessions[-1].resize(size)
+        return True
+
+
+def content_type(version: ApiVersion, *, terminal: bool) -> str:
+    """Of a stream of output."""
+    return MULTIPLEXED if version >= STREAM_CONTENT_TYPE and not terminal else RAW
+
+
+def detach_keys(text: str, *, terminal: bool) -> bytes:
+    """The bytes for detaching.
+
+    Raises:
+        ApiError: 400, the text names none.
+    """
+    if not terminal:
+        return b""
+    try:
+        return parse_keys(text or DEFAULT)
+    except InvalidInput as error:
+        raise bad_request(f"Invalid detach keys ({text}) provided: {error}") from None
+
+
+def terminal_size(height: int, width: int) -> TerminalSize:
+    """
+    Raises:
+        ApiError: 400, it is none.
+    """
+    if not (0 <= height < 1 << 16 and 0 <= width < 1 << 16):
+        raise bad_request(f"invalid terminal size {height}x{width}")
+    return TerminalSize(rows=height, columns=width)
+
+
+async def connect(session: ProgramSession, stream: RawStream, options: StreamOptions) -> ExecEnd | None:
+    """Copy both ways until the program ends, the client detaches, or is gone. Its connection is closed then.
+
+    Returns:
+        How it ended; None where that is not known.
+    """
+    end: ExecEnd | None = None
+    try:
+        async with TaskGroup() as group:
+            if options.stdin:
+                copying = group.create_task(_copy_input(session, stream, options))
+            end = await _copy_output(session, stream, options)
+            if options.stdin:
+                copying.cancel()
+    except ExceptionGroup as errors:
+        if errors.subgroup(lambda each: not isinstance(each, (_Detached, ConnectionError))) is not None:
+            raise
+    except ConnectionError:
+        pass
+    await stream.close()
+    return end
+
+
+async def _copy_input(session: ProgramSession, stream: RawStream, options: StreamOptions) -> None:
+    scanner = DetachKeyScanner(options.detach_keys)
+    while data := await stream.read():
+        typed, detached = scanner.filter(data) if options.detach_keys else (data, False)
+        for start in range(0, len(typed), INPUT_BYTES):
+            await session.send(typed[start : start + INPUT_BYTES])
+        if detached:
+            raise _Detached
+    await session.end_input()
+
+
+async def _copy_output(session: ProgramSession, stream: RawStream, options: StreamOptions) -> ExecEnd | None:
+    end = None
+    with suppress(ShoalError):  # what a client sees is the end of the stream
+        async for output in session.outputs():
+            match output.WhichOneof("kind"):
+                case "stdout":
+                    await _write(stream, options.frame(Output.STDOUT, output.stdout))
+                case "stderr":
+                    await _write(stream, options.frame(Output.STDERR, output.stderr))
+                case "end":
+                    end = output.end
+    return end
+
+
+async def _write(stream: RawStream, data: bytes) -> None:
+    if data:
+        await stream.write(data)

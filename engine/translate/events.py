@@ -1,0 +1,106 @@
+"""Events of the cluster as Docker's. Pure."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from engine.protocol.errors import bad_request
+from engine.protocol.parameters import Filters, check_keys
+from engine.translate.object_ids import digits
+from shoal.api.v1.event_pb2 import Event
+
+FILTERS = (
+    "config", "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope", "secret",
+    "service", "type", "volume",
+)  # fmt: skip
+TYPES = ("container", "image", "network", "volume", "service", "node", "secret", "config")
+
+_LOCAL = ("container", "image", "network", "volume")
+_LEGACY = ("container", "image")
+"""Types whose events have `status` and `id` too, as before version 1.22."""
+_DESTROYED = ("network", "volume")
+"""Types whose removal Docker calls `destroy`."""
+
+
+def event_document(event: Event) -> dict[str, Any] | None:
+    """Docker's form of an event; None for what Docker has no event of."""
+    if event.type not in TYPES:
+        return None
+    action = "destroy" if event.action == "remove" and event.type in _DESTROYED else event.action
+    identifier = event.id if event.type in ("service", "node", "secret", "config", "image") else digits(event.id)
+    attributes = _attributes(event)
+    document: dict[str, Any] = {}
+    if event.type in _LEGACY:
+        document |= {"status": action, "id": identifier}
+    if event.type == "container":
+        document["from"] = attributes.get("image", "")
+    return document | {
+        "Type": event.type,
+        "Action": action,
+        "Actor": {"ID": identifier, "Attributes": attributes},
+        "scope": "local" if event.type in _LOCAL else "swarm",
+        "time": event.at_ms // 1000,
+        "timeNano": event.at_ms * 1_000_000,
+    }
+
+
+def event_filter(filters: Filters) -> Callable[[Mapping[str, Any]], bool]:
+    """Which documents a client gets; of several values of a key any, of labels all.
+
+    Raises:
+        ApiError: 400, an unknown key.
+    """
+    check_keys(filters, FILTERS)
+    for value in filters.get("type", ()):
+        if value not in (*TYPES, "daemon", "plugin", "builder"):
+            raise bad_request(f"invalid filter 'type={value}'")
+
+    def keeps(document: Mapping[str, Any]) -> bool:
+        return all(_keeps(document, key, values) for key, values in filters.items() if values)
+
+    return keeps
+
+
+def _keeps(document: Mapping[str, Any], key: str, values: Iterable[str]) -> bool:
+    attributes: Mapping[str, str] = document["Actor"]["Attributes"]
+    if key == "label":
+        return all(_has_label(attributes, value) for value in values)
+    return any(_fits(document, attributes, key, value) for value in values)
+
+
+def _fits(document: Mapping[str, Any], attributes: Mapping[str, str], key: str, value: str) -> bool:
+    match key:
+        case "type":
+            return bool(document["Type"] == value)
+        case "event":
+            action = str(document["Action"])
+            return action == value or action.partition(":")[0] == value
+        case "scope":
+            return bool(document["scope"] == value)
+        case "image":
+            image = attributes.get("image", attributes.get("name", ""))
+            return value in (image, image.partition(":")[0], document["Actor"]["ID"])
+        case "daemon" | "plugin":
+            return False
+        case _:
+            named = attributes.get("container" if key == "container" and document["Type"] == "network" else "name", "")
+            of_type = document["Type"] == key or (key == "container" and document["Type"] == "network")
+            return of_type and (named == value or str(document["Actor"]["ID"]).startswith(value))
+
+
+def _attributes(event: Event) -> dict[str, str]:
+    found = dict(event.attributes)
+    found.setdefault("name", event.name)
+    if event.type == "network":
+        found.setdefault("type", "bridge")
+        if container := found.get("container"):
+            found["container"] = digits(container)
+    if event.type == "volume":
+        found.setdefault("driver", "local")
+    if event.node:
+        found.setdefault("node.name", event.node)
+    return found
+
+
+def _has_label(attributes: Mapping[str, str], text: str) -> bool:
+    name, sign, value = text.partition("=")
+    return name in attributes and (not sign or attributes[name] == value)

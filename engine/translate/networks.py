@@ -1,0 +1,239 @@
+"""Networks: creation requests as specs, and the documents of `list` and `inspect`. Pure."""
+
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
+from typing import Any
+
+from engine.protocol.errors import ApiError, conflict
+from engine.protocol.go_times import NEVER, time_text
+from engine.protocol.versions import IMAGE_DESCRIPTORS, ApiVersion
+from engine.translate.container_facts import endpoint_id
+from engine.translate.fields import Fields
+from engine.translate.object_ids import docker_id
+from shoal.api.v1.control_pb2 import NetworkEndpoint, NetworkView
+from shoal.api.v1.network_pb2 import NetworkSpec
+
+DRIVERS = ("", "default", "bridge", "overlay")
+STACK_LABEL = "com.docker.stack.namespace"
+DRIVER_LABEL = "shoal.engine.driver"
+"""The driver that a client has asked for: "bridge" is told back so, though it is a network over all nodes."""
+LOCAL_OPTION = "shoal.local"
+_IPV6_OPTION = "com.docker.network.enable_ipv6"
+_IGNORED_OPTIONS = ("com.docker.network.", "com.docker.compose.")
+_MODES: Mapping[str, str] = {"bridge": "bridge", "host": "host", "none": "null"}
+
+
+def read_network(document: Mapping[str, Any]) -> NetworkSpec:
+    """The spec of a creation request.
+
+    A network that Docker would make on its host is one over all nodes, unless the option `shoal.local` is set.
+
+    Raises:
+        ApiError: 400, something is not valid or cannot be honoured; 409, the name is one of Docker's own.
+    """
+    body = Fields(document)
+    name, driver = body.text("Name"), body.text("Driver")
+    _check(body, name, driver)
+    options = body.text_map("Options")
+    is_local = options.pop(LOCAL_OPTION, "").lower() in ("true", "1")
+    spec = NetworkSpec(
+        name=name,
+        labels=body.text_map("Labels"),
+        driver="bridge" if is_local else "overlay",
+        internal=body.boolean("Internal"),
+        attachable=True,
+        ipv6=body.boolean("EnableIPv6") or options.pop(_IPV6_OPTION, "") in ("true", "1"),
+        options={key: value for key, value in options.items() if not key.startswith(_IGNORED_OPTIONS)},
+    )
+    if driver == "overlay":
+        spec.attachable = body.boolean("Attachable")
+    spec.labels[DRIVER_LABEL] = driver if driver not in ("", "default") else "bridge"
+    spec.stack = spec.labels.get(STACK_LABEL, "")
+    _read_ipam(body.nested("IPAM"), spec)
+    return spec
+
+
+def network_document(
+    view: NetworkView, version: ApiVersion, *, containers: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """
+    Args:
+        containers: those on it, by id; of `inspect` only.
+    """
+    spec = view.network.spec
+    labels = dict(spec.labels)
+    driver = labels.pop(DRIVER_LABEL, "") or spec.driver
+    return _document(
+        version,
+        name=spec.name,
+        identifier=docker_id(view.network.meta.id),
+        created=time_text(view.network.meta.created_at_ms),
+        driver=driver,
+        scope="swarm" if driver == "overlay" else "local",
+        ipam=_ipam_document(view),
+        spec=spec,
+        labels=labels,
+        containers=containers or {},
+    )
+
+
+def builtin_document(mode: str, identifier: str, version: ApiVersion) -> dict[str, Any]:
+    """`bridge`, `host` and `none`, which are on every node."""
+    return _document(
+        version,
+        name=mode,
+        identifier=identifier,
+        created=NEVER,
+        driver=_MODES[mode],
+        scope="local",
+        ipam={"Driver": "default", "Options": None, "Config": [] if mode == "bridge" else None},
+        spec=NetworkSpec(),
+        labels={},
+        containers={},
+    )
+
+
+def endpoints_document(view: NetworkView, container_ids: Mapping[str, str]) -> dict[str, Any]:
+    """`Containers` of `inspect`: what is on it, by container id.
+
+    Args:
+        container_ids: 64 digits by the id of a container's task.
+    """
+    subnet, subnet6 = view.allocation.subnet, view.allocation.subnet6
+    return {
+        container_ids.get(each.task_id) or docker_id(each.task_id): _endpoint(
+            each, docker_id(view.network.meta.id), subnet, subnet6
+        )
+        for each in view.endpoints
+    }
+
+
+def matches(document: Mapping[str, Any], filters: Mapping[str, Iterable[str]]) -> bool:
+    """Whether a network's document fits the filters of `list`."""
+    return all(any(_fits(document, key, value) for value in values) for key, values in filters.items())
+
+
+def _fits(document: Mapping[str, Any], key: str, value: str) -> bool:
+    match key:
+        case "name":
+            return value in str(document["Name"])
+        case "id":
+            return str(document["Id"]).startswith(value)
+        case "driver":
+            return str(document["Driver"]) == value
+        case "scope":
+            return str(document["Scope"]) == value
+        case "type":
+            return (document["Name"] in _MODES) == (value == "builtin")
+        case "label":
+            name, sign, text = value.partition("=")
+            return name in document["Labels"] and (not sign or document["Labels"][name] == text)
+        case _:
+            return True
+
+
+def _check(body: Fields, name: str, driver: str) -> None:
+    if not name:
+        raise body.invalid("Name", "network name cannot be empty")
+    if name in _MODES:
+        raise _predefined(name)
+    if driver not in DRIVERS:
+        raise body.invalid("Driver", f"plugin {driver!r} not found")
+    for key in ("Ingress", "ConfigOnly"):
+        if body.boolean(key):
+            raise body.invalid(key, "is not supported")
+    if body.nested("ConfigFrom").text("Network"):
+        raise body.invalid("ConfigFrom", "is not supported")
+
+
+def _predefined(name: str) -> ApiError:
+    return conflict(f"network with name {name} already exists")
+
+
+def _read_ipam(ipam: Fields, spec: NetworkSpec) -> None:
+    if ipam.text("Driver") not in ("", "default"):
+        raise ipam.invalid("Driver", f"unknown IPAM driver {ipam.text('Driver')!r}")
+    for entry in ipam.nested_list("Config"):
+        subnet = entry.text("Subnet")
+        try:
+            is_ipv6 = bool(subnet) and ip_network(subnet).version == 6
+        except ValueError:
+            raise entry.invalid("Subnet", f"invalid subnet {subnet}: invalid CIDR block notation") from None
+        _set_pool(entry, spec, subnet, "6" if is_ipv6 else "")
+
+
+def _set_pool(entry: Fields, spec: NetworkSpec, subnet: str, ending: str) -> None:
+    if getattr(spec, f"subnet{ending}"):
+        raise entry.invalid("Subnet", "a network has one subnet of each kind of addresses")
+    setattr(spec, f"subnet{ending}", subnet)
+    setattr(spec, f"gateway{ending}", entry.text("Gateway"))
+    setattr(spec, f"ip_range{ending}", entry.text("IPRange"))
+    getattr(spec, f"aux_addresses{ending}").update(entry.text_map("AuxiliaryAddresses"))
+
+
+def _ipam_document(view: NetworkView) -> dict[str, Any]:
+    spec, allocation = view.network.spec, view.allocation
+    pools = [
+        _pool(allocation.subnet or spec.subnet, spec.gateway, spec.ip_range, spec.aux_addresses),
+        _pool(allocation.subnet6 or spec.subnet6, spec.gateway6, spec.ip_range6, spec.aux_addresses6),
+    ]
+    return {"Driver": "default", "Options": {}, "Config": [pool for pool in pools if pool]}
+
+
+def _pool(subnet: str, gateway: str, ip_range: str, aux: Mapping[str, str]) -> dict[str, Any]:
+    if not subnet:
+        return {}
+    document: dict[str, Any] = {"Subnet": subnet}
+    document |= {"IPRange": ip_range} if ip_range else {}
+    document["Gateway"] = gateway or str(next(ip_network(subnet, strict=False).hosts(), ""))
+    return document | ({"AuxiliaryAddresses": dict(aux)} if aux else {})
+
+
+def _document(
+    version: ApiVersion,
+    *,
+    name: str,
+    identifier: str,
+    created: str,
+    driver: str,
+    scope: str,
+    ipam: Mapping[str, Any],
+    spec: NetworkSpec,
+    labels: Mapping[str, str],
+    containers: Mapping[str, Any],
+) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "Name": name,
+        "Id": identifier,
+        "Created": created,
+        "Scope": scope,
+        "Driver": driver,
+        "EnableIPv4": True,
+        "EnableIPv6": spec.ipv6,
+        "IPAM": ipam,
+        "Internal": spec.internal,
+        "Attachable": driver == "overlay" and spec.attachable,
+        "Ingress": False,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
+        "Containers": containers,
+        "Options": dict(spec.options),
+        "Labels": labels,
+    }
+    if version < IMAGE_DESCRIPTORS:
+        del document["EnableIPv4"]
+    return document
+
+
+def _endpoint(endpoint: NetworkEndpoint, network: str, subnet: str, subnet6: str) -> dict[str, str]:
+    return {
+        "Name": endpoint.task_name,
+        "EndpointID": endpoint_id(endpoint.task_id, network),
+        "MacAddress": "",
+        "IPv4Address": _with_prefix(endpoint.address, subnet),
+        "IPv6Address": _with_prefix(endpoint.address6, subnet6),
+    }
+
+
+def _with_prefix(address: str, subnet: str) -> str:
+    return f"{address}/{subnet.rpartition('/')[2]}" if address and subnet else address
