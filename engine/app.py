@@ -12,16 +12,21 @@ from importlib.metadata import version
 from engine.cluster.container_lookup import ContainerLookup
 from engine.cluster.exec_table import ExecTable
 from engine.cluster.home_node import HomeNode
+from engine.cluster.image_pool import ImagePool
 from engine.cluster.managers import Managers
 from engine.handlers.archive_handlers import ArchiveHandlers
 from engine.handlers.attach_handlers import AttachHandlers
 from engine.handlers.container_handlers import ContainerHandlers
 from engine.handlers.container_run_handlers import ContainerRunHandlers
+from engine.handlers.disk_usage_handlers import DiskUsageHandlers
 from engine.handlers.event_handlers import EventHandlers
 from engine.handlers.exec_handlers import ExecHandlers
+from engine.handlers.image_handlers import ImageHandlers
+from engine.handlers.image_transfer_handlers import ImageTransferHandlers
 from engine.handlers.log_handlers import LogHandlers
 from engine.handlers.network_handlers import NetworkHandlers
 from engine.handlers.ping import ping_routes
+from engine.handlers.refused_handlers import refused_routes
 from engine.handlers.stats_handlers import StatsHandlers
 from engine.handlers.system_handlers import SystemHandlers
 from engine.handlers.volume_handlers import VolumeHandlers
@@ -78,12 +83,13 @@ async def run(settings: EngineSettings) -> None:
 def route_table(settings: EngineSettings, managers: Managers, registries: Registries) -> RouteTable:
     """All routes of the API with their handlers."""
     home, lookup, events = HomeNode(managers, settings.home_node), ContainerLookup(managers), EventHandlers(managers)
+    volumes, pool = VolumeHandlers(managers), ImagePool(managers, registries)
     system = SystemHandlers(
         managers,
         home_name=settings.home_node,
         shoal_version=version(DISTRIBUTION),
         listeners=lambda: events.listeners,
-        is_swarm_active=lambda: True,
+        is_swarm_active=is_swarm_active,
         registries=registries,
     )
     nouns = (
@@ -97,11 +103,18 @@ def route_table(settings: EngineSettings, managers: Managers, registries: Regist
         ArchiveHandlers(managers, lookup),
         ExecHandlers(managers, lookup, ExecTable()),
         NetworkHandlers(managers, lookup),
-        VolumeHandlers(managers),
+        volumes,
+        DiskUsageHandlers(managers, lookup, volumes),
+        ImageHandlers(managers, pool),
+        ImageTransferHandlers(managers, pool, lookup),
     )
-    return RouteTable(
-        [*ping_routes(is_swarm_active=lambda: True), *(route for noun in nouns for route in noun.routes())]
-    )
+    routes = [*ping_routes(is_swarm_active=is_swarm_active), *(route for noun in nouns for route in noun.routes())]
+    return RouteTable([*routes, *refused_routes(frozenset(route.operation for route in routes))])
+
+
+def is_swarm_active() -> bool:
+    """Whether the swarm side is served: not yet."""
+    return False
 
 
 def registries_of(settings: EngineSettings, context: Context) -> Registries:

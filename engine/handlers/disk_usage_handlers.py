@@ -1,0 +1,74 @@
+"""`system/df`: what images, containers and volumes take."""
+
+import asyncio
+import time
+
+from aiohttp import web
+
+from engine.cluster.container_lookup import ContainerLookup
+from engine.cluster.managers import Managers
+from engine.handlers.volume_handlers import VolumeHandlers, size_of
+from engine.server.call import Call
+from engine.server.routes import Route
+from engine.translate.container_list import list_row
+from engine.translate.images import image_row, layers_size
+from engine.translate.volumes import volume_document
+from shoal.api.v1.control_pb2 import ListVolumesRequest
+from shoal.api.v1.engine_pb2 import ImageView, ListContainersRequest, ListImagesRequest
+
+KINDS = ("container", "image", "volume", "build-cache")
+
+
+class DiskUsageHandlers:
+    """The operation on disk usage."""
+
+    def __init__(self, managers: Managers, lookup: ContainerLookup, volumes: VolumeHandlers) -> None:
+        self._managers = managers
+        self._lookup = lookup
+        self._volumes = volumes
+
+    def routes(self) -> list[Route]:
+        return [Route("GET", "/system/df", self.usage, "SystemDataUsage", remark="sizes of containers are not known")]
+
+    async def usage(self, call: Call) -> web.StreamResponse:
+        """All kinds, or those of `type`."""
+        managers = self._managers
+        images, containers, volumes = await asyncio.gather(
+            managers.call(managers.images.ListImages, ListImagesRequest()),
+            managers.call(managers.containers.ListContainers, ListContainersRequest(all=True)),
+            managers.call(managers.control.ListVolumes, ListVolumesRequest(include_sizes=True)),
+        )
+        around = await self._lookup.around(containers.containers)
+        now_ms, users = time.time_ns() // 1_000_000, await self._volumes.users(volumes.volumes)
+        kinds = call.texts("type") or KINDS
+        documents = {
+            "LayersSize": layers_size(images.images),
+            "Images": [_image(each, call) for each in images.images if each.image.variants],
+            "Containers": [
+                list_row(each, call.version, around, now_ms=now_ms, sizes=(0, 0)) for each in containers.containers
+            ],
+            "Volumes": [
+                volume_document(each, usage=(size_of(each), users[each.volume.spec.name])) for each in volumes.volumes
+            ],
+            "BuildCache": [],
+            "BuilderSize": 0,
+        }
+        left_out = {
+            "container": ("Containers",),
+            "image": ("Images", "LayersSize"),
+            "volume": ("Volumes",),
+            "build-cache": ("BuildCache", "BuilderSize"),
+        }
+        for kind, keys in left_out.items():
+            if kind not in kinds:
+                for key in keys:
+                    documents[key] = 0 if key in ("LayersSize", "BuilderSize") else None
+        return call.json(documents)
+
+
+def _image(view: ImageView, call: Call) -> dict[str, object]:
+    row = image_row(view, call.version, shared=True)
+    row["Containers"] = len(view.container_ids)
+    for key in ("RepoTags", "RepoDigests"):
+        row[key] = row[key] or None
+    return row

@@ -1,0 +1,148 @@
+"""Images' records: list, inspect, history, tag, remove, prune, and what registries say of one."""
+
+import time
+from http import HTTPStatus
+
+from aiohttp import web
+
+from engine.cluster.image_pool import ImagePool, parse_image, pull_error
+from engine.cluster.managers import Managers
+from engine.protocol.errors import conflict, not_implemented
+from engine.protocol.parameters import Filters, check_keys
+from engine.protocol.registry_auth import parse_auth_header
+from engine.server.call import Call
+from engine.server.routes import Route
+from engine.translate.images import history_document, image_row, inspect_document, removed_document
+from engine.translate.prune_filters import prune_filters
+from shoal.api.v1.engine_pb2 import Filter, ListImagesRequest, PruneImagesRequest, RemoveImageRequest
+from shoal.api.v1.standalone_pb2 import Image
+from shoal.distribution.registry_client import Distribution
+from shoal.errors import NotFound, Refused, ShoalError
+from shoal.images.image_contents import read_contents
+from shoal.images.repository_name import record_name
+
+FILTERS = ("before", "dangling", "label", "reference", "since", "until")
+AUTH_HEADER = "X-Registry-Auth"
+
+
+class ImageHandlers:
+    """The operations on records of images."""
+
+    def __init__(self, managers: Managers, pool: ImagePool) -> None:
+        self._managers = managers
+        self._pool = pool
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET", "/images/json", self.list, "ImageList"),
+            Route("GET", "/images/search", self.search, "ImageSearch"),
+            Route("POST", "/images/prune", self.prune, "ImagePrune"),
+            Route("GET", "/images/{name:.*}/json", self.inspect, "ImageInspect"),
+            Route("GET", "/images/{name:.*}/history", self.history, "ImageHistory"),
+            Route("POST", "/images/{name:.*}/tag", self.tag, "ImageTag"),
+            Route("DELETE", "/images/{name:.*}", self.remove, "ImageDelete"),
+            Route("GET", "/distribution/{name:.*}/json", self.distribution, "DistributionInspect"),
+        ]
+
+    async def list(self, call: Call) -> web.StreamResponse:
+        filters = call.filters()
+        check_keys(filters, FILTERS)
+        request = ListImagesRequest(filters=_filters(filters))
+        listed = await self._managers.call(self._managers.images.ListImages, request)
+        shared = call.boolean("shared-size")
+        return call.json(
+            [image_row(each, call.version, shared=shared) for each in listed.images if each.image.variants]
+        )
+
+    async def inspect(self, call: Call) -> web.StreamResponse:
+        return call.json(inspect_document(await self._pool.find(call.parameters["name"]), call.version))
+
+    async def history(self, call: Call) -> web.StreamResponse:
+        return call.json(history_document(await self._pool.find(call.parameters["name"])))
+
+    async def tag(self, call: Call) -> web.StreamResponse:
+        """One more name for an image."""
+        view = await self._pool.find(call.parameters["name"])
+        reference = parse_image(call.text("repo"), call.text("tag"))
+        image = Image(
+            name=record_name(reference),
+            digest=view.image.digest,
+            variants=view.image.variants,
+            source=view.image.source,
+        )
+        await self._pool.set(image)
+        return call.empty(HTTPStatus.CREATED)
+
+    async def remove(self, call: Call) -> web.StreamResponse:
+        """A name; with the last one the image, unless something uses it."""
+        name = call.parameters["name"]
+        await self._pool.find(name)
+        request = RemoveImageRequest(image=name, force=call.boolean("force"))
+        try:
+            removed = await self._managers.call(self._managers.images.RemoveImage, request)
+        except Refused as error:
+            raise conflict(
+                f'conflict: unable to remove repository reference "{name}" (must force) - {error}'
+            ) from error
+        return call.json(removed_document(removed))
+
+    async def prune(self, call: Call) -> web.StreamResponse:
+        """Images without a name; with `dangling=false` all that nothing uses."""
+        now_ms = time.time_ns() // 1_000_000
+        filters = prune_filters(call.filters(), ("dangling", "label", "label!", "until"), now_ms=now_ms)
+        if "until" in filters:
+            filters["until"] = [f"{int(each) / 1000:.3f}" for each in filters["until"]]
+        removed = await self._managers.call(
+            self._managers.images.PruneImages, PruneImagesRequest(filters=_filters(filters))
+        )
+        return call.json(
+            {"ImagesDeleted": removed_document(removed) or None, "SpaceReclaimed": removed.reclaimed_bytes}
+        )
+
+    async def distribution(self, call: Call) -> web.StreamResponse:
+        """What a registry says of an image, which is not copied."""
+        reference = parse_image(call.parameters["name"])
+        registries = self._pool.registries(reference, parse_auth_header(call.header(AUTH_HEADER)))
+        try:
+            async with Distribution(registries) as distribution:
+                contents = await read_contents(distribution.repository(reference), reference.target)
+        except NotFound:
+            return call.json(await self._known_distribution(call.parameters["name"]))
+        except ShoalError as error:
+            raise pull_error(error, reference) from error
+        top = contents.top
+        platforms = [each.platform for each in contents.manifests if each.is_image and each.platform is not None]
+        return call.json(
+            {
+                "Descriptor": {"mediaType": top.media_type, "digest": top.digest, "size": len(top.content)},
+                "Platforms": [
+                    {"architecture": each.architecture, "os": each.os}
+                    | ({"variant": each.variant} if each.variant else {})
+                    for each in platforms
+                ]
+                or None,
+            }
+        )
+
+    async def search(self, _: Call) -> web.StreamResponse:
+        """
+        Raises:
+            ApiError: 501.
+        """
+        raise not_implemented("search is of Docker Hub's own API, which this engine does not ask; use its web site")
+
+    async def _known_distribution(self, name: str) -> dict[str, object]:
+        """Of an image that only the cluster has."""
+        view = await self._pool.find(name)
+        platforms = [
+            {"architecture": each.platform.architecture, "os": each.platform.os} for each in view.image.variants
+        ]
+        media_type = "application/vnd.oci.image.manifest.v1+json"
+        return {
+            "Descriptor": {"mediaType": media_type, "digest": view.image.digest, "size": 0},
+            "Platforms": platforms,
+        }
+
+
+def _filters(filters: Filters) -> list[Filter]:
+    return [Filter(key=key, value=value) for key, values in filters.items() for value in values]

@@ -1,0 +1,111 @@
+"""Streams of JSON that tell how a transfer of an image goes on: layer by layer, then how it ended."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from engine.protocol.errors import error_in_stream
+from engine.server.call import Call, json_line
+from engine.translate.images import progress_text, short_digest
+from shoal.errors import ShoalError
+from shoal.images.progress import LayerProgress, LayerState
+
+Emit = Callable[[dict[str, Any]], None]
+MIN_SECONDS = 0.1
+"""Between two lines about one layer in transfer."""
+
+
+class TransferWords:
+    """The words of a transfer, by state of a layer."""
+
+    def __init__(self, waiting: str, transferring: str, exists: str, done: str) -> None:
+        self.waiting, self.transferring, self.exists, self.done = waiting, transferring, exists, done
+
+
+PULLING = TransferWords("Pulling fs layer", "Downloading", "Already exists", "Pull complete")
+PUSHING = TransferWords("Preparing", "Pushing", "Layer already exists", "Pushed")
+LOADING = TransferWords("Preparing", "Loading layer", "Already exists", "Loaded")
+
+
+class LayerLines:
+    """Progress of layers as lines, each state once and transfers not too often."""
+
+    def __init__(self, emit: Emit, words: TransferWords) -> None:
+        self._emit = emit
+        self._words = words
+        self._last: dict[str, tuple[LayerState, float]] = {}
+
+    def __call__(self, progress: LayerProgress) -> None:
+        now, key = time.monotonic(), short_digest(progress.digest)
+        state, at = self._last.get(key, (None, 0.0))
+        transferring = progress.state in (LayerState.TRANSFERRING, LayerState.COMPRESSING)
+        if state is progress.state and (not transferring or now - at < MIN_SECONDS):
+            return
+        self._last[key] = (progress.state, now)
+        line: dict[str, Any] = {"status": self._text(progress.state), "progressDetail": {}, "id": key}
+        if transferring:
+            line["progressDetail"] = {"current": progress.done_bytes, "total": progress.total_bytes}
+            line["progress"] = progress_text(progress.done_bytes, progress.total_bytes)
+        self._emit(line)
+
+    def _text(self, state: LayerState) -> str:
+        match state:
+            case LayerState.WAITING:
+                return self._words.waiting
+            case LayerState.EXISTS:
+                return self._words.exists
+            case LayerState.DONE:
+                return self._words.done
+            case _:
+                return self._words.transferring
+
+
+async def stream_progress(
+    call: Call,
+    work: Callable[[Emit], Awaitable[None]],
+    *,
+    map_error: Callable[[ShoalError], ShoalError] = lambda error: error,
+) -> web.StreamResponse:
+    """Answer with the lines that the work emits.
+
+    An error before the first line is an answer with a status of its own; later it is the last line of the stream.
+
+    Args:
+        map_error: an error of the work, as the client gets it.
+    """
+    lines: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+    working = asyncio.ensure_future(_run(work, lines))
+    try:
+        first = await lines.get()
+        if first is None:
+            await _result(working, map_error)
+        response = await call.stream()
+        line = first
+        while line is not None:
+            await response.write(json_line(line))
+            line = await lines.get()
+        try:
+            await _result(working, map_error)
+        except ShoalError as error:
+            await response.write(json_line(error_in_stream(str(error))))
+        return response
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+async def _run(work: Callable[[Emit], Awaitable[None]], lines: "asyncio.Queue[dict[str, Any] | None]") -> None:
+    try:
+        await work(lines.put_nowait)
+    finally:
+        lines.put_nowait(None)
+
+
+async def _result(working: "asyncio.Future[None]", map_error: Callable[[ShoalError], ShoalError]) -> None:
+    try:
+        await working
+    except ShoalError as error:
+        raise map_error(error) from error

@@ -1,0 +1,139 @@
+"""Images: the documents of list, inspect, history, and of what was removed. Pure."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from engine.protocol.go_times import NEVER, parse_time, time_text
+from engine.protocol.versions import NETWORKS_AT_CREATION, NO_DANGLING_NAMES, SHORT_IMAGE_CONFIG, ApiVersion
+from engine.translate.container_inspect import STORAGE_DRIVER
+from shoal.api.v1.engine_pb2 import ImageView, RemoveImagesResponse
+from shoal.docker_units import docker_size
+from shoal.errors import InvalidInput
+from shoal.image_reference import parse
+from shoal.images import image_documents
+from shoal.images.image_documents import choose_variant, created_text, history, labels_of, size_of, tags_of
+
+NO_NAME = "<none>:<none>"
+NO_DIGEST = "<none>@<none>"
+UNKNOWN = -1
+
+_OLD_CONFIG: dict[str, Any] = {
+    "Hostname": "",
+    "Domainname": "",
+    "AttachStdin": False,
+    "AttachStdout": False,
+    "AttachStderr": False,
+    "Tty": False,
+    "OpenStdin": False,
+    "StdinOnce": False,
+    "Image": "",
+}
+"""Fields that `Config` of images had before version 1.50."""
+
+
+def image_row(view: ImageView, version: ApiVersion, *, shared: bool = False) -> dict[str, Any]:
+    """`GET /images/json`: one image.
+
+    Args:
+        shared: SharedSize was asked for.
+    """
+    variant = choose_variant(view)
+    tags, digests = tags_of(view), image_documents.digests_of(view)
+    if not tags and version < NO_DANGLING_NAMES:
+        tags, digests = [NO_NAME], digests or [NO_DIGEST]
+    row: dict[str, Any] = {
+        "Containers": UNKNOWN,
+        "Created": _seconds(created_text(variant)),
+        "Id": variant.config_digest,
+        "Labels": labels_of(variant) or None,
+        "ParentId": "",
+        "RepoDigests": digests,
+        "RepoTags": tags,
+        "SharedSize": 0 if shared else UNKNOWN,
+        "Size": size_of(variant),
+    }
+    if version < NETWORKS_AT_CREATION:
+        row["VirtualSize"] = row["Size"]
+    return row
+
+
+def inspect_document(view: ImageView, version: ApiVersion) -> dict[str, Any]:
+    """`GET /images/{name}/json`."""
+    found = image_documents.inspect_document(view, choose_variant(view))
+    document = {key: found[key] for key in ("Id", "RepoTags", "RepoDigests", "Parent", "Comment", "Created")}
+    document |= {"DockerVersion": "", "Author": found["Author"], "Config": found["Config"] or {}}
+    document |= {"Architecture": found["Architecture"]}
+    document |= {"Variant": found["Variant"]} if "Variant" in found else {}
+    document |= {
+        "Os": found["Os"],
+        "Size": found["Size"],
+        "GraphDriver": {"Data": {"MergedDir": "", "UpperDir": "", "WorkDir": ""}, "Name": STORAGE_DRIVER},
+        "RootFS": found["RootFS"],
+        "Metadata": {"LastTagTime": time_text(view.image.meta.updated_at_ms or view.image.meta.created_at_ms)},
+    }
+    if version < NETWORKS_AT_CREATION:
+        document["VirtualSize"] = document["Size"]
+    if version < SHORT_IMAGE_CONFIG:
+        document["Config"] = {**_OLD_CONFIG, **document["Config"]}
+    document["Created"] = document["Created"] or NEVER
+    return document
+
+
+def history_document(view: ImageView) -> list[dict[str, Any]]:
+    """`GET /images/{name}/history`, the newest first."""
+    return [
+        {
+            "Comment": step.comment,
+            "Created": _seconds(step.created),
+            "CreatedBy": step.created_by,
+            "Id": step.image_id,
+            "Size": step.size_bytes,
+            "Tags": list(step.tags) or None,
+        }
+        for step in history(view, choose_variant(view))
+    ]
+
+
+def removed_document(removed: RemoveImagesResponse) -> list[dict[str, str]]:
+    """What a removal answers: names, then images."""
+    return [{"Untagged": familiar(each)} for each in removed.untagged] + [{"Deleted": each} for each in removed.deleted]
+
+
+def familiar(name: str) -> str:
+    """A name as users write it."""
+    try:
+        return parse(name).familiar
+    except InvalidInput:
+        return name
+
+
+def short_digest(digest: str) -> str:
+    """The 12 digits by which clients tell layers apart."""
+    return digest.partition(":")[2][:12]
+
+
+def layers_size(views: Iterable[ImageView]) -> int:
+    """Bytes of all layers as they are stored, each once."""
+    sizes = {
+        layer: size
+        for view in views
+        for variant in view.image.variants
+        for layer, size in zip(variant.layers, variant.layer_bytes, strict=False)
+    }
+    return sum(sizes.values())
+
+
+def progress_text(done: int, total: int) -> str:
+    """Docker's bar of 50 characters, with the sizes."""
+    if total <= 0:
+        return docker_size(done)
+    filled = min(done * 50 // total, 50)
+    bar = "=" * filled + ">" + " " * max(49 - filled, 0) if filled < 50 else "=" * 50 + ">"
+    return f"[{bar}] {docker_size(done):>8}/{docker_size(total)}"
+
+
+def _seconds(created: str) -> int:
+    try:
+        return parse_time(created) // 10**9 if created else 0
+    except ValueError:
+        return 0
