@@ -8,6 +8,7 @@ from aiohttp import web
 from engine.cluster.container_lookup import ContainerLookup
 from engine.cluster.managers import Managers
 from engine.handlers.volume_handlers import VolumeHandlers, size_of
+from engine.protocol.versions import BUILD_CACHE_LISTED
 from engine.server.call import Call
 from engine.server.routes import Route
 from engine.translate.container_list import list_row
@@ -41,7 +42,7 @@ class DiskUsageHandlers:
         around = await self._lookup.around(containers.containers)
         now_ms, users = time.time_ns() // 1_000_000, await self._volumes.users(volumes.volumes)
         kinds = call.texts("type") or KINDS
-        documents = {
+        documents: dict[str, object] = {
             "LayersSize": layers_size(images.images),
             "Images": [_image(each, call) for each in images.images if each.image.variants],
             "Containers": [
@@ -51,18 +52,19 @@ class DiskUsageHandlers:
                 volume_document(each, usage=(size_of(each), users[each.volume.spec.name])) for each in volumes.volumes
             ],
             "BuildCache": [],
-            "BuilderSize": 0,
         }
+        if call.version < BUILD_CACHE_LISTED:
+            documents["BuilderSize"] = 0
         left_out = {
             "container": ("Containers",),
             "image": ("Images", "LayersSize"),
             "volume": ("Volumes",),
-            "build-cache": ("BuildCache", "BuilderSize"),
+            "build-cache": ("BuildCache",),
         }
         for kind, keys in left_out.items():
             if kind not in kinds:
                 for key in keys:
-                    documents[key] = 0 if key in ("LayersSize", "BuilderSize") else None
+                    documents[key] = 0 if key == "LayersSize" else None
         return call.json(documents)
 
 

@@ -15,6 +15,7 @@ from engine.translate.container_facts import identifier
 from engine.translate.container_networks import read_endpoint
 from engine.translate.fields import Fields
 from engine.translate.networks import (
+    INGRESS,
     STACK_LABEL,
     builtin_document,
     endpoints_document,
@@ -38,8 +39,7 @@ from shoal.filters.filter_set import has_label
 from shoal.networks.network_modes import BRIDGE, HOST, NONE
 
 FILTERS = ("dangling", "driver", "id", "label", "name", "scope", "type")
-BUILTIN = (BRIDGE, HOST, NONE)
-INGRESS = "ingress"
+BUILTIN = (NONE, HOST, BRIDGE)
 
 
 class NetworkHandlers:
@@ -150,7 +150,7 @@ class NetworkHandlers:
         listed = (await self._managers.call(self._control.ListNetworks, ListNetworksRequest())).networks
         removed = []
         for each in listed:
-            if each.services or each.addresses or each.network.spec.name == INGRESS or not _prunable(each, filters):
+            if each.services or each.addresses or each.network.meta.id == INGRESS or not _prunable(each, filters):
                 continue
             try:
                 request = RemoveNetworkRequest(network=each.network.meta.id)

@@ -39,6 +39,8 @@ CGROUP_NAMESPACE_PRIVATE = ApiVersion(1, 41)
 """CgroupnsMode is `private` where it is not set; before, `host`."""
 STOP_SIGNAL = ApiVersion(1, 42)
 """`stop` and `restart` take a signal."""
+BUILD_CACHE_LISTED = ApiVersion(1, 42)
+"""No BuilderSize in disk usage: the cache is listed."""
 STREAM_CONTENT_TYPE = ApiVersion(1, 42)
 """Streams of several outputs say so in their Content-Type."""
 NO_DANGLING_NAMES = ApiVersion(1, 43)

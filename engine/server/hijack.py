@@ -173,7 +173,7 @@ def hijack(request: web.BaseRequest, content_type: str, headers: Mapping[str, st
 
     Args:
         content_type: of the stream, `MULTIPLEXED` or `RAW`.
-        headers: of every answer; sent where the client did not ask for an upgrade.
+        headers: of every answer.
     Raises:
         ConnectionError: the client is gone.
     """
@@ -197,7 +197,8 @@ def _head(content_type: str, headers: Mapping[str, str], *, upgrade: bool) -> by
     if upgrade:
         lines = ["HTTP/1.1 101 UPGRADED", f"Content-Type: {content_type}", "Connection: Upgrade", "Upgrade: tcp"]
     else:
-        lines = ["HTTP/1.1 200 OK", f"Content-Type: {content_type}", *(f"{key}: {headers[key]}" for key in headers)]
+        lines = ["HTTP/1.1 200 OK", f"Content-Type: {content_type}"]
+    lines += [f"{key}: {headers[key]}" for key in headers]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 

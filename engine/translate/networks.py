@@ -17,6 +17,8 @@ DRIVERS = ("", "default", "bridge", "overlay")
 STACK_LABEL = "com.docker.stack.namespace"
 DRIVER_LABEL = "shoal.engine.driver"
 """The driver that a client has asked for: "bridge" is told back so, though it is a network over all nodes."""
+INGRESS = "ingress"
+"""Id of the routing mesh's own network."""
 LOCAL_OPTION = "shoal.local"
 _IPV6_OPTION = "com.docker.network.enable_ipv6"
 _IGNORED_OPTIONS = ("com.docker.network.", "com.docker.compose.")
@@ -63,6 +65,7 @@ def network_document(
     spec = view.network.spec
     labels = dict(spec.labels)
     driver = labels.pop(DRIVER_LABEL, "") or spec.driver
+    is_ingress = view.network.meta.id == INGRESS
     return _document(
         version,
         name=spec.name,
@@ -74,6 +77,7 @@ def network_document(
         spec=spec,
         labels=labels,
         containers=containers or {},
+        ingress=is_ingress,
     )
 
 
@@ -201,6 +205,7 @@ def _document(
     spec: NetworkSpec,
     labels: Mapping[str, str],
     containers: Mapping[str, Any],
+    ingress: bool = False,
 ) -> dict[str, Any]:
     document: dict[str, Any] = {
         "Name": name,
@@ -213,7 +218,7 @@ def _document(
         "IPAM": ipam,
         "Internal": spec.internal,
         "Attachable": driver == "overlay" and spec.attachable,
-        "Ingress": False,
+        "Ingress": ingress,
         "ConfigFrom": {"Network": ""},
         "ConfigOnly": False,
         "Containers": containers,

@@ -5,11 +5,15 @@ Containers, networks, images' containers: 64 hexadecimal digits, which begin wit
 clients only compare them and take their beginnings.
 """
 
+from hashlib import sha256
+
 from shoal.container_ids import container_id, object_id
 from shoal.ids import is_id
 
-docker_id = container_id
-"""64 digits of an object's id."""
+
+def docker_id(identifier: str) -> str:
+    """64 digits of an object's id; of one that has no id of the usual form, as the network `ingress`, a digest."""
+    return container_id(identifier) if is_id(identifier) else sha256(f"shoal {identifier}".encode()).hexdigest()
 
 
 def reference(text: str) -> str:

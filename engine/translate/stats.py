@@ -52,12 +52,13 @@ class UsageCounters:
             "read": time_text_ns(at_ns),
             "preread": time_text_ns(self._previous_ns) if self._previous_ns else NEVER,
             "pids_stats": {"current": stats.pids} if stats is not None else {},
-            "blkio_stats": dict.fromkeys(_NO_BLOCK_IO),
+            "blkio_stats": {key: [] for key in _NO_BLOCK_IO},
             "num_procs": 0,
             "storage_stats": {},
             "cpu_stats": cpu,
             "precpu_stats": self._previous or _empty_cpu(),
             "memory_stats": self._memory_document(stats),
+            "networks": {},
         }
         self._previous, self._previous_ns = cpu, at_ns
         return document

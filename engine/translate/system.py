@@ -222,5 +222,5 @@ def _registry_config() -> dict[str, Any]:
     return {
         "IndexConfigs": {"docker.io": {"Mirrors": [], "Name": "docker.io", "Official": True, "Secure": True}},
         "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8"],
-        "Mirrors": None,
+        "Mirrors": [],
     }

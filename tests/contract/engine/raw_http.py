@@ -17,10 +17,17 @@ def connect(path: Path) -> socket.socket:
 
 
 def request(
-    path: Path, method: str, target: str, *, body: bytes = b"", headers: dict[str, str] | None = None
+    path: Path,
+    method: str,
+    target: str,
+    *,
+    body: bytes = b"",
+    headers: dict[str, str] | None = None,
+    upgrade: bool = False,
 ) -> tuple[int, dict[str, str], bytes]:
     """One request on a connection of its own: status, headers by lower-case name, body."""
-    lines = [f"{method} {target} HTTP/1.1", "Host: docker", "Connection: close"]
+    lines = [f"{method} {target} HTTP/1.1", "Host: docker"]
+    lines += ["Connection: Upgrade", "Upgrade: tcp"] if upgrade else ["Connection: close"]
     if body:
         lines += [f"Content-Length: {len(body)}", "Content-Type: application/json"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
@@ -60,3 +67,25 @@ def message_of(body: bytes) -> str:
     """The text of an error."""
     document: Any = json.loads(body)
     return str(document["message"])
+
+
+def document(headers: dict[str, str], body: bytes) -> Any:
+    """The JSON of an answer; of a stream of documents `{"lines": […]}`."""
+    text = unchunked(body) if headers.get("transfer-encoding") == "chunked" else body
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {"lines": [json.loads(line) for line in text.splitlines() if line.strip()]}
+
+
+def unchunked(body: bytes) -> bytes:
+    """The content of a body in chunks (RFC 9112, section 7.1)."""
+    pieces = []
+    while body:
+        size, _, rest = body.partition(b"\r\n")
+        length = int(size, 16)
+        if not length:
+            break
+        pieces.append(rest[:length])
+        body = rest[length + 2 :]
+    return b"".join(pieces)

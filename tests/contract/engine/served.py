@@ -2,8 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -43,8 +43,12 @@ class Served:
 
 
 @contextmanager
-def served(routes: RouteTable, directory: Path) -> Iterator[Served]:
-    """Serve these routes until the exit."""
+def served(open_routes: Callable[[], AbstractAsyncContextManager[RouteTable]], directory: Path) -> Iterator[Served]:
+    """Serve until the exit.
+
+    Args:
+        open_routes: opens the routes to serve, in the server's own event loop.
+    """
     certificates = directory / "certificates"
     make_certificates(certificates)
     context = server_context(certificates / "server.pem", certificates / "server-key.pem", certificates / "ca.pem")
@@ -53,7 +57,7 @@ def served(routes: RouteTable, directory: Path) -> Iterator[Served]:
     end = asyncio.Event()
 
     async def run() -> None:
-        async with serve(ApiServer(routes).http_server(), {unix: None, tcp: context}):
+        async with open_routes() as routes, serve(ApiServer(routes).http_server(), {unix: None, tcp: context}):
             ready.set()
             await end.wait()
 
@@ -67,6 +71,16 @@ def served(routes: RouteTable, directory: Path) -> Iterator[Served]:
         loop.call_soon_threadsafe(end.set)
         thread.join(30)
         loop.close()
+
+
+def constant(routes: RouteTable) -> Callable[[], AbstractAsyncContextManager[RouteTable]]:
+    """Routes that need no opening."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[RouteTable]:
+        yield routes
+
+    return opened
 
 
 def make_certificates(directory: Path) -> None:

@@ -5,17 +5,15 @@ Exit codes alone prove nothing: they come by calls of their own, and are right w
 
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from tests.contract.engine.served import Served, served
+from tests.contract.engine.docker_cli import docker, environment_of, wait_until
+from tests.contract.engine.served import Served, constant, served
 from tests.contract.engine.stand_in import StandIn
-
-SECONDS = 60
 
 
 @pytest.fixture
@@ -25,32 +23,13 @@ def stand_in() -> StandIn:
 
 @pytest.fixture
 def engine(stand_in: StandIn, tmp_path: Path) -> Iterator[Served]:
-    with served(stand_in.routes(), tmp_path) as where:
+    with served(constant(stand_in.routes()), tmp_path) as where:
         yield where
 
 
 @pytest.fixture(params=["unix", "tls"])
 def environment(request: pytest.FixtureRequest, engine: Served, tmp_path: Path) -> dict[str, str]:
-    found = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DOCKER_CONFIG": str(tmp_path / "config")}
-    if request.param == "unix":
-        return found | {"DOCKER_HOST": engine.unix_url}
-    return found | {
-        "DOCKER_HOST": engine.tls_url,
-        "DOCKER_TLS_VERIFY": "1",
-        "DOCKER_CERT_PATH": str(engine.certificates),
-    }
-
-
-def docker(environment: dict[str, str], *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run it to its end, with its input closed unless there is some."""
-    return subprocess.run(
-        ["docker", *arguments],
-        env=environment,
-        input=given,
-        capture_output=True,
-        timeout=SECONDS,
-        check=False,
-    )
+    return environment_of(engine, tmp_path, tls=request.param == "tls")
 
 
 def test_run_shows_both_outputs_and_the_exit_code(environment: dict[str, str]) -> None:
@@ -89,7 +68,7 @@ def test_exec_copies_input(environment: dict[str, str], stand_in: StandIn) -> No
 
 def test_a_client_that_is_killed_leaves_no_attached_program(engine: Served, stand_in: StandIn, tmp_path: Path) -> None:
     """It had ended its input before, so the socket says nothing by itself. Over TCP keepalive finds it."""
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DOCKER_HOST": engine.unix_url}
+    environment = environment_of(engine, tmp_path, tls=False)
     with subprocess.Popen(
         ["docker", "run", "image", "forever"], env=environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
     ) as process:
@@ -101,10 +80,3 @@ def test_a_client_that_is_killed_leaves_no_attached_program(engine: Served, stan
 def test_an_unknown_container_is_an_error_with_dockers_words(environment: dict[str, str]) -> None:
     result = docker(environment, "start", "nosuch")
     assert b"No such container: nosuch" in result.stderr
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.engine import raw_http
 from tests.contract.engine.raw_http import message_of, request
-from tests.contract.engine.served import Served, served
+from tests.contract.engine.served import Served, constant, served
 from tests.contract.engine.stand_in import StandIn
 
 
@@ -19,7 +19,7 @@ def stand_in() -> StandIn:
 
 @pytest.fixture
 def engine(stand_in: StandIn, tmp_path: Path) -> Iterator[Served]:
-    with served(stand_in.routes(), tmp_path) as where:
+    with served(constant(stand_in.routes()), tmp_path) as where:
         yield where
 
 

@@ -1,0 +1,292 @@
+"""The engine's handlers over a manager's own handlers, planner and store, in one process, with agents that obey.
+
+What runs is made up here: a container prints its command and ends with the code of `ContainerRig.exit_codes`, or not
+at all.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+from engine.app import route_table
+from engine.cluster.managers import Managers
+from engine.server.routes import RouteTable
+from engine.settings import EngineSettings
+from manager.images.image_handler import ImageHandler
+from manager.networks.network_handler import NetworkHandler
+from manager.networks.network_nodes import NetworkNodes
+from manager.nodes.node_handler import NodeHandler
+from manager.records.object_lookup import find_container
+from manager.store import kinds
+from manager.store.changes import put
+from manager.volumes.volume_handler import VolumeHandler
+from shoal import ids
+from shoal.api.v1.control_pb2 import ClusterView, ListManagersResponse, LogsResponse, StatsResponse, TaskStats
+from shoal.api.v1.engine_pb2 import (
+    ArchiveChunk,
+    KillContainerResponse,
+    ListProcessesResponse,
+    PathChange,
+    PathChanges,
+    PathStat,
+    ProcessRow,
+    WriteArchiveResponse,
+)
+from shoal.api.v1.meta_pb2 import Meta, Platform
+from shoal.api.v1.standalone_pb2 import Image, ImageVariant
+from shoal.api.v1.streams_pb2 import ExecEnd, ExecOutput, ExecStarted, LogBatch, LogChunk, ReadVolumeSizesResponse
+from shoal.api.v1.task_pb2 import TaskState, TaskStatus
+from shoal.distribution.registries import Registries
+from shoal.errors import NotFound
+from shoal.task_states import is_terminal
+from tests.fakes.loaded_store import loaded_store
+from tests.fakes.managers import FakeManagers
+from tests.fakes.memory_etcd import MemoryEtcd
+from tests.unit.manager_api.containers.container_rig import ContainerRig
+from tests.unit.manager_api.control_rig import ADMIN
+
+R = TypeVar("R")
+
+IMAGE = "docker.io/library/alpine:latest"
+DIGEST = "sha256:" + "a" * 64
+CONFIG_DIGEST = "sha256:" + "cd" * 32
+CONFIG = (
+    b'{"created":"2026-11-23T22:00:37.941372Z","config":{"Env":["PATH=/usr/bin:/bin"],"Cmd":["/bin/sh"]},'
+    b'"rootfs":{"type":"layers","diff_ids":["sha256:'
+    + b"0e"
+    * 32
+    + b'"]},"history":[{"created":"2026-11-23T22:00:37Z",'
+    b'"created_by":"/bin/sh -c #(nop) CMD","comment":"Imported from -"}]}'
+)
+LOG = (
+    b"2026-11-23T23:18:27.123456789+00:00 stdout F tick 1\n"
+    b"2026-11-23T23:18:28.123456789+00:00 stderr F tock\r2\n"
+    b"2026-11-23T23:18:29.123456789+00:00 stdout P tick\n"
+    b"2026-11-23T23:18:29.123456789+00:00 stdout F  3\n"
+)
+
+
+class RigManagers(Managers):
+    """Calls of the handlers themselves."""
+
+    def __init__(self, rig: ContainerRig) -> None:
+        self.rig = rig
+        self._programs = Programs(rig)
+        clock = rig.clock
+        networks = NetworkHandler(
+            store=rig.store,
+            now_ms=clock,
+            new_id=ids.new_id,
+            nodes=NetworkNodes(applied=lambda _: (), peers=FakeManagers()),
+        )
+        volumes = VolumeHandler(store=rig.store, sizes=_NoSizes(), now_ms=clock, new_id=ids.new_id)
+        nodes = NodeHandler(store=rig.store, now_ms=clock)
+        images = ImageHandler(store=rig.store, contents=_AllContents(), now_ms=clock)
+        untyped: Any = self
+        untyped.control = SimpleNamespace(
+            GetCluster=_answer(
+                ClusterView(id="c" * 13, manager_version="0.1.0", image_repository="registry:5000/pool")
+            ),
+            ListManagers=_answer(ListManagersResponse()),
+            GetNode=_unary(nodes.get),
+            ListNodes=_unary(nodes.list),
+            CreateNetwork=_unary(networks.create),
+            GetNetwork=_unary(networks.get),
+            ListNetworks=_unary(networks.list),
+            RemoveNetwork=_unary(networks.remove),
+            CreateVolume=_unary(volumes.create),
+            GetVolume=_unary(volumes.get),
+            ListVolumes=_unary(volumes.list),
+            RemoveVolume=_unary(volumes.remove),
+            Exec=self._programs.exec,
+            Logs=self._programs.logs,
+            Stats=self._programs.stats,
+        )
+        untyped.containers = SimpleNamespace(
+            CreateContainer=_unary(rig.records.create),
+            GetContainer=_unary(rig.records.get),
+            ListContainers=_unary(rig.records.list),
+            RenameContainer=_unary(rig.records.rename),
+            UpdateContainer=_unary(rig.records.update),
+            StartContainer=_unary(rig.runs.start),
+            StopContainer=_unary(rig.runs.stop),
+            RestartContainer=_unary(rig.runs.restart),
+            RemoveContainer=_unary(rig.removal.remove),
+            PruneContainers=_unary(rig.removal.prune),
+            ConnectContainer=_unary(rig.networks.connect),
+            DisconnectContainer=_unary(rig.networks.disconnect),
+            WaitContainer=lambda request: rig.waits.wait(request, ADMIN),
+            KillContainer=self._programs.kill,
+            PauseContainer=self._programs.pause,
+            AttachContainer=self._programs.attach,
+            ListProcesses=_answer(
+                ListProcessesResponse(titles=["UID", "PID", "CMD"], processes=[ProcessRow(cells=["root", "1", "sh"])])
+            ),
+            ListChanges=_stream(PathChanges(changes=[PathChange(kind=PathChange.ADDED, path="/new")])),
+            StatPath=self._programs.stat,
+            ReadArchive=self._programs.read,
+            WriteArchive=self._programs.write,
+            ExportContainer=_stream(ArchiveChunk(data=b"tar")),
+        )
+        untyped.images = SimpleNamespace(
+            GetImage=_unary(images.get),
+            ListImages=_unary(images.list),
+            SetImage=_unary(images.set),
+            RemoveImage=_unary(images.remove),
+            PruneImages=_unary(images.prune),
+        )
+
+    async def call(self, method: Callable[..., Awaitable[R]], request: object, *, seconds: float | None = None) -> R:
+        return await method(request)
+
+    async def stream(self, method: Callable[..., AsyncIterable[R]], request: object) -> AsyncGenerator[R]:
+        async for answer in method(request):
+            yield answer
+
+
+class Programs:
+    """What agents would do."""
+
+    def __init__(self, rig: ContainerRig) -> None:
+        self._rig = rig
+        self.files: dict[str, bytes] = {"/tmp/h": b"content"}
+
+    async def attach(self, messages: AsyncIterator[Any]) -> AsyncIterator[ExecOutput]:
+        first = await anext(messages)
+        container = find_container(self._rig.store.tables, first.attach.task)
+        yield ExecOutput(started=ExecStarted(task_id=container.meta.id))
+        words = container.definition.task.container.command
+        await self._rig.until(lambda: self._status(container.meta.id, TaskState.RUNNING))
+        if list(words) == ["cat"]:
+            async for message in messages:
+                if message.HasField("close_stdin"):
+                    break
+                yield ExecOutput(stdout=message.stdin)
+        else:
+            yield ExecOutput(stdout=(" ".join(words[1:]) + "\n").encode())
+        await self._rig.until(lambda: self._status(container.meta.id, TaskState.COMPLETE))
+
+    async def exec(self, messages: AsyncIterator[Any]) -> AsyncIterator[ExecOutput]:
+        start = (await anext(messages)).start
+        if start.args[0] == "nosuch":
+            yield ExecOutput(end=ExecEnd(exit_code=127, error="no such file"))
+            return
+        yield ExecOutput(started=ExecStarted(task_id=start.task))
+        if start.args[0] == "cat":
+            async for message in messages:
+                if message.HasField("close_stdin"):
+                    break
+                yield ExecOutput(stdout=message.stdin)
+        else:
+            yield ExecOutput(stdout=(" ".join(start.args[1:]) + "\n").encode())
+        yield ExecOutput(end=ExecEnd(exit_code=int(start.args[1]) if start.args[0] == "exit" else 0))
+
+    async def logs(self, request: Any) -> AsyncIterator[LogsResponse]:
+        task = next(iter(self._rig.tasks())).id
+        yield LogsResponse(batch=LogBatch(chunks=[LogChunk(task_id=task, lines=LOG)]))
+
+    async def stats(self, request: Any) -> AsyncIterator[StatsResponse]:
+        while True:
+            usage = TaskStats(task_id=request.targets[0], nano_cpus=500_000_000, memory_bytes=1 << 20, pids=2)
+            yield StatsResponse(tasks=[usage])
+
+    async def kill(self, request: Any) -> KillContainerResponse:
+        for task in self._rig.running(request.container):
+            await self._rig.report(TaskStatus(task_id=task.id, state=TaskState.FAILED, exit_code=137))
+        return KillContainerResponse()
+
+    async def pause(self, request: Any) -> object:
+        for task in self._rig.running(request.container):
+            status = TaskStatus()
+            status.CopyFrom(self._rig.store.tables.task_status[task.id])
+            status.paused = not request.unpause
+            await self._rig.store.commit([put(kinds.TASK_STATUS, task.id, status)])
+        return object()
+
+    async def stat(self, request: Any) -> PathStat:
+        if request.path not in self.files:
+            raise NotFound(f"{request.path} not found")
+        return PathStat(name="h", size=len(self.files[request.path]), mode=0o100644, modified_ns=1_795_471_887 * 10**9)
+
+    async def read(self, request: Any) -> AsyncIterator[ArchiveChunk]:
+        yield ArchiveChunk(stat=await self.stat(request), data=self.files[request.path])
+
+    async def write(self, messages: AsyncIterator[Any]) -> WriteArchiveResponse:
+        target = await anext(messages)
+        self.files[target.target.path] = b"".join([message.data async for message in messages])
+        return WriteArchiveResponse()
+
+    def _status(self, container_id: str, state: int) -> bool:
+        view = self._rig.store.tables
+        if container_id not in view.containers and not view.tasks_of(container_id):
+            return True
+        found = [view.task_status.get(task) for task in view.tasks_of(container_id)]
+        return any(each is not None and (each.state >= state or is_terminal(each.state)) for each in found)
+
+
+class _NoSizes:
+    async def read_volume_sizes(self, *_: object) -> ReadVolumeSizesResponse:
+        return ReadVolumeSizesResponse()
+
+
+class _AllContents:
+    async def has(self, digest: str) -> bool:
+        return True
+
+    async def forget(self, digest: str) -> None:
+        return None
+
+
+@asynccontextmanager
+async def rig_routes(prepare: Callable[[ContainerRig], None] = lambda _: None) -> AsyncGenerator[RouteTable]:
+    """The engine's routes over one manager with two nodes and the image `alpine`.
+
+    Args:
+        prepare: gets the rig, before it works.
+    """
+    async with loaded_store(MemoryEtcd()) as store:
+        rig = ContainerRig(store)
+        for number in (1, 2):
+            await rig.add_node(f"h{number}")
+        await store.commit([put(kinds.IMAGE, _image_key(), _image())])
+        prepare(rig)
+        async with rig.working():
+            yield route_table(EngineSettings(home_node="h1"), RigManagers(rig), Registries())
+
+
+def _image() -> Image:
+    variant = ImageVariant(
+        platform=Platform(os="linux", architecture="amd64"),
+        digest=DIGEST,
+        config_digest=CONFIG_DIGEST,
+        stored_bytes=1_986_040,
+        layers=["sha256:" + "0e" * 32],
+        layer_bytes=[1_986_040],
+        config=CONFIG,
+    )
+    return Image(meta=Meta(id=_image_key()), name=IMAGE, digest=DIGEST, variants=[variant])
+
+
+def _image_key() -> str:
+    from hashlib import sha256
+
+    return sha256(IMAGE.encode()).hexdigest()
+
+
+def _unary(handler: Callable[..., Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+    return lambda request: handler(request, ADMIN)
+
+
+def _answer(response: Any) -> Callable[[Any], Awaitable[Any]]:
+    async def answer(_: Any) -> Any:
+        return response
+
+    return answer
+
+
+def _stream(response: Any) -> Callable[[Any], AsyncIterator[Any]]:
+    async def answers(_: Any) -> AsyncIterator[Any]:
+        yield response
+
+    return answers

@@ -1,0 +1,207 @@
+"""The docker command line against the engine's own handlers, over a manager's handlers, planner and store."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.engine.docker_cli import docker, environment_of
+from tests.contract.engine.manager_rig import rig_routes
+from tests.contract.engine.served import served
+from tests.unit.manager_api.containers.container_rig import ContainerRig
+
+Environment = dict[str, str]
+
+
+def _prepare(rig: ContainerRig) -> None:
+    rig.exit_codes |= {"ends": 0, "fails": 3}
+    rig.rejects.add("broken")
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[Environment]:
+    with served(lambda: rig_routes(_prepare), tmp_path) as engine:
+        yield environment_of(engine, tmp_path, tls=False)
+
+
+def output(environment: Environment, *arguments: str, given: bytes = b"") -> str:
+    result = docker(environment, *arguments, given=given)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.decode()
+
+
+def failure(environment: Environment, *arguments: str) -> tuple[int, str]:
+    result = docker(environment, *arguments)
+    assert result.returncode != 0, result.stdout
+    return result.returncode, result.stderr.decode()
+
+
+def inspect(environment: Environment, *arguments: str) -> dict[str, Any]:
+    (document,) = json.loads(output(environment, *arguments))
+    return dict(document)
+
+
+def test_run_prints_the_output_and_exits_with_the_code(environment: Environment) -> None:
+    assert output(environment, "run", "--rm", "--name", "ends", "alpine", "echo", "hello", "world") == "hello world\n"
+    assert output(environment, "ps", "-aq") == ""
+    result = docker(environment, "run", "--name", "fails", "alpine", "echo", "x")
+    assert (result.stdout, result.returncode) == (b"x\n", 3)
+
+
+def test_a_program_that_is_not_there_is_code_127(environment: Environment) -> None:
+    code, text = failure(environment, "run", "--name", "broken", "alpine", "nosuch")
+    assert code == 127
+    assert "executable file not found in $PATH" in text
+
+
+def test_a_container_lives_as_docker_has_it(environment: Environment) -> None:
+    identifier = output(
+        environment, "run", "-d", "--name", "web", "-l", "a=b", "-e", "X=1", "alpine", "sleep", "9"
+    ).strip()
+    assert len(identifier) == 64
+    assert output(environment, "ps", "--format", "{{.ID}} {{.Image}} {{.Names}} {{.State}} {{.Command}}") == (
+        f'{identifier[:12]} alpine web running "sleep 9"\n'
+    )
+    document = inspect(environment, "inspect", identifier[:10])
+    assert document["State"]["Status"] == "running"
+    assert document["Config"]["Env"] == ["X=1", "PATH=/usr/bin:/bin"]
+    assert document["Config"]["Labels"] == {"a": "b"}
+    assert document["Path"] == "sleep"
+    assert document["Image"].startswith("sha256:cdcd")
+    assert "cannot remove container" in failure(environment, "rm", "web")[1]
+    output(environment, "rename", "web", "site")
+    output(environment, "pause", "site")
+    assert inspect(environment, "inspect", "site")["State"]["Paused"] is True
+    output(environment, "unpause", "site")
+    output(environment, "stop", "-t", "1", "site")
+    assert output(environment, "ps", "-a", "--filter", "status=exited", "--format", "{{.Names}}") == "site\n"
+    output(environment, "stop", "site")  # 304
+    output(environment, "start", "site")
+    output(environment, "restart", "site")
+    output(environment, "kill", "site")
+    output(environment, "rm", "site")
+    assert failure(environment, "inspect", "site")[1].strip().endswith("No such object: site")
+
+
+def test_names_conflict_with_dockers_words(environment: Environment) -> None:
+    identifier = output(environment, "create", "--name", "one", "alpine").strip()
+    code, text = failure(environment, "create", "--name", "one", "alpine")
+    assert code == 1
+    assert f'Conflict. The container name "/one" is already in use by container "{identifier}"' in text
+    assert "No such container: two" in failure(environment, "start", "two")[1]
+
+
+def test_an_image_that_is_missing_is_pulled_by_the_client(environment: Environment) -> None:
+    """The text of the 404 makes it try; there is no registry to pull from here."""
+    assert "Unable to find image 'nosuch:1' locally" in failure(environment, "run", "nosuch:1")[1]
+    assert "No such image: nosuch:1" in failure(environment, "image", "inspect", "nosuch:1")[1]
+
+
+def test_exec_prints_its_output_and_exits_with_the_code(environment: Environment) -> None:
+    output(environment, "run", "-d", "--name", "web", "alpine", "sleep", "9")
+    assert output(environment, "exec", "web", "echo", "hi") == "hi\n"
+    assert output(environment, "exec", "-i", "web", "cat", given=b"data") == "data"
+    assert failure(environment, "exec", "web", "exit", "7")[0] == 7
+    code, _ = failure(environment, "exec", "web", "nosuch")
+    assert code == 127
+    output(environment, "stop", "web")
+    assert "is not running" in failure(environment, "exec", "web", "true")[1]
+
+
+def test_input_of_run_reaches_the_program(environment: Environment) -> None:
+    assert docker(environment, "run", "-i", "--name", "ends", "alpine", "cat", given=b"abc\n").stdout == b"abc\n"
+
+
+def test_logs_are_parted_into_two_outputs(environment: Environment) -> None:
+    output(environment, "run", "-d", "--name", "web", "alpine", "sleep", "9")
+    result = docker(environment, "logs", "web")
+    assert (result.stdout, result.stderr) == (b"tick 1\ntick 3\n", b"tock\r2\n")
+    result = docker(environment, "logs", "-t", "web")
+    assert result.stdout.startswith(b"2026-11-23T23:18:27.123456789Z tick 1\n")
+
+
+def test_top_diff_stats_and_files(environment: Environment, tmp_path: Path) -> None:
+    output(environment, "run", "-d", "--name", "web", "alpine", "sleep", "9")
+    assert "root" in output(environment, "top", "web")
+    assert output(environment, "diff", "web") == "A /new\n"
+    assert "50.00%" in output(environment, "stats", "--no-stream", "web")
+    assert "Could not find the file /tmp/none" in failure(environment, "cp", "web:/tmp/none", str(tmp_path))[1]
+    assert output(environment, "export", "web") == "tar"
+
+
+def test_update_changes_what_is_given(environment: Environment) -> None:
+    output(environment, "run", "-d", "--name", "web", "--cpus", "2", "alpine", "sleep", "9")
+    output(environment, "update", "--memory", "64m", "--memory-swap", "64m", "--restart", "always", "web")
+    host = inspect(environment, "inspect", "web")["HostConfig"]
+    assert (host["Memory"], host["MemorySwap"], host["NanoCpus"]) == (64 << 20, 64 << 20, 2_000_000_000)
+    assert host["RestartPolicy"] == {"Name": "always", "MaximumRetryCount": 0}
+
+
+def test_networks_are_created_connected_and_removed(environment: Environment) -> None:
+    output(environment, "network", "create", "--label", "a=b", "front")
+    assert output(environment, "network", "ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}}").splitlines() == [
+        "bridge bridge local",
+        "front bridge local",
+        "host host local",
+        "none null local",
+    ]
+    output(
+        environment, "run", "-d", "--name", "web", "--network", "front", "--network-alias", "w", "alpine", "sleep", "9"
+    )
+    document = inspect(environment, "network", "inspect", "front")
+    assert document["Labels"] == {"a": "b"}
+    assert [each["Name"] for each in document["Containers"].values()]
+    networks = inspect(environment, "inspect", "web")["NetworkSettings"]["Networks"]
+    assert networks["front"]["Aliases"] == ["w"]
+    assert networks["front"]["IPAddress"]
+    assert "has active endpoints" in failure(environment, "network", "rm", "front")[1]
+    output(environment, "network", "create", "back")
+    output(environment, "network", "connect", "back", "web")
+    assert set(inspect(environment, "inspect", "web")["NetworkSettings"]["Networks"]) == {"front", "back"}
+    output(environment, "network", "disconnect", "back", "web")
+    output(environment, "rm", "-f", "web")
+    output(environment, "network", "rm", "front")
+    assert "network front not found" in failure(environment, "network", "inspect", "front")[1]
+    assert output(environment, "network", "prune", "-f").split() == ["Deleted", "Networks:", "back"]
+
+
+def test_volumes_are_created_used_and_removed(environment: Environment) -> None:
+    assert output(environment, "volume", "create", "data") == "data\n"
+    assert output(environment, "volume", "create", "data") == "data\n"
+    output(environment, "create", "--name", "db", "-v", "data:/var/lib/db", "-v", "/scratch", "alpine")
+    mounts = {each["Destination"]: each for each in inspect(environment, "inspect", "db")["Mounts"]}
+    assert mounts["/var/lib/db"]["Name"] == "data"
+    assert len(mounts["/scratch"]["Name"]) == 64
+    assert inspect(environment, "inspect", "db")["HostConfig"]["Binds"] == ["data:/var/lib/db"]
+    assert "volume is in use" in failure(environment, "volume", "rm", "data")[1]
+    output(environment, "rm", "-v", "db")
+    assert output(environment, "volume", "ls", "-q") == "data\n"
+    output(environment, "volume", "rm", "data")
+    assert "no such volume" in failure(environment, "volume", "inspect", "data")[1]
+
+
+def test_images_are_listed_tagged_and_removed(environment: Environment) -> None:
+    assert (
+        output(environment, "images", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}") == "alpine:latest cdcdcdcdcdcd\n"
+    )
+    output(environment, "tag", "alpine", "registry:5000/mine:1")
+    assert inspect(environment, "image", "inspect", "registry:5000/mine:1")["RepoTags"] == [
+        "alpine:latest",
+        "registry:5000/mine:1",
+    ]
+    assert "CMD" in output(environment, "history", "alpine")
+    assert "Untagged: registry:5000/mine:1" in output(environment, "rmi", "registry:5000/mine:1")
+
+
+def test_info_version_and_disk_usage_are_of_the_cluster(environment: Environment) -> None:
+    assert "Shoal" in output(environment, "version")
+    assert "Nodes: 2" in output(environment, "info")
+    assert "Images" in output(environment, "system", "df")
+    assert output(environment, "system", "prune", "-f")
+
+
+def test_what_is_not_served_says_why(environment: Environment) -> None:
+    assert "not supported" in failure(environment, "plugin", "install", "x", "--grant-all-permissions")[1]
+    assert "This node is not a swarm manager" in failure(environment, "node", "ls")[1]
