@@ -92,7 +92,7 @@ def route_table(settings: EngineSettings, managers: Managers, registries: Regist
         is_swarm_active=is_swarm_active,
         registries=registries,
     )
-    nouns = (
+    handlers = (
         system,
         events,
         ContainerHandlers(managers, lookup, home, forbid=frozenset(settings.forbid)),
@@ -108,7 +108,7 @@ def route_table(settings: EngineSettings, managers: Managers, registries: Regist
         ImageHandlers(managers, pool),
         ImageTransferHandlers(managers, pool, lookup),
     )
-    routes = [*ping_routes(is_swarm_active=is_swarm_active), *(route for noun in nouns for route in noun.routes())]
+    routes = [*ping_routes(is_swarm_active=is_swarm_active), *(route for each in handlers for route in each.routes())]
     return RouteTable([*routes, *refused_routes(frozenset(route.operation for route in routes))])
 
 

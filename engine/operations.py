@@ -14,7 +14,8 @@ from shoal.distribution.registries import Registries
 
 _HEAD = """# Operations of the Engine API
 
-Generated from the routes: `python -m engine.operations > engine/OPERATIONS.md`. Names are those of Docker's description of the API, 1.50.
+Generated from the routes: `python -m engine.operations > engine/OPERATIONS.md`.
+Names are those of Docker's description of the API, 1.50.
 
 | operation | request | served |
 |---|---|---|

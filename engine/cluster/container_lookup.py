@@ -90,13 +90,14 @@ class ContainerLookup:
 
     async def _find_task(self, name: str) -> ContainerView:
         """A task of a service, by its name or by the beginning of its container id."""
-        wanted = name.removeprefix("/")
+        name_or_digits = name.removeprefix("/")
         request = ListContainersRequest(all=True, include_tasks=True, filters=[Filter(key="is-task", value="true")])
         listed = await self._managers.call(self._managers.containers.ListContainers, request)
         found = [
             each
             for each in listed.containers
-            if each.container.name == wanted or (is_beginning(wanted) and container_id(each.task.id).startswith(wanted))
+            if each.container.name == name_or_digits
+            or (is_beginning(name_or_digits) and container_id(each.task.id).startswith(name_or_digits))
         ]
         if len(found) > 1:
             raise bad_request(f"multiple IDs found with provided prefix: {name}")

@@ -144,8 +144,8 @@ def size_of(view: VolumeView) -> int:
 
 def _is_chosen(view: VolumeView, filters: Filters) -> bool:
     labels = view.volume.spec.labels
-    wanted, unwanted = filters.get("label", ()), filters.get("label!", ())
-    return all(has_label(labels, text) for text in wanted) and not any(has_label(labels, text) for text in unwanted)
+    required, excluded = filters.get("label", ()), filters.get("label!", ())
+    return all(has_label(labels, text) for text in required) and not any(has_label(labels, text) for text in excluded)
 
 
 def _no_volume(name: str) -> ApiError:

@@ -96,7 +96,7 @@ def config_documents(
         return config, host
     then_config, then_host = _of_definition(meant, version, network_names)
     sent_config, sent_host = _normalized(sent[0])
-    return _told(config, then_config, sent_config), _told(host, then_host, sent_host)
+    return _as_sent(config, then_config, sent_config), _as_sent(host, then_host, sent_host)
 
 
 def _of_definition(
@@ -127,14 +127,14 @@ def _of_definition(
     return config, host
 
 
-def _told(current: dict[str, Any], then: Mapping[str, Any], sent: Mapping[str, Any]) -> dict[str, Any]:
+def _as_sent(current: dict[str, Any], then: Mapping[str, Any], sent: Mapping[str, Any]) -> dict[str, Any]:
     """What is in force, each key as it was sent where it still means that."""
     return current | {key: value for key, value in sent.items() if current.get(key) == then.get(key)}
 
 
 def _normalized(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """`Config` and `HostConfig` as sent, where Docker tells them back as sent."""
-    host = {key: value for key, value in (body.get("HostConfig") or {}).items() if _is_told(key, value)}
+    host = {key: value for key, value in (body.get("HostConfig") or {}).items() if _is_as_sent(key, value)}
     if host.get("NetworkMode") == container_networks.DEFAULT:
         host["NetworkMode"] = BRIDGE
     config = {key: value for key, value in body.items() if key not in ("HostConfig", "NetworkingConfig")}
@@ -157,7 +157,7 @@ _FILLED = (
 """Keys of `HostConfig` that Docker fills in where they are empty."""
 
 
-def _is_told(key: str, value: Any) -> bool:
+def _is_as_sent(key: str, value: Any) -> bool:
     if key == "LogConfig":
         return bool(isinstance(value, dict) and value.get("Type"))
     if key == "RestartPolicy":

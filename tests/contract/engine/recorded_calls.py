@@ -84,4 +84,5 @@ def _kind(value: Any) -> str:
         return "boolean"
     if isinstance(value, (int, float)):
         return "number"
-    return {str: "string", list: "list", dict: "object"}.get(type(value), "null")
+    kinds = {str: "string", list: "list", dict: "object"}
+    return next((name for kind, name in kinds.items() if isinstance(value, kind)), "null")
