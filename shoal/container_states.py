@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from shoal.api.v1.engine_pb2 import ContainerView
-from shoal.api.v1.standalone_pb2 import Container
+from shoal.api.v1.standalone_pb2 import Container, ContainerRestart
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.docker_units import docker_age
 from shoal.task_states import is_live, observed_state
@@ -83,5 +83,7 @@ def _own_text(each: ContainerView, *, with_health: bool) -> StatusText:
 
 
 def _is_desired(each: ContainerView) -> bool:
+    """Whether its restart policy is going to start it again, as far as the planner has not said that it does not."""
     container = each.container
-    return container.desired == Container.RUNNING and each.status.finished_run != container.run
+    has_policy = container.definition.restart.condition > ContainerRestart.NO
+    return has_policy and container.desired == Container.RUNNING and each.status.finished_run != container.run

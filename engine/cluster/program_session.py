@@ -20,14 +20,16 @@ class ProgramSession:
     """
 
     def __init__(self, managers: Managers, method: Callable[..., Any], first: ExecInput) -> None:
-        self._inputs: asyncio.Queue[ExecInput] = asyncio.Queue(_QUEUED_MESSAGES)
-        self._first = first
-        self._outputs: AsyncGenerator[ExecOutput] = managers.stream(method, self._messages())
+        self._inputs: asyncio.Queue[ExecInput | None] = asyncio.Queue(_QUEUED_MESSAGES)
+        self._outputs: AsyncGenerator[ExecOutput] = managers.stream(method, _Messages(first, self._inputs))
 
     async def __aenter__(self) -> "ProgramSession":
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        while not self._inputs.empty():
+            self._inputs.get_nowait()
+        self._inputs.put_nowait(None)  # ends the task that sends the messages, which gRPC leaves alone
         await self._outputs.aclose()
 
     async def begin(self) -> ExecOutput:
@@ -54,7 +56,22 @@ class ProgramSession:
         """The size of its terminal."""
         await self._inputs.put(ExecInput(resize=size))
 
-    async def _messages(self) -> AsyncIterator[ExecInput]:
-        yield self._first
-        while True:
-            yield await self._inputs.get()
+
+class _Messages:
+    """The messages of a call. No generator: gRPC leaves it suspended when the call is cancelled."""
+
+    def __init__(self, first: ExecInput, others: "asyncio.Queue[ExecInput | None]") -> None:
+        self._first: ExecInput | None = first
+        self._others = others
+
+    def __aiter__(self) -> "_Messages":
+        return self
+
+    async def __anext__(self) -> ExecInput:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        message = await self._others.get()
+        if message is None:
+            raise StopAsyncIteration
+        return message

@@ -50,7 +50,7 @@ class ContainerCreator:
         creation = read_creation(body, call.version, image_ports=ports)
         self._check_forbidden(call.caller, creation.definition)
         if image is not None:
-            creation.definition.task.container.image = _pinned(creation.image, image)
+            creation.definition.task.container.image = await self._pinned(creation.image, image)
         _set_platform(creation.definition, call.text("platform"))
         await self._inherit_mounts(creation)
         request = CreateContainerRequest(
@@ -85,6 +85,13 @@ class ContainerCreator:
             if not cluster.image_repository:
                 return None
         raise not_found(f"No such image: {familiar_image(name)}")
+
+    async def _pinned(self, asked: str, image: ImageView) -> str:
+        """What was asked for by name; by digest where it was asked for by an id."""
+        if (name := _named(asked, image)) or image.names:
+            return name or f"{image.names[0]}@{image.image.digest}"
+        cluster = await self._managers.call(self._managers.control.GetCluster, GetClusterRequest())
+        return f"{cluster.image_repository}@{image.image.digest}"
 
     async def _node(self, definition: ContainerDefinition) -> str:
         """The home node where paths of a host are mounted and nothing says of which host; else any."""
@@ -142,18 +149,13 @@ def _inherited(mount: Mount, *, read_only: bool) -> Mount:
     return same
 
 
-def _pinned(asked: str, image: ImageView) -> str:
-    """What was asked for by name; by digest where it was asked for by an id."""
-    name = next(iter(image.names), "")
+def _named(asked: str, image: ImageView) -> str:
+    """The name that was asked for; empty where it was asked for by an id."""
     try:
-        reference = parse(asked)
+        reference = parse(asked).with_default_tag()
     except InvalidInput:
-        reference = None
-    if reference is not None and str(reference.with_default_tag()) in image.names:
-        return str(reference.with_default_tag())
-    if reference is not None and reference.digest:
-        return asked
-    return f"{name}@{image.image.digest}" if name else image.image.digest
+        return ""
+    return str(reference) if reference.digest or str(reference) in image.names else ""
 
 
 def _set_platform(definition: ContainerDefinition, platform: str) -> None:

@@ -1,26 +1,31 @@
 """Runs of containers: start, stop, restart, kill, pause, unpause, wait."""
 
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from signal import SIGKILL
 
 from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup, no_such_container
 from engine.cluster.managers import Managers
 from engine.handlers.container_handlers import LONG_CALL_SECONDS
-from engine.protocol.docker_texts import start_failure
+from engine.protocol.docker_texts import start_failure, start_failure_code
 from engine.protocol.errors import NotModified, bad_request, conflict
 from engine.protocol.versions import STOP_SIGNAL, WAIT_CONDITIONS
-from engine.server.call import Call
+from engine.server.call import Call, json_line
 from engine.server.routes import Route
 from engine.translate.container_facts import identifier
 from shoal.api.v1.engine_pb2 import (
+    GetContainerRequest,
     KillContainerRequest,
     PauseContainerRequest,
     StartContainerRequest,
     StopContainerRequest,
     WaitContainerRequest,
+    WaitContainerResponse,
 )
-from shoal.api.v1.standalone_pb2 import ContainerStop
+from shoal.api.v1.standalone_pb2 import ContainerRestart, ContainerStop
 from shoal.container_states import state_text
 from shoal.errors import NotFound, Refused
 from shoal.signal_names import signal_number
@@ -33,6 +38,8 @@ CONDITIONS = {
 }
 _ACTIVE = ("running", "paused", "restarting")
 _NEVER_KILL_MS = -1
+KILL_SECONDS = 10.0
+"""How long a kill waits for the end."""
 
 
 class ContainerRunHandlers:
@@ -100,6 +107,8 @@ class ContainerRunHandlers:
             )
         request = KillContainerRequest(container=view.container.meta.id, signal=signal)
         await self._managers.call(self._containers.KillContainer, request)
+        if not signal or signal_number(signal) == SIGKILL:
+            await self._wait_for_end(view.container.meta.id)
         return call.empty()
 
     async def pause(self, call: Call) -> web.StreamResponse:
@@ -117,21 +126,35 @@ class ContainerRunHandlers:
             raise bad_request(f'invalid condition: "{condition}"')
         view = await self._lookup.own(call.parameters["id"])
         request = WaitContainerRequest(container=view.container.meta.id, condition=CONDITIONS[condition])
+        restarts = view.container.definition.restart.condition > ContainerRestart.NO and state_text(view) in _ACTIVE
+        runs = request.condition == WaitContainerRequest.NOT_RUNNING and restarts
+        if runs:  # an end that is followed by a restart is one too
+            request.condition = WaitContainerRequest.NEXT_EXIT
         async with aclosing(self._managers.stream(self._containers.WaitContainer, request)) as responses:
             try:
                 await anext(responses)
+                code = await self._code_before(request.container) if runs else None
             except NotFound as error:
                 raise no_such_container(call.parameters["id"]) from error
             if call.version < WAIT_CONDITIONS:
-                ended = await anext(responses)
-                return call.json({"StatusCode": ended.exit_code})
+                return call.json({"StatusCode": await _code(responses) if code is None else code})
             response = await call.stream()
-            ended = await anext(responses)
-        document: dict[str, object] = {"StatusCode": ended.exit_code}
-        if ended.error:
-            document["Error"] = {"Message": ended.error}
-        await response.write(call.json(document).body)  # type: ignore[arg-type]
+            await response.write(json_line({"StatusCode": await _code(responses) if code is None else code}))
         return response
+
+    async def _code_before(self, container: str) -> int | None:
+        """The exit code of a run that has ended before it was waited for, though it ran when it was looked up."""
+        found = await self._managers.call(self._containers.GetContainer, GetContainerRequest(container=container))
+        return found.task_status.exit_code if state_text(found) == "exited" else None
+
+    async def _wait_for_end(self, container: str) -> None:
+        """Until a container that was killed does not run any more, so that it can be removed; for a while."""
+        request = WaitContainerRequest(container=container, condition=WaitContainerRequest.NOT_RUNNING)
+        with suppress(TimeoutError, NotFound):
+            async with asyncio.timeout(KILL_SECONDS):
+                async with aclosing(self._managers.stream(self._containers.WaitContainer, request)) as responses:
+                    async for _ in responses:
+                        pass
 
     async def _pause(self, call: Call, *, unpause: bool) -> web.StreamResponse:
         view = await self._lookup.own(call.parameters["id"])
@@ -145,6 +168,15 @@ class ContainerRunHandlers:
         request = PauseContainerRequest(container=view.container.meta.id, unpause=unpause)
         await self._managers.call(self._containers.PauseContainer, request)
         return call.empty()
+
+
+async def _code(responses: AsyncGenerator[WaitContainerResponse]) -> int:
+    """The exit code, once there is one.
+
+    A run that could not be started has no code of its own; whoever started it gets the reason.
+    """
+    ended = await anext(responses)
+    return start_failure_code(ended.error) if ended.error else ended.exit_code
 
 
 def _stop(call: Call, container: str) -> StopContainerRequest:

@@ -72,7 +72,7 @@ class ExecHandlers:
         entry.started = entry.running = True
         if options.boolean("Detach"):
             return await self._start_detached(call, entry)
-        return await self._start_attached(call, entry)
+        return await self._start_attached(call, entry, raw_output=options.boolean("Tty"))
 
     async def inspect(self, call: Call) -> web.StreamResponse:
         """What it runs, and how it has ended."""
@@ -103,11 +103,15 @@ class ExecHandlers:
         entry.end(0, self._execs.clock())  # how it ends is not told to anyone
         return call.empty(HTTPStatus.OK)
 
-    async def _start_attached(self, call: Call, entry: ExecEntry) -> web.StreamResponse:
+    async def _start_attached(self, call: Call, entry: ExecEntry, *, raw_output: bool) -> web.StreamResponse:
+        """
+        Args:
+            raw_output: without frames, as the request to start says, whatever that to create has said.
+        """
         terminal = entry.start.HasField("terminal")
-        raw = call.hijack(content_type(call.version, terminal=terminal))
+        raw = call.hijack(content_type(call.version, terminal=raw_output))
         options = StreamOptions(
-            terminal=terminal,
+            terminal=raw_output,
             stdin=entry.attach_stdin,
             outputs=_outputs(entry, terminal=terminal),
             detach_keys=detach_keys(entry.detach_keys, terminal=terminal),

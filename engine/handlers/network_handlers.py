@@ -85,7 +85,7 @@ class NetworkHandlers:
             return call.json(builtin_document(mode, builtin_network_id(mode), call.version))
         view = await self._find(name)
         listed = await self._managers.call(self._managers.containers.ListContainers, ListContainersRequest(all=True))
-        ids = {each.task.id: identifier(each) for each in listed.containers}
+        ids = {each.task.id: (identifier(each), each.container.name) for each in listed.containers}
         document = network_document(view, call.version, containers=endpoints_document(view, ids))
         if (scope := call.text("scope")) and document["Scope"] != scope:
             raise _no_network(name)

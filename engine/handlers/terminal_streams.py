@@ -113,7 +113,7 @@ async def connect(session: ProgramSession, stream: RawStream, options: StreamOpt
             if options.stdin:
                 copying.cancel()
     except ExceptionGroup as errors:
-        if errors.subgroup(lambda each: not isinstance(each, (_Detached, ConnectionError))) is not None:
+        if errors.split((_Detached, ConnectionError))[1] is not None:
             raise
     except ConnectionError:
         pass

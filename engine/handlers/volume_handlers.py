@@ -27,6 +27,8 @@ from shoal.errors import AlreadyExists, InvalidInput, NotFound, Refused
 from shoal.filters.filter_set import has_label
 
 FILTERS = ("dangling", "driver", "label", "name")
+ANONYMOUS_BYTES = 31
+"""Of the name of a volume without one, in hexadecimal digits: names have 63 characters at most."""
 
 
 class VolumeHandlers:
@@ -61,7 +63,7 @@ class VolumeHandlers:
 
     async def create(self, call: Call) -> web.StreamResponse:
         """One that is there already is answered as it is, if the request is for the same."""
-        spec = read_volume(await call.json_object(optional=True), secrets.token_hex(32))
+        spec = read_volume(await call.json_object(optional=True), secrets.token_hex(ANONYMOUS_BYTES))
         try:
             view = await self._managers.call(self._control.CreateVolume, CreateVolumeRequest(spec=spec))
         except AlreadyExists:

@@ -14,7 +14,7 @@ _DIRECTORY = re.compile(r"is a directory", re.IGNORECASE)
 _PORT_TAKEN = re.compile(r"\bport\b.*\b(taken|in use|published|listens)\b", re.IGNORECASE)
 _NO_NETWORK = re.compile(r"network .*not found", re.IGNORECASE)
 
-CODE_NOT_EXECUTABLE, CODE_NOT_FOUND = 126, 127
+CODE_NOT_STARTED, CODE_NOT_EXECUTABLE, CODE_NOT_FOUND = 125, 126, 127
 
 
 def start_failure(error: ShoalError) -> ShoalError:
@@ -31,6 +31,13 @@ def start_failure(error: ShoalError) -> ShoalError:
     if _PORT_TAKEN.search(text):
         return ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, _with(text, "port is already allocated"))
     return ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, text)
+
+
+def start_failure_code(text: str) -> int:
+    """The exit code of a run that could not be started, by what was said of it."""
+    if _NOT_FOUND.search(text):
+        return CODE_NOT_FOUND
+    return CODE_NOT_EXECUTABLE if _NOT_EXECUTABLE.search(text) or _DIRECTORY.search(text) else CODE_NOT_STARTED
 
 
 def exec_failure(program: str, code: int, text: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.protocol.go_times import NEVER, time_text
+from engine.translate.container_creation import sent_by_client
 from engine.translate.container_mounts import is_anonymous
 from engine.translate.container_networks import endpoint_document
 from engine.translate.container_ports import bound_ports
@@ -162,15 +163,27 @@ def endpoints(view: ContainerView, around: Surroundings) -> dict[str, dict[str, 
     attachments = list(view.container.definition.task.networks)
     running = state_text(view) in ("running", "paused")
     if not attachments:
-        return {BRIDGE: _endpoint(view, BRIDGE, around, {}, running=running)}
+        return {BRIDGE: _endpoint(view, BRIDGE, around, _as_sent(view, BRIDGE), running=running)}
     found = {}
     for each in attachments:
         if each.network.startswith("container:"):
             continue
         facts = around.networks.get(each.network)
         name = facts.name if facts is not None else each.network
-        found[name] = _endpoint(view, each.network, around, endpoint_document(each), running=running)
+        asked = endpoint_document(each) | _as_sent(view, name)
+        found[name] = _endpoint(view, each.network, around, asked, running=running)
     return found
+
+
+def _as_sent(view: ContainerView, network: str) -> dict[str, Any]:
+    """What a client has sent with an endpoint and the cluster does not use, so that it reads what it wrote."""
+    sent = sent_by_client(view.container.definition)
+    if sent is None:
+        return {}
+    networking = sent[0].get("NetworkingConfig") or {}
+    endpoint = (networking.get("EndpointsConfig") or {}).get(network) or {}
+    keys = ("DriverOpts", "GwPriority", *(("IPAMConfig",) if network == BRIDGE else ()))
+    return {key: endpoint[key] for key in keys if endpoint.get(key)}
 
 
 def _endpoint(

@@ -9,9 +9,10 @@ from shoal.api.v1.container_pb2 import Mount
 from shoal.errors import InvalidInput
 from shoal.spec_parsers.mount_parser import PRIVATE_MODES, SLAVE_MODES, parse_tmpfs
 
-_MODES = frozenset({"rw", "ro", "nocopy", "z", "Z", "consistent", "cached", "delegated", "shared", "rshared"})
+_MODES = frozenset({"rw", "ro", "nocopy", "z", "Z", "consistent", "cached", "delegated"})
+_SHARED_MODES = ("shared", "rshared")
 _VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
-_ANONYMOUS_NAME = re.compile(r"[0-9a-f]{64}")
+_ANONYMOUS_NAME = re.compile(r"[0-9a-f]{62}(?:[0-9a-f]{2})?")
 _TYPES = {"bind": Mount.BIND, "volume": Mount.VOLUME, "tmpfs": Mount.TMPFS}
 _TYPE_NAMES = {number: name for name, number in _TYPES.items()}
 _ENGINE_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
@@ -75,6 +76,8 @@ def _bind(host: Fields, text: str, driver: str) -> Mount:
         return _anonymous(_target(host, "Binds", parts[0]), driver)
     source, target, modes = parts[0], _target(host, "Binds", parts[1]), parts[2].split(",") if len(parts) > 2 else []
     for mode in modes:
+        if mode in _SHARED_MODES:
+            raise host.invalid("Binds", f"{mode} is not supported: mounts do not propagate out of a container")
         if mode not in (*_MODES, *PRIVATE_MODES, *SLAVE_MODES):
             raise host.invalid("Binds", f"invalid mode: {parts[2]}")
     mount = Mount(target=target, source=source, read_only="ro" in modes)

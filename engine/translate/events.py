@@ -23,10 +23,10 @@ _DESTROYED = ("network", "volume")
 
 def event_document(event: Event) -> dict[str, Any] | None:
     """Docker's form of an event; None for what Docker has no event of."""
-    if event.type not in TYPES:
+    if event.type not in TYPES or (event.type in _DESTROYED and event.action == "update"):
         return None
     action = "destroy" if event.action == "remove" and event.type in _DESTROYED else event.action
-    identifier = event.id if event.type in ("service", "node", "secret", "config", "image") else digits(event.id)
+    identifier = _identifier(event)
     attributes = _attributes(event)
     document: dict[str, Any] = {}
     if event.type in _LEGACY:
@@ -41,6 +41,12 @@ def event_document(event: Event) -> dict[str, Any] | None:
         "time": event.at_ms // 1000,
         "timeNano": event.at_ms * 1_000_000,
     }
+
+
+def _identifier(event: Event) -> str:
+    if event.type == "volume":
+        return event.name
+    return digits(event.id) if event.type in ("container", "network") else event.id
 
 
 def event_filter(filters: Filters) -> Callable[[Mapping[str, Any]], bool]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from engine.protocol.errors import bad_request
 from engine.protocol.versions import CGROUP_NAMESPACE_PRIVATE, IPC_MODE_PRIVATE, ApiVersion
 from engine.translate.fields import Fields
 from engine.translate.object_ids import reference
@@ -209,7 +210,7 @@ def _read_log(host: Fields, task: TaskTemplate) -> None:
     log = host.nested("LogConfig")
     driver, options = log.text("Type") or DEFAULT_LOG_DRIVER, log.text_map("Config")
     if driver not in DRIVERS:
-        raise log.invalid("Type", f"logger: no log driver named '{driver}' is registered")
+        raise bad_request(f"logger: no log driver named '{driver}' is registered")
     task.log.SetInParent()
     task.log.disabled = driver == NONE
     for name, value in options.items():

@@ -97,19 +97,18 @@ def builtin_document(mode: str, identifier: str, version: ApiVersion) -> dict[st
     )
 
 
-def endpoints_document(view: NetworkView, container_ids: Mapping[str, str]) -> dict[str, Any]:
+def endpoints_document(view: NetworkView, containers: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
     """`Containers` of `inspect`: what is on it, by container id.
 
     Args:
-        container_ids: 64 digits by the id of a container's task.
+        containers: 64 digits and the name of a container, by the id of its task.
     """
-    subnet, subnet6 = view.allocation.subnet, view.allocation.subnet6
-    return {
-        container_ids.get(each.task_id) or docker_id(each.task_id): _endpoint(
-            each, docker_id(view.network.meta.id), subnet, subnet6
-        )
-        for each in view.endpoints
-    }
+    subnet, subnet6, network = view.allocation.subnet, view.allocation.subnet6, docker_id(view.network.meta.id)
+    document = {}
+    for each in view.endpoints:
+        whole_id, name = containers.get(each.task_id, (docker_id(each.task_id), each.task_name))
+        document[whole_id] = _endpoint(each, name, network, subnet, subnet6)
+    return document
 
 
 def matches(document: Mapping[str, Any], filters: Mapping[str, Iterable[str]]) -> bool:
@@ -230,9 +229,9 @@ def _document(
     return document
 
 
-def _endpoint(endpoint: NetworkEndpoint, network: str, subnet: str, subnet6: str) -> dict[str, str]:
+def _endpoint(endpoint: NetworkEndpoint, name: str, network: str, subnet: str, subnet6: str) -> dict[str, str]:
     return {
-        "Name": endpoint.task_name,
+        "Name": name,
         "EndpointID": endpoint_id(endpoint.task_id, network),
         "MacAddress": "",
         "IPv4Address": _with_prefix(endpoint.address, subnet),

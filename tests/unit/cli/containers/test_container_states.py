@@ -4,7 +4,7 @@ import pytest
 
 from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.api.v1.service_pb2 import ServiceStatus
-from shoal.api.v1.standalone_pb2 import Container
+from shoal.api.v1.standalone_pb2 import Container, ContainerRestart
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.container_states import state_text, status_text
 
@@ -23,6 +23,12 @@ def seen(state: int, *, desired: int = Container.RUNNING, code: int | None = Non
     return view
 
 
+def with_policy(view: ContainerView) -> ContainerView:
+    """The same with a restart policy."""
+    view.container.definition.restart.condition = ContainerRestart.ALWAYS
+    return view
+
+
 @pytest.mark.parametrize(
     ("view", "word", "text"),
     [
@@ -33,7 +39,8 @@ def seen(state: int, *, desired: int = Container.RUNNING, code: int | None = Non
         (seen(TaskState.RUNNING, paused=True), "paused", "Up 3 minutes (Paused)"),
         (seen(TaskState.COMPLETE, desired=Container.STOPPED, code=0), "exited", "Exited (0) 2 hours ago"),
         (seen(TaskState.FAILED, desired=Container.STOPPED, code=137), "exited", "Exited (137) 2 hours ago"),
-        (seen(TaskState.FAILED, code=1), "restarting", "Restarting (1) 2 hours ago"),
+        (with_policy(seen(TaskState.FAILED, code=1)), "restarting", "Restarting (1) 2 hours ago"),
+        (seen(TaskState.FAILED, code=1), "exited", "Exited (1) 2 hours ago"),
     ],
 )
 def test_a_run(view: ContainerView, word: str, text: str) -> None:
