@@ -135,7 +135,7 @@ class ImageTransferHandlers:
                     await self._pool.set(image)
                     emit({"stream": _loaded_text(image)})
 
-            return await stream_progress(call, work)
+            return await stream_progress(call, work, at_once=True)
 
     async def commit(self, call: Call) -> web.StreamResponse:
         """A container's changes as a layer on its image."""

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup, builtin_network_id
 from engine.cluster.managers import Managers
+from engine.cluster.removals import wait_until_gone
 from engine.protocol.errors import ApiError, bad_request, conflict, not_found
 from engine.protocol.parameters import boolean_filter, check_keys
 from engine.server.call import Call
@@ -74,7 +75,8 @@ class NetworkHandlers:
             builtin = []
         else:
             builtin = [builtin_document(mode, builtin_network_id(mode), call.version) for mode in BUILTIN]
-        documents = [*builtin, *(network_document(each, call.version) for each in listed)]
+        shown = [each for each in listed if not each.network.removing]
+        documents = [*builtin, *(network_document(each, call.version) for each in shown)]
         return call.json([each for each in documents if matches(each, filters)])
 
     async def inspect(self, call: Call) -> web.StreamResponse:
@@ -141,6 +143,9 @@ class NetworkHandlers:
             name, identifier = network.network.spec.name, docker_id(network.network.meta.id)
             text = f"error while removing network: network {name} id {identifier} has active endpoints: {error}"
             raise ApiError(HTTPStatus.FORBIDDEN, text) from error
+        await wait_until_gone(
+            lambda: self._managers.call(self._control.GetNetwork, GetNetworkRequest(network=request.network))
+        )
         return call.empty()
 
     async def prune(self, call: Call) -> web.StreamResponse:

@@ -68,6 +68,7 @@ async def stream_progress(
     work: Callable[[Emit], Awaitable[None]],
     *,
     map_error: Callable[[ShoalError], ShoalError] = lambda error: error,
+    at_once: bool = False,
 ) -> web.StreamResponse:
     """Answer with the lines that the work emits.
 
@@ -75,15 +76,17 @@ async def stream_progress(
 
     Args:
         map_error: an error of the work, as the client gets it.
+        at_once: the head goes out before there is a line, so that every error is in the stream.
     """
     lines: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
     working = asyncio.ensure_future(_run(work, lines))
     try:
-        first = await lines.get()
-        if first is None:
+        response = await call.stream() if at_once else None
+        line = await lines.get()
+        if line is None and response is None:
             await _result(working, map_error)
-        response = await call.stream()
-        line = first
+        if response is None:
+            response = await call.stream()
         while line is not None:
             await response.write(json_line(line))
             line = await lines.get()

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from engine.cluster.managers import Managers
+from engine.cluster.removals import wait_until_gone
 from engine.protocol.errors import ApiError, bad_request, conflict, not_found, not_implemented
 from engine.protocol.parameters import Filters, boolean_filter, check_keys
 from engine.server.call import Call
@@ -55,7 +56,11 @@ class VolumeHandlers:
             boolean_filter(filters, "dangling", default=False)
         listed = await self._managers.call(self._control.ListVolumes, ListVolumesRequest())
         used = frozenset(await self.users(listed.volumes)) if "dangling" in filters else frozenset[str]()
-        documents = [volume_document(each) for each in listed.volumes if matches(each, filters, used)]
+        documents = [
+            volume_document(each)
+            for each in listed.volumes
+            if matches(each, filters, used) and not each.volume.removing
+        ]
         return call.json({"Volumes": documents, "Warnings": list(listed.warnings) or None})
 
     async def inspect(self, call: Call) -> web.StreamResponse:
@@ -96,6 +101,7 @@ class VolumeHandlers:
                 raise _no_volume(name) from None
         except Refused as error:
             raise conflict(f"remove {name}: volume is in use: {error}") from error
+        await wait_until_gone(lambda: self._managers.call(self._control.GetVolume, GetVolumeRequest(volume=name)))
         return call.empty()
 
     async def prune(self, call: Call) -> web.StreamResponse:
