@@ -21,12 +21,16 @@ from engine.handlers.container_run_handlers import ContainerRunHandlers
 from engine.handlers.disk_usage_handlers import DiskUsageHandlers
 from engine.handlers.event_handlers import EventHandlers
 from engine.handlers.exec_handlers import ExecHandlers
+from engine.handlers.file_handlers import FileHandlers, config_calls, secret_calls
 from engine.handlers.image_handlers import ImageHandlers
 from engine.handlers.image_transfer_handlers import ImageTransferHandlers
 from engine.handlers.log_handlers import LogHandlers
 from engine.handlers.network_handlers import NetworkHandlers
+from engine.handlers.node_handlers import NodeHandlers
 from engine.handlers.ping import ping_routes
 from engine.handlers.refused_handlers import refused_routes
+from engine.handlers.service_handlers import ServiceHandlers
+from engine.handlers.service_log_handlers import ServiceLogHandlers
 from engine.handlers.stats_handlers import StatsHandlers
 from engine.handlers.system_handlers import SystemHandlers
 from engine.handlers.volume_handlers import VolumeHandlers
@@ -83,6 +87,7 @@ async def run(settings: EngineSettings) -> None:
 def route_table(settings: EngineSettings, managers: Managers, registries: Registries) -> RouteTable:
     """All routes of the API with their handlers."""
     home, lookup, events = HomeNode(managers, settings.home_node), ContainerLookup(managers), EventHandlers(managers)
+    services = ServiceHandlers(managers)
     volumes, pool = VolumeHandlers(managers), ImagePool(managers, registries)
     system = SystemHandlers(
         managers,
@@ -107,14 +112,19 @@ def route_table(settings: EngineSettings, managers: Managers, registries: Regist
         DiskUsageHandlers(managers, lookup, volumes),
         ImageHandlers(managers, pool),
         ImageTransferHandlers(managers, pool, lookup),
+        NodeHandlers(managers, home),
+        services,
+        ServiceLogHandlers(managers, services),
+        FileHandlers(managers, secret_calls(managers)),
+        FileHandlers(managers, config_calls(managers)),
     )
     routes = [*ping_routes(is_swarm_active=is_swarm_active), *(route for each in handlers for route in each.routes())]
     return RouteTable([*routes, *refused_routes(frozenset(route.operation for route in routes))])
 
 
 def is_swarm_active() -> bool:
-    """Whether the swarm side is served: not yet."""
-    return False
+    """Whether the swarm side is shown: the cluster is there."""
+    return True
 
 
 def registries_of(settings: EngineSettings, context: Context) -> Registries:

@@ -1,4 +1,4 @@
-"""Removals that are complete when they are answered, as Docker's are: until then nodes delete data, or leave networks."""
+"""Removals that are complete when they are answered, as Docker's are: nodes delete data or leave networks meanwhile."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,17 +1,11 @@
 """Operations that do not work here, each with a sentence that says why; and the lists that are empty instead."""
 
-from http import HTTPStatus
-
 from aiohttp import web
 
-from engine.protocol.errors import ApiError, not_found, not_implemented
+from engine.protocol.errors import not_found, not_implemented
 from engine.server.call import Call
 from engine.server.routes import Handler, Route
 
-NOT_A_MANAGER = (
-    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm '
-    "and try again."
-)
 _BUILD = "building images is not supported yet; build elsewhere and push or load the image"
 _PLUGINS = "plugins are not supported: volumes have CSI drivers, networks and logs are the cluster's own"
 
@@ -33,38 +27,6 @@ _NO_PLUGIN: tuple[tuple[str, str, str], ...] = (
     ("POST", "/plugins/{name:.*}/set", "PluginSet"),
     ("DELETE", "/plugins/{name:.*}", "PluginDelete"),
 )
-_SWARM: tuple[tuple[str, str, str], ...] = (
-    ("GET", "/swarm", "SwarmInspect"),
-    ("POST", "/swarm/init", "SwarmInit"),
-    ("POST", "/swarm/join", "SwarmJoin"),
-    ("POST", "/swarm/leave", "SwarmLeave"),
-    ("POST", "/swarm/update", "SwarmUpdate"),
-    ("GET", "/swarm/unlockkey", "SwarmUnlockkey"),
-    ("POST", "/swarm/unlock", "SwarmUnlock"),
-    ("GET", "/services", "ServiceList"),
-    ("POST", "/services/create", "ServiceCreate"),
-    ("GET", "/services/{id}", "ServiceInspect"),
-    ("DELETE", "/services/{id}", "ServiceDelete"),
-    ("POST", "/services/{id}/update", "ServiceUpdate"),
-    ("GET", "/services/{id}/logs", "ServiceLogs"),
-    ("GET", "/tasks", "TaskList"),
-    ("GET", "/tasks/{id}", "TaskInspect"),
-    ("GET", "/tasks/{id}/logs", "TaskLogs"),
-    ("GET", "/nodes", "NodeList"),
-    ("GET", "/nodes/{id}", "NodeInspect"),
-    ("DELETE", "/nodes/{id}", "NodeDelete"),
-    ("POST", "/nodes/{id}/update", "NodeUpdate"),
-    ("GET", "/secrets", "SecretList"),
-    ("POST", "/secrets/create", "SecretCreate"),
-    ("GET", "/secrets/{id}", "SecretInspect"),
-    ("DELETE", "/secrets/{id}", "SecretDelete"),
-    ("POST", "/secrets/{id}/update", "SecretUpdate"),
-    ("GET", "/configs", "ConfigList"),
-    ("POST", "/configs/create", "ConfigCreate"),
-    ("GET", "/configs/{id}", "ConfigInspect"),
-    ("DELETE", "/configs/{id}", "ConfigDelete"),
-    ("POST", "/configs/{id}/update", "ConfigUpdate"),
-)
 
 
 def refused_routes(served: frozenset[str]) -> list[Route]:
@@ -81,10 +43,6 @@ def refused_routes(served: frozenset[str]) -> list[Route]:
             Route(method, path, _no_plugin, name, remark="404: there are no plugins")
             for method, path, name in _NO_PLUGIN
         ),
-        *(
-            Route(method, path, _no_swarm, name, remark="503 until the swarm side is served")
-            for method, path, name in _SWARM
-        ),
     ]
     return [route for route in routes if route.operation not in served]
 
@@ -99,10 +57,6 @@ async def _list_plugins(call: Call) -> web.StreamResponse:
 
 async def _no_plugin(call: Call) -> web.StreamResponse:
     raise not_found(f"plugin {call.parameters['name']} not found")
-
-
-async def _no_swarm(_: Call) -> web.StreamResponse:
-    raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, NOT_A_MANAGER)
 
 
 def _refuse(why: str) -> Handler:

@@ -62,6 +62,20 @@ def mount_documents(mounts: Iterable[Mount]) -> dict[str, Any]:
     return {"Binds": binds or None, "Mounts": entries, "Tmpfs": tmpfs, "Volumes": volumes or None}
 
 
+def read_mount_entries(body: Fields) -> list[Mount]:
+    """`Mounts` alone, as services have them.
+
+    Raises:
+        ApiError: 400, one is not valid.
+    """
+    return [_mount(entry) for entry in body.nested_list("Mounts")]
+
+
+def mount_entries(mounts: Iterable[Mount]) -> list[dict[str, Any]]:
+    """`Mounts` of a spec, every mount as an entry."""
+    return [_mount_document(mount) for mount in mounts]
+
+
 def has_host_paths(mounts: Iterable[Mount]) -> bool:
     """Whether one is of a path of a host, so that it matters which."""
     return any(mount.type == Mount.BIND for mount in mounts)
@@ -205,6 +219,9 @@ def _mount_document(mount: Mount) -> dict[str, Any]:
     if mount.type == Mount.BIND:
         options = _bind_options(mount)
         return document | ({"BindOptions": options} if options else {})
+    if mount.type == Mount.TMPFS:
+        options = _tmpfs_entry_options(mount)
+        return document | ({"TmpfsOptions": options} if options else {})
     options = _volume_options(mount)
     return document | ({"VolumeOptions": options} if options else {})
 
@@ -218,6 +235,12 @@ def _bind_options(mount: Mount) -> dict[str, Any]:
         "readonly": "ReadOnlyForceRecursive",
     }.get(mount.recursive)
     return options | ({recursive: True} if recursive else {})
+
+
+def _tmpfs_entry_options(mount: Mount) -> dict[str, Any]:
+    options: dict[str, Any] = {"SizeBytes": mount.tmpfs_bytes} if mount.tmpfs_bytes else {}
+    options |= {"Mode": mount.tmpfs_mode} if mount.tmpfs_mode else {}
+    return options | ({"Options": [each.split("=") for each in mount.tmpfs_options]} if mount.tmpfs_options else {})
 
 
 def _volume_options(mount: Mount) -> dict[str, Any]:

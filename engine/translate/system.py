@@ -12,7 +12,7 @@ VOLUME_DRIVERS = ("local",)
 NETWORK_DRIVERS = ("bridge", "host", "null", "overlay")
 LOG_DRIVERS = ("json-file", "local", "none")
 
-_MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "arm": "armv7l", "386": "i686"}
+MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "arm": "armv7l", "386": "i686"}
 """Of uname(2), by the name that images have for the architecture."""
 
 
@@ -121,7 +121,7 @@ def info_document(
         "OperatingSystem": f"Shoal {cluster.manager_version}",
         "OSVersion": cluster.manager_version,
         "OSType": "linux",
-        "Architecture": _MACHINES.get(architecture, architecture or "x86_64"),
+        "Architecture": MACHINES.get(architecture, architecture or "x86_64"),
         "IndexServerAddress": "https://index.docker.io/v1/",
         "RegistryConfig": _registry_config(),
         "NCPU": sum(node.status.description.resources.nano_cpus for node in ready) // 10**9,
