@@ -7,17 +7,24 @@ from aiohttp import web
 
 from engine.cluster.image_pool import ImagePool, parse_image, pull_error
 from engine.cluster.managers import Managers
-from engine.protocol.errors import conflict, not_implemented
+from engine.protocol.errors import ApiError, conflict, not_implemented
 from engine.protocol.parameters import Filters, check_keys
 from engine.protocol.registry_auth import parse_auth_header
 from engine.server.call import Call
 from engine.server.routes import Route
-from engine.translate.images import history_document, image_row, inspect_document, removed_document
+from engine.translate.images import (
+    distribution_document,
+    history_document,
+    image_row,
+    inspect_document,
+    platform_document,
+    removed_document,
+)
 from engine.translate.prune_filters import prune_filters
 from shoal.api.v1.engine_pb2 import Filter, ListImagesRequest, PruneImagesRequest, RemoveImageRequest
 from shoal.api.v1.standalone_pb2 import Image
 from shoal.distribution.registry_client import Distribution
-from shoal.errors import NotFound, Refused, ShoalError
+from shoal.errors import Refused, ShoalError
 from shoal.images.image_contents import read_contents
 from shoal.images.repository_name import record_name
 
@@ -100,14 +107,18 @@ class ImageHandlers:
         )
 
     async def distribution(self, call: Call) -> web.StreamResponse:
-        """What a registry says of an image, which is not copied."""
-        reference = parse_image(call.parameters["name"])
+        """What a name means: in the cluster first, as for whatever runs it; else what its registry says."""
+        name = call.parameters["name"]
+        reference = parse_image(name)
+        try:
+            return call.json(distribution_document(await self._pool.find(name)))
+        except ApiError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
         registries = self._pool.registries(reference, parse_auth_header(call.header(AUTH_HEADER)))
         try:
             async with Distribution(registries) as distribution:
                 contents = await read_contents(distribution.repository(reference), reference.target)
-        except NotFound:
-            return call.json(await self._known_distribution(call.parameters["name"]))
         except ShoalError as error:
             raise pull_error(error, reference) from error
         top = contents.top
@@ -115,11 +126,7 @@ class ImageHandlers:
         return call.json(
             {
                 "Descriptor": {"mediaType": top.media_type, "digest": top.digest, "size": len(top.content)},
-                "Platforms": [
-                    {"architecture": each.architecture, "os": each.os}
-                    | ({"variant": each.variant} if each.variant else {})
-                    for each in platforms
-                ]
+                "Platforms": [platform_document(each.os, each.architecture, each.variant) for each in platforms]
                 or None,
             }
         )
@@ -130,18 +137,6 @@ class ImageHandlers:
             ApiError: 501.
         """
         raise not_implemented("search is of Docker Hub's own API, which this engine does not ask; use its web site")
-
-    async def _known_distribution(self, name: str) -> dict[str, object]:
-        """Of an image that only the cluster has."""
-        view = await self._pool.find(name)
-        platforms = [
-            {"architecture": each.platform.architecture, "os": each.platform.os} for each in view.image.variants
-        ]
-        media_type = "application/vnd.oci.image.manifest.v1+json"
-        return {
-            "Descriptor": {"mediaType": media_type, "digest": view.image.digest, "size": 0},
-            "Platforms": platforms,
-        }
 
 
 def _filters(filters: Filters) -> list[Filter]:

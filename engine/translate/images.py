@@ -94,6 +94,24 @@ def history_document(view: ImageView) -> list[dict[str, Any]]:
     ]
 
 
+def distribution_document(view: ImageView) -> dict[str, Any]:
+    """`GET /distribution/{name}/json` of an image of the cluster. The size of its manifest is not known here."""
+    variants = view.image.variants
+    several = len(variants) > 1
+    media_type = f"application/vnd.oci.image.{'index' if several else 'manifest'}.v1+json"
+    return {
+        "Descriptor": {"mediaType": media_type, "digest": view.image.digest, "size": 0},
+        "Platforms": [
+            platform_document(each.platform.os, each.platform.architecture, each.platform.variant) for each in variants
+        ],
+    }
+
+
+def platform_document(system: str, architecture: str, variant: str) -> dict[str, str]:
+    """A platform of an image."""
+    return {"architecture": architecture, "os": system} | ({"variant": variant} if variant else {})
+
+
 def removed_document(removed: RemoveImagesResponse) -> list[dict[str, str]]:
     """What a removal answers: names, then images."""
     return [{"Untagged": familiar(each)} for each in removed.untagged] + [{"Deleted": each} for each in removed.deleted]
