@@ -30,10 +30,10 @@ class FileCalls:
     """The calls of managers about one of the two.
 
     Attributes:
-        noun: "secret" or "config". shows_data: whether a client may read the content.
+        file_kind: "secret" or "config". shows_data: whether a client may read the content.
     """
 
-    noun: str
+    file_kind: str
     shows_data: bool
     create: Callable[..., Awaitable[FileView]]
     get: Callable[..., Awaitable[FileView]]
@@ -50,7 +50,7 @@ class FileHandlers:
         self._calls = calls
 
     def routes(self) -> list[Route]:
-        path, name = f"/{self._calls.noun}s", self._calls.noun.capitalize()
+        path, name = f"/{self._calls.file_kind}s", self._calls.file_kind.capitalize()
         return [
             Route("GET", path, self.list, f"{name}List"),
             Route("POST", f"{path}/create", self.create, f"{name}Create"),
@@ -73,7 +73,7 @@ class FileHandlers:
         try:
             view = await self._managers.call(self._calls.create, request)
         except AlreadyExists as error:
-            text = f"rpc error: code = AlreadyExists desc = {self._calls.noun} {request.spec.name} already exists"
+            text = f"rpc error: code = AlreadyExists desc = {self._calls.file_kind} {request.spec.name} already exists"
             raise conflict(text) from error
         return call.json({"ID": view.meta.id}, HTTPStatus.CREATED)
 
@@ -102,10 +102,10 @@ class FileHandlers:
         except NotFound:
             raise self._missing(name) from None
         except InvalidInput as error:
-            raise bad_request(f"{self._calls.noun} {name} is ambiguous: {error}") from error
+            raise bad_request(f"{self._calls.file_kind} {name} is ambiguous: {error}") from error
 
     def _missing(self, name: str) -> ApiError:
-        return not_found(f"{self._calls.noun} {name} not found")
+        return not_found(f"{self._calls.file_kind} {name} not found")
 
 
 def secret_calls(managers: Managers) -> FileCalls:

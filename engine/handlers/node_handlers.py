@@ -1,6 +1,7 @@
 """Nodes: list, inspect, update, remove; and the cluster as a swarm."""
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -9,11 +10,11 @@ from aiohttp import web
 from engine.cluster.home_node import HomeNode
 from engine.cluster.managers import Managers
 from engine.protocol.errors import ApiError, bad_request, conflict, not_found, not_implemented
-from engine.protocol.go_times import NEVER
 from engine.protocol.parameters import check_keys
 from engine.server.call import Call
 from engine.server.routes import Route
 from engine.server.server_headers import ENGINE_VERSION
+from engine.translate.swarm import cluster_document, tls_document
 from engine.translate.swarm_nodes import matches, node_document, read_node_spec
 from shoal.api.v1.control_pb2 import (
     CreateJoinTokenRequest,
@@ -32,7 +33,6 @@ OUT_OF_SEQUENCE = "rpc error: code = Unknown desc = update out of sequence"
 ALREADY_PART = (
     'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.'
 )
-_HEARTBEAT_NS = 2_000_000_000
 
 
 class NodeHandlers:
@@ -49,7 +49,7 @@ class NodeHandlers:
             Route("GET", "/nodes/{id}", self.inspect, "NodeInspect"),
             Route("DELETE", "/nodes/{id}", self.remove, "NodeDelete"),
             Route("POST", "/nodes/{id}/update", self.update, "NodeUpdate", remark="availability and labels"),
-            Route("GET", "/swarm", self.swarm, "SwarmInspect", remark="join tokens are shown only when they are made"),
+            Route("GET", "/swarm", self.swarm, "SwarmInspect", remark="join tokens are shown only at their creation"),
             Route("POST", "/swarm/init", self.init, "SwarmInit", remark="503: the cluster is there"),
             Route("POST", "/swarm/join", self.init, "SwarmJoin", remark="503: hosts join by shoal-agent --join"),
             Route("POST", "/swarm/leave", self.leave, "SwarmLeave", remark="501: hosts leave by shoal node rm"),
@@ -61,11 +61,8 @@ class NodeHandlers:
     async def list(self, call: Call) -> web.StreamResponse:
         filters = call.filters()
         check_keys(filters, FILTERS)
-        nodes, managers = await asyncio.gather(
-            self._managers.call(self._control.ListNodes, ListNodesRequest()),
-            self._managers.call(self._control.ListManagers, ListManagersRequest()),
-        )
-        documents = [node_document(each, managers.managers, engine_version=ENGINE_VERSION) for each in nodes.nodes]
+        listed = await self._managers.call(self._control.ListNodes, ListNodesRequest())
+        documents = await self._documents(listed.nodes)
         return call.json([each for each in documents if matches(each, filters)])
 
     async def inspect(self, call: Call) -> web.StreamResponse:
@@ -95,21 +92,7 @@ class NodeHandlers:
     async def swarm(self, call: Call) -> web.StreamResponse:
         """The cluster, with Docker's defaults for what Shoal does not have."""
         cluster = await self._managers.call(self._control.GetCluster, GetClusterRequest())
-        return call.json(
-            {
-                "ID": cluster.id,
-                "Version": {"Index": 1},
-                "CreatedAt": NEVER,
-                "UpdatedAt": NEVER,
-                "Spec": _swarm_spec(),
-                "TLSInfo": {"TrustRoot": cluster.ca_certificate.decode(errors="replace")},
-                "RootRotationInProgress": False,
-                "DefaultAddrPool": None,
-                "SubnetSize": 24,
-                "DataPathPort": 4789,
-                "JoinTokens": {"Worker": "", "Manager": ""},
-            }
-        )
+        return call.json(cluster_document(cluster) | {"JoinTokens": {"Worker": "", "Manager": ""}})
 
     async def init(self, _: Call) -> web.StreamResponse:
         """
@@ -147,8 +130,16 @@ class NodeHandlers:
         raise conflict("swarm is not locked")
 
     async def _document(self, view: NodeView) -> dict[str, Any]:
-        managers = await self._managers.call(self._control.ListManagers, ListManagersRequest())
-        return node_document(view, managers.managers, engine_version=ENGINE_VERSION)
+        (document,) = await self._documents([view])
+        return document
+
+    async def _documents(self, views: Iterable[NodeView]) -> Sequence[dict[str, Any]]:
+        known, cluster = await asyncio.gather(
+            self._managers.call(self._control.ListManagers, ListManagersRequest()),
+            self._managers.call(self._control.GetCluster, GetClusterRequest()),
+        )
+        tls = tls_document(cluster.ca_certificate)
+        return [node_document(each, known.managers, engine_version=ENGINE_VERSION, tls=tls) for each in views]
 
     async def _find(self, name: str) -> NodeView:
         if name == "self":
@@ -173,22 +164,3 @@ def version_of(call: Call) -> int:
     if not call.text("version"):
         raise bad_request("invalid version '': strconv.ParseUint: parsing \"\": invalid syntax")
     return call.integer("version", 0)
-
-
-def _swarm_spec() -> dict[str, Any]:
-    return {
-        "Name": "default",
-        "Labels": {},
-        "Orchestration": {"TaskHistoryRetentionLimit": 5},
-        "Raft": {
-            "SnapshotInterval": 10000,
-            "KeepOldSnapshots": 0,
-            "LogEntriesForSlowFollowers": 500,
-            "ElectionTick": 10,
-            "HeartbeatTick": 1,
-        },
-        "Dispatcher": {"HeartbeatPeriod": _HEARTBEAT_NS},
-        "CAConfig": {"NodeCertExpiry": 7_776_000_000_000_000},
-        "TaskDefaults": {},
-        "EncryptionConfig": {"AutoLockManagers": False},
-    }

@@ -18,6 +18,7 @@ from shoal.api.v1.service_pb2 import Endpoint, PublishedPort, RestartPolicy, Ser
 from shoal.ids import is_id
 
 DEFAULT_MONITOR_MS = 5000
+DEFAULT_GRACE_MS = 10_000
 MAX_REPLICAS = 1_000_000
 
 _CONDITIONS = {"": 0, "none": RestartPolicy.NONE, "on-failure": RestartPolicy.ON_FAILURE, "any": RestartPolicy.ANY}
@@ -65,7 +66,7 @@ def service_spec_document(spec: ServiceSpec, *, defaults: bool) -> dict[str, Any
         "TaskTemplate": template_document(spec.task, defaults=defaults),
         "Mode": _mode_document(spec),
     }
-    if spec.HasField("update") or defaults:
+    if defaults or _update_document(spec.update) != _update_document(UpdateConfig()):
         document["UpdateConfig"] = _update_document(spec.update)
     if spec.HasField("rollback") or defaults:
         document["RollbackConfig"] = _update_document(spec.rollback)
@@ -76,7 +77,7 @@ def service_spec_document(spec: ServiceSpec, *, defaults: bool) -> dict[str, Any
 def template_document(task: TaskTemplate, *, defaults: bool = False) -> dict[str, Any]:
     """`TaskTemplate` of a service, and `Spec` of a task."""
     document: dict[str, Any] = {
-        "ContainerSpec": container_document(task.container),
+        "ContainerSpec": _container_document(task, defaults=defaults),
         "Resources": {"Limits": _limits(task.limits), "Reservations": _reservations(task.reservations)},
     }
     if task.HasField("restart") or defaults:
@@ -105,6 +106,13 @@ def port_document(port: PublishedPort) -> dict[str, Any]:
     document: dict[str, Any] = {"Protocol": protocol, "TargetPort": port.target}
     document |= {"PublishedPort": port.published} if port.published else {}
     return document | {"PublishMode": "host" if port.mode == PublishedPort.HOST else "ingress"}
+
+
+def _container_document(task: TaskTemplate, *, defaults: bool) -> dict[str, Any]:
+    document = container_document(task.container)
+    if defaults:
+        document.setdefault("StopGracePeriod", DEFAULT_GRACE_MS * NS)
+    return document
 
 
 def _read_template(template: Fields, task: TaskTemplate) -> None:

@@ -18,8 +18,14 @@ _AVAILABILITY_NAMES = {int(number): name for name, number in _AVAILABILITIES.ite
 _STATES = {NodeStatus.READY: "ready", NodeStatus.DOWN: "down", NodeStatus.UNKNOWN: "unknown"}
 
 
-def node_document(view: NodeView, managers: Sequence[ManagerView], *, engine_version: str) -> dict[str, Any]:
-    """`GET /nodes/{id}`. Nodes with a manager on their host are managers."""
+def node_document(
+    view: NodeView, managers: Sequence[ManagerView], *, engine_version: str, tls: Mapping[str, str]
+) -> dict[str, Any]:
+    """`GET /nodes/{id}`. Nodes with a manager on their host are managers.
+
+    Args:
+        tls: `TLSInfo` of the cluster.
+    """
     identity, description = view.node.spec.identity, view.status.description
     manager = _manager_of(view, managers)
     architecture = description.platform.architecture or identity.platform.architecture
@@ -44,7 +50,7 @@ def node_document(view: NodeView, managers: Sequence[ManagerView], *, engine_ver
                 **({"Labels": dict(identity.engine_labels)} if identity.engine_labels else {}),
                 "Plugins": _plugins(),
             },
-            "TLSInfo": {},
+            "TLSInfo": dict(tls),
         },
         "Status": {
             "State": _STATES.get(view.status.state, "unknown"),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.protocol.versions import FIREWALL_BACKEND, NEWEST, OLDEST, ApiVersion
+from engine.translate.swarm import cluster_document
 from shoal.api.v1.control_pb2 import ClusterView, ManagerView, NodeView
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.docker_units import docker_size
@@ -184,7 +185,7 @@ def active_swarm(
         ],
         "Nodes": nodes,
         "Managers": len(managers),
-        "Cluster": {"ID": cluster.id},
+        "Cluster": cluster_document(cluster),
     }
 
 

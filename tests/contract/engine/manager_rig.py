@@ -44,7 +44,7 @@ from tests.fakes.loaded_store import loaded_store
 from tests.fakes.managers import FakeManagers
 from tests.fakes.memory_etcd import MemoryEtcd
 from tests.unit.manager_api.containers.container_rig import ContainerRig
-from tests.unit.manager_api.control_rig import ADMIN
+from tests.unit.manager_api.control_rig import ADMIN, Api
 
 R = TypeVar("R")
 
@@ -82,6 +82,7 @@ class RigManagers(Managers):
         )
         volumes = VolumeHandler(store=rig.store, sizes=_NoSizes(), now_ms=clock, new_id=ids.new_id)
         nodes = NodeHandler(store=rig.store, now_ms=clock)
+        api = Api(rig.store, images=rig.images)
         images = ImageHandler(store=rig.store, contents=_AllContents(), now_ms=clock)
         untyped: Any = self
         untyped.control = SimpleNamespace(
@@ -99,6 +100,25 @@ class RigManagers(Managers):
             GetVolume=_unary(volumes.get),
             ListVolumes=_unary(volumes.list),
             RemoveVolume=_unary(volumes.remove),
+            CreateService=_unary(api.services.create),
+            GetService=_unary(api.services.get),
+            ListServices=_unary(api.services.list),
+            UpdateService=_unary(api.services.update),
+            RollbackService=_unary(api.services.rollback),
+            RemoveService=_unary(api.services.remove),
+            ListTasks=_unary(api.tasks.list),
+            UpdateNode=_unary(nodes.update),
+            RemoveNode=_unary(nodes.remove),
+            CreateSecret=_unary(api.secrets.create),
+            GetSecret=_unary(api.secrets.get),
+            ListSecrets=_unary(api.secrets.list),
+            UpdateSecret=_unary(api.secrets.update),
+            RemoveSecret=_unary(api.secrets.remove),
+            CreateConfig=_unary(api.configs.create),
+            GetConfig=_unary(api.configs.get),
+            ListConfigs=_unary(api.configs.list),
+            UpdateConfig=_unary(api.configs.update),
+            RemoveConfig=_unary(api.configs.remove),
             Exec=self._programs.exec,
             Logs=self._programs.logs,
             Stats=self._programs.stats,

@@ -204,4 +204,3 @@ def test_info_version_and_disk_usage_are_of_the_cluster(environment: Environment
 
 def test_what_is_not_served_says_why(environment: Environment) -> None:
     assert "not supported" in failure(environment, "plugin", "install", "x", "--grant-all-permissions")[1]
-    assert "This node is not a swarm manager" in failure(environment, "node", "ls")[1]

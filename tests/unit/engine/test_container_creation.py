@@ -32,6 +32,7 @@ def without_request(definition: ContainerDefinition) -> ContainerDefinition:
     return found
 
 
+@settings(max_examples=40)
 @given(creation_requests())
 def test_what_is_read_of_a_definition_makes_the_same_definition(request: dict[str, Any]) -> None:
     """There and back, without what the client had sent."""
@@ -43,6 +44,7 @@ def test_what_is_read_of_a_definition_makes_the_same_definition(request: dict[st
     assert without_request(again.definition) == definition
 
 
+@settings(max_examples=40)
 @given(creation_requests())
 def test_what_was_sent_is_told_back(request: dict[str, Any]) -> None:
     config, host = documents_of(read_creation(request, NEWEST).definition)
@@ -252,6 +254,7 @@ json_values = st.recursive(
 )
 
 
+@settings(max_examples=60)
 @given(creation_requests(), st.data())
 def test_any_value_of_any_key_is_read_or_refused(request: dict[str, Any], data: st.DataObject) -> None:
     host = dict(request["HostConfig"])
