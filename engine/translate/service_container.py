@@ -153,6 +153,12 @@ def _owner(file: Fields, key: str) -> int:
     return int(text)
 
 
+def _file_name(reference: FileReference, directory: str) -> str:
+    """Without the directory where files are unless their path says otherwise."""
+    name = reference.target.removeprefix(directory)
+    return (reference.target if "/" in name else name) or reference.name
+
+
 def _references(key: str, kind: str, references: Any, directory: str) -> Mapping[str, Any]:
     if not references:
         return {}
@@ -160,7 +166,7 @@ def _references(key: str, kind: str, references: Any, directory: str) -> Mapping
         key: [
             {
                 "File": {
-                    "Name": each.target.removeprefix(directory) or each.name,
+                    "Name": _file_name(each, directory),
                     "UID": str(each.uid),
                     "GID": str(each.gid),
                     "Mode": each.mode if each.HasField("mode") else DEFAULT_MODE,

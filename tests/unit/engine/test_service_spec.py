@@ -1,0 +1,155 @@
+"""Services of Docker's clients as specs, and back."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.protocol.errors import ApiError
+from engine.translate.service_spec import read_service, service_spec_document
+from shoal.api.v1.file_pb2 import FileReference
+from shoal.api.v1.service_pb2 import UpdateConfig
+
+FULL: dict[str, Any] = {
+    "Name": "st_web",
+    "Labels": {"com.docker.stack.namespace": "st", "a": "b"},
+    "TaskTemplate": {
+        "ContainerSpec": {
+            "Image": "alpine:latest",
+            "Command": ["sh"],
+            "Args": ["-c", "x"],
+            "Env": ["A=1"],
+            "Dir": "/srv",
+            "User": "root",
+            "Groups": ["wheel"],
+            "Labels": {"c": "d"},
+            "Init": True,
+            "TTY": True,
+            "ReadOnly": True,
+            "StopSignal": "SIGINT",
+            "StopGracePeriod": 5_000_000_000,
+            "Mounts": [
+                {"Type": "volume", "Source": "data", "Target": "/data"},
+                {"Type": "tmpfs", "Target": "/run", "TmpfsOptions": {"SizeBytes": 65536, "Mode": 448}},
+            ],
+            "Hosts": ["10.0.0.1 db"],
+            "DNSConfig": {"Nameservers": ["9.9.9.9"]},
+            "Secrets": [
+                {"File": {"Name": "s1", "UID": "0", "GID": "0", "Mode": 292}, "SecretID": "id1", "SecretName": ""}
+            ],
+            "Configs": [
+                {"File": {"Name": "/etc/c", "UID": "1", "GID": "2", "Mode": 256}, "ConfigID": "id2", "ConfigName": ""}
+            ],
+            "CapabilityAdd": ["NET_ADMIN"],
+            "Sysctls": {"net.core.somaxconn": "9"},
+            "Ulimits": [{"Name": "nofile", "Hard": 9, "Soft": 8}],
+            "HealthCheck": {"Test": ["CMD", "true"], "Interval": 1_000_000_000},
+            "Isolation": "default",
+        },
+        "Resources": {
+            "Limits": {"NanoCPUs": 1, "MemoryBytes": 2, "Pids": 3},
+            "Reservations": {
+                "MemoryBytes": 1,
+                "GenericResources": [{"DiscreteResourceSpec": {"Kind": "gpu", "Value": 1}}],
+            },
+        },
+        "RestartPolicy": {"Condition": "on-failure", "Delay": 1_000_000_000, "MaxAttempts": 3, "Window": 9_000_000},
+        "Placement": {
+            "Constraints": ["node.role == worker"],
+            "Preferences": [{"Spread": {"SpreadDescriptor": "node.labels.zone"}}],
+            "MaxReplicas": 2,
+        },
+        "Networks": [{"Target": "front", "Aliases": ["w"]}],
+        "LogDriver": {"Name": "json-file"},
+        "ForceUpdate": 4,
+        "Runtime": "container",
+    },
+    "Mode": {"Replicated": {"Replicas": 5}},
+    "UpdateConfig": {
+        "Parallelism": 2,
+        "Delay": 1_000_000_000,
+        "FailureAction": "rollback",
+        "Monitor": 7_000_000_000,
+        "MaxFailureRatio": 0.5,
+        "Order": "start-first",
+    },
+    "EndpointSpec": {
+        "Mode": "vip",
+        "Ports": [{"Protocol": "udp", "TargetPort": 53, "PublishedPort": 5353, "PublishMode": "host"}],
+    },
+}
+
+
+def test_what_was_sent_is_read() -> None:
+    document = service_spec_document(read_service(FULL), defaults=False)
+    assert document == FULL
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_what_is_read_of_a_spec_makes_the_same_spec(data: st.DataObject) -> None:
+    """Of any part of what can be sent."""
+    request = {key: FULL[key] for key in FULL if data.draw(st.booleans()) or key == "TaskTemplate"}
+    template = dict(request["TaskTemplate"])
+    for key in [*template]:
+        if data.draw(st.booleans()):
+            del template[key]
+    if "ContainerSpec" in template:
+        container = template["ContainerSpec"]
+        template["ContainerSpec"] = {key: container[key] for key in container if data.draw(st.booleans())}
+    request["TaskTemplate"] = template
+    spec = read_service(request)
+    plain = service_spec_document(spec, defaults=False)
+    assert service_spec_document(read_service(plain), defaults=False) == plain
+
+
+def test_dockers_defaults_hold_where_nothing_is_said() -> None:
+    spec = read_service({"Name": "web", "TaskTemplate": {"ContainerSpec": {"Image": "x"}}})
+    assert (spec.update.failure_action, spec.update.monitor_ms, spec.update.parallelism) == (
+        UpdateConfig.PAUSE,
+        5000,
+        1,
+    )
+    assert spec.replicated.replicas == 1
+    assert "UpdateConfig" not in service_spec_document(spec, defaults=False)
+    filled = service_spec_document(spec, defaults=True)
+    assert filled["UpdateConfig"] == {
+        "Parallelism": 1,
+        "FailureAction": "pause",
+        "Monitor": 5_000_000_000,
+        "MaxFailureRatio": 0,
+        "Order": "stop-first",
+    }
+
+
+def test_stacks_and_files_are_as_shoal_has_them() -> None:
+    spec = read_service(FULL)
+    assert spec.stack == "st"
+    secret, config = spec.task.container.secrets[0], spec.task.container.configs[0]
+    assert (secret.source, secret.target, secret.policy) == ("id1", "/run/secrets/s1", FileReference.PIN)
+    assert (config.target, config.uid, config.gid, config.mode) == ("/etc/c", 1, 2, 0o400)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"Mode": {"Replicated": {}, "Global": {}}}, "must specify only one service mode"),
+        ({"UpdateConfig": {"FailureAction": "explode"}}, "unrecognized update failure action explode"),
+        ({"UpdateConfig": {"MaxFailureRatio": 2}}, "invalid maximum failure ratio"),
+        ({"EndpointSpec": {"Mode": "odd"}}, "invalid endpoint mode"),
+        ({"EndpointSpec": {"Ports": [{"Protocol": "icmp"}]}}, "invalid port"),
+        ({"TaskTemplate": {"RestartPolicy": {"Condition": "maybe"}}}, "invalid RestartCondition"),
+        ({"TaskTemplate": {"Runtime": "plugin"}}, "only containers are supported"),
+        ({"TaskTemplate": {"LogDriver": {"Name": "gelf"}}}, "no log driver named 'gelf' is registered"),
+        ({"TaskTemplate": {"ForceUpdate": -1}}, "out of range"),
+        ({"TaskTemplate": {"ContainerSpec": {"Hosts": ["x"]}}}, "must be ADDRESS NAME"),
+        ({"TaskTemplate": {"ContainerSpec": {"Privileges": {"Seccomp": {"Mode": "custom"}}}}}, "custom profiles"),
+        ({"Labels": {"a": 1}}, "cannot unmarshal number"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_by_name(change: dict[str, Any], text: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        read_service({"Name": "web", **change})
+    assert caught.value.status == 400
+    assert text in str(caught.value)
