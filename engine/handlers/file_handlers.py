@@ -12,7 +12,7 @@ from engine.protocol.errors import ApiError, bad_request, conflict, not_found
 from engine.protocol.parameters import check_keys
 from engine.server.call import Call
 from engine.server.routes import Route
-from engine.translate.swarm_files import file_document, matches, read_file, read_labels
+from engine.translate.swarm.swarm_files import file_document, matches, read_file, read_labels
 from shoal.api.v1.control_pb2 import (
     FileView,
     GetFileRequest,

@@ -14,8 +14,8 @@ from engine.protocol.parameters import check_keys
 from engine.server.call import Call
 from engine.server.routes import Route
 from engine.server.server_headers import ENGINE_VERSION
-from engine.translate.swarm import cluster_document, tls_document
-from engine.translate.swarm_nodes import matches, node_document, read_node_spec
+from engine.translate.swarm.swarm_cluster import cluster_document, tls_document
+from engine.translate.swarm.swarm_nodes import matches, node_document, read_node_spec
 from shoal.api.v1.control_pb2 import (
     CreateJoinTokenRequest,
     GetClusterRequest,

@@ -14,8 +14,8 @@ from engine.protocol.parameters import check_keys
 from engine.server.call import Call
 from engine.server.routes import Route
 from engine.translate.object_ids import docker_id
-from engine.translate.service_spec import read_service
-from engine.translate.services import service_document, service_matches, task_document, task_matches
+from engine.translate.swarm.service_spec import read_service
+from engine.translate.swarm.services import service_document, service_matches, task_document, task_matches
 from shoal.api.v1.control_pb2 import (
     CreateServiceRequest,
     GetServiceRequest,

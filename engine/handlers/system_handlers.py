@@ -92,20 +92,17 @@ class SystemHandlers:
                 nodes=len(listed.nodes),
                 managers=known.managers,
             )
-        return call.json(
-            system.info_document(
-                version=call.version,
-                engine_version=ENGINE_VERSION,
-                cluster=cluster,
-                nodes=listed.nodes,
-                home=home,
-                states=Counter(map(state_text, containers.containers)),
-                images=len(images.images),
-                swarm=swarm,
-                listeners=self._listeners(),
-                now=time_text_ns(time.time_ns()),
-            )
+        summary = system.ClusterSummary(
+            cluster=cluster,
+            nodes=listed.nodes,
+            home=home,
+            states=Counter(map(state_text, containers.containers)),
+            images=len(images.images),
+            swarm=swarm,
+            listeners=self._listeners(),
+            now=time_text_ns(time.time_ns()),
         )
+        return call.json(system.info_document(summary, version=call.version, engine_version=ENGINE_VERSION))
 
     async def auth(self, call: Call) -> web.StreamResponse:
         """Try credentials of a registry. Nothing is kept: clients send them with each request that needs them."""

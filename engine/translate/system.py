@@ -1,10 +1,11 @@
 """`version` and `info`: the cluster as if it were one engine. Pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from engine.protocol.versions import FIREWALL_BACKEND, NEWEST, OLDEST, ApiVersion
-from engine.translate.swarm import cluster_document
+from engine.translate.swarm.swarm_cluster import cluster_document
 from shoal.api.v1.control_pb2 import ClusterView, ManagerView, NodeView
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.docker_units import docker_size
@@ -61,94 +62,49 @@ def version_document(
     }
 
 
-def info_document(
-    *,
-    version: ApiVersion,
-    engine_version: str,
-    cluster: ClusterView,
-    nodes: Sequence[NodeView],
-    home: NodeView | None,
-    states: Mapping[str, int],
-    images: int,
-    swarm: Mapping[str, Any],
-    listeners: int,
-    now: str,
-) -> dict[str, Any]:
-    """`GET /info`: sums over the nodes that are ready; `DriverStatus` has a row a node, which the CLI prints.
+@dataclass(frozen=True)
+class ClusterSummary:
+    """What `info` is made of.
 
-    Args:
+    Attributes:
+        home: the home node; None: there is none.
         states: containers by Docker's word for their state.
         listeners: clients that follow events.
         now: RFC 3339.
     """
-    ready = [node for node in nodes if node.status.state == NodeStatus.READY]
-    description = home.status.description if home is not None else None
-    architecture = description.platform.architecture if description is not None else ""
-    document: dict[str, Any] = {
-        "ID": cluster.id,
-        "Containers": sum(states.values()),
-        "ContainersRunning": states.get("running", 0),
-        "ContainersPaused": states.get("paused", 0),
-        "ContainersStopped": sum(
-            number for state, number in states.items() if state not in ("running", "paused", "restarting")
-        ),
-        "Images": images,
-        "Driver": "overlay2",
-        "DriverStatus": [["Nodes", str(len(nodes))], *(row for node in nodes for row in _node_rows(node))],
-        "Plugins": {
-            "Volume": sorted({*VOLUME_DRIVERS, *_csi_drivers(ready)}),
-            "Network": list(NETWORK_DRIVERS),
-            "Authorization": None,
-            "Log": list(LOG_DRIVERS),
-        },
-        "MemoryLimit": True,
-        "SwapLimit": True,
-        "CpuCfsPeriod": True,
-        "CpuCfsQuota": True,
-        "CPUShares": True,
-        "CPUSet": True,
-        "PidsLimit": True,
-        "IPv4Forwarding": True,
-        "Debug": False,
-        "NFd": 0,
-        "OomKillDisable": False,
-        "NGoroutines": 0,
-        "SystemTime": now,
-        "LoggingDriver": "json-file",
-        "CgroupDriver": "cgroupfs",
-        "CgroupVersion": "2",
-        "NEventsListener": listeners,
-        "KernelVersion": description.kernel if description is not None else "",
-        "OperatingSystem": f"Shoal {cluster.manager_version}",
-        "OSVersion": cluster.manager_version,
-        "OSType": "linux",
-        "Architecture": MACHINES.get(architecture, architecture or "x86_64"),
-        "IndexServerAddress": "https://index.docker.io/v1/",
-        "RegistryConfig": _registry_config(),
-        "NCPU": sum(node.status.description.resources.nano_cpus for node in ready) // 10**9,
-        "MemTotal": sum(node.status.description.resources.memory_bytes for node in ready),
-        "GenericResources": None,
-        "DockerRootDir": "/var/lib/shoal",
-        "HttpProxy": "",
-        "HttpsProxy": "",
-        "NoProxy": "",
-        "Name": _hostname(home) if home is not None else cluster.id,
-        "Labels": _labels(home),
-        "ExperimentalBuild": False,
-        "ServerVersion": engine_version,
-        "Runtimes": {"runc": {"path": "runc"}},
-        "DefaultRuntime": "runc",
-        "Swarm": dict(swarm),
-        "LiveRestoreEnabled": True,
-        "Isolation": "",
-        "InitBinary": "docker-init",
-        "ContainerdCommit": {"ID": ""},
-        "RuncCommit": {"ID": description.runtime if description is not None else ""},
-        "InitCommit": {"ID": ""},
-        "SecurityOptions": list(description.security_options) if description is not None else [],
-        "CDISpecDirs": [],
-        "Warnings": None,
-    }
+
+    cluster: ClusterView
+    nodes: Sequence[NodeView]
+    home: NodeView | None
+    states: Mapping[str, int]
+    images: int
+    swarm: Mapping[str, Any]
+    listeners: int
+    now: str
+
+
+def info_document(summary: ClusterSummary, *, version: ApiVersion, engine_version: str) -> dict[str, Any]:
+    """`GET /info`: sums over the nodes that are ready; `DriverStatus` has rows of each node, which the CLI prints."""
+    document = (
+        _FIXED
+        | _containers(summary.states)
+        | _home_facts(summary.home, summary.cluster)
+        | _resources([node for node in summary.nodes if node.status.state == NodeStatus.READY])
+        | {
+            "ID": summary.cluster.id,
+            "Images": summary.images,
+            "DriverStatus": [
+                ["Nodes", str(len(summary.nodes))],
+                *(row for node in summary.nodes for row in _node_rows(node)),
+            ],
+            "SystemTime": summary.now,
+            "NEventsListener": summary.listeners,
+            "OperatingSystem": f"Shoal {summary.cluster.manager_version}",
+            "OSVersion": summary.cluster.manager_version,
+            "ServerVersion": engine_version,
+            "Swarm": dict(summary.swarm),
+        }
+    )
     if version >= FIREWALL_BACKEND:
         document["FirewallBackend"] = {"Driver": "nftables"}
     return document
@@ -189,6 +145,98 @@ def active_swarm(
     }
 
 
+_FIXED: Mapping[str, Any] = {
+    "Driver": "overlay2",
+    "MemoryLimit": True,
+    "SwapLimit": True,
+    "CpuCfsPeriod": True,
+    "CpuCfsQuota": True,
+    "CPUShares": True,
+    "CPUSet": True,
+    "PidsLimit": True,
+    "IPv4Forwarding": True,
+    "Debug": False,
+    "NFd": 0,
+    "OomKillDisable": False,
+    "NGoroutines": 0,
+    "LoggingDriver": "json-file",
+    "CgroupDriver": "cgroupfs",
+    "CgroupVersion": "2",
+    "OSType": "linux",
+    "IndexServerAddress": "https://index.docker.io/v1/",
+    "RegistryConfig": {
+        "IndexConfigs": {"docker.io": {"Mirrors": [], "Name": "docker.io", "Official": True, "Secure": True}},
+        "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8"],
+        "Mirrors": [],
+    },
+    "GenericResources": None,
+    "DockerRootDir": "/var/lib/shoal",
+    "HttpProxy": "",
+    "HttpsProxy": "",
+    "NoProxy": "",
+    "ExperimentalBuild": False,
+    "Runtimes": {"runc": {"path": "runc"}},
+    "DefaultRuntime": "runc",
+    "LiveRestoreEnabled": True,
+    "Isolation": "",
+    "InitBinary": "docker-init",
+    "ContainerdCommit": {"ID": ""},
+    "InitCommit": {"ID": ""},
+    "CDISpecDirs": [],
+    "Warnings": None,
+}
+"""The same of every cluster. The shape of usage is that of cgroup version 2, whatever nodes have."""
+
+
+def _containers(states: Mapping[str, int]) -> dict[str, int]:
+    active = sum(states.get(state, 0) for state in ("running", "paused", "restarting"))
+    total = sum(states.values())
+    return {
+        "Containers": total,
+        "ContainersRunning": states.get("running", 0),
+        "ContainersPaused": states.get("paused", 0),
+        "ContainersStopped": total - active,
+    }
+
+
+def _home_facts(home: NodeView | None, cluster: ClusterView) -> dict[str, Any]:
+    """What is of one host with Docker: of the home node."""
+    if home is None:
+        return {
+            "KernelVersion": "",
+            "Architecture": MACHINES["amd64"],
+            "Name": cluster.id,
+            "Labels": [],
+            "RuncCommit": {"ID": ""},
+            "SecurityOptions": [],
+        }
+    description = home.status.description
+    architecture = description.platform.architecture or "amd64"
+    return {
+        "KernelVersion": description.kernel,
+        "Architecture": MACHINES.get(architecture, architecture),
+        "Name": _hostname(home),
+        "Labels": _labels(home),
+        "RuncCommit": {"ID": description.runtime},
+        "SecurityOptions": list(description.security_options),
+    }
+
+
+def _resources(ready: Sequence[NodeView]) -> dict[str, Any]:
+    """Sums of nodes, and what any of them has."""
+    resources = [node.status.description.resources for node in ready]
+    return {
+        "NCPU": sum(each.nano_cpus for each in resources) // 10**9,
+        "MemTotal": sum(each.memory_bytes for each in resources),
+        "Plugins": {
+            "Volume": sorted({*VOLUME_DRIVERS, *_csi_drivers(ready)}),
+            "Network": list(NETWORK_DRIVERS),
+            "Authorization": None,
+            "Log": list(LOG_DRIVERS),
+        },
+    }
+
+
 def _node_rows(node: NodeView) -> list[list[str]]:
     description = node.status.description
     resources = description.resources
@@ -208,20 +256,10 @@ def _hostname(node: NodeView) -> str:
     return node.node.spec.identity.hostname or node.status.description.hostname or node.node.meta.id
 
 
-def _labels(home: NodeView | None) -> list[str]:
-    if home is None:
-        return []
+def _labels(home: NodeView) -> list[str]:
     labels = home.node.spec.identity.engine_labels
     return [f"{name}={labels[name]}" for name in sorted(labels)]
 
 
 def _csi_drivers(nodes: Sequence[NodeView]) -> set[str]:
     return {driver.name for node in nodes for driver in node.status.description.csi_drivers}
-
-
-def _registry_config() -> dict[str, Any]:
-    return {
-        "IndexConfigs": {"docker.io": {"Mirrors": [], "Name": "docker.io", "Official": True, "Secure": True}},
-        "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8"],
-        "Mirrors": [],
-    }

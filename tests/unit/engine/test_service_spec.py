@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.protocol.errors import ApiError
-from engine.translate.service_spec import read_service, service_spec_document
+from engine.translate.swarm.service_spec import read_service, service_spec_document
 from shoal.api.v1.file_pb2 import FileReference
 from shoal.api.v1.service_pb2 import UpdateConfig
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.translate.fields import Fields
-from engine.translate.swarm_objects import meta_document
+from engine.translate.swarm.swarm_objects import meta_document
 from engine.translate.system import LOG_DRIVERS, MACHINES, NETWORK_DRIVERS, VOLUME_DRIVERS
 from shoal.api.v1.control_pb2 import ManagerView, NodeView
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus

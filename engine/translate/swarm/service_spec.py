@@ -11,8 +11,8 @@ from engine.translate.container_ports import PROTOCOLS
 from engine.translate.fields import Fields
 from engine.translate.networks import STACK_LABEL
 from engine.translate.object_ids import docker_id, reference
-from engine.translate.service_container import container_document, read_container
-from engine.translate.swarm_objects import NS, with_stack
+from engine.translate.swarm.service_container import container_document, read_container
+from engine.translate.swarm.swarm_objects import NS, with_stack
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import Endpoint, PublishedPort, RestartPolicy, ServiceSpec, TaskTemplate, UpdateConfig
 from shoal.ids import is_id

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.translate.fields import Fields
 from engine.translate.networks import STACK_LABEL
-from engine.translate.swarm_objects import meta_document, with_stack
+from engine.translate.swarm.swarm_objects import meta_document, with_stack
 from shoal.api.v1.control_pb2 import CreateFileRequest, FileView
 
 
