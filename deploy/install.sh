@@ -5,6 +5,7 @@
 #   deploy/install.sh manager [--advertise ADDRESS]
 #   deploy/install.sh agent --join HOST:7442 --token TOKEN [--advertise ADDRESS]
 #   deploy/install.sh registry [--address ADDRESS:5000]
+#   deploy/install.sh engine [--context FILE] [--group GROUP] [--socket PATH]
 #   deploy/install.sh remove [--purge]
 #
 # `remove` stops all containers of this host and uninstalls Shoal. Volumes, the cluster's state and the registry's images
@@ -15,6 +16,8 @@
 #   agent     7441/tcp from managers and agents (logs, exec, volume moves; mutual TLS), 4789/udp from agents (VXLAN); with encrypted
 #             networks 51830/udp and 51831/udp from them (WireGuard), or IP protocol 50 with 51832/udp and 51833/udp (ESP)
 #   registry  5000/tcp from managers, agents and clients that push images
+#   engine    none: it serves Docker's Engine API on a Unix socket, /run/docker.sock for the group docker; FILE is of `shoal context
+#             export`, and not needed on a manager's host
 set -eu
 
 prefix=/opt/shoal
@@ -28,6 +31,7 @@ packages() {
     manager) echo python3 python3-venv ca-certificates etcd-server ;;
     agent) echo python3 python3-venv ca-certificates iproute2 util-linux mount libnftables1 crun conmon runc tini apparmor ;;
     registry) echo docker-registry ;;
+    engine) echo python3 python3-venv ca-certificates ;;
   esac
 }
 
@@ -42,7 +46,7 @@ install_venv() {
   test -x "$prefix/venv/bin/python" || python3 -m venv "$prefix/venv"
   "$prefix/venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade "$top"
   cp "$top/README.md" "$prefix/"
-  for program in shoal shoal-manager shoal-agent; do ln -sf "$prefix/venv/bin/$program" "/usr/local/bin/$program"; done
+  for program in shoal shoal-manager shoal-agent shoal-engine; do ln -sf "$prefix/venv/bin/$program" "/usr/local/bin/$program"; done
 }
 
 enable() {
@@ -97,16 +101,40 @@ install_registry() {
   echo "The registry is running on $address without TLS and authentication; see deploy/registry/README.md."
 }
 
+install_engine() {
+  test -n "$context" || test -d /var/lib/shoal/manager/admin || fail "--context FILE is required; write it with \`shoal context export\`"
+  install_packages engine
+  install_venv
+  mkdir -p /etc/shoal
+  install -d -m 700 /var/lib/shoal/engine
+  if test -n "$context"; then
+    SHOAL_CONFIG=/var/lib/shoal/engine "$prefix/venv/bin/shoal" context import default "$context" || true
+  else
+    SHOAL_CONFIG=/var/lib/shoal/engine "$prefix/venv/bin/shoal" context create --admin /var/lib/shoal/manager/admin default || true
+  fi
+  getent group "$group" > /dev/null || groupadd --system "$group"
+  cp "$top/deploy/systemd/shoal-engine.socket" /etc/systemd/system/
+  sed -i "s|^ListenStream=.*|ListenStream=$socket|; s|^SocketGroup=.*|SocketGroup=$group|" /etc/systemd/system/shoal-engine.socket
+  cp "$top/deploy/systemd/shoal-engine.service" /etc/systemd/system/
+  systemctl daemon-reload
+  systemctl enable --now shoal-engine.socket
+  enable shoal-engine
+  echo "The engine is running. To use it, run: docker -H unix://$socket ps"
+}
+
 remove() {
-  for unit in shoal-agent shoal-manager shoal-registry; do
+  systemctl disable --now shoal-engine.socket 2>/dev/null || true
+  rm -f /etc/systemd/system/shoal-engine.socket
+  for unit in shoal-engine shoal-agent shoal-manager shoal-registry; do
     systemctl disable --now "$unit" 2>/dev/null || true
     rm -f "/etc/systemd/system/$unit.service"
   done
+  rm -rf /var/lib/shoal/engine
   test ! -x "$prefix/venv/bin/shoal-agent" || "$prefix/venv/bin/shoal-agent" reset --yes
   printf shoal-default 2>/dev/null > /sys/kernel/security/apparmor/.remove || true
   systemctl daemon-reload
-  rm -f /usr/local/bin/shoal /usr/local/bin/shoal-manager /usr/local/bin/shoal-agent
-  rm -rf "$prefix" /etc/shoal/agent.env /etc/shoal/join-token /var/lib/shoal/agent/images
+  rm -f /usr/local/bin/shoal /usr/local/bin/shoal-manager /usr/local/bin/shoal-agent /usr/local/bin/shoal-engine
+  rm -rf "$prefix" /etc/shoal/agent.env /etc/shoal/engine.env /etc/shoal/join-token /var/lib/shoal/agent/images
   test -z "$purge" || purge
   echo "Shoal was removed. $(kept)"
 }
@@ -131,7 +159,7 @@ kept() {
 
 role=${1:-}
 test $# -eq 0 || shift
-advertise="" join="" token="" purge="" address="127.0.0.1:5000"
+advertise="" join="" token="" purge="" address="127.0.0.1:5000" context="" group="docker" socket="/run/docker.sock"
 while test $# -gt 0; do
   if test "$role $1" = "remove --purge"; then purge=yes; shift; continue; fi
   test $# -ge 2 || fail "option $1 requires a value"
@@ -140,18 +168,22 @@ while test $# -gt 0; do
     --join) join=$2 ;;
     --token) token=$2 ;;
     --address) address=$2 ;;
+    --context) context=$2 ;;
+    --group) group=$2 ;;
+    --socket) socket=$2 ;;
     *) fail "unknown option $1; see $0 --help" ;;
   esac
   shift 2
 done
 case $role in
   -h|--help|help) usage; exit 0 ;;
-  manager|agent|registry|remove) test "$(id -u)" = 0 || fail "must be run as root"; ;;
+  manager|agent|registry|engine|remove) test "$(id -u)" = 0 || fail "must be run as root"; ;;
   *) usage; exit 2 ;;
 esac
 case $role in
   manager) install_manager ;;
   agent) install_agent ;;
   registry) install_registry ;;
+  engine) install_engine ;;
   remove) remove ;;
 esac

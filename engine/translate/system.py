@@ -85,26 +85,24 @@ class ClusterSummary:
 
 def info_document(summary: ClusterSummary, *, version: ApiVersion, engine_version: str) -> dict[str, Any]:
     """`GET /info`: sums over the nodes that are ready; `DriverStatus` has rows of each node, which the CLI prints."""
-    document = (
-        _FIXED
-        | _containers(summary.states)
-        | _home_facts(summary.home, summary.cluster)
-        | _resources([node for node in summary.nodes if node.status.state == NodeStatus.READY])
-        | {
-            "ID": summary.cluster.id,
-            "Images": summary.images,
-            "DriverStatus": [
-                ["Nodes", str(len(summary.nodes))],
-                *(row for node in summary.nodes for row in _node_rows(node)),
-            ],
-            "SystemTime": summary.now,
-            "NEventsListener": summary.listeners,
-            "OperatingSystem": f"Shoal {summary.cluster.manager_version}",
-            "OSVersion": summary.cluster.manager_version,
-            "ServerVersion": engine_version,
-            "Swarm": dict(summary.swarm),
-        }
-    )
+    document: dict[str, Any] = {
+        **_FIXED,
+        **_containers(summary.states),
+        **_home_facts(summary.home, summary.cluster),
+        **_resources([node for node in summary.nodes if node.status.state == NodeStatus.READY]),
+        "ID": summary.cluster.id,
+        "Images": summary.images,
+        "DriverStatus": [
+            ["Nodes", str(len(summary.nodes))],
+            *(row for node in summary.nodes for row in _node_rows(node)),
+        ],
+        "SystemTime": summary.now,
+        "NEventsListener": summary.listeners,
+        "OperatingSystem": f"Shoal {summary.cluster.manager_version}",
+        "OSVersion": summary.cluster.manager_version,
+        "ServerVersion": engine_version,
+        "Swarm": dict(summary.swarm),
+    }
     if version >= FIREWALL_BACKEND:
         document["FirewallBackend"] = {"Driver": "nftables"}
     return document
