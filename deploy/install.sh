@@ -103,14 +103,18 @@ install_registry() {
 
 install_engine() {
   test -n "$context" || test -d /var/lib/shoal/manager/admin || fail "--context FILE is required; write it with \`shoal context export\`"
+  test -z "$context" || test -r "$context" || fail "$context cannot be read"
   install_packages engine
   install_venv
   mkdir -p /etc/shoal
   install -d -m 700 /var/lib/shoal/engine
-  if test -n "$context"; then
-    SHOAL_CONFIG=/var/lib/shoal/engine "$prefix/venv/bin/shoal" context import default "$context" || true
-  else
-    SHOAL_CONFIG=/var/lib/shoal/engine "$prefix/venv/bin/shoal" context create --admin /var/lib/shoal/manager/admin default || true
+  SHOAL_CONFIG=/var/lib/shoal/engine
+  export SHOAL_CONFIG
+  if test -n "$context"; then # a file that is given takes the place of what was there
+    test ! -d /var/lib/shoal/engine/contexts/default || shoal context rm --force default
+    shoal context import default "$context"
+  elif test ! -d /var/lib/shoal/engine/contexts/default; then
+    shoal context create --admin /var/lib/shoal/manager/admin default
   fi
   getent group "$group" > /dev/null || groupadd --system "$group"
   cp "$top/deploy/systemd/shoal-engine.socket" /etc/systemd/system/

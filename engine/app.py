@@ -9,11 +9,15 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+from grpc import aio
+
+from engine.cluster.certificate_maintenance import CHECK_SECONDS, CertificateMaintenance, ServerCertificate
 from engine.cluster.container_lookup import ContainerLookup
 from engine.cluster.exec_table import ExecTable
 from engine.cluster.home_node import HomeNode
 from engine.cluster.image_pool import ImagePool
 from engine.cluster.managers import Managers
+from engine.cluster.replaceable_channel import ReplaceableChannel
 from engine.handlers.archive_handlers import ArchiveHandlers
 from engine.handlers.attach_handlers import AttachHandlers
 from engine.handlers.container_handlers import ContainerHandlers
@@ -67,13 +71,17 @@ async def run(settings: EngineSettings) -> None:
     if warning := await asyncio.to_thread(renew_if_due, context, datetime.now(UTC)):
         _log.warning("%s", warning)
     async with AsyncExitStack() as stack:
-        channel = connect_aio(
-            context.all_addresses,
-            Identity.load(context.directory),
-            max_receive_bytes=MAX_RESPONSE_BYTES,
-            one_at_a_time=True,
+        identity = Identity.load(context.directory)
+        first = await stack.enter_async_context(_connect(context, identity))
+        channel = ReplaceableChannel(first)
+        maintenance = CertificateMaintenance(
+            context,
+            channel,
+            connected_as=identity,
+            connect=lambda renewed: _connect(context, renewed),
+            now=lambda: datetime.now(UTC),
         )
-        await stack.enter_async_context(channel)
+        stack.push_async_callback(maintenance.close)
         managers = Managers(channel, address=", ".join(context.all_addresses))
         server = ApiServer(route_table(settings, managers, registries_of(settings, context)))
         listeners = open_listeners(settings, context)
@@ -81,7 +89,21 @@ async def run(settings: EngineSettings) -> None:
         for each in listeners:
             _log.info("listening on %s", _address_text(each))
         sd_notify("READY=1", os.environ)
-        await asyncio.Event().wait()
+        served = [
+            ServerCertificate(tls, settings.tls_certificate, settings.tls_key)
+            for tls in listeners.values()
+            if tls is not None and settings.tls_certificate is not None and settings.tls_key is not None
+        ]
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            await maintenance.check()
+            for certificate in served:
+                certificate.check()
+
+
+def _connect(context: Context, identity: Identity) -> aio.Channel:
+    """A channel to the managers, that stays with one of them."""
+    return connect_aio(context.all_addresses, identity, max_receive_bytes=MAX_RESPONSE_BYTES, one_at_a_time=True)
 
 
 def route_table(settings: EngineSettings, managers: Managers, registries: Registries) -> RouteTable:

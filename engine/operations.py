@@ -8,6 +8,7 @@ from grpc import aio
 
 from engine.app import route_table
 from engine.cluster.managers import Managers
+from engine.cluster.replaceable_channel import ReplaceableChannel
 from engine.server.routes import Route
 from engine.settings import EngineSettings
 from shoal.distribution.registries import Registries
@@ -27,7 +28,7 @@ def operations_table() -> str:
 
     async def routes() -> Iterable[Route]:
         async with aio.insecure_channel("unix:/nonexistent") as channel:
-            return route_table(EngineSettings(), Managers(channel), Registries()).routes
+            return route_table(EngineSettings(), Managers(ReplaceableChannel(channel)), Registries()).routes
 
     ordered = sorted(asyncio.run(routes()), key=lambda route: (route.template.replace(":.*", ""), route.method))
     return _HEAD + "".join(_row(route) for route in ordered)

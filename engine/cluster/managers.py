@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import grpc
-from grpc import aio
 
+from engine.cluster.replaceable_channel import ReplaceableChannel
 from shoal.api.v1.control_pb2_grpc import ControlStub
 from shoal.api.v1.engine_pb2_grpc import ContainersStub, ImagesStub
 from shoal.rpc.status_mapping import to_shoal_error
@@ -35,8 +35,7 @@ class Managers:
         control, containers, images: stubs; calls are made by `call` and `stream`.
     """
 
-    def __init__(self, channel: aio.Channel, *, address: str = "the manager") -> None:
-        self._channel = channel
+    def __init__(self, channel: ReplaceableChannel, *, address: str = "the manager") -> None:
         self._address = address
         untyped: Any = channel
         self.control: ControlAsyncStub = ControlStub(untyped)

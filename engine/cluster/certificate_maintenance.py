@@ -1,0 +1,99 @@
+"""Certificates of a long life: the engine's own is renewed, and what others renew is read again, while it runs."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from grpc import aio
+
+from engine.cluster.replaceable_channel import ReplaceableChannel
+from shoal.contexts.certificate_renewal import renew_if_due
+from shoal.contexts.context_file import Context
+from shoal.errors import ShoalError
+from shoal.identity.identity import Identity
+
+CHECK_SECONDS = 3600.0
+"""Certificates of administrators live a year and are renewed in the last third."""
+
+_log = logging.getLogger(__name__)
+
+
+class CertificateMaintenance:
+    """Keeps the channel to the managers on the context's certificate, which other programs may renew as well.
+
+    A channel that was replaced stays open until the next replacement, months later, so that its streams go on.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        channel: ReplaceableChannel,
+        *,
+        connected_as: Identity,
+        connect: Callable[[Identity], aio.Channel],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._context = context
+        self._channel = channel
+        self._identity = connected_as
+        self._connect = connect
+        self._now = now
+        self._made: list[aio.Channel] = []
+
+    async def check(self) -> None:
+        """Renew the certificate if it is time, and connect anew if the one on disk is another one."""
+        if warning := await asyncio.to_thread(renew_if_due, self._context, self._now()):
+            _log.warning("%s", warning)
+        try:
+            identity = Identity.load(self._context.directory)
+            if identity == self._identity:
+                return
+            channel = self._connect(identity)
+        except ShoalError as error:
+            _log.warning("the engine stays connected with its old certificate: %s", error)
+            return
+        self._channel.replace(channel)
+        self._identity = identity
+        self._made.append(channel)
+        for old in self._made[:-2]:
+            await old.close()
+        del self._made[:-2]
+        _log.info("the engine uses the renewed certificate of context %r", self._context.name)
+
+    async def close(self) -> None:
+        """Close the channels that `check` has made."""
+        for channel in self._made:
+            await channel.close()
+
+
+class ServerCertificate:
+    """The certificate of the engine's own TLS, whose files somebody else writes."""
+
+    def __init__(self, context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+        self._context = context
+        self._files = (certificate, key)
+        self._loaded = self._contents()
+
+    def check(self) -> None:
+        """Use the files as they are now, for connections from now on, if they have changed and fit each other."""
+        found = self._contents()
+        if found is None or found == self._loaded:
+            return
+        try:
+            # First into another context: a failure leaves one half changed.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*self._files)
+            self._context.load_cert_chain(*self._files)
+        except OSError as error:
+            _log.warning("the engine continues with its old server certificate: %s", error)
+            return
+        self._loaded = found
+        _log.info("the engine uses the new server certificate in %s", self._files[0])
+
+    def _contents(self) -> tuple[bytes, ...] | None:
+        try:
+            return tuple(each.read_bytes() for each in self._files)
+        except OSError:
+            return None
