@@ -13,7 +13,6 @@ from grpc import aio
 
 from engine.cluster.certificate_maintenance import CHECK_SECONDS, CertificateMaintenance, ServerCertificate
 from engine.cluster.container_lookup import ContainerLookup
-from engine.cluster.exec_table import ExecTable
 from engine.cluster.home_node import HomeNode
 from engine.cluster.image_pool import ImagePool
 from engine.cluster.managers import Managers
@@ -128,7 +127,7 @@ def route_table(settings: EngineSettings, managers: Managers, registries: Regist
         LogHandlers(managers, lookup),
         StatsHandlers(managers, lookup),
         ArchiveHandlers(managers, lookup),
-        ExecHandlers(managers, lookup, ExecTable()),
+        ExecHandlers(managers, lookup),
         NetworkHandlers(managers, lookup),
         volumes,
         DiskUsageHandlers(managers, lookup, volumes),

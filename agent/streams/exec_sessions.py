@@ -21,6 +21,7 @@ MAX_SESSIONS = 4096
 """On a node; of those that have ended, the oldest go first."""
 
 MAX_START_BYTES = 256 << 10
+MAX_ENGINE_REQUEST_BYTES = 4 << 10
 
 
 @dataclass
@@ -54,12 +55,15 @@ class ExecSessions:
         task_id = self._task_of(request.container)
         if request.start.ByteSize() > MAX_START_BYTES:
             raise InvalidInput(f"start: too large ({request.start.ByteSize()} bytes)")
+        if len(request.engine_request) > MAX_ENGINE_REQUEST_BYTES:
+            raise InvalidInput(f"engine_request: too large ({len(request.engine_request)} bytes)")
         self._make_room()
         start = ExecStart()
         start.CopyFrom(request.start)
         start.task, start.detach = task_id, False
         about = ExecSession(id=new_exec_id(task_id, os.urandom(24)), task_id=task_id, start=start)
         about.start.ClearField("env")
+        about.engine_request = request.engine_request
         session = self._sessions[about.id] = _Session(about, start)
         self._expire_later(session)
         return about

@@ -1,44 +1,60 @@
-"""Commands in containers: `exec` create, start, inspect, resize."""
+"""Commands in containers: `exec` create, start, inspect, resize. The node of the container keeps them."""
 
+import json
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup, reference_of
-from engine.cluster.exec_table import ExecEntry, ExecTable
 from engine.cluster.managers import Managers
 from engine.cluster.program_session import ProgramSession
-from engine.handlers.terminal_streams import (
-    StreamOptions,
-    Terminals,
-    connect,
-    content_type,
-    detach_keys,
-    terminal_size,
-)
+from engine.handlers.terminal_streams import StreamOptions, connect, content_type, detach_keys, terminal_size
 from engine.protocol.docker_texts import exec_failure, not_running
-from engine.protocol.errors import bad_request, conflict
+from engine.protocol.errors import bad_request, conflict, not_found
 from engine.protocol.frames import Output
 from engine.server.call import Call
 from engine.server.hijack import HijackedResponse, RawStream
 from engine.server.routes import Route
 from engine.translate.container_facts import identifier
 from engine.translate.fields import Fields
-from shoal.api.v1.engine_pb2 import ContainerView
-from shoal.api.v1.streams_pb2 import ExecEnd, ExecInput, ExecStart
+from shoal.api.v1.engine_pb2 import (
+    ContainerView,
+    CreateExecRequest,
+    ExecSession,
+    GetExecRequest,
+    ResizeExecRequest,
+)
+from shoal.api.v1.streams_pb2 import ExecEnd, ExecInput, ExecStart, StartCreatedExec
+from shoal.container_ids import container_id
 from shoal.container_states import state_text
-from shoal.errors import Refused, ShoalError
+from shoal.errors import NotFound, Refused, ShoalError
+
+
+@dataclass(frozen=True)
+class _Attached:
+    """What the client has asked for that the node does not need to know; kept there as `engine_request`."""
+
+    stdout: bool
+    stderr: bool
+    detach_keys: str
+
+    def to_bytes(self) -> bytes:
+        return json.dumps([self.stdout, self.stderr, self.detach_keys]).encode()
+
+    @classmethod
+    def of(cls, session: ExecSession) -> "_Attached":
+        """Everything, of one that no engine has created."""
+        return cls(*json.loads(session.engine_request)) if session.engine_request else cls(True, True, "")
 
 
 class ExecHandlers:
     """The operations on commands in containers."""
 
-    def __init__(self, managers: Managers, lookup: ContainerLookup, execs: ExecTable) -> None:
+    def __init__(self, managers: Managers, lookup: ContainerLookup) -> None:
         self._managers = managers
         self._lookup = lookup
-        self._execs = execs
-        self._terminals = Terminals()
 
     def routes(self) -> list[Route]:
         return [
@@ -55,79 +71,88 @@ class ExecHandlers:
             raise bad_request("No exec command specified")
         view = await self._lookup.find(call.parameters["id"])
         _check_running(view)
-        detach_keys(fields.text("DetachKeys"), terminal=fields.boolean("Tty"))
-        whole_id = identifier(view)
-        entry = self._execs.add(lambda key: _entry(key, whole_id, fields, reference_of(view)), whole_id)
-        return call.json({"Id": entry.id}, HTTPStatus.CREATED)
+        keys = fields.text("DetachKeys")
+        detach_keys(keys, terminal=fields.boolean("Tty"))
+        attached = _Attached(fields.boolean("AttachStdout"), fields.boolean("AttachStderr"), keys)
+        request = CreateExecRequest(
+            container=reference_of(view), start=_start(fields), engine_request=attached.to_bytes()
+        )
+        created = await self._managers.call(self._managers.containers.CreateExec, request)
+        return call.json({"Id": created.id}, HTTPStatus.CREATED)
 
     async def start(self, call: Call) -> web.StreamResponse:
         """Run it, connected to the client or detached."""
-        entry = self._execs.find(call.parameters["id"])
+        session = await self._find(call)
         options = Fields(await call.json_object(optional=True))
-        if entry.started:
-            raise conflict(f"exec {entry.id} has already run" if not entry.running else f"exec {entry.id} is running")
-        _check_running(await self._lookup.find(entry.container_id))
+        if session.running:
+            raise conflict(f"exec {session.id} is running")
+        if session.HasField("exit_code"):
+            raise conflict(f"exec {session.id} has already run")
+        _check_running(await self._lookup.find(_container_of(session)))
+        request = StartCreatedExec(id=session.id, detach=options.boolean("Detach"))
         if size := _console_size(options):
-            entry.start.terminal.rows, entry.start.terminal.columns = size
-        entry.started = entry.running = True
-        if options.boolean("Detach"):
-            return await self._start_detached(call, entry)
-        return await self._start_attached(call, entry, raw_output=options.boolean("Tty"))
+            request.terminal.rows, request.terminal.columns = size
+        if request.detach:
+            return await self._start_detached(call, session, request)
+        return await self._start_attached(call, session, request, raw_output=options.boolean("Tty"))
 
     async def inspect(self, call: Call) -> web.StreamResponse:
         """What it runs, and how it has ended."""
-        entry = self._execs.find(call.parameters["id"])
-        return call.json(_document(entry))
+        return call.json(_document(await self._find(call)))
 
     async def resize(self, call: Call) -> web.StreamResponse:
         """The size of its terminal."""
-        entry = self._execs.find(call.parameters["id"])
         size = terminal_size(call.integer("h", 0), call.integer("w", 0))
-        if not entry.running:
-            raise conflict(f"exec {entry.id} is not running")
-        await self._terminals.resize(entry.id, size)
+        request = ResizeExecRequest(id=call.parameters["id"], size=size)
+        try:
+            await self._managers.call(self._managers.containers.ResizeExec, request)
+        except NotFound:
+            raise _no_such_exec(request.id) from None
+        except Refused as error:
+            raise conflict(str(error)) from error
         return call.empty(HTTPStatus.OK)
 
-    async def _start_detached(self, call: Call, entry: ExecEntry) -> web.StreamResponse:
-        entry.start.detach = True
-        entry.start.stdin = False
-        async with ProgramSession(self._managers, self._managers.control.Exec, ExecInput(start=entry.start)) as session:
+    async def _find(self, call: Call) -> ExecSession:
+        request = GetExecRequest(id=call.parameters["id"])
+        try:
+            return await self._managers.call(self._managers.containers.GetExec, request)
+        except NotFound:
+            raise _no_such_exec(request.id) from None
+
+    async def _start_detached(self, call: Call, session: ExecSession, request: StartCreatedExec) -> web.StreamResponse:
+        async with self._program(request) as program:
             try:
-                first = await session.begin()
+                first = await program.begin()
             except Refused as error:
-                entry.end(None, self._execs.clock())
                 raise conflict(str(error)) from error
         if first.HasField("end"):
-            entry.end(first.end.exit_code, self._execs.clock())
-            raise bad_request(exec_failure(entry.start.args[0], first.end.exit_code, first.end.error))
-        entry.end(0, self._execs.clock())  # how it ends is not told to anyone
+            raise bad_request(exec_failure(session.start.args[0], first.end.exit_code, first.end.error))
         return call.empty(HTTPStatus.OK)
 
-    async def _start_attached(self, call: Call, entry: ExecEntry, *, raw_output: bool) -> web.StreamResponse:
+    async def _start_attached(
+        self, call: Call, session: ExecSession, request: StartCreatedExec, *, raw_output: bool
+    ) -> web.StreamResponse:
         """
         Args:
             raw_output: without frames, as the request to start says, whatever that to create has said.
         """
-        terminal = entry.start.HasField("terminal")
+        terminal, attached = session.start.HasField("terminal"), _Attached.of(session)
         raw = call.hijack(content_type(call.version, terminal=raw_output))
         options = StreamOptions(
             terminal=raw_output,
-            stdin=entry.attach_stdin,
-            outputs=_outputs(entry, terminal=terminal),
-            detach_keys=detach_keys(entry.detach_keys, terminal=terminal),
+            stdin=session.start.stdin,
+            outputs=_outputs(attached, terminal=terminal),
+            detach_keys=detach_keys(attached.detach_keys, terminal=terminal),
         )
-        end: ExecEnd | None = None
-        try:
-            async with ProgramSession(
-                self._managers, self._managers.control.Exec, ExecInput(start=entry.start)
-            ) as session:
-                end = await self._run(session, raw, entry, options)
-        finally:
-            entry.end(end.exit_code if end is not None else None, self._execs.clock())
+        async with self._program(request) as program:
+            await self._run(program, raw, session.start.args[0], options)
         return HijackedResponse()
 
+    def _program(self, request: StartCreatedExec) -> ProgramSession:
+        return ProgramSession(self._managers, self._managers.containers.StartExec, ExecInput(start_created=request))
+
     async def _run(
-        self, session: ProgramSession, raw: RawStream, entry: ExecEntry, options: StreamOptions
+        self, session: ProgramSession, raw: RawStream, program: str, options: StreamOptions
     ) -> ExecEnd | None:
         try:
             first = await session.begin()
@@ -136,20 +161,15 @@ class ExecHandlers:
             await raw.close()
             return None
         if first.HasField("end"):
-            text = exec_failure(entry.start.args[0], first.end.exit_code, first.end.error)
+            text = exec_failure(program, first.end.exit_code, first.end.error)
             await raw.write(options.frame(Output.STDOUT, f"{text}\r\n".encode()))
             await raw.close()
             return first.end
-        self._terminals.add(entry.id, session)
-        try:
-            return await connect(session, raw, options)
-        finally:
-            self._terminals.remove(entry.id, session)
+        return await connect(session, raw, options)
 
 
-def _entry(key: str, container_id: str, fields: Fields, target: str) -> ExecEntry:
+def _start(fields: Fields) -> ExecStart:
     start = ExecStart(
-        task=target,
         args=fields.texts("Cmd"),
         env=fields.texts("Env"),
         user=fields.text("User"),
@@ -161,15 +181,7 @@ def _entry(key: str, container_id: str, fields: Fields, target: str) -> ExecEntr
         start.terminal.SetInParent()
         if size := _console_size(fields):
             start.terminal.rows, start.terminal.columns = size
-    return ExecEntry(
-        id=key,
-        container_id=container_id,
-        start=start,
-        attach_stdin=fields.boolean("AttachStdin"),
-        attach_stdout=fields.boolean("AttachStdout"),
-        attach_stderr=fields.boolean("AttachStderr"),
-        detach_keys=fields.text("DetachKeys"),
-    )
+    return start
 
 
 def _console_size(fields: Fields) -> tuple[int, int] | None:
@@ -183,14 +195,11 @@ def _console_size(fields: Fields) -> tuple[int, int] | None:
     return (size.rows, size.columns) if size.rows and size.columns else None
 
 
-def _outputs(entry: ExecEntry, *, terminal: bool) -> list[Output]:
+def _outputs(attached: _Attached, *, terminal: bool) -> list[Output]:
     if terminal:
-        return [Output.STDOUT] if entry.attach_stdout or entry.attach_stderr else []
-    return [
-        output
-        for output, attached in ((Output.STDOUT, entry.attach_stdout), (Output.STDERR, entry.attach_stderr))
-        if attached
-    ]
+        return [Output.STDOUT] if attached.stdout or attached.stderr else []
+    pairs = ((Output.STDOUT, attached.stdout), (Output.STDERR, attached.stderr))
+    return [output for output, is_attached in pairs if is_attached]
 
 
 def _check_running(view: ContainerView) -> None:
@@ -201,8 +210,17 @@ def _check_running(view: ContainerView) -> None:
         raise not_running(identifier(view))
 
 
-def _document(entry: ExecEntry) -> dict[str, Any]:
-    start = entry.start
+def _container_of(session: ExecSession) -> str:
+    """The id that clients know."""
+    return container_id(session.container or session.task_id)
+
+
+def _no_such_exec(exec_id: str) -> ShoalError:
+    return not_found(f"No such exec instance: {exec_id}")
+
+
+def _document(session: ExecSession) -> dict[str, Any]:
+    start, attached = session.start, _Attached.of(session)
     process: dict[str, Any] = {
         "tty": start.HasField("terminal"),
         "entrypoint": start.args[0],
@@ -212,15 +230,15 @@ def _document(entry: ExecEntry) -> dict[str, Any]:
     if start.user:
         process["user"] = start.user
     return {
-        "ID": entry.id,
-        "Running": entry.running,
-        "ExitCode": entry.exit_code,
+        "ID": session.id,
+        "Running": session.running,
+        "ExitCode": session.exit_code if session.HasField("exit_code") else None,
         "ProcessConfig": process,
-        "OpenStdin": entry.attach_stdin,
-        "OpenStderr": entry.attach_stderr,
-        "OpenStdout": entry.attach_stdout,
+        "OpenStdin": start.stdin,
+        "OpenStderr": attached.stderr,
+        "OpenStdout": attached.stdout,
         "CanRemove": False,
-        "ContainerID": entry.container_id,
-        "DetachKeys": entry.detach_keys,
-        "Pid": 0,
+        "ContainerID": _container_of(session),
+        "DetachKeys": attached.detach_keys,
+        "Pid": session.pid,
     }

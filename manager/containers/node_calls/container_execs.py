@@ -58,7 +58,8 @@ class ContainerExecs:
         view = self._store.tables
         task = find_running(view, request.container)
         session = await self._agents.create_exec(
-            agent_of(view, task), CreateExecRequest(container=task.id, start=request.start)
+            agent_of(view, task),
+            CreateExecRequest(container=task.id, start=request.start, engine_request=request.engine_request),
         )
         return _completed(session, task)
 

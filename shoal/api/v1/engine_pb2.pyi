@@ -941,8 +941,11 @@ class CreateExecRequest(_message.Message):
 
     CONTAINER_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
+    ENGINE_REQUEST_FIELD_NUMBER: _builtins.int
     container: _builtins.str
     """As `ExecStart.task`."""
+    engine_request: _builtins.bytes
+    """What the engine wants to know of it later; at most 4 KiB."""
     @_builtins.property
     def start(self) -> _streams_pb2.ExecStart:
         """`task` and `detach` mean nothing here."""
@@ -952,10 +955,11 @@ class CreateExecRequest(_message.Message):
         *,
         container: _builtins.str = ...,
         start: _streams_pb2.ExecStart | None = ...,
+        engine_request: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "engine_request", b"engine_request", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -972,6 +976,7 @@ class ExecSession(_message.Message):
     RUNNING_FIELD_NUMBER: _builtins.int
     PID_FIELD_NUMBER: _builtins.int
     EXIT_CODE_FIELD_NUMBER: _builtins.int
+    ENGINE_REQUEST_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """64 hexadecimal digits; the first 17 are those of its task's container id."""
     container: _builtins.str
@@ -982,6 +987,8 @@ class ExecSession(_message.Message):
     """Of the host, while it runs."""
     exit_code: _builtins.int
     """Set once it has ended."""
+    engine_request: _builtins.bytes
+    """As of the request."""
     @_builtins.property
     def start(self) -> _streams_pb2.ExecStart:
         """As it was created, without its environment."""
@@ -996,10 +1003,11 @@ class ExecSession(_message.Message):
         running: _builtins.bool = ...,
         pid: _builtins.int = ...,
         exit_code: _builtins.int | None = ...,
+        engine_request: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "container", b"container", "exit_code", b"exit_code", "id", b"id", "pid", b"pid", "running", b"running", "start", b"start", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "container", b"container", "engine_request", b"engine_request", "exit_code", b"exit_code", "id", b"id", "pid", b"pid", "running", b"running", "start", b"start", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

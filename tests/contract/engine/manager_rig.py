@@ -4,15 +4,22 @@ What runs is made up here: a container prints its command and ends with the code
 at all.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
+from agent.runtime.exec.exec_starter import CannotExecError
+from agent.runtime.exec.exec_streams import StdStream
+from agent.streams.exec_relay import Process, Program
+from agent.streams.exec_sessions import ExecSessions
 from engine.app import route_table
 from engine.cluster.managers import Managers
 from engine.server.routes import RouteTable
 from engine.settings import EngineSettings
+from manager.agents.agent_address import AgentAddress
+from manager.containers.container_execs import ContainerExecs
 from manager.images.image_handler import ImageHandler
 from manager.networks.network_handler import NetworkHandler
 from manager.networks.network_nodes import NetworkNodes
@@ -25,17 +32,30 @@ from shoal import ids
 from shoal.api.v1.control_pb2 import ClusterView, ListManagersResponse, LogsResponse, StatsResponse, TaskStats
 from shoal.api.v1.engine_pb2 import (
     ArchiveChunk,
+    CreateExecRequest,
+    ExecSession,
+    GetExecRequest,
     KillContainerResponse,
     ListProcessesResponse,
     PathChange,
     PathChanges,
     PathStat,
     ProcessRow,
+    ResizeExecRequest,
+    ResizeExecResponse,
     WriteArchiveResponse,
 )
 from shoal.api.v1.meta_pb2 import Meta, Platform
 from shoal.api.v1.standalone_pb2 import Image, ImageVariant
-from shoal.api.v1.streams_pb2 import ExecEnd, ExecOutput, ExecStarted, LogBatch, LogChunk, ReadVolumeSizesResponse
+from shoal.api.v1.streams_pb2 import (
+    ExecInput,
+    ExecOutput,
+    ExecStart,
+    ExecStarted,
+    LogBatch,
+    LogChunk,
+    ReadVolumeSizesResponse,
+)
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.distribution.registries import Registries
 from shoal.errors import NotFound
@@ -84,6 +104,7 @@ class RigManagers(Managers):
         nodes = NodeHandler(store=rig.store, now_ms=clock)
         api = Api(rig.store, images=rig.images)
         images = ImageHandler(store=rig.store, contents=_AllContents(), now_ms=clock)
+        execs = ContainerExecs(store=rig.store, agents=_ExecAgents())
         untyped: Any = self
         untyped.control = SimpleNamespace(
             GetCluster=_answer(
@@ -119,7 +140,6 @@ class RigManagers(Managers):
             ListConfigs=_unary(api.configs.list),
             UpdateConfig=_unary(api.configs.update),
             RemoveConfig=_unary(api.configs.remove),
-            Exec=self._programs.exec,
             Logs=self._programs.logs,
             Stats=self._programs.stats,
         )
@@ -140,6 +160,10 @@ class RigManagers(Managers):
             KillContainer=self._programs.kill,
             PauseContainer=self._programs.pause,
             AttachContainer=self._programs.attach,
+            CreateExec=_unary(execs.create),
+            GetExec=_unary(execs.get),
+            StartExec=lambda messages: execs.start(aiter(messages), ADMIN),
+            ResizeExec=_unary(execs.resize),
             ListProcesses=_answer(
                 ListProcessesResponse(titles=["UID", "PID", "CMD"], processes=[ProcessRow(cells=["root", "1", "sh"])])
             ),
@@ -165,6 +189,73 @@ class RigManagers(Managers):
             yield answer
 
 
+class _ExecAgents:
+    """Of all nodes at once: what an agent keeps of commands, over a runtime that is made up."""
+
+    def __init__(self) -> None:
+        self._sessions = ExecSessions(task_of=lambda task_id: task_id, runtime=_ExecRuntime())
+
+    async def create_exec(self, agent: AgentAddress, request: CreateExecRequest) -> ExecSession:
+        return self._sessions.create(request)
+
+    async def get_exec(self, agent: AgentAddress, request: GetExecRequest) -> ExecSession:
+        return self._sessions.get(request.id)
+
+    def start_exec(self, agent: AgentAddress, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput]:
+        return self._sessions.serve(messages)
+
+    async def resize_exec(self, agent: AgentAddress, request: ResizeExecRequest) -> ResizeExecResponse:
+        self._sessions.resize(request)
+        return ResizeExecResponse()
+
+
+class _ExecRuntime:
+    async def start_exec(self, request: ExecStart) -> Program:
+        if request.args[0] == "nosuch":
+            raise CannotExecError(127, "no such file")
+        return _Command(list(request.args))
+
+    def attach(self, task_id: str) -> Process:
+        raise AssertionError(task_id)
+
+    attach_at_start = attach
+
+
+class _Command:
+    """`cat`, `exit CODE`, or what prints its words."""
+
+    pid = 4711
+
+    def __init__(self, words: list[str]) -> None:
+        self._words = words
+        self._inputs: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def write(self, data: bytes) -> None:
+        await self._inputs.put(data)
+
+    def close_input(self) -> None:
+        self._inputs.put_nowait(b"")
+
+    def resize(self, columns: int, rows: int) -> None:
+        assert columns and rows
+
+    def signal(self, number: int) -> None:
+        raise AssertionError(number)
+
+    async def output(self) -> AsyncGenerator[tuple[StdStream, bytes]]:
+        if self._words[0] != "cat":
+            yield StdStream.STDOUT, (" ".join(self._words[1:]) + "\n").encode()
+            return
+        while data := await self._inputs.get():
+            yield StdStream.STDOUT, data
+
+    async def exit_code(self) -> int:
+        return int(self._words[1]) if self._words[0] == "exit" else 0
+
+    async def close(self) -> int:
+        return await self.exit_code()
+
+
 class Programs:
     """What agents would do."""
 
@@ -186,21 +277,6 @@ class Programs:
         else:
             yield ExecOutput(stdout=(" ".join(words[1:]) + "\n").encode())
         await self._rig.until(lambda: self._status(container.meta.id, TaskState.COMPLETE))
-
-    async def exec(self, messages: AsyncIterator[Any]) -> AsyncIterator[ExecOutput]:
-        start = (await anext(messages)).start
-        if start.args[0] == "nosuch":
-            yield ExecOutput(end=ExecEnd(exit_code=127, error="no such file"))
-            return
-        yield ExecOutput(started=ExecStarted(task_id=start.task))
-        if start.args[0] == "cat":
-            async for message in messages:
-                if message.HasField("close_stdin"):
-                    break
-                yield ExecOutput(stdout=message.stdin)
-        else:
-            yield ExecOutput(stdout=(" ".join(start.args[1:]) + "\n").encode())
-        yield ExecOutput(end=ExecEnd(exit_code=int(start.args[1]) if start.args[0] == "exit" else 0))
 
     async def logs(self, request: Any) -> AsyncIterator[LogsResponse]:
         task = next(iter(self._rig.tasks())).id

@@ -9,6 +9,7 @@ import pytest
 
 from tests.contract.engine.docker_cli import docker, environment_of
 from tests.contract.engine.manager_rig import rig_routes
+from tests.contract.engine.raw_http import request
 from tests.contract.engine.served import served
 from tests.unit.manager_api.containers.container_rig import ContainerRig
 
@@ -106,8 +107,35 @@ def test_exec_prints_its_output_and_exits_with_the_code(environment: Environment
     assert failure(environment, "exec", "web", "exit", "7")[0] == 7
     code, _ = failure(environment, "exec", "web", "nosuch")
     assert code == 127
+    output(environment, "exec", "-d", "web", "exit", "7")
     output(environment, "stop", "web")
     assert "is not running" in failure(environment, "exec", "web", "true")[1]
+
+
+def test_how_a_detached_command_ends_is_told(environment: Environment) -> None:
+    output(environment, "run", "-d", "--name", "web", "alpine", "sleep", "9")
+    path = Path(environment["DOCKER_HOST"].removeprefix("unix://"))
+
+    def call(method: str, target: str, status: int, **body: Any) -> Any:
+        answer = request(path, method, f"/v1.50{target}", body=json.dumps(body).encode() if body else b"")
+        assert answer[0] == status, answer
+        return json.loads(answer[2]) if answer[2] else None
+
+    asked = {"AttachStdout": True, "DetachKeys": "ctrl-a", "Cmd": ["exit", "7"], "Env": ["SECRET=1"], "User": "root"}
+    identifier = call("POST", "/containers/web/exec", 201, **asked)["Id"]
+    before = call("GET", f"/exec/{identifier}/json", 200)
+    assert (before["Running"], before["ExitCode"], before["Pid"]) == (False, None, 0)
+    told = (before["OpenStdin"], before["OpenStdout"], before["OpenStderr"], before["DetachKeys"])
+    assert told == (False, True, False, "ctrl-a")
+    assert before["ContainerID"] == output(environment, "inspect", "-f", "{{.Id}}", "web").strip()
+    assert call("POST", f"/exec/{identifier}/resize?h=1&w=1", 409)["message"] == f"exec {identifier} is not running"
+    call("POST", f"/exec/{identifier}/start", 200, Detach=True)
+    assert call("GET", f"/exec/{identifier}/json", 200)["ExitCode"] == 7
+    again = call("POST", f"/exec/{identifier}/start", 409, Detach=True)
+    assert again == {"message": f"exec {identifier} has already run"}
+    unknown = identifier[:-1] + ("0" if identifier[-1] != "0" else "1")
+    assert call("GET", f"/exec/{unknown}/json", 404) == {"message": f"No such exec instance: {unknown}"}
+    assert call("GET", "/exec/nosuch/json", 404) == {"message": "No such exec instance: nosuch"}
 
 
 def test_input_of_run_reaches_the_program(environment: Environment) -> None:

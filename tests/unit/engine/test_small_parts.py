@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.cluster.exec_table import KEPT_SECONDS, ExecEntry, ExecTable
 from engine.cluster.home_node import NONE, home_node
 from engine.handlers.log_streams import LineFormatter, LogOptions
 from engine.protocol.decompression import Decompression
@@ -27,8 +26,7 @@ from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.control_pb2 import NodeView
 from shoal.api.v1.event_pb2 import Event
 from shoal.api.v1.service_pb2 import PublishedPort
-from shoal.api.v1.streams_pb2 import ExecStart
-from shoal.errors import Exhausted, NotFound, Refused, Unavailable
+from shoal.errors import NotFound, Refused, Unavailable
 
 LINES = (
     b"2026-11-23T23:18:27.123456789+00:00 stdout F one\rtwo",
@@ -92,36 +90,6 @@ def test_failures_of_a_start_have_the_words_that_clients_look_for(
     assert start_failure(unavailable) is unavailable
     assert status_of(unavailable) == 503
     assert status_of(NotFound("x")) == 404
-
-
-def entry_of(key: str) -> ExecEntry:
-    start = ExecStart(args=["sh"])
-    return ExecEntry(key, "c" * 64, start, attach_stdin=False, attach_stdout=True, attach_stderr=True, detach_keys="")
-
-
-def test_commands_are_found_by_the_beginning_of_an_id_and_forgotten_after_a_while() -> None:
-    now = [0.0]
-    table = ExecTable(clock=lambda: now[0])
-    entry = table.add(entry_of, "c" * 64)
-    assert len(entry.id) == 64
-    assert entry.id.startswith("c" * 17)
-    assert table.find(entry.id[:30]) is entry
-    entry.running = True
-    assert table.of_container("c" * 64) == [entry.id]
-    entry.end(3, 1.0)
-    now[0] = KEPT_SECONDS + 2
-    table.add(entry_of, "d" * 64)
-    with pytest.raises(ApiError, match="No such exec instance"):
-        table.find(entry.id)
-
-
-def test_commands_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.cluster.exec_table.MAX_ENTRIES", 2)
-    table = ExecTable()
-    table.add(entry_of, "a" * 64)
-    table.add(entry_of, "b" * 64)
-    with pytest.raises(Exhausted):
-        table.add(entry_of, "c" * 64)
 
 
 def node(hostname: str, address: str) -> NodeView:

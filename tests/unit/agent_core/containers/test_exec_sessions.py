@@ -126,6 +126,18 @@ def test_from_its_creation_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(body())
 
 
+def test_what_an_engine_asked_is_kept_up_to_a_bound() -> None:
+    async def body() -> None:
+        sessions = ExecSessions(task_of=task_of, runtime=Programs())
+        request = CreateExecRequest(container="box", start=ExecStart(args=["sh"]), engine_request=b"{}")
+        assert sessions.get(sessions.create(request).id).engine_request == b"{}"
+        request.engine_request = bytes(exec_sessions.MAX_ENGINE_REQUEST_BYTES + 1)
+        with pytest.raises(InvalidInput, match="engine_request: too large"):
+            sessions.create(request)
+
+    asyncio.run(body())
+
+
 def test_one_that_is_detached_or_left_or_cannot_be_run() -> None:
     async def body() -> None:
         runtime = Programs()
