@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from ipaddress import ip_network
 
-from engine.cluster.managers import Managers
+from engine.cluster.managers import CALL_SECONDS, SIZE_SECONDS, Managers
 from engine.protocol.errors import ApiError, bad_request, conflict, not_found
 from engine.translate.container_facts import NetworkFacts, Surroundings
 from engine.translate.image_facts import ImageFacts, facts_of
@@ -33,15 +33,19 @@ class ContainerLookup:
         self._managers = managers
         self._images: OrderedDict[str, ImageFacts] = OrderedDict()
 
-    async def find(self, name: str) -> ContainerView:
+    async def find(self, name: str, *, sizes: bool = False) -> ContainerView:
         """A container by name, id or the beginning of an id.
 
+        Args:
+            sizes: of its files too, which its node has to count.
         Raises:
             ApiError: 404, there is none; 400, several ids begin so.
         """
-        request = GetContainerRequest(container=reference(name))
+        request, seconds = GetContainerRequest(container=reference(name)), CALL_SECONDS
+        if sizes:
+            request.include_sizes, seconds = True, SIZE_SECONDS
         try:
-            return await self._managers.call(self._managers.containers.GetContainer, request)
+            return await self._managers.call(self._managers.containers.GetContainer, request, seconds=seconds)
         except NotFound:
             return await self._find_task(name)
         except InvalidInput:

@@ -20,6 +20,8 @@ R = TypeVar("R")
 
 CALL_SECONDS = 30.0
 """For a call that is not a stream, unless said otherwise."""
+SIZE_SECONDS = 60.0
+"""For one for which nodes count what is on their disks."""
 
 
 class Unary(Protocol[Q, A]):

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup, no_such_container, reference_of
 from engine.cluster.home_node import HomeNode
-from engine.cluster.managers import Managers
+from engine.cluster.managers import CALL_SECONDS, SIZE_SECONDS, Managers
 from engine.handlers.container_creator import ContainerCreator
 from engine.protocol.docker_texts import name_taken
 from engine.protocol.errors import ApiError, bad_request, conflict
@@ -72,23 +72,25 @@ class ContainerHandlers:
         filters = call.filters()
         check_keys(filters, FILTERS)
         limit = max(call.integer("limit", 0), 0)
+        sizes = call.boolean("size")
         request = ListContainersRequest(
-            all=call.boolean("all"), include_tasks=True, limit=limit, filters=_filters(filters)
+            all=call.boolean("all"), include_tasks=True, limit=limit, filters=_filters(filters), include_sizes=sizes
         )
+        seconds = SIZE_SECONDS if sizes else CALL_SECONDS
         try:
-            listed = await self._managers.call(self._managers.containers.ListContainers, request)
+            listed = await self._managers.call(self._managers.containers.ListContainers, request, seconds=seconds)
         except NotFound as error:
             raise no_such_container(str(error)) from error
         around = await self._lookup.around(listed.containers)
-        now_ms, sizes = time.time_ns() // 1_000_000, (0, 0) if call.boolean("size") else None
+        now_ms = time.time_ns() // 1_000_000
         return call.json(
             [list_row(each, call.version, around, now_ms=now_ms, sizes=sizes) for each in listed.containers]
         )
 
     async def inspect(self, call: Call) -> web.StreamResponse:
-        view = await self._lookup.find(call.parameters["id"])
+        sizes = call.boolean("size")
+        view = await self._lookup.find(call.parameters["id"], sizes=sizes)
         around = await self._lookup.around([view])
-        sizes = (0, 0) if call.boolean("size") else None
         return call.json(inspect_document(view, call.version, around, sizes=sizes))
 
     async def rename(self, call: Call) -> web.StreamResponse:

@@ -6,7 +6,7 @@ import time
 from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup
-from engine.cluster.managers import Managers
+from engine.cluster.managers import SIZE_SECONDS, Managers
 from engine.handlers.volume_handlers import VolumeHandlers, size_of
 from engine.protocol.versions import BUILD_CACHE_LISTED
 from engine.server.call import Call
@@ -29,15 +29,16 @@ class DiskUsageHandlers:
         self._volumes = volumes
 
     def routes(self) -> list[Route]:
-        return [Route("GET", "/system/df", self.usage, "SystemDataUsage", remark="sizes of containers are not known")]
+        return [Route("GET", "/system/df", self.usage, "SystemDataUsage")]
 
     async def usage(self, call: Call) -> web.StreamResponse:
         """All kinds, or those of `type`."""
         managers = self._managers
+        desired = ListContainersRequest(all=True, include_sizes=True)
         images, containers, volumes = await asyncio.gather(
             managers.call(managers.images.ListImages, ListImagesRequest()),
-            managers.call(managers.containers.ListContainers, ListContainersRequest(all=True)),
-            managers.call(managers.control.ListVolumes, ListVolumesRequest(include_sizes=True)),
+            managers.call(managers.containers.ListContainers, desired, seconds=SIZE_SECONDS),
+            managers.call(managers.control.ListVolumes, ListVolumesRequest(include_sizes=True), seconds=SIZE_SECONDS),
         )
         around = await self._lookup.around(containers.containers)
         now_ms, users = time.time_ns() // 1_000_000, await self._volumes.users(volumes.volumes)
@@ -46,7 +47,7 @@ class DiskUsageHandlers:
             "LayersSize": layers_size(images.images),
             "Images": [_image(each, call) for each in images.images if each.image.variants],
             "Containers": [
-                list_row(each, call.version, around, now_ms=now_ms, sizes=(0, 0)) for each in containers.containers
+                list_row(each, call.version, around, now_ms=now_ms, sizes=True) for each in containers.containers
             ],
             "Volumes": [
                 volume_document(each, usage=(size_of(each), users[each.volume.spec.name])) for each in volumes.volumes

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from engine.cluster.managers import Managers
+from engine.cluster.managers import SIZE_SECONDS, Managers
 from engine.cluster.removals import wait_until_gone
 from engine.protocol.errors import ApiError, bad_request, conflict, not_found, not_implemented
 from engine.protocol.parameters import Filters, boolean_filter, check_keys
@@ -109,7 +109,8 @@ class VolumeHandlers:
         filters = call.filters()
         check_keys(filters, ("all", "label", "label!"))
         every = boolean_filter(filters, "all", default=False)
-        listed = (await self._managers.call(self._control.ListVolumes, ListVolumesRequest(include_sizes=True))).volumes
+        request = ListVolumesRequest(include_sizes=True)
+        listed = (await self._managers.call(self._control.ListVolumes, request, seconds=SIZE_SECONDS)).volumes
         used, removed, freed = await self.users(listed), [], 0
         for each in listed:
             spec = each.volume.spec

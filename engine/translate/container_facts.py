@@ -62,6 +62,11 @@ class Surroundings:
         return self.images.get(view.container.definition.task.container.image, ImageFacts())
 
 
+def sizes_of(view: ContainerView) -> tuple[int, int]:
+    """Bytes that the container has written, and of its whole root file system; 0 where its node has not told them."""
+    return view.writable_bytes, view.writable_bytes + view.image_bytes
+
+
 def identifier(view: ContainerView) -> str:
     """64 digits: of the container, or of the task of a service."""
     return docker_id(view.container.meta.id or view.task.id)

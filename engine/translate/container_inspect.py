@@ -13,6 +13,7 @@ from engine.translate.container_facts import (
     labels_of,
     mount_points,
     ports_of,
+    sizes_of,
     state_document,
 )
 from engine.translate.image_facts import ImageFacts, command_of, with_image
@@ -30,11 +31,11 @@ _BRIDGE_KEYS = (
 
 
 def inspect_document(
-    view: ContainerView, version: ApiVersion, around: Surroundings, *, sizes: tuple[int, int] | None = None
+    view: ContainerView, version: ApiVersion, around: Surroundings, *, sizes: bool = False
 ) -> dict[str, Any]:
     """
     Args:
-        sizes: bytes that the container has written, and of its whole root file system.
+        sizes: with those of its files, which the view has to have.
     """
     image, whole_id = around.image_of(view), identifier(view)
     config, host = _configs(view, version, around, image)
@@ -65,8 +66,8 @@ def inspect_document(
             "Name": STORAGE_DRIVER,
         },
     }
-    if sizes is not None:
-        document["SizeRw"], document["SizeRootFs"] = sizes
+    if sizes:
+        document["SizeRw"], document["SizeRootFs"] = sizes_of(view)
     document |= {
         "Mounts": mount_points(view),
         "Config": config,

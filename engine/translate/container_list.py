@@ -12,6 +12,7 @@ from engine.translate.container_facts import (
     labels_of,
     mount_points,
     ports_of,
+    sizes_of,
 )
 from engine.translate.container_ports import listed_ports
 from engine.translate.image_facts import command_of, with_image
@@ -25,12 +26,12 @@ def list_row(
     around: Surroundings,
     *,
     now_ms: int,
-    sizes: tuple[int, int] | None = None,
+    sizes: bool = False,
 ) -> dict[str, Any]:
     """
     Args:
         now_ms: milliseconds since the Unix epoch, for the ages in `Status`.
-        sizes: bytes that the container has written, and of its whole root file system.
+        sizes: with those of its files, which the view has to have.
     """
     image = around.image_of(view)
     config, host = config_documents(view.container.definition, version, network_names=around.network_names)
@@ -54,8 +55,8 @@ def list_row(
         "NetworkSettings": {"Networks": networks},
         "Mounts": mount_points(view),
     }
-    if sizes is not None:
-        row["SizeRw"], row["SizeRootFs"] = sizes
+    if sizes:
+        row["SizeRw"], row["SizeRootFs"] = sizes_of(view)
     return row
 
 

@@ -48,13 +48,16 @@ from shoal.api.v1.engine_pb2 import (
 from shoal.api.v1.meta_pb2 import Meta, Platform
 from shoal.api.v1.standalone_pb2 import Image, ImageVariant
 from shoal.api.v1.streams_pb2 import (
+    BlockUsage,
     ExecInput,
     ExecOutput,
     ExecStart,
     ExecStarted,
+    LinkUsage,
     LogBatch,
     LogChunk,
     ReadVolumeSizesResponse,
+    UsageCounters,
 )
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.distribution.registries import Registries
@@ -84,6 +87,20 @@ LOG = (
     b"2026-11-23T23:18:28.123456789+00:00 stderr F tock\r2\n"
     b"2026-11-23T23:18:29.123456789+00:00 stdout P tick\n"
     b"2026-11-23T23:18:29.123456789+00:00 stdout F  3\n"
+)
+
+
+COUNTERS = UsageCounters(
+    cgroup_version=2,
+    cpu_ns=10**10,
+    host_cpu_ns=10**13,
+    host_cpus=2,
+    memory_bytes=3 << 20,
+    inactive_file_bytes=1 << 20,
+    memory_limit_bytes=16 << 20,
+    pids=2,
+    blocks=[BlockUsage(major=8, read_bytes=5000, written_bytes=7000)],
+    links=[LinkUsage(name="eth0", received_bytes=1000, sent_bytes=2000)],
 )
 
 
@@ -285,6 +302,7 @@ class Programs:
     async def stats(self, request: Any) -> AsyncIterator[StatsResponse]:
         while True:
             usage = TaskStats(task_id=request.targets[0], nano_cpus=500_000_000, memory_bytes=1 << 20, pids=2)
+            usage.counters.CopyFrom(COUNTERS)
             yield StatsResponse(tasks=[usage])
 
     async def kill(self, request: Any) -> KillContainerResponse:

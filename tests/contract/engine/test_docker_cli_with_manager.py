@@ -125,8 +125,8 @@ def test_how_a_detached_command_ends_is_told(environment: Environment) -> None:
     identifier = call("POST", "/containers/web/exec", 201, **asked)["Id"]
     before = call("GET", f"/exec/{identifier}/json", 200)
     assert (before["Running"], before["ExitCode"], before["Pid"]) == (False, None, 0)
-    told = (before["OpenStdin"], before["OpenStdout"], before["OpenStderr"], before["DetachKeys"])
-    assert told == (False, True, False, "ctrl-a")
+    shown = (before["OpenStdin"], before["OpenStdout"], before["OpenStderr"], before["DetachKeys"])
+    assert shown == (False, True, False, "ctrl-a")
     assert before["ContainerID"] == output(environment, "inspect", "-f", "{{.Id}}", "web").strip()
     assert call("POST", f"/exec/{identifier}/resize?h=1&w=1", 409)["message"] == f"exec {identifier} is not running"
     call("POST", f"/exec/{identifier}/start", 200, Detach=True)
@@ -150,11 +150,24 @@ def test_logs_are_parted_into_two_outputs(environment: Environment) -> None:
     assert result.stdout.startswith(b"2026-11-23T23:18:27.123456789Z tick 1\n")
 
 
+def test_sizes_of_files_are_told_where_they_are_asked_for(environment: Environment) -> None:
+    output(environment, "run", "-d", "--name", "web", "alpine", "sleep", "9")
+    assert output(environment, "ps", "--size", "--format", "{{.Size}}") == "7B (virtual 107B)\n"
+    assert output(environment, "inspect", "--size", "-f", "{{.SizeRw}} {{.SizeRootFs}}", "web") == "7 107\n"
+    containers = '{{if eq .Type "Containers"}}{{.Size}}{{end}}'
+    assert output(environment, "system", "df", "--format", containers).split() == ["7B"]
+
+
 def test_top_diff_stats_and_files(environment: Environment, tmp_path: Path) -> None:
     output(environment, "run", "-d", "--name", "web", "alpine", "sleep", "9")
     assert "root" in output(environment, "top", "web")
     assert output(environment, "diff", "web") == "A /new\n"
-    assert "50.00%" in output(environment, "stats", "--no-stream", "web")
+    shown = output(environment, "stats", "--no-stream", "--format", "{{json .}}", "web")
+    usage = {key: json.loads(shown)[key] for key in ("CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs")}
+    assert usage == {
+        "CPUPerc": "50.00%", "MemUsage": "2MiB / 16MiB", "MemPerc": "12.50%", "NetIO": "1kB / 2kB",
+        "BlockIO": "5kB / 7kB", "PIDs": "2",
+    }  # fmt: skip
     assert "Could not find the file /tmp/none" in failure(environment, "cp", "web:/tmp/none", str(tmp_path))[1]
     assert output(environment, "export", "web") == "tar"
 
