@@ -108,7 +108,12 @@ class NetworkHandlers:
         body = Fields(await call.json_object())
         network = await self._changeable(call.parameters["id"])
         view = await self._lookup.own(body.text("Container"))
-        attachment = read_endpoint(network.network.meta.id, body.nested("EndpointConfig"))
+        endpoint = body.nested("EndpointConfig")
+        attachment = read_endpoint(network.network.meta.id, endpoint)
+        if endpoint.text("MacAddress").lower() not in ("", view.container.definition.task.container.mac_address):
+            raise endpoint.invalid("MacAddress", "a container has one MAC address, which is set when it is created")
+        if endpoint.texts("Links"):
+            raise endpoint.invalid("Links", "links are set when the container is created")
         request = ConnectContainerRequest(container=view.container.meta.id, attachment=attachment)
         try:
             await self._managers.call(self._managers.containers.ConnectContainer, request)

@@ -63,9 +63,12 @@ def read_creation(document: Mapping[str, Any], version: ApiVersion, *, image_por
     container_ports.check_exposed(body)
     definition.ports.extend(container_ports.read_ports(body, host, image_ports))
     definition.task.networks.extend(container_networks.read_networks(body, host, version))
+    container.mac_address = container_networks.read_mac(body)
+    for endpoint in body.nested("NetworkingConfig").nested_map("EndpointsConfig").values():
+        host_config.read_links(endpoint, definition)
     hints.apply(definition)
     definition.engine_request = _kept(document, version)
-    return Creation(definition, container.image, host_config.volumes_from(host), _warnings(body) + hints.warnings)
+    return Creation(definition, container.image, host_config.volumes_from(host), hints.warnings)
 
 
 def sent_by_client(definition: ContainerDefinition) -> tuple[Mapping[str, Any], ApiVersion] | None:
@@ -113,6 +116,8 @@ def _of_definition(
         "OnBuild": None,
         "Labels": {**task.container.labels, **definition.labels},
     }
+    if task.container.mac_address:
+        config["MacAddress"] = task.container.mac_address
     if exposed := container_ports.exposed_document(definition.ports):
         config["ExposedPorts"] = exposed
     host = {
@@ -183,16 +188,6 @@ def _image(body: Fields) -> str:
     if not image:
         raise body.invalid("Image", "no image specified")
     return image
-
-
-def _warnings(body: Fields) -> list[str]:
-    warnings = []
-    if body.text("MacAddress") or any(
-        endpoint.text("MacAddress")
-        for endpoint in body.nested("NetworkingConfig").nested_map("EndpointsConfig").values()
-    ):
-        warnings.append("MacAddress is not set: networks are routed, and addresses of containers are the cluster's")
-    return warnings
 
 
 def _kept(document: Mapping[str, Any], version: ApiVersion) -> bytes:

@@ -41,6 +41,26 @@ def read_networks(body: Fields, host: Fields, version: ApiVersion) -> list[Netwo
     return [_attachment(name, endpoint) for name, endpoint in own.items() if name != DEFAULT]
 
 
+def read_mac(body: Fields) -> str:
+    """The MAC address of a request; empty for none. A container has one link, however many networks it is on.
+
+    Raises:
+        ApiError: 400, one is not valid, or there are several.
+    """
+    found = ""
+    for fields in (body, *body.nested("NetworkingConfig").nested_map("EndpointsConfig").values()):
+        mac = fields.text("MacAddress")
+        if not mac:
+            continue
+        if _MAC.fullmatch(mac) is None:
+            raise fields.invalid("MacAddress", f"invalid MAC address: {mac}")
+        mac = mac.lower().replace("-", ":")
+        if found not in ("", mac):
+            raise fields.invalid("MacAddress", f"a container has one MAC address, and {found} is given too")
+        found = mac
+    return found
+
+
 def read_endpoint(network: str, endpoint: Fields) -> NetworkAttachment:
     """One attachment, of `EndpointConfig`.
 
@@ -107,9 +127,6 @@ def _attachment(network: str, endpoint: Fields) -> NetworkAttachment:
     ipam = endpoint.nested("IPAMConfig")
     if ipam.texts("LinkLocalIPs"):
         raise endpoint.invalid("IPAMConfig", "LinkLocalIPs are not supported: networks are routed")
-    mac = endpoint.text("MacAddress")
-    if mac and _MAC.fullmatch(mac) is None:
-        raise endpoint.invalid("MacAddress", f"invalid MAC address: {mac}")
     return NetworkAttachment(
         network=reference(network),
         aliases=dict.fromkeys(endpoint.texts("Aliases")),

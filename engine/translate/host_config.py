@@ -4,8 +4,9 @@ from typing import Any
 
 from engine.protocol.errors import bad_request
 from engine.protocol.versions import CGROUP_NAMESPACE_PRIVATE, IPC_MODE_PRIVATE, ApiVersion
+from engine.translate.container_networks import CONTAINER
 from engine.translate.fields import Fields
-from engine.translate.object_ids import reference
+from engine.translate.object_ids import digits, reference
 from shoal.api.v1.service_pb2 import TaskTemplate
 from shoal.api.v1.standalone_pb2 import ContainerDefinition, ContainerRestart
 from shoal.errors import InvalidInput
@@ -43,6 +44,7 @@ _RESTARTS = {
 }
 _RESTART_NAMES = {number: name for name, number in _RESTARTS.items()} | {0: "no"}
 _NAMESPACES = {"PidMode": "pid", "IpcMode": "ipc", "UTSMode": "uts"}
+_JOINABLE = {"PidMode": "pid_container", "IpcMode": "ipc_container"}
 _OWN_NAMESPACES = {"PidMode": ("", "private"), "IpcMode": ("", "private", "shareable"), "UTSMode": ("",)}
 
 
@@ -77,7 +79,7 @@ def read_host(host: Fields, definition: ContainerDefinition) -> None:
     _read_namespaces(host, definition)
     _read_security(host, definition.task)
     _read_log(host, definition.task)
-    _read_links(host, definition)
+    read_links(host, definition)
     _refuse_others(host)
 
 
@@ -101,11 +103,12 @@ def host_document(definition: ContainerDefinition, version: ApiVersion) -> dict[
         "DnsSearch": list(container.dns.search),
         "ExtraHosts": list(container.extra_hosts) or None,
         "GroupAdd": list(container.groups) or None,
-        "IpcMode": "host" if namespaces.ipc else "private" if version >= IPC_MODE_PRIVATE else "shareable",
+        "IpcMode": _joined(container.ipc_container)
+        or ("host" if namespaces.ipc else "private" if version >= IPC_MODE_PRIVATE else "shareable"),
         "Cgroup": "",
         "Links": [f"/{link}" if not link.startswith("/") else link for link in definition.links] or None,
         "OomScoreAdj": container.oom_score_adj,
-        "PidMode": "host" if namespaces.pid else "",
+        "PidMode": _joined(container.pid_container) or ("host" if namespaces.pid else ""),
         "Privileged": container.privileged,
         "PublishAllPorts": False,
         "ReadonlyRootfs": container.read_only,
@@ -168,8 +171,9 @@ def volumes_from(host: Fields) -> list[tuple[str, bool]]:
 def _read_namespaces(host: Fields, definition: ContainerDefinition) -> None:
     for key, field in _NAMESPACES.items():
         mode = host.text(key)
-        if mode.startswith("container:"):
-            raise host.invalid(key, f"{mode}: sharing this namespace with a container is not supported")
+        if mode.startswith(CONTAINER) and mode != CONTAINER and key in _JOINABLE:
+            setattr(definition.task.container, _JOINABLE[key], reference(mode.removeprefix(CONTAINER)))
+            continue
         if mode != "host" and mode not in _OWN_NAMESPACES[key]:
             raise host.invalid(key, f"invalid mode: {mode}")
         setattr(definition.task.container.host_namespaces, field, mode == "host")
@@ -177,6 +181,11 @@ def _read_namespaces(host: Fields, definition: ContainerDefinition) -> None:
         raise host.invalid("CgroupnsMode", "host is not supported: containers have cgroup namespaces of their own")
     if host.text("UsernsMode") not in ("", "host"):
         raise host.invalid("UsernsMode", "is not supported: user ids are not remapped; use host")
+
+
+def _joined(container: str) -> str:
+    """The mode of a namespace of another container; empty without one."""
+    return CONTAINER + digits(container) if container else ""
 
 
 def _read_security(host: Fields, task: TaskTemplate) -> None:
@@ -230,13 +239,17 @@ def _log_document(task: TaskTemplate) -> dict[str, Any]:
     return {"Type": NONE if task.log.disabled else DEFAULT_LOG_DRIVER, "Config": options}
 
 
-def _read_links(host: Fields, definition: ContainerDefinition) -> None:
-    for text in host.texts("Links"):
+def read_links(fields: Fields, definition: ContainerDefinition) -> None:
+    """`Links`, of `HostConfig` or of an endpoint, where they are names too.
+
+    Raises:
+        ApiError: 400, one is not valid.
+    """
+    for text in fields.texts("Links"):
         name, sign, alias = text.removeprefix("/").partition(":")
         if not name or ":" in alias or (sign and not alias):
-            raise host.invalid("Links", f"bad format for links: {text}")
+            raise fields.invalid("Links", f"bad format for links: {text}")
         definition.links.append(f"{reference(name)}:{alias.rpartition('/')[2] or name}")
-        definition.beside.append(reference(name))
 
 
 def _refuse_others(host: Fields) -> None:

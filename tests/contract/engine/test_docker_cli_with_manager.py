@@ -150,6 +150,25 @@ def test_logs_are_parted_into_two_outputs(environment: Environment) -> None:
     assert result.stdout.startswith(b"2026-11-23T23:18:27.123456789Z tick 1\n")
 
 
+def test_containers_share_namespaces_of_another_one_and_know_it_by_links(environment: Environment) -> None:
+    output(environment, "network", "create", "front")
+    output(environment, "run", "-d", "--name", "db", "alpine", "sleep", "9")
+    other = output(environment, "inspect", "-f", "{{.Id}}", "db").strip()
+    modes = ("--network", "container:db", "--pid", "container:db", "--ipc", "container:" + other[:12])
+    output(environment, "run", "-d", "--name", "side", *modes, "alpine", "sleep", "9")
+    form = "{{.HostConfig.NetworkMode}} {{.HostConfig.PidMode}} {{.HostConfig.IpcMode}}"
+    assert output(environment, "inspect", "-f", form, "side").split() == ["container:" + other] * 3
+    mac = ("--mac-address", "02:42:ac:11:00:02")
+    output(environment, "run", "-d", "--name", "web", "--network", "front", "--link", "db:data", *mac, "alpine", "top")
+    assert (
+        output(environment, "inspect", "-f", "{{.NetworkSettings.Networks.front.MacAddress}}", "web").strip() == mac[1]
+    )
+    output(environment, "stop", "db")
+    code, text = failure(environment, "run", "--network", "container:db", "alpine", "true")
+    assert code == 125
+    assert "cannot join network of a non running container" in text
+
+
 def test_sizes_of_files_are_told_where_they_are_asked_for(environment: Environment) -> None:
     output(environment, "run", "-d", "--name", "web", "alpine", "sleep", "9")
     assert output(environment, "ps", "--size", "--format", "{{.Size}}") == "7B (virtual 107B)\n"

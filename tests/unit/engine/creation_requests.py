@@ -30,6 +30,7 @@ def creation_requests(draw: st.DrawFn) -> dict[str, Any]:
         "Aliases": draw(_list(_names, unique=True)),
         "IPAMConfig": {"IPv4Address": draw(_maybe(st.just("10.0.0.9"), ""))},
     }
+    config["MacAddress"] = draw(_maybe(st.just("02:42:ac:11:00:02"), ""))
     config["NetworkingConfig"] = {"EndpointsConfig": {"n1": endpoint} if mode == "n1" else {}}
     return config
 
@@ -83,8 +84,9 @@ def _hosts(draw: st.DrawFn) -> dict[str, Any]:
         "Dns": draw(_list(st.sampled_from(["1.1.1.1", "9.9.9.9"]))),
         "ExtraHosts": draw(_maybe(_list(st.builds("{}:10.0.0.1".format, _names)))),
         "GroupAdd": draw(_maybe(_list(_names))),
-        "IpcMode": draw(st.sampled_from(["", "private", "host"])),
-        "PidMode": draw(st.sampled_from(["", "host"])),
+        "IpcMode": draw(st.sampled_from(["", "private", "host", "container:other"])),
+        "Links": draw(_maybe(_list(st.sampled_from(["db", "db:alias", "cache:c"]), unique=True))),
+        "PidMode": draw(st.sampled_from(["", "host", "container:other"])),
         "UTSMode": draw(st.sampled_from(["", "host"])),
         "OomScoreAdj": draw(st.integers(-1000, 1000)),
         "Privileged": draw(st.booleans()),

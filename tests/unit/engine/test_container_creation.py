@@ -164,6 +164,40 @@ def test_networks_of_compose_are_attachments_with_aliases() -> None:
         read_creation(body, ApiVersion(1, 43))
 
 
+def test_links_and_mac_addresses_are_of_the_container_wherever_they_are_written() -> None:
+    body: dict[str, Any] = {
+        "Image": "x",
+        "HostConfig": {"NetworkMode": "front", "Links": ["/db:/web/data"]},
+        "NetworkingConfig": {
+            "EndpointsConfig": {
+                "front": {"Links": ["cache:c"], "MacAddress": "02-42-AC-11-00-02"},
+                "back": {"MacAddress": "02:42:ac:11:00:02"},
+            }
+        },
+    }
+    definition = read_creation(body, NEWEST).definition
+    assert list(definition.links) == ["db:data", "cache:c"]
+    assert not definition.beside
+    assert definition.task.container.mac_address == "02:42:ac:11:00:02"
+    assert documents_of(definition)[0]["MacAddress"] == "02:42:ac:11:00:02"
+    for mac, text in (("02:42:ac:11:00:03", "a container has one MAC address"), ("x", "invalid MAC address: x")):
+        body["MacAddress"] = mac
+        with pytest.raises(ApiError, match=text):
+            read_creation(body, NEWEST)
+
+
+def test_namespaces_of_another_container_are_told_with_its_whole_id() -> None:
+    from engine.translate.object_ids import docker_id
+
+    identifier = "3vq1xz7p9k2mn"
+    definition = definition_of({"PidMode": f"container:{docker_id(identifier)}", "IpcMode": "container:db"})
+    container = definition.task.container
+    assert (container.pid_container, container.ipc_container) == (identifier, "db")
+    container.ipc_container = identifier  # as a manager does it
+    host = documents_of(definition)[1]
+    assert {host["PidMode"], host["IpcMode"]} == {f"container:{docker_id(identifier)}"}
+
+
 def test_the_network_of_another_container_is_meant_by_its_whole_id_too() -> None:
     identifier = "3vq1xz7p9k2mn"
     from engine.translate.object_ids import docker_id
@@ -225,7 +259,9 @@ def test_restart_policies_have_dockers_names() -> None:
         ({"LogConfig": {"Type": "json-file", "Config": {"x": "y"}}}, "unknown log opt 'x'"),
         ({"RestartPolicy": {"Name": "sometimes"}}, "unknown policy 'sometimes'"),
         ({"RestartPolicy": {"Name": "always"}, "AutoRemove": True}, "can't create 'AutoRemove' container"),
-        ({"PidMode": "container:x"}, "sharing this namespace with a container is not supported"),
+        ({"PidMode": "container:"}, "invalid mode: container:"),
+        ({"UTSMode": "container:x"}, "invalid mode: container:x"),
+        ({"Links": ["db:"]}, "bad format for links: db:"),
         ({"CgroupParent": "/x"}, "CgroupParent: is not supported"),
         ({"Runtime": "kata"}, "unknown or invalid runtime name: kata"),
         ({"StorageOpt": {"size": "1G"}}, "StorageOpt: --storage-opt is not supported"),
