@@ -22,7 +22,6 @@ from typing import Any, cast
 from agent.runtime.logs.container_logs import ContainerLogs as LogFiles
 from agent.streams.agent_streams import AgentStreamsService
 from cli.commands.service.service_logs import logs as logs_command
-from shoal.contexts.context_file import Context
 from manager.agents.agent_address import AgentAddress
 from manager.agents.agent_channels import AgentChannels
 from manager.logs.log_handler import response_of
@@ -32,6 +31,7 @@ from shoal.api.v1.control_pb2 import LogSource, LogsRequest, LogsResponse
 from shoal.api.v1.control_pb2_grpc import ControlServicer, add_ControlServicer_to_server
 from shoal.api.v1.streams_pb2 import ReadLogsRequest
 from shoal.api.v1.streams_pb2_grpc import add_AgentStreamsServicer_to_server
+from shoal.contexts.context_file import Context
 from shoal.heap_trimming import keep_freed_memory
 from shoal.identity.authority import Authority
 from shoal.identity.identity import Identity

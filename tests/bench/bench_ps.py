@@ -20,7 +20,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, cast
 
-from shoal.contexts.context_store import ContextStore
 from manager.containers.container_handler import ContainerHandler
 from manager.containers.container_records import new_container, revision_of, started
 from manager.control_api.containers_servicer import ContainerHandlers, ContainersService
@@ -34,6 +33,7 @@ from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeStatus
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceStatus
 from shoal.api.v1.standalone_pb2 import Container, ContainerDefinition
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.contexts.context_store import ContextStore
 from shoal.identity.authority import Authority
 from shoal.identity.roles import CertificateSubject, Role
 from shoal.ids import new_id

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.client import Client
-from shoal.contexts.context_store import ContextStore
 from shoal.api.v1.engine_pb2 import CreateContainerRequest, StartContainerRequest
 from shoal.api.v1.engine_pb2_grpc import ContainersStub
 from shoal.api.v1.standalone_pb2 import ContainerDefinition
+from shoal.contexts.context_store import ContextStore
 from shoal.identity.identity import Identity
 from tests.bench.bed import ARCHIVE, SHOAL, Bed, cluster
 from tests.bench.figures import Figure, p50, p99, table

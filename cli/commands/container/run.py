@@ -22,10 +22,10 @@ from cli.commands.container.container_creation import (
     request_of,
 )
 from cli.commands.container.run_errors import RunCommand, exit_as_docker
-from shoal.detach_keys import parse_keys
 from cli.exec.detached_run import DetachedRun
 from cli.exec.signal_forwarding import held_signals
 from shoal.api.v1.engine_pb2 import ContainerView, CreateContainerRequest
+from shoal.detach_keys import parse_keys
 from shoal.errors import Fault, InvalidInput
 
 

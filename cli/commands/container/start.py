@@ -11,10 +11,10 @@ from cli.commands.common.name_completion import names_of
 from cli.commands.container.attach_options import detach_keys_option
 from cli.commands.container.container_calls import containers
 from cli.exec.container_run import Interrupted, RunOptions, run_attached
-from shoal.detach_keys import parse_keys
 from cli.exec.signal_forwarding import held_signals
 from cli.render.error_lines import CommandFailed
 from shoal.api.v1.engine_pb2 import ContainerView, GetContainerRequest, StartContainerRequest
+from shoal.detach_keys import parse_keys
 from shoal.errors import InvalidInput
 
 

@@ -19,7 +19,7 @@ from engine.cluster.managers import Managers
 from engine.server.routes import RouteTable
 from engine.settings import EngineSettings
 from manager.agents.agent_address import AgentAddress
-from manager.containers.container_execs import ContainerExecs
+from manager.containers.node_calls.container_execs import ContainerExecs
 from manager.images.image_handler import ImageHandler
 from manager.networks.network_handler import NetworkHandler
 from manager.networks.network_nodes import NetworkNodes

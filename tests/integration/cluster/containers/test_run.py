@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from cli.client import Client
-from shoal.contexts.context_store import ContextStore
 from shoal.api.v1.engine_pb2 import ContainerView, ListContainersRequest, RemoveContainerRequest
 from shoal.api.v1.engine_pb2_grpc import ContainersStub
 from shoal.container_ids import container_id
+from shoal.contexts.context_store import ContextStore
 from tests.integration.cluster.harness import SHOAL, Cluster
 from tests.integration.cluster.terminal import Terminal
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import grpc
 
-from shoal.contexts.context_store import ContextStore
 from shoal.api.v1.control_pb2 import ClusterView, GetClusterRequest
 from shoal.api.v1.control_pb2_grpc import ControlServicer, add_ControlServicer_to_server
 from shoal.api.v1.engine_pb2 import (
@@ -37,6 +36,7 @@ from shoal.api.v1.engine_pb2_grpc import (
 )
 from shoal.api.v1.standalone_pb2 import Container, Image
 from shoal.api.v1.streams_pb2 import AttachStart, ExecInput, ExecOutput, ExecStarted
+from shoal.contexts.context_store import ContextStore
 from shoal.errors import NotFound, ShoalError
 from shoal.identity.authority import Authority
 from shoal.identity.roles import CertificateSubject, Role
