@@ -16,6 +16,7 @@ from engine.cluster.container_lookup import ContainerLookup
 from engine.cluster.home_node import HomeNode
 from engine.cluster.image_pool import ImagePool
 from engine.cluster.managers import Managers
+from engine.cluster.own_events import OwnEvents
 from engine.cluster.replaceable_channel import ReplaceableChannel
 from engine.handlers.archive_handlers import ArchiveHandlers
 from engine.handlers.attach_handlers import AttachHandlers
@@ -107,7 +108,8 @@ def _connect(context: Context, identity: Identity) -> aio.Channel:
 
 def route_table(settings: EngineSettings, managers: Managers, registries: Registries) -> RouteTable:
     """All routes of the API with their handlers."""
-    home, lookup, events = HomeNode(managers, settings.home_node), ContainerLookup(managers), EventHandlers(managers)
+    home, lookup, own_events = HomeNode(managers, settings.home_node), ContainerLookup(managers), OwnEvents()
+    events = EventHandlers(managers, own_events)
     services = ServiceHandlers(managers)
     volumes, pool = VolumeHandlers(managers), ImagePool(managers, registries)
     system = SystemHandlers(
@@ -123,11 +125,11 @@ def route_table(settings: EngineSettings, managers: Managers, registries: Regist
         events,
         ContainerHandlers(managers, lookup, home, forbid=frozenset(settings.forbid)),
         ContainerRunHandlers(managers, lookup),
-        AttachHandlers(managers, lookup),
+        AttachHandlers(managers, lookup, own_events),
         LogHandlers(managers, lookup),
         StatsHandlers(managers, lookup),
         ArchiveHandlers(managers, lookup),
-        ExecHandlers(managers, lookup),
+        ExecHandlers(managers, lookup, own_events),
         NetworkHandlers(managers, lookup),
         volumes,
         DiskUsageHandlers(managers, lookup, volumes),

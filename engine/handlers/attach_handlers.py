@@ -8,6 +8,7 @@ from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup
 from engine.cluster.managers import Managers
+from engine.cluster.own_events import OwnEvents
 from engine.cluster.program_session import ProgramSession
 from engine.handlers.log_streams import LogOptions, log_frames
 from engine.handlers.terminal_streams import (
@@ -32,9 +33,10 @@ from shoal.container_states import state_text
 class AttachHandlers:
     """The operations on a container's own streams."""
 
-    def __init__(self, managers: Managers, lookup: ContainerLookup) -> None:
+    def __init__(self, managers: Managers, lookup: ContainerLookup, events: OwnEvents) -> None:
         self._managers = managers
         self._lookup = lookup
+        self._events = events
         self._terminals = Terminals()
 
     def routes(self) -> list[Route]:
@@ -54,6 +56,7 @@ class AttachHandlers:
             if stream:
                 await session.begin()
             raw = call.hijack(content_type(call.version, terminal=options.terminal))
+            self._events.report(view, "attach")
             if call.boolean("logs"):
                 await self._write_logs(raw.write, view, options)
             self._terminals.add(identifier(view), session)

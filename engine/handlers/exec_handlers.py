@@ -9,6 +9,7 @@ from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup, reference_of
 from engine.cluster.managers import Managers
+from engine.cluster.own_events import OwnEvents
 from engine.cluster.program_session import ProgramSession
 from engine.handlers.terminal_streams import StreamOptions, connect, content_type, detach_keys, terminal_size
 from engine.protocol.docker_texts import exec_failure, not_running
@@ -52,9 +53,10 @@ class _Attached:
 class ExecHandlers:
     """The operations on commands in containers."""
 
-    def __init__(self, managers: Managers, lookup: ContainerLookup) -> None:
+    def __init__(self, managers: Managers, lookup: ContainerLookup, events: OwnEvents) -> None:
         self._managers = managers
         self._lookup = lookup
+        self._events = events
 
     def routes(self) -> list[Route]:
         return [
@@ -78,6 +80,7 @@ class ExecHandlers:
             container=reference_of(view), start=_start(fields), engine_request=attached.to_bytes()
         )
         created = await self._managers.call(self._managers.containers.CreateExec, request)
+        self._events.report(view, f"exec_create: {' '.join(request.start.args)}", execID=created.id)
         return call.json({"Id": created.id}, HTTPStatus.CREATED)
 
     async def start(self, call: Call) -> web.StreamResponse:
@@ -88,13 +91,19 @@ class ExecHandlers:
             raise conflict(f"exec {session.id} is running")
         if session.HasField("exit_code"):
             raise conflict(f"exec {session.id} has already run")
-        _check_running(await self._lookup.find(_container_of(session)))
+        view = await self._lookup.find(_container_of(session))
+        _check_running(view)
         request = StartCreatedExec(id=session.id, detach=options.boolean("Detach"))
         if size := _console_size(options):
             request.terminal.rows, request.terminal.columns = size
+        self._events.report(view, f"exec_start: {' '.join(session.start.args)}", execID=session.id)
         if request.detach:
             return await self._start_detached(call, session, request)
-        return await self._start_attached(call, session, request, raw_output=options.boolean("Tty"))
+        raw_output = options.boolean("Tty")
+        response, end = await self._start_attached(call, session, request, raw_output=raw_output)
+        if end is not None:
+            self._events.report(view, "exec_die", execID=session.id, exitCode=str(end.exit_code))
+        return response
 
     async def inspect(self, call: Call) -> web.StreamResponse:
         """What it runs, and how it has ended."""
@@ -131,8 +140,9 @@ class ExecHandlers:
 
     async def _start_attached(
         self, call: Call, session: ExecSession, request: StartCreatedExec, *, raw_output: bool
-    ) -> web.StreamResponse:
-        """
+    ) -> tuple[web.StreamResponse, ExecEnd | None]:
+        """Run it, and how it has ended, if the client has stayed for that.
+
         Args:
             raw_output: without frames, as the request to start says, whatever that to create has said.
         """
@@ -145,8 +155,8 @@ class ExecHandlers:
             detach_keys=detach_keys(attached.detach_keys, terminal=terminal),
         )
         async with self._program(request) as program:
-            await self._run(program, raw, session.start.args[0], options)
-        return HijackedResponse()
+            end = await self._run(program, raw, session.start.args[0], options)
+        return HijackedResponse(), end
 
     def _program(self, request: StartCreatedExec) -> ProgramSession:
         return ProgramSession(self._managers, self._managers.containers.StartExec, ExecInput(start_created=request))

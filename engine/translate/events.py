@@ -5,7 +5,9 @@ from typing import Any
 
 from engine.protocol.errors import bad_request
 from engine.protocol.parameters import Filters, check_keys
+from engine.translate.container_creation import familiar_image
 from engine.translate.object_ids import digits
+from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.api.v1.event_pb2 import Event
 
 FILTERS = (
@@ -41,6 +43,19 @@ def event_document(event: Event) -> dict[str, Any] | None:
         "time": event.at_ms // 1000,
         "timeNano": event.at_ms * 1_000_000,
     }
+
+
+def container_event(view: ContainerView, action: str, attributes: Mapping[str, str], *, at_ms: int) -> Event:
+    """An event of a container, with the attributes that all of them have."""
+    container = view.container
+    spec = container.definition.task.container
+    identifier = container.meta.id or view.task.id
+    event = Event(
+        type="container", action=action, id=identifier, name=container.name, node=view.node_hostname, at_ms=at_ms
+    )
+    event.attributes.update({**spec.labels, **container.definition.labels})
+    event.attributes.update({"name": container.name, "image": familiar_image(spec.image), **attributes})
+    return event
 
 
 def _identifier(event: Event) -> str:

@@ -29,7 +29,14 @@ from manager.store import kinds
 from manager.store.changes import put
 from manager.volumes.volume_handler import VolumeHandler
 from shoal import ids
-from shoal.api.v1.control_pb2 import ClusterView, ListManagersResponse, LogsResponse, StatsResponse, TaskStats
+from shoal.api.v1.control_pb2 import (
+    ClusterView,
+    ListManagersResponse,
+    LogsResponse,
+    StatsResponse,
+    TaskStats,
+    WatchEventsResponse,
+)
 from shoal.api.v1.engine_pb2 import (
     ArchiveChunk,
     CreateExecRequest,
@@ -45,6 +52,7 @@ from shoal.api.v1.engine_pb2 import (
     ResizeExecResponse,
     WriteArchiveResponse,
 )
+from shoal.api.v1.event_pb2 import Event
 from shoal.api.v1.meta_pb2 import Meta, Platform
 from shoal.api.v1.standalone_pb2 import Image, ImageVariant
 from shoal.api.v1.streams_pb2 import (
@@ -158,6 +166,7 @@ class RigManagers(Managers):
             UpdateConfig=_unary(api.configs.update),
             RemoveConfig=_unary(api.configs.remove),
             Logs=self._programs.logs,
+            WatchEvents=self._programs.events,
             Stats=self._programs.stats,
         )
         untyped.containers = SimpleNamespace(
@@ -298,6 +307,11 @@ class Programs:
     async def logs(self, request: Any) -> AsyncIterator[LogsResponse]:
         task = next(iter(self._rig.tasks())).id
         yield LogsResponse(batch=LogBatch(chunks=[LogChunk(task_id=task, lines=LOG)]))
+
+    async def events(self, request: Any) -> AsyncIterator[WatchEventsResponse]:
+        event = Event(type="container", action="create", id="a" * 13, name="early", at_ms=1_700_000_000_000)
+        yield WatchEventsResponse(event=event)
+        await asyncio.Event().wait()
 
     async def stats(self, request: Any) -> AsyncIterator[StatsResponse]:
         while True:

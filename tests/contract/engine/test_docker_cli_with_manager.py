@@ -1,6 +1,7 @@
 """The docker command line against the engine's own handlers, over a manager's handlers, planner and store."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,24 @@ def test_logs_are_parted_into_two_outputs(environment: Environment) -> None:
     assert (result.stdout, result.stderr) == (b"tick 1\ntick 3\n", b"tock\r2\n")
     result = docker(environment, "logs", "-t", "web")
     assert result.stdout.startswith(b"2026-11-23T23:18:27.123456789Z tick 1\n")
+
+
+def test_attaching_and_commands_are_events_of_this_engine(environment: Environment) -> None:
+    output(environment, "run", "-d", "--name", "web", "--label", "tier=front", "alpine", "sleep", "9")
+    shown = ("--format", '{{.Action}} {{index .Actor.Attributes "exitCode"}}')
+    arguments = ("docker", "events", "--filter", "type=container", *shown)
+    with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, text=True) as events:
+        try:
+            assert events.stdout is not None
+            assert events.stdout.readline() == "create \n"  # what a manager reports
+            failure(environment, "exec", "web", "exit", "7")
+            assert [events.stdout.readline() for _ in range(3)] == [
+                "exec_create: exit 7 \n", "exec_start: exit 7 \n", "exec_die 7\n"
+            ]  # fmt: skip
+            output(environment, "run", "--name", "ends", "alpine", "ends")
+            assert events.stdout.readline() == "attach \n"
+        finally:
+            events.kill()
 
 
 def test_containers_share_namespaces_of_another_one_and_know_it_by_links(environment: Environment) -> None:
