@@ -14,6 +14,7 @@ from engine.protocol.parameters import check_keys
 from engine.server.call import Call
 from engine.server.routes import Route
 from engine.server.server_headers import ENGINE_VERSION
+from engine.translate.fields import Fields
 from engine.translate.swarm.swarm_cluster import cluster_document, tls_document
 from engine.translate.swarm.swarm_nodes import matches, node_document, read_node_spec
 from shoal.api.v1.control_pb2 import (
@@ -110,10 +111,10 @@ class NodeHandlers:
 
     async def update_swarm(self, call: Call) -> web.StreamResponse:
         """Rotates the token by which workers join. The spec itself is fixed."""
-        body = await call.json_object()
+        body = Fields(await call.json_object())
         if call.boolean("rotateManagerToken") or call.boolean("rotateManagerUnlockKey"):
             raise not_implemented("managers do not join by tokens of this API, and are never locked")
-        if (body.get("EncryptionConfig") or {}).get("AutoLockManagers"):
+        if body.nested("EncryptionConfig").boolean("AutoLockManagers"):
             raise not_implemented("autolock is not supported: keys are files of the managers")
         if call.boolean("rotateWorkerToken"):
             await self._managers.call(self._control.RotateJoinTokens, CreateJoinTokenRequest())

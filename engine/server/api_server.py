@@ -15,6 +15,8 @@ from engine.server.server_headers import SERVER_HEADERS
 from shoal.errors import ShoalError
 
 _log = logging.getLogger(__name__)
+_http_log = logging.getLogger(f"{__name__}.http")
+"""For aiohttp, which calls it an error when a client leaves in the middle of a stream."""
 
 LINE_BYTES = 32 * 1024
 """Of the request line, and of a header: credentials of registries are headers, filters are in the path."""
@@ -22,6 +24,13 @@ MAX_HEADERS = 100
 KEEP_ALIVE_SECONDS = 300.0
 LINGER_SECONDS = 2.0
 """For the rest of a body that is not read, so that its sender reads the answer."""
+
+
+def _is_no_departure(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], ConnectionError))
+
+
+_http_log.addFilter(_is_no_departure)
 
 
 class ApiServer:
@@ -41,6 +50,7 @@ class ApiServer:
             self.handle,
             handler_cancellation=True,
             access_log=None,
+            logger=_http_log,
             max_line_size=LINE_BYTES,
             max_field_size=LINE_BYTES,
             max_headers=MAX_HEADERS,

@@ -5,7 +5,7 @@ at all.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -69,7 +69,7 @@ from shoal.api.v1.streams_pb2 import (
 )
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.distribution.registries import Registries
-from shoal.errors import NotFound
+from shoal.errors import NotFound, Unavailable
 from shoal.task_states import is_terminal
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.managers import FakeManagers
@@ -131,7 +131,7 @@ class RigManagers(Managers):
         images = ImageHandler(store=rig.store, contents=_AllContents(), now_ms=clock)
         execs = ContainerExecs(store=rig.store, agents=_ExecAgents())
         untyped: Any = self
-        untyped.control = SimpleNamespace(
+        untyped.control = _Calls(
             GetCluster=_answer(
                 ClusterView(id="c" * 13, manager_version="0.1.0", image_repository="registry:5000/pool")
             ),
@@ -169,7 +169,7 @@ class RigManagers(Managers):
             WatchEvents=self._programs.events,
             Stats=self._programs.stats,
         )
-        untyped.containers = SimpleNamespace(
+        untyped.containers = _Calls(
             CreateContainer=_unary(rig.records.create),
             GetContainer=_unary(rig.records.get),
             ListContainers=_unary(rig.records.list),
@@ -199,7 +199,7 @@ class RigManagers(Managers):
             WriteArchive=self._programs.write,
             ExportContainer=_stream(ArchiveChunk(data=b"tar")),
         )
-        untyped.images = SimpleNamespace(
+        untyped.images = _Calls(
             GetImage=_unary(images.get),
             ListImages=_unary(images.list),
             SetImage=_unary(images.set),
@@ -213,6 +213,29 @@ class RigManagers(Managers):
     async def stream(self, method: Callable[..., AsyncIterable[R]], request: object) -> AsyncGenerator[R]:
         async for answer in method(request):
             yield answer
+
+
+class _Calls(SimpleNamespace):
+    """Of one service; what is not given is away."""
+
+    def __getattr__(self, name: str) -> Callable[[object], "_Away"]:
+        return lambda _: _Away(name)
+
+
+class _Away:
+    """A call that fails, of one answer or of many."""
+
+    def __init__(self, name: str) -> None:
+        self._error = Unavailable(f"{name} is not here")
+
+    def __await__(self) -> Generator[None, None, object]:
+        raise self._error
+
+    def __aiter__(self) -> "_Away":
+        return self
+
+    async def __anext__(self) -> object:
+        raise self._error
 
 
 class _ExecAgents:
