@@ -49,9 +49,9 @@ SCALARS: list[Any] = [
 QUERIES = (
     "all", "condition", "dangling", "details", "detachKeys", "digests", "filters", "follow", "force", "fromImage",
     "fromSrc", "h", "insertDefaults", "limit", "link", "logs", "name", "names", "noOverwriteDirNonDir", "one-shot",
-    "path", "platform", "ps_args", "registryAuthFrom", "repo", "rollback", "scope", "shared-size", "signal", "since", "size",
-    "stderr", "stdin", "stdout", "stream", "t", "tag", "tail", "timestamps", "type", "until", "v", "verbose", "version",
-    "w",
+    "path", "platform", "ps_args", "registryAuthFrom", "repo", "rollback", "scope", "shared-size", "signal", "since",
+    "size", "stderr", "stdin", "stdout", "stream", "t", "tag", "tail", "timestamps", "type", "until", "v", "verbose",
+    "version", "w",
 )  # fmt: skip
 REFERENCES = ("Secrets", "Configs", "Networks", "NetworkingConfig")
 FILTER_KEYS = ("name", "id", "label", "status", "dangling", "until", "type", "exited", "volume", "network", "all", "x")
