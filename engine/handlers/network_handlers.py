@@ -95,7 +95,7 @@ class NetworkHandlers:
 
     async def create(self, call: Call) -> web.StreamResponse:
         """Over all nodes, whatever driver clients say."""
-        spec = read_network(await call.json_object())
+        spec = read_network(await call.json_object(), call.version)
         try:
             made = await self._managers.call(self._control.CreateNetwork, CreateNetworkRequest(spec=spec))
         except AlreadyExists as error:

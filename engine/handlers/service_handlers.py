@@ -76,7 +76,7 @@ class ServiceHandlers:
 
     async def create(self, call: Call) -> web.StreamResponse:
         """Answered when its record is there; clients follow its tasks."""
-        spec = read_service(await call.json_object())
+        spec = read_service(await call.json_object(), call.version)
         try:
             made = await self._managers.call(self._control.CreateService, CreateServiceRequest(spec=spec))
         except AlreadyExists as error:
@@ -96,7 +96,7 @@ class ServiceHandlers:
         if call.text("rollback") == "previous":
             await self._roll_back(view)
             return call.json({"Warnings": None})
-        spec = _with_own_fields(read_service(await call.json_object()), view.service.spec)
+        spec = _with_own_fields(read_service(await call.json_object(), call.version), view.service.spec)
         request = UpdateServiceRequest(service=view.service.meta.id, version=version, spec=spec)
         try:
             made = await self._managers.call(self._control.UpdateService, request)

@@ -68,7 +68,7 @@ class VolumeHandlers:
 
     async def create(self, call: Call) -> web.StreamResponse:
         """One that is there already is answered as it is, if the request is for the same."""
-        spec = read_volume(await call.json_object(optional=True), secrets.token_hex(ANONYMOUS_BYTES))
+        spec = read_volume(await call.json_object(optional=True), secrets.token_hex(ANONYMOUS_BYTES), call.version)
         try:
             view = await self._managers.call(self._control.CreateVolume, CreateVolumeRequest(spec=spec))
         except AlreadyExists:

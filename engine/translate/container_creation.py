@@ -1,10 +1,9 @@
 """A creation request as a definition, and a definition as the `Config` and `HostConfig` that clients read. Pure.
 
 What a client has sent is kept with the definition, and each key of it is told back while it still means what is in
-force: clients compare what they read with what they wrote, and the definition does not have all of it.
+force (`kept_requests`).
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,14 +12,13 @@ from engine.protocol.errors import ApiError
 from engine.protocol.versions import ApiVersion
 from engine.translate import container_mounts, container_networks, container_ports, host_config, host_resources
 from engine.translate.fields import Fields
+from engine.translate.kept_requests import keep, read_kept
 from engine.translate.placement_hints import is_hint, read_hints
 from engine.translate.process_config import process_document, read_process
 from shoal.api.v1.standalone_pb2 import ContainerDefinition
 from shoal.errors import InvalidInput
 from shoal.image_reference import DEFAULT_TAG, ImageReference, parse
 from shoal.networks.network_modes import BRIDGE
-
-MAX_KEPT_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -67,18 +65,8 @@ def read_creation(document: Mapping[str, Any], version: ApiVersion, *, image_por
     for endpoint in body.nested("NetworkingConfig").nested_map("EndpointsConfig").values():
         host_config.read_links(endpoint, definition)
     hints.apply(definition)
-    definition.engine_request = _kept(document, version)
+    definition.engine_request = keep(document, version)
     return Creation(definition, container.image, host_config.volumes_from(host), hints.warnings)
-
-
-def sent_by_client(definition: ContainerDefinition) -> tuple[Mapping[str, Any], ApiVersion] | None:
-    """The request that a definition was made of; None where there is none that can be read."""
-    try:
-        kept = json.loads(definition.engine_request)
-        body, version = kept["Body"], ApiVersion.parse(kept["Version"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return (body, version) if isinstance(body, dict) else None
 
 
 def config_documents(
@@ -90,7 +78,7 @@ def config_documents(
         network_names: names by id.
     """
     config, host = _of_definition(definition, version, network_names)
-    sent = sent_by_client(definition)
+    sent = read_kept(definition.engine_request)
     if sent is None:
         return config, host
     try:
@@ -188,9 +176,3 @@ def _image(body: Fields) -> str:
     if not image:
         raise body.invalid("Image", "no image specified")
     return image
-
-
-def _kept(document: Mapping[str, Any], version: ApiVersion) -> bytes:
-    text = json.dumps({"Version": str(version), "Body": document}, ensure_ascii=False, separators=(",", ":"))
-    kept = text.encode(errors="replace")
-    return kept if len(kept) <= MAX_KEPT_BYTES else b""

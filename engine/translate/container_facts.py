@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.protocol.go_times import NEVER, time_text
-from engine.translate.container_creation import sent_by_client
 from engine.translate.container_mounts import is_anonymous
 from engine.translate.container_networks import endpoint_document
 from engine.translate.container_ports import bound_ports
 from engine.translate.image_facts import ImageFacts
+from engine.translate.kept_requests import read_kept
 from engine.translate.object_ids import digits, docker_id
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.engine_pb2 import ContainerView
@@ -182,7 +182,7 @@ def endpoints(view: ContainerView, around: Surroundings) -> dict[str, dict[str, 
 
 def _as_sent(view: ContainerView, network: str) -> dict[str, Any]:
     """What a client has sent with an endpoint and the cluster does not use, so that it reads what it wrote."""
-    sent = sent_by_client(view.container.definition)
+    sent = read_kept(view.container.definition.engine_request)
     if sent is None:
         return {}
     networking = sent[0].get("NetworkingConfig") or {}

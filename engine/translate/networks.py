@@ -9,9 +9,10 @@ from engine.protocol.go_times import NEVER, time_text
 from engine.protocol.versions import IMAGE_DESCRIPTORS, ApiVersion
 from engine.translate.container_facts import endpoint_id
 from engine.translate.fields import Fields
+from engine.translate.kept_requests import as_sent, keep, read_kept
 from engine.translate.object_ids import docker_id
 from shoal.api.v1.control_pb2 import NetworkEndpoint, NetworkView
-from shoal.api.v1.network_pb2 import NetworkSpec
+from shoal.api.v1.network_pb2 import NetworkAllocation, NetworkSpec
 
 DRIVERS = ("", "default", "bridge", "overlay")
 STACK_LABEL = "com.docker.stack.namespace"
@@ -25,11 +26,13 @@ _IGNORED_OPTIONS = ("com.docker.network.", "com.docker.compose.")
 _MODES: Mapping[str, str] = {"bridge": "bridge", "host": "host", "none": "null"}
 
 
-def read_network(document: Mapping[str, Any]) -> NetworkSpec:
-    """The spec of a creation request.
+def read_network(document: Mapping[str, Any], version: ApiVersion) -> NetworkSpec:
+    """The spec of a creation request, which is kept in it.
 
     A network that Docker would make on its host is one over all nodes, unless the option `shoal.local` is set.
 
+    Args:
+        version: of the API, by which it came.
     Raises:
         ApiError: 400, something is not valid or cannot be honoured; 409, the name is one of Docker's own.
     """
@@ -52,6 +55,7 @@ def read_network(document: Mapping[str, Any]) -> NetworkSpec:
     spec.labels[DRIVER_LABEL] = driver if driver not in ("", "default") else "bridge"
     spec.stack = spec.labels.get(STACK_LABEL, "")
     _read_ipam(body.nested("IPAM"), spec)
+    spec.engine_request = keep(document, version)
     return spec
 
 
@@ -66,19 +70,20 @@ def network_document(
     labels = dict(spec.labels)
     driver = labels.pop(DRIVER_LABEL, "") or spec.driver
     is_ingress = view.network.meta.id == INGRESS
-    return _document(
+    document = _document(
         version,
         name=spec.name,
         identifier=docker_id(view.network.meta.id),
         created=time_text(view.network.meta.created_at_ms),
         driver=driver,
         scope="swarm" if driver == "overlay" else "local",
-        ipam=_ipam_document(view),
+        ipam=_ipam_document(spec, view.allocation),
         spec=spec,
         labels=labels,
         containers=containers or {},
         ingress=is_ingress,
     )
+    return document | _as_sent(document, spec, view.allocation)
 
 
 def builtin_document(mode: str, identifier: str, version: ApiVersion) -> dict[str, Any]:
@@ -95,6 +100,26 @@ def builtin_document(mode: str, identifier: str, version: ApiVersion) -> dict[st
         labels={},
         containers={},
     )
+
+
+def _as_sent(document: Mapping[str, Any], spec: NetworkSpec, allocation: NetworkAllocation) -> dict[str, Any]:
+    """What a client can have sent otherwise than it is kept, where it still means what is in force."""
+    kept = read_kept(spec.engine_request)
+    if kept is None:
+        return {}
+    try:
+        meant = read_network(*kept)
+    except ApiError:
+        return {}
+    sent = {key: kept[0].get(key) for key in ("IPAM", "Attachable", "Options")}
+    then = {
+        "IPAM": _ipam_document(meant, allocation),
+        "Attachable": document["Attachable"] if meant.attachable == spec.attachable else None,
+        "Options": dict(meant.options),
+    }
+    told = as_sent({key: document[key] for key in sent}, then, sent)
+    told["IPAM"] = {**told["IPAM"], "Options": (sent["IPAM"] or {}).get("Options")}
+    return told
 
 
 def endpoints_document(view: NetworkView, containers: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
@@ -174,8 +199,7 @@ def _set_pool(entry: Fields, spec: NetworkSpec, subnet: str, ending: str) -> Non
     getattr(spec, f"aux_addresses{ending}").update(entry.text_map("AuxiliaryAddresses"))
 
 
-def _ipam_document(view: NetworkView) -> dict[str, Any]:
-    spec, allocation = view.network.spec, view.allocation
+def _ipam_document(spec: NetworkSpec, allocation: NetworkAllocation) -> dict[str, Any]:
     pools = [
         _pool(allocation.subnet or spec.subnet, spec.gateway, spec.ip_range, spec.aux_addresses),
         _pool(allocation.subnet6 or spec.subnet6, spec.gateway6, spec.ip_range6, spec.aux_addresses6),

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from engine.protocol.go_times import time_text
+from engine.protocol.versions import ApiVersion
 from engine.translate.container_facts import VOLUME_DIRECTORY
 from engine.translate.fields import Fields
+from engine.translate.kept_requests import keep, read_kept
 from engine.translate.networks import STACK_LABEL
 from shoal.api.v1.control_pb2 import VolumeView
 from shoal.api.v1.volume_pb2 import VolumeSpec
@@ -13,10 +15,11 @@ from shoal.api.v1.volume_pb2 import VolumeSpec
 ANONYMOUS_LABEL = "com.docker.volume.anonymous"
 
 
-def read_volume(document: Mapping[str, Any], anonymous_name: str) -> VolumeSpec:
-    """The spec of a creation request.
+def read_volume(document: Mapping[str, Any], anonymous_name: str, version: ApiVersion) -> VolumeSpec:
+    """The spec of a creation request, which is kept in it.
 
     Args:
+        version: of the API, by which it came.
         anonymous_name: of a volume without a name.
     Raises:
         ApiError: 400, something is not valid.
@@ -33,6 +36,7 @@ def read_volume(document: Mapping[str, Any], anonymous_name: str) -> VolumeSpec:
     spec.stack = spec.labels.get(STACK_LABEL, "")
     if not body.text("Name"):
         spec.labels[ANONYMOUS_LABEL] = ""
+    spec.engine_request = keep(document, version)
     return spec
 
 
@@ -45,10 +49,10 @@ def volume_document(view: VolumeView, *, usage: tuple[int, int] | None = None) -
     document: dict[str, Any] = {
         "CreatedAt": time_text(view.volume.meta.created_at_ms // 1000 * 1000),
         "Driver": spec.driver or "local",
-        "Labels": dict(spec.labels) or None,
+        "Labels": _map_document(spec, spec.labels, "Labels"),
         "Mountpoint": f"{VOLUME_DIRECTORY}/{spec.name}/_data",
         "Name": spec.name,
-        "Options": dict(spec.options) or None,
+        "Options": _map_document(spec, spec.options, "DriverOpts"),
         "Scope": "local",
     }
     if homes := [each.hostname for each in view.locations if each.home]:
@@ -56,6 +60,12 @@ def volume_document(view: VolumeView, *, usage: tuple[int, int] | None = None) -
     if usage is not None:
         document["UsageData"] = {"Size": usage[0], "RefCount": usage[1]}
     return document
+
+
+def _map_document(spec: VolumeSpec, entries: Mapping[str, str], key: str) -> dict[str, str] | None:
+    """Labels or options; if there are none, as they were sent: null or {}."""
+    kept = read_kept(spec.engine_request)
+    return dict(entries) or (None if kept is None or kept[0].get(key) is None else {})
 
 
 def matches(view: VolumeView, filters: Mapping[str, Iterable[str]], used: frozenset[str]) -> bool:

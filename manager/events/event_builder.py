@@ -206,7 +206,8 @@ def _service(observed: ObservedChange, old: Message | None, new: Message | None)
     elif old.spec != new.spec:
         paths = [change.path for change in field_changes(old.spec, new.spec)]
         more = f" and {len(paths) - _FIELDS_NAMED} more" if len(paths) > _FIELDS_NAMED else ""
-        yield _service_event(observed, "update", f"revision {new.revision}: {', '.join(paths[:_FIELDS_NAMED])}{more}")
+        named = f": {', '.join(paths[:_FIELDS_NAMED])}{more}" if paths else ""
+        yield _service_event(observed, "update", f"revision {new.revision}{named}")
 
 
 def _service_status(observed: ObservedChange, old: Message | None, new: Message | None) -> Iterator[Event]:

@@ -9,9 +9,14 @@ from google.protobuf.message import Message
 
 from shoal.api.v1.control_pb2 import FieldChange
 
+_LEFT_OUT = {"engine_request"}
+
 
 def field_changes(before: Message, after: Message) -> list[FieldChange]:
-    """Fields whose values differ, by path, values as JSON. Lists are compared whole."""
+    """Fields whose values differ, by path, values as JSON. Lists are compared whole.
+
+    Requests that are kept for clients of the Engine API are left out: what they mean is in the other fields.
+    """
     return [
         FieldChange(path=path, before=_text(old), after=_text(new))
         for path, old, new in _differing(_plain(before), _plain(after), "")
@@ -30,7 +35,7 @@ def _differing(before: Any, after: Any, path: str) -> Iterator[tuple[str, Any, A
         return
     # A message that only one side has is reported field by field.
     old, new = before or {}, after or {}
-    for key in sorted({*old, *new}):
+    for key in sorted({*old, *new} - _LEFT_OUT):
         yield from _differing(old.get(key), new.get(key), f"{path}.{key}" if path else key)
 
 

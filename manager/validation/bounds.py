@@ -4,6 +4,7 @@ from typing import Final
 
 # A spec is written twice in one transaction (the service and its revision), and the store bounds one at 1 MiB.
 SPEC_BYTES: Final = 480 * 1024
+ENGINE_REQUEST_BYTES: Final = 64 * 1024  # what an Engine API client has sent, kept with what was made of it
 NAME_LENGTH: Final = 63
 LABELS: Final = 256
 LABEL_KEY_LENGTH: Final = 256

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from manager.store.tables import View
 from manager.validation import bounds
-from manager.validation.text_rules import check_ipv4, check_labels, check_object_name, join_names
+from manager.validation.text_rules import check_engine_request, check_ipv4, check_labels, check_object_name, join_names
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation, NetworkSpec
 from shoal.errors import Fault
 from shoal.networks.network_modes import MODES, NODE_POOL
@@ -43,6 +43,7 @@ def check_network(spec: NetworkSpec) -> Iterator[Fault]:
     if spec.name in MODES:
         yield Fault("name", f'"{spec.name}" is reserved for a network mode; choose another name')
     yield from check_labels("labels", spec.labels)
+    yield from check_engine_request(spec.engine_request)
     if spec.driver not in ("", *DRIVERS):
         yield Fault("driver", f'"{spec.driver[:80]}" must be one of {", ".join(DRIVERS)}')
     yield from _check_options(spec)

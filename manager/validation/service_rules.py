@@ -16,6 +16,7 @@ from manager.validation.service_mode_rules import check_modes
 from manager.validation.shared_network_rules import check_shared_network
 from manager.validation.text_rules import (
     check_duration,
+    check_engine_request,
     check_labels,
     check_object_name,
     check_range,
@@ -42,6 +43,7 @@ def check_service(spec: ServiceSpec) -> Iterator[Fault]:
         return
     yield from check_object_name("name", spec.name, spec.stack, dotted=False)
     yield from check_labels("labels", spec.labels)
+    yield from check_engine_request(spec.engine_request)
     yield from check_modes(spec)
     yield from _check_task("task", spec.task)
     placement, everywhere = spec.task.placement, is_global(spec)

@@ -6,16 +6,13 @@ from collections.abc import Iterator
 from manager.validation import bounds
 from manager.validation.containers.container_sharing_rules import check_sharing, without_sharing
 from manager.validation.service_rules import check_service
-from manager.validation.text_rules import check_range
+from manager.validation.text_rules import check_engine_request, check_range
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.standalone_pb2 import ContainerDefinition, ContainerRestart, ContainerStop, Reschedule
 from shoal.errors import Fault
 from shoal.networks.network_modes import SERVICE, joined_container
 from shoal.signal_names import signal_number
-
-MAX_REQUEST_BYTES = 65_536
-"""Of what an Engine API client has sent."""
 
 NEVER_MS = -1
 """A grace that does not end."""
@@ -52,7 +49,7 @@ def check_definition(definition: ContainerDefinition, spec: ServiceSpec) -> Iter
         yield Fault("auto_remove", "cannot be combined with a restart policy")
     if definition.reschedule not in Reschedule.values():
         yield Fault("reschedule", "must be one of stay, on-node-failure")
-    yield from check_range("engine_request", len(definition.engine_request), 0, MAX_REQUEST_BYTES, "bytes")
+    yield from check_engine_request(definition.engine_request)
     yield from check_sharing(definition)
     yield from _check_unsupported(definition)
     yield from _check_binds(definition)

@@ -100,6 +100,11 @@ def check_range(path: str, value: int, minimum: int, maximum: int, unit: str = "
         )
 
 
+def check_engine_request(kept: bytes) -> Iterator[Fault]:
+    """What an Engine API client has sent, kept with what was made of it."""
+    yield from check_range("engine_request", len(kept), 0, bounds.ENGINE_REQUEST_BYTES, "bytes")
+
+
 def check_duration(path: str, milliseconds: int, maximum: int = bounds.DURATION_MS) -> Iterator[Fault]:
     """Milliseconds, not negative."""
     yield from check_range(path, milliseconds, 0, maximum, "milliseconds")

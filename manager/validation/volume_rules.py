@@ -4,7 +4,13 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
 from manager.validation import bounds
-from manager.validation.text_rules import check_absolute, check_duration, check_labels, check_object_name
+from manager.validation.text_rules import (
+    check_absolute,
+    check_duration,
+    check_engine_request,
+    check_labels,
+    check_object_name,
+)
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.volume_pb2 import (
@@ -33,6 +39,7 @@ def check_volume(spec: VolumeSpec, drivers: Collection[str]) -> Iterator[Fault]:
     # A stack may have a volume under a name of the user's own choice (Compose `name`).
     yield from check_object_name("name", spec.name, spec.stack if spec.name.startswith(f"{spec.stack}_") else "")
     yield from check_labels("labels", spec.labels)
+    yield from check_engine_request(spec.engine_request)
     if spec.driver not in ("", "local"):
         yield from _check_csi_volume(spec, drivers)
         return

@@ -7,8 +7,11 @@ for 5 s, one is replaced at a time.
 from collections.abc import Mapping
 from typing import Any
 
+from engine.protocol.errors import ApiError
+from engine.protocol.versions import ApiVersion
 from engine.translate.container_ports import PROTOCOLS
 from engine.translate.fields import Fields
+from engine.translate.kept_requests import as_sent, keep, read_kept
 from engine.translate.networks import STACK_LABEL
 from engine.translate.object_ids import docker_id, reference
 from engine.translate.swarm.service_container import container_document, read_container
@@ -21,6 +24,9 @@ DEFAULT_MONITOR_MS = 5000
 DEFAULT_GRACE_MS = 10_000
 MAX_REPLICAS = 1_000_000
 
+_KEYS = ("Name", "Labels", "TaskTemplate", "Mode", "UpdateConfig", "RollbackConfig", "EndpointSpec")
+_OPTIONAL = {"ContainerSpec": ("Init", "DNSConfig"), "Resources": ("Limits", "Reservations")}
+"""What is told empty only where it was sent so."""
 _CONDITIONS = {"": 0, "none": RestartPolicy.NONE, "on-failure": RestartPolicy.ON_FAILURE, "any": RestartPolicy.ANY}
 _ACTIONS = {
     "": UpdateConfig.PAUSE,
@@ -33,8 +39,11 @@ _PUBLISH_MODES = {"": PublishedPort.INGRESS, "ingress": PublishedPort.INGRESS, "
 _ENDPOINT_MODES = {"": Endpoint.VIP, "vip": Endpoint.VIP, "dnsrr": Endpoint.DNSRR}
 
 
-def read_service(document: Mapping[str, Any]) -> ServiceSpec:
-    """The spec of a request.
+def read_service(document: Mapping[str, Any], version: ApiVersion) -> ServiceSpec:
+    """The spec of a request, which is kept in it.
+
+    Args:
+        version: of the API, by which it came.
 
     Raises:
         ApiError: 400, something is not valid or cannot be honoured.
@@ -52,21 +61,37 @@ def read_service(document: Mapping[str, Any]) -> ServiceSpec:
     if body.has("RollbackConfig"):
         _read_update(body.nested("RollbackConfig"), spec.rollback)
     _read_endpoint(body.nested("EndpointSpec"), spec.endpoint)
+    spec.engine_request = keep(document, version)
     return spec
 
 
 def service_spec_document(spec: ServiceSpec, *, defaults: bool) -> dict[str, Any]:
-    """
+    """A spec, each part as a client has sent it while it still means what is in force.
+
     Args:
         defaults: fill in what is not set (`insertDefaults`).
     """
+    kept = read_kept(spec.engine_request)
+    if kept is None:
+        return _of_spec(spec, defaults=defaults)
+    sent = {key: value for key, value in kept[0].items() if key in _KEYS}
+    has_update = bool(sent.get("UpdateConfig"))
+    current = _of_spec(spec, defaults=defaults, has_update=has_update)
+    try:
+        then = _of_spec(read_service(*kept), defaults=defaults, has_update=has_update)
+    except ApiError:
+        return current
+    return _without_unsent(as_sent(current, then, sent), sent)
+
+
+def _of_spec(spec: ServiceSpec, *, defaults: bool, has_update: bool = False) -> dict[str, Any]:
     document: dict[str, Any] = {
         "Name": spec.name,
         "Labels": with_stack(spec.labels, spec.stack),
-        "TaskTemplate": template_document(spec.task, defaults=defaults),
+        "TaskTemplate": _template_document(spec.task, defaults=defaults),
         "Mode": _mode_document(spec),
     }
-    if defaults or _update_document(spec.update) != _update_document(UpdateConfig()):
+    if defaults or has_update or _update_document(spec.update) != _update_document(UpdateConfig()):
         document["UpdateConfig"] = _update_document(spec.update)
     if spec.HasField("rollback") or defaults:
         document["RollbackConfig"] = _update_document(spec.rollback)
@@ -74,8 +99,17 @@ def service_spec_document(spec: ServiceSpec, *, defaults: bool) -> dict[str, Any
     return document
 
 
-def template_document(task: TaskTemplate, *, defaults: bool = False) -> dict[str, Any]:
-    """`TaskTemplate` of a service, and `Spec` of a task."""
+def _without_unsent(document: dict[str, Any], sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is empty and was left out: absent stays absent."""
+    template, sent_template = document["TaskTemplate"], sent.get("TaskTemplate") or {}
+    for part, keys in _OPTIONAL.items():
+        given = sent_template.get(part) or {}
+        unsent = [key for key in keys if key not in given and not template[part].get(key)]
+        template[part] = {key: value for key, value in template[part].items() if key not in unsent}
+    return document
+
+
+def _template_document(task: TaskTemplate, *, defaults: bool) -> dict[str, Any]:
     document: dict[str, Any] = {
         "ContainerSpec": _container_document(task, defaults=defaults),
         "Resources": {"Limits": _limits(task.limits), "Reservations": _reservations(task.reservations)},

@@ -11,11 +11,10 @@ from engine.translate.swarm.service_spec import (
     endpoint_document,
     port_document,
     service_spec_document,
-    template_document,
 )
 from engine.translate.swarm.swarm_objects import meta_document, with_stack
 from shoal.api.v1.control_pb2 import NetworkView, ServiceView, TaskView
-from shoal.api.v1.service_pb2 import PublishedPort, UpdateStatus
+from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec, UpdateStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.ids import is_id
 from shoal.task_states import observed_state, shown_desired_state
@@ -76,7 +75,7 @@ def task_document(view: TaskView, service: ServiceView | None, networks: Mapping
         "CreatedAt": time_text(task.created_at_ms),
         "UpdatedAt": time_text(max(status.at_ms, task.created_at_ms)),
         "Labels": {},
-        "Spec": template_document(spec.task) if spec is not None else {"ContainerSpec": {"Image": view.image}},
+        "Spec": _template(spec, view),
         "ServiceID": task.service_id,
     }
     document |= {"Slot": task.slot} if task.slot else {}
@@ -91,6 +90,13 @@ def task_document(view: TaskView, service: ServiceView | None, networks: Mapping
         ],
         "Volumes": None,
     }
+
+
+def _template(spec: ServiceSpec | None, view: TaskView) -> Any:
+    """`Spec` of a task; of that of a removed service, what is known."""
+    if spec is None:
+        return {"ContainerSpec": {"Image": view.image}}
+    return service_spec_document(spec, defaults=False)["TaskTemplate"]
 
 
 def service_matches(document: Mapping[str, Any], filters: Mapping[str, Sequence[str]]) -> bool:

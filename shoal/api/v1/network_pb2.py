@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from shoal.api.v1 import meta_pb2 as shoal_dot_api_dot_v1_dot_meta__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ashoal/api/v1/network.proto\x12\x0cshoal.api.v1\x1a\x17shoal/api/v1/meta.proto\"f\n\x07Network\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12\'\n\x04spec\x18\x02 \x01(\x0b\x32\x19.shoal.api.v1.NetworkSpec\x12\x10\n\x08removing\x18\x03 \x01(\x08\"\x9b\x05\n\x0bNetworkSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x35\n\x06labels\x18\x02 \x03(\x0b\x32%.shoal.api.v1.NetworkSpec.LabelsEntry\x12\x0e\n\x06\x64river\x18\x03 \x01(\t\x12\x0e\n\x06subnet\x18\x04 \x01(\t\x12\x10\n\x08internal\x18\x05 \x01(\x08\x12\r\n\x05stack\x18\x06 \x01(\t\x12\x12\n\nattachable\x18\x07 \x01(\x08\x12\x0f\n\x07gateway\x18\x08 \x01(\t\x12\x10\n\x08ip_range\x18\t \x01(\t\x12\x42\n\raux_addresses\x18\n \x03(\x0b\x32+.shoal.api.v1.NetworkSpec.AuxAddressesEntry\x12\x37\n\x07options\x18\x0b \x03(\x0b\x32&.shoal.api.v1.NetworkSpec.OptionsEntry\x12\x0c\n\x04ipv6\x18\x14 \x01(\x08\x12\x0f\n\x07subnet6\x18\x15 \x01(\t\x12\x10\n\x08gateway6\x18\x16 \x01(\t\x12\x11\n\tip_range6\x18\x17 \x01(\t\x12\x44\n\x0e\x61ux_addresses6\x18\x18 \x03(\x0b\x32,.shoal.api.v1.NetworkSpec.AuxAddresses6Entry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x33\n\x11\x41uxAddressesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x34\n\x12\x41uxAddresses6Entry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Z\n\x11NetworkAllocation\x12\x12\n\nnetwork_id\x18\x01 \x01(\t\x12\x0e\n\x06subnet\x18\x02 \x01(\t\x12\x10\n\x08supernet\x18\x03 \x01(\t\x12\x0f\n\x07subnet6\x18\x14 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ashoal/api/v1/network.proto\x12\x0cshoal.api.v1\x1a\x17shoal/api/v1/meta.proto\"f\n\x07Network\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12\'\n\x04spec\x18\x02 \x01(\x0b\x32\x19.shoal.api.v1.NetworkSpec\x12\x10\n\x08removing\x18\x03 \x01(\x08\"\xb3\x05\n\x0bNetworkSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x35\n\x06labels\x18\x02 \x03(\x0b\x32%.shoal.api.v1.NetworkSpec.LabelsEntry\x12\x0e\n\x06\x64river\x18\x03 \x01(\t\x12\x0e\n\x06subnet\x18\x04 \x01(\t\x12\x10\n\x08internal\x18\x05 \x01(\x08\x12\r\n\x05stack\x18\x06 \x01(\t\x12\x12\n\nattachable\x18\x07 \x01(\x08\x12\x0f\n\x07gateway\x18\x08 \x01(\t\x12\x10\n\x08ip_range\x18\t \x01(\t\x12\x42\n\raux_addresses\x18\n \x03(\x0b\x32+.shoal.api.v1.NetworkSpec.AuxAddressesEntry\x12\x37\n\x07options\x18\x0b \x03(\x0b\x32&.shoal.api.v1.NetworkSpec.OptionsEntry\x12\x0c\n\x04ipv6\x18\x14 \x01(\x08\x12\x0f\n\x07subnet6\x18\x15 \x01(\t\x12\x10\n\x08gateway6\x18\x16 \x01(\t\x12\x11\n\tip_range6\x18\x17 \x01(\t\x12\x44\n\x0e\x61ux_addresses6\x18\x18 \x03(\x0b\x32,.shoal.api.v1.NetworkSpec.AuxAddresses6Entry\x12\x16\n\x0e\x65ngine_request\x18\x19 \x01(\x0c\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x33\n\x11\x41uxAddressesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x34\n\x12\x41uxAddresses6Entry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Z\n\x11NetworkAllocation\x12\x12\n\nnetwork_id\x18\x01 \x01(\t\x12\x0e\n\x06subnet\x18\x02 \x01(\t\x12\x10\n\x08supernet\x18\x03 \x01(\t\x12\x0f\n\x07subnet6\x18\x14 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,15 +43,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NETWORK']._serialized_start=69
   _globals['_NETWORK']._serialized_end=171
   _globals['_NETWORKSPEC']._serialized_start=174
-  _globals['_NETWORKSPEC']._serialized_end=841
-  _globals['_NETWORKSPEC_LABELSENTRY']._serialized_start=641
-  _globals['_NETWORKSPEC_LABELSENTRY']._serialized_end=686
-  _globals['_NETWORKSPEC_AUXADDRESSESENTRY']._serialized_start=688
-  _globals['_NETWORKSPEC_AUXADDRESSESENTRY']._serialized_end=739
-  _globals['_NETWORKSPEC_OPTIONSENTRY']._serialized_start=741
-  _globals['_NETWORKSPEC_OPTIONSENTRY']._serialized_end=787
-  _globals['_NETWORKSPEC_AUXADDRESSES6ENTRY']._serialized_start=789
-  _globals['_NETWORKSPEC_AUXADDRESSES6ENTRY']._serialized_end=841
-  _globals['_NETWORKALLOCATION']._serialized_start=843
-  _globals['_NETWORKALLOCATION']._serialized_end=933
+  _globals['_NETWORKSPEC']._serialized_end=865
+  _globals['_NETWORKSPEC_LABELSENTRY']._serialized_start=665
+  _globals['_NETWORKSPEC_LABELSENTRY']._serialized_end=710
+  _globals['_NETWORKSPEC_AUXADDRESSESENTRY']._serialized_start=712
+  _globals['_NETWORKSPEC_AUXADDRESSESENTRY']._serialized_end=763
+  _globals['_NETWORKSPEC_OPTIONSENTRY']._serialized_start=765
+  _globals['_NETWORKSPEC_OPTIONSENTRY']._serialized_end=811
+  _globals['_NETWORKSPEC_AUXADDRESSES6ENTRY']._serialized_start=813
+  _globals['_NETWORKSPEC_AUXADDRESSES6ENTRY']._serialized_end=865
+  _globals['_NETWORKALLOCATION']._serialized_start=867
+  _globals['_NETWORKALLOCATION']._serialized_end=957
 # @@protoc_insertion_point(module_scope)

@@ -149,6 +149,7 @@ class NetworkSpec(_message.Message):
     GATEWAY6_FIELD_NUMBER: _builtins.int
     IP_RANGE6_FIELD_NUMBER: _builtins.int
     AUX_ADDRESSES6_FIELD_NUMBER: _builtins.int
+    ENGINE_REQUEST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """RFC 1123 label, at most 63 characters, unique in the cluster."""
     driver: _builtins.str
@@ -172,6 +173,8 @@ class NetworkSpec(_message.Message):
     gateway6: _builtins.str
     """As `gateway`, `ip_range` and `aux_addresses`, of the IPv6 subnet."""
     ip_range6: _builtins.str
+    engine_request: _builtins.bytes
+    """The request of an Engine API client as it was sent, so that it reads what it wrote; at most 64 KiB."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -205,10 +208,11 @@ class NetworkSpec(_message.Message):
         gateway6: _builtins.str = ...,
         ip_range6: _builtins.str = ...,
         aux_addresses6: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        engine_request: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachable", b"attachable", "aux_addresses", b"aux_addresses", "aux_addresses6", b"aux_addresses6", "driver", b"driver", "gateway", b"gateway", "gateway6", b"gateway6", "internal", b"internal", "ip_range", b"ip_range", "ip_range6", b"ip_range6", "ipv6", b"ipv6", "labels", b"labels", "name", b"name", "options", b"options", "stack", b"stack", "subnet", b"subnet", "subnet6", b"subnet6"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachable", b"attachable", "aux_addresses", b"aux_addresses", "aux_addresses6", b"aux_addresses6", "driver", b"driver", "engine_request", b"engine_request", "gateway", b"gateway", "gateway6", b"gateway6", "internal", b"internal", "ip_range", b"ip_range", "ip_range6", b"ip_range6", "ipv6", b"ipv6", "labels", b"labels", "name", b"name", "options", b"options", "stack", b"stack", "subnet", b"subnet", "subnet6", b"subnet6"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

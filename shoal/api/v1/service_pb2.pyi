@@ -178,12 +178,15 @@ class ServiceSpec(_message.Message):
     AUTOSCALE_FIELD_NUMBER: _builtins.int
     DEPENDS_ON_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
+    ENGINE_REQUEST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """RFC 1123 label, at most 63 characters, unique in the cluster."""
     stack: _builtins.str
     """Name of the stack that the service belongs to; empty outside a stack."""
     priority: _builtins.int
     """-1000 to 1000. Tasks without room preempt those of services with a lower priority."""
+    engine_request: _builtins.bytes
+    """The request of an Engine API client as it was sent, so that it reads what it wrote; at most 64 KiB."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -233,10 +236,11 @@ class ServiceSpec(_message.Message):
         autoscale: Global___Autoscale | None = ...,
         depends_on: _abc.Iterable[Global___Dependency] | None = ...,
         priority: _builtins.int = ...,
+        engine_request: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "endpoint", b"endpoint", "global", b"global", "global_job", b"global_job", "mode", b"mode", "replicated", b"replicated", "replicated_job", b"replicated_job", "rollback", b"rollback", "schedule", b"schedule", "task", b"task", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "depends_on", b"depends_on", "endpoint", b"endpoint", "global", b"global", "global_job", b"global_job", "labels", b"labels", "mode", b"mode", "name", b"name", "priority", b"priority", "replicated", b"replicated", "replicated_job", b"replicated_job", "rollback", b"rollback", "schedule", b"schedule", "stack", b"stack", "task", b"task", "update", b"update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "depends_on", b"depends_on", "endpoint", b"endpoint", "engine_request", b"engine_request", "global", b"global", "global_job", b"global_job", "labels", b"labels", "mode", b"mode", "name", b"name", "priority", b"priority", "replicated", b"replicated", "replicated_job", b"replicated_job", "rollback", b"rollback", "schedule", b"schedule", "stack", b"stack", "task", b"task", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_mode: _TypeAlias = _typing.Literal["replicated", "global", "replicated_job", "global_job"]  # noqa: Y015
     _WhichOneofArgType_mode: _TypeAlias = _typing.Literal["mode", b"mode"]  # noqa: Y015

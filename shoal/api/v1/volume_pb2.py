@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from shoal.api.v1 import meta_pb2 as shoal_dot_api_dot_v1_dot_meta__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19shoal/api/v1/volume.proto\x12\x0cshoal.api.v1\x1a\x17shoal/api/v1/meta.proto\"\xfb\x01\n\x06Volume\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12&\n\x04spec\x18\x02 \x01(\x0b\x32\x18.shoal.api.v1.VolumeSpec\x12\x10\n\x08removing\x18\x03 \x01(\x08\x12\x0e\n\x06\x66orced\x18\x14 \x01(\x08\x12\'\n\x05homes\x18\x1e \x03(\x0b\x32\x18.shoal.api.v1.VolumeHome\x12\'\n\x05moves\x18\x1f \x03(\x0b\x32\x18.shoal.api.v1.VolumeMove\x12\x33\n\x0cstale_copies\x18  \x03(\x0b\x32\x1d.shoal.api.v1.StaleVolumeCopy\"l\n\nVolumeMove\x12\x0c\n\x04slot\x18\x01 \x01(\r\x12\x14\n\x0c\x66rom_node_id\x18\x02 \x01(\t\x12\x12\n\nto_node_id\x18\x03 \x01(\t\x12\x15\n\rstarted_at_ms\x18\x04 \x01(\x03\x12\x0f\n\x07replace\x18\x05 \x01(\x08\"]\n\x0fStaleVolumeCopy\x12\x0c\n\x04slot\x18\x01 \x01(\r\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\x15\n\rcreated_at_ms\x18\x03 \x01(\x03\x12\x14\n\x0chome_node_id\x18\x04 \x01(\t\"\xcb\x02\n\x10VolumeMoveStatus\x12\x0c\n\x04slot\x18\x01 \x01(\r\x12\x14\n\x0c\x66rom_node_id\x18\x02 \x01(\t\x12\x12\n\nto_node_id\x18\x03 \x01(\t\x12\x15\n\rstarted_at_ms\x18\x04 \x01(\x03\x12\x33\n\x05state\x18\x05 \x01(\x0e\x32$.shoal.api.v1.VolumeMoveStatus.State\x12\r\n\x05\x62ytes\x18\x06 \x01(\x03\x12\x13\n\x0btotal_bytes\x18\x07 \x01(\x03\x12\x0f\n\x07message\x18\x08 \x01(\t\x12\x10\n\x08\x61ttempts\x18\t \x01(\r\"l\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07WAITING\x10\x01\x12\x0b\n\x07\x43OPYING\x10\x02\x12\r\n\tVERIFYING\x10\x03\x12\x08\n\x04\x44ONE\x10\x04\x12\n\n\x06\x46\x41ILED\x10\x05\x12\r\n\tCANCELLED\x10\x06\"\x8b\x03\n\nVolumeSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x34\n\x06labels\x18\x02 \x03(\x0b\x32$.shoal.api.v1.VolumeSpec.LabelsEntry\x12\x0e\n\x06\x64river\x18\x03 \x01(\t\x12\x36\n\x07options\x18\x04 \x03(\x0b\x32%.shoal.api.v1.VolumeSpec.OptionsEntry\x12\r\n\x05stack\x18\x05 \x01(\t\x12\x12\n\nsize_bytes\x18\x14 \x01(\x03\x12\x13\n\x0blimit_bytes\x18\x15 \x01(\x03\x12-\n\x0b\x61\x63\x63\x65ss_mode\x18\x16 \x01(\x0e\x32\x18.shoal.api.v1.AccessMode\x12+\n\x07secrets\x18\x17 \x03(\x0b\x32\x1a.shoal.api.v1.VolumeSecret\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"9\n\x0cVolumeSecret\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"\xab\x03\n\x0cVolumeStatus\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x18\n\x10\x64river_volume_id\x18\x02 \x01(\t\x12\x38\n\x07\x63ontext\x18\x03 \x03(\x0b\x32\'.shoal.api.v1.VolumeStatus.ContextEntry\x12\x16\n\x0e\x63\x61pacity_bytes\x18\x04 \x01(\x03\x12*\n\ntopologies\x18\x05 \x03(\x0b\x32\x16.shoal.api.v1.Segments\x12\x17\n\x0foutcome_unknown\x18\x06 \x01(\x08\x12\x0f\n\x07\x64\x65leted\x18\x07 \x01(\x08\x12\x0f\n\x07problem\x18\x08 \x01(\t\x12\x35\n\x0cpublications\x18\t \x03(\x0b\x32\x1f.shoal.api.v1.VolumePublication\x12\x1f\n\x17last_publication_number\x18\n \x01(\x04\x12-\n\x05moves\x18\x14 \x03(\x0b\x32\x1e.shoal.api.v1.VolumeMoveStatus\x1a.\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"s\n\x08Segments\x12\x36\n\x08segments\x18\x01 \x03(\x0b\x32$.shoal.api.v1.Segments.SegmentsEntry\x1a/\n\rSegmentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xea\x02\n\x11VolumePublication\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\x12\x34\n\x05state\x18\x03 \x01(\x0e\x32%.shoal.api.v1.VolumePublication.State\x12\x16\n\x0e\x64river_node_id\x18\x04 \x01(\t\x12=\n\x07\x63ontext\x18\x05 \x03(\x0b\x32,.shoal.api.v1.VolumePublication.ContextEntry\x12\x10\n\x08\x61ttached\x18\x06 \x01(\x08\x12\x0f\n\x07problem\x18\x07 \x01(\t\x1a.\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"T\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07WAITING\x10\x01\x12\r\n\tATTACHING\x10\x02\x12\t\n\x05READY\x10\x03\x12\r\n\tRELEASING\x10\x04\"h\n\x0fNodePublication\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\x12\x10\n\x08released\x18\x03 \x01(\x08\x12\x0f\n\x07mounted\x18\x04 \x01(\x08\x12\x0f\n\x07problem\x18\x05 \x01(\t\"P\n\nVolumeHome\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04slot\x18\x02 \x01(\r\x12\x0f\n\x07node_id\x18\x03 \x01(\t\x12\x10\n\x08since_ms\x18\x04 \x01(\x03\"S\n\x0bLocalVolume\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04slot\x18\x03 \x01(\r\x12\x15\n\rcreated_at_ms\x18\x04 \x01(\x03\"\x7f\n\x0bNodeVolumes\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12*\n\x07volumes\x18\x02 \x03(\x0b\x32\x19.shoal.api.v1.LocalVolume\x12\x33\n\x0cpublications\x18\x14 \x03(\x0b\x32\x1d.shoal.api.v1.NodePublication*\x97\x01\n\nAccessMode\x12\x1b\n\x17\x41\x43\x43\x45SS_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12SINGLE_NODE_WRITER\x10\x01\x12\x1b\n\x17SINGLE_NODE_READER_ONLY\x10\x02\x12\x1a\n\x16MULTI_NODE_READER_ONLY\x10\x03\x12\x1b\n\x17MULTI_NODE_MULTI_WRITER\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19shoal/api/v1/volume.proto\x12\x0cshoal.api.v1\x1a\x17shoal/api/v1/meta.proto\"\xfb\x01\n\x06Volume\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12&\n\x04spec\x18\x02 \x01(\x0b\x32\x18.shoal.api.v1.VolumeSpec\x12\x10\n\x08removing\x18\x03 \x01(\x08\x12\x0e\n\x06\x66orced\x18\x14 \x01(\x08\x12\'\n\x05homes\x18\x1e \x03(\x0b\x32\x18.shoal.api.v1.VolumeHome\x12\'\n\x05moves\x18\x1f \x03(\x0b\x32\x18.shoal.api.v1.VolumeMove\x12\x33\n\x0cstale_copies\x18  \x03(\x0b\x32\x1d.shoal.api.v1.StaleVolumeCopy\"l\n\nVolumeMove\x12\x0c\n\x04slot\x18\x01 \x01(\r\x12\x14\n\x0c\x66rom_node_id\x18\x02 \x01(\t\x12\x12\n\nto_node_id\x18\x03 \x01(\t\x12\x15\n\rstarted_at_ms\x18\x04 \x01(\x03\x12\x0f\n\x07replace\x18\x05 \x01(\x08\"]\n\x0fStaleVolumeCopy\x12\x0c\n\x04slot\x18\x01 \x01(\r\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\x15\n\rcreated_at_ms\x18\x03 \x01(\x03\x12\x14\n\x0chome_node_id\x18\x04 \x01(\t\"\xcb\x02\n\x10VolumeMoveStatus\x12\x0c\n\x04slot\x18\x01 \x01(\r\x12\x14\n\x0c\x66rom_node_id\x18\x02 \x01(\t\x12\x12\n\nto_node_id\x18\x03 \x01(\t\x12\x15\n\rstarted_at_ms\x18\x04 \x01(\x03\x12\x33\n\x05state\x18\x05 \x01(\x0e\x32$.shoal.api.v1.VolumeMoveStatus.State\x12\r\n\x05\x62ytes\x18\x06 \x01(\x03\x12\x13\n\x0btotal_bytes\x18\x07 \x01(\x03\x12\x0f\n\x07message\x18\x08 \x01(\t\x12\x10\n\x08\x61ttempts\x18\t \x01(\r\"l\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07WAITING\x10\x01\x12\x0b\n\x07\x43OPYING\x10\x02\x12\r\n\tVERIFYING\x10\x03\x12\x08\n\x04\x44ONE\x10\x04\x12\n\n\x06\x46\x41ILED\x10\x05\x12\r\n\tCANCELLED\x10\x06\"\xa3\x03\n\nVolumeSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x34\n\x06labels\x18\x02 \x03(\x0b\x32$.shoal.api.v1.VolumeSpec.LabelsEntry\x12\x0e\n\x06\x64river\x18\x03 \x01(\t\x12\x36\n\x07options\x18\x04 \x03(\x0b\x32%.shoal.api.v1.VolumeSpec.OptionsEntry\x12\r\n\x05stack\x18\x05 \x01(\t\x12\x12\n\nsize_bytes\x18\x14 \x01(\x03\x12\x13\n\x0blimit_bytes\x18\x15 \x01(\x03\x12-\n\x0b\x61\x63\x63\x65ss_mode\x18\x16 \x01(\x0e\x32\x18.shoal.api.v1.AccessMode\x12+\n\x07secrets\x18\x17 \x03(\x0b\x32\x1a.shoal.api.v1.VolumeSecret\x12\x16\n\x0e\x65ngine_request\x18\x1e \x01(\x0c\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"9\n\x0cVolumeSecret\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"\xab\x03\n\x0cVolumeStatus\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x18\n\x10\x64river_volume_id\x18\x02 \x01(\t\x12\x38\n\x07\x63ontext\x18\x03 \x03(\x0b\x32\'.shoal.api.v1.VolumeStatus.ContextEntry\x12\x16\n\x0e\x63\x61pacity_bytes\x18\x04 \x01(\x03\x12*\n\ntopologies\x18\x05 \x03(\x0b\x32\x16.shoal.api.v1.Segments\x12\x17\n\x0foutcome_unknown\x18\x06 \x01(\x08\x12\x0f\n\x07\x64\x65leted\x18\x07 \x01(\x08\x12\x0f\n\x07problem\x18\x08 \x01(\t\x12\x35\n\x0cpublications\x18\t \x03(\x0b\x32\x1f.shoal.api.v1.VolumePublication\x12\x1f\n\x17last_publication_number\x18\n \x01(\x04\x12-\n\x05moves\x18\x14 \x03(\x0b\x32\x1e.shoal.api.v1.VolumeMoveStatus\x1a.\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"s\n\x08Segments\x12\x36\n\x08segments\x18\x01 \x03(\x0b\x32$.shoal.api.v1.Segments.SegmentsEntry\x1a/\n\rSegmentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xea\x02\n\x11VolumePublication\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\x12\x34\n\x05state\x18\x03 \x01(\x0e\x32%.shoal.api.v1.VolumePublication.State\x12\x16\n\x0e\x64river_node_id\x18\x04 \x01(\t\x12=\n\x07\x63ontext\x18\x05 \x03(\x0b\x32,.shoal.api.v1.VolumePublication.ContextEntry\x12\x10\n\x08\x61ttached\x18\x06 \x01(\x08\x12\x0f\n\x07problem\x18\x07 \x01(\t\x1a.\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"T\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07WAITING\x10\x01\x12\r\n\tATTACHING\x10\x02\x12\t\n\x05READY\x10\x03\x12\r\n\tRELEASING\x10\x04\"h\n\x0fNodePublication\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\x12\x10\n\x08released\x18\x03 \x01(\x08\x12\x0f\n\x07mounted\x18\x04 \x01(\x08\x12\x0f\n\x07problem\x18\x05 \x01(\t\"P\n\nVolumeHome\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04slot\x18\x02 \x01(\r\x12\x0f\n\x07node_id\x18\x03 \x01(\t\x12\x10\n\x08since_ms\x18\x04 \x01(\x03\"S\n\x0bLocalVolume\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04slot\x18\x03 \x01(\r\x12\x15\n\rcreated_at_ms\x18\x04 \x01(\x03\"\x7f\n\x0bNodeVolumes\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12*\n\x07volumes\x18\x02 \x03(\x0b\x32\x19.shoal.api.v1.LocalVolume\x12\x33\n\x0cpublications\x18\x14 \x03(\x0b\x32\x1d.shoal.api.v1.NodePublication*\x97\x01\n\nAccessMode\x12\x1b\n\x17\x41\x43\x43\x45SS_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12SINGLE_NODE_WRITER\x10\x01\x12\x1b\n\x17SINGLE_NODE_READER_ONLY\x10\x02\x12\x1a\n\x16MULTI_NODE_READER_ONLY\x10\x03\x12\x1b\n\x17MULTI_NODE_MULTI_WRITER\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,8 +42,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEGMENTS_SEGMENTSENTRY']._serialized_options = b'8\001'
   _globals['_VOLUMEPUBLICATION_CONTEXTENTRY']._loaded_options = None
   _globals['_VOLUMEPUBLICATION_CONTEXTENTRY']._serialized_options = b'8\001'
-  _globals['_ACCESSMODE']._serialized_start=2633
-  _globals['_ACCESSMODE']._serialized_end=2784
+  _globals['_ACCESSMODE']._serialized_start=2657
+  _globals['_ACCESSMODE']._serialized_end=2808
   _globals['_VOLUME']._serialized_start=69
   _globals['_VOLUME']._serialized_end=320
   _globals['_VOLUMEMOVE']._serialized_start=322
@@ -55,33 +55,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VOLUMEMOVESTATUS_STATE']._serialized_start=751
   _globals['_VOLUMEMOVESTATUS_STATE']._serialized_end=859
   _globals['_VOLUMESPEC']._serialized_start=862
-  _globals['_VOLUMESPEC']._serialized_end=1257
-  _globals['_VOLUMESPEC_LABELSENTRY']._serialized_start=1164
-  _globals['_VOLUMESPEC_LABELSENTRY']._serialized_end=1209
-  _globals['_VOLUMESPEC_OPTIONSENTRY']._serialized_start=1211
-  _globals['_VOLUMESPEC_OPTIONSENTRY']._serialized_end=1257
-  _globals['_VOLUMESECRET']._serialized_start=1259
-  _globals['_VOLUMESECRET']._serialized_end=1316
-  _globals['_VOLUMESTATUS']._serialized_start=1319
-  _globals['_VOLUMESTATUS']._serialized_end=1746
-  _globals['_VOLUMESTATUS_CONTEXTENTRY']._serialized_start=1700
-  _globals['_VOLUMESTATUS_CONTEXTENTRY']._serialized_end=1746
-  _globals['_SEGMENTS']._serialized_start=1748
-  _globals['_SEGMENTS']._serialized_end=1863
-  _globals['_SEGMENTS_SEGMENTSENTRY']._serialized_start=1816
-  _globals['_SEGMENTS_SEGMENTSENTRY']._serialized_end=1863
-  _globals['_VOLUMEPUBLICATION']._serialized_start=1866
-  _globals['_VOLUMEPUBLICATION']._serialized_end=2228
-  _globals['_VOLUMEPUBLICATION_CONTEXTENTRY']._serialized_start=1700
-  _globals['_VOLUMEPUBLICATION_CONTEXTENTRY']._serialized_end=1746
-  _globals['_VOLUMEPUBLICATION_STATE']._serialized_start=2144
-  _globals['_VOLUMEPUBLICATION_STATE']._serialized_end=2228
-  _globals['_NODEPUBLICATION']._serialized_start=2230
-  _globals['_NODEPUBLICATION']._serialized_end=2334
-  _globals['_VOLUMEHOME']._serialized_start=2336
-  _globals['_VOLUMEHOME']._serialized_end=2416
-  _globals['_LOCALVOLUME']._serialized_start=2418
-  _globals['_LOCALVOLUME']._serialized_end=2501
-  _globals['_NODEVOLUMES']._serialized_start=2503
-  _globals['_NODEVOLUMES']._serialized_end=2630
+  _globals['_VOLUMESPEC']._serialized_end=1281
+  _globals['_VOLUMESPEC_LABELSENTRY']._serialized_start=1188
+  _globals['_VOLUMESPEC_LABELSENTRY']._serialized_end=1233
+  _globals['_VOLUMESPEC_OPTIONSENTRY']._serialized_start=1235
+  _globals['_VOLUMESPEC_OPTIONSENTRY']._serialized_end=1281
+  _globals['_VOLUMESECRET']._serialized_start=1283
+  _globals['_VOLUMESECRET']._serialized_end=1340
+  _globals['_VOLUMESTATUS']._serialized_start=1343
+  _globals['_VOLUMESTATUS']._serialized_end=1770
+  _globals['_VOLUMESTATUS_CONTEXTENTRY']._serialized_start=1724
+  _globals['_VOLUMESTATUS_CONTEXTENTRY']._serialized_end=1770
+  _globals['_SEGMENTS']._serialized_start=1772
+  _globals['_SEGMENTS']._serialized_end=1887
+  _globals['_SEGMENTS_SEGMENTSENTRY']._serialized_start=1840
+  _globals['_SEGMENTS_SEGMENTSENTRY']._serialized_end=1887
+  _globals['_VOLUMEPUBLICATION']._serialized_start=1890
+  _globals['_VOLUMEPUBLICATION']._serialized_end=2252
+  _globals['_VOLUMEPUBLICATION_CONTEXTENTRY']._serialized_start=1724
+  _globals['_VOLUMEPUBLICATION_CONTEXTENTRY']._serialized_end=1770
+  _globals['_VOLUMEPUBLICATION_STATE']._serialized_start=2168
+  _globals['_VOLUMEPUBLICATION_STATE']._serialized_end=2252
+  _globals['_NODEPUBLICATION']._serialized_start=2254
+  _globals['_NODEPUBLICATION']._serialized_end=2358
+  _globals['_VOLUMEHOME']._serialized_start=2360
+  _globals['_VOLUMEHOME']._serialized_end=2440
+  _globals['_LOCALVOLUME']._serialized_start=2442
+  _globals['_LOCALVOLUME']._serialized_end=2525
+  _globals['_NODEVOLUMES']._serialized_start=2527
+  _globals['_NODEVOLUMES']._serialized_end=2654
 # @@protoc_insertion_point(module_scope)

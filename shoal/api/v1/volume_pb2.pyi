@@ -295,6 +295,7 @@ class VolumeSpec(_message.Message):
     LIMIT_BYTES_FIELD_NUMBER: _builtins.int
     ACCESS_MODE_FIELD_NUMBER: _builtins.int
     SECRETS_FIELD_NUMBER: _builtins.int
+    ENGINE_REQUEST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """RFC 1123 label (in a stack "<stack>_<label>"), at most 63 characters, unique in the cluster."""
     driver: _builtins.str
@@ -308,6 +309,8 @@ class VolumeSpec(_message.Message):
     """
     limit_bytes: _builtins.int
     access_mode: Global___AccessMode.ValueType
+    engine_request: _builtins.bytes
+    """The request of an Engine API client as it was sent, so that it reads what it wrote; at most 64 KiB."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -332,10 +335,11 @@ class VolumeSpec(_message.Message):
         limit_bytes: _builtins.int = ...,
         access_mode: Global___AccessMode.ValueType = ...,
         secrets: _abc.Iterable[Global___VolumeSecret] | None = ...,
+        engine_request: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_mode", b"access_mode", "driver", b"driver", "labels", b"labels", "limit_bytes", b"limit_bytes", "name", b"name", "options", b"options", "secrets", b"secrets", "size_bytes", b"size_bytes", "stack", b"stack"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_mode", b"access_mode", "driver", b"driver", "engine_request", b"engine_request", "labels", b"labels", "limit_bytes", b"limit_bytes", "name", b"name", "options", b"options", "secrets", b"secrets", "size_bytes", b"size_bytes", "stack", b"stack"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.protocol.errors import ApiError
+from engine.protocol.versions import NEWEST
 from engine.translate.swarm.service_spec import read_service, service_spec_document
 from shoal.api.v1.file_pb2 import FileReference
-from shoal.api.v1.service_pb2 import UpdateConfig
+from shoal.api.v1.service_pb2 import ServiceSpec, UpdateConfig
 
 FULL: dict[str, Any] = {
     "Name": "st_web",
@@ -81,8 +82,23 @@ FULL: dict[str, Any] = {
 }
 
 
+def read(document: dict[str, Any]) -> ServiceSpec:
+    return read_service(document, NEWEST)
+
+
+def without_request(spec: ServiceSpec) -> ServiceSpec:
+    found = ServiceSpec()
+    found.CopyFrom(spec)
+    found.ClearField("engine_request")
+    return found
+
+
+def told(spec: ServiceSpec) -> dict[str, Any]:
+    return service_spec_document(spec, defaults=False)
+
+
 def test_what_was_sent_is_read() -> None:
-    document = service_spec_document(read_service(FULL), defaults=False)
+    document = told(without_request(read(FULL)))
     assert document == FULL
 
 
@@ -99,13 +115,13 @@ def test_what_is_read_of_a_spec_makes_the_same_spec(data: st.DataObject) -> None
         container = template["ContainerSpec"]
         template["ContainerSpec"] = {key: container[key] for key in container if data.draw(st.booleans())}
     request["TaskTemplate"] = template
-    spec = read_service(request)
-    plain = service_spec_document(spec, defaults=False)
-    assert service_spec_document(read_service(plain), defaults=False) == plain
+    plain = told(without_request(read(request)))
+    assert told(without_request(read(plain))) == plain
+    assert told(read(plain)) == plain
 
 
 def test_dockers_defaults_hold_where_nothing_is_said() -> None:
-    spec = read_service({"Name": "web", "TaskTemplate": {"ContainerSpec": {"Image": "x"}}})
+    spec = read({"Name": "web", "TaskTemplate": {"ContainerSpec": {"Image": "x"}}})
     assert (spec.update.failure_action, spec.update.monitor_ms, spec.update.parallelism) == (
         UpdateConfig.PAUSE,
         5000,
@@ -123,8 +139,73 @@ def test_dockers_defaults_hold_where_nothing_is_said() -> None:
     }
 
 
+UNKNOWN_HERE: dict[str, Any] = {
+    "Name": "web",
+    "TaskTemplate": {
+        "ContainerSpec": {
+            "Image": "alpine:latest",
+            "Privileges": {"CredentialSpec": None, "SELinuxContext": None, "NoNewPrivileges": False},
+            "StopGracePeriod": 5_000_000_001,
+        },
+        "Resources": {},
+        "Placement": {"Platforms": [{"Architecture": "amd64", "OS": "linux"}]},
+        "LogDriver": {"Name": "json-file", "Options": {"max-size": "1m"}},
+    },
+    "Mode": {"Replicated": {"Replicas": 2}},
+    "UpdateConfig": {"Parallelism": 1, "Order": "stop-first"},
+}
+"""What the spec alone does not say: log options, platforms, absent against empty, parts of a millisecond."""
+
+
+def test_what_was_sent_is_told_back_with_all_that_a_spec_does_not_have() -> None:
+    document = told(read(UNKNOWN_HERE))
+    sent = UNKNOWN_HERE["TaskTemplate"]
+    assert document["TaskTemplate"] == {
+        **sent,
+        "ContainerSpec": {**sent["ContainerSpec"], "Isolation": "default"},
+        "ForceUpdate": 0,
+        "Runtime": "container",
+    }
+    assert document["Labels"] == {}
+    assert document["UpdateConfig"].items() >= UNKNOWN_HERE["UpdateConfig"].items()
+
+
+def test_what_is_in_force_is_told_where_an_update_by_another_way_has_changed_it() -> None:
+    spec = read(UNKNOWN_HERE)
+    spec.replicated.replicas = 7
+    spec.task.log.disabled = True
+    spec.task.container.env.append("A=1")
+    spec.labels["a"] = "b"
+    document = told(spec)
+    template = document["TaskTemplate"]
+    assert document["Mode"] == {"Replicated": {"Replicas": 7}}
+    assert document["Labels"] == {"a": "b"}
+    assert template["LogDriver"]["Name"] == "none"
+    assert template["ContainerSpec"]["Env"] == ["A=1"]
+    assert template["ContainerSpec"]["StopGracePeriod"] == 5_000_000_001
+    spec.global_job.SetInParent()
+    assert told(spec)["Mode"] == {"GlobalJob": {}}
+
+
+def test_what_is_unset_by_another_way_is_not_told() -> None:
+    spec = read(FULL)
+    spec.labels.pop("a")
+    spec.ClearField("endpoint")
+    del spec.task.container.env[:]
+    document = told(spec)
+    assert document["Labels"] == {"com.docker.stack.namespace": "st"}
+    assert document["EndpointSpec"] == {"Mode": "vip"}
+    assert "Env" not in document["TaskTemplate"]["ContainerSpec"]
+
+
+def test_a_request_that_is_too_long_is_not_kept() -> None:
+    spec = read({**UNKNOWN_HERE, "Labels": {f"l{number}": "x" * 4000 for number in range(20)}})
+    assert not spec.engine_request
+    assert told(spec)["TaskTemplate"]["LogDriver"] == {"Name": "json-file"}
+
+
 def test_stacks_and_files_are_as_shoal_has_them() -> None:
-    spec = read_service(FULL)
+    spec = read(FULL)
     assert spec.stack == "st"
     secret, config = spec.task.container.secrets[0], spec.task.container.configs[0]
     assert (secret.source, secret.target, secret.policy) == ("id1", "/run/secrets/s1", FileReference.PIN)
@@ -150,6 +231,6 @@ def test_stacks_and_files_are_as_shoal_has_them() -> None:
 )
 def test_what_cannot_be_honoured_is_refused_by_name(change: dict[str, Any], text: str) -> None:
     with pytest.raises(ApiError) as caught:
-        read_service({"Name": "web", **change})
+        read({"Name": "web", **change})
     assert caught.value.status == 400
     assert text in str(caught.value)

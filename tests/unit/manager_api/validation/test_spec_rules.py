@@ -15,10 +15,12 @@ from manager.validation.node_rules import check_node
 from manager.validation.published_port_rules import port_warnings
 from manager.validation.service_rules import check_service
 from manager.validation.text_rules import check_alias, check_name
+from manager.validation.volume_rules import check_volume
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.node_pb2 import NodeSpec
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
+from shoal.api.v1.volume_pb2 import VolumeSpec
 from tests.unit.manager_api.control_rig import spec_of
 
 Edit = Callable[[ServiceSpec], object]
@@ -52,6 +54,17 @@ def rich_spec() -> ServiceSpec:
     return spec
 
 
+def test_requests_of_clients_are_kept_up_to_64_kib() -> None:
+    kept = bytes(64 * 1024)
+    assert not list(check_network(NetworkSpec(name="n", engine_request=kept)))
+    assert not list(check_volume(VolumeSpec(name="v", engine_request=kept), ()))
+    for faults in (
+        check_network(NetworkSpec(name="n", engine_request=kept + b"x")),
+        check_volume(VolumeSpec(name="v", engine_request=kept + b"x"), ()),
+    ):
+        assert [fault.path for fault in faults] == ["engine_request"]
+
+
 def test_a_rich_spec_is_valid() -> None:
     assert list(check_service(rich_spec())) == []
 
@@ -67,6 +80,7 @@ BAD: dict[str, tuple[Edit, str]] = {
     "long name": (lambda s: setattr(s, "name", "w" * 64), "name"),
     "outside its stack": (lambda s: setattr(s, "stack", "shop"), "name"),
     "label with blank": (lambda s: s.labels.update({"a b": "1"}), "labels"),
+    "long request of a client": (lambda s: setattr(s, "engine_request", bytes(65_537)), "engine_request"),
     "large label": (lambda s: s.labels.update({"a": "x" * 5000}), "labels.a"),
     "many replicas": (lambda s: setattr(s.replicated, "replicas", 1_000_001), "replicated.replicas"),
     "no image": (lambda s: setattr(s.task.container, "image", ""), "task.container.image"),
