@@ -18,6 +18,7 @@ from engine.cluster.image_pool import ImagePool
 from engine.cluster.managers import Managers
 from engine.cluster.own_events import OwnEvents
 from engine.cluster.replaceable_channel import ReplaceableChannel
+from engine.cluster.swarm_side import SwarmSide
 from engine.handlers.archive_handlers import ArchiveHandlers
 from engine.handlers.attach_handlers import AttachHandlers
 from engine.handlers.container_handlers import ContainerHandlers
@@ -36,6 +37,8 @@ from engine.handlers.refused_handlers import refused_routes
 from engine.handlers.service_handlers import ServiceHandlers
 from engine.handlers.service_log_handlers import ServiceLogHandlers
 from engine.handlers.stats_handlers import StatsHandlers
+from engine.handlers.swarm_guard import guarded
+from engine.handlers.swarm_handlers import SwarmHandlers
 from engine.handlers.system_handlers import SystemHandlers
 from engine.handlers.volume_handlers import VolumeHandlers
 from engine.server.api_server import ApiServer
@@ -110,14 +113,13 @@ def route_table(settings: EngineSettings, managers: Managers, registries: Regist
     """All routes of the API with their handlers."""
     home, lookup, own_events = HomeNode(managers, settings.home_node), ContainerLookup(managers), OwnEvents()
     events = EventHandlers(managers, own_events)
-    services = ServiceHandlers(managers)
+    services, side = ServiceHandlers(managers), SwarmSide(managers)
     volumes, pool = VolumeHandlers(managers), ImagePool(managers, registries)
     system = SystemHandlers(
         managers,
         home_name=settings.home_node,
         shoal_version=version(DISTRIBUTION),
         listeners=lambda: events.listeners,
-        is_swarm_active=is_swarm_active,
         registries=registries,
     )
     handlers = (
@@ -135,19 +137,18 @@ def route_table(settings: EngineSettings, managers: Managers, registries: Regist
         DiskUsageHandlers(managers, lookup, volumes),
         ImageHandlers(managers, pool),
         ImageTransferHandlers(managers, pool, lookup),
+        SwarmHandlers(managers, home, side),
+    )
+    of_swarm = (
         NodeHandlers(managers, home),
         services,
         ServiceLogHandlers(managers, services),
         FileHandlers(managers, secret_calls(managers)),
         FileHandlers(managers, config_calls(managers)),
     )
-    routes = [*ping_routes(is_swarm_active=is_swarm_active), *(route for each in handlers for route in each.routes())]
+    routes = [*ping_routes(is_swarm_active=side.was_shown), *(route for each in handlers for route in each.routes())]
+    routes += guarded((route for each in of_swarm for route in each.routes()), side)
     return RouteTable([*routes, *refused_routes(frozenset(route.operation for route in routes))])
-
-
-def is_swarm_active() -> bool:
-    """Whether the swarm side is shown: the cluster is there."""
-    return True
 
 
 def registries_of(settings: EngineSettings, context: Context) -> Registries:

@@ -9,16 +9,14 @@ from aiohttp import web
 
 from engine.cluster.home_node import HomeNode
 from engine.cluster.managers import Managers
-from engine.protocol.errors import ApiError, bad_request, conflict, not_found, not_implemented
+from engine.protocol.errors import ApiError, bad_request, not_found
 from engine.protocol.parameters import check_keys
 from engine.server.call import Call
 from engine.server.routes import Route
 from engine.server.server_headers import ENGINE_VERSION
-from engine.translate.fields import Fields
-from engine.translate.swarm.swarm_cluster import cluster_document, tls_document
+from engine.translate.swarm.swarm_cluster import tls_document
 from engine.translate.swarm.swarm_nodes import matches, node_document, read_node_spec
 from shoal.api.v1.control_pb2 import (
-    CreateJoinTokenRequest,
     GetClusterRequest,
     GetNodeRequest,
     ListManagersRequest,
@@ -31,13 +29,10 @@ from shoal.errors import Conflict, InvalidInput, NotFound, Refused
 
 FILTERS = ("id", "label", "membership", "name", "node.label", "role")
 OUT_OF_SEQUENCE = "rpc error: code = Unknown desc = update out of sequence"
-ALREADY_PART = (
-    'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.'
-)
 
 
 class NodeHandlers:
-    """The operations on nodes, and on the swarm: the cluster is there, whatever a client asks for."""
+    """The operations on nodes."""
 
     def __init__(self, managers: Managers, home: HomeNode) -> None:
         self._managers = managers
@@ -50,13 +45,6 @@ class NodeHandlers:
             Route("GET", "/nodes/{id}", self.inspect, "NodeInspect"),
             Route("DELETE", "/nodes/{id}", self.remove, "NodeDelete"),
             Route("POST", "/nodes/{id}/update", self.update, "NodeUpdate", remark="availability and labels"),
-            Route("GET", "/swarm", self.swarm, "SwarmInspect", remark="join tokens are shown only at their creation"),
-            Route("POST", "/swarm/init", self.init, "SwarmInit", remark="503: the cluster is there"),
-            Route("POST", "/swarm/join", self.init, "SwarmJoin", remark="503: hosts join by shoal-agent --join"),
-            Route("POST", "/swarm/leave", self.leave, "SwarmLeave", remark="501: hosts leave by shoal node rm"),
-            Route("POST", "/swarm/update", self.update_swarm, "SwarmUpdate", remark="rotation of the worker's token"),
-            Route("GET", "/swarm/unlockkey", self.unlock_key, "SwarmUnlockkey", remark="always empty: no autolock"),
-            Route("POST", "/swarm/unlock", self.unlock, "SwarmUnlock", remark="409: never locked"),
         ]
 
     async def list(self, call: Call) -> web.StreamResponse:
@@ -89,46 +77,6 @@ class NodeHandlers:
         except Refused as error:
             raise bad_request(f"rpc error: code = FailedPrecondition desc = {error}") from error
         return call.empty(200)
-
-    async def swarm(self, call: Call) -> web.StreamResponse:
-        """The cluster, with Docker's defaults for what Shoal does not have."""
-        cluster = await self._managers.call(self._control.GetCluster, GetClusterRequest())
-        return call.json(cluster_document(cluster) | {"JoinTokens": {"Worker": "", "Manager": ""}})
-
-    async def init(self, _: Call) -> web.StreamResponse:
-        """
-        Raises:
-            ApiError: 503, the cluster is there.
-        """
-        raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, ALREADY_PART)
-
-    async def leave(self, _: Call) -> web.StreamResponse:
-        """
-        Raises:
-            ApiError: 501.
-        """
-        raise not_implemented("a cluster is not left through this API: remove nodes with `shoal node rm`")
-
-    async def update_swarm(self, call: Call) -> web.StreamResponse:
-        """Rotates the token by which workers join. The spec itself is fixed."""
-        body = Fields(await call.json_object())
-        if call.boolean("rotateManagerToken") or call.boolean("rotateManagerUnlockKey"):
-            raise not_implemented("managers do not join by tokens of this API, and are never locked")
-        if body.nested("EncryptionConfig").boolean("AutoLockManagers"):
-            raise not_implemented("autolock is not supported: keys are files of the managers")
-        if call.boolean("rotateWorkerToken"):
-            await self._managers.call(self._control.RotateJoinTokens, CreateJoinTokenRequest())
-        return call.empty(200)
-
-    async def unlock_key(self, call: Call) -> web.StreamResponse:
-        return call.json({"UnlockKey": ""})
-
-    async def unlock(self, _: Call) -> web.StreamResponse:
-        """
-        Raises:
-            ApiError: 409.
-        """
-        raise conflict("swarm is not locked")
 
     async def _document(self, view: NodeView) -> dict[str, Any]:
         (document,) = await self._documents([view])

@@ -1,6 +1,6 @@
 """The first request of every client: which versions are served, and by what."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
@@ -13,19 +13,19 @@ BUILDER_VERSION = "2"
 _NO_CACHE: Mapping[str, str] = {"Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache"}
 
 
-def ping_routes(*, is_swarm_active: Callable[[], bool]) -> list[Route]:
+def ping_routes(*, is_swarm_active: Callable[[], Awaitable[bool]]) -> list[Route]:
     """`_ping`, by both methods."""
 
-    def headers() -> Mapping[str, str]:
-        swarm = "active/manager" if is_swarm_active() else "inactive"
+    async def headers() -> Mapping[str, str]:
+        swarm = "active/manager" if await is_swarm_active() else "inactive"
         return {**SERVER_HEADERS, **_NO_CACHE, "Builder-Version": BUILDER_VERSION, "Swarm": swarm}
 
     async def ping(_: Call) -> web.StreamResponse:
-        return web.Response(body=b"OK", headers={**headers(), "Content-Type": "text/plain; charset=utf-8"})
+        return web.Response(body=b"OK", headers={**await headers(), "Content-Type": "text/plain; charset=utf-8"})
 
     async def ping_head(_: Call) -> web.StreamResponse:
         more = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": "0"}
-        return web.Response(headers={**headers(), **more})
+        return web.Response(headers={**await headers(), **more})
 
     return [
         Route("GET", "/_ping", ping, "SystemPing"),

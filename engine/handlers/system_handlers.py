@@ -29,7 +29,6 @@ class SystemHandlers:
         home_name: as of `engine.cluster.home_node.HomeNode`.
         shoal_version: of this program.
         listeners: how many clients follow events.
-        is_swarm_active: whether the swarm side is shown.
         registries: settings of registries.
     """
 
@@ -40,14 +39,12 @@ class SystemHandlers:
         home_name: str,
         shoal_version: str,
         listeners: Callable[[], int],
-        is_swarm_active: Callable[[], bool],
         registries: Registries,
     ) -> None:
         self._managers = managers
         self._home_name = home_name
         self._shoal_version = shoal_version
         self._listeners = listeners
-        self._is_swarm_active = is_swarm_active
         self._registries = registries
 
     def routes(self) -> list[Route]:
@@ -84,7 +81,7 @@ class SystemHandlers:
         )
         home = self._home(listed.nodes)
         swarm = system.inactive_swarm()
-        if self._is_swarm_active():
+        if not cluster.swarm_hidden:
             swarm = system.active_swarm(
                 node_id=home.node.meta.id if home is not None else "",
                 node_address=home.node.spec.identity.address if home is not None else "",

@@ -7,6 +7,8 @@ from manager.interfaces import NowMs
 from manager.store.changes import expect, put
 from manager.store.kinds import CLUSTER_SETTINGS
 from manager.store.record_store import RecordStore
+from manager.validation import bounds
+from manager.validation.text_rules import check_range
 from shoal.api.v1.cluster_pb2 import ClusterSettings, JoinToken
 from shoal.api.v1.control_pb2 import (
     ClusterView,
@@ -25,7 +27,7 @@ from shoal.api.v1.control_pb2 import (
     StoreView,
     UpdateClusterRequest,
 )
-from shoal.errors import Fault, InvalidInput, Unavailable
+from shoal.errors import Conflict, Fault, InvalidInput, Unavailable
 from shoal.images.repository_name import parse_repository_name
 from shoal.networks.overlay_encryption import key_generation
 from shoal.rpc.caller import Caller
@@ -106,25 +108,37 @@ class ClusterHandler:
         return self._view()
 
     async def update(self, request: UpdateClusterRequest, caller: Caller) -> ClusterView:
-        """Raises InvalidInput: it is no repository. Unavailable: its registry does not respond."""
-        if request.HasField("image_repository"):
-            await self._set_repository(request.image_repository)
-        return self._view()
-
-    async def _set_repository(self, text: str) -> None:
-        name = ""
-        if text:
-            try:
-                name = str(parse_repository_name(text))
-            except InvalidInput as error:
-                raise InvalidInput([Fault("image_repository", str(error))]) from error
-            await self._check_repository(name)
+        """Raises InvalidInput: a setting is not valid. Unavailable: the registry does not respond. Conflict: the
+        settings are not those that the update is based on.
+        """
+        if not request.ListFields():
+            return self._view()
+        name = await self._repository(request.image_repository) if request.image_repository else ""
+        if faults := list(check_range("swarm_spec", len(request.swarm_spec), 0, bounds.ENGINE_REQUEST_BYTES, "bytes")):
+            raise InvalidInput(faults)
+        version = self._store.version_of(CLUSTER_SETTINGS, "")
+        if request.HasField("settings_version") and request.settings_version != version:
+            raise Conflict("the cluster's settings have changed since they were read; read them again")
         settings, known = ClusterSettings(), self._store.tables.settings
         if known is not None:
             settings.CopyFrom(known)
-        settings.image_repository, settings.meta.updated_at_ms = name, self._now_ms()
-        version = self._store.version_of(CLUSTER_SETTINGS, "")
+        if request.HasField("image_repository"):
+            settings.image_repository = name
+        if request.HasField("swarm_hidden"):
+            settings.swarm_hidden = request.swarm_hidden
+        if request.HasField("swarm_spec"):
+            settings.swarm_spec = request.swarm_spec
+        settings.meta.updated_at_ms = self._now_ms()
         await self._store.commit([put(CLUSTER_SETTINGS, "", settings)], expects=[expect(CLUSTER_SETTINGS, "", version)])
+        return self._view()
+
+    async def _repository(self, text: str) -> str:
+        try:
+            name = str(parse_repository_name(text))
+        except InvalidInput as error:
+            raise InvalidInput([Fault("image_repository", str(error))]) from error
+        await self._check_repository(name)
+        return name
 
     async def create_token(self, request: CreateJoinTokenRequest, caller: Caller) -> CreateJoinTokenResponse:
         """Raises InvalidInput: its lifetime or number of uses is too large. Exhausted: there are too many tokens."""
@@ -165,7 +179,7 @@ class ClusterHandler:
         cluster = tables.cluster
         if cluster is None:
             raise Unavailable("the cluster is not initialized yet; try again in a moment")
-        leader = tables.leader
+        leader, settings = tables.leader, tables.settings or ClusterSettings()
         return ClusterView(
             id=cluster.meta.id,
             ca_certificate=cluster.ca_certificate,
@@ -173,7 +187,10 @@ class ClusterHandler:
             manager_version=self._version,
             api_addresses=sorted(manager.api_address for manager in tables.registered_managers.values()),
             leader_id=leader.manager_id if leader is not None else "",
-            image_repository=tables.settings.image_repository if tables.settings is not None else "",
+            image_repository=settings.image_repository,
+            swarm_hidden=settings.swarm_hidden,
+            swarm_spec=settings.swarm_spec,
+            settings_version=self._store.version_of(CLUSTER_SETTINGS, ""),
             network_key_generation=key_generation(tables.overlay_keys),
             network_keys_since_ms=tables.overlay_keys.changed_at_ms if tables.overlay_keys is not None else 0,
         )

@@ -1,34 +1,69 @@
 """The cluster as a swarm. Pure."""
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from engine.protocol.errors import not_implemented
 from engine.protocol.go_times import NEVER
+from engine.protocol.versions import ApiVersion
+from engine.translate.fields import Fields
+from engine.translate.kept_requests import MAX_KEPT_BYTES, as_sent, keep, read_kept
 from shoal.api.v1.control_pb2 import ClusterView
 
 HEARTBEAT_NS = 2_000_000_000
 NODE_CERTIFICATE_NS = 7_776_000_000_000_000
 VXLAN_PORT = 4789
 SUBNET_SIZE = 24
+NO_AUTOLOCK = "autolock is not supported: keys are files of the managers"
+
+_NUMBERS = {
+    "Orchestration": ("TaskHistoryRetentionLimit",),
+    "Raft": ("SnapshotInterval", "KeepOldSnapshots", "LogEntriesForSlowFollowers", "ElectionTick", "HeartbeatTick"),
+    "Dispatcher": ("HeartbeatPeriod",),
+    "CAConfig": ("NodeCertExpiry",),
+}
 
 
 def cluster_document(cluster: ClusterView) -> dict[str, Any]:
     """`GET /swarm` without join tokens: the cluster, with Docker's defaults for what Shoal does not have."""
     return {
         "ID": cluster.id,
-        "Version": {"Index": 1},
+        "Version": {"Index": max(cluster.settings_version, 0)},
         "CreatedAt": NEVER,
         "UpdatedAt": NEVER,
-        "Spec": _spec(),
+        "Spec": _as_kept(cluster.swarm_spec),
         "TLSInfo": tls_document(cluster.ca_certificate),
         "RootRotationInProgress": False,
         "DefaultAddrPool": None,
         "SubnetSize": SUBNET_SIZE,
         "DataPathPort": VXLAN_PORT,
     }
+
+
+def read_swarm_spec(document: Mapping[str, Any], version: ApiVersion) -> bytes:
+    """The spec of `init` and `update`, as it is kept: clients read what they wrote, and the cluster does not use it.
+
+    Raises:
+        ApiError: 400, something is not valid or too long; 501, managers are to be locked.
+    """
+    body = Fields(document, "Spec")
+    body.text("Name")
+    body.text_map("Labels")
+    for part, keys in _NUMBERS.items():
+        for key in keys:
+            if body.nested(part).number(key) < 0:
+                raise body.nested(part).invalid(key, "must not be negative")
+    body.nested("TaskDefaults")
+    if body.nested("EncryptionConfig").boolean("AutoLockManagers"):
+        raise not_implemented(NO_AUTOLOCK)
+    kept = keep(document, version)
+    if not kept:
+        raise body.invalid("Labels", f"the spec is longer than {MAX_KEPT_BYTES:,} bytes")
+    return kept
 
 
 def tls_document(authority: bytes) -> dict[str, str]:
@@ -43,6 +78,14 @@ def tls_document(authority: bytes) -> dict[str, str]:
         "CertIssuerSubject": base64.b64encode(certificate.subject.public_bytes()).decode(),
         "CertIssuerPublicKey": base64.b64encode(key).decode(),
     }
+
+
+def _as_kept(kept: bytes) -> dict[str, Any]:
+    """The spec that a client has sent last, on top of the defaults."""
+    sent, defaults = read_kept(kept), _spec()
+    if sent is None:
+        return defaults
+    return as_sent(defaults, defaults, {key: value for key, value in sent[0].items() if key in defaults})
 
 
 def _spec() -> dict[str, Any]:

@@ -62,8 +62,16 @@ class ClusterSettings(_message.Message):
 
     META_FIELD_NUMBER: _builtins.int
     IMAGE_REPOSITORY_FIELD_NUMBER: _builtins.int
+    SWARM_HIDDEN_FIELD_NUMBER: _builtins.int
+    SWARM_SPEC_FIELD_NUMBER: _builtins.int
     image_repository: _builtins.str
     """The repository that holds the cluster's images, "registry:5000/shoal/pool"; empty: there is none."""
+    swarm_hidden: _builtins.bool
+    """Clients of the Engine API do not see services, tasks, nodes, secrets and configs (`docker swarm leave --force`)."""
+    swarm_spec: _builtins.bytes
+    """The spec that an Engine API client has sent (`docker swarm init`, `docker swarm update`), so that it reads what it
+    wrote; at most 64 KiB.
+    """
     @_builtins.property
     def meta(self) -> _meta_pb2.Meta: ...
     def __init__(
@@ -71,10 +79,12 @@ class ClusterSettings(_message.Message):
         *,
         meta: _meta_pb2.Meta | None = ...,
         image_repository: _builtins.str = ...,
+        swarm_hidden: _builtins.bool = ...,
+        swarm_spec: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_repository", b"image_repository", "meta", b"meta"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_repository", b"image_repository", "meta", b"meta", "swarm_hidden", b"swarm_hidden", "swarm_spec", b"swarm_spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1582,6 +1582,9 @@ class ClusterView(_message.Message):
     NETWORK_KEY_GENERATION_FIELD_NUMBER: _builtins.int
     NETWORK_KEYS_SINCE_MS_FIELD_NUMBER: _builtins.int
     IMAGE_REPOSITORY_FIELD_NUMBER: _builtins.int
+    SWARM_HIDDEN_FIELD_NUMBER: _builtins.int
+    SWARM_SPEC_FIELD_NUMBER: _builtins.int
+    SETTINGS_VERSION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     ca_certificate: _builtins.bytes
     """PEM."""
@@ -1592,6 +1595,11 @@ class ClusterView(_message.Message):
     network_keys_since_ms: _builtins.int
     image_repository: _builtins.str
     """The repository that holds the cluster's images, "registry:5000/shoal/pool"; empty: there is none."""
+    swarm_hidden: _builtins.bool
+    """As in ClusterSettings."""
+    swarm_spec: _builtins.bytes
+    settings_version: _builtins.int
+    """Changes with every update of the settings; 0: they were never set."""
     @_builtins.property
     def join_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -1610,10 +1618,13 @@ class ClusterView(_message.Message):
         network_key_generation: _builtins.int = ...,
         network_keys_since_ms: _builtins.int = ...,
         image_repository: _builtins.str = ...,
+        swarm_hidden: _builtins.bool = ...,
+        swarm_spec: _builtins.bytes = ...,
+        settings_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_addresses", b"api_addresses", "ca_certificate", b"ca_certificate", "id", b"id", "image_repository", b"image_repository", "join_addresses", b"join_addresses", "leader_id", b"leader_id", "manager_version", b"manager_version", "network_key_generation", b"network_key_generation", "network_keys_since_ms", b"network_keys_since_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_addresses", b"api_addresses", "ca_certificate", b"ca_certificate", "id", b"id", "image_repository", b"image_repository", "join_addresses", b"join_addresses", "leader_id", b"leader_id", "manager_version", b"manager_version", "network_key_generation", b"network_key_generation", "network_keys_since_ms", b"network_keys_since_ms", "settings_version", b"settings_version", "swarm_hidden", b"swarm_hidden", "swarm_spec", b"swarm_spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1624,20 +1635,44 @@ class UpdateClusterRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     IMAGE_REPOSITORY_FIELD_NUMBER: _builtins.int
+    SWARM_HIDDEN_FIELD_NUMBER: _builtins.int
+    SWARM_SPEC_FIELD_NUMBER: _builtins.int
+    SETTINGS_VERSION_FIELD_NUMBER: _builtins.int
     image_repository: _builtins.str
     """Unset: stays as it is; empty: none."""
+    swarm_hidden: _builtins.bool
+    """As in ClusterSettings. Unset: stays as it is."""
+    swarm_spec: _builtins.bytes
+    settings_version: _builtins.int
+    """The `settings_version` that the update is based on; unset: whatever it is."""
     def __init__(
         self,
         *,
         image_repository: _builtins.str | None = ...,
+        swarm_hidden: _builtins.bool | None = ...,
+        swarm_spec: _builtins.bytes | None = ...,
+        settings_version: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_image_repository", b"_image_repository", "image_repository", b"image_repository"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_image_repository", b"_image_repository", "_settings_version", b"_settings_version", "_swarm_hidden", b"_swarm_hidden", "_swarm_spec", b"_swarm_spec", "image_repository", b"image_repository", "settings_version", b"settings_version", "swarm_hidden", b"swarm_hidden", "swarm_spec", b"swarm_spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_repository", b"_image_repository", "image_repository", b"image_repository"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_repository", b"_image_repository", "_settings_version", b"_settings_version", "_swarm_hidden", b"_swarm_hidden", "_swarm_spec", b"_swarm_spec", "image_repository", b"image_repository", "settings_version", b"settings_version", "swarm_hidden", b"swarm_hidden", "swarm_spec", b"swarm_spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__image_repository: _TypeAlias = _typing.Literal["image_repository"]  # noqa: Y015
     _WhichOneofArgType__image_repository: _TypeAlias = _typing.Literal["_image_repository", b"_image_repository"]  # noqa: Y015
+    _WhichOneofReturnType__settings_version: _TypeAlias = _typing.Literal["settings_version"]  # noqa: Y015
+    _WhichOneofArgType__settings_version: _TypeAlias = _typing.Literal["_settings_version", b"_settings_version"]  # noqa: Y015
+    _WhichOneofReturnType__swarm_hidden: _TypeAlias = _typing.Literal["swarm_hidden"]  # noqa: Y015
+    _WhichOneofArgType__swarm_hidden: _TypeAlias = _typing.Literal["_swarm_hidden", b"_swarm_hidden"]  # noqa: Y015
+    _WhichOneofReturnType__swarm_spec: _TypeAlias = _typing.Literal["swarm_spec"]  # noqa: Y015
+    _WhichOneofArgType__swarm_spec: _TypeAlias = _typing.Literal["_swarm_spec", b"_swarm_spec"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__image_repository) -> _WhichOneofReturnType__image_repository | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__settings_version) -> _WhichOneofReturnType__settings_version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__swarm_hidden) -> _WhichOneofReturnType__swarm_hidden | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__swarm_spec) -> _WhichOneofReturnType__swarm_spec | None: ...
 
 Global___UpdateClusterRequest: _TypeAlias = UpdateClusterRequest  # noqa: Y015
 

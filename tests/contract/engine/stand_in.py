@@ -21,6 +21,10 @@ from engine.server.routes import Route, RouteTable
 Program = Callable[["Streams", list[str]], Awaitable[int]]
 
 
+async def _is_never_active() -> bool:
+    return False
+
+
 @dataclass
 class Streams:
     """The standard streams of a program that was attached to."""
@@ -96,7 +100,7 @@ class StandIn:
     def routes(self) -> RouteTable:
         return RouteTable(
             [
-                *ping_routes(is_swarm_active=lambda: False),
+                *ping_routes(is_swarm_active=_is_never_active),
                 Route("POST", "/containers/create", self._create, "ContainerCreate"),
                 Route("POST", "/containers/{id}/attach", self._attach, "ContainerAttach", hijacks=True),
                 Route("POST", "/containers/{id}/wait", self._wait, "ContainerWait"),

@@ -1,0 +1,49 @@
+"""Settings of the cluster: each can be set alone, on top of a version."""
+
+import asyncio
+
+import pytest
+
+from shoal.api.v1.control_pb2 import GetClusterRequest, UpdateClusterRequest
+from shoal.errors import Conflict, InvalidInput
+from tests.unit.manager_api.cluster.cluster_rig import cluster_handler
+from tests.unit.manager_api.control_rig import ADMIN
+
+
+def test_each_setting_is_set_alone() -> None:
+    async def run() -> None:
+        async with cluster_handler() as cluster:
+            await cluster.update(UpdateClusterRequest(image_repository="registry:5000/pool"), ADMIN)
+            await cluster.update(UpdateClusterRequest(swarm_hidden=True), ADMIN)
+            view = await cluster.update(UpdateClusterRequest(swarm_spec=b"{}"), ADMIN)
+            assert (view.image_repository, view.swarm_hidden, view.swarm_spec) == ("registry:5000/pool", True, b"{}")
+            view = await cluster.update(UpdateClusterRequest(swarm_hidden=False, image_repository=""), ADMIN)
+            assert (view.image_repository, view.swarm_hidden, view.swarm_spec) == ("", False, b"{}")
+
+    asyncio.run(run())
+
+
+def test_an_update_names_the_version_that_it_is_based_on() -> None:
+    async def run() -> None:
+        async with cluster_handler() as cluster:
+            first = await cluster.get(GetClusterRequest(), ADMIN)
+            second = await cluster.update(
+                UpdateClusterRequest(swarm_spec=b"a", settings_version=first.settings_version), ADMIN
+            )
+            assert second.settings_version > first.settings_version
+            with pytest.raises(Conflict, match="have changed"):
+                await cluster.update(
+                    UpdateClusterRequest(swarm_spec=b"b", settings_version=first.settings_version), ADMIN
+                )
+            assert (await cluster.update(UpdateClusterRequest(), ADMIN)) == second
+
+    asyncio.run(run())
+
+
+def test_a_long_spec_is_refused() -> None:
+    async def run() -> None:
+        async with cluster_handler() as cluster:
+            with pytest.raises(InvalidInput, match="swarm_spec"):
+                await cluster.update(UpdateClusterRequest(swarm_spec=bytes(64 * 1024 + 1)), ADMIN)
+
+    asyncio.run(run())
