@@ -17,7 +17,6 @@ from engine.translate.container_networks import read_endpoint
 from engine.translate.fields import Fields
 from engine.translate.networks import (
     INGRESS,
-    STACK_LABEL,
     builtin_document,
     endpoints_document,
     matches,
@@ -26,6 +25,7 @@ from engine.translate.networks import (
 )
 from engine.translate.object_ids import docker_id, reference
 from engine.translate.prune_filters import prune_filters
+from engine.translate.stack_labels import STACK_LABEL, with_stack
 from shoal.api.v1.control_pb2 import (
     CreateNetworkRequest,
     GetNetworkRequest,
@@ -207,10 +207,11 @@ def _no_network(name: str) -> ApiError:
 
 
 def _prunable(view: NetworkView, filters: dict[str, list[str]]) -> bool:
-    labels, spec = view.network.spec.labels, view.network.spec
+    spec = view.network.spec
+    labels = with_stack(spec.labels, spec.stack)
     until = filters.get("until")
     if until and view.network.meta.created_at_ms > int(until[0]):
         return False
     if any(has_label(labels, text) for text in filters.get("label!", ())):
         return False
-    return not spec.labels.get(STACK_LABEL) and all(has_label(labels, text) for text in filters.get("label", ()))
+    return STACK_LABEL not in labels and all(has_label(labels, text) for text in filters.get("label", ()))

@@ -14,6 +14,7 @@ from engine.protocol.parameters import Filters, boolean_filter, check_keys
 from engine.server.call import Call
 from engine.server.routes import Route
 from engine.translate.container_mounts import is_anonymous
+from engine.translate.stack_labels import with_stack
 from engine.translate.volumes import ANONYMOUS_LABEL, matches, read_volume, volume_document
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.control_pb2 import (
@@ -152,7 +153,7 @@ def size_of(view: VolumeView) -> int:
 
 
 def _is_chosen(view: VolumeView, filters: Filters) -> bool:
-    labels = view.volume.spec.labels
+    labels = with_stack(view.volume.spec.labels, view.volume.spec.stack)
     required, excluded = filters.get("label", ()), filters.get("label!", ())
     return all(has_label(labels, text) for text in required) and not any(has_label(labels, text) for text in excluded)
 

@@ -11,11 +11,11 @@ from engine.translate.container_facts import endpoint_id
 from engine.translate.fields import Fields
 from engine.translate.kept_requests import as_sent, keep, read_kept
 from engine.translate.object_ids import docker_id
+from engine.translate.stack_labels import stack_of, with_stack
 from shoal.api.v1.control_pb2 import NetworkEndpoint, NetworkView
 from shoal.api.v1.network_pb2 import NetworkAllocation, NetworkSpec
 
 DRIVERS = ("", "default", "bridge", "overlay")
-STACK_LABEL = "com.docker.stack.namespace"
 DRIVER_LABEL = "shoal.engine.driver"
 """The driver that a client has asked for: "bridge" is told back so, though it is a network over all nodes."""
 INGRESS = "ingress"
@@ -53,7 +53,7 @@ def read_network(document: Mapping[str, Any], version: ApiVersion) -> NetworkSpe
     if driver == "overlay":
         spec.attachable = body.boolean("Attachable")
     spec.labels[DRIVER_LABEL] = driver if driver not in ("", "default") else "bridge"
-    spec.stack = spec.labels.get(STACK_LABEL, "")
+    spec.stack = stack_of(spec.labels)
     _read_ipam(body.nested("IPAM"), spec)
     spec.engine_request = keep(document, version)
     return spec
@@ -67,7 +67,7 @@ def network_document(
         containers: those on it, by id; of `inspect` only.
     """
     spec = view.network.spec
-    labels = dict(spec.labels)
+    labels = with_stack(spec.labels, spec.stack)
     driver = labels.pop(DRIVER_LABEL, "") or spec.driver
     is_ingress = view.network.meta.id == INGRESS
     document = _document(
@@ -117,9 +117,9 @@ def _as_sent(document: Mapping[str, Any], spec: NetworkSpec, allocation: Network
         "Attachable": document["Attachable"] if meant.attachable == spec.attachable else None,
         "Options": dict(meant.options),
     }
-    told = as_sent({key: document[key] for key in sent}, then, sent)
-    told["IPAM"] = {**told["IPAM"], "Options": (sent["IPAM"] or {}).get("Options")}
-    return told
+    merged = as_sent({key: document[key] for key in sent}, then, sent)
+    merged["IPAM"] = {**merged["IPAM"], "Options": (sent["IPAM"] or {}).get("Options")}
+    return merged
 
 
 def endpoints_document(view: NetworkView, containers: Mapping[str, tuple[str, str]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from engine.protocol.versions import ApiVersion
 from engine.translate.container_facts import VOLUME_DIRECTORY
 from engine.translate.fields import Fields
 from engine.translate.kept_requests import keep, read_kept
-from engine.translate.networks import STACK_LABEL
+from engine.translate.stack_labels import stack_of, with_stack
 from shoal.api.v1.control_pb2 import VolumeView
 from shoal.api.v1.volume_pb2 import VolumeSpec
 
@@ -33,7 +33,7 @@ def read_volume(document: Mapping[str, Any], anonymous_name: str, version: ApiVe
     )
     if body.has("ClusterVolumeSpec"):
         raise body.invalid("ClusterVolumeSpec", "is not supported; name a CSI driver as Driver")
-    spec.stack = spec.labels.get(STACK_LABEL, "")
+    spec.stack = stack_of(spec.labels)
     if not body.text("Name"):
         spec.labels[ANONYMOUS_LABEL] = ""
     spec.engine_request = keep(document, version)
@@ -49,7 +49,7 @@ def volume_document(view: VolumeView, *, usage: tuple[int, int] | None = None) -
     document: dict[str, Any] = {
         "CreatedAt": time_text(view.volume.meta.created_at_ms // 1000 * 1000),
         "Driver": spec.driver or "local",
-        "Labels": _map_document(spec, spec.labels, "Labels"),
+        "Labels": _map_document(spec, with_stack(spec.labels, spec.stack), "Labels"),
         "Mountpoint": f"{VOLUME_DIRECTORY}/{spec.name}/_data",
         "Name": spec.name,
         "Options": _map_document(spec, spec.options, "DriverOpts"),
@@ -87,7 +87,8 @@ def _fits(view: VolumeView, key: str, value: str, used: frozenset[str]) -> bool:
         case "dangling":
             return (spec.name not in used) == (value in ("true", "1"))
         case "label":
+            labels = with_stack(spec.labels, spec.stack)
             name, sign, text = value.partition("=")
-            return name in spec.labels and (not sign or spec.labels[name] == text)
+            return name in labels and (not sign or labels[name] == text)
         case _:
             return True

@@ -12,10 +12,10 @@ from engine.protocol.versions import ApiVersion
 from engine.translate.container_ports import PROTOCOLS
 from engine.translate.fields import Fields
 from engine.translate.kept_requests import as_sent, keep, read_kept
-from engine.translate.networks import STACK_LABEL
 from engine.translate.object_ids import docker_id, reference
+from engine.translate.stack_labels import stack_of_service, with_stack
 from engine.translate.swarm.service_container import container_document, read_container
-from engine.translate.swarm.swarm_objects import NS, with_stack
+from engine.translate.swarm.swarm_objects import NS
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import Endpoint, PublishedPort, RestartPolicy, ServiceSpec, TaskTemplate, UpdateConfig
 from shoal.ids import is_id
@@ -50,7 +50,7 @@ def read_service(document: Mapping[str, Any], version: ApiVersion) -> ServiceSpe
     """
     body = Fields(document)
     spec = ServiceSpec(name=body.text("Name"), labels=body.text_map("Labels"))
-    spec.stack = spec.labels.get(STACK_LABEL, "")
+    spec.stack = stack_of_service(spec.labels, spec.name)
     template = body.nested("TaskTemplate")
     _read_template(template, spec.task)
     networks = template.nested_list("Networks") or body.nested_list("Networks")

@@ -7,12 +7,13 @@ from engine.protocol.go_times import time_text
 from engine.protocol.versions import NEWEST
 from engine.translate.networks import network_document
 from engine.translate.object_ids import docker_id
+from engine.translate.stack_labels import with_stack
 from engine.translate.swarm.service_spec import (
     endpoint_document,
     port_document,
     service_spec_document,
 )
-from engine.translate.swarm.swarm_objects import meta_document, with_stack
+from engine.translate.swarm.swarm_objects import meta_document
 from shoal.api.v1.control_pb2 import NetworkView, ServiceView, TaskView
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec, UpdateStatus
 from shoal.api.v1.task_pb2 import Task, TaskState

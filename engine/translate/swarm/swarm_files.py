@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.translate.fields import Fields
-from engine.translate.networks import STACK_LABEL
-from engine.translate.swarm.swarm_objects import meta_document, with_stack
+from engine.translate.stack_labels import stack_of, with_stack
+from engine.translate.swarm.swarm_objects import meta_document
 from shoal.api.v1.control_pb2 import CreateFileRequest, FileView
 
 
@@ -21,7 +21,7 @@ def read_file(document: Mapping[str, Any]) -> CreateFileRequest:
     request = CreateFileRequest(content=_data(body))
     request.spec.name = body.text("Name")
     request.spec.labels.update(body.text_map("Labels"))
-    request.spec.stack = request.spec.labels.get(STACK_LABEL, "")
+    request.spec.stack = stack_of(request.spec.labels)
     for key in ("Driver", "Templating"):
         if body.nested(key).text("Name"):
             raise body.invalid(key, "is not supported")

@@ -19,6 +19,7 @@ from engine.cluster.managers import Managers
 from engine.server.routes import RouteTable
 from engine.settings import EngineSettings
 from manager.agents.agent_address import AgentAddress
+from manager.cluster.cluster_handler import ClusterHandler
 from manager.containers.node_calls.container_execs import ContainerExecs
 from manager.images.image_handler import ImageHandler
 from manager.networks.network_handler import NetworkHandler
@@ -29,8 +30,8 @@ from manager.store import kinds
 from manager.store.changes import put
 from manager.volumes.volume_handler import VolumeHandler
 from shoal import ids
+from shoal.api.v1.cluster_pb2 import Cluster, ClusterSettings
 from shoal.api.v1.control_pb2 import (
-    ClusterView,
     ListManagersResponse,
     LogsResponse,
     StatsResponse,
@@ -129,12 +130,21 @@ class RigManagers(Managers):
         nodes = NodeHandler(store=rig.store, now_ms=clock)
         api = Api(rig.store, images=rig.images)
         images = ImageHandler(store=rig.store, contents=_AllContents(), now_ms=clock)
+        unused: Any = None
+        cluster = ClusterHandler(
+            store=rig.store,
+            tokens=unused,
+            rotate_keys=unused,
+            maintenance=unused,
+            check_repository=unused,
+            now_ms=clock,
+            version="0.1.0",
+        )
         execs = ContainerExecs(store=rig.store, agents=_ExecAgents())
         untyped: Any = self
         untyped.control = _Calls(
-            GetCluster=_answer(
-                ClusterView(id="c" * 13, manager_version="0.1.0", image_repository="registry:5000/pool")
-            ),
+            GetCluster=_unary(cluster.get),
+            UpdateCluster=_unary(cluster.update),
             ListManagers=_answer(ListManagersResponse()),
             GetNode=_unary(nodes.get),
             ListNodes=_unary(nodes.list),
@@ -400,7 +410,13 @@ async def rig_routes(prepare: Callable[[ContainerRig], None] = lambda _: None) -
         rig = ContainerRig(store)
         for number in (1, 2):
             await rig.add_node(f"h{number}")
-        await store.commit([put(kinds.IMAGE, _image_key(), _image())])
+        await store.commit(
+            [
+                put(kinds.IMAGE, _image_key(), _image()),
+                put(kinds.CLUSTER, "", Cluster(meta=Meta(id="c" * 13))),
+                put(kinds.CLUSTER_SETTINGS, "", ClusterSettings(image_repository="registry:5000/pool")),
+            ]
+        )
         prepare(rig)
         async with rig.working():
             yield route_table(EngineSettings(home_node="h1"), RigManagers(rig), Registries())

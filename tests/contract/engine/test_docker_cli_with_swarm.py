@@ -88,5 +88,16 @@ def test_a_service_is_created_scaled_updated_and_removed(environment: Environmen
 
 def test_the_cluster_is_a_swarm_that_is_there(environment: Environment) -> None:
     assert "already part of a swarm" in failure(environment, "swarm", "init")
-    assert "shoal node rm" in failure(environment, "swarm", "leave", "--force")
+    assert "--force" in failure(environment, "swarm", "leave")
     assert "Swarm: active" in output(environment, "info")
+    output(environment, "swarm", "update", "--task-history-limit", "3")
+    assert "Task History Retention Limit: 3" in output(environment, "info")
+
+
+def test_a_swarm_that_was_left_is_hidden_until_init(environment: Environment) -> None:
+    output(environment, "service", "create", "-d", "--name", "web", "alpine", "sleep", "9")
+    output(environment, "swarm", "leave", "--force")
+    assert "Swarm: inactive" in output(environment, "info")
+    assert "This node is not a swarm manager" in failure(environment, "service", "ls")
+    output(environment, "swarm", "init")
+    assert output(environment, "service", "ls", "--format", "{{.Name}}") == "web\n"

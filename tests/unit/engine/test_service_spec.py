@@ -93,12 +93,12 @@ def without_request(spec: ServiceSpec) -> ServiceSpec:
     return found
 
 
-def told(spec: ServiceSpec) -> dict[str, Any]:
+def document_of(spec: ServiceSpec) -> dict[str, Any]:
     return service_spec_document(spec, defaults=False)
 
 
 def test_what_was_sent_is_read() -> None:
-    document = told(without_request(read(FULL)))
+    document = document_of(without_request(read(FULL)))
     assert document == FULL
 
 
@@ -115,9 +115,9 @@ def test_what_is_read_of_a_spec_makes_the_same_spec(data: st.DataObject) -> None
         container = template["ContainerSpec"]
         template["ContainerSpec"] = {key: container[key] for key in container if data.draw(st.booleans())}
     request["TaskTemplate"] = template
-    plain = told(without_request(read(request)))
-    assert told(without_request(read(plain))) == plain
-    assert told(read(plain)) == plain
+    plain = document_of(without_request(read(request)))
+    assert document_of(without_request(read(plain))) == plain
+    assert document_of(read(plain)) == plain
 
 
 def test_dockers_defaults_hold_where_nothing_is_said() -> None:
@@ -158,7 +158,7 @@ UNKNOWN_HERE: dict[str, Any] = {
 
 
 def test_what_was_sent_is_told_back_with_all_that_a_spec_does_not_have() -> None:
-    document = told(read(UNKNOWN_HERE))
+    document = document_of(read(UNKNOWN_HERE))
     sent = UNKNOWN_HERE["TaskTemplate"]
     assert document["TaskTemplate"] == {
         **sent,
@@ -176,7 +176,7 @@ def test_what_is_in_force_is_told_where_an_update_by_another_way_has_changed_it(
     spec.task.log.disabled = True
     spec.task.container.env.append("A=1")
     spec.labels["a"] = "b"
-    document = told(spec)
+    document = document_of(spec)
     template = document["TaskTemplate"]
     assert document["Mode"] == {"Replicated": {"Replicas": 7}}
     assert document["Labels"] == {"a": "b"}
@@ -184,15 +184,15 @@ def test_what_is_in_force_is_told_where_an_update_by_another_way_has_changed_it(
     assert template["ContainerSpec"]["Env"] == ["A=1"]
     assert template["ContainerSpec"]["StopGracePeriod"] == 5_000_000_001
     spec.global_job.SetInParent()
-    assert told(spec)["Mode"] == {"GlobalJob": {}}
+    assert document_of(spec)["Mode"] == {"GlobalJob": {}}
 
 
-def test_what_is_unset_by_another_way_is_not_told() -> None:
+def test_what_is_unset_by_another_way_is_not_document_of() -> None:
     spec = read(FULL)
     spec.labels.pop("a")
     spec.ClearField("endpoint")
     del spec.task.container.env[:]
-    document = told(spec)
+    document = document_of(spec)
     assert document["Labels"] == {"com.docker.stack.namespace": "st"}
     assert document["EndpointSpec"] == {"Mode": "vip"}
     assert "Env" not in document["TaskTemplate"]["ContainerSpec"]
@@ -201,7 +201,7 @@ def test_what_is_unset_by_another_way_is_not_told() -> None:
 def test_a_request_that_is_too_long_is_not_kept() -> None:
     spec = read({**UNKNOWN_HERE, "Labels": {f"l{number}": "x" * 4000 for number in range(20)}})
     assert not spec.engine_request
-    assert told(spec)["TaskTemplate"]["LogDriver"] == {"Name": "json-file"}
+    assert document_of(spec)["TaskTemplate"]["LogDriver"] == {"Name": "json-file"}
 
 
 def test_stacks_and_files_are_as_shoal_has_them() -> None:

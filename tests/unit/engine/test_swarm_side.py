@@ -29,7 +29,7 @@ from tests.unit.manager_api.cluster.cluster_rig import cluster_handler
 from tests.unit.manager_api.control_rig import ADMIN
 
 
-class ClusterCalls:
+class OneCluster:
     """The managers' calls of a cluster with a node `h1`; none responds while `away`."""
 
     def __init__(self, cluster: ClusterHandler) -> None:
@@ -60,7 +60,7 @@ class SentCall(Call):
 class Client:
     """Sends requests to the routes of the swarm and to one route of its side."""
 
-    def __init__(self, calls: ClusterCalls) -> None:
+    def __init__(self, calls: OneCluster) -> None:
         self.calls = calls
         managers = cast(Managers, calls)
         side = SwarmSide(managers)
@@ -97,7 +97,7 @@ async def _tasks(call: Call) -> web.StreamResponse:
 @asynccontextmanager
 async def client() -> AsyncGenerator[Client]:
     async with cluster_handler() as cluster:
-        yield Client(ClusterCalls(cluster))
+        yield Client(OneCluster(cluster))
 
 
 def test_a_cluster_is_a_swarm_from_the_first() -> None:
