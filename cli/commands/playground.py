@@ -45,6 +45,7 @@ def playground(name: str, **plan: Any):  # type: ignore[no-untyped-def]  # impor
         contexts=ContextStore(default_directory(os.environ)),
         report=lambda line: click.echo(line, err=True),
         any_subnet="subnet" not in plan,
+        with_engine=True,
     )
 
 

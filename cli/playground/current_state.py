@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cli.client import Client
-from cli.playground import subnets, virtual_network
+from cli.playground import engine_server, subnets, virtual_network
 from cli.playground.hints import PlaygroundState
 from cli.playground.layout import REGISTRY_PORT, Layout
 from shoal.api.v1.control_pb2 import ListNetworksRequest, ListServicesRequest
@@ -45,6 +45,7 @@ def inspect_playground(layout: Layout, contexts: ContextStore) -> PlaygroundStat
         programs=str(Path(sys.executable).parent),
         images=set(_registry_images(layout)),
         services={view.service.spec.name for view in services},
+        engine_socket=str(layout.engine_socket) if engine_server.accepts(layout.engine_socket) else "",
         networks={view.network.spec.name for view in networks},
         ports={
             port.published

@@ -19,12 +19,18 @@ BIN = Path(sys.executable).parent
 
 
 def spawn(namespace: str, command: Sequence[str | Path], log: Path) -> int:
-    """Start a daemon in a namespace, in a session of its own; it outlives this process. Returns its process id."""
+    """Start a daemon in a session of its own; it outlives this process. Returns its process id.
+
+    Args:
+        namespace: its network namespace; empty: that of this process.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    entering = ["nsenter", f"--net=/run/netns/{namespace}", "--"] if namespace else []
+    words = [*entering, *map(str, command)]
     return os.posix_spawnp(
-        "nsenter",
-        ["nsenter", f"--net=/run/netns/{namespace}", "--", *map(str, command)],
+        words[0],
+        words,
         os.environ,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

@@ -20,6 +20,7 @@ class PlaygroundState:
         images: repositories of its registry.
         services, networks: by name.
         ports: published on every host.
+        engine_socket: where Docker's clients reach the cluster; empty where no engine serves them.
     """
 
     name: str
@@ -32,6 +33,7 @@ class PlaygroundState:
     services: Collection[str]
     networks: Collection[str]
     ports: Collection[int]
+    engine_socket: str = ""
 
 
 def hints(state: PlaygroundState) -> str:
@@ -52,6 +54,8 @@ def _commands(state: PlaygroundState) -> list[str]:
         lines += ["shoal image push IMAGE.tar registry:5000/NAME:TAG", "shoal image inspect registry:5000/NAME:TAG"]
     if EXAMPLE_PORT in state.ports:
         lines.append(f"curl http://{state.host}:{EXAMPLE_PORT}          # the example service, on any host")
+    if state.engine_socket:
+        lines.append(f"export DOCKER_HOST=unix://{state.engine_socket}          # then docker ps, docker compose up, …")
     lines.append(f"shoal playground down{own_name}          # removes everything")
     return lines
 

@@ -114,6 +114,11 @@ class Layout:
         return self.run_root / self.name
 
     @property
+    def engine_socket(self) -> Path:
+        """Where Docker's clients on this machine reach the cluster."""
+        return self.run / "engine.sock"
+
+    @property
     def manager_state(self) -> Path:
         return self.state / "manager"
 

@@ -20,6 +20,15 @@ def agent_processes(host: PlaygroundHost) -> list[int]:
     return [pid for pid, command in _commands() if _is_agent(command) and (pid in inside or str(host.state) in command)]
 
 
+def processes_named(program: str, argument: str) -> list[int]:
+    """Process ids of a program, whichever interpreter runs it, that was started with an argument."""
+    return [
+        pid
+        for pid, command in _commands()
+        if argument in command and program in (Path(each).name for each in command[:3])
+    ]
+
+
 def _is_agent(command: Sequence[str]) -> bool:
     """`shoal-agent`, which runs without a word too, whichever interpreter runs it. Pure."""
     names = [Path(each).name for each in command[:3]]

@@ -8,8 +8,6 @@ import asyncio
 import json
 import shutil
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -18,10 +16,10 @@ from types import TracebackType
 from typing import Self
 
 from cli.client import Client
-from cli.playground import daemons, subnets, virtual_network
+from cli.playground import daemons, engine_server, subnets, virtual_network
 from cli.playground.layout import REGISTRY_PORT, Layout, PlaygroundHost
 from cli.playground.leftovers import agent_processes, leftovers, summarize
-from cli.playground.registry_server import RegistryAuth, registry_settings
+from cli.playground.registry_server import RegistryAuth, answers_http, registry_settings
 from shoal.api.v1.control_pb2 import (
     CreateJoinTokenRequest,
     GetClusterRequest,
@@ -51,6 +49,7 @@ class Playground:
         ready_seconds: within which each part has to be; a slow machine needs more.
         manager_options: more of `shoal-manager run`.
         any_subnet: where the layout's subnet is in use on this machine, take the next one that is free.
+        with_engine: serve Docker's clients too, on `Layout.engine_socket`; the contexts are the user's usual ones.
     """
 
     def __init__(
@@ -62,9 +61,11 @@ class Playground:
         ready_seconds: float = READY_SECONDS,
         manager_options: Sequence[str] = (),
         any_subnet: bool = False,
+        with_engine: bool = False,
     ) -> None:
         self.layout = layout
         self._any_subnet = any_subnet
+        self._with_engine = with_engine
         self._manager_options = manager_options
         self._ready_seconds = ready_seconds
         self._contexts = contexts
@@ -135,6 +136,9 @@ class Playground:
             self._report(f"agent: {host.name} ({host.address})")
             self.start_agent(host)
         self.wait_for_nodes(layout.hosts)
+        if self._with_engine:
+            self._report(f"engine: unix://{layout.engine_socket}")
+            self.start_engine()
 
     def down(self) -> None:
         """End every process and remove every trace but the user's images on disk. Works on half a playground too.
@@ -143,6 +147,7 @@ class Playground:
             Unavailable: something is left, which the text names; another call tries again.
         """
         layout = self.layout
+        daemons.stop(engine_server.engine_processes(layout), grace_seconds=GRACE_SECONDS)
         failures = [
             each
             for name in virtual_network.playground_namespaces(layout)
@@ -208,6 +213,12 @@ class Playground:
         log = layout.state / "logs" / "manager.log"
         self._spawn("manager", layout.lan, command, log)
         self.wait_until(self._manager_answers, "the manager", {"manager": log})
+
+    def start_engine(self) -> None:
+        """Serve Docker's clients on this machine, and wait until they can connect."""
+        log = self.layout.state / "logs" / "engine.log"
+        self._spawn("engine", "", engine_server.engine_command(self.layout), log)
+        self.wait_until(lambda: engine_server.accepts(self.layout.engine_socket), "the engine", {"engine": log})
 
     def start_agent(self, host: PlaygroundHost) -> None:
         """Start the agent of a host; it joins when it has no identity yet."""
@@ -336,15 +347,3 @@ class Playground:
         path = self.layout.state / "pids.json"
         path.with_suffix(".new").write_text(json.dumps(pids))
         path.with_suffix(".new").rename(path)
-
-
-def answers_http(url: str) -> bool:
-    """Whether something answers HTTP there, with whatever status."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        opener.open(url, timeout=1).close()
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
-    return True

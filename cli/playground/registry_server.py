@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import socket
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,3 +175,15 @@ def registry_settings(directory: Path, listen: str, security: RegistryAuth) -> M
         "http": http | ({"tls": tls} if tls else {}),
         **({"auth": auth} if auth else {}),
     }
+
+
+def answers_http(url: str) -> bool:
+    """Whether something answers HTTP there, with whatever status."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        opener.open(url, timeout=1).close()
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -1,13 +1,17 @@
 """What a playground chooses and hints at, as values."""
 
+import shlex
 from dataclasses import replace
 from ipaddress import IPv4Network
 
 import pytest
 
+from cli.playground.engine_server import engine_command
 from cli.playground.hints import PlaygroundState, hints
+from cli.playground.layout import Layout
 from cli.playground.leftovers import summarize
 from cli.playground.subnets import first_free
+from engine.main import main as engine_main
 from shoal.errors import Refused
 
 FOUND = PlaygroundState(
@@ -66,3 +70,22 @@ def test_a_service_that_is_there_is_not_created_again() -> None:
 def test_of_many_things_that_are_left_some_are_named() -> None:
     assert summarize(["a", "b"]) == "a, b"
     assert summarize(list("abcdefg")) == "a, b, c, d, e, and 2 more"
+
+
+def test_docker_clients_are_hinted_at_where_an_engine_serves_them() -> None:
+    assert "DOCKER_HOST" not in hints(FOUND)
+    lines = hints(replace(FOUND, engine_socket="/run/shoal-playground/shoal/engine.sock")).splitlines()
+    (line,) = [each.strip() for each in lines if "DOCKER_HOST" in each]
+    assert shlex.split(line, comments=True) == [
+        "export",
+        "DOCKER_HOST=unix:///run/shoal-playground/shoal/engine.sock",
+    ]
+
+
+def test_the_engine_serves_the_playgrounds_context_in_its_directory() -> None:
+    layout = Layout(name="other")
+    command = [str(each) for each in engine_command(layout)]
+    assert command[1:3] == ["--context", "other"]
+    assert str(layout.engine_socket) in command
+    assert layout.engine_socket.is_relative_to(layout.run)
+    assert engine_main.make_context("shoal-engine", command[1:]).params["home_node"] == "h1"
