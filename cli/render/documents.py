@@ -15,14 +15,17 @@ from cli.render.task_rows import timestamp
 
 TIMESTAMP_FIELD = re.compile(r"(?:^|_)(?:at|since|until|start_by|due)_ms$|^drain_deadline_ms$")
 """Names of fields that are moments."""
+_LEFT_OUT = {"engine_request"}
+"""Requests of other clients, kept for these: what they mean is in the other fields."""
 
 
 def to_document(message: Message) -> dict[str, Any]:
     """The fields that are set, as plain values, by their names in the .proto files.
 
     Numbers are numbers, enumerations their names, bytes base64; moments become RFC 3339 in UTC and lose their `_ms`.
+    Requests that are kept for clients of the Engine API are left out.
     """
-    return dict(_item(field, value) for field, value in message.ListFields())
+    return dict(_item(field, value) for field, value in message.ListFields() if field.name not in _LEFT_OUT)
 
 
 def _item(field: FieldDescriptor, value: Any) -> tuple[str, Any]:

@@ -11,7 +11,7 @@ from cli.render.humanize import humanize
 from cli.render.output_terminal import draw, is_interactive
 from cli.render.spec_diff import change_line, changed_paths, lines_of
 from shoal.api.v1.control_pb2 import FieldChange
-from shoal.api.v1.service_pb2 import RestartPolicy, ServiceSpec, ServiceStatus, UpdateStatus
+from shoal.api.v1.service_pb2 import RestartPolicy, Service, ServiceSpec, ServiceStatus, UpdateStatus
 from shoal.errors import Fault
 
 
@@ -114,3 +114,10 @@ def test_a_dumb_terminal_is_not_drawn_over(monkeypatch: pytest.MonkeyPatch) -> N
     assert is_interactive(Screen())
     monkeypatch.setenv("TERM", "dumb")
     assert not is_interactive(Screen())
+
+
+def test_requests_that_are_kept_for_other_clients_are_not_shown() -> None:
+    spec = ServiceSpec(name="web", engine_request=b"{}")
+    assert to_document(spec) == {"name": "web"}
+    assert to_document(Service(spec=spec)) == {"spec": {"name": "web"}}
+    assert changed_paths(ServiceSpec(name="web"), spec) == []
