@@ -82,6 +82,7 @@ from shoal.identity.private_files import make_private_directory
 from shoal.rpc import access, server_limits
 from shoal.rpc.grpc_server import listen, make_server
 from shoal.rpc.manager_access import MANAGER_API
+from shoal.rpc.read_revisions import ReadRevisions
 from shoal.rpc.request_limits import MAX_REQUEST_BYTES
 from shoal.sd_notify import sd_notify
 from shoal.task_group import TaskGroup
@@ -151,7 +152,10 @@ async def _run_components(settings: Settings, store: Store, backend: Etcd) -> No
         failed_tokens=FailedTokenLimit(clock=time.monotonic),
         issuance=IssuanceLimit(clock=time.monotonic),
     )
-    api_server = make_server(MANAGER_API, max_receive_bytes=MAX_REQUEST_BYTES, limits=server_limits.MANAGER_API)
+    revisions = ReadRevisions(newest=lambda: store.newest_revision, reached=store.reached)
+    api_server = make_server(
+        MANAGER_API, max_receive_bytes=MAX_REQUEST_BYTES, limits=server_limits.MANAGER_API, revisions=revisions
+    )
     add_ControlServicer_to_server(control, api_server)
     named = ImageHandler(store=store, contents=repository, now_ms=now_ms)
     add_ImagesServicer_to_server(ImagesService(named), api_server)

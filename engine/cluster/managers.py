@@ -1,10 +1,13 @@
 """Calls to the cluster's managers, over one channel of the engine's own context."""
 
+import time
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import grpc
+from grpc import aio
 
+from engine.cluster.newest_revision import NewestRevision
 from engine.cluster.replaceable_channel import ReplaceableChannel
 from shoal.api.v1.control_pb2_grpc import ControlStub
 from shoal.api.v1.engine_pb2_grpc import ContainersStub, ImagesStub
@@ -33,12 +36,15 @@ class Unary(Protocol[Q, A]):
 class Managers:
     """The services of the managers. Errors of calls are `ShoalError`s with the managers' texts.
 
+    A call that begins after the answer of another one sees what that had seen or written, whichever manager answers.
+
     Attributes:
         control, containers, images: stubs; calls are made by `call` and `stream`.
     """
 
     def __init__(self, channel: ReplaceableChannel, *, address: str = "the manager") -> None:
         self._address = address
+        self._revision = NewestRevision(time.monotonic)
         untyped: Any = channel
         self.control: ControlAsyncStub = ControlStub(untyped)
         self.containers: ContainersAsyncStub = ContainersStub(untyped)
@@ -55,8 +61,12 @@ class Managers:
             ShoalError: the manager's error, or why it cannot be reached.
         """
         try:
-            return await method(request, timeout=seconds)
+            call: Any = method(request, timeout=seconds, metadata=self._revision.metadata())
+            answer: R = await call
+            self._revision.learn(await call.trailing_metadata() or ())
+            return answer
         except grpc.RpcError as error:
+            self._learn_from(error)
             raise to_shoal_error(error, address=self._address) from error
 
     async def stream(self, method: Callable[..., AsyncIterable[R]], request: object) -> AsyncGenerator[R]:
@@ -67,11 +77,17 @@ class Managers:
         Raises:
             ShoalError: as `call`.
         """
-        answers: Any = method(request)
+        answers: Any = method(request, metadata=self._revision.metadata())
         try:
             async for answer in answers:
                 yield answer
+            self._revision.learn(await answers.trailing_metadata() or ())
         except grpc.RpcError as error:
+            self._learn_from(error)
             raise to_shoal_error(error, address=self._address) from error
         finally:
             answers.cancel()
+
+    def _learn_from(self, error: grpc.RpcError) -> None:
+        if isinstance(error, aio.AioRpcError):
+            self._revision.learn(error.trailing_metadata() or ())

@@ -176,6 +176,8 @@ async def _code(responses: AsyncGenerator[WaitContainerResponse]) -> int:
     A run that could not be started has no code of its own; whoever started it gets the reason.
     """
     ended = await anext(responses)
+    async for _ in responses:  # None follows; with the end comes the revision of the store that later calls ask for.
+        pass
     return start_failure_code(ended.error) if ended.error else ended.exit_code
 
 

@@ -62,6 +62,7 @@ class Store:
         self._subscribers: set[Subscription] = set()
         self._loaded = asyncio.Event()
         self._watched = 0
+        self._newest = 0
         self._progress = asyncio.Condition()
         self._history = History(self._versioned)
         self._replaced: asyncio.Queue[HistoryReplaced] = asyncio.Queue()
@@ -113,6 +114,11 @@ class Store:
         """As `BatchStore.reached`."""
         async with self._progress:
             await self._progress.wait_for(lambda: self._watched >= revision)
+
+    @property
+    def newest_revision(self) -> int:
+        """Revision of the newest record, or deletion of one, that is in the tables; every manager `reached` it soon."""
+        return self._newest
 
     @property
     def max_bytes(self) -> int:
@@ -178,6 +184,8 @@ class Store:
                 raise rejection(transaction, outcome)
             revision = outcome.revision
         self._publish(self._versioned.apply_writes(writes, operations, revision))
+        if any(isinstance(operation, Put) or known[operation.key] for operation in operations):
+            self._newest = max(self._newest, revision)
         return revision
 
     async def commit_in_batches(
@@ -230,6 +238,7 @@ class Store:
             if not first:
                 self._history.check_listing(events, revision)
             listed.update(record.key for record in page.records)
+            self._newest = max((self._newest, *(event.mod_revision for event in events)))
             if first:  # There are no readers yet, so pages are applied at once: no consistent cut is needed.
                 self._publish(self._versioned.apply_events(events, 0))
             else:
@@ -247,6 +256,8 @@ class Store:
         stream = self._backend.watch(self._start, self._end, revision=self._watched + 1)
         try:
             async for batch in stream:
+                if batch.events:
+                    self._newest = max(self._newest, batch.events[-1].mod_revision)
                 await self._apply(batch)
         finally:
             await stream.aclose()

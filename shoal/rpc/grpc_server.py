@@ -11,6 +11,7 @@ from shoal.identity.identity import Identity
 from shoal.rpc.access import Access
 from shoal.rpc.channel import KEEPALIVE_OPTIONS, MAX_MESSAGE_BYTES, MAX_METADATA_BYTES
 from shoal.rpc.guard import Guard
+from shoal.rpc.read_revisions import ReadRevisions
 from shoal.rpc.server_limits import DEFAULT, ServerLimits
 
 CurrentIdentity = Callable[[], Identity]
@@ -38,7 +39,11 @@ _OPTIONS = (
 
 
 def make_server(
-    access: Access, *, max_receive_bytes: int = MAX_MESSAGE_BYTES, limits: ServerLimits = DEFAULT
+    access: Access,
+    *,
+    max_receive_bytes: int = MAX_MESSAGE_BYTES,
+    limits: ServerLimits = DEFAULT,
+    revisions: ReadRevisions | None = None,
 ) -> aio.Server:
     """A server that admits callers by the table. Add servicers and a port (`listen`), then start it.
 
@@ -48,9 +53,10 @@ def make_server(
         access: who may call what; what is not in it is refused.
         max_receive_bytes: of one message of any method; `request_limits.REQUEST_BYTES` bounds each.
         limits: what is granted to whoever reaches the port, before and after it is known who that is.
+        revisions: of a manager's store; users' calls wait for the one that they ask for, and answers tell the newest.
     """
     options = (*_OPTIONS, *limits.options(), ("grpc.max_receive_message_length", max_receive_bytes))
-    return aio.server(interceptors=(Guard(access),), options=options)
+    return aio.server(interceptors=(Guard(access, revisions),), options=options)
 
 
 def listen(

@@ -18,6 +18,7 @@ from shoal.errors import PermissionDenied, ShoalError, Timeout
 from shoal.identity.roles import Role
 from shoal.rpc.access import Access
 from shoal.rpc.caller import Caller, Context, caller_of
+from shoal.rpc.read_revisions import ReadRevisions
 from shoal.rpc.request_limits import REQUEST_SECONDS, CallLimiter, check_each, request_deserializer, single_request
 from shoal.rpc.status_mapping import ORIGIN_KEY, code_of, details_of, trailer_of
 
@@ -46,10 +47,15 @@ def authorize(access: Access, method: str, context: Context) -> Caller | None:
 
 
 class Guard(aio.ServerInterceptor):
-    """Checks the caller's role before the request is read, and answers exceptions with their status."""
+    """Checks the caller's role before the request is read, and answers exceptions with their status.
 
-    def __init__(self, access: Access) -> None:
+    Args:
+        revisions: of the store that users' calls read from; None: there is none.
+    """
+
+    def __init__(self, access: Access, revisions: ReadRevisions | None = None) -> None:
         self._access = access
+        self._revisions = revisions
         self._calls = CallLimiter()
 
     async def intercept_service(
@@ -60,7 +66,7 @@ class Guard(aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        guarded = _GuardedMethod(self._access, handler_call_details.method, self._calls)
+        guarded = _GuardedMethod(self._access, handler_call_details.method, self._calls, self._revisions)
         return _wrap(handler, guarded)
 
 
@@ -70,10 +76,11 @@ Requests = AsyncIterator[Any]
 class _GuardedMethod:
     """One method's calls. The two shapes are those of gRPC: one response, or a stream of them."""
 
-    def __init__(self, access: Access, method: str, calls: CallLimiter) -> None:
+    def __init__(self, access: Access, method: str, calls: CallLimiter, revisions: ReadRevisions | None) -> None:
         self._access = access
         self.method = method
         self._calls = calls
+        self._revisions = revisions if Role.ADMIN in (access.get(method) or ()) else None
 
     def unary(
         self, behave: Callable[[Any, Context], Awaitable[Any]], *, streaming: bool
@@ -81,7 +88,11 @@ class _GuardedMethod:
         async def run(requests: Requests, context: Context) -> Any:
             try:
                 with self._admit(context):
-                    return await behave(await self._read_request(requests, streaming=streaming), context)
+                    request = await self._read_request(requests, streaming=streaming)
+                    await self._wait_for_revision(context)
+                    response = await behave(request, context)
+                    context.set_trailing_metadata(self._trailer())
+                    return response
             except Exception as error:
                 await self._abort(error, context)
 
@@ -94,9 +105,11 @@ class _GuardedMethod:
             try:
                 with self._admit(context):
                     taken = await self._read_request(requests, streaming=streaming)
+                    await self._wait_for_revision(context)
                     async with aclosing(behave(taken, context)) as responses:  # type: ignore[type-var]
                         async for response in responses:
                             yield response
+                    context.set_trailing_metadata(self._trailer())
             except Exception as error:
                 await self._abort(error, context)
 
@@ -117,12 +130,19 @@ class _GuardedMethod:
         except TimeoutError:
             raise Timeout(f"the request did not arrive within {REQUEST_SECONDS:g} s") from None
 
+    async def _wait_for_revision(self, context: Context) -> None:
+        if self._revisions is not None:
+            await self._revisions.wait(context.invocation_metadata() or ())
+
+    def _trailer(self) -> tuple[tuple[str, str], ...]:
+        return self._revisions.trailer() if self._revisions is not None else ()
+
     async def _abort(self, error: Exception, context: Context) -> NoReturn:
         error = _cause(error)
         if isinstance(error, aio.AbortError):
             raise error
         if isinstance(error, ShoalError):
-            await context.abort(code_of(error), details_of(error), trailer_of(error))
+            await context.abort(code_of(error), details_of(error), (*trailer_of(error), *self._trailer()))
         _log.error("%s failed", self.method, exc_info=error)
         text = "internal error; check the logs of the server"
         await context.abort(grpc.StatusCode.INTERNAL, text, ((ORIGIN_KEY, b"1"),))

@@ -1,0 +1,34 @@
+"""The newest revision of the store that the managers have told of, which later calls ask for."""
+
+from collections.abc import Callable
+
+from shoal.rpc.read_revisions import MIN_REVISION_KEY, Metadata, told_revision
+
+REMEMBERED_SECONDS = 60.0
+"""A store that is restored begins with lower revisions: after this time managers are not asked for a higher one."""
+
+
+class NewestRevision:
+    """Of all answers of the last minute. So an answer is never of an older view than the ones before it, whichever
+    manager gives it.
+
+    Args:
+        seconds: a clock that never goes back.
+    """
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._newest, self._told_at = 0, 0.0
+
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What a call sends."""
+        return ((MIN_REVISION_KEY, str(revision)),) if (revision := self._current()) else ()
+
+    def learn(self, trailer: Metadata) -> None:
+        """Keep what an answer tells, if it is newer."""
+        told = told_revision(trailer)
+        if told and told >= self._current():
+            self._newest, self._told_at = told, self._seconds()
+
+    def _current(self) -> int:
+        return self._newest if self._seconds() - self._told_at < REMEMBERED_SECONDS else 0

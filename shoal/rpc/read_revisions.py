@@ -1,0 +1,87 @@
+"""Reads follow own writes: answers tell the store's revision, and calls may ask for a view that is no older.
+
+Managers read from caches, each of its own age. A client that talks to several of them, one after the other, sends the
+newest revision it was told, and is answered once the manager's cache has it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from shoal.errors import InvalidInput, Unavailable
+
+REVISION_KEY = "shoal-revision"
+"""Trailing metadata of a manager's answers to users, errors too: the revision of the newest record that it has seen.
+Decimal."""
+
+MIN_REVISION_KEY = "shoal-min-revision"
+"""Metadata of a call: the revision that the answer's view must have at least. Decimal."""
+
+WAIT_SECONDS = 5.0
+"""Longer than etcd takes to tell of a revision that is of no record."""
+
+_MAX_DIGITS = 19
+
+Metadata = Iterable[tuple[str, str | bytes]]
+
+
+@dataclass(frozen=True)
+class ReadRevisions:
+    """What a server does with revisions.
+
+    Attributes:
+        newest: revision of the newest record that this server has seen or written.
+        reached: waits until everything up to a revision is in its cache.
+        wait_seconds: that a call waits at most.
+    """
+
+    newest: Callable[[], int]
+    reached: Callable[[int], Awaitable[None]]
+    wait_seconds: float = WAIT_SECONDS
+
+    async def wait(self, metadata: Metadata) -> None:
+        """Wait until the cache has what the call asks for.
+
+        Raises:
+            InvalidInput: it asks for no revision. Unavailable: the cache did not have it in time.
+        """
+        wanted = min_revision(metadata)
+        if not wanted:
+            return
+        try:
+            async with asyncio.timeout(self.wait_seconds):
+                await self.reached(wanted)
+        except TimeoutError:
+            raise Unavailable(
+                f"this manager has seen the store up to revision {self.newest()} only, not yet {wanted}; try again"
+            ) from None
+
+    def trailer(self) -> tuple[tuple[str, str], ...]:
+        """The trailing metadata of an answer."""
+        return ((REVISION_KEY, str(self.newest())),)
+
+
+def min_revision(metadata: Metadata) -> int:
+    """The revision that a call asks for; 0: none.
+
+    Raises:
+        InvalidInput: it is not a number.
+    """
+    found = dict(metadata).get(MIN_REVISION_KEY)
+    if found is None:
+        return 0
+    revision = _number(found)
+    if revision is None:
+        raise InvalidInput(f"{MIN_REVISION_KEY} must be a revision in decimal")
+    return revision
+
+
+def told_revision(trailer: Metadata) -> int:
+    """The revision that an answer tells; 0: none."""
+    return _number(dict(trailer).get(REVISION_KEY, "")) or 0
+
+
+def _number(value: str | bytes) -> int | None:
+    text = value.decode(errors="replace") if isinstance(value, bytes) else value
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
+    return int(text) if is_number else None
