@@ -102,7 +102,7 @@ install_registry() {
 }
 
 install_engine() {
-  test -n "$context" || test -d /var/lib/shoal/manager/admin || fail "--context FILE is required; write it with \`shoal context export\`"
+  test -n "$context" || test -d /var/lib/shoal/manager/engine || fail "--context FILE is required; write it with \`shoal context export\`"
   test -z "$context" || test -r "$context" || fail "$context cannot be read"
   install_packages engine
   install_venv
@@ -114,7 +114,7 @@ install_engine() {
     test ! -d /var/lib/shoal/engine/contexts/default || shoal context rm --force default
     shoal context import default "$context"
   elif test ! -d /var/lib/shoal/engine/contexts/default; then
-    shoal context create --admin /var/lib/shoal/manager/admin default
+    shoal context create --admin /var/lib/shoal/manager/engine default # of role engine
   fi
   getent group "$group" > /dev/null || groupadd --system "$group"
   cp "$top/deploy/systemd/shoal-engine.socket" /etc/systemd/system/

@@ -11,6 +11,7 @@ from importlib.metadata import version
 
 from grpc import aio
 
+from engine.cluster.acting_user import acting_for
 from engine.cluster.certificate_maintenance import CHECK_SECONDS, CertificateMaintenance, ServerCertificate
 from engine.cluster.container_lookup import ContainerLookup
 from engine.cluster.home_node import HomeNode
@@ -42,6 +43,7 @@ from engine.handlers.swarm_handlers import SwarmHandlers
 from engine.handlers.system_handlers import SystemHandlers
 from engine.handlers.volume_handlers import VolumeHandlers
 from engine.server.api_server import ApiServer
+from engine.server.callers import Caller, local_caller
 from engine.server.listeners import passed_listeners, serve, server_context, tcp_listener, unix_listener
 from engine.server.routes import RouteTable
 from engine.settings import EngineSettings
@@ -50,9 +52,12 @@ from shoal.contexts.context_file import Context
 from shoal.contexts.context_store import ContextStore, default_directory
 from shoal.distribution.registries import Registries, read_registries
 from shoal.errors import InvalidInput
+from shoal.identity.certificates import subject_of
 from shoal.identity.identity import CA_FILE, Identity
+from shoal.identity.roles import Role
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.host_port import parse as parse_address
+from shoal.rpc.on_behalf import User
 from shoal.sd_notify import sd_notify
 
 MAX_RESPONSE_BYTES = 256 << 20
@@ -86,7 +91,13 @@ async def run(settings: EngineSettings) -> None:
         )
         stack.push_async_callback(maintenance.close)
         managers = Managers(channel, address=", ".join(context.all_addresses))
-        server = ApiServer(route_table(settings, managers, registries_of(settings, context)))
+        own = subject_of(identity.certificate)
+        server = ApiServer(
+            route_table(settings, managers, registries_of(settings, context)),
+            cluster="" if settings.tls_ca else own.cluster,
+            local=local_caller(own.role),
+            acting_for=lambda caller: acting_for(user_for(caller, own.role)),
+        )
         listeners = open_listeners(settings, context)
         await stack.enter_async_context(serve(server.http_server(), listeners))
         for each in listeners:
@@ -102,6 +113,14 @@ async def run(settings: EngineSettings) -> None:
             await maintenance.check()
             for certificate in served:
                 certificate.check()
+
+
+def user_for(caller: Caller, own_role: Role) -> User | None:
+    """Whom managers are told that a request is for; None: nobody but the engine's context itself.
+
+    Only an engine may name a user; with an admin's context all that is asked of an engine is that admin's doing.
+    """
+    return None if caller.is_local or own_role is not Role.ENGINE else User(caller.name, caller.role)
 
 
 def _connect(context: Context, identity: Identity) -> aio.Channel:

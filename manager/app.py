@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 
 from grpc import aio
@@ -46,7 +47,7 @@ from manager.images.image_repository_client import ImageRepositoryClient
 from manager.images.named_images import NamedImageResolver
 from manager.leadership.leadership import Lead, Leadership
 from manager.logs.log_handler import LogHandler
-from manager.manager_identity import ManagerIdentity, keep_admin_valid, write_admin
+from manager.manager_identity import ManagerIdentity, keep_credentials_valid, write_admin, write_engine
 from manager.networks.network_check_handler import NetworkCheckHandler
 from manager.networks.network_handler import NetworkHandler
 from manager.networks.network_nodes import NetworkNodes
@@ -181,10 +182,11 @@ async def _run_components(settings: Settings, store: Store, backend: Etcd) -> No
         group.create_task(own.keep_valid(), name="certificate renewal")
         keep_freed_memory()
         group.create_task(trim_heap_forever(), name="heap")
-        admin = keep_admin_valid(authority, settings.admin_directory, manager.api_address, time.time)
-        group.create_task(admin, name="renewal of the admin's certificate")
+        write_credentials = partial(_write_credentials, settings, authority, manager.api_address)
+        renewal = keep_credentials_valid(write_credentials, time.time)
+        group.create_task(renewal, name="renewal of the admin's and the engine's certificates")
         async with _started(api_server), _started(join_server), _closed_at_exit(agents), registry_images, repository:
-            write_admin(authority, settings.admin_directory, manager.api_address, datetime.now(UTC))
+            write_credentials(datetime.now(UTC))
             _log.info("ready; serving the API on %s and joins on %s", manager.api_address, manager.join_address)
             sd_notify("READY=1", os.environ)
             await asyncio.Event().wait()
@@ -273,6 +275,11 @@ def _leader_work(
             term.create_task(writer.run(fence), name="event writer")
 
     return lead
+
+
+def _write_credentials(settings: Settings, authority: CertificateAuthority, address: str, now: datetime) -> None:
+    write_admin(authority, settings.admin_directory, address, now)
+    write_engine(authority, settings.engine_directory, address, now)
 
 
 async def _authority(store: Store, keyring: Keyring) -> CertificateAuthority:

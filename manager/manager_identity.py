@@ -68,16 +68,18 @@ class ManagerIdentity:
         return datetime.fromtimestamp(self._clock(), UTC)
 
 
-async def keep_admin_valid(
-    authority: CertificateAuthority, directory: Path, address: str, clock: Callable[[], float]
-) -> None:
-    """Renew the admin credentials until cancelled, so that `shoal context create --admin` always finds valid ones."""
+async def keep_credentials_valid(write: Callable[[datetime], None], clock: Callable[[], float]) -> None:
+    """Write credentials again until cancelled, so that `shoal context create --admin` always finds valid ones.
+
+    Args:
+        write: `write_admin` or `write_engine`, given the time.
+    """
     while True:
         await asyncio.sleep(CHECK_SECONDS)
         try:
-            write_admin(authority, directory, address, datetime.fromtimestamp(clock(), UTC))
+            write(datetime.fromtimestamp(clock(), UTC))
         except Unavailable as error:
-            _log.error("cannot renew the admin certificate: %s", error)
+            _log.error("cannot renew credentials: %s", error)
 
 
 def write_admin(authority: CertificateAuthority, directory: Path, address: str, now: datetime) -> None:
@@ -88,8 +90,19 @@ def write_admin(authority: CertificateAuthority, directory: Path, address: str, 
     Raises:
         Unavailable: the directory cannot be written.
     """
+    _write(authority, directory, address, now, lambda: authority.issue_admin("admin"))
+
+
+def write_engine(authority: CertificateAuthority, directory: Path, address: str, now: datetime) -> None:
+    """The same for the context of a `shoal-engine`: an identity that calls on behalf of the engine's users."""
+    _write(authority, directory, address, now, lambda: authority.issue_engine("engine"))
+
+
+def _write(
+    authority: CertificateAuthority, directory: Path, address: str, now: datetime, issue: Callable[[], Identity]
+) -> None:
     if not _is_valid(authority, directory, now):
-        authority.issue_admin("admin").save(directory)
+        issue().save(directory)
     try:
         write_atomically(directory / ADDRESS_FILE, f"{address}\n".encode())
     except OSError as error:

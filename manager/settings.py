@@ -65,6 +65,11 @@ class Settings:
         """The directory with the files for an admin's context."""
         return self.state_directory / "admin"
 
+    @property
+    def engine_directory(self) -> Path:
+        """The directory with the files for an engine's context."""
+        return self.state_directory / "engine"
+
 
 def _faults(settings: Settings) -> Iterator[Fault]:
     if not settings.state_directory.is_absolute():

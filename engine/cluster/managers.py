@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import grpc
 from grpc import aio
 
+from engine.cluster.acting_user import acting_metadata
 from engine.cluster.newest_revision import NewestRevision
 from engine.cluster.replaceable_channel import ReplaceableChannel
 from shoal.api.v1.control_pb2_grpc import ControlStub
@@ -61,12 +62,12 @@ class Managers:
             ShoalError: the manager's error, or why it cannot be reached.
         """
         try:
-            call: Any = method(request, timeout=seconds, metadata=self._revision.metadata())
+            call: Any = method(request, timeout=seconds, metadata=self._metadata())
             answer: R = await call
-            self._revision.learn(await call.trailing_metadata() or ())
+            self._revision.update(await call.trailing_metadata() or ())
             return answer
         except grpc.RpcError as error:
-            self._learn_from(error)
+            self._update_from(error)
             raise to_shoal_error(error, address=self._address) from error
 
     async def stream(self, method: Callable[..., AsyncIterable[R]], request: object) -> AsyncGenerator[R]:
@@ -77,17 +78,20 @@ class Managers:
         Raises:
             ShoalError: as `call`.
         """
-        answers: Any = method(request, metadata=self._revision.metadata())
+        answers: Any = method(request, metadata=self._metadata())
         try:
             async for answer in answers:
                 yield answer
-            self._revision.learn(await answers.trailing_metadata() or ())
+            self._revision.update(await answers.trailing_metadata() or ())
         except grpc.RpcError as error:
-            self._learn_from(error)
+            self._update_from(error)
             raise to_shoal_error(error, address=self._address) from error
         finally:
             answers.cancel()
 
-    def _learn_from(self, error: grpc.RpcError) -> None:
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        return (*self._revision.metadata(), *acting_metadata())
+
+    def _update_from(self, error: grpc.RpcError) -> None:
         if isinstance(error, aio.AioRpcError):
-            self._revision.learn(error.trailing_metadata() or ())
+            self._revision.update(error.trailing_metadata() or ())

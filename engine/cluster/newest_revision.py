@@ -1,8 +1,8 @@
-"""The newest revision of the store that the managers have told of, which later calls ask for."""
+"""The newest revision of the store that the managers have reported, which later calls ask for."""
 
 from collections.abc import Callable
 
-from shoal.rpc.read_revisions import MIN_REVISION_KEY, Metadata, told_revision
+from shoal.rpc.read_revisions import MIN_REVISION_KEY, Metadata, reported_revision
 
 REMEMBERED_SECONDS = 60.0
 """A store that is restored begins with lower revisions: after this time managers are not asked for a higher one."""
@@ -18,17 +18,17 @@ class NewestRevision:
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
-        self._newest, self._told_at = 0, 0.0
+        self._newest, self._reported_at = 0, 0.0
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """What a call sends."""
         return ((MIN_REVISION_KEY, str(revision)),) if (revision := self._current()) else ()
 
-    def learn(self, trailer: Metadata) -> None:
-        """Keep what an answer tells, if it is newer."""
-        told = told_revision(trailer)
-        if told and told >= self._current():
-            self._newest, self._told_at = told, self._seconds()
+    def update(self, trailer: Metadata) -> None:
+        """Keep what an answer reports, if it is newer."""
+        reported = reported_revision(trailer)
+        if reported and reported >= self._current():
+            self._newest, self._reported_at = reported, self._seconds()
 
     def _current(self) -> int:
-        return self._newest if self._seconds() - self._told_at < REMEMBERED_SECONDS else 0
+        return self._newest if self._seconds() - self._reported_at < REMEMBERED_SECONDS else 0

@@ -2,6 +2,8 @@
 
 import json
 import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
 
 from aiohttp import web
@@ -9,7 +11,7 @@ from aiohttp import web
 from engine.protocol.errors import ApiError, page_not_found, status_of
 from engine.protocol.versions import NEWEST, ApiVersion, is_answered_in_json, unsupported
 from engine.server.call import JSON, Call
-from engine.server.callers import caller_of
+from engine.server.callers import LOCAL, Caller, caller_of
 from engine.server.routes import Route, RouteTable, split_version
 from engine.server.server_headers import SERVER_HEADERS
 from shoal.errors import ShoalError
@@ -38,11 +40,22 @@ class ApiServer:
 
     Args:
         cluster: id of the cluster whose certificates are good over TCP; empty: of every cluster of the authority.
+        local: the caller on a Unix socket.
+        acting_for: entered while a request of this caller is served.
     """
 
-    def __init__(self, routes: RouteTable, *, cluster: str = "") -> None:
+    def __init__(
+        self,
+        routes: RouteTable,
+        *,
+        cluster: str = "",
+        local: Caller = LOCAL,
+        acting_for: Callable[[Caller], AbstractContextManager[None]] = lambda _: nullcontext(),
+    ) -> None:
         self._routes = routes
         self._cluster = cluster
+        self._local = local
+        self._acting_for = acting_for
 
     def http_server(self) -> web.Server:
         """A factory of aiohttp's protocols. Handlers are cancelled when their client is gone."""
@@ -66,7 +79,9 @@ class ApiServer:
         try:
             version = _version(text)
             route, parameters = self._route(request.method, path)
-            return await self._run(route, Call(request, version, parameters, caller_of(request, self._cluster)))
+            caller = caller_of(request, self._cluster, self._local)
+            with self._acting_for(caller):
+                return await self._run(route, Call(request, version, parameters, caller))
         except ShoalError as error:
             return _error_response(error, version)
         except ConnectionError:

@@ -16,6 +16,7 @@ class Caller:
 
     Attributes:
         name: user name, the certificate's CN; empty on a Unix socket.
+        role: the certificate's OU; on a Unix socket that of the engine's own context.
         is_local: on the Unix socket: the engine acts for whoever may open that.
     """
 
@@ -27,21 +28,27 @@ class Caller:
         return "local user" if self.is_local else f"{self.role} {self.name}"
 
 
-LOCAL = Caller("", Role.ADMIN, is_local=True)
+def local_caller(role: Role) -> Caller:
+    """Whoever may open the Unix socket of an engine whose own context has this role."""
+    return Caller("", role, is_local=True)
 
 
-def caller_of(request: web.BaseRequest, cluster: str) -> Caller:
+LOCAL = local_caller(Role.ADMIN)
+
+
+def caller_of(request: web.BaseRequest, cluster: str, local: Caller = LOCAL) -> Caller:
     """The caller of a request.
 
     Args:
         cluster: id of the cluster whose certificates are good; empty: not checked, the authority is checked by TLS.
+        local: the caller on a Unix socket.
     Raises:
         Unauthenticated: there is no certificate of the cluster; PermissionDenied: its role may not use this API.
     """
     transport = request.transport
     tls = transport.get_extra_info("ssl_object") if transport is not None else None
     if tls is None:
-        return LOCAL
+        return local
     certificate = tls.getpeercert(binary_form=True)
     if not certificate:
         raise Unauthenticated("a client certificate of the cluster is required")

@@ -88,7 +88,7 @@ class CertificateAuthorityService(CertificateAuthorityServicer):
 
     async def Renew(self, request: RenewRequest, context: Context) -> RenewResponse:  # noqa: N802
         caller = caller_of(context)
-        self._issuance.renewal(caller.name)
+        self._issuance.renewal(caller.subject.id)
         certificate = self._authority.renew(caller.subject, request.csr)
         return RenewResponse(certificate=certificate, ca_certificate=self._authority.cluster().ca_certificate)
 

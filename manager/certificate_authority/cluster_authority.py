@@ -106,6 +106,10 @@ class CertificateAuthority:
         """An identity for a user, good for a year."""
         return self._issue(user, Role.ADMIN)
 
+    def issue_engine(self, name: str) -> Identity:
+        """An identity for an engine, which calls on behalf of its users; good for a year."""
+        return self._issue(name, Role.ENGINE)
+
     def reissue(self, identity: Identity) -> Identity:
         """The same subject with a new certificate for the same key, so that certificate and key on disk always match.
 

@@ -13,6 +13,7 @@ class Role(StrEnum):
     MANAGER = "manager"
     AGENT = "agent"
     ADMIN = "admin"
+    ENGINE = "engine"
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,11 @@ def agent_server_name(node_id: str) -> str:
 
 
 def server_names(caller: CertificateSubject) -> tuple[str, ...]:
-    """The names that this party may serve under. An admin serves nothing."""
+    """The names that this party may serve under. An admin serves nothing, an engine nothing of the cluster's own."""
     match caller.role:
         case Role.MANAGER:
             return (MANAGER_SERVER_NAME,)
         case Role.AGENT:
             return (AGENT_SERVER_NAME, agent_server_name(caller.id))
-        case Role.ADMIN:
+        case Role.ADMIN | Role.ENGINE:
             return ()

@@ -5,10 +5,11 @@ from typing import Any, TypeAlias
 
 from grpc import aio
 
-from shoal.errors import Unauthenticated
+from shoal.errors import PermissionDenied, Unauthenticated
 from shoal.identity.certificates import subject_of
 from shoal.identity.roles import CertificateSubject, Role
 from shoal.rpc.host_port import peer_address
+from shoal.rpc.on_behalf import user_of
 
 # Of any request and response. Quoted: generic for type checkers only.
 Context: TypeAlias = "aio.ServicerContext[Any, Any]"
@@ -19,25 +20,31 @@ class Caller:
     """Who makes a call.
 
     Attributes:
-        name: user name, node ID or manager ID; the certificate's CN.
-        role: the certificate's OU.
+        name: user name, node ID, manager ID or engine name; the certificate's CN, or the user that an engine names.
+        role: the certificate's OU, or that user's.
         cluster: cluster ID; the certificate's O.
         address: IP address of the other side of the connection; empty for a Unix socket. For logs, not for decisions:
             it may be that of a proxy.
+        engine: name of the engine that calls on behalf of this user; empty: the caller calls for itself.
     """
 
     name: str
     role: Role
     cluster: str
     address: str
+    engine: str = ""
 
     @property
     def subject(self) -> CertificateSubject:
-        """The same identity as certificates name it."""
+        """Whom the certificate names: the engine, where it calls on behalf of a user."""
+        if self.engine:
+            return CertificateSubject(self.engine, Role.ENGINE, self.cluster)
         return CertificateSubject(self.name, self.role, self.cluster)
 
     def __str__(self) -> str:
-        return f"{self.role} {self.name} at {self.address}" if self.address else f"{self.role} {self.name}"
+        through = f" through engine {self.engine}" if self.engine else ""
+        at = f" at {self.address}" if self.address else ""
+        return f"{self.role} {self.name}{through}{at}"
 
 
 def caller_of(context: Context) -> Caller:
@@ -45,9 +52,16 @@ def caller_of(context: Context) -> Caller:
 
     Raises:
         Unauthenticated: there is no client certificate, or it was not issued by a Shoal cluster.
+        PermissionDenied: it names a user to call for, and is no engine. InvalidInput: what it names is no user.
     """
     certificates = list(context.auth_context().get("x509_pem_cert", ()))
     if not certificates:
         raise Unauthenticated("a client certificate of the cluster is required")
     subject = subject_of(certificates[0])
-    return Caller(subject.id, subject.role, subject.cluster, peer_address(context.peer()))
+    address = peer_address(context.peer())
+    user = user_of(context.invocation_metadata() or ())
+    if user is None:
+        return Caller(subject.id, subject.role, subject.cluster, address)
+    if subject.role is not Role.ENGINE:
+        raise PermissionDenied(f"{subject.role} {subject.id} cannot call on behalf of others; required role: engine")
+    return Caller(user.name, user.role, subject.cluster, address, engine=subject.id)

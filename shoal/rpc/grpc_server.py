@@ -53,7 +53,7 @@ def make_server(
         access: who may call what; what is not in it is refused.
         max_receive_bytes: of one message of any method; `request_limits.REQUEST_BYTES` bounds each.
         limits: what is granted to whoever reaches the port, before and after it is known who that is.
-        revisions: of a manager's store; users' calls wait for the one that they ask for, and answers tell the newest.
+        revisions: of a manager's store; users' calls wait for the one that they ask for, and answers report the newest.
     """
     options = (*_OPTIONS, *limits.options(), ("grpc.max_receive_message_length", max_receive_bytes))
     return aio.server(interceptors=(Guard(access, revisions),), options=options)

@@ -31,6 +31,8 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 def authorize(access: Access, method: str, context: Context) -> Caller | None:
     """The caller, who may call the method. None where the method asks for no certificate.
 
+    Of a call on behalf of a user both must be admitted, the user and the engine.
+
     Raises:
         Unauthenticated, PermissionDenied
     """
@@ -40,7 +42,7 @@ def authorize(access: Access, method: str, context: Context) -> Caller | None:
     if admitted is None:
         return None
     caller = caller_of(context)
-    if caller.role not in admitted:
+    if not {caller.role, caller.subject.role} <= admitted:
         required = ", ".join(sorted(admitted))
         raise PermissionDenied(f"{_describe(caller)} cannot call {method}; required role: {required}")
     return caller
@@ -181,4 +183,6 @@ def _cause(error: Exception) -> Exception:
 
 
 def _describe(caller: Caller) -> str:
+    if caller.engine:
+        return f"the {caller.role} {caller.name}, through the engine {caller.engine},"
     return "an admin" if caller.role is Role.ADMIN else f"the {caller.role} {caller.name}"

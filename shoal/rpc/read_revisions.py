@@ -1,7 +1,7 @@
-"""Reads follow own writes: answers tell the store's revision, and calls may ask for a view that is no older.
+"""Reads follow own writes: answers report the store's revision, and calls may ask for a view that is no older.
 
 Managers read from caches, each of its own age. A client that talks to several of them, one after the other, sends the
-newest revision it was told, and is answered once the manager's cache has it.
+newest revision that it has received, and is answered once the manager's cache has it.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ MIN_REVISION_KEY = "shoal-min-revision"
 """Metadata of a call: the revision that the answer's view must have at least. Decimal."""
 
 WAIT_SECONDS = 5.0
-"""Longer than etcd takes to tell of a revision that is of no record."""
+"""Longer than etcd takes to deliver a revision that is of no record."""
 
 _MAX_DIGITS = 19
 
@@ -45,15 +45,15 @@ class ReadRevisions:
         Raises:
             InvalidInput: it asks for no revision. Unavailable: the cache did not have it in time.
         """
-        wanted = min_revision(metadata)
-        if not wanted:
+        desired = min_revision(metadata)
+        if not desired:
             return
         try:
             async with asyncio.timeout(self.wait_seconds):
-                await self.reached(wanted)
+                await self.reached(desired)
         except TimeoutError:
             raise Unavailable(
-                f"this manager has seen the store up to revision {self.newest()} only, not yet {wanted}; try again"
+                f"this manager has seen the store up to revision {self.newest()} only, not yet {desired}; try again"
             ) from None
 
     def trailer(self) -> tuple[tuple[str, str], ...]:
@@ -76,8 +76,8 @@ def min_revision(metadata: Metadata) -> int:
     return revision
 
 
-def told_revision(trailer: Metadata) -> int:
-    """The revision that an answer tells; 0: none."""
+def reported_revision(trailer: Metadata) -> int:
+    """The revision that an answer reports; 0: none."""
     return _number(dict(trailer).get(REVISION_KEY, "")) or 0
 
 

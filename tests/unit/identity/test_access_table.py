@@ -1,5 +1,9 @@
 """Who may call what: the whole table, so that a change of it is seen."""
 
+import re
+from pathlib import Path
+
+import engine
 from shoal.api.v1 import (
     agent_containers_pb2,
     certificate_authority_pb2,
@@ -11,7 +15,7 @@ from shoal.api.v1 import (
 )
 from shoal.identity.roles import Role
 from shoal.rpc import access
-from shoal.rpc.manager_access import MANAGER_API
+from shoal.rpc.manager_access import ENGINE_CALLS, MANAGER_API
 
 AUTHORITY = "/shoal.api.v1.CertificateAuthority/"
 
@@ -30,13 +34,22 @@ def test_users_alone_control_and_agents_alone_hold_sessions() -> None:
         service = method.split("/")[1].rpartition(".")[2]
         expected = {
             "Control": {Role.ADMIN},
-            "Containers": {Role.ADMIN},
-            "Images": {Role.ADMIN},
+            "Containers": {Role.ADMIN, Role.ENGINE},
+            "Images": {Role.ADMIN, Role.ENGINE},
             "Dispatcher": {Role.AGENT},
             "ManagerPeers": {Role.MANAGER},
             "CertificateAuthority": set(Role),
         }
-        assert roles == frozenset(expected[service])
+        engine = {Role.ENGINE} if service == "Control" and method.rpartition("/")[2] in ENGINE_CALLS else set()
+        assert roles == frozenset(expected[service] | engine)
+
+
+def test_an_engine_has_what_it_calls_and_no_tokens_keys_or_managers() -> None:
+    called: set[str] = set()
+    for module in Path(engine.__file__).parent.rglob("*.py"):
+        called.update(re.findall(r"control\.([A-Z]\w+)", module.read_text()))
+    assert called - set(ENGINE_CALLS) == {"RotateJoinTokens"}, "which is the administrators' alone"
+    assert set(ENGINE_CALLS) <= called
 
 
 def test_only_joining_needs_no_certificate_and_it_has_a_port_of_its_own() -> None:

@@ -40,7 +40,12 @@ def test_a_certificate_is_good_for_the_server_names_of_its_role_only(role: Role)
 
 @pytest.mark.parametrize(
     ("role", "lifetime"),
-    [(Role.MANAGER, NODE_LIFETIME), (Role.AGENT, NODE_LIFETIME), (Role.ADMIN, ADMIN_LIFETIME)],
+    [
+        (Role.MANAGER, NODE_LIFETIME),
+        (Role.AGENT, NODE_LIFETIME),
+        (Role.ADMIN, ADMIN_LIFETIME),
+        (Role.ENGINE, ADMIN_LIFETIME),
+    ],
 )
 def test_lifetimes_begin_an_hour_early(role: Role, lifetime: timedelta) -> None:
     parsed = x509.load_pem_x509_certificate(_issue(role))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from manager.certificate_authority.cluster_authority import CertificateAuthority
-from manager.manager_identity import ManagerIdentity, write_admin
+from manager.manager_identity import ManagerIdentity, write_admin, write_engine
 from shoal.identity.certificates import subject_of
 from shoal.identity.identity import Identity
 from shoal.identity.keyring import Keyring
@@ -67,5 +67,7 @@ def test_the_admin_files_are_kept_while_good(tmp_path: Path) -> None:
             assert (tmp_path / "address").read_text() == "10.0.0.2:7440\n"
             assert subject_of(first.certificate).role is Role.ADMIN
             assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
+            write_engine(authority, tmp_path / "engine", "10.0.0.2:7440", now)
+            assert subject_of(Identity.load(tmp_path / "engine").certificate).role is Role.ENGINE
 
     asyncio.run(scenario())
