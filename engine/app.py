@@ -35,6 +35,7 @@ from engine.handlers.network_handlers import NetworkHandlers
 from engine.handlers.node_handlers import NodeHandlers
 from engine.handlers.ping import ping_routes
 from engine.handlers.refused_handlers import refused_routes
+from engine.handlers.restrictions import Restrictions
 from engine.handlers.service_handlers import ServiceHandlers
 from engine.handlers.service_log_handlers import ServiceLogHandlers
 from engine.handlers.stats_handlers import StatsHandlers
@@ -92,6 +93,11 @@ async def run(settings: EngineSettings) -> None:
         stack.push_async_callback(maintenance.close)
         managers = Managers(channel, address=", ".join(context.all_addresses))
         own = subject_of(identity.certificate)
+        if settings.forbid and own.role is Role.ADMIN:
+            _log.warning(
+                "--forbid restricts nobody, since the engine acts with an admin's context; use one of role engine, "
+                "which a manager keeps in the directory engine of its state"
+            )
         server = ApiServer(
             route_table(settings, managers, registries_of(settings, context)),
             cluster="" if settings.tls_ca else own.cluster,
@@ -132,8 +138,9 @@ def route_table(settings: EngineSettings, managers: Managers, registries: Regist
     """All routes of the API with their handlers."""
     home, lookup, own_events = HomeNode(managers, settings.home_node), ContainerLookup(managers), OwnEvents()
     events = EventHandlers(managers, own_events)
-    services, side = ServiceHandlers(managers), SwarmSide(managers)
-    volumes, pool = VolumeHandlers(managers), ImagePool(managers, registries)
+    restrictions, side = Restrictions(frozenset(settings.forbid)), SwarmSide(managers)
+    services = ServiceHandlers(managers, restrictions=restrictions)
+    volumes, pool = VolumeHandlers(managers, restrictions=restrictions), ImagePool(managers, registries)
     system = SystemHandlers(
         managers,
         home_name=settings.home_node,
@@ -144,13 +151,13 @@ def route_table(settings: EngineSettings, managers: Managers, registries: Regist
     handlers = (
         system,
         events,
-        ContainerHandlers(managers, lookup, home, forbid=frozenset(settings.forbid)),
+        ContainerHandlers(managers, lookup, home, restrictions=restrictions),
         ContainerRunHandlers(managers, lookup),
         AttachHandlers(managers, lookup, own_events),
         LogHandlers(managers, lookup),
         StatsHandlers(managers, lookup),
         ArchiveHandlers(managers, lookup),
-        ExecHandlers(managers, lookup, own_events),
+        ExecHandlers(managers, lookup, own_events, restrictions=restrictions),
         NetworkHandlers(managers, lookup),
         volumes,
         DiskUsageHandlers(managers, lookup, volumes),

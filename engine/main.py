@@ -46,7 +46,7 @@ _PATH = click.Path(path_type=Path)
     "--forbid",
     default="",
     metavar="WORDS",
-    help=f"Comma-separated features that clients over TCP may not use: {', '.join(FORBIDDABLE)}.",
+    help=f"Comma-separated features that only administrators may use: {', '.join(FORBIDDABLE)}.",
 )
 @_option("--registries-file", default=None, type=_PATH, help="Registry settings (TOML).  [default: the context's]")
 @_option(

@@ -10,6 +10,7 @@ from shoal.telemetry.log_formatters import LEVELS
 
 SOCKET = Path("/run/shoal/engine.sock")
 FORBIDDABLE = ("privileged", "bind", "host-network", "host-pid")
+"""Features; `engine.translate.forbidden_features` recognizes them."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class EngineSettings:
         tls_ca: PEM file of the authority of clients' certificates; None: the context's, that of the cluster.
         home_node: hostname or id of the node whose files are meant by paths and by the engine's own socket; empty: the
             node with an address of this host; "none": there is none.
-        forbid: what callers may not ask for unless they are local: some of `FORBIDDABLE`.
+        forbid: what callers may not ask for unless they are administrators: some of `FORBIDDABLE`.
         registries_file: settings of registries (TOML); None: the context's, if it names one.
         log_level: one of `shoal.telemetry.log_formatters.LEVELS`.
         log_json: one JSON object a line.

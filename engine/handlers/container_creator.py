@@ -1,14 +1,14 @@
 """The creation of a container: the request's image, node and other containers looked up before a manager is asked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from engine.cluster.container_lookup import ContainerLookup
 from engine.cluster.home_node import HomeNode
 from engine.cluster.managers import Managers
+from engine.handlers.restrictions import Restrictions
 from engine.protocol.docker_texts import name_taken
 from engine.protocol.errors import ApiError, bad_request, not_found
 from engine.server.call import Call
-from engine.server.callers import Caller
 from engine.translate.container_creation import Creation, familiar_image, read_creation
 from engine.translate.container_facts import identifier
 from engine.translate.container_mounts import has_host_paths
@@ -17,7 +17,7 @@ from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.control_pb2 import GetClusterRequest
 from shoal.api.v1.engine_pb2 import ContainerView, CreateContainerRequest, GetImageRequest, ImageView
 from shoal.api.v1.standalone_pb2 import ContainerDefinition
-from shoal.errors import AlreadyExists, InvalidInput, NotFound, PermissionDenied
+from shoal.errors import AlreadyExists, InvalidInput, NotFound
 from shoal.image_reference import parse
 from shoal.images.image_documents import choose_variant
 from shoal.networks.network_modes import HOST
@@ -29,30 +29,34 @@ class ContainerCreator:
     """Creates containers of requests.
 
     Args:
-        forbid: what callers that are not local may not ask for.
+        restrictions: what callers may not ask for.
     """
 
-    def __init__(self, managers: Managers, lookup: ContainerLookup, home: HomeNode, *, forbid: frozenset[str]) -> None:
+    def __init__(
+        self, managers: Managers, lookup: ContainerLookup, home: HomeNode, *, restrictions: Restrictions
+    ) -> None:
         self._managers = managers
         self._lookup = lookup
         self._home = home
-        self._forbid = forbid
+        self._restrictions = restrictions
 
     async def create(self, call: Call) -> tuple[ContainerView, Sequence[str]]:
         """The container, and warnings for the client.
 
         Raises:
-            ApiError: 404, there is no such image; 409, the name is taken; 400, the request cannot be honoured.
+            ApiError: 404, there is no such image; 409, the name is taken; 400, the request cannot be honoured; 403, the
+                operator forbids something of it.
         """
         body, name = await call.json_object(), call.text("name")
         image = await self._image(str(body.get("Image") or ""))
         ports = facts_of(choose_variant(image)).keys_of("ExposedPorts") if image and image.image.variants else ()
         creation = read_creation(body, call.version, image_ports=ports)
-        self._check_forbidden(call.caller, creation.definition)
+        self._restrictions.check_task(call.caller, creation.definition.task)
         if image is not None:
             creation.definition.task.container.image = await self._pinned(creation.image, image)
         _set_platform(creation.definition, call.text("platform"))
         await self._inherit_mounts(creation)
+        self._restrictions.check_task(call.caller, creation.definition.task)  # with what it inherits
         request = CreateContainerRequest(
             name=name, definition=creation.definition, node=await self._node(creation.definition)
         )
@@ -119,21 +123,6 @@ class ContainerCreator:
                 if mount.type != Mount.TMPFS and mount.target not in taken:
                     taken.add(mount.target)
                     mounts.append(_inherited(mount, read_only=read_only))
-
-    def _check_forbidden(self, caller: Caller, definition: ContainerDefinition) -> None:
-        """Raises PermissionDenied: the caller may not ask for something of this."""
-        if caller.is_local:
-            return
-        container = definition.task.container
-        asked: Mapping[str, bool] = {
-            "privileged": container.privileged,
-            "bind": has_host_paths(container.mounts),
-            "host-network": _uses_host_network(definition),
-            "host-pid": container.host_namespaces.pid,
-        }
-        for word, is_asked in asked.items():
-            if is_asked and word in self._forbid:
-                raise PermissionDenied(f"{word} is forbidden by the engine's operator")
 
 
 def _uses_host_network(definition: ContainerDefinition) -> bool:

@@ -10,6 +10,7 @@ from engine.cluster.container_lookup import ContainerLookup, no_such_container, 
 from engine.cluster.home_node import HomeNode
 from engine.cluster.managers import CALL_SECONDS, SIZE_SECONDS, Managers
 from engine.handlers.container_creator import ContainerCreator
+from engine.handlers.restrictions import Restrictions
 from engine.protocol.docker_texts import name_taken
 from engine.protocol.errors import ApiError, bad_request, conflict
 from engine.protocol.parameters import Filters, check_keys
@@ -44,10 +45,12 @@ LONG_CALL_SECONDS = 3600.0
 class ContainerHandlers:
     """The operations on containers' records."""
 
-    def __init__(self, managers: Managers, lookup: ContainerLookup, home: HomeNode, *, forbid: frozenset[str]) -> None:
+    def __init__(
+        self, managers: Managers, lookup: ContainerLookup, home: HomeNode, *, restrictions: Restrictions
+    ) -> None:
         self._managers = managers
         self._lookup = lookup
-        self._creation = ContainerCreator(managers, lookup, home, forbid=forbid)
+        self._creation = ContainerCreator(managers, lookup, home, restrictions=restrictions)
 
     def routes(self) -> list[Route]:
         return [

@@ -11,6 +11,7 @@ from engine.cluster.container_lookup import ContainerLookup, reference_of
 from engine.cluster.managers import Managers
 from engine.cluster.own_events import OwnEvents
 from engine.cluster.program_session import ProgramSession
+from engine.handlers.restrictions import Restrictions
 from engine.handlers.terminal_streams import StreamOptions, connect, content_type, detach_keys, terminal_size
 from engine.protocol.docker_texts import exec_failure, not_running
 from engine.protocol.errors import bad_request, conflict, not_found
@@ -53,10 +54,13 @@ class _Attached:
 class ExecHandlers:
     """The operations on commands in containers."""
 
-    def __init__(self, managers: Managers, lookup: ContainerLookup, events: OwnEvents) -> None:
+    def __init__(
+        self, managers: Managers, lookup: ContainerLookup, events: OwnEvents, *, restrictions: Restrictions
+    ) -> None:
         self._managers = managers
         self._lookup = lookup
         self._events = events
+        self._restrictions = restrictions
 
     def routes(self) -> list[Route]:
         return [
@@ -79,6 +83,7 @@ class ExecHandlers:
         request = CreateExecRequest(
             container=reference_of(view), start=_start(fields), engine_request=attached.to_bytes()
         )
+        self._restrictions.check_exec(call.caller, request.start)
         created = await self._managers.call(self._managers.containers.CreateExec, request)
         self._events.report(view, f"exec_create: {' '.join(request.start.args)}", execID=created.id)
         return call.json({"Id": created.id}, HTTPStatus.CREATED)

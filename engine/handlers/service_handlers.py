@@ -9,6 +9,7 @@ from aiohttp import web
 
 from engine.cluster.managers import Managers
 from engine.handlers.node_handlers import OUT_OF_SEQUENCE, version_of
+from engine.handlers.restrictions import Restrictions
 from engine.protocol.errors import ApiError, bad_request, conflict, not_found
 from engine.protocol.parameters import check_keys
 from engine.server.call import Call
@@ -41,7 +42,8 @@ TASK_FILTERS = ("_up-to-date", "desired-state", "id", "label", "name", "node", "
 class ServiceHandlers:
     """The operations on services and tasks."""
 
-    def __init__(self, managers: Managers) -> None:
+    def __init__(self, managers: Managers, *, restrictions: Restrictions) -> None:
+        self._restrictions = restrictions
         self._managers = managers
         self._control = managers.control
 
@@ -77,6 +79,7 @@ class ServiceHandlers:
     async def create(self, call: Call) -> web.StreamResponse:
         """Answered when its record is there; clients follow its tasks."""
         spec = read_service(await call.json_object(), call.version)
+        self._restrictions.check_task(call.caller, spec.task)
         try:
             made = await self._managers.call(self._control.CreateService, CreateServiceRequest(spec=spec))
         except AlreadyExists as error:
@@ -97,6 +100,7 @@ class ServiceHandlers:
             await self._roll_back(view)
             return call.json({"Warnings": None})
         spec = _with_own_fields(read_service(await call.json_object(), call.version), view.service.spec)
+        self._restrictions.check_task(call.caller, spec.task)
         request = UpdateServiceRequest(service=view.service.meta.id, version=version, spec=spec)
         try:
             made = await self._managers.call(self._control.UpdateService, request)

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from engine.cluster.managers import SIZE_SECONDS, Managers
 from engine.cluster.removals import wait_until_gone
+from engine.handlers.restrictions import Restrictions
 from engine.protocol.errors import ApiError, bad_request, conflict, not_found, not_implemented
 from engine.protocol.parameters import Filters, boolean_filter, check_keys
 from engine.server.call import Call
@@ -36,7 +37,8 @@ ANONYMOUS_BYTES = 31
 class VolumeHandlers:
     """The operations on volumes."""
 
-    def __init__(self, managers: Managers) -> None:
+    def __init__(self, managers: Managers, *, restrictions: Restrictions) -> None:
+        self._restrictions = restrictions
         self._managers = managers
         self._control = managers.control
 
@@ -70,6 +72,7 @@ class VolumeHandlers:
     async def create(self, call: Call) -> web.StreamResponse:
         """One that is there already is answered as it is, if the request is for the same."""
         spec = read_volume(await call.json_object(optional=True), secrets.token_hex(ANONYMOUS_BYTES), call.version)
+        self._restrictions.check_volume(call.caller, spec)
         try:
             view = await self._managers.call(self._control.CreateVolume, CreateVolumeRequest(spec=spec))
         except AlreadyExists:

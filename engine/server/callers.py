@@ -24,6 +24,11 @@ class Caller:
     role: Role
     is_local: bool
 
+    @property
+    def is_admin(self) -> bool:
+        """Whether nothing is forbidden to it."""
+        return self.role is Role.ADMIN
+
     def __str__(self) -> str:
         return "local user" if self.is_local else f"{self.role} {self.name}"
 

@@ -400,11 +400,14 @@ class _AllContents:
 
 
 @asynccontextmanager
-async def rig_routes(prepare: Callable[[ContainerRig], None] = lambda _: None) -> AsyncGenerator[RouteTable]:
+async def rig_routes(
+    prepare: Callable[[ContainerRig], None] = lambda _: None, *, forbid: tuple[str, ...] = ()
+) -> AsyncGenerator[RouteTable]:
     """The engine's routes over one manager with two nodes and the image `alpine`.
 
     Args:
         prepare: gets the rig, before it works.
+        forbid: as of the engine's settings.
     """
     async with loaded_store(MemoryEtcd()) as store:
         rig = ContainerRig(store)
@@ -419,7 +422,7 @@ async def rig_routes(prepare: Callable[[ContainerRig], None] = lambda _: None) -
         )
         prepare(rig)
         async with rig.working():
-            yield route_table(EngineSettings(home_node="h1"), RigManagers(rig), Registries())
+            yield route_table(EngineSettings(home_node="h1", forbid=forbid), RigManagers(rig), Registries())
 
 
 def _image() -> Image:

@@ -1,9 +1,17 @@
 """A server in a thread of its own, for clients that block: on a Unix socket, and over TLS with certificates."""
 
 import asyncio
+import socket
+import ssl
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -15,8 +23,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from engine.server.api_server import ApiServer
+from engine.server.callers import LOCAL, Caller
 from engine.server.listeners import serve, server_context, tcp_listener, unix_listener
 from engine.server.routes import RouteTable
+
+ActingFor = Callable[[Caller], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -43,11 +54,18 @@ class Served:
 
 
 @contextmanager
-def served(open_routes: Callable[[], AbstractAsyncContextManager[RouteTable]], directory: Path) -> Iterator[Served]:
+def served(
+    open_routes: Callable[[], AbstractAsyncContextManager[RouteTable]],
+    directory: Path,
+    *,
+    local: Caller = LOCAL,
+    acting_for: ActingFor = lambda _: nullcontext(),
+) -> Iterator[Served]:
     """Serve until the exit.
 
     Args:
         open_routes: opens the routes to serve, in the server's own event loop.
+        local, acting_for: as of `ApiServer`.
     """
     certificates = directory / "certificates"
     make_certificates(certificates)
@@ -57,7 +75,7 @@ def served(open_routes: Callable[[], AbstractAsyncContextManager[RouteTable]], d
     end = asyncio.Event()
 
     async def run() -> None:
-        async with open_routes() as routes, serve(ApiServer(routes).http_server(), {unix: None, tcp: context}):
+        async with open_routes() as routes, _serving(routes, local, acting_for, {unix: None, tcp: context}):
             ready.set()
             await end.wait()
 
@@ -71,6 +89,12 @@ def served(open_routes: Callable[[], AbstractAsyncContextManager[RouteTable]], d
         loop.call_soon_threadsafe(end.set)
         thread.join(30)
         loop.close()
+
+
+def _serving(
+    routes: RouteTable, local: Caller, acting_for: ActingFor, listeners: dict[socket.socket, ssl.SSLContext | None]
+) -> AbstractAsyncContextManager[None]:
+    return serve(ApiServer(routes, local=local, acting_for=acting_for).http_server(), listeners)
 
 
 def constant(routes: RouteTable) -> Callable[[], AbstractAsyncContextManager[RouteTable]]:
