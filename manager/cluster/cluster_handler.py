@@ -27,7 +27,8 @@ from shoal.api.v1.control_pb2 import (
     StoreView,
     UpdateClusterRequest,
 )
-from shoal.errors import Conflict, Fault, InvalidInput, Unavailable
+from shoal.errors import Conflict, Fault, InvalidInput, PermissionDenied, Unavailable
+from shoal.identity.roles import Role
 from shoal.images.repository_name import parse_repository_name
 from shoal.networks.overlay_encryption import key_generation
 from shoal.rpc.caller import Caller
@@ -109,10 +110,13 @@ class ClusterHandler:
 
     async def update(self, request: UpdateClusterRequest, caller: Caller) -> ClusterView:
         """Raises InvalidInput: a setting is not valid. Unavailable: the registry does not respond. Conflict: the
-        settings are not those that the update is based on.
+        settings are not those that the update is based on. PermissionDenied: an engine asks for more than its swarm
+        side, for itself or on behalf of a user.
         """
         if not request.ListFields():
             return self._view()
+        if request.HasField("image_repository") and Role.ENGINE in (caller.role, caller.subject.role):
+            raise PermissionDenied("the image repository is set by administrators themselves, not through an engine")
         name = await self._repository(request.image_repository) if request.image_repository else ""
         if faults := list(check_range("swarm_spec", len(request.swarm_spec), 0, bounds.ENGINE_REQUEST_BYTES, "bytes")):
             raise InvalidInput(faults)

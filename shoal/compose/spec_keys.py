@@ -14,6 +14,7 @@ _SERVICE_KEYS: Mapping[str, tuple[str, ...]] = {
     "": ("",),
     "name": ("",),
     "stack": ("",),
+    "engine_request": ("",),
     "labels": ("deploy.labels",),
     "mode": ("deploy.mode",),
     "global": ("deploy.mode",),
@@ -178,6 +179,7 @@ _RESOURCE_KEYS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "networks": {
         "": ("",),
         "stack": ("",),
+        "engine_request": ("",),
         "options": ("driver_opts",),
         "ipv6": ("enable_ipv6",),
         **{
@@ -194,6 +196,7 @@ _RESOURCE_KEYS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "volumes": {
         "": ("",),
         "stack": ("",),
+        "engine_request": ("",),
         "options": ("driver_opts",),
         "size_bytes": ("x-size",),
         "limit_bytes": ("x-size",),

@@ -35,6 +35,7 @@ ENGINE_CALLS = (
     "RemoveVolume",
     "RollbackService",
     "Stats",
+    "UpdateCluster",
     "UpdateConfig",
     "UpdateNode",
     "UpdateSecret",

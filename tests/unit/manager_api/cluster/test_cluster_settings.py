@@ -1,11 +1,13 @@
 """Settings of the cluster: each can be set alone, on top of a version."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from shoal.api.v1.control_pb2 import GetClusterRequest, UpdateClusterRequest
-from shoal.errors import Conflict, InvalidInput
+from shoal.errors import Conflict, InvalidInput, PermissionDenied
+from shoal.identity.roles import Role
 from tests.unit.manager_api.cluster.cluster_rig import cluster_handler
 from tests.unit.manager_api.control_rig import ADMIN
 
@@ -45,5 +47,16 @@ def test_a_long_spec_is_refused() -> None:
         async with cluster_handler() as cluster:
             with pytest.raises(InvalidInput, match="swarm_spec"):
                 await cluster.update(UpdateClusterRequest(swarm_spec=bytes(64 * 1024 + 1)), ADMIN)
+
+    asyncio.run(run())
+
+
+def test_an_engine_sets_the_swarm_side_and_no_image_repository() -> None:
+    async def run() -> None:
+        async with cluster_handler() as cluster:
+            for caller in (replace(ADMIN, role=Role.ENGINE), replace(ADMIN, engine="gate")):
+                assert (await cluster.update(UpdateClusterRequest(swarm_hidden=True), caller)).swarm_hidden
+                with pytest.raises(PermissionDenied, match="administrators themselves"):
+                    await cluster.update(UpdateClusterRequest(image_repository="registry:5000/other"), caller)
 
     asyncio.run(run())

@@ -14,7 +14,7 @@ def test_every_call_is_served() -> None:
     assert own == names
 
 
-def test_only_admins_call_them() -> None:
+def test_only_admins_and_engines_call_them() -> None:
     service = engine_pb2.DESCRIPTOR.services_by_name["Containers"]
     for method in service.methods:
-        assert MANAGER_API[f"/{service.full_name}/{method.name}"] == frozenset({Role.ADMIN})
+        assert MANAGER_API[f"/{service.full_name}/{method.name}"] == frozenset({Role.ADMIN, Role.ENGINE})
