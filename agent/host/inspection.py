@@ -14,6 +14,8 @@ from pathlib import Path
 from agent.cdi import cdi_registry
 from agent.options.declared_resources import parse_resources
 from agent.options.engine_labels import parse_labels
+from agent.runtime.kernel.cgroup_layout import parse_layout
+from agent.safe_paths.mountinfo import read_mountinfo
 from agent.settings import AgentSettings
 from shoal.api.v1.meta_pb2 import Platform, Resources
 from shoal.api.v1.node_pb2 import NodeDescription
@@ -54,6 +56,7 @@ def describe(settings: AgentSettings, network: NodeDescription, *, without_appar
         kernel=platform.release(),
         boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         runtime=_runtime(),
+        cgroup_version=parse_layout(read_mountinfo()).version,
         security_options=security_options(
             apparmor=not without_apparmor,
             seccomp=Path("/proc/sys/kernel/seccomp").exists(),

@@ -159,7 +159,6 @@ _FIXED: Mapping[str, Any] = {
     "NGoroutines": 0,
     "LoggingDriver": "json-file",
     "CgroupDriver": "cgroupfs",
-    "CgroupVersion": "2",
     "OSType": "linux",
     "IndexServerAddress": "https://index.docker.io/v1/",
     "RegistryConfig": {
@@ -183,7 +182,7 @@ _FIXED: Mapping[str, Any] = {
     "CDISpecDirs": [],
     "Warnings": None,
 }
-"""The same of every cluster. The shape of usage is that of cgroup version 2, whatever nodes have."""
+"""The same of every cluster."""
 
 
 def _containers(states: Mapping[str, int]) -> dict[str, int]:
@@ -203,6 +202,7 @@ def _home_facts(home: NodeView | None, cluster: ClusterView) -> dict[str, Any]:
         return {
             "KernelVersion": "",
             "Architecture": MACHINES["amd64"],
+            "CgroupVersion": "2",
             "Name": cluster.id,
             "Labels": [],
             "RuncCommit": {"ID": ""},
@@ -213,6 +213,7 @@ def _home_facts(home: NodeView | None, cluster: ClusterView) -> dict[str, Any]:
     return {
         "KernelVersion": description.kernel,
         "Architecture": MACHINES.get(architecture, architecture),
+        "CgroupVersion": str(description.cgroup_version or 2),
         "Name": _hostname(home),
         "Labels": _labels(home),
         "RuncCommit": {"ID": description.runtime},
