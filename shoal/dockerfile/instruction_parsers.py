@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 
 from shoal.dockerfile import arguments
 from shoal.dockerfile.builder_flags import FlagKind, FlagValues, split_flags
 from shoal.dockerfile.healthcheck_parser import HEALTHCHECK_FLAGS, parse_healthcheck
 from shoal.dockerfile.instructions import (
+    Add,
     Arg,
     Cmd,
     Copy,
@@ -122,7 +124,7 @@ def _copy(given: Arguments) -> Instruction:
     stage = given.flags.text("from")
     if stage and given.heredocs:
         raise InvalidInput("COPY --from cannot be combined with here-documents")
-    return Copy(given.origin, sources, destination, False, given.heredocs, stage, flags)
+    return Copy(given.origin, sources, destination, given.heredocs, stage, flags)
 
 
 def _add(given: Arguments) -> Instruction:
@@ -136,7 +138,7 @@ def _add(given: Arguments) -> Instruction:
         keep_git_dir=bool(given.flags.boolean("keep-git-dir")),
         unpack=given.flags.boolean("unpack"),
     )
-    return Copy(given.origin, sources, destination, True, given.heredocs, "", flags)
+    return Add(given.origin, sources, destination, given.heredocs, flags)
 
 
 def _cmd(given: Arguments) -> Instruction:
@@ -207,8 +209,6 @@ def _check_choice(flag: str, value: str, choices: tuple[str, ...]) -> None:
 
 def _nearest(name: str) -> str:
     """The instruction that is probably meant."""
-    from difflib import get_close_matches
-
     close = get_close_matches(name, _PARSERS, 1, 0.6)
     return f" (did you mean {close[0].upper()}?)" if close else ""
 

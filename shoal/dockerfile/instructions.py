@@ -99,19 +99,29 @@ class CopyFlags:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """COPY, or ADD if `is_add`.
-
-    Attributes:
-        heredocs: sources that stand in the Dockerfile.
-        from_stage: a stage, an image, or the name of an additional context; empty: the context.
+    """Attributes:
+    heredocs: sources that stand in the Dockerfile.
+    from_stage: a stage, an image, or the name of an additional context; empty: the context.
     """
 
     origin: Origin
     sources: tuple[str, ...]
     destination: str
-    is_add: bool = False
     heredocs: tuple[Heredoc, ...] = ()
     from_stage: str = ""
+    flags: CopyFlags = field(default_factory=CopyFlags)
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Attributes:
+    sources: paths in the context, URLs, git repositories.
+    """
+
+    origin: Origin
+    sources: tuple[str, ...]
+    destination: str
+    heredocs: tuple[Heredoc, ...] = ()
     flags: CopyFlags = field(default_factory=CopyFlags)
 
 
@@ -202,6 +212,7 @@ Instruction = (
     | Label
     | Run
     | Copy
+    | Add
     | Cmd
     | Entrypoint
     | Shell

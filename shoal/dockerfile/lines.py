@@ -81,8 +81,8 @@ def read_lines(text: str, escape: str, faults: FaultList) -> Iterator[LogicalLin
 
 
 def split_instruction(text: str) -> tuple[str, str]:
-    """The instruction in lower case, and what follows it."""
-    instruction, *rest = text.strip(_BLANKS).split(None, 1)
+    """The instruction in lower case, and what follows it; both empty if there is none."""
+    instruction, *rest = text.strip(_BLANKS).split(None, 1) or [""]
     return instruction.lower(), rest[0] if rest else ""
 
 
