@@ -31,11 +31,11 @@ from shoal.dockerfile.instructions import (
     Workdir,
 )
 from shoal.dockerfile.lines import LogicalLine, split_instruction
+from shoal.dockerfile.mount_options import check_mounts
 from shoal.dockerfile.parsed_arguments import Arguments
 from shoal.errors import InvalidInput
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
-_RESERVED_STAGES = frozenset({"context", "scratch"})
 _NETWORKS = ("default", "none", "host")
 _SECURITY = ("sandbox", "insecure")
 _NOT_ON_BUILD = ("ONBUILD", "FROM", "MAINTAINER")
@@ -73,8 +73,6 @@ def _from(given: Arguments) -> Instruction:
     if alias and not _STAGE_NAME.fullmatch(alias):
         text = f'invalid name for build stage: "{alias}", name can\'t start with a number or contain symbols'
         raise InvalidInput(text)
-    if alias in _RESERVED_STAGES:
-        raise InvalidInput(f'invalid name for build stage: "{alias}" is a reserved name')
     return From(given.origin, words[0], alias, given.flags.text("platform"))
 
 
@@ -108,6 +106,7 @@ def _run(given: Arguments) -> Instruction:
     security = given.flags.text("security", "sandbox")
     _check_choice("network", network, _NETWORKS)
     _check_choice("security", security, _SECURITY)
+    check_mounts(given.flags.texts("mount"))
     heredocs = given.heredocs if command.is_shell else ()
     return Run(given.origin, command, heredocs, given.flags.texts("mount"), network, security)
 
@@ -195,7 +194,8 @@ def _on_build(given: Arguments) -> Instruction:
         raise InvalidInput(f"{name} isn't allowed as an ONBUILD trigger")
     if name.lower() not in _PARSERS:
         raise InvalidInput(f"unknown instruction: {name[:40]}{_nearest(name.lower())}")
-    return OnBuild(given.origin, given.text)
+    heredocs = (f"{heredoc.content}{heredoc.name}" for heredoc in given.heredocs)
+    return OnBuild(given.origin, "\n".join((given.text, *heredocs)))
 
 
 def _maintainer(given: Arguments) -> Instruction:

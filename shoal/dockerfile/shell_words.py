@@ -24,12 +24,14 @@ class LexerOptions(NamedTuple):
         keep_quotes: quotes stay in the words.
         keep_escapes: escape characters stay in the words.
         keep_unset: a variable without a value stays as it is written.
+    plain_quotes: quotes are characters like any other, as in here-documents.
     """
 
     escape: str = "\\"
     keep_quotes: bool = False
     keep_escapes: bool = False
     keep_unset: bool = False
+    plain_quotes: bool = False
 
 
 class Expansion(NamedTuple):
@@ -122,7 +124,7 @@ class _Lexer:
             value = self._variable()
             self.words.add(value)
             return value
-        if character in "'\"":
+        if character in "'\"" and not self._options.plain_quotes:
             value = self._single_quoted() if character == "'" else self._double_quoted()
             self.words.add_quoted(value)
             return value

@@ -151,7 +151,6 @@ FAULTS = [
         "FROM a AS 1b",
         'Dockerfile:1: invalid name for build stage: "1b", name can\'t start with a number or contain symbols',
     ),
-    ("FROM a AS scratch", 'Dockerfile:1: invalid name for build stage: "scratch" is a reserved name'),
     ("FROM a\nFOO x", "Dockerfile:2: unknown instruction: FOO"),
     ("FROM a\nWORKDIRR x", "Dockerfile:2: unknown instruction: WORKDIRR (did you mean WORKDIR?)"),
     ("FROM a\nENV a", "Dockerfile:2: ENV must have two arguments"),
