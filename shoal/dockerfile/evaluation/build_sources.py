@@ -1,0 +1,128 @@
+"""Where files of a build come from: stages, images, contexts. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from shoal import image_reference
+from shoal.distribution.manifests import Platform
+from shoal.dockerfile.document import Stage
+from shoal.errors import InvalidInput
+
+SCRATCH = "scratch"
+_IMAGE_SCHEME = "docker-image://"
+
+
+@dataclass(frozen=True, slots=True)
+class StageSource:
+    """Another stage, by its number in the file."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSource:
+    """An image of a registry, by its normalised reference."""
+
+    reference: str
+    platform: Platform
+
+
+@dataclass(frozen=True, slots=True)
+class ContextSource:
+    """A context of files; the main one has no name."""
+
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScratchSource:
+    """Nothing at all."""
+
+
+BuildSource = StageSource | ImageSource | ContextSource | ScratchSource
+
+
+class SourceNames:
+    """What names in FROM and `--from` mean: contexts come before stages, these before images.
+
+    Args:
+        contexts: `BuildOptions.contexts`.
+    """
+
+    def __init__(self, stages: Sequence[Stage], contexts: Mapping[str, str]) -> None:
+        self._stages = stages
+        self._contexts = {_canonical(name): (name, value) for name, value in contexts.items()}
+
+    def base(self, name: str, index: int, platform: Platform) -> BuildSource:
+        """What the stage with number `index` begins with. Raises InvalidInput: the name is none of an image."""
+        if name == SCRATCH:
+            return ScratchSource()
+        if (context := self._context(name, platform)) is not None:
+            return context
+        if (stage := self._stage_before(name, index)) is not None:
+            return StageSource(stage)
+        return image_source(name, platform)
+
+    def copied(self, name: str, index: int, platform: Platform) -> BuildSource:
+        """What `--from` means in the stage with number `index`.
+
+        Args:
+            platform: of the build: files of an image are those of the result, whatever the stage is for.
+
+        Raises:
+            InvalidInput: the stage is not there yet, or the name is none of an image.
+        """
+        if not name:
+            return ContextSource()
+        if "$" in name:
+            raise InvalidInput("'from' doesn't support variable expansion, define alias stage instead")
+        if (context := self._context(name, platform)) is not None:
+            return context
+        stage = self._stage_before(name, index)
+        if stage is None and name.isascii() and name.isdecimal():
+            stage = self._numbered(name, index)
+        if stage is None:
+            self._check_later(name, index)
+            return ScratchSource() if name == SCRATCH else image_source(name, platform)
+        return StageSource(stage)
+
+    def _context(self, name: str, platform: Platform) -> BuildSource | None:
+        found = self._contexts.get(_canonical(name))
+        if found is None:
+            return None
+        own_name, value = found
+        if value.startswith(_IMAGE_SCHEME):
+            return image_source(value.removeprefix(_IMAGE_SCHEME), platform)
+        return ContextSource(own_name)
+
+    def _stage_before(self, name: str, index: int) -> int | None:
+        lower = name.lower()
+        return next((each for each in range(index - 1, -1, -1) if self._stages[each].base.alias == lower), None)
+
+    def _numbered(self, name: str, index: int) -> int:
+        number = int(name[:9])
+        if number >= index:
+            raise InvalidInput(f"invalid stage index {name[:9]}: only {index} stages are defined before this one")
+        return number
+
+    def _check_later(self, name: str, index: int) -> None:
+        later = {stage.base.alias: stage for stage in self._stages[index:]}.get(name.lower())
+        if later is None:
+            return
+        if later.index == index:
+            raise InvalidInput(f"circular dependency detected on stage: {later.name}")
+        text = f'cannot copy from stage "{later.name}", it needs to be defined before current stage'
+        raise InvalidInput(f'{text} "{self._stages[index].name}"')
+
+
+def image_source(name: str, platform: Platform) -> ImageSource:
+    """An image. Raises InvalidInput: the name is none."""
+    return ImageSource(str(image_reference.parse(name).with_default_tag()), platform)
+
+
+def _canonical(name: str) -> str:
+    """Names of contexts match those of images in any form, and those of stages in any case."""
+    try:
+        return str(image_reference.parse(name.lower()).with_default_tag())
+    except InvalidInput:
+        return name.lower()
