@@ -18,6 +18,7 @@ _MAX_MODE = 0o7777
 _SYMBOLIC_MODE = re.compile(r"[ugoa]*(?:[-+=][rwxXst]*)+(?:,[ugoa]*(?:[-+=][rwxXst]*)+)*")
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_NUMERIC_OWNER = re.compile(r"[0-9]+(?::[0-9]+)?", re.ASCII)
 _DIRECTORY_ENDINGS = ("/", "/.", "/..")
 
 
@@ -83,9 +84,14 @@ def _flags(flags: CopyFlags, expander: Expander) -> CopyFlags:
         raise InvalidInput(
             f"invalid chmod parameter: '{chmod[:40]}'. it should be octal string and between 0 and 07777"
         )
+    chown = expander.word(flags.chown)
+    if flags.link and chown and not _NUMERIC_OWNER.fullmatch(chown):
+        raise InvalidInput(
+            f"--link needs numbers in --chown, not '{chown[:40]}': it has no /etc/passwd to look up names"
+        )
     return replace(
         flags,
-        chown=expander.word(flags.chown),
+        chown=chown,
         chmod=chmod,
         checksum=expander.word(flags.checksum),
         excludes=tuple(map(expander.word, flags.excludes)),

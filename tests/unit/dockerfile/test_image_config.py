@@ -68,7 +68,7 @@ LINES = [
     ("ENV a=1 b='2 3'", "ENV a=1 b=2 3"),
     ("LABEL lbl=val", "LABEL lbl=val"),
     ("COPY foo2 foo3", "COPY foo2 foo3 # buildkit"),
-    ("COPY --chown=a --chmod=644 --link --parents --exclude=b c d", None),
+    ("COPY --chown=1 --chmod=644 --link --parents --exclude=b c d", None),
     ("COPY <<EOF /d\nx\nEOF", "COPY <<EOF /d # buildkit"),
     ("ADD https://x/y /z", "ADD https://x/y /z # buildkit"),
     ("WORKDIR /", "WORKDIR /"),

@@ -136,6 +136,10 @@ FAULTS = [
     ("COPY --chmod=888 a b", "invalid chmod parameter: '888'. it should be octal string and between 0 and 07777"),
     ("COPY --chmod=10000 a b", "invalid chmod parameter: '10000'. it should be octal string and between 0 and 07777"),
     ("COPY --chmod=rwx a b", "invalid chmod parameter: 'rwx'. it should be octal string and between 0 and 07777"),
+    (
+        "COPY --link --chown=web a b",
+        "--link needs numbers in --chown, not 'web': it has no /etc/passwd to look up names",
+    ),
     ("COPY a $x", "the destination is empty once its variables are replaced"),
     (f"ADD --checksum={DIGEST} a b", "checksum requires HTTP(S) or Git sources"),
     (f"ADD --checksum={DIGEST} https://a https://b c/", "checksum can't be specified for multiple sources"),
