@@ -56,13 +56,7 @@ class LogicalLine(NamedTuple):
 def read_directives(text: str, faults: FaultList) -> Directives:
     """The directives at the top of a file: they end with the first line that is none."""
     found: dict[str, str] = {}
-    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
-        match = _DIRECTIVE.fullmatch(line.strip())
-        if match is None:
-            break
-        name, value = match[1].lower(), match[2]
-        if name not in _DIRECTIVES:
-            break
+    for number, (name, value) in enumerate(_directives(text), 1):
         if name in found:
             faults.add(Location(number, number), f"only one {name} parser directive can be used")
         elif name == "escape" and value not in _ESCAPES:
@@ -72,12 +66,21 @@ def read_directives(text: str, faults: FaultList) -> Directives:
     return Directives(**found)
 
 
+def _directives(text: str) -> Iterator[tuple[str, str]]:
+    """Names and values of the lines at the top that are directives."""
+    for line in text.removeprefix("\ufeff").split("\n"):
+        match = _DIRECTIVE.fullmatch(line.strip())
+        if match is None or match[1].lower() not in _DIRECTIVES:
+            return
+        yield match[1].lower(), match[2]
+
+
 def read_lines(text: str, escape: str, faults: FaultList) -> Iterator[LogicalLine]:
     """The instructions of a file, one at a time."""
     if len(text.encode(errors="surrogatepass")) > MAX_BYTES or text.count("\n") >= MAX_LINES:
         faults.add(Location(1, 1), f"the file is too large; the maximum is {MAX_BYTES} bytes and {MAX_LINES} lines")
         return
-    yield from _Reader(text.removeprefix("\ufeff"), escape, faults).read()
+    yield from _Reader(text.removeprefix("\ufeff"), escape, faults).read(sum(1 for _ in _directives(text)))
 
 
 def split_instruction(text: str) -> tuple[str, str]:
@@ -96,7 +99,9 @@ class _Reader:
         # An escape character that is escaped itself does not continue the line.
         self._continuation = re.compile(rf"(?:(?<=[^{quoted}])|^){quoted}[ \t]*$")
 
-    def read(self) -> Iterator[LogicalLine]:
+    def read(self, directives: int) -> Iterator[LogicalLine]:
+        """The instructions after the directives, which are comments of none of them."""
+        self._at = directives
         comments: list[str] = []
         while self._at < len(self._lines):
             line = self._lines[self._at].strip(_BLANKS)

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from shoal.dockerfile.run_mounts import BindMount, CacheMount, RunMount, SecretMount, SshMount, TmpfsMount
 from shoal.errors import Fault, InvalidInput
+from shoal.spec_parsers.go_booleans import GO_BOOLEANS
 from shoal.spec_parsers.units import parse_bytes
 
 MAX_MOUNTS = 128
@@ -14,7 +15,6 @@ MAX_MOUNTS = 128
 
 _DEFAULT_TYPE = "bind"
 _SHARING = ("shared", "private", "locked")
-_TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
 _MAX_ID = (1 << 32) - 2
 _MAX_MODE = 0o7777
 _ALIASES = {
@@ -120,9 +120,9 @@ class _Options:
 
     def boolean(self, key: str) -> bool:
         value = self._values.get(key, "false")
-        if value.lower() not in _TRUE + _FALSE:
+        if value not in GO_BOOLEANS:
             raise InvalidInput(f"invalid value for {key}: {value[:40]!r}; use true or false")
-        return value.lower() in _TRUE
+        return GO_BOOLEANS[value]
 
     def number(self, key: str, default: int, *, base: int = 10, maximum: int = _MAX_ID) -> int:
         value = self._values.get(key)

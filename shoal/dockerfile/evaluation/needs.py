@@ -45,7 +45,7 @@ def find_needs(plan: StagePlan, images: Mapping[ImageSource, ImageConfig]) -> Bu
     """
     faults = FaultList(plan.file_name)
     finder = _Finder(plan, images, faults)
-    for index in range(plan.target, -1, -1):  # a stage needs earlier ones alone
+    for index in range(len(plan.stages) - 1, -1, -1):  # a stage needs earlier ones alone
         finder.visit(index)
     faults.raise_any()
     return BuildNeeds(
@@ -64,7 +64,7 @@ class _Finder:
     contexts: dict[str, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.stages.add(self.plan.target)
+        self.stages |= set(range(len(self.plan.stages))) if self.plan.every_stage else {self.plan.target}
 
     def visit(self, index: int) -> None:
         if index not in self.stages:

@@ -32,6 +32,7 @@ class StagePlan:
 
     Attributes:
         target: the number of the stage.
+        every_stage: all of them are evaluated, needed or not: checks want to see them.
         file_name: what users call the file.
     """
 
@@ -42,9 +43,12 @@ class StagePlan:
     stages: tuple[PlannedStage, ...]
     target: int
     file_name: str
+    every_stage: bool = False
 
 
-def plan_stages(document: Document, options: BuildOptions, file_name: str = "Dockerfile") -> StagePlan:
+def plan_stages(
+    document: Document, options: BuildOptions, file_name: str = "Dockerfile", *, every_stage: bool = False
+) -> StagePlan:
     """Replace variables in FROM lines, and find what they mean.
 
     Raises:
@@ -63,7 +67,7 @@ def plan_stages(document: Document, options: BuildOptions, file_name: str = "Doc
             faults.add(stage.base.origin.location, str(error))
             planner.skip(stage)
     faults.raise_any()
-    return StagePlan(document, options, names, scope, tuple(planner.stages), target, file_name)
+    return StagePlan(document, options, names, scope, tuple(planner.stages), target, file_name, every_stage)
 
 
 def suggest(name: str, known: frozenset[str]) -> str:

@@ -1,0 +1,1 @@
+"""Build checks: what is legal in a Dockerfile and probably not meant. Pure."""
