@@ -280,3 +280,9 @@ def test_changes_of_a_configuration() -> None:
     with pytest.raises(InvalidInput) as caught:
         apply_changes({}, ["RUN x", "EXPOSE 99999", "USER", "ENV =1"])
     assert len(caught.value.faults) == 4
+
+
+def test_variables_of_changes_stay_as_they_are_written() -> None:
+    found = apply_changes({"Env": ["x=y"], "Shell": ["bash", "-c"]}, ["ENV a=$x b=${x}", "USER $x", "CMD $x"])
+    assert (found["Env"], found["User"]) == (["x=y", "a=$x", "b=${x}"], "$x")
+    assert found["Cmd"] == ["bash", "-c", "$x"]
