@@ -83,6 +83,8 @@ def _split(lines: tuple[LogicalLine, ...], escape: str, faults: FaultList) -> tu
     arguments: list[Arg] = []
     stages: list[tuple[From, list[Instruction], str]] = []
     for line in lines:
+        if faults.is_full:
+            break
         try:
             instruction = parse_instruction(line, escape)
         except InvalidInput as error:

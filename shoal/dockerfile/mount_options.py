@@ -13,6 +13,7 @@ from shoal.spec_parsers.units import parse_bytes
 MAX_MOUNTS = 128
 """Of one instruction."""
 
+_SHOWN_FAULTS = 10
 _DEFAULT_TYPE = "bind"
 _SHARING = ("shared", "private", "locked")
 _MAX_ID = (1 << 32) - 2
@@ -42,7 +43,7 @@ def check_mounts(texts: Sequence[str]) -> None:
     """Whether these are mounts, as far as they say it without the values of variables.
 
     Raises:
-        InvalidInput: with every fault.
+        InvalidInput: with every fault, at most ten.
     """
     if len(texts) > MAX_MOUNTS:
         raise InvalidInput(f"has {len(texts)} mounts; the maximum is {MAX_MOUNTS}")
@@ -55,6 +56,8 @@ def check_mounts(texts: Sequence[str]) -> None:
                 parse_mount(text, str)
         except InvalidInput as error:
             faults.extend(error.faults)
+        if len(faults) >= _SHOWN_FAULTS:
+            break
     if faults:
         raise InvalidInput(faults)
 

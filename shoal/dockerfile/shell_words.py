@@ -12,6 +12,9 @@ from shoal.errors import InvalidInput
 MAX_EXPANDED = 1 << 20
 """Characters of one expanded word: variables that hold each other would otherwise double without a bound."""
 
+MAX_DEPTH = 50
+"""Of `${a:-${b:-…}}`."""
+
 _SPECIAL_NAMES = frozenset("@*#?-$!0")
 _END = ""
 
@@ -104,6 +107,7 @@ class _Lexer:
         self._variables = variables
         self._options = options
         self._length = 0
+        self._depth = 0
         self.words = _Words()
         self.unset: set[str] = set()
 
@@ -224,11 +228,15 @@ class _Lexer:
 
     def _inside(self, stop: str, *, keep_escapes: bool) -> str:
         """A word within braces; its blanks do not end words of the text."""
+        if self._depth == MAX_DEPTH:
+            raise InvalidInput(f"substitutions stand within each other too deeply; the maximum is {MAX_DEPTH}")
         words, self.words = self.words, _Words()
+        self._depth += 1
         try:
             return self.read_until(stop, keep_escapes=keep_escapes)
         finally:
             self.words = words
+            self._depth -= 1
 
     def _value(self, name: str, written: str) -> str:
         value = self._variables.get(name)

@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 from shoal.errors import Fault, InvalidInput
 
+MAX_FAULTS = 100
+"""Whoever reads on after these only says the same again."""
+
 CONTEXT_LINES = 2
 """Lines that an excerpt shows before and after those at fault."""
 
@@ -37,6 +40,11 @@ class FaultList:
     def add(self, location: Location, message: str) -> None:
         """One more fault."""
         self._faults.append(LocatedFault(location, message))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether reading on is of no use."""
+        return len(self._faults) >= MAX_FAULTS
 
     @property
     def faults(self) -> Sequence[LocatedFault]:

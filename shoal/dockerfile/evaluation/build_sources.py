@@ -1,5 +1,6 @@
 """Where files of a build come from: stages, images, contexts. Pure."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -51,6 +52,9 @@ class SourceNames:
 
     def __init__(self, stages: Sequence[Stage], contexts: Mapping[str, str]) -> None:
         self._stages = stages
+        self._numbers: dict[str, list[int]] = {}
+        for stage in stages:
+            self._numbers.setdefault(stage.base.alias, []).append(stage.index)
         self._contexts = {_canonical(name): (name, value) for name, value in contexts.items()}
 
     def base(self, name: str, index: int, platform: Platform) -> BuildSource:
@@ -87,7 +91,7 @@ class SourceNames:
         return StageSource(stage)
 
     def _context(self, name: str, platform: Platform) -> BuildSource | None:
-        found = self._contexts.get(_canonical(name))
+        found = self._contexts.get(_canonical(name)) if self._contexts else None
         if found is None:
             return None
         own_name, value = found
@@ -96,8 +100,9 @@ class SourceNames:
         return ContextSource(own_name)
 
     def _stage_before(self, name: str, index: int) -> int | None:
-        lower = name.lower()
-        return next((each for each in range(index - 1, -1, -1) if self._stages[each].base.alias == lower), None)
+        numbers = self._numbers.get(name.lower(), [])
+        place = bisect_left(numbers, index)
+        return numbers[place - 1] if place else None
 
     def _numbered(self, name: str, index: int) -> int:
         number = int(name[:9])
@@ -106,9 +111,10 @@ class SourceNames:
         return number
 
     def _check_later(self, name: str, index: int) -> None:
-        later = {stage.base.alias: stage for stage in self._stages[index:]}.get(name.lower())
-        if later is None:
+        numbers = self._numbers.get(name.lower(), [])
+        if not numbers:
             return
+        later = self._stages[numbers[0]]
         if later.index == index:
             raise InvalidInput(f"circular dependency detected on stage: {later.name}")
         text = f'cannot copy from stage "{later.name}", it needs to be defined before current stage'

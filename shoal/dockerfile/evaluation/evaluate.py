@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shoal.distribution.manifests import Platform
+from shoal.distribution.manifests import MAX_LAYERS, Platform
 from shoal.dockerfile.evaluation.build_sources import BuildSource, ImageSource, StageSource
 from shoal.dockerfile.evaluation.build_steps import HistoryLine, Step
 from shoal.dockerfile.evaluation.global_scope import is_predefined, proxy_environment
@@ -16,6 +16,9 @@ from shoal.dockerfile.evaluation.triggers import ImageConfig, settings_of, trigg
 from shoal.dockerfile.image_settings import Settings, copy_settings, environment_of
 from shoal.dockerfile.source import FaultList
 from shoal.errors import InvalidInput, NotFound
+
+MAX_HISTORY = 5_000
+"""Lines of a stage, with those of the stages that it is built on."""
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -128,10 +131,13 @@ def _evaluate_stage(
     evaluator = _begin(plan, planned, base)
     steps: list[Step] = []
     for instruction in (*triggers_of(plan, index, images, faults), *planned.stage.instructions):
+        if faults.is_full:
+            break
         try:
             steps.append(evaluator.evaluate(instruction))
         except InvalidInput as error:
             faults.add(instruction.origin.location, str(error))
+    _check_bounds(planned, base.lines, steps, faults)
     return EvaluatedStage(
         planned,
         tuple(steps),
@@ -142,6 +148,18 @@ def _evaluate_stage(
         evaluator.scope,
         tuple(evaluator.undefined),
     )
+
+
+def _check_bounds(
+    planned: PlannedStage, lines: Sequence[HistoryLine], steps: Sequence[Step], faults: FaultList
+) -> None:
+    count = len(lines) + len(steps)
+    layers = sum(not line.is_empty for line in (*lines, *(step.history for step in steps)))
+    location = planned.stage.base.origin.location
+    if count > MAX_HISTORY:
+        faults.add(location, f"the stage has {count} instructions; the maximum is {MAX_HISTORY}")
+    if layers > MAX_LAYERS:
+        faults.add(location, f"the stage has {layers} instructions that make layers; the maximum is {MAX_LAYERS}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,9 @@ from shoal.dockerfile.instructions import (
 )
 from shoal.dockerfile.source import Location
 
+MAX_UNDEFINED = 100
+"""Variables of a stage that are named; more are the same again."""
+
 
 @dataclass(frozen=True, slots=True)
 class UndefinedVariable:
@@ -89,7 +92,7 @@ class StageEvaluator:
 
     def _record_undefined(self, instruction: Instruction, expander: Expander) -> None:
         for name in expander.unset:
-            if name not in self.scope.declared:
+            if name not in self.scope.declared and len(self.undefined) < MAX_UNDEFINED:
                 known = frozenset(self.scope.variables)
                 self.undefined.append(UndefinedVariable(instruction.origin.location, name, known))
 

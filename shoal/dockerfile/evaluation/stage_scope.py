@@ -12,6 +12,8 @@ from shoal.errors import InvalidInput
 MAX_CHARACTERS = 4 << 20
 """Of all variables together."""
 
+MAX_VARIABLES = 1_000
+
 
 class StageScope:
     """Variables in the order of the file.
@@ -75,4 +77,6 @@ class StageScope:
             self._size += len(value) - len(before) if before is not None else len(name) + len(value)
         if self._size > MAX_CHARACTERS:
             raise InvalidInput(f"the variables of the stage have more than {MAX_CHARACTERS} characters")
+        if len(self._variables) + sum(name not in self._variables for name in pairs) > MAX_VARIABLES:
+            raise InvalidInput(f"the stage has too many variables; the maximum is {MAX_VARIABLES}")
         self._variables |= pairs

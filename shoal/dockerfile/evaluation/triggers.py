@@ -16,7 +16,7 @@ from shoal.errors import InvalidInput
 ImageConfig = Mapping[str, Any]
 """An image's configuration (OCI image-spec, config.md): from outside, of any shape."""
 
-MAX_TRIGGERS = 1_000
+MAX_TRIGGERS = 100
 _REFUSED = (From, Maintainer, OnBuild)
 
 

@@ -203,6 +203,11 @@ def test_every_fault_is_found_at_once() -> None:
     ]
 
 
+def test_faults_have_a_bound() -> None:
+    assert len(faults("FROM a\n" + "RUNN x\n" * 10_000)) == 100
+    assert len(faults("FROM a\n" + "RUN " + "--mount=typo=x " * 128 + "x\n")) == 1
+
+
 INSTRUCTIONS = (
     "FROM a",
     "ARG x",

@@ -188,6 +188,19 @@ def test_every_fault_of_evaluation_is_found_at_once() -> None:
     ]
 
 
+def test_stages_have_bounds() -> None:
+    layers = "\n".join(["RUN x"] * 251)
+    found = stage(f"FROM a\n{layers}\n{'USER a' * 10}")
+    assert sum(step.action is not None for step in found.steps) == 251
+    with pytest.raises(InvalidInput, match="the stage has 502 instructions that make layers; the maximum is 500"):
+        stage(f"FROM a AS one\n{layers}\nFROM one\n{layers}")
+    users = "\n".join(["USER a"] * 2_501)
+    with pytest.raises(InvalidInput, match="the stage has 5002 instructions; the maximum is 5000"):
+        stage(f"FROM a AS one\n{users}\nFROM one\n{users}")
+    with pytest.raises(InvalidInput, match="the base has 101 ONBUILD triggers; the maximum is 100"):
+        stage("FROM base", {"base": {"OnBuild": ["USER a"] * 101}})
+
+
 PORTS = [
     ("80", ("80/tcp",)),
     ("1234-1236/udp", ("1234/udp", "1235/udp", "1236/udp")),

@@ -127,6 +127,15 @@ def test_variables_that_hold_each_other_have_a_bound(monkeypatch: pytest.MonkeyP
         stage(f"FROM x\nENV a=xx\n{lines}")
 
 
+def test_variables_have_a_bound() -> None:
+    lines = "\n".join(f"ENV v{number}=" for number in range(1_001))
+    with pytest.raises(InvalidInput, match="the stage has too many variables; the maximum is 1000"):
+        stage(f"FROM x\n{lines}")
+    with pytest.raises(InvalidInput, match="substitutions stand within each other too deeply; the maximum is 50"):
+        stage(f"FROM x\nENV a={'${a:-' * 1_000}")
+    assert len(stage("FROM x\n" + "LABEL a=$b\n" * 200).undefined) == 100
+
+
 NAMES = st.sampled_from(["a", "b", "c"])
 LINES = st.one_of(
     st.builds("ARG {}".format, NAMES),
