@@ -16,7 +16,8 @@ class BuildOptions:
         target: a stage's name or number; empty: the last one.
         arguments: `--build-arg`.
         labels: `--label`; they override those of the file.
-        contexts: `--build-context`, by name: `docker-image://…`, or anything else, which the builder fetches.
+        contexts: `--build-context`, by name: `docker-image://…`, or anything else, which the builder fetches. Those of
+            `name::linux/arm64` are for that platform.
     """
 
     platform: Platform

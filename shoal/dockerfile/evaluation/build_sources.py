@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from shoal import image_reference
@@ -79,7 +80,8 @@ class SourceNames:
         if not name:
             return ContextSource()
         if "$" in name:
-            raise InvalidInput("'from' doesn't support variable expansion, define alias stage instead")
+            text = "variable expansion is not supported for --from, define a new stage with FROM using ARG from global"
+            raise InvalidInput(f"{text} scope as a workaround")
         if (context := self._context(name, platform)) is not None:
             return context
         stage = self._stage_before(name, index)
@@ -91,10 +93,15 @@ class SourceNames:
         return StageSource(stage)
 
     def _context(self, name: str, platform: Platform) -> BuildSource | None:
-        found = self._contexts.get(_canonical(name)) if self._contexts else None
+        if not self._contexts:
+            return None
+        canonical = _canonical(name)
+        found = self._contexts.get(f"{canonical}::{platform}") or self._contexts.get(canonical)
         if found is None:
             return None
         own_name, value = found
+        if value == f"{_IMAGE_SCHEME}{SCRATCH}":
+            return ScratchSource()
         if value.startswith(_IMAGE_SCHEME):
             return image_source(value.removeprefix(_IMAGE_SCHEME), platform)
         return ContextSource(own_name)
@@ -127,8 +134,11 @@ def image_source(name: str, platform: Platform) -> ImageSource:
 
 
 def _canonical(name: str) -> str:
-    """Names of contexts match those of images in any form, and those of stages in any case."""
-    try:
-        return str(image_reference.parse(name.lower()).with_default_tag())
-    except InvalidInput:
-        return name.lower()
+    """Names of contexts match those of images in any form, and those of stages in any case.
+
+    `name::linux/arm64` is one for a platform.
+    """
+    plain, separator, platform = name.lower().partition("::")
+    with suppress(InvalidInput):
+        plain = str(image_reference.parse(plain).with_default_tag())
+    return f"{plain}{separator}{platform}"

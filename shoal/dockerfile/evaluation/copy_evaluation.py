@@ -66,9 +66,8 @@ def _expand_all(texts: tuple[str, ...], expander: Expander) -> tuple[str, ...]:
 
 
 def _destination(text: str, directory: str, expander: Expander) -> str:
-    expanded = expander.word(text)
-    if not expanded:
-        raise InvalidInput("the destination is empty once its variables are replaced")
+    """An empty one is the working directory."""
+    expanded = expander.word(text) or "."
     path = absolute_path(directory, expanded)
     is_directory = expanded in (".", "..") or expanded.endswith(_DIRECTORY_ENDINGS)
     return f"{path.rstrip('/')}/" if is_directory else path

@@ -66,6 +66,15 @@ def test_stages_begin_with_images_stages_contexts_or_nothing() -> None:
     ]
 
 
+def test_contexts_may_be_for_a_platform_or_empty() -> None:
+    contexts = {"base": "one", "base::linux/arm/v7": "other", "none": "docker-image://scratch"}
+    text = "FROM base AS base\nFROM none\nCOPY --from=base a b"
+    assert plan(text, contexts=contexts).stages[0].base == ContextSource("base")
+    assert plan(text, contexts=contexts, platform=ARM).stages[0].base == ContextSource("base::linux/arm/v7")
+    assert plan(text, contexts=contexts).stages[1].base == ScratchSource()
+    assert find_needs(plan(text, contexts=contexts), {}).stages == (1,)
+
+
 def test_platforms_of_stages() -> None:
     found = plan("FROM --platform=$BUILDPLATFORM a AS a\nFROM a\nFROM b\nFROM --platform=linux/arm64 a\n", platform=ARM)
     assert [each.platform for each in found.stages] == [AMD64, AMD64, ARM, Platform("linux", "arm64")]
@@ -94,7 +103,8 @@ FAULTS = [
     ),
     (
         "FROM a\nCOPY --from=$x x y",
-        "Dockerfile:2: 'from' doesn't support variable expansion, define alias stage instead",
+        "Dockerfile:2: variable expansion is not supported for --from, define a new stage with FROM using ARG from "
+        "global scope as a workaround",
     ),
 ]
 
