@@ -146,8 +146,8 @@ class _Options:
     def owner(self) -> tuple[int, int]:
         return self.number("uid", 0), self.number("gid", 0)
 
-    def target(self) -> str:
-        target = self.text("target")
+    def target(self, default: str = "") -> str:
+        target = self.text("target", default)
         if not target:
             raise InvalidInput("the mount needs a target")
         if posixpath.normpath(f"/{target}").strip("/") == "" and target.startswith("/"):
@@ -164,7 +164,10 @@ class _Options:
 
 def _bind(options: _Options) -> RunMount:
     return BindMount(
-        options.target(), options.text("source", "/"), options.text("from"), writable=options.writable(default=False)
+        options.target(default="."),
+        options.text("source", "/"),
+        options.text("from"),
+        writable=options.writable(default=False),
     )
 
 

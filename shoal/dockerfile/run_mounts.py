@@ -8,7 +8,7 @@ class BindMount:
     """A file or a directory of a stage, an image or a context.
 
     Attributes:
-        target: as written: relative to the working directory.
+        target: as written: relative to the working directory, which is the default.
         from_stage: a stage, an image, or the name of a context; empty: the context.
         writable: what is written is thrown away after the instruction.
     """

@@ -79,13 +79,24 @@ def _check_stage_names(document: Document, warnings: WarningCollector) -> None:
         seen.add(name)
 
 
+def _description(comments: tuple[str, ...]) -> list[str]:
+    """Comments after the last empty one, those for the checks left out."""
+    described: list[str] = []
+    for comment in comments:
+        if not comment:
+            described.clear()
+        elif not is_check_comment(comment):
+            described.append(comment)
+    return described
+
+
 def _check_description(line: LogicalLine, instruction: From | Arg, warnings: WarningCollector) -> None:
-    comment = line.comments[-1] if line.comments else ""
+    comments = _description(line.comments)
     if isinstance(instruction, From):
         kind, names = "FROM", [instruction.alias] if instruction.alias else []
     else:
         kind, names = "ARG", [variable.name for variable in instruction.variables]
-    if not comment or not names or is_check_comment(comment) or comment.split(None, 1)[0] in names:
+    if not comments or not names or any(comment.split(None, 1)[0] in names for comment in comments):
         return
     name = names[0] if len(names) == 1 else _KEY_OF_SEVERAL
     detail = f"Comment for {kind} should follow the format: `# {name} <description>`"

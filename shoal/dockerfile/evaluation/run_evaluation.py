@@ -11,6 +11,7 @@ from shoal.dockerfile.image_settings import absolute_path
 from shoal.dockerfile.instructions import Command, Run
 from shoal.dockerfile.mount_options import parse_mount
 from shoal.dockerfile.run_mounts import BindMount, CacheMount, SecretMount, SshMount
+from shoal.errors import InvalidInput
 
 FindSource = Callable[[str], BuildSource]
 
@@ -37,7 +38,7 @@ def run_mounts(run: Run, directory: str, expander: Expander, find_source: FindSo
     """The mounts of a command, their targets absolute.
 
     Raises:
-        InvalidInput: an option is none once its variables are replaced, or `from` is no source.
+        InvalidInput: an option is none once its variables are replaced, `from` is no source, or a target is the root.
     """
     return tuple(_mount(text, directory, expander, find_source) for text in run.mounts)
 
@@ -47,6 +48,8 @@ def _mount(text: str, directory: str, expander: Expander, find_source: FindSourc
     if isinstance(mount, SecretMount | SshMount) and not mount.target:
         return SourcedMount(mount)
     mount = replace(mount, target=absolute_path(directory, mount.target))
+    if mount.target == "/":
+        raise InvalidInput('invalid mount target "/"')
     if isinstance(mount, BindMount):
         return SourcedMount(mount, find_source(mount.from_stage))
     if isinstance(mount, CacheMount) and mount.from_stage:

@@ -255,6 +255,7 @@ def test_descriptions_are_checked_if_that_is_asked_for() -> None:
     text = (
         "# bar this is the bar\nARG foo=bar\n# BasE this is the BasE image\nFROM scratch AS base\n"
         "# definitely a bad comment\nARG version=latest\n# definitely a bad comment\nARG foo=baz bar=qux baz=quux\n"
+        "# a is the first\n# it is described\nARG a=b\n# no description\n#\nARG c\n"
         "# baz is one of them\nARG a=b baz=x\n#\nARG bit=bat\n# of something else\nCOPY a b\n"
     )
     assert warnings(text) == []

@@ -136,6 +136,8 @@ def test_health_checks_have_times() -> None:
     assert isinstance(found, Healthcheck) and found.command is not None
     times = (found.interval_ms, found.timeout_ms, found.start_period_ms, found.start_interval_ms, found.retries)
     assert times == (90_000, 3_000, 0, 500, 5) and found.command.words == ("curl -f x",)
+    zero = one("HEALTHCHECK --timeout=0s --interval=0ms --retries=0 CMD x")
+    assert isinstance(zero, Healthcheck) and (zero.timeout_ms, zero.interval_ms, zero.retries) == (0, 0, 0)
     none = one("HEALTHCHECK NONE")
     assert isinstance(none, Healthcheck) and none.command is None
 
@@ -177,6 +179,10 @@ FAULTS = [
     ("FROM a\nHEALTHCHECK CMD", "Dockerfile:2: Missing command after HEALTHCHECK CMD"),
     ("FROM a\nHEALTHCHECK NONE x", "Dockerfile:2: HEALTHCHECK NONE takes no arguments"),
     ("FROM a\nHEALTHCHECK --retries=-1 CMD x", "Dockerfile:2: --retries must be a number from 0 to 1000000, not '-1'"),
+    (
+        "FROM a\nHEALTHCHECK --interval=50ns CMD x",
+        "Dockerfile:2: --interval: '50ns' is too short; the minimum is 1ms",
+    ),
     (
         "FROM a\nHEALTHCHECK --interval=x CMD x",
         "Dockerfile:2: --interval: 'x' is not a valid duration; use a value such as 10s or 1m30s",

@@ -13,6 +13,8 @@ MOUNTS: list[tuple[str, RunMount]] = [
     ("target=/a", BindMount("/a")),
     ("type=bind,dst=/a,src=b,from=build", BindMount("/a", "b", "build")),
     ("destination=.", BindMount(".")),
+    ("type=bind", BindMount(".")),
+    ("from=build,rw", BindMount(".", from_stage="build", writable=True)),
     ("target=/a,rw", BindMount("/a", writable=True)),
     ("target=/a,readwrite=false", BindMount("/a")),
     ("target=/a,readonly=0", BindMount("/a", writable=True)),
@@ -44,7 +46,8 @@ def test_mounts_have_keys_and_defaults(text: str, expected: RunMount) -> None:
 FAULTS = [
     ("typ=tmpfs", "unexpected key 'typ' in 'typ=tmpfs' (did you mean type?)"),
     ("type=tmp,target=/a", 'unsupported mount type "tmp" (did you mean tmpfs?)'),
-    ("type=bind", "the mount needs a target"),
+    ("type=tmpfs", "the mount needs a target"),
+    ("type=cache,id=x", "the mount needs a target"),
     ("type=cache,target=/", 'invalid mount target "/"'),
     ("type=tmpfs,target=/..", 'invalid mount target "/.."'),
     ("target", "invalid field 'target' must be a key=value pair"),

@@ -145,6 +145,7 @@ FAULTS = [
     (f"ADD --checksum={DIGEST} https://a https://b c/", "checksum can't be specified for multiple sources"),
     ("ADD --checksum=sha256:0 https://a b", "invalid checksum 'sha256:0': must be sha256:… or sha512:…"),
     ("ADD --checksum=xyz git@a:b c", "invalid checksum 'xyz': must be a git commit"),
+    ("RUN --mount=type=bind b", 'invalid mount target "/"'),
     ("RUN --mount=type=$x,target=/a b", 'unsupported mount type ""'),
     ("RUN --mount=type=cache,target=/a,mode=$x b", "invalid value '' for mode: must be an octal number up to 7777"),
     ("RUN --mount=from=B:,target=/a b", '"B:" is not a valid image reference: the repository name must be lowercase'),
