@@ -179,6 +179,8 @@ class _Lexer:
         name = self._name()
         modifier = self._next()
         if modifier == "}":
+            if not name:
+                raise InvalidInput("syntax error: a name is missing in ${}")
             return self._value(name, f"${{{name}}}")
         if modifier == _END:
             raise InvalidInput("syntax error: missing '}'")

@@ -73,6 +73,7 @@ FAULTS = [
     ("${name:x}", "unsupported modifier (:x)"),
     ("${name:#x}", "unsupported modifier (:#)"),
     ("${:-x}", "a name is missing"),
+    ("he${}xx", "a name is missing in ${}"),
     ("${missing?}", "missing: not allowed to be unset"),
     ("${missing?say so}", "missing: say so"),
     ("${empty:?say $name}", "empty: say web"),
