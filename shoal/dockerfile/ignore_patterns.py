@@ -172,9 +172,15 @@ def _class_end(pattern: str, start: int) -> int:
 def _character_class(body: str) -> str:
     """Characters and ranges of them, with every other meaning taken from them."""
     negation = "^" if body.startswith("^") else ""
-    members = iter(body.removeprefix("^"))
-    plain = [(member == "\\", next(members, "") if member == "\\" else member) for member in members]
-    parts = ("-" if text == "-" and not escaped else re.escape(text) for escaped, text in plain)
+    characters = iter(body.removeprefix("^"))
+    members = [(each == "\\", next(characters, "") if each == "\\" else each) for each in characters]
+    parts: list[str] = []
+    while members:
+        _, first = members.pop(0)
+        parts.append(re.escape(first))
+        if len(members) > 1 and members[0] == (False, "-"):
+            parts.append(f"-{re.escape(members[1][1])}")
+            del members[:2]
     return f"[{negation}{''.join(parts)}]"
 
 
