@@ -15,6 +15,9 @@ MAX_EXPANDED = 1 << 20
 MAX_DEPTH = 50
 """Of `${a:-${b:-…}}`."""
 
+# Characters that mean nothing, whatever the escape character is; within braces a slash or a brace may end a word.
+_PLAIN = re.compile(r"[^\s$'\"\\`]+")
+_PLAIN_IN_BRACES = re.compile(r"[^\s$'\"\\`}/]+")
 _SPECIAL_NAMES = frozenset("@*#?-$!0")
 _END = ""
 
@@ -114,7 +117,13 @@ class _Lexer:
     def read_until(self, stop: str, *, keep_escapes: bool) -> str:
         """Up to the character `stop`, which is consumed; up to the end if it is empty."""
         parts: list[str] = []
+        plain = _PLAIN_IN_BRACES if stop else _PLAIN
         while (character := self._peek()) != _END:
+            if (run := plain.match(self._text, self._at)) is not None:
+                self._at = run.end()
+                self.words.add_quoted(run[0])
+                parts.append(self._count(run[0]))
+                continue
             if character == stop:
                 self._at += 1
                 return "".join(parts)
