@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from shoal.dockerfile.frontends import check_frontend
 from shoal.dockerfile.instruction_parsers import parse_instruction
 from shoal.dockerfile.instructions import Arg, From, Instruction
 from shoal.dockerfile.lines import Directives, LogicalLine, read_directives, read_lines
@@ -62,17 +63,23 @@ class Document:
         raise NotFound(f'target stage "{target}" could not be found; the file has {names}')
 
 
-def parse_dockerfile(text: str, file_name: str = "Dockerfile") -> Document:
+def parse_dockerfile(text: str, file_name: str = "Dockerfile", *, syntax: str = "") -> Document:
     """Read a Dockerfile.
 
     Args:
         file_name: what its user calls it.
+        syntax: stands in for the directive, as `--build-arg BUILDKIT_SYNTAX` does.
 
     Raises:
-        InvalidInput: with every fault, each with its line.
+        InvalidInput: with every fault, each with its line; with one alone if the file is of another syntax.
     """
     faults = FaultList(file_name)
     directives = read_directives(text, faults)
+    try:
+        check_frontend(syntax or directives.syntax)
+    except InvalidInput as error:
+        faults.add(Location(directives.syntax_line, directives.syntax_line), str(error))
+        faults.raise_any()
     lines = tuple(read_lines(text, directives.escape, faults))
     arguments, stages = _split(lines, directives.escape, faults)
     faults.raise_any()

@@ -28,11 +28,13 @@ class Directives(NamedTuple):
         escape: the escape character.
         syntax: the frontend image that is asked for; empty if none is.
         check: options of build checks; empty if there are none.
+        syntax_line: the line that `syntax` stands in.
     """
 
     escape: str = "\\"
     syntax: str = ""
     check: str = ""
+    syntax_line: int = 1
 
 
 class LogicalLine(NamedTuple):
@@ -56,14 +58,15 @@ class LogicalLine(NamedTuple):
 def read_directives(text: str, faults: FaultList) -> Directives:
     """The directives at the top of a file: they end with the first line that is none."""
     found: dict[str, str] = {}
+    lines: dict[str, int] = {}
     for number, (name, value) in enumerate(_directives(text), 1):
         if name in found:
             faults.add(Location(number, number), f"only one {name} parser directive can be used")
         elif name == "escape" and value not in _ESCAPES:
             faults.add(Location(number, number), f"invalid escape token {value!r}: must be a backslash or a backtick")
         else:
-            found[name] = value
-    return Directives(**found)
+            found[name], lines[name] = value, number
+    return Directives(**found, syntax_line=lines.get("syntax", 1))
 
 
 def _directives(text: str) -> Iterator[tuple[str, str]]:

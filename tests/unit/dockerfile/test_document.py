@@ -209,6 +209,24 @@ def test_every_fault_is_found_at_once() -> None:
     ]
 
 
+SYNTAXES = ["docker/dockerfile:1", "docker/dockerfile", "docker.io/docker/dockerfile-upstream:master", "dockerfile.v0"]
+SYNTAXES += ["docker/dockerfile:1.7-labs", f"docker/dockerfile:1@sha256:{'0' * 64}"]
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_dockers_own_syntaxes_are_read(syntax: str) -> None:
+    assert parse_dockerfile(f"# syntax={syntax}\nFROM a").directives.syntax == syntax
+
+
+@pytest.mark.parametrize("syntax", ["docker/other", "example.com/docker/dockerfile", "docker.io/a/b:1", "x y", "A"])
+def test_other_syntaxes_are_refused_by_name(syntax: str) -> None:
+    text = f"# escape=`\n# syntax={syntax}\nno Dockerfile at all"
+    assert faults(text) == [f"Dockerfile:2: syntax {syntax!r} is not supported; use docker/dockerfile:1"]
+    assert parse_dockerfile("# syntax=a/b\nFROM a", syntax="dockerfile.v0").stages
+    with pytest.raises(InvalidInput, match="syntax 'a/b' is not supported"):
+        parse_dockerfile("FROM a", syntax="a/b")
+
+
 def test_faults_have_a_bound() -> None:
     assert len(faults("FROM a\n" + "RUNN x\n" * 10_000)) == 100
     assert len(faults("FROM a\n" + "RUN " + "--mount=typo=x " * 128 + "x\n")) == 1
