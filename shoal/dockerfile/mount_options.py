@@ -136,8 +136,8 @@ class _Options:
         except ValueError:
             number = -1
         if not 0 <= number <= maximum:
-            wanted = f"an octal number up to {maximum:o}" if base == 8 else f"a number up to {maximum}"
-            raise InvalidInput(f"invalid value {value[:40]!r} for {key}: must be {wanted}")
+            expected = f"an octal number up to {maximum:o}" if base == 8 else f"a number up to {maximum}"
+            raise InvalidInput(f"invalid value {value[:40]!r} for {key}: must be {expected}")
         return number
 
     def mode(self, default: int) -> int:

@@ -74,10 +74,10 @@ def _check_image(source: ImageSource, image: ImageConfig, planned: PlannedStage,
         found = parse_platform(str(Platform(system, architecture, variant)), source.platform)
     except InvalidInput:
         return
-    wanted = source.platform
-    if (found.os, found.architecture) != (wanted.os, wanted.architecture) or (variant and found != wanted):
+    expected = source.platform
+    if (found.os, found.architecture) != (expected.os, expected.architecture) or (variant and found != expected):
         detail = (
             f'Base image {planned.stage.base.image} was pulled with platform "{found}", '
-            f'expected "{wanted}" for current build'
+            f'expected "{expected}" for current build'
         )
         warnings.add(rules.INVALID_BASE_IMAGE_PLATFORM, planned.stage.base.origin.location, detail)

@@ -19,7 +19,7 @@ _SYMBOLIC_MODE = re.compile(r"[ugoa]*(?:[-+=][rwxXst]*)+(?:,[ugoa]*(?:[-+=][rwxX
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _NUMERIC_OWNER = re.compile(r"[0-9]+(?::[0-9]+)?", re.ASCII)
-_DIRECTORY_ENDINGS = ("/", "/.", "/..")
+_DIRECTORY_SUFFIXES = ("/", "/.", "/..")
 
 
 def copy_action(instruction: Copy, directory: str, expander: Expander, source: BuildSource) -> CopyAction:
@@ -69,7 +69,7 @@ def _destination(text: str, directory: str, expander: Expander) -> str:
     """An empty one is the working directory."""
     expanded = expander.word(text) or "."
     path = absolute_path(directory, expanded)
-    is_directory = expanded in (".", "..") or expanded.endswith(_DIRECTORY_ENDINGS)
+    is_directory = expanded in (".", "..") or expanded.endswith(_DIRECTORY_SUFFIXES)
     return f"{path.rstrip('/')}/" if is_directory else path
 
 
@@ -119,6 +119,6 @@ def _check_checksum(action: CopyAction) -> None:
         raise InvalidInput("checksum can't be specified for multiple sources")
     if not action.remotes:
         raise InvalidInput("checksum requires HTTP(S) or Git sources")
-    pattern, wanted = (_COMMIT, "a git commit") if is_git(action.remotes[0]) else (_CHECKSUM, "sha256:… or sha512:…")
+    pattern, expected = (_COMMIT, "a git commit") if is_git(action.remotes[0]) else (_CHECKSUM, "sha256:… or sha512:…")
     if not pattern.fullmatch(checksum):
-        raise InvalidInput(f"invalid checksum {checksum[:80]!r}: must be {wanted}")
+        raise InvalidInput(f"invalid checksum {checksum[:80]!r}: must be {expected}")
