@@ -14,12 +14,16 @@ from grpc import aio
 
 from manager.advertised_address import advertised_host, ip_of, with_port
 from manager.agents.agent_channels import AgentChannels
+from manager.agents.build_channels import BuildChannels
+from manager.builds.build_cache_handler import BuildCacheHandler
+from manager.builds.build_handler import BuildHandler
 from manager.certificate_authority.ca_service import MAX_JOIN_BYTES, CertificateAuthorityService
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.certificate_authority.join_limits import FailedTokenLimit, IssuanceLimit
 from manager.cluster.cluster_handler import CheckRepository, ClusterHandler, StoreMaintenance
 from manager.cluster.manager_handler import ManagerHandler
 from manager.cluster.peer_managers import PeerEvents, PeerManagerClient
+from manager.control_api.builds_servicer import BuildsService
 from manager.control_api.containers_service import containers_service
 from manager.control_api.images_servicer import ImagesService
 from manager.control_api.servicer import ControlService, Handlers
@@ -68,6 +72,7 @@ from manager.tasks.task_handler import TaskHandler
 from manager.volumes.volume_handler import VolumeHandler
 from manager.volumes.volume_move_handler import VolumeMoveHandler
 from shoal import ids
+from shoal.api.v1.builds_pb2_grpc import add_BuildsServicer_to_server
 from shoal.api.v1.certificate_authority_pb2_grpc import add_CertificateAuthorityServicer_to_server
 from shoal.api.v1.cluster_pb2 import Manager
 from shoal.api.v1.control_pb2_grpc import add_ControlServicer_to_server
@@ -161,6 +166,10 @@ async def _run_components(settings: Settings, store: Store, backend: Etcd) -> No
     named = ImageHandler(store=store, contents=repository, now_ms=now_ms)
     add_ImagesServicer_to_server(ImagesService(named), api_server)
     add_ContainersServicer_to_server(containers_service(store, agents, images, repository, named, now_ms), api_server)
+    builders = BuildChannels(agents)
+    builds = BuildHandler(store=store, agents=builders, repository=repository, images=images, names=named)
+    cache = BuildCacheHandler(store=store, agents=builders)
+    add_BuildsServicer_to_server(BuildsService(builds, cache), api_server)
     add_DispatcherServicer_to_server(dispatcher, api_server)
     add_ManagerPeersServicer_to_server(
         ManagerPeersService(applied=dispatcher.applied, events=events.between), api_server

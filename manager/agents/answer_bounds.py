@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from grpc import aio
 
 from manager.agents.agent_address import AgentAddress
-from shoal.api.v1 import agent_containers_pb2, streams_pb2
+from shoal.api.v1 import agent_containers_pb2, builds_pb2, streams_pb2
 from shoal.errors import Unavailable
 from shoal.logs.encoded_batch import Batch, lines_of, read_batch, task_ids
 from shoal.logs.log_lines import HEADER_BYTES
@@ -25,6 +25,7 @@ _READ_LOGS = "/shoal.api.v1.AgentStreams/ReadLogs"
 _SERVICES = (
     streams_pb2.DESCRIPTOR.services_by_name["AgentStreams"],
     agent_containers_pb2.DESCRIPTOR.services_by_name["AgentContainers"],
+    builds_pb2.DESCRIPTOR.services_by_name["AgentBuilds"],
 )
 _ENTRIES = {
     f"/{service.full_name}/{each.name}": EntryCounter(each.output_type)

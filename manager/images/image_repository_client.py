@@ -87,6 +87,11 @@ class ImageRepositoryClient:
             await uploader.put_manifest(manifest, image.manifest_digest)
             return await repository.adopt(image.manifest_digest, name)
 
+    async def adopt(self, digest: str, name: str) -> Image:
+        """Keep an image that was put there already; what the cluster's record is to say of it. Raises as `publish`."""
+        async with _in_time():
+            return await self._repository().adopt(digest, name)
+
     async def check(self, name: str) -> None:
         """Raises Unavailable, Unauthenticated, PermissionDenied: the repository's registry does not let us read."""
         async with _in_time():

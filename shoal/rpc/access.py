@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from shoal.api.v1 import (
     agent_containers_pb2,
+    builds_pb2,
     certificate_authority_pb2,
     streams_pb2,
     volume_data_pb2,
@@ -40,6 +41,7 @@ JOIN: Access = {f"{AUTHORITY}/{name}": None for name in ("GetRoot", "FindManager
 AGENT_STREAMS: Access = {
     **allow(methods_of(streams_pb2.DESCRIPTOR, "AgentStreams"), Role.MANAGER),
     **allow(methods_of(agent_containers_pb2.DESCRIPTOR, "AgentContainers"), Role.MANAGER),
+    **allow(methods_of(builds_pb2.DESCRIPTOR, "AgentBuilds"), Role.MANAGER),
     **allow(methods_of(volume_data_pb2.DESCRIPTOR, "VolumeData"), Role.AGENT),
 }
 """On an agent's stream port, with mutual TLS. Another agent needs a manager's token as well."""

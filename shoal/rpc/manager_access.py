@@ -1,6 +1,6 @@
 """The access table of a manager's API, as `access.py` has the others."""
 
-from shoal.api.v1 import control_pb2, dispatcher_pb2, engine_pb2
+from shoal.api.v1 import builds_pb2, control_pb2, dispatcher_pb2, engine_pb2
 from shoal.identity.roles import Role
 from shoal.rpc.access import AUTHORITY, Access, allow, methods_of
 
@@ -50,6 +50,7 @@ MANAGER_API: Access = {
     **allow([f"/shoal.api.v1.Control/{name}" for name in ENGINE_CALLS], Role.ADMIN, Role.ENGINE),
     **allow(methods_of(engine_pb2.DESCRIPTOR, "Containers"), Role.ADMIN, Role.ENGINE),
     **allow(methods_of(engine_pb2.DESCRIPTOR, "Images"), Role.ADMIN, Role.ENGINE),
+    **allow(methods_of(builds_pb2.DESCRIPTOR, "Builds"), Role.ADMIN, Role.ENGINE),
     **allow(methods_of(dispatcher_pb2.DESCRIPTOR, "Dispatcher"), Role.AGENT),
     **allow(methods_of(dispatcher_pb2.DESCRIPTOR, "ManagerPeers"), Role.MANAGER),
     **allow([f"{AUTHORITY}/GetRoot", f"{AUTHORITY}/Renew"], *Role),

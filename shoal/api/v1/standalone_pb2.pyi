@@ -307,12 +307,15 @@ class Image(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     VARIANTS_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    BUILT_ON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Normalized reference with a tag, "docker.io/library/nginx:1.27"."""
     digest: _builtins.str
     """Of the manifest or the index in the cluster's image repository, "sha256:…"."""
     source: _builtins.str
     """Where it was pulled from, with its digest there; empty when it was built, loaded, imported or committed."""
+    built_on: _builtins.str
+    """Id of the node that built it: builds of the same name go there, where their cache is. Empty for others."""
     @_builtins.property
     def meta(self) -> _meta_pb2.Meta: ...
     @_builtins.property
@@ -327,10 +330,11 @@ class Image(_message.Message):
         digest: _builtins.str = ...,
         variants: _abc.Iterable[Global___ImageVariant] | None = ...,
         source: _builtins.str = ...,
+        built_on: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "meta", b"meta", "name", b"name", "source", b"source", "variants", b"variants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["built_on", b"built_on", "digest", b"digest", "meta", b"meta", "name", b"name", "source", b"source", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

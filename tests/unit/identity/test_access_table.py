@@ -6,6 +6,7 @@ from pathlib import Path
 import engine
 from shoal.api.v1 import (
     agent_containers_pb2,
+    builds_pb2,
     certificate_authority_pb2,
     control_pb2,
     dispatcher_pb2,
@@ -22,7 +23,15 @@ AUTHORITY = "/shoal.api.v1.CertificateAuthority/"
 
 def test_every_method_is_in_a_table() -> None:
     served = MANAGER_API.keys() | access.JOIN.keys() | access.AGENT_STREAMS.keys()
-    files = (agent_containers_pb2, certificate_authority_pb2, control_pb2, dispatcher_pb2, streams_pb2, volume_data_pb2)
+    files = (
+        agent_containers_pb2,
+        builds_pb2,
+        certificate_authority_pb2,
+        control_pb2,
+        dispatcher_pb2,
+        streams_pb2,
+        volume_data_pb2,
+    )
     services = [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
     services += [engine_pb2.DESCRIPTOR.services_by_name[name] for name in ("Containers", "Images")]
     described = {f"/{service.full_name}/{method.name}" for service in services for method in service.methods}
@@ -36,6 +45,7 @@ def test_users_alone_control_and_agents_alone_hold_sessions() -> None:
             "Control": {Role.ADMIN},
             "Containers": {Role.ADMIN, Role.ENGINE},
             "Images": {Role.ADMIN, Role.ENGINE},
+            "Builds": {Role.ADMIN, Role.ENGINE},
             "Dispatcher": {Role.AGENT},
             "ManagerPeers": {Role.MANAGER},
             "CertificateAuthority": set(Role),

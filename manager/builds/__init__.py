@@ -1,0 +1,1 @@
+"""Builds of images: routed to a node, which builds; named here."""

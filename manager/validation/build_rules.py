@@ -1,0 +1,50 @@
+"""Validation of what a build is asked for, as far as it needs no Dockerfile. Pure: yields every fault."""
+
+from collections.abc import Iterable, Iterator
+
+from shoal.api.v1.builds_pb2 import BuildStart
+from shoal.errors import Fault, InvalidInput
+from shoal.image_reference import parse
+
+MAX_NAMES = 100
+MAX_DOCKERFILE_BYTES = 1 << 20
+MAX_ENTRIES = 1_000
+"""Of each map and list of a request."""
+_CHOICES = {
+    "network": ("", "default", "none", "host"),
+    "media_types": ("", "docker", "oci"),
+    "compression": ("", "gzip", "zstd"),
+}
+
+
+def check_build_start(start: BuildStart) -> Iterator[Fault]:
+    """Every fault of a build's first message."""
+    for field in ("names", "push"):
+        yield from _name_faults(field, getattr(start, field))
+    if len(start.dockerfile_text) > MAX_DOCKERFILE_BYTES:
+        yield Fault("dockerfile_text", f"is too large; the maximum is {MAX_DOCKERFILE_BYTES:,} bytes")
+    for field, choices in _CHOICES.items():
+        value = getattr(start, field)
+        if value not in choices:
+            yield Fault(field, f'"{value[:80]}" must be one of {", ".join(filter(None, choices))}')
+    for field in ("build_args", "labels", "contexts", "cache_from", "cache_to", "extra_hosts", "ulimits"):
+        if len(getattr(start, field)) > MAX_ENTRIES:
+            yield Fault(field, f"has too many entries; the maximum is {MAX_ENTRIES:,}")
+    for field in ("memory_bytes", "shm_bytes"):
+        if getattr(start, field) < 0:
+            yield Fault(field, "must not be negative")
+
+
+def _name_faults(field: str, names: Iterable[str]) -> Iterator[Fault]:
+    found = list(names)
+    if len(found) > MAX_NAMES:
+        yield Fault(field, f"has too many entries; the maximum is {MAX_NAMES}")
+        return
+    for index, name in enumerate(found):
+        try:
+            reference = parse(name)
+        except InvalidInput as error:
+            yield Fault(f"{field}[{index}]", str(error))
+            continue
+        if str(reference) != name or not reference.tag or reference.digest:
+            yield Fault(f"{field}[{index}]", f'"{name[:100]}" must be a normalized reference with a tag')

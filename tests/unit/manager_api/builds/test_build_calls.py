@@ -1,0 +1,216 @@
+"""Build at a manager: what the node is sent and asks, that names come last, and callers who leave."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from manager.agents.agent_address import AgentAddress
+from manager.builds.build_cache_handler import BuildCacheHandler
+from manager.builds.build_handler import BuildHandler
+from shoal.api.v1.builds_pb2 import (
+    AgentBuildInput,
+    AgentBuildOutput,
+    BuildCacheRow,
+    BuildInput,
+    BuildOutput,
+    BuildSecret,
+    BuildStart,
+    ListBuildCacheRequest,
+    ListBuildCacheResponse,
+    PruneBuildCacheRequest,
+    PruneBuildCacheResponse,
+    VertexLog,
+)
+from shoal.api.v1.engine_pb2 import SetImageRequest
+from shoal.api.v1.standalone_pb2 import Image, ImageVariant
+from shoal.distribution.digests import digest_of
+from shoal.errors import InvalidInput, NotFound, Refused, ShoalError, Unavailable
+from shoal.rpc.caller import Caller
+from tests.unit.manager_api.control_rig import ADMIN, Api, with_api
+
+NAME = "docker.io/library/web:1"
+END = BuildInput(end_context=BuildInput.EndContext())
+
+
+@dataclass
+class Cluster:
+    """One builder, the image repository and the names."""
+
+    script: list[AgentBuildOutput] = field(default_factory=list)
+    received: list[AgentBuildInput] = field(default_factory=list)
+    named: list[Image] = field(default_factory=list)
+    repository: str = "registry:5000/shoal/pool"
+    built_at: list[str] = field(default_factory=list)
+    closed: int = 0
+    ended_early: bool = False
+
+    @property
+    def name(self) -> str:
+        if not self.repository:
+            raise Refused("the cluster has no image repository")
+        return self.repository
+
+    async def build(
+        self, agent: AgentAddress, messages: AsyncIterator[AgentBuildInput]
+    ) -> AsyncGenerator[AgentBuildOutput, None]:
+        self.built_at.append(agent.node_id)
+        inputs = messages.__aiter__()
+        try:
+            while not (self.received and self.received[-1].input.HasField("end_context")):
+                message = await anext(inputs, None)
+                if message is None:
+                    self.ended_early = True
+                    raise InvalidInput("the context is incomplete")
+                self.received.append(message)
+            for each in self.script:
+                yield each
+                if each.resolve:
+                    self.received.append(await anext(inputs))
+        finally:
+            self.closed += 1
+            await inputs.aclose()  # type: ignore[attr-defined]
+
+    async def adopt(self, digest: str, name: str) -> Image:
+        return Image(name=name, digest=digest, variants=[ImageVariant(config_digest=digest_of(b"config"))])
+
+    async def set(self, request: SetImageRequest, caller: Caller) -> Image:
+        self.named.append(request.image)
+        return request.image
+
+    async def list_build_cache(self, agent: AgentAddress, request: ListBuildCacheRequest) -> ListBuildCacheResponse:
+        if agent.node_id == "n2":
+            raise Unavailable("no response")
+        return ListBuildCacheResponse(rows=[BuildCacheRow(id="a", bytes=5)])
+
+    async def prune_build_cache(self, agent: AgentAddress, request: PruneBuildCacheRequest) -> PruneBuildCacheResponse:
+        return PruneBuildCacheResponse(ids=[f"of-{agent.node_id}"], reclaimed_bytes=7)
+
+
+def handler(api: Api, cluster: Cluster) -> BuildHandler:
+    return BuildHandler(store=api.store, agents=cluster, repository=cluster, images=api.images, names=cluster)
+
+
+async def inputs(*messages: BuildInput) -> AsyncGenerator[BuildInput]:
+    for message in messages:
+        yield message
+
+
+async def run(api: Api, cluster: Cluster, start: BuildStart, *messages: BuildInput) -> list[BuildOutput]:
+    given = inputs(BuildInput(start=start), *(messages or (END,)))
+    return [each async for each in handler(api, cluster).build(given, ADMIN)]
+
+
+def test_a_build_goes_through_its_node_and_is_named_at_its_end() -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("n1", "h1")
+        log = AgentBuildOutput(output=BuildOutput(log=VertexLog(id="v", stream=1, data=b"hi\n")))
+        cluster = Cluster([log, AgentBuildOutput(resolve="alpine"), AgentBuildOutput(published=digest_of(b"m"))])
+        secret = BuildInput(secret=BuildSecret(id="k", value=b"v"))
+        start = BuildStart(names=[NAME, "docker.io/library/web:latest"])
+        place, line, end = await run(api, cluster, start, secret, BuildInput(context=b"tar"), END)
+        assert (place.place.node_id, place.place.node_hostname, line.log.data) == ("n1", "h1", b"hi\n")
+        first, *given, answer = cluster.received
+        assert (first.start.image_repository, list(first.start.start.names)) == (cluster.name, list(start.names))
+        assert [each.input.WhichOneof("kind") for each in given] == ["secret", "context", "end_context"]
+        assert (answer.resolved.reference, "@sha256:" in answer.resolved.resolved) == ("alpine", True)
+        assert [(each.name, each.built_on) for each in cluster.named] == [(name, "n1") for name in start.names]
+        assert (end.result.digest, end.result.image_id) == (digest_of(b"m"), digest_of(b"config"))
+        assert list(end.result.names) == list(start.names)
+
+    with_api(scenario)
+
+
+def test_an_image_that_is_not_there_is_an_answer() -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("n1", "h1")
+        api.images.missing.add("alpine")
+        cluster = Cluster([AgentBuildOutput(resolve="alpine"), AgentBuildOutput(published=digest_of(b"m"))])
+        await run(api, cluster, BuildStart())
+        assert cluster.received[-1].resolved.error == "no image alpine"
+        assert [each.name for each in cluster.named] == [""]
+
+    with_api(scenario)
+
+
+def test_a_caller_who_leaves_ends_the_build() -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("n1", "h1")
+        cluster = Cluster([])
+        never = asyncio.Event()
+
+        async def waits() -> AsyncGenerator[BuildInput]:
+            yield BuildInput(start=BuildStart())
+            await never.wait()
+
+        outputs = handler(api, cluster).build(waits(), ADMIN)
+        await anext(outputs)
+        reading = asyncio.create_task(anext(outputs))
+        await asyncio.sleep(0.01)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        await outputs.aclose()
+        assert cluster.closed == 1
+
+    with_api(scenario)
+
+
+def test_input_that_ends_without_its_end_is_told_to_the_node() -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("n1", "h1")
+        cluster = Cluster([])
+        with pytest.raises(InvalidInput, match="incomplete"):
+            await run(api, cluster, BuildStart(), BuildInput(context=b"half"))
+        assert cluster.ended_early
+
+    with_api(scenario)
+
+
+def test_the_first_message_is_checked_with_every_fault() -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("n1", "h1")
+        cluster = Cluster([])
+        start = BuildStart(names=["web:1", "docker.io/library/a"], network="front", compression="lz4", memory_bytes=-1)
+        with pytest.raises(InvalidInput) as caught:
+            await run(api, cluster, start)
+        paths = [each.path for each in caught.value.faults]
+        assert paths == ["names[0]", "names[1]", "network", "compression", "memory_bytes"]
+        with pytest.raises(InvalidInput, match="first message"):
+            [each async for each in handler(api, cluster).build(inputs(END), ADMIN)]
+        assert not cluster.built_at
+
+    with_api(scenario)
+
+
+@pytest.mark.parametrize("output", [BuildStart.IMAGE, BuildStart.FILES])
+def test_only_an_image_needs_the_image_repository(output: "BuildStart.Output.ValueType") -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("n1", "h1")
+        cluster = Cluster([AgentBuildOutput(output=BuildOutput(file_data=b"x"))], repository="")
+        try:
+            answers = await run(api, cluster, BuildStart(output=output))
+        except ShoalError as error:
+            assert output == BuildStart.IMAGE and "no image repository" in str(error)
+        else:
+            assert output == BuildStart.FILES and answers[1].file_data == b"x"
+
+    with_api(scenario)
+
+
+def test_the_cache_is_that_of_all_nodes_or_of_one() -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("n1", "h1")
+        await api.add_node("n2", "h2")
+        caches = BuildCacheHandler(store=api.store, agents=Cluster())
+        listed = await caches.list(ListBuildCacheRequest(), ADMIN)
+        assert [(each.id, each.node_id) for each in listed.rows] == [("a", "n1")]
+        assert list(listed.warnings) == ["node h2: no response"]
+        pruned = await caches.prune(PruneBuildCacheRequest(), ADMIN)
+        assert (list(pruned.ids), pruned.reclaimed_bytes) == (["of-n1", "of-n2"], 14)
+        assert list((await caches.prune(PruneBuildCacheRequest(node="h2"), ADMIN)).ids) == ["of-n2"]
+        with pytest.raises(NotFound):
+            await caches.list(ListBuildCacheRequest(node="h9"), ADMIN)
+
+    with_api(scenario)
