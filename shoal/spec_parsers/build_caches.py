@@ -1,0 +1,34 @@
+"""Parse where a build's cache comes from and goes to, in BuildKit's notation."""
+
+from shoal.errors import InvalidInput
+from shoal.image_reference import parse
+from shoal.spec_parsers.csv_fields import csv_fields
+
+_CACHE_TYPES = ("registry", "inline")
+
+
+def parse_cache(text: str, *, export: bool) -> str:
+    """A cache in "type=registry,ref=registry:5000/cache", "type=inline", or a reference; as the builder takes it.
+
+    Args:
+        export: it is where the cache goes, not where it comes from.
+    Raises:
+        InvalidInput: another type, or no reference.
+    """
+    if "=" not in text:
+        parse(text)
+        return f"type=registry,ref={text}" if export else text
+    fields = csv_fields(text)
+    kind = fields.get("type", "registry" if "ref" in fields else "")
+    if kind not in _CACHE_TYPES:
+        raise InvalidInput(
+            f"{text!r}: type {kind!r} is not supported; use registry or inline (all nodes share the cache without that)"
+        )
+    if kind == "inline" and not export:
+        raise InvalidInput(f"{text!r}: type inline is only for --cache-to; use type=registry,ref=IMAGE")
+    if kind == "registry":
+        if not fields.get("ref"):
+            raise InvalidInput(f"{text!r}: ref is missing")
+        parse(fields["ref"])
+    rest = [f"{key}={value}" for key, value in fields.items() if key != "type"]
+    return ",".join([f"type={kind}", *rest])
