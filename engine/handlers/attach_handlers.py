@@ -19,10 +19,11 @@ from engine.handlers.terminal_streams import (
     detach_keys,
     terminal_size,
 )
-from engine.protocol.errors import conflict, not_implemented
+from engine.protocol.errors import conflict
 from engine.protocol.frames import Output
+from engine.protocol.versions import BINARY_WEBSOCKETS, WEBSOCKET_STREAMS
 from engine.server.call import Call
-from engine.server.hijack import HijackedResponse
+from engine.server.hijack import HijackedResponse, RawStream
 from engine.server.routes import Route
 from engine.translate.container_facts import identifier, is_of_service
 from shoal.api.v1.engine_pb2 import ContainerView
@@ -42,20 +43,54 @@ class AttachHandlers:
     def routes(self) -> list[Route]:
         return [
             Route("POST", "/containers/{id}/attach", self.attach, "ContainerAttach", hijacks=True),
-            Route("GET", "/containers/{id}/attach/ws", self.attach_by_websocket, "ContainerAttachWebsocket"),
+            Route(
+                "GET",
+                "/containers/{id}/attach/ws",
+                self.attach_by_websocket,
+                "ContainerAttachWebsocket",
+                remark="raw output, in text before 1.28",
+            ),
             Route("POST", "/containers/{id}/resize", self.resize, "ContainerResize"),
         ]
 
     async def attach(self, call: Call) -> web.StreamResponse:
         """Before the start too: the head goes out when no byte of the program can be missed any more."""
+        view = await self._attachable(call)
+        options = _options(call, view)
+
+        async def take_over() -> RawStream:
+            return call.hijack(content_type(call.version, terminal=options.terminal))
+
+        await self._run(call, view, options, take_over)
+        return HijackedResponse()
+
+    async def attach_by_websocket(self, call: Call) -> web.StreamResponse:
+        """The same by a WebSocket, whose frames are the bytes of all outputs, without frames of Docker's."""
+        view = await self._attachable(call)
+        options, opened = _websocket_options(call, view), []
+
+        async def upgrade() -> RawStream:
+            opened.append(await call.websocket(binary=call.version >= BINARY_WEBSOCKETS))
+            return opened[0]
+
+        await self._run(call, view, options, upgrade)
+        return opened[0].response
+
+    async def _attachable(self, call: Call) -> ContainerView:
         view = await self._lookup.find(call.parameters["id"])
         if state_text(view) == "paused":
             raise conflict(f"container {identifier(view)} is paused, unpause the container before attach")
-        options, stream = _options(call, view), call.boolean("stream")
+        return view
+
+    async def _run(
+        self, call: Call, view: ContainerView, options: StreamOptions, open_stream: Callable[[], Awaitable[RawStream]]
+    ) -> None:
+        """Attach, then answer, then copy until the program ends or the client is gone."""
+        stream = call.boolean("stream")
         async with ProgramSession(self._managers, *self._attachment(view)) as session:
             if stream:
                 await session.begin()
-            raw = call.hijack(content_type(call.version, terminal=options.terminal))
+            raw = await open_stream()
             self._events.report(view, "attach")
             if call.boolean("logs"):
                 await self._write_logs(raw.write, view, options)
@@ -67,14 +102,6 @@ class AttachHandlers:
                     await raw.close()
             finally:
                 self._terminals.remove(identifier(view), session)
-        return HijackedResponse()
-
-    async def attach_by_websocket(self, _: Call) -> web.StreamResponse:
-        """
-        Raises:
-            ApiError: 501.
-        """
-        raise not_implemented("attach by WebSocket is not implemented; use POST /containers/{id}/attach")
 
     async def resize(self, call: Call) -> web.StreamResponse:
         """Of a session of this engine, else by one that is opened for that."""
@@ -118,3 +145,13 @@ def _options(call: Call, view: ContainerView) -> StreamOptions:
         outputs=outputs,
         detach_keys=detach_keys(call.text("detachKeys"), terminal=spec.tty),
     )
+
+
+def _websocket_options(call: Call, view: ContainerView) -> StreamOptions:
+    """Raw output, with a terminal or not; of all streams for clients that cannot choose."""
+    options, spec = _options(call, view), view.container.definition.task.container
+    options.terminal = True
+    if call.version < WEBSOCKET_STREAMS:
+        options.stdin = spec.stdin_open
+        options.outputs = [Output.STDOUT] if spec.tty else [Output.STDOUT, Output.STDERR]
+    return options

@@ -41,13 +41,37 @@ class ImageHandlers:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/images/json", self.list, "ImageList"),
-            Route("GET", "/images/search", self.search, "ImageSearch"),
+            Route(
+                "GET",
+                "/images/json",
+                self.list,
+                "ImageList",
+                remark="one image a name: `manifests` is not answered, as without containerd's image store",
+            ),
+            Route(
+                "GET",
+                "/images/search",
+                self.search,
+                "ImageSearch",
+                remark="501: only Docker Hub's own API can be searched, registries have none",
+            ),
             Route("POST", "/images/prune", self.prune, "ImagePrune"),
-            Route("GET", "/images/{name:.*}/json", self.inspect, "ImageInspect"),
+            Route(
+                "GET",
+                "/images/{name:.*}/json",
+                self.inspect,
+                "ImageInspect",
+                remark="of one platform: `manifests` is not answered, as without containerd's image store",
+            ),
             Route("GET", "/images/{name:.*}/history", self.history, "ImageHistory"),
             Route("POST", "/images/{name:.*}/tag", self.tag, "ImageTag"),
-            Route("DELETE", "/images/{name:.*}", self.remove, "ImageDelete"),
+            Route(
+                "DELETE",
+                "/images/{name:.*}",
+                self.remove,
+                "ImageDelete",
+                remark="all platforms of a name; there are no parents, so `noprune` says nothing",
+            ),
             Route("GET", "/distribution/{name:.*}/json", self.distribution, "DistributionInspect"),
         ]
 
@@ -136,7 +160,10 @@ class ImageHandlers:
         Raises:
             ApiError: 501.
         """
-        raise not_implemented("search is of Docker Hub's own API, which this engine does not ask; use its web site")
+        raise not_implemented(
+            "images cannot be searched: registries have no search, only Docker Hub has an API of its own, "
+            "which this engine does not ask; use its web site"
+        )
 
 
 def _filters(filters: Filters) -> list[Filter]:

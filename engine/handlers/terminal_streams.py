@@ -9,6 +9,7 @@ from engine.protocol.errors import bad_request
 from engine.protocol.frames import Output, frame
 from engine.protocol.versions import STREAM_CONTENT_TYPE, ApiVersion
 from engine.server.hijack import MULTIPLEXED, RAW, RawStream
+from engine.server.websocket import WebSocketStream
 from shoal.api.v1.streams_pb2 import ExecEnd, TerminalSize
 from shoal.detach_keys import DEFAULT, DetachKeyScanner, parse_keys
 from shoal.errors import InvalidInput, ShoalError
@@ -107,11 +108,14 @@ async def connect(session: ProgramSession, stream: RawStream, options: StreamOpt
     end: ExecEnd | None = None
     try:
         async with TaskGroup() as group:
+            input_task = None
             if options.stdin:
-                copying = group.create_task(_copy_input(session, stream, options))
+                input_task = group.create_task(_copy_input(session, stream, options))
+            elif isinstance(stream, WebSocketStream):
+                input_task = group.create_task(stream.discard_input())
             end = await _copy_output(session, stream, options)
-            if options.stdin:
-                copying.cancel()
+            if input_task is not None:
+                input_task.cancel()
     except ExceptionGroup as errors:
         if errors.split((_Detached, ConnectionError))[1] is not None:
             raise

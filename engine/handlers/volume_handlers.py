@@ -48,7 +48,13 @@ class VolumeHandlers:
             Route("POST", "/volumes/create", self.create, "VolumeCreate"),
             Route("POST", "/volumes/prune", self.prune, "VolumePrune"),
             Route("GET", "/volumes/{name}", self.inspect, "VolumeInspect"),
-            Route("PUT", "/volumes/{name}", self.update, "VolumeUpdate"),
+            Route(
+                "PUT",
+                "/volumes/{name}",
+                self.update,
+                "VolumeUpdate",
+                remark="501: CSI volumes have no availability of their own, nodes do",
+            ),
             Route("DELETE", "/volumes/{name}", self.remove, "VolumeDelete"),
         ]
 

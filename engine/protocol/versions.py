@@ -31,6 +31,8 @@ NEWEST = ApiVersion(1, 50)
 OLDEST = ApiVersion(1, 24)
 
 # What answers depend on. Each name says what holds from its version on.
+BINARY_WEBSOCKETS = ApiVersion(1, 28)
+"""Output by a WebSocket is in binary frames; before, in text."""
 WAIT_CONDITIONS = ApiVersion(1, 30)
 """`wait` takes a condition, and sends its headers at once; before, it answers when the container has ended."""
 IPC_MODE_PRIVATE = ApiVersion(1, 40)
@@ -41,6 +43,8 @@ STOP_SIGNAL = ApiVersion(1, 42)
 """`stop` and `restart` take a signal."""
 BUILD_CACHE_LISTED = ApiVersion(1, 42)
 """No BuilderSize in disk usage: the cache is listed."""
+WEBSOCKET_STREAMS = ApiVersion(1, 42)
+"""Clients of a WebSocket choose among a container's streams; before, they get all."""
 STREAM_CONTENT_TYPE = ApiVersion(1, 42)
 """Streams of several outputs say so in their Content-Type."""
 NO_DANGLING_NAMES = ApiVersion(1, 43)

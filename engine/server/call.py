@@ -14,6 +14,7 @@ from engine.protocol.versions import ApiVersion
 from engine.server.callers import Caller
 from engine.server.hijack import RawStream, hijack
 from engine.server.server_headers import SERVER_HEADERS
+from engine.server.websocket import WebSocketStream
 
 MAX_JSON_BYTES = 4 * 1024 * 1024
 JSON = "application/json"
@@ -145,6 +146,18 @@ class Call:
             ConnectionError: the client is gone.
         """
         stream = hijack(self.request, content_type, SERVER_HEADERS)
+        self.request[_BEGUN] = True
+        return stream
+
+    async def websocket(self, *, binary: bool) -> WebSocketStream:
+        """Make the connection a WebSocket.
+
+        Args:
+            binary: of frames to the client; else they are text.
+        Raises:
+            ApiError: 400, the client has asked for none.
+        """
+        stream = await WebSocketStream.open(self.request, binary=binary)
         self.request[_BEGUN] = True
         return stream
 
