@@ -12,6 +12,7 @@ from engine.server.call import Call
 from engine.translate.container_creation import Creation, familiar_image, read_creation
 from engine.translate.container_facts import identifier
 from engine.translate.container_mounts import has_host_paths
+from engine.translate.fields import Fields
 from engine.translate.image_facts import facts_of
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.control_pb2 import GetClusterRequest
@@ -48,7 +49,7 @@ class ContainerCreator:
                 operator forbids something of it.
         """
         body, name = await call.json_object(), call.text("name")
-        image = await self._image(str(body.get("Image") or ""))
+        image = await self._image(Fields(body).text("Image"))
         ports = facts_of(choose_variant(image)).keys_of("ExposedPorts") if image and image.image.variants else ()
         creation = read_creation(body, call.version, image_ports=ports)
         self._restrictions.check_task(call.caller, creation.definition.task)

@@ -201,7 +201,7 @@ def _start(fields: Fields) -> ExecStart:
 
 def _console_size(fields: Fields) -> tuple[int, int] | None:
     """Rows and columns; None where they are not given."""
-    given = fields.document.get("ConsoleSize")
+    given = fields.value("ConsoleSize")
     if not given:
         return None
     if not isinstance(given, list) or len(given) != 2 or not all(type(each) is int for each in given):

@@ -163,7 +163,7 @@ def _read_volume_options(options: Fields, mount: Mount) -> None:
 
 def _read_tmpfs_options(options: Fields, mount: Mount) -> None:
     mount.tmpfs_bytes, mount.tmpfs_mode = options.number("SizeBytes"), options.number("Mode")
-    for words in options.document.get("Options") or []:
+    for words in options.value("Options") or []:
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise options.wrong_type("Options", words, "[]string")
         mount.tmpfs_options.append("=".join(words))

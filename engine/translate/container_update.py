@@ -21,10 +21,11 @@ def read_update(document: Mapping[str, Any]) -> UpdateContainerRequest:
     Raises:
         ApiError: 400, something is not valid, or cannot be changed while a container lives.
     """
-    given = {key: document[key] for key in _CHANGEABLE if document.get(key)}
+    fields = Fields(document)
+    given = {key: fields.value(key) for key in _CHANGEABLE if fields.value(key)}
     for key in ("BlkioWeight", "CpuRealtimePeriod", "CpuRealtimeRuntime", "KernelMemory", "Devices", "Ulimits"):
-        if document.get(key):
-            raise Fields(document).invalid(key, "cannot be changed after the creation")
+        if fields.value(key):
+            raise fields.invalid(key, "cannot be changed after the creation")
     if given.get("MemorySwap") not in (None, -1) and "Memory" not in given:
         given.pop("MemorySwap")
     task, request = TaskTemplate(), UpdateContainerRequest()
@@ -33,7 +34,7 @@ def read_update(document: Mapping[str, Any]) -> UpdateContainerRequest:
     request.cpu.CopyFrom(task.container.cpu)
     request.memory.CopyFrom(task.container.memory)
     request.memory.ClearField("oom_kill_disable")
-    policy = document.get("RestartPolicy")
-    if isinstance(policy, dict) and policy.get("Name"):
-        request.restart.CopyFrom(read_restart(Fields(policy, "RestartPolicy")))
+    policy = fields.nested("RestartPolicy")
+    if policy.text("Name"):
+        request.restart.CopyFrom(read_restart(policy))
     return request

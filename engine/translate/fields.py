@@ -12,6 +12,8 @@ MAX_LIST = 10_000
 class Fields:
     """An object of a request. What is absent or null reads as empty.
 
+    Keys are found in any case, as Go's decoder finds them: some clients write `detachKeys`.
+
     Attributes:
         path: where it is, for messages: "HostConfig".
     """
@@ -22,7 +24,15 @@ class Fields:
 
     def has(self, key: str) -> bool:
         """Whether it is there and not null."""
-        return self.document.get(key) is not None
+        return self.value(key) is not None
+
+    def value(self, key: str) -> Any:
+        """What there is, of any type; None where it is absent or null."""
+        found = self.document.get(key)
+        if found is not None or key in self.document:
+            return found
+        folded = key.casefold()
+        return next((value for name, value in self.document.items() if name.casefold() == folded), None)
 
     def text(self, key: str) -> str:
         return str(self._of(key, str, "string", ""))
@@ -39,7 +49,7 @@ class Fields:
 
     def texts(self, key: str) -> list[str]:
         """A list of strings; a string alone stands for a list of one, as in `Cmd` and `Entrypoint`."""
-        value = self.document.get(key)
+        value = self.value(key)
         if isinstance(value, str):
             return [value]
         found = self._of(key, list, "[]string", [])
@@ -88,7 +98,7 @@ class Fields:
         return Fields(value, self._at(key))
 
     def _of(self, key: str, kind: type, name: str, default: Any = None) -> Any:
-        value = self.document.get(key)
+        value = self.value(key)
         if value is None:
             return default
         if not isinstance(value, kind):

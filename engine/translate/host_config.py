@@ -195,7 +195,7 @@ def _read_security(host: Fields, task: TaskTemplate) -> None:
             apply_security_option(container, option, lambda profile: profile)
         except InvalidInput as error:
             raise host.invalid("SecurityOpt", str(error)) from None
-    masked, readonly = host.document.get("MaskedPaths"), host.document.get("ReadonlyPaths")
+    masked, readonly = host.value("MaskedPaths"), host.value("ReadonlyPaths")
     for key, paths, default in (("MaskedPaths", masked, MASKED_PATHS), ("ReadonlyPaths", readonly, READONLY_PATHS)):
         if paths and sorted(host.texts(key)) != sorted(default):
             raise host.invalid(key, "only the default paths or none are supported")

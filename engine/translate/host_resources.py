@@ -39,7 +39,7 @@ def read_resources(host: Fields, task: TaskTemplate) -> None:
         ApiError: 400, a value cannot be honoured.
     """
     for key, why in _REFUSED.items():
-        if host.document.get(key):
+        if host.value(key):
             raise host.invalid(key, f"is not supported: {why}")
     task.limits.SetInParent()
     task.limits.nano_cpus = _amount(host, "NanoCpus")

@@ -230,7 +230,7 @@ def _read_update(fields: Fields, update: UpdateConfig) -> None:
         update.parallelism = MAX_REPLICAS
     update.delay_ms = fields.number("Delay") // NS
     update.monitor_ms = fields.number("Monitor") // NS if fields.number("Monitor") else DEFAULT_MONITOR_MS
-    ratio = fields.document.get("MaxFailureRatio") or 0
+    ratio = fields.value("MaxFailureRatio") or 0
     if not isinstance(ratio, (int, float)) or not 0 <= ratio <= 1:
         raise fields.invalid("MaxFailureRatio", f"invalid maximum failure ratio {ratio}")
     update.max_failure_ratio = float(ratio)

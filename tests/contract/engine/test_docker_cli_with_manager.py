@@ -122,7 +122,7 @@ def test_how_a_detached_command_ends_is_told(environment: Environment) -> None:
         assert answer[0] == status, answer
         return json.loads(answer[2]) if answer[2] else None
 
-    asked = {"AttachStdout": True, "DetachKeys": "ctrl-a", "Cmd": ["exit", "7"], "Env": ["SECRET=1"], "User": "root"}
+    asked = {"AttachStdout": True, "detachKeys": "ctrl-a", "Cmd": ["exit", "7"], "Env": ["SECRET=1"], "User": "root"}
     identifier = call("POST", "/containers/web/exec", 201, **asked)["Id"]
     before = call("GET", f"/exec/{identifier}/json", 200)
     assert (before["Running"], before["ExitCode"], before["Pid"]) == (False, None, 0)

@@ -20,6 +20,7 @@ from engine.protocol.frames import Output, split_frames
 from engine.translate.container_mounts import has_host_paths
 from engine.translate.container_ports import bound_ports, listed_ports
 from engine.translate.events import event_document, event_filter
+from engine.translate.fields import Fields
 from engine.translate.path_stat import go_mode
 from engine.translate.prune_filters import moment_ms, prune_filters
 from shoal.api.v1.container_pb2 import Mount
@@ -173,3 +174,12 @@ def test_events_have_dockers_form() -> None:
     assert event_document(Event(type="task", action="running")) is None
     with pytest.raises(ApiError, match="invalid filter 'colour'"):
         event_filter({"colour": ["red"]})
+
+
+def test_keys_are_found_in_any_case_as_go_finds_them() -> None:
+    fields = Fields({"detachKeys": "ctrl-p", "HostConfig": {"memory": 7}, "CMD": ["a"], "user": "x", "User": "y"})
+    assert fields.text("DetachKeys") == "ctrl-p"
+    assert fields.nested("hostconfig").number("Memory") == 7
+    assert fields.texts("Cmd") == ["a"]
+    assert fields.text("User") == "y"
+    assert not fields.has("Tty")
