@@ -104,7 +104,8 @@ class OciRuntime:
         self.join_network, self.open_network = network.join, network.open
         self.set_addresses = network.set_addresses
         self._root_locks = ShardedLocks()
-        self.logs = ContainerLogs(directory=self._log_directory, is_running=self._writes_log).read
+        self._container_logs = ContainerLogs(directory=self._log_directory, is_running=self._writes_log)
+        self.logs = self._container_logs.read
 
     def expect_start(self) -> None:
         """As `Runtime.expect_start`."""
@@ -225,6 +226,7 @@ class OciRuntime:
             if self._containers.is_copied(container_id):
                 self._containers.end_copies(container_id)
                 raise Unavailable(f"container {container_id} is still in use by a copy of its files")
+            await self._container_logs.finish(container_id)
             with disk_failures():
                 await complete_in_thread(self._kept_roots.remove, container_id)
             self._main_process.waiting.failed(container_id, NotFound(f"container {container_id} was removed"))

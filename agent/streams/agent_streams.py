@@ -54,7 +54,15 @@ class LogSource(Protocol):
     """Reads logs; `agent.runtime.oci_runtime.OciRuntime` is one."""
 
     def logs(
-        self, task_id: str, *, follow: bool, tail: int | None, since_ns: int, until_ns: int, chunk_bytes: int
+        self,
+        task_id: str,
+        *,
+        follow: bool,
+        tail: int | None,
+        since_ns: int,
+        until_ns: int,
+        chunk_bytes: int,
+        announce: bool,
     ) -> AsyncGenerator[LogLines]:
         """Raises NotFound if the host has no log of the task."""
         ...
@@ -305,6 +313,7 @@ class AgentStreamsService(AgentStreamsServicer):
             since_ns=since_ns,
             until_ns=request.until_ns,
             chunk_bytes=chunk_bytes,
+            announce=request.announce,
         )
         async with aclosing(found) as parts:
             async for part in parts:

@@ -1,7 +1,8 @@
 """`logs` of a container."""
 
+import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 
 from aiohttp import web
 
@@ -15,6 +16,9 @@ from engine.protocol.parameters import nanoseconds
 from engine.server.call import Call
 from engine.server.routes import Route
 from shoal.errors import Refused
+
+FOLLOW_SECONDS = 0.5
+"""How long the head of an answer with `follow` waits until the container's node reads its log."""
 
 
 class LogHandlers:
@@ -47,20 +51,36 @@ class LogHandlers:
             until_ns=nanoseconds("until", call.text("until")),
             timestamps=call.boolean("timestamps"),
         )
-        async with aclosing(log_frames(self._managers, view, options)) as frames:
-            # With `follow` the head goes out at once, else the first lines show whether there are any.
-            first = b"" if options.follow else await _first(frames)
+        async with aclosing(log_frames(self._managers, view, options)) as frames, _first_of(frames) as first:
+            # Some clients remove the container when they have the head, and read the body after that.
+            await asyncio.wait([first], timeout=FOLLOW_SECONDS if options.follow else None)
+            if first.done():
+                _check_readable(first)
             response = await call.stream(content_type(call.version, terminal=options.terminal))
-            await response.write(first)
+            await response.write(await first)
             async for data in frames:
-                await response.write(data)
+                if data:
+                    await response.write(data)
         return response
 
 
-async def _first(frames: AsyncGenerator[bytes]) -> bytes:
-    try:
+@asynccontextmanager
+async def _first_of(frames: AsyncGenerator[bytes]) -> AsyncGenerator[asyncio.Task[bytes]]:
+    """The first piece while it is being waited for; nothing of it is left afterwards."""
+
+    async def first() -> bytes:
         return await anext(frames, b"")
-    except Refused as error:
+
+    task = asyncio.create_task(first())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def _check_readable(first: asyncio.Task[bytes]) -> None:
+    if isinstance(error := first.exception(), Refused):
         raise not_implemented(str(error)) from error
 
 

@@ -39,11 +39,19 @@ class LogOptions:
 async def log_frames(managers: Managers, view: ContainerView, options: LogOptions) -> AsyncGenerator[bytes]:
     """The log of a container, as the client gets it, in pieces.
 
+    With `follow`, an empty piece says that its node reads the log.
+
     Raises:
         ShoalError: its node is away, or its log is not kept.
     """
     target = view.container.name if is_of_service(view) else reference_of(view)
-    request = LogsRequest(target=target, follow=options.follow, since_ns=options.since_ns, until_ns=options.until_ns)
+    request = LogsRequest(
+        target=target,
+        follow=options.follow,
+        since_ns=options.since_ns,
+        until_ns=options.until_ns,
+        announce=options.follow,
+    )
     if options.tail is not None:
         request.tail = options.tail
     formatter = LineFormatter(options)
@@ -53,7 +61,7 @@ async def log_frames(managers: Managers, view: ContainerView, options: LogOption
                 data = b"".join(
                     formatter.format(line) for chunk in response.batch.chunks for line in chunk.lines.split(b"\n")
                 )
-                if data:
+                if data or options.follow:
                     yield data
 
 

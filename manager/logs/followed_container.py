@@ -83,6 +83,7 @@ class FollowedContainer:
         if is_first:
             return sent
         sent.ClearField("tail")
+        sent.ClearField("announce")
         task = newest_task(self._store.tables, self._container_id)
         begun_ns = task.created_at_ms * 1_000_000 if task is not None else 0
         sent.since_ns = max(sent.since_ns, self._read_ns or begun_ns)

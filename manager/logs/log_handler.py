@@ -76,6 +76,7 @@ class LogHandler:
         if request.HasField("tail"):
             sent.tail = request.tail
         if target.container_id and request.follow:
+            sent.announce = request.announce
             followed = FollowedContainer(self._store, self._reader, target.container_id, sent)
             return followed.batches()
         if target.container_id:

@@ -1,7 +1,8 @@
 """Reads a container's log across its files: in order, in chunks of 256 KiB, optionally following it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from agent.runtime.logs.log_cursor import LogCursor, LogLines
@@ -10,6 +11,9 @@ from shoal.logs.log_lines import STAMP_BYTES, end_of_line, last_timestamp, times
 
 CHUNK_BYTES = 256 << 10
 _POLL_SECONDS = 0.1
+
+FINISH_SECONDS = 2.0
+"""How long a removal waits for those who read the log and are slow."""
 
 
 class ContainerLogs:
@@ -23,6 +27,19 @@ class ContainerLogs:
     def __init__(self, *, directory: Callable[[str], Path], is_running: Callable[[str], bool]) -> None:
         self._directory = directory
         self._is_running = is_running
+        self._readers: dict[str, set[_Reader]] = {}
+
+    async def finish(self, task_id: str, *, seconds: float = FINISH_SECONDS) -> None:
+        """Let everyone who reads a log read the rest of it. Its files may be deleted then.
+
+        Args:
+            seconds: that slow readers have; they lose lines after that.
+        """
+        readers = list(self._readers.get(task_id, ()))
+        for reader in readers:
+            reader.finishing.set()
+        if readers:
+            await asyncio.wait([reader.ended for reader in readers], timeout=seconds)
 
     async def read(
         self,
@@ -33,6 +50,7 @@ class ContainerLogs:
         since_ns: int = 0,
         until_ns: int = 0,
         chunk_bytes: int = CHUNK_BYTES,
+        announce: bool = False,
     ) -> AsyncGenerator[LogLines]:
         """Lines, the oldest first, with their times in UTC.
 
@@ -44,6 +62,7 @@ class ContainerLogs:
             since_ns: begin with the first line that is not older; nanoseconds since the epoch.
             until_ns: end before the first line that is younger, and that ends following too; 0: no bound.
             chunk_bytes: bytes per read; each item has whole lines of about this size.
+            announce: the first item is empty; `finish` waits for this reader from then on.
         Raises:
             NotFound: this host has no log of the task.
         """
@@ -51,22 +70,56 @@ class ContainerLogs:
         if not directory.is_dir():
             raise NotFound(f"no log of task {task_id} on this host")
         since, until = _Since(since_ns), _Until(until_ns)
-        is_over = not self._is_running(task_id)
-        cursor = await asyncio.to_thread(LogCursor.at, directory, is_over=is_over, tail=tail, since_ns=since_ns)
-        while True:
-            # Checked before reading: what was written before the exit is then read after it.
+        with self._reader(task_id) as reader:
             is_over = not self._is_running(task_id)
-            found = await asyncio.to_thread(cursor.read, chunk_bytes, is_over=is_over)
-            if found is None:
-                if is_over or not follow:
+            cursor = await asyncio.to_thread(LogCursor.at, directory, is_over=is_over, tail=tail, since_ns=since_ns)
+            if announce:
+                yield LogLines(b"")
+            while True:
+                # Checked before reading: what was written before the exit is then read after it.
+                is_over = reader.finishing.is_set() or not self._is_running(task_id)
+                found = await asyncio.to_thread(cursor.read, chunk_bytes, is_over=is_over)
+                if found is None:
+                    if is_over or not follow:
+                        return
+                    await reader.pause()
+                elif lines := until.cut(since.cut(to_utc(found.data))):
+                    yield LogLines(lines, found.lost)
+                elif found.lost:
+                    yield LogLines(b"", lost=True)
+                if until.is_reached:
                     return
-                await asyncio.sleep(_POLL_SECONDS)
-            elif lines := until.cut(since.cut(to_utc(found.data))):
-                yield LogLines(lines, found.lost)
-            elif found.lost:
-                yield LogLines(b"", lost=True)
-            if until.is_reached:
-                return
+
+    @contextmanager
+    def _reader(self, task_id: str) -> "Iterator[_Reader]":
+        reader = _Reader()
+        self._readers.setdefault(task_id, set()).add(reader)
+        try:
+            yield reader
+        finally:
+            reader.ended.set_result(None)
+            self._readers[task_id].discard(reader)
+            if not self._readers[task_id]:
+                del self._readers[task_id]
+
+
+class _Reader:
+    """One that reads a log.
+
+    Attributes:
+        finishing: nothing more is written; the rest is to be read.
+        ended: done when it has read all, or is gone.
+    """
+
+    def __init__(self) -> None:
+        self.finishing = asyncio.Event()
+        self.ended = asyncio.get_running_loop().create_future()
+
+    async def pause(self) -> None:
+        """Until there may be more to read."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_POLL_SECONDS):
+                await self.finishing.wait()
 
 
 class _Since:

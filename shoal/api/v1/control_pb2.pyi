@@ -2167,6 +2167,7 @@ class LogsRequest(_message.Message):
     SINCE_NS_FIELD_NUMBER: _builtins.int
     STACK_FIELD_NUMBER: _builtins.int
     UNTIL_NS_FIELD_NUMBER: _builtins.int
+    ANNOUNCE_FIELD_NUMBER: _builtins.int
     target: _builtins.str
     """A service; a container of one's own; a task by id, by its full name, or as "web.1" ("web.h1" of a global service): all
     tasks in that place.
@@ -2179,6 +2180,10 @@ class LogsRequest(_message.Message):
     """In place of `target`: all services of a stack."""
     until_ns: _builtins.int
     """Lines up to this; 0 means all. `follow` ends with the first later one. Nanoseconds since the Unix epoch."""
+    announce: _builtins.bool
+    """Of a container of one's own that is followed: before any line, an empty batch says that its log is being read, so that
+    a removal that comes later does not take lines away.
+    """
     def __init__(
         self,
         *,
@@ -2188,10 +2193,11 @@ class LogsRequest(_message.Message):
         since_ns: _builtins.int = ...,
         stack: _builtins.str = ...,
         until_ns: _builtins.int = ...,
+        announce: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "tail", b"tail"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "follow", b"follow", "since_ns", b"since_ns", "stack", b"stack", "tail", b"tail", "target", b"target", "until_ns", b"until_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "announce", b"announce", "follow", b"follow", "since_ns", b"since_ns", "stack", b"stack", "tail", b"tail", "target", b"target", "until_ns", b"until_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__tail: _TypeAlias = _typing.Literal["tail"]  # noqa: Y015
     _WhichOneofArgType__tail: _TypeAlias = _typing.Literal["_tail", b"_tail"]  # noqa: Y015

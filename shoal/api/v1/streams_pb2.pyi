@@ -877,6 +877,7 @@ class ReadLogsRequest(_message.Message):
     SINCE_NS_FIELD_NUMBER: _builtins.int
     BATCH_BYTES_FIELD_NUMBER: _builtins.int
     UNTIL_NS_FIELD_NUMBER: _builtins.int
+    ANNOUNCE_FIELD_NUMBER: _builtins.int
     follow: _builtins.bool
     """Continue with what is written from now on."""
     tail: _builtins.int
@@ -887,6 +888,10 @@ class ReadLogsRequest(_message.Message):
     """Of an answer, at most about so much, for a caller that reads many nodes at once; 0 means 256 KiB, which is the most."""
     until_ns: _builtins.int
     """Only lines up to this; 0 means all. Of each task, the first later line ends the answer. Nanoseconds since the Unix epoch."""
+    announce: _builtins.bool
+    """Before any line, send an empty chunk for each task as soon as its log is being read: from then on a removal of the
+    container waits a moment for this reader.
+    """
     @_builtins.property
     def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -898,10 +903,11 @@ class ReadLogsRequest(_message.Message):
         since_ns: _builtins.int = ...,
         batch_bytes: _builtins.int = ...,
         until_ns: _builtins.int = ...,
+        announce: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "tail", b"tail"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "batch_bytes", b"batch_bytes", "follow", b"follow", "since_ns", b"since_ns", "tail", b"tail", "task_ids", b"task_ids", "until_ns", b"until_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "announce", b"announce", "batch_bytes", b"batch_bytes", "follow", b"follow", "since_ns", b"since_ns", "tail", b"tail", "task_ids", b"task_ids", "until_ns", b"until_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__tail: _TypeAlias = _typing.Literal["tail"]  # noqa: Y015
     _WhichOneofArgType__tail: _TypeAlias = _typing.Literal["_tail", b"_tail"]  # noqa: Y015

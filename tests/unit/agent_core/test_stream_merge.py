@@ -41,7 +41,15 @@ class Files:
     """Logs of two tasks."""
 
     async def logs(
-        self, task_id: str, *, follow: bool, tail: int | None, since_ns: int, until_ns: int, chunk_bytes: int
+        self,
+        task_id: str,
+        *,
+        follow: bool,
+        tail: int | None,
+        since_ns: int,
+        until_ns: int,
+        chunk_bytes: int,
+        announce: bool,
     ) -> AsyncGenerator[LogLines]:
         times = {"a": (1, 4), "b": (2, 3)}.get(task_id)
         if times is None:

@@ -170,3 +170,34 @@ def test_what_the_runtime_says_is_one_line(message: str, kind: type[Exception], 
     assert type(error) is kind
     assert text in str(error)
     assert "\n" not in str(error)
+
+
+def test_a_removal_lets_followers_read_the_rest(tmp_path: Path) -> None:
+    async def body() -> None:
+        logs = ContainerLogs(directory=lambda _: tmp_path, is_running=lambda _: True)
+        reading = logs.read("t", follow=True, announce=True)
+        assert (await anext(reading)).data == b""
+        (tmp_path / "log-1").write_text(line(1))
+        finished = asyncio.create_task(logs.finish("t", seconds=10))
+        assert (await anext(reading)).data.decode() == line(1)
+        assert not finished.done()
+        assert [found async for found in reading] == []
+        async with asyncio.timeout(5):
+            await finished
+
+    asyncio.run(body())
+
+
+def test_a_removal_does_not_wait_long_for_who_reads_slowly(tmp_path: Path) -> None:
+    async def body() -> None:
+        (tmp_path / "log-1").write_text(line(1))
+        logs = ContainerLogs(directory=lambda _: tmp_path, is_running=lambda _: False)
+        reading = logs.read("t")
+        await anext(reading)
+        await logs.finish("t", seconds=0.01)
+        await logs.finish("another", seconds=10)
+        await reading.aclose()
+        async with asyncio.timeout(5):
+            await logs.finish("t", seconds=10)
+
+    asyncio.run(body())
