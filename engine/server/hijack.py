@@ -5,7 +5,10 @@ with or without need, and the output goes on.
 """
 
 import asyncio
+import fcntl
 import select
+import socket
+import termios
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -20,6 +23,10 @@ _CLOSE_SECONDS = 2.0
 """How long the client may take to close its end, so that the output is not cut off."""
 _PROBE_SECONDS = 3.0
 """How often a client that has ended its input is looked after: no further input shows that it is gone."""
+
+_HEAD_CHECKS = 100
+"""How often it is checked whether the client has read the head of the answer, before output follows in any case."""
+_HEAD_PAUSE_SECONDS = 0.001
 
 
 class RawStream(Protocol):
@@ -53,6 +60,7 @@ class HijackedConnection(asyncio.Protocol):
         self._readable = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
+        self._is_head_read = False
         self._lost = asyncio.Event()
         self._closing = False
         self._probe: asyncio.TimerHandle | None = None
@@ -68,6 +76,9 @@ class HijackedConnection(asyncio.Protocol):
         return data
 
     async def write(self, data: bytes) -> None:
+        if not self._is_head_read:
+            await _head_read(self._transport)
+            self._is_head_read = True
         await self._writable.wait()
         if self._lost.is_set():
             raise ConnectionResetError("the client is gone")
@@ -202,11 +213,31 @@ def _head(content_type: str, headers: Mapping[str, str], *, upgrade: bool) -> by
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
+async def _head_read(transport: asyncio.BaseTransport) -> None:
+    """Wait a moment for the client to read what was sent to it, where the kernel tells that: on Unix sockets.
+
+    Some clients (docker-py, and what is built on it) read the head with a buffer, then the output from the socket below
+    it: output that comes with the head is lost to them.
+    """
+    for _ in range(_HEAD_CHECKS):
+        if not _has_unread(transport):
+            return
+        await asyncio.sleep(_HEAD_PAUSE_SECONDS)
+
+
+def _has_unread(transport: asyncio.BaseTransport) -> bool:
+    """Whether the peer has yet to read something. False where that is not known."""
+    peer = transport.get_extra_info("socket")
+    if peer is None or peer.fileno() < 0 or peer.family != socket.AF_UNIX:
+        return False
+    return any(fcntl.ioctl(peer.fileno(), termios.TIOCOUTQ, bytes(4)))
+
+
 def is_hung_up(transport: asyncio.BaseTransport) -> bool:
     """Whether the peer has closed its socket, or reset the connection."""
-    socket = transport.get_extra_info("socket")
-    if socket is None or socket.fileno() < 0:
+    own = transport.get_extra_info("socket")
+    if own is None or own.fileno() < 0:
         return True
     poller = select.poll()
-    poller.register(socket.fileno(), 0)
+    poller.register(own.fileno(), 0)
     return any(events & (select.POLLHUP | select.POLLERR) for _, events in poller.poll(0))

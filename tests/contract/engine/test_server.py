@@ -1,6 +1,7 @@
 """What the server does with requests, byte by byte."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -174,6 +175,16 @@ def test_output_waits_for_a_client_that_does_not_read(socket: Path, stand_in: St
         assert not stand_in.containers[identifier].ended.is_set()
         tail = raw_http.read_all(connection)
     assert tail.endswith(b"\n999999\n1000000\n")
+
+
+def test_output_comes_after_the_head_was_read(socket: Path) -> None:
+    """Some clients read the head with a buffer and the output from the socket below it."""
+    identifier = create(socket, "seq", "3", tty=True)
+    with raw_http.connect(socket) as connection:
+        connection.sendall(f"POST /exec/{identifier}/start HTTP/1.1\r\nHost: x\r\nUpgrade: tcp\r\n\r\n".encode())
+        time.sleep(0.02)
+        assert connection.recv(1 << 16).endswith(b"\r\n\r\n")
+        assert raw_http.read_all(connection) == b"1\n2\n3\n"
 
 
 def test_certificates_of_other_roles_are_refused(engine: Served) -> None:
