@@ -21,13 +21,23 @@ from agent.runtime.exec.session_limits import SessionLimits
 from agent.runtime.supervision.conmon import resize_terminal
 from shoal.errors import Exhausted, NotFound
 
-MAX_BUFFERED = 1 << 20
-"""Output that is buffered for a caller that does not read it."""
+MAX_BUFFERED = 1 << 18
+"""Output that is buffered for a caller that reads it more slowly; then the program waits for it."""
 
-MAX_SESSIONS = 128
-MAX_SESSIONS_PER_CONTAINER = 16
+STALL_SECONDS = 10.0
+"""A caller for which the program waits, and that takes nothing for so long, is detached."""
+
+MAX_SESSIONS = 512
+MAX_SESSIONS_PER_CONTAINER = 64
 
 _PACKET = 1 << 16
+_PACKETS_AT_ONCE = 16
+
+_MUCH = 4096
+_GATHER_SECONDS = 0.002
+"""A program that writes much is read in larger pieces: conmon's packets have 8 KiB at most, and every piece costs a
+message on each hop to the caller."""
+
 _INPUT = 4096
 """Bytes of standard input in a packet: conmon drops what exceeds its buffer."""
 
@@ -35,7 +45,7 @@ _STREAMS = {2: StdStream.STDOUT, 3: StdStream.STDERR}
 
 
 class AttachSessions:
-    """Counts attach sessions and limits them: conmon writes to each of them, and each buffers up to a MiB."""
+    """Counts attach sessions and limits them: conmon writes to each of them, and each has a buffer."""
 
     def __init__(self) -> None:
         self._limits = SessionLimits(
@@ -55,9 +65,11 @@ class AttachSessions:
 
 
 class AttachSession:
-    """A session at a container's main process, which continues when the session ends, and never waits for it.
+    """A session at a container's main process, which continues when the session ends.
 
-    conmon writes to attached clients before it continues with the program's output, so output is received at once.
+    conmon writes to attached clients before it continues with the program's output: so no byte is lost while a caller
+    reads more slowly than the program writes, and the program waits for it. It does not wait for a caller that reads
+    nothing.
 
     Args:
         bundle: of the container.
@@ -89,21 +101,23 @@ class AttachSession:
         self._buffered_bytes = 0
         self._readable = asyncio.Event()
         self._open = True
+        self._stall: asyncio.TimerHandle | None = None
         asyncio.get_running_loop().add_reader(self._socket, self._receive)
 
     async def output(self) -> AsyncGenerator[tuple[StdStream, bytes]]:
         """Output from now on, until the container exits.
 
         Raises:
-            Exhausted: the caller did not read it fast enough.
+            Exhausted: the caller took nothing for `STALL_SECONDS`.
         """
         while True:
             while self._buffer:
-                stream, piece = self._buffer.popleft()
-                self._buffered_bytes -= len(piece)
-                yield stream, piece
+                taken = self._taken()
+                yield taken
+                if len(taken[1]) >= _MUCH and self._buffered_bytes < MAX_BUFFERED // 2 and self._open:
+                    await asyncio.sleep(_GATHER_SECONDS)
             if self._buffered_bytes < 0:
-                raise Exhausted("detached: output was not read fast enough; the log of the task is complete")
+                raise Exhausted("detached: output was not read; the log of the task is complete")
             if not self._open:
                 return
             self._readable.clear()
@@ -150,25 +164,57 @@ class AttachSession:
             self._on_close()
             self._on_close = None
 
+    def _taken(self) -> tuple[StdStream, bytes]:
+        """What is buffered, up to the next piece of the other stream; the caller has made progress."""
+        stream, piece = self._buffer.popleft()
+        pieces, size = [piece], len(piece)
+        while self._buffer and self._buffer[0][0] is stream and size < MAX_BUFFERED:
+            pieces.append(self._buffer.popleft()[1])
+            size += len(pieces[-1])
+        data = b"".join(pieces) if len(pieces) > 1 else piece
+        self._buffered_bytes -= size
+        self._resume()
+        return stream, data
+
     def _receive(self) -> None:
-        try:
-            packet = self._socket.recv(_PACKET)
-        except BlockingIOError:
-            return
-        except OSError:
-            packet = b""
-        if not packet:
-            self._disconnect()
-        elif (stream := _STREAMS.get(packet[0])) is not None:
-            self._buffer.append((stream, packet[1:]))
-            self._buffered_bytes += len(packet) - 1
-            if self._buffered_bytes > MAX_BUFFERED:
-                self._buffer.clear()
-                self._buffered_bytes = -1
+        for _ in range(_PACKETS_AT_ONCE):
+            try:
+                packet = self._socket.recv(_PACKET)
+            except BlockingIOError:
+                break
+            except OSError:
+                packet = b""
+            self._readable.set()
+            if not packet:
                 self._disconnect()
-        self._readable.set()
+                return
+            if (stream := _STREAMS.get(packet[0])) is not None:
+                self._buffer.append((stream, packet[1:]))
+                self._buffered_bytes += len(packet) - 1
+        self._pause()
+
+    def _pause(self) -> None:
+        """Receive no more until the caller has taken some, if so much is here."""
+        if self._buffered_bytes >= MAX_BUFFERED:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._socket)
+            self._stall = loop.call_later(STALL_SECONDS, self._give_up)
+
+    def _resume(self) -> None:
+        if self._stall is not None and self._open:
+            self._stall.cancel()
+            self._stall = None
+            asyncio.get_running_loop().add_reader(self._socket, self._receive)
+            self._pause()
+
+    def _give_up(self) -> None:
+        self._buffer.clear()
+        self._buffered_bytes = -1
+        self._disconnect()
 
     def _disconnect(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
         if self._open:
             self._open = False
             asyncio.get_running_loop().remove_reader(self._socket)

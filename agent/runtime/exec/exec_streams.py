@@ -17,7 +17,7 @@ from shoal.api.v1.streams_pb2 import ExecStart
 from shoal.errors import Unavailable
 
 _PIPE_BYTES = 1 << 18
-"""Four times the default: fewer reads for large output."""
+"""Four times the default: fewer reads and writes of much data."""
 
 _MAX_SIDE = 0xFFFF
 
@@ -67,14 +67,14 @@ class ExecStreams:
     def _open_pipes(self, request: ExecStart, child_ends: ExitStack) -> None:
         for stream in (StdStream.STDOUT, StdStream.STDERR):
             read_end, write_end = os.pipe2(os.O_CLOEXEC)
-            with contextlib.suppress(OSError):  # the host's limit of pipe memory is reached
-                fcntl.fcntl(read_end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            _enlarge(read_end)
             self.outputs[read_end] = stream
             child_ends.callback(os.close, write_end)
             os.set_blocking(read_end, False)
             self.descriptors[stream.value] = (write_end, stream.value)
         if request.stdin:
             read_end, self.stdin = os.pipe2(os.O_CLOEXEC)
+            _enlarge(read_end)
             child_ends.callback(os.close, read_end)
             os.set_blocking(self.stdin, False)
             self.descriptors[0] = (read_end, 0)
@@ -116,3 +116,8 @@ class ExecStreams:
                 os.close(descriptor)
         self.stdin = None
         self.outputs = {}
+
+
+def _enlarge(pipe: int) -> None:
+    with contextlib.suppress(OSError):  # the host's limit of pipe memory is reached
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

@@ -79,8 +79,11 @@ def test_its_terminal_has_the_size_of_ours(tmp_path: Path) -> None:
     in_container(tmp_path, "while read -r _; do stty size; echo size; done", body, stdin_open=True, tty=True)
 
 
-def test_the_program_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_program_does_not_wait_for_a_caller_that_reads_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(attach_session, "MAX_BUFFERED", 100_000)
+    monkeypatch.setattr(attach_session, "STALL_SECONDS", 0.5)
 
     async def body(runtime: OciRuntime, task: str) -> None:
         slow, quick = runtime.attach(task), runtime.attach(task)
@@ -94,6 +97,24 @@ def test_the_program_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.Monkey
         await quick.close()
 
     in_container(tmp_path, "while read -r _; do head -c 1000000 /dev/zero; echo end; done", body, stdin_open=True)
+
+
+def test_a_program_waits_for_a_slow_caller_and_no_byte_is_lost(tmp_path: Path) -> None:
+    async def body(runtime: OciRuntime, task: str) -> None:
+        end = runtime.attach(task)
+        await end.write(b"go\n")
+        size, tail = 0, b""
+        async with aclosing(end.output()) as output:
+            async for _, piece in output:
+                size, tail = size + len(piece), (tail + piece)[-4:]
+                assert len(piece) <= 2 * attach_session.MAX_BUFFERED
+                await asyncio.sleep(0.01)
+                if tail == b"end\n":
+                    break
+        await end.close()
+        assert size == 10_000_004
+
+    in_container(tmp_path, "while read -r _; do head -c 10000000 /dev/zero; echo end; done", body, stdin_open=True)
 
 
 def test_a_program_without_input_has_an_exit_code(tmp_path: Path) -> None:
