@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from engine.cluster.container_lookup import reference_of
 from engine.cluster.managers import Managers
-from engine.protocol.frames import Output, frame
-from engine.protocol.go_times import log_time_text
+from engine.protocol.frames import Output
 from engine.translate.container_facts import is_of_service
+from engine.translate.log_frames import LogFrames
 from shoal.api.v1.control_pb2 import LogsRequest
 from shoal.api.v1.engine_pb2 import ContainerView
-from shoal.logs.log_lines import LogLine, parse_line
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,6 @@ class LogOptions:
         tail: the newest so many lines; None: all.
         since_ns, until_ns: nanoseconds since the Unix epoch; 0: no bound.
         timestamps: before each line, with nine digits of the second.
-        details: before each line, "a=b,c=d "; empty: none.
     """
 
     terminal: bool
@@ -33,7 +31,10 @@ class LogOptions:
     since_ns: int = 0
     until_ns: int = 0
     timestamps: bool = False
-    details: str = ""
+
+    def frames(self, details: str = "") -> LogFrames:
+        """For the lines of one run of a program. Details as of `LogFrames`."""
+        return LogFrames(terminal=self.terminal, outputs=self.outputs, timestamps=self.timestamps, details=details)
 
 
 async def log_frames(managers: Managers, view: ContainerView, options: LogOptions) -> AsyncGenerator[bytes]:
@@ -54,39 +55,16 @@ async def log_frames(managers: Managers, view: ContainerView, options: LogOption
     )
     if options.tail is not None:
         request.tail = options.tail
-    formatter = LineFormatter(options)
+    task_id, formatter = "", options.frames()
     async with aclosing(managers.stream(managers.control.Logs, request)) as responses:
         async for response in responses:
-            if response.HasField("batch"):
-                data = b"".join(
-                    formatter.format(line) for chunk in response.batch.chunks for line in chunk.lines.split(b"\n")
-                )
+            for chunk in response.batch.chunks:
+                if chunk.task_id != task_id:
+                    if held := formatter.finish():
+                        yield held
+                    task_id, formatter = chunk.task_id, options.frames()
+                data = formatter.format(chunk.lines)
                 if data or options.follow:
                     yield data
-
-
-class LineFormatter:
-    """Lines as they are stored, as a client gets them."""
-
-    def __init__(self, options: LogOptions) -> None:
-        self._options = options
-        self._continued = {Output.STDOUT: False, Output.STDERR: False}
-
-    def format(self, stored: bytes) -> bytes:
-        """One stored line; nothing of a stream that the client does not get."""
-        line = parse_line(stored)
-        if line is None:
-            return b""
-        output = Output.STDERR if line.is_stderr else Output.STDOUT
-        if output not in self._options.outputs and not self._options.terminal:
-            return b""
-        data = self._head(line, output) + line.data + (b"" if line.partial else b"\n")
-        self._continued[output] = line.partial
-        return data if self._options.terminal else frame(output, data)
-
-    def _head(self, line: LogLine, output: Output) -> bytes:
-        """Before the first piece of a line."""
-        if self._continued[output]:
-            return b""
-        stamp = f"{log_time_text(line.time_ns)} ".encode() if self._options.timestamps else b""
-        return stamp + (f"{self._options.details} ".encode() if self._options.details else b"")
+    if held := formatter.finish():
+        yield held

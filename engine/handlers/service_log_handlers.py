@@ -7,7 +7,7 @@ from aiohttp import web
 
 from engine.cluster.managers import Managers
 from engine.handlers.log_handlers import tail_of
-from engine.handlers.log_streams import LineFormatter, LogOptions
+from engine.handlers.log_streams import LogOptions
 from engine.handlers.service_handlers import ServiceHandlers
 from engine.handlers.terminal_streams import content_type
 from engine.protocol.errors import bad_request, not_found
@@ -15,6 +15,7 @@ from engine.protocol.frames import Output
 from engine.protocol.parameters import nanoseconds
 from engine.server.call import Call
 from engine.server.routes import Route
+from engine.translate.log_frames import LogFrames
 from shoal.api.v1.control_pb2 import ListTasksRequest, LogsRequest
 from shoal.api.v1.task_pb2 import Task
 
@@ -57,7 +58,7 @@ class ServiceLogHandlers:
 
     async def _lines(self, request: LogsRequest, options: LogOptions, *, details: bool) -> AsyncGenerator[bytes]:
         tasks = await self._tasks()
-        formatters: dict[str, LineFormatter] = {}
+        formatters: dict[str, LogFrames] = {}
         async with aclosing(self._managers.stream(self._managers.control.Logs, request)) as responses:
             async for response in responses:
                 for chunk in response.batch.chunks:
@@ -67,7 +68,11 @@ class ServiceLogHandlers:
                             tasks = await self._tasks()
                         formatter = _formatter(options, tasks.get(chunk.task_id), details=details)
                         formatters[chunk.task_id] = formatter
-                    yield b"".join(map(formatter.format, chunk.lines.split(b"\n")))
+                    if data := formatter.format(chunk.lines):
+                        yield data
+        for formatter in formatters.values():
+            if held := formatter.finish():
+                yield held
 
     async def _tasks(self) -> dict[str, Task]:
         request = ListTasksRequest(include_ended=True)
@@ -89,10 +94,9 @@ def _options(call: Call, *, terminal: bool) -> LogOptions:
     )
 
 
-def _formatter(options: LogOptions, task: Task | None, *, details: bool) -> LineFormatter:
+def _formatter(options: LogOptions, task: Task | None, *, details: bool) -> LogFrames:
     """Of one task; details say which, so that clients tell lines apart."""
     if not details or task is None:
-        return LineFormatter(options)
+        return options.frames()
     names = {"node": task.node_id, "service": task.service_id, "task": task.id}
-    text = ",".join(f"com.docker.swarm.{name}.id={value}" for name, value in names.items())
-    return LineFormatter(LogOptions(**{**vars(options), "details": text}))
+    return options.frames(",".join(f"com.docker.swarm.{name}.id={value}" for name, value in names.items()))

@@ -1,5 +1,6 @@
 """What `attach` and `exec` do with a connection that was taken over: both directions, until the program ends."""
 
+import logging
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,7 +16,10 @@ from shoal.detach_keys import DEFAULT, DetachKeyScanner, parse_keys
 from shoal.errors import InvalidInput, ShoalError
 from shoal.task_group import TaskGroup
 
-INPUT_BYTES = 64 * 1024
+_log = logging.getLogger(__name__)
+
+INPUT_BYTES = 256 * 1024
+"""Of input in one message to a manager."""
 
 
 class _Detached(Exception):
@@ -138,7 +142,7 @@ async def _copy_input(session: ProgramSession, stream: RawStream, options: Strea
 
 async def _copy_output(session: ProgramSession, stream: RawStream, options: StreamOptions) -> ExecEnd | None:
     end = None
-    with suppress(ShoalError):  # what a client sees is the end of the stream
+    try:
         async for output in session.outputs():
             match output.WhichOneof("kind"):
                 case "stdout":
@@ -147,6 +151,8 @@ async def _copy_output(session: ProgramSession, stream: RawStream, options: Stre
                     await _write(stream, options.frame(Output.STDERR, output.stderr))
                 case "end":
                     end = output.end
+    except ShoalError as error:  # what a client sees is the end of the stream
+        _log.info("a session ended early: %s", error)
     return end
 
 

@@ -12,11 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.cluster.home_node import NONE, home_node
-from engine.handlers.log_streams import LineFormatter, LogOptions
 from engine.protocol.decompression import Decompression
 from engine.protocol.docker_texts import start_failure, start_failure_code
 from engine.protocol.errors import ApiError, status_of
-from engine.protocol.frames import Output, split_frames
 from engine.translate.container_mounts import has_host_paths
 from engine.translate.container_ports import bound_ports, listed_ports
 from engine.translate.events import event_document, event_filter
@@ -28,35 +26,6 @@ from shoal.api.v1.control_pb2 import NodeView
 from shoal.api.v1.event_pb2 import Event
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.errors import NotFound, Refused, Unavailable
-
-LINES = (
-    b"2026-11-23T23:18:27.123456789+00:00 stdout F one\rtwo",
-    b"2026-11-23T23:18:28.000000000+00:00 stderr P part",
-    b"2026-11-23T23:18:28.000000001+00:00 stdout F between",
-    b"2026-11-23T23:18:28.000000002+00:00 stderr F ial",
-    b"torn",
-)
-
-
-def formatted(options: LogOptions) -> bytes:
-    formatter = LineFormatter(options)
-    return b"".join(map(formatter.format, LINES))
-
-
-def test_log_lines_are_frames_with_pieces_joined() -> None:
-    frames = split_frames(formatted(LogOptions(terminal=False)))
-    assert b"".join(data for output, data in frames if output is Output.STDERR) == b"partial\n"
-    assert b"".join(data for output, data in frames if output is Output.STDOUT) == b"one\rtwo\nbetween\n"
-
-
-def test_log_lines_have_timestamps_and_details_once() -> None:
-    options = LogOptions(terminal=False, outputs=[Output.STDERR], timestamps=True, details="a=b")
-    text = b"".join(data for _, data in split_frames(formatted(options)))
-    assert text == b"2026-11-23T23:18:28.000000000Z a=b partial\n"
-
-
-def test_log_lines_of_a_terminal_are_raw() -> None:
-    assert formatted(LogOptions(terminal=True)).startswith(b"one\rtwo\n")
 
 
 def test_moments_are_seconds_times_or_durations() -> None:
