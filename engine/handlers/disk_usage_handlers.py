@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections import Counter
+from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -12,7 +14,7 @@ from engine.protocol.versions import BUILD_CACHE_LISTED
 from engine.server.call import Call
 from engine.server.routes import Route
 from engine.translate.container_list import list_row
-from engine.translate.images import image_row, layers_size
+from engine.translate.images import image_row, layers_size, shared_sizes
 from engine.translate.volumes import volume_document
 from shoal.api.v1.control_pb2 import ListVolumesRequest
 from shoal.api.v1.engine_pb2 import ImageView, ListContainersRequest, ListImagesRequest
@@ -34,7 +36,7 @@ class DiskUsageHandlers:
     async def usage(self, call: Call) -> web.StreamResponse:
         """All kinds, or those of `type`."""
         managers = self._managers
-        desired = ListContainersRequest(all=True, include_sizes=True)
+        desired = ListContainersRequest(all=True, include_tasks=True, include_sizes=True)
         images, containers, volumes = await asyncio.gather(
             managers.call(managers.images.ListImages, ListImagesRequest()),
             managers.call(managers.containers.ListContainers, desired, seconds=SIZE_SECONDS),
@@ -43,12 +45,13 @@ class DiskUsageHandlers:
         around = await self._lookup.around(containers.containers)
         now_ms, users = time.time_ns() // 1_000_000, await self._volumes.users(volumes.volumes)
         kinds = call.texts("type") or KINDS
+        rows = [list_row(each, call.version, around, now_ms=now_ms, sizes=True) for each in containers.containers]
+        users_of_images = Counter(row["ImageID"] for row in rows)
+        shared = shared_sizes(images.images)
         documents: dict[str, object] = {
             "LayersSize": layers_size(images.images),
-            "Images": [_image(each, call) for each in images.images if each.image.variants],
-            "Containers": [
-                list_row(each, call.version, around, now_ms=now_ms, sizes=True) for each in containers.containers
-            ],
+            "Images": [_image(each, call, users_of_images, shared) for each in images.images if each.image.variants],
+            "Containers": rows,
             "Volumes": [
                 volume_document(each, usage=(size_of(each), users[each.volume.spec.name])) for each in volumes.volumes
             ],
@@ -69,9 +72,14 @@ class DiskUsageHandlers:
         return call.json(documents)
 
 
-def _image(view: ImageView, call: Call) -> dict[str, object]:
-    row = image_row(view, call.version, shared=True)
-    row["Containers"] = len(view.container_ids)
+def _image(view: ImageView, call: Call, users: Mapping[str, int], shared: Mapping[str, int]) -> dict[str, object]:
+    """
+    Args:
+        users: how many containers each image has, tasks of services included.
+        shared: as `shared_sizes` has them.
+    """
+    row = image_row(view, call.version, shared=shared)
+    row["Containers"] = users.get(row["Id"], 0)
     for key in ("RepoTags", "RepoDigests"):
         row[key] = row[key] or None
     return row

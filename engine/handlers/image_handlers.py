@@ -19,6 +19,7 @@ from engine.translate.images import (
     inspect_document,
     platform_document,
     removed_document,
+    shared_sizes,
 )
 from engine.translate.prune_filters import prune_filters
 from shoal.api.v1.engine_pb2 import Filter, ListImagesRequest, PruneImagesRequest, RemoveImageRequest
@@ -80,10 +81,14 @@ class ImageHandlers:
         check_keys(filters, FILTERS)
         request = ListImagesRequest(filters=_filters(filters))
         listed = await self._managers.call(self._managers.images.ListImages, request)
-        shared = call.boolean("shared-size")
+        shared = await self._shared_sizes() if call.boolean("shared-size") else None
         return call.json(
             [image_row(each, call.version, shared=shared) for each in listed.images if each.image.variants]
         )
+
+    async def _shared_sizes(self) -> dict[str, int]:
+        """Of all images: a filter leaves none of them out as one that shares."""
+        return shared_sizes((await self._managers.call(self._managers.images.ListImages, ListImagesRequest())).images)
 
     async def inspect(self, call: Call) -> web.StreamResponse:
         return call.json(inspect_document(await self._pool.find(call.parameters["name"]), call.version))

@@ -1,12 +1,14 @@
 """Images: the documents of list, inspect, history, and of what was removed. Pure."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from engine.protocol.go_times import NEVER, parse_time, time_text
 from engine.protocol.versions import NETWORKS_AT_CREATION, NO_DANGLING_NAMES, SHORT_IMAGE_CONFIG, ApiVersion
 from engine.translate.container_inspect import STORAGE_DRIVER
 from shoal.api.v1.engine_pb2 import ImageView, RemoveImagesResponse
+from shoal.api.v1.standalone_pb2 import ImageVariant
 from shoal.docker_units import docker_size
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
@@ -31,11 +33,11 @@ _OLD_CONFIG: dict[str, Any] = {
 """Fields that `Config` of images had before version 1.50."""
 
 
-def image_row(view: ImageView, version: ApiVersion, *, shared: bool = False) -> dict[str, Any]:
+def image_row(view: ImageView, version: ApiVersion, *, shared: Mapping[str, int] | None = None) -> dict[str, Any]:
     """`GET /images/json`: one image.
 
     Args:
-        shared: SharedSize was asked for.
+        shared: bytes that images share with others, as `shared_sizes` has them; None: SharedSize was not asked for.
     """
     variant = choose_variant(view)
     tags, digests = tags_of(view), image_documents.digests_of(view)
@@ -49,7 +51,7 @@ def image_row(view: ImageView, version: ApiVersion, *, shared: bool = False) -> 
         "ParentId": "",
         "RepoDigests": digests,
         "RepoTags": tags,
-        "SharedSize": 0 if shared else UNKNOWN,
+        "SharedSize": UNKNOWN if shared is None else shared[variant.config_digest],
         "Size": size_of(variant),
     }
     if version < NETWORKS_AT_CREATION:
@@ -130,14 +132,27 @@ def short_digest(digest: str) -> str:
     return digest.partition(":")[2][:12]
 
 
+def shared_sizes(views: Iterable[ImageView]) -> dict[str, int]:
+    """By image id: bytes, as they are stored, of its layers that other images have too."""
+    variants = {(chosen := choose_variant(view)).config_digest: chosen for view in views if view.image.variants}
+    users = Counter(layer for variant in variants.values() for layer in set(variant.layers))
+    return {
+        image_id: sum(size for layer, size in _layers(variant).items() if users[layer] > 1)
+        for image_id, variant in variants.items()
+    }
+
+
+def _layers(variant: ImageVariant) -> dict[str, int]:
+    """Bytes of each layer by its digest."""
+    return dict(zip(variant.layers, variant.layer_bytes, strict=False))
+
+
 def layers_size(views: Iterable[ImageView]) -> int:
     """Bytes of all layers as they are stored, each once."""
-    sizes = {
-        layer: size
-        for view in views
-        for variant in view.image.variants
-        for layer, size in zip(variant.layers, variant.layer_bytes, strict=False)
-    }
+    sizes: dict[str, int] = {}
+    for view in views:
+        for variant in view.image.variants:
+            sizes |= _layers(variant)
     return sum(sizes.values())
 
 
