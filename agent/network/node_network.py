@@ -24,7 +24,7 @@ from agent.network.task_networks import TaskNetworks
 from agent.worker.interfaces import Sockets
 from agent.worker.sandbox import NO_OPTIONS, ORDINARY, NetworkOptions, Sandbox
 from shoal.api.v1.node_pb2 import NodeDescription
-from shoal.api.v1.task_pb2 import Task
+from shoal.api.v1.task_pb2 import Task, TaskLink
 from shoal.task_group import TaskGroup
 
 
@@ -115,6 +115,10 @@ class NodeNetwork:
     async def change(self, task: Task, options: NetworkOptions, netns_fd: int) -> Collection[str]:
         """See `Networks.change`."""
         return await self._parts.tasks.change(task, options, netns_fd)
+
+    def task_link(self, task_id: str) -> TaskLink:
+        """See `Networks.task_link`."""
+        return self._parts.tasks.task_link(task_id)
 
     async def withdraw(self, task_id: str) -> None:
         """See `Networks.withdraw`."""

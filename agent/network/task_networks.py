@@ -22,9 +22,9 @@ from agent.network.dns.dns_clients import DnsClients
 from agent.network.kernel_threads import KernelThreads
 from agent.network.ports.mesh_ports import MeshPorts
 from agent.network.ports.port_reservations import PortReservations
-from agent.network.well_known import GATEWAY
+from agent.network.well_known import GATEWAY, GATEWAY6, NODE_POOL6
 from agent.worker.sandbox import NO_OPTIONS, ORDINARY, NetworkOptions, Sandbox
-from shoal.api.v1.task_pb2 import Task
+from shoal.api.v1.task_pb2 import Task, TaskLink
 from shoal.errors import ShoalError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -103,13 +103,15 @@ class TaskNetworks:
         namespace: Namespace | None = None
         try:
             namespace = await self._reserve.acquire()
-            await self._batcher.attach(namespace, replace(attachment, mac=attachment.mac or namespace.mac))
+            attachment = replace(attachment, mac=attachment.mac or namespace.mac)
+            await self._batcher.attach(namespace, attachment)
         except BaseException:
             # After a cancellation the thread may still be working: the clean-up must queue behind it.
             self._threads.submit(lambda: self._undo_attach(task_id, namespace))
             self._release(task_id)
             raise
         namespace.connection.close()
+        self._dns_clients.replace(attachment)
         addresses, addresses6 = (
             {network: str(address) for network, address in each.items()}
             for each in (attachment.addresses, attachment.addresses6)
@@ -131,9 +133,23 @@ class TaskNetworks:
         """See `Networks.change`."""
         before = self._dns_clients.attachment(task.id)
         attachment = self._new_attachment(task, options, before)
-        await self._threads.in_kernel(self._datapath.links.change, attachment, netns_fd)
+        attachment = await self._threads.in_kernel(self._datapath.links.change, attachment, netns_fd)
         self._dns_clients.replace(attachment)
         return tuple(map(str, attachment.all_addresses))
+
+    def task_link(self, task_id: str) -> TaskLink:
+        """See `Networks.task_link`."""
+        attachment = self._dns_clients.attachment(task_id)
+        if attachment is None:
+            return TaskLink()
+        link = TaskLink(mac_address=attachment.mac, gateway=str(GATEWAY))
+        if (local := attachment.addresses.get("")) is not None:
+            link.pool_address = f"{local}/{self._datapath.local_pool.prefixlen}"
+        if attachment.addresses6:
+            link.gateway6 = str(GATEWAY6)
+        if (local6 := attachment.addresses6.get("")) is not None:
+            link.pool_address6 = f"{local6}/{NODE_POOL6.prefixlen}"
+        return link
 
     def _new_attachment(self, task: Task, options: NetworkOptions, before: Attachment | None = None) -> Attachment:
         """The attachment to create, or to make of an earlier one; the link is not known yet."""

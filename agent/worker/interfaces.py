@@ -10,7 +10,7 @@ from agent.worker.sandbox import NO_OPTIONS, ORDINARY, NetworkOptions, Sandbox
 from shoal.api.v1.container_pb2 import ContainerSpec, Healthcheck
 from shoal.api.v1.dispatcher_pb2 import Assignments
 from shoal.api.v1.service_pb2 import ServiceRevision
-from shoal.api.v1.task_pb2 import Task
+from shoal.api.v1.task_pb2 import Task, TaskLink
 
 Report = Callable[[str], None]
 """Takes a line for the user about the progress of a long step; called at most a few times a second, from the event
@@ -121,6 +121,10 @@ class Networks(Protocol):
         Raises:
             Unavailable: the kernel refused; another call may succeed.
         """
+        ...
+
+    def task_link(self, task_id: str) -> TaskLink:
+        """A task's link as it was made or changed last; empty where it has none."""
         ...
 
     async def withdraw(self, task_id: str) -> None:

@@ -35,6 +35,7 @@ class LiveChanges:
         self._limits, self._is_known = _limits_of(revision.spec.task), True
         if task.container_id:
             status.revision = self._connected_revision
+            status.link.CopyFrom(self._deps.networks.task_link(task.id))
 
     def is_due(self, task: Task, status: TaskStatus, revision: ServiceRevision | None) -> bool:
         """Whether its running container may differ from its revision."""
@@ -65,7 +66,8 @@ class LiveChanges:
                 warnings.append(f"its networks could not be changed: {error}")
         if not warnings and status.revision == task.revision:
             return None
-        return partial(set_revision, revision=task.revision, warning="; ".join(warnings))
+        link = self._deps.networks.task_link(task.id)
+        return partial(set_revision, revision=task.revision, link=link, warning="; ".join(warnings))
 
 
 def _limits_of(template: TaskTemplate) -> bytes:
@@ -74,5 +76,5 @@ def _limits_of(template: TaskTemplate) -> bytes:
 
 
 def _networks_of(task: Task, template: TaskTemplate) -> bytes:
-    parts = (*task.addresses, *template.networks)
+    parts = (*task.addresses, *template.networks, *template.container.links)
     return b"\0".join(part.SerializeToString(deterministic=True) for part in parts)

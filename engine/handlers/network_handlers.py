@@ -12,7 +12,6 @@ from engine.protocol.errors import ApiError, bad_request, conflict, not_found
 from engine.protocol.parameters import boolean_filter, check_keys
 from engine.server.call import Call
 from engine.server.routes import Route
-from engine.translate.container_facts import identifier
 from engine.translate.container_networks import read_endpoint
 from engine.translate.fields import Fields
 from engine.translate.networks import (
@@ -21,6 +20,7 @@ from engine.translate.networks import (
     endpoints_document,
     matches,
     network_document,
+    pool_endpoints_document,
     read_network,
 )
 from engine.translate.object_ids import docker_id, reference
@@ -83,12 +83,13 @@ class NetworkHandlers:
         """With what is on it."""
         name = call.parameters["id"]
         mode = _builtin(name)
+        listed = await self._managers.call(self._managers.containers.ListContainers, ListContainersRequest())
         if mode:
-            return call.json(builtin_document(mode, builtin_network_id(mode), call.version))
+            found = pool_endpoints_document(listed.containers if mode == BRIDGE else (), builtin_network_id(mode))
+            return call.json(builtin_document(mode, builtin_network_id(mode), call.version, containers=found))
         view = await self._find(name)
-        listed = await self._managers.call(self._managers.containers.ListContainers, ListContainersRequest(all=True))
-        ids = {each.task.id: (identifier(each), each.container.name) for each in listed.containers}
-        document = network_document(view, call.version, containers=endpoints_document(view, ids))
+        by_task = {each.task.id: each for each in listed.containers}
+        document = network_document(view, call.version, containers=endpoints_document(view, by_task))
         if (scope := call.text("scope")) and document["Scope"] != scope:
             raise _no_network(name)
         return call.json(document)

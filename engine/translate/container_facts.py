@@ -1,23 +1,18 @@
 """A container as documents of it show it, whatever it is of: one of a user's own, or a task of a service. Pure."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.protocol.go_times import NEVER, time_text
 from engine.translate.container_mounts import is_anonymous
-from engine.translate.container_networks import endpoint_document
 from engine.translate.container_ports import bound_ports
 from engine.translate.image_facts import ImageFacts
-from engine.translate.kept_requests import read_kept
-from engine.translate.object_ids import digits, docker_id
+from engine.translate.object_ids import docker_id
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
-from shoal.container_ids import SHORT_DIGITS
 from shoal.container_states import state_text
-from shoal.networks.network_modes import BRIDGE, is_mode
 
 VOLUME_DIRECTORY = "/var/lib/shoal/agent/volumes"
 """Of an agent with the default state directory: what documents say of where a volume is."""
@@ -161,71 +156,6 @@ def ports_of(view: ContainerView) -> dict[str, list[dict[str, str]]]:
 def mount_points(view: ContainerView) -> list[dict[str, Any]]:
     """`Mounts`, of `inspect` and of listings: not of tmpfs, unless it was a mount of its own."""
     return [_mount_point(mount) for mount in view.container.definition.task.container.mounts]
-
-
-def endpoints(view: ContainerView, around: Surroundings) -> dict[str, dict[str, Any]]:
-    """`NetworkSettings.Networks`: by name, with addresses while it runs."""
-    attachments = list(view.container.definition.task.networks)
-    running = state_text(view) in ("running", "paused")
-    if not attachments:
-        return {BRIDGE: _endpoint(view, BRIDGE, around, _as_sent(view, BRIDGE), running=running)}
-    found = {}
-    for each in attachments:
-        if each.network.startswith("container:"):
-            continue
-        facts = around.networks.get(each.network)
-        name = facts.name if facts is not None else each.network
-        asked = endpoint_document(each) | _as_sent(view, name)
-        found[name] = _endpoint(view, each.network, around, asked, running=running)
-    return found
-
-
-def _as_sent(view: ContainerView, network: str) -> dict[str, Any]:
-    """What a client has sent with an endpoint and the cluster does not use, so that it reads what it wrote."""
-    sent = read_kept(view.container.definition.engine_request)
-    if sent is None:
-        return {}
-    networking = sent[0].get("NetworkingConfig") or {}
-    endpoint = (networking.get("EndpointsConfig") or {}).get(network) or {}
-    keys = ("DriverOpts", "GwPriority", *(("IPAMConfig",) if network == BRIDGE else ()))
-    return {key: endpoint[key] for key in keys if endpoint.get(key)}
-
-
-def _endpoint(
-    view: ContainerView, network: str, around: Surroundings, asked: dict[str, Any], *, running: bool
-) -> dict[str, Any]:
-    facts = around.networks.get(network, NetworkFacts(network, digits(network)))
-    address = next((each for each in view.task.addresses if each.network_id == network and running), None)
-    names = None if is_mode(network) else _dns_names(view, asked)
-    return {
-        "IPAMConfig": None,
-        "Links": None,
-        "Aliases": None,
-        "DriverOpts": None,
-        "GwPriority": 0,
-        **asked,
-        "MacAddress": view.container.definition.task.container.mac_address if running else "",
-        "NetworkID": facts.id,
-        "EndpointID": endpoint_id(view.task.id, facts.id) if running else "",
-        "Gateway": facts.gateway if address is not None else "",
-        "IPAddress": address.address if address is not None else "",
-        "IPPrefixLen": facts.prefix if address is not None else 0,
-        "IPv6Gateway": facts.gateway6 if address is not None and address.address6 else "",
-        "GlobalIPv6Address": address.address6 if address is not None else "",
-        "GlobalIPv6PrefixLen": facts.prefix6 if address is not None and address.address6 else 0,
-        "DNSNames": names,
-    }
-
-
-def endpoint_id(task: str, network: str) -> str:
-    """An id for the attachment of a run to a network: there is no such object, but clients compare it."""
-    return hashlib.sha256(f"{task}/{network}".encode()).hexdigest()
-
-
-def _dns_names(view: ContainerView, asked: Mapping[str, Any]) -> list[str]:
-    spec = view.container.definition.task.container
-    names = [view.container.name, *(asked.get("Aliases") or []), identifier(view)[:SHORT_DIGITS]]
-    return list(dict.fromkeys([*names, *([spec.hostname] if spec.hostname else [])]))
 
 
 def _mount_point(mount: Mount) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from typing import Any
 from engine.protocol.go_times import time_text
 from engine.protocol.versions import NETWORKS_AT_CREATION, NO_SHORT_ID_ALIAS, ApiVersion
 from engine.translate.container_creation import config_documents
+from engine.translate.container_endpoints import endpoints
 from engine.translate.container_facts import (
     Surroundings,
     created_ms,
-    endpoints,
     identifier,
     labels_of,
     mount_points,

@@ -4,10 +4,10 @@ from typing import Any
 
 from engine.protocol.versions import NETWORKS_AT_CREATION, ApiVersion
 from engine.translate.container_creation import config_documents
+from engine.translate.container_endpoints import endpoints
 from engine.translate.container_facts import (
     Surroundings,
     created_ms,
-    endpoints,
     identifier,
     labels_of,
     mount_points,

@@ -7,12 +7,14 @@ from typing import Any
 from engine.protocol.errors import ApiError, conflict
 from engine.protocol.go_times import NEVER, time_text
 from engine.protocol.versions import IMAGE_DESCRIPTORS, ApiVersion
-from engine.translate.container_facts import endpoint_id
+from engine.translate.container_endpoints import endpoint_id, mac_address, pool_addresses
+from engine.translate.container_facts import identifier
 from engine.translate.fields import Fields
 from engine.translate.kept_requests import as_sent, keep, read_kept
 from engine.translate.object_ids import docker_id
 from engine.translate.stack_labels import stack_of, with_stack
-from shoal.api.v1.control_pb2 import NetworkEndpoint, NetworkView
+from shoal.api.v1.control_pb2 import NetworkView
+from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.api.v1.network_pb2 import NetworkAllocation, NetworkSpec
 
 DRIVERS = ("", "default", "bridge", "overlay")
@@ -86,19 +88,25 @@ def network_document(
     return document | _as_sent(document, spec, view.allocation)
 
 
-def builtin_document(mode: str, identifier: str, version: ApiVersion) -> dict[str, Any]:
-    """`bridge`, `host` and `none`, which are on every node."""
+def builtin_document(
+    mode: str, network: str, version: ApiVersion, *, containers: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """`bridge`, `host` and `none`, which are on every node.
+
+    Args:
+        containers: as of `network_document`.
+    """
     return _document(
         version,
         name=mode,
-        identifier=identifier,
+        identifier=network,
         created=NEVER,
         driver=_MODES[mode],
         scope="local",
         ipam={"Driver": "default", "Options": None, "Config": [] if mode == "bridge" else None},
         spec=NetworkSpec(),
         labels={},
-        containers={},
+        containers=containers or {},
     )
 
 
@@ -122,18 +130,44 @@ def _as_sent(document: Mapping[str, Any], spec: NetworkSpec, allocation: Network
     return merged
 
 
-def endpoints_document(view: NetworkView, containers: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+def endpoints_document(view: NetworkView, containers: Mapping[str, ContainerView]) -> dict[str, Any]:
     """`Containers` of `inspect`: what is on it, by container id.
 
     Args:
-        containers: 64 digits and the name of a container, by the id of its task.
+        containers: those of users, by the id of their task.
     """
     subnet, subnet6, network = view.allocation.subnet, view.allocation.subnet6, docker_id(view.network.meta.id)
     document = {}
     for each in view.endpoints:
-        whole_id, name = containers.get(each.task_id, (docker_id(each.task_id), each.task_name))
-        document[whole_id] = _endpoint(each, name, network, subnet, subnet6)
+        found = containers.get(each.task_id)
+        whole_id = docker_id(each.task_id) if found is None else identifier(found)
+        document[whole_id] = {
+            "Name": each.task_name if found is None else found.container.name,
+            "EndpointID": endpoint_id(each.task_id, network),
+            "MacAddress": "" if found is None else mac_address(found),
+            "IPv4Address": _with_prefix(each.address, subnet),
+            "IPv6Address": _with_prefix(each.address6, subnet6),
+        }
     return document
+
+
+def pool_endpoints_document(containers: Iterable[ContainerView], network: str) -> dict[str, Any]:
+    """`Containers` of `bridge`: those in the nodes' own pools, by container id.
+
+    Args:
+        network: id of `bridge`.
+    """
+    return {
+        identifier(each): {
+            "Name": each.container.name,
+            "EndpointID": endpoint_id(each.task.id, network),
+            "MacAddress": mac_address(each),
+            "IPv4Address": pool_addresses(each)[0],
+            "IPv6Address": pool_addresses(each)[1],
+        }
+        for each in containers
+        if any(pool_addresses(each))
+    }
 
 
 def matches(document: Mapping[str, Any], filters: Mapping[str, Iterable[str]]) -> bool:
@@ -251,16 +285,6 @@ def _document(
     if version < IMAGE_DESCRIPTORS:
         del document["EnableIPv4"]
     return document
-
-
-def _endpoint(endpoint: NetworkEndpoint, name: str, network: str, subnet: str, subnet6: str) -> dict[str, str]:
-    return {
-        "Name": name,
-        "EndpointID": endpoint_id(endpoint.task_id, network),
-        "MacAddress": "",
-        "IPv4Address": _with_prefix(endpoint.address, subnet),
-        "IPv6Address": _with_prefix(endpoint.address6, subnet6),
-    }
 
 
 def _with_prefix(address: str, subnet: str) -> str:

@@ -8,7 +8,7 @@ from agent.assignments.cluster_diff import ClusterDiff
 from agent.worker.interfaces import Sockets
 from agent.worker.sandbox import NO_OPTIONS, ORDINARY, NetworkOptions, Sandbox
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
-from shoal.api.v1.task_pb2 import Task
+from shoal.api.v1.task_pb2 import Task, TaskLink
 from shoal.errors import ShoalError
 
 T = TypeVar("T")
@@ -58,6 +58,10 @@ class FakeNetworks:
         self.attached[task.id], self.options[task.id] = task, options
         self.changes += 1
         return [address.address for address in task.addresses]
+
+    def task_link(self, task_id: str) -> TaskLink:
+        """As `Networks.task_link`."""
+        return TaskLink(mac_address="02:53:00:00:00:01") if task_id in self.attached else TaskLink()
 
     async def withdraw(self, task_id: str) -> None:
         """As `Networks.withdraw`."""

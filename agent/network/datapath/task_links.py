@@ -93,12 +93,14 @@ class TaskLinks:
         if attachment.links:
             self._linking.add(attachment.task_id)
 
-    def change(self, attachment: Attachment, netns_fd: int) -> None:
+    def change(self, attachment: Attachment, netns_fd: int) -> Attachment:
         """Give a container's link other addresses while it runs; one without a link gets one. Idempotent.
 
         Args:
             attachment: as it is to be; link and MAC address are those that it has.
             netns_fd: the container's network namespace.
+        Returns:
+            The attachment as it is now.
         Raises:
             Unavailable: the kernel refused; the next call tries all of it again.
         """
@@ -125,6 +127,7 @@ class TaskLinks:
                 state.connection.apply(removed_host_messages(before, after))
         finally:
             inside.close()
+        return after
 
     def _surplus(self, after: Attachment, before: Attachment | None, inside: Connection) -> list[rtnetlink.Message]:
         """The requests that remove what the container has of networks that it has left."""

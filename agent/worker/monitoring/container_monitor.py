@@ -11,7 +11,7 @@ from agent.worker.monitoring.health_check_runner import HealthCheckRunner
 from agent.worker.monitoring.listening_check import ExpectedPorts, ListeningCheck, expected_ports
 from shoal.api.v1.container_pb2 import Healthcheck
 from shoal.api.v1.service_pb2 import ServiceRevision
-from shoal.api.v1.task_pb2 import Task, TaskStatus
+from shoal.api.v1.task_pb2 import Task, TaskLink, TaskStatus
 from shoal.task_group import TaskGroup
 
 StatusChange = Callable[[TaskStatus], None]
@@ -105,8 +105,9 @@ def set_paused(status: TaskStatus, *, paused: bool) -> None:
     status.paused = paused
 
 
-def set_revision(status: TaskStatus, *, revision: int, warning: str) -> None:
+def set_revision(status: TaskStatus, *, revision: int, link: TaskLink, warning: str) -> None:
     status.revision = revision
+    status.link.CopyFrom(link)
     add_warning(status, warning)
 
 

@@ -306,6 +306,7 @@ class TaskStatus(_message.Message):
     WARNING_FIELD_NUMBER: _builtins.int
     PAUSED_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    LINK_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     state: Global___TaskState.ValueType
     at_ms: _builtins.int
@@ -337,6 +338,10 @@ class TaskStatus(_message.Message):
     def state_history(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateChange]:
         """When it reached each state, in order."""
 
+    @_builtins.property
+    def link(self) -> Global___TaskLink:
+        """Of a container's run: its link on the node, as it was made or changed last."""
+
     def __init__(
         self,
         *,
@@ -356,16 +361,53 @@ class TaskStatus(_message.Message):
         warning: _builtins.str = ...,
         paused: _builtins.bool = ...,
         revision: _builtins.int = ...,
+        link: Global___TaskLink | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "link", b"link"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "at_ms", b"at_ms", "exit_code", b"exit_code", "health", b"health", "health_output", b"health_output", "image_digest", b"image_digest", "message", b"message", "not_listening", b"not_listening", "oom_killed", b"oom_killed", "paused", b"paused", "pid", b"pid", "revision", b"revision", "running_at_ms", b"running_at_ms", "state", b"state", "state_history", b"state_history", "task_id", b"task_id", "warning", b"warning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "at_ms", b"at_ms", "exit_code", b"exit_code", "health", b"health", "health_output", b"health_output", "image_digest", b"image_digest", "link", b"link", "message", b"message", "not_listening", b"not_listening", "oom_killed", b"oom_killed", "paused", b"paused", "pid", b"pid", "revision", b"revision", "running_at_ms", b"running_at_ms", "state", b"state", "state_history", b"state_history", "task_id", b"task_id", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_code) -> _WhichOneofReturnType__exit_code | None: ...
 
 Global___TaskStatus: _TypeAlias = TaskStatus  # noqa: Y015
+
+@_typing.final
+class TaskLink(_message.Message):
+    """The network link of a container, as its node has made it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAC_ADDRESS_FIELD_NUMBER: _builtins.int
+    POOL_ADDRESS_FIELD_NUMBER: _builtins.int
+    POOL_ADDRESS6_FIELD_NUMBER: _builtins.int
+    GATEWAY_FIELD_NUMBER: _builtins.int
+    GATEWAY6_FIELD_NUMBER: _builtins.int
+    mac_address: _builtins.str
+    """"02:42:ac:11:00:02"; empty without a network of its own."""
+    pool_address: _builtins.str
+    """In the node's own pool, with the length of its prefix, "172.30.0.2/24"; empty where it has none there."""
+    pool_address6: _builtins.str
+    gateway: _builtins.str
+    """Next hops, whatever its networks."""
+    gateway6: _builtins.str
+    def __init__(
+        self,
+        *,
+        mac_address: _builtins.str = ...,
+        pool_address: _builtins.str = ...,
+        pool_address6: _builtins.str = ...,
+        gateway: _builtins.str = ...,
+        gateway6: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gateway", b"gateway", "gateway6", b"gateway6", "mac_address", b"mac_address", "pool_address", b"pool_address", "pool_address6", b"pool_address6"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskLink: _TypeAlias = TaskLink  # noqa: Y015
 
 @_typing.final
 class StateChange(_message.Message):

@@ -104,6 +104,9 @@ def test_the_nodes_own_pool_stays_beside_a_network_until_it_is_left(hosts: Hosts
     hosts.apply(NETWORKS, [alone, peer])
     own = hosts.attach(hosts.one, task(alone), node_pool=True).netns_fd
     (local,) = inside_addresses(own)
+    link = hosts.one.network.task_link(alone.task_id)
+    assert link.pool_address.partition("/")[0] == local and link.gateway == "169.254.1.1"
+    assert link.mac_address in run(own, "ip", "-o", "link", "show", "eth0")
     other = hosts.attach(hosts.two, task(peer)).netns_fd
     hosts.apply(NETWORKS, [both, peer])
     assert change(hosts.one, both, own, POOL) == {local, "10.99.3.1"}
@@ -112,6 +115,8 @@ def test_the_nodes_own_pool_stays_beside_a_network_until_it_is_left(hosts: Hosts
         assert tcp_exchange(own, "10.99.3.2", 80) == b"hello"
     assert addresses(ask(own, "db")) == {"10.99.3.2"}
     assert change(hosts.one, both, own, NetworkOptions(internal_only=True)) == {"10.99.3.1"}
+    left = hosts.one.network.task_link(alone.task_id)
+    assert (left.mac_address, left.pool_address) == (link.mac_address, "")
     assert not pings(own, "172.31.0.100")
     assert inside_routes(own) == {"10.99.3.0/24"}
     assert pings(own, "10.99.3.2")

@@ -139,7 +139,8 @@ def test_new_networks_reach_a_running_container(machine: Machine) -> None:
 
     async def play(worker: Worker) -> None:
         receive(worker, 1, "10.0.0.7")
-        assert (await machine.until("r1", S.RUNNING)).revision == 1
+        status = await machine.until("r1", S.RUNNING)
+        assert (status.revision, status.link.mac_address) == (1, "02:53:00:00:00:01")
         receive(worker, 2, "10.0.0.7")
         await settle()
         assert machine.networks.changes == 0, "another revision on the same networks"
