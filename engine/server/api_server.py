@@ -12,6 +12,7 @@ from engine.protocol.errors import ApiError, page_not_found, status_of
 from engine.protocol.versions import NEWEST, ApiVersion, is_answered_in_json, unsupported
 from engine.server.call import JSON, Call
 from engine.server.callers import LOCAL, Caller, caller_of
+from engine.server.http_connection import HttpServer
 from engine.server.routes import Route, RouteTable, split_version
 from engine.server.server_headers import SERVER_HEADERS
 from shoal.errors import ShoalError
@@ -59,7 +60,7 @@ class ApiServer:
 
     def http_server(self) -> web.Server:
         """A factory of aiohttp's protocols. Handlers are cancelled when their client is gone."""
-        return web.Server(
+        return HttpServer(
             self.handle,
             handler_cancellation=True,
             access_log=None,

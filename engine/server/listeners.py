@@ -21,6 +21,7 @@ SHUTDOWN_SECONDS = 5.0
 
 _FIRST_PASSED_SOCKET = 3
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
+_REFUSAL_SECONDS = 0.5
 _REFUSAL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
     b'{"message":"too many connections; the maximum is %d"}\n' % MAX_CONNECTIONS
@@ -28,12 +29,13 @@ _REFUSAL = (
 
 
 class _Refuse(asyncio.Protocol):
-    """For connections above the bound."""
+    """For connections above the bound. It reads on for a moment: what is not read would hide the answer."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         transport.write(_REFUSAL)
-        transport.close()
+        transport.write_eof()
+        asyncio.get_running_loop().call_later(_REFUSAL_SECONDS, transport.close)
 
 
 @asynccontextmanager
