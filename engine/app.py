@@ -16,6 +16,7 @@ from engine.cluster.certificate_maintenance import CHECK_SECONDS, CertificateMai
 from engine.cluster.container_lookup import ContainerLookup
 from engine.cluster.home_node import HomeNode
 from engine.cluster.image_pool import ImagePool
+from engine.cluster.manager_order import ManagerOrder
 from engine.cluster.managers import Managers
 from engine.cluster.own_events import OwnEvents
 from engine.cluster.replaceable_channel import ReplaceableChannel
@@ -80,18 +81,23 @@ async def run(settings: EngineSettings) -> None:
     if warning := await asyncio.to_thread(renew_if_due, context, datetime.now(UTC)):
         _log.warning("%s", warning)
     async with AsyncExitStack() as stack:
-        identity = Identity.load(context.directory)
-        first = await stack.enter_async_context(_connect(context, identity))
+        identity, order = Identity.load(context.directory), ManagerOrder(context.all_addresses)
+        first = await stack.enter_async_context(_connect(order, identity))
         channel = ReplaceableChannel(first)
         maintenance = CertificateMaintenance(
             context,
             channel,
             connected_as=identity,
-            connect=lambda renewed: _connect(context, renewed),
+            connect=lambda current: _connect(order, current),
             now=lambda: datetime.now(UTC),
         )
         stack.push_async_callback(maintenance.close)
-        managers = Managers(channel, address=", ".join(context.all_addresses))
+
+        def use_next() -> None:
+            if order.advance():
+                maintenance.reconnect()
+
+        managers = Managers(channel, address=", ".join(context.all_addresses), use_next=use_next)
         own = subject_of(identity.certificate)
         if settings.forbid and own.role is Role.ADMIN:
             _log.warning(
@@ -129,9 +135,9 @@ def user_for(caller: Caller, own_role: Role) -> User | None:
     return None if caller.is_local or own_role is not Role.ENGINE else User(caller.name, caller.role)
 
 
-def _connect(context: Context, identity: Identity) -> aio.Channel:
-    """A channel to the managers, that stays with one of them."""
-    return connect_aio(context.all_addresses, identity, max_receive_bytes=MAX_RESPONSE_BYTES, one_at_a_time=True)
+def _connect(order: ManagerOrder, identity: Identity) -> aio.Channel:
+    """A channel to the managers, that stays with one of them: the first that answers."""
+    return connect_aio(order.addresses, identity, max_receive_bytes=MAX_RESPONSE_BYTES, one_at_a_time=True)
 
 
 def route_table(settings: EngineSettings, managers: Managers, registries: Registries) -> RouteTable:

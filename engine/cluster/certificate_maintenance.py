@@ -15,6 +15,8 @@ from shoal.contexts.context_file import Context
 from shoal.errors import ShoalError
 from shoal.identity.identity import Identity
 
+STREAM_SECONDS = 86_400.0
+"""For the streams of a channel that was replaced."""
 CHECK_SECONDS = 3600.0
 """Certificates of administrators live a year and are renewed in the last third."""
 
@@ -24,7 +26,7 @@ _log = logging.getLogger(__name__)
 class CertificateMaintenance:
     """Keeps the channel to the managers on the context's certificate, which other programs may renew as well.
 
-    A channel that was replaced stays open until the next replacement, months later, so that its streams go on.
+    A channel that was replaced stays open while its streams go on, a day at most.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class CertificateMaintenance:
         self._connect = connect
         self._now = now
         self._made: list[aio.Channel] = []
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def check(self) -> None:
         """Renew the certificate if it is time, and connect anew if the one on disk is another one."""
@@ -55,16 +58,26 @@ class CertificateMaintenance:
         except ShoalError as error:
             _log.warning("the engine stays connected with its old certificate: %s", error)
             return
-        self._channel.replace(channel)
         self._identity = identity
-        self._made.append(channel)
-        for old in self._made[:-2]:
-            await old.close()
-        del self._made[:-2]
+        self._use(channel)
         _log.info("the engine uses the renewed certificate of context %r", self._context.name)
 
+    def reconnect(self) -> None:
+        """Connect anew, with the same certificate, to what `connect` connects to now."""
+        self._use(self._connect(self._identity))
+
+    def _use(self, channel: aio.Channel) -> None:
+        self._channel.replace(channel)
+        if self._made:
+            closing = asyncio.get_running_loop().create_task(self._made.pop().close(STREAM_SECONDS), name="old channel")
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+        self._made.append(channel)
+
     async def close(self) -> None:
-        """Close the channels that `check` has made."""
+        """Close the channels that were made."""
+        for task in self._closing:
+            task.cancel()
         for channel in self._made:
             await channel.close()
 

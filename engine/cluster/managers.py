@@ -1,5 +1,6 @@
 """Calls to the cluster's managers, over one channel of the engine's own context."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -9,9 +10,11 @@ from grpc import aio
 
 from engine.cluster.acting_user import acting_metadata
 from engine.cluster.newest_revision import NewestRevision
+from engine.cluster.read_attempts import ReadAttempts, is_read
 from engine.cluster.replaceable_channel import ReplaceableChannel
 from shoal.api.v1.control_pb2_grpc import ControlStub
 from shoal.api.v1.engine_pb2_grpc import ContainersStub, ImagesStub
+from shoal.rpc.read_revisions import REVISION_KEY, reported_revision
 from shoal.rpc.status_mapping import to_shoal_error
 
 if TYPE_CHECKING:
@@ -39,12 +42,24 @@ class Managers:
 
     A call that begins after the answer of another one sees what that had seen or written, whichever manager answers.
 
+    Reads are made again when no manager answers, and at another manager when this one lags behind the store.
+
+    Args:
+        use_next: makes another manager the one that calls go to.
     Attributes:
         control, containers, images: stubs; calls are made by `call` and `stream`.
     """
 
-    def __init__(self, channel: ReplaceableChannel, *, address: str = "the manager") -> None:
+    def __init__(
+        self,
+        channel: ReplaceableChannel,
+        *,
+        address: str = "the manager",
+        use_next: Callable[[], None] = lambda: None,
+    ) -> None:
         self._address = address
+        self._use_next = use_next
+        self._changes = 0
         self._revision = NewestRevision(time.monotonic)
         untyped: Any = channel
         self.control: ControlAsyncStub = ControlStub(untyped)
@@ -61,14 +76,22 @@ class Managers:
         Raises:
             ShoalError: the manager's error, or why it cannot be reached.
         """
-        try:
-            call: Any = method(request, timeout=seconds, metadata=self._metadata())
-            answer: R = await call
-            self._revision.update(await call.trailing_metadata() or ())
-            return answer
-        except grpc.RpcError as error:
-            self._update_from(error)
-            raise to_shoal_error(error, address=self._address) from error
+        attempts = ReadAttempts(time.monotonic) if is_read(method) else None
+        while True:
+            asked, changes = self._revision.current(), self._changes
+            try:
+                call: Any = method(request, timeout=seconds, metadata=self._metadata())
+                answer: R = await call
+                self._revision.update(await call.trailing_metadata() or ())
+                return answer
+            except grpc.RpcError as error:
+                reported = self._update_from(error)
+                if attempts is None or not attempts.may_repeat(error, asked=asked, reported=reported):
+                    raise to_shoal_error(error, address=self._address) from error
+            if reported is None:
+                await asyncio.sleep(attempts.delay())
+            else:  # it lags behind
+                self._change_manager(changes)
 
     async def stream(self, method: Callable[..., AsyncIterable[R]], request: object) -> AsyncGenerator[R]:
         """The answers of a call, as they come. Closing the generator cancels the call.
@@ -92,6 +115,14 @@ class Managers:
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         return (*self._revision.metadata(), *acting_metadata())
 
-    def _update_from(self, error: grpc.RpcError) -> None:
-        if isinstance(error, aio.AioRpcError):
-            self._revision.update(error.trailing_metadata() or ())
+    def _update_from(self, error: grpc.RpcError) -> int | None:
+        """The revision that a manager has reported with an error; None: none has answered."""
+        trailer = (error.trailing_metadata() or ()) if isinstance(error, aio.AioRpcError) else ()
+        self._revision.update(trailer)
+        return reported_revision(trailer) if REVISION_KEY in dict(trailer) else None
+
+    def _change_manager(self, changes: int) -> None:
+        """Once for all calls that the same manager has failed."""
+        if changes == self._changes:
+            self._changes += 1
+            self._use_next()

@@ -22,13 +22,14 @@ class NewestRevision:
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """What a call sends."""
-        return ((MIN_REVISION_KEY, str(revision)),) if (revision := self._current()) else ()
+        return ((MIN_REVISION_KEY, str(revision)),) if (revision := self.current()) else ()
 
     def update(self, trailer: Metadata) -> None:
         """Keep what an answer reports, if it is newer."""
         reported = reported_revision(trailer)
-        if reported and reported >= self._current():
+        if reported and reported >= self.current():
             self._newest, self._reported_at = reported, self._seconds()
 
-    def _current(self) -> int:
+    def current(self) -> int:
+        """What calls ask for now; 0: nothing."""
         return self._newest if self._seconds() - self._reported_at < REMEMBERED_SECONDS else 0

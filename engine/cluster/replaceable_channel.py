@@ -7,7 +7,10 @@ from grpc import aio
 
 
 class ReplaceableChannel:
-    """What generated stubs need of a channel. Calls go to the channel that is there when they begin."""
+    """What generated stubs need of a channel. Calls go to the channel that is there when they begin.
+
+    A method of a stub has its full name as `path`: "/shoal.api.v1.Control/GetNode".
+    """
 
     def __init__(self, channel: aio.Channel) -> None:
         self._channel = channel
@@ -39,4 +42,5 @@ class ReplaceableChannel:
                 made_for, made = self._channel, getattr(self._channel, kind)(*arguments, **more)
             return made(*values, **options)
 
+        call.path = arguments[0]  # type: ignore[attr-defined]
         return call

@@ -54,7 +54,7 @@ def test_calls_use_the_renewed_certificate_and_streams_go_on(tmp_path: Path) -> 
                 assert (await anext(stream)).done
                 await stream.aclose()
 
-                for _ in range(3):  # as other programs renew it; only the last two channels stay open
+                for _ in range(3):  # as other programs renew it; the channels before the last are closed
                     made.at(now, Role.ADMIN).save(context.directory)
                     await maintenance.check()
                     await managers.call(list_nodes, ListNodesRequest())

@@ -70,12 +70,18 @@ class TwoManagers:
 
     def __init__(self, etcd: LateEtcd, stores: list[Store], channels: list[aio.Channel]) -> None:
         self.etcd, self.stores, self.channels = etcd, stores, channels
-        self._channel = ReplaceableChannel(channels[0])
-        self.calls = Managers(self._channel)
+        self.channel = ReplaceableChannel(channels[0])
+        self.calls = Managers(self.channel)
+        self.changes = 0
 
     def use(self, number: int) -> None:
         """The manager that the engine calls from now on."""
-        self._channel.replace(self.channels[number])
+        self.channel.replace(self.channels[number])
+
+    def change(self) -> None:
+        """As an engine does when the manager that it calls lags behind."""
+        self.changes += 1
+        self.use(0)
 
     async def create(self, name: str) -> None:
         await self.calls.call(self.calls.control.CreateVolume, CreateVolumeRequest(spec=VolumeSpec(name=name)))
@@ -116,13 +122,15 @@ async def two_managers(wait_seconds: float = DEADLINE) -> AsyncGenerator[TwoMana
 
 
 @asynccontextmanager
-async def _manager(store: Store, shown: Identity, wait_seconds: float) -> AsyncGenerator[str]:
+async def _manager(
+    store: Store, shown: Identity, wait_seconds: float, address: str = "127.0.0.1:0"
+) -> AsyncGenerator[str]:
     revisions = ReadRevisions(lambda: store.newest_revision, store.reached, wait_seconds)
     server = make_server(MANAGER_API, revisions=revisions)
     volumes = VolumeHandler(store=store, sizes=_NoSizes(), now_ms=lambda: 1, new_id=ids.new_id)
     handlers: Any = SimpleNamespace(volumes=volumes, progress=_Progress(store))
     add_ControlServicer_to_server(ControlService(handlers), server)
-    port = listen(server, "127.0.0.1:0", lambda: shown)
+    port = listen(server, address, lambda: shown)
     async with serving(server):
         yield f"127.0.0.1:{port}"
 
@@ -178,6 +186,46 @@ def test_what_was_read_of_one_manager_is_not_older_at_the_next() -> None:
             rig.use(1)
             with pytest.raises(Unavailable, match=r"only, not yet \d+; try again"):
                 await rig.get("data")
+
+    asyncio.run(scenario())
+
+
+def test_reads_go_to_another_manager_when_one_lags_behind() -> None:
+    async def scenario() -> None:
+        async with two_managers(WAIT_SECONDS) as rig:
+            rig.calls = Managers(rig.channel, use_next=rig.change)
+            rig.etcd.delivers.clear()
+            await rig.create("data")
+            rig.use(1)
+            names = await asyncio.gather(*(rig.get("data") for _ in range(5)))
+            assert (names, rig.changes) == (["data"] * 5, 1), "one change for all that it has failed"
+            rig.use(1)
+            with pytest.raises(Unavailable, match=r"not yet \d+"):  # it may have been done: the client decides
+                await rig.create("more")
+            assert rig.changes == 1
+
+    asyncio.run(scenario())
+
+
+def test_reads_wait_for_a_manager_that_is_started_again_and_writes_do_not() -> None:
+    async def scenario() -> None:
+        now, etcd = datetime.now(UTC), MemoryEtcd()
+        authority = Authority.create("c1", now)
+        shown = authority.issue(CertificateSubject("m1", Role.MANAGER, "c1"), now)
+        client = authority.issue(CertificateSubject("engine", Role.ENGINE, "c1"), now)
+        async with loaded_store(etcd) as store:
+            async with _manager(store, shown, DEADLINE) as address, connect_aio([address], client) as channel:
+                calls = Managers(ReplaceableChannel(channel))
+                await calls.call(calls.control.ListVolumes, ListVolumesRequest())
+            async with connect_aio([address], client) as channel:
+                calls = Managers(ReplaceableChannel(channel))
+                reading = asyncio.create_task(calls.call(calls.control.ListVolumes, ListVolumesRequest()))
+                with pytest.raises(Unavailable):
+                    request = CreateVolumeRequest(spec=VolumeSpec(name="data"))
+                    await calls.call(calls.control.CreateVolume, request)
+                assert not reading.done()
+                async with _manager(store, shown, DEADLINE, address):
+                    assert not (await reading).volumes
 
     asyncio.run(scenario())
 
