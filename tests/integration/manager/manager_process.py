@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -205,14 +205,14 @@ class ScriptedAgent(AgentStreamsServicer):
 
     # ruff: noqa: N802  # the method is named by the protocol
 
-    def __init__(self, name: str, node_id: str, identity: Identity, api: str) -> None:
+    def __init__(self, name: str, node_id: str, identity: Identity, *apis: str) -> None:
         self.name = name
         self.node_id = node_id
         self.identity = identity
         self.tasks: dict[str, Task] = {}
         self.snapshots: list[Assignments] = []
         self.is_silent = False
-        self._api = api
+        self._apis = apis
         self._outgoing: asyncio.Queue[AgentMessage] = asyncio.Queue()
         self._sequence = 0
         self._port = 0
@@ -224,7 +224,7 @@ class ScriptedAgent(AgentStreamsServicer):
         self._port = listen(server, "127.0.0.1:0", lambda: self.identity)
         await server.start()
         try:
-            async with connect_aio([self._api], self.identity) as channel:
+            async with connect_aio(self._apis, self.identity) as channel:
                 while True:
                     with suppress(aio.AioRpcError):
                         if not self.is_silent:
@@ -328,12 +328,19 @@ class ScriptedAgent(AgentStreamsServicer):
 
 
 @asynccontextmanager
-async def scripted_agents(manager: ManagerProcess, token: str, *names: str) -> AsyncGenerator[list[ScriptedAgent]]:
-    """Nodes that have joined and hold their sessions."""
+async def scripted_agents(
+    manager: ManagerProcess, token: str, *names: str, others: Sequence[ManagerProcess] = ()
+) -> AsyncGenerator[list[ScriptedAgent]]:
+    """Nodes that have joined and hold their sessions.
+
+    Args:
+        manager: that they join by, and have sessions with.
+        others: that they may have sessions with too.
+    """
     agents = []
     for name in names:
         joined = await join(manager.joining, token, name)
-        agents.append(ScriptedAgent(name, joined.node_id, joined.identity, manager.api))
+        agents.append(ScriptedAgent(name, joined.node_id, joined.identity, manager.api, *(each.api for each in others)))
     running = [asyncio.create_task(agent.run(), name=agent.name) for agent in agents]
     try:
         yield agents
