@@ -12,9 +12,11 @@ HOME_NODE = "h1"
 """Its files are those of this machine, as of every simulated host."""
 
 
-def engine_command(layout: Layout) -> list[str | Path]:
-    """The engine of a playground, as the context of its name."""
+def engine_command(layout: Layout, contexts: Path) -> list[str | Path]:
+    """The engine of a playground, with the context of its name below a user's directory of contexts."""
     return [
+        "env",
+        f"SHOAL_CONFIG={contexts}",
         daemons.BIN / "shoal-engine",
         "--context",
         layout.name,

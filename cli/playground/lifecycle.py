@@ -49,7 +49,7 @@ class Playground:
         ready_seconds: within which each part has to be; a slow machine needs more.
         manager_options: more of `shoal-manager run`.
         any_subnet: where the layout's subnet is in use on this machine, take the next one that is free.
-        with_engine: serve Docker's clients too, on `Layout.engine_socket`; the contexts are the user's usual ones.
+        with_engine: serve Docker's clients too, on `Layout.engine_socket`.
     """
 
     def __init__(
@@ -217,7 +217,7 @@ class Playground:
     def start_engine(self) -> None:
         """Serve Docker's clients on this machine, and wait until they can connect."""
         log = self.layout.state / "logs" / "engine.log"
-        self._spawn("engine", "", engine_server.engine_command(self.layout), log)
+        self._spawn("engine", "", engine_server.engine_command(self.layout, self._contexts.directory), log)
         self.wait_until(lambda: engine_server.accepts(self.layout.engine_socket), "the engine", {"engine": log})
 
     def start_agent(self, host: PlaygroundHost) -> None:

@@ -26,10 +26,13 @@ from tests.integration.cluster.harness import Cluster, data_directories
 _WITHOUT_TASKS = frozenset({NodeSpec.PAUSE, NodeSpec.DRAIN})
 
 
-def remove_all(cluster: Cluster) -> None:
+def remove_all(cluster: Cluster, *, keep_images: bool = False) -> None:
     """Remove all that the test has made, and have all nodes take tasks: no test depends on those that were before it.
 
     A volume left behind is one too many for a test that counts them, and its data for one that looks at the disks.
+
+    Args:
+        keep_images: the names of images stay, for those after it.
     """
     with Client(ContextStore(cluster.config).resolve(None, {})) as client:
         for name in _drained(client):  # by a test that failed before it gave the node back
@@ -42,7 +45,8 @@ def remove_all(cluster: Cluster) -> None:
             if names:
                 cluster.shoal(kind, "rm", *names)
         cluster.until(lambda: not _volumes(client), "the volumes to be deleted")
-        _remove_images(client)
+        if not keep_images:
+            _remove_images(client)
     assert not data_directories(cluster), "nothing of them stays on a disk"
 
 

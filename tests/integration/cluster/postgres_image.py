@@ -1,22 +1,30 @@
 """An image of PostgreSQL: Debian's server and client, with what they are linked with and what they read."""
 
-import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 from cli.images.pack import pack_image, pack_layer, write_archive
 from shoal.distribution.manifests import host_platform
+from tests.integration.cluster.debian_files import copy, copy_programs, lay_out
 
 USER, GROUP = 70, 70
 DATA = "/var/lib/postgresql"
 START = f"""#!/bin/sh
 set -e
-[ -s {DATA}/main/PG_VERSION ] || initdb --pgdata {DATA}/main --username postgres --auth trust --locale C --encoding UTF8
-printf 'host all all all trust\\nlocal all all trust\\n' >{DATA}/main/pg_hba.conf
+user=${{POSTGRES_USER:-postgres}}
+how=trust
+[ -z "$POSTGRES_PASSWORD" ] || how=scram-sha-256
+if ! [ -s {DATA}/main/PG_VERSION ]; then
+  echo "${{POSTGRES_PASSWORD:-none}}" >/tmp/password
+  initdb --pgdata {DATA}/main --username "$user" --pwfile /tmp/password --auth $how --locale C --encoding UTF8
+  [ -z "$POSTGRES_DB" ] || echo "CREATE DATABASE $POSTGRES_DB" | postgres --single -D {DATA}/main postgres
+fi
+echo "host all all all $how
+local all all trust" >{DATA}/main/pg_hba.conf
 exec postgres -D {DATA}/main -c listen_addresses='*' -c unix_socket_directories=/tmp -c shared_buffers=16MB
 """
+"""As images of PostgreSQL have it: user, password and database by variables of the environment."""
 
 
 def home() -> Path:
@@ -33,14 +41,11 @@ def write_postgres_image(directory: Path) -> Path:
     modules = [str(path) for path in (place / "lib").glob("*.so") if "llvm" not in path.name]  # which is large
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
-        for path in {*programs, *modules, "/bin/sh", *_libraries(*programs, *modules, "/bin/sh")}:
-            _copy(root, path)
+        lay_out(root)
+        copy_programs(root, [*programs, *modules, "/bin/sh"])
         shutil.copytree(f"/usr/share/postgresql/{place.name}", root / f"usr/share/postgresql/{place.name}")
         for name in ("UTC", "GMT"):
-            _copy(root, f"/usr/share/zoneinfo/{name}")
-        for name in ("etc", "proc", "sys", "dev", "tmp", "run"):
-            (root / name).mkdir(exist_ok=True)
-        (root / "tmp").chmod(0o1777)
+            copy(root, f"/usr/share/zoneinfo/{name}")
         (root / "etc/passwd").write_text(f"postgres:x:{USER}:{GROUP}::{DATA}:/bin/sh\n")
         (root / "start").write_text(START)
         (root / "start").chmod(0o755)
@@ -57,18 +62,3 @@ def write_postgres_image(directory: Path) -> Path:
     archive = directory / "postgres.tar"
     write_archive(archive, [image], tag="postgres:1")
     return archive
-
-
-def _libraries(*programs: str) -> set[str]:
-    """Shared objects that programs, or ones of them themselves, are linked with, and the linker."""
-    done = subprocess.run(["ldd", *programs], check=True, capture_output=True, text=True)
-    return {
-        word for line in done.stdout.splitlines() if line.startswith("\t") for word in line.split() if word[0] == "/"
-    }
-
-
-def _copy(root: Path, source: str) -> None:
-    place = root / source.lstrip("/")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, place)
-    place.chmod(0o755 if os.access(source, os.X_OK) else 0o644)

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.integration.cluster.web_image import CLIENT, PYTHON
+from tests.integration.cluster.debian_files import PYTHON
+from tests.integration.cluster.web_image import CLIENT
 
 _CLIENT = Path(__file__).with_name("traffic_client.py")
 

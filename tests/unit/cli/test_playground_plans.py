@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import replace
 from ipaddress import IPv4Network
+from pathlib import Path
 
 import pytest
 
@@ -84,7 +85,8 @@ def test_docker_clients_are_hinted_at_where_an_engine_serves_them() -> None:
 
 def test_the_engine_serves_the_playgrounds_context_in_its_directory() -> None:
     layout = Layout(name="other")
-    command = [str(each) for each in engine_command(layout)]
+    setting, *command = [str(each) for each in engine_command(layout, Path("/contexts"))][1:]
+    assert setting == "SHOAL_CONFIG=/contexts"
     assert command[1:3] == ["--context", "other"]
     assert str(layout.engine_socket) in command
     assert layout.engine_socket.is_relative_to(layout.run)
