@@ -35,8 +35,8 @@ def copy(root: Path, source: str, target: str = "") -> None:
 
 def copy_programs(root: Path, programs: Iterable[str]) -> None:
     """Programs (or shared objects that they load) and all that they are linked with."""
-    wanted = list(programs)
-    for path in {*wanted, *libraries(*wanted)}:
+    named = list(programs)
+    for path in {*named, *libraries(*named)}:
         copy(root, path)
 
 

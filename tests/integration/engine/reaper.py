@@ -47,8 +47,8 @@ def ask(method: str, path: str, **query: str) -> tuple[int, bytes]:
 class Reaper:
     """Clients and their filters."""
 
-    def __init__(self, patience: float, first: float) -> None:
-        self._patience = patience
+    def __init__(self, timeout: float, first: float) -> None:
+        self._timeout = timeout
         self._lock = threading.Lock()
         self._clients = 0
         self._filters: set[str] = set()
@@ -65,7 +65,7 @@ class Reaper:
                     client.sendall(b"ACK\n")
         with self._lock:
             self._clients -= 1
-            self._due = time.monotonic() + self._patience
+            self._due = time.monotonic() + self._timeout
 
     def await_end(self) -> set[str]:
         """Until no client is left and none came for a while; the filters."""
@@ -105,8 +105,8 @@ def main() -> None:
     settings = os.environ
     status, _ = ask("GET", "/_ping")
     print("engine answers", status, flush=True)
-    patience, first = settings.get("RYUK_RECONNECTION_TIMEOUT", "10s"), settings.get("RYUK_CONNECTION_TIMEOUT", "1m")
-    reaper = Reaper(seconds(patience), seconds(first))
+    timeout, first = settings.get("RYUK_RECONNECTION_TIMEOUT", "10s"), settings.get("RYUK_CONNECTION_TIMEOUT", "1m")
+    reaper = Reaper(seconds(timeout), seconds(first))
     listener = socket.create_server(("", PORT))
     print(f"listening on {PORT}: Started!", flush=True)
     threading.Thread(target=_accept, args=(listener, reaper), daemon=True).start()
