@@ -16,6 +16,8 @@ from grpc import aio
 
 from agent.archives.container_files import ContainerFiles
 from agent.archives.root_sizes import RootSizes
+from agent.build.build_host import BuildHost
+from agent.build.build_service import AgentBuildsService
 from agent.commits.layer_commits import LayerCommits
 from agent.csi.controller_service import ControllerService
 from agent.csi.driver_registry import DriverRegistry
@@ -34,6 +36,7 @@ from agent.network.network_settings import NetworkSettings
 from agent.network.node_network import NodeNetwork
 from agent.retry import until_success
 from agent.runtime.confinement.apparmor import AppArmor
+from agent.runtime.container_paths import ContainerPaths
 from agent.runtime.host_requirements import require_host
 from agent.runtime.launch.optimizations import ALL_OPTIMIZATIONS, NO_OPTIMIZATIONS
 from agent.runtime.oci_runtime import OciRuntime
@@ -58,6 +61,7 @@ from agent.worker.container_runtime import Exit
 from agent.worker.shared.runner_dependencies import make_dependencies
 from agent.worker.worker import Worker
 from shoal.api.v1.agent_containers_pb2_grpc import add_AgentContainersServicer_to_server
+from shoal.api.v1.builds_pb2_grpc import add_AgentBuildsServicer_to_server
 from shoal.api.v1.streams_pb2_grpc import add_AgentStreamsServicer_to_server
 from shoal.api.v1.volume_data_pb2_grpc import add_VolumeDataServicer_to_server
 from shoal.distribution.manifests import host_platform
@@ -136,6 +140,7 @@ async def run(settings: AgentSettings) -> None:
                 local,
                 sizes,
                 images,
+                _builds(settings, membership.node_id, network, images),
             )
         )
         session = ManagerSession(
@@ -245,6 +250,19 @@ async def _worker(
     return worker, runtime
 
 
+def _builds(settings: AgentSettings, node_id: str, network: NodeNetwork, images: ImageStore) -> BuildHost:
+    kind = host_platform()
+    return BuildHost(
+        images=images,
+        networks=network,
+        paths=ContainerPaths(run=settings.run_directory.absolute(), state=settings.runtime_directory.absolute()),
+        cgroup_parent=cgroup_parent(node_id),
+        registries_file=settings.registries_file,
+        platform=(kind.os, kind.architecture, kind.variant),
+        resolv_conf=inspection.resolv_conf,
+    )
+
+
 @asynccontextmanager
 async def _drivers(settings: AgentSettings) -> AsyncGenerator[DriverRegistry]:
     """The registry, after drivers that are present have been identified."""
@@ -283,6 +301,7 @@ async def _streams(
     volumes: LocalVolumes,
     sizes: LocalVolumeSizes,
     images: ImageStore,
+    builds: BuildHost,
 ) -> AsyncGenerator[aio.Server]:
     """The agent's gRPC server, for managers, and for other agents that may read a volume."""
     server = make_server(AGENT_STREAMS, limits=server_limits.AGENT_STREAMS)
@@ -310,6 +329,7 @@ async def _streams(
         execs=ExecSessions(task_of=runtime.task_of, runtime=runtime),
     )
     add_AgentContainersServicer_to_server(of_containers, server)
+    add_AgentBuildsServicer_to_server(AgentBuildsService(builds), server)
     add_VolumeDataServicer_to_server(VolumeDataService(source), server)
     listen(server, address, membership.current)
     await server.start()

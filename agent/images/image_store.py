@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +14,7 @@ from agent.images.content_store import ContentStore
 from agent.images.garbage_collection import GcCandidate, ImageGcPolicy, collectable, is_low_on_space
 from agent.images.image_index import ImageIndex, LocalImage, pinned_digest
 from agent.images.single_flight import SingleFlight
+from agent.images.threaded_call import in_thread
 from agent.images.unpacker import Unpacker
 from agent.worker.interfaces import Image, Report
 from shoal.api.v1.dispatcher_pb2 import ImageReport
@@ -156,6 +157,29 @@ class ImageStore:
         source = entry.image.reference
         await push_layer(self._registries, self._retry, repository, layer, path, below=parsed, source=source)
         return manifest, config
+
+    def documents(self, digest: str) -> tuple[bytes, bytes]:
+        """The manifest and the configuration of an image here, as they are.
+
+        Raises:
+            Refused: it is not here any more.
+        """
+        entry = self._index.by_digest(digest)
+        manifest = self._content.read_blob(entry.image.digest) if entry is not None else None
+        config = self._content.read_blob(entry.config_digest) if entry is not None else None
+        if manifest is None or config is None:
+            raise Refused(f"image {digest} is not complete on this node")
+        return manifest, config
+
+    async def adopt_layers(self, layers: Mapping[str, Path]) -> None:
+        """Put layers that were made on this host in place, by their diff IDs, durably; those that are there stay.
+
+        Args:
+            layers: directories on the images' disk that nothing writes to any more; they are moved.
+        Raises:
+            Unavailable, Exhausted: the disk fails.
+        """
+        await in_thread(lambda: self._content.adopt_layers(layers))
 
     async def collect_garbage(self, used: frozenset[str]) -> None:
         """See `Images.collect_garbage`."""

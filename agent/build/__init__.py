@@ -1,0 +1,1 @@
+"""Builds of images on this host: each in a program of its own."""

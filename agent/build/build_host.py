@@ -1,0 +1,123 @@
+"""What a build needs of its host beside its program: directories, images, a network, removal of what is left."""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from agent.build.frames import NewLayer, ProgramSettings
+from agent.runtime.container_paths import ContainerPaths
+from agent.runtime.kernel.cgroup_layout import parse_layout
+from agent.safe_paths.mountinfo import read_mountinfo
+from agent.worker.interfaces import Image, Report
+from agent.worker.sandbox import NetworkOptions, Sandbox
+from shoal.api.v1.task_pb2 import Task
+from shoal.errors import Unavailable
+from shoal.tree_removal import delete_trees
+
+PROGRAMS = ("crun", "runc")
+
+
+class BuildImages(Protocol):
+    """`agent.images.image_store.ImageStore` is one."""
+
+    @property
+    def temporary(self) -> Path:
+        """For files that do not outlive a crash."""
+        ...
+
+    async def ensure(self, reference: str, report: Report) -> Image:
+        """As `Images.ensure`."""
+        ...
+
+    def documents(self, digest: str) -> tuple[bytes, bytes]:
+        """As `ImageStore.documents`."""
+        ...
+
+    async def adopt_layers(self, layers: Mapping[str, Path]) -> None:
+        """As `ImageStore.adopt_layers`."""
+        ...
+
+
+class BuildNetworks(Protocol):
+    """`agent.network.node_network.NodeNetwork` is one."""
+
+    async def attach(self, task: Task, options: NetworkOptions = ...) -> Sandbox:
+        """As `Networks.attach`."""
+        ...
+
+    async def detach(self, task_id: str) -> None:
+        """As `Networks.detach`."""
+        ...
+
+
+@dataclass(frozen=True)
+class BuildHost:
+    """Attributes:
+    paths: of the runtime. cgroup_parent: absolute name.
+    platform: system, architecture, variant.
+    resolv_conf: the host's.
+    """
+
+    images: BuildImages
+    networks: BuildNetworks
+    paths: ContainerPaths
+    cgroup_parent: str
+    registries_file: Path
+    platform: tuple[str, str, str]
+    resolv_conf: Callable[[], str]
+    _seen: set[str] = field(default_factory=set)
+
+    def make_directories(self, build_id: str, repository: str) -> ProgramSettings:
+        """The directories of a build, and what its program is told. Blocking.
+
+        Raises:
+            Unavailable: the host has no OCI runtime, or the disk fails.
+        """
+        program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+        if program is None:
+            raise Unavailable("no OCI runtime found; install crun or runc")
+        try:
+            self.paths.create_base()
+            self._work(build_id).mkdir(mode=0o700)
+            run = self._run(build_id)
+            (run / "state").mkdir(mode=0o700, parents=True)
+        except OSError as error:
+            raise Unavailable(f"{error.filename}: {error.strerror}") from error
+        hybrid = parse_layout(read_mountinfo()).hybrid_mount
+        return ProgramSettings(
+            build_id=build_id,
+            work=str(self._work(build_id)),
+            base=str(self.paths.base),
+            filters=str(self.paths.filters),
+            oci_program=program,
+            cgroup_parent=self.cgroup_parent,
+            hidden_mount=str(hybrid) if hybrid is not None and program.endswith("crun") else "",
+            run=str(run),
+            registries_file=str(self.registries_file),
+            image_repository=repository,
+            platform=self.platform,
+            cpus=os.cpu_count() or 1,
+            resolv_conf=self.resolv_conf(),
+        )
+
+    def remove(self, build_id: str) -> None:
+        """What is left of a build whose program has ended. Blocking. Raises Unavailable."""
+        for directory in parse_layout(read_mountinfo()).directories(self.cgroup_parent):
+            for path in directory.glob(f"build-{build_id}-*"):
+                with suppress(OSError):
+                    path.rmdir()
+        delete_trees(self._run(build_id), self._work(build_id))
+
+    async def adopt(self, layers: Sequence[NewLayer]) -> None:
+        """Keep layers of a build as those of images. Raises Unavailable, Exhausted."""
+        await self.images.adopt_layers({each.diff_id: Path(each.directory) for each in layers})
+
+    def _work(self, build_id: str) -> Path:
+        return self.images.temporary / f"build-{build_id}"
+
+    def _run(self, build_id: str) -> Path:
+        return self.paths.run / "builds" / build_id

@@ -1,0 +1,75 @@
+"""gRPC servicer of `AgentBuilds`: builds on this node, so many at once."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from grpc import aio
+
+from agent.build.build_host import BuildHost
+from agent.build.running_build import RunningBuild
+from shoal.api.v1.builds_pb2 import (
+    AgentBuildInput,
+    AgentBuildOutput,
+    BuildOutput,
+    BuildWaiting,
+    ListBuildCacheRequest,
+    ListBuildCacheResponse,
+    PruneBuildCacheRequest,
+    PruneBuildCacheResponse,
+)
+from shoal.api.v1.builds_pb2_grpc import AgentBuildsServicer
+from shoal.errors import Exhausted, InvalidInput
+
+MAX_BUILDS = 4
+MAX_WAITING = 64
+
+
+class AgentBuildsService(AgentBuildsServicer):
+    """Serves managers."""
+
+    def __init__(self, host: BuildHost) -> None:
+        self._host = host
+        self._slots = asyncio.Semaphore(MAX_BUILDS)
+        self._ahead = 0
+
+    async def Build(  # noqa: N802  # named by the protocol
+        self,
+        request_iterator: AsyncIterator[AgentBuildInput],
+        context: aio.ServicerContext[AgentBuildInput, AgentBuildOutput],
+    ) -> AsyncGenerator[AgentBuildOutput]:
+        """Build an image. Raises as `RunningBuild.run`; Exhausted: too many wait."""
+        del context
+        first = await anext(request_iterator, None)
+        if first is None or not first.HasField("start"):
+            raise InvalidInput("the first message must be `start`")
+        if self._ahead >= MAX_WAITING:
+            raise Exhausted(f"{self._ahead} builds run or wait on this node; try again later")
+        if self._slots.locked():
+            yield AgentBuildOutput(output=BuildOutput(waiting=BuildWaiting(ahead=self._ahead)))
+        self._ahead += 1
+        try:
+            build = RunningBuild(self._host, first.start, request_iterator)
+            async with self._slots, aclosing(build.run()) as outputs:
+                async for output in outputs:
+                    yield output
+        finally:
+            self._ahead -= 1
+
+    async def ListBuildCache(  # noqa: N802  # named by the protocol
+        self,
+        request: ListBuildCacheRequest,
+        context: aio.ServicerContext[ListBuildCacheRequest, ListBuildCacheResponse],
+    ) -> ListBuildCacheResponse:
+        """Nothing is kept of builds but layers, which are those of images."""
+        del request, context
+        return ListBuildCacheResponse()
+
+    async def PruneBuildCache(  # noqa: N802  # named by the protocol
+        self,
+        request: PruneBuildCacheRequest,
+        context: aio.ServicerContext[PruneBuildCacheRequest, PruneBuildCacheResponse],
+    ) -> PruneBuildCacheResponse:
+        """Nothing is there to be deleted."""
+        del request, context
+        return PruneBuildCacheResponse()

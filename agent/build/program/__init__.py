@@ -1,0 +1,1 @@
+"""The program of one build: from a Dockerfile and a context to layers and an image."""

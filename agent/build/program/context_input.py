@@ -1,0 +1,161 @@
+"""The input of a build: secrets, and contexts that are unpacked while they come.
+
+A context is a tar archive, plain or compressed. It is unpacked beneath a directory of its own, where the kernel
+resolves every path; owners are root's, as COPY has them, and devices are refused.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.archives.tar_extract import ExtractOptions, extract
+from agent.build.program.workspace import Workspace
+from agent.images.threaded_call import in_thread
+from shoal.api.v1.builds_pb2 import BuildInput
+from shoal.errors import Exhausted, InvalidInput, NotFound
+from shoal.images.spool import pieces
+
+MAX_CONTEXT_BYTES = 64 << 30
+MAX_SECRET_BYTES = 500 << 10
+MAX_SECRETS, MAX_CONTEXTS = 100, 50
+_PIECE = 1 << 20
+_OPTIONS = ExtractOptions(owner=(0, 0))
+
+
+@dataclass
+class _Unpacking:
+    """One context that is being received."""
+
+    directory: Path
+    writer: asyncio.StreamWriter
+    work: "asyncio.Task[None]"
+    received: int = 0
+
+
+@dataclass
+class ContextInput:
+    """Receives contexts and secrets. For one event loop.
+
+    Attributes:
+        on_bytes: called with the name of a context and the bytes of it that have come.
+        secrets: by id, once `complete` has returned.
+    """
+
+    workspace: Workspace
+    on_bytes: Callable[[str, int], None]
+    secrets: dict[str, bytes] = field(default_factory=dict, repr=False)
+    _contexts: dict[str, _Unpacking] = field(default_factory=dict)
+    _done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def receive(self, messages: AsyncIterator[BuildInput]) -> None:
+        """Take all input up to the end of the contexts.
+
+        Raises:
+            InvalidInput: it ends before, or a context is no archive. Exhausted: a bound, or the disk.
+        """
+        async for message in messages:
+            match message.WhichOneof("kind"):
+                case "context":
+                    await self._write("", message.context)
+                case "named_context":
+                    await self._write(message.named_context.name, message.named_context.data)
+                case "secret":
+                    self._add_secret(message.secret.id, message.secret.value)
+                case "end_context":
+                    await self._finish()
+                    self._done.set()
+                    return
+        raise InvalidInput("the context ended before it was complete")
+
+    async def directory(self, name: str) -> Path:
+        """Where a context is, once all are complete. Raises NotFound: there is none of this name."""
+        await self._done.wait()
+        found = self._contexts.get(name)
+        if found is None:
+            raise NotFound(f"no context named {name!r} was sent" if name else "no build context was sent")
+        return found.directory
+
+    async def complete(self) -> None:
+        """Wait for the end of the input."""
+        await self._done.wait()
+
+    async def _write(self, name: str, data: bytes) -> None:
+        found = self._contexts.get(name) or await self._open(name)
+        found.received += len(data)
+        if found.received > MAX_CONTEXT_BYTES:
+            raise Exhausted(f"the context is larger than {MAX_CONTEXT_BYTES >> 30} GiB")
+        self.on_bytes(name, found.received)
+        if found.work.done():
+            await found.work  # raises, or what follows the archive's end is dropped
+            return
+        try:
+            found.writer.write(data)
+            await found.writer.drain()
+        except ConnectionError:
+            await found.work
+
+    async def _open(self, name: str) -> _Unpacking:
+        if len(self._contexts) >= MAX_CONTEXTS:
+            raise Exhausted(f"too many contexts; the maximum is {MAX_CONTEXTS}")
+        directory = self.workspace.new("context")
+        directory.chmod(0o755)
+        read_end, write_end = os.pipe()
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.connect_write_pipe(
+            asyncio.streams.FlowControlMixin, os.fdopen(write_end, "wb")
+        )
+        writer = asyncio.StreamWriter(transport, protocol, None, loop)
+        work = asyncio.create_task(in_thread(lambda: self._unpack(directory, read_end)), name=f"context {name}")
+        found = self._contexts[name] = _Unpacking(directory, writer, work)
+        return found
+
+    def _unpack(self, directory: Path, read_end: int) -> None:
+        root = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with os.fdopen(read_end, "rb", buffering=_PIECE) as source:
+                stream = PieceReader(pieces(source, "the context"))
+                extract(root, "/", stream.read, _OPTIONS, self.workspace.budget())
+                while stream.read(_PIECE):  # what follows the archive's end
+                    continue
+        finally:
+            os.close(root)
+
+    async def _finish(self) -> None:
+        for each in self._contexts.values():
+            each.writer.close()
+        for each in self._contexts.values():
+            await each.work
+
+    def _add_secret(self, secret_id: str, value: bytes) -> None:
+        if len(value) > MAX_SECRET_BYTES:
+            raise Exhausted(f"secret {secret_id[:80]} is larger than {MAX_SECRET_BYTES >> 10} KiB")
+        if len(self.secrets) >= MAX_SECRETS:
+            raise Exhausted(f"too many secrets; the maximum is {MAX_SECRETS}")
+        self.secrets[secret_id] = value
+
+
+class PieceReader:
+    """Reads exact numbers of bytes from pieces of any size."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = filter(None, pieces)
+        self._buffer = b""
+        self._at = 0
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, fewer only at the end."""
+        if self._at + size <= len(self._buffer):
+            self._at += size
+            return self._buffer[self._at - size : self._at]
+        parts = [self._buffer[self._at :]]
+        missing = size - len(parts[0])
+        self._buffer, self._at = b"", 0
+        while missing > 0 and (piece := next(self._pieces, b"")):
+            if len(piece) > missing:
+                self._buffer, self._at = piece, missing
+                piece = piece[:missing]
+            parts.append(piece)
+            missing -= len(piece)
+        return b"".join(parts)

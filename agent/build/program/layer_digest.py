@@ -1,0 +1,28 @@
+"""The digest of a layer, from an upper directory: that of its uncompressed tar."""
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+from agent.archives.tar_stream import archive_layer
+from shoal.errors import Unavailable
+
+
+def layer_digest(upper: Path, stop: threading.Event) -> tuple[str, int]:
+    """The diff ID of an upper directory, and the bytes of its tar. Blocking.
+
+    Raises:
+        InvalidInput: a name cannot be in a layer. OSError: the disk failed. Unavailable: it was stopped.
+    """
+    digest, size = hashlib.sha256(), 0
+    directory = os.open(upper, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for chunk in archive_layer(directory):
+            if stop.is_set():
+                raise Unavailable("the build was stopped")
+            digest.update(chunk)
+            size += len(chunk)
+    finally:
+        os.close(directory)
+    return f"sha256:{digest.hexdigest()}", size

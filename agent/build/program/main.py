@@ -1,0 +1,40 @@
+"""The build program: `main` with two sockets, the agent's process, and nothing else.
+
+It is started by the agent (`agent.build.build_process`), and says so by what it sends.
+"""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Sequence
+
+from agent.build.program.isolation import enter_namespaces, hide
+
+_UMASK = 0o022
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Serve one build on inherited sockets, given by their descriptors."""
+    control, descriptors, parent = map(int, arguments)
+    os.umask(_UMASK)
+    enter_namespaces(parent)
+    code = 1
+    try:
+        asyncio.run(_run(socket.socket(fileno=control), socket.socket(fileno=descriptors)))
+        code = 0
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    finally:
+        sys.stderr.flush()
+        os._exit(code)  # skips Python's slow shutdown
+
+
+async def _run(control: socket.socket, descriptors: socket.socket) -> None:
+    from agent.build.program.agent_connection import AgentConnection
+    from agent.build.program.session import run_session
+
+    connection = await AgentConnection.open(control, descriptors)
+    settings = await connection.settings()
+    hide(settings.hidden_mount)
+    await run_session(connection, settings)

@@ -1,0 +1,63 @@
+"""What a Dockerfile or a request may say and builds here do not do: refused by name, with its line. Pure."""
+
+from collections.abc import Iterator
+
+from shoal.api.v1.builds_pb2 import BuildStart
+from shoal.dockerfile.evaluation.add_sources import is_git
+from shoal.dockerfile.evaluation.build_steps import Action, CopyAction, RunAction
+from shoal.dockerfile.evaluation.evaluate import Evaluation
+from shoal.dockerfile.run_mounts import CacheMount, SshMount
+from shoal.dockerfile.source import FaultList
+from shoal.errors import Fault, InvalidInput
+
+_OUTPUTS = (BuildStart.IMAGE, BuildStart.NONE)
+
+
+def check_request(start: BuildStart) -> None:
+    """Raises InvalidInput with every option that is not served."""
+    given = {
+        "cache_from": bool(start.cache_from),
+        "cache_to": bool(start.cache_to),
+        "output": start.output not in _OUTPUTS,
+        "push": bool(start.push),
+        "credentials": bool(start.credentials),
+        "remote_context": bool(start.remote_context),
+        "compression": start.compression == "zstd",
+        "source_date_epoch": start.HasField("source_date_epoch"),
+    }
+    faults = [Fault(name, "is not supported by builds of this version") for name, unserved in given.items() if unserved]
+    if faults:
+        raise InvalidInput(faults)
+
+
+def check_evaluation(evaluation: Evaluation, start: BuildStart, file_name: str) -> None:
+    """Raises InvalidInput with every instruction that is not served, or that needs an entitlement."""
+    faults = FaultList(file_name)
+    for stage in evaluation.stages.values():
+        for step in stage.steps:
+            for text in _refused(step.action, start) if step.action is not None else ():
+                faults.add(step.origin.location, text)
+    faults.raise_any()
+
+
+def _refused(action: Action, start: BuildStart) -> Iterator[str]:
+    if isinstance(action, RunAction):
+        yield from _refused_run(action, start)
+    elif isinstance(action, CopyAction):
+        for remote in action.remotes:
+            kind = "git repositories" if is_git(remote) else "URLs"
+            yield f"ADD from {kind} is not supported by builds of this version"
+        if action.is_add and action.source is not None and action.flags.unpack is not False:
+            yield from ()
+
+
+def _refused_run(action: RunAction, start: BuildStart) -> Iterator[str]:
+    for mount in action.mounts:
+        if isinstance(mount.mount, SshMount):
+            yield "RUN --mount=type=ssh is not supported by builds of this version"
+        elif isinstance(mount.mount, CacheMount):
+            yield "RUN --mount=type=cache is not supported by builds of this version"
+    if action.security == "insecure" and "security.insecure" not in start.entitlements:
+        yield "RUN --security=insecure needs the entitlement security.insecure"
+    if action.network == "host" and "network.host" not in start.entitlements and start.network != "host":
+        yield "RUN --network=host needs the entitlement network.host"

@@ -1,0 +1,155 @@
+"""`RUN --mount`: what is mounted, from where, and what of it is secret."""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agent.build.program.results import Layers, Result
+from agent.build.program.root_mount import mounted_for_reading
+from agent.build.program.workspace import Workspace
+from agent.runtime.kernel.linux import MS_BIND, MS_NODEV, MS_NOSUID, mount, unmount
+from agent.runtime.rootfs.overlay_mount import mount_overlay
+from agent.safe_paths.system_calls import open_in_root
+from shoal.dockerfile.evaluation.build_steps import SCRIPT_DIRECTORY, RunAction
+from shoal.dockerfile.run_mounts import BindMount, CacheMount, RunMount, SecretMount, SshMount, TmpfsMount
+from shoal.errors import NotFound, Refused
+
+_SECRETS_BYTES = 64 << 20
+
+
+@dataclass
+class PreparedMounts:
+    """Attributes:
+    directories, files: mount points, absolute in the container.
+    sections: of `mounts` in an OCI spec.
+    variables: secrets in the environment.
+    """
+
+    directories: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    sections: list[Mapping[str, Any]] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def add(self, target: str, source: Path, options: Sequence[str], *, is_file: bool) -> None:
+        """One bind mount."""
+        (self.files if is_file else self.directories).append(target)
+        self.sections.append(
+            {"destination": target, "type": "bind", "source": str(source), "options": ["rbind", "rprivate", *options]}
+        )
+
+
+class RunMounts:
+    """The mounts of one RUN.
+
+    Args:
+        sources: results that bind mounts and caches have files from, one for each mount; None: nothing.
+        secrets: by id.
+    """
+
+    def __init__(
+        self, action: RunAction, sources: Sequence[Result | None], secrets: Mapping[str, bytes], workspace: Workspace
+    ) -> None:
+        self._action = action
+        self._sources = sources
+        self._secrets = secrets
+        self._workspace = workspace
+        self._secret_directory: Path | None = None
+
+    async def prepare(self, stack: ExitStack, root: int) -> PreparedMounts:
+        """Make the sources, until the stack is closed.
+
+        Raises:
+            NotFound: a source, or a secret that is required. Refused: a kind of mount that builds here do not have.
+        """
+        del root
+        prepared = PreparedMounts()
+        for each, source in zip(self._action.mounts, self._sources, strict=True):
+            self._add(stack, prepared, each.mount, source)
+        for script in self._action.scripts:
+            path = self._secret_file(stack, script.content.encode(), 0o755, (0, 0))
+            prepared.add(f"{SCRIPT_DIRECTORY}/{script.name}", path, ["ro"], is_file=True)
+            prepared.files.pop()  # below /dev, which is made for the container
+        return prepared
+
+    def _add(self, stack: ExitStack, prepared: PreparedMounts, mount_: RunMount, source: Result | None) -> None:
+        if isinstance(mount_, BindMount):
+            self._bind(stack, prepared, mount_, source or Layers())
+        elif isinstance(mount_, TmpfsMount):
+            size = [f"size={mount_.size_bytes}"] if mount_.size_bytes else []
+            prepared.directories.append(mount_.target)
+            options = ["nosuid", "nodev", "mode=1777", *size]
+            prepared.sections.append(
+                {"destination": mount_.target, "type": "tmpfs", "source": "tmpfs", "options": options}
+            )
+        elif isinstance(mount_, SecretMount):
+            self._secret(stack, prepared, mount_)
+        elif isinstance(mount_, SshMount):
+            raise Refused("RUN --mount=type=ssh: builds here have no SSH agent")
+        elif isinstance(mount_, CacheMount):
+            raise Refused("RUN --mount=type=cache: builds here have no cache directories")
+
+    def _bind(self, stack: ExitStack, prepared: PreparedMounts, mount_: BindMount, source: Result) -> None:
+        directory = stack.enter_context(mounted_for_reading(source, self._workspace))
+        if mount_.writable:
+            directory = self._discarded(stack, directory)
+        descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            found = open_in_root(descriptor, mount_.source, os.O_PATH)
+        except OSError as error:
+            raise NotFound(f"{mount_.source}: {error.strerror}") from error
+        finally:
+            os.close(descriptor)
+        try:
+            path, is_file = self._bound(stack, found)
+        finally:
+            os.close(found)
+        prepared.add(mount_.target, path, ["rw" if mount_.writable else "ro"], is_file=is_file)
+
+    def _bound(self, stack: ExitStack, found: int) -> tuple[Path, bool]:
+        """Where what a descriptor holds is mounted, so that a link on its path leads nowhere; whether it is a file.
+
+        The OCI runtime is in a mount namespace of its own, in which descriptors of this one cannot be mounted.
+        """
+        path, is_file = self._workspace.new("bind"), not Path(f"/proc/self/fd/{found}").is_dir()
+        if is_file:
+            path = path / "file"
+            path.touch()
+        mount(f"/proc/self/fd/{found}", str(path), None, MS_BIND)
+        stack.callback(unmount, path)
+        return path, is_file
+
+    def _discarded(self, stack: ExitStack, directory: Path) -> Path:
+        """What is written goes to a layer that nobody keeps."""
+        layer = self._workspace.new_layer()
+        mount_overlay((directory,), layer, layer / "root")
+        stack.callback(unmount, layer / "root")
+        return layer / "root"
+
+    def _secret(self, stack: ExitStack, prepared: PreparedMounts, mount_: SecretMount) -> None:
+        value = self._secrets.get(mount_.secret_id)
+        if value is None:
+            if mount_.required:
+                raise NotFound(f"secret {mount_.secret_id}: not found")
+            return
+        if mount_.variable:
+            prepared.variables[mount_.variable] = value.decode("utf-8", "surrogateescape")
+        if mount_.target:
+            path = self._secret_file(stack, value, mount_.mode, (mount_.uid, mount_.gid))
+            prepared.add(mount_.target, path, ["ro"], is_file=True)
+
+    def _secret_file(self, stack: ExitStack, value: bytes, mode: int, owner: tuple[int, int]) -> Path:
+        """On a tmpfs that ends with the command."""
+        if self._secret_directory is None:
+            self._secret_directory = self._workspace.new("secrets")
+            options = f"mode=0700,size={_SECRETS_BYTES}"
+            mount("shoal-secrets", str(self._secret_directory), "tmpfs", MS_NOSUID | MS_NODEV, options)
+            stack.callback(unmount, self._secret_directory)
+        path = self._secret_directory / str(len(list(self._secret_directory.iterdir())))
+        with path.open("xb") as file:
+            file.write(value)
+            os.fchown(file.fileno(), *owner)
+            os.fchmod(file.fileno(), mode)
+        return path

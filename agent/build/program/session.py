@@ -1,0 +1,131 @@
+"""One build from its first message to its last."""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from pathlib import Path
+
+from agent.build.frames import ProgramSettings
+from agent.build.program.agent_connection import AgentConnection
+from agent.build.program.build_network import BuildNetworks
+from agent.build.program.build_plan import PlannedVertices, plan_vertices
+from agent.build.program.context_input import ContextInput
+from agent.build.program.executor import Executor
+from agent.build.program.planning import BaseImages, PlannedBuild, plan_build, send_warnings
+from agent.build.program.publishing import Publisher
+from agent.build.program.refusals import check_request
+from agent.build.program.results import Layers
+from agent.build.program.run_step import RunSteps
+from agent.build.program.vertex_work import VertexWork
+from agent.build.program.workspace import Workspace
+from agent.runtime.confinement.compiled_filters import CompiledFilters, compiled_for
+from agent.runtime.host_facts import read_host_facts
+from agent.runtime.kernel.cgroup_layout import parse_layout
+from agent.safe_paths.mountinfo import read_mountinfo
+from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput, BuildResult, BuildStart
+from shoal.dockerfile.graph.build_graph import BuildGraph, build_graph
+from shoal.errors import InvalidInput, ShoalError, Unavailable
+
+
+async def run_session(connection: AgentConnection, settings: ProgramSettings) -> None:
+    """Serve one build, and tell how it ended."""
+    inputs = connection.inputs()
+    session = _Session(connection, settings)
+    building = asyncio.create_task(session.run(), name="build")
+    reading = asyncio.create_task(session.read(inputs), name="input")
+    await asyncio.wait([building, reading], return_when=asyncio.FIRST_COMPLETED)
+    if not building.done():  # the agent has ended, or the input is none
+        error = reading.exception()
+        building.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await building
+        await connection.finish(_shown(error) if error is not None else Unavailable("the build was ended"))
+        return
+    reading.cancel()
+    error = building.exception()
+    await connection.finish(None if error is None else _shown(error))
+
+
+def _shown(error: BaseException) -> ShoalError:
+    if isinstance(error, ShoalError):
+        return error
+    sys.excepthook(type(error), error, error.__traceback__)
+    if isinstance(error, OSError):
+        return Unavailable(f"the node failed: {error.strerror or error}")
+    return Unavailable(f"the build failed: {error!r}")
+
+
+class _Session:
+    def __init__(self, connection: AgentConnection, settings: ProgramSettings) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._workspace = Workspace(Path(settings.work), settings.reserve_bytes)
+        self._inputs = ContextInput(self._workspace, _ignore)
+        self._start: asyncio.Future[BuildStart] = asyncio.get_running_loop().create_future()
+
+    async def read(self, messages: AsyncGenerator[BuildInput]) -> None:
+        """Take the input while the build goes on; it ends with the agent."""
+        first = await anext(messages)
+        if not first.HasField("start"):
+            raise InvalidInput("the first message must be `start`")
+        self._start.set_result(first.start)
+        await self._inputs.receive(messages)
+        async for _ in messages:  # answers are passed on where they are read
+            continue
+
+    async def run(self) -> None:
+        """The build itself."""
+        start = await self._start
+        check_request(start)
+        images = BaseImages(self._connection)
+        planned = await plan_build(start, self._settings, self._inputs, images)
+        await send_warnings(self._connection, planned)
+        if start.check_only:
+            result = BuildResult(check_failed=bool(planned.report.error))
+            await self._connection.output(BuildOutput(result=result))
+            return
+        if planned.report.error:
+            raise InvalidInput(planned.report.error)
+        graph = build_graph(planned.evaluation)
+        vertices = plan_vertices(planned.evaluation, graph, self._settings.build_id)
+        await self._connection.output(BuildOutput(plan=vertices.plan))
+        await self._build(start, planned, graph, vertices, images)
+
+    async def _build(
+        self, start: BuildStart, planned: PlannedBuild, graph: BuildGraph, vertices: PlannedVertices, images: BaseImages
+    ) -> None:
+        publisher = Publisher(self._settings, self._workspace, images)
+        work = VertexWork(
+            connection=self._connection,
+            planned=vertices,
+            workspace=self._workspace,
+            inputs=self._inputs,
+            images=images,
+            runs=self._runs(start),
+        )
+        executor = Executor(graph, vertices, work, self._connection, parallel=self._settings.cpus)
+        results = await executor.run(planned.file_name)
+        result = results[graph.target]
+        assert isinstance(result, Layers)
+        if start.output == BuildStart.NONE:
+            await self._connection.output(BuildOutput(result=BuildResult()))
+            return
+        documents = await publisher.publish(planned.evaluation, result, start)
+        await self._connection.published(documents.digest)
+
+    def _runs(self, start: BuildStart) -> RunSteps:
+        layout = parse_layout(read_mountinfo())
+        program = Path(self._settings.oci_program)
+        return RunSteps(
+            settings=self._settings,
+            start=start,
+            workspace=self._workspace,
+            host=read_host_facts(layout, has_apparmor=False),
+            filters=CompiledFilters(directory=Path(self._settings.filters), environment=compiled_for(program)),
+            find_network=BuildNetworks(self._connection, self._settings, start).find,
+        )
+
+
+def _ignore(name: str, count: int) -> None:
+    del name, count

@@ -1,0 +1,137 @@
+"""The work of one vertex: finds its result in the cache, or makes it."""
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.build.frames import NewLayer
+from agent.build.program.agent_connection import AgentConnection
+from agent.build.program.build_plan import PlannedVertices
+from agent.build.program.context_input import ContextInput
+from agent.build.program.copy_step import CopyFiles, make_directory
+from agent.build.program.layer_digest import layer_digest
+from agent.build.program.oci_run import OnOutput
+from agent.build.program.planning import BaseImages
+from agent.build.program.results import Layer, Layers, Result, Tree
+from agent.build.program.run_mount_sources import RunMounts
+from agent.build.program.run_step import RunSteps
+from agent.build.program.workspace import Workspace
+from agent.images.threaded_call import in_thread
+from shoal.api.v1.builds_pb2 import BuildOutput, VertexLog
+from shoal.dockerfile.graph.vertices import (
+    ConfigVertex,
+    ContextVertex,
+    CopyVertex,
+    DirectoryVertex,
+    ImageVertex,
+    MergeVertex,
+    RunVertex,
+    ScratchVertex,
+    Vertex,
+)
+
+
+@dataclass(frozen=True)
+class Done:
+    """Attributes: image_id: of an image of this step, for clients of the classic builder."""
+
+    result: Result
+    cached: bool = False
+    image_id: str = ""
+
+
+class VertexWork:
+    """Makes results. For one event loop."""
+
+    def __init__(
+        self,
+        *,
+        connection: AgentConnection,
+        planned: PlannedVertices,
+        workspace: Workspace,
+        inputs: ContextInput,
+        images: BaseImages,
+        runs: RunSteps,
+    ) -> None:
+        self._connection = connection
+        self._planned = planned
+        self._workspace = workspace
+        self._inputs = inputs
+        self._images = images
+        self._runs = runs
+
+    def is_heavy(self, vertex: Vertex) -> bool:
+        """Whether it needs a processor."""
+        return isinstance(vertex, RunVertex | CopyVertex | DirectoryVertex)
+
+    async def execute(self, number: int, vertex: Vertex, inputs: Sequence[Result]) -> Done:
+        """The result of a vertex from those of its inputs, in their order.
+
+        Raises:
+            StepFailed, and what `RunSteps.run`, `CopyFiles.copy` and the agent raise.
+        """
+        if isinstance(vertex, ScratchVertex):
+            return Done(Layers())
+        if isinstance(vertex, ConfigVertex):
+            return Done(inputs[0])
+        if isinstance(vertex, ContextVertex):
+            return Done(Tree(await self._inputs.directory(vertex.name)))
+        if isinstance(vertex, MergeVertex):
+            below, linked = _layers(inputs[0]), _layers(inputs[1])
+            return self._done(below.on_top(linked.layers[-1]))
+        if isinstance(vertex, ImageVertex):
+            return self._done((await self._images.get(vertex.source)).layers)
+        return await self._layer(number, vertex, inputs)
+
+    async def _layer(
+        self, number: int, vertex: RunVertex | CopyVertex | DirectoryVertex, inputs: Sequence[Result]
+    ) -> Done:
+        below = Layers() if vertex.parent is None else _layers(inputs[0])
+        made = await self._make(number, vertex, below, inputs)
+        layer = await self._keep(made, number)
+        return self._done(below.on_top(layer))
+
+    async def _make(
+        self, number: int, vertex: RunVertex | CopyVertex | DirectoryVertex, below: Layers, inputs: Sequence[Result]
+    ) -> Path:
+        if isinstance(vertex, DirectoryVertex):
+            return await in_thread(lambda: make_directory(vertex.action, below, self._workspace))
+        if isinstance(vertex, CopyVertex):
+            files = CopyFiles(vertex.action, inputs[-1] if vertex.source is not None else None, self._workspace)
+            return await in_thread(lambda: files.copy(below))
+        mounted = iter(inputs[1:])
+        sources = [None if each is None else next(mounted) for each in vertex.mounted]
+        mounts = RunMounts(vertex.action, sources, self._inputs.secrets, self._workspace)
+        return await self._runs.run(vertex.action, below, mounts, self._on_output(number))
+
+    async def _keep(self, made: Path, number: int) -> Layer:
+        upper, stop = made / "u", threading.Event()
+        diff_id, size = await in_thread(lambda: layer_digest(upper, stop), on_cancel=stop.set)
+        now = time.time_ns() // 1_000_000
+        await self._connection.layer(NewLayer(str(upper), diff_id, "", "", size, now))
+        return Layer(diff_id, upper, now)
+
+    def _on_output(self, number: int) -> OnOutput:
+        async def pass_on(stream: int, data: bytes) -> None:
+            log = VertexLog(id=self._planned.ids[number], stream=stream, data=data)
+            await self._connection.output(BuildOutput(log=log))
+
+        return pass_on
+
+    def _done(self, layers: Layers, *, cached: bool = False) -> Done:
+        return Done(layers, cached, self.image_id(layers, 0))
+
+    def image_id(self, result: Result, settings: int) -> str:
+        """An id for a step that no image was made of: the same for the same files and number of settings after them."""
+        if not isinstance(result, Layers):
+            return ""
+        return f"sha256:{hashlib.sha256(json.dumps([result.diff_ids, settings]).encode()).hexdigest()}"
+
+
+def _layers(result: Result) -> Layers:
+    assert isinstance(result, Layers)
+    return result

@@ -1,0 +1,188 @@
+"""One build at the agent: its program, what the program asks, and what is kept of it."""
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, suppress
+from typing import Any
+
+from agent.build.build_host import BuildHost
+from agent.build.build_process import BuildProcess
+from agent.build.frames import (
+    ANSWER,
+    DONE,
+    FAILED,
+    INPUT,
+    LAYER,
+    OUTPUT,
+    PUBLISHED,
+    QUESTION,
+    SETTINGS,
+    NewLayer,
+    decode_error,
+    encode_error,
+)
+from agent.images.threaded_call import in_thread
+from agent.worker.sandbox import ORDINARY
+from shoal.api.v1.builds_pb2 import AgentBuildInput, AgentBuildOutput, AgentBuildStart, BuildInput, BuildOutput
+from shoal.api.v1.task_pb2 import Task
+from shoal.errors import InvalidInput, NotFound, ShoalError, Unavailable
+
+_log = logging.getLogger(__name__)
+
+
+class RunningBuild:
+    """One build. For one event loop."""
+
+    def __init__(self, host: BuildHost, start: AgentBuildStart, messages: AsyncIterator[AgentBuildInput]) -> None:
+        self._host = host
+        self._start = start
+        self._messages = messages
+        self._process: BuildProcess | None = None
+        self._layers: list[NewLayer] = []
+        self._resolving: dict[str, asyncio.Future[str]] = {}
+        self._outputs: asyncio.Queue[AgentBuildOutput] = asyncio.Queue(64)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._has_network = False
+
+    async def run(self) -> AsyncGenerator[AgentBuildOutput]:
+        """The build's output. Nothing is left when it is closed.
+
+        Raises:
+            InvalidInput, NotFound, Refused, Exhausted, Unavailable: as the program ends.
+        """
+        start = self._start
+        settings = await in_thread(lambda: self._host.make_directories(start.build_id, start.image_repository))
+        try:
+            self._process = process = BuildProcess()
+            await process.open()
+            await process.send(SETTINGS, settings.encode())
+            await process.send(INPUT, BuildInput(start=start.start).SerializeToString())
+            self._do(self._pass_input(process))
+            async with aclosing(self._answers(process)) as outputs:
+                async for output in outputs:
+                    yield output
+        finally:
+            await asyncio.shield(asyncio.create_task(self._end()))
+
+    async def _answers(self, process: BuildProcess) -> AsyncGenerator[AgentBuildOutput]:
+        """Outputs of the program, and questions for the manager."""
+        reading = asyncio.create_task(self._read(process), name="output of a build")
+        try:
+            while True:
+                if not self._outputs.empty():
+                    yield self._outputs.get_nowait()
+                    continue
+                if reading.done():
+                    break
+                next_output = asyncio.create_task(self._outputs.get())
+                try:
+                    await asyncio.wait([reading, next_output], return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    next_output.cancel()
+                if next_output.done():
+                    yield next_output.result()
+            reading.result()  # raises as the build ended
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+
+    async def _read(self, process: BuildProcess) -> None:
+        async for kind, body in process.messages():
+            if kind == OUTPUT:
+                await self._outputs.put(AgentBuildOutput(output=BuildOutput.FromString(body)))
+            elif kind == QUESTION:
+                self._do(self._answer(json.loads(body)))
+            elif kind == LAYER:
+                self._layers.append(NewLayer.parse(body))
+            elif kind == PUBLISHED:
+                await self._host.adopt(self._layers)
+                await self._outputs.put(AgentBuildOutput(published=body.decode()))
+            elif kind == FAILED:
+                raise decode_error(json.loads(body))
+            elif kind == DONE:
+                return
+        raise Unavailable("the build program was killed; check whether the node is out of memory and try again")
+
+    async def _pass_input(self, process: BuildProcess) -> None:
+        complete = False
+        async for message in self._messages:
+            if message.HasField("resolved"):
+                self._resolved(message)
+            elif message.HasField("input"):
+                complete = complete or message.input.HasField("end_context")
+                await process.send(INPUT, message.input.SerializeToString())
+        if not complete:
+            await self._failed(InvalidInput("the context ended before it was complete"))
+
+    async def _failed(self, error: ShoalError) -> None:
+        """The caller has gone, or has sent too little: the program ends as soon as it is killed."""
+        _log.info("build %s: %s", self._start.build_id, error)
+        if self._process is not None:
+            await self._process.end()
+
+    def _resolved(self, message: AgentBuildInput) -> None:
+        waiting = self._resolving.pop(message.resolved.reference, None)
+        if waiting is None or waiting.done():
+            return
+        if message.resolved.error:
+            waiting.set_exception(NotFound(message.resolved.error))
+        else:
+            waiting.set_result(message.resolved.resolved)
+
+    async def _answer(self, question: Mapping[str, Any]) -> None:
+        assert self._process is not None
+        answer: dict[str, Any] = {"number": question["number"]}
+        try:
+            answer |= await (self._image(question["reference"]) if question["call"] == "image" else self._network())
+        except ShoalError as error:
+            answer["error"] = encode_error(error)
+        await self._process.send(ANSWER, json.dumps(answer).encode())
+
+    async def _image(self, reference: str) -> Mapping[str, Any]:
+        """An image on this host: its documents, and the directories of its layers, the lowest first."""
+        waiting = self._resolving[reference] = asyncio.get_running_loop().create_future()
+        await self._outputs.put(AgentBuildOutput(resolve=reference))
+        image = await self._host.images.ensure(await waiting, _ignore)
+        manifest, config = self._host.images.documents(image.digest)
+        return {
+            "reference": image.reference,
+            "directories": [str(each) for each in reversed(image.layers)],
+            "manifest": manifest.decode(),
+            "config": config.decode(),
+        }
+
+    async def _network(self) -> Mapping[str, Any]:
+        assert self._process is not None
+        self._has_network = True
+        sandbox = await self._host.networks.attach(Task(id=self._start.build_id), ORDINARY)
+        try:
+            self._process.send_descriptor(sandbox.netns_fd)
+        finally:
+            os.close(sandbox.netns_fd)
+        addresses = {"addresses": dict(sandbox.addresses), "addresses6": dict(sandbox.addresses6)}
+        return {"resolver": sandbox.resolver, **addresses}
+
+    def _do(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._process is not None:
+            await self._process.end()
+        if self._has_network:
+            with suppress(ShoalError):
+                await self._host.networks.detach(self._start.build_id)
+        try:
+            await in_thread(lambda: self._host.remove(self._start.build_id))
+        except ShoalError as error:
+            _log.warning("build %s: %s", self._start.build_id, error)
+
+
+def _ignore(_: str) -> None:
+    return None
