@@ -105,6 +105,15 @@ def parse(text: str) -> ImageReference:
     return ImageReference(found["domain"], found["path"], found["tag"] or "", found["digest"] or "")
 
 
+def familiar_text(image: str) -> str:
+    """An image of a spec as users write it: without the digest if it has a tag. What is no reference stays as it is."""
+    try:
+        reference = parse(image)
+    except InvalidInput:  # written by another version of Shoal
+        return image
+    return reference.familiar.partition("@")[0] if reference.tag else reference.familiar
+
+
 def _split_domain(text: str) -> tuple[str, str]:
     """Host and the rest; what has no dot, port or capital before its first slash is a path on Docker Hub."""
     first, slash, rest = text.partition("/")

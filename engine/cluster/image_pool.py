@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from engine.cluster.managers import Managers
 from engine.protocol.errors import ApiError, bad_request, not_found
 from engine.protocol.registry_auth import RegistryAuth, registry_domain
 from shoal.api.v1.control_pb2 import GetClusterRequest
-from shoal.api.v1.engine_pb2 import GetImageRequest, ImageView, SetImageRequest
+from shoal.api.v1.engine_pb2 import GetImageRequest, ImageView, ListImagesRequest, SetImageRequest
 from shoal.api.v1.standalone_pb2 import Image
 from shoal.distribution.manifests import Platform
 from shoal.distribution.registries import Registries
@@ -69,6 +70,24 @@ class ImagePool:
         async with Distribution(self.registries(reference, auth)) as distribution:
             yield distribution, ImageRepository(distribution, cluster.image_repository)
 
+    async def names_of(self, reference: ImageReference) -> list[ImageReference]:
+        """The names that images of the cluster have in a repository, by tag."""
+        listed = await self._managers.call(self._managers.images.ListImages, ListImagesRequest())
+        names = (parse(each) for view in listed.images for each in view.names)
+        return sorted((each for each in names if each.name == reference.name and each.tag), key=str)
+
+    async def tagged(self, reference: ImageReference, auth: RegistryAuth | None) -> list[ImageReference]:
+        """One reference for each tag of a repository, in the registry's order.
+
+        Raises:
+            NotFound: there is no such repository, or nothing in it.
+        """
+        async with Distribution(self.registries(reference, auth)) as distribution:
+            tags = await distribution.repository(reference).tags()
+        if not tags:
+            raise NotFound(f"no tags of {reference.name}")
+        return [replace(reference, tag=each) for each in tags]
+
     def registries(self, reference: ImageReference | None, auth: RegistryAuth | None) -> Registries:
         """Settings with the credentials of a request, for the registry of its reference."""
         if reference is None or auth is None or auth.is_empty:
@@ -77,6 +96,15 @@ class ImagePool:
         if auth.server and registry_domain(auth.server) != domain:
             return self._registries
         return self._registries.with_login(domain, auth.username, auth.password, identity_token=auth.identity_token)
+
+
+def names_one(name: str) -> bool:
+    """Whether a name has a tag or a digest: without both it means all images of a repository."""
+    try:
+        reference = parse(name)
+    except InvalidInput:
+        return True
+    return bool(reference.tag or reference.digest)
 
 
 def parse_image(name: str, tag: str = "") -> ImageReference:

@@ -159,12 +159,12 @@ def _set_platform(definition: ContainerDefinition, platform: str) -> None:
 
 
 def _creation_error(error: InvalidInput, creation: Creation) -> ApiError:
-    """404 where an image, a network or a container is missing; else 400 with all faults."""
+    """404 where the image is missing, whereupon the docker CLI pulls it and asks again; else 400 with all faults."""
     for fault in error.faults:
         if "not found" not in fault.message:
             continue
         if "image" in fault.path:
             return not_found(f"No such image: {familiar_image(creation.image)}")
         if "networks" in fault.path:
-            return not_found(fault.message)
+            return bad_request(fault.message.replace('"', ""))
     return bad_request(str(error))

@@ -117,9 +117,7 @@ class ImageHandlers:
         try:
             removed = await self._managers.call(self._managers.images.RemoveImage, request)
         except Refused as error:
-            raise conflict(
-                f'conflict: unable to remove repository reference "{name}" (must force) - {error}'
-            ) from error
+            raise conflict(str(error)) from error
         return call.json(removed_document(removed))
 
     async def prune(self, call: Call) -> web.StreamResponse:

@@ -13,19 +13,19 @@ from typing import Any, BinaryIO
 from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup, reference_of
-from engine.cluster.image_pool import ImagePool, parse_image, parse_platform, pull_error
+from engine.cluster.image_pool import ImagePool, names_one, parse_image, parse_platform, pull_error
 from engine.cluster.managers import Managers
 from engine.handlers.image_handlers import AUTH_HEADER
 from engine.handlers.progress_stream import LOADING, PULLING, PUSHING, Emit, LayerLines, stream_progress
 from engine.protocol.errors import not_found, not_implemented
-from engine.protocol.registry_auth import parse_auth_header
+from engine.protocol.registry_auth import RegistryAuth, parse_auth_header
 from engine.server.call import Call
 from engine.server.routes import Route
 from engine.translate.fields import Fields
 from engine.translate.images import familiar
 from shoal.api.v1.engine_pb2 import CommitContainerRequest
 from shoal.api.v1.standalone_pb2 import Image
-from shoal.distribution.manifests import host_platform
+from shoal.distribution.manifests import Platform, host_platform
 from shoal.errors import InvalidInput, NotFound, ShoalError
 from shoal.image_reference import ImageReference, parse
 from shoal.images.archive import open_source
@@ -62,21 +62,27 @@ class ImageTransferHandlers:
         """Pull from a registry, or import a tar of a root file system."""
         if call.text("fromSrc"):
             return await self._import(call)
-        reference = parse_image(call.text("fromImage"), call.text("tag"))
+        asked = parse_image(call.text("fromImage"), call.text("tag"))
         platform, auth = parse_platform(call.text("platform")), parse_auth_header(call.header(AUTH_HEADER))
+        every_tag = not call.text("tag") and not names_one(call.text("fromImage"))
 
         async def pull(emit: Emit) -> None:
-            before = await self._pool.find_digest(str(reference))
-            async with self._pool.opened(reference, auth) as (distribution, repository):
-                lines = _PullLines(emit, reference)
-                image = await repository.pull(distribution.repository(reference), reference, lines, platform=platform)
-            lines.begin()
-            await self._pool.set(image)
-            emit({"status": f"Digest: {image.digest}"})
-            known = "Image is up to date for" if before == image.digest else "Downloaded newer image for"
-            emit({"status": f"Status: {known} {reference.familiar}"})
+            for reference in await self._pool.tagged(asked, auth) if every_tag else [asked]:
+                await self._pull(emit, reference, platform, auth)
 
-        return await stream_progress(call, pull, map_error=lambda error: pull_error(error, reference))
+        return await stream_progress(call, pull, map_error=lambda error: pull_error(error, asked))
+
+    async def _pull(self, emit: Emit, reference: ImageReference, platform: Platform | None, auth: RegistryAuth) -> None:
+        """One image; its lines."""
+        before = await self._pool.find_digest(str(reference))
+        async with self._pool.opened(reference, auth) as (distribution, repository):
+            lines = _PullLines(emit, reference)
+            image = await repository.pull(distribution.repository(reference), reference, lines, platform=platform)
+        lines.begin()
+        await self._pool.set(image)
+        emit({"status": f"Digest: {image.digest}"})
+        known = "Image is up to date for" if before == image.digest else "Downloaded newer image for"
+        emit({"status": f"Status: {known} {reference.familiar}"})
 
     async def push(self, call: Call) -> web.StreamResponse:
         """To the registry of its name."""
@@ -85,23 +91,36 @@ class ImageTransferHandlers:
             parse_platform(_platform_text(call.text("platform"))),
             parse_auth_header(call.header(AUTH_HEADER)),
         )
-        try:
-            view = await self._pool.find(str(reference))
-        except ShoalError as error:
-            raise not_found(f"An image does not exist locally with the tag: {familiar(reference.name)}") from error
+        every_tag = not call.text("tag") and not names_one(call.parameters["name"])
+        references = await self._pool.names_of(reference) if every_tag else [reference]
+        pushed = [(each, await self._pushed(each)) for each in references]
+        if not pushed:
+            raise _not_here(reference)
 
         async def push(emit: Emit) -> None:
             emit({"status": f"The push refers to repository [{reference.name}]"})
-            async with self._pool.opened(reference, auth) as (distribution, repository):
-                contents = await repository.contents(view.image.digest, platform)
-                target = distribution.repository(reference)
-                lines = LayerLines(emit, PUSHING)
-                await repository.push(contents.top.digest, target, reference.tag, lines, source=view.image.source)
-            top, size = contents.top.digest, len(contents.top.content)
-            emit({"status": f"{reference.tag}: digest: {top} size: {size}"})
-            emit({"progressDetail": {}, "aux": {"Tag": reference.tag, "Digest": top, "Size": size}})
+            for target, image in pushed:
+                await self._push(emit, target, image, platform, auth)
 
         return await stream_progress(call, push)
+
+    async def _pushed(self, reference: ImageReference) -> Image:
+        try:
+            return (await self._pool.find(str(reference))).image
+        except ShoalError as error:
+            raise _not_here(reference) from error
+
+    async def _push(
+        self, emit: Emit, reference: ImageReference, image: Image, platform: Platform | None, auth: RegistryAuth
+    ) -> None:
+        """One tag; its lines."""
+        async with self._pool.opened(reference, auth) as (distribution, repository):
+            contents = await repository.contents(image.digest, platform)
+            target, lines = distribution.repository(reference), LayerLines(emit, PUSHING)
+            await repository.push(contents.top.digest, target, reference.tag, lines, source=image.source)
+        top, size = contents.top.digest, len(contents.top.content)
+        emit({"status": f"{reference.tag}: digest: {top} size: {size}"})
+        emit({"progressDetail": {}, "aux": {"Tag": reference.tag, "Digest": top, "Size": size}})
 
     async def save(self, call: Call) -> web.StreamResponse:
         """An archive of one or more images."""
@@ -216,6 +235,10 @@ class _PullLines(LayerLines):
     def __call__(self, progress: Any) -> None:
         self.begin()
         super().__call__(progress)
+
+
+def _not_here(reference: ImageReference) -> ShoalError:
+    return not_found(f"An image does not exist locally with the tag: {familiar(reference.name)}")
 
 
 async def _spool(call: Call, file: Any) -> None:

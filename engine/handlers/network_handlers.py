@@ -133,10 +133,8 @@ class NetworkHandlers:
         try:
             await self._managers.call(self._managers.containers.DisconnectContainer, request)
         except (Refused, NotFound, InvalidInput) as error:
-            name = network.network.spec.name
-            raise ApiError(
-                HTTPStatus.FORBIDDEN, f"container {body.text('Container')} is not connected to network {name}: {error}"
-            ) from error
+            text = f"container {identifier(view)} is not connected to network {network.network.spec.name}"
+            raise ApiError(HTTPStatus.FORBIDDEN, text) from error
         return call.empty(HTTPStatus.OK)
 
     async def remove(self, call: Call) -> web.StreamResponse:

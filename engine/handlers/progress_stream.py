@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -18,14 +19,24 @@ MIN_SECONDS = 0.1
 """Between two lines about one layer in transfer."""
 
 
+@dataclass(frozen=True)
 class TransferWords:
-    """The words of a transfer, by state of a layer."""
+    """The words of a transfer, by state of a layer.
 
-    def __init__(self, waiting: str, transferring: str, exists: str, done: str) -> None:
-        self.waiting, self.transferring, self.exists, self.done = waiting, transferring, exists, done
+    Attributes:
+        begins: said of layers that are transferred, before that; not of those that are there.
+        arrived: said of those before `done`.
+    """
+
+    waiting: str
+    transferring: str
+    exists: str
+    done: str
+    begins: str = ""
+    arrived: str = ""
 
 
-PULLING = TransferWords("Pulling fs layer", "Downloading", "Already exists", "Pull complete")
+PULLING = TransferWords("", "Downloading", "Already exists", "Pull complete", "Pulling fs layer", "Download complete")
 PUSHING = TransferWords("Preparing", "Pushing", "Layer already exists", "Pushed")
 LOADING = TransferWords("Preparing", "Loading layer", "Already exists", "Loaded")
 
@@ -45,10 +56,24 @@ class LayerLines:
         if state is progress.state and (not transferring or now - at < MIN_SECONDS):
             return
         self._last[key] = (progress.state, now)
-        line: dict[str, Any] = {"status": self._text(progress.state), "progressDetail": {}, "id": key}
+        begun = state in (LayerState.TRANSFERRING, LayerState.COMPRESSING)
+        if not begun and (transferring or progress.state is LayerState.DONE):
+            self._say(self._words.begins, key)
+        if progress.state is LayerState.DONE:
+            self._say(self._words.arrived, key)
         if transferring:
-            line["progressDetail"] = {"current": progress.done_bytes, "total": progress.total_bytes}
-            line["progress"] = progress_text(progress.done_bytes, progress.total_bytes)
+            self._say_transfer(progress, key)
+        else:
+            self._say(self._text(progress.state), key)
+
+    def _say(self, status: str, key: str) -> None:
+        if status:
+            self._emit({"status": status, "progressDetail": {}, "id": key})
+
+    def _say_transfer(self, progress: LayerProgress, key: str) -> None:
+        line: dict[str, Any] = {"status": self._words.transferring, "id": key}
+        line["progressDetail"] = {"current": progress.done_bytes, "total": progress.total_bytes}
+        line["progress"] = progress_text(progress.done_bytes, progress.total_bytes)
         self._emit(line)
 
     def _text(self, state: LayerState) -> str:
@@ -57,10 +82,8 @@ class LayerLines:
                 return self._words.waiting
             case LayerState.EXISTS:
                 return self._words.exists
-            case LayerState.DONE:
-                return self._words.done
             case _:
-                return self._words.transferring
+                return self._words.done
 
 
 async def stream_progress(

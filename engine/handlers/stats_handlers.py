@@ -36,7 +36,7 @@ class StatsHandlers:
         lines.has_first_rate = is_stream or not call.boolean("one-shot")
         if state_text(view) != "running":
             return call.json(lines.line(None, time.time_ns(), 0))
-        request = StatsRequest(targets=[view.task.id], interval_ms=INTERVAL_MS)
+        request = StatsRequest(targets=[view.task.id], interval_ms=INTERVAL_MS, counters=True)
         async with aclosing(self._managers.stream(self._managers.control.Stats, request)) as answers:
             if not is_stream:
                 return call.json(_next(lines, await anext(answers), view))

@@ -14,6 +14,7 @@ from engine.protocol.errors import ApiError, bad_request, conflict, not_found, n
 from engine.protocol.parameters import Filters, boolean_filter, check_keys
 from engine.server.call import Call
 from engine.server.routes import Route
+from engine.translate.container_facts import identifier
 from engine.translate.container_mounts import is_anonymous
 from engine.translate.stack_labels import with_stack
 from engine.translate.volumes import ANONYMOUS_LABEL, matches, read_volume, volume_document
@@ -25,7 +26,7 @@ from shoal.api.v1.control_pb2 import (
     RemoveVolumeRequest,
     VolumeView,
 )
-from shoal.api.v1.engine_pb2 import ListContainersRequest
+from shoal.api.v1.engine_pb2 import ContainerView, ListContainersRequest
 from shoal.errors import AlreadyExists, InvalidInput, NotFound, Refused
 from shoal.filters.filter_set import has_label
 
@@ -110,7 +111,7 @@ class VolumeHandlers:
             if not call.boolean("force"):
                 raise _no_volume(name) from None
         except Refused as error:
-            raise conflict(f"remove {name}: volume is in use: {error}") from error
+            raise conflict(f"remove {name}: volume is in use - {await self._in_use_by(name, error)}") from error
         await wait_until_gone(lambda: self._managers.call(self._control.GetVolume, GetVolumeRequest(volume=name)))
         return call.empty()
 
@@ -136,24 +137,38 @@ class VolumeHandlers:
 
     async def users(self, volumes: Iterable[VolumeView]) -> Counter[str]:
         """How many containers use each volume, by its name."""
-        listed = await self._managers.call(
-            self._managers.containers.ListContainers, ListContainersRequest(all=True, include_tasks=True)
-        )
         found: Counter[str] = Counter()
-        for view in listed.containers:
-            for mount in view.container.definition.task.container.mounts:
-                if mount.type == Mount.VOLUME and (mount.volume.name or not is_anonymous(mount)):
-                    found[mount.volume.name or mount.source] += 1
+        for view in await self._containers():
+            found.update(_volumes_of(view))
         for each in volumes:
             if each.services and each.volume.spec.name not in found:
                 found[each.volume.spec.name] = len(each.services)
         return found
+
+    async def _in_use_by(self, name: str, error: Refused) -> str:
+        """Containers that use it, as Docker lists them; else the reason as it came."""
+        using = [identifier(view) for view in await self._containers() if name in _volumes_of(view)]
+        return f"[{', '.join(using)}]" if using else str(error)
+
+    async def _containers(self) -> Iterable[ContainerView]:
+        request = ListContainersRequest(all=True, include_tasks=True)
+        return (await self._managers.call(self._managers.containers.ListContainers, request)).containers
 
     async def _find(self, name: str) -> VolumeView:
         try:
             return await self._managers.call(self._control.GetVolume, GetVolumeRequest(volume=name))
         except (NotFound, InvalidInput):
             raise _no_volume(name) from None
+
+
+def _volumes_of(view: ContainerView) -> list[str]:
+    """Names of the volumes that a container mounts."""
+    mounts = view.container.definition.task.container.mounts
+    return [
+        each.volume.name or each.source
+        for each in mounts
+        if each.type == Mount.VOLUME and (each.volume.name or not is_anonymous(each))
+    ]
 
 
 def size_of(view: VolumeView) -> int:

@@ -11,6 +11,7 @@ _NOT_FOUND = re.compile(
 )
 _NOT_EXECUTABLE = re.compile(r"not executable|permission denied|exec format error", re.IGNORECASE)
 _DIRECTORY = re.compile(r"is a directory", re.IGNORECASE)
+_PROGRAM = re.compile(r"spec\.\w+: (?P<program>.+): (?:no such file in the image|not executable|is a directory)$")
 _PORT_TAKEN = re.compile(r"\bport\b.*\b(taken|in use|published|listens)\b", re.IGNORECASE)
 _NO_NETWORK = re.compile(r"network .*not found", re.IGNORECASE)
 
@@ -23,11 +24,11 @@ def start_failure(error: ShoalError) -> ShoalError:
     if not isinstance(error, Refused):
         return error
     if _NOT_FOUND.search(text):
-        return ApiError(HTTPStatus.BAD_REQUEST, _with(text, "executable file not found in $PATH"))
+        return _not_executed(text, "executable file not found in $PATH")
     if _DIRECTORY.search(text):
-        return ApiError(HTTPStatus.BAD_REQUEST, _with(text, "is a directory"))
+        return _not_executed(text, "is a directory")
     if _NOT_EXECUTABLE.search(text):
-        return ApiError(HTTPStatus.BAD_REQUEST, _with(text, "permission denied"))
+        return _not_executed(text, "permission denied")
     if _PORT_TAKEN.search(text):
         return ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, _with(text, "port is already allocated"))
     return ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, text)
@@ -67,6 +68,15 @@ def name_taken(error: AlreadyExists, name: str, owner: str) -> ApiError:
 def not_running(identifier: str) -> ApiError:
     """409 of what needs a running container."""
     return conflict(f"container {identifier} is not running")
+
+
+def _not_executed(text: str, reason: str) -> ApiError:
+    """As Docker's runtime says it, where the program's name is known."""
+    found = _PROGRAM.search(text)
+    if found is None:
+        return ApiError(HTTPStatus.BAD_REQUEST, _with(text, reason))
+    failed = "failed to create task for container: OCI runtime create failed: unable to start container process"
+    return ApiError(HTTPStatus.BAD_REQUEST, f'{failed}: exec: "{found["program"]}": {reason}: unknown')
 
 
 def _with(text: str, words: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 from typing import Any
 
-from engine.protocol.errors import ApiError, conflict
+from engine.protocol.errors import ApiError, bad_request, conflict, not_found
 from engine.protocol.go_times import NEVER, time_text
 from engine.protocol.versions import IMAGE_DESCRIPTORS, ApiVersion
 from engine.translate.container_endpoints import endpoint_id, mac_address, pool_addresses
@@ -200,7 +200,7 @@ def _check(body: Fields, name: str, driver: str) -> None:
     if name in _MODES:
         raise _predefined(name)
     if driver not in DRIVERS:
-        raise body.invalid("Driver", f"plugin {driver!r} not found")
+        raise not_found(f'could not find plugin {driver} in v1 plugin registry: plugin "{driver}" not found')
     for key in ("Ingress", "ConfigOnly"):
         if body.boolean(key):
             raise body.invalid(key, "is not supported")
@@ -220,7 +220,8 @@ def _read_ipam(ipam: Fields, spec: NetworkSpec) -> None:
         try:
             is_ipv6 = bool(subnet) and ip_network(subnet).version == 6
         except ValueError:
-            raise entry.invalid("Subnet", f"invalid subnet {subnet}: invalid CIDR block notation") from None
+            text = f"invalid network config:\ninvalid subnet {subnet}: invalid CIDR block notation"
+            raise bad_request(text) from None
         _set_pool(entry, spec, subnet, "6" if is_ipv6 else "")
 
 

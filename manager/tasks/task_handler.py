@@ -11,7 +11,6 @@ from manager.store.tables import View
 from shoal import image_reference
 from shoal.api.v1.control_pb2 import ListTasksRequest, ListTasksResponse, TaskView
 from shoal.api.v1.task_pb2 import Task
-from shoal.errors import InvalidInput
 from shoal.rpc.caller import Caller
 from shoal.task_states import is_terminal, observed_state
 
@@ -42,7 +41,7 @@ def task_view(view: View, task: Task, times: RestartTimes) -> TaskView:
         status=view.task_status.get(task.id),
         service_name=spec.name if spec is not None else task.service_id,
         node_hostname=hostname_of(view, task.node_id) if task.node_id else "",
-        image=_familiar(spec.task.container.image) if spec is not None else "",
+        image=image_reference.familiar_text(spec.task.container.image) if spec is not None else "",
         restart_at_ms=times.due_at(task),
         drain_wait=drain_wait_reason(view, task),
     )
@@ -61,12 +60,3 @@ def _selected(view: View, request: ListTasksRequest) -> Iterable[Task]:
             continue
         if request.include_ended or not is_terminal(observed_state(task, view.task_status.get(task.id))):
             yield task
-
-
-def _familiar(image: str) -> str:
-    """The image as users write it: without the digest if it has a tag."""
-    try:
-        reference = image_reference.parse(image)
-    except InvalidInput:  # written by another version of Shoal
-        return image
-    return reference.familiar.partition("@")[0] if reference.tag else reference.familiar

@@ -10,7 +10,7 @@ from shoal.distribution.retry_policy import RetryPolicy
 from shoal.distribution.uploads import Uploader
 from shoal.errors import Unavailable
 from shoal.images.image_contents import ImageContents, media_type_of
-from shoal.images.progress import LayerProgress, LayerState, Progress
+from shoal.images.progress import LayerState, Progress, report_blob
 from shoal.images.source_blob import SourceBlob
 from shoal.task_group import TaskGroup
 
@@ -72,7 +72,7 @@ class ImageCopy:
     async def copy_blobs(self, blobs: Sequence[Descriptor]) -> None:
         """Copy blobs alone. Raises as `run` does."""
         for each in blobs:
-            self._progress(LayerProgress(each.digest, LayerState.WAITING, 0, each.size))
+            report_blob(self._progress, each, LayerState.WAITING, 0)
         for each in blobs[:1]:
             await self._blob(each)  # alone: whether the registry lets us in is asked once, not by all at once
         try:
@@ -89,14 +89,14 @@ class ImageCopy:
         async with self._slots:
             if await self._transfer(blob):
                 self._transferred += 1
-                self._progress(LayerProgress(blob.digest, LayerState.DONE, blob.size, blob.size))
+                report_blob(self._progress, blob, LayerState.DONE, blob.size)
             else:
                 self._existing += 1
-                self._progress(LayerProgress(blob.digest, LayerState.EXISTS, blob.size, blob.size))
+                report_blob(self._progress, blob, LayerState.EXISTS, blob.size)
 
     async def _transfer(self, blob: Descriptor) -> bool:
         def report(done: int) -> None:
-            self._progress(LayerProgress(blob.digest, LayerState.TRANSFERRING, done, blob.size))
+            report_blob(self._progress, blob, LayerState.TRANSFERRING, done)
 
         source = SourceBlob(self._source, blob, on_bytes=report, policy=self._policy)
 

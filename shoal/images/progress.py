@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from shoal.distribution.manifests import Descriptor
+
 
 class LayerState(Enum):
-    """What happens to a layer, or to a configuration."""
+    """What happens to a layer."""
 
     WAITING = "waiting"
     COMPRESSING = "compressing"
@@ -33,3 +35,9 @@ class LayerProgress:
 
 Progress = Callable[[LayerProgress], None]
 """Called in the event loop, often: whoever shows it decides how often."""
+
+
+def report_blob(progress: Progress, blob: Descriptor, state: LayerState, done_bytes: int) -> None:
+    """Report a step of a blob that is a layer; people do not count configurations, which are JSON."""
+    if not blob.media_type.endswith("+json"):
+        progress(LayerProgress(blob.digest, state, done_bytes, blob.size))

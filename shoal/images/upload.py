@@ -12,7 +12,7 @@ from shoal.distribution.uploads import Uploader
 from shoal.images.archive import ImageSource
 from shoal.images.compress import Compressor
 from shoal.images.image_copy import PARALLEL
-from shoal.images.progress import LayerProgress, LayerState, Progress
+from shoal.images.progress import LayerState, Progress, report_blob
 from shoal.images.rewrite import with_replaced
 from shoal.task_group import TaskGroup
 
@@ -66,10 +66,10 @@ class Upload:
         async with self._slots:
             if await self._uploader.put_blob(blob, lambda offset: self._read(blob, offset)):
                 self.sent += 1
-                self._progress(LayerProgress(blob.digest, LayerState.DONE, blob.size, blob.size))
+                report_blob(self._progress, blob, LayerState.DONE, blob.size)
             else:
                 self.existing += 1
-                self._progress(LayerProgress(blob.digest, LayerState.EXISTS, blob.size, blob.size))
+                report_blob(self._progress, blob, LayerState.EXISTS, blob.size)
 
     async def _read(self, blob: Descriptor, offset: int) -> AsyncIterator[bytes]:
         path, position = self._compressor.file(blob.digest), offset
@@ -77,7 +77,7 @@ class Upload:
             file.seek(offset)
             while chunk := file.read(_READ):
                 position += len(chunk)
-                self._progress(LayerProgress(blob.digest, LayerState.TRANSFERRING, position, blob.size))
+                report_blob(self._progress, blob, LayerState.TRANSFERRING, position)
                 yield chunk
 
 

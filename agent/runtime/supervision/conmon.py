@@ -44,8 +44,9 @@ def conmon_arguments(
         "--log-size-max", str(log_bytes or -1), "--full-attach", "--no-sync-log",
         "--runtime-arg", "--root", "--runtime-arg", str(paths.runtime_root(program.name)),
     ]  # fmt: skip
-    # Without the second flag it ends when an attached client ends its own, or leaves.
-    leave_open = ["--leave-stdin-open"] if not spec.stdin_once else []
+    # Without the second flag it ends when an attached client ends its own, or leaves. That of a terminal never ends:
+    # who detaches can attach again.
+    leave_open = ["--leave-stdin-open"] if spec.tty or not spec.stdin_once else []
     stdin = ["--stdin", *leave_open] if spec.stdin_open else []
     return [*arguments, *stdin, *(["--terminal"] if spec.tty else [])]
 

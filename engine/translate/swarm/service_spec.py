@@ -24,6 +24,7 @@ DEFAULT_MONITOR_MS = 5000
 DEFAULT_GRACE_MS = 10_000
 MAX_REPLICAS = 1_000_000
 
+JOB_MODES = ("replicated_job", "global_job")
 _KEYS = ("Name", "Labels", "TaskTemplate", "Mode", "UpdateConfig", "RollbackConfig", "EndpointSpec")
 _OPTIONAL = {"ContainerSpec": ("Init", "DNSConfig"), "Resources": ("Limits", "Reservations")}
 """What is told empty only where it was sent so."""
@@ -57,7 +58,8 @@ def read_service(document: Mapping[str, Any], version: ApiVersion) -> ServiceSpe
     for entry in networks:
         spec.task.networks.add(network=reference(entry.text("Target")), aliases=entry.texts("Aliases"))
     _read_mode(body.nested("Mode"), spec)
-    _read_update(body.nested("UpdateConfig"), spec.update)
+    if body.has("UpdateConfig") or spec.WhichOneof("mode") not in JOB_MODES:  # jobs are not updated
+        _read_update(body.nested("UpdateConfig"), spec.update)
     if body.has("RollbackConfig"):
         _read_update(body.nested("RollbackConfig"), spec.rollback)
     _read_endpoint(body.nested("EndpointSpec"), spec.endpoint)
@@ -91,6 +93,7 @@ def _of_spec(spec: ServiceSpec, *, defaults: bool, has_update: bool = False) -> 
         "TaskTemplate": _template_document(spec.task, defaults=defaults),
         "Mode": _mode_document(spec),
     }
+    defaults = defaults and spec.WhichOneof("mode") not in JOB_MODES
     if defaults or has_update or _update_document(spec.update) != _update_document(UpdateConfig()):
         document["UpdateConfig"] = _update_document(spec.update)
     if spec.HasField("rollback") or defaults:
@@ -212,8 +215,8 @@ def _read_mode(mode: Fields, spec: ServiceSpec) -> None:
     elif kind == "Global":
         getattr(spec, "global").SetInParent()
     elif kind == "ReplicatedJob":
-        spec.replicated_job.total_completions = _count(fields, "TotalCompletions")
-        spec.replicated_job.max_concurrent = _count(fields, "MaxConcurrent")
+        spec.replicated_job.max_concurrent = _count(fields, "MaxConcurrent") or 1
+        spec.replicated_job.total_completions = _count(fields, "TotalCompletions") or spec.replicated_job.max_concurrent
     else:
         spec.global_job.SetInParent()
 
@@ -258,8 +261,9 @@ def _mode_document(spec: ServiceSpec) -> dict[str, Any]:
         case "global":
             return {"Global": {}}
         case "replicated_job":
-            job = spec.replicated_job
-            return {"ReplicatedJob": {"MaxConcurrent": job.max_concurrent, "TotalCompletions": job.total_completions}}
+            total = spec.replicated_job.total_completions or 1
+            concurrent = spec.replicated_job.max_concurrent or total
+            return {"ReplicatedJob": {"MaxConcurrent": concurrent, "TotalCompletions": total}}
         case "global_job":
             return {"GlobalJob": {}}
         case _:

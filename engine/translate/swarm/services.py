@@ -9,6 +9,7 @@ from engine.translate.networks import network_document
 from engine.translate.object_ids import docker_id
 from engine.translate.stack_labels import with_stack
 from engine.translate.swarm.service_spec import (
+    JOB_MODES,
     endpoint_document,
     port_document,
     service_spec_document,
@@ -18,6 +19,7 @@ from shoal.api.v1.control_pb2 import NetworkView, ServiceView, TaskView
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec, UpdateStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.ids import is_id
+from shoal.image_reference import familiar_text
 from shoal.task_states import observed_state, shown_desired_state
 
 _UPDATE_STATES = {
@@ -27,6 +29,11 @@ _UPDATE_STATES = {
     UpdateStatus.CANARY: "paused",
     UpdateStatus.ROLLING_BACK: "rollback_started",
     UpdateStatus.ROLLED_BACK: "rollback_completed",
+}
+_REVERTING_STATES = _UPDATE_STATES | {
+    UpdateStatus.UPDATING: "rollback_started",
+    UpdateStatus.COMPLETED: "rollback_completed",
+    UpdateStatus.PAUSED: "rollback_paused",
 }
 
 
@@ -48,11 +55,13 @@ def service_document(
     update = view.status.update
     if update.state in _UPDATE_STATES:
         document["UpdateStatus"] = {
-            "State": _UPDATE_STATES[update.state],
+            "State": _update_state(update),
             "StartedAt": time_text(update.started_at_ms),
             **({"CompletedAt": time_text(update.finished_at_ms)} if update.finished_at_ms else {}),
             "Message": update.message or _update_message(update),
         }
+    if spec.WhichOneof("mode") in JOB_MODES:
+        document["JobStatus"] = _job_status(view)
     if running is not None:
         document["ServiceStatus"] = {
             "RunningTasks": running,
@@ -79,8 +88,10 @@ def task_document(view: TaskView, service: ServiceView | None, networks: Mapping
         "Spec": _template(spec, view),
         "ServiceID": task.service_id,
     }
-    document |= {"Slot": task.slot} if task.slot else {}
+    slot = task.slot - 1 if task.job_run and task.slot else task.slot  # Docker counts a job's from 0
+    document |= {"Slot": slot} if slot else {}
     document |= {"NodeID": task.node_id} if task.node_id else {}
+    document |= {"JobIteration": {"Index": task.job_run}} if task.job_run else {}
     return document | {
         "Status": _status(view),
         "DesiredState": _desired_state(view),
@@ -93,11 +104,21 @@ def task_document(view: TaskView, service: ServiceView | None, networks: Mapping
     }
 
 
+def _job_status(view: ServiceView) -> dict[str, Any]:
+    """The newest run of a job; the first one until it has begun."""
+    runs = view.status.runs
+    number, started_ms = (runs[-1].number, runs[-1].started_at_ms) if runs else (1, view.service.meta.created_at_ms)
+    return {"JobIteration": {"Index": number}, "LastExecution": time_text(started_ms)}
+
+
 def _template(spec: ServiceSpec | None, view: TaskView) -> Any:
-    """`Spec` of a task; of that of a removed service, what is known."""
+    """`Spec` of a task, with the image of its own revision; of that of a removed service, what is known."""
     if spec is None:
         return {"ContainerSpec": {"Image": view.image}}
-    return service_spec_document(spec, defaults=False)["TaskTemplate"]
+    template = service_spec_document(spec, defaults=False)["TaskTemplate"]
+    if view.image and familiar_text(spec.task.container.image) != view.image:
+        template["ContainerSpec"] = template["ContainerSpec"] | {"Image": view.image}
+    return template
 
 
 def service_matches(document: Mapping[str, Any], filters: Mapping[str, Sequence[str]]) -> bool:
@@ -247,7 +268,16 @@ def _with_prefix(address: str, view: NetworkView | None) -> str:
     return f"{address}/{prefix or '32'}"
 
 
+def _update_state(update: UpdateStatus) -> str:
+    """A rollback that a user asked for is an update that restores what ran before."""
+    if not update.reverting:
+        return _UPDATE_STATES[update.state]
+    return _REVERTING_STATES[update.state]
+
+
 def _update_message(update: UpdateStatus) -> str:
+    if update.reverting and update.state in (UpdateStatus.UPDATING, UpdateStatus.COMPLETED):
+        return "manually requested rollback" if update.state == UpdateStatus.UPDATING else "rollback completed"
     return {
         UpdateStatus.UPDATING: "update in progress",
         UpdateStatus.COMPLETED: "update completed",

@@ -283,3 +283,15 @@ def test_info_version_and_disk_usage_are_of_the_cluster(environment: Environment
 
 def test_what_is_not_served_says_why(environment: Environment) -> None:
     assert "not supported" in failure(environment, "plugin", "install", "x", "--grant-all-permissions")[1]
+
+
+def test_what_is_missing_or_in_use_is_refused_in_dockers_words(environment: Environment) -> None:
+    code, text = failure(environment, "run", "--network", "nosuch", "alpine", "true")
+    assert (code, "network nosuch not found" in text, "Unable to find image" in text) == (125, True, False)
+    identifier = output(environment, "run", "-d", "--name", "web", "-v", "data:/data", "alpine", "sleep", "9").strip()
+    assert f"remove data: volume is in use - [{identifier}]" in failure(environment, "volume", "rm", "data")[1]
+    assert failure(environment, "rmi", "alpine")[1].count("unable to remove repository reference") == 1
+    output(environment, "network", "create", "back")
+    apart = failure(environment, "network", "disconnect", "back", "web")[1]
+    assert apart.endswith(f"container {identifier} is not connected to network back\n")
+    assert 'plugin "nosuch" not found' in failure(environment, "network", "create", "-d", "nosuch", "front")[1]

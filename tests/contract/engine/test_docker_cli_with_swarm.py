@@ -101,3 +101,12 @@ def test_a_swarm_that_was_left_is_hidden_until_init(environment: Environment) ->
     assert "This node is not a swarm manager" in failure(environment, "service", "ls")
     output(environment, "swarm", "init")
     assert output(environment, "service", "ls", "--format", "{{.Name}}") == "web\n"
+
+
+def test_a_job_has_the_numbers_that_clients_count_its_tasks_by(environment: Environment) -> None:
+    words = ("--name", "ends", "--mode", "replicated-job", "--replicas", "2", "alpine", "true")
+    output(environment, "service", "create", "-d", *words)
+    document = inspect(environment, "service", "inspect", "ends")
+    assert document["Spec"]["Mode"] == {"ReplicatedJob": {"MaxConcurrent": 2, "TotalCompletions": 2}}
+    assert document["JobStatus"]["JobIteration"] == {"Index": 1}
+    assert "UpdateConfig" not in document["Spec"]

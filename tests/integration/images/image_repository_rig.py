@@ -40,7 +40,7 @@ class Recorder:
         self.steps.append(step)
 
     def count(self, state: LayerState) -> int:
-        """How many blobs ended so."""
+        """How many layers ended so."""
         return sum(each.state == state for each in self.steps)
 
 

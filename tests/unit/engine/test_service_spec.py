@@ -234,3 +234,16 @@ def test_what_cannot_be_honoured_is_refused_by_name(change: dict[str, Any], text
         read({"Name": "web", **change})
     assert caught.value.status == 400
     assert text in str(caught.value)
+
+
+def test_jobs_have_no_update_policy_and_dockers_numbers() -> None:
+    def read(mode: dict[str, Any]) -> ServiceSpec:
+        document = {"Name": "job", "TaskTemplate": {"ContainerSpec": {"Image": "alpine"}}, "Mode": mode}
+        return read_service(document, NEWEST)
+
+    plain = read({"ReplicatedJob": {}})
+    assert (plain.replicated_job.total_completions, plain.replicated_job.max_concurrent) == (1, 1)
+    assert not plain.HasField("update")
+    three = read({"ReplicatedJob": {"MaxConcurrent": 3}})
+    assert (three.replicated_job.total_completions, three.replicated_job.max_concurrent) == (3, 3)
+    assert "UpdateConfig" not in service_spec_document(read({"GlobalJob": {}}), defaults=True)

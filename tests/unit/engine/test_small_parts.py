@@ -47,6 +47,13 @@ def test_moments_are_seconds_times_or_durations() -> None:
         ('container "c" cannot start: /etc: is a directory', 400, "is a directory", 126),
         ('container "c" cannot start: x: not executable', 400, "permission denied", 126),
         ('container "c" cannot start: port 80/tcp is taken by service web', 500, "port is already allocated", 125),
+        (
+            'container "c" cannot start: spec.command: x: no such file in the image',
+            400,
+            'exec: "x": executable file not found in $PATH: unknown',
+            127,
+        ),
+        ('container "c" cannot start: spec.command: /etc: not executable', 400, 'exec: "/etc": permission denied', 126),
         ('container "c" cannot start: no memory', 500, "no memory", 125),
     ],
 )
