@@ -12,6 +12,7 @@ from engine.protocol.errors import ApiError, bad_request, conflict, not_found
 from engine.protocol.parameters import boolean_filter, check_keys
 from engine.server.call import Call
 from engine.server.routes import Route
+from engine.translate.container_facts import identifier
 from engine.translate.container_networks import read_endpoint
 from engine.translate.fields import Fields
 from engine.translate.networks import (
@@ -144,8 +145,8 @@ class NetworkHandlers:
         try:
             await self._managers.call(self._control.RemoveNetwork, request)
         except Refused as error:
-            name, identifier = network.network.spec.name, docker_id(network.network.meta.id)
-            text = f"error while removing network: network {name} id {identifier} has active endpoints: {error}"
+            name, digits = network.network.spec.name, docker_id(network.network.meta.id)
+            text = f"error while removing network: network {name} id {digits} has active endpoints: {error}"
             raise ApiError(HTTPStatus.FORBIDDEN, text) from error
         await wait_until_gone(
             lambda: self._managers.call(self._control.GetNetwork, GetNetworkRequest(network=request.network))
