@@ -27,7 +27,7 @@ def view_of_service() -> ServiceView:
         (UpdateStatus.ROLLED_BACK, False, "rollback_completed"),
     ],
 )
-def test_a_rollback_that_was_asked_for_is_one(state: UpdateStatus.State, reverting: bool, text: str) -> None:
+def test_a_rollback_that_was_asked_for_is_one(state: UpdateStatus.State.ValueType, reverting: bool, text: str) -> None:
     view = view_of_service()
     view.status.update.state, view.status.update.reverting = state, reverting
     assert service_document(view, {}, defaults=False)["UpdateStatus"]["State"] == text
