@@ -16,6 +16,7 @@ from engine.cluster.certificate_maintenance import CHECK_SECONDS, CertificateMai
 from engine.cluster.container_lookup import ContainerLookup
 from engine.cluster.home_node import HomeNode
 from engine.cluster.image_pool import ImagePool
+from engine.cluster.issued_certificate import IssuedCertificate, host_names
 from engine.cluster.manager_order import ManagerOrder
 from engine.cluster.managers import Managers
 from engine.cluster.own_events import OwnEvents
@@ -58,9 +59,9 @@ from shoal.identity.certificates import subject_of
 from shoal.identity.identity import CA_FILE, Identity
 from shoal.identity.roles import Role
 from shoal.rpc.channel import connect_aio
-from shoal.rpc.host_port import parse as parse_address
 from shoal.rpc.on_behalf import User
 from shoal.sd_notify import sd_notify
+from shoal.task_group import TaskGroup
 
 MAX_RESPONSE_BYTES = 256 << 20
 """A list of a million tasks."""
@@ -115,16 +116,25 @@ async def run(settings: EngineSettings) -> None:
         for each in listeners:
             _log.info("listening on %s", _address_text(each))
         sd_notify("READY=1", os.environ)
-        served = [
-            ServerCertificate(tls, settings.tls_certificate, settings.tls_key)
-            for tls in listeners.values()
-            if tls is not None and settings.tls_certificate is not None and settings.tls_key is not None
-        ]
+        tls = next((each for each in listeners.values() if each is not None), None)
+        async with TaskGroup() as group:
+            if tls is not None:
+                group.create_task(_keep_certificate(settings, tls, managers))
+            while True:
+                await asyncio.sleep(CHECK_SECONDS)
+                await maintenance.check()
+
+
+async def _keep_certificate(settings: EngineSettings, tls: ssl.SSLContext, managers: Managers) -> None:
+    """The server certificate: of the files that are given, which others renew, else one of the cluster's authority."""
+    if settings.tls_certificate is not None and settings.tls_key is not None:
+        certificate = ServerCertificate(tls, settings.tls_certificate, settings.tls_key)
         while True:
             await asyncio.sleep(CHECK_SECONDS)
-            await maintenance.check()
-            for certificate in served:
-                certificate.check()
+            certificate.check()
+    host = settings.listen.rpartition(":")[0].strip("[]")
+    names = await asyncio.to_thread(host_names, host, settings.tls_names)
+    await IssuedCertificate(tls, managers, names).maintain()
 
 
 def user_for(caller: Caller, own_role: Role) -> User | None:
@@ -198,12 +208,14 @@ def open_listeners(settings: EngineSettings, context: Context) -> Listeners:
     found: Listeners = dict.fromkeys(passed_listeners(os.environ))
     if not found and settings.socket is not None:
         found[unix_listener(settings.socket, group=settings.socket_group)] = None
+    authority = settings.tls_ca or context.directory / CA_FILE
+    tls = server_context(settings.tls_certificate, settings.tls_key, authority)
+    for each in found:
+        if each.family != socket.AF_UNIX:
+            found[each] = tls
     if settings.listen:
-        assert settings.tls_certificate is not None and settings.tls_key is not None  # checked by the settings
-        authority = settings.tls_ca or context.directory / CA_FILE
-        tls = server_context(settings.tls_certificate, settings.tls_key, authority)
-        address = parse_address(settings.listen)
-        found[tcp_listener(address.host, address.port)] = tls
+        host, _, port = settings.listen.rpartition(":")
+        found[tcp_listener(host.strip("[]"), int(port))] = tls
     if not found:
         raise InvalidInput("there is nothing to listen on; give --socket or --listen")
     return found

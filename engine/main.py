@@ -17,6 +17,8 @@ Command = Callable[..., Any]
 
 FAILURE = 1
 NO_SOCKET = "none"
+EVERYWHERE = "[::]:2376"
+"""Every address of this host, at the port that Docker has for TLS."""
 
 
 def _option(name: str, *, help: str, **more: Any) -> Callable[[Command], Command]:  # noqa: A002  # click's word
@@ -32,8 +34,25 @@ _PATH = click.Path(path_type=Path)
 @_option("--context", default="", metavar="NAME", help="Context of the cluster to serve.  [default: the current one]")
 @_option("--socket", default=str(SOCKET), show_default=True, help="Unix socket to listen on; none for no socket.")
 @_option("--socket-group", default="", metavar="GROUP", help="Group that may use the socket, besides its owner.")
-@_option("--listen", default="", metavar="HOST:PORT", help="TCP address to listen on, with mutual TLS.")
-@_option("--tls-certificate", default=None, type=_PATH, help="Server certificate (PEM); needed with --listen.")
+@click.option(
+    "--tcp",
+    "--listen",
+    "listen",
+    default="",
+    is_flag=False,
+    flag_value=EVERYWHERE,
+    envvar="SHOAL_ENGINE_LISTEN",
+    show_envvar=True,
+    metavar="[HOST:PORT]",
+    help=f"Listen on TCP too, with mutual TLS; on {EVERYWHERE} where no address is given.",
+)
+@_option("--tls-names", default="", metavar="NAMES", help="More names of this engine, comma-separated: a balancer's.")
+@_option(
+    "--tls-certificate",
+    default=None,
+    type=_PATH,
+    help="Server certificate (PEM).  [default: one of the cluster's authority, renewed by itself]",
+)
 @_option("--tls-key", default=None, type=_PATH, help="Private key of the server certificate (PEM).")
 @_option("--tls-ca", default=None, type=_PATH, help="CA of clients' certificates (PEM).  [default: the cluster's]")
 @_option(
@@ -57,19 +76,21 @@ _PATH = click.Path(path_type=Path)
     help="Minimum log level.",
 )
 @_option("--log-json", is_flag=True, help="Write logs as JSON, one object per line.")
-def main(socket: str, forbid: str, **options: Any) -> None:
+def main(socket: str, forbid: str, tls_names: str, **options: Any) -> None:
     """Serve Docker's Engine API for a Shoal cluster.
 
     \b
     Examples:
       shoal-engine --socket /var/run/docker.sock --socket-group docker
-      shoal-engine --listen 0.0.0.0:2376 --tls-certificate server.pem --tls-key server-key.pem
+      shoal-engine --tcp
+      shoal-engine --tcp 10.0.0.5:2376 --tls-names docker.example.com
       DOCKER_HOST=unix:///run/shoal/engine.sock docker ps
     """
     try:
         settings = EngineSettings(
             socket=None if socket == NO_SOCKET else Path(socket),
             forbid=tuple(word for word in forbid.split(",") if word),
+            tls_names=tuple(name.strip() for name in tls_names.split(",") if name.strip()),
             **options,
         )
         log_formatters.configure(settings.log_level, json=settings.log_json)

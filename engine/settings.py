@@ -22,7 +22,8 @@ class EngineSettings:
         socket: path of the Unix socket to listen on; None: none. Not used where systemd passes sockets.
         socket_group: group that may open the socket besides its owner; empty: that of the process.
         listen: HOST:PORT to serve on with mutual TLS; empty: none.
-        tls_certificate, tls_key: PEM files of the server; both with `listen`.
+        tls_certificate, tls_key: PEM files of the server; both or none: then the cluster's authority issues one.
+        tls_names: more names that clients have for this engine, for the certificate that the authority issues.
         tls_ca: PEM file of the authority of clients' certificates; None: the context's, that of the cluster.
         home_node: hostname or id of the node whose files are meant by paths and by the engine's own socket; empty: the
             node with an address of this host; "none": there is none.
@@ -40,6 +41,7 @@ class EngineSettings:
     listen: str = ""
     tls_certificate: Path | None = None
     tls_key: Path | None = None
+    tls_names: tuple[str, ...] = ()
     tls_ca: Path | None = None
     home_node: str = ""
     forbid: tuple[str, ...] = ()
@@ -59,8 +61,8 @@ def _faults(settings: EngineSettings) -> Iterator[Fault]:
         yield from _listen_faults(settings.listen)
     given = {"tls-certificate": settings.tls_certificate, "tls-key": settings.tls_key}
     for name, path in given.items():
-        if bool(settings.listen) != (path is not None):
-            yield Fault(name, "is required with --listen" if settings.listen else "requires --listen")
+        if path is None and any(given.values()):
+            yield Fault(name, "is required; --tls-certificate and --tls-key belong together")
     for name, path in {**given, "tls-ca": settings.tls_ca}.items():
         if path is not None and not path.is_file():
             yield Fault(name, f"{path} is not a file")

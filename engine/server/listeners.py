@@ -128,10 +128,11 @@ def passed_listeners(environment: Mapping[str, str]) -> list[socket.socket]:
     return [socket.socket(fileno=_FIRST_PASSED_SOCKET + number) for number in range(count)]
 
 
-def server_context(certificate: Path, key: Path, authority: Path) -> ssl.SSLContext:
+def server_context(certificate: Path | None, key: Path | None, authority: Path) -> ssl.SSLContext:
     """TLS 1.3, with certificates of clients required.
 
     Args:
+        certificate, key: of the server, PEM; None: there is none yet, and handshakes fail.
         authority: PEM of the authority that signs clients' certificates.
     Raises:
         InvalidInput: a file cannot be used.
@@ -140,7 +141,8 @@ def server_context(certificate: Path, key: Path, authority: Path) -> ssl.SSLCont
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
     try:
-        context.load_cert_chain(certificate, key)
+        if certificate is not None:
+            context.load_cert_chain(certificate, key)
         context.load_verify_locations(authority)
     except (OSError, ssl.SSLError) as error:
         raise InvalidInput(f"cannot use {certificate}, {key} and {authority}: {error}") from error

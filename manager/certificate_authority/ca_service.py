@@ -1,6 +1,7 @@
 """The gRPC service over the authority.
 
-Join, FindManagers and GetRoot are served on the join port, Renew and GetRoot on the API port.
+Join, FindManagers and GetRoot are served on the join port, Renew, IssueServerCertificate and GetRoot on the API
+port.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from shoal.api.v1.certificate_authority_pb2 import (
     FindManagersResponse,
     GetRootRequest,
     GetRootResponse,
+    IssueServerCertificateRequest,
+    IssueServerCertificateResponse,
     JoinRequest,
     JoinResponse,
     RenewRequest,
@@ -91,6 +94,15 @@ class CertificateAuthorityService(CertificateAuthorityServicer):
         self._issuance.renewal(caller.subject.id)
         certificate = self._authority.renew(caller.subject, request.csr)
         return RenewResponse(certificate=certificate, ca_certificate=self._authority.cluster().ca_certificate)
+
+    async def IssueServerCertificate(  # noqa: N802
+        self, request: IssueServerCertificateRequest, context: Context
+    ) -> IssueServerCertificateResponse:
+        caller = caller_of(context)
+        self._issuance.renewal(caller.subject.id)
+        return IssueServerCertificateResponse(
+            certificate=self._authority.issue_server(caller.subject, request.csr, request.names)
+        )
 
 
 def host_of_peer(peer: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -177,11 +177,25 @@ class CertificateAuthority:
             PermissionDenied: the node has been removed.
             InvalidInput: the request is not valid.
         """
-        if subject.cluster != self.cluster().meta.id:
-            raise PermissionDenied("the certificate belongs to another cluster")
+        self._check_cluster(subject)
         if subject.role is Role.AGENT and subject.id not in self._store.tables.nodes:
             raise PermissionDenied(f"node {subject.id} was removed from the cluster; join it again")
         return self._authority().sign(csr, subject, self._now())
+
+    def issue_server(self, subject: CertificateSubject, csr: bytes, names: Sequence[str]) -> bytes:
+        """A certificate (PEM) for the holder of a valid one to serve clients outside the cluster with.
+
+        Raises:
+            InvalidInput: the request or a name is not valid.
+        """
+        self._check_cluster(subject)
+        certificate = self._authority().sign_server(csr, subject, names, self._now())
+        _log.info("%s %s gets a server certificate for %s", subject.role, subject.id, ", ".join(names))
+        return certificate
+
+    def _check_cluster(self, subject: CertificateSubject) -> None:
+        if subject.cluster != self.cluster().meta.id:
+            raise PermissionDenied("the certificate belongs to another cluster")
 
     async def _create_cluster(self) -> None:
         cluster_id, now = self._new_id(), self._now()

@@ -1,5 +1,6 @@
 """The certificate authority as a value: its signing key and its certificate."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -11,6 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from shoal.identity import certificates
 from shoal.identity.identity import Identity
 from shoal.identity.roles import CertificateSubject, Role, server_names
+from shoal.identity.served_names import served_names
 
 CA_LIFETIME = timedelta(days=20 * 365)
 NODE_LIFETIME = timedelta(days=90)
@@ -60,6 +62,23 @@ class Authority:
             builder = builder.add_extension(extension, critical=critical)
         return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
+    def sign_server(self, csr: bytes, caller: CertificateSubject, names: Sequence[str], now: datetime) -> bytes:
+        """A certificate (PEM) to serve clients outside the cluster with, for 90 days. Nobody is a client with it.
+
+        Args:
+            names: host names and IP addresses, as of `served_names`.
+        Raises:
+            InvalidInput: the request or a name is not valid.
+        """
+        public = certificates.requested_key(csr)
+        alternatives = x509.SubjectAlternativeName(served_names(names))
+        issuer, key = certificates.load_certificate(self.certificate), certificates.load_key(self.key)
+        builder = _builder(_subject(caller), issuer.subject, public, now, NODE_LIFETIME)
+        for extension, critical in _common_extensions([ExtendedKeyUsageOID.SERVER_AUTH], public, key.public_key()):
+            builder = builder.add_extension(extension, critical=critical)
+        signed = builder.add_extension(alternatives, critical=False).sign(key, hashes.SHA256())
+        return signed.public_bytes(serialization.Encoding.PEM)
+
     def issue(self, caller: CertificateSubject, now: datetime) -> Identity:
         """A new identity, key and all, for a party on this machine."""
         key = certificates.new_key()
@@ -85,16 +104,22 @@ def _leaf_extensions(
 ) -> list[tuple[x509.ExtensionType, bool]]:
     names = server_names(caller)
     uses = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if names else [])]
-    extensions: list[tuple[x509.ExtensionType, bool]] = [
+    extensions = _common_extensions(uses, key, issuer_key)
+    if names:
+        extensions.append((x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), False))
+    return extensions
+
+
+def _common_extensions(
+    uses: list[x509.ObjectIdentifier], key: ec.EllipticCurvePublicKey, issuer_key: ec.EllipticCurvePublicKey
+) -> list[tuple[x509.ExtensionType, bool]]:
+    return [
         (x509.BasicConstraints(ca=False, path_length=None), True),
         (_key_usage(signs_certificates=False), True),
         (x509.ExtendedKeyUsage(uses), False),
         (x509.SubjectKeyIdentifier.from_public_key(key), False),
         (x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), False),
     ]
-    if names:
-        extensions.append((x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), False))
-    return extensions
 
 
 def _subject(caller: CertificateSubject) -> x509.Name:

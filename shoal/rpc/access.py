@@ -47,5 +47,5 @@ AGENT_STREAMS: Access = {
 """On an agent's stream port, with mutual TLS. Another agent needs a manager's token as well."""
 
 assert set(methods_of(certificate_authority_pb2.DESCRIPTOR, "CertificateAuthority")) == {
-    f"{AUTHORITY}/{name}" for name in ("GetRoot", "FindManagers", "Join", "Renew")
+    f"{AUTHORITY}/{name}" for name in ("GetRoot", "FindManagers", "Join", "Renew", "IssueServerCertificate")
 }

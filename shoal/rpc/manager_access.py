@@ -54,5 +54,6 @@ MANAGER_API: Access = {
     **allow(methods_of(dispatcher_pb2.DESCRIPTOR, "Dispatcher"), Role.AGENT),
     **allow(methods_of(dispatcher_pb2.DESCRIPTOR, "ManagerPeers"), Role.MANAGER),
     **allow([f"{AUTHORITY}/GetRoot", f"{AUTHORITY}/Renew"], *Role),
+    **allow([f"{AUTHORITY}/IssueServerCertificate"], Role.ADMIN, Role.ENGINE),
 }
 """On a manager's API port, with mutual TLS."""

@@ -33,6 +33,7 @@ REQUEST_BYTES: Mapping[str, int] = {
     "/shoal.api.v1.CertificateAuthority/GetRoot": 1 << 10,
     "/shoal.api.v1.CertificateAuthority/Join": 64 << 10,
     "/shoal.api.v1.CertificateAuthority/Renew": 64 << 10,
+    "/shoal.api.v1.CertificateAuthority/IssueServerCertificate": 64 << 10,
 }
 """By method; of any other, `MAX_MESSAGE_BYTES`."""
 

@@ -54,6 +54,11 @@ class CertificateAuthorityStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.RenewRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.RenewResponse.FromString,
                 _registered_method=True)
+        self.IssueServerCertificate = channel.unary_unary(
+                '/shoal.api.v1.CertificateAuthority/IssueServerCertificate',
+                request_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.IssueServerCertificateRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.IssueServerCertificateResponse.FromString,
+                _registered_method=True)
 
 
 class CertificateAuthorityServicer:
@@ -87,6 +92,13 @@ class CertificateAuthorityServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def IssueServerCertificate(self, request, context):
+        """A certificate for an engine to serve Docker's clients with; it is good for nothing else.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CertificateAuthorityServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -109,6 +121,11 @@ def add_CertificateAuthorityServicer_to_server(servicer, server):
                     servicer.Renew,
                     request_deserializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.RenewRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.RenewResponse.SerializeToString,
+            ),
+            'IssueServerCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.IssueServerCertificate,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.IssueServerCertificateRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.IssueServerCertificateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -219,6 +236,33 @@ class CertificateAuthority:
             '/shoal.api.v1.CertificateAuthority/Renew',
             shoal_dot_api_dot_v1_dot_certificate__authority__pb2.RenewRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_certificate__authority__pb2.RenewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IssueServerCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.CertificateAuthority/IssueServerCertificate',
+            shoal_dot_api_dot_v1_dot_certificate__authority__pb2.IssueServerCertificateRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_certificate__authority__pb2.IssueServerCertificateResponse.FromString,
             options,
             channel_credentials,
             insecure,

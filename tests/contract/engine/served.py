@@ -60,12 +60,13 @@ def served(
     *,
     local: Caller = LOCAL,
     acting_for: ActingFor = lambda _: nullcontext(),
+    cluster: str = "",
 ) -> Iterator[Served]:
     """Serve until the exit.
 
     Args:
         open_routes: opens the routes to serve, in the server's own event loop.
-        local, acting_for: as of `ApiServer`.
+        local, acting_for, cluster: as of `ApiServer`.
     """
     certificates = directory / "certificates"
     make_certificates(certificates)
@@ -74,8 +75,11 @@ def served(
     ready, loop = threading.Event(), asyncio.new_event_loop()
     end = asyncio.Event()
 
+    def server_of(routes: RouteTable) -> ApiServer:
+        return ApiServer(routes, cluster=cluster, local=local, acting_for=acting_for)
+
     async def run() -> None:
-        async with open_routes() as routes, _serving(routes, local, acting_for, {unix: None, tcp: context}):
+        async with open_routes() as routes, _serving(server_of(routes), {unix: None, tcp: context}):
             ready.set()
             await end.wait()
 
@@ -92,9 +96,9 @@ def served(
 
 
 def _serving(
-    routes: RouteTable, local: Caller, acting_for: ActingFor, listeners: dict[socket.socket, ssl.SSLContext | None]
+    server: ApiServer, listeners: dict[socket.socket, ssl.SSLContext | None]
 ) -> AbstractAsyncContextManager[None]:
-    return serve(ApiServer(routes, local=local, acting_for=acting_for).http_server(), listeners)
+    return serve(server.http_server(), listeners)
 
 
 def constant(routes: RouteTable) -> Callable[[], AbstractAsyncContextManager[RouteTable]]:
@@ -114,14 +118,18 @@ def make_certificates(directory: Path) -> None:
     ca_name = _name("test", "authority", "test")
     ca = _sign(ca_name, ca_key, ca_name, ca_key, authority=True)
     _write(directory / "ca.pem", ca)
-    for file, key_file, subject in (
-        ("server.pem", "server-key.pem", _name("engine", "manager", "test")),
-        ("cert.pem", "key.pem", _name("ada", "admin", "test")),
-        ("agent.pem", "agent-key.pem", _name("node1", "agent", "test")),
+    for file, subject, hours in (
+        ("server", _name("engine", "manager", "test"), 1),
+        ("", _name("ada", "admin", "test"), 1),
+        ("agent", _name("node1", "agent", "test"), 1),
+        ("expired", _name("ada", "admin", "test"), -1),
+        ("other", _name("ada", "admin", "other"), 1),
+        ("nobody", x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ada")]), 1),
     ):
         key = ec.generate_private_key(ec.SECP256R1())
-        _write(directory / file, _sign(subject, key, ca_name, ca_key, authority=False))
-        _write(directory / key_file, key)
+        certificate = _sign(subject, key, ca_name, ca_key, authority=False, hours=hours)
+        _write(directory / (f"{file}.pem" if file else "cert.pem"), certificate)
+        _write(directory / (f"{file}-key.pem" if file else "key.pem"), key)
 
 
 def _name(common: str, role: str, cluster: str) -> x509.Name:
@@ -141,6 +149,7 @@ def _sign(
     issuer_key: ec.EllipticCurvePrivateKey,
     *,
     authority: bool,
+    hours: int = 1,
 ) -> x509.Certificate:
     now = datetime.now(UTC)
     addresses = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])
@@ -150,8 +159,8 @@ def _sign(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=1))
-        .not_valid_after(now + timedelta(hours=1))
+        .not_valid_before(now - timedelta(hours=2))
+        .not_valid_after(now + timedelta(hours=hours))
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         .add_extension(addresses, critical=False)
         .sign(issuer_key, hashes.SHA256())

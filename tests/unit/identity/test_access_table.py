@@ -50,6 +50,8 @@ def test_users_alone_control_and_agents_alone_hold_sessions() -> None:
             "ManagerPeers": {Role.MANAGER},
             "CertificateAuthority": set(Role),
         }
+        if method == AUTHORITY + "IssueServerCertificate":
+            expected["CertificateAuthority"] = {Role.ADMIN, Role.ENGINE}
         engine = {Role.ENGINE} if service == "Control" and method.rpartition("/")[2] in ENGINE_CALLS else set()
         assert roles == frozenset(expected[service] | engine)
 
