@@ -1,6 +1,6 @@
 """Queue of task statuses: the newest of each task, until a manager acknowledges that it is stored.
 
-Statuses that others wait for (a task is running, or has ended) are sent at once, unless a batch was just sent: tasks
+Statuses that others wait for (a task is running, or has ended) are sent at once, unless batches were just sent: tasks
 that start at the same moment share a batch. Earlier states wait a little longer: most are superseded by the next one,
 and each batch that is not sent saves a write to etcd, a planner pass, and events to all watchers.
 """
@@ -18,7 +18,9 @@ MAX_BYTES = 512 << 10
 MAX_DELAY_SECONDS = 0.1
 """A state before RUNNING is sent after this time at the latest: soon enough for users who watch."""
 MIN_INTERVAL_SECONDS = 0.025
-"""Between two batches."""
+"""Between two batches, on average."""
+BATCHES_AT_ONCE = 2
+"""After a quiet time without that interval: a short program's start, and its end."""
 
 
 class StatusQueue:
@@ -30,7 +32,7 @@ class StatusQueue:
         self._sequence = 0
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
-        self._not_before = 0.0
+        self._paid_until = 0.0
 
     def put(self, status: TaskStatus) -> None:
         """Add a status; it replaces an older status of the task that has not been sent yet."""
@@ -59,9 +61,9 @@ class StatusQueue:
         with suppress(TimeoutError):
             async with asyncio.timeout(MAX_DELAY_SECONDS):
                 await self._urgent.wait()
-        await asyncio.sleep(self._not_before - loop.time())
+        await asyncio.sleep(self._paid_until - (BATCHES_AT_ONCE - 1) * MIN_INTERVAL_SECONDS - loop.time())
         await self._wait_for_statuses()
-        self._not_before = loop.time() + MIN_INTERVAL_SECONDS
+        self._paid_until = max(self._paid_until, loop.time()) + MIN_INTERVAL_SECONDS
         self._urgent.clear()
         self._sent = dict(_first(self._waiting.items()))
         for task_id in self._sent:

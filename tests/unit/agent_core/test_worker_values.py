@@ -6,7 +6,7 @@ from itertools import islice
 import pytest
 
 from agent.session.backoff import Backoff, delays, max_delay
-from agent.session.status_queue import MAX_DELAY_SECONDS, MIN_INTERVAL_SECONDS, StatusQueue
+from agent.session.status_queue import BATCHES_AT_ONCE, MAX_DELAY_SECONDS, MIN_INTERVAL_SECONDS, StatusQueue
 from agent.worker.container_runtime import Exit
 from agent.worker.exit_status import failure_reason, final_state
 from agent.worker.sandbox import Sandbox
@@ -128,7 +128,21 @@ def test_tasks_that_come_to_run_one_after_the_other_share_batches() -> None:
             batch = await outbox.next_batch()
             outbox.acknowledge(batch.sequence)
             batches, reported = batches + 1, reported + len(batch.statuses)
-        assert batches <= 40 and now() - begin == pytest.approx(0.98, abs=MIN_INTERVAL_SECONDS)
+        assert batches <= 40 + BATCHES_AT_ONCE - 1
+        assert now() - begin == pytest.approx(0.98, abs=MIN_INTERVAL_SECONDS)
+
+    run_virtual(scenario())
+
+
+def test_start_and_end_of_a_short_program_are_told_at_once() -> None:
+    async def scenario() -> None:
+        outbox, now = StatusQueue(), asyncio.get_running_loop().time
+        begin, told = now(), []
+        for state in (TaskState.RUNNING, TaskState.COMPLETE, TaskState.RUNNING):
+            outbox.put(status("t", state))
+            outbox.acknowledge((await outbox.next_batch()).sequence)
+            told.append(now() - begin)
+        assert told == pytest.approx([0, 0, MIN_INTERVAL_SECONDS])
 
     run_virtual(scenario())
 
