@@ -48,6 +48,7 @@ from engine.handlers.volume_handlers import VolumeHandlers
 from engine.server.api_server import ApiServer
 from engine.server.callers import Caller, local_caller
 from engine.server.listeners import passed_listeners, serve, server_context, tcp_listener, unix_listener
+from engine.server.output_delivery import OutputDelivery
 from engine.server.routes import RouteTable
 from engine.settings import EngineSettings
 from shoal.contexts.certificate_renewal import renew_if_due
@@ -154,6 +155,7 @@ def route_table(settings: EngineSettings, managers: Managers, registries: Regist
     """All routes of the API with their handlers."""
     home, lookup, own_events = HomeNode(managers, settings.home_node), ContainerLookup(managers), OwnEvents()
     events = EventHandlers(managers, own_events)
+    delivery = OutputDelivery()
     restrictions, side = Restrictions(frozenset(settings.forbid)), SwarmSide(managers)
     services = ServiceHandlers(managers, restrictions=restrictions)
     volumes, pool = VolumeHandlers(managers, restrictions=restrictions), ImagePool(managers, registries)
@@ -168,8 +170,8 @@ def route_table(settings: EngineSettings, managers: Managers, registries: Regist
         system,
         events,
         ContainerHandlers(managers, lookup, home, restrictions=restrictions),
-        ContainerRunHandlers(managers, lookup),
-        AttachHandlers(managers, lookup, own_events),
+        ContainerRunHandlers(managers, lookup, delivery),
+        AttachHandlers(managers, lookup, own_events, delivery),
         LogHandlers(managers, lookup),
         StatsHandlers(managers, lookup),
         ArchiveHandlers(managers, lookup),

@@ -24,6 +24,7 @@ from engine.protocol.frames import Output
 from engine.protocol.versions import BINARY_WEBSOCKETS, WEBSOCKET_STREAMS
 from engine.server.call import Call
 from engine.server.hijack import HijackedResponse, RawStream
+from engine.server.output_delivery import OutputDelivery
 from engine.server.routes import Route
 from engine.translate.container_facts import identifier, is_of_service
 from shoal.api.v1.engine_pb2 import ContainerView
@@ -34,8 +35,11 @@ from shoal.container_states import state_text
 class AttachHandlers:
     """The operations on a container's own streams."""
 
-    def __init__(self, managers: Managers, lookup: ContainerLookup, events: OwnEvents) -> None:
+    def __init__(
+        self, managers: Managers, lookup: ContainerLookup, events: OwnEvents, delivery: OutputDelivery
+    ) -> None:
         self._managers = managers
+        self._delivery = delivery
         self._lookup = lookup
         self._events = events
         self._terminals = Terminals()
@@ -97,7 +101,8 @@ class AttachHandlers:
             self._terminals.add(identifier(view), session)
             try:
                 if stream:
-                    await connect(session, raw, options)
+                    with self._delivery.under_way(identifier(view), raw) as watched:
+                        await connect(session, watched, options)
                 else:
                     await raw.close()
             finally:

@@ -14,9 +14,12 @@ from engine.protocol.docker_texts import start_failure, start_failure_code
 from engine.protocol.errors import NotModified, bad_request, conflict
 from engine.protocol.versions import STOP_SIGNAL, WAIT_CONDITIONS
 from engine.server.call import Call, json_line
+from engine.server.output_delivery import OutputDelivery
 from engine.server.routes import Route
 from engine.translate.container_facts import identifier
+from engine.translate.object_ids import reference
 from shoal.api.v1.engine_pb2 import (
+    ContainerView,
     GetContainerRequest,
     KillContainerRequest,
     PauseContainerRequest,
@@ -27,7 +30,7 @@ from shoal.api.v1.engine_pb2 import (
 )
 from shoal.api.v1.standalone_pb2 import ContainerRestart, ContainerStop
 from shoal.container_states import state_text
-from shoal.errors import NotFound, Refused
+from shoal.errors import InvalidInput, NotFound, Refused
 from shoal.signal_names import signal_number
 
 CONDITIONS = {
@@ -45,9 +48,10 @@ KILL_SECONDS = 10.0
 class ContainerRunHandlers:
     """The operations that start and end runs."""
 
-    def __init__(self, managers: Managers, lookup: ContainerLookup) -> None:
+    def __init__(self, managers: Managers, lookup: ContainerLookup, delivery: OutputDelivery) -> None:
         self._managers = managers
         self._containers = managers.containers
+        self._delivery = delivery
         self._lookup = lookup
 
     def routes(self) -> list[Route]:
@@ -63,16 +67,11 @@ class ContainerRunHandlers:
 
     async def start(self, call: Call) -> web.StreamResponse:
         """Answered when it runs, or has ended again; 304 if it runs already."""
-        view = await self._lookup.own(call.parameters["id"])
-        state = state_text(view)
-        if state == "paused":
-            raise conflict("cannot start a paused container, try unpause instead")
-        if state == "running":
-            raise NotModified
-        request = StartContainerRequest(container=view.container.meta.id)
+        request = StartContainerRequest(container=reference(call.parameters["id"]), only_stopped=True)
         try:
             await self._managers.call(self._containers.StartContainer, request, seconds=LONG_CALL_SECONDS)
-        except Refused as error:
+        except (NotFound, InvalidInput, Refused) as error:
+            await self._check_startable(call.parameters["id"])
             raise start_failure(error) from error
         return call.empty()
 
@@ -137,10 +136,30 @@ class ContainerRunHandlers:
             except NotFound as error:
                 raise no_such_container(call.parameters["id"]) from error
             if call.version < WAIT_CONDITIONS:
-                return call.json({"StatusCode": await _code(responses) if code is None else code})
+                return call.json({"StatusCode": await self._code(responses, view) if code is None else code})
             response = await call.stream()
-            await response.write(json_line({"StatusCode": await _code(responses) if code is None else code}))
+            code = await self._code(responses, view) if code is None else code
+            await response.write(json_line({"StatusCode": code}))
         return response
+
+    async def _code(self, responses: AsyncGenerator[WaitContainerResponse], view: ContainerView) -> int:
+        """The exit code, once there is one, and clients that are attached have the output.
+
+        A run that could not be started has no code of its own; whoever started it gets the reason.
+        """
+        ended = await anext(responses)
+        async for _ in responses:  # None follows; with the end comes the revision that later calls ask for.
+            pass
+        await self._delivery.wait(identifier(view))
+        return start_failure_code(ended.error) if ended.error else ended.exit_code
+
+    async def _check_startable(self, name: str) -> None:
+        """What clients are answered where no start is due. Looked at after a refusal: most starts are none."""
+        state = state_text(await self._lookup.own(name))
+        if state == "paused":
+            raise conflict("cannot start a paused container, try unpause instead")
+        if state == "running":
+            raise NotModified
 
     async def _code_before(self, container: str) -> int | None:
         """The exit code of a run that has ended before it was waited for, though it ran when it was looked up."""
@@ -168,17 +187,6 @@ class ContainerRunHandlers:
         request = PauseContainerRequest(container=view.container.meta.id, unpause=unpause)
         await self._managers.call(self._containers.PauseContainer, request)
         return call.empty()
-
-
-async def _code(responses: AsyncGenerator[WaitContainerResponse]) -> int:
-    """The exit code, once there is one.
-
-    A run that could not be started has no code of its own; whoever started it gets the reason.
-    """
-    ended = await anext(responses)
-    async for _ in responses:  # None follows; with the end comes the revision of the store that later calls ask for.
-        pass
-    return start_failure_code(ended.error) if ended.error else ended.exit_code
 
 
 def _stop(call: Call, container: str) -> StopContainerRequest:

@@ -13,6 +13,8 @@ class Output(IntEnum):
 
 
 HEAD_BYTES = 8
+EMPTY_FRAME = bytes((Output.STDOUT, 0, 0, 0, 0, 0, 0, 0))
+"""Says nothing to the client that reads it."""
 
 
 def frame(output: Output, data: bytes) -> bytes:

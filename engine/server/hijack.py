@@ -5,14 +5,13 @@ with or without need, and the output goes on.
 """
 
 import asyncio
-import fcntl
-import select
-import socket
-import termios
 from collections.abc import Mapping
 from typing import Protocol
 
 from aiohttp import web
+
+from engine.protocol.frames import EMPTY_FRAME
+from engine.server.peer_sockets import SHUT_DOWN, head_read, is_hung_up, unread_bytes
 
 MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
 RAW = "application/vnd.docker.raw-stream"
@@ -20,13 +19,13 @@ RAW = "application/vnd.docker.raw-stream"
 _INPUT_BYTES = 256 * 1024
 """Input that is kept for a slow program; then the socket is not read."""
 _CLOSE_SECONDS = 2.0
-"""How long the client may take to close its end, so that the output is not cut off."""
+"""How long the client may take to close its end, so that the output is not cut off; and to read some of it."""
+_READ_PAUSE_SECONDS = 0.003
+_MUCH_OUTPUT = 64 * 1024
+_COPY_SECONDS = 0.1
+"""For a client that has read much output to write it where it is to go: only then the end of the program is told."""
 _PROBE_SECONDS = 3.0
 """How often a client that has ended its input is looked after: no further input shows that it is gone."""
-
-_HEAD_CHECKS = 100
-"""How often it is checked whether the client has read the head of the answer, before output follows in any case."""
-_HEAD_PAUSE_SECONDS = 0.001
 
 
 class RawStream(Protocol):
@@ -50,11 +49,15 @@ class HijackedConnection(asyncio.Protocol):
     """The protocol of a connection in place of aiohttp's, which learns only of the connection's end.
 
     aiohttp cancels the handler then; so a handler may wait for whatever it waits for.
+
+    Args:
+        in_frames: each write is of whole frames, so an empty one may stand between them.
     """
 
-    def __init__(self, transport: asyncio.Transport, http: asyncio.BaseProtocol) -> None:
+    def __init__(self, transport: asyncio.Transport, http: asyncio.BaseProtocol, *, in_frames: bool) -> None:
         self._transport = transport
         self._http = http
+        self._in_frames = in_frames
         self._input = bytearray()
         self._input_ended = False
         self._readable = asyncio.Event()
@@ -63,6 +66,7 @@ class HijackedConnection(asyncio.Protocol):
         self._is_head_read = False
         self._lost = asyncio.Event()
         self._closing = False
+        self._written = 0
         self._probe: asyncio.TimerHandle | None = None
 
     async def read(self) -> bytes:
@@ -77,11 +81,12 @@ class HijackedConnection(asyncio.Protocol):
 
     async def write(self, data: bytes) -> None:
         if not self._is_head_read:
-            await _head_read(self._transport)
+            await head_read(self._transport)
             self._is_head_read = True
         await self._writable.wait()
         if self._lost.is_set():
             raise ConnectionResetError("the client is gone")
+        self._written += len(data)
         self._transport.write(data)
 
     async def close(self) -> None:
@@ -98,7 +103,22 @@ class HijackedConnection(asyncio.Protocol):
                     await self._readable_end()
             except TimeoutError:
                 pass
+        await self._output_read()
         self._transport.close()
+
+    async def _output_read(self) -> None:
+        """Until the client has read the output, as far as the kernel tells that, unless it reads nothing."""
+        loop = asyncio.get_running_loop()
+        rest, progress_at = -1, loop.time()
+        while not self._lost.is_set():
+            now = self._transport.get_write_buffer_size() + unread_bytes(self._transport)
+            if now != rest:
+                rest, progress_at = now, loop.time()
+            if not rest or loop.time() - progress_at > _CLOSE_SECONDS:
+                break
+            await asyncio.sleep(_READ_PAUSE_SECONDS)
+        if self._written >= _MUCH_OUTPUT and not self._lost.is_set():
+            await asyncio.sleep(_COPY_SECONDS)
 
     async def _readable_end(self) -> None:
         while not self._input_ended and not self._lost.is_set():
@@ -136,12 +156,18 @@ class HijackedConnection(asyncio.Protocol):
             self._http.connection_lost(exc)
 
     def _look_after(self) -> None:
-        """A socket that was shut down by its peer in one direction says nothing when the other one follows."""
+        """A socket that was shut down by its peer in one direction says nothing when the other one follows.
+
+        Over TLS clients end their input by close_notify, and shut their socket down when they end. What is sent then is
+        answered by a reset, if they are gone.
+        """
         if self._lost.is_set():
             return
         if is_hung_up(self._transport):
             self._transport.abort()
             return
+        if self._in_frames and self._transport.get_extra_info(SHUT_DOWN) and self._writable.is_set():
+            self._transport.write(EMPTY_FRAME)
         self._probe = asyncio.get_running_loop().call_later(_PROBE_SECONDS, self._look_after)
 
 
@@ -196,7 +222,7 @@ def hijack(request: web.BaseRequest, content_type: str, headers: Mapping[str, st
     if not upgrade and request.headers.get("transfer-encoding", "").lower() == "chunked":
         stream = ChunkedConnection(request, transport)
     else:
-        connection = HijackedConnection(transport, transport.get_protocol())
+        connection = HijackedConnection(transport, transport.get_protocol(), in_frames=content_type == MULTIPLEXED)
         transport.set_protocol(connection)
         stream = connection
     transport.write(_head(content_type, headers, upgrade=upgrade))
@@ -211,33 +237,3 @@ def _head(content_type: str, headers: Mapping[str, str], *, upgrade: bool) -> by
         lines = ["HTTP/1.1 200 OK", f"Content-Type: {content_type}"]
     lines += [f"{key}: {headers[key]}" for key in headers]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
-
-
-async def _head_read(transport: asyncio.BaseTransport) -> None:
-    """Wait a moment for the client to read what was sent to it, where the kernel tells that: on Unix sockets.
-
-    Some clients (docker-py, and what is built on it) read the head with a buffer, then the output from the socket below
-    it: output that comes with the head is lost to them.
-    """
-    for _ in range(_HEAD_CHECKS):
-        if not _has_unread(transport):
-            return
-        await asyncio.sleep(_HEAD_PAUSE_SECONDS)
-
-
-def _has_unread(transport: asyncio.BaseTransport) -> bool:
-    """Whether the peer has yet to read something. False where that is not known."""
-    peer = transport.get_extra_info("socket")
-    if peer is None or peer.fileno() < 0 or peer.family != socket.AF_UNIX:
-        return False
-    return any(fcntl.ioctl(peer.fileno(), termios.TIOCOUTQ, bytes(4)))
-
-
-def is_hung_up(transport: asyncio.BaseTransport) -> bool:
-    """Whether the peer has closed its socket, or reset the connection."""
-    own = transport.get_extra_info("socket")
-    if own is None or own.fileno() < 0:
-        return True
-    poller = select.poll()
-    poller.register(own.fileno(), 0)
-    return any(events & (select.POLLHUP | select.POLLERR) for _, events in poller.poll(0))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from engine.server.peer_sockets import is_silent
 from engine.server.tls_transport import TlsConnection
 from shoal.errors import InvalidInput, Unavailable
 
@@ -20,7 +21,8 @@ BACKLOG = 512
 SHUTDOWN_SECONDS = 5.0
 
 _FIRST_PASSED_SOCKET = 3
-_KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
+SILENCE_CHECK_SECONDS = 10.0
+_KEEPALIVE = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 4))
 _REFUSAL_SECONDS = 0.5
 _REFUSAL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
@@ -56,13 +58,26 @@ async def serve(http: web.Server, sockets: Mapping[socket.socket, ssl.SSLContext
         else await loop.create_unix_server(make_http, sock=each, backlog=BACKLOG)
         for each, context in sockets.items()
     ]
+    departing = asyncio.create_task(_abort_silent(http))
     try:
         yield
     finally:
+        departing.cancel()
         for server in servers:
             server.close()
         http.pre_shutdown()
         await http.shutdown(SHUTDOWN_SECONDS)
+
+
+async def _abort_silent(http: web.Server) -> None:
+    """End connections with data under way to hosts that have vanished, for a quarter of an hour as far as the kernel is
+    concerned. Keepalive (tcp(7)) is for those without."""
+    while True:
+        await asyncio.sleep(SILENCE_CHECK_SECONDS)
+        for connection in http.connections:
+            transport = connection.transport
+            if transport is not None and is_silent(transport):
+                transport.abort()
 
 
 def _factory(
@@ -104,7 +119,7 @@ def unix_listener(path: Path, *, group: str = "") -> socket.socket:
 
 
 def tcp_listener(host: str, port: int) -> socket.socket:
-    """A listening TCP socket; connections whose other host has vanished end within a minute.
+    """A listening TCP socket; connections whose other host has vanished end within three quarters of a minute.
 
     Raises:
         Unavailable: the address is taken, or not one of this host.

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from engine.server.peer_sockets import SHUT_DOWN
+
 HANDSHAKE_SECONDS = 10.0
 """A connection whose handshake is not done by then is closed."""
 
@@ -69,6 +71,8 @@ class TlsConnection(asyncio.Protocol):
         """The peer's socket is shut down: a plain end after close_notify, else the connection was cut off."""
         if self._socket is not None and not self._input_ended:
             self._socket.abort()
+        if self._upper is not None:
+            self._upper.is_peer_shut_down = True
         return True
 
     def deliver(self) -> None:
@@ -160,6 +164,7 @@ class TlsTransport(asyncio.Transport):
         self._input_ended = False
         self._output_ended = False
         self.protocol: asyncio.Protocol = asyncio.Protocol()
+        self.is_peer_shut_down = False
 
     def start(self, protocol: asyncio.BaseProtocol) -> None:
         """Connect the protocol above."""
@@ -185,6 +190,8 @@ class TlsTransport(asyncio.Transport):
         self.protocol.connection_lost(error)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
+        if name == SHUT_DOWN:
+            return self.is_peer_shut_down
         found = super().get_extra_info(name)
         return self._socket.get_extra_info(name, default) if found is None else found
 

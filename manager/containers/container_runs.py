@@ -43,12 +43,15 @@ class ContainerRuns:
         """Answered once it runs, or has ended again. One that runs already is answered as it is.
 
         Raises:
-            Refused: it cannot start: a port is taken, its program is not there. The wish is taken back.
+            Refused: it cannot start: a port is taken, its program is not there. The wish is taken back. It runs, and
+                only a stopped one was to be started.
             Unavailable: its node is down.
         """
 
         def change(container: Container) -> Container | None:
             if is_running(self._store.tables, container.meta.id) and not _is_stopping(container):
+                if request.only_stopped:
+                    raise Refused(f'container "{container.name}" is running')
                 return None
             return container_records.started(container, self._now_ms(), self._now_ms() + GIVE_UP_MS)
 

@@ -366,15 +366,19 @@ class StartContainerRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CONTAINER_FIELD_NUMBER: _builtins.int
+    ONLY_STOPPED_FIELD_NUMBER: _builtins.int
     container: _builtins.str
+    only_stopped: _builtins.bool
+    """FAILED_PRECONDITION for one that runs; else it is answered as it is."""
     def __init__(
         self,
         *,
         container: _builtins.str = ...,
+        only_stopped: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "only_stopped", b"only_stopped"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
