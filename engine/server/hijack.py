@@ -41,8 +41,11 @@ class RawStream(Protocol):
             ConnectionError: it is gone.
         """
 
+    async def end_output(self) -> None:
+        """Send the end of the output; returns when the client has read it all, or reads nothing."""
+
     async def close(self) -> None:
-        """End the output, and the connection once the client has taken it."""
+        """End the output, and the connection once the client has ended its input."""
 
 
 class HijackedConnection(asyncio.Protocol):
@@ -89,7 +92,9 @@ class HijackedConnection(asyncio.Protocol):
         self._written += len(data)
         self._transport.write(data)
 
-    async def close(self) -> None:
+    async def end_output(self) -> None:
+        if self._closing:
+            return
         self._closing = True
         self._input.clear()
         if self._lost.is_set():
@@ -97,13 +102,16 @@ class HijackedConnection(asyncio.Protocol):
         self._transport.resume_reading()
         if self._transport.can_write_eof():
             self._transport.write_eof()
+        await self._output_read()
+
+    async def close(self) -> None:
+        await self.end_output()
         if not self._input_ended:
             try:
                 async with asyncio.timeout(_CLOSE_SECONDS):
                     await self._readable_end()
             except TimeoutError:
                 pass
-        await self._output_read()
         self._transport.close()
 
     async def _output_read(self) -> None:
@@ -186,6 +194,9 @@ class ChunkedConnection:
             raise ConnectionResetError("the client is gone")
         self._transport.write(data)
         await self._request.protocol._drain_helper()
+
+    async def end_output(self) -> None:
+        self._transport.close()
 
     async def close(self) -> None:
         self._transport.close()

@@ -5,7 +5,7 @@ clients that are attached to it have been sent the last byte and have read it, u
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from engine.server.hijack import RawStream
@@ -17,12 +17,15 @@ STALL_SECONDS = 2.0
 class WatchedStream:
     """A `RawStream` that knows when its client has taken something.
 
+    Args:
+        on_delivered: called when it has all of the output.
     Attributes:
-        progress_at: when it was, on the loop's clock.
+        progress_at: when it has taken something, on the loop's clock.
     """
 
-    def __init__(self, stream: RawStream) -> None:
+    def __init__(self, stream: RawStream, on_delivered: "Callable[[WatchedStream], None]") -> None:
         self._stream = stream
+        self._on_delivered = on_delivered
         self.progress_at = asyncio.get_running_loop().time()
 
     async def read(self) -> bytes:
@@ -32,8 +35,13 @@ class WatchedStream:
         await self._stream.write(data)
         self.progress_at = asyncio.get_running_loop().time()
 
-    async def close(self) -> None:
+    async def end_output(self) -> None:
         self.progress_at = asyncio.get_running_loop().time()
+        await self._stream.end_output()
+
+    async def close(self) -> None:
+        await self.end_output()
+        self._on_delivered(self)
         await self._stream.close()
 
 
@@ -46,17 +54,21 @@ class OutputDelivery:
 
     @contextmanager
     def under_way(self, container: str, stream: RawStream) -> Iterator[RawStream]:
-        """Until the exit the client of this stream gets output of the container."""
-        watched = WatchedStream(stream)
-        streams = self._streams.setdefault(container, set())
-        streams.add(watched)
-        try:
-            yield watched
-        finally:
-            streams.discard(watched)
+        """The client of this stream gets output of the container, until it is closed, or the exit."""
+
+        def delivered(stream: WatchedStream) -> None:
+            streams = self._streams.get(container, set())
+            streams.discard(stream)
             if not streams:
                 self._streams.pop(container, None)
             self._changed.set()
+
+        watched = WatchedStream(stream, delivered)
+        self._streams.setdefault(container, set()).add(watched)
+        try:
+            yield watched
+        finally:
+            delivered(watched)
 
     async def wait(self, container: str) -> None:
         """Until no client is under way that takes what it is sent."""

@@ -75,8 +75,12 @@ class WebSocketStream:
         elif text := self._text.decode(data):
             await self.response.send_str(text)
 
+    async def end_output(self) -> None:
+        """The output ends, and with it the connection."""
+        await self.response.close()
+
     async def close(self) -> None:
-        """The output ends."""
+        """The same."""
         await self.response.close()
 
 
