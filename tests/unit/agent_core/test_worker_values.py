@@ -137,12 +137,12 @@ def test_tasks_that_come_to_run_one_after_the_other_share_batches() -> None:
 def test_start_and_end_of_a_short_program_are_told_at_once() -> None:
     async def scenario() -> None:
         outbox, now = StatusQueue(), asyncio.get_running_loop().time
-        begin, told = now(), []
+        begin, sent_at = now(), []
         for state in (TaskState.RUNNING, TaskState.COMPLETE, TaskState.RUNNING):
             outbox.put(status("t", state))
             outbox.acknowledge((await outbox.next_batch()).sequence)
-            told.append(now() - begin)
-        assert told == pytest.approx([0, 0, MIN_INTERVAL_SECONDS])
+            sent_at.append(now() - begin)
+        assert sent_at == pytest.approx([0, 0, MIN_INTERVAL_SECONDS])
 
     run_virtual(scenario())
 
