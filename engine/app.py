@@ -156,7 +156,7 @@ def route_table(settings: EngineSettings, managers: Managers, registries: Regist
     home, lookup, own_events = HomeNode(managers, settings.home_node), ContainerLookup(managers), OwnEvents()
     events = EventHandlers(managers, own_events)
     delivery = OutputDelivery()
-    restrictions, side = Restrictions(frozenset(settings.forbid)), SwarmSide(managers)
+    restrictions, side = Restrictions(frozenset(settings.forbid), lookup.find), SwarmSide(managers)
     services = ServiceHandlers(managers, restrictions=restrictions)
     volumes, pool = VolumeHandlers(managers, restrictions=restrictions), ImagePool(managers, registries)
     system = SystemHandlers(
@@ -171,10 +171,10 @@ def route_table(settings: EngineSettings, managers: Managers, registries: Regist
         events,
         ContainerHandlers(managers, lookup, home, restrictions=restrictions),
         ContainerRunHandlers(managers, lookup, delivery),
-        AttachHandlers(managers, lookup, own_events, delivery),
+        AttachHandlers(managers, lookup, own_events, delivery, restrictions=restrictions),
         LogHandlers(managers, lookup),
         StatsHandlers(managers, lookup),
-        ArchiveHandlers(managers, lookup),
+        ArchiveHandlers(managers, lookup, restrictions=restrictions),
         ExecHandlers(managers, lookup, own_events, restrictions=restrictions),
         NetworkHandlers(managers, lookup),
         volumes,

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup, reference_of
 from engine.cluster.managers import Managers
+from engine.handlers.restrictions import Restrictions
 from engine.protocol.decompression import Decompression
 from engine.protocol.errors import ApiError, bad_request, not_found
 from engine.server.call import Call
@@ -25,10 +26,11 @@ CHUNK_BYTES = 256 * 1024
 class ArchiveHandlers:
     """The operations on containers' files. Those of containers that do not run are read and written too."""
 
-    def __init__(self, managers: Managers, lookup: ContainerLookup) -> None:
+    def __init__(self, managers: Managers, lookup: ContainerLookup, *, restrictions: Restrictions) -> None:
         self._managers = managers
         self._containers = managers.containers
         self._lookup = lookup
+        self._restrictions = restrictions
 
     def routes(self) -> list[Route]:
         path = "/containers/{id}/archive"
@@ -97,6 +99,7 @@ class ArchiveHandlers:
         if not path:
             raise bad_request("bad parameter: 'path' is required")
         view = await self._lookup.find(call.parameters["id"])
+        await self._restrictions.check_use(call.caller, view)
         return ArchiveRequest(container=reference_of(view), path=path if path.startswith("/") else f"/{path}")
 
 

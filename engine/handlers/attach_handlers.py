@@ -11,6 +11,7 @@ from engine.cluster.managers import Managers
 from engine.cluster.own_events import OwnEvents
 from engine.cluster.program_session import ProgramSession
 from engine.handlers.log_streams import LogOptions, log_frames
+from engine.handlers.restrictions import Restrictions
 from engine.handlers.terminal_streams import (
     StreamOptions,
     Terminals,
@@ -36,12 +37,19 @@ class AttachHandlers:
     """The operations on a container's own streams."""
 
     def __init__(
-        self, managers: Managers, lookup: ContainerLookup, events: OwnEvents, delivery: OutputDelivery
+        self,
+        managers: Managers,
+        lookup: ContainerLookup,
+        events: OwnEvents,
+        delivery: OutputDelivery,
+        *,
+        restrictions: Restrictions,
     ) -> None:
         self._managers = managers
         self._delivery = delivery
         self._lookup = lookup
         self._events = events
+        self._restrictions = restrictions
         self._terminals = Terminals()
 
     def routes(self) -> list[Route]:
@@ -84,6 +92,7 @@ class AttachHandlers:
         view = await self._lookup.find(call.parameters["id"])
         if state_text(view) == "paused":
             raise conflict(f"container {identifier(view)} is paused, unpause the container before attach")
+        await self._restrictions.check_use(call.caller, view)
         return view
 
     async def _run(

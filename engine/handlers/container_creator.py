@@ -52,12 +52,12 @@ class ContainerCreator:
         image = await self._image(Fields(body).text("Image"))
         ports = facts_of(choose_variant(image)).keys_of("ExposedPorts") if image and image.image.variants else ()
         creation = read_creation(body, call.version, image_ports=ports)
-        self._restrictions.check_task(call.caller, creation.definition.task)
+        await self._restrictions.check_task(call.caller, creation.definition.task)
         if image is not None:
             creation.definition.task.container.image = await self._pinned(creation.image, image)
         _set_platform(creation.definition, call.text("platform"))
         await self._inherit_mounts(creation)
-        self._restrictions.check_task(call.caller, creation.definition.task)  # with what it inherits
+        await self._restrictions.check_task(call.caller, creation.definition.task)  # with what it inherits
         request = CreateContainerRequest(
             name=name, definition=creation.definition, node=await self._node(creation.definition)
         )

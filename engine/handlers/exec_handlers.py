@@ -84,6 +84,7 @@ class ExecHandlers:
             container=reference_of(view), start=_start(fields), engine_request=attached.to_bytes()
         )
         self._restrictions.check_exec(call.caller, request.start)
+        await self._restrictions.check_use(call.caller, view)
         created = await self._managers.call(self._managers.containers.CreateExec, request)
         self._events.report(view, f"exec_create: {' '.join(request.start.args)}", execID=created.id)
         return call.json({"Id": created.id}, HTTPStatus.CREATED)

@@ -1,14 +1,25 @@
 """What the operator forbids to callers that are no administrators."""
 
-from collections.abc import Set
+from collections.abc import Awaitable, Callable, Set
 from http import HTTPStatus
 
 from engine.protocol.errors import ApiError
 from engine.server.callers import Caller
-from engine.translate.forbidden_features import PRIVILEGED, SENTENCES, features_of, volume_features
+from engine.translate.forbidden_features import (
+    HOST_NETWORK,
+    PRIVILEGED,
+    SENTENCES,
+    features_of,
+    joined_containers,
+    volume_features,
+)
+from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.api.v1.service_pb2 import TaskTemplate
 from shoal.api.v1.streams_pb2 import ExecStart
 from shoal.api.v1.volume_pb2 import VolumeSpec
+
+MAX_JOINED = 20
+"""Containers that one is joined to by way of each other."""
 
 
 class Restrictions:
@@ -16,26 +27,47 @@ class Restrictions:
 
     Args:
         forbid: features, some of `forbidden_features.SENTENCES`.
+        find: a container by name or id, as of `ContainerLookup.find`.
     """
 
-    def __init__(self, forbid: Set[str] = frozenset()) -> None:
+    def __init__(self, forbid: Set[str], find: Callable[[str], Awaitable[ContainerView]]) -> None:
         self._forbid = forbid
+        self._find = find
 
-    def check_task(self, caller: Caller, task: TaskTemplate) -> None:
-        """A container, or a service. Raises ApiError: 403."""
-        self._check(caller, features_of(task))
+    async def check_task(self, caller: Caller, task: TaskTemplate) -> None:
+        """A container, or a service, with what it joins of others. Raises ApiError: 403; 404, no such container."""
+        if self._concerns(caller):
+            self._refuse(await self._all_features(task, MAX_JOINED))
+
+    async def check_use(self, caller: Caller, view: ContainerView) -> None:
+        """Commands in a container, its input, and its files: what it may, they may. Raises ApiError: 403."""
+        await self.check_task(caller, view.container.definition.task)
 
     def check_exec(self, caller: Caller, start: ExecStart) -> None:
         """A command in a container. Raises ApiError: 403."""
-        self._check(caller, {PRIVILEGED} if start.privileged else frozenset())
+        if self._concerns(caller) and start.privileged:
+            self._refuse({PRIVILEGED})
 
     def check_volume(self, caller: Caller, spec: VolumeSpec) -> None:
         """Raises ApiError: 403."""
-        self._check(caller, volume_features(spec.options, spec.driver))
+        if self._concerns(caller):
+            self._refuse(volume_features(spec.options, spec.driver))
 
-    def _check(self, caller: Caller, features: Set[str]) -> None:
-        if caller.is_admin:
-            return
+    def _concerns(self, caller: Caller) -> bool:
+        return bool(self._forbid) and not caller.is_admin
+
+    async def _all_features(self, task: TaskTemplate, depth: int) -> Set[str]:
+        found = set(features_of(task))
+        networks, whole = joined_containers(task)
+        for name in networks | whole:
+            if not depth:
+                return found | self._forbid
+            other = (await self._find(name)).container.definition.task
+            features = await self._all_features(other, depth - 1)
+            found |= features if name in whole else features & {HOST_NETWORK}
+        return found
+
+    def _refuse(self, features: Set[str]) -> None:
         for feature, sentence in SENTENCES.items():
             if feature in features and feature in self._forbid:
                 raise ApiError(HTTPStatus.FORBIDDEN, f"authorization denied by plugin shoal-engine: {sentence}")

@@ -79,7 +79,7 @@ class ServiceHandlers:
     async def create(self, call: Call) -> web.StreamResponse:
         """Answered when its record is there; clients follow its tasks."""
         spec = read_service(await call.json_object(), call.version)
-        self._restrictions.check_task(call.caller, spec.task)
+        await self._restrictions.check_task(call.caller, spec.task)
         try:
             made = await self._managers.call(self._control.CreateService, CreateServiceRequest(spec=spec))
         except AlreadyExists as error:
@@ -100,7 +100,7 @@ class ServiceHandlers:
             await self._roll_back(view)
             return call.json({"Warnings": None})
         spec = _with_own_fields(read_service(await call.json_object(), call.version), view.service.spec)
-        self._restrictions.check_task(call.caller, spec.task)
+        await self._restrictions.check_task(call.caller, spec.task)
         request = UpdateServiceRequest(service=view.service.meta.id, version=version, spec=spec)
         try:
             made = await self._managers.call(self._control.UpdateService, request)

@@ -37,6 +37,12 @@ def engine(tmp_path: Path) -> Iterator[Served]:
         ),
         ("create --network host alpine", "the host's network is forbidden"),
         ("create --pid host alpine", "the host's PID namespace is forbidden"),
+        ("create --cap-add SYS_ADMIN alpine", PRIVILEGED),
+        ("create --cap-add all alpine", PRIVILEGED),
+        ("create --device /dev/sda alpine", PRIVILEGED),
+        ("create --security-opt seccomp=unconfined alpine", PRIVILEGED),
+        ("create --security-opt systempaths=unconfined alpine", PRIVILEGED),
+        ("create --ipc host alpine", PRIVILEGED),
         ("volume create --opt type=none --opt o=bind --opt device=/etc v", BIND),
         ("service create --detach --mount type=bind,source=/etc,target=/x alpine", BIND),
     ],
@@ -61,6 +67,38 @@ def test_administrators_may_and_what_they_made_is_not_inherited(engine: Served, 
     )
     assert service.returncode == 0, service.stderr
     assert DENIED + BIND in docker(local, "service", "update", "--detach", "--env-add", "A=b", "web").stderr.decode()
+
+
+def test_namespaces_of_others_are_no_detour(engine: Served, tmp_path: Path) -> None:
+    admin, local = (environment_of(engine, tmp_path, tls=tls) for tls in (True, False))
+    for name, options in (("net", "--network host"), ("pid", "--pid host"), ("files", "-v /etc:/x"), ("plain", "")):
+        made = docker(admin, "create", "--name", name, *options.split(), "alpine")
+        assert made.returncode == 0, made.stderr
+    assert docker(admin, "create", "--name", "net2", "--network", "container:net", "alpine").returncode == 0
+    for joined, reason in (
+        ("--network container:net", "the host's network is forbidden"),
+        ("--network container:net2", "the host's network is forbidden"),
+        ("--pid container:pid", "the host's PID namespace is forbidden"),
+        ("--pid container:files", BIND),
+    ):
+        refused = docker(local, "create", *joined.split(), "alpine")
+        assert DENIED + reason in refused.stderr.decode(), (joined, refused)
+    for joined in ("--network container:files", "--pid container:plain"):
+        made = docker(local, "create", *joined.split(), "alpine")
+        assert made.returncode == 0, (joined, made)
+
+
+def test_containers_of_administrators_are_no_detour(engine: Served, tmp_path: Path) -> None:
+    admin, local = (environment_of(engine, tmp_path, tls=tls) for tls in (True, False))
+    started = docker(admin, "run", "-d", "--name", "strong", "--privileged", "-i", "alpine", "sleep", "9")
+    assert started.returncode == 0, started.stderr
+    (tmp_path / "file").write_text("x")
+    for command in ("exec strong exit 0", f"cp {tmp_path}/file strong:/tmp", "cp strong:/tmp/h -"):
+        assert DENIED + PRIVILEGED in docker(local, *command.split()).stderr.decode(), command
+    assert docker(local, "attach", "strong").stderr == b"unable to upgrade to tcp, received 403\n"
+    assert docker(admin, "exec", "strong", "exit", "0").returncode == 0
+    for command in ("logs strong", "inspect strong", "top strong"):
+        assert docker(local, *command.split()).returncode == 0, command
 
 
 def test_commands_in_containers_are_not_privileged(engine: Served, tmp_path: Path) -> None:

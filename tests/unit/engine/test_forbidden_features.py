@@ -3,8 +3,8 @@
 import pytest
 
 from engine.settings import FORBIDDABLE
-from engine.translate.forbidden_features import SENTENCES, features_of, volume_features
-from shoal.api.v1.container_pb2 import ContainerSpec, Hook, HostNamespaces, Mount, VolumeOptions
+from engine.translate.forbidden_features import SENTENCES, features_of, joined_containers, volume_features
+from shoal.api.v1.container_pb2 import ContainerSpec, Device, Hook, HostNamespaces, Mount, VolumeOptions
 from shoal.api.v1.service_pb2 import NetworkAttachment, TaskTemplate
 
 DISK = {"type": "ext4", "device": "/dev/sda1"}
@@ -31,11 +31,30 @@ def test_every_one_has_a_sentence() -> None:
         (TaskTemplate(networks=[NetworkAttachment(network="host")]), {"host-network"}),
         (TaskTemplate(networks=[NetworkAttachment(network="bridge")]), set()),
         (TaskTemplate(container=ContainerSpec(host_namespaces=HostNamespaces(pid=True))), {"host-pid"}),
-        (TaskTemplate(container=ContainerSpec(host_namespaces=HostNamespaces(ipc=True))), set()),
+        (TaskTemplate(container=ContainerSpec(host_namespaces=HostNamespaces(ipc=True))), {"privileged"}),
+        (TaskTemplate(container=ContainerSpec(host_namespaces=HostNamespaces(uts=True))), set()),
+        (TaskTemplate(container=ContainerSpec(cap_add=["NET_ADMIN", "CAP_IPC_LOCK"])), set()),
+        (TaskTemplate(container=ContainerSpec(cap_add=["cap_sys_module"])), {"privileged"}),
+        (TaskTemplate(container=ContainerSpec(devices=[Device(source="/dev/sda")])), {"privileged"}),
+        (TaskTemplate(container=ContainerSpec(device_cgroup_rules=["b *:* rwm"])), {"privileged"}),
+        (TaskTemplate(container=ContainerSpec(seccomp="{}")), {"privileged"}),
+        (TaskTemplate(container=ContainerSpec(apparmor="unconfined")), {"privileged"}),
+        (TaskTemplate(container=ContainerSpec(apparmor="strict", no_new_privileges=True)), set()),
+        (TaskTemplate(networks=[NetworkAttachment(network="service:web")]), {"host-network"}),
+        (TaskTemplate(networks=[NetworkAttachment(network="container:web")]), set()),
     ],
 )
 def test_of_tasks(task: TaskTemplate, features: set[str]) -> None:
     assert features_of(task) == features
+
+
+def test_joined_containers_are_told_apart_by_what_is_shared() -> None:
+    task = TaskTemplate(
+        networks=[NetworkAttachment(network="container:a"), NetworkAttachment(network="front")],
+        container=ContainerSpec(pid_container="b", ipc_container="c"),
+    )
+    assert joined_containers(task) == ({"a"}, {"b", "c"})
+    assert joined_containers(TaskTemplate()) == (set(), set())
 
 
 @pytest.mark.parametrize(
