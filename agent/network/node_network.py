@@ -120,6 +120,10 @@ class NodeNetwork:
         """See `Networks.task_link`."""
         return self._parts.tasks.task_link(task_id)
 
+    def pool_address(self, container_id: str) -> str:
+        """See `Networks.pool_address`."""
+        return self._parts.tasks.pool_address(container_id)
+
     async def withdraw(self, task_id: str) -> None:
         """See `Networks.withdraw`."""
         await self._parts.tasks.withdraw(task_id)

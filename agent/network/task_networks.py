@@ -151,6 +151,10 @@ class TaskNetworks:
             link.pool_address6 = f"{local6}/{NODE_POOL6.prefixlen}"
         return link
 
+    def pool_address(self, container_id: str) -> str:
+        """See `Networks.pool_address`."""
+        return self._dns_clients.local_address(container_id)
+
     def _new_attachment(self, task: Task, options: NetworkOptions, before: Attachment | None = None) -> Attachment:
         """The attachment to create, or to make of an earlier one; the link is not known yet."""
         local: IPv4Address | None = None

@@ -127,6 +127,10 @@ class Networks(Protocol):
         """A task's link as it was made or changed last; empty where it has none."""
         ...
 
+    def pool_address(self, container_id: str) -> str:
+        """The IPv4 address of a container of one's own in the node's own pool; empty where it has none."""
+        ...
+
     async def withdraw(self, task_id: str) -> None:
         """Accept no new connections on ports that the task publishes on this node; open ones continue. Idempotent.
 

@@ -26,6 +26,7 @@ class NetworkOptions:
         mac: of the container's end of its link; empty: one is chosen.
         container_id: the container of one's own that it is a run of; empty: none.
         links: ids of containers on its networks, or in the node's pool, by lower-case names that it alone knows.
+        aliases: names on its networks, by lower-case names that it alone knows.
     """
 
     internal_only: bool = False
@@ -34,6 +35,7 @@ class NetworkOptions:
     mac: str = ""
     container_id: str = ""
     links: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
 
 ORDINARY = NetworkOptions()

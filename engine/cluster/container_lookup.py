@@ -7,7 +7,7 @@ from ipaddress import ip_network
 
 from engine.cluster.managers import CALL_SECONDS, SIZE_SECONDS, Managers
 from engine.protocol.errors import ApiError, bad_request, conflict, not_found
-from engine.translate.container_facts import NetworkFacts, Surroundings
+from engine.translate.container_facts import NetworkFacts, Surroundings, linked_names
 from engine.translate.image_facts import ImageFacts, facts_of
 from engine.translate.object_ids import docker_id, reference
 from shoal.api.v1.control_pb2 import ListNetworksRequest, NetworkView
@@ -65,6 +65,7 @@ class ContainerLookup:
 
     async def around(self, views: Iterable[ContainerView]) -> Surroundings:
         """Networks, and the images of these containers."""
+        views = list(views)
         listed = await self._managers.call(self._managers.control.ListNetworks, ListNetworksRequest())
         networks = {each.network.meta.id: network_facts(each) for each in listed.networks}
         for mode in (BRIDGE, HOST, NONE):
@@ -72,7 +73,7 @@ class ContainerLookup:
         images = {}
         for image in {each.container.definition.task.container.image for each in views}:
             images[image] = await self.image_facts(image)
-        return Surroundings(networks, images)
+        return Surroundings(networks, images, linked_names(views))
 
     async def image_facts(self, image: str) -> ImageFacts:
         """Defaults that an image gives to containers; none where it is not in the cluster any more."""

@@ -30,6 +30,7 @@ from shoal.api.v1.engine_pb2 import (
     PruneContainersRequest,
     RemoveContainerRequest,
     RenameContainerRequest,
+    UpdateContainerRequest,
 )
 from shoal.container_states import state_text
 from shoal.errors import AlreadyExists, NotFound, Refused
@@ -62,7 +63,7 @@ class ContainerHandlers:
             Route("POST", "/containers/{id}/update", self.update, "ContainerUpdate"),
             Route("GET", "/containers/{id}/top", self.top, "ContainerTop"),
             Route("GET", "/containers/{id}/changes", self.changes, "ContainerChanges"),
-            Route("DELETE", "/containers/{id}", self.remove, "ContainerDelete"),
+            Route("DELETE", "/containers/{id:.*}", self.remove, "ContainerDelete"),
         ]
 
     async def create(self, call: Call) -> web.StreamResponse:
@@ -121,7 +122,7 @@ class ContainerHandlers:
         """Answered when its name is free."""
         name, force = call.parameters["id"], call.boolean("force")
         if call.boolean("link"):
-            raise bad_request("links are removed with their containers")
+            return await self._remove_link(call, name.removeprefix("/"))
         view = await self._lookup.own(name)
         state = state_text(view)
         if not force and state in ("running", "paused", "restarting"):
@@ -135,6 +136,19 @@ class ContainerHandlers:
             raise no_such_container(name) from error
         except Refused as error:
             raise _still_runs(view.container.name, "running") from error
+        return call.empty()
+
+    async def _remove_link(self, call: Call, path: str) -> web.StreamResponse:
+        """A link by the name of the container that has it and its alias; both containers stay."""
+        name, _, alias = path.partition("/")
+        if not alias:
+            raise bad_request(f"Conflict, cannot remove the default link name of the container: {path}")
+        view = await self._lookup.own(name)
+        request = UpdateContainerRequest(container=view.container.meta.id, remove_links=[alias])
+        try:
+            await self._managers.call(self._managers.containers.UpdateContainer, request)
+        except NotFound as error:
+            raise no_such_container(path) from error
         return call.empty()
 
     async def prune(self, call: Call) -> web.StreamResponse:

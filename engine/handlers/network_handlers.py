@@ -13,7 +13,7 @@ from engine.protocol.parameters import boolean_filter, check_keys
 from engine.server.call import Call
 from engine.server.routes import Route
 from engine.translate.container_facts import identifier
-from engine.translate.container_networks import read_endpoint
+from engine.translate.container_networks import read_endpoint, read_mac_address
 from engine.translate.fields import Fields
 from engine.translate.networks import (
     INGRESS,
@@ -108,15 +108,14 @@ class NetworkHandlers:
     async def connect(self, call: Call) -> web.StreamResponse:
         """A container, running or not."""
         body = Fields(await call.json_object())
-        network = await self._changeable(call.parameters["id"])
+        network, _ = await self._joinable(call.parameters["id"])
         view = await self._lookup.own(body.text("Container"))
         endpoint = body.nested("EndpointConfig")
-        attachment = read_endpoint(network.network.meta.id, endpoint)
-        if endpoint.text("MacAddress").lower() not in ("", view.container.definition.task.container.mac_address):
-            raise endpoint.invalid("MacAddress", "a container has one MAC address, which is set when it is created")
-        if endpoint.texts("Links"):
-            raise endpoint.invalid("Links", "links are set when the container is created")
-        request = ConnectContainerRequest(container=view.container.meta.id, attachment=attachment)
+        request = ConnectContainerRequest(
+            container=view.container.meta.id,
+            attachment=read_endpoint(network, endpoint),
+            mac_address=read_mac_address(endpoint),
+        )
         try:
             await self._managers.call(self._managers.containers.ConnectContainer, request)
         except (Refused, AlreadyExists) as error:
@@ -126,15 +125,15 @@ class NetworkHandlers:
     async def disconnect(self, call: Call) -> web.StreamResponse:
         """A container, running or not."""
         body = Fields(await call.json_object())
-        network = await self._changeable(call.parameters["id"])
+        network, name = await self._joinable(call.parameters["id"])
         view = await self._lookup.own(body.text("Container"))
         request = DisconnectContainerRequest(
-            container=view.container.meta.id, network=network.network.meta.id, force=body.boolean("Force")
+            container=view.container.meta.id, network=network, force=body.boolean("Force")
         )
         try:
             await self._managers.call(self._managers.containers.DisconnectContainer, request)
         except (Refused, NotFound, InvalidInput) as error:
-            text = f"container {identifier(view)} is not connected to network {network.network.spec.name}"
+            text = f"container {identifier(view)} is not connected to network {name}"
             raise ApiError(HTTPStatus.FORBIDDEN, text) from error
         return call.empty(HTTPStatus.OK)
 
@@ -187,6 +186,13 @@ class NetworkHandlers:
         if not found:
             raise _no_network(name)
         return await self._managers.call(self._control.GetNetwork, GetNetworkRequest(network=found[0].network.meta.id))
+
+    async def _joinable(self, name: str) -> tuple[str, str]:
+        """What managers take for a network that containers can join and leave, and its name: `bridge` is one too."""
+        if _builtin(name) == BRIDGE:
+            return BRIDGE, BRIDGE
+        view = await self._changeable(name)
+        return view.network.meta.id, view.network.spec.name
 
     async def _changeable(self, name: str) -> NetworkView:
         if mode := _builtin(name):

@@ -62,11 +62,24 @@ def read_creation(document: Mapping[str, Any], version: ApiVersion, *, image_por
     definition.ports.extend(container_ports.read_ports(body, host, image_ports))
     definition.task.networks.extend(container_networks.read_networks(body, host, version))
     container.mac_address = container_networks.read_mac(body)
-    for endpoint in body.nested("NetworkingConfig").nested_map("EndpointsConfig").values():
-        host_config.read_links(endpoint, definition)
+    _read_links(body, host, definition)
     hints.apply(definition)
     definition.engine_request = keep(document, version)
     return Creation(definition, container.image, host_config.volumes_from(host), hints.warnings)
+
+
+def _read_links(body: Fields, host: Fields, definition: ContainerDefinition) -> None:
+    """Links of the host configuration, and of the node's own pool. Those of networks are with their attachments."""
+    links = container_networks.read_links(host)
+    if container_networks.has_own_networks(definition.task.networks):
+        known = {link for each in definition.task.networks for link in each.links}
+        own = next(each for each in definition.task.networks if container_networks.has_own_networks([each]))
+        own.links.extend(link for link in links if link not in known)
+        return
+    for name, endpoint in body.nested("NetworkingConfig").nested_map("EndpointsConfig").items():
+        if name in (BRIDGE, container_networks.DEFAULT):
+            links += container_networks.read_links(endpoint)
+    definition.links.extend(dict.fromkeys(links))
 
 
 def config_documents(

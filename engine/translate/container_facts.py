@@ -1,6 +1,6 @@
 """A container as documents of it show it, whatever it is of: one of a user's own, or a task of a service. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,10 +44,12 @@ class Surroundings:
     Attributes:
         networks: by id, and the node's own by their names.
         images: by the reference that a container has.
+        links: further names of containers, "/web/db", by the id of the container that they lead to.
     """
 
     networks: Mapping[str, NetworkFacts] = field(default_factory=dict)
     images: Mapping[str, ImageFacts] = field(default_factory=dict)
+    links: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def network_names(self) -> dict[str, str]:
@@ -55,6 +57,16 @@ class Surroundings:
 
     def image_of(self, view: ContainerView) -> ImageFacts:
         return self.images.get(view.container.definition.task.container.image, ImageFacts())
+
+
+def linked_names(views: Iterable[ContainerView]) -> dict[str, list[str]]:
+    """Names that the links of containers give to others, "/web/db", by the id of the other one."""
+    found: dict[str, list[str]] = {}
+    for view in views:
+        for link in view.container.definition.task.container.links:
+            if link.container_id:
+                found.setdefault(link.container_id, []).append(f"/{view.container.name}/{link.names[0]}")
+    return found
 
 
 def sizes_of(view: ContainerView) -> tuple[int, int]:

@@ -87,8 +87,15 @@ def _configs(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     config, host = config_documents(view.container.definition, version, network_names=around.network_names)
     config = with_image({**config, "Labels": {**(config["Labels"] or {}), **labels_of(view)}}, image)
+    host["Links"] = _links(view)
     config["Hostname"] = config["Hostname"] or identifier(view)[:SHORT_DIGITS]
     return config, host
+
+
+def _links(view: ContainerView) -> list[str] | None:
+    """Links to containers as Docker has them: "/db:/web/alias"."""
+    parted = (link.partition(":") for link in view.container.definition.links)
+    return [f"/{name}:/{view.container.name}/{alias or name}" for name, _, alias in parted] or None
 
 
 def _network_settings(

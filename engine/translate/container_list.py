@@ -42,7 +42,7 @@ def list_row(
             del endpoint["DNSNames"]
     row: dict[str, Any] = {
         "Id": identifier(view),
-        "Names": [f"/{view.container.name}"],
+        "Names": [f"/{view.container.name}", *around.links.get(view.container.meta.id, ())],
         "Image": config["Image"],
         "ImageID": image.image_id or view.task_status.image_digest,
         "Command": command_text(config),

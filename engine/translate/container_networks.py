@@ -8,7 +8,7 @@ from engine.protocol.versions import NETWORKS_AT_CREATION, ApiVersion
 from engine.translate.fields import Fields
 from engine.translate.object_ids import digits, reference
 from shoal.api.v1.service_pb2 import NetworkAttachment
-from shoal.networks.network_modes import BRIDGE, HOST, NONE
+from shoal.networks.network_modes import BRIDGE, HOST, NONE, is_mode
 
 DEFAULT = "default"
 CONTAINER = "container:"
@@ -49,16 +49,23 @@ def read_mac(body: Fields) -> str:
     """
     found = ""
     for fields in (body, *body.nested("NetworkingConfig").nested_map("EndpointsConfig").values()):
-        mac = fields.text("MacAddress")
-        if not mac:
-            continue
-        if _MAC.fullmatch(mac) is None:
-            raise fields.invalid("MacAddress", f"invalid MAC address: {mac}")
-        mac = mac.lower().replace("-", ":")
-        if found not in ("", mac):
+        mac = read_mac_address(fields)
+        if mac and found not in ("", mac):
             raise fields.invalid("MacAddress", f"a container has one MAC address, and {found} is given too")
-        found = mac
+        found = mac or found
     return found
+
+
+def read_mac_address(fields: Fields) -> str:
+    """`MacAddress` of an object; empty for none.
+
+    Raises:
+        ApiError: 400, it is not valid.
+    """
+    mac = fields.text("MacAddress")
+    if mac and _MAC.fullmatch(mac) is None:
+        raise fields.invalid("MacAddress", f"invalid MAC address: {mac}")
+    return mac.lower().replace("-", ":")
 
 
 def read_endpoint(network: str, endpoint: Fields) -> NetworkAttachment:
@@ -90,7 +97,7 @@ def endpoint_document(attachment: NetworkAttachment) -> dict[str, Any]:
     ipam |= {"IPv6Address": attachment.address6} if attachment.address6 else {}
     return {
         "IPAMConfig": ipam or None,
-        "Links": None,
+        "Links": list(attachment.links) or None,
         "Aliases": list(attachment.aliases) or None,
         "MacAddress": "",
         "DriverOpts": None,
@@ -132,4 +139,25 @@ def _attachment(network: str, endpoint: Fields) -> NetworkAttachment:
         aliases=dict.fromkeys(endpoint.texts("Aliases")),
         address=ipam.text("IPv4Address"),
         address6=ipam.text("IPv6Address"),
+        links=read_links(endpoint),
     )
+
+
+def read_links(fields: Fields) -> list[str]:
+    """`Links`, of `HostConfig` or of an endpoint: "NAME:ALIAS".
+
+    Raises:
+        ApiError: 400, one is not valid.
+    """
+    links = []
+    for text in fields.texts("Links"):
+        name, sign, alias = text.removeprefix("/").partition(":")
+        if not name or ":" in alias or (sign and not alias):
+            raise fields.invalid("Links", f"bad format for links: {text}")
+        links.append(f"{reference(name)}:{alias.rpartition('/')[2] or name}")
+    return links
+
+
+def has_own_networks(networks: Iterable[NetworkAttachment]) -> bool:
+    """Whether they are networks of users, where names are found whoever has them; else links are to containers."""
+    return any(not is_mode(each.network) and not each.network.startswith(CONTAINER) for each in networks)

@@ -79,7 +79,6 @@ def read_host(host: Fields, definition: ContainerDefinition) -> None:
     _read_namespaces(host, definition)
     _read_security(host, definition.task)
     _read_log(host, definition.task)
-    read_links(host, definition)
     _refuse_others(host)
 
 
@@ -237,19 +236,6 @@ def _log_document(task: TaskTemplate) -> dict[str, Any]:
     options: dict[str, str] = {"max-size": str(task.log.max_bytes)} if task.log.max_bytes else {}
     options |= {"max-file": str(task.log.max_files)} if task.log.max_files else {}
     return {"Type": NONE if task.log.disabled else DEFAULT_LOG_DRIVER, "Config": options}
-
-
-def read_links(fields: Fields, definition: ContainerDefinition) -> None:
-    """`Links`, of `HostConfig` or of an endpoint, where they are names too.
-
-    Raises:
-        ApiError: 400, one is not valid.
-    """
-    for text in fields.texts("Links"):
-        name, sign, alias = text.removeprefix("/").partition(":")
-        if not name or ":" in alias or (sign and not alias):
-            raise fields.invalid("Links", f"bad format for links: {text}")
-        definition.links.append(f"{reference(name)}:{alias.rpartition('/')[2] or name}")
 
 
 def _refuse_others(host: Fields) -> None:

@@ -15,7 +15,7 @@ def fill_commands(view: View, shown: Iterable[ContainerView]) -> None:
     for each in shown:
         spec = each.container.definition.task.container
         if not spec.entrypoint:
-            configs = _configs_by_digest(view) if configs is None else configs
+            configs = configs_by_digest(view) if configs is None else configs
         each.command.extend(command_of(spec, configs or {}))
 
 
@@ -32,8 +32,10 @@ def command_of(spec: ContainerSpec, configs: Mapping[str, bytes]) -> list[str]:
     return [*entrypoint, *(spec.command or command)]
 
 
-def _configs_by_digest(view: View) -> dict[str, bytes]:
-    """Of an image for several platforms the first one's; they hardly differ in this."""
+def configs_by_digest(view: View) -> dict[str, bytes]:
+    """Configurations of images (JSON) by the digest of an index or a manifest.
+
+    Of an image for several platforms the first one's; they hardly differ in this."""
     found = {}
     for image in view.images.values():
         for variant in image.variants:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from manager.containers import container_records
 from manager.containers.container_commands import fill_commands
 from manager.containers.container_filters import container_filter
+from manager.containers.container_links import without_link
 from manager.containers.container_names import choose_name
 from manager.containers.container_runs import GIVE_UP_MS, NOT_STARTED
 from manager.containers.container_sizes import ContainerSizeSource, add_sizes
@@ -162,7 +163,11 @@ class ContainerHandler:
         return await self._change(container, changed, taken=name)
 
     async def update(self, request: UpdateContainerRequest, caller: Caller) -> ContainerView:
-        """Limits, reservations and restart policy; what is unset stays. Raises InvalidInput with all faults."""
+        """Limits, reservations, restart policy and fewer links; what is unset stays.
+
+        Raises:
+            InvalidInput: with all faults. NotFound: there is no such link.
+        """
         container = find_own(self._store.tables, request.container, "cannot be updated")
         definition = ContainerDefinition()
         definition.CopyFrom(container.definition)
@@ -174,6 +179,8 @@ class ContainerHandler:
         definition.task.container.memory.MergeFrom(request.memory)
         if request.HasField("restart"):
             definition.restart.CopyFrom(request.restart)
+        for alias in request.remove_links:
+            definition = without_link(definition, alias)
         changed = container_records.redefined(container, definition, self._now_ms())
         if faults := list(check_definition(definition, container_records.spec_of(changed))):
             raise InvalidInput(faults)

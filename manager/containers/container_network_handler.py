@@ -1,13 +1,14 @@
 """Connects containers to networks and disconnects them, also while they run: a new revision that their task adopts."""
 
 from manager.containers import container_records
+from manager.containers.container_links import renew_network_links
 from manager.containers.container_views import container_view
 from manager.containers.service_tasks import find_own
 from manager.containers.store_waits import wait_on
 from manager.interfaces import NowMs
 from manager.networks import network_references
 from manager.records import name_records
-from manager.records.container_facts import has_live_task, newest_task
+from manager.records.container_facts import has_live_task, is_running, newest_task
 from manager.records.object_lookup import find_network
 from manager.store.record_store import RecordStore
 from manager.store.tables import View
@@ -54,6 +55,7 @@ class ContainerNetworkHandler:
         if mode == BRIDGE and not definition.task.networks:
             definition.task.networks.append(NetworkAttachment(network=BRIDGE))
         definition.task.networks.append(attachment)
+        self._set_mac(container, definition, request.mac_address)
         return await self._change(container, definition, network)
 
     async def disconnect(self, request: DisconnectContainerRequest, caller: Caller) -> ContainerView:
@@ -73,6 +75,17 @@ class ContainerNetworkHandler:
         if not definition.task.networks:
             definition.task.networks.append(NetworkAttachment(network=NONE))
         return await self._change(container, definition, None)
+
+    def _set_mac(self, container: Container, definition: ContainerDefinition, mac: str) -> None:
+        spec = definition.task.container
+        if mac in ("", spec.mac_address):
+            return
+        if spec.mac_address or is_running(self._store.tables, container.meta.id):
+            raise Refused(
+                f'container "{container.name}" has one link with one MAC address on all its networks, which cannot be '
+                f"changed to {mac} any more: give it when the container is created"
+            )
+        spec.mac_address = mac
 
     def _resolve(self, container: Container, attachment: NetworkAttachment) -> Network:
         """Put the network's id into the attachment, which is checked.
@@ -97,6 +110,7 @@ class ContainerNetworkHandler:
     async def _change(
         self, container: Container, definition: ContainerDefinition, joined: Network | None
     ) -> ContainerView:
+        renew_network_links(definition)
         changed = container_records.redefined(container, definition, self._now_ms())
         if faults := list(check_definition(definition, container_records.spec_of(changed))):
             raise InvalidInput(faults)

@@ -82,10 +82,9 @@ def renamed(container: Container, name: str, now_ms: int) -> Container:
 
 
 def redefined(container: Container, definition: ContainerDefinition, now_ms: int) -> Container:
-    """The same by another definition, as a new revision. What the client sent is not what holds any more."""
+    """The same by another definition, as a new revision. What the client sent is told back where it still holds."""
     changed = _copy(container, now_ms)
     changed.definition.CopyFrom(definition)
-    changed.definition.engine_request = b""
     changed.revision += 1
     return changed
 

@@ -1,9 +1,9 @@
 """Other containers that a definition names: those whose namespaces it shares, and its links. Names become ids."""
 
-from manager.records.object_lookup import container_of_name, find_container
+from manager.containers.container_links import resolve_links
+from manager.records.object_lookup import container_of_name
 from manager.store.tables import View
 from manager.tasks.exec_target import find_running
-from shoal.api.v1.container_pb2 import ContainerLink
 from shoal.api.v1.standalone_pb2 import ContainerDefinition
 from shoal.errors import Fault, NotFound, ShoalError
 from shoal.networks.network_modes import CONTAINER, joined_container
@@ -20,16 +20,7 @@ def resolve_sharing(definition: ContainerDefinition, view: View) -> list[Fault]:
         container.pid_container = _resolve(view, container.pid_container, "task.container.pid_container", faults)
     if container.ipc_container:
         container.ipc_container = _resolve(view, container.ipc_container, "task.container.ipc_container", faults)
-    del container.links[:]
-    for index, link in enumerate(definition.links):
-        reference, _, alias = link.partition(":")
-        try:
-            linked = find_container(view, reference)
-        except ShoalError as error:
-            faults.append(Fault(f"links[{index}]", str(error)))
-            continue
-        names = dict.fromkeys(name.lower() for name in (alias, linked.name) if name)
-        container.links.append(ContainerLink(container_id=linked.meta.id, names=names))
+    faults += resolve_links(definition, view)
     return faults
 
 

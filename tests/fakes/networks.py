@@ -23,6 +23,7 @@ class FakeNetworks:
         self.resolvers: dict[str, list[str]] = {}
         self.options: dict[str, NetworkOptions] = {}
         self.changes = 0
+        self.pool_addresses: dict[str, str] = {}
         self.cluster = ClusterDiff()
         self.applied: list[tuple[list[NetworkAssignment], list[TaskEndpoint], list[Peer]]] = []
         self.recovered: list[str] = []
@@ -62,6 +63,10 @@ class FakeNetworks:
     def task_link(self, task_id: str) -> TaskLink:
         """As `Networks.task_link`."""
         return TaskLink(mac_address="02:53:00:00:00:01") if task_id in self.attached else TaskLink()
+
+    def pool_address(self, container_id: str) -> str:
+        """As `Networks.pool_address`."""
+        return self.pool_addresses.get(container_id, "")
 
     async def withdraw(self, task_id: str) -> None:
         """As `Networks.withdraw`."""

@@ -68,7 +68,7 @@ class Attachment:
             are internal.
         resolvers: for names outside the cluster; none means the node's.
         addresses6, egress_address6: the same for IPv6, where the networks and the node have it.
-        container_id, links: as `NetworkOptions`.
+        container_id, links, aliases: as `NetworkOptions`.
     """
 
     task_id: str
@@ -82,6 +82,7 @@ class Attachment:
     egress_address6: IPv6Address | None = None
     container_id: str = ""
     links: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def all_addresses(self) -> Sequence[Address]:

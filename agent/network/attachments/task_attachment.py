@@ -52,6 +52,7 @@ def new_attachment(
         egress6,
         options.container_id,
         options.links,
+        options.aliases,
     )
 
 
@@ -106,4 +107,5 @@ def recovered_attachment(
         alias.egress_address6 if ipv6 else None,
         options.container_id,
         options.links,
+        options.aliases,
     )

@@ -84,14 +84,21 @@ class DnsClients:
             return None
         task_id, client = owner
         attachment = self._tasks[task_id]
-        return replace(client, links=self._links(attachment)) if attachment.links else client
+        has_own_names = attachment.links or attachment.aliases
+        return replace(client, links=self._links(attachment)) if has_own_names else client
 
     def _links(self, attachment: Attachment) -> tuple[LinkedName, ...]:
         in_pool = "" in attachment.addresses
-        return tuple(
+        to_containers = (
             LinkedName(name, short_container_id(target), self._local_addresses(target) if in_pool else ())
             for name, target in attachment.links.items()
         )
+        return (*to_containers, *(LinkedName(name, target) for name, target in attachment.aliases.items()))
+
+    def local_address(self, container_id: str) -> str:
+        """The IPv4 address of a container in the node's own pool; empty where it does not run, or has none there."""
+        found = (str(each) for each in self._local_addresses(container_id) if each.version == 4)
+        return next(found, "")
 
     def _local_addresses(self, container_id: str) -> tuple[Address, ...]:
         attachment = self._tasks.get(self._containers.get(container_id, ""))

@@ -1,10 +1,13 @@
 """Builds the container request from a task and its prepared inputs. Pure."""
 
+from collections.abc import Callable, Iterable
+
 from agent.worker.container_runtime import ContainerRequest
 from agent.worker.interfaces import Image
 from agent.worker.sandbox import NO_SANDBOX, Sandbox
 from agent.worker.startup.allocated_resources import cdi_devices, with_generic_resources
 from agent.worker.startup.etc_files import etc_files
+from agent.worker.startup.link_variables import link_variables
 from agent.worker.startup.task_inputs import TaskInputs
 from shoal import task_states
 from shoal.api.v1.container_pb2 import ContainerSpec
@@ -23,9 +26,12 @@ def container_request(
     sandbox: Sandbox,
     inputs: TaskInputs,
     host_resolv_conf: str,
+    pool_address: Callable[[str], str] = lambda _: "",
 ) -> ContainerRequest:
     """The request, with the spec's templates expanded for this task and node.
 
+    Args:
+        pool_address: of containers in the node's own pool, by their ids.
     Raises:
         InvalidInput: a template that cannot be expanded, or that results in an invalid value.
     """
@@ -38,6 +44,8 @@ def container_request(
         spec = _with_hostname(spec, shared.hostname, shared.domainname)
     elif task.container_id and mode_of(template) == HOST and not spec.hostname:
         spec = _with_hostname(spec, node.hostname, spec.domainname)  # as with Docker
+    if own is not None and "" in own.addresses and spec.links:
+        spec = _with_env(spec, link_variables(revision.spec.name, spec.links, pool_address))
     files = shared.files if shared else etc_files(spec, name, own, host_resolv_conf, node_address=node.address)
     return ContainerRequest(
         task_id=task.id,
@@ -62,6 +70,15 @@ def container_request(
 def is_volatile(task: Task) -> bool:
     """Whether its root file system need not survive a crash of the host."""
     return not task.container_id or task.auto_remove
+
+
+def _with_env(spec: ContainerSpec, variables: Iterable[str]) -> ContainerSpec:
+    """The spec with further variables; its own ones win."""
+    made = ContainerSpec()
+    made.CopyFrom(spec)
+    del made.env[:]
+    made.env.extend([*variables, *spec.env])
+    return made
 
 
 def _with_hostname(spec: ContainerSpec, hostname: str, domainname: str) -> ContainerSpec:

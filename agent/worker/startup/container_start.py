@@ -45,6 +45,7 @@ async def start_container(
                 sandbox=sandbox,
                 inputs=inputs,
                 host_resolv_conf=deps.host_resolv_conf(),
+                pool_address=deps.networks.pool_address,
             )
             return await deps.runtime.start(request)
 

@@ -85,9 +85,10 @@ def network_options(task: Task, template: TaskTemplate, networks: Mapping[str, N
         mac=template.container.mac_address,
         container_id=task.container_id,
         links=links_of(template),
+        aliases={name: link.target for link in template.container.links if link.target for name in link.names},
     )
 
 
 def links_of(template: TaskTemplate) -> dict[str, str]:
     """Ids of containers by the names by which this one knows them."""
-    return {name: link.container_id for link in template.container.links for name in link.names}
+    return {name: link.container_id for link in template.container.links if link.container_id for name in link.names}

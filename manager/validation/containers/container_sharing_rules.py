@@ -14,7 +14,9 @@ from shoal.errors import Fault
 from shoal.networks.network_modes import BRIDGE, CONTAINER, HOST, NONE, is_mode, joined_container, mode_of
 
 MAX_LINKS = 128
-"""Of one container."""
+"""Of one container, and of each of its networks."""
+MAX_NAME = 253
+"""Characters of the name of another container: as many as names in the DNS have."""
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _OF_CONTAINERS = ("pid_container", "ipc_container", "mac_address", "links")
@@ -25,6 +27,8 @@ def check_without_sharing(spec: ServiceSpec) -> Iterator[Fault]:
     for index, attachment in enumerate(spec.task.networks):
         if attachment.network.startswith(CONTAINER):
             yield Fault(f"task.networks[{index}].network", "containers' networks can be shared by containers only")
+        if attachment.links:
+            yield Fault(f"task.networks[{index}].links", "is supported for containers only")
     for name in _OF_CONTAINERS:
         if getattr(spec.task.container, name):
             yield Fault(f"task.container.{name}", "is supported for containers only")
@@ -42,6 +46,8 @@ def without_sharing(spec: ServiceSpec) -> ServiceSpec:
         kept = [each for each in kept if each.network != BRIDGE]
     del found.task.networks[:]
     found.task.networks.extend(kept)
+    for each in found.task.networks:
+        del each.links[:]
     return found
 
 
@@ -54,11 +60,21 @@ def check_sharing(definition: ContainerDefinition) -> Iterator[Fault]:
     if len(definition.links) > MAX_LINKS:
         yield Fault("links", f"has {len(definition.links)} links; the maximum is {MAX_LINKS}")
     for index, link in enumerate(definition.links):
-        name, colon, alias = link.partition(":")
-        if not name or (colon and not alias):
-            yield Fault(f"links[{index}]", f'"{link[:80]}" must be a container, or CONTAINER:ALIAS')
-        elif colon:
-            yield from check_alias(f"links[{index}]", alias)
+        yield from _check_link(f"links[{index}]", link)
+    for place, attachment in enumerate(template.networks):
+        path = f"task.networks[{place}].links"
+        if len(attachment.links) > MAX_LINKS:
+            yield Fault(path, f"has {len(attachment.links)} links; the maximum is {MAX_LINKS}")
+        for index, link in enumerate(attachment.links[:MAX_LINKS]):
+            yield from _check_link(f"{path}[{index}]", link)
+
+
+def _check_link(path: str, link: str) -> Iterator[Fault]:
+    name, colon, alias = link.partition(":")
+    if not name or len(name) > MAX_NAME or (colon and not alias):
+        yield Fault(path, f'"{link[:80]}" must be a container, or CONTAINER:ALIAS')
+    elif colon:
+        yield from check_alias(path, alias)
 
 
 def _check_network(definition: ContainerDefinition) -> Iterator[Fault]:

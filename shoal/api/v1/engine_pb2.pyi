@@ -572,6 +572,7 @@ class UpdateContainerRequest(_message.Message):
     RESTART_FIELD_NUMBER: _builtins.int
     CPU_FIELD_NUMBER: _builtins.int
     MEMORY_FIELD_NUMBER: _builtins.int
+    REMOVE_LINKS_FIELD_NUMBER: _builtins.int
     container: _builtins.str
     @_builtins.property
     def limits(self) -> _meta_pb2.Resources:
@@ -585,6 +586,10 @@ class UpdateContainerRequest(_message.Message):
     def cpu(self) -> _container_pb2.CpuTuning: ...
     @_builtins.property
     def memory(self) -> _container_pb2.MemoryTuning: ...
+    @_builtins.property
+    def remove_links(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Links to take away, by their aliases."""
+
     def __init__(
         self,
         *,
@@ -594,10 +599,11 @@ class UpdateContainerRequest(_message.Message):
         restart: _standalone_pb2.ContainerRestart | None = ...,
         cpu: _container_pb2.CpuTuning | None = ...,
         memory: _container_pb2.MemoryTuning | None = ...,
+        remove_links: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cpu", b"cpu", "limits", b"limits", "memory", b"memory", "reservations", b"reservations", "restart", b"restart"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "cpu", b"cpu", "limits", b"limits", "memory", b"memory", "reservations", b"reservations", "restart", b"restart"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "cpu", b"cpu", "limits", b"limits", "memory", b"memory", "remove_links", b"remove_links", "reservations", b"reservations", "restart", b"restart"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -678,7 +684,10 @@ class ConnectContainerRequest(_message.Message):
 
     CONTAINER_FIELD_NUMBER: _builtins.int
     ATTACHMENT_FIELD_NUMBER: _builtins.int
+    MAC_ADDRESS_FIELD_NUMBER: _builtins.int
     container: _builtins.str
+    mac_address: _builtins.str
+    """Of its link, unless it has that one already: only while it does not run. Empty: it stays."""
     @_builtins.property
     def attachment(self) -> _service_pb2.NetworkAttachment: ...
     def __init__(
@@ -686,10 +695,11 @@ class ConnectContainerRequest(_message.Message):
         *,
         container: _builtins.str = ...,
         attachment: _service_pb2.NetworkAttachment | None = ...,
+        mac_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "container", b"container"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "container", b"container", "mac_address", b"mac_address"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

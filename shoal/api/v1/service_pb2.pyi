@@ -746,6 +746,7 @@ class NetworkAttachment(_message.Message):
     ALIASES_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     ADDRESS6_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
     network: _builtins.str
     """Name or id as given by the user; a manager puts the id. "host" (the node's own network), "none" (loopback only) and
     "bridge" (the node's own pool, as without any network) are no networks of the cluster and stay as they are; so does
@@ -760,6 +761,12 @@ class NetworkAttachment(_message.Message):
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Further DNS names of the service on this network."""
 
+    @_builtins.property
+    def links(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of a container of one's own: "NAME:ALIAS", names of others on its networks by which it alone knows them. There need not
+        be one of that name.
+        """
+
     def __init__(
         self,
         *,
@@ -767,10 +774,11 @@ class NetworkAttachment(_message.Message):
         aliases: _abc.Iterable[_builtins.str] | None = ...,
         address: _builtins.str = ...,
         address6: _builtins.str = ...,
+        links: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "address6", b"address6", "aliases", b"aliases", "network", b"network"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "address6", b"address6", "aliases", b"aliases", "links", b"links", "network", b"network"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -143,6 +143,24 @@ def test_input_of_run_reaches_the_program(environment: Environment) -> None:
     assert docker(environment, "run", "-i", "--name", "ends", "alpine", "cat", given=b"abc\n").stdout == b"abc\n"
 
 
+def test_links_are_told_and_taken_away(environment: Environment) -> None:
+    output(environment, "run", "-d", "--name", "db", "alpine", "sleep", "9")
+    output(environment, "run", "-d", "--name", "web", "--link", "db:store", "alpine", "sleep", "9")
+    assert inspect(environment, "inspect", "web")["HostConfig"]["Links"] == ["/db:/web/store"]
+    assert output(environment, "ps", "--no-trunc", "--format", "{{.Names}}").splitlines() == ["web", "db,web/store"]
+    output(environment, "rm", "--link", "web/store")
+    assert inspect(environment, "inspect", "web")["HostConfig"]["Links"] is None
+    assert "No such container: web/store" in failure(environment, "rm", "--link", "web/store")[1]
+    output(environment, "stop", "web")
+    output(environment, "network", "create", "front")
+    output(environment, "network", "connect", "--link", "nobody:other", "front", "web")
+    networks = inspect(environment, "inspect", "web")["NetworkSettings"]["Networks"]
+    assert networks["front"]["Links"] == ["nobody:other"]
+    output(environment, "network", "disconnect", "bridge", "web")
+    assert [*inspect(environment, "inspect", "web")["NetworkSettings"]["Networks"]] == ["front"]
+    output(environment, "network", "connect", "bridge", "web")
+
+
 def test_logs_are_parted_into_two_outputs(environment: Environment) -> None:
     output(environment, "run", "-d", "--name", "web", "alpine", "sleep", "9")
     result = docker(environment, "logs", "web")

@@ -164,7 +164,17 @@ def test_networks_of_compose_are_attachments_with_aliases() -> None:
         read_creation(body, ApiVersion(1, 43))
 
 
-def test_links_and_mac_addresses_are_of_the_container_wherever_they_are_written() -> None:
+def test_links_of_the_nodes_own_pool_are_to_containers() -> None:
+    endpoints = {"bridge": {"Links": ["cache:c", "db:data"]}}
+    body = {
+        "Image": "x",
+        "HostConfig": {"Links": ["/db:/web/data"]},
+        "NetworkingConfig": {"EndpointsConfig": endpoints},
+    }
+    assert list(read_creation(body, NEWEST).definition.links) == ["db:data", "cache:c"]
+
+
+def test_links_of_networks_are_names_and_the_mac_address_is_of_the_container() -> None:
     body: dict[str, Any] = {
         "Image": "x",
         "HostConfig": {"NetworkMode": "front", "Links": ["/db:/web/data"]},
@@ -176,7 +186,8 @@ def test_links_and_mac_addresses_are_of_the_container_wherever_they_are_written(
         },
     }
     definition = read_creation(body, NEWEST).definition
-    assert list(definition.links) == ["db:data", "cache:c"]
+    assert not definition.links
+    assert [[*each.links] for each in definition.task.networks] == [["cache:c", "db:data"], []]
     assert not definition.beside
     assert definition.task.container.mac_address == "02:42:ac:11:00:02"
     assert documents_of(definition)[0]["MacAddress"] == "02:42:ac:11:00:02"

@@ -1,5 +1,6 @@
 """Names that one container alone knows, and the elements that let it reach what they stand for."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 from agent.network.attachments.attachment import Attachment
@@ -45,6 +46,19 @@ def test_a_link_leads_to_the_run_that_is_there() -> None:
     assert links() == [LinkedName("db", short_container_id(DB))]
     other = clients.find(IPv4Address("172.30.0.2"))
     assert other is None
+
+
+def test_a_link_on_networks_is_to_a_name_whoever_has_it() -> None:
+    clients = DnsClients()
+    clients.add(replace(attachment("t1", 1, WEB), aliases={"store": "db"}))
+    client = clients.find(IPv4Address("172.30.0.1"))
+    assert client is not None and [*client.links] == [LinkedName("store", "db")]
+
+
+def test_the_address_of_a_container_in_the_nodes_own_pool() -> None:
+    clients = DnsClients()
+    clients.add(attachment("t2", 2, DB))
+    assert (clients.local_address(DB), clients.local_address(WEB)) == ("172.30.0.2", "")
 
 
 def test_clients_without_links_are_the_same_object_for_each_query() -> None:

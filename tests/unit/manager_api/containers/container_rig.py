@@ -35,9 +35,10 @@ from shoal.api.v1.engine_pb2 import (
     StartContainerRequest,
     StopContainerRequest,
 )
-from shoal.api.v1.meta_pb2 import Meta
+from shoal.api.v1.meta_pb2 import Meta, Name
+from shoal.api.v1.network_pb2 import Network, NetworkSpec
 from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeSpec, NodeStatus
-from shoal.api.v1.standalone_pb2 import ContainerDefinition
+from shoal.api.v1.standalone_pb2 import Container, ContainerDefinition
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.task_states import is_forward, is_terminal, observed_state, should_run
 from tests.fakes.images import FakeImages
@@ -140,6 +141,18 @@ class ContainerRig:
         status = NodeStatus(node_id=name, state=state, since_ms=1_700_000_000_000, description=about)
         node = Node(meta=Meta(id=name), spec=NodeSpec(availability=NodeSpec.ACTIVE))
         await self.store.commit([put(kinds.NODE, name, node), put(kinds.NODE_STATUS, name, status)])
+
+    async def add_network(self, name: str, subnet: str = "") -> None:
+        """A network whose id is its name."""
+        network = Network(meta=Meta(id=name), spec=NetworkSpec(name=name, subnet=subnet))
+        named = put(kinds.NAME, f"network/{name}", Name(meta=Meta(id=name)))
+        await self.store.commit([put(kinds.NETWORK, name, network), named])
+
+    def container(self, name: str) -> Container:
+        """The record of a container that exists."""
+        found = self.store.tables.container_named(name)
+        assert found is not None
+        return found
 
     async def lose(self, name: str) -> None:
         """The node is down from now on."""

@@ -8,7 +8,7 @@ from manager.store.changes import put
 from manager.volumes import volume_references
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.engine_pb2 import ConnectContainerRequest, CreateContainerRequest, DisconnectContainerRequest
-from shoal.api.v1.meta_pb2 import Meta, Name
+from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.network_pb2 import Network, NetworkSpec
 from shoal.api.v1.service_pb2 import NetworkAttachment, PublishedPort
 from shoal.container_ids import short_container_id
@@ -18,13 +18,6 @@ from tests.unit.manager_api.containers.container_rig import ContainerRig, defini
 from tests.unit.manager_api.control_rig import ADMIN
 
 
-async def _network(rig: ContainerRig, name: str, subnet: str = "") -> None:
-    network = Network(meta=Meta(id=name), spec=NetworkSpec(name=name, subnet=subnet))
-    await rig.store.commit(
-        [put(kinds.NETWORK, name, network), put(kinds.NAME, f"network/{name}", Name(meta=Meta(id=name)))]
-    )
-
-
 def _connect(network: str, address: str = "") -> ConnectContainerRequest:
     attachment = NetworkAttachment(network=network, address=address, aliases=["store"])
     return ConnectContainerRequest(container="db", attachment=attachment)
@@ -32,8 +25,8 @@ def _connect(network: str, address: str = "") -> ConnectContainerRequest:
 
 def test_a_network_is_joined_and_left_while_it_runs() -> None:
     async def scenario(rig: ContainerRig) -> None:
-        await _network(rig, "front")
-        await _network(rig, "back", "10.9.0.0/24")
+        await rig.add_network("front")
+        await rig.add_network("back", "10.9.0.0/24")
         running = await rig.run("db")
         for network, address in (("front", ""), ("back", "10.9.0.9")):
             connected = await rig.networks.connect(_connect(network, address), ADMIN)
@@ -56,13 +49,13 @@ def test_a_network_is_joined_and_left_while_it_runs() -> None:
 
 def test_what_cannot_be_joined_or_left() -> None:
     async def scenario(rig: ContainerRig) -> None:
-        await _network(rig, "front")
+        await rig.add_network("front")
         await rig.run("db")
         await rig.networks.connect(_connect("front"), ADMIN)
         with pytest.raises(Refused, match="already connected"):
             await rig.networks.connect(_connect("front"), ADMIN)
         with pytest.raises(InvalidInput, match="no user-defined subnet"):
-            await _network(rig, "other")
+            await rig.add_network("other")
             await rig.networks.connect(_connect("other", "10.9.0.9"), ADMIN)
         with pytest.raises(NotFound):
             await rig.networks.disconnect(DisconnectContainerRequest(container="db", network="other"), ADMIN)
@@ -79,7 +72,7 @@ def test_what_cannot_be_joined_or_left() -> None:
 
 def test_without_its_last_network_it_has_none_and_may_join_another() -> None:
     async def scenario(rig: ContainerRig) -> None:
-        await _network(rig, "front")
+        await rig.add_network("front")
         await rig.run("db")
 
         async def disconnect(network: str) -> list[str]:
@@ -106,7 +99,7 @@ def test_without_its_last_network_it_has_none_and_may_join_another() -> None:
 
 def test_ports_need_a_way_out_which_the_nodes_pool_is() -> None:
     async def scenario(rig: ContainerRig) -> None:
-        await _network(rig, "secret")
+        await rig.add_network("secret")
         network = Network(meta=Meta(id="secret"), spec=NetworkSpec(name="secret", internal=True))
         await rig.store.commit([put(kinds.NETWORK, "secret", network)])
         made = definition(ports=[PublishedPort(target=80)])
@@ -121,7 +114,7 @@ def test_ports_need_a_way_out_which_the_nodes_pool_is() -> None:
 
 def test_networks_and_volumes_know_the_containers_that_use_them() -> None:
     async def scenario(rig: ContainerRig) -> None:
-        await _network(rig, "front")
+        await rig.add_network("front")
         made = definition(ports=[PublishedPort(target=80)])
         made.task.networks.append(NetworkAttachment(network="front"))
         for target in ("/a", "/b"):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from shoal.api.v1.engine_pb2 import ConnectContainerRequest, CreateContainerRequest
+from shoal.api.v1.engine_pb2 import ConnectContainerRequest, CreateContainerRequest, UpdateContainerRequest
 from shoal.api.v1.service_pb2 import NetworkAttachment, PublishedPort
 from shoal.api.v1.standalone_pb2 import ContainerDefinition
-from shoal.errors import InvalidInput, Refused
+from shoal.errors import InvalidInput, NotFound, Refused
 from tests.unit.manager_api.containers.container_rig import ContainerRig, definition, with_rig
 from tests.unit.manager_api.control_rig import ADMIN
 
@@ -114,5 +114,47 @@ def test_links_are_ids_with_names_and_of_the_same_node_without_networks() -> Non
             made = definition(links=[bad])
             with pytest.raises(InvalidInput):
                 await create(rig, made, "other")
+
+    with_rig(scenario)
+
+
+def test_links_on_networks_are_to_names_and_links_are_taken_away_by_their_aliases() -> None:
+    async def scenario(rig: ContainerRig) -> None:
+        await rig.add_network("front")
+        db = definition()
+        db.task.container.env.extend(["FOO=1", "PATH=/bin"])
+        db.ports.add(target=5432)
+        await create(rig, db, "db")
+        made = definition(links=["db:store"])
+        await create(rig, made, "web")
+        (link,) = rig.container("web").definition.task.container.links
+        assert ([*link.env], [*link.ports]) == (["FOO=1"], ["5432/tcp"])
+        joined = NetworkAttachment(network="front", links=["Nobody:Other"])
+        await rig.networks.connect(ConnectContainerRequest(container="web", attachment=joined), ADMIN)
+        spec = rig.container("web").definition.task.container
+        assert [(each.target, [*each.names]) for each in spec.links] == [("", ["store", "db"]), ("nobody", ["other"])]
+        for alias, left in (("store", ["nobody"]), ("OTHER", [])):
+            await rig.records.update(UpdateContainerRequest(container="web", remove_links=[alias]), ADMIN)
+            assert [each.target for each in rig.container("web").definition.task.container.links] == left
+        with pytest.raises(NotFound, match="no link"):
+            await rig.records.update(UpdateContainerRequest(container="web", remove_links=["store"]), ADMIN)
+
+    with_rig(scenario)
+
+
+def test_a_mac_address_comes_with_a_network_while_it_does_not_run() -> None:
+    async def scenario(rig: ContainerRig) -> None:
+        networks = ("front", "back")
+        for each in networks:
+            await rig.add_network(each)
+        await rig.create("web", "h1")
+        first, second = (
+            ConnectContainerRequest(container="web", attachment=NetworkAttachment(network=each), mac_address=mac)
+            for each, mac in zip(networks, ("02:42:ac:11:00:02", "02:42:ac:11:00:03"), strict=True)
+        )
+        await rig.networks.connect(first, ADMIN)
+        assert rig.container("web").definition.task.container.mac_address == "02:42:ac:11:00:02"
+        with pytest.raises(Refused, match="one MAC address on all its networks"):
+            await rig.networks.connect(second, ADMIN)
 
     with_rig(scenario)
