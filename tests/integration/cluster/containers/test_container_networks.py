@@ -113,6 +113,7 @@ def test_a_network_processes_and_ipc_are_shared(hosts: Cluster) -> None:
 def test_links_are_names_on_the_default_bridge_and_on_networks(hosts: Cluster) -> None:
     run(hosts, "--name", "db", "--node", "h2", "--publish", "18085:8000", program=SERVE)
     run(hosts, "--name", "web", "--link", "db:store")
+    assert "STORE_NAME=/web/store\n" in hosts.shoal("exec", "web", "env")
     run(hosts, "--name", "other", "--node", "h2")
     assert node_of(hosts, "web") == "h2"
     assert page(hosts, "web", "store") == page(hosts, "web", "db") == short(hosts, "db")
