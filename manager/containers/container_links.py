@@ -10,7 +10,7 @@ from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.standalone_pb2 import Container, ContainerDefinition
 from shoal.errors import Fault, NotFound, ShoalError
 
-_UNTOLD = ("HOME", "PATH")
+_LEFT_OUT = ("HOME", "PATH")
 """Variables of a linked container that the other one does not get, as with Docker."""
 
 
@@ -26,7 +26,7 @@ def resolve_links(definition: ContainerDefinition, view: View) -> list[Fault]:
             faults.append(Fault(f"links[{index}]", str(error)))
             continue
         names = dict.fromkeys(name.lower() for name in (alias, linked.name) if name)
-        env, ports = _told(linked, view)
+        env, ports = _variables_and_ports(linked, view)
         links.append(ContainerLink(container_id=linked.meta.id, names=names, env=env, ports=ports))
     renew_network_links(definition)
     return faults
@@ -74,13 +74,13 @@ def _is_called(link: str, alias: str) -> bool:
     return (given or name).lower() == alias.lower()
 
 
-def _told(linked: Container, view: View) -> tuple[list[str], list[str]]:
+def _variables_and_ports(linked: Container, view: View) -> tuple[list[str], list[str]]:
     """Variables and ports of a linked container, its image's with them."""
     spec = linked.definition.task.container
     env, ports = dict[str, str](), dict[str, None]()
     for each in (*_of_image(spec.image, view, "Env"), *spec.env):
         name, sign, value = each.partition("=")
-        if sign and name not in _UNTOLD:
+        if sign and name not in _LEFT_OUT:
             env[name] = value
     for port in linked.definition.ports:
         protocol = PublishedPort.Protocol.Name(port.protocol or PublishedPort.TCP).lower()
