@@ -11,6 +11,7 @@ from cli.flags.fault_collector import FaultCollector
 from cli.render.documents import print_documents
 from cli.render.table import print_listing
 from cli.render.task_rows import timestamp
+from shoal.api.v1.cluster_pb2 import AddressPools
 from shoal.api.v1.control_pb2 import (
     CompactStoreRequest,
     CreateJoinTokenRequest,
@@ -50,6 +51,8 @@ def info(client: Client, *, form: str) -> None:
         "leader": view.leader_id,
         "join_addresses": list(view.join_addresses),
         "image_repository": view.image_repository,
+        "network_pools": list(view.address_pools.pools),
+        "network_prefix": view.address_pools.prefix_length,
         "network_keys": {
             "generation": view.network_key_generation,
             "since": timestamp(view.network_keys_since_ms),
@@ -65,6 +68,7 @@ def info(client: Client, *, form: str) -> None:
     epilog=examples(
         "shoal cluster update --image-repository registry:5000/shoal/pool",
         "shoal cluster update --image-repository ''",
+        "shoal cluster update --network-pool 10.64.0.0/10 --network-pool 172.20.0.0/14 --network-prefix 25",
     ),
 )
 @click.option(
@@ -72,17 +76,32 @@ def info(client: Client, *, form: str) -> None:
     metavar="REPOSITORY",
     help="Repository that holds the cluster's images (a registry alone: its repository shoal/pool); '' for none.",
 )
+@click.option(
+    "--network-pool",
+    metavar="SUBNET",
+    multiple=True,
+    help="Where networks without a subnet of their own get one; repeatable (default 10.0.0.0/8).",
+)
+@click.option("--network-prefix", type=int, help="Prefix length of such a network's subnet (default 24).")
 @pass_client
-def update(client: Client, *, image_repository: str | None) -> None:
+def update(
+    client: Client, *, image_repository: str | None, network_pool: tuple[str, ...], network_prefix: int | None
+) -> None:
     """Update settings of the cluster.
 
     Managers and nodes must reach the image repository, with credentials from their registries.toml. Changing it does
-    not move the images.
+    not move the images. Pools apply to networks that are created from then on; pool and prefix are set together.
     """
-    if image_repository is None:
-        raise InvalidInput("nothing to update; use --image-repository")
     request = UpdateClusterRequest(image_repository=image_repository)
-    click.echo(client.call(client.control.UpdateCluster, request).image_repository or "none")
+    if network_pool or network_prefix is not None:
+        request.address_pools.CopyFrom(AddressPools(pools=network_pool, prefix_length=network_prefix or 0))
+    if not request.ListFields():
+        raise InvalidInput("nothing to update; use --image-repository, --network-pool or --network-prefix")
+    view = client.call(client.control.UpdateCluster, request)
+    if image_repository is not None:
+        click.echo(view.image_repository or "none")
+    if request.HasField("address_pools"):
+        click.echo(f"{', '.join(view.address_pools.pools)}, /{view.address_pools.prefix_length} for each network")
 
 
 def _store(client: Client) -> list[dict[str, Any]]:

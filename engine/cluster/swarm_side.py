@@ -7,6 +7,7 @@ The cluster is there whatever a client does. `docker swarm leave --force` hides 
 from contextlib import suppress
 
 from engine.cluster.managers import Managers
+from shoal.api.v1.cluster_pb2 import AddressPools
 from shoal.api.v1.control_pb2 import GetClusterRequest, UpdateClusterRequest
 from shoal.errors import ShoalError
 
@@ -42,12 +43,13 @@ class SwarmSide:
             return await self.is_shown(seconds=PING_SECONDS)
         return self._last_known
 
-    async def show(self, spec: bytes) -> None:
+    async def show(self, spec: bytes, pools: AddressPools) -> None:
         """
         Args:
             spec: that the client has sent, as it is kept; empty: the one before.
+            pools: for networks that are made from now on; empty: the usual ones.
         """
-        request = UpdateClusterRequest(swarm_hidden=False, swarm_spec=spec or None)
+        request = UpdateClusterRequest(swarm_hidden=False, swarm_spec=spec or None, address_pools=pools)
         await self._managers.call(self._managers.control.UpdateCluster, request)
 
     async def hide(self) -> None:

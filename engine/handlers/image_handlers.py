@@ -24,9 +24,11 @@ from engine.translate.images import (
 from engine.translate.prune_filters import prune_filters
 from shoal.api.v1.engine_pb2 import Filter, ListImagesRequest, PruneImagesRequest, RemoveImageRequest
 from shoal.api.v1.standalone_pb2 import Image
-from shoal.distribution.registry_client import Distribution
+from shoal.distribution.image_config import parse_config
+from shoal.distribution.manifests import Platform
+from shoal.distribution.registry_client import Distribution, Repository
 from shoal.errors import Refused, ShoalError
-from shoal.images.image_contents import read_contents
+from shoal.images.image_contents import ImageContents, read_contents
 from shoal.images.repository_name import record_name
 
 FILTERS = ("before", "dangling", "label", "reference", "since", "until")
@@ -105,6 +107,7 @@ class ImageHandlers:
             digest=view.image.digest,
             variants=view.image.variants,
             source=view.image.source,
+            parent=view.image.parent,
         )
         await self._pool.set(image)
         return call.empty(HTTPStatus.CREATED)
@@ -145,16 +148,16 @@ class ImageHandlers:
         registries = self._pool.registries(reference, parse_auth_header(call.header(AUTH_HEADER)))
         try:
             async with Distribution(registries) as distribution:
-                contents = await read_contents(distribution.repository(reference), reference.target)
+                repository = distribution.repository(reference)
+                contents = await read_contents(repository, reference.target)
+                platforms = await _platforms(repository, contents)
         except ShoalError as error:
             raise pull_error(error, reference) from error
         top = contents.top
-        platforms = [each.platform for each in contents.manifests if each.is_image and each.platform is not None]
         return call.json(
             {
                 "Descriptor": {"mediaType": top.media_type, "digest": top.digest, "size": len(top.content)},
-                "Platforms": [platform_document(each.os, each.architecture, each.variant) for each in platforms]
-                or None,
+                "Platforms": [platform_document(each.os, each.architecture, each.variant) for each in platforms],
             }
         )
 
@@ -167,6 +170,18 @@ class ImageHandlers:
             "images cannot be searched: registries have no search, only Docker Hub has an API of its own, "
             "which this engine does not ask; use its web site"
         )
+
+
+async def _platforms(repository: Repository, contents: ImageContents) -> list[Platform]:
+    """What an image is for: as its index says, or the configuration where there is no index."""
+    listed = [each.platform for each in contents.manifests if each.is_image and each.platform is not None]
+    if listed:
+        return listed
+    return [
+        parse_config(await repository.blob(each.manifest.config)).platform
+        for each in contents.manifests
+        if each.platform is None
+    ]
 
 
 def _filters(filters: Filters) -> list[Filter]:

@@ -28,6 +28,10 @@ from shoal.api.v1.control_pb2 import (
 from shoal.errors import Conflict, InvalidInput, NotFound, Refused
 
 FILTERS = ("id", "label", "membership", "name", "node.label", "role")
+IS_MANAGER = (
+    "is a cluster manager and is a member of the raft cluster. It must be demoted to worker before removal: "
+    "stop the manager on its host and remove it with `shoal manager rm`"
+)
 OUT_OF_SEQUENCE = "rpc error: code = Unknown desc = update out of sequence"
 
 
@@ -70,7 +74,14 @@ class NodeHandlers:
         return call.empty(200)
 
     async def remove(self, call: Call) -> web.StreamResponse:
+        """A node that is down, or by force. One with a manager on its host stays, as with Docker.
+
+        Raises:
+            ApiError: 400, it has to stay.
+        """
         view = await self._find(call.parameters["id"])
+        if (await self._document(view))["Spec"]["Role"] == "manager":
+            raise bad_request(f"rpc error: code = FailedPrecondition desc = node {view.node.meta.id} {IS_MANAGER}")
         request = RemoveNodeRequest(node=view.node.meta.id, force=call.boolean("force"))
         try:
             await self._managers.call(self._control.RemoveNode, request)

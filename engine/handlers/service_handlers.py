@@ -2,8 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -15,13 +17,16 @@ from engine.protocol.parameters import check_keys
 from engine.server.call import Call
 from engine.server.routes import Route
 from engine.translate.object_ids import docker_id
+from engine.translate.swarm.network_targets import with_network_ids
 from engine.translate.swarm.service_spec import read_service
 from engine.translate.swarm.services import service_document, service_matches, task_document, task_matches
 from shoal.api.v1.control_pb2 import (
     CreateServiceRequest,
+    CreateServiceResponse,
     GetServiceRequest,
     ListNetworksRequest,
     ListNodesRequest,
+    ListRevisionsRequest,
     ListServicesRequest,
     ListTasksRequest,
     NetworkView,
@@ -30,12 +35,16 @@ from shoal.api.v1.control_pb2 import (
     ServiceView,
     TaskView,
     UpdateServiceRequest,
+    UpdateServiceResponse,
 )
-from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.api.v1.service_pb2 import Service, ServiceSpec
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import AlreadyExists, Conflict, InvalidInput, NotFound, Refused
 
+_Answer = TypeVar("_Answer")
+
 SERVICE_FILTERS = ("id", "label", "mode", "name", "runtime")
+IMAGE_PATH = "task.container.image"
 TASK_FILTERS = ("_up-to-date", "desired-state", "id", "label", "name", "node", "runtime", "service")
 
 
@@ -49,9 +58,9 @@ class ServiceHandlers:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/services", self.list, "ServiceList"),
+            Route("GET", "/services", self.list, "ServiceList", remark="without PreviousSpec"),
             Route("POST", "/services/create", self.create, "ServiceCreate"),
-            Route("GET", "/services/{id}", self.inspect, "ServiceInspect", remark="without PreviousSpec"),
+            Route("GET", "/services/{id}", self.inspect, "ServiceInspect"),
             Route("DELETE", "/services/{id}", self.remove, "ServiceDelete"),
             Route("POST", "/services/{id}/update", self.update, "ServiceUpdate"),
             Route("GET", "/tasks", self.list_tasks, "TaskList"),
@@ -78,20 +87,25 @@ class ServiceHandlers:
 
     async def create(self, call: Call) -> web.StreamResponse:
         """Answered when its record is there; clients follow its tasks."""
-        spec = read_service(await call.json_object(), call.version)
+        document = with_network_ids(await call.json_object(), await self.networks())
+        spec = read_service(document, call.version)
         await self._restrictions.check_task(call.caller, spec.task)
         try:
-            made = await self._managers.call(self._control.CreateService, CreateServiceRequest(spec=spec))
+            made, unresolved = await _resolved_or_not(partial(self._create, spec))
         except AlreadyExists as error:
             text = "rpc error: code = AlreadyExists desc = name conflicts with an existing object: service "
             raise conflict(f"{text}{spec.name} already exists") from error
         except InvalidInput as error:
             raise bad_request(f"rpc error: code = InvalidArgument desc = {error}") from error
-        return call.json({"ID": made.service.meta.id, "Warnings": list(made.warnings) or None}, HTTPStatus.CREATED)
+        warnings = [*unresolved, *made.warnings]
+        return call.json({"ID": made.service.meta.id, "Warnings": warnings or None}, HTTPStatus.CREATED)
 
     async def inspect(self, call: Call) -> web.StreamResponse:
         view, networks = await asyncio.gather(self.find(call.parameters["id"]), self.networks())
-        return call.json(service_document(view, networks, defaults=call.boolean("insertDefaults")))
+        document = service_document(
+            view, networks, defaults=call.boolean("insertDefaults"), previous=await self._previous_spec(view.service)
+        )
+        return call.json(document)
 
     async def update(self, call: Call) -> web.StreamResponse:
         """A new spec on top of the version that the client has read, or the one before."""
@@ -99,16 +113,17 @@ class ServiceHandlers:
         if call.text("rollback") == "previous":
             await self._roll_back(view)
             return call.json({"Warnings": None})
-        spec = _with_own_fields(read_service(await call.json_object(), call.version), view.service.spec)
+        document = with_network_ids(await call.json_object(), await self.networks())
+        spec = _with_own_fields(read_service(document, call.version), view.service.spec)
         await self._restrictions.check_task(call.caller, spec.task)
         request = UpdateServiceRequest(service=view.service.meta.id, version=version, spec=spec)
         try:
-            made = await self._managers.call(self._control.UpdateService, request)
+            made, unresolved = await _resolved_or_not(partial(self._update, request))
         except Conflict as error:
             raise ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, OUT_OF_SEQUENCE) from error
         except InvalidInput as error:
             raise bad_request(f"rpc error: code = InvalidArgument desc = {error}") from error
-        return call.json({"Warnings": list(made.warnings) or None})
+        return call.json({"Warnings": [*unresolved, *made.warnings] or None})
 
     async def remove(self, call: Call) -> web.StreamResponse:
         view = await self.find(call.parameters["id"])
@@ -164,6 +179,22 @@ class ServiceHandlers:
         listed = await self._managers.call(self._control.ListNetworks, ListNetworksRequest())
         return {each.network.meta.id: each for each in listed.networks}
 
+    async def _previous_spec(self, service: Service) -> ServiceSpec | None:
+        """The spec before the last update, to which a rollback returns; None where there is none."""
+        if service.revision <= 1:
+            return None
+        listed = await self._managers.call(self._control.ListRevisions, ListRevisionsRequest(service=service.meta.id))
+        numbered = {each.revision.number: each.revision.spec for each in listed.revisions}
+        return numbered.get(service.revision - 1)
+
+    async def _create(self, spec: ServiceSpec, *, resolve: bool) -> CreateServiceResponse:
+        request = CreateServiceRequest(spec=spec, no_resolve_image=not resolve)
+        return await self._managers.call(self._control.CreateService, request)
+
+    async def _update(self, request: UpdateServiceRequest, *, resolve: bool) -> UpdateServiceResponse:
+        request.no_resolve_image = not resolve
+        return await self._managers.call(self._control.UpdateService, request)
+
     async def _running(self) -> Counter[str]:
         """How many tasks of each service run and are to, whether they listen on their ports or not."""
         listed = await self._managers.call(self._control.ListTasks, ListTasksRequest())
@@ -184,6 +215,21 @@ class ServiceHandlers:
         except (NotFound, Refused) as error:
             text = f"service {view.service.spec.name} does not have a previous spec"
             raise bad_request(f"rpc error: code = FailedPrecondition desc = {text}") from error
+
+
+async def _resolved_or_not(call: Callable[..., Awaitable[_Answer]]) -> tuple[_Answer, Sequence[str]]:
+    """Create or update a service; where its image cannot be resolved, with the tag as it is, and a warning, as Docker.
+
+    Args:
+        call: takes `resolve`.
+    """
+    try:
+        return await call(resolve=True), ()
+    except InvalidInput as error:
+        if [fault.path for fault in error.faults] != [IMAGE_PATH]:
+            raise
+        warning = f"image could not be accessed on a registry to record its digest: {error.faults[0].message}"
+        return await call(resolve=False), (warning,)
 
 
 def _with_own_fields(spec: ServiceSpec, current: ServiceSpec) -> ServiceSpec:

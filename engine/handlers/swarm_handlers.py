@@ -1,5 +1,6 @@
 """The swarm as a whole: inspect, init, join, leave, update. The cluster is there, whatever a client asks for."""
 
+from collections.abc import Iterable
 from http import HTTPStatus
 
 from aiohttp import web
@@ -13,9 +14,22 @@ from engine.protocol.errors import ApiError, conflict, not_implemented
 from engine.server.call import Call
 from engine.server.routes import Route
 from engine.translate.fields import Fields
-from engine.translate.swarm.swarm_cluster import NO_AUTOLOCK, cluster_document, read_swarm_spec
-from shoal.api.v1.control_pb2 import CreateJoinTokenRequest, GetClusterRequest, UpdateClusterRequest
-from shoal.errors import Conflict
+from engine.translate.swarm.swarm_cluster import (
+    NO_AUTOLOCK,
+    check_data_path,
+    cluster_document,
+    join_tokens_document,
+    read_address_pools,
+    read_swarm_spec,
+)
+from shoal.api.v1.control_pb2 import (
+    CreateJoinTokenRequest,
+    GetClusterRequest,
+    JoinTokenView,
+    ListJoinTokensRequest,
+    UpdateClusterRequest,
+)
+from shoal.errors import Conflict, PermissionDenied
 
 ALREADY_PART = (
     'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.'
@@ -47,7 +61,7 @@ class SwarmHandlers:
 
     def _shown_routes(self) -> list[Route]:
         return [
-            Route("GET", "/swarm", self.inspect, "SwarmInspect", remark="join tokens are shown only at their creation"),
+            Route("GET", "/swarm", self.inspect, "SwarmInspect", remark="of join tokens their ids, to administrators"),
             Route("POST", "/swarm/update", self.update, "SwarmUpdate", remark="the spec is kept, and is not used"),
             Route("GET", "/swarm/unlockkey", self.unlock_key, "SwarmUnlockkey", remark="always empty: no autolock"),
         ]
@@ -55,7 +69,7 @@ class SwarmHandlers:
     async def inspect(self, call: Call) -> web.StreamResponse:
         """The cluster, with Docker's defaults for what Shoal does not have."""
         cluster = await self._managers.call(self._control.GetCluster, GetClusterRequest())
-        return call.json(cluster_document(cluster) | {"JoinTokens": {"Worker": "", "Manager": ""}})
+        return call.json(cluster_document(cluster) | {"JoinTokens": join_tokens_document(await self._tokens())})
 
     async def init(self, call: Call) -> web.StreamResponse:
         """Shows the swarm side again. The answer is the home node's id.
@@ -68,9 +82,11 @@ class SwarmHandlers:
         kept = read_swarm_spec(spec.document, call.version) if spec.document else b""
         if body.boolean("AutoLockManagers"):
             raise not_implemented(NO_AUTOLOCK)
+        check_data_path(body)
+        pools = read_address_pools(body)
         if await self._side.is_shown():
             raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, ALREADY_PART)
-        await self._side.show(kept)
+        await self._side.show(kept, pools)
         home = await self._home.find()
         return call.json(home.node.meta.id if home is not None else "")
 
@@ -110,6 +126,14 @@ class SwarmHandlers:
         if call.boolean("rotateWorkerToken"):
             await self._managers.call(self._control.RotateJoinTokens, CreateJoinTokenRequest())
         return call.empty(HTTPStatus.OK)
+
+    async def _tokens(self) -> Iterable[JoinTokenView]:
+        """None where the engine may not know them: those of role engine."""
+        try:
+            listed = await self._managers.call(self._control.ListJoinTokens, ListJoinTokensRequest())
+        except PermissionDenied:
+            return ()
+        return listed.tokens
 
     async def unlock_key(self, call: Call) -> web.StreamResponse:
         return call.json({"UnlockKey": ""})

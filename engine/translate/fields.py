@@ -47,6 +47,13 @@ class Fields:
             raise self.wrong_type(key, value, "int64")
         return int(value)
 
+    def count(self, key: str) -> int:
+        """An integer of 32 bits without a sign."""
+        number = self.number(key)
+        if not 0 <= number < 1 << 32:
+            raise self.invalid(key, f"{number} is out of range")
+        return number
+
     def texts(self, key: str) -> list[str]:
         """A list of strings; a string alone stands for a list of one, as in `Cmd` and `Entrypoint`."""
         value = self.value(key)

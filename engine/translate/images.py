@@ -48,7 +48,7 @@ def image_row(view: ImageView, version: ApiVersion, *, shared: Mapping[str, int]
         "Created": _seconds(created_text(variant)),
         "Id": variant.config_digest,
         "Labels": labels_of(variant) or None,
-        "ParentId": "",
+        "ParentId": view.image.parent,
         "RepoDigests": digests,
         "RepoTags": tags,
         "SharedSize": UNKNOWN if shared is None else shared[variant.config_digest],

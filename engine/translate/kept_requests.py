@@ -39,14 +39,23 @@ def as_sent(current: Mapping[str, Any], then: Mapping[str, Any], sent: Mapping[s
         sent: the request. What is empty in it says nothing: `current` has the defaults.
     """
     document = dict(current)
-    for key, value in sent.items():
+    for name, value in sent.items():
         if value in (None, "", 0, [], {}):
             continue
+        key = _known(name, current, then)
         if key in current and key in then:
             document[key] = _part(current[key], then[key], value)
         elif key not in current and key not in then:
             document[key] = value
     return document
+
+
+def _known(name: str, *documents: Mapping[str, Any]) -> str:
+    """A key as the documents write it: clients may write it in any case."""
+    if any(name in document for document in documents):
+        return name
+    lowered = name.lower()
+    return next((key for document in documents for key in document if key.lower() == lowered), name)
 
 
 def _part(current: Any, then: Any, sent: Any) -> Any:

@@ -8,6 +8,7 @@ from manager.store.changes import expect, put
 from manager.store.kinds import CLUSTER_SETTINGS
 from manager.store.record_store import RecordStore
 from manager.validation import bounds
+from manager.validation.address_pool_rules import check_address_pools
 from manager.validation.text_rules import check_range
 from shoal.api.v1.cluster_pb2 import ClusterSettings, JoinToken
 from shoal.api.v1.control_pb2 import (
@@ -30,6 +31,7 @@ from shoal.api.v1.control_pb2 import (
 from shoal.errors import Conflict, Fault, InvalidInput, PermissionDenied, Unavailable
 from shoal.identity.roles import Role
 from shoal.images.repository_name import parse_repository_name
+from shoal.networks.address_pools import pools_in_force
 from shoal.networks.overlay_encryption import key_generation
 from shoal.rpc.caller import Caller
 
@@ -118,7 +120,9 @@ class ClusterHandler:
         if request.HasField("image_repository") and Role.ENGINE in (caller.role, caller.subject.role):
             raise PermissionDenied("the image repository is set by administrators themselves, not through an engine")
         name = await self._repository(request.image_repository) if request.image_repository else ""
-        if faults := list(check_range("swarm_spec", len(request.swarm_spec), 0, bounds.ENGINE_REQUEST_BYTES, "bytes")):
+        faults = [*check_range("swarm_spec", len(request.swarm_spec), 0, bounds.ENGINE_REQUEST_BYTES, "bytes")]
+        faults += check_address_pools("address_pools", request.address_pools)
+        if faults:
             raise InvalidInput(faults)
         version = self._store.version_of(CLUSTER_SETTINGS, "")
         if request.HasField("settings_version") and request.settings_version != version:
@@ -132,6 +136,8 @@ class ClusterHandler:
             settings.swarm_hidden = request.swarm_hidden
         if request.HasField("swarm_spec"):
             settings.swarm_spec = request.swarm_spec
+        if request.HasField("address_pools"):
+            settings.address_pools.CopyFrom(request.address_pools)
         settings.meta.updated_at_ms = self._now_ms()
         await self._store.commit([put(CLUSTER_SETTINGS, "", settings)], expects=[expect(CLUSTER_SETTINGS, "", version)])
         return self._view()
@@ -195,6 +201,8 @@ class ClusterHandler:
             swarm_hidden=settings.swarm_hidden,
             swarm_spec=settings.swarm_spec,
             settings_version=self._store.version_of(CLUSTER_SETTINGS, ""),
+            address_pools=pools_in_force(settings.address_pools),
+            usual_address_pools=not settings.address_pools.ListFields(),
             network_key_generation=key_generation(tables.overlay_keys),
             network_keys_since_ms=tables.overlay_keys.changed_at_ms if tables.overlay_keys is not None else 0,
         )

@@ -21,6 +21,8 @@ def check_image(image: Image) -> Iterator[Fault]:
         yield from _name_faults(image.name)
     if not _is_sha256(image.digest):
         yield Fault("image.digest", f'"{image.digest[:80]}" must be sha256:<64 hex digits>')
+    if image.parent and not _is_sha256(image.parent):
+        yield Fault("image.parent", f'"{image.parent[:80]}" must be sha256:<64 hex digits>')
     if image.ByteSize() > MAX_IMAGE_BYTES:
         yield Fault("image", f"is too large ({image.ByteSize()} bytes); the maximum is {MAX_IMAGE_BYTES}")
         return

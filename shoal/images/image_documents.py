@@ -109,7 +109,7 @@ def inspect_document(view: ImageView, variant: ImageVariant) -> dict[str, Any]:
         "Id": variant.config_digest,
         "RepoTags": tags_of(view),
         "RepoDigests": digests_of(view),
-        "Parent": "",
+        "Parent": view.image.parent,
         "Comment": next((each.comment for each in history(view, variant)[:1]), ""),
         "Created": created_text(variant),
         "Author": _text(config.get("author")),

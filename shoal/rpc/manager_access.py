@@ -22,6 +22,7 @@ ENGINE_CALLS = (
     "ListManagers",
     "ListNetworks",
     "ListNodes",
+    "ListRevisions",
     "ListSecrets",
     "ListServices",
     "ListTasks",

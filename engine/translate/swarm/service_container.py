@@ -45,8 +45,8 @@ def read_container(body: Fields, container: ContainerSpec) -> None:
     container.oom_score_adj = body.number("OomScoreAdj")
     if body.has("StopGracePeriod"):
         container.stop_grace_ms = body.number("StopGracePeriod") // NS
-    if body.has("HealthCheck"):
-        read_health(body.nested("HealthCheck"), container)
+    if body.has("Healthcheck"):
+        read_health(body.nested("Healthcheck"), container)
     container.mounts.extend(read_mount_entries(body))
     container.extra_hosts.extend(each for text in body.texts("Hosts") for each in _hosts(body, text))
     dns = body.nested("DNSConfig")
@@ -75,7 +75,7 @@ def container_document(container: ContainerSpec) -> dict[str, Any]:
     if container.HasField("stop_grace_ms"):
         document["StopGracePeriod"] = container.stop_grace_ms * NS
     if container.HasField("healthcheck"):
-        document["HealthCheck"] = health_document(container.healthcheck)
+        document["Healthcheck"] = health_document(container.healthcheck)
     document |= {"Mounts": mount_entries(container.mounts)} if container.mounts else {}
     document |= {"Hosts": [_host_line(each) for each in container.extra_hosts]} if container.extra_hosts else {}
     document["DNSConfig"] = _dns(container)
@@ -98,8 +98,11 @@ def _familiar(image: str) -> str:
 
 def _read_privileges(privileges: Fields, container: ContainerSpec) -> None:
     container.no_new_privileges = privileges.boolean("NoNewPrivileges")
-    if privileges.nested("CredentialSpec").document or privileges.nested("SELinuxContext").boolean("Disable"):
+    if privileges.nested("CredentialSpec").document:
         raise privileges.invalid("CredentialSpec", "is not supported")
+    for key in ("User", "Role", "Type", "Level"):  # `Disable` asks for what is so anyway
+        if privileges.nested("SELinuxContext").text(key):
+            raise privileges.nested("SELinuxContext").invalid(key, "SELinux labels are not supported")
     seccomp = privileges.nested("Seccomp")
     mode = seccomp.text("Mode")
     if mode == "unconfined":

@@ -15,8 +15,8 @@ from engine.translate.kept_requests import as_sent, keep, read_kept
 from engine.translate.object_ids import docker_id, reference
 from engine.translate.stack_labels import stack_of_service, with_stack
 from engine.translate.swarm.service_container import container_document, read_container
+from engine.translate.swarm.service_resources import read_resources, resources_document
 from engine.translate.swarm.swarm_objects import NS
-from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import Endpoint, PublishedPort, RestartPolicy, ServiceSpec, TaskTemplate, UpdateConfig
 from shoal.ids import is_id
 
@@ -28,6 +28,7 @@ JOB_MODES = ("replicated_job", "global_job")
 _KEYS = ("Name", "Labels", "TaskTemplate", "Mode", "UpdateConfig", "RollbackConfig", "EndpointSpec")
 _OPTIONAL = {"ContainerSpec": ("Init", "DNSConfig"), "Resources": ("Limits", "Reservations")}
 """What is told empty only where it was sent so."""
+_SPREAD_KEYS = ("node.", "engine.labels.")
 _CONDITIONS = {"": 0, "none": RestartPolicy.NONE, "on-failure": RestartPolicy.ON_FAILURE, "any": RestartPolicy.ANY}
 _ACTIONS = {
     "": UpdateConfig.PAUSE,
@@ -83,7 +84,10 @@ def service_spec_document(spec: ServiceSpec, *, defaults: bool) -> dict[str, Any
         then = _of_spec(read_service(*kept), defaults=defaults, has_update=has_update)
     except ApiError:
         return current
-    return _without_unsent(as_sent(current, then, sent), sent)
+    document = _like_sent(as_sent(current, then, sent), sent)
+    if (generic := _generic_of(sent)) and _generic_of(current) == _generic_of(then):
+        document["TaskTemplate"]["Resources"]["Reservations"]["GenericResources"] = generic
+    return document
 
 
 def _of_spec(spec: ServiceSpec, *, defaults: bool, has_update: bool = False) -> dict[str, Any]:
@@ -102,20 +106,31 @@ def _of_spec(spec: ServiceSpec, *, defaults: bool, has_update: bool = False) -> 
     return document
 
 
-def _without_unsent(document: dict[str, Any], sent: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what is empty and was left out: absent stays absent."""
+def _like_sent(document: dict[str, Any], sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Absent stays absent and a zero that Docker keeps stays zero; platforms are the client's own, if any."""
     template, sent_template = document["TaskTemplate"], sent.get("TaskTemplate") or {}
     for part, keys in _OPTIONAL.items():
         given = sent_template.get(part) or {}
         unsent = [key for key in keys if key not in given and not template[part].get(key)]
         template[part] = {key: value for key, value in template[part].items() if key not in unsent}
+    if (sent_template.get("RestartPolicy") or {}).get("Window") == 0:
+        template["RestartPolicy"] = {**template.get("RestartPolicy", {}), "Window": 0}
+    platforms = (sent_template.get("Placement") or {}).get("Platforms")
+    others = {key: value for key, value in template["Placement"].items() if key != "Platforms"}
+    template["Placement"] = others | ({"Platforms": platforms} if platforms else {})
     return document
+
+
+def _generic_of(document: Mapping[str, Any]) -> Any:
+    """`GenericResources`; a list of names and counts is told as a whole or not at all."""
+    resources = (document.get("TaskTemplate") or {}).get("Resources") or {}
+    return (resources.get("Reservations") or {}).get("GenericResources")
 
 
 def _template_document(task: TaskTemplate, *, defaults: bool) -> dict[str, Any]:
     document: dict[str, Any] = {
         "ContainerSpec": _container_document(task, defaults=defaults),
-        "Resources": {"Limits": _limits(task.limits), "Reservations": _reservations(task.reservations)},
+        "Resources": resources_document(task),
     }
     if task.HasField("restart") or defaults:
         document["RestartPolicy"] = _restart_document(task.restart)
@@ -156,33 +171,18 @@ def _read_template(template: Fields, task: TaskTemplate) -> None:
     if template.text("Runtime") not in ("", "container") or template.has("PluginSpec"):
         raise template.invalid("Runtime", "only containers are supported")
     read_container(template.nested("ContainerSpec"), task.container)
-    resources = template.nested("Resources")
-    limits, reservations = resources.nested("Limits"), resources.nested("Reservations")
-    _read_amounts(limits, task.limits)
-    task.limits.pids = limits.number("Pids")
-    _read_amounts(reservations, task.reservations)
-    for entry in reservations.nested_list("GenericResources"):
-        _read_generic(entry, task.reservations)
+    read_resources(template.nested("Resources"), task)
     if template.has("RestartPolicy"):
         _read_restart(template.nested("RestartPolicy"), task.restart)
     placement = template.nested("Placement")
     task.placement.constraints.extend(placement.texts("Constraints"))
-    task.placement.max_per_node = _count(placement, "MaxReplicas")
+    task.placement.max_per_node = placement.count("MaxReplicas")
     for entry in placement.nested_list("Preferences"):
-        task.placement.spread.append(entry.nested("Spread").text("SpreadDescriptor"))
-    task.force_update = _count(template, "ForceUpdate")
+        key = entry.nested("Spread").text("SpreadDescriptor")
+        if key.startswith(_SPREAD_KEYS):  # Docker passes over all others
+            task.placement.spread.append(key)
+    task.force_update = template.count("ForceUpdate")
     _read_log(template.nested("LogDriver"), task)
-
-
-def _read_amounts(fields: Fields, resources: Resources) -> None:
-    resources.nano_cpus, resources.memory_bytes = fields.number("NanoCPUs"), fields.number("MemoryBytes")
-
-
-def _read_generic(entry: Fields, resources: Resources) -> None:
-    named, discrete = entry.nested("NamedResourceSpec"), entry.nested("DiscreteResourceSpec")
-    if named.document:
-        raise named.invalid("Kind", "units are reserved by number, not by name")
-    resources.generic_resources.add(kind=discrete.text("Kind"), count=_count(discrete, "Value"))
 
 
 def _read_restart(policy: Fields, restart: RestartPolicy) -> None:
@@ -192,7 +192,7 @@ def _read_restart(policy: Fields, restart: RestartPolicy) -> None:
     restart.condition = RestartPolicy.Condition.ValueType(_CONDITIONS[condition])
     if policy.has("Delay"):
         restart.delay_ms = policy.number("Delay") // NS
-    restart.max_attempts = _count(policy, "MaxAttempts")
+    restart.max_attempts = policy.count("MaxAttempts")
     restart.window_ms = policy.number("Window") // NS
 
 
@@ -211,12 +211,12 @@ def _read_mode(mode: Fields, spec: ServiceSpec) -> None:
     kind = given[0] if given else "Replicated"
     fields = mode.nested(kind)
     if kind == "Replicated":
-        spec.replicated.replicas = _count(fields, "Replicas") if fields.has("Replicas") else 1
+        spec.replicated.replicas = fields.count("Replicas") if fields.has("Replicas") else 1
     elif kind == "Global":
         getattr(spec, "global").SetInParent()
     elif kind == "ReplicatedJob":
-        spec.replicated_job.max_concurrent = _count(fields, "MaxConcurrent") or 1
-        spec.replicated_job.total_completions = _count(fields, "TotalCompletions") or spec.replicated_job.max_concurrent
+        spec.replicated_job.max_concurrent = fields.count("MaxConcurrent") or 1
+        spec.replicated_job.total_completions = fields.count("TotalCompletions") or spec.replicated_job.max_concurrent
     else:
         spec.global_job.SetInParent()
 
@@ -228,7 +228,7 @@ def _read_update(fields: Fields, update: UpdateConfig) -> None:
     if order not in _ORDERS:
         raise fields.invalid("Order", f"unrecognized update order {order}")
     update.failure_action, update.order = _ACTIONS[action], _ORDERS[order]
-    update.parallelism = _count(fields, "Parallelism") if fields.has("Parallelism") else 1
+    update.parallelism = fields.count("Parallelism") if fields.has("Parallelism") else 1
     if update.parallelism == 0:  # Docker's word for all at once
         update.parallelism = MAX_REPLICAS
     update.delay_ms = fields.number("Delay") // NS
@@ -250,8 +250,8 @@ def _read_endpoint(fields: Fields, endpoint: Endpoint) -> None:
             raise entry.invalid("Protocol", f"invalid port: {protocol!r}, {publish!r}")
         endpoint.ports.add(
             protocol=PROTOCOLS[protocol],
-            target=_count(entry, "TargetPort"),
-            published=_count(entry, "PublishedPort"),
+            target=entry.count("TargetPort"),
+            published=entry.count("PublishedPort"),
             mode=_PUBLISH_MODES[publish],
         )
 
@@ -302,30 +302,5 @@ def _placement_document(task: TaskTemplate) -> dict[str, Any]:
     return document
 
 
-def _limits(resources: Resources) -> dict[str, Any]:
-    return _amounts(resources) | ({"Pids": resources.pids} if resources.pids else {})
-
-
-def _reservations(resources: Resources) -> dict[str, Any]:
-    document = _amounts(resources)
-    if resources.generic_resources:
-        document["GenericResources"] = [
-            {"DiscreteResourceSpec": {"Kind": each.kind, "Value": each.count}} for each in resources.generic_resources
-        ]
-    return document
-
-
-def _amounts(resources: Resources) -> dict[str, Any]:
-    document: dict[str, Any] = {"NanoCPUs": resources.nano_cpus} if resources.nano_cpus else {}
-    return document | ({"MemoryBytes": resources.memory_bytes} if resources.memory_bytes else {})
-
-
 def _log_document(task: TaskTemplate) -> dict[str, Any]:
     return {"Name": "none" if task.log.disabled else "json-file"}
-
-
-def _count(fields: Fields, key: str) -> int:
-    number = fields.number(key)
-    if not 0 <= number < 1 << 32:
-        raise fields.invalid(key, f"{number} is out of range")
-    return number

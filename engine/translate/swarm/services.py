@@ -38,7 +38,12 @@ _REVERTING_STATES = _UPDATE_STATES | {
 
 
 def service_document(
-    view: ServiceView, networks: Mapping[str, NetworkView], *, defaults: bool, running: int | None = None
+    view: ServiceView,
+    networks: Mapping[str, NetworkView],
+    *,
+    defaults: bool,
+    running: int | None = None,
+    previous: ServiceSpec | None = None,
 ) -> dict[str, Any]:
     """`GET /services/{id}`.
 
@@ -46,10 +51,12 @@ def service_document(
         networks: by id.
         defaults: fill in what is not set.
         running: number of its tasks that run; None: numbers of tasks are not asked for.
+        previous: the spec before the last update; None: there was no update, or it is not asked for.
     """
     spec = view.service.spec
     document = meta_document(view.service.meta) | {
         "Spec": service_spec_document(spec, defaults=defaults),
+        **({"PreviousSpec": service_spec_document(previous, defaults=defaults)} if previous is not None else {}),
         "Endpoint": _endpoint(view, networks),
     }
     update = view.status.update

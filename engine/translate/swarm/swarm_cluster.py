@@ -1,7 +1,7 @@
 """The cluster as a swarm. Pure."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cryptography import x509
@@ -12,12 +12,14 @@ from engine.protocol.go_times import NEVER
 from engine.protocol.versions import ApiVersion
 from engine.translate.fields import Fields
 from engine.translate.kept_requests import MAX_KEPT_BYTES, as_sent, keep, read_kept
-from shoal.api.v1.control_pb2 import ClusterView
+from shoal.api.v1.cluster_pb2 import AddressPools
+from shoal.api.v1.control_pb2 import ClusterView, JoinTokenView
+from shoal.networks.address_pools import DEFAULT_POOL, PREFIX_LENGTH
 
 HEARTBEAT_NS = 2_000_000_000
 NODE_CERTIFICATE_NS = 7_776_000_000_000_000
 VXLAN_PORT = 4789
-SUBNET_SIZE = 24
+OTHER_DATA_PORT = "the data path port is a setting of each agent, `shoal-agent run --vxlan-port`"
 NO_AUTOLOCK = "autolock is not supported: keys are files of the managers"
 
 _NUMBERS = {
@@ -38,8 +40,8 @@ def cluster_document(cluster: ClusterView) -> dict[str, Any]:
         "Spec": _as_kept(cluster.swarm_spec),
         "TLSInfo": tls_document(cluster.ca_certificate),
         "RootRotationInProgress": False,
-        "DefaultAddrPool": None,
-        "SubnetSize": SUBNET_SIZE,
+        "DefaultAddrPool": None if cluster.usual_address_pools else list(cluster.address_pools.pools),
+        "SubnetSize": cluster.address_pools.prefix_length,
         "DataPathPort": VXLAN_PORT,
     }
 
@@ -64,6 +66,35 @@ def read_swarm_spec(document: Mapping[str, Any], version: ApiVersion) -> bytes:
     if not kept:
         raise body.invalid("Labels", f"the spec is longer than {MAX_KEPT_BYTES:,} bytes")
     return kept
+
+
+def read_address_pools(body: Fields) -> AddressPools:
+    """`DefaultAddrPool` and `SubnetSize` of `init`; empty: the usual ones.
+
+    Docker tells the usual pool of a client that says nothing (docker-py), and null of one that says the usual size (its
+    own CLI).
+
+    Raises:
+        ApiError: 400, the size is out of range.
+    """
+    pools, size = body.texts("DefaultAddrPool"), body.count("SubnetSize")
+    if not pools and size == PREFIX_LENGTH:
+        return AddressPools()
+    return AddressPools(pools=pools or [DEFAULT_POOL], prefix_length=size or PREFIX_LENGTH)
+
+
+def check_data_path(body: Fields) -> None:
+    """
+    Raises:
+        ApiError: 501, networks between hosts are to use another port than they do.
+    """
+    if body.count("DataPathPort") not in (0, VXLAN_PORT):
+        raise not_implemented(f"{OTHER_DATA_PORT}; it is {VXLAN_PORT}, unless an agent was started with another one")
+
+
+def join_tokens_document(tokens: Iterable[JoinTokenView]) -> dict[str, str]:
+    """`JoinTokens`. Tokens are shown only at their creation, so their ids stand for them: they change as tokens do."""
+    return {"Worker": ",".join(sorted(each.id for each in tokens)), "Manager": ""}
 
 
 def tls_document(authority: bytes) -> dict[str, str]:

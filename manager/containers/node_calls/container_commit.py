@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Protocol
 
 from manager.agents.agent_address import AgentAddress
@@ -99,6 +100,7 @@ class ContainerCommit:
         )
         answer = await self._agents.commit_layer(target.agent, sent)
         image = await self._publisher.publish(self._image(request, definition, answer), name)
+        image.parent = f"sha256:{sha256(answer.config).hexdigest()}"
         return await self._names.set(SetImageRequest(image=image), caller)
 
     def _image(

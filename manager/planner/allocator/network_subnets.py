@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
 
 from manager.planner.draft import Draft
-from manager.planner.ipam.address_ranges import AddressRange, RangeSet, free_ranges, parse_range, parse_range6, range_of
-from manager.planner.ipam.ipv4_addresses import DEFAULT_POOL, PREFIX_LENGTH, SUPERNET_LENGTH
+from manager.planner.ipam.address_ranges import AddressRange, RangeSet, parse_range, parse_range6, range_of
 from manager.planner.ipam.ipv6_addresses import cluster_prefix, free_ipv6_subnets
+from manager.planner.ipam.network_pools import NetworkPools
 from manager.store.tables import View
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation
 from shoal.networks.network_modes import NODE_POOL
@@ -65,24 +65,24 @@ def _allocate_any(draft: Draft, networks: list[Network], taken: RangeSet, subnet
     """Each gets the beginning of a supernet that it may fill; when none is left, a subnet out of another's."""
     if not networks:
         return
-    view, pool = draft.view, range_of(DEFAULT_POOL)
+    view, pools = draft.view, NetworkPools.of(draft.view.settings)
     used = [*taken, *draft.cached("prefixes of hosts", lambda: RangeSet(host_ranges(view)))]
     supernets = filter(None, (parse_range(each.supernet) for each in view.allocations.values() if each.supernet))
-    free = free_ranges(pool, [*used, *supernets], 1 << 32 - SUPERNET_LENGTH)
+    free = pools.supernets([*used, *supernets])
     rest: Iterator[AddressRange] | None = None
     for network in networks:
         identifier = network.meta.id
         supernet = next(free, None)
         if supernet is None:
-            rest = rest or free_ranges(pool, used, 1 << 32 - PREFIX_LENGTH)
+            rest = rest or pools.subnets(used)
         found = supernet if supernet is not None or rest is None else next(rest, None)
         if found is None:
             return
-        subnet = IPv4Network((found[0], PREFIX_LENGTH))
+        subnet = IPv4Network((found[0], pools.prefix_length))
         used.append(range_of(subnet))
         allocation = NetworkAllocation(network_id=identifier, subnet=str(subnet), subnet6=subnets6[identifier])
         if supernet is not None:
-            allocation.supernet = str(IPv4Network((supernet[0], SUPERNET_LENGTH)))
+            allocation.supernet = str(IPv4Network((supernet[0], pools.supernet_length)))
         draft.allocate(identifier, allocation)
 
 

@@ -1,6 +1,5 @@
 """IPv4 subnets of networks and the addresses in them, as plain numbers. IPv6: `ipv6_addresses`."""
 
-import ipaddress
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,8 +8,6 @@ from itertools import chain, filterfalse
 from manager.planner.ipam.address_ranges import parse_range
 from shoal.api.v1.network_pb2 import NetworkSpec
 
-DEFAULT_POOL = ipaddress.IPv4Network("10.0.0.0/8")
-PREFIX_LENGTH = 24
 SUPERNET_LENGTH = 19
 """A network that may grow has room for 8,190 tasks, and the pool room for 2,048 such networks."""
 

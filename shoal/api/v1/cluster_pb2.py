@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from shoal.api.v1 import meta_pb2 as shoal_dot_api_dot_v1_dot_meta__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ashoal/api/v1/cluster.proto\x12\x0cshoal.api.v1\x1a\x17shoal/api/v1/meta.proto\"\x80\x01\n\x07\x43luster\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12\x16\n\x0e\x63\x61_certificate\x18\x02 \x01(\x0c\x12\x18\n\x10\x65ncrypted_ca_key\x18\x03 \x01(\x0c\x12\x1b\n\x13\x65ncrypted_token_key\x18\x05 \x01(\x0cJ\x04\x08\x04\x10\x05\"w\n\x0f\x43lusterSettings\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12\x18\n\x10image_repository\x18\x02 \x01(\t\x12\x14\n\x0cswarm_hidden\x18\x03 \x01(\x08\x12\x12\n\nswarm_spec\x18\x04 \x01(\x0c\"\x8e\x01\n\x07Manager\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pi_address\x18\x02 \x01(\t\x12\x14\n\x0cjoin_address\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x15\n\rstarted_at_ms\x18\x05 \x01(\x03\x12\x0e\n\x06key_id\x18\x06 \x01(\t\x12\x14\n\x0chost_address\x18\x07 \x01(\t\"u\n\x11RegisteredManager\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pi_address\x18\x02 \x01(\t\x12\x14\n\x0cjoin_address\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x18\n\x10registered_at_ms\x18\x05 \x01(\x03\"1\n\x0eManagerAddress\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pi_address\x18\x02 \x01(\t\"Z\n\x0bOverlayKeys\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12\x12\n\ngeneration\x18\x02 \x01(\x04\x12\x15\n\rchanged_at_ms\x18\x03 \x01(\x03\"6\n\x0eManagerApplied\x12\x12\n\nmanager_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\"*\n\x05\x45poch\x12\n\n\x02id\x18\x01 \x01(\t\x12\x15\n\rstarted_at_ms\x18\x02 \x01(\x03\",\n\x0cPlanSequence\x12\x0c\n\x04term\x18\x01 \x01(\x03\x12\x0e\n\x06number\x18\x02 \x01(\x04\"\x1c\n\x06Leader\x12\x12\n\nmanager_id\x18\x01 \x01(\t\"\xce\x01\n\tJoinToken\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12*\n\x04role\x18\x02 \x01(\x0e\x32\x1c.shoal.api.v1.JoinToken.Role\x12\x12\n\nsecret_mac\x18\x03 \x01(\x0c\x12\x15\n\rexpires_at_ms\x18\x04 \x01(\x03\x12\x0c\n\x04uses\x18\x05 \x01(\r\x12\x11\n\tuses_left\x18\x06 \x01(\r\"\'\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\t\n\x05\x41GENT\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ashoal/api/v1/cluster.proto\x12\x0cshoal.api.v1\x1a\x17shoal/api/v1/meta.proto\"\x80\x01\n\x07\x43luster\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12\x16\n\x0e\x63\x61_certificate\x18\x02 \x01(\x0c\x12\x18\n\x10\x65ncrypted_ca_key\x18\x03 \x01(\x0c\x12\x1b\n\x13\x65ncrypted_token_key\x18\x05 \x01(\x0cJ\x04\x08\x04\x10\x05\"\xaa\x01\n\x0f\x43lusterSettings\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12\x18\n\x10image_repository\x18\x02 \x01(\t\x12\x14\n\x0cswarm_hidden\x18\x03 \x01(\x08\x12\x31\n\raddress_pools\x18\x05 \x01(\x0b\x32\x1a.shoal.api.v1.AddressPools\x12\x12\n\nswarm_spec\x18\x04 \x01(\x0c\"4\n\x0c\x41\x64\x64ressPools\x12\r\n\x05pools\x18\x01 \x03(\t\x12\x15\n\rprefix_length\x18\x02 \x01(\r\"\x8e\x01\n\x07Manager\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pi_address\x18\x02 \x01(\t\x12\x14\n\x0cjoin_address\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x15\n\rstarted_at_ms\x18\x05 \x01(\x03\x12\x0e\n\x06key_id\x18\x06 \x01(\t\x12\x14\n\x0chost_address\x18\x07 \x01(\t\"u\n\x11RegisteredManager\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pi_address\x18\x02 \x01(\t\x12\x14\n\x0cjoin_address\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x18\n\x10registered_at_ms\x18\x05 \x01(\x03\"1\n\x0eManagerAddress\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pi_address\x18\x02 \x01(\t\"Z\n\x0bOverlayKeys\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12\x12\n\ngeneration\x18\x02 \x01(\x04\x12\x15\n\rchanged_at_ms\x18\x03 \x01(\x03\"6\n\x0eManagerApplied\x12\x12\n\nmanager_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\"*\n\x05\x45poch\x12\n\n\x02id\x18\x01 \x01(\t\x12\x15\n\rstarted_at_ms\x18\x02 \x01(\x03\",\n\x0cPlanSequence\x12\x0c\n\x04term\x18\x01 \x01(\x03\x12\x0e\n\x06number\x18\x02 \x01(\x04\"\x1c\n\x06Leader\x12\x12\n\nmanager_id\x18\x01 \x01(\t\"\xce\x01\n\tJoinToken\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12*\n\x04role\x18\x02 \x01(\x0e\x32\x1c.shoal.api.v1.JoinToken.Role\x12\x12\n\nsecret_mac\x18\x03 \x01(\x0c\x12\x15\n\rexpires_at_ms\x18\x04 \x01(\x03\x12\x0c\n\x04uses\x18\x05 \x01(\r\x12\x11\n\tuses_left\x18\x06 \x01(\r\"\'\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\t\n\x05\x41GENT\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,26 +34,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CLUSTER']._serialized_start=70
   _globals['_CLUSTER']._serialized_end=198
-  _globals['_CLUSTERSETTINGS']._serialized_start=200
-  _globals['_CLUSTERSETTINGS']._serialized_end=319
-  _globals['_MANAGER']._serialized_start=322
-  _globals['_MANAGER']._serialized_end=464
-  _globals['_REGISTEREDMANAGER']._serialized_start=466
-  _globals['_REGISTEREDMANAGER']._serialized_end=583
-  _globals['_MANAGERADDRESS']._serialized_start=585
-  _globals['_MANAGERADDRESS']._serialized_end=634
-  _globals['_OVERLAYKEYS']._serialized_start=636
-  _globals['_OVERLAYKEYS']._serialized_end=726
-  _globals['_MANAGERAPPLIED']._serialized_start=728
-  _globals['_MANAGERAPPLIED']._serialized_end=782
-  _globals['_EPOCH']._serialized_start=784
-  _globals['_EPOCH']._serialized_end=826
-  _globals['_PLANSEQUENCE']._serialized_start=828
-  _globals['_PLANSEQUENCE']._serialized_end=872
-  _globals['_LEADER']._serialized_start=874
-  _globals['_LEADER']._serialized_end=902
-  _globals['_JOINTOKEN']._serialized_start=905
-  _globals['_JOINTOKEN']._serialized_end=1111
-  _globals['_JOINTOKEN_ROLE']._serialized_start=1072
-  _globals['_JOINTOKEN_ROLE']._serialized_end=1111
+  _globals['_CLUSTERSETTINGS']._serialized_start=201
+  _globals['_CLUSTERSETTINGS']._serialized_end=371
+  _globals['_ADDRESSPOOLS']._serialized_start=373
+  _globals['_ADDRESSPOOLS']._serialized_end=425
+  _globals['_MANAGER']._serialized_start=428
+  _globals['_MANAGER']._serialized_end=570
+  _globals['_REGISTEREDMANAGER']._serialized_start=572
+  _globals['_REGISTEREDMANAGER']._serialized_end=689
+  _globals['_MANAGERADDRESS']._serialized_start=691
+  _globals['_MANAGERADDRESS']._serialized_end=740
+  _globals['_OVERLAYKEYS']._serialized_start=742
+  _globals['_OVERLAYKEYS']._serialized_end=832
+  _globals['_MANAGERAPPLIED']._serialized_start=834
+  _globals['_MANAGERAPPLIED']._serialized_end=888
+  _globals['_EPOCH']._serialized_start=890
+  _globals['_EPOCH']._serialized_end=932
+  _globals['_PLANSEQUENCE']._serialized_start=934
+  _globals['_PLANSEQUENCE']._serialized_end=978
+  _globals['_LEADER']._serialized_start=980
+  _globals['_LEADER']._serialized_end=1008
+  _globals['_JOINTOKEN']._serialized_start=1011
+  _globals['_JOINTOKEN']._serialized_end=1217
+  _globals['_JOINTOKEN_ROLE']._serialized_start=1178
+  _globals['_JOINTOKEN_ROLE']._serialized_end=1217
 # @@protoc_insertion_point(module_scope)

@@ -3,8 +3,10 @@
 isort:skip_file
 The cluster's own records."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from shoal.api.v1 import meta_pb2 as _meta_pb2
 import builtins as _builtins
@@ -63,6 +65,7 @@ class ClusterSettings(_message.Message):
     META_FIELD_NUMBER: _builtins.int
     IMAGE_REPOSITORY_FIELD_NUMBER: _builtins.int
     SWARM_HIDDEN_FIELD_NUMBER: _builtins.int
+    ADDRESS_POOLS_FIELD_NUMBER: _builtins.int
     SWARM_SPEC_FIELD_NUMBER: _builtins.int
     image_repository: _builtins.str
     """The repository that holds the cluster's images, "registry:5000/shoal/pool"; empty: there is none."""
@@ -74,21 +77,54 @@ class ClusterSettings(_message.Message):
     """
     @_builtins.property
     def meta(self) -> _meta_pb2.Meta: ...
+    @_builtins.property
+    def address_pools(self) -> Global___AddressPools:
+        """Unset: 10.0.0.0/8, a /24 for each network."""
+
     def __init__(
         self,
         *,
         meta: _meta_pb2.Meta | None = ...,
         image_repository: _builtins.str = ...,
         swarm_hidden: _builtins.bool = ...,
+        address_pools: Global___AddressPools | None = ...,
         swarm_spec: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["address_pools", b"address_pools", "meta", b"meta"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_repository", b"image_repository", "meta", b"meta", "swarm_hidden", b"swarm_hidden", "swarm_spec", b"swarm_spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address_pools", b"address_pools", "image_repository", b"image_repository", "meta", b"meta", "swarm_hidden", b"swarm_hidden", "swarm_spec", b"swarm_spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClusterSettings: _TypeAlias = ClusterSettings  # noqa: Y015
+
+@_typing.final
+class AddressPools(_message.Message):
+    """Where networks without a subnet of their own get one. A change applies to networks that are made from then on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOLS_FIELD_NUMBER: _builtins.int
+    PREFIX_LENGTH_FIELD_NUMBER: _builtins.int
+    prefix_length: _builtins.int
+    """Bits of the prefix of a network's subnet; 0 means 24."""
+    @_builtins.property
+    def pools(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """IPv4 networks, "10.0.0.0/8", the first first; none: 10.0.0.0/8."""
+
+    def __init__(
+        self,
+        *,
+        pools: _abc.Iterable[_builtins.str] | None = ...,
+        prefix_length: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pools", b"pools", "prefix_length", b"prefix_length"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddressPools: _TypeAlias = AddressPools  # noqa: Y015
 
 @_typing.final
 class Manager(_message.Message):

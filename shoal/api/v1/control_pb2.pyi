@@ -1585,6 +1585,8 @@ class ClusterView(_message.Message):
     SWARM_HIDDEN_FIELD_NUMBER: _builtins.int
     SWARM_SPEC_FIELD_NUMBER: _builtins.int
     SETTINGS_VERSION_FIELD_NUMBER: _builtins.int
+    ADDRESS_POOLS_FIELD_NUMBER: _builtins.int
+    USUAL_ADDRESS_POOLS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     ca_certificate: _builtins.bytes
     """PEM."""
@@ -1600,11 +1602,17 @@ class ClusterView(_message.Message):
     swarm_spec: _builtins.bytes
     settings_version: _builtins.int
     """Changes with every update of the settings; 0: they were never set."""
+    usual_address_pools: _builtins.bool
+    """Nobody has set them: they are the usual ones."""
     @_builtins.property
     def join_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def api_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """host:port of each manager's API, including those that are down."""
+
+    @_builtins.property
+    def address_pools(self) -> _cluster_pb2.AddressPools:
+        """Those in force."""
 
     def __init__(
         self,
@@ -1621,10 +1629,12 @@ class ClusterView(_message.Message):
         swarm_hidden: _builtins.bool = ...,
         swarm_spec: _builtins.bytes = ...,
         settings_version: _builtins.int = ...,
+        address_pools: _cluster_pb2.AddressPools | None = ...,
+        usual_address_pools: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["address_pools", b"address_pools"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_addresses", b"api_addresses", "ca_certificate", b"ca_certificate", "id", b"id", "image_repository", b"image_repository", "join_addresses", b"join_addresses", "leader_id", b"leader_id", "manager_version", b"manager_version", "network_key_generation", b"network_key_generation", "network_keys_since_ms", b"network_keys_since_ms", "settings_version", b"settings_version", "swarm_hidden", b"swarm_hidden", "swarm_spec", b"swarm_spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address_pools", b"address_pools", "api_addresses", b"api_addresses", "ca_certificate", b"ca_certificate", "id", b"id", "image_repository", b"image_repository", "join_addresses", b"join_addresses", "leader_id", b"leader_id", "manager_version", b"manager_version", "network_key_generation", b"network_key_generation", "network_keys_since_ms", b"network_keys_since_ms", "settings_version", b"settings_version", "swarm_hidden", b"swarm_hidden", "swarm_spec", b"swarm_spec", "usual_address_pools", b"usual_address_pools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1638,6 +1648,7 @@ class UpdateClusterRequest(_message.Message):
     SWARM_HIDDEN_FIELD_NUMBER: _builtins.int
     SWARM_SPEC_FIELD_NUMBER: _builtins.int
     SETTINGS_VERSION_FIELD_NUMBER: _builtins.int
+    ADDRESS_POOLS_FIELD_NUMBER: _builtins.int
     image_repository: _builtins.str
     """Unset: stays as it is; empty: none."""
     swarm_hidden: _builtins.bool
@@ -1645,6 +1656,10 @@ class UpdateClusterRequest(_message.Message):
     swarm_spec: _builtins.bytes
     settings_version: _builtins.int
     """The `settings_version` that the update is based on; unset: whatever it is."""
+    @_builtins.property
+    def address_pools(self) -> _cluster_pb2.AddressPools:
+        """Unset: they stay as they are; empty: the usual ones."""
+
     def __init__(
         self,
         *,
@@ -1652,10 +1667,11 @@ class UpdateClusterRequest(_message.Message):
         swarm_hidden: _builtins.bool | None = ...,
         swarm_spec: _builtins.bytes | None = ...,
         settings_version: _builtins.int | None = ...,
+        address_pools: _cluster_pb2.AddressPools | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_image_repository", b"_image_repository", "_settings_version", b"_settings_version", "_swarm_hidden", b"_swarm_hidden", "_swarm_spec", b"_swarm_spec", "image_repository", b"image_repository", "settings_version", b"settings_version", "swarm_hidden", b"swarm_hidden", "swarm_spec", b"swarm_spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_image_repository", b"_image_repository", "_settings_version", b"_settings_version", "_swarm_hidden", b"_swarm_hidden", "_swarm_spec", b"_swarm_spec", "address_pools", b"address_pools", "image_repository", b"image_repository", "settings_version", b"settings_version", "swarm_hidden", b"swarm_hidden", "swarm_spec", b"swarm_spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_repository", b"_image_repository", "_settings_version", b"_settings_version", "_swarm_hidden", b"_swarm_hidden", "_swarm_spec", b"_swarm_spec", "image_repository", b"image_repository", "settings_version", b"settings_version", "swarm_hidden", b"swarm_hidden", "swarm_spec", b"swarm_spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_repository", b"_image_repository", "_settings_version", b"_settings_version", "_swarm_hidden", b"_swarm_hidden", "_swarm_spec", b"_swarm_spec", "address_pools", b"address_pools", "image_repository", b"image_repository", "settings_version", b"settings_version", "swarm_hidden", b"swarm_hidden", "swarm_spec", b"swarm_spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__image_repository: _TypeAlias = _typing.Literal["image_repository"]  # noqa: Y015
     _WhichOneofArgType__image_repository: _TypeAlias = _typing.Literal["_image_repository", b"_image_repository"]  # noqa: Y015

@@ -308,6 +308,7 @@ class Image(_message.Message):
     VARIANTS_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     BUILT_ON_FIELD_NUMBER: _builtins.int
+    PARENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Normalized reference with a tag, "docker.io/library/nginx:1.27"."""
     digest: _builtins.str
@@ -316,6 +317,8 @@ class Image(_message.Message):
     """Where it was pulled from, with its digest there; empty when it was built, loaded, imported or committed."""
     built_on: _builtins.str
     """Id of the node that built it: builds of the same name go there, where their cache is. Empty for others."""
+    parent: _builtins.str
+    """Image ID that it was made on, by a commit or a build here; empty otherwise. That image may be gone."""
     @_builtins.property
     def meta(self) -> _meta_pb2.Meta: ...
     @_builtins.property
@@ -331,10 +334,11 @@ class Image(_message.Message):
         variants: _abc.Iterable[Global___ImageVariant] | None = ...,
         source: _builtins.str = ...,
         built_on: _builtins.str = ...,
+        parent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["built_on", b"built_on", "digest", b"digest", "meta", b"meta", "name", b"name", "source", b"source", "variants", b"variants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["built_on", b"built_on", "digest", b"digest", "meta", b"meta", "name", b"name", "parent", b"parent", "source", b"source", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -32,6 +32,7 @@ from manager.volumes.volume_handler import VolumeHandler
 from shoal import ids
 from shoal.api.v1.cluster_pb2 import Cluster, ClusterSettings
 from shoal.api.v1.control_pb2 import (
+    ListJoinTokensResponse,
     ListManagersResponse,
     LogsResponse,
     StatsResponse,
@@ -81,6 +82,7 @@ from tests.unit.manager_api.control_rig import ADMIN, Api
 R = TypeVar("R")
 
 IMAGE = "docker.io/library/alpine:latest"
+MISSING = "docker.io/library/missing:1"
 DIGEST = "sha256:" + "a" * 64
 CONFIG_DIGEST = "sha256:" + "cd" * 32
 CONFIG = (
@@ -128,6 +130,7 @@ class RigManagers(Managers):
         )
         volumes = VolumeHandler(store=rig.store, sizes=_NoSizes(), now_ms=clock, new_id=ids.new_id)
         nodes = NodeHandler(store=rig.store, now_ms=clock)
+        rig.images.missing.add(MISSING)
         api = Api(rig.store, images=rig.images)
         images = ImageHandler(store=rig.store, contents=_AllContents(), now_ms=clock)
         unused: Any = None
@@ -161,6 +164,8 @@ class RigManagers(Managers):
             ListServices=_unary(api.services.list),
             UpdateService=_unary(api.services.update),
             RollbackService=_unary(api.services.rollback),
+            ListRevisions=_unary(api.updates.revisions),
+            ListJoinTokens=_answer(ListJoinTokensResponse()),
             RemoveService=_unary(api.services.remove),
             ListTasks=_unary(api.tasks.list),
             UpdateNode=_unary(nodes.update),

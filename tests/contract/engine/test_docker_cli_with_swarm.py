@@ -74,16 +74,25 @@ def test_a_service_is_created_scaled_updated_and_removed(environment: Environmen
     output(environment, "service", "scale", "-d", "web=1")
     wait_until(lambda: "1/1" in output(environment, "service", "ls", "--format", "{{.Replicas}}"))
     output(environment, "service", "update", "-d", "--env-add", "B=2", "web")
-    assert inspect(environment, "service", "inspect", "web")["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"] == [
-        "A=1",
-        "B=2",
-    ]
+    updated = inspect(environment, "service", "inspect", "web")
+    assert sorted(updated["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"]) == ["A=1", "B=2"]
+    assert updated["PreviousSpec"]["TaskTemplate"]["ContainerSpec"]["Env"] == ["A=1"]
+    assert "PreviousSpec" not in document
     assert "name conflicts" in failure(environment, "service", "create", "-d", "--name", "web", "alpine")
     output(environment, "service", "rm", "web")
     assert (
         "service web not found" in failure(environment, "service", "inspect", "web").lower()
         or output(environment, "service", "ls", "-q") == ""
     )
+
+
+def test_a_service_whose_image_cannot_be_resolved_is_made_with_a_warning(environment: Environment) -> None:
+    made = docker(environment, "service", "create", "-d", "--name", "web", "missing:1")
+    assert (made.returncode, b"could not be accessed on a registry" in made.stderr) == (0, True)
+    container = inspect(environment, "service", "inspect", "web")["Spec"]["TaskTemplate"]["ContainerSpec"]
+    assert container["Image"] == "missing:1"
+    updated = docker(environment, "service", "update", "-d", "--env-add", "A=1", "web")
+    assert updated.returncode == 0, updated.stderr
 
 
 def test_the_cluster_is_a_swarm_that_is_there(environment: Environment) -> None:

@@ -8,8 +8,12 @@ from hypothesis import strategies as st
 
 from engine.protocol.errors import ApiError
 from engine.protocol.versions import NEWEST
+from engine.translate.object_ids import docker_id
+from engine.translate.swarm.network_targets import with_network_ids
 from engine.translate.swarm.service_spec import read_service, service_spec_document
+from shoal.api.v1.control_pb2 import NetworkView
 from shoal.api.v1.file_pb2 import FileReference
+from shoal.api.v1.network_pb2 import Network, NetworkSpec
 from shoal.api.v1.service_pb2 import ServiceSpec, UpdateConfig
 
 FULL: dict[str, Any] = {
@@ -45,7 +49,7 @@ FULL: dict[str, Any] = {
             "CapabilityAdd": ["NET_ADMIN"],
             "Sysctls": {"net.core.somaxconn": "9"},
             "Ulimits": [{"Name": "nofile", "Hard": 9, "Soft": 8}],
-            "HealthCheck": {"Test": ["CMD", "true"], "Interval": 1_000_000_000},
+            "Healthcheck": {"Test": ["CMD", "true"], "Interval": 1_000_000_000},
             "Isolation": "default",
         },
         "Resources": {
@@ -247,3 +251,89 @@ def test_jobs_have_no_update_policy_and_dockers_numbers() -> None:
     three = read({"ReplicatedJob": {"MaxConcurrent": 3}})
     assert (three.replicated_job.total_completions, three.replicated_job.max_concurrent) == (3, 3)
     assert "UpdateConfig" not in service_spec_document(read({"GlobalJob": {}}), defaults=True)
+
+
+def test_keys_are_read_in_any_case_as_docker_reads_them() -> None:
+    modes = {"mode": {"global": {}}, "rollbackConfig": {"order": "start-first"}}
+    request = with_template({"containerspec": {"image": "x"}}, **modes)
+    spec = read(request)
+    assert spec.WhichOneof("mode") == "global"
+    document = document_of(spec)
+    assert (document["Mode"], document["RollbackConfig"]["Order"]) == ({"Global": {}}, "start-first")
+    assert document["TaskTemplate"]["ContainerSpec"]["Image"] == "x"
+    assert document.keys() >= {"Name", "Mode", "RollbackConfig"} and not document.keys() & {"mode", "rollbackConfig"}
+    replicas = document_of(read(with_template({}, mode={"replicated": {"Replicas": 5}})))
+    assert replicas["Mode"] == {"Replicated": {"Replicas": 5}}
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        {"RestartPolicy": {"Condition": "any", "Delay": 5_000_000, "MaxAttempts": 5, "Window": 0}},
+        {"Placement": {"Platforms": [{"Architecture": "x86_64", "OS": "linux"}]}},
+        {"Placement": {"Preferences": [{"Spread": {"SpreadDescriptor": "com.example.rack"}}]}},
+        {"ContainerSpec": {"Image": "x:1", "Privileges": {"SELinuxContext": {"Disable": True}}}},
+        {"Networks": [{"Target": "front", "Aliases": ["w"], "DriverOpts": {"a": "b"}}]},
+        {"Resources": {"Reservations": {"GenericResources": [
+            {"DiscreteResourceSpec": {"Kind": "gpu", "Value": 1}},
+            {"NamedResourceSpec": {"Kind": "gpu", "Value": "test"}},
+        ]}}},
+        {"Resources": {"Reservations": {"GenericResources": [
+            {"NamedResourceSpec": {"Kind": "vendor.com/gpu", "Value": "gpu0"}},
+            {"NamedResourceSpec": {"Kind": "mpi", "Value": "latest"}},
+        ]}}},
+    ],
+)  # fmt: skip
+def test_parts_that_the_cluster_does_not_have_are_told_as_they_were_sent(template: dict[str, Any]) -> None:
+    spec = read(with_template(template))
+    spec.task.placement.platforms.add(os="linux", architecture="amd64")  # a manager fills them in
+    document = document_of(spec)["TaskTemplate"]
+    for key, value in template.items():
+        if key in ("RestartPolicy", "Placement", "Networks"):
+            assert document[key] == value
+        elif key == "Resources":
+            assert document[key]["Reservations"] == value["Reservations"]
+        else:
+            assert document[key]["Privileges"] == value["Privileges"]
+
+
+def test_platforms_of_the_image_are_no_wish_of_the_client() -> None:
+    spec = read(with_template({"Placement": {"MaxReplicas": 1}}))
+    spec.task.placement.platforms.add(os="linux", architecture="amd64")
+    assert document_of(spec)["TaskTemplate"]["Placement"] == {"MaxReplicas": 1}
+
+
+def test_named_units_of_a_kind_are_counted_and_devices_keep_their_names() -> None:
+    reserved = read(with_template({"Resources": {"Reservations": {"GenericResources": [
+        {"DiscreteResourceSpec": {"Kind": "gpu", "Value": 1}},
+        {"NamedResourceSpec": {"Kind": "gpu", "Value": "test"}},
+        {"NamedResourceSpec": {"Kind": "vendor.com/gpu", "Value": "gpu0"}},
+    ]}}})).task.reservations.generic_resources  # fmt: skip
+    assert [(each.kind, each.count, list(each.names)) for each in reserved] == [
+        ("gpu", 2, []),
+        ("vendor.com/gpu", 0, ["gpu0"]),
+    ]
+
+
+def test_selinux_labels_are_refused() -> None:
+    with pytest.raises(ApiError, match="SELinux labels are not supported"):
+        read(with_template({"ContainerSpec": {"Image": "x", "Privileges": {"SELinuxContext": {"Type": "t"}}}}))
+
+
+def test_networks_are_named_by_their_ids() -> None:
+    networks = {"0123456789abc": NetworkView(network=Network(spec=NetworkSpec(name="front")))}
+    request = with_template({"Networks": [{"Target": "front", "Aliases": ["w"]}, {"Target": "host"}]})
+    changed = with_network_ids(request, networks)
+    assert changed["TaskTemplate"]["Networks"] == [
+        {"Target": docker_id("0123456789abc"), "Aliases": ["w"]},
+        {"Target": "host"},
+    ]
+    assert request["TaskTemplate"]["Networks"][0]["Target"] == "front"
+    old = with_network_ids({"Name": "web", "Networks": [{"Target": "front"}]}, networks)
+    assert old == {"Name": "web", "Networks": [{"Target": docker_id("0123456789abc")}]}
+
+
+def with_template(template: dict[str, Any], **others: Any) -> dict[str, Any]:
+    has_container = any(key.lower() == "containerspec" for key in template)
+    container = {} if has_container else {"ContainerSpec": {"Image": "x"}}
+    return {"Name": "web", "TaskTemplate": {**container, **template}, **others}

@@ -23,8 +23,8 @@ from engine.server.call import Call
 from engine.server.callers import LOCAL
 from engine.server.routes import Route, RouteTable
 from manager.cluster.cluster_handler import ClusterHandler
-from shoal.api.v1.control_pb2 import ListNodesResponse
-from shoal.errors import Unavailable
+from shoal.api.v1.control_pb2 import JoinTokenView, ListJoinTokensResponse, ListNodesResponse
+from shoal.errors import PermissionDenied, Unavailable
 from tests.unit.manager_api.cluster.cluster_rig import cluster_handler
 from tests.unit.manager_api.control_rig import ADMIN
 
@@ -41,7 +41,15 @@ class OneCluster:
         async def list_nodes(_: object, __: object) -> ListNodesResponse:
             return nodes
 
-        self.control = SimpleNamespace(GetCluster=cluster.get, UpdateCluster=cluster.update, ListNodes=list_nodes)
+        async def list_tokens(_: object, __: object) -> ListJoinTokensResponse:
+            if not self.sees_tokens:
+                raise PermissionDenied("engines have no tokens")
+            return ListJoinTokensResponse(tokens=[JoinTokenView(id="t2"), JoinTokenView(id="t1")])
+
+        self.sees_tokens = True
+        self.control = SimpleNamespace(
+            GetCluster=cluster.get, UpdateCluster=cluster.update, ListNodes=list_nodes, ListJoinTokens=list_tokens
+        )
 
     async def call(self, method: Callable[..., Awaitable[Any]], request: object, *, seconds: float = 0) -> Any:
         if self.away:
@@ -177,5 +185,45 @@ def test_a_spec_that_is_not_valid_is_refused(spec: dict[str, Any], status: int) 
             await docker.send("POST", "/swarm/leave?force=1")
             assert (await docker.refusal("POST", "/swarm/init", {"Spec": spec}))[0] == status
             assert (await docker.refusal("POST", "/swarm/init", {"AutoLockManagers": True}))[0] == 501
+
+    asyncio.run(run())
+
+
+def test_address_pools_of_init_are_those_of_the_cluster() -> None:
+    async def run() -> None:
+        async with client() as docker:
+            usual = await docker.answer("GET", "/swarm")
+            assert (usual["DefaultAddrPool"], usual["SubnetSize"]) == (None, 24)
+            await docker.send("POST", "/swarm/leave?force=1")
+            await docker.send("POST", "/swarm/init", {"DefaultAddrPool": ["2.0.0.0/16"], "SubnetSize": 28})
+            shown = await docker.answer("GET", "/swarm")
+            assert (shown["DefaultAddrPool"], shown["SubnetSize"]) == (["2.0.0.0/16"], 28)
+            await docker.send("POST", "/swarm/leave?force=1")
+            await docker.send("POST", "/swarm/init", {"DefaultAddrPool": None})
+            shown = await docker.answer("GET", "/swarm")
+            assert (shown["DefaultAddrPool"], shown["SubnetSize"]) == (["10.0.0.0/8"], 24)
+            await docker.send("POST", "/swarm/leave?force=1")
+            await docker.send("POST", "/swarm/init", {"DefaultAddrPool": [], "SubnetSize": 24})
+            shown = await docker.answer("GET", "/swarm")
+            assert (shown["DefaultAddrPool"], shown["SubnetSize"]) == (None, 24)
+
+    asyncio.run(run())
+
+
+def test_another_data_path_port_is_refused_by_name() -> None:
+    async def run() -> None:
+        async with client() as docker:
+            status, text = await docker.refusal("POST", "/swarm/init", {"DataPathPort": 4242})
+            assert (status, "--vxlan-port" in text) == (501, True)
+
+    asyncio.run(run())
+
+
+def test_ids_of_join_tokens_stand_for_them_where_they_may_be_known() -> None:
+    async def run() -> None:
+        async with client() as docker:
+            assert (await docker.answer("GET", "/swarm"))["JoinTokens"] == {"Worker": "t1,t2", "Manager": ""}
+            docker.calls.sees_tokens = False
+            assert (await docker.answer("GET", "/swarm"))["JoinTokens"] == {"Worker": "", "Manager": ""}
 
     asyncio.run(run())

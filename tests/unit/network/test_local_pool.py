@@ -9,7 +9,7 @@ import pytest
 from agent.network.attachments.local_pool import CANDIDATES, DEFAULT_POOL, choose_pool
 from agent.network.host.host_routes import MAX_PREFIXES_PER_FAMILY, widest
 from agent.network.nftables import set_elements
-from manager.planner.ipam.ipv4_addresses import DEFAULT_POOL as OF_NETWORKS
+from shoal.networks.address_pools import DEFAULT_POOL as OF_NETWORKS
 
 OTHER, THIRD = IPv4Network("172.29.0.0/16"), IPv4Network("192.168.7.0/24")
 
@@ -54,7 +54,7 @@ def test_where_all_is_routed_there_is_one_nevertheless() -> None:
 def test_candidates_are_apart_from_each_other_and_from_what_networks_get() -> None:
     ordered = sorted(CANDIDATES)
     assert not any(left.overlaps(right) for left, right in pairwise(ordered))
-    assert not any(map(OF_NETWORKS.overlaps, ordered))
+    assert not any(map(IPv4Network(OF_NETWORKS).overlaps, ordered))
     assert all(each.is_private or each.subnet_of(IPv4Network("100.64.0.0/10")) for each in ordered)
 
 

@@ -77,7 +77,7 @@ def test_the_layer_then_the_documents_then_the_name() -> None:
             container="db", name="mine:1", author="Ann", message="m", changes=["CMD [\"top\"]", "LABEL a=b"],
         )  # fmt: skip
         image = await commits(rig, cluster).commit(request, ADMIN)
-        assert image.name == "docker.io/library/mine:1"
+        assert (image.name, image.parent) == ("docker.io/library/mine:1", digest_of(CONFIG))
         assert cluster.steps == ["layer", "publish", "name"]
         (asked,) = cluster.asked
         assert (asked.container, asked.image_repository, asked.no_pause) == (identifier, cluster.name, False)

@@ -12,7 +12,6 @@ from manager.planner.draft import Draft
 from manager.planner.index.resource_index import ResourceIndex
 from manager.planner.index.slot_index import SlotIndex
 from manager.planner.ipam.address_ranges import RangeSet, free_ranges, parse_range, parse_range6, range_of
-from manager.planner.ipam.ipv4_addresses import DEFAULT_POOL
 from manager.store import kinds
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.network_pb2 import NetworkAllocation
@@ -20,6 +19,7 @@ from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeStatus
 from tests.fakes.planner_world import World
 
 BASE = 10 << 24
+POOL = IPv4Network("10.0.0.0/8")
 
 
 def networks(places: Sequence[tuple[int, int]], base: int = BASE) -> list[IPv4Network]:
@@ -29,9 +29,9 @@ def networks(places: Sequence[tuple[int, int]], base: int = BASE) -> list[IPv4Ne
 @given(st.lists(st.tuples(st.integers(0, 2**13), st.integers(20, 30)), max_size=20), st.integers(20, 26))
 def test_free_subnets_are_the_lowest_that_are_disjoint(places: list[tuple[int, int]], length: int) -> None:
     taken = networks(places)
-    every = DEFAULT_POOL.subnets(new_prefix=length)
+    every = POOL.subnets(new_prefix=length)
     lowest = [*islice((each for each in every if not any(map(each.overlaps, taken))), 5)]
-    found = free_ranges(range_of(DEFAULT_POOL), map(range_of, taken), 1 << 32 - length)
+    found = free_ranges(range_of(POOL), map(range_of, taken), 1 << 32 - length)
     assert [*islice(found, 5)] == [*map(range_of, lowest)]
 
 

@@ -5,6 +5,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from manager.store import kinds
+from shoal.api.v1.cluster_pb2 import AddressPools, ClusterSettings
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation, NetworkSpec
 from shoal.api.v1.node_pb2 import NodeStatus
@@ -157,3 +158,34 @@ def test_modes_need_no_network(mode: str) -> None:
     cluster.service("web", on(mode, 2))
     cluster.settle()
     assert [list(task.addresses) for task in cluster.running("web")] == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("pools", "length", "first", "supernet"),
+    [
+        (["172.20.0.0/14"], 0, "172.20.0.0/24", "172.20.0.0/19"),
+        (["192.168.0.0/22"], 26, "192.168.0.0/26", ""),
+        (["172.20.0.0/14"], 16, "172.20.0.0/16", "172.20.0.0/16"),
+    ],
+)
+def test_networks_get_their_subnets_from_the_pools_of_the_settings(
+    pools: list[str], length: int, first: str, supernet: str
+) -> None:
+    cluster = world()
+    settings = ClusterSettings(address_pools=AddressPools(pools=pools, prefix_length=length))
+    cluster.put(kinds.CLUSTER_SETTINGS, "", settings)
+    cluster.network("front")
+    cluster.plan()
+    allocation = cluster.tables.allocations["front"]
+    assert (allocation.subnet, allocation.supernet) == (first, supernet)
+
+
+def test_a_pool_that_is_used_up_is_followed_by_the_next() -> None:
+    cluster = world()
+    settings = ClusterSettings(address_pools=AddressPools(pools=["192.168.0.0/24", "172.20.0.0/24"], prefix_length=25))
+    cluster.put(kinds.CLUSTER_SETTINGS, "", settings)
+    for number in range(5):
+        cluster.network(f"n{number}")
+    cluster.plan()
+    subnets = {each.subnet for each in cluster.tables.allocations.values()}
+    assert subnets == {"192.168.0.0/25", "192.168.0.128/25", "172.20.0.0/25", "172.20.0.128/25"}
