@@ -17,6 +17,8 @@ from engine.server.call import Call
 from engine.server.routes import Route
 from shoal.errors import Refused
 
+COMMAND_LINE = "Docker-Client/"
+"""What the docker command line calls itself."""
 FOLLOW_SECONDS = 0.5
 """How long the head of an answer with `follow` waits until the container's node reads its log."""
 
@@ -50,6 +52,7 @@ class LogHandlers:
             since_ns=nanoseconds("since", call.text("since")),
             until_ns=nanoseconds("until", call.text("until")),
             timestamps=call.boolean("timestamps"),
+            large_frames=call.header("user-agent").startswith(COMMAND_LINE),
         )
         async with aclosing(log_frames(self._managers, view, options)) as frames, _first_of(frames) as first:
             # Some clients remove the container when they have the head, and read the body after that.

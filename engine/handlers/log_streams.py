@@ -22,6 +22,7 @@ class LogOptions:
         tail: the newest so many lines; None: all.
         since_ns, until_ns: nanoseconds since the Unix epoch; 0: no bound.
         timestamps: before each line, with nine digits of the second.
+        large_frames: the client takes no frame for a line.
     """
 
     terminal: bool
@@ -31,10 +32,17 @@ class LogOptions:
     since_ns: int = 0
     until_ns: int = 0
     timestamps: bool = False
+    large_frames: bool = False
 
     def frames(self, details: str = "") -> LogFrames:
         """For the lines of one run of a program. Details as of `LogFrames`."""
-        return LogFrames(terminal=self.terminal, outputs=self.outputs, timestamps=self.timestamps, details=details)
+        return LogFrames(
+            terminal=self.terminal,
+            outputs=self.outputs,
+            timestamps=self.timestamps,
+            details=details,
+            large=self.large_frames,
+        )
 
 
 async def log_frames(managers: Managers, view: ContainerView, options: LogOptions) -> AsyncGenerator[bytes]:

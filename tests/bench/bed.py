@@ -21,7 +21,7 @@ from shoal.contexts.context_store import ContextStore
 SHOAL = Path(sys.executable).parent / "shoal"
 ROOT = Path(__file__).parents[2]
 ARCHIVE = ROOT / "build" / "images" / "hello-1.tar"
-PACKAGES = ("shoal", "manager", "agent", "cli")
+PACKAGES = ("shoal", "manager", "agent", "cli", "engine")
 """With their bytecode, as pip leaves an installation: where Python may not write it, each start compiles again."""
 IMAGE = "registry:5000/hello:1"
 SUBNET = IPv4Network(os.environ.get("SHOAL_TEST_SUBNET", "198.18.21.0/24"))

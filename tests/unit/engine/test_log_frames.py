@@ -58,6 +58,12 @@ def test_a_long_line_is_several_frames() -> None:
     assert sizes == [LINE_BYTES, LINE_BYTES, 8192]
 
 
+def test_large_frames_have_many_lines() -> None:
+    line = b"2026-11-23T23:18:28.000000000+00:00 stdout F 2026-11-23T23:18:28.000000000+00:00 stdout F \n"
+    (frame,) = split_frames(LogFrames(terminal=False, large=True).format(line * 3))
+    assert frame == (Output.STDOUT, line[45:] * 3)
+
+
 _STORED = st.builds(
     lambda output, kind, text: b"2026-11-23T23:18:28.000000000+00:00 %b %b %b" % (output, kind, text),
     st.sampled_from([b"stdout", b"stderr"]),
@@ -71,9 +77,12 @@ _STORED = st.builds(
     stored=st.lists(_STORED, max_size=12),
     cut=st.integers(0, 12),
     outputs=st.sets(st.sampled_from([Output.STDOUT, Output.STDERR]), min_size=1),
+    large=st.booleans(),
 )
-def test_each_output_has_exactly_what_was_stored(stored: list[bytes], cut: int, outputs: set[Output]) -> None:
-    frames = LogFrames(terminal=False, outputs=outputs)
+def test_each_output_has_exactly_what_was_stored(
+    stored: list[bytes], cut: int, outputs: set[Output], large: bool
+) -> None:
+    frames = LogFrames(terminal=False, outputs=outputs, large=large)
     batches = [b"".join(line + b"\n" for line in part) for part in (stored[:cut], stored[cut:])]
     found = split_frames(b"".join(map(frames.format, batches)) + frames.finish())
     for output in (Output.STDOUT, Output.STDERR):
