@@ -12,6 +12,7 @@ from engine.cluster.acting_user import acting_metadata
 from engine.cluster.newest_revision import NewestRevision
 from engine.cluster.read_attempts import ReadAttempts, is_read
 from engine.cluster.replaceable_channel import ReplaceableChannel
+from shoal.api.v1.builds_pb2_grpc import BuildsStub
 from shoal.api.v1.certificate_authority_pb2_grpc import CertificateAuthorityStub
 from shoal.api.v1.control_pb2_grpc import ControlStub
 from shoal.api.v1.engine_pb2_grpc import ContainersStub, ImagesStub
@@ -19,6 +20,7 @@ from shoal.rpc.read_revisions import REVISION_KEY, reported_revision
 from shoal.rpc.status_mapping import to_shoal_error
 
 if TYPE_CHECKING:
+    from shoal.api.v1.builds_pb2_grpc import BuildsAsyncStub
     from shoal.api.v1.certificate_authority_pb2_grpc import CertificateAuthorityAsyncStub
     from shoal.api.v1.control_pb2_grpc import ControlAsyncStub
     from shoal.api.v1.engine_pb2_grpc import ContainersAsyncStub, ImagesAsyncStub
@@ -49,7 +51,7 @@ class Managers:
     Args:
         use_next: makes another manager the one that calls go to.
     Attributes:
-        control, containers, images, authority: stubs; calls are made by `call` and `stream`.
+        control, containers, images, builds, authority: stubs; calls are made by `call` and `stream`.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Managers:
         self.control: ControlAsyncStub = ControlStub(untyped)
         self.containers: ContainersAsyncStub = ContainersStub(untyped)
         self.images: ImagesAsyncStub = ImagesStub(untyped)
+        self.builds: BuildsAsyncStub = BuildsStub(untyped)
         self.authority: CertificateAuthorityAsyncStub = CertificateAuthorityStub(untyped)
 
     async def call(

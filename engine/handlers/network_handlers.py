@@ -169,6 +169,11 @@ class NetworkHandlers:
             removed.append(each.network.spec.name)
         return call.json({"NetworksDeleted": removed or None})
 
+    async def name_of(self, name: str) -> str:
+        """The name of a network by its name or an id. Raises ApiError: 404."""
+        view = await self._find(name)
+        return view.network.spec.name
+
     async def _find(self, name: str) -> NetworkView:
         try:
             return await self._managers.call(self._control.GetNetwork, GetNetworkRequest(network=reference(name)))

@@ -13,6 +13,7 @@ from engine.translate.forbidden_features import (
     joined_containers,
     volume_features,
 )
+from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.api.v1.service_pb2 import TaskTemplate
 from shoal.api.v1.streams_pb2 import ExecStart
@@ -47,6 +48,11 @@ class Restrictions:
         """A command in a container. Raises ApiError: 403."""
         if self._concerns(caller) and start.privileged:
             self._refuse({PRIVILEGED})
+
+    def check_build(self, caller: Caller, start: BuildStart) -> None:
+        """A build. Raises ApiError: 403."""
+        if self._concerns(caller) and start.network == "host":
+            self._refuse({HOST_NETWORK})
 
     def check_volume(self, caller: Caller, spec: VolumeSpec) -> None:
         """Raises ApiError: 403."""

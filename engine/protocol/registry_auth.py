@@ -37,14 +37,34 @@ def parse_auth_header(text: str) -> RegistryAuth:
     """
     if not text:
         return RegistryAuth()
+    return parse_auth_document(_decode(text, "X-Registry-Auth"), "invalid X-Registry-Auth header")
+
+
+def parse_auth_config(text: str) -> dict[str, RegistryAuth]:
+    """The credentials of `X-Registry-Config`, by the server that the client calls the registry.
+
+    Raises:
+        ApiError: 400, it is no map of them.
+    """
+    if not text:
+        return {}
+    where = "invalid X-Registry-Config header"
+    document = _decode(text, "X-Registry-Config")
+    if not isinstance(document, dict):
+        raise bad_request(f"{where}: must be an object")
+    return {server: parse_auth_document(each, where) for server, each in document.items()}
+
+
+def _decode(text: str, header: str) -> object:
+    """JSON in base64url, with or without padding."""
     try:
         padded = text.strip() + "=" * (-len(text.strip()) % 4)
-        document = json.loads(
+        document: object = json.loads(
             base64.b64decode(padded.replace("+", "-").replace("/", "_"), altchars=b"-_", validate=True)
         )
     except (ValueError, binascii.Error, RecursionError) as error:
-        raise bad_request(f"invalid X-Registry-Auth header: {error}") from None
-    return parse_auth_document(document, "invalid X-Registry-Auth header")
+        raise bad_request(f"invalid {header} header: {error}") from None
+    return document
 
 
 def parse_auth_document(document: object, where: str) -> RegistryAuth:

@@ -1,0 +1,63 @@
+"""One build on some node: the context goes in, and what happens comes out, over one call of gRPC."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from engine.cluster.managers import Managers
+from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput, BuildStart
+
+PART_BYTES = 256 * 1024
+"""Of a context in one message."""
+_QUEUED_PARTS = 8
+"""Of a context that the node has not taken yet; then the client is not read."""
+
+
+class BuildSession:
+    """One build. An asynchronous context manager: leaving it ends the build."""
+
+    def __init__(self, managers: Managers, start: BuildStart) -> None:
+        self._inputs: asyncio.Queue[BuildInput | None] = asyncio.Queue(_QUEUED_PARTS)
+        messages = _Messages(BuildInput(start=start), self._inputs)
+        self._outputs: AsyncGenerator[BuildOutput] = managers.stream(managers.builds.Build, messages)
+
+    async def __aenter__(self) -> "BuildSession":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        while not self._inputs.empty():
+            self._inputs.get_nowait()
+        self._inputs.put_nowait(None)  # ends the task that sends the messages, which gRPC leaves alone
+        await self._outputs.aclose()
+
+    def outputs(self) -> AsyncGenerator[BuildOutput]:
+        """Until the result. Raises ShoalError: why there is none."""
+        return self._outputs
+
+    async def send(self, data: bytes) -> None:
+        """A part of the context; waits while the node takes no more."""
+        for start in range(0, len(data), PART_BYTES):
+            await self._inputs.put(BuildInput(context=data[start : start + PART_BYTES]))
+
+    async def end_context(self) -> None:
+        """The context is complete, or there is none."""
+        await self._inputs.put(BuildInput(end_context=BuildInput.EndContext()))
+
+
+class _Messages:
+    """The messages of a call. No generator: gRPC leaves it suspended when the call is cancelled."""
+
+    def __init__(self, first: BuildInput, others: "asyncio.Queue[BuildInput | None]") -> None:
+        self._first: BuildInput | None = first
+        self._others = others
+
+    def __aiter__(self) -> "_Messages":
+        return self
+
+    async def __anext__(self) -> BuildInput:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        message = await self._others.get()
+        if message is None:
+            raise StopAsyncIteration
+        return message
