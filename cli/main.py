@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "diff": ("cli.commands.container.container_diff", "List what a container has changed of its image's files"),
     "events": ("cli.commands.events", "Stream events from the cluster"),
     "exec": ("cli.commands.exec", "Run a command in a running container"),
+    "build": ("cli.commands.build", "Build an image from a Dockerfile"),
     "attach": ("cli.commands.attach", "Attach to the main process of a container"),
     "export": ("cli.commands.container.container_export", "Export a container's root file system as a tar archive"),
     "history": ("cli.commands.image.image_inspect:show_history", "Show the history of an image"),

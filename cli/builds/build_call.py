@@ -1,0 +1,146 @@
+"""One build: the context goes to the node, progress and result come from it."""
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cli.builds.build_source import PIECE_BYTES, BuildSource
+from cli.builds.context_archive import ContextArchive
+from cli.builds.output_feed import OutputFeed
+from cli.client import Client
+from cli.render.build_progress.display import BuildDisplay
+from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput, BuildSecret, BuildStart, NamedContextPart
+from shoal.errors import ShoalError
+
+TRANSFER = "transfer of the context"
+"""Identifier of the vertex that this side adds; those of the node are digests."""
+TRANSFER_NAME = "[internal] send build context"
+
+
+@dataclass(frozen=True)
+class LocalBuild:
+    """A build with what is sent for it.
+
+    Attributes:
+        start: without the Dockerfile's text.
+        secrets: values by id.
+        directories: named contexts of this machine.
+    """
+
+    start: BuildStart
+    source: BuildSource
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    directories: Mapping[str, Path] = field(default_factory=dict)
+
+
+def run_build(
+    client: Client, build: LocalBuild, display: BuildDisplay, save: Callable[[Iterator[bytes]], object] | None = None
+) -> OutputFeed:
+    """Build, and draw progress. Ctrl-C ends the build on its node too.
+
+    Args:
+        save: takes the files of the result, an archive in pieces.
+    Returns:
+        What came of it, with its result.
+    Raises:
+        BuildFailed: the node's error, whatever it is. OSError: the context cannot be read. Others as `save` does.
+    """
+    from shoal.api.v1.builds_pb2_grpc import BuildsStub
+
+    feed, inputs = OutputFeed(display), BuildInputs(build, display)
+    outputs = client.stream(BuildsStub(client.channel).Build, inputs.messages(), seconds=None)
+    pieces = _pieces(outputs, feed, inputs)
+    try:
+        if save is not None:
+            save(pieces)
+        for _ in pieces:
+            pass
+    finally:
+        pieces.close()
+    return feed
+
+
+def _pieces(outputs: Generator[BuildOutput], feed: OutputFeed, inputs: "BuildInputs") -> Generator[bytes]:
+    """The files of the result; all else goes to the feed."""
+    try:
+        for output in outputs:
+            if output.HasField("file_data"):
+                yield output.file_data
+            else:
+                feed.take(output)
+    except ShoalError as error:
+        if inputs.failure is not None:
+            raise inputs.failure from None
+        raise BuildFailed(error, feed) from error
+    finally:
+        outputs.close()
+
+
+class BuildFailed(Exception):
+    """A build that has ended without a result.
+
+    Attributes:
+        error: why.
+        feed: what was heard of it before.
+    """
+
+    def __init__(self, error: ShoalError, feed: OutputFeed) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.feed = feed
+
+
+class BuildInputs:
+    """The messages of one build.
+
+    Attributes:
+        failure: why the context could not be read; gRPC ends the call then, and says nothing of it.
+    """
+
+    def __init__(self, build: LocalBuild, display: BuildDisplay) -> None:
+        self._build = build
+        self._display = display
+        self._sent = 0
+        self.failure: Exception | None = None
+
+    def messages(self) -> Iterator[BuildInput]:
+        """All of them; `end_context` is the last."""
+        try:
+            yield from self._messages()
+        except Exception as error:
+            self.failure = error
+            raise
+
+    def _messages(self) -> Iterator[BuildInput]:
+        start = BuildStart()
+        start.CopyFrom(self._build.start)
+        source = self._build.source
+        start.dockerfile, start.dockerfile_text, start.remote_context = (
+            source.dockerfile,
+            source.text or b"",
+            source.remote,
+        )
+        yield BuildInput(start=start)
+        for identifier, value in self._build.secrets.items():
+            yield BuildInput(secret=BuildSecret(id=identifier, value=value))
+        if (pieces := source.pieces()) is not None:
+            for data in self._counted("transferring context:", pieces):
+                yield BuildInput(context=data)
+        for name, directory in self._build.directories.items():
+            for data in self._counted(f"transferring {name}:", ContextArchive(directory).pieces()):
+                yield BuildInput(named_context=NamedContextPart(name=name, data=data))
+        if self._sent:
+            self._display.complete(TRANSFER)
+        yield BuildInput(end_context=BuildInput.EndContext())
+
+    def _counted(self, what: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The pieces, cut to messages, with progress as they pass."""
+        self._display.announce(TRANSFER, TRANSFER_NAME)
+        sent = 0
+        for piece in pieces:
+            for at in range(0, len(piece), PIECE_BYTES):
+                yield piece[at : at + PIECE_BYTES]
+            sent += len(piece)
+            self._display.status(TRANSFER, what, sent)
+        self._sent += sent
+        self._display.status(TRANSFER, what, sent, done=True)

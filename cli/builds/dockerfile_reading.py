@@ -1,0 +1,68 @@
+"""A Dockerfile as it is read before anything is sent: its faults, and the registries that its images are in."""
+
+from collections.abc import Iterable
+
+from shoal.api.v1.builds_pb2 import BuildStart
+from shoal.distribution.manifests import Platform, host_platform
+from shoal.dockerfile.document import parse_dockerfile
+from shoal.dockerfile.evaluation.build_options import BuildOptions
+from shoal.dockerfile.evaluation.build_sources import ImageSource
+from shoal.dockerfile.evaluation.needs import find_needs
+from shoal.dockerfile.evaluation.stage_plan import plan_stages
+from shoal.dockerfile.evaluation.triggers import ImageConfig
+from shoal.errors import InvalidInput
+from shoal.image_reference import parse
+
+_SYNTAX = "BUILDKIT_SYNTAX"
+
+
+def images_of(text: bytes, name: str, start: BuildStart) -> list[str]:
+    """The images that a build begins with or copies from, as far as base images have no triggers.
+
+    Args:
+        name: of the file, for its faults.
+        start: what is asked for.
+    Raises:
+        InvalidInput: every fault of the file. NotFound: there is no such target.
+    """
+    arguments = dict(start.build_args)
+    document = parse_dockerfile(text.decode(errors="replace"), name, syntax=arguments.get(_SYNTAX, ""))
+    here = host_platform()
+    options = BuildOptions(
+        platform=platform_of(start.platform) or here,
+        build_platform=here,
+        target=start.target,
+        arguments=arguments,
+        labels=dict(start.labels),
+        contexts=dict(start.contexts),
+    )
+    plan = plan_stages(document, options, name)
+    images: dict[ImageSource, ImageConfig] = {}
+    while unknown := (needs := find_needs(plan, images)).unknown(images):
+        images |= {each: {} for each in unknown}
+    return [each.reference for each in (*needs.base_images, *needs.copied_images)]
+
+
+def platform_of(text: str) -> Platform | None:
+    """A platform in "linux/arm64/v8"; None: none was given.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if not text:
+        return None
+    parts = text.lower().split("/")
+    if not 2 <= len(parts) <= 3 or not all(parts):
+        raise InvalidInput(f"{text!r} must be in the form os/architecture[/variant], such as linux/arm64")
+    return Platform(*parts)
+
+
+def domains_of(references: Iterable[str]) -> list[str]:
+    """Domains of registries, each once; what is no reference is left out."""
+    found: dict[str, None] = {}
+    for each in references:
+        try:
+            found[parse(each).domain] = None
+        except InvalidInput:
+            continue
+    return list(found)

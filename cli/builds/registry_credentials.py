@@ -1,0 +1,31 @@
+"""Logins of this machine's user at registries, as a node needs them for a build: in memory, for that build alone."""
+
+from collections.abc import Iterable
+
+from cli.images.docker_config import DockerConfig
+from cli.images.registry_logins import with_logins
+from shoal.api.v1.builds_pb2 import RegistryCredentials
+from shoal.distribution.credentials import read_password
+from shoal.distribution.registries import Registries
+
+
+def credentials_for(
+    registries: Registries, domains: Iterable[str], config: DockerConfig
+) -> dict[str, RegistryCredentials]:
+    """Credentials by domain, of those domains that have some.
+
+    Raises:
+        InvalidInput: Docker's file, or that of a password, cannot be read. Unavailable: a credential helper fails.
+    """
+    wanted = list(dict.fromkeys(domains))
+    found = with_logins(registries, wanted, config)
+    answers = {}
+    for domain in wanted:
+        settings = found.find(domain)
+        if settings.username or settings.identity_token:
+            answers[domain] = RegistryCredentials(
+                username=settings.username,
+                password=settings.password or (read_password(settings.password_file) if settings.password_file else ""),
+                identity_token=settings.identity_token,
+            )
+    return answers

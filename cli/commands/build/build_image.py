@@ -1,0 +1,168 @@
+"""`shoal build`."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.builds.build_call import LocalBuild
+from cli.builds.build_report import BuildFiles, execute
+from cli.builds.build_source import BuildSource, choose_source, read_secret
+from cli.builds.dockerfile_reading import domains_of, images_of
+from cli.builds.registry_credentials import credentials_for
+from cli.builds.result_files import output_kind, saver
+from cli.client import Client
+from cli.commands.common.common_options import examples, pass_client
+from cli.commands.image.image_options import registries_option, settings_of
+from cli.flags.build_options import BuildDraft, build_options, draft_of
+from cli.flags.fault_collector import FaultCollector
+from cli.images.docker_config import DockerConfig, config_path
+from cli.render.build_progress.display import Mode, chosen_mode
+from shoal.api.v1.builds_pb2 import BuildStart
+from shoal.distribution.registries import Registries
+from shoal.errors import InvalidInput
+from shoal.image_reference import parse
+from shoal.spec_parsers.build_inputs import SecretSource
+from shoal.spec_parsers.build_outputs import BuildOutputOption
+from shoal.spec_parsers.csv_fields import csv_fields
+
+MAX_SECRET_BYTES = 500 * 1024
+
+
+@click.command(
+    "build",
+    epilog=examples(
+        "shoal build -t web:1 .",
+        "shoal build --target test --build-arg V=2 --secret id=npm,src=.npmrc -f deploy/Dockerfile .",
+        "shoal build -t web:1 - < context.tar",
+        "shoal build --push -t registry.example.com/team/web:1 https://github.com/docker/welcome-to-docker.git",
+        "shoal build -o out --platform linux/amd64 .",
+        "shoal build --check .",
+        "shoal build du",
+        "shoal build prune --filter until=24h",
+    ),
+)
+@click.option(
+    "-f", "--file", default="", metavar="FILE", help="The Dockerfile (default: Dockerfile in the context); - for STDIN."
+)
+@build_options
+@click.option("--check", is_flag=True, help="Only check the Dockerfile.")
+@click.option("--iidfile", type=click.Path(path_type=Path), metavar="FILE", help="Write the image's ID to FILE.")
+@click.option(
+    "--metadata-file", type=click.Path(path_type=Path), metavar="FILE", help="Write ID, digest and names to FILE."
+)
+@click.option("--no-cache", is_flag=True, help="Build every step anew.")
+@click.option(
+    "--progress",
+    type=click.Choice([each.value for each in Mode]),
+    default="auto",
+    envvar="BUILDKIT_PROGRESS",
+    help="How progress is shown (default auto).",
+)
+@click.option("--pull", is_flag=True, help="Ask registries for newer base images.")
+@click.option("--push", is_flag=True, help="Push the image to the registries of its names.")
+@click.option("-q", "--quiet", is_flag=True, help="Only print the image's ID.")
+@registries_option
+@click.argument("context", metavar="PATH|URL|-")
+@click.pass_context
+@pass_client
+def build(
+    client: Client,
+    ctx: click.Context,
+    *,
+    context: str,
+    file: str,
+    check: bool,
+    iidfile: Path | None,
+    metadata_file: Path | None,
+    no_cache: bool,
+    progress: str,
+    pull: bool,
+    push: bool,
+    quiet: bool,
+    registries: Path | None,
+    **given: Any,
+) -> None:
+    """Build an image from a Dockerfile, on a node of the cluster.
+
+    The image is in the cluster's image repository afterwards, so that every node has it at once, and so is the cache of
+    its steps. `shoal build du` shows what nodes keep of builds, `shoal build prune` deletes it.
+    """
+    faults = FaultCollector()
+    draft = draft_of(given, os.environ, faults)
+    secrets = read_secrets(draft, faults)
+    faults.raise_faults()
+    draft.start.no_cache, draft.start.pull, draft.start.check_only = no_cache, pull, check
+    apply_output(draft, push=push)
+    local = prepare(draft, choose_source(context, file), secrets, settings_of(ctx, registries))
+    save = saver(draft.output) if draft.output is not None and not check else None
+    mode = Mode.QUIET if quiet or check else chosen_mode(progress)
+    execute(client, local, mode, save, BuildFiles(iidfile, metadata_file), quiet=quiet)
+
+
+def apply_output(draft: BuildDraft, *, push: bool) -> None:
+    """What `--output` and `--push` say.
+
+    Raises:
+        InvalidInput: what is pushed has no name, or is no image.
+    """
+    output, start = draft.output or BuildOutputOption("image"), draft.start
+    for name in output.names:
+        reference = str(parse(name).with_default_tag())
+        if reference not in start.names:
+            start.names.append(reference)
+    start.output = output_kind(output)
+    start.media_types, start.compression = output.media_types, output.compression
+    start.compression_level = output.compression_level
+    if not push and not output.push:
+        return
+    if start.output != BuildStart.IMAGE:
+        raise InvalidInput(f"--push: cannot be combined with --output type={output.kind}")
+    if not start.names:
+        raise InvalidInput("--push: the image has no name; give it one with --tag")
+    start.push.extend(start.names)
+
+
+def read_secrets(draft: BuildDraft, faults: FaultCollector) -> dict[str, bytes]:
+    """The values of `--secret`."""
+    values = {}
+    for identifier, secret in draft.secrets.items():
+        with faults.flag("--secret"):
+            values[identifier] = _secret(secret, draft.environment)
+    return values
+
+
+def _secret(secret: SecretSource, environment: Mapping[str, str]) -> bytes:
+    """Of its file or its variable; without either of the variable of its name, or else of the file of its name."""
+    variable = secret.variable or (secret.identifier if not secret.file and secret.identifier in environment else "")
+    if not variable:
+        return read_secret(Path(secret.file or secret.identifier), MAX_SECRET_BYTES)
+    if variable not in environment:
+        raise InvalidInput(f"{secret.identifier}: the environment has no variable {variable}")
+    value = os.fsencode(environment[variable])
+    if len(value) > MAX_SECRET_BYTES:
+        raise InvalidInput(f"{secret.identifier}: is too large; the maximum is {MAX_SECRET_BYTES:,} bytes")
+    return value
+
+
+def prepare(draft: BuildDraft, source: BuildSource, secrets: Mapping[str, bytes], registries: Registries) -> LocalBuild:
+    """The build with the credentials that it needs.
+
+    Raises:
+        InvalidInput: every fault of the Dockerfile, where it is at hand.
+    """
+    start = draft.start
+    references = [*start.push, *map(_reference, (*start.cache_from, *start.cache_to))]
+    if source.text is not None:
+        references += images_of(source.text, source.dockerfile, start)
+    config = DockerConfig(config_path(os.environ))
+    for domain, credentials in credentials_for(registries, domains_of(references), config).items():
+        start.credentials[domain].CopyFrom(credentials)
+    return LocalBuild(start, source, secrets, draft.directories)
+
+
+def _reference(cache: str) -> str:
+    """The image of a cache."""
+    return csv_fields(cache).get("ref", "") if "=" in cache else cache

@@ -1,0 +1,282 @@
+"""`shoal build`: the whole command, against a manager that is none."""
+
+import io
+import json
+import os
+import pty
+import signal
+import subprocess
+import tarfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from shoal.api.v1.builds_pb2 import BuildFailure, BuildOutput, BuildResult, BuildStart, BuildWarning, VertexStatus
+from shoal.errors import Fault, InvalidInput, Refused
+from tests.unit.cli.builds.builds_rig import DIGEST, ID, Builder, builds_rig, simple
+from tests.unit.cli.exec.exec_rig import DEADLINE_SECONDS, Rig, killed
+
+
+@pytest.fixture
+def rigs(tmp_path: Path) -> Generator[tuple[Rig, Builder]]:
+    with builds_rig(tmp_path / "config") as made:
+        yield made
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    made = tmp_path / "ctx"
+    made.mkdir()
+    (made / "Dockerfile").write_text("FROM alpine\nRUN make\n")
+    (made / "f").write_text("f\n")
+    (made / "skip").write_text("skip\n")
+    (made / ".dockerignore").write_text("skip\n.dockerignore\nDockerfile\n")
+    return made
+
+
+def files(archive: bytes) -> list[str]:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as found:
+        return found.getnames()
+
+
+def test_a_directory_is_built(rigs: tuple[Rig, Builder], context: Path, tmp_path: Path) -> None:
+    rig, builder = rigs
+    code, written, reported = rig.run(
+        *("build", "-t", "web:1", "-t", "web", "--build-arg", "A=1", "--build-arg", "HOME", "--label", "k=v"),
+        *("--no-cache", "--pull", "--target", "", "--iidfile", str(tmp_path / "iid")),
+        *("--metadata-file", str(tmp_path / "meta"), str(context)),
+    )
+    assert (code, written) == (0, b""), reported
+    (start,) = builder.starts
+    assert list(start.names) == ["docker.io/library/web:1", "docker.io/library/web:latest"]
+    assert start.build_args["A"] == "1" and start.build_args["HOME"] == os.environ["HOME"]
+    assert (start.dockerfile, start.dockerfile_text) == ("Dockerfile", b"FROM alpine\nRUN make\n")
+    assert start.no_cache and start.pull and start.labels["k"] == "v"
+    assert files(builder.contexts[0]) == ["f"], "the Dockerfile is sent though it is ignored"
+    assert "#1 [internal] send build context" in reported
+    assert "#2 [1/1] RUN make\n" in reported and "#2 DONE 0.3s" in reported and " made\n" in reported
+    assert (tmp_path / "iid").read_text() == ID
+    assert json.loads((tmp_path / "meta").read_text()) == {
+        "containerimage.config.digest": ID,
+        "containerimage.digest": DIGEST,
+        "image.name": "docker.io/library/web:1,docker.io/library/web:latest",
+    }
+
+
+def test_quiet_prints_the_id_alone(rigs: tuple[Rig, Builder], context: Path) -> None:
+    rig, _ = rigs
+    assert rig.run("build", "-q", str(context)) == (0, f"{ID}\n".encode(), "")
+
+
+def test_standard_input_is_a_dockerfile_or_an_archive(rigs: tuple[Rig, Builder], context: Path) -> None:
+    rig, builder = rigs
+    assert rig.run("build", "-q", "-", input=b"FROM alpine\n")[0] == 0
+    assert (builder.starts[0].dockerfile_text, builder.contexts[0]) == (b"FROM alpine\n", b"")
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        archive.add(context / "Dockerfile", "Dockerfile")
+    for words in (("-",), ("-f", "-", "-")):
+        assert rig.run("build", "-q", *words, input=content.getvalue())[0] == 0
+        assert (builder.starts[-1].dockerfile_text, builder.contexts[-1]) == (b"", content.getvalue())
+    assert rig.run("build", "-q", "-f", "other", "-", input=content.getvalue())[0] == 0
+    assert builder.starts[-1].dockerfile == "other"
+    assert rig.run("build", "-q", "-f", "-", str(context), input=b"FROM scratch\n")[0] == 0
+    assert builder.starts[-1].dockerfile_text == b"FROM scratch\n" and "f" in files(builder.contexts[-1])
+    assert rig.run("build", "-q", "-f", "x", "-", input=b"FROM scratch\n")[0] == 2
+
+
+def test_addresses_are_for_the_node(rigs: tuple[Rig, Builder]) -> None:
+    rig, builder = rigs
+    assert rig.run("build", "-q", "-f", "a/Dockerfile", "https://example.org/x.git#main:dir")[0] == 0
+    assert (builder.starts[0].remote_context, builder.starts[0].dockerfile) == (
+        "https://example.org/x.git#main:dir",
+        "a/Dockerfile",
+    )
+    assert builder.contexts == [b""]
+
+
+def test_a_dockerfile_elsewhere_has_its_own_ignore_file(
+    rigs: tuple[Rig, Builder], context: Path, tmp_path: Path
+) -> None:
+    rig, builder = rigs
+    (tmp_path / "other").write_text("FROM alpine\n")
+    (tmp_path / "other.dockerignore").write_text("f\n")
+    assert rig.run("build", "-q", "-f", str(tmp_path / "other"), str(context))[0] == 0
+    assert builder.starts[0].dockerfile == "other"
+    assert files(builder.contexts[0]) == [".dockerignore", "Dockerfile", "skip"]
+
+
+def test_secrets_and_named_contexts_are_sent(rigs: tuple[Rig, Builder], context: Path, tmp_path: Path) -> None:
+    rig, builder = rigs
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "x").write_text("x")
+    (tmp_path / "token").write_bytes(b"\0secret")
+    code, _, reported = rig.run(
+        *("build", "--secret", f"id=file,src={tmp_path}/token", "--secret", "id=TOKEN", "--secret", "id=e,env=TOKEN"),
+        *("--build-context", f"lib={tmp_path}/lib", "--build-context", "base=docker-image://alpine:3", str(context)),
+        env={"TOKEN": "of the environment"},
+    )
+    assert code == 0, reported
+    value = b"of the environment"
+    assert builder.secrets == {"file": b"\0secret", "TOKEN": value, "e": value}
+    assert files(builder.named["lib"]) == ["x"]
+    assert dict(builder.starts[0].contexts) == {"lib": "local", "base": "docker-image://alpine:3"}
+    assert "secret" not in reported and "environment" not in reported
+
+
+def test_logins_of_the_images_registries_are_sent(rigs: tuple[Rig, Builder], context: Path, tmp_path: Path) -> None:
+    rig, builder = rigs
+    (tmp_path / "config" / "docker").mkdir()
+    logins = {name: {"auth": "dTpw"} for name in ("one.example.org", "two.example.org", "other.example.org")}
+    (tmp_path / "config" / "docker" / "config.json").write_text(json.dumps({"auths": logins}))
+    (context / "Dockerfile").write_text("FROM one.example.org/a\nCOPY --from=two.example.org/b / /\n")
+    assert rig.run("build", "-q", str(context))[0] == 0
+    assert {(name, each.password) for name, each in builder.starts[0].credentials.items()} == {
+        ("one.example.org", "p"),
+        ("two.example.org", "p"),
+    }
+    assert rig.run("build", "-q", "--push", "-t", "other.example.org/x", str(context))[0] == 0
+    assert set(builder.starts[1].credentials) == set(logins)
+    assert list(builder.starts[1].push) == ["other.example.org/x:latest"]
+
+
+def test_files_of_the_result_go_to_a_directory_or_an_archive(
+    rigs: tuple[Rig, Builder], context: Path, tmp_path: Path
+) -> None:
+    rig, builder = rigs
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        archive.add(context / "f", "bin/app")
+
+    def answers(start: BuildStart) -> Iterator[BuildOutput]:
+        whole = content.getvalue()
+        yield from list(simple(start))[:-1]
+        yield BuildOutput(file_data=whole[:700])
+        yield BuildOutput(file_data=whole[700:])
+        yield BuildOutput(result=BuildResult())
+
+    builder.answers = answers
+    assert rig.run("build", "-o", str(tmp_path / "out"), str(context))[0] == 0
+    assert (tmp_path / "out" / "bin" / "app").read_text() == "f\n"
+    assert rig.run("build", "-o", f"type=tar,dest={tmp_path}/out.tar", str(context))[0] == 0
+    assert (tmp_path / "out.tar").read_bytes() == content.getvalue()
+    code, written, _ = rig.run("build", "-o", "-", str(context))
+    assert (code, written) == (0, content.getvalue())
+    assert [each.output for each in builder.starts] == [BuildStart.FILES] * 3
+    builder.refused = Refused("no")
+    assert rig.run("build", "-o", f"type=oci,dest={tmp_path}/oci.tar", str(context))[0] == 1
+    assert not [each for each in tmp_path.iterdir() if "oci" in each.name], "whole, or not at all"
+
+
+def test_a_failure_is_reported_with_its_output_and_its_lines(rigs: tuple[Rig, Builder], context: Path) -> None:
+    rig, builder = rigs
+
+    def answers(start: BuildStart) -> Iterator[BuildOutput]:
+        yield from list(simple(start))[:3]
+        error = 'process "/bin/sh -c make" did not complete successfully: exit code: 2'
+        yield BuildOutput(vertex=VertexStatus(id="v1", started_at_ms=1000, completed_at_ms=1100, error=error))
+        yield BuildOutput(failure=BuildFailure(vertex_id="v1", exit_code=2, line=2))
+
+    builder.answers, builder.refused = answers, Refused("the step failed")
+    code, _, reported = rig.run("build", str(context))
+    assert code == 1
+    tail = reported[reported.index("------") :].splitlines()
+    assert tail[0] == "------" and tail[1] == " > [1/1] RUN make:" and tail[2].endswith(" made") and tail[3] == "------"
+    assert tail[4:] == [
+        "Dockerfile:2",
+        "--------------------",
+        "   1 |     FROM alpine",
+        "   2 | >>> RUN make",
+        "   3 |",
+        "--------------------",
+        "error: the step failed",
+    ]
+
+
+def test_all_faults_are_reported_before_anything_is_sent(rigs: tuple[Rig, Builder], context: Path) -> None:
+    rig, builder = rigs
+    code, _, reported = rig.run("build", "-t", "A", "--memory", "x", "--ssh", "default", "--sbom", "true", str(context))
+    assert code == 2
+    for flag in ("--tag: ", "--memory: ", "--ssh: ", "--sbom: "):
+        assert f"error: {flag}" in reported
+    (context / "Dockerfile").write_text("FROM alpine\nRUNN x\nCOPY a\n")
+    code, _, reported = rig.run("build", str(context))
+    assert code == 2 and "error: Dockerfile:2: " in reported and "error: Dockerfile:3: " in reported
+    assert rig.run("build", "-f", "missing", str(context))[0] == 2
+    assert rig.run("build", str(context / "f"))[0] == 2
+    assert rig.run("build", "--push", "-o", "out", str(context))[0] == 2
+    assert builder.starts == []
+    builder.refused = InvalidInput([Fault("names", "no")])
+    (context / "Dockerfile").write_text("FROM alpine\n")
+    assert rig.run("build", str(context))[0] == 2
+
+
+def test_warnings_name_their_line(rigs: tuple[Rig, Builder], context: Path) -> None:
+    rig, builder = rigs
+    warning = BuildWarning(
+        rule="FromAsCasing", text="'as' and 'FROM' keywords' casing do not match", line=1, url="https://x"
+    )
+    builder.answers = lambda start: iter([BuildOutput(warning=warning), *simple(start)])
+    code, _, reported = rig.run("build", str(context))
+    assert code == 0
+    assert "warning: Dockerfile:1: FromAsCasing: 'as' and 'FROM' keywords' casing do not match" in reported
+    builder.answers = lambda start: iter([BuildOutput(warning=warning)] if start.check_only else [])
+    code, written, _ = rig.run("build", "--check", str(context))
+    assert code == 1
+    assert written.decode().splitlines()[:3] == [
+        "Check complete, 1 warning has been found!",
+        "",
+        "WARNING: FromAsCasing - https://x",
+    ]
+    builder.answers = lambda start: iter([])
+    assert rig.run("build", "--check", str(context)) == (0, b"Check complete, no warnings found.\n", "")
+
+
+def test_interrupting_it_ends_the_build(rigs: tuple[Rig, Builder], context: Path) -> None:
+    rig, builder = rigs
+
+    def answers(start: BuildStart) -> Iterator[BuildOutput]:
+        yield from list(simple(start))[:3]
+        builder.running.wait(DEADLINE_SECONDS)
+
+    builder.answers = answers
+    with killed(rig.start("build", str(context))) as process:
+        assert process.stderr is not None
+        while b"made" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE_SECONDS) == 130
+    assert builder.cancelled.wait(DEADLINE_SECONDS)
+
+
+def test_a_terminal_is_drawn_over(rigs: tuple[Rig, Builder], context: Path) -> None:
+    rig, _ = rigs
+    master, slave = pty.openpty()
+    with killed(
+        rig.start("build", str(context), stdout=subprocess.PIPE, stderr=slave, env={"TERM": "xterm"})
+    ) as process:
+        os.close(slave)
+        assert process.wait(DEADLINE_SECONDS) == 0
+        shown = os.read(master, 1 << 16).decode()
+    os.close(master)
+    assert "[+] Building" in shown and "FINISHED" in shown and " => [1/1] RUN make" in shown and "\x1b[2K" in shown
+
+
+def test_the_cache_is_listed_and_pruned(rigs: tuple[Rig, Builder]) -> None:
+    rig, builder = rigs
+    code, written, reported = rig.run("build", "du")
+    assert code == 0 and "warning: node h2 did not respond" in reported
+    lines = written.decode().splitlines()
+    assert lines[0].split() == ["ID", "NODE", "TYPE", "SIZE", "LAST", "USED", "IN", "USE", "DESCRIPTION"]
+    assert lines[1].split()[:4] == ["aaaaaaaaaaaa", "n1", "regular", "5MB"]
+    assert lines[-2:] == ["Reclaimable: 5MB", "Total: 5MB"]
+    code, written, _ = rig.run(
+        "build", "prune", "-f", "-a", "--filter", "until=24h", "--keep-storage", "1k", "--node", "h1"
+    )
+    assert written == b"Deleted build cache objects:\na\n\nTotal reclaimed space: 5MB\n"
+    (request,) = builder.prunes
+    assert (request.all, request.keep_bytes, request.node, request.filters[0].key) == (True, 1024, "h1", "until")
+    assert rig.run("build", "prune", input=b"n\n")[0] == 130
+    assert rig.run("build", "prune", "--filter", "x=y")[0] == 2
+    assert len(builder.prunes) == 1
