@@ -24,6 +24,7 @@ from engine.cluster.replaceable_channel import ReplaceableChannel
 from engine.cluster.swarm_side import SwarmSide
 from engine.handlers.archive_handlers import ArchiveHandlers
 from engine.handlers.attach_handlers import AttachHandlers
+from engine.handlers.build_handlers import BuildHandlers
 from engine.handlers.container_handlers import ContainerHandlers
 from engine.handlers.container_run_handlers import ContainerRunHandlers
 from engine.handlers.disk_usage_handlers import DiskUsageHandlers
@@ -158,6 +159,7 @@ def route_table(settings: EngineSettings, managers: Managers, registries: Regist
     delivery = OutputDelivery()
     restrictions, side = Restrictions(frozenset(settings.forbid), lookup.find), SwarmSide(managers)
     services = ServiceHandlers(managers, restrictions=restrictions)
+    networks = NetworkHandlers(managers, lookup)
     volumes, pool = VolumeHandlers(managers, restrictions=restrictions), ImagePool(managers, registries)
     system = SystemHandlers(
         managers,
@@ -176,7 +178,8 @@ def route_table(settings: EngineSettings, managers: Managers, registries: Regist
         StatsHandlers(managers, lookup),
         ArchiveHandlers(managers, lookup, restrictions=restrictions),
         ExecHandlers(managers, lookup, own_events, restrictions=restrictions),
-        NetworkHandlers(managers, lookup),
+        networks,
+        BuildHandlers(managers, home, restrictions=restrictions, network_name=networks.name_of),
         volumes,
         DiskUsageHandlers(managers, lookup, volumes),
         ImageHandlers(managers, pool),

@@ -1,4 +1,4 @@
-"""`system/df`: what images, containers and volumes take."""
+"""`system/df`: what images, containers, volumes and builds take."""
 
 import asyncio
 import time
@@ -13,9 +13,11 @@ from engine.handlers.volume_handlers import VolumeHandlers, size_of
 from engine.protocol.versions import BUILD_CACHE_LISTED
 from engine.server.call import Call
 from engine.server.routes import Route
+from engine.translate.build_cache import cache_documents
 from engine.translate.container_list import list_row
 from engine.translate.images import image_row, layers_size, shared_sizes
 from engine.translate.volumes import volume_document
+from shoal.api.v1.builds_pb2 import ListBuildCacheRequest
 from shoal.api.v1.control_pb2 import ListVolumesRequest
 from shoal.api.v1.engine_pb2 import ImageView, ListContainersRequest, ListImagesRequest
 
@@ -37,10 +39,12 @@ class DiskUsageHandlers:
         """All kinds, or those of `type`."""
         managers = self._managers
         desired = ListContainersRequest(all=True, include_tasks=True, include_sizes=True)
-        images, containers, volumes = await asyncio.gather(
+        builds = managers.builds.ListBuildCache
+        images, containers, volumes, cache = await asyncio.gather(
             managers.call(managers.images.ListImages, ListImagesRequest()),
             managers.call(managers.containers.ListContainers, desired, seconds=SIZE_SECONDS),
             managers.call(managers.control.ListVolumes, ListVolumesRequest(include_sizes=True), seconds=SIZE_SECONDS),
+            managers.call(builds, ListBuildCacheRequest(), seconds=SIZE_SECONDS),
         )
         around = await self._lookup.around(containers.containers)
         now_ms, users = time.time_ns() // 1_000_000, await self._volumes.users(volumes.volumes)
@@ -55,10 +59,10 @@ class DiskUsageHandlers:
             "Volumes": [
                 volume_document(each, usage=(size_of(each), users[each.volume.spec.name])) for each in volumes.volumes
             ],
-            "BuildCache": [],
+            "BuildCache": cache_documents(cache.rows),
         }
         if call.version < BUILD_CACHE_LISTED:
-            documents["BuilderSize"] = 0
+            documents["BuilderSize"] = sum(row.bytes for row in cache.rows)
         left_out = {
             "container": ("Containers",),
             "image": ("Images", "LayersSize"),

@@ -5,15 +5,15 @@ from aiohttp import web
 from engine.protocol.errors import not_found, not_implemented
 from engine.server.call import Call
 from engine.server.routes import Handler, Route
+from engine.translate.build_request import BUILDKIT
 
-_BUILD = "building images is not supported yet; build elsewhere and push or load the image"
+_CANCEL = "a build ends when its client closes the connection"
 _PLUGINS = "plugins are not supported: volumes have CSI drivers, networks and logs are the cluster's own"
 
 _REFUSED: tuple[tuple[str, str, str, str], ...] = (
-    ("POST", "/build", "ImageBuild", _BUILD),
-    ("POST", "/build/cancel", "BuildCancel", _BUILD),
-    ("POST", "/session", "Session", _BUILD),
-    ("POST", "/grpc", "Grpc", f"BuildKit is not served: {_BUILD}"),
+    ("POST", "/build/cancel", "BuildCancel", _CANCEL),
+    ("POST", "/session", "Session", BUILDKIT),
+    ("POST", "/grpc", "Grpc", BUILDKIT),
     ("GET", "/plugins/privileges", "GetPluginPrivileges", _PLUGINS),
     ("POST", "/plugins/pull", "PluginPull", _PLUGINS),
     ("POST", "/plugins/create", "PluginCreate", _PLUGINS),
@@ -36,7 +36,6 @@ def refused_routes(served: frozenset[str]) -> list[Route]:
         served: operations that others serve.
     """
     routes = [
-        Route("POST", "/build/prune", _prune_builds, "BuildPrune", remark="nothing is kept, so nothing is removed"),
         Route("GET", "/plugins", _list_plugins, "PluginList", remark="always empty"),
         *(Route(method, path, _refuse(why), name, remark=f"501: {why}") for method, path, name, why in _REFUSED),
         *(
@@ -45,10 +44,6 @@ def refused_routes(served: frozenset[str]) -> list[Route]:
         ),
     ]
     return [route for route in routes if route.operation not in served]
-
-
-async def _prune_builds(call: Call) -> web.StreamResponse:
-    return call.json({"CachesDeleted": None, "SpaceReclaimed": 0})
 
 
 async def _list_plugins(call: Call) -> web.StreamResponse:

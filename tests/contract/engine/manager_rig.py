@@ -30,6 +30,7 @@ from manager.store import kinds
 from manager.store.changes import put
 from manager.volumes.volume_handler import VolumeHandler
 from shoal import ids
+from shoal.api.v1.builds_pb2 import ListBuildCacheResponse, PruneBuildCacheResponse
 from shoal.api.v1.cluster_pb2 import Cluster, ClusterSettings
 from shoal.api.v1.control_pb2 import (
     ListJoinTokensResponse,
@@ -220,6 +221,10 @@ class RigManagers(Managers):
             SetImage=_unary(images.set),
             RemoveImage=_unary(images.remove),
             PruneImages=_unary(images.prune),
+        )
+
+        untyped.builds = _Calls(
+            ListBuildCache=_answer(ListBuildCacheResponse()), PruneBuildCache=_answer(PruneBuildCacheResponse())
         )
 
     async def call(self, method: Callable[..., Awaitable[R]], request: object, *, seconds: float | None = None) -> R:
