@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cli.builds.build_source import PIECE_BYTES, BuildSource
 from cli.builds.context_archive import ContextArchive
-from cli.builds.output_feed import OutputFeed
+from cli.builds.output_feed import CONTEXT_NAME, OutputFeed
 from cli.client import Client
 from cli.render.build_progress.display import BuildDisplay
 from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput, BuildSecret, BuildStart, NamedContextPart
@@ -14,7 +14,6 @@ from shoal.errors import ShoalError
 
 TRANSFER = "transfer of the context"
 """Identifier of the vertex that this side adds; those of the node are digests."""
-TRANSFER_NAME = "[internal] send build context"
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ class BuildInputs:
 
     def _counted(self, what: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """The pieces, cut to messages, with progress as they pass."""
-        self._display.announce(TRANSFER, TRANSFER_NAME)
+        self._display.announce(TRANSFER, CONTEXT_NAME)
         sent = 0
         for piece in pieces:
             for at in range(0, len(piece), PIECE_BYTES):

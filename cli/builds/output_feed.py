@@ -11,6 +11,8 @@ from shoal.api.v1.builds_pb2 import (
     VertexStatus,
 )
 
+CONTEXT_NAME = "[internal] load build context"
+
 
 class OutputFeed:
     """Gives a display what it draws, and keeps what is needed at the end.
@@ -22,6 +24,7 @@ class OutputFeed:
 
     def __init__(self, display: BuildDisplay) -> None:
         self._display = display
+        self._shown: set[str] = set()
         self.place = BuildPlace()
         self.failure: BuildFailure | None = None
         self.result: BuildResult | None = None
@@ -37,9 +40,9 @@ class OutputFeed:
                 self._plan(output.plan)
             case "vertex":
                 self._status(output.vertex)
-            case "log":
+            case "log" if output.log.id in self._shown:
                 self._display.output(output.log.id, output.log.stream, output.log.data)
-            case "progress":
+            case "progress" if output.progress.id in self._shown:
                 progress = output.progress
                 self._display.status(
                     progress.id, progress.name, progress.current, progress.total, done=progress.complete
@@ -58,10 +61,15 @@ class OutputFeed:
                 self.result = output.result
 
     def _plan(self, plan: BuildPlan) -> None:
+        """Without steps that have no work, and so no name, and without the context, which is sent here."""
         for vertex in plan.vertices:
-            self._display.announce(vertex.id, vertex.name, vertex.inputs)
+            if vertex.name not in ("", CONTEXT_NAME):
+                self._shown.add(vertex.id)
+                self._display.announce(vertex.id, vertex.name, vertex.inputs)
 
     def _status(self, status: VertexStatus) -> None:
+        if status.id not in self._shown:
+            return
         if status.completed_at_ms:
             begun = status.started_at_ms or status.completed_at_ms
             seconds = (status.completed_at_ms - begun) / 1000

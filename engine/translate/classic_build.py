@@ -37,6 +37,8 @@ class _Step:
     number: int
     text: str
     identifier: str
+    stage: str = ""
+    has_work: bool = True
     begun: bool = False
     ended: bool = False
     cached: bool = False
@@ -51,6 +53,16 @@ class _Step:
     def container(self) -> str:
         """What stands for the container of the step, which has no name here."""
         return hashlib.sha256(f"{self.identifier} {self.number}".encode()).hexdigest()[:12]
+
+    @property
+    def is_base(self) -> bool:
+        return self.text.partition(" ")[0].upper() == "FROM"
+
+    @property
+    def base_name(self) -> str:
+        """What a FROM begins with."""
+        words = self.text.split()[1:] if self.is_base else []
+        return next((each for each in words if not each.startswith("--")), "").lower()
 
     @property
     def has_container(self) -> bool:
@@ -74,6 +86,7 @@ class ClassicBuild:
         self._by_id: dict[str, list[_Step]] = {}
         self._total = 0
         self._next = 1
+        self._image_id = ""
         self._warnings: list[str] = []
         self._decoders: dict[tuple[int, int], codecs.IncrementalDecoder] = {}
         self.failure: BuildFailure | None = None
@@ -92,6 +105,9 @@ class ClassicBuild:
             case "failure":
                 self.failure = output.failure
             case "result":
+                self._image_id = output.result.image_id
+                if (last := self._steps.get(self._total)) is not None:
+                    last.image_id = self._image_id
                 return [*self._told(), *self._result(output.result)]
         return self._told()
 
@@ -129,7 +145,7 @@ class ClassicBuild:
         known = self._steps.get(vertex.step)
         if known is not None and known.identifier == vertex.id:
             return
-        step = _Step(vertex.step, vertex.instruction.partition("\n")[0], vertex.id)
+        step = _Step(vertex.step, vertex.instruction.partition("\n")[0], vertex.id, vertex.stage, bool(vertex.name))
         self._steps[vertex.step] = step
         self._by_id.setdefault(vertex.id, []).append(step)
 
@@ -154,13 +170,34 @@ class ClassicBuild:
         return [] if self._quiet else lines
 
     def _advance(self) -> Iterator[Line]:
-        while (step := self._steps.get(self._next)) is not None and (step.begun or step.ended):
+        while (step := self._steps.get(self._next)) is not None and (step.begun or step.ended or self._is_passed(step)):
             yield from self._head(step)
             yield from self._output(step)
-            if not step.ended or step.error:
-                return
+            if not step.ended or step.error or (step.number == self._total and not self._image_id):
+                return  # of the last step the image's own id is told
             yield from self._end(step)
             self._next += 1
+
+    def _is_passed(self, step: _Step) -> bool:
+        """Whether it is a step that has no work, and one after it has begun: FROM of another stage, or of none."""
+        if (
+            step.has_work
+            or not step.is_base
+            or not any(each.begun or each.ended for each in self._steps.values() if each.number > step.number)
+        ):
+            return False
+        step.ended = step.cached = True
+        step.image_id = self._image_of(step.base_name, step.number)
+        return True
+
+    def _image_of(self, name: str, before: int) -> str:
+        """Of the last step of the stage, or of the image, that a FROM names; empty: of none."""
+        found = [
+            each.image_id
+            for _, each in sorted(self._steps.items())
+            if each.number < before and name in (each.stage.lower(), each.base_name) and each.image_id
+        ]
+        return found[-1] if found else ""
 
     def _head(self, step: _Step) -> Iterator[Line]:
         if not step.is_headed:
@@ -181,7 +218,7 @@ class ClassicBuild:
         step.output_bytes = 0
 
     def _end(self, step: _Step) -> Iterator[Line]:
-        if step.cached and not step.is_running_told and not step.text.upper().startswith("FROM "):
+        if step.cached and not step.is_running_told and not step.is_base:
             yield _stream(" ---> Using cache\n")
         elif step.is_running_told and self._removes:
             yield _stream(f" ---> Removed intermediate container {step.container}\n")

@@ -114,8 +114,14 @@ def _settings(
     found: list[Vertex] = []
     after: dict[int, tuple[str, ...]] = {}
     numbers = _numbers(evaluation, graph)
+    told = {each.step for _, each in _instructions(evaluation, graph)}
     for index in sorted(graph.steps):
         first, total = numbers[index]
+        base = evaluation.stages[index].planned.stage.base.origin
+        if first not in told:  # scratch, another stage, an image that a stage before it has begun with
+            vertex = _vertex("", stage_name(evaluation, index), first, total, base.text, base.location)
+            vertex.id = _digest(build_id, "base", index)
+            found.append(vertex)
         for place, step in enumerate(evaluation.stages[index].steps):
             if step.action is not None:
                 continue

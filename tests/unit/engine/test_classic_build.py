@@ -35,7 +35,7 @@ def plan(steps: Iterable[str] = STEPS) -> BuildOutput:
     texts = list(steps)
     vertices = [Vertex(id="context", name="[internal] load build context")]
     vertices += [
-        Vertex(id=f"v{number}", step=number, steps=len(texts), instruction=text)
+        Vertex(id=f"v{number}", name=text, step=number, steps=len(texts), instruction=text)
         for number, text in enumerate(texts, start=1)
     ]
     return BuildOutput(plan=BuildPlan(vertices=vertices))
@@ -97,6 +97,25 @@ def test_what_the_cache_has_is_told_so() -> None:
         f"Step 1/5 : FROM alpine\n ---> {IDS[0][7:19]}\n"
         f"Step 2/5 : ARG A=1\n ---> Using cache\n ---> {IDS[1][7:19]}\n"
         f"Step 3/5 : RUN echo built > /b\n ---> Using cache\n ---> {IDS[2][7:19]}\n"
+    )
+
+
+def test_stages_that_begin_with_nothing_or_with_another_stage_are_steps_too() -> None:
+    steps = ("FROM scratch AS a", "COPY x /", "FROM a AS b", "COPY y /", "FROM a", "RUN z")
+    planned = plan(steps)
+    for vertex, stage in zip(list(planned.plan.vertices)[1:], ("a", "a", "b", "b", "2", "2"), strict=True):
+        vertex.stage = stage
+        vertex.name = "" if vertex.instruction.startswith("FROM") else vertex.instruction
+    lines = build([planned, ended(2), ended(4, cached=True), started(6), ended(6)])
+    text = text_of(lines)
+    assert text.startswith(
+        f"Step 1/6 : FROM scratch AS a\n ---> \nStep 2/6 : COPY x /\n ---> {IDS[1][7:19]}\n"
+        f"Step 3/6 : FROM a AS b\n ---> {IDS[1][7:19]}\nStep 4/6 : COPY y /\n ---> Using cache\n ---> {IDS[3][7:19]}\n"
+        f"Step 5/6 : FROM a\n ---> {IDS[1][7:19]}\nStep 6/6 : RUN z\n ---> Running in "
+    )
+    whole = text_of(build([planned, ended(2), ended(4), ended(6), result()]))
+    assert whole.endswith(f" ---> {IDS[4][7:19]}\nSuccessfully built {IDS[4][7:19]}\n"), (
+        "the last step has the image's own id"
     )
 
 

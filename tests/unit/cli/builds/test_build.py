@@ -54,7 +54,7 @@ def test_a_directory_is_built(rigs: tuple[Rig, Builder], context: Path, tmp_path
     assert (start.dockerfile, start.dockerfile_text) == ("Dockerfile", b"FROM alpine\nRUN make\n")
     assert start.no_cache and start.pull and start.labels["k"] == "v"
     assert files(builder.contexts[0]) == ["f"], "the Dockerfile is sent though it is ignored"
-    assert "#1 [internal] send build context" in reported
+    assert "#1 [internal] load build context" in reported
     assert "#2 [1/1] RUN make\n" in reported and "#2 DONE 0.3s" in reported and " made\n" in reported
     assert (tmp_path / "iid").read_text() == ID
     assert json.loads((tmp_path / "meta").read_text()) == {
