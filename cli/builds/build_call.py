@@ -66,7 +66,7 @@ def _pieces(outputs: Generator[BuildOutput], feed: OutputFeed, inputs: "BuildInp
             if output.HasField("file_data"):
                 yield output.file_data
             else:
-                feed.take(output)
+                feed.receive(output)
     except ShoalError as error:
         if inputs.failure is not None:
             raise inputs.failure from None

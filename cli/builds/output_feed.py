@@ -30,7 +30,7 @@ class OutputFeed:
         self.result: BuildResult | None = None
         self.warnings: list[BuildWarning] = []
 
-    def take(self, output: BuildOutput) -> None:
+    def receive(self, output: BuildOutput) -> None:
         """One message, other than files of the result."""
         kind = output.WhichOneof("kind")
         if kind in ("plan", "vertex", "log", "progress"):

@@ -17,10 +17,10 @@ def credentials_for(
     Raises:
         InvalidInput: Docker's file, or that of a password, cannot be read. Unavailable: a credential helper fails.
     """
-    wanted = list(dict.fromkeys(domains))
-    found = with_logins(registries, wanted, config)
+    domains_once = list(dict.fromkeys(domains))
+    found = with_logins(registries, domains_once, config)
     answers = {}
-    for domain in wanted:
+    for domain in domains_once:
         settings = found.find(domain)
         if settings.username or settings.identity_token:
             answers[domain] = RegistryCredentials(

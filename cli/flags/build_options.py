@@ -173,7 +173,7 @@ FLAGS = (
     BuildFlag("--memory", "BYTES", "Memory limit of each RUN.", _set("memory_bytes", parse_bytes), short="-m"),
     BuildFlag("--memory-swap", "BYTES", "Memory and swap together; -1 for no bound on swap.", _memory_swap),
     BuildFlag("--network", "MODE", "Network of RUN: default, none or host.", _network),
-    BuildFlag("--no-cache-filter", "STAGES", "Build these stages anew.", _stages, repeatable=True),
+    BuildFlag("--no-cache-filter", "STAGES", "Build these stages again.", _stages, repeatable=True),
     BuildFlag("--node", "NODE", "Build on this node.", _set("node")),
     BuildFlag("--output", "DEST", "Where the result goes: a directory, or type=local|tar|oci|docker|image|registry|"
               "cacheonly,dest=PATH.", _output, repeatable=True, short="-o"),

@@ -62,7 +62,7 @@ class BuildHandlers:
         async with BuildSession(self._managers, request.start) as session:
             sending = asyncio.create_task(_send(call, session, has_context=not request.start.remote_context))
             try:
-                return await _tell(call, session, request, sending)
+                return await _report(call, session, request, sending)
             finally:
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
@@ -87,7 +87,7 @@ async def _send(call: Call, session: BuildSession, *, has_context: bool) -> None
     await session.end_context()
 
 
-async def _tell(
+async def _report(
     call: Call, session: BuildSession, request: BuildRequest, sending: "asyncio.Task[None]"
 ) -> web.StreamResponse:
     """The stream of the build. An error before its first line is an answer of its own, a later one its last line."""
@@ -100,9 +100,9 @@ async def _tell(
     response: web.StreamResponse | None = None
     try:
         async for output in session.outputs():
-            if told := lines.lines(output):
+            if lines_now := lines.lines(output):
                 response = response or await call.stream()
-                await response.write(_encoded(told))
+                await response.write(_encoded(lines_now))
     except ShoalError as error:
         await _drain(call, sending)
         last = lines.unfinished()

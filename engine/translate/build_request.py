@@ -22,11 +22,11 @@ _SESSION = "client-session"
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """A build, and how its progress is told.
+    """A build, and how its progress is reported.
 
     Attributes:
-        quiet: only the id of the image is told.
-        removes: intermediate containers are told to be removed.
+        quiet: only the id of the image is reported.
+        removes: intermediate containers are reported to be removed.
         removes_always: those of a step that failed, too.
         network: name or id of a network that has to be found; empty: `start` says it.
     """

@@ -6,7 +6,7 @@
      ---> Removed intermediate container 3f32bc0d68db
      ---> 0e0a59f2c456
 
-Steps may be done side by side and in another order: what comes of one waits until those before it have been told.
+Steps may be done side by side and in another order: what comes of one waits until those before it have been reported.
 """
 
 import codecs
@@ -45,7 +45,7 @@ class _Step:
     error: str = ""
     image_id: str = ""
     is_headed: bool = False
-    is_running_told: bool = False
+    is_running_shown: bool = False
     output: list[tuple[int, bytes]] = field(default_factory=list)
     output_bytes: int = 0
 
@@ -108,8 +108,8 @@ class ClassicBuild:
                 self._image_id = output.result.image_id
                 if (last := self._steps.get(self._total)) is not None:
                     last.image_id = self._image_id
-                return [*self._told(), *self._result(output.result)]
-        return self._told()
+                return [*self._reported(), *self._result(output.result)]
+        return self._reported()
 
     def error(self, message: str) -> Line:
         """The last line of a build that has failed."""
@@ -122,7 +122,7 @@ class ClassicBuild:
         """What stands before the error."""
         lines = list(self._advance())
         step = self._steps.get(self._next)
-        if step is not None and step.is_running_told and self._removes_always:
+        if step is not None and step.is_running_shown and self._removes_always:
             lines.append(_stream(f" ---> Removed intermediate container {step.container}\n"))
         return [] if self._quiet else lines
 
@@ -165,7 +165,7 @@ class ClassicBuild:
             while step.output_bytes > MAX_WAITING_BYTES:
                 step.output_bytes -= len(step.output.pop(0)[1])
 
-    def _told(self) -> list[Line]:
+    def _reported(self) -> list[Line]:
         lines = list(self._advance())
         return [] if self._quiet else lines
 
@@ -174,7 +174,7 @@ class ClassicBuild:
             yield from self._head(step)
             yield from self._output(step)
             if not step.ended or step.error or (step.number == self._total and not self._image_id):
-                return  # of the last step the image's own id is told
+                return  # of the last step the image's own id is reported
             yield from self._end(step)
             self._next += 1
 
@@ -204,8 +204,8 @@ class ClassicBuild:
             step.is_headed = True
             yield _stream(f"Step {step.number}/{self._total} : {step.text}")
             yield _stream("\n")
-        if step.has_container and not step.cached and not step.is_running_told:
-            step.is_running_told = True
+        if step.has_container and not step.cached and not step.is_running_shown:
+            step.is_running_shown = True
             yield _stream(f" ---> Running in {step.container}\n")
 
     def _output(self, step: _Step) -> Iterator[Line]:
@@ -218,9 +218,9 @@ class ClassicBuild:
         step.output_bytes = 0
 
     def _end(self, step: _Step) -> Iterator[Line]:
-        if step.cached and not step.is_running_told and not step.is_base:
+        if step.cached and not step.is_running_shown and not step.is_base:
             yield _stream(" ---> Using cache\n")
-        elif step.is_running_told and self._removes:
+        elif step.is_running_shown and self._removes:
             yield _stream(f" ---> Removed intermediate container {step.container}\n")
         yield _stream(f" ---> {short_id(step.image_id)}\n")
 

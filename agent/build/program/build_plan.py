@@ -1,4 +1,4 @@
-"""What is told of a build before it begins: its vertices, with names as BuildKit shows them. Pure."""
+"""What is announced of a build before it begins: its vertices, with names as BuildKit shows them. Pure."""
 
 import hashlib
 import json
@@ -114,11 +114,11 @@ def _settings(
     found: list[Vertex] = []
     after: dict[int, tuple[str, ...]] = {}
     numbers = _numbers(evaluation, graph)
-    told = {each.step for _, each in _instructions(evaluation, graph)}
+    announced = {each.step for _, each in _instructions(evaluation, graph)}
     for index in sorted(graph.steps):
         first, total = numbers[index]
         base = evaluation.stages[index].planned.stage.base.origin
-        if first not in told:  # scratch, another stage, an image that a stage before it has begun with
+        if first not in announced:  # scratch, another stage, an image that a stage before it has begun with
             vertex = _vertex("", stage_name(evaluation, index), first, total, base.text, base.location)
             vertex.id = _digest(build_id, "base", index)
             found.append(vertex)

@@ -53,7 +53,7 @@ MAX_SECRET_BYTES = 500 * 1024
 @click.option(
     "--metadata-file", type=click.Path(path_type=Path), metavar="FILE", help="Write ID, digest and names to FILE."
 )
-@click.option("--no-cache", is_flag=True, help="Build every step anew.")
+@click.option("--no-cache", is_flag=True, help="Build every step again.")
 @click.option(
     "--progress",
     type=click.Choice([each.value for each in Mode]),
