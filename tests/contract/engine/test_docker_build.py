@@ -34,6 +34,7 @@ from shoal.api.v1.builds_pb2 import (
     VertexLog,
     VertexStatus,
 )
+from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.errors import InvalidInput, NotFound, Refused
 from shoal.identity.roles import Role
 from tests.contract.engine.docker_cli import docker, environment_of, wait_until
@@ -122,6 +123,10 @@ async def _is_never_active() -> bool:
     return False
 
 
+async def _no_container(name: str) -> ContainerView:
+    raise NotFound(f"No such container: {name}")
+
+
 async def _network_name(name: str) -> str:
     raise NotFound(f"network {name} not found")
 
@@ -134,7 +139,10 @@ def node() -> Node:
 @pytest.fixture
 def engine(node: Node, tmp_path: Path) -> Iterator[Served]:
     handlers = BuildHandlers(
-        node, HomeNode(node, "none"), restrictions=Restrictions({"host-network"}), network_name=_network_name
+        node,
+        HomeNode(node, "none"),
+        restrictions=Restrictions({"host-network"}, _no_container),
+        network_name=_network_name,
     )
 
     @asynccontextmanager
