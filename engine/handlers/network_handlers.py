@@ -19,6 +19,7 @@ from engine.translate.networks import (
     INGRESS,
     builtin_document,
     endpoints_document,
+    ingress_view,
     matches,
     network_document,
     pool_endpoints_document,
@@ -64,7 +65,7 @@ class NetworkHandlers:
         ]
 
     async def list(self, call: Call) -> web.StreamResponse:
-        """Those of the cluster, and the three that every node has."""
+        """Those of the cluster, the three that every node has, and the routing mesh's also before it is there."""
         filters = dict(call.filters())
         check_keys(filters, FILTERS)
         listed = [*(await self._managers.call(self._control.ListNetworks, ListNetworksRequest())).networks]
@@ -75,6 +76,8 @@ class NetworkHandlers:
             del filters["dangling"]
             builtin = []
         else:
+            if not any(each.network.meta.id == INGRESS for each in listed):
+                listed.append(ingress_view())
             builtin = [builtin_document(mode, builtin_network_id(mode), call.version) for mode in BUILTIN]
         shown = [each for each in listed if not each.network.removing]
         documents = [*builtin, *(network_document(each, call.version) for each in shown)]
@@ -98,8 +101,9 @@ class NetworkHandlers:
     async def create(self, call: Call) -> web.StreamResponse:
         """Over all nodes, whatever driver clients say."""
         spec = read_network(await call.json_object(), call.version)
+        request = CreateNetworkRequest(spec=spec, mesh=spec.name == INGRESS)
         try:
-            made = await self._managers.call(self._control.CreateNetwork, CreateNetworkRequest(spec=spec))
+            made = await self._managers.call(self._control.CreateNetwork, request)
         except AlreadyExists as error:
             raise conflict(f"network with name {spec.name} already exists") from error
         warnings = " ".join(made.warnings)
@@ -143,6 +147,10 @@ class NetworkHandlers:
         request = RemoveNetworkRequest(network=network.network.meta.id)
         try:
             await self._managers.call(self._control.RemoveNetwork, request)
+        except NotFound:
+            if request.network == INGRESS:  # not made yet
+                return call.empty()
+            raise
         except Refused as error:
             name, digits = network.network.spec.name, docker_id(network.network.meta.id)
             text = f"error while removing network: network {name} id {digits} has active endpoints: {error}"
@@ -185,6 +193,8 @@ class NetworkHandlers:
     async def _find_by_digits(self, name: str) -> NetworkView:
         """By the beginning of an id as Docker's clients have it."""
         listed = (await self._managers.call(self._control.ListNetworks, ListNetworksRequest())).networks
+        if name == INGRESS or (is_beginning(name) and docker_id(INGRESS).startswith(name)):
+            return next((each for each in listed if each.network.meta.id == INGRESS), ingress_view())
         found = [each for each in listed if is_beginning(name) and docker_id(each.network.meta.id).startswith(name)]
         if len(found) > 1:
             raise bad_request(f"network {name} is ambiguous ({len(found)} matches found based on ID prefix)")

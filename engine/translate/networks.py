@@ -15,7 +15,7 @@ from engine.translate.object_ids import docker_id
 from engine.translate.stack_labels import stack_of, with_stack
 from shoal.api.v1.control_pb2 import NetworkView
 from shoal.api.v1.engine_pb2 import ContainerView
-from shoal.api.v1.network_pb2 import NetworkAllocation, NetworkSpec
+from shoal.api.v1.network_pb2 import Network, NetworkAllocation, NetworkSpec
 
 DRIVERS = ("", "default", "bridge", "overlay")
 DRIVER_LABEL = "shoal.engine.driver"
@@ -31,7 +31,8 @@ _MODES: Mapping[str, str] = {"bridge": "bridge", "host": "host", "none": "null"}
 def read_network(document: Mapping[str, Any], version: ApiVersion) -> NetworkSpec:
     """The spec of a creation request, which is kept in it.
 
-    A network that Docker would make on its host is one over all nodes, unless the option `shoal.local` is set.
+    A network that Docker would make on its host is one over all nodes, unless the option `shoal.local` is set. That of
+    the routing mesh is called `ingress`, whatever its name is to be.
 
     Args:
         version: of the API, by which it came.
@@ -54,11 +55,20 @@ def read_network(document: Mapping[str, Any], version: ApiVersion) -> NetworkSpe
     )
     if driver == "overlay":
         spec.attachable = body.boolean("Attachable")
+    if body.boolean("Ingress"):
+        spec.name = INGRESS
     spec.labels[DRIVER_LABEL] = driver if driver not in ("", "default") else "bridge"
     spec.stack = stack_of(spec.labels)
     _read_ipam(body.nested("IPAM"), spec)
     spec.engine_request = keep(document, version)
     return spec
+
+
+def ingress_view() -> NetworkView:
+    """The routing mesh's network before there is one: it is made with the first port that is published."""
+    network = Network(spec=NetworkSpec(name=INGRESS, driver="overlay"))
+    network.meta.id = INGRESS
+    return NetworkView(network=network)
 
 
 def network_document(
@@ -197,13 +207,14 @@ def _fits(document: Mapping[str, Any], key: str, value: str) -> bool:
 def _check(body: Fields, name: str, driver: str) -> None:
     if not name:
         raise body.invalid("Name", "network name cannot be empty")
-    if name in _MODES:
+    if name in _MODES or (name == INGRESS and not body.boolean("Ingress")):
         raise _predefined(name)
     if driver not in DRIVERS:
         raise not_found(f'could not find plugin {driver} in v1 plugin registry: plugin "{driver}" not found')
-    for key in ("Ingress", "ConfigOnly"):
-        if body.boolean(key):
-            raise body.invalid(key, "is not supported")
+    if body.boolean("ConfigOnly"):
+        raise body.invalid("ConfigOnly", "is not supported")
+    if body.boolean("Ingress") and driver != "overlay":
+        raise body.invalid("Ingress", "ingress network can only be created with driver overlay")
     if body.nested("ConfigFrom").text("Network"):
         raise body.invalid("ConfigFrom", "is not supported")
 

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from manager.interfaces import NowMs
+from manager.networks import routing_mesh
 from manager.networks.network_nodes import NetworkNodes
 from manager.records import name_records
 from manager.records.in_use import in_use
@@ -64,13 +65,15 @@ class NetworkHandler:
     async def create(self, request: CreateNetworkRequest, caller: Caller) -> CreateNetworkResponse:
         """Raises InvalidInput with all faults, AlreadyExists when the name is taken."""
         view = self._store.tables
-        faults = network_faults(view, request.spec)
+        faults = [*(mesh_faults if request.mesh else network_faults)(view, request.spec)]
         if faults:
             raise InvalidInput(faults)
-        taken = f'network "{request.spec.name}" already exists; choose another name'
-        if (present := view.network_named(request.spec.name)) is not None:
-            raise AlreadyExists(f'network "{request.spec.name}" is {BEING_REMOVED}' if present.removing else taken)
-        network = new_network(self._new_id(), request.spec, self._now_ms())
+        spec = mesh_spec(view, request.spec) if request.mesh else request.spec
+        taken = f'network "{spec.name}" already exists; choose another name'
+        if (present := view.network_named(spec.name)) is not None:
+            raise AlreadyExists(f'network "{spec.name}" is {BEING_REMOVED}' if present.removing else taken)
+        identifier = MESH_NETWORK if request.mesh else self._new_id()
+        network = new_network(identifier, spec, self._now_ms())
         network.meta.version = await name_records.commit_new(self._store, WriteGroup(*creation(network)), taken)
         return CreateNetworkResponse(network=network, warnings=network_warnings(network.spec, view))
 
@@ -115,6 +118,28 @@ def network_faults(view: View, spec: NetworkSpec) -> list[Fault]:
         faults += overlap6(spec.subnet6, view.networks, view.allocations)
         faults += overlap_with_hosts6(spec.subnet6, view)
     return faults
+
+
+def mesh_faults(view: View, spec: NetworkSpec) -> list[Fault]:
+    """Every fault of the spec of the routing mesh's network, whose name does not matter."""
+    named = NetworkSpec()
+    named.CopyFrom(spec)
+    named.name = "mesh"
+    internal = [Fault("internal", "the routing mesh's network leads outside")] if spec.internal else []
+    return [*network_faults(view, named), *internal]
+
+
+def mesh_spec(view: View, asked: NetworkSpec) -> NetworkSpec:
+    """The spec of the routing mesh's network, with what was asked for of subnets and labels.
+
+    Raises:
+        Refused: none was asked for, and no subnet is free.
+    """
+    spec = NetworkSpec()
+    spec.CopyFrom(asked)
+    spec.name, spec.driver, spec.ipv6, spec.attachable = MESH_NETWORK, "overlay", True, False
+    spec.subnet = spec.subnet or routing_mesh.free_subnet(view)
+    return spec
 
 
 def set_defaults(spec: NetworkSpec) -> None:

@@ -43,7 +43,7 @@ async def ensure_network(store: RecordStore, specs: Iterable[ServiceSpec], now_m
 
 
 async def _create(store: RecordStore, now_ms: int) -> None:
-    spec = NetworkSpec(name=MESH_NETWORK, driver="overlay", subnet=_free_subnet(store.tables), ipv6=True)
+    spec = NetworkSpec(name=MESH_NETWORK, driver="overlay", subnet=free_subnet(store.tables), ipv6=True)
     network = Network(spec=spec)
     network.meta.id = MESH_NETWORK
     network.meta.created_at_ms = network.meta.updated_at_ms = now_ms
@@ -60,7 +60,8 @@ async def _cancel_removal(store: RecordStore, network: Network) -> None:
     )
 
 
-def _free_subnet(view: View) -> str:
+def free_subnet(view: View) -> str:
+    """A subnet for its network. Raises Refused when none is free."""
     for subnet in _CANDIDATES:
         faults = (*overlap("", subnet, view.networks, view.allocations), *overlap_with_hosts("", subnet, view))
         if not faults:

@@ -1,6 +1,7 @@
 """Validation of network specs, and conflicts with other networks and hosts. Pure: yields every fault."""
 
 import ipaddress
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from manager.store.tables import View
@@ -27,6 +28,8 @@ _UNUSABLE = tuple(
     ipaddress.IPv4Network(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")
 )
 _MAX_RESERVED = 64
+_BLANK_WITHIN = re.compile(r"(?<=[^ ]) (?=[^ ])")
+"""A network's name may have blanks, as with Docker: it is no part of names in the DNS."""
 BEING_REMOVED = "being removed, and will be gone once its last task has stopped"
 """Of a network that exists only because tasks on it are still stopping."""
 
@@ -37,7 +40,7 @@ def check_network(spec: NetworkSpec) -> Iterator[Fault]:
         yield Fault("", f"the spec is too large: {spec.ByteSize():,} bytes; the maximum is {bounds.SPEC_BYTES:,}")
         return
     in_stack = spec.stack if spec.name.startswith(f"{spec.stack}_") else ""
-    yield from check_object_name("name", spec.name, in_stack)
+    yield from check_object_name("name", _BLANK_WITHIN.sub("_", spec.name), in_stack)
     if spec.name == MESH_NETWORK:
         yield Fault("name", f'"{MESH_NETWORK}" is reserved for the routing mesh; choose another name')
     if spec.name in MODES:

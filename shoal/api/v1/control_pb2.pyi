@@ -1119,16 +1119,22 @@ class CreateNetworkRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SPEC_FIELD_NUMBER: _builtins.int
+    MESH_FIELD_NUMBER: _builtins.int
+    mesh: _builtins.bool
+    """It is to be the routing mesh's, which is otherwise made with the first port: named "ingress" whatever name the spec has,
+    over all nodes.
+    """
     @_builtins.property
     def spec(self) -> _network_pb2.NetworkSpec: ...
     def __init__(
         self,
         *,
         spec: _network_pb2.NetworkSpec | None = ...,
+        mesh: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mesh", b"mesh", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

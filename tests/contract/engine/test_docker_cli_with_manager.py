@@ -161,6 +161,21 @@ def test_links_are_told_and_taken_away(environment: Environment) -> None:
     output(environment, "network", "connect", "bridge", "web")
 
 
+def test_the_routing_meshs_network_is_there_and_may_be_made_anew(environment: Environment) -> None:
+    assert "ingress" in output(environment, "network", "ls", "--format", "{{.Name}}").split()
+    assert inspect(environment, "network", "inspect", "ingress")["Ingress"] is True
+    output(environment, "network", "rm", "--force", "ingress")
+    own = output(
+        environment, "network", "create", "-d", "overlay", "--ingress", "--subnet", "10.11.0.0/16", "my"
+    ).strip()
+    document = inspect(environment, "network", "inspect", own[:12])
+    assert (document["Name"], document["Ingress"]) == ("ingress", True)
+    assert document["IPAM"]["Config"][0]["Subnet"] == "10.11.0.0/16"
+    assert "already exists" in failure(environment, "network", "create", "-d", "overlay", "--ingress", "other")[1]
+    assert "already exists" in failure(environment, "network", "create", "ingress")[1]
+    assert "driver overlay" in failure(environment, "network", "create", "--ingress", "other")[1]
+
+
 def test_logs_are_parted_into_two_outputs(environment: Environment) -> None:
     output(environment, "run", "-d", "--name", "web", "alpine", "sleep", "9")
     result = docker(environment, "logs", "web")
@@ -242,6 +257,7 @@ def test_networks_are_created_connected_and_removed(environment: Environment) ->
         "bridge bridge local",
         "front bridge local",
         "host host local",
+        "ingress overlay swarm",
         "none null local",
     ]
     output(

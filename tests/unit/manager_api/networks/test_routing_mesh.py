@@ -10,7 +10,7 @@ from shoal.api.v1.control_pb2 import (
 )
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.service_pb2 import NetworkAttachment, PublishedPort, Service, ServiceSpec
-from shoal.errors import InvalidInput, Refused
+from shoal.errors import AlreadyExists, InvalidInput, Refused
 from shoal.networks.published_ports import MESH_NETWORK
 from tests.unit.manager_api.control_rig import ADMIN, Api, spec_of, with_api
 
@@ -36,6 +36,34 @@ def test_the_meshs_network_is_made_when_a_service_first_needs_it() -> None:
         assert api.store.tables.networks[MESH_NETWORK].spec.subnet == "10.255.0.0/16"
         with pytest.raises(Refused, match="in use by shop, web"):
             await api.networks.remove(RemoveNetworkRequest(network=MESH_NETWORK), ADMIN)
+
+    with_api(scenario)
+
+
+def test_the_meshs_network_may_be_made_with_a_subnet_of_ones_own() -> None:
+    async def scenario(api: Api) -> None:
+        own = NetworkSpec(name="my own", subnet="10.11.0.0/16", gateway="10.11.0.2", labels={"a": "b"})
+        made = (await api.networks.create(CreateNetworkRequest(spec=own, mesh=True), ADMIN)).network
+        assert (made.meta.id, made.spec.name, made.spec.subnet) == (MESH_NETWORK, MESH_NETWORK, "10.11.0.0/16")
+        assert made.spec.labels["a"] == "b"
+        with pytest.raises(AlreadyExists):
+            await api.networks.create(CreateNetworkRequest(spec=NetworkSpec(), mesh=True), ADMIN)
+        await create(api, spec("web", 8080))
+        assert api.store.tables.networks[MESH_NETWORK].spec.subnet == "10.11.0.0/16"
+        for bad in (NetworkSpec(internal=True), NetworkSpec(subnet="10.12.0.1/16")):
+            with pytest.raises(InvalidInput):
+                await api.networks.create(CreateNetworkRequest(spec=bad, mesh=True), ADMIN)
+
+    with_api(scenario)
+
+
+def test_names_of_networks_may_have_blanks_within() -> None:
+    async def scenario(api: Api) -> None:
+        await api.networks.create(CreateNetworkRequest(spec=NetworkSpec(name="test 01")), ADMIN)
+        assert api.store.tables.network_named("test 01") is not None
+        for bad in (" a", "a ", "a  b", " ", "a\tb", "a\nb"):
+            with pytest.raises(InvalidInput):
+                await api.networks.create(CreateNetworkRequest(spec=NetworkSpec(name=bad)), ADMIN)
 
     with_api(scenario)
 
