@@ -14,6 +14,7 @@ from cli.render.error_lines import warn
 from cli.render.table import print_listing
 from shoal.contexts.context_store import ContextStore, default_directory
 from shoal.errors import InvalidInput
+from shoal.rpc.host_port import parse as parse_address
 
 
 def contexts() -> ContextStore:
@@ -139,15 +140,51 @@ def remove(*, names: tuple[str, ...], force: bool) -> None:
     for_each(names, remove_one).exit_if_failed()
 
 
-@command.command("export", epilog=examples("shoal context export prod prod.tar"))
+@command.command(
+    "export",
+    epilog=examples(
+        "shoal context export prod prod.tar",
+        "shoal context export --docker --engine h1:2376 --engine-ca engine-ca.pem prod ~/.docker/prod",
+    ),
+)
+@click.option(
+    "--docker",
+    is_flag=True,
+    help="Write certificates for Docker's clients (DOCKER_CERT_PATH) to the new directory FILE.",
+)
+@click.option(
+    "--engine",
+    metavar="HOST:PORT",
+    help="With --docker: address of the engine; prints the command that creates a Docker context.",
+)
+@click.option(
+    "--engine-ca",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --docker: CA certificate of the engine's TLS certificate (default: the cluster's).",
+)
 @click.argument("name", shell_complete=context_names)
 @click.argument("file", type=click.Path(path_type=Path))
-def export(*, name: str, file: Path) -> None:
+def export(*, name: str, file: Path, docker: bool, engine: str | None, engine_ca: Path | None) -> None:
     """Export a context, including its private key, to FILE."""
+    if not docker and (engine or engine_ca):
+        raise InvalidInput("--engine and --engine-ca require --docker")
+    if docker:
+        _export_for_docker(name, file, engine, engine_ca)
+        return
     from shoal.contexts.context_archive import export_context
 
     export_context(contexts().get(name), file)
     click.echo(str(file))
+
+
+def _export_for_docker(name: str, directory: Path, engine: str | None, engine_ca: Path | None) -> None:
+    from shoal.contexts.docker_certificates import docker_context_command, write_docker_certificates
+
+    if engine is not None:
+        parse_address(engine)
+    write_docker_certificates(contexts().get(name), directory, engine_ca=engine_ca)
+    click.echo(docker_context_command(name, directory, engine) if engine is not None else str(directory))
 
 
 @command.command("import", epilog=examples("shoal context import prod prod.tar"))
