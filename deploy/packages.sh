@@ -11,6 +11,11 @@ command -v dpkg-query >/dev/null && command -v apt-get >/dev/null || {
 }
 missing=""
 for package in $(sed 's/#.*//' "$list"); do
+  program=${package%%:*}
+  if [ "$program" != "$package" ]; then  # PROGRAM:PACKAGE|PACKAGE, where a person may have brought the program
+    command -v "$program" >/dev/null && continue
+    package=${package#*:}
+  fi
   dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
@@ -23,5 +28,12 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 echo "installing$missing"
 apt-get update -qq
+chosen=""
+for package in $missing; do
+  while [ "${package%%|*}" != "$package" ] && ! apt-cache show "${package%%|*}" >/dev/null 2>&1; do
+    package=${package#*|}  # the first alternative that this release has
+  done
+  chosen="$chosen ${package%%|*}"
+done
 # shellcheck disable=SC2086  # a list of words is meant
-apt-get install -y -qq --no-install-recommends $missing >/dev/null
+apt-get install -y -qq --no-install-recommends $chosen >/dev/null

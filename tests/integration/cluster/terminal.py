@@ -1,22 +1,31 @@
 """A command on a terminal."""
 
+import fcntl
 import os
 import pty
 import select
+import signal
+import struct
 import subprocess
+import termios
 import time
+from pathlib import Path
 
 from tests.integration.cluster.harness import SHOAL, Cluster
 
 
 class Terminal:
-    """A command on a pseudo-terminal of its own."""
+    """A command on a pseudo-terminal of its own.
 
-    def __init__(self, cluster: Cluster, *arguments: str) -> None:
+    Args:
+        program: `shoal`, or a client of Docker's by its name.
+    """
+
+    def __init__(self, cluster: Cluster, *arguments: str, program: Path = SHOAL) -> None:
         self._master, slave = pty.openpty()
         environment = {**os.environ, "SHOAL_CONFIG": str(cluster.config), "TERM": "xterm"}
         self.process = subprocess.Popen(
-            [SHOAL, *arguments], stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
+            [program, *arguments], stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
         )
         os.close(slave)
         self.seen = ""
@@ -35,6 +44,11 @@ class Terminal:
     def type(self, text: str) -> None:
         """Press these keys."""
         os.write(self._master, text.encode())
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Drag the window's corner."""
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.process.send_signal(signal.SIGWINCH)
 
     def end(self) -> int:
         code = self.process.wait(timeout=30)

@@ -33,3 +33,19 @@ def test_it_says_what_to_install_by_hand(tmp_path: Path) -> None:
 def test_what_was_installed_by_hand_is_believed(tmp_path: Path) -> None:
     done = install(system_without_apt(tmp_path), PACKAGES="installed")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_program_that_is_there_needs_no_package(tmp_path: Path) -> None:
+    programs = system_without_apt(tmp_path)
+    for name, script in {"dpkg-query": "exit 1", "apt-get": "exit 0", "here": "exit 0", "id": "echo 1000"}.items():
+        (programs / name).unlink(missing_ok=True)
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    wanted = tmp_path / "wanted.txt"
+    wanted.write_text("here:one\naway:two|four\nthree\n")
+    done = subprocess.run(
+        [str(shutil.which("sh")), str(DEPLOY / "packages.sh"), str(wanted)],
+        env={"PATH": str(programs)}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("apt-get install two|four three")
