@@ -41,10 +41,10 @@ def test_a_program_that_is_there_needs_no_package(tmp_path: Path) -> None:
         (programs / name).unlink(missing_ok=True)
         (programs / name).write_text(f"#!/bin/sh\n{script}\n")
         (programs / name).chmod(0o755)
-    wanted = tmp_path / "wanted.txt"
-    wanted.write_text("here:one\naway:two|four\nthree\n")
+    listed = tmp_path / "listed.txt"
+    listed.write_text("here:one\naway:two|four\nthree\n")
     done = subprocess.run(
-        [str(shutil.which("sh")), str(DEPLOY / "packages.sh"), str(wanted)],
+        [str(shutil.which("sh")), str(DEPLOY / "packages.sh"), str(listed)],
         env={"PATH": str(programs)}, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 1
