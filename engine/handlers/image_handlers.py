@@ -10,6 +10,7 @@ from engine.cluster.managers import Managers
 from engine.protocol.errors import ApiError, conflict, not_implemented
 from engine.protocol.parameters import Filters, check_keys
 from engine.protocol.registry_auth import parse_auth_header
+from engine.protocol.versions import NO_IMAGE_FILTER_PARAMETER
 from engine.server.call import Call
 from engine.server.routes import Route
 from engine.translate.images import (
@@ -79,8 +80,10 @@ class ImageHandlers:
         ]
 
     async def list(self, call: Call) -> web.StreamResponse:
-        filters = call.filters()
+        filters = dict(call.filters())
         check_keys(filters, FILTERS)
+        if call.version < NO_IMAGE_FILTER_PARAMETER and (name := call.text("filter")):
+            filters["reference"] = [*filters.get("reference", ()), name]
         request = ListImagesRequest(filters=_filters(filters))
         listed = await self._managers.call(self._managers.images.ListImages, request)
         shared = await self._shared_sizes() if call.boolean("shared-size") else None

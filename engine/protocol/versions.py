@@ -31,6 +31,10 @@ NEWEST = ApiVersion(1, 50)
 OLDEST = ApiVersion(1, 24)
 
 # What answers depend on. Each name says what holds from its version on.
+SECURITY_OPTIONS_AS_PAIRS = ApiVersion(1, 25)
+"""SecurityOptions of `info` are `name=…`; before, the names alone. No ExecutionDriver."""
+NO_IMAGE_FILTER_PARAMETER = ApiVersion(1, 41)
+"""The list of images has no parameter `filter`; before, it is a name."""
 BINARY_WEBSOCKETS = ApiVersion(1, 28)
 """Output by a WebSocket is in binary frames; before, in text."""
 WAIT_CONDITIONS = ApiVersion(1, 30)
@@ -53,11 +57,10 @@ NETWORKS_AT_CREATION = ApiVersion(1, 44)
 """A container may be created with several networks; MacAddress is an endpoint's; no VirtualSize."""
 NO_SHORT_ID_ALIAS = ApiVersion(1, 45)
 """Aliases do not contain the container's short id any more; DNSNames do."""
-IMAGE_CREATE_EVENTS = ApiVersion(1, 46)
 IMAGE_DESCRIPTORS = ApiVersion(1, 48)
 """Descriptor of images, EnableIPv4 of networks, GwPriority of endpoints."""
 FIREWALL_BACKEND = ApiVersion(1, 49)
-"""FirewallBackend in `info`; no `Expected` of commits."""
+"""FirewallBackend in `info`; no `Expected` of commits, no facts of bridges' netfilter."""
 SHORT_IMAGE_CONFIG = ApiVersion(1, 50)
 """The Config of images has only what the specification of images has."""
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.protocol.versions import FIREWALL_BACKEND, NEWEST, OLDEST, ApiVersion
+from engine.protocol.versions import FIREWALL_BACKEND, NEWEST, OLDEST, SECURITY_OPTIONS_AS_PAIRS, ApiVersion
 from engine.translate.swarm.swarm_cluster import cluster_document
 from shoal.api.v1.control_pb2 import ClusterView, ManagerView, NodeView
 from shoal.api.v1.node_pb2 import NodeStatus
@@ -105,7 +105,22 @@ def info_document(summary: ClusterSummary, *, version: ApiVersion, engine_versio
     }
     if version >= FIREWALL_BACKEND:
         document["FirewallBackend"] = {"Driver": "nftables"}
+    else:
+        document |= _former_facts(document)
+    if version < SECURITY_OPTIONS_AS_PAIRS:
+        options = [each.partition(",")[0].removeprefix("name=") for each in document["SecurityOptions"]]
+        document |= {"SecurityOptions": options, "ExecutionDriver": "<not supported>"}
     return document
+
+
+def _former_facts(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What clients of older versions read."""
+    commits = {key: document[key] for key in ("ContainerdCommit", "RuncCommit", "InitCommit")}
+    return {
+        "BridgeNfIptables": False,
+        "BridgeNfIp6tables": False,
+        **{key: {**commit, "Expected": commit["ID"]} for key, commit in commits.items()},
+    }
 
 
 def inactive_swarm() -> dict[str, Any]:

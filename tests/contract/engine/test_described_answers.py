@@ -1,6 +1,7 @@
 """Answers of the operations are as Docker's description of the API has them: statuses, keys, types, enumerations."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ class Client:
         content = b"" if body is None else json.dumps(body).encode()
         status, headers, answer = raw_http.request(self._socket, method, target, body=content)
         document = self._document(headers, answer)
-        operation = API.find(method, target.partition("?")[0])
+        operation = API.find(method, re.sub(r"^/v[0-9.]+", "", target.partition("?")[0]))
         for one in document if isinstance(document, Lines) else [document]:
             found = API.faults(operation, status, one)
             self.faults += [f"{method} {target}: {each}" for each in found if (operation.name, each) not in EXPLAINED]
@@ -202,6 +203,12 @@ def test_images(client: Client) -> None:
     ):
         client.send(method, path)
     assert not client.faults, "\n".join(client.faults)
+
+
+def test_names_of_images_are_filtered_by_a_parameter_before_1_41(client: Client) -> None:
+    assert len(client.send("GET", "/v1.40/images/json?filter=alpine")) == 1
+    assert client.send("GET", "/v1.40/images/json?filter=nosuch") == []
+    assert len(client.send("GET", "/v1.41/images/json?filter=nosuch")) == 1
 
 
 def test_the_swarm_side(client: Client) -> None:
