@@ -164,7 +164,7 @@ def _options(call: Call, view: ContainerView) -> StreamOptions:
 def _websocket_options(call: Call, view: ContainerView) -> StreamOptions:
     """Raw output, with a terminal or not; of all streams for clients that cannot choose."""
     options, spec = _options(call, view), view.container.definition.task.container
-    options.terminal = True
+    options.terminal = options.discards_input = True
     if call.version < WEBSOCKET_STREAMS:
         options.stdin = spec.stdin_open
         options.outputs = [Output.STDOUT] if spec.tty else [Output.STDOUT, Output.STDERR]

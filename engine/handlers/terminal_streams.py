@@ -10,7 +10,6 @@ from engine.protocol.errors import bad_request
 from engine.protocol.frames import Output, frame
 from engine.protocol.versions import STREAM_CONTENT_TYPE, ApiVersion
 from engine.server.hijack import MULTIPLEXED, RAW, RawStream
-from engine.server.websocket import WebSocketStream
 from shoal.api.v1.streams_pb2 import ExecEnd, TerminalSize
 from shoal.detach_keys import DEFAULT, DetachKeyScanner, parse_keys
 from shoal.errors import InvalidInput, ShoalError
@@ -34,6 +33,7 @@ class StreamOptions:
         terminal: it has one: output is raw, not in frames.
         stdin: input is for the program; else it is left unread.
         outputs: the streams of output that the client gets.
+        discards_input: what is not for the program is read nevertheless: only so the client's departure is seen.
         detach_keys: bytes that end the connection, of a terminal; empty: none.
     """
 
@@ -41,6 +41,7 @@ class StreamOptions:
     stdin: bool
     outputs: Collection[Output] = (Output.STDOUT, Output.STDERR)
     detach_keys: bytes = b""
+    discards_input: bool = False
 
     def frame(self, output: Output, data: bytes) -> bytes:
         """Data as the client gets it; nothing of a stream that it does not get."""
@@ -115,8 +116,8 @@ async def connect(session: ProgramSession, stream: RawStream, options: StreamOpt
             input_task = None
             if options.stdin:
                 input_task = group.create_task(_copy_input(session, stream, options))
-            elif isinstance(stream, WebSocketStream):
-                input_task = group.create_task(stream.discard_input())
+            elif options.discards_input:
+                input_task = group.create_task(_discard_input(stream))
             end = await _copy_output(session, stream, options)
             if input_task is not None:
                 input_task.cancel()
@@ -127,6 +128,12 @@ async def connect(session: ProgramSession, stream: RawStream, options: StreamOpt
         pass
     await stream.close()
     return end
+
+
+async def _discard_input(stream: RawStream) -> None:
+    """Until it ends, or the client is gone."""
+    while await stream.read():
+        pass
 
 
 async def _copy_input(session: ProgramSession, stream: RawStream, options: StreamOptions) -> None:

@@ -53,15 +53,6 @@ class WebSocketStream:
             if message.data:
                 return bytes(message.data)
 
-    async def discard_input(self) -> None:
-        """Read nothing but the client's close.
-
-        Raises:
-            ConnectionError: it has come.
-        """
-        while True:
-            await self.read()
-
     async def write(self, data: bytes) -> None:
         """Send; waits while the client reads more slowly.
 

@@ -6,7 +6,14 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession, ClientWebSocketResponse, UnixConnector, WSMsgType, WSServerHandshakeError
+from aiohttp import (
+    ClientSession,
+    ClientWebSocketResponse,
+    UnixConnector,
+    WSCloseCode,
+    WSMsgType,
+    WSServerHandshakeError,
+)
 
 from tests.contract.engine.manager_rig import rig_routes
 from tests.contract.engine.raw_http import message_of, request
@@ -79,6 +86,7 @@ def test_a_client_that_only_listens_may_close(socket: Path) -> None:
     async def conversation(session: ClientSession, connection: ClientWebSocketResponse) -> None:
         await start(session)
         assert await connection.close()
+        assert connection.close_code == WSCloseCode.OK, "the engine has answered"
 
     create(socket, "cat")
     talk(socket, "/containers/web/attach/ws?stream=1&stdout=1", conversation)
