@@ -171,19 +171,19 @@ def route_table(settings: EngineSettings, managers: Managers, registries: Regist
     handlers = (
         system,
         events,
-        ContainerHandlers(managers, lookup, home, restrictions=restrictions),
+        ContainerHandlers(managers, lookup, home, own_events, restrictions=restrictions),
         ContainerRunHandlers(managers, lookup, delivery),
         AttachHandlers(managers, lookup, own_events, delivery, restrictions=restrictions),
         LogHandlers(managers, lookup),
         StatsHandlers(managers, lookup),
-        ArchiveHandlers(managers, lookup, restrictions=restrictions),
+        ArchiveHandlers(managers, lookup, own_events, restrictions=restrictions),
         ExecHandlers(managers, lookup, own_events, restrictions=restrictions),
         networks,
         BuildHandlers(managers, home, restrictions=restrictions, network_name=networks.name_of),
         volumes,
         DiskUsageHandlers(managers, lookup, volumes),
         ImageHandlers(managers, pool),
-        ImageTransferHandlers(managers, pool, lookup),
+        ImageTransferHandlers(managers, pool, lookup, own_events),
         SwarmHandlers(managers, home, side),
     )
     of_swarm = (

@@ -1,4 +1,5 @@
-"""Events of what an engine does itself and no record says: clients that attach, and commands in containers."""
+"""Events of what an engine does itself and no record says: clients that attach, commands in containers, files that are
+copied, images that are pushed."""
 
 import asyncio
 import time
@@ -19,11 +20,23 @@ class OwnEvents:
     def __init__(self) -> None:
         self._listeners: set[asyncio.Queue[Event]] = set()
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._listeners)
+
+    def report_image(self, name: str, action: str) -> None:
+        """Tell of something that was done with an image."""
+        event = Event(type="image", action=action, id=name, name=name, at_ms=time.time_ns() // 1_000_000)
+        event.attributes["name"] = name
+        self._put(event)
+
     def report(self, view: ContainerView, action: str, **attributes: str) -> None:
         """Tell of something that was done with a container."""
-        if not self._listeners:
-            return
-        event = container_event(view, action, attributes, at_ms=time.time_ns() // 1_000_000)
+        if self._listeners:
+            self._put(container_event(view, action, attributes, at_ms=time.time_ns() // 1_000_000))
+
+    def _put(self, event: Event) -> None:
         for queue in self._listeners:
             if not queue.full():
                 queue.put_nowait(event)

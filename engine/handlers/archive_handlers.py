@@ -8,6 +8,7 @@ from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup, reference_of
 from engine.cluster.managers import Managers
+from engine.cluster.own_events import OwnEvents
 from engine.handlers.restrictions import Restrictions
 from engine.protocol.decompression import Decompression
 from engine.protocol.errors import ApiError, bad_request, not_found
@@ -26,10 +27,13 @@ CHUNK_BYTES = 256 * 1024
 class ArchiveHandlers:
     """The operations on containers' files. Those of containers that do not run are read and written too."""
 
-    def __init__(self, managers: Managers, lookup: ContainerLookup, *, restrictions: Restrictions) -> None:
+    def __init__(
+        self, managers: Managers, lookup: ContainerLookup, events: OwnEvents, *, restrictions: Restrictions
+    ) -> None:
         self._managers = managers
         self._containers = managers.containers
         self._lookup = lookup
+        self._events = events
         self._restrictions = restrictions
 
     def routes(self) -> list[Route]:
@@ -52,7 +56,7 @@ class ArchiveHandlers:
 
     async def read(self, call: Call) -> web.StreamResponse:
         """A tar of a file or a directory."""
-        request = await self._request(call)
+        request = await self._request(call, "archive-path")
         async with aclosing(self._managers.stream(self._containers.ReadArchive, request)) as chunks:
             try:
                 first = await anext(chunks)
@@ -66,7 +70,7 @@ class ArchiveHandlers:
 
     async def write(self, call: Call) -> web.StreamResponse:
         """Unpack a tar into a directory."""
-        request = await self._request(call)
+        request = await self._request(call, "extract-to-dir")
         target = WriteArchiveRequest(
             target=request,
             no_overwrite_kind=call.boolean("noOverwriteDirNonDir"),
@@ -88,18 +92,25 @@ class ArchiveHandlers:
         request = ListChangesRequest(container=reference_of(view))
         async with aclosing(self._managers.stream(self._containers.ExportContainer, request)) as chunks:
             first = await anext(chunks)
+            self._events.report(view, "export")
             response = await call.stream(OCTETS)
             await _write_chunk(response, first)
             async for chunk in chunks:
                 await _write_chunk(response, chunk)
         return response
 
-    async def _request(self, call: Call) -> ArchiveRequest:
+    async def _request(self, call: Call, action: str = "") -> ArchiveRequest:
+        """
+        Args:
+            action: of the event that this is; empty: it is none.
+        """
         path = call.text("path")
         if not path:
             raise bad_request("bad parameter: 'path' is required")
         view = await self._lookup.find(call.parameters["id"])
         await self._restrictions.check_use(call.caller, view)
+        if action:
+            self._events.report(view, action)
         return ArchiveRequest(container=reference_of(view), path=path if path.startswith("/") else f"/{path}")
 
 

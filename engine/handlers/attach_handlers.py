@@ -112,6 +112,8 @@ class AttachHandlers:
                 if stream:
                     with self._delivery.under_way(identifier(view), raw) as watched:
                         await connect(session, watched, options)
+                    if options.was_detached:
+                        self._events.report(view, "detach")
                 else:
                     await raw.close()
             finally:
@@ -123,6 +125,7 @@ class AttachHandlers:
         size = terminal_size(call.integer("h", 0), call.integer("w", 0))
         if state_text(view) not in ("running", "paused", "restarting", "created"):
             raise conflict(f"container {identifier(view)} is not running")
+        self._events.report(view, "resize", height=str(size.rows), width=str(size.columns))
         if await self._terminals.resize(identifier(view), size):
             return call.empty(200)
         if state_text(view) == "running":

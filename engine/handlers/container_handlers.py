@@ -9,6 +9,7 @@ from aiohttp import web
 from engine.cluster.container_lookup import ContainerLookup, no_such_container, reference_of
 from engine.cluster.home_node import HomeNode
 from engine.cluster.managers import CALL_SECONDS, SIZE_SECONDS, Managers
+from engine.cluster.own_events import OwnEvents
 from engine.handlers.container_creator import ContainerCreator
 from engine.handlers.restrictions import Restrictions
 from engine.protocol.docker_texts import name_taken
@@ -47,10 +48,17 @@ class ContainerHandlers:
     """The operations on containers' records."""
 
     def __init__(
-        self, managers: Managers, lookup: ContainerLookup, home: HomeNode, *, restrictions: Restrictions
+        self,
+        managers: Managers,
+        lookup: ContainerLookup,
+        home: HomeNode,
+        events: OwnEvents,
+        *,
+        restrictions: Restrictions,
     ) -> None:
         self._managers = managers
         self._lookup = lookup
+        self._events = events
         self._creation = ContainerCreator(managers, lookup, home, restrictions=restrictions)
 
     def routes(self) -> list[Route]:
@@ -171,6 +179,7 @@ class ContainerHandlers:
             listed = await self._managers.call(self._managers.containers.ListProcesses, request)
         except Refused:
             raise conflict(f"container {identifier(view)} is not running") from None
+        self._events.report(view, "top")
         return call.json({"Processes": [list(each.cells) for each in listed.processes], "Titles": list(listed.titles)})
 
     async def changes(self, call: Call) -> web.StreamResponse:

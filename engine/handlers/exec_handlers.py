@@ -1,6 +1,7 @@
 """Commands in containers: `exec` create, start, inspect, resize. The node of the container keeps them."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -11,6 +12,7 @@ from engine.cluster.container_lookup import ContainerLookup, reference_of
 from engine.cluster.managers import Managers
 from engine.cluster.own_events import OwnEvents
 from engine.cluster.program_session import ProgramSession
+from engine.handlers.exec_ends import ExecEnds
 from engine.handlers.restrictions import Restrictions
 from engine.handlers.terminal_streams import StreamOptions, connect, content_type, detach_keys, terminal_size
 from engine.protocol.docker_texts import exec_failure, not_running
@@ -60,6 +62,7 @@ class ExecHandlers:
         self._managers = managers
         self._lookup = lookup
         self._events = events
+        self._ends = ExecEnds(managers, events)
         self._restrictions = restrictions
 
     def routes(self) -> list[Route]:
@@ -104,12 +107,19 @@ class ExecHandlers:
             request.terminal.rows, request.terminal.columns = size
         self._events.report(view, f"exec_start: {' '.join(session.start.args)}", execID=session.id)
         if request.detach:
-            return await self._start_detached(call, session, request)
-        raw_output = options.boolean("Tty")
-        response, end = await self._start_attached(call, session, request, raw_output=raw_output)
+            response = await self._start_detached(call, session, request)
+            self._ends.watch(view, session.id)
+            return response
+        response, end = await self._start_attached(
+            call, session, request, raw_output=options.boolean("Tty"), on_detached=lambda: self._detached(view, session)
+        )
         if end is not None:
             self._events.report(view, "exec_die", execID=session.id, exitCode=str(end.exit_code))
         return response
+
+    def _detached(self, view: ContainerView, session: ExecSession) -> None:
+        self._events.report(view, "exec_detach", execID=session.id)
+        self._ends.watch(view, session.id)
 
     async def inspect(self, call: Call) -> web.StreamResponse:
         """What it runs, and how it has ended."""
@@ -145,11 +155,18 @@ class ExecHandlers:
         return call.empty(HTTPStatus.OK)
 
     async def _start_attached(
-        self, call: Call, session: ExecSession, request: StartCreatedExec, *, raw_output: bool
+        self,
+        call: Call,
+        session: ExecSession,
+        request: StartCreatedExec,
+        *,
+        raw_output: bool,
+        on_detached: Callable[[], None],
     ) -> tuple[web.StreamResponse, ExecEnd | None]:
         """Run it, and how it has ended, if the client has stayed for that.
 
         Args:
+            on_detached: called when the client has typed the keys for that.
             raw_output: without frames, as the request to start says, whatever that to create has said.
         """
         terminal, attached = session.start.HasField("terminal"), _Attached.of(session)
@@ -162,6 +179,8 @@ class ExecHandlers:
         )
         async with self._program(request) as program:
             end = await self._run(program, raw, session.start.args[0], options)
+        if options.was_detached:
+            on_detached()
         return HijackedResponse(), end
 
     def _program(self, request: StartCreatedExec) -> ProgramSession:

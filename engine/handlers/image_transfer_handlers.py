@@ -15,6 +15,7 @@ from aiohttp import web
 from engine.cluster.container_lookup import ContainerLookup, reference_of
 from engine.cluster.image_pool import ImagePool, names_one, parse_image, parse_platform, pull_error
 from engine.cluster.managers import Managers
+from engine.cluster.own_events import OwnEvents
 from engine.handlers.image_handlers import AUTH_HEADER
 from engine.handlers.progress_stream import LOADING, PULLING, PUSHING, Emit, LayerLines, stream_progress
 from engine.protocol.errors import not_found, not_implemented
@@ -43,8 +44,9 @@ SPOOL_BYTES = 1 << 20
 class ImageTransferHandlers:
     """The operations that move images between clients, registries and the cluster."""
 
-    def __init__(self, managers: Managers, pool: ImagePool, lookup: ContainerLookup) -> None:
+    def __init__(self, managers: Managers, pool: ImagePool, lookup: ContainerLookup, events: OwnEvents) -> None:
         self._managers = managers
+        self._events = events
         self._pool = pool
         self._lookup = lookup
 
@@ -101,6 +103,7 @@ class ImageTransferHandlers:
             emit({"status": f"The push refers to repository [{reference.name}]"})
             for target, image in pushed:
                 await self._push(emit, target, image, platform, auth)
+                self._events.report_image(target.familiar, "push")
 
         return await stream_progress(call, push)
 
@@ -173,6 +176,7 @@ class ImageTransferHandlers:
             self._managers.containers.CommitContainer, request, seconds=COMMIT_SECONDS
         )
         identifier = image.variants[0].config_digest if image.variants else image.digest
+        self._events.report(view, "commit", comment=request.message, imageID=identifier, imageRef=request.name)
         return call.json({"Id": identifier}, HTTPStatus.CREATED)
 
     async def _import(self, call: Call) -> web.StreamResponse:

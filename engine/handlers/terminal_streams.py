@@ -34,6 +34,7 @@ class StreamOptions:
         stdin: input is for the program; else it is left unread.
         outputs: the streams of output that the client gets.
         discards_input: what is not for the program is read nevertheless: only so the client's departure is seen.
+        was_detached: the client has typed them; set when the connection has ended.
         detach_keys: bytes that end the connection, of a terminal; empty: none.
     """
 
@@ -42,6 +43,7 @@ class StreamOptions:
     outputs: Collection[Output] = (Output.STDOUT, Output.STDERR)
     detach_keys: bytes = b""
     discards_input: bool = False
+    was_detached: bool = False
 
     def frame(self, output: Output, data: bytes) -> bytes:
         """Data as the client gets it; nothing of a stream that it does not get."""
@@ -122,6 +124,7 @@ async def connect(session: ProgramSession, stream: RawStream, options: StreamOpt
             if input_task is not None:
                 input_task.cancel()
     except ExceptionGroup as errors:
+        options.was_detached = errors.subgroup(_Detached) is not None
         if errors.split((_Detached, ConnectionError))[1] is not None:
             raise
     except ConnectionError:
