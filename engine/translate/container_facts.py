@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from engine.protocol.go_times import NEVER, time_text
@@ -51,7 +52,7 @@ class Surroundings:
     images: Mapping[str, ImageFacts] = field(default_factory=dict)
     links: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def network_names(self) -> dict[str, str]:
         return {identifier: each.name for identifier, each in self.networks.items()}
 
