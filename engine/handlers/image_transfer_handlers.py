@@ -152,7 +152,7 @@ class ImageTransferHandlers:
                 with ExitStack() as stack:
                     images = await asyncio.to_thread(stack.enter_context, open_source(Path(file.name)))
                     async with self._pool.opened() as (_, repository):
-                        loaded = await load(images, repository, lines, platform=platform)
+                        loaded = await load(images, repository, lines, platform=platform, compression="fastest")
                 for image in loaded:
                     await self._pool.set(image)
                     emit({"stream": _loaded_text(image)})
@@ -198,7 +198,7 @@ class ImageTransferHandlers:
                     plain: BinaryIO = await asyncio.to_thread(stack.enter_context, uncompressed(Path(file.name)))
                     images = await asyncio.to_thread(imported_image, plain, "-", settings)
                     async with self._pool.opened() as (_, repository):
-                        (image,) = await load(images, repository, lambda _: None)
+                        (image,) = await load(images, repository, lambda _: None, compression="fastest")
                 await self._pool.set(image)
                 emit({"status": image.variants[0].config_digest})
 

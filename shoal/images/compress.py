@@ -78,14 +78,20 @@ class Compressor:
         return {digest: self._done[digest].descriptor for digest in plain}
 
     def _is_plain(self, layer: Descriptor) -> bool:
-        if self._compression == "none" or layer.media_type not in (OCI_LAYER, _DOCKER_LAYER):
+        compression = self._compression_of(layer)
+        if compression == "none" or layer.media_type not in (OCI_LAYER, _DOCKER_LAYER):
             return False
-        if (layer.media_type, self._compression) not in _COMPRESSED_TYPES:
+        if (layer.media_type, compression) not in _COMPRESSED_TYPES:
             raise InvalidInput(
-                f"layers of media type {layer.media_type} cannot be compressed with {self._compression}; use gzip"
+                f"layers of media type {layer.media_type} cannot be compressed with {compression}; use gzip"
             )
         with self._images.open_blob(layer.digest) as file:
             return not file.read(4).startswith(_MAGIC)
+
+    def _compression_of(self, layer: Descriptor) -> Compression:
+        if self._compression == "fastest":
+            return "zstd" if (layer.media_type, "zstd") in _COMPRESSED_TYPES else "gzip"
+        return self._compression
 
     async def _layer(self, layer: Descriptor, stop: threading.Event) -> None:
         async with self._slots:
@@ -97,13 +103,13 @@ class Compressor:
                 raise Exhausted(
                     f"{path}: {error.strerror}; set TMPDIR to a directory with more space, or use --compression none"
                 ) from error
-            media_type = _COMPRESSED_TYPES[layer.media_type, self._compression]
+            media_type = _COMPRESSED_TYPES[layer.media_type, self._compression_of(layer)]
             changed = replace(layer, media_type=media_type, digest=digest, size=size)
             self._done[layer.digest] = CompressedLayer(changed, path)
 
     def _compress(self, layer: Descriptor, path: Path, stop: threading.Event) -> tuple[str, int]:
         """Blocking. The same layer gives the same bytes: no time and no name go into them."""
-        packer = stream_compressor(self._compression, threads=min(_MAX_THREADS, os.cpu_count() or 1))
+        packer = stream_compressor(self._compression_of(layer), threads=min(_MAX_THREADS, os.cpu_count() or 1))
         found, packed, size = hashlib.sha256(), hashlib.sha256(), 0
         with path.open("xb") as file, self._images.open_blob(layer.digest) as source:
             while not stop.is_set():

@@ -9,7 +9,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-Compression = Literal["gzip", "zstd", "none"]
+Compression = Literal["gzip", "zstd", "none", "fastest"]
+"""`fastest`: zstd, and gzip for layers whose media type has no zstd."""
 
 _LEVEL, _THREADS = zstd.CompressionParameter.compression_level, zstd.CompressionParameter.nb_workers
 _GZIP_LEVEL = 6

@@ -70,7 +70,14 @@ async def forever(streams: Streams, arguments: list[str]) -> int:
     return 0
 
 
-PROGRAMS: dict[str, Program] = {"cat": cat, "seq": seq, "both": both, "forever": forever}
+async def later(streams: Streams, arguments: list[str]) -> int:
+    """A line after so many seconds."""
+    await asyncio.sleep(float(arguments[0]))
+    await streams.write(b"later\n")
+    return 0
+
+
+PROGRAMS: dict[str, Program] = {"cat": cat, "seq": seq, "both": both, "forever": forever, "later": later}
 
 
 @dataclass

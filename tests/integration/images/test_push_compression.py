@@ -109,7 +109,10 @@ def configuration_of(source: Path) -> str:
     return str(found["config"]["digest"])
 
 
-@pytest.mark.parametrize(("compression", "kind"), [("gzip", f"{OCI_LAYER}+gzip"), ("zstd", f"{OCI_LAYER}+zstd")])
+@pytest.mark.parametrize(
+    ("compression", "kind"),
+    [("gzip", f"{OCI_LAYER}+gzip"), ("zstd", f"{OCI_LAYER}+zstd"), ("fastest", f"{OCI_LAYER}+zstd")],
+)
 def test_what_docker_saves_is_compressed_on_the_way(tmp_path: Path, compression: Compression, kind: str) -> None:
     async def run() -> None:
         archive = docker_archive(tmp_path / "saved.tar")
