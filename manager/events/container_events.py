@@ -64,7 +64,7 @@ def _of_record(old: Message | None, new: Message | None) -> Iterator[tuple[str, 
 
 
 def _of_run(container: Container, before: TaskStatus, status: TaskStatus) -> Iterator[tuple[str, Mapping[str, str]]]:
-    if status.state != before.state and status.state == TaskState.RUNNING:
+    if _has_started(status) and not _has_started(before):
         yield "start", {}
     if status.oom_killed and not before.oom_killed:
         yield "oom", {}
@@ -77,6 +77,12 @@ def _of_run(container: Container, before: TaskStatus, status: TaskStatus) -> Ite
         yield "die", {"exitCode": str(status.exit_code), "execDuration": str(ran_ms // 1000)}
         if container.desired == Container.STOPPED:
             yield "stop", {}
+
+
+def _has_started(status: TaskStatus) -> bool:
+    """Whether its program has run: a short one may have ended before its node has reported anything else."""
+    reached = (status.state, *(each.state for each in status.state_history))
+    return TaskState.RUNNING in reached or bool(status.running_at_ms)
 
 
 def _of_networks(

@@ -105,3 +105,30 @@ def test_what_is_done_to_one_that_runs() -> None:
         status = changed
         expected = [f"container {action}"] if action else []
         assert world.reported() == [*expected, *(["container die"] if action == "oom" else [])]
+
+
+def test_a_program_that_ended_at_once_has_started_too() -> None:
+    world = Watched()
+    world.node("h1")
+    db = world.create("db")
+    world.settle()
+    world.reported()
+    task = world.newest(db)
+    assert task is not None
+    short = TaskStatus(task_id=task.id, state=TaskState.FAILED, exit_code=2)
+    for number, state in enumerate((TaskState.ACCEPTED, TaskState.RUNNING, TaskState.FAILED)):
+        short.state_history.add(state=state, at_ms=number)
+    world.put(kinds.TASK_STATUS, task.id, short)
+    assert world.reported() == ["container start", "container die"]
+
+
+def test_a_program_that_could_not_be_started_only_dies() -> None:
+    world = Watched()
+    world.node("h1")
+    db = world.create("db")
+    world.settle()
+    world.reported()
+    task = world.newest(db)
+    assert task is not None
+    world.put(kinds.TASK_STATUS, task.id, TaskStatus(task_id=task.id, state=TaskState.REJECTED, exit_code=127))
+    assert world.reported() == ["container die"]
