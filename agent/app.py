@@ -16,6 +16,7 @@ from grpc import aio
 
 from agent.archives.container_files import ContainerFiles
 from agent.archives.root_sizes import RootSizes
+from agent.build.build_cache import BuildCache
 from agent.build.build_host import BuildHost
 from agent.build.build_service import AgentBuildsService
 from agent.commits.layer_commits import LayerCommits
@@ -254,6 +255,7 @@ def _builds(settings: AgentSettings, node_id: str, network: NodeNetwork, images:
     kind = host_platform()
     return BuildHost(
         images=images,
+        cache=BuildCache(settings.images_directory / "builds" / "cache.json", images),
         networks=network,
         paths=ContainerPaths(run=settings.run_directory.absolute(), state=settings.runtime_directory.absolute()),
         cgroup_parent=cgroup_parent(node_id),
@@ -329,7 +331,8 @@ async def _streams(
         execs=ExecSessions(task_of=runtime.task_of, runtime=runtime),
     )
     add_AgentContainersServicer_to_server(of_containers, server)
-    add_AgentBuildsServicer_to_server(AgentBuildsService(builds), server)
+    building = AgentBuildsService(builds)
+    add_AgentBuildsServicer_to_server(building, server)
     add_VolumeDataServicer_to_server(VolumeDataService(source), server)
     listen(server, address, membership.current)
     await server.start()
@@ -337,3 +340,4 @@ async def _streams(
         yield server
     finally:
         await server.stop(SERVER_GRACE_SECONDS)
+        await building.aclose()

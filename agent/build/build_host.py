@@ -2,12 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from agent.build.build_cache import BuildCache
 from agent.build.frames import NewLayer, ProgramSettings
 from agent.runtime.container_paths import ContainerPaths
 from agent.runtime.kernel.cgroup_layout import parse_layout
@@ -37,6 +38,18 @@ class BuildImages(Protocol):
         """As `ImageStore.documents`."""
         ...
 
+    def hold_layers(self, diff_ids: Iterable[str]) -> None:
+        """As `ImageStore.hold_layers`."""
+        ...
+
+    def release_layers(self, diff_ids: Iterable[str]) -> None:
+        """As `ImageStore.release_layers`."""
+        ...
+
+    def layer_directory(self, diff_id: str) -> Path | None:
+        """As `ImageStore.layer_directory`."""
+        ...
+
     async def adopt_layers(self, layers: Mapping[str, Path]) -> None:
         """As `ImageStore.adopt_layers`."""
         ...
@@ -63,13 +76,13 @@ class BuildHost:
     """
 
     images: BuildImages
+    cache: BuildCache
     networks: BuildNetworks
     paths: ContainerPaths
     cgroup_parent: str
     registries_file: Path
     platform: tuple[str, str, str]
     resolv_conf: Callable[[], str]
-    _seen: set[str] = field(default_factory=set)
 
     def make_directories(self, build_id: str, repository: str) -> ProgramSettings:
         """The directories of a build, and what its program is told. Blocking.
@@ -113,8 +126,9 @@ class BuildHost:
         delete_trees(self._run(build_id), self._work(build_id))
 
     async def adopt(self, layers: Sequence[NewLayer]) -> None:
-        """Keep layers of a build as those of images. Raises Unavailable, Exhausted."""
-        await self.images.adopt_layers({each.diff_id: Path(each.directory) for each in layers})
+        """Keep layers of a build as those of images, and find them again. Raises Unavailable, Exhausted."""
+        await self.images.adopt_layers({each.diff_id: Path(each.directory) for each in layers if each.directory})
+        self.cache.add(layers)
 
     def _work(self, build_id: str) -> Path:
         return self.images.temporary / f"build-{build_id}"

@@ -32,6 +32,7 @@ class AgentBuildsService(AgentBuildsServicer):
         self._host = host
         self._slots = asyncio.Semaphore(MAX_BUILDS)
         self._ahead = 0
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def Build(  # noqa: N802  # named by the protocol
         self,
@@ -48,28 +49,43 @@ class AgentBuildsService(AgentBuildsServicer):
         if self._slots.locked():
             yield AgentBuildOutput(output=BuildOutput(waiting=BuildWaiting(ahead=self._ahead)))
         self._ahead += 1
+        build = RunningBuild(self._host, first.start, request_iterator)
         try:
-            build = RunningBuild(self._host, first.start, request_iterator)
             async with self._slots, aclosing(build.run()) as outputs:
                 async for output in outputs:
                     yield output
         finally:
             self._ahead -= 1
+            await self._end(build)
+
+    async def _end(self, build: RunningBuild) -> None:
+        """What has published its image is not waited for."""
+        ending = asyncio.create_task(build.end(), name="end of a build")
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        if not build.is_published:
+            await asyncio.shield(ending)
+
+    async def aclose(self) -> None:
+        """End what goes on behind builds."""
+        for task in self._ending:
+            task.cancel()
+        await asyncio.gather(*self._ending, return_exceptions=True)
 
     async def ListBuildCache(  # noqa: N802  # named by the protocol
         self,
         request: ListBuildCacheRequest,
         context: aio.ServicerContext[ListBuildCacheRequest, ListBuildCacheResponse],
     ) -> ListBuildCacheResponse:
-        """Nothing is kept of builds but layers, which are those of images."""
-        del request, context
-        return ListBuildCacheResponse()
+        """What is kept of builds. Raises InvalidInput: an unknown filter."""
+        del context
+        return self._host.cache.list(request)
 
     async def PruneBuildCache(  # noqa: N802  # named by the protocol
         self,
         request: PruneBuildCacheRequest,
         context: aio.ServicerContext[PruneBuildCacheRequest, PruneBuildCacheResponse],
     ) -> PruneBuildCacheResponse:
-        """Nothing is there to be deleted."""
-        del request, context
-        return PruneBuildCacheResponse()
+        """Delete what is not used. Raises InvalidInput: an unknown filter; Unavailable: the disk fails."""
+        del context
+        return await self._host.cache.prune(request)

@@ -11,8 +11,9 @@ from shoal.errors import Fault, InvalidInput, ShoalError, Unavailable
 
 SETTINGS, INPUT, ANSWER = b"S", b"I", b"A"
 """To the program: JSON of `ProgramSettings`; a BuildInput; JSON, the answer to a question."""
-OUTPUT, QUESTION, LAYER, PUBLISHED, FAILED, DONE = b"O", b"Q", b"L", b"P", b"F", b"D"
-"""To the agent: a BuildOutput; JSON with the number and name of a call; JSON of a `NewLayer`; a digest; JSON; none."""
+OUTPUT, QUESTION, LAYER, BLOBS, PUBLISHED, FAILED, DONE = b"O", b"Q", b"L", b"B", b"P", b"F", b"D"
+"""To the agent: a BuildOutput; JSON with the number and name of a call; JSON of a `NewLayer`; JSON, by diff ID the
+blob of a layer that is in the repository; a digest; JSON; none."""
 
 MAX_FRAME_BYTES = 16 << 20
 _HEAD = 5
@@ -70,7 +71,7 @@ class NewLayer:
     """A layer that a build has made, for the agent to keep.
 
     Attributes:
-        directory: an overlay's upper directory, below `ProgramSettings.work`.
+        directory: an overlay's upper directory, below `ProgramSettings.work`; empty: the layer is in the image store.
         key: of the cache; empty: it is not to be found again.
         description: the instruction it is of.
         size: of its uncompressed tar, bytes.

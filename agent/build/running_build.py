@@ -6,12 +6,15 @@ import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, suppress
+from dataclasses import asdict
 from typing import Any
 
 from agent.build.build_host import BuildHost
 from agent.build.build_process import BuildProcess
+from agent.build.cache_records import Blob
 from agent.build.frames import (
     ANSWER,
+    BLOBS,
     DONE,
     FAILED,
     INPUT,
@@ -30,6 +33,9 @@ from shoal.api.v1.builds_pb2 import AgentBuildInput, AgentBuildOutput, AgentBuil
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import InvalidInput, NotFound, ShoalError, Unavailable
 
+BEHIND_SECONDS = 600.0
+"""For the cluster's cache, once the image has been published."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -42,52 +48,77 @@ class RunningBuild:
         self._messages = messages
         self._process: BuildProcess | None = None
         self._layers: list[NewLayer] = []
+        self._blobs: dict[str, Blob] = {}
+        self._held: list[str] = []
+        self.is_published = False
         self._resolving: dict[str, asyncio.Future[str]] = {}
         self._outputs: asyncio.Queue[AgentBuildOutput] = asyncio.Queue(64)
         self._tasks: set[asyncio.Task[None]] = set()
         self._has_network = False
+        self._reading: asyncio.Task[None] | None = None
 
     async def run(self) -> AsyncGenerator[AgentBuildOutput]:
-        """The build's output. Nothing is left when it is closed.
+        """The build's output; `end` has to follow.
 
         Raises:
             InvalidInput, NotFound, Refused, Exhausted, Unavailable: as the program ends.
         """
         start = self._start
         settings = await in_thread(lambda: self._host.make_directories(start.build_id, start.image_repository))
-        try:
-            self._process = process = BuildProcess()
-            await process.open()
-            await process.send(SETTINGS, settings.encode())
-            await process.send(INPUT, BuildInput(start=start.start).SerializeToString())
-            self._do(self._pass_input(process))
-            async with aclosing(self._answers(process)) as outputs:
-                async for output in outputs:
-                    yield output
-        finally:
-            await asyncio.shield(asyncio.create_task(self._end()))
+        self._process = process = BuildProcess()
+        await process.open()
+        await process.send(SETTINGS, settings.encode())
+        await process.send(INPUT, BuildInput(start=start.start).SerializeToString())
+        self._do(self._pass_input(process))
+        self._reading = asyncio.create_task(self._read(process), name="output of a build")
+        async with aclosing(self._answers(self._reading)) as outputs:
+            async for output in outputs:
+                yield output
 
-    async def _answers(self, process: BuildProcess) -> AsyncGenerator[AgentBuildOutput]:
-        """Outputs of the program, and questions for the manager."""
-        reading = asyncio.create_task(self._read(process), name="output of a build")
+    async def end(self) -> None:
+        """Remove what is left of the build. One that has published its image may go on with the cluster's cache."""
         try:
-            while True:
-                if not self._outputs.empty():
-                    yield self._outputs.get_nowait()
-                    continue
-                if reading.done():
-                    break
-                next_output = asyncio.create_task(self._outputs.get())
-                try:
-                    await asyncio.wait([reading, next_output], return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    next_output.cancel()
-                if next_output.done():
-                    yield next_output.result()
-            reading.result()  # raises as the build ended
+            if self.is_published and self._reading is not None:
+                await self._behind(self._reading)
         finally:
-            reading.cancel()
-            await asyncio.wait([reading])
+            await asyncio.shield(asyncio.create_task(self._stop()))
+
+    async def _behind(self, reading: "asyncio.Task[None]") -> None:
+        with suppress(ShoalError, TimeoutError):
+            async with asyncio.timeout(BEHIND_SECONDS):
+                while not reading.done():
+                    await asyncio.wait([reading], timeout=1)
+                    self._drop_outputs()
+            await reading
+
+    async def _stop(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+        for task in self._tasks:
+            task.cancel()
+        await self._remove()
+
+    def _drop_outputs(self) -> None:
+        while not self._outputs.empty():
+            self._outputs.get_nowait()
+
+    async def _answers(self, reading: "asyncio.Task[None]") -> AsyncGenerator[AgentBuildOutput]:
+        """Outputs of the program, and questions for the manager."""
+        while True:
+            if not self._outputs.empty():
+                yield self._outputs.get_nowait()
+                continue
+            if reading.done():
+                break
+            next_output = asyncio.create_task(self._outputs.get())
+            try:
+                await asyncio.wait([reading, next_output], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                next_output.cancel()
+            if next_output.done():
+                yield next_output.result()
+        reading.result()  # raises as the build ended
 
     async def _read(self, process: BuildProcess) -> None:
         async for kind, body in process.messages():
@@ -97,8 +128,11 @@ class RunningBuild:
                 self._do(self._answer(json.loads(body)))
             elif kind == LAYER:
                 self._layers.append(NewLayer.parse(body))
+            elif kind == BLOBS:
+                self._blobs |= {diff_id: Blob(**fields) for diff_id, fields in json.loads(body).items()}
             elif kind == PUBLISHED:
-                await self._host.adopt(self._layers)
+                await self._keep_layers()
+                self.is_published = True
                 await self._outputs.put(AgentBuildOutput(published=body.decode()))
             elif kind == FAILED:
                 raise decode_error(json.loads(body))
@@ -136,10 +170,46 @@ class RunningBuild:
         assert self._process is not None
         answer: dict[str, Any] = {"number": question["number"]}
         try:
-            answer |= await (self._image(question["reference"]) if question["call"] == "image" else self._network())
+            answer |= await self._asked(question)
         except ShoalError as error:
             answer["error"] = encode_error(error)
         await self._process.send(ANSWER, json.dumps(answer).encode())
+
+    async def _asked(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
+        match question["call"]:
+            case "image":
+                return await self._image(question["reference"])
+            case "layer":
+                return await self._layer(question["reference"], question["diff_id"])
+            case "find":
+                return self._find(question["key"])
+        return await self._network()
+
+    def _find(self, key: str) -> Mapping[str, Any]:
+        """A layer of the node's cache."""
+        record = self._host.cache.find(key)
+        if record is None:
+            return {"found": False}
+        self._hold(record.diff_id)
+        found = {"found": True, "diff_id": record.diff_id, "created_at_ms": record.created_at_ms}
+        blob = asdict(record.blob) if record.blob is not None else None
+        return {**found, "directory": str(self._host.images.layer_directory(record.diff_id)), "blob": blob}
+
+    async def _layer(self, reference: str, diff_id: str) -> Mapping[str, Any]:
+        """A layer of the cluster's cache, fetched as an image of one layer."""
+        self._hold(diff_id)
+        image = await self._host.images.ensure(reference, _ignore)
+        return {"directory": str(image.layers[0])}
+
+    def _hold(self, *diff_ids: str) -> None:
+        self._host.images.hold_layers(diff_ids)
+        self._held += diff_ids
+
+    async def _keep_layers(self) -> None:
+        """Put what was made so far into the image store and the cache."""
+        layers, self._layers = self._layers, []
+        await self._host.adopt(layers)
+        self._host.cache.set_blobs(self._blobs)
 
     async def _image(self, reference: str) -> Mapping[str, Any]:
         """An image on this host: its documents, and the directories of its layers, the lowest first."""
@@ -147,6 +217,7 @@ class RunningBuild:
         await self._outputs.put(AgentBuildOutput(resolve=reference))
         image = await self._host.images.ensure(await waiting, _ignore)
         manifest, config = self._host.images.documents(image.digest)
+        self._hold(*json.loads(config)["rootfs"]["diff_ids"])
         return {
             "reference": image.reference,
             "directories": [str(each) for each in reversed(image.layers)],
@@ -170,18 +241,20 @@ class RunningBuild:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _end(self) -> None:
-        for task in self._tasks:
-            task.cancel()
+    async def _remove(self) -> None:
         if self._process is not None:
             await self._process.end()
         if self._has_network:
             with suppress(ShoalError):
                 await self._host.networks.detach(self._start.build_id)
         try:
+            await self._keep_layers()
+            await self._host.cache.save()
             await in_thread(lambda: self._host.remove(self._start.build_id))
         except ShoalError as error:
             _log.warning("build %s: %s", self._start.build_id, error)
+        finally:
+            self._host.images.release_layers(self._held)
 
 
 def _ignore(_: str) -> None:

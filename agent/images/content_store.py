@@ -114,7 +114,10 @@ class ContentStore:
                     raise
 
     def adopt_layers(self, layers: Mapping[str, Path]) -> None:
-        """As `commit_layer`, for several directories by diff id: flushed together. Raises as `open` does."""
+        """As `commit_layer`, for several directories by diff id: flushed together. A link is left in place of each.
+
+        Raises as `open` does.
+        """
         if not layers:
             return
         with self._disk_errors():
@@ -126,6 +129,7 @@ class ContentStore:
             for diff_id, directory in layers.items():
                 if not self.has_layer(diff_id):
                     directory.rename(self.layer(diff_id))
+                    directory.symlink_to(self.layer(diff_id).absolute())
 
     def remove_new_layer(self, directory: Path) -> None:
         """Remove a new layer's directory with what is left in it. Raises Unavailable."""

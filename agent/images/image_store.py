@@ -5,7 +5,8 @@ import logging
 import math
 import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -96,6 +97,7 @@ class ImageStore:
         self._source: PullSource | None = None
         self._fresh_until: dict[str, float] = {}
         self._last_used: dict[str, float] = {each.image.digest: clock() for each in self._index.entries()}
+        self._held: Counter[str] = Counter()
         self._pulls: SingleFlight[str, LocalImage] = SingleFlight()
 
     @property
@@ -180,6 +182,33 @@ class ImageStore:
             Unavailable, Exhausted: the disk fails.
         """
         await in_thread(lambda: self._content.adopt_layers(layers))
+
+    def layer_directory(self, diff_id: str) -> Path | None:
+        """Where an unpacked layer is; None if it is not here."""
+        return self._content.layer(diff_id) if self._content.has_layer(diff_id) else None
+
+    def hold_layers(self, diff_ids: Iterable[str]) -> None:
+        """Keep layers however little disk space there is, until `release_layers`; as often as they are held."""
+        self._held.update(diff_ids)
+
+    def release_layers(self, diff_ids: Iterable[str]) -> None:
+        """Undo one `hold_layers`."""
+        self._held.subtract(diff_ids)
+        self._held += Counter()  # drops what is at zero
+
+    async def remove_layers(self, diff_ids: frozenset[str]) -> frozenset[str]:
+        """Delete layers that no image needs and nothing holds; which ones. Raises Unavailable: the disk fails."""
+        before = {each for each in diff_ids if self._content.has_layer(each)}
+        await self._remove_layers(frozenset(before))
+        return frozenset(each for each in before if not self._content.has_layer(each))
+
+    def is_layer_held(self, diff_id: str) -> bool:
+        """Whether `hold_layers` keeps a layer."""
+        return self._held[diff_id] > 0
+
+    def needs_layer(self, diff_id: str) -> bool:
+        """Whether an image here has a layer, or something holds it."""
+        return self._held[diff_id] > 0 or any(diff_id in each.diff_ids for each in self._index.entries())
 
     async def collect_garbage(self, used: frozenset[str]) -> None:
         """See `Images.collect_garbage`."""
@@ -283,7 +312,6 @@ class ImageStore:
 
     async def _remove_layers(self, diff_ids: frozenset[str]) -> None:
         for diff_id in diff_ids:
-            needed = {each for entry in self._index.entries() for each in entry.diff_ids}
-            if diff_id not in needed and not self._pulls.is_active and self._content.has_layer(diff_id):
+            if not self.needs_layer(diff_id) and not self._pulls.is_active and self._content.has_layer(diff_id):
                 removed = self._content.move_aside(self._content.layer(diff_id))
                 await asyncio.to_thread(self._content.remove, removed)

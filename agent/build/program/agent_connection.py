@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.build.frames import (
     ANSWER,
+    BLOBS,
     DONE,
     FAILED,
     INPUT,
@@ -24,6 +25,7 @@ from agent.build.frames import (
     read_frame,
 )
 from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput
+from shoal.distribution.manifests import Descriptor
 from shoal.errors import ShoalError, Unavailable
 
 _DESCRIPTORS = 4
@@ -89,6 +91,14 @@ class AgentConnection:
     async def layer(self, layer: NewLayer) -> None:
         """Have the agent keep a layer."""
         await self._send(LAYER, layer.encode())
+
+    async def blobs(self, blobs: Mapping[str, Descriptor]) -> None:
+        """Have the agent remember what layers are in the repository, by diff ID."""
+        document = {
+            diff_id: {"media_type": each.media_type, "digest": each.digest, "size": each.size}
+            for diff_id, each in blobs.items()
+        }
+        await self._send(BLOBS, json.dumps(document).encode())
 
     async def published(self, digest: str) -> None:
         """The image is in the cluster's repository."""

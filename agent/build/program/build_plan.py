@@ -18,13 +18,14 @@ from shoal.dockerfile.source import Location
 class PlannedVertices:
     """Attributes:
     ids: of the graph's vertices, by number.
-    locations: of vertices that are instructions, by number.
+    locations: of vertices that are instructions, by number. instructions: their texts.
     settings_after: ids of steps that change the configuration alone, by the number of the vertex before them.
     """
 
     plan: BuildPlan
     ids: tuple[str, ...]
     locations: Mapping[int, Location]
+    instructions: Mapping[int, str]
     settings_after: Mapping[int, tuple[str, ...]]
 
 
@@ -47,7 +48,8 @@ def plan_vertices(evaluation: Evaluation, graph: BuildGraph, build_id: str) -> P
         vertices.append(shown)
     settings, after = _settings(evaluation, graph, build_id)
     locations = {number: Location(each.line, each.line) for number, each in named.items()}
-    return PlannedVertices(BuildPlan(vertices=[*vertices, *settings]), ids, locations, after)
+    instructions = {number: each.instruction for number, each in named.items()}
+    return PlannedVertices(BuildPlan(vertices=[*vertices, *settings]), ids, locations, instructions, after)
 
 
 def _digest(*parts: object) -> str:

@@ -10,8 +10,9 @@ from shoal.errors import InvalidInput
 
 _CLAUSE = re.compile(r"([ugoa]*)((?:[-+=][rwxXst]*)+)")
 _CHANGE = re.compile(r"([-+=])([rwxXst]*)")
-_READ, _WRITE, _EXECUTE = 4, 2, 1
-_SHIFTS = {"u": 6, "g": 3, "o": 0}
+_AFFECTED = {"u": 0o4700, "g": 0o2070, "o": 0o1007, "a": 0o7777}
+_VALUES = {"r": 0o444, "w": 0o222, "x": 0o111, "X": 0o111, "s": 0o6000, "t": 0o1000}
+_SET_IDS = 0o6000
 
 
 @dataclass(frozen=True)
@@ -62,27 +63,23 @@ def changed_mode(mode: int, chmod: str) -> int:
 
 
 def _apply(clause: str, mode: int, *, is_directory: bool) -> int:
+    """As chmod(1): set-user-ID and set-group-ID bits of directories change only where they are named."""
     found = _CLAUSE.fullmatch(clause)
     if found is None:
         raise InvalidInput(f"invalid mode {clause[:40]!r}")
-    who = found[1].replace("a", "ugo") or "ugo"
+    affected = 0
+    for who in found[1] or "a":
+        affected |= _AFFECTED[who]
     for operator, letters in _CHANGE.findall(found[2]):
-        bits = _bits(who, letters, mode, is_directory=is_directory)
+        value = 0
+        for letter in letters:
+            value |= _VALUES[letter] if letter != "X" or is_directory or mode & 0o111 else 0
+        kept = _SET_IDS & ~(affected & value) if is_directory else 0
+        value &= affected & ~kept
         if operator == "+":
-            mode |= bits
+            mode |= value
         elif operator == "-":
-            mode &= ~bits
+            mode &= ~value
         else:
-            mode = mode & ~_bits(who, "rwxst", 0o111, is_directory=True) | bits
+            mode = mode & (~affected | kept) | value
     return mode
-
-
-def _bits(who: str, letters: str, mode: int, *, is_directory: bool) -> int:
-    executes = "x" in letters or ("X" in letters and (is_directory or bool(mode & 0o111)))
-    each = (_READ if "r" in letters else 0) | (_WRITE if "w" in letters else 0) | (_EXECUTE if executes else 0)
-    bits = 0
-    for letter in who:
-        bits |= each << _SHIFTS[letter]
-    if "s" in letters:
-        bits |= (stat.S_ISUID if "u" in who else 0) | (stat.S_ISGID if "g" in who else 0)
-    return bits | (stat.S_ISVTX if "t" in letters else 0)

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.build.frames import ProgramSettings
 from agent.build.program.image_documents import ImageDocuments, image_documents, time_text
 from agent.build.program.layer_blob import LayerBlob, write_blob
+from agent.build.program.layer_cache import LayerCache
 from agent.build.program.planning import BaseImage, BaseImages
-from agent.build.program.results import Layer, Layers
+from agent.build.program.results import Layer, Layers, Result
 from agent.build.program.workspace import Workspace
 from agent.images.threaded_call import in_thread
 from shoal.api.v1.builds_pb2 import BuildStart
@@ -19,21 +19,21 @@ from shoal.distribution.manifests import Descriptor, Manifest, parse_manifest
 from shoal.dockerfile.evaluation.build_sources import ImageSource
 from shoal.dockerfile.evaluation.evaluate import Evaluation, image_config
 from shoal.errors import InvalidInput
+from shoal.images.committed_image import EMPTY_DIFF_ID
 from shoal.images.json_bytes import to_bytes
-from shoal.task_group import TaskGroup
 
 _READ = 256 << 10
-_PARALLEL = 3
 
 
 @dataclass
 class Publisher:
     """Publishes one image. For one event loop."""
 
-    settings: ProgramSettings
     workspace: Workspace
     images: BaseImages
+    cache: LayerCache
     _blobs: dict[str, "asyncio.Task[LayerBlob]"] = field(default_factory=dict)
+    _uploads: dict[str, "asyncio.Task[Descriptor]"] = field(default_factory=dict)
 
     def compress_soon(self, layer: Layer) -> "asyncio.Task[LayerBlob]":
         """Begin to compress a layer, beside what else is done; once for each."""
@@ -42,11 +42,25 @@ class Publisher:
         return self._blobs[layer.diff_id]
 
     async def _compress(self, layer: Layer) -> LayerBlob:
+        (here,) = _layers(await self.cache.present(Layers((layer,)))).lower
         path, stop = self.workspace.new("blob") / "blob", threading.Event()
         return await in_thread(
-            lambda: write_blob(layer.directory, layer.diff_id, path, self.workspace.budget(), stop),
-            on_cancel=stop.set,
+            lambda: write_blob(here, layer.diff_id, path, self.workspace.budget(), stop), on_cancel=stop.set
         )
+
+    def upload(self, layer: Layer) -> "asyncio.Task[Descriptor]":
+        """Put a layer into the repository, unless it is there; once for each."""
+        if layer.diff_id not in self._uploads:
+            self._uploads[layer.diff_id] = asyncio.create_task(self._upload(layer), name=f"upload {layer.diff_id}")
+        return self._uploads[layer.diff_id]
+
+    async def _upload(self, layer: Layer) -> Descriptor:
+        client = self.cache.registry.client()
+        if layer.blob is not None and await client.has_blob(layer.blob.digest):
+            return layer.blob
+        blob = await self.compress_soon(layer)
+        await client.put_blob(blob.descriptor, lambda offset: read_file(blob.path, offset))
+        return blob.descriptor
 
     async def publish(self, evaluation: Evaluation, result: Layers, start: BuildStart) -> ImageDocuments:
         """Put the image of the target's layers into the repository; nothing names it yet.
@@ -57,50 +71,40 @@ class Publisher:
         result = result if result.layers else Layers((self._empty_layer(),))
         bases = await self._bases(evaluation)
         known = {diff_id: blob for base in bases for diff_id, blob in _descriptors(base).items()}
+        await self._copy_bases(bases, frozenset(result.diff_ids))
         new = {each.diff_id: each for each in result.layers if each.diff_id not in known}
-        blobs = {diff_id: await self.compress_soon(layer) for diff_id, layer in new.items()}
-        created = time_text(max((each.created_at_ms for each in result.layers), default=0))
-        if not any(each.created_at_ms for each in result.layers):
-            created = next((str(base.config.get("created")) for base in bases if base.config.get("created")), created)
-        config = image_config(evaluation.target, result.diff_ids, created)
-        layers = [blobs[each].descriptor if each in blobs else known[each] for each in result.diff_ids]
-        documents = image_documents(config, layers, oci=start.media_types == "oci")
-        used = [base for base in bases if set(result.diff_ids) & set(_descriptors(base))]
-        await self._upload(documents, list(blobs.values()), used, frozenset(result.diff_ids))
+        uploads = await asyncio.gather(*map(self.upload, new.values()))
+        blobs = known | dict(zip(new, uploads, strict=True))
+        config = image_config(evaluation.target, result.diff_ids, _created(result, bases))
+        documents = image_documents(config, [blobs[each] for each in result.diff_ids], oci=start.media_types == "oci")
+        await self.cache.registry.client().put_documents(documents)
         return documents
+
+    async def _copy_bases(self, bases: Sequence[BaseImage], used: frozenset[str]) -> None:
+        for base in bases:
+            below = [blob for diff_id, blob in _descriptors(base).items() if diff_id in used]
+            if below:
+                await self.cache.registry.client().copy_base(base.reference, below)
 
     def _empty_layer(self) -> Layer:
         """An image has one layer at least."""
-        from shoal.images.committed_image import EMPTY_DIFF_ID
-
         return Layer(EMPTY_DIFF_ID, self.workspace.empty)
 
     async def _bases(self, evaluation: Evaluation) -> Sequence[BaseImage]:
         sources = {stage.base: None for stage in evaluation.stages.values() if isinstance(stage.base, ImageSource)}
         return [await self.images.get(source) for source in sources]
 
-    async def _upload(
-        self, documents: ImageDocuments, blobs: Sequence[LayerBlob], bases: Sequence[BaseImage], used: frozenset[str]
-    ) -> None:
-        from agent.build.program.repository_upload import RepositoryUpload
 
-        async with RepositoryUpload(self.settings) as upload:
-            for base in bases:
-                below = [blob for diff_id, blob in _descriptors(base).items() if diff_id in used]
-                await upload.copy_base(base.reference, below)
-            slots = asyncio.Semaphore(_PARALLEL)
+def _created(result: Layers, bases: Sequence[BaseImage]) -> str:
+    """When the newest layer was made; of an image without a new one, as that below says."""
+    newest = max((each.created_at_ms for each in result.layers), default=0)
+    below = next((str(base.config.get("created")) for base in bases if base.config.get("created")), "")
+    return time_text(newest) if newest or not below else below
 
-            async def put(blob: LayerBlob) -> None:
-                async with slots:
-                    await upload.put_blob(blob.descriptor, lambda offset: read_file(blob.path, offset))
 
-            try:
-                async with TaskGroup() as group:
-                    for each in blobs:
-                        group.create_task(put(each))
-            except BaseExceptionGroup as errors:
-                raise errors.exceptions[0] from None
-            await upload.put_documents(documents)
+def _layers(result: Result) -> Layers:
+    assert isinstance(result, Layers)
+    return result
 
 
 def _descriptors(base: BaseImage) -> Mapping[str, Descriptor]:

@@ -1,13 +1,10 @@
 """A build program as a client of the cluster's image repository. Imports httpx: import this at first use."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from agent.build.frames import ProgramSettings
 from agent.build.program.image_documents import ImageDocuments
+from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Descriptor
 from shoal.distribution.registries import read_registries
 from shoal.distribution.registry_client import Distribution, RawManifest
@@ -23,21 +20,24 @@ _POLICY = RetryPolicy()
 
 
 class RepositoryUpload:
-    """An async context manager. Calls raise Unavailable, Unauthenticated, PermissionDenied: as registries answer."""
+    """Calls raise Unavailable, Unauthenticated, PermissionDenied: as registries answer. For one event loop."""
 
-    def __init__(self, settings: ProgramSettings) -> None:
-        self._stack = AsyncExitStack()
-        self._distribution = Distribution(read_registries(Path(settings.registries_file)), policy=_POLICY)
-        self._target = self._distribution.repository(parse_repository_name(settings.image_repository))
+    def __init__(self, registries_file: Path, repository: str) -> None:
+        self._distribution = Distribution(read_registries(registries_file), policy=_POLICY)
+        self._target = self._distribution.repository(parse_repository_name(repository))
+        self._uploader = Uploader(self._target)
 
-    async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self._distribution)
-        return self
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._distribution.aclose()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.aclose()
+    async def manifest(self, target: str) -> bytes:
+        """A manifest by tag or digest. Raises NotFound."""
+        return (await self._target.manifest(target)).content
+
+    async def has_blob(self, digest: str) -> bool:
+        """Whether a layer is there."""
+        return await self._target.has_blob(digest)
 
     async def copy_base(self, reference: str, layers: Sequence[Descriptor]) -> None:
         """Make sure that layers of an image are in the repository. Raises NotFound: they are in neither place."""
@@ -49,19 +49,21 @@ class RepositoryUpload:
             raise type(error)(f"image {origin.familiar}, on which the build is based: {error}") from error
 
     async def put_blob(self, blob: Descriptor, open_blob: Callable[[int], AsyncIterator[bytes]]) -> None:
-        """A layer, unless it is there."""
-        await Uploader(self._target).put_blob(blob, open_blob)
+        """A layer or a configuration, unless it is there."""
+        await self._uploader.put_blob(blob, open_blob)
 
     async def put_documents(self, documents: ImageDocuments) -> None:
         """The configuration, then the manifest, which is kept by its tag."""
-        uploader = Uploader(self._target)
 
         async def content(offset: int) -> AsyncIterator[bytes]:
             yield documents.config[offset:]
 
-        await uploader.put_blob(documents.config_blob, content)
-        manifest = RawManifest(documents.media_type, documents.digest, documents.manifest)
-        await uploader.put_manifest(manifest, keeping_tag(documents.digest))
+        await self.put_blob(documents.config_blob, content)
+        await self.put_manifest(documents.media_type, documents.manifest, keeping_tag(documents.digest))
+
+    async def put_manifest(self, media_type: str, content: bytes, tag: str) -> None:
+        """A manifest under a tag; all that it names is there."""
+        await self._uploader.put_manifest(RawManifest(media_type, digest_of(content), content), tag)
 
 
 def _ignore(_: LayerProgress) -> None:

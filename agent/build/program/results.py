@@ -3,19 +3,27 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from shoal.distribution.manifests import Descriptor
+
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer on this host.
+    """One layer.
 
     Attributes:
-        directory: as a lower directory of an overlay.
+        directory: as a lower directory of an overlay; None: it is in the cluster's image repository alone.
         created_at_ms: when it was made; 0: it is of an image.
+        blob: as it is in the repository, as far as that is known.
+        reference: of an image with this layer alone, in the repository.
+        is_new: this build has made it.
     """
 
     diff_id: str
-    directory: Path
+    directory: Path | None
     created_at_ms: int = 0
+    blob: Descriptor | None = None
+    reference: str = ""
+    is_new: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,8 +38,10 @@ class Layers:
 
     @property
     def lower(self) -> tuple[Path, ...]:
-        """For an overlay: the topmost first."""
-        return tuple(each.directory for each in reversed(self.layers))
+        """For an overlay: the topmost first. All of them have to be on this host."""
+        directories = [each.directory for each in reversed(self.layers)]
+        assert all(each is not None for each in directories)
+        return tuple(each for each in directories if each is not None)
 
     def on_top(self, layer: Layer) -> "Layers":
         """These and one more."""

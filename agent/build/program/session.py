@@ -10,12 +10,15 @@ from agent.build.frames import ProgramSettings
 from agent.build.program.agent_connection import AgentConnection
 from agent.build.program.build_network import BuildNetworks
 from agent.build.program.build_plan import PlannedVertices, plan_vertices
+from agent.build.program.cache_choice import cache_choice
 from agent.build.program.context_input import ContextInput
 from agent.build.program.executor import Executor
+from agent.build.program.layer_cache import LayerCache
 from agent.build.program.planning import BaseImages, PlannedBuild, plan_build, send_warnings
 from agent.build.program.publishing import Publisher
 from agent.build.program.refusals import check_request
-from agent.build.program.results import Layers
+from agent.build.program.registry_cache import RegistryCache
+from agent.build.program.results import Layer, Layers
 from agent.build.program.run_step import RunSteps
 from agent.build.program.vertex_work import VertexWork
 from agent.build.program.workspace import Workspace
@@ -95,7 +98,9 @@ class _Session:
     async def _build(
         self, start: BuildStart, planned: PlannedBuild, graph: BuildGraph, vertices: PlannedVertices, images: BaseImages
     ) -> None:
-        publisher = Publisher(self._settings, self._workspace, images)
+        registry = RegistryCache(self._settings)
+        cache = LayerCache(self._connection, registry)
+        publisher = Publisher(self._workspace, images, cache)
         work = VertexWork(
             connection=self._connection,
             planned=vertices,
@@ -103,6 +108,9 @@ class _Session:
             inputs=self._inputs,
             images=images,
             runs=self._runs(start),
+            cache=cache,
+            uses_cache=cache_choice(start, planned.evaluation, graph),
+            on_new=publisher.compress_soon if self._settings.image_repository else _keep_plain,
         )
         executor = Executor(graph, vertices, work, self._connection, parallel=self._settings.cpus)
         results = await executor.run(planned.file_name)
@@ -110,9 +118,12 @@ class _Session:
         assert isinstance(result, Layers)
         if start.output == BuildStart.NONE:
             await self._connection.output(BuildOutput(result=BuildResult()))
-            return
-        documents = await publisher.publish(planned.evaluation, result, start)
-        await self._connection.published(documents.digest)
+        else:
+            documents = await publisher.publish(planned.evaluation, result, start)
+            await self._connection.published(documents.digest)
+        if self._settings.image_repository:
+            await cache.publish(publisher.upload)
+        await registry.aclose()
 
     def _runs(self, start: BuildStart) -> RunSteps:
         layout = parse_layout(read_mountinfo())
@@ -129,3 +140,7 @@ class _Session:
 
 def _ignore(name: str, count: int) -> None:
     del name, count
+
+
+def _keep_plain(layer: Layer) -> None:
+    del layer

@@ -4,21 +4,22 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.build.frames import NewLayer
 from agent.build.program.agent_connection import AgentConnection
 from agent.build.program.build_plan import PlannedVertices
 from agent.build.program.context_input import ContextInput
 from agent.build.program.copy_step import CopyFiles, make_directory
+from agent.build.program.layer_cache import LayerCache
 from agent.build.program.layer_digest import layer_digest
 from agent.build.program.oci_run import OnOutput
 from agent.build.program.planning import BaseImages
 from agent.build.program.results import Layer, Layers, Result, Tree
 from agent.build.program.run_mount_sources import RunMounts
 from agent.build.program.run_step import RunSteps
+from agent.build.program.vertex_keys import vertex_key
 from agent.build.program.workspace import Workspace
 from agent.images.threaded_call import in_thread
 from shoal.api.v1.builds_pb2 import BuildOutput, VertexLog
@@ -28,6 +29,7 @@ from shoal.dockerfile.graph.vertices import (
     CopyVertex,
     DirectoryVertex,
     ImageVertex,
+    KeyedVertex,
     MergeVertex,
     RunVertex,
     ScratchVertex,
@@ -45,7 +47,12 @@ class Done:
 
 
 class VertexWork:
-    """Makes results. For one event loop."""
+    """Makes results. For one event loop.
+
+    Args:
+        uses_cache: whether a vertex, by number, may be found in the cache.
+        on_new: called with each layer that was made.
+    """
 
     def __init__(
         self,
@@ -56,6 +63,9 @@ class VertexWork:
         inputs: ContextInput,
         images: BaseImages,
         runs: RunSteps,
+        cache: LayerCache,
+        uses_cache: Callable[[int], bool],
+        on_new: Callable[[Layer], object],
     ) -> None:
         self._connection = connection
         self._planned = planned
@@ -63,6 +73,9 @@ class VertexWork:
         self._inputs = inputs
         self._images = images
         self._runs = runs
+        self._cache = cache
+        self._uses_cache = uses_cache
+        self._on_new = on_new
 
     def is_heavy(self, vertex: Vertex) -> bool:
         """Whether it needs a processor."""
@@ -87,33 +100,46 @@ class VertexWork:
             return self._done((await self._images.get(vertex.source)).layers)
         return await self._layer(number, vertex, inputs)
 
-    async def _layer(
-        self, number: int, vertex: RunVertex | CopyVertex | DirectoryVertex, inputs: Sequence[Result]
-    ) -> Done:
+    async def _layer(self, number: int, vertex: KeyedVertex, inputs: Sequence[Result]) -> Done:
         below = Layers() if vertex.parent is None else _layers(inputs[0])
-        made = await self._make(number, vertex, below, inputs)
-        layer = await self._keep(made, number)
+        sources = await self._sources(vertex, inputs)
+        key = await vertex_key(vertex, below, sources, self._workspace)
+        description = self._planned.instructions.get(number, "")
+        if self._uses_cache(number):
+            known = not any(each.is_new for each in below.layers)
+            found = await self._cache.find(key, description, ask_registry=known)
+            if found is not None:
+                return self._done(below.on_top(found), cached=True)
+        present = await self._cache.present(below)
+        made = await self._make(number, vertex, _layers(present), sources)
+        layer = await self._keep(made, key, description)
         return self._done(below.on_top(layer))
 
-    async def _make(
-        self, number: int, vertex: RunVertex | CopyVertex | DirectoryVertex, below: Layers, inputs: Sequence[Result]
-    ) -> Path:
+    async def _sources(self, vertex: KeyedVertex, inputs: Sequence[Result]) -> Sequence[Result | None]:
+        """What is copied or mounted, on this host."""
+        others = iter(inputs if vertex.parent is None else inputs[1:])
+        if isinstance(vertex, CopyVertex):
+            return [None if vertex.source is None else await self._cache.present(next(others))]
+        if isinstance(vertex, RunVertex):
+            return [None if each is None else await self._cache.present(next(others)) for each in vertex.mounted]
+        return []
+
+    async def _make(self, number: int, vertex: KeyedVertex, below: Layers, sources: Sequence[Result | None]) -> Path:
         if isinstance(vertex, DirectoryVertex):
             return await in_thread(lambda: make_directory(vertex.action, below, self._workspace))
         if isinstance(vertex, CopyVertex):
-            files = CopyFiles(vertex.action, inputs[-1] if vertex.source is not None else None, self._workspace)
+            files = CopyFiles(vertex.action, sources[0], self._workspace)
             return await in_thread(lambda: files.copy(below))
-        mounted = iter(inputs[1:])
-        sources = [None if each is None else next(mounted) for each in vertex.mounted]
         mounts = RunMounts(vertex.action, sources, self._inputs.secrets, self._workspace)
         return await self._runs.run(vertex.action, below, mounts, self._on_output(number))
 
-    async def _keep(self, made: Path, number: int) -> Layer:
+    async def _keep(self, made: Path, key: str, description: str) -> Layer:
         upper, stop = made / "u", threading.Event()
         diff_id, size = await in_thread(lambda: layer_digest(upper, stop), on_cancel=stop.set)
-        now = time.time_ns() // 1_000_000
-        await self._connection.layer(NewLayer(str(upper), diff_id, "", "", size, now))
-        return Layer(diff_id, upper, now)
+        layer = Layer(diff_id, upper, time.time_ns() // 1_000_000, is_new=True)
+        await self._cache.add(key, layer, description, size)
+        self._on_new(layer)
+        return layer
 
     def _on_output(self, number: int) -> OnOutput:
         async def pass_on(stream: int, data: bytes) -> None:

@@ -7,9 +7,10 @@ import tarfile
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from agent.build.build_cache import BuildCache
 from agent.build.build_host import BuildHost
 from agent.build.running_build import RunningBuild
 from agent.images.image_store import ImageStore
@@ -170,6 +171,8 @@ class Rig:
                         end.published = output.published
         except ShoalError as error:
             end.error = error
+        finally:
+            await build.end()
 
     async def _resolve(self, reference: str) -> ResolvedImage:
         from shoal.distribution.resolve import RegistryImageResolver
@@ -180,6 +183,11 @@ class Rig:
             except ShoalError as error:
                 return ResolvedImage(reference=reference, error=str(error))
         return ResolvedImage(reference=reference, resolved=found.reference_with_digest)
+
+    def on_other_node(self, images: ImageStore, cache: BuildCache) -> "Rig":
+        """The same cluster from a node that has nothing yet."""
+        host = replace(self.host, images=images, cache=cache)
+        return Rig(self.path, host, images, self.networks, self.repository, self.base)
 
     async def pull(self, digest: str, images: ImageStore | None = None) -> Image:
         """What was built, as a node runs it."""
@@ -257,6 +265,7 @@ async def rig(path: Path) -> AsyncGenerator[Rig]:
         paths.create()
         host = BuildHost(
             images=images,
+            cache=BuildCache(path / "cache.json", images),
             networks=networks,
             paths=paths,
             cgroup_parent=cgroup,

@@ -1,0 +1,111 @@
+"""The cache of builds: on the node, then in the cluster's image repository; and what is deleted of it."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.build.build_cache import BuildCache
+from shoal.api.v1.builds_pb2 import ListBuildCacheRequest, PruneBuildCacheRequest
+from shoal.api.v1.engine_pb2 import Filter
+from shoal.distribution.registries import Registries
+from shoal.errors import InvalidInput
+from tests.integration.build.build_rig import Rig, files_of, play
+from tests.integration.images.rig import store_in
+
+DOCKERFILE = """\
+FROM $BASE AS first
+RUN echo one > /one
+COPY f /f
+FROM first
+ARG V=1
+RUN echo "$V" > /version
+RUN head -c 8 /dev/urandom > /random
+WORKDIR /srv/app
+CMD ["sh"]
+"""
+
+
+def test_the_same_build_makes_nothing_again_and_is_the_same_image(tmp_path: Path) -> None:
+    async def scenario(rig: Rig) -> None:
+        first = await rig.build(DOCKERFILE, {"f": "1"})
+        assert first.error is None and first.cached == []
+        again = await rig.build(DOCKERFILE, {"f": "1"})
+        assert len(again.cached) == 5 and again.published == first.published and not again.log
+        changed = await rig.build(DOCKERFILE, {"f": "2"})
+        assert [name for name in changed.cached if "COPY" in name or "random" in name] == []
+        assert changed.published != first.published
+        argument = await rig.build(DOCKERFILE, {"f": "1"}, build_args={"V": "2"})
+        assert [name for name in argument.cached if "COPY" in name] and len(argument.cached) == 2
+        anew = await rig.build(DOCKERFILE, {"f": "1"}, no_cache=True)
+        assert anew.cached == [] and anew.published != first.published
+        stage = await rig.build(DOCKERFILE, {"f": "1"}, no_cache_stages=["first"])
+        assert not [name for name in stage.cached if "first" in name]
+
+    play(tmp_path, scenario)
+
+
+def test_a_step_that_makes_the_same_lets_all_after_it_be_found(tmp_path: Path) -> None:
+    async def scenario(rig: Rig) -> None:
+        text = "FROM $BASE\nRUN echo {} > /dev/null; touch -d @1000000000 /x /\nRUN head -c 8 /dev/urandom > /r\n"
+        first = await rig.build(text.format(1))
+        second = await rig.build(text.format(2))
+        assert [each.split("] ")[1][:8] for each in second.cached] == ["RUN head"], second.log
+        assert files_of(await rig.pull(first.published))["r"] == files_of(await rig.pull(second.published))["r"]
+
+    play(tmp_path, scenario)
+
+
+def test_a_failed_build_keeps_what_it_has_made(tmp_path: Path) -> None:
+    async def scenario(rig: Rig) -> None:
+        failed = await rig.build("FROM $BASE\nRUN echo a > /a\nRUN exit 1\n")
+        assert failed.error is not None
+        again = await rig.build("FROM $BASE\nRUN echo a > /a\nRUN exit 0\n")
+        assert [each.split("] ")[1] for each in again.cached] == ["RUN echo a > /a"]
+
+    play(tmp_path, scenario)
+
+
+def test_another_node_finds_all_in_the_repository_and_fetches_what_it_needs(tmp_path: Path) -> None:
+    async def scenario(rig: Rig) -> None:
+        first = await rig.build(DOCKERFILE, {"f": "1"})
+        images = store_in(tmp_path / "other", Registries())
+        other = rig.on_other_node(images, BuildCache(tmp_path / "other.json", images))
+        try:
+            again = await other.build(DOCKERFILE, {"f": "1"})
+            assert len(again.cached) == 5 and again.published == first.published
+            made = list(images.temporary.parent.joinpath("layers").iterdir())
+            assert len(made) == 1, "the base image alone"
+            more = await other.build(f"{DOCKERFILE}RUN cat /one /version > /both\n", {"f": "1"})
+            assert more.error is None and len(more.cached) == 5
+            assert files_of(await other.pull(more.published))["both"][1] == b"one\n1\n"
+        finally:
+            await images.aclose()
+
+    play(tmp_path, scenario)
+
+
+def test_what_is_kept_is_listed_and_pruned(tmp_path: Path) -> None:
+    async def scenario(rig: Rig) -> None:
+        cache = rig.host.cache
+        first = await rig.build("FROM $BASE\nRUN head -c 1000000 /dev/urandom > /r\nRUN echo b > /b\n")
+        rows = cache.list(ListBuildCacheRequest()).rows
+        assert sorted(each.description for each in rows) == [
+            "RUN echo b > /b",
+            "RUN head -c 1000000 /dev/urandom > /r",
+        ]
+        assert sum(each.bytes > 1_000_000 for each in rows) == 1
+        assert len(BuildCache(tmp_path / "cache.json", rig.images).list(ListBuildCacheRequest()).rows) == 2
+        assert not (await cache.prune(PruneBuildCacheRequest())).ids, "of the last days"
+        image = await rig.pull(first.published)
+        held = await cache.prune(PruneBuildCacheRequest(filters=[Filter(key="until", value="0s")]))
+        assert not held.ids and image.layers[0].is_dir(), "an image has them"
+        await rig.build("FROM $BASE\nRUN echo gone > /gone\n", output=4)
+        done = await cache.prune(PruneBuildCacheRequest(filters=[Filter(key="description", value="gone")], all=True))
+        assert len(done.ids) == 1 and done.reclaimed_bytes > 0
+        done = await cache.prune(PruneBuildCacheRequest(all=True))
+        assert len(done.ids) == 2 and done.reclaimed_bytes == 0 and image.layers[0].is_dir()
+        assert not cache.list(ListBuildCacheRequest()).rows
+        with pytest.raises(InvalidInput, match="invalid filter"):
+            cache.list(ListBuildCacheRequest(filters=[Filter(key="size", value="1")]))
+
+    play(tmp_path, scenario)
