@@ -6,17 +6,20 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from agent.build.cache_mounts import CacheDirectory, list_caches, remove_cache
 from agent.build.cache_records import (
+    CACHE_MOUNT,
     REGULAR,
     Blob,
+    CacheFilters,
     CacheRecord,
     PruneRule,
     encode_records,
     parse_records,
-    parse_until,
     to_prune,
 )
 from agent.build.frames import NewLayer
@@ -28,12 +31,9 @@ from shoal.api.v1.builds_pb2 import (
     PruneBuildCacheRequest,
     PruneBuildCacheResponse,
 )
-from shoal.api.v1.engine_pb2 import Filter
-from shoal.errors import Fault, InvalidInput
 
 MAX_RECORDS = 10_000
 _log = logging.getLogger(__name__)
-_FILTERS = ("id", "type", "description", "until", "unused-for", "inuse", "shared", "private", "all")
 
 
 class LayerStore(Protocol):
@@ -71,6 +71,7 @@ class BuildCache:
 
     def __init__(self, path: Path, layers: LayerStore, *, now_ms: Callable[[], int] = _now_ms) -> None:
         self._path = path
+        self.mounts = path.absolute().with_name("mounts")
         self._layers = layers
         self._now_ms = now_ms
         self._records: dict[str, CacheRecord] = {}
@@ -125,39 +126,49 @@ class BuildCache:
             os.fdatasync(file.fileno())
         draft.replace(self._path)
 
-    def list(self, request: ListBuildCacheRequest) -> ListBuildCacheResponse:
+    async def list(self, request: ListBuildCacheRequest) -> ListBuildCacheResponse:
         """What there is. Raises InvalidInput: an unknown filter."""
-        matches = self._matcher(request.filters)[1]
-        return ListBuildCacheResponse(rows=[self._row(each) for each in self._present() if matches(each)])
+        filters = CacheFilters(request.filters, self._now_ms())
+        rows = [*map(self._row, self._present()), *map(_mount_row, await in_thread(lambda: list_caches(self.mounts)))]
+        return ListBuildCacheResponse(rows=filter(filters.matches, rows))
 
     async def prune(self, request: PruneBuildCacheRequest) -> PruneBuildCacheResponse:
         """Delete what is not used. Raises InvalidInput: an unknown filter; Unavailable: the disk fails."""
-        since, matches = self._matcher(request.filters)
-        rule = PruneRule(request.all, since, request.keep_bytes, matches)
-        present = self._present()
-        in_use = self._is_held if request.all else self._is_needed
-        chosen = to_prune(present, rule, in_use, self._now_ms())
+        filters = CacheFilters(request.filters, self._now_ms())
+        mounts = await in_thread(lambda: list_caches(self.mounts))
+        records = {each.key: each for each in self._present()}
+        rows = [*map(self._row, records.values()), *map(_mount_row, mounts)]
+        rule = PruneRule(request.all, filters.used_before_ms, request.keep_bytes, filters.matches)
+        chosen = [each.id for each in to_prune(rows, rule, lambda row: self._stays(row, request.all), self._now_ms())]
+        layers = [records[key] for key in chosen if key in records]
+        reclaimed = await self._remove_layers(layers)
+        for each in mounts:
+            if each.name in chosen and await in_thread(partial(remove_cache, self.mounts, each.name)):
+                reclaimed += each.size
+        await self.save()
+        return PruneBuildCacheResponse(ids=chosen, reclaimed_bytes=reclaimed)
+
+    async def _remove_layers(self, chosen: Sequence[CacheRecord]) -> int:
+        """Bytes of layers that are gone: what images have stays, and is not found again."""
         for each in chosen:
             self._records.pop(each.key, None)
         kept = {each.diff_id for each in self._records.values()}
         gone = await self._layers.remove_layers(frozenset(each.diff_id for each in chosen) - kept)
-        await self.save()
         sizes = {each.diff_id: each.size for each in chosen}
-        return PruneBuildCacheResponse(
-            ids=[each.key for each in chosen], reclaimed_bytes=sum(sizes[diff_id] for diff_id in gone)
-        )
+        return sum(sizes[diff_id] for diff_id in gone)
+
+    def _stays(self, row: BuildCacheRow, everything: bool) -> bool:
+        """What is used now; unless everything goes, also what images have."""
+        record = self._records.get(row.id)
+        if record is None or not everything:
+            return row.in_use
+        return self._layers.is_layer_held(record.diff_id)
 
     def _present(self) -> Sequence[CacheRecord]:
         return [each for each in self._records.values() if self._layers.layer_directory(each.diff_id) is not None]
 
-    def _is_needed(self, record: CacheRecord) -> bool:
-        return self._layers.needs_layer(record.diff_id)
-
-    def _is_held(self, record: CacheRecord) -> bool:
-        return self._layers.is_layer_held(record.diff_id)
-
     def _row(self, record: CacheRecord) -> BuildCacheRow:
-        needed = self._is_needed(record)
+        needed = self._layers.needs_layer(record.diff_id)
         return BuildCacheRow(
             id=record.key,
             type=REGULAR,
@@ -170,22 +181,14 @@ class BuildCache:
             shared=needed,
         )
 
-    def _matcher(self, filters: Iterable[Filter]) -> tuple[int, Callable[[CacheRecord], bool]]:
-        """The moment of `until`, and what the other filters say."""
-        given: dict[str, list[str]] = {}
-        for each in filters:
-            given.setdefault(each.key, []).append(each.value)
-        if unknown := given.keys() - set(_FILTERS):
-            raise InvalidInput([Fault("filters", f'invalid filter "{name[:40]}"') for name in sorted(unknown)])
-        moments = [*given.get("until", ()), *given.get("unused-for", ())]
-        since = min((parse_until(each, self._now_ms()) for each in moments), default=0)
-        return since, lambda record: self._matches(record, given)
 
-    def _matches(self, record: CacheRecord, given: Mapping[str, Sequence[str]]) -> bool:
-        needed = "true" if self._is_needed(record) else "false"
-        values = {"type": REGULAR, "inuse": needed, "shared": needed}
-        if any(each not in given[name] for name, each in values.items() if name in given):
-            return False
-        if "id" in given and not any(record.key.startswith(each) for each in given["id"] if each):
-            return False
-        return "description" not in given or any(each in record.description for each in given["description"])
+def _mount_row(mount: CacheDirectory) -> BuildCacheRow:
+    return BuildCacheRow(
+        id=mount.name,
+        type=CACHE_MOUNT,
+        description=f"cached mount {mount.cache_id}",
+        bytes=mount.size,
+        created_at_ms=mount.created_at_ms,
+        used_at_ms=mount.used_at_ms,
+        in_use=mount.in_use,
+    )

@@ -109,6 +109,7 @@ class BuildHost:
             oci_program=program,
             cgroup_parent=self.cgroup_parent,
             hidden_mount=str(hybrid) if hybrid is not None and program.endswith("crun") else "",
+            cache_mounts=str(self.cache.mounts),
             run=str(run),
             registries_file=str(self.registries_file),
             image_repository=repository,

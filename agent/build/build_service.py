@@ -79,7 +79,7 @@ class AgentBuildsService(AgentBuildsServicer):
     ) -> ListBuildCacheResponse:
         """What is kept of builds. Raises InvalidInput: an unknown filter."""
         del context
-        return self._host.cache.list(request)
+        return await self._host.cache.list(request)
 
     async def PruneBuildCache(  # noqa: N802  # named by the protocol
         self,

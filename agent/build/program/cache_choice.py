@@ -15,10 +15,10 @@ def cache_choice(start: BuildStart, evaluation: Evaluation, graph: BuildGraph) -
     if not start.no_cache_stages:
         return lambda _: True
     names = {name.lower() for name in start.no_cache_stages}
-    anew: set[int] = set()
+    uncached: set[int] = set()
     for index, numbers in graph.steps.items():
         if {evaluation.plan.stages[index].stage.base.alias.lower(), str(index)} & names:
             for number in numbers:
                 vertex = graph.vertices[number]
-                anew |= {number, vertex.layer} if isinstance(vertex, MergeVertex) else {number}
-    return lambda number: number not in anew
+                uncached |= {number, vertex.layer} if isinstance(vertex, MergeVertex) else {number}
+    return lambda number: number not in uncached

@@ -6,11 +6,12 @@ resolves every path; owners are root's, as COPY has them, and devices are refuse
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.archives.tar_extract import ExtractOptions, extract
+from agent.build.program.piece_reader import PieceReader
 from agent.build.program.workspace import Workspace
 from agent.images.threaded_call import in_thread
 from shoal.api.v1.builds_pb2 import BuildInput
@@ -134,28 +135,3 @@ class ContextInput:
         if len(self.secrets) >= MAX_SECRETS:
             raise Exhausted(f"too many secrets; the maximum is {MAX_SECRETS}")
         self.secrets[secret_id] = value
-
-
-class PieceReader:
-    """Reads exact numbers of bytes from pieces of any size."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = filter(None, pieces)
-        self._buffer = b""
-        self._at = 0
-
-    def read(self, size: int) -> bytes:
-        """The next bytes, fewer only at the end."""
-        if self._at + size <= len(self._buffer):
-            self._at += size
-            return self._buffer[self._at - size : self._at]
-        parts = [self._buffer[self._at :]]
-        missing = size - len(parts[0])
-        self._buffer, self._at = b"", 0
-        while missing > 0 and (piece := next(self._pieces, b"")):
-            if len(piece) > missing:
-                self._buffer, self._at = piece, missing
-                piece = piece[:missing]
-            parts.append(piece)
-            missing -= len(piece)
-        return b"".join(parts)

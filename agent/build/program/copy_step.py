@@ -1,5 +1,6 @@
 """COPY, ADD and WORKDIR: files of a source, or of the Dockerfile, on an overlay of the layers below. Blocking."""
 
+import os
 import posixpath
 import stat
 from collections.abc import Iterator, Sequence
@@ -7,16 +8,20 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.build.program.archives import Archive, is_archive
 from agent.build.program.content_digest import ContentDigest
 from agent.build.program.copy_metadata import CopyOwner, parse_owner
 from agent.build.program.copy_sources import CopySource, Found, find_sources, require, walk
 from agent.build.program.copy_target import CopyTarget
+from agent.build.program.remote_files import RemoteFiles
 from agent.build.program.results import Layers, Result
 from agent.build.program.root_mount import mounted_for_reading, mounted_for_writing, opened
 from agent.build.program.workspace import Workspace
 from agent.runtime.rootfs.overlay_mount import read_in_root
+from agent.safe_paths.system_calls import open_in_root
 from shoal.dockerfile.evaluation.build_steps import CopyAction, DirectoryAction
 from shoal.dockerfile.ignore_patterns import PatternMatcher
+from shoal.errors import InvalidInput
 
 _INLINE_MODE = 0o644
 
@@ -27,23 +32,26 @@ class CopyFiles:
 
     Attributes:
         source: None: the action has no paths.
+        remotes: of the action's addresses, in their order.
     """
 
     action: CopyAction
     source: Result | None
     workspace: Workspace
+    remotes: Sequence[RemoteFiles] = ()
 
     def digest(self) -> list[str]:
         """Digests of the contents as `cache_key` wants them. Raises NotFound: a path is not there."""
+        remotes = [each.digest for each in self.remotes]
         if self.source is None:
-            return []
+            return remotes
         content = ContentDigest(with_owners=not self.action.flags.chown, with_modes=not self.action.flags.chmod)
         with mounted_for_reading(self.source, self.workspace) as directory, opened(directory) as root:
             for each in self._sources(root):
                 content.add_source(each.name, stat.S_ISDIR(require(root, each.path).st_mode))
                 for found in self._walk(root, each):
                     content.add(found)
-        return [content.hexdigest()]
+        return [content.hexdigest(), *remotes]
 
     def copy(self, below: Layers) -> Path:
         """The directory of the layer. Raises NotFound, InvalidInput, Exhausted."""
@@ -60,18 +68,53 @@ class CopyFiles:
             if self.source is not None:
                 directory = stack.enter_context(mounted_for_reading(self.source, self.workspace))
                 self._copy_paths(stack.enter_context(opened(directory)), target)
+            for each in self.remotes:
+                self._copy_remote(stack.enter_context(opened(each.root)), each, target)
             self._write_inline(target)
             target.finish()
         return layer
 
     def _copy_paths(self, root: int, target: CopyTarget) -> None:
+        unpacks = self.action.is_add if self.action.flags.unpack is None else self.action.flags.unpack
         for each in self._sources(root):
             is_directory = stat.S_ISDIR(require(root, each.path).st_mode)
-            top = self._place(each, target, is_directory=is_directory)
-            target.make_directories(top if is_directory and target.is_directory(top) else posixpath.dirname(top))
-            for found in self._walk(root, each):
-                path = posixpath.join(top, found.path) if found.path else top
-                target.place(found, path, overwrites=bool(found.path))
+            self._copy_one(root, each, target, is_directory=is_directory, unpacks=unpacks and not is_directory)
+
+    def _copy_remote(self, root: int, remote: RemoteFiles, target: CopyTarget) -> None:
+        """A file of the web is unpacked only where that is asked for."""
+        is_directory = stat.S_ISDIR(require(root, remote.path).st_mode)
+        if not is_directory and not remote.name and self._is_directory(target):
+            raise InvalidInput("cannot determine the name of the file from its address; name it in the destination")
+        source = CopySource(remote.path, remote.name)
+        unpacks = self.action.flags.unpack is True and not is_directory
+        self._copy_one(root, source, target, is_directory=is_directory, unpacks=unpacks)
+
+    def _copy_one(
+        self, root: int, source: CopySource, target: CopyTarget, *, is_directory: bool, unpacks: bool
+    ) -> None:
+        if unpacks and self._unpack(root, source, target):
+            return
+        top = self._place(source, target, is_directory=is_directory)
+        target.make_directories(top if is_directory and target.is_directory(top) else posixpath.dirname(top))
+        for found in self._walk(root, source):
+            path = posixpath.join(top, found.path) if found.path else top
+            target.place(found, path, overwrites=bool(found.path))
+
+    def _unpack(self, root: int, source: CopySource, target: CopyTarget) -> bool:
+        """Unpack a source into the destination if it is an archive; whether it is one."""
+        descriptor = open_in_root(root, source.path, os.O_PATH)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode) or not is_archive(descriptor):
+                return False
+            path = self.action.destination.rstrip("/") or "/"
+            target.make_directories(path)
+            Archive(descriptor).unpack(target.root, path, target.owner, target.disk)
+        finally:
+            os.close(descriptor)
+        return True
+
+    def _is_directory(self, target: CopyTarget) -> bool:
+        return self.action.destination.endswith("/") or target.is_directory(self.action.destination)
 
     def _place(self, source: CopySource, target: CopyTarget, *, is_directory: bool) -> str:
         """Where a source goes: the contents of a directory into the destination, a file below it if it is one."""
@@ -80,14 +123,12 @@ class CopyFiles:
             return posixpath.join(destination, source.name)
         if is_directory:
             return destination.rstrip("/") or "/"
-        if destination.endswith("/") or target.is_directory(destination):
-            return posixpath.join(destination, source.name)
-        return destination
+        return posixpath.join(destination, source.name) if self._is_directory(target) else destination
 
     def _write_inline(self, target: CopyTarget) -> None:
         for each in self.action.files:
             destination = self.action.destination
-            if destination.endswith("/") or target.is_directory(destination):
+            if self._is_directory(target):
                 destination = posixpath.join(destination, each.name)
             target.make_directories(posixpath.dirname(destination))
             target.write(destination, each.content.encode("utf-8", "surrogateescape"), _INLINE_MODE, None)

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 from shoal.api.v1.builds_pb2 import BuildStart
-from shoal.dockerfile.evaluation.add_sources import is_git
-from shoal.dockerfile.evaluation.build_steps import Action, CopyAction, RunAction
+from shoal.dockerfile.evaluation.build_steps import Action, RunAction
 from shoal.dockerfile.evaluation.evaluate import Evaluation
-from shoal.dockerfile.run_mounts import CacheMount, SshMount
+from shoal.dockerfile.run_mounts import SshMount
 from shoal.dockerfile.source import FaultList
 from shoal.errors import Fault, InvalidInput
 
@@ -43,20 +42,12 @@ def check_evaluation(evaluation: Evaluation, start: BuildStart, file_name: str) 
 def _refused(action: Action, start: BuildStart) -> Iterator[str]:
     if isinstance(action, RunAction):
         yield from _refused_run(action, start)
-    elif isinstance(action, CopyAction):
-        for remote in action.remotes:
-            kind = "git repositories" if is_git(remote) else "URLs"
-            yield f"ADD from {kind} is not supported by builds of this version"
-        if action.is_add and action.source is not None and action.flags.unpack is not False:
-            yield from ()
 
 
 def _refused_run(action: RunAction, start: BuildStart) -> Iterator[str]:
     for mount in action.mounts:
         if isinstance(mount.mount, SshMount):
             yield "RUN --mount=type=ssh is not supported by builds of this version"
-        elif isinstance(mount.mount, CacheMount):
-            yield "RUN --mount=type=cache is not supported by builds of this version"
     if action.security == "insecure" and "security.insecure" not in start.entitlements:
         yield "RUN --security=insecure needs the entitlement security.insecure"
     if action.network == "host" and "network.host" not in start.entitlements and start.network != "host":

@@ -1,18 +1,22 @@
 """`RUN --mount`: what is mounted, from where, and what of it is secret."""
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agent.build.cache_mounts import opened_cache
 from agent.build.program.results import Layers, Result
-from agent.build.program.root_mount import mounted_for_reading
+from agent.build.program.root_mount import mounted_for_reading, opened
 from agent.build.program.workspace import Workspace
+from agent.images.threaded_call import in_thread
 from agent.runtime.kernel.linux import MS_BIND, MS_NODEV, MS_NOSUID, mount, unmount
 from agent.runtime.rootfs.overlay_mount import mount_overlay
 from agent.safe_paths.system_calls import open_in_root
+from agent.safe_paths.tree_copy import copy_tree
 from shoal.dockerfile.evaluation.build_steps import SCRIPT_DIRECTORY, RunAction
 from shoal.dockerfile.run_mounts import BindMount, CacheMount, RunMount, SecretMount, SshMount, TmpfsMount
 from shoal.errors import NotFound, Refused
@@ -47,15 +51,22 @@ class RunMounts:
     Args:
         sources: results that bind mounts and caches have files from, one for each mount; None: nothing.
         secrets: by id.
+        cache_root: `ProgramSettings.cache_mounts`.
     """
 
     def __init__(
-        self, action: RunAction, sources: Sequence[Result | None], secrets: Mapping[str, bytes], workspace: Workspace
+        self,
+        action: RunAction,
+        sources: Sequence[Result | None],
+        secrets: Mapping[str, bytes],
+        workspace: Workspace,
+        cache_root: Path,
     ) -> None:
         self._action = action
         self._sources = sources
         self._secrets = secrets
         self._workspace = workspace
+        self._cache_root = cache_root
         self._secret_directory: Path | None = None
 
     async def prepare(self, stack: ExitStack, root: int) -> PreparedMounts:
@@ -67,14 +78,14 @@ class RunMounts:
         del root
         prepared = PreparedMounts()
         for each, source in zip(self._action.mounts, self._sources, strict=True):
-            self._add(stack, prepared, each.mount, source)
+            await self._add(stack, prepared, each.mount, source)
         for script in self._action.scripts:
             path = self._secret_file(stack, script.content.encode(), 0o755, (0, 0))
             prepared.add(f"{SCRIPT_DIRECTORY}/{script.name}", path, ["ro"], is_file=True)
             prepared.files.pop()  # below /dev, which is made for the container
         return prepared
 
-    def _add(self, stack: ExitStack, prepared: PreparedMounts, mount_: RunMount, source: Result | None) -> None:
+    async def _add(self, stack: ExitStack, prepared: PreparedMounts, mount_: RunMount, source: Result | None) -> None:
         if isinstance(mount_, BindMount):
             self._bind(stack, prepared, mount_, source or Layers())
         elif isinstance(mount_, TmpfsMount):
@@ -89,7 +100,7 @@ class RunMounts:
         elif isinstance(mount_, SshMount):
             raise Refused("RUN --mount=type=ssh: builds here have no SSH agent")
         elif isinstance(mount_, CacheMount):
-            raise Refused("RUN --mount=type=cache: builds here have no cache directories")
+            await self._cache(stack, prepared, mount_, source)
 
     def _bind(self, stack: ExitStack, prepared: PreparedMounts, mount_: BindMount, source: Result) -> None:
         directory = stack.enter_context(mounted_for_reading(source, self._workspace))
@@ -120,6 +131,34 @@ class RunMounts:
         mount(f"/proc/self/fd/{found}", str(path), None, MS_BIND)
         stack.callback(unmount, path)
         return path, is_file
+
+    async def _cache(
+        self, stack: ExitStack, prepared: PreparedMounts, mount_: CacheMount, source: Result | None
+    ) -> None:
+        """A directory of this node; a locked one waits for the command that has it."""
+        stop = threading.Event()
+
+        def populate(directory: Path) -> None:
+            if source is not None:
+                self._copy_initial(mount_, source, directory)
+            os.chown(directory, mount_.uid, mount_.gid)
+            directory.chmod(mount_.mode)
+
+        held = opened_cache(self._cache_root, mount_.cache_id, mount_.sharing, populate, stop.is_set)
+        path = await in_thread(held.__enter__, on_cancel=stop.set)
+        stack.push(held.__exit__)
+        prepared.add(mount_.target, path, ["ro" if mount_.read_only else "rw"], is_file=False)
+
+    def _copy_initial(self, mount_: CacheMount, source: Result, directory: Path) -> None:
+        """What it has at first."""
+        with mounted_for_reading(source, self._workspace) as root, opened(root) as descriptor:
+            found = open_in_root(descriptor, mount_.source, os.O_RDONLY | os.O_DIRECTORY)
+            target = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                copy_tree(found, target)
+            finally:
+                os.close(found)
+                os.close(target)
 
     def _discarded(self, stack: ExitStack, directory: Path) -> Path:
         """What is written goes to a layer that nobody keeps."""

@@ -109,6 +109,7 @@ class _Session:
             images=images,
             runs=self._runs(start),
             cache=cache,
+            cache_root=Path(self._settings.cache_mounts),
             uses_cache=cache_choice(start, planned.evaluation, graph),
             on_new=publisher.compress_soon if self._settings.image_repository else _keep_plain,
         )

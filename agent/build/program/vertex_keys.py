@@ -15,17 +15,24 @@ from shoal.dockerfile.run_mounts import BindMount, CacheMount
 from shoal.errors import NotFound
 
 
-async def vertex_key(vertex: KeyedVertex, below: Layers, sources: Sequence[Result | None], workspace: Workspace) -> str:
+async def vertex_key(
+    vertex: KeyedVertex,
+    below: Layers,
+    sources: Sequence[Result | None],
+    copied: CopyFiles | None,
+    workspace: Workspace,
+) -> str:
     """The key of a vertex.
 
     Args:
-        sources: of a copy one, of a command one for each mount; None: it has no files from elsewhere.
+        sources: of a command one for each mount; None: it has no files from elsewhere.
+        copied: of a copy its files.
     Raises:
         NotFound: what is copied or mounted is not there. OSError: the disk fails.
     """
     if isinstance(vertex, CopyVertex):
-        files = CopyFiles(vertex.action, sources[0], workspace)
-        contents = await in_thread(files.digest)
+        assert copied is not None
+        contents = await in_thread(copied.digest)
     elif isinstance(vertex, RunVertex):
         contents = await in_thread(lambda: list(_mounted(vertex, sources, workspace)))
     else:

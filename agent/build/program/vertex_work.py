@@ -16,6 +16,7 @@ from agent.build.program.layer_cache import LayerCache
 from agent.build.program.layer_digest import layer_digest
 from agent.build.program.oci_run import OnOutput
 from agent.build.program.planning import BaseImages
+from agent.build.program.remote_files import RemoteSources
 from agent.build.program.results import Layer, Layers, Result, Tree
 from agent.build.program.run_mount_sources import RunMounts
 from agent.build.program.run_step import RunSteps
@@ -64,6 +65,7 @@ class VertexWork:
         images: BaseImages,
         runs: RunSteps,
         cache: LayerCache,
+        cache_root: Path,
         uses_cache: Callable[[int], bool],
         on_new: Callable[[Layer], object],
     ) -> None:
@@ -73,7 +75,9 @@ class VertexWork:
         self._inputs = inputs
         self._images = images
         self._runs = runs
+        self._remotes = RemoteSources(workspace)
         self._cache = cache
+        self._cache_root = cache_root
         self._uses_cache = uses_cache
         self._on_new = on_new
 
@@ -103,7 +107,8 @@ class VertexWork:
     async def _layer(self, number: int, vertex: KeyedVertex, inputs: Sequence[Result]) -> Done:
         below = Layers() if vertex.parent is None else _layers(inputs[0])
         sources = await self._sources(vertex, inputs)
-        key = await vertex_key(vertex, below, sources, self._workspace)
+        copied = await self._copied(vertex, sources)
+        key = await vertex_key(vertex, below, sources, copied, self._workspace)
         description = self._planned.instructions.get(number, "")
         if self._uses_cache(number):
             known = not any(each.is_new for each in below.layers)
@@ -111,9 +116,16 @@ class VertexWork:
             if found is not None:
                 return self._done(below.on_top(found), cached=True)
         present = await self._cache.present(below)
-        made = await self._make(number, vertex, _layers(present), sources)
+        made = await self._make(number, vertex, _layers(present), sources, copied)
         layer = await self._keep(made, key, description)
         return self._done(below.on_top(layer))
+
+    async def _copied(self, vertex: KeyedVertex, sources: Sequence[Result | None]) -> CopyFiles | None:
+        """What a copy copies, fetched."""
+        if not isinstance(vertex, CopyVertex):
+            return None
+        remotes = await self._remotes.get(vertex.action.remotes, vertex.action.flags)
+        return CopyFiles(vertex.action, sources[0], self._workspace, remotes)
 
     async def _sources(self, vertex: KeyedVertex, inputs: Sequence[Result]) -> Sequence[Result | None]:
         """What is copied or mounted, on this host."""
@@ -124,13 +136,20 @@ class VertexWork:
             return [None if each is None else await self._cache.present(next(others)) for each in vertex.mounted]
         return []
 
-    async def _make(self, number: int, vertex: KeyedVertex, below: Layers, sources: Sequence[Result | None]) -> Path:
+    async def _make(
+        self,
+        number: int,
+        vertex: KeyedVertex,
+        below: Layers,
+        sources: Sequence[Result | None],
+        copied: CopyFiles | None,
+    ) -> Path:
         if isinstance(vertex, DirectoryVertex):
             return await in_thread(lambda: make_directory(vertex.action, below, self._workspace))
         if isinstance(vertex, CopyVertex):
-            files = CopyFiles(vertex.action, sources[0], self._workspace)
-            return await in_thread(lambda: files.copy(below))
-        mounts = RunMounts(vertex.action, sources, self._inputs.secrets, self._workspace)
+            assert copied is not None
+            return await in_thread(lambda: copied.copy(below))
+        mounts = RunMounts(vertex.action, sources, self._inputs.secrets, self._workspace, self._cache_root)
         return await self._runs.run(vertex.action, below, mounts, self._on_output(number))
 
     async def _keep(self, made: Path, key: str, description: str) -> Layer:

@@ -1,5 +1,6 @@
 """The cache of builds: on the node, then in the cluster's image repository; and what is deleted of it."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -36,8 +37,8 @@ def test_the_same_build_makes_nothing_again_and_is_the_same_image(tmp_path: Path
         assert changed.published != first.published
         argument = await rig.build(DOCKERFILE, {"f": "1"}, build_args={"V": "2"})
         assert [name for name in argument.cached if "COPY" in name] and len(argument.cached) == 2
-        anew = await rig.build(DOCKERFILE, {"f": "1"}, no_cache=True)
-        assert anew.cached == [] and anew.published != first.published
+        uncached = await rig.build(DOCKERFILE, {"f": "1"}, no_cache=True)
+        assert uncached.cached == [] and uncached.published != first.published
         stage = await rig.build(DOCKERFILE, {"f": "1"}, no_cache_stages=["first"])
         assert not [name for name in stage.cached if "first" in name]
 
@@ -88,13 +89,14 @@ def test_what_is_kept_is_listed_and_pruned(tmp_path: Path) -> None:
     async def scenario(rig: Rig) -> None:
         cache = rig.host.cache
         first = await rig.build("FROM $BASE\nRUN head -c 1000000 /dev/urandom > /r\nRUN echo b > /b\n")
-        rows = cache.list(ListBuildCacheRequest()).rows
+        rows = (await cache.list(ListBuildCacheRequest())).rows
         assert sorted(each.description for each in rows) == [
             "RUN echo b > /b",
             "RUN head -c 1000000 /dev/urandom > /r",
         ]
         assert sum(each.bytes > 1_000_000 for each in rows) == 1
-        assert len(BuildCache(tmp_path / "cache.json", rig.images).list(ListBuildCacheRequest()).rows) == 2
+        again = BuildCache(tmp_path / "cache.json", rig.images)
+        assert len((await again.list(ListBuildCacheRequest())).rows) == 2
         assert not (await cache.prune(PruneBuildCacheRequest())).ids, "of the last days"
         image = await rig.pull(first.published)
         held = await cache.prune(PruneBuildCacheRequest(filters=[Filter(key="until", value="0s")]))
@@ -104,8 +106,50 @@ def test_what_is_kept_is_listed_and_pruned(tmp_path: Path) -> None:
         assert len(done.ids) == 1 and done.reclaimed_bytes > 0
         done = await cache.prune(PruneBuildCacheRequest(all=True))
         assert len(done.ids) == 2 and done.reclaimed_bytes == 0 and image.layers[0].is_dir()
-        assert not cache.list(ListBuildCacheRequest()).rows
+        assert not (await cache.list(ListBuildCacheRequest())).rows
         with pytest.raises(InvalidInput, match="invalid filter"):
-            cache.list(ListBuildCacheRequest(filters=[Filter(key="size", value="1")]))
+            await cache.list(ListBuildCacheRequest(filters=[Filter(key="size", value="1")]))
+
+    play(tmp_path, scenario)
+
+
+CACHED_MOUNTS = """\
+FROM $BASE AS initial
+RUN mkdir /seed && echo seed > /seed/s
+FROM $BASE
+RUN --mount=type=cache,target=/c,id=one,uid=1000,mode=0750 \\
+    echo x >> /c/count; cat /c/count > /count; stat -c '%a %u' /c > /mode
+RUN --mount=type=cache,target=/c,from=initial,source=/seed,sharing=locked cat /c/s > /seeded
+RUN --mount=type=cache,target=/c,id=one,ro ! touch /c/new
+"""
+
+
+def test_cache_directories_outlive_builds_and_are_no_part_of_the_image(tmp_path: Path) -> None:
+    async def scenario(rig: Rig) -> None:
+        for count in (1, 2):
+            end = await rig.build(CACHED_MOUNTS, no_cache=True)
+            assert end.error is None, (end.error, end.log)
+            files = files_of(await rig.pull(end.published))
+            assert files["count"][1] == b"x\n" * count and files["mode"][1] == b"750 1000\n"
+            assert files["seeded"][1] == b"seed\n" and "c" not in files
+        rows = (
+            await rig.host.cache.list(ListBuildCacheRequest(filters=[Filter(key="type", value="exec.cachemount")]))
+        ).rows
+        assert sorted(each.description for each in rows) == ["cached mount /c", "cached mount one"]
+        done = await rig.host.cache.prune(PruneBuildCacheRequest(all=True))
+        assert len(done.ids) > 2 and not list(rig.host.cache.mounts.iterdir())
+
+    play(tmp_path, scenario)
+
+
+def test_a_locked_cache_directory_has_one_command_at_a_time(tmp_path: Path) -> None:
+    async def scenario(rig: Rig) -> None:
+        script = "test ! -e /c/busy && touch /c/busy && sleep 1 && rm /c/busy"
+        text = f"FROM $BASE\nRUN --mount=type=cache,target=/c,sharing={{}} {script} # {{}}\n"
+        for sharing in ("locked", "private"):
+            both = await asyncio.gather(*(rig.build(text.format(sharing, number)) for number in (1, 2)))
+            assert [end.error for end in both] == [None, None], sharing
+        both = await asyncio.gather(*(rig.build(text.format("shared", number)) for number in (1, 2)))
+        assert len([end for end in both if end.error is not None]) == 1
 
     play(tmp_path, scenario)

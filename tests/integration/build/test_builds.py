@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shoal.api.v1.builds_pb2 import BuildInput, BuildStart
-from shoal.errors import InvalidInput, NotFound, Refused, ShoalError
+from shoal.errors import InvalidInput, NotFound, Refused, ShoalError, Unavailable
 from tests.integration.build.build_rig import BuildEnd, Rig, files_of, play, until
 
 SIMPLE = """\
@@ -83,7 +83,7 @@ FAULTS = [
     ("FROM $BASE\nCOPY missing /x\n", NotFound, []),
     ("FROM $BASE\nUSER nobody-here\nRUN true\n", InvalidInput, ["Dockerfile:3"]),
     ("FROM 127.0.0.1:1/none:1\n", NotFound, []),
-    ("FROM $BASE\nADD https://example.com/x /x\n", InvalidInput, ["Dockerfile:2"]),
+    ("FROM $BASE\nADD http://127.0.0.1:1/x /x\n", Unavailable, []),
     ("FROM $BASE\nRUN --security=insecure true\n", InvalidInput, ["Dockerfile:2"]),
     ("FROM $BASE\nRUN --mount=type=secret,id=x,required true\n", NotFound, []),
     ("FROM $BASE\nRUN mkdir /d\nCOPY f /d/x\nCOPY f /d/x/y\n", InvalidInput, ["Dockerfile:4"]),

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from agent.build.cache_records import (
     DAY_MS,
     Blob,
+    CacheFilters,
     CacheRecord,
     PruneRule,
     encode_records,
@@ -14,6 +15,8 @@ from agent.build.cache_records import (
     parse_until,
     to_prune,
 )
+from shoal.api.v1.builds_pb2 import BuildCacheRow
+from shoal.api.v1.engine_pb2 import Filter
 from shoal.errors import InvalidInput
 
 NOW = 100 * DAY_MS
@@ -24,13 +27,19 @@ def record(name: str, days: float = 0, size: int = 10, blob: Blob | None = None)
     return CacheRecord(name, f"sha256:{name}", f"RUN {name}", size, 1, NOW - round(days * DAY_MS), blob=blob)
 
 
+def row(of: CacheRecord, *, in_use: bool = False) -> BuildCacheRow:
+    return BuildCacheRow(
+        id=of.key, type="regular", description=of.description, bytes=of.size, used_at_ms=of.used_at_ms, in_use=in_use
+    )
+
+
 def rule(*, everything: bool = False, since: int = 0, keep: int = 0) -> PruneRule:
     return PruneRule(everything, since, keep, lambda each: True)
 
 
 def names(*records: CacheRecord, of: PruneRule, used: str = "") -> str:
-    chosen = to_prune(records, of, lambda each: each.key in used, NOW)
-    return "".join(each.key for each in chosen)
+    chosen = to_prune([*map(row, records)], of, lambda each: each.id in used, NOW)
+    return "".join(each.id for each in chosen)
 
 
 def test_what_was_not_used_for_two_days_goes_the_oldest_first() -> None:
@@ -76,3 +85,27 @@ def test_moments_that_are_none(text: str) -> None:
         return
     with pytest.raises(InvalidInput, match="invalid filter until"):
         parse_until(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("given_filters", "expected"),
+    [
+        ([], "ab"),
+        ([("id", "a")], "a"),
+        ([("id", "a"), ("id", "b")], "ab"),
+        ([("description", "RUN b")], "b"),
+        ([("type", "exec.cachemount")], ""),
+        ([("inuse", "true")], "b"),
+        ([("type", "regular"), ("inuse", "false")], "a"),
+    ],
+)
+def test_filters(given_filters: list[tuple[str, str]], expected: str) -> None:
+    filters = CacheFilters([Filter(key=key, value=value) for key, value in given_filters], NOW)
+    rows = [row(record("a")), row(record("b"), in_use=True)]
+    assert "".join(each.id for each in filter(filters.matches, rows)) == expected
+
+
+def test_a_filter_that_is_none() -> None:
+    with pytest.raises(InvalidInput, match='invalid filter "size"'):
+        CacheFilters([Filter(key="size", value="1")], NOW)
+    assert CacheFilters([Filter(key="until", value="1h")], NOW).used_before_ms == NOW - 3_600_000
