@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from cli.builds.context_archive import ContextArchive
 from shoal.dockerfile.ignore_patterns import read_patterns
-from shoal.errors import InvalidInput, NotFound
+from shoal.errors import InvalidInput
 from shoal.spec_parsers.build_inputs import is_remote
 
 STDIN = "-"
@@ -149,19 +149,3 @@ def _bounded(text: bytes, what: str) -> bytes:
     if len(text) > MAX_DOCKERFILE_BYTES:
         raise InvalidInput(f"{what} is too large; the maximum is {MAX_DOCKERFILE_BYTES:,} bytes")
     return text
-
-
-def read_secret(path: Path, limit: int) -> bytes:
-    """The value of a secret.
-
-    Raises:
-        NotFound: there is no such file. InvalidInput: it is too large.
-    """
-    try:
-        with path.open("rb") as opened:
-            value = opened.read(limit + 1)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise NotFound(f"failed to stat {path}: no such file") from None
-    if len(value) > limit:
-        raise InvalidInput(f"{path} is too large; the maximum is {limit:,} bytes")
-    return value

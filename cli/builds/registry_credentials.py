@@ -6,7 +6,19 @@ from cli.images.docker_config import DockerConfig
 from cli.images.registry_logins import with_logins
 from shoal.api.v1.builds_pb2 import RegistryCredentials
 from shoal.distribution.credentials import read_password
-from shoal.distribution.registries import Registries
+from shoal.distribution.registries import Registries, read_registries
+from shoal.errors import NotFound
+
+
+def registries_of_context(name: str | None) -> Registries:
+    """Settings of registries of the context named, else of the one chosen; none where it has none."""
+    from cli.client import resolve_context
+
+    try:
+        chosen = resolve_context(name)
+    except NotFound:
+        return Registries()
+    return read_registries(chosen.registries) if chosen.registries else Registries()
 
 
 def credentials_for(

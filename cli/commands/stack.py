@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import click
 
 from cli.client import Client
-from cli.commands import stack_deploy, stack_logs
+from cli.commands import stack_build, stack_deploy, stack_logs
 from cli.commands.common.common_options import (
     detach_option,
     examples,
@@ -44,6 +44,7 @@ def command() -> None:
 
 
 command.add_command(stack_deploy.deploy)
+command.add_command(stack_build.build)
 command.add_command(stack_deploy.diff)
 command.add_command(stack_deploy.config)
 command.add_command(stack_logs.logs)

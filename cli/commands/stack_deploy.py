@@ -78,10 +78,13 @@ resolve_option = click.option(
 @verify_option
 @click.option("-q", "--quiet", is_flag=True, help="Suppress progress output.")
 @click.option("--with-registry-auth", is_flag=True, help=f"No effect: {NO_REGISTRY_AUTH}.")
+@click.option("--no-build", is_flag=True, help="Do not build images; use those that are there.")
 @file_options
+@click.pass_context
 @pass_client
 def deploy(
     client: Client,
+    ctx: click.Context,
     *,
     stack: str | None,
     files: Sequence[str],
@@ -95,13 +98,18 @@ def deploy(
     verify: float,
     quiet: bool,
     with_registry_auth: bool,
+    no_build: bool,
 ) -> None:
-    """Deploy a new stack or update an existing stack, and wait until it has converged."""
+    """Deploy a new stack or update an existing stack, and wait until it has converged.
+
+    Services with `build` are built first, as by `shoal stack build`.
+    """
     if with_registry_auth:
         warn(f"--with-registry-auth has no effect: {NO_REGISTRY_AUTH}")
-    response = _submit(
-        client, stack, files, profiles, env_files, prune=prune, resolve_image=resolve_image, dry_run=dry_run
-    )
+    loaded = load(stack, files, profiles, env_files)
+    if loaded.project.builds and not (no_build or dry_run or loaded.faults.found):
+        _build(client, ctx, loaded.project.builds, quiet=quiet)
+    response = _submit(client, loaded, prune=prune, resolve_image=resolve_image, dry_run=dry_run)
     if dry_run:
         click.echo("dry run: no changes were made")
     elif not detach:
@@ -130,9 +138,8 @@ def diff(
     exit_code: bool,
 ) -> None:
     """Show what `shoal stack deploy` would change, field by field, and where tasks would be placed."""
-    response = _submit(
-        client, stack, files, profiles, env_files, prune=prune, resolve_image=resolve_image, dry_run=True
-    )
+    loaded = load(stack, files, profiles, env_files)
+    response = _submit(client, loaded, prune=prune, resolve_image=resolve_image, dry_run=True)
     if exit_code and any(change.action != "unchanged" for change in response.changes):
         raise click.exceptions.Exit(1)
 
@@ -148,34 +155,35 @@ def config(*, stack: str | None, files: Sequence[str], profiles: Sequence[str], 
 
     from shoal.compose.reading.yaml_tree import to_plain
 
-    loaded = _load(stack, files, profiles, env_files).checked()
+    loaded = load(stack, files, profiles, env_files).checked()
     warn(*loaded.project.warnings)
     document = {"name": loaded.names.stack, **to_plain(loaded.model.tree.without("name"))}
     click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True).rstrip())
 
 
-def _load(stack: str | None, files: Sequence[str], profiles: Sequence[str], env_files: Sequence[str]) -> Any:
+def load(stack: str | None, files: Sequence[str], profiles: Sequence[str], env_files: Sequence[str]) -> Any:
+    """The stack of files, a `LoadedStack`, with its faults in it."""
     from shoal.compose.load import STDIN, load_files
 
     paths = [STDIN if name == "-" else Path(name) for name in files]
     return load_files(stack, paths, os.environ, profiles=profiles, env_files=[Path(name) for name in env_files])
 
 
-def _submit(
-    client: Client,
-    stack: str | None,
-    files: Sequence[str],
-    profiles: Sequence[str],
-    env_files: Sequence[str],
-    *,
-    prune: bool,
-    resolve_image: str,
-    dry_run: bool,
-) -> DeployStackResponse:
+def _build(client: Client, ctx: click.Context, builds: Sequence[Any], *, quiet: bool) -> None:
+    from cli.builds.registry_credentials import registries_of_context
+    from cli.builds.stack_builds import StackBuildOptions, build_services
+    from cli.render.build_progress.display import Mode, chosen_mode
+
+    mode = Mode.QUIET if quiet else chosen_mode("auto")
+    build_services(client, builds, StackBuildOptions(registries_of_context(ctx.find_root().obj), mode))
+
+
+def _submit(client: Client, loaded: Any, *, prune: bool, resolve_image: str, dry_run: bool) -> DeployStackResponse:
     """Submit the stack and print the changes. Errors are reported with their location in the files."""
     from shoal.compose.fault_locations import locate_faults
 
-    loaded = _load(stack, files, profiles, env_files)
+    if dry_run and loaded.project.builds:
+        resolve_image = "never"  # what is built need not be there yet
     project = loaded.project
     warn(*project.warnings)
     request = DeployStackRequest(

@@ -9,6 +9,7 @@ from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.volume_pb2 import VolumeSpec
 from shoal.compose.conversion import (
+    build_keys,
     compose_networks,
     container_keys,
     dependency_keys,
@@ -34,6 +35,7 @@ class StackSpecs:
     secrets: tuple[StackFile, ...] = ()
     configs: tuple[StackFile, ...] = ()
     volumes: tuple[VolumeSpec, ...] = ()
+    builds: tuple[build_keys.ServiceBuild, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -58,6 +60,7 @@ class _Converter:
         self._volumes = _section(model.tree, "volumes")
         self._files = {kind: _section(model.tree, f"{kind}s") for kind in ("secret", "config")}
         self._variables = model.variables
+        self._builds: list[build_keys.ServiceBuild] = []
         self._directory = model.directory
         self._reader = model.files
         self._faults = model.report
@@ -84,6 +87,7 @@ class _Converter:
             secrets=self._stack_files("secret"),
             configs=self._stack_files("config"),
             volumes=volumes,
+            builds=tuple(self._builds),
         )
 
     def _stack_volumes(self) -> tuple[VolumeSpec, ...]:
@@ -130,11 +134,13 @@ class _Converter:
     def _service(self, name: str, body: Mapping[str, Any]) -> ServiceSpec:
         spec = ServiceSpec(name=self._names.full(name), stack=self._names.stack)
         path: YamlPath = ("services", name)
-        if not body.get("image"):
+        if not body.get("image") and not body.get("build"):
             self._faults.add(path, "image is missing", about=(*path, "image"))
         for key, setter in container_keys.SETTERS.items():
             if body.get(key) is not None:
                 self._faults.catch((*path, key), lambda key=key, setter=setter: setter(spec, body[key]))  # type: ignore[misc]
+        if body.get("build"):
+            self._add_build(spec, name, body)
         self._faults.catch(
             (*path, "env_file" if body.get("env_file") else "environment"),
             lambda: container_keys.environment(
@@ -174,6 +180,22 @@ class _Converter:
         self._add_file_references(spec, path, body)
         self._add_networks(spec, name, body)
         return spec
+
+    def _add_build(self, spec: ServiceSpec, name: str, body: Mapping[str, Any]) -> None:
+        """The service runs the image that is built."""
+        spec.task.container.image = self._image_of(name) or ""
+        scope = build_keys.BuildScope(self._directory, self._variables, self._files["secret"], self._image_of)
+
+        def add(rest: YamlPath, message: str) -> None:
+            self._faults.add(("services", name, "build", *rest), message)
+
+        self._builds.append(build_keys.service_build(name, spec.task.container.image, body, scope, add))
+
+    def _image_of(self, service: str) -> str | None:
+        body = self._services.get(service)
+        if body is None:
+            return None
+        return str(body.get("image") or build_keys.default_image(self._names.stack, service))
 
     def _deploy(self, spec: ServiceSpec, path: YamlPath, body: Mapping[str, Any]) -> None:
         self._faults.catch((*path, "deploy", "mode"), lambda: deploy_keys.set_mode(spec, body))

@@ -12,7 +12,7 @@ from typing import Any
 
 import jsonschema
 
-from shoal.compose.conversion import volume_keys
+from shoal.compose.conversion import build_keys, volume_keys
 from shoal.compose.conversion.host_config_keys import SETTERS
 from shoal.compose.reading.yaml_tree import YamlPath
 
@@ -71,6 +71,7 @@ SUPPORTED: Mapping[str, Any] = {
             "post_start": None,
             "pre_stop": None,
             **dict.fromkeys(SETTERS),
+            "build": dict.fromkeys(build_keys.SUPPORTED),
             "platform": None,
             "label_file": None,
             "depends_on": None,
@@ -135,7 +136,9 @@ _REAL_TIME = (
 )
 
 UNSUPPORTED: Mapping[YamlPath, str] = {
-    ("services", "build"): "is not supported: push the image with `shoal image push` and set `image`",
+    ("services", "ssh"): "is not supported: SSH agents are not forwarded to nodes; use a secret",
+    ("services", "provenance"): "is not supported: attestations are not made",
+    ("services", "sbom"): "is not supported: software bills of materials are not made",
     ("services", "external_links"): "is not supported: there are no containers outside the cluster",
     (
         "services",

@@ -1,34 +1,26 @@
 """`shoal build`."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cli.builds.build_call import LocalBuild
 from cli.builds.build_report import BuildFiles, execute
-from cli.builds.build_source import BuildSource, choose_source, read_secret
-from cli.builds.dockerfile_reading import domains_of, images_of
-from cli.builds.registry_credentials import credentials_for
+from cli.builds.build_source import choose_source
+from cli.builds.prepared_build import prepare
 from cli.builds.result_files import output_kind, saver
+from cli.builds.secret_values import secret_value
 from cli.client import Client
 from cli.commands.common.common_options import examples, pass_client
 from cli.commands.image.image_options import registries_option, settings_of
 from cli.flags.build_options import BuildDraft, build_options, draft_of
 from cli.flags.fault_collector import FaultCollector
-from cli.images.docker_config import DockerConfig, config_path
 from cli.render.build_progress.display import Mode, chosen_mode
 from shoal.api.v1.builds_pb2 import BuildStart
-from shoal.distribution.registries import Registries
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
-from shoal.spec_parsers.build_inputs import SecretSource
 from shoal.spec_parsers.build_outputs import BuildOutputOption
-from shoal.spec_parsers.csv_fields import csv_fields
-
-MAX_SECRET_BYTES = 500 * 1024
 
 
 @click.command(
@@ -96,7 +88,8 @@ def build(
     faults.raise_faults()
     draft.start.no_cache, draft.start.pull, draft.start.check_only = no_cache, pull, check
     apply_output(draft, push=push)
-    local = prepare(draft, choose_source(context, file), secrets, settings_of(ctx, registries))
+    source, settings = choose_source(context, file), settings_of(ctx, registries)
+    local = prepare(draft.start, source, settings, secrets=secrets, directories=draft.directories)
     save = saver(draft.output) if draft.output is not None and not check else None
     mode = Mode.QUIET if quiet or check else chosen_mode(progress)
     execute(client, local, mode, save, BuildFiles(iidfile, metadata_file), quiet=quiet)
@@ -130,39 +123,5 @@ def read_secrets(draft: BuildDraft, faults: FaultCollector) -> dict[str, bytes]:
     values = {}
     for identifier, secret in draft.secrets.items():
         with faults.flag("--secret"):
-            values[identifier] = _secret(secret, draft.environment)
+            values[identifier] = secret_value(secret, draft.environment)
     return values
-
-
-def _secret(secret: SecretSource, environment: Mapping[str, str]) -> bytes:
-    """Of its file or its variable; without either of the variable of its name, or else of the file of its name."""
-    variable = secret.variable or (secret.identifier if not secret.file and secret.identifier in environment else "")
-    if not variable:
-        return read_secret(Path(secret.file or secret.identifier), MAX_SECRET_BYTES)
-    if variable not in environment:
-        raise InvalidInput(f"{secret.identifier}: the environment has no variable {variable}")
-    value = os.fsencode(environment[variable])
-    if len(value) > MAX_SECRET_BYTES:
-        raise InvalidInput(f"{secret.identifier}: is too large; the maximum is {MAX_SECRET_BYTES:,} bytes")
-    return value
-
-
-def prepare(draft: BuildDraft, source: BuildSource, secrets: Mapping[str, bytes], registries: Registries) -> LocalBuild:
-    """The build with the credentials that it needs.
-
-    Raises:
-        InvalidInput: every fault of the Dockerfile, where it is at hand.
-    """
-    start = draft.start
-    references = [*start.push, *map(_reference, (*start.cache_from, *start.cache_to))]
-    if source.text is not None:
-        references += images_of(source.text, source.dockerfile, start)
-    config = DockerConfig(config_path(os.environ))
-    for domain, credentials in credentials_for(registries, domains_of(references), config).items():
-        start.credentials[domain].CopyFrom(credentials)
-    return LocalBuild(start, source, secrets, draft.directories)
-
-
-def _reference(cache: str) -> str:
-    """The image of a cache."""
-    return csv_fields(cache).get("ref", "") if "=" in cache else cache

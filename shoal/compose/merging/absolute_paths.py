@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from shoal.compose.reading.yaml_tree import YamlList, YamlMap
+from shoal.spec_parsers.build_inputs import is_remote
 
 
 def make_paths_absolute(tree: YamlMap, directory: Path) -> YamlMap:
@@ -25,11 +26,31 @@ def make_service_paths_absolute(body: YamlMap, directory: Path) -> YamlMap:
     for key in ("env_file", "label_file"):
         if key in body:
             body = body.with_item(key, _each(body[key], directory, "path"))
+    if "build" in body:
+        body = body.with_item("build", _build(body["build"], directory))
     if isinstance(body.get("volumes"), YamlList):
         volumes = body["volumes"]
         items = [_mount(item, directory) for item in volumes]
         body = body.with_item("volumes", YamlList(items, volumes.locations, volumes.location))
     return body
+
+
+def _build(build: Any, directory: Path) -> Any:
+    """Contexts; a Dockerfile's path begins at its context."""
+    if isinstance(build, str):
+        return build if is_remote(build) else _absolute(build, directory)
+    if not isinstance(build, YamlMap):
+        return build
+    context = build.get("context", ".")
+    if isinstance(context, str) and not is_remote(context):
+        build = build.with_item("context", _absolute(context, directory))
+    more = build.get("additional_contexts")
+    if isinstance(more, YamlMap):
+        for name, source in more.items():
+            if isinstance(source, str) and not is_remote(source) and ":" not in source:
+                more = more.with_item(name, _absolute(source, directory))
+        build = build.with_item("additional_contexts", more)
+    return build
 
 
 def _anchor_file(body: YamlMap, directory: Path) -> YamlMap:

@@ -365,7 +365,7 @@ BAD_DEPENDENCIES = [
     ),
     ("{a: {image: x, restart: sometimes}}", "'sometimes' must be one of"),
     ("{a: {image: x, scale: 2, deploy: {replicas: 3}}}", "2 conflicts with deploy.replicas (3)"),
-    ("{a: {image: x, build: .}}", "is not supported: push the image with `shoal image push`"),
+    ("{a: {image: x, build: {ssh: [default]}}}", "SSH agents are not forwarded to nodes"),
     ("{a: {image: x, volumes_from: [b]}}", "mount the same volume in both services"),
     ("{a: {image: x, network_mode: 'service:b'}}", "service 'b' is not defined"),
     ("{a: {image: x, network_mode: 'container:b'}}", "define a service and use service:NAME"),
@@ -460,7 +460,7 @@ services:
     hostname: ${NEEDED:?say which}
     deploy: {replicas: many, resources: {limits: {memory: lots}}}
     ports: [{published: 80}, "99999:80"]
-    build: .
+    cgroup_parent: x
   db: 5
   other:
     image: ${NEEDED:?say which}
@@ -480,7 +480,7 @@ services:
         "5:51 services.web.deploy.resources.limits.memory",
         "6:13 services.web.ports[0]",
         "6:30 services.web.ports[1]",
-        "7:5 services.web.build",
+        "7:5 services.web.cgroup_parent",
         "8:3 services.db",
     ]
 
@@ -489,7 +489,7 @@ def test_what_follows_from_a_file_that_is_not_there_is_not_told(tmp_path: Path) 
     write(
         tmp_path,
         a_yaml="include: [nowhere.yaml]\nservices: {web: {image: x, depends_on: [included]}}",
-        b_yaml="services: {web: {extends: {service: base, file: nowhere.yaml}}, db: {image: x, build: .}}",
+        b_yaml="services: {web: {extends: {service: base, file: nowhere.yaml}}, db: {image: x, build: {ssh: [d]}}}",
     )
     assert len(faults(tmp_path)) == 1
     assert [("services.web.extends" in line, "services.db.build" in line) for line in faults(tmp_path, "b.yaml")] == [

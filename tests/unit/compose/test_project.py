@@ -139,7 +139,7 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
         "services:\n"
         "  web:\n"
         "    image: x\n"
-        "    build: .\n"
+        "    build: {ssh: [default]}\n"
         "    stop_grace_period: soon\n"
         "    deploy:\n"
         "      update_config: {failure_action: explode}\n"
@@ -148,7 +148,8 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
         "    networks: [missing]\n"
     )
     assert reported == [
-        "file1.yaml:4:5: services.web.build: is not supported: push the image with `shoal image push` and set `image`",
+        "file1.yaml:4:13: services.web.build.ssh: is not supported: SSH agents are not forwarded to nodes; "
+        "use a secret",
         "file1.yaml:5:5: services.web.stop_grace_period: 'soon' is not a valid duration; use a value such as 10s or "
         "1m30s",
         "file1.yaml:7:23: services.web.deploy.update_config.failure_action: 'explode' must be one of "
@@ -168,7 +169,7 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
         ("services: {web: {image: x, volumes: ['data:/data']}}", "volume 'data' is not defined"),
         ("services: {web: {image: x, secrets: [s]}}", "secret 's' is not defined"),
         ("services: {web: {image: x}}\nsecrets: {s: {file: x}}", "/srv/shop/x not found"),
-        ("services: {web: {image: x, build: .}}", "is not supported: push the image with `shoal image push`"),
+        ("services: {web: {image: x, build: {context: ., sbom: true}}}", "software bills of materials are not made"),
         ("services: {}", "no services are defined"),
         ("services: [", "invalid YAML"),
         ("services: {web: {image: x, init: !!bool x}}", "file1.yaml:1:34: invalid value for tag !!bool"),

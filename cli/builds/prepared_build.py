@@ -1,0 +1,41 @@
+"""A build before it begins: with the credentials for the registries that it needs."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from cli.builds.build_call import LocalBuild
+from cli.builds.build_source import BuildSource
+from cli.builds.dockerfile_reading import domains_of, images_of
+from cli.builds.registry_credentials import credentials_for
+from cli.images.docker_config import DockerConfig, config_path
+from shoal.api.v1.builds_pb2 import BuildStart
+from shoal.distribution.registries import Registries
+from shoal.spec_parsers.csv_fields import csv_fields
+
+
+def prepare(
+    start: BuildStart,
+    source: BuildSource,
+    registries: Registries,
+    *,
+    secrets: Mapping[str, bytes],
+    directories: Mapping[str, Path],
+) -> LocalBuild:
+    """The build; `start` gets credentials.
+
+    Raises:
+        InvalidInput: every fault of the Dockerfile, where it is at hand.
+    """
+    references = [*start.push, *map(_reference, (*start.cache_from, *start.cache_to))]
+    if source.text is not None:
+        references += images_of(source.text, source.dockerfile, start)
+    config = DockerConfig(config_path(os.environ))
+    for domain, credentials in credentials_for(registries, domains_of(references), config).items():
+        start.credentials[domain].CopyFrom(credentials)
+    return LocalBuild(start, source, secrets, directories)
+
+
+def _reference(cache: str) -> str:
+    """The image of a cache."""
+    return csv_fields(cache).get("ref", "") if "=" in cache else cache
