@@ -13,7 +13,7 @@ from typing import Protocol
 
 from manager.agents.agent_address import AgentAddress
 from manager.containers.node_calls.committed_settings import command_line, committed_settings
-from manager.containers.node_calls.container_target import ContainerTarget, find_container_target
+from manager.containers.node_calls.container_target import ContainerTarget, made_container_target
 from manager.interfaces import NowMs
 from manager.records.object_lookup import container_of_name
 from manager.store.record_store import RecordReader
@@ -89,7 +89,7 @@ class ContainerCommit:
             Unavailable: its node is away, or the registry fails. Exhausted: the node's disk is filling up.
         """
         name = _checked(request)
-        target = find_container_target(self._store.tables, request.container)
+        target = await made_container_target(self._store, request.container)
         definition = _definition(self._store.tables, request.container, target)
         _log.info("committing container %s as %s by %s", target.identifier, name or "an image without a name", caller)
         sent = CommitLayerRequest(

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from typing import Protocol
 
 from manager.agents.agent_address import AgentAddress
-from manager.containers.node_calls.container_target import ContainerTarget, find_container_target
+from manager.containers.node_calls.container_target import ContainerTarget, made_container_target
 from manager.store.record_store import RecordReader
 from shoal.api.v1.engine_pb2 import (
     ArchiveChunk,
@@ -47,11 +47,11 @@ class ContainerFiles:
         self._agents = agents
 
     async def stat(self, request: ArchiveRequest, caller: Caller) -> PathStat:
-        target = self._find(request.container)
+        target = await self._find(request.container)
         return await self._agents.stat_path(target.agent, _with_target(request, target))
 
     async def read(self, request: ArchiveRequest, caller: Caller) -> AsyncGenerator[ArchiveChunk]:
-        target = self._find(request.container)
+        target = await self._find(request.container)
         async with aclosing(self._agents.read_archive(target.agent, _with_target(request, target))) as chunks:
             async for chunk in chunks:
                 yield chunk
@@ -61,28 +61,28 @@ class ContainerFiles:
         first = await anext(messages, None)
         if first is None or not first.HasField("target"):
             raise InvalidInput("the first message must be `target`")
-        target = self._find(first.target.container)
+        target = await self._find(first.target.container)
         sent = WriteArchiveRequest()
         sent.CopyFrom(first)
         sent.target.container = target.identifier
         return await self._agents.write_archive(target.agent, _prepend(sent, messages))
 
     async def changes(self, request: ListChangesRequest, caller: Caller) -> AsyncGenerator[PathChanges]:
-        target = self._find(request.container)
+        target = await self._find(request.container)
         sent = ListChangesRequest(container=target.identifier)
         async with aclosing(self._agents.list_changes(target.agent, sent)) as batches:
             async for batch in batches:
                 yield batch
 
     async def export(self, request: ListChangesRequest, caller: Caller) -> AsyncGenerator[ArchiveChunk]:
-        target = self._find(request.container)
+        target = await self._find(request.container)
         sent = ListChangesRequest(container=target.identifier)
         async with aclosing(self._agents.export_container(target.agent, sent)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
-    def _find(self, reference: str) -> ContainerTarget:
-        return find_container_target(self._store.tables, reference)
+    async def _find(self, reference: str) -> ContainerTarget:
+        return await made_container_target(self._store, reference)
 
 
 def _with_target(request: ArchiveRequest, target: ContainerTarget) -> ArchiveRequest:

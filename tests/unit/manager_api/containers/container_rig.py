@@ -65,6 +65,7 @@ class ContainerRig:
         rejects: names of containers whose programs are not there.
         exit_codes: of programs that end as soon as they run, by the container's name.
         stops: whether programs end when they are to.
+        makes_nothing: nodes do not get to what was created.
         unreadable: names of containers whose sizes are not known.
     """
 
@@ -74,6 +75,7 @@ class ContainerRig:
     rejects: set[str] = field(default_factory=set)
     exit_codes: dict[str, int] = field(default_factory=dict)
     stops: bool = True
+    makes_nothing: bool = False
     unreadable: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -197,6 +199,8 @@ class ContainerRig:
         if is_terminal(state) or node.state != NodeStatus.READY:
             return None
         new = TaskStatus(task_id=task.id, at_ms=self.clock())
+        if self.makes_nothing and state < TaskState.READY:
+            return None
         container = self.store.tables.containers.get(task.container_id)  # it may have been removed before its placement
         name = container.name if container is not None else ""
         if not should_run(task):

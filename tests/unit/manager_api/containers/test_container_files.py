@@ -1,5 +1,6 @@
 """Calls about files reach the node of a container by its id, whether it runs or not."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
@@ -91,5 +92,21 @@ def test_what_is_refused() -> None:
         await rig.lose(node)
         with pytest.raises(Unavailable, match=f"node {node}"):
             await files.stat(ArchiveRequest(container="db", path="/"), ADMIN)
+
+    with_rig(scenario)
+
+
+def test_files_of_one_that_was_just_created_are_waited_for() -> None:
+    async def scenario(rig: ContainerRig) -> None:
+        rig.makes_nothing = True
+        await rig.create("db")
+        files = ContainerFiles(store=rig.store, agents=Files())
+        asked = asyncio.create_task(files.stat(ArchiveRequest(container="db", path="/data"), ADMIN))
+        await asyncio.sleep(0.05)
+        assert not asked.done()
+        rig.makes_nothing = False
+        await rig.create("other")
+        async with asyncio.timeout(5):
+            assert (await asked).name.endswith(" /data")
 
     with_rig(scenario)
