@@ -213,9 +213,8 @@ class RunningBuild:
 
     async def _image(self, reference: str) -> Mapping[str, Any]:
         """An image on this host: its documents, and the directories of its layers, the lowest first."""
-        waiting = self._resolving[reference] = asyncio.get_running_loop().create_future()
-        await self._outputs.put(AgentBuildOutput(resolve=reference))
-        image = await self._host.images.ensure(await waiting, _ignore)
+        pinned = reference if "@" in reference else await self._resolve(reference)
+        image = await self._host.images.ensure(pinned, _ignore)
         manifest, config = self._host.images.documents(image.digest)
         self._hold(*json.loads(config)["rootfs"]["diff_ids"])
         return {
@@ -224,6 +223,13 @@ class RunningBuild:
             "manifest": manifest.decode(),
             "config": config.decode(),
         }
+
+    async def _resolve(self, reference: str) -> str:
+        """What a name means: a manager knows."""
+        waiting: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._resolving[reference] = waiting
+        await self._outputs.put(AgentBuildOutput(resolve=reference))
+        return await waiting
 
     async def _network(self) -> Mapping[str, Any]:
         assert self._process is not None

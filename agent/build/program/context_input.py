@@ -48,6 +48,7 @@ class ContextInput:
     on_bytes: Callable[[str, int], None]
     secrets: dict[str, bytes] = field(default_factory=dict, repr=False)
     _contexts: dict[str, _Unpacking] = field(default_factory=dict)
+    _provided: dict[str, Path] = field(default_factory=dict)
     _done: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def receive(self, messages: AsyncIterator[BuildInput]) -> None:
@@ -70,8 +71,14 @@ class ContextInput:
                     return
         raise InvalidInput("the context ended before it was complete")
 
+    def provide(self, name: str, directory: Path) -> None:
+        """A context that does not come as input."""
+        self._provided[name] = directory
+
     async def directory(self, name: str) -> Path:
         """Where a context is, once all are complete. Raises NotFound: there is none of this name."""
+        if name in self._provided:
+            return self._provided[name]
         await self._done.wait()
         found = self._contexts.get(name)
         if found is None:

@@ -6,14 +6,44 @@ import threading
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from agent.archives.disk_budget import DiskBudget
 from agent.archives.tar_stream import archive_layer
-from shoal.distribution.manifests import OCI_LAYER_GZIP, Descriptor
+from shoal.distribution.manifests import OCI_LAYER, OCI_LAYER_GZIP, Descriptor
 from shoal.errors import Unavailable
 
 _GZIP = 31
-_LEVEL = 1
+_GZIP_LEVEL, _ZSTD_LEVEL = 1, 3
+OCI_LAYER_ZSTD = f"{OCI_LAYER}+zstd"
+
+
+class StreamCompressor(Protocol):
+    """What `zlib` and `zstd` have in common."""
+
+    def compress(self, data: bytes, /) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Compression:
+    """How new layers are compressed. Attributes: kind: "gzip" or "zstd". level: 0: the default."""
+
+    kind: str = "gzip"
+    level: int = 0
+
+    @property
+    def media_type(self) -> str:
+        return OCI_LAYER_ZSTD if self.kind == "zstd" else OCI_LAYER_GZIP
+
+    def packer(self) -> StreamCompressor:
+        """A new one. Raises InvalidInput: there is no such level."""
+        if self.kind == "zstd":
+            from agent.build.program.zstd_packer import zstd_packer
+
+            return zstd_packer(self.level or _ZSTD_LEVEL)
+        return zlib.compressobj(min(self.level or _GZIP_LEVEL, 9), wbits=_GZIP)
 
 
 @dataclass(frozen=True)
@@ -24,14 +54,16 @@ class LayerBlob:
     path: Path
 
 
-def write_blob(upper: Path, diff_id: str, path: Path, disk: DiskBudget, stop: threading.Event) -> LayerBlob:
+def write_blob(
+    upper: Path, diff_id: str, path: Path, compression: Compression, disk: DiskBudget, stop: threading.Event
+) -> LayerBlob:
     """Compress a layer's directory into a new file. The same layer gives the same bytes.
 
     Raises:
         Unavailable: it was stopped, or the directory has changed since its diff ID was computed.
         Exhausted: the disk is filling up. OSError: it failed.
     """
-    packer = zlib.compressobj(_LEVEL, wbits=_GZIP)
+    packer = compression.packer()
     plain, packed, size = hashlib.sha256(), hashlib.sha256(), 0
     directory = os.open(upper, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -46,7 +78,7 @@ def write_blob(upper: Path, diff_id: str, path: Path, disk: DiskBudget, stop: th
         os.close(directory)
     if f"sha256:{plain.hexdigest()}" != diff_id:
         raise Unavailable(f"layer {diff_id} was changed while it was built")
-    return LayerBlob(Descriptor(OCI_LAYER_GZIP, f"sha256:{packed.hexdigest()}", size), path)
+    return LayerBlob(Descriptor(compression.media_type, f"sha256:{packed.hexdigest()}", size), path)
 
 
 def _write(file: object, piece: bytes, packed: "hashlib._Hash", disk: DiskBudget) -> int:

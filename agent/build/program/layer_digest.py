@@ -6,18 +6,24 @@ import threading
 from pathlib import Path
 
 from agent.archives.tar_stream import archive_layer
+from agent.build.program.source_date import limit_times
 from shoal.errors import Unavailable
 
 
-def layer_digest(upper: Path, stop: threading.Event) -> tuple[str, int]:
+def layer_digest(upper: Path, epoch: int | None, stop: threading.Event) -> tuple[str, int]:
     """The diff ID of an upper directory, and the bytes of its tar. Blocking.
+
+    Args:
+        epoch: no file is newer afterwards, seconds since the Unix epoch.
 
     Raises:
         InvalidInput: a name cannot be in a layer. OSError: the disk failed. Unavailable: it was stopped.
     """
     digest, size = hashlib.sha256(), 0
-    directory = os.open(upper, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    directory = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        if epoch is not None:
+            limit_times(directory, epoch)
         for chunk in archive_layer(directory):
             if stop.is_set():
                 raise Unavailable("the build was stopped")

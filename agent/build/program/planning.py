@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.build.frames import ProgramSettings
 from agent.build.program.agent_connection import AgentConnection
@@ -25,8 +25,11 @@ from shoal.dockerfile.evaluation.needs import find_needs
 from shoal.dockerfile.evaluation.platforms import parse_platform
 from shoal.dockerfile.evaluation.stage_plan import StagePlan, plan_stages
 from shoal.dockerfile.frontends import SYNTAX_ARGUMENT
-from shoal.errors import InvalidInput, NotFound, Refused
+from shoal.errors import InvalidInput, NotFound, Refused, ShoalError
 from shoal.task_group import TaskGroup
+
+if TYPE_CHECKING:
+    from agent.build.program.user_registries import UserRegistries
 
 DEFAULT_FILE = "Dockerfile"
 MAX_DOCKERFILE_BYTES = 4 << 20
@@ -48,9 +51,14 @@ class BaseImage:
 
 @dataclass
 class BaseImages:
-    """Images of a build, each fetched once."""
+    """Images of a build, each fetched once.
+
+    Attributes:
+        registries: those of the user, where there are credentials for the registry of a reference.
+    """
 
     connection: AgentConnection
+    registries: Callable[[str], "UserRegistries | None"]
     _fetches: "dict[str, asyncio.Task[BaseImage]]" = field(default_factory=dict)
 
     async def get(self, source: ImageSource) -> BaseImage:
@@ -59,8 +67,18 @@ class BaseImages:
             self._fetches[source.reference] = asyncio.create_task(self._fetch(source.reference))
         return await asyncio.shield(self._fetches[source.reference])
 
+    async def _ask(self, reference: str) -> Mapping[str, Any]:
+        """The cluster's names and the node's credentials come first, then the user's credentials."""
+        try:
+            return await self.connection.ask("image", reference=reference)
+        except ShoalError:
+            registries = self.registries(reference)
+            if registries is None:
+                raise
+        return await self.connection.ask("image", reference=await registries.fetch(reference))
+
     async def _fetch(self, reference: str) -> BaseImage:
-        answer = await self.connection.ask("image", reference=reference)
+        answer = await self._ask(reference)
         config = json.loads(answer["config"])
         diff_ids = config["rootfs"]["diff_ids"]
         paths = zip(diff_ids, answer["directories"], strict=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.build.program.image_documents import ImageDocuments, image_documents, time_text
-from agent.build.program.layer_blob import LayerBlob, write_blob
+from agent.build.program.layer_blob import Compression, LayerBlob, write_blob
 from agent.build.program.layer_cache import LayerCache
 from agent.build.program.planning import BaseImage, BaseImages
 from agent.build.program.results import Layer, Layers, Result
@@ -32,6 +32,7 @@ class Publisher:
     workspace: Workspace
     images: BaseImages
     cache: LayerCache
+    compression: Compression = field(default_factory=Compression)
     _blobs: dict[str, "asyncio.Task[LayerBlob]"] = field(default_factory=dict)
     _uploads: dict[str, "asyncio.Task[Descriptor]"] = field(default_factory=dict)
 
@@ -45,7 +46,8 @@ class Publisher:
         (here,) = _layers(await self.cache.present(Layers((layer,)))).lower
         path, stop = self.workspace.new("blob") / "blob", threading.Event()
         return await in_thread(
-            lambda: write_blob(here, layer.diff_id, path, self.workspace.budget(), stop), on_cancel=stop.set
+            lambda: write_blob(here, layer.diff_id, path, self.compression, self.workspace.budget(), stop),
+            on_cancel=stop.set,
         )
 
     def upload(self, layer: Layer) -> "asyncio.Task[Descriptor]":

@@ -9,20 +9,14 @@ from shoal.dockerfile.run_mounts import SshMount
 from shoal.dockerfile.source import FaultList
 from shoal.errors import Fault, InvalidInput
 
-_OUTPUTS = (BuildStart.IMAGE, BuildStart.NONE)
+_OUTPUTS = (BuildStart.IMAGE, BuildStart.NONE, BuildStart.FILES)
 
 
 def check_request(start: BuildStart) -> None:
     """Raises InvalidInput with every option that is not served."""
     given = {
-        "cache_from": bool(start.cache_from),
         "cache_to": bool(start.cache_to),
         "output": start.output not in _OUTPUTS,
-        "push": bool(start.push),
-        "credentials": bool(start.credentials),
-        "remote_context": bool(start.remote_context),
-        "compression": start.compression == "zstd",
-        "source_date_epoch": start.HasField("source_date_epoch"),
     }
     faults = [Fault(name, "is not supported by builds of this version") for name, unserved in given.items() if unserved]
     if faults:

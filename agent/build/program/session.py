@@ -2,9 +2,10 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.build.frames import ProgramSettings
 from agent.build.program.agent_connection import AgentConnection
@@ -13,12 +14,15 @@ from agent.build.program.build_plan import PlannedVertices, plan_vertices
 from agent.build.program.cache_choice import cache_choice
 from agent.build.program.context_input import ContextInput
 from agent.build.program.executor import Executor
+from agent.build.program.layer_blob import Compression
 from agent.build.program.layer_cache import LayerCache
 from agent.build.program.planning import BaseImages, PlannedBuild, plan_build, send_warnings
 from agent.build.program.publishing import Publisher
 from agent.build.program.refusals import check_request
 from agent.build.program.registry_cache import RegistryCache
-from agent.build.program.results import Layer, Layers
+from agent.build.program.remote_context import fetch_context
+from agent.build.program.result_files import result_files
+from agent.build.program.results import Layer, Layers, Result
 from agent.build.program.run_step import RunSteps
 from agent.build.program.vertex_work import VertexWork
 from agent.build.program.workspace import Workspace
@@ -29,6 +33,12 @@ from agent.safe_paths.mountinfo import read_mountinfo
 from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput, BuildResult, BuildStart
 from shoal.dockerfile.graph.build_graph import BuildGraph, build_graph
 from shoal.errors import InvalidInput, ShoalError, Unavailable
+from shoal.image_reference import parse
+
+MAX_EPOCH_DIGITS = 12
+
+if TYPE_CHECKING:
+    from agent.build.program.user_registries import UserRegistries
 
 
 async def run_session(connection: AgentConnection, settings: ProgramSettings) -> None:
@@ -65,6 +75,7 @@ class _Session:
         self._settings = settings
         self._workspace = Workspace(Path(settings.work), settings.reserve_bytes)
         self._inputs = ContextInput(self._workspace, _ignore)
+        self._registries: UserRegistries | None = None
         self._start: asyncio.Future[BuildStart] = asyncio.get_running_loop().create_future()
 
     async def read(self, messages: AsyncGenerator[BuildInput]) -> None:
@@ -81,7 +92,9 @@ class _Session:
         """The build itself."""
         start = await self._start
         check_request(start)
-        images = BaseImages(self._connection)
+        if start.remote_context:
+            self._inputs.provide("", await fetch_context(start.remote_context, self._workspace))
+        images = BaseImages(self._connection, self._user_of(start))
         planned = await plan_build(start, self._settings, self._inputs, images)
         await send_warnings(self._connection, planned)
         if start.check_only:
@@ -100,7 +113,9 @@ class _Session:
     ) -> None:
         registry = RegistryCache(self._settings)
         cache = LayerCache(self._connection, registry)
-        publisher = Publisher(self._workspace, images, cache)
+        publisher = Publisher(
+            self._workspace, images, cache, Compression(start.compression or "gzip", start.compression_level)
+        )
         work = VertexWork(
             connection=self._connection,
             planned=vertices,
@@ -110,6 +125,7 @@ class _Session:
             runs=self._runs(start),
             cache=cache,
             cache_root=Path(self._settings.cache_mounts),
+            epoch=epoch_of(start),
             uses_cache=cache_choice(start, planned.evaluation, graph),
             on_new=publisher.compress_soon if self._settings.image_repository else _keep_plain,
         )
@@ -119,12 +135,34 @@ class _Session:
         assert isinstance(result, Layers)
         if start.output == BuildStart.NONE:
             await self._connection.output(BuildOutput(result=BuildResult()))
+        elif start.output == BuildStart.FILES:
+            await self._send_files(await cache.present(result))
         else:
             documents = await publisher.publish(planned.evaluation, result, start)
+            if start.push:
+                await self._user(start).push(documents.digest, start.push)
             await self._connection.published(documents.digest)
         if self._settings.image_repository:
             await cache.publish(publisher.upload)
         await registry.aclose()
+
+    async def _send_files(self, result: Result) -> None:
+        assert isinstance(result, Layers)
+        async with aclosing(result_files(result, self._workspace)) as pieces:
+            async for piece in pieces:
+                await self._connection.output(BuildOutput(file_data=piece))
+        await self._connection.output(BuildOutput(result=BuildResult()))
+
+    def _user_of(self, start: BuildStart) -> Callable[[str], "UserRegistries | None"]:
+        """Registries with the user's credentials, where there are some for a reference."""
+        return lambda reference: self._user(start) if parse(reference).domain in start.credentials else None
+
+    def _user(self, start: BuildStart) -> "UserRegistries":
+        if self._registries is None:
+            from agent.build.program.user_registries import UserRegistries
+
+            self._registries = UserRegistries(self._settings, start.credentials)
+        return self._registries
 
     def _runs(self, start: BuildStart) -> RunSteps:
         layout = parse_layout(read_mountinfo())
@@ -137,6 +175,18 @@ class _Session:
             filters=CompiledFilters(directory=Path(self._settings.filters), environment=compiled_for(program)),
             find_network=BuildNetworks(self._connection, self._settings, start).find,
         )
+
+
+def epoch_of(start: BuildStart) -> int | None:
+    """SOURCE_DATE_EPOCH of a build: asked for, or a build argument. Raises InvalidInput: it is no number."""
+    if start.HasField("source_date_epoch"):
+        return start.source_date_epoch
+    text = start.build_args.get("SOURCE_DATE_EPOCH", "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < MAX_EPOCH_DIGITS):
+        raise InvalidInput(f"invalid SOURCE_DATE_EPOCH: {text[:40]!r} is no number of seconds")
+    return int(text)
 
 
 def _ignore(name: str, count: int) -> None:

@@ -66,6 +66,7 @@ class VertexWork:
         runs: RunSteps,
         cache: LayerCache,
         cache_root: Path,
+        epoch: int | None,
         uses_cache: Callable[[int], bool],
         on_new: Callable[[Layer], object],
     ) -> None:
@@ -78,6 +79,7 @@ class VertexWork:
         self._remotes = RemoteSources(workspace)
         self._cache = cache
         self._cache_root = cache_root
+        self._epoch = epoch
         self._uses_cache = uses_cache
         self._on_new = on_new
 
@@ -154,8 +156,9 @@ class VertexWork:
 
     async def _keep(self, made: Path, key: str, description: str) -> Layer:
         upper, stop = made / "u", threading.Event()
-        diff_id, size = await in_thread(lambda: layer_digest(upper, stop), on_cancel=stop.set)
-        layer = Layer(diff_id, upper, time.time_ns() // 1_000_000, is_new=True)
+        diff_id, size = await in_thread(lambda: layer_digest(upper, self._epoch, stop), on_cancel=stop.set)
+        made_at_ms = time.time_ns() // 1_000_000 if self._epoch is None else self._epoch * 1000
+        layer = Layer(diff_id, upper, made_at_ms, is_new=True)
         await self._cache.add(key, layer, description, size)
         self._on_new(layer)
         return layer

@@ -1,0 +1,56 @@
+"""Registries with the credentials of the user who builds: private base images, and names to push to. Imports httpx."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from agent.build.frames import ProgramSettings
+from shoal.api.v1.builds_pb2 import RegistryCredentials
+from shoal.distribution.manifests import Platform
+from shoal.distribution.registries import Registries, read_registries
+from shoal.distribution.registry_client import Distribution
+from shoal.distribution.retry_policy import RetryPolicy
+from shoal.image_reference import parse
+from shoal.images.image_repository import ImageRepository
+from shoal.images.progress import LayerProgress
+
+_POLICY = RetryPolicy()
+
+
+class UserRegistries:
+    """Calls raise NotFound, Unavailable, Unauthenticated, PermissionDenied: as registries answer."""
+
+    def __init__(self, settings: ProgramSettings, credentials: Mapping[str, RegistryCredentials]) -> None:
+        own = read_registries(Path(settings.registries_file))
+        self._user = Distribution(with_logins(own, credentials), policy=_POLICY)
+        self._own = Distribution(own, policy=_POLICY)
+        self._pool = ImageRepository(self._own, settings.image_repository)
+        self._repository = settings.image_repository
+        self._platform = Platform(*settings.platform)
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._user.aclose()
+        await self._own.aclose()
+
+    async def fetch(self, reference: str) -> str:
+        """Copy an image into the cluster's image repository; a reference of it there, by digest."""
+        parsed = parse(reference)
+        pulled = await self._pool.pull(self._user.repository(parsed), parsed, _ignore, platform=self._platform)
+        return f"{self._repository}@{pulled.digest}"
+
+    async def push(self, digest: str, names: Iterable[str]) -> None:
+        """Copy an image of the repository under names elsewhere."""
+        for name in names:
+            parsed = parse(name)
+            await self._pool.push(digest, self._user.repository(parsed), parsed.tag, _ignore)
+
+
+def with_logins(registries: Registries, credentials: Mapping[str, RegistryCredentials]) -> Registries:
+    """The same with a user's credentials, by domain."""
+    for domain, each in credentials.items():
+        registries = registries.with_login(domain, each.username, each.password, identity_token=each.identity_token)
+    return registries
+
+
+def _ignore(_: LayerProgress) -> None:
+    return None
