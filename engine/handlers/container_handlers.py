@@ -40,6 +40,7 @@ FILTERS = (
     "ancestor", "before", "expose", "exited", "health", "id", "is-task", "label", "name", "network", "node",
     "publish", "since", "status", "volume",
 )  # fmt: skip
+_MAX_LIMIT = (1 << 32) - 1
 LONG_CALL_SECONDS = 3600.0
 """For calls that wait for what a user has asked for: a stop with its grace, a start with its image."""
 
@@ -83,7 +84,7 @@ class ContainerHandlers:
         """Those that run; with `all` or `limit` the others too."""
         filters = call.filters()
         check_keys(filters, FILTERS)
-        limit = max(call.integer("limit", 0), 0)
+        limit = min(max(call.integer("limit", 0), 0), _MAX_LIMIT)
         sizes = call.boolean("size")
         request = ListContainersRequest(
             all=call.boolean("all"), include_tasks=True, limit=limit, filters=_filters(filters), include_sizes=sizes

@@ -196,7 +196,7 @@ def _stop(call: Call, container: str) -> StopContainerRequest:
         request.stop.signal = signal
     if call.text("t"):
         seconds = call.integer("t", 0)
-        request.stop.grace_ms = _NEVER_KILL_MS if seconds < 0 else seconds * 1000
+        request.stop.grace_ms = _NEVER_KILL_MS if seconds < 0 else min(seconds * 1000, _NEVER_KILL_MS)
     return request
 
 

@@ -34,6 +34,9 @@ class DescribedOperation:
     parameters: Mapping[str, str]
     responses: Mapping[str, Schema | None]
 
+    def __str__(self) -> str:
+        return self.name
+
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         return re.compile(re.sub(r"\{name\}", ".+", re.sub(r"\{(?!name\})\w+\}", "[^/]+", self.path)))

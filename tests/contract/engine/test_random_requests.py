@@ -43,7 +43,8 @@ NAMES = [
     "x" * 300,
 ]
 SCALARS: list[Any] = [
-    None, True, False, 0, 1, -1, 1 << 40, 1 << 70, 1.5, "", "0", "x", "web", "front", "80/tcp", "/a:/b", "a=b", "\x00",
+    None, True, False, 0, 1, -1, 1 << 31, 1 << 40, 1 << 63, -(1 << 63), 1 << 70, 1.5, "", "0", "x",
+    "web", "front", "80/tcp", "/a:/b", "a=b", "\x00",
     "é" * 40, "container:web", "1s", "always", "-1", "127.0.0.1",
 ]  # fmt: skip
 QUERIES = (
