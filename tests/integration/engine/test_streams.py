@@ -80,7 +80,7 @@ def outputs(data: bytes) -> bytes:
 def test_output_of_a_new_container_is_whole_at_any_pace(
     engine: EngineCluster, client: docker.DockerClient, pause: float
 ) -> None:
-    """The program writes far faster than that, and its end is told to nobody before the output was read."""
+    """The program writes far faster than that, and the answer to wait does not overtake the output."""
     script = "head -c 12000000 /dev/urandom > /file; sha256sum /file >&2; cat /file"
     container = client.containers.create(HELLO, ["sh", "-c", script])
     received = bytearray()
@@ -92,9 +92,9 @@ def test_output_of_a_new_container_is_whole_at_any_pace(
             time.sleep(pause)
     frames = split_frames(bytes(received))
     written = b"".join(data for output, data in frames if output is Output.STDOUT)
-    told = b"".join(data for output, data in frames if output is Output.STDERR)
+    reported = b"".join(data for output, data in frames if output is Output.STDERR)
     assert len(written) == 12 * MEGABYTE
-    assert told.split()[0].decode() == sha256(written).hexdigest()
+    assert reported.split()[0].decode() == sha256(written).hexdigest()
 
 
 def test_binary_input_of_a_command_comes_back_whole(engine: EngineCluster, client: docker.DockerClient) -> None:
