@@ -106,7 +106,9 @@ def has_placeholder(text: str) -> bool:
 
 
 def uses_labels(spec: ContainerSpec) -> bool:
-    """Whether a template of the spec asks for labels of the service."""
+    """Whether a template of the spec asks for labels of the service, or a file may do so."""
+    if any(each.template for each in (*spec.secrets, *spec.configs)):
+        return True
     return any(has_placeholder(text) and ".Service.Labels" in text for _, text in templates(spec))
 
 

@@ -31,6 +31,7 @@ def mounted_files(container: ContainerSpec, contents: Mapping[str, bytes]) -> tu
             gid=each.gid,
             mode=each.mode if each.HasField("mode") else DEFAULT_MODE,
             executable=kind == _CONFIG,
+            template=each.template,
         )
         for kind, each in _references(container)
     )

@@ -169,6 +169,7 @@ class MountedFile:
         path: absolute, in the container.
         mode: permission bits.
         executable: programs may be started from it.
+        template: placeholders in its content are to be filled in.
     """
 
     path: str
@@ -177,6 +178,7 @@ class MountedFile:
     gid: int
     mode: int
     executable: bool
+    template: bool = False
 
 
 @dataclass(frozen=True)

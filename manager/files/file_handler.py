@@ -124,7 +124,7 @@ class FileHandler:
         spec = _relabelled(old.spec, request.labels_add, request.labels_remove)
         faults = list(check_labels("labels", spec.labels))
         if content is not None:
-            faults += check_content("content", content)
+            faults += check_content("content", content, template=spec.template)
         if faults:
             raise InvalidInput(faults)
         new = file_changes.with_changes(old, spec, content, self._contents, now_ms)

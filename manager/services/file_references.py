@@ -45,6 +45,7 @@ def _resolve(kind: FileKind, reference: FileReference, view: View, submitted: Su
     reference.source, reference.name = file.meta.id, file.spec.name
     reference.version = reference.version or file.version
     reference.target = target_of(kind, reference, file.spec.name)
+    reference.template = file.spec.template
 
 
 def _by_id(submitted: SubmittedFiles, kind: FileKind, reference: str) -> File | None:

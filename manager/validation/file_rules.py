@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from manager.file_contents.file_kinds import FILE_KINDS, FileKind
 from manager.validation import bounds
 from manager.validation.text_rules import check_absolute, check_labels, check_object_name, check_range
+from shoal import spec_templates
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.file_pb2 import FileReference, FileSpec
 from shoal.errors import Fault
@@ -18,15 +19,28 @@ def check_file(spec: FileSpec, content: bytes) -> Iterator[Fault]:
     # A stack may have a file under a name of the user's own choice (Compose `name`).
     yield from check_object_name("name", spec.name, spec.stack if spec.name.startswith(f"{spec.stack}_") else "")
     yield from check_labels("labels", spec.labels)
-    yield from check_content("content", content)
+    yield from check_content("content", content, template=spec.template)
 
 
-def check_content(path: str, content: bytes) -> Iterator[Fault]:
-    """The size; the content itself is never part of a message."""
+def check_content(path: str, content: bytes, *, template: bool) -> Iterator[Fault]:
+    """The size, and what a template may have; the content itself is never part of a message."""
     if not content:
         yield Fault(path, "must not be empty")
     elif len(content) > bounds.FILE_BYTES:
         yield Fault(path, f"is too large: {len(content):,} bytes; the maximum is {bounds.FILE_BYTES:,}")
+    elif template:
+        yield from _check_template(path, content)
+
+
+def _check_template(path: str, content: bytes) -> Iterator[Fault]:
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        yield Fault(path, "is a template, so it must be text in UTF-8")
+        return
+    if spec_templates.template_fault(text):
+        known = ", ".join(spec_templates.NAMES)
+        yield Fault(path, f"is a template with an unknown or unclosed placeholder; available: {known} and labels")
 
 
 def check_references(path: str, spec: ContainerSpec) -> Iterator[Fault]:

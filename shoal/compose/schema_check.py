@@ -22,6 +22,7 @@ _NAMED_SECTIONS = ("networks", "volumes", "secrets", "configs")
 _NAME = re.compile(r"^[a-zA-Z0-9._-]+$|^x-")
 
 _ANY: Mapping[str, Any] = {}
+_FILE: Mapping[str, Any] = dict.fromkeys(("name", "external", "labels", "file", "environment", "template_driver"))
 
 _UPDATE_KEYS: Mapping[str, Any] = dict.fromkeys(
     ("parallelism", "delay", "order", "monitor", "failure_action", "max_failure_ratio")
@@ -108,10 +109,8 @@ SUPPORTED: Mapping[str, Any] = {
         }
     },
     "volumes": {"*": {"name": None, "external": None, "labels": None, "driver": None, "driver_opts": None}},
-    "secrets": {"*": {"name": None, "external": None, "labels": None, "file": None, "environment": None}},
-    "configs": {
-        "*": {"name": None, "external": None, "labels": None, "file": None, "environment": None, "content": None}
-    },
+    "secrets": {"*": _FILE},
+    "configs": {"*": {**_FILE, "content": None}},
     "networks": {
         "*": {
             "name": None,
@@ -176,8 +175,6 @@ UNSUPPORTED: Mapping[YamlPath, str] = {
     ("services", "use_api_socket"): "is not supported: Shoal has no Docker Engine socket",
     ("secrets", "driver"): "is not supported: secrets are stored by the cluster",
     ("secrets", "driver_opts"): "is not supported: secrets are stored by the cluster",
-    ("secrets", "template_driver"): "is not supported: contents are not templates; use environment variables",
-    ("configs", "template_driver"): "is not supported: contents are not templates; use environment variables",
     ("models",): "is not supported: Shoal only runs containers",
 }
 """Keys that Compose has and Shoal does not support, by section and key, with what to do instead."""

@@ -175,6 +175,13 @@ _SERVICE_KEYS: Mapping[str, tuple[str, ...]] = {
     },
 }
 
+_FILE: Mapping[str, tuple[str, ...]] = {
+    "": ("",),
+    "stack": ("",),
+    "content": ("file", "environment", "content"),
+    "template": ("template_driver",),
+}
+
 _RESOURCE_KEYS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "networks": {
         "": ("",),
@@ -203,8 +210,8 @@ _RESOURCE_KEYS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "access_mode": ("x-access-mode",),
         "secrets": ("x-secrets",),
     },
-    "secrets": {"": ("",), "stack": ("",), "content": ("file", "environment", "content")},
-    "configs": {"": ("",), "stack": ("",), "content": ("file", "environment", "content")},
+    "secrets": _FILE,
+    "configs": _FILE,
 }
 
 

@@ -1,9 +1,10 @@
 """Builds the container request from a task and its prepared inputs. Pure."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from agent.worker.container_runtime import ContainerRequest
-from agent.worker.interfaces import Image
+from agent.worker.interfaces import Image, MountedFile
 from agent.worker.sandbox import NO_SANDBOX, Sandbox
 from agent.worker.startup.allocated_resources import cdi_devices, with_generic_resources
 from agent.worker.startup.etc_files import etc_files
@@ -13,8 +14,9 @@ from shoal import task_states
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.task_pb2 import Task
+from shoal.errors import InvalidInput
 from shoal.networks.network_modes import HOST, NONE, mode_of
-from shoal.spec_templates import NodeValues, expand_container, values_of
+from shoal.spec_templates import NodeValues, expand_container, fill_in, values_of
 
 
 def container_request(
@@ -35,8 +37,8 @@ def container_request(
     Raises:
         InvalidInput: a template that cannot be expanded, or that results in an invalid value.
     """
-    template = revision.spec.task
-    spec = with_generic_resources(expand_container(template.container, values_of(revision, task, node)), task)
+    template, values = revision.spec.task, values_of(revision, task, node)
+    spec = with_generic_resources(expand_container(template.container, values), task)
     name = task_states.task_name(revision.spec.name, task)
     own = sandbox if sandbox is not NO_SANDBOX else None
     shared = sandbox.shared
@@ -56,7 +58,7 @@ def container_request(
         image=image,
         netns_fd=sandbox.netns_fd if mode_of(template) != NONE else None,
         etc_files=files,
-        mounted_files=inputs.mounted_files,
+        mounted_files=tuple(_filled_in(each, values) if each.template else each for each in inputs.mounted_files),
         volumes=inputs.volumes,
         cdi_devices=cdi_devices(task),
         shares_network=shared is not None,
@@ -65,6 +67,19 @@ def container_request(
         pid_task_id=task.pid_task_id,
         ipc_task_id=task.ipc_task_id,
     )
+
+
+def _filled_in(file: MountedFile, values: Mapping[str, str]) -> MountedFile:
+    """A template with its placeholders filled in. The content is never part of a message.
+
+    Raises:
+        InvalidInput: it has others, or is no text.
+    """
+    try:
+        content = fill_in(file.content.decode(), values).encode()
+    except (InvalidInput, UnicodeDecodeError):
+        raise InvalidInput(f"the template at {file.path} cannot be filled in") from None
+    return replace(file, content=content, template=False)
 
 
 def is_volatile(task: Task) -> bool:

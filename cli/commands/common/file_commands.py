@@ -117,11 +117,16 @@ def _create(kind: str, calls: Callable[[Client], FileCalls]) -> click.Command:
 
     @click.command("create", epilog=shown, help=f"Create a {kind} from FILE, or from STDIN with -.")
     @click.option("-l", "--label", multiple=True, metavar="NAME=VALUE", help=f"Set a label on the {kind}.")
+    @click.option(
+        "--template-driver",
+        type=click.Choice(["golang"]),
+        help="Fill in placeholders of the content for each task, such as {{.Task.Slot}}.",
+    )
     @click.argument("name")
     @click.argument("file", type=click.Path(allow_dash=True))
     @pass_client
-    def create(client: Client, *, name: str, file: str, label: tuple[str, ...]) -> None:
-        spec = FileSpec(name=name, labels=_labels_of_flag("--label", label))
+    def create(client: Client, *, name: str, file: str, label: tuple[str, ...], template_driver: str | None) -> None:
+        spec = FileSpec(name=name, labels=_labels_of_flag("--label", label), template=template_driver is not None)
         request = CreateFileRequest(spec=spec, content=read_content(kind, file))
         click.echo(client.call(calls(client).create, request).meta.id)
 

@@ -10,6 +10,8 @@ from engine.translate.stack_labels import stack_of, with_stack
 from engine.translate.swarm.swarm_objects import meta_document
 from shoal.api.v1.control_pb2 import CreateFileRequest, FileView
 
+TEMPLATING = "golang"
+
 
 def read_file(document: Mapping[str, Any]) -> CreateFileRequest:
     """A creation request.
@@ -22,9 +24,12 @@ def read_file(document: Mapping[str, Any]) -> CreateFileRequest:
     request.spec.name = body.text("Name")
     request.spec.labels.update(body.text_map("Labels"))
     request.spec.stack = stack_of(request.spec.labels)
-    for key in ("Driver", "Templating"):
-        if body.nested(key).text("Name"):
-            raise body.invalid(key, "is not supported")
+    if body.nested("Driver").text("Name"):
+        raise body.invalid("Driver", "is not supported")
+    templating = body.nested("Templating").text("Name")
+    if templating not in ("", TEMPLATING):
+        raise body.invalid("Templating", f"{templating!r} is not supported; {TEMPLATING} is")
+    request.spec.template = bool(templating)
     return request
 
 
@@ -36,6 +41,8 @@ def file_document(view: FileView, *, with_data: bool) -> dict[str, Any]:
     spec: dict[str, Any] = {"Name": view.spec.name, "Labels": with_stack(view.spec.labels, view.spec.stack)}
     if with_data:
         spec["Data"] = base64.b64encode(view.content).decode()
+    if view.spec.template:
+        spec["Templating"] = {"Name": TEMPLATING}
     return meta_document(view.meta) | {"Spec": spec}
 
 

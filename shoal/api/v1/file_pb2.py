@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from shoal.api.v1 import meta_pb2 as shoal_dot_api_dot_v1_dot_meta__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17shoal/api/v1/file.proto\x12\x0cshoal.api.v1\x1a\x17shoal/api/v1/meta.proto\"\x8a\x01\n\x08\x46ileSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x32\n\x06labels\x18\x02 \x03(\x0b\x32\".shoal.api.v1.FileSpec.LabelsEntry\x12\r\n\x05stack\x18\x03 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"{\n\x04\x46ile\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12$\n\x04spec\x18\x02 \x01(\x0b\x32\x16.shoal.api.v1.FileSpec\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x1a\n\x12\x65ncrypted_data_key\x18\x04 \x01(\x0c\"k\n\x0b\x46ileVersion\x12\x0f\n\x07\x66ile_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x04 \x01(\r\x12\x15\n\rcreated_at_ms\x18\x05 \x01(\x03\"\xef\x01\n\rFileReference\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06target\x18\x04 \x01(\t\x12\x0b\n\x03uid\x18\x05 \x01(\r\x12\x0b\n\x03gid\x18\x06 \x01(\r\x12\x11\n\x04mode\x18\x07 \x01(\rH\x00\x88\x01\x01\x12\x32\n\x06policy\x18\x08 \x01(\x0e\x32\".shoal.api.v1.FileReference.Policy\"5\n\x06Policy\x12\x16\n\x12POLICY_UNSPECIFIED\x10\x00\x12\n\n\x06\x46OLLOW\x10\x01\x12\x07\n\x03PIN\x10\x02\x42\x07\n\x05_mode\"+\n\x0b\x46ileContent\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17shoal/api/v1/file.proto\x12\x0cshoal.api.v1\x1a\x17shoal/api/v1/meta.proto\"\x9c\x01\n\x08\x46ileSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x32\n\x06labels\x18\x02 \x03(\x0b\x32\".shoal.api.v1.FileSpec.LabelsEntry\x12\r\n\x05stack\x18\x03 \x01(\t\x12\x10\n\x08template\x18\x04 \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"{\n\x04\x46ile\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12$\n\x04spec\x18\x02 \x01(\x0b\x32\x16.shoal.api.v1.FileSpec\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x1a\n\x12\x65ncrypted_data_key\x18\x04 \x01(\x0c\"k\n\x0b\x46ileVersion\x12\x0f\n\x07\x66ile_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x04 \x01(\r\x12\x15\n\rcreated_at_ms\x18\x05 \x01(\x03\"\x81\x02\n\rFileReference\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06target\x18\x04 \x01(\t\x12\x0b\n\x03uid\x18\x05 \x01(\r\x12\x0b\n\x03gid\x18\x06 \x01(\r\x12\x11\n\x04mode\x18\x07 \x01(\rH\x00\x88\x01\x01\x12\x32\n\x06policy\x18\x08 \x01(\x0e\x32\".shoal.api.v1.FileReference.Policy\x12\x10\n\x08template\x18\t \x01(\x08\"5\n\x06Policy\x12\x16\n\x12POLICY_UNSPECIFIED\x10\x00\x12\n\n\x06\x46OLLOW\x10\x01\x12\x07\n\x03PIN\x10\x02\x42\x07\n\x05_mode\"+\n\x0b\x46ileContent\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,17 +35,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FILESPEC_LABELSENTRY']._loaded_options = None
   _globals['_FILESPEC_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_FILESPEC']._serialized_start=67
-  _globals['_FILESPEC']._serialized_end=205
-  _globals['_FILESPEC_LABELSENTRY']._serialized_start=160
-  _globals['_FILESPEC_LABELSENTRY']._serialized_end=205
-  _globals['_FILE']._serialized_start=207
-  _globals['_FILE']._serialized_end=330
-  _globals['_FILEVERSION']._serialized_start=332
-  _globals['_FILEVERSION']._serialized_end=439
-  _globals['_FILEREFERENCE']._serialized_start=442
-  _globals['_FILEREFERENCE']._serialized_end=681
-  _globals['_FILEREFERENCE_POLICY']._serialized_start=619
-  _globals['_FILEREFERENCE_POLICY']._serialized_end=672
-  _globals['_FILECONTENT']._serialized_start=683
-  _globals['_FILECONTENT']._serialized_end=726
+  _globals['_FILESPEC']._serialized_end=223
+  _globals['_FILESPEC_LABELSENTRY']._serialized_start=178
+  _globals['_FILESPEC_LABELSENTRY']._serialized_end=223
+  _globals['_FILE']._serialized_start=225
+  _globals['_FILE']._serialized_end=348
+  _globals['_FILEVERSION']._serialized_start=350
+  _globals['_FILEVERSION']._serialized_end=457
+  _globals['_FILEREFERENCE']._serialized_start=460
+  _globals['_FILEREFERENCE']._serialized_end=717
+  _globals['_FILEREFERENCE_POLICY']._serialized_start=655
+  _globals['_FILEREFERENCE_POLICY']._serialized_end=708
+  _globals['_FILECONTENT']._serialized_start=719
+  _globals['_FILECONTENT']._serialized_end=762
 # @@protoc_insertion_point(module_scope)

@@ -47,10 +47,13 @@ class FileSpec(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     STACK_FIELD_NUMBER: _builtins.int
+    TEMPLATE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """RFC 1123 label (in a stack "<stack>_<label>"), at most 63 characters, unique among secrets or among configs."""
     stack: _builtins.str
     """Name of the stack that it belongs to; empty outside a stack."""
+    template: _builtins.bool
+    """Its content is a template: placeholders as in variables of a container, `{{.Task.Slot}}`, are filled in for each task."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
@@ -59,10 +62,11 @@ class FileSpec(_message.Message):
         name: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         stack: _builtins.str = ...,
+        template: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "name", b"name", "stack", b"stack"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "name", b"name", "stack", b"stack", "template", b"template"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -177,6 +181,7 @@ class FileReference(_message.Message):
     GID_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    TEMPLATE_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """Name or id as given by the user; a manager fills in the id."""
     version: _builtins.str
@@ -190,6 +195,8 @@ class FileReference(_message.Message):
     mode: _builtins.int
     """Permission bits; unset means 0444."""
     policy: Global___FileReference.Policy.ValueType
+    template: _builtins.bool
+    """As the file's spec has it, filled in by a manager."""
     def __init__(
         self,
         *,
@@ -201,10 +208,11 @@ class FileReference(_message.Message):
         gid: _builtins.int = ...,
         mode: _builtins.int | None = ...,
         policy: Global___FileReference.Policy.ValueType = ...,
+        template: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "mode", b"mode"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "gid", b"gid", "mode", b"mode", "name", b"name", "policy", b"policy", "source", b"source", "target", b"target", "uid", b"uid", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "gid", b"gid", "mode", b"mode", "name", b"name", "policy", b"policy", "source", b"source", "target", b"target", "template", b"template", "uid", b"uid", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mode: _TypeAlias = _typing.Literal["mode"]  # noqa: Y015
     _WhichOneofArgType__mode: _TypeAlias = _typing.Literal["_mode", b"_mode"]  # noqa: Y015

@@ -14,6 +14,7 @@ from shoal.spec_parsers.file_reference_parser import from_fields
 
 _MAX_BYTES = 500 * 1024
 SOURCES = ("file", "environment", "content")
+TEMPLATE_DRIVER = "golang"
 
 
 def stack_file(
@@ -31,8 +32,12 @@ def stack_file(
     if len(given) != 1:
         allowed = "one of file, environment" + (" or content" if kind == "config" else "")
         raise InvalidInput(f"must have exactly {allowed}, or external: true")
-    labels = string_mapping(body.get("labels") or {})
-    spec = FileSpec(name=names.resource(name, body), labels=labels, stack=names.stack)
+    labels, driver = string_mapping(body.get("labels") or {}), body.get("template_driver")
+    if driver not in (None, TEMPLATE_DRIVER):
+        raise InvalidInput(f"template_driver must be {TEMPLATE_DRIVER}")
+    spec = FileSpec(
+        name=names.resource(name, body), labels=labels, stack=names.stack, template=driver == TEMPLATE_DRIVER
+    )
     return StackFile(spec=spec, content=read(given[0], str(body[given[0]])))
 
 

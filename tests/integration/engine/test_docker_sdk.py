@@ -185,7 +185,7 @@ def test_images_are_committed_named_saved_and_pushed(client: Client) -> None:
 
 def test_services_run_on_all_hosts_with_secrets_and_configs(client: Client, engine: EngineCluster) -> None:
     secret = client.secrets.create(name="key", data=b"hidden")
-    config = client.configs.create(name="motd", data=b"hello")
+    config = client.configs.create(name="motd", data=b"on {{.Node.Hostname}}", templating={"name": "golang"})
     network = client.networks.create("mesh", driver="overlay")
     with pytest.raises(APIError, match="already exists"):
         client.secrets.create(name="key", data=b"other")
@@ -202,7 +202,7 @@ def test_services_run_on_all_hosts_with_secrets_and_configs(client: Client, engi
     inside = [each for each in client.containers.list() if each.name.startswith("web.")]
     assert len(inside) == 3
     for each in inside:
-        assert each.exec_run("cat /run/secrets/key /motd").output == b"hiddenhello"
+        assert each.exec_run("cat /run/secrets/key /motd").output == f"hiddenon {each.attrs['Node']['Name']}".encode()
     for host in (1, 2, 3):
         url = f"http://{engine.cluster.layout.host(host).address}:8090/"
         with urllib.request.urlopen(url, timeout=10) as page:

@@ -67,7 +67,7 @@ secrets:
   token: {environment: TOKEN, name: our-token}
   far: {external: true}
 configs:
-  motd: {content: "for ${WHO}"}
+  motd: {content: "for ${WHO}", template_driver: golang}
 """
     made = project(tmp_path, text, {"TOKEN": "t0ken", "WHO": "all"})
     assert [(each.spec.name, each.content) for each in made.secrets] == [
@@ -76,6 +76,7 @@ configs:
     ]
     assert made.secrets[0].spec.labels == {"a": "b"}
     assert [(each.spec.name, each.content) for each in made.configs] == [("shop_motd", b"for all")]
+    assert [each.spec.template for each in (*made.secrets, *made.configs)] == [False, False, True]
     db, token, far = made.services[0].task.container.secrets
     assert (db.source, db.target, db.HasField("mode")) == ("shop_db", "db", False)
     expected = FileReference(
@@ -97,12 +98,12 @@ secrets:
   unset: {environment: UNSET}
   both: {file: a, environment: b}
 configs:
-  templated: {content: x, template_driver: golang}
+  templated: {content: x, template_driver: jinja}
 """
-    with pytest.raises(InvalidInput, match="template_driver"):
+    with pytest.raises(InvalidInput, match="template_driver must be golang"):
         project(tmp_path, text)
     with pytest.raises(InvalidInput) as reported:
-        project(tmp_path, text.replace(", template_driver: golang", ""))
+        project(tmp_path, text.replace(", template_driver: jinja", ""))
     said = str(reported.value)
     for part in ("stack.yaml:5", "'nowhere' is not defined", "lost.txt", "'UNSET' is not set", "exactly one of"):
         assert part in said, said

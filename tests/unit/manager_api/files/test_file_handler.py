@@ -233,3 +233,24 @@ def test_faults_of_a_stack_name_the_file() -> None:
             await api.stacks.deploy(stack_request("shop", services=[spec_of("web")], secrets=[file]), ADMIN)
 
     with_api(scenario)
+
+
+def test_a_template_is_checked_and_references_say_that_it_is_one() -> None:
+    async def scenario(api: Api) -> None:
+        template = FileSpec(name="motd", template=True)
+        for content, fault in ((b"{{.Node.Nothing}}", "unknown"), (b"{{.Task.Slot", "unclosed"), (b"\xff", "UTF-8")):
+            with pytest.raises(InvalidInput, match=fault) as caught:
+                await api.configs.create(CreateFileRequest(spec=template, content=content), ADMIN)
+            assert "Nothing" not in str(caught.value)
+        await api.configs.create(CreateFileRequest(spec=template, content=b"{{.Task.Slot}}"), ADMIN)
+        await api.configs.create(new("plain", b"{{not a template"), ADMIN)
+        with pytest.raises(InvalidInput, match="unknown"):
+            await api.configs.update(UpdateFileRequest(file="motd", content=b"{{.X}}"), ADMIN)
+        spec = spec_of("web")
+        for name in ("motd", "plain"):
+            spec.task.container.configs.add(source=name)
+        await api.services.create(CreateServiceRequest(spec=spec), ADMIN)
+        configs = (await service_of(api, "web")).spec.task.container.configs
+        assert [each.template for each in configs] == [True, False]
+
+    with_api(scenario)
