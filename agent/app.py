@@ -141,7 +141,7 @@ async def run(settings: AgentSettings) -> None:
                 local,
                 sizes,
                 images,
-                _builds(settings, membership.node_id, network, images),
+                _builds(settings, membership.node_id, network, images, apparmor),
             )
         )
         session = ManagerSession(
@@ -251,7 +251,9 @@ async def _worker(
     return worker, runtime
 
 
-def _builds(settings: AgentSettings, node_id: str, network: NodeNetwork, images: ImageStore) -> BuildHost:
+def _builds(
+    settings: AgentSettings, node_id: str, network: NodeNetwork, images: ImageStore, apparmor: AppArmor
+) -> BuildHost:
     kind = host_platform()
     return BuildHost(
         images=images,
@@ -262,6 +264,7 @@ def _builds(settings: AgentSettings, node_id: str, network: NodeNetwork, images:
         registries_file=settings.registries_file,
         platform=(kind.os, kind.architecture, kind.variant),
         resolv_conf=inspection.resolv_conf,
+        has_apparmor=apparmor.is_supported,
     )
 
 

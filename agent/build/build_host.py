@@ -5,11 +5,13 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
 from agent.build.build_cache import BuildCache
 from agent.build.frames import NewLayer, ProgramSettings
+from agent.runtime.confinement.compiled_filters import compiled_for
 from agent.runtime.container_paths import ContainerPaths
 from agent.runtime.kernel.cgroup_layout import parse_layout
 from agent.safe_paths.mountinfo import read_mountinfo
@@ -20,6 +22,12 @@ from shoal.errors import Unavailable
 from shoal.tree_removal import delete_trees
 
 PROGRAMS = ("crun", "runc")
+
+
+@cache
+def _compiled_for(program: str) -> str:
+    """It runs the program, which takes as long as a step of a build."""
+    return compiled_for(Path(program))
 
 
 class BuildImages(Protocol):
@@ -72,7 +80,7 @@ class BuildHost:
     """Attributes:
     paths: of the runtime. cgroup_parent: absolute name.
     platform: system, architecture, variant.
-    resolv_conf: the host's.
+    resolv_conf: the host's. has_apparmor: it supports AppArmor, and the default profile is loaded.
     """
 
     images: BuildImages
@@ -83,6 +91,7 @@ class BuildHost:
     registries_file: Path
     platform: tuple[str, str, str]
     resolv_conf: Callable[[], str]
+    has_apparmor: bool = False
 
     def make_directories(self, build_id: str, repository: str) -> ProgramSettings:
         """The directories of a build, and what its program is told. Blocking.
@@ -106,6 +115,7 @@ class BuildHost:
             work=str(self._work(build_id)),
             base=str(self.paths.base),
             filters=str(self.paths.filters),
+            filter_environment=_compiled_for(program),
             oci_program=program,
             cgroup_parent=self.cgroup_parent,
             hidden_mount=str(hybrid) if hybrid is not None and program.endswith("crun") else "",
@@ -116,6 +126,7 @@ class BuildHost:
             platform=self.platform,
             cpus=os.cpu_count() or 1,
             resolv_conf=self.resolv_conf(),
+            has_apparmor=self.has_apparmor,
         )
 
     def remove(self, build_id: str) -> None:

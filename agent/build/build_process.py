@@ -50,6 +50,11 @@ class BuildProcess:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the program has not ended."""
+        return self._process.poll() is None
+
     async def open(self) -> None:
         """Connect; before all other calls."""
         self._reader, self._writer = await asyncio.open_unix_connection(sock=self._control, limit=_READ_AHEAD)

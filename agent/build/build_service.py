@@ -8,6 +8,7 @@ from grpc import aio
 
 from agent.build.build_host import BuildHost
 from agent.build.running_build import RunningBuild
+from agent.build.spare_program import SparePrograms
 from shoal.api.v1.builds_pb2 import (
     AgentBuildInput,
     AgentBuildOutput,
@@ -32,6 +33,7 @@ class AgentBuildsService(AgentBuildsServicer):
         self._host = host
         self._slots = asyncio.Semaphore(MAX_BUILDS)
         self._ahead = 0
+        self._programs = SparePrograms()
         self._ending: set[asyncio.Task[None]] = set()
 
     async def Build(  # noqa: N802  # named by the protocol
@@ -49,13 +51,14 @@ class AgentBuildsService(AgentBuildsServicer):
         if self._slots.locked():
             yield AgentBuildOutput(output=BuildOutput(waiting=BuildWaiting(ahead=self._ahead)))
         self._ahead += 1
-        build = RunningBuild(self._host, first.start, request_iterator)
+        build = RunningBuild(self._host, first.start, request_iterator, self._programs)
         try:
             async with self._slots, aclosing(build.run()) as outputs:
                 async for output in outputs:
                     yield output
         finally:
             self._ahead -= 1
+            self._programs.prepare()
             await self._end(build)
 
     async def _end(self, build: RunningBuild) -> None:
@@ -71,6 +74,7 @@ class AgentBuildsService(AgentBuildsServicer):
         for task in self._ending:
             task.cancel()
         await asyncio.gather(*self._ending, return_exceptions=True)
+        await self._programs.aclose()
 
     async def ListBuildCache(  # noqa: N802  # named by the protocol
         self,

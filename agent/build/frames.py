@@ -27,7 +27,7 @@ class ProgramSettings:
         build_id: also the beginning of its containers' names.
         work: its own directory, on the disk of the image store.
         base: lowest layer of every root file system, with mount points.
-        filters: compiled seccomp filters.
+        filters: compiled seccomp filters. filter_environment: what they are compiled for.
         oci_program: path of crun or runc.
         cgroup_parent: absolute name.
         hidden_mount: removed from the program's mount namespace; empty: none.
@@ -37,13 +37,14 @@ class ProgramSettings:
         image_repository: of the cluster; empty: there is none.
         platform: of the host: system, architecture, variant.
         cpus: vertices that are executed at once.
-        resolv_conf: the host's.
+        resolv_conf: the host's. has_apparmor: commands have the default profile of containers.
     """
 
     build_id: str
     work: str
     base: str
     filters: str
+    filter_environment: str
     oci_program: str
     cgroup_parent: str
     hidden_mount: str
@@ -54,6 +55,7 @@ class ProgramSettings:
     platform: tuple[str, str, str]
     cpus: int
     resolv_conf: str
+    has_apparmor: bool = False
     reserve_bytes: int = 256 << 20
 
     def encode(self) -> bytes:

@@ -27,6 +27,7 @@ from agent.build.frames import (
     decode_error,
     encode_error,
 )
+from agent.build.spare_program import SparePrograms
 from agent.images.threaded_call import in_thread
 from agent.worker.sandbox import ORDINARY
 from shoal.api.v1.builds_pb2 import AgentBuildInput, AgentBuildOutput, AgentBuildStart, BuildInput, BuildOutput
@@ -42,7 +43,14 @@ _log = logging.getLogger(__name__)
 class RunningBuild:
     """One build. For one event loop."""
 
-    def __init__(self, host: BuildHost, start: AgentBuildStart, messages: AsyncIterator[AgentBuildInput]) -> None:
+    def __init__(
+        self,
+        host: BuildHost,
+        start: AgentBuildStart,
+        messages: AsyncIterator[AgentBuildInput],
+        programs: SparePrograms,
+    ) -> None:
+        self._programs = programs
         self._host = host
         self._start = start
         self._messages = messages
@@ -65,7 +73,7 @@ class RunningBuild:
         """
         start = self._start
         settings = await in_thread(lambda: self._host.make_directories(start.build_id, start.image_repository))
-        self._process = process = BuildProcess()
+        self._process = process = self._programs.acquire()
         await process.open()
         await process.send(SETTINGS, settings.encode())
         await process.send(INPUT, BuildInput(start=start.start).SerializeToString())

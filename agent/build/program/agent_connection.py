@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import os
 import socket
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
@@ -52,10 +53,10 @@ class AgentConnection:
         return cls(reader, writer, descriptors)
 
     async def settings(self) -> ProgramSettings:
-        """The first message."""
+        """The first message; the program ends where the agent has no use for it."""
         first = await read_frame(self._reader)
         if first is None:
-            raise Unavailable("the agent has ended")
+            os._exit(0)
         return ProgramSettings.parse(first[1])
 
     async def inputs(self) -> AsyncGenerator[BuildInput]:

@@ -41,6 +41,7 @@ class Executor:
         self._work = work
         self._connection = connection
         self._slots = asyncio.Semaphore(parallel)
+        self._last: VertexStatus | None = None
 
     async def run(self, file_name: str) -> Sequence[Result]:
         """The results of all vertices.
@@ -61,6 +62,12 @@ class Executor:
             await self._send_failure(failed)
             raise self._located(failed, file_name) from failed.error
         return [task.result() for task in tasks]
+
+    async def complete(self, image_id: str) -> None:
+        """The result has been exported: its vertex is done."""
+        assert self._last is not None, "after run"
+        self._last.completed_at_ms, self._last.image_id = _now_ms(), image_id
+        await self._send(self._last)
 
     async def _vertex(self, number: int, inputs: "Sequence[asyncio.Task[Result]]") -> Result:
         for each in inputs:
@@ -85,6 +92,9 @@ class Executor:
         return done.result
 
     async def _send_done(self, number: int, status: VertexStatus, done: Done) -> None:
+        if number == self._graph.target:
+            self._last = status
+            return
         status.completed_at_ms, status.cached, status.image_id = _now_ms(), done.cached, done.image_id
         await self._send(status)
         for place, each in enumerate(self._planned.settings_after.get(number, ())):

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from agent.build.program.isolation import enter_namespaces, hide
 
 _UMASK = 0o022
+_IDLE_SECONDS = 0.1
+"""After which modules are loaded that most builds need only at their end."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -35,6 +37,10 @@ async def _run(control: socket.socket, descriptors: socket.socket) -> None:
     from agent.build.program.session import run_session
 
     connection = await AgentConnection.open(control, descriptors)
-    settings = await connection.settings()
+    waiting = asyncio.create_task(connection.settings())
+    await asyncio.wait([waiting], timeout=_IDLE_SECONDS)
+    if not waiting.done():  # it was started before it is needed
+        import agent.build.program.repository_upload  # noqa: F401
+    settings = await waiting
     hide(settings.hidden_mount)
     await run_session(connection, settings)

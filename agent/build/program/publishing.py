@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from agent.build.program.image_documents import ImageDocuments, image_documents, time_text
 from agent.build.program.layer_blob import Compression, LayerBlob, write_blob
@@ -73,12 +74,16 @@ class Publisher:
         result = result if result.layers else Layers((self._empty_layer(),))
         bases = await self._bases(evaluation)
         known = {diff_id: blob for base in bases for diff_id, blob in _descriptors(base).items()}
-        await self._copy_bases(bases, frozenset(result.diff_ids))
         new = {each.diff_id: each for each in result.layers if each.diff_id not in known}
-        uploads = await asyncio.gather(*map(self.upload, new.values()))
-        blobs = known | dict(zip(new, uploads, strict=True))
         config = image_config(evaluation.target, result.diff_ids, _created(result, bases))
-        documents = image_documents(config, [blobs[each] for each in result.diff_ids], oci=start.media_types == "oci")
+        stored = known | {diff_id: each.blob for diff_id, each in new.items() if each.blob is not None}
+        if stored.keys() >= set(result.diff_ids):
+            documents = _documents(config, result, stored, start)
+            if await self.cache.registry.client().has_image(documents.digest):
+                return documents  # as the same build has left it
+        await self._copy_bases(bases, frozenset(result.diff_ids))
+        uploads = await asyncio.gather(*map(self.upload, new.values()))
+        documents = _documents(config, result, known | dict(zip(new, uploads, strict=True)), start)
         await self.cache.registry.client().put_documents(documents)
         return documents
 
@@ -95,6 +100,12 @@ class Publisher:
     async def _bases(self, evaluation: Evaluation) -> Sequence[BaseImage]:
         sources = {stage.base: None for stage in evaluation.stages.values() if isinstance(stage.base, ImageSource)}
         return [await self.images.get(source) for source in sources]
+
+
+def _documents(
+    config: Mapping[str, Any], result: Layers, blobs: Mapping[str, Descriptor], start: BuildStart
+) -> ImageDocuments:
+    return image_documents(config, [blobs[each] for each in result.diff_ids], oci=start.media_types == "oci")
 
 
 def _created(result: Layers, bases: Sequence[BaseImage]) -> str:

@@ -39,6 +39,13 @@ class RepositoryUpload:
         """Whether a layer is there."""
         return await self._target.has_blob(digest)
 
+    async def has_image(self, digest: str) -> bool:
+        """Whether an image is kept there, with all that it has."""
+        try:
+            return await self._target.manifest_digest(keeping_tag(digest)) == digest
+        except NotFound:
+            return False
+
     async def copy_base(self, reference: str, layers: Sequence[Descriptor]) -> None:
         """Make sure that layers of an image are in the repository. Raises NotFound: they are in neither place."""
         origin = parse(reference)

@@ -26,7 +26,7 @@ from agent.build.program.results import Layer, Layers, Result
 from agent.build.program.run_step import RunSteps
 from agent.build.program.vertex_work import VertexWork
 from agent.build.program.workspace import Workspace
-from agent.runtime.confinement.compiled_filters import CompiledFilters, compiled_for
+from agent.runtime.confinement.compiled_filters import CompiledFilters
 from agent.runtime.host_facts import read_host_facts
 from agent.runtime.kernel.cgroup_layout import parse_layout
 from agent.safe_paths.mountinfo import read_mountinfo
@@ -134,13 +134,17 @@ class _Session:
         result = results[graph.target]
         assert isinstance(result, Layers)
         if start.output == BuildStart.NONE:
+            await executor.complete("")
             await self._connection.output(BuildOutput(result=BuildResult()))
         elif start.output == BuildStart.FILES:
             await self._send_files(await cache.present(result))
+            await executor.complete("")
+            await self._connection.output(BuildOutput(result=BuildResult()))
         else:
             documents = await publisher.publish(planned.evaluation, result, start)
             if start.push:
                 await self._user(start).push(documents.digest, start.push)
+            await executor.complete(documents.config_blob.digest)
             await self._connection.published(documents.digest)
         if self._settings.image_repository:
             await cache.publish(publisher.upload)
@@ -151,7 +155,6 @@ class _Session:
         async with aclosing(result_files(result, self._workspace)) as pieces:
             async for piece in pieces:
                 await self._connection.output(BuildOutput(file_data=piece))
-        await self._connection.output(BuildOutput(result=BuildResult()))
 
     def _user_of(self, start: BuildStart) -> Callable[[str], "UserRegistries | None"]:
         """Registries with the user's credentials, where there are some for a reference."""
@@ -166,13 +169,13 @@ class _Session:
 
     def _runs(self, start: BuildStart) -> RunSteps:
         layout = parse_layout(read_mountinfo())
-        program = Path(self._settings.oci_program)
+        environment = self._settings.filter_environment
         return RunSteps(
             settings=self._settings,
             start=start,
             workspace=self._workspace,
-            host=read_host_facts(layout, has_apparmor=False),
-            filters=CompiledFilters(directory=Path(self._settings.filters), environment=compiled_for(program)),
+            host=read_host_facts(layout, has_apparmor=self._settings.has_apparmor),
+            filters=CompiledFilters(directory=Path(self._settings.filters), environment=environment),
             find_network=BuildNetworks(self._connection, self._settings, start).find,
         )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from agent.build.build_cache import BuildCache
 from agent.build.build_host import BuildHost
 from agent.build.running_build import RunningBuild
+from agent.build.spare_program import SparePrograms
 from agent.images.image_store import ImageStore
 from agent.runtime.container_paths import ContainerPaths
 from agent.runtime.kernel.cgroup_layout import parse_layout
@@ -115,6 +116,7 @@ class Rig:
     networks: Namespaces
     repository: str
     base: str
+    programs: SparePrograms = field(default_factory=lambda: SparePrograms(keeps=False))
 
     async def build(
         self,
@@ -158,7 +160,7 @@ class Rig:
                 yield await answers.get()
 
         start = AgentBuildStart(build_id=new_id(), image_repository=self.repository, start=begin)
-        build = RunningBuild(self.host, start, messages())
+        build = RunningBuild(self.host, start, messages(), self.programs)
         try:
             async with aclosing(build.run()) as outputs:
                 async for output in outputs:

@@ -1,10 +1,12 @@
 """Builds from their Dockerfile to the image that a node runs, on real parts."""
 
+import os
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from agent.build.spare_program import SparePrograms
 from shoal.api.v1.builds_pb2 import BuildInput, BuildStart
 from shoal.errors import InvalidInput, NotFound, Refused, ShoalError, Unavailable
 from tests.integration.build.build_rig import BuildEnd, Rig, files_of, play, until
@@ -196,3 +198,35 @@ def test_a_context_cannot_leave_its_directory(tmp_path: Path, name: str) -> None
         assert not list(tmp_path.rglob("out"))
 
     play(tmp_path, scenario)
+
+
+def test_a_program_is_ready_for_the_next_build_and_gone_afterwards(tmp_path: Path) -> None:
+    async def scenario(rig: Rig) -> None:
+        rig.programs = SparePrograms()
+        for number in range(3):
+            rig.programs.prepare()
+            end = await rig.build(f"FROM $BASE\nRUN echo {number} > /n\n")
+            assert end.error is None
+        names = [end.names[each.vertex.id] for each in end.outputs if each.vertex.completed_at_ms]
+        assert names[-1] == "exporting to image"
+        rig.programs.prepare()
+        await until(lambda: _programs() == 2)  # one that waits for the other
+        await rig.programs.aclose()
+        assert _programs() == 0
+
+    play(tmp_path, scenario)
+
+
+def _programs() -> int:
+    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if _is_child(path.parent)]
+    return sum(b"agent.build.program.main" in command for command in commands)
+
+
+def _is_child(process: Path) -> bool:
+    """Of this test's process, or of a child of it."""
+    try:
+        parent = process.joinpath("stat").read_text().rpartition(")")[2].split()[1]
+        above = Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[1]
+    except (OSError, IndexError):
+        return False
+    return str(os.getpid()) in (parent, above)

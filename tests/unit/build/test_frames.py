@@ -10,7 +10,8 @@ from agent.build.frames import MAX_FRAME_BYTES, ProgramSettings, decode_error, e
 from shoal.errors import Busy, Exhausted, Fault, InvalidInput, NotFound, ShoalError, Unavailable
 
 SETTINGS = ProgramSettings(
-    build_id="b", work="/w", base="/b", filters="/f", oci_program="/usr/bin/crun", cgroup_parent="/shoal/n",
+    build_id="b", work="/w", base="/b", filters="/f", filter_environment="6.1",
+    oci_program="/usr/bin/crun", cgroup_parent="/shoal/n",
     hidden_mount="", cache_mounts="/m", run="/r", registries_file="/x", image_repository="",
     platform=("linux", "arm64", "v8"), cpus=2, resolv_conf="nameserver 1.1.1.1\n",
 )  # fmt: skip
