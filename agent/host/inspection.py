@@ -21,6 +21,7 @@ from shoal.api.v1.meta_pb2 import Platform, Resources
 from shoal.api.v1.node_pb2 import NodeDescription
 from shoal.distribution.manifests import host_platform
 from shoal.errors import InvalidInput, Unavailable
+from shoal.oci_runtimes import RUNTIMES
 from shoal.rpc import host_port
 
 _SIOCGIFADDR = 0x8915
@@ -56,6 +57,7 @@ def describe(settings: AgentSettings, network: NodeDescription, *, without_appar
         kernel=platform.release(),
         boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         runtime=_runtime(),
+        runtimes=_runtimes(),
         cgroup_version=parse_layout(read_mountinfo()).version,
         security_options=security_options(
             apparmor=not without_apparmor,
@@ -142,11 +144,17 @@ def _ipv6_address_of(interface: str, listing: Path = Path("/proc/self/net/if_ine
     return next(map(str, found), None)
 
 
+def _runtimes() -> list[str]:
+    """Names of the OCI runtimes that are installed, the preferred first."""
+    return [name for name in RUNTIMES if shutil.which(name)]
+
+
 def _runtime() -> str:
     """ "crun 1.8.1": the first line of its version, shortened."""
-    program = next((name for name in ("crun", "runc") if shutil.which(name)), None)
-    if program is None:
+    found = _runtimes()
+    if not found:
         return ""
+    program = found[0]
     output = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
     words = (output.splitlines() or [""])[0].split()
     return f"{program} {words[-1]}" if words else program

@@ -36,6 +36,7 @@ from agent.runtime.supervision.exit_watcher import ExitWatcher
 from agent.safe_paths.mountinfo import read_mountinfo
 from agent.worker.container_runtime import Exit, OnExit
 from shoal.errors import Unavailable
+from shoal.oci_runtimes import RUNTIMES
 from shoal.task_group import TaskGroup
 
 _SWEEP_SECONDS = 1.0
@@ -60,7 +61,7 @@ class RuntimeConfig:
     state_directory: Path
     run_directory: Path
     cgroup_parent: str
-    programs: Sequence[str] = ("crun", "runc")
+    programs: Sequence[str] = RUNTIMES
     hidden_mount: Path | None = None
     cdi_directories: Sequence[Path] = ()
     hostname: str = "this host"

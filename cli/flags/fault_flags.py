@@ -20,6 +20,7 @@ _SAME_NAME_FIELDS = (
     "domainname",
     "entrypoint",
     "stop_signal",
+    "runtime",
     "cap_add",
     "cap_drop",
     "oom_score_adj",

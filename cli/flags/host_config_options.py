@@ -19,7 +19,6 @@ UNSUPPORTED = {
     "--credential-spec": "it only applies to Windows",
     "--isolation": "it only applies to Windows",
     "--mac-address": "networks are routed; request a fixed address with --network name=…,ip=…",
-    "--runtime": "the OCI runtime is chosen by the node",
     "--storage-opt": "the size of the root filesystem cannot be limited; use a volume or tmpfs mount",
 }
 """Flags that Docker has and Shoal does not honour, and why."""

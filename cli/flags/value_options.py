@@ -115,6 +115,7 @@ VALUE_OPTIONS = (
     ValueOption("--user", "USER[:GROUP]", "Username or UID.", _container("user"), "-u"),
     ValueOption("--workdir", "PATH", "Working directory inside the container.", _container("working_dir"), "-w"),
     ValueOption("--hostname", "NAME", "Container hostname.", _container("hostname")),
+    ValueOption("--runtime", "NAME", "OCI runtime; tasks run on nodes that have it.", _container("runtime")),
     ValueOption(
         "--stop-signal", "SIGNAL", "Signal to stop the container (default SIGTERM).", _container("stop_signal")
     ),

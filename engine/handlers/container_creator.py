@@ -165,6 +165,8 @@ def _creation_error(error: InvalidInput, creation: Creation) -> ApiError:
             continue
         if "image" in fault.path:
             return not_found(f"No such image: {familiar_image(creation.image)}")
+        if fault.path.endswith("runtime"):
+            return bad_request(f"unknown or invalid runtime name: {creation.definition.task.container.runtime}")
         if "networks" in fault.path:
             return bad_request(fault.message.replace('"', ""))
     return bad_request(str(error))

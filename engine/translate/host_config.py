@@ -17,7 +17,8 @@ from shoal.spec_parsers.units import parse_bytes
 DEFAULT_SHM_BYTES = 64 << 20
 DEFAULT_LOG_DRIVER = "json-file"
 DEFAULT_RUNTIME = "runc"
-RUNTIMES = ("", "runc", "crun", "io.containerd.runc.v2")
+DEFAULT_RUNTIMES = ("", DEFAULT_RUNTIME, "io.containerd.runc.v2")
+"""Names of Docker's default runtime: here they mean the node's choice."""
 
 MASKED_PATHS = [
     "/proc/asound",
@@ -59,6 +60,7 @@ def read_host(host: Fields, definition: ContainerDefinition) -> None:
     definition.restart.CopyFrom(read_restart(host.nested("RestartPolicy")))
     if definition.auto_remove and definition.restart.condition != ContainerRestart.NO:
         raise host.invalid("RestartPolicy", "can't create 'AutoRemove' container with restart policy")
+    container.runtime = "" if host.text("Runtime") in DEFAULT_RUNTIMES else host.text("Runtime")
     container.privileged = host.boolean("Privileged")
     container.read_only = host.boolean("ReadonlyRootfs")
     container.init = host.boolean("Init")
@@ -115,7 +117,7 @@ def host_document(definition: ContainerDefinition, version: ApiVersion) -> dict[
         "UTSMode": "host" if namespaces.uts else "",
         "UsernsMode": "",
         "ShmSize": container.shm_bytes or DEFAULT_SHM_BYTES,
-        "Runtime": DEFAULT_RUNTIME,
+        "Runtime": container.runtime or DEFAULT_RUNTIME,
         "Isolation": "",
         "MaskedPaths": [] if _has_open_paths(definition) else list(MASKED_PATHS),
         "ReadonlyPaths": [] if _has_open_paths(definition) else list(READONLY_PATHS),
@@ -239,8 +241,6 @@ def _log_document(task: TaskTemplate) -> dict[str, Any]:
 
 
 def _refuse_others(host: Fields) -> None:
-    if host.text("Runtime") not in RUNTIMES:
-        raise host.invalid("Runtime", f"unknown or invalid runtime name: {host.text('Runtime')}")
     if host.text("Isolation").lower() not in ("", "default"):
         raise host.invalid("Isolation", f"Invalid isolation: {host.text('Isolation')!r} - linux only supports default")
     if host.text("Cgroup"):

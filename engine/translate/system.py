@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.protocol.versions import FIREWALL_BACKEND, NEWEST, OLDEST, SECURITY_OPTIONS_AS_PAIRS, ApiVersion
+from engine.translate.host_config import DEFAULT_RUNTIME
 from engine.translate.swarm.swarm_cluster import cluster_document
 from shoal.api.v1.control_pb2 import ClusterView, ManagerView, NodeView
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.docker_units import docker_size
+from shoal.oci_runtimes import runtimes_of
 
 VOLUME_DRIVERS = ("local",)
 NETWORK_DRIVERS = ("bridge", "host", "null", "overlay")
@@ -187,8 +189,7 @@ _FIXED: Mapping[str, Any] = {
     "HttpsProxy": "",
     "NoProxy": "",
     "ExperimentalBuild": False,
-    "Runtimes": {"runc": {"path": "runc"}},
-    "DefaultRuntime": "runc",
+    "DefaultRuntime": DEFAULT_RUNTIME,
     "LiveRestoreEnabled": True,
     "Isolation": "",
     "InitBinary": "docker-init",
@@ -239,7 +240,9 @@ def _home_facts(home: NodeView | None, cluster: ClusterView) -> dict[str, Any]:
 def _resources(ready: Sequence[NodeView]) -> dict[str, Any]:
     """Sums of nodes, and what any of them has."""
     resources = [node.status.description.resources for node in ready]
+    runtimes = {DEFAULT_RUNTIME, *(name for node in ready for name in runtimes_of(node.status.description))}
     return {
+        "Runtimes": {name: {"path": name} for name in sorted(runtimes)},
         "NCPU": sum(each.nano_cpus for each in resources) // 10**9,
         "MemTotal": sum(each.memory_bytes for each in resources),
         "Plugins": {

@@ -11,6 +11,7 @@ from manager.records.object_lookup import find_container, find_node
 from manager.services.spec_submission import ResolveImage, pin_image
 from manager.store.changes import Expect, Write
 from manager.store.tables import View
+from manager.validation.runtime_rules import check_runtime
 from manager.validation.standalone_rules import check_definition
 from manager.volumes import volume_references
 from manager.volumes.volume_drivers import complete_mount
@@ -63,6 +64,7 @@ async def prepare_definition(
         *network_references.resolve(spec, view, {}),
         *routing_mesh.internal_only_faults(view, spec, {}),
         *volume_references.resolve(spec, view, {}),
+        *check_runtime("task.container.runtime", spec.task.container.runtime, view),
     ):
         found.faults.append(Fault(fault.path.removeprefix("endpoint."), fault.message))
     image_faults, warnings = await pin_image(spec, images, None, ResolveImage.ALWAYS)

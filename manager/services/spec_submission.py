@@ -13,6 +13,7 @@ from manager.validation import container_name_rules
 from manager.validation.load_balancing_rules import balance_warnings
 from manager.validation.placement_rules import placement_warnings
 from manager.validation.published_port_rules import port_warnings
+from manager.validation.runtime_rules import check_runtime
 from manager.validation.service_rules import check_service
 from manager.validation.submitted import NOTHING, Submitted
 from manager.volumes import volume_references
@@ -82,6 +83,7 @@ async def prepare(
     faults += file_references.resolve(checked, view, submitted.files)
     faults += volume_references.resolve(checked, view, submitted.volumes)
     faults += volume_references.slot_faults(checked, view)
+    faults += check_runtime("task.container.runtime", checked.task.container.runtime, view)
     image_faults, warnings = await pin_image(checked, images, previous, resolve_image)
     placement = placement_warnings(view, checked, submitted.services.submitted)
     own = (

@@ -55,6 +55,7 @@ SUPPORTED: Mapping[str, Any] = {
             "cap_add": None,
             "cap_drop": None,
             "privileged": None,
+            "runtime": None,
             "sysctls": None,
             "ulimits": None,
             "shm_size": None,
@@ -164,10 +165,6 @@ UNSUPPORTED: Mapping[YamlPath, str] = {
         "services",
         "pull_refresh_after",
     ): "is not supported: images are pinned by digest on deployment; deploy again instead",
-    (
-        "services",
-        "runtime",
-    ): "is not supported: the OCI runtime is chosen by the node; use a placement constraint",
     (
         "services",
         "storage_opt",

@@ -179,8 +179,11 @@ class Launcher:
             raise
 
     def _start_with_any(self, request: ContainerRequest, joined: JoinedNamespaces) -> ContainerRecord:
-        refused: ShoalError = Unavailable("no OCI runtime found; install crun or runc")
+        requested = request.spec.runtime
+        refused: ShoalError = Unavailable(f"no OCI runtime found; install {requested or 'crun or runc'}")
         for program in self._programs:
+            if requested and program.name != requested:
+                continue
             try:
                 return self._start_with(program, request, joined)
             except RuntimeUnsupported as error:

@@ -145,7 +145,6 @@ REFUSED: dict[str, tuple[str, str]] = {
     "--io-maxiops": ("NUMBER", _WINDOWS),
     "--kernel-memory": ("SIZE", "Linux has no such limit any more; use --memory"),
     "--link-local-ip": ("ADDRESS", "networks are routed; request a fixed address with --ip"),
-    "--runtime": ("NAME", UNSUPPORTED["--runtime"]),
     "--storage-opt": ("OPTION", UNSUPPORTED["--storage-opt"]),
     "--use-api-socket": ("", "the socket is one of a host; mount it with --volume and --node"),
 }
@@ -193,6 +192,7 @@ CONTAINER_VALUES: tuple[ContainerFlag, ...] = (
     _namespace("--ipc", ("", "private", "shareable"), "ipc_container"),
     _namespace("--uts", ("", "private")),
     *_shared("--user", "--workdir", "--hostname", "--domainname", "--userns", "--stop-signal", "--shm-size"),
+    *_shared("--runtime"),
     *_shared("--read-only", "--tty", "--interactive", "--privileged", "--init", "--log-driver"),
     *_shared("--cpu-shares", "--cpu-period", "--cpu-quota", "--cpuset-cpus", "--cpuset-mems", "--blkio-weight"),
     *_shared("--memory-swap", "--memory-swappiness", "--memory-reservation", "--oom-kill-disable", "--oom-score-adj"),

@@ -14,6 +14,7 @@ from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.networks.overlay_encryption import missing_feature
 from shoal.networks.published_ports import candidate_ports, listens_on
+from shoal.oci_runtimes import runtimes_of
 
 
 @dataclass(frozen=True, order=True)
@@ -40,7 +41,7 @@ REMOVED = _same("removed")
 
 
 def ineligible(host: NodeUsage, demand: Requirements) -> Reason | None:
-    """Ready, availability, constraints, platform of the image, devices.
+    """Ready, availability, constraints, platform of the image, devices, OCI runtime.
 
     A device that goes away stops nothing: as on a paused node, what runs there stays, and nothing new is placed.
     """
@@ -56,6 +57,8 @@ def ineligible(host: NodeUsage, demand: Requirements) -> Reason | None:
         return reason
     if demand.devices and (device := host.missing_device(demand.devices)):
         return _lacks(f"device {device}")
+    if demand.runtime and demand.runtime not in runtimes_of(host.status.description):
+        return _lacks(f"runtime {demand.runtime}")
     return None
 
 

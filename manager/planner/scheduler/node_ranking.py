@@ -24,7 +24,8 @@ def ranked_nodes(draft: Draft, demand: Requirements) -> Sequence[NodeUsage]:
         fit = [host for host in draft.resources.hosts.values() if ineligible(host, demand) is None]
         return NodeRanking(fit, draft.resources.claimed)
 
-    key = "node ranking", demand.constraints, demand.platforms, demand.encrypted, demand.ipv6, demand.devices
+    kernel = demand.encrypted, demand.ipv6
+    key = "node ranking", demand.constraints, demand.platforms, kernel, demand.devices, demand.runtime
     ranking: NodeRanking = draft.cached(key, make)
     return ranking.hosts()
 

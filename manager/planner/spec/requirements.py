@@ -39,6 +39,7 @@ class Requirements:
         generic: how many of each kind of generic resource.
         generic_names: which of them, where it requests them by name.
         devices: names of the devices that its container gets, as agents report them (`shoal.device_names`).
+        runtime: OCI runtime that the node has to have; empty: any.
         platforms: operating systems and architectures that the image is for; empty: not known.
         weighted_spread: keys over whose values tasks are spread, with their weights.
         binpack: what nodes are to be full of, "cpus", "memory" or "load", with its weight.
@@ -70,6 +71,7 @@ class Requirements:
     generic: Mapping[str, int] = field(default_factory=dict)
     generic_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     devices: tuple[str, ...] = ()
+    runtime: str = ""
     platforms: tuple[tuple[str, str], ...] = ()
     weighted_spread: tuple[tuple[str, int], ...] = ()
     binpack: tuple[tuple[str, int], ...] = ()
@@ -137,6 +139,7 @@ def requirements_of(spec: ServiceSpec, networks: Mapping[str, Network] = Mapping
         generic={each.kind: len(each.names) or each.count for each in template.reservations.generic_resources},
         generic_names={each.kind: tuple(each.names) for each in template.reservations.generic_resources if each.names},
         devices=_devices(template.container),
+        runtime=template.container.runtime,
         platforms=tuple((each.os, each.architecture) for each in placement.platforms),
         weighted_spread=(*((each.spread, weight) for each, weight in weights if each.spread), *spreading),
         binpack=tuple((each.binpack, weight) for each, weight in weights if each.binpack),

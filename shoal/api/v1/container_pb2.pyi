@@ -133,6 +133,7 @@ class ContainerSpec(_message.Message):
     IPC_CONTAINER_FIELD_NUMBER: _builtins.int
     LINKS_FIELD_NUMBER: _builtins.int
     MAC_ADDRESS_FIELD_NUMBER: _builtins.int
+    RUNTIME_FIELD_NUMBER: _builtins.int
     image: _builtins.str
     """Image reference, normalised ("registry:5000/hello:1", with "@sha256:…" once a manager has resolved it)."""
     working_dir: _builtins.str
@@ -186,6 +187,8 @@ class ContainerSpec(_message.Message):
     """Of its link, "02:42:ac:11:00:02": it has one however many networks it is on. Containers of one's own only; empty: one is
     chosen.
     """
+    runtime: _builtins.str
+    """OCI runtime that runs it, "crun" or "runc": on nodes that have it (NodeDescription.runtimes). Empty: the node's choice."""
     @_builtins.property
     def entrypoint(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Replaces the image's entrypoint when not empty (Compose `entrypoint`); a single empty word: there is none."""
@@ -318,10 +321,11 @@ class ContainerSpec(_message.Message):
         ipc_container: _builtins.str = ...,
         links: _abc.Iterable[Global___ContainerLink] | None = ...,
         mac_address: _builtins.str = ...,
+        runtime: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_drain_ms", b"_drain_ms", "_stop_grace_ms", b"_stop_grace_ms", "block_io", b"block_io", "cpu", b"cpu", "dns", b"dns", "drain_ms", b"drain_ms", "healthcheck", b"healthcheck", "host_namespaces", b"host_namespaces", "memory", b"memory", "stop_grace_ms", b"stop_grace_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drain_ms", b"_drain_ms", "_stop_grace_ms", b"_stop_grace_ms", "annotations", b"annotations", "apparmor", b"apparmor", "block_io", b"block_io", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "command", b"command", "configs", b"configs", "cpu", b"cpu", "device_cgroup_rules", b"device_cgroup_rules", "devices", b"devices", "dns", b"dns", "domainname", b"domainname", "drain_ms", b"drain_ms", "entrypoint", b"entrypoint", "env", b"env", "extra_hosts", b"extra_hosts", "groups", b"groups", "healthcheck", b"healthcheck", "host_namespaces", b"host_namespaces", "hostname", b"hostname", "image", b"image", "init", b"init", "ipc_container", b"ipc_container", "labels", b"labels", "links", b"links", "mac_address", b"mac_address", "memory", b"memory", "mounts", b"mounts", "name", b"name", "no_new_privileges", b"no_new_privileges", "oom_score_adj", b"oom_score_adj", "pid_container", b"pid_container", "post_start", b"post_start", "pre_stop", b"pre_stop", "privileged", b"privileged", "read_only", b"read_only", "seccomp", b"seccomp", "secrets", b"secrets", "shm_bytes", b"shm_bytes", "stdin_once", b"stdin_once", "stdin_open", b"stdin_open", "stop_grace_ms", b"stop_grace_ms", "stop_signal", b"stop_signal", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "unmasked_paths", b"unmasked_paths", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drain_ms", b"_drain_ms", "_stop_grace_ms", b"_stop_grace_ms", "annotations", b"annotations", "apparmor", b"apparmor", "block_io", b"block_io", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "command", b"command", "configs", b"configs", "cpu", b"cpu", "device_cgroup_rules", b"device_cgroup_rules", "devices", b"devices", "dns", b"dns", "domainname", b"domainname", "drain_ms", b"drain_ms", "entrypoint", b"entrypoint", "env", b"env", "extra_hosts", b"extra_hosts", "groups", b"groups", "healthcheck", b"healthcheck", "host_namespaces", b"host_namespaces", "hostname", b"hostname", "image", b"image", "init", b"init", "ipc_container", b"ipc_container", "labels", b"labels", "links", b"links", "mac_address", b"mac_address", "memory", b"memory", "mounts", b"mounts", "name", b"name", "no_new_privileges", b"no_new_privileges", "oom_score_adj", b"oom_score_adj", "pid_container", b"pid_container", "post_start", b"post_start", "pre_stop", b"pre_stop", "privileged", b"privileged", "read_only", b"read_only", "runtime", b"runtime", "seccomp", b"seccomp", "secrets", b"secrets", "shm_bytes", b"shm_bytes", "stdin_once", b"stdin_once", "stdin_open", b"stdin_open", "stop_grace_ms", b"stop_grace_ms", "stop_signal", b"stop_signal", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "unmasked_paths", b"unmasked_paths", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__drain_ms: _TypeAlias = _typing.Literal["drain_ms"]  # noqa: Y015
     _WhichOneofArgType__drain_ms: _TypeAlias = _typing.Literal["_drain_ms", b"_drain_ms"]  # noqa: Y015

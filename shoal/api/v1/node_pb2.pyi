@@ -513,6 +513,7 @@ class NodeDescription(_message.Message):
     AGENT_VERSION_FIELD_NUMBER: _builtins.int
     KERNEL_FIELD_NUMBER: _builtins.int
     RUNTIME_FIELD_NUMBER: _builtins.int
+    RUNTIMES_FIELD_NUMBER: _builtins.int
     HOST_PREFIXES_FIELD_NUMBER: _builtins.int
     IPV6_FIELD_NUMBER: _builtins.int
     IPV6_UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
@@ -565,6 +566,10 @@ class NodeDescription(_message.Message):
         """"engine.labels.<name>" in constraints."""
 
     @_builtins.property
+    def runtimes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """OCI runtimes that containers can request, by name, the preferred first. Empty: an agent that does not report them."""
+
+    @_builtins.property
     def host_prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """CIDRs that the host itself routes (its LANs and what lies behind them, not the default route): no network of
         containers may overlap them. At most 256.
@@ -606,6 +611,7 @@ class NodeDescription(_message.Message):
         agent_version: _builtins.str = ...,
         kernel: _builtins.str = ...,
         runtime: _builtins.str = ...,
+        runtimes: _abc.Iterable[_builtins.str] | None = ...,
         host_prefixes: _abc.Iterable[_builtins.str] | None = ...,
         ipv6: _builtins.bool = ...,
         ipv6_unavailable_reason: _builtins.str = ...,
@@ -622,7 +628,7 @@ class NodeDescription(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "platform", b"platform", "resources", b"resources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "apparmor_unavailable_reason", b"apparmor_unavailable_reason", "boot_id", b"boot_id", "cgroup_version", b"cgroup_version", "csi_drivers", b"csi_drivers", "devices", b"devices", "engine_labels", b"engine_labels", "features", b"features", "host_prefixes", b"host_prefixes", "hostname", b"hostname", "ipv6", b"ipv6", "ipv6_unavailable_reason", b"ipv6_unavailable_reason", "kernel", b"kernel", "local_pool", b"local_pool", "overlay_keys", b"overlay_keys", "platform", b"platform", "resources", b"resources", "runtime", b"runtime", "security_options", b"security_options", "stream_port", b"stream_port", "underlay_mtu", b"underlay_mtu", "vtep_mac", b"vtep_mac", "vxlan_port", b"vxlan_port"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "apparmor_unavailable_reason", b"apparmor_unavailable_reason", "boot_id", b"boot_id", "cgroup_version", b"cgroup_version", "csi_drivers", b"csi_drivers", "devices", b"devices", "engine_labels", b"engine_labels", "features", b"features", "host_prefixes", b"host_prefixes", "hostname", b"hostname", "ipv6", b"ipv6", "ipv6_unavailable_reason", b"ipv6_unavailable_reason", "kernel", b"kernel", "local_pool", b"local_pool", "overlay_keys", b"overlay_keys", "platform", b"platform", "resources", b"resources", "runtime", b"runtime", "runtimes", b"runtimes", "security_options", b"security_options", "stream_port", b"stream_port", "underlay_mtu", b"underlay_mtu", "vtep_mac", b"vtep_mac", "vxlan_port", b"vxlan_port"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

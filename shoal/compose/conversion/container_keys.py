@@ -115,6 +115,7 @@ SETTERS: Mapping[str, Setter] = {
     "cap_add": _list_field("cap_add"),
     "cap_drop": _list_field("cap_drop"),
     "privileged": _field("privileged", parse_bool),
+    "runtime": _field("runtime"),
     "sysctls": _sysctls,
     "ulimits": _ulimits,
     "shm_size": _field("shm_bytes", parse_size),

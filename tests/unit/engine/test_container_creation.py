@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from engine.protocol.errors import ApiError
 from engine.protocol.versions import NEWEST, ApiVersion
 from engine.translate.container_creation import config_documents, read_creation
+from engine.translate.host_config import host_document
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.standalone_pb2 import ContainerDefinition, ContainerRestart, Reschedule
@@ -274,7 +275,6 @@ def test_restart_policies_have_dockers_names() -> None:
         ({"UTSMode": "container:x"}, "invalid mode: container:x"),
         ({"Links": ["db:"]}, "bad format for links: db:"),
         ({"CgroupParent": "/x"}, "CgroupParent: is not supported"),
-        ({"Runtime": "kata"}, "unknown or invalid runtime name: kata"),
         ({"StorageOpt": {"size": "1G"}}, "StorageOpt: --storage-opt is not supported"),
         ({"SecurityOpt": ["label=type:x"]}, "SELinux labels are not supported"),
         ({"DeviceRequests": [{"Driver": "amd", "Count": 1}]}, "could not select device driver 'amd'"),
@@ -311,3 +311,14 @@ def test_any_value_of_any_key_is_read_or_refused(request: dict[str, Any], data: 
         config_documents(read_creation({**request, "HostConfig": host}, NEWEST).definition, NEWEST, network_names={})
     except ApiError as error:
         assert error.status == 400
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept", "told"),
+    [("", "", "runc"), ("runc", "", "runc"), ("io.containerd.runc.v2", "", "runc"), ("crun", "crun", "crun")],
+)
+def test_dockers_default_runtime_is_the_nodes_choice(sent: str, kept: str, told: str) -> None:
+    definition = definition_of({"Runtime": sent})
+    assert definition.task.container.runtime == kept
+    definition.engine_request = b""
+    assert host_document(definition, NEWEST)["Runtime"] == told

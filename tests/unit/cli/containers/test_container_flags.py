@@ -86,6 +86,7 @@ SAMPLES: dict[str, tuple[str, str]] = {
     "--rm": ("", "auto_remove: true"),
     "--security-opt": ("no-new-privileges", "no_new_privileges: true"),
     "--shm-size": ("1G", "shm_bytes: 1073741824"),
+    "--runtime": ("crun", 'runtime: "crun"'),
     "--stop-signal": ("SIGINT", 'stop_signal: "SIGINT"'),
     "--stop-timeout": ("3", "stop_grace_ms: 3000"),
     "--sysctl": ("net.core.somaxconn=9", 'sysctls { key: "net.core.somaxconn" value: "9" }'),
