@@ -314,11 +314,11 @@ def test_any_value_of_any_key_is_read_or_refused(request: dict[str, Any], data: 
 
 
 @pytest.mark.parametrize(
-    ("sent", "kept", "told"),
+    ("sent", "kept", "shown"),
     [("", "", "runc"), ("runc", "", "runc"), ("io.containerd.runc.v2", "", "runc"), ("crun", "crun", "crun")],
 )
-def test_dockers_default_runtime_is_the_nodes_choice(sent: str, kept: str, told: str) -> None:
+def test_dockers_default_runtime_is_the_nodes_choice(sent: str, kept: str, shown: str) -> None:
     definition = definition_of({"Runtime": sent})
     assert definition.task.container.runtime == kept
     definition.engine_request = b""
-    assert host_document(definition, NEWEST)["Runtime"] == told
+    assert host_document(definition, NEWEST)["Runtime"] == shown
