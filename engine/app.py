@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import resource
 import socket
 import ssl
 from contextlib import AsyncExitStack
@@ -83,6 +84,7 @@ async def run(settings: EngineSettings) -> None:
     context = ContextStore(default_directory(os.environ)).resolve(settings.context or None, os.environ)
     if warning := await asyncio.to_thread(renew_if_due, context, datetime.now(UTC)):
         _log.warning("%s", warning)
+    _raise_open_files()
     async with AsyncExitStack() as stack:
         identity, order = Identity.load(context.directory), ManagerOrder(context.all_addresses)
         first = await stack.enter_async_context(_connect(order, identity))
@@ -137,6 +139,12 @@ async def _keep_certificate(settings: EngineSettings, tls: ssl.SSLContext, manag
     host = settings.listen.rpartition(":")[0].strip("[]")
     names = await asyncio.to_thread(host_names, host, settings.tls_names)
     await IssuedCertificate(tls, managers, names).maintain()
+
+
+def _raise_open_files() -> None:
+    """A connection is a descriptor, and 1,024 are fewer than the connections that are let in."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
 
 def user_for(caller: Caller, own_role: Role) -> User | None:

@@ -17,6 +17,8 @@ from engine.server.tls_transport import TlsConnection
 from shoal.errors import InvalidInput, Unavailable
 
 MAX_CONNECTIONS = 2_000
+MAX_HANDSHAKES = 500
+"""Connections of a listener whose TLS handshake is under way; each is over in ten seconds."""
 BACKLOG = 512
 SHUTDOWN_SECONDS = 5.0
 
@@ -28,6 +30,14 @@ _REFUSAL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
     b'{"message":"too many connections; the maximum is %d"}\n' % MAX_CONNECTIONS
 )
+
+
+class _Abort(asyncio.Protocol):
+    """For connections above the bound of those that nobody is known of yet."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
 
 
 class _Refuse(asyncio.Protocol):
@@ -85,7 +95,8 @@ def _factory(
 ) -> Callable[[], asyncio.BaseProtocol]:
     if context is None:
         return make_http
-    return lambda: TlsConnection(context, make_http)
+    handshakes: set[TlsConnection] = set()
+    return lambda: _Abort() if len(handshakes) >= MAX_HANDSHAKES else TlsConnection(context, make_http, handshakes)
 
 
 def unix_listener(path: Path, *, group: str = "") -> socket.socket:

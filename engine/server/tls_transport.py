@@ -27,9 +27,16 @@ class TlsConnection(asyncio.Protocol):
 
     Args:
         make_protocol: the protocol above; made once the handshake is done.
+        handshakes: has this connection until its handshake is done, or it is lost.
     """
 
-    def __init__(self, context: ssl.SSLContext, make_protocol: Callable[[], asyncio.BaseProtocol]) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        make_protocol: Callable[[], asyncio.BaseProtocol],
+        handshakes: "set[TlsConnection]",
+    ) -> None:
+        self._handshakes = handshakes
         self._context = context
         self._make_protocol = make_protocol
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -42,9 +49,11 @@ class TlsConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._socket = transport
+        self._handshakes.add(self)
         self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._handshakes.discard(self)
         if self._timer is not None:
             self._timer.cancel()
         if self._upper is not None:
@@ -117,6 +126,7 @@ class TlsConnection(asyncio.Protocol):
         self._flush()
         if self._timer is not None:
             self._timer.cancel()
+        self._handshakes.discard(self)
         self._upper = TlsTransport(self, self._socket, self._context)
         self._upper.start(self._make_protocol())
         return True

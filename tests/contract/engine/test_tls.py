@@ -4,6 +4,7 @@ import os
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.server import listeners
 from engine.server.tls_transport import HANDSHAKE_SECONDS
 from shoal.identity import certificates
 from shoal.identity.authority import Authority
@@ -141,6 +143,21 @@ def test_what_is_no_handshake_is_closed(engine: Served) -> None:
             with suppress(ConnectionResetError):
                 assert b"HTTP" not in read_all(connection)
     assert ping(engine, client(engine, "admin"))[0] == 200
+
+
+def test_handshakes_are_bounded(engine: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listeners, "MAX_HANDSHAKES", 5)
+    held = [socket.create_connection(("127.0.0.1", engine.port), timeout=SECONDS) for _ in range(5)]
+    with pytest.raises(OSError):
+        ping(engine, client(engine, "admin"))
+    for each in held:
+        each.close()
+    deadline = time.monotonic() + SECONDS
+    while True:
+        with suppress(OSError):
+            assert ping(engine, client(engine, "admin"))[0] == 200
+            break
+        assert time.monotonic() < deadline
 
 
 def test_those_that_say_nothing_keep_nobody_out(engine: Served) -> None:
