@@ -40,8 +40,10 @@ from shoal.logs.encoded_batch import Batch, encode_run
 from shoal.logs.ordered_logs import in_time_order
 
 MAX_TASKS = 10_000
-MAX_LOG_READERS = 64
-"""Concurrent calls: each buffers a few times `_READ_AHEAD_BYTES`, even if its user does not read."""
+MAX_LOG_READERS = 300
+"""Concurrent calls."""
+MANY_LOG_READERS = 32
+"""Each buffers a few chunks, even if its user does not read: with so many calls, those that come have small ones."""
 
 MAX_USAGE_READERS = 2
 """Concurrent calls; others wait. Each takes a thread while it reads some files per container."""
@@ -289,6 +291,8 @@ class AgentStreamsService(AgentStreamsServicer):
 
     async def _read_all(self, task_ids: list[str], request: ReadLogsRequest) -> AsyncGenerator[Batch]:
         batch_bytes = min(request.batch_bytes or CHUNK_BYTES, CHUNK_BYTES)
+        if self._log_readers > MANY_LOG_READERS:
+            batch_bytes = min(batch_bytes, _MIN_CHUNK)
         chunk_bytes = max(_MIN_CHUNK, min(batch_bytes, _READ_AHEAD_BYTES // len(task_ids)))
         async with AsyncExitStack() as stack:
             readers = [_TaskLogReader(self._read(task_id, request, chunk_bytes)) for task_id in task_ids]

@@ -17,8 +17,9 @@ from shoal.errors import Exhausted
 from shoal.logs.encoded_batch import Batch, EncodedBatch, task_ids
 from shoal.rpc.caller import Caller
 
-MAX_READERS = 128
-"""Calls at a time: each holds a few megabytes, even if its client does not read."""
+MAX_READERS = 512
+"""Calls at a time: each holds up to a few megabytes while its client does not read much log, and little while it waits
+for new lines."""
 
 
 class LogHandler:

@@ -28,7 +28,7 @@ STALL_SECONDS = 10.0
 """A caller for which the program waits, and that takes nothing for so long, is detached."""
 
 MAX_SESSIONS = 512
-MAX_SESSIONS_PER_CONTAINER = 64
+MAX_SESSIONS_PER_CONTAINER = 256
 
 _PACKET = 1 << 16
 _PACKETS_AT_ONCE = 16
