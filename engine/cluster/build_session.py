@@ -19,6 +19,7 @@ class BuildSession:
         self._inputs: asyncio.Queue[BuildInput | None] = asyncio.Queue(_QUEUED_PARTS)
         messages = _Messages(BuildInput(start=start), self._inputs)
         self._outputs: AsyncGenerator[BuildOutput] = managers.stream(managers.builds.Build, messages)
+        self._has_begun = asyncio.Event()
 
     async def __aenter__(self) -> "BuildSession":
         return self
@@ -29,12 +30,15 @@ class BuildSession:
         self._inputs.put_nowait(None)  # ends the task that sends the messages, which gRPC leaves alone
         await self._outputs.aclose()
 
-    def outputs(self) -> AsyncGenerator[BuildOutput]:
+    async def outputs(self) -> AsyncGenerator[BuildOutput]:
         """Until the result. Raises ShoalError: why there is none."""
-        return self._outputs
+        async for output in self._outputs:
+            self._has_begun.set()
+            yield output
 
     async def send(self, data: bytes) -> None:
-        """A part of the context; waits while the node takes no more."""
+        """A part of the context; waits until a node has been chosen, and while that takes no more."""
+        await self._has_begun.wait()
         for start in range(0, len(data), PART_BYTES):
             await self._inputs.put(BuildInput(context=data[start : start + PART_BYTES]))
 

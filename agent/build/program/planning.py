@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from agent.build.frames import ProgramSettings
 from agent.build.program.agent_connection import AgentConnection
 from agent.build.program.context_input import ContextInput
+from agent.build.program.ignored_files import remove_ignored
 from agent.build.program.refusals import check_evaluation
 from agent.build.program.results import Layer, Layers
 from agent.safe_paths.regular_files import read_regular
@@ -123,7 +124,9 @@ async def _dockerfile(start: BuildStart, file_name: str, inputs: ContextInput) -
     if start.dockerfile_text:
         return start.dockerfile_text
     directory = await inputs.directory("")
-    return await asyncio.to_thread(_read, directory, file_name)
+    text = await asyncio.to_thread(_read, directory, file_name)
+    await asyncio.to_thread(remove_ignored, directory, file_name)
+    return text
 
 
 def _read(directory: Path, name: str) -> bytes:

@@ -25,6 +25,7 @@ from shoal.api.v1.builds_pb2 import (
     BuildFailure,
     BuildInput,
     BuildOutput,
+    BuildPlace,
     BuildPlan,
     BuildResult,
     BuildStart,
@@ -79,6 +80,7 @@ class Node(Managers):
         self.starts.append(start)
         if start.target == "early":
             raise InvalidInput("the stage early is missing")
+        yield BuildOutput(place=BuildPlace(node_id="n1"))
         context = bytearray()
         async for message in messages:
             if message.HasField("end_context"):
