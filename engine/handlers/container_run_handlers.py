@@ -11,7 +11,7 @@ from engine.cluster.container_lookup import ContainerLookup, no_such_container
 from engine.cluster.managers import Managers
 from engine.handlers.container_handlers import LONG_CALL_SECONDS
 from engine.protocol.docker_texts import start_failure, start_failure_code
-from engine.protocol.errors import NotModified, bad_request, conflict
+from engine.protocol.errors import ApiError, NotModified, bad_request, conflict
 from engine.protocol.versions import STOP_SIGNAL, WAIT_CONDITIONS
 from engine.server.call import Call, json_line
 from engine.server.output_delivery import OutputDelivery
@@ -30,7 +30,7 @@ from shoal.api.v1.engine_pb2 import (
 )
 from shoal.api.v1.standalone_pb2 import ContainerRestart, ContainerStop
 from shoal.container_states import state_text
-from shoal.errors import InvalidInput, NotFound, Refused
+from shoal.errors import InvalidInput, NotFound, Refused, ShoalError
 from shoal.signal_names import signal_number
 
 CONDITIONS = {
@@ -71,7 +71,7 @@ class ContainerRunHandlers:
         try:
             await self._managers.call(self._containers.StartContainer, request, seconds=LONG_CALL_SECONDS)
         except (NotFound, InvalidInput, Refused) as error:
-            await self._check_startable(call.parameters["id"])
+            await self._check_startable(call.parameters["id"], error)
             raise start_failure(error) from error
         return call.empty()
 
@@ -153,9 +153,14 @@ class ContainerRunHandlers:
         await self._delivery.wait(identifier(view))
         return start_failure_code(ended.error) if ended.error else ended.exit_code
 
-    async def _check_startable(self, name: str) -> None:
-        """What clients are answered where no start is due. Looked at after a refusal: most starts are none."""
-        state = state_text(await self._lookup.own(name))
+    async def _check_startable(self, name: str, error: ShoalError) -> None:
+        """What clients are answered where no start is due. Looked at after an error: most starts are none."""
+        try:
+            state = state_text(await self._lookup.own(name))
+        except ApiError:
+            if isinstance(error, Refused):  # it is removed after its run, so it is gone once that was refused
+                return
+            raise
         if state == "paused":
             raise conflict("cannot start a paused container, try unpause instead")
         if state == "running":

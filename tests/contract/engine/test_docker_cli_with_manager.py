@@ -52,8 +52,9 @@ def test_run_prints_the_output_and_exits_with_the_code(environment: Environment)
     assert (result.stdout, result.returncode) == (b"x\n", 3)
 
 
-def test_a_program_that_is_not_there_is_code_127(environment: Environment) -> None:
-    code, text = failure(environment, "run", "--name", "broken", "alpine", "nosuch")
+@pytest.mark.parametrize("options", [(), ("--rm",)])
+def test_a_program_that_is_not_there_is_code_127(environment: Environment, options: tuple[str, ...]) -> None:
+    code, text = failure(environment, "run", *options, "--name", "broken", "alpine", "nosuch")
     assert code == 127
     assert "executable file not found in $PATH" in text
 
