@@ -65,9 +65,13 @@ class Publisher:
         await client.put_blob(blob.descriptor, lambda offset: read_file(blob.path, offset))
         return blob.descriptor
 
-    async def publish(self, evaluation: Evaluation, result: Layers, start: BuildStart) -> ImageDocuments:
+    async def publish(
+        self, evaluation: Evaluation, result: Layers, start: BuildStart, *, keeps: bool = True
+    ) -> ImageDocuments:
         """Put the image of the target's layers into the repository; nothing names it yet.
 
+        Args:
+            keeps: otherwise the registry's garbage collection removes it again.
         Raises:
             InvalidInput, NotFound, Unavailable, Unauthenticated, PermissionDenied: as registries answer.
         """
@@ -84,7 +88,7 @@ class Publisher:
         await self._copy_bases(bases, frozenset(result.diff_ids))
         uploads = await asyncio.gather(*map(self.upload, new.values()))
         documents = _documents(config, result, known | dict(zip(new, uploads, strict=True)), start)
-        await self.cache.registry.client().put_documents(documents)
+        await self.cache.registry.client().put_documents(documents, keeps=keeps)
         return documents
 
     async def _copy_bases(self, bases: Sequence[BaseImage], used: frozenset[str]) -> None:

@@ -7,20 +7,21 @@ from shoal.dockerfile.evaluation.build_steps import Action, RunAction
 from shoal.dockerfile.evaluation.evaluate import Evaluation
 from shoal.dockerfile.run_mounts import SshMount
 from shoal.dockerfile.source import FaultList
-from shoal.errors import Fault, InvalidInput
+from shoal.errors import Fault, InvalidInput, Refused
 
-_OUTPUTS = (BuildStart.IMAGE, BuildStart.NONE, BuildStart.FILES)
+_ARCHIVES = (BuildStart.DOCKER_ARCHIVE, BuildStart.OCI_ARCHIVE)
 
 
-def check_request(start: BuildStart) -> None:
-    """Raises InvalidInput with every option that is not served."""
+def check_request(start: BuildStart, *, has_repository: bool) -> None:
+    """Raises InvalidInput with every option that is not served; Refused: the cluster has no image repository."""
     given = {
         "cache_to": bool(start.cache_to),
-        "output": start.output not in _OUTPUTS,
     }
     faults = [Fault(name, "is not supported by builds of this version") for name, unserved in given.items() if unserved]
     if faults:
         raise InvalidInput(faults)
+    if not has_repository and (start.output in _ARCHIVES or start.credentials or start.push):
+        raise Refused("the cluster has no image repository, by which images are exported, pushed and pulled for users")
 
 
 def check_evaluation(evaluation: Evaluation, start: BuildStart, file_name: str) -> None:

@@ -1,6 +1,7 @@
 """A build program as a client of the cluster's image repository. Imports httpx: import this at first use."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 from agent.build.program.image_documents import ImageDocuments
@@ -12,6 +13,7 @@ from shoal.distribution.retry_policy import RetryPolicy
 from shoal.distribution.uploads import Uploader
 from shoal.errors import InvalidInput, NotFound
 from shoal.image_reference import parse
+from shoal.images.archive_writer import SavedImage, write_archive
 from shoal.images.image_copy import ImageCopy
 from shoal.images.progress import LayerProgress
 from shoal.images.repository_name import keeping_tag, parse_repository_name
@@ -59,14 +61,22 @@ class RepositoryUpload:
         """A layer or a configuration, unless it is there."""
         await self._uploader.put_blob(blob, open_blob)
 
-    async def put_documents(self, documents: ImageDocuments) -> None:
-        """The configuration, then the manifest, which is kept by its tag."""
+    async def archive(self, digest: str, names: Sequence[str]) -> AsyncGenerator[bytes]:
+        """An image as an archive, an OCI layout that `docker load` reads too. Raises as registries answer."""
+        saved = SavedImage(digest, tuple(map(parse, names)))
+        async with aclosing(write_archive(self._target, [saved], _ignore)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def put_documents(self, documents: ImageDocuments, *, keeps: bool) -> None:
+        """The configuration, then the manifest, which a tag keeps."""
 
         async def content(offset: int) -> AsyncIterator[bytes]:
             yield documents.config[offset:]
 
         await self.put_blob(documents.config_blob, content)
-        await self.put_manifest(documents.media_type, documents.manifest, keeping_tag(documents.digest))
+        target = keeping_tag(documents.digest) if keeps else documents.digest
+        await self.put_manifest(documents.media_type, documents.manifest, target)
 
     async def put_manifest(self, media_type: str, content: bytes, tag: str) -> None:
         """A manifest under a tag; all that it names is there."""

@@ -36,6 +36,7 @@ from shoal.errors import InvalidInput, ShoalError, Unavailable
 from shoal.image_reference import parse
 
 MAX_EPOCH_DIGITS = 12
+MIN_PIECE = 256 << 10
 
 if TYPE_CHECKING:
     from agent.build.program.user_registries import UserRegistries
@@ -91,7 +92,7 @@ class _Session:
     async def run(self) -> None:
         """The build itself."""
         start = await self._start
-        check_request(start)
+        check_request(start, has_repository=bool(self._settings.image_repository))
         if start.remote_context:
             self._inputs.provide("", await fetch_context(start.remote_context, self._workspace))
         images = BaseImages(self._connection, self._user_of(start))
@@ -137,9 +138,15 @@ class _Session:
             await executor.complete("")
             await self._connection.output(BuildOutput(result=BuildResult()))
         elif start.output == BuildStart.FILES:
-            await self._send_files(await cache.present(result))
+            await self._send_pieces(result_files(_on_host(await cache.present(result)), self._workspace))
             await executor.complete("")
             await self._connection.output(BuildOutput(result=BuildResult()))
+        elif start.output in (BuildStart.DOCKER_ARCHIVE, BuildStart.OCI_ARCHIVE):
+            documents = await publisher.publish(planned.evaluation, result, start, keeps=False)
+            await self._send_pieces(registry.client().archive(documents.digest, start.names))
+            await executor.complete(documents.config_blob.digest)
+            built = BuildResult(digest=documents.digest, image_id=documents.config_blob.digest, names=start.names)
+            await self._connection.output(BuildOutput(result=built))
         else:
             documents = await publisher.publish(planned.evaluation, result, start)
             if start.push:
@@ -150,11 +157,17 @@ class _Session:
             await cache.publish(publisher.upload)
         await registry.aclose()
 
-    async def _send_files(self, result: Result) -> None:
-        assert isinstance(result, Layers)
-        async with aclosing(result_files(result, self._workspace)) as pieces:
+    async def _send_pieces(self, pieces: AsyncGenerator[bytes]) -> None:
+        """Small pieces in larger messages."""
+        buffer = bytearray()
+        async with aclosing(pieces):
             async for piece in pieces:
-                await self._connection.output(BuildOutput(file_data=piece))
+                buffer += piece
+                if len(buffer) >= MIN_PIECE:
+                    await self._connection.output(BuildOutput(file_data=bytes(buffer)))
+                    buffer.clear()
+        if buffer:
+            await self._connection.output(BuildOutput(file_data=bytes(buffer)))
 
     def _user_of(self, start: BuildStart) -> Callable[[str], "UserRegistries | None"]:
         """Registries with the user's credentials, where there are some for a reference."""
@@ -178,6 +191,11 @@ class _Session:
             filters=CompiledFilters(directory=Path(self._settings.filters), environment=environment),
             find_network=BuildNetworks(self._connection, self._settings, start).find,
         )
+
+
+def _on_host(result: Result) -> Layers:
+    assert isinstance(result, Layers)
+    return result
 
 
 def epoch_of(start: BuildStart) -> int | None:

@@ -5,6 +5,8 @@ import json
 import tarfile
 from pathlib import Path
 
+import pytest
+
 from cli.images.push import push
 from cli.playground.registry_server import RegistryAuth
 from shoal.api.v1.builds_pb2 import BuildStart, RegistryCredentials
@@ -34,6 +36,23 @@ def test_files_of_a_result_come_back_and_nothing_is_published(tmp_path: Path) ->
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             names = {name.strip("/") for name in tar.getnames()}
         assert {"made", "bin/busybox", "etc/passwd"} <= names and "etc/group" not in names
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("kind", [BuildStart.DOCKER_ARCHIVE, BuildStart.OCI_ARCHIVE])
+def test_an_archive_of_the_image_comes_back(tmp_path: Path, kind: "BuildStart.Output.ValueType") -> None:
+    async def scenario(rig: Rig) -> None:
+        end = await rig.build(SMALL, output=kind, names=["docker.io/library/web:1"])
+        assert end.error is None and not end.published
+        data = b"".join(each.file_data for each in end.outputs if each.HasField("file_data"))
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            listed = json.load(tar.extractfile("manifest.json") or io.BytesIO())
+            index = json.load(tar.extractfile("index.json") or io.BytesIO())
+        assert listed[0]["RepoTags"] == ["web:1"] and len(listed[0]["Layers"]) == 2
+        result = end.outputs[-1].result
+        assert index["manifests"][0]["digest"] == result.digest
+        assert listed[0]["Config"].endswith(result.image_id.removeprefix("sha256:"))
 
     play(tmp_path, scenario)
 

@@ -1,0 +1,61 @@
+"""Images built on any of three hosts, with the network and the images of nodes; run on others, their cache shared."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.integration.cluster.containers.containers import IMAGE, load_image
+from tests.integration.cluster.harness import SHOAL, Cluster
+
+DOCKERFILE = f"""\
+FROM {IMAGE} AS base
+RUN ["/bin/busybox", "sh", "-c", "head -c 8 /dev/urandom > /random; cat /etc/resolv.conf > /resolv; ip addr > /links"]
+FROM base
+COPY page /srv/page
+CMD ["/bin/busybox", "cat", "/srv/page"]
+"""
+
+
+@pytest.fixture
+def context(clean: Cluster, tmp_path: Path) -> Path:
+    """A context, in a cluster that has the image below."""
+    load_image(clean)
+    (tmp_path / "context").mkdir()
+    (tmp_path / "context/Dockerfile").write_text(DOCKERFILE)
+    (tmp_path / "context/page").write_text("built\n")
+    return tmp_path / "context"
+
+
+def random_of(cluster: Cluster, image: str, node: str) -> str:
+    return cluster.shoal("run", "--rm", "--node", node, image, "/bin/busybox", "od", "-An", "-tx1", "/random").strip()
+
+
+def test_what_one_node_builds_all_nodes_run_and_find_in_their_cache(clean: Cluster, context: Path) -> None:
+    clean.shoal("build", "--node", "h1", "--tag", "web:1", str(context))
+    assert clean.shoal("run", "--rm", "--node", "h2", "web:1") == "built\n"
+    links = clean.shoal("run", "--rm", "--node", "h3", "web:1", "/bin/busybox", "cat", "/resolv", "/links")
+    assert "nameserver 169.254.1.1" in links and "inet 172." in links
+    clean.until(lambda: "RUN" in clean.quick("build", "du", "--verbose"), "the cache to be listed")
+    clean.shoal("build", "--node", "h2", "--tag", "web:2", str(context))
+    assert random_of(clean, "web:2", "h1") == random_of(clean, "web:1", "h3"), "nothing was made again"
+    clean.shoal("build", "--node", "h2", "--no-cache", "--tag", "web:3", str(context))
+    assert random_of(clean, "web:3", "h1") != random_of(clean, "web:1", "h1")
+    assert clean.shoal("build", "prune", "--all", "--force")
+
+
+def test_a_build_that_is_interrupted_leaves_nothing(clean: Cluster, context: Path) -> None:
+    (context / "Dockerfile").write_text(f'FROM {IMAGE}\nRUN ["/bin/busybox", "sleep", "31415903"]\n')
+    environment = {"SHOAL_CONFIG": str(clean.config), "PATH": "/usr/bin:/bin"}
+    command = [str(SHOAL), "build", "--node", "h1", "--tag", "web:9", str(context)]
+    building = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    clean.until(lambda: _sleeps() == 1, "the command to run")
+    building.terminate()
+    building.wait(timeout=30)
+    clean.until(lambda: _sleeps() == 0, "the command to be gone")
+    assert "web:9" not in clean.quick("images")
+
+
+def _sleeps() -> int:
+    commands = (path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists())
+    return sum(b"sleep\x0031415903" in command for command in commands)
