@@ -2,14 +2,13 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from hashlib import sha256
 from ipaddress import ip_network
 
 from engine.cluster.managers import CALL_SECONDS, SIZE_SECONDS, Managers
 from engine.protocol.errors import ApiError, bad_request, conflict, not_found
 from engine.translate.container_facts import NetworkFacts, Surroundings, linked_names
 from engine.translate.image_facts import ImageFacts, facts_of
-from engine.translate.object_ids import docker_id, reference
+from engine.translate.object_ids import builtin_network_id, docker_id, reference
 from shoal.api.v1.control_pb2 import ListNetworksRequest, NetworkView
 from shoal.api.v1.engine_pb2 import (
     ContainerView,
@@ -132,11 +131,6 @@ def network_facts(view: NetworkView) -> NetworkFacts:
         prefix6=_prefix(allocation.subnet6),
         gateway6=spec.gateway6,
     )
-
-
-def builtin_network_id(mode: str) -> str:
-    """The fixed id of `bridge`, `host` or `none`."""
-    return sha256(f"shoal network {mode}".encode()).hexdigest()
 
 
 def _prefix(subnet: str) -> int:

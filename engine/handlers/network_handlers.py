@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from engine.cluster.container_lookup import ContainerLookup, builtin_network_id
+from engine.cluster.container_lookup import ContainerLookup
 from engine.cluster.managers import Managers
 from engine.cluster.removals import wait_until_gone
 from engine.protocol.errors import ApiError, bad_request, conflict, not_found
@@ -25,7 +25,7 @@ from engine.translate.networks import (
     pool_endpoints_document,
     read_network,
 )
-from engine.translate.object_ids import docker_id, reference
+from engine.translate.object_ids import builtin_network_id, docker_id, reference
 from engine.translate.prune_filters import prune_filters
 from engine.translate.stack_labels import STACK_LABEL, with_stack
 from shoal.api.v1.control_pb2 import (

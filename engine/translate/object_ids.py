@@ -9,11 +9,17 @@ from hashlib import sha256
 
 from shoal.container_ids import container_id, object_id
 from shoal.ids import is_id
+from shoal.networks.network_modes import BRIDGE, HOST, NONE
 
 
 def docker_id(identifier: str) -> str:
     """64 digits of an object's id; of one that has no id of the usual form, as the network `ingress`, a digest."""
     return container_id(identifier) if is_id(identifier) else sha256(f"shoal {identifier}".encode()).hexdigest()
+
+
+def builtin_network_id(mode: str) -> str:
+    """The id of a network that every node has, "bridge": the same on every engine, since clients remember it."""
+    return sha256(f"shoal network {mode}".encode()).hexdigest()
 
 
 def reference(text: str) -> str:
@@ -22,6 +28,14 @@ def reference(text: str) -> str:
     return object_id(text) or text
 
 
+def network_reference(text: str) -> str:
+    """As `reference`; one of the networks that every node has by its name, since managers know it by that alone."""
+    return _OF_EVERY_NODE.get(text, "") or reference(text)
+
+
 def digits(identifier: str) -> str:
     """64 digits where it is an id; else as it is: ids of other systems, modes of networks."""
     return docker_id(identifier) if is_id(identifier) else identifier
+
+
+_OF_EVERY_NODE = {builtin_network_id(name): name for name in (BRIDGE, HOST, NONE)}

@@ -12,7 +12,7 @@ from engine.protocol.versions import ApiVersion
 from engine.translate.container_ports import PROTOCOLS
 from engine.translate.fields import Fields
 from engine.translate.kept_requests import as_sent, keep, read_kept
-from engine.translate.object_ids import docker_id, reference
+from engine.translate.object_ids import docker_id, network_reference
 from engine.translate.stack_labels import stack_of_service, with_stack
 from engine.translate.swarm.service_container import container_document, read_container
 from engine.translate.swarm.service_resources import read_resources, resources_document
@@ -57,7 +57,7 @@ def read_service(document: Mapping[str, Any], version: ApiVersion) -> ServiceSpe
     _read_template(template, spec.task)
     networks = template.nested_list("Networks") or body.nested_list("Networks")
     for entry in networks:
-        spec.task.networks.add(network=reference(entry.text("Target")), aliases=entry.texts("Aliases"))
+        spec.task.networks.add(network=network_reference(entry.text("Target")), aliases=entry.texts("Aliases"))
     _read_mode(body.nested("Mode"), spec)
     if body.has("UpdateConfig") or spec.WhichOneof("mode") not in JOB_MODES:  # jobs are not updated
         _read_update(body.nested("UpdateConfig"), spec.update)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engine.protocol.errors import ApiError
 from engine.protocol.versions import NEWEST
-from engine.translate.object_ids import docker_id
+from engine.translate.object_ids import builtin_network_id, docker_id
 from engine.translate.swarm.network_targets import with_network_ids
 from engine.translate.swarm.service_spec import read_service, service_spec_document
 from shoal.api.v1.control_pb2 import NetworkView
@@ -331,6 +331,12 @@ def test_networks_are_named_by_their_ids() -> None:
     assert request["TaskTemplate"]["Networks"][0]["Target"] == "front"
     old = with_network_ids({"Name": "web", "Networks": [{"Target": "front"}]}, networks)
     assert old == {"Name": "web", "Networks": [{"Target": docker_id("0123456789abc")}]}
+
+
+@pytest.mark.parametrize("mode", ["host", "none", "bridge"])
+def test_networks_that_every_node_has_are_meant_by_their_ids_too(mode: str) -> None:
+    spec = read(with_template({"Networks": [{"Target": builtin_network_id(mode)}]}))
+    assert [each.network for each in spec.task.networks] == [mode]
 
 
 def with_template(template: dict[str, Any], **others: Any) -> dict[str, Any]:
