@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cli.render.table import FieldSource
+from shoal.api.v1.builds_pb2 import BuildCacheRow
 from shoal.api.v1.control_pb2 import VolumeView
 from shoal.api.v1.engine_pb2 import ContainerView, ImageView
 from shoal.container_states import ACTIVE, state_text
@@ -75,6 +76,13 @@ def usage_of_volumes(volumes: Sequence[VolumeView]) -> Usage:
     used = [each for each in volumes if each.services]
     size, kept = (sum(map(volume_bytes, some)) for some in (volumes, used))
     return Usage("Local Volumes", len(volumes), len(used), size, size - kept)
+
+
+def usage_of_builds(rows: Sequence[BuildCacheRow]) -> Usage:
+    """What nodes keep of builds."""
+    used = [each for each in rows if each.in_use]
+    size, kept = (sum(each.bytes for each in some) for some in (rows, used))
+    return Usage("Build Cache", len(rows), len(used), size, size - kept)
 
 
 def volume_bytes(volume: VolumeView) -> int:

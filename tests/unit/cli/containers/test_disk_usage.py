@@ -3,10 +3,11 @@
 from typing import Any
 
 from cli.commands.container.container_removal import prune_filters
-from cli.commands.system.disk_usage import usage_of_containers, usage_of_images, usage_of_volumes
-from cli.commands.system.system_df import rows_of_images, rows_of_volumes
+from cli.commands.system.disk_usage import usage_of_builds, usage_of_containers, usage_of_images, usage_of_volumes
+from cli.commands.system.system_df import rows_of_builds, rows_of_images, rows_of_volumes
 from cli.commands.system.system_info import of_containers, of_hosts
 from cli.commands.system.system_prune import Pruning
+from shoal.api.v1.builds_pb2 import BuildCacheRow
 from shoal.api.v1.control_pb2 import ManagerView, NodeView, VolumeView
 from shoal.api.v1.engine_pb2 import ContainerView, ImageView
 from shoal.api.v1.node_pb2 import NodeStatus
@@ -108,3 +109,13 @@ def test_hosts() -> None:
     about = of_hosts([ready, down], [ManagerView(alive=True), ManagerView()])
     assert (about["nodes"], about["nodes_ready"], about["managers_ready"], about["nano_cpus"]) == (2, 1, 1, 2 * 10**9)
     assert about["warnings"] == ["h1: MTU 1400"]
+
+
+def test_what_builds_have_left_is_counted() -> None:
+    rows = [
+        BuildCacheRow(id="sha256:" + "a" * 64, node_id="n1", type="regular", bytes=3000),
+        BuildCacheRow(id="b", node_id="n1", type="exec.cachemount", bytes=1000, in_use=True),
+    ]
+    usage = usage_of_builds(rows)
+    assert (usage.kind, usage.total, usage.active, usage.size, usage.reclaimable) == ("Build Cache", 2, 1, 4000, 3000)
+    assert [(row["cache_id"], row["size"]) for row in rows_of_builds(rows)] == [("a" * 12, "3kB"), ("b", "1kB")]
