@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 from engine.cluster.managers import CALL_SECONDS, SIZE_SECONDS, Managers
 from engine.protocol.errors import ApiError, bad_request, conflict, not_found
-from engine.translate.container_facts import NetworkFacts, Surroundings, linked_names
+from engine.translate.container_facts import NetworkFacts, Surroundings, given_name, linked_names
 from engine.translate.image_facts import ImageFacts, facts_of
 from engine.translate.object_ids import builtin_network_id, docker_id, reference
 from shoal.api.v1.control_pb2 import ListNetworksRequest, NetworkView
@@ -93,7 +93,7 @@ class ContainerLookup:
         return found
 
     async def _find_task(self, name: str) -> ContainerView:
-        """A task of a service, by its name or by the beginning of its container id."""
+        """A task of a service, by its name, its service's `container_name`, or the beginning of its container id."""
         name_or_digits = name.removeprefix("/")
         request = ListContainersRequest(all=True, include_tasks=True, filters=[Filter(key="is-task", value="true")])
         listed = await self._managers.call(self._managers.containers.ListContainers, request)
@@ -103,6 +103,9 @@ class ContainerLookup:
             if each.container.name == name_or_digits
             or (is_beginning(name_or_digits) and container_id(each.task.id).startswith(name_or_digits))
         ]
+        named = [each for each in listed.containers if given_name(each) == name_or_digits]
+        if not found and named:  # a service of one task: the newest that has the name
+            return max(named, key=lambda each: each.task.created_at_ms)
         if len(found) > 1:
             raise bad_request(f"multiple IDs found with provided prefix: {name}")
         if not found:

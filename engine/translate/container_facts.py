@@ -195,3 +195,8 @@ def _mount_point(mount: Mount) -> dict[str, Any]:
         "RW": writable,
         "Propagation": "",
     }
+
+
+def given_name(view: ContainerView) -> str:
+    """The name that a service gives to its one task (Compose `container_name`); empty for all others."""
+    return view.container.definition.task.container.name if is_of_service(view) else ""

@@ -9,6 +9,7 @@ from engine.translate.container_endpoints import endpoints
 from engine.translate.container_facts import (
     Surroundings,
     created_ms,
+    given_name,
     identifier,
     labels_of,
     mount_points,
@@ -52,7 +53,7 @@ def inspect_document(
         "HostnamePath": f"{directory}/hostname",
         "HostsPath": f"{directory}/hosts",
         "LogPath": f"{directory}/{whole_id}-json.log",
-        "Name": f"/{view.container.name}",
+        "Name": f"/{given_name(view) or view.container.name}",
         "RestartCount": view.restart_count,
         "Driver": STORAGE_DRIVER,
         "Platform": "linux",

@@ -14,6 +14,7 @@ from engine.translate.container_endpoints import endpoints
 from engine.translate.container_facts import (
     Surroundings,
     created_ms,
+    given_name,
     identifier,
     labels_of,
     mount_points,
@@ -44,6 +45,12 @@ class _Columns:
 _kept: dict[_Key, _Columns] = {}
 
 
+def _names(view: ContainerView, around: Surroundings) -> list[str]:
+    """The first is what clients show: the name that a service gives to its one task, before that of the task."""
+    given = [f"/{name}"] if (name := given_name(view)) else []
+    return [*given, f"/{view.container.name}", *around.links.get(view.container.meta.id, ())]
+
+
 def list_row(
     view: ContainerView,
     version: ApiVersion,
@@ -65,7 +72,7 @@ def list_row(
             del endpoint["DNSNames"]
     row: dict[str, Any] = {
         "Id": identifier(view),
-        "Names": [f"/{view.container.name}", *around.links.get(view.container.meta.id, ())],
+        "Names": _names(view, around),
         "Image": columns.image,
         "ImageID": image.image_id or view.task_status.image_digest,
         "Command": columns.command,
