@@ -334,6 +334,7 @@ async def _streams(
         execs=ExecSessions(task_of=runtime.task_of, runtime=runtime),
     )
     add_AgentContainersServicer_to_server(of_containers, server)
+    await asyncio.to_thread(builds.clear)
     building = AgentBuildsService(builds)
     add_AgentBuildsServicer_to_server(building, server)
     add_VolumeDataServicer_to_server(VolumeDataService(source), server)

@@ -129,6 +129,10 @@ class BuildHost:
             has_apparmor=self.has_apparmor,
         )
 
+    def clear(self) -> None:
+        """Remove what builds of an earlier process of the agent have left. Blocking. Raises Unavailable."""
+        delete_trees(self.paths.run / "builds", *self.images.temporary.glob("build-*"))
+
     def remove(self, build_id: str) -> None:
         """What is left of a build whose program has ended. Blocking. Raises Unavailable."""
         for directory in parse_layout(read_mountinfo()).directories(self.cgroup_parent):

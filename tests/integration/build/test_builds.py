@@ -122,6 +122,16 @@ def test_a_build_whose_caller_leaves_leaves_nothing(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+def test_what_an_agent_that_was_killed_left_is_removed(tmp_path: Path) -> None:
+    async def scenario(rig: Rig) -> None:
+        rig.host.make_directories("killed1", rig.repository)
+        assert len(rig.leftovers()) == 2
+        rig.host.clear()
+        assert rig.leftovers() == []
+
+    play(tmp_path, scenario)
+
+
 def _sleepers() -> int:
     commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
     return sum(command.startswith(b"sleep\x00314159") for command in commands)
