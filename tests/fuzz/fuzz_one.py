@@ -6,7 +6,7 @@ import atheris
 
 from tests.fuzz.targets import of_topic
 
-OURS = ["shoal", "manager", "agent", "cli"]
+OURS = ["shoal", "manager", "agent", "cli", "engine"]
 """What coverage guides by; libraries' parsers have fuzzers of their own, and instrumenting them takes minutes."""
 
 

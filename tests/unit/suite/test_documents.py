@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-FOLDERS = ("agent", "cli", "deploy", "docs", "manager", "proto", "shoal", "tests")
+FOLDERS = ("agent", "cli", "deploy", "docs", "engine", "manager", "proto", "shoal", "tests")
 WITHOUT = {"docs/nomenclature.md"}  # it lists earlier names
 
 _CODE_SPAN = re.compile(r"`([^`]+)`")
