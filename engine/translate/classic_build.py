@@ -173,6 +173,8 @@ class ClassicBuild:
         while (step := self._steps.get(self._next)) is not None and (step.begun or step.ended or self._is_passed(step)):
             yield from self._head(step)
             yield from self._output(step)
+            if step.error:
+                yield from self._running(step)
             if not step.ended or step.error or (step.number == self._total and not self._image_id):
                 return  # of the last step the image's own id is reported
             yield from self._end(step)
@@ -204,11 +206,16 @@ class ClassicBuild:
             step.is_headed = True
             yield _stream(f"Step {step.number}/{self._total} : {step.text}")
             yield _stream("\n")
-        if step.has_container and not step.cached and not step.is_running_shown:
+
+    def _running(self, step: _Step) -> Iterator[Line]:
+        """Once there is output, or at the end: a step that has begun may be found in the cache yet."""
+        if step.has_container and not step.is_running_shown:
             step.is_running_shown = True
             yield _stream(f" ---> Running in {step.container}\n")
 
     def _output(self, step: _Step) -> Iterator[Line]:
+        if step.output:
+            yield from self._running(step)
         for stream, data in step.output:
             key = step.number, stream
             decoder = self._decoders.setdefault(key, codecs.getincrementaldecoder("utf-8")("replace"))
@@ -218,6 +225,8 @@ class ClassicBuild:
         step.output_bytes = 0
 
     def _end(self, step: _Step) -> Iterator[Line]:
+        if not step.cached:
+            yield from self._running(step)
         if step.cached and not step.is_running_shown and not step.is_base:
             yield _stream(" ---> Using cache\n")
         elif step.is_running_shown and self._removes:
