@@ -41,6 +41,7 @@ CONDITIONS = {
 }
 _ACTIVE = ("running", "paused", "restarting")
 _NEVER_KILL_MS = -1
+_LONGEST_GRACE_MS = 366 * 24 * 3600 * 1000
 KILL_SECONDS = 10.0
 """How long a kill waits for the end."""
 
@@ -200,9 +201,13 @@ def _stop(call: Call, container: str) -> StopContainerRequest:
         _check_signal(signal)
         request.stop.signal = signal
     if call.text("t"):
-        seconds = call.integer("t", 0)
-        request.stop.grace_ms = _NEVER_KILL_MS if seconds < 0 else min(seconds * 1000, _NEVER_KILL_MS)
+        request.stop.grace_ms = grace_ms(call.integer("t", 0))
     return request
+
+
+def grace_ms(seconds: int) -> int:
+    """Milliseconds between the signal and SIGKILL, of a request's seconds; below 0 there is none."""
+    return _NEVER_KILL_MS if seconds < 0 else min(seconds * 1000, _LONGEST_GRACE_MS)
 
 
 def _check_signal(signal: str) -> None:
