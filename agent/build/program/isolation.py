@@ -7,6 +7,7 @@ of the build. What it mounts is in a mount namespace that ends with it too.
 import ctypes
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 from agent.images.layers.sandbox import die_with_parent, prefer_oom_kill
@@ -32,12 +33,18 @@ def enter_namespaces(parent: int) -> None:
     unshare(CLONE_NEWNS | _CLONE_NEWPID)
     pid = os.fork()
     if pid:
-        signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGKILL))
+        process = os.pidfd_open(pid)
+        signal.signal(signal.SIGTERM, lambda *_: _kill(process))
         _, status = os.waitpid(pid, 0)
         os._exit(abs(os.waitstatus_to_exitcode(status)))
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     mount("none", "/", None, MS_REC | MS_PRIVATE)
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV)
+
+
+def _kill(process: int) -> None:
+    with suppress(ProcessLookupError):  # it has just exited
+        signal.pidfd_send_signal(process, signal.SIGKILL)
 
 
 def hide(path: str) -> None:
