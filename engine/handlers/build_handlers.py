@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 
 from aiohttp import web
@@ -16,7 +16,8 @@ from engine.server.routes import Route
 from engine.translate.build_cache import prune_document, read_prune
 from engine.translate.build_request import BuildQuery, BuildRequest, read_build
 from engine.translate.classic_build import ClassicBuild, Line, dockerfile_error
-from shoal.errors import ShoalError
+from shoal.api.v1.engine_pb2 import GetImageRequest
+from shoal.errors import InvalidInput, NotFound, ShoalError
 
 CONFIG_HEADER = "X-Registry-Config"
 DRAIN_SECONDS = 60.0
@@ -57,6 +58,8 @@ class BuildHandlers:
         self._restrictions.check_build(call.caller, request.start)
         if request.network:
             request.start.network = await self._network_name(request.network)
+        if request.start.cache_from and not await self._has_any(request.start.cache_from):
+            request.start.no_cache = True  # with these alone as sources, nothing can be found
         home = await self._home.find()
         request.start.preferred_node = home.node.meta.id if home is not None else ""
         async with BuildSession(self._managers, request.start) as session:
@@ -66,6 +69,16 @@ class BuildHandlers:
             finally:
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
+
+    async def _has_any(self, names: Iterable[str]) -> bool:
+        """Whether the cluster has one of the images."""
+        for name in names:
+            try:
+                await self._managers.call(self._managers.images.GetImage, GetImageRequest(image=name))
+            except (NotFound, InvalidInput):
+                continue
+            return True
+        return False
 
     async def prune(self, call: Call) -> web.StreamResponse:
         """Delete what builds have left on all nodes."""

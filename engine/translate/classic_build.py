@@ -87,6 +87,7 @@ class ClassicBuild:
         self._total = 0
         self._next = 1
         self._image_id = ""
+        self._is_over = False
         self._warnings: list[str] = []
         self._decoders: dict[tuple[int, int], codecs.IncrementalDecoder] = {}
         self.failure: BuildFailure | None = None
@@ -120,6 +121,7 @@ class ClassicBuild:
 
     def unfinished(self) -> list[Line]:
         """What stands before the error."""
+        self._is_over = True
         lines = list(self._advance())
         step = self._steps.get(self._next)
         if step is not None and step.is_running_shown and self._removes_always:
@@ -175,10 +177,27 @@ class ClassicBuild:
             yield from self._output(step)
             if step.error:
                 yield from self._running(step)
+            if step.ended and not self._knows_cached(step):
+                return
             if not step.ended or step.error or (step.number == self._total and not self._image_id):
                 return  # of the last step the image's own id is reported
             yield from self._end(step)
             self._next += 1
+
+    def _knows_cached(self, step: _Step) -> bool:
+        """Whether a step without work was in the cache: the next one with work says it, or else the one before."""
+        if step.has_work or step.is_base or step.is_running_shown:
+            return True
+        others = [each for _, each in sorted(self._steps.items()) if each.has_work and each.stage == step.stage]
+        after = next((each for each in others if each.number > step.number), None)
+        if after is None:
+            before = [each for each in others if each.number < step.number and not each.is_base]
+            step.cached = bool(before) and before[-1].cached
+            return True
+        if not after.ended and not after.output and not self._is_over:
+            return False
+        step.cached = after.ended and after.cached
+        return True
 
     def _is_passed(self, step: _Step) -> bool:
         """Whether it is a step that has no work, and one after it has begun: FROM of another stage, or of none."""

@@ -124,6 +124,16 @@ def test_a_step_that_began_may_be_found_in_the_cache() -> None:
     assert text_of(lines).endswith(f"Step 2/5 : ARG A=1\n ---> Using cache\n ---> {IDS[1][7:19]}\n")
 
 
+def test_steps_without_work_are_in_the_cache_with_the_next_one() -> None:
+    planned = plan(("FROM a", "ENV A=1", "RUN x", "CMD y"))
+    for vertex in planned.plan.vertices:
+        vertex.name = "" if vertex.instruction[:3] in ("ENV", "CMD") else vertex.name
+    begun = [planned, ended(1), ended(2), started(3)]
+    assert text_of(build(begun)).endswith("Step 2/4 : ENV A=1\n")
+    assert text_of(build([*begun, ended(3, cached=True), ended(4), result()])).count("Using cache") == 3
+    assert "Using cache" not in text_of(build([*begun, log(3, b"x"), ended(3), ended(4), result()]))
+
+
 def test_labels_of_the_request_are_a_step_of_their_own() -> None:
     lines = build([plan(), *map(ended, range(1, 6)), result()], labels={"k": "v", "a": "b"})
     text = text_of(lines)
