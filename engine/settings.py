@@ -10,7 +10,7 @@ from shoal.telemetry.log_formatters import LEVELS
 
 SOCKET = Path("/run/shoal/engine.sock")
 FORBIDDABLE = ("privileged", "bind", "host-network", "host-pid")
-"""Features; `engine.translate.forbidden_features` recognizes them."""
+"""Features; `engine.translate.containers.forbidden_features` recognizes them."""
 
 
 @dataclass(frozen=True)

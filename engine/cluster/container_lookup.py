@@ -6,8 +6,8 @@ from ipaddress import ip_network
 
 from engine.cluster.managers import CALL_SECONDS, SIZE_SECONDS, Managers
 from engine.protocol.errors import ApiError, bad_request, conflict, not_found
-from engine.translate.container_facts import NetworkFacts, Surroundings, given_name, linked_names
-from engine.translate.image_facts import ImageFacts, facts_of
+from engine.translate.containers.container_facts import NetworkFacts, Surroundings, given_name, linked_names
+from engine.translate.images.image_facts import ImageFacts, facts_of
 from engine.translate.object_ids import builtin_network_id, docker_id, reference
 from shoal.api.v1.control_pb2 import ListNetworksRequest, NetworkView
 from shoal.api.v1.engine_pb2 import (

@@ -13,9 +13,9 @@ from engine.handlers.volume_handlers import VolumeHandlers, size_of
 from engine.protocol.versions import BUILD_CACHE_LISTED
 from engine.server.call import Call
 from engine.server.routes import Route
-from engine.translate.build_cache import cache_documents
-from engine.translate.container_list import list_row
-from engine.translate.images import image_row, layers_size, shared_sizes
+from engine.translate.containers.container_list import list_row
+from engine.translate.images.build_cache import cache_documents
+from engine.translate.images.images import image_row, layers_size, shared_sizes
 from engine.translate.volumes import volume_document
 from shoal.api.v1.builds_pb2 import ListBuildCacheRequest
 from shoal.api.v1.control_pb2 import ListVolumesRequest

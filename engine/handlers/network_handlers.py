@@ -12,8 +12,8 @@ from engine.protocol.errors import ApiError, bad_request, conflict, not_found
 from engine.protocol.parameters import boolean_filter, check_keys
 from engine.server.call import Call
 from engine.server.routes import Route
-from engine.translate.container_facts import identifier
-from engine.translate.container_networks import read_endpoint, read_mac_address
+from engine.translate.containers.container_facts import identifier
+from engine.translate.containers.container_networks import read_endpoint, read_mac_address
 from engine.translate.fields import Fields
 from engine.translate.networks import (
     INGRESS,

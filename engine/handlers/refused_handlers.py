@@ -5,7 +5,7 @@ from aiohttp import web
 from engine.protocol.errors import not_found, not_implemented
 from engine.server.call import Call
 from engine.server.routes import Handler, Route
-from engine.translate.build_request import BUILDKIT
+from engine.translate.images.build_request import BUILDKIT
 
 _CANCEL = "a build ends when its client closes the connection"
 _PLUGINS = "plugins are not supported: volumes have CSI drivers, networks and logs are the cluster's own"

@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from engine.protocol.errors import ApiError
 from engine.server.callers import Caller
-from engine.translate.forbidden_features import (
+from engine.translate.containers.forbidden_features import (
     HOST_NETWORK,
     PRIVILEGED,
     SENTENCES,

@@ -14,8 +14,8 @@ from engine.protocol.errors import ApiError, bad_request, conflict, not_found, n
 from engine.protocol.parameters import Filters, boolean_filter, check_keys
 from engine.server.call import Call
 from engine.server.routes import Route
-from engine.translate.container_facts import identifier
-from engine.translate.container_mounts import is_anonymous
+from engine.translate.containers.container_facts import identifier
+from engine.translate.containers.container_mounts import is_anonymous
 from engine.translate.stack_labels import with_stack
 from engine.translate.volumes import ANONYMOUS_LABEL, matches, read_volume, volume_document
 from shoal.api.v1.container_pb2 import Mount

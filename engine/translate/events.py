@@ -5,7 +5,7 @@ from typing import Any
 
 from engine.protocol.errors import bad_request
 from engine.protocol.parameters import Filters, check_keys
-from engine.translate.container_creation import familiar_image
+from engine.translate.containers.container_creation import familiar_image
 from engine.translate.object_ids import digits
 from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.api.v1.event_pb2 import Event

@@ -7,8 +7,8 @@ from typing import Any
 from engine.protocol.errors import ApiError, bad_request, conflict, not_found
 from engine.protocol.go_times import NEVER, time_text
 from engine.protocol.versions import IMAGE_DESCRIPTORS, ApiVersion
-from engine.translate.container_endpoints import endpoint_id, mac_address, pool_addresses
-from engine.translate.container_facts import identifier
+from engine.translate.containers.container_endpoints import endpoint_id, mac_address, pool_addresses
+from engine.translate.containers.container_facts import identifier
 from engine.translate.fields import Fields
 from engine.translate.kept_requests import as_sent, keep, read_kept
 from engine.translate.object_ids import docker_id

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.protocol.versions import FIREWALL_BACKEND, NEWEST, OLDEST, SECURITY_OPTIONS_AS_PAIRS, ApiVersion
-from engine.translate.host_config import DEFAULT_RUNTIME
+from engine.translate.containers.host_config import DEFAULT_RUNTIME
 from engine.translate.swarm.swarm_cluster import cluster_document
 from shoal.api.v1.control_pb2 import ClusterView, ManagerView, NodeView
 from shoal.api.v1.node_pb2 import NodeStatus

@@ -5,7 +5,7 @@ from typing import Any
 
 from engine.protocol.go_times import time_text
 from engine.protocol.versions import ApiVersion
-from engine.translate.container_facts import VOLUME_DIRECTORY
+from engine.translate.containers.container_facts import VOLUME_DIRECTORY
 from engine.translate.fields import Fields
 from engine.translate.kept_requests import keep, read_kept
 from engine.translate.stack_labels import stack_of, with_stack

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from engine.translate.container_mounts import mount_entries, read_mount_entries
+from engine.translate.containers.container_mounts import mount_entries, read_mount_entries
+from engine.translate.containers.health_config import health_document, read_health
 from engine.translate.fields import Fields
-from engine.translate.health_config import health_document, read_health
 from engine.translate.swarm.swarm_objects import NS
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.file_pb2 import FileReference

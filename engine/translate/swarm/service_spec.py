@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.protocol.errors import ApiError
 from engine.protocol.versions import ApiVersion
-from engine.translate.container_ports import PROTOCOLS
+from engine.translate.containers.container_ports import PROTOCOLS
 from engine.translate.fields import Fields
 from engine.translate.kept_requests import as_sent, keep, read_kept
 from engine.translate.object_ids import docker_id, network_reference

@@ -16,7 +16,7 @@ import pytest
 
 from engine.cluster.home_node import HomeNode
 from engine.cluster.managers import Managers
-from engine.handlers.build_handlers import BuildHandlers
+from engine.handlers.images.build_handlers import BuildHandlers
 from engine.handlers.ping import ping_routes
 from engine.handlers.restrictions import Restrictions
 from engine.server.callers import local_caller

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.protocol.errors import ApiError
-from engine.translate.build_cache import cache_documents, prune_document, read_prune
-from engine.translate.build_request import BuildQuery, read_build
-from engine.translate.classic_build import ClassicBuild, command_text, dockerfile_error
+from engine.translate.images.build_cache import cache_documents, prune_document, read_prune
+from engine.translate.images.build_request import BuildQuery, read_build
+from engine.translate.images.classic_build import ClassicBuild, command_text, dockerfile_error
 from shoal.api.v1.builds_pb2 import (
     BuildCacheRow,
     BuildFailure,

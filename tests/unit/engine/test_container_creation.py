@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from engine.protocol.errors import ApiError
 from engine.protocol.versions import NEWEST, ApiVersion
-from engine.translate.container_creation import config_documents, read_creation
-from engine.translate.host_config import host_document
+from engine.translate.containers.container_creation import config_documents, read_creation
+from engine.translate.containers.host_config import host_document
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.standalone_pb2 import ContainerDefinition, ContainerRestart, Reschedule

@@ -1,7 +1,7 @@
 """What documents say of a container's places on networks."""
 
-from engine.translate.container_endpoints import endpoints
-from engine.translate.container_facts import NetworkFacts, Surroundings
+from engine.translate.containers.container_endpoints import endpoints
+from engine.translate.containers.container_facts import NetworkFacts, Surroundings
 from engine.translate.networks import pool_endpoints_document
 from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.api.v1.service_pb2 import NetworkAttachment

@@ -1,8 +1,8 @@
 """Names of containers as Docker's clients see them."""
 
 from engine.protocol.versions import NEWEST
-from engine.translate.container_facts import Surroundings, given_name
-from engine.translate.container_list import list_row
+from engine.translate.containers.container_facts import Surroundings, given_name
+from engine.translate.containers.container_list import list_row
 from shoal.api.v1.engine_pb2 import ContainerView
 
 

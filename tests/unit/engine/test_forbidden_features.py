@@ -3,7 +3,7 @@
 import pytest
 
 from engine.settings import FORBIDDABLE
-from engine.translate.forbidden_features import SENTENCES, features_of, joined_containers, volume_features
+from engine.translate.containers.forbidden_features import SENTENCES, features_of, joined_containers, volume_features
 from shoal.api.v1.container_pb2 import ContainerSpec, Device, Hook, HostNamespaces, Mount, VolumeOptions
 from shoal.api.v1.service_pb2 import NetworkAttachment, TaskTemplate
 

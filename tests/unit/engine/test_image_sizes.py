@@ -1,6 +1,6 @@
 """Sizes of images: what each shares with others, and all layers together."""
 
-from engine.translate.images import layers_size, shared_sizes
+from engine.translate.images.images import layers_size, shared_sizes
 from shoal.api.v1.engine_pb2 import ImageView
 from shoal.api.v1.standalone_pb2 import Image, ImageVariant
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.protocol.frames import Output, split_frames
-from engine.translate.log_frames import LINE_BYTES, LogFrames
+from engine.translate.containers.log_frames import LINE_BYTES, LogFrames
 from shoal.logs.log_lines import parse_line
 
 LINES = (

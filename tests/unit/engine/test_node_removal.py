@@ -10,7 +10,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from engine.cluster.home_node import HomeNode
 from engine.cluster.managers import Managers
-from engine.handlers.node_handlers import NodeHandlers
+from engine.handlers.swarm.node_handlers import NodeHandlers
 from engine.protocol.errors import ApiError
 from engine.protocol.versions import NEWEST
 from engine.server.call import Call

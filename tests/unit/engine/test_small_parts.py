@@ -15,11 +15,11 @@ from engine.cluster.home_node import NONE, home_node
 from engine.protocol.decompression import Decompression
 from engine.protocol.docker_texts import start_failure, start_failure_code
 from engine.protocol.errors import ApiError, status_of
-from engine.translate.container_mounts import has_host_paths
-from engine.translate.container_ports import bound_ports, listed_ports
+from engine.translate.containers.container_mounts import has_host_paths
+from engine.translate.containers.container_ports import bound_ports, listed_ports
+from engine.translate.containers.path_stat import go_mode
 from engine.translate.events import event_document, event_filter
 from engine.translate.fields import Fields
-from engine.translate.path_stat import go_mode
 from engine.translate.prune_filters import moment_ms, prune_filters
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.control_pb2 import NodeView

@@ -1,6 +1,6 @@
 """How long a stop waits before it kills."""
 
-from engine.handlers.container_run_handlers import grace_ms
+from engine.handlers.containers.container_run_handlers import grace_ms
 
 
 def test_seconds_of_a_request_are_kept_and_cut_at_what_managers_take() -> None:

@@ -15,8 +15,8 @@ from engine.cluster.home_node import HomeNode
 from engine.cluster.managers import Managers
 from engine.cluster.swarm_side import SwarmSide
 from engine.handlers.ping import ping_routes
-from engine.handlers.swarm_guard import guarded
-from engine.handlers.swarm_handlers import SwarmHandlers
+from engine.handlers.swarm.swarm_guard import guarded
+from engine.handlers.swarm.swarm_handlers import SwarmHandlers
 from engine.protocol.errors import ApiError
 from engine.protocol.versions import NEWEST
 from engine.server.call import Call

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from engine.handlers.progress_stream import PULLING, PUSHING, LayerLines, TransferWords
+from engine.handlers.images.progress_stream import PULLING, PUSHING, LayerLines, TransferWords
 from shoal.distribution.manifests import OCI_CONFIG, Descriptor
 from shoal.images.progress import LayerProgress, LayerState, report_blob
 

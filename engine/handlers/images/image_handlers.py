@@ -13,7 +13,7 @@ from engine.protocol.registry_auth import parse_auth_header
 from engine.protocol.versions import NO_IMAGE_FILTER_PARAMETER
 from engine.server.call import Call
 from engine.server.routes import Route
-from engine.translate.images import (
+from engine.translate.images.images import (
     distribution_document,
     history_document,
     image_row,

@@ -8,8 +8,8 @@ from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup
 from engine.cluster.managers import Managers
-from engine.handlers.log_streams import LogOptions, log_frames
-from engine.handlers.terminal_streams import content_type
+from engine.handlers.containers.log_streams import LogOptions, log_frames
+from engine.handlers.containers.terminal_streams import content_type
 from engine.protocol.errors import bad_request, not_implemented
 from engine.protocol.frames import Output
 from engine.protocol.parameters import nanoseconds

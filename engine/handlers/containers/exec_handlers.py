@@ -12,16 +12,16 @@ from engine.cluster.container_lookup import ContainerLookup, reference_of
 from engine.cluster.managers import Managers
 from engine.cluster.own_events import OwnEvents
 from engine.cluster.program_session import ProgramSession
-from engine.handlers.exec_ends import ExecEnds
+from engine.handlers.containers.exec_ends import ExecEnds
+from engine.handlers.containers.terminal_streams import StreamOptions, connect, content_type, detach_keys, terminal_size
 from engine.handlers.restrictions import Restrictions
-from engine.handlers.terminal_streams import StreamOptions, connect, content_type, detach_keys, terminal_size
 from engine.protocol.docker_texts import exec_failure, not_running
 from engine.protocol.errors import bad_request, conflict, not_found
 from engine.protocol.frames import Output
 from engine.server.call import Call
 from engine.server.hijack import HijackedResponse, RawStream
 from engine.server.routes import Route
-from engine.translate.container_facts import identifier
+from engine.translate.containers.container_facts import identifier
 from engine.translate.fields import Fields
 from shoal.api.v1.engine_pb2 import (
     ContainerView,

@@ -9,11 +9,11 @@ from engine.handlers.restrictions import Restrictions
 from engine.protocol.docker_texts import name_taken
 from engine.protocol.errors import ApiError, bad_request, not_found
 from engine.server.call import Call
-from engine.translate.container_creation import Creation, familiar_image, read_creation
-from engine.translate.container_facts import identifier
-from engine.translate.container_mounts import has_host_paths
+from engine.translate.containers.container_creation import Creation, familiar_image, read_creation
+from engine.translate.containers.container_facts import identifier
+from engine.translate.containers.container_mounts import has_host_paths
 from engine.translate.fields import Fields
-from engine.translate.image_facts import facts_of
+from engine.translate.images.image_facts import facts_of
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.control_pb2 import GetClusterRequest
 from shoal.api.v1.engine_pb2 import ContainerView, CreateContainerRequest, GetImageRequest, ImageView

@@ -6,16 +6,16 @@ from contextlib import aclosing
 from aiohttp import web
 
 from engine.cluster.managers import Managers
-from engine.handlers.log_handlers import tail_of
-from engine.handlers.log_streams import LogOptions
-from engine.handlers.service_handlers import ServiceHandlers
-from engine.handlers.terminal_streams import content_type
+from engine.handlers.containers.log_handlers import tail_of
+from engine.handlers.containers.log_streams import LogOptions
+from engine.handlers.containers.terminal_streams import content_type
+from engine.handlers.swarm.service_handlers import ServiceHandlers
 from engine.protocol.errors import bad_request, not_found
 from engine.protocol.frames import Output
 from engine.protocol.parameters import nanoseconds
 from engine.server.call import Call
 from engine.server.routes import Route
-from engine.translate.log_frames import LogFrames
+from engine.translate.containers.log_frames import LogFrames
 from shoal.api.v1.control_pb2 import ListTasksRequest, LogsRequest
 from shoal.api.v1.task_pb2 import Task
 

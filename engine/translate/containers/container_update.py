@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from engine.translate.containers.host_config import read_restart
+from engine.translate.containers.host_resources import read_resources
 from engine.translate.fields import Fields
-from engine.translate.host_config import read_restart
-from engine.translate.host_resources import read_resources
 from shoal.api.v1.engine_pb2 import UpdateContainerRequest
 from shoal.api.v1.service_pb2 import TaskTemplate
 

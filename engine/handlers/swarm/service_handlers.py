@@ -10,8 +10,8 @@ from typing import TypeVar
 from aiohttp import web
 
 from engine.cluster.managers import Managers
-from engine.handlers.node_handlers import OUT_OF_SEQUENCE, version_of
 from engine.handlers.restrictions import Restrictions
+from engine.handlers.swarm.node_handlers import OUT_OF_SEQUENCE, version_of
 from engine.protocol.errors import ApiError, bad_request, conflict, not_found
 from engine.protocol.parameters import check_keys
 from engine.server.call import Call

@@ -10,17 +10,17 @@ from engine.cluster.container_lookup import ContainerLookup, no_such_container, 
 from engine.cluster.home_node import HomeNode
 from engine.cluster.managers import CALL_SECONDS, SIZE_SECONDS, Managers
 from engine.cluster.own_events import OwnEvents
-from engine.handlers.container_creator import ContainerCreator
+from engine.handlers.containers.container_creator import ContainerCreator
 from engine.handlers.restrictions import Restrictions
 from engine.protocol.docker_texts import name_taken
 from engine.protocol.errors import ApiError, bad_request, conflict
 from engine.protocol.parameters import Filters, check_keys
 from engine.server.call import Call
 from engine.server.routes import Route
-from engine.translate.container_facts import identifier
-from engine.translate.container_inspect import inspect_document
-from engine.translate.container_list import list_row
-from engine.translate.container_update import read_update
+from engine.translate.containers.container_facts import identifier
+from engine.translate.containers.container_inspect import inspect_document
+from engine.translate.containers.container_list import list_row
+from engine.translate.containers.container_update import read_update
 from engine.translate.object_ids import docker_id, reference
 from engine.translate.prune_filters import prune_filters
 from shoal.api.v1.engine_pb2 import (

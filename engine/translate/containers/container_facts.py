@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import Any
 
 from engine.protocol.go_times import NEVER, time_text
-from engine.translate.container_mounts import is_anonymous
-from engine.translate.container_ports import bound_ports
-from engine.translate.image_facts import ImageFacts
+from engine.translate.containers.container_mounts import is_anonymous
+from engine.translate.containers.container_ports import bound_ports
+from engine.translate.images.image_facts import ImageFacts
 from engine.translate.object_ids import docker_id
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.engine_pb2 import ContainerView

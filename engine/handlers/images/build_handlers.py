@@ -13,9 +13,9 @@ from engine.cluster.managers import Managers
 from engine.handlers.restrictions import Restrictions
 from engine.server.call import Call, json_line
 from engine.server.routes import Route
-from engine.translate.build_cache import prune_document, read_prune
-from engine.translate.build_request import BuildQuery, BuildRequest, read_build
-from engine.translate.classic_build import ClassicBuild, Line, dockerfile_error
+from engine.translate.images.build_cache import prune_document, read_prune
+from engine.translate.images.build_request import BuildQuery, BuildRequest, read_build
+from engine.translate.images.classic_build import ClassicBuild, Line, dockerfile_error
 from shoal.api.v1.engine_pb2 import GetImageRequest
 from shoal.errors import InvalidInput, NotFound, ShoalError
 

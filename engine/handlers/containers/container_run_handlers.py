@@ -9,14 +9,14 @@ from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup, no_such_container
 from engine.cluster.managers import Managers
-from engine.handlers.container_handlers import LONG_CALL_SECONDS
+from engine.handlers.containers.container_handlers import LONG_CALL_SECONDS
 from engine.protocol.docker_texts import start_failure, start_failure_code
 from engine.protocol.errors import ApiError, NotModified, bad_request, conflict
 from engine.protocol.versions import STOP_SIGNAL, WAIT_CONDITIONS
 from engine.server.call import Call, json_line
 from engine.server.output_delivery import OutputDelivery
 from engine.server.routes import Route
-from engine.translate.container_facts import identifier
+from engine.translate.containers.container_facts import identifier
 from engine.translate.object_ids import reference
 from shoal.api.v1.engine_pb2 import (
     ContainerView,

@@ -14,7 +14,7 @@ from engine.protocol.decompression import Decompression
 from engine.protocol.errors import ApiError, bad_request, not_found
 from engine.server.call import Call
 from engine.server.routes import Route
-from engine.translate.path_stat import path_stat_header
+from engine.translate.containers.path_stat import path_stat_header
 from shoal.api.v1.engine_pb2 import ArchiveChunk, ArchiveRequest, ListChangesRequest, WriteArchiveRequest
 from shoal.errors import InvalidInput, NotFound, PermissionDenied
 

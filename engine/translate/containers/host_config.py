@@ -4,7 +4,7 @@ from typing import Any
 
 from engine.protocol.errors import bad_request
 from engine.protocol.versions import CGROUP_NAMESPACE_PRIVATE, IPC_MODE_PRIVATE, ApiVersion
-from engine.translate.container_networks import CONTAINER
+from engine.translate.containers.container_networks import CONTAINER
 from engine.translate.fields import Fields
 from engine.translate.object_ids import digits, reference
 from shoal.api.v1.service_pb2 import TaskTemplate

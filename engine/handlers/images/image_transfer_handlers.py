@@ -16,14 +16,14 @@ from engine.cluster.container_lookup import ContainerLookup, reference_of
 from engine.cluster.image_pool import ImagePool, names_one, parse_image, parse_platform, pull_error
 from engine.cluster.managers import Managers
 from engine.cluster.own_events import OwnEvents
-from engine.handlers.image_handlers import AUTH_HEADER
-from engine.handlers.progress_stream import LOADING, PULLING, PUSHING, Emit, LayerLines, stream_progress
+from engine.handlers.images.image_handlers import AUTH_HEADER
+from engine.handlers.images.progress_stream import LOADING, PULLING, PUSHING, Emit, LayerLines, stream_progress
 from engine.protocol.errors import not_found, not_implemented
 from engine.protocol.registry_auth import RegistryAuth, parse_auth_header
 from engine.server.call import Call
 from engine.server.routes import Route
 from engine.translate.fields import Fields
-from engine.translate.images import familiar
+from engine.translate.images.images import familiar
 from shoal.api.v1.engine_pb2 import CommitContainerRequest
 from shoal.api.v1.standalone_pb2 import Image
 from shoal.distribution.manifests import Platform, host_platform

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from engine.translate.containers.health_config import health_document, read_health
 from engine.translate.fields import Fields
-from engine.translate.health_config import health_document, read_health
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.signal_names import signal_number
 

@@ -10,11 +10,17 @@ from typing import Any
 
 from engine.protocol.errors import ApiError
 from engine.protocol.versions import ApiVersion
-from engine.translate import container_mounts, container_networks, container_ports, host_config, host_resources
+from engine.translate.containers import (
+    container_mounts,
+    container_networks,
+    container_ports,
+    host_config,
+    host_resources,
+)
+from engine.translate.containers.placement_hints import is_hint, read_hints
+from engine.translate.containers.process_config import process_document, read_process
 from engine.translate.fields import Fields
 from engine.translate.kept_requests import keep, read_kept
-from engine.translate.placement_hints import is_hint, read_hints
-from engine.translate.process_config import process_document, read_process
 from shoal.api.v1.standalone_pb2 import ContainerDefinition
 from shoal.errors import InvalidInput
 from shoal.image_reference import DEFAULT_TAG, ImageReference, parse

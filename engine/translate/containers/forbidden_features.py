@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Set
 
-from engine.translate.container_mounts import has_host_paths
+from engine.translate.containers.container_mounts import has_host_paths
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.api.v1.service_pb2 import TaskTemplate
 from shoal.networks.network_modes import HOST

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from engine.protocol.errors import error_in_stream
 from engine.server.call import Call, json_line
-from engine.translate.images import progress_text, short_digest
+from engine.translate.images.images import progress_text, short_digest
 from shoal.errors import ShoalError
 from shoal.images.progress import LayerProgress, LayerState
 

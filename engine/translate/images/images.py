@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.protocol.go_times import NEVER, parse_time, time_text
 from engine.protocol.versions import NETWORKS_AT_CREATION, NO_DANGLING_NAMES, SHORT_IMAGE_CONFIG, ApiVersion
-from engine.translate.container_inspect import STORAGE_DRIVER
+from engine.translate.containers.container_inspect import STORAGE_DRIVER
 from shoal.api.v1.engine_pb2 import ImageView, RemoveImagesResponse
 from shoal.api.v1.standalone_pb2 import ImageVariant
 from shoal.docker_units import docker_size

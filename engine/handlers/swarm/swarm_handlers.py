@@ -8,8 +8,8 @@ from aiohttp import web
 from engine.cluster.home_node import HomeNode
 from engine.cluster.managers import Managers
 from engine.cluster.swarm_side import SwarmSide
-from engine.handlers.node_handlers import OUT_OF_SEQUENCE, version_of
-from engine.handlers.swarm_guard import guarded
+from engine.handlers.swarm.node_handlers import OUT_OF_SEQUENCE, version_of
+from engine.handlers.swarm.swarm_guard import guarded
 from engine.protocol.errors import ApiError, conflict, not_implemented
 from engine.server.call import Call
 from engine.server.routes import Route

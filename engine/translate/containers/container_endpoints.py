@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from engine.translate.container_facts import NetworkFacts, Surroundings, identifier
-from engine.translate.container_networks import endpoint_document
+from engine.translate.containers.container_facts import NetworkFacts, Surroundings, identifier
+from engine.translate.containers.container_networks import endpoint_document
 from engine.translate.kept_requests import read_kept
 from engine.translate.object_ids import digits
 from shoal.api.v1.engine_pb2 import ContainerView

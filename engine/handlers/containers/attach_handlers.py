@@ -10,9 +10,8 @@ from engine.cluster.container_lookup import ContainerLookup
 from engine.cluster.managers import Managers
 from engine.cluster.own_events import OwnEvents
 from engine.cluster.program_session import ProgramSession
-from engine.handlers.log_streams import LogOptions, log_frames
-from engine.handlers.restrictions import Restrictions
-from engine.handlers.terminal_streams import (
+from engine.handlers.containers.log_streams import LogOptions, log_frames
+from engine.handlers.containers.terminal_streams import (
     StreamOptions,
     Terminals,
     connect,
@@ -20,6 +19,7 @@ from engine.handlers.terminal_streams import (
     detach_keys,
     terminal_size,
 )
+from engine.handlers.restrictions import Restrictions
 from engine.protocol.errors import conflict
 from engine.protocol.frames import Output
 from engine.protocol.versions import BINARY_WEBSOCKETS, WEBSOCKET_STREAMS
@@ -27,7 +27,7 @@ from engine.server.call import Call
 from engine.server.hijack import HijackedResponse, RawStream
 from engine.server.output_delivery import OutputDelivery
 from engine.server.routes import Route
-from engine.translate.container_facts import identifier, is_of_service
+from engine.translate.containers.container_facts import identifier, is_of_service
 from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.api.v1.streams_pb2 import AttachStart, ExecInput
 from shoal.container_states import state_text

@@ -9,9 +9,9 @@ from hashlib import blake2b
 from typing import Any
 
 from engine.protocol.versions import NETWORKS_AT_CREATION, ApiVersion
-from engine.translate.container_creation import config_documents
-from engine.translate.container_endpoints import endpoints
-from engine.translate.container_facts import (
+from engine.translate.containers.container_creation import config_documents
+from engine.translate.containers.container_endpoints import endpoints
+from engine.translate.containers.container_facts import (
     Surroundings,
     created_ms,
     given_name,
@@ -21,8 +21,8 @@ from engine.translate.container_facts import (
     ports_of,
     sizes_of,
 )
-from engine.translate.container_ports import listed_ports
-from engine.translate.image_facts import ImageFacts, command_of, with_image
+from engine.translate.containers.container_ports import listed_ports
+from engine.translate.images.image_facts import ImageFacts, command_of, with_image
 from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.api.v1.standalone_pb2 import ContainerDefinition
 from shoal.container_states import state_text, status_text

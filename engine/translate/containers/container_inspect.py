@@ -4,9 +4,9 @@ from typing import Any
 
 from engine.protocol.go_times import time_text
 from engine.protocol.versions import NETWORKS_AT_CREATION, NO_SHORT_ID_ALIAS, ApiVersion
-from engine.translate.container_creation import config_documents
-from engine.translate.container_endpoints import endpoints
-from engine.translate.container_facts import (
+from engine.translate.containers.container_creation import config_documents
+from engine.translate.containers.container_endpoints import endpoints
+from engine.translate.containers.container_facts import (
     Surroundings,
     created_ms,
     given_name,
@@ -17,7 +17,7 @@ from engine.translate.container_facts import (
     sizes_of,
     state_document,
 )
-from engine.translate.image_facts import ImageFacts, command_of, with_image
+from engine.translate.images.image_facts import ImageFacts, command_of, with_image
 from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.container_ids import SHORT_DIGITS
 

@@ -9,8 +9,8 @@ from engine.cluster.container_lookup import ContainerLookup
 from engine.cluster.managers import Managers
 from engine.server.call import Call
 from engine.server.routes import Route
-from engine.translate.container_facts import identifier
-from engine.translate.stats import StatsLines
+from engine.translate.containers.container_facts import identifier
+from engine.translate.containers.stats import StatsLines
 from shoal.api.v1.control_pb2 import GetNodeRequest, StatsRequest, StatsResponse
 from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.container_states import state_text

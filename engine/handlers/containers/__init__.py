@@ -1,0 +1,1 @@
+"""The operations on containers, their streams and commands in them."""

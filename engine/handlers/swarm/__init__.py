@@ -1,0 +1,1 @@
+"""The swarm side: services, tasks, nodes, secrets, configs, and what hides it."""

@@ -1,0 +1,1 @@
+"""Containers: the documents of the API from the cluster's messages and back. Pure."""

@@ -1,0 +1,1 @@
+"""Images and builds: the documents and streams of the API. Pure."""
