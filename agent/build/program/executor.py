@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agent.build.program.agent_connection import AgentConnection
 from agent.build.program.build_plan import PlannedVertices
 from agent.build.program.results import Result
-from agent.build.program.run_step import StepFailed
+from agent.build.program.running.run_step import StepFailed
 from agent.build.program.vertex_work import Done, VertexWork
 from shoal.api.v1.builds_pb2 import BuildFailure, BuildOutput, VertexStatus
 from shoal.dockerfile.graph.build_graph import BuildGraph

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from agent.build.frames import ProgramSettings
 from agent.build.program.agent_connection import AgentConnection
-from agent.build.program.context_input import ContextInput
-from agent.build.program.ignored_files import remove_ignored
 from agent.build.program.refusals import check_evaluation
 from agent.build.program.results import Layer, Layers
+from agent.build.program.sources.context_input import ContextInput
+from agent.build.program.sources.ignored_files import remove_ignored
 from agent.safe_paths.regular_files import read_regular
 from shoal.api.v1.builds_pb2 import BuildOutput, BuildStart, BuildWarning
 from shoal.distribution.manifests import Platform
@@ -30,7 +30,7 @@ from shoal.errors import InvalidInput, NotFound, Refused, ShoalError
 from shoal.task_group import TaskGroup
 
 if TYPE_CHECKING:
-    from agent.build.program.user_registries import UserRegistries
+    from agent.build.program.publication.user_registries import UserRegistries
 
 DEFAULT_FILE = "Dockerfile"
 MAX_DOCKERFILE_BYTES = 4 << 20

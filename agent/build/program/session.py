@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 
 from agent.build.frames import ProgramSettings
 from agent.build.program.agent_connection import AgentConnection
-from agent.build.program.build_network import BuildNetworks
 from agent.build.program.build_plan import PlannedVertices, plan_vertices
-from agent.build.program.cache_choice import cache_choice
-from agent.build.program.context_input import ContextInput
+from agent.build.program.caching.cache_choice import cache_choice
+from agent.build.program.caching.layer_cache import LayerCache
+from agent.build.program.caching.registry_cache import RegistryCache
 from agent.build.program.executor import Executor
-from agent.build.program.layer_blob import Compression
-from agent.build.program.layer_cache import LayerCache
 from agent.build.program.planning import BaseImages, PlannedBuild, plan_build, send_warnings
-from agent.build.program.publishing import Publisher
+from agent.build.program.publication.layer_blob import Compression
+from agent.build.program.publication.publishing import Publisher
+from agent.build.program.publication.result_files import result_files
 from agent.build.program.refusals import check_request
-from agent.build.program.registry_cache import RegistryCache
-from agent.build.program.remote_context import fetch_context
-from agent.build.program.result_files import result_files
 from agent.build.program.results import Layer, Layers, Result
-from agent.build.program.run_step import RunSteps
+from agent.build.program.running.build_network import BuildNetworks
+from agent.build.program.running.run_step import RunSteps
+from agent.build.program.sources.context_input import ContextInput
+from agent.build.program.sources.remote_context import fetch_context
 from agent.build.program.vertex_work import VertexWork
 from agent.build.program.workspace import Workspace
 from agent.runtime.confinement.compiled_filters import CompiledFilters
@@ -39,7 +39,7 @@ MAX_EPOCH_DIGITS = 12
 MIN_PIECE = 256 << 10
 
 if TYPE_CHECKING:
-    from agent.build.program.user_registries import UserRegistries
+    from agent.build.program.publication.user_registries import UserRegistries
 
 
 async def run_session(connection: AgentConnection, settings: ProgramSettings) -> None:
@@ -175,7 +175,7 @@ class _Session:
 
     def _user(self, start: BuildStart) -> "UserRegistries":
         if self._registries is None:
-            from agent.build.program.user_registries import UserRegistries
+            from agent.build.program.publication.user_registries import UserRegistries
 
             self._registries = UserRegistries(self._settings, start.credentials)
         return self._registries

@@ -10,17 +10,17 @@ from pathlib import Path
 
 from agent.build.program.agent_connection import AgentConnection
 from agent.build.program.build_plan import PlannedVertices
-from agent.build.program.context_input import ContextInput
-from agent.build.program.copy_step import CopyFiles, make_directory
-from agent.build.program.layer_cache import LayerCache
-from agent.build.program.layer_digest import layer_digest
-from agent.build.program.oci_run import OnOutput
+from agent.build.program.caching.layer_cache import LayerCache
+from agent.build.program.caching.vertex_keys import vertex_key
+from agent.build.program.copying.copy_step import CopyFiles, make_directory
 from agent.build.program.planning import BaseImages
-from agent.build.program.remote_files import RemoteSources
+from agent.build.program.publication.layer_digest import layer_digest
 from agent.build.program.results import Layer, Layers, Result, Tree
-from agent.build.program.run_mount_sources import RunMounts
-from agent.build.program.run_step import RunSteps
-from agent.build.program.vertex_keys import vertex_key
+from agent.build.program.running.oci_run import OnOutput
+from agent.build.program.running.run_mount_sources import RunMounts
+from agent.build.program.running.run_step import RunSteps
+from agent.build.program.sources.context_input import ContextInput
+from agent.build.program.sources.remote_files import RemoteSources
 from agent.build.program.workspace import Workspace
 from agent.images.threaded_call import in_thread
 from shoal.api.v1.builds_pb2 import BuildOutput, VertexLog

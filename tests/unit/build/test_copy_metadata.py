@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.build.program.copy_metadata import CopyOwner, changed_mode, parse_owner
+from agent.build.program.copying.copy_metadata import CopyOwner, changed_mode, parse_owner
 from shoal.errors import InvalidInput
 
 PASSWD, GROUP = "root:x:0:0::/root:/bin/sh\napp:x:1000:1001::/:/bin/sh\n", "root:x:0:\nstaff:x:50:\n"

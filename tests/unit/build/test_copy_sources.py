@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.build.program.copy_sources import CopySource, find_sources, walk
+from agent.build.program.copying.copy_sources import CopySource, find_sources, walk
 from shoal.dockerfile.ignore_patterns import PatternMatcher
 from shoal.errors import NotFound
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.build.program.ignored_files import remove_ignored
+from agent.build.program.sources.ignored_files import remove_ignored
 from shoal.errors import InvalidInput
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from agent.build.frames import ProgramSettings
 from agent.build.program.agent_connection import AgentConnection
-from agent.build.program.run_spec import HOSTNAME
-from agent.build.program.run_step import BuildNetwork
+from agent.build.program.running.run_spec import HOSTNAME
+from agent.build.program.running.run_step import BuildNetwork
 from agent.worker.sandbox import Sandbox
 from agent.worker.startup.etc_files import etc_files
 from shoal.api.v1.builds_pb2 import BuildStart

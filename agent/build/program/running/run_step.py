@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from agent.build.frames import ProgramSettings
-from agent.build.program.mount_points import mount_points
-from agent.build.program.oci_run import OnOutput, run_container
 from agent.build.program.results import Layers
 from agent.build.program.root_mount import mounted_for_writing, opened
-from agent.build.program.run_mount_sources import RunMounts
-from agent.build.program.run_spec import encode_spec, run_spec
+from agent.build.program.running.mount_points import mount_points
+from agent.build.program.running.oci_run import OnOutput, run_container
+from agent.build.program.running.run_mount_sources import RunMounts
+from agent.build.program.running.run_spec import encode_spec, run_spec
 from agent.build.program.workspace import Workspace
 from agent.runtime.confinement.compiled_filters import FilterCache
 from agent.runtime.rootfs.mounted_files import mount_etc_files

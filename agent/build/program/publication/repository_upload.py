@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
-from agent.build.program.image_documents import ImageDocuments
+from agent.build.program.publication.image_documents import ImageDocuments
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Descriptor
 from shoal.distribution.registries import read_registries

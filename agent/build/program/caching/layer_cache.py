@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent.build.frames import NewLayer
 from agent.build.program.agent_connection import AgentConnection
-from agent.build.program.registry_cache import RegistryCache
+from agent.build.program.caching.registry_cache import RegistryCache
 from agent.build.program.results import Layer, Layers, Result
 from shoal.distribution.manifests import Descriptor
 from shoal.errors import ShoalError

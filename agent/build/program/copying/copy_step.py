@@ -8,14 +8,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.build.program.archives import Archive, is_archive
-from agent.build.program.content_digest import ContentDigest
-from agent.build.program.copy_metadata import CopyOwner, parse_owner
-from agent.build.program.copy_sources import CopySource, Found, find_sources, require, walk
-from agent.build.program.copy_target import CopyTarget
-from agent.build.program.remote_files import RemoteFiles
+from agent.build.program.caching.content_digest import ContentDigest
+from agent.build.program.copying.copy_metadata import CopyOwner, parse_owner
+from agent.build.program.copying.copy_sources import CopySource, Found, find_sources, require, walk
+from agent.build.program.copying.copy_target import CopyTarget
 from agent.build.program.results import Layers, Result
 from agent.build.program.root_mount import mounted_for_reading, mounted_for_writing, opened
+from agent.build.program.sources.archives import Archive, is_archive
+from agent.build.program.sources.remote_files import RemoteFiles
 from agent.build.program.workspace import Workspace
 from agent.runtime.rootfs.overlay_mount import read_in_root
 from agent.safe_paths.system_calls import open_in_root

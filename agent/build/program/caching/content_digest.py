@@ -6,7 +6,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.build.program.copy_sources import Found
+from agent.build.program.copying.copy_sources import Found
 
 _PIECE = 1 << 20
 

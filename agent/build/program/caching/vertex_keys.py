@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from agent.build.program.content_digest import ContentDigest
-from agent.build.program.copy_sources import walk
-from agent.build.program.copy_step import CopyFiles
+from agent.build.program.caching.content_digest import ContentDigest
+from agent.build.program.copying.copy_sources import walk
+from agent.build.program.copying.copy_step import CopyFiles
 from agent.build.program.results import Layers, Result
 from agent.build.program.root_mount import mounted_for_reading, opened
 from agent.build.program.workspace import Workspace

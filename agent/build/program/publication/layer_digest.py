@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from agent.archives.tar_stream import archive_layer
-from agent.build.program.source_date import limit_times
+from agent.build.program.publication.source_date import limit_times
 from shoal.errors import Unavailable
 
 

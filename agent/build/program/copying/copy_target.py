@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.archives.disk_budget import DiskBudget
-from agent.build.program.copy_metadata import CopyOwner, changed_mode
-from agent.build.program.copy_sources import Found
+from agent.build.program.copying.copy_metadata import CopyOwner, changed_mode
+from agent.build.program.copying.copy_sources import Found
 from agent.safe_paths.sparse_files import copy_content
 from agent.safe_paths.system_calls import change_owner, open_in_root
 from shoal.errors import InvalidInput

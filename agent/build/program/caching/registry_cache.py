@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.build.frames import ProgramSettings
-from agent.build.program.image_documents import time_text
+from agent.build.program.publication.image_documents import time_text
 from agent.build.program.results import Layer
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import OCI_CONFIG, OCI_MANIFEST, Descriptor, Manifest, parse_manifest
@@ -19,7 +19,7 @@ from shoal.errors import NotFound, ShoalError
 from shoal.images.json_bytes import to_bytes
 
 if TYPE_CHECKING:
-    from agent.build.program.repository_upload import RepositoryUpload
+    from agent.build.program.publication.repository_upload import RepositoryUpload
 
 _DIFF_ID, _CREATED = "shoal.build.diff-id", "shoal.build.created-ms"
 _log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class RegistryCache:
     def client(self) -> "RepositoryUpload":
         """The repository's client, made at its first use: it takes long to load."""
         if self._client is None:
-            from agent.build.program.repository_upload import RepositoryUpload
+            from agent.build.program.publication.repository_upload import RepositoryUpload
 
             self._client = RepositoryUpload(Path(self.settings.registries_file), self.settings.image_repository)
         return self._client

@@ -5,10 +5,10 @@ import os
 import shutil
 from pathlib import Path
 
-from agent.build.program.archives import Archive, is_archive
-from agent.build.program.copy_metadata import CopyOwner
-from agent.build.program.remote_files import RemoteSources
+from agent.build.program.copying.copy_metadata import CopyOwner
 from agent.build.program.root_mount import opened
+from agent.build.program.sources.archives import Archive, is_archive
+from agent.build.program.sources.remote_files import RemoteSources
 from agent.build.program.workspace import Workspace
 from agent.safe_paths.system_calls import open_in_root
 from shoal.dockerfile.instructions import CopyFlags

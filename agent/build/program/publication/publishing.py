@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent.build.program.image_documents import ImageDocuments, image_documents, time_text
-from agent.build.program.layer_blob import Compression, LayerBlob, write_blob
-from agent.build.program.layer_cache import LayerCache
+from agent.build.program.caching.layer_cache import LayerCache
 from agent.build.program.planning import BaseImage, BaseImages
+from agent.build.program.publication.image_documents import ImageDocuments, image_documents, time_text
+from agent.build.program.publication.layer_blob import Compression, LayerBlob, write_blob
 from agent.build.program.results import Layer, Layers, Result
 from agent.build.program.workspace import Workspace
 from agent.images.threaded_call import in_thread

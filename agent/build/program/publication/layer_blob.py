@@ -40,7 +40,7 @@ class Compression:
     def packer(self) -> StreamCompressor:
         """A new one. Raises InvalidInput: there is no such level."""
         if self.kind == "zstd":
-            from agent.build.program.zstd_packer import zstd_packer
+            from agent.build.program.publication.zstd_packer import zstd_packer
 
             return zstd_packer(self.level or _ZSTD_LEVEL)
         return zlib.compressobj(min(self.level or _GZIP_LEVEL, 9), wbits=_GZIP)

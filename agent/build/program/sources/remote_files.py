@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.build.program.content_digest import ContentDigest
-from agent.build.program.copy_sources import walk
-from agent.build.program.git_source import checkout, parse_address
+from agent.build.program.caching.content_digest import ContentDigest
+from agent.build.program.copying.copy_sources import walk
 from agent.build.program.root_mount import opened
-from agent.build.program.url_source import download
+from agent.build.program.sources.git_source import checkout, parse_address
+from agent.build.program.sources.url_source import download
 from agent.build.program.workspace import Workspace
 from agent.images.threaded_call import in_thread
 from shoal.dockerfile.evaluation.add_sources import is_git

@@ -1,0 +1,1 @@
+"""Keys of vertices, and layers that are there already."""

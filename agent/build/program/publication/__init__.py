@@ -1,0 +1,1 @@
+"""What becomes of the result: layers, documents, upload, files."""

@@ -1,0 +1,1 @@
+"""RUN: the spec, mounts, network, the OCI runtime."""

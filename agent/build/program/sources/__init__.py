@@ -1,0 +1,1 @@
+"""Where files of a build come from: contexts, archives, the web, git."""
