@@ -17,7 +17,7 @@ from manager.node_identity import is_reachable
 from shoal import device_names
 from shoal.api.v1.dispatcher_pb2 import ImageReport, OrphanReport, StatusBatch, VolumeReport
 from shoal.api.v1.node_pb2 import HostDevices, NetworkCondition, NodeDescription
-from shoal.api.v1.task_pb2 import TaskState, TaskStatus
+from shoal.api.v1.task_pb2 import TaskLink, TaskState, TaskStatus
 from shoal.distribution.digests import is_digest
 from shoal.errors import Exhausted, Fault, InvalidInput
 from shoal.ids import is_id
@@ -88,9 +88,15 @@ def sanitize_status(message: TaskStatus, now_ms: int) -> TaskStatus:
         and 0 <= message.running_at_ms <= latest
         and f"{message.task_id}{message.message}{message.health_output}".isprintable()
         and f"{message.warning}{message.image_digest}".isprintable()
+        and (not message.HasField("link") or _is_printable(message.link))
         and all(0 <= each.at_ms <= latest and each.state in _STATES for each in message.state_history)
     )
     return message if is_clean else sanitized(message, now_ms)
+
+
+def _is_printable(link: TaskLink) -> bool:
+    texts = (link.mac_address, link.pool_address, link.pool_address6, link.gateway, link.gateway6)
+    return "".join(texts).isprintable()
 
 
 def sanitize_statuses(batch: StatusBatch, now_ms: int) -> tuple[TaskStatus, ...]:

@@ -73,6 +73,7 @@ def endpoints_of(definition: ContainerDefinition) -> dict[str, Any]:
     return {
         each.network: {
             "Aliases": list(each.aliases),
+            "Links": list(each.links),
             "IPAMConfig": {"IPv4Address": each.address, "IPv6Address": each.address6},
         }
         for each in definition.task.networks
