@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 from manager.agents.agent_address import AgentAddress
 from manager.agents.node_requests import query_nodes
-from manager.records.object_lookup import find_node
+from manager.records.object_lookup import find_node, hostname_of
 from manager.store.record_store import RecordReader
 from shoal.api.v1.builds_pb2 import (
     ListBuildCacheRequest,
@@ -44,7 +44,7 @@ class BuildCacheHandler:
         answer = ListBuildCacheResponse(warnings=warnings)
         for node_id, each in found.items():
             for row in each.rows:
-                row.node_id = node_id
+                row.node_id, row.node_hostname = node_id, hostname_of(self._store.tables, node_id)
             answer.rows.extend(each.rows)
         return answer
 

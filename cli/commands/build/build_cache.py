@@ -99,7 +99,7 @@ def _row(row: BuildCacheRow, now_ms: int, *, verbose: bool) -> dict[str, object]
     description = " ".join(row.description.split())
     return {
         "id": row.id if verbose else row.id.removeprefix("sha256:")[:12],
-        "node": row.node_id,
+        "node": row.node_hostname or row.node_id,
         "type": row.type,
         "size": docker_size(row.bytes),
         "last_used": age(now_ms - (row.used_at_ms or row.created_at_ms)),

@@ -972,6 +972,7 @@ class BuildCacheRow(_message.Message):
     IN_USE_FIELD_NUMBER: _builtins.int
     SHARED_FIELD_NUMBER: _builtins.int
     PARENTS_FIELD_NUMBER: _builtins.int
+    NODE_HOSTNAME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The same on all nodes that have the same."""
     node_id: _builtins.str
@@ -986,6 +987,7 @@ class BuildCacheRow(_message.Message):
     in_use: _builtins.bool
     """A build uses it now, or an image does: a prune leaves it."""
     shared: _builtins.bool
+    node_hostname: _builtins.str
     @_builtins.property
     def parents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -1002,10 +1004,11 @@ class BuildCacheRow(_message.Message):
         in_use: _builtins.bool = ...,
         shared: _builtins.bool = ...,
         parents: _abc.Iterable[_builtins.str] | None = ...,
+        node_hostname: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "created_at_ms", b"created_at_ms", "description", b"description", "id", b"id", "in_use", b"in_use", "node_id", b"node_id", "parents", b"parents", "shared", b"shared", "type", b"type", "use_count", b"use_count", "used_at_ms", b"used_at_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "created_at_ms", b"created_at_ms", "description", b"description", "id", b"id", "in_use", b"in_use", "node_hostname", b"node_hostname", "node_id", b"node_id", "parents", b"parents", "shared", b"shared", "type", b"type", "use_count", b"use_count", "used_at_ms", b"used_at_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -205,7 +205,7 @@ def test_the_cache_is_that_of_all_nodes_or_of_one() -> None:
         await api.add_node("n2", "h2")
         caches = BuildCacheHandler(store=api.store, agents=Cluster())
         listed = await caches.list(ListBuildCacheRequest(), ADMIN)
-        assert [(each.id, each.node_id) for each in listed.rows] == [("a", "n1")]
+        assert [(each.id, each.node_id, each.node_hostname) for each in listed.rows] == [("a", "n1", "h1")]
         assert list(listed.warnings) == ["node h2: no response"]
         pruned = await caches.prune(PruneBuildCacheRequest(), ADMIN)
         assert (list(pruned.ids), pruned.reclaimed_bytes) == (["of-n1", "of-n2"], 14)
