@@ -5,6 +5,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from tests.contract.engine.tls_client import Connection
+
 SECONDS = 20.0
 
 
@@ -40,7 +42,7 @@ def request(
         return parse(read_all(connection))
 
 
-def read_all(connection: socket.socket) -> bytes:
+def read_all(connection: Connection) -> bytes:
     """What comes until the other side ends."""
     pieces = []
     while piece := connection.recv(1 << 16):
@@ -48,7 +50,7 @@ def read_all(connection: socket.socket) -> bytes:
     return b"".join(pieces)
 
 
-def read_head(connection: socket.socket) -> tuple[bytes, bytes]:
+def read_head(connection: Connection) -> tuple[bytes, bytes]:
     """The head of an answer, and what came with it."""
     data = b""
     while b"\r\n\r\n" not in data:

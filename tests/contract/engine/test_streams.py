@@ -17,6 +17,7 @@ from tests.contract.engine import raw_http
 from tests.contract.engine.docker_cli import wait_until
 from tests.contract.engine.served import Served, constant, served
 from tests.contract.engine.stand_in import StandIn
+from tests.contract.engine.tls_client import TlsClient
 
 SECONDS = 20.0
 
@@ -37,7 +38,9 @@ def over_tls(request: pytest.FixtureRequest) -> bool:
     return bool(request.param == "tls")
 
 
-def attach(engine: Served, program: str, *arguments: str, over_tls: bool, tty: bool = False) -> socket.socket:
+def attach(
+    engine: Served, program: str, *arguments: str, over_tls: bool, tty: bool = False
+) -> socket.socket | TlsClient:
     """A connection to a program that runs, after the head of the answer."""
     body = json.dumps({"Cmd": [program, *arguments], "Tty": tty}).encode()
     identifier = json.loads(raw_http.request(engine.socket, "POST", "/containers/create", body=body)[2])["Id"]
@@ -48,40 +51,26 @@ def attach(engine: Served, program: str, *arguments: str, over_tls: bool, tty: b
     return connection
 
 
-def _over_tls(engine: Served) -> ssl.SSLSocket:
+def _over_tls(engine: Served) -> TlsClient:
     context = ssl.create_default_context(cafile=str(engine.certificates / "ca.pem"))
     context.load_cert_chain(engine.certificates / "cert.pem", engine.certificates / "key.pem")
     plain = socket.create_connection(("127.0.0.1", engine.port), timeout=SECONDS)
-    return context.wrap_socket(plain, server_hostname="localhost")
+    return TlsClient(plain, context, "localhost")
 
 
-def end_input(connection: socket.socket) -> None:
+def end_input(connection: socket.socket | TlsClient) -> None:
     """As the docker command line does: over TLS by close_notify alone."""
-    if not isinstance(connection, ssl.SSLSocket):
+    if isinstance(connection, TlsClient):
+        connection.end_input()
+    else:
         connection.shutdown(socket.SHUT_WR)
-        return
-    connection.settimeout(0)
-    with pytest.raises(ssl.SSLWantReadError):
-        connection.unwrap()
-    connection.settimeout(SECONDS)
-
-
-def read_all(connection: socket.socket) -> bytes:
-    """What comes until the other side ends."""
-    pieces = []
-    try:
-        while piece := connection.recv(1 << 16):
-            pieces.append(piece)
-    except ssl.SSLZeroReturnError:  # the end, for one who has ended too
-        pass
-    return b"".join(pieces)
 
 
 def test_binary_input_comes_back_whole(engine: Served, over_tls: bool) -> None:
     data = os.urandom(4_000_000)
     with attach(engine, "cat", over_tls=over_tls, tty=True) as connection:
         received: list[bytes] = []
-        reading = threading.Thread(target=lambda: received.append(read_all(connection)))
+        reading = threading.Thread(target=lambda: received.append(raw_http.read_all(connection)))
         if not over_tls:
             reading.start()
             connection.sendall(data)
@@ -101,7 +90,7 @@ def test_binary_input_comes_back_whole(engine: Served, over_tls: bool) -> None:
 def test_all_output_follows_the_end_of_input(engine: Served, over_tls: bool) -> None:
     with attach(engine, "seq", "200000", over_tls=over_tls) as connection:
         end_input(connection)
-        frames = split_frames(read_all(connection))
+        frames = split_frames(raw_http.read_all(connection))
     assert b"".join(data for output, data in frames if output is Output.STDOUT) == b"".join(
         b"%d\n" % number for number in range(1, 200_001)
     )
@@ -133,9 +122,10 @@ def test_a_client_that_leaves_after_the_end_of_its_input_leaves_nothing(
 def test_a_client_that_reads_on_after_both_ends_of_its_input_gets_the_output(engine: Served) -> None:
     """Close_notify, and the socket shut down too: what is sent to see whether it is there is no output."""
     with attach(engine, "later", "4", over_tls=True) as connection:
+        assert isinstance(connection, TlsClient)
         end_input(connection)
-        socket.socket.shutdown(connection, socket.SHUT_WR)
-        frames = split_frames(read_all(connection))
+        connection.shut_down()
+        frames = split_frames(raw_http.read_all(connection))
     assert b"".join(data for _, data in frames) == b"later\n"
 
 
@@ -144,7 +134,7 @@ def test_a_client_that_reads_nothing_holds_no_other_and_the_program_waits(
 ) -> None:
     with attach(engine, "seq", "3000000", over_tls=over_tls) as slow:
         with attach(engine, "seq", "1000", over_tls=over_tls) as quick:
-            assert read_all(quick).endswith(b"1000\n")
+            assert raw_http.read_all(quick).endswith(b"1000\n")
         assert stand_in.attached == 1
-        total = sum(len(data) for _, data in split_frames(read_all(slow)))
+        total = sum(len(data) for _, data in split_frames(raw_http.read_all(slow)))
     assert total == sum(len(str(number)) + 1 for number in range(1, 3_000_001))

@@ -201,7 +201,7 @@ def test_a_container_is_removed_when_its_client_has_died(ran: Cluster) -> None:
 BAD = [
     (("--memory", "much"), "--memory"),
     (("--memory", "1"), "--memory"),
-    (("--runtime", "runc"), "--runtime: not supported"),
+    (("--runtime", "gvisor"), "--runtime"),
     (("--restart", "always", "--rm"), "--rm"),
     (("--network", "nowhere"), "--network"),
     (("--node", "h9"), "--node"),
