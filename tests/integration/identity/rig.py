@@ -27,7 +27,10 @@ from shoal.api.v1.certificate_authority_pb2 import (
     JoinRequest,
     JoinResponse,
 )
-from shoal.api.v1.certificate_authority_pb2_grpc import add_CertificateAuthorityServicer_to_server
+from shoal.api.v1.certificate_authority_pb2_grpc import (
+    CertificateAuthorityServicer,
+    add_CertificateAuthorityServicer_to_server,
+)
 from shoal.api.v1.cluster_pb2 import ManagerAddress, RegisteredManager
 from shoal.api.v1.control_pb2_grpc import ControlServicer, add_ControlServicer_to_server
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherServicer, add_DispatcherServicer_to_server
@@ -249,7 +252,7 @@ async def agent(identity: CurrentIdentity) -> AsyncGenerator[str]:
         yield address
 
 
-class Impostor:
+class Impostor(CertificateAuthorityServicer):
     """Serves the join port with any certificate and any root, and keeps what it received."""
 
     def __init__(self, root: bytes) -> None:
@@ -269,12 +272,15 @@ class Impostor:
     async def Renew(self, request: Any, context: Context) -> Any:
         raise NotFound("no renewal here")
 
+    async def IssueServerCertificate(self, request: Any, context: Context) -> Any:
+        raise NotFound("no certificates here")
+
 
 @asynccontextmanager
 async def impostor(shown: Identity, root: bytes) -> AsyncGenerator[tuple[str, Impostor]]:
     """A man in the middle: its address, and what it learns."""
     server, spy = make_server(access.JOIN), Impostor(root)
-    add_CertificateAuthorityServicer_to_server(spy, server)  # type: ignore[arg-type]  # it has the methods
+    add_CertificateAuthorityServicer_to_server(spy, server)
     address = _local(listen(server, "127.0.0.1:0", lambda: shown, require_client_certificate=False))
     async with serving(server):
         yield address, spy
