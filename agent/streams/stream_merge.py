@@ -21,6 +21,7 @@ async def interleave(sources: Sequence[AsyncIterator[T]]) -> AsyncGenerator[T]:
     # A generator cannot hold a task group over its yields; `finally` cancels the tasks.
     tasks = [asyncio.create_task(forward(source)) for source in sources]
     everything = asyncio.gather(*tasks)
+    getting: asyncio.Future[T] | None = None
     try:
         while not (everything.done() and queue.empty()):
             getting = asyncio.ensure_future(queue.get())
@@ -31,6 +32,8 @@ async def interleave(sources: Sequence[AsyncIterator[T]]) -> AsyncGenerator[T]:
                 getting.cancel()
         everything.result()
     finally:
+        if getting is not None:
+            getting.cancel()
         for task in tasks:
             task.cancel()
         await asyncio.gather(everything, *tasks, return_exceptions=True)

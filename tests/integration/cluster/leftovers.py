@@ -78,7 +78,7 @@ def _leftovers(client: Client) -> dict[str, list[str]]:
     configs = client.call(control.ListConfigs, ListFilesRequest()).files
     return {
         "service": [each.service.spec.name for each in services],
-        "network": [each.network.spec.name for each in networks],
+        "network": [each.network.spec.name for each in networks if not each.network.removing],
         "volume": [each.spec.name for each in _volumes(client) if not each.removing],
         "secret": [each.spec.name for each in secrets],
         "config": [each.spec.name for each in configs],

@@ -139,7 +139,7 @@ def _start(client: docker.DockerClient) -> dict[str, str]:
 def _running(prometheus: Prometheus) -> list[Labels]:
     """Tasks that run, by their addresses on the network `front`."""
     found = prometheus.found("tasks")
-    return [each for each in found if (each["network_name"], each["task_state"]) == ("front", "running")]
+    return [each for each in found if (each.get("network_name"), each["task_state"]) == ("front", "running")]
 
 
 def _named(prometheus: Prometheus, job: str, label: str, value: str) -> Labels:

@@ -138,3 +138,19 @@ def test_no_log_at_all_and_no_task_at_all() -> None:
         asyncio.run(read(ReadLogsRequest(task_ids=["x"])))
     with pytest.raises(InvalidInput):
         asyncio.run(read(ReadLogsRequest()))
+
+
+def test_a_reader_that_leaves_leaves_no_task() -> None:
+    async def silent() -> AsyncGenerator[int]:
+        await asyncio.Event().wait()
+        yield 0
+
+    async def leave() -> None:
+        reading = asyncio.ensure_future(anext(interleave([silent()])))
+        await asyncio.sleep(0.01)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(leave())

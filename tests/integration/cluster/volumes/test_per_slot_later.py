@@ -29,6 +29,7 @@ def test_the_data_of_the_one_task_becomes_that_of_its_slot_and_comes_back(volume
     refused = volumes.run("volume", "move", "data", "--slot", "1", "--to", to)
     assert refused.returncode == 1 and "omit `--slot`" in refused.stderr
     volumes.shoal("volume", "move", "data", "--to", to)
+    volumes.until(lambda: "db.1" in slots(volumes, "db"), "the task to start on the other node")
     now, pid = slots(volumes, "db")["db.1"]
     assert (now, read(pid, "/data/row")) == (to, "precious")
     whole = ("--mount-rm", "/data", "--mount-add", "source=data,target=/data")
