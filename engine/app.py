@@ -25,7 +25,7 @@ from engine.cluster.replaceable_channel import ReplaceableChannel
 from engine.cluster.swarm_side import SwarmSide
 from engine.handlers.containers.archive_handlers import ArchiveHandlers
 from engine.handlers.containers.attach_handlers import AttachHandlers
-from engine.handlers.containers.container_handlers import ContainerHandlers
+from engine.handlers.containers.container_handlers import ContainerRecordHandlers
 from engine.handlers.containers.container_run_handlers import ContainerRunHandlers
 from engine.handlers.containers.exec_handlers import ExecHandlers
 from engine.handlers.containers.log_handlers import LogHandlers
@@ -48,7 +48,7 @@ from engine.handlers.swarm.swarm_handlers import SwarmHandlers
 from engine.handlers.system_handlers import SystemHandlers
 from engine.handlers.volume_handlers import VolumeHandlers
 from engine.server.api_server import ApiServer
-from engine.server.callers import Caller, local_caller
+from engine.server.callers import ApiCaller, local_caller
 from engine.server.listeners import passed_listeners, serve, server_context, tcp_listener, unix_listener
 from engine.server.output_delivery import OutputDelivery
 from engine.server.routes import RouteTable
@@ -147,7 +147,7 @@ def _raise_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
 
-def user_for(caller: Caller, own_role: Role) -> User | None:
+def user_for(caller: ApiCaller, own_role: Role) -> User | None:
     """Whom managers are told that a request is for; None: nobody but the engine's context itself.
 
     Only an engine may name a user; with an admin's context all that is asked of an engine is that admin's doing.
@@ -179,7 +179,7 @@ def route_table(settings: EngineSettings, managers: Managers, registries: Regist
     handlers = (
         system,
         events,
-        ContainerHandlers(managers, lookup, home, own_events, restrictions=restrictions),
+        ContainerRecordHandlers(managers, lookup, home, own_events, restrictions=restrictions),
         ContainerRunHandlers(managers, lookup, delivery),
         AttachHandlers(managers, lookup, own_events, delivery, restrictions=restrictions),
         LogHandlers(managers, lookup),

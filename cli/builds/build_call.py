@@ -46,7 +46,7 @@ def run_build(
     """
     from shoal.api.v1.builds_pb2_grpc import BuildsStub
 
-    feed, inputs = OutputFeed(display), BuildInputs(build, display)
+    feed, inputs = OutputFeed(display), SentInputs(build, display)
     outputs = client.stream(BuildsStub(client.channel).Build, inputs.messages(), seconds=None)
     pieces = _pieces(outputs, feed, inputs)
     try:
@@ -59,7 +59,7 @@ def run_build(
     return feed
 
 
-def _pieces(outputs: Generator[BuildOutput], feed: OutputFeed, inputs: "BuildInputs") -> Generator[bytes]:
+def _pieces(outputs: Generator[BuildOutput], feed: OutputFeed, inputs: "SentInputs") -> Generator[bytes]:
     """The files of the result; all else goes to the feed."""
     try:
         for output in outputs:
@@ -89,7 +89,7 @@ class BuildFailed(Exception):
         self.feed = feed
 
 
-class BuildInputs:
+class SentInputs:
     """The messages of one build.
 
     Attributes:

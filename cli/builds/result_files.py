@@ -8,11 +8,11 @@ from pathlib import Path
 
 from cli.file_copies.copy_paths import Placement
 from cli.file_copies.local_extract import LocalExtraction
-from cli.file_copies.piece_reader import PieceReader
 from shoal.api.v1.builds_pb2 import BuildResult, BuildStart
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
 from shoal.spec_parsers.build_outputs import BuildOutputOption
+from shoal.tar.piece_reader import PieceReader
 
 STDOUT = "-"
 KINDS: Mapping[str, BuildStart.Output.ValueType] = {

@@ -11,9 +11,9 @@ from cli.file_copies.copy_paths import STREAM, CopySource, CopyTarget, absolute,
 from cli.file_copies.copy_progress import CopyProgress
 from cli.file_copies.local_archive import archive
 from cli.file_copies.local_paths import local_source, local_target
-from cli.file_copies.piece_reader import PieceReader
 from shoal.api.v1.engine_pb2 import ArchiveRequest, PathStat, WriteArchiveRequest
 from shoal.errors import InvalidInput, NotFound, ShoalError
+from shoal.tar.piece_reader import PieceReader
 
 if TYPE_CHECKING:
     from shoal.api.v1.engine_pb2_grpc import ContainersStub

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Set
 from http import HTTPStatus
 
 from engine.protocol.errors import ApiError
-from engine.server.callers import Caller
+from engine.server.callers import ApiCaller
 from engine.translate.containers.forbidden_features import (
     HOST_NETWORK,
     PRIVILEGED,
@@ -35,31 +35,31 @@ class Restrictions:
         self._forbid = forbid
         self._find = find
 
-    async def check_task(self, caller: Caller, task: TaskTemplate) -> None:
+    async def check_task(self, caller: ApiCaller, task: TaskTemplate) -> None:
         """A container, or a service, with what it joins of others. Raises ApiError: 403; 404, no such container."""
         if self._concerns(caller):
             self._refuse(await self._all_features(task, MAX_JOINED))
 
-    async def check_use(self, caller: Caller, view: ContainerView) -> None:
+    async def check_use(self, caller: ApiCaller, view: ContainerView) -> None:
         """Commands in a container, its input, and its files: what it may, they may. Raises ApiError: 403."""
         await self.check_task(caller, view.container.definition.task)
 
-    def check_exec(self, caller: Caller, start: ExecStart) -> None:
+    def check_exec(self, caller: ApiCaller, start: ExecStart) -> None:
         """A command in a container. Raises ApiError: 403."""
         if self._concerns(caller) and start.privileged:
             self._refuse({PRIVILEGED})
 
-    def check_build(self, caller: Caller, start: BuildStart) -> None:
+    def check_build(self, caller: ApiCaller, start: BuildStart) -> None:
         """A build. Raises ApiError: 403."""
         if self._concerns(caller) and start.network == "host":
             self._refuse({HOST_NETWORK})
 
-    def check_volume(self, caller: Caller, spec: VolumeSpec) -> None:
+    def check_volume(self, caller: ApiCaller, spec: VolumeSpec) -> None:
         """Raises ApiError: 403."""
         if self._concerns(caller):
             self._refuse(volume_features(spec.options, spec.driver))
 
-    def _concerns(self, caller: Caller) -> bool:
+    def _concerns(self, caller: ApiCaller) -> bool:
         return bool(self._forbid) and not caller.is_admin
 
     async def _all_features(self, task: TaskTemplate, depth: int) -> Set[str]:

@@ -11,7 +11,7 @@ from aiohttp import web
 from engine.protocol.errors import ApiError, page_not_found, status_of
 from engine.protocol.versions import NEWEST, ApiVersion, is_answered_in_json, unsupported
 from engine.server.call import JSON, Call
-from engine.server.callers import LOCAL, Caller, caller_of
+from engine.server.callers import LOCAL, ApiCaller, caller_of
 from engine.server.http_connection import HttpServer
 from engine.server.routes import Route, RouteTable, split_version
 from engine.server.server_headers import SERVER_HEADERS
@@ -50,8 +50,8 @@ class ApiServer:
         routes: RouteTable,
         *,
         cluster: str = "",
-        local: Caller = LOCAL,
-        acting_for: Callable[[Caller], AbstractContextManager[None]] = lambda _: nullcontext(),
+        local: ApiCaller = LOCAL,
+        acting_for: Callable[[ApiCaller], AbstractContextManager[None]] = lambda _: nullcontext(),
     ) -> None:
         self._routes = routes
         self._cluster = cluster

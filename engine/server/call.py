@@ -11,7 +11,7 @@ from aiohttp import web
 from engine.protocol.errors import ApiError, bad_request
 from engine.protocol.parameters import Filters, boolean, integer, parse_filters
 from engine.protocol.versions import ApiVersion
-from engine.server.callers import Caller
+from engine.server.callers import ApiCaller
 from engine.server.hijack import RawStream, hijack
 from engine.server.server_headers import SERVER_HEADERS
 from engine.server.websocket import WebSocketStream
@@ -41,7 +41,7 @@ class Call:
     request: web.BaseRequest
     version: ApiVersion
     parameters: Mapping[str, str]
-    caller: Caller
+    caller: ApiCaller
 
     def text(self, name: str, default: str = "") -> str:
         """A parameter of the query; the first one of several."""

@@ -11,7 +11,7 @@ from shoal.identity.roles import Role
 
 
 @dataclass(frozen=True)
-class Caller:
+class ApiCaller:
     """Who makes a request.
 
     Attributes:
@@ -33,15 +33,15 @@ class Caller:
         return "local user" if self.is_local else f"{self.role} {self.name}"
 
 
-def local_caller(role: Role) -> Caller:
+def local_caller(role: Role) -> ApiCaller:
     """Whoever may open the Unix socket of an engine whose own context has this role."""
-    return Caller("", role, is_local=True)
+    return ApiCaller("", role, is_local=True)
 
 
 LOCAL = local_caller(Role.ADMIN)
 
 
-def caller_of(request: web.BaseRequest, cluster: str, local: Caller = LOCAL) -> Caller:
+def caller_of(request: web.BaseRequest, cluster: str, local: ApiCaller = LOCAL) -> ApiCaller:
     """The caller of a request.
 
     Args:
@@ -62,4 +62,4 @@ def caller_of(request: web.BaseRequest, cluster: str, local: Caller = LOCAL) -> 
         raise Unauthenticated("the client certificate is of another cluster")
     if subject.role is not Role.ADMIN:
         raise PermissionDenied(f"role {subject.role} may not use this API; role admin is required")
-    return Caller(subject.id, subject.role, is_local=False)
+    return ApiCaller(subject.id, subject.role, is_local=False)

@@ -45,7 +45,7 @@ LONG_CALL_SECONDS = 3600.0
 """For calls that wait for what a user has asked for: a stop with its grace, a start with its image."""
 
 
-class ContainerHandlers:
+class ContainerRecordHandlers:
     """The operations on containers' records."""
 
     def __init__(

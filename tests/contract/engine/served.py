@@ -23,11 +23,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from engine.server.api_server import ApiServer
-from engine.server.callers import LOCAL, Caller
+from engine.server.callers import LOCAL, ApiCaller
 from engine.server.listeners import serve, server_context, tcp_listener, unix_listener
 from engine.server.routes import RouteTable
 
-ActingFor = Callable[[Caller], AbstractContextManager[None]]
+ActingFor = Callable[[ApiCaller], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def served(
     open_routes: Callable[[], AbstractAsyncContextManager[RouteTable]],
     directory: Path,
     *,
-    local: Caller = LOCAL,
+    local: ApiCaller = LOCAL,
     acting_for: ActingFor = lambda _: nullcontext(),
     cluster: str = "",
 ) -> Iterator[Served]:

@@ -11,8 +11,7 @@ from engine.app import user_for
 from engine.cluster.acting_user import acting_for
 from engine.cluster.managers import Managers
 from engine.cluster.replaceable_channel import ReplaceableChannel
-from engine.server.callers import Caller as HttpCaller
-from engine.server.callers import local_caller
+from engine.server.callers import ApiCaller, local_caller
 from manager.control_api.servicer import ControlService, Handlers
 from shoal.api.v1.certificate_authority_pb2 import RenewRequest
 from shoal.api.v1.certificate_authority_pb2_grpc import CertificateAuthorityStub
@@ -118,7 +117,7 @@ def test_an_engine_renews_its_own_certificate_whomever_it_names() -> None:
 
 
 def test_an_engine_names_users_of_tcp_and_an_admins_context_names_nobody() -> None:
-    over_tcp = HttpCaller("ada", Role.ADMIN, is_local=False)
+    over_tcp = ApiCaller("ada", Role.ADMIN, is_local=False)
     assert user_for(over_tcp, Role.ENGINE) == User("ada", Role.ADMIN)
     assert user_for(over_tcp, Role.ADMIN) is None
     assert user_for(local_caller(Role.ENGINE), Role.ENGINE) is None

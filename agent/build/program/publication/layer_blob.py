@@ -6,24 +6,19 @@ import threading
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from agent.archives.disk_budget import DiskBudget
 from agent.archives.tar_stream import archive_layer
 from shoal.distribution.manifests import OCI_LAYER, OCI_LAYER_GZIP, Descriptor
 from shoal.errors import Unavailable
 
+if TYPE_CHECKING:  # it loads zstd, which takes long
+    from shoal.images.stream_compressor import StreamCompressor
+
 _GZIP = 31
 _GZIP_LEVEL, _ZSTD_LEVEL = 1, 3
 OCI_LAYER_ZSTD = f"{OCI_LAYER}+zstd"
-
-
-class StreamCompressor(Protocol):
-    """What `zlib` and `zstd` have in common."""
-
-    def compress(self, data: bytes, /) -> bytes: ...
-
-    def flush(self) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -37,7 +32,7 @@ class Compression:
     def media_type(self) -> str:
         return OCI_LAYER_ZSTD if self.kind == "zstd" else OCI_LAYER_GZIP
 
-    def packer(self) -> StreamCompressor:
+    def packer(self) -> "StreamCompressor":
         """A new one. Raises InvalidInput: there is no such level."""
         if self.kind == "zstd":
             from agent.build.program.publication.zstd_packer import zstd_packer

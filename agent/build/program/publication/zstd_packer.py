@@ -2,7 +2,7 @@
 
 import sys
 
-from agent.build.program.publication.layer_blob import StreamCompressor
+from shoal.images.stream_compressor import StreamCompressor
 
 if sys.version_info >= (3, 14):
     from compression import zstd

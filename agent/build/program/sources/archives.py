@@ -7,9 +7,9 @@ from typing import BinaryIO
 from agent.archives.disk_budget import DiskBudget
 from agent.archives.tar_extract import ExtractOptions, extract
 from agent.build.program.copying.copy_metadata import CopyOwner
-from agent.build.program.piece_reader import PieceReader
 from shoal.errors import InvalidInput
 from shoal.images.spool import pieces
+from shoal.tar.piece_reader import PieceReader
 from shoal.tar.tar_header import BLOCK, parse_header
 
 _BUFFER = 1 << 20

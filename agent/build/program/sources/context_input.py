@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.archives.tar_extract import ExtractOptions, extract
-from agent.build.program.piece_reader import PieceReader
 from agent.build.program.workspace import Workspace
 from agent.images.threaded_call import in_thread
 from shoal.api.v1.builds_pb2 import BuildInput
 from shoal.errors import Exhausted, InvalidInput, NotFound
 from shoal.images.spool import pieces
+from shoal.tar.piece_reader import PieceReader
 
 MAX_CONTEXT_BYTES = 64 << 30
 MAX_SECRET_BYTES = 500 << 10

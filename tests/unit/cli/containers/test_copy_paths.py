@@ -23,8 +23,8 @@ from cli.file_copies.copy_paths import (
 from cli.file_copies.local_archive import archive
 from cli.file_copies.local_extract import LocalExtraction
 from cli.file_copies.local_paths import local_source, local_target
-from cli.file_copies.piece_reader import PieceReader
 from shoal.errors import InvalidInput, NotFound
+from shoal.tar.piece_reader import PieceReader
 from shoal.tar.tar_entries import CHUNK_BYTES
 
 

@@ -1,12 +1,12 @@
 """Exact reads of what comes in pieces. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 
 class PieceReader:
     """Reads exact numbers of bytes from pieces of any size."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
+    def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = filter(None, pieces)
         self._buffer = b""
         self._at = 0

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.build.program.piece_reader import PieceReader
+from shoal.tar.piece_reader import PieceReader
 
 
 @given(st.lists(st.binary(max_size=20)), st.lists(st.integers(0, 30)))
