@@ -12,16 +12,10 @@ from importlib.metadata import version
 
 from grpc import aio
 
-from engine.cluster.acting_user import acting_for
-from engine.cluster.certificate_maintenance import CHECK_SECONDS, CertificateMaintenance, ServerCertificate
 from engine.cluster.container_lookup import ContainerLookup
 from engine.cluster.home_node import HomeNode
 from engine.cluster.image_pool import ImagePool
-from engine.cluster.issued_certificate import IssuedCertificate, host_names
-from engine.cluster.manager_order import ManagerOrder
-from engine.cluster.managers import Managers
 from engine.cluster.own_events import OwnEvents
-from engine.cluster.replaceable_channel import ReplaceableChannel
 from engine.cluster.swarm_side import SwarmSide
 from engine.handlers.containers.archive_handlers import ArchiveHandlers
 from engine.handlers.containers.attach_handlers import AttachHandlers
@@ -61,6 +55,12 @@ from shoal.errors import InvalidInput
 from shoal.identity.certificates import subject_of
 from shoal.identity.identity import CA_FILE, Identity
 from shoal.identity.roles import Role
+from shoal.manager_calls.acting_user import acting_for
+from shoal.manager_calls.certificate_maintenance import CHECK_SECONDS, CertificateMaintenance, ServerCertificate
+from shoal.manager_calls.issued_certificate import IssuedCertificate, host_names
+from shoal.manager_calls.manager_order import ManagerOrder
+from shoal.manager_calls.managers import Managers
+from shoal.manager_calls.replaceable_channel import ReplaceableChannel
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.on_behalf import User
 from shoal.sd_notify import sd_notify

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from grpc import aio
 
 from engine.app import route_table
-from engine.cluster.managers import Managers
-from engine.cluster.replaceable_channel import ReplaceableChannel
 from engine.server.routes import Route
 from engine.settings import EngineSettings
 from shoal.distribution.registries import Registries
+from shoal.manager_calls.managers import Managers
+from shoal.manager_calls.replaceable_channel import ReplaceableChannel
 
 _HEAD = """# Operations of the Engine API
 

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from engine.cluster.managers import Managers
 from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput, BuildStart
+from shoal.manager_calls.managers import Managers
 
 PART_BYTES = 256 * 1024
 """Of a context in one message."""

@@ -4,7 +4,6 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from ipaddress import ip_network
 
-from engine.cluster.managers import CALL_SECONDS, SIZE_SECONDS, Managers
 from engine.protocol.errors import ApiError, bad_request, conflict, not_found
 from engine.translate.containers.container_facts import NetworkFacts, Surroundings, given_name, linked_names
 from engine.translate.images.image_facts import ImageFacts, facts_of
@@ -20,6 +19,7 @@ from shoal.api.v1.engine_pb2 import (
 from shoal.container_ids import container_id, is_beginning
 from shoal.errors import InvalidInput, NotFound
 from shoal.images.image_documents import choose_variant
+from shoal.manager_calls.managers import CALL_SECONDS, SIZE_SECONDS, Managers
 from shoal.networks.network_modes import BRIDGE, HOST, NONE
 
 CACHED_IMAGES = 1000

@@ -4,8 +4,8 @@ import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from engine.cluster.managers import Managers
 from shoal.api.v1.control_pb2 import ListNodesRequest, ListNodesResponse, NodeView
+from shoal.manager_calls.managers import Managers
 
 NONE = "none"
 

@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from engine.cluster.managers import Managers
 from engine.protocol.errors import ApiError, bad_request, not_found
 from engine.protocol.registry_auth import RegistryAuth, registry_domain
 from shoal.api.v1.control_pb2 import GetClusterRequest
@@ -16,6 +15,7 @@ from shoal.distribution.registry_client import Distribution
 from shoal.errors import InvalidInput, NotFound, PermissionDenied, Refused, ShoalError, Unauthenticated
 from shoal.image_reference import ImageReference, parse
 from shoal.images.image_repository import ImageRepository
+from shoal.manager_calls.managers import Managers
 
 
 class ImagePool:

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
-from engine.cluster.managers import Managers
 from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput, TerminalSize
+from shoal.manager_calls.managers import Managers
 
 _QUEUED_MESSAGES = 8
 """Of input that the node has not taken yet; then the client is not read."""

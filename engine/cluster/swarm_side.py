@@ -6,10 +6,10 @@ The cluster is there whatever a client does. `docker swarm leave --force` hides 
 
 from contextlib import suppress
 
-from engine.cluster.managers import Managers
 from shoal.api.v1.cluster_pb2 import AddressPools
 from shoal.api.v1.control_pb2 import GetClusterRequest, UpdateClusterRequest
 from shoal.errors import ShoalError
+from shoal.manager_calls.managers import Managers
 
 PING_SECONDS = 1.0
 """For the managers to respond while a client waits for `_ping`."""

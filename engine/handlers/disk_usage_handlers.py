@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup
-from engine.cluster.managers import SIZE_SECONDS, Managers
 from engine.handlers.volume_handlers import VolumeHandlers, size_of
 from engine.protocol.versions import BUILD_CACHE_LISTED
 from engine.server.call import Call
@@ -20,6 +19,7 @@ from engine.translate.volumes import volume_document
 from shoal.api.v1.builds_pb2 import ListBuildCacheRequest
 from shoal.api.v1.control_pb2 import ListVolumesRequest
 from shoal.api.v1.engine_pb2 import ImageView, ListContainersRequest, ListImagesRequest
+from shoal.manager_calls.managers import SIZE_SECONDS, Managers
 
 KINDS = ("container", "image", "volume", "build-cache")
 

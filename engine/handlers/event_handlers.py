@@ -6,7 +6,6 @@ from contextlib import aclosing
 
 from aiohttp import web
 
-from engine.cluster.managers import Managers
 from engine.cluster.own_events import OwnEvents
 from engine.server.call import Call, json_line
 from engine.server.routes import Route
@@ -14,6 +13,7 @@ from engine.translate.events import event_document, event_filter
 from engine.translate.prune_filters import moment_ms
 from shoal.api.v1.control_pb2 import WatchEventsRequest
 from shoal.api.v1.event_pb2 import Event
+from shoal.manager_calls.managers import Managers
 from shoal.task_group import TaskGroup
 
 

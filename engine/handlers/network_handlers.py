@@ -6,7 +6,6 @@ from http import HTTPStatus
 from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup
-from engine.cluster.managers import Managers
 from engine.cluster.removals import wait_until_gone
 from engine.protocol.errors import ApiError, bad_request, conflict, not_found
 from engine.protocol.parameters import boolean_filter, check_keys
@@ -39,6 +38,7 @@ from shoal.api.v1.engine_pb2 import ConnectContainerRequest, DisconnectContainer
 from shoal.container_ids import is_beginning
 from shoal.errors import AlreadyExists, InvalidInput, NotFound, Refused
 from shoal.filters.filter_set import has_label
+from shoal.manager_calls.managers import Managers
 from shoal.networks.network_modes import BRIDGE, HOST, NONE
 
 FILTERS = ("dangling", "driver", "id", "label", "name", "scope", "type")

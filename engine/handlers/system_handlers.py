@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from aiohttp import web
 
 from engine.cluster.home_node import home_node
-from engine.cluster.managers import Managers
 from engine.protocol.go_times import time_text_ns
 from engine.protocol.registry_auth import parse_auth_document, registry_domain
 from engine.server.call import Call
@@ -20,6 +19,7 @@ from shoal.api.v1.engine_pb2 import ListContainersRequest, ListImagesRequest
 from shoal.container_states import state_text
 from shoal.distribution.check_login import check_login
 from shoal.distribution.registries import Registries
+from shoal.manager_calls.managers import Managers
 
 
 class SystemHandlers:

@@ -7,7 +7,6 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from engine.cluster.managers import SIZE_SECONDS, Managers
 from engine.cluster.removals import wait_until_gone
 from engine.handlers.restrictions import Restrictions
 from engine.protocol.errors import ApiError, bad_request, conflict, not_found, not_implemented
@@ -29,6 +28,7 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.engine_pb2 import ContainerView, ListContainersRequest
 from shoal.errors import AlreadyExists, InvalidInput, NotFound, Refused
 from shoal.filters.filter_set import has_label
+from shoal.manager_calls.managers import SIZE_SECONDS, Managers
 
 FILTERS = ("dangling", "driver", "label", "name")
 ANONYMOUS_BYTES = 31

@@ -7,7 +7,6 @@ from http import HTTPStatus
 from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup, reference_of
-from engine.cluster.managers import Managers
 from engine.cluster.own_events import OwnEvents
 from engine.handlers.restrictions import Restrictions
 from engine.protocol.decompression import Decompression
@@ -17,6 +16,7 @@ from engine.server.routes import Route
 from engine.translate.containers.path_stat import path_stat_header
 from shoal.api.v1.engine_pb2 import ArchiveChunk, ArchiveRequest, ListChangesRequest, WriteArchiveRequest
 from shoal.errors import InvalidInput, NotFound, PermissionDenied
+from shoal.manager_calls.managers import Managers
 
 TAR = "application/x-tar"
 OCTETS = "application/octet-stream"

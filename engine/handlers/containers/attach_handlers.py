@@ -7,7 +7,6 @@ from typing import Any
 from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup
-from engine.cluster.managers import Managers
 from engine.cluster.own_events import OwnEvents
 from engine.cluster.program_session import ProgramSession
 from engine.handlers.containers.log_streams import LogOptions, log_frames
@@ -31,6 +30,7 @@ from engine.translate.containers.container_facts import identifier, is_of_servic
 from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.api.v1.streams_pb2 import AttachStart, ExecInput
 from shoal.container_states import state_text
+from shoal.manager_calls.managers import Managers
 
 
 class AttachHandlers:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from engine.cluster.container_lookup import ContainerLookup
 from engine.cluster.home_node import HomeNode
-from engine.cluster.managers import Managers
 from engine.handlers.restrictions import Restrictions
 from engine.protocol.docker_texts import name_taken
 from engine.protocol.errors import ApiError, bad_request, not_found
@@ -21,6 +20,7 @@ from shoal.api.v1.standalone_pb2 import ContainerDefinition
 from shoal.errors import AlreadyExists, InvalidInput, NotFound
 from shoal.image_reference import parse
 from shoal.images.image_documents import choose_variant
+from shoal.manager_calls.managers import Managers
 from shoal.networks.network_modes import HOST
 
 CREATE_SECONDS = 120.0

@@ -8,7 +8,6 @@ from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup, no_such_container, reference_of
 from engine.cluster.home_node import HomeNode
-from engine.cluster.managers import CALL_SECONDS, SIZE_SECONDS, Managers
 from engine.cluster.own_events import OwnEvents
 from engine.handlers.containers.container_creator import ContainerCreator
 from engine.handlers.restrictions import Restrictions
@@ -35,6 +34,7 @@ from shoal.api.v1.engine_pb2 import (
 )
 from shoal.container_states import state_text
 from shoal.errors import AlreadyExists, NotFound, Refused
+from shoal.manager_calls.managers import CALL_SECONDS, SIZE_SECONDS, Managers
 
 FILTERS = (
     "ancestor", "before", "expose", "exited", "health", "id", "is-task", "label", "name", "network", "node",

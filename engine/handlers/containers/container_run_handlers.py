@@ -8,7 +8,6 @@ from signal import SIGKILL
 from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup, no_such_container
-from engine.cluster.managers import Managers
 from engine.handlers.containers.container_handlers import LONG_CALL_SECONDS
 from engine.protocol.docker_texts import start_failure, start_failure_code
 from engine.protocol.errors import ApiError, NotModified, bad_request, conflict
@@ -31,6 +30,7 @@ from shoal.api.v1.engine_pb2 import (
 from shoal.api.v1.standalone_pb2 import ContainerRestart, ContainerStop
 from shoal.container_states import state_text
 from shoal.errors import InvalidInput, NotFound, Refused, ShoalError
+from shoal.manager_calls.managers import Managers
 from shoal.signal_names import signal_number
 
 CONDITIONS = {

@@ -3,10 +3,10 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from engine.cluster.managers import Managers
 from engine.cluster.own_events import OwnEvents
 from shoal.api.v1.engine_pb2 import ContainerView, GetExecRequest
 from shoal.errors import ShoalError
+from shoal.manager_calls.managers import Managers
 
 if TYPE_CHECKING:
     from shoal.api.v1.engine_pb2 import ExecSession

@@ -9,7 +9,6 @@ from typing import Any
 from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup, reference_of
-from engine.cluster.managers import Managers
 from engine.cluster.own_events import OwnEvents
 from engine.cluster.program_session import ProgramSession
 from engine.handlers.containers.exec_ends import ExecEnds
@@ -34,6 +33,7 @@ from shoal.api.v1.streams_pb2 import ExecEnd, ExecInput, ExecStart, StartCreated
 from shoal.container_ids import container_id
 from shoal.container_states import state_text
 from shoal.errors import NotFound, Refused, ShoalError
+from shoal.manager_calls.managers import Managers
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from contextlib import aclosing, asynccontextmanager
 from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup
-from engine.cluster.managers import Managers
 from engine.handlers.containers.log_streams import LogOptions, log_frames
 from engine.handlers.containers.terminal_streams import content_type
 from engine.protocol.errors import bad_request, not_implemented
@@ -16,6 +15,7 @@ from engine.protocol.parameters import nanoseconds
 from engine.server.call import Call
 from engine.server.routes import Route
 from shoal.errors import Refused
+from shoal.manager_calls.managers import Managers
 
 COMMAND_LINE = "Docker-Client/"
 """What the docker command line calls itself."""

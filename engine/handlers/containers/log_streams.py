@@ -5,12 +5,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from engine.cluster.container_lookup import reference_of
-from engine.cluster.managers import Managers
 from engine.protocol.frames import Output
 from engine.translate.containers.container_facts import is_of_service
 from engine.translate.containers.log_frames import LogFrames
 from shoal.api.v1.control_pb2 import LogsRequest
 from shoal.api.v1.engine_pb2 import ContainerView
+from shoal.manager_calls.managers import Managers
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from contextlib import aclosing
 from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup
-from engine.cluster.managers import Managers
 from engine.server.call import Call
 from engine.server.routes import Route
 from engine.translate.containers.container_facts import identifier
@@ -14,6 +13,7 @@ from engine.translate.containers.stats import StatsLines
 from shoal.api.v1.control_pb2 import GetNodeRequest, StatsRequest, StatsResponse
 from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.container_states import state_text
+from shoal.manager_calls.managers import Managers
 
 INTERVAL_MS = 1000
 

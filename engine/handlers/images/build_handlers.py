@@ -9,7 +9,6 @@ from aiohttp import web
 
 from engine.cluster.build_session import BuildSession
 from engine.cluster.home_node import HomeNode
-from engine.cluster.managers import Managers
 from engine.handlers.restrictions import Restrictions
 from engine.server.call import Call, json_line
 from engine.server.routes import Route
@@ -18,6 +17,7 @@ from engine.translate.images.build_request import BuildQuery, BuildRequest, read
 from engine.translate.images.classic_build import ClassicBuild, Line, dockerfile_error
 from shoal.api.v1.engine_pb2 import GetImageRequest
 from shoal.errors import InvalidInput, NotFound, ShoalError
+from shoal.manager_calls.managers import Managers
 
 CONFIG_HEADER = "X-Registry-Config"
 DRAIN_SECONDS = 60.0

@@ -6,7 +6,6 @@ from http import HTTPStatus
 from aiohttp import web
 
 from engine.cluster.image_pool import ImagePool, parse_image, pull_error
-from engine.cluster.managers import Managers
 from engine.protocol.errors import ApiError, conflict, not_implemented
 from engine.protocol.parameters import Filters, check_keys
 from engine.protocol.registry_auth import parse_auth_header
@@ -31,6 +30,7 @@ from shoal.distribution.registry_client import Distribution, Repository
 from shoal.errors import Refused, ShoalError
 from shoal.images.image_contents import ImageContents, read_contents
 from shoal.images.repository_name import record_name
+from shoal.manager_calls.managers import Managers
 
 FILTERS = ("before", "dangling", "label", "reference", "since", "until")
 AUTH_HEADER = "X-Registry-Auth"

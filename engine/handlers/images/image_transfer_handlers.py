@@ -14,7 +14,6 @@ from aiohttp import web
 
 from engine.cluster.container_lookup import ContainerLookup, reference_of
 from engine.cluster.image_pool import ImagePool, names_one, parse_image, parse_platform, pull_error
-from engine.cluster.managers import Managers
 from engine.cluster.own_events import OwnEvents
 from engine.handlers.images.image_handlers import AUTH_HEADER
 from engine.handlers.images.progress_stream import LOADING, PULLING, PUSHING, Emit, LayerLines, stream_progress
@@ -35,6 +34,7 @@ from shoal.images.loading import load
 from shoal.images.repository_name import record_name
 from shoal.images.spool import uncompressed
 from shoal.images.tar_import import ImportSettings, imported_image
+from shoal.manager_calls.managers import Managers
 
 TAR = "application/x-tar"
 COMMIT_SECONDS = 3600.0

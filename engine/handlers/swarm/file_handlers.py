@@ -7,7 +7,6 @@ from typing import Any
 
 from aiohttp import web
 
-from engine.cluster.managers import Managers
 from engine.protocol.errors import ApiError, bad_request, conflict, not_found
 from engine.protocol.parameters import check_keys
 from engine.server.call import Call
@@ -21,6 +20,7 @@ from shoal.api.v1.control_pb2 import (
     UpdateFileRequest,
 )
 from shoal.errors import AlreadyExists, InvalidInput, NotFound, Refused
+from shoal.manager_calls.managers import Managers
 
 FILTERS = ("id", "label", "name", "names")
 

@@ -8,7 +8,6 @@ from typing import Any
 from aiohttp import web
 
 from engine.cluster.home_node import HomeNode
-from engine.cluster.managers import Managers
 from engine.protocol.errors import ApiError, bad_request, not_found
 from engine.protocol.parameters import check_keys
 from engine.server.call import Call
@@ -26,6 +25,7 @@ from shoal.api.v1.control_pb2 import (
     UpdateNodeRequest,
 )
 from shoal.errors import Conflict, InvalidInput, NotFound, Refused
+from shoal.manager_calls.managers import Managers
 
 FILTERS = ("id", "label", "membership", "name", "node.label", "role")
 IS_MANAGER = (

@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from engine.cluster.managers import Managers
 from engine.handlers.restrictions import Restrictions
 from engine.handlers.swarm.node_handlers import OUT_OF_SEQUENCE, version_of
 from engine.protocol.errors import ApiError, bad_request, conflict, not_found
@@ -40,6 +39,7 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.service_pb2 import Service, ServiceSpec
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import AlreadyExists, Conflict, InvalidInput, NotFound, Refused
+from shoal.manager_calls.managers import Managers
 
 _Answer = TypeVar("_Answer")
 

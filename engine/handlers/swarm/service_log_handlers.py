@@ -5,7 +5,6 @@ from contextlib import aclosing
 
 from aiohttp import web
 
-from engine.cluster.managers import Managers
 from engine.handlers.containers.log_handlers import tail_of
 from engine.handlers.containers.log_streams import LogOptions
 from engine.handlers.containers.terminal_streams import content_type
@@ -18,6 +17,7 @@ from engine.server.routes import Route
 from engine.translate.containers.log_frames import LogFrames
 from shoal.api.v1.control_pb2 import ListTasksRequest, LogsRequest
 from shoal.api.v1.task_pb2 import Task
+from shoal.manager_calls.managers import Managers
 
 
 class ServiceLogHandlers:

@@ -6,7 +6,6 @@ from http import HTTPStatus
 from aiohttp import web
 
 from engine.cluster.home_node import HomeNode
-from engine.cluster.managers import Managers
 from engine.cluster.swarm_side import SwarmSide
 from engine.handlers.swarm.node_handlers import OUT_OF_SEQUENCE, version_of
 from engine.handlers.swarm.swarm_guard import guarded
@@ -30,6 +29,7 @@ from shoal.api.v1.control_pb2 import (
     UpdateClusterRequest,
 )
 from shoal.errors import Conflict, PermissionDenied
+from shoal.manager_calls.managers import Managers
 
 ALREADY_PART = (
     'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.'

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from engine.app import route_table
-from engine.cluster.managers import Managers
 from engine.server.routes import RouteTable
 from engine.settings import EngineSettings
 from manager.cluster.cluster_handler import ClusterHandler
@@ -43,6 +42,7 @@ from shoal.api.v1.streams_pb2 import (
 )
 from shoal.distribution.registries import Registries
 from shoal.errors import Unavailable
+from shoal.manager_calls.managers import Managers
 from tests.contract.engine.rig_programs import ExecAgents, Programs
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.managers import FakeManagers

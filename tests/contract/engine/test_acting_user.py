@@ -10,11 +10,11 @@ import pytest
 from aiohttp import web
 
 from engine.app import user_for
-from engine.cluster.acting_user import acting_for, acting_metadata
 from engine.server.call import Call
 from engine.server.callers import local_caller
 from engine.server.routes import Route, RouteTable
 from shoal.identity.roles import Role
+from shoal.manager_calls.acting_user import acting_for, acting_metadata
 from shoal.rpc.on_behalf import ON_BEHALF_KEY
 from tests.contract.engine.raw_http import request
 from tests.contract.engine.served import Served, constant, served

@@ -15,7 +15,6 @@ from urllib.parse import quote
 import pytest
 
 from engine.cluster.home_node import HomeNode
-from engine.cluster.managers import Managers
 from engine.handlers.images.build_handlers import BuildHandlers
 from engine.handlers.ping import ping_routes
 from engine.handlers.restrictions import Restrictions
@@ -38,6 +37,7 @@ from shoal.api.v1.builds_pb2 import (
 from shoal.api.v1.engine_pb2 import ContainerView, GetImageRequest, ImageView
 from shoal.errors import InvalidInput, NotFound, Refused
 from shoal.identity.roles import Role
+from shoal.manager_calls.managers import Managers
 from tests.contract.engine.docker_cli import docker, environment_of, wait_until
 from tests.contract.engine.raw_http import connect, request
 from tests.contract.engine.served import Served, served

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from grpc import aio
 
-from engine.cluster.certificate_maintenance import CertificateMaintenance, ServerCertificate
-from engine.cluster.managers import Managers
-from engine.cluster.replaceable_channel import ReplaceableChannel
 from shoal.api.v1.control_pb2 import ListNodesRequest, WatchServicesRequest
 from shoal.contexts.context_store import ContextStore
 from shoal.identity.authority import ADMIN_LIFETIME, Authority
 from shoal.identity.identity import CERTIFICATE_FILE, KEY_FILE, Identity
 from shoal.identity.roles import CertificateSubject, Role
+from shoal.manager_calls.certificate_maintenance import CertificateMaintenance, ServerCertificate
+from shoal.manager_calls.managers import Managers
+from shoal.manager_calls.replaceable_channel import ReplaceableChannel
 from shoal.rpc.channel import connect_aio
 from tests.integration.identity.rig import cluster
 
@@ -102,7 +102,7 @@ def test_the_server_certificate_is_read_again_if_it_fits_its_key(
     certificate.write_bytes(two.certificate)  # half way
     served.check()
     assert shown() == one.certificate.decode()
-    assert "continues with its old server certificate" in caplog.text
+    assert "the old server certificate stays in use" in caplog.text
     key.write_bytes(two.key)
     served.check()
     assert shown() == two.certificate.decode()

@@ -8,9 +8,6 @@ import pytest
 from grpc import aio
 
 from engine.app import user_for
-from engine.cluster.acting_user import acting_for
-from engine.cluster.managers import Managers
-from engine.cluster.replaceable_channel import ReplaceableChannel
 from engine.server.callers import ApiCaller, local_caller
 from manager.control_api.servicer import ControlService, Handlers
 from shoal.api.v1.certificate_authority_pb2 import RenewRequest
@@ -20,6 +17,9 @@ from shoal.api.v1.control_pb2_grpc import ControlStub, add_ControlServicer_to_se
 from shoal.errors import InvalidInput, PermissionDenied
 from shoal.identity import certificates
 from shoal.identity.roles import CertificateSubject, Role
+from shoal.manager_calls.acting_user import acting_for
+from shoal.manager_calls.managers import Managers
+from shoal.manager_calls.replaceable_channel import ReplaceableChannel
 from shoal.rpc.caller import Caller
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.grpc_server import listen, make_server

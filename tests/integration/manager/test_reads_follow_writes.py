@@ -11,8 +11,6 @@ import grpc
 import pytest
 from grpc import aio
 
-from engine.cluster.managers import Managers
-from engine.cluster.replaceable_channel import ReplaceableChannel
 from manager.control_api.servicer import ControlService
 from manager.store import kinds
 from manager.store.backend import Batch
@@ -35,6 +33,8 @@ from shoal.errors import InvalidInput, NotFound, Unavailable
 from shoal.identity.authority import Authority
 from shoal.identity.identity import Identity
 from shoal.identity.roles import CertificateSubject, Role
+from shoal.manager_calls.managers import Managers
+from shoal.manager_calls.replaceable_channel import ReplaceableChannel
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.grpc_server import listen, make_server
 from shoal.rpc.manager_access import MANAGER_API

@@ -9,7 +9,6 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from engine.cluster.home_node import HomeNode
-from engine.cluster.managers import Managers
 from engine.handlers.swarm.node_handlers import NodeHandlers
 from engine.protocol.errors import ApiError
 from engine.protocol.versions import NEWEST
@@ -17,6 +16,7 @@ from engine.server.call import Call
 from engine.server.callers import LOCAL
 from shoal.api.v1.control_pb2 import ClusterView, ListManagersResponse, NodeView, RemoveNodeRequest, RemoveNodeResponse
 from shoal.errors import Refused
+from shoal.manager_calls.managers import Managers
 
 NODE = "0123456789abc"
 

@@ -12,7 +12,6 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from engine.cluster.home_node import HomeNode
-from engine.cluster.managers import Managers
 from engine.cluster.swarm_side import SwarmSide
 from engine.handlers.ping import ping_routes
 from engine.handlers.swarm.swarm_guard import guarded
@@ -25,6 +24,7 @@ from engine.server.routes import Route, RouteTable
 from manager.cluster.cluster_handler import ClusterHandler
 from shoal.api.v1.control_pb2 import JoinTokenView, ListJoinTokensResponse, ListNodesResponse
 from shoal.errors import PermissionDenied, Unavailable
+from shoal.manager_calls.managers import Managers
 from tests.unit.manager_api.cluster.cluster_rig import cluster_handler
 from tests.unit.manager_api.control_rig import ADMIN
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from engine.cluster.newest_revision import REMEMBERED_SECONDS, NewestRevision
 from shoal.errors import InvalidInput
+from shoal.manager_calls.newest_revision import REMEMBERED_SECONDS, NewestRevision
 from shoal.rpc.read_revisions import MIN_REVISION_KEY, REVISION_KEY, min_revision, reported_revision
 
 

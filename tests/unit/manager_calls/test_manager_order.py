@@ -6,8 +6,8 @@ import grpc
 import pytest
 from grpc import aio
 
-from engine.cluster.manager_order import ManagerOrder
-from engine.cluster.read_attempts import ANSWER_SECONDS, LAGGING_ATTEMPTS, ReadAttempts, is_read
+from shoal.manager_calls.manager_order import ManagerOrder
+from shoal.manager_calls.read_attempts import ANSWER_SECONDS, LAGGING_ATTEMPTS, ReadAttempts, is_read
 
 
 class Clock:

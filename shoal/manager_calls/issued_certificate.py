@@ -1,4 +1,4 @@
-"""A certificate of the cluster's authority for the engine's own TLS, which nobody has to give."""
+"""A certificate of the cluster's authority for a server's own TLS, which nobody has to give."""
 
 import asyncio
 import logging
@@ -12,11 +12,11 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import pairwise
 from pathlib import Path
 
-from engine.cluster.managers import Managers
 from shoal.api.v1.certificate_authority_pb2 import IssueServerCertificateRequest
 from shoal.errors import ShoalError
 from shoal.identity import certificates
 from shoal.identity.served_names import MAX_NAMES
+from shoal.manager_calls.managers import Managers
 
 CHECK_SECONDS = 3600.0
 _EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104  # names of it; nothing is bound
@@ -31,7 +31,7 @@ class IssuedCertificate:
     The key is made here, for each certificate, and is never on a disk. Until there is a certificate, handshakes fail.
 
     Args:
-        names: what clients may call the engine: host names and IP addresses.
+        names: what clients may call the server: host names and IP addresses.
     """
 
     def __init__(
@@ -75,11 +75,11 @@ class IssuedCertificate:
         _load(self._context, answer.certificate, key)
         self._certificate = answer.certificate
         until = certificates.expires_at(answer.certificate)
-        _log.info("the engine serves with a certificate of the cluster until %s, for %s", until, ", ".join(self._names))
+        _log.info("the server certificate of the cluster is good until %s, for %s", until, ", ".join(self._names))
 
 
 def host_names(listen: str, more: Sequence[str] = ()) -> list[str]:
-    """What clients may call an engine of this host.
+    """What clients may call a server on this host.
 
     Args:
         listen: the host that it listens on; an address that means all has all of this host's.

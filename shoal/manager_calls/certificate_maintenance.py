@@ -1,4 +1,4 @@
-"""Certificates of a long life: the engine's own is renewed, and what others renew is read again, while it runs."""
+"""Certificates of a long life: a program's own is renewed, and what others renew is read again, while it runs."""
 
 import asyncio
 import logging
@@ -9,11 +9,11 @@ from pathlib import Path
 
 from grpc import aio
 
-from engine.cluster.replaceable_channel import ReplaceableChannel
 from shoal.contexts.certificate_renewal import renew_if_due
 from shoal.contexts.context_file import Context
 from shoal.errors import ShoalError
 from shoal.identity.identity import Identity
+from shoal.manager_calls.replaceable_channel import ReplaceableChannel
 
 STREAM_SECONDS = 86_400.0
 """For the streams of a channel that was replaced."""
@@ -56,11 +56,11 @@ class CertificateMaintenance:
                 return
             channel = self._connect(identity)
         except ShoalError as error:
-            _log.warning("the engine stays connected with its old certificate: %s", error)
+            _log.warning("this program stays connected with its old certificate: %s", error)
             return
         self._identity = identity
         self._use(channel)
-        _log.info("the engine uses the renewed certificate of context %r", self._context.name)
+        _log.info("this program uses the renewed certificate of context %r", self._context.name)
 
     def reconnect(self) -> None:
         """Connect anew, with the same certificate, to what `connect` connects to now."""
@@ -83,7 +83,7 @@ class CertificateMaintenance:
 
 
 class ServerCertificate:
-    """The certificate of the engine's own TLS, whose files somebody else writes."""
+    """The certificate of a server's own TLS, whose files somebody else writes."""
 
     def __init__(self, context: ssl.SSLContext, certificate: Path, key: Path) -> None:
         self._context = context
@@ -100,10 +100,10 @@ class ServerCertificate:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*self._files)
             self._context.load_cert_chain(*self._files)
         except OSError as error:
-            _log.warning("the engine continues with its old server certificate: %s", error)
+            _log.warning("the old server certificate stays in use: %s", error)
             return
         self._loaded = found
-        _log.info("the engine uses the new server certificate in %s", self._files[0])
+        _log.info("the new server certificate is in use: %s", self._files[0])
 
     def _contents(self) -> tuple[bytes, ...] | None:
         try:

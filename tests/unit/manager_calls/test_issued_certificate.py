@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from engine.cluster.issued_certificate import host_names, local_addresses
+from shoal.manager_calls.issued_certificate import host_names, local_addresses
 
 FIB_TRIE = """Main:
   +-- 0.0.0.0/0 3 0 5

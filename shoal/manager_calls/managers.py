@@ -1,4 +1,4 @@
-"""Calls to the cluster's managers, over one channel of the engine's own context."""
+"""Calls to the cluster's managers, over one channel of the context."""
 
 import asyncio
 import time
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import grpc
 from grpc import aio
 
-from engine.cluster.acting_user import acting_metadata
-from engine.cluster.newest_revision import NewestRevision
-from engine.cluster.read_attempts import ReadAttempts, is_read
-from engine.cluster.replaceable_channel import ReplaceableChannel
 from shoal.api.v1.builds_pb2_grpc import BuildsStub
 from shoal.api.v1.certificate_authority_pb2_grpc import CertificateAuthorityStub
 from shoal.api.v1.control_pb2_grpc import ControlStub
 from shoal.api.v1.engine_pb2_grpc import ContainersStub, ImagesStub
+from shoal.manager_calls.acting_user import acting_metadata
+from shoal.manager_calls.newest_revision import NewestRevision
+from shoal.manager_calls.read_attempts import ReadAttempts, is_read
+from shoal.manager_calls.replaceable_channel import ReplaceableChannel
 from shoal.rpc.read_revisions import REVISION_KEY, reported_revision
 from shoal.rpc.status_mapping import to_shoal_error
 
