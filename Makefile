@@ -52,10 +52,11 @@ up: install images
 down:
 	@if test -x $(BIN)/shoal; then $(BIN)/shoal playground down; else echo "not installed; nothing to stop"; fi
 
-# Unit tests share nothing with each other; all others have the kernel's tables, the cgroups and the network of one host.
+# Two workers: unit tests share nothing with each other; all others make namespaces, cgroups and directories of their own,
+# and go to a worker by whole modules, those of the shared clusters together (tests/work_units.py), the longest first.
 test: install images
 	$(BIN)/python -m pytest tests/unit -n 2
-	$(BIN)/python -m pytest tests/contract tests/integration tests/hostile
+	$(BIN)/python -m pytest tests/integration tests/contract tests/hostile -n 2 --dist loadfile --no-loadscope-reorder
 
 # The switch that turns off what depends on the internals of crun and the kernel: everything works without it.
 test-plain-runtime: install images

@@ -7,11 +7,13 @@ on a busy machine it would say nothing.
 
 import os
 import signal
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from tests.old_runs import delete_old_runs, directory
+from tests.work_units import WholeUnits
 
 settings.register_profile("same examples", deadline=None, derandomize=True)
 settings.register_profile("random", deadline=None, max_examples=2_000, print_blob=True)
@@ -28,6 +30,11 @@ def pytest_configure() -> None:
     ):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WholeUnits | None:
+    """Runs with `--dist loadfile` have units of our own; others what pytest-xdist has."""
+    return WholeUnits(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -7,13 +7,16 @@ from cli.playground import virtual_network
 
 _FIRST = IPv4Network("198.18.64.0/24")
 _TRIED = 32
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Of pytest-xdist; each begins elsewhere, since two that look at once would find the same one free."""
 
 
 def free_subnet() -> IPv4Network:
     """SHOAL_TEST_SUBNET if it is set, else the first free one of the range of RFC 2544 with a free one beside it."""
     if given := os.environ.get("SHOAL_TEST_SUBNET"):
         return IPv4Network(given)
-    candidates = (IPv4Network((int(_FIRST.network_address) + place * 256, 24)) for place in range(_TRIED))
+    first = int(_FIRST.network_address) + _WORKER % 2 * _TRIED * 256
+    candidates = (IPv4Network((first + place * 256, 24)) for place in range(_TRIED))
     return next(
         each
         for each in candidates
