@@ -26,9 +26,7 @@ from shoal.api.v1.control_pb2 import (
 )
 from shoal.container_ids import container_id
 from shoal.errors import InvalidInput, NotFound
-
-_ID_CHARACTERS = 6
-"""Of an ID, so many name an object whatever others are called."""
+from shoal.ids import may_begin_id
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Inspected:
 
     def is_named(self, text: str) -> bool:
         """Whether it has this name, or an ID that begins so: with fewer characters that may be a coincidence."""
-        return any(text == each or (len(text) >= _ID_CHARACTERS and each.startswith(text)) for each in self.names)
+        return any(text == each or (may_begin_id(text) and each.startswith(text)) for each in self.names)
 
 
 def _container(client: Client, name: str, sizes: bool = False) -> Inspected:

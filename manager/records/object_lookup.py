@@ -1,4 +1,8 @@
-"""Object lookup by ID, name or unambiguous ID prefix. Pure."""
+"""Object lookup by ID, name or unambiguous ID prefix. Pure.
+
+An ID prefix has at least six characters: so what is called by a short name, and is not there any more or not yet, is
+not found, and never another object is whose ID begins so.
+"""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -16,6 +20,7 @@ from shoal.api.v1.task_pb2 import Task
 from shoal.api.v1.volume_pb2 import Volume
 from shoal.container_ids import container_id, is_beginning, object_id
 from shoal.errors import InvalidInput, NotFound
+from shoal.ids import PREFIX_LENGTH, may_begin_id
 
 V = TypeVar("V")
 
@@ -49,6 +54,8 @@ def service_with_container(view: View, name: str) -> Service | None:
 def find_container(view: View, reference: str) -> Container:
     """By ID, by name, or by the beginning of an ID, in Shoal's form or in Docker's (`shoal.container_ids`).
 
+    Of the latter any length is enough, as for Docker's clients: users see that form.
+
     Raises as `find_service`.
     """
     reference = reference.removeprefix("/")
@@ -56,7 +63,7 @@ def find_container(view: View, reference: str) -> Container:
     named = exact or view.container_named(reference)
     if named is not None:
         return named
-    short = [each for each in view.containers if reference and each.startswith(reference)]
+    short = [each for each in view.containers if each.startswith(reference)] if may_begin_id(reference) else []
     if is_beginning(reference):
         short += [each for each in view.containers if container_id(each).startswith(reference) and each not in short]
     if short:
@@ -146,8 +153,11 @@ def _by_id(object_type: str, objects: Mapping[str, V], reference: str, names: It
         raise InvalidInput(f"a {object_type} name or ID is required")
     if reference in objects:
         return objects[reference]
-    if matching := [identifier for identifier in objects if identifier.startswith(reference)]:
+    matching = [identifier for identifier in objects if identifier.startswith(reference)]
+    if matching and may_begin_id(reference):
         return objects[_only(object_type, reference, matching)]
+    if matching:  # a name that somebody has removed, or will create, and no beginning of another object's id
+        raise NotFound(f'{object_type} "{reference}" not found; an ID prefix has at least {PREFIX_LENGTH} characters')
     near = difflib.get_close_matches(reference, list(names), n=1)
     raise NotFound(f'{object_type} "{reference}" not found' + (f'; did you mean "{near[0]}"?' if near else ""))
 

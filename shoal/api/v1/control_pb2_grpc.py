@@ -27,7 +27,8 @@ if _version_not_supported:
 
 
 class ControlStub:
-    """References to objects are an id, a name, or the beginning of an id that fits one object only.
+    """References to objects are an id, a name, or the beginning of an id, of six characters or more, that fits one object
+    only.
     Errors: INVALID_ARGUMENT (the details carry a Faults message with every field error), NOT_FOUND, ALREADY_EXISTS,
     ABORTED (the version is not the current one: read again), FAILED_PRECONDITION (in use), UNAVAILABLE (no etcd, or no leader).
     """
@@ -321,7 +322,8 @@ class ControlStub:
 
 
 class ControlServicer:
-    """References to objects are an id, a name, or the beginning of an id that fits one object only.
+    """References to objects are an id, a name, or the beginning of an id, of six characters or more, that fits one object
+    only.
     Errors: INVALID_ARGUMENT (the details carry a Faults message with every field error), NOT_FOUND, ALREADY_EXISTS,
     ABORTED (the version is not the current one: read again), FAILED_PRECONDITION (in use), UNAVAILABLE (no etcd, or no leader).
     """
@@ -983,7 +985,8 @@ def add_ControlServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Control:
-    """References to objects are an id, a name, or the beginning of an id that fits one object only.
+    """References to objects are an id, a name, or the beginning of an id, of six characters or more, that fits one object
+    only.
     Errors: INVALID_ARGUMENT (the details carry a Faults message with every field error), NOT_FOUND, ALREADY_EXISTS,
     ABORTED (the version is not the current one: read again), FAILED_PRECONDITION (in use), UNAVAILABLE (no etcd, or no leader).
     """

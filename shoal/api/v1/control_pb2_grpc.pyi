@@ -28,7 +28,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ControlStub:
-    """References to objects are an id, a name, or the beginning of an id that fits one object only.
+    """References to objects are an id, a name, or the beginning of an id, of six characters or more, that fits one object
+    only.
     Errors: INVALID_ARGUMENT (the details carry a Faults message with every field error), NOT_FOUND, ALREADY_EXISTS,
     ABORTED (the version is not the current one: read again), FAILED_PRECONDITION (in use), UNAVAILABLE (no etcd, or no leader).
     """
@@ -127,7 +128,8 @@ class ControlStub:
 
 @_typing.type_check_only
 class ControlAsyncStub(ControlStub):
-    """References to objects are an id, a name, or the beginning of an id that fits one object only.
+    """References to objects are an id, a name, or the beginning of an id, of six characters or more, that fits one object
+    only.
     Errors: INVALID_ARGUMENT (the details carry a Faults message with every field error), NOT_FOUND, ALREADY_EXISTS,
     ABORTED (the version is not the current one: read again), FAILED_PRECONDITION (in use), UNAVAILABLE (no etcd, or no leader).
     """
@@ -222,7 +224,8 @@ class ControlAsyncStub(ControlStub):
     """Cancels a move; tasks start where the data was. FAILED_PRECONDITION: it is not being moved."""
 
 class ControlServicer(metaclass=_abc_1.ABCMeta):
-    """References to objects are an id, a name, or the beginning of an id that fits one object only.
+    """References to objects are an id, a name, or the beginning of an id, of six characters or more, that fits one object
+    only.
     Errors: INVALID_ARGUMENT (the details carry a Faults message with every field error), NOT_FOUND, ALREADY_EXISTS,
     ABORTED (the version is not the current one: read again), FAILED_PRECONDITION (in use), UNAVAILABLE (no etcd, or no leader).
     """

@@ -23,7 +23,7 @@ def tables() -> Tables:
 
 
 @pytest.mark.parametrize(
-    "reference", ["db", "/db", DB, DB[:2], container_id(DB), short_container_id(DB), container_id(DB)[:30]]
+    "reference", ["db", "/db", DB, DB[:6], container_id(DB), short_container_id(DB), container_id(DB)[:30]]
 )
 def test_every_form_names_it(reference: str) -> None:
     assert find_container(tables(), reference).name == "db"
@@ -34,7 +34,7 @@ def test_a_name_goes_before_the_beginning_of_an_id() -> None:
     assert find_container(tables(), "3").meta.id == LIKE_WEB
 
 
-@pytest.mark.parametrize("reference", ["7k", short_container_id(WEB), container_id(WEB)[:5]])
+@pytest.mark.parametrize("reference", [WEB[:6], short_container_id(WEB), container_id(WEB)[:5]])
 def test_several_are_ambiguous(reference: str) -> None:
     with pytest.raises(InvalidInput, match="ambiguous: it matches 2 IDs"):
         find_container(tables(), reference)
@@ -47,3 +47,10 @@ def test_none_is_like_that() -> None:
         find_container(tables(), "")
     with pytest.raises(NotFound):
         find_container(tables(), "f" * 64)
+
+
+@pytest.mark.parametrize("name", [DB[:2], WEB[:3], WEB[:5]])
+def test_a_name_that_is_not_there_is_no_beginning_of_an_id(name: str) -> None:
+    """Else "n51", renamed or removed a moment ago, may be another container, which is stopped or removed then."""
+    with pytest.raises(NotFound):
+        find_container(tables(), f"/{name}")

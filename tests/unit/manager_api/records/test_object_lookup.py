@@ -117,6 +117,8 @@ def test_names_ids_and_beginnings() -> None:
         assert find_service(tables, "web").spec.name == "web"
         assert find_service(tables, "n000000000002").spec.name == "db"
         with pytest.raises(InvalidInput, match="it matches 2 IDs"):
+            find_service(tables, "n00000")
+        with pytest.raises(NotFound, match='service "n0" not found; an ID prefix has at least 6 characters'):
             find_service(tables, "n0")
         with pytest.raises(NotFound, match='service "wbe" not found; did you mean "web"'):
             find_service(tables, "wbe")

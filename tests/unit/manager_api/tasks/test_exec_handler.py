@@ -57,6 +57,8 @@ async def services(api: Api) -> None:
     await api.put_task("t3", web, slot=3, node="node1", state=TaskState.PREPARING)
     await api.put_task("g1", every, slot=0, node="node1")
     await api.put_task("g2", every, slot=0, node="node2")
+    for task_id in ("like01", "like02"):
+        await api.put_task(f"un{task_id}", every, slot=0, node="node1", state=TaskState.FAILED)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,8 @@ def test_which_task_is_meant(reference: str, task_id: str) -> None:
         ("t3", Refused, "task t3 is not running (state: preparing)"),
         ("web.1.9old", Refused, "task web.1.9old is not running (state: failed)"),
         ("other", NotFound, 'task or service "other" not found; list services with `shoal service ls`'),
-        ("t", InvalidInput, "use a longer prefix"),
+        ("unlike", InvalidInput, "use a longer prefix"),
+        ("unlik", NotFound, 'task or service "unlik" not found; list services with `shoal service ls`'),
         ("", InvalidInput, "a task name or ID is required"),
     ],
 )

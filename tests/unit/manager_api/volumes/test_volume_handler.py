@@ -97,6 +97,22 @@ def test_a_service_makes_the_volume_that_it_names() -> None:
     with_api(scenario)
 
 
+def test_a_short_name_is_no_other_volume_whose_id_begins_so() -> None:
+    """Its data would be mounted, or deleted, for the other's."""
+
+    async def scenario(api: Api) -> None:
+        await api.services.create(CreateServiceRequest(spec=mounting("web")), ADMIN)
+        (volume,) = api.store.tables.volumes.values()
+        short = volume.meta.id[:2]
+        with pytest.raises(NotFound, match=f'volume "{short}" not found; an ID prefix has at least 6 characters'):
+            await volumes_of(api).remove(RemoveVolumeRequest(volume=short), ADMIN)
+        await api.services.create(CreateServiceRequest(spec=mounting("db", short)), ADMIN)
+        assert {each.spec.name for each in api.store.tables.volumes.values()} == {"data", short}
+        assert (await mount_of(api, "db")).source != volume.meta.id
+
+    with_api(scenario)
+
+
 def test_start_first_is_not_in_force_on_data_of_one_writer_and_that_is_said() -> None:
     async def scenario(api: Api) -> None:
         spec = mounting("db", per_slot=True)
