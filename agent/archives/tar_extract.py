@@ -5,6 +5,7 @@ files are created in directories that are held by descriptor, and never opened i
 """
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.archives.disk_budget import DiskBudget
+from agent.archives.known_content import KnownContent
 from agent.archives.lookup import PATH_ONLY, check_path, open_path, require_ordinary, shown
 from agent.images.layers.layer_paths import Parts, link_target, path_parts
 from agent.images.layers.xattrs import allowed_attributes, set_attributes
@@ -46,11 +48,13 @@ class ExtractOptions:
         keep_kinds: a directory does not replace a file, nor the other way round.
         owner: user and group id of everything; None: as the archive says.
         devices: device files are made; otherwise they are refused.
+        known: gets the contents of regular files by inode number, which are hashed as they are written.
     """
 
     keep_kinds: bool = False
     owner: tuple[int, int] | None = None
     devices: bool = False
+    known: dict[int, KnownContent] | None = None
 
 
 def extract(root: int, path: str, read: Callable[[int], bytes], options: ExtractOptions, disk: DiskBudget) -> None:
@@ -171,13 +175,19 @@ class _Extraction:
 
     def _regular(self, parent: int, path: Parts, reader: TarReader, entry: TarEntry) -> None:
         descriptor = os.open(path[-1], _CREATE, 0o600, dir_fd=parent)
+        content = None if self._options.known is None else hashlib.sha256()
         try:
             for piece in reader.content():
                 self._disk.add_bytes(len(piece))
+                if content is not None:
+                    content.update(piece)
                 view = memoryview(piece)
                 while view:
                     view = view[os.write(descriptor, view) :]
             self._set_metadata(descriptor, path, entry)
+            if self._options.known is not None and content is not None:
+                known = KnownContent(content.digest(), entry.header.size, _capability(entry))
+                self._options.known[os.fstat(descriptor).st_ino] = known
         finally:
             os.close(descriptor)
 
@@ -294,6 +304,11 @@ class _Extraction:
         if self._parent is not None:
             os.close(self._parent[1])
             self._parent = None
+
+
+def _capability(entry: TarEntry) -> tuple[bytes, ...]:
+    value = entry.xattrs.get(b"security.capability")
+    return () if value is None else (value,)
 
 
 def _set_time(descriptor: int, time_ns: int) -> None:

@@ -1,10 +1,11 @@
-"""Copies a regular file's content by the kernel, preserving holes."""
+"""Copies a regular file's content by the kernel, preserving holes, and sharing blocks where the file system can."""
 
 import errno
 import os
 from collections.abc import Iterator
 
 _MAX_SENDFILE = 1 << 26
+_NOT_SHARED = (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM)
 _BLOCK = 512
 """Bytes that stat(2) counts in."""
 
@@ -28,8 +29,21 @@ def copy_content(source: int, target: int) -> None:
 
 
 def _send(source: int, target: int, begin: int, end: int) -> None:
+    """Copy a range to the target's position."""
+    begin = _share(source, target, begin, end)
     while begin < end and (sent := os.sendfile(target, source, begin, min(_MAX_SENDFILE, end - begin))):
         begin += sent
+
+
+def _share(source: int, target: int, begin: int, end: int) -> int:
+    """As copy_file_range(2), which shares blocks on XFS and btrfs; how far that has led."""
+    try:
+        while begin < end and (copied := os.copy_file_range(source, target, min(_MAX_SENDFILE, end - begin), begin)):
+            begin += copied
+    except OSError as error:
+        if error.errno not in _NOT_SHARED:
+            raise
+    return begin
 
 
 def data_ranges(source: int, status: os.stat_result) -> Iterator[tuple[int, int]]:

@@ -123,7 +123,7 @@ async def plan_build(
 async def _dockerfile(start: BuildStart, file_name: str, inputs: ContextInput) -> bytes:
     if start.dockerfile_text:
         return start.dockerfile_text
-    directory = await inputs.directory("")
+    directory = (await inputs.tree("")).directory
     text = await asyncio.to_thread(_read, directory, file_name)
     await asyncio.to_thread(remove_ignored, directory, file_name)
     return text

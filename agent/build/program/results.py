@@ -1,8 +1,10 @@
 """What vertices of a build have as results."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.archives.known_content import KnownContent
 from shoal.distribution.manifests import Descriptor
 
 
@@ -50,9 +52,19 @@ class Layers:
 
 @dataclass(frozen=True)
 class Tree:
-    """The files of a context, in a directory that nothing writes to any more."""
+    """The files of a context, in a directory that nothing writes to any more.
+
+    Attributes:
+        known: contents by inode number, where they were hashed as they came.
+    """
 
     directory: Path
+    known: Mapping[int, KnownContent] = field(default_factory=dict, repr=False, compare=False)
 
 
 Result = Layers | Tree
+
+
+def known_of(result: Result) -> Mapping[int, KnownContent]:
+    """Contents of a result that need not be read, by inode number."""
+    return result.known if isinstance(result, Tree) else {}

@@ -15,7 +15,7 @@ from agent.build.program.caching.vertex_keys import vertex_key
 from agent.build.program.copying.copy_step import CopyFiles, make_directory
 from agent.build.program.planning import BaseImages
 from agent.build.program.publication.layer_digest import layer_digest
-from agent.build.program.results import Layer, Layers, Result, Tree
+from agent.build.program.results import Layer, Layers, Result
 from agent.build.program.running.oci_run import OnOutput
 from agent.build.program.running.run_mount_sources import RunMounts
 from agent.build.program.running.run_step import RunSteps
@@ -98,7 +98,7 @@ class VertexWork:
         if isinstance(vertex, ConfigVertex):
             return Done(inputs[0])
         if isinstance(vertex, ContextVertex):
-            return Done(Tree(await self._inputs.directory(vertex.name)))
+            return Done(await self._inputs.tree(vertex.name))
         if isinstance(vertex, MergeVertex):
             below, linked = _layers(inputs[0]), _layers(inputs[1])
             return self._done(below.on_top(linked.layers[-1]))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from agent.build.program.caching.content_digest import ContentDigest
 from agent.build.program.copying.copy_sources import walk
 from agent.build.program.copying.copy_step import CopyFiles
-from agent.build.program.results import Layers, Result
+from agent.build.program.results import Layers, Result, known_of
 from agent.build.program.root_mount import mounted_for_reading, opened
 from agent.build.program.workspace import Workspace
 from agent.images.threaded_call import in_thread
@@ -46,7 +46,7 @@ def _mounted(vertex: RunVertex, sources: Sequence[Result | None], workspace: Wor
         if source is None:
             continue
         assert isinstance(each.mount, BindMount | CacheMount)
-        content = ContentDigest()
+        content = ContentDigest(known=known_of(source))
         with mounted_for_reading(source, workspace) as directory, opened(directory) as root:
             try:
                 for file in walk(root, each.mount.source, None):

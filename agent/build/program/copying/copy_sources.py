@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from agent.safe_paths.system_calls import open_beneath, open_in_root
+from agent.safe_paths.system_calls import open_in_root
 from shoal.dockerfile.ignore_patterns import PatternMatcher
 from shoal.errors import Exhausted, InvalidInput, NotFound
 
@@ -14,6 +14,7 @@ MAX_SOURCES = 100_000
 """Of one wildcard."""
 _WILDCARDS = "*?["
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -141,22 +142,35 @@ def _entries(root: int, place: str) -> list[tuple[str, bool]]:
         os.close(descriptor)
 
 
-@dataclass(frozen=True)
 class Found:
-    """A file that was found on a walk.
+    """A file that was found on a walk, opened only where that is asked for.
 
     Attributes:
-        descriptor: O_PATH, until the next step of the walk.
         path: relative to the top; "" is the top itself.
+        status: of the file itself, also of a symbolic link.
     """
 
-    descriptor: int
-    path: str
-    status: os.stat_result
+    __slots__ = ("_directory", "_name", "path", "status")
+
+    def __init__(self, directory: int, name: str, path: str, status: os.stat_result) -> None:
+        self._directory = directory
+        self._name = name
+        self.path = path
+        self.status = status
 
     @property
     def is_directory(self) -> bool:
         return stat.S_ISDIR(self.status.st_mode)
+
+    def open(self, flags: int = 0) -> int:
+        """A descriptor to read it, the caller's; until the next step of the walk. Raises OSError."""
+        if not self._name:
+            return os.open(f"/proc/self/fd/{self._directory}", os.O_RDONLY | os.O_CLOEXEC | flags)
+        return os.open(self._name, _READ | flags, dir_fd=self._directory)
+
+    def link_target(self) -> str:
+        """Of a symbolic link, until the next step of the walk. Raises OSError."""
+        return os.readlink(self._name, dir_fd=self._directory)
 
 
 def walk(root: int, path: str, excluded: PatternMatcher | None) -> Iterator[Found]:
@@ -171,24 +185,20 @@ def walk(root: int, path: str, excluded: PatternMatcher | None) -> Iterator[Foun
     levels: list[_Level] = []
     top = open_in_root(root, path or ".", os.O_PATH)
     try:
-        found = Found(top, "", os.fstat(top))
+        found = Found(top, "", "", os.fstat(top))
         yield found
         if found.is_directory:
             levels.append(_Level.of(found))
         while levels:
-            found_inner = levels[-1].next()
-            if found_inner is None:
+            inner = levels[-1].next()
+            if inner is None:
                 levels.pop().close()
                 continue
-            try:
-                left_out = excluded is not None and excluded.excludes(found_inner.path)
-                if not left_out:
-                    yield found_inner
-                enters = not left_out or (excluded is not None and excluded.has_exceptions)
-                if found_inner.is_directory and enters:
-                    levels.append(_Level.of(found_inner))
-            finally:
-                os.close(found_inner.descriptor)
+            left_out = excluded is not None and excluded.excludes(inner.path)
+            if not left_out:
+                yield inner
+            if inner.is_directory and (not left_out or (excluded is not None and excluded.has_exceptions)):
+                levels.append(_Level.of(inner))
     finally:
         for level in levels:
             level.close()
@@ -205,19 +215,22 @@ class _Level:
 
     @classmethod
     def of(cls, found: Found) -> "_Level":
-        opened = os.open(f"/proc/self/fd/{found.descriptor}", _DIRECTORY | os.O_CLOEXEC)
+        try:
+            opened = found.open(os.O_DIRECTORY)
+        except OSError as error:
+            raise InvalidInput(f"{found.path[:200]}: {error.strerror}") from error
         with os.scandir(opened) as entries:
-            return cls(opened, found.path, sorted((entry.name for entry in entries), reverse=True))
+            names = sorted((entry.name for entry in entries), reverse=True)
+        return cls(opened, f"{found.path}/" if found.path else "", names)
 
     def next(self) -> Found | None:
         if not self.names:
             return None
-        path = posixpath.join(self.path, name := self.names.pop())
+        path = self.path + (name := self.names.pop())
         try:
-            inner = open_beneath(self.descriptor, name, os.O_PATH | os.O_NOFOLLOW)
+            return Found(self.descriptor, name, path, os.lstat(name, dir_fd=self.descriptor))
         except OSError as error:
             raise InvalidInput(f"{path[:200]}: {error.strerror}") from error
-        return Found(inner, path, os.fstat(inner))
 
     def close(self) -> None:
         os.close(self.descriptor)

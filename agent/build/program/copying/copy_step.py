@@ -12,7 +12,7 @@ from agent.build.program.caching.content_digest import ContentDigest
 from agent.build.program.copying.copy_metadata import CopyOwner, parse_owner
 from agent.build.program.copying.copy_sources import CopySource, Found, find_sources, require, walk
 from agent.build.program.copying.copy_target import CopyTarget
-from agent.build.program.results import Layers, Result
+from agent.build.program.results import Layers, Result, known_of
 from agent.build.program.root_mount import mounted_for_reading, mounted_for_writing, opened
 from agent.build.program.sources.archives import Archive, is_archive
 from agent.build.program.sources.remote_files import RemoteFiles
@@ -45,7 +45,8 @@ class CopyFiles:
         remotes = [each.digest for each in self.remotes]
         if self.source is None:
             return remotes
-        content = ContentDigest(with_owners=not self.action.flags.chown, with_modes=not self.action.flags.chmod)
+        flags = self.action.flags
+        content = ContentDigest(with_owners=not flags.chown, with_modes=not flags.chmod, known=known_of(self.source))
         with mounted_for_reading(self.source, self.workspace) as directory, opened(directory) as root:
             for each in self._sources(root):
                 content.add_source(each.name, stat.S_ISDIR(require(root, each.path).st_mode))
@@ -65,6 +66,7 @@ class CopyFiles:
                 self.action.flags.chmod,
                 self.workspace.budget(),
             )
+            stack.callback(target.close)
             if self.source is not None:
                 directory = stack.enter_context(mounted_for_reading(self.source, self.workspace))
                 self._copy_paths(stack.enter_context(opened(directory)), target)
@@ -108,6 +110,7 @@ class CopyFiles:
                 return False
             path = self.action.destination.rstrip("/") or "/"
             target.make_directories(path)
+            target.close()  # what it has open may be replaced
             Archive(descriptor).unpack(target.root, path, target.owner, target.disk)
         finally:
             os.close(descriptor)
@@ -150,7 +153,11 @@ def make_directory(action: DirectoryAction, below: Layers, workspace: Workspace)
     lower = (*below.lower, workspace.empty)
     with mounted_for_writing(lower, layer) as root, opened(root) as descriptor:
         owner = _owner(action.user, root) if action.user else CopyOwner(0, 0)
-        CopyTarget(descriptor, owner, "", workspace.budget()).make_directories(action.path)
+        target = CopyTarget(descriptor, owner, "", workspace.budget())
+        try:
+            target.make_directories(action.path)
+        finally:
+            target.close()
     return layer
 
 

@@ -3,10 +3,11 @@
 import os
 import posixpath
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from agent.archives.disk_budget import DiskBudget
 from agent.build.program.copying.copy_metadata import CopyOwner, changed_mode
@@ -19,11 +20,13 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 _KEPT_ATTRIBUTES = ("security.capability",)
 MAX_HARD_LINKS = 1_000_000
+_SMALL = 64 << 10
+T = TypeVar("T")
 
 
 @dataclass
 class CopyTarget:
-    """One root file system that is copied into.
+    """One root file system that is copied into; `close` it before it is unmounted.
 
     Attributes:
         root: its descriptor. chmod: as of `changed_mode`.
@@ -35,6 +38,7 @@ class CopyTarget:
     disk: DiskBudget
     _links: dict[tuple[int, int], str] = field(default_factory=dict)
     _times: list[tuple[str, int]] = field(default_factory=list)
+    _held: tuple[str, int] | None = None
 
     def is_directory(self, path: str) -> bool:
         """Whether a directory is there, links resolved."""
@@ -79,25 +83,32 @@ class CopyTarget:
         if found.is_directory:
             made = self.make_directories(path)
             if made or overwrites:
-                with self._open_directory(path) as directory:
-                    self._finish(found, directory)
+                self._finish_directory(found, path)
                 self._times.append((path, found.status.st_mtime_ns))
             return
         parent, name = posixpath.split(path)
         with self._open_directory(parent) as directory:
-            _remove(directory, name, path)
+            if found.status.st_nlink > 1:
+                _remove(directory, name, path)
             if not self._link(found, directory, name):
-                self._create(found, directory, name)
+                self._create(found, directory, name, path)
                 if found.status.st_nlink > 1 and len(self._links) < MAX_HARD_LINKS:
                     self._links[found.status.st_dev, found.status.st_ino] = path
+
+    def _finish_directory(self, found: Found, path: str) -> None:
+        source = found.open(os.O_DIRECTORY)
+        try:
+            with self._open_directory(path) as directory:
+                self._finish(found, source, directory)
+        finally:
+            os.close(source)
 
     def write(self, path: str, content: bytes, mode: int, mtime_ns: int | None) -> None:
         """A new file. Raises as `place` does."""
         self.disk.add_bytes(len(content))
         parent, name = posixpath.split(path)
         with self._open_directory(parent) as directory:
-            _remove(directory, name, path)
-            descriptor = os.open(name, _NEW, 0o600, dir_fd=directory)
+            descriptor = _replacing(lambda: os.open(name, _NEW, 0o600, dir_fd=directory), directory, name, path)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
@@ -114,71 +125,94 @@ class CopyTarget:
 
     @contextmanager
     def _open_directory(self, path: str) -> Iterator[int]:
-        try:
-            descriptor = open_in_root(self.root, path or "/", _DIRECTORY)
-        except OSError as error:
-            raise InvalidInput(f"{path[:200]}: {error.strerror}") from error
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
+        """The last one that was asked for stays open: files come directory by directory."""
+        if self._held is None or self._held[0] != path:
+            self.close()
+            try:
+                self._held = path, open_in_root(self.root, path or "/", _DIRECTORY)
+            except OSError as error:
+                raise InvalidInput(f"{path[:200]}: {error.strerror}") from error
+        yield self._held[1]
+
+    def close(self) -> None:
+        """Close what is open; also where a link may have been replaced that was on the way."""
+        if self._held is not None:
+            os.close(self._held[1])
+            self._held = None
 
     def _link(self, found: Found, directory: int, name: str) -> bool:
         first = self._links.get((found.status.st_dev, found.status.st_ino)) if found.status.st_nlink > 1 else None
         if first is None:
             return False
         parent, base = posixpath.split(first)
-        with self._open_directory(parent) as source:
-            try:
-                os.link(base, name, src_dir_fd=source, dst_dir_fd=directory, follow_symlinks=False)
-            except FileNotFoundError:  # replaced by a later source
-                return False
+        source = open_in_root(self.root, parent or "/", _DIRECTORY)
+        try:
+            os.link(base, name, src_dir_fd=source, dst_dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError:  # replaced by a later source
+            return False
+        finally:
+            os.close(source)
         return True
 
-    def _create(self, found: Found, directory: int, name: str) -> None:
+    def _create(self, found: Found, directory: int, name: str, path: str) -> None:
         kind = stat.S_IFMT(found.status.st_mode)
         if kind == stat.S_IFREG:
-            self._copy_file(found, directory, name)
-            return
-        if kind == stat.S_IFLNK:
-            os.symlink(os.readlink("", dir_fd=found.descriptor), name, dir_fd=directory)
+            self._copy_file(found, directory, name, path)
+        elif kind == stat.S_IFLNK:
+            _replacing(lambda: os.symlink(found.link_target(), name, dir_fd=directory), directory, name, path)
+            self._finish_special(found, directory, name)
         elif kind in (stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK):
-            os.mknod(name, kind | 0o600, found.status.st_rdev, dir_fd=directory)
-        else:
-            return  # a socket
+            mode, device = kind | 0o600, found.status.st_rdev
+            _replacing(lambda: os.mknod(name, mode, device, dir_fd=directory), directory, name, path)
+            self._finish_special(found, directory, name)
+        else:  # a socket
+            _remove(directory, name, path)
+
+    def _finish_special(self, found: Found, directory: int, name: str) -> None:
+        """Of what cannot be opened."""
         held = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
         try:
             change_owner(held, *self._ids(found))
-            if kind != stat.S_IFLNK:
+            if not stat.S_ISLNK(found.status.st_mode):
                 Path(f"/proc/self/fd/{held}").chmod(changed_mode(found.status.st_mode, self.chmod))
         finally:
             os.close(held)
         times = (found.status.st_mtime_ns, found.status.st_mtime_ns)
         os.utime(name, ns=times, dir_fd=directory, follow_symlinks=False)
 
-    def _copy_file(self, found: Found, directory: int, name: str) -> None:
+    def _copy_file(self, found: Found, directory: int, name: str, path: str) -> None:
         self.disk.require(found.status.st_size)
         self.disk.add_bytes(found.status.st_size)
-        source = os.open(f"/proc/self/fd/{found.descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        source = found.open()
         try:
-            target = os.open(name, _NEW, 0o600, dir_fd=directory)
+            target = _replacing(lambda: os.open(name, _NEW, 0o600, dir_fd=directory), directory, name, path)
             try:
-                copy_content(source, target)
-                self._finish(found, target)
+                _copy_small(source, target, found.status)
+                self._finish(found, source, target)
             finally:
                 os.close(target)
         finally:
             os.close(source)
 
-    def _finish(self, found: Found, target: int) -> None:
+    def _finish(self, found: Found, source: int, target: int) -> None:
         """In this order: changing the owner clears setuid bits and file capabilities."""
         os.fchown(target, *self._ids(found))
         os.fchmod(target, changed_mode(found.status.st_mode, self.chmod))
-        _copy_attributes(found.descriptor, target)
+        _copy_attributes(source, target)
         os.utime(target, ns=(found.status.st_mtime_ns, found.status.st_mtime_ns))
 
     def _ids(self, found: Found) -> tuple[int, int]:
         return _id(self.owner.uid, found.status.st_uid), _id(self.owner.gid, found.status.st_gid)
+
+
+def _copy_small(source: int, target: int, status: os.stat_result) -> None:
+    """Most files are small: two system calls in place of those that find holes and share blocks."""
+    if not 0 < status.st_size <= _SMALL:
+        copy_content(source, target)
+        return
+    view = memoryview(os.read(source, _SMALL))
+    while view:
+        view = view[os.write(target, view) :]
 
 
 def _id(given: int | None, otherwise: int) -> int:
@@ -186,11 +220,19 @@ def _id(given: int | None, otherwise: int) -> int:
 
 
 def _copy_attributes(source: int, target: int) -> None:
-    path = f"/proc/self/fd/{source}"
     with suppress(OSError):  # the file system has none
-        for name in os.listxattr(path):
+        for name in os.listxattr(source):
             if name.startswith("user.") or name in _KEPT_ATTRIBUTES:
-                os.setxattr(target, name, os.getxattr(path, name))
+                os.setxattr(target, name, os.getxattr(source, name))
+
+
+def _replacing(make: Callable[[], T], directory: int, name: str, path: str) -> T:
+    """Make something that replaces what has its name. Raises InvalidInput: that is a directory."""
+    try:
+        return make()
+    except FileExistsError:
+        _remove(directory, name, path)
+        return make()
 
 
 def _remove(directory: int, name: str, path: str) -> None:

@@ -10,7 +10,9 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.archives.known_content import KnownContent
 from agent.archives.tar_extract import ExtractOptions, extract
+from agent.build.program.results import Tree
 from agent.build.program.workspace import Workspace
 from agent.images.threaded_call import in_thread
 from shoal.api.v1.builds_pb2 import BuildInput
@@ -22,7 +24,6 @@ MAX_CONTEXT_BYTES = 64 << 30
 MAX_SECRET_BYTES = 500 << 10
 MAX_SECRETS, MAX_CONTEXTS = 100, 50
 _PIECE = 1 << 20
-_OPTIONS = ExtractOptions(owner=(0, 0))
 
 
 @dataclass
@@ -32,6 +33,7 @@ class _Unpacking:
     directory: Path
     writer: asyncio.StreamWriter
     work: "asyncio.Task[None]"
+    known: dict[int, KnownContent]
     received: int = 0
 
 
@@ -75,15 +77,15 @@ class ContextInput:
         """A context that does not come as input."""
         self._provided[name] = directory
 
-    async def directory(self, name: str) -> Path:
-        """Where a context is, once all are complete. Raises NotFound: there is none of this name."""
+    async def tree(self, name: str) -> Tree:
+        """A context, once all are complete. Raises NotFound: there is none of this name."""
         if name in self._provided:
-            return self._provided[name]
+            return Tree(self._provided[name])
         await self._done.wait()
         found = self._contexts.get(name)
         if found is None:
             raise NotFound(f"no context named {name!r} was sent" if name else "no build context was sent")
-        return found.directory
+        return Tree(found.directory, found.known)
 
     async def complete(self) -> None:
         """Wait for the end of the input."""
@@ -115,16 +117,18 @@ class ContextInput:
             asyncio.streams.FlowControlMixin, os.fdopen(write_end, "wb")
         )
         writer = asyncio.StreamWriter(transport, protocol, None, loop)
-        work = asyncio.create_task(in_thread(lambda: self._unpack(directory, read_end)), name=f"context {name}")
-        found = self._contexts[name] = _Unpacking(directory, writer, work)
+        known: dict[int, KnownContent] = {}
+        work = asyncio.create_task(in_thread(lambda: self._unpack(directory, read_end, known)), name=f"context {name}")
+        found = self._contexts[name] = _Unpacking(directory, writer, work, known)
         return found
 
-    def _unpack(self, directory: Path, read_end: int) -> None:
+    def _unpack(self, directory: Path, read_end: int, known: dict[int, KnownContent]) -> None:
+        options = ExtractOptions(owner=(0, 0), known=known)
         root = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             with os.fdopen(read_end, "rb", buffering=_PIECE) as source:
                 stream = PieceReader(pieces(source, "the context"))
-                extract(root, "/", stream.read, _OPTIONS, self.workspace.budget())
+                extract(root, "/", stream.read, options, self.workspace.budget())
                 while stream.read(_PIECE):  # what follows the archive's end
                     continue
         finally:
