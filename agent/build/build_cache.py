@@ -13,6 +13,7 @@ from typing import Protocol
 from agent.build.cache_mounts import CacheDirectory, list_caches, remove_cache
 from agent.build.cache_records import (
     CACHE_MOUNT,
+    LOCAL_SOURCE,
     REGULAR,
     Blob,
     CacheFilters,
@@ -23,6 +24,7 @@ from agent.build.cache_records import (
     to_prune,
 )
 from agent.build.frames import NewLayer
+from agent.build.kept_contexts import ContextRow, list_contexts, remove_context
 from agent.images.threaded_call import in_thread
 from shoal.api.v1.builds_pb2 import (
     BuildCacheRow,
@@ -72,6 +74,7 @@ class BuildCache:
     def __init__(self, path: Path, layers: LayerStore, *, now_ms: Callable[[], int] = _now_ms) -> None:
         self._path = path
         self.mounts = path.absolute().with_name("mounts")
+        self.contexts = path.absolute().with_name("contexts")
         self._layers = layers
         self._now_ms = now_ms
         self._records: dict[str, CacheRecord] = {}
@@ -129,15 +132,16 @@ class BuildCache:
     async def list(self, request: ListBuildCacheRequest) -> ListBuildCacheResponse:
         """What there is. Raises InvalidInput: an unknown filter."""
         filters = CacheFilters(request.filters, self._now_ms())
-        rows = [*map(self._row, self._present()), *map(_mount_row, await in_thread(lambda: list_caches(self.mounts)))]
+        mounts, contexts = await self._directories()
+        rows = [*map(self._row, self._present()), *map(_mount_row, mounts), *map(_context_row, contexts)]
         return ListBuildCacheResponse(rows=filter(filters.matches, rows))
 
     async def prune(self, request: PruneBuildCacheRequest) -> PruneBuildCacheResponse:
         """Delete what is not used. Raises InvalidInput: an unknown filter; Unavailable: the disk fails."""
         filters = CacheFilters(request.filters, self._now_ms())
-        mounts = await in_thread(lambda: list_caches(self.mounts))
+        mounts, contexts = await self._directories()
         records = {each.key: each for each in self._present()}
-        rows = [*map(self._row, records.values()), *map(_mount_row, mounts)]
+        rows = [*map(self._row, records.values()), *map(_mount_row, mounts), *map(_context_row, contexts)]
         rule = PruneRule(request.all, filters.used_before_ms, request.keep_bytes, filters.matches)
         chosen = [each.id for each in to_prune(rows, rule, lambda row: self._stays(row, request.all), self._now_ms())]
         layers = [records[key] for key in chosen if key in records]
@@ -145,8 +149,14 @@ class BuildCache:
         for each in mounts:
             if each.name in chosen and await in_thread(partial(remove_cache, self.mounts, each.name)):
                 reclaimed += each.size
+        for context in contexts:
+            if context.id in chosen and await in_thread(partial(remove_context, self.contexts, context.id)):
+                reclaimed += context.size
         await self.save()
         return PruneBuildCacheResponse(ids=chosen, reclaimed_bytes=reclaimed)
+
+    async def _directories(self) -> tuple[Sequence[CacheDirectory], Sequence[ContextRow]]:
+        return await in_thread(lambda: (list_caches(self.mounts), list_contexts(self.contexts)))
 
     async def _remove_layers(self, chosen: Sequence[CacheRecord]) -> int:
         """Bytes of layers that are gone: what images have stays, and is not found again."""
@@ -180,6 +190,18 @@ class BuildCache:
             in_use=needed,
             shared=needed,
         )
+
+
+def _context_row(context: ContextRow) -> BuildCacheRow:
+    return BuildCacheRow(
+        id=context.id,
+        type=LOCAL_SOURCE,
+        description=f"local source for {context.name or 'context'}",
+        bytes=context.size,
+        created_at_ms=context.used_at_ms,
+        used_at_ms=context.used_at_ms,
+        in_use=context.in_use,
+    )
 
 
 def _mount_row(mount: CacheDirectory) -> BuildCacheRow:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from agent.build.build_cache import BuildCache
 from agent.build.frames import NewLayer, ProgramSettings
+from agent.build.kept_contexts import sweep_contexts
 from agent.runtime.confinement.compiled_filters import compiled_for
 from agent.runtime.container_paths import ContainerPaths
 from agent.runtime.kernel.cgroup_layout import parse_layout
@@ -120,6 +121,7 @@ class BuildHost:
             cgroup_parent=self.cgroup_parent,
             hidden_mount=str(hybrid) if hybrid is not None and program.endswith("crun") else "",
             cache_mounts=str(self.cache.mounts),
+            contexts=str(self.cache.contexts),
             run=str(run),
             registries_file=str(self.registries_file),
             image_repository=repository,
@@ -140,6 +142,7 @@ class BuildHost:
                 with suppress(OSError):
                     path.rmdir()
         delete_trees(self._run(build_id), self._work(build_id))
+        sweep_contexts(self.cache.contexts)
 
     async def adopt(self, layers: Sequence[NewLayer]) -> None:
         """Keep layers of a build as those of images, and find them again. Raises Unavailable, Exhausted."""

@@ -10,7 +10,7 @@ from shoal.api.v1.builds_pb2 import BuildCacheRow
 from shoal.api.v1.engine_pb2 import Filter
 from shoal.errors import Fault, InvalidInput
 
-REGULAR, CACHE_MOUNT = "regular", "exec.cachemount"
+REGULAR, CACHE_MOUNT, LOCAL_SOURCE = "regular", "exec.cachemount", "source.local"
 """Types, in BuildKit's words."""
 
 DAY_MS = 86_400_000

@@ -31,7 +31,7 @@ class ProgramSettings:
         oci_program: path of crun or runc.
         cgroup_parent: absolute name.
         hidden_mount: removed from the program's mount namespace; empty: none.
-        cache_mounts: of all builds.
+        cache_mounts: of all builds. contexts: those of earlier builds that are kept.
         run: on a tmpfs: bundles and the state of the OCI runtime.
         registries_file: credentials and certificates.
         image_repository: of the cluster; empty: there is none.
@@ -49,6 +49,7 @@ class ProgramSettings:
     cgroup_parent: str
     hidden_mount: str
     cache_mounts: str
+    contexts: str
     run: str
     registries_file: str
     image_repository: str

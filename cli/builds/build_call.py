@@ -1,16 +1,20 @@
 """One build: the context goes to the node, progress and result come from it."""
 
+import os
+import queue
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cli.builds.build_source import PIECE_BYTES, BuildSource
-from cli.builds.context_archive import ContextArchive
+from cli.builds.context_key import context_key
+from cli.builds.context_listing import ListedDirectory
+from cli.builds.known_digests import known_digests
 from cli.builds.output_feed import CONTEXT_NAME, OutputFeed
 from cli.client import Client
 from cli.render.build_progress.display import BuildDisplay
-from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput, BuildSecret, BuildStart, NamedContextPart
-from shoal.errors import ShoalError
+from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput, BuildSecret, BuildStart, ContextRequest
+from shoal.errors import ShoalError, Unavailable
 
 TRANSFER = "transfer of the context"
 """Identifier of the vertex that this side adds; those of the node are digests."""
@@ -65,6 +69,8 @@ def _pieces(outputs: Generator[BuildOutput], feed: OutputFeed, inputs: "SentInpu
         for output in outputs:
             if output.HasField("file_data"):
                 yield output.file_data
+            elif output.HasField("context_request"):
+                inputs.requests.put(output.context_request)
             else:
                 feed.receive(output)
     except ShoalError as error:
@@ -72,6 +78,7 @@ def _pieces(outputs: Generator[BuildOutput], feed: OutputFeed, inputs: "SentInpu
             raise inputs.failure from None
         raise BuildFailed(error, feed) from error
     finally:
+        inputs.requests.put(None)
         outputs.close()
 
 
@@ -94,12 +101,14 @@ class SentInputs:
 
     Attributes:
         failure: why the context could not be read; gRPC ends the call then, and says nothing of it.
+        requests: what the node asks of contexts; None: the call has ended.
     """
 
     def __init__(self, build: LocalBuild, display: BuildDisplay) -> None:
         self._build = build
         self._display = display
         self._sent = 0
+        self.requests: queue.SimpleQueue[ContextRequest | None] = queue.SimpleQueue()
         self.failure: Exception | None = None
 
     def messages(self) -> Iterator[BuildInput]:
@@ -122,15 +131,42 @@ class SentInputs:
         yield BuildInput(start=start)
         for identifier, value in self._build.secrets.items():
             yield BuildInput(secret=BuildSecret(id=identifier, value=value))
-        if (pieces := source.pieces()) is not None:
-            for data in self._counted("transferring context:", pieces):
+        if source.directory is not None:
+            yield from self._listed("", source.directory, source.patterns)
+        elif source.stream is not None:
+            for data in self._counted("transferring context:", source.stream):
                 yield BuildInput(context=data)
         for name, directory in self._build.directories.items():
-            for data in self._counted(f"transferring {name}:", ContextArchive(directory).pieces()):
-                yield BuildInput(named_context=NamedContextPart(name=name, data=data))
+            yield from self._listed(name, directory, ())
         if self._sent:
             self._display.complete(TRANSFER)
         yield BuildInput(end_context=BuildInput.EndContext())
+
+    def _listed(self, name: str, directory: Path, patterns: tuple[str, ...]) -> Iterator[BuildInput]:
+        """A directory: its list, then what the node asks for."""
+        what = f"transferring {name or 'context'}:"
+        self._display.announce(TRANSFER, CONTEXT_NAME)
+        key = context_key(self._build.start.names, directory)
+        known = known_digests(os.environ, f"{name}\0{directory.resolve()}")
+        listed = ListedDirectory(name, key, directory, patterns, known)
+        yield from listed.listing()
+        request = self._next_request()
+        if not request.final:
+            yield from listed.digests(request.digests)
+            request = self._next_request()
+        for message in listed.contents(request.contents):
+            yield message
+            self._display.status(TRANSFER, what, listed.sent_bytes)
+        known.save()
+        self._sent += listed.sent_bytes
+        self._display.status(TRANSFER, what, listed.sent_bytes, done=True)
+        self._display.complete(TRANSFER)
+
+    def _next_request(self) -> ContextRequest:
+        request = self.requests.get()
+        if request is None:
+            raise Unavailable("the build has ended")
+        return request
 
     def _counted(self, what: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """The pieces, cut to messages, with progress as they pass."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from cli.builds.context_archive import ContextArchive
 from shoal.dockerfile.ignore_patterns import read_patterns
 from shoal.errors import InvalidInput
 from shoal.spec_parsers.build_inputs import is_remote
@@ -39,12 +38,6 @@ class BuildSource:
     patterns: tuple[str, ...] = ()
     stream: Iterator[bytes] | None = None
     remote: str = ""
-
-    def pieces(self) -> Iterator[bytes] | None:
-        """The context as a tar archive; None where there is none to send. Raises as `ContextArchive`."""
-        if self.directory is not None:
-            return ContextArchive(self.directory, self.patterns).pieces()
-        return self.stream
 
 
 def choose_source(context: str, file: str = "", *, stdin: BinaryIO | None = None) -> BuildSource:

@@ -125,7 +125,8 @@ async def _dockerfile(start: BuildStart, file_name: str, inputs: ContextInput) -
         return start.dockerfile_text
     directory = (await inputs.tree("")).directory
     text = await asyncio.to_thread(_read, directory, file_name)
-    await asyncio.to_thread(remove_ignored, directory, file_name)
+    if not inputs.is_listed(""):
+        await asyncio.to_thread(remove_ignored, directory, file_name)
     return text
 
 

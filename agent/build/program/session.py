@@ -30,7 +30,7 @@ from agent.runtime.confinement.compiled_filters import CompiledFilters
 from agent.runtime.host_facts import read_host_facts
 from agent.runtime.kernel.cgroup_layout import parse_layout
 from agent.safe_paths.mountinfo import read_mountinfo
-from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput, BuildResult, BuildStart
+from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput, BuildResult, BuildStart, ContextRequest
 from shoal.dockerfile.graph.build_graph import BuildGraph, build_graph
 from shoal.errors import InvalidInput, ShoalError, Unavailable
 from shoal.image_reference import parse
@@ -75,7 +75,7 @@ class _Session:
         self._connection = connection
         self._settings = settings
         self._workspace = Workspace(Path(settings.work), settings.reserve_bytes)
-        self._inputs = ContextInput(self._workspace, _ignore)
+        self._inputs = ContextInput(self._workspace, Path(settings.contexts), self._ask)
         self._registries: UserRegistries | None = None
         self._start: asyncio.Future[BuildStart] = asyncio.get_running_loop().create_future()
 
@@ -88,6 +88,9 @@ class _Session:
         await self._inputs.receive(messages)
         async for _ in messages:  # answers are passed on where they are read
             continue
+
+    async def _ask(self, request: ContextRequest) -> None:
+        await self._connection.output(BuildOutput(context_request=request))
 
     async def run(self) -> None:
         """The build itself."""
@@ -208,10 +211,6 @@ def epoch_of(start: BuildStart) -> int | None:
     if not (text.isascii() and text.isdecimal() and len(text) < MAX_EPOCH_DIGITS):
         raise InvalidInput(f"invalid SOURCE_DATE_EPOCH: {text[:40]!r} is no number of seconds")
     return int(text)
-
-
-def _ignore(name: str, count: int) -> None:
-    del name, count
 
 
 def _keep_plain(layer: Layer) -> None:

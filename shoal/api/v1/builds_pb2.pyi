@@ -44,6 +44,9 @@ class BuildInput(_message.Message):
     NAMED_CONTEXT_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
     END_CONTEXT_FIELD_NUMBER: _builtins.int
+    LISTING_FIELD_NUMBER: _builtins.int
+    DIGESTS_FIELD_NUMBER: _builtins.int
+    CONTENTS_FIELD_NUMBER: _builtins.int
     context: _builtins.bytes
     """Of the context: a tar archive, uncompressed or gzip, bzip2, xz or zstd. At most 1 MiB a message."""
     @_builtins.property
@@ -60,6 +63,16 @@ class BuildInput(_message.Message):
     def end_context(self) -> Global___BuildInput.EndContext:
         """All contexts are complete. Also where there was none."""
 
+    @_builtins.property
+    def listing(self) -> Global___ContextListing:
+        """What is in a directory that is a context, in place of its archive. The node asks (`ContextRequest`) for digests of
+        what it may have, once, and then for contents, once, also where it needs none; `digests` and `contents` answer.
+        """
+
+    @_builtins.property
+    def digests(self) -> Global___ContextDigests: ...
+    @_builtins.property
+    def contents(self) -> Global___ContextContents: ...
     def __init__(
         self,
         *,
@@ -68,12 +81,15 @@ class BuildInput(_message.Message):
         named_context: Global___NamedContextPart | None = ...,
         secret: Global___BuildSecret | None = ...,
         end_context: Global___BuildInput.EndContext | None = ...,
+        listing: Global___ContextListing | None = ...,
+        digests: Global___ContextDigests | None = ...,
+        contents: Global___ContextContents | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "end_context", b"end_context", "kind", b"kind", "named_context", b"named_context", "secret", b"secret", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contents", b"contents", "context", b"context", "digests", b"digests", "end_context", b"end_context", "kind", b"kind", "listing", b"listing", "named_context", b"named_context", "secret", b"secret", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "end_context", b"end_context", "kind", b"kind", "named_context", b"named_context", "secret", b"secret", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contents", b"contents", "context", b"context", "digests", b"digests", "end_context", b"end_context", "kind", b"kind", "listing", b"listing", "named_context", b"named_context", "secret", b"secret", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["start", "context", "named_context", "secret", "end_context"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["start", "context", "named_context", "secret", "end_context", "listing", "digests", "contents"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -100,6 +116,167 @@ class NamedContextPart(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NamedContextPart: _TypeAlias = NamedContextPart  # noqa: Y015
+
+@_typing.final
+class ContextListing(_message.Message):
+    """A part of a list; at most 1 MiB a message."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Of a named context; empty for the context."""
+    key: _builtins.str
+    """The node compares with the last context of the same key. Any text of at most 200 characters."""
+    complete: _builtins.bool
+    """The last part."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContextEntry]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        key: _builtins.str = ...,
+        entries: _abc.Iterable[Global___ContextEntry] | None = ...,
+        complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "entries", b"entries", "key", b"key", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContextListing: _TypeAlias = ContextListing  # noqa: Y015
+
+@_typing.final
+class ContextEntry(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    MTIME_FIELD_NUMBER: _builtins.int
+    LINK_FIELD_NUMBER: _builtins.int
+    HARD_LINK_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    path: _builtins.bytes
+    """Relative, with "/"; each directory comes before what is in it."""
+    mode: _builtins.int
+    """As `st_mode`: a file, a directory, a symbolic link or a FIFO. Owners are root."""
+    size: _builtins.int
+    mtime: _builtins.int
+    """Seconds since the Unix epoch."""
+    link: _builtins.bytes
+    """Target of a symbolic link; of a hard link the path of the entry before it that is the same file."""
+    hard_link: _builtins.bool
+    digest: _builtins.bytes
+    """SHA-256 of a file's content, where the sender knows it without reading."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.bytes = ...,
+        mode: _builtins.int = ...,
+        size: _builtins.int = ...,
+        mtime: _builtins.int = ...,
+        link: _builtins.bytes = ...,
+        hard_link: _builtins.bool = ...,
+        digest: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "hard_link", b"hard_link", "link", b"link", "mode", b"mode", "mtime", b"mtime", "path", b"path", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContextEntry: _TypeAlias = ContextEntry  # noqa: Y015
+
+@_typing.final
+class ContextDigests(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DIGESTS_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    complete: _builtins.bool
+    """The last part."""
+    @_builtins.property
+    def digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Of the entries that were asked for, in their order. Empty: it cannot be told."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        digests: _abc.Iterable[_builtins.bytes] | None = ...,
+        complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "digests", b"digests", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContextDigests: _TypeAlias = ContextDigests  # noqa: Y015
+
+@_typing.final
+class ContextContents(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CONTENTS_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    complete: _builtins.bool
+    """The last part."""
+    @_builtins.property
+    def contents(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContextContent]:
+        """Of the entries that were asked for, in their order; a large one in several pieces."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        contents: _abc.Iterable[Global___ContextContent] | None = ...,
+        complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "contents", b"contents", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContextContents: _TypeAlias = ContextContents  # noqa: Y015
+
+@_typing.final
+class ContextContent(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Place of the entry in the list, from 0."""
+    data: _builtins.bytes
+    complete: _builtins.bool
+    """The last piece. Its size may be another one than in the list: that of the pieces counts."""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+        complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "data", b"data", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContextContent: _TypeAlias = ContextContent  # noqa: Y015
 
 @_typing.final
 class BuildSecret(_message.Message):
@@ -428,6 +605,7 @@ class BuildOutput(_message.Message):
     WAITING_FIELD_NUMBER: _builtins.int
     PLACE_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
+    CONTEXT_REQUEST_FIELD_NUMBER: _builtins.int
     file_data: _builtins.bytes
     @_builtins.property
     def plan(self) -> Global___BuildPlan:
@@ -457,6 +635,10 @@ class BuildOutput(_message.Message):
     def failure(self) -> Global___BuildFailure:
         """Which step failed. The call ends with an error then."""
 
+    @_builtins.property
+    def context_request(self) -> Global___ContextRequest:
+        """What of a `ContextListing` is needed."""
+
     def __init__(
         self,
         *,
@@ -470,16 +652,84 @@ class BuildOutput(_message.Message):
         waiting: Global___BuildWaiting | None = ...,
         place: Global___BuildPlace | None = ...,
         failure: Global___BuildFailure | None = ...,
+        context_request: Global___ContextRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "file_data", b"file_data", "kind", b"kind", "log", b"log", "place", b"place", "plan", b"plan", "progress", b"progress", "result", b"result", "vertex", b"vertex", "waiting", b"waiting", "warning", b"warning"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context_request", b"context_request", "failure", b"failure", "file_data", b"file_data", "kind", b"kind", "log", b"log", "place", b"place", "plan", b"plan", "progress", b"progress", "result", b"result", "vertex", b"vertex", "waiting", b"waiting", "warning", b"warning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "file_data", b"file_data", "kind", b"kind", "log", b"log", "place", b"place", "plan", b"plan", "progress", b"progress", "result", b"result", "vertex", b"vertex", "waiting", b"waiting", "warning", b"warning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_request", b"context_request", "failure", b"failure", "file_data", b"file_data", "kind", b"kind", "log", b"log", "place", b"place", "plan", b"plan", "progress", b"progress", "result", b"result", "vertex", b"vertex", "waiting", b"waiting", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["plan", "vertex", "log", "progress", "warning", "file_data", "result", "waiting", "place", "failure"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["plan", "vertex", "log", "progress", "warning", "file_data", "result", "waiting", "place", "failure", "context_request"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___BuildOutput: _TypeAlias = BuildOutput  # noqa: Y015
+
+@_typing.final
+class ContextRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DIGESTS_FIELD_NUMBER: _builtins.int
+    CONTENTS_FIELD_NUMBER: _builtins.int
+    FINAL_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    final: _builtins.bool
+    """It asks for contents."""
+    @_builtins.property
+    def digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Places of entries in the list, from 0."""
+
+    @_builtins.property
+    def contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Asked for in place of digests, once these have been answered."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        digests: _abc.Iterable[_builtins.int] | None = ...,
+        contents: _abc.Iterable[_builtins.int] | None = ...,
+        final: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contents", b"contents", "digests", b"digests", "final", b"final", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContextRequest: _TypeAlias = ContextRequest  # noqa: Y015
+
+@_typing.final
+class KeptContext(_message.Message):
+    """A node's own record of a context that it keeps."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOT_ID_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    INODES_FIELD_NUMBER: _builtins.int
+    boot_id: _builtins.str
+    """Of the kernel: after a restart of the host nothing is believed."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContextEntry]: ...
+    @_builtins.property
+    def inodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Inode number of each entry; 0 for what is no file."""
+
+    def __init__(
+        self,
+        *,
+        boot_id: _builtins.str = ...,
+        entries: _abc.Iterable[Global___ContextEntry] | None = ...,
+        inodes: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "entries", b"entries", "inodes", b"inodes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeptContext: _TypeAlias = KeptContext  # noqa: Y015
 
 @_typing.final
 class BuildPlace(_message.Message):

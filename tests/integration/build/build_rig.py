@@ -21,6 +21,8 @@ from agent.runtime.kernel.linux import CLONE_NEWNET, unshare
 from agent.safe_paths.mountinfo import read_mountinfo
 from agent.worker.interfaces import Image
 from agent.worker.sandbox import ORDINARY, NetworkOptions, Sandbox
+from cli.builds.context_listing import ListedDirectory
+from cli.builds.known_digests import KnownDigests
 from cli.images.pack import write_archive
 from cli.images.push import push
 from shoal.api.v1.builds_pb2 import (
@@ -30,6 +32,7 @@ from shoal.api.v1.builds_pb2 import (
     BuildOutput,
     BuildSecret,
     BuildStart,
+    ContextRequest,
     NamedContextPart,
     ResolvedImage,
 )
@@ -51,6 +54,7 @@ PASSWD = b"root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:app:/home/app:/bin/sh\
 GROUP = b"root:x:0:\napp:x:1000:\nstaff:x:50:app\n"
 
 Files = Mapping[str, bytes | str | tarfile.TarInfo]
+OnRequest = Callable[[ContextRequest], Iterator[BuildInput]]
 
 
 class Namespaces:
@@ -89,6 +93,7 @@ class BuildEnd:
     published: str = ""
     error: ShoalError | None = None
     resolved: list[str] = field(default_factory=list)
+    sent_bytes: int = 0
 
     @property
     def log(self) -> str:
@@ -142,15 +147,39 @@ class Rig:
             sent.append(BuildInput(end_context=BuildInput.EndContext()))
         return await self.run(begin, sent)
 
-    async def run(self, begin: BuildStart, sent: Sequence[BuildInput]) -> BuildEnd:
-        """As a manager does it."""
+    async def build_directory(self, dockerfile: str, directory: Path, **start: object) -> BuildEnd:
+        """As `shoal build` sends a directory; `sent_bytes` of the end are those of its contents."""
+        begin = BuildStart(dockerfile_text=dockerfile.replace("$BASE", self.base).encode(), **start)  # type: ignore[arg-type]
+        known = KnownDigests(self.path / "known", now_ns=lambda: 1 << 63)
+        listed = ListedDirectory("", str(directory), directory, (), known)
+
+        def answers(request: ContextRequest) -> Iterator[BuildInput]:
+            if not request.final:
+                yield from listed.digests(request.digests)
+                return
+            yield from listed.contents(request.contents)
+            yield BuildInput(end_context=BuildInput.EndContext())
+
+        end = await self.run(begin, list(listed.listing()), answers)
+        known.save()
+        end.sent_bytes = listed.sent_bytes
+        return end
+
+    async def run(self, begin: BuildStart, sent: Sequence[BuildInput], on_request: OnRequest | None = None) -> BuildEnd:
+        """As a manager does it.
+
+        Args:
+            on_request: answers what the node requests of a list.
+        """
         end = BuildEnd()
-        async with aclosing(self.stream(begin, sent, end)) as outputs:
+        async with aclosing(self.stream(begin, sent, end, on_request)) as outputs:
             async for output in outputs:
                 end.outputs.append(output)
         return end
 
-    async def stream(self, begin: BuildStart, sent: Sequence[BuildInput], end: BuildEnd) -> AsyncGenerator[BuildOutput]:
+    async def stream(
+        self, begin: BuildStart, sent: Sequence[BuildInput], end: BuildEnd, on_request: OnRequest | None = None
+    ) -> AsyncGenerator[BuildOutput]:
         answers: asyncio.Queue[AgentBuildInput] = asyncio.Queue()
         for each in sent:
             answers.put_nowait(AgentBuildInput(input=each))
@@ -164,7 +193,11 @@ class Rig:
         try:
             async with aclosing(build.run()) as outputs:
                 async for output in outputs:
-                    if output.HasField("output"):
+                    if output.HasField("output") and output.output.HasField("context_request"):
+                        assert on_request is not None
+                        for each in on_request(output.output.context_request):
+                            answers.put_nowait(AgentBuildInput(input=each))
+                    elif output.HasField("output"):
                         yield output.output
                     elif output.resolve:
                         end.resolved.append(output.resolve)

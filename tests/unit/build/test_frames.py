@@ -12,7 +12,7 @@ from shoal.errors import Busy, Exhausted, Fault, InvalidInput, NotFound, ShoalEr
 SETTINGS = ProgramSettings(
     build_id="b", work="/w", base="/b", filters="/f", filter_environment="6.1",
     oci_program="/usr/bin/crun", cgroup_parent="/shoal/n",
-    hidden_mount="", cache_mounts="/m", run="/r", registries_file="/x", image_repository="",
+    hidden_mount="", cache_mounts="/m", contexts="/c", run="/r", registries_file="/x", image_repository="",
     platform=("linux", "arm64", "v8"), cpus=2, resolv_conf="nameserver 1.1.1.1\n",
 )  # fmt: skip
 

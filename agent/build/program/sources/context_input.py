@@ -1,21 +1,22 @@
 """The input of a build: secrets, and contexts that are unpacked while they come.
 
 A context is a tar archive, plain or compressed. It is unpacked beneath a directory of its own, where the kernel
-resolves every path; owners are root's, as COPY has them, and devices are refused.
+resolves every path; owners are root's, as COPY has them, and devices are refused. Or it is a list (`listed_context`).
 """
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.archives.known_content import KnownContent
 from agent.archives.tar_extract import ExtractOptions, extract
 from agent.build.program.results import Tree
+from agent.build.program.sources.listed_context import ListedContext
 from agent.build.program.workspace import Workspace
 from agent.images.threaded_call import in_thread
-from shoal.api.v1.builds_pb2 import BuildInput
+from shoal.api.v1.builds_pb2 import BuildInput, ContextContents, ContextDigests, ContextListing, ContextRequest
 from shoal.errors import Exhausted, InvalidInput, NotFound
 from shoal.images.spool import pieces
 from shoal.tar.piece_reader import PieceReader
@@ -42,14 +43,18 @@ class ContextInput:
     """Receives contexts and secrets. For one event loop.
 
     Attributes:
-        on_bytes: called with the name of a context and the bytes of it that have come.
+        kept: where contexts of earlier builds are.
+        ask: sends what is needed of a list.
         secrets: by id, once `complete` has returned.
     """
 
     workspace: Workspace
-    on_bytes: Callable[[str, int], None]
+    kept: Path
+    ask: Callable[[ContextRequest], Awaitable[None]]
     secrets: dict[str, bytes] = field(default_factory=dict, repr=False)
     _contexts: dict[str, _Unpacking] = field(default_factory=dict)
+    _listed: dict[str, ListedContext] = field(default_factory=dict)
+    _trees: dict[str, Tree] = field(default_factory=dict)
     _provided: dict[str, Path] = field(default_factory=dict)
     _done: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -65,6 +70,12 @@ class ContextInput:
                     await self._write("", message.context)
                 case "named_context":
                     await self._write(message.named_context.name, message.named_context.data)
+                case "listing":
+                    await self._list(message.listing)
+                case "digests":
+                    await self._add_digests(message.digests)
+                case "contents":
+                    await self._add_contents(message.contents)
                 case "secret":
                     self._add_secret(message.secret.id, message.secret.value)
                 case "end_context":
@@ -82,10 +93,16 @@ class ContextInput:
         if name in self._provided:
             return Tree(self._provided[name])
         await self._done.wait()
+        if name in self._trees:
+            return self._trees[name]
         found = self._contexts.get(name)
         if found is None:
             raise NotFound(f"no context named {name!r} was sent" if name else "no build context was sent")
         return Tree(found.directory, found.known)
+
+    def is_listed(self, name: str) -> bool:
+        """Whether a context came as a list, once all are complete: its sender has left out what is ignored."""
+        return name in self._trees
 
     async def complete(self) -> None:
         """Wait for the end of the input."""
@@ -96,7 +113,6 @@ class ContextInput:
         found.received += len(data)
         if found.received > MAX_CONTEXT_BYTES:
             raise Exhausted(f"the context is larger than {MAX_CONTEXT_BYTES >> 30} GiB")
-        self.on_bytes(name, found.received)
         if found.work.done():
             await found.work  # raises, or what follows the archive's end is dropped
             return
@@ -106,9 +122,44 @@ class ContextInput:
         except ConnectionError:
             await found.work
 
-    async def _open(self, name: str) -> _Unpacking:
-        if len(self._contexts) >= MAX_CONTEXTS:
+    def _check_new(self, name: str) -> None:
+        if name in self._contexts or name in self._listed:
+            raise InvalidInput(f"context {name[:80]!r} comes twice")
+        if len(self._contexts) + len(self._listed) >= MAX_CONTEXTS:
             raise Exhausted(f"too many contexts; the maximum is {MAX_CONTEXTS}")
+
+    async def _list(self, part: ContextListing) -> None:
+        found = self._listed.get(part.name)
+        if found is None:
+            self._check_new(part.name)
+            found = await in_thread(
+                lambda: ListedContext(part.name, part.key, self.kept, self.workspace, max_bytes=MAX_CONTEXT_BYTES)
+            )
+            self._listed[part.name] = found
+        await in_thread(lambda: found.add(part.entries))
+        if part.complete:
+            await self.ask(await in_thread(found.compare))
+
+    async def _add_digests(self, part: ContextDigests) -> None:
+        found = self._require(part.name)
+        found.add_digests(part.digests)
+        if part.complete:
+            await self.ask(await in_thread(found.compare_again))
+
+    async def _add_contents(self, part: ContextContents) -> None:
+        found = self._require(part.name)
+        await in_thread(lambda: found.write(part.contents))
+        if part.complete:
+            self._trees[part.name] = await in_thread(found.finish)
+
+    def _require(self, name: str) -> ListedContext:
+        found = self._listed.get(name)
+        if found is None or name in self._trees:
+            raise InvalidInput(f"context {name[:80]!r} was not listed, or is complete")
+        return found
+
+    async def _open(self, name: str) -> _Unpacking:
+        self._check_new(name)
         directory = self.workspace.new("context")
         directory.chmod(0o755)
         read_end, write_end = os.pipe()
@@ -135,6 +186,8 @@ class ContextInput:
             os.close(root)
 
     async def _finish(self) -> None:
+        if missing := [name for name in self._listed if name not in self._trees]:
+            raise InvalidInput(f"context {missing[0][:80]!r} ended before it was complete")
         for each in self._contexts.values():
             each.writer.close()
         for each in self._contexts.values():

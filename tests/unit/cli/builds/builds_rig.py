@@ -3,6 +3,7 @@
 # ruff: noqa: N802  # the methods are named by the protocol
 
 import os
+import stat
 import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,8 @@ from shoal.api.v1.builds_pb2 import (
     BuildPlan,
     BuildResult,
     BuildStart,
+    ContextEntry,
+    ContextRequest,
     ListBuildCacheRequest,
     ListBuildCacheResponse,
     PruneBuildCacheRequest,
@@ -58,7 +61,8 @@ class Builder(BuildsServicer):
     refused: ShoalError | None = None
     starts: list[BuildStart] = field(default_factory=list)
     contexts: list[bytes] = field(default_factory=list)
-    named: dict[str, bytes] = field(default_factory=dict)
+    trees: list[dict[str, dict[str, bytes]]] = field(default_factory=list)
+    """Of each build the files of the contexts that came as lists, by the name of the context."""
     secrets: dict[str, bytes] = field(default_factory=dict)
     prunes: list[PruneBuildCacheRequest] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -67,14 +71,24 @@ class Builder(BuildsServicer):
     def Build(self, request_iterator: Iterator[BuildInput], context: Any) -> Iterator[BuildOutput]:
         context.add_callback(self.cancelled.set)
         self.starts.append(next(request_iterator).start)
-        content = bytearray()
+        content, trees, listed = bytearray(), dict[str, dict[str, bytes]](), dict[str, list[ContextEntry]]()
+        self.trees.append(trees)
         for message in request_iterator:
             match message.WhichOneof("kind"):
                 case "context":
                     content += message.context
-                case "named_context":
-                    part = message.named_context
-                    self.named[part.name] = self.named.get(part.name, b"") + part.data
+                case "listing":
+                    name = message.listing.name
+                    listed.setdefault(name, []).extend(message.listing.entries)
+                    if message.listing.complete:
+                        trees[name] = {os.fsdecode(each.path): b"" for each in listed[name]}
+                        requested = [number for number, each in enumerate(listed[name]) if stat.S_ISREG(each.mode)]
+                        request = ContextRequest(name=name, contents=requested, final=True)
+                        yield BuildOutput(context_request=request)
+                case "contents":
+                    name = message.contents.name
+                    for each in message.contents.contents:
+                        trees[name][os.fsdecode(listed[name][each.number].path)] += each.data
                 case "secret":
                     self.secrets[message.secret.id] = message.secret.value
                 case "end_context":
@@ -119,6 +133,7 @@ def builds_rig(directory: Path) -> Generator[tuple[Rig, Builder]]:
             **kept,
             "SHOAL_CONFIG": str(directory),
             "DOCKER_CONFIG": str(directory / "docker"),
+            "XDG_CACHE_HOME": str(directory / "cache"),
             "PYTHONPATH": str(Path(__file__).parents[4]),
         }
         try:

@@ -53,7 +53,7 @@ def test_a_directory_is_built(rigs: tuple[Rig, Builder], context: Path, tmp_path
     assert start.build_args["A"] == "1" and start.build_args["HOME"] == os.environ["HOME"]
     assert (start.dockerfile, start.dockerfile_text) == ("Dockerfile", b"FROM alpine\nRUN make\n")
     assert start.no_cache and start.pull and start.labels["k"] == "v"
-    assert files(builder.contexts[0]) == ["f"], "the Dockerfile is sent though it is ignored"
+    assert list(builder.trees[0][""]) == ["f"], "the Dockerfile is sent though it is ignored"
     assert "#1 [internal] load build context" in reported
     assert "#2 [1/1] RUN make\n" in reported and "#2 DONE 0.3s" in reported and " made\n" in reported
     assert (tmp_path / "iid").read_text() == ID
@@ -82,7 +82,7 @@ def test_standard_input_is_a_dockerfile_or_an_archive(rigs: tuple[Rig, Builder],
     assert rig.run("build", "-q", "-f", "other", "-", input=content.getvalue())[0] == 0
     assert builder.starts[-1].dockerfile == "other"
     assert rig.run("build", "-q", "-f", "-", str(context), input=b"FROM scratch\n")[0] == 0
-    assert builder.starts[-1].dockerfile_text == b"FROM scratch\n" and "f" in files(builder.contexts[-1])
+    assert builder.starts[-1].dockerfile_text == b"FROM scratch\n" and "f" in builder.trees[-1][""]
     assert rig.run("build", "-q", "-f", "x", "-", input=b"FROM scratch\n")[0] == 2
 
 
@@ -104,7 +104,7 @@ def test_a_dockerfile_elsewhere_has_its_own_ignore_file(
     (tmp_path / "other.dockerignore").write_text("f\n")
     assert rig.run("build", "-q", "-f", str(tmp_path / "other"), str(context))[0] == 0
     assert builder.starts[0].dockerfile == "other"
-    assert files(builder.contexts[0]) == [".dockerignore", "Dockerfile", "skip"]
+    assert list(builder.trees[0][""]) == [".dockerignore", "Dockerfile", "skip"]
 
 
 def test_secrets_and_named_contexts_are_sent(rigs: tuple[Rig, Builder], context: Path, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_secrets_and_named_contexts_are_sent(rigs: tuple[Rig, Builder], context:
     assert code == 0, reported
     value = b"of the environment"
     assert builder.secrets == {"file": b"\0secret", "TOKEN": value, "e": value}
-    assert files(builder.named["lib"]) == ["x"]
+    assert list(builder.trees[0]["lib"]) == ["x"]
     assert dict(builder.starts[0].contexts) == {"lib": "local", "base": "docker-image://alpine:3"}
     assert "secret" not in reported and "environment" not in reported
 
