@@ -16,6 +16,8 @@ from agent.archives.lookup import Found, kernel_file_system, shown
 from agent.safe_paths.descent import Descent
 from shoal.errors import InvalidInput
 from shoal.tar.tar_entries import CHUNK_BYTES, KINDS, entry_content, entry_header
+from shoal.tar.tar_header import BLOCK, DIRECTORY, HARD_LINK, REGULAR, SYMLINK
+from shoal.tar.ustar_header import time_header, ustar_header
 
 WHITEOUT_PREFIX, OPAQUE_MARKER = ".wh.", ".wh..wh..opq"
 """Of names in layers: a name of the layers below is gone; all names of a directory are."""
@@ -30,6 +32,9 @@ MAX_PENDING = 1_000_000
 _PATH_ONLY = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _KEPT_ATTRIBUTES = ("security.capability",)
+_FAST = (REGULAR, DIRECTORY, HARD_LINK, SYMLINK)
+_SMALL = 64 << 10
+_PADDING = bytes(BLOCK)
 _GONE = (errno.ENOENT, errno.ESTALE, errno.ENOTDIR, errno.ELOOP)
 
 
@@ -47,18 +52,26 @@ def archive_root(root: int) -> Generator[bytes]:
     return _chunked(_Archive(one_file_system=True).of(root, ""))
 
 
-def archive_layer(upper: int) -> Generator[bytes]:
+def archive_layer(upper: int, *, at_rest: bool = False) -> Generator[bytes]:
     """A layer of an OCI image (layer.md), uncompressed: what an upper directory changes of the layers below.
 
+    Args:
+        at_rest: nothing writes there, so that files are opened by their names.
     Raises:
         As `archive` does; InvalidInput also for a name that has a meaning of its own in a layer.
     """
-    return _chunked(_Archive(one_file_system=True, is_layer=True).of(upper, ""))
+    return _chunked(_Archive(one_file_system=True, is_layer=True, at_rest=at_rest).of(upper, ""))
 
 
 def _chunked(pieces: Iterator[bytes]) -> Generator[bytes]:
     buffer = bytearray()
     for piece in pieces:
+        if len(piece) >= CHUNK_BYTES:  # not copied
+            if buffer:
+                yield bytes(buffer)
+                buffer.clear()
+            yield piece
+            continue
         buffer += piece
         if len(buffer) >= CHUNK_BYTES:
             yield bytes(buffer)
@@ -74,9 +87,10 @@ class _Level:
 
 
 class _Archive:
-    def __init__(self, *, one_file_system: bool, is_layer: bool = False) -> None:
+    def __init__(self, *, one_file_system: bool, is_layer: bool = False, at_rest: bool = False) -> None:
         self._one_file_system = one_file_system
         self._is_layer = is_layer
+        self._at_rest = at_rest
         self._links: dict[tuple[int, int], str] = {}
         self._pending = 0
         self._device = 0
@@ -89,7 +103,7 @@ class _Archive:
             return
         top = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            self._device = os.fstat(top).st_dev
+            self._device = -1 if kernel_file_system(top) else os.fstat(top).st_dev
             yield from self._tree(top, name)
         finally:
             os.close(top)
@@ -126,7 +140,8 @@ class _Archive:
             yield _header(descent.descriptor, status, level.name + "/")
             if self._is_layer and is_opaque(descent.descriptor):
                 yield _marker(_join(level.name, OPAQUE_MARKER), status)
-        if kernel_file_system(descent.descriptor) or (self._one_file_system and status.st_dev != self._device):
+        elsewhere = status.st_dev != self._device
+        if elsewhere and (self._one_file_system or kernel_file_system(descent.descriptor)):
             return
         with os.scandir(descent.descriptor) as entries:
             names = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
@@ -136,14 +151,32 @@ class _Archive:
         if self._pending > MAX_PENDING:
             raise InvalidInput(f"too many directories in one directory; the maximum is {MAX_PENDING:,}")
         for name, is_directory in names:
-            if not is_directory:
-                yield from self._entry(descent.descriptor, name, _join(level.name, name))
+            if is_directory:
+                continue
+            full = _join(level.name, name)
+            if self._at_rest and (whole := self._small_file(descent.descriptor, name, full)):
+                yield whole
+            else:
+                yield from self._entry(descent.descriptor, name, full)
 
     def _check_names(self, names: Iterable[str], directory: str) -> None:
         """A layer cannot say that there is a file of such a name."""
         for name in names if self._is_layer else ():
             if name.startswith(WHITEOUT_PREFIX):
                 raise InvalidInput(f"{shown(f'/{directory}/{name}')}: a layer cannot have names that begin with .wh.")
+
+    def _small_file(self, directory: int, name: str, full: str) -> bytes:
+        """The whole entry of a file at rest; empty: it is large, or no file with one name."""
+        status = os.lstat(name, dir_fd=directory)
+        size = status.st_size
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or size > _SMALL or status.st_dev != self._device:
+            return b""
+        opened = os.open(name, _READ | os.O_NOFOLLOW, dir_fd=directory)
+        try:
+            content = os.read(opened, size) if size else b""
+            return b"" if len(content) != size else _header(opened, status, full) + content + _PADDING[: -size % BLOCK]
+        finally:
+            os.close(opened)
 
     def _entry(self, directory: int, name: str, full: str) -> Iterator[bytes]:
         try:
@@ -172,7 +205,7 @@ class _Archive:
             self._links[key] = name
         if not stat.S_ISREG(status.st_mode):
             yield _header(descriptor, status, name)
-        elif not kernel_file_system(descriptor):
+        elif status.st_dev == self._device or not kernel_file_system(descriptor):
             yield from _regular(descriptor, name)
 
 
@@ -190,13 +223,37 @@ def _header(descriptor: int, status: os.stat_result, name: str, *, hard_link_to:
     target = os.readlink("", dir_fd=descriptor) if stat.S_ISLNK(status.st_mode) else ""
     has_attributes = not hard_link_to and (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode))
     attributes = _attributes(descriptor) if has_attributes else {}
+    if not attributes and (short := _short_header(status, name, target, hard_link_to)) is not None:
+        return short
     return entry_header(name, status, link_target=target, hard_link_to=hard_link_to, attributes=attributes)
+
+
+def _short_header(status: os.stat_result, name: str, target: str, hard_link_to: str) -> bytes | None:
+    """As most files have it; None: it does not fit."""
+    kind = HARD_LINK if hard_link_to else KINDS[stat.S_IFMT(status.st_mode)]
+    if kind not in _FAST:
+        return None
+    seconds, fraction = divmod(status.st_mtime_ns, 1_000_000_000)
+    header = ustar_header(
+        os.fsencode(name),
+        kind,
+        mode=stat.S_IMODE(status.st_mode),
+        size=status.st_size if kind == REGULAR else 0,
+        mtime=seconds,
+        uid=status.st_uid,
+        gid=status.st_gid,
+        link=os.fsencode(hard_link_to or target),
+    )
+    return time_header(status.st_mtime_ns) + header if fraction and header is not None else header
 
 
 def _attributes(descriptor: int) -> dict[str, str]:
     """As records of a pax header: users' attributes and file capabilities."""
     try:
-        names = [name for name in os.listxattr(descriptor) if name.startswith("user.") or name in _KEPT_ATTRIBUTES]
+        present = os.listxattr(descriptor)
+        if not present:
+            return {}
+        names = [name for name in present if name.startswith("user.") or name in _KEPT_ATTRIBUTES]
         found = {f"SCHILY.xattr.{name}": os.getxattr(descriptor, name) for name in names}
     except OSError:
         return {}  # the file system has none, or one disappeared

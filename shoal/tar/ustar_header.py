@@ -5,12 +5,15 @@ POSIX.1-2024, pax, "ustar Interchange Format". What does not fit into it (long n
 """
 
 import struct
+from functools import cache
 
 _FIELDS = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12x")
 _CHECKSUM = 148
 _NAME, _PREFIX = 100, 155
 _MAX_ID, _MAX_SIZE, _MAX_TIME = 0o7777777, 0o77777777777, 0o77777777777
 _MAGIC = b"ustar\x0000"
+_NS = 1_000_000_000
+_BLOCK = 512
 
 
 def ustar_header(
@@ -47,6 +50,22 @@ def ustar_header(
         prefix,
     )
     return b"%b%06o\0 %b" % (block[:_CHECKSUM], sum(block), block[_CHECKSUM + 8 :])
+
+
+def time_header(mtime_ns: int) -> bytes:
+    """The extended header of an entry whose time is no whole second: two blocks before its own header."""
+    record = b"%d mtime=%d.%09d\n" % (_TIME_RECORD + len(str(mtime_ns // _NS)), *divmod(mtime_ns, _NS))
+    return _extended(len(record)) + record + bytes(-len(record) % _BLOCK)
+
+
+_TIME_RECORD = len("30 mtime=.123456789\n")
+
+
+@cache
+def _extended(size: int) -> bytes:
+    block = ustar_header(b"././@PaxHeader", b"x", mode=0, size=size, mtime=0)
+    assert block is not None, "it is short"
+    return block
 
 
 def _split(name: bytes) -> tuple[bytes, bytes] | None:

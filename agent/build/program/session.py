@@ -19,7 +19,7 @@ from agent.build.program.publication.layer_blob import Compression
 from agent.build.program.publication.publishing import Publisher
 from agent.build.program.publication.result_files import result_files
 from agent.build.program.refusals import check_request
-from agent.build.program.results import Layer, Layers, Result
+from agent.build.program.results import Layers, Result
 from agent.build.program.running.build_network import BuildNetworks
 from agent.build.program.running.run_step import RunSteps
 from agent.build.program.sources.context_input import ContextInput
@@ -131,7 +131,7 @@ class _Session:
             cache_root=Path(self._settings.cache_mounts),
             epoch=epoch_of(start),
             uses_cache=cache_choice(start, planned.evaluation, graph),
-            on_new=publisher.compress_soon if self._settings.image_repository else _keep_plain,
+            blobs=publisher if self._settings.image_repository else None,
         )
         executor = Executor(graph, vertices, work, self._connection, parallel=self._settings.cpus)
         results = await executor.run(planned.file_name)
@@ -211,7 +211,3 @@ def epoch_of(start: BuildStart) -> int | None:
     if not (text.isascii() and text.isdecimal() and len(text) < MAX_EPOCH_DIGITS):
         raise InvalidInput(f"invalid SOURCE_DATE_EPOCH: {text[:40]!r} is no number of seconds")
     return int(text)
-
-
-def _keep_plain(layer: Layer) -> None:
-    del layer

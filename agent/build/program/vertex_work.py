@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from agent.build.program.agent_connection import AgentConnection
 from agent.build.program.build_plan import PlannedVertices
@@ -14,6 +15,7 @@ from agent.build.program.caching.layer_cache import LayerCache
 from agent.build.program.caching.vertex_keys import vertex_key
 from agent.build.program.copying.copy_step import CopyFiles, make_directory
 from agent.build.program.planning import BaseImages
+from agent.build.program.publication.layer_blob import BlobWriter, LayerBlob
 from agent.build.program.publication.layer_digest import layer_digest
 from agent.build.program.results import Layer, Layers, Result
 from agent.build.program.running.oci_run import OnOutput
@@ -47,12 +49,24 @@ class Done:
     image_id: str = ""
 
 
+class LayerBlobs(Protocol):
+    """`agent.build.program.publication.publishing.Publisher` is one."""
+
+    def blob_writer(self) -> BlobWriter:
+        """As `Publisher.blob_writer`."""
+        ...
+
+    def keep_blob(self, layer: Layer, blob: LayerBlob) -> None:
+        """As `Publisher.keep_blob`."""
+        ...
+
+
 class VertexWork:
     """Makes results. For one event loop.
 
     Args:
         uses_cache: whether a vertex, by number, may be found in the cache.
-        on_new: called with each layer that was made.
+        blobs: compresses layers as they are made; None: nothing is published.
     """
 
     def __init__(
@@ -68,7 +82,7 @@ class VertexWork:
         cache_root: Path,
         epoch: int | None,
         uses_cache: Callable[[int], bool],
-        on_new: Callable[[Layer], object],
+        blobs: "LayerBlobs | None",
     ) -> None:
         self._connection = connection
         self._planned = planned
@@ -81,7 +95,7 @@ class VertexWork:
         self._cache_root = cache_root
         self._epoch = epoch
         self._uses_cache = uses_cache
-        self._on_new = on_new
+        self._blobs = blobs
 
     def is_heavy(self, vertex: Vertex) -> bool:
         """Whether it needs a processor."""
@@ -156,12 +170,21 @@ class VertexWork:
 
     async def _keep(self, made: Path, key: str, description: str) -> Layer:
         upper, stop = made / "u", threading.Event()
-        diff_id, size = await in_thread(lambda: layer_digest(upper, self._epoch, stop), on_cancel=stop.set)
+        diff_id, size, blob = await in_thread(lambda: self._digest(upper, stop), on_cancel=stop.set)
         made_at_ms = time.time_ns() // 1_000_000 if self._epoch is None else self._epoch * 1000
         layer = Layer(diff_id, upper, made_at_ms, is_new=True)
         await self._cache.add(key, layer, description, size)
-        self._on_new(layer)
+        if self._blobs is not None and blob is not None:
+            self._blobs.keep_blob(layer, blob)
         return layer
+
+    def _digest(self, upper: Path, stop: threading.Event) -> tuple[str, int, LayerBlob | None]:
+        """Diff ID, size and blob of an upper directory, which is read once."""
+        if self._blobs is None:
+            return (*layer_digest(upper, self._epoch, stop), None)
+        with self._blobs.blob_writer() as writer:
+            diff_id, size = layer_digest(upper, self._epoch, stop, writer.write)
+            return diff_id, size, writer.finish()
 
     def _on_output(self, number: int) -> OnOutput:
         async def pass_on(stream: int, data: bytes) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.archives.lookup import find
 from agent.archives.tar_stream import archive, archive_layer, archive_root
@@ -16,6 +18,10 @@ from shoal.errors import InvalidInput, NotFound, Refused
 def read(chunks: Iterable[bytes]) -> dict[str, tarfile.TarInfo]:
     with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
         return {info.name: info for info in tar.getmembers()}
+
+
+def _is_name(name: bytes) -> bool:
+    return not any(each in name for each in (b"/", b"\0")) and name not in (b".", b"..") and name[:4] != b".wh."
 
 
 @pytest.fixture
@@ -119,3 +125,65 @@ def test_a_layer_says_what_is_gone(tmp_path: Path) -> None:
             read(archive_layer(descriptor))
     finally:
         os.close(descriptor)
+
+
+STATUS_BITS = st.integers(0, 0o7777)
+WHOLE_SECONDS = st.integers(0, 1 << 31).map(lambda seconds: seconds * 1_000_000_000)
+TIMES = st.one_of(st.integers(-(1 << 40), 1 << 62), WHOLE_SECONDS)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.binary(min_size=1, max_size=120).filter(_is_name), min_size=1, max_size=3),
+            st.binary(max_size=1500),
+            STATUS_BITS,
+            TIMES,
+            st.sampled_from(["file", "directory", "link", "hard", "fifo"]),
+        ),
+        max_size=6,
+    )
+)
+def test_a_layer_at_rest_is_the_same_archive_and_tar_reads_it(
+    tmp_path_factory: pytest.TempPathFactory, files: list[tuple[list[bytes], bytes, int, int, str]]
+) -> None:
+    root = tmp_path_factory.mktemp("layer")
+    for names, content, mode, time, kind in files:
+        path = root.joinpath(*map(os.fsdecode, names))
+        if os.path.lexists(path) or any(os.path.lexists(each) and not each.is_dir() for each in path.parents):
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path, kind, content, mode)
+        os.utime(path, ns=(time, time), follow_symlinks=False)
+    descriptor = os.open(root, os.O_PATH)
+    try:
+        fast, careful = (b"".join(archive_layer(descriptor, at_rest=at_rest)) for at_rest in (True, False))
+    finally:
+        os.close(descriptor)
+    assert fast == careful
+    with tarfile.open(fileobj=io.BytesIO(fast)) as tar:
+        for info in tar:
+            status = root.joinpath(info.name).lstat()
+            assert info.mode == status.st_mode & 0o7777 and (info.uid, info.gid) == (status.st_uid, status.st_gid)
+            seconds, fraction = divmod(status.st_mtime_ns, 1_000_000_000)
+            assert int(info.mtime // 1) == seconds or info.pax_headers["mtime"] == f"{seconds}.{fraction:09d}"
+            if info.isreg():
+                opened = tar.extractfile(info)
+                assert opened is not None and opened.read() == root.joinpath(info.name).read_bytes()
+
+
+def _make(path: Path, kind: str, content: bytes, mode: int) -> None:
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to(os.fsdecode(content.replace(b"\0", b"0")[:300] or b"x"))
+        return
+    elif kind == "hard" and (first := next((each for each in path.parent.iterdir() if each.is_file()), None)):
+        os.link(first, path, follow_symlinks=False)
+        return
+    else:
+        path.write_bytes(content)
+    path.chmod(mode)

@@ -10,7 +10,7 @@ from typing import Any
 from agent.build.program.caching.layer_cache import LayerCache
 from agent.build.program.planning import BaseImage, BaseImages
 from agent.build.program.publication.image_documents import ImageDocuments, image_documents, time_text
-from agent.build.program.publication.layer_blob import Compression, LayerBlob, write_blob
+from agent.build.program.publication.layer_blob import BlobWriter, Compression, LayerBlob, write_blob
 from agent.build.program.results import Layer, Layers, Result
 from agent.build.program.workspace import Workspace
 from agent.images.threaded_call import in_thread
@@ -34,18 +34,34 @@ class Publisher:
     images: BaseImages
     cache: LayerCache
     compression: Compression = field(default_factory=Compression)
-    _blobs: dict[str, "asyncio.Task[LayerBlob]"] = field(default_factory=dict)
+    _blobs: dict[str, "asyncio.Future[LayerBlob]"] = field(default_factory=dict)
     _uploads: dict[str, "asyncio.Task[Descriptor]"] = field(default_factory=dict)
 
-    def compress_soon(self, layer: Layer) -> "asyncio.Task[LayerBlob]":
-        """Begin to compress a layer, beside what else is done; once for each."""
+    def blob_writer(self) -> BlobWriter:
+        """Compresses a layer while its digest is computed; `keep_blob` is told of it."""
+        return BlobWriter(self._new_blob(), self.compression, self.workspace.budget())
+
+    def keep_blob(self, layer: Layer, blob: LayerBlob) -> None:
+        """A layer has been compressed."""
+        if layer.diff_id in self._blobs:  # another step makes the same
+            blob.path.unlink()
+            return
+        done: asyncio.Future[LayerBlob] = asyncio.get_running_loop().create_future()
+        done.set_result(blob)
+        self._blobs[layer.diff_id] = done
+
+    def _new_blob(self) -> Path:
+        return self.workspace.new("blob") / "blob"
+
+    def _compressed(self, layer: Layer) -> "asyncio.Future[LayerBlob]":
+        """A layer that was not made by this build; once for each."""
         if layer.diff_id not in self._blobs:
             self._blobs[layer.diff_id] = asyncio.create_task(self._compress(layer), name=f"compress {layer.diff_id}")
         return self._blobs[layer.diff_id]
 
     async def _compress(self, layer: Layer) -> LayerBlob:
         (here,) = _layers(await self.cache.present(Layers((layer,)))).lower
-        path, stop = self.workspace.new("blob") / "blob", threading.Event()
+        path, stop = self._new_blob(), threading.Event()
         return await in_thread(
             lambda: write_blob(here, layer.diff_id, path, self.compression, self.workspace.budget(), stop),
             on_cancel=stop.set,
@@ -61,7 +77,7 @@ class Publisher:
         client = self.cache.registry.client()
         if layer.blob is not None and await client.has_blob(layer.blob.digest):
             return layer.blob
-        blob = await self.compress_soon(layer)
+        blob = await self._compressed(layer)
         await client.put_blob(blob.descriptor, lambda offset: read_file(blob.path, offset))
         return blob.descriptor
 
