@@ -187,6 +187,8 @@ class RunningBuild:
         match question["call"]:
             case "image":
                 return await self._image(question["reference"])
+            case "resolve":
+                return {"reference": await self._resolve(question["reference"])}
             case "layer":
                 return await self._layer(question["reference"], question["diff_id"])
             case "find":
@@ -234,10 +236,11 @@ class RunningBuild:
 
     async def _resolve(self, reference: str) -> str:
         """What a name means: a manager knows."""
-        waiting: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._resolving[reference] = waiting
-        await self._outputs.put(AgentBuildOutput(resolve=reference))
-        return await waiting
+        waiting = self._resolving.get(reference)
+        if waiting is None:
+            waiting = self._resolving[reference] = asyncio.get_running_loop().create_future()
+            await self._outputs.put(AgentBuildOutput(resolve=reference))
+        return await asyncio.shield(waiting)
 
     async def _network(self) -> Mapping[str, Any]:
         assert self._process is not None

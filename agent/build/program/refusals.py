@@ -1,6 +1,6 @@
 """What a Dockerfile or a request may say and builds here do not do: refused by name, with its line. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.dockerfile.evaluation.build_steps import Action, RunAction
@@ -8,20 +8,27 @@ from shoal.dockerfile.evaluation.evaluate import Evaluation
 from shoal.dockerfile.run_mounts import SshMount
 from shoal.dockerfile.source import FaultList
 from shoal.errors import Fault, InvalidInput, Refused
+from shoal.spec_parsers.build_caches import read_cache
 
 _ARCHIVES = (BuildStart.DOCKER_ARCHIVE, BuildStart.OCI_ARCHIVE)
 
 
 def check_request(start: BuildStart, *, has_repository: bool) -> None:
-    """Raises InvalidInput with every option that is not served; Refused: the cluster has no image repository."""
-    given = {
-        "cache_to": bool(start.cache_to),
-    }
-    faults = [Fault(name, "is not supported by builds of this version") for name, unserved in given.items() if unserved]
+    """Raises InvalidInput with every cache that is none; Refused: the cluster has no image repository."""
+    faults = [*_cache_faults("cache_from", start.cache_from), *_cache_faults("cache_to", start.cache_to)]
     if faults:
         raise InvalidInput(faults)
-    if not has_repository and (start.output in _ARCHIVES or start.credentials or start.push):
+    needs = start.output in _ARCHIVES or start.credentials or start.push or start.cache_to
+    if not has_repository and needs:
         raise Refused("the cluster has no image repository, by which images are exported, pushed and pulled for users")
+
+
+def _cache_faults(field: str, texts: Iterable[str]) -> Iterator[Fault]:
+    for index, text in enumerate(texts):
+        try:
+            read_cache(text, export=field == "cache_to")
+        except InvalidInput as error:
+            yield Fault(f"{field}[{index}]", str(error))
 
 
 def check_evaluation(evaluation: Evaluation, start: BuildStart, file_name: str) -> None:

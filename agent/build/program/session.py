@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,15 +11,17 @@ from agent.build.frames import ProgramSettings
 from agent.build.program.agent_connection import AgentConnection
 from agent.build.program.build_plan import PlannedVertices, plan_vertices
 from agent.build.program.caching.cache_choice import cache_choice
+from agent.build.program.caching.cache_images import CacheImages
 from agent.build.program.caching.layer_cache import LayerCache
 from agent.build.program.caching.registry_cache import RegistryCache
 from agent.build.program.executor import Executor
 from agent.build.program.planning import BaseImages, PlannedBuild, plan_build, send_warnings
+from agent.build.program.publication.cache_export import CacheExport
 from agent.build.program.publication.layer_blob import Compression
 from agent.build.program.publication.publishing import Publisher
-from agent.build.program.publication.result_files import result_files
+from agent.build.program.publication.result_output import ResultOutput
 from agent.build.program.refusals import check_request
-from agent.build.program.results import Layers, Result
+from agent.build.program.results import Layers
 from agent.build.program.running.build_network import BuildNetworks
 from agent.build.program.running.run_step import RunSteps
 from agent.build.program.sources.context_input import ContextInput
@@ -34,9 +36,9 @@ from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput, BuildResult, BuildS
 from shoal.dockerfile.graph.build_graph import BuildGraph, build_graph
 from shoal.errors import InvalidInput, ShoalError, Unavailable
 from shoal.image_reference import parse
+from shoal.spec_parsers.build_caches import read_cache
 
 MAX_EPOCH_DIGITS = 12
-MIN_PIECE = 256 << 10
 
 if TYPE_CHECKING:
     from agent.build.program.publication.user_registries import UserRegistries
@@ -116,7 +118,8 @@ class _Session:
         self, start: BuildStart, planned: PlannedBuild, graph: BuildGraph, vertices: PlannedVertices, images: BaseImages
     ) -> None:
         registry = RegistryCache(self._settings)
-        cache = LayerCache(self._connection, registry)
+        imported = self._imported(start, registry)
+        cache = LayerCache(self._connection, registry, imported=None if start.only_cache_from else imported)
         publisher = Publisher(
             self._workspace, images, cache, Compression(start.compression or "gzip", start.compression_level)
         )
@@ -132,45 +135,24 @@ class _Session:
             epoch=epoch_of(start),
             uses_cache=cache_choice(start, planned.evaluation, graph),
             blobs=publisher if self._settings.image_repository else None,
+            histories=imported if start.only_cache_from else None,
         )
         executor = Executor(graph, vertices, work, self._connection, parallel=self._settings.cpus)
         results = await executor.run(planned.file_name)
         result = results[graph.target]
         assert isinstance(result, Layers)
-        if start.output == BuildStart.NONE:
-            await executor.complete("")
-            await self._connection.output(BuildOutput(result=BuildResult()))
-        elif start.output == BuildStart.FILES:
-            await self._send_pieces(result_files(_on_host(await cache.present(result)), self._workspace))
-            await executor.complete("")
-            await self._connection.output(BuildOutput(result=BuildResult()))
-        elif start.output in (BuildStart.DOCKER_ARCHIVE, BuildStart.OCI_ARCHIVE):
-            documents = await publisher.publish(planned.evaluation, result, start, keeps=False)
-            await self._send_pieces(registry.client().archive(documents.digest, start.names))
-            await executor.complete(documents.config_blob.digest)
-            built = BuildResult(digest=documents.digest, image_id=documents.config_blob.digest, names=start.names)
-            await self._connection.output(BuildOutput(result=built))
-        else:
-            documents = await publisher.publish(planned.evaluation, result, start)
-            if start.push:
-                await self._user(start).push(documents.digest, start.push)
-            await executor.complete(documents.config_blob.digest)
-            await self._connection.published(documents.digest)
+        export = CacheExport(start.cache_to, cache, publisher, self._settings.platform, lambda: self._user(start))
+        output = ResultOutput(self._connection, self._workspace, cache, publisher, export, lambda: self._user(start))
+        await output.send(start, planned.evaluation, result, executor)
         if self._settings.image_repository:
             await cache.publish(publisher.upload)
         await registry.aclose()
 
-    async def _send_pieces(self, pieces: AsyncGenerator[bytes]) -> None:
-        """Small pieces in larger messages."""
-        buffer = bytearray()
-        async with aclosing(pieces):
-            async for piece in pieces:
-                buffer += piece
-                if len(buffer) >= MIN_PIECE:
-                    await self._connection.output(BuildOutput(file_data=bytes(buffer)))
-                    buffer.clear()
-        if buffer:
-            await self._connection.output(BuildOutput(file_data=bytes(buffer)))
+    def _imported(self, start: BuildStart, registry: RegistryCache) -> CacheImages | None:
+        if not (start.cache_from and self._settings.image_repository):
+            return None
+        references = [read_cache(each, export=False).reference for each in start.cache_from]
+        return CacheImages(self._connection, references, lambda: self._user(start), registry)
 
     def _user_of(self, start: BuildStart) -> Callable[[str], "UserRegistries | None"]:
         """Registries with the user's credentials, where there are some for a reference."""
@@ -194,11 +176,6 @@ class _Session:
             filters=CompiledFilters(directory=Path(self._settings.filters), environment=environment),
             find_network=BuildNetworks(self._connection, self._settings, start).find,
         )
-
-
-def _on_host(result: Result) -> Layers:
-    assert isinstance(result, Layers)
-    return result
 
 
 def epoch_of(start: BuildStart) -> int | None:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from agent.build.program.agent_connection import AgentConnection
 from agent.build.program.build_plan import PlannedVertices
+from agent.build.program.caching.cache_images import CacheImages
 from agent.build.program.caching.layer_cache import LayerCache
 from agent.build.program.caching.vertex_keys import vertex_key
 from agent.build.program.copying.copy_step import CopyFiles, make_directory
@@ -67,6 +68,7 @@ class VertexWork:
     Args:
         uses_cache: whether a vertex, by number, may be found in the cache.
         blobs: compresses layers as they are made; None: nothing is published.
+        histories: only what these images have is found; None: all that is there.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class VertexWork:
         epoch: int | None,
         uses_cache: Callable[[int], bool],
         blobs: "LayerBlobs | None",
+        histories: CacheImages | None,
     ) -> None:
         self._connection = connection
         self._planned = planned
@@ -96,6 +99,7 @@ class VertexWork:
         self._epoch = epoch
         self._uses_cache = uses_cache
         self._blobs = blobs
+        self._histories = histories
 
     def is_heavy(self, vertex: Vertex) -> bool:
         """Whether it needs a processor."""
@@ -129,12 +133,19 @@ class VertexWork:
         if self._uses_cache(number):
             known = not any(each.is_new for each in below.layers)
             found = await self._cache.find(key, description, ask_registry=known)
-            if found is not None:
+            if found is not None and await self._may_use(vertex, below, found):
+                self._cache.use(key, found, description)
                 return self._done(below.on_top(found), cached=True)
         present = await self._cache.present(below)
         made = await self._make(number, vertex, _layers(present), sources, copied)
         layer = await self._keep(made, key, description)
+        self._cache.use(key, layer, description)
         return self._done(below.on_top(layer))
+
+    async def _may_use(self, vertex: KeyedVertex, below: Layers, found: Layer) -> bool:
+        if self._histories is None:
+            return True
+        return await self._histories.has(below, found, is_linked=vertex.parent is None)
 
     async def _copied(self, vertex: KeyedVertex, sources: Sequence[Result | None]) -> CopyFiles | None:
         """What a copy copies, fetched."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from aiohttp import web
@@ -15,8 +15,7 @@ from engine.server.routes import Route
 from engine.translate.images.build_cache import prune_document, read_prune
 from engine.translate.images.build_request import BuildQuery, BuildRequest, read_build
 from engine.translate.images.classic_build import ClassicBuild, Line, dockerfile_error
-from shoal.api.v1.engine_pb2 import GetImageRequest
-from shoal.errors import InvalidInput, NotFound, ShoalError
+from shoal.errors import ShoalError
 from shoal.manager_calls.managers import Managers
 
 CONFIG_HEADER = "X-Registry-Config"
@@ -58,8 +57,7 @@ class BuildHandlers:
         self._restrictions.check_build(call.caller, request.start)
         if request.network:
             request.start.network = await self._network_name(request.network)
-        if request.start.cache_from and not await self._has_any(request.start.cache_from):
-            request.start.no_cache = True  # with these alone as sources, nothing can be found
+        request.start.only_cache_from = bool(request.start.cache_from)
         home = await self._home.find()
         request.start.preferred_node = home.node.meta.id if home is not None else ""
         async with BuildSession(self._managers, request.start) as session:
@@ -69,16 +67,6 @@ class BuildHandlers:
             finally:
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
-
-    async def _has_any(self, names: Iterable[str]) -> bool:
-        """Whether the cluster has one of the images."""
-        for name in names:
-            try:
-                await self._managers.call(self._managers.images.GetImage, GetImageRequest(image=name))
-            except (NotFound, InvalidInput):
-                continue
-            return True
-        return False
 
     async def prune(self, call: Call) -> web.StreamResponse:
         """Delete what builds have left on all nodes."""

@@ -445,6 +445,7 @@ class BuildStart(_message.Message):
     PUSH_FIELD_NUMBER: _builtins.int
     CREDENTIALS_FIELD_NUMBER: _builtins.int
     ENTITLEMENTS_FIELD_NUMBER: _builtins.int
+    ONLY_CACHE_FROM_FIELD_NUMBER: _builtins.int
     dockerfile: _builtins.str
     """Path in the context, "Dockerfile" if it is empty."""
     dockerfile_text: _builtins.bytes
@@ -477,6 +478,8 @@ class BuildStart(_message.Message):
     """A git or http address instead of a context."""
     check_only: _builtins.bool
     """Only warn: nothing is built."""
+    only_cache_from: _builtins.bool
+    """Find nothing but what images of `cache_from` have as their lowest layers, as Docker's classic builder does."""
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Normalized references with a tag. Empty: the image has no name."""
@@ -499,7 +502,9 @@ class BuildStart(_message.Message):
     def ulimits(self) -> _containers.RepeatedCompositeFieldContainer[_container_pb2.Ulimit]: ...
     @_builtins.property
     def cache_from(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """As BuildKit writes them: "type=registry,ref=…", or a reference; of `cache_to` also "type=inline"."""
+        """As BuildKit writes them: "type=registry,ref=…", or a reference; of `cache_to` also "type=inline". What nodes and the
+        image repository have is found without them.
+        """
 
     @_builtins.property
     def cache_to(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
@@ -554,10 +559,11 @@ class BuildStart(_message.Message):
         push: _abc.Iterable[_builtins.str] | None = ...,
         credentials: _abc.Mapping[_builtins.str, Global___RegistryCredentials] | None = ...,
         entitlements: _abc.Iterable[_builtins.str] | None = ...,
+        only_cache_from: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_source_date_epoch", b"_source_date_epoch", "cpu", b"cpu", "source_date_epoch", b"source_date_epoch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_source_date_epoch", b"_source_date_epoch", "build_args", b"build_args", "cache_from", b"cache_from", "cache_to", b"cache_to", "check_only", b"check_only", "compression", b"compression", "compression_level", b"compression_level", "contexts", b"contexts", "cpu", b"cpu", "credentials", b"credentials", "dockerfile", b"dockerfile", "dockerfile_text", b"dockerfile_text", "entitlements", b"entitlements", "extra_hosts", b"extra_hosts", "labels", b"labels", "media_types", b"media_types", "memory_bytes", b"memory_bytes", "memory_swap_bytes", b"memory_swap_bytes", "names", b"names", "network", b"network", "no_cache", b"no_cache", "no_cache_stages", b"no_cache_stages", "node", b"node", "output", b"output", "platform", b"platform", "preferred_node", b"preferred_node", "pull", b"pull", "push", b"push", "remote_context", b"remote_context", "shm_bytes", b"shm_bytes", "source_date_epoch", b"source_date_epoch", "target", b"target", "ulimits", b"ulimits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_source_date_epoch", b"_source_date_epoch", "build_args", b"build_args", "cache_from", b"cache_from", "cache_to", b"cache_to", "check_only", b"check_only", "compression", b"compression", "compression_level", b"compression_level", "contexts", b"contexts", "cpu", b"cpu", "credentials", b"credentials", "dockerfile", b"dockerfile", "dockerfile_text", b"dockerfile_text", "entitlements", b"entitlements", "extra_hosts", b"extra_hosts", "labels", b"labels", "media_types", b"media_types", "memory_bytes", b"memory_bytes", "memory_swap_bytes", b"memory_swap_bytes", "names", b"names", "network", b"network", "no_cache", b"no_cache", "no_cache_stages", b"no_cache_stages", "node", b"node", "only_cache_from", b"only_cache_from", "output", b"output", "platform", b"platform", "preferred_node", b"preferred_node", "pull", b"pull", "push", b"push", "remote_context", b"remote_context", "shm_bytes", b"shm_bytes", "source_date_epoch", b"source_date_epoch", "target", b"target", "ulimits", b"ulimits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__source_date_epoch: _TypeAlias = _typing.Literal["source_date_epoch"]  # noqa: Y015
     _WhichOneofArgType__source_date_epoch: _TypeAlias = _typing.Literal["_source_date_epoch", b"_source_date_epoch"]  # noqa: Y015

@@ -34,7 +34,7 @@ from shoal.api.v1.builds_pb2 import (
     VertexLog,
     VertexStatus,
 )
-from shoal.api.v1.engine_pb2 import ContainerView, GetImageRequest, ImageView
+from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.errors import InvalidInput, NotFound, Refused
 from shoal.identity.roles import Role
 from shoal.manager_calls.managers import Managers
@@ -56,7 +56,6 @@ class Node(Managers):
         self.ended = 0
         untyped: Any = self
         untyped.builds = SimpleNamespace(Build=self._build, PruneBuildCache=self._prune)
-        untyped.images = SimpleNamespace(GetImage=self._image)
 
     async def call(self, method: Callable[..., Awaitable[R]], request: object, *, seconds: float | None = None) -> R:
         return await method(request)
@@ -64,11 +63,6 @@ class Node(Managers):
     async def stream(self, method: Callable[..., AsyncIterable[R]], request: object) -> AsyncGenerator[R]:
         async for answer in method(request):
             yield answer
-
-    async def _image(self, request: GetImageRequest) -> ImageView:
-        if request.image != "known":
-            raise NotFound(f"No such image: {request.image}")
-        return ImageView()
 
     async def _prune(self, request: PruneBuildCacheRequest) -> PruneBuildCacheResponse:
         self.prunes.append(request)
@@ -242,11 +236,14 @@ def test_errors_before_the_first_step_are_answers(engine: Served, environment: d
     assert status == 501 and b"DOCKER_BUILDKIT=0" in body
 
 
-def test_a_cache_that_is_not_there_finds_nothing(node: Node, environment: dict[str, str], tmp_path: Path) -> None:
+def test_nothing_is_found_but_what_images_of_a_cache_have(
+    node: Node, environment: dict[str, str], tmp_path: Path
+) -> None:
     context = context_of(tmp_path, "FROM alpine")
-    for name in ("known", "nosuch"):
-        assert docker(environment, "build", "-q", "--cache-from", name, context).returncode == 0
-    assert [each.no_cache for each in node.starts] == [False, True]
+    for options in ((), ("--cache-from", "known", "--cache-from", "nosuch")):
+        assert docker(environment, "build", "-q", *options, context).returncode == 0
+    assert [each.only_cache_from for each in node.starts] == [False, True]
+    assert list(node.starts[1].cache_from) == ["known", "nosuch"]
 
 
 def test_quiet_prints_the_id(environment: dict[str, str], tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The cache of builds: on the node, then in the cluster's image repository; and what is deleted of it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from shoal.distribution.registries import Registries
 from shoal.errors import InvalidInput
 from tests.integration.build.build_rig import Rig, files_of, play
 from tests.integration.images.rig import store_in
+from tests.integration.registry_fixture import running_registry
 
 DOCKERFILE = """\
 FROM $BASE AS first
@@ -109,6 +111,76 @@ def test_what_is_kept_is_listed_and_pruned(tmp_path: Path) -> None:
         assert not (await cache.list(ListBuildCacheRequest())).rows
         with pytest.raises(InvalidInput, match="invalid filter"):
             await cache.list(ListBuildCacheRequest(filters=[Filter(key="size", value="1")]))
+
+    play(tmp_path, scenario)
+
+
+def _elsewhere(rig: Rig, name: str) -> str:
+    """A reference in the registry of base images."""
+    return f"{rig.base.rpartition('/')[0]}/{name}"
+
+
+async def _on_nothing(rig: Rig, path: Path, cluster: Path, build: Callable[[Rig], Awaitable[None]]) -> None:
+    """A node of another cluster, which has no cache at all."""
+    images = store_in(path, Registries())
+    async with running_registry(cluster) as registry:
+        other = rig.on_other_node(images, BuildCache(path.with_suffix(".json"), images))
+        other.repository = f"127.0.0.1:{registry.port}/shoal/pool"
+        try:
+            await build(other)
+        finally:
+            await images.aclose()
+
+
+@pytest.mark.parametrize("kind", ["min", "max", "inline"])
+def test_a_cache_that_was_exported_is_found_by_another_cluster(tmp_path: Path, kind: str) -> None:
+    async def scenario(rig: Rig) -> None:
+        cache, web = _elsewhere(rig, "cache:1"), _elsewhere(rig, "web:1")
+        text = (
+            "FROM $BASE AS first\nRUN head -c 8 /dev/urandom > /r\nFROM $BASE\nCOPY --from=first /r /\nRUN id > /id\n"
+        )
+        to = "type=inline" if kind == "inline" else f"type=registry,ref={cache},mode={kind}"
+        first = await rig.build(text, cache_to=[to], push=[web] if kind == "inline" else [])
+        assert first.error is None
+
+        async def again(other: Rig) -> None:
+            found = await other.build(text, cache_from=[web if kind == "inline" else cache])
+            assert found.error is None, found.error
+            assert len(found.cached) == (3 if kind == "max" else 0), "the content of the first stage is in a key"
+            none = await other.build(f"{text}RUN id\n", cache_from=[_elsewhere(rig, "none:1")])
+            assert none.error is None
+            assert any("/none:1 is not used" in each.warning.text for each in none.outputs)
+
+        await _on_nothing(rig, tmp_path / "other", tmp_path / "other-cluster", again)
+
+    play(tmp_path, scenario)
+
+
+def test_inline_cache_of_one_stage_is_found(tmp_path: Path) -> None:
+    async def scenario(rig: Rig) -> None:
+        web = _elsewhere(rig, "web:1")
+        text = "FROM $BASE\nCOPY f /\nRUN head -c 8 /dev/urandom > /r\n"
+        assert (await rig.build(text, {"f": "1"}, cache_to=["type=inline"], push=[web])).error is None
+
+        async def again(other: Rig) -> None:
+            found = await other.build(f"{text}RUN cat /r > /s\n", {"f": "1"}, cache_from=[f"type=registry,ref={web}"])
+            assert found.error is None and len(found.cached) == 2
+
+        await _on_nothing(rig, tmp_path / "other", tmp_path / "other-cluster", again)
+
+    play(tmp_path, scenario)
+
+
+def test_only_what_images_have_is_found_by_the_classic_builder(tmp_path: Path) -> None:
+    async def scenario(rig: Rig) -> None:
+        web = _elsewhere(rig, "web:1")
+        text = "FROM $BASE\nRUN touch /a\nRUN touch /b\n"
+        await rig.build(text, push=[web])
+        await rig.build(f"{text}RUN touch /c\n")
+        found = await rig.build(f"{text}RUN touch /c\n", cache_from=[web], only_cache_from=True)
+        assert [each.split("] ")[1] for each in found.cached] == ["RUN touch /a", "RUN touch /b"]
+        none = await rig.build(text, cache_from=[_elsewhere(rig, "none:1")], only_cache_from=True)
+        assert none.error is None and not none.cached
 
     play(tmp_path, scenario)
 

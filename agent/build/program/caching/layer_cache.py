@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent.build.frames import NewLayer
 from agent.build.program.agent_connection import AgentConnection
+from agent.build.program.caching.cache_images import CacheImages
 from agent.build.program.caching.registry_cache import RegistryCache
 from agent.build.program.results import Layer, Layers, Result
 from shoal.distribution.manifests import Descriptor
@@ -31,11 +32,14 @@ class LayerCache:
 
     Attributes:
         unpublished: layers that other nodes cannot find yet.
+        used: all that were made or found, by key. imported: images of `cache_from`, which are searched last.
     """
 
     connection: AgentConnection
     registry: RegistryCache
     unpublished: list[KeyedLayer] = field(default_factory=list)
+    used: dict[str, KeyedLayer] = field(default_factory=dict)
+    imported: CacheImages | None = None
     _fetches: dict[str, "asyncio.Task[Path]"] = field(default_factory=dict)
 
     async def find(self, key: str, description: str, *, ask_registry: bool) -> Layer | None:
@@ -51,10 +55,24 @@ class LayerCache:
             if blob is None:
                 self.unpublished.append(KeyedLayer(key, layer, description))
             return layer
-        found = await self.registry.find(key) if ask_registry else None
+        found = await self._find_elsewhere(key) if ask_registry else None
         if found is not None:
             await self._remember(key, found, description)
         return found
+
+    async def _find_elsewhere(self, key: str) -> Layer | None:
+        found = await self.registry.find(key)
+        if found is not None or self.imported is None:
+            return found
+        try:
+            return await self.imported.find(key)
+        except ShoalError as error:
+            _log.warning("the cache of an image is not used: %s", error)
+            return None
+
+    def use(self, key: str, layer: Layer, description: str) -> None:
+        """A layer is part of the build: it is exported with its cache."""
+        self.used[key] = KeyedLayer(key, layer, description)
 
     async def add(self, key: str, layer: Layer, description: str, size: int) -> None:
         """Have the agent keep a new layer."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agent.build.program.caching.cached_steps import CachedStep, cache_field
 from agent.build.program.caching.layer_cache import LayerCache
 from agent.build.program.planning import BaseImage, BaseImages
 from agent.build.program.publication.image_documents import ImageDocuments, image_documents, time_text
@@ -82,12 +83,19 @@ class Publisher:
         return blob.descriptor
 
     async def publish(
-        self, evaluation: Evaluation, result: Layers, start: BuildStart, *, keeps: bool = True
+        self,
+        evaluation: Evaluation,
+        result: Layers,
+        start: BuildStart,
+        *,
+        keeps: bool = True,
+        steps: Sequence[CachedStep] = (),
     ) -> ImageDocuments:
         """Put the image of the target's layers into the repository; nothing names it yet.
 
         Args:
             keeps: otherwise the registry's garbage collection removes it again.
+            steps: that other builds find in it.
         Raises:
             InvalidInput, NotFound, Unavailable, Unauthenticated, PermissionDenied: as registries answer.
         """
@@ -96,6 +104,7 @@ class Publisher:
         known = {diff_id: blob for base in bases for diff_id, blob in _descriptors(base).items()}
         new = {each.diff_id: each for each in result.layers if each.diff_id not in known}
         config = image_config(evaluation.target, result.diff_ids, _created(result, bases))
+        config = {**config, **cache_field(steps)} if steps else config
         stored = known | {diff_id: each.blob for diff_id, each in new.items() if each.blob is not None}
         if stored.keys() >= set(result.diff_ids):
             documents = _documents(config, result, stored, start)

@@ -1,15 +1,17 @@
 """Registries with the credentials of the user who builds: private base images, and names to push to. Imports httpx."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from agent.build.frames import ProgramSettings
 from shoal.api.v1.builds_pb2 import RegistryCredentials
-from shoal.distribution.manifests import Platform
+from shoal.distribution.manifests import Descriptor, Manifest, Platform
 from shoal.distribution.registries import Registries, read_registries
 from shoal.distribution.registry_client import Distribution
 from shoal.distribution.retry_policy import RetryPolicy
 from shoal.image_reference import parse
+from shoal.images.image_contents import read_contents
+from shoal.images.image_copy import ImageCopy
 from shoal.images.image_repository import ImageRepository
 from shoal.images.progress import LayerProgress
 
@@ -37,6 +39,24 @@ class UserRegistries:
         parsed = parse(reference)
         pulled = await self._pool.pull(self._user.repository(parsed), parsed, _ignore, platform=self._platform)
         return f"{self._repository}@{pulled.digest}"
+
+    async def pin(self, reference: str) -> str:
+        """A reference with the digest of its manifest."""
+        parsed = parse(reference).with_default_tag()
+        return str(parsed.with_digest(await self._user.repository(parsed).manifest_digest(parsed.target)))
+
+    async def documents(self, reference: str) -> tuple[Manifest, bytes]:
+        """Manifest and configuration of an image. Raises InvalidInput: it is none."""
+        parsed = parse(reference)
+        repository = self._user.repository(parsed)
+        contents = await read_contents(repository, parsed.target, self._platform)
+        manifest = contents.manifests[0].manifest
+        return manifest, await repository.blob(manifest.config)
+
+    async def copy_layers(self, reference: str, blobs: Sequence[Descriptor]) -> None:
+        """Make sure that layers of an image are in the cluster's image repository."""
+        source = self._user.repository(parse(reference))
+        await ImageCopy(source, self._pool.repository, _ignore, policy=_POLICY).copy_blobs(blobs)
 
     async def push(self, digest: str, names: Iterable[str]) -> None:
         """Copy an image of the repository under names elsewhere."""
