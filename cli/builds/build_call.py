@@ -11,9 +11,10 @@ from cli.builds.context_key import context_key
 from cli.builds.context_listing import ListedDirectory
 from cli.builds.known_digests import known_digests
 from cli.builds.output_feed import CONTEXT_NAME, OutputFeed
+from cli.builds.ssh_agents import answer
 from cli.client import Client
 from cli.render.build_progress.display import BuildDisplay
-from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput, BuildSecret, BuildStart, ContextRequest
+from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput, BuildSecret, BuildStart, ContextRequest, SshReply
 from shoal.errors import ShoalError, Unavailable
 
 TRANSFER = "transfer of the context"
@@ -28,12 +29,14 @@ class LocalBuild:
         start: without the Dockerfile's text.
         secrets: values by id.
         directories: named contexts of this machine.
+        ssh_agents: sockets by id.
     """
 
     start: BuildStart
     source: BuildSource
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     directories: Mapping[str, Path] = field(default_factory=dict)
+    ssh_agents: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_build(
@@ -70,7 +73,9 @@ def _pieces(outputs: Generator[BuildOutput], feed: OutputFeed, inputs: "SentInpu
             if output.HasField("file_data"):
                 yield output.file_data
             elif output.HasField("context_request"):
-                inputs.requests.put(output.context_request)
+                inputs.events.put(output.context_request)
+            elif output.HasField("ssh_request"):
+                inputs.events.put(answer(inputs.ssh_agents, output.ssh_request))
             else:
                 feed.receive(output)
     except ShoalError as error:
@@ -78,7 +83,7 @@ def _pieces(outputs: Generator[BuildOutput], feed: OutputFeed, inputs: "SentInpu
             raise inputs.failure from None
         raise BuildFailed(error, feed) from error
     finally:
-        inputs.requests.put(None)
+        inputs.events.put(None)
         outputs.close()
 
 
@@ -101,14 +106,15 @@ class SentInputs:
 
     Attributes:
         failure: why the context could not be read; gRPC ends the call then, and says nothing of it.
-        requests: what the node asks of contexts; None: the call has ended.
+        events: what the node requests of contexts, and replies of SSH agents; None: the call has ended.
     """
 
     def __init__(self, build: LocalBuild, display: BuildDisplay) -> None:
         self._build = build
         self._display = display
         self._sent = 0
-        self.requests: queue.SimpleQueue[ContextRequest | None] = queue.SimpleQueue()
+        self.events: queue.SimpleQueue[ContextRequest | SshReply | None] = queue.SimpleQueue()
+        self.ssh_agents = build.ssh_agents
         self.failure: Exception | None = None
 
     def messages(self) -> Iterator[BuildInput]:
@@ -141,6 +147,8 @@ class SentInputs:
         if self._sent:
             self._display.complete(TRANSFER)
         yield BuildInput(end_context=BuildInput.EndContext())
+        while self.ssh_agents and isinstance(event := self.events.get(), SshReply):
+            yield BuildInput(ssh_reply=event)
 
     def _listed(self, name: str, directory: Path, patterns: tuple[str, ...]) -> Iterator[BuildInput]:
         """A directory: its list, then what the node asks for."""
@@ -150,10 +158,10 @@ class SentInputs:
         known = known_digests(os.environ, f"{name}\0{directory.resolve()}")
         listed = ListedDirectory(name, key, directory, patterns, known)
         yield from listed.listing()
-        request = self._next_request()
+        request = yield from self._next_request()
         if not request.final:
             yield from listed.digests(request.digests)
-            request = self._next_request()
+            request = yield from self._next_request()
         for message in listed.contents(request.contents):
             yield message
             self._display.status(TRANSFER, what, listed.sent_bytes)
@@ -162,11 +170,13 @@ class SentInputs:
         self._display.status(TRANSFER, what, listed.sent_bytes, done=True)
         self._display.complete(TRANSFER)
 
-    def _next_request(self) -> ContextRequest:
-        request = self.requests.get()
-        if request is None:
+    def _next_request(self) -> Generator[BuildInput, None, ContextRequest]:
+        """What is requested next; replies that come before it are sent."""
+        while isinstance(event := self.events.get(), SshReply):
+            yield BuildInput(ssh_reply=event)
+        if event is None:
             raise Unavailable("the build has ended")
-        return request
+        return event
 
     def _counted(self, what: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """The pieces, cut to messages, with progress as they pass."""

@@ -21,8 +21,9 @@ def prepare(
     *,
     secrets: Mapping[str, bytes],
     directories: Mapping[str, Path],
+    ssh_agents: Mapping[str, str] | None = None,
 ) -> LocalBuild:
-    """The build; `start` gets credentials.
+    """The build; `start` gets credentials, and the ids of SSH agents.
 
     Raises:
         InvalidInput: every fault of the Dockerfile, where it is at hand.
@@ -33,7 +34,8 @@ def prepare(
     config = DockerConfig(config_path(os.environ))
     for domain, credentials in credentials_for(registries, domains_of(references), config).items():
         start.credentials[domain].CopyFrom(credentials)
-    return LocalBuild(start, source, secrets, directories)
+    start.ssh_ids.extend(ssh_agents or ())
+    return LocalBuild(start, source, secrets, directories, ssh_agents or {})
 
 
 def _reference(cache: str) -> str:

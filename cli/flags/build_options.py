@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import click
 
 from cli.flags.fault_collector import FaultCollector
+from cli.flags.ssh_option import parse_ssh
 from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.api.v1.container_pb2 import Ulimit
 from shoal.errors import InvalidInput
@@ -29,7 +30,7 @@ class BuildDraft:
 
     Attributes:
         start: for the node, without the Dockerfile.
-        directories: named contexts of this machine.
+        directories: named contexts of this machine. ssh_agents: sockets by id.
         output: None: an image.
         environment: for arguments and secrets without a value.
     """
@@ -38,6 +39,7 @@ class BuildDraft:
     start: BuildStart = field(default_factory=BuildStart)
     secrets: dict[str, SecretSource] = field(default_factory=dict)
     directories: dict[str, Path] = field(default_factory=dict)
+    ssh_agents: dict[str, str] = field(default_factory=dict)
     output: BuildOutputOption | None = None
 
 
@@ -79,6 +81,11 @@ def _label(draft: BuildDraft, text: str) -> None:
 def _secret(draft: BuildDraft, text: str) -> None:
     secret = parse_secret(text)
     draft.secrets[secret.identifier] = secret
+
+
+def _ssh(draft: BuildDraft, text: str) -> None:
+    name, path = parse_ssh(text, draft.environment)
+    draft.ssh_agents[name] = path
 
 
 def _context(draft: BuildDraft, text: str) -> None:
@@ -181,6 +188,8 @@ FLAGS = (
     BuildFlag("--secret", "SPEC", "Give RUN a secret: id=NAME,src=FILE or id=NAME,env=VARIABLE.", _secret,
               repeatable=True),
     BuildFlag("--shm-size", "BYTES", "Size of /dev/shm of RUN.", _set("shm_bytes", parse_bytes)),
+    BuildFlag("--ssh", "ID[=SOCKET]", "Let RUN use this machine's SSH agent: default, or ID=SOCKET.", _ssh,
+              repeatable=True),
     BuildFlag("--tag", "NAME[:TAG]", "Name of the image.", _name, repeatable=True, short="-t"),
     BuildFlag("--target", "STAGE", "Stage to build (default: the last one).", _set("target")),
     BuildFlag("--ulimit", "NAME=SOFT[:HARD]", "Ulimit of RUN.", _ulimit, repeatable=True),
@@ -193,7 +202,6 @@ REFUSED: Mapping[str, str] = {
     "--cgroup-parent": "cgroups are managed by the cluster's nodes; use --memory and --cpu-quota",
     "--sbom": "software bills of materials are not made",
     "--security-opt": "security options are not supported for builds; use --allow security.insecure",
-    "--ssh": "SSH agents are not forwarded to nodes; give the key as a secret",
 }
 """Flags of Docker's that cannot be honoured, with the reason."""
 NO_EFFECT = ("--rm", "--force-rm", "--compress", "--load")

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.dockerfile.evaluation.build_steps import Action, RunAction
 from shoal.dockerfile.evaluation.evaluate import Evaluation
-from shoal.dockerfile.run_mounts import SshMount
 from shoal.dockerfile.source import FaultList
 from shoal.errors import Fault, InvalidInput, Refused
 from shoal.spec_parsers.build_caches import read_cache
@@ -47,9 +46,6 @@ def _refused(action: Action, start: BuildStart) -> Iterator[str]:
 
 
 def _refused_run(action: RunAction, start: BuildStart) -> Iterator[str]:
-    for mount in action.mounts:
-        if isinstance(mount.mount, SshMount):
-            yield "RUN --mount=type=ssh is not supported by builds of this version"
     if action.security == "insecure" and "security.insecure" not in start.entitlements:
         yield "RUN --security=insecure needs the entitlement security.insecure"
     if action.network == "host" and "network.host" not in start.entitlements and start.network != "host":

@@ -24,6 +24,7 @@ from agent.build.program.refusals import check_request
 from agent.build.program.results import Layers
 from agent.build.program.running.build_network import BuildNetworks
 from agent.build.program.running.run_step import RunSteps
+from agent.build.program.running.ssh_forwarding import SshForwarding
 from agent.build.program.sources.context_input import ContextInput
 from agent.build.program.sources.remote_context import fetch_context
 from agent.build.program.vertex_work import VertexWork
@@ -32,7 +33,7 @@ from agent.runtime.confinement.compiled_filters import CompiledFilters
 from agent.runtime.host_facts import read_host_facts
 from agent.runtime.kernel.cgroup_layout import parse_layout
 from agent.safe_paths.mountinfo import read_mountinfo
-from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput, BuildResult, BuildStart, ContextRequest
+from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput, BuildResult, BuildStart, ContextRequest, SshRequest
 from shoal.dockerfile.graph.build_graph import BuildGraph, build_graph
 from shoal.errors import InvalidInput, ShoalError, Unavailable
 from shoal.image_reference import parse
@@ -78,6 +79,7 @@ class _Session:
         self._settings = settings
         self._workspace = Workspace(Path(settings.work), settings.reserve_bytes)
         self._inputs = ContextInput(self._workspace, Path(settings.contexts), self._ask)
+        self._ssh = SshForwarding([], self._ask_ssh)
         self._registries: UserRegistries | None = None
         self._start: asyncio.Future[BuildStart] = asyncio.get_running_loop().create_future()
 
@@ -86,10 +88,16 @@ class _Session:
         first = await anext(messages)
         if not first.HasField("start"):
             raise InvalidInput("the first message must be `start`")
+        self._ssh.ids = list(first.start.ssh_ids)
+        self._inputs.on_ssh_reply = self._ssh.answered
         self._start.set_result(first.start)
         await self._inputs.receive(messages)
-        async for _ in messages:  # answers are passed on where they are read
-            continue
+        async for message in messages:  # answers of the agent are passed on where they are read
+            if message.HasField("ssh_reply"):
+                self._ssh.answered(message.ssh_reply)
+
+    async def _ask_ssh(self, request: SshRequest) -> None:
+        await self._connection.output(BuildOutput(ssh_request=request))
 
     async def _ask(self, request: ContextRequest) -> None:
         await self._connection.output(BuildOutput(context_request=request))
@@ -136,6 +144,7 @@ class _Session:
             uses_cache=cache_choice(start, planned.evaluation, graph),
             blobs=publisher if self._settings.image_repository else None,
             histories=imported if start.only_cache_from else None,
+            ssh_agents=self._ssh,
         )
         executor = Executor(graph, vertices, work, self._connection, parallel=self._settings.cpus)
         results = await executor.run(planned.file_name)

@@ -22,6 +22,7 @@ from agent.build.program.results import Layer, Layers, Result
 from agent.build.program.running.oci_run import OnOutput
 from agent.build.program.running.run_mount_sources import RunMounts
 from agent.build.program.running.run_step import RunSteps
+from agent.build.program.running.ssh_forwarding import SshForwarding
 from agent.build.program.sources.context_input import ContextInput
 from agent.build.program.sources.remote_files import RemoteSources
 from agent.build.program.workspace import Workspace
@@ -69,6 +70,7 @@ class VertexWork:
         uses_cache: whether a vertex, by number, may be found in the cache.
         blobs: compresses layers as they are made; None: nothing is published.
         histories: only what these images have is found; None: all that is there.
+        ssh_agents: of who builds.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class VertexWork:
         uses_cache: Callable[[int], bool],
         blobs: "LayerBlobs | None",
         histories: CacheImages | None,
+        ssh_agents: SshForwarding,
     ) -> None:
         self._connection = connection
         self._planned = planned
@@ -100,6 +103,7 @@ class VertexWork:
         self._uses_cache = uses_cache
         self._blobs = blobs
         self._histories = histories
+        self._ssh = ssh_agents
 
     def is_heavy(self, vertex: Vertex) -> bool:
         """Whether it needs a processor."""
@@ -176,7 +180,7 @@ class VertexWork:
         if isinstance(vertex, CopyVertex):
             assert copied is not None
             return await in_thread(lambda: copied.copy(below))
-        mounts = RunMounts(vertex.action, sources, self._inputs.secrets, self._workspace, self._cache_root)
+        mounts = RunMounts(vertex.action, sources, self._inputs.secrets, self._workspace, self._cache_root, self._ssh)
         return await self._runs.run(vertex.action, below, mounts, self._on_output(number))
 
     async def _keep(self, made: Path, key: str, description: str) -> Layer:

@@ -89,7 +89,9 @@ def build(
     draft.start.no_cache, draft.start.pull, draft.start.check_only = no_cache, pull, check
     apply_output(draft, push=push)
     source, settings = choose_source(context, file), settings_of(ctx, registries)
-    local = prepare(draft.start, source, settings, secrets=secrets, directories=draft.directories)
+    local = prepare(
+        draft.start, source, settings, secrets=secrets, directories=draft.directories, ssh_agents=draft.ssh_agents
+    )
     save = saver(draft.output) if draft.output is not None and not check else None
     mode = Mode.QUIET if quiet or check else chosen_mode(progress)
     execute(client, local, mode, save, BuildFiles(iidfile, metadata_file), quiet=quiet)

@@ -47,6 +47,7 @@ class BuildInput(_message.Message):
     LISTING_FIELD_NUMBER: _builtins.int
     DIGESTS_FIELD_NUMBER: _builtins.int
     CONTENTS_FIELD_NUMBER: _builtins.int
+    SSH_REPLY_FIELD_NUMBER: _builtins.int
     context: _builtins.bytes
     """Of the context: a tar archive, uncompressed or gzip, bzip2, xz or zstd. At most 1 MiB a message."""
     @_builtins.property
@@ -73,6 +74,10 @@ class BuildInput(_message.Message):
     def digests(self) -> Global___ContextDigests: ...
     @_builtins.property
     def contents(self) -> Global___ContextContents: ...
+    @_builtins.property
+    def ssh_reply(self) -> Global___SshReply:
+        """Answers an `SshRequest`. Also after `end_context`."""
+
     def __init__(
         self,
         *,
@@ -84,12 +89,13 @@ class BuildInput(_message.Message):
         listing: Global___ContextListing | None = ...,
         digests: Global___ContextDigests | None = ...,
         contents: Global___ContextContents | None = ...,
+        ssh_reply: Global___SshReply | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["contents", b"contents", "context", b"context", "digests", b"digests", "end_context", b"end_context", "kind", b"kind", "listing", b"listing", "named_context", b"named_context", "secret", b"secret", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contents", b"contents", "context", b"context", "digests", b"digests", "end_context", b"end_context", "kind", b"kind", "listing", b"listing", "named_context", b"named_context", "secret", b"secret", "ssh_reply", b"ssh_reply", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contents", b"contents", "context", b"context", "digests", b"digests", "end_context", b"end_context", "kind", b"kind", "listing", b"listing", "named_context", b"named_context", "secret", b"secret", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contents", b"contents", "context", b"context", "digests", b"digests", "end_context", b"end_context", "kind", b"kind", "listing", b"listing", "named_context", b"named_context", "secret", b"secret", "ssh_reply", b"ssh_reply", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["start", "context", "named_context", "secret", "end_context", "listing", "digests", "contents"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["start", "context", "named_context", "secret", "end_context", "listing", "digests", "contents", "ssh_reply"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -446,6 +452,7 @@ class BuildStart(_message.Message):
     CREDENTIALS_FIELD_NUMBER: _builtins.int
     ENTITLEMENTS_FIELD_NUMBER: _builtins.int
     ONLY_CACHE_FROM_FIELD_NUMBER: _builtins.int
+    SSH_IDS_FIELD_NUMBER: _builtins.int
     dockerfile: _builtins.str
     """Path in the context, "Dockerfile" if it is empty."""
     dockerfile_text: _builtins.bytes
@@ -524,6 +531,10 @@ class BuildStart(_message.Message):
     def entitlements(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Let RUN have all capabilities (`--security=insecure`), or the host's network, where it asks for that."""
 
+    @_builtins.property
+    def ssh_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """SSH agents that answer `SshRequest`."""
+
     def __init__(
         self,
         *,
@@ -560,10 +571,11 @@ class BuildStart(_message.Message):
         credentials: _abc.Mapping[_builtins.str, Global___RegistryCredentials] | None = ...,
         entitlements: _abc.Iterable[_builtins.str] | None = ...,
         only_cache_from: _builtins.bool = ...,
+        ssh_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_source_date_epoch", b"_source_date_epoch", "cpu", b"cpu", "source_date_epoch", b"source_date_epoch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_source_date_epoch", b"_source_date_epoch", "build_args", b"build_args", "cache_from", b"cache_from", "cache_to", b"cache_to", "check_only", b"check_only", "compression", b"compression", "compression_level", b"compression_level", "contexts", b"contexts", "cpu", b"cpu", "credentials", b"credentials", "dockerfile", b"dockerfile", "dockerfile_text", b"dockerfile_text", "entitlements", b"entitlements", "extra_hosts", b"extra_hosts", "labels", b"labels", "media_types", b"media_types", "memory_bytes", b"memory_bytes", "memory_swap_bytes", b"memory_swap_bytes", "names", b"names", "network", b"network", "no_cache", b"no_cache", "no_cache_stages", b"no_cache_stages", "node", b"node", "only_cache_from", b"only_cache_from", "output", b"output", "platform", b"platform", "preferred_node", b"preferred_node", "pull", b"pull", "push", b"push", "remote_context", b"remote_context", "shm_bytes", b"shm_bytes", "source_date_epoch", b"source_date_epoch", "target", b"target", "ulimits", b"ulimits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_source_date_epoch", b"_source_date_epoch", "build_args", b"build_args", "cache_from", b"cache_from", "cache_to", b"cache_to", "check_only", b"check_only", "compression", b"compression", "compression_level", b"compression_level", "contexts", b"contexts", "cpu", b"cpu", "credentials", b"credentials", "dockerfile", b"dockerfile", "dockerfile_text", b"dockerfile_text", "entitlements", b"entitlements", "extra_hosts", b"extra_hosts", "labels", b"labels", "media_types", b"media_types", "memory_bytes", b"memory_bytes", "memory_swap_bytes", b"memory_swap_bytes", "names", b"names", "network", b"network", "no_cache", b"no_cache", "no_cache_stages", b"no_cache_stages", "node", b"node", "only_cache_from", b"only_cache_from", "output", b"output", "platform", b"platform", "preferred_node", b"preferred_node", "pull", b"pull", "push", b"push", "remote_context", b"remote_context", "shm_bytes", b"shm_bytes", "source_date_epoch", b"source_date_epoch", "ssh_ids", b"ssh_ids", "target", b"target", "ulimits", b"ulimits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__source_date_epoch: _TypeAlias = _typing.Literal["source_date_epoch"]  # noqa: Y015
     _WhichOneofArgType__source_date_epoch: _TypeAlias = _typing.Literal["_source_date_epoch", b"_source_date_epoch"]  # noqa: Y015
@@ -612,6 +624,7 @@ class BuildOutput(_message.Message):
     PLACE_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
     CONTEXT_REQUEST_FIELD_NUMBER: _builtins.int
+    SSH_REQUEST_FIELD_NUMBER: _builtins.int
     file_data: _builtins.bytes
     @_builtins.property
     def plan(self) -> Global___BuildPlan:
@@ -645,6 +658,10 @@ class BuildOutput(_message.Message):
     def context_request(self) -> Global___ContextRequest:
         """What of a `ContextListing` is needed."""
 
+    @_builtins.property
+    def ssh_request(self) -> Global___SshRequest:
+        """A command with `--mount=type=ssh` needs the agent of who builds."""
+
     def __init__(
         self,
         *,
@@ -659,16 +676,68 @@ class BuildOutput(_message.Message):
         place: Global___BuildPlace | None = ...,
         failure: Global___BuildFailure | None = ...,
         context_request: Global___ContextRequest | None = ...,
+        ssh_request: Global___SshRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context_request", b"context_request", "failure", b"failure", "file_data", b"file_data", "kind", b"kind", "log", b"log", "place", b"place", "plan", b"plan", "progress", b"progress", "result", b"result", "vertex", b"vertex", "waiting", b"waiting", "warning", b"warning"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context_request", b"context_request", "failure", b"failure", "file_data", b"file_data", "kind", b"kind", "log", b"log", "place", b"place", "plan", b"plan", "progress", b"progress", "result", b"result", "ssh_request", b"ssh_request", "vertex", b"vertex", "waiting", b"waiting", "warning", b"warning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_request", b"context_request", "failure", b"failure", "file_data", b"file_data", "kind", b"kind", "log", b"log", "place", b"place", "plan", b"plan", "progress", b"progress", "result", b"result", "vertex", b"vertex", "waiting", b"waiting", "warning", b"warning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_request", b"context_request", "failure", b"failure", "file_data", b"file_data", "kind", b"kind", "log", b"log", "place", b"place", "plan", b"plan", "progress", b"progress", "result", b"result", "ssh_request", b"ssh_request", "vertex", b"vertex", "waiting", b"waiting", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["plan", "vertex", "log", "progress", "warning", "file_data", "result", "waiting", "place", "failure", "context_request"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["plan", "vertex", "log", "progress", "warning", "file_data", "result", "waiting", "place", "failure", "context_request", "ssh_request"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___BuildOutput: _TypeAlias = BuildOutput  # noqa: Y015
+
+@_typing.final
+class SshRequest(_message.Message):
+    """A message of the SSH agent protocol, without its length: a list of keys, or a signature."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    id: _builtins.str
+    """One of `BuildStart.ssh_ids`."""
+    message: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        id: _builtins.str = ...,
+        message: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "message", b"message", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SshRequest: _TypeAlias = SshRequest  # noqa: Y015
+
+@_typing.final
+class SshReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    message: _builtins.bytes
+    """As the request; empty: the agent failed."""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        message: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SshReply: _TypeAlias = SshReply  # noqa: Y015
 
 @_typing.final
 class ContextRequest(_message.Message):

@@ -240,3 +240,23 @@ def _is_child(process: Path) -> bool:
     except (OSError, IndexError):
         return False
     return str(os.getpid()) in (parent, above)
+
+
+def test_commands_have_the_ssh_agent_of_who_builds(tmp_path: Path) -> None:
+    async def scenario(rig: Rig) -> None:
+        text = (
+            "FROM $BASE\n"
+            "RUN --mount=type=ssh test -S /run/buildkit/ssh_agent.0 && echo $SSH_AUTH_SOCK > /where "
+            "&& stat -c %a $SSH_AUTH_SOCK > /mode\n"
+            "RUN --mount=type=ssh,id=other,target=/s,mode=0666 stat -c %a /s >> /mode; env | grep SSH >> /where\n"
+            "RUN --mount=type=ssh,id=missing test ! -e /run/buildkit\n"
+        )
+        end = await rig.build(text, ssh_ids=["default", "other"])
+        assert end.error is None, (end.error, end.log)
+        files = files_of(await rig.pull(end.published))
+        assert files["where"][1] == b"/run/buildkit/ssh_agent.0\nSSH_AUTH_SOCK=/s\n"
+        assert files["mode"][1] == b"600\n666\n" and not any(name.startswith("run/buildkit") for name in files)
+        failed = await rig.build("FROM $BASE\nRUN --mount=type=ssh,required id\n")
+        assert failed.error is not None and "SSH agent default: not found" in str(failed.error)
+
+    play(tmp_path, scenario)

@@ -11,6 +11,7 @@ from typing import Any
 from agent.build.cache_mounts import opened_cache
 from agent.build.program.results import Layers, Result
 from agent.build.program.root_mount import mounted_for_reading, opened
+from agent.build.program.running.ssh_forwarding import SOCKET_VARIABLE, SshForwarding, default_target
 from agent.build.program.workspace import Workspace
 from agent.images.threaded_call import in_thread
 from agent.runtime.kernel.linux import MS_BIND, MS_NODEV, MS_NOSUID, mount, unmount
@@ -19,7 +20,7 @@ from agent.safe_paths.system_calls import open_in_root
 from agent.safe_paths.tree_copy import copy_tree
 from shoal.dockerfile.evaluation.build_steps import SCRIPT_DIRECTORY, RunAction
 from shoal.dockerfile.run_mounts import BindMount, CacheMount, RunMount, SecretMount, SshMount, TmpfsMount
-from shoal.errors import NotFound, Refused
+from shoal.errors import NotFound
 
 _SECRETS_BYTES = 64 << 20
 
@@ -51,7 +52,7 @@ class RunMounts:
     Args:
         sources: results that bind mounts and caches have files from, one for each mount; None: nothing.
         secrets: by id.
-        cache_root: `ProgramSettings.cache_mounts`.
+        cache_root: `ProgramSettings.cache_mounts`. ssh_agents: of who builds.
     """
 
     def __init__(
@@ -61,19 +62,22 @@ class RunMounts:
         secrets: Mapping[str, bytes],
         workspace: Workspace,
         cache_root: Path,
+        ssh_agents: SshForwarding,
     ) -> None:
         self._action = action
         self._sources = sources
         self._secrets = secrets
         self._workspace = workspace
         self._cache_root = cache_root
+        self._ssh_agents = ssh_agents
+        self._sockets = 0
         self._secret_directory: Path | None = None
 
     async def prepare(self, stack: ExitStack, root: int) -> PreparedMounts:
         """Make the sources, until the stack is closed.
 
         Raises:
-            NotFound: a source, or a secret that is required. Refused: a kind of mount that builds here do not have.
+            NotFound: a source, or a secret or an SSH agent that is required.
         """
         del root
         prepared = PreparedMounts()
@@ -98,7 +102,7 @@ class RunMounts:
         elif isinstance(mount_, SecretMount):
             self._secret(stack, prepared, mount_)
         elif isinstance(mount_, SshMount):
-            raise Refused("RUN --mount=type=ssh: builds here have no SSH agent")
+            await self._ssh(stack, prepared, mount_)
         elif isinstance(mount_, CacheMount):
             await self._cache(stack, prepared, mount_, source)
 
@@ -179,16 +183,33 @@ class RunMounts:
             path = self._secret_file(stack, value, mount_.mode, (mount_.uid, mount_.gid))
             prepared.add(mount_.target, path, ["ro"], is_file=True)
 
+    async def _ssh(self, stack: ExitStack, prepared: PreparedMounts, mount_: SshMount) -> None:
+        """The first one is what programs look for."""
+        if mount_.ssh_id not in self._ssh_agents.ids:
+            if mount_.required:
+                raise NotFound(f"SSH agent {mount_.ssh_id}: not found")
+            return
+        target = mount_.target or default_target(self._sockets)
+        path = self._new_file(stack)
+        await self._ssh_agents.open(mount_, path, stack)
+        if not self._sockets:
+            prepared.variables[SOCKET_VARIABLE] = target
+        self._sockets += 1
+        prepared.add(target, path, ["rw"], is_file=True)
+
     def _secret_file(self, stack: ExitStack, value: bytes, mode: int, owner: tuple[int, int]) -> Path:
-        """On a tmpfs that ends with the command."""
-        if self._secret_directory is None:
-            self._secret_directory = self._workspace.new("secrets")
-            options = f"mode=0700,size={_SECRETS_BYTES}"
-            mount("shoal-secrets", str(self._secret_directory), "tmpfs", MS_NOSUID | MS_NODEV, options)
-            stack.callback(unmount, self._secret_directory)
-        path = self._secret_directory / str(len(list(self._secret_directory.iterdir())))
+        path = self._new_file(stack)
         with path.open("xb") as file:
             file.write(value)
             os.fchown(file.fileno(), *owner)
             os.fchmod(file.fileno(), mode)
         return path
+
+    def _new_file(self, stack: ExitStack) -> Path:
+        """A name on a tmpfs that ends with the command."""
+        if self._secret_directory is None:
+            self._secret_directory = self._workspace.new("secrets")
+            options = f"mode=0700,size={_SECRETS_BYTES}"
+            mount("shoal-secrets", str(self._secret_directory), "tmpfs", MS_NOSUID | MS_NODEV, options)
+            stack.callback(unmount, self._secret_directory)
+        return self._secret_directory / str(len(list(self._secret_directory.iterdir())))

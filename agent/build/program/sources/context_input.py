@@ -16,7 +16,14 @@ from agent.build.program.results import Tree
 from agent.build.program.sources.listed_context import ListedContext
 from agent.build.program.workspace import Workspace
 from agent.images.threaded_call import in_thread
-from shoal.api.v1.builds_pb2 import BuildInput, ContextContents, ContextDigests, ContextListing, ContextRequest
+from shoal.api.v1.builds_pb2 import (
+    BuildInput,
+    ContextContents,
+    ContextDigests,
+    ContextListing,
+    ContextRequest,
+    SshReply,
+)
 from shoal.errors import Exhausted, InvalidInput, NotFound
 from shoal.images.spool import pieces
 from shoal.tar.piece_reader import PieceReader
@@ -25,6 +32,10 @@ MAX_CONTEXT_BYTES = 64 << 30
 MAX_SECRET_BYTES = 500 << 10
 MAX_SECRETS, MAX_CONTEXTS = 100, 50
 _PIECE = 1 << 20
+
+
+def _ignore(_: SshReply) -> None:
+    return None
 
 
 @dataclass
@@ -46,12 +57,14 @@ class ContextInput:
         kept: where contexts of earlier builds are.
         ask: sends what is needed of a list.
         secrets: by id, once `complete` has returned.
+        on_ssh_reply: called with those that come between the contexts.
     """
 
     workspace: Workspace
     kept: Path
     ask: Callable[[ContextRequest], Awaitable[None]]
     secrets: dict[str, bytes] = field(default_factory=dict, repr=False)
+    on_ssh_reply: Callable[[SshReply], None] = _ignore
     _contexts: dict[str, _Unpacking] = field(default_factory=dict)
     _listed: dict[str, ListedContext] = field(default_factory=dict)
     _trees: dict[str, Tree] = field(default_factory=dict)
@@ -78,6 +91,8 @@ class ContextInput:
                     await self._add_contents(message.contents)
                 case "secret":
                     self._add_secret(message.secret.id, message.secret.value)
+                case "ssh_reply":
+                    self.on_ssh_reply(message.ssh_reply)
                 case "end_context":
                     await self._finish()
                     self._done.set()

@@ -196,7 +196,7 @@ def test_a_failure_is_reported_with_its_output_and_its_lines(rigs: tuple[Rig, Bu
 
 def test_all_faults_are_reported_before_anything_is_sent(rigs: tuple[Rig, Builder], context: Path) -> None:
     rig, builder = rigs
-    code, _, reported = rig.run("build", "-t", "A", "--memory", "x", "--ssh", "default", "--sbom", "true", str(context))
+    code, _, reported = rig.run("build", "-t", "A", "--memory", "x", "--ssh", "a=/none", "--sbom", "true", str(context))
     assert code == 2
     for flag in ("--tag: ", "--memory: ", "--ssh: ", "--sbom: "):
         assert f"error: {flag}" in reported
