@@ -14,6 +14,7 @@ from shoal.errors import Exhausted, InvalidInput
 MAX_ENTRIES = 1_000_000
 _KINDS = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO)
 _LATEST = 1 << 33
+_MAX_NAME, _MAX_PATH = 255, 4095
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -53,6 +54,8 @@ class ContextList:
         kind = stat.S_IFMT(entry.mode)
         if name in (b"", b".", b"..") or entry.path.startswith(b"/") or b"\0" in entry.path:
             return "has an invalid name"
+        if len(name) > _MAX_NAME or len(entry.path) > _MAX_PATH or len(entry.link) > _MAX_PATH:
+            return "has a name or target that is too long"
         if entry.path in self._kinds:
             return "comes twice"
         if self._kinds.get(parent) != stat.S_IFDIR:
