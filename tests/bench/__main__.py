@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.bench import (
+    bench_build,
     bench_change,
     bench_container_start,
     bench_control_plane,
@@ -49,6 +50,7 @@ BENCHES: Mapping[str, Callable[[], list[Figure]]] = {
     "files": bench_files.measure,
     "drain": bench_drain.measure,
     "engine": bench_engine.measure,
+    "build": bench_build.measure,
     "names": bench_dns.measure,
     "planner": bench_planner.figures,
     "pull": bench_pull.measure,
