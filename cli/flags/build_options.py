@@ -31,6 +31,7 @@ class BuildDraft:
     Attributes:
         start: for the node, without the Dockerfile.
         directories: named contexts of this machine. ssh_agents: sockets by id.
+        platforms: of the image; the first one is in `start` too.
         output: None: an image.
         environment: for arguments and secrets without a value.
     """
@@ -40,6 +41,7 @@ class BuildDraft:
     secrets: dict[str, SecretSource] = field(default_factory=dict)
     directories: dict[str, Path] = field(default_factory=dict)
     ssh_agents: dict[str, str] = field(default_factory=dict)
+    platforms: list[str] = field(default_factory=list)
     output: BuildOutputOption | None = None
 
 
@@ -121,12 +123,15 @@ def _network(draft: BuildDraft, text: str) -> None:
 
 
 def _platform(draft: BuildDraft, text: str) -> None:
-    parts = text.lower().split("/")
-    if "," in text:
-        raise InvalidInput("several platforms in one build are not supported; build for each of them")
-    if not 2 <= len(parts) <= 3 or not all(parts):
-        raise InvalidInput(f"{text!r} must be in the form os/architecture[/variant], such as linux/arm64")
-    draft.start.platform = "/".join(parts)
+    """One, or several of which an index is made."""
+    found: list[str] = []
+    for word in text.lower().split(","):
+        parts = word.strip().split("/")
+        if not 2 <= len(parts) <= 3 or not all(parts):
+            raise InvalidInput(f"{word!r} must be in the form os/architecture[/variant], such as linux/arm64")
+        found.append("/".join(parts))
+    draft.platforms = list(dict.fromkeys(found))
+    draft.start.platform = draft.platforms[0]
 
 
 def _stages(draft: BuildDraft, text: str) -> None:
@@ -184,7 +189,7 @@ FLAGS = (
     BuildFlag("--node", "NODE", "Build on this node.", _set("node")),
     BuildFlag("--output", "DEST", "Where the result goes: a directory, or type=local|tar|oci|docker|image|registry|"
               "cacheonly,dest=PATH.", _output, repeatable=True, short="-o"),
-    BuildFlag("--platform", "OS/ARCH", "Platform of the image.", _platform),
+    BuildFlag("--platform", "OS/ARCH,…", "Platform of the image; several give an index.", _platform),
     BuildFlag("--secret", "SPEC", "Give RUN a secret: id=NAME,src=FILE or id=NAME,env=VARIABLE.", _secret,
               repeatable=True),
     BuildFlag("--shm-size", "BYTES", "Size of /dev/shm of RUN.", _set("shm_bytes", parse_bytes)),

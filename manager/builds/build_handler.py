@@ -6,7 +6,7 @@ image. Nothing is buffered: each side is flow-controlled by the other.
 
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from manager.builds.build_placement import choose_build_node
 from manager.interfaces import ImageResolver
 from manager.records.object_lookup import hostname_of
 from manager.store.record_store import RecordReader
-from manager.validation.build_rules import check_build_start
+from manager.validation.build_rules import check_build_start, check_name_index
 from shoal import ids
 from shoal.api.v1.builds_pb2 import (
     AgentBuildInput,
@@ -27,6 +27,7 @@ from shoal.api.v1.builds_pb2 import (
     BuildPlace,
     BuildResult,
     BuildStart,
+    NameIndexRequest,
     ResolvedImage,
 )
 from shoal.api.v1.engine_pb2 import SetImageRequest
@@ -55,6 +56,10 @@ class BuiltImages(Protocol):
 
     async def adopt(self, digest: str, name: str) -> Image:
         """As `ImageRepositoryClient.adopt`."""
+        ...
+
+    async def combine(self, digests: Sequence[str], *, oci: bool) -> str:
+        """As `ImageRepositoryClient.combine`."""
         ...
 
 
@@ -117,9 +122,25 @@ class BuildHandler:
                 elif output.resolve:
                     await inputs.answer(await self._resolved(output.resolve))
                 elif output.published:
-                    result = await self._named(output.published, node_id, start, caller)
-                    yield BuildOutput(result=result)
+                    yield BuildOutput(result=await self._result(output.published, node_id, start, caller))
                     return
+
+    async def name_index(self, request: NameIndexRequest, caller: Caller) -> BuildResult:
+        """Make one image of several, each for another platform, and name it.
+
+        Raises:
+            InvalidInput: with every fault of the request, or two are for the same platform. NotFound: one is not there.
+            Refused: the cluster has no image repository. Unavailable: its registry.
+        """
+        if faults := list(check_name_index(request)):
+            raise InvalidInput(faults)
+        digest = await self._repository.combine(request.digests, oci=request.media_types == "oci")
+        return await self._named(digest, "", request.names, caller)
+
+    async def _result(self, digest: str, node_id: str, start: BuildStart, caller: Caller) -> BuildResult:
+        if start.part_of_index:
+            return BuildResult(digest=digest)
+        return await self._named(digest, node_id, start.names, caller)
 
     async def _resolved(self, reference: str) -> ResolvedImage:
         try:
@@ -128,17 +149,17 @@ class BuildHandler:
             return ResolvedImage(reference=reference, error=str(error))
         return ResolvedImage(reference=reference, resolved=found.reference_with_digest)
 
-    async def _named(self, digest: str, node_id: str, start: BuildStart, caller: Caller) -> BuildResult:
+    async def _named(self, digest: str, node_id: str, names: Sequence[str], caller: Caller) -> BuildResult:
         first: Image | None = None
-        for name in start.names or [""]:
+        for name in names or [""]:
             image = await self._repository.adopt(digest, name)
             image.built_on = node_id
             named = await self._names.set(SetImageRequest(image=image), caller)
             first = first or named
         if first is None or not first.variants:
             raise Unavailable(f"image {digest} has no platform in the cluster's image repository")
-        image_id = first.variants[0].config_digest
-        return BuildResult(image=first, names=start.names, digest=digest, image_id=image_id)
+        image_id = first.variants[0].config_digest if len(first.variants) == 1 else digest
+        return BuildResult(image=first, names=names, digest=digest, image_id=image_id)
 
     def _repository_for(self, start: BuildStart) -> str:
         """The cluster's image repository; empty where it has none and none is needed. Raises Refused."""

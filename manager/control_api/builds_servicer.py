@@ -26,6 +26,9 @@ class BuildsService(BuildsServicer):
             async for output in outputs:
                 yield output
 
+    async def NameIndex(self, request: builds_pb2.NameIndexRequest, context: Context) -> builds_pb2.BuildResult:
+        return await self._builds.name_index(request, caller_of(context))
+
     async def ListBuildCache(
         self, request: builds_pb2.ListBuildCacheRequest, context: Context
     ) -> builds_pb2.ListBuildCacheResponse:

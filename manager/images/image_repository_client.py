@@ -1,20 +1,23 @@
 """The manager as a client of the cluster's image repository."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Protocol, Self
 
 from manager.store.tables import View
 from shoal.api.v1.standalone_pb2 import Image
-from shoal.distribution.manifests import OCI_MANIFEST
+from shoal.distribution.digests import digest_of
+from shoal.distribution.image_config import parse_config
+from shoal.distribution.manifests import OCI_MANIFEST, Platform
 from shoal.distribution.registries import Registries
 from shoal.distribution.registry_client import Distribution, RawManifest
 from shoal.distribution.retry_policy import RetryPolicy
 from shoal.distribution.uploads import Uploader
-from shoal.errors import Refused, Timeout
+from shoal.errors import InvalidInput, Refused, Timeout
 from shoal.images.committed_image import CommittedImage
+from shoal.images.image_index import image_index
 from shoal.images.image_repository import ImageRepository
 
 CALL_SECONDS = 20.0
@@ -92,6 +95,20 @@ class ImageRepositoryClient:
         async with _in_time():
             return await self._repository().adopt(digest, name)
 
+    async def combine(self, digests: Sequence[str], *, oci: bool) -> str:
+        """Put an index above images that are there; its digest. Nothing keeps it yet.
+
+        Raises:
+            As `publish`; InvalidInput: two are for the same platform, or one is an index.
+        """
+        async with _in_time():
+            repository = self._repository()
+            parts = [await _part(repository, each) for each in digests]
+            media_type, content = image_index(parts, oci=oci)
+            index = RawManifest(media_type, digest_of(content), content)
+            await Uploader(repository.repository).put_manifest(index, index.digest)
+            return index.digest
+
     async def check(self, name: str) -> None:
         """Raises Unavailable, Unauthenticated, PermissionDenied: the repository's registry does not let us read."""
         async with _in_time():
@@ -99,6 +116,14 @@ class ImageRepositoryClient:
 
     def _repository(self) -> ImageRepository:
         return ImageRepository(self._distribution, self.name)
+
+
+async def _part(repository: ImageRepository, digest: str) -> tuple[RawManifest, Platform]:
+    contents = await repository.contents(digest)
+    if contents.is_index:
+        raise InvalidInput(f"image {digest} is an index of several platforms")
+    config = await repository.repository.blob(contents.manifests[0].manifest.config)
+    return contents.top, parse_config(config).platform
 
 
 async def _content(content: bytes, offset: int) -> AsyncGenerator[bytes]:

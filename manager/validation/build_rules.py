@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 
-from shoal.api.v1.builds_pb2 import BuildStart
+from shoal.api.v1.builds_pb2 import BuildStart, NameIndexRequest
+from shoal.distribution.digests import is_digest
 from shoal.errors import Fault, InvalidInput
 from shoal.image_reference import parse
 
 MAX_NAMES = 100
+MAX_PLATFORMS = 64
 MAX_DOCKERFILE_BYTES = 1 << 20
 MAX_ENTRIES = 1_000
 """Of each map and list of a request."""
@@ -30,9 +32,25 @@ def check_build_start(start: BuildStart) -> Iterator[Fault]:
     for field in ("build_args", "labels", "contexts", "cache_from", "cache_to", "extra_hosts", "ulimits"):
         if len(getattr(start, field)) > MAX_ENTRIES:
             yield Fault(field, f"has too many entries; the maximum is {MAX_ENTRIES:,}")
+    if start.part_of_index and (start.names or start.push or start.output != BuildStart.IMAGE):
+        yield Fault("part_of_index", "cannot be combined with names, push, or an output other than an image")
     for field in ("memory_bytes", "shm_bytes"):
         if getattr(start, field) < 0:
             yield Fault(field, "must not be negative")
+
+
+def check_name_index(request: NameIndexRequest) -> Iterator[Fault]:
+    """Every fault of a request to combine images."""
+    yield from _name_faults("names", request.names)
+    if not request.names:
+        yield Fault("names", "is missing")
+    if not 0 < len(request.digests) <= MAX_PLATFORMS:
+        yield Fault("digests", f"must have 1 to {MAX_PLATFORMS} entries")
+    for index, digest in enumerate(request.digests[:MAX_PLATFORMS]):
+        if not is_digest(digest):
+            yield Fault(f"digests[{index}]", f'"{digest[:80]}" is no digest')
+    if request.media_types not in _CHOICES["media_types"]:
+        yield Fault("media_types", f'"{request.media_types[:80]}" must be one of docker, oci')
 
 
 def _name_faults(field: str, names: Iterable[str]) -> Iterator[Fault]:

@@ -8,6 +8,7 @@ import click
 
 from cli.builds.build_report import BuildFiles, execute
 from cli.builds.build_source import choose_source
+from cli.builds.platform_builds import build_platforms, check_platforms
 from cli.builds.prepared_build import prepare
 from cli.builds.result_files import output_kind, saver
 from cli.builds.secret_values import secret_value
@@ -94,7 +95,12 @@ def build(
     )
     save = saver(draft.output) if draft.output is not None and not check else None
     mode = Mode.QUIET if quiet or check else chosen_mode(progress)
-    execute(client, local, mode, save, BuildFiles(iidfile, metadata_file), quiet=quiet)
+    files = BuildFiles(iidfile, metadata_file)
+    if len(draft.platforms) > 1 and not check:
+        check_platforms(draft.start, source)
+        build_platforms(client, local, draft.platforms, mode, files, quiet=quiet)
+    else:
+        execute(client, local, mode, save, files, quiet=quiet)
 
 
 def apply_output(draft: BuildDraft, *, push: bool) -> None:

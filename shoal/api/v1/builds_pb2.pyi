@@ -453,6 +453,7 @@ class BuildStart(_message.Message):
     ENTITLEMENTS_FIELD_NUMBER: _builtins.int
     ONLY_CACHE_FROM_FIELD_NUMBER: _builtins.int
     SSH_IDS_FIELD_NUMBER: _builtins.int
+    PART_OF_INDEX_FIELD_NUMBER: _builtins.int
     dockerfile: _builtins.str
     """Path in the context, "Dockerfile" if it is empty."""
     dockerfile_text: _builtins.bytes
@@ -487,6 +488,8 @@ class BuildStart(_message.Message):
     """Only warn: nothing is built."""
     only_cache_from: _builtins.bool
     """Find nothing but what images of `cache_from` have as their lowest layers, as Docker's classic builder does."""
+    part_of_index: _builtins.bool
+    """The image gets no name and no record: `NameIndex` follows. Of the result only `digest` is set."""
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Normalized references with a tag. Empty: the image has no name."""
@@ -572,10 +575,11 @@ class BuildStart(_message.Message):
         entitlements: _abc.Iterable[_builtins.str] | None = ...,
         only_cache_from: _builtins.bool = ...,
         ssh_ids: _abc.Iterable[_builtins.str] | None = ...,
+        part_of_index: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_source_date_epoch", b"_source_date_epoch", "cpu", b"cpu", "source_date_epoch", b"source_date_epoch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_source_date_epoch", b"_source_date_epoch", "build_args", b"build_args", "cache_from", b"cache_from", "cache_to", b"cache_to", "check_only", b"check_only", "compression", b"compression", "compression_level", b"compression_level", "contexts", b"contexts", "cpu", b"cpu", "credentials", b"credentials", "dockerfile", b"dockerfile", "dockerfile_text", b"dockerfile_text", "entitlements", b"entitlements", "extra_hosts", b"extra_hosts", "labels", b"labels", "media_types", b"media_types", "memory_bytes", b"memory_bytes", "memory_swap_bytes", b"memory_swap_bytes", "names", b"names", "network", b"network", "no_cache", b"no_cache", "no_cache_stages", b"no_cache_stages", "node", b"node", "only_cache_from", b"only_cache_from", "output", b"output", "platform", b"platform", "preferred_node", b"preferred_node", "pull", b"pull", "push", b"push", "remote_context", b"remote_context", "shm_bytes", b"shm_bytes", "source_date_epoch", b"source_date_epoch", "ssh_ids", b"ssh_ids", "target", b"target", "ulimits", b"ulimits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_source_date_epoch", b"_source_date_epoch", "build_args", b"build_args", "cache_from", b"cache_from", "cache_to", b"cache_to", "check_only", b"check_only", "compression", b"compression", "compression_level", b"compression_level", "contexts", b"contexts", "cpu", b"cpu", "credentials", b"credentials", "dockerfile", b"dockerfile", "dockerfile_text", b"dockerfile_text", "entitlements", b"entitlements", "extra_hosts", b"extra_hosts", "labels", b"labels", "media_types", b"media_types", "memory_bytes", b"memory_bytes", "memory_swap_bytes", b"memory_swap_bytes", "names", b"names", "network", b"network", "no_cache", b"no_cache", "no_cache_stages", b"no_cache_stages", "node", b"node", "only_cache_from", b"only_cache_from", "output", b"output", "part_of_index", b"part_of_index", "platform", b"platform", "preferred_node", b"preferred_node", "pull", b"pull", "push", b"push", "remote_context", b"remote_context", "shm_bytes", b"shm_bytes", "source_date_epoch", b"source_date_epoch", "ssh_ids", b"ssh_ids", "target", b"target", "ulimits", b"ulimits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__source_date_epoch: _TypeAlias = _typing.Literal["source_date_epoch"]  # noqa: Y015
     _WhichOneofArgType__source_date_epoch: _TypeAlias = _typing.Literal["_source_date_epoch", b"_source_date_epoch"]  # noqa: Y015
@@ -1089,6 +1093,38 @@ class BuildResult(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BuildResult: _TypeAlias = BuildResult  # noqa: Y015
+
+@_typing.final
+class NameIndexRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGESTS_FIELD_NUMBER: _builtins.int
+    NAMES_FIELD_NUMBER: _builtins.int
+    MEDIA_TYPES_FIELD_NUMBER: _builtins.int
+    media_types: _builtins.str
+    """"docker", the default, or "oci"."""
+    @_builtins.property
+    def digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of manifests, in the order that they have in the index."""
+
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Normalized references with a tag."""
+
+    def __init__(
+        self,
+        *,
+        digests: _abc.Iterable[_builtins.str] | None = ...,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+        media_types: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digests", b"digests", "media_types", b"media_types", "names", b"names"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NameIndexRequest: _TypeAlias = NameIndexRequest  # noqa: Y015
 
 @_typing.final
 class BuildFailure(_message.Message):

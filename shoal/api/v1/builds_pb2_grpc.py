@@ -40,6 +40,11 @@ class BuildsStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_builds__pb2.BuildInput.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_builds__pb2.BuildOutput.FromString,
                 _registered_method=True)
+        self.NameIndex = channel.unary_unary(
+                '/shoal.api.v1.Builds/NameIndex',
+                request_serializer=shoal_dot_api_dot_v1_dot_builds__pb2.NameIndexRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_builds__pb2.BuildResult.FromString,
+                _registered_method=True)
         self.ListBuildCache = channel.unary_unary(
                 '/shoal.api.v1.Builds/ListBuildCache',
                 request_serializer=shoal_dot_api_dot_v1_dot_builds__pb2.ListBuildCacheRequest.SerializeToString,
@@ -68,6 +73,15 @@ class BuildsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def NameIndex(self, request, context):
+        """Make one image of several that were built with `part_of_index`, each for another platform, and name it.
+        INVALID_ARGUMENT: two are for the same platform. NOT_FOUND: one is not in the image repository. FAILED_PRECONDITION: the
+        cluster has none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListBuildCache(self, request, context):
         """What nodes keep of earlier builds.
         """
@@ -88,6 +102,11 @@ def add_BuildsServicer_to_server(servicer, server):
                     servicer.Build,
                     request_deserializer=shoal_dot_api_dot_v1_dot_builds__pb2.BuildInput.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_builds__pb2.BuildOutput.SerializeToString,
+            ),
+            'NameIndex': grpc.unary_unary_rpc_method_handler(
+                    servicer.NameIndex,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_builds__pb2.NameIndexRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_builds__pb2.BuildResult.SerializeToString,
             ),
             'ListBuildCache': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBuildCache,
@@ -128,6 +147,33 @@ class Builds:
             '/shoal.api.v1.Builds/Build',
             shoal_dot_api_dot_v1_dot_builds__pb2.BuildInput.SerializeToString,
             shoal_dot_api_dot_v1_dot_builds__pb2.BuildOutput.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def NameIndex(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Builds/NameIndex',
+            shoal_dot_api_dot_v1_dot_builds__pb2.NameIndexRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_builds__pb2.BuildResult.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,11 @@ class BuildsStub:
     FAILED_PRECONDITION: a step failed, or the cluster has no image repository. RESOURCE_EXHAUSTED: a bound.
     UNAVAILABLE: the node or a registry.
     """
+    NameIndex: _grpc.UnaryUnaryMultiCallable[_builds_pb2.NameIndexRequest, _builds_pb2.BuildResult]
+    """Make one image of several that were built with `part_of_index`, each for another platform, and name it.
+    INVALID_ARGUMENT: two are for the same platform. NOT_FOUND: one is not in the image repository. FAILED_PRECONDITION: the
+    cluster has none.
+    """
     ListBuildCache: _grpc.UnaryUnaryMultiCallable[_builds_pb2.ListBuildCacheRequest, _builds_pb2.ListBuildCacheResponse]
     """What nodes keep of earlier builds."""
     PruneBuildCache: _grpc.UnaryUnaryMultiCallable[_builds_pb2.PruneBuildCacheRequest, _builds_pb2.PruneBuildCacheResponse]
@@ -57,6 +62,11 @@ class BuildsAsyncStub(BuildsStub):
     INVALID_ARGUMENT: faults of the request, or all faults of the Dockerfile with their lines. NOT_FOUND: a base image.
     FAILED_PRECONDITION: a step failed, or the cluster has no image repository. RESOURCE_EXHAUSTED: a bound.
     UNAVAILABLE: the node or a registry.
+    """
+    NameIndex: _aio.UnaryUnaryMultiCallable[_builds_pb2.NameIndexRequest, _builds_pb2.BuildResult]  # type: ignore[assignment]
+    """Make one image of several that were built with `part_of_index`, each for another platform, and name it.
+    INVALID_ARGUMENT: two are for the same platform. NOT_FOUND: one is not in the image repository. FAILED_PRECONDITION: the
+    cluster has none.
     """
     ListBuildCache: _aio.UnaryUnaryMultiCallable[_builds_pb2.ListBuildCacheRequest, _builds_pb2.ListBuildCacheResponse]  # type: ignore[assignment]
     """What nodes keep of earlier builds."""
@@ -77,6 +87,17 @@ class BuildsServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: faults of the request, or all faults of the Dockerfile with their lines. NOT_FOUND: a base image.
         FAILED_PRECONDITION: a step failed, or the cluster has no image repository. RESOURCE_EXHAUSTED: a bound.
         UNAVAILABLE: the node or a registry.
+        """
+
+    @_abc_1.abstractmethod
+    def NameIndex(
+        self,
+        request: _builds_pb2.NameIndexRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_builds_pb2.BuildResult, _abc.Awaitable[_builds_pb2.BuildResult]]:
+        """Make one image of several that were built with `part_of_index`, each for another platform, and name it.
+        INVALID_ARGUMENT: two are for the same platform. NOT_FOUND: one is not in the image repository. FAILED_PRECONDITION: the
+        cluster has none.
         """
 
     @_abc_1.abstractmethod

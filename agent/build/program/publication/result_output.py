@@ -53,7 +53,8 @@ class ResultOutput:
             await self.connection.output(BuildOutput(result=BuildResult()))
 
     async def _image(self, start: BuildStart, evaluation: Evaluation, result: Layers, executor: Executor) -> None:
-        documents = await self.publisher.publish(evaluation, result, start, steps=self.export.inline(result))
+        steps = self.export.inline(result)
+        documents = await self.publisher.publish(evaluation, result, start, keeps=not start.part_of_index, steps=steps)
         await self.export.export(result)
         if start.push:
             await self.registries().push(documents.digest, start.push)

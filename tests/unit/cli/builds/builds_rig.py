@@ -26,6 +26,7 @@ from shoal.api.v1.builds_pb2 import (
     ContextRequest,
     ListBuildCacheRequest,
     ListBuildCacheResponse,
+    NameIndexRequest,
     PruneBuildCacheRequest,
     PruneBuildCacheResponse,
     Vertex,
@@ -64,6 +65,7 @@ class Builder(BuildsServicer):
     trees: list[dict[str, dict[str, bytes]]] = field(default_factory=list)
     """Of each build the files of the contexts that came as lists, by the name of the context."""
     secrets: dict[str, bytes] = field(default_factory=dict)
+    indexes: list[NameIndexRequest] = field(default_factory=list)
     prunes: list[PruneBuildCacheRequest] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event)
     running: threading.Event = field(default_factory=threading.Event)
@@ -98,6 +100,10 @@ class Builder(BuildsServicer):
         if self.refused is not None:
             context.set_trailing_metadata(trailer_of(self.refused))
             context.abort(code_of(self.refused), details_of(self.refused))
+
+    def NameIndex(self, request: NameIndexRequest, context: Any) -> BuildResult:
+        self.indexes.append(request)
+        return BuildResult(image_id=DIGEST, digest=DIGEST, names=request.names)
 
     def ListBuildCache(self, request: ListBuildCacheRequest, context: Any) -> ListBuildCacheResponse:
         rows = [

@@ -280,3 +280,22 @@ def test_the_cache_is_listed_and_pruned(rigs: tuple[Rig, Builder]) -> None:
     assert rig.run("build", "prune", input=b"n\n")[0] == 130
     assert rig.run("build", "prune", "--filter", "x=y")[0] == 2
     assert len(builder.prunes) == 1
+
+
+def test_several_platforms_are_built_and_named_as_an_index(rigs: tuple[Rig, Builder], context: Path) -> None:
+    rig, builder = rigs
+    platforms = "linux/amd64,linux/arm64/v8"
+    code, printed, reported = rig.run("build", "-q", "-t", "web:1", "--platform", platforms, str(context))
+    assert (code, printed) == (0, f"{DIGEST}\n".encode()), reported
+    assert [each.platform for each in builder.starts] == ["linux/amd64", "linux/arm64/v8"]
+    assert all(each.part_of_index and not each.names for each in builder.starts)
+    (index,) = builder.indexes
+    assert (list(index.digests), list(index.names)) == ([DIGEST, DIGEST], ["docker.io/library/web:1"])
+    for flags, said in (
+        (("--push", "-t", "r:5000/a"), "--push"),
+        ((), "--tag"),
+        (("-o", "out", "-t", "a"), "--output"),
+    ):
+        code, _, reported = rig.run("build", "--platform", platforms, *flags, str(context))
+        assert code and said in reported
+    assert len(builder.starts) == 2

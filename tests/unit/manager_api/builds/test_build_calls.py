@@ -1,7 +1,7 @@
 """Build at a manager: what the node is sent and asks, that names come last, and callers who leave."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -19,6 +19,7 @@ from shoal.api.v1.builds_pb2 import (
     BuildStart,
     ListBuildCacheRequest,
     ListBuildCacheResponse,
+    NameIndexRequest,
     PruneBuildCacheRequest,
     PruneBuildCacheResponse,
     VertexLog,
@@ -31,6 +32,7 @@ from shoal.rpc.caller import Caller
 from tests.unit.manager_api.control_rig import ADMIN, Api, with_api
 
 NAME = "docker.io/library/web:1"
+DIGEST, OTHER = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 END = BuildInput(end_context=BuildInput.EndContext())
 
 
@@ -44,6 +46,7 @@ class Cluster:
     repository: str = "registry:5000/shoal/pool"
     built_at: list[str] = field(default_factory=list)
     closed: int = 0
+    combined: list[tuple[str | bool, ...]] = field(default_factory=list)
     ended_early: bool = False
 
     @property
@@ -74,6 +77,10 @@ class Cluster:
 
     async def adopt(self, digest: str, name: str) -> Image:
         return Image(name=name, digest=digest, variants=[ImageVariant(config_digest=digest_of(b"config"))])
+
+    async def combine(self, digests: Sequence[str], *, oci: bool) -> str:
+        self.combined.append((*digests, oci))
+        return digest_of("".join(digests).encode())
 
     async def set(self, request: SetImageRequest, caller: Caller) -> Image:
         self.named.append(request.image)
@@ -212,5 +219,26 @@ def test_the_cache_is_that_of_all_nodes_or_of_one() -> None:
         assert list((await caches.prune(PruneBuildCacheRequest(node="h2"), ADMIN)).ids) == ["of-n2"]
         with pytest.raises(NotFound):
             await caches.list(ListBuildCacheRequest(node="h9"), ADMIN)
+
+    with_api(scenario)
+
+
+def test_parts_of_an_index_have_no_names_and_the_index_has_them() -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("n1", "h1")
+        cluster = Cluster(script=[AgentBuildOutput(published=DIGEST)])
+        outputs = await run(api, cluster, BuildStart(part_of_index=True), END)
+        assert outputs[-1].result.digest == DIGEST and not cluster.named
+        builds = handler(api, cluster)
+        request = NameIndexRequest(digests=[DIGEST, OTHER], names=[NAME, NAME.replace(":1", ":2")], media_types="oci")
+        result = await builds.name_index(request, ADMIN)
+        assert cluster.combined == [(DIGEST, OTHER, True)] and list(result.names) == list(request.names)
+        assert [each.name for each in cluster.named] == list(request.names)
+        assert {each.digest for each in cluster.named} == {result.digest}
+        with pytest.raises(InvalidInput) as raised:
+            await builds.name_index(NameIndexRequest(digests=["x"], names=["Web"]), ADMIN)
+        assert [each.path for each in raised.value.faults] == ["names[0]", "digests[0]"]
+        with pytest.raises(InvalidInput, match="part_of_index"):
+            await run(api, cluster, BuildStart(part_of_index=True, names=[NAME]), END)
 
     with_api(scenario)
