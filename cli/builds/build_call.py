@@ -137,6 +137,14 @@ class SentInputs:
         yield BuildInput(start=start)
         for identifier, value in self._build.secrets.items():
             yield BuildInput(secret=BuildSecret(id=identifier, value=value))
+        if not (start.check_only and source.text is not None):  # a check needs the Dockerfile alone
+            yield from self._contexts()
+        yield BuildInput(end_context=BuildInput.EndContext())
+        while self.ssh_agents and isinstance(event := self.events.get(), SshReply):
+            yield BuildInput(ssh_reply=event)
+
+    def _contexts(self) -> Iterator[BuildInput]:
+        source = self._build.source
         if source.directory is not None:
             yield from self._listed("", source.directory, source.patterns)
         elif source.stream is not None:
@@ -146,9 +154,6 @@ class SentInputs:
             yield from self._listed(name, directory, ())
         if self._sent:
             self._display.complete(TRANSFER)
-        yield BuildInput(end_context=BuildInput.EndContext())
-        while self.ssh_agents and isinstance(event := self.events.get(), SshReply):
-            yield BuildInput(ssh_reply=event)
 
     def _listed(self, name: str, directory: Path, patterns: tuple[str, ...]) -> Iterator[BuildInput]:
         """A directory: its list, then what the node asks for."""

@@ -164,6 +164,22 @@ def test_what_was_interrupted_is_not_believed(sender: Sender) -> None:
     assert described(next(sender.root.glob("*/tree"))) == described(sender.directory)
 
 
+def test_a_build_that_ends_early_loses_nothing_where_nothing_changes(sender: Sender) -> None:
+    fill(sender.directory)
+    sender.send()
+    known = KnownDigests(sender.known, now_ns=lambda: LATER)
+    listed = ListedDirectory("", "k", sender.directory, (), known)
+    context = ListedContext("", "k", sender.root, sender.workspace, max_bytes=1 << 30)
+    for message in listed.listing():
+        context.add(message.listing.entries)
+    assert context.compare().final
+    context.close()
+    assert not sender.send().contents
+    (sender.directory / "a").chmod(0o711)
+    assert not sender.send().contents
+    assert described(next(sender.root.glob("*/tree"))) == described(sender.directory)
+
+
 def test_kept_contexts_are_listed_and_removed(sender: Sender) -> None:
     fill(sender.directory)
     used = sender.send(closes=False)

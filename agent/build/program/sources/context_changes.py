@@ -81,9 +81,9 @@ def change_of(old: ContextEntry | None, new: ContextEntry) -> Change:
     fresh = Change.CONTENT if is_file(new) else Change.MADE
     if old is None or stat.S_IFMT(old.mode) != stat.S_IFMT(new.mode) or old.hard_link != new.hard_link:
         return fresh
-    if stat.S_ISDIR(new.mode):
-        return Change.NONE
     same_metadata = (old.mode, old.mtime) == (new.mode, new.mtime)
+    if stat.S_ISDIR(new.mode):
+        return Change.NONE if same_metadata else Change.METADATA
     if not is_file(new):
         return Change.NONE if same_metadata and old.link == new.link else Change.MADE
     if old.size != new.size:

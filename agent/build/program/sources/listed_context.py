@@ -44,6 +44,7 @@ class ListedContext:
         self._done = 0
         self._file: NewFile | None = None
         self._inodes: list[int] = []
+        self._differs = True
 
     def add(self, entries: Sequence[ContextEntry]) -> None:
         """A part of the list. Raises InvalidInput, Exhausted."""
@@ -77,7 +78,8 @@ class ListedContext:
         entries = self._list.entries
         self._inodes = [self._kept_inode(each, change) for each, change in zip(entries, self._changes, strict=True)]
         gone = removed(self._kept, entries, self._changes)
-        if self._kept_tree is not None:
+        self._differs = bool(gone) or any(each is not Change.NONE for each in self._changes)
+        if self._kept_tree is not None and self._differs:
             self._kept_tree.begin_change()
         self._tree.remove(gone)
         for each, change in zip(entries, self._changes, strict=True):
@@ -113,6 +115,12 @@ class ListedContext:
         if self._done < len(self._requested):
             raise InvalidInput("the context ended before all that was requested had come")
         entries = self._list.entries
+        if self._differs or self._kept_tree is None:
+            self._complete(entries)
+        pairs = zip(self._inodes, entries, strict=True)
+        return Tree(self._directory, {inode: KnownContent(each.digest, each.size) for inode, each in pairs if inode})
+
+    def _complete(self, entries: Sequence[ContextEntry]) -> None:
         for each, change in zip(entries, self._changes, strict=True):
             if change is Change.MADE and each.hard_link:
                 self._tree.make(each)
@@ -122,8 +130,6 @@ class ListedContext:
         self._tree.close()
         if self._kept_tree is not None:
             self._kept_tree.save(self._name, entries, self._inodes)
-        pairs = zip(self._inodes, entries, strict=True)
-        return Tree(self._directory, {inode: KnownContent(each.digest, each.size) for inode, each in pairs if inode})
 
     def close(self) -> None:
         """Let other builds have the directory."""
