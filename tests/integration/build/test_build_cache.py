@@ -137,7 +137,7 @@ def test_a_cache_that_was_exported_is_found_by_another_cluster(tmp_path: Path, k
     async def scenario(rig: Rig) -> None:
         cache, web = _elsewhere(rig, "cache:1"), _elsewhere(rig, "web:1")
         text = (
-            "FROM $BASE AS first\nRUN head -c 8 /dev/urandom > /r\nFROM $BASE\nCOPY --from=first /r /\nRUN id > /id\n"
+            "FROM $BASE AS first\nRUN head -c 8 /dev/urandom > /r\nFROM $BASE\nCOPY --from=first /r /x/\nRUN id > /id\n"
         )
         to = "type=inline" if kind == "inline" else f"type=registry,ref={cache},mode={kind}"
         first = await rig.build(text, cache_to=[to], push=[web] if kind == "inline" else [])
