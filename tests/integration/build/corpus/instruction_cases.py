@@ -3,6 +3,7 @@
 from tests.integration.build.corpus.corpus_case import Case
 
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_OF_BASE = "PLATFORM=linux/amd64"
 
 CASES = (
     Case("env", 'FROM scratch\nENV A=1 B="two words" C=$A\nENV D three four\nCOPY f /\n', {"f": "file 644 0:0 f"},
@@ -52,12 +53,15 @@ CASES = (
     Case("arguments-of-stages",
          "FROM $BASE AS one\nARG A=1\nRUN echo \"$A\" > /one\nFROM one\nRUN echo \"$A\" > /two\n",
          {"one": "file 644 0:0 1\n", "two": "file 644 0:0 1\n"}),
-    Case("arguments-lose-to-the-environment", "FROM $BASE\nENV A=env\nARG A=arg\nRUN echo $A > /a\n",
+    Case("arguments-after-the-environment", "FROM $BASE\nENV A=env\nARG A=arg\nRUN echo $A > /a\n",
+         {"a": "file 644 0:0 given\n"}, {}, {"Env": [_OF_BASE, "A=env"]}, {"build_args": {"A": "given"}}),
+    Case("environment-after-the-arguments", "FROM $BASE\nARG A=arg\nENV A=env\nRUN echo $A > /a\n",
          {"a": "file 644 0:0 env\n"}, {}, {}, {"build_args": {"A": "given"}}),
     Case("arguments-of-platforms", "FROM $BASE\nARG TARGETOS\nARG TARGETARCH\nRUN echo $TARGETOS $TARGETARCH > /a\n",
          {"a": "file 644 0:0 linux amd64\n"}),
     Case("proxies-are-not-kept", "FROM $BASE\nRUN env | grep -i proxy | sort > /p\n",
-         {"p": "file 644 0:0 http_proxy=http://p\n"}, {}, {}, {"build_args": {"http_proxy": "http://p"}}),
+         {"p": "file 644 0:0 HTTP_PROXY=http://p\nhttp_proxy=http://p\n"}, {}, {"Env": [_OF_BASE]},
+         {"build_args": {"http_proxy": "http://p"}}),
     Case("substitutions",
          'FROM $BASE\nENV A=abc.tar.gz E=\nENV B=${A%.*} C=${A%%.*} D=${A#*.} F=${A##*.} G=${E:-d} H=${A:+set} '
          'I=${A/a/x} J=${A//a/x} K=\\$A L="$A" M=\'$A\'\nRUN echo $B $C $D $F $G $H $I $J "$K" $L "$M" > /s\n',
