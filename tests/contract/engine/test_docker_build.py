@@ -39,7 +39,8 @@ from shoal.errors import InvalidInput, NotFound, Refused
 from shoal.identity.roles import Role
 from shoal.manager_calls.managers import Managers
 from tests.contract.engine.docker_cli import docker, environment_of, wait_until
-from tests.contract.engine.raw_http import connect, request
+from tests.contract.engine.raw_http import connect, document, request
+from tests.contract.engine.recorded_calls import recorded
 from tests.contract.engine.served import Served, served
 
 R = TypeVar("R")
@@ -47,9 +48,14 @@ ID = "sha256:" + "ce97028c0035" + "0" * 52
 
 
 class Node(Managers):
-    """Managers with one node: what a build prints and how it ends is said by its Dockerfile."""
+    """Managers with one node: what a build prints and how it ends is said by its Dockerfile.
+
+    Attributes:
+        cached: numbers of steps that the cache has.
+    """
 
     def __init__(self) -> None:
+        self.cached: set[int] = set()
         self.starts: list[BuildStart] = []
         self.contexts: list[bytes] = []
         self.prunes: list[PruneBuildCacheRequest] = []
@@ -95,13 +101,14 @@ class Node(Managers):
             raise NotFound("pull access denied for missing, repository does not exist or may require 'docker login'")
         yield BuildOutput(plan=_plan(steps))
         for number, step in enumerate(steps, start=1):
-            yield _status(number, started=True)
-            if step.startswith("RUN echo"):
+            if number not in self.cached:
+                yield _status(number, started=True)
+            if step.startswith("RUN echo") and ">" not in step:
                 yield BuildOutput(log=VertexLog(id=f"v{number}", stream=1, data=step[9:].encode() + b"\n"))
             if step == "RUN false":
                 yield BuildOutput(failure=BuildFailure(vertex_id=f"v{number}", exit_code=1))
                 raise Refused('process "/bin/sh -c false" did not complete successfully: exit code: 1')
-            yield _status(number, started=True, ended=True)
+            yield _status(number, started=True, ended=True, cached=number in self.cached)
         yield BuildOutput(result=BuildResult(image_id=ID, names=start.names))
 
 
@@ -114,8 +121,8 @@ def _plan(steps: list[str]) -> BuildPlan:
     )
 
 
-def _status(number: int, *, started: bool = False, ended: bool = False) -> BuildOutput:
-    status = VertexStatus(id=f"v{number}", started_at_ms=int(started), completed_at_ms=2 * ended)
+def _status(number: int, *, started: bool = False, ended: bool = False, cached: bool = False) -> BuildOutput:
+    status = VertexStatus(id=f"v{number}", started_at_ms=int(started), completed_at_ms=2 * ended, cached=cached)
     if ended:
         status.image_id = f"sha256:{number:012d}"
     return BuildOutput(vertex=status)
@@ -216,6 +223,35 @@ def test_build_prints_what_docker_was_recorded_with(node: Node, environment: dic
     assert (dict(node.starts[0].build_args), dict(node.starts[0].labels)) == ({"A": "2"}, {"k": "v"})
     with tarfile.open(fileobj=io.BytesIO(node.contexts[0])) as archive:
         assert "f" in archive.getnames() and "skip" not in archive.getnames()
+
+
+RECORDED_STEPS = ("FROM alpine", "ARG A=1", "RUN echo built > /b", "COPY f /f", "CMD cat /b")
+
+
+@pytest.mark.parametrize(("name", "cached"), [("40-build-default", set()), ("41-build-legacy", {1, 2})])
+def test_recorded_builds_are_streamed_as_docker_does(node: Node, engine: Served, name: str, cached: set[int]) -> None:
+    call = recorded(name, "/build")
+    node.cached = cached
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as context:
+        content = "\n".join(RECORDED_STEPS).encode()
+        entry = tarfile.TarInfo("Dockerfile")
+        entry.size = len(content)
+        context.addfile(entry, io.BytesIO(content))
+    status, headers, body = request(engine.socket, call.method, call.path, body=archive.getvalue())
+    assert (status, headers["content-type"]) == (call.status, call.content_type)
+    lines = [_without_ids(line) for line in document(headers, body)["lines"]]
+    assert lines == [_without_ids(line) for line in call.response["lines"]]
+
+
+def _without_ids(line: dict[str, Any]) -> dict[str, Any]:
+    """One object of the stream; identifiers keep their length alone."""
+    found: dict[str, Any] = json.loads(re.sub(r"\b(?:[0-9a-f]{64}|[0-9a-f]{12})\b", _same_length, json.dumps(line)))
+    return found
+
+
+def _same_length(found: re.Match[str]) -> str:
+    return "0" * len(found[0])
 
 
 def test_a_command_that_fails_is_the_exit_code(environment: dict[str, str], tmp_path: Path) -> None:

@@ -106,6 +106,7 @@ def test_the_containers_side_is_as_recorded(socket: Path) -> None:
         ("06-image-inspect", "/images"),
     ):
         player.play(recorded(name, path))
+    player.play(recorded("51-history", "/history"), "/v1.50/images/alpine/history")
     created = player.play(recorded("14-run-d-p", "/containers/create"))
     player.play(recorded("13-run-rm", "/start"), f"/v1.50/containers/{created['Id']}/start")
     for name, path in (
