@@ -17,7 +17,7 @@ from agent.network.datapath.datapath import Datapath
 from agent.network.dns.dns_clients import DnsClients
 from agent.network.dns.dns_server import DnsServer
 from agent.network.dns.resolver_sockets import ResolverSockets, open_resolver_sockets
-from agent.network.dns.upstream import HostResolvers, UpstreamResolvers
+from agent.network.dns.upstream import UpstreamResolvers, resolvers_of
 from agent.network.dns.zone import ZoneState
 from agent.network.encryption.key_rollover import KeyRollover
 from agent.network.firewalls.docker_forwarding import DockerForwarding
@@ -203,7 +203,7 @@ async def _start_resolver(
         find_task=clients.task_id,
         queries_per_second=settings.dns_queries_per_second,
         upstream=UpstreamResolvers(
-            resolvers=(lambda: settings.upstream_resolvers) if settings.upstream_resolvers else HostResolvers(),
+            resolvers=resolvers_of(settings.upstream_resolvers),
             timeout_seconds=settings.dns_timeout_seconds,
         ),
         ttl_seconds=settings.dns_ttl_seconds,

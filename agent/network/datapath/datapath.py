@@ -16,6 +16,7 @@ from agent.network.datapath.reconciliation import Reconciliation
 from agent.network.datapath.removal import remove_all
 from agent.network.datapath.task_links import TaskLinks
 from agent.network.dns.query_floods import query_floods
+from agent.network.dns.upstream import resolvers_of
 from agent.network.encryption.encrypted_tunnels import EncryptedTunnels
 from agent.network.firewalls.blocked_traffic import RequiredPorts
 from agent.network.host.host_routes import host_prefixes
@@ -37,6 +38,7 @@ class Datapath:
         self._state = state
         self._settings = settings
         self._resolver_port = resolver_port
+        self._name_servers = resolvers_of(settings.upstream_resolvers)
         self._opened = opened
         self._reconciliation = Reconciliation(state)
         self.links = TaskLinks(state)
@@ -90,8 +92,8 @@ class Datapath:
         return dict(self._state.cluster.current.peers)
 
     def host_prefixes(self) -> list[Network]:
-        """Routes of the host that are not ours."""
-        return host_prefixes(self._state.connection)
+        """Routes of the host that are not ours, and its name servers."""
+        return host_prefixes(self._state.connection, self._name_servers())
 
     def required_ports(self) -> RequiredPorts:
         """The ports of this host that other machines must reach.

@@ -15,6 +15,7 @@ from agent.network.balancing.load_balancer import LoadBalancer
 from agent.network.cluster_state.table_state import TableState
 from agent.network.datapath.comparison import Findings
 from agent.network.datapath.overlay_device import OverlayDevice
+from agent.network.dns.upstream import resolvers_of
 from agent.network.encryption.encrypted_tunnels import EncryptedTunnels
 from agent.network.host.host_routes import host_prefixes
 from agent.network.host.kernel_features import explain_rules_error
@@ -121,7 +122,7 @@ def open_datapath_state(
         tunnels=tunnels,
         table=table,
         resolver=set_elements.resolver_elements(resolver_ports),
-        local_pool=_choose_pool(connection, settings.local_pool, previous),
+        local_pool=_choose_pool(connection, settings, previous),
     )
     try:
         table.load(state.task_elements(), outdated=_outdated(current, previous))
@@ -136,8 +137,8 @@ def _outdated(current: Elements, previous: IPv4Network | None) -> Elements:
     return set_elements.merge(pool, set_elements.resolver_part(current))
 
 
-def _choose_pool(connection: Connection, configured: IPv4Network | None, previous: IPv4Network | None) -> IPv4Network:
-    prefixes = host_prefixes(connection)
+def _choose_pool(connection: Connection, settings: NetworkSettings, previous: IPv4Network | None) -> IPv4Network:
+    configured, prefixes = settings.local_pool, host_prefixes(connection, resolvers_of(settings.upstream_resolvers)())
     aliases = (parse_alias(link.alias) for link in container_links(connection))
     used = [alias.local for alias in aliases if alias is not None and alias.local is not None]
     pool = choose_pool(configured=configured, previous=previous, used=used, host_prefixes=prefixes)

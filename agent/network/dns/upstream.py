@@ -43,6 +43,11 @@ class HostResolvers:
         return self._resolvers
 
 
+def resolvers_of(configured: Sequence[Resolver]) -> Resolvers:
+    """Those that were configured, else those of the host."""
+    return (lambda: configured) if configured else HostResolvers()
+
+
 def parse_resolv_conf(text: str) -> tuple[Resolver, ...]:
     """The resolvers of a resolv.conf, except for this one."""
     found = []

@@ -1,13 +1,13 @@
 """Which pool a node takes for itself, and what of its routes it tells."""
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 from itertools import pairwise
 
 import pytest
 
 from agent.network.attachments.local_pool import CANDIDATES, DEFAULT_POOL, choose_pool
-from agent.network.host.host_routes import MAX_PREFIXES_PER_FAMILY, widest
+from agent.network.host.host_routes import MAX_PREFIXES_PER_FAMILY, server_prefixes, widest
 from agent.network.nftables import set_elements
 from shoal.networks.address_pools import DEFAULT_POOL as OF_NETWORKS
 
@@ -63,6 +63,12 @@ def test_a_later_process_reads_the_pool_from_the_table() -> None:
     assert set_elements.local_pool_of(found) == OTHER
     assert set_elements.local_pool_of(set_elements.NO_ELEMENTS) is None
     assert set_elements.difference(found, set_elements.pool_elements(OTHER)) == set_elements.NO_ELEMENTS
+
+
+def test_name_servers_elsewhere_are_prefixes() -> None:
+    servers = map(ip_address, ("10.255.255.53", "127.0.0.53", "fd00::53", "::1"))
+    assert server_prefixes(servers) == [IPv4Network("10.255.255.53/32"), IPv6Network("fd00::53/128")]
+    assert choose(prefixes=["172.30.9.53/32"]) == OTHER
 
 
 def test_prefixes_within_others_are_not_told_and_of_very_many_the_widest() -> None:
