@@ -113,7 +113,7 @@ async def plan_build(
     text = (await _dockerfile(start, file_name, inputs)).decode("utf-8", "surrogateescape")
     document = parse_dockerfile(text, file_name, syntax=start.build_args.get(SYNTAX_ARGUMENT, ""))
     options = BuildOptions(platform, host, start.target, start.build_args, start.labels, start.contexts)
-    plan = plan_stages(document, options, file_name)
+    plan = plan_stages(document, options, file_name, every_stage=start.check_only and not start.target)
     configs = await _configurations(plan, images)
     evaluation = evaluate(plan, configs)
     check_evaluation(evaluation, start, file_name)

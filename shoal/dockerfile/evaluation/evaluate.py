@@ -13,7 +13,7 @@ from shoal.dockerfile.evaluation.stage_evaluator import StageEvaluator, Undefine
 from shoal.dockerfile.evaluation.stage_plan import PlannedStage, StagePlan
 from shoal.dockerfile.evaluation.stage_scope import StageScope
 from shoal.dockerfile.evaluation.triggers import ImageConfig, settings_of, triggers_of
-from shoal.dockerfile.image_settings import Settings, copy_settings, environment_of
+from shoal.dockerfile.image_settings import Settings, copy_settings, environment_of, texts_of
 from shoal.dockerfile.source import FaultList
 from shoal.errors import InvalidInput, NotFound
 
@@ -181,8 +181,15 @@ def _base_of(
     if isinstance(source, ImageSource):
         image = images[source]
         author = image.get("author")
-        return _Base(settings_of(image), author if isinstance(author, str) else "", _base_history(image))
+        return _Base(_with_path(settings_of(image)), author if isinstance(author, str) else "", _base_history(image))
     return _Base({"Env": [f"PATH={DEFAULT_PATH}"], "WorkingDir": "/"})
+
+
+def _with_path(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A stage always has a PATH, also where its base image, such as an imported one, has none."""
+    if "PATH" in environment_of(settings):
+        return settings
+    return {**settings, "Env": [*texts_of(settings, "Env"), f"PATH={DEFAULT_PATH}"]}
 
 
 def _begin(plan: StagePlan, planned: PlannedStage, base: _Base) -> StageEvaluator:

@@ -93,7 +93,7 @@ class StageEvaluator:
     def _record_undefined(self, instruction: Instruction, expander: Expander) -> None:
         for name in expander.unset:
             if name not in self.scope.declared and len(self.undefined) < MAX_UNDEFINED:
-                known = frozenset(self.scope.variables)
+                known = frozenset(self.scope.variables) - {name}
                 self.undefined.append(UndefinedVariable(instruction.origin.location, name, known))
 
 

@@ -58,7 +58,8 @@ def test_instructions_change_the_settings(lines: str, expected: dict[str, Any]) 
 
 def test_an_entrypoint_clears_the_command_of_the_base() -> None:
     images = {"base": {"Cmd": ["a"], "Entrypoint": ["b"], "Shell": ["zsh", "-c"]}}
-    assert stage('FROM base\nENTRYPOINT ["c"]', images).settings == {"Entrypoint": ["c"], "Shell": ["zsh", "-c"]}
+    changed = stage('FROM base\nENTRYPOINT ["c"]', images).settings
+    assert changed == {"Entrypoint": ["c"], "Shell": ["zsh", "-c"], "Env": [f"PATH={DEFAULT_PATH}"]}
     assert stage("FROM base\nCMD d", images).settings["Cmd"] == ["zsh", "-c", "d"]
     parent = 'FROM scratch AS parent\nCMD ["a"]\nFROM parent\nENTRYPOINT ["b"]'
     assert "Cmd" not in stage(parent).settings
@@ -126,7 +127,7 @@ def test_an_image_is_that_of_its_stage_with_the_history_of_its_bases() -> None:
         "variant": "v7",
         "author": "somebody",
         "created": "2026-01-01T00:00:00Z",
-        "config": {"Env": ["a=1", "b=2"], "Labels": {"l": "own", "m": "1"}, "User": "u"},
+        "config": {"Env": ["a=1", f"PATH={DEFAULT_PATH}", "b=2"], "Labels": {"l": "own", "m": "1"}, "User": "u"},
         "rootfs": {"type": "layers", "diff_ids": ["sha256:0"]},
         "history": [
             {"created_by": "base"},

@@ -5,6 +5,7 @@ import pytest
 from shoal.dockerfile.evaluation.add_sources import is_git, is_remote
 from shoal.dockerfile.evaluation.build_sources import ContextSource, StageSource
 from shoal.dockerfile.evaluation.build_steps import DirectoryAction, InlineFile, SourcedMount
+from shoal.dockerfile.evaluation.evaluate import DEFAULT_PATH
 from shoal.dockerfile.run_mounts import BindMount, CacheMount, SecretMount, SshMount, TmpfsMount
 from shoal.errors import InvalidInput
 from tests.fakes.dockerfile_builds import actions, copy, image, run
@@ -36,7 +37,7 @@ def test_a_program_in_a_here_document_is_a_file() -> None:
 def test_a_command_has_what_is_in_scope() -> None:
     found = run("FROM x\nWORKDIR /w\nUSER u:g\nENV a=1\nRUN --network=host --security=insecure b")
     assert (found.directory, found.user, found.network, found.security) == ("/w", "u:g", "host", "insecure")
-    assert dict(found.environment) == {"a": "1"}
+    assert dict(found.environment) == {"PATH": DEFAULT_PATH, "a": "1"}
 
 
 def test_mounts_have_sources_and_absolute_targets() -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.dockerfile.evaluation import stage_scope
+from shoal.dockerfile.evaluation.evaluate import DEFAULT_PATH
 from shoal.errors import InvalidInput
 from tests.fakes.dockerfile_builds import ARM, build, copy, history, run, stage, variables
 
@@ -53,6 +54,12 @@ def test_a_declared_argument_overrides_the_base_image() -> None:
     found = variables("FROM base\nARG a=arg\nARG b\nRUN x", images)
     assert found == {"a": "arg", "b": "image", "broken": ""}
     assert stage("FROM base\nARG a=arg", images).settings["Env"] == ["a=image", "b=image", "PATH=/bin", "broken"]
+
+
+def test_a_stage_has_a_path_although_its_base_image_has_none() -> None:
+    found = stage('FROM base\nENV PATH="/venv/bin:$PATH"', {"base": {"Env": ["a=1"]}})
+    assert found.settings["Env"] == ["a=1", f"PATH=/venv/bin:{DEFAULT_PATH}"]
+    assert not found.undefined
 
 
 def test_arguments_hold_from_their_line_on() -> None:
