@@ -11,6 +11,9 @@ SECONDS ?= 3600
 DEPLOYED := deploy/examples/hello.yaml
 SOURCES := shoal manager agent cli engine tests deploy
 
+# Programs start in half the time where Python may keep their bytecode.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help up down test test-plain-runtime test-debian13 test-random test-vm fuzz unit check bench fmt protos check-protos images install clean
 
 help:

@@ -11,7 +11,7 @@ from cli.playground import virtual_network
 from cli.playground.layout import Layout
 from cli.playground.lifecycle import Playground
 from shoal.contexts.context_store import ContextStore
-from tests.integration.cluster.harness import Cluster
+from tests.integration.cluster.harness import RUN_ROOT, Cluster
 from tests.integration.cluster.leftovers import remove_all
 from tests.integration.cluster.subnets import free_subnet
 
@@ -27,7 +27,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         hosts=3,
         subnet=free_subnet(),
         state_root=root / "state",
-        run_root=root / "run",
+        run_root=RUN_ROOT,
     )
     playground = Playground(layout, contexts=ContextStore(root / "config"), report=print)
     playground.up()

@@ -21,6 +21,8 @@ from cli.playground.lifecycle import Playground
 SHOAL = Path(sys.executable).parent / "shoal"
 DEADLINE_SECONDS = 60.0
 COMMAND_SECONDS = 180.0
+RUN_ROOT = Path("/run/shoal-tests")
+"""Of all playgrounds of tests: paths of sockets are short, and those of a test's directory need not be."""
 _ONE_AT_A_TIME = threading.Lock()
 """Commands in this process: each has the standard streams for itself."""
 

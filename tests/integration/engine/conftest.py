@@ -13,7 +13,7 @@ from cli.playground import virtual_network
 from cli.playground.layout import Layout
 from cli.playground.lifecycle import Playground
 from shoal.contexts.context_store import ContextStore
-from tests.integration.cluster.harness import Cluster
+from tests.integration.cluster.harness import RUN_ROOT, Cluster
 from tests.integration.cluster.leftovers import remove_all
 from tests.integration.cluster.subnets import free_subnet
 
@@ -68,7 +68,7 @@ def shared_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         hosts=hosts,
         subnet=free_subnet(),
         state_root=root / "state",
-        run_root=root / "run",
+        run_root=RUN_ROOT,
     )
     playground = Playground(layout, contexts=ContextStore(root / "config"), report=print, with_engine=True)
     playground.up()

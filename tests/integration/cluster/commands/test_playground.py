@@ -17,7 +17,7 @@ from cli.playground.lifecycle import Playground
 from shoal.api.v1.control_pb2 import ListNetworksRequest, ListNodesRequest
 from shoal.contexts.context_store import ContextStore
 from shoal.errors import Refused, Unavailable
-from tests.integration.cluster.harness import Cluster
+from tests.integration.cluster.harness import RUN_ROOT, Cluster
 from tests.integration.cluster.subnets import beside, free_subnet
 
 IMAGES = Path(__file__).parents[4] / "build" / "images"
@@ -28,7 +28,7 @@ NAMES = [f"{letter}{os.getpid() % 1_000_000}" for letter in "ab"]
 def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A playground of one host, which the test may end itself."""
     root = tmp_path_factory.mktemp("single")
-    layout = Layout(f"s{os.getpid() % 1_000_000}", 1, beside(free_subnet()), root / "state", root / "run")
+    layout = Layout(f"s{os.getpid() % 1_000_000}", 1, beside(free_subnet()), root / "state", RUN_ROOT)
     playground = Playground(layout, contexts=ContextStore(root / "config"), report=print)
     playground.up()
     try:
@@ -49,7 +49,7 @@ def _shoal(config: Path, *arguments: str) -> str:
 
 def test_after_a_restart_of_the_machine_it_begins_from_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
     root = tmp_path_factory.mktemp("again")
-    layout = Layout(f"r{os.getpid() % 1_000_000}", 1, beside(free_subnet()), root / "state", root / "run")
+    layout = Layout(f"r{os.getpid() % 1_000_000}", 1, beside(free_subnet()), root / "state", RUN_ROOT)
     said: list[str] = []
     playground = Playground(layout, contexts=ContextStore(root / "config"), report=said.append)
     # Namespaces, links and processes went with the machine; what was on its disk did not.
@@ -137,7 +137,7 @@ def test_down_reports_what_is_left_and_can_be_repeated(single: Cluster) -> None:
 
 
 def test_a_subnet_that_another_one_has_is_refused(single: Cluster, tmp_path: Path) -> None:
-    layout = Layout(f"o{os.getpid() % 1_000_000}", 1, single.layout.subnet, tmp_path / "state", tmp_path / "run")
+    layout = Layout(f"o{os.getpid() % 1_000_000}", 1, single.layout.subnet, tmp_path / "state", RUN_ROOT)
     with pytest.raises(Refused, match="choose another subnet with --subnet"):
         Playground(layout, contexts=ContextStore(tmp_path / "config")).up()
     assert not leftovers(layout)

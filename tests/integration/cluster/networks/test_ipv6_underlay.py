@@ -12,7 +12,7 @@ from cli.playground.layout import Layout
 from cli.playground.lifecycle import Playground
 from shoal.contexts.context_store import ContextStore
 from tests.integration.cluster.conftest import IMAGES
-from tests.integration.cluster.harness import Cluster
+from tests.integration.cluster.harness import RUN_ROOT, Cluster
 from tests.integration.cluster.services.test_service_lifecycle import HELLO, fetch
 from tests.integration.cluster.subnets import beside, free_subnet
 
@@ -25,7 +25,7 @@ def over_ipv6(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         hosts=2,
         subnet=beside(free_subnet()),
         state_root=root / "state",
-        run_root=root / "run",
+        run_root=RUN_ROOT,
         ipv6=True,
     )
     playground = Playground(layout, contexts=ContextStore(root / "config"), report=print)
