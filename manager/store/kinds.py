@@ -100,6 +100,11 @@ REGISTERED_MANAGER = Kind(
     "",
     "that manager; control API removes it",
 )
+# A manager's place among the members of etcd, and the change in progress.
+MEMBERSHIP = Kind(
+    "membership", cluster_pb2.ManagerMembership, "memberships/", "", "certificate authority, leader, control API"
+)
+REMOVED_MANAGER = Kind("removed manager", cluster_pb2.RemovedManager, "removed-managers/", "", "leader")
 # Written while a stopping task waits for nodes of other managers. Identifier: the manager's.
 APPLIED = Kind("applied", cluster_pb2.ManagerApplied, "applied/", "", "that manager")
 # Singletons: the identifier is empty.
@@ -139,6 +144,8 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     NAME,
     MANAGER,
     REGISTERED_MANAGER,
+    MEMBERSHIP,
+    REMOVED_MANAGER,
     APPLIED,
     CLUSTER,
     JOIN_TOKEN,

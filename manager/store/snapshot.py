@@ -19,6 +19,7 @@ from manager.store.kinds import (
     EPOCH,
     LEADER,
     MANAGER,
+    MEMBERSHIP,
     PLAN_SEQUENCE,
     REGISTERED_MANAGER,
     ROOT,
@@ -34,7 +35,9 @@ from shoal.ids import NewId
 _FORMAT = b"shoal snapshot 1\n"
 _LENGTHS = struct.Struct("!II")
 _PAGE = 2000
-_NOT_RESTORED = frozenset(kind.name for kind in (LEADER, MANAGER, REGISTERED_MANAGER, APPLIED, EPOCH, PLAN_SEQUENCE))
+_NOT_RESTORED = frozenset(
+    kind.name for kind in (LEADER, MANAGER, REGISTERED_MANAGER, MEMBERSHIP, APPLIED, EPOCH, PLAN_SEQUENCE)
+)
 """Records about running managers, which are not valid after a restore."""
 
 

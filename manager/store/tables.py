@@ -20,8 +20,10 @@ from shoal.api.v1.cluster_pb2 import (
     Leader,
     Manager,
     ManagerApplied,
+    ManagerMembership,
     OverlayKeys,
     RegisteredManager,
+    RemovedManager,
 )
 from shoal.api.v1.file_pb2 import File, FileVersion
 from shoal.api.v1.meta_pb2 import Name
@@ -76,6 +78,10 @@ class View(Protocol):
     def managers(self) -> Mapping[str, Manager]: ...
     @property
     def registered_managers(self) -> Mapping[str, RegisteredManager]: ...
+    @property
+    def memberships(self) -> Mapping[str, ManagerMembership]: ...
+    @property
+    def removed_managers(self) -> Mapping[str, RemovedManager]: ...
     @property
     def applied(self) -> Mapping[str, ManagerApplied]: ...
     @property
@@ -132,6 +138,8 @@ class Tables:
         self.allocations: Mapping[str, NetworkAllocation] = self._read(kinds.ALLOCATION)
         self.managers: Mapping[str, Manager] = self._read(kinds.MANAGER)
         self.registered_managers: Mapping[str, RegisteredManager] = self._read(kinds.REGISTERED_MANAGER)
+        self.memberships: Mapping[str, ManagerMembership] = self._read(kinds.MEMBERSHIP)
+        self.removed_managers: Mapping[str, RemovedManager] = self._read(kinds.REMOVED_MANAGER)
         self.applied: Mapping[str, ManagerApplied] = self._read(kinds.APPLIED)
         self.join_tokens: Mapping[str, JoinToken] = self._read(kinds.JOIN_TOKEN)
         self.names: Mapping[str, Name] = self._read(kinds.NAME)

@@ -140,6 +140,7 @@ class MaintenanceStub:
     Alarm: _grpc.UnaryUnaryMultiCallable[_etcd_pb2.AlarmRequest, _etcd_pb2.AlarmResponse]
     Status: _grpc.UnaryUnaryMultiCallable[_etcd_pb2.StatusRequest, _etcd_pb2.StatusResponse]
     Defragment: _grpc.UnaryUnaryMultiCallable[_etcd_pb2.DefragmentRequest, _etcd_pb2.DefragmentResponse]
+    MoveLeader: _grpc.UnaryUnaryMultiCallable[_etcd_pb2.MoveLeaderRequest, _etcd_pb2.MoveLeaderResponse]
 
 @_typing.type_check_only
 class MaintenanceAsyncStub(MaintenanceStub):
@@ -147,6 +148,7 @@ class MaintenanceAsyncStub(MaintenanceStub):
     Alarm: _aio.UnaryUnaryMultiCallable[_etcd_pb2.AlarmRequest, _etcd_pb2.AlarmResponse]  # type: ignore[assignment]
     Status: _aio.UnaryUnaryMultiCallable[_etcd_pb2.StatusRequest, _etcd_pb2.StatusResponse]  # type: ignore[assignment]
     Defragment: _aio.UnaryUnaryMultiCallable[_etcd_pb2.DefragmentRequest, _etcd_pb2.DefragmentResponse]  # type: ignore[assignment]
+    MoveLeader: _aio.UnaryUnaryMultiCallable[_etcd_pb2.MoveLeaderRequest, _etcd_pb2.MoveLeaderResponse]  # type: ignore[assignment]
 
 class MaintenanceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -170,4 +172,69 @@ class MaintenanceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_etcd_pb2.DefragmentResponse, _abc.Awaitable[_etcd_pb2.DefragmentResponse]]: ...
 
+    @_abc_1.abstractmethod
+    def MoveLeader(
+        self,
+        request: _etcd_pb2.MoveLeaderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_etcd_pb2.MoveLeaderResponse, _abc.Awaitable[_etcd_pb2.MoveLeaderResponse]]: ...
+
 def add_MaintenanceServicer_to_server(servicer: MaintenanceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class ClusterStub:
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> ClusterAsyncStub: ...
+    MemberAdd: _grpc.UnaryUnaryMultiCallable[_etcd_pb2.MemberAddRequest, _etcd_pb2.MemberAddResponse]
+    MemberRemove: _grpc.UnaryUnaryMultiCallable[_etcd_pb2.MemberRemoveRequest, _etcd_pb2.MemberRemoveResponse]
+    MemberUpdate: _grpc.UnaryUnaryMultiCallable[_etcd_pb2.MemberUpdateRequest, _etcd_pb2.MemberUpdateResponse]
+    MemberList: _grpc.UnaryUnaryMultiCallable[_etcd_pb2.MemberListRequest, _etcd_pb2.MemberListResponse]
+    MemberPromote: _grpc.UnaryUnaryMultiCallable[_etcd_pb2.MemberPromoteRequest, _etcd_pb2.MemberPromoteResponse]
+
+@_typing.type_check_only
+class ClusterAsyncStub(ClusterStub):
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    MemberAdd: _aio.UnaryUnaryMultiCallable[_etcd_pb2.MemberAddRequest, _etcd_pb2.MemberAddResponse]  # type: ignore[assignment]
+    MemberRemove: _aio.UnaryUnaryMultiCallable[_etcd_pb2.MemberRemoveRequest, _etcd_pb2.MemberRemoveResponse]  # type: ignore[assignment]
+    MemberUpdate: _aio.UnaryUnaryMultiCallable[_etcd_pb2.MemberUpdateRequest, _etcd_pb2.MemberUpdateResponse]  # type: ignore[assignment]
+    MemberList: _aio.UnaryUnaryMultiCallable[_etcd_pb2.MemberListRequest, _etcd_pb2.MemberListResponse]  # type: ignore[assignment]
+    MemberPromote: _aio.UnaryUnaryMultiCallable[_etcd_pb2.MemberPromoteRequest, _etcd_pb2.MemberPromoteResponse]  # type: ignore[assignment]
+
+class ClusterServicer(metaclass=_abc_1.ABCMeta):
+    @_abc_1.abstractmethod
+    def MemberAdd(
+        self,
+        request: _etcd_pb2.MemberAddRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_etcd_pb2.MemberAddResponse, _abc.Awaitable[_etcd_pb2.MemberAddResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def MemberRemove(
+        self,
+        request: _etcd_pb2.MemberRemoveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_etcd_pb2.MemberRemoveResponse, _abc.Awaitable[_etcd_pb2.MemberRemoveResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def MemberUpdate(
+        self,
+        request: _etcd_pb2.MemberUpdateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_etcd_pb2.MemberUpdateResponse, _abc.Awaitable[_etcd_pb2.MemberUpdateResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def MemberList(
+        self,
+        request: _etcd_pb2.MemberListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_etcd_pb2.MemberListResponse, _abc.Awaitable[_etcd_pb2.MemberListResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def MemberPromote(
+        self,
+        request: _etcd_pb2.MemberPromoteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_etcd_pb2.MemberPromoteResponse, _abc.Awaitable[_etcd_pb2.MemberPromoteResponse]]: ...
+
+def add_ClusterServicer_to_server(servicer: ClusterServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from shoal.api.v1 import cluster_pb2 as shoal_dot_api_dot_v1_dot_cluster__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(shoal/api/v1/certificate_authority.proto\x12\x0cshoal.api.v1\x1a\x1ashoal/api/v1/cluster.proto\"\x15\n\x13\x46indManagersRequest\"F\n\x14\x46indManagersResponse\x12.\n\x08managers\x18\x01 \x03(\x0b\x32\x1c.shoal.api.v1.ManagerAddress\"\x10\n\x0eGetRootRequest\")\n\x0fGetRootResponse\x12\x16\n\x0e\x63\x61_certificate\x18\x01 \x01(\x0c\";\n\x0bJoinRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x10\n\x08hostname\x18\x03 \x01(\t\"\x90\x01\n\x0cJoinResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x12\n\ncluster_id\x18\x02 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0c\x12\x16\n\x0e\x63\x61_certificate\x18\x04 \x01(\x0c\x12.\n\x08managers\x18\x05 \x03(\x0b\x32\x1c.shoal.api.v1.ManagerAddress\"\x1b\n\x0cRenewRequest\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\"<\n\rRenewResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\x16\n\x0e\x63\x61_certificate\x18\x02 \x01(\x0c\";\n\x1dIssueServerCertificateRequest\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\x12\r\n\x05names\x18\x02 \x03(\t\"5\n\x1eIssueServerCertificateResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x32\xab\x03\n\x14\x43\x65rtificateAuthority\x12\x46\n\x07GetRoot\x12\x1c.shoal.api.v1.GetRootRequest\x1a\x1d.shoal.api.v1.GetRootResponse\x12U\n\x0c\x46indManagers\x12!.shoal.api.v1.FindManagersRequest\x1a\".shoal.api.v1.FindManagersResponse\x12=\n\x04Join\x12\x19.shoal.api.v1.JoinRequest\x1a\x1a.shoal.api.v1.JoinResponse\x12@\n\x05Renew\x12\x1a.shoal.api.v1.RenewRequest\x1a\x1b.shoal.api.v1.RenewResponse\x12s\n\x16IssueServerCertificate\x12+.shoal.api.v1.IssueServerCertificateRequest\x1a,.shoal.api.v1.IssueServerCertificateResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(shoal/api/v1/certificate_authority.proto\x12\x0cshoal.api.v1\x1a\x1ashoal/api/v1/cluster.proto\"\x15\n\x13\x46indManagersRequest\"F\n\x14\x46indManagersResponse\x12.\n\x08managers\x18\x01 \x03(\x0b\x32\x1c.shoal.api.v1.ManagerAddress\"\x10\n\x0eGetRootRequest\")\n\x0fGetRootResponse\x12\x16\n\x0e\x63\x61_certificate\x18\x01 \x01(\x0c\";\n\x0bJoinRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x10\n\x08hostname\x18\x03 \x01(\t\"\x90\x01\n\x0cJoinResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x12\n\ncluster_id\x18\x02 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0c\x12\x16\n\x0e\x63\x61_certificate\x18\x04 \x01(\x0c\x12.\n\x08managers\x18\x05 \x03(\x0b\x32\x1c.shoal.api.v1.ManagerAddress\"X\n\x12JoinManagerRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x10\n\x08peer_csr\x18\x03 \x01(\x0c\x12\x14\n\x0cpeer_address\x18\x04 \x01(\t\"\xe7\x01\n\x13JoinManagerResponse\x12\x12\n\nmanager_id\x18\x01 \x01(\t\x12\x12\n\ncluster_id\x18\x02 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0c\x12\x16\n\x0e\x63\x61_certificate\x18\x04 \x01(\x0c\x12\x18\n\x10peer_certificate\x18\x05 \x01(\x0c\x12\x13\n\x0b\x63luster_key\x18\x06 \x01(\x0c\x12\x1c\n\x14previous_cluster_key\x18\x07 \x01(\x0c\x12.\n\x08managers\x18\x08 \x03(\x0b\x32\x1c.shoal.api.v1.ManagerAddress\"\x1b\n\x0cRenewRequest\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\"<\n\rRenewResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\x16\n\x0e\x63\x61_certificate\x18\x02 \x01(\x0c\";\n\x1dIssueServerCertificateRequest\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\x12\r\n\x05names\x18\x02 \x03(\t\"5\n\x1eIssueServerCertificateResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x32\xff\x03\n\x14\x43\x65rtificateAuthority\x12\x46\n\x07GetRoot\x12\x1c.shoal.api.v1.GetRootRequest\x1a\x1d.shoal.api.v1.GetRootResponse\x12U\n\x0c\x46indManagers\x12!.shoal.api.v1.FindManagersRequest\x1a\".shoal.api.v1.FindManagersResponse\x12=\n\x04Join\x12\x19.shoal.api.v1.JoinRequest\x1a\x1a.shoal.api.v1.JoinResponse\x12R\n\x0bJoinManager\x12 .shoal.api.v1.JoinManagerRequest\x1a!.shoal.api.v1.JoinManagerResponse\x12@\n\x05Renew\x12\x1a.shoal.api.v1.RenewRequest\x1a\x1b.shoal.api.v1.RenewResponse\x12s\n\x16IssueServerCertificate\x12+.shoal.api.v1.IssueServerCertificateRequest\x1a,.shoal.api.v1.IssueServerCertificateResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,14 +44,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOINREQUEST']._serialized_end=301
   _globals['_JOINRESPONSE']._serialized_start=304
   _globals['_JOINRESPONSE']._serialized_end=448
-  _globals['_RENEWREQUEST']._serialized_start=450
-  _globals['_RENEWREQUEST']._serialized_end=477
-  _globals['_RENEWRESPONSE']._serialized_start=479
-  _globals['_RENEWRESPONSE']._serialized_end=539
-  _globals['_ISSUESERVERCERTIFICATEREQUEST']._serialized_start=541
-  _globals['_ISSUESERVERCERTIFICATEREQUEST']._serialized_end=600
-  _globals['_ISSUESERVERCERTIFICATERESPONSE']._serialized_start=602
-  _globals['_ISSUESERVERCERTIFICATERESPONSE']._serialized_end=655
-  _globals['_CERTIFICATEAUTHORITY']._serialized_start=658
-  _globals['_CERTIFICATEAUTHORITY']._serialized_end=1085
+  _globals['_JOINMANAGERREQUEST']._serialized_start=450
+  _globals['_JOINMANAGERREQUEST']._serialized_end=538
+  _globals['_JOINMANAGERRESPONSE']._serialized_start=541
+  _globals['_JOINMANAGERRESPONSE']._serialized_end=772
+  _globals['_RENEWREQUEST']._serialized_start=774
+  _globals['_RENEWREQUEST']._serialized_end=801
+  _globals['_RENEWRESPONSE']._serialized_start=803
+  _globals['_RENEWRESPONSE']._serialized_end=863
+  _globals['_ISSUESERVERCERTIFICATEREQUEST']._serialized_start=865
+  _globals['_ISSUESERVERCERTIFICATEREQUEST']._serialized_end=924
+  _globals['_ISSUESERVERCERTIFICATERESPONSE']._serialized_start=926
+  _globals['_ISSUESERVERCERTIFICATERESPONSE']._serialized_end=979
+  _globals['_CERTIFICATEAUTHORITY']._serialized_start=982
+  _globals['_CERTIFICATEAUTHORITY']._serialized_end=1493
 # @@protoc_insertion_point(module_scope)

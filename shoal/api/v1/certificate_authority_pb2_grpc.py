@@ -49,6 +49,11 @@ class CertificateAuthorityStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.JoinRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.JoinResponse.FromString,
                 _registered_method=True)
+        self.JoinManager = channel.unary_unary(
+                '/shoal.api.v1.CertificateAuthority/JoinManager',
+                request_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.JoinManagerRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.JoinManagerResponse.FromString,
+                _registered_method=True)
         self.Renew = channel.unary_unary(
                 '/shoal.api.v1.CertificateAuthority/Renew',
                 request_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.RenewRequest.SerializeToString,
@@ -85,6 +90,13 @@ class CertificateAuthorityServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def JoinManager(self, request, context):
+        """A new manager's first certificates, and the cluster key. UNAUTHENTICATED: the token is invalid, or one for nodes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Renew(self, request, context):
         """A new certificate for the caller's own identity before the old one expires.
         """
@@ -116,6 +128,11 @@ def add_CertificateAuthorityServicer_to_server(servicer, server):
                     servicer.Join,
                     request_deserializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.JoinRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.JoinResponse.SerializeToString,
+            ),
+            'JoinManager': grpc.unary_unary_rpc_method_handler(
+                    servicer.JoinManager,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.JoinManagerRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.JoinManagerResponse.SerializeToString,
             ),
             'Renew': grpc.unary_unary_rpc_method_handler(
                     servicer.Renew,
@@ -209,6 +226,33 @@ class CertificateAuthority:
             '/shoal.api.v1.CertificateAuthority/Join',
             shoal_dot_api_dot_v1_dot_certificate__authority__pb2.JoinRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_certificate__authority__pb2.JoinResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def JoinManager(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.CertificateAuthority/JoinManager',
+            shoal_dot_api_dot_v1_dot_certificate__authority__pb2.JoinManagerRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_certificate__authority__pb2.JoinManagerResponse.FromString,
             options,
             channel_credentials,
             insecure,

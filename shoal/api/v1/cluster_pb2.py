@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from shoal.api.v1 import meta_pb2 as shoal_dot_api_dot_v1_dot_meta__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ashoal/api/v1/cluster.proto\x12\x0cshoal.api.v1\x1a\x17shoal/api/v1/meta.proto\"\x80\x01\n\x07\x43luster\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12\x16\n\x0e\x63\x61_certificate\x18\x02 \x01(\x0c\x12\x18\n\x10\x65ncrypted_ca_key\x18\x03 \x01(\x0c\x12\x1b\n\x13\x65ncrypted_token_key\x18\x05 \x01(\x0cJ\x04\x08\x04\x10\x05\"\xaa\x01\n\x0f\x43lusterSettings\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12\x18\n\x10image_repository\x18\x02 \x01(\t\x12\x14\n\x0cswarm_hidden\x18\x03 \x01(\x08\x12\x31\n\raddress_pools\x18\x05 \x01(\x0b\x32\x1a.shoal.api.v1.AddressPools\x12\x12\n\nswarm_spec\x18\x04 \x01(\x0c\"4\n\x0c\x41\x64\x64ressPools\x12\r\n\x05pools\x18\x01 \x03(\t\x12\x15\n\rprefix_length\x18\x02 \x01(\r\"\x8e\x01\n\x07Manager\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pi_address\x18\x02 \x01(\t\x12\x14\n\x0cjoin_address\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x15\n\rstarted_at_ms\x18\x05 \x01(\x03\x12\x0e\n\x06key_id\x18\x06 \x01(\t\x12\x14\n\x0chost_address\x18\x07 \x01(\t\"u\n\x11RegisteredManager\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pi_address\x18\x02 \x01(\t\x12\x14\n\x0cjoin_address\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x18\n\x10registered_at_ms\x18\x05 \x01(\x03\"1\n\x0eManagerAddress\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pi_address\x18\x02 \x01(\t\"Z\n\x0bOverlayKeys\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12\x12\n\ngeneration\x18\x02 \x01(\x04\x12\x15\n\rchanged_at_ms\x18\x03 \x01(\x03\"6\n\x0eManagerApplied\x12\x12\n\nmanager_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\"*\n\x05\x45poch\x12\n\n\x02id\x18\x01 \x01(\t\x12\x15\n\rstarted_at_ms\x18\x02 \x01(\x03\",\n\x0cPlanSequence\x12\x0c\n\x04term\x18\x01 \x01(\x03\x12\x0e\n\x06number\x18\x02 \x01(\x04\"\x1c\n\x06Leader\x12\x12\n\nmanager_id\x18\x01 \x01(\t\"\xce\x01\n\tJoinToken\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12*\n\x04role\x18\x02 \x01(\x0e\x32\x1c.shoal.api.v1.JoinToken.Role\x12\x12\n\nsecret_mac\x18\x03 \x01(\x0c\x12\x15\n\rexpires_at_ms\x18\x04 \x01(\x03\x12\x0c\n\x04uses\x18\x05 \x01(\r\x12\x11\n\tuses_left\x18\x06 \x01(\r\"\'\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\t\n\x05\x41GENT\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ashoal/api/v1/cluster.proto\x12\x0cshoal.api.v1\x1a\x17shoal/api/v1/meta.proto\"\x80\x01\n\x07\x43luster\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12\x16\n\x0e\x63\x61_certificate\x18\x02 \x01(\x0c\x12\x18\n\x10\x65ncrypted_ca_key\x18\x03 \x01(\x0c\x12\x1b\n\x13\x65ncrypted_token_key\x18\x05 \x01(\x0cJ\x04\x08\x04\x10\x05\"\xaa\x01\n\x0f\x43lusterSettings\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12\x18\n\x10image_repository\x18\x02 \x01(\t\x12\x14\n\x0cswarm_hidden\x18\x03 \x01(\x08\x12\x31\n\raddress_pools\x18\x05 \x01(\x0b\x32\x1a.shoal.api.v1.AddressPools\x12\x12\n\nswarm_spec\x18\x04 \x01(\x0c\"4\n\x0c\x41\x64\x64ressPools\x12\r\n\x05pools\x18\x01 \x03(\t\x12\x15\n\rprefix_length\x18\x02 \x01(\r\"\xda\x01\n\x07Manager\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pi_address\x18\x02 \x01(\t\x12\x14\n\x0cjoin_address\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x15\n\rstarted_at_ms\x18\x05 \x01(\x03\x12\x0e\n\x06key_id\x18\x06 \x01(\t\x12\x14\n\x0chost_address\x18\x07 \x01(\t\x12\x16\n\x0e\x65tcd_member_id\x18\x08 \x01(\x04\x12\x19\n\x11\x65tcd_peer_address\x18\t \x01(\t\x12\x17\n\x0f\x65tcd_peers_open\x18\n \x01(\x08\"u\n\x11RegisteredManager\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pi_address\x18\x02 \x01(\t\x12\x14\n\x0cjoin_address\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x18\n\x10registered_at_ms\x18\x05 \x01(\x03\"\xb1\x02\n\x11ManagerMembership\x12\x12\n\nmanager_id\x18\x01 \x01(\t\x12\x34\n\x05state\x18\x02 \x01(\x0e\x32%.shoal.api.v1.ManagerMembership.State\x12\x10\n\x08since_ms\x18\x03 \x01(\x03\x12\x14\n\x0cpeer_address\x18\x04 \x01(\t\x12\x11\n\tmember_id\x18\x05 \x01(\x04\x12\x0f\n\x07problem\x18\x06 \x01(\t\x12\x17\n\x0fjoin_key_digest\x18\x07 \x01(\x0c\"m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\r\n\tREQUESTED\x10\x01\x12\x0b\n\x07LEARNER\x10\x02\x12\t\n\x05VOTER\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\x0c\n\x08REMOVING\x10\x05\x12\x0c\n\x08\x45XTERNAL\x10\x06\"3\n\x0eRemovedManager\x12\n\n\x02id\x18\x01 \x01(\t\x12\x15\n\rremoved_at_ms\x18\x02 \x01(\x03\"1\n\x0eManagerAddress\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pi_address\x18\x02 \x01(\t\"Z\n\x0bOverlayKeys\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12\x12\n\ngeneration\x18\x02 \x01(\x04\x12\x15\n\rchanged_at_ms\x18\x03 \x01(\x03\"6\n\x0eManagerApplied\x12\x12\n\nmanager_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\"*\n\x05\x45poch\x12\n\n\x02id\x18\x01 \x01(\t\x12\x15\n\rstarted_at_ms\x18\x02 \x01(\x03\",\n\x0cPlanSequence\x12\x0c\n\x04term\x18\x01 \x01(\x03\x12\x0e\n\x06number\x18\x02 \x01(\x04\"\x1c\n\x06Leader\x12\x12\n\nmanager_id\x18\x01 \x01(\t\"\xdb\x01\n\tJoinToken\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\x12*\n\x04role\x18\x02 \x01(\x0e\x32\x1c.shoal.api.v1.JoinToken.Role\x12\x12\n\nsecret_mac\x18\x03 \x01(\x0c\x12\x15\n\rexpires_at_ms\x18\x04 \x01(\x03\x12\x0c\n\x04uses\x18\x05 \x01(\r\x12\x11\n\tuses_left\x18\x06 \x01(\r\"4\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\t\n\x05\x41GENT\x10\x01\x12\x0b\n\x07MANAGER\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,23 +39,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADDRESSPOOLS']._serialized_start=373
   _globals['_ADDRESSPOOLS']._serialized_end=425
   _globals['_MANAGER']._serialized_start=428
-  _globals['_MANAGER']._serialized_end=570
-  _globals['_REGISTEREDMANAGER']._serialized_start=572
-  _globals['_REGISTEREDMANAGER']._serialized_end=689
-  _globals['_MANAGERADDRESS']._serialized_start=691
-  _globals['_MANAGERADDRESS']._serialized_end=740
-  _globals['_OVERLAYKEYS']._serialized_start=742
-  _globals['_OVERLAYKEYS']._serialized_end=832
-  _globals['_MANAGERAPPLIED']._serialized_start=834
-  _globals['_MANAGERAPPLIED']._serialized_end=888
-  _globals['_EPOCH']._serialized_start=890
-  _globals['_EPOCH']._serialized_end=932
-  _globals['_PLANSEQUENCE']._serialized_start=934
-  _globals['_PLANSEQUENCE']._serialized_end=978
-  _globals['_LEADER']._serialized_start=980
-  _globals['_LEADER']._serialized_end=1008
-  _globals['_JOINTOKEN']._serialized_start=1011
-  _globals['_JOINTOKEN']._serialized_end=1217
-  _globals['_JOINTOKEN_ROLE']._serialized_start=1178
-  _globals['_JOINTOKEN_ROLE']._serialized_end=1217
+  _globals['_MANAGER']._serialized_end=646
+  _globals['_REGISTEREDMANAGER']._serialized_start=648
+  _globals['_REGISTEREDMANAGER']._serialized_end=765
+  _globals['_MANAGERMEMBERSHIP']._serialized_start=768
+  _globals['_MANAGERMEMBERSHIP']._serialized_end=1073
+  _globals['_MANAGERMEMBERSHIP_STATE']._serialized_start=964
+  _globals['_MANAGERMEMBERSHIP_STATE']._serialized_end=1073
+  _globals['_REMOVEDMANAGER']._serialized_start=1075
+  _globals['_REMOVEDMANAGER']._serialized_end=1126
+  _globals['_MANAGERADDRESS']._serialized_start=1128
+  _globals['_MANAGERADDRESS']._serialized_end=1177
+  _globals['_OVERLAYKEYS']._serialized_start=1179
+  _globals['_OVERLAYKEYS']._serialized_end=1269
+  _globals['_MANAGERAPPLIED']._serialized_start=1271
+  _globals['_MANAGERAPPLIED']._serialized_end=1325
+  _globals['_EPOCH']._serialized_start=1327
+  _globals['_EPOCH']._serialized_end=1369
+  _globals['_PLANSEQUENCE']._serialized_start=1371
+  _globals['_PLANSEQUENCE']._serialized_end=1415
+  _globals['_LEADER']._serialized_start=1417
+  _globals['_LEADER']._serialized_end=1445
+  _globals['_JOINTOKEN']._serialized_start=1448
+  _globals['_JOINTOKEN']._serialized_end=1667
+  _globals['_JOINTOKEN_ROLE']._serialized_start=1615
+  _globals['_JOINTOKEN_ROLE']._serialized_end=1667
 # @@protoc_insertion_point(module_scope)

@@ -139,6 +139,9 @@ class Manager(_message.Message):
     STARTED_AT_MS_FIELD_NUMBER: _builtins.int
     KEY_ID_FIELD_NUMBER: _builtins.int
     HOST_ADDRESS_FIELD_NUMBER: _builtins.int
+    ETCD_MEMBER_ID_FIELD_NUMBER: _builtins.int
+    ETCD_PEER_ADDRESS_FIELD_NUMBER: _builtins.int
+    ETCD_PEERS_OPEN_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     api_address: _builtins.str
     """host:port of the API with mutual TLS, as agents and users reach it."""
@@ -151,6 +154,12 @@ class Manager(_message.Message):
     """Identifies its cluster key without revealing it: a rotation waits until all managers have the same one."""
     host_address: _builtins.str
     """The IP address of its host in `api_address`; empty when that is a name that does not resolve."""
+    etcd_member_id: _builtins.int
+    """The member of etcd that it runs; 0: it uses an external etcd."""
+    etcd_peer_address: _builtins.str
+    """host:port at which it wants its etcd to be reached by the other managers'; empty with an external etcd."""
+    etcd_peers_open: _builtins.bool
+    """Its etcd listens there. Otherwise it listens on a Unix socket only, as that of a sole manager does."""
     def __init__(
         self,
         *,
@@ -161,10 +170,13 @@ class Manager(_message.Message):
         started_at_ms: _builtins.int = ...,
         key_id: _builtins.str = ...,
         host_address: _builtins.str = ...,
+        etcd_member_id: _builtins.int = ...,
+        etcd_peer_address: _builtins.str = ...,
+        etcd_peers_open: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_address", b"api_address", "host_address", b"host_address", "id", b"id", "join_address", b"join_address", "key_id", b"key_id", "started_at_ms", b"started_at_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_address", b"api_address", "etcd_member_id", b"etcd_member_id", "etcd_peer_address", b"etcd_peer_address", "etcd_peers_open", b"etcd_peers_open", "host_address", b"host_address", "id", b"id", "join_address", b"join_address", "key_id", b"key_id", "started_at_ms", b"started_at_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -207,6 +219,112 @@ class RegisteredManager(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RegisteredManager: _TypeAlias = RegisteredManager  # noqa: Y015
+
+@_typing.final
+class ManagerMembership(_message.Message):
+    """Key: /shoal/v1/memberships/<manager id>: a manager's place in the cluster, and the change of it that is in progress, so
+    that the next leader continues it. Created by the certificate authority when the manager joins (by the leader for a
+    cluster's first manager), then written by the leader; the control API sets REMOVING and REQUESTED.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ManagerMembership._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: ManagerMembership._State.ValueType  # 0
+        REQUESTED: ManagerMembership._State.ValueType  # 1
+        """It has its certificate and the cluster key, and its etcd is no member yet."""
+        LEARNER: ManagerMembership._State.ValueType  # 2
+        """Its etcd is a member that copies the data and does not vote."""
+        VOTER: ManagerMembership._State.ValueType  # 3
+        FAILED: ManagerMembership._State.ValueType  # 4
+        """Its etcd did not become a voter; `problem` says why. Nothing happens until an operator decides."""
+        REMOVING: ManagerMembership._State.ValueType  # 5
+        """An operator has removed it; its etcd is still a member."""
+        EXTERNAL: ManagerMembership._State.ValueType  # 6
+        """It uses an external etcd, of which Shoal manages no members."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper): ...
+    STATE_UNSPECIFIED: ManagerMembership.State.ValueType  # 0
+    REQUESTED: ManagerMembership.State.ValueType  # 1
+    """It has its certificate and the cluster key, and its etcd is no member yet."""
+    LEARNER: ManagerMembership.State.ValueType  # 2
+    """Its etcd is a member that copies the data and does not vote."""
+    VOTER: ManagerMembership.State.ValueType  # 3
+    FAILED: ManagerMembership.State.ValueType  # 4
+    """Its etcd did not become a voter; `problem` says why. Nothing happens until an operator decides."""
+    REMOVING: ManagerMembership.State.ValueType  # 5
+    """An operator has removed it; its etcd is still a member."""
+    EXTERNAL: ManagerMembership.State.ValueType  # 6
+    """It uses an external etcd, of which Shoal manages no members."""
+
+    MANAGER_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    PEER_ADDRESS_FIELD_NUMBER: _builtins.int
+    MEMBER_ID_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    JOIN_KEY_DIGEST_FIELD_NUMBER: _builtins.int
+    manager_id: _builtins.str
+    state: Global___ManagerMembership.State.ValueType
+    since_ms: _builtins.int
+    """Milliseconds since the Unix epoch."""
+    peer_address: _builtins.str
+    """host:port where its etcd is reached by the other managers'."""
+    member_id: _builtins.int
+    """0 until it is a member."""
+    problem: _builtins.str
+    join_key_digest: _builtins.bytes
+    """SHA-256 of the public key that it joined with: a join that is repeated is the same manager."""
+    def __init__(
+        self,
+        *,
+        manager_id: _builtins.str = ...,
+        state: Global___ManagerMembership.State.ValueType = ...,
+        since_ms: _builtins.int = ...,
+        peer_address: _builtins.str = ...,
+        member_id: _builtins.int = ...,
+        problem: _builtins.str = ...,
+        join_key_digest: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["join_key_digest", b"join_key_digest", "manager_id", b"manager_id", "member_id", b"member_id", "peer_address", b"peer_address", "problem", b"problem", "since_ms", b"since_ms", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ManagerMembership: _TypeAlias = ManagerMembership  # noqa: Y015
+
+@_typing.final
+class RemovedManager(_message.Message):
+    """Key: /shoal/v1/removed-managers/<manager id>, written when an operator removes it: its certificate is not accepted or
+    renewed any more.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REMOVED_AT_MS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    removed_at_ms: _builtins.int
+    """Milliseconds since the Unix epoch."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        removed_at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "removed_at_ms", b"removed_at_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemovedManager: _TypeAlias = RemovedManager  # noqa: Y015
 
 @_typing.final
 class ManagerAddress(_message.Message):
@@ -366,7 +484,7 @@ Global___Leader: _TypeAlias = Leader  # noqa: Y015
 
 @_typing.final
 class JoinToken(_message.Message):
-    """Key: /shoal/v1/join-tokens/<id>, written by the certificate authority only. Lets new nodes join; the token itself is shown
+    """Key: /shoal/v1/join-tokens/<id>, written by the certificate authority only. Lets new hosts join; the token itself is shown
     once, when it is created, and not stored.
     """
 
@@ -380,10 +498,14 @@ class JoinToken(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         ROLE_UNSPECIFIED: JoinToken._Role.ValueType  # 0
         AGENT: JoinToken._Role.ValueType  # 1
+        MANAGER: JoinToken._Role.ValueType  # 2
+        """Gives the holder the cluster key."""
 
     class Role(_Role, metaclass=_RoleEnumTypeWrapper): ...
     ROLE_UNSPECIFIED: JoinToken.Role.ValueType  # 0
     AGENT: JoinToken.Role.ValueType  # 1
+    MANAGER: JoinToken.Role.ValueType  # 2
+    """Gives the holder the cluster key."""
 
     META_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int

@@ -1718,6 +1718,15 @@ class ListManagersResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MANAGERS_FIELD_NUMBER: _builtins.int
+    VOTERS_FIELD_NUMBER: _builtins.int
+    TOLERATED_FAILURES_FIELD_NUMBER: _builtins.int
+    WARNING_FIELD_NUMBER: _builtins.int
+    voters: _builtins.int
+    """Of etcd's members that vote; 0 with an external etcd."""
+    tolerated_failures: _builtins.int
+    """Managers that may fail at once without stopping writes, as of now: those that are down already have failed."""
+    warning: _builtins.str
+    """What an operator should do; empty: nothing."""
     @_builtins.property
     def managers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManagerView]:
         """By id."""
@@ -1726,10 +1735,13 @@ class ListManagersResponse(_message.Message):
         self,
         *,
         managers: _abc.Iterable[Global___ManagerView] | None = ...,
+        voters: _builtins.int = ...,
+        tolerated_failures: _builtins.int = ...,
+        warning: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["managers", b"managers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["managers", b"managers", "tolerated_failures", b"tolerated_failures", "voters", b"voters", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1744,6 +1756,7 @@ class ManagerView(_message.Message):
     LEADER_FIELD_NUMBER: _builtins.int
     STARTED_AT_MS_FIELD_NUMBER: _builtins.int
     NODES_FIELD_NUMBER: _builtins.int
+    MEMBERSHIP_FIELD_NUMBER: _builtins.int
     alive: _builtins.bool
     """Whether it holds its lease in etcd."""
     leader: _builtins.bool
@@ -1753,6 +1766,10 @@ class ManagerView(_message.Message):
     """Nodes that are connected to it."""
     @_builtins.property
     def manager(self) -> _cluster_pb2.RegisteredManager: ...
+    @_builtins.property
+    def membership(self) -> _cluster_pb2.ManagerMembership:
+        """Unset for one that a former release registered."""
+
     def __init__(
         self,
         *,
@@ -1761,10 +1778,11 @@ class ManagerView(_message.Message):
         leader: _builtins.bool = ...,
         started_at_ms: _builtins.int = ...,
         nodes: _builtins.int = ...,
+        membership: _cluster_pb2.ManagerMembership | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["manager", b"manager"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["manager", b"manager", "membership", b"membership"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alive", b"alive", "leader", b"leader", "manager", b"manager", "nodes", b"nodes", "started_at_ms", b"started_at_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alive", b"alive", "leader", b"leader", "manager", b"manager", "membership", b"membership", "nodes", b"nodes", "started_at_ms", b"started_at_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1775,16 +1793,20 @@ class RemoveManagerRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MANAGER_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
     manager: _builtins.str
     """Its id, or the unambiguous beginning of one."""
+    force: _builtins.bool
+    """Also when it is running."""
     def __init__(
         self,
         *,
         manager: _builtins.str = ...,
+        force: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["manager", b"manager"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "manager", b"manager"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1810,24 +1832,67 @@ class RemoveManagerResponse(_message.Message):
 Global___RemoveManagerResponse: _TypeAlias = RemoveManagerResponse  # noqa: Y015
 
 @_typing.final
+class PromoteManagerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MANAGER_FIELD_NUMBER: _builtins.int
+    manager: _builtins.str
+    """As in RemoveManagerRequest."""
+    def __init__(
+        self,
+        *,
+        manager: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["manager", b"manager"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PromoteManagerRequest: _TypeAlias = PromoteManagerRequest  # noqa: Y015
+
+@_typing.final
+class PromoteManagerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PromoteManagerResponse: _TypeAlias = PromoteManagerResponse  # noqa: Y015
+
+@_typing.final
 class CreateJoinTokenRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TTL_MS_FIELD_NUMBER: _builtins.int
     USES_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
     ttl_ms: _builtins.int
     """Milliseconds; 0 means a day."""
     uses: _builtins.int
-    """How many nodes may join with it; 0 means a hundred."""
+    """How many hosts may join with it; 0 means a hundred."""
+    role: _cluster_pb2.JoinToken.Role.ValueType
+    """Unset: AGENT. A MANAGER's is usual for an hour and one host."""
     def __init__(
         self,
         *,
         ttl_ms: _builtins.int = ...,
         uses: _builtins.int = ...,
+        role: _cluster_pb2.JoinToken.Role.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ttl_ms", b"ttl_ms", "uses", b"uses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["role", b"role", "ttl_ms", b"ttl_ms", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1873,7 +1938,7 @@ class JoinTokenView(_message.Message):
     USES_LEFT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     role: _builtins.str
-    """"agent" """
+    """"agent", "manager" """
     created_at_ms: _builtins.int
     expires_at_ms: _builtins.int
     uses: _builtins.int

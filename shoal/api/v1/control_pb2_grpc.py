@@ -169,6 +169,11 @@ class ControlStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveManagerRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveManagerResponse.FromString,
                 _registered_method=True)
+        self.PromoteManager = channel.unary_unary(
+                '/shoal.api.v1.Control/PromoteManager',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.PromoteManagerRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.PromoteManagerResponse.FromString,
+                _registered_method=True)
         self.GetCluster = channel.unary_unary(
                 '/shoal.api.v1.Control/GetCluster',
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.GetClusterRequest.SerializeToString,
@@ -488,7 +493,14 @@ class ControlServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RemoveManager(self, request, context):
-        """FAILED_PRECONDITION: the manager is alive.
+        """FAILED_PRECONDITION: the manager is alive, or too few managers would be left to decide.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PromoteManager(self, request, context):
+        """Tries again to make a manager whose etcd did not become a voting member one. FAILED_PRECONDITION: it did not fail.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -825,6 +837,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.RemoveManager,
                     request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveManagerRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveManagerResponse.SerializeToString,
+            ),
+            'PromoteManager': grpc.unary_unary_rpc_method_handler(
+                    servicer.PromoteManager,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.PromoteManagerRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.PromoteManagerResponse.SerializeToString,
             ),
             'GetCluster': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCluster,
@@ -1683,6 +1700,33 @@ class Control:
             '/shoal.api.v1.Control/RemoveManager',
             shoal_dot_api_dot_v1_dot_control__pb2.RemoveManagerRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_control__pb2.RemoveManagerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PromoteManager(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/PromoteManager',
+            shoal_dot_api_dot_v1_dot_control__pb2.PromoteManagerRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.PromoteManagerResponse.FromString,
             options,
             channel_credentials,
             insecure,

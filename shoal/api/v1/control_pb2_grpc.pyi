@@ -73,7 +73,9 @@ class ControlStub:
     """Nodes probe each other, and the ports that are published. Takes a few seconds."""
     ListManagers: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListManagersRequest, _control_pb2.ListManagersResponse]
     RemoveManager: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveManagerRequest, _control_pb2.RemoveManagerResponse]
-    """FAILED_PRECONDITION: the manager is alive."""
+    """FAILED_PRECONDITION: the manager is alive, or too few managers would be left to decide."""
+    PromoteManager: _grpc.UnaryUnaryMultiCallable[_control_pb2.PromoteManagerRequest, _control_pb2.PromoteManagerResponse]
+    """Tries again to make a manager whose etcd did not become a voting member one. FAILED_PRECONDITION: it did not fail."""
     GetCluster: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetClusterRequest, _control_pb2.ClusterView]
     UpdateCluster: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateClusterRequest, _control_pb2.ClusterView]
     """INVALID_ARGUMENT: not a repository. UNAVAILABLE: its registry does not respond."""
@@ -170,7 +172,9 @@ class ControlAsyncStub(ControlStub):
     """Nodes probe each other, and the ports that are published. Takes a few seconds."""
     ListManagers: _aio.UnaryUnaryMultiCallable[_control_pb2.ListManagersRequest, _control_pb2.ListManagersResponse]  # type: ignore[assignment]
     RemoveManager: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveManagerRequest, _control_pb2.RemoveManagerResponse]  # type: ignore[assignment]
-    """FAILED_PRECONDITION: the manager is alive."""
+    """FAILED_PRECONDITION: the manager is alive, or too few managers would be left to decide."""
+    PromoteManager: _aio.UnaryUnaryMultiCallable[_control_pb2.PromoteManagerRequest, _control_pb2.PromoteManagerResponse]  # type: ignore[assignment]
+    """Tries again to make a manager whose etcd did not become a voting member one. FAILED_PRECONDITION: it did not fail."""
     GetCluster: _aio.UnaryUnaryMultiCallable[_control_pb2.GetClusterRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
     UpdateCluster: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateClusterRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
     """INVALID_ARGUMENT: not a repository. UNAVAILABLE: its registry does not respond."""
@@ -420,7 +424,15 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.RemoveManagerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.RemoveManagerResponse, _abc.Awaitable[_control_pb2.RemoveManagerResponse]]:
-        """FAILED_PRECONDITION: the manager is alive."""
+        """FAILED_PRECONDITION: the manager is alive, or too few managers would be left to decide."""
+
+    @_abc_1.abstractmethod
+    def PromoteManager(
+        self,
+        request: _control_pb2.PromoteManagerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.PromoteManagerResponse, _abc.Awaitable[_control_pb2.PromoteManagerResponse]]:
+        """Tries again to make a manager whose etcd did not become a voting member one. FAILED_PRECONDITION: it did not fail."""
 
     @_abc_1.abstractmethod
     def GetCluster(

@@ -120,6 +120,11 @@ class ManagerPeersStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReadEventsRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReadEventsResponse.FromString,
                 _registered_method=True)
+        self.GetMembership = channel.unary_unary(
+                '/shoal.api.v1.ManagerPeers/GetMembership',
+                request_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.GetMembershipRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.GetMembershipResponse.FromString,
+                _registered_method=True)
 
 
 class ManagerPeersServicer:
@@ -140,6 +145,13 @@ class ManagerPeersServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetMembership(self, request, context):
+        """How far a joining manager has come, and the members of etcd to start its own with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ManagerPeersServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -152,6 +164,11 @@ def add_ManagerPeersServicer_to_server(servicer, server):
                     servicer.ReadEvents,
                     request_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReadEventsRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReadEventsResponse.SerializeToString,
+            ),
+            'GetMembership': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMembership,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.GetMembershipRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.GetMembershipResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -209,6 +226,33 @@ class ManagerPeers:
             '/shoal.api.v1.ManagerPeers/ReadEvents',
             shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReadEventsRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReadEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMembership(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.ManagerPeers/GetMembership',
+            shoal_dot_api_dot_v1_dot_dispatcher__pb2.GetMembershipRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_dispatcher__pb2.GetMembershipResponse.FromString,
             options,
             channel_credentials,
             insecure,

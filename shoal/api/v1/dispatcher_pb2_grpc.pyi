@@ -71,6 +71,8 @@ class ManagerPeersStub:
     """The applied revisions of nodes that are connected to this manager; other nodes are left out."""
     ReadEvents: _grpc.UnaryStreamMultiCallable[_dispatcher_pb2.ReadEventsRequest, _dispatcher_pb2.ReadEventsResponse]
     """The manager's recent events of a period, in chronological order."""
+    GetMembership: _grpc.UnaryUnaryMultiCallable[_dispatcher_pb2.GetMembershipRequest, _dispatcher_pb2.GetMembershipResponse]
+    """How far a joining manager has come, and the members of etcd to start its own with."""
 
 @_typing.type_check_only
 class ManagerPeersAsyncStub(ManagerPeersStub):
@@ -81,6 +83,8 @@ class ManagerPeersAsyncStub(ManagerPeersStub):
     """The applied revisions of nodes that are connected to this manager; other nodes are left out."""
     ReadEvents: _aio.UnaryStreamMultiCallable[_dispatcher_pb2.ReadEventsRequest, _dispatcher_pb2.ReadEventsResponse]  # type: ignore[assignment]
     """The manager's recent events of a period, in chronological order."""
+    GetMembership: _aio.UnaryUnaryMultiCallable[_dispatcher_pb2.GetMembershipRequest, _dispatcher_pb2.GetMembershipResponse]  # type: ignore[assignment]
+    """How far a joining manager has come, and the members of etcd to start its own with."""
 
 class ManagerPeersServicer(metaclass=_abc_1.ABCMeta):
     """Between managers: each manager knows only its own agents' sessions and the events since it started."""
@@ -100,5 +104,13 @@ class ManagerPeersServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dispatcher_pb2.ReadEventsResponse], _abc.AsyncIterator[_dispatcher_pb2.ReadEventsResponse]]:
         """The manager's recent events of a period, in chronological order."""
+
+    @_abc_1.abstractmethod
+    def GetMembership(
+        self,
+        request: _dispatcher_pb2.GetMembershipRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatcher_pb2.GetMembershipResponse, _abc.Awaitable[_dispatcher_pb2.GetMembershipResponse]]:
+        """How far a joining manager has come, and the members of etcd to start its own with."""
 
 def add_ManagerPeersServicer_to_server(servicer: ManagerPeersServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
