@@ -20,36 +20,30 @@ from manager.builds.build_handler import BuildHandler
 from manager.certificate_authority.ca_service import MAX_JOIN_BYTES, CertificateAuthorityService
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.certificate_authority.join_limits import FailedTokenLimit, IssuanceLimit
+from manager.certificate_authority.manager_joins import ManagerJoins
 from manager.cluster.cluster_handler import CheckRepository, ClusterHandler, StoreMaintenance
 from manager.cluster.manager_handler import ManagerHandler
 from manager.cluster.peer_managers import PeerEvents, PeerManagerClient
+from manager.cluster_place import ClusterPlace
 from manager.control_api.builds_servicer import BuildsService
 from manager.control_api.containers_service import containers_service
 from manager.control_api.images_servicer import ImagesService
 from manager.control_api.servicer import ControlService, Handlers
-from manager.controllers.autoscaler.autoscaler import Autoscaler
-from manager.controllers.cluster_key_rotation import ClusterKeyRotation
-from manager.controllers.container_collector import ContainerCollector
-from manager.controllers.csi_volumes.reconciler import CsiVolumeReconciler
-from manager.controllers.garbage_collector import GarbageCollector
-from manager.controllers.overlay_key_timer import OverlayKeyTimer
-from manager.controllers.rebooted_containers import RebootedContainers
-from manager.controllers.volume_mover.volume_mover import VolumeMover
 from manager.dispatcher.dispatcher import Dispatcher
-from manager.dispatcher.liveness.abandoned_nodes import AbandonedNodeMonitor
 from manager.dispatcher.manager_peers import ManagerPeersService
-from manager.etcd.client import Etcd
-from manager.etcd.connect import open_etcd
+from manager.etcd.connect import OpenedEtcd, open_etcd
+from manager.etcd.server import EtcdRemoved
 from manager.events.event_archiver import EventArchiver
 from manager.events.event_log import EventLog
 from manager.file_contents.content_codec import EncryptedCodec, PlainCodec
-from manager.file_contents.driver_secrets import DriverSecrets
 from manager.file_contents.file_kinds import CONFIGS, SECRETS
 from manager.files.file_handler import FileHandler
 from manager.images.image_handler import ImageHandler
 from manager.images.image_repository_client import ImageRepositoryClient
 from manager.images.named_images import NamedImageResolver
-from manager.leadership.leadership import Lead, Leadership
+from manager.join_cluster import join_cluster, leave_cluster, peer_addresses
+from manager.leader_work import leader_work
+from manager.leadership.leadership import Leadership
 from manager.logs.log_handler import LogHandler
 from manager.manager_identity import ManagerIdentity, keep_credentials_valid, write_admin, write_engine
 from manager.networks.network_check_handler import NetworkCheckHandler
@@ -57,7 +51,6 @@ from manager.networks.network_handler import NetworkHandler
 from manager.networks.network_nodes import NetworkNodes
 from manager.networks.overlay_key_rotation import OverlayKeyRotation
 from manager.nodes.node_handler import NodeHandler
-from manager.planner.loop import Planner
 from manager.services.progress_handler import ProgressHandler
 from manager.services.rebalance_handler import RebalanceHandler
 from manager.services.service_handler import ServiceHandler
@@ -113,16 +106,22 @@ async def run(settings: Settings) -> None:
         Unavailable, Refused: a port, a file or etcd is not available.
     """
     _make_state_directory(settings)
-    async with open_etcd(settings) as backend:
-        store = Store(backend=backend)
-        async with TaskGroup() as group:
-            group.create_task(store.run(), name="store")
-            await store.ready()
-            await _run_components(settings, store, backend)
+    await join_cluster(settings)
+    try:
+        async with open_etcd(settings) as opened:
+            store = Store(backend=opened.client)
+            async with TaskGroup() as group:
+                group.create_task(store.run(), name="store")
+                await store.ready()
+                await _run_components(settings, store, opened)
+    except* EtcdRemoved:
+        leave_cluster(settings)
+        raise
 
 
-async def _run_components(settings: Settings, store: Store, backend: Etcd) -> None:
+async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) -> None:
     """Everything that needs a loaded store."""
+    backend = opened.client
     directory = settings.state_directory / "identity"
     if store.tables.cluster is None and identity.is_complete(directory):
         raise Refused(
@@ -133,6 +132,16 @@ async def _run_components(settings: Settings, store: Store, backend: Etcd) -> No
     keyring = load_keyring(settings.key_file, make=store.tables.cluster is None)
     authority = await _authority(store, keyring)
     own = ManagerIdentity(authority=authority, directory=directory, clock=time.time, new_id=ids.new_id)
+    place = ClusterPlace(
+        store=store,
+        opened=opened,
+        authority=authority,
+        manager_id=own.manager_id,
+        state_directory=settings.state_directory,
+        addresses=peer_addresses(settings),
+        now_ms=now_ms,
+    )
+    await place.prepare()
     dispatcher = Dispatcher(
         store=store,
         manager_id=own.manager_id,
@@ -154,6 +163,13 @@ async def _run_components(settings: Settings, store: Store, backend: Etcd) -> No
     )
     joining = CertificateAuthorityService(
         authority=authority,
+        manager_joins=ManagerJoins(
+            store=store,
+            authority=authority,
+            own_etcd=opened.server is not None,
+            now_ms=now_ms,
+            new_id=ids.new_id,
+        ),
         managers=store.tables.registered_managers,
         failed_tokens=FailedTokenLimit(clock=time.monotonic),
         issuance=IssuanceLimit(clock=time.monotonic),
@@ -172,7 +188,13 @@ async def _run_components(settings: Settings, store: Store, backend: Etcd) -> No
     add_BuildsServicer_to_server(BuildsService(builds, cache), api_server)
     add_DispatcherServicer_to_server(dispatcher, api_server)
     add_ManagerPeersServicer_to_server(
-        ManagerPeersService(applied=dispatcher.applied, events=events.between), api_server
+        ManagerPeersService(
+            applied=dispatcher.applied,
+            events=events.between,
+            memberships=store.tables.memberships,
+            members=place.members,
+        ),
+        api_server,
     )
     add_CertificateAuthorityServicer_to_server(joining, api_server)
     join_server = make_server(access.JOIN, max_receive_bytes=MAX_JOIN_BYTES, limits=server_limits.JOIN)
@@ -181,13 +203,15 @@ async def _run_components(settings: Settings, store: Store, backend: Etcd) -> No
     peer_events = PeerEvents(store.tables, own.manager_id, others)
     writer = EventArchiver(events=events, archive=archive, read_from_peers=peer_events.read, now_ms=now_ms)
     leadership = Leadership(store, backend, own.manager_id)
+    await leadership.check_unique(manager)
+    lead = leader_work(settings, store, own.manager_id, keyring, agents, writer, place, now_ms)
     async with TaskGroup() as group:
         group.create_task(dispatcher.run(), name="dispatcher")
         group.create_task(events.run(), name="events")
-        group.create_task(leadership.register(manager), name="registration")
-        group.create_task(
-            leadership.run(_leader_work(settings, store, own.manager_id, keyring, agents, writer)), name="leadership"
-        )
+        group.create_task(leadership.register(partial(place.described, manager), place.changed), name="registration")
+        group.create_task(leadership.run(lead), name="leadership")
+        group.create_task(place.remember_managers(), name="addresses of managers")
+        group.create_task(place.keep_certificate_valid(), name="renewal of the certificate of etcd")
         group.create_task(own.keep_valid(), name="certificate renewal")
         keep_freed_memory()
         group.create_task(trim_heap_forever(), name="heap")
@@ -237,7 +261,7 @@ def _control_service(
             ),
             volumes=VolumeHandler(store=store, sizes=agents, now_ms=now_ms, new_id=ids.new_id),
             volume_moves=VolumeMoveHandler(store=store, now_ms=now_ms),
-            managers=ManagerHandler(store=store),
+            managers=ManagerHandler(store=store, now_ms=now_ms),
             cluster=ClusterHandler(
                 store=store,
                 tokens=authority.tokens,
@@ -254,36 +278,6 @@ def _control_service(
             events=events,
         )
     )
-
-
-def _leader_work(
-    settings: Settings, store: Store, manager_id: str, keyring: Keyring, agents: AgentChannels, writer: EventArchiver
-) -> Lead:
-    """What this manager runs while it is the leader."""
-
-    async def lead(fence: int) -> None:
-        monitor = AbandonedNodeMonitor(
-            store=store, manager_id=manager_id, now_ms=now_ms, heartbeat_seconds=settings.heartbeat_seconds
-        )
-        async with TaskGroup() as term:
-            term.create_task(Planner(store=store, clock=now_ms).run(fence), name="planner")
-            term.create_task(monitor.run(fence), name="node monitor")
-            autoscaler = Autoscaler(store=store, meters=agents, now_ms=now_ms)
-            term.create_task(autoscaler.run(fence), name="autoscaler")
-            term.create_task(GarbageCollector(store=store).run(fence), name="collector")
-            term.create_task(ContainerCollector(store=store).run(fence), name="container collector")
-            rebooted = RebootedContainers(store=store, now_ms=now_ms)
-            term.create_task(rebooted.run(fence), name="containers of rebooted nodes")
-            reconciler = CsiVolumeReconciler(store=store, agents=agents, secrets=DriverSecrets(EncryptedCodec(keyring)))
-            term.create_task(reconciler.run(fence), name="CSI volumes")
-            mover = VolumeMover(store=store, agents=agents, now_ms=now_ms)
-            term.create_task(mover.run(fence), name="volume mover")
-            term.create_task(ClusterKeyRotation(store=store, keyring=keyring).run(fence), name="key rotation")
-            timer = OverlayKeyTimer(store=store, keys=OverlayKeyRotation(store=store, now_ms=now_ms), now_ms=now_ms)
-            term.create_task(timer.run(fence), name="overlay keys")
-            term.create_task(writer.run(fence), name="event writer")
-
-    return lead
 
 
 def _write_credentials(settings: Settings, authority: CertificateAuthority, address: str, now: datetime) -> None:

@@ -27,6 +27,7 @@ _EXAMPLES = """\b
 Examples:
   shoal-manager run
   shoal-manager run --advertise-address 10.0.0.1
+  shoal-manager run --join 10.0.0.1:7442 --token SHOAL-1-...
   shoal-manager run --etcd-endpoint 10.0.0.5:2379 --etcd-ca ca.pem --etcd-cert me.pem --etcd-key me.key
   shoal-manager token --uses 1 --hours 1
   shoal-manager snapshot /backup/shoal.snapshot
@@ -58,7 +59,12 @@ def main(context: click.Context) -> None:
     "Directory for the identity, cluster key, admin credentials and etcd data.",
 )
 @option("--api-address", default=_DEFAULT.api_address, help="HOST:PORT to serve the API on (mutual TLS).")
-@option("--join-address", default=_DEFAULT.join_address, help="HOST:PORT to accept joining nodes on.")
+@option("--join-address", default=_DEFAULT.join_address, help="HOST:PORT to accept joining hosts on.")
+@option(
+    "--peer-address", default=_DEFAULT.peer_address, help="HOST:PORT for the etcds of other managers, if there are any."
+)
+@option("--join", default="", help="HOST:PORT of a manager's join address, to become a manager of its cluster.")
+@option("--token", default="", help="Join token for managers, from `shoal cluster join-token --manager`.")
 @option(
     "--advertise-address",
     default="",
@@ -196,6 +202,31 @@ def restore(file: Path, etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, 
 
     info = _or_fail(lambda: restore_snapshot(_settings(etcd_endpoint, etcd_cert, values), file))
     click.echo(f"Restored {info.records} records of cluster {info.cluster}; start the manager with its cluster key")
+
+
+@main.command(epilog="\b\nExamples:\n  shoal-manager recover --force\n")
+@_path("--state-directory", _DEFAULT.state_directory, "State directory of a manager on this host, which is stopped.")
+@click.option("--force", is_flag=True, help="Confirm that the other managers are lost for good.")
+def recover(state_directory: Path, *, force: bool) -> None:
+    """Continue with this manager alone, after most managers were lost and will not return.
+
+    Choose the manager that ran last. What only the lost ones had stored is lost. The others are no managers any more:
+    join new ones. Containers keep running meanwhile.
+    """
+    from manager.recover import recover as recover_alone  # not needed by `run`
+
+    if not force:
+        fail(
+            "this makes the manager on this host the only one, and discards what only the others have; if most "
+            "managers are lost for good, confirm with --force. If they can be started, start them instead",
+            INVALID_SETTINGS,
+        )
+    found = _or_fail(lambda: recover_alone(Settings(state_directory=state_directory)))
+    click.echo(f"Manager {found.manager_id} is the only manager now. Next:")
+    click.echo("1. Start it.")
+    if found.removed:
+        click.echo(f"2. Delete the state directories of {', '.join(found.removed)} before they are started again.")
+    click.echo("3. Join other managers: `shoal cluster join-token --manager` displays the command.")
 
 
 def _settings(etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, values: dict[str, Any]) -> Settings:

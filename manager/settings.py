@@ -1,7 +1,7 @@
 """The manager's settings: read once at start, validated, never changed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from shoal.errors import Fault, InvalidInput
@@ -10,6 +10,7 @@ from shoal.telemetry.log_formatters import LEVELS
 
 API_PORT = 7440
 JOIN_PORT = 7442
+PEER_PORT = 7443
 LOG_FORMATS = ("text", "json")
 
 
@@ -23,6 +24,10 @@ class Settings:
         join_address: host:port where nodes join.
         advertise_address: host, without a port, by which users and agents reach this manager; empty: the host of
             `api_address`, or where that is every address, the one that the default route leaves from.
+        peer_address: host:port where its own etcd listens for other managers' once there are any.
+        join: host:port where a manager of a cluster lets hosts join; empty: create a cluster, or be the manager that
+            this is already.
+        token: for managers, with `join`.
         etcd_endpoints: host:port of an etcd cluster of your own; empty: this manager runs its own etcd.
         etcd_ca, etcd_certificate, etcd_key: PEM files for mutual TLS with that cluster; all or none.
         etcd_server_name: the host name in the certificate of each of its members; empty: the endpoint's own host.
@@ -37,7 +42,10 @@ class Settings:
     state_directory: Path = Path("/var/lib/shoal/manager")
     api_address: str = f"[::]:{API_PORT}"
     join_address: str = f"[::]:{JOIN_PORT}"
+    peer_address: str = f"[::]:{PEER_PORT}"
     advertise_address: str = ""
+    join: str = ""
+    token: str = field(default="", repr=False)
     etcd_endpoints: tuple[str, ...] = ()
     etcd_ca: Path | None = None
     etcd_certificate: Path | None = None
@@ -74,10 +82,15 @@ class Settings:
 def _faults(settings: Settings) -> Iterator[Fault]:
     if not settings.state_directory.is_absolute():
         yield Fault("state-directory", f'"{settings.state_directory}" must be an absolute path')
-    for name, text in (("api-address", settings.api_address), ("join-address", settings.join_address)):
+    for name, text in (
+        ("api-address", settings.api_address),
+        ("join-address", settings.join_address),
+        ("peer-address", settings.peer_address),
+    ):
         yield from _listening_faults(name, text)
     if settings.api_address == settings.join_address and not settings.api_address.endswith(":0"):
         yield Fault("join-address", "must differ from the API address")
+    yield from _join_faults(settings)
     yield from _advertise_faults(settings.advertise_address)
     yield from _etcd_faults(settings)
     if not 0.1 <= settings.heartbeat_seconds <= 60:
@@ -94,6 +107,18 @@ def _listening_faults(name: str, text: str) -> Iterator[Fault]:
         host_port.parse(f"{host}:1" if port == "0" else text)
     except InvalidInput as error:
         yield Fault(name, str(error))
+
+
+def _join_faults(settings: Settings) -> Iterator[Fault]:
+    if settings.join:
+        try:
+            host_port.parse(settings.join)
+        except InvalidInput as error:
+            yield Fault("join", str(error))
+    if settings.join and not settings.token:
+        yield Fault("token", "is required with join; create one with `shoal cluster join-token --manager`")
+    if settings.token and not settings.join:
+        yield Fault("join", "is required with token")
 
 
 def _advertise_faults(host: str) -> Iterator[Fault]:

@@ -35,8 +35,8 @@ async def _restore(settings: Settings, file: Path) -> SnapshotInfo:
         raise Unavailable(
             f"cannot create {settings.state_directory}: {error.strerror}; run this command as root"
         ) from error
-    async with open_etcd(settings) as etcd:
-        return await snapshot.restore(etcd, file, now_ms=_now_ms)
+    async with open_etcd(settings) as opened:
+        return await snapshot.restore(opened.client, file, now_ms=_now_ms)
 
 
 def _now_ms() -> int:

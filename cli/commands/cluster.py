@@ -11,7 +11,7 @@ from cli.flags.fault_collector import FaultCollector
 from cli.render.documents import print_documents
 from cli.render.table import print_listing
 from cli.render.task_rows import timestamp
-from shoal.api.v1.cluster_pb2 import AddressPools
+from shoal.api.v1.cluster_pb2 import AddressPools, JoinToken
 from shoal.api.v1.control_pb2 import (
     CompactStoreRequest,
     CreateJoinTokenRequest,
@@ -123,9 +123,13 @@ def _token_options(function: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("-q", "--quiet", is_flag=True, help="Only display the token."),
         click.option(
-            "--uses", default=100, show_default=True, metavar="N", help="Number of hosts that can join with the token."
+            "--uses",
+            type=int,
+            metavar="N",
+            help="Number of hosts that can join with the token (default 100; with --manager 1).",
         ),
-        click.option("--ttl", default="24h", show_default=True, metavar="TIME", help="Time until the token expires."),
+        click.option("--ttl", metavar="TIME", help="Time until the token expires (default 24h; with --manager 1h)."),
+        click.option("--manager", is_flag=True, help="For a manager: the token gives its holder the cluster key."),
     ):
         function = option(function)
     return function
@@ -137,34 +141,35 @@ def _token_options(function: Callable[..., None]) -> Callable[..., None]:
     epilog=examples(
         "shoal cluster join-token",
         "shoal cluster join-token --ttl 1h --uses 1",
+        "shoal cluster join-token --manager",
         "shoal cluster join-token ls",
         "shoal cluster join-token rotate",
     ),
 )
 @_token_options
 @click.pass_context
-def join_token(context: click.Context, *, ttl: str, uses: int, quiet: bool) -> None:
+def join_token(context: click.Context, *, ttl: str | None, uses: int | None, manager: bool, quiet: bool) -> None:
     """Create a join token and display the command that joins a host.
 
     A token expires after its TTL or its last use. It cannot be displayed again: create another one instead.
     """
     if context.invoked_subcommand is None:
-        context.invoke(_create_token, ttl=ttl, uses=uses, quiet=quiet)
+        context.invoke(_create_token, ttl=ttl, uses=uses, manager=manager, quiet=quiet)
 
 
 @click.command
 @_token_options
 @pass_client
-def _create_token(client: Client, *, ttl: str, uses: int, quiet: bool) -> None:
-    _print_token(client.call(client.control.CreateJoinToken, _token_request(ttl, uses)), quiet=quiet)
+def _create_token(client: Client, *, ttl: str | None, uses: int | None, manager: bool, quiet: bool) -> None:
+    _print_token(client.call(client.control.CreateJoinToken, _token_request(ttl, uses, manager=manager)), quiet=quiet)
 
 
 @join_token.command("rotate", epilog=examples("shoal cluster join-token rotate", "shoal cluster join-token rotate -q"))
 @_token_options
 @pass_client
-def rotate_tokens(client: Client, *, ttl: str, uses: int, quiet: bool) -> None:
+def rotate_tokens(client: Client, *, ttl: str | None, uses: int | None, manager: bool, quiet: bool) -> None:
     """Revoke all join tokens and create a new one. Nodes that have already joined are not affected."""
-    _print_token(client.call(client.control.RotateJoinTokens, _token_request(ttl, uses)), quiet=quiet)
+    _print_token(client.call(client.control.RotateJoinTokens, _token_request(ttl, uses, manager=manager)), quiet=quiet)
 
 
 @join_token.command("ls", epilog=examples("shoal cluster join-token ls", "shoal cluster join-token ls --format json"))
@@ -198,16 +203,19 @@ def remove_tokens(client: Client, *, tokens: tuple[str, ...]) -> None:
         click.echo(each)
 
 
-def _token_request(ttl: str, uses: int) -> CreateJoinTokenRequest:
-    collector, request = FaultCollector(), CreateJoinTokenRequest()
+def _token_request(ttl: str | None, uses: int | None, *, manager: bool) -> CreateJoinTokenRequest:
+    collector = FaultCollector()
+    request = CreateJoinTokenRequest(role=JoinToken.MANAGER if manager else JoinToken.AGENT)
     with collector.flag("--ttl"):
-        request.ttl_ms = parse_duration_ms(ttl)
-        if request.ttl_ms <= 0:
-            raise InvalidInput("must be greater than 0")
+        if ttl is not None:
+            request.ttl_ms = parse_duration_ms(ttl)
+            if request.ttl_ms <= 0:
+                raise InvalidInput("must be greater than 0")
     with collector.flag("--uses"):
-        if not 0 < uses < 1 << 31:
-            raise InvalidInput("must be at least 1")
-        request.uses = uses
+        if uses is not None:
+            if not 0 < uses < 1 << 31:
+                raise InvalidInput("must be at least 1")
+            request.uses = uses
     collector.raise_faults()
     return request
 
@@ -218,8 +226,9 @@ def _print_token(made: CreateJoinTokenResponse, *, quiet: bool) -> None:
         return
     token = made.view
     hosts = "one host" if token.uses == 1 else f"up to {token.uses} hosts"
-    click.echo("To add a host to this cluster, run the following command on it:\n")
-    click.echo(f"    shoal-agent run --join {made.join_addresses[0]} --token {made.token}\n")
+    program, what = ("shoal-manager", "manager") if token.role == "manager" else ("shoal-agent", "host")
+    click.echo(f"To add a {what} to this cluster, run the following command on it:\n")
+    click.echo(f"    {program} run --join {made.join_addresses[0]} --token {made.token}\n")
     click.echo(f"The token is valid for {hosts} and expires at {timestamp(token.expires_at_ms)}.")
     click.echo(f"To revoke it, run: shoal cluster join-token rm {token.id}")
 

@@ -1,20 +1,27 @@
 """`shoal manager …`."""
 
+from collections.abc import Sequence
+
 import click
 
 from cli.client import Client
 from cli.commands.common.common_options import examples, format_option, pass_client, quiet_option
 from cli.commands.common.for_each import for_each
+from cli.render.documents import print_documents
 from cli.render.table import print_listing
 from cli.render.task_rows import timestamp
-from shoal.api.v1.control_pb2 import ListManagersRequest, ManagerView, RemoveManagerRequest
+from shoal.api.v1.cluster_pb2 import ManagerMembership
+from shoal.api.v1.control_pb2 import ListManagersRequest, ManagerView, PromoteManagerRequest, RemoveManagerRequest
+from shoal.errors import InvalidInput, NotFound
 
-COLUMNS = ("id", "status", "leader", "address", "nodes", "version")
+REMOVAL_SECONDS = 40.0
+"""The leader removes the manager's etcd first."""
+COLUMNS = ("id", "status", "leader", "etcd", "address", "nodes", "version")
 
 
 @click.group("manager")
 def command() -> None:
-    """List and remove managers."""
+    """Manage managers: list, inspect, remove."""
 
 
 @command.command("ls", epilog=examples("shoal manager ls", "shoal manager ls --format json"))
@@ -26,8 +33,49 @@ def list_managers(client: Client, *, form: str, quiet: bool) -> None:
 
     A manager that is not running is listed as down until you remove it.
     """
-    views = client.call(client.control.ListManagers, ListManagersRequest()).managers
-    print_listing([row(view) for view in views], COLUMNS, form=form, quiet="id" if quiet else None)
+    response = client.call(client.control.ListManagers, ListManagersRequest())
+    print_listing([row(view) for view in response.managers], COLUMNS, form=form, quiet="id" if quiet else None)
+    if quiet:
+        return
+    for view in response.managers:
+        if view.membership.problem:
+            click.echo(f"manager {view.manager.id}: {view.membership.problem}", err=True)
+    if response.warning:
+        click.echo(f"WARNING: {response.warning}", err=True)
+
+
+@command.command("inspect", epilog=examples("shoal manager inspect 4m2k7x0q9z1ab"))
+@click.argument("managers", nargs=-1, required=True, metavar="MANAGER...")
+@format_option
+@pass_client
+def inspect(client: Client, *, managers: tuple[str, ...], form: str) -> None:
+    """Display detailed information about one or more managers."""
+    response = client.call(client.control.ListManagers, ListManagersRequest())
+    found = [_find(response.managers, each) for each in managers]
+    about = {"voters": response.voters, "tolerated_failures": response.tolerated_failures, "warning": response.warning}
+    print_documents([{**row(view), **_membership(view), "cluster": about} for view in found], form=form)
+
+
+def _find(views: Sequence[ManagerView], reference: str) -> ManagerView:
+    found = [each for each in views if each.manager.id.startswith(reference)]
+    exact = [each for each in found if each.manager.id == reference] or found
+    if len(exact) > 1:
+        raise InvalidInput(
+            f'manager ID prefix "{reference}" is ambiguous: it matches {len(exact)} IDs; use a longer prefix'
+        )
+    if not exact:
+        raise NotFound(f'manager "{reference}" not found; list managers with `shoal manager ls`')
+    return exact[0]
+
+
+def _membership(view: ManagerView) -> dict[str, object]:
+    known = view.membership
+    return {
+        "etcd_peer_address": known.peer_address,
+        "etcd_member_id": f"{known.member_id:x}" if known.member_id else "",
+        "etcd_since": timestamp(known.since_ms) if known.since_ms else "",
+        "problem": known.problem,
+    }
 
 
 def row(view: ManagerView) -> dict[str, object]:
@@ -36,6 +84,7 @@ def row(view: ManagerView) -> dict[str, object]:
         "id": view.manager.id,
         "status": "ready" if view.alive else "down",
         "leader": "leader" if view.leader else "",
+        "etcd": ManagerMembership.State.Name(view.membership.state).lower() if view.membership.state else "",
         "address": view.manager.api_address,
         "join_address": view.manager.join_address,
         "nodes": view.nodes,
@@ -46,15 +95,33 @@ def row(view: ManagerView) -> dict[str, object]:
 
 @command.command("rm", epilog=examples("shoal manager rm 4m2k7x0q9z1ab", "shoal manager rm 4m2 9fd"))
 @click.argument("managers", nargs=-1, required=True, metavar="MANAGER...")
+@click.option("-f", "--force", is_flag=True, help="Remove a manager that is running, too.")
 @pass_client
-def remove(client: Client, *, managers: tuple[str, ...]) -> None:
+def remove(client: Client, *, managers: tuple[str, ...], force: bool) -> None:
     """Remove one or more managers that are down.
 
-    Their addresses are removed from nodes and contexts. A manager that starts again is listed again.
+    Their addresses are removed from nodes and contexts, and their etcd from the cluster's. To be a manager again, such
+    a host has to join again. With an external etcd, a manager that starts again is listed again.
     """
 
     def remove_one(manager: str) -> None:
-        removed = client.call(client.control.RemoveManager, RemoveManagerRequest(manager=manager))
-        click.echo(removed.id)
+        request = RemoveManagerRequest(manager=manager, force=force)
+        click.echo(client.call(client.control.RemoveManager, request, seconds=REMOVAL_SECONDS).id)
 
     for_each(managers, remove_one).exit_if_failed()
+
+
+@command.command("promote", epilog=examples("shoal manager promote 4m2k7x0q9z1ab"))
+@click.argument("managers", nargs=-1, required=True, metavar="MANAGER...")
+@pass_client
+def promote(client: Client, *, managers: tuple[str, ...]) -> None:
+    """Try again to make one or more managers, whose join failed, voting members.
+
+    A manager that joins is promoted by itself. One whose etcd did not start or catch up is listed as failed, until it
+    is promoted or removed.
+    """
+
+    def promote_one(manager: str) -> None:
+        click.echo(client.call(client.control.PromoteManager, PromoteManagerRequest(manager=manager)).id)
+
+    for_each(managers, promote_one).exit_if_failed()

@@ -1,7 +1,7 @@
 """The gRPC service over the authority.
 
-Join, FindManagers and GetRoot are served on the join port, Renew, IssueServerCertificate and GetRoot on the API
-port.
+Join, JoinManager, FindManagers and GetRoot are served on the join port, Renew, IssueServerCertificate and GetRoot on
+the API port.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.certificate_authority.join_limits import FailedTokenLimit, IssuanceLimit
+from manager.certificate_authority.manager_joins import ManagerJoins
 from shoal.api.v1.certificate_authority_pb2 import (
     FindManagersRequest,
     FindManagersResponse,
@@ -17,13 +18,15 @@ from shoal.api.v1.certificate_authority_pb2 import (
     GetRootResponse,
     IssueServerCertificateRequest,
     IssueServerCertificateResponse,
+    JoinManagerRequest,
+    JoinManagerResponse,
     JoinRequest,
     JoinResponse,
     RenewRequest,
     RenewResponse,
 )
 from shoal.api.v1.certificate_authority_pb2_grpc import CertificateAuthorityServicer
-from shoal.api.v1.cluster_pb2 import ManagerAddress, RegisteredManager
+from shoal.api.v1.cluster_pb2 import JoinToken, ManagerAddress, RegisteredManager
 from shoal.errors import Unauthenticated
 from shoal.rpc.caller import Context, caller_of
 from shoal.rpc.host_port import peer_address
@@ -45,11 +48,13 @@ class CertificateAuthorityService(CertificateAuthorityServicer):
         self,
         *,
         authority: CertificateAuthority,
+        manager_joins: ManagerJoins,
         managers: Mapping[str, RegisteredManager],
         failed_tokens: FailedTokenLimit,
         issuance: IssuanceLimit,
     ) -> None:
         self._authority = authority
+        self._manager_joins = manager_joins
         self._managers = managers
         self._failed_tokens = failed_tokens
         self._issuance = issuance
@@ -61,14 +66,7 @@ class CertificateAuthorityService(CertificateAuthorityServicer):
         return FindManagersResponse(managers=self._addresses())
 
     async def Join(self, request: JoinRequest, context: Context) -> JoinResponse:  # noqa: N802
-        host = host_of_peer(context.peer())
-        self._failed_tokens.check(host)
-        try:
-            await self._check(request.token)
-        except Unauthenticated:
-            self._failed_tokens.failed(host)
-            raise
-        self._issuance.join()
+        await self._admit(request.token, JoinToken.AGENT, context)
         node = await self._authority.join(request.token, request.csr, request.hostname)
         return JoinResponse(
             node_id=node.node_id,
@@ -78,16 +76,40 @@ class CertificateAuthorityService(CertificateAuthorityServicer):
             managers=self._addresses(),
         )
 
+    async def JoinManager(self, request: JoinManagerRequest, context: Context) -> JoinManagerResponse:  # noqa: N802
+        await self._admit(request.token, JoinToken.MANAGER, context)
+        made = await self._manager_joins.join(request.token, request.csr, request.peer_csr, request.peer_address)
+        return JoinManagerResponse(
+            manager_id=made.manager_id,
+            cluster_id=made.cluster_id,
+            certificate=made.certificate,
+            ca_certificate=self._authority.cluster().ca_certificate,
+            peer_certificate=made.peer_certificate,
+            cluster_key=made.cluster_key,
+            previous_cluster_key=made.previous_cluster_key,
+            managers=self._addresses(),
+        )
+
+    async def _admit(self, token: str, role: JoinToken.Role.ValueType, context: Context) -> None:
+        host = host_of_peer(context.peer())
+        self._failed_tokens.check(host)
+        try:
+            await self._check(token, role)
+        except Unauthenticated:
+            self._failed_tokens.failed(host)
+            raise
+        self._issuance.join()
+
     def _addresses(self) -> list[ManagerAddress]:
         return [ManagerAddress(id=each.id, api_address=each.api_address) for _, each in sorted(self._managers.items())]
 
-    async def _check(self, token: str) -> None:
+    async def _check(self, token: str, role: JoinToken.Role.ValueType) -> None:
         """Raises Unauthenticated: the token is invalid. Another manager may have created it a moment ago."""
         try:
-            self._authority.tokens.check(token)
+            self._authority.tokens.check(token, role)
         except Unauthenticated:
             await asyncio.sleep(LAG_SECONDS)
-            self._authority.tokens.check(token)
+            self._authority.tokens.check(token, role)
 
     async def Renew(self, request: RenewRequest, context: Context) -> RenewResponse:  # noqa: N802
         caller = caller_of(context)

@@ -52,7 +52,7 @@ class CertificateAuthority:
 
     def __init__(self, *, store: RecordStore, keyring: Keyring, clock: Callable[[], float], new_id: NewId) -> None:
         self._store = store
-        self._keyring = keyring
+        self.keyring = keyring
         self._clock = clock
         self._new_id = new_id
         self._turn = asyncio.Lock()
@@ -74,14 +74,14 @@ class CertificateAuthority:
                         await anext(changes)
             except TimeoutError:
                 raise Unavailable("timed out waiting for the cluster record that another manager is creating") from None
-        cluster_record.decrypt_authority(cluster, self._keyring)
+        cluster_record.decrypt_authority(cluster, self.keyring)
         if not cluster.encrypted_token_key:
             await self._add_token_key(cluster)
         return self.cluster()
 
     async def _add_token_key(self, cluster: Cluster) -> None:
         """Add the key for join tokens to a cluster that was created without one; its old token becomes invalid."""
-        changed = cluster_record.with_token_key(cluster, keyring=self._keyring, now_ms=self._now_ms())
+        changed = cluster_record.with_token_key(cluster, keyring=self.keyring, now_ms=self._now_ms())
         with suppress(Conflict):  # another manager added it
             await self._store.commit(
                 [put(kinds.CLUSTER, "", changed)], expects=[expect(kinds.CLUSTER, "", cluster.meta.version)]
@@ -101,6 +101,15 @@ class CertificateAuthority:
     def issue_manager(self, manager_id: str) -> Identity:
         """An identity for a manager on this machine, good for 90 days."""
         return self._issue(manager_id, Role.MANAGER)
+
+    def sign_manager(self, csr: bytes, manager_id: str) -> bytes:
+        """A certificate (PEM) for a manager on another machine. Raises InvalidInput: the request is not valid."""
+        subject = CertificateSubject(manager_id, Role.MANAGER, self.cluster().meta.id)
+        return self._authority().sign(csr, subject, self._now())
+
+    def sign_peer(self, csr: bytes, manager_id: str, host: str) -> bytes:
+        """A certificate (PEM) for a manager's etcd, reached at this host. Raises InvalidInput: either is not valid."""
+        return self._authority().sign_peer(csr, manager_id, self.cluster().meta.id, host, self._now())
 
     def issue_admin(self, user: str) -> Identity:
         """An identity for a user, good for a year."""
@@ -180,6 +189,8 @@ class CertificateAuthority:
         self._check_cluster(subject)
         if subject.role is Role.AGENT and subject.id not in self._store.tables.nodes:
             raise PermissionDenied(f"node {subject.id} was removed from the cluster; join it again")
+        if subject.role is Role.MANAGER and subject.id in self._store.tables.removed_managers:
+            raise PermissionDenied(f"manager {subject.id} was removed from the cluster; join it again")
         return self._authority().sign(csr, subject, self._now())
 
     def issue_server(self, subject: CertificateSubject, csr: bytes, names: Sequence[str]) -> bytes:
@@ -202,7 +213,7 @@ class CertificateAuthority:
         made = cluster_record.new_cluster(
             cluster_id,
             Authority.create(cluster_id, now),
-            keyring=self._keyring,
+            keyring=self.keyring,
             now_ms=self._now_ms(),
         )
         epoch = Epoch(id=self._new_id(), started_at_ms=self._now_ms())
@@ -217,7 +228,7 @@ class CertificateAuthority:
         return self._authority().issue(CertificateSubject(identifier, role, self.cluster().meta.id), self._now())
 
     def _authority(self) -> Authority:
-        return cluster_record.decrypt_authority(self.cluster(), self._keyring)
+        return cluster_record.decrypt_authority(self.cluster(), self.keyring)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

@@ -20,6 +20,9 @@ from shoal.unit_formats import duration
 
 DEFAULT_TTL_MS = 24 * 3600 * 1000
 DEFAULT_USES = 100
+DEFAULT_MANAGER_TTL_MS = 3600 * 1000
+DEFAULT_MANAGER_USES = 1
+"""A token for managers gives its holder the cluster key, so it is for one host, and for the next hour."""
 MAX_TTL_MS = 366 * 24 * 3600 * 1000
 MAX_USES = 100_000
 MAX_TOKENS = 1_000
@@ -45,16 +48,18 @@ class JoinTokens:
         self._cluster = cluster
         self._now_ms = now_ms
 
-    async def create(self, *, ttl_ms: int = 0, uses: int = 0) -> tuple[str, JoinToken]:
+    async def create(
+        self, *, ttl_ms: int = 0, uses: int = 0, role: JoinToken.Role.ValueType = JoinToken.AGENT
+    ) -> tuple[str, JoinToken]:
         """A new token, which cannot be read again, and its record.
 
         Args:
-            ttl_ms: its lifetime; 0: a day.
-            uses: how many hosts may join with it; 0: a hundred.
+            ttl_ms: its lifetime; 0: a day, or an hour for a manager's.
+            uses: how many hosts may join with it; 0: a hundred, or one manager.
         Raises:
             InvalidInput: a value is out of range. Exhausted: there are too many tokens.
         """
-        ttl_ms, uses = ttl_ms or DEFAULT_TTL_MS, uses or DEFAULT_USES
+        ttl_ms, uses = in_force(ttl_ms, uses, role)
         check(ttl_ms, uses)
         expired = list(islice(self._expired(), _BATCH))
         if len(self._all()) - len(expired) >= MAX_TOKENS:
@@ -62,17 +67,19 @@ class JoinTokens:
                 f"too many join tokens (maximum {MAX_TOKENS}); remove some with `shoal cluster join-token rm`"
             )
         secret = join_token.new_secret()
-        record = self._record(secret, ttl_ms, uses)
+        record = self._record(secret, ttl_ms, uses, role)
         await self._store.commit(
             [put(JOIN_TOKEN, record.meta.id, record), *expired], expects=[expect(JOIN_TOKEN, record.meta.id, ABSENT)]
         )
         return str(join_token.JoinToken(join_token.hash_of_ca(self._cluster().ca_certificate), secret)), record
 
-    async def rotate(self, *, ttl_ms: int = 0, uses: int = 0) -> tuple[str, JoinToken]:
-        """Remove all tokens and create a new one. Raises as `create`."""
-        check(ttl_ms or DEFAULT_TTL_MS, uses or DEFAULT_USES)
+    async def rotate(
+        self, *, ttl_ms: int = 0, uses: int = 0, role: JoinToken.Role.ValueType = JoinToken.AGENT
+    ) -> tuple[str, JoinToken]:
+        """Remove all tokens, of either role, and create a new one. Raises as `create`."""
+        check(*in_force(ttl_ms, uses, role))
         await self.remove(*self._all())
-        return await self.create(ttl_ms=ttl_ms, uses=uses)
+        return await self.create(ttl_ms=ttl_ms, uses=uses, role=role)
 
     async def remove(self, *identifiers: str) -> None:
         """Remove tokens. Raises NotFound: there is none with that id; then none is removed."""
@@ -90,9 +97,11 @@ class JoinTokens:
             key=lambda each: (each.expires_at_ms, each.meta.id),
         )
 
-    def check(self, text: str) -> JoinToken:
+    def check(self, text: str, role: JoinToken.Role.ValueType = JoinToken.AGENT) -> JoinToken:
         """The record of a token of this cluster, whether it still admits hosts or not.
 
+        Args:
+            role: of the host that joins.
         Raises:
             Unauthenticated: it is invalid; the message says why.
         """
@@ -109,6 +118,8 @@ class JoinTokens:
             raise Unauthenticated(
                 "invalid join token: it is wrong, expired or removed; create a new one with `shoal cluster join-token`"
             )
+        if record.role != role:
+            raise Unauthenticated(_wrong_role(role))
         return record
 
     def use(self, record: JoinToken) -> tuple[Write, Expect]:
@@ -129,11 +140,11 @@ class JoinTokens:
         identifier = record.meta.id
         return put(JOIN_TOKEN, identifier, used), expect(JOIN_TOKEN, identifier, record.meta.version)
 
-    def _record(self, secret: str, ttl_ms: int, uses: int) -> JoinToken:
+    def _record(self, secret: str, ttl_ms: int, uses: int, role: JoinToken.Role.ValueType) -> JoinToken:
         now_ms = self._now_ms()
         return JoinToken(
             meta=Meta(id=join_token.token_id(secret), created_at_ms=now_ms, updated_at_ms=now_ms),
-            role=JoinToken.AGENT,
+            role=role,
             secret_mac=join_token.mac(cluster_record.token_key(self._cluster(), self._keyring), secret),
             expires_at_ms=now_ms + ttl_ms,
             uses=uses,
@@ -146,6 +157,19 @@ class JoinTokens:
     def _expired(self) -> Iterator[Write]:
         latest = self._now_ms() - RETENTION_MS
         return (delete(JOIN_TOKEN, each) for each, token in self._all().items() if token.expires_at_ms < latest)
+
+
+def in_force(ttl_ms: int, uses: int, role: JoinToken.Role.ValueType) -> tuple[int, int]:
+    """The lifetime and the number of uses, with the role's own where none is given."""
+    if role == JoinToken.MANAGER:
+        return ttl_ms or DEFAULT_MANAGER_TTL_MS, uses or DEFAULT_MANAGER_USES
+    return ttl_ms or DEFAULT_TTL_MS, uses or DEFAULT_USES
+
+
+def _wrong_role(role: JoinToken.Role.ValueType) -> str:
+    if role == JoinToken.MANAGER:
+        return "the join token is for nodes, not for managers; create one with `shoal cluster join-token --manager`"
+    return "the join token is for managers, not for nodes; create one with `shoal cluster join-token`"
 
 
 def check(ttl_ms: int, uses: int) -> None:

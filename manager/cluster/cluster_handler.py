@@ -39,8 +39,8 @@ from shoal.rpc.caller import Caller
 class TokenIssuer(Protocol):
     """Issues join tokens; `manager.certificate_authority.join_tokens.JoinTokens` is one."""
 
-    async def create(self, *, ttl_ms: int, uses: int) -> tuple[str, JoinToken]: ...
-    async def rotate(self, *, ttl_ms: int, uses: int) -> tuple[str, JoinToken]: ...
+    async def create(self, *, ttl_ms: int, uses: int, role: JoinToken.Role.ValueType) -> tuple[str, JoinToken]: ...
+    async def rotate(self, *, ttl_ms: int, uses: int, role: JoinToken.Role.ValueType) -> tuple[str, JoinToken]: ...
     async def remove(self, *identifiers: str) -> None: ...
     def list(self) -> Sequence[JoinToken]: ...
 
@@ -152,11 +152,13 @@ class ClusterHandler:
 
     async def create_token(self, request: CreateJoinTokenRequest, caller: Caller) -> CreateJoinTokenResponse:
         """Raises InvalidInput: its lifetime or number of uses is too large. Exhausted: there are too many tokens."""
-        return self._token_response(*await self._tokens.create(ttl_ms=request.ttl_ms, uses=request.uses))
+        created = await self._tokens.create(ttl_ms=request.ttl_ms, uses=request.uses, role=_role(request))
+        return self._token_response(*created)
 
     async def rotate_tokens(self, request: CreateJoinTokenRequest, caller: Caller) -> CreateJoinTokenResponse:
         """Raises as `create_token`; then none is removed."""
-        return self._token_response(*await self._tokens.rotate(ttl_ms=request.ttl_ms, uses=request.uses))
+        created = await self._tokens.rotate(ttl_ms=request.ttl_ms, uses=request.uses, role=_role(request))
+        return self._token_response(*created)
 
     async def list_tokens(self, _: ListJoinTokensRequest, caller: Caller) -> ListJoinTokensResponse:
         return ListJoinTokensResponse(tokens=map(_token_view, self._tokens.list()))
@@ -206,6 +208,10 @@ class ClusterHandler:
             network_key_generation=key_generation(tables.overlay_keys),
             network_keys_since_ms=tables.overlay_keys.changed_at_ms if tables.overlay_keys is not None else 0,
         )
+
+
+def _role(request: CreateJoinTokenRequest) -> JoinToken.Role.ValueType:
+    return request.role or JoinToken.AGENT
 
 
 def _token_view(record: JoinToken) -> JoinTokenView:

@@ -254,6 +254,11 @@ class ControlService(ControlServicer):
     ) -> control_pb2.RemoveManagerResponse:
         return await self._handlers.managers.remove(request, caller_of(context))
 
+    async def PromoteManager(
+        self, request: control_pb2.PromoteManagerRequest, context: Context
+    ) -> control_pb2.PromoteManagerResponse:
+        return await self._handlers.managers.promote(request, caller_of(context))
+
     async def GetCluster(self, request: control_pb2.GetClusterRequest, context: Context) -> control_pb2.ClusterView:
         return await self._handlers.cluster.get(request, caller_of(context))
 

@@ -1,9 +1,14 @@
-"""Serves other managers: the applied revisions of this manager's nodes, and its recent events."""
+"""Serves other managers: the applied revisions of this manager's nodes, its recent events, and how a join proceeds."""
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 
+from manager.membership.member_api import EtcdMembers
+from shoal.api.v1.cluster_pb2 import ManagerMembership
 from shoal.api.v1.dispatcher_pb2 import (
+    EtcdPeer,
+    GetMembershipRequest,
+    GetMembershipResponse,
     ListAppliedRequest,
     ListAppliedResponse,
     NodeApplied,
@@ -12,6 +17,7 @@ from shoal.api.v1.dispatcher_pb2 import (
 )
 from shoal.api.v1.dispatcher_pb2_grpc import ManagerPeersServicer
 from shoal.api.v1.event_pb2 import Event
+from shoal.errors import NotFound
 from shoal.rpc.caller import Context
 
 
@@ -21,6 +27,8 @@ class ManagerPeersService(ManagerPeersServicer):
     Args:
         applied: `Dispatcher.applied`.
         events: `EventLog.between`.
+        memberships: the live table of all managers' memberships.
+        members: of etcd.
     """
 
     def __init__(
@@ -28,9 +36,13 @@ class ManagerPeersService(ManagerPeersServicer):
         *,
         applied: Callable[[Iterable[str]], Sequence[NodeApplied]],
         events: Callable[[int, int], AsyncGenerator[Sequence[Event], None]],
+        memberships: Mapping[str, ManagerMembership],
+        members: Callable[[], Awaitable[EtcdMembers]],
     ) -> None:
         self._applied = applied
         self._events = events
+        self._memberships = memberships
+        self._members = members
 
     async def ListApplied(self, request: ListAppliedRequest, context: Context) -> ListAppliedResponse:  # noqa: N802
         return ListAppliedResponse(nodes=self._applied(request.node_ids))
@@ -41,3 +53,14 @@ class ManagerPeersService(ManagerPeersServicer):
         async with aclosing(self._events(request.since_ms, request.until_ms)) as found:
             async for events in found:
                 yield ReadEventsResponse(events=events)
+
+    async def GetMembership(  # noqa: N802
+        self, request: GetMembershipRequest, context: Context
+    ) -> GetMembershipResponse:
+        """Raises NotFound: there is no such manager, or it was removed."""
+        membership = self._memberships.get(request.manager_id)
+        if membership is None:
+            raise NotFound(f"manager {request.manager_id} is not a manager of this cluster, or was removed")
+        found = await self._members() if membership.member_id else EtcdMembers(())
+        peers = [EtcdPeer(member_id=each.id, name=each.name, peer_urls=each.peer_urls) for each in found.members]
+        return GetMembershipResponse(membership=membership, peers=peers)

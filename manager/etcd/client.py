@@ -11,6 +11,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from manager.etcd.maintenance import EtcdMaintenance, find_max_operations
+from manager.etcd.member_changes import EtcdMemberChanges
 from manager.etcd.members import Member, Members
 from manager.etcd.v3 import etcd_pb2 as rpc
 from manager.store.backend import (
@@ -86,6 +87,7 @@ class Etcd:
 
     def __init__(self, *, members: Members, deadline_seconds: float = 5.0, retry_seconds: float = 10.0) -> None:
         self.maintenance = EtcdMaintenance(members)
+        self.member_changes = EtcdMemberChanges(members)
         self._members = members
         self._deadline = deadline_seconds
         self._retry_seconds = retry_seconds

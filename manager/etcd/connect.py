@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from manager.etcd.client import Etcd
 from manager.etcd.members import TlsFiles, cluster_members, own_member
@@ -10,22 +11,31 @@ from manager.settings import Settings
 from shoal.errors import Unavailable
 
 
+@dataclass(frozen=True)
+class OpenedEtcd:
+    """A client, and the server that it is of; None: an external cluster."""
+
+    client: Etcd
+    server: EtcdServer | None = None
+
+
 @asynccontextmanager
-async def open_etcd(settings: Settings) -> AsyncGenerator[Etcd]:
+async def open_etcd(settings: Settings) -> AsyncGenerator[OpenedEtcd]:
     """A client of the configured cluster, else of an own etcd that runs as long as this block.
 
     Raises:
         Refused: another manager runs that etcd. Unavailable: etcd cannot be reached or started.
     """
     if not settings.etcd_endpoints:
-        async with etcd_server(EtcdServer(settings.state_directory)) as own:
-            yield own
+        server = EtcdServer(settings.state_directory)
+        async with etcd_server(server) as own:
+            yield OpenedEtcd(own, server)
         return
     async with cluster_members(settings.etcd_endpoints, _tls(settings)) as members:
         client = Etcd(members=members)
         warn_if_old(await _version(client, settings))
         await client.discover_limits()
-        yield client
+        yield OpenedEtcd(client)
 
 
 @asynccontextmanager
@@ -36,8 +46,8 @@ async def connect_to_running_etcd(settings: Settings) -> AsyncGenerator[Etcd]:
         Unavailable: it is not running.
     """
     if settings.etcd_endpoints:
-        async with open_etcd(settings) as client:
-            yield client
+        async with open_etcd(settings) as opened:
+            yield opened.client
         return
     async with own_member(EtcdServer(settings.state_directory).socket) as members:
         yield Etcd(members=members)

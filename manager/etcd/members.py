@@ -16,7 +16,7 @@ import grpc
 import grpc.aio
 
 from manager.etcd.v3 import etcd_pb2 as rpc
-from manager.etcd.v3.etcd_pb2_grpc import KVStub, LeaseStub, MaintenanceStub, WatchStub
+from manager.etcd.v3.etcd_pb2_grpc import ClusterStub, KVStub, LeaseStub, MaintenanceStub, WatchStub
 from shoal.errors import Unavailable
 from shoal.rpc import host_port
 
@@ -67,7 +67,7 @@ class Member:
         self.endpoint = endpoint
         self.channel = channel
         self.kv, self.leases, self.watches = KVStub(channel), LeaseStub(channel), WatchStub(channel)
-        self.maintenance = MaintenanceStub(channel)
+        self.maintenance, self.cluster = MaintenanceStub(channel), ClusterStub(channel)
         self.avoid_until = 0.0
 
     def mark_failed(self) -> None:

@@ -1,4 +1,7 @@
-"""The etcd server that a manager runs itself: a single member on a Unix socket in a private directory."""
+"""The etcd server that a manager runs itself, for itself alone or as one of several members.
+
+Its clients' socket is a Unix socket in a private directory, always: a manager uses no etcd but the one beside it.
+"""
 
 import asyncio
 import fcntl
@@ -13,28 +16,18 @@ from pathlib import Path
 from typing import IO
 
 from manager.etcd.client import Etcd
+from manager.etcd.layout import CLIENT_SOCKET, PEER_SOCKET, layout_flags, load_layout
 from manager.etcd.members import own_member
 from shoal.errors import Refused, Unavailable
 from shoal.task_group import TaskGroup
 
 _log = logging.getLogger(__name__)
 
-# etcd 3.4 accepts a Unix socket only as "unix://HOST:PORT" and creates a file of that name in its working directory.
-_CLIENT_SOCKET = "client:0"
-_PEER_SOCKET = "peer:0"
 _INITIALIZED = "initialized"
 _FLAGS = (
-    "--name=default",
-    f"--listen-client-urls=unix://{_CLIENT_SOCKET}",
-    f"--advertise-client-urls=unix://{_CLIENT_SOCKET}",
-    f"--listen-peer-urls=unix://{_PEER_SOCKET}",
-    f"--initial-advertise-peer-urls=unix://{_PEER_SOCKET}",
-    f"--initial-cluster=default=unix://{_PEER_SOCKET}",
+    f"--listen-client-urls=unix://{CLIENT_SOCKET}",
+    f"--advertise-client-urls=unix://{CLIENT_SOCKET}",
     "--enable-grpc-gateway=false",
-    # There are no peers to wait for: with the defaults of 100 and 1000 ms a restart takes up to 1.8 s, with these 0.3
-    # s.
-    "--heartbeat-interval=40",
-    "--election-timeout=200",
     "--max-txn-ops=1024",
     "--auto-compaction-mode=periodic",
     "--auto-compaction-retention=10m",
@@ -46,6 +39,12 @@ MIN_DELAY_SECONDS = 0.1
 MAX_DELAY_SECONDS = 10.0
 STABLE_SECONDS = 10.0
 """After running for so long, the delay starts again at its minimum."""
+_REMOVED = b"member has been permanently removed from the cluster"
+"""What etcd logs when it exits because the other members have removed it."""
+
+
+class EtcdRemoved(Refused):
+    """The other members have removed this one: its data are of no more use, and have been moved away."""
 
 
 class EtcdServer:
@@ -56,6 +55,7 @@ class EtcdServer:
         program: the etcd to run.
         stop_seconds: from SIGTERM to SIGKILL.
         quota_bytes: of etcd's database, history included; writes fail beyond it.
+        force_new_cluster: continue with these data as the only member, all others being lost.
         unsafe_no_fsync: for tests and benchmarks only: a power cut loses data.
     """
 
@@ -66,18 +66,24 @@ class EtcdServer:
         program: str = "/usr/bin/etcd",
         stop_seconds: float = 5.0,
         quota_bytes: int = 8 << 30,
+        force_new_cluster: bool = False,
         unsafe_no_fsync: bool = False,
     ) -> None:
         self.directory = state_directory / "etcd"
         self._program = program
         self._stop_seconds = stop_seconds
-        self._extra = (f"--quota-backend-bytes={quota_bytes}", *(("--unsafe-no-fsync",) if unsafe_no_fsync else ()))
+        self._extra = (
+            f"--quota-backend-bytes={quota_bytes}",
+            *(("--force-new-cluster",) if force_new_cluster else ()),
+            *(("--unsafe-no-fsync",) if unsafe_no_fsync else ()),
+        )
         self._process: asyncio.subprocess.Process | None = None
+        self._restarting = False
 
     @property
     def socket(self) -> Path:
         """Its client socket, for `manager.etcd.members.own_member`."""
-        return self.directory / _CLIENT_SOCKET
+        return self.directory / CLIENT_SOCKET
 
     @property
     def pid(self) -> int | None:
@@ -89,6 +95,7 @@ class EtcdServer:
 
         Raises:
             Refused: another manager uses this state directory.
+            EtcdRemoved: the other members have removed it.
             Unavailable: the program cannot be started.
         """
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -98,6 +105,10 @@ class EtcdServer:
             delay = MIN_DELAY_SECONDS
             while True:
                 seconds = await self._run_once()
+                if self._restarting:
+                    self._restarting = False
+                    continue
+                self._check_removed()
                 delay = MIN_DELAY_SECONDS if seconds > STABLE_SECONDS else min(2 * delay, MAX_DELAY_SECONDS)
                 _log.error(
                     "etcd exited after %.1f s; restarting it in %.1f s (see log and log.previous in %s)",
@@ -120,6 +131,30 @@ class EtcdServer:
             await self._stop(self._process)
         return clock() - started
 
+    async def restart(self) -> None:
+        """Stop etcd and start it again at once, as its layout says now. It responds later."""
+        if self._process is not None and self._process.returncode is None:
+            self._restarting = True
+            await self._stop(self._process)
+
+    def _check_removed(self) -> None:
+        """Raises EtcdRemoved: etcd exited since it is a member no more. With its data it would never start again."""
+        if self._process is None or load_layout(self.directory) is None:
+            return
+        if _REMOVED in (self.directory / "log").read_bytes():
+            kept_as = self.quarantine_data("removed")
+            raise EtcdRemoved(
+                f"this manager was removed from the cluster; the data of its etcd were moved to {kept_as}"
+            )
+
+    def quarantine_data(self, reason: str) -> Path:
+        """Move the data away, so that etcd starts without any; returns where they are."""
+        data = self.directory / "data"
+        kept_as = next(p for n in itertools.count(1) if not (p := self.directory / f"data.{reason}.{n}").exists())
+        data.rename(kept_as)
+        (self.directory / _INITIALIZED).unlink(missing_ok=True)
+        return kept_as
+
     def mark_initialized(self) -> None:
         """Mark the data directory as initialized: etcd has responded."""
         (self.directory / _INITIALIZED).touch()
@@ -130,14 +165,13 @@ class EtcdServer:
         that yet.
         """
         data = self.directory / "data"
-        if data.exists() and not (self.directory / _INITIALIZED).exists():
-            kept_as = next(p for n in itertools.count(1) if not (p := self.directory / f"data.unfinished.{n}").exists())
+        if data.exists() and not (self.directory / _INITIALIZED).exists() and load_layout(self.directory) is None:
+            kept_as = self.quarantine_data("unfinished")
             _log.warning("etcd was stopped before its first start completed; its data was moved to %s", kept_as)
-            data.rename(kept_as)
         log = self.directory / "log"
         if log.exists():
             log.replace(self.directory / "log.previous")
-        for name in (_CLIENT_SOCKET, _PEER_SOCKET):
+        for name in (CLIENT_SOCKET, PEER_SOCKET):
             (self.directory / name).unlink(missing_ok=True)
 
     async def _start(self, log: IO[bytes]) -> asyncio.subprocess.Process:
@@ -152,6 +186,7 @@ class EtcdServer:
             return await asyncio.create_subprocess_exec(
                 *command,
                 *_FLAGS,
+                *layout_flags(load_layout(self.directory), self.directory),
                 *self._extra,
                 cwd=self.directory,
                 stdin=asyncio.subprocess.DEVNULL,

@@ -5,6 +5,7 @@ that create revision (`Store.commit(..., fence=...)`), and etcd rejects the writ
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -14,7 +15,7 @@ from manager.store.changes import put as put_record
 from manager.store.kinds import LEADER, MANAGER, REGISTERED_MANAGER
 from manager.store.store import Store
 from shoal.api.v1.cluster_pb2 import Leader, Manager, RegisteredManager
-from shoal.errors import LeadershipLost, Timeout, Unavailable
+from shoal.errors import LeadershipLost, Refused, Timeout, Unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -52,18 +53,48 @@ class Leadership:
                 _log.warning("lost the leadership: %s", _reasons(ended))
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def register(self, manager: Manager) -> None:
-        """Keep this manager in the list of managers while this runs; its address stays registered afterwards."""
-        put = Put(MANAGER.key(manager.id), manager.SerializeToString())
+    async def register(self, describe: Callable[[], Manager], changed: asyncio.Event) -> None:
+        """Keep this manager in the list of managers while this runs; its address stays registered afterwards.
+
+        Args:
+            describe: this manager's record as it is now.
+            changed: set when it differs; cleared here.
+        """
         while True:
             try:
-                await self._register_address(manager)
+                await self._register_address(describe())
                 async with held_lease(self._backend, ttl_seconds=self._ttl) as lease:
-                    await self._store.transact((), (put._replace(lease=lease),))
-                    await asyncio.Event().wait()
+                    while True:
+                        changed.clear()
+                        manager = describe()
+                        put = Put(MANAGER.key(manager.id), manager.SerializeToString(), lease)
+                        await self._store.transact((), (put,))
+                        await changed.wait()
             except* (LeaseLost, Unavailable, Timeout, OutcomeUnknown) as ended:
                 _log.warning("cannot register this manager: %s", _reasons(ended))
             await asyncio.sleep(RETRY_SECONDS)
+
+    async def check_unique(self, manager: Manager) -> None:
+        """Wait until a record of the same id at another address is gone: a manager that moved leaves one until its
+        lease expires. One that stays is of a manager that runs, so one of the two state directories is a copy of the
+        other's; they would depose each other forever.
+
+        Raises:
+            Refused: it stays.
+        """
+        with self._store.follow() as changes, contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2 * self._ttl):
+                while self._address_of_other(manager):
+                    await anext(changes)
+                return
+        raise Refused(
+            f"manager {manager.id} already runs at {self._address_of_other(manager)}: the state directory of one of "
+            "the two is a copy; delete this one, and join the cluster with `shoal-manager run --join`"
+        )
+
+    def _address_of_other(self, manager: Manager) -> str:
+        other = self._store.tables.managers.get(manager.id)
+        return other.api_address if other is not None and other.api_address != manager.api_address else ""
 
     async def _register_address(self, manager: Manager) -> None:
         registered = self._store.tables.registered_managers.get(manager.id)

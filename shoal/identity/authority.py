@@ -11,7 +11,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from shoal.identity import certificates
 from shoal.identity.identity import Identity
-from shoal.identity.roles import CertificateSubject, Role, server_names
+from shoal.identity.roles import ETCD_SERVER_NAME, ETCD_UNIT, CertificateSubject, Role, server_names
 from shoal.identity.served_names import served_names
 
 CA_LIFETIME = timedelta(days=20 * 365)
@@ -75,6 +75,27 @@ class Authority:
         issuer, key = certificates.load_certificate(self.certificate), certificates.load_key(self.key)
         builder = _builder(_subject(caller), issuer.subject, public, now, NODE_LIFETIME)
         for extension, critical in _common_extensions([ExtendedKeyUsageOID.SERVER_AUTH], public, key.public_key()):
+            builder = builder.add_extension(extension, critical=critical)
+        signed = builder.add_extension(alternatives, critical=False).sign(key, hashes.SHA256())
+        return signed.public_bytes(serialization.Encoding.PEM)
+
+    def sign_peer(self, csr: bytes, manager_id: str, cluster_id: str, host: str, now: datetime) -> bytes:
+        """A certificate (PEM) for a manager's etcd to speak to other managers' etcds with, for 90 days. No role: nobody
+        calls Shoal with it, and no other certificate is one of etcd's.
+
+        Args:
+            host: the name or IP address at which the others reach it.
+        Raises:
+            InvalidInput: the request or the host is not valid.
+        """
+        public = certificates.requested_key(csr)
+        alternatives = x509.SubjectAlternativeName([x509.DNSName(ETCD_SERVER_NAME), *served_names([host])])
+        issuer, key = certificates.load_certificate(self.certificate), certificates.load_key(self.key)
+        unit = x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, ETCD_UNIT)
+        subject = x509.Name([*_name(manager_id, cluster_id), unit])
+        builder = _builder(subject, issuer.subject, public, now, NODE_LIFETIME)
+        uses = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
+        for extension, critical in _common_extensions(uses, public, key.public_key()):
             builder = builder.add_extension(extension, critical=critical)
         signed = builder.add_extension(alternatives, critical=False).sign(key, hashes.SHA256())
         return signed.public_bytes(serialization.Encoding.PEM)

@@ -149,6 +149,16 @@ def is_signed_by(certificate: bytes, ca: bytes) -> bool:
     return True
 
 
+def names_host(certificate: bytes, host: str) -> bool:
+    """Whether the certificate (PEM) is of a server with this name or IP address."""
+    extensions = load_certificate(certificate).extensions
+    try:
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return False
+    return any(str(each.value).lower() == host.lower() for each in names)
+
+
 def key_matches(certificate: bytes, key: bytes) -> bool:
     """Whether the certificate (PEM) is of this private key (PEM)."""
     try:

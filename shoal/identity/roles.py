@@ -5,6 +5,10 @@ from enum import StrEnum
 
 MANAGER_SERVER_NAME = "manager.shoal"
 AGENT_SERVER_NAME = "agent.shoal"
+ETCD_SERVER_NAME = "etcd.shoal"
+"""In the certificates of managers' etcds, and in no other."""
+ETCD_UNIT = "etcd"
+"""The OU of these certificates. It is no role: nobody calls Shoal with them."""
 
 
 class Role(StrEnum):

@@ -35,7 +35,7 @@ def methods_of(file: object, service: str) -> list[str]:
     return [f"/{descriptor.full_name}/{method.name}" for method in descriptor.methods]
 
 
-JOIN: Access = {f"{AUTHORITY}/{name}": None for name in ("GetRoot", "FindManagers", "Join")}
+JOIN: Access = {f"{AUTHORITY}/{name}": None for name in ("GetRoot", "FindManagers", "Join", "JoinManager")}
 """On a manager's join port, without certificates of clients."""
 
 AGENT_STREAMS: Access = {
@@ -47,5 +47,6 @@ AGENT_STREAMS: Access = {
 """On an agent's stream port, with mutual TLS. Another agent needs a manager's token as well."""
 
 assert set(methods_of(certificate_authority_pb2.DESCRIPTOR, "CertificateAuthority")) == {
-    f"{AUTHORITY}/{name}" for name in ("GetRoot", "FindManagers", "Join", "Renew", "IssueServerCertificate")
+    f"{AUTHORITY}/{name}"
+    for name in ("GetRoot", "FindManagers", "Join", "JoinManager", "Renew", "IssueServerCertificate")
 }

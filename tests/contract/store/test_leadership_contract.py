@@ -136,7 +136,9 @@ def test_manager_is_registered_while_it_runs(run: Run) -> None:
     async def scenario(rig: Rig) -> None:
         async with running_store(rig.backend) as store, TaskGroup() as group:
             leadership = Leadership(store, rig.backend, "one")
-            entry = group.create_task(leadership.register(Manager(id="one", api_address="192.0.2.1:4242")))
+            entry = group.create_task(
+                leadership.register(lambda: Manager(id="one", api_address="192.0.2.1:4242"), asyncio.Event())
+            )
             await until(lambda: "one" in store.tables.managers)
             assert store.tables.managers["one"].api_address == "192.0.2.1:4242"
             entry.cancel()

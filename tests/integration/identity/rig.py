@@ -16,6 +16,7 @@ from grpc import aio
 from manager.certificate_authority.ca_service import MAX_JOIN_BYTES, CertificateAuthorityService
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.certificate_authority.join_limits import FailedTokenLimit, IssuanceLimit
+from manager.certificate_authority.manager_joins import ManagerJoins
 from manager.store import kinds
 from manager.store.changes import put
 from manager.store.store import Store
@@ -228,6 +229,9 @@ async def cluster() -> AsyncGenerator[Cluster]:
         api, joining = make_server(MANAGER_API), make_server(access.JOIN, max_receive_bytes=MAX_JOIN_BYTES)
         service = CertificateAuthorityService(
             authority=authority,
+            manager_joins=ManagerJoins(
+                store=store, authority=authority, own_etcd=True, now_ms=lambda: int(made.now * 1000), new_id=new_id
+            ),
             managers=store.tables.registered_managers,
             failed_tokens=FailedTokenLimit(clock=lambda: made.now),
             issuance=IssuanceLimit(clock=lambda: made.now),

@@ -66,7 +66,7 @@ def test_an_engine_has_what_it_calls_and_no_tokens_keys_or_managers() -> None:
 
 
 def test_only_joining_needs_no_certificate_and_it_has_a_port_of_its_own() -> None:
-    assert dict(access.JOIN) == {AUTHORITY + name: None for name in ("GetRoot", "Join", "FindManagers")}
+    assert dict(access.JOIN) == {AUTHORITY + name: None for name in ("GetRoot", "Join", "JoinManager", "FindManagers")}
     assert None not in MANAGER_API.values()
 
 

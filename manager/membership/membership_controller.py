@@ -1,0 +1,188 @@
+"""Makes the changes of etcd's members that `membership_plan` decides, one after the other, while this manager leads."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from manager.membership import membership_plan as plan
+from manager.membership.member_api import EtcdMembers, MemberApi, NotNow, peer_url
+from manager.membership.membership_plan import Situation, changed, next_change
+from manager.store.changes import Write, delete, put
+from manager.store.kinds import MANAGER, MEMBERSHIP, REGISTERED_MANAGER, REMOVED_MANAGER
+from manager.store.record_store import RecordStore
+from shoal.api.v1.cluster_pb2 import ManagerMembership, RemovedManager
+from shoal.errors import Conflict, LeadershipLost, Timeout, Unavailable
+
+_log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+CHECK_SECONDS = 30.0
+"""Between checks while no change is in progress: somebody may have changed the members by hand."""
+IN_PROGRESS = frozenset({ManagerMembership.REQUESTED, ManagerMembership.LEARNER, ManagerMembership.REMOVING})
+
+
+class OwnMember(Protocol):
+    """The etcd beside this manager."""
+
+    @property
+    def peer_address(self) -> str:
+        """host:port where it is to be reached by the other managers'."""
+        ...
+
+    async def open_peers(self) -> None:
+        """Start it again so that it listens there, with TLS.
+
+        Raises:
+            Unavailable: it did not come back, or a file cannot be written.
+        """
+        ...
+
+
+class MembershipController:
+    """Runs on the leader.
+
+    Args:
+        etcd: changes of members.
+        own: the etcd beside this manager.
+        manager_id: of this manager.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: RecordStore,
+        etcd: MemberApi,
+        own: OwnMember,
+        manager_id: str,
+        now_ms: Callable[[], int],
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        self._store = store
+        self._etcd = etcd
+        self._own = own
+        self._id = manager_id
+        self._now_ms = now_ms
+        self._retry_seconds = retry_seconds
+
+    async def run(self, fence: int) -> None:
+        """Make changes until cancelled.
+
+        Raises:
+            LeadershipLost: the term is over, or ends so that another manager removes this one.
+        """
+        clock = asyncio.get_running_loop().time
+        checked = -CHECK_SECONDS
+        while True:
+            if self._in_progress() or clock() - checked >= CHECK_SECONDS:
+                checked = clock()
+                if await self._tried(fence):
+                    continue
+            await asyncio.sleep(self._retry_seconds)
+
+    async def step(self, fence: int) -> bool:
+        """Make the next change; whether there was one.
+
+        Raises:
+            NotNow, Unavailable, Timeout, Conflict: try again. LeadershipLost: as `run`.
+        """
+        found = await self._etcd.list()
+        change = next_change(self._situation(found))
+        if change is None or isinstance(change, plan.Wait):
+            return await self._note(change, fence)
+        await self._make(change, fence)
+        return True
+
+    def _situation(self, found: EtcdMembers) -> Situation:
+        tables = self._store.tables
+        return Situation(
+            members=found.members,
+            memberships=tables.memberships,
+            managers=tables.managers,
+            own_id=self._id,
+            etcd_leader=found.leader_id,
+            now_ms=self._now_ms(),
+        )
+
+    async def _tried(self, fence: int) -> bool:
+        try:
+            return await self.step(fence)
+        except NotNow as error:
+            _log.debug("a change of etcd's members has to wait: %s", error)
+        except (Unavailable, Timeout, Conflict) as error:
+            _log.warning("cannot change etcd's members; trying again: %s", error)
+        return False
+
+    def _in_progress(self) -> bool:
+        tables = self._store.tables
+        unrecorded = any(
+            each.etcd_member_id and identifier not in tables.memberships for identifier, each in tables.managers.items()
+        )
+        return unrecorded or any(each.state in IN_PROGRESS for each in tables.memberships.values())
+
+    async def _note(self, wait: plan.Wait | None, fence: int) -> bool:
+        """Record why a change waits, for `shoal manager ls` and the manager that joins; nothing was changed."""
+        if wait is not None and wait.membership.problem != wait.problem:
+            level = logging.WARNING if wait.urgent else logging.INFO
+            _log.log(level, "manager %s: %s", wait.membership.manager_id, wait.problem)
+            await self._record(changed(wait.membership, self._now_ms(), problem=wait.problem), fence)
+        return False
+
+    async def _make(self, change: plan.MembershipChange, fence: int) -> None:
+        match change:
+            case plan.Record(membership):
+                await self._record(membership, fence)
+            case plan.OpenPeers(membership):
+                await self._open_peers(membership, fence)
+            case plan.AddLearner(membership):
+                await self._add(membership, fence)
+            case plan.Promote(membership):
+                await self._etcd.promote(membership.member_id)
+                _log.info("manager %s has a vote now", membership.manager_id)
+                await self._record(changed(membership, self._now_ms(), state=plan.VOTER), fence)
+            case plan.Evict(membership, problem):
+                _log.warning("manager %s did not join: %s", membership.manager_id, problem)
+                await self._etcd.remove(membership.member_id)
+                failed = changed(membership, self._now_ms(), state=plan.FAILED, member_id=0, problem=problem)
+                await self._record(failed, fence)
+            case plan.UpdateAddress(membership, address):
+                await self._etcd.update(membership.member_id, peer_url(address))
+                await self._record(changed(membership, self._now_ms(), peer_address=address), fence)
+            case plan.MoveLeader(member_id):
+                await self._etcd.move_leader(member_id)
+            case plan.Remove(membership):
+                await self._etcd.remove(membership.member_id)
+                _log.info("etcd of manager %s is not a member any more", membership.manager_id)
+                await self._forget(membership, fence)
+            case plan.Forget(membership):
+                await self._forget(membership, fence)
+            case plan.HandOver():
+                raise LeadershipLost("this manager is being removed; another one leads")
+
+    async def _open_peers(self, membership: ManagerMembership, fence: int) -> None:
+        address = self._own.peer_address
+        _log.info("etcd starts again to accept other managers on %s", address)
+        await self._etcd.update(membership.member_id, peer_url(address))
+        await self._own.open_peers()
+        await self._record(changed(membership, self._now_ms(), peer_address=address), fence)
+
+    async def _add(self, membership: ManagerMembership, fence: int) -> None:
+        added = await self._etcd.add_learner(peer_url(membership.peer_address))
+        _log.info("etcd of manager %s at %s was added", membership.manager_id, membership.peer_address)
+        await self._record(changed(membership, self._now_ms(), state=plan.LEARNER, member_id=added.id), fence)
+
+    async def _record(self, membership: ManagerMembership, fence: int) -> None:
+        await self._store.commit([put(MEMBERSHIP, membership.manager_id, membership)], fence=fence)
+
+    async def _forget(self, membership: ManagerMembership, fence: int) -> None:
+        await self._store.commit(forget(membership.manager_id, self._now_ms()), fence=fence)
+
+
+def forget(manager_id: str, now_ms: int) -> Sequence[Write]:
+    """Removes a manager's records, and has its certificate refused from now on."""
+    return [
+        delete(MEMBERSHIP, manager_id),
+        delete(REGISTERED_MANAGER, manager_id),
+        delete(MANAGER, manager_id),
+        put(REMOVED_MANAGER, manager_id, RemovedManager(id=manager_id, removed_at_ms=now_ms)),
+    ]

@@ -1,0 +1,234 @@
+"""Managers' own etcds become members of one cluster, and leave it: real etcds on loopback, over mutual TLS."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from manager.etcd.client import Etcd
+from manager.etcd.layout import EtcdLayout, load_layout, save_layout
+from manager.etcd.own_etcd import OwnEtcd, PeerAddresses, peer_directory
+from manager.etcd.server import EtcdRemoved, EtcdServer, etcd_server
+from manager.membership.membership_controller import MembershipController
+from manager.store.backend import Put
+from manager.store.changes import put
+from manager.store.kinds import LEADER, MANAGER, MEMBERSHIP
+from manager.store.store import Store
+from shoal.api.v1.cluster_pb2 import Leader, Manager, ManagerMembership
+from shoal.identity import certificates
+from shoal.identity.authority import Authority
+from shoal.identity.identity import Identity
+from shoal.identity.roles import CertificateSubject, Role
+from shoal.task_group import TaskGroup
+from tests.contract.store.rig import running_store
+
+AUTHORITY = Authority.create("a-cluster", datetime.now(UTC))
+
+
+def write_certificate(directory: Path, host: str) -> None:
+    key = certificates.new_key()
+    signed = AUTHORITY.sign_peer(certificates.request(key), "m", "a-cluster", host, datetime.now(UTC))
+    Identity(certificate=signed, key=key, ca=AUTHORITY.certificate).save(directory)
+
+
+@dataclass
+class RunningManager:
+    """A manager's etcd and what stands on it."""
+
+    name: str
+    address: str
+    server: EtcdServer
+    client: Etcd
+    own: OwnEtcd
+    opened: asyncio.Event
+    removed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass
+class Cluster:
+    """The first manager and its store; others as they join."""
+
+    root: Path
+    stack: AsyncExitStack
+    store: Store
+    fence: int
+    first: RunningManager
+    others: dict[str, RunningManager] = field(default_factory=dict)
+
+    async def register(self, manager: RunningManager) -> None:
+        record = Manager(
+            id=manager.name,
+            etcd_member_id=await manager.own.member_id(),
+            etcd_peer_address=manager.address,
+            etcd_peers_open=manager.own.peers_open,
+        )
+        await self.store.commit([put(MANAGER, manager.name, record)])
+
+    async def state(self, name: str, desired: str) -> ManagerMembership:
+        """Wait until the manager's membership has this state, "" for none."""
+        async with asyncio.timeout(60):
+            while True:
+                found = self.store.tables.memberships.get(name)
+                if ("" if found is None else ManagerMembership.State.Name(found.state)) == desired:
+                    return found or ManagerMembership()
+                if self.first.opened.is_set():
+                    self.first.opened.clear()
+                    await self.register(self.first)
+                await asyncio.sleep(0.05)
+
+    async def request(self, name: str) -> str:
+        """The manager asks to join; returns its address."""
+        address = free_address()
+        membership = ManagerMembership(
+            manager_id=name, state=ManagerMembership.REQUESTED, since_ms=1, peer_address=address
+        )
+        await self.store.commit([put(MEMBERSHIP, name, membership)])
+        return address
+
+    async def set_state(self, name: str, state: ManagerMembership.State.ValueType) -> None:
+        changed = ManagerMembership()
+        changed.CopyFrom(self.store.tables.memberships[name])
+        changed.state = state
+        await self.store.commit([put(MEMBERSHIP, name, changed)])
+
+    async def join(self, name: str) -> RunningManager:
+        address = await self.request(name)
+        await self.state(name, "LEARNER")
+        listed = await self.first.client.member_changes.list()
+        urls = [f"{each.name or name}={url}" for each in listed.members for url in each.peer_urls]
+        directory = self.root / name / "etcd"
+        save_layout(directory, EtcdLayout(name, address, address, tuple(urls)))
+        write_certificate(peer_directory(directory), "127.0.0.1")
+        joined = await self.start(name, address)
+        await self.register(joined)
+        await self.state(name, "VOTER")
+        self.others[name] = joined
+        return joined
+
+    async def start(self, name: str, address: str) -> RunningManager:
+        """The manager's etcd, which may be removed without an end of everything else."""
+        started: asyncio.Future[RunningManager] = asyncio.get_running_loop().create_future()
+
+        async def live() -> None:
+            try:
+                async with running_manager(self.root, name, address) as manager:
+                    started.set_result(manager)
+                    await asyncio.Event().wait()
+            except* EtcdRemoved:
+                started.result().removed.set()
+
+        task = asyncio.create_task(live())
+        self.stack.push_async_callback(stopped, task)
+        return await started
+
+
+async def stopped(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def free_address() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return f"127.0.0.1:{held.getsockname()[1]}"
+
+
+@asynccontextmanager
+async def running_manager(root: Path, name: str, address: str) -> AsyncGenerator[RunningManager]:
+    server = EtcdServer(root / name, unsafe_no_fsync=True)
+    async with etcd_server(server) as client:
+        addresses = PeerAddresses(address, address)
+        opened = asyncio.Event()
+        own = OwnEtcd(
+            server=server,
+            client=client,
+            name=name,
+            addresses=addresses,
+            write_certificate=write_certificate,
+            opened=opened.set,
+        )
+        yield RunningManager(name, address, server, client, own, opened)
+
+
+@asynccontextmanager
+async def cluster(root: Path) -> AsyncGenerator[Cluster]:
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(running_manager(root, "m1", free_address()))
+        store = await stack.enter_async_context(running_store(first.client))
+        fence = await store.commit([put(LEADER, "", Leader(manager_id="m1"))])
+        made = Cluster(root, stack, store, fence, first)
+        await made.register(first)
+        controller = MembershipController(
+            store=store, etcd=first.client.member_changes, own=first.own, manager_id="m1", now_ms=lambda: 2
+        )
+        group = await stack.enter_async_context(TaskGroup())
+        task = group.create_task(controller.run(fence))
+        stack.callback(task.cancel)
+        yield made
+
+
+def test_three_managers_and_one_is_replaced(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with cluster(tmp_path) as managers:
+            await managers.first.client.txn((), [Put(b"/a", b"1")])
+            for name in ("m2", "m3"):
+                joined = await managers.join(name)
+                assert (await joined.client.read([b"/a"])).records[b"/a"].value == b"1"
+            assert not any(each.is_learner for each in (await managers.first.client.member_changes.list()).members)
+            await removed_manager_says_so(managers, "m3")
+            listed = await managers.first.client.member_changes.list()
+            assert sorted(each.name for each in listed.members) == ["m1", "m2"]
+            await managers.join("m4")
+            assert load_layout(managers.first.server.directory) is not None
+
+    asyncio.run(scenario())
+
+
+async def removed_manager_says_so(managers: Cluster, name: str) -> None:
+    """An operator removes it: its etcd ends, and its data are moved away."""
+    manager = managers.others[name]
+    await managers.set_state(name, ManagerMembership.REMOVING)
+    await managers.state(name, "")
+    async with asyncio.timeout(30):
+        await manager.removed.wait()
+    assert (manager.server.directory / "data.removed.1").is_dir()
+
+
+def test_only_certificates_of_etcds_are_peers(tmp_path: Path) -> None:
+    """An agent's or a manager's certificate of the same authority must not reach etcd's data."""
+
+    async def scenario() -> None:
+        async with cluster(tmp_path) as managers:
+            await managers.request("m2")
+            await managers.state("m2", "LEARNER")
+            address = managers.first.address
+            assert await asyncio.to_thread(members_read_with, tmp_path, address, peer=True)
+            for role in Role:
+                with pytest.raises((ssl.SSLError, ConnectionError)):
+                    await asyncio.to_thread(members_read_with, tmp_path, address, role=role)
+
+    asyncio.run(scenario())
+
+
+def members_read_with(directory: Path, address: str, *, role: Role = Role.AGENT, peer: bool = False) -> bool:
+    """Ask etcd's peer port for its members, with a certificate of the authority; whether it answered."""
+    files = directory / "client"
+    if peer:
+        write_certificate(files, "198.51.100.1")  # Not where the connection comes from: NAT.
+    else:
+        AUTHORITY.issue(CertificateSubject("n1", role, "a-cluster"), datetime.now(UTC)).save(files)
+    context = ssl.create_default_context(cafile=str(files / "ca.pem"))
+    context.check_hostname = False
+    context.load_cert_chain(files / "cert.pem", files / "key.pem")
+    host, port = address.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), timeout=10) as plain, context.wrap_socket(plain) as secured:
+        secured.sendall(b"GET /members HTTP/1.1\r\nHost: etcd\r\nConnection: close\r\n\r\n")
+        answer = secured.recv(64)
+        if not answer:
+            raise ConnectionError("closed")
+        return answer.startswith(b"HTTP/1.1 200")
