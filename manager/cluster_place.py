@@ -83,17 +83,14 @@ class ClusterPlace:
 
     async def lead(self, fence: int) -> None:
         """What the leader does. Raises as `MembershipController.run`."""
-        if self._own is None:
-            await asyncio.Event().wait()
-            return
-        controller = MembershipController(
-            store=self._store,
-            etcd=self._opened.client.member_changes,
-            own=self._own,
-            manager_id=self._id,
-            now_ms=self._now_ms,
-        )
-        await controller.run(fence)
+        if self._own is not None:
+            await self._controller(self._own).run(fence)
+        await asyncio.Event().wait()
+
+    async def hand_over_when_removed(self) -> None:
+        """On every manager, as `MembershipController.hand_over_when_removed`."""
+        if self._own is not None:
+            await self._controller(self._own).hand_over_when_removed()
 
     async def keep_certificate_valid(self) -> None:
         """Renew the certificate of this manager's etcd after half of its validity, until cancelled."""
@@ -118,6 +115,10 @@ class ClusterPlace:
                 except OSError as error:
                     _log.error("cannot write the addresses of the other managers: %s", error.strerror)
             await asyncio.sleep(REMEMBER_SECONDS)
+
+    def _controller(self, own: OwnEtcd) -> MembershipController:
+        changes = self._opened.client.member_changes
+        return MembershipController(store=self._store, etcd=changes, own=own, manager_id=self._id, now_ms=self._now_ms)
 
     def _own_etcd(self) -> OwnEtcd | None:
         if self._opened.server is None:

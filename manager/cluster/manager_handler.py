@@ -9,7 +9,7 @@ from manager.store.changes import ABSENT, delete, expect, put
 from manager.store.kinds import MANAGER, MEMBERSHIP, REGISTERED_MANAGER
 from manager.store.record_store import RecordStore
 from manager.store.tables import View
-from shoal.api.v1.cluster_pb2 import ManagerMembership, RegisteredManager
+from shoal.api.v1.cluster_pb2 import Manager, ManagerMembership, RegisteredManager
 from shoal.api.v1.control_pb2 import (
     ListManagersRequest,
     ListManagersResponse,
@@ -60,6 +60,8 @@ class ManagerHandler:
         if identifier in tables.managers and not request.force:
             raise Refused(f"manager {identifier} is running; stop it first, or use --force")
         membership = tables.memberships.get(identifier)
+        if membership is None and tables.managers.get(identifier, Manager()).etcd_member_id:
+            raise Refused(f"manager {identifier} has just started; try again in a few seconds")
         if membership is None or membership.state == ManagerMembership.EXTERNAL:
             await self._remove_registration(identifier)
         else:

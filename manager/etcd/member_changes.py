@@ -72,13 +72,8 @@ class EtcdMemberChanges:
         await _call(member.cluster.MemberUpdate, request)
 
     async def move_leader(self, member_id: int) -> None:
-        """Only etcd's leader can: another one answers that it is not, and its own election follows the removal."""
         member = await self._connected()
-        try:
-            await _call(member.maintenance.MoveLeader, rpc.MoveLeaderRequest(targetID=member_id))
-        except Unavailable as error:
-            if "not leader" not in str(error):
-                raise
+        await _call(member.maintenance.MoveLeader, rpc.MoveLeaderRequest(targetID=member_id))
 
     async def _connected(self) -> Member:
         return await self._members.connected(CHANGE_SECONDS)

@@ -63,7 +63,9 @@ class MemberApi(Protocol):
 
     async def update(self, member_id: int, peer_url: str) -> None: ...
 
-    async def move_leader(self, member_id: int) -> None: ...
+    async def move_leader(self, member_id: int) -> None:
+        """Only the leading member can, so it has to be the one beside this manager."""
+        ...
 
 
 def peer_url(address: str) -> str:

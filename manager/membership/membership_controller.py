@@ -17,6 +17,8 @@ from shoal.errors import Conflict, LeadershipLost, Timeout, Unavailable
 _log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
+NEXT_SECONDS = 0.05
+"""After a change that was made, before the next one."""
 CHECK_SECONDS = 30.0
 """Between checks while no change is in progress: somebody may have changed the members by hand."""
 IN_PROGRESS = frozenset({ManagerMembership.REQUESTED, ManagerMembership.LEARNER, ManagerMembership.REMOVING})
@@ -28,6 +30,11 @@ class OwnMember(Protocol):
     @property
     def peer_address(self) -> str:
         """host:port where it is to be reached by the other managers'."""
+        ...
+
+    @property
+    def peers_open(self) -> bool:
+        """Whether it listens there."""
         ...
 
     async def open_peers(self) -> None:
@@ -77,6 +84,7 @@ class MembershipController:
             if self._in_progress() or clock() - checked >= CHECK_SECONDS:
                 checked = clock()
                 if await self._tried(fence):
+                    await asyncio.sleep(NEXT_SECONDS)
                     continue
             await asyncio.sleep(self._retry_seconds)
 
@@ -90,8 +98,26 @@ class MembershipController:
         change = next_change(self._situation(found))
         if change is None or isinstance(change, plan.Wait):
             return await self._note(change, fence)
+        if isinstance(change, plan.OpenPeers) and self._own.peers_open:
+            return False  # It has just been done; the record of this manager, which says so, is under way.
         await self._make(change, fence)
         return True
+
+    async def hand_over_when_removed(self) -> None:
+        """On every manager, until cancelled: when it is being removed and its etcd leads, hand over the leadership, so
+        that no election follows its removal. Only the leading member can do that.
+        """
+        while True:
+            await asyncio.sleep(self._retry_seconds)
+            own = self._store.tables.memberships.get(self._id)
+            if own is None or own.state != ManagerMembership.REMOVING:
+                continue
+            try:
+                target = plan.successor(self._situation(await self._etcd.list()))
+                if target is not None:
+                    await self._etcd.move_leader(target)
+            except Unavailable as error:
+                _log.warning("cannot hand over the leadership of etcd: %s", error)
 
     def _situation(self, found: EtcdMembers) -> Situation:
         tables = self._store.tables
@@ -148,8 +174,6 @@ class MembershipController:
             case plan.UpdateAddress(membership, address):
                 await self._etcd.update(membership.member_id, peer_url(address))
                 await self._record(changed(membership, self._now_ms(), peer_address=address), fence)
-            case plan.MoveLeader(member_id):
-                await self._etcd.move_leader(member_id)
             case plan.Remove(membership):
                 await self._etcd.remove(membership.member_id)
                 _log.info("etcd of manager %s is not a member any more", membership.manager_id)

@@ -13,6 +13,8 @@ from shoal.api.v1.cluster_pb2 import Manager, ManagerMembership
 
 START_MS = 5 * 60_000
 """A learner that has not started for so long is removed: it keeps others from joining."""
+HAND_OVER_MS = 5_000
+"""A member that is being removed and leads has so long to hand over; then an election follows its removal."""
 CATCH_UP_MS = 60 * 60_000
 """A learner that has started, but has not caught up for so long, too. etcd sends it at most 8 GiB."""
 
@@ -100,13 +102,6 @@ class HandOver:
 
 
 @dataclass(frozen=True)
-class MoveLeader:
-    """etcd's leader is to be removed: another member leads from now on, without an election."""
-
-    member_id: int
-
-
-@dataclass(frozen=True)
 class Remove:
     """Remove a member that an operator has removed."""
 
@@ -134,9 +129,7 @@ class Wait:
     urgent: bool = True
 
 
-MembershipChange = (
-    Record | OpenPeers | AddLearner | Promote | Evict | UpdateAddress | HandOver | MoveLeader | Remove | Forget | Wait
-)
+MembershipChange = Record | OpenPeers | AddLearner | Promote | Evict | UpdateAddress | HandOver | Remove | Forget | Wait
 
 
 def next_change(situation: Situation) -> MembershipChange | None:
@@ -224,17 +217,39 @@ def _removals(situation: Situation) -> Iterator[MembershipChange]:
 def _removal(removing: ManagerMembership, situation: Situation) -> MembershipChange:
     member = situation.member(removing.member_id)
     others = [each for each in situation.voters() if each is not removing and each.manager_id in situation.managers]
-    if removing.manager_id == situation.own_id and (others or member is None):
-        return HandOver()
+    is_own = removing.manager_id == situation.own_id
     if member is None:
-        return Forget(removing)
+        return HandOver() if is_own else Forget(removing)
     if member.is_learner:
         return Remove(removing)
     if not removal_leaves_majority(len(situation.voters()), len(others)):
         return Wait(removing, f"{len(others)} other managers run, which is too few to continue without it")
-    if member.id == situation.etcd_leader:
-        return MoveLeader(others[0].member_id)
+    if is_own:
+        return HandOver()
+    if _leads_for_now(removing, situation):
+        return Wait(removing, "waiting for its etcd to hand over the leadership", urgent=False)
     return Remove(removing)
+
+
+def _leads_for_now(removing: ManagerMembership, situation: Situation) -> bool:
+    """Whether it leads etcd, and may be expected to hand that over; only it can."""
+    waited = situation.now_ms - removing.since_ms
+    return (
+        removing.member_id == situation.etcd_leader
+        and removing.manager_id in situation.managers
+        and waited < HAND_OVER_MS
+    )
+
+
+def successor(situation: Situation) -> int | None:
+    """The member to which the etcd of this manager, which is being removed, hands over the leadership; None: it does
+    not lead, or stays.
+    """
+    own = situation.memberships.get(situation.own_id)
+    if own is None or own.state != REMOVING or not own.member_id or own.member_id != situation.etcd_leader:
+        return None
+    others = [each for each in situation.voters() if each.state == VOTER and each.manager_id in situation.managers]
+    return others[0].member_id if removal_leaves_majority(len(situation.voters()), len(others)) else None
 
 
 def _learners(situation: Situation) -> Iterator[MembershipChange]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from manager.membership.member_api import EtcdMember, NotNow
 from manager.membership.membership_controller import MembershipController
+from manager.membership.membership_plan import Situation, successor
 from manager.store.changes import delete, put
 from manager.store.kinds import LEADER, MANAGER, MEMBERSHIP
 from manager.store.store import Store
@@ -32,6 +33,10 @@ class World:
     @property
     def peer_address(self) -> str:
         return f"{self.leader}:7443"
+
+    @property
+    def peers_open(self) -> bool:
+        return self.leader in self.opened
 
     async def open_peers(self) -> None:
         self.opened.add(self.leader)
@@ -86,12 +91,24 @@ class World:
         """One step of a leader that has just taken over."""
         self.now_ms += 1_000
         try:
+            await self.hand_over()
             return await self.controller().step(self.fence)
         except (NotNow, Unavailable):
             return True
         except LeadershipLost:
             self.leader = next(name for name in self.store.tables.managers if name != self.leader)
             return True
+
+    async def hand_over(self) -> None:
+        """Every running manager that is being removed looks whether its etcd leads."""
+        for name in list(self.store.tables.managers):
+            found = await self.etcd.list()
+            tables = self.store.tables
+            situation = Situation(
+                found.members, tables.memberships, tables.managers, name, found.leader_id, self.now_ms
+            )
+            if (target := successor(situation)) is not None:
+                await self.etcd.move_leader(target)
 
     async def settle(self, limit: int = 40) -> None:
         """Steps until there is nothing to do, or nothing can be done."""
