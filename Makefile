@@ -7,6 +7,7 @@ PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
 HOSTS ?= 3
+MANAGERS ?= 1
 SECONDS ?= 3600
 DEPLOYED := deploy/examples/hello.yaml
 SOURCES := shoal manager agent cli engine tests deploy
@@ -45,7 +46,7 @@ build/images/hello-%.tar: $(VENV)/.installed deploy/images/hello/* cli/images/*.
 	$(BIN)/python -m cli.images.examples --output build/images
 
 up: install images
-	$(BIN)/shoal playground up --hosts $(HOSTS)
+	$(BIN)/shoal playground up --hosts $(HOSTS) --managers $(MANAGERS)
 	$(BIN)/shoal image push --quiet build/images/hello-1.tar registry:5000/hello:1
 	$(BIN)/shoal image push --quiet build/images/hello-2.tar registry:5000/hello:2
 	$(BIN)/shoal network create front

@@ -2,7 +2,7 @@
 # Install or upgrade Shoal on a host (Debian 12 or later) from a checkout of this repository. Run it as root.
 # Containers keep running during an upgrade.
 #
-#   deploy/install.sh manager [--advertise ADDRESS]
+#   deploy/install.sh manager [--advertise ADDRESS] [--join HOST:7442 --token TOKEN]
 #   deploy/install.sh agent --join HOST:7442 --token TOKEN [--advertise ADDRESS]
 #   deploy/install.sh registry [--address ADDRESS:5000]
 #   deploy/install.sh engine [--context FILE] [--group GROUP] [--socket PATH]
@@ -12,7 +12,8 @@
 # are kept, unless you add --purge.
 #
 # Ports to open:
-#   manager   7440/tcp from users, agents and managers (API, mutual TLS), 7442/tcp from agents (join)
+#   manager   7440/tcp from users, agents and managers (API, mutual TLS), 7442/tcp from agents and managers (join);
+#             7443/tcp from managers, if there are several (etcd, mutual TLS)
 #   agent     7441/tcp from managers and agents (logs, exec, volume moves; mutual TLS), 4789/udp from agents (VXLAN); with encrypted
 #             networks 51830/udp and 51831/udp from them (WireGuard), or IP protocol 50 with 51832/udp and 51833/udp (ESP)
 #   registry  5000/tcp from managers, agents and clients that push images
@@ -67,6 +68,13 @@ install_manager() {
   install_venv
   mkdir -p /etc/shoal
   test -z "$advertise" || setting SHOAL_MANAGER_ADVERTISE_ADDRESS "$advertise" /etc/shoal/manager.env
+  if test -n "$join$token"; then
+    test -n "$join" || fail "--join HOST:7442 is required; get it with \`shoal cluster join-token --manager\` on a manager"
+    test -n "$token" || fail "--token is required; create one with \`shoal cluster join-token --manager\` on a manager"
+    (umask 077; printf '%s\n' "$token" > /etc/shoal/manager-token)
+    setting SHOAL_MANAGER_JOIN "$join" /etc/shoal/manager.env
+    setting SHOAL_MANAGER_TOKEN_FILE /etc/shoal/manager-token /etc/shoal/manager.env
+  fi
   enable shoal-manager
   shoal context create --admin /var/lib/shoal/manager/admin default || true
   echo "The manager is running. To add a host, run: shoal cluster join-token"

@@ -32,7 +32,6 @@ from manager.control_api.servicer import ControlService, Handlers
 from manager.dispatcher.dispatcher import Dispatcher
 from manager.dispatcher.manager_peers import ManagerPeersService
 from manager.etcd.connect import OpenedEtcd, open_etcd
-from manager.etcd.server import EtcdRemoved
 from manager.events.event_archiver import EventArchiver
 from manager.events.event_log import EventLog
 from manager.file_contents.content_codec import EncryptedCodec, PlainCodec
@@ -46,6 +45,7 @@ from manager.leader_work import leader_work
 from manager.leadership.leadership import Leadership
 from manager.logs.log_handler import LogHandler
 from manager.manager_identity import ManagerIdentity, keep_credentials_valid, write_admin, write_engine
+from manager.membership.member_api import RemovedFromCluster
 from manager.networks.network_check_handler import NetworkCheckHandler
 from manager.networks.network_handler import NetworkHandler
 from manager.networks.network_nodes import NetworkNodes
@@ -114,7 +114,7 @@ async def run(settings: Settings) -> None:
                 group.create_task(store.run(), name="store")
                 await store.ready()
                 await _run_components(settings, store, opened)
-    except* EtcdRemoved:
+    except* RemovedFromCluster:
         leave_cluster(settings)
         raise
 

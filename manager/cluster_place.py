@@ -9,12 +9,12 @@ from pathlib import Path
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.etcd.connect import OpenedEtcd
 from manager.etcd.own_etcd import OwnEtcd, PeerAddresses
-from manager.membership.member_api import EtcdMembers
+from manager.membership.member_api import EtcdMembers, RemovedFromCluster
 from manager.membership.membership_controller import MembershipController
 from manager.recover import save_managers
 from manager.store.store import Store
 from shoal.api.v1.cluster_pb2 import Manager
-from shoal.errors import Refused, Unavailable
+from shoal.errors import Unavailable
 from shoal.identity import certificates, identity
 from shoal.identity.identity import Identity
 
@@ -58,10 +58,10 @@ class ClusterPlace:
         """Before this manager is registered.
 
         Raises:
-            Refused: an operator has removed this manager. Unavailable: etcd does not respond.
+            RemovedFromCluster: an operator has removed this manager. Unavailable: etcd does not respond.
         """
         if self._id in self._store.tables.removed_managers:
-            raise Refused(f"manager {self._id} was removed from the cluster; join it again with a new token")
+            raise RemovedFromCluster(f"manager {self._id} was removed from the cluster")
         if self._own is not None:
             self._member_id = await self._own.member_id()
             if self._own.peers_open:

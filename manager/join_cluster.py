@@ -7,6 +7,7 @@ identity and the cluster key, the managers that it asks how far it is, and the l
 import asyncio
 import json
 import logging
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,13 +18,14 @@ import grpc
 from manager.advertised_address import advertised_host, with_port
 from manager.etcd.layout import EtcdLayout, load_layout, save_layout
 from manager.etcd.own_etcd import PeerAddresses, listen_address, peer_directory
+from manager.membership.member_api import RemovedFromCluster
 from manager.settings import Settings
 from shoal.api.v1.certificate_authority_pb2 import JoinManagerRequest, JoinManagerResponse
 from shoal.api.v1.certificate_authority_pb2_grpc import CertificateAuthorityStub
 from shoal.api.v1.cluster_pb2 import ManagerMembership
 from shoal.api.v1.dispatcher_pb2 import EtcdPeer, GetMembershipRequest, GetMembershipResponse
 from shoal.api.v1.dispatcher_pb2_grpc import ManagerPeersStub
-from shoal.errors import NotFound, Refused, ShoalError, Unauthenticated, Unavailable
+from shoal.errors import InvalidInput, NotFound, Refused, ShoalError, Unauthenticated, Unavailable
 from shoal.identity import certificates, identity, join_token
 from shoal.identity.identity import Identity
 from shoal.identity.keyring import previous_path
@@ -32,10 +34,13 @@ from shoal.rpc import host_port
 from shoal.rpc.channel import connect_aio, connect_without_identity
 from shoal.rpc.join import TIMEOUT_SECONDS, verified_root
 from shoal.rpc.status_mapping import to_shoal_error
+from shoal.sd_notify import sd_notify
 
 _log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
+START_TIMEOUT_USEC = 60_000_000
+"""systemd waits for so long after each call."""
 _READY = frozenset({ManagerMembership.LEARNER, ManagerMembership.VOTER})
 
 
@@ -70,13 +75,14 @@ async def join_cluster(settings: Settings) -> None:
 
     Raises:
         InvalidInput, Unauthenticated, Refused: the token or the cluster does not admit this manager.
+        RemovedFromCluster: it was removed, and there is no new token.
         Unavailable, Timeout: no manager responds, or a file cannot be written.
     """
     files = JoinFiles(settings.state_directory)
-    if files.removed.exists() and not settings.join:
-        raise Refused(
-            f"this manager was removed from its cluster. To join one, run it with --join and --token; to create a new "
-            f"cluster, delete {settings.state_directory}"
+    if files.removed.exists() and (not settings.join or _token_id(settings) == files.removed.read_text()):
+        raise RemovedFromCluster(
+            "this manager was removed from its cluster. To join one, run it with --join and a new token; to create a "
+            f"new cluster, delete {settings.state_directory}"
         )
     if settings.join and not _is_manager(settings, files):
         await _become_manager(settings, files)
@@ -91,7 +97,8 @@ def leave_cluster(settings: Settings) -> None:
     if files.identity.exists():
         files.identity.rename(files.identity.with_name(f"identity.removed.{stamp}"))
     (settings.state_directory / "etcd" / "layout.json").unlink(missing_ok=True)
-    files.removed.touch()
+    # With the token that it joined with, it would try in vain to join again whenever it is started.
+    write_atomically(files.removed, _token_id(settings).encode())
 
 
 def peer_addresses(settings: Settings) -> PeerAddresses:
@@ -109,7 +116,7 @@ def _is_manager(settings: Settings, files: JoinFiles) -> bool:
 
 async def _become_manager(settings: Settings, files: JoinFiles) -> None:
     _prepare(files)
-    token = join_token.parse(settings.token)
+    token = join_token.parse(_token(settings))
     root = await verified_root(settings.join, token)
     key, peer_key = _key(files.keys / "manager.pem"), _key(files.keys / "etcd.pem")
     own_etcd = not settings.etcd_endpoints
@@ -128,6 +135,23 @@ async def _become_manager(settings: Settings, files: JoinFiles) -> None:
         raise Unauthenticated("the manager returned a certificate that the cluster's CA did not sign")
     _save(settings, files, response, root, key, peer_key)
     _log.info("joined cluster %s as manager %s", response.cluster_id, response.manager_id)
+
+
+def _token_id(settings: Settings) -> str:
+    """Identifies the token in the settings without revealing it; empty: there is none, or it is not valid."""
+    try:
+        return join_token.token_id(join_token.parse(_token(settings)).secret)
+    except (InvalidInput, Unavailable):
+        return ""
+
+
+def _token(settings: Settings) -> str:
+    if settings.token_file is None:
+        return settings.token
+    try:
+        return settings.token_file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unavailable(f"cannot read the token file {settings.token_file}: {error}") from error
 
 
 def _prepare(files: JoinFiles) -> None:
@@ -174,6 +198,9 @@ async def _wait_until_added(settings: Settings, files: JoinFiles) -> None:
     managers = json.loads(files.pending.read_bytes())["managers"]
     reported = ""
     while True:
+        sd_notify(
+            f"STATUS=waiting: to be added to the cluster's etcd\nEXTEND_TIMEOUT_USEC={START_TIMEOUT_USEC}", os.environ
+        )
         answer = await _membership(managers, own, manager_id)
         if answer is not None and answer.membership.state in _READY:
             break

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from manager.membership.member_api import RemovedFromCluster
 from manager.settings import LOG_FORMATS, Settings
 from shoal.errors import InvalidInput, ShoalError
 from shoal.telemetry import log_formatters
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 FAILURE = 1
 INVALID_SETTINGS = 2
+REMOVED = 3
 
 _DEFAULT = Settings()
 _EXAMPLES = """\b
@@ -64,7 +66,8 @@ def main(context: click.Context) -> None:
     "--peer-address", default=_DEFAULT.peer_address, help="HOST:PORT for the etcds of other managers, if there are any."
 )
 @option("--join", default="", help="HOST:PORT of a manager's join address, to become a manager of its cluster.")
-@option("--token", default="", help="Join token for managers, from `shoal cluster join-token --manager`.")
+@option("--token", default="", help="Join token for managers; use --token-file to keep it out of the process list.")
+@_path("--token-file", None, "File that contains the join token.")
 @option(
     "--advertise-address",
     default="",
@@ -96,7 +99,10 @@ def main(context: click.Context) -> None:
 @option("--log-level", type=click.Choice(log_formatters.LEVELS), default=_DEFAULT.log_level, help="Minimum log level.")
 @option("--log-format", type=click.Choice(LOG_FORMATS), default=_DEFAULT.log_format, help="Log format.")
 def run(etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, **values: Any) -> None:
-    """Run the manager. Exits with 2 if a setting is invalid, and with 1 on any other failure."""
+    """Run the manager. With --join it becomes a manager of that cluster first, unless it is one already.
+
+    Exits with 2 if a setting is invalid, with 3 if it was removed from the cluster, and with 1 on any other failure.
+    """
     try:
         settings = Settings(etcd_endpoints=etcd_endpoint, etcd_certificate=etcd_cert, **values)
     except ShoalError as error:
@@ -109,7 +115,7 @@ def run(etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, **values: Any) -
         if shown is None:
             _log.exception("the manager failed")
             sys.exit(FAILURE)
-        fail(str(shown), FAILURE)
+        fail(str(shown), REMOVED if isinstance(shown, RemovedFromCluster) else FAILURE)
 
 
 @main.command()

@@ -27,7 +27,7 @@ class Settings:
         peer_address: host:port where its own etcd listens for other managers' once there are any.
         join: host:port where a manager of a cluster lets hosts join; empty: create a cluster, or be the manager that
             this is already.
-        token: for managers, with `join`.
+        token: for managers, with `join`. token_file: file to read it from instead.
         etcd_endpoints: host:port of an etcd cluster of your own; empty: this manager runs its own etcd.
         etcd_ca, etcd_certificate, etcd_key: PEM files for mutual TLS with that cluster; all or none.
         etcd_server_name: the host name in the certificate of each of its members; empty: the endpoint's own host.
@@ -46,6 +46,7 @@ class Settings:
     advertise_address: str = ""
     join: str = ""
     token: str = field(default="", repr=False)
+    token_file: Path | None = None
     etcd_endpoints: tuple[str, ...] = ()
     etcd_ca: Path | None = None
     etcd_certificate: Path | None = None
@@ -115,9 +116,12 @@ def _join_faults(settings: Settings) -> Iterator[Fault]:
             host_port.parse(settings.join)
         except InvalidInput as error:
             yield Fault("join", str(error))
-    if settings.join and not settings.token:
+    if settings.token and settings.token_file:
+        yield Fault("token", "use --token or --token-file, not both")
+    given = bool(settings.token or settings.token_file)
+    if settings.join and not given:
         yield Fault("token", "is required with join; create one with `shoal cluster join-token --manager`")
-    if settings.token and not settings.join:
+    if given and not settings.join:
         yield Fault("join", "is required with token")
 
 

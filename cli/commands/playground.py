@@ -49,13 +49,14 @@ def playground(name: str, **plan: Any):  # type: ignore[no-untyped-def]  # impor
     )
 
 
-@command.command("up", epilog=examples("shoal playground up", "shoal playground up --hosts 5 --name test"))
+@command.command("up", epilog=examples("shoal playground up", "shoal playground up --hosts 5 --managers 3 --name test"))
 @click.option("--hosts", type=int, default=3, help="Number of hosts (default 3).")
+@click.option("--managers", type=int, default=1, help="Number of managers (default 1); three tolerate the loss of one.")
 @click.option("--subnet", metavar="SUBNET", help="Subnet of the hosts, a /24 (default: a free one).")
 @name_option
-def up(*, name: str, hosts: int, subnet: str | None) -> None:
+def up(*, name: str, hosts: int, managers: int, subnet: str | None) -> None:
     """Start a playground and make its context the current one."""
-    playground(name, hosts=hosts, **({"subnet": _subnet(subnet)} if subnet else {})).up()
+    playground(name, hosts=hosts, managers=managers, **({"subnet": _subnet(subnet)} if subnet else {})).up()
     click.echo(f"playground {name}: {hosts} {'host is' if hosts == 1 else 'hosts are'} ready")
 
 

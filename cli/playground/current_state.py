@@ -38,7 +38,7 @@ def inspect_playground(layout: Layout, contexts: ContextStore) -> PlaygroundStat
         networks = client.call(client.control.ListNetworks, ListNetworksRequest()).networks
     return PlaygroundState(
         name=layout.name,
-        hosts=len([each for each in virtual_network.playground_namespaces(layout) if each != layout.lan]),
+        hosts=sum(each.startswith(f"{layout.name}-h") for each in virtual_network.playground_namespaces(layout)),
         host=str(layout.host(1).address),
         is_current=contexts.current_name() == layout.name,
         has_shoal=shutil.which("shoal") is not None,

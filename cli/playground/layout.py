@@ -8,6 +8,7 @@ from shoal.errors import Fault, InvalidInput
 from shoal.rpc.host_port import HostPort
 
 MAX_HOSTS = 32
+MAX_MANAGERS = 7
 SUBNET = IPv4Network("198.18.0.0/24")
 NAME_CHARACTERS = 8
 """Interface names end at 15 bytes (IFNAMSIZ), and ours add up to seven."""
@@ -49,6 +50,7 @@ class Layout:
     Attributes:
         name: at most 8 characters; tells playgrounds on one machine apart.
         hosts: how many hosts, 1 to 32.
+        managers: 1 to 7; the first one is in the LAN's namespace, each other one in a namespace of its own.
         subnet: the underlay's, a /24. The default is of the range that RFC 2544 sets aside for test networks, so it
             hides no real one.
         state_root: holds one directory a playground.
@@ -58,6 +60,7 @@ class Layout:
 
     name: str = "shoal"
     hosts: int = 3
+    managers: int = 1
     subnet: IPv4Network = SUBNET
     state_root: Path = Path("/var/lib/shoal-playground")
     run_root: Path = Path("/run/shoal-playground")
@@ -69,6 +72,8 @@ class Layout:
             faults.append(Fault("name", f"{self.name!r} must be 1 to {NAME_CHARACTERS} letters and digits"))
         if not 1 <= self.hosts <= MAX_HOSTS:
             faults.append(Fault("hosts", f"{self.hosts} must be between 1 and {MAX_HOSTS}"))
+        if not 1 <= self.managers <= MAX_MANAGERS:
+            faults.append(Fault("managers", f"{self.managers} must be between 1 and {MAX_MANAGERS}"))
         if self.subnet.prefixlen != 24:
             faults.append(Fault("subnet", f"{self.subnet} must be a /24"))
         if faults:
@@ -141,12 +146,18 @@ class Layout:
 
     def host(self, number: int) -> PlaygroundHost:
         """The host of this number, from 1."""
-        name = f"h{number}"
+        return self._host(f"h{number}", self.subnet[10 + number])
+
+    def manager_host(self, number: int) -> PlaygroundHost:
+        """The host of the manager of this number, from 2; no agent runs on it."""
+        return self._host(f"m{number}", self.subnet[number])
+
+    def _host(self, name: str, address: IPv4Address) -> PlaygroundHost:
         return PlaygroundHost(
             name=name,
             namespace=f"{self.name}-{name}",
             link=f"{self.name}-{name}",
-            address=self.subnet[10 + number],
+            address=address,
             state=self.state / name,
             run=self.run / name,
             log=self.state / "logs" / f"{name}.log",
@@ -154,6 +165,10 @@ class Layout:
 
     def all_hosts(self) -> tuple[PlaygroundHost, ...]:
         return tuple(self.host(number) for number in range(1, self.hosts + 1))
+
+    def other_managers(self) -> tuple[PlaygroundHost, ...]:
+        """Hosts of the managers beside the first one."""
+        return tuple(self.manager_host(number) for number in range(2, self.managers + 1))
 
     def registries(self) -> str:
         """Content of `registries_file`."""

@@ -16,9 +16,10 @@ from types import TracebackType
 from typing import Self
 
 from cli.client import Client
-from cli.playground import daemons, engine_server, subnets, virtual_network
+from cli.playground import daemons, engine_server, manager_servers, subnets, virtual_network
 from cli.playground.layout import REGISTRY_PORT, Layout, PlaygroundHost
 from cli.playground.leftovers import agent_processes, leftovers, summarize
+from cli.playground.pids_file import load_pids, save_pids
 from cli.playground.registry_server import RegistryAuth, answers_http, registry_settings
 from shoal.api.v1.control_pb2 import (
     CreateJoinTokenRequest,
@@ -132,6 +133,9 @@ class Playground:
         self._report(f"manager: {layout.api}")
         self.start_manager()
         self._make_context()
+        for host in layout.other_managers():
+            self._report(f"manager: {manager_servers.manager_api(layout, host)}")
+            self.start_other_manager(host)
         for host in layout.all_hosts():
             self._report(f"agent: {host.name} ({host.address})")
             self.start_agent(host)
@@ -170,7 +174,10 @@ class Playground:
 
     def _remove_host(self, namespace: str) -> str:
         """Why it could not be removed; empty when it is."""
-        number = int(namespace.removeprefix(f"{self.layout.name}-h"))
+        kind, number = namespace.removeprefix(f"{self.layout.name}-")[0], int(namespace.rpartition("-")[2][1:])
+        if kind == "m":
+            daemons.stop(virtual_network.processes_in(namespace), grace_seconds=GRACE_SECONDS)
+            return ""
         host = self.layout.host(number)
         self._report(f"removing {host.name}")
         # Whoever started them: an agent that runs keeps its containers from being removed.
@@ -196,23 +203,25 @@ class Playground:
 
     def start_manager(self) -> None:
         """Start the manager with its own etcd, and wait until its API answers."""
-        layout = self.layout
-        command: list[str | Path] = [
-            daemons.BIN / "shoal-manager",
-            "run",
-            "--state-directory",
-            layout.manager_state,
-            "--api-address",
-            layout.api,
-            "--join-address",
-            layout.join,
-            "--registries-file",
-            layout.registries_file,
-            *self._manager_options,
-        ]
-        log = layout.state / "logs" / "manager.log"
-        self._spawn("manager", layout.lan, command, log)
+        log = self.layout.state / "logs" / "manager.log"
+        command = manager_servers.first_manager_command(self.layout, self._manager_options)
+        self._spawn("manager", self.layout.lan, command, log)
         self.wait_until(self._manager_answers, "the manager", {"manager": log})
+
+    def start_other_manager(self, host: PlaygroundHost) -> None:
+        """Start one of `Layout.other_managers`, and wait until it votes; it joins when it has not yet."""
+        token = self.layout.state / "manager-token"
+        with self.client() as client:
+            manager_servers.write_token(client, token)
+            before = manager_servers.voters(client)
+        command = manager_servers.joining_manager_command(self.layout, host, token, self._manager_options)
+        self._spawn(host.name, host.namespace, command, host.log)
+
+        def votes() -> bool:
+            with self.client() as client:
+                return manager_servers.voters(client) > before
+
+        self.wait_until(votes, f"manager {host.name}", {host.name: host.log})
 
     def start_engine(self) -> None:
         """Serve Docker's clients on this machine, and wait until they can connect."""
@@ -254,8 +263,8 @@ class Playground:
         daemons.run(host.namespace, command, seconds=120)
 
     def pid(self, name: str) -> int:
-        """Process id of a daemon: "manager", "registry", or a host's name."""
-        return int(self._pids().get(name, 0))
+        """Process id of a daemon: "manager", "registry", or a host's name ("m2": another manager)."""
+        return int(load_pids(self.layout).get(name, 0))
 
     def client(self) -> Client:
         """A client of the playground's cluster."""
@@ -289,7 +298,7 @@ class Playground:
             with suppress(ShoalError):
                 if condition():
                     return
-            for name, pid in self._pids().items():
+            for name, pid in load_pids(self.layout).items():
                 if name in logs and not daemons.is_running(pid):
                     raise Unavailable(f"{name} exited; end of {logs[name]}: {daemons.tail(logs[name])}")
             time.sleep(0.05)
@@ -327,23 +336,11 @@ class Playground:
 
     def _spawn(self, name: str, namespace: str, command: list[str | Path], log: Path) -> None:
         pid = daemons.spawn(namespace, command, log)
-        self._save_pids({**self._pids(), name: pid})
+        save_pids(self.layout, {**load_pids(self.layout), name: pid})
 
     def _stop(self, name: str, *, kill: bool) -> None:
-        pids = self._pids()
+        pids = load_pids(self.layout)
         pid = pids.pop(name, None)
         if pid is not None:
             daemons.stop([pid], grace_seconds=0 if kill else GRACE_SECONDS)
-            self._save_pids(pids)
-
-    def _pids(self) -> dict[str, int]:
-        try:
-            pids: dict[str, int] = json.loads((self.layout.state / "pids.json").read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            return {}
-        return pids
-
-    def _save_pids(self, pids: dict[str, int]) -> None:
-        path = self.layout.state / "pids.json"
-        path.with_suffix(".new").write_text(json.dumps(pids))
-        path.with_suffix(".new").rename(path)
+            save_pids(self.layout, pids)

@@ -58,7 +58,7 @@ def build_network(layout: Layout) -> None:
         f"route add default via {layout.uplink_address}",
         namespace=layout.lan,
     )
-    for host in layout.all_hosts():
+    for host in (*layout.other_managers(), *layout.all_hosts()):
         add_host(layout, host)
 
 
@@ -92,7 +92,7 @@ def playground_namespaces(layout: Layout) -> list[str]:
     """Names of the namespaces that belong to the playground, as the machine has them now."""
     if not NAMESPACES.is_dir():
         return []
-    name = re.compile(rf"{re.escape(layout.name)}-(lan|h[0-9]+)")
+    name = re.compile(rf"{re.escape(layout.name)}-(lan|[hm][0-9]+)")
     return sorted(entry.name for entry in NAMESPACES.iterdir() if name.fullmatch(entry.name))
 
 

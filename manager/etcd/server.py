@@ -18,6 +18,7 @@ from typing import IO
 from manager.etcd.client import Etcd
 from manager.etcd.layout import CLIENT_SOCKET, PEER_SOCKET, layout_flags, load_layout
 from manager.etcd.members import own_member
+from manager.membership.member_api import RemovedFromCluster
 from shoal.errors import Refused, Unavailable
 from shoal.task_group import TaskGroup
 
@@ -41,10 +42,6 @@ STABLE_SECONDS = 10.0
 """After running for so long, the delay starts again at its minimum."""
 _REMOVED = b"member has been permanently removed from the cluster"
 """What etcd logs when it exits because the other members have removed it."""
-
-
-class EtcdRemoved(Refused):
-    """The other members have removed this one: its data are of no more use, and have been moved away."""
 
 
 class EtcdServer:
@@ -95,7 +92,7 @@ class EtcdServer:
 
         Raises:
             Refused: another manager uses this state directory.
-            EtcdRemoved: the other members have removed it.
+            RemovedFromCluster: the other members have removed it.
             Unavailable: the program cannot be started.
         """
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -138,12 +135,12 @@ class EtcdServer:
             await self._stop(self._process)
 
     def _check_removed(self) -> None:
-        """Raises EtcdRemoved: etcd exited since it is a member no more. With its data it would never start again."""
+        """Raises RemovedFromCluster: etcd exited since it is a member no more. With its data it never starts again."""
         if self._process is None or load_layout(self.directory) is None:
             return
         if _REMOVED in (self.directory / "log").read_bytes():
             kept_as = self.quarantine_data("removed")
-            raise EtcdRemoved(
+            raise RemovedFromCluster(
                 f"this manager was removed from the cluster; the data of its etcd were moved to {kept_as}"
             )
 

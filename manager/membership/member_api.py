@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from shoal.errors import Unavailable
+from shoal.errors import Refused, Unavailable
 
 PEER_SCHEME = "https://"
 
@@ -41,6 +41,10 @@ class EtcdMembers:
 
 class NotNow(Unavailable):
     """etcd refuses the change for a while: members are not connected, or a learner is still behind. Repeat it."""
+
+
+class RemovedFromCluster(Refused):
+    """An operator has removed this manager: it is none any more, and must not start again as if it were."""
 
 
 class MemberApi(Protocol):

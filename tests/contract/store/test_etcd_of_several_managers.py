@@ -14,7 +14,8 @@ import pytest
 from manager.etcd.client import Etcd
 from manager.etcd.layout import EtcdLayout, load_layout, save_layout
 from manager.etcd.own_etcd import OwnEtcd, PeerAddresses, peer_directory
-from manager.etcd.server import EtcdRemoved, EtcdServer, etcd_server
+from manager.etcd.server import EtcdServer, etcd_server
+from manager.membership.member_api import RemovedFromCluster
 from manager.membership.membership_controller import MembershipController
 from manager.store.backend import Put
 from manager.store.changes import put
@@ -120,7 +121,7 @@ class Cluster:
                 async with running_manager(self.root, name, address) as manager:
                     started.set_result(manager)
                     await asyncio.Event().wait()
-            except* EtcdRemoved:
+            except* RemovedFromCluster:
                 started.result().removed.set()
 
         task = asyncio.create_task(live())

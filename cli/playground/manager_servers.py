@@ -1,0 +1,68 @@
+"""The managers of a playground: the first one in the LAN's namespace, others on hosts of their own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cli.client import Client
+from cli.playground import daemons
+from cli.playground.layout import API_PORT, JOIN_PORT, Layout, PlaygroundHost
+from shoal.api.v1.cluster_pb2 import JoinToken, ManagerMembership
+from shoal.api.v1.control_pb2 import CreateJoinTokenRequest, ListManagersRequest
+from shoal.rpc.host_port import HostPort
+
+
+def first_manager_command(layout: Layout, options: Sequence[str]) -> list[str | Path]:
+    """The one that creates the cluster.
+
+    Args:
+        options: more of `shoal-manager run`.
+    """
+    return _command(layout, layout.manager_state, layout.api, layout.join, options)
+
+
+def joining_manager_command(
+    layout: Layout, host: PlaygroundHost, token_file: Path, options: Sequence[str]
+) -> list[str | Path]:
+    """One that joins it, or starts again."""
+    joining = ["--join", layout.join, "--token-file", str(token_file)]
+    return _command(
+        layout, host.state, manager_api(layout, host), _address(layout, host, JOIN_PORT), [*joining, *options]
+    )
+
+
+def manager_api(layout: Layout, host: PlaygroundHost) -> str:
+    """host:port of the API of a manager that joined."""
+    return _address(layout, host, API_PORT)
+
+
+def write_token(client: Client, file: Path) -> None:
+    """A token for one manager, in a file for its user alone."""
+    request = CreateJoinTokenRequest(role=JoinToken.MANAGER)
+    file.touch(mode=0o600)
+    file.write_text(str(client.call(client.control.CreateJoinToken, request).token))
+
+
+def voters(client: Client) -> int:
+    """How many managers run and vote."""
+    views = client.call(client.control.ListManagers, ListManagersRequest()).managers
+    return sum(each.alive and each.membership.state == ManagerMembership.VOTER for each in views)
+
+
+def _command(layout: Layout, state: Path, api: str, join: str, options: Sequence[str]) -> list[str | Path]:
+    return [
+        daemons.BIN / "shoal-manager",
+        "run",
+        "--state-directory",
+        state,
+        "--api-address",
+        api,
+        "--join-address",
+        join,
+        "--registries-file",
+        layout.registries_file,
+        *options,
+    ]
+
+
+def _address(layout: Layout, host: PlaygroundHost, port: int) -> str:
+    return str(HostPort(layout.advertised_address(host.address), port))
