@@ -15,7 +15,7 @@ from pathlib import Path
 
 import grpc
 
-from manager.advertised_address import advertised_host, with_port
+from manager.advertised_address import advertised_host, ip_of, with_port
 from manager.etcd.layout import EtcdLayout, load_layout, save_layout
 from manager.etcd.own_etcd import PeerAddresses, listen_address, peer_directory
 from manager.membership.member_api import RemovedFromCluster
@@ -105,7 +105,8 @@ def peer_addresses(settings: Settings) -> PeerAddresses:
     """Where the etcds of other managers reach this one's."""
     host = advertised_host(settings.advertise_address, settings.api_address)
     advertised = with_port(host, host_port.parse(settings.peer_address).port)
-    return PeerAddresses(advertised, listen_address(advertised, settings.peer_address))
+    resolved = with_port(ip_of(host) or host, host_port.parse(settings.peer_address).port)
+    return PeerAddresses(advertised, listen_address(resolved, settings.peer_address))
 
 
 def _is_manager(settings: Settings, files: JoinFiles) -> bool:
